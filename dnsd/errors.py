@@ -1,0 +1,67 @@
+"""What can be wrong: problems with what a user wrote, and the exceptions of this package.
+
+A problem is data: rules return lists of them, so that a user sees every one in a single run. An exception carries them
+across a boundary once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+Path = tuple[str | int, ...]  # where in an object: ("records", 3, "content")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a text; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong, or doubtful, in what a user wrote: `file:line:column: path: what is wrong`.
+
+    `source` is the key of the object it is in (`acme/maps/shop`); whoever knows the object's text adds the `place`.
+    A warning does not stop anything from being loaded.
+    """
+
+    source: str
+    path: Path
+    message: str
+    warning: bool = field(default=False, kw_only=True)
+    place: Place | None = field(default=None, kw_only=True)
+
+    def __str__(self) -> str:
+        where = str(self.place or self.source)
+        return ": ".join(part for part in (where, path_text(self.path), self.message) if part)
+
+
+def path_text(path: Path) -> str:
+    """The path as a person writes it: `records[3].content`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.lstrip(".")
+
+
+class DnsdError(Exception):
+    """The root of every exception this package raises on purpose."""
+
+
+class WireError(DnsdError):
+    """Bytes that are not a well-formed DNS name or message (RFC 1035 §4)."""
+
+
+class InvalidDataError(DnsdError):
+    """What a user wrote cannot be used; `problems` lists every reason."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))

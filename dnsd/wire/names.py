@@ -1,0 +1,76 @@
+"""Domain names as bytes: the uncompressed wire form of RFC 1035 §3.1 and the dotted text people write.
+
+A name is `bytes` ending in the root's zero octet. *Canonical* means ASCII lower case; bytes of 128 and more are left
+alone, as names compare by ASCII case only (RFC 4343 §3). Length octets are at most 63, so lowering a whole wire name
+never touches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import dns.exception
+import dns.name
+
+from dnsd.errors import WireError
+
+MAX_NAME = 255  # octets, RFC 1035 §2.3.4
+MAX_LABEL = 63  # octets, RFC 1035 §2.3.4
+ROOT = b"\0"
+ASTERISK = b"\x01*"  # the wildcard label, RFC 4592 §2.1.1
+
+
+def name_end(wire: bytes, start: int) -> int:
+    """Offset just past the uncompressed name at `start` (RFC 1035 §3.1).
+
+    Raises WireError on a compression pointer (§4.1.4), a label over 63 or a name over 255 octets, or the end of `wire`.
+    """
+    position, limit = start, min(len(wire), start + MAX_NAME)
+    while position < limit:
+        length = wire[position]
+        position += 1 + length
+        if not length:
+            return position
+        if length > MAX_LABEL:
+            raise WireError("a compression pointer or an unknown label type where a plain name is needed")
+    raise WireError("a name that is longer than 255 octets or runs past the end")
+
+
+def ancestors(name: bytes) -> Iterator[bytes]:
+    """Every proper ancestor of `name`, the nearest first, the root last."""
+    while name != ROOT:
+        name = name[1 + name[0] :]
+        yield name
+
+
+def is_below(name: bytes, ancestor: bytes) -> bool:
+    """Whether canonical `name` is a proper descendant of canonical `ancestor`, label by label."""
+    return name != ancestor and (ancestor == ROOT or (name.endswith(ancestor) and ancestor in ancestors(name)))
+
+
+def labels(name: bytes) -> list[bytes]:
+    """The labels of `name` with their length octets, without the root's: `\\x03www`, `\\x07example`, `\\x03com`."""
+    cuts = [len(name) - len(part) for part in (name, *ancestors(name))]
+    return [name[start:end] for start, end in pairwise(cuts)]
+
+
+def parse_name_text(text: str, origin: bytes = ROOT) -> bytes:
+    """The wire form, case kept, of a name in master-file notation (RFC 1035 §5.1); relative names end in `origin`.
+
+    Letters outside ASCII become A-labels (RFC 3490). Raises ValueError with a sentence for the user.
+    """
+    try:
+        base = dns.name.root if origin == ROOT else dns.name.from_wire(origin, 0)[0]
+        return bytes(dns.name.from_text(text, base).to_wire() or ROOT)
+    except dns.name.EmptyLabel:
+        raise ValueError(f"{text!r} has an empty label: two dots stand side by side") from None
+    except (dns.name.LabelTooLong, dns.name.NameTooLong):
+        raise ValueError(f"{text!r} is too long: 63 octets a label, 255 a name") from None
+    except (dns.exception.DNSException, UnicodeError, ValueError):
+        raise ValueError(f"{text!r} is not a domain name") from None
+
+
+def name_text(name: bytes) -> str:
+    """The absolute name as people write it, without the final dot except for the root: `www.example.com`."""
+    return dns.name.from_wire(name, 0)[0].to_text(omit_final_dot=True) or "."

@@ -1,0 +1,68 @@
+"""Record types and record data: presentation text to and from wire form, for every type that dnspython knows, and as
+RFC 3597 says for those it does not. Also where names stand inside RDATA of the types in which they may be compressed.
+"""
+
+from __future__ import annotations
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.tokenizer
+
+# Types the server treats in a way of their own.
+A, NS, CNAME, SOA, HINFO, MX, TXT, AAAA, SRV, DNAME = 1, 2, 5, 6, 13, 15, 16, 28, 33, 39
+DS, HTTPS, IXFR, AXFR, ANY, URI = 43, 65, 251, 252, 255, 256
+TRANSFER_TYPES = frozenset({IXFR, AXFR})  # RFC 1995, RFC 5936
+
+# Where names stand in RDATA that may hold compression pointers: octets before the first name, number of names
+# (RFC 3597 §4 allows it for the types of RFC 1035 only).
+COMPRESSIBLE = {NS: (0, 1), CNAME: (0, 1), SOA: (0, 2), 12: (0, 1), MX: (2, 1)}  # 12 is PTR
+
+MAX_RDATA = 65_535  # octets, RFC 1035 §4.1.3
+
+
+def parse_type_text(text: str) -> int:
+    """The number of a type's mnemonic, or of `TYPE65534` (RFC 3597 §5). Raises ValueError."""
+    try:
+        return int(dns.rdatatype.from_text(text))
+    except (dns.exception.DNSException, ValueError):
+        raise ValueError(f"{text!r} is not a record type") from None
+
+
+def type_text(rtype: int) -> str:
+    """The mnemonic of a type, or `TYPE65534`."""
+    return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rtype))
+
+
+def parse_rdata_text(rtype: int, text: str) -> dns.rdata.Rdata:
+    """Record data from its presentation form; relative names in it are taken as full names.
+
+    Raises ValueError with a sentence that says what is wrong with it.
+    """
+    try:
+        return dns.rdata.from_text(
+            dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), text, origin=dns.name.root, relativize=False
+        )
+    except Exception as error:  # dnspython lets ValueError, struct.error, binascii.Error and others through
+        raise ValueError(f"not valid {type_text(rtype)} data: {reason(error)}") from None
+
+
+def pack_rdata(rdata: dns.rdata.Rdata) -> bytes:
+    """The wire form without compression, names in it as written. Raises ValueError when it is over 65,535 octets."""
+    wire = bytes(rdata.to_wire() or b"")
+    if len(wire) > MAX_RDATA:
+        raise ValueError(f"{len(wire)} octets of record data; 65,535 are possible")
+    return wire
+
+
+def rdata_text(rtype: int, wire: bytes) -> str:
+    """The presentation form of record data in wire form."""
+    return dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), wire, 0, len(wire)).to_text()
+
+
+def reason(error: Exception) -> str:
+    """What a dnspython exception says, as the end of a sentence."""
+    text = str(error) or (type(error).__doc__ or type(error).__name__).strip().splitlines()[0].rstrip(".")
+    return text.removeprefix("caught exception ").replace("\n", " ")
