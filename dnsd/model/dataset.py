@@ -1,0 +1,271 @@
+"""The dataset: all accounts, address maps and zones together, and the rules between them.
+
+`resolve_…` turn what is written into what it means, names replaced by ids; `problems` says which rules a dataset
+breaks. One with a problem that is not a warning is never served.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
+
+from dnsd.errors import Path, Problem
+from dnsd.model.accounts import Account, AccountFields, Approval, Delegation, Prefix, contains
+from dnsd.model.fields import IPAddress, IPNetwork, derived_id
+from dnsd.model.maps import AddressMap, Considered, MapFields, MemberKind, Membership, considered
+from dnsd.model.zones import MAX_RRSET, Zone, zone_problems
+from dnsd.wire.names import parse_name_text
+
+T = TypeVar("T", Account, AddressMap, Zone)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything the operator and the customers mean, by id."""
+
+    accounts: Mapping[str, Account]
+    maps: Mapping[str, AddressMap]
+    zones: Mapping[str, Zone]
+
+    @cached_property
+    def zones_by_name(self) -> Mapping[bytes, Zone]:
+        """Zones by canonical name."""
+        return {zone.name: zone for zone in self.zones.values()}
+
+    @cached_property
+    def maps_by_account(self) -> Mapping[str, tuple[AddressMap, ...]]:
+        """The maps of each account."""
+        found: dict[str, list[AddressMap]] = {account_id: [] for account_id in self.accounts}
+        for address_map in self.maps.values():
+            found[address_map.account_id].append(address_map)
+        return {account_id: tuple(maps) for account_id, maps in found.items()}
+
+    def considered(self, zone: Zone) -> list[Considered]:
+        """The maps in the search for a zone's addresses, in order."""
+        return considered(self.maps_by_account[zone.account_id], zone.account_id, zone.id)
+
+    def applies_maps(self, zone: Zone) -> bool:
+        """Whether the proxied records of a zone are answered from maps; else they are answered as stored."""
+        return zone.applies_maps and not self.accounts[zone.account_id].settings.enforce_dns_only
+
+
+def resolve_accounts(written: Mapping[str, AccountFields]) -> tuple[dict[str, Account], list[Problem]]:
+    """The accounts by folder name, delegations resolved; and every problem in doing so."""
+    ids = {key: fields.id or derived_id("account", key) for key, fields in written.items()}
+    known = {**{account_id: account_id for account_id in ids.values()}, **ids}
+    found: list[Problem] = []
+    accounts = {}
+    for key, fields in written.items():
+        prefixes = []
+        for index, prefix in enumerate(fields.prefixes):
+            delegations = []
+            for number, delegation in enumerate(prefix.delegations):
+                account_id = known.get(delegation.account)
+                if account_id is None:
+                    path = ("prefixes", index, "delegations", number, "account")
+                    found.append(Problem(key, path, f"there is no account {delegation.account!r}"))
+                else:
+                    delegations.append(Delegation(delegation.cidr, account_id))
+            prefix_id = prefix.id or derived_id("prefix", ids[key], str(prefix.cidr))
+            prefixes.append(
+                Prefix(
+                    prefix_id, prefix.cidr, prefix.asn, prefix.approved, prefix.description or "", tuple(delegations)
+                )
+            )
+        name = fields.name or key
+        accounts[key] = Account(key, ids[key], name, tuple(prefixes), fields.static_ips, fields.settings)
+    return accounts, found
+
+
+def resolve_map(
+    key: str, fields: MapFields, account: Account, zones_by_name: Mapping[bytes, Zone], zones: Mapping[str, Zone]
+) -> tuple[AddressMap, list[Problem]]:
+    """The address map, members resolved; and a problem for each member that is not to be found."""
+    found: list[Problem] = []
+    members = []
+    for index, member in enumerate(fields.memberships):
+        identifier = member.identifier
+        if member.kind is MemberKind.ACCOUNT:
+            if identifier not in (account.key, account.id):
+                message = f"{identifier!r} is not the map's own account, {account.key!r}"
+                found.append(Problem(key, ("memberships", index, "identifier"), message))
+                continue
+            identifier = account.id
+        elif identifier not in zones:
+            zone = _zone_called(identifier, zones_by_name)
+            if zone is None:
+                found.append(Problem(key, ("memberships", index, "identifier"), f"there is no zone {identifier!r}"))
+                continue
+            identifier = zone.id
+        members.append(Membership(member.kind, identifier, member.created_at))
+    return AddressMap(
+        key=key,
+        id=fields.id or derived_id("map", account.id, key.rpartition("/")[2]),
+        account_id=account.id,
+        description=fields.description or "",
+        enabled=fields.enabled,
+        ips=fields.ips,
+        memberships=tuple(members),
+        default_sni=fields.default_sni,
+        immutable=fields.immutable,
+    ), found
+
+
+def _zone_called(name: str, zones_by_name: Mapping[bytes, Zone]) -> Zone | None:
+    try:
+        return zones_by_name.get(parse_name_text(name).lower())
+    except ValueError:
+        return None
+
+
+def build_dataset(
+    accounts: Iterable[Account], maps: Iterable[AddressMap], zones: Iterable[Zone]
+) -> tuple[Dataset, list[Problem]]:
+    """The dataset of these objects; and a problem for every id, and every zone's name, that two of them have."""
+    found: list[Problem] = []
+    named: dict[bytes, Zone] = {}
+    for zone in zones:
+        other = named.setdefault(zone.name, zone)
+        if other is not zone:
+            found.append(Problem(zone.key, ("name",), f"the zone {zone.name_text} is served already, from {other.key}"))
+    return Dataset(_by_id(accounts, found), _by_id(maps, found), _by_id(named.values(), found)), found
+
+
+def _by_id(objects: Iterable[T], found: list[Problem]) -> dict[str, T]:
+    by_id: dict[str, T] = {}
+    for item in objects:
+        other = by_id.setdefault(item.id, item)
+        if other is not item:
+            found.append(Problem(item.key, ("id",), f"{other.key} has the same id"))
+    return by_id
+
+
+def problems(dataset: Dataset) -> list[Problem]:
+    """Every rule that the dataset breaks, and the warnings."""
+    return [
+        *_prefix_problems(dataset),
+        *(problem for account in dataset.accounts.values() for problem in _account_problems(account)),
+        *(problem for address_map in dataset.maps.values() for problem in map_problems(dataset, address_map)),
+        *_rivals(dataset),
+        *(problem for zone in dataset.zones.values() for problem in zone_problems(zone)),
+    ]
+
+
+def _account_problems(account: Account) -> Iterator[Problem]:
+    for index, prefix in enumerate(account.prefixes):
+        for number, delegation in enumerate(prefix.delegations):
+            path = ("prefixes", index, "delegations", number)
+            if not contains(prefix.cidr, delegation.cidr):
+                yield Problem(account.key, (*path, "cidr"), f"{delegation.cidr} lies outside the prefix {prefix.cidr}")
+            if delegation.account_id == account.id:
+                yield Problem(account.key, (*path, "account"), "a prefix is delegated to another account than its own")
+
+
+def _prefix_problems(dataset: Dataset) -> Iterator[Problem]:
+    """Address space that two accounts claim."""
+    claims = [
+        (account, ("prefixes", index, "cidr"), prefix.cidr)
+        for account in dataset.accounts.values()
+        for index, prefix in enumerate(account.prefixes)
+    ]
+    claims.sort(key=lambda claim: (claim[2].version, int(claim[2].network_address), claim[2].prefixlen))
+    enclosing: list[tuple[Account, Path, IPNetwork]] = []
+    for claim in claims:
+        while enclosing and not contains(enclosing[-1][2], claim[2]):
+            enclosing.pop()
+        for other in enclosing:
+            if other[0] is not claim[0]:
+                message = f"{claim[2]} overlaps with {other[2]} of the account {other[0].key!r}"
+                yield Problem(claim[0].key, claim[1], message)
+        enclosing.append(claim)
+    holders: dict[IPAddress, Account] = {}
+    for account in dataset.accounts.values():
+        for index, ip in enumerate(account.static_ips):
+            holder = holders.setdefault(ip, account)
+            if holder is not account:
+                yield Problem(account.key, ("static_ips", index), f"{ip} is a static IP of the account {holder.key!r}")
+
+
+def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]:
+    """The rules on one address map."""
+    key = address_map.key
+    for index, ip in enumerate(address_map.ips):
+        message = (
+            "is listed twice" if ip in address_map.ips[:index] else may_not_use(dataset, address_map.account_id, ip)
+        )
+        if message:
+            yield Problem(key, ("ips", index), f"{ip} {message}")
+    for version in (4, 6):
+        count = sum(ip.version == version for ip in address_map.ips)
+        if count > MAX_RRSET:
+            yield Problem(key, ("ips",), f"{count} IPv{version} addresses; {MAX_RRSET} are possible")
+    seen = set()
+    for index, member in enumerate(address_map.memberships):
+        path = ("memberships", index, "identifier")
+        if (member.kind, member.identifier) in seen:
+            yield Problem(key, path, "is a member already")
+        seen.add((member.kind, member.identifier))
+        if member.kind is MemberKind.ZONE:
+            zone = dataset.zones[member.identifier]
+            if zone.account_id != address_map.account_id:
+                yield Problem(key, path, f"the zone {zone.name_text} belongs to another account than the map")
+            elif address_map.immutable:
+                yield Problem(key, path, "an immutable map is account-wide: its only member is the account")
+    yield from _without_effect(address_map)
+
+
+def _without_effect(address_map: AddressMap) -> Iterator[Problem]:
+    if address_map.memberships and not address_map.ips:
+        yield Problem(
+            address_map.key, ("ips",), "the map has members and no addresses: it is passed over", warning=True
+        )
+    if address_map.immutable and not (address_map.enabled and address_map.memberships):
+        missing = "it is not enabled" if not address_map.enabled else "the account is not its member"
+        yield Problem(address_map.key, ("immutable",), f"the immutable map has no effect: {missing}", warning=True)
+
+
+def may_not_use(dataset: Dataset, account_id: str, ip: IPAddress) -> str | None:
+    """Why an account may not use an address in its maps, as the end of a sentence; None when it may.
+
+    It may use what lies in an active prefix of its own or in an active one's part that is delegated to it, and its
+    static IPs.
+    """
+    if ip in dataset.accounts[account_id].static_ips:
+        return None
+    pending = None
+    for account in dataset.accounts.values():
+        for prefix in account.prefixes:
+            parts = (
+                [prefix.cidr]
+                if account.id == account_id
+                else [delegation.cidr for delegation in prefix.delegations if delegation.account_id == account_id]
+            )
+            if any(contains(part, ip) for part in parts):
+                if prefix.approved is Approval.ACTIVE:
+                    return None
+                pending = prefix
+    if pending:
+        return f"lies in {pending.cidr}, which is not approved yet (approved: P; V is needed)"
+    return "lies in no prefix of the account, none delegated to it, and is not one of its static IPs"
+
+
+def _rivals(dataset: Dataset) -> Iterator[Problem]:
+    """Warnings for maps that do not answer for one of their members, because a newer map has it too."""
+    sharing: dict[tuple[str, bool, Membership], list[AddressMap]] = defaultdict(list)
+    for address_map in dataset.maps.values():
+        for member in address_map.memberships:
+            same = replace(member, created_at=None)
+            sharing[address_map.account_id, address_map.immutable, same].append(address_map)
+    for (account_id, _, member), maps in sharing.items():
+        if len(maps) == 1:
+            continue
+        zone_id = member.identifier if member.kind is MemberKind.ZONE else None
+        rivals = [candidate.map for candidate in considered(maps, account_id, zone_id) if not candidate.passed_over]
+        for loser in rivals[1:]:
+            index = next(i for i, m in enumerate(loser.memberships) if replace(m, created_at=None) == member)
+            what = dataset.zones[member.identifier].name_text if zone_id else "the account"
+            message = f"{what} is a member of {rivals[0].key} too, which is newer and decides"
+            yield Problem(loser.key, ("memberships", index), message, warning=True)

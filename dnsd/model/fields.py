@@ -1,0 +1,143 @@
+"""What people write, as pydantic models: the shared base, the scalar types, and validation errors in words.
+
+A class called …Fields is one object as it is written, in a file or a request; the frozen dataclass beside it is what it
+means.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+
+from dnsd.errors import Path, Problem
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+F = TypeVar("F", bound="Fields")
+
+
+class Fields(BaseModel):
+    """The base of what people write: unknown keys are errors, and nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def parse_ip(text: Any) -> IPAddress:
+    """An address in any spelling, without a scope (`%eth0` means nothing in DNS). Raises ValueError."""
+    if isinstance(text, IPAddress):
+        return text
+    if not isinstance(text, str) or "%" in text:
+        raise ValueError(f"{text!r} is not an IP address")
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        hint = ": a prefix length is not wanted here" if "/" in text else ""
+        raise ValueError(f"{text!r} is not an IP address{hint}") from None
+
+
+def parse_network(text: Any) -> IPNetwork:
+    """A prefix such as 203.0.113.0/24, without host bits. Raises ValueError."""
+    if isinstance(text, IPNetwork):
+        return text
+    if not isinstance(text, str) or "/" not in text:
+        raise ValueError(f"{text!r} is not a prefix such as 203.0.113.0/24 or 2001:db8::/48")
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a prefix such as 203.0.113.0/24 or 2001:db8::/48") from None
+    raise ValueError(f"{text!r} has bits set behind its length; {meant} is meant, perhaps")
+
+
+def _parse_id(text: Any) -> str:
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9a-fA-F]{32}", text):
+        raise ValueError(f"{text!r} is not an id of 32 hexadecimal digits")
+    return text.lower()
+
+
+Ip = Annotated[
+    IPAddress,
+    BeforeValidator(parse_ip),
+    WithJsonSchema({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
+]
+Cidr = Annotated[IPNetwork, BeforeValidator(parse_network), WithJsonSchema({"type": "string", "description": "prefix"})]
+Id = Annotated[str, BeforeValidator(_parse_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{32}$"})]
+
+
+def derived_id(*parts: str) -> str:
+    """The id of an object that was not given one: the same for the same names, for ever."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def validate(model: type[F], data: Any, source: str, path: Path = ()) -> tuple[F | None, list[Problem]]:
+    """The object that `data` describes, or None and every problem in it."""
+    if not isinstance(data, Mapping):
+        return None, [Problem(source, path, f"expected keys and values, found {_kind(data)}")]
+    try:
+        return model.model_validate(data), []
+    except ValidationError as error:
+        return None, [
+            Problem(source, path + _loc(item["loc"]), _sentence(model, item, data))
+            for item in error.errors(include_url=False)
+        ]
+
+
+def _loc(loc: tuple[int | str, ...]) -> Path:
+    # A union's branches appear in pydantic's path; they are no part of what the user wrote.
+    return tuple(step for step in loc if not (isinstance(step, str) and "[" in step))
+
+
+def _kind(data: Any) -> str:
+    if data is None:
+        return "nothing"
+    return "a list" if isinstance(data, list | tuple) else f"{data!r}"
+
+
+def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
+    """What pydantic found, as a person would say it."""
+    kind, loc, given = item["type"], item["loc"], item["input"]
+    if kind == "extra_forbidden":
+        known = _known_keys(model, loc[:-1])
+        near = difflib.get_close_matches(str(loc[-1]), known, 1, 0.6)
+        return f"unknown key; {near[0]!r} is meant, perhaps" if near else f"unknown key; known are {', '.join(known)}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "value_error":
+        return str(item["ctx"]["error"])
+    if kind in ("model_type", "dict_type", "mapping_type"):
+        return f"expected keys and values, found {_kind(given)}"
+    if kind in ("list_type", "tuple_type"):
+        return f"expected a list, found {'keys and values' if isinstance(given, Mapping) else _kind(given)}"
+    if kind == "string_type":
+        return f"expected text, found {'keys and values' if isinstance(given, Mapping) else _kind(given)}"
+    said = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    found = "" if isinstance(given, Mapping | list) else f", found {_kind(given)}"
+    return f"expected {said}{found}"
+
+
+def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The keys of the model that stands at `loc` inside `model`."""
+    for step in loc:
+        field = model.model_fields.get(step) if isinstance(step, str) else None
+        inner = _inner_model(field.annotation) if field else None
+        model = inner or model
+    return list(model.model_fields)
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _inner_model(argument)
+        if found:
+            return found
+    return None

@@ -1,0 +1,177 @@
+"""Address maps, and which of them decides the addresses of a zone: the precedence lives here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from pydantic import AwareDatetime, Field
+
+from dnsd.model.fields import Fields, Id, Ip, IPAddress
+
+
+class MemberKind(StrEnum):
+    """What a member of an address map is."""
+
+    ZONE = "zone"
+    ACCOUNT = "account"
+
+
+class MissingFamily(StrEnum):
+    """What happens when the map that was found has no address of the family asked for."""
+
+    NODATA = "nodata"
+    FALLBACK = "fallback"
+
+
+class Step(StrEnum):
+    """The steps of the search for a zone's addresses, in order."""
+
+    ZONE = "zone"
+    ACCOUNT = "account"
+    IMMUTABLE = "immutable"
+
+
+class MembershipFields(Fields):
+    """A zone, by name or id, or the account, by folder name or id."""
+
+    kind: MemberKind
+    identifier: str
+    created_at: AwareDatetime | None = Field(
+        default=None, description="decides which membership is newest; absent is oldest"
+    )
+
+
+class MapFields(Fields):
+    """`maps/NAME.yaml`: an address map."""
+
+    id: Id | None = Field(default=None, description="derived from the account and the file's name when absent")
+    description: str | None = None
+    enabled: bool = Field(default=False, description="a map that is not enabled has no effect")
+    ips: tuple[Ip, ...] = ()
+    memberships: tuple[MembershipFields, ...] = ()
+    default_sni: str | None = Field(default=None, description="no effect on DNS")
+    immutable: bool = Field(
+        default=False, description="the account-wide map of a customer who may not use the default pool"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A member, by its id; `created_at` decides which of several maps is newest."""
+
+    kind: MemberKind
+    identifier: str
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddressMap:
+    """Which addresses answer for which zones; `key` is `account/maps/name`."""
+
+    key: str
+    id: str
+    account_id: str
+    description: str
+    enabled: bool
+    ips: tuple[IPAddress, ...]
+    memberships: tuple[Membership, ...]
+    default_sni: str | None
+    immutable: bool
+
+    @property
+    def can_delete(self) -> bool:
+        """Immutable maps can never be deleted."""
+        return not self.immutable
+
+    @property
+    def can_modify_ips(self) -> bool:
+        """The addresses of immutable maps never change."""
+        return not self.immutable
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """One map in the search for a zone's addresses, and why it was passed over; None when it was not."""
+
+    map: AddressMap
+    step: Step | None  # None: the map covers neither the zone nor its account
+    passed_over: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """The addresses that answer for a zone, in the order of the map, and the maps they are from."""
+
+    v4: tuple[IPAddress, ...]
+    v6: tuple[IPAddress, ...]
+    maps: tuple[Considered, ...]
+
+
+def considered(maps: Iterable[AddressMap], account_id: str, zone_id: str | None) -> list[Considered]:
+    """Every one of an account's maps in the order in which it is considered for a zone, or for zones without a map.
+
+    The zone's maps come before the account's, and those before immutable ones; among equals the newest membership
+    first, then the greater id. Maps that cover something else come last.
+    """
+    found = []
+    for address_map in maps:
+        step, membership = _coverage(address_map, account_id, zone_id)
+        rank = (list(Step).index(step) if step else len(Step), -_age(membership), address_map.id)
+        found.append((rank, Considered(address_map, step, _reason_to_pass_over(address_map, step))))
+    found.sort(key=lambda pair: pair[0][2], reverse=True)  # the greater id first among equals
+    found.sort(key=lambda pair: pair[0][:2])
+    return [candidate for _, candidate in found]
+
+
+def effective(candidates: Sequence[Considered], missing_family: MissingFamily) -> Effective | None:
+    """What the search finds; None means the default pool.
+
+    The first map that is not passed over decides both families; with `fallback`, the first that has the family.
+    """
+    usable = [candidate for candidate in candidates if candidate.passed_over is None]
+    if not usable:
+        return None
+    if missing_family is MissingFamily.NODATA:
+        usable = usable[:1]
+    families: dict[int, tuple[IPAddress, ...]] = {4: (), 6: ()}
+    sources: list[Considered] = []
+    for version in families:
+        for candidate in usable:
+            families[version] = tuple(ip for ip in candidate.map.ips if ip.version == version)
+            if families[version]:
+                sources.append(candidate)
+                break
+    return Effective(families[4], families[6], tuple(dict.fromkeys(sources)))
+
+
+def _coverage(address_map: AddressMap, account_id: str, zone_id: str | None) -> tuple[Step | None, Membership | None]:
+    """By which step a map covers the zone, and through which member."""
+    for member in address_map.memberships:
+        if member.kind is MemberKind.ZONE and member.identifier == zone_id:
+            return Step.ZONE, member
+    for member in address_map.memberships:
+        if member.kind is MemberKind.ACCOUNT and member.identifier == account_id:
+            return Step.IMMUTABLE if address_map.immutable else Step.ACCOUNT, member
+    return None, None
+
+
+def _age(membership: Membership | None) -> float:
+    """Seconds since 1970 of a membership; one without a time counts as oldest."""
+    if membership is None or membership.created_at is None:
+        return float("-inf")
+    return membership.created_at.astimezone(UTC).timestamp()
+
+
+def _reason_to_pass_over(address_map: AddressMap, step: Step | None) -> str | None:
+    if not address_map.enabled:
+        return "it is disabled"
+    if not address_map.memberships:
+        return "it has no members"
+    if step is None:
+        return "none of its members covers the zone"
+    if not address_map.ips:
+        return "it has no addresses"
+    return None

@@ -1,0 +1,173 @@
+"""Records: what people write about one, what it means, and what a record by itself must satisfy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import dns.rdata
+from pydantic import Field
+
+from dnsd.errors import Path
+from dnsd.model.fields import Fields, parse_ip
+from dnsd.wire.names import is_below, name_text, parse_name_text
+from dnsd.wire.rdata import (
+    AAAA,
+    CNAME,
+    MX,
+    SRV,
+    TXT,
+    URI,
+    A,
+    pack_rdata,
+    parse_rdata_text,
+    parse_type_text,
+    type_text,
+)
+
+AUTOMATIC_TTL = 1  # as Cloudflare writes it
+PROXIED_TTL_S = 300
+MAX_TTL_S = 2**31 - 1  # RFC 2181 §8
+PROXIABLE = frozenset({A, AAAA, CNAME})
+WITH_PRIORITY = frozenset({MX, SRV, URI})  # types whose first field may be given as `priority`
+MAX_STRING = 255  # octets of a character-string, RFC 1035 §3.3
+META_TYPES = frozenset({0, 41, *range(128, 256)})  # no data: RFC 6895 §3.1, OPT of RFC 6891
+
+
+class RecordSettings(Fields):
+    """Switches of one record, as in the API."""
+
+    ipv4_only: bool | None = None
+    ipv6_only: bool | None = None
+    flatten_cname: bool | None = None
+
+
+class RecordFields(Fields):
+    """One entry under `records` of a zone file."""
+
+    name: str = Field(description="relative to the zone, @ for the zone itself, or full")
+    type: str
+    content: str = Field(description="the record's data as in a master file; host names are full names")
+    ttl: int = Field(default=AUTOMATIC_TTL, ge=0, le=MAX_TTL_S, description="seconds; 1 means automatic")
+    priority: int | None = Field(default=None, ge=0, le=65_535, description="of MX, SRV and URI")
+    proxied: bool = Field(default=False, description="answered with edge addresses; A, AAAA and CNAME only")
+    settings: RecordSettings = RecordSettings()
+    comment: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+DEFAULT_SETTINGS = RecordSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a zone."""
+
+    owner: bytes  # canonical
+    rtype: int
+    ttl: int  # seconds; 1 means automatic
+    rdata: bytes  # wire form, names in it as written
+    content: str  # presentation form
+    proxied: bool = False
+    settings: RecordSettings = DEFAULT_SETTINGS
+    comment: str = ""
+    tags: tuple[str, ...] = ()
+
+    @property
+    def ttl_s(self) -> int:
+        """The TTL in answers, when the record is answered as stored."""
+        return PROXIED_TTL_S if self.ttl == AUTOMATIC_TTL else self.ttl
+
+    @property
+    def target(self) -> bytes:
+        """The canonical name that the data of a CNAME, NS, DNAME or PTR is."""
+        return self.rdata.lower()
+
+
+class RecordError(ValueError):
+    """What is wrong with a record, and in which of its fields."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        self.path = path
+        super().__init__(message)
+
+
+def build_record(fields: RecordFields, zone_name: bytes) -> Record:
+    """The record that `fields` describe. Raises RecordError."""
+    with _blaming("name"):
+        owner = parse_owner(fields.name, zone_name)
+    with _blaming("type"):
+        rtype = parse_type_text(fields.type)
+    with _blaming("content"):
+        rdata = parse_rdata_text(rtype, _presentation(rtype, fields))
+    record = record_from_rdata(owner, rdata, ttl=fields.ttl, proxied=fields.proxied, comment=fields.comment or "")
+    return replace(record, settings=fields.settings, tags=fields.tags)
+
+
+def record_from_rdata(
+    owner: bytes, rdata: dns.rdata.Rdata, *, ttl: int, proxied: bool = False, comment: str = ""
+) -> Record:
+    """A record from data that is parsed already. Raises RecordError where the record as such is impossible."""
+    rtype = int(rdata.rdtype)
+    with _blaming("content"):
+        wire = pack_rdata(rdata)
+    if rtype in META_TYPES:
+        raise RecordError(("type",), f"{type_text(rtype)} is not a type of data")
+    if proxied and rtype not in PROXIABLE:
+        raise RecordError(("proxied",), f"a {type_text(rtype)} record cannot be proxied, only A, AAAA and CNAME")
+    if rtype == CNAME and wire.lower() == owner:
+        raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself")
+    return Record(owner, rtype, AUTOMATIC_TTL if proxied else ttl, wire, rdata.to_text(), proxied, comment=comment)
+
+
+def parse_owner(text: str, zone_name: bytes) -> bytes:
+    """The canonical name that `text` means in a zone: `@`, relative, or full with or without the final dot.
+
+    Raises ValueError for a name outside the zone.
+    """
+    if text in ("@", ""):
+        return zone_name
+    name = parse_name_text(text).lower()
+    if text.endswith(".") or name == zone_name or is_below(name, zone_name):
+        if name != zone_name and not is_below(name, zone_name):
+            raise ValueError(f"{text} lies outside the zone {name_text(zone_name)}")
+        return name
+    return parse_name_text(text, zone_name).lower()
+
+
+def _presentation(rtype: int, fields: RecordFields) -> str:
+    """The content as a master file has it. Raises ValueError."""
+    content = fields.content
+    if "\n" in content.strip() or not content.strip():
+        raise ValueError("must be one line of record data")
+    if rtype in (A, AAAA):
+        ip = parse_ip(content)
+        if ip.version != (4 if rtype == A else 6):
+            raise ValueError(
+                f"{content!r} is not an IPv{4 if rtype == A else 6} address, which {type_text(rtype)} needs"
+            )
+        return str(ip)
+    if rtype == TXT and not content.lstrip().startswith('"'):
+        octets = content.encode()
+        return " ".join(_quoted(octets[i : i + MAX_STRING]) for i in range(0, len(octets), MAX_STRING))
+    if rtype in WITH_PRIORITY and fields.priority is not None:
+        return f"{fields.priority} {content}"
+    return content
+
+
+def _quoted(octets: bytes) -> str:
+    """A character-string in quotes, its odd octets as \\DDD (RFC 1035 §5.1)."""
+    text = (chr(o) if 32 <= o < 127 and o not in b'"\\' else f"\\{o:03}" for o in octets)
+    return f'"{"".join(text)}"'
+
+
+@contextmanager
+def _blaming(field: str) -> Iterator[None]:
+    """Give a ValueError from inside the field it is about."""
+    try:
+        yield
+    except RecordError:
+        raise
+    except ValueError as error:
+        raise RecordError((field,), str(error)) from None

@@ -1,0 +1,206 @@
+"""Zones: what people write about one, what it means, and what the records of one zone must satisfy together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import Field
+
+from dnsd.errors import Problem
+from dnsd.model.fields import Fields, Id
+from dnsd.model.records import MAX_TTL_S, Record, RecordError, RecordFields, record_from_rdata
+from dnsd.wire.names import ASTERISK, ancestors, name_text, parse_name_text
+from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A, parse_rdata_text, type_text
+
+MAX_RRSET = 100  # records
+MAX_TYPES = 100  # types at one name
+MAX_RRSET_SIZE = 60_000  # octets: a TCP reply then has room for the question, a chain of CNAMEs and the OPT record
+SOA_TTL_S = 3600
+NS_TTL_S = 86_400
+SINGLE = frozenset({SOA, CNAME, DNAME})  # one at a name: RFC 1035 §6.1, RFC 2181 §10.1, RFC 6672 §2.4
+EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # other types may stand beside one [D]
+
+
+class Status(StrEnum):
+    """How far a zone's set-up has come."""
+
+    INITIALIZING = "initializing"
+    PENDING = "pending"
+    ACTIVE = "active"
+    MOVED = "moved"
+
+
+class ZoneSettings(Fields):
+    """Switches of a zone."""
+
+    ipv6: bool = Field(default=True, description="answer AAAA of proxied names")
+    flatten_all_cnames: bool = Field(
+        default=False, description="answer every DNS-only CNAME with its target's addresses"
+    )
+    http2: bool = Field(default=True, description="name h2 in HTTPS records")
+    http3: bool = Field(default=True, description="name h3 in HTTPS records")
+    https_records: bool = Field(default=True, description="synthesise HTTPS records of proxied names")
+
+
+class SoaFields(Fields):
+    """Parts of the SOA record; the serial is the zone's revision."""
+
+    mname: str | None = Field(default=None, description="default: the first nameserver")
+    rname: str | None = Field(default=None, description="default: hostmaster of the zone; a mail address, or a name")
+    refresh: int = Field(default=10_000, ge=0, le=MAX_TTL_S)
+    retry: int = Field(default=2_400, ge=0, le=MAX_TTL_S)
+    expire: int = Field(default=604_800, ge=0, le=MAX_TTL_S)
+    minimum: int = Field(
+        default=300, ge=0, le=MAX_TTL_S, description="seconds that resolvers may keep a negative answer"
+    )
+
+
+class ZoneFields(Fields):
+    """`zones/NAME.yaml`."""
+
+    id: Id | None = Field(default=None, description="derived from the zone's name when absent")
+    name: str | None = Field(default=None, description="default: the file's name")
+    status: Status = Status.ACTIVE
+    paused: bool = Field(default=False, description="answer every proxied record as stored")
+    settings: ZoneSettings = ZoneSettings()
+    nameservers: tuple[str, ...] | None = Field(default=None, description="the apex NS records; default from dnsd.yaml")
+    soa: SoaFields = SoaFields()
+    records: tuple[RecordFields, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone with all its records, the SOA and the apex NS among them; `key` is `account/zones/name`."""
+
+    key: str
+    id: str
+    account_id: str
+    name: bytes  # canonical
+    status: Status
+    paused: bool
+    settings: ZoneSettings
+    records: tuple[Record, ...]
+
+    @property
+    def name_text(self) -> str:
+        """The name as people write it."""
+        return name_text(self.name)
+
+    @property
+    def applies_maps(self) -> bool:
+        """Whether proxied records are answered from maps, as far as the zone itself decides."""
+        return self.status is Status.ACTIVE and not self.paused
+
+
+def apex_records(
+    zone_name: bytes, records: Iterable[Record], nameservers: Iterable[str], soa: SoaFields, serial: int
+) -> list[Record]:
+    """The SOA and NS records at the apex that `records` do not hold. Raises RecordError."""
+    given = {record.rtype for record in records if record.owner == zone_name}
+    hosts = [_host("nameservers", host) for host in nameservers]
+    made = []
+    if SOA not in given:
+        mname = _host("soa", soa.mname) if soa.mname else hosts[0]
+        rname = _host("soa", _mailbox(soa.rname or f"hostmaster@{name_text(zone_name)}"))
+        numbers = f"{serial} {soa.refresh} {soa.retry} {soa.expire} {soa.minimum}"
+        rdata = parse_rdata_text(SOA, f"{mname} {rname} {numbers}")
+        made.append(record_from_rdata(zone_name, rdata, ttl=SOA_TTL_S))
+    if NS not in given:
+        made += [
+            record_from_rdata(zone_name, parse_rdata_text(NS, host), ttl=NS_TTL_S) for host in dict.fromkeys(hosts)
+        ]
+    return made
+
+
+def _host(field: str, text: str) -> str:
+    """A host name as absolute text. Raises RecordError that blames `field`."""
+    try:
+        return name_text(parse_name_text(text)).removesuffix(".") + "."
+    except ValueError as error:
+        raise RecordError((field,), str(error)) from None
+
+
+def _mailbox(text: str) -> str:
+    """A mail address as a domain name (RFC 1035 §8): the dots before the @ belong to the first label."""
+    local, at, domain = text.partition("@")
+    return local.replace(".", "\\.") + "." + domain if at else text
+
+
+RrsetKey = tuple[bytes, int]
+
+
+def zone_problems(zone: Zone) -> list[Problem]:
+    """Every rule that the records of a zone break together, each at the path of one record: `records[3]`."""
+    by_rrset: dict[RrsetKey, list[int]] = defaultdict(list)
+    for index, record in enumerate(zone.records):
+        by_rrset[record.owner, record.rtype].append(index)
+    types: dict[bytes, set[int]] = defaultdict(set)
+    for owner, rtype in by_rrset:
+        types[owner].add(rtype)
+    found = [
+        *_crowded(zone, by_rrset, types),
+        *_cname_conflicts(zone, by_rrset, types),
+        *_misplaced(zone, by_rrset, types),
+    ]
+    return [Problem(zone.key, ("records", index), message) for index, message in sorted(found)]
+
+
+Finding = tuple[int, str]  # index of a record, what is wrong with it
+
+
+def _crowded(zone: Zone, by_rrset: Mapping[RrsetKey, list[int]], types: Mapping[bytes, set[int]]) -> Iterator[Finding]:
+    for (owner, rtype), indexes in by_rrset.items():
+        what = f"{type_text(rtype)} records at {name_text(owner)}"
+        if len(indexes) > MAX_RRSET:
+            yield indexes[MAX_RRSET], f"{len(indexes)} {what}; {MAX_RRSET} are possible"
+        size = sum(len(zone.records[index].rdata) + 12 for index in indexes)
+        if size > MAX_RRSET_SIZE:
+            yield indexes[0], f"the {what} take {size} octets; {MAX_RRSET_SIZE} fit in an answer"
+        if rtype in SINGLE and len(indexes) > 1:
+            yield indexes[1], f"{len(indexes)} {what}; there can be one"
+        yield from _repeated(zone, indexes)
+    for owner, present in types.items():
+        if len(present) > MAX_TYPES:
+            index = by_rrset[owner, max(present)][0]
+            yield index, f"{len(present)} types at {name_text(owner)}; {MAX_TYPES} are possible"
+
+
+def _repeated(zone: Zone, indexes: list[int]) -> Iterator[Finding]:
+    seen: dict[bytes, int] = {}
+    for index in indexes:
+        first = seen.setdefault(zone.records[index].rdata, index)
+        if first != index:
+            yield index, f"the same record as records[{first}] (RFC 2181 §5)"
+
+
+def _cname_conflicts(
+    zone: Zone, by_rrset: Mapping[RrsetKey, list[int]], types: Mapping[bytes, set[int]]
+) -> Iterator[Finding]:
+    for owner, present in types.items():
+        if CNAME not in present:
+            continue
+        excluded = EXCLUDED_BY_CNAME - {CNAME} - ({NS} if owner == zone.name else set())
+        for rtype in sorted(present & excluded):
+            message = (
+                f"a CNAME and {type_text(rtype)} records cannot stand at one name, {name_text(owner)} (RFC 1034 §3.6.2)"
+            )
+            yield max(by_rrset[owner, CNAME][0], by_rrset[owner, rtype][0]), message
+
+
+def _misplaced(
+    zone: Zone, by_rrset: Mapping[RrsetKey, list[int]], types: Mapping[bytes, set[int]]
+) -> Iterator[Finding]:
+    redirected = {owner for owner, rtype in by_rrset if rtype == DNAME}
+    for (owner, rtype), indexes in by_rrset.items():
+        if rtype == SOA and owner != zone.name:
+            yield indexes[0], f"an SOA record at {name_text(owner)}; it belongs to the apex, {zone.name_text}"
+        if rtype in (NS, DNAME) and owner.startswith(ASTERISK):
+            yield indexes[0], f"a wildcard cannot own {type_text(rtype)} records (RFC 4592 §4.2, §4.4)"
+        if rtype == DNAME and NS in types[owner] and owner != zone.name:
+            yield indexes[0], f"DNAME and NS records cannot stand at one name, {name_text(owner)} (RFC 6672 §2.3)"
+        above = redirected.intersection(ancestors(owner)) if redirected else ()
+        for dname in above:
+            yield indexes[0], f"{name_text(owner)} lies below the DNAME at {name_text(dname)} (RFC 6672 §2.4)"
