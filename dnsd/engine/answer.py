@@ -1,0 +1,192 @@
+"""Answers: all of a reply but its question and OPT record, compiled once.
+
+The owner of a record that answers the question is written as `C0 0C`, a pointer to the question's name (RFC 1035
+§4.1.4), and every other name in full, so that the body is one constant for every query and every name that shares it.
+Only a body that might not fit beside a long question in the smallest reply is compressed; its pointers then move with
+the length of the question.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from dnsd.wire.message import AA, CD, HEADER_SIZE, IN, MIN_UDP_SIZE, NOERROR, QR, RD, TC
+from dnsd.wire.names import MAX_NAME, ROOT, name_end
+from dnsd.wire.rdata import COMPRESSIBLE
+
+QUESTION_NAME = b"\xc0\x0c"
+QUESTION_TAIL = 4  # octets of type and class behind the question's name
+LARGEST_OPT = 64  # octets we may add: the fixed part, an NSID of common size, an extended error
+ALWAYS_FITS = MIN_UDP_SIZE - HEADER_SIZE - MAX_NAME - QUESTION_TAIL - LARGEST_OPT
+FARTHEST = 0x3FFF - HEADER_SIZE - MAX_NAME - QUESTION_TAIL  # offset in a body that a pointer always reaches
+
+_FIXED = struct.Struct("!HHIH")  # type, class, ttl, length of the record data
+_HEAD = struct.Struct("!HHHHH")  # flags and the four counts
+_LENGTH = struct.Struct("!H")
+
+
+class Rrset(NamedTuple):
+    """The records of one owner and type; `owner` is a wire name, or None for the name in the question."""
+
+    owner: bytes | None
+    rtype: int
+    ttl: int  # seconds
+    rdatas: tuple[bytes, ...]
+    rclass: int = IN
+
+
+Section = tuple[Rrset, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """A compiled reply, which is `id + heads[head] + question + body_at(…) + OPT`; `head_index` says which head.
+
+    `pointers` are (where, to) pairs of a compressed body, both counted from its start. `shorter` are (octets,
+    additional records) of the body when optional glue is left out from its end, the longest first.
+    """
+
+    rcode: int
+    aa: bool
+    answer: Section
+    authority: Section
+    additional: Section
+    option: bytes  # an EDNS option to send along, or empty
+    heads: tuple[bytes, ...]
+    body: bytes
+    pointers: tuple[tuple[int, int], ...]
+    shorter: tuple[tuple[int, int], ...]
+
+    def fitted(self, room: int) -> Answer:
+        """This answer in at most `room` octets: without some optional glue (RFC 9471 §2.2), else TC and no records."""
+        counts = _count(self.answer), _count(self.authority)
+        for size, additional in self.shorter:
+            if size <= room:
+                pointers = tuple(pointer for pointer in self.pointers if pointer[0] < size)
+                heads = _heads(self.rcode, self.aa, (*counts, additional))
+                return replace(self, heads=heads, body=self.body[:size], pointers=pointers)
+        return replace(self, heads=_heads(self.rcode, self.aa, (0, 0, 0), tc=True), body=b"", pointers=())
+
+    def body_at(self, start: int) -> bytes:
+        """The body for a reply in which it begins at offset `start`."""
+        if not self.pointers:
+            return self.body
+        body = bytearray(self.body)
+        for where, to in self.pointers:
+            _LENGTH.pack_into(body, where, 0xC000 | start + to)
+        return bytes(body)
+
+
+def head_index(flags: int, *, edns: bool) -> int:
+    """Which of an answer's heads goes with a query's flags: RD and CD are copied (RFC 1035 §4.1.1, RFC 4035 §3.2.2)."""
+    return bool(flags & RD) | bool(flags & CD) << 1 | edns << 2
+
+
+def build_answer(
+    answer: Iterable[Rrset] = (),
+    *,
+    authority: Iterable[Rrset] = (),
+    glue: Iterable[Rrset] = (),
+    optional_glue: Iterable[Rrset] = (),
+    rcode: int = NOERROR,
+    aa: bool = True,
+    option: bytes = b"",
+) -> Answer:
+    """Compile an answer. `glue` must be in a reply that is not truncated, `optional_glue` as far as it fits."""
+    answer, authority, glue, optional_glue = tuple(answer), tuple(authority), tuple(glue), tuple(optional_glue)
+    body = _Body(compress=False)
+    shorter = _pack(body, (*answer, *authority, *glue), optional_glue, _count(glue))
+    if len(body.octets) > ALWAYS_FITS:
+        body = _Body(compress=True)
+        shorter = _pack(body, (*answer, *authority, *glue), optional_glue, _count(glue))
+    counts = _count(answer), _count(authority), _count((*glue, *optional_glue))
+    return Answer(
+        rcode=rcode,
+        aa=aa,
+        answer=answer,
+        authority=authority,
+        additional=(*glue, *optional_glue),
+        option=option,
+        heads=_heads(rcode, aa, counts),
+        body=bytes(body.octets),
+        pointers=tuple(body.pointers),
+        shorter=shorter,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _heads(rcode: int, aa: bool, counts: tuple[int, int, int], *, tc: bool = False) -> tuple[bytes, ...]:
+    """Octets 2 to 12 of the reply for each `head_index`; the OPT record is counted where there is one."""
+    flags = QR | (AA if aa else 0) | (TC if tc else 0) | rcode
+    return tuple(
+        _HEAD.pack(
+            flags | (RD if index & 1 else 0) | (CD if index & 2 else 0), 1, *counts[:2], counts[2] + (index >> 2)
+        )
+        for index in range(8)
+    )
+
+
+def _count(section: Section) -> int:
+    return sum(len(rrset.rdatas) for rrset in section)
+
+
+def _pack(body: _Body, needed: Section, optional: Section, records: int) -> tuple[tuple[int, int], ...]:
+    """Write all records; the sizes at which the body can be cut, with the additional `records` it then has."""
+    for rrset in needed:
+        body.add(rrset)
+    cuts = []
+    for rrset in optional:
+        cuts.append((len(body.octets), records))
+        body.add(rrset)
+        records += len(rrset.rdatas)
+    return tuple(reversed(cuts))
+
+
+class _Body:
+    """Records being written, with or without compression among themselves."""
+
+    def __init__(self, *, compress: bool) -> None:
+        self.octets = bytearray()
+        self.pointers: list[tuple[int, int]] = []
+        self._offsets: dict[bytes, int] | None = {} if compress else None
+
+    def add(self, rrset: Rrset) -> None:
+        for rdata in rrset.rdatas:
+            if rrset.owner is None:
+                self.octets += QUESTION_NAME
+            else:
+                self._add_name(rrset.owner)
+            self.octets += _FIXED.pack(rrset.rtype, rrset.rclass, rrset.ttl, 0)
+            start = len(self.octets)
+            self._add_rdata(rrset.rtype, rdata)
+            _LENGTH.pack_into(self.octets, start - _LENGTH.size, len(self.octets) - start)
+
+    def _add_rdata(self, rtype: int, rdata: bytes) -> None:
+        position, names = COMPRESSIBLE.get(rtype, (0, 0))
+        self.octets += rdata[:position]
+        for _ in range(names):
+            end = name_end(rdata, position)
+            self._add_name(rdata[position:end])
+            position = end
+        self.octets += rdata[position:]
+
+    def _add_name(self, name: bytes) -> None:
+        """Write a name as a pointer to an equal one, case included, as far as there is one (RFC 1035 §4.1.4)."""
+        if self._offsets is None:
+            self.octets += name
+            return
+        while name != ROOT:
+            here = len(self.octets)
+            if name in self._offsets:
+                self.pointers.append((here, self._offsets[name]))
+                self.octets += QUESTION_NAME  # two octets that body_at overwrites
+                return
+            if here <= FARTHEST:
+                self._offsets[name] = here
+            self.octets += name[: 1 + name[0]]
+            name = name[1 + name[0] :]
+        self.octets += ROOT

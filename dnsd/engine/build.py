@@ -1,0 +1,189 @@
+"""`build_snapshot`: the bridge from the dataset to what is served.
+
+What did not change is taken over from the previous snapshot: the nodes of a zone, and the table of all names. An edit
+of an address map replaces the entries of its members and touches no name, be there one behind it or a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+
+from dnsd.engine.answer import Answer, Rrset, build_answer
+from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, answer_at
+from dnsd.engine.edge import build_addresses
+from dnsd.engine.snapshot import Addresses, BuiltZone, Flattened, Node, Snapshot
+from dnsd.engine.zone import REFUSED_NODE, build_zone
+from dnsd.errors import Problem
+from dnsd.model.dataset import Dataset
+from dnsd.model.fields import IPAddress
+from dnsd.model.maps import Effective, MemberKind, MissingFamily, considered, effective
+from dnsd.model.zones import Zone
+from dnsd.wire.message import CH, NSID, pack_option
+from dnsd.wire.names import ancestors, name_text, parse_name_text
+from dnsd.wire.rdata import CNAME, DS, TXT, A
+
+VERSION_NAMES = ("version.bind", "version.server")
+IDENTITY_NAMES = ("hostname.bind", "id.server")  # RFC 4892 §3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator's settings say about answers."""
+
+    default_addresses: tuple[IPAddress, ...]
+    missing_family: MissingFamily = MissingFamily.NODATA
+    version: str | None = None
+    identity: str | None = None
+    nsid: str | None = None
+
+
+def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None = None) -> Snapshot:
+    """The snapshot that answers for `dataset`, which must have no problems."""
+    old_zones = previous.zones if previous else {}
+    zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones.values()}
+    by_zone, by_account = _effective_addresses(dataset, options.missing_family)
+    return Snapshot(
+        names=previous.names if previous and zones == old_zones else _all_names(zones.values()),
+        by_zone=by_zone,
+        by_account=by_account,
+        default=_addresses(options.default_addresses),
+        refused=REFUSED_NODE,
+        chaos=_chaos(options),
+        nsid=pack_option(NSID, options.nsid.encode()) if options.nsid else b"",
+        revision=previous.revision + 1 if previous else 1,
+        zones=zones,
+    )
+
+
+def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
+    """Flattened CNAMEs whose targets have no addresses to be found in the zones served here.
+
+    A warning where the record is proxied and only answered as stored for the time being, and for circles.
+    """
+    for name, node in snapshot.names.items():
+        if not isinstance(node.rule, Flattened) or node.apex is None:
+            continue
+        answer = answer_at(snapshot, node, name, A)
+        if answer not in (TARGET_OUTSIDE, TARGET_CIRCULAR):
+            continue
+        zone = snapshot.zones[node.apex.zone_id].zone
+        index = next(i for i, r in enumerate(zone.records) if r.owner == name and r.rtype == CNAME)
+        path, proxied, target = ("records", index, "content"), zone.records[index].proxied, name_text(node.rule.target)
+        if answer is TARGET_CIRCULAR:
+            message = f"the CNAMEs from {name_text(name)} lead in a circle, or through too many names: SERVFAIL"
+            yield Problem(zone.key, path, message, warning=True)
+        elif proxied:
+            message = f"answered as stored it is flattened, and {target} leads outside the zones served here: SERVFAIL"
+            yield Problem(zone.key, path, message, warning=True)
+        else:
+            message = f"a flattened CNAME must lead to a name in the zones served here; {target} leads outside of them"
+            yield Problem(zone.key, path, f"{message}, which is not supported yet")
+
+
+def _built(zone: Zone, dataset: Dataset, old: BuiltZone | None) -> BuiltZone:
+    applies_maps = dataset.applies_maps(zone)
+    if old is not None and old.applies_maps == applies_maps and old.zone == zone:
+        return old
+    return build_zone(zone, applies_maps=applies_maps)
+
+
+def _effective_addresses(
+    dataset: Dataset, missing_family: MissingFamily
+) -> tuple[dict[str, Addresses], dict[str, Addresses]]:
+    """The addresses of each zone that a map names, and of each account's other zones, where that is not the pool."""
+    compiled: dict[tuple[IPAddress, ...], Addresses] = {}
+
+    def compile_once(found: Effective | None) -> Addresses | None:
+        if found is None:
+            return None
+        ips = (*found.v4, *found.v6)
+        if ips not in compiled:
+            compiled[ips] = _addresses(ips)
+        return compiled[ips]
+
+    by_account = {
+        account_id: compile_once(effective(considered(maps, account_id, None), missing_family))
+        for account_id, maps in dataset.maps_by_account.items()
+    }
+    by_zone = {
+        zone_id: compile_once(effective(dataset.considered(dataset.zones[zone_id]), missing_family))
+        for zone_id in _zones_in_maps(dataset)
+    }
+    return _present(by_zone), _present(by_account)
+
+
+def _zones_in_maps(dataset: Dataset) -> set[str]:
+    return {
+        member.identifier
+        for address_map in dataset.maps.values()
+        for member in address_map.memberships
+        if member.kind is MemberKind.ZONE
+    }
+
+
+def _present(addresses: Mapping[str, Addresses | None]) -> dict[str, Addresses]:
+    return {key: value for key, value in addresses.items() if value is not None}
+
+
+def _addresses(ips: Iterable[IPAddress]) -> Addresses:
+    ips = tuple(ips)
+    return build_addresses(
+        [ip for ip in ips if isinstance(ip, IPv4Address)], [ip for ip in ips if isinstance(ip, IPv6Address)]
+    )
+
+
+def _all_names(zones: Iterable[BuiltZone]) -> dict[bytes, Node]:
+    """The nodes of all zones in one table; each zone hides what its parent zone holds at its apex and below."""
+    by_apex = {built.zone.name: built for built in zones}
+    parents = {apex: _parent(apex, by_apex) for apex in by_apex}
+    with_children = {parent.zone.name for parent in parents.values() if parent is not None}
+    names: dict[bytes, Node] = {}
+    for apex, built in by_apex.items():
+        if apex in with_children:
+            names.update(_outside_children(built, by_apex))
+        else:
+            names.update(built.names)
+    for apex, parent in parents.items():
+        if parent is not None and (ds := _ds_at_parent(parent, apex)) is not None:
+            # RFC 4035 §3.1.4.1: DS is answered from the parent's side of the cut
+            node = names[apex]
+            names[apex] = replace(node, answers={**node.answers, DS: ds})
+    return names
+
+
+def _parent(apex: bytes, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None:
+    """The closest zone above, if it is served here too."""
+    return next((by_apex[ancestor] for ancestor in ancestors(apex) if ancestor in by_apex), None)
+
+
+def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> Iterator[tuple[bytes, Node]]:
+    for name, node in built.names.items():
+        closest = next(part for part in (name, *ancestors(name)) if part in by_apex)
+        if closest == built.zone.name:
+            yield name, node
+
+
+def _ds_at_parent(parent: BuiltZone, apex: bytes) -> Answer | None:
+    node = parent.names.get(apex)
+    if node is None:
+        node = next(parent.names[ancestor] for ancestor in ancestors(apex) if ancestor in parent.names).below
+    if node is None or node.apex is None:
+        return None
+    return node.answers.get(DS) or (node.otherwise if node.rule is None else None)
+
+
+def _chaos(options: Options) -> dict[bytes, Answer]:
+    """What the server says of itself in class CH, as far as it is configured."""
+    said = {**dict.fromkeys(VERSION_NAMES, options.version), **dict.fromkeys(IDENTITY_NAMES, options.identity)}
+    return {
+        parse_name_text(name): build_answer([Rrset(None, TXT, 0, (_string(text),), CH)], aa=False)
+        for name, text in said.items()
+        if text is not None
+    }
+
+
+def _string(text: str) -> bytes:
+    octets = text.encode()
+    return bytes([len(octets)]) + octets

@@ -1,0 +1,122 @@
+"""Answers that depend on more than their own name: edge addresses, CNAME chains, flattening and DNAME."""
+
+from __future__ import annotations
+
+from dnsd.engine.answer import Answer, Rrset, build_answer
+from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
+from dnsd.wire.message import EDE_NETWORK_ERROR, REFUSED, SERVFAIL, YXDOMAIN, pack_extended_error
+from dnsd.wire.names import MAX_NAME
+from dnsd.wire.rdata import AAAA, CNAME, NS, SOA, A
+
+MAX_CHAIN = 8  # CNAMEs in one answer
+
+# A flattened CNAME without an address to be found: its target leaves the zones served here, or goes in circles.
+TARGET_OUTSIDE = build_answer(rcode=SERVFAIL, aa=False, option=pack_extended_error(EDE_NETWORK_ERROR))
+TARGET_CIRCULAR = build_answer(rcode=SERVFAIL, aa=False)
+
+Trail = tuple[bytes, ...]  # the aliases that led to a name, canonical
+
+
+def answer_at(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail = ()) -> Answer:
+    """What `node` answers when canonical `name` is asked for `qtype`.
+
+    Following stops when a name comes again in `trail`, and at MAX_CHAIN names.
+    """
+    answer = node.answers.get(qtype)
+    if answer is not None:
+        return answer
+    rule = node.rule
+    if rule is None:
+        return node.otherwise
+    if isinstance(rule, Edge):
+        return _edge_answer(snapshot, node, rule.keys.get(qtype))
+    # Only an answer made for the name itself is kept: one met on the way may have been cut short by the trail.
+    known = None if trail else snapshot.chains.get((node, qtype))
+    if known is not None:
+        return known
+    if isinstance(rule, Flattened):
+        return _flatten(snapshot, node, rule, name, qtype, trail)
+    return _follow(snapshot, node, name, qtype, trail)
+
+
+def _edge_answer(snapshot: Snapshot, node: Node, key: int | None) -> Answer:
+    if key is None or node.apex is None:
+        return node.otherwise
+    # The map that is found decides both families: one it lacks is no data, never another map's or the pool's.
+    return snapshot.addresses(node.apex).answers.get(key) or node.otherwise
+
+
+def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Trail) -> Answer:
+    """The chain of aliases from `first`, and at its end what the last name answers (RFC 1034 §4.3.2 step 3a)."""
+    node = first
+    steps: list[Rrset] = []
+    while isinstance(node.rule, Alias | Redirection) and qtype not in node.answers:
+        if len(trail) == MAX_CHAIN:
+            return build_answer(steps)
+        trail = (*trail, name)
+        owner = name if steps else None
+        if isinstance(node.rule, Alias):
+            steps.append(node.rule.rrset._replace(owner=owner))
+            name = node.rule.target
+        else:
+            steps.append(node.rule.rrset)
+            replaced = _substitute(node.rule, name)
+            if replaced is None:
+                return build_answer(steps, rcode=YXDOMAIN)  # RFC 6672 §2.2
+            # RFC 6672 §3.1: the synthesised CNAME has the DNAME's TTL
+            steps.append(Rrset(owner, CNAME, node.rule.rrset.ttl, (replaced,)))
+            if qtype == CNAME:
+                return build_answer(steps)
+            name = replaced.lower()
+        if name in trail:
+            return build_answer(steps)
+        node = snapshot.search(name)
+    answer = _joined(steps, name, answer_at(snapshot, node, name, qtype, trail))
+    if len(trail) == len(steps) and isinstance(first.rule, Alias):
+        snapshot.remember(first, qtype, answer)
+    return answer
+
+
+def _joined(steps: list[Rrset], name: bytes, last: Answer) -> Answer:
+    """The chain, then the answer of its last name; rcode and authority are the last name's (RFC 6604 §2.1)."""
+    if last.rcode == SERVFAIL:
+        return last
+    if last.rcode == REFUSED:  # not our zone: the resolver goes on from here
+        return build_answer(steps)
+    owned = (rrset if rrset.owner is not None else rrset._replace(owner=name) for rrset in last.answer)
+    return build_answer((*steps, *owned), authority=last.authority, optional_glue=last.additional, rcode=last.rcode)
+
+
+def _substitute(rule: Redirection, name: bytes) -> bytes | None:
+    """The name with the DNAME's owner replaced by its target (RFC 6672 §2.2); None when it gets too long."""
+    replaced = name[: len(name) - len(rule.owner)] + rule.target
+    return replaced if len(replaced) <= MAX_NAME else None
+
+
+def _flatten(snapshot: Snapshot, node: Node, rule: Flattened, name: bytes, qtype: int, trail: Trail) -> Answer:
+    """The addresses at the end of the target's chain, as if they stood at `name`; its TTL is the lowest on the way."""
+    if qtype not in (A, AAAA):
+        return node.otherwise
+    if len(trail) == MAX_CHAIN or name in trail:
+        return TARGET_CIRCULAR
+    found = answer_at(snapshot, snapshot.search(rule.target), rule.target, qtype, (*trail, name))
+    if found.answer and found.answer[-1].rtype == qtype:
+        ttl = min(rule.ttl, *(rrset.ttl for rrset in found.answer))
+        answer = build_answer([Rrset(None, qtype, ttl, found.answer[-1].rdatas)])
+    elif found.rcode == YXDOMAIN or any(rrset.rtype == SOA for rrset in found.authority):
+        answer = node.otherwise
+    else:
+        return _failure(snapshot, found)
+    if not trail:
+        snapshot.remember(node, qtype, answer)
+    return answer
+
+
+def _failure(snapshot: Snapshot, found: Answer) -> Answer:
+    """Why the target of a flattened CNAME has neither addresses nor a denial of them."""
+    if found.rcode == SERVFAIL:
+        return found
+    if found.rcode == REFUSED or any(rrset.rtype == NS for rrset in found.authority):
+        return TARGET_OUTSIDE
+    last = found.answer[-1].rdatas[0].lower()
+    return TARGET_OUTSIDE if snapshot.search(last).apex is None else TARGET_CIRCULAR

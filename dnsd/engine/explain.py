@@ -1,0 +1,148 @@
+"""Why a name is answered as it is: the zone, the node, and each address map that was considered."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dnsd.engine.respond import respond
+from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
+from dnsd.model.dataset import Dataset
+from dnsd.model.maps import MissingFamily, effective
+from dnsd.model.zones import Zone
+from dnsd.wire.message import IN, RD
+from dnsd.wire.names import ASTERISK, ancestors, name_text
+from dnsd.wire.rdata import NS
+
+
+@dataclass(frozen=True, slots=True)
+class MapVerdict:
+    """One address map in the search for addresses, in its order."""
+
+    map: str  # key
+    step: str  # zone, account, immutable; "-" where it covers something else
+    taken: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NameExplained:
+    """What stands at one name on the way to the answer."""
+
+    name: str
+    zone: str | None
+    account: str | None
+    node: str  # how the name was matched
+    served: str  # what decides the answer there
+    maps: tuple[MapVerdict, ...]  # empty where no map is consulted
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The reply to a question, and the names that led to it."""
+
+    reply: bytes
+    names: tuple[NameExplained, ...]
+
+
+def explain(
+    snapshot: Snapshot, dataset: Dataset, name: bytes, qtype: int, missing_family: MissingFamily
+) -> Explanation:
+    """Ask `respond` the question, and retrace its way."""
+    query = struct.pack("!HHHHHH", 0, RD, 1, 0, 0, 0) + name + struct.pack("!HH", qtype, IN)
+    reply = respond(snapshot, query, stream=True) or b""
+    steps = tuple(_explained(snapshot, dataset, step, missing_family) for step in _way(snapshot, name.lower(), qtype))
+    return Explanation(reply, steps)
+
+
+def _way(snapshot: Snapshot, name: bytes, qtype: int) -> Iterator[bytes]:
+    """The name and, where CNAMEs lead on from it, those that they lead to."""
+    seen: set[bytes] = set()
+    while name not in seen:
+        seen.add(name)
+        yield name
+        node = snapshot.search(name)
+        if qtype in node.answers:
+            return
+        if isinstance(node.rule, Alias | Flattened):
+            name = node.rule.target
+        elif isinstance(node.rule, Redirection):
+            name = (name[: len(name) - len(node.rule.owner)] + node.rule.target).lower()
+
+
+def _explained(snapshot: Snapshot, dataset: Dataset, name: bytes, missing_family: MissingFamily) -> NameExplained:
+    node = snapshot.search(name)
+    zone = _zone_of(dataset, name)
+    maps = tuple(_verdicts(dataset, zone, missing_family)) if zone and isinstance(node.rule, Edge) else ()
+    return NameExplained(
+        name=name_text(name),
+        zone=f"{zone.name_text} ({_state(dataset, zone)})" if zone else None,
+        account=dataset.accounts[zone.account_id].key if zone else None,
+        node=_matched(snapshot, node, name),
+        served=_served(dataset, node, zone, name, taken=any(verdict.taken for verdict in maps)),
+        maps=maps,
+    )
+
+
+def _zone_of(dataset: Dataset, name: bytes) -> Zone | None:
+    zones = dataset.zones_by_name
+    return next((zones[part] for part in (name, *ancestors(name)) if part in zones), None)
+
+
+def _state(dataset: Dataset, zone: Zone) -> str:
+    if zone.paused:
+        return f"{zone.status}, paused"
+    if dataset.accounts[zone.account_id].settings.enforce_dns_only:
+        return f"{zone.status}, its account enforces DNS-only"
+    return str(zone.status)
+
+
+def _matched(snapshot: Snapshot, node: Node, name: bytes) -> str:
+    """How the name was found (RFC 1034 §4.3.2 step 3, RFC 4592 §3.3.1)."""
+    if node.apex is None:
+        return "in no zone that is served"
+    closest = next((part for part in (name, *ancestors(name)) if part in snapshot.names), name)
+    if node.otherwise.authority[0].rtype == NS:
+        where = name_text(node.otherwise.authority[0].owner or closest)
+        return "a delegation" if closest == name else f"below the delegation of {where}"
+    if closest == name:
+        return "exact" if node.answers else "an empty non-terminal"
+    if isinstance(node.rule, Redirection):
+        return f"below the DNAME at {name_text(closest)}"
+    if snapshot.names.get(ASTERISK + closest) is node:
+        return f"matched by the wildcard {name_text(ASTERISK + closest)}"
+    return f"no such name; the closest above it is {name_text(closest)}"
+
+
+def _served(dataset: Dataset, node: Node, zone: Zone | None, name: bytes, *, taken: bool) -> str:
+    if node.apex is None or zone is None:
+        return "refused"
+    if isinstance(node.rule, Edge):
+        return "proxied: addresses of " + ("the map that is taken" if taken else "the default pool")
+    if isinstance(node.rule, Alias):
+        return f"as stored: a CNAME to {name_text(node.rule.target)}, which is followed"
+    if isinstance(node.rule, Flattened):
+        return f"a CNAME flattened to the addresses of {name_text(node.rule.target)}"
+    if isinstance(node.rule, Redirection):
+        return f"a DNAME to {name_text(node.rule.target)}"
+    if not dataset.applies_maps(zone) and any(r.proxied and r.owner == name for r in zone.records):
+        return "as stored: its records are proxied, but the zone's maps are not consulted in this state"
+    return "as stored: DNS-only" if node.answers else "nothing is stored here"
+
+
+def _verdicts(dataset: Dataset, zone: Zone, missing_family: MissingFamily) -> Iterator[MapVerdict]:
+    candidates = dataset.considered(zone)
+    found = effective(candidates, missing_family)
+    decisive = None
+    for candidate in candidates:
+        step = str(candidate.step) if candidate.step else "-"
+        taken = found is not None and candidate in found.maps
+        if candidate.passed_over:
+            why = candidate.passed_over
+        elif taken:
+            why = "it is the first that covers the zone" if decisive is None else "it has the family that others lack"
+            decisive = decisive or candidate
+        else:
+            why = f"{decisive.map.key} comes before it" if decisive else "it has no address of the family"
+        yield MapVerdict(candidate.map.key, step, taken, why)

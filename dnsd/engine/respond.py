@@ -1,0 +1,94 @@
+"""`respond`: one DNS query in, one reply out. Every transport calls it, and nothing else answers."""
+
+from __future__ import annotations
+
+from dnsd.engine.answer import QUESTION_TAIL, Answer, build_answer
+from dnsd.engine.derive import answer_at
+from dnsd.engine.shape import Shape, shape_of
+from dnsd.engine.snapshot import Node, Snapshot
+from dnsd.errors import WireError
+from dnsd.wire.message import (
+    BADVERS,
+    CD,
+    CH,
+    EDE_NOT_AUTHORITATIVE,
+    EDE_PROHIBITED,
+    FORMERR,
+    HEADER_SIZE,
+    IN,
+    MAX_MESSAGE_SIZE,
+    NOTAUTH,
+    NOTIMP,
+    OPCODE,
+    QR,
+    RD,
+    REFUSED,
+    pack_extended_error,
+    pack_opt,
+)
+from dnsd.wire.names import name_end
+from dnsd.wire.rdata import ANY, TXT
+
+PROHIBITED = build_answer(rcode=REFUSED, aa=False, option=pack_extended_error(EDE_PROHIBITED))
+NOT_AUTHORITATIVE = build_answer(rcode=NOTAUTH, aa=False, option=pack_extended_error(EDE_NOT_AUTHORITATIVE))
+BAD_VERSION = build_answer(rcode=BADVERS & 0xF, aa=False)
+
+
+def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes | None:
+    """The reply to one query (RFC 1034 §4.3.2), or None to send nothing; never raises.
+
+    `query` is a whole message as it arrived, well-formed or not; over a `stream` a reply may be 65,535 octets long.
+    """
+    end = query.find(0, HEADER_SIZE) + 1  # just past QNAME, unless a label holds a zero octet
+    qname = query[HEADER_SIZE:end].lower()
+    node = snapshot.names.get(qname)
+    try:
+        if node is None:
+            end = name_end(query, HEADER_SIZE)
+            qname = query[HEADER_SIZE:end].lower()
+            node = snapshot.search(qname)
+        shape = shape_of(query[2:HEADER_SIZE] + query[end:])
+    except WireError:
+        return _reply_to_malformed(query)
+    if shape.plain:
+        answer = node.answers.get(shape.qtype) or answer_at(snapshot, node, qname, shape.qtype)
+    else:
+        answer = _special_answer(snapshot, shape, node, qname)
+    opt = shape.opt
+    if opt and (shape.nsid or answer.option or shape.version):
+        opt = _opt_with_options(snapshot, shape, answer)
+    body_start = end + QUESTION_TAIL
+    room = (MAX_MESSAGE_SIZE if stream else shape.room) - body_start - len(opt)
+    if len(answer.body) > room:
+        answer = answer.fitted(room)
+    return b"".join(
+        (query[:2], answer.heads[shape.head], query[HEADER_SIZE:body_start], answer.body_at(body_start), opt)
+    )
+
+
+def _reply_to_malformed(query: bytes) -> bytes | None:
+    """A header alone, or silence for what is shorter than one and for responses, lest two servers talk for ever."""
+    if len(query) < HEADER_SIZE:
+        return None
+    flags = int.from_bytes(query[2:4])
+    if flags & QR:
+        return None
+    rcode = NOTIMP if flags & OPCODE else FORMERR
+    return query[:2] + (QR | flags & (OPCODE | RD | CD) | rcode).to_bytes(2) + bytes(8)
+
+
+def _special_answer(snapshot: Snapshot, shape: Shape, node: Node, qname: bytes) -> Answer:
+    """What is not answered from a zone: a later EDNS, other classes, zone transfers."""
+    if shape.version:
+        return BAD_VERSION
+    if shape.qclass == CH and shape.qtype in (TXT, ANY):
+        return snapshot.chaos.get(qname, PROHIBITED)
+    if shape.qclass == IN and (node.apex is None or node.apex.name != qname):
+        return NOT_AUTHORITATIVE  # a transfer of what is no zone of ours (RFC 5936 §2.2.1)
+    return PROHIBITED
+
+
+def _opt_with_options(snapshot: Snapshot, shape: Shape, answer: Answer) -> bytes:
+    nsid = snapshot.nsid if shape.nsid else b""
+    rcode = BADVERS if shape.version else answer.rcode
+    return pack_opt(do=shape.do, rcode=rcode, options=nsid + answer.option)

@@ -1,0 +1,67 @@
+"""Shapes: what a query says besides its id and its name, parsed once for all queries that say the same."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+
+from dnsd.engine.answer import head_index
+from dnsd.errors import WireError
+from dnsd.wire.message import IN, MIN_UDP_SIZE, NSID, OPCODE, OUR_UDP_SIZE, QR, pack_opt, parse_additional
+from dnsd.wire.rdata import TRANSFER_TYPES
+
+MAX_CACHED = 128  # octets; longer shapes are rare, and a stranger could fill the cache's memory with them
+
+_KEY = struct.Struct("!HHHHHHH")  # flags, four counts, type, class
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A well-formed query without its id and name."""
+
+    qtype: int
+    qclass: int
+    head: int  # index of an answer's heads
+    room: int  # octets a UDP reply may have
+    opt: bytes  # the OPT record to reply with, or empty
+    do: bool
+    nsid: bool  # the client asks for it (RFC 5001)
+    version: int  # of EDNS
+    plain: bool  # answered from a zone: class IN, no zone transfer, EDNS version 0
+
+
+def shape_of(key: bytes) -> Shape:
+    """The shape of a query, given its header without the id and all that follows its name.
+
+    Raises WireError for what is not a question to answer: a response, another opcode, counts or records that a query
+    may not have (RFC 9619, RFC 6891 §6.1.1), missing or left-over octets.
+    """
+    return _cached_shape(key) if len(key) <= MAX_CACHED else _parse_shape(key)
+
+
+def _parse_shape(key: bytes) -> Shape:
+    if len(key) < _KEY.size:
+        raise WireError("no type and class")
+    flags, questions, answers, authorities, additional, qtype, qclass = _KEY.unpack_from(key)
+    if flags & (QR | OPCODE):
+        raise WireError("not a query")
+    if (questions, answers, authorities) != (1, 0, 0):
+        raise WireError("not one question, or records in its answer or authority section")
+    opt = parse_additional(key[_KEY.size :], additional)
+    version = opt.version if opt else 0
+    return Shape(
+        qtype=qtype,
+        qclass=qclass,
+        head=head_index(flags, edns=opt is not None),
+        # RFC 6891 §6.2.3: sizes below 512 mean 512
+        room=min(OUR_UDP_SIZE, max(MIN_UDP_SIZE, opt.size)) if opt else MIN_UDP_SIZE,
+        opt=pack_opt(do=opt.do) if opt else b"",
+        do=opt.do if opt else False,
+        nsid=opt is not None and NSID in opt.options,
+        version=version,
+        plain=qclass == IN and qtype not in TRANSFER_TYPES and not version,
+    )
+
+
+_cached_shape = lru_cache(maxsize=4096)(_parse_shape)

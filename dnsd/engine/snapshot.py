@@ -1,0 +1,124 @@
+"""The snapshot: everything that is served at one moment, immutable, replaced as a whole by one assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dnsd.engine.answer import Answer, Rrset
+from dnsd.model.zones import Zone
+from dnsd.wire.names import ancestors
+
+MAX_CHAINS = 100_000  # completed chains that a snapshot remembers
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The edge addresses of one address map, or of the default pool, compiled by `Edge` key."""
+
+    answers: Mapping[int, Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A proxied name: which of the effective map's answers goes with which type."""
+
+    keys: Mapping[int, int]  # type -> key into Addresses.answers
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A CNAME that is answered as one, and followed."""
+
+    rrset: Rrset
+    target: bytes  # canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Flattened:
+    """A CNAME that is answered with the addresses of its target."""
+
+    ttl: int
+    target: bytes  # canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Redirection:
+    """The names below a DNAME (RFC 6672)."""
+
+    rrset: Rrset  # the DNAME, with its owner
+    owner: bytes  # canonical
+    target: bytes
+
+
+Rule = Edge | Alias | Flattened | Redirection
+
+
+@dataclass(frozen=True, slots=True)
+class Apex:
+    """What the names of one zone have in common."""
+
+    zone_id: str
+    account_id: str
+    name: bytes  # canonical
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """What is said about a name: its own answers, else what its rule derives, else `otherwise`.
+
+    `below` speaks for the names under this one that are not in the snapshot: a wildcard, a delegation, a DNAME or
+    NXDOMAIN; None where no such name is ever looked up.
+    """
+
+    apex: Apex | None  # None: not our zone
+    answers: Mapping[int, Answer]
+    otherwise: Answer
+    rule: Rule | None = None
+    below: Node | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BuiltZone:
+    """A zone's nodes by name, and what they were built from."""
+
+    zone: Zone
+    applies_maps: bool
+    names: Mapping[bytes, Node]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """All that `respond` reads."""
+
+    names: Mapping[bytes, Node]  # canonical name -> node, empty non-terminals included
+    by_zone: Mapping[str, Addresses]  # zone id -> the addresses of the zone's map
+    by_account: Mapping[str, Addresses]  # account id -> those of the account's map, else of its immutable map
+    default: Addresses
+    refused: Node  # for names in no zone
+    chaos: Mapping[bytes, Answer]  # canonical name -> answer in class CH
+    nsid: bytes  # the NSID option, or empty
+    revision: int
+    zones: Mapping[str, BuiltZone]  # by zone id; what the next snapshot can take over
+    chains: dict[tuple[Node, int], Answer] = field(default_factory=dict)  # completed chains by (first node, type)
+
+    def search(self, name: bytes) -> Node:
+        """The node that speaks for canonical `name`: its own, else that of the closest encloser (RFC 4592 §3.3.1)."""
+        node = self.names.get(name)
+        if node is not None:
+            return node
+        for ancestor in ancestors(name):
+            node = self.names.get(ancestor)
+            if node is not None:
+                return node.below or self.refused
+        return self.refused
+
+    def addresses(self, apex: Apex) -> Addresses:
+        """The effective addresses of a zone: the precedence of address maps."""
+        return self.by_zone.get(apex.zone_id) or self.by_account.get(apex.account_id) or self.default
+
+    def remember(self, node: Node, qtype: int, answer: Answer) -> None:
+        """Keep a completed chain; the memory is bounded however many types strangers ask for."""
+        if len(self.chains) >= MAX_CHAINS:
+            self.chains.clear()
+        self.chains[node, qtype] = answer

@@ -1,0 +1,154 @@
+"""One zone compiled to nodes: which name exists, and what each answers (RFC 1034 §4.3.2, decided ahead)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from dnsd.engine.answer import Answer, Rrset, build_answer
+from dnsd.engine.edge import edge
+from dnsd.engine.snapshot import Alias, Apex, BuiltZone, Edge, Flattened, Node, Redirection, Rule
+from dnsd.model.records import Record
+from dnsd.model.zones import Status, Zone
+from dnsd.wire.message import EDE_NOT_AUTHORITATIVE, NXDOMAIN, REFUSED, pack_extended_error
+from dnsd.wire.names import ASTERISK, ancestors, is_below
+from dnsd.wire.rdata import AAAA, ANY, CNAME, DNAME, DS, HINFO, NS, SOA, A
+
+NOT_OUR_ZONE = build_answer(rcode=REFUSED, aa=False, option=pack_extended_error(EDE_NOT_AUTHORITATIVE))
+REFUSED_NODE = Node(None, {}, NOT_OUR_ZONE)
+ANY_ANSWER = build_answer([Rrset(None, HINFO, 3789, (b"\x07RFC8482\x00",))])  # RFC 8482 §4.2; the TTL Cloudflare uses
+
+HIDDEN_BY = {Edge: (A, AAAA, CNAME), Flattened: (CNAME,)}  # types that a rule answers, or denies, instead of the data
+
+Rrsets = dict[int, list[Record]]
+
+
+def build_zone(zone: Zone, *, applies_maps: bool) -> BuiltZone:
+    """The nodes of a zone; its proxied records are answered as stored unless it `applies_maps`."""
+    if zone.status is Status.INITIALIZING:
+        return BuiltZone(zone, applies_maps, {zone.name: REFUSED_NODE})
+    return BuiltZone(zone, applies_maps, _Builder(zone, applies_maps=applies_maps).names())
+
+
+class _Builder:
+    """The state while one zone is built."""
+
+    def __init__(self, zone: Zone, *, applies_maps: bool) -> None:
+        self.zone = zone
+        self.applies_maps = applies_maps
+        self.apex = Apex(zone.id, zone.account_id, zone.name)
+        self.owners: dict[bytes, Rrsets] = defaultdict(lambda: defaultdict(list))
+        for record in zone.records:
+            self.owners[record.owner][record.rtype].append(record)
+        self.cuts = {owner for owner, rrsets in self.owners.items() if NS in rrsets and owner != zone.name}
+        soa = self.owners[zone.name][SOA][0]
+        minimum = int.from_bytes(soa.rdata[-4:])
+        # RFC 2308 §3: the lower of the SOA's TTL and its minimum field
+        denial = (Rrset(zone.name, SOA, min(soa.ttl_s, minimum), (soa.rdata,)),)
+        self.nodata = build_answer(authority=denial)
+        nxdomain = build_answer(authority=denial, rcode=NXDOMAIN)
+        self.nowhere = Node(self.apex, {}, nxdomain)
+        self.nodes: dict[bytes, Node] = {}
+        self.plain_edges: dict[int, Node] = {}
+
+    def names(self) -> dict[bytes, Node]:
+        """A node for every name that exists in the zone."""
+        # A wildcard's node is needed by the node above it, and may have a wildcard below itself.
+        for name in sorted(self._existing(), key=lambda name: (not name.startswith(ASTERISK), -len(name))):
+            self.nodes[name] = self._node(name, self.owners.get(name, {}))
+        return self.nodes
+
+    def _existing(self) -> set[bytes]:
+        """Owners that are not below a cut, and the empty non-terminals above them (RFC 4592 §2.2.2)."""
+        existing = {owner for owner in self.owners if not self._is_occluded(owner)}
+        for owner in existing - {self.zone.name}:
+            for ancestor in ancestors(owner):
+                if ancestor in existing:
+                    break
+                existing.add(ancestor)
+        return existing
+
+    def _is_occluded(self, owner: bytes) -> bool:
+        return bool(self.cuts) and any(ancestor in self.cuts for ancestor in ancestors(owner))
+
+    def _below(self, owner: bytes) -> Node:
+        """What answers for names under `owner` that do not exist."""
+        return self.nodes.get(ASTERISK + owner, self.nowhere)
+
+    def _node(self, owner: bytes, rrsets: Rrsets) -> Node:
+        if owner in self.cuts:
+            return self._cut(owner, rrsets)
+        rule = self._rule(owner, rrsets)
+        shown = {rtype: records for rtype, records in rrsets.items() if rtype not in HIDDEN_BY.get(type(rule), ())}
+        below = self._redirection(owner, rrsets) if DNAME in rrsets else self._below(owner)
+        if isinstance(rule, Edge) and not shown and below is self.nowhere:
+            # All proxied names of a zone that are alike share one node.
+            return self.plain_edges.setdefault(id(rule), Node(self.apex, {ANY: ANY_ANSWER}, self.nodata, rule, below))
+        answers = {rtype: self._answer(owner, rtype, records) for rtype, records in shown.items()}
+        if rrsets:
+            answers[ANY] = ANY_ANSWER
+        return Node(self.apex, answers, self.nodata, rule, below)
+
+    def _answer(self, owner: bytes, rtype: int, records: list[Record]) -> Answer:
+        rrset = _rrset(None, records)
+        if rtype == NS and owner == self.zone.name:
+            return build_answer([rrset], optional_glue=self._glue(records))
+        return build_answer([rrset])
+
+    def _rule(self, owner: bytes, rrsets: Rrsets) -> Rule | None:
+        addresses = rrsets.get(A, []) + rrsets.get(AAAA, []) + rrsets.get(CNAME, [])
+        if self.applies_maps and any(record.proxied for record in addresses):
+            return self._edge(addresses)
+        if CNAME not in rrsets:
+            return None
+        cname = rrsets[CNAME][0]
+        flattens = self.zone.settings.flatten_all_cnames or cname.settings.flatten_cname
+        if flattens or owner == self.zone.name:
+            return Flattened(cname.ttl_s, cname.target)
+        return Alias(_rrset(None, [cname]), cname.target)
+
+    def _edge(self, records: list[Record]) -> Edge:
+        zone = self.zone.settings
+        proxied = [record.settings for record in records if record.proxied]
+        return edge(
+            v4=not any(settings.ipv6_only for settings in proxied),
+            v6=zone.ipv6 and not any(settings.ipv4_only for settings in proxied),
+            http3=zone.http3,
+            http2=zone.http2,
+            https=zone.https_records,
+        )
+
+    def _redirection(self, owner: bytes, rrsets: Rrsets) -> Node:
+        dname = rrsets[DNAME][0]
+        rule = Redirection(_rrset(owner, [dname]), owner, dname.rdata)
+        return Node(self.apex, {}, self.nodata, rule)
+
+    def _cut(self, owner: bytes, rrsets: Rrsets) -> Node:
+        """A delegation: a referral for all but DS, which is the parent's to answer (RFC 4035 §3.1.4.1)."""
+        glue = self._glue(rrsets[NS])
+        inside = [rrset for rrset in glue if rrset.owner == owner or is_below(rrset.owner or b"", owner)]
+        referral = build_answer(
+            authority=[_rrset(owner, rrsets[NS])],
+            glue=inside,
+            optional_glue=[rrset for rrset in glue if rrset not in inside],
+            aa=False,
+        )
+        ds = build_answer([_rrset(None, rrsets[DS])]) if DS in rrsets else self.nodata
+        return Node(self.apex, {DS: ds}, referral, below=Node(self.apex, {}, referral))
+
+    def _glue(self, nameservers: Iterable[Record]) -> list[Rrset]:
+        """The addresses of name servers in this zone: as stored, but for authoritative names that are proxied."""
+        glue = []
+        for host in dict.fromkeys(record.target for record in nameservers):
+            rrsets = self.owners.get(host, {})
+            is_glue = host in self.cuts or self._is_occluded(host)
+            if not is_glue and isinstance(self._rule(host, rrsets), Edge):
+                continue
+            glue += [_rrset(host, rrsets[rtype]) for rtype in (A, AAAA) if rtype in rrsets]
+        return glue
+
+
+def _rrset(owner: bytes | None, records: list[Record]) -> Rrset:
+    """The records as one RRset; where their TTLs differ, the lowest is that of all (RFC 2181 §5.2)."""
+    ttl = min(record.ttl_s for record in records)
+    return Rrset(owner, records[0].rtype, ttl, tuple(record.rdata for record in records))
