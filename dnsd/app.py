@@ -1,0 +1,47 @@
+"""Putting the parts together: settings and data to a snapshot, the same for `serve`, `check` and `explain`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dnsd.engine.build import build_snapshot, flattening_problems
+from dnsd.engine.snapshot import Snapshot
+from dnsd.errors import InvalidDataError, Problem
+from dnsd.model.dataset import Dataset
+from dnsd.settings import Settings, load_settings
+from dnsd.store.load import load_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Everything that a configuration says, ready to be served."""
+
+    settings: Settings
+    dataset: Dataset
+    snapshot: Snapshot
+    warnings: tuple[Problem, ...]
+
+    def summary(self) -> str:
+        """How much it is, in words."""
+        dataset, names = self.dataset, len(self.snapshot.names)
+        records = sum(len(zone.records) for zone in dataset.zones.values())
+        counts = [(len(dataset.accounts), "account"), (len(dataset.maps), "map"), (len(dataset.zones), "zone")]
+        counts += [(records, "record"), (names, "name")]
+        return ", ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
+
+
+def load(config: Path, environment: Mapping[str, str] = os.environ, previous: Snapshot | None = None) -> Loaded:
+    """Read the configuration; `previous` is the snapshot to take over from what did not change.
+
+    Raises InvalidDataError with every problem, warnings among them; nothing is half-read.
+    """
+    settings = load_settings(config, environment)
+    stored = load_directory(config.parent / settings.data, settings.nameservers)
+    snapshot = build_snapshot(stored.dataset, settings.options, previous)
+    found = (*stored.warnings, *map(stored.locate, flattening_problems(snapshot)))
+    if any(not problem.warning for problem in found):
+        raise InvalidDataError(found)
+    return Loaded(settings, stored.dataset, snapshot, found)

@@ -1,0 +1,183 @@
+"""The server's settings: one YAML file, each key of which the environment can override (config.md)."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from dnsd.engine.build import Options
+from dnsd.errors import InvalidDataError, Place, Problem
+from dnsd.errors import Path as KeyPath
+from dnsd.model.fields import Cidr, Fields, Ip, validate
+from dnsd.model.maps import MissingFamily
+from dnsd.net.listen import Address
+from dnsd.store.yaml_text import Data, YamlError, parse_yaml
+
+PREFIX = "DNSD_"
+NOT_SETTINGS = frozenset({"DNSD_CONFIG"})  # variables of ours that override no key
+DNS_PORT = 53
+MAX_STRING = 255  # octets of a character-string, RFC 1035 §3.3
+
+
+def _parse_listen(value: Any) -> Address:
+    if isinstance(value, Address):
+        return value
+    text = str(value)
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]") or (":" in host and not host.startswith("[")):
+        host, port = text, str(DNS_PORT)
+    try:
+        ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{text!r} is not an address to listen on, such as 127.0.0.1:5300 or [::1]:5300") from None
+    return Address(str(ip), int(port))
+
+
+def _split(value: Any) -> Any:
+    """Lists may be written as one text, as in an environment variable: `a, b`."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Listen = Annotated[Address, BeforeValidator(_parse_listen), WithJsonSchema({"type": "string"})]
+Name = Annotated[str, Field(max_length=MAX_STRING)]
+
+
+class ApiSettings(Fields):
+    """The HTTP API and dashboard."""
+
+    listen: Listen
+
+
+class MetricsSettings(Fields):
+    """Prometheus metrics and health."""
+
+    listen: Listen
+
+
+class RrlSettings(Fields):
+    """Response rate limiting."""
+
+    responses_per_second: int = Field(default=200, ge=0)
+    slip: int = Field(default=2, ge=0, le=10)
+    ipv4_prefix: int = Field(default=24, ge=1, le=32)
+    ipv6_prefix: int = Field(default=56, ge=1, le=128)
+    log_only: bool = False
+    exempt: Annotated[tuple[Cidr, ...], BeforeValidator(_split)] = (
+        ipaddress.ip_network("127.0.0.0/8"),
+        ipaddress.ip_network("::1/128"),
+    )
+
+
+class TcpSettings(Fields):
+    """Limits on TCP connections."""
+
+    connections: int = Field(default=1000, ge=1)
+    per_client: int = Field(default=100, ge=1)
+    idle_s: float = Field(default=10, gt=0)
+    first_byte_s: float = Field(default=2, gt=0)
+    queries: int = Field(default=1000, ge=1)
+
+
+class LimitSettings(Fields):
+    """What one client may take."""
+
+    rrl: RrlSettings = RrlSettings()
+    tcp: TcpSettings = TcpSettings()
+
+
+class Settings(Fields):
+    """`dnsd.yaml`."""
+
+    listen: Annotated[tuple[Listen, ...], BeforeValidator(_split), Field(min_length=1)] = (
+        Address("127.0.0.1", 5300),
+        Address("::1", 5300),
+    )
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    default_addresses: Annotated[tuple[Ip, ...], BeforeValidator(_split), Field(min_length=1)]
+    data: str = Field(default="accounts", description="folder of accounts, relative to this file")
+    missing_family: MissingFamily = MissingFamily.NODATA
+    nameservers: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        default=(), description="apex NS of YAML zones that name none"
+    )
+    version: Name | None = Field(default=None, description="answer to version.bind CH TXT")
+    identity: Name | None = Field(default=None, description="answer to id.server and hostname.bind CH TXT")
+    nsid: Name | None = Field(default=None, description="name server identifier, RFC 5001")
+    api: ApiSettings | None = None
+    metrics: MetricsSettings | None = None
+    limits: LimitSettings = LimitSettings()
+
+    @property
+    def options(self) -> Options:
+        """What concerns answers."""
+        return Options(self.default_addresses, self.missing_family, self.version, self.identity, self.nsid)
+
+
+def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in `file`, overridden by the environment. Raises InvalidDataError with every problem."""
+    places: dict[KeyPath, tuple[int, int]] = {}
+    try:
+        data = parse_yaml(file.read_text("utf-8"), places=places)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}; give a file with -c, or as $DNSD_CONFIG"
+        raise InvalidDataError([Problem(str(file), (), message)]) from None
+    except UnicodeDecodeError:
+        raise InvalidDataError([Problem(str(file), (), "is not UTF-8 text")]) from None
+    except YamlError as error:
+        found = [Problem(str(file), (), p.message, place=Place(str(file), p.line, p.column)) for p in error.problems]
+        raise InvalidDataError(found) from None
+    variables = _overrides(environment)
+    settings, problems = validate(Settings, _overridden(data, variables), str(file))
+    if settings is None:
+        raise InvalidDataError(_located(problem, str(file), places, variables) for problem in problems)
+    return settings
+
+
+Variables = Mapping[KeyPath, tuple[str, Data]]  # key -> variable, its value
+
+
+def _overrides(environment: Mapping[str, str]) -> Variables:
+    """`DNSD_API__LISTEN=…` overrides `api: {listen: …}`; a value may be YAML, such as a list."""
+    return {
+        tuple(name.removeprefix(PREFIX).lower().split("__")): (name, _value(text))
+        for name, text in sorted(environment.items())
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS
+    }
+
+
+def _value(text: str) -> Data:
+    try:
+        return parse_yaml(text)
+    except YamlError:
+        return text  # such as [::1]:53
+
+
+def _overridden(data: Data, variables: Variables) -> Data:
+    if not isinstance(data, dict):
+        return data
+    merged: dict[str, Data] = dict(data)
+    for path, (_, value) in variables.items():
+        inner = merged
+        for step in path[:-1]:
+            below = inner.get(str(step))
+            inner[str(step)] = copy = dict(below) if isinstance(below, dict) else {}
+            inner = copy
+        inner[str(path[-1])] = value
+    return merged
+
+
+def _located(problem: Problem, file: str, places: Mapping[KeyPath, tuple[int, int]], variables: Variables) -> Problem:
+    """The problem at its place in the file, or with the name of the variable that it came from."""
+    path = problem.path
+    for end in range(len(path), 0, -1):
+        if path[:end] in variables:
+            return Problem(f"${variables[path[:end]][0]}", path, problem.message)
+    while path and path not in places:
+        path = path[:-1]
+    return Problem(file, problem.path, problem.message, place=Place(file, *places.get(path, (1, 1))))
