@@ -11,7 +11,7 @@ from dnsd.engine.build import build_snapshot, flattening_problems
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.model.dataset import Dataset
-from dnsd.settings import Settings, load_settings
+from dnsd.settings import Settings, load_settings, settings_problem
 from dnsd.store.load import load_directory
 
 
@@ -39,7 +39,10 @@ def load(config: Path, environment: Mapping[str, str] = os.environ, previous: Sn
     Raises InvalidDataError with every problem, warnings among them; nothing is half-read.
     """
     settings = load_settings(config, environment)
-    stored = load_directory(config.parent / settings.data, settings.nameservers)
+    folder = config.parent / settings.data
+    if not folder.is_dir():
+        raise InvalidDataError([settings_problem(config, ("data",), f"there is no folder {folder}")])
+    stored = load_directory(folder, settings.nameservers)
     snapshot = build_snapshot(stored.dataset, settings.options, previous)
     found = (*stored.warnings, *map(stored.locate, flattening_problems(snapshot)))
     if any(not problem.warning for problem in found):

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from dnsd.engine.build import Options
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as KeyPath
-from dnsd.model.fields import Cidr, Fields, Ip, validate
+from dnsd.model.fields import Cidr, Fields, Host, Ip, validate
 from dnsd.model.maps import MissingFamily
 from dnsd.net.listen import Address
 from dnsd.store.yaml_text import Data, YamlError, parse_yaml
@@ -21,6 +21,7 @@ from dnsd.store.yaml_text import Data, YamlError, parse_yaml
 PREFIX = "DNSD_"
 NOT_SETTINGS = frozenset({"DNSD_CONFIG"})  # variables of ours that override no key
 DNS_PORT = 53
+MAX_WORKERS = 1024
 MAX_STRING = 255  # octets of a character-string, RFC 1035 §3.3
 
 
@@ -40,12 +41,26 @@ def _parse_listen(value: Any) -> Address:
     return Address(str(ip), int(port))
 
 
+def _parse_workers(value: Any) -> int | Literal["auto"]:
+    text = str(value)
+    if text == "auto":
+        return "auto"
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_WORKERS):
+        raise ValueError(f"expected auto, or a number from 1 to {MAX_WORKERS}, found {value!r}")
+    return int(text)
+
+
 def _split(value: Any) -> Any:
     """Lists may be written as one text, as in an environment variable: `a, b`."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 Listen = Annotated[Address, BeforeValidator(_parse_listen), WithJsonSchema({"type": "string"})]
+Workers = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_parse_workers),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS}]}),
+]
 Name = Annotated[str, Field(max_length=MAX_STRING)]
 
 
@@ -99,11 +114,11 @@ class Settings(Fields):
         Address("127.0.0.1", 5300),
         Address("::1", 5300),
     )
-    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    workers: Workers = "auto"
     default_addresses: Annotated[tuple[Ip, ...], BeforeValidator(_split), Field(min_length=1)]
     data: str = Field(default="accounts", description="folder of accounts, relative to this file")
     missing_family: MissingFamily = MissingFamily.NODATA
-    nameservers: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+    nameservers: Annotated[tuple[Host, ...], BeforeValidator(_split)] = Field(
         default=(), description="apex NS of YAML zones that name none"
     )
     version: Name | None = Field(default=None, description="answer to version.bind CH TXT")
@@ -137,6 +152,13 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
     if settings is None:
         raise InvalidDataError(_located(problem, str(file), places, variables) for problem in problems)
     return settings
+
+
+def settings_problem(file: Path, path: KeyPath, message: str) -> Problem:
+    """A problem with what the settings in `file` say, found by whoever used them."""
+    places: dict[KeyPath, tuple[int, int]] = {}
+    parse_yaml(file.read_text("utf-8"), places=places)
+    return _located(Problem(str(file), path, message), str(file), places, _overrides(os.environ))
 
 
 Variables = Mapping[KeyPath, tuple[str, Data]]  # key -> variable, its value

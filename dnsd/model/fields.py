@@ -13,9 +13,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from dnsd.errors import Path, Problem
+from dnsd.wire.names import name_text, parse_name_text
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -70,6 +71,14 @@ Ip = Annotated[
     WithJsonSchema({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
 ]
 Cidr = Annotated[IPNetwork, BeforeValidator(parse_network), WithJsonSchema({"type": "string", "description": "prefix"})]
+
+
+def _absolute(text: str) -> str:
+    """A host name with its final dot."""
+    return name_text(parse_name_text(text)).removesuffix(".") + "."
+
+
+Host = Annotated[str, AfterValidator(_absolute)]
 Id = Annotated[str, BeforeValidator(_parse_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{32}$"})]
 
 
@@ -119,6 +128,10 @@ def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
         return f"expected a list, found {'keys and values' if isinstance(given, Mapping) else _kind(given)}"
     if kind == "string_type":
         return f"expected text, found {'keys and values' if isinstance(given, Mapping) else _kind(given)}"
+    if kind == "timezone_aware":
+        return f"expected a time with its zone, such as 2026-01-01T00:00:00Z, found {given!r}"
+    if kind == "too_short":
+        return "must not be empty"
     said = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     found = "" if isinstance(given, Mapping | list) else f", found {_kind(given)}"
     return f"expected {said}{found}"

@@ -98,7 +98,7 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
     with _blaming("name"):
         owner = parse_owner(fields.name, zone_name)
     with _blaming("type"):
-        rtype = parse_type_text(fields.type)
+        rtype = parse_data_type(fields.type)
     with _blaming("content"):
         rdata = parse_rdata_text(rtype, _presentation(rtype, fields))
     record = record_from_rdata(owner, rdata, ttl=fields.ttl, proxied=fields.proxied, comment=fields.comment or "")
@@ -112,13 +112,19 @@ def record_from_rdata(
     rtype = int(rdata.rdtype)
     with _blaming("content"):
         wire = pack_rdata(rdata)
-    if rtype in META_TYPES:
-        raise RecordError(("type",), f"{type_text(rtype)} is not a type of data")
     if proxied and rtype not in PROXIABLE:
-        raise RecordError(("proxied",), f"a {type_text(rtype)} record cannot be proxied, only A, AAAA and CNAME")
+        raise RecordError(("proxied",), f"{type_text(rtype)} records cannot be proxied; A, AAAA and CNAME can")
     if rtype == CNAME and wire.lower() == owner:
         raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself")
     return Record(owner, rtype, AUTOMATIC_TTL if proxied else ttl, wire, rdata.to_text(), proxied, comment=comment)
+
+
+def parse_data_type(text: str) -> int:
+    """The number of a type that data can have. Raises ValueError."""
+    rtype = parse_type_text(text)
+    if rtype in META_TYPES:
+        raise ValueError(f"{text} is not a type of data")
+    return rtype
 
 
 def parse_owner(text: str, zone_name: bytes) -> bytes:
@@ -139,8 +145,10 @@ def parse_owner(text: str, zone_name: bytes) -> bytes:
 def _presentation(rtype: int, fields: RecordFields) -> str:
     """The content as a master file has it. Raises ValueError."""
     content = fields.content
-    if "\n" in content.strip() or not content.strip():
-        raise ValueError("must be one line of record data")
+    if not content.strip():
+        raise ValueError("is empty")
+    if "\n" in content.strip():
+        raise ValueError("has more than one line; record data is one")
     if rtype in (A, AAAA):
         ip = parse_ip(content)
         if ip.version != (4 if rtype == A else 6):

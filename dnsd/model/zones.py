@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from dnsd.errors import Problem
-from dnsd.model.fields import Fields, Id
-from dnsd.model.records import MAX_TTL_S, Record, RecordError, RecordFields, record_from_rdata
-from dnsd.wire.names import ASTERISK, ancestors, name_text, parse_name_text
+from dnsd.model.fields import Fields, Host, Id
+from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
+from dnsd.wire.names import ASTERISK, ancestors, name_text
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A, parse_rdata_text, type_text
 
 MAX_RRSET = 100  # records
@@ -45,11 +46,24 @@ class ZoneSettings(Fields):
     https_records: bool = Field(default=True, description="synthesise HTTPS records of proxied names")
 
 
+def _mailbox(text: Any) -> Any:
+    """A mail address as a domain name (RFC 1035 §8): the dots before the @ belong to the first label."""
+    if not isinstance(text, str) or "@" not in text:
+        return text
+    local, _, domain = text.partition("@")
+    return local.replace(".", "\\.") + "." + domain
+
+
+Mailbox = Annotated[Host, BeforeValidator(_mailbox)]
+
+
 class SoaFields(Fields):
     """Parts of the SOA record; the serial is the zone's revision."""
 
-    mname: str | None = Field(default=None, description="default: the first nameserver")
-    rname: str | None = Field(default=None, description="default: hostmaster of the zone; a mail address, or a name")
+    mname: Host | None = Field(default=None, description="default: the first nameserver")
+    rname: Mailbox | None = Field(
+        default=None, description="a mail address or a name; default: hostmaster of the zone"
+    )
     refresh: int = Field(default=10_000, ge=0, le=MAX_TTL_S)
     retry: int = Field(default=2_400, ge=0, le=MAX_TTL_S)
     expire: int = Field(default=604_800, ge=0, le=MAX_TTL_S)
@@ -66,7 +80,9 @@ class ZoneFields(Fields):
     status: Status = Status.ACTIVE
     paused: bool = Field(default=False, description="answer every proxied record as stored")
     settings: ZoneSettings = ZoneSettings()
-    nameservers: tuple[str, ...] | None = Field(default=None, description="the apex NS records; default from dnsd.yaml")
+    nameservers: tuple[Host, ...] | None = Field(
+        default=None, description="the apex NS records; default from dnsd.yaml"
+    )
     soa: SoaFields = SoaFields()
     records: tuple[RecordFields, ...] = ()
 
@@ -98,35 +114,18 @@ class Zone:
 def apex_records(
     zone_name: bytes, records: Iterable[Record], nameservers: Iterable[str], soa: SoaFields, serial: int
 ) -> list[Record]:
-    """The SOA and NS records at the apex that `records` do not hold. Raises RecordError."""
+    """The SOA and NS records at the apex that `records` do not hold. Raises ValueError."""
     given = {record.rtype for record in records if record.owner == zone_name}
-    hosts = [_host("nameservers", host) for host in nameservers]
+    hosts = tuple(dict.fromkeys(nameservers))
     made = []
     if SOA not in given:
-        mname = _host("soa", soa.mname) if soa.mname else hosts[0]
-        rname = _host("soa", _mailbox(soa.rname or f"hostmaster@{name_text(zone_name)}"))
+        rname = soa.rname or f"hostmaster.{name_text(zone_name).removesuffix('.')}."
         numbers = f"{serial} {soa.refresh} {soa.retry} {soa.expire} {soa.minimum}"
-        rdata = parse_rdata_text(SOA, f"{mname} {rname} {numbers}")
+        rdata = parse_rdata_text(SOA, f"{soa.mname or hosts[0]} {rname} {numbers}")
         made.append(record_from_rdata(zone_name, rdata, ttl=SOA_TTL_S))
     if NS not in given:
-        made += [
-            record_from_rdata(zone_name, parse_rdata_text(NS, host), ttl=NS_TTL_S) for host in dict.fromkeys(hosts)
-        ]
+        made += [record_from_rdata(zone_name, parse_rdata_text(NS, host), ttl=NS_TTL_S) for host in hosts]
     return made
-
-
-def _host(field: str, text: str) -> str:
-    """A host name as absolute text. Raises RecordError that blames `field`."""
-    try:
-        return name_text(parse_name_text(text)).removesuffix(".") + "."
-    except ValueError as error:
-        raise RecordError((field,), str(error)) from None
-
-
-def _mailbox(text: str) -> str:
-    """A mail address as a domain name (RFC 1035 §8): the dots before the @ belong to the first label."""
-    local, at, domain = text.partition("@")
-    return local.replace(".", "\\.") + "." + domain if at else text
 
 
 RrsetKey = tuple[bytes, int]

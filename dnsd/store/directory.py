@@ -45,6 +45,7 @@ class Files:
     accounts: list[str] = field(default_factory=list)
     files: list[SourceFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)  # keys of objects whose files cannot be read
 
 
 def read_files(root: Path) -> Files:
@@ -99,22 +100,26 @@ def _is_leftover(name: str) -> bool:
 
 def _read(path: Path, key: str, kind: Kind, found: Files) -> None:
     try:
-        status = path.stat()
-        if not path.is_file():  # a pipe would block for ever
-            return _refuse(found, path, "is not a regular file")
-        if status.st_size > MAX_FILE_SIZE:
-            return _refuse(found, path, f"has {status.st_size:,} octets; {MAX_FILE_SIZE:,} are possible")
-        text = _decode(path.read_bytes())
+        text = _text(path)
+        found.files.append(SourceFile(key, kind, str(path), text, int(path.stat().st_mtime)))
     except OSError as error:
-        return _refuse(found, path, f"cannot be read: {os.strerror(error.errno or 0)}")
+        found.unread.append(key)
+        _refuse(found, path, f"cannot be read: {os.strerror(error.errno or 0)}")
     except _NotTextError as error:
-        return _refuse(found, path, str(error), line=error.line, column=error.column)
-    found.files.append(SourceFile(key, kind, str(path), text, int(status.st_mtime)))
-    return None
+        found.unread.append(key)
+        _refuse(found, path, str(error), line=error.line, column=error.column)
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():  # a pipe would block for ever
+        raise _NotTextError("is not a regular file")
+    if (size := path.stat().st_size) > MAX_FILE_SIZE:
+        raise _NotTextError(f"has {size:,} octets; {MAX_FILE_SIZE:,} are possible")
+    return _decode(path.read_bytes())
 
 
 class _NotTextError(Exception):
-    def __init__(self, message: str, line: int, column: int) -> None:
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
         self.line, self.column = line, column
         super().__init__(message)
 
@@ -127,8 +132,6 @@ def _decode(octets: bytes) -> str:
         raise _NotTextError(f"not UTF-8: octet 0x{octets[error.start]:02x}", *_position(before)) from None
     if "\0" in text:
         raise _NotTextError("a NUL character", *_position(text[: text.index("\0")]))
-    if not text.strip():
-        raise _NotTextError("the file is empty; remove it if the object is to go", 1, 1)
     return text
 
 

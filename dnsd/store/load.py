@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as ObjectPath
 from dnsd.model.accounts import Account, AccountFields
 from dnsd.model.dataset import Dataset, build_dataset, problems, resolve_accounts, resolve_map
-from dnsd.model.fields import F, derived_id, validate
+from dnsd.model.fields import F, Fields, derived_id, validate
 from dnsd.model.maps import MapFields
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
-from dnsd.model.zones import Zone, ZoneFields, apex_records
-from dnsd.store.directory import Kind, SourceFile, read_files
+from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records
+from dnsd.store.directory import Files, Kind, SourceFile, read_files
 from dnsd.store.yaml_text import Data, Places, YamlError, parse_yaml
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import ROOT, name_text, parse_name_text
 from dnsd.wire.rdata import NS, type_text
 
-PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid", "ns2.dnsd.invalid")  # RFC 6761 §6.4: no such names exist
+PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid.", "ns2.dnsd.invalid.")  # RFC 6761 §6.4: no such names exist
 
 Locate = Callable[[Problem], Problem]
 
@@ -41,9 +41,7 @@ def load_directory(root: Path, nameservers: Iterable[str]) -> Stored:
     Raises InvalidDataError with every problem in every file.
     """
     reader = _Reader(tuple(nameservers))
-    found = read_files(root)
-    reader.problems += found.problems
-    reader.read(found.accounts, found.files)
+    reader.read(read_files(root))
     dataset = reader.dataset()
     located = [reader.locate(problem) for problem in reader.problems]
     if any(not problem.warning for problem in located):
@@ -67,10 +65,14 @@ class _Reader:
     master_lines: dict[str, list[int]] = field(default_factory=dict)
     places: dict[str, Places] = field(default_factory=dict)
 
-    def read(self, accounts: Iterable[str], files: Iterable[SourceFile]) -> None:
+    def read(self, found: Files) -> None:
         """Read accounts first, as the other objects refer to them."""
-        self.sources = {file.key: file for file in files}
-        self._read_accounts(accounts)
+        self.sources = {file.key: file for file in found.files}
+        self.problems += found.problems
+        self._read_accounts(found)
+        for key in found.unread:
+            if "/zones/" in key:
+                self.zones[key] = self._stand_in(key)
         for file in self.sources.values():
             if file.kind is Kind.MAP:
                 fields = self._fields(MapFields, file, self._data(file))
@@ -87,7 +89,7 @@ class _Reader:
         by_id = {zone.id: zone for zone in self.zones.values()}
         maps = []
         for key, fields in self.maps.items():
-            address_map, found = resolve_map(key, fields, self.accounts[key.partition("/")[0]], by_name, by_id)
+            address_map, found = resolve_map(key, fields, self._account(key), by_name, by_id)
             maps.append(address_map)
             self.problems += found
         dataset, found = build_dataset(self.accounts.values(), maps, self.zones.values())
@@ -113,28 +115,31 @@ class _Reader:
             path = ("records", self.yaml_indexes[file.key][index], *path[2:])
         return replace(problem, path=path, place=self._place(file, path))
 
-    def _read_accounts(self, names: Iterable[str]) -> None:
+    def _read_accounts(self, found: Files) -> None:
         written = {}
-        for name in names:
+        self.accounts_are_whole = not any("/" not in key for key in found.unread)
+        for name in found.accounts:
             written[name] = AccountFields()
             file = self.sources.get(name)
             if file:
                 fields = self._fields(AccountFields, file, self._data(file))
                 self.accounts_are_whole &= fields is not None
                 written[name] = fields or written[name]
-        self.accounts, found = resolve_accounts(written)
-        self.problems += found
+        self.accounts, problems_found = resolve_accounts(written)
+        self.problems += problems_found
 
     def _read_yaml_zone(self, file: SourceFile) -> None:
+        self.zones[file.key] = self._stand_in(file.key)
         data = self._data(file)
-        written = data.get("records") if isinstance(data, dict) else None
-        rest = {key: value for key, value in data.items() if key != "records"} if isinstance(data, dict) else data
-        fields = self._fields(ZoneFields, file, rest) if data is not None else None
+        if not isinstance(data, dict):
+            return
+        written = data.get("records") or []
+        fields = self._fields(ZoneFields, file, {key: value for key, value in data.items() if key != "records"})
         name = self._zone_name(file, fields.name if fields else None)
-        if written is not None and not isinstance(written, list):
+        if not isinstance(written, list):
             self._problem(file, ("records",), "expected a list of records")
-        records = self._records(file, written if isinstance(written, list) else [], name)
-        self._add_zone(file, name, fields or ZoneFields(), records)
+        elif name is not None:
+            self._add_zone(file, name, fields or ZoneFields(), self._records(file, written, name))
 
     def _records(self, file: SourceFile, written: list[Data], zone_name: bytes) -> list[Record]:
         records, indexes = [], []
@@ -152,11 +157,12 @@ class _Reader:
         return records
 
     def _read_master_zone(self, file: SourceFile) -> None:
-        found = parse_zone_text(file.text, self._zone_name(file, None))
-        self.problems += [
-            Problem(file.key, (), problem.message, place=Place(file.path, problem.line, problem.column))
-            for problem in found.problems
-        ]
+        self.zones[file.key] = self._stand_in(file.key)
+        name = self._zone_name(file, None)
+        if name is None:
+            return
+        found = parse_zone_text(file.text, name)
+        self.problems += [_in_text(file, *astuple(problem)) for problem in found.problems]
         self.master_lines[file.key] = found.lines
         self._add_zone(file, found.name, ZoneFields(), found.records)
 
@@ -169,12 +175,12 @@ class _Reader:
             self.problems.append(Problem(file.key, ("nameservers",), message, warning=True))
         try:
             records += apex_records(name, records, nameservers, fields.soa, file.modified)
-        except RecordError as error:
-            self._problem(file, error.path, str(error))
+        except ValueError as error:
+            self._problem(file, ("soa",), str(error))
         self.zones[file.key] = Zone(
             key=file.key,
             id=fields.id or derived_id("zone", name_text(name)),
-            account_id=self.accounts[file.key.partition("/")[0]].id,
+            account_id=self._account(file.key).id,
             name=name,
             status=fields.status,
             paused=fields.paused,
@@ -182,25 +188,40 @@ class _Reader:
             records=tuple(records),
         )
 
-    def _zone_name(self, file: SourceFile, given: str | None) -> bytes:
+    def _stand_in(self, key: str) -> Zone:
+        """What maps can refer to where a zone's file is broken, so that one mistake is not reported as two."""
+        name = key.rpartition("/")[2]
+        try:
+            wire = parse_name_text(name).lower()
+        except ValueError:
+            wire = ROOT
+        zone_id = derived_id("zone", name)
+        return Zone(key, zone_id, self._account(key).id, wire, Status.ACTIVE, False, ZoneSettings(), ())
+
+    def _account(self, key: str) -> Account:
+        return self.accounts[key.partition("/")[0]]
+
+    def _zone_name(self, file: SourceFile, given: str | None) -> bytes | None:
         try:
             return parse_name_text(given or file.key.rpartition("/")[2]).lower()
         except ValueError as error:
             self._problem(file, ("name",) if given else (), f"the zone's name: {error}")
-            return ROOT
-
-    def _data(self, file: SourceFile) -> Data:
-        try:
-            return parse_yaml(file.text)
-        except YamlError as error:
-            self.problems += [
-                Problem(file.key, (), problem.message, place=Place(file.path, problem.line, problem.column))
-                for problem in error.problems
-            ]
             return None
 
+    def _data(self, file: SourceFile) -> Data:
+        """What the file says; None where it cannot be read as keys and values, which is among the problems then."""
+        try:
+            data = parse_yaml(file.text)
+        except YamlError as error:
+            self.problems += [_in_text(file, *problem) for problem in error.problems]
+            return None
+        if not isinstance(data, dict):
+            self.problems += validate(Fields, data, file.key)[1]
+            return None
+        return data
+
     def _fields(self, model: type[F], file: SourceFile, data: Data) -> F | None:
-        """The validated object; None where the text or the object is wrong, which is among the problems then."""
+        """The validated object; None where it is wrong, which is among the problems then."""
         if data is None:
             return None
         fields, found = validate(model, data, file.key)
@@ -223,3 +244,7 @@ class _Reader:
         while path and path not in places:
             path = path[:-1]
         return Place(file.path, *places.get(path, (1, 1)))
+
+
+def _in_text(file: SourceFile, line: int, column: int, message: str) -> Problem:
+    return Problem(file.key, (), message, place=Place(file.path, line, column))

@@ -18,7 +18,7 @@ import dns.rdatatype
 import dns.tokenizer
 import dns.ttl
 
-from dnsd.model.records import Record, RecordError, record_from_rdata
+from dnsd.model.records import Record, RecordError, parse_data_type, record_from_rdata
 from dnsd.wire.names import is_below, name_text
 from dnsd.wire.rdata import SOA, pack_rdata, reason
 
@@ -117,6 +117,8 @@ class _Reader:
     def result(self) -> ZoneText:
         """What was found, owners outside the zone among the problems."""
         zone_name = self.found.name
+        if not self.found.records and not self.found.problems:
+            self.found.problems.append(TextProblem(1, 1, "the file holds no records; delete it if the zone is to go"))
         for record, line in zip(self.found.records, self.found.lines, strict=True):
             if record.owner != zone_name and not is_below(record.owner, zone_name):
                 message = f"{name_text(record.owner)} lies outside the zone {name_text(zone_name)}"
@@ -197,9 +199,9 @@ class _Reader:
                 raise _EntryError(f"class {word} is not served; IN is", word)
             elif word.upper() not in ("IN", "CLASS1"):
                 try:
-                    return ttl, int(dns.rdatatype.from_text(word))
-                except (dns.exception.DNSException, ValueError):
-                    raise _EntryError(f"{word!r} is not a record type", word) from None
+                    return ttl, parse_data_type(word)
+                except ValueError as error:
+                    raise _EntryError(str(error), word) from None
         raise _EntryError("the record's type is missing")
 
     def _read_soa(self, relative: str, rdata: dns.rdata.Rdata) -> None:

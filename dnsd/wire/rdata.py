@@ -4,12 +4,15 @@ RFC 3597 says for those it does not. Also where names stand inside RDATA of the 
 
 from __future__ import annotations
 
+import re
+
 import dns.exception
 import dns.name
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.tokenizer
+import dns.ttl
 
 # Types the server treats in a way of their own.
 A, NS, CNAME, SOA, HINFO, MX, TXT, AAAA, SRV, DNAME = 1, 2, 5, 6, 13, 15, 16, 28, 33, 39
@@ -19,6 +22,8 @@ TRANSFER_TYPES = frozenset({IXFR, AXFR})  # RFC 1995, RFC 5936
 # Where names stand in RDATA that may hold compression pointers: octets before the first name, number of names
 # (RFC 3597 §4 allows it for the types of RFC 1035 only).
 COMPRESSIBLE = {NS: (0, 1), CNAME: (0, 1), SOA: (0, 2), 12: (0, 1), MX: (2, 1)}  # 12 is PTR
+
+TRAILING = re.compile(r"expected EOL or EOF, got \d+ (.*)", re.DOTALL)
 
 MAX_RDATA = 65_535  # octets, RFC 1035 §4.1.3
 
@@ -64,5 +69,13 @@ def rdata_text(rtype: int, wire: bytes) -> str:
 
 def reason(error: Exception) -> str:
     """What a dnspython exception says, as the end of a sentence."""
+    if isinstance(error, dns.exception.UnexpectedEnd):
+        return "it ends too early; a quote or a parenthesis is not closed, perhaps"
+    if isinstance(error, dns.ttl.BadTTL):
+        return "it has a malformed TTL"
     text = str(error) or (type(error).__doc__ or type(error).__name__).strip().splitlines()[0].rstrip(".")
-    return text.removeprefix("caught exception ").replace("\n", " ")
+    if match := TRAILING.match(text):
+        return f"there is more text than belongs to it: {match[1]}"
+    if text.startswith("expecting ") or text == "Text input is malformed":
+        return f"a part of it is missing or malformed ({text[0].lower()}{text[1:]})"
+    return text.replace("\n", " ")
