@@ -1,0 +1,60 @@
+# `make serve` runs the server on config/; `make test` runs all tests. Both set up what they need in .venv, and say so.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= config/dnsd.yaml
+TESTS ?= tests
+
+.PHONY: help serve check test bench lint format clean
+
+help:
+	@echo "make serve    run the server on $(CONFIG), 127.0.0.1:5300"
+	@echo "make check    read $(CONFIG) and print every problem in it"
+	@echo "make test     run all tests"
+	@echo "make bench    print what a lookup and a map edit cost"
+	@echo "make lint     mypy and ruff"
+	@echo "make clean    remove what these commands made"
+
+serve: $(VENV)/.serve
+	@echo "==> serving $(CONFIG); Ctrl-C ends it. Try: dig @127.0.0.1 -p 5300 www.example.com"
+	@exec $(BIN)/python -m dnsd serve -c $(CONFIG)
+
+check: $(VENV)/.serve
+	@$(BIN)/python -m dnsd check -c $(CONFIG)
+
+test: $(VENV)/.test
+	@echo "==> running the tests in $(TESTS)"
+	@$(BIN)/python -m pytest $(TESTS)
+
+bench: $(VENV)/.serve
+	@PYTHONPATH=. $(BIN)/python bench/lookup.py
+
+lint: $(VENV)/.test
+	@$(BIN)/python -m mypy --strict dnsd
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+
+format: $(VENV)/.test
+	@$(BIN)/python -m ruff check --fix .
+	@$(BIN)/python -m ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "dnsd needs Python 3.11 or later; $(PYTHON) is older. Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "==> making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "==> installing dnsd"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.serve
+	@echo "==> installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
