@@ -60,14 +60,14 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
             name = node.rule.target
         else:
             steps.append(node.rule.rrset)
-            replaced = _substitute(node.rule, name)
-            if replaced is None:
+            target = substitute(node.rule, name)
+            if target is None:
                 return build_answer(steps, rcode=YXDOMAIN)  # RFC 6672 §2.2
             # RFC 6672 §3.1: the synthesised CNAME has the DNAME's TTL
-            steps.append(Rrset(owner, CNAME, node.rule.rrset.ttl, (replaced,)))
+            steps.append(Rrset(owner, CNAME, node.rule.rrset.ttl, (target,)))
             if qtype == CNAME:
                 return build_answer(steps)
-            name = replaced.lower()
+            name = target
         if name in trail:
             return build_answer(steps)
         node = snapshot.search(name)
@@ -87,8 +87,8 @@ def _joined(steps: list[Rrset], name: bytes, last: Answer) -> Answer:
     return build_answer((*steps, *owned), authority=last.authority, optional_glue=last.additional, rcode=last.rcode)
 
 
-def _substitute(rule: Redirection, name: bytes) -> bytes | None:
-    """The name with the DNAME's owner replaced by its target (RFC 6672 §2.2); None when it gets too long."""
+def substitute(rule: Redirection, name: bytes) -> bytes | None:
+    """Canonical `name` with the DNAME's owner replaced by its target (RFC 6672 §2.2); None when it gets too long."""
     replaced = name[: len(name) - len(rule.owner)] + rule.target
     return replaced if len(replaced) <= MAX_NAME else None
 

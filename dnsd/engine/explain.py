@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dnsd.engine.derive import substitute
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
 from dnsd.model.dataset import Dataset
@@ -13,7 +14,7 @@ from dnsd.model.maps import MissingFamily, effective
 from dnsd.model.zones import Zone
 from dnsd.wire.message import IN, RD
 from dnsd.wire.names import ASTERISK, ancestors, name_text
-from dnsd.wire.rdata import NS
+from dnsd.wire.rdata import AAAA, ANY, NS, A
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ def explain(
     """Ask `respond` the question, and retrace its way."""
     query = struct.pack("!HHHHHH", 0, RD, 1, 0, 0, 0) + name + struct.pack("!HH", qtype, IN)
     reply = respond(snapshot, query, stream=True) or b""
-    steps = tuple(_explained(snapshot, dataset, step, missing_family) for step in _way(snapshot, name.lower(), qtype))
-    return Explanation(reply, steps)
+    names = [_explained(snapshot, dataset, step, qtype, missing_family) for step in _way(snapshot, name.lower(), qtype)]
+    return Explanation(reply, tuple(names))
 
 
 def _way(snapshot: Snapshot, name: bytes, qtype: int) -> Iterator[bytes]:
@@ -65,22 +66,29 @@ def _way(snapshot: Snapshot, name: bytes, qtype: int) -> Iterator[bytes]:
         node = snapshot.search(name)
         if qtype in node.answers:
             return
-        if isinstance(node.rule, Alias | Flattened):
+        if isinstance(node.rule, Alias) or (isinstance(node.rule, Flattened) and qtype in (A, AAAA)):
             name = node.rule.target
         elif isinstance(node.rule, Redirection):
-            name = (name[: len(name) - len(node.rule.owner)] + node.rule.target).lower()
+            name = substitute(node.rule, name) or name
 
 
-def _explained(snapshot: Snapshot, dataset: Dataset, name: bytes, missing_family: MissingFamily) -> NameExplained:
+def _explained(
+    snapshot: Snapshot, dataset: Dataset, name: bytes, qtype: int, missing_family: MissingFamily
+) -> NameExplained:
     node = snapshot.search(name)
     zone = _zone_of(dataset, name)
-    maps = tuple(_verdicts(dataset, zone, missing_family)) if zone and isinstance(node.rule, Edge) else ()
+    consults_maps = isinstance(node.rule, Edge) and qtype not in node.answers and qtype in node.rule.keys
+    maps = tuple(_verdicts(dataset, zone, missing_family)) if zone and consults_maps else ()
+    if consults_maps:
+        served = "proxied: addresses of " + ("its map" if any(v.taken for v in maps) else "the default pool")
+    else:
+        served = _served(dataset, node, zone, name, qtype)
     return NameExplained(
         name=name_text(name),
         zone=f"{zone.name_text} ({_state(dataset, zone)})" if zone else None,
         account=dataset.accounts[zone.account_id].key if zone else None,
         node=_matched(snapshot, node, name),
-        served=_served(dataset, node, zone, name, taken=any(verdict.taken for verdict in maps)),
+        served=served,
         maps=maps,
     )
 
@@ -103,7 +111,7 @@ def _matched(snapshot: Snapshot, node: Node, name: bytes) -> str:
     if node.apex is None:
         return "in no zone that is served"
     closest = next((part for part in (name, *ancestors(name)) if part in snapshot.names), name)
-    if node.otherwise.authority[0].rtype == NS:
+    if _is_referral(node):
         where = name_text(node.otherwise.authority[0].owner or closest)
         return "a delegation" if closest == name else f"below the delegation of {where}"
     if closest == name:
@@ -115,20 +123,28 @@ def _matched(snapshot: Snapshot, node: Node, name: bytes) -> str:
     return f"no such name; the closest above it is {name_text(closest)}"
 
 
-def _served(dataset: Dataset, node: Node, zone: Zone | None, name: bytes, *, taken: bool) -> str:
+def _served(dataset: Dataset, node: Node, zone: Zone | None, name: bytes, qtype: int) -> str:
+    """What decides the answer where no map does."""
     if node.apex is None or zone is None:
         return "refused"
-    if isinstance(node.rule, Edge):
-        return "proxied: addresses of " + ("the map that is taken" if taken else "the default pool")
-    if isinstance(node.rule, Alias):
-        return f"as stored: a CNAME to {name_text(node.rule.target)}, which is followed"
-    if isinstance(node.rule, Flattened):
-        return f"a CNAME flattened to the addresses of {name_text(node.rule.target)}"
-    if isinstance(node.rule, Redirection):
-        return f"a DNAME to {name_text(node.rule.target)}"
+    if qtype not in node.answers:
+        match node.rule:
+            case Edge():
+                return "proxied: no data of this type"
+            case Alias(target=target):
+                return f"as stored: a CNAME to {name_text(target)}, which is followed"
+            case Flattened(target=target) if qtype in (A, AAAA):
+                return f"a CNAME flattened to the addresses of {name_text(target)}"
+            case Redirection(target=target):
+                return f"a DNAME to {name_text(target)}, which is followed"
+        return "a referral" if _is_referral(node) else "no data"
     if not dataset.applies_maps(zone) and any(r.proxied and r.owner == name for r in zone.records):
-        return "as stored: its records are proxied, but the zone's maps are not consulted in this state"
-    return "as stored: DNS-only" if node.answers else "nothing is stored here"
+        return "as stored: proxied, but the zone's maps are not consulted in this state"
+    return "RFC 8482: one HINFO for all" if qtype == ANY else "as stored"
+
+
+def _is_referral(node: Node) -> bool:
+    return any(rrset.rtype == NS for rrset in node.otherwise.authority)
 
 
 def _verdicts(dataset: Dataset, zone: Zone, missing_family: MissingFamily) -> Iterator[MapVerdict]:

@@ -48,7 +48,7 @@ class Redirection:
 
     rrset: Rrset  # the DNAME, with its owner
     owner: bytes  # canonical
-    target: bytes
+    target: bytes  # canonical
 
 
 Rule = Edge | Alias | Flattened | Redirection

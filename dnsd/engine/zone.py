@@ -120,7 +120,7 @@ class _Builder:
 
     def _redirection(self, owner: bytes, rrsets: Rrsets) -> Node:
         dname = rrsets[DNAME][0]
-        rule = Redirection(_rrset(owner, [dname]), owner, dname.rdata)
+        rule = Redirection(_rrset(owner, [dname]), owner, dname.target)
         return Node(self.apex, {}, self.nodata, rule)
 
     def _cut(self, owner: bytes, rrsets: Rrsets) -> Node:

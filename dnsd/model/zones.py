@@ -61,9 +61,7 @@ class SoaFields(Fields):
     """Parts of the SOA record; the serial is the zone's revision."""
 
     mname: Host | None = Field(default=None, description="default: the first nameserver")
-    rname: Mailbox | None = Field(
-        default=None, description="a mail address or a name; default: hostmaster of the zone"
-    )
+    rname: Mailbox | None = Field(default=None, description="a mail address or a name; default: hostmaster of the zone")
     refresh: int = Field(default=10_000, ge=0, le=MAX_TTL_S)
     retry: int = Field(default=2_400, ge=0, le=MAX_TTL_S)
     expire: int = Field(default=604_800, ge=0, le=MAX_TTL_S)
