@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dnsd.engine.build import build_snapshot, flattening_problems
 from dnsd.engine.snapshot import Snapshot
-from dnsd.errors import InvalidDataError, Problem
+from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
 from dnsd.settings import Settings, load_settings, settings_problem
 from dnsd.store.load import load_directory
@@ -47,4 +47,4 @@ def load(config: Path, environment: Mapping[str, str] = os.environ, previous: Sn
     found = (*stored.warnings, *map(stored.locate, flattening_problems(snapshot)))
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
-    return Loaded(settings, stored.dataset, snapshot, found)
+    return Loaded(settings, stored.dataset, snapshot, in_order(found))

@@ -51,6 +51,16 @@ def path_text(path: Path) -> str:
     return text.lstrip(".")
 
 
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The problems in the order of their files, lines and columns."""
+    return tuple(sorted(problems, key=_position))
+
+
+def _position(problem: Problem) -> tuple[str, int, int]:
+    place = problem.place
+    return (place.file, place.line, place.column) if place else (problem.source, 0, 0)
+
+
 class DnsdError(Exception):
     """The root of every exception this package raises on purpose."""
 
@@ -63,5 +73,5 @@ class InvalidDataError(DnsdError):
     """What a user wrote cannot be used; `problems` lists every reason."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
+        self.problems = in_order(problems)
         super().__init__("\n".join(map(str, self.problems)))

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dnsd.wire.message import AA, CD, HEADER_SIZE, IN, MIN_UDP_SIZE, NOERROR, QR, RD, TC
-from dnsd.wire.names import MAX_NAME, ROOT, name_end
+from dnsd.wire.names import MAX_NAME, ROOT, ancestors, name_end
 from dnsd.wire.rdata import COMPRESSIBLE
 
 QUESTION_NAME = b"\xc0\x0c"
@@ -46,8 +46,9 @@ Section = tuple[Rrset, ...]
 class Answer:
     """A compiled reply, which is `id + heads[head] + question + body_at(…) + OPT`; `head_index` says which head.
 
-    `pointers` are (where, to) pairs of a compressed body, both counted from its start. `shorter` are (octets,
-    additional records) of the body when optional glue is left out from its end, the longest first.
+    `pointers` are (where, to) pairs of a compressed body, counted from its start; `to` may lie in the question.
+    `shorter` are (octets, additional records) of the body when optional glue is left out from its end, the longest
+    first.
     """
 
     rcode: int
@@ -95,13 +96,17 @@ def build_answer(
     rcode: int = NOERROR,
     aa: bool = True,
     option: bytes = b"",
+    below: bytes = ROOT,
 ) -> Answer:
-    """Compile an answer. `glue` must be in a reply that is not truncated, `optional_glue` as far as it fits."""
+    """Compile an answer to questions about names at or below canonical `below`.
+
+    `glue` must be in a reply that is not truncated, `optional_glue` as far as it fits.
+    """
     answer, authority, glue, optional_glue = tuple(answer), tuple(authority), tuple(glue), tuple(optional_glue)
-    body = _Body(compress=False)
+    body = _Body(None)
     shorter = _pack(body, (*answer, *authority, *glue), optional_glue, _count(glue))
     if len(body.octets) > ALWAYS_FITS:
-        body = _Body(compress=True)
+        body = _Body(below)
         shorter = _pack(body, (*answer, *authority, *glue), optional_glue, _count(glue))
     counts = _count(answer), _count(authority), _count((*glue, *optional_glue))
     return Answer(
@@ -147,12 +152,16 @@ def _pack(body: _Body, needed: Section, optional: Section, records: int) -> tupl
 
 
 class _Body:
-    """Records being written, with or without compression among themselves."""
+    """Records being written, their names in full, or compressed where `below` says how the question's name ends."""
 
-    def __init__(self, *, compress: bool) -> None:
+    def __init__(self, below: bytes | None) -> None:
         self.octets = bytearray()
         self.pointers: list[tuple[int, int]] = []
-        self._offsets: dict[bytes, int] | None = {} if compress else None
+        self._offsets: dict[bytes, int] | None = None
+        if below is not None:
+            # The question's name stands before its type and class, and those just before the body.
+            names = (below, *ancestors(below))
+            self._offsets = {name: -QUESTION_TAIL - len(name) for name in names if name != ROOT}
 
     def add(self, rrset: Rrset) -> None:
         for rdata in rrset.rdatas:

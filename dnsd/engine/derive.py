@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from dnsd.engine.answer import Answer, Rrset, build_answer
 from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
 from dnsd.wire.message import EDE_NETWORK_ERROR, REFUSED, SERVFAIL, YXDOMAIN, pack_extended_error
-from dnsd.wire.names import MAX_NAME
+from dnsd.wire.names import MAX_NAME, ROOT
 from dnsd.wire.rdata import AAAA, CNAME, NS, SOA, A
 
 MAX_CHAIN = 8  # CNAMEs in one answer
@@ -50,9 +52,10 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
     """The chain of aliases from `first`, and at its end what the last name answers (RFC 1034 §4.3.2 step 3a)."""
     node = first
     steps: list[Rrset] = []
+    compile_answer = partial(build_answer, below=first.apex.name if first.apex else ROOT)
     while isinstance(node.rule, Alias | Redirection) and qtype not in node.answers:
         if len(trail) == MAX_CHAIN:
-            return build_answer(steps)
+            return compile_answer(steps)
         trail = (*trail, name)
         owner = name if steps else None
         if isinstance(node.rule, Alias):
@@ -62,29 +65,27 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
             steps.append(node.rule.rrset)
             target = substitute(node.rule, name)
             if target is None:
-                return build_answer(steps, rcode=YXDOMAIN)  # RFC 6672 §2.2
+                return compile_answer(steps, rcode=YXDOMAIN)  # RFC 6672 §2.2
             # RFC 6672 §3.1: the synthesised CNAME has the DNAME's TTL
             steps.append(Rrset(owner, CNAME, node.rule.rrset.ttl, (target,)))
             if qtype == CNAME:
-                return build_answer(steps)
+                return compile_answer(steps)
             name = target
         if name in trail:
-            return build_answer(steps)
+            return compile_answer(steps)
         node = snapshot.search(name)
-    answer = _joined(steps, name, answer_at(snapshot, node, name, qtype, trail))
-    if len(trail) == len(steps) and isinstance(first.rule, Alias):
-        snapshot.remember(first, qtype, answer)
-    return answer
-
-
-def _joined(steps: list[Rrset], name: bytes, last: Answer) -> Answer:
-    """The chain, then the answer of its last name; rcode and authority are the last name's (RFC 6604 §2.1)."""
+    last = answer_at(snapshot, node, name, qtype, trail)
     if last.rcode == SERVFAIL:
         return last
     if last.rcode == REFUSED:  # not our zone: the resolver goes on from here
-        return build_answer(steps)
+        return compile_answer(steps)
+    # Rcode and authority are the last name's (RFC 6604 §2.1).
     owned = (rrset if rrset.owner is not None else rrset._replace(owner=name) for rrset in last.answer)
-    return build_answer((*steps, *owned), authority=last.authority, optional_glue=last.additional, rcode=last.rcode)
+    answer = compile_answer((*steps, *owned), authority=last.authority, optional_glue=last.additional, rcode=last.rcode)
+    # Kept where the question was for this alias, and no DNAME makes the answer depend on the name asked.
+    if len(trail) == len(steps) and isinstance(first.rule, Alias):
+        snapshot.remember(first, qtype, answer)
+    return answer
 
 
 def substitute(rule: Redirection, name: bytes) -> bytes | None:

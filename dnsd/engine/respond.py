@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from dnsd.engine.answer import QUESTION_TAIL, Answer, build_answer
 from dnsd.engine.derive import answer_at
 from dnsd.engine.shape import Shape, shape_of
@@ -50,6 +52,8 @@ def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes 
         shape = shape_of(query[2:HEADER_SIZE] + query[end:])
     except WireError:
         return _reply_to_malformed(query)
+    if shape.unknown_key:
+        return _reply_to_unknown_key(shape, query, end)
     if shape.plain:
         answer = node.answers.get(shape.qtype) or answer_at(snapshot, node, qname, shape.qtype)
     else:
@@ -75,6 +79,14 @@ def _reply_to_malformed(query: bytes) -> bytes | None:
         return None
     rcode = NOTIMP if flags & OPCODE else FORMERR
     return query[:2] + (QR | flags & (OPCODE | RD | CD) | rcode).to_bytes(2) + bytes(8)
+
+
+def _reply_to_unknown_key(shape: Shape, query: bytes, end: int) -> bytes:
+    """NOTAUTH, with the TSIG record that says why as the last one (RFC 8945 §5.2.1)."""
+    flags = QR | int.from_bytes(query[2:4]) & (RD | CD) | NOTAUTH
+    counts = struct.pack("!HHHH", 1, 0, 0, 2 if shape.opt else 1)
+    question = query[HEADER_SIZE : end + QUESTION_TAIL]
+    return query[:2] + flags.to_bytes(2) + counts + question + shape.opt + shape.unknown_key
 
 
 def _special_answer(snapshot: Snapshot, shape: Shape, node: Node, qname: bytes) -> Answer:

@@ -28,7 +28,8 @@ class Shape:
     do: bool
     nsid: bool  # the client asks for it (RFC 5001)
     version: int  # of EDNS
-    plain: bool  # answered from a zone: class IN, no zone transfer, EDNS version 0
+    unknown_key: bytes  # the TSIG record to reply with, where the query is signed
+    plain: bool  # answered from a zone: class IN, no zone transfer, EDNS version 0, not signed
 
 
 def shape_of(key: bytes) -> Shape:
@@ -48,7 +49,8 @@ def _parse_shape(key: bytes) -> Shape:
         raise WireError("not a query")
     if (questions, answers, authorities) != (1, 0, 0):
         raise WireError("not one question, or records in its answer or authority section")
-    opt = parse_additional(key[_KEY.size :], additional)
+    extra = parse_additional(key[_KEY.size :], additional)
+    opt = extra.opt
     version = opt.version if opt else 0
     return Shape(
         qtype=qtype,
@@ -60,7 +62,8 @@ def _parse_shape(key: bytes) -> Shape:
         do=opt.do if opt else False,
         nsid=opt is not None and NSID in opt.options,
         version=version,
-        plain=qclass == IN and qtype not in TRANSFER_TYPES and not version,
+        unknown_key=extra.unknown_key,
+        plain=qclass == IN and qtype not in TRANSFER_TYPES and not version and not extra.unknown_key,
     )
 
 

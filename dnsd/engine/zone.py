@@ -45,8 +45,8 @@ class _Builder:
         minimum = int.from_bytes(soa.rdata[-4:])
         # RFC 2308 §3: the lower of the SOA's TTL and its minimum field
         denial = (Rrset(zone.name, SOA, min(soa.ttl_s, minimum), (soa.rdata,)),)
-        self.nodata = build_answer(authority=denial)
-        nxdomain = build_answer(authority=denial, rcode=NXDOMAIN)
+        self.nodata = build_answer(authority=denial, below=zone.name)
+        nxdomain = build_answer(authority=denial, rcode=NXDOMAIN, below=zone.name)
         self.nowhere = Node(self.apex, {}, nxdomain)
         self.nodes: dict[bytes, Node] = {}
         self.plain_edges: dict[int, Node] = {}
@@ -92,8 +92,8 @@ class _Builder:
     def _answer(self, owner: bytes, rtype: int, records: list[Record]) -> Answer:
         rrset = _rrset(None, records)
         if rtype == NS and owner == self.zone.name:
-            return build_answer([rrset], optional_glue=self._glue(records))
-        return build_answer([rrset])
+            return build_answer([rrset], optional_glue=self._glue(records), below=owner)
+        return build_answer([rrset], below=owner.removeprefix(ASTERISK))
 
     def _rule(self, owner: bytes, rrsets: Rrsets) -> Rule | None:
         addresses = rrsets.get(A, []) + rrsets.get(AAAA, []) + rrsets.get(CNAME, [])
@@ -132,8 +132,9 @@ class _Builder:
             glue=inside,
             optional_glue=[rrset for rrset in glue if rrset not in inside],
             aa=False,
+            below=owner,
         )
-        ds = build_answer([_rrset(None, rrsets[DS])]) if DS in rrsets else self.nodata
+        ds = build_answer([_rrset(None, rrsets[DS])], below=owner) if DS in rrsets else self.nodata
         return Node(self.apex, {DS: ds}, referral, below=Node(self.apex, {}, referral))
 
     def _glue(self, nameservers: Iterable[Record]) -> list[Rrset]:

@@ -102,6 +102,8 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
     with _blaming("content"):
         rdata = parse_rdata_text(rtype, _presentation(rtype, fields))
     record = record_from_rdata(owner, rdata, ttl=fields.ttl, proxied=fields.proxied, comment=fields.comment or "")
+    if rtype == CNAME and record.target == owner:
+        raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself")
     return replace(record, settings=fields.settings, tags=fields.tags)
 
 
@@ -114,8 +116,6 @@ def record_from_rdata(
         wire = pack_rdata(rdata)
     if proxied and rtype not in PROXIABLE:
         raise RecordError(("proxied",), f"{type_text(rtype)} records cannot be proxied; A, AAAA and CNAME can")
-    if rtype == CNAME and wire.lower() == owner:
-        raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself")
     return Record(owner, rtype, AUTOMATIC_TTL if proxied else ttl, wire, rdata.to_text(), proxied, comment=comment)
 
 

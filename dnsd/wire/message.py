@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from dnsd.errors import WireError
+from dnsd.wire.names import name_end
 
 HEADER_SIZE = 12  # octets, RFC 1035 §4.1.1
 
@@ -18,12 +19,15 @@ OUR_UDP_SIZE = 1232  # octets: fits every path without fragments (DNS flag day 2
 MAX_MESSAGE_SIZE = 65_535  # octets, RFC 1035 §4.2.2
 
 DO = 0x8000  # RFC 3225
+OPT, TSIG = 41, 250
+BADKEY = 17  # RFC 8945 §3
 NSID, EDE = 3, 15  # option codes: RFC 5001, RFC 8914
 EDE_NOT_AUTHORITATIVE, EDE_PROHIBITED, EDE_NETWORK_ERROR = 20, 18, 23  # RFC 8914 §4
 
 _OPT = struct.Struct("!BHHBBHH")  # root owner, type, size, extended rcode, version, flags, length of the options
 _FIXED = struct.Struct("!HHIH")  # type, class, ttl, length of the record data
 _OPTION = struct.Struct("!HH")
+_TSIG = struct.Struct("!6sHH")  # time signed, fudge, length of the MAC
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Opt:
 
 def pack_opt(*, do: bool, rcode: int = NOERROR, options: bytes = b"") -> bytes:
     """Our OPT record; the upper eight bits of `rcode` go into it, version 0, the Z bits clear (RFC 6891 §6.1.3)."""
-    return _OPT.pack(0, 41, OUR_UDP_SIZE, rcode >> 4, 0, DO if do else 0, len(options)) + options
+    return _OPT.pack(0, OPT, OUR_UDP_SIZE, rcode >> 4, 0, DO if do else 0, len(options)) + options
 
 
 def pack_option(code: int, data: bytes) -> bytes:
@@ -51,15 +55,26 @@ def pack_extended_error(code: int) -> bytes:
     return pack_option(EDE, code.to_bytes(2))
 
 
-def parse_additional(records: bytes, count: int) -> Opt | None:
-    """The OPT among `count` additional records, which must be all that `records` holds.
+@dataclass(frozen=True, slots=True)
+class Additional:
+    """What the additional section of a query says."""
 
-    Raises WireError where they are malformed, where bytes are left over, and as RFC 6891 §6.1.1 asks: for a second OPT
-    and for one whose owner is not the root.
+    opt: Opt | None = None
+    unknown_key: bytes = b""  # the TSIG record to reply with, where the query is signed: we have no keys
+
+
+def parse_additional(records: bytes, count: int) -> Additional:
+    """The OPT and the TSIG among `count` additional records, which must be all that `records` holds.
+
+    Raises WireError where they are malformed, where bytes are left over, and as RFC 6891 §6.1.1 and RFC 8945 §5.1 ask:
+    for a second OPT, one whose owner is not the root, and a TSIG that is not the last record.
     """
     opt: Opt | None = None
+    unknown_key = b""
     position = 0
     for _ in range(count):
+        if unknown_key:
+            raise WireError("a record after the TSIG")
         owner, position = position, _skip_name(records, position)
         if position + _FIXED.size > len(records):
             raise WireError("a record runs past the end of the message")
@@ -67,14 +82,33 @@ def parse_additional(records: bytes, count: int) -> Opt | None:
         position += _FIXED.size + length
         if position > len(records):
             raise WireError("record data runs past the end of the message")
-        if rtype == 41:
+        if rtype == OPT:
             if opt is not None or records[owner]:
                 raise WireError("a second OPT, or one whose owner is not the root")
             codes = _option_codes(records[position - length : position])
             opt = Opt(size=rclass, version=ttl >> 16 & 0xFF, do=bool(ttl & DO), options=codes)
+        elif rtype == TSIG:
+            key_name = records[owner : name_end(records, owner)]
+            unknown_key = _pack_unknown_key(key_name, records[position - length : position])
     if position != len(records):
         raise WireError("bytes after the last record")
-    return opt
+    return Additional(opt, unknown_key)
+
+
+def _pack_unknown_key(key_name: bytes, rdata: bytes) -> bytes:
+    """The unsigned TSIG record that says BADKEY to the one with this key and data (RFC 8945 §5.2.1, §5.3.2).
+
+    Raises WireError where the data is malformed.
+    """
+    end = name_end(rdata, 0)
+    if len(rdata) < end + _TSIG.size:
+        raise WireError("a TSIG that ends too early")
+    time, fudge, mac_size = _TSIG.unpack_from(rdata, end)
+    rest = rdata[end + _TSIG.size + mac_size :]  # original id, error, length of other data, other data
+    if len(rest) < 6 or len(rest) != 6 + int.from_bytes(rest[4:6]):
+        raise WireError("a TSIG whose parts do not fit its length")
+    reply = rdata[:end] + _TSIG.pack(time, fudge, 0) + rest[:2] + BADKEY.to_bytes(2) + bytes(2)
+    return key_name + _FIXED.pack(TSIG, ANY_CLASS, 0, len(reply)) + reply
 
 
 def _skip_name(wire: bytes, position: int) -> int:
