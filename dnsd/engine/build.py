@@ -146,10 +146,10 @@ def _all_names(zones: Iterable[BuiltZone]) -> dict[bytes, Node]:
         else:
             names.update(built.names)
     for apex, parent in parents.items():
-        if parent is not None and (ds := _ds_at_parent(parent, apex)) is not None:
-            # RFC 4035 §3.1.4.1: DS is answered from the parent's side of the cut
+        if parent is not None:
             node = names[apex]
-            names[apex] = replace(node, answers={**node.answers, DS: ds})
+            answers = {qtype: answer for qtype, answer in node.answers.items() if qtype != DS}
+            names[apex] = replace(node, answers=answers, parent=_search_zone(parent, apex))
     return names
 
 
@@ -165,13 +165,13 @@ def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> I
             yield name, node
 
 
-def _ds_at_parent(parent: BuiltZone, apex: bytes) -> Answer | None:
-    node = parent.names.get(apex)
-    if node is None:
-        node = next(parent.names[ancestor] for ancestor in ancestors(apex) if ancestor in parent.names).below
-    if node is None or node.apex is None:
-        return None
-    return node.answers.get(DS) or (node.otherwise if node.rule is None else None)
+def _search_zone(built: BuiltZone, name: bytes) -> Node | None:
+    """What one zone by itself says of a name in it; None where it says nothing."""
+    if name in built.names:
+        node = built.names[name]
+    else:
+        node = next(built.names[part] for part in ancestors(name) if part in built.names).below or REFUSED_NODE
+    return None if node.apex is None else node
 
 
 def _chaos(options: Options) -> dict[bytes, Answer]:

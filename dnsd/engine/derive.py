@@ -8,7 +8,7 @@ from dnsd.engine.answer import Answer, Rrset, build_answer
 from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
 from dnsd.wire.message import EDE_NETWORK_ERROR, REFUSED, SERVFAIL, YXDOMAIN, pack_extended_error
 from dnsd.wire.names import MAX_NAME, ROOT
-from dnsd.wire.rdata import AAAA, CNAME, NS, SOA, A
+from dnsd.wire.rdata import AAAA, CNAME, DS, NS, SOA, A
 
 MAX_CHAIN = 8  # CNAMEs in one answer
 
@@ -16,14 +16,16 @@ MAX_CHAIN = 8  # CNAMEs in one answer
 TARGET_OUTSIDE = build_answer(rcode=SERVFAIL, aa=False, option=pack_extended_error(EDE_NETWORK_ERROR))
 TARGET_CIRCULAR = build_answer(rcode=SERVFAIL, aa=False)
 
-Trail = tuple[bytes, ...]  # the aliases that led to a name, canonical
+Trail = tuple[bytes, ...]  # aliases, canonical
 
 
 def answer_at(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail = ()) -> Answer:
     """What `node` answers when canonical `name` is asked for `qtype`.
 
-    Following stops when a name comes again in `trail`, and at MAX_CHAIN names.
+    `trail` is not empty where a name is being flattened: the aliases on the way. Following stops when one comes again,
+    and at MAX_CHAIN of them.
     """
+    node = _side(node, qtype)
     answer = node.answers.get(qtype)
     if answer is not None:
         return answer
@@ -32,13 +34,18 @@ def answer_at(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Tr
         return node.otherwise
     if isinstance(rule, Edge):
         return _edge_answer(snapshot, node, rule.keys.get(qtype))
-    # Only an answer made for the name itself is kept: one met on the way may have been cut short by the trail.
+    # Only an answer to what was asked is kept: one on the way of a flattening may be cut short by the trail.
     known = None if trail else snapshot.chains.get((node, qtype))
     if known is not None:
         return known
     if isinstance(rule, Flattened):
         return _flatten(snapshot, node, rule, name, qtype, trail)
     return _follow(snapshot, node, name, qtype, trail)
+
+
+def _side(node: Node, qtype: int) -> Node:
+    """The side of a zone cut that answers: for DS, the parent's."""
+    return node.parent if qtype == DS and node.parent is not None else node
 
 
 def _edge_answer(snapshot: Snapshot, node: Node, key: int | None) -> Answer:
@@ -51,6 +58,7 @@ def _edge_answer(snapshot: Snapshot, node: Node, key: int | None) -> Answer:
 def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Trail) -> Answer:
     """The chain of aliases from `first`, and at its end what the last name answers (RFC 1034 §4.3.2 step 3a)."""
     node = first
+    is_flattening = bool(trail)
     steps: list[Rrset] = []
     compile_answer = partial(build_answer, below=first.apex.name if first.apex else ROOT)
     while isinstance(node.rule, Alias | Redirection) and qtype not in node.answers:
@@ -73,8 +81,9 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
             name = target
         if name in trail:
             return compile_answer(steps)
-        node = snapshot.search(name)
-    last = answer_at(snapshot, node, name, qtype, trail)
+        node = _side(snapshot.search(name), qtype)
+    # What a flattened name at the end answers does not depend on who leads to it, unless that is being flattened too.
+    last = answer_at(snapshot, node, name, qtype, trail if is_flattening else ())
     if last.rcode == SERVFAIL:
         return last
     if last.rcode == REFUSED:  # not our zone: the resolver goes on from here
@@ -119,5 +128,6 @@ def _failure(snapshot: Snapshot, found: Answer) -> Answer:
         return found
     if found.rcode == REFUSED or any(rrset.rtype == NS for rrset in found.authority):
         return TARGET_OUTSIDE
-    last = found.answer[-1].rdatas[0].lower()
-    return TARGET_OUTSIDE if snapshot.search(last).apex is None else TARGET_CIRCULAR
+    # The chain broke off: it leads outside, or it came to a name for the second time, or it got too long.
+    outside = found.answer and snapshot.search(found.answer[-1].rdatas[0].lower()).apex is None
+    return TARGET_OUTSIDE if outside else TARGET_CIRCULAR

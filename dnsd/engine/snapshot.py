@@ -68,7 +68,8 @@ class Node:
     """What is said about a name: its own answers, else what its rule derives, else `otherwise`.
 
     `below` speaks for the names under this one that are not in the snapshot: a wildcard, a delegation, a DNAME or
-    NXDOMAIN; None where no such name is ever looked up.
+    NXDOMAIN; None where no such name is ever looked up. `parent` is what the zone above says of this name, where that
+    is an apex and the zone above is served too: DS is the parent's to answer (RFC 4035 §3.1.4.1).
     """
 
     apex: Apex | None  # None: not our zone
@@ -76,6 +77,7 @@ class Node:
     otherwise: Answer
     rule: Rule | None = None
     below: Node | None = None
+    parent: Node | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
