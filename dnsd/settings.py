@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from dnsd.engine.build import Options
 from dnsd.errors import InvalidDataError, Place, Problem
@@ -23,6 +23,7 @@ NOT_SETTINGS = frozenset({"DNSD_CONFIG"})  # variables of ours that override no 
 DNS_PORT = 53
 MAX_WORKERS = 1024
 MAX_STRING = 255  # octets of a character-string, RFC 1035 §3.3
+MAX_NSID = 128  # octets: it goes beside the longest question into 512
 
 
 def _parse_listen(value: Any) -> Address:
@@ -39,6 +40,15 @@ def _parse_listen(value: Any) -> Address:
     except ValueError:
         raise ValueError(f"{text!r} is not an address to listen on, such as 127.0.0.1:5300 or [::1]:5300") from None
     return Address(str(ip), int(port))
+
+
+def _at_most(limit: int) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if (size := len(text.encode())) > limit:
+            raise ValueError(f"has {size} octets; {limit} are possible")
+        return text
+
+    return check
 
 
 def _parse_workers(value: Any) -> int | Literal["auto"]:
@@ -61,7 +71,8 @@ Workers = Annotated[
     PlainValidator(_parse_workers),
     WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS}]}),
 ]
-Name = Annotated[str, Field(max_length=MAX_STRING)]
+Name = Annotated[str, AfterValidator(_at_most(MAX_STRING)), Field(max_length=MAX_STRING)]
+Nsid = Annotated[str, AfterValidator(_at_most(MAX_NSID)), Field(max_length=MAX_NSID)]
 
 
 class ApiSettings(Fields):
@@ -123,7 +134,7 @@ class Settings(Fields):
     )
     version: Name | None = Field(default=None, description="answer to version.bind CH TXT")
     identity: Name | None = Field(default=None, description="answer to id.server and hostname.bind CH TXT")
-    nsid: Name | None = Field(default=None, description="name server identifier, RFC 5001")
+    nsid: Nsid | None = Field(default=None, description="name server identifier, RFC 5001")
     api: ApiSettings | None = None
     metrics: MetricsSettings | None = None
     limits: LimitSettings = LimitSettings()

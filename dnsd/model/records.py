@@ -101,6 +101,8 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
         rtype = parse_data_type(fields.type)
     with _blaming("content"):
         rdata = parse_rdata_text(rtype, _presentation(rtype, fields))
+    if rdata.rdcomment is not None:
+        raise RecordError(("content",), "a semicolon begins a comment in record data; put the text in double quotes")
     record = record_from_rdata(owner, rdata, ttl=fields.ttl, proxied=fields.proxied, comment=fields.comment or "")
     if rtype == CNAME and record.target == owner:
         raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself")

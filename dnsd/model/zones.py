@@ -113,8 +113,9 @@ def apex_records(
     zone_name: bytes, records: Iterable[Record], nameservers: Iterable[str], soa: SoaFields, serial: int
 ) -> list[Record]:
     """The SOA and NS records at the apex that `records` do not hold. Raises ValueError."""
-    given = {record.rtype for record in records if record.owner == zone_name}
-    hosts = tuple(dict.fromkeys(nameservers))
+    at_apex = [record for record in records if record.owner == zone_name]
+    given = {record.rtype for record in at_apex}
+    hosts = tuple(dict.fromkeys(nameservers)) or [record.content for record in at_apex if record.rtype == NS]
     made = []
     if SOA not in given:
         rname = soa.rname or f"hostmaster.{name_text(zone_name).removesuffix('.')}."

@@ -112,7 +112,8 @@ class _Reader:
                 line = lines[index] if index < len(lines) else 1
                 words = f"{name_text(record.owner)} {type_text(record.rtype)}"
                 return replace(problem, path=(words,), place=Place(file.path, line, 1))
-            path = ("records", self.yaml_indexes[file.key][index], *path[2:])
+            written = self.yaml_indexes[file.key]
+            path = ("records", written[index], *path[2:]) if index < len(written) else ("nameservers",)
         return replace(problem, path=path, place=self._place(file, path))
 
     def _read_accounts(self, found: Files) -> None:

@@ -18,7 +18,7 @@ import dns.rdatatype
 import dns.tokenizer
 import dns.ttl
 
-from dnsd.model.records import Record, RecordError, parse_data_type, record_from_rdata
+from dnsd.model.records import MAX_TTL_S, Record, RecordError, parse_data_type, record_from_rdata
 from dnsd.wire.names import is_below, name_text
 from dnsd.wire.rdata import SOA, pack_rdata, reason
 
@@ -26,6 +26,7 @@ SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]|\\.)*"|;[^\n]*|[()\n]', re.DOTALL)
 NEWLINE = re.compile("\r\n?")
 CLOUDFLARE_TAGS = re.compile(r"\s*\bcf_tags=(\S+)")
 PROXIED_TAG = "cf-proxied:true"
+OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
 MAX_PROBLEMS = 100  # in one file
 
 
@@ -82,11 +83,30 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
 
 
 class _EntryError(Exception):
-    """What is wrong with an entry, and with which word of it."""
+    """What is wrong with an entry, and at which offset in it; None for what it lacks."""
 
-    def __init__(self, message: str, word: str = "") -> None:
-        self.word = word
+    def __init__(self, message: str, offset: int | None = None) -> None:
+        self.offset = offset
         super().__init__(message)
+
+
+class _Words:
+    """The words of an entry, one after another; knows where the last one stands."""
+
+    def __init__(self, entry: str) -> None:
+        self.tokenizer = dns.tokenizer.Tokenizer(entry)
+        self.offset = 0
+        self._entry = entry
+        self._end = 0
+
+    def next(self, *, want_leading: bool = False) -> dns.tokenizer.Token:
+        token = self.tokenizer.get(want_leading=want_leading)
+        self.offset = max(self._entry.find(str(token.value), self._end), self._end)
+        self._end = self.offset + len(str(token.value))
+        return token
+
+    def error(self, message: str) -> _EntryError:
+        return _EntryError(message, self.offset)
 
 
 class _Reader:
@@ -110,7 +130,7 @@ class _Reader:
             else:
                 self._record(line, entry)
         except _EntryError as error:
-            self._problem(line, entry, str(error), error.word)
+            self._problem(line, entry, str(error), error.offset)
         except (dns.exception.DNSException, RecordError, ValueError) as error:
             self._problem(line, entry, reason(error))
 
@@ -127,43 +147,47 @@ class _Reader:
         self.found.problems.sort()
         return self.found
 
-    def _problem(self, line: int, entry: str, message: str, word: str = "") -> None:
-        rows = entry.split("\n")
-        for offset, row in enumerate(rows):
-            if word and word in row:
-                self.found.problems.append(TextProblem(line + offset, row.index(word) + 1, message))
-                return
-        self.found.problems.append(TextProblem(line, len(rows[0]) - len(rows[0].lstrip()) + 1, message))
+    def _problem(self, line: int, entry: str, message: str, offset: int | None = None) -> None:
+        if offset is None:
+            offset = len(entry) - len(entry.lstrip())
+        before = entry[:offset]
+        column = offset - before.rfind("\n")
+        self.found.problems.append(TextProblem(line + before.count("\n"), column, message))
 
     def _directive(self, entry: str) -> None:
-        tokenizer = dns.tokenizer.Tokenizer(entry)
-        directive = tokenizer.get().value.upper()
+        words = _Words(entry)
+        directive = str(words.next().value).upper()
         if directive == "$ORIGIN":
-            self.origin = tokenizer.get_name(self.origin)
+            self.origin = words.tokenizer.get_name(self.origin)
             self.origin_given = True
         elif directive == "$TTL":
-            self.default_ttl = tokenizer.get_ttl()
+            token = words.next()
+            if not token.is_identifier():
+                raise _EntryError("the value of $TTL is missing or malformed")
+            self.default_ttl = self._parse_ttl(words, str(token.value))
         elif directive == "$INCLUDE":
-            raise _EntryError("$INCLUDE is refused: a zone is one file", "$")
+            raise words.error("$INCLUDE is refused: a zone is one file")
         else:
-            raise _EntryError(f"{directive} is not supported; $ORIGIN and $TTL are", "$")
-        tokenizer.get_eol()
+            raise words.error(f"{directive} is not supported; $ORIGIN and $TTL are")
+        words.tokenizer.get_eol()
 
     def _record(self, line: int, entry: str) -> None:
-        tokenizer = dns.tokenizer.Tokenizer(entry)
-        relative = self._read_owner(tokenizer)
-        ttl, rtype = self._read_ttl_class_type(tokenizer)
+        words = _Words(entry)
+        relative = self._read_owner(words)
+        ttl, rtype = self._read_ttl_class_type(words)
         rdata = dns.rdata.from_text(
-            dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), tokenizer, self.origin, relativize=False
+            dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), words.tokenizer, self.origin, relativize=False
         )
         if rtype == SOA:
             self._read_soa(relative, rdata)
-        owner = self._wire(self.owner)
         comment = rdata.rdcomment or ""
         tags = CLOUDFLARE_TAGS.search(comment)
-        proxied = tags is not None and PROXIED_TAG in tags[1].split(",")
         record = record_from_rdata(
-            owner, rdata, ttl=self._ttl(ttl), proxied=proxied, comment=CLOUDFLARE_TAGS.sub("", comment).strip()
+            self._wire(self.owner),
+            rdata,
+            ttl=self._ttl(ttl),
+            proxied=tags is not None and PROXIED_TAG in tags[1].split(","),
+            comment=CLOUDFLARE_TAGS.sub("", comment).strip(),
         )
         key = (record.owner, record.rtype, record.rdata)
         if key not in self.seen:
@@ -171,38 +195,46 @@ class _Reader:
             self.found.records.append(record)
             self.found.lines.append(line)
 
-    def _read_owner(self, tokenizer: dns.tokenizer.Tokenizer) -> str:
+    def _read_owner(self, words: _Words) -> str:
         """Read the owner, if the entry has one; its text, where that is a relative name."""
-        token = tokenizer.get(want_leading=True)
+        token = words.next(want_leading=True)
         if token.is_whitespace():
             if self.owner is None:
                 raise _EntryError("the first record has no owner")
             return ""
-        self.owner = tokenizer.as_name(token, self.origin)
+        self.owner = words.tokenizer.as_name(token, self.origin)
         text = str(token.value)
         return "" if text == "@" or text.endswith(".") else text
 
-    def _read_ttl_class_type(self, tokenizer: dns.tokenizer.Tokenizer) -> tuple[int | None, int]:
+    def _read_ttl_class_type(self, words: _Words) -> tuple[int | None, int]:
         """`[TTL] [class] type` or `[class] [TTL] type` (RFC 1035 §5.1)."""
         ttl: int | None = None
         for _ in range(3):
-            token = tokenizer.get()
+            token = words.next()
             word = str(token.value)
             if not token.is_identifier():
-                raise _EntryError("the record's type is missing")
+                break
             if ttl is None and word[0].isdigit():
-                try:
-                    ttl = self.last_ttl = dns.ttl.from_text(word)
-                except dns.ttl.BadTTL:
-                    raise _EntryError(f"{word!r} is not a TTL", word) from None
-            elif word.upper() in ("CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"):
-                raise _EntryError(f"class {word} is not served; IN is", word)
+                ttl = self.last_ttl = self._parse_ttl(words, word)
+            elif word.upper() in OTHER_CLASSES:
+                raise words.error(f"class {word} is not served; IN is")
             elif word.upper() not in ("IN", "CLASS1"):
                 try:
                     return ttl, parse_data_type(word)
                 except ValueError as error:
-                    raise _EntryError(str(error), word) from None
+                    raise words.error(str(error)) from None
         raise _EntryError("the record's type is missing")
+
+    @staticmethod
+    def _parse_ttl(words: _Words, word: str) -> int:
+        """Seconds, or units such as 1h30m. Raises _EntryError."""
+        try:
+            ttl = dns.ttl.from_text(word)
+        except dns.ttl.BadTTL:
+            raise words.error(f"{word!r} is not a TTL") from None
+        if ttl > MAX_TTL_S:
+            raise words.error(f"the TTL {word} is over {MAX_TTL_S} seconds (RFC 2181 §8)")
+        return ttl
 
     def _read_soa(self, relative: str, rdata: dns.rdata.Rdata) -> None:
         """The zone's name is its SOA's owner; Cloudflare writes that in full, yet without the final dot."""
