@@ -18,7 +18,14 @@ from dnsd.wire.message import MAX_MESSAGE_SIZE, QR
 
 CONFIG = Path(__file__).parents[2] / "config" / "dnsd.yaml"
 MUTATED = 200_000
-PROXIED = ["www.example.com", "example.com", "a.b.tenants.example.com", "shop.example", "www.shop.example", "initech.example"]
+PROXIED = [
+    "www.example.com",
+    "example.com",
+    "a.b.tenants.example.com",
+    "shop.example",
+    "www.shop.example",
+    "initech.example",
+]
 OPT = bytes.fromhex("00 0029 04d0 00008000 0000")
 CLASSES = [0, 1, 2, 3, 4, 254, 255, 1000, 65535]
 
@@ -29,7 +36,9 @@ class Served:
     def __init__(self) -> None:
         loaded = load(CONFIG, {})
         self.snapshot: Snapshot = loaded.snapshot
-        self.owners: list[bytes] = sorted({record.owner for zone in loaded.dataset.zones.values() for record in zone.records})
+        self.owners: list[bytes] = sorted(
+            {record.owner for zone in loaded.dataset.zones.values() for record in zone.records}
+        )
         applying = [zone for zone in loaded.dataset.zones.values() if loaded.dataset.applies_maps(zone)]
         hidden = {record.rdata for zone in applying for record in zone.records if record.proxied}
         stored = {
