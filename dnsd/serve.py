@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from pathlib import Path
 
 from dnsd.app import Loaded, load
@@ -72,7 +74,7 @@ class Server:
         """Load everything anew, beside the serving; publish it by one assignment, or keep what there is."""
         revision = self.loaded.snapshot.revision
         try:
-            loaded = await asyncio.to_thread(load, self.config, previous=self.loaded.snapshot)
+            loaded = await _in_thread(lambda: load(self.config, previous=self.loaded.snapshot))
         except InvalidDataError as error:
             report(error.problems)
             say(f"reload refused; revision {revision} keeps serving")
@@ -93,6 +95,21 @@ class Server:
         deadline = asyncio.get_running_loop().time() + DRAIN_S
         while self._connections and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
+
+
+def _in_thread(work: Callable[[], Loaded]) -> asyncio.Future[Loaded]:
+    """The result of `work`, done beside the serving in a thread that the server's end does not wait for."""
+    future: Future[Loaded] = Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="reload", daemon=True).start()
+    return asyncio.wrap_future(future)
 
 
 def serve(config: Path) -> None:
