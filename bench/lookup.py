@@ -48,7 +48,12 @@ QUESTIONS = [
 
 def question(name: str, qtype: int, opt: bytes) -> bytes:
     """A query as a resolver sends it."""
-    return struct.pack("!6H", 4711, 0x0100, 1, 0, 0, bool(opt)) + parse_name_text(name) + struct.pack("!HH", qtype, 1) + opt
+    return (
+        struct.pack("!6H", 4711, 0x0100, 1, 0, 0, bool(opt))
+        + parse_name_text(name)
+        + struct.pack("!HH", qtype, 1)
+        + opt
+    )
 
 
 def microseconds(call: Callable[[], object], calls: int) -> float:
@@ -71,7 +76,9 @@ def world(names: int) -> tuple[Dataset, AddressMap]:
         for number in range(names)
     ]
     records += apex_records(apex, records, ["ns1.example.net"], SoaFields(), 1)
-    zone = Zone("acme/zones/example.com", "b" * 32, account.id, apex, Status.ACTIVE, False, ZoneSettings(), tuple(records))
+    zone = Zone(
+        "acme/zones/example.com", "b" * 32, account.id, apex, Status.ACTIVE, False, ZoneSettings(), tuple(records)
+    )
     members = (Membership(MemberKind.ZONE, zone.id),)
     ips = (ip_address("203.0.113.10"), ip_address("2001:db8:100::10"))
     address_map = AddressMap("acme/maps/shop", "c" * 32, account.id, "", True, ips, members, None, False)

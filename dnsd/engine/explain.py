@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dnsd.engine.derive import substitute
+from dnsd.engine.derive import MAX_CHAIN, substitute
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
 from dnsd.model.dataset import Dataset
@@ -60,7 +60,7 @@ def explain(
 def _way(snapshot: Snapshot, name: bytes, qtype: int) -> Iterator[bytes]:
     """The name and, where CNAMEs lead on from it, those that they lead to."""
     seen: set[bytes] = set()
-    while name not in seen:
+    while name not in seen and len(seen) <= MAX_CHAIN:
         seen.add(name)
         yield name
         node = snapshot.search(name)

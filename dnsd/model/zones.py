@@ -14,7 +14,7 @@ from dnsd.errors import Problem
 from dnsd.model.fields import Fields, Host, Id
 from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
 from dnsd.wire.names import ASTERISK, ancestors, name_text
-from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A, parse_rdata_text, type_text
+from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A, canonical_rdata, parse_rdata_text, type_text
 
 MAX_RRSET = 100  # records
 MAX_TYPES = 100  # types at one name
@@ -118,7 +118,7 @@ def apex_records(
     hosts = tuple(dict.fromkeys(nameservers)) or [record.content for record in at_apex if record.rtype == NS]
     made = []
     if SOA not in given:
-        rname = soa.rname or f"hostmaster.{name_text(zone_name).removesuffix('.')}."
+        rname = soa.rname or f"hostmaster.{name_text(zone_name)}.".replace("..", ".")
         numbers = f"{serial} {soa.refresh} {soa.retry} {soa.expire} {soa.minimum}"
         rdata = parse_rdata_text(SOA, f"{soa.mname or hosts[0]} {rname} {numbers}")
         made.append(record_from_rdata(zone_name, rdata, ttl=SOA_TTL_S))
@@ -168,8 +168,9 @@ def _crowded(zone: Zone, by_rrset: Mapping[RrsetKey, list[int]], types: Mapping[
 
 def _repeated(zone: Zone, indexes: list[int]) -> Iterator[Finding]:
     seen: dict[bytes, int] = {}
-    for index in indexes:
-        first = seen.setdefault(zone.records[index].rdata, index)
+    for index in indexes if len(indexes) > 1 else ():
+        record = zone.records[index]
+        first = seen.setdefault(canonical_rdata(record.rtype, record.rdata), index)
         if first != index:
             yield index, f"the same record as records[{first}] (RFC 2181 §5)"
 

@@ -189,7 +189,7 @@ class _Reader:
             proxied=tags is not None and PROXIED_TAG in tags[1].split(","),
             comment=CLOUDFLARE_TAGS.sub("", comment).strip(),
         )
-        key = (record.owner, record.rtype, record.rdata)
+        key = (record.owner, record.rtype, rdata.to_digestable())
         if key not in self.seen:
             self.seen.add(key)
             self.found.records.append(record)

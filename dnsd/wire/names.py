@@ -8,7 +8,6 @@ never touches them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import dns.exception
 import dns.name
@@ -47,12 +46,6 @@ def ancestors(name: bytes) -> Iterator[bytes]:
 def is_below(name: bytes, ancestor: bytes) -> bool:
     """Whether canonical `name` is a proper descendant of canonical `ancestor`, label by label."""
     return name != ancestor and (ancestor == ROOT or (name.endswith(ancestor) and ancestor in ancestors(name)))
-
-
-def labels(name: bytes) -> list[bytes]:
-    """The labels of `name` with their length octets, without the root's: `\\x03www`, `\\x07example`, `\\x03com`."""
-    cuts = [len(name) - len(part) for part in (name, *ancestors(name))]
-    return [name[start:end] for start, end in pairwise(cuts)]
 
 
 def parse_name_text(text: str, origin: bytes = ROOT) -> bytes:

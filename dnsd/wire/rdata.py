@@ -62,9 +62,10 @@ def pack_rdata(rdata: dns.rdata.Rdata) -> bytes:
     return wire
 
 
-def rdata_text(rtype: int, wire: bytes) -> str:
-    """The presentation form of record data in wire form."""
-    return dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), wire, 0, len(wire)).to_text()
+def canonical_rdata(rtype: int, wire: bytes) -> bytes:
+    """The form in which equal record data is equal: names in lower case where RFC 4034 §6.2 asks for it."""
+    kind = dns.rdatatype.RdataType.make(rtype)
+    return dns.rdata.from_wire(dns.rdataclass.IN, kind, wire, 0, len(wire)).to_digestable()
 
 
 def reason(error: Exception) -> str:

@@ -74,7 +74,10 @@ def test_yaml_blocks_are_a_configuration(tmp_path: Path) -> None:
 
 def test_problems_are_printed_as_shown(tmp_path: Path) -> None:
     config = write_files(tmp_path / "config")
-    broken = {"maps/shop.yaml": ("2001:db8:100::10", "2001:db8:999::10"), "zones/example.com.yaml": ("proxied", "proxyed")}
+    broken = {
+        "maps/shop.yaml": ("2001:db8:100::10", "2001:db8:999::10"),
+        "zones/example.com.yaml": ("proxied", "proxyed"),
+    }
     for name, (old, new) in broken.items():
         path = config.parent / "accounts/acme" / name
         path.write_text(path.read_text().replace(old, new, 1))
@@ -98,7 +101,9 @@ def test_the_two_commands_work_twice(tmp_path: Path) -> None:
     env = {"DNSD_LISTEN": "127.0.0.1:0", "PYTHON": sys.executable}
     query = dns.message.make_query("www.example.com", "A")
     for attempt in ("first", "second"):
-        with Dnsd(copy / "config/dnsd.yaml", command=["make", "serve"], cwd=copy, env=env, ready_timeout_s=240) as server:
+        with Dnsd(
+            copy / "config/dnsd.yaml", command=["make", "serve"], cwd=copy, env=env, ready_timeout_s=240
+        ) as server:
             answer = dns.message.from_wire(server.udp(query.to_wire())).answer[0]
             assert [str(rdata) for rdata in answer] == ["203.0.113.10", "203.0.113.11"]
         done = subprocess.run(

@@ -270,7 +270,7 @@ CASES: dict[str, Edit] = {
     "$INCLUDE": master(SOA + NS + "→$INCLUDE other.zone", "$INCLUDE is refused"),
     "$GENERATE": master(SOA + NS + "→$GENERATE 1-9 host$ A 192.0.2.$", "$GENERATE is not supported"),
     "a bad TTL": master(SOA + NS + "www →3x A 192.0.2.1", "'3x' is not a TTL"),
-    "a bad $TTL": master("→$TTL soon\n" + SOA + NS, "TTL"),
+    "a bad $TTL": master("$TTL →soon\n" + SOA + NS, "TTL"),
     "an unknown type in a master file": master(SOA + NS + "www →AAB 192.0.2.1", "'AAB' is not a record type"),
     "class CH": master(SOA + NS + "www →CH TXT x", "class CH is not served"),
     "an unbalanced parenthesis": master(SOA + NS + "→www TXT ( a\nb A 192.0.2.1\n", "unbalanced parentheses"),

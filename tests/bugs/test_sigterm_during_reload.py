@@ -1,0 +1,29 @@
+"""SIGTERM while a large configuration is being loaded: the server does not wait for that (reliability.md R11)."""
+
+from __future__ import annotations
+
+import pathlib
+import signal
+import time
+
+from tests.live.server import Dnsd
+from tests.packets import answers, query
+from tests.worlds import AccountFiles, World, write_world
+
+APEX = "$TTL 60\n@ SOA ns1.example.net. host 1 2 3 4 5\n@ NS ns1.example.net.\n"
+RECORDS = 150_000  # far more than can be read in five seconds
+
+
+def test_server_ends_within_five_seconds(tmp_path: pathlib.Path) -> None:
+    zone = APEX + "www A 192.0.2.1\n"
+    files = AccountFiles(zones={"example.com.zone": zone})
+    with Dnsd(write_world(World({"default_addresses": ["198.51.100.10"]}, {"a1": files}), tmp_path)) as server:
+        large = zone + "".join(f"n{number} A 192.0.2.1\n" for number in range(RECORDS))
+        (tmp_path / "accounts/a1/zones/example.com.zone").write_text(large, encoding="utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        assert answers(server.udp(query("www.example.com"))) == ["192.0.2.1"]
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
+        assert time.monotonic() - started < 5

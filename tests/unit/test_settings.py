@@ -1,0 +1,232 @@
+"""dnsd.yaml: its keys, their forms and ranges, and the environment that overrides them."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+
+from dnsd.errors import InvalidDataError
+from dnsd.settings import Settings, load_settings
+
+MINIMAL = "default_addresses: [198.51.100.10]\n"
+
+
+def load(folder: pathlib.Path, text: str = MINIMAL, environment: dict[str, str] | None = None) -> Settings:
+    file = folder / "dnsd.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load_settings(file, environment or {})
+
+
+def value(settings: Settings, path: str) -> Any:
+    found: Any = settings
+    for step in path.split("."):
+        found = getattr(found, step)
+    return found
+
+
+def shown(found: Any) -> Any:
+    """As a person writes it."""
+    if isinstance(found, tuple):
+        return [shown(one) for one in found]
+    return found if isinstance(found, bool | int | float | None) else str(found)
+
+
+DEFAULTS = {
+    "listen": ["127.0.0.1:5300", "[::1]:5300"],
+    "workers": "auto",
+    "default_addresses": ["198.51.100.10"],
+    "data": "accounts",
+    "missing_family": "nodata",
+    "nameservers": [],
+    "version": None,
+    "identity": None,
+    "nsid": None,
+    "api": None,
+    "metrics": None,
+    "limits.rrl.responses_per_second": 200,
+    "limits.rrl.slip": 2,
+    "limits.rrl.ipv4_prefix": 24,
+    "limits.rrl.ipv6_prefix": 56,
+    "limits.rrl.log_only": False,
+    "limits.rrl.exempt": ["127.0.0.0/8", "::1/128"],
+    "limits.tcp.connections": 1000,
+    "limits.tcp.per_client": 100,
+    "limits.tcp.idle_s": 10,
+    "limits.tcp.first_byte_s": 2,
+    "limits.tcp.queries": 1000,
+}
+
+
+@pytest.mark.parametrize(("path", "default"), DEFAULTS.items(), ids=DEFAULTS.keys())
+def test_default(tmp_path: pathlib.Path, path: str, default: Any) -> None:
+    assert shown(value(load(tmp_path), path)) == default
+
+
+# Line, key, value
+FORMS: dict[str, tuple[str, str, Any]] = {
+    "an IPv4 address and port": ('listen: ["192.0.2.1:53"]', "listen", ["192.0.2.1:53"]),
+    "an IPv6 address and port": ('listen: ["[2001:DB8::1]:53"]', "listen", ["[2001:db8::1]:53"]),
+    "an IPv4 address alone": ("listen: [192.0.2.1]", "listen", ["192.0.2.1:53"]),
+    "an IPv6 address alone": ('listen: ["::1"]', "listen", ["[::1]:53"]),
+    "an IPv6 address in brackets": ('listen: ["[::1]"]', "listen", ["[::1]:53"]),
+    "all addresses": ('listen: ["0.0.0.0:53", "[::]:53"]', "listen", ["0.0.0.0:53", "[::]:53"]),
+    "port 0": ('listen: ["127.0.0.1:0"]', "listen", ["127.0.0.1:0"]),
+    "port 65535": ('listen: ["127.0.0.1:65535"]', "listen", ["127.0.0.1:65535"]),
+    "a list as one text": ('listen: "127.0.0.1:53, [::1]:53"', "listen", ["127.0.0.1:53", "[::1]:53"]),
+    "workers": ("workers: 4", "workers", 4),
+    "1024 workers": ("workers: 1024", "workers", 1024),
+    "auto workers": ("workers: auto", "workers", "auto"),
+    "fallback": ("missing_family: fallback", "missing_family", "fallback"),
+    "nameservers": (
+        "nameservers: [ns1.example.net, ns2.example.net.]",
+        "nameservers",
+        ["ns1.example.net.", "ns2.example.net."],
+    ),
+    "version": ("version: 9.18", "version", "9.18"),
+    "nothing as version": ("version: null", "version", None),
+    "api": ('api: {listen: "127.0.0.1:8053"}', "api.listen", "127.0.0.1:8053"),
+    "metrics": ('metrics: {listen: "[::1]:9153"}', "metrics.listen", "[::1]:9153"),
+    "no rate limit": ("limits: {rrl: {responses_per_second: 0}}", "limits.rrl.responses_per_second", 0),
+    "fractions of a second": ("limits: {tcp: {idle_s: 0.5}}", "limits.tcp.idle_s", 0.5),
+    "exempt": ("limits: {rrl: {exempt: [192.0.2.0/24]}}", "limits.rrl.exempt", ["192.0.2.0/24"]),
+    "nobody exempt": ("limits: {rrl: {exempt: []}}", "limits.rrl.exempt", []),
+    "limits beside a given one keep their default": ("limits: {tcp: {connections: 5}}", "limits.tcp.queries", 1000),
+}
+
+
+@pytest.mark.parametrize(("line", "path", "expected"), FORMS.values(), ids=FORMS.keys())
+def test_form(tmp_path: pathlib.Path, line: str, path: str, expected: Any) -> None:
+    assert shown(value(load(tmp_path, f"{MINIMAL}{line}\n"), path)) == expected
+
+
+# Line 2, the column of the problem, a part of its text
+WRONG: dict[str, tuple[str, int, str]] = {
+    "an unknown key": ("lisen: []", 1, "unknown key; 'listen' is meant, perhaps"),
+    "a key unlike all": ("zzz: 1", 1, "unknown key; known are listen, workers"),
+    "an unknown key inside": ("limits: {tcp: {idle: 5}}", 16, "unknown key; 'idle_s' is meant, perhaps"),
+    "an unknown limit": ("limits: {udp: {}}", 10, "unknown key"),
+    "no listeners": ("listen: []", 1, "must not be empty"),
+    "a host name": ("listen: ['localhost:53']", 10, "'localhost:53' is not an address to listen on"),
+    "a port over 65535": ("listen: ['127.0.0.1:53', '127.0.0.1:65536']", 26, "65536"),
+    "a negative port": ("listen: ['127.0.0.1:-1']", 10, "is not an address"),
+    "no port": ("listen: ['127.0.0.1:']", 10, "is not an address"),
+    "a port of other digits": ("listen: ['127.0.0.1:５３']", 10, "is not an address"),
+    "no workers": ("workers: 0", 1, "expected auto, or a number from 1 to 1024, found '0'"),
+    "too many workers": ("workers: 1025", 1, "from 1 to 1024"),
+    "half a worker": ("workers: 1.5", 1, "from 1 to 1024"),
+    "workers in words": ("workers: many", 1, "found 'many'"),
+    "a missing family": ("missing_family: pool", 1, "found 'pool'"),
+    "a nameserver that is no name": ("nameservers: [a..b]", 15, "empty label"),
+    "a version too long": (f"version: {'x' * 256}", 1, "255"),
+    "a list for a version": ("version: [x]", 1, "expected text"),
+    "api without an address": ("api: {}", 1, "is missing"),
+    "api as an address": ("api: '127.0.0.1:8053'", 1, "expected keys and values"),
+    "limits as text": ("limits: none", 1, "expected keys and values"),
+    **{
+        f"{key} {bad}": (f"limits: {{{group}: {{{key}: {bad}}}}}", len(f"limits: {{{group}: {{") + 1, f"found '{bad}'")
+        for group, key, values in (
+            ("rrl", "responses_per_second", ("-1", "many", "1.5")),
+            ("rrl", "slip", ("-1", "11")),
+            ("rrl", "ipv4_prefix", ("0", "33")),
+            ("rrl", "ipv6_prefix", ("0", "129")),
+            ("rrl", "log_only", ("perhaps",)),
+            ("tcp", "connections", ("0",)),
+            ("tcp", "per_client", ("0",)),
+            ("tcp", "idle_s", ("0", "-1")),
+            ("tcp", "first_byte_s", ("0",)),
+            ("tcp", "queries", ("0",)),
+        )
+        for bad in values
+    },
+    "exempt with host bits": ("limits: {rrl: {exempt: [192.0.2.1/24]}}", 25, "192.0.2.0/24 is meant"),
+}
+
+
+@pytest.mark.parametrize(("line", "column", "said"), WRONG.values(), ids=WRONG.keys())
+def test_wrong(tmp_path: pathlib.Path, line: str, column: int, said: str) -> None:
+    with pytest.raises(InvalidDataError) as caught:
+        load(tmp_path, f"{MINIMAL}{line}\n")
+    [problem] = caught.value.problems
+    assert str(problem).startswith(f"{tmp_path}/dnsd.yaml:2:{column}: ")
+    assert said in problem.message
+
+
+@pytest.mark.parametrize("line", ["default_addresses: []", "default_addresses: [198.51.100.0/24]", "data: accounts"])
+def test_pool_is_needed(tmp_path: pathlib.Path, line: str) -> None:
+    with pytest.raises(InvalidDataError, match="default_addresses"):
+        load(tmp_path, line)
+
+
+def test_every_problem_is_reported_at_once(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(InvalidDataError) as caught:
+        load(tmp_path, "workers: 0\nlisten: [x]\nmissing_family: x\n")
+    assert len(caught.value.problems) == 4
+
+
+def test_file_that_is_not_there(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(InvalidDataError, match=r"cannot be read.*-c.*DNSD_CONFIG"):
+        load_settings(tmp_path / "none.yaml", {})
+
+
+def test_file_that_is_not_text(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "dnsd.yaml").write_bytes(b"\xff")
+    with pytest.raises(InvalidDataError, match="is not UTF-8"):
+        load_settings(tmp_path / "dnsd.yaml", {})
+
+
+# Variables, key, value
+ENVIRONMENT: dict[str, tuple[dict[str, str], str, Any]] = {
+    "a text": ({"DNSD_DATA": "elsewhere"}, "data", "elsewhere"),
+    "a number": ({"DNSD_WORKERS": "3"}, "workers", 3),
+    "one address": ({"DNSD_LISTEN": "127.0.0.1:0"}, "listen", ["127.0.0.1:0"]),
+    "one IPv6 address": ({"DNSD_LISTEN": "[::1]:53"}, "listen", ["[::1]:53"]),
+    "several addresses": ({"DNSD_LISTEN": "127.0.0.1:53, [::1]:53"}, "listen", ["127.0.0.1:53", "[::1]:53"]),
+    "several, IPv6 first": ({"DNSD_LISTEN": "[::1]:53,127.0.0.1:53"}, "listen", ["[::1]:53", "127.0.0.1:53"]),
+    "a YAML list": ({"DNSD_LISTEN": '["127.0.0.1:53", "[::1]:53"]'}, "listen", ["127.0.0.1:53", "[::1]:53"]),
+    "an IPv6 pool": (
+        {"DNSD_DEFAULT_ADDRESSES": "2001:db8::1,198.51.100.1"},
+        "default_addresses",
+        ["2001:db8::1", "198.51.100.1"],
+    ),
+    "nesting that the file lacks": ({"DNSD_API__LISTEN": "127.0.0.1:1"}, "api.listen", "127.0.0.1:1"),
+    "nesting beside what the file has": ({"DNSD_LIMITS__RRL__SLIP": "5"}, "limits.rrl.ipv4_prefix", 20),
+    "nesting twice": ({"DNSD_LIMITS__RRL__SLIP": "5"}, "limits.rrl.slip", 5),
+    "a switch": ({"DNSD_LIMITS__RRL__LOG_ONLY": "true"}, "limits.rrl.log_only", True),
+    "nothing": ({"DNSD_VERSION": "null"}, "version", None),
+    "the file's own variable": ({"DNSD_CONFIG": "/x"}, "data", "accounts"),
+    "other variables": ({"DNSDATA": "x", "dnsd_data": "x", "PATH": "/"}, "data", "accounts"),
+}
+FILE = MINIMAL + "version: file\nlimits: {rrl: {ipv4_prefix: 20, slip: 1}}\n"
+
+
+@pytest.mark.parametrize(("environment", "path", "expected"), ENVIRONMENT.values(), ids=ENVIRONMENT.keys())
+def test_environment_overrides_the_file(
+    tmp_path: pathlib.Path, environment: dict[str, str], path: str, expected: Any
+) -> None:
+    assert shown(value(load(tmp_path, FILE, environment), path)) == expected
+
+
+def test_environment_may_give_what_the_file_must(tmp_path: pathlib.Path) -> None:
+    assert shown(load(tmp_path, "data: x\n", {"DNSD_DEFAULT_ADDRESSES": "192.0.2.1"}).default_addresses) == [
+        "192.0.2.1"
+    ]
+
+
+BAD_ENVIRONMENT = {
+    "an unknown key": ("DNSD_LISEN", "x", "unknown key; 'listen' is meant"),
+    "an unknown key inside": ("DNSD_LIMITS__RRL__SLIPS", "1", "unknown key; 'slip' is meant"),
+    "a value out of range": ("DNSD_LIMITS__RRL__SLIP", "99", "found '99'"),
+    "an empty list": ("DNSD_LISTEN", "", "must not be empty"),
+    "one bad item of a list": ("DNSD_LISTEN", "127.0.0.1:53, x", "'x' is not an address"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "said"), BAD_ENVIRONMENT.values(), ids=BAD_ENVIRONMENT.keys())
+def test_problem_names_its_variable(tmp_path: pathlib.Path, name: str, text: str, said: str) -> None:
+    with pytest.raises(InvalidDataError) as caught:
+        load(tmp_path, FILE, {name: text})
+    [problem] = caught.value.problems
+    assert str(problem).startswith(f"${name}: ")
+    assert said in problem.message
