@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dnsd.engine.answer import Answer, Rrset
 from dnsd.model.zones import Zone
-from dnsd.wire.names import ancestors
+from dnsd.wire.names import ROOT
 
 MAX_CHAINS = 100_000  # completed chains that a snapshot remembers
 
@@ -106,11 +106,13 @@ class Snapshot:
 
     def search(self, name: bytes) -> Node:
         """The node that speaks for canonical `name`: its own, else that of the closest encloser (RFC 4592 §3.3.1)."""
-        node = self.names.get(name)
+        find = self.names.get
+        node = find(name)
         if node is not None:
             return node
-        for ancestor in ancestors(name):
-            node = self.names.get(ancestor)
+        while name != ROOT:
+            name = name[1 + name[0] :]
+            node = find(name)
             if node is not None:
                 return node.below or self.refused
         return self.refused

@@ -25,15 +25,17 @@ def name_end(wire: bytes, start: int) -> int:
 
     Raises WireError on a compression pointer (§4.1.4), a label over 63 or a name over 255 octets, or the end of `wire`.
     """
-    position, limit = start, min(len(wire), start + MAX_NAME)
-    while position < limit:
-        length = wire[position]
-        position += 1 + length
-        if not length:
-            return position
-        if length > MAX_LABEL:
-            raise WireError("a compression pointer or an unknown label type where a plain name is needed")
-    raise WireError("a name that is longer than 255 octets or runs past the end")
+    position, last = start, start + MAX_NAME - 1
+    try:
+        while length := wire[position]:
+            if length > MAX_LABEL:
+                raise WireError("a compression pointer or an unknown label type where a plain name is needed")
+            position += 1 + length
+            if position > last:
+                raise WireError("a name that is longer than 255 octets")
+    except IndexError:
+        raise WireError("a name that runs past the end") from None
+    return position + 1
 
 
 def ancestors(name: bytes) -> Iterator[bytes]:
