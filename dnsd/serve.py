@@ -114,6 +114,7 @@ def _in_thread(work: Callable[[], Loaded]) -> asyncio.Future[Loaded]:
 
 def serve(config: Path) -> None:
     """Load, listen, serve. Raises InvalidDataError or ListenError before anything is served."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     loaded = load(config)
     report(loaded.warnings)
     for name in ("api", "metrics"):

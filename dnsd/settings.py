@@ -208,9 +208,9 @@ def _overridden(data: Data, variables: Variables) -> Data:
 def _located(problem: Problem, file: str, places: Mapping[KeyPath, tuple[int, int]], variables: Variables) -> Problem:
     """The problem at its place in the file, or with the name of the variable that it came from."""
     path = problem.path
-    for end in range(len(path), 0, -1):
-        if path[:end] in variables:
-            return Problem(f"${variables[path[:end]][0]}", path, problem.message)
+    for key, (name, _) in variables.items():
+        if path[: len(key)] == key or key[: len(path)] == path:
+            return Problem(f"${name}", path, problem.message)
     while path and path not in places:
         path = path[:-1]
     return Problem(file, problem.path, problem.message, place=Place(file, *places.get(path, (1, 1))))

@@ -18,11 +18,13 @@ from dnsd.engine.zone import REFUSED_NODE, build_zone
 from dnsd.errors import Problem
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
-from dnsd.model.maps import Effective, MemberKind, MissingFamily, considered, effective
+from dnsd.model.maps import Effective, MemberKind, MissingFamily, effective
 from dnsd.model.zones import Zone
 from dnsd.wire.message import CH, NSID, pack_option
 from dnsd.wire.names import ancestors, name_text, parse_name_text
 from dnsd.wire.rdata import CNAME, DS, TXT, A
+
+Compiled = dict[tuple[IPAddress, ...], Addresses]  # what need not be compiled again
 
 VERSION_NAMES = ("version.bind", "version.server")
 IDENTITY_NAMES = ("hostname.bind", "id.server")  # RFC 4892 §3
@@ -43,7 +45,12 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
     """The snapshot that answers for `dataset`, which must have no problems."""
     old_zones = previous.zones if previous else {}
     zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones.values()}
-    by_zone, by_account = _effective_addresses(dataset, options.missing_family)
+    compiled: Compiled = {}
+    if previous:
+        compiled = {
+            addresses.ips: addresses for addresses in (*previous.by_zone.values(), *previous.by_account.values())
+        }
+    by_zone, by_account = _effective_addresses(dataset, options.missing_family, compiled)
     return Snapshot(
         names=previous.names if previous and zones == old_zones else _all_names(zones.values()),
         by_zone=by_zone,
@@ -90,28 +97,27 @@ def _built(zone: Zone, dataset: Dataset, old: BuiltZone | None) -> BuiltZone:
 
 
 def _effective_addresses(
-    dataset: Dataset, missing_family: MissingFamily
+    dataset: Dataset, missing_family: MissingFamily, compiled: Compiled
 ) -> tuple[dict[str, Addresses], dict[str, Addresses]]:
     """The addresses of each zone that a map names, and of each account's other zones, where that is not the pool."""
-    compiled: dict[tuple[IPAddress, ...], Addresses] = {}
-
-    def compile_once(found: Effective | None) -> Addresses | None:
-        if found is None:
-            return None
-        ips = (*found.v4, *found.v6)
-        if ips not in compiled:
-            compiled[ips] = _addresses(ips)
-        return compiled[ips]
-
     by_account = {
-        account_id: compile_once(effective(considered(maps, account_id, None), missing_family))
-        for account_id, maps in dataset.maps_by_account.items()
+        account_id: _compiled(effective(dataset.considered_elsewhere(account_id), missing_family), compiled)
+        for account_id in dataset.accounts
     }
     by_zone = {
-        zone_id: compile_once(effective(dataset.considered(dataset.zones[zone_id]), missing_family))
+        zone_id: _compiled(effective(dataset.considered(dataset.zones[zone_id]), missing_family), compiled)
         for zone_id in _zones_in_maps(dataset)
     }
     return _present(by_zone), _present(by_account)
+
+
+def _compiled(found: Effective | None, compiled: Compiled) -> Addresses | None:
+    if found is None:
+        return None
+    ips = (*found.v4, *found.v6)
+    if ips not in compiled:
+        compiled[ips] = _addresses(ips)
+    return compiled[ips]
 
 
 def _zones_in_maps(dataset: Dataset) -> set[str]:

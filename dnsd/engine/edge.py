@@ -45,7 +45,7 @@ def build_addresses(v4: Sequence[IPv4Address], v6: Sequence[IPv6Address]) -> Add
     for parts in product((0, NO_V4), (0, NO_V6), (0, NO_H3), (0, NO_H2)):
         lacks = sum(parts)
         answers[_https_key(lacks)] = _answer(HTTPS, [_https_rdata(lacks, v4, v6)])
-    return Addresses(answers)
+    return Addresses((*v4, *v6), answers)
 
 
 def _https_key(lacks: int) -> int:

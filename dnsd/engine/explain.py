@@ -10,7 +10,7 @@ from dnsd.engine.derive import MAX_CHAIN, substitute
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
 from dnsd.model.dataset import Dataset
-from dnsd.model.maps import MissingFamily, effective
+from dnsd.model.maps import MissingFamily, considered, effective
 from dnsd.model.zones import Zone
 from dnsd.wire.message import IN, RD
 from dnsd.wire.names import ASTERISK, ancestors, name_text
@@ -148,7 +148,8 @@ def _is_referral(node: Node) -> bool:
 
 
 def _verdicts(dataset: Dataset, zone: Zone, missing_family: MissingFamily) -> Iterator[MapVerdict]:
-    candidates = dataset.considered(zone)
+    maps = [address_map for address_map in dataset.maps.values() if address_map.account_id == zone.account_id]
+    candidates = considered(maps, zone.account_id, zone.id)
     found = effective(candidates, missing_family)
     decisive = None
     for candidate in candidates:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dnsd.engine.answer import Answer, Rrset
+from dnsd.model.fields import IPAddress
 from dnsd.model.zones import Zone
 from dnsd.wire.names import ROOT
 
@@ -16,6 +17,7 @@ MAX_CHAINS = 100_000  # completed chains that a snapshot remembers
 class Addresses:
     """The edge addresses of one address map, or of the default pool, compiled by `Edge` key."""
 
+    ips: tuple[IPAddress, ...]
     answers: Mapping[int, Answer]
 
 

@@ -36,16 +36,33 @@ class Dataset:
         return {zone.name: zone for zone in self.zones.values()}
 
     @cached_property
-    def maps_by_account(self) -> Mapping[str, tuple[AddressMap, ...]]:
-        """The maps of each account."""
-        found: dict[str, list[AddressMap]] = {account_id: [] for account_id in self.accounts}
+    def maps_by_member(self) -> Mapping[str, tuple[AddressMap, ...]]:
+        """The maps that a zone or an account is a member of, by its id."""
+        found: dict[str, list[AddressMap]] = defaultdict(list)
         for address_map in self.maps.values():
-            found[address_map.account_id].append(address_map)
-        return {account_id: tuple(maps) for account_id, maps in found.items()}
+            for member in address_map.memberships:
+                found[member.identifier].append(address_map)
+        return {identifier: tuple(maps) for identifier, maps in found.items()}
+
+    @cached_property
+    def usable_space(self) -> Mapping[str, tuple[tuple[IPNetwork, Prefix], ...]]:
+        """The prefixes, or parts of other accounts' prefixes, that each account may use once they are active."""
+        found: dict[str, list[tuple[IPNetwork, Prefix]]] = defaultdict(list)
+        for account in self.accounts.values():
+            for prefix in account.prefixes:
+                found[account.id].append((prefix.cidr, prefix))
+                for delegation in prefix.delegations:
+                    found[delegation.account_id].append((delegation.cidr, prefix))
+        return {account_id: tuple(space) for account_id, space in found.items()}
 
     def considered(self, zone: Zone) -> list[Considered]:
-        """The maps in the search for a zone's addresses, in order."""
-        return considered(self.maps_by_account[zone.account_id], zone.account_id, zone.id)
+        """The maps that cover a zone, in the order of the search for its addresses."""
+        maps = (*self.maps_by_member.get(zone.id, ()), *self.maps_by_member.get(zone.account_id, ()))
+        return considered(dict.fromkeys(maps), zone.account_id, zone.id)
+
+    def considered_elsewhere(self, account_id: str) -> list[Considered]:
+        """The maps that cover those zones of an account that no map names, in the order of the search."""
+        return considered(self.maps_by_member.get(account_id, ()), account_id, None)
 
     def applies_maps(self, zone: Zone) -> bool:
         """Whether the proxied records of a zone are answered from maps; else they are answered as stored."""
@@ -192,14 +209,14 @@ def _prefix_problems(dataset: Dataset) -> Iterator[Problem]:
 def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]:
     """The rules on one address map."""
     key = address_map.key
+    listed: set[IPAddress] = set()
     for index, ip in enumerate(address_map.ips):
-        message = (
-            "is listed twice" if ip in address_map.ips[:index] else may_not_use(dataset, address_map.account_id, ip)
-        )
+        message = "is listed twice" if ip in listed else may_not_use(dataset, address_map.account_id, ip)
+        listed.add(ip)
         if message:
             yield Problem(key, ("ips", index), f"{ip} {message}")
     for version in (4, 6):
-        count = sum(ip.version == version for ip in address_map.ips)
+        count = sum(ip.version == version for ip in listed)
         if count > MAX_RRSET:
             yield Problem(key, ("ips",), f"{count} IPv{version} addresses; {MAX_RRSET} are possible")
     seen = set()
@@ -235,20 +252,11 @@ def may_not_use(dataset: Dataset, account_id: str, ip: IPAddress) -> str | None:
     """
     if ip in dataset.accounts[account_id].static_ips:
         return None
-    pending = None
-    for account in dataset.accounts.values():
-        for prefix in account.prefixes:
-            parts = (
-                [prefix.cidr]
-                if account.id == account_id
-                else [delegation.cidr for delegation in prefix.delegations if delegation.account_id == account_id]
-            )
-            if any(contains(part, ip) for part in parts):
-                if prefix.approved is Approval.ACTIVE:
-                    return None
-                pending = prefix
-    if pending:
-        return f"lies in {pending.cidr}, which is not approved yet (approved: P; V is needed)"
+    around = [prefix for part, prefix in dataset.usable_space.get(account_id, ()) if contains(part, ip)]
+    if any(prefix.approved is Approval.ACTIVE for prefix in around):
+        return None
+    if around:
+        return f"lies in {around[0].cidr}, which is not approved yet (approved: P; V is needed)"
     return "lies in no prefix of the account, none delegated to it, and is not one of its static IPs"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
@@ -111,7 +111,7 @@ class Effective:
 
 
 def considered(maps: Iterable[AddressMap], account_id: str, zone_id: str | None) -> list[Considered]:
-    """Every one of an account's maps in the order in which it is considered for a zone, or for zones without a map.
+    """The maps in the order in which they are considered for a zone, or for the account's zones that no map names.
 
     The zone's maps come before the account's, and those before immutable ones; among equals the newest membership
     first, then the greater id. Maps that cover something else come last.
@@ -162,7 +162,7 @@ def _age(membership: Membership | None) -> float:
     """Seconds since 1970 of a membership; one without a time counts as oldest."""
     if membership is None or membership.created_at is None:
         return float("-inf")
-    return membership.created_at.astimezone(UTC).timestamp()
+    return membership.created_at.timestamp()
 
 
 def _reason_to_pass_over(address_map: AddressMap, step: Step | None) -> str | None:

@@ -21,6 +21,7 @@ from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import ROOT, name_text, parse_name_text
 from dnsd.wire.rdata import NS, type_text
 
+MAX_PROBLEMS = 100  # in the records of one file
 PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid.", "ns2.dnsd.invalid.")  # RFC 6761 §6.4: no such names exist
 
 Locate = Callable[[Problem], Problem]
@@ -144,7 +145,11 @@ class _Reader:
 
     def _records(self, file: SourceFile, written: list[Data], zone_name: bytes) -> list[Record]:
         records, indexes = [], []
+        already = len(self.problems)
         for index, data in enumerate(written):
+            if len(self.problems) - already >= MAX_PROBLEMS:
+                self._problem(file, ("records", index), "there are problems enough already; the rest is not read")
+                break
             fields, found = validate(RecordFields, data, file.key, ("records", index))
             self.problems += [replace(problem, place=self._place(file, problem.path)) for problem in found]
             if fields is None:

@@ -1,6 +1,6 @@
 """The server and the reference are asked the same questions over made-up worlds, and must never differ.
 
-A failure prints its seed, the files that matter and both answers; `DNSD_WORLDS=first-last` asks other seeds by hand.
+A failure prints its seed, the files that matter and both answers; `WORLDS=first-last` asks other seeds by hand.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dnsd.engine.respond import respond
 from tests.reference import Answered, Expected, Reference
 from tests.worlds import POOLS, USABLE, World, files_of, random_world, write_world
 
-FIRST, LAST = map(int, os.environ.get("DNSD_WORLDS", "1-60").split("-"))
+FIRST, LAST = map(int, os.environ.get("WORLDS", "1-60").split("-"))
 SEEDS = range(FIRST, LAST + 1)
 QUESTIONS_A_WORLD = 400
 MOST_SHOWN = 3
@@ -44,7 +44,7 @@ Comparable = tuple[str, str, int, str]
 
 
 def test_enough_questions_are_asked() -> None:
-    assert len(SEEDS) * QUESTIONS_A_WORLD >= 20_000 or "DNSD_WORLDS" in os.environ
+    assert len(SEEDS) * QUESTIONS_A_WORLD >= 20_000 or "WORLDS" in os.environ
 
 
 @pytest.mark.parametrize("seed", SEEDS)
