@@ -8,7 +8,7 @@ FROM python:3.12-slim
 COPY --from=build /opt/dnsd /opt/dnsd
 RUN useradd --system --no-create-home dnsd
 USER dnsd
-ENV PATH=/opt/dnsd/bin:$PATH DNSD_CONFIG=/config/dnsd.yaml PYTHONUNBUFFERED=1
+ENV PATH=/opt/dnsd/bin:$PATH DNSD_CONFIG=/config/dnsd.yaml DNSD_LISTEN="0.0.0.0:5300, [::]:5300" PYTHONUNBUFFERED=1
 EXPOSE 5300/udp 5300/tcp
 VOLUME /config
 STOPSIGNAL SIGTERM

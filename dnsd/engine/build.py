@@ -45,12 +45,7 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
     """The snapshot that answers for `dataset`, which must have no problems."""
     old_zones = previous.zones if previous else {}
     zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones.values()}
-    compiled: Compiled = {}
-    if previous:
-        compiled = {
-            addresses.ips: addresses for addresses in (*previous.by_zone.values(), *previous.by_account.values())
-        }
-    by_zone, by_account = _effective_addresses(dataset, options.missing_family, compiled)
+    by_zone, by_account = _effective_addresses(dataset, options.missing_family, _compiled_before(previous))
     return Snapshot(
         names=previous.names if previous and zones == old_zones else _all_names(zones.values()),
         by_zone=by_zone,
@@ -109,6 +104,11 @@ def _effective_addresses(
         for zone_id in _zones_in_maps(dataset)
     }
     return _present(by_zone), _present(by_account)
+
+
+def _compiled_before(previous: Snapshot | None) -> Compiled:
+    known = (*previous.by_zone.values(), *previous.by_account.values()) if previous else ()
+    return {addresses.ips: addresses for addresses in known}
 
 
 def _compiled(found: Effective | None, compiled: Compiled) -> Addresses | None:
