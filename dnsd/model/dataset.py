@@ -72,7 +72,7 @@ class Dataset:
 def resolve_accounts(written: Mapping[str, AccountFields]) -> tuple[dict[str, Account], list[Problem]]:
     """The accounts by folder name, delegations resolved; and every problem in doing so."""
     ids = {key: fields.id or derived_id("account", key) for key, fields in written.items()}
-    known = {**{account_id: account_id for account_id in ids.values()}, **ids}
+    known = {**{account_id: account_id for account_id in ids.values()}, **ids}  # by id, and by folder name
     found: list[Problem] = []
     accounts = {}
     for key, fields in written.items():
@@ -80,7 +80,7 @@ def resolve_accounts(written: Mapping[str, AccountFields]) -> tuple[dict[str, Ac
         for index, prefix in enumerate(fields.prefixes):
             delegations = []
             for number, delegation in enumerate(prefix.delegations):
-                account_id = known.get(delegation.account)
+                account_id = known.get(delegation.account) or known.get(delegation.account.lower())
                 if account_id is None:
                     path = ("prefixes", index, "delegations", number, "account")
                     found.append(Problem(key, path, f"there is no account {delegation.account!r}"))
@@ -106,13 +106,13 @@ def resolve_map(
     for index, member in enumerate(fields.memberships):
         identifier = member.identifier
         if member.kind is MemberKind.ACCOUNT:
-            if identifier not in (account.key, account.id):
+            if identifier != account.key and identifier.lower() != account.id:
                 message = f"{identifier!r} is not the map's own account, {account.key!r}"
                 found.append(Problem(key, ("memberships", index, "identifier"), message))
                 continue
             identifier = account.id
-        elif identifier not in zones:
-            zone = _zone_called(identifier, zones_by_name)
+        else:
+            zone = zones.get(identifier.lower()) or _zone_called(identifier, zones_by_name)
             if zone is None:
                 found.append(Problem(key, ("memberships", index, "identifier"), f"there is no zone {identifier!r}"))
                 continue

@@ -13,20 +13,34 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from dnsd.errors import Path, Problem
 from dnsd.wire.names import name_text, parse_name_text
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+MAX_SHOWN = 60  # characters of the user's text in a message
 F = TypeVar("F", bound="Fields")
 
 
 class Fields(BaseModel):
-    """The base of what people write: unknown keys are errors, and nothing changes afterwards."""
+    """The base of what people write: unknown keys are errors, a key without a value counts as not given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, Mapping) else data
 
 
 def parse_ip(text: Any) -> IPAddress:
@@ -108,7 +122,10 @@ def _loc(loc: tuple[int | str, ...]) -> Path:
 def _kind(data: Any) -> str:
     if data is None:
         return "nothing"
-    return "a list" if isinstance(data, list | tuple) else f"{data!r}"
+    if isinstance(data, list | tuple):
+        return "a list"
+    text = repr(data)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
@@ -132,6 +149,10 @@ def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
         return f"expected a time with its zone, such as 2026-01-01T00:00:00Z, found {given!r}"
     if kind == "too_short":
         return "must not be empty"
+    if kind.startswith("bool_"):
+        return f"expected true or false, found {_kind(given)}"
+    if kind.startswith("int_"):
+        return f"expected a whole number, found {_kind(given)}"
     said = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     found = "" if isinstance(given, Mapping | list) else f", found {_kind(given)}"
     return f"expected {said}{found}"

@@ -26,6 +26,7 @@ from dnsd.wire.rdata import (
     type_text,
 )
 
+GENERIC = "\\#"  # how data of any type may be written, RFC 3597 §5
 AUTOMATIC_TTL = 1  # as Cloudflare writes it
 PROXIED_TTL_S = 300
 MAX_TTL_S = 2**31 - 1  # RFC 2181 §8
@@ -151,7 +152,7 @@ def _presentation(rtype: int, fields: RecordFields) -> str:
         raise ValueError("is empty")
     if "\n" in content.strip():
         raise ValueError("has more than one line; record data is one")
-    if rtype in (A, AAAA):
+    if rtype in (A, AAAA) and not content.startswith(GENERIC):
         ip = parse_ip(content)
         if ip.version != (4 if rtype == A else 6):
             raise ValueError(
@@ -163,6 +164,8 @@ def _presentation(rtype: int, fields: RecordFields) -> str:
         return " ".join(_quoted(octets[i : i + MAX_STRING]) for i in range(0, len(octets), MAX_STRING))
     if rtype in WITH_PRIORITY and fields.priority is not None:
         return f"{fields.priority} {content}"
+    if rtype in WITH_PRIORITY and not content.lstrip()[0].isdigit() and not content.startswith(GENERIC):
+        raise ValueError(f"{type_text(rtype)} needs a priority: give `priority`, or begin the content with it")
     return content
 
 

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from dnsd.errors import Problem
 from dnsd.model.fields import Fields, Host, Id
 from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
-from dnsd.wire.names import ASTERISK, ancestors, name_text
+from dnsd.wire.names import ASTERISK, ROOT, ancestors, name_text
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A, canonical_rdata, parse_rdata_text, type_text
 
 MAX_RRSET = 100  # records
@@ -118,7 +118,7 @@ def apex_records(
     hosts = tuple(dict.fromkeys(nameservers)) or [record.content for record in at_apex if record.rtype == NS]
     made = []
     if SOA not in given:
-        rname = soa.rname or f"hostmaster.{name_text(zone_name)}.".replace("..", ".")
+        rname = soa.rname or ("hostmaster." if zone_name == ROOT else f"hostmaster.{name_text(zone_name)}.")
         numbers = f"{serial} {soa.refresh} {soa.retry} {soa.expire} {soa.minimum}"
         rdata = parse_rdata_text(SOA, f"{soa.mname or hosts[0]} {rname} {numbers}")
         made.append(record_from_rdata(zone_name, rdata, ttl=SOA_TTL_S))

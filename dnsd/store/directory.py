@@ -126,7 +126,7 @@ class _NotTextError(Exception):
 
 def _decode(octets: bytes) -> str:
     try:
-        text = octets.decode()
+        text = octets.decode("utf-8-sig")  # without a byte order mark
     except UnicodeDecodeError as error:
         before = octets[: error.start].decode(errors="replace")
         raise _NotTextError(f"not UTF-8: octet 0x{octets[error.start]:02x}", *_position(before)) from None

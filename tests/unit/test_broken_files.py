@@ -211,7 +211,7 @@ CASES: dict[str, Edit] = {
     "an IPv6 address with a scope": records(
         '{name: www, type: AAAA, →content: "fe80::1%eth0"}', "is not an IP address"
     ),
-    "bad MX": records("{name: '@', type: MX, →content: mail.example.com}", "not valid MX data"),
+    "bad MX": records("{name: '@', type: MX, →content: mail.example.com}", "needs a priority"),
     "bad SRV": records("{name: _a._tcp, type: SRV, →content: 1 2 host.example.com}", "not valid SRV data"),
     "bad CAA": records("{name: '@', type: CAA, →content: issue ca.example.net}", "not valid CAA data"),
     "bad TLSA": records("{name: _25._tcp, type: TLSA, →content: 3 1 1 xyz}", "not valid TLSA data"),

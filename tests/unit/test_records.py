@@ -120,7 +120,7 @@ WRONG: dict[str, tuple[dict[str, Any], Path, str]] = {
     "the other family": ({"content": "2001:db8::1"}, ("content",), "is not an IPv4 address"),
     "leading zeros": ({"content": "192.0.2.01"}, ("content",), "is not an IP address"),
     "a number for an address": ({"content": "3221225985"}, ("content",), "is not an IP address"),
-    "MX without a priority": ({"type": "MX", "content": "mail.example.com"}, ("content",), "not valid MX"),
+    "MX without a priority": ({"type": "MX", "content": "mail.example.com"}, ("content",), "needs a priority"),
     "MX with two": ({"type": "MX", "content": "10 mail.example.com", "priority": 5}, ("content",), "not valid MX"),
     "a proxied TXT": ({"type": "TXT", "content": "a", "proxied": True}, ("proxied",), "cannot be proxied"),
     "a proxied MX": ({"type": "MX", "content": "1 a.", "proxied": True}, ("proxied",), "cannot be proxied"),
