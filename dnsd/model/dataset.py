@@ -143,12 +143,14 @@ def build_dataset(
 ) -> tuple[Dataset, list[Problem]]:
     """The dataset of these objects; and a problem for every id, and every zone's name, that two of them have."""
     found: list[Problem] = []
+    zones = tuple(zones)
     named: dict[bytes, Zone] = {}
     for zone in zones:
         other = named.setdefault(zone.name, zone)
         if other is not zone:
             found.append(Problem(zone.key, ("name",), f"the zone {zone.name_text} is served already, from {other.key}"))
-    return Dataset(_by_id(accounts, found), _by_id(maps, found), _by_id(named.values(), found)), found
+    zones_by_id = {zone.id: zone for zone in zones} | _by_id(named.values(), found)
+    return Dataset(_by_id(accounts, found), _by_id(maps, found), zones_by_id), found
 
 
 def _by_id(objects: Iterable[T], found: list[Problem]) -> dict[str, T]:

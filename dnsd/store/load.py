@@ -18,7 +18,7 @@ from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_record
 from dnsd.store.directory import Files, Kind, SourceFile, read_files
 from dnsd.store.yaml_text import Data, Places, YamlError, parse_yaml
 from dnsd.store.zone_text import parse_zone_text
-from dnsd.wire.names import ROOT, name_text, parse_name_text
+from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, type_text
 
 MAX_PROBLEMS = 100  # in the records of one file
@@ -73,7 +73,7 @@ class _Reader:
         self._read_accounts(found)
         for key in found.unread:
             if "/zones/" in key:
-                self.zones[key] = self._stand_in(key)
+                self._add_stand_in(key)
         for file in self.sources.values():
             if file.kind is Kind.MAP:
                 fields = self._fields(MapFields, file, self._data(file))
@@ -86,7 +86,7 @@ class _Reader:
 
     def dataset(self) -> Dataset:
         """All of it together; what the rules say is added to the problems."""
-        by_name = {zone.name: zone for zone in self.zones.values()}
+        by_name = {zone.name: zone for zone in reversed(self.zones.values())}  # of two with one name, the first
         by_id = {zone.id: zone for zone in self.zones.values()}
         maps = []
         for key, fields in self.maps.items():
@@ -131,7 +131,7 @@ class _Reader:
         self.problems += problems_found
 
     def _read_yaml_zone(self, file: SourceFile) -> None:
-        self.zones[file.key] = self._stand_in(file.key)
+        self._add_stand_in(file.key)
         data = self._data(file)
         if not isinstance(data, dict):
             return
@@ -163,7 +163,7 @@ class _Reader:
         return records
 
     def _read_master_zone(self, file: SourceFile) -> None:
-        self.zones[file.key] = self._stand_in(file.key)
+        self._add_stand_in(file.key)
         name = self._zone_name(file, None)
         if name is None:
             return
@@ -194,15 +194,13 @@ class _Reader:
             records=tuple(records),
         )
 
-    def _stand_in(self, key: str) -> Zone:
-        """What maps can refer to where a zone's file is broken, so that one mistake is not reported as two."""
+    def _add_stand_in(self, key: str) -> None:
+        """Something that maps can refer to where a zone's file is broken: one mistake is not reported as two."""
         name = key.rpartition("/")[2]
-        try:
-            wire = parse_name_text(name).lower()
-        except ValueError:
-            wire = ROOT
-        zone_id = derived_id("zone", name)
-        return Zone(key, zone_id, self._account(key).id, wire, Status.ACTIVE, False, ZoneSettings(), ())
+        with suppress(ValueError):
+            wire, zone_id = parse_name_text(name).lower(), derived_id("zone", name)
+            account_id = self._account(key).id
+            self.zones[key] = Zone(key, zone_id, account_id, wire, Status.ACTIVE, False, ZoneSettings(), ())
 
     def _account(self, key: str) -> Account:
         return self.accounts[key.partition("/")[0]]
