@@ -11,7 +11,8 @@ from dnsd.engine.build import build_snapshot, flattening_problems
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
-from dnsd.settings import Settings, load_settings, settings_problem
+from dnsd.settings import InvalidSettingsError, Settings, load_settings
+from dnsd.store.directory import is_folder
 from dnsd.store.load import load_directory
 
 
@@ -38,13 +39,27 @@ def load(config: Path, environment: Mapping[str, str] = os.environ, previous: Sn
 
     Raises InvalidDataError with every problem, warnings among them; nothing is half-read.
     """
-    settings = load_settings(config, environment)
+    try:
+        file = load_settings(config, environment)
+    except InvalidSettingsError as error:
+        raise InvalidDataError((*error.problems, *_problems_in(config.parent / error.data))) from None
+    settings = file.settings
     folder = config.parent / settings.data
-    if not folder.is_dir():
-        raise InvalidDataError([settings_problem(config, ("data",), f"there is no folder {folder}")])
+    if not is_folder(folder):
+        raise InvalidDataError([file.locate(Problem(str(config), ("data",), f"there is no folder {folder}"))])
     stored = load_directory(folder, settings.nameservers)
     snapshot = build_snapshot(stored.dataset, settings.options, previous)
     found = (*stored.warnings, *map(stored.locate, flattening_problems(snapshot)))
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
     return Loaded(settings, stored.dataset, snapshot, in_order(found))
+
+
+def _problems_in(folder: Path) -> tuple[Problem, ...]:
+    """What is wrong with the data, where the settings are wrong already: a user sees all of it at once."""
+    if is_folder(folder):
+        try:
+            load_directory(folder, ())
+        except InvalidDataError as error:
+            return error.problems
+    return ()

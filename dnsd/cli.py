@@ -37,7 +37,7 @@ SCHEMAS: dict[str, type[Fields]] = {
 config_option = click.option(
     "-c",
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     default=lambda: Path(os.environ.get("DNSD_CONFIG") or "config/dnsd.yaml"),
     help="The settings file; by default $DNSD_CONFIG, else config/dnsd.yaml.",
 )

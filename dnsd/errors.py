@@ -40,7 +40,9 @@ class Problem:
 
     def __str__(self) -> str:
         where = str(self.place or self.source)
-        return ": ".join(part for part in (where, path_text(self.path), self.message) if part)
+        line = ": ".join(part for part in (where, path_text(self.path), self.message) if part)
+        # Names of files and what is in them may hold anything; a problem is one line all the same.
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def path_text(path: Path) -> str:

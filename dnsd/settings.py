@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,10 +17,13 @@ from dnsd.errors import Path as KeyPath
 from dnsd.model.fields import Cidr, Fields, Host, Ip, validate
 from dnsd.model.maps import MissingFamily
 from dnsd.net.listen import Address
+from dnsd.store.directory import NotTextError, read_text
 from dnsd.store.yaml_text import Data, YamlError, parse_yaml
 
 PREFIX = "DNSD_"
-NOT_SETTINGS = frozenset({"DNSD_CONFIG"})  # variables of ours that override no key
+# Variables that override no key: ours, and those that Kubernetes sets for a service called dnsd.
+NOT_SETTINGS = ("DNSD_CONFIG", "DNSD_SERVICE_", "DNSD_PORT")
+DEFAULT_DATA = "accounts"
 DNS_PORT = 53
 MAX_WORKERS = 1024
 MAX_STRING = 255  # octets of a character-string, RFC 1035 §3.3
@@ -127,7 +131,7 @@ class Settings(Fields):
     )
     workers: Workers = "auto"
     default_addresses: Annotated[tuple[Ip, ...], BeforeValidator(_split), Field(min_length=1)]
-    data: str = Field(default="accounts", description="folder of accounts, relative to this file")
+    data: str = Field(default=DEFAULT_DATA, description="folder of accounts, relative to this file")
     missing_family: MissingFamily = MissingFamily.NODATA
     nameservers: Annotated[tuple[Host, ...], BeforeValidator(_split)] = Field(
         default=(), description="apex NS of YAML zones that name none"
@@ -145,31 +149,51 @@ class Settings(Fields):
         return Options(self.default_addresses, self.missing_family, self.version, self.identity, self.nsid)
 
 
-def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """The settings, and where problems with them that are found later stand."""
+
+    settings: Settings
+    locate: Callable[[Problem], Problem]
+
+
+class InvalidSettingsError(InvalidDataError):
+    """Settings that cannot be used; `data` is the folder of accounts that they name all the same."""
+
+    def __init__(self, problems: Iterable[Problem], data: str) -> None:
+        super().__init__(problems)
+        self.data = data
+
+
+def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> SettingsFile:
     """The settings in `file`, overridden by the environment. Raises InvalidDataError with every problem."""
     places: dict[KeyPath, tuple[int, int]] = {}
-    try:
-        data = parse_yaml(file.read_text("utf-8"), places=places)
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}; give a file with -c, or as $DNSD_CONFIG"
-        raise InvalidDataError([Problem(str(file), (), message)]) from None
-    except UnicodeDecodeError:
-        raise InvalidDataError([Problem(str(file), (), "is not UTF-8 text")]) from None
-    except YamlError as error:
-        found = [Problem(str(file), (), p.message, place=Place(str(file), p.line, p.column)) for p in error.problems]
-        raise InvalidDataError(found) from None
+    data = _read(file, places)
     variables = _overrides(environment)
-    settings, problems = validate(Settings, _overridden(data, variables), str(file))
+
+    def locate(problem: Problem) -> Problem:
+        return _located(problem, str(file), places, variables)
+
+    written = _overridden(data, variables)
+    settings, problems = validate(Settings, written, str(file))
     if settings is None:
-        raise InvalidDataError(_located(problem, str(file), places, variables) for problem in problems)
-    return settings
+        folder = written.get("data") if isinstance(written, dict) else None
+        raise InvalidSettingsError(map(locate, problems), folder if isinstance(folder, str) else DEFAULT_DATA)
+    return SettingsFile(settings, locate)
 
 
-def settings_problem(file: Path, path: KeyPath, message: str) -> Problem:
-    """A problem with what the settings in `file` say, found by whoever used them."""
-    places: dict[KeyPath, tuple[int, int]] = {}
-    parse_yaml(file.read_text("utf-8"), places=places)
-    return _located(Problem(str(file), path, message), str(file), places, _overrides(os.environ))
+def _read(file: Path, places: dict[KeyPath, tuple[int, int]]) -> Data:
+    try:
+        return parse_yaml(read_text(file), places=places)
+    except OSError as error:
+        found = [(1, 1, f"cannot be read: {error.strerror}; give a file with -c, or as $DNSD_CONFIG")]
+    except NotTextError as error:
+        found = [(error.line, error.column, str(error))]
+    except YamlError as error:
+        found = [(line, column, message) for line, column, message in error.problems]
+    raise InvalidDataError(
+        Problem(str(file), (), message, place=Place(str(file), line, column)) for line, column, message in found
+    )
 
 
 Variables = Mapping[KeyPath, tuple[str, Data]]  # key -> variable, its value
@@ -180,15 +204,17 @@ def _overrides(environment: Mapping[str, str]) -> Variables:
     return {
         tuple(name.removeprefix(PREFIX).lower().split("__")): (name, _value(text))
         for name, text in sorted(environment.items())
-        if name.startswith(PREFIX) and name not in NOT_SETTINGS
+        if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS) and text
     }
 
 
 def _value(text: str) -> Data:
+    """A list, keys and values or nothing, where the text is YAML for such; else the text itself."""
     try:
-        return parse_yaml(text)
+        data = parse_yaml(text)
     except YamlError:
         return text  # such as [::1]:53
+    return text if isinstance(data, str) else data
 
 
 def _overridden(data: Data, variables: Variables) -> Data:

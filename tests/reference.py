@@ -392,7 +392,7 @@ def through_dname(name: Name, dname: Record, qtype: RdataType) -> Found:
 
 def is_flattened(zone: Zone, cname: Record) -> bool:
     """Whether a CNAME that is not proxied is answered with its target's addresses."""
-    return bool(
+    return not cname.proxied and bool(
         cname.owner == zone.name
         or cname.settings.get("flatten_cname")
         or zone.settings.get("flatten_all_cnames", False)

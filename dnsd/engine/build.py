@@ -62,7 +62,7 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
 def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
     """Flattened CNAMEs whose targets have no addresses to be found in the zones served here.
 
-    A warning where the record is proxied and only answered as stored for the time being, and for circles.
+    Circles are warnings.
     """
     for name, node in snapshot.names.items():
         if not isinstance(node.rule, Flattened) or node.apex is None:
@@ -72,12 +72,9 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
             continue
         zone = snapshot.zones[node.apex.zone_id].zone
         index = next(i for i, r in enumerate(zone.records) if r.owner == name and r.rtype == CNAME)
-        path, proxied, target = ("records", index, "content"), zone.records[index].proxied, name_text(node.rule.target)
+        path, target = ("records", index, "content"), name_text(node.rule.target)
         if answer is TARGET_CIRCULAR:
             message = f"the CNAMEs from {name_text(name)} lead in a circle, or through too many names: SERVFAIL"
-            yield Problem(zone.key, path, message, warning=True)
-        elif proxied:
-            message = f"answered as stored it is flattened, and {target} leads outside the zones served here: SERVFAIL"
             yield Problem(zone.key, path, message, warning=True)
         else:
             message = f"a flattened CNAME must lead to a name in the zones served here; {target} leads outside of them"

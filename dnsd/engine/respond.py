@@ -27,6 +27,7 @@ from dnsd.wire.message import (
     REFUSED,
     pack_extended_error,
     pack_opt,
+    parse_additional,
 )
 from dnsd.wire.names import name_end
 from dnsd.wire.rdata import ANY, TXT
@@ -71,14 +72,28 @@ def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes 
 
 
 def _reply_to_malformed(query: bytes) -> bytes | None:
-    """A header alone, or silence for what is shorter than one and for responses, lest two servers talk for ever."""
+    """A header without the question; silence for what is shorter, and for responses lest two servers talk for ever."""
     if len(query) < HEADER_SIZE:
         return None
     flags = int.from_bytes(query[2:4])
     if flags & QR:
         return None
     rcode = NOTIMP if flags & OPCODE else FORMERR
-    return query[:2] + (QR | flags & (OPCODE | RD | CD) | rcode).to_bytes(2) + bytes(8)
+    opt = _opt_of_malformed(query)
+    return query[:2] + struct.pack("!HHHHH", QR | flags & (OPCODE | RD | CD) | rcode, 0, 0, 0, bool(opt)) + opt
+
+
+def _opt_of_malformed(query: bytes) -> bytes:
+    """The OPT record to reply with, where the query's own can be read (RFC 6891 §6.1.1); else nothing."""
+    questions, answers, authorities, additional = struct.unpack_from("!HHHH", query, 4)
+    if questions > 1 or answers or authorities:
+        return b""
+    try:
+        position = name_end(query, HEADER_SIZE) + QUESTION_TAIL if questions else HEADER_SIZE
+        opt = parse_additional(query[position:], additional).opt
+    except WireError:
+        return b""
+    return pack_opt(do=opt.do) if opt else b""
 
 
 def _reply_to_unknown_key(shape: Shape, query: bytes, end: int) -> bytes:

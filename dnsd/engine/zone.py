@@ -102,8 +102,9 @@ class _Builder:
         if CNAME not in rrsets:
             return None
         cname = rrsets[CNAME][0]
-        flattens = self.zone.settings.flatten_all_cnames or cname.settings.flatten_cname
-        if flattens or owner == self.zone.name:
+        flattens = self.zone.settings.flatten_all_cnames or cname.settings.flatten_cname or owner == self.zone.name
+        # A proxied one that is answered as stored is a CNAME everywhere.
+        if flattens and not cname.proxied:
             return Flattened(cname.ttl_s, cname.target)
         return Alias(_rrset(None, [cname]), cname.target)
 

@@ -264,18 +264,19 @@ def may_not_use(dataset: Dataset, account_id: str, ip: IPAddress) -> str | None:
 
 def _rivals(dataset: Dataset) -> Iterator[Problem]:
     """Warnings for maps that do not answer for one of their members, because a newer map has it too."""
-    sharing: dict[tuple[str, bool, Membership], list[AddressMap]] = defaultdict(list)
+    sharing: dict[tuple[str, bool, Membership], dict[str, AddressMap]] = defaultdict(dict)
     for address_map in dataset.maps.values():
         for member in address_map.memberships:
             same = replace(member, created_at=None)
-            sharing[address_map.account_id, address_map.immutable, same].append(address_map)
+            sharing[address_map.account_id, address_map.immutable, same][address_map.id] = address_map
     for (account_id, _, member), maps in sharing.items():
         if len(maps) == 1:
             continue
         zone_id = member.identifier if member.kind is MemberKind.ZONE else None
-        rivals = [candidate.map for candidate in considered(maps, account_id, zone_id) if not candidate.passed_over]
+        candidates = considered(maps.values(), account_id, zone_id)
+        rivals = [candidate.map for candidate in candidates if not candidate.passed_over]
         for loser in rivals[1:]:
             index = next(i for i, m in enumerate(loser.memberships) if replace(m, created_at=None) == member)
             what = dataset.zones[member.identifier].name_text if zone_id else "the account"
-            message = f"{what} is a member of {rivals[0].key} too, which is newer and decides"
+            message = f"{what} is a member of {rivals[0].key} too, which comes first"
             yield Problem(loser.key, ("memberships", index), message, warning=True)

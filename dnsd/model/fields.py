@@ -28,6 +28,7 @@ from dnsd.wire.names import name_text, parse_name_text
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+MAX_PROBLEMS = 100  # of one object; who has more wants to begin with these
 MAX_SHOWN = 60  # characters of the user's text in a message
 F = TypeVar("F", bound="Fields")
 
@@ -110,7 +111,7 @@ def validate(model: type[F], data: Any, source: str, path: Path = ()) -> tuple[F
     except ValidationError as error:
         return None, [
             Problem(source, path + _loc(item["loc"]), _sentence(model, item, data))
-            for item in error.errors(include_url=False)
+            for item in error.errors(include_url=False)[:MAX_PROBLEMS]
         ]
 
 

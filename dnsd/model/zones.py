@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from dnsd.errors import Problem
-from dnsd.model.fields import Fields, Host, Id
+from dnsd.model.fields import MAX_PROBLEMS, Fields, Host, Id
 from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
 from dnsd.wire.names import ASTERISK, ROOT, ancestors, name_text
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A, canonical_rdata, parse_rdata_text, type_text
@@ -143,7 +143,7 @@ def zone_problems(zone: Zone) -> list[Problem]:
         *_cname_conflicts(zone, by_rrset, types),
         *_misplaced(zone, by_rrset, types),
     ]
-    return [Problem(zone.key, ("records", index), message) for index, message in sorted(found)]
+    return [Problem(zone.key, ("records", index), message) for index, message in sorted(found)[:MAX_PROBLEMS]]
 
 
 Finding = tuple[int, str]  # index of a record, what is wrong with it

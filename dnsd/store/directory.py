@@ -6,6 +6,7 @@ ACCOUNT/account.yaml, ACCOUNT/maps/NAME.yaml, ACCOUNT/zones/NAME.yaml or NAME.zo
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -52,7 +53,7 @@ def read_files(root: Path) -> Files:
     """All files below the folder `root`, in the order of their names."""
     found = Files()
     for folder in _entries(root, found):
-        if folder.is_dir():
+        if is_folder(folder):
             found.accounts.append(folder.name)
             _read_account(folder, found)
         else:
@@ -64,7 +65,7 @@ def _read_account(folder: Path, found: Files) -> None:
     for entry in _entries(folder, found):
         if entry.name == "account.yaml":
             _read(entry, folder.name, Kind.ACCOUNT, found)
-        elif entry.name in SUFFIXES and entry.is_dir():
+        elif entry.name in SUFFIXES and is_folder(entry):
             _read_objects(entry, f"{folder.name}/{entry.name}", found)
         else:
             _refuse(found, entry, "not part of an account, which is account.yaml, maps/ and zones/")
@@ -78,10 +79,10 @@ def _read_objects(folder: Path, prefix: str, found: Files) -> None:
         key = f"{prefix}/{entry.stem}"
         if kind is None:
             _refuse(found, entry, f"unknown file ending {entry.suffix!r}; in {folder.name}/ it is {' or '.join(kinds)}")
-        elif key in by_key:
-            _refuse(found, entry, f"the zone is given both ways, here and in {by_key[key]}; remove one of them")
+        elif key.lower() in by_key:
+            _refuse(found, entry, f"is given both ways, here and in {by_key[key.lower()]}; remove one of the two")
         else:
-            by_key[key] = entry
+            by_key[key.lower()] = entry
             _read(entry, key, kind, found)
 
 
@@ -93,6 +94,14 @@ def _entries(folder: Path, found: Files) -> list[Path]:
         return []
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is one, as far as we may know."""
+    try:
+        return path.is_dir()
+    except OSError:  # no permission, or a name too long
+        return False
+
+
 def _is_leftover(name: str) -> bool:
     """Editors' backups, swap and lock files, and the folders that Kubernetes swaps: `x~`, `.x.swp`, `#x#`, `..data`."""
     return name.startswith(".") or name.endswith("~") or (name.startswith("#") and name.endswith("#"))
@@ -100,25 +109,29 @@ def _is_leftover(name: str) -> bool:
 
 def _read(path: Path, key: str, kind: Kind, found: Files) -> None:
     try:
-        text = _text(path)
+        text = read_text(path)
         found.files.append(SourceFile(key, kind, str(path), text, int(path.stat().st_mtime)))
     except OSError as error:
         found.unread.append(key)
         _refuse(found, path, f"cannot be read: {os.strerror(error.errno or 0)}")
-    except _NotTextError as error:
+    except NotTextError as error:
         found.unread.append(key)
         _refuse(found, path, str(error), line=error.line, column=error.column)
 
 
-def _text(path: Path) -> str:
-    if not path.is_file():  # a pipe would block for ever
-        raise _NotTextError("is not a regular file")
-    if (size := path.stat().st_size) > MAX_FILE_SIZE:
-        raise _NotTextError(f"has {size:,} octets; {MAX_FILE_SIZE:,} are possible")
+def read_text(path: Path) -> str:
+    """The text of a regular file of a sensible size. Raises OSError and NotTextError."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
+        raise NotTextError("is not a regular file")
+    if status.st_size > MAX_FILE_SIZE:
+        raise NotTextError(f"has {status.st_size:,} octets; {MAX_FILE_SIZE:,} are possible")
     return _decode(path.read_bytes())
 
 
-class _NotTextError(Exception):
+class NotTextError(Exception):
+    """A file that is not text, and where it ceases to be."""
+
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
         self.line, self.column = line, column
         super().__init__(message)
@@ -129,9 +142,9 @@ def _decode(octets: bytes) -> str:
         text = octets.decode("utf-8-sig")  # without a byte order mark
     except UnicodeDecodeError as error:
         before = octets[: error.start].decode(errors="replace")
-        raise _NotTextError(f"not UTF-8: octet 0x{octets[error.start]:02x}", *_position(before)) from None
+        raise NotTextError(f"not UTF-8: octet 0x{octets[error.start]:02x}", *_position(before)) from None
     if "\0" in text:
-        raise _NotTextError("a NUL character", *_position(text[: text.index("\0")]))
+        raise NotTextError("a NUL character", *_position(text[: text.index("\0")]))
     return text
 
 

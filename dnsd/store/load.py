@@ -11,7 +11,7 @@ from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as ObjectPath
 from dnsd.model.accounts import Account, AccountFields
 from dnsd.model.dataset import Dataset, build_dataset, problems, resolve_accounts, resolve_map
-from dnsd.model.fields import F, Fields, derived_id, validate
+from dnsd.model.fields import MAX_PROBLEMS, F, Fields, derived_id, validate
 from dnsd.model.maps import MapFields
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
 from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records
@@ -21,7 +21,6 @@ from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, type_text
 
-MAX_PROBLEMS = 100  # in the records of one file
 PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid.", "ns2.dnsd.invalid.")  # RFC 6761 §6.4: no such names exist
 
 Locate = Callable[[Problem], Problem]
@@ -170,6 +169,9 @@ class _Reader:
         found = parse_zone_text(file.text, name)
         self.problems += [_in_text(file, *astuple(problem)) for problem in found.problems]
         self.master_lines[file.key] = found.lines
+        if found.name != name:
+            message = f"the SOA record is of {name_text(found.name)}: the zone is served by that name, not the file's"
+            self.problems.append(replace(_in_text(file, 1, 1, message), warning=True))
         self._add_zone(file, found.name, ZoneFields(), found.records)
 
     def _add_zone(self, file: SourceFile, name: bytes, fields: ZoneFields, records: list[Record]) -> None:

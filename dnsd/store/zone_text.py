@@ -18,9 +18,9 @@ import dns.rdatatype
 import dns.tokenizer
 import dns.ttl
 
-from dnsd.model.records import MAX_TTL_S, Record, RecordError, parse_data_type, record_from_rdata
+from dnsd.model.records import MAX_TTL_S, PROXIABLE, Record, RecordError, parse_data_type, record_from_rdata
 from dnsd.wire.names import is_below, name_text
-from dnsd.wire.rdata import SOA, pack_rdata, reason
+from dnsd.wire.rdata import SOA, pack_rdata, reason, type_text
 
 SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]|\\.)*"|;[^\n]*|[()\n]', re.DOTALL)
 NEWLINE = re.compile("\r\n?")
@@ -28,6 +28,7 @@ CLOUDFLARE_TAGS = re.compile(r"\s*\bcf_tags=(\S+)")
 PROXIED_TAG = "cf-proxied:true"
 OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
 MAX_PROBLEMS = 100  # in one file
+MAX_ENTRY = 300_000  # characters: record data of 65,535 octets, each as \\DDD, and some space
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,7 +57,11 @@ def parse_zone_text(text: str, default_name: bytes) -> ZoneText:
     """
     reader = _Reader(default_name)
     for line, entry in _entries(NEWLINE.sub("\n", text)):
-        reader.read(line, entry)
+        if len(entry) > MAX_ENTRY:
+            message = f"an entry of {len(entry):,} characters; {MAX_ENTRY:,} are possible"
+            reader.found.problems.append(TextProblem(line, 1, message))
+        else:
+            reader.read(line, entry)
         if len(reader.found.problems) >= MAX_PROBLEMS:
             break
     return reader.result()
@@ -106,7 +111,13 @@ class _Words:
         return token
 
     def error(self, message: str) -> _EntryError:
+        """That the last word is wrong."""
         return _EntryError(message, self.offset)
+
+    def error_behind(self, message: str) -> _EntryError:
+        """That what follows the last word is wrong; where nothing follows, the entry."""
+        rest = self._entry[self._end :]
+        return _EntryError(message, self._end + len(rest) - len(rest.lstrip()) if rest.strip() else None)
 
 
 class _Reader:
@@ -116,6 +127,7 @@ class _Reader:
         self.found = ZoneText(default_name)
         self.origin = dns.name.from_wire(default_name, 0)[0]
         self.origin_given = False
+        self.has_soa = False
         self.default_ttl: int | None = None
         self.last_ttl: int | None = None
         self.owner: dns.name.Name | None = None
@@ -175,9 +187,7 @@ class _Reader:
         words = _Words(entry)
         relative = self._read_owner(words)
         ttl, rtype = self._read_ttl_class_type(words)
-        rdata = dns.rdata.from_text(
-            dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), words.tokenizer, self.origin, relativize=False
-        )
+        rdata = self._read_rdata(words, rtype)
         if rtype == SOA:
             self._read_soa(relative, rdata)
         comment = rdata.rdcomment or ""
@@ -186,7 +196,7 @@ class _Reader:
             self._wire(self.owner),
             rdata,
             ttl=self._ttl(ttl),
-            proxied=tags is not None and PROXIED_TAG in tags[1].split(","),
+            proxied=rtype in PROXIABLE and tags is not None and PROXIED_TAG in tags[1].split(","),
             comment=CLOUDFLARE_TAGS.sub("", comment).strip(),
         )
         key = (record.owner, record.rtype, rdata.to_digestable())
@@ -194,6 +204,14 @@ class _Reader:
             self.seen.add(key)
             self.found.records.append(record)
             self.found.lines.append(line)
+
+    def _read_rdata(self, words: _Words, rtype: int) -> dns.rdata.Rdata:
+        try:
+            return dns.rdata.from_text(
+                dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), words.tokenizer, self.origin, relativize=False
+            )
+        except (dns.exception.DNSException, ValueError) as error:
+            raise words.error_behind(f"not valid {type_text(rtype)} data: {reason(error)}") from None
 
     def _read_owner(self, words: _Words) -> str:
         """Read the owner, if the entry has one; its text, where that is a relative name."""
@@ -240,7 +258,8 @@ class _Reader:
         """The zone's name is its SOA's owner; Cloudflare writes that in full, yet without the final dot."""
         if relative and not self.origin_given:
             self.owner = dns.name.from_text(relative)
-        if not any(record.rtype == SOA for record in self.found.records):
+        if not self.has_soa:
+            self.has_soa = True
             self.found.name = self._wire(self.owner)
             if not self.origin_given and self.owner is not None:
                 self.origin = self.owner

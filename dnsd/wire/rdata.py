@@ -74,7 +74,7 @@ def reason(error: Exception) -> str:
         return "it ends too early; a quote or a parenthesis is not closed, perhaps"
     if isinstance(error, dns.ttl.BadTTL):
         return "it has a malformed TTL"
-    text = str(error) or (type(error).__doc__ or type(error).__name__).strip().splitlines()[0].rstrip(".")
+    text = (str(error) or (type(error).__doc__ or type(error).__name__).strip().splitlines()[0]).rstrip(".")
     if match := TRAILING.match(text):
         return f"there is more text than belongs to it: {match[1]}"
     if text.startswith("expecting ") or text == "Text input is malformed":

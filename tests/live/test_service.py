@@ -401,7 +401,7 @@ def test_address_that_is_not_ours(tmp_path: pathlib.Path) -> None:
 def test_missing_configuration(tmp_path: pathlib.Path) -> None:
     result = serve(tmp_path / "none.yaml")
     assert (result.returncode, result.stdout) == (1, "")
-    assert "none.yaml: cannot be read: No such file or directory" in result.stderr
+    assert "none.yaml:1:1: cannot be read: No such file or directory" in result.stderr
 
 
 def test_broken_configuration_is_not_served(tmp_path: pathlib.Path) -> None:

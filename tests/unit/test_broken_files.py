@@ -273,18 +273,17 @@ CASES: dict[str, Edit] = {
     "a bad $TTL": master("$TTL →soon\n" + SOA + NS, "TTL"),
     "an unknown type in a master file": master(SOA + NS + "www →AAB 192.0.2.1", "'AAB' is not a record type"),
     "class CH": master(SOA + NS + "www →CH TXT x", "class CH is not served"),
-    "an unbalanced parenthesis": master(SOA + NS + "→www TXT ( a\nb A 192.0.2.1\n", "unbalanced parentheses"),
-    "a closing parenthesis alone": master(SOA + NS + "→www TXT a )\n", ""),
+    "an unbalanced parenthesis": master(SOA + NS + "www TXT →( a\nb A 192.0.2.1\n", "unbalanced parentheses"),
+    "a closing parenthesis alone": master(SOA + NS + "www TXT →a )\n", "not valid TXT data"),
     "an owner outside": master(SOA + NS + "→www.example.org. A 192.0.2.1", "outside the zone"),
-    "an unterminated quote": master(SOA + NS + '→www TXT "abc\nb A 192.0.2.1\n', ""),
+    "an unterminated quote": master(SOA + NS + 'www TXT →"abc\nb A 192.0.2.1\n', "ends too early"),
     "two SOAs that differ": master(SOA + NS + "→@ SOA ns1.example.net. host.example.net. 2 2 3 4 5", "SOA"),
     "no owner at the beginning": master(" →NS ns1.example.net.\n" + SOA, "no owner"),
     "a record that ends early": master(SOA + NS + "→www 60 IN", "type is missing"),
-    "data that ends early": master(SOA + NS + "→@ MX 10", ""),
-    "data that goes on": master(SOA + NS + "→www A 192.0.2.1 192.0.2.2", ""),
-    "a proxied TXT in a master file": master(SOA + NS + "→www TXT x ; cf_tags=cf-proxied:true", "cannot be proxied"),
+    "data that ends early": master(SOA + NS + "@ MX →10", "not valid MX data"),
+    "data that goes on": master(SOA + NS + "www A →192.0.2.1 192.0.2.2", "more text"),
     "several problems in a master file": master(
-        SOA + NS + "www →X 1\nok A 192.0.2.1\nb →3x A 192.0.2.1\n→c A 1.2.3\n", "record type", "TTL", ""
+        SOA + NS + "www →X 1\nok A 192.0.2.1\nb →3x A 192.0.2.1\nc A →1.2.3\n", "record type", "TTL", "not valid A data"
     ),
     "a CNAME beside A in a master file": master(
         SOA + NS + "www A 192.0.2.1\n→www CNAME a.example.net.", "cannot stand at one name"

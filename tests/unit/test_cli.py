@@ -110,7 +110,7 @@ def test_check_of_what_is_broken_as_json(broken: str) -> None:
 def test_check_without_a_file(tmp_path: pathlib.Path) -> None:
     result = run("check", "-c", str(tmp_path / "none.yaml"))
     assert result.exit_code == 1
-    assert "none.yaml: cannot be read: No such file or directory" in result.stderr
+    assert "none.yaml:1:1: cannot be read: No such file or directory" in result.stderr
 
 
 def test_check_of_the_example_configuration() -> None:

@@ -145,7 +145,7 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Said]]] = {
                 "memberships": [{**MEMBER, "created_at": "2026-01-01T00:00:00Z"}],
             },
         },
-        [("m", ("memberships", 0), "example.com is a member of a1/maps/n too, which is newer", True)],
+        [("m", ("memberships", 0), "example.com is a member of a1/maps/n too, which comes first", True)],
     ),
     "an account in two, a tie": (
         {"a1/m": account_map("203.0.113.1", id="f" * 32), "a1/n": account_map("203.0.113.2", id="0" * 32)},

@@ -16,7 +16,7 @@ MINIMAL = "default_addresses: [198.51.100.10]\n"
 def load(folder: pathlib.Path, text: str = MINIMAL, environment: dict[str, str] | None = None) -> Settings:
     file = folder / "dnsd.yaml"
     file.write_text(text, encoding="utf-8")
-    return load_settings(file, environment or {})
+    return load_settings(file, environment or {}).settings
 
 
 def value(settings: Settings, path: str) -> Any:
@@ -172,7 +172,7 @@ def test_file_that_is_not_there(tmp_path: pathlib.Path) -> None:
 
 def test_file_that_is_not_text(tmp_path: pathlib.Path) -> None:
     (tmp_path / "dnsd.yaml").write_bytes(b"\xff")
-    with pytest.raises(InvalidDataError, match="is not UTF-8"):
+    with pytest.raises(InvalidDataError, match="not UTF-8"):
         load_settings(tmp_path / "dnsd.yaml", {})
 
 
@@ -218,7 +218,7 @@ BAD_ENVIRONMENT = {
     "an unknown key": ("DNSD_LISEN", "x", "unknown key; 'listen' is meant"),
     "an unknown key inside": ("DNSD_LIMITS__RRL__SLIPS", "1", "unknown key; 'slip' is meant"),
     "a value out of range": ("DNSD_LIMITS__RRL__SLIP", "99", "found '99'"),
-    "an empty list": ("DNSD_LISTEN", "", "must not be empty"),
+    "an empty list": ("DNSD_LISTEN", "[]", "must not be empty"),
     "one bad item of a list": ("DNSD_LISTEN", "127.0.0.1:53, x", "'x' is not an address"),
 }
 

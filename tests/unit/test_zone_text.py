@@ -229,7 +229,7 @@ PROBLEMS: dict[str, tuple[list[str], list[tuple[int, int, str]]]] = {
     ),
     "several, and good ones between": (
         ["$TTL 60", "a A 1.2.3", "b A 192.0.2.1", "", "c 6x A 192.0.2.1", "d MX 10", 'e TXT "x', "f A 192.0.2.1"],
-        [(2, 1, ""), (5, 3, "TTL"), (6, 1, ""), (7, 1, "")],
+        [(2, 5, "not valid A"), (5, 3, "TTL"), (6, 6, "not valid MX"), (7, 7, "too early")],
     ),
 }
 
