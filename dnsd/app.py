@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +49,21 @@ def load(config: Path, environment: Mapping[str, str] = os.environ, previous: Sn
         raise InvalidDataError([file.locate(Problem(str(config), ("data",), f"there is no folder {folder}"))])
     stored = load_directory(folder, settings.nameservers)
     snapshot = build_snapshot(stored.dataset, settings.options, previous)
-    found = (*stored.warnings, *map(stored.locate, flattening_problems(snapshot)))
+    found = (
+        *map(file.locate, _without_effect(settings, str(config))),
+        *stored.warnings,
+        *map(stored.locate, flattening_problems(snapshot)),
+    )
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
     return Loaded(settings, stored.dataset, snapshot, in_order(found))
+
+
+def _without_effect(settings: Settings, source: str) -> Iterator[Problem]:
+    """Warnings for settings that this version reads and checks, and does not act on yet."""
+    for name in ("api", "metrics", "limits", "workers"):
+        if name in settings.model_fields_set and getattr(settings, name) not in (None, "auto", 1):
+            yield Problem(source, (name,), "not available in this version: it has no effect", warning=True)
 
 
 def _problems_in(folder: Path) -> tuple[Problem, ...]:

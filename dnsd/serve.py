@@ -8,18 +8,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from dnsd.app import Loaded, load
 from dnsd.engine.respond import respond
 from dnsd.errors import InvalidDataError, Problem
-from dnsd.net.listen import Address, Listener, ListenError, open_listener
+from dnsd.net.listen import BACKLOG, Address, Listener, ListenError, open_listener
 from dnsd.net.tcp import TcpConnection
 from dnsd.net.udp import DrainingUdpServer
 
 DRAIN_S = 4.0  # how long clients may take to read their last replies
-
-Say = Callable[[str], None]
 
 
 class Server:
@@ -42,7 +41,9 @@ class Server:
         udp = [DrainingUdpServer(loop, listener.udp, self._respond) for listener in self.listeners]
         for server in udp:
             server.start()
-        tcp = [await loop.create_server(self._connect, sock=listener.tcp) for listener in self.listeners]
+        tcp = [
+            await loop.create_server(self._connect, sock=listener.tcp, backlog=BACKLOG) for listener in self.listeners
+        ]
         reloading = asyncio.create_task(self._reload_when_wanted())
         ready()
         await stop.wait()
@@ -82,10 +83,10 @@ class Server:
         except Exception as error:  # whatever it is, the server must outlive it
             say(f"reload failed: {type(error).__name__}: {error}; revision {revision} keeps serving")
             return
+        before, self.loaded = self.loaded, loaded
         report(loaded.warnings)
-        if loaded.settings.listen != self.loaded.settings.listen:
+        if loaded.settings.listen != before.settings.listen:
             say("listen: the change takes effect at the next start")
-        self.loaded = loaded
         say(f"reloaded: revision {loaded.snapshot.revision}, {loaded.summary()}")
 
     async def _finish_connections(self) -> None:
@@ -117,9 +118,6 @@ def serve(config: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     loaded = load(config)
     report(loaded.warnings)
-    for name in ("api", "metrics"):
-        if getattr(loaded.settings, name):
-            say(f"warning: {name}: not available in this version; the setting has no effect")
     listeners = open_listeners(loaded.settings.listen)
     asyncio.run(Server(config, loaded, listeners).run(lambda: _announce(listeners, loaded)))
 
@@ -147,8 +145,9 @@ def open_listeners(addresses: Iterable[Address]) -> list[Listener]:
 
 
 def say(text: str) -> None:
-    """One line for the operator, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """One line for the operator, on stderr; nobody may be reading it, and that ends nothing."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def report(problems: Iterable[Problem]) -> None:

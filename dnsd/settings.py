@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,8 +14,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Wit
 from dnsd.engine.build import Options
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as KeyPath
-from dnsd.model.fields import Cidr, Fields, Host, Ip, validate
+from dnsd.model.fields import Cidr, Fields, Host, Ip, IPAddress, validate
 from dnsd.model.maps import MissingFamily
+from dnsd.model.zones import MAX_RRSET
 from dnsd.net.listen import Address
 from dnsd.store.directory import NotTextError, read_text
 from dnsd.store.yaml_text import Data, YamlError, parse_yaml
@@ -55,12 +56,19 @@ def _at_most(limit: int) -> Callable[[str], str]:
     return check
 
 
+def _distinct(ips: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
+    for index, ip in enumerate(ips):
+        if ip in ips[:index]:
+            raise ValueError(f"{ip} is listed twice")
+    return ips
+
+
 def _parse_workers(value: Any) -> int | Literal["auto"]:
     text = str(value)
     if text == "auto":
         return "auto"
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_WORKERS):
-        raise ValueError(f"expected auto, or a number from 1 to {MAX_WORKERS}, found {value!r}")
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_WORKERS):
+        raise ValueError(f"expected auto, or a number from 1 to {MAX_WORKERS}, found {text[:20]!r}")
     return int(text)
 
 
@@ -130,7 +138,9 @@ class Settings(Fields):
         Address("::1", 5300),
     )
     workers: Workers = "auto"
-    default_addresses: Annotated[tuple[Ip, ...], BeforeValidator(_split), Field(min_length=1)]
+    default_addresses: Annotated[
+        tuple[Ip, ...], BeforeValidator(_split), AfterValidator(_distinct), Field(min_length=1, max_length=MAX_RRSET)
+    ]
     data: str = Field(default=DEFAULT_DATA, description="folder of accounts, relative to this file")
     missing_family: MissingFamily = MissingFamily.NODATA
     nameservers: Annotated[tuple[Host, ...], BeforeValidator(_split)] = Field(
@@ -235,8 +245,8 @@ def _located(problem: Problem, file: str, places: Mapping[KeyPath, tuple[int, in
     """The problem at its place in the file, or with the name of the variable that it came from."""
     path = problem.path
     for key, (name, _) in variables.items():
-        if path[: len(key)] == key or key[: len(path)] == path:
-            return Problem(f"${name}", path, problem.message)
+        if path and (path[: len(key)] == key or key[: len(path)] == path):
+            return replace(problem, source=f"${name}")
     while path and path not in places:
         path = path[:-1]
-    return Problem(file, problem.path, problem.message, place=Place(file, *places.get(path, (1, 1))))
+    return replace(problem, place=Place(file, *places.get(path, (1, 1))))

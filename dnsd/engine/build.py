@@ -64,6 +64,7 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
 
     Circles are warnings.
     """
+    indexes: dict[str, dict[bytes, int]] = {}  # zone id -> owner -> index of its CNAME
     for name, node in snapshot.names.items():
         if not isinstance(node.rule, Flattened) or node.apex is None:
             continue
@@ -71,7 +72,9 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
         if answer not in (TARGET_OUTSIDE, TARGET_CIRCULAR):
             continue
         zone = snapshot.zones[node.apex.zone_id].zone
-        index = next(i for i, r in enumerate(zone.records) if r.owner == name and r.rtype == CNAME)
+        if zone.id not in indexes:
+            indexes[zone.id] = {r.owner: i for i, r in enumerate(zone.records) if r.rtype == CNAME}
+        index = indexes[zone.id][name]
         path, target = ("records", index, "content"), name_text(node.rule.target)
         if answer is TARGET_CIRCULAR:
             message = f"the CNAMEs from {name_text(name)} lead in a circle, or through too many names: SERVFAIL"

@@ -92,7 +92,8 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
     owned = (rrset if rrset.owner is not None else rrset._replace(owner=name) for rrset in last.answer)
     answer = compile_answer((*steps, *owned), authority=last.authority, optional_glue=last.additional, rcode=last.rcode)
     # Kept where the question was for this alias, and no DNAME makes the answer depend on the name asked.
-    if len(trail) == len(steps) and isinstance(first.rule, Alias):
+    # What types do not exist strangers make up: denials are made anew.
+    if last.answer and len(trail) == len(steps) and isinstance(first.rule, Alias):
         snapshot.remember(first, qtype, answer)
     return answer
 
@@ -117,7 +118,7 @@ def _flatten(snapshot: Snapshot, node: Node, rule: Flattened, name: bytes, qtype
         answer = node.otherwise
     else:
         return _failure(snapshot, found)
-    if not trail:
+    if not trail and answer is not node.otherwise:
         snapshot.remember(node, qtype, answer)
     return answer
 

@@ -58,7 +58,7 @@ class Dataset:
     def considered(self, zone: Zone) -> list[Considered]:
         """The maps that cover a zone, in the order of the search for its addresses."""
         maps = (*self.maps_by_member.get(zone.id, ()), *self.maps_by_member.get(zone.account_id, ()))
-        return considered(dict.fromkeys(maps), zone.account_id, zone.id)
+        return considered({found.id: found for found in maps}.values(), zone.account_id, zone.id)
 
     def considered_elsewhere(self, account_id: str) -> list[Considered]:
         """The maps that cover those zones of an account that no map names, in the order of the search."""
@@ -195,10 +195,13 @@ def _prefix_problems(dataset: Dataset) -> Iterator[Problem]:
     for claim in claims:
         while enclosing and not contains(enclosing[-1][2], claim[2]):
             enclosing.pop()
-        for other in enclosing:
-            if other[0] is not claim[0]:
-                message = f"{claim[2]} overlaps with {other[2]} of the account {other[0].key!r}"
-                yield Problem(claim[0].key, claim[1], message)
+        if enclosing and enclosing[-1][2] == claim[2] and enclosing[-1][0] is claim[0]:
+            yield Problem(claim[0].key, claim[1], f"{claim[2]} is listed twice")
+            continue
+        other = next((other for other in enclosing if other[0] is not claim[0]), None)
+        if other:
+            message = f"{claim[2]} overlaps with {other[2]} of the account {other[0].key!r}"
+            yield Problem(claim[0].key, claim[1], message)
         enclosing.append(claim)
     holders: dict[IPAddress, Account] = {}
     for account in dataset.accounts.values():
@@ -212,13 +215,13 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
     """The rules on one address map."""
     key = address_map.key
     listed: set[IPAddress] = set()
-    for index, ip in enumerate(address_map.ips):
+    for index, ip in enumerate(address_map.ips[: 2 * MAX_RRSET + 1]):  # more are refused below
         message = "is listed twice" if ip in listed else may_not_use(dataset, address_map.account_id, ip)
         listed.add(ip)
         if message:
             yield Problem(key, ("ips", index), f"{ip} {message}")
     for version in (4, 6):
-        count = sum(ip.version == version for ip in listed)
+        count = sum(ip.version == version for ip in address_map.ips)
         if count > MAX_RRSET:
             yield Problem(key, ("ips",), f"{count} IPv{version} addresses; {MAX_RRSET} are possible")
     seen = set()

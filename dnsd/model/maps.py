@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 from pydantic import AwareDatetime, Field
 
@@ -67,7 +68,7 @@ class Membership:
     created_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AddressMap:
     """Which addresses answer for which zones; `key` is `account/maps/name`."""
 
@@ -80,6 +81,11 @@ class AddressMap:
     memberships: tuple[Membership, ...]
     default_sni: str | None
     immutable: bool
+
+    @cached_property
+    def by_member(self) -> Mapping[tuple[MemberKind, str], Membership]:
+        """The memberships by kind and id; of two with the same, the first."""
+        return {(member.kind, member.identifier): member for member in reversed(self.memberships)}
 
     @property
     def can_delete(self) -> bool:
@@ -149,12 +155,10 @@ def effective(candidates: Sequence[Considered], missing_family: MissingFamily) -
 
 def _coverage(address_map: AddressMap, account_id: str, zone_id: str | None) -> tuple[Step | None, Membership | None]:
     """By which step a map covers the zone, and through which member."""
-    for member in address_map.memberships:
-        if member.kind is MemberKind.ZONE and member.identifier == zone_id:
-            return Step.ZONE, member
-    for member in address_map.memberships:
-        if member.kind is MemberKind.ACCOUNT and member.identifier == account_id:
-            return Step.IMMUTABLE if address_map.immutable else Step.ACCOUNT, member
+    if zone_id is not None and (member := address_map.by_member.get((MemberKind.ZONE, zone_id))):
+        return Step.ZONE, member
+    if member := address_map.by_member.get((MemberKind.ACCOUNT, account_id)):
+        return Step.IMMUTABLE if address_map.immutable else Step.ACCOUNT, member
     return None, None
 
 

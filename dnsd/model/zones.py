@@ -115,7 +115,9 @@ def apex_records(
     """The SOA and NS records at the apex that `records` do not hold. Raises ValueError."""
     at_apex = [record for record in records if record.owner == zone_name]
     given = {record.rtype for record in at_apex}
-    hosts = tuple(dict.fromkeys(nameservers)) or [record.content for record in at_apex if record.rtype == NS]
+    hosts = tuple({host.lower(): host for host in nameservers}.values()) or [
+        record.content for record in at_apex if record.rtype == NS
+    ]
     made = []
     if SOA not in given:
         rname = soa.rname or ("hostmaster." if zone_name == ROOT else f"hostmaster.{name_text(zone_name)}.")

@@ -42,7 +42,8 @@ class ListenError(OSError):
     """An address that cannot be listened on; says which, and why."""
 
     def __init__(self, address: Address, error: OSError) -> None:
-        self.no_such_family = error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+        lacks_ipv6 = error.errno == errno.EADDRNOTAVAIL and ":" in address.host
+        self.no_such_family = error.errno == errno.EAFNOSUPPORT or lacks_ipv6
         hint = {
             errno.EACCES: "; ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE)",
             errno.EADDRINUSE: "; another server is running there",

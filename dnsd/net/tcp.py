@@ -68,7 +68,7 @@ class TcpConnection(asyncio.Protocol):
     def _answer(self) -> None:
         """Answer a turn's worth of queries, and see to it that the rest has its turn."""
         for _ in range(TURN):
-            if not self._queries or not self._may_write:
+            if not self._queries or not self._may_write or self._transport.is_closing():
                 break
             reply = self._respond(self._queries.popleft())
             if reply is not None:

@@ -43,6 +43,9 @@ def load_directory(root: Path, nameservers: Iterable[str]) -> Stored:
     reader = _Reader(tuple(nameservers))
     reader.read(read_files(root))
     dataset = reader.dataset()
+    if not dataset.zones:
+        message = "there is no zone in this folder: every question will be refused"
+        reader.problems.append(Problem(str(root), (), message, warning=True))
     located = [reader.locate(problem) for problem in reader.problems]
     if any(not problem.warning for problem in located):
         raise InvalidDataError(located)
@@ -134,7 +137,8 @@ class _Reader:
         data = self._data(file)
         if not isinstance(data, dict):
             return
-        written = data.get("records") or []
+        written = data.get("records")
+        written = [] if written is None else written
         fields = self._fields(ZoneFields, file, {key: value for key, value in data.items() if key != "records"})
         name = self._zone_name(file, fields.name if fields else None)
         if not isinstance(written, list):
@@ -182,7 +186,7 @@ class _Reader:
             message = "the zone has no name servers; give them here or as `nameservers` in dnsd.yaml"
             self.problems.append(Problem(file.key, ("nameservers",), message, warning=True))
         try:
-            records += apex_records(name, records, nameservers, fields.soa, file.modified)
+            records += apex_records(name, records, nameservers, fields.soa, file.modified % 2**32)
         except ValueError as error:
             self._problem(file, ("soa",), str(error))
         self.zones[file.key] = Zone(

@@ -25,7 +25,7 @@ from dnsd.wire.rdata import SOA, pack_rdata, reason, type_text
 SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]|\\.)*"|;[^\n]*|[()\n]', re.DOTALL)
 NEWLINE = re.compile("\r\n?")
 CLOUDFLARE_TAGS = re.compile(r"\s*\bcf_tags=(\S+)")
-PROXIED_TAG = "cf-proxied:true"
+PROXIED_TAG = "cf-proxied:"
 OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
 MAX_PROBLEMS = 100  # in one file
 MAX_ENTRY = 300_000  # characters: record data of 65,535 octets, each as \\DDD, and some space
@@ -196,7 +196,7 @@ class _Reader:
             self._wire(self.owner),
             rdata,
             ttl=self._ttl(ttl),
-            proxied=rtype in PROXIABLE and tags is not None and PROXIED_TAG in tags[1].split(","),
+            proxied=rtype in PROXIABLE and self._is_proxied(tags[1].split(",") if tags else []),
             comment=CLOUDFLARE_TAGS.sub("", comment).strip(),
         )
         key = (record.owner, record.rtype, rdata.to_digestable())
@@ -204,6 +204,14 @@ class _Reader:
             self.seen.add(key)
             self.found.records.append(record)
             self.found.lines.append(line)
+
+    @staticmethod
+    def _is_proxied(tags: list[str]) -> bool:
+        """What the tags say; a slip there would show an origin, so anything but true and false is an error."""
+        said = {tag.partition(":")[2] for tag in tags if tag.lower().startswith(PROXIED_TAG)}
+        if said - {"true", "false"}:
+            raise _EntryError(f"cf-proxied is true or false, found {', '.join(sorted(said))!r}")
+        return "true" in said
 
     def _read_rdata(self, words: _Words, rtype: int) -> dns.rdata.Rdata:
         try:
@@ -248,8 +256,8 @@ class _Reader:
         """Seconds, or units such as 1h30m. Raises _EntryError."""
         try:
             ttl = dns.ttl.from_text(word)
-        except dns.ttl.BadTTL:
-            raise words.error(f"{word!r} is not a TTL") from None
+        except (dns.ttl.BadTTL, ValueError):
+            raise words.error(f"{word[:20]!r} is not a TTL") from None
         if ttl > MAX_TTL_S:
             raise words.error(f"the TTL {word} is over {MAX_TTL_S} seconds (RFC 2181 §8)")
         return ttl

@@ -20,6 +20,7 @@ MAX_MESSAGE_SIZE = 65_535  # octets, RFC 1035 §4.2.2
 
 DO = 0x8000  # RFC 3225
 OPT, TSIG = 41, 250
+MAX_ADDITIONAL = 4  # records in a query: OPT and TSIG are two
 BADKEY = 17  # RFC 8945 §3
 NSID, EDE = 3, 15  # option codes: RFC 5001, RFC 8914
 EDE_NOT_AUTHORITATIVE, EDE_PROHIBITED, EDE_NETWORK_ERROR = 20, 18, 23  # RFC 8914 §4
@@ -69,6 +70,8 @@ def parse_additional(records: bytes, count: int) -> Additional:
     Raises WireError where they are malformed, where bytes are left over, and as RFC 6891 §6.1.1 and RFC 8945 §5.1 ask:
     for a second OPT, one whose owner is not the root, and a TSIG that is not the last record.
     """
+    if count > MAX_ADDITIONAL:
+        raise WireError("more additional records than a query has use for")
     opt: Opt | None = None
     unknown_key = b""
     position = 0

@@ -56,7 +56,10 @@ def parse_rdata_text(rtype: int, text: str) -> dns.rdata.Rdata:
 
 def pack_rdata(rdata: dns.rdata.Rdata) -> bytes:
     """The wire form without compression, names in it as written. Raises ValueError when it is over 65,535 octets."""
-    wire = bytes(rdata.to_wire() or b"")
+    try:
+        wire = bytes(rdata.to_wire() or b"")
+    except Exception as error:  # struct.error, for one, where a number in a LOC is too large
+        raise ValueError(f"not valid {type_text(int(rdata.rdtype))} data: {reason(error)}") from None
     if len(wire) > MAX_RDATA:
         raise ValueError(f"{len(wire)} octets of record data; 65,535 are possible")
     return wire

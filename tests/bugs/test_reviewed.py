@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import time
 
 import dns.message
 import dns.rcode
@@ -85,7 +86,7 @@ def test_text_from_the_environment_is_taken_as_it_is(tmp_path: pathlib.Path) -> 
 
 
 def test_problem_is_one_line_whatever_the_file_s_name(tmp_path: pathlib.Path) -> None:
-    config = write(tmp_path, {"accounts/a/zones/a\n\x1b[31mb.txt": "x"})
+    config = write(tmp_path, {"accounts/a/zones/a\n\x1b[31mb.txt": "x", "accounts/a/zones/example.com.yaml": "{}"})
     with pytest.raises(InvalidDataError) as caught:
         load(config, {})
     assert str(caught.value).count("\n") == 0
@@ -102,3 +103,40 @@ def test_opt_is_answered_with_opt_in_errors_too(tmp_path: pathlib.Path, head: st
     message = dns.message.from_wire(reply)
     assert message.edns == 0
     assert message.rcode() in (dns.rcode.FORMERR, dns.rcode.NOTIMP)
+
+
+REFUSED = {
+    "a LOC too high": (
+        "records: [{name: a, type: LOC, content: 90 0 0 N 180 0 0 E 99999999999m}]\n",
+        "not valid LOC data",
+    ),
+    "records that are no list": ("records: {}\n", "expected a list of records"),
+}
+
+
+@pytest.mark.parametrize(("zone", "said"), REFUSED.values(), ids=REFUSED.keys())
+def test_zone_is_refused(tmp_path: pathlib.Path, zone: str, said: str) -> None:
+    with pytest.raises(InvalidDataError, match=said):
+        load(write(tmp_path, {"accounts/a/zones/example.com.yaml": zone}), {})
+
+
+@pytest.mark.parametrize("pool", ["198.51.100.10, 198.51.100.10", ", ".join(f"198.51.{n}.1" for n in range(101))])
+def test_pool_is_a_set_of_a_hundred_at_most(tmp_path: pathlib.Path, pool: str) -> None:
+    with pytest.raises(InvalidDataError):
+        load(write(tmp_path, {"accounts/a/account.yaml": "name: A\n"}), {"DNSD_DEFAULT_ADDRESSES": pool})
+
+
+def test_settings_without_effect_are_warned_of(tmp_path: pathlib.Path) -> None:
+    config = write(tmp_path, {"accounts/a/zones/example.com.yaml": "{}"})
+    config.write_text(SETTINGS + "limits: {rrl: {slip: 1}}\n")
+    assert ["no effect" in str(warning) for warning in load(config, {}).warnings] == [True]
+
+
+def test_map_of_thousands_of_zones_is_read_quickly(tmp_path: pathlib.Path) -> None:
+    names = [f"z{number}.example" for number in range(3000)]
+    members = "\n".join(f"- {{kind: zone, identifier: {name}}}" for name in names)
+    files = {f"accounts/a/zones/{name}.yaml": "{}" for name in names}
+    config = write(tmp_path, {**files, "accounts/a/maps/m.yaml": f"memberships:\n{members}\n"})
+    started = time.process_time()
+    load(config, {})
+    assert time.process_time() - started < 10  # it was 7 s for the search alone, growing with the square

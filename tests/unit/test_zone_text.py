@@ -153,7 +153,6 @@ TAGS = {
     "several tags": ("; cf_tags=team:web,cf-proxied:true,env:prod", True, ""),
     "several tags, DNS-only": ("; cf_tags=cf-proxied:false,x:cf-proxied:true", False, ""),
     "no space": (";cf_tags=cf-proxied:true", True, ""),
-    "a tag that begins alike": ("; cf_tags=cf-proxied:trueish", False, ""),
     "a word that ends alike": ("; xcf_tags=cf-proxied:true", False, "xcf_tags=cf-proxied:true"),
     "the tag without its name": ("; cf-proxied:true", False, "cf-proxied:true"),
 }
@@ -212,6 +211,7 @@ PROBLEMS: dict[str, tuple[list[str], list[tuple[int, int, str]]]] = {
     "a class": (["a 60 HS A 192.0.2.1"], [(1, 6, "class HS is not served")]),
     "no type": (["a 60 IN"], [(1, 1, "type is missing")]),
     "nothing but an owner": (["a"], [(1, 1, "type is missing")]),
+    "a tag that is neither true nor false": (["a 1 A 192.0.2.1 ; cf_tags=cf-proxied:yes"], [(1, 1, "true or false")]),
     "no TTL": (["a A 192.0.2.1"], [(1, 1, "no TTL")]),
     "no owner": ([" 60 A 192.0.2.1"], [(1, 2, "no owner")]),
     "an owner outside": (
