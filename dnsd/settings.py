@@ -16,6 +16,7 @@ from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as KeyPath
 from dnsd.model.fields import Cidr, Fields, Host, Ip, IPAddress, validate
 from dnsd.model.maps import MissingFamily
+from dnsd.model.records import MAX_STRING
 from dnsd.model.zones import MAX_RRSET
 from dnsd.net.listen import Address
 from dnsd.store.directory import NotTextError, read_text
@@ -27,7 +28,6 @@ NOT_SETTINGS = ("DNSD_CONFIG", "DNSD_SERVICE_", "DNSD_PORT")
 DEFAULT_DATA = "accounts"
 DNS_PORT = 53
 MAX_WORKERS = 1024
-MAX_STRING = 255  # octets of a character-string, RFC 1035 §3.3
 MAX_NSID = 128  # octets: it goes beside the longest question into 512
 
 

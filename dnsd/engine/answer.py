@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from dnsd.wire.message import AA, CD, HEADER_SIZE, IN, MIN_UDP_SIZE, NOERROR, QR, RD, TC
+from dnsd.wire.message import AA, CD, HEADER_SIZE, IN, MIN_UDP_SIZE, NOERROR, QR, RD, RECORD_FIXED, TC
 from dnsd.wire.names import MAX_NAME, ROOT, ancestors, name_end
 from dnsd.wire.rdata import COMPRESSIBLE
 
@@ -24,7 +24,6 @@ LARGEST_OPT = 64  # octets we may add: the fixed part, an NSID of common size, a
 ALWAYS_FITS = MIN_UDP_SIZE - HEADER_SIZE - MAX_NAME - QUESTION_TAIL - LARGEST_OPT
 FARTHEST = 0x3FFF - HEADER_SIZE - MAX_NAME - QUESTION_TAIL  # offset in a body that a pointer always reaches
 
-_FIXED = struct.Struct("!HHIH")  # type, class, ttl, length of the record data
 _HEAD = struct.Struct("!HHHHH")  # flags and the four counts
 _LENGTH = struct.Struct("!H")
 
@@ -169,7 +168,7 @@ class _Body:
                 self.octets += QUESTION_NAME
             else:
                 self._add_name(rrset.owner)
-            self.octets += _FIXED.pack(rrset.rtype, rrset.rclass, rrset.ttl, 0)
+            self.octets += RECORD_FIXED.pack(rrset.rtype, rrset.rclass, rrset.ttl, 0)
             start = len(self.octets)
             self._add_rdata(rrset.rtype, rdata)
             _LENGTH.pack_into(self.octets, start - _LENGTH.size, len(self.octets) - start)

@@ -60,10 +60,7 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
 
 
 def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
-    """Flattened CNAMEs whose targets have no addresses to be found in the zones served here.
-
-    Circles are warnings.
-    """
+    """Flattened CNAMEs whose targets leave the zones served here; as warnings, those that lead in a circle."""
     indexes: dict[str, dict[bytes, int]] = {}  # zone id -> owner -> index of its CNAME
     for name, node in snapshot.names.items():
         if not isinstance(node.rule, Flattened) or node.apex is None:

@@ -63,7 +63,7 @@ class _Reader:
     zones: dict[str, Zone] = field(default_factory=dict)
     sources: dict[str, SourceFile] = field(default_factory=dict)
     accounts_are_whole: bool = True
-    # Where each record of a zone is written: its index in a YAML file's list, or a line of a master file and its words.
+    # Where each record of a zone is written: its index in a YAML file's list, or its line in a master file.
     yaml_indexes: dict[str, list[int]] = field(default_factory=dict)
     master_lines: dict[str, list[int]] = field(default_factory=dict)
     places: dict[str, Places] = field(default_factory=dict)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-LENGTH_SIZE = 2
-MAX_MESSAGE = 65_535
+LENGTH_SIZE = 2  # octets
 
 
 class FrameReader:

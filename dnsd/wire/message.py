@@ -26,7 +26,7 @@ NSID, EDE = 3, 15  # option codes: RFC 5001, RFC 8914
 EDE_NOT_AUTHORITATIVE, EDE_PROHIBITED, EDE_NETWORK_ERROR = 20, 18, 23  # RFC 8914 §4
 
 _OPT = struct.Struct("!BHHBBHH")  # root owner, type, size, extended rcode, version, flags, length of the options
-_FIXED = struct.Struct("!HHIH")  # type, class, ttl, length of the record data
+RECORD_FIXED = struct.Struct("!HHIH")  # type, class, ttl, length of the record data
 _OPTION = struct.Struct("!HH")
 _TSIG = struct.Struct("!6sHH")  # time signed, fudge, length of the MAC
 
@@ -79,10 +79,10 @@ def parse_additional(records: bytes, count: int) -> Additional:
         if unknown_key:
             raise WireError("a record after the TSIG")
         owner, position = position, _skip_name(records, position)
-        if position + _FIXED.size > len(records):
+        if position + RECORD_FIXED.size > len(records):
             raise WireError("a record runs past the end of the message")
-        rtype, rclass, ttl, length = _FIXED.unpack_from(records, position)
-        position += _FIXED.size + length
+        rtype, rclass, ttl, length = RECORD_FIXED.unpack_from(records, position)
+        position += RECORD_FIXED.size + length
         if position > len(records):
             raise WireError("record data runs past the end of the message")
         if rtype == OPT:
@@ -111,7 +111,7 @@ def _pack_unknown_key(key_name: bytes, rdata: bytes) -> bytes:
     if len(rest) < 6 or len(rest) != 6 + int.from_bytes(rest[4:6]):
         raise WireError("a TSIG whose parts do not fit its length")
     reply = rdata[:end] + _TSIG.pack(time, fudge, 0) + rest[:2] + BADKEY.to_bytes(2) + bytes(2)
-    return key_name + _FIXED.pack(TSIG, ANY_CLASS, 0, len(reply)) + reply
+    return key_name + RECORD_FIXED.pack(TSIG, ANY_CLASS, 0, len(reply)) + reply
 
 
 def _skip_name(wire: bytes, position: int) -> int:

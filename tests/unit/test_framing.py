@@ -6,15 +6,16 @@ import random
 
 import pytest
 
-from dnsd.wire.framing import MAX_MESSAGE, FrameReader, frame
+from dnsd.wire.framing import FrameReader, frame
+from dnsd.wire.message import MAX_MESSAGE_SIZE
 
 STREAMS = {
     "one": [b"abc"],
     "several": [b"a", b"bc" * 100, b"d"],
     "of no octets": [b""],
     "of no octets between others": [b"", b"x", b"", b"", b"y"],
-    "longest": [b"a" * MAX_MESSAGE],
-    "longest between others": [b"x", b"a" * MAX_MESSAGE, b"y"],
+    "longest": [b"a" * MAX_MESSAGE_SIZE],
+    "longest between others": [b"x", b"a" * MAX_MESSAGE_SIZE, b"y"],
     "octets that look like lengths": [b"\0\0", b"\xff\xff", b"\0\x01"],
 }
 
@@ -61,6 +62,6 @@ def test_what_is_unfinished_is_kept_back() -> None:
 
 
 def test_longest_frame() -> None:
-    assert frame(b"a" * MAX_MESSAGE)[:3] == b"\xff\xffa"
+    assert frame(b"a" * MAX_MESSAGE_SIZE)[:3] == b"\xff\xffa"
     with pytest.raises(OverflowError):
-        frame(b"a" * (MAX_MESSAGE + 1))
+        frame(b"a" * (MAX_MESSAGE_SIZE + 1))
