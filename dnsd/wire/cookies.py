@@ -1,0 +1,142 @@
+"""DNS cookies (RFC 7873) in the form that all servers of an anycast set can make and check (RFC 9018).
+
+Bytes only: the time, the secrets and the client's address are passed in; nothing is kept about a client.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from functools import lru_cache
+from hmac import compare_digest
+
+from siphash24 import siphash24  # type: ignore[import-not-found]
+
+from dnsd.wire.message import OPT, pack_option
+
+COOKIE = 10  # option code, RFC 7873 §4
+CLIENT_SIZE = 8  # octets of a client cookie, RFC 7873 §4.1
+SIZES = frozenset((CLIENT_SIZE, *range(16, 41)))  # octets of the option; any other is a FORMERR, RFC 7873 §5.2.2
+SECRET_SIZE = 16  # octets, RFC 9018 §4.4
+
+VERSION = 1  # RFC 9018 §4.1
+OUR_SIZE = 24  # octets: client cookie, version, three reserved, time, hash; RFC 9018 §4
+MAX_AGE_S, MAX_AHEAD_S, RENEW_AGE_S = 3600, 300, 1800  # RFC 9018 §4.3
+CACHED = 4096  # outcomes kept, each for its second
+MAX_OPTIONS = 16  # options that are searched for a cookie: a query has a few, a work bomb has thousands
+
+_HEAD = 14  # octets of the header without the id, type and class
+_OPTIONS_AT = _HEAD + 11
+_OPT_WITH_OPTION = struct.Struct("!BH6xHHH")  # owner, type, length of the options, code and size of the first
+_OPTION = struct.Struct("!HH")
+_SERVER_HEAD = struct.Struct("!B3xI")  # version, time
+_HASH_AT = CLIENT_SIZE + _SERVER_HEAD.size
+_ZEROS = {size: bytes(size) for size in SIZES}
+
+
+def split_cookie(rest: bytes) -> tuple[bytes, bytes]:
+    """`rest` with the octets of its cookie zeroed, so that equal queries are equal again; and the cookie, or nothing.
+
+    `rest` is a query without id and name: ten octets of header, type, class, and the additional section. Only the
+    first COOKIE option counts (RFC 7873 §5.2), in an OPT record that comes first. Never raises: what is malformed, or
+    hides its cookie behind more than 16 options, is returned as it is.
+    """
+    start = _OPTIONS_AT + _OPTION.size
+    if len(rest) < start:
+        return rest, b""
+    owner, rtype, length, code, size = _OPT_WITH_OPTION.unpack_from(rest, _HEAD)
+    end = _OPTIONS_AT + length
+    if owner or rtype != OPT or end > len(rest):
+        return rest, b""
+    for _ in range(MAX_OPTIONS):
+        stop = start + size
+        if stop > end:
+            break
+        if code == COOKIE:
+            if size not in SIZES:
+                break
+            return rest[:start] + _ZEROS[size] + rest[stop:], rest[start:stop]
+        start = stop + _OPTION.size
+        if start > end:
+            break
+        code, size = _OPTION.unpack_from(rest, stop)
+    return rest, b""
+
+
+class Verdict(IntEnum):
+    """What a client's cookie says about it."""
+
+    NEW = 0  # a client cookie alone: it may be anyone
+    VALID = 1  # we gave it to this address within the last hour
+    INVALID = 2  # made up, for another address, too old, or by a secret that is gone
+
+
+class Cookies:
+    """Makes server cookies with the first of `secrets`, and recognises those made with any of them.
+
+    Each secret has 16 octets; with more than one, secrets can be changed while clients hold cookies (RFC 9018 §5).
+    """
+
+    def __init__(self, secrets: tuple[bytes, ...]) -> None:
+        if not secrets or any(len(secret) != SECRET_SIZE for secret in secrets):
+            raise ValueError("secrets of 16 octets are needed, at least one")
+        self._secrets = secrets
+        # A busy client sends the same cookie many times a second; `verdict` and `option` ask for the same things.
+        self._check = lru_cache(maxsize=CACHED)(self._checked)
+
+    def verdict(self, cookie: bytes, client: bytes, now_s: int) -> Verdict:
+        """What `cookie`, as `split_cookie` returns it, says (RFC 7873 §5.2, RFC 9018 §4).
+
+        `client` is the address it came from, 4 or 16 octets; `now_s` are seconds since 1970.
+        """
+        return self._check(cookie, client, now_s)[0]
+
+    def option(self, cookie: bytes, client: bytes, now_s: int) -> bytes:
+        """The COOKIE option to reply with: our cookie as the client sent it while it is young, else a fresh one.
+
+        Takes what `verdict` takes; every cookie begins with the client's part, which is sent back.
+        """
+        return self._check(cookie, client, now_s)[1]
+
+    def _checked(self, cookie: bytes, client: bytes, now_s: int) -> tuple[Verdict, bytes]:
+        maker = self._maker(cookie, client, now_s)
+        if maker is None:
+            verdict = Verdict.NEW if len(cookie) == CLIENT_SIZE else Verdict.INVALID
+        else:
+            verdict = Verdict.VALID
+        # RFC 9018 §4.3 renews after half an hour at the latest; §5 uses a new secret as soon as it is the first.
+        if maker != self._secrets[0] or not 0 <= _age_s(cookie, now_s) < RENEW_AGE_S or not _is_plain(cookie):
+            cookie = self._fresh(cookie[:CLIENT_SIZE], client, now_s)
+        return verdict, pack_option(COOKIE, cookie)
+
+    def _maker(self, cookie: bytes, client: bytes, now_s: int) -> bytes | None:
+        """The secret that the cookie was made with for this client, not too long ago; None if it was not."""
+        if len(cookie) != OUR_SIZE or cookie[CLIENT_SIZE] != VERSION:
+            return None
+        if not -MAX_AHEAD_S <= _age_s(cookie, now_s) <= MAX_AGE_S:
+            return None
+        hashed = cookie[:_HASH_AT] + client
+        for secret in self._secrets:
+            if compare_digest(cookie[_HASH_AT:], _hash(hashed, secret)):
+                return secret
+        return None
+
+    def _fresh(self, client_cookie: bytes, client: bytes, now_s: int) -> bytes:
+        made = client_cookie + _SERVER_HEAD.pack(VERSION, now_s & 0xFFFFFFFF)
+        return made + _hash(made + client, self._secrets[0])
+
+
+def _age_s(cookie: bytes, now_s: int) -> int:
+    """Seconds since the cookie was made, negative if that is to come; times wrap at 32 bits (RFC 1982 §3.2)."""
+    _, made_s = _SERVER_HEAD.unpack_from(cookie, CLIENT_SIZE)
+    return int((now_s - made_s + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
+
+
+def _is_plain(cookie: bytes) -> bool:
+    """Whether the reserved octets are zero, as they are in the cookies that we make (RFC 9018 §4.2)."""
+    return not any(cookie[CLIENT_SIZE + 1 : CLIENT_SIZE + 4])
+
+
+def _hash(data: bytes, secret: bytes) -> bytes:
+    """SipHash-2-4 of a cookie's first 16 octets and the client's address (RFC 9018 §4.4)."""
+    return bytes(siphash24(data, key=secret).digest())
