@@ -1,0 +1,249 @@
+"""Limits: bursts and rates of responses by network, and open connections by client, over all workers."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsd.net.limits import DROP, MAX_COUNT, PASS, REGION_SIZE, SLIP, Admission, RateLimiter, clear, packed_ip
+
+START = 1000.0
+KEY = (b"\7example\3com\0", 1)
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+def table(size: int = 1_000_003) -> memoryview[float]:  # so large that nothing meets by chance in a test
+    return memoryview(bytearray(8 * size)).cast("d")
+
+
+def limiter(times: memoryview[float] | None = None, **settings: Any) -> RateLimiter:
+    defaults = {"responses_per_second": 5, "slip": 0, "ipv4_prefix": 24, "ipv6_prefix": 56, "exempt": LOOPBACK}
+    return RateLimiter(table() if times is None else times, **defaults | settings)
+
+
+def verdicts(limits: RateLimiter, count: int, now: float = START, peer: str = "192.0.2.1") -> list[int]:
+    return [limits.verdict(peer, KEY, now) for _ in range(count)]
+
+
+@pytest.mark.parametrize("rate", [1, 2, 3, 5, 7, 49, 200, 1000, 12_345])
+@pytest.mark.parametrize("start", [0.0, START, 1e7 + 0.1])
+def test_burst_is_a_second_s_worth(rate: int, start: float) -> None:
+    limits = limiter(responses_per_second=rate)
+    assert verdicts(limits, rate + 3, start) == [PASS] * rate + [DROP] * 3
+    assert verdicts(limits, rate + 3, start + 1) == [PASS] * rate + [DROP] * 3
+
+
+def test_after_a_burst_responses_go_out_at_the_rate() -> None:
+    limits = limiter(responses_per_second=5)
+    verdicts(limits, 5)
+    passed = sum(limits.verdict("192.0.2.1", KEY, START + step / 1000) == PASS for step in range(10_000))
+    assert passed == pytest.approx(50, abs=1)
+
+
+def test_steady_load_below_the_rate_passes() -> None:
+    limits = limiter(responses_per_second=5)
+    assert {limits.verdict("192.0.2.1", KEY, START + step / 4.9) for step in range(1000)} == {PASS}
+
+
+SLIPS = [(0, [DROP] * 6), (1, [SLIP] * 6), (2, [DROP, SLIP] * 3), (3, [DROP, DROP, SLIP] * 2)]
+
+
+@pytest.mark.parametrize(("slip", "expected"), SLIPS, ids=[str(slip) for slip, _ in SLIPS])
+def test_every_slipth_excess_response_is_cut(slip: int, expected: list[int]) -> None:
+    limits = limiter(slip=slip, responses_per_second=1)
+    assert verdicts(limits, 7) == [PASS, *expected]
+
+
+def test_slips_of_networks_do_not_mix() -> None:
+    limits = limiter(slip=2, responses_per_second=1)
+    peers = ("192.0.2.1", "198.51.100.1") * 5
+    found = [limits.verdict(peer, KEY, START) for peer in peers]
+    assert found == [PASS, PASS, DROP, DROP, SLIP, SLIP, DROP, DROP, SLIP, SLIP]
+
+
+SHARED = [
+    ("192.0.2.1", "192.0.2.255", True),
+    ("192.0.2.1", "192.0.3.1", False),
+    ("192.0.2.1", "::ffff:192.0.2.7", True),
+    ("2001:db8:0:ff::1", "2001:db8:0:1::1", True),
+    ("2001:db8:0:ff::1", "2001:db8:0:100::1", False),
+    ("fe80::1%lo", "fe80::2%eth0", True),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "is_shared"), SHARED)
+def test_network_shares_a_rate(one: str, other: str, is_shared: bool) -> None:
+    limits = limiter(responses_per_second=2)
+    verdicts(limits, 2, peer=one)
+    assert verdicts(limits, 1, peer=other) == [DROP if is_shared else PASS]
+
+
+def test_kinds_of_responses_have_rates_of_their_own() -> None:
+    limits = limiter(responses_per_second=2)
+    verdicts(limits, 3)
+    assert limits.verdict("192.0.2.1", (b"\3org\0", 1), START) == PASS
+    assert limits.verdict("192.0.2.1", "NXDOMAIN", START) == PASS
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.255.255.255", "::1", "::1%lo", "::ffff:127.0.0.1"])
+def test_exempt_networks_are_not_limited(peer: str) -> None:
+    assert set(verdicts(limiter(), 50, peer=peer)) == {PASS}
+
+
+@pytest.mark.parametrize("peer", ["126.255.255.255", "128.0.0.0", "::", "::2", "::7f00:1"])
+def test_neighbours_of_exempt_networks_are_limited(peer: str) -> None:
+    assert DROP in verdicts(limiter(), 50, peer=peer)
+
+
+def test_everyone_may_be_exempt() -> None:
+    limits = limiter(exempt=(ip_network("0.0.0.0/0"), ip_network("::/0"), ip_network("::ffff:192.0.2.0/120")))
+    assert set(verdicts(limits, 50) + verdicts(limits, 50, peer="2001:db8::1")) == {PASS}
+
+
+def test_rate_0_is_no_limit() -> None:
+    assert set(verdicts(limiter(responses_per_second=0), 5000)) == {PASS}
+
+
+def test_what_meets_in_a_slot_shares_its_rate() -> None:
+    """However many networks there are, the table does not grow, and none of them is forgotten."""
+    limits = limiter(table(1))
+    assert [limits.verdict(f"10.0.{n}.1", KEY, START) for n in range(7)] == [PASS] * 5 + [DROP] * 2
+
+
+def test_workers_share_rates() -> None:
+    times = table()
+    one, other = limiter(times), limiter(times)
+    assert verdicts(one, 3) + verdicts(other, 3) == [PASS] * 5 + [DROP]
+
+
+def test_processes_share_rates_and_agree_on_slots() -> None:
+    with mmap.mmap(-1, 8 * 1009) as shared:
+        times = memoryview(shared).cast("d")
+        limits = limiter(times)
+        child = os.fork()
+        if not child:
+            verdicts(limits, 5)
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert verdicts(limits, 1) == [DROP]
+        del limits
+        times.release()
+
+
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=200), st.integers(1, 20))
+def test_no_span_of_time_has_more_than_its_share(gaps: list[float], rate: int) -> None:
+    limits = limiter(table(1), responses_per_second=rate)
+    now, passed = START, []
+    for gap in gaps:
+        now += gap / rate
+        if limits.verdict("192.0.2.1", KEY, now) == PASS:
+            passed.append(now)
+    for first, start in enumerate(passed):
+        for last in range(first, len(passed)):
+            assert last - first + 1 <= rate + (passed[last] - start) * rate + 1
+
+
+PACKED = [
+    ("192.0.2.1", "c0000201"),
+    ("::ffff:192.0.2.1", "c0000201"),
+    ("2001:db8::1", "20010db8000000000000000000000001"),
+    ("fe80::1%lo", "fe800000000000000000000000000001"),
+    ("::192.0.2.1", "000000000000000000000000c0000201"),
+]
+
+
+@pytest.mark.parametrize(("peer", "octets"), PACKED)
+def test_packed_ip(peer: str, octets: str) -> None:
+    assert packed_ip(peer).hex() == octets
+
+
+# Connections
+
+PEERS = list({hash(packed_ip(peer)) % 65_536: peer for peer in (f"192.0.2.{n}" for n in range(20))}.values())[:10]
+
+
+def regions(count: int) -> list[memoryview]:
+    return [memoryview(bytearray(REGION_SIZE)) for _ in range(count)]
+
+
+def admissions(count: int, connections: int = 10, per_client: int = 3) -> list[Admission]:
+    shared = regions(count)
+    return [Admission(shared, index, connections=connections, per_client=per_client) for index in range(count)]
+
+
+def test_workers_admit_up_to_the_limit_together() -> None:
+    one, other = admissions(2)
+    assert [(one, other)[n % 2].admit(peer) for n, peer in enumerate(PEERS)] == [None] * 10
+    assert one.open == other.open == 10
+    assert one.admit("198.51.100.1") == other.admit("198.51.100.1") == "connections"
+    one.release(PEERS[0])
+    assert other.open == 9
+    assert other.admit("198.51.100.1") is None
+
+
+CLIENTS = [
+    ("192.0.2.1", "192.0.2.1", True),
+    ("192.0.2.1", "::ffff:192.0.2.1", True),
+    ("192.0.2.1", "192.0.2.2", False),
+    ("2001:db8::1", "2001:db8::ffff:0:0:1", True),
+    ("2001:db8::1", "2001:db8:0:1::1", False),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "is_same"), CLIENTS)
+def test_workers_count_a_client_together(first: str, second: str, is_same: bool) -> None:
+    one, other = admissions(2)
+    assert [one.admit(first), other.admit(first), one.admit(first)] == [None] * 3
+    assert other.admit(second) == ("per_client" if is_same else None)
+    one.release(first)
+    assert other.admit(first) is None
+
+
+def test_refused_connections_are_not_counted() -> None:
+    (one,) = admissions(1)
+    for _ in range(100):
+        one.admit("192.0.2.1")
+    assert one.open == 3
+
+
+def test_connections_of_a_dead_worker_are_forgotten() -> None:
+    shared = regions(2)
+    one, other = (Admission(shared, index, connections=10, per_client=2) for index in range(2))
+    assert [dead.admit("192.0.2.1") for dead in (one, other)] == [None, None]
+    clear(shared[0])
+    assert other.open == 1
+    other.release("192.0.2.1")
+    assert other.open == 0
+
+
+def test_counts_do_not_overflow() -> None:
+    (one,) = admissions(1, connections=10**6, per_client=10**6)
+    assert {one.admit("192.0.2.1") for _ in range(MAX_COUNT)} == {None}
+    assert one.admit("192.0.2.1") == "per_client"
+    assert one.admit("192.0.2.2") is None
+    assert one.open == MAX_COUNT + 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.booleans()), max_size=200))
+def test_open_is_what_was_admitted_and_not_released(steps: list[tuple[int, int, bool]]) -> None:
+    workers = admissions(3, connections=12, per_client=5)
+    held: list[tuple[Admission, str]] = []
+    for worker, client, is_new in steps:
+        peer = PEERS[client]
+        if is_new:
+            expected = (
+                "connections" if len(held) == 12 else "per_client" if sum(of == peer for _, of in held) == 5 else None
+            )
+            assert workers[worker].admit(peer) == expected
+            if expected is None:
+                held.append((workers[worker], peer))
+        elif held:
+            admission, held_peer = held.pop(client % len(held))
+            admission.release(held_peer)
+        assert {one.open for one in workers} == {len(held)}
