@@ -1,22 +1,38 @@
-"""Putting the parts together: settings and data to a snapshot, the same for `serve`, `check` and `explain`."""
+"""Putting the parts together: settings and data to a snapshot, the same for `serve`, `check` and `explain`.
+
+A reload is: read the source; if it says what it said last time, nothing is to be done; else load it, with what is
+served to take over from.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dnsd.engine.build import build_snapshot, flattening_problems
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
-from dnsd.settings import InvalidSettingsError, Settings, load_settings
-from dnsd.store.directory import is_folder
-from dnsd.store.load import load_directory
+from dnsd.model.guard import drop_problems
+from dnsd.settings import InvalidSettingsError, Settings, SettingsFile, load_settings
+from dnsd.store.directory import Files, Kind, SourceFile, is_folder, read_file, read_files
+from dnsd.store.load import NOTHING, Stored, load_files
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What all files say; equal to another where that says the same, whenever it was written."""
+
+    settings_file: SourceFile
+    settings: SettingsFile | InvalidDataError = field(compare=False)
+    folder: Path | None  # of accounts; None where the settings say nothing at all
+    files: Files | None  # None: there is no such folder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
     """Everything that a configuration says, ready to be served."""
 
@@ -24,6 +40,16 @@ class Loaded:
     dataset: Dataset
     snapshot: Snapshot
     warnings: tuple[Problem, ...]
+    source: Source
+    stored: Stored
+    settings_file: SettingsFile
+    flattening: tuple[Problem, ...]  # the warnings about flattened CNAMEs, which depend on the snapshot's names
+
+    def locate(self, problem: Problem) -> Problem:
+        """The problem at its place: in the file of the object that it is in; without a source, in the settings."""
+        if problem.source:
+            return self.stored.locate([problem])[0]
+        return self.settings_file.locate(replace(problem, source=self.source.settings_file.path))
 
     def summary(self) -> str:
         """How much it is, in words."""
@@ -34,43 +60,97 @@ class Loaded:
         return ", ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
 
 
-def load(config: Path, environment: Mapping[str, str] = os.environ, previous: Snapshot | None = None) -> Loaded:
-    """Read the configuration; `previous` is the snapshot to take over from what did not change.
+def load(
+    config: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    previous: Loaded | None = None,
+    source: Source | None = None,
+) -> Loaded:
+    """What the configuration says; `previous` is what to take over from, and is returned itself if nothing changed.
 
-    Raises InvalidDataError with every problem, warnings among them; nothing is half-read.
+    `source` is what `read_source` returned, if it was asked before. Raises InvalidDataError with every problem,
+    warnings among them; nothing is half-read.
     """
-    try:
-        file = load_settings(config, environment)
-    except InvalidSettingsError as error:
-        raise InvalidDataError((*error.problems, *_problems_in(config.parent / error.data))) from None
-    settings = file.settings
-    folder = config.parent / settings.data
-    if not is_folder(folder):
-        raise InvalidDataError([file.locate(Problem(str(config), ("data",), f"there is no folder {folder}"))])
-    stored = load_directory(folder, settings.nameservers)
-    snapshot = build_snapshot(stored.dataset, settings.options, previous)
-    found = (
-        *map(file.locate, _without_effect(settings, str(config))),
-        *stored.warnings,
-        *map(stored.locate, flattening_problems(snapshot)),
-    )
+    source = source or read_source(config, environment, previous=previous.source if previous else None)
+    if previous and source == previous.source:
+        return previous
+    settings_file = source.settings
+    if isinstance(settings_file, InvalidDataError):
+        raise InvalidDataError((*settings_file.problems, *_problems_in(source)))
+    if source.files is None:
+        message = f"there is no folder {source.folder}"
+        raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), message))])
+    stored = load_files(source.files, settings_file.settings.nameservers, previous.stored if previous else NOTHING)
+    return _built(config, source, settings_file, stored, previous)
+
+
+def _built(
+    config: Path, source: Source, settings_file: SettingsFile, stored: Stored, previous: Loaded | None
+) -> Loaded:
+    settings = settings_file.settings
+    snapshot = build_snapshot(stored.dataset, settings.options, previous.snapshot if previous else None)
+    if previous and snapshot.names is previous.snapshot.names:
+        flattening = previous.flattening
+    else:
+        flattening = tuple(stored.locate(flattening_problems(snapshot)))
+    found = (*map(settings_file.locate, _without_effect(settings, str(config))), *stored.warnings, *flattening)
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
-    return Loaded(settings, stored.dataset, snapshot, in_order(found))
+    return Loaded(settings, stored.dataset, snapshot, in_order(found), source, stored, settings_file, flattening)
+
+
+def same_source(loaded: Loaded, other: Loaded) -> bool:
+    """Whether both were loaded from files with the same content."""
+    return loaded.source == other.source
+
+
+def guard_problems(loaded: Loaded, previous: Loaded) -> tuple[Problem, ...]:
+    """Why `loaded` must not replace `previous` unless somebody insists: what it would drop. Each at its place."""
+    found = drop_problems(previous.dataset, loaded.dataset, loaded.settings.reload.max_drop_percent)
+    return in_order(map(loaded.locate, found))
+
+
+def read_source(config: Path, environment: Mapping[str, str] = os.environ, *, previous: Source | None = None) -> Source:
+    """The text of all files; those that did not change since `previous` was read are not read again.
+
+    What cannot be read is part of it, and no error yet.
+    """
+    # The text is read before the settings: should the file change in between, the next reading sees another text.
+    before = previous.settings_file if previous else None
+    file = read_file(str(config), "", Kind.SETTINGS, previous=before, now_ns=time.time_ns())
+    settings = previous.settings if previous and file == before else _settings(config, environment)
+    folder = _data_folder(config, settings)
+    if folder is None or not is_folder(folder):
+        return Source(file, settings, folder, None)
+    return Source(file, settings, folder, read_files(folder, previous.files if previous else None))
+
+
+def _settings(config: Path, environment: Mapping[str, str]) -> SettingsFile | InvalidDataError:
+    try:
+        return load_settings(config, environment)
+    except InvalidDataError as error:
+        return error.with_traceback(None)
+
+
+def _data_folder(config: Path, settings: SettingsFile | InvalidDataError) -> Path | None:
+    if isinstance(settings, InvalidSettingsError):
+        return config.parent / settings.data
+    return config.parent / settings.settings.data if isinstance(settings, SettingsFile) else None
 
 
 def _without_effect(settings: Settings, source: str) -> Iterator[Problem]:
     """Warnings for settings that this version reads and checks, and does not act on yet."""
-    for name in ("api", "metrics", "limits", "workers"):
-        if name in settings.model_fields_set and getattr(settings, name) not in (None, "auto", 1):
+    for name in ("api",):
+        if name in settings.model_fields_set and getattr(settings, name) is not None:
             yield Problem(source, (name,), "not available in this version: it has no effect", warning=True)
 
 
-def _problems_in(folder: Path) -> tuple[Problem, ...]:
+def _problems_in(source: Source) -> tuple[Problem, ...]:
     """What is wrong with the data, where the settings are wrong already: a user sees all of it at once."""
-    if is_folder(folder):
+    if source.files is not None:
         try:
-            load_directory(folder, ())
+            load_files(source.files, ())
         except InvalidDataError as error:
             return error.problems
     return ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -165,11 +165,18 @@ def _by_id(objects: Iterable[T], found: list[Problem]) -> dict[str, T]:
 def problems(dataset: Dataset) -> list[Problem]:
     """Every rule that the dataset breaks, and the warnings."""
     return [
+        *problems_between(dataset),
+        *(problem for address_map in dataset.maps.values() for problem in map_problems(dataset, address_map)),
+        *(problem for zone in dataset.zones.values() for problem in zone_problems(zone)),
+    ]
+
+
+def problems_between(dataset: Dataset) -> list[Problem]:
+    """The rules that concern several objects together; those on one map or one zone are left out."""
+    return [
         *_prefix_problems(dataset),
         *(problem for account in dataset.accounts.values() for problem in _account_problems(account)),
-        *(problem for address_map in dataset.maps.values() for problem in map_problems(dataset, address_map)),
         *_rivals(dataset),
-        *(problem for zone in dataset.zones.values() for problem in zone_problems(zone)),
     ]
 
 
@@ -267,19 +274,19 @@ def may_not_use(dataset: Dataset, account_id: str, ip: IPAddress) -> str | None:
 
 def _rivals(dataset: Dataset) -> Iterator[Problem]:
     """Warnings for maps that do not answer for one of their members, because a newer map has it too."""
-    sharing: dict[tuple[str, bool, Membership], dict[str, AddressMap]] = defaultdict(dict)
+    sharing: dict[tuple[str, bool, MemberKind, str], dict[str, AddressMap]] = defaultdict(dict)
     for address_map in dataset.maps.values():
         for member in address_map.memberships:
-            same = replace(member, created_at=None)
-            sharing[address_map.account_id, address_map.immutable, same][address_map.id] = address_map
-    for (account_id, _, member), maps in sharing.items():
+            key = (address_map.account_id, address_map.immutable, member.kind, member.identifier)
+            sharing[key][address_map.id] = address_map
+    for (account_id, _, kind, identifier), maps in sharing.items():
         if len(maps) == 1:
             continue
-        zone_id = member.identifier if member.kind is MemberKind.ZONE else None
+        zone_id = identifier if kind is MemberKind.ZONE else None
         candidates = considered(maps.values(), account_id, zone_id)
         rivals = [candidate.map for candidate in candidates if not candidate.passed_over]
         for loser in rivals[1:]:
-            index = next(i for i, m in enumerate(loser.memberships) if replace(m, created_at=None) == member)
-            what = dataset.zones[member.identifier].name_text if zone_id else "the account"
+            index = next(i for i, m in enumerate(loser.memberships) if (m.kind, m.identifier) == (kind, identifier))
+            what = dataset.zones[identifier].name_text if zone_id else "the account"
             message = f"{what} is a member of {rivals[0].key} too, which comes first"
             yield Problem(loser.key, ("memberships", index), message, warning=True)

@@ -1,24 +1,36 @@
 """The folder of accounts: which files there are, what each is, and their text (config.md's layout).
 
 ACCOUNT/account.yaml, ACCOUNT/maps/NAME.yaml, ACCOUNT/zones/NAME.yaml or NAME.zone
+
+A file is not read again as long as its status says that nobody has touched it, so looking at ten thousand of them costs
+little more than listing them. Whether two readings found the same is asked with `==`.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from operator import attrgetter
 from pathlib import Path
 
 from dnsd.errors import Place, Problem
 
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
+# A file's status tells a change from the one before only when the clock of its file system has moved on in between.
+# Of the clocks in use that of FAT is the coarsest.
+COARSEST_CLOCK_NS = 2_000_000_000
+
+Stamp = tuple[int, ...]  # what a file's status says of who it is and when it changed
 
 
 class Kind(Enum):
     """What a file describes."""
 
+    SETTINGS = "settings"
     ACCOUNT = "account"
     MAP = "map"
     ZONE_YAML = "zone"
@@ -30,68 +42,113 @@ SUFFIXES = {"maps": {".yaml": Kind.MAP}, "zones": {".yaml": Kind.ZONE_YAML, ".zo
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One object's file; `key` names the object: `acme`, `acme/maps/shop`, `acme/zones/example.com`."""
+    """One object's file; `key` names the object: `acme`, `acme/maps/shop`, `acme/zones/example.com`.
+
+    Files are equal where their content is, whenever it was written.
+    """
 
     key: str
     kind: Kind
     path: str
     text: str
-    modified: int  # seconds since 1970
+    problem: Problem | None = None  # why it cannot be read; the text is empty then
+    modified: int = field(default=0, compare=False)  # seconds since 1970, but later for each content than for the last
+    stamp: Stamp | None = field(default=None, compare=False)  # None: changed too lately for its status to be trusted
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Files:
-    """What is in the folder: the accounts' names, the readable files, and what is wrong with the others."""
+    """What is in the folder `root`: the accounts' names, their files, and what is wrong with everything else."""
 
-    accounts: list[str] = field(default_factory=list)
-    files: list[SourceFile] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)  # keys of objects whose files cannot be read
+    root: str
+    accounts: tuple[str, ...] = ()
+    files: tuple[SourceFile, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def by_key(self) -> Mapping[str, SourceFile]:
+        """The files by the keys of what they describe."""
+        return {file.key: file for file in self.files}
 
 
-def read_files(root: Path) -> Files:
-    """All files below the folder `root`, in the order of their names."""
-    found = Files()
-    for folder in _entries(root, found):
-        if is_folder(folder):
-            found.accounts.append(folder.name)
-            _read_account(folder, found)
+def read_files(root: Path, previous: Files | None = None) -> Files:
+    """All files below the folder `root`, in the order of their names; unchanged ones as they are in `previous`."""
+    reading = _Reading(previous.by_key() if previous else {})
+    for entry in reading.entries(str(root)):
+        if reading.is_folder(entry):
+            reading.accounts.append(entry.name)
+            _read_account(entry, reading)
         else:
-            _refuse(found, folder, "a file among the accounts; each account is a folder with an account.yaml")
-    return found
+            reading.refuse(entry.path, "a file among the accounts; each account is a folder with an account.yaml")
+    return Files(str(root), tuple(reading.accounts), tuple(reading.files), tuple(reading.problems))
 
 
-def _read_account(folder: Path, found: Files) -> None:
-    for entry in _entries(folder, found):
+def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
+    for entry in reading.entries(folder.path):
         if entry.name == "account.yaml":
-            _read(entry, folder.name, Kind.ACCOUNT, found)
-        elif entry.name in SUFFIXES and is_folder(entry):
-            _read_objects(entry, f"{folder.name}/{entry.name}", found)
+            reading.read(entry, folder.name, Kind.ACCOUNT)
+        elif entry.name in SUFFIXES and reading.is_folder(entry):
+            _read_objects(entry, f"{folder.name}/{entry.name}", reading)
         else:
-            _refuse(found, entry, "not part of an account, which is account.yaml, maps/ and zones/")
+            reading.refuse(entry.path, "not part of an account, which is account.yaml, maps/ and zones/")
 
 
-def _read_objects(folder: Path, prefix: str, found: Files) -> None:
+def _read_objects(folder: os.DirEntry[str], prefix: str, reading: _Reading) -> None:
     kinds = SUFFIXES[folder.name]
-    by_key: dict[str, Path] = {}
-    for entry in _entries(folder, found):
-        kind = kinds.get(entry.suffix)
-        key = f"{prefix}/{entry.stem}"
+    by_key: dict[str, str] = {}
+    for entry in reading.entries(folder.path):
+        stem, dot, ending = entry.name.rpartition(".")
+        stem, suffix = (stem, dot + ending) if dot else (entry.name, "")
+        kind = kinds.get(suffix)
+        key = f"{prefix}/{stem}"
         if kind is None:
-            _refuse(found, entry, f"unknown file ending {entry.suffix!r}; in {folder.name}/ it is {' or '.join(kinds)}")
-        elif key.lower() in by_key:
-            _refuse(found, entry, f"is given both ways, here and in {by_key[key.lower()]}; remove one of the two")
+            message = f"unknown file ending {suffix!r}; in {folder.name}/ it is {' or '.join(kinds)}"
+            reading.refuse(entry.path, message)
+        elif (other := by_key.setdefault(key.lower(), entry.path)) != entry.path:
+            reading.refuse(entry.path, f"is given both ways, here and in {other}; remove one of the two")
         else:
-            by_key[key.lower()] = entry
-            _read(entry, key, kind, found)
+            reading.read(entry, key, kind)
 
 
-def _entries(folder: Path, found: Files) -> list[Path]:
-    try:
-        return sorted(entry for entry in folder.iterdir() if not _is_leftover(entry.name))
-    except OSError as error:
-        _refuse(found, folder, f"cannot be read: {os.strerror(error.errno or 0)}")
-        return []
+class _Reading:
+    """What was found so far, and the files that were known before."""
+
+    def __init__(self, known: Mapping[str, SourceFile]) -> None:
+        self.accounts: list[str] = []
+        self.files: list[SourceFile] = []
+        self.problems: list[Problem] = []
+        self._known = known
+        self._now_ns = time.time_ns()  # at the beginning: what changes while we read has a later time
+
+    def entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """What is in a folder, by name."""
+        try:
+            return visible_entries(folder)
+        except OSError as error:
+            self.refuse(folder, _cannot_be_read(error))
+            return []
+
+    def is_folder(self, entry: os.DirEntry[str]) -> bool:
+        try:
+            return entry.is_dir()
+        except OSError:
+            return False
+
+    def read(self, entry: os.DirEntry[str], key: str, kind: Kind) -> None:
+        self.files.append(read_file(entry.path, key, kind, previous=self._known.get(key), now_ns=self._now_ns))
+
+    def refuse(self, path: str, message: str) -> None:
+        self.problems.append(_problem(path, message))
+
+
+def visible_entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name, without what is not looked at. Raises OSError."""
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not _is_leftover(entry.name)), key=attrgetter("name"))
+
+
+def _is_leftover(name: str) -> bool:
+    """Editors' backups, swap and lock files, and the folders that Kubernetes swaps: `x~`, `.x.swp`, `#x#`, `..data`."""
+    return name.startswith(".") or name.endswith("~") or (name.startswith("#") and name.endswith("#"))
 
 
 def is_folder(path: Path) -> bool:
@@ -102,21 +159,37 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def _is_leftover(name: str) -> bool:
-    """Editors' backups, swap and lock files, and the folders that Kubernetes swaps: `x~`, `.x.swp`, `#x#`, `..data`."""
-    return name.startswith(".") or name.endswith("~") or (name.startswith("#") and name.endswith("#"))
+def read_file(path: str, key: str, kind: Kind, *, previous: SourceFile | None, now_ns: int) -> SourceFile:
+    """The file at `path`, which is `previous` where that has the same content: touching a file changes nothing.
 
-
-def _read(path: Path, key: str, kind: Kind, found: Files) -> None:
+    `now_ns` is a time before the call, in nanoseconds since 1970. A file that cannot be read has the reason with it.
+    """
+    stamp = None
+    modified = 0
     try:
-        text = read_text(path)
-        found.files.append(SourceFile(key, kind, str(path), text, int(path.stat().st_mtime)))
+        status = os.stat(path)
+        stamp = _stamp(status, now_ns)
+        if previous and stamp and stamp == previous.stamp and path == previous.path:
+            return previous
+        modified = int(status.st_mtime)
+        text, problem = read_text(Path(path)), None
     except OSError as error:
-        found.unread.append(key)
-        _refuse(found, path, f"cannot be read: {os.strerror(error.errno or 0)}")
+        text, problem, stamp = "", _problem(path, _cannot_be_read(error), key), None  # it may pass: try each time
     except NotTextError as error:
-        found.unread.append(key)
-        _refuse(found, path, str(error), line=error.line, column=error.column)
+        text, problem = "", _problem(path, str(error), key, error.line, error.column)
+    file = SourceFile(key, kind, path, text, problem, modified, stamp)
+    if previous is None:
+        return file
+    if file == previous:
+        return replace(previous, stamp=stamp)
+    return replace(file, modified=max(modified, previous.modified + 1))
+
+
+def _stamp(status: os.stat_result, now_ns: int) -> Stamp | None:
+    """None for a file that changed a moment ago: it may change once more, and its status stay the same."""
+    if max(status.st_mtime_ns, status.st_ctime_ns) > now_ns - COARSEST_CLOCK_NS:
+        return None
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def read_text(path: Path) -> str:
@@ -153,5 +226,9 @@ def _position(before: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def _refuse(found: Files, path: Path, message: str, *, line: int = 1, column: int = 1) -> None:
-    found.problems.append(Problem(str(path), (), message, place=Place(str(path), line, column)))
+def _cannot_be_read(error: OSError) -> str:
+    return f"cannot be read: {os.strerror(error.errno or 0)}"
+
+
+def _problem(path: str, message: str, key: str | None = None, line: int = 1, column: int = 1) -> Problem:
+    return Problem(key or path, (), message, place=Place(path, line, column))

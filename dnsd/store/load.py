@@ -1,260 +1,191 @@
-"""Files to a dataset: read everything, report every problem at its place, and hand over all or nothing."""
+"""Files to a dataset: every problem at its place, and all or nothing.
+
+What did not change is taken over from what was loaded before: the objects whose files are the same, and what the rules
+said of each by itself. Only the rules that objects must satisfy together are applied to all of them each time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import astuple, dataclass, field, replace
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
-from dnsd.errors import InvalidDataError, Place, Problem
-from dnsd.errors import Path as ObjectPath
+from dnsd.errors import InvalidDataError, Problem
 from dnsd.model.accounts import Account, AccountFields
-from dnsd.model.dataset import Dataset, build_dataset, problems, resolve_accounts, resolve_map
-from dnsd.model.fields import MAX_PROBLEMS, F, Fields, derived_id, validate
-from dnsd.model.maps import MapFields
-from dnsd.model.records import Record, RecordError, RecordFields, build_record
-from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records
-from dnsd.store.directory import Files, Kind, SourceFile, read_files
-from dnsd.store.yaml_text import Data, Places, YamlError, parse_yaml
-from dnsd.store.zone_text import parse_zone_text
-from dnsd.wire.names import name_text, parse_name_text
-from dnsd.wire.rdata import NS, type_text
+from dnsd.model.dataset import Dataset, build_dataset, map_problems, problems_between, resolve_accounts, resolve_map
+from dnsd.model.fields import F
+from dnsd.model.maps import AddressMap, MapFields
+from dnsd.model.zones import Zone, zone_problems
+from dnsd.store.directory import Files, Kind, SourceFile
+from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone
 
-PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid.", "ns2.dnsd.invalid.")  # RFC 6761 §6.4: no such names exist
-
-Locate = Callable[[Problem], Problem]
+NO_FIELDS = AccountFields()  # of an account without a file
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Objects:
+    """What is in the files, each object by its key."""
+
+    accounts: Mapping[str, ReadFields[AccountFields]] = field(default_factory=dict)
+    maps: Mapping[str, ReadFields[MapFields]] = field(default_factory=dict)
+    zones: Mapping[str, ReadZone] = field(default_factory=dict)
+
+    def get(self, key: str) -> Read | None:
+        """The object of that key, whatever it is."""
+        return self.accounts.get(key) or self.maps.get(key) or self.zones.get(key)
+
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with each as it is written."""
+        reads: Iterable[Read] = chain(self.accounts.values(), self.maps.values(), self.zones.values())
+        return (problem for read in reads for problem in read.problems)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What the meaning of a map depends on, beside its file: the accounts, and each zone's name, id and account."""
+
+    accounts: Mapping[str, Account] = field(default_factory=dict)  # by folder name
+    zones: Sequence[tuple[bytes, str, str]] = ()
+
+    def are_those_of(self, other: Surroundings) -> bool:
+        """Whether every map means the same in both."""
+        return self.accounts is other.accounts and self.zones == other.zones
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """What the store holds: a dataset without errors, the warnings, and where problems found later stand."""
+    """What the store holds: a dataset without errors, the warnings, and what the next load may take over."""
 
     dataset: Dataset
     warnings: tuple[Problem, ...]
-    locate: Locate
+    objects: Objects = field(default_factory=Objects)
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    maps: Mapping[str, AddressMap] = field(default_factory=dict)  # by key
+    said_of_maps: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each by itself
+    places: Mapping[Problem, Problem] = field(default_factory=dict)  # a warning -> the same at its place
+
+    def locate(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems, each at its place in the file of the object that it is in."""
+        return list(_placed(problems, self.objects, {}).values())
 
 
-def load_directory(root: Path, nameservers: Iterable[str]) -> Stored:
-    """The dataset in the folder `root`; `nameservers` are for zones that name none themselves.
+NOTHING = Stored(Dataset({}, {}, {}), ())
 
-    Raises InvalidDataError with every problem in every file.
+
+def load_files(found: Files, nameservers: Iterable[str], previous: Stored = NOTHING) -> Stored:
+    """The dataset in the files `found`; `nameservers` are for zones that name none themselves.
+
+    What did not change since `previous` is taken over from it, zones as the same objects. Raises InvalidDataError with
+    every problem in every file.
     """
-    reader = _Reader(tuple(nameservers))
-    reader.read(read_files(root))
-    dataset = reader.dataset()
-    if not dataset.zones:
-        message = "there is no zone in this folder: every question will be refused"
-        reader.problems.append(Problem(str(root), (), message, warning=True))
-    located = [reader.locate(problem) for problem in reader.problems]
-    if any(not problem.warning for problem in located):
-        raise InvalidDataError(located)
-    return Stored(dataset, tuple(located), reader.locate)
+    read_accounts = _read_all(AccountFields, found, Kind.ACCOUNT, previous.objects.accounts)
+    accounts, unresolved = _resolve_accounts(found, read_accounts, previous)
+    read_maps = _read_all(MapFields, found, Kind.MAP, previous.objects.maps)
+    read_zones = _read_zones(found, accounts, tuple(nameservers), previous.objects.zones)
+    objects = Objects(read_accounts, read_maps, read_zones)
 
+    zones = [read.zone for read in read_zones.values() if read.zone]
+    surroundings = Surroundings(accounts, [(zone.name, zone.id, zone.account_id) for zone in zones])
+    maps, without_members = _resolve_maps(read_maps, surroundings, zones, previous)
+    dataset, clashes = build_dataset(accounts.values(), maps.values(), zones)
 
-@dataclass(slots=True)
-class _Reader:
-    """The objects read so far, and what is needed to say where a problem in one of them stands."""
-
-    nameservers: tuple[str, ...]
-    problems: list[Problem] = field(default_factory=list)
-    accounts: dict[str, Account] = field(default_factory=dict)
-    maps: dict[str, MapFields] = field(default_factory=dict)
-    zones: dict[str, Zone] = field(default_factory=dict)
-    sources: dict[str, SourceFile] = field(default_factory=dict)
-    accounts_are_whole: bool = True
-    # Where each record of a zone is written: its index in a YAML file's list, or its line in a master file.
-    yaml_indexes: dict[str, list[int]] = field(default_factory=dict)
-    master_lines: dict[str, list[int]] = field(default_factory=dict)
-    places: dict[str, Places] = field(default_factory=dict)
-
-    def read(self, found: Files) -> None:
-        """Read accounts first, as the other objects refer to them."""
-        self.sources = {file.key: file for file in found.files}
-        self.problems += found.problems
-        self._read_accounts(found)
-        for key in found.unread:
-            if "/zones/" in key:
-                self._add_stand_in(key)
-        for file in self.sources.values():
-            if file.kind is Kind.MAP:
-                fields = self._fields(MapFields, file, self._data(file))
-                if fields:
-                    self.maps[file.key] = fields
-            elif file.kind is Kind.ZONE_YAML:
-                self._read_yaml_zone(file)
-            elif file.kind is Kind.ZONE_MASTER:
-                self._read_master_zone(file)
-
-    def dataset(self) -> Dataset:
-        """All of it together; what the rules say is added to the problems."""
-        by_name = {zone.name: zone for zone in reversed(self.zones.values())}  # of two with one name, the first
-        by_id = {zone.id: zone for zone in self.zones.values()}
-        maps = []
-        for key, fields in self.maps.items():
-            address_map, found = resolve_map(key, fields, self._account(key), by_name, by_id)
-            maps.append(address_map)
-            self.problems += found
-        dataset, found = build_dataset(self.accounts.values(), maps, self.zones.values())
-        found += problems(dataset)
+    said_of_maps = {
+        key: previous.said_of_maps[key] if previous.maps.get(key) is one else tuple(map_problems(dataset, one))
+        for key, one in maps.items()
+    }
+    new_zones = [read.zone for key, read in read_zones.items() if read is not previous.objects.zones.get(key)]
+    broken = [*clashes, *problems_between(dataset), *chain.from_iterable(said_of_maps.values())]
+    broken += [problem for zone in new_zones if zone for problem in zone_problems(zone)]
+    if any(read.fields is None for read in read_accounts.values()):
         # Without all accounts, what their maps may use is not known: no false alarms.
-        self.problems += [p for p in found if self.accounts_are_whole or "/maps/" not in p.source]
-        return dataset
+        broken = [problem for problem in broken if "/maps/" not in problem.source]
+    if not zones:
+        message = "there is no zone in this folder: every question will be refused"
+        broken.append(Problem(found.root, (), message, warning=True))
 
-    def locate(self, problem: Problem) -> Problem:
-        """The problem with its place in the file of the object that it is in."""
-        file = self.sources.get(problem.source)
-        if problem.place or file is None:
-            return problem
-        path = problem.path
-        if path[:1] == ("records",) and len(path) > 1:
-            index = int(path[1])
-            if file.kind is Kind.ZONE_MASTER:
-                record = self.zones[file.key].records[index]
-                lines = self.master_lines[file.key]
-                line = lines[index] if index < len(lines) else 1
-                words = f"{name_text(record.owner)} {type_text(record.rtype)}"
-                return replace(problem, path=(words,), place=Place(file.path, line, 1))
-            written = self.yaml_indexes[file.key]
-            path = ("records", written[index], *path[2:]) if index < len(written) else ("nameservers",)
-        return replace(problem, path=path, place=self._place(file, path))
-
-    def _read_accounts(self, found: Files) -> None:
-        written = {}
-        self.accounts_are_whole = not any("/" not in key for key in found.unread)
-        for name in found.accounts:
-            written[name] = AccountFields()
-            file = self.sources.get(name)
-            if file:
-                fields = self._fields(AccountFields, file, self._data(file))
-                self.accounts_are_whole &= fields is not None
-                written[name] = fields or written[name]
-        self.accounts, problems_found = resolve_accounts(written)
-        self.problems += problems_found
-
-    def _read_yaml_zone(self, file: SourceFile) -> None:
-        self._add_stand_in(file.key)
-        data = self._data(file)
-        if not isinstance(data, dict):
-            return
-        written = data.get("records")
-        written = [] if written is None else written
-        fields = self._fields(ZoneFields, file, {key: value for key, value in data.items() if key != "records"})
-        name = self._zone_name(file, fields.name if fields else None)
-        if not isinstance(written, list):
-            self._problem(file, ("records",), "expected a list of records")
-        elif name is not None:
-            self._add_zone(file, name, fields or ZoneFields(), self._records(file, written, name))
-
-    def _records(self, file: SourceFile, written: list[Data], zone_name: bytes) -> list[Record]:
-        records, indexes = [], []
-        already = len(self.problems)
-        for index, data in enumerate(written):
-            if len(self.problems) - already >= MAX_PROBLEMS:
-                self._problem(file, ("records", index), "there are problems enough already; the rest is not read")
-                break
-            fields, found = validate(RecordFields, data, file.key, ("records", index))
-            self.problems += [replace(problem, place=self._place(file, problem.path)) for problem in found]
-            if fields is None:
-                continue
-            try:
-                records.append(build_record(fields, zone_name))
-                indexes.append(index)
-            except RecordError as error:
-                self._problem(file, ("records", index, *error.path), str(error))
-        self.yaml_indexes[file.key] = indexes
-        return records
-
-    def _read_master_zone(self, file: SourceFile) -> None:
-        self._add_stand_in(file.key)
-        name = self._zone_name(file, None)
-        if name is None:
-            return
-        found = parse_zone_text(file.text, name)
-        self.problems += [_in_text(file, *astuple(problem)) for problem in found.problems]
-        self.master_lines[file.key] = found.lines
-        if found.name != name:
-            message = f"the SOA record is of {name_text(found.name)}: the zone is served by that name, not the file's"
-            self.problems.append(replace(_in_text(file, 1, 1, message), warning=True))
-        self._add_zone(file, found.name, ZoneFields(), found.records)
-
-    def _add_zone(self, file: SourceFile, name: bytes, fields: ZoneFields, records: list[Record]) -> None:
-        """Add the zone with what it lacks at its apex; the SOA's serial is the time of the file's last change."""
-        nameservers = fields.nameservers or self.nameservers
-        if not nameservers and not any(record.owner == name and record.rtype == NS for record in records):
-            nameservers = PLACEHOLDER_NAMESERVERS
-            message = "the zone has no name servers; give them here or as `nameservers` in dnsd.yaml"
-            self.problems.append(Problem(file.key, ("nameservers",), message, warning=True))
-        try:
-            records += apex_records(name, records, nameservers, fields.soa, file.modified % 2**32)
-        except ValueError as error:
-            self._problem(file, ("soa",), str(error))
-        self.zones[file.key] = Zone(
-            key=file.key,
-            id=fields.id or derived_id("zone", name_text(name)),
-            account_id=self._account(file.key).id,
-            name=name,
-            status=fields.status,
-            paused=fields.paused,
-            settings=fields.settings,
-            records=tuple(records),
-        )
-
-    def _add_stand_in(self, key: str) -> None:
-        """Something that maps can refer to where a zone's file is broken: one mistake is not reported as two."""
-        name = key.rpartition("/")[2]
-        with suppress(ValueError):
-            wire, zone_id = parse_name_text(name).lower(), derived_id("zone", name)
-            account_id = self._account(key).id
-            self.zones[key] = Zone(key, zone_id, account_id, wire, Status.ACTIVE, False, ZoneSettings(), ())
-
-    def _account(self, key: str) -> Account:
-        return self.accounts[key.partition("/")[0]]
-
-    def _zone_name(self, file: SourceFile, given: str | None) -> bytes | None:
-        try:
-            return parse_name_text(given or file.key.rpartition("/")[2]).lower()
-        except ValueError as error:
-            self._problem(file, ("name",) if given else (), f"the zone's name: {error}")
-            return None
-
-    def _data(self, file: SourceFile) -> Data:
-        """What the file says; None where it cannot be read as keys and values, which is among the problems then."""
-        try:
-            data = parse_yaml(file.text)
-        except YamlError as error:
-            self.problems += [_in_text(file, *problem) for problem in error.problems]
-            return None
-        if not isinstance(data, dict):
-            self.problems += validate(Fields, data, file.key)[1]
-            return None
-        return data
-
-    def _fields(self, model: type[F], file: SourceFile, data: Data) -> F | None:
-        """The validated object; None where it is wrong, which is among the problems then."""
-        if data is None:
-            return None
-        fields, found = validate(model, data, file.key)
-        self.problems += found
-        return fields
-
-    def _problem(self, file: SourceFile, path: ObjectPath, message: str) -> None:
-        self.problems.append(Problem(file.key, path, message, place=self._place(file, path)))
-
-    def _place(self, file: SourceFile, path: ObjectPath) -> Place:
-        """Where `path`, or as much of it as is written, stands in a file."""
-        if file.kind is Kind.ZONE_MASTER:
-            return Place(file.path, 1, 1)
-        if file.key not in self.places:
-            # Parsed a second time: problems are rare, and places cost more memory than all else.
-            self.places[file.key] = {}
-            with suppress(YamlError):
-                parse_yaml(file.text, places=self.places[file.key])
-        places = self.places[file.key]
-        while path and path not in places:
-            path = path[:-1]
-        return Place(file.path, *places.get(path, (1, 1)))
+    problems = [*found.problems, *objects.problems(), *unresolved, *without_members, *broken]
+    placed = _placed(problems, objects, _still_in_place(previous, objects))
+    if any(not problem.warning for problem in placed):
+        raise InvalidDataError(placed.values())
+    return Stored(dataset, tuple(placed.values()), objects, surroundings, maps, said_of_maps, placed)
 
 
-def _in_text(file: SourceFile, line: int, column: int, message: str) -> Problem:
-    return Problem(file.key, (), message, place=Place(file.path, line, column))
+def _read_all(
+    model: type[F], found: Files, kind: Kind, before: Mapping[str, ReadFields[F]]
+) -> dict[str, ReadFields[F]]:
+    """The accounts or the maps."""
+    return {file.key: _unchanged(file, before) or read_fields(model, file) for file in found.files if file.kind is kind}
+
+
+def _unchanged(file: SourceFile, before: Mapping[str, ReadFields[F]]) -> ReadFields[F] | None:
+    read = before.get(file.key)
+    return read if read and read.file == file else None
+
+
+def _read_zones(
+    found: Files, accounts: Mapping[str, Account], nameservers: tuple[str, ...], before: Mapping[str, ReadZone]
+) -> dict[str, ReadZone]:
+    zones = {}
+    for file in found.files:
+        if file.kind in (Kind.ZONE_YAML, Kind.ZONE_MASTER):
+            account_id = accounts[file.key.partition("/")[0]].id
+            read = before.get(file.key)
+            if not (read and (read.file, read.account_id, read.nameservers) == (file, account_id, nameservers)):
+                read = read_zone(file, account_id, nameservers)
+            zones[file.key] = read
+    return zones
+
+
+def _resolve_accounts(
+    found: Files, read: Mapping[str, ReadFields[AccountFields]], previous: Stored
+) -> tuple[Mapping[str, Account], list[Problem]]:
+    """The accounts by folder name, those without a file too; and every problem in resolving them."""
+    before = previous.surroundings.accounts
+    if list(found.accounts) == list(before) and list(read.values()) == list(previous.objects.accounts.values()):
+        return before, []
+    fields = {name: read[name].fields if name in read else None for name in found.accounts}
+    return resolve_accounts({name: given or NO_FIELDS for name, given in fields.items()})
+
+
+def _resolve_maps(
+    read: Mapping[str, ReadFields[MapFields]], surroundings: Surroundings, zones: Sequence[Zone], previous: Stored
+) -> tuple[dict[str, AddressMap], list[Problem]]:
+    """The address maps by key; and a problem for each member that is not to be found."""
+    is_known = surroundings.are_those_of(previous.surroundings)
+    by_name = {zone.name: zone for zone in reversed(zones)}  # of two with one name, the first
+    by_id = {zone.id: zone for zone in zones}
+    maps = {}
+    problems: list[Problem] = []
+    for key, one in read.items():
+        if is_known and one is previous.objects.maps.get(key):
+            maps[key] = previous.maps[key]
+        elif one.fields:
+            account = surroundings.accounts[key.partition("/")[0]]
+            maps[key], found = resolve_map(key, one.fields, account, by_name, by_id)
+            problems += found
+    return maps, problems
+
+
+def _placed(problems: Iterable[Problem], objects: Objects, known: Mapping[Problem, Problem]) -> dict[Problem, Problem]:
+    """Each problem -> the same at its place in a file; each file is searched once, for all of them together."""
+    placed = {}
+    unplaced: dict[str, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        placed[problem] = known.get(problem, problem)
+        if problem.place is None and problem not in known:
+            unplaced[problem.source].append(problem)
+    for key, group in unplaced.items():
+        read = objects.get(key)
+        if read:
+            placed.update(zip(group, located(group, read), strict=True))
+    return placed
+
+
+def _still_in_place(previous: Stored, objects: Objects) -> dict[Problem, Problem]:
+    """The places of problems that were found before, in files that are the same."""
+    return {
+        problem: placed
+        for problem, placed in previous.places.items()
+        if objects.get(problem.source) is previous.objects.get(problem.source)
+    }

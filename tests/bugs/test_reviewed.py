@@ -128,7 +128,7 @@ def test_pool_is_a_set_of_a_hundred_at_most(tmp_path: pathlib.Path, pool: str) -
 
 def test_settings_without_effect_are_warned_of(tmp_path: pathlib.Path) -> None:
     config = write(tmp_path, {"accounts/a/zones/example.com.yaml": "{}"})
-    config.write_text(SETTINGS + "limits: {rrl: {slip: 1}}\n")
+    config.write_text(SETTINGS + "api: {listen: 127.0.0.1:8053}\n")
     assert ["no effect" in str(warning) for warning in load(config, {}).warnings] == [True]
 
 

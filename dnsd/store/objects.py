@@ -1,0 +1,243 @@
+"""One file to one object: what an account's, a map's or a zone's file says, with every problem at its place.
+
+Each object by itself: how they refer to each other is for load.py. What is read here depends on the file and on the
+arguments alone, so it can be taken over for as long as these are the same.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeAlias
+
+from dnsd.errors import Path as ObjectPath
+from dnsd.errors import Place, Problem
+from dnsd.model.fields import MAX_PROBLEMS, F, Fields, derived_id, validate
+from dnsd.model.records import Record, RecordError, RecordFields, build_record
+from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records
+from dnsd.store.directory import Kind, SourceFile
+from dnsd.store.yaml_text import Data, Places, YamlError, parse_yaml
+from dnsd.store.zone_text import parse_zone_text
+from dnsd.wire.names import name_text, parse_name_text
+from dnsd.wire.rdata import NS, type_text
+
+PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid.", "ns2.dnsd.invalid.")  # RFC 6761 §6.4: no such names exist
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadFields(Generic[F]):
+    """An account or a map as it is written; None where that is wrong, which is among the problems then."""
+
+    file: SourceFile
+    fields: F | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadZone:
+    """A zone, and where each of its records is written."""
+
+    file: SourceFile
+    account_id: str
+    nameservers: tuple[str, ...]  # for a zone that names none
+    zone: Zone | None  # where the file is broken a stand-in for maps to refer to; None where it can have no name
+    rows: Sequence[int]  # of each record its index in a YAML file's list, or its line in a master file
+    problems: tuple[Problem, ...]
+
+
+Read: TypeAlias = ReadFields[Any] | ReadZone
+
+
+def read_fields(model: type[F], file: SourceFile) -> ReadFields[F]:
+    """What a file of the form `model` says."""
+    reader = _Reader(file)
+    data = reader.data()
+    fields = None if data is None else reader.fields(model, data)
+    return ReadFields(file, fields, tuple(reader.problems))
+
+
+def read_zone(file: SourceFile, account_id: str, nameservers: tuple[str, ...]) -> ReadZone:
+    """The zone in a file, with what it lacks at its apex."""
+    reader = _ZoneReader(file, account_id, nameservers)
+    if file.kind is Kind.ZONE_MASTER:
+        reader.read_master()
+    else:
+        reader.read_yaml()
+    return ReadZone(file, account_id, nameservers, reader.zone, reader.rows, tuple(reader.problems))
+
+
+def located(problems: Iterable[Problem], read: Read) -> list[Problem]:
+    """Problems with the object that was read, each at its place in the file; they have the paths of the model."""
+    text = _Text(read.file)
+    return [_located(problem, read, text) for problem in problems]
+
+
+def _located(problem: Problem, read: Read, text: _Text) -> Problem:
+    path, file = problem.path, read.file
+    if path[:1] == ("records",) and len(path) > 1 and isinstance(read, ReadZone) and read.zone:
+        index = int(path[1])
+        is_written = index < len(read.rows)
+        if file.kind is Kind.ZONE_MASTER:
+            record = read.zone.records[index]
+            words = f"{name_text(record.owner)} {type_text(record.rtype)}"
+            return replace(problem, path=(words,), place=Place(file.path, read.rows[index] if is_written else 1, 1))
+        path = ("records", read.rows[index], *path[2:]) if is_written else ("nameservers",)
+    return replace(problem, path=path, place=text.place(path))
+
+
+class _Text:
+    """A file's text, and where in it things stand."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self._file = file
+        self._places: Places | None = None
+
+    def place(self, path: ObjectPath) -> Place:
+        """Where `path`, or as much of it as is written, stands."""
+        if self._file.kind is Kind.ZONE_MASTER:
+            return Place(self._file.path, 1, 1)
+        if self._places is None:
+            # Parsed a second time: problems are rare, and places cost more memory than all else.
+            self._places = {}
+            with suppress(YamlError):
+                parse_yaml(self._file.text, places=self._places)
+        while path and path not in self._places:
+            path = path[:-1]
+        return Place(self._file.path, *self._places.get(path, (1, 1)))
+
+
+class _Reader:
+    """A file, and the problems found in it so far."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self.file = file
+        self.problems: list[Problem] = [file.problem] if file.problem else []
+        self._text = _Text(file)
+
+    def data(self) -> dict[str, Data] | None:
+        """What the file says; None where it cannot be read as keys and values, which is among the problems then."""
+        if self.file.problem:
+            return None
+        try:
+            data = parse_yaml(self.file.text)
+        except YamlError as error:
+            for line, column, message in error.problems:
+                self.add_at(line, column, message)
+            return None
+        if not isinstance(data, dict):
+            self._add_all(validate(Fields, data, self.file.key)[1])
+            return None
+        return data
+
+    def fields(self, model: type[F], data: Data, path: ObjectPath = ()) -> F | None:
+        """The validated object at `path`; None where it is wrong, which is among the problems then."""
+        fields, found = validate(model, data, self.file.key, path)
+        self._add_all(found)
+        return fields
+
+    def add(self, path: ObjectPath, message: str, *, warning: bool = False) -> None:
+        self._add_all([Problem(self.file.key, path, message, warning=warning)])
+
+    def add_at(self, line: int, column: int, message: str, *, warning: bool = False) -> None:
+        place = Place(self.file.path, line, column)
+        self.problems.append(Problem(self.file.key, (), message, warning=warning, place=place))
+
+    def _add_all(self, problems: Iterable[Problem]) -> None:
+        self.problems += [replace(problem, place=self._text.place(problem.path)) for problem in problems]
+
+
+class _ZoneReader(_Reader):
+    """A zone's file, and the zone as far as it is read."""
+
+    def __init__(self, file: SourceFile, account_id: str, nameservers: tuple[str, ...]) -> None:
+        super().__init__(file)
+        self.zone = _stand_in(file.key, account_id)
+        self.rows: Sequence[int] = ()
+        self._account_id = account_id
+        self._nameservers = nameservers
+
+    def read_yaml(self) -> None:
+        data = self.data()
+        if data is None:
+            return
+        written = data.get("records")
+        written = [] if written is None else written
+        fields = self.fields(ZoneFields, {key: value for key, value in data.items() if key != "records"})
+        name = self._name(fields.name if fields else None)
+        if not isinstance(written, list):
+            self.add(("records",), "expected a list of records")
+        elif name is not None:
+            self._finish(name, fields or ZoneFields(), self._records(written, name))
+
+    def read_master(self) -> None:
+        name = None if self.file.problem else self._name(None)
+        if name is None:
+            return
+        found = parse_zone_text(self.file.text, name)
+        for problem in found.problems:
+            self.add_at(problem.line, problem.column, problem.message)
+        if found.name != name:
+            message = f"the SOA record is of {name_text(found.name)}: the zone is served by that name, not the file's"
+            self.add_at(1, 1, message, warning=True)
+        self.rows = array("I", found.lines)
+        self._finish(found.name, ZoneFields(), found.records)
+
+    def _records(self, written: list[Data], zone_name: bytes) -> list[Record]:
+        records, rows = [], array("I")
+        already = len(self.problems)
+        for index, data in enumerate(written):
+            if len(self.problems) - already >= MAX_PROBLEMS:
+                self.add(("records", index), "there are problems enough already; the rest is not read")
+                break
+            fields = self.fields(RecordFields, data, ("records", index))
+            if fields is None:
+                continue
+            try:
+                records.append(build_record(fields, zone_name))
+                rows.append(index)
+            except RecordError as error:
+                self.add(("records", index, *error.path), str(error))
+        self.rows = rows
+        return records
+
+    def _finish(self, name: bytes, fields: ZoneFields, records: list[Record]) -> None:
+        """The zone with what it lacks at its apex; the SOA's serial is the time of the file's last change."""
+        nameservers = fields.nameservers or self._nameservers
+        if not nameservers and not any(record.owner == name and record.rtype == NS for record in records):
+            nameservers = PLACEHOLDER_NAMESERVERS
+            message = "the zone has no name servers; give them here or as `nameservers` in dnsd.yaml"
+            self.add(("nameservers",), message, warning=True)
+        made: list[Record] = []
+        try:
+            made = apex_records(name, records, nameservers, fields.soa, self.file.modified % 2**32)
+        except ValueError as error:
+            self.add(("soa",), str(error))
+        self.zone = Zone(
+            key=self.file.key,
+            id=fields.id or derived_id("zone", name_text(name)),
+            account_id=self._account_id,
+            name=name,
+            status=fields.status,
+            paused=fields.paused,
+            settings=fields.settings,
+            records=(*records, *made),
+        )
+
+    def _name(self, given: str | None) -> bytes | None:
+        try:
+            return parse_name_text(given or self.file.key.rpartition("/")[2]).lower()
+        except ValueError as error:
+            self.add(("name",) if given else (), f"the zone's name: {error}")
+            return None
+
+
+def _stand_in(key: str, account_id: str) -> Zone | None:
+    """Something that maps can refer to where a zone's file is broken: one mistake is not reported as two."""
+    name = key.rpartition("/")[2]
+    try:
+        wire = parse_name_text(name).lower()
+    except ValueError:
+        return None
+    return Zone(key, derived_id("zone", name), account_id, wire, Status.ACTIVE, False, ZoneSettings(), ())
