@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 Path = tuple[str | int, ...]  # where in an object: ("records", 3, "content")
 
@@ -43,6 +44,23 @@ class Problem:
         line = ": ".join(part for part in (where, path_text(self.path), self.message) if part)
         # Names of files and what is in them may hold anything; a problem is one line all the same.
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+    def data(self) -> dict[str, Any]:
+        """The problem as plain data."""
+        place = self.place
+        return {
+            "file": place.file if place else self.source,
+            "line": place.line if place else None,
+            "column": place.column if place else None,
+            "path": path_text(self.path),
+            "message": self.message,
+            "severity": "warning" if self.warning else "error",
+            "text": self.line(),
+        }
+
+    def line(self) -> str:
+        """The problem as it is shown in a list of several."""
+        return f"{'warning: ' if self.warning else ''}{self}"
 
 
 def path_text(path: Path) -> str:

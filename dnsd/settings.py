@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from dnsd.engine.build import Options
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as KeyPath
+from dnsd.log import Format, Level
 from dnsd.model.fields import Cidr, Fields, Host, Ip, IPAddress, validate
 from dnsd.model.maps import MissingFamily
 from dnsd.model.records import MAX_STRING
@@ -26,8 +27,10 @@ PREFIX = "DNSD_"
 # Variables that override no key: ours, and those that Kubernetes sets for a service called dnsd.
 NOT_SETTINGS = ("DNSD_CONFIG", "DNSD_SERVICE_", "DNSD_PORT")
 DEFAULT_DATA = "accounts"
+DEFAULT_STATE = "state"
 DNS_PORT = 53
 MAX_WORKERS = 1024
+SECRET_SIZE = 16  # octets, RFC 9018 §4.4
 MAX_NSID = 128  # octets: it goes beside the longest question into 512
 
 
@@ -77,6 +80,24 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _parse_secret(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    try:
+        secret = bytes.fromhex(str(value))
+    except ValueError:
+        secret = b""
+    if len(secret) != SECRET_SIZE:
+        raise ValueError(f"expected {SECRET_SIZE} octets as {2 * SECRET_SIZE} hexadecimal digits")  # never shown
+    return secret
+
+
+Secret = Annotated[
+    bytes,
+    PlainValidator(_parse_secret),
+    PlainSerializer(bytes.hex, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{32}$"}),
+]
 Listen = Annotated[Address, BeforeValidator(_parse_listen), WithJsonSchema({"type": "string"})]
 Workers = Annotated[
     int | Literal["auto"],
@@ -100,13 +121,14 @@ class MetricsSettings(Fields):
 
 
 class RrlSettings(Fields):
-    """Response rate limiting."""
+    """Response rate limiting: UDP responses of one kind to one network of clients."""
 
-    responses_per_second: int = Field(default=200, ge=0)
-    slip: int = Field(default=2, ge=0, le=10)
+    responses_per_second: int = Field(default=200, ge=0, le=1_000_000, description="0 = no limit")
+    slip: int = Field(default=2, ge=0, le=10, description="every n-th of those over it is sent with TC; 0 = none")
     ipv4_prefix: int = Field(default=24, ge=1, le=32)
     ipv6_prefix: int = Field(default=56, ge=1, le=128)
-    log_only: bool = False
+    log_only: bool = Field(default=False, description="count and log what would be limited, and answer it")
+    table_size: int = Field(default=100_000, ge=1_000, le=10_000_000, description="rates remembered, 8 octets each")
     exempt: Annotated[tuple[Cidr, ...], BeforeValidator(_split)] = (
         ipaddress.ip_network("127.0.0.0/8"),
         ipaddress.ip_network("::1/128"),
@@ -114,20 +136,60 @@ class RrlSettings(Fields):
 
 
 class TcpSettings(Fields):
-    """Limits on TCP connections."""
+    """Limits on TCP connections (RFC 7766, RFC 9210), of all workers together."""
 
-    connections: int = Field(default=1000, ge=1)
-    per_client: int = Field(default=100, ge=1)
-    idle_s: float = Field(default=10, gt=0)
-    first_byte_s: float = Field(default=2, gt=0)
-    queries: int = Field(default=1000, ge=1)
+    connections: int = Field(default=1000, ge=1, le=100_000)
+    per_client: int = Field(default=100, ge=1, le=100_000, description="of one IPv4 address or IPv6 /64")
+    idle_s: float = Field(default=10, ge=0.1, le=3600, allow_inf_nan=False, description="after the last whole query")
+    first_byte_s: float = Field(default=2, ge=0.1, le=3600, allow_inf_nan=False)
+    queries: int = Field(default=1000, ge=1, le=1_000_000, description="on one connection")
+
+
+class CookieSettings(Fields):
+    """DNS cookies (RFC 7873, RFC 9018)."""
+
+    enabled: bool = True
+    secrets: Annotated[tuple[Secret, ...], BeforeValidator(_split), Field(max_length=4, repr=False)] = Field(
+        default=(), description="16 octets as hex; the first makes cookies, all are good; none = a random one"
+    )
+
+
+class ReloadSettings(Fields):
+    """When the source is read anew, and what change of it is refused."""
+
+    watch: bool = Field(default=True, description="reload when a file changes")
+    max_drop_percent: int = Field(
+        default=30, ge=0, le=100, description="of zones, or of records, that a reload may drop without --force"
+    )
+
+
+class LogSettings(Fields):
+    """The log, on standard error."""
+
+    format: Format = Format.CONSOLE
+    level: Level = Level.INFO
+
+
+class QueryLogSettings(Fields):
+    """Queries in the log."""
+
+    sample: float = Field(default=0, ge=0, le=1, allow_inf_nan=False, description="share of them; 0 = none, 1 = all")
 
 
 class LimitSettings(Fields):
     """What one client may take."""
 
     rrl: RrlSettings = RrlSettings()
+    cookies: CookieSettings = CookieSettings()
     tcp: TcpSettings = TcpSettings()
+
+
+class LiveSettings(Fields):
+    """What workers heed besides the snapshot, and take over at a reload."""
+
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    query_log: QueryLogSettings = QueryLogSettings()
 
 
 class Settings(Fields):
@@ -151,7 +213,25 @@ class Settings(Fields):
     nsid: Nsid | None = Field(default=None, description="name server identifier, RFC 5001")
     api: ApiSettings | None = None
     metrics: MetricsSettings | None = None
+    state: str | None = Field(default=None, description="folder of the snapshot file, relative to this file")
+    user: str | None = Field(
+        default=None, description="whom to become once the sockets are bound, when started as root"
+    )
+    group: str | None = Field(default=None, description="default: the user's")
+    reload: ReloadSettings = ReloadSettings()
+    log: LogSettings = LogSettings()
+    query_log: QueryLogSettings = QueryLogSettings()
     limits: LimitSettings = LimitSettings()
+
+    @property
+    def live(self) -> LiveSettings:
+        """What workers heed."""
+        return LiveSettings(limits=self.limits, log=self.log, query_log=self.query_log)
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers there are: by default, one for each core that this process may use."""
+        return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
 
     @property
     def options(self) -> Options:
@@ -168,27 +248,29 @@ class SettingsFile:
 
 
 class InvalidSettingsError(InvalidDataError):
-    """Settings that cannot be used; `data` is the folder of accounts that they name all the same."""
+    """Settings that cannot be used; `data` and `state` are the folders that they name all the same."""
 
-    def __init__(self, problems: Iterable[Problem], data: str) -> None:
+    def __init__(self, problems: Iterable[Problem], data: str, state: str | None) -> None:
         super().__init__(problems)
         self.data = data
+        self.state = state
 
 
 def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> SettingsFile:
     """The settings in `file`, overridden by the environment. Raises InvalidDataError with every problem."""
     places: dict[KeyPath, tuple[int, int]] = {}
-    data = _read(file, places)
+    written_data = _read(file, places)
     variables = _overrides(environment)
 
     def locate(problem: Problem) -> Problem:
         return _located(problem, str(file), places, variables)
 
-    written = _overridden(data, variables)
+    written = _overridden(written_data, variables)
     settings, problems = validate(Settings, written, str(file))
     if settings is None:
-        folder = written.get("data") if isinstance(written, dict) else None
-        raise InvalidSettingsError(map(locate, problems), folder if isinstance(folder, str) else DEFAULT_DATA)
+        folders = [written.get(key) if isinstance(written, dict) else None for key in ("data", "state")]
+        data, state = (folder if isinstance(folder, str) else None for folder in folders)
+        raise InvalidSettingsError(map(locate, problems), data or DEFAULT_DATA, state)
     return SettingsFile(settings, locate)
 
 
@@ -250,3 +332,20 @@ def _located(problem: Problem, file: str, places: Mapping[KeyPath, tuple[int, in
     while path and path not in places:
         path = path[:-1]
     return replace(problem, place=Place(file, *places.get(path, (1, 1))))
+
+
+def state_folder(file: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the server of these settings keeps its state, also if they cannot be used otherwise.
+
+    Raises InvalidDataError where nothing can be known of them.
+    """
+    try:
+        state = load_settings(file, environment).settings.state
+    except InvalidSettingsError as error:
+        state = error.state
+    return state_folder_of(file, state, environment)
+
+
+def state_folder_of(file: Path, state: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder that the settings in `file` name, else systemd's (StateDirectory=), else `state` beside the file."""
+    return file.parent / (state or environment.get("STATE_DIRECTORY", "").partition(":")[0] or DEFAULT_STATE)

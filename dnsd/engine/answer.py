@@ -41,13 +41,23 @@ class Rrset(NamedTuple):
 Section = tuple[Rrset, ...]
 
 
+class EdgeSource(NamedTuple):
+    """Which address map edge addresses are from, and the step of the search that found it."""
+
+    step: str  # zone, account, immutable; default for the pool
+    map: str  # key; empty for the pool
+
+
+POOL = EdgeSource("default", "")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """A compiled reply, which is `id + heads[head] + question + body_at(…) + OPT`; `head_index` says which head.
 
     `pointers` are (where, to) pairs of a compressed body, counted from its start; `to` may lie in the question.
     `shorter` are (octets, additional records) of the body when optional glue is left out from its end, the longest
-    first.
+    first. `edge` says where edge addresses in the answer section come from.
     """
 
     rcode: int
@@ -60,6 +70,7 @@ class Answer:
     body: bytes
     pointers: tuple[tuple[int, int], ...]
     shorter: tuple[tuple[int, int], ...]
+    edge: EdgeSource | None
 
     def fitted(self, room: int) -> Answer:
         """This answer in at most `room` octets: without some optional glue (RFC 9471 §2.2), else TC and no records."""
@@ -96,6 +107,7 @@ def build_answer(
     aa: bool = True,
     option: bytes = b"",
     below: bytes = ROOT,
+    edge: EdgeSource | None = None,
 ) -> Answer:
     """Compile an answer to questions about names at or below canonical `below`.
 
@@ -119,6 +131,7 @@ def build_answer(
         body=bytes(body.octets),
         pointers=tuple(body.pointers),
         shorter=shorter,
+        edge=edge,
     )
 
 

@@ -6,11 +6,11 @@ of an address map replaces the entries of its members and touches no name, be th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
-from dnsd.engine.answer import Answer, Rrset, build_answer
+from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
 from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, answer_at
 from dnsd.engine.edge import build_addresses
 from dnsd.engine.snapshot import Addresses, BuiltZone, Flattened, Node, Snapshot
@@ -24,7 +24,8 @@ from dnsd.wire.message import CH, NSID, pack_option
 from dnsd.wire.names import ancestors, name_text, parse_name_text
 from dnsd.wire.rdata import CNAME, DS, TXT, A
 
-Compiled = dict[tuple[IPAddress, ...], Addresses]  # what need not be compiled again
+CompiledKey = tuple[tuple[IPAddress, ...], tuple[EdgeSource, EdgeSource]]
+Compiled = dict[CompiledKey, Addresses]  # what need not be compiled again
 
 VERSION_NAMES = ("version.bind", "version.server")
 IDENTITY_NAMES = ("hostname.bind", "id.server")  # RFC 4892 §3
@@ -105,16 +106,23 @@ def _effective_addresses(
 
 def _compiled_before(previous: Snapshot | None) -> Compiled:
     known = (*previous.by_zone.values(), *previous.by_account.values()) if previous else ()
-    return {addresses.ips: addresses for addresses in known}
+    return {(addresses.ips, addresses.sources): addresses for addresses in known}
 
 
 def _compiled(found: Effective | None, compiled: Compiled) -> Addresses | None:
     if found is None:
         return None
-    ips = (*found.v4, *found.v6)
-    if ips not in compiled:
-        compiled[ips] = _addresses(ips)
-    return compiled[ips]
+    key = (*found.v4, *found.v6), (_source(found, 4), _source(found, 6))
+    if key not in compiled:
+        compiled[key] = _addresses(*key)
+    return compiled[key]
+
+
+def _source(found: Effective, version: int) -> EdgeSource:
+    """Where the addresses of a family are from: with `fallback`, the families may be from different maps."""
+    having = (candidate for candidate in found.maps if any(ip.version == version for ip in candidate.map.ips))
+    candidate = next(having, found.maps[0] if found.maps else None)
+    return EdgeSource(str(candidate.step or ""), candidate.map.key) if candidate else POOL
 
 
 def _zones_in_maps(dataset: Dataset) -> set[str]:
@@ -130,10 +138,9 @@ def _present(addresses: Mapping[str, Addresses | None]) -> dict[str, Addresses]:
     return {key: value for key, value in addresses.items() if value is not None}
 
 
-def _addresses(ips: Iterable[IPAddress]) -> Addresses:
-    ips = tuple(ips)
+def _addresses(ips: Sequence[IPAddress], sources: tuple[EdgeSource, EdgeSource] = (POOL, POOL)) -> Addresses:
     return build_addresses(
-        [ip for ip in ips if isinstance(ip, IPv4Address)], [ip for ip in ips if isinstance(ip, IPv6Address)]
+        [ip for ip in ips if isinstance(ip, IPv4Address)], [ip for ip in ips if isinstance(ip, IPv6Address)], sources
     )
 
 

@@ -90,7 +90,13 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
         return compile_answer(steps)
     # Rcode and authority are the last name's (RFC 6604 §2.1).
     owned = (rrset if rrset.owner is not None else rrset._replace(owner=name) for rrset in last.answer)
-    answer = compile_answer((*steps, *owned), authority=last.authority, optional_glue=last.additional, rcode=last.rcode)
+    answer = compile_answer(
+        (*steps, *owned),
+        authority=last.authority,
+        optional_glue=last.additional,
+        rcode=last.rcode,
+        edge=last.edge,
+    )
     # Kept where the question was for this alias, and no DNAME makes the answer depend on the name asked.
     # What types do not exist strangers make up: denials are made anew.
     if last.answer and len(trail) == len(steps) and isinstance(first.rule, Alias):
@@ -113,7 +119,7 @@ def _flatten(snapshot: Snapshot, node: Node, rule: Flattened, name: bytes, qtype
     found = answer_at(snapshot, snapshot.search(rule.target), rule.target, qtype, (*trail, name))
     if found.answer and found.answer[-1].rtype == qtype:
         ttl = min(rule.ttl, *(rrset.ttl for rrset in found.answer))
-        answer = build_answer([Rrset(None, qtype, ttl, found.answer[-1].rdatas)])
+        answer = build_answer([Rrset(None, qtype, ttl, found.answer[-1].rdatas)], edge=found.edge)
     elif found.rcode == YXDOMAIN or any(rrset.rtype == SOA for rrset in found.authority):
         answer = node.otherwise
     else:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from itertools import product
 
-from dnsd.engine.answer import Answer, Rrset, build_answer
+from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
 from dnsd.engine.snapshot import Addresses, Edge
 from dnsd.wire.rdata import AAAA, HTTPS, A
 
@@ -35,25 +35,30 @@ def edge(*, v4: bool, v6: bool, http3: bool, http2: bool, https: bool) -> Edge:
     return Edge(keys)
 
 
-def build_addresses(v4: Sequence[IPv4Address], v6: Sequence[IPv6Address]) -> Addresses:
-    """The answers of a map, or of the default pool, in the order of its addresses; a family it lacks has no answer."""
+def build_addresses(
+    v4: Sequence[IPv4Address], v6: Sequence[IPv6Address], sources: tuple[EdgeSource, EdgeSource] = (POOL, POOL)
+) -> Addresses:
+    """The answers of a map, or of the default pool, in the order of its addresses; a family it lacks has no answer.
+
+    `sources` are where the IPv4 and the IPv6 addresses are from; an HTTPS record counts as the first family's it has.
+    """
     answers: dict[int, Answer] = {}
     if v4:
-        answers[A] = _answer(A, [ip.packed for ip in v4])
+        answers[A] = _answer(A, [ip.packed for ip in v4], sources[0])
     if v6:
-        answers[AAAA] = _answer(AAAA, [ip.packed for ip in v6])
+        answers[AAAA] = _answer(AAAA, [ip.packed for ip in v6], sources[1])
     for parts in product((0, NO_V4), (0, NO_V6), (0, NO_H3), (0, NO_H2)):
         lacks = sum(parts)
-        answers[_https_key(lacks)] = _answer(HTTPS, [_https_rdata(lacks, v4, v6)])
-    return Addresses((*v4, *v6), answers)
+        answers[_https_key(lacks)] = _answer(HTTPS, [_https_rdata(lacks, v4, v6)], sources[0 if v4 else 1])
+    return Addresses((*v4, *v6), sources, answers)
 
 
 def _https_key(lacks: int) -> int:
     return HTTPS | lacks << 16  # beyond every type
 
 
-def _answer(rtype: int, rdatas: Sequence[bytes]) -> Answer:
-    return build_answer([Rrset(None, rtype, EDGE_TTL_S, tuple(rdatas))])
+def _answer(rtype: int, rdatas: Sequence[bytes], source: EdgeSource) -> Answer:
+    return build_answer([Rrset(None, rtype, EDGE_TTL_S, tuple(rdatas))], edge=source)
 
 
 def _https_rdata(lacks: int, v4: Sequence[IPv4Address], v6: Sequence[IPv6Address]) -> bytes:

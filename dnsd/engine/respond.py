@@ -1,14 +1,19 @@
-"""`respond`: one DNS query in, one reply out. Every transport calls it, and nothing else answers."""
+"""`respond`: one DNS query in, one reply out; nothing else answers.
+
+It is `find`, what to say, and `pack`, its octets. Who limits rates or sends cookies calls the two by themselves.
+"""
 
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 from dnsd.engine.answer import QUESTION_TAIL, Answer, build_answer
 from dnsd.engine.derive import answer_at
 from dnsd.engine.shape import Shape, shape_of
 from dnsd.engine.snapshot import Node, Snapshot
 from dnsd.errors import WireError
+from dnsd.wire.cookies import split_cookie
 from dnsd.wire.message import (
     BADVERS,
     CD,
@@ -35,6 +40,20 @@ from dnsd.wire.rdata import ANY, TXT
 PROHIBITED = build_answer(rcode=REFUSED, aa=False, option=pack_extended_error(EDE_PROHIBITED))
 NOT_AUTHORITATIVE = build_answer(rcode=NOTAUTH, aa=False, option=pack_extended_error(EDE_NOT_AUTHORITATIVE))
 BAD_VERSION = build_answer(rcode=BADVERS & 0xF, aa=False)
+UNKNOWN_KEY = build_answer(rcode=NOTAUTH, aa=False)
+
+PLAIN_REST = 25  # octets of a query besides id and name, with an OPT record that has no options
+
+
+class Found(NamedTuple):
+    """What is said to a query, before it is packed."""
+
+    shape: Shape
+    node: Node
+    answer: Answer
+    qname: bytes  # canonical
+    end: int  # offset in the query just past its name
+    cookie: bytes  # the client's DNS cookie (RFC 7873), or empty
 
 
 def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes | None:
@@ -42,36 +61,56 @@ def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes 
 
     `query` is a whole message as it arrived, well-formed or not; over a `stream` a reply may be 65,535 octets long.
     """
+    found = find(snapshot, query)
+    return respond_to_malformed(query) if found is None else pack(snapshot, query, found, stream=stream)
+
+
+def find(snapshot: Snapshot, query: bytes) -> Found | None:
+    """Decide what to say; None for what is not a well-formed query, which gets `respond_to_malformed`."""
     end = query.find(0, HEADER_SIZE) + 1  # just past QNAME, unless a label holds a zero octet
     qname = query[HEADER_SIZE:end].lower()
     node = snapshot.names.get(qname)
+    cookie = b""
     try:
         if node is None:
             end = name_end(query, HEADER_SIZE)
             qname = query[HEADER_SIZE:end].lower()
             node = snapshot.search(qname)
-        shape = shape_of(query[2:HEADER_SIZE] + query[end:])
+        rest = query[2:HEADER_SIZE] + query[end:]
+        if len(rest) > PLAIN_REST:
+            rest, cookie = split_cookie(rest)
+        shape = shape_of(rest)
     except WireError:
-        return _reply_to_malformed(query)
-    if shape.unknown_key:
-        return _reply_to_unknown_key(shape, query, end)
+        return None
     if shape.plain:
         answer = node.answers.get(shape.qtype) or answer_at(snapshot, node, qname, shape.qtype)
     else:
         answer = _special_answer(snapshot, shape, node, qname)
+    return Found(shape, node, answer, qname, end, cookie)
+
+
+def pack(
+    snapshot: Snapshot, query: bytes, found: Found, *, stream: bool = False, option: bytes = b"", empty: bool = False
+) -> bytes:
+    """The reply that says what was found, with one more EDNS `option`; `empty`: with TC and no records, so that the
+    client asks again over TCP.
+    """
+    shape, _, answer, _, end, _ = found
+    if shape.unknown_key:
+        return _reply_to_unknown_key(shape, query, end)
     opt = shape.opt
-    if opt and (shape.nsid or answer.option or shape.version):
-        opt = _opt_with_options(snapshot, shape, answer)
+    if opt and (option or shape.nsid or answer.option or shape.version):
+        opt = _opt_with_options(snapshot, shape, answer, option)
     body_start = end + QUESTION_TAIL
     room = (MAX_MESSAGE_SIZE if stream else shape.room) - body_start - len(opt)
-    if len(answer.body) > room:
-        answer = answer.fitted(room)
+    if empty or len(answer.body) > room:
+        answer = answer.fitted(-1 if empty else room)
     return b"".join(
         (query[:2], answer.heads[shape.head], query[HEADER_SIZE:body_start], answer.body_at(body_start), opt)
     )
 
 
-def _reply_to_malformed(query: bytes) -> bytes | None:
+def respond_to_malformed(query: bytes) -> bytes | None:
     """A header without the question; silence for what is shorter, and for responses lest two servers talk for ever."""
     if len(query) < HEADER_SIZE:
         return None
@@ -105,7 +144,9 @@ def _reply_to_unknown_key(shape: Shape, query: bytes, end: int) -> bytes:
 
 
 def _special_answer(snapshot: Snapshot, shape: Shape, node: Node, qname: bytes) -> Answer:
-    """What is not answered from a zone: a later EDNS, other classes, zone transfers."""
+    """What is not answered from a zone: signed queries, a later EDNS, other classes, zone transfers."""
+    if shape.unknown_key:
+        return UNKNOWN_KEY
     if shape.version:
         return BAD_VERSION
     if shape.qclass == CH and shape.qtype in (TXT, ANY):
@@ -115,7 +156,7 @@ def _special_answer(snapshot: Snapshot, shape: Shape, node: Node, qname: bytes) 
     return PROHIBITED
 
 
-def _opt_with_options(snapshot: Snapshot, shape: Shape, answer: Answer) -> bytes:
+def _opt_with_options(snapshot: Snapshot, shape: Shape, answer: Answer, option: bytes) -> bytes:
     nsid = snapshot.nsid if shape.nsid else b""
     rcode = BADVERS if shape.version else answer.rcode
-    return pack_opt(do=shape.do, rcode=rcode, options=nsid + answer.option)
+    return pack_opt(do=shape.do, rcode=rcode, options=nsid + option + answer.option)

@@ -16,7 +16,7 @@ MAX_CACHED = 128  # octets; longer shapes are rare, and a stranger could fill th
 _KEY = struct.Struct("!HHHHHHH")  # flags, four counts, type, class
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """A well-formed query without its id and name."""
 

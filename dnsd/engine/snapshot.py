@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dnsd.engine.answer import Answer, Rrset
+from dnsd.engine.answer import Answer, EdgeSource, Rrset
 from dnsd.model.fields import IPAddress
 from dnsd.model.zones import Zone
 from dnsd.wire.names import ROOT
@@ -18,6 +18,7 @@ class Addresses:
     """The edge addresses of one address map, or of the default pool, compiled by `Edge` key."""
 
     ips: tuple[IPAddress, ...]
+    sources: tuple[EdgeSource, EdgeSource]  # of IPv4, of IPv6
     answers: Mapping[int, Answer]
 
 
@@ -56,7 +57,7 @@ class Redirection:
 Rule = Edge | Alias | Flattened | Redirection
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Apex:
     """What the names of one zone have in common."""
 
@@ -103,7 +104,7 @@ class Snapshot:
     chaos: Mapping[bytes, Answer]  # canonical name -> answer in class CH
     nsid: bytes  # the NSID option, or empty
     revision: int
-    zones: Mapping[str, BuiltZone]  # by zone id; what the next snapshot can take over
+    zones: Mapping[str, BuiltZone]  # by zone id: what the next snapshot can take over; none where that is not built
     chains: dict[tuple[Node, int], Answer] = field(default_factory=dict)  # completed chains by (first node, type)
 
     def search(self, name: bytes) -> Node:

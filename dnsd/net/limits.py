@@ -78,6 +78,10 @@ class RateLimiter:
             return PASS
         return self._verdict_on_excess(slot)
 
+    def limits(self, peer: str) -> bool:
+        """Whether the peer is limited at all: who is not need not be told apart any further."""
+        return self._limited_network(peer) is not None
+
     def _verdict_on_excess(self, slot: int) -> int:
         if not self._slip:
             return DROP
@@ -151,6 +155,11 @@ class Admission:
         """Forget a connection that was admitted."""
         self._total[0] -= 1
         self._count[_client_slot(peer)] -= 1
+
+
+def open_connections(region: memoryview) -> int:
+    """Connections that one worker has open."""
+    return region[:4].cast("I")[0]
 
 
 def clear(region: memoryview) -> None:

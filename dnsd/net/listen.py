@@ -1,16 +1,21 @@
-"""Listening sockets: UDP and TCP on the same addresses and ports."""
+"""Listening sockets: UDP and TCP on the same addresses and ports, one of each for every worker."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import ipaddress
+import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 RECEIVE_BUFFER = 4 * 1024 * 1024  # octets that the kernel may hold for us; it gives what it allows
 BACKLOG = 1024  # TCP connections not yet accepted
 PORT_TRIES = 20
+SO_RCVBUFFORCE = 33  # Linux, with the right to: more than net.core.rmem_max; not in Python's socket module
+SO_MEMINFO, MEMINFO_DROPS = 55, 8  # Linux: a socket's counters, of 4 octets each, and which is of datagrams dropped
+FIRST_ACTIVATED = 3  # the descriptor at which systemd begins to hand over sockets, sd_listen_fds(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +31,20 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Both sockets of one address, bound; its port is the real one."""
+    """The sockets of one address, bound; its port is the real one. Worker number n has the n-th, or the only one."""
 
     address: Address
-    udp: socket.socket
-    tcp: socket.socket
+    udp: tuple[socket.socket, ...]
+    tcp: tuple[socket.socket, ...]
+
+    def of_worker(self, index: int) -> Listener:
+        """What one worker serves."""
+        return Listener(self.address, _share(self.udp, index), _share(self.tcp, index))
 
     def close(self) -> None:
-        """Close both sockets."""
-        self.udp.close()
-        self.tcp.close()
+        """Close all of them."""
+        for sock in (*self.udp, *self.tcp):
+            sock.close()
 
 
 class ListenError(OSError):
@@ -51,27 +60,97 @@ class ListenError(OSError):
         super().__init__(f"cannot listen on {address}: {error.strerror}{hint}")
 
 
-def open_listener(address: Address) -> Listener:
-    """Bind UDP and TCP on one address, and on one port where any will do. Raises ListenError."""
+def open_listener(address: Address, *, workers: int = 1) -> Listener:
+    """Bind UDP and TCP for each worker on one address, and on one port where any will do. Raises ListenError."""
     for attempt in range(PORT_TRIES):
-        tcp = udp = None
+        tcp: list[socket.socket] = []
+        udp: list[socket.socket] = []
         try:
-            tcp = _bound(address, socket.SOCK_STREAM)
-            tcp.listen(BACKLOG)
-            bound = Address(address.host, tcp.getsockname()[1])
-            udp = _bound(bound, socket.SOCK_DGRAM)
-            return Listener(bound, udp, tcp)
+            _bind(tcp, address, socket.SOCK_STREAM, workers)
+            bound = Address(address.host, tcp[0].getsockname()[1])
+            _bind(udp, bound, socket.SOCK_DGRAM, workers)
+            for sock in tcp:
+                sock.listen(BACKLOG)
+            return Listener(bound, tuple(udp), tuple(tcp))
         except OSError as error:
-            for sock in (tcp, udp):
-                if sock:
-                    sock.close()
+            for sock in (*tcp, *udp):
+                sock.close()
             if address.port == 0 and error.errno == errno.EADDRINUSE and attempt + 1 < PORT_TRIES:
                 continue  # the free TCP port was taken on UDP
             raise ListenError(address, error) from None
     raise AssertionError("unreachable")
 
 
-def _bound(address: Address, kind: socket.SocketKind) -> socket.socket:
+def open_stream_listener(address: Address) -> socket.socket:
+    """A TCP socket for something else than DNS, such as HTTP. Raises ListenError."""
+    socks: list[socket.socket] = []
+    try:
+        _bind(socks, address, socket.SOCK_STREAM, 1)
+        socks[0].listen(BACKLOG)
+    except OSError as error:
+        for sock in socks:
+            sock.close()
+        raise ListenError(address, error) from None
+    return socks[0]
+
+
+def address_of(sock: socket.socket) -> Address:
+    """Where a socket is bound to."""
+    host, port = sock.getsockname()[:2]
+    return Address(host, port)
+
+
+def activated_listeners(environment: Mapping[str, str] = os.environ) -> list[Listener]:
+    """The sockets that systemd has bound for this process (socket activation); none where it has not.
+
+    All workers share them. One of another kind than UDP or TCP is left alone.
+    """
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    by_address: dict[Address, tuple[list[socket.socket], list[socket.socket]]] = {}
+    for fd in range(FIRST_ACTIVATED, FIRST_ACTIVATED + int(environment.get("LISTEN_FDS", "0"))):
+        sock = socket.socket(fileno=fd)
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            sock.detach()
+            continue
+        sock.setblocking(False)
+        udp, tcp = by_address.setdefault(address_of(sock), ([], []))
+        if sock.type == socket.SOCK_DGRAM:
+            _enlarge(sock)
+            udp.append(sock)
+        else:
+            tcp.append(sock)
+    return [Listener(address, tuple(udp), tuple(tcp)) for address, (udp, tcp) in by_address.items()]
+
+
+def dropped_datagrams(sock: socket.socket) -> int:
+    """How many datagrams found the socket's buffer full since it was made; 0 where the kernel does not tell."""
+    with contextlib.suppress(OSError):
+        counters = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 64)
+        return int.from_bytes(counters[4 * MEMINFO_DROPS : 4 * MEMINFO_DROPS + 4], "little")
+    return 0
+
+
+def _share(socks: tuple[socket.socket, ...], index: int) -> tuple[socket.socket, ...]:
+    return (socks[index % len(socks)],) if socks else ()
+
+
+def _bind(socks: list[socket.socket], address: Address, kind: socket.SocketKind, count: int) -> None:
+    """Add `count` sockets that share one address and port; the kernel gives each datagram or connection to one."""
+    for _ in range(count):
+        sock = _new_socket(address, kind)
+        socks.append(sock)
+        if len(socks) == 1:
+            # The first is bound without SO_REUSEPORT, so that another server at this address is noticed.
+            sock.bind((address.host, address.port))
+            address = Address(address.host, sock.getsockname()[1])
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind((address.host, address.port))
+
+
+def _new_socket(address: Address, kind: socket.SocketKind) -> socket.socket:
     family = socket.AF_INET6 if ipaddress.ip_address(address.host).version == 6 else socket.AF_INET
     sock = socket.socket(family, kind)
     try:
@@ -81,10 +160,16 @@ def _bound(address: Address, kind: socket.SocketKind) -> socket.socket:
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         else:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        sock.bind((address.host, address.port))
+            _enlarge(sock)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _enlarge(sock: socket.socket) -> None:
+    """Ask for the buffer that a burst needs, beyond the system's limit where we may."""
+    for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
+            return

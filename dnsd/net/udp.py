@@ -6,13 +6,15 @@ A `UdpServer` is what any implementation offers: `start`, `stop`. A batching one
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-Respond = Callable[[bytes], bytes | None]
+Respond = Callable[[bytes, str], bytes | None]  # a message, the address it is from
+Observe = Callable[[int, float], None]  # how many were answered in a turn, seconds it took
+NotSent = Callable[[bytes], None]  # a reply that did not go out
 Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: where a datagram was sent to
 
 MAX_QUERY = 4096  # octets; what is longer is cut, and so malformed
@@ -36,10 +38,20 @@ class UdpServer(Protocol):
 class DrainingUdpServer:
     """Reads while there are datagrams, up to a turn's worth at each wake-up of the event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, respond: Respond) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        respond: Respond,
+        *,
+        observe: Observe,
+        not_sent: NotSent,
+    ) -> None:
         self._loop = loop
         self._socket = sock
         self._respond = respond
+        self._observe = observe
+        self._not_sent = not_sent
         self._is_wildcard = _is_wildcard(sock)
 
     def start(self) -> None:
@@ -55,19 +67,26 @@ class DrainingUdpServer:
 
     def _turn(self) -> bool:
         """Answer a turn's worth; whether there may be more."""
+        start, count, more = time.perf_counter(), 0, True
         for _ in range(TURN):
             try:
                 query, ancillary, client = self._receive()
             except BlockingIOError:
-                return False
+                more = False
+                break
             except OSError:
                 continue  # an ICMP error that an earlier reply met
-            reply = self._respond(query)
+            count += 1
+            reply = self._respond(query, client[0])
             if reply is not None:
-                # It may not go out: to port 0, to a network that is gone, into a full buffer. UDP clients ask again.
-                with contextlib.suppress(OSError):
+                try:
                     self._send(reply, ancillary, client)
-        return True
+                except OSError:
+                    # To port 0, to a network that is gone, into a full buffer. UDP clients ask again.
+                    self._not_sent(reply)
+        if count:
+            self._observe(count, time.perf_counter() - start)
+        return more
 
     def _receive(self) -> tuple[bytes, Ancillary, Any]:
         if not self._is_wildcard:

@@ -41,6 +41,11 @@ def type_text(rtype: int) -> str:
     return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rtype))
 
 
+def is_known_type(rtype: int) -> bool:
+    """Whether a type has a mnemonic."""
+    return rtype in dns.rdatatype.RdataType.__members__.values()
+
+
 def parse_rdata_text(rtype: int, text: str) -> dns.rdata.Rdata:
     """Record data from its presentation form; relative names in it are taken as full names.
 

@@ -1,8 +1,7 @@
-"""The `dnsd` command. Exit status: 0 ok, 1 invalid input, 2 usage."""
+"""The `dnsd` command. Exit status: 0 ok, 1 invalid input or a refused change, 2 usage, 3 server not reachable."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -10,20 +9,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import dns.message
-import dns.rcode
+from click.shell_completion import get_completion_class
 
 from dnsd import __version__
 from dnsd.app import Loaded, load
-from dnsd.engine.explain import Explanation, NameExplained, explain
-from dnsd.errors import InvalidDataError, Problem, path_text
+from dnsd.cli.show import print_explanation, print_json, print_status, reply_data, report, say
+from dnsd.engine.explain import explain
+from dnsd.errors import InvalidDataError
 from dnsd.model.accounts import AccountFields
 from dnsd.model.fields import Fields
 from dnsd.model.maps import MapFields
 from dnsd.model.zones import ZoneFields
 from dnsd.net.listen import ListenError
-from dnsd.serve import report, say, serve
-from dnsd.settings import Settings
+from dnsd.serve.link import Kind, ask
+from dnsd.serve.privileges import PrivilegeError
+from dnsd.serve.start import serve
+from dnsd.settings import Settings, state_folder
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import parse_type_text
 
@@ -33,6 +34,9 @@ SCHEMAS: dict[str, type[Fields]] = {
     "map": MapFields,
     "zone": ZoneFields,
 }
+
+RELOAD_TIMEOUT_S = 600.0  # a million names take a while
+STATUS_TIMEOUT_S = 10.0
 
 config_option = click.option(
     "-c",
@@ -58,12 +62,57 @@ def main(context: click.Context) -> None:
 def serve_command(config: Path) -> None:
     """Run the server. SIGHUP reloads, SIGTERM ends it."""
     try:
-        serve(config)
+        sys.exit(serve(config))
     except InvalidDataError as error:
         _fail(error)
-    except ListenError as error:
+    except (ListenError, PrivilegeError) as error:
         say(str(error))
         sys.exit(1)
+
+
+@main.command("reload")
+@config_option
+@click.option("--force", is_flag=True, help="Also if many zones or records are dropped, or a map is emptied.")
+@json_option
+def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
+    """Have the running server read everything anew; returns when every worker serves it.
+
+    Nothing changes if there is an error in it.
+    """
+    result = _ask(config, Kind.RELOAD, {"force": force}, RELOAD_TIMEOUT_S)
+    if as_json:
+        print_json(result)
+    else:
+        for problem in result["problems"]:
+            say(problem["text"])
+        if result["ok"]:
+            click.echo(f"revision {result['revision']} is served, after {result['seconds']:.2f} s")
+        else:
+            say(f"refused; revision {result['revision']} keeps serving")
+        if result["late"]:
+            say(f"not served yet by {', '.join(result['late'])}")
+    sys.exit(0 if result["ok"] and not result["late"] else 1)
+
+
+@main.command("status")
+@config_option
+@json_option
+def status_command(config: Path, *, as_json: bool) -> None:
+    """Show how the running server is doing."""
+    status = _ask(config, Kind.STATUS, {}, STATUS_TIMEOUT_S)
+    if as_json:
+        print_json(status)
+    else:
+        print_status(status)
+
+
+@main.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> None:
+    """Print what makes a SHELL complete dnsd's commands and options: `eval "$(dnsd completion bash)"`."""
+    complete = get_completion_class(shell)
+    assert complete is not None
+    click.echo(complete(main, {}, "dnsd", "_DNSD_COMPLETE").source())
 
 
 @main.command("check")
@@ -77,7 +126,7 @@ def check_command(config: Path, *, as_json: bool) -> None:
     except InvalidDataError as error:
         loaded, problems = None, error.problems
     if as_json:
-        _print_json({"ok": loaded is not None, "problems": [_problem_data(problem) for problem in problems]})
+        print_json({"ok": loaded is not None, "problems": [problem.data() for problem in problems]})
     else:
         report(problems)
     if loaded is None:
@@ -102,9 +151,9 @@ def explain_command(name: str, type: str, config: Path, *, as_json: bool) -> Non
     loaded = _load(config)
     found = explain(loaded.snapshot, loaded.dataset, qname, qtype, loaded.settings.missing_family)
     if as_json:
-        _print_json({**_reply_data(found.reply), "names": [asdict(step) for step in found.names]})
+        print_json({**reply_data(found.reply), "names": [asdict(step) for step in found.names]})
     else:
-        _print_explanation(found)
+        print_explanation(found)
 
 
 @main.command("schema")
@@ -113,7 +162,7 @@ def schema_command(kind: str | None) -> None:
     """Print a JSON Schema for editors: of one KIND of file, or of all."""
     dialect = "https://json-schema.org/draft/2020-12/schema"
     if kind:
-        _print_json({"$schema": dialect, **SCHEMAS[kind].model_json_schema()})
+        print_json({"$schema": dialect, **SCHEMAS[kind].model_json_schema()})
         return
     kinds: dict[str, Any] = {}
     definitions: dict[str, Any] = {}
@@ -122,7 +171,20 @@ def schema_command(kind: str | None) -> None:
         definitions |= schema.pop("$defs", {})
         kinds[name] = schema
     choices = [{"$ref": f"#/$defs/{name}"} for name in kinds]
-    _print_json({"$schema": dialect, "anyOf": choices, "$defs": {**definitions, **kinds}})
+    print_json({"$schema": dialect, "anyOf": choices, "$defs": {**definitions, **kinds}})
+
+
+def _ask(config: Path, kind: Kind, payload: dict[str, Any], timeout_s: float) -> Any:
+    """What the running server replies; ends the command where there is none."""
+    try:
+        folder = state_folder(config)
+    except InvalidDataError as error:
+        _fail(error)
+    try:
+        return ask(folder, kind, payload, timeout_s=timeout_s)
+    except OSError as error:
+        say(f"no server can be reached in {folder}: {error.strerror or error}; is it running, with this configuration?")
+        sys.exit(3)
 
 
 def _load(config: Path) -> Loaded:
@@ -135,50 +197,3 @@ def _load(config: Path) -> Loaded:
 def _fail(error: InvalidDataError) -> NoReturn:
     report(error.problems)
     sys.exit(1)
-
-
-def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-
-
-def _problem_data(problem: Problem) -> dict[str, Any]:
-    place = problem.place
-    return {
-        "file": place.file if place else problem.source,
-        "line": place.line if place else None,
-        "column": place.column if place else None,
-        "path": path_text(problem.path),
-        "message": problem.message,
-        "severity": "warning" if problem.warning else "error",
-    }
-
-
-def _reply_data(reply: bytes) -> dict[str, Any]:
-    message = dns.message.from_wire(reply)
-    sections = {"answer": message.answer, "authority": message.authority, "additional": message.additional}
-    lines = {name: "\n".join(map(str, rrsets)).splitlines() for name, rrsets in sections.items()}
-    return {"rcode": dns.rcode.to_text(message.rcode()), **lines}
-
-
-def _print_explanation(found: Explanation) -> None:
-    data = _reply_data(found.reply)
-    click.echo(f"{click.style(data['rcode'], bold=True)}")
-    for section in ("answer", "authority", "additional"):
-        for line in data[section]:
-            click.echo(f"  {line}" if section == "answer" else f"  {line}  ; {section}")
-    for step in found.names:
-        click.echo()
-        _print_step(step)
-
-
-def _print_step(step: NameExplained) -> None:
-    click.secho(step.name, bold=True)
-    rows = [("zone", step.zone or "none of those served"), ("account", step.account), ("node", step.node)]
-    for label, value in (*rows, ("served", step.served)):
-        if value:
-            click.echo(f"  {label:8} {value}")
-    width = max((len(verdict.map) for verdict in step.maps), default=0)
-    for number, verdict in enumerate(step.maps):
-        mark = click.style("taken      ", fg="green") if verdict.taken else "passed over"
-        label = "maps" if number == 0 else ""
-        click.echo(f"  {label:8} {mark}  {verdict.map:{width}}  {verdict.step:9}  {verdict.why}")

@@ -1,0 +1,118 @@
+"""What commands print: tables and text on a terminal, plain text in a pipe, JSON where asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import click
+import dns.message
+import dns.rcode
+
+from dnsd.engine.explain import Explanation, NameExplained
+from dnsd.errors import Problem
+
+
+def say(text: str) -> None:
+    """One line for the operator, on stderr; nobody may be reading it, and that ends nothing."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def report(problems: Iterable[Problem]) -> None:
+    """Each problem on a line."""
+    for problem in problems:
+        say(problem.line())
+
+
+def print_json(data: Any) -> None:
+    """Data for programs."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def reply_data(reply: bytes) -> dict[str, Any]:
+    """The rcode of a reply, and the lines of its sections."""
+    message = dns.message.from_wire(reply)
+    sections = {"answer": message.answer, "authority": message.authority, "additional": message.additional}
+    lines = {name: "\n".join(map(str, rrsets)).splitlines() for name, rrsets in sections.items()}
+    return {"rcode": dns.rcode.to_text(message.rcode()), **lines}
+
+
+def print_explanation(found: Explanation) -> None:
+    """The answer, and what led to it."""
+    data = reply_data(found.reply)
+    click.echo(f"{click.style(data['rcode'], bold=True)}")
+    for section in ("answer", "authority", "additional"):
+        for line in data[section]:
+            click.echo(f"  {line}" if section == "answer" else f"  {line}  ; {section}")
+    for step in found.names:
+        click.echo()
+        _print_step(step)
+
+
+def _print_step(step: NameExplained) -> None:
+    click.secho(step.name, bold=True)
+    rows = [("zone", step.zone or "none of those served"), ("account", step.account), ("node", step.node)]
+    for label, value in (*rows, ("served", step.served)):
+        if value:
+            click.echo(f"  {label:8} {value}")
+    width = max((len(verdict.map) for verdict in step.maps), default=0)
+    for number, verdict in enumerate(step.maps):
+        mark = click.style("taken      ", fg="green") if verdict.taken else "passed over"
+        label = "maps" if number == 0 else ""
+        click.echo(f"  {label:8} {mark}  {verdict.map:{width}}  {verdict.step:9}  {verdict.why}")
+
+
+def print_status(status: dict[str, Any]) -> None:
+    """The status of a running server, as `dnsd status` shows it."""
+    source, data, traffic = status["source"], status["data"], status["traffic"]
+    ready = click.style("ready", fg="green") if status["ready"] else click.style("not ready", fg="red", bold=True)
+    click.echo(f"dnsd {status['version']}, {ready}, up {_duration(status['uptime_s'])}, revision {status['revision']}")
+    for reason in status["reasons"]:
+        click.echo(f"  {click.style(reason, fg='red')}")
+    loaded = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(source["loaded_at"]))
+    rows = [
+        ("listening", ", ".join(status["listening"])),
+        ("source", f"{'good' if source['ok'] else 'not good'}, read {loaded} in {source['seconds']:.2f} s"),
+        ("data", ", ".join(f"{count:,} {what}" for what, count in data.items())),
+        ("traffic", ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in traffic.items())),
+        ("state", status["state"]),
+    ]
+    for label, value in rows:
+        click.echo(f"  {label:9} {value}")
+    click.echo()
+    columns = ("process", "pid", "revision", "starts", "cpu s", "memory MiB", "fds", "threads")
+    _print_table(columns, [_process_row(process) for process in status["processes"]])
+
+
+def _process_row(process: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        process["process"],
+        str(process["pid"]),
+        str(process["revision"] or "-"),
+        str(process["starts"] or 1),
+        f"{process.get('cpu_s', 0):.1f}",
+        f"{process.get('resident_bytes', 0) / 2**20:.1f}",
+        str(process.get("open_fds", "-")),
+        str(process.get("threads", "-")),
+    )
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table whose first column is words, and all others numbers."""
+    widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
+    for number, row in enumerate((columns, *rows)):
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        click.secho("  " + "  ".join(cells), bold=number == 0)
+
+
+def _duration(seconds: float) -> str:
+    days, rest = divmod(int(seconds), 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"

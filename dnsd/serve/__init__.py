@@ -1,0 +1,1 @@
+"""The running server: a supervisor that holds the sockets, workers that answer, and control, which publishes."""

@@ -1,0 +1,211 @@
+"""From a message and its sender's address to the reply: `find`, cookies, rate limits, `pack` — and what is counted.
+
+The cost of counting is one dictionary entry a message; what it means is worked out once a second, or when there are
+many.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import dns.rcode
+
+from dnsd.engine.answer import Answer
+from dnsd.engine.respond import Found, find, pack, respond_to_malformed
+from dnsd.engine.shape import Shape
+from dnsd.engine.snapshot import Apex, Snapshot
+from dnsd.log import Log
+from dnsd.metrics import Counts
+from dnsd.net.limits import DROP, PASS, RateLimiter, packed_ip
+from dnsd.wire.cookies import Cookies, Verdict
+from dnsd.wire.message import HEADER_SIZE, NOERROR
+from dnsd.wire.names import name_text
+from dnsd.wire.rdata import is_known_type, type_text
+
+TC_OCTET, TC_BIT = 2, 0x02  # where TC stands in a message
+MAX_TALLY = 4096  # different things counted before they are worked out: strangers can make up many
+NO_ZONE, MALFORMED, OTHER_TYPE = "none", "malformed", "other"
+COOKIE_STATES = {Verdict.NEW: "new", Verdict.VALID: "valid", Verdict.INVALID: "invalid"}
+
+Tally = dict[tuple[Shape, Apex | None, Answer], int]
+
+
+@dataclass(slots=True)
+class Serving:
+    """What a worker answers with; each part is replaced by one assignment."""
+
+    snapshot: Snapshot
+    cookies: Cookies | None
+    limiter: RateLimiter | None
+    log_only: bool  # count and log what would be limited, and answer it
+    query_sample: float  # share of the queries that are logged
+
+
+class Answering:
+    """Answers the messages of one transport and address family."""
+
+    def __init__(self, serving: Serving, counts: Counts, log: Log, protocol: str, family: str) -> None:
+        self._serving = serving
+        self._counts = counts
+        self._log = log
+        self._protocol = protocol
+        self._family = family
+        self._is_stream = protocol == "tcp"
+        self._answered: Tally = defaultdict(int)
+        self._limited: Tally = defaultdict(int)
+        self._truncated = 0
+        self._cookies: Counter[Verdict] = Counter()
+        self._rate_actions: Counter[str] = Counter()
+        self._last_limited = ""  # a client whose responses were
+
+    def respond(self, query: bytes, peer: str) -> bytes | None:
+        """The reply to a message from `peer`, an IP address; None to send nothing. Never raises."""
+        serving = self._serving
+        found = find(serving.snapshot, query)
+        if found is None:
+            return self._respond_to_malformed(query, peer)
+        option, is_known = b"", False
+        if found.cookie and serving.cookies:
+            option, is_known = self._cookie(serving.cookies, found.cookie, peer)
+        if serving.query_sample and random.random() < serving.query_sample:
+            self._log_query(found, peer)
+        verdict = PASS
+        if serving.limiter and not self._is_stream and not is_known and serving.limiter.limits(peer):
+            verdict = self._rate_verdict(peer, _kind_of_response(serving.snapshot, found))
+        key = (found.shape, found.node.apex, found.answer)
+        if verdict == DROP:
+            self._limited[key] += 1
+            return None
+        self._answered[key] += 1
+        reply = pack(serving.snapshot, query, found, stream=self._is_stream, option=option, empty=verdict != PASS)
+        if reply[TC_OCTET] & TC_BIT:
+            self._truncated += 1
+        return reply
+
+    def observe(self, count: int, seconds: float) -> None:
+        """A turn of so many messages has taken so long."""
+        self._counts.observe("dnsd_response_seconds", self._protocol, seconds=seconds, count=count)
+        if len(self._answered) + len(self._limited) > MAX_TALLY:
+            self.work_out()
+
+    def not_sent(self, reply: bytes) -> None:
+        """A reply did not go out after all."""
+        self._count_response(_rcode_text(reply[3] & 0xF), -1)
+        self._count_dropped("not_sent", 1)
+
+    def work_out(self) -> None:
+        """Turn what was tallied into counts."""
+        for (shape, apex, answer), number in self._answered.items():
+            self._count_request(shape, apex, number)
+            self._count_response("BADVERS" if shape.version else _rcode_text(answer.rcode), number)
+            if answer.edge:
+                self._counts.add("dnsd_edge_answers_total", *answer.edge, by=number)
+        self._answered.clear()
+        for (shape, apex, _), number in self._limited.items():
+            self._count_request(shape, apex, number)
+            self._count_dropped("rate_limited", number)
+        self._limited.clear()
+        if self._truncated:
+            self._counts.add("dnsd_truncated_total", self._protocol, by=self._truncated)
+            self._truncated = 0
+        for verdict, number in self._cookies.items():
+            self._counts.add("dnsd_cookies_total", COOKIE_STATES[verdict], by=number)
+        self._cookies.clear()
+        self._work_out_rates()
+
+    def _work_out_rates(self) -> None:
+        if not self._rate_actions:
+            return
+        for action, number in self._rate_actions.items():
+            self._counts.add("dnsd_rate_limited_total", action, by=number)
+        said = ", ".join(f"{number} {action}" for action, number in sorted(self._rate_actions.items()))
+        self._log.warning(f"rate limit: responses {said}; the last to {self._last_limited}")
+        self._rate_actions.clear()
+
+    def _respond_to_malformed(self, query: bytes, peer: str) -> bytes | None:
+        limiter = self._serving.limiter
+        reply = respond_to_malformed(query)
+        self._counts.add("dnsd_requests_total", self._protocol, self._family, MALFORMED)
+        if reply is None:
+            self._count_dropped("too_short" if len(query) < HEADER_SIZE else "not_a_query", 1)
+        elif limiter and not self._is_stream and limiter.limits(peer) and self._rate_verdict(peer, MALFORMED) != PASS:
+            self._count_dropped("rate_limited", 1)
+            return None  # cut, it would be no shorter
+        else:
+            self._count_response(_rcode_text(reply[3] & 0xF), 1)
+        return reply
+
+    def _cookie(self, cookies: Cookies, cookie: bytes, peer: str) -> tuple[bytes, bool]:
+        """The option to reply with, and whether the client has shown that the address is its own."""
+        client, now_s = packed_ip(peer), int(time.time())  # of the clock that other servers read: RFC 9018 §4.3
+        verdict = cookies.verdict(cookie, client, now_s)
+        self._cookies[verdict] += 1
+        return cookies.option(cookie, client, now_s), verdict is Verdict.VALID
+
+    def _rate_verdict(self, peer: str, kind: Hashable) -> int:
+        limiter = self._serving.limiter
+        assert limiter is not None
+        verdict = limiter.verdict(peer, kind, time.monotonic())
+        if verdict == PASS:
+            return PASS
+        self._last_limited = peer
+        if self._serving.log_only:
+            self._rate_actions["logged"] += 1
+            return PASS
+        self._rate_actions["dropped" if verdict == DROP else "slipped"] += 1
+        return verdict
+
+    def _log_query(self, found: Found, peer: str) -> None:
+        self._log.info(
+            "query",
+            client=peer,
+            protocol=self._protocol,
+            name=name_text(found.qname),
+            type=type_text(found.shape.qtype),
+            rcode=_rcode_text(found.answer.rcode),
+        )
+
+    def _count_request(self, shape: Shape, apex: Apex | None, number: int) -> None:
+        self._counts.add("dnsd_requests_total", self._protocol, self._family, _type_label(shape.qtype), by=number)
+        self._counts.add("dnsd_zone_requests_total", _zone_label(apex.name) if apex else NO_ZONE, by=number)
+
+    def _count_response(self, rcode: str, number: int) -> None:
+        self._counts.add("dnsd_responses_total", self._protocol, rcode, by=number)
+
+    def _count_dropped(self, reason: str, number: int) -> None:
+        self._counts.add("dnsd_dropped_total", self._protocol, reason, by=number)
+
+
+def _kind_of_response(snapshot: Snapshot, found: Found) -> Hashable:
+    """What counts as the same response for the rate limit, as NSD and BIND have it.
+
+    Positive answers by name, those from wildcards, denials and referrals by zone — random names must not each have a
+    rate of their own — and errors all together. Plain data: every worker must hash it to the same number.
+    """
+    answer, apex = found.answer, found.node.apex
+    if answer.rcode != NOERROR or not answer.answer:
+        return answer.rcode, apex.name if apex else b""
+    if found.qname in snapshot.names:
+        return found.qname
+    return "*", apex.name if apex else b""
+
+
+@lru_cache
+def _type_label(qtype: int) -> str:
+    """A type's mnemonic; one word for all that have none, as strangers choose the number."""
+    return type_text(qtype) if is_known_type(qtype) else OTHER_TYPE
+
+
+@lru_cache(maxsize=10_000)
+def _zone_label(name: bytes) -> str:
+    return name_text(name)
+
+
+@lru_cache
+def _rcode_text(rcode: int) -> str:
+    return dns.rcode.to_text(dns.rcode.Rcode(rcode))

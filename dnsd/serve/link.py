@@ -1,0 +1,87 @@
+"""What the processes of a server, and the command line, say to each other: messages over the local control socket.
+
+The socket has a name of Linux's abstract kind, unix(7), that follows from the state folder: no file that could be left
+behind, and no path that could be too long. Everybody on the machine can connect to it, so each side looks at who the
+other is.
+
+A message is four octets of length, one of kind, and its payload. Payloads are JSON, but for snapshots on their way to
+workers: a worker, which meets strangers, is never unpickled from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import socket
+import struct
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+MAX_ASKED = 64 * 1024  # octets of a message to control
+
+_HEAD = struct.Struct("!IB")
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+class Kind(IntEnum):
+    """What a message is."""
+
+    # From a worker to control.
+    HELLO = 1  # who it is, and what it serves
+    SERVING = 2  # the revision that it now serves
+    COUNTED = 3  # what it has counted since the last time
+    # From control to a worker.
+    LIMITS = 10  # settings
+    DELTA = 11  # pickled parts
+    COUNT = 12  # send what you have counted
+    # From the command line to control, each with one reply.
+    RELOAD = 20
+    STATUS = 21
+    REPLY = 22
+
+
+Message = tuple[Kind, bytes]
+
+
+def packed(kind: Kind, payload: Any) -> bytes:
+    """A message; `payload` is bytes, or is written as JSON."""
+    octets = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return _HEAD.pack(len(octets), kind) + octets
+
+
+async def read_message(reader: asyncio.StreamReader, limit: int | None = None) -> Message:
+    """The next message. Raises EOFError at the end, ValueError for what is none or is over `limit` octets."""
+    try:
+        length, kind = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+        if limit is not None and length > limit:
+            raise ValueError(f"a message of {length} octets; {limit} are possible")
+        return Kind(kind), await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        raise EOFError from None
+
+
+def control_address(state: Path) -> str:
+    """The address of the control socket of the server that keeps its state in a folder."""
+    return f"\0dnsd:{hashlib.sha256(os.fsencode(os.path.realpath(state))).hexdigest()[:32]}"
+
+
+def peer_uid(sock: socket.socket) -> int:
+    """Whose process is at the other end of a local socket."""
+    _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(uid)
+
+
+def ask(state: Path, kind: Kind, payload: Any, *, timeout_s: float) -> Any:
+    """Ask the server that keeps its state in a folder. Raises OSError where it cannot be reached, or is silent."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(timeout_s)
+        sock.connect(control_address(state))
+        sock.sendall(packed(kind, payload))
+        with sock.makefile("rb") as stream:
+            head = stream.read(_HEAD.size)
+            if len(head) < _HEAD.size:
+                raise ConnectionResetError("the server ended before it replied")
+            return json.loads(stream.read(_HEAD.unpack(head)[0]))

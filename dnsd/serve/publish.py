@@ -1,0 +1,161 @@
+"""Publishing: one snapshot to the file, and what changed in it to every worker; and what workers count in return."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dnsd import __version__
+from dnsd.engine.snapshot import Snapshot
+from dnsd.engine.transfer import delta
+from dnsd.log import Log
+from dnsd.metrics import Counts
+from dnsd.serve.link import Kind, packed, read_message
+from dnsd.serve.shared import Number, Shared
+from dnsd.settings import LiveSettings
+from dnsd.store.snapshot_file import Title, pickled, save_snapshot
+
+SNAPSHOT_FILE = "snapshot"  # in the state folder
+SAVE_AGAIN_S = 30.0  # after a disk had no room
+
+
+@dataclass(slots=True, eq=False)
+class WorkerLink:
+    """The connection to one worker."""
+
+    index: int
+    pid: int
+    writer: asyncio.StreamWriter
+    serves: int  # revision
+    sent: int  # revision: what it serves once it has taken in what it was sent
+    asked: int = 0  # the last request for counts that it has answered
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while it is being brought up to date
+
+
+class Publisher:
+    """Knows what is published, what the file holds, and what each worker serves."""
+
+    def __init__(self, shared: Shared, state: Path, log: Log) -> None:
+        self.snapshot: Snapshot | None = None
+        self.links: dict[int, WorkerLink] = {}
+        self.counts = Counts()  # of all workers, for ever
+        self.save_problem: str | None = None
+        self._shared = shared
+        self._file = state / SNAPSHOT_FILE
+        self._log = log
+        self._live = LiveSettings()
+        self._saved: Snapshot | None = None
+        self._previous: Snapshot | None = None
+        self._news = asyncio.Condition()  # something about a link has changed
+        self._asked = 0
+        self._saving = asyncio.Lock()
+        self._packed: tuple[tuple[int, int], bytes] = ((0, 0), b"")  # the last delta: its base, its revision
+
+    async def publish(self, snapshot: Snapshot, live: LiveSettings) -> None:
+        """Send what is new to every worker, and to those that connect from now on."""
+        self._previous, self.snapshot, self._live = self.snapshot, snapshot, live
+        self._shared.set(self._shared.control, Number.REVISION, snapshot.revision)
+        for link in tuple(self.links.values()):
+            await self._bring_up_to_date(link)
+
+    @property
+    def revision(self) -> int:
+        """What is published; 0 before anything is."""
+        return self.snapshot.revision if self.snapshot else 0
+
+    def late(self) -> list[str]:
+        """The workers that do not serve what is published, or are not there."""
+        served = {index for index, link in self.links.items() if link.serves == self.revision}
+        return [worker.name for worker in self._shared.workers if worker.index not in served]
+
+    async def wait_until_served(self, within_s: float | None = None) -> bool:
+        """Return once every worker serves what is published; False where it takes too long."""
+        return await self._wait_for(lambda: not self.late(), within_s)
+
+    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: bytes) -> None:
+        """Keep one worker up to date, and take in what it counts, for as long as it is connected."""
+        said = json.loads(hello)
+        link = WorkerLink(said["worker"], said["pid"], writer, serves=said["revision"], sent=said["revision"])
+        self.links[link.index] = link
+        try:
+            writer.write(packed(Kind.LIMITS, self._live.model_dump_json().encode()))
+            await self._bring_up_to_date(link)
+            await self._tell()
+            while True:
+                kind, payload = await read_message(reader)
+                if kind is Kind.SERVING:
+                    link.serves = json.loads(payload)["revision"]
+                elif kind is Kind.COUNTED:
+                    counted = json.loads(payload)
+                    self.counts.merge((tuple(key), value) for key, value in counted["counts"])
+                    link.asked = counted["asked"] or link.asked
+                await self._tell()
+        except (EOFError, OSError):
+            pass  # it has ended; the supervisor starts another
+        finally:
+            if self.links.get(link.index) is link:
+                del self.links[link.index]
+            await self._tell()
+
+    async def collect(self, within_s: float) -> None:
+        """Have every worker send what it has counted by now; those that take longer than `within_s` are left out."""
+        self._asked += 1
+        asked = self._asked
+        for link in tuple(self.links.values()):
+            link.writer.write(packed(Kind.COUNT, {"asked": asked}))
+        await self._wait_for(lambda: all(link.asked >= asked for link in self.links.values()), within_s)
+
+    async def save(self) -> None:
+        """Write what is published to the snapshot file, for workers that start and for a start without the source."""
+        async with self._saving:
+            snapshot = self.snapshot
+            if snapshot is None or self._saved is snapshot:
+                return
+            title = Title(__version__, snapshot.revision, int(time.time()), len(snapshot.names))
+            try:
+                await asyncio.to_thread(save_snapshot, self._file, title, delta(None, snapshot))
+            except OSError as error:
+                self.save_problem = f"{self._file} cannot be written: {os.strerror(error.errno or 0)}"
+                self._log.error(f"{self.save_problem}; a start without the source would serve an older revision")
+                return
+            self._saved, self.save_problem = snapshot, None
+
+    async def save_again(self) -> None:
+        """Try for ever to save what could not be saved."""
+        while True:
+            await asyncio.sleep(SAVE_AGAIN_S)
+            await self.save()
+
+    async def _bring_up_to_date(self, link: WorkerLink) -> None:
+        async with link.lock:
+            while self.snapshot and link.sent != self.snapshot.revision:
+                snapshot = self.snapshot
+                base = next((one for one in (self._previous, self._saved) if one and one.revision == link.sent), None)
+                payload = await self._delta(base, snapshot)
+                link.writer.write(packed(Kind.LIMITS, self._live.model_dump_json().encode()))
+                link.writer.write(packed(Kind.DELTA, payload))
+                link.sent = snapshot.revision
+
+    async def _delta(self, base: Snapshot | None, snapshot: Snapshot) -> bytes:
+        """The change as octets; made once for all workers, beside everything else that control does."""
+        revisions = (base.revision if base else 0, snapshot.revision)
+        if self._packed[0] != revisions:
+            self._packed = revisions, await asyncio.to_thread(b"".join, pickled(delta(base, snapshot)))
+        return self._packed[1]
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    async def _wait_for(self, condition: Callable[[], bool], within_s: float | None) -> bool:
+        async with self._news:
+            try:
+                await asyncio.wait_for(self._news.wait_for(condition), within_s)
+            except TimeoutError:
+                return False
+        return True

@@ -1,0 +1,193 @@
+"""Starting the server: settings, sockets, state, privileges; then the supervisor forks the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import dns.rdata
+
+from dnsd.app import load
+from dnsd.errors import InvalidDataError
+from dnsd.log import Log
+from dnsd.net.listen import (
+    Address,
+    Listener,
+    ListenError,
+    activated_listeners,
+    address_of,
+    open_listener,
+    open_stream_listener,
+)
+from dnsd.serve.control import Control, Desk
+from dnsd.serve.http import serve_http
+from dnsd.serve.local import serve_local
+from dnsd.serve.privileges import identity, raise_descriptor_limit
+from dnsd.serve.shared import Shared
+from dnsd.serve.state import State, take_state
+from dnsd.serve.supervisor import Child, Crew, Run, Supervisor
+from dnsd.serve.worker import Place, Worker
+from dnsd.settings import SECRET_SIZE, Settings, load_settings, state_folder_of
+
+SUPERVISOR_WAIT_S = 0.1  # how long the supervisor lets a log line wait for its reader
+
+
+def serve(config: Path) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status.
+
+    Raises InvalidDataError, ListenError or PrivilegeError before anything is served.
+    """
+    settings = _settings(config)
+    log = Log("supervisor", wait_s=SUPERVISOR_WAIT_S)
+    log.format, log.level = settings.log.format, settings.log.level
+    owner = identity(settings.user, settings.group)
+    raise_descriptor_limit()
+    listeners = activated_listeners() or open_listeners(settings.listen, settings.worker_count, log)
+    http = open_stream_listener(settings.metrics.listen) if settings.metrics else None
+    state = take_state(state_folder_of(config, settings.state), owner, log)
+    dns.rdata.load_all_types()  # type: ignore[no-untyped-call]  # later, its modules might not be readable any more
+    if owner:
+        owner.assume()
+    return _Server(config, settings, log, listeners, http, state).run()
+
+
+def _settings(config: Path) -> Settings:
+    try:
+        return load_settings(config).settings
+    except InvalidDataError:
+        load(config)  # raises what is wrong with the data too: a user sees all of it at once
+        raise
+
+
+def open_listeners(addresses: Iterable[Address], workers: int, log: Log) -> list[Listener]:
+    """Every address' sockets; one of a family that this machine does not have is left out, if others remain.
+
+    Raises ListenError.
+    """
+    listeners: list[Listener] = []
+    missing: ListenError | None = None
+    for address in addresses:
+        try:
+            listeners.append(open_listener(address, workers=workers))
+        except ListenError as error:
+            if not error.no_such_family:
+                for listener in listeners:
+                    listener.close()
+                raise
+            log.warning(f"warning: {error}")
+            missing = error
+    if not listeners and missing:
+        raise missing
+    return listeners
+
+
+class _Server:
+    """Everything that is made before the first fork, and what each process takes of it."""
+
+    def __init__(
+        self,
+        config: Path,
+        settings: Settings,
+        log: Log,
+        listeners: list[Listener],
+        http: socket.socket | None,
+        state: State,
+    ) -> None:
+        self.config = config
+        self.settings = settings
+        self.log = log
+        self.listeners = listeners
+        self.http = http
+        self.state = state
+        self.shared = Shared(settings.worker_count, settings.limits.rrl.table_size)
+        self.cookie_secret = os.urandom(SECRET_SIZE)
+        # Lines between the supervisor and control, whichever process that is at the time.
+        self.ours, self.controls = socket.socketpair()
+        self.lifeline, self.lifeline_w = os.pipe()  # ends when the supervisor does
+
+    def run(self) -> int:
+        workers = [Child(one, self._worker(one.index, until_drained=False)) for one in self.shared.workers]
+        drains = {one.index: self._worker(one.index, until_drained=True) for one in self.shared.workers}
+        crew = Crew(Child(self.shared.control, self._control), workers, drains)
+        gc.freeze()  # so that looking for garbage does not copy memory that the processes share
+        try:
+            return Supervisor(self.shared, crew, self.ours, self.log, self._announce).run()
+        finally:
+            if self.state.is_temporary:
+                shutil.rmtree(self.state.folder, ignore_errors=True)
+
+    def _worker(self, index: int, *, until_drained: bool) -> Run:
+        process = self.shared.workers[index]
+
+        def run() -> int:
+            self._leave(process.name)
+            for sock in (self.controls, self.http):
+                if sock:
+                    sock.close()
+            own = tuple(listener.of_worker(index) for listener in self.listeners)
+            kept = {sock for listener in own for sock in (*listener.udp, *listener.tcp)}
+            self._close_sockets(but=kept)
+            place = Place(
+                process,
+                self.shared,
+                own,
+                self.state.folder,
+                self.settings.live,
+                self.cookie_secret,
+                self._log(process.name, wait_s=0),
+            )
+            asyncio.run(Worker(place).run(until_drained=until_drained))
+            return 0
+
+        return run
+
+    def _control(self) -> int:
+        self._leave("control")
+        self._close_sockets(but=set())
+        desk = Desk(
+            process=self.shared.control,
+            shared=self.shared,
+            config=self.config,
+            settings=self.settings,
+            state=self.state.folder,
+            supervisor=self.controls,
+            http=self.http,
+            log=self._log("control", wait_s=1.0),
+            listening=tuple(str(listener.address) for listener in self.listeners),
+        )
+        return asyncio.run(Control(desk).run([serve_local, serve_http]))
+
+    def _leave(self, name: str) -> None:
+        """Let go of what is the supervisor's, and end when it does."""
+        os.close(self.lifeline_w)
+        self.ours.close()
+        threading.Thread(target=_end_with, args=(self.lifeline,), name="lifeline", daemon=True).start()
+
+    def _close_sockets(self, *, but: set[socket.socket]) -> None:
+        for listener in self.listeners:
+            for sock in (*listener.udp, *listener.tcp):
+                if sock not in but:
+                    sock.close()
+
+    def _log(self, name: str, *, wait_s: float) -> Log:
+        log = Log(name, wait_s=wait_s)
+        log.format, log.level = self.log.format, self.log.level
+        return log
+
+    def _announce(self) -> None:
+        for listener in self.listeners:
+            print(f"listening on {listener.address} udp tcp")
+        if self.http:
+            print(f"listening on {address_of(self.http)} metrics")
+        print("ready", flush=True)
+
+
+def _end_with(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os._exit(1)  # the supervisor was killed: sockets and state are for the one that comes after it

@@ -1,0 +1,199 @@
+"""What the server says of itself: health, metrics for Prometheus, and the status that `dnsd status` shows."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import psutil
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from dnsd import __version__
+from dnsd.metrics import BUCKETS, METRICS, SUM, Key
+from dnsd.serve.control import Control
+from dnsd.serve.shared import Number
+
+COLLECT_S = 0.5  # how long workers may take to send what they have counted
+SILENT_S = 3.0  # a worker that has given no sign of life for so long is not counted on
+
+Sample = tuple[tuple[str, ...], float]  # values of labels, and the number
+
+
+def unhealthy(control: Control) -> list[str]:
+    """Why DNS cannot answer; empty where it can: one worker is enough."""
+    shared = control.desk.shared
+    answering = [w for w in shared.workers if shared.silence_s(w) < SILENT_S and shared.get(w, Number.REVISION)]
+    return [] if answering else [f"none of {len(shared.workers)} workers answers"]
+
+
+def unready(control: Control) -> list[str]:
+    """Why the server does not do all that it should."""
+    reasons = unhealthy(control)
+    late = control.publisher.late()
+    if late:
+        reasons.append(f"the published revision is not served by {', '.join(late)}")
+    errors = [problem for problem in control.last_load.problems if not problem.warning]
+    if not control.last_load.ok:
+        what = "the last reload was refused" if control.loaded else "the source cannot be read"
+        reasons.append(f"{what}: {len(errors)} errors, the first is {errors[0]}" if errors else what)
+    return reasons
+
+
+def status(control: Control) -> dict[str, Any]:
+    """All of it as plain data."""
+    publisher, shared, load = control.publisher, control.desk.shared, control.last_load
+    totals = _totals(publisher.counts.items())
+    return {
+        "version": __version__,
+        "revision": publisher.revision,
+        "uptime_s": round(time.monotonic() - control.started, 1),
+        "listening": list(control.desk.listening),
+        "state": str(control.desk.state),
+        "ready": not unready(control),
+        "reasons": unready(control),
+        "source": {
+            "ok": load.ok,
+            "loaded_at": round(load.at, 3),
+            "seconds": round(load.seconds, 4),
+            "problems": [str(problem) for problem in load.problems],
+        },
+        "data": _sizes(control),
+        "traffic": {
+            "requests": totals["dnsd_requests_total"],
+            "responses": totals["dnsd_responses_total"],
+            "dropped": totals["dnsd_dropped_total"],
+            "tcp_connections": shared.connections(),
+        },
+        "processes": [
+            {
+                "process": name,
+                "pid": process.pid,
+                "revision": int(shared.get(one, Number.REVISION)),
+                "starts": int(shared.get(one, Number.STARTS)),
+                **_figures(process),
+            }
+            for one, name, process in _processes(control)
+        ],
+    }
+
+
+def metrics(control: Control) -> bytes:
+    """The page for Prometheus, in its text format."""
+    registry = CollectorRegistry()
+    registry.register(_Page(control))
+    return generate_latest(registry)
+
+
+class _Page(Collector):
+    """Every metric of the catalogue, in its order, also those that are nought."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def collect(self) -> Iterator[Metric]:
+        samples: dict[str, list[Sample]] = defaultdict(list)
+        for (name, *labels), value in (*self._control.publisher.counts.items(), *_own_samples(self._control)):
+            samples[name].append((tuple(labels), value))
+        for name in METRICS:
+            yield _family(name, samples[name])
+
+
+def _family(name: str, samples: Iterable[Sample]) -> Metric:
+    metric = METRICS[name]
+    if metric.kind == "histogram":
+        return _histogram(name, samples)
+    family: CounterMetricFamily | GaugeMetricFamily
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(name, metric.help, labels=metric.labels)
+    samples = sorted(samples)
+    for labels, value in samples or ([] if metric.labels else [((), 0.0)]):
+        family.add_metric(labels, value)
+    return family
+
+
+def _histogram(name: str, samples: Iterable[Sample]) -> Metric:
+    by_labels: dict[tuple[str, ...], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for (*labels, bucket), value in samples:
+        by_labels[tuple(labels)][bucket] += value
+    family = HistogramMetricFamily(name, METRICS[name].help, labels=METRICS[name].labels)
+    for values, counted in sorted(by_labels.items()):
+        total, buckets = 0.0, []
+        for bucket in BUCKETS:
+            total += counted[bucket]
+            buckets.append((bucket, total))
+        family.add_metric(values, buckets, sum_value=counted[SUM])
+    return family
+
+
+def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
+    """What control knows itself."""
+    publisher, shared, load = control.publisher, control.desk.shared, control.last_load
+    yield ("dnsd_tcp_connections",), shared.connections()
+    for result, count in control.reloads.items():
+        yield ("dnsd_reloads_total", result), count
+    yield ("dnsd_revision",), publisher.revision
+    yield ("dnsd_source_ok",), load.ok
+    yield ("dnsd_last_reload_seconds",), load.seconds
+    yield ("dnsd_last_reload_timestamp_seconds",), load.at
+    yield ("dnsd_worker_restarts_total",), shared.restarts()
+    yield ("dnsd_workers",), len(shared.workers) - len(publisher.late())
+    for what, count in _sizes(control).items():
+        yield (f"dnsd_{what}",), count
+    yield ("dnsd_log_dropped_total",), shared.log_dropped()
+    for _, name, process in _processes(control):
+        figures = _figures(process)
+        yield ("dnsd_process_resident_bytes", name), figures.get("resident_bytes", 0)
+        yield ("dnsd_process_cpu_seconds_total", name), figures.get("cpu_s", 0)
+        yield ("dnsd_process_open_fds", name), figures.get("open_fds", 0)
+        yield ("dnsd_process_threads", name), figures.get("threads", 0)
+    yield ("dnsd_build_info", __version__), 1
+
+
+def _sizes(control: Control) -> dict[str, int]:
+    """How much is served; what only the source knows is nought while that cannot be read."""
+    dataset = control.loaded.dataset if control.loaded else None
+    return {
+        "zones": len(dataset.zones) if dataset else 0,
+        "names": len(control.publisher.snapshot.names) if control.publisher.snapshot else 0,
+        "records": sum(len(zone.records) for zone in dataset.zones.values()) if dataset else 0,
+        "maps": len(dataset.maps) if dataset else 0,
+    }
+
+
+def _processes(control: Control) -> Iterator[tuple[Any, str, psutil.Process]]:
+    shared = control.desk.shared
+    pids = {shared.control: os.getpid(), shared.supervisor: os.getppid()}
+    pids |= {shared.workers[index]: link.pid for index, link in control.publisher.links.items()}
+    for one in shared.processes:
+        if one in pids and psutil.pid_exists(pids[one]):
+            try:
+                yield one, one.name, psutil.Process(pids[one])
+            except psutil.Error:
+                continue  # it has just ended
+
+
+def _figures(process: psutil.Process) -> dict[str, float]:
+    """What a process takes; nothing where it has just ended."""
+    try:
+        with process.oneshot():
+            times = process.cpu_times()
+            return {
+                "resident_bytes": process.memory_info().rss,
+                "cpu_s": round(times.user + times.system, 2),
+                "open_fds": process.num_fds(),
+                "threads": process.num_threads(),
+            }
+    except psutil.Error:
+        return {}
+
+
+def _totals(counts: Iterable[tuple[Key, float]]) -> defaultdict[str, int]:
+    totals: defaultdict[str, int] = defaultdict(int)
+    for (name, *_), value in counts:
+        totals[name] += int(value)
+    return totals

@@ -1,0 +1,247 @@
+"""The supervisor: holds the sockets and keeps the other processes running. It parses nothing, and asks nobody.
+
+A plain loop over signals and deadlines, with no threads and no event loop, so that it can fork at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+
+from dnsd.log import Log
+from dnsd.net.notify import Notifier
+from dnsd.serve.shared import Number, Process, Shared
+
+HANG_S = 10.0  # a process that gives no sign of life for so long is killed
+STOP_S = 4.6  # how long the others may take to end, before they are killed
+HEALTHY_S = 1.0  # a process that lived for so long did not fail at its start
+FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0  # between the starts of one that does, doubled each time
+TICK_S = 0.5
+
+Run = Callable[[], int]  # what a process does; its exit status
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """A process of the server, running or to be started again."""
+
+    process: Process
+    run: Run
+    pid: int = 0  # 0: not running
+    started: float = 0.0
+    failures: int = 0  # in a row, each within HEALTHY_S of its start
+    due: float | None = None  # when to start it
+
+
+@dataclass(slots=True)
+class Crew:
+    """What the supervisor runs: control, and the workers."""
+
+    control: Child
+    workers: list[Child]
+    drains: dict[int, Run] = field(default_factory=dict)  # by index: a worker that answers what waits, and ends
+
+    @property
+    def everyone(self) -> list[Child]:
+        """All of them."""
+        return [*self.workers, self.control]
+
+
+class Supervisor:
+    """Runs from the first fork to the last process' end."""
+
+    def __init__(self, shared: Shared, crew: Crew, channel: socket.socket, log: Log, announce: Callable[[], None]):
+        """`channel` carries lines to and from control; `announce` tells people that every worker answers."""
+        self._shared = shared
+        self._crew = crew
+        self._channel = channel
+        self._log = log
+        self._announce = announce
+        self._notifier = Notifier()
+        self._next_watchdog = 0.0
+        self._signals: list[int] = []
+        self._is_loaded = False
+        self._is_ready = False
+        self._received = b""
+
+    def run(self) -> int:
+        """Start everything, keep it running until SIGTERM or SIGINT; the exit status."""
+        wakeup, wakeup_w = os.pipe()
+        for end in (wakeup, wakeup_w):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(wakeup_w, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, self._note_signal)
+        self._channel.setblocking(False)
+        self._start(self._crew.control)
+        poll = select.poll()
+        poll.register(wakeup, select.POLLIN)
+        poll.register(self._channel, select.POLLIN)
+        while True:
+            poll.poll(self._pause_s() * 1000)
+            _empty(wakeup)
+            signals, self._signals = self._signals, []
+            if signal.SIGTERM in signals or signal.SIGINT in signals:
+                return self._end()
+            if signal.SIGHUP in signals:
+                self._tell_control(b"reload\n")
+            self._hear_control()
+            if (status := self._reap()) is not None:
+                return status
+            self._look_after()
+
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals.append(number)
+
+    def _pause_s(self) -> float:
+        now = time.monotonic()
+        due = [child.due - now for child in self._crew.everyone if child.due is not None]
+        return max(0.0, min([TICK_S, *due]))
+
+    def _start(self, child: Child) -> None:
+        child.due = None
+        child.started = time.monotonic()
+        self._shared.set(child.process, Number.STARTS, self._shared.get(child.process, Number.STARTS) + 1)
+        self._shared.beat(child.process)
+        child.pid = self._fork(child.run)
+
+    def _fork(self, run: Run) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 70  # EX_SOFTWARE, sysexits.h
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # those of a terminal or of pkill; the supervisor decides
+            for number in (signal.SIGTERM, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            status = run()
+        except BaseException:
+            self._log.error(traceback.format_exc().strip())
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+
+    def _hear_control(self) -> None:
+        try:
+            octets = self._channel.recv(4096)
+        except BlockingIOError:
+            return
+        self._received += octets
+        *lines, self._received = self._received.split(b"\n")
+        for line in lines:
+            if line == b"loaded" and not self._is_loaded:
+                self._is_loaded = True
+                for worker in self._crew.workers:
+                    self._start(worker)
+            elif line == b"ready" and not self._is_ready:
+                self._is_ready = True
+                self._announce()
+                self._notifier.tell("READY=1", "STATUS=answering")
+
+    def _tell_control(self, line: bytes) -> None:
+        try:
+            self._channel.send(line)
+        except BlockingIOError:
+            self._log.warning("control does not listen; what it was told is lost")
+
+    def _reap(self) -> int | None:
+        """See to processes that have ended. The exit status, where control ended before there was anything to serve."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return None
+            if not pid:
+                return None
+            child = next((one for one in self._crew.everyone if one.pid == pid), None)
+            if child is None:
+                continue
+            child.pid = 0
+            self._shared.forget(child.process)
+            if child is self._crew.control and not self._is_loaded:
+                return os.waitstatus_to_exitcode(status) or 1
+            self._start_again(child, status)
+
+    def _start_again(self, child: Child, status: int) -> None:
+        now = time.monotonic()
+        child.failures = 0 if now - child.started > HEALTHY_S else child.failures + 1
+        delay = min(LAST_DELAY_S, FIRST_DELAY_S * 2 ** (child.failures - 1)) if child.failures else 0.0
+        child.due = now + delay
+        code = os.waitstatus_to_exitcode(status)
+        how = signal.Signals(-code).name if code < 0 else f"status {code}"
+        when = f"in {delay:.1f} s" if delay else "at once"
+        self._log.error(f"{child.process.name} ended ({how}); it is started again {when}")
+
+    def _look_after(self) -> None:
+        """Start what is due, kill what hangs, and tell the service manager that all is well if it is."""
+        now = time.monotonic()
+        self._shared.beat(self._shared.supervisor)
+        self._shared.set(self._shared.supervisor, Number.LOG_DROPPED, self._log.dropped)
+        for child in self._crew.everyone:
+            if child.due is not None and child.due <= now:
+                self._start(child)
+            elif child.pid and self._shared.silence_s(child.process) > HANG_S:
+                self._log.error(f"{child.process.name} has given no sign of life for {HANG_S:.0f} s and is killed")
+                self._shared.beat(child.process)
+                _kill(child.pid, signal.SIGKILL)
+        if self._notifier.watchdog_s is not None and now >= self._next_watchdog:
+            self._next_watchdog = now + self._notifier.watchdog_s
+            self._notifier.tell("WATCHDOG=1")
+
+    def _end(self) -> int:
+        """Have the workers answer what has been received, then end everything."""
+        self._notifier.tell("STOPPING=1")
+        deadline = time.monotonic() + STOP_S
+        if self._is_loaded:
+            for worker in self._crew.workers:
+                if not worker.pid:  # its sockets may hold queries all the same
+                    worker.run = self._crew.drains[worker.process.index]
+                    self._start(worker)
+        self._stop(self._crew.workers, deadline)
+        self._stop([self._crew.control], deadline)
+        return 0
+
+    def _stop(self, children: list[Child], deadline: float) -> None:
+        for child in children:
+            if child.pid:
+                _kill(child.pid, signal.SIGTERM)
+        while any(child.pid for child in children):
+            if time.monotonic() > deadline:
+                for child in children:
+                    if child.pid:
+                        self._log.error(f"{child.process.name} did not end in time and is killed")
+                        _kill(child.pid, signal.SIGKILL)
+                deadline += 1
+            self._reap_ending()
+            time.sleep(0.005)
+
+    def _reap_ending(self) -> None:
+        for child in self._crew.everyone:
+            if child.pid and os.waitpid(child.pid, os.WNOHANG)[0]:
+                child.pid = 0
+
+
+def _empty(fd: int) -> None:
+    """Empty the pipe that signals write to."""
+    try:
+        while os.read(fd, 4096):
+            pass
+    except BlockingIOError:
+        return
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

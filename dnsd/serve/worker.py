@@ -1,0 +1,265 @@
+"""A worker: answers DNS on its sockets from the snapshot it has, whatever happens to the rest of the server.
+
+It reads the snapshot file when it starts, and takes changes from control. It writes nothing, and knows no zone files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import json
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dnsd.engine.snapshot import Snapshot
+from dnsd.engine.transfer import Part, apply_delta
+from dnsd.log import Log
+from dnsd.metrics import Counts
+from dnsd.net.limits import Admission, RateLimiter
+from dnsd.net.listen import Listener, dropped_datagrams
+from dnsd.net.tcp import TcpLimits, TcpServer
+from dnsd.net.udp import DrainingUdpServer, UdpServer
+from dnsd.serve.answering import Answering, Serving
+from dnsd.serve.link import Kind, control_address, packed, peer_uid, read_message
+from dnsd.serve.shared import Number, Process, Shared
+from dnsd.settings import LiveSettings, RrlSettings, TcpSettings
+from dnsd.store.snapshot_file import SnapshotFileError, load_snapshot, unpickled
+from dnsd.wire.cookies import Cookies
+
+DRAIN_S = 4.0  # how long clients may take to read their last replies
+BEAT_S = 0.25
+COUNT_S = 1.0  # how often counts go to control
+LAST_WORDS_S = 0.3  # how long control may take to hear the last counts
+RECONNECT_S = 0.1
+MAX_UNREAD = 1024 * 1024  # octets of counts that control has not read; more are kept and counted on
+SNAPSHOT_FILE = "snapshot"  # in the state folder
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a worker is given."""
+
+    process: Process
+    shared: Shared
+    listeners: tuple[Listener, ...]
+    state: Path
+    settings: LiveSettings  # as they were at the start; control sends later ones
+    cookie_secret: bytes  # for when the settings have none
+    log: Log
+
+
+class Worker:
+    """One worker process, from its start to its end."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._log = place.log
+        self._counts = Counts()
+        self._answerings: list[Answering] = []
+        self._serving: Serving | None = None
+        self._control: asyncio.StreamWriter | None = None
+        self._udp: list[UdpServer] = []
+        self._tcp: list[TcpServer] = []
+        self._socket_drops = {
+            sock.fileno(): dropped_datagrams(sock) for listener in place.listeners for sock in listener.udp
+        }
+        self._stop = asyncio.Event()
+
+    async def run(self, *, until_drained: bool) -> None:
+        """Answer until SIGTERM; or, `until_drained`, only what the sockets have received already."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        tasks = [asyncio.create_task(self._beat())]
+        if snapshot := await self._from_file():
+            await self._serve(snapshot)
+        if until_drained:
+            self._stop.set()
+        else:
+            tasks += [asyncio.create_task(self._follow_control()), asyncio.create_task(self._report())]
+        await self._stop.wait()
+        await self._drain()
+        with suppress(TimeoutError, OSError):
+            await asyncio.wait_for(self._send_counts(), LAST_WORDS_S)
+        for task in tasks:
+            task.cancel()
+
+    async def _from_file(self) -> Snapshot | None:
+        """What the snapshot file holds; None where it cannot be used: control sends what is published then."""
+        try:
+            _, parts = load_snapshot(self._place.state / SNAPSHOT_FILE)
+            return await _in_turns(apply_delta(None, parts))
+        except SnapshotFileError as error:
+            self._log.warning(f"{self._place.process.name} waits for its snapshot: {error}")
+            return None
+
+    async def _serve(self, snapshot: Snapshot) -> None:
+        """Answer from this snapshot from now on."""
+        if self._serving is None:
+            self._serving = Serving(snapshot, None, None, log_only=False, query_sample=0)
+            self._use(self._place.settings)
+            self._open()
+        self._serving.snapshot = snapshot
+        self._place.shared.set(self._place.process, Number.REVISION, snapshot.revision)
+        gc.freeze()  # what is served is no garbage: looking for some in it would stop the answers for a while
+
+    def _open(self) -> None:
+        """Begin to take queries from the sockets."""
+        loop = asyncio.get_running_loop()
+        settings = self._place.settings.limits.tcp
+        admission = Admission(
+            self._place.shared.regions,
+            self._place.process.index,
+            connections=settings.connections,
+            per_client=settings.per_client,
+        )
+        self._admission = admission
+        for listener in self._place.listeners:
+            for sock in listener.udp:
+                answering = self._answering("udp", listener)
+                self._udp.append(
+                    DrainingUdpServer(
+                        loop, sock, answering.respond, observe=answering.observe, not_sent=answering.not_sent
+                    )
+                )
+            for sock in listener.tcp:
+                answering = self._answering("tcp", listener)
+                self._tcp.append(
+                    TcpServer(
+                        loop,
+                        sock,
+                        answering.respond,
+                        admission=admission,
+                        limits=_tcp_limits(settings),
+                        count=self._counts.add,
+                        observe=answering.observe,
+                    )
+                )
+        for server in (*self._udp, *self._tcp):
+            server.start()
+
+    def _answering(self, protocol: str, listener: Listener) -> Answering:
+        assert self._serving is not None
+        family = "ipv6" if ":" in listener.address.host else "ipv4"
+        answering = Answering(self._serving, self._counts, self._log, protocol, family)
+        self._answerings.append(answering)
+        return answering
+
+    def _use(self, settings: LiveSettings) -> None:
+        """Heed these settings from now on."""
+        assert self._serving is not None
+        limits, serving = settings.limits, self._serving
+        secrets = limits.cookies.secrets or (self._place.cookie_secret,)
+        serving.cookies = Cookies(secrets) if limits.cookies.enabled else None
+        serving.limiter = _limiter(limits.rrl, self._place.shared.rates)
+        serving.log_only = limits.rrl.log_only
+        serving.query_sample = settings.query_log.sample
+        self._log.format, self._log.level = settings.log.format, settings.log.level
+
+    async def _follow_control(self) -> None:
+        """Take what control publishes; answers go on while it is away."""
+        address = control_address(self._place.state)
+        while True:
+            with suppress(OSError, EOFError):
+                reader, self._control = await asyncio.open_unix_connection(address)
+                try:
+                    if peer_uid(self._control.get_extra_info("socket")) != os.geteuid():
+                        raise PermissionError
+                    self._control.write(packed(Kind.HELLO, self._introduction()))
+                    await self._obey(reader, self._control)
+                finally:
+                    self._control.close()
+                    self._control = None
+            await asyncio.sleep(RECONNECT_S)
+
+    def _introduction(self) -> dict[str, int]:
+        revision = self._serving.snapshot.revision if self._serving else 0
+        return {"worker": self._place.process.index, "pid": os.getpid(), "revision": revision}
+
+    async def _obey(self, reader: asyncio.StreamReader, control: asyncio.StreamWriter) -> None:
+        while True:
+            kind, payload = await read_message(reader)
+            if kind is Kind.DELTA:
+                snapshot = await self._changed(unpickled(io.BytesIO(payload)))
+                control.write(packed(Kind.SERVING, {"revision": snapshot.revision}))
+            elif kind is Kind.LIMITS:
+                self._place = replace(self._place, settings=LiveSettings.model_validate_json(payload))
+                if self._serving is not None:
+                    self._use(self._place.settings)
+            elif kind is Kind.COUNT:
+                await self._send_counts(json.loads(payload)["asked"])
+
+    async def _changed(self, parts: Iterable[Part]) -> Snapshot:
+        current = self._serving.snapshot if self._serving else None
+        snapshot = await _in_turns(apply_delta(current, parts))
+        await self._serve(snapshot)
+        return snapshot
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_S)
+            await self._send_counts()
+
+    async def _send_counts(self, asked: int = 0) -> None:
+        """Send what was counted to control, or keep it until control is there and listens."""
+        for answering in self._answerings:
+            answering.work_out()
+        self._count_socket_drops()
+        control = self._control
+        if control is None or control.transport.get_write_buffer_size() > MAX_UNREAD:
+            return
+        control.write(packed(Kind.COUNTED, {"asked": asked, "counts": self._counts.take()}))
+        await control.drain()
+
+    def _count_socket_drops(self) -> None:
+        for listener in self._place.listeners:
+            for sock in listener.udp:
+                drops = dropped_datagrams(sock)
+                if new := drops - self._socket_drops[sock.fileno()]:
+                    self._counts.add("dnsd_socket_drops_total", by=new)
+                    self._socket_drops[sock.fileno()] = drops
+
+    async def _beat(self) -> None:
+        shared, process = self._place.shared, self._place.process
+        while True:
+            shared.beat(process)
+            shared.set(process, Number.LOG_DROPPED, self._log.dropped)
+            await asyncio.sleep(BEAT_S)
+
+    async def _drain(self) -> None:
+        """Answer what the sockets have received, then close them."""
+        for tcp in self._tcp:
+            tcp.stop()
+        for udp in self._udp:
+            udp.stop()
+        await asyncio.gather(*(tcp.finish(DRAIN_S) for tcp in self._tcp))
+
+
+def _limiter(settings: RrlSettings, rates: memoryview[float]) -> RateLimiter | None:
+    if not settings.responses_per_second:
+        return None
+    return RateLimiter(
+        rates,
+        responses_per_second=settings.responses_per_second,
+        slip=settings.slip,
+        ipv4_prefix=settings.ipv4_prefix,
+        ipv6_prefix=settings.ipv6_prefix,
+        exempt=settings.exempt,
+    )
+
+
+def _tcp_limits(settings: TcpSettings) -> TcpLimits:
+    return TcpLimits(idle_s=settings.idle_s, first_byte_s=settings.first_byte_s, queries=settings.queries)
+
+
+async def _in_turns(steps: Iterator[Snapshot | None]) -> Snapshot:
+    """The snapshot that the steps lead to; queries are answered between them."""
+    for snapshot in steps:
+        if snapshot is not None:
+            return snapshot
+        await asyncio.sleep(0)
+    raise AssertionError("a delta that leads to no snapshot")

@@ -1,0 +1,128 @@
+"""The snapshot file: what is served, compiled, as one file that workers load, and that is left when the source is gone.
+
+A line of JSON, then pickled parts (see engine/transfer.py), then a digest of all before it: a file that was not written
+to its end is no snapshot. Only this package's data classes are unpickled, whatever a file says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dnsd import __version__
+from dnsd.engine.transfer import Part
+
+MAGIC = b"dnsd snapshot "
+DIGEST_SIZE = 32  # octets
+KNOWN_CLASSES = {
+    "dnsd.engine.answer": {"Answer", "Rrset", "EdgeSource"},
+    "dnsd.engine.snapshot": {"Addresses", "Alias", "Apex", "Edge", "Flattened", "Node", "Redirection"},
+    "dnsd.engine.transfer": {"Heading"},
+    "ipaddress": {"IPv4Address", "IPv6Address"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """The first line of a snapshot file."""
+
+    version: str  # of the package: another one may compile answers otherwise
+    revision: int
+    saved_at: int  # seconds since 1970
+    names: int
+
+
+class SnapshotFileError(Exception):
+    """A snapshot file that cannot be used; says why."""
+
+
+def save_snapshot(file: Path, title: Title, parts: Iterable[Part]) -> None:
+    """Write the file whole or not at all: under another name, to the disk, then renamed. Raises OSError.
+
+    The other name is always the same, so that writers that were killed leave one file behind, which the next one uses.
+    """
+    beside = file.with_name(file.name + ".new")
+    try:
+        with open(beside, "wb") as out:
+            digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+            hashing = _Hashing(out, digest)
+            hashing.write(MAGIC + json.dumps(asdict(title)).encode() + b"\n")
+            for octets in pickled(parts):
+                hashing.write(octets)
+            out.write(digest.digest())
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(beside, file)
+    except OSError:
+        beside.unlink(missing_ok=True)  # what fills a full disk
+        raise
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name itself
+    finally:
+        os.close(folder)
+
+
+def load_snapshot(file: Path) -> tuple[Title, Iterator[Part]]:
+    """What the file says of itself, and its parts, read as they are asked for. Raises SnapshotFileError."""
+    try:
+        octets = file.read_bytes()
+    except OSError as error:
+        raise SnapshotFileError(f"{file} cannot be read: {error.strerror}") from None
+    view = memoryview(octets)[:-DIGEST_SIZE]
+    if not octets.startswith(MAGIC):
+        raise SnapshotFileError(f"{file} is no snapshot file")
+    if hashlib.blake2b(view, digest_size=DIGEST_SIZE).digest() != octets[-DIGEST_SIZE:]:
+        raise SnapshotFileError(f"{file} is damaged: its digest is another one")
+    line, _, _ = octets[len(MAGIC) : 4096].partition(b"\n")
+    title = Title(**json.loads(line))
+    if title.version != __version__:
+        raise SnapshotFileError(f"{file} was written by dnsd {title.version}; this is {__version__}")
+    start = len(MAGIC) + len(line) + 1
+    return title, unpickled(io.BytesIO(view[start:]))
+
+
+def pickled(parts: Iterable[Part]) -> Iterator[bytes]:
+    """Each part as octets; what parts share is written once."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
+    for part in parts:
+        pickler.dump(part)
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+
+
+def unpickled(octets: BinaryIO) -> Iterator[Part]:
+    """The parts again. Raises SnapshotFileError for what is not made of this package's data."""
+    unpickler = _Unpickler(octets)
+    while True:
+        try:
+            part = unpickler.load()
+        except EOFError:
+            return
+        yield part
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if name in KNOWN_CLASSES.get(module, ()):
+            return super().find_class(module, name)
+        raise SnapshotFileError(f"{module}.{name} has no place in a snapshot")
+
+
+class _Hashing:
+    def __init__(self, out: BinaryIO, digest: hashlib.blake2b) -> None:
+        self._out = out
+        self._digest = digest
+
+    def write(self, octets: bytes) -> None:
+        self._out.write(octets)
+        self._digest.update(octets)
