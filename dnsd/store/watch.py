@@ -12,73 +12,74 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+# The part of watchfiles that is documented for direct use: what stands above it begins to watch on the first wait only.
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from dnsd.store.directory import SUFFIXES, visible_entries
 
 QUIET_MS = 50  # a change is told of once nothing more has happened for so long
 MOST_MS = 500  # or after this long, should it never be quiet
+RETRY_AFTER = 10  # waits without an event, where something cannot be watched
 MAX_LINKS = 40  # on the way to one file, as in Linux
-
-Identity = tuple[int, int]  # device, inode
 
 
 class Watch:
     """Watches the folders that `folders` lists, which it asks anew after each change."""
 
     def __init__(self, folders: Callable[[], Iterable[str]]) -> None:
-        self.problem: str | None = None  # why not all changes are told of; scan from time to time then
+        self.problem: str | None = None  # why changes may not be told of; scan from time to time then
         self._folders = folders
-        self._watched: dict[Identity, str] = {}
         self._notify: RustNotify | None = None
+        self._idle_waits = 0
         self.renew()
 
     def wait(self, timeout_s: float) -> bool:
         """Block until something happened in the folders, or for `timeout_s`; whether something did.
 
-        The folders are watched from before it returns, so whoever looks at them then misses nothing.
+        When it returns True, the folders as they are now are watched: who looks at them then misses nothing.
         """
-        if self._notify is None:
-            time.sleep(timeout_s)
-            return self.renew()
-        found = self._notify.watch(MOST_MS, QUIET_MS, max(1, int(timeout_s * 1000)), None)
-        happened = isinstance(found, set)
-        renewed = self.renew() if happened or self.problem else False
-        return happened or renewed
+        happened = self._wait_for_event(timeout_s)
+        self._idle_waits = 0 if happened else self._idle_waits + 1
+        if self.problem and self._idle_waits == RETRY_AFTER:
+            happened = True  # as far as anybody knows
+        if happened:
+            self.renew()
+        return happened
 
-    def renew(self) -> bool:
-        """Watch what is to be watched now; whether that is something else than before. Never raises OSError."""
-        wanted, self.problem = _identified(self._folders())
-        if wanted.keys() == self._watched.keys():
-            return False
-        self._watched = {}
+    def renew(self) -> None:
+        """Watch the folders as they are now: another one may bear a name, even with the same inode. Never raises."""
+        self._idle_waits = 0
+        folders, missing = _present(self._folders())
         try:
-            self._notify = RustNotify(list(wanted.values()), False, False, 0, False, True)
+            self._notify = RustNotify(folders, False, False, 0, False, True)
+            self.problem = missing
         except (OSError, WatchfilesRustInternalError) as error:
             self._notify = None
             self.problem = f"changes of files cannot be watched: {error}"
-            return False
-        self._watched = wanted
-        return True
 
     def close(self) -> None:
         """Watch nothing any more."""
-        if self._notify is not None:
-            self._notify.close()
+        self._notify = None
+
+    def _wait_for_event(self, timeout_s: float) -> bool:
+        if self._notify is None:
+            time.sleep(timeout_s)
+            return False
+        return isinstance(self._notify.watch(MOST_MS, QUIET_MS, max(1, int(timeout_s * 1000)), None), set)
 
 
-def _identified(folders: Iterable[str]) -> tuple[dict[Identity, str], str | None]:
-    """The folders that there are by their identity, as another one may have come to bear a name; and which lacks."""
-    found: dict[Identity, str] = {}
-    problem = None
+def _present(folders: Iterable[str]) -> tuple[list[str], str | None]:
+    """The folders that there are, each once; and a sentence about one that there is not."""
+    found: dict[tuple[int, int], str] = {}
+    missing = None
     for folder in folders:
         try:
             status = os.stat(folder)
         except OSError as error:
-            problem = f"the folder {folder} cannot be watched: {error.strerror}"
+            missing = f"the folder {folder} cannot be watched: {error.strerror}"
         else:
             found.setdefault((status.st_dev, status.st_ino), folder)
-    return found, problem
+    return list(found.values()), missing
 
 
 def watched_folders(config: Path, data: Path | None) -> list[str]:
