@@ -154,6 +154,8 @@ def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
         return f"expected true or false, found {_kind(given)}"
     if kind.startswith("int_"):
         return f"expected a whole number, found {_kind(given)}"
+    if kind in ("greater_than_equal", "less_than_equal") and (bounds := _bounds(model, loc)):
+        return f"expected a number from {bounds[0]:,} to {bounds[1]:,}, found {_kind(given)}"
     said = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     found = "" if isinstance(given, Mapping | list) else f", found {_kind(given)}"
     return f"expected {said}{found}"
@@ -161,11 +163,24 @@ def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
 
 def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """The keys of the model that stands at `loc` inside `model`."""
+    return list(_model_at(model, loc).model_fields)
+
+
+def _bounds(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[float, float] | None:
+    """The least and the greatest number that may stand at `loc`, where it has both."""
+    field = _model_at(model, loc[:-1]).model_fields.get(str(loc[-1]))
+    metadata = field.metadata if field else []
+    low = next((one.ge for one in metadata if hasattr(one, "ge")), None)
+    high = next((one.le for one in metadata if hasattr(one, "le")), None)
+    return None if low is None or high is None else (low, high)
+
+
+def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
     for step in loc:
         field = model.model_fields.get(step) if isinstance(step, str) else None
         inner = _inner_model(field.annotation) if field else None
         model = inner or model
-    return list(model.model_fields)
+    return model
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

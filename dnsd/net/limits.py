@@ -132,8 +132,8 @@ class Admission:
         self._counts = [region[4:].cast("H") for region in regions]
         self._total = self._totals[index]
         self._count = self._counts[index]
-        self._connections = connections
-        self._per_client = min(per_client, MAX_COUNT)
+        self.connections = connections
+        self.per_client = per_client
 
     @property
     def open(self) -> int:
@@ -142,10 +142,10 @@ class Admission:
 
     def admit(self, peer: str) -> str | None:
         """None if the connection is let in and counted; else the limit it is over: `connections`, `per_client`."""
-        if self.open >= self._connections:
+        if self.open >= self.connections:
             return "connections"
         slot = _client_slot(peer)
-        if sum(count[slot] for count in self._counts) >= self._per_client:
+        if sum(count[slot] for count in self._counts) >= min(self.per_client, MAX_COUNT):
             return "per_client"
         self._total[0] += 1
         self._count[slot] += 1

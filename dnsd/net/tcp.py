@@ -78,7 +78,7 @@ class TcpServer:
         self._socket = sock
         self._respond = respond
         self._admission = admission
-        self._limits = limits
+        self.limits = limits  # of the connections accepted from now on
         self._count = count
         self._observe = observe
         self._buffer = memoryview(bytearray(READ_SIZE))
@@ -154,7 +154,7 @@ class TcpServer:
             peer,
             self._respond,
             self._buffer,
-            limits=self._limits,
+            limits=self.limits,
             observe=self._observe,
             ended=self._forget,
         )

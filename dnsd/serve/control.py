@@ -193,9 +193,12 @@ class Control:
         self.last_load = LastLoad(ok, problems, time.monotonic() - since, time.time())
 
     def _warn_of_settings(self, new: Settings) -> None:
-        for name in NEEDS_START:
-            if getattr(new, name) != getattr(self.desk.settings, name):
-                self._log.warning(f"{name}: the change takes effect at the next start")
+        old = self.desk.settings
+        changed = [name for name in NEEDS_START if getattr(new, name) != getattr(old, name)]
+        if new.limits.rrl.table_size != old.limits.rrl.table_size:
+            changed.append("limits.rrl.table_size")
+        for name in changed:
+            self._log.warning(f"{name}: the change takes effect at the next start")
 
     def _report(self, problems: tuple[Problem, ...]) -> None:
         for problem in problems:

@@ -69,6 +69,10 @@ class Worker:
             sock.fileno(): dropped_datagrams(sock) for listener in place.listeners for sock in listener.udp
         }
         self._stop = asyncio.Event()
+        caps = place.settings.limits.tcp
+        self._admission = Admission(
+            place.shared.regions, place.process.index, connections=caps.connections, per_client=caps.per_client
+        )
 
     async def run(self, *, until_drained: bool) -> None:
         """Answer until SIGTERM; or, `until_drained`, only what the sockets have received already."""
@@ -110,14 +114,6 @@ class Worker:
     def _open(self) -> None:
         """Begin to take queries from the sockets."""
         loop = asyncio.get_running_loop()
-        settings = self._place.settings.limits.tcp
-        admission = Admission(
-            self._place.shared.regions,
-            self._place.process.index,
-            connections=settings.connections,
-            per_client=settings.per_client,
-        )
-        self._admission = admission
         for listener in self._place.listeners:
             for sock in listener.udp:
                 answering = self._answering("udp", listener)
@@ -133,8 +129,8 @@ class Worker:
                         loop,
                         sock,
                         answering.respond,
-                        admission=admission,
-                        limits=_tcp_limits(settings),
+                        admission=self._admission,
+                        limits=_tcp_limits(self._place.settings.limits.tcp),
                         count=self._counts.add,
                         observe=answering.observe,
                     )
@@ -158,6 +154,10 @@ class Worker:
         serving.limiter = _limiter(limits.rrl, self._place.shared.rates)
         serving.log_only = limits.rrl.log_only
         serving.query_sample = settings.query_log.sample
+        self._admission.connections = limits.tcp.connections
+        self._admission.per_client = limits.tcp.per_client
+        for tcp in self._tcp:
+            tcp.limits = _tcp_limits(limits.tcp)
         self._log.format, self._log.level = settings.log.format, settings.log.level
 
     async def _follow_control(self) -> None:

@@ -12,26 +12,22 @@ from hmac import compare_digest
 
 from siphash24 import siphash24  # type: ignore[import-not-found]
 
-from dnsd.wire.message import OPT, pack_option
+from dnsd.wire.message import CLIENT_COOKIE_SIZE, COOKIE, COOKIE_SIZES, MAX_OPTIONS, OPT, pack_option
 
-COOKIE = 10  # option code, RFC 7873 §4
-CLIENT_SIZE = 8  # octets of a client cookie, RFC 7873 §4.1
-SIZES = frozenset((CLIENT_SIZE, *range(16, 41)))  # octets of the option; any other is a FORMERR, RFC 7873 §5.2.2
 SECRET_SIZE = 16  # octets, RFC 9018 §4.4
 
 VERSION = 1  # RFC 9018 §4.1
 OUR_SIZE = 24  # octets: client cookie, version, three reserved, time, hash; RFC 9018 §4
 MAX_AGE_S, MAX_AHEAD_S, RENEW_AGE_S = 3600, 300, 1800  # RFC 9018 §4.3
 CACHED = 4096  # outcomes kept, each for its second
-MAX_OPTIONS = 16  # options that are searched for a cookie: a query has a few, a work bomb has thousands
 
 _HEAD = 14  # octets of the header without the id, type and class
 _OPTIONS_AT = _HEAD + 11
 _OPT_WITH_OPTION = struct.Struct("!BH6xHHH")  # owner, type, length of the options, code and size of the first
 _OPTION = struct.Struct("!HH")
 _SERVER_HEAD = struct.Struct("!B3xI")  # version, time
-_HASH_AT = CLIENT_SIZE + _SERVER_HEAD.size
-_ZEROS = {size: bytes(size) for size in SIZES}
+_HASH_AT = CLIENT_COOKIE_SIZE + _SERVER_HEAD.size
+_ZEROS = {size: bytes(size) for size in COOKIE_SIZES}
 
 
 def split_cookie(rest: bytes) -> tuple[bytes, bytes]:
@@ -39,7 +35,7 @@ def split_cookie(rest: bytes) -> tuple[bytes, bytes]:
 
     `rest` is a query without id and name: ten octets of header, type, class, and the additional section. Only the
     first COOKIE option counts (RFC 7873 §5.2), in an OPT record that comes first. Never raises: what is malformed, or
-    hides its cookie behind more than 16 options, is returned as it is.
+    hides its cookie behind more options than a query may have, is returned as it is.
     """
     start = _OPTIONS_AT + _OPTION.size
     if len(rest) < start:
@@ -53,7 +49,7 @@ def split_cookie(rest: bytes) -> tuple[bytes, bytes]:
         if stop > end:
             break
         if code == COOKIE:
-            if size not in SIZES:
+            if size not in COOKIE_SIZES:
                 break
             return rest[:start] + _ZEROS[size] + rest[stop:], rest[start:stop]
         start = stop + _OPTION.size
@@ -101,17 +97,17 @@ class Cookies:
     def _checked(self, cookie: bytes, client: bytes, now_s: int) -> tuple[Verdict, bytes]:
         maker = self._maker(cookie, client, now_s)
         if maker is None:
-            verdict = Verdict.NEW if len(cookie) == CLIENT_SIZE else Verdict.INVALID
+            verdict = Verdict.NEW if len(cookie) == CLIENT_COOKIE_SIZE else Verdict.INVALID
         else:
             verdict = Verdict.VALID
         # RFC 9018 §4.3 renews after half an hour at the latest; §5 uses a new secret as soon as it is the first.
         if maker != self._secrets[0] or not 0 <= _age_s(cookie, now_s) < RENEW_AGE_S or not _is_plain(cookie):
-            cookie = self._fresh(cookie[:CLIENT_SIZE], client, now_s)
+            cookie = self._fresh(cookie[:CLIENT_COOKIE_SIZE], client, now_s)
         return verdict, pack_option(COOKIE, cookie)
 
     def _maker(self, cookie: bytes, client: bytes, now_s: int) -> bytes | None:
         """The secret that the cookie was made with for this client, not too long ago; None if it was not."""
-        if len(cookie) != OUR_SIZE or cookie[CLIENT_SIZE] != VERSION:
+        if len(cookie) != OUR_SIZE or cookie[CLIENT_COOKIE_SIZE] != VERSION:
             return None
         if not -MAX_AHEAD_S <= _age_s(cookie, now_s) <= MAX_AGE_S:
             return None
@@ -128,13 +124,13 @@ class Cookies:
 
 def _age_s(cookie: bytes, now_s: int) -> int:
     """Seconds since the cookie was made, negative if that is to come; times wrap at 32 bits (RFC 1982 §3.2)."""
-    _, made_s = _SERVER_HEAD.unpack_from(cookie, CLIENT_SIZE)
+    _, made_s = _SERVER_HEAD.unpack_from(cookie, CLIENT_COOKIE_SIZE)
     return int((now_s - made_s + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
 
 
 def _is_plain(cookie: bytes) -> bool:
     """Whether the reserved octets are zero, as they are in the cookies that we make (RFC 9018 §4.2)."""
-    return not any(cookie[CLIENT_SIZE + 1 : CLIENT_SIZE + 4])
+    return not any(cookie[CLIENT_COOKIE_SIZE + 1 : CLIENT_COOKIE_SIZE + 4])
 
 
 def _hash(data: bytes, secret: bytes) -> bytes:

@@ -21,8 +21,11 @@ MAX_MESSAGE_SIZE = 65_535  # octets, RFC 1035 §4.2.2
 DO = 0x8000  # RFC 3225
 OPT, TSIG = 41, 250
 MAX_ADDITIONAL = 4  # records in a query: OPT and TSIG are two
+MAX_OPTIONS = 32  # in a query; resolvers send two or three
 BADKEY = 17  # RFC 8945 §3
-NSID, EDE = 3, 15  # option codes: RFC 5001, RFC 8914
+NSID, COOKIE, EDE = 3, 10, 15  # option codes: RFC 5001, RFC 7873, RFC 8914
+CLIENT_COOKIE_SIZE = 8  # octets, RFC 7873 §4.1
+COOKIE_SIZES = frozenset((CLIENT_COOKIE_SIZE, *range(16, 41)))  # octets of the option, RFC 7873 §4
 EDE_NOT_AUTHORITATIVE, EDE_PROHIBITED, EDE_NETWORK_ERROR = 20, 18, 23  # RFC 8914 §4
 
 _OPT = struct.Struct("!BHHBBHH")  # root owner, type, size, extended rcode, version, flags, length of the options
@@ -129,13 +132,18 @@ def _skip_name(wire: bytes, position: int) -> int:
 
 
 def _option_codes(options: bytes) -> frozenset[int]:
-    codes, position = set(), 0
+    codes, position, count = set(), 0, 0
     while position < len(options):
         if position + _OPTION.size > len(options):
             raise WireError("an EDNS option without its length")
         code, length = _OPTION.unpack_from(options, position)
         position += _OPTION.size + length
+        count += 1
         if position > len(options):
             raise WireError("an EDNS option longer than its OPT")
+        if count > MAX_OPTIONS:
+            raise WireError("more EDNS options than a query has use for")
+        if code == COOKIE and code not in codes and length not in COOKIE_SIZES:
+            raise WireError("a COOKIE option of a size that no cookie has")  # RFC 7873 §5.2.2
         codes.add(code)
     return frozenset(codes)

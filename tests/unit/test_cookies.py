@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsd.wire.cookies import SIZES, Cookies, Verdict, split_cookie
+from dnsd.wire.cookies import Cookies, Verdict, split_cookie
+from dnsd.wire.message import COOKIE_SIZES
 
 SECRET, OTHER_SECRET = bytes.fromhex("e5e973e5a6b2a43f48e7dc849e37bfcf"), bytes(range(16))
 OLD_SECRET = bytes.fromhex("dd3bdf9344b678b185a6f5cb60fca715")
@@ -100,7 +101,7 @@ def test_cookie_is_sent_again_for_half_an_hour(age_s: int, is_sent_again: bool) 
 def test_cookie_of_another_length_or_version_is_invalid() -> None:
     made = COOKIES.option(b"8 octets", CLIENT, NOW_S)[4:]
     assert COOKIES.verdict(made, CLIENT, NOW_S) is Verdict.VALID
-    for size in SIZES - {8, 24}:
+    for size in COOKIE_SIZES - {8, 24}:
         assert COOKIES.verdict((made + made)[:size], CLIENT, NOW_S) is Verdict.INVALID, size
     assert COOKIES.verdict(made[:8] + b"\2" + made[9:], CLIENT, NOW_S) is Verdict.INVALID
 
@@ -176,13 +177,13 @@ FOUND = {
         EIGHT,
         opt(option(10, bytes(8))) + opt(b"", b"\1a\0", 250),
     ),
-    "16th option": (opt(NSID * 15 + option(10, EIGHT)), EIGHT, opt(NSID * 15 + option(10, bytes(8)))),
+    "32nd option": (opt(NSID * 31 + option(10, EIGHT)), EIGHT, opt(NSID * 31 + option(10, bytes(8)))),
 }
 NOT_FOUND = {
     "no additional section": b"",
     "no options": opt(b""),
     "other options": opt(NSID + option(12, bytes(8))),
-    "17th option": opt(NSID * 16 + option(10, EIGHT)),
+    "33rd option": opt(NSID * 32 + option(10, EIGHT)),
     "owner is not the root": opt(option(10, EIGHT), b"\1a\0"),
     "not an OPT": opt(option(10, EIGHT), rtype=16),
     "OPT that comes second": opt(b"", rtype=16) + opt(option(10, EIGHT)),
@@ -209,7 +210,7 @@ def test_cookie_of_an_impossible_size_is_left_for_the_parser_to_refuse(size: int
     rest = HEAD + opt(option(10, b"x" * size))
     possible = size == 8 or 16 <= size <= 40
     assert (split_cookie(rest)[1] == b"x" * size != b"") is possible
-    assert (size in SIZES) is possible
+    assert (size in COOKIE_SIZES) is possible
 
 
 def test_cut_anywhere_nothing_is_found() -> None:
@@ -223,5 +224,5 @@ def test_only_zeros_change(options: bytes, after: bytes, has_head: bool) -> None
     rest = (HEAD + opt(options) if has_head else options) + after
     zeroed, cookie = split_cookie(rest)
     assert len(zeroed) == len(rest)
-    assert not cookie or (len(cookie) in SIZES and cookie in rest)
+    assert not cookie or (len(cookie) in COOKIE_SIZES and cookie in rest)
     assert split_cookie(zeroed) == (zeroed, bytes(len(cookie)))
