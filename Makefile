@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 CONFIG ?= config/dnsd.yaml
 TESTS ?= tests
 
-.PHONY: help serve check test bench lint format clean
+.PHONY: help serve check test soak bench lint format clean
 
 help:
 	@echo "make serve    run the server on $(CONFIG), 127.0.0.1:5300"
 	@echo "make check    read $(CONFIG) and print every problem in it"
 	@echo "make test     run all tests"
+	@echo "make soak     keep every promise of docs/reliability.md under load for some minutes, and write the figures there"
 	@echo "make bench    print what a lookup and a map edit cost"
 	@echo "make lint     mypy and ruff"
 	@echo "make clean    remove what these commands made"
@@ -26,6 +27,10 @@ check: $(VENV)/.serve
 test: $(VENV)/.test
 	@echo "==> running the tests in $(TESTS)"
 	@$(BIN)/python -m pytest $(TESTS)
+
+soak: $(VENV)/.test
+	@echo "==> floods, faults and reloads on live servers; a line of figures each"
+	@DNSD_SOAK=long $(BIN)/python -m pytest -p no:xdist -s -q tests/soak --figures docs/reliability.md
 
 bench: $(VENV)/.serve
 	@PYTHONPATH=. $(BIN)/python bench/lookup.py

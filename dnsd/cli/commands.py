@@ -60,7 +60,15 @@ def main(context: click.Context) -> None:
 @main.command("serve")
 @config_option
 def serve_command(config: Path) -> None:
-    """Run the server. SIGHUP reloads, SIGTERM ends it."""
+    """Run the server. SIGHUP reloads, SIGTERM ends it.
+
+    Prints a line for each address it listens on, then `ready` once every worker answers; all else goes to standard
+    error. One process holds the sockets, one reads the files and watches them, and `workers` of them answer. SIGHUP has
+    everything read anew, as a change of a file does; SIGTERM and SIGINT have what was received answered, and end it.
+
+    Started as root, it becomes `user` once its ports are bound. It takes sockets from systemd, and tells it when it is
+    ready. Where the files cannot be used, it serves what it did last, says so, and takes them once they can be.
+    """
     try:
         sys.exit(serve(config))
     except InvalidDataError as error:
@@ -77,7 +85,8 @@ def serve_command(config: Path) -> None:
 def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
     """Have the running server read everything anew; returns when every worker serves it.
 
-    Nothing changes if there is an error in it.
+    All or nothing: with an error in any file, what is served stays as it is. So it does if the change would drop more
+    zones or records than `reload.max_drop_percent`, or empty a map; --force does that all the same.
     """
     result = _ask(config, Kind.RELOAD, {"force": force}, RELOAD_TIMEOUT_S)
     if as_json:
@@ -98,7 +107,11 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
 @config_option
 @json_option
 def status_command(config: Path, *, as_json: bool) -> None:
-    """Show how the running server is doing."""
+    """Show how the running server is doing.
+
+    Whether it is ready, and why not; what it serves since when; messages received, answered and dropped; and what each
+    of its processes takes. For a watchdog, ask /healthz and /readyz on the address of `metrics` instead.
+    """
     status = _ask(config, Kind.STATUS, {}, STATUS_TIMEOUT_S)
     if as_json:
         print_json(status)
@@ -109,7 +122,10 @@ def status_command(config: Path, *, as_json: bool) -> None:
 @main.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
-    """Print what makes a SHELL complete dnsd's commands and options: `eval "$(dnsd completion bash)"`."""
+    """Print what makes a SHELL complete dnsd's commands and options.
+
+    In bash or zsh: eval "$(dnsd completion bash)". In fish: dnsd completion fish | source.
+    """
     complete = get_completion_class(shell)
     assert complete is not None
     click.echo(complete(main, {}, "dnsd", "_DNSD_COMPLETE").source())
@@ -119,7 +135,10 @@ def completion_command(shell: str) -> None:
 @config_option
 @json_option
 def check_command(config: Path, *, as_json: bool) -> None:
-    """Load everything as `serve` would, and print every problem."""
+    """Load everything as `serve` would, and print every problem.
+
+    Each as `file:line:column: path: what is wrong`. Warnings alone are no failure.
+    """
     try:
         loaded = load(config)
         problems = loaded.warnings
@@ -143,7 +162,11 @@ def check_command(config: Path, *, as_json: bool) -> None:
 @config_option
 @json_option
 def explain_command(name: str, type: str, config: Path, *, as_json: bool) -> None:
-    """Show the answer to NAME and TYPE (default A), and why it is that one."""
+    """Show the answer to NAME and TYPE (default A), and why it is that one.
+
+    From the files, as `serve` would read them now: the zone, how the name was matched, whether it is proxied, and each
+    address map that was considered, with the reason why it was taken or passed over.
+    """
     try:
         qname, qtype = parse_name_text(name), parse_type_text(type.upper())
     except ValueError as error:
