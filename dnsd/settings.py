@@ -159,7 +159,10 @@ class ReloadSettings(Fields):
 
     watch: bool = Field(default=True, description="reload when a file changes")
     max_drop_percent: int = Field(
-        default=30, ge=0, le=100, description="of zones, or of records, that a reload may drop without --force"
+        default=30,
+        ge=0,
+        le=100,
+        description="of zones, or of records, that a reload may drop without --force; 100 = no guard",
     )
 
 

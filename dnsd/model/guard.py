@@ -26,9 +26,11 @@ def drop_problems(old: Dataset, new: Dataset, max_drop_percent: int) -> list[Pro
 
     Over `max_drop_percent` of the zones, or of the records of all zones together, would be gone: problems at the path
     LIMIT of the settings, without a source. Or a map that has effect would lose all its addresses: at its `ips`.
-    A record that gets other data or another TTL is not gone. What every zone has, SOA and NS at its apex, counts for
+    With a limit of 100 percent, everything may. A record that gets other data or another TTL is not gone. What every zone has, SOA and NS at its apex, counts for
     nothing.
     """
+    if max_drop_percent == 100:
+        return []
     return [
         *_too_many_zones(old, new, max_drop_percent),
         *_too_many_records(old, new, max_drop_percent),

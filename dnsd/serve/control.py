@@ -31,6 +31,7 @@ BEAT_S = 0.25
 SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
 SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
 SCAN_SHARE = 20  # but no more than a 20th of the time
+SETTLE_S, SETTLE_TRIES = 0.05, 10  # how long files must stay as they are before they are loaded; how often to look
 NEEDS_START = ("listen", "workers", "metrics", "state", "user", "group")  # settings that a reload cannot change
 
 
@@ -156,13 +157,13 @@ class Control:
         except Exception as error:  # whatever it is, what is served must outlive it
             problem = Problem(str(self.desk.config), (), f"{type(error).__name__}: {error}")
             return self._refuse("failed", (problem,), start)
-        self._warn_of_settings(loaded.settings)
         await self._publish(loaded)
         if not await self.publisher.wait_until_served(SERVED_WITHIN_S):
             self._log.error(f"revision {loaded.snapshot.revision} is not served yet by {self.publisher.late()}")
         self.reloads["ok"] += 1
         self._note_load(ok=True, problems=loaded.warnings, since=start)
         self._report(loaded.warnings)
+        self._warn_of_settings(loaded.settings)
         self._log.info(f"reloaded: revision {loaded.snapshot.revision}, {loaded.summary()}")
         await self.publisher.save()
         return self.last_load
@@ -215,14 +216,27 @@ class Control:
             await _in_thread(partial(watch.wait, pause_s))
             async with self._loading:
                 start = time.monotonic()
-                source = await _in_thread(lambda: read_source(self.desk.config, previous=self._source))
+                source = await self._read_source(self._source)
                 pause_s = max(SCAN_S, SCAN_SHARE * (time.monotonic() - start))
                 if source == self._source:
                     continue
+                source = await self._wait_for_writers(source)
                 if self.loaded and source == self.loaded.source:
                     self._mended(source)
                 else:
                     await self._reload(force=False)
+
+    async def _read_source(self, previous: Source | None) -> Source:
+        return await _in_thread(lambda: read_source(self.desk.config, previous=previous))
+
+    async def _wait_for_writers(self, source: Source) -> Source:
+        """The source once it has not changed for a moment: a file cut between two lines may look whole."""
+        for _ in range(SETTLE_TRIES):
+            await asyncio.sleep(SETTLE_S)
+            last, source = source, await self._read_source(source)
+            if source == last:
+                break
+        return source
 
     def _folders(self) -> list[str]:
         return watched_folders(self.desk.config, self._source.folder if self._source else None)

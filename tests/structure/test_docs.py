@@ -10,7 +10,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_each_command_has_a_page_that_is_up_to_date() -> None:
     spec = importlib.util.spec_from_file_location("make_commands", DOCS / "make_commands.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     pages = module.pages()

@@ -107,7 +107,7 @@ EMPTIED: dict[str, tuple[Dataset, Dataset, bool]] = {
 
 @pytest.mark.parametrize(("old", "new", "is_refused"), EMPTIED.values(), ids=EMPTIED.keys())
 def test_map_that_would_be_emptied(old: Dataset, new: Dataset, is_refused: bool) -> None:
-    found = drop_problems(old, new, 100)
+    found = drop_problems(old, new, 30)
     assert [(problem.source, problem.path) for problem in found] == ([("a1/maps/m", ("ips",))] if is_refused else [])
     assert all("lose all its 2 addresses" in problem.message for problem in found)
 
