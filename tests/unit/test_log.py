@@ -1,0 +1,117 @@
+"""The log: lines for people and for programs, and writers that nobody can block."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from dnsd.log import MAX_LINE, Format, Level, Log
+
+Write = Callable[[Log], None]
+
+
+def written(write: str, *, prelude: str = "") -> str:
+    """What a process with this log writes to a pipe."""
+    code = f"from dnsd.log import *\nlog = Log('worker-0')\n{prelude}\n{write}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return result.stderr
+
+
+def test_a_line_for_people() -> None:
+    assert written("log.info('reloaded: revision 2')\nlog.info('query', name='example.com', type='A')") == (
+        "reloaded: revision 2\nquery name=example.com type=A\n"
+    )
+
+
+def test_a_line_as_json() -> None:
+    line = written("log.warning('query', name='a\"b\\n')", prelude="log.format = Format.JSON")
+    data = json.loads(line)
+    assert line.count("\n") == 1
+    assert data.pop("time").endswith("+00:00")
+    assert data == {"level": "warning", "process": "worker-0", "event": "query", "name": 'a"b\n'}
+
+
+@pytest.mark.parametrize("level", Level)
+def test_levels(level: Level) -> None:
+    lines = written("for one in Level: log.line(one, one.value, {})", prelude=f"log.level = Level('{level.value}')")
+    assert lines.split() == [one.value for one in Level][list(Level).index(level) :]
+
+
+def test_a_long_line_is_cut() -> None:
+    line = written("log.info('ä' * 10_000)").encode()
+    assert len(line) <= MAX_LINE + 1
+    assert line.endswith("…\n".encode())
+
+
+def test_what_is_not_text_is_written_all_the_same() -> None:
+    assert written("log.info('\\udcff')") == "\\udcff\n"
+
+
+def blocked(log_kind: str) -> tuple[int, float]:
+    """How many of 3,000 lines were dropped, and the seconds it took, where nobody reads."""
+    code = (
+        "import os, sys, time\nfrom dnsd.log import *\n"
+        "log = Log('x', wait_s=float(sys.argv[1]))\nstart = time.monotonic()\n"
+        "for _ in range(3000): log.info('x' * 200)\n"
+        "os.write(1, f'{log.dropped} {time.monotonic() - start}'.encode())"
+    )
+    if log_kind == "pipe":
+        reader, writer = os.pipe()
+    else:
+        one, other = socket.socketpair()
+        reader, writer = one.detach(), other.detach()
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", code, "0.2"], stdout=subprocess.PIPE, stderr=writer, check=True, timeout=20
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+    dropped, seconds = result.stdout.split()
+    return int(dropped), float(seconds)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_nobody_reads(kind: str) -> None:
+    dropped, seconds = blocked(kind)
+    assert 1000 < dropped < 3000
+    assert seconds < 2  # one line waited; the others did not
+
+
+def test_the_reader_is_gone() -> None:
+    code = "from dnsd.log import *\nlog = Log('x')\nlog.info('a')\nlog.info('b')\nprint(log.dropped)"
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, text=True, check=True)
+    os.close(writer)
+    assert result.stdout == "2\n"
+
+
+def test_a_slow_reader_loses_nothing() -> None:
+    """Control may wait: a list of many problems is longer than what a pipe holds."""
+    code = "from dnsd.log import *\nlog = Log('x', wait_s=1)\nfor n in range(2000): log.info(f'{n} ' + 'x' * 100)"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert process.stderr
+    time.sleep(0.6)
+    lines = process.stderr.read().split(b"\n")
+    process.wait()
+    process.stderr.close()
+    assert len(lines) == 2001
+
+
+def test_the_shared_pipe_stays_as_it_was() -> None:
+    """O_NONBLOCK on the one descriptor would be there for everybody who has the pipe."""
+    code = "import os\nfrom dnsd.log import *\nLog('x').info('a')\nprint(os.get_blocking(2))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("True\n", "a\n")
+
+
+def test_formats_are_those_of_the_settings() -> None:
+    assert [one.value for one in Format] == ["console", "json"]
