@@ -2,8 +2,6 @@
 
 import itertools
 import random
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import dns.message
@@ -15,6 +13,7 @@ from dnsd.app import load
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
 from dnsd.wire.message import MAX_MESSAGE_SIZE, QR
+from tests.mutations import OPT, mutations, question, seeds
 
 CONFIG = Path(__file__).parents[2] / "config" / "dnsd.yaml"
 MUTATED = 200_000
@@ -26,7 +25,6 @@ PROXIED = [
     "www.shop.example",
     "initech.example",
 ]
-OPT = bytes.fromhex("00 0029 04d0 00008000 0000")
 CLASSES = [0, 1, 2, 3, 4, 254, 255, 1000, 65535]
 
 
@@ -72,41 +70,11 @@ def served() -> Served:
     return Served()
 
 
-def question(name: bytes, qtype: int, qclass: int = 1, *, flags: int = 0x0100, opt: bytes = b"") -> bytes:
-    return struct.pack("!6H", 7, flags, 1, 0, 0, bool(opt)) + name + struct.pack("!HH", qtype, qclass) + opt
-
-
-def mutations(rng: random.Random, seeds: list[bytes]) -> Iterator[bytes]:
-    """Queries with bits turned, octets changed, cut, doubled or swapped, and pure noise."""
-    while True:
-        query = bytearray(rng.choice(seeds))
-        for _ in range(rng.choice((1, 1, 2, 5))):
-            kind, at = rng.randrange(7), rng.randrange(len(query)) if query else 0
-            if kind == 0 and query:
-                query[at] ^= 1 << rng.randrange(8)
-            elif kind == 1 and query:
-                query[at] = rng.choice((0, 1, 63, 64, 0x80, 0xC0, 0xFF, rng.randrange(256)))
-            elif kind == 2:
-                del query[at:]
-            elif kind == 3:
-                query += rng.randbytes(rng.randrange(40))
-            elif kind == 4:
-                query[at:at] = query[at : at + rng.randrange(20)]
-            elif kind == 5 and len(query) >= 12:
-                struct.pack_into("!H", query, rng.randrange(2, 11), rng.choice((0, 1, 2, 0xFFFF, rng.randrange(65536))))
-            else:
-                query = bytearray(rng.randbytes(rng.randrange(300)))
-        yield bytes(query)
-
-
 def test_mutated_packets(served: Served) -> None:
     rng = random.Random(20)
-    seeds = [
-        question(owner, qtype, opt=opt) for owner in served.owners for qtype in (1, 28, 65, 255) for opt in (b"", OPT)
-    ]
     probe = question(b"\x03www\x07example\x03com\x00", 1)
     before = served.check(probe)
-    for number, query in enumerate(itertools.islice(mutations(rng, seeds), MUTATED)):
+    for number, query in enumerate(itertools.islice(mutations(rng, seeds(served.owners)), MUTATED)):
         reply = respond(served.snapshot, query, stream=bool(number & 1))
         if reply is None:
             assert len(query) < 12 or query[2] & 0x80
