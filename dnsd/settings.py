@@ -111,44 +111,50 @@ Nsid = Annotated[str, AfterValidator(_at_most(MAX_NSID)), Field(max_length=MAX_N
 class ApiSettings(Fields):
     """The HTTP API and dashboard."""
 
-    listen: Listen
+    listen: Listen = Field(description="address of the HTTP API; not available yet")
 
 
 class MetricsSettings(Fields):
     """Prometheus metrics and health."""
 
-    listen: Listen
+    listen: Listen = Field(description="address of /metrics, /healthz and /readyz; without it there are none")
 
 
 class RrlSettings(Fields):
     """Response rate limiting: UDP responses of one kind to one network of clients."""
 
-    responses_per_second: int = Field(default=200, ge=0, le=1_000_000, description="0 = no limit")
+    responses_per_second: int = Field(
+        default=200, ge=0, le=1_000_000, description="UDP responses of one kind to one network; 0 = no limit"
+    )
     slip: int = Field(default=2, ge=0, le=10, description="every n-th of those over it is sent with TC; 0 = none")
-    ipv4_prefix: int = Field(default=24, ge=1, le=32)
-    ipv6_prefix: int = Field(default=56, ge=1, le=128)
+    ipv4_prefix: int = Field(default=24, ge=1, le=32, description="length of what counts as one network")
+    ipv6_prefix: int = Field(default=56, ge=1, le=128, description="the same for IPv6")
     log_only: bool = Field(default=False, description="count and log what would be limited, and answer it")
     table_size: int = Field(default=100_000, ge=1_000, le=10_000_000, description="rates remembered, 8 octets each")
-    exempt: Annotated[tuple[Cidr, ...], BeforeValidator(_split)] = (
-        ipaddress.ip_network("127.0.0.0/8"),
-        ipaddress.ip_network("::1/128"),
+    exempt: Annotated[tuple[Cidr, ...], BeforeValidator(_split)] = Field(
+        default=(ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
+        description="networks without a limit",
     )
 
 
 class TcpSettings(Fields):
     """Limits on TCP connections (RFC 7766, RFC 9210), of all workers together."""
 
-    connections: int = Field(default=1000, ge=1, le=100_000)
+    connections: int = Field(default=1000, ge=1, le=100_000, description="open at once; more are closed")
     per_client: int = Field(default=100, ge=1, le=100_000, description="of one IPv4 address or IPv6 /64")
-    idle_s: float = Field(default=10, ge=0.1, le=3600, allow_inf_nan=False, description="after the last whole query")
-    first_byte_s: float = Field(default=2, ge=0.1, le=3600, allow_inf_nan=False)
-    queries: int = Field(default=1000, ge=1, le=1_000_000, description="on one connection")
+    idle_s: float = Field(
+        default=10, ge=0.1, le=3600, allow_inf_nan=False, description="seconds after the last whole query until closed"
+    )
+    first_byte_s: float = Field(
+        default=2, ge=0.1, le=3600, allow_inf_nan=False, description="seconds until the first octet, else closed"
+    )
+    queries: int = Field(default=1000, ge=1, le=1_000_000, description="on one connection, then closed")
 
 
 class CookieSettings(Fields):
     """DNS cookies (RFC 7873, RFC 9018)."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="give clients cookies, and do not limit those who show theirs")
     secrets: Annotated[tuple[Secret, ...], BeforeValidator(_split), Field(max_length=4, repr=False)] = Field(
         default=(), description="16 octets as hex; the first makes cookies, all are good; none = a random one"
     )
@@ -169,8 +175,8 @@ class ReloadSettings(Fields):
 class LogSettings(Fields):
     """The log, on standard error."""
 
-    format: Format = Format.CONSOLE
-    level: Level = Level.INFO
+    format: Format = Field(default=Format.CONSOLE, description="console, or json: an object on each line")
+    level: Level = Field(default=Level.INFO, description="debug, info, warning or error: the least that is logged")
 
 
 class QueryLogSettings(Fields):
@@ -198,16 +204,21 @@ class LiveSettings(Fields):
 class Settings(Fields):
     """`dnsd.yaml`."""
 
-    listen: Annotated[tuple[Listen, ...], BeforeValidator(_split), Field(min_length=1)] = (
-        Address("127.0.0.1", 5300),
-        Address("::1", 5300),
+    listen: Annotated[tuple[Listen, ...], BeforeValidator(_split), Field(min_length=1)] = Field(
+        default=(Address("127.0.0.1", 5300), Address("::1", 5300)),
+        description="addresses for UDP and TCP; port 0 = a free one, which is printed",
     )
-    workers: Workers = "auto"
+    workers: Workers = Field(
+        default="auto", description="processes that answer; auto = one for each core that may be used"
+    )
     default_addresses: Annotated[
         tuple[Ip, ...], BeforeValidator(_split), AfterValidator(_distinct), Field(min_length=1, max_length=MAX_RRSET)
-    ]
+    ] = Field(description="the default anycast pool, for proxied names that no address map covers")
     data: str = Field(default=DEFAULT_DATA, description="folder of accounts, relative to this file")
-    missing_family: MissingFamily = MissingFamily.NODATA
+    missing_family: MissingFamily = Field(
+        default=MissingFamily.NODATA,
+        description="a map without IPv6 asked for AAAA: nodata, or fallback to the next map in the chain",
+    )
     nameservers: Annotated[tuple[Host, ...], BeforeValidator(_split)] = Field(
         default=(), description="apex NS of YAML zones that name none"
     )
@@ -216,7 +227,10 @@ class Settings(Fields):
     nsid: Nsid | None = Field(default=None, description="name server identifier, RFC 5001")
     api: ApiSettings | None = None
     metrics: MetricsSettings | None = None
-    state: str | None = Field(default=None, description="folder of the snapshot file, relative to this file")
+    state: str | None = Field(
+        default=None,
+        description="folder of the snapshot file, relative to this file; else $STATE_DIRECTORY, else `state`",
+    )
     user: str | None = Field(
         default=None, description="whom to become once the sockets are bound, when started as root"
     )

@@ -25,8 +25,10 @@ def drop_problems(old: Dataset, new: Dataset, max_drop_percent: int) -> list[Pro
     """Why `new` must not replace `old` unless somebody insists; none where it may.
 
     Over `max_drop_percent` of the zones, or of the records of all zones together, would be gone: problems at the path
-    LIMIT of the settings, without a source. Or a map that has effect would lose all its addresses: at its `ips`.
-    With a limit of 100 percent, everything may. A record that gets other data or another TTL is not gone. What every zone has, SOA and NS at its apex, counts for
+    LIMIT of the settings, without a source. Or a map that has effect would lose all its addresses: at its `ips`. With a
+    limit of 100 percent, everything may.
+
+    A record that gets other data or another TTL is not gone. What every zone has, SOA and NS at its apex, counts for
     nothing.
     """
     if max_drop_percent == 100:

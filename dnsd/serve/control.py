@@ -102,10 +102,9 @@ class Control:
             self._tell_when_ready(),
             self._obey_supervisor(reader, stop),
             self.publisher.save_again(),
+            self._follow_source(),
             *(service(self) for service in services),
         ]
-        if self.settings.reload.watch:
-            work.append(self._follow_source())
         return [asyncio.create_task(one) for one in work]
 
     # Loading
@@ -214,6 +213,8 @@ class Control:
         pause_s = SCAN_S
         while True:
             await _in_thread(partial(watch.wait, pause_s))
+            if not self.settings.reload.watch:
+                continue
             async with self._loading:
                 start = time.monotonic()
                 source = await self._read_source(self._source)

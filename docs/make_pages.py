@@ -1,0 +1,100 @@
+"""Writes the pages that say what the code says: one for each command, from its help, and one for all settings.
+
+python docs/make_pages.py
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from dnsd.cli import main
+from dnsd.settings import Settings
+
+DOCS = Path(__file__).parent
+STATUSES = "0 ok · 1 invalid input, or a change that was refused · 2 usage · 3 the server cannot be reached"
+SETTINGS_INTRO = """# Settings
+
+One YAML file, `config/dnsd.yaml` or what `-c` or `$DNSD_CONFIG` names. Every key can be set by the environment instead:
+`limits.tcp.idle_s` is `DNSD_LIMITS__TCP__IDLE_S`. What is out of range is refused with its name, value and range. A
+reload takes all of them over but those marked *start*.
+"""
+AT_START = {"listen", "workers", "metrics.listen", "state", "user", "group", "limits.rrl.table_size"}
+
+
+def command_page(name: str, command: click.Command) -> str:
+    """The page of one command, as Markdown."""
+    context = click.Context(command, info_name=f"dnsd {name}", max_content_width=100)
+    context.help_option_names = ["-h", "--help"]
+    usage = command.get_usage(context).removeprefix("Usage: ")
+    options = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+    rows = [f"| `{names}` | {text} |" for names, text in filter(None, options)]
+    parts = [f"# dnsd {name}", f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]
+    parts += ["\n".join(["| option | meaning |", "|---|---|", *rows]), f"Exit status: {STATUSES}."]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def settings_page() -> str:
+    """The page of all settings."""
+    rows = [f"| `{key}` | {default} | {bounds} | {text} |" for key, default, bounds, text in settings_rows(Settings)]
+    return "\n".join([SETTINGS_INTRO, "| setting | default | range | meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def settings_rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Key, default, range and meaning of each setting, those inside others too."""
+    for name, field in model.model_fields.items():
+        inner = inner_model(field)
+        if inner:
+            yield from settings_rows(inner, f"{prefix}{name}.")
+            continue
+        assert field.description, f"{prefix}{name} has no description"
+        mark = "*start*; " if prefix + name in AT_START else ""
+        yield prefix + name, default_text(field), range_text(field), mark + field.description
+
+
+def inner_model(field: FieldInfo) -> type[BaseModel] | None:
+    """The settings below this one, if there are."""
+    for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def default_text(field: FieldInfo) -> str:
+    """The default as a person writes it."""
+    if field.is_required():
+        return "needed"
+    value: Any = field.default
+    if value is None or value == ():
+        return "–"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{one}`" for one in value)
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def range_text(field: FieldInfo) -> str:
+    """The least and the greatest value, where there are such."""
+    low = next((one.ge for one in field.metadata if hasattr(one, "ge")), None)
+    high = next((one.le for one in field.metadata if hasattr(one, "le")), None)
+    return "" if low is None or high is None else f"{low:,} … {high:,}"
+
+
+def pages() -> dict[Path, str]:
+    """Every page by its file."""
+    commands = sorted(main.commands.items())
+    found = {DOCS / "commands" / f"{name}.md": command_page(name, command) for name, command in commands}
+    lines = [f"- [dnsd {name}]({name}.md): {command.get_short_help_str(100)}" for name, command in commands]
+    found[DOCS / "commands" / "README.md"] = "# Commands\n\n" + "\n".join(lines) + "\n"
+    found[DOCS / "settings.md"] = settings_page()
+    return found
+
+
+if __name__ == "__main__":
+    for file, text in pages().items():
+        file.write_text(text, encoding="utf-8")
