@@ -1,16 +1,30 @@
-# The server alone, as a user without rights, on port 5300: publish it as 53.
+# The server, as a user without rights, on port 5300: publish it as 53. The root filesystem may be read-only: what the server
+# keeps is in /state. Settings and data are mounted at /config.
 FROM python:3.12-slim AS build
-COPY pyproject.toml constraints.txt README.md /src/
+COPY pyproject.toml constraints.txt README.md LICENSE /src/
 COPY dnsd /src/dnsd
 RUN python -m venv /opt/dnsd && /opt/dnsd/bin/pip install --no-cache-dir --constraint /src/constraints.txt /src
 
 FROM python:3.12-slim
+RUN groupadd --gid 10053 dnsd \
+    && useradd --uid 10053 --gid 10053 --no-create-home --home-dir /state --shell /usr/sbin/nologin dnsd \
+    && install --directory --owner 10053 --group 10053 --mode 0700 /state
 COPY --from=build /opt/dnsd /opt/dnsd
-RUN useradd --system --no-create-home dnsd
-USER dnsd
-ENV PATH=/opt/dnsd/bin:$PATH DNSD_CONFIG=/config/dnsd.yaml DNSD_LISTEN="0.0.0.0:5300, [::]:5300" PYTHONUNBUFFERED=1
-EXPOSE 5300/udp 5300/tcp
-VOLUME /config
+# A number: Kubernetes cannot tell from a name that it is not root's (runAsNonRoot).
+USER 10053:10053
+# These override the settings file. Metrics listen on all addresses of the container, which publishes no port by itself.
+ENV PATH=/opt/dnsd/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    DNSD_CONFIG=/config/dnsd.yaml \
+    DNSD_STATE=/state \
+    DNSD_LISTEN="0.0.0.0:5300, [::]:5300" \
+    DNSD_METRICS__LISTEN=0.0.0.0:9153
+VOLUME /state
+EXPOSE 5300/udp 5300/tcp 9153/tcp
 STOPSIGNAL SIGTERM
+# Asks the server for the root zone: any answer will do, REFUSED too. An answer must come from DNS itself, not from /healthz,
+# so that a container is not ended for its metrics.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", \
+    "import os, re, dns.message as m, dns.query as q; q.udp(m.make_query('.', 'SOA'), '127.0.0.1', timeout=3, port=int(re.findall(r':(\\d+)', os.environ['DNSD_LISTEN'])[-1]))"]
 ENTRYPOINT ["dnsd"]
 CMD ["serve"]

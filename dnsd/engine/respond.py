@@ -6,7 +6,6 @@ It is `find`, what to say, and `pack`, its octets. Who limits rates or sends coo
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from dnsd.engine.answer import QUESTION_TAIL, Answer, build_answer
 from dnsd.engine.derive import answer_at
@@ -45,15 +44,9 @@ UNKNOWN_KEY = build_answer(rcode=NOTAUTH, aa=False)
 PLAIN_REST = 25  # octets of a query besides id and name, with an OPT record that has no options
 
 
-class Found(NamedTuple):
-    """What is said to a query, before it is packed."""
-
-    shape: Shape
-    node: Node
-    answer: Answer
-    qname: bytes  # canonical
-    end: int  # offset in the query just past its name
-    cookie: bytes  # the client's DNS cookie (RFC 7873), or empty
+# What is said to a query, before it is packed: its shape, the node and the answer; its canonical name and the offset
+# just past that; the client's DNS cookie (RFC 7873), or nothing. A plain tuple: it is made for every query.
+Found = tuple[Shape, Node, Answer, bytes, int, bytes]
 
 
 def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes | None:
@@ -86,7 +79,7 @@ def find(snapshot: Snapshot, query: bytes) -> Found | None:
         answer = node.answers.get(shape.qtype) or answer_at(snapshot, node, qname, shape.qtype)
     else:
         answer = _special_answer(snapshot, shape, node, qname)
-    return Found(shape, node, answer, qname, end, cookie)
+    return shape, node, answer, qname, end, cookie
 
 
 def pack(

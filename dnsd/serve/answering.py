@@ -69,15 +69,16 @@ class Answering:
         found = find(serving.snapshot, query)
         if found is None:
             return self._respond_to_malformed(query, peer)
+        shape, node, answer, _, _, cookie = found
         option, is_known = b"", False
-        if found.cookie and serving.cookies:
-            option, is_known = self._cookie(serving.cookies, found.cookie, peer)
+        if cookie and serving.cookies:
+            option, is_known = self._cookie(serving.cookies, cookie, peer)
         if serving.query_sample and random.random() < serving.query_sample:
             self._log_query(found, peer)
         verdict = PASS
         if serving.limiter and not self._is_stream and not is_known and serving.limiter.limits(peer):
             verdict = self._rate_verdict(peer, _kind_of_response(serving.snapshot, found))
-        key = (found.shape, found.node.apex, found.answer)
+        key = (shape, node.apex, answer)
         if verdict == DROP:
             self._limited[key] += 1
             return None
@@ -102,7 +103,7 @@ class Answering:
         """Turn what was tallied into counts."""
         for (shape, apex, answer), number in self._answered.items():
             self._count_request(shape, apex, number)
-            self._count_response("BADVERS" if shape.version else _rcode_text(answer.rcode), number)
+            self._count_response(_answer_rcode(shape, answer), number)
             if answer.edge:
                 self._counts.add("dnsd_edge_answers_total", *answer.edge, by=number)
         self._answered.clear()
@@ -161,13 +162,14 @@ class Answering:
         return verdict
 
     def _log_query(self, found: Found, peer: str) -> None:
+        shape, _, answer, qname, _, _ = found
         self._log.info(
             "query",
             client=peer,
             protocol=self._protocol,
-            name=name_text(found.qname),
-            type=type_text(found.shape.qtype),
-            rcode=_rcode_text(found.answer.rcode),
+            name=name_text(qname),
+            type=type_text(shape.qtype),
+            rcode=_answer_rcode(shape, answer),
         )
 
     def _count_request(self, shape: Shape, apex: Apex | None, number: int) -> None:
@@ -187,11 +189,12 @@ def _kind_of_response(snapshot: Snapshot, found: Found) -> Hashable:
     Positive answers by name, those from wildcards, denials and referrals by zone — random names must not each have a
     rate of their own — and errors all together. Plain data: every worker must hash it to the same number.
     """
-    answer, apex = found.answer, found.node.apex
+    _, node, answer, qname, _, _ = found
+    apex = node.apex
     if answer.rcode != NOERROR or not answer.answer:
         return answer.rcode, apex.name if apex else b""
-    if found.qname in snapshot.names:
-        return found.qname
+    if qname in snapshot.names:
+        return qname
     return "*", apex.name if apex else b""
 
 
@@ -204,6 +207,10 @@ def _type_label(qtype: int) -> str:
 @lru_cache(maxsize=10_000)
 def _zone_label(name: bytes) -> str:
     return name_text(name)
+
+
+def _answer_rcode(shape: Shape, answer: Answer) -> str:
+    return "BADVERS" if shape.version else _rcode_text(answer.rcode)
 
 
 @lru_cache

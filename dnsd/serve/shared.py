@@ -18,7 +18,7 @@ class Number(IntEnum):
 
     BEAT = 0  # time.monotonic() of its last sign of life
     LOG_DROPPED = 1  # log lines since it started; those of the ones before it are added by the supervisor
-    REVISION = 2  # what it serves, or, of control, what it has published; stays when the process ends
+    REVISION = 2  # what a worker serves; what control has published, for the one that comes after it
     STARTS = 3  # how often it has been started
     ENDED_LOG_DROPPED = 4  # by the supervisor: of its predecessors
 
@@ -82,4 +82,5 @@ class Shared:
         self.set(process, Number.LOG_DROPPED, 0)
         self.set(process, Number.BEAT, 0)
         if process in self.workers:
+            self.set(process, Number.REVISION, 0)
             clear(self.regions[process.index])

@@ -194,9 +194,14 @@ class Supervisor:
                 self._log.error(f"{child.process.name} has given no sign of life for {HANG_S:.0f} s and is killed")
                 self._shared.beat(child.process)
                 _kill(child.pid, signal.SIGKILL)
-        if self._notifier.watchdog_s is not None and now >= self._next_watchdog:
+        if self._notifier.watchdog_s is not None and now >= self._next_watchdog and self._is_answering():
             self._next_watchdog = now + self._notifier.watchdog_s
             self._notifier.tell("WATCHDOG=1")
+
+    def _is_answering(self) -> bool:
+        """Whether a worker is well, or there are to be none yet."""
+        workers = self._crew.workers
+        return not self._is_ready or any(self._shared.silence_s(one.process) < HANG_S for one in workers)
 
     def _end(self) -> int:
         """Have the workers answer what has been received, then end everything."""

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dnsd.serve.link import Kind, ask
 from dnsd.settings import state_folder
 from tests.live.server import PROJECT, Dnsd
-from tests.packets import query
+from tests.packets import answers, query
 from tests.worlds import AccountFiles, Fields, World, write_world
 
 METRICS_LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+) metrics")
@@ -69,9 +70,6 @@ def soak_world(**settings: Any) -> World:
 
 
 def records() -> list[Fields]:
-    chain = [
-        {"name": f"c{number}", "type": "CNAME", "content": f"c{number + 1}.example.com"} for number in range(CHAIN - 1)
-    ]
     return [
         {"name": "www", "type": "A", "content": "192.0.2.1", "proxied": True},
         {"name": "dns", "type": "A", "content": "192.0.2.2"},
@@ -81,12 +79,20 @@ def records() -> list[Fields]:
         {"name": "sub", "type": "NS", "content": "ns1.sub.example.com"},
         {"name": "ns1.sub", "type": "A", "content": "192.0.2.5"},
         {"name": "old", "type": "DNAME", "content": "example.net"},
-        *chain,
-        {"name": f"c{CHAIN - 1}", "type": "CNAME", "content": "dns.example.com"},
+        *ladder("c", "CNAME", "dns.example.com"),
+        *ladder("n", "CNAME", "nowhere.example.com"),
+        *ladder("d", "DNAME", "example.net"),
         *({"name": "big", "type": "A", "content": f"192.0.2.{number}"} for number in range(1, BIG_RRSET + 1)),
+        *({"name": "amplified", "type": "A", "content": f"192.0.2.{number}"} for number in range(1, 71)),
         {"name": "large", "type": "TXT", "content": " ".join([f'"{"x" * 250}"'] * 100)},
         {"name": "@", "type": "MX", "content": "mail.example.net", "priority": 10},
     ]
+
+
+def ladder(label: str, rtype: str, end: str) -> list[Fields]:
+    """As many aliases as are followed, each to the next, the last one to `end`."""
+    targets = [f"{label}{number}.example.com" for number in range(1, CHAIN)] + [end]
+    return [{"name": f"{label}{number}", "type": rtype, "content": target} for number, target in enumerate(targets)]
 
 
 def other_records() -> list[Fields]:
@@ -166,6 +172,19 @@ class Soaked(Dnsd):
         draft.write_text(text, encoding="utf-8")
         return draft.replace(path)
 
+    def ask_reload(self, *, force: bool = False) -> dict[str, Any]:
+        """What `dnsd reload --json` prints."""
+        result: dict[str, Any] = ask(state_folder(self.config), Kind.RELOAD, {"force": force}, timeout_s=60)
+        return result
+
+    def counted(self) -> dict[str, int]:
+        """Messages received, answered and dropped since the start; raises AssertionError where they do not add up."""
+        samples = self.metrics()
+        names = {"received": "dnsd_requests_total", "answered": "dnsd_responses_total", "dropped": "dnsd_dropped_total"}
+        counts = {what: int(total(samples, name)) for what, name in names.items()}
+        assert counts["received"] == counts["answered"] + counts["dropped"], counts
+        return counts
+
     # What its processes take
 
     def pids(self) -> dict[str, int]:
@@ -231,6 +250,18 @@ class Soaked(Dnsd):
     def _held(self) -> dict[str, dict[str, int]]:
         fds, threads = self.fds(), self.threads()
         return {name: {"fds": fds[name], "threads": threads[name]} for name in fds}
+
+
+@contextmanager
+def soaked(folder: pathlib.Path, **settings: Any) -> Iterator[Soaked]:
+    """A server on `soak_world()`, warm and with its baseline taken; it has to be clean at the end."""
+    with Soaked(folder, soak_world(**settings)) as server:
+        for _ in range(20):
+            assert answers(server.udp(PROBE)) == answers(server.tcp(PROBE)) == PROBE_ANSWER
+        server.baseline()
+        yield server
+        server.check_clean()
+        server.counted()
 
 
 def cpu_of(pid: int) -> float:
