@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
 from dnsd.errors import WireError
-from dnsd.wire.names import name_end
+from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT, name_end
 
 HEADER_SIZE = 12  # octets, RFC 1035 §4.1.1
 
@@ -20,8 +21,8 @@ MAX_MESSAGE_SIZE = 65_535  # octets, RFC 1035 §4.2.2
 
 DO = 0x8000  # RFC 3225
 OPT, TSIG = 41, 250
-MAX_ADDITIONAL = 4  # records in a query: OPT and TSIG are two
-MAX_OPTIONS = 32  # in a query; resolvers send two or three
+MAX_ADDITIONAL = 3  # records in a query: OPT and TSIG are two
+MAX_OPTIONS = 16  # in a query; resolvers send two or three
 BADKEY = 17  # RFC 8945 §3
 NSID, COOKIE, EDE = 3, 10, 15  # option codes: RFC 5001, RFC 7873, RFC 8914
 CLIENT_COOKIE_SIZE = 8  # octets, RFC 7873 §4.1
@@ -31,6 +32,9 @@ EDE_NOT_AUTHORITATIVE, EDE_PROHIBITED, EDE_NETWORK_ERROR = 20, 18, 23  # RFC 891
 _OPT = struct.Struct("!BHHBBHH")  # root owner, type, size, extended rcode, version, flags, length of the options
 RECORD_FIXED = struct.Struct("!HHIH")  # type, class, ttl, length of the record data
 _OPTION = struct.Struct("!HH")
+# An owner and the pointer that it may end with: to loop over the labels would take longer than all the rest.
+_LABEL = b"|".join(re.escape(bytes([size])) + b".{%d}" % size for size in range(1, MAX_LABEL + 1))
+_OWNER = re.compile(b"(?:%s){0,127}+(?:\\0|([\xc0-\xff].))" % _LABEL, re.DOTALL)
 _TSIG = struct.Struct("!6sHH")  # time signed, fudge, length of the MAC
 
 
@@ -81,7 +85,10 @@ def parse_additional(records: bytes, count: int) -> Additional:
     for _ in range(count):
         if unknown_key:
             raise WireError("a record after the TSIG")
-        owner, position = position, _skip_name(records, position)
+        owner = _OWNER.match(records, position)
+        if owner is None or owner.end() - position > MAX_NAME:
+            raise WireError("a malformed owner name")
+        position = owner.end()
         if position + RECORD_FIXED.size > len(records):
             raise WireError("a record runs past the end of the message")
         rtype, rclass, ttl, length = RECORD_FIXED.unpack_from(records, position)
@@ -89,13 +96,14 @@ def parse_additional(records: bytes, count: int) -> Additional:
         if position > len(records):
             raise WireError("record data runs past the end of the message")
         if rtype == OPT:
-            if opt is not None or records[owner]:
+            if opt is not None or owner[0] != ROOT:
                 raise WireError("a second OPT, or one whose owner is not the root")
             codes = _option_codes(records[position - length : position])
             opt = Opt(size=rclass, version=ttl >> 16 & 0xFF, do=bool(ttl & DO), options=codes)
         elif rtype == TSIG:
-            key_name = records[owner : name_end(records, owner)]
-            unknown_key = _pack_unknown_key(key_name, records[position - length : position])
+            if owner[1]:
+                raise WireError("a compressed key name")
+            unknown_key = _pack_unknown_key(owner[0], records[position - length : position])
     if position != len(records):
         raise WireError("bytes after the last record")
     return Additional(opt, unknown_key)
@@ -115,20 +123,6 @@ def _pack_unknown_key(key_name: bytes, rdata: bytes) -> bytes:
         raise WireError("a TSIG whose parts do not fit its length")
     reply = rdata[:end] + _TSIG.pack(time, fudge, 0) + rest[:2] + BADKEY.to_bytes(2) + bytes(2)
     return key_name + RECORD_FIXED.pack(TSIG, ANY_CLASS, 0, len(reply)) + reply
-
-
-def _skip_name(wire: bytes, position: int) -> int:
-    """Offset just past the name at `position`; a pointer ends it (RFC 1035 §4.1.4) and is not followed."""
-    while position < len(wire):
-        length = wire[position]
-        if length >= 0xC0:
-            return position + 2
-        if length > 63:
-            break
-        position += 1 + length
-        if not length:
-            return position
-    raise WireError("a malformed owner name")
 
 
 def _option_codes(options: bytes) -> frozenset[int]:
