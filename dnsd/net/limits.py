@@ -60,6 +60,7 @@ class RateLimiter:
         self._lengths = {4: ipv4_prefix, 16: ipv6_prefix}
         self._exempt = [_network(network) for network in exempt]
         self._limited_network = lru_cache(maxsize=CACHED_PEERS)(self._find_limited_network)
+        self._network_of_ip = lru_cache(maxsize=CACHED_PEERS)(self._find_network_of_ip)
 
     def verdict(self, peer: str, key: Hashable, now: float) -> int:
         """PASS, DROP or SLIP for a response of the kind `key` to the address `peer`, at `now` on the monotonic clock.
@@ -70,13 +71,22 @@ class RateLimiter:
         if network is None:
             return PASS
         slot = hash((network, key)) % self._size
+        return PASS if self._take(slot, now) else self._verdict_on_excess(slot)
+
+    def passes(self, ip: bytes, key: Hashable, now: float) -> bool:
+        """Whether the verdict is PASS, for a packed address; one that is not is to be asked for, and is the same."""
+        network = self._network_of_ip(ip)
+        return network is None or self._take(hash((network, key)) % self._size, now)
+
+    def _take(self, slot: int, now: float) -> bool:
+        """Whether there is one more response in a slot, which then is taken."""
         time = self._times[slot]
         if time < now:
             time = now
-        if time - now <= self._ahead_s:
-            self._times[slot] = time + self._interval_s
-            return PASS
-        return self._verdict_on_excess(slot)
+        if time - now > self._ahead_s:
+            return False
+        self._times[slot] = time + self._interval_s
+        return True
 
     def limits(self, peer: str) -> bool:
         """Whether the peer is limited at all: who is not need not be told apart any further."""
@@ -91,9 +101,10 @@ class RateLimiter:
 
     def _find_limited_network(self, peer: str) -> bytes | None:
         """The network that the peer shares its rate with; None if it is not limited."""
-        if not self._interval_s:
-            return None
-        ip = packed_ip(peer)
+        return self._find_network_of_ip(packed_ip(peer)) if self._interval_s else None
+
+    def _find_network_of_ip(self, ip: bytes) -> bytes | None:
+        ip = ip.removeprefix(MAPPED)
         if any(len(ip) == size and _masked(ip, length) == network for size, length, network in self._exempt):
             return None
         return _masked(ip, self._lengths[len(ip)])

@@ -1,6 +1,7 @@
-"""UDP: datagrams in, replies out, one by one with what every platform has.
+"""UDP: datagrams in, replies out: in batches where the compiled loop is built, else one by one.
 
-A `UdpServer` is what any implementation offers: `start`, `stop`. A batching one can take this one's place.
+Both are a `UdpServer`, and both ask the same `Responder`. The compiled loop (_batch.c) remembers replies, so that a
+question that was asked before costs it a lookup and a copy.
 """
 
 from __future__ import annotations
@@ -9,20 +10,46 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
-Respond = Callable[[bytes, str], bytes | None]  # a message, the address it is from
-Observe = Callable[[int, float], None]  # how many were answered in a turn, seconds it took
-NotSent = Callable[[bytes], None]  # a reply that did not go out
+Learned = tuple[bytes | None, Hashable | None, Hashable]  # see Responder.learn
 Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: where a datagram was sent to
 
+MAX_KNOWN = 65_536  # replies that are remembered for one socket, some hundred octets each
 MAX_QUERY = 4096  # octets; what is longer is cut, and so malformed
 TURN = 64  # datagrams answered before the loop may look after TCP and control
 LAST_TURNS = 1024  # turns at the end, so that a flood cannot keep the server from ending
 ANCILLARY_SIZE = 128  # octets for one packet-info message
 
+try:
+    from dnsd.net._batch import Batch
+except ImportError:  # no compiler where this was installed, or another system
+    Batch = None
+
 IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)  # Linux; not in Python 3.11
+
+
+class Responder(Protocol):
+    """Who answers the datagrams of a socket, and counts them."""
+
+    def learn(self, query: bytes, peer: str) -> Learned:
+        """The reply to a message from an address, or None; and whether it may be sent again to all who ask the same.
+
+        Then its account is what to hand to `sent_again`, else None; and `kind` is what to ask `passes` with.
+        """
+
+    def passes(self, ip: bytes, kind: Hashable) -> bool:
+        """Whether a reply of a kind may be sent again, to a packed address, without asking `learn`."""
+
+    def sent_again(self, account: Hashable, count: int, *, truncated: bool) -> None:
+        """A reply was sent `count` times more."""
+
+    def not_sent(self, reply: bytes) -> None:
+        """A reply did not go out."""
+
+    def observe(self, count: int, seconds: float) -> None:
+        """A turn of so many messages has taken so long."""
 
 
 class UdpServer(Protocol):
@@ -34,24 +61,69 @@ class UdpServer(Protocol):
     def stop(self) -> None:
         """Answer what the socket has received, then end."""
 
+    def forget(self) -> None:
+        """Send no reply again that was made before: what replies are made from has changed."""
+
+    def account(self) -> None:
+        """Tell the responder of all replies that were sent again."""
+
+
+def udp_server(loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> UdpServer:
+    """The fastest server that there is here."""
+    return BatchingUdpServer(loop, sock, responder) if Batch else DrainingUdpServer(loop, sock, responder)
+
+
+class BatchingUdpServer:
+    """Takes, answers and sends a turn's worth of datagrams with a system call each way."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
+        self._loop = loop
+        self._socket = sock
+        self._responder = responder
+        self._batch = Batch(
+            sock.fileno(), responder.learn, responder.passes, responder.not_sent, _is_wildcard(sock), MAX_KNOWN
+        )
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._loop.add_reader(self._socket, self._turn)
+
+    def stop(self) -> None:
+        """Answer what the socket has received, then end; what keeps coming is not waited for."""
+        self._loop.remove_reader(self._socket)
+        for _ in range(LAST_TURNS):
+            if not self._turn():
+                break
+        self.account()
+
+    def forget(self) -> None:
+        """Send no reply again that was made before."""
+        self.account()
+        self._batch.forget()
+
+    def account(self) -> None:
+        """Tell the responder of all replies that were sent again."""
+        for account, count, truncated in self._batch.take():
+            self._responder.sent_again(account, count, truncated=truncated)
+        if self._batch.is_full:  # strangers can ask in many ways: what is asked most is soon there again
+            self._batch.forget()
+
+    def _turn(self) -> bool:
+        """Answer a turn's worth; whether there may be more."""
+        start = time.perf_counter()
+        count: int = self._batch.turn()
+        if count > 0:
+            self._responder.observe(count, time.perf_counter() - start)
+        return count != 0
+
 
 class DrainingUdpServer:
     """Reads while there are datagrams, up to a turn's worth at each wake-up of the event loop."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
-        respond: Respond,
-        *,
-        observe: Observe,
-        not_sent: NotSent,
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
         self._loop = loop
         self._socket = sock
-        self._respond = respond
-        self._observe = observe
-        self._not_sent = not_sent
+        self._responder = responder
         self._is_wildcard = _is_wildcard(sock)
 
     def start(self) -> None:
@@ -65,6 +137,12 @@ class DrainingUdpServer:
             if not self._turn():
                 break
 
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    def account(self) -> None:
+        """Nothing is sent again."""
+
     def _turn(self) -> bool:
         """Answer a turn's worth; whether there may be more."""
         start, count, more = time.perf_counter(), 0, True
@@ -77,15 +155,15 @@ class DrainingUdpServer:
             except OSError:
                 continue  # an ICMP error that an earlier reply met
             count += 1
-            reply = self._respond(query, client[0])
+            reply, _, _ = self._responder.learn(query, client[0])
             if reply is not None:
                 try:
                     self._send(reply, ancillary, client)
                 except OSError:
                     # To port 0, to a network that is gone, into a full buffer. UDP clients ask again.
-                    self._not_sent(reply)
+                    self._responder.not_sent(reply)
         if count:
-            self._observe(count, time.perf_counter() - start)
+            self._responder.observe(count, time.perf_counter() - start)
         return more
 
     def _receive(self) -> tuple[bytes, Ancillary, Any]:

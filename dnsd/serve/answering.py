@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 from functools import lru_cache
 
 import dns.rcode
@@ -22,6 +23,7 @@ from dnsd.engine.snapshot import Apex, Snapshot
 from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.net.limits import DROP, PASS, RateLimiter, packed_ip
+from dnsd.net.udp import Learned
 from dnsd.wire.cookies import Cookies, Verdict
 from dnsd.wire.message import HEADER_SIZE, NOERROR
 from dnsd.wire.names import name_text
@@ -65,28 +67,50 @@ class Answering:
 
     def respond(self, query: bytes, peer: str) -> bytes | None:
         """The reply to a message from `peer`, an IP address; None to send nothing. Never raises."""
+        return self.learn(query, peer)[0]
+
+    def learn(self, query: bytes, peer: str) -> Learned:
+        """The same; and, where all who ask the same get the same, what to count it as, and what kind of response it is.
+
+        Those are names that exist: what strangers make up would push everything else out of the memory.
+        """
         serving = self._serving
         found = find(serving.snapshot, query)
         if found is None:
-            return self._respond_to_malformed(query, peer)
-        shape, node, answer, _, _, cookie = found
+            return self._respond_to_malformed(query, peer), None, None
+        shape, node, answer, qname, _, cookie = found
         option, is_known = b"", False
         if cookie and serving.cookies:
             option, is_known = self._cookie(serving.cookies, cookie, peer)
         if serving.query_sample and random.random() < serving.query_sample:
             self._log_query(found, peer)
-        verdict = PASS
-        if serving.limiter and not self._is_stream and not is_known and serving.limiter.limits(peer):
-            verdict = self._rate_verdict(peer, _kind_of_response(serving.snapshot, found))
+        verdict, kind = PASS, None
+        if serving.limiter and not self._is_stream:
+            kind = _kind_of_response(serving.snapshot, found)
+            if not is_known and serving.limiter.limits(peer):
+                verdict = self._rate_verdict(peer, kind)
         key = (shape, node.apex, answer)
         if verdict == DROP:
             self._limited[key] += 1
-            return None
+            return None, None, None
         self._answered[key] += 1
         reply = pack(serving.snapshot, query, found, stream=self._is_stream, option=option, empty=verdict != PASS)
         if reply[TC_OCTET] & TC_BIT:
             self._truncated += 1
-        return reply
+        if cookie or verdict != PASS or serving.query_sample or qname not in serving.snapshot.names:
+            return reply, None, None
+        return reply, key, kind
+
+    def passes(self, ip: bytes, kind: Hashable) -> bool:
+        """Whether a response of a kind may go to a packed address as it went before."""
+        limiter = self._serving.limiter
+        return limiter is None or limiter.passes(ip, kind, time.monotonic())
+
+    def sent_again(self, account: Any, count: int, *, truncated: bool) -> None:
+        """A reply that was learnt was sent `count` times more."""
+        self._answered[account] += count
+        if truncated:
+            self._truncated += count
 
     def observe(self, count: int, seconds: float) -> None:
         """A turn of so many messages has taken so long."""

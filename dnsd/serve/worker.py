@@ -23,7 +23,7 @@ from dnsd.metrics import Counts
 from dnsd.net.limits import Admission, RateLimiter
 from dnsd.net.listen import Listener, dropped_datagrams
 from dnsd.net.tcp import TcpLimits, TcpServer
-from dnsd.net.udp import DrainingUdpServer, UdpServer
+from dnsd.net.udp import UdpServer, udp_server
 from dnsd.serve.answering import Answering, Serving
 from dnsd.serve.link import Kind, control_address, packed, peer_uid, read_message
 from dnsd.serve.shared import Number, Process, Shared
@@ -107,6 +107,7 @@ class Worker:
             self._serving = Serving(snapshot, None, None, log_only=False, query_sample=0)
             self._use(self._place.settings)
             self._open()
+        self._forget()
         self._serving.snapshot = snapshot
         self._place.shared.set(self._place.process, Number.REVISION, snapshot.revision)
         gc.freeze()  # what is served is no garbage: looking for some in it would stop the answers for a while
@@ -117,11 +118,7 @@ class Worker:
         for listener in self._place.listeners:
             for sock in listener.udp:
                 answering = self._answering("udp", listener)
-                self._udp.append(
-                    DrainingUdpServer(
-                        loop, sock, answering.respond, observe=answering.observe, not_sent=answering.not_sent
-                    )
-                )
+                self._udp.append(udp_server(loop, sock, answering))
             for sock in listener.tcp:
                 answering = self._answering("tcp", listener)
                 self._tcp.append(
@@ -156,9 +153,15 @@ class Worker:
         serving.query_sample = settings.query_log.sample
         self._admission.connections = limits.tcp.connections
         self._admission.per_client = limits.tcp.per_client
+        self._forget()
         for tcp in self._tcp:
             tcp.limits = _tcp_limits(limits.tcp)
         self._log.format, self._log.level = settings.log.format, settings.log.level
+
+    def _forget(self) -> None:
+        """Send no reply again that was made from what is being replaced."""
+        for udp in self._udp:
+            udp.forget()
 
     async def _follow_control(self) -> None:
         """Take what control publishes; answers go on while it is away."""
@@ -206,6 +209,8 @@ class Worker:
 
     async def _send_counts(self, asked: int = 0) -> None:
         """Send what was counted to control, or keep it until control is there and listens."""
+        for udp in self._udp:
+            udp.account()
         for answering in self._answerings:
             answering.work_out()
         self._count_socket_drops()
