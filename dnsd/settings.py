@@ -20,6 +20,7 @@ from dnsd.model.maps import MissingFamily
 from dnsd.model.records import MAX_STRING
 from dnsd.model.zones import MAX_RRSET
 from dnsd.net.listen import Address
+from dnsd.net.udp import Udp
 from dnsd.store.directory import NotTextError, read_text
 from dnsd.store.yaml_text import Data, YamlError, parse_yaml
 
@@ -235,6 +236,9 @@ class Settings(Fields):
         default=None, description="whom to become once the sockets are bound, when started as root"
     )
     group: str | None = Field(default=None, description="default: the user's")
+    udp: Udp = Field(
+        default=Udp.AUTO, description="batch: the compiled loop; portable: without it; auto: the first that is there"
+    )
     reload: ReloadSettings = ReloadSettings()
     log: LogSettings = LogSettings()
     query_log: QueryLogSettings = QueryLogSettings()

@@ -25,7 +25,7 @@ One YAML file, `config/dnsd.yaml` or what `-c` or `$DNSD_CONFIG` names. Every ke
 `limits.tcp.idle_s` is `DNSD_LIMITS__TCP__IDLE_S`. What is out of range is refused with its name, value and range. A
 reload takes all of them over but those marked *start*.
 """
-AT_START = {"listen", "workers", "metrics.listen", "state", "user", "group", "limits.rrl.table_size"}
+AT_START = {"listen", "workers", "udp", "metrics.listen", "state", "user", "group", "limits.rrl.table_size"}
 
 
 def command_page(name: str, command: click.Command) -> str:

@@ -21,6 +21,7 @@ from dnsd.model.fields import Fields
 from dnsd.model.maps import MapFields
 from dnsd.model.zones import ZoneFields
 from dnsd.net.listen import ListenError
+from dnsd.net.udp import NoBatchError
 from dnsd.serve.link import Kind, ask
 from dnsd.serve.privileges import PrivilegeError
 from dnsd.serve.start import serve
@@ -73,7 +74,7 @@ def serve_command(config: Path) -> None:
         sys.exit(serve(config))
     except InvalidDataError as error:
         _fail(error)
-    except (ListenError, PrivilegeError) as error:
+    except (ListenError, NoBatchError, PrivilegeError) as error:
         say(str(error))
         sys.exit(1)
 

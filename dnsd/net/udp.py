@@ -11,7 +11,10 @@ import ipaddress
 import socket
 import time
 from collections.abc import Hashable, Sequence
+from enum import StrEnum
 from typing import Any, Protocol
+
+from dnsd.errors import DnsdError
 
 Learned = tuple[bytes | None, Hashable | None, Hashable]  # see Responder.learn
 Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: where a datagram was sent to
@@ -24,8 +27,10 @@ ANCILLARY_SIZE = 128  # octets for one packet-info message
 
 try:
     from dnsd.net._batch import Batch
-except ImportError:  # no compiler where this was installed, or another system
-    Batch = None
+except ImportError:
+    IS_BUILT = False  # there was no compiler, or it is another system
+else:
+    IS_BUILT = True
 
 IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)  # Linux; not in Python 3.11
 
@@ -68,9 +73,32 @@ class UdpServer(Protocol):
         """Tell the responder of all replies that were sent again."""
 
 
-def udp_server(loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> UdpServer:
-    """The fastest server that there is here."""
-    return BatchingUdpServer(loop, sock, responder) if Batch else DrainingUdpServer(loop, sock, responder)
+class Udp(StrEnum):
+    """Which server is wanted."""
+
+    AUTO = "auto"
+    BATCH = "batch"
+    PORTABLE = "portable"
+
+
+class NoBatchError(DnsdError):
+    """The compiled loop is wanted, and is not there."""
+
+
+def available(wanted: Udp) -> Udp:
+    """What is there of what is wanted, `batch` or `portable`. Raises NoBatchError."""
+    if wanted is Udp.BATCH and not IS_BUILT:
+        raise NoBatchError("udp: the compiled loop was not built: a C compiler is needed when dnsd is installed")
+    if wanted is Udp.AUTO:
+        return Udp.BATCH if IS_BUILT else Udp.PORTABLE
+    return wanted
+
+
+def udp_server(kind: Udp, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> UdpServer:
+    """A server of the kind that is available."""
+    if kind is Udp.BATCH:
+        return BatchingUdpServer(loop, sock, responder)
+    return DrainingUdpServer(loop, sock, responder)
 
 
 class BatchingUdpServer:

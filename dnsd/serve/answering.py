@@ -11,8 +11,8 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
 from functools import lru_cache
+from typing import Any
 
 import dns.rcode
 

@@ -32,7 +32,7 @@ SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited 
 SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
 SCAN_SHARE = 20  # but no more than a 20th of the time
 SETTLE_S, SETTLE_TRIES = 0.05, 10  # how long files must stay as they are before they are loaded; how often to look
-NEEDS_START = ("listen", "workers", "metrics", "state", "user", "group")  # settings that a reload cannot change
+NEEDS_START = ("listen", "workers", "udp", "metrics", "state", "user", "group")  # settings that a reload cannot change
 
 
 @dataclass(frozen=True, slots=True)

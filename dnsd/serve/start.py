@@ -25,6 +25,7 @@ from dnsd.net.listen import (
     open_listener,
     open_stream_listener,
 )
+from dnsd.net.udp import Udp, available
 from dnsd.serve.control import Control, Desk
 from dnsd.serve.http import serve_http
 from dnsd.serve.local import serve_local
@@ -47,6 +48,7 @@ def serve(config: Path) -> int:
     log = Log("supervisor", wait_s=SUPERVISOR_WAIT_S)
     log.format, log.level = settings.log.format, settings.log.level
     owner = identity(settings.user, settings.group)
+    udp = available(settings.udp)
     raise_descriptor_limit()
     listeners = activated_listeners() or open_listeners(settings.listen, settings.worker_count, log)
     http = open_stream_listener(settings.metrics.listen) if settings.metrics else None
@@ -54,7 +56,8 @@ def serve(config: Path) -> int:
     dns.rdata.load_all_types()  # type: ignore[no-untyped-call]  # later, its modules might not be readable any more
     if owner:
         owner.assume()
-    return _Server(config, settings, log, listeners, http, state).run()
+    log.info(f"UDP: {'in batches, compiled' if udp is Udp.BATCH else 'one by one, portable'}")
+    return _Server(config, settings, log, listeners, http, state, udp).run()
 
 
 def _settings(config: Path) -> Settings:
@@ -98,6 +101,7 @@ class _Server:
         listeners: list[Listener],
         http: socket.socket | None,
         state: State,
+        udp: Udp,
     ) -> None:
         self.config = config
         self.settings = settings
@@ -105,6 +109,7 @@ class _Server:
         self.listeners = listeners
         self.http = http
         self.state = state
+        self.udp = udp
         self.shared = Shared(settings.worker_count, settings.limits.rrl.table_size)
         self.cookie_secret = os.urandom(SECRET_SIZE)
         # Lines between the supervisor and control, whichever process that is at the time.
@@ -141,6 +146,7 @@ class _Server:
                 self.settings.live,
                 self.cookie_secret,
                 self._log(process.name, wait_s=0),
+                self.udp,
             )
             asyncio.run(Worker(place).run(until_drained=until_drained))
             return 0

@@ -23,7 +23,7 @@ from dnsd.metrics import Counts
 from dnsd.net.limits import Admission, RateLimiter
 from dnsd.net.listen import Listener, dropped_datagrams
 from dnsd.net.tcp import TcpLimits, TcpServer
-from dnsd.net.udp import UdpServer, udp_server
+from dnsd.net.udp import Udp, UdpServer, udp_server
 from dnsd.serve.answering import Answering, Serving
 from dnsd.serve.link import Kind, control_address, packed, peer_uid, read_message
 from dnsd.serve.shared import Number, Process, Shared
@@ -51,6 +51,7 @@ class Place:
     settings: LiveSettings  # as they were at the start; control sends later ones
     cookie_secret: bytes  # for when the settings have none
     log: Log
+    udp: Udp
 
 
 class Worker:
@@ -118,7 +119,7 @@ class Worker:
         for listener in self._place.listeners:
             for sock in listener.udp:
                 answering = self._answering("udp", listener)
-                self._udp.append(udp_server(loop, sock, answering))
+                self._udp.append(udp_server(self._place.udp, loop, sock, answering))
             for sock in listener.tcp:
                 answering = self._answering("tcp", listener)
                 self._tcp.append(
@@ -132,8 +133,10 @@ class Worker:
                         observe=answering.observe,
                     )
                 )
-        for server in (*self._udp, *self._tcp):
-            server.start()
+        for udp in self._udp:
+            udp.start()
+        for tcp in self._tcp:
+            tcp.start()
 
     def _answering(self, protocol: str, listener: Listener) -> Answering:
         assert self._serving is not None

@@ -1,0 +1,20 @@
+from collections.abc import Callable, Hashable
+
+from dnsd.net.udp import Learned
+
+TURN: int
+
+class Batch:
+    is_full: bool
+    def __init__(
+        self,
+        fd: int,
+        learn: Callable[[bytes, str], Learned],
+        passes: Callable[[bytes, Hashable], bool] | None,
+        not_sent: Callable[[bytes], None],
+        wants_ancillary: bool,
+        max_known: int,
+    ) -> None: ...
+    def turn(self) -> int: ...
+    def take(self) -> list[tuple[Hashable, int, bool]]: ...
+    def forget(self) -> None: ...
