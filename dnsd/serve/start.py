@@ -56,7 +56,6 @@ def serve(config: Path) -> int:
     dns.rdata.load_all_types()  # type: ignore[no-untyped-call]  # later, its modules might not be readable any more
     if owner:
         owner.assume()
-    log.info(f"UDP: {'in batches, compiled' if udp is Udp.BATCH else 'one by one, portable'}")
     return _Server(config, settings, log, listeners, http, state, udp).run()
 
 
@@ -187,6 +186,7 @@ class _Server:
         return log
 
     def _announce(self) -> None:
+        self.log.info(f"UDP is answered {'in batches, compiled' if self.udp is Udp.BATCH else 'one by one, portable'}")
         for listener in self.listeners:
             print(f"listening on {listener.address} udp tcp")
         if self.http:
