@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config/dnsd.yaml
 TESTS ?= tests
+BENCH ?=
 
 .PHONY: help serve check test soak bench lint format clean
 
@@ -13,7 +14,7 @@ help:
 	@echo "make check    read $(CONFIG) and print every problem in it"
 	@echo "make test     run all tests"
 	@echo "make soak     keep every promise of docs/reliability.md under load for some minutes, and write the figures there"
-	@echo "make bench    print what a lookup and a map edit cost"
+	@echo "make bench    measure beside NSD, Knot, BIND, PowerDNS and others, and write docs/benchmarks.md; BENCH=--quick is short"
 	@echo "make lint     mypy and ruff"
 	@echo "make clean    remove what these commands made"
 
@@ -32,8 +33,8 @@ soak: $(VENV)/.test
 	@echo "==> floods, faults and reloads on live servers; a line of figures each"
 	@DNSD_SOAK=long $(BIN)/python -m pytest -p no:xdist -s -q tests/soak --figures docs/reliability.md
 
-bench: $(VENV)/.serve
-	@PYTHONPATH=. $(BIN)/python bench/lookup.py
+bench: $(VENV)/.test
+	@PYTHONPATH=. $(BIN)/python -m bench.run $(BENCH)
 
 lint: $(VENV)/.test
 	@$(BIN)/python -m mypy --strict dnsd

@@ -1,0 +1,112 @@
+"""What a map edit costs inside a worker, with NAMES proxied names behind the map and replies in its memory.
+
+    python -m bench.map_edit NAMES
+
+Does what a worker does with what control sends: reads the change, makes the next snapshot, forgets the replies made
+from the last one, publishes. Prints a JSON object with the median of several edits, in milliseconds, and their range.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import gc
+import io
+import json
+import socket
+import statistics
+import sys
+import time
+from ipaddress import ip_address
+
+from bench.lookup import question, world
+from dnsd.engine.build import Options, build_snapshot
+from dnsd.engine.respond import respond
+from dnsd.engine.snapshot import Snapshot
+from dnsd.engine.transfer import apply_delta, delta
+from dnsd.net.udp import TURN, Udp, UdpServer, available, udp_server
+from dnsd.store.snapshot_file import pickled, unpickled
+
+EDITS = 11
+KNOWN = 10_000  # replies in memory at each edit, in as many names as there are
+TYPES = (1, 28, 65, 15, 16, 2, 6, 33, 257, 99)
+
+
+class Memory:
+    """Answers, and has all answers kept: what a worker's Answering does for names that exist."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    def learn(self, query: bytes, peer: str) -> tuple[bytes | None, object, object]:
+        return respond(self.snapshot, query), (), None
+
+    def passes(self, ip: bytes, kind: object) -> bool:
+        return True
+
+    def sent_again(self, account: object, count: int, *, truncated: bool) -> None:
+        pass
+
+    def not_sent(self, reply: bytes) -> None:
+        pass
+
+    def observe(self, count: int, seconds: float) -> None:
+        pass
+
+
+async def fill(server: socket.socket, names: int) -> None:
+    """Ask so many different questions that the server knows `KNOWN` replies."""
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.connect(server.getsockname())
+        for number in range(KNOWN):
+            client.send(question(f"h{number % names}.example.com", TYPES[number // names % len(TYPES)], b""))
+            if number % TURN == TURN - 1:
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+
+
+async def edit_times(names: int) -> list[float]:
+    """Milliseconds for each edit."""
+    dataset, address_map = world(names)
+    options = Options((ip_address("198.51.100.10"),))
+    published = build_snapshot(dataset, options)
+    # The worker's own: what crossed a socket once, like all that comes later.
+    held = last_of(b"".join(pickled(delta(None, published))), None)
+    memory, times = Memory(held), []
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        sock.bind(("127.0.0.1", 0))
+        server: UdpServer = udp_server(available(Udp.AUTO), asyncio.get_running_loop(), sock, memory)
+        server.start()
+        gc.freeze()
+        for number in range(1, EDITS + 1):
+            ips = (ip_address(f"203.0.113.{number}"), *address_map.ips)
+            edited = dataclasses.replace(dataset, maps={address_map.id: dataclasses.replace(address_map, ips=ips)})
+            following = dataclasses.replace(build_snapshot(edited, options, published), revision=number)
+            payload = b"".join(pickled(delta(published, following)))
+            await fill(sock, names)
+            start = time.perf_counter()
+            changed = last_of(payload, memory.snapshot)
+            server.forget()
+            memory.snapshot = changed
+            gc.freeze()
+            times.append((time.perf_counter() - start) * 1e3)
+            published = following
+        server.stop()
+    return times
+
+
+def last_of(payload: bytes, current: Snapshot | None) -> Snapshot:
+    """The snapshot that a message of control leads to."""
+    return [step for step in apply_delta(current, unpickled(io.BytesIO(payload))) if step][-1]
+
+
+def main() -> None:
+    names = int(sys.argv[1])
+    times = asyncio.run(edit_times(names))
+    print(json.dumps({"names": names, "median": statistics.median(times), "least": min(times), "most": max(times)}))
+
+
+if __name__ == "__main__":
+    main()

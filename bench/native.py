@@ -1,0 +1,74 @@
+"""The two C programs, compiled when they are first needed, and what the load generator measures."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FLAGS = ["-O2", "-Wall", "-Wextra"]
+PAUSE_S = 30.0  # how much longer than asked for a run may take
+
+
+class NativeError(Exception):
+    """A program that could not be compiled, or failed."""
+
+
+@cache
+def build(name: str) -> Path:
+    """The compiled program `name`. Raises NativeError."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise NativeError("there is no C compiler (cc)")
+    folder = tempfile.mkdtemp(prefix="dnsd-bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    program = Path(folder) / name
+    run = subprocess.run(
+        [compiler, *FLAGS, "-o", str(program), str(HERE / f"{name}.c")], capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        raise NativeError(run.stderr)
+    return program
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the load generator counted."""
+
+    sent: int
+    answered: int
+    lost: int
+    seconds: float
+    p50_us: float
+    p99_us: float
+    rcodes: dict[str, int]
+
+
+def load(
+    port: int, queries: Path, seconds: float, *, core: int, tcp: bool = False, sockets: int = 8, window: int = 24
+) -> Load:
+    """Ask the server at `port` everything in the file `queries`, for so long. Raises NativeError."""
+    command = [str(build("load")), *(["-t"] if tcp else []), "-s", str(sockets), "-w", str(window)]
+    command += [str(port), str(queries), str(seconds)]
+    try:
+        run = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds + PAUSE_S,
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        )
+    except subprocess.TimeoutExpired:
+        raise NativeError("the load did not end") from None
+    if run.returncode:
+        raise NativeError(run.stderr.strip())
+    found = json.loads(run.stdout)
+    return Load(**{key: found[key] for key in Load.__dataclass_fields__})

@@ -1,0 +1,162 @@
+"""What processes take, and what machine this is, as /proc says it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+SETTLE_S = 0.1
+CPUCLOCK_SCHED = 2  # time on a processor, as the scheduler counts it
+UTIME, STIME = 11, 12  # fields of stat behind the name, proc(5)
+BUSY = (0, 1, 2, 5, 6)  # fields of cpuN: user, nice, system, irq, softirq
+STEAL = 7
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """Seconds of processor time: `total_s` counted by the scheduler in nanoseconds, the others by the clock's ticks."""
+
+    total_s: float
+    user_s: float
+    system_s: float
+
+    def since(self, before: Cpu) -> Cpu:
+        """What was added."""
+        return Cpu(self.total_s - before.total_s, self.user_s - before.user_s, self.system_s - before.system_s)
+
+
+def children(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [pid]
+    for one in found:
+        with suppress(OSError):
+            for task in (PROC / str(one) / "task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def cpu_of(pids: Iterable[int]) -> Cpu:
+    """What all threads of these processes have taken so far, those that have ended among them."""
+    total_ns = user = system = 0
+    for pid in pids:
+        with suppress(OSError):
+            total_ns += time.clock_gettime_ns(cpu_clock(pid))
+            fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+            user += int(fields[UTIME])
+            system += int(fields[STIME])
+    return Cpu(total_ns / 1e9, user * TICK_S, system * TICK_S)
+
+
+def cpu_clock(pid: int) -> int:
+    """The clock of a process' processor time: that of clock_getcpuclockid(3), which Python does not have.
+
+    It is the sum of `schedstat` over the threads, in nanoseconds, but does not lose those that end: PowerDNS has one
+    for each TCP connection.
+    """
+    return ~pid << 3 | CPUCLOCK_SCHED
+
+
+def schedstat_s(pid: int) -> float:
+    """What the threads of a process that there are now have taken."""
+    tasks = (PROC / str(pid) / "task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+@dataclass(frozen=True)
+class Core:
+    """Time of cores, in seconds."""
+
+    busy_s: float
+    steal_s: float
+
+    def since(self, before: Core) -> Core:
+        """What was added."""
+        return Core(self.busy_s - before.busy_s, self.steal_s - before.steal_s)
+
+
+def core_time(cores: Iterable[int]) -> Core:
+    """What these cores have done for anybody, and what the hypervisor took from them."""
+    wanted = {f"cpu{core}" for core in cores}
+    lines = [line.split() for line in (PROC / "stat").read_text().splitlines()]
+    ticks = [[int(one) for one in line[1:]] for line in lines if line and line[0] in wanted]
+    return Core(sum(one[index] for one in ticks for index in BUSY) * TICK_S, sum(one[STEAL] for one in ticks) * TICK_S)
+
+
+def own_cpu_s() -> float:
+    """What this process and its children that have ended have taken."""
+    took = os.times()
+    return took.user + took.system + took.children_user + took.children_system
+
+
+def memory_bytes(pid: int) -> int:
+    """Proportional set size: what n processes share counts one n-th for each of them, so sums count it once."""
+    text = (PROC / str(pid) / "smaps_rollup").read_text()
+    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
+
+
+def resident_bytes(pid: int) -> int:
+    """All that a process uses, whoever shares it."""
+    return int((PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_of(pids: Iterable[int]) -> int:
+    """The sum over processes."""
+    total = 0
+    for pid in pids:
+        with suppress(OSError):
+            total += memory_bytes(pid)
+    return total
+
+
+def wait_until_idle(pids: Iterable[int], within_s: float) -> None:
+    """Return once the processes take less than a tenth of a core, or it has taken too long."""
+    chosen, deadline = list(pids), time.monotonic() + within_s
+    before = cpu_of(chosen).total_s
+    while time.monotonic() < deadline:
+        time.sleep(SETTLE_S)
+        now = cpu_of(chosen).total_s
+        if now - before < SETTLE_S / 10:
+            return
+        before = now
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    cpuinfo = (PROC / "cpuinfo").read_text()
+    models = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
+    memory_kib = int((PROC / "meminfo").read_text().split()[1])
+    virtual = " (virtual machine)" if " hypervisor" in cpuinfo else ""
+    return {
+        "processor": f"{len(os.sched_getaffinity(0))} cores of {models[0] if models else platform.machine()}{virtual}",
+        "memory": f"{memory_kib / 2**20:.0f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "system": _os_name(),
+        "Python": f"{platform.python_version()}, {platform.python_compiler()}",
+        "C compiler": first_line(["cc", "--version"]),
+    }
+
+
+def _os_name() -> str:
+    with suppress(OSError):
+        for line in Path("/etc/os-release").read_text().splitlines():
+            if line.startswith("PRETTY_NAME="):
+                return line.partition("=")[2].strip('"')
+    return platform.platform()
+
+
+def first_line(command: list[str]) -> str:
+    """The first line that a command prints; empty where it cannot be run."""
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = (run.stdout + run.stderr).strip().splitlines()
+    return lines[0].strip() if lines else ""
