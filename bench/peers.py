@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -151,8 +153,15 @@ def _module_missing(name: str) -> str:
 
 
 def _system(name: str, label: str, prepare: Callable[..., list[str]], binary: str, package: str, ask: str) -> Kind:
-    said = partial(first_line, [_binary(binary), ask])
-    return Kind(name, label, prepare, said, partial(_binary_missing, binary, package))
+    return Kind(
+        name, label, prepare, partial(_said_version, _binary(binary), ask), partial(_binary_missing, binary, package)
+    )
+
+
+def _said_version(binary: str, ask: str) -> str:
+    """What a server says of its version, without the date before it and the copyright behind it."""
+    said = first_line([binary, ask]).removesuffix(" <id:>")
+    return said[said.find("PowerDNS") :].partition(" (C)")[0] if "PowerDNS" in said else said
 
 
 def _python(name: str, label: str, module: str, script: str) -> Kind:
@@ -182,8 +191,9 @@ KINDS = {
 }
 
 
+@cache
 def cores() -> tuple[int, int]:
-    """The core of the servers, and that of the load: the same where there is but one."""
+    """The core of the servers, and that of the load and everything else here: the same where there is but one."""
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[1 if len(usable) > 1 else 0]
 
@@ -236,6 +246,11 @@ class Server:
     @property
     def log(self) -> Path:
         return self.folder / "log"
+
+    def shown_command(self) -> str:
+        """The command without the places of this run."""
+        text = shlex.join(self.command).replace(f"{self.folder}", "…").replace(str(self.port), "PORT")
+        return text.replace(f"{ROOT}/", "").replace(sys.executable, "python").replace(tempfile.gettempdir(), "…")
 
     @property
     def pids(self) -> list[int]:

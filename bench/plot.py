@@ -76,7 +76,7 @@ def _legend(bars: Sequence[Bar]) -> list[str]:
     for server, label in dict.fromkeys((bar.server, bar.label) for bar in bars):
         parts.append(f'<rect x="{x:.0f}" y="31" width="11" height="11" fill="{COLOURS.get(server, "#555555")}"/>')
         parts.append(_text(x + 16, 36.5, label))
-        x += 34 + 6.2 * len(label)
+        x += 34 + 5.6 * len(label)
     parts.append(_text(x + 8, 36.5, "dark: user time, light: system time, line: least to most", grey=True))
     return parts
 

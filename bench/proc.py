@@ -135,7 +135,7 @@ def machine() -> dict[str, str]:
     memory_kib = int((PROC / "meminfo").read_text().split()[1])
     virtual = " (virtual machine)" if " hypervisor" in cpuinfo else ""
     return {
-        "processor": f"{len(os.sched_getaffinity(0))} cores of {models[0] if models else platform.machine()}{virtual}",
+        "processor": f"{os.cpu_count()} cores of {models[0] if models else platform.machine()}{virtual}",
         "memory": f"{memory_kib / 2**20:.0f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "system": _os_name(),

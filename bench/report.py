@@ -77,10 +77,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _traffic_text(traffic: Traffic) -> Iterator[str]:
     rounds = len({one.round for one in traffic.measures})
+    times = "One round" if rounds == 1 else f"Median of {rounds} rounds"
     yield (
-        f"\n## CPU per answer, µs\n\nMedian of {rounds} rounds of {traffic.seconds:g} s (least–most); user and system "
-        f"time of all of a server's processes by its answers. {traffic.names:,} names of each kind.\n\n"
-        f"![CPU per answer]({PLOT_FILE})\n"
+        f"\n## CPU per answer, µs\n\n{times} of {traffic.seconds:g} s (least–most); user and system time of "
+        f"all of a server's processes by its answers. {traffic.names:,} names of each kind.\n\n![CPU per answer]({PLOT_FILE})\n"
     )
     yield from _by_mix(traffic, lambda server, mix: _cell(of(traffic, server, mix, lambda one: one.cpu_us), 2))
     yield "\n## dnsd by the others: CPU per answer\n\nEach ratio is of one round; below 1, dnsd takes less.\n"
@@ -92,19 +92,12 @@ def _traffic_text(traffic: Traffic) -> Iterator[str]:
     yield from _by_mix(traffic, lambda server, mix: _cell(of(traffic, server, mix, user_us), 1, spread=False))
     yield "\n## Answers a second\n"
     yield from _by_mix(traffic, lambda server, mix: _cell(of(traffic, server, mix, lambda one: one.rate), 0))
-    yield "\n## Latency with 192 queries on their way, µs: median and 99th percentile\n"
-    yield from _by_mix(traffic, lambda server, mix: _latency(traffic, server, mix))
 
 
 def user_us(one: Measure) -> float:
     """User time for one answer: the ticks' share of what the scheduler counted."""
     ticks = one.user_s + one.system_s
     return one.cpu_us * one.user_s / ticks if ticks else 0.0
-
-
-def _latency(traffic: Traffic, server: str, mix: str) -> str:
-    middle, late = of(traffic, server, mix, lambda one: one.p50_us), of(traffic, server, mix, lambda one: one.p99_us)
-    return f"{middle.median:,.0f}, {late.median:,.0f}" if middle and late else ""
 
 
 def _by_mix(

@@ -70,6 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         traffic, scale, about = loaded(options.again)
         folder = options.output or ROOT / "docs"
     else:
+        os.sched_setaffinity(0, {cores()[1]})  # servers get the other one
         try:
             build("load"), build("null")
         except NativeError as error:
@@ -102,7 +103,6 @@ def _placement() -> str:
 def measured(options: argparse.Namespace) -> tuple[Traffic, Scale]:
     """Both parts, in a folder that is gone afterwards."""
     quick, progress = options.quick, Progress()
-    os.sched_setaffinity(0, {cores()[1]})
     folder = Path(tempfile.mkdtemp(prefix="dnsd-bench-"))
     traffic, scale = Traffic(), Scale()
     plan = Plan(

@@ -7,7 +7,6 @@ same state, and what drifts over minutes changes the ratios little.
 from __future__ import annotations
 
 import itertools
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -138,7 +137,7 @@ def _started(plan: Plan, folder: Path, stack: ExitStack, found: Traffic, progres
             progress.say(f"{found.skipped[-1]}: skipped")
             continue
         found.versions[name] = kind.version()
-        found.commands[name] = shlex.join(server.command).replace(str(folder), "…")
+        found.commands[name] = server.shown_command()
         servers.append(server)
     return servers
 
