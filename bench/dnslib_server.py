@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dnslib import QTYPE, RCODE, RR, DNSRecord
-from dnslib.server import BaseResolver, DNSLogger, DNSServer
+from dnslib import QTYPE, RCODE, RR, DNSRecord  # type: ignore[import-untyped]
+from dnslib.server import BaseResolver, DNSLogger, DNSServer  # type: ignore[import-untyped]
 
 
 class DictResolver(BaseResolver):  # type: ignore[misc]

@@ -217,7 +217,8 @@ class Server:
     def start(self, probe: bytes, within_s: float) -> float:
         """Start on the servers' core; the seconds until the probe is answered, by all workers. Raises FailedError."""
         core = cores()[0]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DNSD_")}
+        environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         began = time.monotonic()
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(

@@ -63,7 +63,7 @@ def figures_text(traffic: Traffic, scale: Scale, about: Mapping[str, str]) -> It
         yield "\n## Remarks\n"
         yield from (f"- {note}" for note in notes)
     yield "\n## Servers\n"
-    rows = [[KINDS[one].label, traffic.versions[one], f"`{traffic.commands[one]}`"] for one in traffic.versions]
+    rows = [[KINDS[one].label, traffic.versions[one], f"`{traffic.commands.get(one, '')}`"] for one in traffic.versions]
     yield from table(["server", "version", "command"], rows)
 
 
@@ -79,8 +79,8 @@ def _traffic_text(traffic: Traffic) -> Iterator[str]:
     rounds = len({one.round for one in traffic.measures})
     times = "One round" if rounds == 1 else f"Median of {rounds} rounds"
     yield (
-        f"\n## CPU per answer, µs\n\n{times} of {traffic.seconds:g} s (least–most); user and system time of "
-        f"all of a server's processes by its answers. {traffic.names:,} names of each kind.\n\n![CPU per answer]({PLOT_FILE})\n"
+        f"\n## CPU per answer, µs\n\n{times} of {traffic.seconds:g} s (least–most); user and system time of all of a "
+        f"server's processes by its answers. {traffic.names:,} names of each kind.\n\n![CPU per answer]({PLOT_FILE})\n"
     )
     yield from _by_mix(traffic, lambda server, mix: _cell(of(traffic, server, mix, lambda one: one.cpu_us), 2))
     yield "\n## dnsd by the others: CPU per answer\n\nEach ratio is of one round; below 1, dnsd takes less.\n"

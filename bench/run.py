@@ -27,7 +27,7 @@ from bench.proc import machine
 from bench.progress import Progress
 from bench.questions import MIXES
 from bench.report import MARK, write_report
-from bench.scale import Scale, run_scale
+from bench.scale import SERVERS, Scale, run_scale
 from bench.traffic import Measure, Plan, Traffic, run_traffic
 
 SIZES = [10_000, 100_000, 1_000_000]
@@ -118,6 +118,9 @@ def measured(options: argparse.Namespace) -> tuple[Traffic, Scale]:
         if not options.no_scale:
             sizes = options.sizes or (SIZES[:1] if quick else SIZES)
             scale = run_scale(sizes, plan.rounds, options.only, folder, progress)
+            for name in SERVERS:
+                if name in options.only and not KINDS[name].missing():
+                    traffic.versions.setdefault(name, KINDS[name].version())
     finally:
         progress.end()
         shutil.rmtree(folder, ignore_errors=True)

@@ -24,7 +24,7 @@ from bench.progress import Progress
 from bench.questions import ZONE, A, marker_ip, query, scale_ip, scale_zone
 
 SERVERS = ("dnsd", "nsd", "knot")
-LIMIT_S = 240.0  # for one start or reload; what would take longer, going by a tenth of the names, is left out
+LIMIT_S = 180.0  # for one start or reload; what would take longer, going by a tenth of the names, is left out
 IDLE_S = 60.0
 ROUND_S = 60.0  # a round that took longer is not repeated
 MAP_EDITS = 5
