@@ -1,9 +1,11 @@
 /* Datagrams in batches: recvmmsg, replies that are known already, sendmmsg.
 
-   Transport, not a second way to answer. It knows no DNS but where a question's name ends. Each datagram is looked up,
-   its id left out and its name in lower case, among those that were answered before; what is not there goes to the
-   Python function `learn`, which answers, and says whether the reply may be sent again to all who ask the same. Whoever
-   replaces what the replies were made from calls `forget`. The portable loop in udp.py does the same without a memory.
+   Transport, not a second way to answer. It knows no DNS but what a question's name is. Each datagram is looked up, its
+   id left out and its name in lower case, among those that were answered before. If its name is not one of `names`, it
+   is looked up by the nearest name above it that is, and its length: what is said of a name that does not exist is said
+   of all others there. What is not found goes to the Python function `learn`, which answers, and says whether the reply
+   may be sent again to all who ask the same. Whoever replaces what the replies were made from calls `forget`. The
+   portable loop in udp.py does the same without a memory.
 */
 
 #define PY_SSIZE_T_CLEAN
@@ -38,7 +40,7 @@ typedef struct {
     PyObject_HEAD
     int fd, wants_ancillary, is_full;
     Py_ssize_t max_known;
-    PyObject *learn, *passes, *not_sent, *known;
+    PyObject *learn, *passes, *not_sent, *known, *names;
     struct mmsghdr in[TURN], out[TURN];
     struct iovec in_area[TURN], out_area[TURN];
     struct sockaddr_storage peers[TURN];
@@ -79,6 +81,35 @@ static Py_ssize_t key_of(const unsigned char *query, Py_ssize_t size, unsigned c
     for (Py_ssize_t i = HEADER - 2; i < at - 2; i++)
         if (key[i] >= 'A' && key[i] <= 'Z') key[i] |= 0x20;
     return size - 2;
+}
+
+/* What the reply to a query is kept under whose name is not one of `names`: all of it but its id, with the nearest name
+   above in place of its own, and its length. The query itself, if it is. NULL without an exception: it is not kept. */
+static PyObject *place_of(Batch *self, const unsigned char *key, Py_ssize_t size, Py_ssize_t question_end) {
+    const char *name = (const char *)key + HEADER - 2, *end = (const char *)key + question_end - QUESTION_TAIL - 2;
+    Py_ssize_t name_size = end - name, rest_size = size - (end - (const char *)key);
+    const char *at = name;
+    while (1) {
+        PyObject *part = PyBytes_FromStringAndSize(at, end - at);
+        if (!part) return NULL;
+        int found = PyDict_Contains(self->names, part);
+        Py_DECREF(part);
+        if (found < 0) return NULL;
+        if (found) break;
+        if (!*at) return NULL; /* in no zone of ours: strangers' names */
+        at += 1 + (unsigned char)*at;
+    }
+    if (at == name) return PyBytes_FromStringAndSize((const char *)key, size);
+    PyObject *place = PyBytes_FromStringAndSize(NULL, HEADER - 2 + 2 + (end - at) + rest_size);
+    if (!place) return NULL;
+    char *out = PyBytes_AS_STRING(place);
+    memcpy(out, key, HEADER - 2);
+    out += HEADER - 2;
+    *out++ = (char)0xFF; /* no label begins so: this is not taken for the place of a name */
+    *out++ = (char)name_size;
+    memcpy(out, at, end - at);
+    memcpy(out + (end - at), end, rest_size);
+    return place;
 }
 
 static PyObject *packed_peer(const struct sockaddr_storage *peer) {
@@ -164,47 +195,52 @@ done:
     return result;
 }
 
+/* Send what is known already, if it may be. Octets of the reply, 0 for none, -1 with an exception. */
+static Py_ssize_t repeat(Batch *self, int index, Known *entry, Py_ssize_t question_end) {
+    unsigned char *query = self->queries[index], *reply = self->replies[index];
+    int passes;
+    Py_INCREF(entry); /* `passes` may be anything */
+    passes = may_pass(self, index, entry);
+    if (passes > 0) {
+        memcpy(reply, query, 2);
+        memcpy(reply + 2, entry->head, HEADER - 2);
+        memcpy(reply + HEADER, query + HEADER, question_end - HEADER);
+        memcpy(reply + question_end, entry->tail, entry->tail_size);
+        entry->hits++;
+    }
+    Py_ssize_t size = passes > 0 ? question_end + entry->tail_size : passes;
+    Py_DECREF(entry);
+    return size;
+}
+
+/* The entry of a query; its place, a new reference, is where it stands or may be kept. NULL: there is none. */
+static Known *find(Batch *self, const unsigned char *key, Py_ssize_t size, Py_ssize_t question_end, PyObject **place) {
+    if (!(*place = PyBytes_FromStringAndSize((const char *)key, size))) return NULL;
+    PyObject *entry = PyDict_GetItemWithError(self->known, *place);
+    if (entry || PyErr_Occurred()) return (Known *)entry;
+    Py_SETREF(*place, place_of(self, key, size, question_end));
+    return *place ? (Known *)PyDict_GetItemWithError(self->known, *place) : NULL;
+}
+
 /* What goes back to one datagram: its place and size in `area`. 0, or -1 with an exception. */
 static int answer(Batch *self, int index, struct iovec *area) {
-    unsigned char key_octets[MAX_KEY], *query = self->queries[index], *reply = self->replies[index];
-    Py_ssize_t size = self->in[index].msg_len, question_end = 0, key_size;
-    PyObject *key = NULL;
-    area->iov_len = 0;
-    if ((key_size = key_of(query, size, key_octets, &question_end))) {
-        if (!(key = PyBytes_FromStringAndSize((const char *)key_octets, key_size))) return -1;
-        Known *entry = (Known *)PyDict_GetItemWithError(self->known, key);
-        if (!entry && PyErr_Occurred()) goto failed;
-        if (entry) {
-            Py_INCREF(entry);
-            int passes = may_pass(self, index, entry);
-            if (passes > 0) {
-                memcpy(reply, query, 2);
-                memcpy(reply + 2, entry->head, HEADER - 2);
-                memcpy(reply + HEADER, query + HEADER, question_end - HEADER);
-                memcpy(reply + question_end, entry->tail, entry->tail_size);
-                area->iov_base = reply;
-                area->iov_len = question_end + entry->tail_size;
-                entry->hits++;
-            }
-            Py_DECREF(entry);
-            if (passes < 0) goto failed;
-            if (passes) {
-                Py_DECREF(key);
-                return 0;
-            }
-        }
+    unsigned char key[MAX_KEY];
+    Py_ssize_t size = self->in[index].msg_len, question_end = 0, length = 0;
+    PyObject *place = NULL;
+    Py_ssize_t key_size = key_of(self->queries[index], size, key, &question_end);
+    if (key_size) {
+        Known *entry = find(self, key, key_size, question_end, &place);
+        if (!entry && PyErr_Occurred()) length = -1;
+        if (entry) length = repeat(self, index, entry, question_end);
     }
-    Py_ssize_t length = ask(self, index, size, key, question_end);
-    if (length < 0) goto failed;
-    if (length) {
-        area->iov_base = PyBytes_AS_STRING(self->held[index]);
-        area->iov_len = length;
+    area->iov_base = self->replies[index];
+    if (!length) {
+        length = ask(self, index, size, place, question_end);
+        if (length > 0) area->iov_base = PyBytes_AS_STRING(self->held[index]);
     }
-    Py_XDECREF(key);
-    return 0;
-failed:
-    Py_XDECREF(key);
-    return -1;
+    area->iov_len = length > 0 ? length : 0;
+    Py_XDECREF(place);
+    return length < 0 ? -1 : 0;
 }
 
 /* Send the replies; one that does not go out is told of, and the others follow. 0, or -1 with an exception. */
@@ -277,8 +313,10 @@ static PyObject *batch_take(Batch *self, PyObject *unused) {
     return taken;
 }
 
-PyDoc_STRVAR(forget_doc, "Forget all replies: what they were made from is replaced. `take` before.");
-static PyObject *batch_forget(Batch *self, PyObject *unused) {
+PyDoc_STRVAR(forget_doc, "Forget all replies: what they were made from, `names` too, is replaced. `take` before.");
+static PyObject *batch_forget(Batch *self, PyObject *names) {
+    if (!PyDict_Check(names)) return PyErr_Format(PyExc_TypeError, "names are the keys of a dict");
+    Py_XSETREF(self->names, Py_NewRef(names));
     PyDict_Clear(self->known);
     self->is_full = 0;
     Py_RETURN_NONE;
@@ -299,7 +337,8 @@ static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
     Py_XSETREF(self->passes, Py_NewRef(passes));
     Py_XSETREF(self->not_sent, Py_NewRef(not_sent));
     Py_XSETREF(self->known, PyDict_New());
-    if (!self->known) return -1;
+    Py_XSETREF(self->names, PyDict_New());
+    if (!self->known || !self->names) return -1;
     for (int i = 0; i < TURN; i++) {
         self->in_area[i] = (struct iovec){self->queries[i], MAX_QUERY};
         self->in[i].msg_hdr = (struct msghdr){.msg_name = &self->peers[i],
@@ -316,6 +355,7 @@ static int batch_traverse(Batch *self, visitproc visit, void *arg) {
     Py_VISIT(self->passes);
     Py_VISIT(self->not_sent);
     Py_VISIT(self->known);
+    Py_VISIT(self->names);
     return 0;
 }
 
@@ -324,6 +364,7 @@ static int batch_clear(Batch *self) {
     Py_CLEAR(self->passes);
     Py_CLEAR(self->not_sent);
     Py_CLEAR(self->known);
+    Py_CLEAR(self->names);
     return 0;
 }
 
@@ -336,7 +377,7 @@ static void batch_dealloc(Batch *self) {
 static PyMethodDef batch_methods[] = {
     {"turn", (PyCFunction)batch_turn, METH_NOARGS, turn_doc},
     {"take", (PyCFunction)batch_take, METH_NOARGS, take_doc},
-    {"forget", (PyCFunction)batch_forget, METH_NOARGS, forget_doc},
+    {"forget", (PyCFunction)batch_forget, METH_O, forget_doc},
     {NULL},
 };
 
@@ -344,6 +385,7 @@ PyDoc_STRVAR(batch_doc,
              "Batch(fd, learn, passes, not_sent, wants_ancillary, max_known)\n\n"
              "`learn(query, peer)` returns (reply or None, account or None, kind): None for an account means that the\n"
              "reply is for this query alone. `passes(ip, kind)`, or None: whether a known reply may be sent to an address.\n"
+             "A reply that may be sent again to a name that is not one of `names` holds for all such under the same name.\n"
              "`not_sent(reply)` is told of replies that did not go out. At most `max_known` replies are kept.");
 
 static PyTypeObject BatchType = {

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -41,7 +41,8 @@ class Responder(Protocol):
     def learn(self, query: bytes, peer: str) -> Learned:
         """The reply to a message from an address, or None; and whether it may be sent again to all who ask the same.
 
-        Then its account is what to hand to `sent_again`, else None; and `kind` is what to ask `passes` with.
+        For a name that does not exist, those are all who ask for another one of its length under the same name that
+        does. Then its account is what to hand to `sent_again`, else None; and `kind` is what to ask `passes` with.
         """
 
     def passes(self, ip: bytes, kind: Hashable) -> bool:
@@ -66,8 +67,8 @@ class UdpServer(Protocol):
     def stop(self) -> None:
         """Answer what the socket has received, then end."""
 
-    def forget(self) -> None:
-        """Send no reply again that was made before: what replies are made from has changed."""
+    def forget(self, names: Mapping[bytes, Any]) -> None:
+        """Send no reply again that was made before: what replies are made from has changed; these names exist now."""
 
     def account(self) -> None:
         """Tell the responder of all replies that were sent again."""
@@ -111,6 +112,7 @@ class BatchingUdpServer:
         self._batch = Batch(
             sock.fileno(), responder.learn, responder.passes, responder.not_sent, _is_wildcard(sock), MAX_KNOWN
         )
+        self._names: dict[bytes, Any] = {}
 
     def start(self) -> None:
         """Begin to answer."""
@@ -124,17 +126,19 @@ class BatchingUdpServer:
                 break
         self.account()
 
-    def forget(self) -> None:
+    def forget(self, names: Mapping[bytes, Any]) -> None:
         """Send no reply again that was made before."""
         self.account()
-        self._batch.forget()
+        assert isinstance(names, dict)
+        self._names = names
+        self._batch.forget(names)
 
     def account(self) -> None:
         """Tell the responder of all replies that were sent again."""
         for account, count, truncated in self._batch.take():
             self._responder.sent_again(account, count, truncated=truncated)
         if self._batch.is_full:  # strangers can ask in many ways: what is asked most is soon there again
-            self._batch.forget()
+            self._batch.forget(self._names)
 
     def _turn(self) -> bool:
         """Answer a turn's worth; whether there may be more."""
@@ -165,7 +169,7 @@ class DrainingUdpServer:
             if not self._turn():
                 break
 
-    def forget(self) -> None:
+    def forget(self, names: Mapping[bytes, Any]) -> None:
         """Nothing is kept."""
 
     def account(self) -> None:

@@ -19,7 +19,7 @@ import dns.rcode
 from dnsd.engine.answer import Answer
 from dnsd.engine.respond import Found, find, pack, respond_to_malformed
 from dnsd.engine.shape import Shape
-from dnsd.engine.snapshot import Apex, Snapshot
+from dnsd.engine.snapshot import Alias, Apex, Redirection, Snapshot
 from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.net.limits import DROP, PASS, RateLimiter, packed_ip
@@ -72,13 +72,13 @@ class Answering:
     def learn(self, query: bytes, peer: str) -> Learned:
         """The same; and, where all who ask the same get the same, what to count it as, and what kind of response it is.
 
-        Those are names that exist: what strangers make up would push everything else out of the memory.
+        What is said of a name that does not exist goes for all others there, unless it is made from the name.
         """
         serving = self._serving
         found = find(serving.snapshot, query)
         if found is None:
             return self._respond_to_malformed(query, peer), None, None
-        shape, node, answer, qname, _, cookie = found
+        shape, node, answer, _, _, cookie = found
         option, is_known = b"", False
         if cookie and serving.cookies:
             option, is_known = self._cookie(serving.cookies, cookie, peer)
@@ -97,7 +97,7 @@ class Answering:
         reply = pack(serving.snapshot, query, found, stream=self._is_stream, option=option, empty=verdict != PASS)
         if reply[TC_OCTET] & TC_BIT:
             self._truncated += 1
-        if cookie or verdict != PASS or serving.query_sample or qname not in serving.snapshot.names:
+        if cookie or verdict != PASS or serving.query_sample or not _is_general(serving.snapshot, found):
             return reply, None, None
         return reply, key, kind
 
@@ -205,6 +205,15 @@ class Answering:
 
     def _count_dropped(self, reason: str, number: int) -> None:
         self._counts.add("dnsd_dropped_total", self._protocol, reason, by=number)
+
+
+def _is_general(snapshot: Snapshot, found: Found) -> bool:
+    """Whether a reply is for all who ask the same, or, of a name that does not exist, for all others there."""
+    shape, node, answer, qname, _, _ = found
+    if not shape.plain:
+        return False
+    is_made = isinstance(node.rule, Alias | Redirection) and answer is not node.otherwise
+    return not is_made or shape.qtype in node.answers or qname in snapshot.names
 
 
 def _kind_of_response(snapshot: Snapshot, found: Found) -> Hashable:

@@ -108,8 +108,8 @@ class Worker:
             self._serving = Serving(snapshot, None, None, log_only=False, query_sample=0)
             self._use(self._place.settings)
             self._open()
-        self._forget()
         self._serving.snapshot = snapshot
+        self._forget()
         self._place.shared.set(self._place.process, Number.REVISION, snapshot.revision)
         gc.freeze()  # what is served is no garbage: looking for some in it would stop the answers for a while
 
@@ -163,8 +163,9 @@ class Worker:
 
     def _forget(self) -> None:
         """Send no reply again that was made from what is being replaced."""
-        for udp in self._udp:
-            udp.forget()
+        if self._serving is not None:
+            for udp in self._udp:
+                udp.forget(self._serving.snapshot.names)
 
     async def _follow_control(self) -> None:
         """Take what control publishes; answers go on while it is away."""

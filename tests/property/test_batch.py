@@ -1,0 +1,181 @@
+"""The compiled loop sends what `respond` says, also when it sends it again, to another name, or to one in capitals."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+import random
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from dnsd.app import load
+from dnsd.engine.respond import respond
+from dnsd.engine.snapshot import Snapshot
+from dnsd.log import Log
+from dnsd.metrics import Counts
+from dnsd.net import udp
+from dnsd.net.udp import BatchingUdpServer
+from dnsd.serve.answering import Answering, Serving
+from dnsd.wire.cookies import Cookies
+from tests.worlds import random_world, write_world
+
+pytestmark = pytest.mark.skipif(not udp.IS_BUILT, reason="the compiled loop was not built: no C compiler")
+
+SEEDS = range(12)
+TYPES = (1, 1, 28, 5, 2, 6, 16, 65, 255, 43, 39, 252)
+OPTS = [
+    bytes.fromhex(one)
+    for one in ("", "000029 04d0 0000 8000 0000", "000029 0200 0000 0000 0000", "000029 04d0 0001 0000 0000")
+]
+FLAGS = (0, 0x0100, 0x0110, 0x0120)
+
+
+class Asked:
+    """A batching server on a socket of its own, turned by hand, and a client."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.counts = Counts()
+        self.serving = Serving(snapshot, Cookies((bytes(16),)), None, log_only=False, query_sample=0)
+        self.answering = Answering(self.serving, self.counts, Log(), "udp", "ipv4")
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.sock.setblocking(False)
+        self.loop = asyncio.new_event_loop()
+        self.server = BatchingUdpServer(self.loop, self.sock, self.answering)
+        self.server.forget(snapshot.names)
+        self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.client.connect(self.sock.getsockname())
+        self.client.settimeout(2)
+
+    def close(self) -> None:
+        self.sock.close()
+        self.client.close()
+        self.loop.close()
+
+    def ask(self, *queries: bytes) -> list[bytes | None]:
+        """The replies, in the order of the queries: their ids are told apart."""
+        for query in queries:
+            self.client.send(query)
+        while self.server._turn():
+            pass
+        self.client.setblocking(False)
+        replies: dict[bytes, bytes] = {}
+        while True:
+            try:
+                reply = self.client.recv(65535)
+            except BlockingIOError:
+                return [replies.get(query[:2]) for query in queries]
+            replies[reply[:2]] = reply
+
+    def again(self) -> int:
+        """How many replies were sent from memory since the last call."""
+        hits = self.server._batch.take()
+        for account, count, truncated in hits:
+            self.answering.sent_again(account, count, truncated=truncated)
+        return sum(count for _, count, _ in hits)
+
+
+def questions(rng: random.Random, snapshot: Snapshot) -> Iterator[bytes]:
+    for name in list(snapshot.names):
+        for _ in range(3):
+            asked = name
+            for _ in range(rng.randrange(3)):
+                label = bytes(rng.choice(b"abcXYZ*-\x00") for _ in range(rng.randrange(1, 8)))
+                if len(asked) + len(label) < 250:
+                    asked = bytes([len(label)]) + label + asked
+            opt = rng.choice(OPTS)
+            rclass = rng.choice((1,) * 9 + (3,))
+            yield (
+                struct.pack("!5H", rng.choice(FLAGS), 1, 0, 0, bool(opt))
+                + asked
+                + struct.pack("!2H", rng.choice(TYPES), rclass)
+                + opt
+            )
+
+
+def in_capitals(rng: random.Random, rest: bytes) -> bytes:
+    """The question's name with letters of either case; all else as it is."""
+    end = 10
+    while rest[end]:
+        end += 1 + rest[end]
+    name = bytes(octet ^ 0x20 if chr(octet).isalpha() and rng.random() < 0.5 else octet for octet in rest[10:end])
+    return rest[:10] + name + rest[end:]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_same_as_respond(seed: int, tmp_path: pathlib.Path) -> None:
+    rng = random.Random(seed)
+    snapshot = load(write_world(random_world(rng), tmp_path), {}).snapshot
+    asked = list(questions(rng, snapshot))
+    asked += asked
+    asked += [in_capitals(rng, rest) for rest in asked]
+    rng.shuffle(asked)
+    with closing(Asked(snapshot)) as server:
+        for start in range(0, len(asked), 60):
+            batch = [number.to_bytes(2) + rest for number, rest in enumerate(asked[start : start + 60])]
+            for query, reply in zip(batch, server.ask(*batch), strict=True):
+                assert reply == respond(snapshot, query), query.hex()
+        assert server.again() > len(asked) / 3
+
+
+def test_every_reply_is_counted(tmp_path: pathlib.Path) -> None:
+    snapshot = load(write_world(random_world(random.Random(3)), tmp_path), {}).snapshot
+    asked = list(questions(random.Random(3), snapshot))[:40] * 5
+    with closing(Asked(snapshot)) as server:
+        for number, rest in enumerate(asked):
+            server.ask(number.to_bytes(2) + rest)
+        assert server.again()
+        server.answering.work_out()
+        counted = dict(server.counts.take())
+    totals = {name: sum(value for key, value in counted.items() if key[0] == name) for name, *_ in counted}
+    assert totals["dnsd_requests_total"] == totals["dnsd_responses_total"] == len(asked)
+
+
+def test_a_new_snapshot_is_answered_from_at_once(tmp_path: pathlib.Path) -> None:
+    first, second = (
+        load(write_world(random_world(random.Random(seed)), tmp_path / str(seed)), {}).snapshot for seed in (5, 6)
+    )
+    rng = random.Random(7)
+    asked = [b"\0\1" + rest for rest in questions(rng, first)] + [b"\0\1" + rest for rest in questions(rng, second)]
+    with closing(Asked(first)) as server:
+        for snapshot in (first, second, first):
+            server.serving.snapshot = snapshot
+            server.server.forget(snapshot.names)
+            for query in asked * 2:
+                assert server.ask(query) == [respond(snapshot, query)]
+
+
+BROKEN = [
+    b"",
+    b"x",
+    bytes(12),
+    b"\0\1" + bytes(300),
+    bytes.fromhex("0001 0100 0001 0000 0000 0000") + b"\x3f" + b"a" * 20,
+]
+
+
+@pytest.mark.parametrize("query", [*BROKEN, b"\0\1" + bytes(4200)])
+def test_broken_datagrams(query: bytes, tmp_path: pathlib.Path) -> None:
+    snapshot = load(write_world(random_world(random.Random(3)), tmp_path), {}).snapshot
+    with closing(Asked(snapshot)) as server:
+        assert server.ask(query) == [respond(snapshot, query[:4096])]
+
+
+def test_the_memory_is_bounded(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "MAX_KNOWN", 10)
+    snapshot = load(write_world(random_world(random.Random(3)), tmp_path), {}).snapshot
+    name = next(name for name in snapshot.names if len(name) > 5)
+    with closing(Asked(snapshot)) as server:
+        for size in range(512, 700):
+            opt = struct.pack("!BHHIH", 0, 41, size, 0, 0)
+            query = struct.pack("!6H", size, 0, 1, 0, 0, 1) + name + struct.pack("!2H", 1, 1) + opt
+            for _ in range(2):
+                assert server.ask(query) == [respond(snapshot, query)]
+        assert server.server._batch.is_full
+        server.server.account()
+        assert not server.server._batch.is_full
