@@ -107,10 +107,10 @@ def test_three_times_more_load_than_can_be_served(tmp_path: pathlib.Path, scale:
         usual_s = probe_s(server)
         held, rounds = Held(server), list[Round]()
         with Scrapes(server) as scrapes, held:
-            while len(rounds) < scale(1, ROUNDS) or (len(rounds) < ROUNDS and max(r.share for r in rounds) < 0.8):
+            while len(rounds) < scale(1, ROUNDS) or (len(rounds) < ROUNDS and not any(map(is_telling, rounds))):
                 rounds.append(overload(server, scale(2, 15)))
                 recovered_s = wait_until(lambda: probe_s(server, 3) < max(2 * usual_s, 0.005), timeout_s=10)
-        best = max(rounds, key=lambda one: one.share)
+        best = max(rounds, key=lambda one: (is_telling(one), one.share))
         drops, growth = server.metric("dnsd_socket_drops_total"), growth_percent(held.before, held.most)
         figures(
             "R5",
@@ -124,12 +124,16 @@ def test_three_times_more_load_than_can_be_served(tmp_path: pathlib.Path, scale:
             back_within_s=recovered_s,
         )
         figures("R14", "metrics under overload", looks=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
-        assert best.sent >= 0.9 * OVERLOAD * best.peak, "the client could not send enough"
-        assert best.share >= 0.8
+        assert is_telling(best)
         assert drops > 0
         assert growth < 20
         assert recovered_s <= 2.0
         scrapes.check()
+
+
+def is_telling(one: Round) -> bool:
+    """Whether the load was as great as it should be, and was answered as it should be."""
+    return one.sent >= 0.9 * OVERLOAD * one.peak and one.share >= 0.8
 
 
 class Closing:
