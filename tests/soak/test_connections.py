@@ -204,3 +204,48 @@ def cpu_share(pids: list[int], seconds: float) -> float:
     time.sleep(seconds)
     assert all(psutil.pid_exists(pid) for pid in pids)
     return max(cpu_of(pid) - spent for pid, spent in before.items()) / seconds
+
+
+SILENT = 300  # HTTP connections
+
+
+@pytest.mark.xfail(reason="silent HTTP connections are never closed, and /healthz is 503 meanwhile", strict=True)
+def test_silent_http_clients(tmp_path: pathlib.Path, figures: Figures) -> None:
+    """Who connects to the metrics' port and says nothing does not keep others from it."""
+    with soaked(tmp_path) as server:
+        clients = [http_client(server) for _ in range(SILENT)]
+        try:
+            recovered_s = wait_until(server.healthy)
+            figures("F8", "silent HTTP clients", clients=SILENT, healthy_after=f"{recovered_s:.1f} s")
+        finally:
+            for client in clients:
+                client.close()
+        assert recovered_s <= RECOVERED_WITHIN_S + 1
+
+
+@pytest.mark.xfail(reason="asyncio reports 2,048 times a second that it cannot accept", strict=True)
+def test_control_without_descriptors(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
+    with soaked(tmp_path) as server:
+        control = server.pids()["control"]
+        leave_descriptors(control, SPARE)
+        clients = [http_client(server) for _ in range(SPARE + 4)]
+        share = cpu_share([control], scale(3, 30))
+        said = server.stderr.count()
+        assert answers(server.udp(PROBE)) == PROBE_ANSWER
+        for client in clients:
+            client.close()
+        waited_s = wait_until(lambda: is_healthy(server))
+        figures("F9", "no descriptors left for control", CPU=f"{100 * share:.1f} %", healthy_after=f"{waited_s:.1f} s")
+        assert share < IDLE_SHARE
+        assert said < 100
+        assert waited_s <= 2.0
+
+
+def http_client(server: Soaked) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.http_port()), timeout=2)
+
+
+def is_healthy(server: Soaked) -> bool:
+    with contextlib.suppress(OSError):
+        return server.healthy()
+    return False
