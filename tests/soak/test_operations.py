@@ -371,7 +371,7 @@ def fill_up(file: pathlib.Path) -> None:
 
 def test_kill_during_a_save_leaves_a_whole_version(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
     """Control is killed while it writes, or at any moment of a reload; then the server starts without the source."""
-    kills, names, rng = scale(4, 60), scale(2_000, 30_000), random.Random(8)
+    kills, names, rng = scale(3, 60), scale(1_000, 30_000), random.Random(8)
     state = tmp_path / "state"
     parts = 0
     with Soaked(tmp_path, edition_world(reload={"watch": False})) as server:
@@ -409,7 +409,7 @@ def wait_for_file(file: pathlib.Path) -> None:
 
 def test_start_right_after_the_server_was_killed(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
     """The ports and the state folder of a server that was killed are free at once."""
-    port, kills = free_port(), scale(3, 40)
+    port, kills = free_port(), scale(2, 40)
     slowest_s = 0.0
     world = edition_world(listen=[f"127.0.0.1:{port}"], reload={"watch": False})
     for _ in range(kills):
@@ -460,6 +460,29 @@ def test_time_of_day_is_read_where_it_must_be_only() -> None:
     assert found == set(WALL_CLOCKS)
 
 
+PAUSE_S = 11.0  # longer than the silence for which a process is killed
+
+
+def test_machine_that_stood_still_kills_nobody(server: Soaked, scale: Scale, figures: Figures) -> None:
+    """As under `docker pause`: everybody was silent, and nobody hung."""
+    if scale(True, False):
+        pytest.skip("takes too long: DNSD_SOAK=long")
+    before = server.pids()
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for pid in (before["supervisor"], *before.values()):
+            os.kill(pid, number)
+        time.sleep(PAUSE_S if number is signal.SIGSTOP else 2.0)
+    after = server.pids()
+    figures(
+        "R9",
+        "a pause of the whole machine",
+        pause_s=PAUSE_S,
+        processes_killed=len(set(before.values()) - set(after.values())),
+    )
+    assert after == before, server.stderr.text()
+    assert has_answer(server)
+
+
 # R10
 
 RESTART_S = 0.3
@@ -467,7 +490,7 @@ ASKED = ["www.example.com A", "multi.example.net A", "none.example.com A"]
 
 
 def test_workers_that_are_killed_lose_next_to_nothing(server: Soaked, scale: Scale, figures: Figures) -> None:
-    kills, rate = scale(4, 60), scale(3_000, 5_000)
+    kills, rate = scale(3, 60), scale(3_000, 5_000)
     slowest_s = 0.0
     with Scrapes(server) as scrapes:
         perf = Dnsperf(server, ASKED, 2 * kills + 1, max_qps=rate, outstanding=5_000, clients=16)
@@ -516,7 +539,7 @@ def test_worker_that_dies_at_each_start_is_started_less_and_less_often(
     server: Soaked, scale: Scale, figures: Figures
 ) -> None:
     """Killed as soon as it is there; the other one answers."""
-    deaths = scale(6, 9)
+    deaths = scale(5, 9)
     seen, supervisor = server.stderr.count(), psutil.Process(server.process.pid)
     survivor = server.pids()["worker-1"]
     known = {child.pid for child in supervisor.children()} - {server.pids()["worker-0"]}
@@ -530,7 +553,7 @@ def test_worker_that_dies_at_each_start_is_started_less_and_less_often(
     ]
     wait_until(lambda: pids(server).keys() >= {"worker-0", "worker-1"}, server.stderr.text, 10)
     figures("R10", "a worker that dies at its start", deaths=deaths, delays_s=" ".join(f"{one:g}" for one in delays))
-    assert delays[-1] >= 1.0 or deaths < 6
+    assert delays[-1] >= 1.0
     assert delays[1:] == sorted(delays[1:])
     assert max(delays) <= 5.0
     assert server.pids()["worker-1"] == survivor
@@ -546,13 +569,6 @@ def new_children(supervisor: psutil.Process, known: set[int]) -> list[psutil.Pro
 
 def numbered(number: int) -> bytes:
     return number.to_bytes(2) + DNS[2:]
-
-
-def stop_all(server: Soaked, number: signal.Signals, *, but: int = 0) -> None:
-    for child in psutil.Process(server.process.pid).children():
-        if child.pid != but:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.send_signal(number)
 
 
 @pytest.mark.parametrize("state", ["idle", "during a reload", "while a worker is dead", "while control is stopped"])
@@ -588,7 +604,8 @@ def test_sigterm_answers_all_that_was_received(server: Soaked, scale: Scale, fig
         server.process.send_signal(signal.SIGTERM)
         server.process.send_signal(signal.SIGCONT)
         for name in ("worker-0", "worker-1"):
-            os.kill(found[name], signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(found[name], signal.SIGCONT)
         answered = sum(len({client.recv(4096)[:2] for _ in range(count)}) for client in udp)
         for stream in tcp:
             answered += len(
@@ -623,7 +640,7 @@ def unread_pipe(path: pathlib.Path) -> Iterator[int]:
 
 
 def test_log_that_nobody_reads_harms_nothing(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
-    seconds = scale(3, 60)
+    seconds = scale(2, 60)
     pipe = tmp_path / "log"
     with (
         unread_pipe(pipe) as reader,
@@ -656,7 +673,7 @@ def test_log_that_nobody_reads_harms_nothing(tmp_path: pathlib.Path, scale: Scal
         lines = 0
         while chunk := read_some(reader):
             lines += chunk.count(b"\n")
-        assert dropped >= flow.answered - lines > 1000
+        assert dropped >= flow.answered - lines > 100
         before = server.metric("dnsd_log_dropped_total")
         assert has_answer(server)
         assert server.metric("dnsd_log_dropped_total") == before  # who reads again gets lines again

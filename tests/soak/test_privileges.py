@@ -197,20 +197,19 @@ def test_blocked_log_harms_nothing_after_root_is_given_up(folder: pathlib.Path, 
 # Service managers
 
 
-@pytest.fixture(params=["path", "abstract"])
-def manager(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[tuple[socket.socket, str]]:
-    """A socket like systemd's, and $NOTIFY_SOCKET."""
-    name = str(tmp_path / "notify")
+@contextlib.contextmanager
+def service_manager(address: str | bytes) -> Iterator[socket.socket]:
+    """A socket like systemd's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.settimeout(20)
-        sock.bind(name if request.param == "path" else "\0" + name)
-        yield sock, name if request.param == "path" else "@" + name
+        sock.bind(address)
+        yield sock
 
 
-def test_service_manager_is_told(manager: tuple[socket.socket, str], tmp_path: pathlib.Path) -> None:
-    sock, address = manager
+def test_service_manager_is_told(tmp_path: pathlib.Path) -> None:
+    address = str(tmp_path / "notify")
     env = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"}
-    with Soaked(tmp_path, edition_world(), env=env) as server:
+    with service_manager(address) as sock, Soaked(tmp_path, edition_world(), env=env) as server:
         collect(sock, "READY=1")
         assert answers(server.udp(DNS)) == DNS_ANSWER
         server.process.send_signal(signal.SIGSTOP)
@@ -226,6 +225,12 @@ def test_service_manager_is_told(manager: tuple[socket.socket, str], tmp_path: p
         server.process.terminate()
         collect(sock, "STOPPING=1")
         assert server.process.wait(5) == 0
+
+
+def test_service_manager_at_an_abstract_address_is_told(tmp_path: pathlib.Path) -> None:
+    name = f"dnsd-test-{os.getpid()}"
+    with service_manager(f"\0{name}") as sock, Soaked(tmp_path, edition_world(), env={"NOTIFY_SOCKET": f"@{name}"}):
+        collect(sock, "READY=1")
 
 
 def collect(sock: socket.socket, wanted: str) -> list[str]:

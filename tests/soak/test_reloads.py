@@ -371,6 +371,33 @@ def test_every_way_to_save_a_file_is_seen(server: Soaked, figures: Figures) -> N
     server.check_clean()
 
 
+ODD_ENTRIES: dict[str, Callable[[pathlib.Path], None]] = {
+    "a name that is no text": lambda folder: os.close(os.open(os.fsencode(folder) + b"/\xff.yaml", os.O_CREAT)),
+    "a pipe": lambda folder: os.mkfifo(folder / "pipe.test.zone"),
+    "a folder": lambda folder: (folder / "folder.test.yaml").mkdir(),
+    "a link to itself": lambda folder: (folder / "loop.test.yaml").symlink_to("loop.test.yaml"),
+    "a link to nothing": lambda folder: (folder / "gone.test.yaml").symlink_to("nothing"),
+    "an endless file": lambda folder: (folder / "zero.test.zone").symlink_to("/dev/zero"),
+}
+
+
+def test_odd_entries_do_not_end_the_watch(server: Soaked) -> None:
+    """Each is refused, and forgotten once it is gone."""
+    folder = (server.folder / ZONE).parent
+    usual = set(os.listdir(os.fsencode(folder)))
+    for edition, (name, make) in enumerate(ODD_ENTRIES.items(), start=1):
+        seen = server.stderr.count()
+        make(folder)
+        assert "zones/" in wait_for_line(server, "reload refused", seen), name
+        assert serves_map(server, edition - 1), name
+        for entry in set(os.listdir(os.fsencode(folder))) - usual:
+            path = os.fsencode(folder) + b"/" + entry
+            (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+        server.write(MAP, map_text(edition))
+        assert wait_for_edition(server, map=edition) <= SERVED_WITHIN_S, name
+    server.check_clean()
+
+
 def test_identical_content_changes_nothing(server: Soaked, figures: Figures) -> None:
     path = server.folder / MAP
     before = (server.metric("dnsd_revision"), server.metric("dnsd_reloads_total"))
@@ -378,7 +405,7 @@ def test_identical_content_changes_nothing(server: Soaked, figures: Figures) -> 
     saves = [in_place, renamed, with_backup, with_old_time, through_a_link]
     for save in saves:
         save(path, text)
-        time.sleep(0.4)
+        time.sleep(0.3)
     path.touch()
     os.utime(server.folder / "dnsd.yaml", (1, 1))
     time.sleep(SERVED_WITHIN_S)
