@@ -1,4 +1,4 @@
-"""How many cores this process may use: by its affinity, and by the CPU quota of its control group, as containers have."""
+"""How many cores this process may use: by its affinity, and by the CPU quota that its container has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 def usable_cores(own_group: Path = Path("/proc/self/cgroup"), root: Path = CGROUPS) -> int:
     """At least one; a quota of one and a half cores counts as two."""
-    return max(1, min(len(os.sched_getaffinity(0)), math.ceil(_quota(own_group, root))))
+    return max(1, math.ceil(min(len(os.sched_getaffinity(0)), _quota(own_group, root))))
 
 
 def _quota(own_group: Path, root: Path) -> float:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from dnsd.engine.build import Options
 from dnsd.cores import usable_cores
+from dnsd.engine.build import Options
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as KeyPath
 from dnsd.log import Format, Level
