@@ -66,8 +66,14 @@ class Control:
         # Kept: a writer that is collected closes its socket.
         reader, self._supervisor = await asyncio.open_connection(sock=self.desk.supervisor)
         self._supervisor.write(b"loaded\n")
-        work = [self._tell_when_ready(), self._obey_supervisor(reader, stop), self.publisher.save_again()]
-        await run_until(stop, [*work, self.loader.follow(), *(service(self) for service in services)])
+        work = [
+            self._tell_when_ready(),
+            self._obey_supervisor(reader, stop),
+            self.loader.follow(),
+            self.loader.await_followed(),
+            self.publisher.save_again(),
+        ]
+        await run_until(stop, [*work, *(service(self) for service in services)])
 
     async def _beat(self) -> None:
         while True:

@@ -56,6 +56,7 @@ class Loader:
         self._source: Source | None = None  # what the last attempt read, successful or not
         self._revision = 0  # the last one that was given
         self._busy = asyncio.Lock()
+        self._has_followed = asyncio.Event()
 
     async def load_first(self, before: int) -> bool:
         """Publish what the source says, else what the snapshot file holds; whether there was something to publish.
@@ -101,7 +102,14 @@ class Loader:
                 is_new = await self._take_change()
             pause_s = max(SCAN_S, SCAN_SHARE * (time.monotonic() - start))
             if is_new:
-                await self._await_workers()
+                self._has_followed.set()
+
+    async def await_followed(self) -> None:
+        """See what `follow` has loaded served by every worker; one that hangs must not keep it from loading more."""
+        while True:
+            await self._has_followed.wait()
+            self._has_followed.clear()
+            await self._await_workers()
 
     async def _take_change(self) -> bool:
         """Load what has changed, if anything has; whether there is something new to serve."""

@@ -48,6 +48,7 @@ def serve(config: Path) -> int:
     Raises InvalidDataError, ListenError or PrivilegeError before anything is served.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    _open_standard_streams()
     settings = _settings(config)
     log = Log("supervisor", wait_s=SUPERVISOR_WAIT_S)
     log.format, log.level = settings.log.format, settings.log.level
@@ -62,6 +63,15 @@ def serve(config: Path) -> int:
         owner.assume()
     state = take_state(folder, log)
     return _Server(config=config, settings=settings, log=log, listeners=listeners, http=http, state=state).run()
+
+
+def _open_standard_streams() -> None:
+    """Where one is closed, a socket would take its number, and what is printed would go to clients."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 def _settings(config: Path) -> Settings:
