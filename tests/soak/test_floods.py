@@ -51,10 +51,10 @@ OWNERS = [wire_name(f"{name}.example.com") for name in NAMES] + [wire_name("exam
 
 def test_malformed_packets(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
     packets = harmless_ids(mutations(random.Random(1), seeds(OWNERS)))
-    datagrams, messages = scale(160_000, 4_000_000), scale(40_000, 1_000_000)
+    datagrams, messages = scale(160_000, 2_000_000), scale(40_000, 500_000)
     with soaked(tmp_path) as server:
-        flood_udp(server, itertools.islice(packets, 20_000))
-        flood_tcp(server, itertools.islice(packets, 5_000))
+        flood_udp(server, itertools.islice(packets, scale(20_000, 1_500_000)))  # caches fill, 4,096 shapes for one
+        flood_tcp(server, itertools.islice(packets, scale(5_000, 100_000)))
         counted, rss, started = server.counted(), server.rss_kib(), time.monotonic()
         sent = flood_udp(server, itertools.islice(packets, datagrams))
         sent += flood_tcp(server, itertools.islice(packets, messages))
