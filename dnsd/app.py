@@ -100,11 +100,6 @@ def _built(
     return Loaded(settings, stored.dataset, snapshot, in_order(found), source, stored, settings_file, flattening)
 
 
-def same_source(loaded: Loaded, other: Loaded) -> bool:
-    """Whether both were loaded from files with the same content."""
-    return loaded.source == other.source
-
-
 def guard_problems(loaded: Loaded, previous: Loaded) -> tuple[Problem, ...]:
     """Why `loaded` must not replace `previous` unless somebody insists: what it would drop. Each at its place."""
     found = drop_problems(previous.dataset, loaded.dataset, loaded.settings.reload.max_drop_percent)

@@ -7,18 +7,19 @@ threads, buffers or locks, which a fork would copy in any state.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
 import socket
 import stat
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+STDERR = 2
 MAX_LINE = 4096  # octets: PIPE_BUF, up to which a write to a pipe is whole or nothing
+CUT_SIZE = 8  # octets of the sign that says so, in any form
 
 
 class Format(StrEnum):
@@ -44,15 +45,18 @@ Write = Callable[[bytes], None]
 class Log:
     """Lines from one process. `dropped` counts those that went nowhere."""
 
-    def __init__(self, process: str = "", *, wait_s: float = 1.0) -> None:
-        """`wait_s` is how long a line may wait for its reader; after one that waited in vain, none waits."""
+    def __init__(self, process: str = "", *, wait_s: float = 1.0, like: Log | None = None) -> None:
+        """`wait_s` is how long a line may wait for its reader; after one that waited in vain, none waits.
+
+        `like` is the log of another process, whose format, level and way to write this one takes over.
+        """
         self.process = process
-        self.format = Format.CONSOLE
-        self.level = Level.INFO
+        self.format: Format = like.format if like else Format.CONSOLE
+        self.level: Level = like.level if like else Level.INFO
         self.dropped = 0
         self._wait_s = wait_s
         self._is_blocked = False
-        self._write = _unblocked(sys.stderr.fileno())
+        self._write: Write = like._write if like else _unblocked(STDERR)
 
     def debug(self, event: str, **fields: Any) -> None:
         """What helps to find a mistake."""
@@ -74,10 +78,11 @@ class Log:
         """Write a line, or count it as dropped; never raises, never blocks for longer than `wait_s`."""
         if LEVELS.index(level) < LEVELS.index(self.level):
             return
-        text = self._json(level, event, fields) if self.format is Format.JSON else _console(event, fields)
-        octets = text.encode(errors="backslashreplace")
-        if len(octets) >= MAX_LINE:
-            octets = octets[: MAX_LINE - 4] + "…".encode()
+        text = self._json if self.format is Format.JSON else _console
+        octets = text(level, event, fields).encode(errors="backslashreplace")
+        if excess := max(0, len(octets) - MAX_LINE + 1):
+            shorter = event.encode(errors="backslashreplace")[: -excess - CUT_SIZE].decode(errors="ignore")
+            octets = text(level, f"{shorter}…", fields).encode(errors="backslashreplace")[: MAX_LINE - 1]
         try:
             self._put(octets + b"\n")
         except OSError:  # blocked, or nobody reads any more
@@ -96,32 +101,56 @@ class Log:
                 raise
             self._is_blocked = True
             poll = select.poll()
-            poll.register(sys.stderr.fileno(), select.POLLOUT)
+            poll.register(STDERR, select.POLLOUT)
             poll.poll(self._wait_s * 1000)
             self._write(octets)
         self._is_blocked = False
 
 
-def _console(event: str, fields: dict[str, Any]) -> str:
+def _console(level: Level, event: str, fields: dict[str, Any]) -> str:
     return " ".join([event, *(f"{key}={value}" for key, value in fields.items())])
 
 
 def _unblocked(fd: int) -> Write:
     """A way to write to a descriptor that never waits, and leaves those who share it as they are.
 
-    O_NONBLOCK belongs to the open file, which other processes have too: so the file is opened once more.
+    O_NONBLOCK belongs to the open file, which other processes have too: so the file is opened once more. Where it may
+    not be, as it is another user's, we look whether there is room first: that is good but for two who look at once.
     """
-    with suppress(OSError):
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISSOCK(mode):  # such as the journal's
-            sock = socket.socket(fileno=os.dup(fd))
-            return lambda octets: sock.sendall(octets, socket.MSG_DONTWAIT)
-        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISSOCK(mode):  # such as the journal's
+        sock = socket.socket(fileno=os.dup(fd))
+        return lambda octets: sock.sendall(octets, socket.MSG_DONTWAIT)
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        try:
             again = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_NOCTTY)
-            return lambda octets: _write_whole(again, octets)
+        except OSError:
+            return lambda octets: _write_if_room(fd, octets)
+        return lambda octets: _write_whole(again, octets)
     return lambda octets: _write_whole(fd, octets)
+
+
+def _write_if_room(fd: int, octets: bytes) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    if not poll.poll(0):
+        raise BlockingIOError
+    _write_whole(fd, octets)
 
 
 def _write_whole(fd: int, octets: bytes) -> None:
     if os.write(fd, octets) < len(octets):
         raise BlockingIOError
+
+
+class LibraryHandler(logging.Handler):
+    """Takes what libraries say through `logging` to our log, in place of their own way to write, which may block."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        level = Level.ERROR if record.levelno >= logging.ERROR else Level.WARNING
+        self._log.line(level, self.format(record), {})

@@ -42,9 +42,11 @@ METRICS: dict[str, Metric] = {
         "histogram", "From a message being read to its response being sent; the mean of each turn.", ("protocol",)
     ),
     "dnsd_socket_drops_total": Metric("counter", "Datagrams that found a socket's buffer full."),
+    "dnsd_send_errors_total": Metric("counter", "Responses that the system would not send.", ("protocol",)),
     "dnsd_reloads_total": Metric("counter", "Attempts to load the source anew.", ("result",)),
     "dnsd_revision": Metric("gauge", "The revision that is published."),
     "dnsd_source_ok": Metric("gauge", "1 if what is served is what the source says."),
+    "dnsd_snapshot_saved": Metric("gauge", "1 if the snapshot file holds what is published."),
     "dnsd_last_reload_seconds": Metric("gauge", "How long the last load took, until every worker served it."),
     "dnsd_last_reload_timestamp_seconds": Metric("gauge", "When the last load ended, in seconds since 1970."),
     "dnsd_worker_restarts_total": Metric("counter", "Workers started in the place of one that ended."),

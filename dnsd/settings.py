@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+from dnsd.cores import usable_cores
 from dnsd.engine.build import Options
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as KeyPath
@@ -252,7 +253,7 @@ class Settings(Fields):
     @property
     def worker_count(self) -> int:
         """How many workers there are: by default, one for each core that this process may use."""
-        return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
+        return usable_cores() if self.workers == "auto" else self.workers
 
     @property
     def options(self) -> Options:

@@ -95,12 +95,12 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
     else:
         for problem in result["problems"]:
             say(problem["text"])
-        if result["ok"]:
-            click.echo(f"revision {result['revision']} is served, after {result['seconds']:.2f} s")
-        else:
+        if not result["ok"]:
             say(f"refused; revision {result['revision']} keeps serving")
-        if result["late"]:
-            say(f"not served yet by {', '.join(result['late'])}")
+        elif result["late"]:
+            say(f"revision {result['revision']} is not served yet by {', '.join(result['late'])}")
+        else:
+            click.echo(f"revision {result['revision']} is served, after {result['seconds']:.2f} s")
     sys.exit(0 if result["ok"] and not result["late"] else 1)
 
 

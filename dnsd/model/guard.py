@@ -7,7 +7,7 @@ mounted, than what somebody wants.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 
 from dnsd.errors import Problem
 from dnsd.model.dataset import Dataset
@@ -38,6 +38,14 @@ def drop_problems(old: Dataset, new: Dataset, max_drop_percent: int) -> list[Pro
         *_too_many_records(old, new, max_drop_percent),
         *(_emptied(one) for one in old.maps.values() if _has_effect(one) and _is_empty(new.maps.get(one.id))),
     ]
+
+
+def names_problems(old: Collection[bytes], new: Container[bytes], max_drop_percent: int) -> list[Problem]:
+    """The same where only names are known of what is served: none, or one that says how many of them would be gone."""
+    gone = sum(name not in new for name in old)
+    if not _is_over(gone, len(old), max_drop_percent):
+        return []
+    return [_excess(f"{gone:,} of {len(old):,} names would be gone", max_drop_percent)]
 
 
 def _too_many_zones(old: Dataset, new: Dataset, limit: int) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -124,10 +125,10 @@ def activated_listeners(environment: Mapping[str, str] = os.environ) -> list[Lis
 
 
 def dropped_datagrams(sock: socket.socket) -> int:
-    """How many datagrams found the socket's buffer full since it was made; 0 where the kernel does not tell."""
+    """How many datagrams found the socket's buffer full since it was made, modulo 2³²; 0 where the kernel is silent."""
     with contextlib.suppress(OSError):
         counters = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 64)
-        return int.from_bytes(counters[4 * MEMINFO_DROPS : 4 * MEMINFO_DROPS + 4], "little")
+        return int.from_bytes(counters[4 * MEMINFO_DROPS : 4 * MEMINFO_DROPS + 4], sys.byteorder)
     return 0
 
 

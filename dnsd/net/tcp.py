@@ -138,7 +138,12 @@ class TcpServer:
         self._count("dnsd_tcp_refused_total", "no_descriptors")
         self._loop.remove_reader(self._socket)
         if not self._is_stopped:
-            self._pause = self._loop.call_later(PAUSE_S, self.start)
+            self._pause = self._loop.call_later(PAUSE_S, self._resume_accepting)
+
+    def _resume_accepting(self) -> None:
+        self._pause = None
+        if not self._is_stopped:
+            self.start()
 
     def _admit(self, sock: socket.socket, peer: str) -> None:
         if refusal := self._admission.admit(peer):
@@ -175,6 +180,9 @@ class TcpServer:
             self._connections.remove(connection)
             self._admission.release(connection.peer)
             self._count("dnsd_tcp_closed_total", connection.reason or CLIENT)
+            if self._pause:  # a descriptor comes free, once asyncio has closed the socket
+                self._pause.cancel()
+                self._pause = self._loop.call_later(0, self._resume_accepting)
 
 
 class TcpConnection(asyncio.BufferedProtocol):

@@ -120,8 +120,7 @@ class Answering:
 
     def not_sent(self, reply: bytes) -> None:
         """A reply did not go out after all."""
-        self._count_response(_rcode_text(reply[3] & 0xF), -1)
-        self._count_dropped("not_sent", 1)
+        self._counts.add("dnsd_send_errors_total", self._protocol)
 
     def work_out(self) -> None:
         """Turn what was tallied into counts."""
@@ -153,17 +152,23 @@ class Answering:
         self._rate_actions.clear()
 
     def _respond_to_malformed(self, query: bytes, peer: str) -> bytes | None:
-        limiter = self._serving.limiter
         reply = respond_to_malformed(query)
         self._counts.add("dnsd_requests_total", self._protocol, self._family, MALFORMED)
         if reply is None:
             self._count_dropped("too_short" if len(query) < HEADER_SIZE else "not_a_query", 1)
-        elif limiter and not self._is_stream and limiter.limits(peer) and self._rate_verdict(peer, MALFORMED) != PASS:
+        elif self._is_over_rate(peer):
             self._count_dropped("rate_limited", 1)
-            return None  # cut, it would be no shorter
+            return None
         else:
             self._count_response(_rcode_text(reply[3] & 0xF), 1)
         return reply
+
+    def _is_over_rate(self, peer: str) -> bool:
+        """Whether one more error is too many; none of those slips, as it would be no shorter."""
+        limiter = self._serving.limiter
+        if limiter is None or self._is_stream or not limiter.limits(peer):
+            return False
+        return self._limited_as(limiter.verdict(peer, MALFORMED, time.monotonic()) and DROP, peer) != PASS
 
     def _cookie(self, cookies: Cookies, cookie: bytes, peer: str) -> tuple[bytes, bool]:
         """The option to reply with, and whether the client has shown that the address is its own."""
@@ -175,7 +180,10 @@ class Answering:
     def _rate_verdict(self, peer: str, kind: Hashable) -> int:
         limiter = self._serving.limiter
         assert limiter is not None
-        verdict = limiter.verdict(peer, kind, time.monotonic())
+        return self._limited_as(limiter.verdict(peer, kind, time.monotonic()), peer)
+
+    def _limited_as(self, verdict: int, peer: str) -> int:
+        """Count a verdict; what is to be done: nothing where limits are only logged."""
         if verdict == PASS:
             return PASS
         self._last_limited = peer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,13 +12,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.lifespan import off as _off  # noqa: F401  # uvicorn imports it when it starts, where it may not be readable
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dnsd.serve.control import Control
-from dnsd.serve.status import COLLECT_S, metrics, unhealthy, unready
+from dnsd.serve.status import COLLECT_S, metric_samples, metrics_page, unhealthy, unready
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
-IDLE_S = 5
+REQUEST_S = 5  # from connecting, or the last response, to the whole of the next request's headers
 
 
 async def serve_http(control: Control) -> None:
@@ -30,9 +33,8 @@ async def serve_http(control: Control) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        http="h11",
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=IDLE_S,
+        http=_BoundedProtocol,
+        timeout_keep_alive=REQUEST_S,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=MAX_HEADERS,
     )
@@ -47,10 +49,46 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _BoundedProtocol(H11Protocol):
+    """Closes connections that are too many, and those that take too long to ask, which uvicorn does not."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+        else:
+            self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._deadline:
+            self._deadline.cancel()
+
+    def _watch(self) -> None:
+        """Wait for a request if none is being answered, for so long in all, however it trickles in."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if is_answering and self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+        elif not is_answering and self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+
 def _app(control: Control) -> Starlette:
     async def show_metrics(request: Request) -> Response:
         await control.publisher.collect(COLLECT_S)
-        return Response(metrics(control), media_type=CONTENT_TYPE_LATEST)
+        page = await asyncio.to_thread(metrics_page, metric_samples(control))  # with many zones it takes a while
+        return Response(page, media_type=CONTENT_TYPE_LATEST)
 
     async def show_health(request: Request) -> Response:
         return _verdict(unhealthy(control))

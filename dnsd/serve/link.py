@@ -1,8 +1,8 @@
 """What the processes of a server, and the command line, say to each other: messages over the local control socket.
 
-The socket has a name of Linux's abstract kind, unix(7), that follows from the state folder: no file that could be left
-behind, and no path that could be too long. Everybody on the machine can connect to it, so each side looks at who the
-other is.
+The socket has a random name of Linux's abstract kind, unix(7), which the lock file in the state folder tells to those
+who may read it: no path that could be too long, and none that two containers could have in common. Everybody on the
+machine can connect to it, so each side looks at who the other is.
 
 A message is four octets of length, one of kind, and its payload. Payloads are JSON, but for snapshots on their way to
 workers: a worker, which meets strangers, is never unpickled from.
@@ -11,16 +11,19 @@ workers: a worker, which meets strangers, is never unpickled from.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import errno
 import json
 import os
 import socket
 import struct
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from dnsd.serve.state import read_address
 
 MAX_ASKED = 64 * 1024  # octets of a message to control
+MAX_REPLY = 64 * 1024 * 1024  # octets of its reply
 
 _HEAD = struct.Struct("!IB")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
@@ -63,11 +66,6 @@ async def read_message(reader: asyncio.StreamReader, limit: int | None = None) -
         raise EOFError from None
 
 
-def control_address(state: Path) -> str:
-    """The address of the control socket of the server that keeps its state in a folder."""
-    return f"\0dnsd:{hashlib.sha256(os.fsencode(os.path.realpath(state))).hexdigest()[:32]}"
-
-
 def peer_uid(sock: socket.socket) -> int:
     """Whose process is at the other end of a local socket."""
     _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
@@ -78,10 +76,17 @@ def ask(state: Path, kind: Kind, payload: Any, *, timeout_s: float) -> Any:
     """Ask the server that keeps its state in a folder. Raises OSError where it cannot be reached, or is silent."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(timeout_s)
-        sock.connect(control_address(state))
+        sock.connect(read_address(state))
+        if peer_uid(sock) not in (0, os.geteuid(), os.stat(state).st_uid):
+            raise PermissionError(errno.EPERM, "another user's program is at the server's address")
         sock.sendall(packed(kind, payload))
         with sock.makefile("rb") as stream:
-            head = stream.read(_HEAD.size)
-            if len(head) < _HEAD.size:
-                raise ConnectionResetError("the server ended before it replied")
-            return json.loads(stream.read(_HEAD.unpack(head)[0]))
+            length, _ = _HEAD.unpack(_read_exactly(stream, _HEAD.size))
+            return json.loads(_read_exactly(stream, min(length, MAX_REPLY)))
+
+
+def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+    octets = stream.read(size)
+    if len(octets) < size:
+        raise ConnectionResetError(errno.ECONNRESET, "the server ended before it replied")
+    return octets

@@ -9,8 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 from dnsd.serve.control import Control
-from dnsd.serve.link import MAX_ASKED, Kind, control_address, packed, peer_uid, read_message
+from dnsd.serve.link import MAX_ASKED, Kind, packed, peer_uid, read_message
 from dnsd.serve.status import COLLECT_S, status
+
+RETRY_S = 1.0
 
 
 async def serve_local(control: Control) -> None:
@@ -29,20 +31,26 @@ async def serve_local(control: Control) -> None:
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_unix_server(attend, control_address(control.desk.state))
+    while True:
+        try:
+            server = await asyncio.start_unix_server(attend, control.desk.state.address)
+            break
+        except OSError as error:
+            control.desk.log.error(f"the control socket cannot be made: {error.strerror}; trying again")
+            await asyncio.sleep(RETRY_S)
     await server.serve_forever()
 
 
 async def _reply(control: Control, kind: Kind, payload: bytes) -> dict[str, Any]:
     """Do what a command asks; raises ValueError for what is none."""
     if kind is Kind.RELOAD:
-        load = await control.reload(force=bool(json.loads(payload)["force"]))
+        load = await control.loader.reload(force=bool(json.loads(payload)["force"]))
         return {
             "ok": load.ok,
             "revision": control.publisher.revision,
             "seconds": round(load.seconds, 4),
             "problems": [problem.data() for problem in load.problems],
-            "late": control.publisher.late(),
+            "late": control.publisher.late(control.publisher.revision),
         }
     if kind is Kind.STATUS:
         await control.publisher.collect(COLLECT_S)

@@ -24,10 +24,14 @@ class Identity:
     gid: int
 
     def assume(self) -> None:
-        """Become this user for good, in all its groups but no others."""
-        os.initgroups(self.name, self.gid)
-        os.setgid(self.gid)
-        os.setuid(self.uid)
+        """Become this user for good, in all its groups but no others. Raises PrivilegeError."""
+        try:
+            os.initgroups(self.name, self.gid)
+            os.setgid(self.gid)
+            os.setuid(self.uid)
+        except OSError as error:
+            message = f"user: cannot become {self.name!r}: {error.strerror}; CAP_SETUID and CAP_SETGID are needed"
+            raise PrivilegeError(message) from None
 
 
 def identity(user: str | None, group: str | None) -> Identity | None:

@@ -18,9 +18,9 @@ from dnsd.metrics import Counts
 from dnsd.serve.link import Kind, packed, read_message
 from dnsd.serve.shared import Number, Shared
 from dnsd.settings import LiveSettings
-from dnsd.store.snapshot_file import Title, pickled, save_snapshot
+from dnsd.store.snapshot_file import FILE_NAME, Title, pickled, save_snapshot
 
-SNAPSHOT_FILE = "snapshot"  # in the state folder
+MAX_UNREAD = 64 * 1024 * 1024  # octets that wait for one worker
 SAVE_AGAIN_S = 30.0  # after a disk had no room
 
 
@@ -46,7 +46,7 @@ class Publisher:
         self.counts = Counts()  # of all workers, for ever
         self.save_problem: str | None = None
         self._shared = shared
-        self._file = state / SNAPSHOT_FILE
+        self._file = state / FILE_NAME
         self._log = log
         self._live = LiveSettings()
         self._saved: Snapshot | None = None
@@ -68,14 +68,14 @@ class Publisher:
         """What is published; 0 before anything is."""
         return self.snapshot.revision if self.snapshot else 0
 
-    def late(self) -> list[str]:
-        """The workers that do not serve what is published, or are not there."""
-        served = {index for index, link in self.links.items() if link.serves == self.revision}
+    def late(self, revision: int) -> list[str]:
+        """The workers that do not serve a revision, or a later one, or are not there."""
+        served = {index for index, link in self.links.items() if link.serves >= revision}
         return [worker.name for worker in self._shared.workers if worker.index not in served]
 
-    async def wait_until_served(self, within_s: float | None = None) -> bool:
-        """Return once every worker serves what is published; False where it takes too long."""
-        return await self._wait_for(lambda: not self.late(), within_s)
+    async def wait_until_served(self, revision: int, within_s: float | None = None) -> bool:
+        """Return once every worker serves a revision; False where it takes too long."""
+        return await self._wait_for(lambda: not self.late(revision), within_s)
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: bytes) -> None:
         """Keep one worker up to date, and take in what it counts, for as long as it is connected."""
@@ -83,7 +83,8 @@ class Publisher:
         link = WorkerLink(said["worker"], said["pid"], writer, serves=said["revision"], sent=said["revision"])
         self.links[link.index] = link
         try:
-            writer.write(packed(Kind.LIMITS, self._live.model_dump_json().encode()))
+            if link.sent == self.revision:
+                link.writer.write(self._packed_settings())
             await self._bring_up_to_date(link)
             await self._tell()
             while True:
@@ -116,7 +117,12 @@ class Publisher:
             snapshot = self.snapshot
             if snapshot is None or self._saved is snapshot:
                 return
-            title = Title(__version__, snapshot.revision, int(time.time()), len(snapshot.names))
+            title = Title(
+                version=__version__,
+                revision=snapshot.revision,
+                saved_at=int(time.time()),
+                names=len(snapshot.names),
+            )
             try:
                 await asyncio.to_thread(save_snapshot, self._file, title, delta(None, snapshot))
             except OSError as error:
@@ -124,6 +130,7 @@ class Publisher:
                 self._log.error(f"{self.save_problem}; a start without the source would serve an older revision")
                 return
             self._saved, self.save_problem = snapshot, None
+            self._packed = ((0, 0), b"")
 
     async def save_again(self) -> None:
         """Try for ever to save what could not be saved."""
@@ -137,9 +144,15 @@ class Publisher:
                 snapshot = self.snapshot
                 base = next((one for one in (self._previous, self._saved) if one and one.revision == link.sent), None)
                 payload = await self._delta(base, snapshot)
-                link.writer.write(packed(Kind.LIMITS, self._live.model_dump_json().encode()))
+                if link.writer.transport.get_write_buffer_size() > MAX_UNREAD:
+                    link.writer.close()  # it hangs: one that comes back is sent what it needs
+                    return
+                link.writer.write(self._packed_settings())
                 link.writer.write(packed(Kind.DELTA, payload))
                 link.sent = snapshot.revision
+
+    def _packed_settings(self) -> bytes:
+        return packed(Kind.LIMITS, self._live.model_dump_json().encode())
 
     async def _delta(self, base: Snapshot | None, snapshot: Snapshot) -> bytes:
         """The change as octets; made once for all workers, beside everything else that control does."""

@@ -1,6 +1,7 @@
 """Memory that all processes of one server share: made by the supervisor before it forks, gone with the last of them.
 
-Every number has one writer; others read it at any time, without locks. (The limiter's rates have several: see there.)
+Every number has one writer at a time, its process or, before that starts, the supervisor; others read it at any time,
+without locks. (The limiter's rates have several: see there.)
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class Number(IntEnum):
     REVISION = 2  # what a worker serves; what control has published, for the one that comes after it
     STARTS = 3  # how often it has been started
     ENDED_LOG_DROPPED = 4  # by the supervisor: of its predecessors
+    SOCKET_DROPS = 5  # by the supervisor, of itself: datagrams that found a socket's buffer full
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import dns.rdata
 
 from dnsd.app import load
 from dnsd.errors import InvalidDataError
-from dnsd.log import Log
+from dnsd.log import LibraryHandler, Log
 from dnsd.net.listen import (
     Address,
     Listener,
     ListenError,
     activated_listeners,
     address_of,
+    dropped_datagrams,
     open_listener,
     open_stream_listener,
 )
@@ -31,7 +35,7 @@ from dnsd.serve.http import serve_http
 from dnsd.serve.local import serve_local
 from dnsd.serve.privileges import identity, raise_descriptor_limit
 from dnsd.serve.shared import Shared
-from dnsd.serve.state import State, take_state
+from dnsd.serve.state import State, make_folder, take_state
 from dnsd.serve.supervisor import Child, Crew, Run, Supervisor
 from dnsd.serve.worker import Place, Worker
 from dnsd.settings import SECRET_SIZE, Settings, load_settings, state_folder_of
@@ -44,6 +48,8 @@ def serve(config: Path) -> int:
 
     Raises InvalidDataError, ListenError or PrivilegeError before anything is served.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    _open_standard_streams()
     settings = _settings(config)
     log = Log("supervisor", wait_s=SUPERVISOR_WAIT_S)
     log.format, log.level = settings.log.format, settings.log.level
@@ -52,11 +58,23 @@ def serve(config: Path) -> int:
     raise_descriptor_limit()
     listeners = activated_listeners() or open_listeners(settings.listen, settings.worker_count, log)
     http = open_stream_listener(settings.metrics.listen) if settings.metrics else None
-    state = take_state(state_folder_of(config, settings.state), owner, log)
+    folder = state_folder_of(config, settings.state)
     dns.rdata.load_all_types()  # type: ignore[no-untyped-call]  # later, its modules might not be readable any more
     if owner:
+        make_folder(folder, owner)
         owner.assume()
-    return _Server(config, settings, log, listeners, http, state, udp).run()
+    state = take_state(folder, log)
+    server = _Server(config=config, settings=settings, log=log, listeners=listeners, http=http, state=state, udp=udp)
+    return server.run()
+
+
+def _open_standard_streams() -> None:
+    """Where one is closed, a socket would take its number, and what is printed would go to clients."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 def _settings(config: Path) -> Settings:
@@ -94,6 +112,7 @@ class _Server:
 
     def __init__(
         self,
+        *,
         config: Path,
         settings: Settings,
         log: Log,
@@ -121,7 +140,15 @@ class _Server:
         crew = Crew(Child(self.shared.control, self._control), workers, drains)
         gc.freeze()  # so that looking for garbage does not copy memory that the processes share
         try:
-            return Supervisor(self.shared, crew, self.ours, self.log, self._announce).run()
+            supervisor = Supervisor(
+                shared=self.shared,
+                crew=crew,
+                channel=self.ours,
+                log=self.log,
+                announce=self._announce,
+                count_drops=self._count_drops,
+            )
+            return supervisor.run()
         finally:
             if self.state.is_temporary:
                 shutil.rmtree(self.state.folder, ignore_errors=True)
@@ -138,14 +165,14 @@ class _Server:
             kept = {sock for listener in own for sock in (*listener.udp, *listener.tcp)}
             self._close_sockets(but=kept)
             place = Place(
-                process,
-                self.shared,
-                own,
-                self.state.folder,
-                self.settings.live,
-                self.cookie_secret,
-                self._log(process.name, wait_s=0),
-                self.udp,
+                process=process,
+                shared=self.shared,
+                listeners=own,
+                state=self.state,
+                settings=self.settings.live,
+                cookie_secret=self.cookie_secret,
+                log=self._log_of(process.name, wait_s=0),
+                udp=self.udp,
             )
             asyncio.run(Worker(place).run(until_drained=until_drained))
             return 0
@@ -160,10 +187,10 @@ class _Server:
             shared=self.shared,
             config=self.config,
             settings=self.settings,
-            state=self.state.folder,
+            state=self.state,
             supervisor=self.controls,
             http=self.http,
-            log=self._log("control", wait_s=1.0),
+            log=self._log_of("control", wait_s=1.0),
             listening=tuple(str(listener.address) for listener in self.listeners),
         )
         return asyncio.run(Control(desk).run([serve_local, serve_http]))
@@ -180,18 +207,25 @@ class _Server:
                 if sock not in but:
                     sock.close()
 
-    def _log(self, name: str, *, wait_s: float) -> Log:
-        log = Log(name, wait_s=wait_s)
-        log.format, log.level = self.log.format, self.log.level
+    def _log_of(self, name: str, *, wait_s: float) -> Log:
+        """The log of a child; what libraries say in it goes there too."""
+        log = Log(name, wait_s=wait_s, like=self.log)
+        logging.getLogger().addHandler(LibraryHandler(log))
         return log
+
+    def _count_drops(self) -> int:
+        socks = [sock for listener in self.listeners for sock in listener.udp]
+        return sum(dropped_datagrams(sock) for sock in socks)
 
     def _announce(self) -> None:
         self.log.info(f"UDP is answered {'in batches, compiled' if self.udp is Udp.BATCH else 'one by one, portable'}")
-        for listener in self.listeners:
-            print(f"listening on {listener.address} udp tcp")
-        if self.http:
-            print(f"listening on {address_of(self.http)} metrics")
-        print("ready", flush=True)
+        with suppress(OSError):  # nobody may be reading it
+            for listener in self.listeners:
+                kinds = " ".join(kind for kind, socks in (("udp", listener.udp), ("tcp", listener.tcp)) if socks)
+                print(f"listening on {listener.address} {kinds}")
+            if self.http:
+                print(f"listening on {address_of(self.http)} metrics")
+            print("ready", flush=True)
 
 
 def _end_with(lifeline: int) -> None:

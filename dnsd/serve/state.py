@@ -1,9 +1,13 @@
-"""The state folder: the snapshot file, and a lock, so that two servers do not share one."""
+"""The state folder: the snapshot file, and a lock, so that two servers do not share one.
+
+The lock file also tells where the server's control socket is: its own user and root can read it.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import tempfile
 import time
 from dataclasses import dataclass
@@ -16,43 +20,61 @@ LOCK_FILE = "lock"
 LOCK_WITHIN_S = 0.5  # the processes of a server that was killed take a moment to end
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """The folder, locked for as long as a process of this server lives."""
 
     folder: Path
+    address: str  # of the control socket
     lock: int  # file descriptor
     is_temporary: bool
 
 
-def take_state(folder: Path, owner: Identity | None, log: Log) -> State:
+def make_folder(folder: Path, owner: Identity) -> None:
+    """Make the folder that is to be its owner's, and nothing in it: for root, before it becomes that user.
+
+    What is in it is left alone. It is its owner's to name, so root would follow its links.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
+    except OSError:
+        return  # `take_state` says what is wrong with it
+
+
+def take_state(folder: Path, log: Log) -> State:
     """The folder, made and locked; a temporary one where that is not possible, which is said loudly."""
     try:
-        return _taken(folder.absolute(), owner)
+        return _taken(folder.absolute(), is_temporary=False)
     except BlockingIOError:
         why = f"{folder} is in use by another server of this configuration, which `dnsd reload` and `status` speak to"
     except OSError as error:
         why = f"{folder} cannot be used: {os.strerror(error.errno or 0)}"
     temporary = Path(tempfile.mkdtemp(prefix="dnsd-"))
     log.warning(f"warning: state: {why}; this server keeps its state in {temporary}, and forgets it when it ends")
-    state = _taken(temporary, owner)
-    return State(state.folder, state.lock, is_temporary=True)
+    return _taken(temporary, is_temporary=True)
 
 
-def _taken(folder: Path, owner: Identity | None) -> State:
+def read_address(folder: Path) -> str:
+    """The control socket of the server that has a folder. Raises OSError where there is none, or none of ours."""
+    lines = (folder / LOCK_FILE).read_text().splitlines()
+    if len(lines) < 2:
+        raise FileNotFoundError(f"{folder / LOCK_FILE} names no server")
+    return f"\0{lines[1]}"
+
+
+def _taken(folder: Path, *, is_temporary: bool) -> State:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    address = f"dnsd:{secrets.token_hex(16)}"
     try:
         _lock(lock)
         os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        if owner:
-            for path in (folder, *folder.iterdir()):
-                os.chown(path, owner.uid, owner.gid)
+        os.pwrite(lock, f"{os.getpid()}\n{address}\n".encode(), 0)
     except OSError:
         os.close(lock)
         raise
-    return State(folder, lock, is_temporary=False)
+    return State(folder=folder, address=f"\0{address}", lock=lock, is_temporary=is_temporary)
 
 
 def _lock(lock: int) -> None:

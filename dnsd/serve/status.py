@@ -34,28 +34,29 @@ def unhealthy(control: Control) -> list[str]:
 def unready(control: Control) -> list[str]:
     """Why the server does not do all that it should."""
     reasons = unhealthy(control)
-    late = control.publisher.late()
-    if late:
+    if late := control.publisher.late(control.publisher.revision):
         reasons.append(f"the published revision is not served by {', '.join(late)}")
-    errors = [problem for problem in control.last_load.problems if not problem.warning]
-    if not control.last_load.ok:
-        what = "the last reload was refused" if control.loaded else "the source cannot be read"
+    errors = [problem for problem in control.loader.last.problems if not problem.warning]
+    if not control.loader.last.ok:
+        what = "the last reload was refused" if control.loader.loaded else "the source cannot be read"
         reasons.append(f"{what}: {len(errors)} errors, the first is {errors[0]}" if errors else what)
     return reasons
 
 
 def status(control: Control) -> dict[str, Any]:
     """All of it as plain data."""
-    publisher, shared, load = control.publisher, control.desk.shared, control.last_load
+    publisher, shared, load = control.publisher, control.desk.shared, control.loader.last
     totals = _totals(publisher.counts.items())
+    reasons = unready(control)
     return {
         "version": __version__,
         "revision": publisher.revision,
         "uptime_s": round(time.monotonic() - control.started, 1),
         "listening": list(control.desk.listening),
-        "state": str(control.desk.state),
-        "ready": not unready(control),
-        "reasons": unready(control),
+        "state": str(control.desk.state.folder),
+        "ready": not reasons,
+        "reasons": reasons,
+        "snapshot_problem": publisher.save_problem,
         "source": {
             "ok": load.ok,
             "loaded_at": round(load.at, 3),
@@ -82,22 +83,27 @@ def status(control: Control) -> dict[str, Any]:
     }
 
 
-def metrics(control: Control) -> bytes:
+def metric_samples(control: Control) -> list[tuple[Key, float]]:
+    """Everything that is counted and measured."""
+    return [*control.publisher.counts.items(), *_own_samples(control)]
+
+
+def metrics_page(samples: Iterable[tuple[Key, float]]) -> bytes:
     """The page for Prometheus, in its text format."""
     registry = CollectorRegistry()
-    registry.register(_Page(control))
+    registry.register(_Page(samples))
     return generate_latest(registry)
 
 
 class _Page(Collector):
     """Every metric of the catalogue, in its order, also those that are nought."""
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    def __init__(self, samples: Iterable[tuple[Key, float]]) -> None:
+        self._samples = samples
 
     def collect(self) -> Iterator[Metric]:
         samples: dict[str, list[Sample]] = defaultdict(list)
-        for (name, *labels), value in (*self._control.publisher.counts.items(), *_own_samples(self._control)):
+        for (name, *labels), value in self._samples:
             samples[name].append((tuple(labels), value))
         for name in METRICS:
             yield _family(name, samples[name])
@@ -132,16 +138,18 @@ def _histogram(name: str, samples: Iterable[Sample]) -> Metric:
 
 def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     """What control knows itself."""
-    publisher, shared, load = control.publisher, control.desk.shared, control.last_load
+    publisher, shared, load = control.publisher, control.desk.shared, control.loader.last
     yield ("dnsd_tcp_connections",), shared.connections()
-    for result, count in control.reloads.items():
+    for result, count in control.loader.results.items():
         yield ("dnsd_reloads_total", result), count
+    yield ("dnsd_socket_drops_total",), shared.get(shared.supervisor, Number.SOCKET_DROPS)
+    yield ("dnsd_snapshot_saved",), publisher.save_problem is None
     yield ("dnsd_revision",), publisher.revision
     yield ("dnsd_source_ok",), load.ok
     yield ("dnsd_last_reload_seconds",), load.seconds
     yield ("dnsd_last_reload_timestamp_seconds",), load.at
     yield ("dnsd_worker_restarts_total",), shared.restarts()
-    yield ("dnsd_workers",), len(shared.workers) - len(publisher.late())
+    yield ("dnsd_workers",), len(shared.workers) - len(publisher.late(publisher.revision))
     for what, count in _sizes(control).items():
         yield (f"dnsd_{what}",), count
     yield ("dnsd_log_dropped_total",), shared.log_dropped()
@@ -156,7 +164,7 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
 
 def _sizes(control: Control) -> dict[str, int]:
     """How much is served; what only the source knows is nought while that cannot be read."""
-    dataset = control.loaded.dataset if control.loaded else None
+    dataset = control.loader.loaded.dataset if control.loader.loaded else None
     return {
         "zones": len(dataset.zones) if dataset else 0,
         "names": len(control.publisher.snapshot.names) if control.publisher.snapshot else 0,

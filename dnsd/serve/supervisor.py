@@ -9,7 +9,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -21,10 +20,11 @@ from dnsd.net.notify import Notifier
 from dnsd.serve.shared import Number, Process, Shared
 
 HANG_S = 10.0  # a process that gives no sign of life for so long is killed
-STOP_S = 4.6  # how long the others may take to end, before they are killed
+STOP_S, STOP_CONTROL_S = 4.3, 0.4  # how long workers, and then control, may take to end before they are killed
 HEALTHY_S = 1.0  # a process that lived for so long did not fail at its start
 FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0  # between the starts of one that does, doubled each time
 TICK_S = 0.5
+EX_SOFTWARE = 70  # sysexits.h
 
 Run = Callable[[], int]  # what a process does; its exit status
 
@@ -58,13 +58,27 @@ class Crew:
 class Supervisor:
     """Runs from the first fork to the last process' end."""
 
-    def __init__(self, shared: Shared, crew: Crew, channel: socket.socket, log: Log, announce: Callable[[], None]):
-        """`channel` carries lines to and from control; `announce` tells people that every worker answers."""
+    def __init__(
+        self,
+        *,
+        shared: Shared,
+        crew: Crew,
+        channel: socket.socket,
+        log: Log,
+        announce: Callable[[], None],
+        count_drops: Callable[[], int],
+    ) -> None:
+        """`channel` carries lines to and from control; `announce` tells people that every worker answers.
+
+        `count_drops` is how many datagrams the sockets have dropped since they were made, modulo 2³².
+        """
         self._shared = shared
         self._crew = crew
         self._channel = channel
         self._log = log
         self._announce = announce
+        self._count_drops = count_drops
+        self._drops_seen = count_drops()  # sockets of systemd may have a past
         self._notifier = Notifier()
         self._next_watchdog = 0.0
         self._signals: list[int] = []
@@ -109,27 +123,39 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         child.due = None
         child.started = time.monotonic()
-        self._shared.set(child.process, Number.STARTS, self._shared.get(child.process, Number.STARTS) + 1)
         self._shared.beat(child.process)
-        child.pid = self._fork(child.run)
+        try:
+            child.pid = self._fork(child.run)
+        except OSError as error:  # too many processes, or no memory, for now
+            child.due = child.started + LAST_DELAY_S
+            self._log.error(f"{child.process.name} cannot be started: {error.strerror}; trying again")
+            return
+        self._shared.set(child.process, Number.STARTS, self._shared.get(child.process, Number.STARTS) + 1)
 
     def _fork(self, run: Run) -> int:
-        pid = os.fork()
-        if pid:
-            return pid
-        status = 70  # EX_SOFTWARE, sysexits.h
+        """Fork; the child's pid. SIGTERM waits until the child is ready for it, so that none is lost."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        try:
+            if pid := os.fork():
+                return pid
+            try:
+                self._be_child(run)
+            finally:
+                os._exit(EX_SOFTWARE)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+    def _be_child(self, run: Run) -> None:
+        """Do what the process is for, and end it; never returns."""
         try:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # those of a terminal or of pkill; the supervisor decides
             for number in (signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
-            status = run()
+            os._exit(run())
         except BaseException:
             self._log.error(traceback.format_exc().strip())
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
 
     def _hear_control(self) -> None:
         try:
@@ -178,7 +204,7 @@ class Supervisor:
         delay = min(LAST_DELAY_S, FIRST_DELAY_S * 2 ** (child.failures - 1)) if child.failures else 0.0
         child.due = now + delay
         code = os.waitstatus_to_exitcode(status)
-        how = signal.Signals(-code).name if code < 0 else f"status {code}"
+        how = signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"status {code}"
         when = f"in {delay:.1f} s" if delay else "at once"
         self._log.error(f"{child.process.name} ended ({how}); it is started again {when}")
 
@@ -187,6 +213,7 @@ class Supervisor:
         now = time.monotonic()
         self._shared.beat(self._shared.supervisor)
         self._shared.set(self._shared.supervisor, Number.LOG_DROPPED, self._log.dropped)
+        self._note_drops()
         for child in self._crew.everyone:
             if child.due is not None and child.due <= now:
                 self._start(child)
@@ -198,6 +225,12 @@ class Supervisor:
             self._next_watchdog = now + self._notifier.watchdog_s
             self._notifier.tell("WATCHDOG=1")
 
+    def _note_drops(self) -> None:
+        drops = self._count_drops()
+        known = self._shared.get(self._shared.supervisor, Number.SOCKET_DROPS)
+        self._shared.set(self._shared.supervisor, Number.SOCKET_DROPS, known + (drops - self._drops_seen) % 2**32)
+        self._drops_seen = drops
+
     def _is_answering(self) -> bool:
         """Whether a worker is well, or there are to be none yet."""
         workers = self._crew.workers
@@ -206,20 +239,26 @@ class Supervisor:
     def _end(self) -> int:
         """Have the workers answer what has been received, then end everything."""
         self._notifier.tell("STOPPING=1")
-        deadline = time.monotonic() + STOP_S
+        self._reap_ending()
+        running = [child for child in self._crew.workers if child.pid]
         if self._is_loaded:
             for worker in self._crew.workers:
                 if not worker.pid:  # its sockets may hold queries all the same
                     worker.run = self._crew.drains[worker.process.index]
                     self._start(worker)
-        self._stop(self._crew.workers, deadline)
-        self._stop([self._crew.control], deadline)
+        self._tell(running)
+        self._await_end(self._crew.workers, STOP_S)
+        self._tell([self._crew.control])
+        self._await_end([self._crew.control], STOP_CONTROL_S)
         return 0
 
-    def _stop(self, children: list[Child], deadline: float) -> None:
+    def _tell(self, children: list[Child]) -> None:
         for child in children:
             if child.pid:
                 _kill(child.pid, signal.SIGTERM)
+
+    def _await_end(self, children: list[Child], within_s: float) -> None:
+        deadline = time.monotonic() + within_s
         while any(child.pid for child in children):
             if time.monotonic() > deadline:
                 for child in children:

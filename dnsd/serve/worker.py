@@ -14,21 +14,22 @@ import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from dnsd.engine.snapshot import Snapshot
 from dnsd.engine.transfer import Part, apply_delta
 from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.net.limits import Admission, RateLimiter
-from dnsd.net.listen import Listener, dropped_datagrams
+from dnsd.net.listen import Listener
 from dnsd.net.tcp import TcpLimits, TcpServer
 from dnsd.net.udp import Udp, UdpServer, udp_server
 from dnsd.serve.answering import Answering, Serving
-from dnsd.serve.link import Kind, control_address, packed, peer_uid, read_message
+from dnsd.serve.link import Kind, packed, peer_uid, read_message
 from dnsd.serve.shared import Number, Process, Shared
+from dnsd.serve.state import State
+from dnsd.serve.tasks import run_until
 from dnsd.settings import LiveSettings, RrlSettings, TcpSettings
-from dnsd.store.snapshot_file import SnapshotFileError, load_snapshot, unpickled
+from dnsd.store.snapshot_file import FILE_NAME, SnapshotFileError, load_snapshot, unpickled
 from dnsd.wire.cookies import Cookies
 
 DRAIN_S = 4.0  # how long clients may take to read their last replies
@@ -37,17 +38,16 @@ COUNT_S = 1.0  # how often counts go to control
 LAST_WORDS_S = 0.3  # how long control may take to hear the last counts
 RECONNECT_S = 0.1
 MAX_UNREAD = 1024 * 1024  # octets of counts that control has not read; more are kept and counted on
-SNAPSHOT_FILE = "snapshot"  # in the state folder
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """What a worker is given."""
 
     process: Process
     shared: Shared
     listeners: tuple[Listener, ...]
-    state: Path
+    state: State
     settings: LiveSettings  # as they were at the start; control sends later ones
     cookie_secret: bytes  # for when the settings have none
     log: Log
@@ -64,12 +64,11 @@ class Worker:
         self._answerings: list[Answering] = []
         self._serving: Serving | None = None
         self._control: asyncio.StreamWriter | None = None
+        self._knows = True  # that what it serves is what control thinks it does
         self._udp: list[UdpServer] = []
         self._tcp: list[TcpServer] = []
-        self._socket_drops = {
-            sock.fileno(): dropped_datagrams(sock) for listener in place.listeners for sock in listener.udp
-        }
         self._stop = asyncio.Event()
+        self._has_begun = asyncio.Event()  # the snapshot file is served, or cannot be used
         caps = place.settings.limits.tcp
         self._admission = Admission(
             place.shared.regions, place.process.index, connections=caps.connections, per_client=caps.per_client
@@ -77,30 +76,29 @@ class Worker:
 
     async def run(self, *, until_drained: bool) -> None:
         """Answer until SIGTERM; or, `until_drained`, only what the sockets have received already."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        tasks = [asyncio.create_task(self._beat())]
-        if snapshot := await self._from_file():
-            await self._serve(snapshot)
-        if until_drained:
-            self._stop.set()
-        else:
-            tasks += [asyncio.create_task(self._follow_control()), asyncio.create_task(self._report())]
-        await self._stop.wait()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        work = [self._begin(until_drained=until_drained), self._beat()]
+        if not until_drained:
+            work += [self._follow_control(), self._report()]
+        await run_until(self._stop, work)
         await self._drain()
         with suppress(TimeoutError, OSError):
             await asyncio.wait_for(self._send_counts(), LAST_WORDS_S)
-        for task in tasks:
-            task.cancel()
 
-    async def _from_file(self) -> Snapshot | None:
-        """What the snapshot file holds; None where it cannot be used: control sends what is published then."""
+    async def _begin(self, *, until_drained: bool) -> None:
+        """Serve what the snapshot file holds; where it cannot be used, control sends what is published."""
+        gc.disable()  # a million objects come, and none goes
         try:
-            _, parts = load_snapshot(self._place.state / SNAPSHOT_FILE)
-            return await _in_turns(apply_delta(None, parts))
+            _, parts = load_snapshot(self._place.state.folder / FILE_NAME)
+            await self._serve(await _in_turns(apply_delta(None, parts)))
         except SnapshotFileError as error:
             self._log.warning(f"{self._place.process.name} waits for its snapshot: {error}")
-            return None
+        finally:
+            gc.enable()
+            self._has_begun.set()
+        if until_drained:
+            self._stop.set()
 
     async def _serve(self, snapshot: Snapshot) -> None:
         """Answer from this snapshot from now on."""
@@ -169,22 +167,25 @@ class Worker:
 
     async def _follow_control(self) -> None:
         """Take what control publishes; answers go on while it is away."""
-        address = control_address(self._place.state)
+        await self._has_begun.wait()
         while True:
             with suppress(OSError, EOFError):
-                reader, self._control = await asyncio.open_unix_connection(address)
+                reader, self._control = await asyncio.open_unix_connection(self._place.state.address)
                 try:
                     if peer_uid(self._control.get_extra_info("socket")) != os.geteuid():
                         raise PermissionError
                     self._control.write(packed(Kind.HELLO, self._introduction()))
                     await self._obey(reader, self._control)
+                except ValueError as error:
+                    self._log.error(f"{self._place.process.name} cannot use what control sent: {error}; it asks again")
+                    self._knows = False
                 finally:
                     self._control.close()
                     self._control = None
             await asyncio.sleep(RECONNECT_S)
 
     def _introduction(self) -> dict[str, int]:
-        revision = self._serving.snapshot.revision if self._serving else 0
+        revision = self._serving.snapshot.revision if self._serving and self._knows else 0
         return {"worker": self._place.process.index, "pid": os.getpid(), "revision": revision}
 
     async def _obey(self, reader: asyncio.StreamReader, control: asyncio.StreamWriter) -> None:
@@ -192,6 +193,7 @@ class Worker:
             kind, payload = await read_message(reader)
             if kind is Kind.DELTA:
                 snapshot = await self._changed(unpickled(io.BytesIO(payload)))
+                self._knows = True
                 control.write(packed(Kind.SERVING, {"revision": snapshot.revision}))
             elif kind is Kind.LIMITS:
                 self._place = replace(self._place, settings=LiveSettings.model_validate_json(payload))
@@ -209,7 +211,8 @@ class Worker:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(COUNT_S)
-            await self._send_counts()
+            with suppress(OSError):  # control has just ended
+                await self._send_counts()
 
     async def _send_counts(self, asked: int = 0) -> None:
         """Send what was counted to control, or keep it until control is there and listens."""
@@ -217,20 +220,11 @@ class Worker:
             udp.account()
         for answering in self._answerings:
             answering.work_out()
-        self._count_socket_drops()
         control = self._control
         if control is None or control.transport.get_write_buffer_size() > MAX_UNREAD:
             return
         control.write(packed(Kind.COUNTED, {"asked": asked, "counts": self._counts.take()}))
         await control.drain()
-
-    def _count_socket_drops(self) -> None:
-        for listener in self._place.listeners:
-            for sock in listener.udp:
-                drops = dropped_datagrams(sock)
-                if new := drops - self._socket_drops[sock.fileno()]:
-                    self._counts.add("dnsd_socket_drops_total", by=new)
-                    self._socket_drops[sock.fileno()] = drops
 
     async def _beat(self) -> None:
         shared, process = self._place.shared, self._place.process

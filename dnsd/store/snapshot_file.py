@@ -18,9 +18,12 @@ from typing import Any, BinaryIO
 
 from dnsd import __version__
 from dnsd.engine.transfer import Part
+from dnsd.errors import DnsdError
 
+FILE_NAME = "snapshot"  # in the state folder
 MAGIC = b"dnsd snapshot "
 DIGEST_SIZE = 32  # octets
+MAX_TITLE = 4096  # octets
 KNOWN_CLASSES = {
     "dnsd.engine.answer": {"Answer", "Rrset", "EdgeSource"},
     "dnsd.engine.snapshot": {"Addresses", "Alias", "Apex", "Edge", "Flattened", "Node", "Redirection"},
@@ -29,7 +32,7 @@ KNOWN_CLASSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Title:
     """The first line of a snapshot file."""
 
@@ -39,7 +42,7 @@ class Title:
     names: int
 
 
-class SnapshotFileError(Exception):
+class SnapshotFileError(DnsdError, ValueError):
     """A snapshot file that cannot be used; says why."""
 
 
@@ -81,12 +84,12 @@ def load_snapshot(file: Path) -> tuple[Title, Iterator[Part]]:
         raise SnapshotFileError(f"{file} is no snapshot file")
     if hashlib.blake2b(view, digest_size=DIGEST_SIZE).digest() != octets[-DIGEST_SIZE:]:
         raise SnapshotFileError(f"{file} is damaged: its digest is another one")
-    line, _, _ = octets[len(MAGIC) : 4096].partition(b"\n")
-    title = Title(**json.loads(line))
-    if title.version != __version__:
-        raise SnapshotFileError(f"{file} was written by dnsd {title.version}; this is {__version__}")
+    line, _, _ = octets[len(MAGIC) : len(MAGIC) + MAX_TITLE].partition(b"\n")
+    said = json.loads(line)  # what has a good digest was written by us
+    if said["version"] != __version__:
+        raise SnapshotFileError(f"{file} was written by dnsd {said['version']}; this is {__version__}")
     start = len(MAGIC) + len(line) + 1
-    return title, unpickled(io.BytesIO(view[start:]))
+    return Title(**said), unpickled(io.BytesIO(view[start:]))
 
 
 def pickled(parts: Iterable[Part]) -> Iterator[bytes]:

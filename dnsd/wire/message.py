@@ -126,18 +126,21 @@ def _pack_unknown_key(key_name: bytes, rdata: bytes) -> bytes:
 
 
 def _option_codes(options: bytes) -> frozenset[int]:
-    codes, position, count = set(), 0, 0
-    while position < len(options):
-        if position + _OPTION.size > len(options):
-            raise WireError("an EDNS option without its length")
-        code, length = _OPTION.unpack_from(options, position)
-        position += _OPTION.size + length
-        count += 1
-        if position > len(options):
-            raise WireError("an EDNS option longer than its OPT")
-        if count > MAX_OPTIONS:
-            raise WireError("more EDNS options than a query has use for")
-        if code == COOKIE and code not in codes and length not in COOKIE_SIZES:
-            raise WireError("a COOKIE option of a size that no cookie has")  # RFC 7873 §5.2.2
-        codes.add(code)
+    codes: set[int] = set()
+    position, end = 0, len(options)
+    try:
+        for _ in range(MAX_OPTIONS):
+            if position >= end:
+                break
+            code, length = _OPTION.unpack_from(options, position)
+            if code == COOKIE and code not in codes and length not in COOKIE_SIZES:
+                raise WireError("a COOKIE option of a size that no cookie has")  # RFC 7873 §5.2.2
+            codes.add(code)
+            position += _OPTION.size + length
+    except struct.error:
+        raise WireError("an EDNS option without its length") from None
+    if position > end:
+        raise WireError("an EDNS option longer than its OPT")
+    if position < end:
+        raise WireError("more EDNS options than a query has use for")
     return frozenset(codes)

@@ -16,6 +16,9 @@ import pytest
 
 T = TypeVar("T")
 
+LENGTH = "DNSD_SOAK"
+LONG = os.environ.get(LENGTH) == "long"
+
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 HEAD = ["| id | step | figures | date | ok |", "|---|---|---|---|---|"]
 PROPERTY = "figures"
@@ -33,9 +36,15 @@ class Scale(Protocol):
 @pytest.fixture(scope="session")
 def scale() -> Scale:
     def choose(short: T, long: T) -> T:
-        return long if os.environ.get("DNSD_SOAK") == "long" else short
+        return long if LONG else short
 
     return choose
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment() -> None:
+    """A server takes all that is called DNSD_… for settings of its own."""
+    os.environ.pop(LENGTH, None)
 
 
 @pytest.fixture

@@ -125,15 +125,18 @@ class Soaked(Dnsd):
 
     def get(self, path: str, timeout_s: float = 5.0) -> tuple[int, str]:
         """Status and text of a page of its HTTP server."""
-        found = METRICS_LISTENING.search(self.stdout.text())
-        assert found, f"no line says where metrics are:\n{self.stdout.text()}"
-        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=timeout_s)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port(), timeout=timeout_s)
         try:
             connection.request("GET", path, headers={"Connection": "close"})
             reply = connection.getresponse()
             return reply.status, reply.read().decode()
         finally:
             connection.close()
+
+    def http_port(self) -> int:
+        found = METRICS_LISTENING.search(self.stdout.text())
+        assert found, f"no line says where metrics are:\n{self.stdout.text()}"
+        return int(found[1])
 
     def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """Every sample of /metrics by its name and labels."""

@@ -177,13 +177,13 @@ FOUND = {
         EIGHT,
         opt(option(10, bytes(8))) + opt(b"", b"\1a\0", 250),
     ),
-    "32nd option": (opt(NSID * 31 + option(10, EIGHT)), EIGHT, opt(NSID * 31 + option(10, bytes(8)))),
+    "16th option": (opt(NSID * 15 + option(10, EIGHT)), EIGHT, opt(NSID * 15 + option(10, bytes(8)))),
 }
 NOT_FOUND = {
     "no additional section": b"",
     "no options": opt(b""),
     "other options": opt(NSID + option(12, bytes(8))),
-    "33rd option": opt(NSID * 32 + option(10, EIGHT)),
+    "17th option": opt(NSID * 16 + option(10, EIGHT)),
     "owner is not the root": opt(option(10, EIGHT), b"\1a\0"),
     "not an OPT": opt(option(10, EIGHT), rtype=16),
     "OPT that comes second": opt(b"", rtype=16) + opt(option(10, EIGHT)),

@@ -18,7 +18,7 @@ from dnsd.store import snapshot_file
 from dnsd.store.snapshot_file import SnapshotFileError, Title, load_snapshot, save_snapshot
 
 CONFIG = pathlib.Path(__file__).parents[2] / "config" / "dnsd.yaml"
-TITLE = Title(__version__, 1, 1_700_000_000, 85)
+TITLE = Title(version=__version__, revision=1, saved_at=1_700_000_000, names=85)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_file_that_is_not_there(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_file_of_another_version(tmp_path: pathlib.Path, snapshot: Snapshot) -> None:
-    save_snapshot(tmp_path / "snapshot", Title("0.0.1", 1, 0, 0), delta(None, snapshot))
+    save_snapshot(tmp_path / "snapshot", Title(version="0.0.1", revision=1, saved_at=0, names=0), delta(None, snapshot))
     with pytest.raises(SnapshotFileError, match=r"was written by dnsd 0\.0\.1"):
         load_snapshot(tmp_path / "snapshot")
 

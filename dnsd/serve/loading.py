@@ -1,0 +1,252 @@
+"""Loading: from the files to what is published, all or nothing; when told to, and when the files change."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from dnsd.app import Loaded, Source, guard_problems, load, read_source
+from dnsd.engine.snapshot import Snapshot
+from dnsd.engine.transfer import apply_delta
+from dnsd.errors import InvalidDataError, Problem
+from dnsd.log import Log
+from dnsd.model.guard import names_problems
+from dnsd.serve.publish import Publisher
+from dnsd.serve.tasks import in_thread
+from dnsd.settings import Settings
+from dnsd.store.snapshot_file import FILE_NAME, SnapshotFileError, Title, load_snapshot
+from dnsd.store.watch import Watch, watched_folders
+
+SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
+SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
+SCAN_SHARE = 20  # but no more than a 20th of the time
+SETTLE_S, SETTLE_TRIES = 0.05, 10  # how long files must stay as they are before they are loaded; how often to look
+NEEDS_START = ("listen", "workers", "udp", "metrics", "state", "user", "group")  # settings that a reload cannot change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How the last attempt to load the source went."""
+
+    ok: bool
+    problems: tuple[Problem, ...]
+    seconds: float
+    at: float  # seconds since 1970
+
+
+class Loader:
+    """Reads the source, and hands what it says to the publisher."""
+
+    def __init__(self, config: Path, settings: Settings, state: Path, publisher: Publisher, log: Log) -> None:
+        """`settings` are those that the server was started with."""
+        self.settings = settings
+        self.loaded: Loaded | None = None  # None: what is served is a snapshot file's
+        self.last = Attempt(ok=False, problems=(), seconds=0, at=0)
+        self.results = {"ok": 0, "refused": 0, "failed": 0}  # of reloads
+        self._config = config
+        self._first_settings = settings
+        self._state = state
+        self._publisher = publisher
+        self._log = log
+        self._source: Source | None = None  # what the last attempt read, successful or not
+        self._revision = 0  # the last one that was given
+        self._busy = asyncio.Lock()
+        self._has_followed = asyncio.Event()
+
+    async def load_first(self, before: int) -> bool:
+        """Publish what the source says, else what the snapshot file holds; whether there was something to publish.
+
+        `before` is the revision that a control process published which has ended; 0: the server starts.
+        """
+        start = time.monotonic()
+        self._revision = max(before, (await in_thread(self._title)).revision)
+        try:
+            served = await in_thread(self._file) if before else None
+            loaded = await in_thread(partial(self._load, force=False, served=served))
+        except InvalidDataError as error:
+            self._note(error.problems, start, ok=False)
+        except Exception as error:
+            self._note((self._problem(error),), start, ok=False)
+        else:
+            self._note(loaded.warnings, start, ok=True)
+            await self._publish(loaded)
+            self._report(loaded.warnings)
+            self._log.info(f"serving {loaded.summary()}")
+            return True
+        self._report(self.last.problems)
+        return await self._publish_file()
+
+    async def reload(self, *, force: bool = False) -> Attempt:
+        """Load the source anew and publish it, all or nothing; returns when every worker serves it."""
+        async with self._busy:
+            attempt = await self._reload(force=force)
+        if attempt.ok:
+            await self._await_workers()
+        return attempt
+
+    async def follow(self) -> None:
+        """Reload when the files say something else than at the last attempt."""
+        watch = await in_thread(lambda: Watch(self._folders))
+        pause_s = SCAN_S
+        while True:
+            await in_thread(partial(watch.wait, pause_s))
+            if not self.settings.reload.watch:
+                continue
+            start = time.monotonic()
+            async with self._busy:
+                is_new = await self._take_change()
+            pause_s = max(SCAN_S, SCAN_SHARE * (time.monotonic() - start))
+            if is_new:
+                self._has_followed.set()
+
+    async def await_followed(self) -> None:
+        """See what `follow` has loaded served by every worker; one that hangs must not keep it from loading more."""
+        while True:
+            await self._has_followed.wait()
+            self._has_followed.clear()
+            await self._await_workers()
+
+    async def _take_change(self) -> bool:
+        """Load what has changed, if anything has; whether there is something new to serve."""
+        source = await self._read(self._source)
+        if source == self._source:
+            return False
+        source = await self._wait_for_writers(source)
+        if self.loaded is None or source != self.loaded.source:
+            return (await self._reload(force=False)).ok
+        self._source = source
+        self._note(self.loaded.warnings, time.monotonic(), ok=True)
+        self._log.info(f"the source is what it was: revision {self._publisher.revision} keeps serving")
+        return False
+
+    async def _reload(self, *, force: bool) -> Attempt:
+        start = time.monotonic()
+        try:
+            served = None if self.loaded else self._publisher.snapshot
+            loaded = await in_thread(partial(self._load, force=force, served=served))
+            await self._publish(loaded)
+        except InvalidDataError as error:
+            return self._refuse("refused", error.problems, start)
+        except Exception as error:  # whatever it is, what is served must outlive it
+            return self._refuse("failed", (self._problem(error),), start)
+        self.results["ok"] += 1
+        self._note(loaded.warnings, start, ok=True)
+        return self.last
+
+    async def _await_workers(self) -> None:
+        """Wait, without keeping other reloads from their turn, then tell people."""
+        loaded, revision = self.loaded, self._publisher.revision
+        if not await self._publisher.wait_until_served(revision, SERVED_WITHIN_S):
+            self._log.error(f"revision {revision} is not served yet by {', '.join(self._publisher.late(revision))}")
+        if loaded is not None:
+            self._report(loaded.warnings)
+            self._warn_of_settings(loaded.settings)
+            self._log.info(f"reloaded: revision {revision}, {loaded.summary()}")
+        await self._publisher.save()
+
+    def _load(self, *, force: bool, served: Snapshot | None) -> Loaded:
+        """In a thread. `served` is what is compared with where no earlier load is known.
+
+        Raises InvalidDataError, also for what the change guard refuses.
+        """
+        self._source = read_source(self._config, previous=self._source)
+        loaded = load(self._config, previous=self.loaded, source=self._source)
+        if not force:
+            found: Iterable[Problem] = ()
+            if self.loaded:
+                found = guard_problems(loaded, self.loaded)
+            elif served:
+                limit = loaded.settings.reload.max_drop_percent
+                found = map(loaded.locate, names_problems(served.names, loaded.snapshot.names, limit))
+            if found := tuple(found):
+                raise InvalidDataError(found)
+        return loaded
+
+    async def _publish(self, loaded: Loaded) -> None:
+        loaded = replace(loaded, snapshot=self._numbered(loaded.snapshot))
+        self.loaded, self.settings = loaded, loaded.settings
+        self._log.format, self._log.level = loaded.settings.log.format, loaded.settings.log.level
+        await self._publisher.publish(loaded.snapshot, loaded.settings.live)
+
+    def _numbered(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the next revision: never one that a worker, or the file of an earlier run, may have."""
+        self._revision += 1
+        return replace(snapshot, revision=self._revision)
+
+    def _title(self) -> Title:
+        try:
+            return load_snapshot(self._state / FILE_NAME)[0]
+        except SnapshotFileError:
+            return Title(version="", revision=0, saved_at=0, names=0)
+
+    def _file(self) -> Snapshot | None:
+        """What the snapshot file holds; takes a while."""
+        gc.disable()  # a million objects come, and none goes
+        try:
+            _, parts = load_snapshot(self._state / FILE_NAME)
+            return next(filter(None, apply_delta(None, parts)))
+        except SnapshotFileError as error:
+            self._log.debug(f"there is no snapshot to serve instead: {error}")
+            return None
+        finally:
+            gc.enable()
+
+    async def _publish_file(self) -> bool:
+        snapshot = await in_thread(self._file)
+        if snapshot is None:
+            return False
+        age = max(0, int(time.time()) - (await in_thread(self._title)).saved_at)
+        self._log.error(
+            f"the source is not served: the snapshot of {age} s ago is, with {len(snapshot.names):,} names, "
+            "until the source is mended"
+        )
+        await self._publisher.publish(self._numbered(snapshot), self.settings.live)
+        return True
+
+    def _refuse(self, result: str, problems: tuple[Problem, ...], start: float) -> Attempt:
+        self.results[result] += 1
+        self._note(problems, start, ok=False)
+        self._report(problems)
+        self._log.error(f"reload {result}; revision {self._publisher.revision} keeps serving")
+        return self.last
+
+    def _note(self, problems: tuple[Problem, ...], start: float, *, ok: bool) -> None:
+        self.last = Attempt(ok=ok, problems=problems, seconds=time.monotonic() - start, at=time.time())
+
+    def _problem(self, error: Exception) -> Problem:
+        return Problem(str(self._config), (), f"{type(error).__name__}: {error}")
+
+    def _report(self, problems: tuple[Problem, ...]) -> None:
+        for problem in problems:
+            if problem.warning:
+                self._log.warning(problem.line())
+            else:
+                self._log.error(problem.line())
+
+    def _warn_of_settings(self, new: Settings) -> None:
+        old = self._first_settings
+        changed = [name for name in NEEDS_START if getattr(new, name) != getattr(old, name)]
+        if new.limits.rrl.table_size != old.limits.rrl.table_size:
+            changed.append("limits.rrl.table_size")
+        for name in changed:
+            self._log.warning(f"{name}: the change takes effect at the next start")
+
+    def _read(self, previous: Source | None) -> asyncio.Future[Source]:
+        return in_thread(lambda: read_source(self._config, previous=previous))
+
+    async def _wait_for_writers(self, source: Source) -> Source:
+        """The source once it has not changed for a moment: a file cut between two lines may look whole."""
+        for _ in range(SETTLE_TRIES):
+            await asyncio.sleep(SETTLE_S)
+            last, source = source, await self._read(source)
+            if source == last:
+                break
+        return source
+
+    def _folders(self) -> list[str]:
+        return watched_folders(self._config, self._source.folder if self._source else None)
