@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -12,11 +13,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from uvicorn.lifespan import off as _off  # noqa: F401  # uvicorn imports it when it starts, where it may not be readable
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dnsd.serve.control import Control
 from dnsd.serve.status import COLLECT_S, metric_samples, metrics_page, unhealthy, unready
+from dnsd.serve.tasks import in_thread
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
@@ -34,6 +35,7 @@ async def serve_http(control: Control) -> None:
         access_log=False,
         server_header=False,
         http=_BoundedProtocol,
+        ws="none",
         timeout_keep_alive=REQUEST_S,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=MAX_HEADERS,
@@ -87,7 +89,7 @@ class _BoundedProtocol(H11Protocol):
 def _app(control: Control) -> Starlette:
     async def show_metrics(request: Request) -> Response:
         await control.publisher.collect(COLLECT_S)
-        page = await asyncio.to_thread(metrics_page, metric_samples(control))  # with many zones it takes a while
+        page = await in_thread(partial(metrics_page, metric_samples(control)))  # with many zones it takes a while
         return Response(page, media_type=CONTENT_TYPE_LATEST)
 
     async def show_health(request: Request) -> Response:

@@ -97,10 +97,13 @@ class Loader:
             await in_thread(partial(watch.wait, pause_s))
             if not self.settings.reload.watch:
                 continue
-            start = time.monotonic()
+            start, folder = time.monotonic(), self._folder
             async with self._busy:
                 is_new = await self._take_change()
             pause_s = max(SCAN_S, SCAN_SHARE * (time.monotonic() - start))
+            if self._folder != folder:
+                await in_thread(watch.renew)
+                pause_s = 0  # something may have changed there before it was watched
             if is_new:
                 self._has_followed.set()
 
@@ -248,5 +251,10 @@ class Loader:
                 break
         return source
 
+    @property
+    def _folder(self) -> Path | None:
+        """The folder of accounts that the last attempt read."""
+        return self._source.folder if self._source else None
+
     def _folders(self) -> list[str]:
-        return watched_folders(self._config, self._source.folder if self._source else None)
+        return watched_folders(self._config, self._folder)

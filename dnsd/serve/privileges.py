@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import grp
+import importlib
 import os
 import pwd
 import resource
 from dataclasses import dataclass
+
+import dns.rdata
 
 from dnsd.errors import DnsdError
 
@@ -51,6 +54,25 @@ def identity(user: str | None, group: str | None) -> Identity | None:
     if os.getuid() != 0:
         raise PrivilegeError(f"user: only root can become {entry.pw_name!r}; start as root, or remove the setting")
     return Identity(entry.pw_name, entry.pw_uid, gid)
+
+
+# What libraries import when they first need it: by then its files may not be readable any more.
+LATE_MODULES = (
+    "concurrent.futures.thread",
+    "encodings.idna",
+    "encodings.punycode",
+    "encodings.utf_8_sig",
+    "idna.uts46data",
+    "uvicorn.lifespan.off",
+    "uvicorn.loops.asyncio",
+)
+
+
+def import_late_modules() -> None:
+    """Import everything that will be needed, as long as we may."""
+    for name in LATE_MODULES:
+        importlib.import_module(name)
+    dns.rdata.load_all_types()  # type: ignore[no-untyped-call]
 
 
 def raise_descriptor_limit() -> None:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from dnsd import __version__
@@ -17,6 +18,7 @@ from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.serve.link import Kind, packed, read_message
 from dnsd.serve.shared import Number, Shared
+from dnsd.serve.tasks import in_thread
 from dnsd.settings import LiveSettings
 from dnsd.store.snapshot_file import FILE_NAME, Title, pickled, save_snapshot
 
@@ -124,7 +126,7 @@ class Publisher:
                 names=len(snapshot.names),
             )
             try:
-                await asyncio.to_thread(save_snapshot, self._file, title, delta(None, snapshot))
+                await in_thread(partial(save_snapshot, self._file, title, delta(None, snapshot)))
             except OSError as error:
                 self.save_problem = f"{self._file} cannot be written: {os.strerror(error.errno or 0)}"
                 self._log.error(f"{self.save_problem}; a start without the source would serve an older revision")
@@ -158,7 +160,7 @@ class Publisher:
         """The change as octets; made once for all workers, beside everything else that control does."""
         revisions = (base.revision if base else 0, snapshot.revision)
         if self._packed[0] != revisions:
-            self._packed = revisions, await asyncio.to_thread(b"".join, pickled(delta(base, snapshot)))
+            self._packed = revisions, await in_thread(partial(b"".join, pickled(delta(base, snapshot))))
         return self._packed[1]
 
     async def _tell(self) -> None:

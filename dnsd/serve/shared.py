@@ -23,6 +23,7 @@ class Number(IntEnum):
     STARTS = 3  # how often it has been started
     ENDED_LOG_DROPPED = 4  # by the supervisor: of its predecessors
     SOCKET_DROPS = 5  # by the supervisor, of itself: datagrams that found a socket's buffer full
+    ENDED_CPU_S = 6  # by the supervisor: user and system time of its predecessors
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,9 @@ class Shared:
         """TCP connections open now."""
         return sum(open_connections(region) for region in self.regions)
 
-    def forget(self, process: Process) -> None:
-        """Clear what a process that has ended held."""
+    def forget(self, process: Process, cpu_s: float) -> None:
+        """Clear what a process that has ended held, and remember what it took."""
+        self.set(process, Number.ENDED_CPU_S, self.get(process, Number.ENDED_CPU_S) + cpu_s)
         ended = self.get(process, Number.ENDED_LOG_DROPPED) + self.get(process, Number.LOG_DROPPED)
         self.set(process, Number.ENDED_LOG_DROPPED, ended)
         self.set(process, Number.LOG_DROPPED, 0)

@@ -14,8 +14,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-import dns.rdata
-
 from dnsd.app import load
 from dnsd.errors import InvalidDataError
 from dnsd.log import LibraryHandler, Log
@@ -33,14 +31,14 @@ from dnsd.net.udp import Udp, available
 from dnsd.serve.control import Control, Desk
 from dnsd.serve.http import serve_http
 from dnsd.serve.local import serve_local
-from dnsd.serve.privileges import identity, raise_descriptor_limit
+from dnsd.serve.privileges import identity, import_late_modules, raise_descriptor_limit
 from dnsd.serve.shared import Shared
 from dnsd.serve.state import State, make_folder, take_state
 from dnsd.serve.supervisor import Child, Crew, Run, Supervisor
 from dnsd.serve.worker import Place, Worker
 from dnsd.settings import SECRET_SIZE, Settings, load_settings, state_folder_of
 
-SUPERVISOR_WAIT_S = 0.1  # how long the supervisor lets a log line wait for its reader
+SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # how long a log line may wait for its reader; a worker's does not
 
 
 def serve(config: Path) -> int:
@@ -59,8 +57,8 @@ def serve(config: Path) -> int:
     listeners = activated_listeners() or open_listeners(settings.listen, settings.worker_count, log)
     http = open_stream_listener(settings.metrics.listen) if settings.metrics else None
     folder = state_folder_of(config, settings.state)
-    dns.rdata.load_all_types()  # type: ignore[no-untyped-call]  # later, its modules might not be readable any more
     if owner:
+        import_late_modules()
         make_folder(folder, owner)
         owner.assume()
     state = take_state(folder, log)
@@ -190,7 +188,7 @@ class _Server:
             state=self.state,
             supervisor=self.controls,
             http=self.http,
-            log=self._log_of("control", wait_s=1.0),
+            log=self._log_of("control", wait_s=CONTROL_WAIT_S),
             listening=tuple(str(listener.address) for listener in self.listeners),
         )
         return asyncio.run(Control(desk).run([serve_local, serve_http]))

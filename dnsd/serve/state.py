@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 import tempfile
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from dnsd.log import Log
 from dnsd.serve.privileges import Identity
+from dnsd.store.snapshot_file import FILE_NAME
 
 LOCK_FILE = "lock"
 LOCK_WITHIN_S = 0.5  # the processes of a server that was killed take a moment to end
@@ -31,15 +33,31 @@ class State:
 
 
 def make_folder(folder: Path, owner: Identity) -> None:
-    """Make the folder that is to be its owner's, and nothing in it: for root, before it becomes that user.
+    """Make the folder that is to be its owner's: for root, before it becomes that user.
 
-    What is in it is left alone. It is its owner's to name, so root would follow its links.
+    What root left in it, when it served as itself, is handed over too.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
+        for name in (LOCK_FILE, FILE_NAME, f"{FILE_NAME}.new"):
+            _hand_over(folder / name, owner)
     except OSError:
         return  # `take_state` says what is wrong with it
+
+
+def _hand_over(file: Path, owner: Identity) -> None:
+    """Give away a file that root has made; nothing else, whatever its owner has put under the name meanwhile."""
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        status = os.fstat(fd)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == 0 and status.st_nlink == 1:
+            os.fchown(fd, owner.uid, owner.gid)
+    finally:
+        os.close(fd)
 
 
 def take_state(folder: Path, log: Log) -> State:

@@ -39,7 +39,8 @@ def unready(control: Control) -> list[str]:
     errors = [problem for problem in control.loader.last.problems if not problem.warning]
     if not control.loader.last.ok:
         what = "the last reload was refused" if control.loader.loaded else "the source cannot be read"
-        reasons.append(f"{what}: {len(errors)} errors, the first is {errors[0]}" if errors else what)
+        count = "an error" if len(errors) == 1 else f"{len(errors)} errors, the first"
+        reasons.append(f"{what}: {count}: {errors[0]}" if errors else what)
     return reasons
 
 
@@ -153,12 +154,14 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     for what, count in _sizes(control).items():
         yield (f"dnsd_{what}",), count
     yield ("dnsd_log_dropped_total",), shared.log_dropped()
-    for _, name, process in _processes(control):
-        figures = _figures(process)
-        yield ("dnsd_process_resident_bytes", name), figures.get("resident_bytes", 0)
-        yield ("dnsd_process_cpu_seconds_total", name), figures.get("cpu_s", 0)
-        yield ("dnsd_process_open_fds", name), figures.get("open_fds", 0)
-        yield ("dnsd_process_threads", name), figures.get("threads", 0)
+    figures = {one: _figures(process) for one, _, process in _processes(control)}
+    for one in shared.processes:
+        taken = figures.get(one, {})  # nothing, while another is started in its place
+        yield ("dnsd_process_resident_bytes", one.name), taken.get("resident_bytes", 0)
+        cpu_s = shared.get(one, Number.ENDED_CPU_S) + taken.get("cpu_s", 0)
+        yield ("dnsd_process_cpu_seconds_total", one.name), cpu_s
+        yield ("dnsd_process_open_fds", one.name), taken.get("open_fds", 0)
+        yield ("dnsd_process_threads", one.name), taken.get("threads", 0)
     yield ("dnsd_build_info", __version__), 1
 
 

@@ -20,6 +20,7 @@ from dnsd.net.notify import Notifier
 from dnsd.serve.shared import Number, Process, Shared
 
 HANG_S = 10.0  # a process that gives no sign of life for so long is killed
+STOOD_STILL_S = 3.0  # unless the supervisor itself has given none for so long
 STOP_S, STOP_CONTROL_S = 4.3, 0.4  # how long workers, and then control, may take to end before they are killed
 HEALTHY_S = 1.0  # a process that lived for so long did not fail at its start
 FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0  # between the starts of one that does, doubled each time
@@ -184,7 +185,7 @@ class Supervisor:
         """See to processes that have ended. The exit status, where control ended before there was anything to serve."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return None
             if not pid:
@@ -193,7 +194,7 @@ class Supervisor:
             if child is None:
                 continue
             child.pid = 0
-            self._shared.forget(child.process)
+            self._shared.forget(child.process, usage.ru_utime + usage.ru_stime)
             if child is self._crew.control and not self._is_loaded:
                 return os.waitstatus_to_exitcode(status) or 1
             self._start_again(child, status)
@@ -211,6 +212,9 @@ class Supervisor:
     def _look_after(self) -> None:
         """Start what is due, kill what hangs, and tell the service manager that all is well if it is."""
         now = time.monotonic()
+        if self._shared.silence_s(self._shared.supervisor) > STOOD_STILL_S:
+            for child in self._crew.everyone:  # all of us stood still, as in a container that was paused
+                self._shared.beat(child.process)
         self._shared.beat(self._shared.supervisor)
         self._shared.set(self._shared.supervisor, Number.LOG_DROPPED, self._log.dropped)
         self._note_drops()

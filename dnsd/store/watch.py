@@ -57,15 +57,15 @@ class Watch:
             self._notify = None
             self.problem = f"changes of files cannot be watched: {error}"
 
-    def close(self) -> None:
-        """Watch nothing any more."""
-        self._notify = None
-
     def _wait_for_event(self, timeout_s: float) -> bool:
         if self._notify is None:
             time.sleep(timeout_s)
             return False
-        return isinstance(self._notify.watch(MOST_MS, QUIET_MS, max(1, int(timeout_s * 1000)), None), set)
+        try:
+            return isinstance(self._notify.watch(MOST_MS, QUIET_MS, max(1, int(timeout_s * 1000)), None), set)
+        except WatchfilesRustInternalError:  # the name of what has changed is no text; it would be said again for ever
+            self._notify = None
+            return True
 
 
 def _present(folders: Iterable[str]) -> tuple[list[str], str | None]:

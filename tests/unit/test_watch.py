@@ -39,7 +39,7 @@ def make_account(folder: Path) -> None:
 def _watch(config: Path) -> Iterator[Watch]:
     watch = Watch(lambda: watched_folders(config, config.parent / "accounts"))
     yield watch
-    watch.close()
+
 
 
 def save_in_place(folder: Path) -> None:
