@@ -24,6 +24,8 @@ LARGEST_OPT = 64  # octets we may add: the fixed part, an NSID of common size, a
 ALWAYS_FITS = MIN_UDP_SIZE - HEADER_SIZE - MAX_NAME - QUESTION_TAIL - LARGEST_OPT
 FARTHEST = 0x3FFF - HEADER_SIZE - MAX_NAME - QUESTION_TAIL  # offset in a body that a pointer always reaches
 
+LONGEST_SHARED = 64  # octets of a name's end that is looked for in other names, besides the name itself
+
 _HEAD = struct.Struct("!HHHHH")  # flags and the four counts
 _LENGTH = struct.Struct("!H")
 
@@ -200,6 +202,7 @@ class _Body:
         if self._offsets is None:
             self.octets += name
             return
+        name = self._add_long(name)
         while name != ROOT:
             here = len(self.octets)
             if name in self._offsets:
@@ -211,3 +214,16 @@ class _Body:
             self.octets += name[: 1 + name[0]]
             name = name[1 + name[0] :]
         self.octets += ROOT
+
+    def _add_long(self, name: bytes) -> bytes:
+        """Write the first labels of a long name that is new, and return its end: their ends are hardly met again."""
+        assert self._offsets is not None
+        start = 0
+        while len(name) - start > LONGEST_SHARED:
+            start += 1 + name[start]
+        if not start or name in self._offsets:
+            return name
+        if len(self.octets) <= FARTHEST:
+            self._offsets[name] = len(self.octets)
+        self.octets += name[:start]
+        return name[start:]

@@ -47,8 +47,14 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
     old_zones = previous.zones if previous else {}
     zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones.values()}
     by_zone, by_account = _effective_addresses(dataset, options.missing_family, _compiled_before(previous))
+    if previous and zones == old_zones:
+        names, longest = previous.names, previous.longest
+    else:
+        names = _all_names(zones.values())
+        longest = max(map(len, names), default=0)
     return Snapshot(
-        names=previous.names if previous and zones == old_zones else _all_names(zones.values()),
+        names=names,
+        longest=longest,
         by_zone=by_zone,
         by_account=by_account,
         default=_addresses(options.default_addresses),

@@ -88,6 +88,11 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
         return last
     if last.rcode == REFUSED:  # not our zone: the resolver goes on from here
         return compile_answer(steps)
+    # A DNAME makes the answer depend on the name asked, and so does the trail of a flattening.
+    is_fixed = len(trail) == len(steps) and isinstance(first.rule, Alias)
+    # All types that a name does not have lead to the same denial.
+    if is_fixed and (known := snapshot.chains.get((first, last))):
+        return known
     # Rcode and authority are the last name's (RFC 6604 §2.1).
     owned = (rrset if rrset.owner is not None else rrset._replace(owner=name) for rrset in last.answer)
     answer = compile_answer(
@@ -97,10 +102,8 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
         rcode=last.rcode,
         edge=last.edge,
     )
-    # Kept where the question was for this alias, and no DNAME makes the answer depend on the name asked.
-    # What types do not exist strangers make up: denials are made anew.
-    if last.answer and len(trail) == len(steps) and isinstance(first.rule, Alias):
-        snapshot.remember(first, qtype, answer)
+    if is_fixed:
+        snapshot.remember(first, qtype if last.answer else last, answer)
     return answer
 
 

@@ -97,6 +97,7 @@ class Snapshot:
     """All that `respond` reads."""
 
     names: Mapping[bytes, Node]  # canonical name -> node, empty non-terminals included
+    longest: int  # octets of the longest of the names; or more
     by_zone: Mapping[str, Addresses]  # zone id -> the addresses of the zone's map
     by_account: Mapping[str, Addresses]  # account id -> those of the account's map, else of its immutable map
     default: Addresses
@@ -105,7 +106,8 @@ class Snapshot:
     nsid: bytes  # the NSID option, or empty
     revision: int
     zones: Mapping[str, BuiltZone]  # by zone id: what the next snapshot can take over; none where that is not built
-    chains: dict[tuple[Node, int], Answer] = field(default_factory=dict)  # completed chains by (first node, type)
+    # Completed chains by their first node, and the type asked for or what the last name answers.
+    chains: dict[tuple[Node, int | Answer], Answer] = field(default_factory=dict)
 
     def search(self, name: bytes) -> Node:
         """The node that speaks for canonical `name`: its own, else that of the closest encloser (RFC 4592 §3.3.1)."""
@@ -113,19 +115,25 @@ class Snapshot:
         node = find(name)
         if node is not None:
             return node
-        while name != ROOT:
+        # A name of 120 labels would be looked up 120 times: pass by what is longer than any name served.
+        excess, start = len(name) - self.longest, 0
+        while start < excess:
+            start += 1 + name[start]
+        name = name[start:]
+        node = find(name) if start else None
+        while node is None and name != ROOT:
             name = name[1 + name[0] :]
             node = find(name)
-            if node is not None:
-                return node.below or self.refused
+        if node is not None:
+            return node.below or self.refused
         return self.refused
 
     def addresses(self, apex: Apex) -> Addresses:
         """The effective addresses of a zone: the precedence of address maps."""
         return self.by_zone.get(apex.zone_id) or self.by_account.get(apex.account_id) or self.default
 
-    def remember(self, node: Node, qtype: int, answer: Answer) -> None:
-        """Keep a completed chain; the memory is bounded however many types strangers ask for."""
+    def remember(self, node: Node, end: int | Answer, answer: Answer) -> None:
+        """Keep a completed chain; the memory is bounded whatever strangers ask for."""
         if len(self.chains) >= MAX_CHAINS:
             self.chains.clear()
-        self.chains[node, qtype] = answer
+        self.chains[node, end] = answer

@@ -71,14 +71,17 @@ def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapsh
         raise ValueError(f"a change of revision {heading.base}, not of {base.revision if base else 'none'}")
     yield None
     names: Mapping[bytes, Node] = base.names if base else {}
+    longest = base.longest if base else 0
     if heading.changes_names:
         names = changed = dict(names)
         for part in parts:
             assert isinstance(part, dict)
             _apply(changed, part)
+            longest = max(longest, *map(len, part))
             yield None
     yield Snapshot(
         names=names,
+        longest=longest,
         by_zone=_apply(dict(base.by_zone) if base else {}, heading.by_zone),
         by_account=_apply(dict(base.by_account) if base else {}, heading.by_account),
         default=heading.default,

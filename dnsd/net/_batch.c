@@ -39,7 +39,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     int fd, wants_ancillary, is_full;
-    Py_ssize_t max_known;
+    Py_ssize_t max_known, longest;
     PyObject *learn, *passes, *not_sent, *known, *names;
     struct mmsghdr in[TURN], out[TURN];
     struct iovec in_area[TURN], out_area[TURN];
@@ -89,6 +89,7 @@ static PyObject *place_of(Batch *self, const unsigned char *key, Py_ssize_t size
     const char *name = (const char *)key + HEADER - 2, *end = (const char *)key + question_end - QUESTION_TAIL - 2;
     Py_ssize_t name_size = end - name, rest_size = size - (end - (const char *)key);
     const char *at = name;
+    while (end - at > self->longest) at += 1 + (unsigned char)*at; /* 127 labels are not looked up one by one */
     while (1) {
         PyObject *part = PyBytes_FromStringAndSize(at, end - at);
         if (!part) return NULL;
@@ -313,9 +314,12 @@ static PyObject *batch_take(Batch *self, PyObject *unused) {
     return taken;
 }
 
-PyDoc_STRVAR(forget_doc, "Forget all replies: what they were made from, `names` too, is replaced. `take` before.");
-static PyObject *batch_forget(Batch *self, PyObject *names) {
-    if (!PyDict_Check(names)) return PyErr_Format(PyExc_TypeError, "names are the keys of a dict");
+PyDoc_STRVAR(forget_doc, "forget(names, longest): forget all replies, as what they were made from is replaced; `take` before.\n"
+                         "`longest`: octets of the longest of the names, or more.");
+static PyObject *batch_forget(Batch *self, PyObject *args) {
+    PyObject *names;
+    if (!PyArg_ParseTuple(args, "O!n", &PyDict_Type, &names, &self->longest)) return NULL;
+    if (self->longest < 1) self->longest = 1; /* the root, at which every name ends */
     Py_XSETREF(self->names, Py_NewRef(names));
     PyDict_Clear(self->known);
     self->is_full = 0;
@@ -377,7 +381,7 @@ static void batch_dealloc(Batch *self) {
 static PyMethodDef batch_methods[] = {
     {"turn", (PyCFunction)batch_turn, METH_NOARGS, turn_doc},
     {"take", (PyCFunction)batch_take, METH_NOARGS, take_doc},
-    {"forget", (PyCFunction)batch_forget, METH_O, forget_doc},
+    {"forget", (PyCFunction)batch_forget, METH_VARARGS, forget_doc},
     {NULL},
 };
 

@@ -67,8 +67,11 @@ class UdpServer(Protocol):
     def stop(self) -> None:
         """Answer what the socket has received, then end."""
 
-    def forget(self, names: Mapping[bytes, Any]) -> None:
-        """Send no reply again that was made before: what replies are made from has changed; these names exist now."""
+    def forget(self, names: Mapping[bytes, Any], longest: int) -> None:
+        """Send no reply again that was made before: what replies are made from has changed.
+
+        These names exist now; the longest of them has no more than so many octets.
+        """
 
     def account(self) -> None:
         """Tell the responder of all replies that were sent again."""
@@ -113,6 +116,7 @@ class BatchingUdpServer:
             sock.fileno(), responder.learn, responder.passes, responder.not_sent, _is_wildcard(sock), MAX_KNOWN
         )
         self._names: dict[bytes, Any] = {}
+        self._longest = 0
 
     def start(self) -> None:
         """Begin to answer."""
@@ -126,19 +130,19 @@ class BatchingUdpServer:
                 break
         self.account()
 
-    def forget(self, names: Mapping[bytes, Any]) -> None:
+    def forget(self, names: Mapping[bytes, Any], longest: int) -> None:
         """Send no reply again that was made before."""
         self.account()
         assert isinstance(names, dict)
-        self._names = names
-        self._batch.forget(names)
+        self._names, self._longest = names, longest
+        self._batch.forget(names, longest)
 
     def account(self) -> None:
         """Tell the responder of all replies that were sent again."""
         for account, count, truncated in self._batch.take():
             self._responder.sent_again(account, count, truncated=truncated)
         if self._batch.is_full:  # strangers can ask in many ways: what is asked most is soon there again
-            self._batch.forget(self._names)
+            self._batch.forget(self._names, self._longest)
 
     def _turn(self) -> bool:
         """Answer a turn's worth; whether there may be more."""
@@ -169,7 +173,7 @@ class DrainingUdpServer:
             if not self._turn():
                 break
 
-    def forget(self, names: Mapping[bytes, Any]) -> None:
+    def forget(self, names: Mapping[bytes, Any], longest: int) -> None:
         """Nothing is kept."""
 
     def account(self) -> None:

@@ -47,15 +47,26 @@ class Control:
         self.publisher = Publisher(desk.shared, desk.state.folder, desk.log)
         self.loader = Loader(desk.config, desk.settings, desk.state.folder, self.publisher, desk.log)
         self.started = time.monotonic()
+        self._may_report_at = 0.0  # on the monotonic clock
 
     async def run(self, services: Sequence[Service]) -> int:
         """Load, publish, and run the services until SIGTERM. The exit status: 1 where there is nothing to serve."""
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        asyncio.get_running_loop().set_exception_handler(self._report_loop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         statuses: list[int] = []
         await run_until(stop, [self._beat(), self._work(stop, services, statuses)])
         return sum(statuses)
+
+    def _report_loop(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what asyncio says: a lack of descriptors without its stack, and not more often than once a second."""
+        error = context.get("exception")
+        if not isinstance(error, OSError):
+            loop.default_exception_handler(context)
+        elif time.monotonic() >= self._may_report_at:
+            self._may_report_at = time.monotonic() + 1
+            self.desk.log.error(f"{context['message']}: {error.strerror}")
 
     async def _work(self, stop: asyncio.Event, services: Sequence[Service], statuses: list[int]) -> None:
         if not await self.loader.load_first(int(self.desk.shared.get(self.desk.process, Number.REVISION))):

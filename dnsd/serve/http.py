@@ -21,6 +21,7 @@ from dnsd.serve.tasks import in_thread
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
+BACKLOG = 16  # also how often asyncio tries, and reports, to accept without a descriptor left before it waits
 REQUEST_S = 5  # from connecting, or the last response, to the whole of the next request's headers
 
 
@@ -36,6 +37,7 @@ async def serve_http(control: Control) -> None:
         server_header=False,
         http=_BoundedProtocol,
         ws="none",
+        backlog=BACKLOG,
         timeout_keep_alive=REQUEST_S,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=MAX_HEADERS,

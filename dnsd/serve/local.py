@@ -13,6 +13,7 @@ from dnsd.serve.link import MAX_ASKED, Kind, packed, peer_uid, read_message
 from dnsd.serve.status import COLLECT_S, status
 
 RETRY_S = 1.0
+BACKLOG = 16  # also how often asyncio tries, and reports, to accept without a descriptor left before it waits
 
 
 async def serve_local(control: Control) -> None:
@@ -33,7 +34,7 @@ async def serve_local(control: Control) -> None:
 
     while True:
         try:
-            server = await asyncio.start_unix_server(attend, control.desk.state.address)
+            server = await asyncio.start_unix_server(attend, control.desk.state.address, backlog=BACKLOG)
             break
         except OSError as error:
             control.desk.log.error(f"the control socket cannot be made: {error.strerror}; trying again")

@@ -163,7 +163,7 @@ class Worker:
         """Send no reply again that was made from what is being replaced."""
         if self._serving is not None:
             for udp in self._udp:
-                udp.forget(self._serving.snapshot.names)
+                udp.forget(self._serving.snapshot.names, self._serving.snapshot.longest)
 
     async def _follow_control(self) -> None:
         """Take what control publishes; answers go on while it is away."""

@@ -47,7 +47,7 @@ class Asked:
         self.sock.setblocking(False)
         self.loop = asyncio.new_event_loop()
         self.server = BatchingUdpServer(self.loop, self.sock, self.answering)
-        self.server.forget(snapshot.names)
+        self.server.forget(snapshot.names, snapshot.longest)
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.client.connect(self.sock.getsockname())
         self.client.settimeout(2)
@@ -145,7 +145,7 @@ def test_a_new_snapshot_is_answered_from_at_once(tmp_path: pathlib.Path) -> None
     with closing(Asked(first)) as server:
         for snapshot in (first, second, first):
             server.serving.snapshot = snapshot
-            server.server.forget(snapshot.names)
+            server.server.forget(snapshot.names, snapshot.longest)
             for query in asked * 2:
                 assert server.ask(query) == [respond(snapshot, query)]
 

@@ -1,4 +1,4 @@
-"""A snapshot that came to a worker as octets, whole or as changes of the one before, answers as the one that was sent."""
+"""A snapshot that came to a worker as octets, whole or as changes, answers as the one that was sent."""
 
 from __future__ import annotations
 

@@ -222,7 +222,6 @@ def test_silent_http_clients(tmp_path: pathlib.Path, figures: Figures) -> None:
         assert recovered_s <= RECOVERED_WITHIN_S + 1
 
 
-@pytest.mark.xfail(reason="asyncio reports 2,048 times a second that it cannot accept", strict=True)
 def test_control_without_descriptors(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
     with soaked(tmp_path) as server:
         control = server.pids()["control"]

@@ -151,7 +151,6 @@ def test_work_bombs(tmp_path: pathlib.Path, snapshot: Snapshot, scale: Scale, fi
     assert costs[dearest] <= 3 * CPU_US
 
 
-@pytest.mark.xfail(reason="chains that end in a denial are compiled for each query: 90 µs", strict=True)
 def test_dear_queries(snapshot: Snapshot, scale: Scale, figures: Figures) -> None:
     """No bombs: well-formed, and our customers' zones have to lead there."""
     costs = {name: cost_us(snapshot, make, scale(200, 20_000)) for name, make in DEAR.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,10 +36,8 @@ def make_account(folder: Path) -> None:
 
 
 @pytest.fixture(name="watch")
-def _watch(config: Path) -> Iterator[Watch]:
-    watch = Watch(lambda: watched_folders(config, config.parent / "accounts"))
-    yield watch
-
+def _watch(config: Path) -> Watch:
+    return Watch(lambda: watched_folders(config, config.parent / "accounts"))
 
 
 def save_in_place(folder: Path) -> None:
