@@ -54,6 +54,7 @@ class Log:
         self.format: Format = like.format if like else Format.CONSOLE
         self.level: Level = like.level if like else Level.INFO
         self.dropped = 0
+        self.note_dropped: Callable[[int], object] = int  # told of each drop; by default, nobody
         self._wait_s = wait_s
         self._is_blocked = False
         self._write: Write = like._write if like else _unblocked(STDERR)
@@ -87,6 +88,7 @@ class Log:
             self._put(octets + b"\n")
         except OSError:  # blocked, or nobody reads any more
             self.dropped += 1
+            self.note_dropped(self.dropped)
 
     def _json(self, level: Level, event: str, fields: dict[str, Any]) -> str:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -21,7 +21,7 @@ from dnsd.model.fields import IPAddress
 from dnsd.model.maps import Effective, MemberKind, MissingFamily, effective
 from dnsd.model.zones import Zone
 from dnsd.wire.message import CH, NSID, pack_option
-from dnsd.wire.names import ancestors, name_text, parse_name_text
+from dnsd.wire.names import ROOT, ancestors, name_text, parse_name_text
 from dnsd.wire.rdata import CNAME, DS, TXT, A
 
 CompiledKey = tuple[tuple[IPAddress, ...], tuple[EdgeSource, EdgeSource]]
@@ -51,7 +51,7 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
         names, longest = previous.names, previous.longest
     else:
         names = _all_names(zones.values())
-        longest = max(map(len, names), default=0)
+        longest = max(map(len, names), default=len(ROOT))
     return Snapshot(
         names=names,
         longest=longest,

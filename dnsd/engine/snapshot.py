@@ -97,7 +97,7 @@ class Snapshot:
     """All that `respond` reads."""
 
     names: Mapping[bytes, Node]  # canonical name -> node, empty non-terminals included
-    longest: int  # octets of the longest of the names; or more
+    longest: int  # octets of the longest of the names, or more; that of the root at least
     by_zone: Mapping[str, Addresses]  # zone id -> the addresses of the zone's map
     by_account: Mapping[str, Addresses]  # account id -> those of the account's map, else of its immutable map
     default: Addresses

@@ -14,6 +14,7 @@ from typing import TypeVar
 from dnsd.engine.answer import Answer
 from dnsd.engine.snapshot import Addresses, Node, Snapshot
 from dnsd.engine.zone import REFUSED_NODE
+from dnsd.wire.names import ROOT
 
 PART = 2_000  # names in one part: some milliseconds of work for who takes it in
 
@@ -71,7 +72,7 @@ def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapsh
         raise ValueError(f"a change of revision {heading.base}, not of {base.revision if base else 'none'}")
     yield None
     names: Mapping[bytes, Node] = base.names if base else {}
-    longest = base.longest if base else 0
+    longest = base.longest if base else len(ROOT)
     if heading.changes_names:
         names = changed = dict(names)
         for part in parts:

@@ -149,6 +149,8 @@ static int keep(Batch *self, PyObject *key, PyObject *reply, Py_ssize_t question
     Known *entry;
     int result;
     if (size > MAX_REPLY || tail < 0) return 0;
+    /* It may be there, if `passes` has changed its mind: what it has counted must not be lost. */
+    if ((result = PyDict_Contains(self->known, key))) return result < 0 ? -1 : 0;
     if (PyDict_GET_SIZE(self->known) >= self->max_known) {
         self->is_full = 1;
         return 0;
@@ -319,7 +321,6 @@ PyDoc_STRVAR(forget_doc, "forget(names, longest): forget all replies, as what th
 static PyObject *batch_forget(Batch *self, PyObject *args) {
     PyObject *names;
     if (!PyArg_ParseTuple(args, "O!n", &PyDict_Type, &names, &self->longest)) return NULL;
-    if (self->longest < 1) self->longest = 1; /* the root, at which every name ends */
     Py_XSETREF(self->names, Py_NewRef(names));
     PyDict_Clear(self->known);
     self->is_full = 0;

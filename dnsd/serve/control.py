@@ -89,7 +89,6 @@ class Control:
     async def _beat(self) -> None:
         while True:
             self.desk.shared.beat(self.desk.process)
-            self.desk.shared.set(self.desk.process, Number.LOG_DROPPED, self.desk.log.dropped)
             await asyncio.sleep(BEAT_S)
 
     async def _tell_when_ready(self) -> None:

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from dnsd.app import load
@@ -32,7 +33,7 @@ from dnsd.serve.control import Control, Desk
 from dnsd.serve.http import serve_http
 from dnsd.serve.local import serve_local
 from dnsd.serve.privileges import identity, import_late_modules, raise_descriptor_limit
-from dnsd.serve.shared import Shared
+from dnsd.serve.shared import Number, Process, Shared
 from dnsd.serve.state import State, make_folder, take_state
 from dnsd.serve.supervisor import Child, Crew, Run, Supervisor
 from dnsd.serve.worker import Place, Worker
@@ -127,6 +128,7 @@ class _Server:
         self.state = state
         self.udp = udp
         self.shared = Shared(settings.worker_count, settings.limits.rrl.table_size)
+        log.note_dropped = partial(self.shared.set, self.shared.supervisor, Number.LOG_DROPPED)
         self.cookie_secret = os.urandom(SECRET_SIZE)
         # Lines between the supervisor and control, whichever process that is at the time.
         self.ours, self.controls = socket.socketpair()
@@ -169,7 +171,7 @@ class _Server:
                 state=self.state,
                 settings=self.settings.live,
                 cookie_secret=self.cookie_secret,
-                log=self._log_of(process.name, wait_s=0),
+                log=self._log_of(process, wait_s=0),
                 udp=self.udp,
             )
             asyncio.run(Worker(place).run(until_drained=until_drained))
@@ -188,7 +190,7 @@ class _Server:
             state=self.state,
             supervisor=self.controls,
             http=self.http,
-            log=self._log_of("control", wait_s=CONTROL_WAIT_S),
+            log=self._log_of(self.shared.control, wait_s=CONTROL_WAIT_S),
             listening=tuple(str(listener.address) for listener in self.listeners),
         )
         return asyncio.run(Control(desk).run([serve_local, serve_http]))
@@ -205,9 +207,10 @@ class _Server:
                 if sock not in but:
                     sock.close()
 
-    def _log_of(self, name: str, *, wait_s: float) -> Log:
+    def _log_of(self, process: Process, *, wait_s: float) -> Log:
         """The log of a child; what libraries say in it goes there too."""
-        log = Log(name, wait_s=wait_s, like=self.log)
+        log = Log(process.name, wait_s=wait_s, like=self.log)
+        log.note_dropped = partial(self.shared.set, process, Number.LOG_DROPPED)
         logging.getLogger().addHandler(LibraryHandler(log))
         return log
 

@@ -39,8 +39,8 @@ def unready(control: Control) -> list[str]:
     errors = [problem for problem in control.loader.last.problems if not problem.warning]
     if not control.loader.last.ok:
         what = "the last reload was refused" if control.loader.loaded else "the source cannot be read"
-        count = "an error" if len(errors) == 1 else f"{len(errors)} errors, the first"
-        reasons.append(f"{what}: {count}: {errors[0]}" if errors else what)
+        count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
+        reasons.append(f"{what}: {count}, the first is {errors[0]}" if errors else what)
     return reasons
 
 

@@ -216,7 +216,6 @@ class Supervisor:
             for child in self._crew.everyone:  # all of us stood still, as in a container that was paused
                 self._shared.beat(child.process)
         self._shared.beat(self._shared.supervisor)
-        self._shared.set(self._shared.supervisor, Number.LOG_DROPPED, self._log.dropped)
         self._note_drops()
         for child in self._crew.everyone:
             if child.due is not None and child.due <= now:

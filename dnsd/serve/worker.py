@@ -227,10 +227,8 @@ class Worker:
         await control.drain()
 
     async def _beat(self) -> None:
-        shared, process = self._place.shared, self._place.process
         while True:
-            shared.beat(process)
-            shared.set(process, Number.LOG_DROPPED, self._log.dropped)
+            self._place.shared.beat(self._place.process)
             await asyncio.sleep(BEAT_S)
 
     async def _drain(self) -> None:

@@ -179,3 +179,34 @@ def test_the_memory_is_bounded(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
         assert server.server._batch.is_full
         server.server.account()
         assert not server.server._batch.is_full
+
+
+def test_no_count_is_lost_where_a_rate_is_at_its_limit(tmp_path: pathlib.Path) -> None:
+    """A known reply that may not go now is asked for again, and may be learnt again."""
+    snapshot = load(write_world(random_world(random.Random(3)), tmp_path), {}).snapshot
+    rests = [rest for rest in questions(random.Random(3), snapshot) if rest[8:10] != b"\0\1"][:20]
+    with closing(Asked(snapshot)) as server:
+        server.serving.limiter = FickleLimiter()  # type: ignore[assignment]
+        for number in range(400):
+            server.ask(number.to_bytes(2) + rests[number % len(rests)])
+        server.again()
+        server.answering.work_out()
+        counted = dict(server.counts.take())
+    assert sum(value for key, value in counted.items() if key[0] == "dnsd_requests_total") == 400
+
+
+class FickleLimiter:
+    """Lets every other reply pass, and everything that is asked for again."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def passes(self, ip: bytes, kind: object, now: float) -> bool:
+        self.asked += 1
+        return bool(self.asked % 2)
+
+    def limits(self, peer: str) -> bool:
+        return True
+
+    def verdict(self, peer: str, kind: object, now: float) -> int:
+        return 0

@@ -648,7 +648,7 @@ def test_log_that_nobody_reads_harms_nothing(tmp_path: pathlib.Path, scale: Scal
             slowest_ms=round(1000 * flow.slowest_s),
         )
         figures("R14", "metrics beside a blocked log", looks=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
-        assert flow.lost <= 1  # the one that the killed worker had in its hands
+        assert flow.lost <= 64  # what the killed worker had in its hands: a turn at most
         assert not flow.wrong, flow.wrong
         scrapes.check()
         lines = 0
