@@ -25,9 +25,19 @@ serve: $(VENV)/.serve
 check: $(VENV)/.serve
 	@$(BIN)/python -m dnsd check -c $(CONFIG)
 
+# On both cores what may share them; then what measures; then what is answered, by the loop that needs no compiler.
 test: $(VENV)/.test
+ifeq ($(TESTS),tests)
+	@echo "==> running the tests, two at a time"
+	@$(BIN)/python -m pytest -n 2 --ignore tests/soak tests
+	@echo "==> floods, faults and reloads on live servers"
+	@$(BIN)/python -m pytest tests/soak
+	@echo "==> the tests of answers once more, on the portable loop"
+	@DNSD_UDP=portable $(BIN)/python -m pytest -n 2 tests/live/test_cases.py tests/live/test_service.py tests/live/test_export.py tests/conformance
+else
 	@echo "==> running the tests in $(TESTS)"
 	@$(BIN)/python -m pytest $(TESTS)
+endif
 
 soak: $(VENV)/.test
 	@echo "==> floods, faults and reloads on live servers; a line of figures each"
