@@ -352,10 +352,14 @@ class TcpConnection(asyncio.BufferedProtocol):
             self._linger()
 
     def _linger(self) -> None:
-        """Say that we are done, and wait for the client to close."""
+        """Say that we are done, once all replies are with the system, and wait for the client to close."""
+        if self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(high=0)  # `resume_writing` then means that all is written
+            return
         self._linger_s = SHUTDOWN_LINGER_S if self.reason == SHUTDOWN else LINGER_S
         try:
-            self._transport.write_eof()
+            # The transport would do this in a callback, and call it a mistake of ours if the client is gone by then.
+            self._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
         except OSError:  # it is reset already
             self._transport.abort()
             return

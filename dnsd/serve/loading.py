@@ -25,7 +25,7 @@ from dnsd.store.watch import Watch, watched_folders
 SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
 SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
 SCAN_SHARE = 20  # but no more than a 20th of the time
-SETTLE_S, SETTLE_TRIES = 0.05, 10  # how long files must stay as they are before they are loaded; how often to look
+SETTLE_S, SETTLE_TRIES = 0.1, 10  # how long files must stay as they are before they are loaded; how often to look
 NEEDS_START = ("listen", "workers", "udp", "metrics", "state", "user", "group")  # settings that a reload cannot change
 
 
@@ -98,8 +98,7 @@ class Loader:
             if not self.settings.reload.watch:
                 continue
             start, folder = time.monotonic(), self._folder
-            async with self._busy:
-                is_new = await self._take_change()
+            is_new = await self._take_change()
             pause_s = max(SCAN_S, SCAN_SHARE * (time.monotonic() - start))
             if self._folder != folder:
                 await in_thread(watch.renew)
@@ -115,16 +114,19 @@ class Loader:
             await self._await_workers()
 
     async def _take_change(self) -> bool:
-        """Load what has changed, if anything has; whether there is something new to serve."""
-        source = await self._read(self._source)
-        if source == self._source:
-            return False
-        source = await self._wait_for_writers(source)
-        if self.loaded is None or source != self.loaded.source:
-            return (await self._reload(force=False)).ok
-        self._source = source
-        self._note(self.loaded.warnings, time.monotonic(), ok=True)
-        self._log.info(f"the source is what it was: revision {self._publisher.revision} keeps serving")
+        """Load what has changed, if anything has; whether there is something new to serve.
+
+        Somebody who has it loaded just now comes first: what they are told then follows from what they did.
+        """
+        while (source := await self._settled()) != self._source:
+            async with self._busy:
+                if source == self._source or await self._read(source) != source:
+                    continue
+                if self.loaded is None or source != self.loaded.source:
+                    return (await self._reload(force=False)).ok
+                self._source = source
+                self._note(self.loaded.warnings, time.monotonic(), ok=True)
+                self._log.info(f"the source is what it was: revision {self._publisher.revision} keeps serving")
         return False
 
     async def _reload(self, *, force: bool) -> Attempt:
@@ -242,9 +244,12 @@ class Loader:
     def _read(self, previous: Source | None) -> asyncio.Future[Source]:
         return in_thread(lambda: read_source(self._config, previous=previous))
 
-    async def _wait_for_writers(self, source: Source) -> Source:
+    async def _settled(self) -> Source:
         """The source once it has not changed for a moment: a file cut between two lines may look whole."""
+        source = await self._read(self._source)
         for _ in range(SETTLE_TRIES):
+            if source == self._source:
+                break
             await asyncio.sleep(SETTLE_S)
             last, source = source, await self._read(source)
             if source == last:

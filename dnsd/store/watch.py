@@ -17,7 +17,7 @@ from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from dnsd.store.directory import SUFFIXES, visible_entries
 
-QUIET_MS = 100  # a change is told of once nothing more has happened for so long
+QUIET_MS = 50  # a change is told of once nothing more has happened for so long
 MOST_MS = 500  # or after this long, should it never be quiet
 RETRY_AFTER = 10  # waits without an event, where something cannot be watched
 MAX_LINKS = 40  # on the way to one file, as in Linux
