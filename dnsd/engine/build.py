@@ -77,7 +77,7 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
             continue
         zone = snapshot.zones[node.apex.zone_id].zone
         if zone.id not in indexes:
-            indexes[zone.id] = {r.owner: i for i, r in enumerate(zone.records) if r.rtype == CNAME}
+            indexes[zone.id] = {zone.records.owners[i]: i for i in zone.records.of_types({CNAME})}
         index = indexes[zone.id][name]
         path, target = ("records", index, "content"), name_text(node.rule.target)
         if answer is TARGET_CIRCULAR:
@@ -153,19 +153,16 @@ def _addresses(ips: Sequence[IPAddress], sources: tuple[EdgeSource, EdgeSource] 
 def _all_names(zones: Iterable[BuiltZone]) -> dict[bytes, Node]:
     """The nodes of all zones in one table; each zone hides what its parent zone holds at its apex and below."""
     by_apex = {built.zone.name: built for built in zones}
-    parents = {apex: _parent(apex, by_apex) for apex in by_apex}
-    with_children = {parent.zone.name for parent in parents.values() if parent is not None}
+    parents = {apex: parent for apex in by_apex if (parent := _parent(apex, by_apex))}
+    with_children = {parent.zone.name: parent for parent in parents.values()}
     names: dict[bytes, Node] = {}
     for apex, built in by_apex.items():
-        if apex in with_children:
-            names.update(_outside_children(built, by_apex))
-        else:
-            names.update(built.names)
+        names.update(_outside_children(built, by_apex) if apex in with_children else built.items())
+    nodes_of_parents = {apex: dict(parent.items()) for apex, parent in with_children.items()}
     for apex, parent in parents.items():
-        if parent is not None:
-            node = names[apex]
-            answers = {qtype: answer for qtype, answer in node.answers.items() if qtype != DS}
-            names[apex] = replace(node, answers=answers, parent=_search_zone(parent, apex))
+        node = names[apex]
+        answers = {qtype: answer for qtype, answer in node.answers.items() if qtype != DS}
+        names[apex] = replace(node, answers=answers, parent=_search_zone(nodes_of_parents[parent.zone.name], apex))
     return names
 
 
@@ -175,18 +172,18 @@ def _parent(apex: bytes, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None
 
 
 def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> Iterator[tuple[bytes, Node]]:
-    for name, node in built.names.items():
+    for name, node in built.items():
         closest = next(part for part in (name, *ancestors(name)) if part in by_apex)
         if closest == built.zone.name:
             yield name, node
 
 
-def _search_zone(built: BuiltZone, name: bytes) -> Node | None:
+def _search_zone(nodes: Mapping[bytes, Node], name: bytes) -> Node | None:
     """What one zone by itself says of a name in it; None where it says nothing."""
-    if name in built.names:
-        node = built.names[name]
+    if name in nodes:
+        node = nodes[name]
     else:
-        node = next(built.names[part] for part in ancestors(name) if part in built.names).below or REFUSED_NODE
+        node = next(nodes[part] for part in ancestors(name) if part in nodes).below or REFUSED_NODE
     return None if node.apex is None else node
 
 

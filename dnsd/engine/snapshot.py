@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dnsd.engine.answer import Answer, EdgeSource, Rrset
@@ -85,11 +85,16 @@ class Node:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltZone:
-    """A zone's nodes by name, and what they were built from."""
+    """A zone's names, the node of each, and what they were built from."""
 
     zone: Zone
     applies_maps: bool
-    names: Mapping[bytes, Node]
+    names: Sequence[bytes]  # in columns, as only the table of all names is searched
+    nodes: Sequence[Node]
+
+    def items(self) -> Iterator[tuple[bytes, Node]]:
+        """Each name with its node."""
+        return zip(self.names, self.nodes, strict=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import dns.rdata
 from pydantic import Field
@@ -23,6 +24,7 @@ from dnsd.wire.rdata import (
     pack_rdata,
     parse_rdata_text,
     parse_type_text,
+    rdata_text,
     type_text,
 )
 
@@ -69,11 +71,15 @@ class Record:
     rtype: int
     ttl: int  # seconds; 1 means automatic
     rdata: bytes  # wire form, names in it as written
-    content: str  # presentation form
     proxied: bool = False
     settings: RecordSettings = DEFAULT_SETTINGS
     comment: str = ""
     tags: tuple[str, ...] = ()
+
+    @property
+    def content(self) -> str:
+        """The data in presentation form."""
+        return rdata_text(self.rtype, self.rdata)
 
     @property
     def ttl_s(self) -> int:
@@ -84,6 +90,17 @@ class Record:
     def target(self) -> bytes:
         """The canonical name that the data of a CNAME, NS, DNAME or PTR is."""
         return self.rdata.lower()
+
+
+class Traits(NamedTuple):
+    """What a record is but for its owner and its data; most records of a zone are alike in it."""
+
+    rtype: int
+    ttl: int
+    proxied: bool = False
+    settings: RecordSettings = DEFAULT_SETTINGS
+    comment: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class RecordError(ValueError):
@@ -119,7 +136,7 @@ def record_from_rdata(
         wire = pack_rdata(rdata)
     if proxied and rtype not in PROXIABLE:
         raise RecordError(("proxied",), f"{type_text(rtype)} records cannot be proxied; A, AAAA and CNAME can")
-    return Record(owner, rtype, AUTOMATIC_TTL if proxied else ttl, wire, rdata.to_text(), proxied, comment=comment)
+    return Record(owner, rtype, AUTOMATIC_TTL if proxied else ttl, wire, proxied, comment=comment)
 
 
 def parse_data_type(text: str) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeAlias
 
 from dnsd.errors import Path as ObjectPath
 from dnsd.errors import Place, Problem
+from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, derived_id, validate
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
 from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records
@@ -182,10 +183,10 @@ class _ZoneReader(_Reader):
             message = f"the SOA record is of {name_text(found.name)}: the zone is served by that name, not the file's"
             self.add_at(1, 1, message, warning=True)
         self.rows = array("I", found.lines)
-        self._finish(found.name, ZoneFields(), found.records)
+        self._finish(found.name, ZoneFields(), Records.of(found.records))
 
-    def _records(self, written: list[Data], zone_name: bytes) -> list[Record]:
-        records, rows = [], array("I")
+    def _records(self, written: list[Data], zone_name: bytes) -> Records:
+        records, rows = Columns(), array("I")
         already = len(self.problems)
         for index, data in enumerate(written):
             if len(self.problems) - already >= MAX_PROBLEMS:
@@ -195,23 +196,24 @@ class _ZoneReader(_Reader):
             if fields is None:
                 continue
             try:
-                records.append(build_record(fields, zone_name))
+                records.add(build_record(fields, zone_name))
                 rows.append(index)
             except RecordError as error:
                 self.add(("records", index, *error.path), str(error))
         self.rows = rows
-        return records
+        return records.records()
 
-    def _finish(self, name: bytes, fields: ZoneFields, records: list[Record]) -> None:
+    def _finish(self, name: bytes, fields: ZoneFields, records: Records) -> None:
         """The zone with what it lacks at its apex; the SOA's serial is the time of the file's last change."""
         nameservers = fields.nameservers or self._nameservers
-        if not nameservers and not any(record.owner == name and record.rtype == NS for record in records):
+        at_apex = records.at(name)
+        if not nameservers and not any(record.rtype == NS for record in at_apex):
             nameservers = PLACEHOLDER_NAMESERVERS
             message = "the zone has no name servers; give them here or as `nameservers` in dnsd.yaml"
             self.add(("nameservers",), message, warning=True)
         made: list[Record] = []
         try:
-            made = apex_records(name, records, nameservers, fields.soa, self.file.modified % 2**32)
+            made = apex_records(name, at_apex, nameservers, fields.soa, self.file.modified % 2**32)
         except ValueError as error:
             self.add(("soa",), str(error))
         self.zone = Zone(
@@ -222,7 +224,7 @@ class _ZoneReader(_Reader):
             status=fields.status,
             paused=fields.paused,
             settings=fields.settings,
-            records=(*records, *made),
+            records=records.followed_by(made),
         )
 
     def _name(self, given: str | None) -> bytes | None:
@@ -240,4 +242,4 @@ def _stand_in(key: str, account_id: str) -> Zone | None:
         wire = parse_name_text(name).lower()
     except ValueError:
         return None
-    return Zone(key, derived_id("zone", name), account_id, wire, Status.ACTIVE, False, ZoneSettings(), ())
+    return Zone(key, derived_id("zone", name), account_id, wire, Status.ACTIVE, False, ZoneSettings(), Records.of(()))

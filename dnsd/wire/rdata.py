@@ -70,10 +70,19 @@ def pack_rdata(rdata: dns.rdata.Rdata) -> bytes:
     return wire
 
 
+def rdata_text(rtype: int, wire: bytes) -> str:
+    """The presentation form of record data."""
+    return _parsed(rtype, wire).to_text()
+
+
 def canonical_rdata(rtype: int, wire: bytes) -> bytes:
     """The form in which equal record data is equal: names in lower case where RFC 4034 §6.2 asks for it."""
+    return wire if rtype in (A, AAAA, TXT) else _parsed(rtype, wire).to_digestable()
+
+
+def _parsed(rtype: int, wire: bytes) -> dns.rdata.Rdata:
     kind = dns.rdatatype.RdataType.make(rtype)
-    return dns.rdata.from_wire(dns.rdataclass.IN, kind, wire, 0, len(wire)).to_digestable()
+    return dns.rdata.from_wire(dns.rdataclass.IN, kind, wire, 0, len(wire))
 
 
 def reason(error: Exception) -> str:
