@@ -110,19 +110,17 @@ class _Builder:
 
     def _add_empty(self) -> None:
         """The nodes of empty non-terminals (RFC 4592 §2.2.2)."""
-        nodes, apex = self.nodes, self.zone.name
+        nodes, shortest = self.nodes, len(self.zone.name)
         nothing = Node(self.apex, {}, self.nodata, None, self.nowhere)
-        for owner in self.records.owners:
-            if owner in nodes and owner != apex:
-                parent = owner[1 + owner[0] :]
-                while parent not in nodes:
-                    nodes[parent] = nothing
-                    parent = parent[1 + parent[0] :]
+        for name in {name[1 + name[0] :] for name in nodes}:
+            while name not in nodes and len(name) > shortest:
+                nodes[name] = nothing
+                name = name[1 + name[0] :]
 
     def _wildcards(self) -> Iterator[bytes]:
         """The wildcards that exist, those without records too."""
-        for owner in self.records.owners:
-            if ASTERISK in owner and not self._is_occluded(owner):
+        for owner in [owner for owner in self.records.owners if ASTERISK in owner]:
+            if not self._is_occluded(owner):
                 for name in (owner, *ancestors(owner)):
                     if name.startswith(ASTERISK) and len(name) >= len(self.zone.name):
                         yield name

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import overload
 
 from dnsd.model.records import Record, Traits
@@ -16,15 +17,21 @@ NONE = 2**32 - 1  # in place of an index
 class Records(Sequence[Record]):
     """The records of a zone, in their order; never changed once they are made."""
 
-    __slots__ = ("distinct", "owners", "rdatas", "traits")
+    __slots__ = ("distinct", "owners", "rdatas", "repeats", "traits")
 
     def __init__(
-        self, owners: tuple[bytes, ...], rdatas: tuple[bytes, ...], traits: array[int], distinct: tuple[Traits, ...]
+        self,
+        owners: tuple[bytes, ...],
+        rdatas: tuple[bytes, ...],
+        traits: array[int],
+        distinct: tuple[Traits, ...],
+        repeats: array[int],
     ) -> None:
-        self.owners = owners
+        self.owners = owners  # each name one object, however often it stands there
         self.rdatas = rdatas
         self.traits = traits  # of each record the index of its traits in `distinct`
         self.distinct = distinct
+        self.repeats = repeats  # indexes of the records whose name stands before them already
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Records:
@@ -78,11 +85,14 @@ class Records(Sequence[Record]):
         return zip(self.owners, map(types.__getitem__, self.traits), strict=True)
 
     def followed_by(self, records: Iterable[Record]) -> Records:
-        """These records, and then those."""
-        columns = Columns(self)
-        for record in records:
+        """These records, and then those, which are few."""
+        columns, repeats = Columns(self), self.repeats[:]
+        for index, record in enumerate(records, len(self)):
+            if record.owner in columns.owners:
+                repeats.append(index)
+                record = replace(record, owner=columns.owners[columns.owners.index(record.owner)])
             columns.add(record)
-        return columns.records()
+        return columns.finished(repeats)
 
     def without(self, indexes: Collection[int]) -> Records:
         """All but those."""
@@ -103,20 +113,19 @@ class Records(Sequence[Record]):
 
     def crowds(self) -> Iterator[list[int]]:
         """Of each name that owns several records, the indexes of these."""
-        if len(set(self.owners)) == len(self):
-            return
+        crowded = {self.owners[index] for index in self.repeats}
         # Each record knows the one before it at its name: a list for each of a million names would take far more.
-        before, last = array("I"), dict[bytes, int]()
-        for index, owner in enumerate(self.owners):
-            before.append(last.get(owner, NONE))
-            last[owner] = index
+        before, last = array("I", bytes(4 * len(self))) if crowded else array("I"), dict[bytes, int]()
+        for index, owner in enumerate(self.owners if crowded else ()):
+            if owner in crowded:
+                before[index] = last.get(owner, NONE)
+                last[owner] = index
         for index in last.values():
-            if before[index] != NONE:
-                crowd = [index]
-                while (index := before[index]) != NONE:
-                    crowd.append(index)
-                crowd.reverse()
-                yield crowd
+            crowd = [index]
+            while (index := before[index]) != NONE:
+                crowd.append(index)
+            crowd.reverse()
+            yield crowd
 
 
 class Columns:
@@ -132,15 +141,23 @@ class Columns:
         """One more record."""
         self.owners.append(record.owner)
         self.rdatas.append(record.rdata)
-        traits = Traits(record.rtype, record.ttl, record.proxied, record.settings, record.comment, record.tags)
-        self.traits.append(self.index_of(traits))
+        self.traits.append(self.index_of(record.traits))
 
     def index_of(self, traits: Traits) -> int:
         """What stands for these traits in the column."""
         return self._distinct.setdefault(traits, len(self._distinct))
 
     def records(self) -> Records:
-        """All of them; each name is one object, however often it was read."""
+        """All of them."""
         first: dict[bytes, bytes] = {}
-        owners = tuple([first.setdefault(owner, owner) for owner in self.owners])
-        return Records(owners, tuple(self.rdatas), self.traits, tuple(self._distinct))
+        repeats, owners = array("I"), self.owners
+        for index, owner in enumerate(owners):
+            known = first.setdefault(owner, owner)
+            if len(first) + len(repeats) <= index:
+                repeats.append(index)
+                owners[index] = known
+        return self.finished(repeats)
+
+    def finished(self, repeats: array[int]) -> Records:
+        """All of them; `repeats` are those whose name stands before, the same object."""
+        return Records(tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), repeats)

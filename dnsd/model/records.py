@@ -63,6 +63,17 @@ class RecordFields(Fields):
 DEFAULT_SETTINGS = RecordSettings()
 
 
+class Traits(NamedTuple):
+    """What a record is but for its owner and its data; most records of a zone are alike in it."""
+
+    rtype: int
+    ttl: int
+    proxied: bool = False
+    settings: RecordSettings = DEFAULT_SETTINGS
+    comment: str = ""
+    tags: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record of a zone."""
@@ -75,6 +86,11 @@ class Record:
     settings: RecordSettings = DEFAULT_SETTINGS
     comment: str = ""
     tags: tuple[str, ...] = ()
+
+    @property
+    def traits(self) -> Traits:
+        """What the record is but for its owner and its data."""
+        return Traits(self.rtype, self.ttl, self.proxied, self.settings, self.comment, self.tags)
 
     @property
     def content(self) -> str:
@@ -90,17 +106,6 @@ class Record:
     def target(self) -> bytes:
         """The canonical name that the data of a CNAME, NS, DNAME or PTR is."""
         return self.rdata.lower()
-
-
-class Traits(NamedTuple):
-    """What a record is but for its owner and its data; most records of a zone are alike in it."""
-
-    rtype: int
-    ttl: int
-    proxied: bool = False
-    settings: RecordSettings = DEFAULT_SETTINGS
-    comment: str = ""
-    tags: tuple[str, ...] = ()
 
 
 class RecordError(ValueError):
@@ -136,7 +141,13 @@ def record_from_rdata(
         wire = pack_rdata(rdata)
     if proxied and rtype not in PROXIABLE:
         raise RecordError(("proxied",), f"{type_text(rtype)} records cannot be proxied; A, AAAA and CNAME can")
-    return Record(owner, rtype, AUTOMATIC_TTL if proxied else ttl, wire, proxied, comment=comment)
+    traits = build_traits(rtype, ttl=ttl, proxied=proxied, comment=comment)
+    return Record(owner, rtype, traits.ttl, wire, proxied, comment=comment)
+
+
+def build_traits(rtype: int, *, ttl: int, proxied: bool, comment: str) -> Traits:
+    """The traits of a record that says this; a proxied one has no TTL of its own."""
+    return Traits(rtype, AUTOMATIC_TTL if proxied else ttl, proxied, comment=comment)
 
 
 def parse_data_type(text: str) -> int:

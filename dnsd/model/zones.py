@@ -156,7 +156,8 @@ def zone_problems(zone: Zone) -> list[Problem]:
 
 def _noteworthy(records: Records) -> Iterator[tuple[bytes, Rrsets]]:
     """The names that may break a rule: a million of them with an address or two each are none."""
-    large = (index for index, rdata in enumerate(records.rdatas) if len(rdata) > MAX_RRSET_SIZE - 12)
+    sizes = map(len, records.rdatas)
+    large = (index for index, size in enumerate(sizes) if size > MAX_RRSET_SIZE - 12)
     indexes = {records.owners[index]: index for index in chain(records.of_types({SOA, NS, DNAME}), large)}
     for crowd in records.crowds():
         owner = records.owners[crowd[0]]
