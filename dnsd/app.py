@@ -71,8 +71,8 @@ def load(
 ) -> Loaded:
     """What the configuration says; `previous` is what to take over from, and is returned itself if nothing changed.
 
-    `source` is what `read_source` returned, if it was asked before. `progress` hears now and then how much of which file
-    is read. Raises InvalidDataError with every problem, warnings among them; nothing is half-read.
+    `source` is what `read_source` returned, if it was asked before. `progress` hears how far the reading of a file is.
+    Raises InvalidDataError with every problem, warnings among them; nothing is half-read.
     """
     source = source or read_source(config, environment, previous=previous.source if previous else None)
     if previous and source == previous.source:

@@ -19,7 +19,7 @@ REFUSED_NODE = Node(None, {}, NOT_OUR_ZONE)
 ANY_ANSWER = build_answer([Rrset(None, HINFO, 3789, (b"\x07RFC8482\x00",))])  # RFC 8482 §4.2; the TTL Cloudflare uses
 
 HIDDEN_BY = {Edge: (A, AAAA, CNAME), Flattened: (CNAME,)}  # types that a rule answers, or denies, instead of the data
-MAX_ALIKE = 50_000  # nodes that are kept for names that are alike, while a zone is built
+MAX_ALIKE = 100_000  # nodes that are kept for names that are alike, while a zone is built
 
 Rrsets = dict[int, list[Record]]
 

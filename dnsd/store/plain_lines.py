@@ -13,13 +13,12 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import dns.exception
-import dns.ipv4
 import dns.ipv6
 
 from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, PTR, A
 
-MAX_KNOWN = 20_000  # of each kind of part; when there are more, all are forgotten
+MAX_KNOWN = 100_000  # of each kind of part; when there are more, all are forgotten
 MAX_PART = 10_000  # characters of one that is remembered
 
 # No part can be matched in two ways, and what has matched is not given back: the time is that of reading the line once.
@@ -124,9 +123,11 @@ class Known:
 
 def _ipv4(text: str) -> bytes | None:
     try:
-        return dns.ipv4.inet_aton(text)
-    except dns.exception.SyntaxError:
+        address = bytes(map(int, text.split(".")))
+    except ValueError:
         return None
+    # Python reads numbers such as 007 and 1_0 too, which are none in an address.
+    return address if len(address) == 4 and ".".join(map(str, address)) == text else None
 
 
 def _ipv6(text: str) -> bytes | None:

@@ -67,17 +67,17 @@ def parse_zone_text(
     """
     reader = _Reader(default_name)
     blocks = iter([text] if isinstance(text, str) else text)
-    rest = ""  # the beginning of an entry
+    rest = ""  # what is not read yet: the beginning of an entry
     for block in blocks:
         if len(rest) > MAX_ENTRY:  # look for its end in all of the text at once, not again with each block
             block = "".join((block, *blocks))
-        rest = reader.read(rest + (NEWLINE.sub("\n", block) if "\r" in block else block))
+        rest += NEWLINE.sub("\n", block) if "\r" in block else block
+        # Behind a backslash, a newline may be part of a quoted string that ends in the next block.
+        if not rest.endswith("\\\n"):
+            rest = reader.read(rest)
         if progress:
             progress(len(reader.lines))
-        if reader.is_full():
-            break
-    else:
-        reader.read_entry(rest)
+    reader.read_entry(reader.read(rest))
     return reader.result()
 
 
@@ -146,10 +146,11 @@ class _Reader:
         self.known = Known(default_name, self._traits_of)
 
     def read(self, text: str) -> str:
-        """Read all entries whose end is in the text, which ends with a line; what is left of it."""
+        """Read all entries whose end is in the text; what is left of it."""
         start = 0
-        # Behind a backslash, a newline may be part of a quoted string that the next block ends.
-        while start < len(text) and not text.endswith("\\\n") and not self.is_full():
+        while start < len(text):
+            if self.is_full():
+                return ""
             start = self._read_plain(text, self._skip_blank(text, start))
             end = _entry_end(text, start)
             if end is None:
