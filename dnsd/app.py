@@ -17,10 +17,10 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
 from dnsd.model.guard import drop_problems
+from dnsd.progress import Progress, no_progress
 from dnsd.settings import InvalidSettingsError, Settings, SettingsFile, load_settings
 from dnsd.store.directory import Files, Kind, SourceFile, is_folder, read_file, read_files
 from dnsd.store.load import NOTHING, Stored, load_files
-from dnsd.store.objects import Progress, no_progress
 
 
 @dataclass(frozen=True, slots=True)

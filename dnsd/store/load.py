@@ -17,8 +17,9 @@ from dnsd.model.dataset import Dataset, build_dataset, map_problems, problems_be
 from dnsd.model.fields import F
 from dnsd.model.maps import AddressMap, MapFields
 from dnsd.model.zones import Zone, zone_problems
+from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import Files, Kind, SourceFile
-from dnsd.store.objects import Progress, Read, ReadFields, ReadZone, located, no_progress, read_fields, read_zone
+from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone
 
 NO_FIELDS = AccountFields()  # of an account without a file
 

@@ -7,7 +7,7 @@ arguments alone, so it can be taken over for as long as these are the same.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeAlias
@@ -18,6 +18,7 @@ from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, derived_id, validate
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
 from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records
+from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import Kind, SourceFile
 from dnsd.store.text_file import FileChangedError
 from dnsd.store.yaml_text import Data, Places, YamlError, parse_yaml
@@ -52,13 +53,6 @@ class ReadZone:
 CHANGED = "the file changed while it was being read"
 UNPLACED = " (the file has changed since: where in it this was, is not known)"
 REPORTED = 1_000  # records of a YAML file between two reports of progress
-
-Progress: TypeAlias = Callable[[str, int], None]  # the file that is being read, and how many records of it are
-
-
-def no_progress(path: str, records: int) -> None:
-    """Tells nobody."""
-
 
 Read: TypeAlias = ReadFields[Any] | ReadZone
 
