@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dnsd.engine.answer import Answer, EdgeSource, Rrset
 from dnsd.model.fields import IPAddress
+from dnsd.model.maps import AddressMap, MissingFamily
 from dnsd.model.zones import Zone
 from dnsd.wire.names import ROOT
 
@@ -98,6 +99,14 @@ class BuiltZone:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class MapsUsed:
+    """What the addresses of zones and accounts were found in, and how."""
+
+    by_member: Mapping[str, tuple[AddressMap, ...]]  # zone or account id -> the maps that name it
+    missing_family: MissingFamily
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """All that `respond` reads."""
 
@@ -111,6 +120,7 @@ class Snapshot:
     nsid: bytes  # the NSID option, or empty
     revision: int
     zones: Mapping[str, BuiltZone]  # by zone id: what the next snapshot can take over; none where that is not built
+    maps: MapsUsed | None = None  # likewise
     # Completed chains by their first node, and the type asked for or what the last name answers.
     chains: dict[tuple[Node, int | Answer], Answer] = field(default_factory=dict)
 

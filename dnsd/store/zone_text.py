@@ -171,7 +171,7 @@ class _Reader:
         for match in LINE.finditer(text, start):
             owner_text, head, data, comment = match.groups()
             form = known.form(head, comment)
-            owner = known.name(owner_text.lower()) if owner_text else self.owner
+            owner = known.name(owner_text) if owner_text else self.owner
             if form is None or owner is None:
                 break
             rdata = form.rdatas.get(data) or form.parse(data)
@@ -179,7 +179,7 @@ class _Reader:
                 break
             if form.head.is_ttl_given:
                 self.last_ttl = form.head.ttl
-            self.owner = owner
+            self.owner = owner = owner.lower()
             columns.owners.append(owner)
             columns.rdatas.append(rdata)
             columns.traits.append(form.traits)

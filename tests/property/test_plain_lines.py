@@ -91,10 +91,8 @@ def contents(found: ZoneText) -> object:
 
 def assert_read_alike(text: str) -> None:
     known = contents(parse_zone_text(text, EXAMPLE))
-    # In blocks of one line each, all that may end in the middle of an entry.
-    assert contents(parse_zone_text(text.splitlines(keepends=True), EXAMPLE)) == known or "\r" in text.replace(
-        "\r\n", ""
-    )
+    # In blocks of one line each, some of which end in the middle of an entry.
+    assert contents(parse_zone_text(re.findall("[^\n]*\n|[^\n]+$", text), EXAMPLE)) == known
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zone_text, "LINE", NO_LINE)
         assert contents(parse_zone_text(text, EXAMPLE)) == known
@@ -105,6 +103,7 @@ def assert_read_alike(text: str) -> None:
 @example("a 60 A 192.0.2.1\nb 60 A 192.0.2.1\n$ORIGIN x\nb 60 A 192.0.2.1\n 60 A 192.0.2.1\n")
 @example("$TTL 60\na CNAME b\nc CNAME b\n$TTL 90\nd CNAME b\n$ORIGIN x\ne CNAME b\n")
 @example("a 60 A 192.0.2.1\nb 90 A 192.0.2.1\nc A 192.0.2.1\nd 60 A 192.0.2.1\ne A 192.0.2.1\n")
+@example("B.a 300 IN SOA ns1 host 1 2 3 4 5\na 300 IN A 192.0.2.1\na 300 IN A 192.0.2.1\n")
 @example('a 60 TXT "x;\\\ny"\nb 60 TXT "x;\\\ny"\n')
 def test_lines_of_known_parts_are_read_as_all_others(text: str) -> None:
     assert_read_alike(text)
