@@ -47,7 +47,7 @@ class Head(NamedTuple):
 class Form(NamedTuple):
     """What a line says but for its owner and its data."""
 
-    head: Head
+    ttl_given: int | None  # seconds; None where it is that of $TTL
     traits: int  # as `traits_of` returned it
     rdatas: dict[str, bytes]  # data of this type that has been met -> wire form
     parse: Callable[[str], bytes | None]  # of other data; None where that is not plain
@@ -85,7 +85,7 @@ class Known:
             traits = self._traits_of(head, comment.partition(";")[2])
         except ValueError:
             return None
-        form = Form(head, traits, self._rdatas[head.rtype], self._parser(head.rtype))
+        form = Form(head.ttl if head.is_ttl_given else None, traits, self._rdatas[head.rtype], self._parser(head.rtype))
         _room_in(self._forms)[text, comment] = form
         return form
 

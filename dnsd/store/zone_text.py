@@ -167,25 +167,28 @@ class _Reader:
 
     def _read_plain(self, text: str, start: int) -> int:
         """Read the lines from `start` on as long as all their parts are known; where the first other line begins."""
-        known, columns = self.known, self.columns
+        known, owner, last_ttl = self.known, self.owner, self.last_ttl
+        owners, rdatas, traits = self.columns.owners, self.columns.rdatas, self.columns.traits
+        already = len(owners)
         for match in LINE.finditer(text, start):
             owner_text, head, data, comment = match.groups()
             form = known.form(head, comment)
-            owner = known.name(owner_text) if owner_text else self.owner
-            if form is None or owner is None:
+            name = known.name(owner_text) if owner_text else owner
+            if form is None or name is None:
                 break
             rdata = form.rdatas.get(data) or form.parse(data)
             if rdata is None:
                 break
-            if form.head.is_ttl_given:
-                self.last_ttl = form.head.ttl
-            self.owner = owner = owner.lower()
-            columns.owners.append(owner)
-            columns.rdatas.append(rdata)
-            columns.traits.append(form.traits)
-            self.lines.append(self.line)
-            self.line += 1
+            owner = name.lower()
+            owners.append(owner)
+            rdatas.append(rdata)
+            traits.append(form.traits)
+            last_ttl = last_ttl if form.ttl_given is None else form.ttl_given
             start = match.end()
+        self.owner, self.last_ttl = owner, last_ttl
+        count = len(owners) - already
+        self.lines.extend(range(self.line, self.line + count))
+        self.line += count
         return start
 
     def read_entry(self, entry: str) -> None:
