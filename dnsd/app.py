@@ -17,6 +17,7 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
 from dnsd.model.guard import drop_problems
+from dnsd.progress import Progress, no_progress
 from dnsd.settings import InvalidSettingsError, Settings, SettingsFile, load_settings
 from dnsd.store.directory import Files, Kind, SourceFile, is_folder, read_file, read_files
 from dnsd.store.load import NOTHING, Stored, load_files
@@ -66,11 +67,12 @@ def load(
     *,
     previous: Loaded | None = None,
     source: Source | None = None,
+    progress: Progress = no_progress,
 ) -> Loaded:
     """What the configuration says; `previous` is what to take over from, and is returned itself if nothing changed.
 
-    `source` is what `read_source` returned, if it was asked before. Raises InvalidDataError with every problem,
-    warnings among them; nothing is half-read.
+    `source` is what `read_source` returned, if it was asked before. `progress` hears how far the reading of a file is.
+    Raises InvalidDataError with every problem, warnings among them; nothing is half-read.
     """
     source = source or read_source(config, environment, previous=previous.source if previous else None)
     if previous and source == previous.source:
@@ -81,7 +83,8 @@ def load(
     if source.files is None:
         message = f"there is no folder {source.folder}"
         raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), message))])
-    stored = load_files(source.files, settings_file.settings.nameservers, previous.stored if previous else NOTHING)
+    before = previous.stored if previous else NOTHING
+    stored = load_files(source.files, settings_file.settings.nameservers, before, progress=progress)
     return _built(config, source, settings_file, stored, previous)
 
 

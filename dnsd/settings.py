@@ -22,7 +22,7 @@ from dnsd.model.records import MAX_STRING
 from dnsd.model.zones import MAX_RRSET
 from dnsd.net.listen import Address
 from dnsd.net.udp import Udp
-from dnsd.store.directory import NotTextError, read_text
+from dnsd.store.text_file import NotTextError, read_text
 from dnsd.store.yaml_text import Data, YamlError, parse_yaml
 
 PREFIX = "DNSD_"

@@ -22,6 +22,7 @@ from dnsd.model.maps import MapFields
 from dnsd.model.zones import ZoneFields
 from dnsd.net.listen import ListenError
 from dnsd.net.udp import NoBatchError
+from dnsd.progress import progress_on
 from dnsd.serve.link import Kind, ask
 from dnsd.serve.privileges import PrivilegeError
 from dnsd.serve.start import serve
@@ -141,7 +142,8 @@ def check_command(config: Path, *, as_json: bool) -> None:
     Each as `file:line:column: path: what is wrong`. Warnings alone are no failure.
     """
     try:
-        loaded = load(config)
+        with progress_on(sys.stderr) as progress:
+            loaded = load(config, progress=progress)
         problems = loaded.warnings
     except InvalidDataError as error:
         loaded, problems = None, error.problems
@@ -213,7 +215,8 @@ def _ask(config: Path, kind: Kind, payload: dict[str, Any], timeout_s: float) ->
 
 def _load(config: Path) -> Loaded:
     try:
-        return load(config)
+        with progress_on(sys.stderr) as progress:
+            return load(config, progress=progress)
     except InvalidDataError as error:
         _fail(error)
 

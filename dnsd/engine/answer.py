@@ -116,11 +116,12 @@ def build_answer(
     `glue` must be in a reply that is not truncated, `optional_glue` as far as it fits.
     """
     answer, authority, glue, optional_glue = tuple(answer), tuple(authority), tuple(glue), tuple(optional_glue)
+    needed = (*answer, *authority, *glue)
     body = _Body(None)
-    shorter = _pack(body, (*answer, *authority, *glue), optional_glue, _count(glue))
+    shorter = _pack(body, needed, optional_glue, _count(glue))
     if len(body.octets) > ALWAYS_FITS:
         body = _Body(below)
-        shorter = _pack(body, (*answer, *authority, *glue), optional_glue, _count(glue))
+        shorter = _pack(body, needed, optional_glue, _count(glue))
     counts = _count(answer), _count(authority), _count((*glue, *optional_glue))
     return Answer(
         rcode=rcode,
@@ -150,7 +151,7 @@ def _heads(rcode: int, aa: bool, counts: tuple[int, int, int], *, tc: bool = Fal
 
 
 def _count(section: Section) -> int:
-    return sum(len(rrset.rdatas) for rrset in section)
+    return sum([len(rrset.rdatas) for rrset in section]) if section else 0
 
 
 def _pack(body: _Body, needed: Section, optional: Section, records: int) -> tuple[tuple[int, int], ...]:

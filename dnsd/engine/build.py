@@ -1,7 +1,8 @@
 """`build_snapshot`: the bridge from the dataset to what is served.
 
-What did not change is taken over from the previous snapshot: the nodes of a zone, and the table of all names. An edit
-of an address map replaces the entries of its members and touches no name, be there one behind it or a million.
+What did not change is taken over from the previous snapshot: the nodes of a zone, the table of all names, and the
+addresses of whom the same maps name. An edit of an address map replaces the entries of its members and touches no name,
+be there one behind it or a million.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
 from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, answer_at
 from dnsd.engine.edge import build_addresses
-from dnsd.engine.snapshot import Addresses, BuiltZone, Flattened, Node, Snapshot
+from dnsd.engine.snapshot import Addresses, BuiltZone, Flattened, MapsUsed, Node, Snapshot
 from dnsd.engine.zone import REFUSED_NODE, build_zone
 from dnsd.errors import Problem
 from dnsd.model.dataset import Dataset
@@ -46,7 +47,7 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
     """The snapshot that answers for `dataset`, which must have no problems."""
     old_zones = previous.zones if previous else {}
     zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones.values()}
-    by_zone, by_account = _effective_addresses(dataset, options.missing_family, _compiled_before(previous))
+    by_zone, by_account = _effective_addresses(dataset, options.missing_family, previous)
     if previous and zones == old_zones:
         names, longest = previous.names, previous.longest
     else:
@@ -63,6 +64,7 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
         nsid=pack_option(NSID, options.nsid.encode()) if options.nsid else b"",
         revision=previous.revision + 1 if previous else 1,
         zones=zones,
+        maps=MapsUsed(dataset.maps_by_member, options.missing_family),
     )
 
 
@@ -77,7 +79,7 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
             continue
         zone = snapshot.zones[node.apex.zone_id].zone
         if zone.id not in indexes:
-            indexes[zone.id] = {r.owner: i for i, r in enumerate(zone.records) if r.rtype == CNAME}
+            indexes[zone.id] = {zone.records.owners[i]: i for i in zone.records.of_types({CNAME})}
         index = indexes[zone.id][name]
         path, target = ("records", index, "content"), name_text(node.rule.target)
         if answer is TARGET_CIRCULAR:
@@ -96,18 +98,38 @@ def _built(zone: Zone, dataset: Dataset, old: BuiltZone | None) -> BuiltZone:
 
 
 def _effective_addresses(
-    dataset: Dataset, missing_family: MissingFamily, compiled: Compiled
+    dataset: Dataset, missing_family: MissingFamily, previous: Snapshot | None
 ) -> tuple[dict[str, Addresses], dict[str, Addresses]]:
     """The addresses of each zone that a map names, and of each account's other zones, where that is not the pool."""
+    compiled = _compiled_before(previous)
+    changed = _changed_members(dataset, missing_family, previous)
     by_account = {
-        account_id: _compiled(effective(dataset.considered_elsewhere(account_id), missing_family), compiled)
+        account_id: previous.by_account.get(account_id)
+        if previous and account_id not in changed
+        else _compiled(effective(dataset.considered_elsewhere(account_id), missing_family), compiled)
         for account_id in dataset.accounts
     }
-    by_zone = {
-        zone_id: _compiled(effective(dataset.considered(dataset.zones[zone_id]), missing_family), compiled)
-        for zone_id in _zones_in_maps(dataset)
-    }
+    by_zone = {}
+    for zone_id in _zones_in_maps(dataset):
+        zone = dataset.zones[zone_id]
+        if previous and changed.isdisjoint((zone_id, zone.account_id)) and _is_in_same_account(zone, previous):
+            by_zone[zone_id] = previous.by_zone.get(zone_id)
+        else:
+            by_zone[zone_id] = _compiled(effective(dataset.considered(zone), missing_family), compiled)
     return _present(by_zone), _present(by_account)
+
+
+def _changed_members(dataset: Dataset, missing_family: MissingFamily, previous: Snapshot | None) -> set[str]:
+    """The ids of zones and accounts whose maps are not those of the previous snapshot, or are searched otherwise."""
+    new, used = dataset.maps_by_member, previous.maps if previous else None
+    if used is None or used.missing_family is not missing_family:
+        return {*dataset.accounts, *dataset.zones}
+    return {member for member in (*new, *used.by_member) if new.get(member) != used.by_member.get(member)}
+
+
+def _is_in_same_account(zone: Zone, previous: Snapshot) -> bool:
+    built = previous.zones.get(zone.id)
+    return built is not None and built.zone.account_id == zone.account_id
 
 
 def _compiled_before(previous: Snapshot | None) -> Compiled:
@@ -153,19 +175,16 @@ def _addresses(ips: Sequence[IPAddress], sources: tuple[EdgeSource, EdgeSource] 
 def _all_names(zones: Iterable[BuiltZone]) -> dict[bytes, Node]:
     """The nodes of all zones in one table; each zone hides what its parent zone holds at its apex and below."""
     by_apex = {built.zone.name: built for built in zones}
-    parents = {apex: _parent(apex, by_apex) for apex in by_apex}
-    with_children = {parent.zone.name for parent in parents.values() if parent is not None}
+    parents = {apex: parent for apex in by_apex if (parent := _parent(apex, by_apex))}
+    with_children = {parent.zone.name: parent for parent in parents.values()}
     names: dict[bytes, Node] = {}
     for apex, built in by_apex.items():
-        if apex in with_children:
-            names.update(_outside_children(built, by_apex))
-        else:
-            names.update(built.names)
+        names.update(_outside_children(built, by_apex) if apex in with_children else built.items())
+    nodes_of_parents = {apex: dict(parent.items()) for apex, parent in with_children.items()}
     for apex, parent in parents.items():
-        if parent is not None:
-            node = names[apex]
-            answers = {qtype: answer for qtype, answer in node.answers.items() if qtype != DS}
-            names[apex] = replace(node, answers=answers, parent=_search_zone(parent, apex))
+        node = names[apex]
+        answers = {qtype: answer for qtype, answer in node.answers.items() if qtype != DS}
+        names[apex] = replace(node, answers=answers, parent=_search_zone(nodes_of_parents[parent.zone.name], apex))
     return names
 
 
@@ -175,18 +194,18 @@ def _parent(apex: bytes, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None
 
 
 def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> Iterator[tuple[bytes, Node]]:
-    for name, node in built.names.items():
+    for name, node in built.items():
         closest = next(part for part in (name, *ancestors(name)) if part in by_apex)
         if closest == built.zone.name:
             yield name, node
 
 
-def _search_zone(built: BuiltZone, name: bytes) -> Node | None:
+def _search_zone(nodes: Mapping[bytes, Node], name: bytes) -> Node | None:
     """What one zone by itself says of a name in it; None where it says nothing."""
-    if name in built.names:
-        node = built.names[name]
+    if name in nodes:
+        node = nodes[name]
     else:
-        node = next(built.names[part] for part in ancestors(name) if part in built.names).below or REFUSED_NODE
+        node = next(nodes[part] for part in ancestors(name) if part in nodes).below or REFUSED_NODE
     return None if node.apex is None else node
 
 

@@ -138,7 +138,7 @@ def _served(dataset: Dataset, node: Node, zone: Zone | None, name: bytes, qtype:
             case Redirection(target=target):
                 return f"a DNAME to {name_text(target)}, which is followed"
         return "a referral" if _is_referral(node) else "no data"
-    if not dataset.applies_maps(zone) and any(r.proxied and r.owner == name for r in zone.records):
+    if not dataset.applies_maps(zone) and any(record.proxied for record in zone.records.at(name)):
         return "as stored: proxied, but the zone's maps are not consulted in this state"
     return "RFC 8482: one HINFO for all" if qtype == ANY else "as stored"
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dnsd.engine.answer import Answer, EdgeSource, Rrset
 from dnsd.model.fields import IPAddress
+from dnsd.model.maps import AddressMap, MissingFamily
 from dnsd.model.zones import Zone
 from dnsd.wire.names import ROOT
 
@@ -85,11 +86,24 @@ class Node:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltZone:
-    """A zone's nodes by name, and what they were built from."""
+    """A zone's names, the node of each, and what they were built from."""
 
     zone: Zone
     applies_maps: bool
-    names: Mapping[bytes, Node]
+    names: Sequence[bytes]  # in columns, as only the table of all names is searched
+    nodes: Sequence[Node]
+
+    def items(self) -> Iterator[tuple[bytes, Node]]:
+        """Each name with its node."""
+        return zip(self.names, self.nodes, strict=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapsUsed:
+    """What the addresses of zones and accounts were found in, and how."""
+
+    by_member: Mapping[str, tuple[AddressMap, ...]]  # zone or account id -> the maps that name it
+    missing_family: MissingFamily
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +120,7 @@ class Snapshot:
     nsid: bytes  # the NSID option, or empty
     revision: int
     zones: Mapping[str, BuiltZone]  # by zone id: what the next snapshot can take over; none where that is not built
+    maps: MapsUsed | None = None  # likewise
     # Completed chains by their first node, and the type asked for or what the last name answers.
     chains: dict[tuple[Node, int | Answer], Answer] = field(default_factory=dict)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from dnsd.engine.answer import Answer, Rrset, build_answer
+from dnsd.engine.answer import ALWAYS_FITS, QUESTION_NAME, Answer, Rrset, build_answer
 from dnsd.engine.edge import edge
 from dnsd.engine.snapshot import Alias, Apex, BuiltZone, Edge, Flattened, Node, Redirection, Rule
 from dnsd.model.records import Record
 from dnsd.model.zones import Status, Zone
-from dnsd.wire.message import EDE_NOT_AUTHORITATIVE, NXDOMAIN, REFUSED, pack_extended_error
+from dnsd.wire.message import EDE_NOT_AUTHORITATIVE, NXDOMAIN, RECORD_FIXED, REFUSED, pack_extended_error
 from dnsd.wire.names import ASTERISK, ancestors, is_below
 from dnsd.wire.rdata import AAAA, ANY, CNAME, DNAME, DS, HINFO, NS, SOA, A
 
@@ -19,6 +19,7 @@ REFUSED_NODE = Node(None, {}, NOT_OUR_ZONE)
 ANY_ANSWER = build_answer([Rrset(None, HINFO, 3789, (b"\x07RFC8482\x00",))])  # RFC 8482 §4.2; the TTL Cloudflare uses
 
 HIDDEN_BY = {Edge: (A, AAAA, CNAME), Flattened: (CNAME,)}  # types that a rule answers, or denies, instead of the data
+MAX_ALIKE = 100_000  # nodes that are kept for names that are alike, while a zone is built
 
 Rrsets = dict[int, list[Record]]
 
@@ -26,8 +27,9 @@ Rrsets = dict[int, list[Record]]
 def build_zone(zone: Zone, *, applies_maps: bool) -> BuiltZone:
     """The nodes of a zone; its proxied records are answered as stored unless it `applies_maps`."""
     if zone.status is Status.INITIALIZING:
-        return BuiltZone(zone, applies_maps, {zone.name: REFUSED_NODE})
-    return BuiltZone(zone, applies_maps, _Builder(zone, applies_maps=applies_maps).names())
+        return BuiltZone(zone, applies_maps, (zone.name,), (REFUSED_NODE,))
+    nodes = _Builder(zone, applies_maps=applies_maps).build()
+    return BuiltZone(zone, applies_maps, tuple(nodes), tuple(nodes.values()))
 
 
 class _Builder:
@@ -35,13 +37,18 @@ class _Builder:
 
     def __init__(self, zone: Zone, *, applies_maps: bool) -> None:
         self.zone = zone
+        self.records = zone.records
         self.applies_maps = applies_maps
         self.apex = Apex(zone.id, zone.account_id, zone.name)
-        self.owners: dict[bytes, Rrsets] = defaultdict(lambda: defaultdict(list))
-        for record in zone.records:
-            self.owners[record.owner][record.rtype].append(record)
-        self.cuts = {owner for owner, rrsets in self.owners.items() if NS in rrsets and owner != zone.name}
-        soa = self.owners[zone.name][SOA][0]
+        delegations = self.records.of_types({NS})
+        self.cuts = {self.records.owners[index] for index in delegations} - {zone.name}
+        self.wildcards = set(self._wildcards())
+        self.enclosers = {wildcard[len(ASTERISK) :] for wildcard in self.wildcards - {zone.name}}
+        hosts = {self.records.rdatas[index].lower() for index in delegations}
+        redirected = {self.records.owners[index] for index in self.records.of_types({DNAME})}
+        # Names that have something special below, or whose records others need.
+        self.special = self._at({zone.name} | self.cuts | self.wildcards | self.enclosers | hosts | redirected)
+        soa = self.special[zone.name][SOA][0]
         minimum = int.from_bytes(soa.rdata[-4:])
         # RFC 2308 §3: the lower of the SOA's TTL and its minimum field
         denial = (Rrset(zone.name, SOA, min(soa.ttl_s, minimum), (soa.rdata,)),)
@@ -50,23 +57,81 @@ class _Builder:
         self.nowhere = Node(self.apex, {}, nxdomain)
         self.nodes: dict[bytes, Node] = {}
         self.plain_edges: dict[int, Node] = {}
+        self.alike: dict[object, Node] = {}
+        # Traits of records that an edge's rule answers in place of: whatever their data, the node is the same.
+        self.hidden = {
+            index
+            for index, traits in enumerate(self.records.distinct)
+            if applies_maps and traits.proxied and traits.rtype in HIDDEN_BY[Edge]
+        }
 
-    def names(self) -> dict[bytes, Node]:
+    def build(self) -> dict[bytes, Node]:
         """A node for every name that exists in the zone."""
+        existing = (name for name in self.special if not self._is_occluded(name))
         # A wildcard's node is needed by the node above it, and may have a wildcard below itself.
-        for name in sorted(self._existing(), key=lambda name: (not name.startswith(ASTERISK), -len(name))):
-            self.nodes[name] = self._node(name, self.owners.get(name, {}))
+        for name in sorted(
+            {*existing, *self.wildcards, *self.enclosers}, key=lambda name: (not name.startswith(ASTERISK), -len(name))
+        ):
+            self.nodes[name] = self._node(name, self.special.get(name, {}))
+        self._add_crowds()
+        self._add_single()
+        self._add_empty()
         return self.nodes
 
-    def _existing(self) -> set[bytes]:
-        """Owners that are not below a cut, and the empty non-terminals above them (RFC 4592 §2.2.2)."""
-        existing = {owner for owner in self.owners if not self._is_occluded(owner)}
-        for owner in existing - {self.zone.name}:
-            for ancestor in ancestors(owner):
-                if ancestor in existing:
-                    break
-                existing.add(ancestor)
-        return existing
+    def _add_crowds(self) -> None:
+        """The nodes of names with several records."""
+        for indexes in self.records.crowds():
+            owner = self.records.owners[indexes[0]]
+            if owner not in self.nodes and not self._is_occluded(owner):
+                traits = tuple(self.records.traits[index] for index in indexes)
+                is_hidden = self.hidden.issuperset(traits)
+                key = traits if is_hidden else (traits, tuple(self.records.rdatas[index] for index in indexes))
+                self.nodes[owner] = self.alike.get(key) or self._new(owner, indexes, key)
+
+    def _add_single(self) -> None:
+        """The nodes of all names that are left: a million of them in a second."""
+        nodes, alike, hidden, may_be_occluded = self.nodes, self.alike, self.hidden, bool(self.cuts)
+        columns = zip(self.records.owners, self.records.traits, self.records.rdatas, strict=True)
+        for index, (owner, traits, rdata) in enumerate(columns):
+            if owner not in nodes and not (may_be_occluded and self._is_occluded(owner)):
+                key = traits if traits in hidden else (traits, rdata)
+                nodes[owner] = alike.get(key) or self._new(owner, [index], key)
+
+    def _new(self, owner: bytes, indexes: Iterable[int], key: object) -> Node:
+        """The node of a name with nothing special below it, kept for those that are alike."""
+        records = [self.records[index] for index in indexes]
+        node = self._node(owner, _rrsets(records))
+        # How a large answer is compressed depends on its owner.
+        if sum(len(QUESTION_NAME) + RECORD_FIXED.size + len(record.rdata) for record in records) <= ALWAYS_FITS:
+            if len(self.alike) >= MAX_ALIKE:
+                self.alike.clear()
+            self.alike[key] = node
+        return node
+
+    def _add_empty(self) -> None:
+        """The nodes of empty non-terminals (RFC 4592 §2.2.2)."""
+        nodes, shortest = self.nodes, len(self.zone.name)
+        nothing = Node(self.apex, {}, self.nodata, None, self.nowhere)
+        for name in {name[1 + name[0] :] for name in nodes}:
+            while name not in nodes and len(name) > shortest:
+                nodes[name] = nothing
+                name = name[1 + name[0] :]
+
+    def _wildcards(self) -> Iterator[bytes]:
+        """The wildcards that exist, those without records too."""
+        for owner in [owner for owner in self.records.owners if ASTERISK in owner]:
+            if not self._is_occluded(owner):
+                for name in (owner, *ancestors(owner)):
+                    if name.startswith(ASTERISK) and len(name) >= len(self.zone.name):
+                        yield name
+
+    def _at(self, names: set[bytes]) -> dict[bytes, Rrsets]:
+        """The records at those of these names that have some."""
+        found: dict[bytes, list[Record]] = defaultdict(list)
+        for index, owner in enumerate(self.records.owners):
+            if owner in names:
+                found[owner].append(self.records[index])
+        return {owner: _rrsets(records) for owner, records in found.items()}
 
     def _is_occluded(self, owner: bytes) -> bool:
         return bool(self.cuts) and any(ancestor in self.cuts for ancestor in ancestors(owner))
@@ -142,12 +207,20 @@ class _Builder:
         """The addresses of name servers in this zone: as stored, but for authoritative names that are proxied."""
         glue = []
         for host in dict.fromkeys(record.target for record in nameservers):
-            rrsets = self.owners.get(host, {})
+            rrsets = self.special.get(host, {})
             is_glue = host in self.cuts or self._is_occluded(host)
             if not is_glue and isinstance(self._rule(host, rrsets), Edge):
                 continue
             glue += [_rrset(host, rrsets[rtype]) for rtype in (A, AAAA) if rtype in rrsets]
         return glue
+
+
+def _rrsets(records: Iterable[Record]) -> Rrsets:
+    """The records of one name by type."""
+    rrsets: Rrsets = defaultdict(list)
+    for record in records:
+        rrsets[record.rtype].append(record)
+    return rrsets
 
 
 def _rrset(owner: bytes | None, records: list[Record]) -> Rrset:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import dns.rdata
 from pydantic import Field
@@ -23,6 +23,7 @@ from dnsd.wire.rdata import (
     pack_rdata,
     parse_rdata_text,
     parse_type_text,
+    rdata_text,
     type_text,
 )
 
@@ -61,6 +62,17 @@ class RecordFields(Fields):
 DEFAULT_SETTINGS = RecordSettings()
 
 
+class Traits(NamedTuple):
+    """What a record is but for its owner and its data; most records of a zone are alike in it."""
+
+    rtype: int
+    ttl: int
+    proxied: bool = False
+    settings: RecordSettings = DEFAULT_SETTINGS
+    comment: str = ""
+    tags: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record of a zone."""
@@ -69,11 +81,20 @@ class Record:
     rtype: int
     ttl: int  # seconds; 1 means automatic
     rdata: bytes  # wire form, names in it as written
-    content: str  # presentation form
     proxied: bool = False
     settings: RecordSettings = DEFAULT_SETTINGS
     comment: str = ""
     tags: tuple[str, ...] = ()
+
+    @property
+    def traits(self) -> Traits:
+        """What the record is but for its owner and its data."""
+        return Traits(self.rtype, self.ttl, self.proxied, self.settings, self.comment, self.tags)
+
+    @property
+    def content(self) -> str:
+        """The data in presentation form."""
+        return rdata_text(self.rtype, self.rdata)
 
     @property
     def ttl_s(self) -> int:
@@ -96,18 +117,20 @@ class RecordError(ValueError):
 
 def build_record(fields: RecordFields, zone_name: bytes) -> Record:
     """The record that `fields` describe. Raises RecordError."""
-    with _blaming("name"):
+    blamed = "name"
+    try:
         owner = parse_owner(fields.name, zone_name)
-    with _blaming("type"):
+        blamed = "type"
         rtype = parse_data_type(fields.type)
-    with _blaming("content"):
-        rdata = parse_rdata_text(rtype, _presentation(rtype, fields))
-    if rdata.rdcomment is not None:
-        raise RecordError(("content",), "a semicolon begins a comment in record data; put the text in double quotes")
-    record = record_from_rdata(owner, rdata, ttl=fields.ttl, proxied=fields.proxied, comment=fields.comment or "")
-    if rtype == CNAME and record.target == owner:
+        blamed = "content"
+        rdata = _pack_content(rtype, fields.content, fields.priority)
+    except ValueError as error:
+        raise RecordError((blamed,), str(error)) from None
+    _check_proxied(rtype, proxied=fields.proxied)
+    if rtype == CNAME and rdata.lower() == owner:
         raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself")
-    return replace(record, settings=fields.settings, tags=fields.tags)
+    ttl = AUTOMATIC_TTL if fields.proxied else fields.ttl
+    return Record(owner, rtype, ttl, rdata, fields.proxied, fields.settings, fields.comment or "", fields.tags)
 
 
 def record_from_rdata(
@@ -115,13 +138,26 @@ def record_from_rdata(
 ) -> Record:
     """A record from data that is parsed already. Raises RecordError where the record as such is impossible."""
     rtype = int(rdata.rdtype)
-    with _blaming("content"):
+    try:
         wire = pack_rdata(rdata)
+    except ValueError as error:
+        raise RecordError(("content",), str(error)) from None
+    _check_proxied(rtype, proxied=proxied)
+    traits = build_traits(rtype, ttl=ttl, proxied=proxied, comment=comment)
+    return Record(owner, rtype, traits.ttl, wire, proxied, comment=comment)
+
+
+def _check_proxied(rtype: int, *, proxied: bool) -> None:
     if proxied and rtype not in PROXIABLE:
         raise RecordError(("proxied",), f"{type_text(rtype)} records cannot be proxied; A, AAAA and CNAME can")
-    return Record(owner, rtype, AUTOMATIC_TTL if proxied else ttl, wire, rdata.to_text(), proxied, comment=comment)
 
 
+def build_traits(rtype: int, *, ttl: int, proxied: bool, comment: str) -> Traits:
+    """The traits of a record that says this; a proxied one has no TTL of its own."""
+    return Traits(rtype, AUTOMATIC_TTL if proxied else ttl, proxied, comment=comment)
+
+
+@lru_cache(maxsize=1024)
 def parse_data_type(text: str) -> int:
     """The number of a type that data can have. Raises ValueError."""
     rtype = parse_type_text(text)
@@ -145,9 +181,9 @@ def parse_owner(text: str, zone_name: bytes) -> bytes:
     return parse_name_text(text, zone_name).lower()
 
 
-def _presentation(rtype: int, fields: RecordFields) -> str:
-    """The content as a master file has it. Raises ValueError."""
-    content = fields.content
+@lru_cache(maxsize=16_384)  # records of one zone often have the same data
+def _pack_content(rtype: int, content: str, priority: int | None) -> bytes:
+    """The wire form of a record's data. Raises ValueError."""
     if not content.strip():
         raise ValueError("is empty")
     if "\n" in content.strip():
@@ -158,12 +194,20 @@ def _presentation(rtype: int, fields: RecordFields) -> str:
             raise ValueError(
                 f"{content!r} is not an IPv{4 if rtype == A else 6} address, which {type_text(rtype)} needs"
             )
-        return str(ip)
+        return ip.packed
+    rdata = parse_rdata_text(rtype, _presentation(rtype, content, priority))
+    if rdata.rdcomment is not None:
+        raise ValueError("a semicolon begins a comment in record data; put the text in double quotes")
+    return pack_rdata(rdata)
+
+
+def _presentation(rtype: int, content: str, priority: int | None) -> str:
+    """The content as a master file has it. Raises ValueError."""
     if rtype == TXT and not content.lstrip().startswith('"'):
         octets = content.encode()
         return " ".join(_quoted(octets[i : i + MAX_STRING]) for i in range(0, len(octets), MAX_STRING))
-    if rtype in WITH_PRIORITY and fields.priority is not None:
-        return f"{fields.priority} {content}"
+    if rtype in WITH_PRIORITY and priority is not None:
+        return f"{priority} {content}"
     if rtype in WITH_PRIORITY and not content.lstrip()[0].isdigit() and not content.startswith(GENERIC):
         raise ValueError(f"{type_text(rtype)} needs a priority: give `priority`, or begin the content with it")
     return content
@@ -173,14 +217,3 @@ def _quoted(octets: bytes) -> str:
     """A character-string in quotes, its odd octets as \\DDD (RFC 1035 §5.1)."""
     text = (chr(o) if 32 <= o < 127 and o not in b'"\\' else f"\\{o:03}" for o in octets)
     return f'"{"".join(text)}"'
-
-
-@contextmanager
-def _blaming(field: str) -> Iterator[None]:
-    """Give a ValueError from inside the field it is about."""
-    try:
-        yield
-    except RecordError:
-        raise
-    except ValueError as error:
-        raise RecordError((field,), str(error)) from None

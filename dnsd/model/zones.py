@@ -6,11 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from heapq import nsmallest
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from dnsd.errors import Problem
+from dnsd.model.columns import Records
 from dnsd.model.fields import MAX_PROBLEMS, Fields, Host, Id
 from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
 from dnsd.wire.names import ASTERISK, ROOT, ancestors, name_text
@@ -96,7 +99,10 @@ class Zone:
     status: Status
     paused: bool
     settings: ZoneSettings
-    records: tuple[Record, ...]
+    records: Records  # may be given as any iterable of records
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "records", Records.of(self.records))
 
     @property
     def name_text(self) -> str:
@@ -129,79 +135,98 @@ def apex_records(
     return made
 
 
-RrsetKey = tuple[bytes, int]
+Finding = tuple[int, str]  # index of a record, what is wrong with it
+Rrsets = Mapping[int, list[int]]  # of one name: type -> indexes of its records
 
 
 def zone_problems(zone: Zone) -> list[Problem]:
     """Every rule that the records of a zone break together, each at the path of one record: `records[3]`."""
-    by_rrset: dict[RrsetKey, list[int]] = defaultdict(list)
-    for index, record in enumerate(zone.records):
-        by_rrset[record.owner, record.rtype].append(index)
-    types: dict[bytes, set[int]] = defaultdict(set)
-    for owner, rtype in by_rrset:
-        types[owner].add(rtype)
-    found = [
-        *_crowded(zone, by_rrset, types),
-        *_cname_conflicts(zone, by_rrset, types),
-        *_misplaced(zone, by_rrset, types),
-    ]
-    return [Problem(zone.key, ("records", index), message) for index, message in sorted(found)[:MAX_PROBLEMS]]
+    rules = (_crowded, _cname_conflicts, _misplaced)
+    found = chain(
+        (
+            finding
+            for owner, rrsets in _noteworthy(zone.records)
+            for rule in rules
+            for finding in rule(zone, owner, rrsets)
+        ),
+        _below_dnames(zone),
+    )
+    return [Problem(zone.key, ("records", index), message) for index, message in nsmallest(MAX_PROBLEMS, found)]
 
 
-Finding = tuple[int, str]  # index of a record, what is wrong with it
+def _noteworthy(records: Records) -> Iterator[tuple[bytes, Rrsets]]:
+    """The names that may break a rule: a million of them with an address or two each are none."""
+    sizes = map(len, records.rdatas)
+    large = (index for index, size in enumerate(sizes) if size > MAX_RRSET_SIZE - 12)
+    indexes = {records.owners[index]: index for index in chain(records.of_types({SOA, NS, DNAME}), large)}
+    for crowd in records.crowds():
+        owner = records.owners[crowd[0]]
+        types = {records.rtype(index) for index in crowd}
+        is_harmless = len(types) == len(crowd) <= MAX_TYPES and types.isdisjoint(SINGLE)
+        if indexes.pop(owner, None) is not None or not is_harmless:
+            yield owner, _rrsets(records, crowd)
+    for owner, index in indexes.items():
+        yield owner, _rrsets(records, [index])
 
 
-def _crowded(zone: Zone, by_rrset: Mapping[RrsetKey, list[int]], types: Mapping[bytes, set[int]]) -> Iterator[Finding]:
-    for (owner, rtype), indexes in by_rrset.items():
+def _rrsets(records: Records, indexes: Iterable[int]) -> Rrsets:
+    rrsets: dict[int, list[int]] = defaultdict(list)
+    for index in indexes:
+        rrsets[records.rtype(index)].append(index)
+    return rrsets
+
+
+def _crowded(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+    for rtype, indexes in rrsets.items():
         what = f"{type_text(rtype)} records at {name_text(owner)}"
         if len(indexes) > MAX_RRSET:
             yield indexes[MAX_RRSET], f"{len(indexes)} {what}; {MAX_RRSET} are possible"
-        size = sum(len(zone.records[index].rdata) + 12 for index in indexes)
+        size = sum(len(zone.records.rdatas[index]) + 12 for index in indexes)
         if size > MAX_RRSET_SIZE:
             yield indexes[0], f"the {what} take {size} octets; {MAX_RRSET_SIZE} fit in an answer"
         if rtype in SINGLE and len(indexes) > 1:
             yield indexes[1], f"{len(indexes)} {what}; there can be one"
-        yield from _repeated(zone, indexes)
-    for owner, present in types.items():
-        if len(present) > MAX_TYPES:
-            index = by_rrset[owner, max(present)][0]
-            yield index, f"{len(present)} types at {name_text(owner)}; {MAX_TYPES} are possible"
+        if len(indexes) > 1:
+            yield from _repeated(zone, rtype, indexes)
+    if len(rrsets) > MAX_TYPES:
+        yield rrsets[max(rrsets)][0], f"{len(rrsets)} types at {name_text(owner)}; {MAX_TYPES} are possible"
 
 
-def _repeated(zone: Zone, indexes: list[int]) -> Iterator[Finding]:
+def _repeated(zone: Zone, rtype: int, indexes: list[int]) -> Iterator[Finding]:
     seen: dict[bytes, int] = {}
-    for index in indexes if len(indexes) > 1 else ():
-        record = zone.records[index]
-        first = seen.setdefault(canonical_rdata(record.rtype, record.rdata), index)
+    for index in indexes:
+        first = seen.setdefault(canonical_rdata(rtype, zone.records.rdatas[index]), index)
         if first != index:
             yield index, f"the same record as records[{first}] (RFC 2181 §5)"
 
 
-def _cname_conflicts(
-    zone: Zone, by_rrset: Mapping[RrsetKey, list[int]], types: Mapping[bytes, set[int]]
-) -> Iterator[Finding]:
-    for owner, present in types.items():
-        if CNAME not in present:
-            continue
-        excluded = EXCLUDED_BY_CNAME - {CNAME} - ({NS} if owner == zone.name else set())
-        for rtype in sorted(present & excluded):
-            message = (
-                f"a CNAME and {type_text(rtype)} records cannot stand at one name, {name_text(owner)} (RFC 1034 §3.6.2)"
-            )
-            yield max(by_rrset[owner, CNAME][0], by_rrset[owner, rtype][0]), message
+def _cname_conflicts(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+    if CNAME not in rrsets:
+        return
+    excluded = EXCLUDED_BY_CNAME - {CNAME} - ({NS} if owner == zone.name else set())
+    for rtype in sorted(excluded.intersection(rrsets)):
+        message = (
+            f"a CNAME and {type_text(rtype)} records cannot stand at one name, {name_text(owner)} (RFC 1034 §3.6.2)"
+        )
+        yield max(rrsets[CNAME][0], rrsets[rtype][0]), message
 
 
-def _misplaced(
-    zone: Zone, by_rrset: Mapping[RrsetKey, list[int]], types: Mapping[bytes, set[int]]
-) -> Iterator[Finding]:
-    redirected = {owner for owner, rtype in by_rrset if rtype == DNAME}
-    for (owner, rtype), indexes in by_rrset.items():
+def _misplaced(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+    for rtype, indexes in rrsets.items():
         if rtype == SOA and owner != zone.name:
             yield indexes[0], f"an SOA record at {name_text(owner)}; it belongs to the apex, {zone.name_text}"
         if rtype in (NS, DNAME) and owner.startswith(ASTERISK):
             yield indexes[0], f"a wildcard cannot own {type_text(rtype)} records (RFC 4592 §4.2, §4.4)"
-        if rtype == DNAME and NS in types[owner] and owner != zone.name:
+        if rtype == DNAME and NS in rrsets and owner != zone.name:
             yield indexes[0], f"DNAME and NS records cannot stand at one name, {name_text(owner)} (RFC 6672 §2.3)"
-        above = redirected.intersection(ancestors(owner)) if redirected else ()
-        for dname in above:
-            yield indexes[0], f"{name_text(owner)} lies below the DNAME at {name_text(dname)} (RFC 6672 §2.4)"
+
+
+def _below_dnames(zone: Zone) -> Iterator[Finding]:
+    records = zone.records
+    redirected = {records.owners[index] for index in records.of_types({DNAME})}
+    said = set()
+    for index, owner in enumerate(records.owners if redirected else ()):
+        for dname in redirected.intersection(ancestors(owner)):
+            if (owner, records.rtype(index)) not in said:
+                yield index, f"{name_text(owner)} lies below the DNAME at {name_text(dname)} (RFC 6672 §2.4)"
+        said.add((owner, records.rtype(index)))

@@ -1,4 +1,4 @@
-"""The folder of accounts: which files there are, what each is, and their text (config.md's layout).
+"""The folder of accounts: which files there are, what each is, and what is in it (config.md's layout).
 
 ACCOUNT/account.yaml, ACCOUNT/maps/NAME.yaml, ACCOUNT/zones/NAME.yaml or NAME.zone
 
@@ -9,20 +9,21 @@ little more than listing them. Whether two readings found the same is asked with
 from __future__ import annotations
 
 import os
-import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from operator import attrgetter
 from pathlib import Path
 
 from dnsd.errors import Place, Problem
+from dnsd.store.text_file import Content, NotTextError, blocks_again, read_content
 
-MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
 # A file's status tells a change from the one before only when the clock of its file system has moved on in between.
 # Of the clocks in use that of FAT is the coarsest.
 COARSEST_CLOCK_NS = 2_000_000_000
+
+NO_CONTENT = Content(b"", "")
 
 Stamp = tuple[int, ...]  # what a file's status says of who it is and when it changed
 
@@ -50,10 +51,20 @@ class SourceFile:
     key: str
     kind: Kind
     path: str
-    text: str
-    problem: Problem | None = None  # why it cannot be read; the text is empty then
+    content: Content
+    problem: Problem | None = None  # why it cannot be read; there is no content then
     modified: int = field(default=0, compare=False)  # seconds since 1970, but later for each content than for the last
     stamp: Stamp | None = field(default=None, compare=False)  # None: changed too lately for its status to be trusted
+
+    def text(self) -> str:
+        """The text, which is read anew where it is large. Raises FileChangedError."""
+        return "".join(self.blocks())
+
+    def blocks(self) -> Iterator[str]:
+        """The text in blocks that end with the end of a line. Raises FileChangedError, perhaps at the end only."""
+        if self.content.text is not None:
+            return iter((self.content.text,))
+        return blocks_again(Path(self.path), self.content.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +175,19 @@ def read_file(path: str, key: str, kind: Kind, *, previous: SourceFile | None, n
 
     `now_ns` is a time before the call, in nanoseconds since 1970. A file that cannot be read has the reason with it.
     """
-    stamp = None
-    modified = 0
+    stamp, modified, content, problem = None, 0, NO_CONTENT, None
     try:
         status = os.stat(path)
         stamp = _stamp(status, now_ns)
         if previous and stamp and stamp == previous.stamp and path == previous.path:
             return previous
         modified = int(status.st_mtime)
-        text, problem = read_text(Path(path)), None
+        content = read_content(Path(path))
     except OSError as error:
-        text, problem, stamp = "", _problem(path, _cannot_be_read(error), key), None  # it may pass: try each time
+        problem, stamp = _problem(path, _cannot_be_read(error), key), None  # it may pass: try each time
     except NotTextError as error:
-        text, problem = "", _problem(path, str(error), key, error.line, error.column)
-    file = SourceFile(key, kind, path, text, problem, modified, stamp)
+        problem = _problem(path, str(error), key, error.line, error.column)
+    file = SourceFile(key, kind, path, content, problem, modified, stamp)
     if previous is None:
         return file
     if file == previous:
@@ -190,40 +200,6 @@ def _stamp(status: os.stat_result, now_ns: int) -> Stamp | None:
     if max(status.st_mtime_ns, status.st_ctime_ns) > now_ns - COARSEST_CLOCK_NS:
         return None
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def read_text(path: Path) -> str:
-    """The text of a regular file of a sensible size. Raises OSError and NotTextError."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
-        raise NotTextError("is not a regular file")
-    if status.st_size > MAX_FILE_SIZE:
-        raise NotTextError(f"has {status.st_size:,} octets; {MAX_FILE_SIZE:,} are possible")
-    return _decode(path.read_bytes())
-
-
-class NotTextError(Exception):
-    """A file that is not text, and where it ceases to be."""
-
-    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
-        self.line, self.column = line, column
-        super().__init__(message)
-
-
-def _decode(octets: bytes) -> str:
-    try:
-        text = octets.decode("utf-8-sig")  # without a byte order mark
-    except UnicodeDecodeError as error:
-        before = octets[: error.start].decode(errors="replace")
-        raise NotTextError(f"not UTF-8: octet 0x{octets[error.start]:02x}", *_position(before)) from None
-    if "\0" in text:
-        raise NotTextError("a NUL character", *_position(text[: text.index("\0")]))
-    return text
-
-
-def _position(before: str) -> tuple[int, int]:
-    """Line and column, from 1, of what follows the text `before`."""
-    return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def _cannot_be_read(error: OSError) -> str:

@@ -17,6 +17,7 @@ from dnsd.model.dataset import Dataset, build_dataset, map_problems, problems_be
 from dnsd.model.fields import F
 from dnsd.model.maps import AddressMap, MapFields
 from dnsd.model.zones import Zone, zone_problems
+from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import Files, Kind, SourceFile
 from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone
 
@@ -73,16 +74,18 @@ class Stored:
 NOTHING = Stored(Dataset({}, {}, {}), ())
 
 
-def load_files(found: Files, nameservers: Iterable[str], previous: Stored = NOTHING) -> Stored:
+def load_files(
+    found: Files, nameservers: Iterable[str], previous: Stored = NOTHING, *, progress: Progress = no_progress
+) -> Stored:
     """The dataset in the files `found`; `nameservers` are for zones that name none themselves.
 
-    What did not change since `previous` is taken over from it, zones as the same objects. Raises InvalidDataError with
-    every problem in every file.
+    What did not change since `previous` is taken over from it, zones as the same objects. `progress` hears now and then
+    how far the reading of a zone is. Raises InvalidDataError with every problem in every file.
     """
     read_accounts = _read_all(AccountFields, found, Kind.ACCOUNT, previous.objects.accounts)
     accounts, unresolved = _resolve_accounts(found, read_accounts, previous)
     read_maps = _read_all(MapFields, found, Kind.MAP, previous.objects.maps)
-    read_zones = _read_zones(found, accounts, tuple(nameservers), previous.objects.zones)
+    read_zones = _read_zones(found, accounts, tuple(nameservers), previous.objects.zones, progress)
     objects = Objects(read_accounts, read_maps, read_zones)
 
     zones = [read.zone for read in read_zones.values() if read.zone]
@@ -124,7 +127,11 @@ def _unchanged(file: SourceFile, before: Mapping[str, ReadFields[F]]) -> ReadFie
 
 
 def _read_zones(
-    found: Files, accounts: Mapping[str, Account], nameservers: tuple[str, ...], before: Mapping[str, ReadZone]
+    found: Files,
+    accounts: Mapping[str, Account],
+    nameservers: tuple[str, ...],
+    before: Mapping[str, ReadZone],
+    progress: Progress,
 ) -> dict[str, ReadZone]:
     zones = {}
     for file in found.files:
@@ -132,7 +139,7 @@ def _read_zones(
             account_id = accounts[file.key.partition("/")[0]].id
             read = before.get(file.key)
             if not (read and (read.file, read.account_id, read.nameservers) == (file, account_id, nameservers)):
-                read = read_zone(file, account_id, nameservers)
+                read = read_zone(file, account_id, nameservers, progress)
             zones[file.key] = read
     return zones
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeAlias
 
 from dnsd.errors import Path as ObjectPath
 from dnsd.errors import Place, Problem
+from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, derived_id, validate
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
 from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records
+from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import Kind, SourceFile
+from dnsd.store.text_file import FileChangedError
 from dnsd.store.yaml_text import Data, Places, YamlError, parse_yaml
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import name_text, parse_name_text
@@ -47,6 +50,10 @@ class ReadZone:
     problems: tuple[Problem, ...]
 
 
+CHANGED = "the file changed while it was being read"
+UNPLACED = " (the file has changed since: where in it this was, is not known)"
+REPORTED = 1_000  # records of a YAML file between two reports of progress
+
 Read: TypeAlias = ReadFields[Any] | ReadZone
 
 
@@ -58,9 +65,11 @@ def read_fields(model: type[F], file: SourceFile) -> ReadFields[F]:
     return ReadFields(file, fields, tuple(reader.problems))
 
 
-def read_zone(file: SourceFile, account_id: str, nameservers: tuple[str, ...]) -> ReadZone:
-    """The zone in a file, with what it lacks at its apex."""
-    reader = _ZoneReader(file, account_id, nameservers)
+def read_zone(
+    file: SourceFile, account_id: str, nameservers: tuple[str, ...], progress: Progress = no_progress
+) -> ReadZone:
+    """The zone in a file, with what it lacks at its apex; `progress` hears now and then how far that is."""
+    reader = _ZoneReader(file, account_id, nameservers, progress)
     if file.kind is Kind.ZONE_MASTER:
         reader.read_master()
     else:
@@ -84,7 +93,7 @@ def _located(problem: Problem, read: Read, text: _Text) -> Problem:
             words = f"{name_text(record.owner)} {type_text(record.rtype)}"
             return replace(problem, path=(words,), place=Place(file.path, read.rows[index] if is_written else 1, 1))
         path = ("records", read.rows[index], *path[2:]) if is_written else ("nameservers",)
-    return replace(problem, path=path, place=text.place(path))
+    return text.placed(replace(problem, path=path))
 
 
 class _Text:
@@ -92,20 +101,30 @@ class _Text:
 
     def __init__(self, file: SourceFile) -> None:
         self._file = file
-        self._places: Places | None = None
+        self._places: Places | None = None  # None: not looked for yet
+        self._has_changed = False
 
-    def place(self, path: ObjectPath) -> Place:
-        """Where `path`, or as much of it as is written, stands."""
-        if self._file.kind is Kind.ZONE_MASTER:
-            return Place(self._file.path, 1, 1)
+    def placed(self, problem: Problem) -> Problem:
+        """The problem at the place where its path, or as much of it as is written, stands."""
         if self._places is None:
-            # Parsed a second time: problems are rare, and places cost more memory than all else.
-            self._places = {}
-            with suppress(YamlError):
-                parse_yaml(self._file.text, places=self._places)
+            self._places = self._find()
+        path, message = problem.path, problem.message
         while path and path not in self._places:
             path = path[:-1]
-        return Place(self._file.path, *self._places.get(path, (1, 1)))
+        place = Place(self._file.path, *self._places.get(path, (1, 1)))
+        return replace(problem, message=message + UNPLACED if self._has_changed else message, place=place)
+
+    def _find(self) -> Places:
+        # Parsed a second time: problems are rare, and places cost more memory than all else.
+        places: Places = {}
+        try:
+            if self._file.kind is not Kind.ZONE_MASTER:
+                parse_yaml(self._file.text(), places=places)
+        except YamlError:
+            pass
+        except FileChangedError:
+            self._has_changed = True
+        return places
 
 
 class _Reader:
@@ -121,7 +140,10 @@ class _Reader:
         if self.file.problem:
             return None
         try:
-            data = parse_yaml(self.file.text)
+            data = parse_yaml(self.file.text())
+        except FileChangedError:
+            self.add_at(1, 1, CHANGED)
+            return None
         except YamlError as error:
             for line, column, message in error.problems:
                 self.add_at(line, column, message)
@@ -145,18 +167,19 @@ class _Reader:
         self.problems.append(Problem(self.file.key, (), message, warning=warning, place=place))
 
     def _add_all(self, problems: Iterable[Problem]) -> None:
-        self.problems += [replace(problem, place=self._text.place(problem.path)) for problem in problems]
+        self.problems += map(self._text.placed, problems)
 
 
 class _ZoneReader(_Reader):
     """A zone's file, and the zone as far as it is read."""
 
-    def __init__(self, file: SourceFile, account_id: str, nameservers: tuple[str, ...]) -> None:
+    def __init__(self, file: SourceFile, account_id: str, nameservers: tuple[str, ...], progress: Progress) -> None:
         super().__init__(file)
         self.zone = _stand_in(file.key, account_id)
         self.rows: Sequence[int] = ()
         self._account_id = account_id
         self._nameservers = nameservers
+        self._progress = partial(progress, file.path)
 
     def read_yaml(self) -> None:
         data = self.data()
@@ -175,19 +198,25 @@ class _ZoneReader(_Reader):
         name = None if self.file.problem else self._name(None)
         if name is None:
             return
-        found = parse_zone_text(self.file.text, name)
+        try:
+            found = parse_zone_text(self.file.blocks(), name, progress=self._progress)
+        except FileChangedError:
+            self.add_at(1, 1, CHANGED)
+            return
         for problem in found.problems:
             self.add_at(problem.line, problem.column, problem.message)
         if found.name != name:
             message = f"the SOA record is of {name_text(found.name)}: the zone is served by that name, not the file's"
             self.add_at(1, 1, message, warning=True)
-        self.rows = array("I", found.lines)
+        self.rows = found.lines
         self._finish(found.name, ZoneFields(), found.records)
 
-    def _records(self, written: list[Data], zone_name: bytes) -> list[Record]:
-        records, rows = [], array("I")
+    def _records(self, written: list[Data], zone_name: bytes) -> Records:
+        records, rows = Columns(), array("I")
         already = len(self.problems)
         for index, data in enumerate(written):
+            if index % REPORTED == 0:
+                self._progress(index)
             if len(self.problems) - already >= MAX_PROBLEMS:
                 self.add(("records", index), "there are problems enough already; the rest is not read")
                 break
@@ -195,23 +224,24 @@ class _ZoneReader(_Reader):
             if fields is None:
                 continue
             try:
-                records.append(build_record(fields, zone_name))
+                records.add(build_record(fields, zone_name))
                 rows.append(index)
             except RecordError as error:
                 self.add(("records", index, *error.path), str(error))
         self.rows = rows
-        return records
+        return records.records()
 
-    def _finish(self, name: bytes, fields: ZoneFields, records: list[Record]) -> None:
+    def _finish(self, name: bytes, fields: ZoneFields, records: Records) -> None:
         """The zone with what it lacks at its apex; the SOA's serial is the time of the file's last change."""
         nameservers = fields.nameservers or self._nameservers
-        if not nameservers and not any(record.owner == name and record.rtype == NS for record in records):
+        at_apex = records.at(name)
+        if not nameservers and not any(record.rtype == NS for record in at_apex):
             nameservers = PLACEHOLDER_NAMESERVERS
             message = "the zone has no name servers; give them here or as `nameservers` in dnsd.yaml"
             self.add(("nameservers",), message, warning=True)
         made: list[Record] = []
         try:
-            made = apex_records(name, records, nameservers, fields.soa, self.file.modified % 2**32)
+            made = apex_records(name, at_apex, nameservers, fields.soa, self.file.modified % 2**32)
         except ValueError as error:
             self.add(("soa",), str(error))
         self.zone = Zone(
@@ -222,7 +252,7 @@ class _ZoneReader(_Reader):
             status=fields.status,
             paused=fields.paused,
             settings=fields.settings,
-            records=(*records, *made),
+            records=records.followed_by(made),
         )
 
     def _name(self, given: str | None) -> bytes | None:
@@ -240,4 +270,4 @@ def _stand_in(key: str, account_id: str) -> Zone | None:
         wire = parse_name_text(name).lower()
     except ValueError:
         return None
-    return Zone(key, derived_id("zone", name), account_id, wire, Status.ACTIVE, False, ZoneSettings(), ())
+    return Zone(key, derived_id("zone", name), account_id, wire, Status.ACTIVE, False, ZoneSettings(), Records.of(()))

@@ -1,14 +1,17 @@
 """Master files (RFC 1035 §5) to records, Cloudflare's exported files included.
 
-The text is cut into entries first, each of which is then read for itself with dnspython's tokenizer, so that one wrong
-entry does not hide the others, and each problem has its line and column.
+The text is cut into entries, each of which is read for itself with dnspython's tokenizer, so that one wrong entry does
+not hide the others, and each problem has its line and column. What was read is remembered, and lines of the same parts
+are not parsed again (plain_lines.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import dns.exception
 import dns.name
@@ -18,12 +21,15 @@ import dns.rdatatype
 import dns.tokenizer
 import dns.ttl
 
-from dnsd.model.records import MAX_TTL_S, PROXIABLE, Record, RecordError, parse_data_type, record_from_rdata
-from dnsd.wire.names import is_below, name_text
-from dnsd.wire.rdata import SOA, pack_rdata, reason, type_text
+from dnsd.model.columns import Columns, Records
+from dnsd.model.records import MAX_TTL_S, PROXIABLE, RecordError, build_traits, parse_data_type, record_from_rdata
+from dnsd.store.plain_lines import LINE, Head, Known
+from dnsd.wire.names import ROOT, is_below, name_text
+from dnsd.wire.rdata import SOA, canonical_rdata, pack_rdata, reason, type_text
 
 SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]|\\.)*"|;[^\n]*|[()\n]', re.DOTALL)
 NEWLINE = re.compile("\r\n?")
+BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # lines that say nothing
 CLOUDFLARE_TAGS = re.compile(r"\s*\bcf_tags=(\S+)")
 PROXIED_TAG = "cf-proxied:"
 OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
@@ -40,54 +46,56 @@ class TextProblem:
     message: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ZoneText:
     """What a master file holds: records, the line of each, and what is wrong."""
 
     name: bytes  # canonical; of the SOA's owner, where there is one
-    records: list[Record] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    problems: list[TextProblem] = field(default_factory=list)
+    records: Records
+    lines: Sequence[int]
+    problems: list[TextProblem]
 
 
-def parse_zone_text(text: str, default_name: bytes) -> ZoneText:
+def parse_zone_text(
+    text: str | Iterable[str], default_name: bytes, *, progress: Callable[[int], None] | None = None
+) -> ZoneText:
     """The records of a master file; `default_name` is the origin, and the zone's name where the file holds no SOA.
 
-    A record that stands twice counts once (RFC 2181 §5): zone transfers are stored with the SOA first and last.
+    A large text is given in blocks, each of which ends with the end of a line; with each, `progress` is told how many
+    records there are so far. A record that stands twice counts once (RFC 2181 §5): zone transfers are stored with the
+    SOA first and last.
     """
     reader = _Reader(default_name)
-    for line, entry in _entries(NEWLINE.sub("\n", text)):
-        if len(entry) > MAX_ENTRY:
-            message = f"an entry of {len(entry):,} characters; {MAX_ENTRY:,} are possible"
-            reader.found.problems.append(TextProblem(line, 1, message))
-        else:
-            reader.read(line, entry)
-        if len(reader.found.problems) >= MAX_PROBLEMS:
-            break
+    blocks = iter([text] if isinstance(text, str) else text)
+    rest = ""  # what is not read yet: the beginning of an entry
+    for block in blocks:
+        if len(rest) > MAX_ENTRY:  # look for its end in all of the text at once, not again with each block
+            block = "".join((block, *blocks))
+        rest += NEWLINE.sub("\n", block) if "\r" in block else block
+        # Behind a backslash, a newline may be part of a quoted string that ends in the next block.
+        if not rest.endswith("\\\n"):
+            rest = reader.read(rest)
+        if progress:
+            progress(len(reader.lines))
+    reader.read_entry(reader.read(rest))
     return reader.result()
 
 
-def _entries(text: str) -> Iterator[tuple[int, str]]:
-    """Each entry with its first line's number: text up to a newline that is not in parentheses."""
-    line = first = 1
-    start = depth = 0
-    for match in SPECIAL.finditer(text):
+def _entry_end(text: str, start: int) -> int | None:
+    """Where the entry at `start` ends: at a newline that is not in parentheses; None where the text ends before."""
+    depth = 0
+    for match in SPECIAL.finditer(text, start):
         token = match[0]
         if token == "(":
             depth += 1
         elif token == ")":
             depth = max(0, depth - 1)
-        elif token == "\n":
-            line += 1
-            if not depth:
-                yield first, text[start : match.start()]
-                start, first = match.end(), line
-        else:
-            line += token.count("\n")
-    yield first, text[start:]
+        elif token == "\n" and not depth:
+            return match.start()
+    return None
 
 
-class _EntryError(Exception):
+class _EntryError(ValueError):
     """What is wrong with an entry, and at which offset in it; None for what it lacks."""
 
     def __init__(self, message: str, offset: int | None = None) -> None:
@@ -124,47 +132,113 @@ class _Reader:
     """What carries over from entry to entry: the origin, the default TTL, the last owner."""
 
     def __init__(self, default_name: bytes) -> None:
-        self.found = ZoneText(default_name)
+        self.zone_name = default_name
+        self.columns = Columns()
+        self.lines = array("I")  # of each record the number of its line
+        self.problems: list[TextProblem] = []
+        self.line = 1  # of what is read next
         self.origin = dns.name.from_wire(default_name, 0)[0]
         self.origin_given = False
         self.has_soa = False
         self.default_ttl: int | None = None
         self.last_ttl: int | None = None
-        self.owner: dns.name.Name | None = None
-        self.seen: set[tuple[bytes, int, bytes]] = set()
+        self.owner: bytes | None = None
+        self.known = Known(default_name, self._traits_of)
 
-    def read(self, line: int, entry: str) -> None:
-        if not entry.strip() or entry.lstrip().startswith(";"):
-            return
+    def read(self, text: str) -> str:
+        """Read all entries whose end is in the text; what is left of it."""
+        start = 0
+        while start < len(text):
+            if self.is_full():
+                return ""
+            start = self._read_plain(text, self._skip_blank(text, start))
+            end = _entry_end(text, start)
+            if end is None:
+                break
+            self.read_entry(text[start:end])
+            start = end + 1
+        return text[start:]
+
+    def _skip_blank(self, text: str, start: int) -> int:
+        match = BLANK.match(text, start)
+        end = match.end() if match else start
+        self.line += text.count("\n", start, end)
+        return end
+
+    def _read_plain(self, text: str, start: int) -> int:
+        """Read the lines from `start` on as long as all their parts are known; where the first other line begins."""
+        known, owner, last_ttl = self.known, self.owner, self.last_ttl
+        owners, rdatas, traits = self.columns.owners, self.columns.rdatas, self.columns.traits
+        already = len(owners)
+        for match in LINE.finditer(text, start):
+            owner_text, head, data, comment = match.groups()
+            form = known.form(head, comment)
+            name = known.name(owner_text) if owner_text else owner
+            if form is None or name is None:
+                break
+            rdata = form.rdatas.get(data) or form.parse(data)
+            if rdata is None:
+                break
+            owner = name.lower()
+            owners.append(owner)
+            rdatas.append(rdata)
+            traits.append(form.traits)
+            last_ttl = last_ttl if form.ttl_given is None else form.ttl_given
+            start = match.end()
+        self.owner, self.last_ttl = owner, last_ttl
+        count = len(owners) - already
+        self.lines.extend(range(self.line, self.line + count))
+        self.line += count
+        return start
+
+    def read_entry(self, entry: str) -> None:
+        """Read one entry, of whatever kind."""
+        if len(entry) > MAX_ENTRY:
+            message = f"an entry of {len(entry):,} characters; {MAX_ENTRY:,} are possible"
+            self.problems.append(TextProblem(self.line, 1, message))
+        elif entry.strip() and not entry.lstrip().startswith(";"):
+            self._read_words(entry)
+        self.line += entry.count("\n") + 1
+
+    def _read_words(self, entry: str) -> None:
         try:
             if entry.startswith("$"):
                 self._directive(entry)
             else:
-                self._record(line, entry)
+                self._record(entry)
         except _EntryError as error:
-            self._problem(line, entry, str(error), error.offset)
+            self._problem(entry, str(error), error.offset)
         except (dns.exception.DNSException, RecordError, ValueError) as error:
-            self._problem(line, entry, reason(error))
+            self._problem(entry, reason(error))
+
+    def is_full(self) -> bool:
+        """Whether there are problems enough."""
+        return len(self.problems) >= MAX_PROBLEMS
 
     def result(self) -> ZoneText:
         """What was found, owners outside the zone among the problems."""
-        zone_name = self.found.name
-        if not self.found.records and not self.found.problems:
-            self.found.problems.append(TextProblem(1, 1, "the file holds no records; delete it if the zone is to go"))
-        for record, line in zip(self.found.records, self.found.lines, strict=True):
-            if record.owner != zone_name and not is_below(record.owner, zone_name):
-                message = f"{name_text(record.owner)} lies outside the zone {name_text(zone_name)}"
-                self.found.problems.append(TextProblem(line, 1, message))
-        del self.found.problems[MAX_PROBLEMS:]
-        self.found.problems.sort()
-        return self.found
+        records, lines = self.columns.records(), self.lines
+        if repeated := set(_repeated(records)):
+            records = records.without(repeated)
+            lines = array("I", (line for index, line in enumerate(lines) if index not in repeated))
+        if not records and not self.problems:
+            self.problems.append(TextProblem(1, 1, "the file holds no records; delete it if the zone is to go"))
+        outside = (index for index, owner in enumerate(records.owners) if not self._is_in_zone(owner))
+        for index in islice(outside, MAX_PROBLEMS):
+            message = f"{name_text(records.owners[index])} lies outside the zone {name_text(self.zone_name)}"
+            self.problems.append(TextProblem(lines[index], 1, message))
+        return ZoneText(self.zone_name, records, lines, sorted(self.problems[:MAX_PROBLEMS]))
 
-    def _problem(self, line: int, entry: str, message: str, offset: int | None = None) -> None:
+    def _is_in_zone(self, owner: bytes) -> bool:
+        name = self.zone_name
+        return owner[1 + owner[0] :] == name or owner == name or is_below(owner, name)
+
+    def _problem(self, entry: str, message: str, offset: int | None = None) -> None:
         if offset is None:
             offset = len(entry) - len(entry.lstrip())
         before = entry[:offset]
         column = offset - before.rfind("\n")
-        self.found.problems.append(TextProblem(line + before.count("\n"), column, message))
+        self.problems.append(TextProblem(self.line + before.count("\n"), column, message))
 
     def _directive(self, entry: str) -> None:
         words = _Words(entry)
@@ -181,37 +255,32 @@ class _Reader:
             raise words.error("$INCLUDE is refused: a zone is one file")
         else:
             raise words.error(f"{directive} is not supported; $ORIGIN and $TTL are")
+        self._forget()
         words.tokenizer.get_eol()
 
-    def _record(self, line: int, entry: str) -> None:
+    def _forget(self) -> None:
+        """Forget what depends on the origin, or on $TTL."""
+        self.known = Known(bytes(self.origin.to_wire() or ROOT), self._traits_of)
+
+    def _record(self, entry: str) -> None:
         words = _Words(entry)
-        relative = self._read_owner(words)
-        ttl, rtype = self._read_ttl_class_type(words)
+        name, relative = self._read_owner(words)
+        given, rtype = self._read_ttl_class_type(words)
         rdata = self._read_rdata(words, rtype)
         if rtype == SOA:
-            self._read_soa(relative, rdata)
-        comment = rdata.rdcomment or ""
-        tags = CLOUDFLARE_TAGS.search(comment)
-        record = record_from_rdata(
-            self._wire(self.owner),
-            rdata,
-            ttl=self._ttl(ttl),
-            proxied=rtype in PROXIABLE and self._is_proxied(tags[1].split(",") if tags else []),
-            comment=CLOUDFLARE_TAGS.sub("", comment).strip(),
-        )
-        key = (record.owner, record.rtype, rdata.to_digestable())
-        if key not in self.seen:
-            self.seen.add(key)
-            self.found.records.append(record)
-            self.found.lines.append(line)
+            self._read_soa(name, relative, rdata)
+        ttl = self._ttl(given)
+        proxied, comment = _tagged(rtype, rdata.rdcomment or "")
+        record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=proxied, comment=comment)
+        self.columns.add(record)
+        self.lines.append(self.line)
+        if rtype != SOA and (given is not None or self.default_ttl is not None):
+            self.known.remember(entry, Head(rtype, ttl, given is not None), record.rdata)
 
-    @staticmethod
-    def _is_proxied(tags: list[str]) -> bool:
-        """What the tags say; a slip there would show an origin, so anything but true and false is an error."""
-        said = {tag.partition(":")[2] for tag in tags if tag.lower().startswith(PROXIED_TAG)}
-        if said - {"true", "false"}:
-            raise _EntryError(f"cf-proxied is true or false, found {', '.join(sorted(said))!r}")
-        return "true" in said
+    def _traits_of(self, head: Head, comment: str) -> int:
+        """What stands for the traits of a plain line's record. Raises ValueError."""
+        proxied, comment = _tagged(head.rtype, comment)
+        return self.columns.index_of(build_traits(head.rtype, ttl=head.ttl, proxied=proxied, comment=comment))
 
     def _read_rdata(self, words: _Words, rtype: int) -> dns.rdata.Rdata:
         try:
@@ -221,16 +290,17 @@ class _Reader:
         except (dns.exception.DNSException, ValueError) as error:
             raise words.error_behind(f"not valid {type_text(rtype)} data: {reason(error)}") from None
 
-    def _read_owner(self, words: _Words) -> str:
-        """Read the owner, if the entry has one; its text, where that is a relative name."""
+    def _read_owner(self, words: _Words) -> tuple[dns.name.Name | None, str]:
+        """Read the owner, if the entry has one: the name, and its text where that is relative."""
         token = words.next(want_leading=True)
         if token.is_whitespace():
             if self.owner is None:
                 raise _EntryError("the first record has no owner")
-            return ""
-        self.owner = words.tokenizer.as_name(token, self.origin)
+            return None, ""
+        name = words.tokenizer.as_name(token, self.origin)
+        self.owner = _wire(name)
         text = str(token.value)
-        return "" if text == "@" or text.endswith(".") else text
+        return name, "" if text == "@" or text.endswith(".") else text
 
     def _read_ttl_class_type(self, words: _Words) -> tuple[int | None, int]:
         """`[TTL] [class] type` or `[class] [TTL] type` (RFC 1035 §5.1)."""
@@ -262,15 +332,17 @@ class _Reader:
             raise words.error(f"the TTL {word} is over {MAX_TTL_S} seconds (RFC 2181 §8)")
         return ttl
 
-    def _read_soa(self, relative: str, rdata: dns.rdata.Rdata) -> None:
+    def _read_soa(self, name: dns.name.Name | None, relative: str, rdata: dns.rdata.Rdata) -> None:
         """The zone's name is its SOA's owner; Cloudflare writes that in full, yet without the final dot."""
         if relative and not self.origin_given:
-            self.owner = dns.name.from_text(relative)
+            name = dns.name.from_text(relative)
+            self.owner = _wire(name)
         if not self.has_soa:
             self.has_soa = True
-            self.found.name = self._wire(self.owner)
-            if not self.origin_given and self.owner is not None:
-                self.origin = self.owner
+            self.zone_name = self.owner or ROOT
+            if not self.origin_given:
+                self.origin = name or dns.name.from_wire(self.zone_name, 0)[0]
+                self._forget()
         if self.default_ttl is None and self.last_ttl is None:
             self.last_ttl = int.from_bytes(pack_rdata(rdata)[-4:])  # as servers did before RFC 2308 §4, and still do
 
@@ -281,6 +353,33 @@ class _Reader:
                 return ttl
         raise _EntryError("the record has no TTL, and there is no $TTL before it")
 
-    @staticmethod
-    def _wire(name: dns.name.Name | None) -> bytes:
-        return bytes(name.to_wire() or b"\0").lower() if name else b"\0"
+
+def _tagged(rtype: int, comment: str) -> tuple[bool, str]:
+    """Whether a comment says that the record is proxied, and the comment without its tags.
+
+    What it says must be true or false, or else an origin might be shown. Raises _EntryError.
+    """
+    found = CLOUDFLARE_TAGS.search(comment)
+    tags = found[1].split(",") if found and rtype in PROXIABLE else []
+    said = {tag.partition(":")[2] for tag in tags if tag.lower().startswith(PROXIED_TAG)}
+    if said - {"true", "false"}:
+        raise _EntryError(f"cf-proxied is true or false, found {', '.join(sorted(said))!r}")
+    return "true" in said, CLOUDFLARE_TAGS.sub("", comment).strip()
+
+
+def _repeated(records: Records) -> Iterator[int]:
+    """The indexes of records that stand before already, whatever their TTL."""
+    for crowd in records.crowds():
+        if len({records.rtype(index) for index in crowd}) == len(crowd):
+            continue
+        seen = set()
+        for index in crowd:
+            rtype = records.rtype(index)
+            key = rtype, canonical_rdata(rtype, records.rdatas[index])
+            if key in seen:
+                yield index
+            seen.add(key)
+
+
+def _wire(name: dns.name.Name) -> bytes:
+    return bytes(name.to_wire() or ROOT).lower()

@@ -7,6 +7,7 @@ never touches them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import dns.exception
@@ -17,6 +18,7 @@ from dnsd.errors import WireError
 MAX_NAME = 255  # octets, RFC 1035 §2.3.4
 MAX_LABEL = 63  # octets, RFC 1035 §2.3.4
 ROOT = b"\0"
+PLAIN_NAME = re.compile(r"[-\w*]{1,63}(?:\.[-\w*]{1,63})*\.?", re.ASCII)  # nothing escaped, no label empty or too long
 ASTERISK = b"\x01*"  # the wildcard label, RFC 4592 §2.1.1
 
 
@@ -55,6 +57,8 @@ def parse_name_text(text: str, origin: bytes = ROOT) -> bytes:
 
     Letters outside ASCII become A-labels (RFC 3490). Raises ValueError with a sentence for the user.
     """
+    if PLAIN_NAME.fullmatch(text) and len(name := _pack_plain(text, origin)) <= MAX_NAME:
+        return name
     try:
         base = dns.name.root if origin == ROOT else dns.name.from_wire(origin, 0)[0]
         return bytes(dns.name.from_text(text, base).to_wire() or ROOT)
@@ -64,6 +68,13 @@ def parse_name_text(text: str, origin: bytes = ROOT) -> bytes:
         raise ValueError(f"{text!r} is too long: 63 octets a label, 255 a name") from None
     except (dns.exception.DNSException, UnicodeError, ValueError):
         raise ValueError(f"{text!r} is not a domain name") from None
+
+
+def _pack_plain(text: str, origin: bytes) -> bytes:
+    """The wire form of a name that means what it says."""
+    labels = text.removesuffix(".").encode().split(b".")
+    end = ROOT if text.endswith(".") else origin
+    return b"".join([bytes((len(label),)) + label for label in labels]) + end
 
 
 def name_text(name: bytes) -> str:

@@ -15,13 +15,13 @@ import dns.tokenizer
 import dns.ttl
 
 # Types the server treats in a way of their own.
-A, NS, CNAME, SOA, HINFO, MX, TXT, AAAA, SRV, DNAME = 1, 2, 5, 6, 13, 15, 16, 28, 33, 39
+A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV, DNAME = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 39
 DS, HTTPS, IXFR, AXFR, ANY, URI = 43, 65, 251, 252, 255, 256
 TRANSFER_TYPES = frozenset({IXFR, AXFR})  # RFC 1995, RFC 5936
 
 # Where names stand in RDATA that may hold compression pointers: octets before the first name, number of names
 # (RFC 3597 §4 allows it for the types of RFC 1035 only).
-COMPRESSIBLE = {NS: (0, 1), CNAME: (0, 1), SOA: (0, 2), 12: (0, 1), MX: (2, 1)}  # 12 is PTR
+COMPRESSIBLE = {NS: (0, 1), CNAME: (0, 1), SOA: (0, 2), PTR: (0, 1), MX: (2, 1)}
 
 TRAILING = re.compile(r"expected EOL or EOF, got \d+ (.*)", re.DOTALL)
 
@@ -70,10 +70,19 @@ def pack_rdata(rdata: dns.rdata.Rdata) -> bytes:
     return wire
 
 
+def rdata_text(rtype: int, wire: bytes) -> str:
+    """The presentation form of record data."""
+    return _parsed(rtype, wire).to_text()
+
+
 def canonical_rdata(rtype: int, wire: bytes) -> bytes:
     """The form in which equal record data is equal: names in lower case where RFC 4034 §6.2 asks for it."""
+    return wire if rtype in (A, AAAA, TXT) else _parsed(rtype, wire).to_digestable()
+
+
+def _parsed(rtype: int, wire: bytes) -> dns.rdata.Rdata:
     kind = dns.rdatatype.RdataType.make(rtype)
-    return dns.rdata.from_wire(dns.rdataclass.IN, kind, wire, 0, len(wire)).to_digestable()
+    return dns.rdata.from_wire(dns.rdataclass.IN, kind, wire, 0, len(wire))
 
 
 def reason(error: Exception) -> str:

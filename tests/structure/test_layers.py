@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "dnsd"
 
 # Every module belongs to a part; a part may import only parts of lower layers, and itself.
 LAYERS = [
-    {"cores", "errors", "log", "metrics", "__init__"},
+    {"cores", "errors", "log", "metrics", "progress", "__init__"},
     {"wire"},
     {"model"},
     {"engine"},

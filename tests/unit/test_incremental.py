@@ -234,7 +234,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, counted)
 
-    for module, name in ((directory, "read_text"), (objects, "parse_yaml"), (objects, "parse_zone_text")):
+    for module, name in ((directory, "read_content"), (objects, "parse_yaml"), (objects, "parse_zone_text")):
         counting(module, name)
     monkeypatch.setattr(directory, "COARSEST_CLOCK_NS", -(10**18))
     return counts
@@ -242,15 +242,15 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_unchanged_files_are_not_read(root: Path, counted: Counter[str]) -> None:
     source = sources(root)
-    assert counted["read_text"] == len(FILES)
+    assert counted["read_content"] == len(FILES)
     counted.clear()
     assert sources(root, source) == source
     assert not counted
     touch(root)
     source = sources(root, source)
-    assert counted == {"read_text": 1}
+    assert counted == {"read_content": 1}
     sources(root, source)
-    assert counted == {"read_text": 1}
+    assert counted == {"read_content": 1}
 
 
 def test_unchanged_objects_are_not_made_again(root: Path, counted: Counter[str]) -> None:
@@ -258,7 +258,7 @@ def test_unchanged_objects_are_not_made_again(root: Path, counted: Counter[str])
     (root / MAP).write_text(FILES[MAP].replace(".10]", ".12]"))
     counted.clear()
     changed = again(root, loaded)
-    assert counted["read_text"] == 1
+    assert counted["read_content"] == 1
     assert counted["parse_yaml"] <= 3  # the map; and for the places of two warnings about rivals
     assert counted["parse_zone_text"] == 0
     assert changed.snapshot.names is loaded.snapshot.names

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dns.exception
+import dns.name
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dnsd.errors import WireError
 from dnsd.wire.names import ROOT, ancestors, is_below, name_end, name_text, parse_name_text
@@ -141,3 +145,16 @@ def test_written_without_final_dot() -> None:
     assert name_text(EXAMPLE) == "example.com"
     assert name_text(ROOT) == "."
     assert name_text(b"\x03a.b\x01\0\0") == r"a\.b.\000"
+
+
+@given(st.text(st.sampled_from("aB1-_*.@\\\n ä"), max_size=8), st.sampled_from([b"\0", b"\7Example\3com\0", LONGEST]))
+def test_plain_names_are_read_as_dnspython_reads_them(text: str, origin: bytes) -> None:
+    try:
+        expected = dns.name.from_text(text, dns.name.from_wire(origin, 0)[0]).to_wire()
+    except (dns.exception.DNSException, UnicodeError):
+        expected = None
+    try:
+        found = parse_name_text(text, origin)
+    except ValueError:
+        found = None
+    assert found == expected

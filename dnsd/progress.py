@@ -1,0 +1,57 @@
+"""How far the reading of files is, as one line on a terminal that is written over and wiped away; nothing in a pipe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO, TypeAlias
+
+EVERY_S = 0.1
+
+Progress: TypeAlias = Callable[[str, int], None]  # the file that is being read, and how many records of it are
+
+
+def no_progress(path: str, records: int) -> None:
+    """Tells nobody."""
+
+
+@contextmanager
+def progress_on(stream: TextIO) -> Iterator[Progress]:
+    """What shows progress on `stream` for as long as the context lasts, if that is a terminal."""
+    if not stream.isatty():
+        yield no_progress
+        return
+    line = _Line(stream)
+    try:
+        yield line.show
+    finally:
+        line.wipe()
+
+
+class _Line:
+    """The last line of a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._next = 0.0  # when it may be written again
+        self._width = 0  # of what stands there
+
+    def show(self, path: str, records: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + EVERY_S
+            self.write(f"reading {os.path.basename(path)}  {records:,} records")
+
+    def wipe(self) -> None:
+        if self._width:
+            self.write("")
+
+    def write(self, text: str) -> None:
+        """Write over what stands there. Nobody may be reading it, and that ends nothing."""
+        text = "".join(c if c.isprintable() else "?" for c in text)[: shutil.get_terminal_size().columns - 1]
+        with suppress(OSError, ValueError):
+            print(f"\r{text:{self._width}}", end="" if text else "\r", file=self._stream, flush=True)
+        self._width = len(text)

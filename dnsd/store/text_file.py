@@ -1,0 +1,110 @@
+"""Text files: UTF-8 of a sensible size, read in blocks of whole lines, so that a large one need not be in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+MAX_FILE_SIZE = 256 * 1024 * 1024  # octets
+MAX_KEPT = 64 * 1024  # characters of a text that is kept; to read a larger one again is cheaper than to have it
+BLOCK = 1024 * 1024  # octets
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Content(NamedTuple):
+    """What is in a file: a digest of it, and the text unless that is large."""
+
+    digest: bytes
+    text: str | None
+
+
+class NotTextError(Exception):
+    """A file that is not text, and where it ceases to be."""
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        self.line, self.column = line, column
+        super().__init__(message)
+
+
+class FileChangedError(Exception):
+    """A file that does not hold any more what was read from it before."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file. Raises OSError and NotTextError."""
+    return "".join(_blocks(path, _new_digest()))
+
+
+def read_content(path: Path) -> Content:
+    """What is in a regular file. Raises OSError and NotTextError."""
+    digest = _new_digest()
+    text: str | None = ""
+    for block in _blocks(path, digest):
+        text = text + block if text is not None and len(text) + len(block) <= MAX_KEPT else None
+    return Content(digest.digest(), text)
+
+
+def blocks_again(path: Path, digest: bytes) -> Iterator[str]:
+    """The text of a file whose content had this digest, in blocks that end with the end of a line.
+
+    Raises FileChangedError where it has another one now, which may not be known before the end.
+    """
+    found = _new_digest()
+    try:
+        yield from _blocks(path, found)
+    except (OSError, NotTextError):
+        raise FileChangedError from None
+    if found.digest() != digest:
+        raise FileChangedError
+
+
+def _new_digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
+
+
+def _blocks(path: Path, digest: hashlib.blake2b) -> Iterator[str]:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
+        raise NotTextError("is not a regular file")
+    size, line = 0, 1
+    for octets in _whole_lines(path):
+        size += len(octets)
+        if max(size, status.st_size) > MAX_FILE_SIZE:
+            raise NotTextError(f"has {max(size, status.st_size):,} octets; {MAX_FILE_SIZE:,} are possible")
+        digest.update(octets)
+        yield _decode(octets.removeprefix(BYTE_ORDER_MARK) if line == 1 else octets, line)
+        line += octets.count(b"\n")
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """The octets of a file in pieces that end with a newline; the last one may end without."""
+    waiting: list[bytes] = []
+    with open(path, "rb", buffering=0) as file:
+        while octets := file.read(BLOCK):
+            end = octets.rfind(b"\n") + 1
+            if end:
+                yield b"".join((*waiting, octets[:end]))
+                waiting = []
+            waiting.append(octets[end:])
+    if rest := b"".join(waiting):
+        yield rest
+
+
+def _decode(octets: bytes, line: int) -> str:
+    """The text of octets that begin in this line. Raises NotTextError."""
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError as error:
+        before = octets[: error.start].decode(errors="replace")
+        raise NotTextError(f"not UTF-8: octet 0x{octets[error.start]:02x}", *_position(before, line)) from None
+    if "\0" in text:
+        raise NotTextError("a NUL character", *_position(text[: text.index("\0")], line))
+    return text
+
+
+def _position(before: str, line: int) -> tuple[int, int]:
+    """Line and column, from 1, of what follows the text `before`, which begins in `line`."""
+    return line + before.count("\n"), len(before) - before.rfind("\n")

@@ -1,0 +1,137 @@
+"""Lines of known parts are read as every other line is: the same records in the same order, and the same problems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from dnsd.store import zone_text
+from dnsd.store.zone_text import ZoneText, parse_zone_text
+from dnsd.wire.names import parse_name_text
+from tests.conformance.generate import generated_zones
+
+EXAMPLE = parse_name_text("example.com")
+NO_LINE = re.compile(r"()()()()(?!)|")  # what is plain when nothing is
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+OWNERS = ["a", "a", "B.a", "*", "*.b", "_x-1", "@", "", "", "a.example.com.", "b.Example.COM.", "x.example.org.", "10"]
+OWNERS += ["example.com", "a..b", ".", ".a", r"a\.b", r"\097", "ä", '"a"', "a@b", "$x", "a/b", "l" * 63, "l" * 64]
+OWNERS += ["IN", "A", ".".join(["l" * 60] * 4), ".".join(["l" * 60] * 5), "a" + "." * 3, "a\x0bb", "\x0ba"]
+TTLS = ["300 ", "300 ", "1 ", "0 ", "", "", "1h ", "6x ", "2147483647 ", "2147483648 ", "99999999999 ", "0300 "]
+CLASSES = ["IN ", "IN ", "IN\t", "", "in ", "CH ", "CLASS1 ", "IN IN ", "IN 60 "]
+DATA_OF_TYPES = {
+    "A": ["192.0.2.1", "192.0.2.2", "192.0.2.256", "192.0.2", "192.0.02.1", "1.2.3.4.5", "192.0.2.1_0", "x"],
+    "AAAA": ["2001:db8::1", "2001:DB8::1", "::ffff:192.0.2.1", "::1%eth0", ":::", "192.0.2.1"],
+    "CNAME": ["a", "A", "@", "a.example.com.", "b.example.org.", "a..b", "a.b c", r"a\.b", "ä", "l" * 64, "."],
+    "NS": ["ns1", "ns2.example.net.", "ns1 x"],
+    "PTR": ["a", "*"],
+    "DNAME": ["example.org."],
+    "MX": ["10 mail", "10  mail", "10 MAIL", "10", "x mail", "70000 mail"],
+    "TXT": ["a", '"a"', '"a" "b"', '"a;b" c', '"a(b"', '"a', 'a"b"', r'"a\"b"', '"ä"', "a ( b )", '""'],
+    "CAA": ['0 issue "ca.example.net"'],
+    "SOA": ["ns1 host 1 2 3 4 5", "ns1 host 1 2 3 4"],
+    "HS": ["192.0.2.1"],
+    "TYPE65280": [r"\# 2 abcd"],
+    "a": ["192.0.2.1"],
+}
+COMMENTS = ["", "", "", ";", "; x", " ;x(", ' ; "y', "; cf_tags=cf-proxied:true", " ; z cf_tags=cf-proxied:true", ";\\"]
+COMMENTS += [
+    ";cf_tags=cf-proxied:false",
+    "; cf_tags=cf-proxied:yes",
+    "; cf_tags=x,cf-proxied:true,y",
+    "  ",
+    "\t",
+    "\x0c",
+]
+OTHERS = [
+    "",
+    "",
+    "; comment",
+    " ; (",
+    "   ",
+    "$TTL 60",
+    "$TTL",
+    "$TTL 1x",
+    "$ORIGIN a",
+    "$ORIGIN example.com.",
+    "$ORIGIN",
+]
+OTHERS += ["$INCLUDE x", "a 60 IN TXT (", ")", " x )", "a 60 A ( 192.0.2.9", "\\", 'b 60 TXT "a\\', '"', "a", "300 A"]
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> str:
+    rtype = draw(st.sampled_from(list(DATA_OF_TYPES)))
+    gap = draw(st.sampled_from([" ", " ", "\t", "  \t"]))
+    data = draw(st.sampled_from(DATA_OF_TYPES[rtype]))
+    parts = draw(st.tuples(*map(st.sampled_from, (OWNERS, TTLS, CLASSES, COMMENTS))))
+    return f"{parts[0]}{gap}{parts[1]}{parts[2]}{rtype}{gap}{data}{parts[3]}"
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> str:
+    some = draw(st.lists(lines() | lines() | st.sampled_from(OTHERS), max_size=12))
+    # The same parts again and again: what is known must be the same for the second line, and the third.
+    chosen = draw(st.lists(st.sampled_from(some), max_size=30)) if some else []
+    text = draw(st.sampled_from(["\n", "\n", "\n", "\r\n"])).join(chosen) + draw(st.sampled_from(["", "\n"]))
+    if text and draw(st.integers(0, 3)) == 0:
+        at, what = draw(st.integers(0, len(text))), draw(st.sampled_from(' \n\t;"()\\.@x0é\x0b'))
+        text = text[:at] + what + text[at + draw(st.integers(0, 1)) :]
+    return text
+
+
+def contents(found: ZoneText) -> object:
+    return found.name, list(found.records), list(found.lines), found.problems
+
+
+def assert_read_alike(text: str) -> None:
+    known = contents(parse_zone_text(text, EXAMPLE))
+    # In blocks of one line each, some of which end in the middle of an entry.
+    assert contents(parse_zone_text(re.findall("[^\n]*\n|[^\n]+$", text), EXAMPLE)) == known
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zone_text, "LINE", NO_LINE)
+        assert contents(parse_zone_text(text, EXAMPLE)) == known
+
+
+@settings(max_examples=1_500, deadline=None)
+@given(texts())
+@example("a 60 A 192.0.2.1\nb 60 A 192.0.2.1\n$ORIGIN x\nb 60 A 192.0.2.1\n 60 A 192.0.2.1\n")
+@example("$TTL 60\na CNAME b\nc CNAME b\n$TTL 90\nd CNAME b\n$ORIGIN x\ne CNAME b\n")
+@example("a 60 A 192.0.2.1\nb 90 A 192.0.2.1\nc A 192.0.2.1\nd 60 A 192.0.2.1\ne A 192.0.2.1\n")
+@example("B.a 300 IN SOA ns1 host 1 2 3 4 5\na 300 IN A 192.0.2.1\na 300 IN A 192.0.2.1\n")
+@example('a 60 TXT "x;\\\ny"\nb 60 TXT "x;\\\ny"\n')
+def test_lines_of_known_parts_are_read_as_all_others(text: str) -> None:
+    assert_read_alike(text)
+
+
+@pytest.mark.parametrize("text", [pytest.param(p.read_text("utf-8"), id=p.name) for p in sorted(DATA.glob("*.zone"))])
+def test_real_zones_are_read_alike(text: str) -> None:
+    assert_read_alike(text)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_generated_zones_are_read_alike(seed: int) -> None:
+    for text in generated_zones(seed).values():
+        assert_read_alike(text)
+
+
+def test_what_is_read_alike_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = []
+    read: Callable[..., None] = zone_text._Reader._read_words
+    monkeypatch.setattr(
+        zone_text._Reader, "_read_words", lambda self, entry: (entries.append(entry), read(self, entry))
+    )
+    text = "".join(
+        f"h{number} 300 IN A 192.0.2.{number % 256} ; {number} cf_tags=cf-proxied:true\n"
+        f"c{number}.example.com.\t1\tIN\tCNAME\tx{number}.example.org.\n"
+        f't{number} 300 IN TXT "v=spf1 -all"\n'
+        for number in range(1000)
+    )
+    found = parse_zone_text(text, EXAMPLE)
+    assert (len(found.records), found.problems) == (3000, [])
+    assert len(entries) == 3

@@ -1,0 +1,51 @@
+"""Records in columns are the records that went in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsd.model.columns import Records
+from dnsd.model.records import Record, RecordSettings
+
+NAMES = [b"\1a\0", b"\1b\0", b"\1c\1a\0"]
+records = st.builds(
+    Record,
+    owner=st.sampled_from(NAMES).map(lambda name: bytes(bytearray(name))),  # equal, and not the same object
+    rtype=st.sampled_from([1, 28]),
+    ttl=st.sampled_from([1, 60]),
+    rdata=st.sampled_from([b"\0\0\0\1", b"\0\0\0\2"]),
+    proxied=st.booleans(),
+    settings=st.sampled_from([RecordSettings(), RecordSettings(ipv4_only=True)]),
+    comment=st.sampled_from(["", "x"]),
+    tags=st.sampled_from([(), ("t",)]),
+)
+lists = st.lists(records, max_size=12)
+
+
+@given(lists, lists)
+def test_columns_hold_the_records_in_their_order(first: list[Record], second: list[Record]) -> None:
+    both = Records.of(first).followed_by(second)
+    assert list(both) == [*first, *second] == list(both[:])
+    assert both == Records.of([*first, *second])
+    assert hash(both) == hash(Records.of([*first, *second]))
+    by_name = {name: [i for i, one in enumerate(both) if one.owner == name] for name in NAMES}
+    assert sorted(both.crowds()) == sorted(indexes for indexes in by_name.values() if len(indexes) > 1)
+    assert both.at(NAMES[0]) == [one for one in both if one.owner == NAMES[0]]
+    assert both.of_types({28}) == [index for index, one in enumerate(both) if one.rtype == 28]
+    assert list(both.owners_and_types()) == [(one.owner, one.rtype) for one in both]
+    assert len({id(owner) for owner in both.owners}) == len(set(both.owners))
+
+
+@given(lists, lists)
+def test_columns_are_equal_where_the_records_are(first: list[Record], second: list[Record]) -> None:
+    assert (Records.of(first) == Records.of(second)) == (first == second)
+    assert Records.of(first).without({0, 2}) == Records.of([one for i, one in enumerate(first) if i not in (0, 2)])
+
+
+@given(lists.filter(bool))
+def test_another_record_makes_other_columns(some: list[Record]) -> None:
+    changed = [*some[:-1], replace(some[-1], ttl=7)]
+    assert Records.of(some) != Records.of(changed)

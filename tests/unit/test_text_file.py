@@ -1,0 +1,114 @@
+"""Text files: read whole or in blocks, and told from one another by digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dnsd.model.zones import zone_problems
+from dnsd.store import text_file
+from dnsd.store.directory import Kind, SourceFile, read_file
+from dnsd.store.objects import CHANGED, UNPLACED, located, read_zone
+from dnsd.store.text_file import FileChangedError, NotTextError, blocks_again, read_content, read_text
+
+NOT_TEXT = {  # octets, and where and why they are no text
+    "not UTF-8": (b"a\nbc\xff\n", 2, 3, "octet 0xff"),
+    "not UTF-8, far behind": (b"abc\n" * 100 + b"\xe9\n", 101, 1, "octet 0xe9"),
+    "a character cut short": (b"a\n\xc3", 2, 1, "octet 0xc3"),
+    "NUL": (b"abc\n\xc3\xa9\0\n", 2, 2, "NUL"),
+}
+TEXTS = [
+    "",
+    "a",
+    "a\n",
+    "\n",
+    "a\nb",
+    "é\n" * 50,
+    "x" * 500,
+    "\n" * 500,
+    "a\r\nb\r\n" * 30,
+    "one\n" + "y" * 300 + "\nend",
+]
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_file, "BLOCK", 64)
+    monkeypatch.setattr(text_file, "MAX_KEPT", 100)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_blocks_are_the_text_and_end_with_lines(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "a"
+    file.write_text(text, encoding="utf-8", newline="")
+    content = read_content(file)
+    blocks = list(blocks_again(file, content.digest))
+    assert "".join(blocks) == read_text(file) == text
+    assert all(block.endswith("\n") for block in blocks[:-1])
+    assert content.text == (text if len(text) <= 100 else None)
+
+
+def test_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfa\n")
+    assert read_text(tmp_path / "a") == "a\n"
+
+
+@pytest.mark.parametrize(("octets", "line", "column", "said"), NOT_TEXT.values(), ids=NOT_TEXT.keys())
+def test_not_text(tmp_path: Path, octets: bytes, line: int, column: int, said: str) -> None:
+    (tmp_path / "a").write_bytes(octets)
+    with pytest.raises(NotTextError, match=said) as caught:
+        read_content(tmp_path / "a")
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_file, "MAX_FILE_SIZE", 1000)
+    (tmp_path / "a").write_bytes(b"abc\n" * 251)
+    with pytest.raises(NotTextError, match="1,004 octets; 1,000 are possible"):
+        read_content(tmp_path / "a")
+
+
+@pytest.mark.parametrize("after", [b"other\n" * 100, b"\xff", None])
+def test_file_that_changed_is_not_taken_for_the_same(tmp_path: Path, after: bytes | None) -> None:
+    file = tmp_path / "a"
+    file.write_text("one\n" * 100)
+    digest = read_content(file).digest
+    if after is None:
+        file.unlink()
+    else:
+        file.write_bytes(after)
+    with pytest.raises(FileChangedError):
+        list(blocks_again(file, digest))
+
+
+# Large zone files that change between one look and the next
+
+MASTER = "\n".join(f"h{number} 300 IN A 192.0.2.{number}" for number in range(100))
+YAML = "records:\n" + "".join(f"- {{name: h{number}, type: A, content: 192.0.2.{number}}}\n" for number in range(100))
+
+
+def source(path: Path, kind: Kind) -> SourceFile:
+    return read_file(str(path), "a1/zones/example.com", kind, previous=None, now_ns=0)
+
+
+@pytest.mark.parametrize(("name", "kind", "text"), [("z", Kind.ZONE_MASTER, MASTER), ("y", Kind.ZONE_YAML, YAML)])
+def test_zone_file_that_changed_before_it_is_read_is_refused(tmp_path: Path, name: str, kind: Kind, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    file = source(tmp_path / name, kind)
+    (tmp_path / name).write_text(text.replace("h7", "j7"))
+    found = read_zone(file, "a1", ("ns1.example.net.",))
+    assert [problem.message for problem in found.problems] == [CHANGED]
+    assert len(read_zone(source(tmp_path / name, kind), "a1", ("ns1.example.net.",)).zone.records) == 102  # type: ignore[union-attr]
+
+
+def test_places_of_a_file_that_changed_are_not_made_up(tmp_path: Path) -> None:
+    (tmp_path / "y").write_text(YAML.replace("h8,", "h7,").replace("192.0.2.8}", "192.0.2.7}"))
+    read = read_zone(source(tmp_path / "y", Kind.ZONE_YAML), "a1", ("ns1.example.net.",))
+    assert read.zone
+    [problem] = located(zone_problems(read.zone), read)
+    assert (problem.place.line, problem.path) == (10, ("records", 8))  # type: ignore[union-attr]
+    (tmp_path / "y").write_text("\n" + YAML)
+    [problem] = located(zone_problems(read.zone), read)
+    assert (problem.place.line, problem.path) == (1, ("records", 8))  # type: ignore[union-attr]
+    assert problem.message.endswith(UNPLACED)
