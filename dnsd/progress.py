@@ -19,9 +19,9 @@ def no_progress(path: str, records: int) -> None:
 
 
 @contextmanager
-def progress_on(stream: TextIO) -> Iterator[Progress]:
+def progress_on(stream: TextIO | None) -> Iterator[Progress]:
     """What shows progress on `stream` for as long as the context lasts, if that is a terminal."""
-    if not stream.isatty():
+    if stream is None or not stream.isatty():
         yield no_progress
         return
     line = _Line(stream)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
+import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +19,7 @@ from dnsd.engine.transfer import apply_delta
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
 from dnsd.model.guard import names_problems
+from dnsd.progress import progress_on
 from dnsd.serve.publish import Publisher
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import Settings
@@ -159,8 +163,16 @@ class Loader:
 
         Raises InvalidDataError, also for what the change guard refuses.
         """
-        self._source = read_source(self._config, previous=self._source)
-        loaded = load(self._config, previous=self.loaded, source=self._source)
+        gc.disable()  # a million objects come, and few go
+        try:
+            self._source = read_source(self._config, previous=self._source)
+            with progress_on(None if self.loaded else sys.stderr) as progress:  # people wait for the first load
+                loaded = load(self._config, previous=self.loaded, source=self._source, progress=progress)
+        finally:
+            gc.enable()
+            if not self.loaded:
+                gc.freeze()  # what is there now mostly stays: looking for garbage in it takes long
+            _trim()
         if not force:
             found: Iterable[Problem] = ()
             if self.loaded:
@@ -263,3 +275,9 @@ class Loader:
 
     def _folders(self) -> list[str]:
         return watched_folders(self._config, self._folder)
+
+
+def _trim() -> None:
+    """Give the memory that a load needed for a while back to the system, where the C library can."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
