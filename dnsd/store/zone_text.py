@@ -27,7 +27,7 @@ from dnsd.store.plain_lines import LINE, Head, Known
 from dnsd.wire.names import ROOT, is_below, name_text
 from dnsd.wire.rdata import SOA, canonical_rdata, pack_rdata, reason, type_text
 
-SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]|\\.)*"|;[^\n]*|[()\n]', re.DOTALL)
+SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]++|\\.)*+"|;[^\n]*+|[()\n]', re.DOTALL)
 NEWLINE = re.compile("\r\n?")
 BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # lines that say nothing
 CLOUDFLARE_TAGS = re.compile(r"\s*\bcf_tags=(\S+)")
