@@ -82,6 +82,8 @@ class Worker:
         if not until_drained:
             work += [self._follow_control(), self._report()]
         await run_until(self._stop, work)
+        if self._serving is None:  # ended before it had begun: what its sockets have received is answered all the same
+            await self._begin(until_drained=True)
         await self._drain()
         with suppress(TimeoutError, OSError):
             await asyncio.wait_for(self._send_counts(), LAST_WORDS_S)
