@@ -55,7 +55,10 @@ def settings_rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
             continue
         assert field.description, f"{prefix}{name} has no description"
         mark = "*start*; " if prefix + name in AT_START else ""
-        yield prefix + name, default_text(field), range_text(field), mark + field.description
+        default = default_text(field)
+        if field.is_required():
+            default = f"needed with `{prefix[:-1]}`" if prefix else "needed"
+        yield prefix + name, default, range_text(field), mark + field.description
 
 
 def inner_model(field: FieldInfo) -> type[BaseModel] | None:
@@ -68,8 +71,6 @@ def inner_model(field: FieldInfo) -> type[BaseModel] | None:
 
 def default_text(field: FieldInfo) -> str:
     """The default as a person writes it."""
-    if field.is_required():
-        return "needed"
     value: Any = field.default
     if value is None or value == ():
         return "–"

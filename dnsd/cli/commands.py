@@ -69,7 +69,8 @@ def serve_command(config: Path) -> None:
     everything read anew, as a change of a file does; SIGTERM and SIGINT have what was received answered, and end it.
 
     Started as root, it becomes `user` once its ports are bound. It takes sockets from systemd, and tells it when it is
-    ready. Where the files cannot be used, it serves what it did last, says so, and takes them once they can be.
+    ready. Where the files of the accounts cannot be used, it serves what it did last, says so, and takes them once they
+    can be. A start serves what the files say: the limit on what may be dropped is for reloads, a start warns.
     """
     try:
         sys.exit(serve(config))
@@ -88,7 +89,8 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
     """Have the running server read everything anew; returns when every worker serves it.
 
     All or nothing: with an error in any file, what is served stays as it is. So it does if the change would drop more
-    zones or records than `reload.max_drop_percent`, or empty a map; --force does that all the same.
+    zones or records than `reload.max_drop_percent`, or empty a map; --force does that all the same. Maps whose members
+    are gone are errors: the memberships have to go too.
     """
     result = _ask(config, Kind.RELOAD, {"force": force}, RELOAD_TIMEOUT_S)
     if as_json:
@@ -112,7 +114,8 @@ def status_command(config: Path, *, as_json: bool) -> None:
     """Show how the running server is doing.
 
     Whether it is ready, and why not; what it serves since when; messages received, answered and dropped; and what each
-    of its processes takes. For a watchdog, ask /healthz and /readyz on the address of `metrics` instead.
+    of its processes takes. The exit status is 0 whatever the server replies: for a watchdog, ask /healthz and /readyz
+    on the address of `metrics` instead.
     """
     status = _ask(config, Kind.STATUS, {}, STATUS_TIMEOUT_S)
     if as_json:

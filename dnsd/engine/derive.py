@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from dnsd.engine.answer import Answer, Rrset, build_answer
 from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
@@ -11,6 +13,7 @@ from dnsd.wire.names import MAX_NAME, ROOT
 from dnsd.wire.rdata import AAAA, CNAME, DS, NS, SOA, A
 
 MAX_CHAIN = 8  # CNAMEs in one answer
+FOLLOWED = (Alias, Redirection)  # rules that lead on to another name
 
 # A flattened CNAME without an address to be found: its target leaves the zones served here, or goes in circles.
 TARGET_OUTSIDE = build_answer(rcode=SERVFAIL, aa=False, option=pack_extended_error(EDE_NETWORK_ERROR))
@@ -59,35 +62,35 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
     """The chain of aliases from `first`, and at its end what the last name answers (RFC 1034 §4.3.2 step 3a)."""
     node = first
     is_flattening = bool(trail)
-    steps: list[Rrset] = []
-    compile_answer = partial(build_answer, below=first.apex.name if first.apex else ROOT)
-    while isinstance(node.rule, Alias | Redirection) and qtype not in node.answers:
+    steps: list[tuple[Rrset, bytes | None]] = []  # with the owner that each gets, should they be needed
+    compile_answer = partial(_compile, steps, below=first.apex.name if first.apex else ROOT)
+    while isinstance(rule := node.rule, FOLLOWED) and qtype not in node.answers:
         if len(trail) == MAX_CHAIN:
-            return compile_answer(steps)
+            return compile_answer()
         trail = (*trail, name)
         owner = name if steps else None
-        if isinstance(node.rule, Alias):
-            steps.append(node.rule.rrset._replace(owner=owner))
-            name = node.rule.target
+        if isinstance(rule, Alias):
+            steps.append((rule.rrset, owner))
+            name = rule.target
         else:
-            steps.append(node.rule.rrset)
-            target = substitute(node.rule, name)
+            steps.append((rule.rrset, rule.rrset.owner))
+            target = substitute(rule, name)
             if target is None:
-                return compile_answer(steps, rcode=YXDOMAIN)  # RFC 6672 §2.2
+                return compile_answer(rcode=YXDOMAIN)  # RFC 6672 §2.2
             # RFC 6672 §3.1: the synthesised CNAME has the DNAME's TTL
-            steps.append(Rrset(owner, CNAME, node.rule.rrset.ttl, (target,)))
+            steps.append((Rrset(owner, CNAME, rule.rrset.ttl, (target,)), owner))
             if qtype == CNAME:
-                return compile_answer(steps)
+                return compile_answer()
             name = target
         if name in trail:
-            return compile_answer(steps)
+            return compile_answer()
         node = _side(snapshot.search(name), qtype)
     # What a flattened name at the end answers does not depend on who leads to it, unless that is being flattened too.
     last = answer_at(snapshot, node, name, qtype, trail if is_flattening else ())
     if last.rcode == SERVFAIL:
         return last
     if last.rcode == REFUSED:  # not our zone: the resolver goes on from here
-        return compile_answer(steps)
+        return compile_answer()
     # A DNAME makes the answer depend on the name asked, and so does the trail of a flattening.
     is_fixed = len(trail) == len(steps) and isinstance(first.rule, Alias)
     # All types that a name does not have lead to the same denial.
@@ -96,7 +99,7 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
     # Rcode and authority are the last name's (RFC 6604 §2.1).
     owned = (rrset if rrset.owner is not None else rrset._replace(owner=name) for rrset in last.answer)
     answer = compile_answer(
-        (*steps, *owned),
+        owned,
         authority=last.authority,
         optional_glue=last.additional,
         rcode=last.rcode,
@@ -105,6 +108,11 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
     if is_fixed:
         snapshot.remember(first, qtype if last.answer else last, answer)
     return answer
+
+
+def _compile(steps: list[tuple[Rrset, bytes | None]], end: Iterable[Rrset] = (), **rest: Any) -> Answer:
+    """The answer of the aliases on the way, each with its owner, and of what is at the end."""
+    return build_answer((*(rrset._replace(owner=owner) for rrset, owner in steps), *end), **rest)
 
 
 def substitute(rule: Redirection, name: bytes) -> bytes | None:

@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 
 enum {
-    TURN = 64,            /* datagrams before the event loop looks after others; as in udp.py */
+    TURN = 32,            /* datagrams before the event loop looks after others; as in udp.py */
     MAX_QUERY = 4096,     /* octets; what is longer is cut, and so malformed; as in udp.py */
     MAX_REPLY = 4096,     /* octets of a reply that is kept; UDP replies have 1,232 */
     MAX_KEY = 352,        /* octets of a query that is kept: a header, the longest name, an OPT record */
@@ -265,7 +265,7 @@ static int send_all(Batch *self, int count) {
     return 0;
 }
 
-PyDoc_STRVAR(turn_doc, "How many datagrams were received, and answered: 64 at most; 0 if none waited.");
+PyDoc_STRVAR(turn_doc, "How many datagrams were received, and answered: 32 at most; 0 if none waited.");
 static PyObject *batch_turn(Batch *self, PyObject *unused) {
     int received, replies = 0, failed = 0;
     for (int i = 0; i < TURN; i++) {
@@ -341,6 +341,7 @@ static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
     Py_XSETREF(self->learn, Py_NewRef(learn));
     Py_XSETREF(self->passes, Py_NewRef(passes));
     Py_XSETREF(self->not_sent, Py_NewRef(not_sent));
+    self->longest = 1; /* the root's, at which every name ends */
     Py_XSETREF(self->known, PyDict_New());
     Py_XSETREF(self->names, PyDict_New());
     if (!self->known || !self->names) return -1;

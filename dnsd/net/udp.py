@@ -21,8 +21,9 @@ Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: where a datagr
 
 MAX_KNOWN = 65_536  # replies that are remembered for one socket, some hundred octets each
 MAX_QUERY = 4096  # octets; what is longer is cut, and so malformed
-TURN = 64  # datagrams answered before the loop may look after TCP and control
-LAST_TURNS = 1024  # turns at the end, so that a flood cannot keep the server from ending
+# Datagrams answered before the loop may look after TCP and control, and what a worker that is killed takes with it.
+TURN = 32
+LAST_TURNS = 2048  # turns at the end, so that a flood cannot keep the server from ending
 ANCILLARY_SIZE = 128  # octets for one packet-info message
 
 try:
@@ -105,18 +106,14 @@ def udp_server(kind: Udp, loop: asyncio.AbstractEventLoop, sock: socket.socket, 
     return DrainingUdpServer(loop, sock, responder)
 
 
-class BatchingUdpServer:
-    """Takes, answers and sends a turn's worth of datagrams with a system call each way."""
+class _TurningUdpServer:
+    """Has a turn at each wake-up of the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
         self._loop = loop
         self._socket = sock
         self._responder = responder
-        self._batch = Batch(
-            sock.fileno(), responder.learn, responder.passes, responder.not_sent, _is_wildcard(sock), MAX_KNOWN
-        )
-        self._names: dict[bytes, Any] = {}
-        self._longest = 0
+        self._is_wildcard = _is_wildcard(sock)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -128,7 +125,22 @@ class BatchingUdpServer:
         for _ in range(LAST_TURNS):
             if not self._turn():
                 break
-        self.account()
+
+    def _turn(self) -> bool:
+        """Answer a turn's worth; whether there may be more."""
+        raise NotImplementedError
+
+
+class BatchingUdpServer(_TurningUdpServer):
+    """Takes, answers and sends a turn's worth of datagrams with a system call each way."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
+        super().__init__(loop, sock, responder)
+        self._batch = Batch(
+            sock.fileno(), responder.learn, responder.passes, responder.not_sent, self._is_wildcard, MAX_KNOWN
+        )
+        self._names: dict[bytes, Any] = {}
+        self._longest = 1
 
     def forget(self, names: Mapping[bytes, Any], longest: int) -> None:
         """Send no reply again that was made before."""
@@ -153,25 +165,8 @@ class BatchingUdpServer:
         return count != 0
 
 
-class DrainingUdpServer:
-    """Reads while there are datagrams, up to a turn's worth at each wake-up of the event loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
-        self._loop = loop
-        self._socket = sock
-        self._responder = responder
-        self._is_wildcard = _is_wildcard(sock)
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._loop.add_reader(self._socket, self._turn)
-
-    def stop(self) -> None:
-        """Answer what the socket has received, then end; what keeps coming is not waited for."""
-        self._loop.remove_reader(self._socket)
-        for _ in range(LAST_TURNS):
-            if not self._turn():
-                break
+class DrainingUdpServer(_TurningUdpServer):
+    """Reads and sends datagrams one by one."""
 
     def forget(self, names: Mapping[bytes, Any], longest: int) -> None:
         """Nothing is kept."""

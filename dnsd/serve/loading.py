@@ -7,10 +7,11 @@ import ctypes
 import gc
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from dnsd.app import Loaded, Source, guard_problems, load, read_source
@@ -23,14 +24,23 @@ from dnsd.progress import progress_on
 from dnsd.serve.publish import Publisher
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import Settings
-from dnsd.store.snapshot_file import FILE_NAME, SnapshotFileError, Title, load_snapshot
+from dnsd.store.snapshot_file import FILE_NAME, SnapshotFileError, Title, load_snapshot, load_title
 from dnsd.store.watch import Watch, watched_folders
 
 SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
 SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
 SCAN_SHARE = 20  # but no more than a 20th of the time
 SETTLE_S, SETTLE_TRIES = 0.1, 10  # how long files must stay as they are before they are loaded; how often to look
-NEEDS_START = ("listen", "workers", "udp", "metrics", "state", "user", "group")  # settings that a reload cannot change
+NEEDS_START = (  # settings that a reload cannot change
+    ("listen",),
+    ("workers",),
+    ("udp",),
+    ("metrics",),
+    ("state",),
+    ("user",),
+    ("group",),
+    ("limits", "rrl", "table_size"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +78,8 @@ class Loader:
         `before` is the revision that a control process published which has ended; 0: the server starts.
         """
         start = time.monotonic()
-        self._revision = max(before, (await in_thread(self._title)).revision)
+        title = load_title(self._state / FILE_NAME)
+        self._revision = max(before, title.revision if title else 0)
         try:
             served = await in_thread(self._file) if before else None
             loaded = await in_thread(partial(self._load, force=False, served=served))
@@ -80,10 +91,12 @@ class Loader:
             self._note(loaded.warnings, start, ok=True)
             await self._publish(loaded)
             self._report(loaded.warnings)
+            if title and not before:
+                self._warn_of_loss(title.names, loaded)
             self._log.info(f"serving {loaded.summary()}")
             return True
         self._report(self.last.problems)
-        return await self._publish_file()
+        return await self._publish_file(title)
 
     async def reload(self, *, force: bool = False) -> Attempt:
         """Load the source anew and publish it, all or nothing; returns when every worker serves it."""
@@ -144,7 +157,7 @@ class Loader:
         except Exception as error:  # whatever it is, what is served must outlive it
             return self._refuse("failed", (self._problem(error),), start)
         self.results["ok"] += 1
-        self._note(loaded.warnings, start, ok=True)
+        self._note((*loaded.warnings, *self._waiting_for_start(loaded)), start, ok=True)
         return self.last
 
     async def _await_workers(self) -> None:
@@ -153,8 +166,7 @@ class Loader:
         if not await self._publisher.wait_until_served(revision, SERVED_WITHIN_S):
             self._log.error(f"revision {revision} is not served yet by {', '.join(self._publisher.late(revision))}")
         if loaded is not None:
-            self._report(loaded.warnings)
-            self._warn_of_settings(loaded.settings)
+            self._report((*loaded.warnings, *self._waiting_for_start(loaded)))
             self._log.info(f"reloaded: revision {revision}, {loaded.summary()}")
         await self._publisher.save()
 
@@ -195,12 +207,6 @@ class Loader:
         self._revision += 1
         return replace(snapshot, revision=self._revision)
 
-    def _title(self) -> Title:
-        try:
-            return load_snapshot(self._state / FILE_NAME)[0]
-        except SnapshotFileError:
-            return Title(version="", revision=0, saved_at=0, names=0)
-
     def _file(self) -> Snapshot | None:
         """What the snapshot file holds; takes a while."""
         gc.disable()  # a million objects come, and none goes
@@ -213,17 +219,23 @@ class Loader:
         finally:
             gc.enable()
 
-    async def _publish_file(self) -> bool:
+    async def _publish_file(self, title: Title | None) -> bool:
         snapshot = await in_thread(self._file)
-        if snapshot is None:
+        if snapshot is None or title is None:
             return False
-        age = max(0, int(time.time()) - (await in_thread(self._title)).saved_at)
+        age = max(0, int(time.time()) - title.saved_at)
         self._log.error(
             f"the source is not served: the snapshot of {age} s ago is, with {len(snapshot.names):,} names, "
             "until the source is mended"
         )
         await self._publisher.publish(self._numbered(snapshot), self.settings.live)
         return True
+
+    def _warn_of_loss(self, before: int, loaded: Loaded) -> None:
+        """The change guard at a start: who starts the server wants what the files say, but should know."""
+        now, limit = len(loaded.snapshot.names), loaded.settings.reload.max_drop_percent
+        if (before - now) * 100 > before * limit:
+            self._log.warning(f"warning: {before:,} names were served before this start, and {now:,} are now")
 
     def _refuse(self, result: str, problems: tuple[Problem, ...], start: float) -> Attempt:
         self.results[result] += 1
@@ -245,13 +257,13 @@ class Loader:
             else:
                 self._log.error(problem.line())
 
-    def _warn_of_settings(self, new: Settings) -> None:
-        old = self._first_settings
-        changed = [name for name in NEEDS_START if getattr(new, name) != getattr(old, name)]
-        if new.limits.rrl.table_size != old.limits.rrl.table_size:
-            changed.append("limits.rrl.table_size")
-        for name in changed:
-            self._log.warning(f"{name}: the change takes effect at the next start")
+    def _waiting_for_start(self, loaded: Loaded) -> Iterator[Problem]:
+        """Warnings for settings that are not what the server was started with, and that a reload cannot change."""
+        for path in NEEDS_START:
+            get = attrgetter(".".join(path))
+            if get(loaded.settings) != get(self._first_settings):
+                message = "the change takes effect at the next start"
+                yield loaded.locate(Problem("", path, message, warning=True))
 
     def _read(self, previous: Source | None) -> asyncio.Future[Source]:
         return in_thread(lambda: read_source(self._config, previous=previous))

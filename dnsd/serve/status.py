@@ -56,6 +56,7 @@ def status(control: Control) -> dict[str, Any]:
         "listening": list(control.desk.listening),
         "state": str(control.desk.state.folder),
         "ready": not reasons,
+        "answering": not unhealthy(control),
         "reasons": reasons,
         "snapshot_problem": publisher.save_problem,
         "source": {
@@ -166,14 +167,13 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
 
 
 def _sizes(control: Control) -> dict[str, int]:
-    """How much is served; what only the source knows is nought while that cannot be read."""
-    dataset = control.loader.loaded.dataset if control.loader.loaded else None
-    return {
-        "zones": len(dataset.zones) if dataset else 0,
-        "names": len(control.publisher.snapshot.names) if control.publisher.snapshot else 0,
-        "records": sum(len(zone.records) for zone in dataset.zones.values()) if dataset else 0,
-        "maps": len(dataset.maps) if dataset else 0,
-    }
+    """How much is served, as far as it is known: a snapshot file tells of names alone."""
+    names = {"names": len(control.publisher.snapshot.names) if control.publisher.snapshot else 0}
+    if control.loader.loaded is None:
+        return names
+    dataset = control.loader.loaded.dataset
+    records = sum(len(zone.records) for zone in dataset.zones.values())
+    return {"zones": len(dataset.zones), **names, "records": records, "maps": len(dataset.maps)}
 
 
 def _processes(control: Control) -> Iterator[tuple[Any, str, psutil.Process]]:

@@ -242,6 +242,7 @@ class Supervisor:
     def _end(self) -> int:
         """Have the workers answer what has been received, then end everything."""
         self._notifier.tell("STOPPING=1")
+        self._log.info("ending: what has been received is answered")
         self._reap_ending()
         running = [child for child in self._crew.workers if child.pid]
         if self._is_loaded:

@@ -92,6 +92,16 @@ def load_snapshot(file: Path) -> tuple[Title, Iterator[Part]]:
     return Title(**said), unpickled(io.BytesIO(view[start:]))
 
 
+def load_title(file: Path) -> Title | None:
+    """What a file says of itself, its digest not looked at; None where there is none, or it is another version's."""
+    try:
+        with open(file, "rb") as stream:
+            line = stream.read(len(MAGIC) + MAX_TITLE).removeprefix(MAGIC).partition(b"\n")[0]
+        return Title(**json.loads(line))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def pickled(parts: Iterable[Part]) -> Iterator[bytes]:
     """Each part as octets; what parts share is written once."""
     buffer = io.BytesIO()

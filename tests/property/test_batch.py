@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import pathlib
 import random
 import socket
@@ -193,6 +194,10 @@ def test_no_count_is_lost_where_a_rate_is_at_its_limit(tmp_path: pathlib.Path) -
         server.answering.work_out()
         counted = dict(server.counts.take())
     assert sum(value for key, value in counted.items() if key[0] == "dnsd_requests_total") == 400
+
+
+def test_both_loops_have_turns_of_one_length() -> None:
+    assert importlib.import_module("dnsd.net._batch").TURN == udp.TURN
 
 
 class FickleLimiter:
