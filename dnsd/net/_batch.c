@@ -4,8 +4,9 @@
    id left out and its name in lower case, among those that were answered before. If its name is not one of `names`, it
    is looked up by the nearest name above it that is, and its length: what is said of a name that does not exist is said
    of all others there. What is not found goes to the Python function `learn`, which answers, and says whether the reply
-   may be sent again to all who ask the same. Whoever replaces what the replies were made from calls `forget`. The
-   portable loop in udp.py does the same without a memory.
+   may be sent again to all who ask the same. It is kept the second time: what strangers ask once, in ever new ways, takes
+   no memory. Whoever replaces what the replies were made from calls `forget`. The portable loop in udp.py does the same
+   without a memory.
 */
 
 #define PY_SSIZE_T_CLEAN
@@ -23,6 +24,7 @@ enum {
     MAX_REPLY = 4096,     /* octets of a reply that is kept; UDP replies have 1,232 */
     MAX_KEY = 352,        /* octets of a query that is kept: a header, the longest name, an OPT record */
     ANCILLARY = 128,      /* octets of control messages: where a datagram was sent to */
+    MARKS = 65536,        /* bits that stand for what was asked once; a power of two */
     HEADER = 12, MAX_NAME = 255, MAX_LABEL = 63, QUESTION_TAIL = 4
 };
 
@@ -39,7 +41,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     int fd, wants_ancillary, is_full;
-    Py_ssize_t max_known, longest;
+    Py_ssize_t max_known, longest, marked;
     PyObject *learn, *passes, *not_sent, *known, *names;
     struct mmsghdr in[TURN], out[TURN];
     struct iovec in_area[TURN], out_area[TURN];
@@ -47,6 +49,7 @@ typedef struct {
     unsigned char ancillary[TURN][ANCILLARY];
     unsigned char queries[TURN][MAX_QUERY];
     unsigned char replies[TURN][MAX_REPLY];
+    unsigned char marks[MARKS / 8];
     PyObject *held[TURN]; /* replies that are Python's, until they are sent */
 } Batch;
 
@@ -142,13 +145,29 @@ static int may_pass(Batch *self, int index, Known *entry) {
     return passes;
 }
 
-/* Keep a reply for all who ask the same. 0, or -1 with an exception. */
+/* Whether what stands under this key was asked before; now it was. The hash has a secret, so that nobody can choose
+   what is taken for the same. -1 with an exception. */
+static int was_asked(Batch *self, PyObject *key) {
+    Py_hash_t hash = PyObject_Hash(key);
+    if (hash == -1) return -1;
+    unsigned char *mark = &self->marks[(hash & (MARKS - 1)) / 8], bit = 1 << (hash & 7);
+    if (*mark & bit) return 1;
+    if (++self->marked > MARKS / 4) { /* too many are taken for each other soon */
+        memset(self->marks, 0, sizeof self->marks);
+        self->marked = 1;
+    }
+    *mark |= bit;
+    return 0;
+}
+
+/* Keep a reply for all who ask the same, if they do. 0, or -1 with an exception. */
 static int keep(Batch *self, PyObject *key, PyObject *reply, Py_ssize_t question_end, PyObject *account, PyObject *kind) {
     const unsigned char *octets = (const unsigned char *)PyBytes_AS_STRING(reply);
     Py_ssize_t size = PyBytes_GET_SIZE(reply), tail = size - question_end;
     Known *entry;
     int result;
     if (size > MAX_REPLY || tail < 0) return 0;
+    if ((result = was_asked(self, key)) < 1) return result;
     /* It may be there, if `passes` has changed its mind: what it has counted must not be lost. */
     if ((result = PyDict_Contains(self->known, key))) return result < 0 ? -1 : 0;
     if (PyDict_GET_SIZE(self->known) >= self->max_known) {

@@ -30,7 +30,7 @@ from dnsd.wire.names import name_text
 from dnsd.wire.rdata import is_known_type, type_text
 
 TC_OCTET, TC_BIT = 2, 0x02  # where TC stands in a message
-MAX_TALLY = 4096  # different things counted before they are worked out: strangers can make up many
+MAX_TALLY = 256  # different things counted before they are worked out: strangers can make up many
 NO_ZONE, MALFORMED, OTHER_TYPE = "none", "malformed", "other"
 COOKIE_STATES = {Verdict.NEW: "new", Verdict.VALID: "valid", Verdict.INVALID: "invalid"}
 

@@ -113,7 +113,7 @@ def test_same_as_respond(seed: int, tmp_path: pathlib.Path) -> None:
     rng = random.Random(seed)
     snapshot = load(write_world(random_world(rng), tmp_path), {}).snapshot
     asked = list(questions(rng, snapshot))
-    asked += asked
+    asked *= 3  # a reply is kept the second time, and sent again the third
     asked += [in_capitals(rng, rest) for rest in asked]
     rng.shuffle(asked)
     with closing(Asked(snapshot)) as server:
@@ -147,7 +147,7 @@ def test_a_new_snapshot_is_answered_from_at_once(tmp_path: pathlib.Path) -> None
         for snapshot in (first, second, first):
             server.serving.snapshot = snapshot
             server.server.forget(snapshot.names, snapshot.longest)
-            for query in asked * 2:
+            for query in asked * 3:
                 assert server.ask(query) == [respond(snapshot, query)]
 
 
@@ -179,6 +179,17 @@ def test_the_memory_is_bounded(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
                 assert server.ask(query) == [respond(snapshot, query)]
         assert server.server._batch.is_full
         server.server.account()
+        assert not server.server._batch.is_full
+
+
+def test_what_is_asked_once_takes_no_memory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "MAX_KNOWN", 10)
+    snapshot = load(write_world(random_world(random.Random(3)), tmp_path), {}).snapshot
+    name = next(name for name in snapshot.names if len(name) > 5)
+    with closing(Asked(snapshot)) as server:
+        for size in range(512, 700):
+            opt = struct.pack("!BHHIH", 0, 41, size, 0, 0)
+            server.ask(struct.pack("!6H", size, 0, 1, 0, 0, 1) + name + struct.pack("!2H", 1, 1) + opt)
         assert not server.server._batch.is_full
 
 
