@@ -243,14 +243,11 @@ class Supervisor:
         """Have the workers answer what has been received, then end everything."""
         self._notifier.tell("STOPPING=1")
         self._log.info("ending: what has been received is answered")
-        self._reap_ending()
-        running = [child for child in self._crew.workers if child.pid]
-        if self._is_loaded:
-            for worker in self._crew.workers:
-                if not worker.pid:  # its sockets may hold queries all the same
-                    worker.run = self._crew.drains[worker.process.index]
-                    self._start(worker)
+        running = [worker for worker in self._crew.workers if worker.pid]
         self._tell(running)
+        for worker in self._crew.workers:
+            if worker not in running:
+                self._drain(worker)
         self._await_end(self._crew.workers, STOP_S)
         self._tell([self._crew.control])
         self._await_end([self._crew.control], STOP_CONTROL_S)
@@ -265,6 +262,7 @@ class Supervisor:
         deadline = time.monotonic() + within_s
         while any(child.pid for child in children):
             if time.monotonic() > deadline:
+                self._crew.drains.clear()
                 for child in children:
                     if child.pid:
                         self._log.error(f"{child.process.name} did not end in time and is killed")
@@ -275,8 +273,20 @@ class Supervisor:
 
     def _reap_ending(self) -> None:
         for child in self._crew.everyone:
-            if child.pid and os.waitpid(child.pid, os.WNOHANG)[0]:
+            if not child.pid:
+                continue
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
                 child.pid = 0
+                if status and child is not self._crew.control:  # it was killed before it could answer, or just then
+                    self._drain(child)
+
+    def _drain(self, worker: Child) -> None:
+        """Have what waits in the sockets of a worker that is gone answered by another, once."""
+        drain = self._crew.drains.pop(worker.process.index, None)
+        if drain is not None and self._is_loaded:
+            worker.run = drain
+            self._start(worker)
 
 
 def _empty(fd: int) -> None:
