@@ -21,6 +21,7 @@ from dnsd.engine.build import Options, build_snapshot
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
 from dnsd.model.accounts import Account, AccountSettings
+from dnsd.model.columns import Records
 from dnsd.model.dataset import Dataset, build_dataset
 from dnsd.model.maps import AddressMap, MemberKind, Membership
 from dnsd.model.records import Record
@@ -72,12 +73,11 @@ def world(names: int) -> tuple[Dataset, AddressMap]:
     apex = parse_name_text("example.com")
     account = Account("acme", "a" * 32, "Acme", (), (), AccountSettings())
     records = [
-        Record(parse_name_text(f"h{number}", apex), 1, 1, b"\xc0\x00\x02\x01", "192.0.2.1", proxied=True)
-        for number in range(names)
+        Record(parse_name_text(f"h{number}", apex), 1, 1, b"\xc0\x00\x02\x01", proxied=True) for number in range(names)
     ]
     records += apex_records(apex, records, ["ns1.example.net"], SoaFields(), 1)
     zone = Zone(
-        "acme/zones/example.com", "b" * 32, account.id, apex, Status.ACTIVE, False, ZoneSettings(), tuple(records)
+        "acme/zones/example.com", "b" * 32, account.id, apex, Status.ACTIVE, False, ZoneSettings(), Records.of(records)
     )
     members = (Membership(MemberKind.ZONE, zone.id),)
     ips = (ip_address("203.0.113.10"), ip_address("2001:db8:100::10"))

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
 from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, answer_at
 from dnsd.engine.edge import build_addresses
+from dnsd.engine.names import renewed_names
 from dnsd.engine.snapshot import Addresses, BuiltZone, Flattened, MapsUsed, Node, Snapshot
 from dnsd.engine.zone import REFUSED_NODE, build_zone
 from dnsd.errors import Problem
@@ -51,7 +52,7 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
     if previous and zones == old_zones:
         names, longest = previous.names, previous.longest
     else:
-        names = _all_names(zones.values())
+        names = renewed_names(previous.names if previous else None, _all_names(zones.values()))
         longest = max(map(len, names), default=len(ROOT))
     return Snapshot(
         names=names,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dnsd.engine.answer import Answer, EdgeSource, Rrset
+from dnsd.engine.names import NameTable
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import AddressMap, MissingFamily
 from dnsd.model.zones import Zone
@@ -110,7 +111,7 @@ class MapsUsed:
 class Snapshot:
     """All that `respond` reads."""
 
-    names: Mapping[bytes, Node]  # canonical name -> node, empty non-terminals included
+    names: NameTable  # canonical name -> node, empty non-terminals included
     longest: int  # octets of the longest of the names, or more; that of the root at least
     by_zone: Mapping[str, Addresses]  # zone id -> the addresses of the zone's map
     by_account: Mapping[str, Addresses]  # account id -> those of the account's map, else of its immutable map

@@ -1,25 +1,23 @@
-"""How snapshots travel to other processes: as what makes one revision of another, its names in parts of bounded size.
+"""How snapshots travel to other processes: as what makes one revision of another, in parts of bounded size.
 
-A whole snapshot is the delta from nothing. The parts are plain data of this package, safe to pickle; what a part shares
-with an earlier one (nodes, answers) stays shared when both go through one pickler.
+A whole snapshot is the delta from nothing: its nodes, and the octets of its table of names. The parts are plain data of
+this package, safe to pickle; what a part shares with an earlier one (nodes, answers) stays shared when both go through
+one pickler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
 from dnsd.engine.answer import Answer
+from dnsd.engine.names import Changes, NameTable, Octets, changes_of, packed_names
 from dnsd.engine.snapshot import Addresses, Node, Snapshot
 from dnsd.engine.zone import REFUSED_NODE
-from dnsd.wire.names import ROOT
 
-PART = 2_000  # names in one part: some milliseconds of work for who takes it in
-
-Names = dict[bytes, Node | None]  # canonical name -> its new node; None: the name is no more
-V = TypeVar("V", Addresses, Node)
+PART = 2_000  # names or nodes in one part: some milliseconds of work for who takes it in
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,7 @@ class Heading:
     base: int  # the revision that this is to be applied to; 0: to nothing
     revision: int
     changes_names: bool
+    longest: int  # octets of the longest name, or more
     by_zone: Mapping[str, Addresses | None]  # None: the zone has no entry any more
     by_account: Mapping[str, Addresses | None]
     default: Addresses
@@ -36,7 +35,8 @@ class Heading:
     nsid: bytes
 
 
-Part = Heading | Names
+# Of a whole: the heading, nodes by their numbers, the octets that the names are in. Of a change: the heading, changes.
+Part = Heading | list[Node] | Octets | Changes
 
 
 def delta(base: Snapshot | None, snapshot: Snapshot) -> Iterator[Part]:
@@ -45,6 +45,7 @@ def delta(base: Snapshot | None, snapshot: Snapshot) -> Iterator[Part]:
         base=base.revision if base else 0,
         revision=snapshot.revision,
         changes_names=base is None or base.names is not snapshot.names,
+        longest=snapshot.longest,
         by_zone=_changes(base.by_zone if base else {}, snapshot.by_zone),
         by_account=_changes(base.by_account if base else {}, snapshot.by_account),
         default=snapshot.default,
@@ -52,9 +53,14 @@ def delta(base: Snapshot | None, snapshot: Snapshot) -> Iterator[Part]:
         nsid=snapshot.nsid,
     )
     if base is None:
-        yield from _chunks(snapshot.names.items())
+        yield from _whole(snapshot.names)
     elif base.names is not snapshot.names:
-        yield from _chunks(_changes(base.names, snapshot.names).items())
+        yield from _chunks(changes_of(base.names, snapshot.names))
+
+
+def is_small(base: Snapshot, snapshot: Snapshot) -> bool:
+    """Whether their names differ in little: those of the one were not packed anew for the other."""
+    return snapshot.names.shares_octets(base.names)
 
 
 def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapshot | None]:
@@ -71,18 +77,20 @@ def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapsh
     elif base is None or base.revision != heading.base:
         raise ValueError(f"a change of revision {heading.base}, not of {base.revision if base else 'none'}")
     yield None
-    names: Mapping[bytes, Node] = base.names if base else {}
-    longest = base.longest if base else len(ROOT)
-    if heading.changes_names:
-        names = changed = dict(names)
-        for part in parts:
-            assert isinstance(part, dict)
-            _apply(changed, part)
-            longest = max(longest, *map(len, part))
-            yield None
+    names, nodes = base.names if base else packed_names({}), list[Node]()
+    if base and heading.changes_names:
+        names = names.copy()
+    for part in parts:
+        if isinstance(part, dict):
+            _apply(names, part)
+        elif isinstance(part, list):
+            nodes += part
+        elif not isinstance(part, Heading):
+            names = NameTable(part, nodes, {})
+        yield None
     yield Snapshot(
         names=names,
-        longest=longest,
+        longest=heading.longest,
         by_zone=_apply(dict(base.by_zone) if base else {}, heading.by_zone),
         by_account=_apply(dict(base.by_account) if base else {}, heading.by_account),
         default=heading.default,
@@ -95,16 +103,15 @@ def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapsh
 
 
 K = TypeVar("K", bytes, str)
+V = TypeVar("V", Addresses, Node)
 
 
-def _changes(old: Mapping[K, V], new: Mapping[K, V]) -> dict[K, V | None]:
-    changed: dict[K, V | None] = {key: value for key, value in new.items() if old.get(key) is not value}
-    if len(new) - len(changed) < len(old):
-        changed |= dict.fromkeys(old.keys() - new.keys())
-    return changed
+def _changes(old: Mapping[str, Addresses], new: Mapping[str, Addresses]) -> dict[str, Addresses | None]:
+    changed: dict[str, Addresses | None] = {key: value for key, value in new.items() if old.get(key) is not value}
+    return changed | dict.fromkeys(old.keys() - new.keys())
 
 
-def _apply(current: dict[K, V], changes: Mapping[K, V | None]) -> dict[K, V]:
+def _apply(current: MutableMapping[K, V], changes: Mapping[K, V | None]) -> MutableMapping[K, V]:
     for key, value in changes.items():
         if value is None:
             current.pop(key, None)
@@ -113,7 +120,15 @@ def _apply(current: dict[K, V], changes: Mapping[K, V | None]) -> dict[K, V]:
     return current
 
 
-def _chunks(items: Iterable[tuple[bytes, Node | None]]) -> Iterator[Names]:
-    iterator = iter(items)
+def _whole(names: NameTable) -> Iterator[Part]:
+    if names.changes:
+        names = packed_names(names)
+    for start in range(0, len(names.nodes), PART):
+        yield names.nodes[start : start + PART]
+    yield names.octets
+
+
+def _chunks(changes: Changes) -> Iterator[Changes]:
+    iterator = iter(changes.items())
     while chunk := dict(islice(iterator, PART)):
         yield chunk

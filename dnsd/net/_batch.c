@@ -24,7 +24,7 @@ enum {
     MAX_REPLY = 4096,     /* octets of a reply that is kept; UDP replies have 1,232 */
     MAX_KEY = 352,        /* octets of a query that is kept: a header, the longest name, an OPT record */
     ANCILLARY = 128,      /* octets of control messages: where a datagram was sent to */
-    MARKS = 65536,        /* bits that stand for what was asked once; a power of two */
+    MARKS = 1 << 20,      /* bits that stand for what was asked once; a power of two */
     HEADER = 12, MAX_NAME = 255, MAX_LABEL = 63, QUESTION_TAIL = 4
 };
 
@@ -96,7 +96,7 @@ static PyObject *place_of(Batch *self, const unsigned char *key, Py_ssize_t size
     while (1) {
         PyObject *part = PyBytes_FromStringAndSize(at, end - at);
         if (!part) return NULL;
-        int found = PyDict_Contains(self->names, part);
+        int found = PySequence_Contains(self->names, part);
         Py_DECREF(part);
         if (found < 0) return NULL;
         if (found) break;
@@ -150,9 +150,9 @@ static int may_pass(Batch *self, int index, Known *entry) {
 static int was_asked(Batch *self, PyObject *key) {
     Py_hash_t hash = PyObject_Hash(key);
     if (hash == -1) return -1;
-    unsigned char *mark = &self->marks[(hash & (MARKS - 1)) / 8], bit = 1 << (hash & 7);
+    unsigned char *mark = &self->marks[(hash & (MARKS - 1)) >> 3], bit = 1 << (hash & 7);
     if (*mark & bit) return 1;
-    if (++self->marked > MARKS / 4) { /* too many are taken for each other soon */
+    if (++self->marked > MARKS / 16) { /* too many are taken for each other soon */
         memset(self->marks, 0, sizeof self->marks);
         self->marked = 1;
     }
@@ -339,7 +339,7 @@ PyDoc_STRVAR(forget_doc, "forget(names, longest): forget all replies, as what th
                          "`longest`: octets of the longest of the names, or more.");
 static PyObject *batch_forget(Batch *self, PyObject *args) {
     PyObject *names;
-    if (!PyArg_ParseTuple(args, "O!n", &PyDict_Type, &names, &self->longest)) return NULL;
+    if (!PyArg_ParseTuple(args, "On", &names, &self->longest)) return NULL;
     Py_XSETREF(self->names, Py_NewRef(names));
     PyDict_Clear(self->known);
     self->is_full = 0;

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -68,7 +68,7 @@ class UdpServer(Protocol):
     def stop(self) -> None:
         """Answer what the socket has received, then end."""
 
-    def forget(self, names: Mapping[bytes, Any], longest: int) -> None:
+    def forget(self, names: Container[bytes], longest: int) -> None:
         """Send no reply again that was made before: what replies are made from has changed.
 
         These names exist now; the longest of them has no more than so many octets.
@@ -139,13 +139,12 @@ class BatchingUdpServer(_TurningUdpServer):
         self._batch = Batch(
             sock.fileno(), responder.learn, responder.passes, responder.not_sent, self._is_wildcard, MAX_KNOWN
         )
-        self._names: dict[bytes, Any] = {}
+        self._names: Container[bytes] = ()
         self._longest = 1
 
-    def forget(self, names: Mapping[bytes, Any], longest: int) -> None:
+    def forget(self, names: Container[bytes], longest: int) -> None:
         """Send no reply again that was made before."""
         self.account()
-        assert isinstance(names, dict)
         self._names, self._longest = names, longest
         self._batch.forget(names, longest)
 
@@ -168,7 +167,7 @@ class BatchingUdpServer(_TurningUdpServer):
 class DrainingUdpServer(_TurningUdpServer):
     """Reads and sends datagrams one by one."""
 
-    def forget(self, names: Mapping[bytes, Any], longest: int) -> None:
+    def forget(self, names: Container[bytes], longest: int) -> None:
         """Nothing is kept."""
 
     def account(self) -> None:

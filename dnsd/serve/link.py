@@ -39,7 +39,8 @@ class Kind(IntEnum):
     # From control to a worker.
     LIMITS = 10  # settings
     DELTA = 11  # pickled parts
-    COUNT = 12  # send what you have counted
+    LOAD = 12  # the snapshot file holds a revision: serve that
+    COUNT = 13  # send what you have counted
     # From the command line to control, each with one reply.
     RELOAD = 20
     STATUS = 21

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from dnsd import __version__
 from dnsd.engine.snapshot import Snapshot
-from dnsd.engine.transfer import delta
+from dnsd.engine.transfer import delta, is_small
 from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.serve.link import Kind, packed, read_message
 from dnsd.serve.shared import Number, Shared
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import LiveSettings
-from dnsd.store.snapshot_file import FILE_NAME, Title, pickled, save_snapshot
+from dnsd.store.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, share_octets
 
 MAX_UNREAD = 64 * 1024 * 1024  # octets that wait for one worker
 SAVE_AGAIN_S = 30.0  # after a disk had no room
@@ -126,13 +126,17 @@ class Publisher:
                 names=len(snapshot.names),
             )
             try:
-                await in_thread(partial(save_snapshot, self._file, title, delta(None, snapshot)))
+                await in_thread(partial(self._save, snapshot, title))
             except OSError as error:
                 self.save_problem = f"{self._file} cannot be written: {os.strerror(error.errno or 0)}"
                 self._log.error(f"{self.save_problem}; a start without the source would serve an older revision")
                 return
             self._saved, self.save_problem = snapshot, None
             self._packed = ((0, 0), b"")
+
+    def _save(self, snapshot: Snapshot, title: Title) -> None:
+        save_snapshot(self._file, title, delta(None, snapshot))
+        share_octets(self._file, snapshot.names)
 
     async def save_again(self) -> None:
         """Try for ever to save what could not be saved."""
@@ -144,14 +148,24 @@ class Publisher:
         async with link.lock:
             while self.snapshot and link.sent != self.snapshot.revision:
                 snapshot = self.snapshot
-                base = next((one for one in (self._previous, self._saved) if one and one.revision == link.sent), None)
-                payload = await self._delta(base, snapshot)
+                message = await self._change(link, snapshot)
                 if link.writer.transport.get_write_buffer_size() > MAX_UNREAD:
                     link.writer.close()  # it hangs: one that comes back is sent what it needs
                     return
                 link.writer.write(self._packed_settings())
-                link.writer.write(packed(Kind.DELTA, payload))
+                link.writer.write(message)
                 link.sent = snapshot.revision
+
+    async def _change(self, link: WorkerLink, snapshot: Snapshot) -> bytes:
+        """What makes a worker serve the snapshot: a change, else the file, else all of it."""
+        base = next((one for one in (self._previous, self._saved) if one and one.revision == link.sent), None)
+        if base is None or not is_small(base, snapshot):
+            base = None
+            if link.sent:  # it has served a file, or could
+                await self.save()
+            if link.sent and self._saved is snapshot:
+                return packed(Kind.LOAD, {"revision": snapshot.revision})
+        return packed(Kind.DELTA, await self._delta(base, snapshot))
 
     def _packed_settings(self) -> bytes:
         return packed(Kind.LIMITS, self._live.model_dump_json().encode())

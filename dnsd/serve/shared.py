@@ -24,6 +24,7 @@ class Number(IntEnum):
     ENDED_LOG_DROPPED = 4  # by the supervisor: of its predecessors
     SOCKET_DROPS = 5  # by the supervisor, of itself: datagrams that found a socket's buffer full
     ENDED_CPU_S = 6  # by the supervisor: user and system time of its predecessors
+    TOLD_CPU_S = 7  # by control: what /metrics has told of it and its predecessors
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,15 @@ class Shared:
     def silence_s(self, process: Process) -> float:
         """Seconds since a process' last sign of life."""
         return time.monotonic() - self.get(process, Number.BEAT)
+
+    def cpu_s(self, process: Process, now_s: float) -> float:
+        """User and system time of a process and its predecessors, itself having taken `now_s`; never goes back.
+
+        Between the end of a process and the moment when the supervisor has taken account of it, some time is missing.
+        """
+        told = max(self.get(process, Number.TOLD_CPU_S), self.get(process, Number.ENDED_CPU_S) + now_s)
+        self.set(process, Number.TOLD_CPU_S, told)
+        return told
 
     def log_dropped(self) -> int:
         """Log lines dropped by all processes that there are and were."""

@@ -159,8 +159,7 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     for one in shared.processes:
         taken = figures.get(one, {})  # nothing, while another is started in its place
         yield ("dnsd_process_resident_bytes", one.name), taken.get("resident_bytes", 0)
-        cpu_s = shared.get(one, Number.ENDED_CPU_S) + taken.get("cpu_s", 0)
-        yield ("dnsd_process_cpu_seconds_total", one.name), cpu_s
+        yield ("dnsd_process_cpu_seconds_total", one.name), shared.cpu_s(one, taken.get("cpu_s", 0))
         yield ("dnsd_process_open_fds", one.name), taken.get("open_fds", 0)
         yield ("dnsd_process_threads", one.name), taken.get("threads", 0)
     yield ("dnsd_build_info", __version__), 1

@@ -11,12 +11,13 @@ import io
 import json
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dnsd.engine.snapshot import Snapshot
-from dnsd.engine.transfer import Part, apply_delta
+from dnsd.engine.transfer import apply_delta
 from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.net.limits import Admission, RateLimiter
@@ -27,9 +28,9 @@ from dnsd.serve.answering import Answering, Serving
 from dnsd.serve.link import Kind, packed, peer_uid, read_message
 from dnsd.serve.shared import Number, Process, Shared
 from dnsd.serve.state import State
-from dnsd.serve.tasks import run_until
+from dnsd.serve.tasks import in_thread, run_until
 from dnsd.settings import LiveSettings, RrlSettings, TcpSettings
-from dnsd.store.snapshot_file import FILE_NAME, SnapshotFileError, load_snapshot, unpickled
+from dnsd.store.snapshot_file import FILE_NAME, load_snapshot, unpickled
 from dnsd.wire.cookies import Cookies
 
 DRAIN_S = 4.0  # how long clients may take to read their last replies
@@ -90,17 +91,27 @@ class Worker:
 
     async def _begin(self, *, until_drained: bool) -> None:
         """Serve what the snapshot file holds; where it cannot be used, control sends what is published."""
-        gc.disable()  # a million objects come, and none goes
         try:
-            _, parts = load_snapshot(self._place.state.folder / FILE_NAME)
-            await self._serve(await _in_turns(apply_delta(None, parts)))
-        except SnapshotFileError as error:
+            await self._load()
+        except ValueError as error:
             self._log.warning(f"{self._place.process.name} waits for its snapshot: {error}")
         finally:
-            gc.enable()
             self._has_begun.set()
         if until_drained:
             self._stop.set()
+
+    async def _load(self, revision: int | None = None) -> Snapshot:
+        """Serve what the snapshot file holds. Raises ValueError where it cannot be used, or holds another revision."""
+        gc.disable()  # a million objects come, and none goes
+        try:
+            title, parts = await in_thread(partial(load_snapshot, self._place.state.folder / FILE_NAME))
+            if revision not in (None, title.revision):
+                raise ValueError(f"the snapshot file holds revision {title.revision}, not {revision}")
+            snapshot = await _in_turns(apply_delta(None, parts))
+        finally:
+            gc.enable()
+        await self._serve(snapshot)
+        return snapshot
 
     async def _serve(self, snapshot: Snapshot) -> None:
         """Answer from this snapshot from now on."""
@@ -177,7 +188,7 @@ class Worker:
                     if peer_uid(self._control.get_extra_info("socket")) != os.geteuid():
                         raise PermissionError
                     self._control.write(packed(Kind.HELLO, self._introduction()))
-                    await self._obey(reader, self._control)
+                    await self._obey(reader)
                 except ValueError as error:
                     self._log.error(f"{self._place.process.name} cannot use what control sent: {error}; it asks again")
                     self._knows = False
@@ -190,13 +201,13 @@ class Worker:
         revision = self._serving.snapshot.revision if self._serving and self._knows else 0
         return {"worker": self._place.process.index, "pid": os.getpid(), "revision": revision}
 
-    async def _obey(self, reader: asyncio.StreamReader, control: asyncio.StreamWriter) -> None:
+    async def _obey(self, reader: asyncio.StreamReader) -> None:
         while True:
             kind, payload = await read_message(reader)
             if kind is Kind.DELTA:
-                snapshot = await self._changed(unpickled(io.BytesIO(payload)))
-                self._knows = True
-                control.write(packed(Kind.SERVING, {"revision": snapshot.revision}))
+                self._tell_served(await self._change(payload))
+            elif kind is Kind.LOAD:
+                self._tell_served(await self._load(json.loads(payload)["revision"]))
             elif kind is Kind.LIMITS:
                 self._place = replace(self._place, settings=LiveSettings.model_validate_json(payload))
                 if self._serving is not None:
@@ -204,11 +215,17 @@ class Worker:
             elif kind is Kind.COUNT:
                 await self._send_counts(json.loads(payload)["asked"])
 
-    async def _changed(self, parts: Iterable[Part]) -> Snapshot:
+    async def _change(self, payload: bytes) -> Snapshot:
+        """Serve what a change makes of what is served. Raises ValueError where it is one of something else."""
         current = self._serving.snapshot if self._serving else None
-        snapshot = await _in_turns(apply_delta(current, parts))
+        snapshot = await _in_turns(apply_delta(current, unpickled(io.BytesIO(payload))))
         await self._serve(snapshot)
         return snapshot
+
+    def _tell_served(self, snapshot: Snapshot) -> None:
+        self._knows = True
+        if self._control is not None:
+            self._control.write(packed(Kind.SERVING, {"revision": snapshot.revision}))
 
     async def _report(self) -> None:
         while True:

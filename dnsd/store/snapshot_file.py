@@ -1,7 +1,9 @@
 """The snapshot file: what is served, compiled, as one file that workers load, and that is left when the source is gone.
 
-A line of JSON, then pickled parts (see engine/transfer.py), then a digest of all before it: a file that was not written
-to its end is no snapshot. Only this package's data classes are unpickled, whatever a file says.
+A line of JSON, then pickled parts (see engine/transfer.py), then the octets of the table of names, how many they are,
+and a digest of all before it: a file that was not written to its end is no snapshot. The names are mapped, not read:
+processes share them, also after the file was replaced. Only this package's data classes are unpickled, whatever a file
+says.
 """
 
 from __future__ import annotations
@@ -9,19 +11,25 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import mmap
 import os
 import pickle
+import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from dnsd import __version__
+from dnsd.engine.names import KEY_SIZE, NameTable, Octets
 from dnsd.engine.transfer import Part
 from dnsd.errors import DnsdError
 
 FILE_NAME = "snapshot"  # in the state folder
 MAGIC = b"dnsd snapshot "
+SIZE = struct.Struct("<Q")  # of the table of names
 DIGEST_SIZE = 32  # octets
 MAX_TITLE = 4096  # octets
 KNOWN_CLASSES = {
@@ -47,11 +55,14 @@ class SnapshotFileError(DnsdError, ValueError):
 
 
 def save_snapshot(file: Path, title: Title, parts: Iterable[Part]) -> None:
-    """Write the file whole or not at all: under another name, to the disk, then renamed. Raises OSError.
+    """Write the parts of a whole snapshot to the file, all or nothing: under another name, to the disk, then renamed.
 
     The other name is always the same, so that writers that were killed leave one file behind, which the next one uses.
+    Raises OSError.
     """
     beside = file.with_name(file.name + ".new")
+    *parts, table = parts
+    assert isinstance(table, bytes | memoryview)
     try:
         with open(beside, "wb") as out:
             digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
@@ -59,6 +70,8 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[Part]) -> None:
             hashing.write(MAGIC + json.dumps(asdict(title)).encode() + b"\n")
             for octets in pickled(parts):
                 hashing.write(octets)
+            hashing.write(table)
+            hashing.write(SIZE.pack(len(table)))
             out.write(digest.digest())
             out.flush()
             os.fsync(out.fileno())
@@ -75,21 +88,45 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[Part]) -> None:
 
 def load_snapshot(file: Path) -> tuple[Title, Iterator[Part]]:
     """What the file says of itself, and its parts, read as they are asked for. Raises SnapshotFileError."""
-    try:
-        octets = file.read_bytes()
-    except OSError as error:
-        raise SnapshotFileError(f"{file} cannot be read: {error.strerror}") from None
-    view = memoryview(octets)[:-DIGEST_SIZE]
-    if not octets.startswith(MAGIC):
-        raise SnapshotFileError(f"{file} is no snapshot file")
-    if hashlib.blake2b(view, digest_size=DIGEST_SIZE).digest() != octets[-DIGEST_SIZE:]:
+    octets = _mapped(file)
+    if hashlib.blake2b(octets[:-DIGEST_SIZE], digest_size=DIGEST_SIZE).digest() != octets[-DIGEST_SIZE:]:
         raise SnapshotFileError(f"{file} is damaged: its digest is another one")
-    line, _, _ = octets[len(MAGIC) : len(MAGIC) + MAX_TITLE].partition(b"\n")
+    line, _, _ = bytes(octets[len(MAGIC) : len(MAGIC) + MAX_TITLE]).partition(b"\n")
     said = json.loads(line)  # what has a good digest was written by us
     if said["version"] != __version__:
         raise SnapshotFileError(f"{file} was written by dnsd {said['version']}; this is {__version__}")
-    start = len(MAGIC) + len(line) + 1
-    return Title(**said), unpickled(io.BytesIO(view[start:]))
+    table = _table_in(octets)
+    parts = octets[len(MAGIC) + len(line) + 1 : -len(table) - SIZE.size - DIGEST_SIZE]
+    return Title(**said), chain(unpickled(io.BytesIO(parts)), [table])
+
+
+def share_octets(file: Path, names: NameTable) -> None:
+    """Have names that were saved in the file use its octets, which other processes have, too."""
+    with suppress(SnapshotFileError):
+        table = _table_in(_mapped(file))
+        if table[:KEY_SIZE] == names.octets[:KEY_SIZE]:  # of one packing
+            names.move(table)
+
+
+def _mapped(file: Path) -> memoryview:
+    """The octets of a snapshot file."""
+    try:
+        with open(file, "rb") as stream:
+            octets = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise SnapshotFileError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise SnapshotFileError(f"{file} is empty") from None
+    if octets[: len(MAGIC)] != MAGIC:
+        raise SnapshotFileError(f"{file} is no snapshot file")
+    return octets
+
+
+def _table_in(octets: memoryview) -> memoryview:
+    """Where the names stand in a whole snapshot file."""
+    end = len(octets) - DIGEST_SIZE - SIZE.size
+    (size,) = SIZE.unpack_from(octets, end)
+    return octets[end - size : end]
 
 
 def load_title(file: Path) -> Title | None:
@@ -107,7 +144,7 @@ def pickled(parts: Iterable[Part]) -> Iterator[bytes]:
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
     for part in parts:
-        pickler.dump(part)
+        pickler.dump(bytes(part) if isinstance(part, memoryview) else part)
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
@@ -136,6 +173,6 @@ class _Hashing:
         self._out = out
         self._digest = digest
 
-    def write(self, octets: bytes) -> None:
+    def write(self, octets: Octets) -> None:
         self._out.write(octets)
         self._digest.update(octets)

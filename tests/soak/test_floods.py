@@ -53,8 +53,9 @@ def test_malformed_packets(tmp_path: pathlib.Path, scale: Scale, figures: Figure
     packets = harmless_ids(mutations(random.Random(1), seeds(OWNERS)))
     datagrams, messages = scale(160_000, 2_000_000), scale(40_000, 500_000)
     with soaked(tmp_path) as server:
-        flood_udp(server, itertools.islice(packets, scale(20_000, 1_500_000)))  # caches fill, 4,096 shapes for one
-        flood_tcp(server, itertools.islice(packets, scale(5_000, 100_000)))
+        flood_udp(server, fillers())
+        flood_udp(server, itertools.islice(packets, scale(20_000, 200_000)))
+        flood_tcp(server, itertools.islice(packets, scale(5_000, 50_000)))
         counted, rss, started = server.counted(), server.rss_kib(), time.monotonic()
         sent = flood_udp(server, itertools.islice(packets, datagrams))
         sent += flood_tcp(server, itertools.islice(packets, messages))
@@ -66,6 +67,14 @@ def test_malformed_packets(tmp_path: pathlib.Path, scale: Scale, figures: Figure
         assert received == sent
         assert growth < FLAT_PERCENT
         assert answers(server.udp(PROBE)) == answers(server.tcp(PROBE)) == PROBE_ANSWER
+
+
+def fillers() -> Iterator[bytes]:
+    """Queries that fill every cache, in however many ways: 4,096 shapes, 65,536 replies of each worker's sockets."""
+    for flags in range(4):
+        for size in range(512, 0xFFFF, 2):
+            asked = struct.pack("!6H", size & 0xFF, flags << 4, 1, 0, 0, 1) + OWNERS[0] + struct.pack("!2H", 1, 1)
+            yield from [asked + struct.pack("!BHHIH", 0, 41, size, 0, 0)] * 2
 
 
 def harmless_ids(packets: Iterable[bytes]) -> Iterator[bytes]:

@@ -36,7 +36,7 @@ from bench.questions import (
 )
 from bench.report import BEGIN, END, write_report
 from bench.run import loaded, main, parse, saved
-from bench.scale import AGAIN, FIRST, MAP_EDIT, MEMORY, MORE, START, Scale
+from bench.scale import AGAIN, FIRST, MAP_EDIT, MEMORY, MORE, START, Scale, _worker_edit
 from bench.traffic import Measure, Traffic, is_asked
 from tests.conformance.peers import free_port
 
@@ -242,3 +242,8 @@ def test_the_load_generator_loses_nothing_against_the_null_responder(tmp_path: P
     assert found.lost == 0
     assert json.dumps(found.rcodes) == json.dumps({"0": found.answered})
     assert 0 < found.p50_us <= found.p99_us
+
+
+def test_a_map_edit_inside_a_worker_is_measured() -> None:
+    found = _worker_edit(10)
+    assert 0 < found["least"] <= found["median"] <= found["most"] < 1000

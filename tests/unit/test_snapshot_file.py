@@ -112,7 +112,7 @@ class Harmful:
 
 def test_only_our_data_is_unpickled(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_file, "pickled", lambda parts: [pickle.dumps(Harmful())])
-    save_snapshot(tmp_path / "snapshot", TITLE, ())
+    save_snapshot(tmp_path / "snapshot", TITLE, [b""])
     _, parts = load_snapshot(tmp_path / "snapshot")
     with pytest.raises(SnapshotFileError, match=r"posix\.system has no place in a snapshot"):
         next(parts)

@@ -1,0 +1,313 @@
+/* A table of names in one piece of memory, which several processes can map from a file.
+
+   Octets: a header, `slots` numbers of 4 octets, then entries. An entry is the number of its node (4 octets), the length
+   of its name (1), and the name. A slot is 0, or where its entry begins, and 1. A name is looked for from the slot that
+   its hash says on, up to an empty one. The hash is SipHash-1-3 with a key that is part of the header, so that nobody can
+   choose names that meet.
+
+   `changes` is a dict of what has become different: a name to its node, or to None if it is no more. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "tables are little-endian"
+#endif
+
+enum { ENTRY_FIXED = 5, MAX_NAME = 255 };
+
+typedef struct {
+    uint64_t key[2];
+    uint32_t count, slots; /* names; slots, a power of two */
+    uint64_t size;         /* octets of all entries */
+} Header;
+
+typedef struct {
+    PyObject_HEAD
+    Py_buffer buffer;
+    Header header;
+    const unsigned char *slots, *entries;
+    PyObject *nodes, *changes;
+} Table;
+
+static inline uint32_t number_at(const unsigned char *octets) {
+    uint32_t number;
+    memcpy(&number, octets, sizeof number);
+    return number;
+}
+
+#define ROTATED(x, bits) ((x) << (bits) | (x) >> (64 - (bits)))
+#define ROUND(v)                                                                                     \
+    do {                                                                                             \
+        v[0] += v[1], v[1] = ROTATED(v[1], 13) ^ v[0], v[0] = ROTATED(v[0], 32);                     \
+        v[2] += v[3], v[3] = ROTATED(v[3], 16) ^ v[2];                                               \
+        v[0] += v[3], v[3] = ROTATED(v[3], 21) ^ v[0];                                               \
+        v[2] += v[1], v[1] = ROTATED(v[1], 17) ^ v[2], v[2] = ROTATED(v[2], 32);                     \
+    } while (0)
+
+/* SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012). */
+static uint64_t hash_of(const uint64_t key[2], const unsigned char *octets, Py_ssize_t size) {
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
+                     key[1] ^ 0x7465646279746573};
+    uint64_t last = (uint64_t)size << 56, word;
+    for (; size >= 8; octets += 8, size -= 8) {
+        memcpy(&word, octets, 8);
+        v[3] ^= word;
+        ROUND(v);
+        v[0] ^= word;
+    }
+    word = 0;
+    memcpy(&word, octets, size);
+    last |= word;
+    v[3] ^= last;
+    ROUND(v);
+    v[0] ^= last;
+    v[2] ^= 0xff;
+    ROUND(v);
+    ROUND(v);
+    ROUND(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+/* The number of a stored name's node, or -1. */
+static int64_t stored(Table *self, const unsigned char *name, Py_ssize_t size) {
+    uint32_t mask = self->header.slots - 1;
+    if (size > MAX_NAME) return -1;
+    for (uint32_t slot = hash_of(self->header.key, name, size) & mask;; slot = (slot + 1) & mask) {
+        uint32_t place = number_at(self->slots + 4 * (size_t)slot);
+        if (!place || place > self->header.size - ENTRY_FIXED) return -1;
+        const unsigned char *entry = self->entries + place - 1;
+        if (entry[4] == size && !memcmp(entry + ENTRY_FIXED, name, size)) return number_at(entry);
+    }
+}
+
+/* The node of a name, borrowed; NULL without an exception if there is none. */
+static PyObject *node_of(Table *self, PyObject *name) {
+    if (PyDict_GET_SIZE(self->changes)) {
+        PyObject *node = PyDict_GetItemWithError(self->changes, name);
+        if (node) return node == Py_None ? NULL : node;
+        if (PyErr_Occurred()) return NULL;
+    }
+    if (!PyBytes_Check(name)) return NULL;
+    int64_t number = stored(self, (const unsigned char *)PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name));
+    if (number < 0) return NULL;
+    if (number >= PyList_GET_SIZE(self->nodes)) {
+        PyErr_SetString(PyExc_ValueError, "a name of a node that is not there");
+        return NULL;
+    }
+    return PyList_GET_ITEM(self->nodes, number);
+}
+
+PyDoc_STRVAR(get_doc, "get(name, default=None): the node of a name.");
+static PyObject *table_get(Table *self, PyObject *const *args, Py_ssize_t count) {
+    if (count < 1 || count > 2) {
+        PyErr_SetString(PyExc_TypeError, "expected a name, and perhaps a default");
+        return NULL;
+    }
+    PyObject *node = node_of(self, args[0]);
+    if (!node && PyErr_Occurred()) return NULL;
+    return Py_NewRef(node ? node : count == 2 ? args[1] : Py_None);
+}
+
+static int table_contains(Table *self, PyObject *name) {
+    PyObject *node = node_of(self, name);
+    return !node && PyErr_Occurred() ? -1 : node != NULL;
+}
+
+PyDoc_STRVAR(holds_doc, "holds(name): whether the name is stored, whatever has changed.");
+static PyObject *table_holds(Table *self, PyObject *name) {
+    if (!PyBytes_Check(name)) Py_RETURN_FALSE;
+    return PyBool_FromLong(stored(self, (const unsigned char *)PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)) >= 0);
+}
+
+PyDoc_STRVAR(entry_doc, "entry(position): a stored name, its node, and where the next one is; from 0 to `end`.");
+static PyObject *table_entry(Table *self, PyObject *position) {
+    Py_ssize_t at = PyLong_AsSsize_t(position), size = self->header.size;
+    if (at == -1 && PyErr_Occurred()) return NULL;
+    if (at < 0 || at + ENTRY_FIXED > size || at + ENTRY_FIXED + self->entries[at + 4] > size) {
+        PyErr_SetString(PyExc_IndexError, "no entry is there");
+        return NULL;
+    }
+    const unsigned char *entry = self->entries + at;
+    uint32_t number = number_at(entry);
+    if (number >= PyList_GET_SIZE(self->nodes)) {
+        PyErr_SetString(PyExc_ValueError, "a name of a node that is not there");
+        return NULL;
+    }
+    return Py_BuildValue("(y#On)", entry + ENTRY_FIXED, (Py_ssize_t)entry[4], PyList_GET_ITEM(self->nodes, number),
+                         at + ENTRY_FIXED + entry[4]);
+}
+
+/* Look names up in these octets from now on. 0, or -1 with an exception: then nothing has changed. */
+static int use(Table *self, PyObject *octets) {
+    Py_buffer buffer, old = self->buffer;
+    Header header = {.slots = 0};
+    if (PyObject_GetBuffer(octets, &buffer, PyBUF_SIMPLE) < 0) return -1;
+    if (buffer.len >= (Py_ssize_t)sizeof header) memcpy(&header, buffer.buf, sizeof header);
+    if (!header.slots || header.slots & (header.slots - 1) || header.count >= header.slots ||
+        (uint64_t)buffer.len != sizeof header + 4 * (uint64_t)header.slots + header.size) {
+        PyBuffer_Release(&buffer);
+        PyErr_SetString(PyExc_ValueError, "not a table of names");
+        return -1;
+    }
+    self->buffer = buffer;
+    self->header = header;
+    self->slots = (const unsigned char *)buffer.buf + sizeof header;
+    self->entries = self->slots + 4 * (size_t)header.slots;
+    if (old.obj) PyBuffer_Release(&old);
+    return 0;
+}
+
+PyDoc_STRVAR(move_doc, "move(octets): use a copy of the octets from now on, which somebody else has, too.");
+static PyObject *table_move(Table *self, PyObject *octets) {
+    if (use(self, octets) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static int table_init(Table *self, PyObject *args, PyObject *kwargs) {
+    static char *words[] = {"octets", "nodes", "changes", NULL};
+    PyObject *octets, *nodes, *changes;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO!O!", words, &octets, &PyList_Type, &nodes, &PyDict_Type, &changes) ||
+        use(self, octets) < 0)
+        return -1;
+    Py_XSETREF(self->nodes, Py_NewRef(nodes));
+    Py_XSETREF(self->changes, Py_NewRef(changes));
+    return 0;
+}
+
+static int table_traverse(Table *self, visitproc visit, void *arg) {
+    Py_VISIT(self->nodes);
+    Py_VISIT(self->changes);
+    return 0;
+}
+
+static int table_clear(Table *self) {
+    Py_CLEAR(self->nodes);
+    Py_CLEAR(self->changes);
+    return 0;
+}
+
+static void table_dealloc(Table *self) {
+    PyObject_GC_UnTrack(self);
+    table_clear(self);
+    if (self->buffer.obj) PyBuffer_Release(&self->buffer);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static PyObject *table_member(Table *self, void *which) {
+    switch ((intptr_t)which) {
+        case 0: return Py_NewRef(self->buffer.obj);
+        case 1: return Py_NewRef(self->nodes);
+        case 2: return Py_NewRef(self->changes);
+        case 3: return PyLong_FromUnsignedLong(self->header.count);
+        default: return PyLong_FromUnsignedLongLong(self->header.size);
+    }
+}
+
+static PyGetSetDef table_getset[] = {
+    {"octets", (getter)table_member, NULL, "The memory that the names are in.", (void *)0},
+    {"nodes", (getter)table_member, NULL, "The nodes by number.", (void *)1},
+    {"changes", (getter)table_member, NULL, "Names to their nodes, or to None, that have changed.", (void *)2},
+    {"stored", (getter)table_member, NULL, "How many names are stored, whatever has changed.", (void *)3},
+    {"end", (getter)table_member, NULL, "The position behind the last entry.", (void *)4},
+    {NULL},
+};
+
+static PyMethodDef table_methods[] = {
+    {"get", (PyCFunction)(void (*)(void))table_get, METH_FASTCALL, get_doc},
+    {"holds", (PyCFunction)table_holds, METH_O, holds_doc},
+    {"move", (PyCFunction)table_move, METH_O, move_doc},
+    {"entry", (PyCFunction)table_entry, METH_O, entry_doc},
+    {NULL},
+};
+
+static PySequenceMethods table_as_sequence = {.sq_contains = (objobjproc)table_contains};
+
+PyDoc_STRVAR(table_doc, "Table(octets, nodes, changes): names in octets that `pack` made, with their nodes by number.\n"
+                        "Raises ValueError for other octets.");
+
+static PyTypeObject TableType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "dnsd.engine._names.Table",
+    .tp_basicsize = sizeof(Table),
+    .tp_doc = table_doc,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)table_init,
+    .tp_dealloc = (destructor)table_dealloc,
+    .tp_traverse = (traverseproc)table_traverse,
+    .tp_clear = (inquiry)table_clear,
+    .tp_methods = table_methods,
+    .tp_getset = table_getset,
+    .tp_as_sequence = &table_as_sequence,
+};
+
+/* Write the entries and the slots. 0, or -1 with an exception. */
+static int fill(unsigned char *out, Header *header, PyObject *names, PyObject *numbers) {
+    unsigned char *slots = out + sizeof *header, *entries = slots + 4 * (size_t)header->slots;
+    uint32_t mask = header->slots - 1, at = 0;
+    memcpy(out, header, sizeof *header);
+    memset(slots, 0, 4 * (size_t)header->slots);
+    for (uint32_t i = 0; i < header->count; i++) {
+        PyObject *name = PyList_GET_ITEM(names, i);
+        Py_ssize_t size = PyBytes_GET_SIZE(name);
+        unsigned long number = PyLong_AsUnsignedLong(PyList_GET_ITEM(numbers, i));
+        if (number == (unsigned long)-1 && PyErr_Occurred()) return -1;
+        uint32_t narrow = number, place = at + 1;
+        unsigned char *entry = entries + at;
+        memcpy(entry, &narrow, 4);
+        entry[4] = size;
+        memcpy(entry + ENTRY_FIXED, PyBytes_AS_STRING(name), size);
+        uint32_t slot = hash_of(header->key, entry + ENTRY_FIXED, size) & mask;
+        while (number_at(slots + 4 * (size_t)slot)) slot = (slot + 1) & mask;
+        memcpy(slots + 4 * (size_t)slot, &place, 4);
+        at += ENTRY_FIXED + size;
+    }
+    return 0;
+}
+
+PyDoc_STRVAR(pack_doc, "pack(names, numbers, key): the octets of a table. Two lists of the same length: names, each one once,\n"
+                       "and numbers of nodes; the key of the hash, 16 octets. Raises ValueError for what does not fit.");
+static PyObject *pack(PyObject *module, PyObject *args) {
+    PyObject *names, *numbers;
+    Py_buffer key;
+    Header header = {.slots = 8};
+    if (!PyArg_ParseTuple(args, "O!O!y*", &PyList_Type, &names, &PyList_Type, &numbers, &key)) return NULL;
+    Py_ssize_t count = PyList_GET_SIZE(names);
+    int fits = key.len == sizeof header.key && PyList_GET_SIZE(numbers) == count && count < 1 << 30;
+    if (fits) memcpy(header.key, key.buf, sizeof header.key);
+    PyBuffer_Release(&key);
+    for (Py_ssize_t i = 0; fits && i < count; i++) {
+        PyObject *name = PyList_GET_ITEM(names, i);
+        fits = PyBytes_CheckExact(name) && PyBytes_GET_SIZE(name) <= MAX_NAME;
+        if (fits) header.size += ENTRY_FIXED + PyBytes_GET_SIZE(name);
+    }
+    if (!fits || header.size >= UINT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "these names do not fit into a table");
+        return NULL;
+    }
+    header.count = count;
+    while (header.slots / 4 * 3 <= header.count) header.slots *= 2; /* three quarters full at most */
+    PyObject *octets = PyBytes_FromStringAndSize(NULL, sizeof header + 4 * (size_t)header.slots + header.size);
+    if (octets && fill((unsigned char *)PyBytes_AS_STRING(octets), &header, names, numbers) < 0) Py_CLEAR(octets);
+    return octets;
+}
+
+static PyMethodDef functions[] = {{"pack", pack, METH_VARARGS, pack_doc}, {NULL}};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "dnsd.engine._names", .m_doc = "A table of names that processes can share.",
+    .m_size = -1, .m_methods = functions,
+};
+
+PyMODINIT_FUNC PyInit__names(void) {
+    PyObject *made;
+    if (PyType_Ready(&TableType) < 0) return NULL;
+    if (!(made = PyModule_Create(&module))) return NULL;
+    if (PyModule_AddObjectRef(made, "Table", (PyObject *)&TableType) < 0) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    return made;
+}

@@ -1,0 +1,119 @@
+"""The table of all names: canonical name to node, most of it in one piece of memory that processes can share.
+
+Control writes those octets into the snapshot file, and all workers map them: a million names are there once. What has
+changed since they were packed is kept beside them, until it is much.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING
+
+try:
+    from dnsd.engine._names import Table, pack
+except ImportError:  # there was no compiler, or it is another system
+    from dnsd.engine.plain_names import Table, pack  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from dnsd.engine.snapshot import Node
+
+Octets = bytes | memoryview
+Changes = dict[bytes, "Node | None"]  # canonical name -> its new node; None: the name is no more
+
+KEY_SIZE = 16  # octets
+FEW = 1_000  # changes that are kept beside the octets, however few names those hold
+FEW_SHARE = 8  # else up to an eighth of them
+
+
+class NameTable(Table, MutableMapping[bytes, "Node"]):
+    """Canonical names and their nodes: `octets` from `pack`, `nodes` by their number there, `changes` since."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: bytes) -> Node:
+        node = self.get(name)
+        if node is None:
+            raise KeyError(name)
+        return node
+
+    def __setitem__(self, name: bytes, node: Node) -> None:
+        self.changes[name] = node
+
+    def __delitem__(self, name: bytes) -> None:
+        if name not in self:
+            raise KeyError(name)
+        if self.holds(name):
+            self.changes[name] = None
+        else:
+            del self.changes[name]
+
+    def __len__(self) -> int:
+        new = sum(not self.holds(name) for name in self.changes)
+        gone = sum(node is None for node in self.changes.values())
+        return self.stored + new - gone
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (name for name, _ in self._entries())
+
+    def copy(self) -> NameTable:
+        """The same, to be changed; the octets and their nodes are shared."""
+        return NameTable(self.octets, self.nodes, self.changes.copy())
+
+    def shares_octets(self, other: Mapping[bytes, Node]) -> bool:
+        """Whether the two differ in their changes alone."""
+        return isinstance(other, NameTable) and self._key == other._key and self.nodes is other.nodes
+
+    @property
+    def _key(self) -> bytes:
+        """Of the hash: each packing has another one."""
+        return bytes(self.octets[:KEY_SIZE])
+
+    def _entries(self) -> Iterator[tuple[bytes, Node]]:
+        position, end, changes, entry = 0, self.end, self.changes, self.entry
+        while position < end:
+            name, node, position = entry(position)
+            if name not in changes:
+                yield name, node
+        for name, changed in changes.items():
+            if changed is not None:
+                yield name, changed
+
+
+def packed_names(names: Mapping[bytes, Node]) -> NameTable:
+    """A table of these names, all of them in its octets. Raises ValueError for over 4 GiB of names."""
+    nodes: list[Node] = []
+    numbers: dict[int, int] = {}  # id of a node -> its number
+    numbered = []
+    for node in names.values():
+        number = numbers.setdefault(id(node), len(nodes))
+        if number == len(nodes):
+            nodes.append(node)
+        numbered.append(number)
+    return NameTable(pack(list(names), numbered, os.urandom(KEY_SIZE)), nodes, {})
+
+
+def renewed_names(previous: NameTable | None, names: dict[bytes, Node]) -> NameTable:
+    """A table of these names: the previous one with what has changed, unless that is much; then it is packed anew."""
+    if previous is not None:
+        changes = previous.changes | changes_of(previous, names)
+        if len(changes) <= max(FEW, previous.stored // FEW_SHARE):
+            return NameTable(previous.octets, previous.nodes, changes)
+    return packed_names(names)
+
+
+def changes_of(old: Mapping[bytes, Node], new: Mapping[bytes, Node]) -> Changes:
+    """What makes the second of the first."""
+    if isinstance(old, NameTable) and old.shares_octets(new):
+        assert isinstance(new, NameTable)
+        return _changes_of_changes(old, new)
+    changed: Changes = {name: node for name, node in new.items() if old.get(name) is not node}
+    if len(new) - len(changed) < len(old):
+        changed |= dict.fromkeys(name for name in old if name not in new)
+    return changed
+
+
+def _changes_of_changes(old: NameTable, new: NameTable) -> Changes:
+    return {
+        name: new.get(name) for name in old.changes.keys() | new.changes.keys() if old.get(name) is not new.get(name)
+    }

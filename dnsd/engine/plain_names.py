@@ -1,0 +1,64 @@
+"""`Table` and `pack` of _names.c for where that is not built: every process has an index of its own."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dnsd.engine.snapshot import Node
+
+HEADER = struct.Struct("<16sIIQ")  # key, names, slots — none here —, octets of the entries
+ENTRY = struct.Struct("<IB")  # number of the node, length of the name that follows
+
+
+class Table:
+    """Names in octets that `pack` made, with their nodes by number. Raises ValueError for other octets."""
+
+    def __init__(self, octets: bytes | memoryview, nodes: list[Node], changes: dict[bytes, Node | None]) -> None:
+        self.octets = octets
+        self.nodes = nodes
+        self.changes = changes
+        if len(octets) < HEADER.size:
+            raise ValueError("not a table of names")
+        _, self.stored, slots, self.end = HEADER.unpack_from(octets)
+        self._start = HEADER.size + 4 * slots
+        if len(octets) != self._start + self.end:
+            raise ValueError("not a table of names")
+        self._numbers: dict[bytes, int] = {}
+        position = self._start
+        while position < len(octets):
+            number, size = ENTRY.unpack_from(octets, position)
+            position += ENTRY.size
+            self._numbers[bytes(octets[position : position + size])] = number
+            position += size
+
+    def get(self, name: bytes, default: Any = None) -> Any:
+        """The node of a name."""
+        if name in self.changes:
+            return self.changes[name] or default
+        number = self._numbers.get(name)
+        return default if number is None else self.nodes[number]
+
+    def __contains__(self, name: object) -> bool:
+        return (self.changes[name] is not None) if name in self.changes else name in self._numbers
+
+    def holds(self, name: bytes) -> bool:
+        """Whether the name is stored, whatever has changed."""
+        return name in self._numbers
+
+    def move(self, octets: bytes | memoryview) -> None:
+        """Use a copy of the octets from now on, which somebody else has, too."""
+        self.octets = octets
+
+    def entry(self, position: int) -> tuple[bytes, Node, int]:
+        """A stored name, its node, and where the next one is; from 0 to `end`."""
+        number, size = ENTRY.unpack_from(self.octets, self._start + position)
+        start = self._start + position + ENTRY.size
+        return bytes(self.octets[start : start + size]), self.nodes[number], position + ENTRY.size + size
+
+
+def pack(names: list[bytes], numbers: list[int], key: bytes) -> bytes:
+    """The octets of a table."""
+    entries = b"".join([ENTRY.pack(number, len(name)) + name for name, number in zip(names, numbers, strict=True)])
+    return HEADER.pack(key, len(names), 0, len(entries)) + entries
