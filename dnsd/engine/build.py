@@ -52,8 +52,9 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
     if previous and zones == old_zones:
         names, longest = previous.names, previous.longest
     else:
-        names = renewed_names(previous.names if previous else None, _all_names(zones.values()))
-        longest = max(map(len, names), default=len(ROOT))
+        found = _all_names(zones.values())
+        names = renewed_names(previous.names if previous else None, *found)
+        longest = max(map(len, found[0]), default=len(ROOT))
     return Snapshot(
         names=names,
         longest=longest,
@@ -72,23 +73,31 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
 def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
     """Flattened CNAMEs whose targets leave the zones served here; as warnings, those that lead in a circle."""
     indexes: dict[str, dict[bytes, int]] = {}  # zone id -> owner -> index of its CNAME
-    for name, node in snapshot.names.items():
-        if not isinstance(node.rule, Flattened) or node.apex is None:
-            continue
+    for name, node, rule, zone in _flattened(snapshot):
         answer = answer_at(snapshot, node, name, A)
         if answer not in (TARGET_OUTSIDE, TARGET_CIRCULAR):
             continue
-        zone = snapshot.zones[node.apex.zone_id].zone
         if zone.id not in indexes:
             indexes[zone.id] = {zone.records.owners[i]: i for i in zone.records.of_types({CNAME})}
         index = indexes[zone.id][name]
-        path, target = ("records", index, "content"), name_text(node.rule.target)
+        path, target = ("records", index, "content"), name_text(rule.target)
         if answer is TARGET_CIRCULAR:
             message = f"the CNAMEs from {name_text(name)} lead in a circle, or through too many names: SERVFAIL"
             yield Problem(zone.key, path, message, warning=True)
         else:
             message = f"a flattened CNAME must lead to a name in the zones served here; {target} leads outside of them"
             yield Problem(zone.key, path, f"{message}, which is not supported yet")
+
+
+def _flattened(snapshot: Snapshot) -> Iterator[tuple[bytes, Node, Flattened, Zone]]:
+    """Names that are answered with the addresses of their CNAME's target: the node and rule of each, and its zone."""
+    for built in snapshot.zones.values():
+        if not any(isinstance(node.rule, Flattened) for node in set(built.nodes)):
+            continue
+        for name in built.names:
+            node = snapshot.names.get(name)  # which may be that of another zone
+            if node and node.apex and node.apex.zone_id == built.zone.id and isinstance(node.rule, Flattened):
+                yield name, node, node.rule, built.zone
 
 
 def _built(zone: Zone, dataset: Dataset, old: BuiltZone | None) -> BuiltZone:
@@ -173,20 +182,25 @@ def _addresses(ips: Sequence[IPAddress], sources: tuple[EdgeSource, EdgeSource] 
     )
 
 
-def _all_names(zones: Iterable[BuiltZone]) -> dict[bytes, Node]:
-    """The nodes of all zones in one table; each zone hides what its parent zone holds at its apex and below."""
+def _all_names(zones: Iterable[BuiltZone]) -> tuple[list[bytes], list[Node]]:
+    """The names of all zones, and the node of each; a zone hides what its parent zone holds at its apex and below."""
     by_apex = {built.zone.name: built for built in zones}
     parents = {apex: parent for apex in by_apex if (parent := _parent(apex, by_apex))}
     with_children = {parent.zone.name: parent for parent in parents.values()}
-    names: dict[bytes, Node] = {}
+    names: list[bytes] = []
+    nodes: list[Node] = []
     for apex, built in by_apex.items():
-        names.update(_outside_children(built, by_apex) if apex in with_children else built.items())
+        shown = _outside_children(built, by_apex) if apex in with_children else (built.names, built.nodes)
+        names += shown[0]
+        nodes += shown[1]
     nodes_of_parents = {apex: dict(parent.items()) for apex, parent in with_children.items()}
+    places = {name: place for place, name in enumerate(names) if name in parents} if parents else {}
     for apex, parent in parents.items():
-        node = names[apex]
+        node = nodes[places[apex]]
         answers = {qtype: answer for qtype, answer in node.answers.items() if qtype != DS}
-        names[apex] = replace(node, answers=answers, parent=_search_zone(nodes_of_parents[parent.zone.name], apex))
-    return names
+        above = _search_zone(nodes_of_parents[parent.zone.name], apex)
+        nodes[places[apex]] = replace(node, answers=answers, parent=above)
+    return names, nodes
 
 
 def _parent(apex: bytes, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None:
@@ -194,11 +208,14 @@ def _parent(apex: bytes, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None
     return next((by_apex[ancestor] for ancestor in ancestors(apex) if ancestor in by_apex), None)
 
 
-def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> Iterator[tuple[bytes, Node]]:
+def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> tuple[list[bytes], list[Node]]:
+    names, nodes = [], []
     for name, node in built.items():
         closest = next(part for part in (name, *ancestors(name)) if part in by_apex)
         if closest == built.zone.name:
-            yield name, node
+            names.append(name)
+            nodes.append(node)
+    return names, nodes
 
 
 def _search_zone(nodes: Mapping[bytes, Node], name: bytes) -> Node | None:

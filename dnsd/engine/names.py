@@ -7,7 +7,7 @@ changed since they were packed is kept beside them, until it is much.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import ItemsView, Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING
 
 try:
@@ -54,22 +54,31 @@ class NameTable(Table, MutableMapping[bytes, "Node"]):
         return self.stored + new - gone
 
     def __iter__(self) -> Iterator[bytes]:
-        return (name for name, _ in self._entries())
+        return (name for name, _ in self.entries())
+
+    def items(self) -> ItemsView[bytes, Node]:
+        """Each name with its node."""
+        return _Items(self)
 
     def copy(self) -> NameTable:
         """The same, to be changed; the octets and their nodes are shared."""
         return NameTable(self.octets, self.nodes, self.changes.copy())
 
-    def shares_octets(self, other: Mapping[bytes, Node]) -> bool:
+    def columns(self) -> tuple[list[bytes], list[Node]]:
+        """The names, and the node of each."""
+        return [name for name, _ in self.entries()], [node for _, node in self.entries()]
+
+    def shares_octets(self, other: NameTable) -> bool:
         """Whether the two differ in their changes alone."""
-        return isinstance(other, NameTable) and self._key == other._key and self.nodes is other.nodes
+        return self._key == other._key and self.nodes is other.nodes
 
     @property
     def _key(self) -> bytes:
         """Of the hash: each packing has another one."""
         return bytes(self.octets[:KEY_SIZE])
 
-    def _entries(self) -> Iterator[tuple[bytes, Node]]:
+    def entries(self) -> Iterator[tuple[bytes, Node]]:
+        """Each name with its node, one after another."""
         position, end, changes, entry = 0, self.end, self.changes, self.entry
         while position < end:
             name, node, position = entry(position)
@@ -80,40 +89,46 @@ class NameTable(Table, MutableMapping[bytes, "Node"]):
                 yield name, changed
 
 
-def packed_names(names: Mapping[bytes, Node]) -> NameTable:
-    """A table of these names, all of them in its octets. Raises ValueError for over 4 GiB of names."""
-    nodes: list[Node] = []
-    numbers: dict[int, int] = {}  # id of a node -> its number
-    numbered = []
-    for node in names.values():
-        number = numbers.setdefault(id(node), len(nodes))
-        if number == len(nodes):
-            nodes.append(node)
-        numbered.append(number)
-    return NameTable(pack(list(names), numbered, os.urandom(KEY_SIZE)), nodes, {})
+class _Items(ItemsView[bytes, "Node"]):
+    _mapping: NameTable
+
+    def __iter__(self) -> Iterator[tuple[bytes, Node]]:
+        return self._mapping.entries()
 
 
-def renewed_names(previous: NameTable | None, names: dict[bytes, Node]) -> NameTable:
-    """A table of these names: the previous one with what has changed, unless that is much; then it is packed anew."""
+def packed_names(names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:
+    """A table of these names, each of which stands there once, and of the node of each; all of them in its octets.
+
+    Raises ValueError for over 4 GiB of names.
+    """
+    ids = list(map(id, nodes))
+    distinct = dict(zip(ids, nodes, strict=True))
+    numbers = dict(zip(distinct, range(len(distinct)), strict=True))
+    octets = pack(list(names), list(map(numbers.__getitem__, ids)), os.urandom(KEY_SIZE))
+    return NameTable(octets, list(distinct.values()), {})
+
+
+def renewed_names(previous: NameTable | None, names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:
+    """A table of these: the previous one with what has changed, unless that is much; then it is packed anew."""
     if previous is not None:
-        changes = previous.changes | changes_of(previous, names)
+        changes = previous.changes | _changes(previous, names, nodes)
         if len(changes) <= max(FEW, previous.stored // FEW_SHARE):
             return NameTable(previous.octets, previous.nodes, changes)
-    return packed_names(names)
+    return packed_names(names, nodes)
 
 
-def changes_of(old: Mapping[bytes, Node], new: Mapping[bytes, Node]) -> Changes:
+def changes_of(old: NameTable, new: NameTable) -> Changes:
     """What makes the second of the first."""
-    if isinstance(old, NameTable) and old.shares_octets(new):
-        assert isinstance(new, NameTable)
-        return _changes_of_changes(old, new)
-    changed: Changes = {name: node for name, node in new.items() if old.get(name) is not node}
-    if len(new) - len(changed) < len(old):
-        changed |= dict.fromkeys(name for name in old if name not in new)
-    return changed
-
-
-def _changes_of_changes(old: NameTable, new: NameTable) -> Changes:
+    if not new.shares_octets(old):
+        return _changes(old, *new.columns())
     return {
         name: new.get(name) for name in old.changes.keys() | new.changes.keys() if old.get(name) is not new.get(name)
     }
+
+
+def _changes(old: NameTable, names: Sequence[bytes], nodes: Sequence[Node]) -> Changes:
+    get = old.get
+    changed: Changes = {name: node for name, node in zip(names, nodes, strict=True) if get(name) is not node}
+    if len(names) - len(changed) < len(old):
+        changed |= dict.fromkeys(set(old).difference(names))
+    return changed

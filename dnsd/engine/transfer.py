@@ -77,7 +77,7 @@ def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapsh
     elif base is None or base.revision != heading.base:
         raise ValueError(f"a change of revision {heading.base}, not of {base.revision if base else 'none'}")
     yield None
-    names, nodes = base.names if base else packed_names({}), list[Node]()
+    names, nodes = base.names if base else packed_names((), ()), list[Node]()
     if base and heading.changes_names:
         names = names.copy()
     for part in parts:
@@ -122,7 +122,7 @@ def _apply(current: MutableMapping[K, V], changes: Mapping[K, V | None]) -> Muta
 
 def _whole(names: NameTable) -> Iterator[Part]:
     if names.changes:
-        names = packed_names(names)
+        names = packed_names(*names.columns())
     for start in range(0, len(names.nodes), PART):
         yield names.nodes[start : start + PART]
     yield names.octets

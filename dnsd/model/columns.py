@@ -12,6 +12,7 @@ from typing import overload
 from dnsd.model.records import Record, Traits
 
 NONE = 2**32 - 1  # in place of an index
+BLOCK = 1000  # names that are compared at once
 
 
 class Records(Sequence[Record]):
@@ -149,15 +150,31 @@ class Columns:
 
     def records(self) -> Records:
         """All of them."""
-        first: dict[bytes, bytes] = {}
-        repeats, owners = array("I"), self.owners
-        for index, owner in enumerate(owners):
-            known = first.setdefault(owner, owner)
-            if len(first) + len(repeats) <= index:
-                repeats.append(index)
-                owners[index] = known
+        first = list(dict.fromkeys(self.owners))
+        repeats = array("I", _repeats(self.owners, first))
+        if repeats:
+            repeated = {self.owners[index] for index in repeats}
+            one = {owner: owner for owner in first if owner in repeated}
+            for index in repeats:
+                self.owners[index] = one[self.owners[index]]
         return self.finished(repeats)
 
     def finished(self, repeats: array[int]) -> Records:
         """All of them; `repeats` are those whose name stands before, the same object."""
         return Records(tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), repeats)
+
+
+def _repeats(owners: list[bytes], first: list[bytes]) -> Iterator[int]:
+    """The indexes of owners that stand before already; `first` is each of them once, in the same order."""
+    index = at = 0
+    while at < len(first):
+        if owners[index : index + BLOCK] == first[at : at + BLOCK]:  # a million names have hardly any repeated
+            index, at = index + BLOCK, at + BLOCK
+            continue
+        for owner in owners[index : index + BLOCK]:
+            if at < len(first) and owner is first[at]:
+                at += 1
+            else:
+                yield index
+            index += 1
+    yield from range(index, len(owners))

@@ -156,8 +156,9 @@ def zone_problems(zone: Zone) -> list[Problem]:
 
 def _noteworthy(records: Records) -> Iterator[tuple[bytes, Rrsets]]:
     """The names that may break a rule: a million of them with an address or two each are none."""
-    sizes = map(len, records.rdatas)
-    large = (index for index, size in enumerate(sizes) if size > MAX_RRSET_SIZE - 12)
+    largest = MAX_RRSET_SIZE - 12
+    is_large = max(map(len, records.rdatas), default=0) > largest
+    large = [index for index, rdata in enumerate(records.rdatas) if len(rdata) > largest] if is_large else []
     indexes = {records.owners[index]: index for index in chain(records.of_types({SOA, NS, DNAME}), large)}
     for crowd in records.crowds():
         owner = records.owners[crowd[0]]

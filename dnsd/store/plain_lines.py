@@ -33,7 +33,7 @@ LINE = re.compile(
 )
 PLAIN_NAME = re.compile(r"[-\w*.]+", re.ASCII)
 HOSTS = frozenset({NS, CNAME, DNAME, PTR})  # types whose data is a name
-LENGTHS = tuple(bytes([length]) for length in range(MAX_LABEL + 1))
+LENGTHS = tuple(chr(length) for length in range(MAX_LABEL + 1))  # one octet each
 
 
 class Head(NamedTuple):
@@ -93,9 +93,10 @@ class Known:
         """The wire form, case kept, of a plain name, of the characters that LINE has in owners; None for any other."""
         label, dot, ending = text.partition(".")
         rest = self._endings.get(ending if dot else None) or self._new_ending(ending)
-        if rest is None or not 0 < len(label) <= MAX_LABEL or len(label) + len(rest) >= MAX_NAME:
+        size = len(label)
+        if rest is None or not 0 < size <= MAX_LABEL or size + len(rest) >= MAX_NAME:
             return None
-        return LENGTHS[len(label)] + label.encode() + rest
+        return (LENGTHS[size] + label).encode() + rest
 
     def _new_ending(self, text: str) -> bytes | None:
         name = self.name(text) if len(text) < MAX_NAME else None

@@ -170,9 +170,12 @@ class _Reader:
         known, owner, last_ttl = self.known, self.owner, self.last_ttl
         owners, rdatas, traits = self.columns.owners, self.columns.rdatas, self.columns.traits
         already = len(owners)
+        form, form_head, form_comment = None, "", ""
+        last = None
         for match in LINE.finditer(text, start):
             owner_text, head, data, comment = match.groups()
-            form = known.form(head, comment)
+            if head != form_head or comment != form_comment:
+                form, form_head, form_comment = known.form(head, comment), head, comment
             name = known.name(owner_text) if owner_text else owner
             if form is None or name is None:
                 break
@@ -183,8 +186,11 @@ class _Reader:
             owners.append(owner)
             rdatas.append(rdata)
             traits.append(form.traits)
-            last_ttl = last_ttl if form.ttl_given is None else form.ttl_given
-            start = match.end()
+            if form.ttl_given is not None:
+                last_ttl = form.ttl_given
+            last = match
+        if last:
+            start = last.end()
         self.owner, self.last_ttl = owner, last_ttl
         count = len(owners) - already
         self.lines.extend(range(self.line, self.line + count))
@@ -223,15 +229,16 @@ class _Reader:
             lines = array("I", (line for index, line in enumerate(lines) if index not in repeated))
         if not records and not self.problems:
             self.problems.append(TextProblem(1, 1, "the file holds no records; delete it if the zone is to go"))
-        outside = (index for index, owner in enumerate(records.owners) if not self._is_in_zone(owner))
+        name = self.zone_name
+        outside = (
+            index
+            for index, owner in enumerate(records.owners)
+            if owner[1 + owner[0] :] != name != owner and not is_below(owner, name)
+        )
         for index in islice(outside, MAX_PROBLEMS):
             message = f"{name_text(records.owners[index])} lies outside the zone {name_text(self.zone_name)}"
             self.problems.append(TextProblem(lines[index], 1, message))
         return ZoneText(self.zone_name, records, lines, sorted(self.problems[:MAX_PROBLEMS]))
-
-    def _is_in_zone(self, owner: bytes) -> bool:
-        name = self.zone_name
-        return owner[1 + owner[0] :] == name or owner == name or is_below(owner, name)
 
     def _problem(self, entry: str, message: str, offset: int | None = None) -> None:
         if offset is None:

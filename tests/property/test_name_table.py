@@ -21,7 +21,7 @@ STEPS = 400
 class PlainTable(plain_names.Table, module.MutableMapping[bytes, Node]):
     """What `NameTable` is where nothing was compiled."""
 
-    for _name in ("__getitem__", "__setitem__", "__delitem__", "__len__", "__iter__", "_entries"):
+    for _name in ("__getitem__", "__setitem__", "__delitem__", "__len__", "__iter__", "entries", "items"):
         locals()[_name] = vars(NameTable)[_name]
 
 
@@ -32,6 +32,14 @@ def some_name(rng: random.Random) -> bytes:
 
 def some_names(rng: random.Random, count: int) -> dict[bytes, Node]:
     return {some_name(rng): rng.choice(NODES) for _ in range(count)}
+
+
+def packed(names: dict[bytes, Node]) -> NameTable:
+    return packed_names(list(names), list(names.values()))
+
+
+def renewed(previous: NameTable | None, names: dict[bytes, Node]) -> NameTable:
+    return renewed_names(previous, list(names), list(names.values()))
 
 
 @pytest.mark.parametrize("kind", [NameTable, PlainTable])
@@ -62,13 +70,13 @@ def test_same_as_a_dict(seed: int, kind: type[NameTable]) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_changes_make_one_of_the_other(seed: int) -> None:
     rng = random.Random(seed)
-    old = packed_names(some_names(rng, 50))
+    old = packed(some_names(rng, 50))
     for _ in range(10):
         expected = dict(old.items())
         for name in rng.sample(list(expected), min(5, len(expected))):
             del expected[name]
         expected |= some_names(rng, rng.randrange(5))
-        new = renewed_names(old, expected)
+        new = renewed(old, expected)
         assert new.shares_octets(old)
         assert dict(new.items()) == expected
         applied = old.copy()
@@ -78,7 +86,8 @@ def test_changes_make_one_of_the_other(seed: int) -> None:
             else:
                 applied[name] = node
         assert dict(applied.items()) == expected
-        assert dict(changes_of(old, packed_names(expected))) == dict(changes_of(dict(old.items()), expected))
+        changed = {name: node for name, node in expected.items() if old.get(name) is not node}
+        assert changes_of(old, packed(expected)) == changed | dict.fromkeys(old.keys() - expected.keys())
         old = new
 
 
@@ -87,18 +96,18 @@ def numbered(count: int, node: Node) -> dict[bytes, Node]:
 
 
 def test_much_change_is_packed_anew() -> None:
-    first = renewed_names(None, numbered(8 * FEW + 80, NODES[0]))
-    second = renewed_names(first, numbered(8 * FEW + 80, NODES[0]) | numbered(FEW, NODES[1]))
+    first = renewed(None, numbered(8 * FEW + 80, NODES[0]))
+    second = renewed(first, numbered(8 * FEW + 80, NODES[0]) | numbered(FEW, NODES[1]))
     assert second.shares_octets(first)
     assert len(second.changes) == FEW
-    third = renewed_names(second, dict(second.items()) | numbered(FEW + 20, NODES[2]))
+    third = renewed(second, dict(second.items()) | numbered(FEW + 20, NODES[2]))
     assert not third.shares_octets(second)
     assert not third.changes
     assert sum(node is NODES[2] for node in third.values()) == FEW + 20
 
 
 def test_what_is_no_name_is_not_there() -> None:
-    table = packed_names(numbered(3, NODES[0]))
+    table = packed(numbered(3, NODES[0]))
     assert table.get(b"") is None
     assert table.get(b"x" * 300) is None
     assert "x" not in table
@@ -116,7 +125,7 @@ def damaged(octets: bytes) -> Iterator[bytes]:
 
 
 def test_other_octets_are_refused() -> None:
-    table = packed_names(numbered(3, NODES[0]))
+    table = packed(numbered(3, NODES[0]))
     for octets in damaged(bytes(table.octets)):
         with pytest.raises(ValueError, match="not a table of names"):
             NameTable(octets, NODES, {})
