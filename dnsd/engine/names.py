@@ -10,6 +10,8 @@ import os
 from collections.abc import ItemsView, Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING
 
+from dnsd.engine import plain_names
+
 try:
     from dnsd.engine._names import Table, pack
 except ImportError:  # there was no compiler, or it is another system
@@ -94,6 +96,13 @@ class _Items(ItemsView[bytes, "Node"]):
 
     def __iter__(self) -> Iterator[tuple[bytes, Node]]:
         return self._mapping.entries()
+
+
+def names_in(octets: Octets, nodes: list[Node]) -> NameTable:
+    """The table that these octets are, whoever has packed them. Raises ValueError for others."""
+    if issubclass(Table, plain_names.Table) or plain_names.has_index(octets):
+        return NameTable(octets, nodes, {})
+    return packed_names(*plain_names.Table(octets, nodes, {}).columns())
 
 
 def packed_names(names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:

@@ -51,11 +51,20 @@ class Table:
         """Use a copy of the octets from now on, which somebody else has, too."""
         self.octets = octets
 
+    def columns(self) -> tuple[list[bytes], list[Node]]:
+        """The stored names, and the node of each."""
+        return list(self._numbers), [self.nodes[number] for number in self._numbers.values()]
+
     def entry(self, position: int) -> tuple[bytes, Node, int]:
         """A stored name, its node, and where the next one is; from 0 to `end`."""
         number, size = ENTRY.unpack_from(self.octets, self._start + position)
         start = self._start + position + ENTRY.size
         return bytes(self.octets[start : start + size]), self.nodes[number], position + ENTRY.size + size
+
+
+def has_index(octets: bytes | memoryview) -> bool:
+    """Whether the compiled part has packed them."""
+    return len(octets) >= HEADER.size and HEADER.unpack_from(octets)[2] > 0
 
 
 def pack(names: list[bytes], numbers: list[int], key: bytes) -> bytes:

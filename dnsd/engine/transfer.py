@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TypeVar
 
 from dnsd.engine.answer import Answer
-from dnsd.engine.names import Changes, NameTable, Octets, changes_of, packed_names
+from dnsd.engine.names import Changes, NameTable, Octets, changes_of, names_in, packed_names
 from dnsd.engine.snapshot import Addresses, Node, Snapshot
 from dnsd.engine.zone import REFUSED_NODE
 
@@ -86,7 +86,7 @@ def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapsh
         elif isinstance(part, list):
             nodes += part
         elif not isinstance(part, Heading):
-            names = NameTable(part, nodes, {})
+            names = names_in(part, nodes)
         yield None
     yield Snapshot(
         names=names,

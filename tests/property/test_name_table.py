@@ -139,6 +139,9 @@ def test_a_table_that_was_written_without_the_compiled_part_is_refused_by_it() -
         importlib.import_module("dnsd.engine._names").Table(plain_names.pack([b"\0"], [0], bytes(16)), NODES, {})
     octets = module.pack([b"\0"], [0], bytes(16))
     assert plain_names.Table(octets, NODES, {}).get(b"\0") is NODES[0]
+    for pack in (module.pack, plain_names.pack):
+        read = module.names_in(pack([b"\0", b"\1a\0"], [1, 2], bytes(16)), NODES)
+        assert dict(read.items()) == {b"\0": NODES[1], b"\1a\0": NODES[2]}
 
 
 def test_names_that_do_not_fit_are_refused() -> None:

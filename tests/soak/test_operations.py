@@ -314,7 +314,7 @@ def test_disk_that_is_full_leaves_a_whole_version(tmp_path: pathlib.Path, figure
     with room(state, how) as (fill, free), Soaked(tmp_path, edition_world(state=str(state))) as server:
         saved = wait_for_save(state, 1)
         fill(server)
-        server.write(ZONE, large_zone(1, 500))
+        server.write(ZONE, large_zone(1, 2_000))  # more than what is sent as changes: workers would load the file
         wait_for_line(
             server, r"snapshot cannot be written: .*; a start without the source would serve an older revision"
         )
@@ -328,7 +328,7 @@ def test_disk_that_is_full_leaves_a_whole_version(tmp_path: pathlib.Path, figure
         wait_until(server.ready, lambda: server.get("/readyz")[1])
         assert all(serves_zone(server, 1) for _ in range(50))
         free(server)
-        server.write(ZONE, large_zone(2, 500))
+        server.write(ZONE, large_zone(2, 2_000))
         latest = wait_for_save(state, saved + 2)
     figures("R8", how, revision_kept=saved, revision_after_room=latest)
 
@@ -348,7 +348,7 @@ def room(state: pathlib.Path, how: str) -> Iterator[tuple[Act, Act]]:
     if how == "file size limit":
         yield limit_file_size, unlimit_file_size
         return
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "dnsd-test", str(state)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "dnsd-test", str(state)], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"needs the right to mount: {mounted.stderr.decode().strip()}")
     try:
