@@ -41,6 +41,9 @@ class Memory:
     def learn(self, query: bytes, peer: str) -> tuple[bytes | None, object, object]:
         return respond(self.snapshot, query), (), None
 
+    def limits(self, ip: bytes) -> bool:
+        return False
+
     def passes(self, ip: bytes, kind: object) -> bool:
         return True
 

@@ -15,6 +15,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -24,6 +25,7 @@ enum {
     MAX_REPLY = 4096,     /* octets of a reply that is kept; UDP replies have 1,232 */
     MAX_KEY = 352,        /* octets of a query that is kept: a header, the longest name, an OPT record */
     ANCILLARY = 128,      /* octets of control messages: where a datagram was sent to */
+    PEERS = 256,          /* addresses of which is known whether they are limited; a power of two */
     MARKS = 1 << 20,      /* bits that stand for what was asked once; a power of two */
     HEADER = 12, MAX_NAME = 255, MAX_LABEL = 63, QUESTION_TAIL = 4
 };
@@ -39,10 +41,17 @@ typedef struct {
 } Known;
 
 typedef struct {
+    unsigned char address[16]; /* all of an IPv6 address, or the first 4 octets of an IPv4 one */
+    sa_family_t family;        /* 0: none is here */
+    int is_limited;
+} Peer;
+
+typedef struct {
     PyObject_HEAD
     int fd, wants_ancillary, is_full;
     Py_ssize_t max_known, longest, marked;
-    PyObject *learn, *passes, *not_sent, *known, *names;
+    PyObject *learn, *limits, *passes, *not_sent, *known, *names;
+    Peer known_peers[PEERS];
     struct mmsghdr in[TURN], out[TURN];
     struct iovec in_area[TURN], out_area[TURN];
     struct sockaddr_storage peers[TURN];
@@ -81,8 +90,8 @@ static Py_ssize_t key_of(const unsigned char *query, Py_ssize_t size, unsigned c
     if (at + QUESTION_TAIL > size) return 0;
     *question_end = at + QUESTION_TAIL;
     memcpy(key, query + 2, size - 2);
-    for (Py_ssize_t i = HEADER - 2; i < at - 2; i++)
-        if (key[i] >= 'A' && key[i] <= 'Z') key[i] |= 0x20;
+    for (Py_ssize_t i = HEADER - 2; i < at - 2; i++) /* without a branch: who sends random case makes it unforeseeable */
+        key[i] |= ((unsigned char)(key[i] - 'A') < 26) << 5;
     return size - 2;
 }
 
@@ -131,18 +140,38 @@ static PyObject *peer_text(const struct sockaddr_storage *peer) {
     return PyUnicode_FromString(text);
 }
 
+/* What a Python function says of a peer, and of a kind where it takes one: true or false; -1 with an exception. */
+static int ask_about(PyObject *function, const struct sockaddr_storage *peer, PyObject *kind) {
+    PyObject *ip = packed_peer(peer), *said;
+    int result;
+    if (!ip) return -1;
+    said = PyObject_CallFunctionObjArgs(function, ip, kind, NULL);
+    Py_DECREF(ip);
+    if (!said) return -1;
+    result = PyObject_IsTrue(said);
+    Py_DECREF(said);
+    return result;
+}
+
+/* Whether responses to a peer are limited at all, which is asked once and remembered; -1 with an exception. */
+static int is_limited(Batch *self, const struct sockaddr_storage *peer) {
+    Peer key = {.family = peer->ss_family};
+    uint32_t words[4], mixed = 0;
+    if (peer->ss_family == AF_INET) memcpy(key.address, &((const struct sockaddr_in *)peer)->sin_addr, 4);
+    else memcpy(key.address, &((const struct sockaddr_in6 *)peer)->sin6_addr, 16);
+    memcpy(words, key.address, sizeof words);
+    for (int i = 0; i < 4; i++) mixed = (mixed ^ words[i]) * 0x9E3779B1u; /* Knuth, 6.4: multiplicative hashing */
+    Peer *place = &self->known_peers[mixed >> 24 & (PEERS - 1)];
+    if (place->family == key.family && !memcmp(place->address, key.address, sizeof key.address)) return place->is_limited;
+    key.is_limited = ask_about(self->limits, peer, NULL);
+    if (key.is_limited >= 0) *place = key;
+    return key.is_limited;
+}
+
 /* Whether a reply that is known may go to this peer now; -1 with an exception. */
 static int may_pass(Batch *self, int index, Known *entry) {
-    PyObject *peer, *verdict;
-    int passes;
-    if (self->passes == Py_None) return 1;
-    if (!(peer = packed_peer(&self->peers[index]))) return -1;
-    verdict = PyObject_CallFunctionObjArgs(self->passes, peer, entry->kind, NULL);
-    Py_DECREF(peer);
-    if (!verdict) return -1;
-    passes = PyObject_IsTrue(verdict);
-    Py_DECREF(verdict);
-    return passes;
+    int limited = is_limited(self, &self->peers[index]);
+    return limited > 0 ? ask_about(self->passes, &self->peers[index], entry->kind) : limited < 0 ? -1 : 1;
 }
 
 /* Whether what stands under this key was asked before; now it was. The hash has a secret, so that nobody can choose
@@ -342,6 +371,7 @@ static PyObject *batch_forget(Batch *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "On", &names, &self->longest)) return NULL;
     Py_XSETREF(self->names, Py_NewRef(names));
     PyDict_Clear(self->known);
+    memset(self->known_peers, 0, sizeof self->known_peers);
     self->is_full = 0;
     Py_RETURN_NONE;
 }
@@ -352,12 +382,13 @@ static PyObject *batch_is_full(Batch *self, void *unused) { return PyBool_FromLo
 static PyGetSetDef batch_getset[] = {{"is_full", (getter)batch_is_full, NULL, is_full_doc, NULL}, {NULL}};
 
 static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"fd", "learn", "passes", "not_sent", "wants_ancillary", "max_known", NULL};
-    PyObject *learn, *passes, *not_sent;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOOOpn", names, &self->fd, &learn, &passes, &not_sent,
+    static char *names[] = {"fd", "learn", "limits", "passes", "not_sent", "wants_ancillary", "max_known", NULL};
+    PyObject *learn, *limits, *passes, *not_sent;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOOOOpn", names, &self->fd, &learn, &limits, &passes, &not_sent,
                                      &self->wants_ancillary, &self->max_known))
         return -1;
     Py_XSETREF(self->learn, Py_NewRef(learn));
+    Py_XSETREF(self->limits, Py_NewRef(limits));
     Py_XSETREF(self->passes, Py_NewRef(passes));
     Py_XSETREF(self->not_sent, Py_NewRef(not_sent));
     self->longest = 1; /* the root's, at which every name ends */
@@ -377,6 +408,7 @@ static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
 
 static int batch_traverse(Batch *self, visitproc visit, void *arg) {
     Py_VISIT(self->learn);
+    Py_VISIT(self->limits);
     Py_VISIT(self->passes);
     Py_VISIT(self->not_sent);
     Py_VISIT(self->known);
@@ -386,6 +418,7 @@ static int batch_traverse(Batch *self, visitproc visit, void *arg) {
 
 static int batch_clear(Batch *self) {
     Py_CLEAR(self->learn);
+    Py_CLEAR(self->limits);
     Py_CLEAR(self->passes);
     Py_CLEAR(self->not_sent);
     Py_CLEAR(self->known);
@@ -407,9 +440,10 @@ static PyMethodDef batch_methods[] = {
 };
 
 PyDoc_STRVAR(batch_doc,
-             "Batch(fd, learn, passes, not_sent, wants_ancillary, max_known)\n\n"
+             "Batch(fd, learn, limits, passes, not_sent, wants_ancillary, max_known)\n\n"
              "`learn(query, peer)` returns (reply or None, account or None, kind): None for an account means that the\n"
-             "reply is for this query alone. `passes(ip, kind)`, or None: whether a known reply may be sent to an address.\n"
+             "reply is for this query alone. `limits(ip)`: whether replies to an address are limited at all; if so,\n"
+             "`passes(ip, kind)`: whether a known one may be sent to it now.\n"
              "A reply that may be sent again to a name that is not one of `names` holds for all such under the same name.\n"
              "`not_sent(reply)` is told of replies that did not go out. At most `max_known` replies are kept.");
 

@@ -92,6 +92,10 @@ class RateLimiter:
         """Whether the peer is limited at all: who is not need not be told apart any further."""
         return self._limited_network(peer) is not None
 
+    def limits_ip(self, ip: bytes) -> bool:
+        """The same, for a packed address."""
+        return bool(self._interval_s) and self._network_of_ip(ip) is not None
+
     def _verdict_on_excess(self, slot: int) -> int:
         if not self._slip:
             return DROP

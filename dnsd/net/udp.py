@@ -46,6 +46,9 @@ class Responder(Protocol):
         does. Then its account is what to hand to `sent_again`, else None; and `kind` is what to ask `passes` with.
         """
 
+    def limits(self, ip: bytes) -> bool:
+        """Whether replies to a packed address are limited at all; what is said holds until `forget`."""
+
     def passes(self, ip: bytes, kind: Hashable) -> bool:
         """Whether a reply of a kind may be sent again, to a packed address, without asking `learn`."""
 
@@ -137,7 +140,13 @@ class BatchingUdpServer(_TurningUdpServer):
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
         super().__init__(loop, sock, responder)
         self._batch = Batch(
-            sock.fileno(), responder.learn, responder.passes, responder.not_sent, self._is_wildcard, MAX_KNOWN
+            sock.fileno(),
+            responder.learn,
+            responder.limits,
+            responder.passes,
+            responder.not_sent,
+            self._is_wildcard,
+            MAX_KNOWN,
         )
         self._names: Container[bytes] = ()
         self._longest = 1

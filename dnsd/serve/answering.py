@@ -101,6 +101,11 @@ class Answering:
             return reply, None, None
         return reply, key, kind
 
+    def limits(self, ip: bytes) -> bool:
+        """Whether responses to a packed address are limited at all; this changes with the limits alone."""
+        limiter = self._serving.limiter
+        return limiter is not None and limiter.limits_ip(ip)
+
     def passes(self, ip: bytes, kind: Hashable) -> bool:
         """Whether a response of a kind may go to a packed address as it went before."""
         limiter = self._serving.limiter
