@@ -9,12 +9,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <stdint.h>
-#include <string.h>
-
-#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "tables are little-endian"
-#endif
+#include "../siphash.h"
 
 enum { ENTRY_FIXED = 5, MAX_NAME = 255 };
 
@@ -38,44 +33,11 @@ static inline uint32_t number_at(const unsigned char *octets) {
     return number;
 }
 
-#define ROTATED(x, bits) ((x) << (bits) | (x) >> (64 - (bits)))
-#define ROUND(v)                                                                                     \
-    do {                                                                                             \
-        v[0] += v[1], v[1] = ROTATED(v[1], 13) ^ v[0], v[0] = ROTATED(v[0], 32);                     \
-        v[2] += v[3], v[3] = ROTATED(v[3], 16) ^ v[2];                                               \
-        v[0] += v[3], v[3] = ROTATED(v[3], 21) ^ v[0];                                               \
-        v[2] += v[1], v[1] = ROTATED(v[1], 17) ^ v[2], v[2] = ROTATED(v[2], 32);                     \
-    } while (0)
-
-/* SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012). */
-static uint64_t hash_of(const uint64_t key[2], const unsigned char *octets, Py_ssize_t size) {
-    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
-                     key[1] ^ 0x7465646279746573};
-    uint64_t last = (uint64_t)size << 56, word;
-    for (; size >= 8; octets += 8, size -= 8) {
-        memcpy(&word, octets, 8);
-        v[3] ^= word;
-        ROUND(v);
-        v[0] ^= word;
-    }
-    word = 0;
-    memcpy(&word, octets, size);
-    last |= word;
-    v[3] ^= last;
-    ROUND(v);
-    v[0] ^= last;
-    v[2] ^= 0xff;
-    ROUND(v);
-    ROUND(v);
-    ROUND(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
 /* The number of a stored name's node, or -1. */
 static int64_t stored(Table *self, const unsigned char *name, Py_ssize_t size) {
     uint32_t mask = self->header.slots - 1;
     if (size > MAX_NAME) return -1;
-    for (uint32_t slot = hash_of(self->header.key, name, size) & mask;; slot = (slot + 1) & mask) {
+    for (uint32_t slot = siphash(self->header.key, name, size) & mask;; slot = (slot + 1) & mask) {
         uint32_t place = number_at(self->slots + 4 * (size_t)slot);
         if (!place || place > self->header.size - ENTRY_FIXED) return -1;
         const unsigned char *entry = self->entries + place - 1;
@@ -259,7 +221,7 @@ static int fill(unsigned char *out, Header *header, PyObject *names, PyObject *n
         memcpy(entry, &narrow, 4);
         entry[4] = size;
         memcpy(entry + ENTRY_FIXED, PyBytes_AS_STRING(name), size);
-        uint32_t slot = hash_of(header->key, entry + ENTRY_FIXED, size) & mask;
+        uint32_t slot = siphash(header->key, entry + ENTRY_FIXED, size) & mask;
         while (number_at(slots + 4 * (size_t)slot)) slot = (slot + 1) & mask;
         memcpy(slots + 4 * (size_t)slot, &place, 4);
         at += ENTRY_FIXED + size;

@@ -15,15 +15,16 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdint.h>
-#include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include "../siphash.h"
 
 enum {
     TURN = 32,            /* datagrams before the event loop looks after others; as in udp.py */
     MAX_QUERY = 4096,     /* octets; what is longer is cut, and so malformed; as in udp.py */
     MAX_REPLY = 4096,     /* octets of a reply that is kept; UDP replies have 1,232 */
     MAX_KEY = 352,        /* octets of a query that is kept: a header, the longest name, an OPT record */
+    FIRST_SLOTS = 256,    /* of the table of replies; a power of two, doubled when it is half full */
     ANCILLARY = 128,      /* octets of control messages: where a datagram was sent to */
     PEERS = 256,          /* addresses of which is known whether they are limited; a power of two */
     MARKS = 1 << 20,      /* bits that stand for what was asked once; a power of two */
@@ -31,14 +32,27 @@ enum {
 };
 
 typedef struct {
-    PyObject_HEAD
     PyObject *account;    /* what to count: `learn`'s business */
     PyObject *kind;       /* what to limit the rate of: `learn`'s business */
     unsigned long long hits;
     unsigned char head[HEADER - 2];
-    Py_ssize_t tail_size;
-    unsigned char tail[];  /* all behind the question */
+    uint64_t hash;
+    uint16_t key_size, tail_size;
+    unsigned char octets[]; /* the key; then, all behind the question */
 } Known;
+
+/* Slots: a tag, 0 where there is no entry, else part of its hash, so that few others are looked at; and the entry. */
+typedef struct {
+    size_t count;         /* of slots, a power of two */
+    unsigned char *tags;
+    Known **entries;
+} Slots;
+
+typedef struct {
+    uint64_t hash;
+    Py_ssize_t size;      /* 0: what is asked is not kept */
+    unsigned char octets[MAX_KEY];
+} Key;
 
 typedef struct {
     unsigned char address[16]; /* all of an IPv6 address, or the first 4 octets of an IPv4 one */
@@ -50,7 +64,10 @@ typedef struct {
     PyObject_HEAD
     int fd, wants_ancillary, is_full;
     Py_ssize_t max_known, longest, marked;
-    PyObject *learn, *limits, *passes, *not_sent, *known, *names;
+    PyObject *learn, *limits, *passes, *not_sent, *names;
+    uint64_t secret[2], age; /* of the hash; how often all was forgotten */
+    Slots slots;
+    size_t known_count;
     Peer known_peers[PEERS];
     struct mmsghdr in[TURN], out[TURN];
     struct iovec in_area[TURN], out_area[TURN];
@@ -62,67 +79,115 @@ typedef struct {
     PyObject *held[TURN]; /* replies that are Python's, until they are sent */
 } Batch;
 
-static void known_dealloc(Known *self) {
-    Py_XDECREF(self->account);
-    Py_XDECREF(self->kind);
-    Py_TYPE(self)->tp_free(self);
+static inline unsigned char tag_of(uint64_t hash) { return hash >> 56 | 1; }
+
+/* The slot that an entry stands in, or would: there is always one, as half of them are empty. */
+static size_t slot_of(const Slots *slots, const Key *key) {
+    unsigned char tag = tag_of(key->hash);
+    for (size_t at = key->hash & (slots->count - 1);; at = (at + 1) & (slots->count - 1)) {
+        if (!slots->tags[at]) return at;
+        if (slots->tags[at] != tag) continue;
+        const Known *entry = slots->entries[at];
+        if (entry->hash == key->hash && entry->key_size == key->size && !memcmp(entry->octets, key->octets, key->size))
+            return at;
+    }
 }
 
-static PyTypeObject KnownType = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "dnsd.net._batch.Known",
-    .tp_basicsize = sizeof(Known),
-    .tp_itemsize = 1,
-    .tp_dealloc = (destructor)known_dealloc,
-    .tp_flags = Py_TPFLAGS_DEFAULT,
-};
+/* Empty slots. 0, or -1 with an exception. */
+static int make_slots(Slots *slots, size_t count) {
+    *slots = (Slots){count, PyMem_Calloc(count, 1), PyMem_Calloc(count, sizeof *slots->entries)};
+    if (slots->tags && slots->entries) return 0;
+    PyMem_Free(slots->tags);
+    PyMem_Free(slots->entries);
+    *slots = (Slots){0};
+    PyErr_NoMemory();
+    return -1;
+}
 
-/* The query without its id, its name in lower case; 0 if it has no plain name, or is too long to be kept.
+/* Double the slots. 0, or -1 with an exception. */
+static int grow(Batch *self) {
+    Slots old = self->slots, new;
+    if (make_slots(&new, old.count * 2) < 0) return -1;
+    for (size_t i = 0; i < old.count; i++) {
+        if (!old.tags[i]) continue;
+        size_t at = old.entries[i]->hash & (new.count - 1);
+        while (new.tags[at]) at = (at + 1) & (new.count - 1);
+        new.tags[at] = old.tags[i];
+        new.entries[at] = old.entries[i];
+    }
+    PyMem_Free(old.tags);
+    PyMem_Free(old.entries);
+    self->slots = new;
+    return 0;
+}
+
+/* Forget all replies, and have so many slots. 0, or -1 with an exception. */
+static int forget_all(Batch *self, size_t count) {
+    Slots old = self->slots, new = {0};
+    if (count && make_slots(&new, count) < 0) return -1;
+    self->slots = new;
+    self->known_count = 0;
+    self->age++;
+    for (size_t i = 0; i < old.count; i++) {
+        if (!old.tags[i]) continue;
+        Py_DECREF(old.entries[i]->account);
+        Py_DECREF(old.entries[i]->kind);
+        PyMem_Free(old.entries[i]);
+    }
+    PyMem_Free(old.tags);
+    PyMem_Free(old.entries);
+    return 0;
+}
+
+/* The query without its id, its name in lower case; of size 0 if it has no plain name, or is too long to be kept.
    Lengths of labels are at most 63, so lowering all octets of a name leaves them as they are. */
-static Py_ssize_t key_of(const unsigned char *query, Py_ssize_t size, unsigned char *key, Py_ssize_t *question_end) {
+static void key_of(Batch *self, const unsigned char *query, Py_ssize_t size, Key *key, Py_ssize_t *question_end) {
     Py_ssize_t at = HEADER, length;
-    if (size < HEADER + 1 + QUESTION_TAIL || size - 2 > MAX_KEY) return 0;
+    key->size = 0;
+    if (size < HEADER + 1 + QUESTION_TAIL || size - 2 > MAX_KEY) return;
     while ((length = query[at])) {
-        if (length > MAX_LABEL) return 0;
+        if (length > MAX_LABEL) return;
         at += 1 + length;
-        if (at >= size || at - HEADER >= MAX_NAME) return 0;
+        if (at >= size || at - HEADER >= MAX_NAME) return;
     }
     at += 1;
-    if (at + QUESTION_TAIL > size) return 0;
+    if (at + QUESTION_TAIL > size) return;
     *question_end = at + QUESTION_TAIL;
-    memcpy(key, query + 2, size - 2);
+    key->size = size - 2;
+    memcpy(key->octets, query + 2, key->size);
     for (Py_ssize_t i = HEADER - 2; i < at - 2; i++) /* without a branch: who sends random case makes it unforeseeable */
-        key[i] |= ((unsigned char)(key[i] - 'A') < 26) << 5;
-    return size - 2;
+        key->octets[i] |= ((unsigned char)(key->octets[i] - 'A') < 26) << 5;
+    key->hash = siphash(self->secret, key->octets, key->size);
 }
 
-/* What the reply to a query is kept under whose name is not one of `names`: all of it but its id, with the nearest name
-   above in place of its own, and its length. The query itself, if it is. NULL without an exception: it is not kept. */
-static PyObject *place_of(Batch *self, const unsigned char *key, Py_ssize_t size, Py_ssize_t question_end) {
-    const char *name = (const char *)key + HEADER - 2, *end = (const char *)key + question_end - QUESTION_TAIL - 2;
-    Py_ssize_t name_size = end - name, rest_size = size - (end - (const char *)key);
-    const char *at = name;
-    while (end - at > self->longest) at += 1 + (unsigned char)*at; /* 127 labels are not looked up one by one */
+/* Make of a key what the reply is kept under if its name is not one of `names`: all of it, with the nearest name above in
+   place of its own, and its length; of size 0 if it is not kept. The key stays as it is if its name is one of them. 0, or
+   -1 with an exception. */
+static int widen(Batch *self, Key *key, Py_ssize_t question_end) {
+    unsigned char *name = key->octets + HEADER - 2, *end = key->octets + question_end - QUESTION_TAIL - 2, *at = name;
+    Py_ssize_t name_size = end - name, rest_size = key->size - (end - key->octets);
+    while (end - at > self->longest) at += 1 + *at; /* 127 labels are not looked up one by one */
     while (1) {
-        PyObject *part = PyBytes_FromStringAndSize(at, end - at);
-        if (!part) return NULL;
+        PyObject *part = PyBytes_FromStringAndSize((const char *)at, end - at);
+        if (!part) return -1;
         int found = PySequence_Contains(self->names, part);
         Py_DECREF(part);
-        if (found < 0) return NULL;
+        if (found < 0) return -1;
         if (found) break;
-        if (!*at) return NULL; /* in no zone of ours: strangers' names */
-        at += 1 + (unsigned char)*at;
+        if (!*at) { /* in no zone of ours: strangers' names */
+            key->size = 0;
+            return 0;
+        }
+        at += 1 + *at;
     }
-    if (at == name) return PyBytes_FromStringAndSize((const char *)key, size);
-    PyObject *place = PyBytes_FromStringAndSize(NULL, HEADER - 2 + 2 + (end - at) + rest_size);
-    if (!place) return NULL;
-    char *out = PyBytes_AS_STRING(place);
-    memcpy(out, key, HEADER - 2);
-    out += HEADER - 2;
-    *out++ = (char)0xFF; /* no label begins so: this is not taken for the place of a name */
-    *out++ = (char)name_size;
-    memcpy(out, at, end - at);
-    memcpy(out + (end - at), end, rest_size);
-    return place;
+    if (at == name) return 0;
+    /* No label begins with 0xFF: this is not taken for a name. The first label that is left out has two octets at least. */
+    *name++ = 0xFF;
+    *name++ = name_size;
+    memmove(name, at, end - at + rest_size);
+    key->size = name + (end - at) + rest_size - key->octets;
+    key->hash = siphash(self->secret, key->octets, key->size);
+    return 0;
 }
 
 static PyObject *packed_peer(const struct sockaddr_storage *peer) {
@@ -171,15 +236,16 @@ static int is_limited(Batch *self, const struct sockaddr_storage *peer) {
 /* Whether a reply that is known may go to this peer now; -1 with an exception. */
 static int may_pass(Batch *self, int index, Known *entry) {
     int limited = is_limited(self, &self->peers[index]);
-    return limited > 0 ? ask_about(self->passes, &self->peers[index], entry->kind) : limited < 0 ? -1 : 1;
+    if (limited <= 0) return limited < 0 ? -1 : 1;
+    PyObject *kind = Py_NewRef(entry->kind); /* `passes` may be anything, and have the entry forgotten */
+    int passes = ask_about(self->passes, &self->peers[index], kind);
+    Py_DECREF(kind);
+    return passes;
 }
 
-/* Whether what stands under this key was asked before; now it was. The hash has a secret, so that nobody can choose
-   what is taken for the same. -1 with an exception. */
-static int was_asked(Batch *self, PyObject *key) {
-    Py_hash_t hash = PyObject_Hash(key);
-    if (hash == -1) return -1;
-    unsigned char *mark = &self->marks[(hash & (MARKS - 1)) >> 3], bit = 1 << (hash & 7);
+/* Whether what stands under this key was asked before; now it was. */
+static int was_asked(Batch *self, const Key *key) {
+    unsigned char *mark = &self->marks[(key->hash & (MARKS - 1)) >> 3], bit = 1 << (key->hash & 7);
     if (*mark & bit) return 1;
     if (++self->marked > MARKS / 16) { /* too many are taken for each other soon */
         memset(self->marks, 0, sizeof self->marks);
@@ -190,33 +256,33 @@ static int was_asked(Batch *self, PyObject *key) {
 }
 
 /* Keep a reply for all who ask the same, if they do. 0, or -1 with an exception. */
-static int keep(Batch *self, PyObject *key, PyObject *reply, Py_ssize_t question_end, PyObject *account, PyObject *kind) {
+static int keep(Batch *self, const Key *key, PyObject *reply, Py_ssize_t question_end, PyObject *account, PyObject *kind) {
     const unsigned char *octets = (const unsigned char *)PyBytes_AS_STRING(reply);
     Py_ssize_t size = PyBytes_GET_SIZE(reply), tail = size - question_end;
-    Known *entry;
-    int result;
-    if (size > MAX_REPLY || tail < 0) return 0;
-    if ((result = was_asked(self, key)) < 1) return result;
+    if (size > MAX_REPLY || tail < 0 || !was_asked(self, key)) return 0;
+    if (2 * self->known_count >= self->slots.count && grow(self) < 0) return -1;
+    size_t at = slot_of(&self->slots, key);
     /* It may be there, if `passes` has changed its mind: what it has counted must not be lost. */
-    if ((result = PyDict_Contains(self->known, key))) return result < 0 ? -1 : 0;
-    if (PyDict_GET_SIZE(self->known) >= self->max_known) {
+    if (self->slots.tags[at]) return 0;
+    if ((Py_ssize_t)self->known_count >= self->max_known) {
         self->is_full = 1;
         return 0;
     }
-    if (!(entry = PyObject_NewVar(Known, &KnownType, tail))) return -1;
-    entry->account = Py_NewRef(account);
-    entry->kind = Py_NewRef(kind);
-    entry->hits = 0;
+    Known *entry = PyMem_Malloc(sizeof *entry + key->size + tail);
+    if (!entry) return PyErr_NoMemory(), -1;
+    *entry = (Known){.account = Py_NewRef(account), .kind = Py_NewRef(kind), .hash = key->hash,
+                     .key_size = key->size, .tail_size = tail};
     memcpy(entry->head, octets + 2, HEADER - 2);
-    entry->tail_size = tail;
-    memcpy(entry->tail, octets + question_end, tail);
-    result = PyDict_SetItem(self->known, key, (PyObject *)entry);
-    Py_DECREF(entry);
-    return result;
+    memcpy(entry->octets, key->octets, key->size);
+    memcpy(entry->octets + key->size, octets + question_end, tail);
+    self->slots.tags[at] = tag_of(key->hash);
+    self->slots.entries[at] = entry;
+    self->known_count++;
+    return 0;
 }
 
 /* Have Python answer; the octets to send are then in `held`. Octets of the reply, 0 for none, -1 with an exception. */
-static Py_ssize_t ask(Batch *self, int index, Py_ssize_t size, PyObject *key, Py_ssize_t question_end) {
+static Py_ssize_t ask(Batch *self, int index, Py_ssize_t size, const Key *key, Py_ssize_t question_end) {
     PyObject *query, *peer, *learned = NULL, *reply;
     Py_ssize_t result = -1;
     query = PyBytes_FromStringAndSize((const char *)self->queries[index], size);
@@ -234,7 +300,7 @@ static Py_ssize_t ask(Batch *self, int index, Py_ssize_t size, PyObject *key, Py
         result = 0;
     } else if (!PyBytes_CheckExact(reply)) {
         PyErr_SetString(PyExc_TypeError, "a reply is bytes");
-    } else if (key && PyTuple_GET_ITEM(learned, 1) != Py_None &&
+    } else if (key->size && PyTuple_GET_ITEM(learned, 1) != Py_None &&
                keep(self, key, reply, question_end, PyTuple_GET_ITEM(learned, 1), PyTuple_GET_ITEM(learned, 2)) < 0) {
         result = -1;
     } else {
@@ -249,48 +315,40 @@ done:
 /* Send what is known already, if it may be. Octets of the reply, 0 for none, -1 with an exception. */
 static Py_ssize_t repeat(Batch *self, int index, Known *entry, Py_ssize_t question_end) {
     unsigned char *query = self->queries[index], *reply = self->replies[index];
-    int passes;
-    Py_INCREF(entry); /* `passes` may be anything */
-    passes = may_pass(self, index, entry);
-    if (passes > 0) {
-        memcpy(reply, query, 2);
-        memcpy(reply + 2, entry->head, HEADER - 2);
-        memcpy(reply + HEADER, query + HEADER, question_end - HEADER);
-        memcpy(reply + question_end, entry->tail, entry->tail_size);
-        entry->hits++;
-    }
-    Py_ssize_t size = passes > 0 ? question_end + entry->tail_size : passes;
-    Py_DECREF(entry);
-    return size;
+    uint64_t age = self->age;
+    int passes = may_pass(self, index, entry);
+    if (passes <= 0 || age != self->age) return passes < 0 ? -1 : 0; /* `passes` may have had all forgotten */
+    memcpy(reply, query, 2);
+    memcpy(reply + 2, entry->head, HEADER - 2);
+    memcpy(reply + HEADER, query + HEADER, question_end - HEADER);
+    memcpy(reply + question_end, entry->octets + entry->key_size, entry->tail_size);
+    entry->hits++;
+    return question_end + entry->tail_size;
 }
 
-/* The entry of a query; its place, a new reference, is where it stands or may be kept. NULL: there is none. */
-static Known *find(Batch *self, const unsigned char *key, Py_ssize_t size, Py_ssize_t question_end, PyObject **place) {
-    if (!(*place = PyBytes_FromStringAndSize((const char *)key, size))) return NULL;
-    PyObject *entry = PyDict_GetItemWithError(self->known, *place);
-    if (entry || PyErr_Occurred()) return (Known *)entry;
-    Py_SETREF(*place, place_of(self, key, size, question_end));
-    return *place ? (Known *)PyDict_GetItemWithError(self->known, *place) : NULL;
+/* The entry of a query, and as its key what it stands or may be kept under; NULL if there is none, or with an exception. */
+static Known *find(Batch *self, Key *key, Py_ssize_t question_end) {
+    Known *entry = self->slots.entries[slot_of(&self->slots, key)]; /* NULL in an empty one */
+    if (entry || widen(self, key, question_end) < 0 || !key->size) return entry;
+    return self->slots.entries[slot_of(&self->slots, key)];
 }
 
 /* What goes back to one datagram: its place and size in `area`. 0, or -1 with an exception. */
 static int answer(Batch *self, int index, struct iovec *area) {
-    unsigned char key[MAX_KEY];
+    Key key;
     Py_ssize_t size = self->in[index].msg_len, question_end = 0, length = 0;
-    PyObject *place = NULL;
-    Py_ssize_t key_size = key_of(self->queries[index], size, key, &question_end);
-    if (key_size) {
-        Known *entry = find(self, key, key_size, question_end, &place);
+    key_of(self, self->queries[index], size, &key, &question_end);
+    if (key.size) {
+        Known *entry = find(self, &key, question_end);
         if (!entry && PyErr_Occurred()) length = -1;
         if (entry) length = repeat(self, index, entry, question_end);
     }
     area->iov_base = self->replies[index];
     if (!length) {
-        length = ask(self, index, size, place, question_end);
+        length = ask(self, index, size, &key, question_end);
         if (length > 0) area->iov_base = PyBytes_AS_STRING(self->held[index]);
     }
     area->iov_len = length > 0 ? length : 0;
-    Py_XDECREF(place);
     return length < 0 ? -1 : 0;
 }
 
@@ -346,20 +404,14 @@ static PyObject *batch_turn(Batch *self, PyObject *unused) {
 
 PyDoc_STRVAR(take_doc, "(account, times it was sent, whether it has TC) of all known replies sent since the last call.");
 static PyObject *batch_take(Batch *self, PyObject *unused) {
-    PyObject *taken = PyList_New(0), *key, *value;
-    Py_ssize_t position = 0;
-    if (!taken) return NULL;
-    while (PyDict_Next(self->known, &position, &key, &value)) {
-        Known *entry = (Known *)value;
-        if (!entry->hits) continue;
+    PyObject *taken = PyList_New(0);
+    for (size_t i = 0; taken && i < self->slots.count; i++) {
+        Known *entry = self->slots.entries[i];
+        if (!entry || !entry->hits) continue;
         PyObject *item = Py_BuildValue("(OKO)", entry->account, entry->hits, entry->head[0] & 2 ? Py_True : Py_False);
         entry->hits = 0;
-        if (!item || PyList_Append(taken, item) < 0) {
-            Py_XDECREF(item);
-            Py_DECREF(taken);
-            return NULL;
-        }
-        Py_DECREF(item);
+        if (!item || PyList_Append(taken, item) < 0) Py_CLEAR(taken);
+        Py_XDECREF(item);
     }
     return taken;
 }
@@ -370,7 +422,7 @@ static PyObject *batch_forget(Batch *self, PyObject *args) {
     PyObject *names;
     if (!PyArg_ParseTuple(args, "On", &names, &self->longest)) return NULL;
     Py_XSETREF(self->names, Py_NewRef(names));
-    PyDict_Clear(self->known);
+    if (forget_all(self, FIRST_SLOTS) < 0) return NULL;
     memset(self->known_peers, 0, sizeof self->known_peers);
     self->is_full = 0;
     Py_RETURN_NONE;
@@ -392,9 +444,9 @@ static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
     Py_XSETREF(self->passes, Py_NewRef(passes));
     Py_XSETREF(self->not_sent, Py_NewRef(not_sent));
     self->longest = 1; /* the root's, at which every name ends */
-    Py_XSETREF(self->known, PyDict_New());
     Py_XSETREF(self->names, PyDict_New());
-    if (!self->known || !self->names) return -1;
+    if (!self->names || forget_all(self, FIRST_SLOTS) < 0) return -1;
+    if (getrandom(self->secret, sizeof self->secret, 0) != sizeof self->secret) return PyErr_SetFromErrno(PyExc_OSError), -1;
     for (int i = 0; i < TURN; i++) {
         self->in_area[i] = (struct iovec){self->queries[i], MAX_QUERY};
         self->in[i].msg_hdr = (struct msghdr){.msg_name = &self->peers[i],
@@ -411,7 +463,6 @@ static int batch_traverse(Batch *self, visitproc visit, void *arg) {
     Py_VISIT(self->limits);
     Py_VISIT(self->passes);
     Py_VISIT(self->not_sent);
-    Py_VISIT(self->known);
     Py_VISIT(self->names);
     return 0;
 }
@@ -421,7 +472,6 @@ static int batch_clear(Batch *self) {
     Py_CLEAR(self->limits);
     Py_CLEAR(self->passes);
     Py_CLEAR(self->not_sent);
-    Py_CLEAR(self->known);
     Py_CLEAR(self->names);
     return 0;
 }
@@ -429,6 +479,7 @@ static int batch_clear(Batch *self) {
 static void batch_dealloc(Batch *self) {
     PyObject_GC_UnTrack(self);
     batch_clear(self);
+    forget_all(self, 0);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -467,7 +518,7 @@ static struct PyModuleDef module = {
 
 PyMODINIT_FUNC PyInit__batch(void) {
     PyObject *made;
-    if (PyType_Ready(&KnownType) < 0 || PyType_Ready(&BatchType) < 0) return NULL;
+    if (PyType_Ready(&BatchType) < 0) return NULL;
     if (!(made = PyModule_Create(&module))) return NULL;
     if (PyModule_AddObjectRef(made, "Batch", (PyObject *)&BatchType) < 0 ||
         PyModule_AddIntConstant(made, "TURN", TURN) < 0) {
