@@ -1,6 +1,7 @@
 # The server, as a user without rights, on port 5300: publish it as 53. The root filesystem may be read-only: what the server
 # keeps is in /state. Settings and data are mounted at /config.
-FROM python:3.12-slim AS build
+# With a compiler, for the parts that are compiled where there is one.
+FROM python:3.12 AS build
 COPY pyproject.toml constraints.txt README.md LICENSE /src/
 COPY dnsd /src/dnsd
 RUN python -m venv /opt/dnsd && /opt/dnsd/bin/pip install --no-cache-dir --constraint /src/constraints.txt /src

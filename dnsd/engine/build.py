@@ -91,9 +91,10 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
 
 def _flattened(snapshot: Snapshot) -> Iterator[tuple[bytes, Node, Flattened, Zone]]:
     """Names that are answered with the addresses of their CNAME's target: the node and rule of each, and its zone."""
+    there_are = (*snapshot.names.nodes, *filter(None, snapshot.names.changes.values()))
+    if not any(isinstance(node.rule, Flattened) for node in there_are):
+        return
     for built in snapshot.zones.values():
-        if not any(isinstance(node.rule, Flattened) for node in set(built.nodes)):
-            continue
         for name in built.names:
             node = snapshot.names.get(name)  # which may be that of another zone
             if node and node.apex and node.apex.zone_id == built.zone.id and isinstance(node.rule, Flattened):

@@ -110,11 +110,10 @@ def packed_names(names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:
 
     Raises ValueError for over 4 GiB of names.
     """
-    ids = list(map(id, nodes))
-    distinct = dict(zip(ids, nodes, strict=True))
+    distinct = list(dict.fromkeys(nodes))
     numbers = dict(zip(distinct, range(len(distinct)), strict=True))
-    octets = pack(list(names), list(map(numbers.__getitem__, ids)), os.urandom(KEY_SIZE))
-    return NameTable(octets, list(distinct.values()), {})
+    octets = pack(list(names), list(map(numbers.__getitem__, nodes)), os.urandom(KEY_SIZE))
+    return NameTable(octets, distinct, {})
 
 
 def renewed_names(previous: NameTable | None, names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:

@@ -105,7 +105,11 @@ class Records(Sequence[Record]):
 
     def at(self, name: bytes) -> list[Record]:
         """The records of one name."""
-        return [self[index] for index, owner in enumerate(self.owners) if owner == name]
+        found, start = [], 0
+        for _ in range(self.owners.count(name)):
+            start = self.owners.index(name, start) + 1
+            found.append(self[start - 1])
+        return found
 
     def of_types(self, types: Collection[int]) -> list[int]:
         """The indexes of the records of these types."""
