@@ -36,7 +36,7 @@ static inline uint32_t number_at(const unsigned char *octets) {
 /* The number of a stored name's node, or -1. */
 static int64_t stored(Table *self, const unsigned char *name, Py_ssize_t size) {
     uint32_t mask = self->header.slots - 1;
-    if (size > MAX_NAME) return -1;
+    if (size > MAX_NAME || !self->slots) return -1;
     for (uint32_t slot = siphash(self->header.key, name, size) & mask;; slot = (slot + 1) & mask) {
         uint32_t place = number_at(self->slots + 4 * (size_t)slot);
         if (!place || place > self->header.size - ENTRY_FIXED) return -1;
@@ -139,6 +139,11 @@ static int table_init(Table *self, PyObject *args, PyObject *kwargs) {
     return 0;
 }
 
+PyDoc_STRVAR(with_changes_doc, "with_changes(changes): the same names, and these changes since; the octets are shared.");
+static PyObject *table_with_changes(Table *self, PyObject *changes) {
+    return PyObject_CallFunctionObjArgs((PyObject *)Py_TYPE(self), self->buffer.obj, self->nodes, changes, NULL);
+}
+
 static int table_traverse(Table *self, visitproc visit, void *arg) {
     Py_VISIT(self->nodes);
     Py_VISIT(self->changes);
@@ -160,7 +165,7 @@ static void table_dealloc(Table *self) {
 
 static PyObject *table_member(Table *self, void *which) {
     switch ((intptr_t)which) {
-        case 0: return Py_NewRef(self->buffer.obj);
+        case 0: return Py_NewRef(self->buffer.obj ? self->buffer.obj : Py_None);
         case 1: return Py_NewRef(self->nodes);
         case 2: return Py_NewRef(self->changes);
         case 3: return PyLong_FromUnsignedLong(self->header.count);
@@ -180,6 +185,7 @@ static PyGetSetDef table_getset[] = {
 static PyMethodDef table_methods[] = {
     {"get", (PyCFunction)(void (*)(void))table_get, METH_FASTCALL, get_doc},
     {"holds", (PyCFunction)table_holds, METH_O, holds_doc},
+    {"with_changes", (PyCFunction)table_with_changes, METH_O, with_changes_doc},
     {"move", (PyCFunction)table_move, METH_O, move_doc},
     {"entry", (PyCFunction)table_entry, METH_O, entry_doc},
     {NULL},
@@ -190,12 +196,23 @@ static PySequenceMethods table_as_sequence = {.sq_contains = (objobjproc)table_c
 PyDoc_STRVAR(table_doc, "Table(octets, nodes, changes): names in octets that `pack` made, with their nodes by number.\n"
                         "Raises ValueError for other octets.");
 
+/* Without octets, as `__init__` may be left out, a table is that of no names. */
+static PyObject *table_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    Table *self = (Table *)PyType_GenericNew(type, args, kwargs);
+    if (!self) return NULL;
+    self->nodes = PyList_New(0);
+    self->changes = PyDict_New();
+    if (self->nodes && self->changes) return (PyObject *)self;
+    Py_DECREF(self);
+    return NULL;
+}
+
 static PyTypeObject TableType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "dnsd.engine._names.Table",
     .tp_basicsize = sizeof(Table),
     .tp_doc = table_doc,
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
-    .tp_new = PyType_GenericNew,
+    .tp_new = table_new,
     .tp_init = (initproc)table_init,
     .tp_dealloc = (destructor)table_dealloc,
     .tp_traverse = (traverseproc)table_traverse,

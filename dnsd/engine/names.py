@@ -64,7 +64,7 @@ class NameTable(Table, MutableMapping[bytes, "Node"]):
 
     def copy(self) -> NameTable:
         """The same, to be changed; the octets and their nodes are shared."""
-        return NameTable(self.octets, self.nodes, self.changes.copy())
+        return self.with_changes(self.changes.copy())
 
     def columns(self) -> tuple[list[bytes], list[Node]]:
         """The names, and the node of each."""
@@ -121,7 +121,7 @@ def renewed_names(previous: NameTable | None, names: Sequence[bytes], nodes: Seq
     if previous is not None:
         changes = previous.changes | _changes(previous, names, nodes)
         if len(changes) <= max(FEW, previous.stored // FEW_SHARE):
-            return NameTable(previous.octets, previous.nodes, changes)
+            return previous.with_changes(changes)
     return packed_names(names, nodes)
 
 

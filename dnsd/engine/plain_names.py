@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from dnsd.engine.snapshot import Node
@@ -32,6 +33,12 @@ class Table:
             position += ENTRY.size
             self._numbers[bytes(octets[position : position + size])] = number
             position += size
+
+    def with_changes(self, changes: dict[bytes, Node | None]) -> Self:
+        """The same names, and these changes since; the index is shared."""
+        other = copy.copy(self)
+        other.changes = changes
+        return other
 
     def get(self, name: bytes, default: Any = None) -> Any:
         """The node of a name."""

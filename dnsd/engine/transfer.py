@@ -1,4 +1,4 @@
-"""How snapshots travel to other processes: as what makes one revision of another, in parts of bounded size.
+"""How snapshots travel to other processes: as what makes one revision of another, in parts of bounded size but one.
 
 A whole snapshot is the delta from nothing: its nodes, and the octets of its table of names. The parts are plain data of
 this package, safe to pickle; what a part shares with an earlier one (nodes, answers) stays shared when both go through

@@ -5,7 +5,7 @@
    is looked up by the nearest name above it that is, and its length: what is said of a name that does not exist is said
    of all others there. What is not found goes to the Python function `learn`, which answers, and says whether the reply
    may be sent again to all who ask the same. It is kept the second time: what strangers ask once, in ever new ways, takes
-   no memory. Whoever replaces what the replies were made from calls `forget`. The portable loop in udp.py does the same
+   hardly any memory. Whoever replaces what the replies were made from calls `forget`. The portable loop in udp.py does the same
    without a memory.
 */
 
@@ -235,10 +235,9 @@ static int is_limited(Batch *self, const struct sockaddr_storage *peer) {
 
 /* Whether a reply that is known may go to this peer now; -1 with an exception. */
 static int may_pass(Batch *self, int index, Known *entry) {
+    PyObject *kind = Py_NewRef(entry->kind); /* what is asked may be anything, and have the entry forgotten */
     int limited = is_limited(self, &self->peers[index]);
-    if (limited <= 0) return limited < 0 ? -1 : 1;
-    PyObject *kind = Py_NewRef(entry->kind); /* `passes` may be anything, and have the entry forgotten */
-    int passes = ask_about(self->passes, &self->peers[index], kind);
+    int passes = limited > 0 ? ask_about(self->passes, &self->peers[index], kind) : limited < 0 ? -1 : 1;
     Py_DECREF(kind);
     return passes;
 }
@@ -408,8 +407,9 @@ static PyObject *batch_take(Batch *self, PyObject *unused) {
     for (size_t i = 0; taken && i < self->slots.count; i++) {
         Known *entry = self->slots.entries[i];
         if (!entry || !entry->hits) continue;
-        PyObject *item = Py_BuildValue("(OKO)", entry->account, entry->hits, entry->head[0] & 2 ? Py_True : Py_False);
+        unsigned long long hits = entry->hits;
         entry->hits = 0;
+        PyObject *item = Py_BuildValue("(OKO)", entry->account, hits, entry->head[0] & 2 ? Py_True : Py_False);
         if (!item || PyList_Append(taken, item) < 0) Py_CLEAR(taken);
         Py_XDECREF(item);
     }

@@ -24,7 +24,7 @@ from dnsd.progress import progress_on
 from dnsd.serve.publish import Publisher
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import Settings
-from dnsd.store.snapshot_file import FILE_NAME, SnapshotFileError, Title, load_snapshot, load_title
+from dnsd.store.snapshot_file import FILE_NAME, Title, load_snapshot, load_title
 from dnsd.store.watch import Watch, watched_folders
 
 SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
@@ -213,7 +213,7 @@ class Loader:
         try:
             _, parts = load_snapshot(self._state / FILE_NAME)
             return next(filter(None, apply_delta(None, parts)))
-        except SnapshotFileError as error:
+        except ValueError as error:
             self._log.debug(f"there is no snapshot to serve instead: {error}")
             return None
         finally:

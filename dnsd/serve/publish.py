@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from dnsd.settings import LiveSettings
 from dnsd.store.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, share_octets
 
 MAX_UNREAD = 64 * 1024 * 1024  # octets that wait for one worker
+SAVED_WITHIN_S = 5.0  # else workers are sent all of it
 SAVE_AGAIN_S = 30.0  # after a disk had no room
 
 
@@ -52,6 +54,7 @@ class Publisher:
         self._log = log
         self._live = LiveSettings()
         self._saved: Snapshot | None = None
+        self._unsaved: Snapshot | None = None  # what could not be saved
         self._previous: Snapshot | None = None
         self._news = asyncio.Condition()  # something about a link has changed
         self._asked = 0
@@ -128,6 +131,7 @@ class Publisher:
             try:
                 await in_thread(partial(self._save, snapshot, title))
             except OSError as error:
+                self._unsaved = snapshot
                 self.save_problem = f"{self._file} cannot be written: {os.strerror(error.errno or 0)}"
                 self._log.error(f"{self.save_problem}; a start without the source would serve an older revision")
                 return
@@ -161,11 +165,16 @@ class Publisher:
         base = next((one for one in (self._previous, self._saved) if one and one.revision == link.sent), None)
         if base is None or not is_small(base, snapshot):
             base = None
-            if link.sent:  # it has served a file, or could
-                await self.save()
-            if link.sent and self._saved is snapshot:
+            if link.sent and await self._is_saved(snapshot):  # 0: the file was of no use to it
                 return packed(Kind.LOAD, {"revision": snapshot.revision})
         return packed(Kind.DELTA, await self._delta(base, snapshot))
+
+    async def _is_saved(self, snapshot: Snapshot) -> bool:
+        """Have it saved, unless that has failed; a disk that hangs is not waited for."""
+        if self._unsaved is not snapshot:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self.save())), SAVED_WITHIN_S)
+        return self._saved is snapshot
 
     def _packed_settings(self) -> bytes:
         return packed(Kind.LIMITS, self._live.model_dump_json().encode())

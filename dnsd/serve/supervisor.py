@@ -278,6 +278,7 @@ class Supervisor:
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
                 child.pid = 0
+                self._shared.forget(child.process, 0)  # connections that it counted are gone
                 if status and child is not self._crew.control:  # it was killed before it could answer, or just then
                     self._drain(child)
 

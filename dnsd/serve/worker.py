@@ -1,6 +1,7 @@
 """A worker: answers DNS on its sockets from the snapshot it has, whatever happens to the rest of the server.
 
-It reads the snapshot file when it starts, and takes changes from control. It writes nothing, and knows no zone files.
+It maps the snapshot file when it starts, or is told to, and takes changes from control. It writes nothing, and knows no
+zone files.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ class Place:
     udp: Udp
 
 
+class _SupersededError(ValueError):
+    """Something newer came before this could be done: what is served is known all the same."""
+
+
 class Worker:
     """One worker process, from its start to its end."""
 
@@ -106,7 +111,7 @@ class Worker:
         try:
             title, parts = await in_thread(partial(load_snapshot, self._place.state.folder / FILE_NAME))
             if revision not in (None, title.revision):
-                raise ValueError(f"the snapshot file holds revision {title.revision}, not {revision}")
+                raise _SupersededError(f"the snapshot file holds revision {title.revision}, not {revision}")
             snapshot = await _in_turns(apply_delta(None, parts))
         finally:
             gc.enable()
@@ -191,7 +196,7 @@ class Worker:
                     await self._obey(reader)
                 except ValueError as error:
                     self._log.error(f"{self._place.process.name} cannot use what control sent: {error}; it asks again")
-                    self._knows = False
+                    self._knows = isinstance(error, _SupersededError)
                 finally:
                     self._control.close()
                     self._control = None

@@ -28,10 +28,11 @@ from dnsd.engine.transfer import Part
 from dnsd.errors import DnsdError
 
 FILE_NAME = "snapshot"  # in the state folder
-MAGIC = b"dnsd snapshot "
+MAGIC = b"dnsd snapshot 2 "  # the format's number
 SIZE = struct.Struct("<Q")  # of the table of names
 DIGEST_SIZE = 32  # octets
 MAX_TITLE = 4096  # octets
+BLOCK_SIZE = 1024 * 1024  # octets that are read at once
 KNOWN_CLASSES = {
     "dnsd.engine.answer": {"Answer", "Rrset", "EdgeSource"},
     "dnsd.engine.snapshot": {"Addresses", "Alias", "Apex", "Edge", "Flattened", "Node", "Redirection"},
@@ -88,9 +89,7 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[Part]) -> None:
 
 def load_snapshot(file: Path) -> tuple[Title, Iterator[Part]]:
     """What the file says of itself, and its parts, read as they are asked for. Raises SnapshotFileError."""
-    octets = _mapped(file)
-    if hashlib.blake2b(octets[:-DIGEST_SIZE], digest_size=DIGEST_SIZE).digest() != octets[-DIGEST_SIZE:]:
-        raise SnapshotFileError(f"{file} is damaged: its digest is another one")
+    octets = _mapped(file, check=True)
     line, _, _ = bytes(octets[len(MAGIC) : len(MAGIC) + MAX_TITLE]).partition(b"\n")
     said = json.loads(line)  # what has a good digest was written by us
     if said["version"] != __version__:
@@ -108,18 +107,33 @@ def share_octets(file: Path, names: NameTable) -> None:
             names.move(table)
 
 
-def _mapped(file: Path) -> memoryview:
-    """The octets of a snapshot file."""
+def _mapped(file: Path, *, check: bool = False) -> memoryview:
+    """The octets of a snapshot file; their digest is looked at where that is wanted.
+
+    It is that of what was read, not mapped: a disk that cannot be read is an error then, not the end of the process.
+    """
     try:
         with open(file, "rb") as stream:
             octets = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+            is_whole = not check or _digest(stream, len(octets) - DIGEST_SIZE) == stream.read()
     except OSError as error:
         raise SnapshotFileError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError:
         raise SnapshotFileError(f"{file} is empty") from None
     if octets[: len(MAGIC)] != MAGIC:
         raise SnapshotFileError(f"{file} is no snapshot file")
+    if not is_whole:
+        raise SnapshotFileError(f"{file} is damaged: its digest is another one")
     return octets
+
+
+def _digest(stream: BinaryIO, size: int) -> bytes:
+    """The digest of the next so many octets."""
+    digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+    while size > 0 and (octets := stream.read(min(size, BLOCK_SIZE))):
+        digest.update(octets)
+        size -= len(octets)
+    return digest.digest()
 
 
 def _table_in(octets: memoryview) -> memoryview:
