@@ -1,6 +1,6 @@
 """All benchmarks: dnsd beside NSD, Knot, BIND, PowerDNS, dnslib, twisted.names and a null responder.
 
-    python -m bench.run                       all of it, about 20 minutes; writes docs/benchmarks.md and .svg
+    python -m bench.run                       all of it, 10 to 20 minutes; writes docs/benchmarks.md and .svg
     python -m bench.run --quick               one short round, small sizes, under 2 minutes; writes to a folder in /tmp
     python -m bench.run --only dnsd,nsd --mix proxied,nxdomain --no-scale
 

@@ -68,7 +68,11 @@ class NameTable(Table, MutableMapping[bytes, "Node"]):
 
     def columns(self) -> tuple[list[bytes], list[Node]]:
         """The names, and the node of each."""
-        return [name for name, _ in self.entries()], [node for _, node in self.entries()]
+        names, nodes = [], []
+        for name, node in self.entries():
+            names.append(name)
+            nodes.append(node)
+        return names, nodes
 
     def shares_octets(self, other: NameTable) -> bool:
         """Whether the two differ in their changes alone."""

@@ -5,8 +5,8 @@
    is looked up by the nearest name above it that is, and its length: what is said of a name that does not exist is said
    of all others there. What is not found goes to the Python function `learn`, which answers, and says whether the reply
    may be sent again to all who ask the same. It is kept the second time: what strangers ask once, in ever new ways, takes
-   hardly any memory. Whoever replaces what the replies were made from calls `forget`. The portable loop in udp.py does the same
-   without a memory.
+   hardly any memory. Whoever replaces what the replies were made from calls `forget`. The portable loop in udp.py does
+   the same without a memory.
 */
 
 #define PY_SSIZE_T_CLEAN

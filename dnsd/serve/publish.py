@@ -135,7 +135,7 @@ class Publisher:
                 self.save_problem = f"{self._file} cannot be written: {os.strerror(error.errno or 0)}"
                 self._log.error(f"{self.save_problem}; a start without the source would serve an older revision")
                 return
-            self._saved, self.save_problem = snapshot, None
+            self._saved, self._unsaved, self.save_problem = snapshot, None, None
             self._packed = ((0, 0), b"")
 
     def _save(self, snapshot: Snapshot, title: Title) -> None:

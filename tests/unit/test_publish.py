@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from dnsd.engine.names import FEW
 from dnsd.engine.snapshot import Snapshot
 from dnsd.engine.transfer import apply_delta
 from dnsd.log import Log
+from dnsd.serve import publish as module
 from dnsd.serve.link import Kind, packed, read_message
 from dnsd.serve.publish import Publisher, WorkerLink
 from dnsd.serve.shared import Shared
@@ -27,12 +30,12 @@ from tests.models import dataset, record, zone
 class Worker:
     """The end of the connection that a worker has; and what a worker would make of what comes."""
 
-    def __init__(self, publisher: Publisher, state: Path) -> None:
+    def __init__(self, publisher: Publisher, state: Path, index: int = 0) -> None:
         self.snapshot: Snapshot | None = None
         self.kinds: list[Kind] = []
         self._file = state / FILE_NAME
         self._octets = b""
-        publisher.links[0] = WorkerLink(0, 1, self, serves=0, sent=0)  # type: ignore[arg-type]
+        publisher.links[index] = WorkerLink(index, 1, self, serves=0, sent=0)  # type: ignore[arg-type]
 
     @property
     def transport(self) -> Worker:
@@ -136,6 +139,49 @@ def test_a_worker_that_serves_what_nobody_knows_any_more_loads_the_file(tmp_path
         assert worker.kinds == [Kind.DELTA, Kind.LOAD]
 
     asyncio.run(run())
+
+
+def test_a_disk_that_hangs_holds_nobody_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
+    monkeypatch.setattr(module, "SAVED_WITHIN_S", 0.05)
+    monkeypatch.setattr(module, "save_snapshot", lambda *_: is_over.wait(10))
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+
+    async def run() -> None:
+        worker = Worker(publisher, tmp_path)
+        first = snapshot(20, "192.0.2.2")
+        await published(publisher, worker, first)
+        await asyncio.wait_for(published(publisher, worker, snapshot(FEW + 100, "192.0.2.3", first)), 5)
+        assert worker.kinds == [Kind.DELTA, Kind.DELTA]
+        is_over.set()
+
+    asyncio.run(run())
+
+
+def test_what_could_not_be_saved_is_not_tried_again_for_each_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def fail(*_: object) -> None:
+        tries.append(1)
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(module, "save_snapshot", fail)
+    publisher = Publisher(Shared(2, 8), tmp_path, Log())
+
+    async def run() -> None:
+        first = snapshot(20, "192.0.2.2")
+        workers = [Worker(publisher, tmp_path, index) for index in range(2)]
+        await publisher.publish(first, LiveSettings())
+        await publisher.publish(snapshot(FEW + 100, "192.0.2.3", first), LiveSettings())
+        for worker in workers:
+            await worker.take()
+            assert worker.snapshot is not None
+            assert worker.snapshot.revision == 2
+
+    asyncio.run(run())
+    assert len(tries) == 1
 
 
 def test_messages_have_kinds_of_their_own() -> None:
