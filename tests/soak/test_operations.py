@@ -318,7 +318,7 @@ def test_disk_that_is_full_leaves_a_whole_version(tmp_path: pathlib.Path, figure
         wait_for_line(
             server, r"snapshot cannot be written: .*; a start without the source would serve an older revision"
         )
-        assert serves_zone(server, 1)
+        wait_until(lambda: serves_zone(server, 1), timeout_s=2.0)  # workers are sent all of it, now that it is known
         assert server.healthy()
         assert whole_snapshot(state / "snapshot") == saved
         assert sorted(path.name for path in state.iterdir() if "fill" not in path.name) == ["lock", "snapshot"]
