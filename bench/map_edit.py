@@ -24,7 +24,7 @@ from dnsd.engine.build import Options, build_snapshot
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
 from dnsd.engine.transfer import apply_delta, delta
-from dnsd.net.udp import TURN, Udp, UdpServer, available, udp_server
+from dnsd.net.udp import BATCH_SIZE, Udp, UdpServer, available, udp_server
 from dnsd.store.snapshot_file import pickled, unpickled
 
 EDITS = 11
@@ -63,7 +63,7 @@ async def fill(server: socket.socket, names: int) -> None:
         client.connect(server.getsockname())
         for number in range(KNOWN):
             client.send(question(f"h{number % names}.example.com", TYPES[number // names % len(TYPES)], b""))
-            if number % TURN == TURN - 1:
+            if number % BATCH_SIZE == BATCH_SIZE - 1:
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
 

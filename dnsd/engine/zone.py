@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import chain, compress, count
+from operator import not_
 
 from dnsd.engine.answer import ALWAYS_FITS, QUESTION_NAME, Answer, Rrset, build_answer
 from dnsd.engine.edge import edge
@@ -28,8 +30,8 @@ def build_zone(zone: Zone, *, applies_maps: bool) -> BuiltZone:
     """The nodes of a zone; its proxied records are answered as stored unless it `applies_maps`."""
     if zone.status is Status.INITIALIZING:
         return BuiltZone(zone, applies_maps, (zone.name,), (REFUSED_NODE,))
-    nodes = _Builder(zone, applies_maps=applies_maps).build()
-    return BuiltZone(zone, applies_maps, tuple(nodes), tuple(nodes.values()))
+    names, nodes = _Builder(zone, applies_maps=applies_maps).build()
+    return BuiltZone(zone, applies_maps, tuple(names), tuple(nodes))
 
 
 class _Builder:
@@ -47,7 +49,9 @@ class _Builder:
         hosts = {self.records.rdatas[index].lower() for index in delegations}
         redirected = {self.records.owners[index] for index in self.records.of_types({DNAME})}
         # Names that have something special below, or whose records others need.
-        self.special = self._at({zone.name} | self.cuts | self.wildcards | self.enclosers | hosts | redirected)
+        special = {zone.name} | self.cuts | self.wildcards | self.enclosers | hosts | redirected
+        self.at_special = list(compress(count(), map(special.__contains__, self.records.owners)))
+        self.special = self._by_owner(self.at_special)
         soa = self.special[zone.name][SOA][0]
         minimum = int.from_bytes(soa.rdata[-4:])
         # RFC 2308 §3: the lower of the SOA's TTL and its minimum field
@@ -65,8 +69,8 @@ class _Builder:
             if applies_maps and traits.proxied and traits.rtype in HIDDEN_BY[Edge]
         }
 
-    def build(self) -> dict[bytes, Node]:
-        """A node for every name that exists in the zone."""
+    def build(self) -> tuple[list[bytes], list[Node]]:
+        """The names that exist in the zone, each once, and the node of each."""
         existing = (name for name in self.special if not self._is_occluded(name))
         # A wildcard's node is needed by the node above it, and may have a wildcard below itself.
         for name in sorted(
@@ -74,9 +78,9 @@ class _Builder:
         ):
             self.nodes[name] = self._node(name, self.special.get(name, {}))
         self._add_crowds()
-        self._add_single()
-        self._add_empty()
-        return self.nodes
+        names, nodes = self._add_single()
+        self._add_empty(names)
+        return [*names, *self.nodes], [*nodes, *self.nodes.values()]
 
     def _add_crowds(self) -> None:
         """The nodes of names with several records."""
@@ -88,14 +92,30 @@ class _Builder:
                 key = traits if is_hidden else (traits, tuple(self.records.rdatas[index] for index in indexes))
                 self.nodes[owner] = self.alike.get(key) or self._new(owner, indexes, key)
 
-    def _add_single(self) -> None:
-        """The nodes of all names that are left: a million of them in a second."""
-        nodes, alike, hidden, may_be_occluded = self.nodes, self.alike, self.hidden, bool(self.cuts)
-        columns = zip(self.records.owners, self.records.traits, self.records.rdatas, strict=True)
-        for index, (owner, traits, rdata) in enumerate(columns):
-            if owner not in nodes and not (may_be_occluded and self._is_occluded(owner)):
-                key = traits if traits in hidden else (traits, rdata)
-                nodes[owner] = alike.get(key) or self._new(owner, [index], key)
+    def _add_single(self) -> tuple[list[bytes], list[Node]]:
+        """The nodes of all names that are left; those whose traits say all are returned apart, with their names.
+
+        There may be a million of these: no record of theirs is made, and no name looked up.
+        """
+        owners, column, nodes = self.records.owners, self.records.traits, self.nodes
+        is_apart = self._is_told_by_traits()
+        for index in compress(count(), map(not_, is_apart)):
+            owner, traits = owners[index], column[index]
+            if owner not in nodes and not self._is_occluded(owner):
+                key = traits if traits in self.hidden else (traits, self.records.rdatas[index])
+                nodes[owner] = self.alike.get(key) or self._new(owner, [index], key)
+        apart = list(compress(column, is_apart))
+        indexes = dict(zip(apart, compress(count(), is_apart), strict=False))  # traits -> that of any such record
+        by_traits = {traits: self._new(owners[index], [index], traits) for traits, index in indexes.items()}
+        return list(compress(owners, is_apart)), list(map(by_traits.__getitem__, apart))
+
+    def _is_told_by_traits(self) -> bytearray:
+        """For each record 1 if it is the only one of a name with nothing special, and its data is hidden."""
+        is_hidden = [traits in self.hidden and not self.cuts for traits in range(len(self.records.distinct))]
+        found = bytearray(map(is_hidden.__getitem__, self.records.traits))
+        for index in chain(self.at_special, self.records.crowded):
+            found[index] = False
+        return found
 
     def _new(self, owner: bytes, indexes: Iterable[int], key: object) -> Node:
         """The node of a name with nothing special below it, kept for those that are alike."""
@@ -108,14 +128,15 @@ class _Builder:
             self.alike[key] = node
         return node
 
-    def _add_empty(self) -> None:
-        """The nodes of empty non-terminals (RFC 4592 §2.2.2)."""
+    def _add_empty(self, names: Iterable[bytes]) -> None:
+        """The nodes of empty non-terminals (RFC 4592 §2.2.2); `names` have theirs already."""
         nodes, shortest = self.nodes, len(self.zone.name)
-        nothing = Node(self.apex, {}, self.nodata, None, self.nowhere)
-        for name in {name[1 + name[0] :] for name in nodes}:
-            while name not in nodes and len(name) > shortest:
-                nodes[name] = nothing
+        above: set[bytes] = set()
+        for name in {name[1 + name[0] :] for name in chain(names, nodes)}:
+            while name not in nodes and name not in above and len(name) > shortest:
+                above.add(name)
                 name = name[1 + name[0] :]
+        nodes |= dict.fromkeys(above.difference(names), Node(self.apex, {}, self.nodata, None, self.nowhere))
 
     def _wildcards(self) -> Iterator[bytes]:
         """The wildcards that exist, those without records too."""
@@ -128,12 +149,11 @@ class _Builder:
                     if name.startswith(ASTERISK) and len(name) >= len(self.zone.name):
                         yield name
 
-    def _at(self, names: set[bytes]) -> dict[bytes, Rrsets]:
-        """The records at those of these names that have some."""
+    def _by_owner(self, indexes: Iterable[int]) -> dict[bytes, Rrsets]:
+        """The records with these indexes."""
         found: dict[bytes, list[Record]] = defaultdict(list)
-        for index, owner in enumerate(self.records.owners):
-            if owner in names:
-                found[owner].append(self.records[index])
+        for index in indexes:
+            found[self.records.owners[index]].append(self.records[index])
         return {owner: _rrsets(records) for owner, records in found.items()}
 
     def _is_occluded(self, owner: bytes) -> bool:

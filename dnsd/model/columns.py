@@ -7,6 +7,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import compress, count
 from typing import overload
 
 from dnsd.model.records import Record, Traits
@@ -18,7 +19,7 @@ BLOCK = 1000  # names that are compared at once
 class Records(Sequence[Record]):
     """The records of a zone, in their order; never changed once they are made."""
 
-    __slots__ = ("distinct", "owners", "rdatas", "repeats", "traits")
+    __slots__ = ("crowded", "distinct", "owners", "rdatas", "traits")
 
     def __init__(
         self,
@@ -26,13 +27,13 @@ class Records(Sequence[Record]):
         rdatas: tuple[bytes, ...],
         traits: array[int],
         distinct: tuple[Traits, ...],
-        repeats: array[int],
+        crowded: array[int],
     ) -> None:
         self.owners = owners  # each name one object, however often it stands there
         self.rdatas = rdatas
         self.traits = traits  # of each record the index of its traits in `distinct`
         self.distinct = distinct
-        self.repeats = repeats  # indexes of the records whose name stands before them already
+        self.crowded = crowded  # indexes of the records whose name owns others, too; those of one name in their order
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Records:
@@ -87,13 +88,16 @@ class Records(Sequence[Record]):
 
     def followed_by(self, records: Iterable[Record]) -> Records:
         """These records, and then those, which are few."""
-        columns, repeats = Columns(self), self.repeats[:]
+        columns, crowded = Columns(self), self.crowded[:]
         for index, record in enumerate(records, len(self)):
             if record.owner in columns.owners:
-                repeats.append(index)
-                record = replace(record, owner=columns.owners[columns.owners.index(record.owner)])
+                first = columns.owners.index(record.owner)
+                if first not in crowded:
+                    crowded.append(first)
+                crowded.append(index)
+                record = replace(record, owner=columns.owners[first])
             columns.add(record)
-        return columns.finished(repeats)
+        return columns.finished(crowded)
 
     def without(self, indexes: Collection[int]) -> Records:
         """All but those."""
@@ -113,22 +117,22 @@ class Records(Sequence[Record]):
 
     def of_types(self, types: Collection[int]) -> list[int]:
         """The indexes of the records of these types."""
-        wanted = {index for index, traits in enumerate(self.distinct) if traits.rtype in types}
-        return [index for index, traits in enumerate(self.traits) if traits in wanted] if wanted else []
+        is_wanted = [traits.rtype in types for traits in self.distinct]
+        return list(compress(count(), map(is_wanted.__getitem__, self.traits))) if any(is_wanted) else []
 
     def crowds(self) -> Iterator[list[int]]:
         """Of each name that owns several records, the indexes of these."""
-        crowded = {self.owners[index] for index in self.repeats}
         # Each record knows the one before it at its name: a list for each of a million names would take far more.
-        before, last = array("I", bytes(4 * len(self))) if crowded else array("I"), dict[bytes, int]()
-        for index, owner in enumerate(self.owners if crowded else ()):
-            if owner in crowded:
-                before[index] = last.get(owner, NONE)
-                last[owner] = index
-        for index in last.values():
-            crowd = [index]
-            while (index := before[index]) != NONE:
-                crowd.append(index)
+        before, last = array("I"), dict[bytes, int]()
+        for place, index in enumerate(self.crowded):
+            owner = self.owners[index]
+            before.append(last.get(owner, NONE))
+            last[owner] = place
+        for place in last.values():
+            crowd = []
+            while place != NONE:
+                crowd.append(self.crowded[place])
+                place = before[place]
             crowd.reverse()
             yield crowd
 
@@ -154,18 +158,19 @@ class Columns:
 
     def records(self) -> Records:
         """All of them."""
-        first = list(dict.fromkeys(self.owners))
-        repeats = array("I", _repeats(self.owners, first))
-        if repeats:
-            repeated = {self.owners[index] for index in repeats}
-            one = {owner: owner for owner in first if owner in repeated}
-            for index in repeats:
-                self.owners[index] = one[self.owners[index]]
-        return self.finished(repeats)
+        owners, first = self.owners, list(dict.fromkeys(self.owners))
+        repeated = {owners[index] for index in _repeats(owners, first)}
+        crowded = array("I")
+        if repeated:
+            crowded.extend(compress(count(), map(repeated.__contains__, owners)))
+            one: dict[bytes, bytes] = {}
+            for index in crowded:
+                owners[index] = one.setdefault(owners[index], owners[index])
+        return self.finished(crowded)
 
-    def finished(self, repeats: array[int]) -> Records:
-        """All of them; `repeats` are those whose name stands before, the same object."""
-        return Records(tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), repeats)
+    def finished(self, crowded: array[int]) -> Records:
+        """All of them; of the `crowded`, those of one name have it as the same object."""
+        return Records(tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), crowded)
 
 
 def _repeats(owners: list[bytes], first: list[bytes]) -> Iterator[int]:

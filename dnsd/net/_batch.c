@@ -20,14 +20,14 @@
 #include "../siphash.h"
 
 enum {
-    TURN = 32,            /* datagrams before the event loop looks after others; as in udp.py */
-    MAX_QUERY = 4096,     /* octets; what is longer is cut, and so malformed; as in udp.py */
-    MAX_REPLY = 4096,     /* octets of a reply that is kept; UDP replies have 1,232 */
+    SIZE = 32,            /* datagrams of a batch; BATCH_SIZE in udp.py */
+    MAX_MESSAGE = 4096,   /* octets of a query, as MAX_QUERY in udp.py, and of a reply that is kept; UDP replies have 1,232 */
     MAX_KEY = 352,        /* octets of a query that is kept: a header, the longest name, an OPT record */
     FIRST_SLOTS = 256,    /* of the table of replies; a power of two, doubled when it is half full */
     ANCILLARY = 128,      /* octets of control messages: where a datagram was sent to */
     PEERS = 256,          /* addresses of which is known whether they are limited; a power of two */
     MARKS = 1 << 20,      /* bits that stand for what was asked once; a power of two */
+    CACHE_LINE = 64, FETCHED = 192, /* octets: an entry of a usual name and answer has no more */
     HEADER = 12, MAX_NAME = 255, MAX_LABEL = 63, QUESTION_TAIL = 4
 };
 
@@ -50,9 +50,18 @@ typedef struct {
 
 typedef struct {
     uint64_t hash;
-    Py_ssize_t size;      /* 0: what is asked is not kept */
+    Py_ssize_t size;         /* 0: what is asked is not kept */
+    Py_ssize_t question_end; /* where it ends in the query */
     unsigned char octets[MAX_KEY];
 } Key;
+
+typedef struct {
+    struct sockaddr_storage peer;
+    unsigned char ancillary[ANCILLARY];
+    Key key;
+    PyObject *held;       /* the reply, if it is Python's, until it is sent */
+    unsigned char octets[MAX_MESSAGE]; /* the query; a known reply is written over it */
+} Datagram;
 
 typedef struct {
     unsigned char address[16]; /* all of an IPv6 address, or the first 4 octets of an IPv4 one */
@@ -69,14 +78,10 @@ typedef struct {
     Slots slots;
     size_t known_count;
     Peer known_peers[PEERS];
-    struct mmsghdr in[TURN], out[TURN];
-    struct iovec in_area[TURN], out_area[TURN];
-    struct sockaddr_storage peers[TURN];
-    unsigned char ancillary[TURN][ANCILLARY];
-    unsigned char queries[TURN][MAX_QUERY];
-    unsigned char replies[TURN][MAX_REPLY];
+    struct mmsghdr in[SIZE], out[SIZE];
+    struct iovec in_area[SIZE], out_area[SIZE];
+    Datagram datagrams[SIZE];
     unsigned char marks[MARKS / 8];
-    PyObject *held[TURN]; /* replies that are Python's, until they are sent */
 } Batch;
 
 static inline unsigned char tag_of(uint64_t hash) { return hash >> 56 | 1; }
@@ -139,11 +144,11 @@ static int forget_all(Batch *self, size_t count) {
     return 0;
 }
 
-/* The query without its id, its name in lower case; of size 0 if it has no plain name, or is too long to be kept.
+/* As the key: the query without its id, its name in lower case; of size 0 if it has no plain name, or is too long to be kept.
    Lengths of labels are at most 63, so lowering all octets of a name leaves them as they are. */
-static void key_of(Batch *self, const unsigned char *query, Py_ssize_t size, Key *key, Py_ssize_t *question_end) {
+static void make_key(Batch *self, const unsigned char *query, Py_ssize_t size, Key *key) {
     Py_ssize_t at = HEADER, length;
-    key->size = 0;
+    key->size = key->question_end = 0;
     if (size < HEADER + 1 + QUESTION_TAIL || size - 2 > MAX_KEY) return;
     while ((length = query[at])) {
         if (length > MAX_LABEL) return;
@@ -152,7 +157,7 @@ static void key_of(Batch *self, const unsigned char *query, Py_ssize_t size, Key
     }
     at += 1;
     if (at + QUESTION_TAIL > size) return;
-    *question_end = at + QUESTION_TAIL;
+    key->question_end = at + QUESTION_TAIL;
     key->size = size - 2;
     memcpy(key->octets, query + 2, key->size);
     for (Py_ssize_t i = HEADER - 2; i < at - 2; i++) /* without a branch: who sends random case makes it unforeseeable */
@@ -163,8 +168,8 @@ static void key_of(Batch *self, const unsigned char *query, Py_ssize_t size, Key
 /* Make of a key what the reply is kept under if its name is not one of `names`: all of it, with the nearest name above in
    place of its own, and its length; of size 0 if it is not kept. The key stays as it is if its name is one of them. 0, or
    -1 with an exception. */
-static int widen(Batch *self, Key *key, Py_ssize_t question_end) {
-    unsigned char *name = key->octets + HEADER - 2, *end = key->octets + question_end - QUESTION_TAIL - 2, *at = name;
+static int widen(Batch *self, Key *key) {
+    unsigned char *name = key->octets + HEADER - 2, *end = key->octets + key->question_end - QUESTION_TAIL - 2, *at = name;
     Py_ssize_t name_size = end - name, rest_size = key->size - (end - key->octets);
     while (end - at > self->longest) at += 1 + *at; /* 127 labels are not looked up one by one */
     while (1) {
@@ -234,10 +239,10 @@ static int is_limited(Batch *self, const struct sockaddr_storage *peer) {
 }
 
 /* Whether a reply that is known may go to this peer now; -1 with an exception. */
-static int may_pass(Batch *self, int index, Known *entry) {
+static int may_pass(Batch *self, const struct sockaddr_storage *peer, Known *entry) {
     PyObject *kind = Py_NewRef(entry->kind); /* what is asked may be anything, and have the entry forgotten */
-    int limited = is_limited(self, &self->peers[index]);
-    int passes = limited > 0 ? ask_about(self->passes, &self->peers[index], kind) : limited < 0 ? -1 : 1;
+    int limited = is_limited(self, peer);
+    int passes = limited > 0 ? ask_about(self->passes, peer, kind) : limited < 0 ? -1 : 1;
     Py_DECREF(kind);
     return passes;
 }
@@ -255,10 +260,10 @@ static int was_asked(Batch *self, const Key *key) {
 }
 
 /* Keep a reply for all who ask the same, if they do. 0, or -1 with an exception. */
-static int keep(Batch *self, const Key *key, PyObject *reply, Py_ssize_t question_end, PyObject *account, PyObject *kind) {
+static int keep(Batch *self, const Key *key, PyObject *reply, PyObject *account, PyObject *kind) {
     const unsigned char *octets = (const unsigned char *)PyBytes_AS_STRING(reply);
-    Py_ssize_t size = PyBytes_GET_SIZE(reply), tail = size - question_end;
-    if (size > MAX_REPLY || tail < 0 || !was_asked(self, key)) return 0;
+    Py_ssize_t size = PyBytes_GET_SIZE(reply), tail = size - key->question_end;
+    if (size > MAX_MESSAGE || tail < 0 || !was_asked(self, key)) return 0;
     if (2 * self->known_count >= self->slots.count && grow(self) < 0) return -1;
     size_t at = slot_of(&self->slots, key);
     /* It may be there, if `passes` has changed its mind: what it has counted must not be lost. */
@@ -273,7 +278,7 @@ static int keep(Batch *self, const Key *key, PyObject *reply, Py_ssize_t questio
                      .key_size = key->size, .tail_size = tail};
     memcpy(entry->head, octets + 2, HEADER - 2);
     memcpy(entry->octets, key->octets, key->size);
-    memcpy(entry->octets + key->size, octets + question_end, tail);
+    memcpy(entry->octets + key->size, octets + key->question_end, tail);
     self->slots.tags[at] = tag_of(key->hash);
     self->slots.entries[at] = entry;
     self->known_count++;
@@ -281,11 +286,11 @@ static int keep(Batch *self, const Key *key, PyObject *reply, Py_ssize_t questio
 }
 
 /* Have Python answer; the octets to send are then in `held`. Octets of the reply, 0 for none, -1 with an exception. */
-static Py_ssize_t ask(Batch *self, int index, Py_ssize_t size, const Key *key, Py_ssize_t question_end) {
-    PyObject *query, *peer, *learned = NULL, *reply;
+static Py_ssize_t ask(Batch *self, Datagram *datagram, Py_ssize_t size) {
+    PyObject *query, *peer, *learned = NULL, *reply, *account;
     Py_ssize_t result = -1;
-    query = PyBytes_FromStringAndSize((const char *)self->queries[index], size);
-    peer = peer_text(&self->peers[index]);
+    query = PyBytes_FromStringAndSize((const char *)datagram->octets, size);
+    peer = peer_text(&datagram->peer);
     if (query && peer) learned = PyObject_CallFunctionObjArgs(self->learn, query, peer, NULL);
     Py_XDECREF(query);
     Py_XDECREF(peer);
@@ -295,15 +300,16 @@ static Py_ssize_t ask(Batch *self, int index, Py_ssize_t size, const Key *key, P
         goto done;
     }
     reply = PyTuple_GET_ITEM(learned, 0);
+    account = PyTuple_GET_ITEM(learned, 1);
     if (reply == Py_None) {
         result = 0;
     } else if (!PyBytes_CheckExact(reply)) {
         PyErr_SetString(PyExc_TypeError, "a reply is bytes");
-    } else if (key->size && PyTuple_GET_ITEM(learned, 1) != Py_None &&
-               keep(self, key, reply, question_end, PyTuple_GET_ITEM(learned, 1), PyTuple_GET_ITEM(learned, 2)) < 0) {
+    } else if (datagram->key.size && account != Py_None &&
+               keep(self, &datagram->key, reply, account, PyTuple_GET_ITEM(learned, 2)) < 0) {
         result = -1;
     } else {
-        self->held[index] = Py_NewRef(reply);
+        datagram->held = Py_NewRef(reply);
         result = PyBytes_GET_SIZE(reply);
     }
 done:
@@ -312,40 +318,58 @@ done:
 }
 
 /* Send what is known already, if it may be. Octets of the reply, 0 for none, -1 with an exception. */
-static Py_ssize_t repeat(Batch *self, int index, Known *entry, Py_ssize_t question_end) {
-    unsigned char *query = self->queries[index], *reply = self->replies[index];
+static Py_ssize_t repeat(Batch *self, Datagram *datagram, Known *entry) {
     uint64_t age = self->age;
-    int passes = may_pass(self, index, entry);
+    int passes = may_pass(self, &datagram->peer, entry);
     if (passes <= 0 || age != self->age) return passes < 0 ? -1 : 0; /* `passes` may have had all forgotten */
-    memcpy(reply, query, 2);
-    memcpy(reply + 2, entry->head, HEADER - 2);
-    memcpy(reply + HEADER, query + HEADER, question_end - HEADER);
-    memcpy(reply + question_end, entry->octets + entry->key_size, entry->tail_size);
+    memcpy(datagram->octets + 2, entry->head, HEADER - 2); /* id and question are there */
+    memcpy(datagram->octets + datagram->key.question_end, entry->octets + entry->key_size, entry->tail_size);
     entry->hits++;
-    return question_end + entry->tail_size;
+    return datagram->key.question_end + entry->tail_size;
 }
 
 /* The entry of a query, and as its key what it stands or may be kept under; NULL if there is none, or with an exception. */
-static Known *find(Batch *self, Key *key, Py_ssize_t question_end) {
+static Known *find(Batch *self, Key *key) {
     Known *entry = self->slots.entries[slot_of(&self->slots, key)]; /* NULL in an empty one */
-    if (entry || widen(self, key, question_end) < 0 || !key->size) return entry;
+    if (entry || widen(self, key) < 0 || !key->size) return entry;
     return self->slots.entries[slot_of(&self->slots, key)];
 }
 
-/* What goes back to one datagram: its place and size in `area`. 0, or -1 with an exception. */
-static int answer(Batch *self, int index, struct iovec *area) {
-    Key key;
-    Py_ssize_t size = self->in[index].msg_len, question_end = 0, length = 0;
-    key_of(self, self->queries[index], size, &key, &question_end);
-    if (key.size) {
-        Known *entry = find(self, &key, question_end);
-        if (!entry && PyErr_Occurred()) length = -1;
-        if (entry) length = repeat(self, index, entry, question_end);
+/* Make the keys of a batch, and have the processor fetch what `find` and `repeat` will read: memory is slow to answer, but
+   answers for many at a time. A third of what our own part of an answer costs was waiting for it. */
+static void make_keys(Batch *self, int count) {
+    Slots *slots = &self->slots;
+    for (int i = 0; i < count; i++) {
+        Datagram *datagram = &self->datagrams[i];
+        make_key(self, datagram->octets, self->in[i].msg_len, &datagram->key);
+        size_t at = datagram->key.hash & (slots->count - 1);
+        if (!datagram->key.size) continue;
+        __builtin_prefetch(&slots->tags[at]);
+        __builtin_prefetch(&slots->entries[at]);
     }
-    area->iov_base = self->replies[index];
+    for (int i = 0; i < count; i++) {
+        const Key *key = &self->datagrams[i].key;
+        if (!key->size) continue;
+        size_t at = key->hash & (slots->count - 1);
+        while (slots->tags[at] && slots->tags[at] != tag_of(key->hash)) at = (at + 1) & (slots->count - 1);
+        if (!slots->tags[at]) continue;
+        for (size_t octet = 0; octet < FETCHED; octet += CACHE_LINE)
+            __builtin_prefetch((const unsigned char *)slots->entries[at] + octet);
+    }
+}
+
+/* What goes back to one datagram of so many octets: its place and size in `area`. 0, or -1 with an exception. */
+static int answer(Batch *self, Datagram *datagram, Py_ssize_t size, struct iovec *area) {
+    Py_ssize_t length = 0;
+    if (datagram->key.size) {
+        Known *entry = find(self, &datagram->key);
+        if (!entry && PyErr_Occurred()) length = -1;
+        if (entry) length = repeat(self, datagram, entry);
+    }
+    area->iov_base = datagram->octets;
     if (!length) {
-        length = ask(self, index, size, &key, question_end);
-        if (length > 0) area->iov_base = PyBytes_AS_STRING(self->held[index]);
+        length = ask(self, datagram, size);
+        if (length > 0) area->iov_base = PyBytes_AS_STRING(datagram->held);
     }
     area->iov_len = length > 0 ? length : 0;
     return length < 0 ? -1 : 0;
@@ -370,22 +394,23 @@ static int send_all(Batch *self, int count) {
     return 0;
 }
 
-PyDoc_STRVAR(turn_doc, "How many datagrams were received, and answered: 32 at most; 0 if none waited.");
-static PyObject *batch_turn(Batch *self, PyObject *unused) {
+PyDoc_STRVAR(exchange_doc, "Receive what waits, BATCH_SIZE datagrams at most, and answer it: how many they were; -1: there may be more.");
+static PyObject *batch_exchange(Batch *self, PyObject *unused) {
     int received, replies = 0, failed = 0;
-    for (int i = 0; i < TURN; i++) {
+    for (int i = 0; i < SIZE; i++) {
         struct msghdr *header = &self->in[i].msg_hdr;
-        header->msg_namelen = sizeof self->peers[i];
+        header->msg_namelen = sizeof self->datagrams[i].peer;
         header->msg_controllen = self->wants_ancillary ? ANCILLARY : 0;
     }
-    do received = recvmmsg(self->fd, self->in, TURN, MSG_DONTWAIT, NULL);
+    do received = recvmmsg(self->fd, self->in, SIZE, MSG_DONTWAIT, NULL);
     while (received < 0 && errno == EINTR);
     if (received < 0) {
         if (errno == EAGAIN || errno == EWOULDBLOCK) return PyLong_FromLong(0);
-        return PyLong_FromLong(-1); /* an ICMP error that an earlier reply met: there may be more */
+        return PyLong_FromLong(-1); /* an ICMP error that an earlier reply met */
     }
+    make_keys(self, received);
     for (int i = 0; i < received && !failed; i++) {
-        if (answer(self, i, &self->out_area[replies]) < 0) {
+        if (answer(self, &self->datagrams[i], self->in[i].msg_len, &self->out_area[replies]) < 0) {
             failed = 1;
         } else if (self->out_area[replies].iov_len) {
             struct msghdr *from = &self->in[i].msg_hdr, *to = &self->out[replies].msg_hdr;
@@ -397,7 +422,7 @@ static PyObject *batch_turn(Batch *self, PyObject *unused) {
         }
     }
     if (!failed && replies) failed = send_all(self, replies) < 0;
-    for (int i = 0; i < received; i++) Py_CLEAR(self->held[i]);
+    for (int i = 0; i < received; i++) Py_CLEAR(self->datagrams[i].held);
     return failed ? NULL : PyLong_FromLong(received);
 }
 
@@ -447,12 +472,13 @@ static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
     Py_XSETREF(self->names, PyDict_New());
     if (!self->names || forget_all(self, FIRST_SLOTS) < 0) return -1;
     if (getrandom(self->secret, sizeof self->secret, 0) != sizeof self->secret) return PyErr_SetFromErrno(PyExc_OSError), -1;
-    for (int i = 0; i < TURN; i++) {
-        self->in_area[i] = (struct iovec){self->queries[i], MAX_QUERY};
-        self->in[i].msg_hdr = (struct msghdr){.msg_name = &self->peers[i],
+    for (int i = 0; i < SIZE; i++) {
+        Datagram *datagram = &self->datagrams[i];
+        self->in_area[i] = (struct iovec){datagram->octets, MAX_MESSAGE};
+        self->in[i].msg_hdr = (struct msghdr){.msg_name = &datagram->peer,
                                               .msg_iov = &self->in_area[i],
                                               .msg_iovlen = 1,
-                                              .msg_control = self->ancillary[i]};
+                                              .msg_control = datagram->ancillary};
         self->out[i].msg_hdr = (struct msghdr){.msg_iov = &self->out_area[i], .msg_iovlen = 1};
     }
     return 0;
@@ -484,7 +510,7 @@ static void batch_dealloc(Batch *self) {
 }
 
 static PyMethodDef batch_methods[] = {
-    {"turn", (PyCFunction)batch_turn, METH_NOARGS, turn_doc},
+    {"exchange", (PyCFunction)batch_exchange, METH_NOARGS, exchange_doc},
     {"take", (PyCFunction)batch_take, METH_NOARGS, take_doc},
     {"forget", (PyCFunction)batch_forget, METH_VARARGS, forget_doc},
     {NULL},
@@ -521,7 +547,7 @@ PyMODINIT_FUNC PyInit__batch(void) {
     if (PyType_Ready(&BatchType) < 0) return NULL;
     if (!(made = PyModule_Create(&module))) return NULL;
     if (PyModule_AddObjectRef(made, "Batch", (PyObject *)&BatchType) < 0 ||
-        PyModule_AddIntConstant(made, "TURN", TURN) < 0) {
+        PyModule_AddIntConstant(made, "BATCH_SIZE", SIZE) < 0) {
         Py_DECREF(made);
         return NULL;
     }

@@ -2,7 +2,7 @@ from collections.abc import Callable, Container, Hashable
 
 from dnsd.net.udp import Learned
 
-TURN: int
+BATCH_SIZE: int
 
 class Batch:
     is_full: bool
@@ -16,6 +16,6 @@ class Batch:
         wants_ancillary: bool,
         max_known: int,
     ) -> None: ...
-    def turn(self) -> int: ...
+    def exchange(self) -> int: ...
     def take(self) -> list[tuple[Hashable, int, bool]]: ...
     def forget(self, names: Container[bytes], longest: int, /) -> None: ...

@@ -21,9 +21,9 @@ Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: where a datagr
 
 MAX_KNOWN = 65_536  # replies that are remembered for one socket, some hundred octets each
 MAX_QUERY = 4096  # octets; what is longer is cut, and so malformed
-# Datagrams answered before the loop may look after TCP and control, and what a worker that is killed takes with it.
-TURN = 32
-LAST_TURNS = 2048  # turns at the end, so that a flood cannot keep the server from ending
+BATCH_SIZE = 32  # datagrams that are taken at once, and that a worker which is killed takes with it
+TURN_S = 0.001  # how long batches are answered before the loop may look after TCP and control; one batch is, always
+LAST_TURNS = 256  # turns at the end, so that a flood cannot keep the server from ending
 ANCILLARY_SIZE = 128  # octets for one packet-info message
 
 try:
@@ -110,7 +110,7 @@ def udp_server(kind: Udp, loop: asyncio.AbstractEventLoop, sock: socket.socket, 
 
 
 class _TurningUdpServer:
-    """Has a turn at each wake-up of the event loop."""
+    """Has a turn at each wake-up of the event loop: batches, until nothing waits or others must be looked after."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
         self._loop = loop
@@ -130,12 +130,25 @@ class _TurningUdpServer:
                 break
 
     def _turn(self) -> bool:
-        """Answer a turn's worth; whether there may be more."""
+        """Answer what waits, as long as a turn may take; whether there may be more."""
+        start, answered = time.perf_counter(), 0
+        while True:
+            count = self._exchange()
+            answered += max(count, 0)
+            elapsed = time.perf_counter() - start
+            if 0 <= count < BATCH_SIZE or elapsed > TURN_S:
+                break
+        if answered:
+            self._responder.observe(answered, elapsed)
+        return count != 0
+
+    def _exchange(self) -> int:
+        """Receive a batch of what waits, and answer it: how many datagrams; -1: none, but there may be more."""
         raise NotImplementedError
 
 
 class BatchingUdpServer(_TurningUdpServer):
-    """Takes, answers and sends a turn's worth of datagrams with a system call each way."""
+    """Takes, answers and sends a batch of datagrams with a system call each way."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
         super().__init__(loop, sock, responder)
@@ -164,13 +177,9 @@ class BatchingUdpServer(_TurningUdpServer):
         if self._batch.is_full:  # strangers can ask in many ways: what is asked most is soon there again
             self._batch.forget(self._names, self._longest)
 
-    def _turn(self) -> bool:
-        """Answer a turn's worth; whether there may be more."""
-        start = time.perf_counter()
-        count: int = self._batch.turn()
-        if count > 0:
-            self._responder.observe(count, time.perf_counter() - start)
-        return count != 0
+    def _exchange(self) -> int:
+        count: int = self._batch.exchange()
+        return count
 
 
 class DrainingUdpServer(_TurningUdpServer):
@@ -182,15 +191,13 @@ class DrainingUdpServer(_TurningUdpServer):
     def account(self) -> None:
         """Nothing is sent again."""
 
-    def _turn(self) -> bool:
-        """Answer a turn's worth; whether there may be more."""
-        start, count, more = time.perf_counter(), 0, True
-        for _ in range(TURN):
+    def _exchange(self) -> int:
+        count = 0
+        for _ in range(BATCH_SIZE):
             try:
                 query, ancillary, client = self._receive()
             except BlockingIOError:
-                more = False
-                break
+                return count
             except OSError:
                 continue  # an ICMP error that an earlier reply met
             count += 1
@@ -201,9 +208,7 @@ class DrainingUdpServer(_TurningUdpServer):
                 except OSError:
                     # To port 0, to a network that is gone, into a full buffer. UDP clients ask again.
                     self._responder.not_sent(reply)
-        if count:
-            self._responder.observe(count, time.perf_counter() - start)
-        return more
+        return count or -1
 
     def _receive(self) -> tuple[bytes, Ancillary, Any]:
         if not self._is_wildcard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +17,8 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dnsd.serve.control import Control
-from dnsd.serve.status import COLLECT_S, metric_samples, metrics_page, unhealthy, unready
+from dnsd.serve.metrics_page import metrics_page
+from dnsd.serve.status import COLLECT_S, metric_samples, unhealthy, unready
 from dnsd.serve.tasks import in_thread
 
 MAX_HEADERS = 16 * 1024  # octets
@@ -25,10 +27,8 @@ BACKLOG = 16  # also how often asyncio tries, and reports, to accept without a d
 REQUEST_S = 5  # from connecting, or the last response, to the whole of the next request's headers
 
 
-async def serve_http(control: Control) -> None:
-    """Serve until cancelled, on the socket that the supervisor has bound, if there is to be one."""
-    if control.desk.http is None:
-        return
+async def serve_http(control: Control, sock: socket.socket) -> None:
+    """Serve until cancelled, on the socket that the supervisor has bound."""
     settings = uvicorn.Config(
         _app(control),
         lifespan="off",
@@ -42,7 +42,7 @@ async def serve_http(control: Control) -> None:
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=MAX_HEADERS,
     )
-    await _Server(settings).serve(sockets=[control.desk.http])
+    await _Server(settings).serve(sockets=[sock])
 
 
 class _Server(uvicorn.Server):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 import os
 import shutil
@@ -30,12 +31,12 @@ from dnsd.net.listen import (
 )
 from dnsd.net.udp import Udp, available
 from dnsd.serve.control import Control, Desk
-from dnsd.serve.http import serve_http
 from dnsd.serve.local import serve_local
-from dnsd.serve.privileges import identity, import_late_modules, raise_descriptor_limit
+from dnsd.serve.privileges import HTTP, identity, import_late_modules, raise_descriptor_limit
 from dnsd.serve.shared import Number, Process, Shared
 from dnsd.serve.state import State, make_folder, take_state
 from dnsd.serve.supervisor import Child, Crew, Run, Supervisor
+from dnsd.serve.tasks import in_thread
 from dnsd.serve.worker import Place, Worker
 from dnsd.settings import SECRET_SIZE, Settings, load_settings, state_folder_of
 
@@ -193,7 +194,7 @@ class _Server:
             log=self._log_of(self.shared.control, wait_s=CONTROL_WAIT_S),
             listening=tuple(str(listener.address) for listener in self.listeners),
         )
-        return asyncio.run(Control(desk).run([serve_local, serve_http]))
+        return asyncio.run(Control(desk).run([serve_local, _serve_http]))
 
     def _leave(self, name: str) -> None:
         """Let go of what is the supervisor's, and end when it does."""
@@ -227,6 +228,13 @@ class _Server:
             if self.http:
                 print(f"listening on {address_of(self.http)} metrics")
             print("ready", flush=True)
+
+
+async def _serve_http(control: Control) -> None:
+    """Serve HTTP if it is wanted; what that needs takes a while to import, so DNS is answered first."""
+    if control.desk.http is not None:
+        http = await in_thread(partial(importlib.import_module, HTTP))
+        await http.serve_http(control, control.desk.http)
 
 
 def _end_with(lifeline: int) -> None:

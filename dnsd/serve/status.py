@@ -1,4 +1,4 @@
-"""What the server says of itself: health, metrics for Prometheus, and the status that `dnsd status` shows."""
+"""What the server says of itself: health, figures, and the status that `dnsd status` shows."""
 
 from __future__ import annotations
 
@@ -9,19 +9,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psutil
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import generate_latest
-from prometheus_client.registry import Collector, CollectorRegistry
 
 from dnsd import __version__
-from dnsd.metrics import BUCKETS, METRICS, SUM, Key
+from dnsd.metrics import Key
 from dnsd.serve.control import Control
 from dnsd.serve.shared import Number
 
 COLLECT_S = 0.5  # how long workers may take to send what they have counted
 SILENT_S = 3.0  # a worker that has given no sign of life for so long is not counted on
-
-Sample = tuple[tuple[str, ...], float]  # values of labels, and the number
 
 
 def unhealthy(control: Control) -> list[str]:
@@ -88,54 +83,6 @@ def status(control: Control) -> dict[str, Any]:
 def metric_samples(control: Control) -> list[tuple[Key, float]]:
     """Everything that is counted and measured."""
     return [*control.publisher.counts.items(), *_own_samples(control)]
-
-
-def metrics_page(samples: Iterable[tuple[Key, float]]) -> bytes:
-    """The page for Prometheus, in its text format."""
-    registry = CollectorRegistry()
-    registry.register(_Page(samples))
-    return generate_latest(registry)
-
-
-class _Page(Collector):
-    """Every metric of the catalogue, in its order, also those that are nought."""
-
-    def __init__(self, samples: Iterable[tuple[Key, float]]) -> None:
-        self._samples = samples
-
-    def collect(self) -> Iterator[Metric]:
-        samples: dict[str, list[Sample]] = defaultdict(list)
-        for (name, *labels), value in self._samples:
-            samples[name].append((tuple(labels), value))
-        for name in METRICS:
-            yield _family(name, samples[name])
-
-
-def _family(name: str, samples: Iterable[Sample]) -> Metric:
-    metric = METRICS[name]
-    if metric.kind == "histogram":
-        return _histogram(name, samples)
-    family: CounterMetricFamily | GaugeMetricFamily
-    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    family = kind(name, metric.help, labels=metric.labels)
-    samples = sorted(samples)
-    for labels, value in samples or ([] if metric.labels else [((), 0.0)]):
-        family.add_metric(labels, value)
-    return family
-
-
-def _histogram(name: str, samples: Iterable[Sample]) -> Metric:
-    by_labels: dict[tuple[str, ...], dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for (*labels, bucket), value in samples:
-        by_labels[tuple(labels)][bucket] += value
-    family = HistogramMetricFamily(name, METRICS[name].help, labels=METRICS[name].labels)
-    for values, counted in sorted(by_labels.items()):
-        total, buckets = 0.0, []
-        for bucket in BUCKETS:
-            total += counted[bucket]
-            buckets.append((bucket, total))
-        family.add_metric(values, buckets, sum_value=counted[SUM])
-    return family
 
 
 def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:

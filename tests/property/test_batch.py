@@ -203,8 +203,8 @@ def test_no_count_is_lost_where_a_rate_is_at_its_limit(tmp_path: pathlib.Path) -
     assert sum(value for key, value in counted.items() if key[0] == "dnsd_requests_total") == 400
 
 
-def test_both_loops_have_turns_of_one_length() -> None:
-    assert importlib.import_module("dnsd.net._batch").TURN == udp.TURN
+def test_both_loops_have_batches_of_one_size() -> None:
+    assert importlib.import_module("dnsd.net._batch").BATCH_SIZE == udp.BATCH_SIZE
 
 
 class FickleLimiter:
