@@ -5,12 +5,12 @@ shared with whoever holds the same. They are made into records as they are asked
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress, count
 from typing import overload
 
-from dnsd.model.records import Record, Traits
+from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
 
 NONE = 2**32 - 1  # in place of an index
 BLOCK = 1000  # names that are compared at once
@@ -19,7 +19,7 @@ BLOCK = 1000  # names that are compared at once
 class Records(Sequence[Record]):
     """The records of a zone, in their order; never changed once they are made."""
 
-    __slots__ = ("crowded", "distinct", "owners", "rdatas", "traits")
+    __slots__ = ("crowded", "distinct", "identities", "owners", "rdatas", "traits")
 
     def __init__(
         self,
@@ -28,12 +28,14 @@ class Records(Sequence[Record]):
         traits: array[int],
         distinct: tuple[Traits, ...],
         crowded: array[int],
+        identities: Mapping[int, Identity],
     ) -> None:
         self.owners = owners  # each name one object, however often it stands there
         self.rdatas = rdatas
         self.traits = traits  # of each record the index of its traits in `distinct`
         self.distinct = distinct
         self.crowded = crowded  # indexes of the records whose name owns others, too; those of one name in their order
+        self.identities = identities  # by index, where the record has one that is written down
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Records:
@@ -56,7 +58,8 @@ class Records(Sequence[Record]):
         if isinstance(index, slice):
             return tuple(self[number] for number in range(*index.indices(len(self))))
         rtype, ttl, proxied, settings, comment, tags = self.distinct[self.traits[index]]
-        return Record(self.owners[index], rtype, ttl, self.rdatas[index], proxied, settings, comment, tags)
+        identity = self.identities.get(index % len(self), UNWRITTEN)
+        return Record(self.owners[index], rtype, ttl, self.rdatas[index], proxied, settings, comment, tags, identity)
 
     def __iter__(self) -> Iterator[Record]:
         return map(self.__getitem__, range(len(self)))
@@ -64,7 +67,8 @@ class Records(Sequence[Record]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Records):
             return NotImplemented
-        return self.owners == other.owners and self.rdatas == other.rdatas and self._has_traits_of(other)
+        is_same_data = self.owners == other.owners and self.rdatas == other.rdatas and self._has_traits_of(other)
+        return is_same_data and self.identities == other.identities
 
     def __hash__(self) -> int:
         return hash((self.owners, self.rdatas))
@@ -144,10 +148,13 @@ class Columns:
         self.owners: list[bytes] = list(begin.owners) if begin else []
         self.rdatas: list[bytes] = list(begin.rdatas) if begin else []
         self.traits = begin.traits[:] if begin else array("I")
+        self.identities = dict(begin.identities) if begin else {}
         self._distinct = {traits: index for index, traits in enumerate(begin.distinct)} if begin else {}
 
     def add(self, record: Record) -> None:
         """One more record."""
+        if record.identity is not UNWRITTEN and record.identity != UNWRITTEN:
+            self.identities[len(self.owners)] = record.identity
         self.owners.append(record.owner)
         self.rdatas.append(record.rdata)
         self.traits.append(self.index_of(record.traits))
@@ -170,7 +177,9 @@ class Columns:
 
     def finished(self, crowded: array[int]) -> Records:
         """All of them; of the `crowded`, those of one name have it as the same object."""
-        return Records(tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), crowded)
+        return Records(
+            tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), crowded, self.identities
+        )
 
 
 def _repeats(owners: list[bytes], first: list[bytes]) -> Iterator[int]:

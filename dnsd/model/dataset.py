@@ -128,6 +128,8 @@ def resolve_map(
         memberships=tuple(members),
         default_sni=fields.default_sni,
         immutable=fields.immutable,
+        created_at=fields.created_at,
+        modified_at=fields.modified_at,
     ), found
 
 

@@ -57,6 +57,8 @@ class MapFields(Fields):
     immutable: bool = Field(
         default=False, description="the account-wide map of a customer who may not use the default pool"
     )
+    created_at: AwareDatetime | None = Field(default=None, description="set by the API")
+    modified_at: AwareDatetime | None = Field(default=None, description="set by the API")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class AddressMap:
     memberships: tuple[Membership, ...]
     default_sni: str | None
     immutable: bool
+    created_at: datetime | None = None  # None: nobody has written it down
+    modified_at: datetime | None = None
 
     @cached_property
     def by_member(self) -> Mapping[tuple[MemberKind, str], Membership]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 import dns.rdata
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from dnsd.errors import Path
-from dnsd.model.fields import Fields, parse_ip
+from dnsd.model.fields import Fields, Id, parse_ip
 from dnsd.wire.names import is_below, name_text, parse_name_text
 from dnsd.wire.rdata import (
     AAAA,
@@ -48,6 +49,7 @@ class RecordSettings(Fields):
 class RecordFields(Fields):
     """One entry under `records` of a zone file."""
 
+    id: Id | None = Field(default=None, description="derived from what the record says when absent")
     name: str = Field(description="relative to the zone, @ for the zone itself, or full")
     type: str
     content: str = Field(description="the record's data as in a master file; host names are full names")
@@ -57,9 +59,22 @@ class RecordFields(Fields):
     settings: RecordSettings = RecordSettings()
     comment: str | None = None
     tags: tuple[str, ...] = ()
+    created_on: AwareDatetime | None = Field(default=None, description="set by the API")
+    modified_on: AwareDatetime | None = Field(default=None, description="set by the API")
 
 
 DEFAULT_SETTINGS = RecordSettings()
+
+
+class Identity(NamedTuple):
+    """What the API knows a record by, where that is written down."""
+
+    id: str | None = None  # None: it follows from what the record says
+    created_on: datetime | None = None
+    modified_on: datetime | None = None
+
+
+UNWRITTEN = Identity()
 
 
 class Traits(NamedTuple):
@@ -85,6 +100,7 @@ class Record:
     settings: RecordSettings = DEFAULT_SETTINGS
     comment: str = ""
     tags: tuple[str, ...] = ()
+    identity: Identity = UNWRITTEN
 
     @property
     def traits(self) -> Traits:
@@ -130,7 +146,9 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
     if rtype == CNAME and rdata.lower() == owner:
         raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself")
     ttl = AUTOMATIC_TTL if fields.proxied else fields.ttl
-    return Record(owner, rtype, ttl, rdata, fields.proxied, fields.settings, fields.comment or "", fields.tags)
+    identity = Identity(fields.id, fields.created_on, fields.modified_on)
+    comment = fields.comment or ""
+    return Record(owner, rtype, ttl, rdata, fields.proxied, fields.settings, comment, fields.tags, identity)
 
 
 def record_from_rdata(
