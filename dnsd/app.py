@@ -97,7 +97,7 @@ def _built(
         flattening = previous.flattening
     else:
         flattening = tuple(stored.locate(flattening_problems(snapshot)))
-    found = (*map(settings_file.locate, _without_effect(settings, str(config))), *stored.warnings, *flattening)
+    found = (*stored.warnings, *flattening)
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
     return Loaded(settings, stored.dataset, snapshot, in_order(found), source, stored, settings_file, flattening)
@@ -135,13 +135,6 @@ def _data_folder(config: Path, settings: SettingsFile | InvalidDataError) -> Pat
     if isinstance(settings, InvalidSettingsError):
         return config.parent / settings.data
     return config.parent / settings.settings.data if isinstance(settings, SettingsFile) else None
-
-
-def _without_effect(settings: Settings, source: str) -> Iterator[Problem]:
-    """Warnings for settings that this version reads and checks, and does not act on yet."""
-    for name in ("api",):
-        if name in settings.model_fields_set and getattr(settings, name) is not None:
-            yield Problem(source, (name,), "not available in this version: it has no effect", warning=True)
 
 
 def _problems_in(source: Source) -> tuple[Problem, ...]:

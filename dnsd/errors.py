@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 Path = tuple[str | int, ...]  # where in an object: ("records", 3, "content")
@@ -25,6 +26,17 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
+class Rule(StrEnum):
+    """A rule that programs want to know by more than its message."""
+
+    NOT_PROXIABLE = "not_proxiable"
+    CNAME_TO_ITSELF = "cname_to_itself"
+    OTHERS_AT_NAME = "others_at_name"
+    CNAME_AT_NAME = "cname_at_name"
+    IDENTICAL_RECORD = "identical_record"
+    ZONE_EXISTS = "zone_exists"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong, or doubtful, in what a user wrote: `file:line:column: path: what is wrong`.
@@ -38,6 +50,7 @@ class Problem:
     message: str
     warning: bool = field(default=False, kw_only=True)
     place: Place | None = field(default=None, kw_only=True)
+    rule: Rule | None = field(default=None, kw_only=True)
 
     def __str__(self) -> str:
         where = str(self.place or self.source)

@@ -113,7 +113,7 @@ Nsid = Annotated[str, AfterValidator(_at_most(MAX_NSID)), Field(max_length=MAX_N
 class ApiSettings(Fields):
     """The HTTP API and dashboard."""
 
-    listen: Listen = Field(description="address of the HTTP API; not available yet")
+    listen: Listen = Field(description="address of the HTTP API and the dashboard; without it there are none")
 
 
 class MetricsSettings(Fields):

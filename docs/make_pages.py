@@ -29,15 +29,27 @@ AT_START = {"listen", "workers", "udp", "metrics.listen", "state", "user", "grou
 
 
 def command_page(name: str, command: click.Command) -> str:
-    """The page of one command, as Markdown."""
+    """The page of one command, and of those in it, as Markdown."""
+    parts = [f"# dnsd {name}", *command_parts(name, command)]
+    for inner, one in sorted(command.commands.items()) if isinstance(command, click.Group) else ():
+        parts += [f"## dnsd {name} {inner}", *command_parts(f"{name} {inner}", one)]
+    return "\n\n".join(part.strip() for part in (*parts, f"Exit status: {STATUSES}.")) + "\n"
+
+
+def command_parts(name: str, command: click.Command) -> list[str]:
+    """How a command is called, what it does, and its options."""
     context = click.Context(command, info_name=f"dnsd {name}", max_content_width=100)
     context.help_option_names = ["-h", "--help"]
     usage = command.get_usage(context).removeprefix("Usage: ")
     options = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    rows = [f"| `{names}` | {text} |" for names, text in filter(None, options)]
-    parts = [f"# dnsd {name}", f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]
-    parts += ["\n".join(["| option | meaning |", "|---|---|", *rows]), f"Exit status: {STATUSES}."]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    rows = [f"| `{escaped(names)}` | {escaped(text)} |" for names, text in filter(None, options)]
+    table = "\n".join(["| option | meaning |", "|---|---|", *rows])
+    return [f"```text\n{usage}\n```", inspect.cleandoc(command.help or ""), table]
+
+
+def escaped(text: str) -> str:
+    """A text as it is written in a cell of a table."""
+    return text.replace("|", r"\|")
 
 
 def settings_page() -> str:

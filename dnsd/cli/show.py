@@ -88,7 +88,7 @@ def print_status(status: dict[str, Any]) -> None:
         click.echo(f"  {label:9} {value}")
     click.echo()
     columns = ("process", "pid", "revision", "starts", "cpu s", "memory MiB", "fds", "threads")
-    _print_table(columns, [_process_row(process) for process in status["processes"]])
+    print_table(columns, [_process_row(process) for process in status["processes"]])
 
 
 def _process_row(process: dict[str, Any]) -> tuple[str, ...]:
@@ -104,12 +104,13 @@ def _process_row(process: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table whose first column is words, and all others numbers."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> None:
+    """A table whose first columns, so many, are words, and all others numbers."""
     widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
     for number, row in enumerate((columns, *rows)):
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        click.secho("  " + "  ".join(cells), bold=number == 0)
+        sides = [str.ljust] * words + [str.rjust] * (len(columns) - words)
+        cells = [side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)]
+        click.secho("  " + "  ".join(cells).rstrip(), bold=number == 0)
 
 
 def _duration(seconds: float) -> str:

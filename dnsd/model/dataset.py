@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from dnsd.errors import Path, Problem
+from dnsd.errors import Path, Problem, Rule
 from dnsd.model.accounts import Account, AccountFields, Approval, Delegation, Prefix, contains
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.maps import AddressMap, Considered, MapFields, MemberKind, Membership, considered
@@ -150,7 +150,8 @@ def build_dataset(
     for zone in zones:
         other = named.setdefault(zone.name, zone)
         if other is not zone:
-            found.append(Problem(zone.key, ("name",), f"the zone {zone.name_text} is served already, from {other.key}"))
+            message = f"the zone {zone.name_text} is served already, from {other.key}"
+            found.append(Problem(zone.key, ("name",), message, rule=Rule.ZONE_EXISTS))
     zones_by_id = {zone.id: zone for zone in zones} | _by_id(named.values(), found)
     return Dataset(_by_id(accounts, found), _by_id(maps, found), zones_by_id), found
 

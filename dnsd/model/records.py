@@ -10,7 +10,7 @@ from typing import NamedTuple
 import dns.rdata
 from pydantic import AwareDatetime, Field
 
-from dnsd.errors import Path
+from dnsd.errors import Path, Rule
 from dnsd.model.fields import Fields, Id, parse_ip
 from dnsd.wire.names import is_below, name_text, parse_name_text
 from dnsd.wire.rdata import (
@@ -126,8 +126,9 @@ class Record:
 class RecordError(ValueError):
     """What is wrong with a record, and in which of its fields."""
 
-    def __init__(self, path: Path, message: str) -> None:
+    def __init__(self, path: Path, message: str, rule: Rule | None = None) -> None:
         self.path = path
+        self.rule = rule
         super().__init__(message)
 
 
@@ -144,7 +145,7 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
         raise RecordError((blamed,), str(error)) from None
     _check_proxied(rtype, proxied=fields.proxied)
     if rtype == CNAME and rdata.lower() == owner:
-        raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself")
+        raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself", Rule.CNAME_TO_ITSELF)
     ttl = AUTOMATIC_TTL if fields.proxied else fields.ttl
     identity = Identity(fields.id, fields.created_on, fields.modified_on)
     comment = fields.comment or ""
@@ -167,7 +168,8 @@ def record_from_rdata(
 
 def _check_proxied(rtype: int, *, proxied: bool) -> None:
     if proxied and rtype not in PROXIABLE:
-        raise RecordError(("proxied",), f"{type_text(rtype)} records cannot be proxied; A, AAAA and CNAME can")
+        message = f"{type_text(rtype)} records cannot be proxied; A, AAAA and CNAME can"
+        raise RecordError(("proxied",), message, Rule.NOT_PROXIABLE)
 
 
 def build_traits(rtype: int, *, ttl: int, proxied: bool, comment: str) -> Traits:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from heapq import nsmallest
 from itertools import chain
+from operator import itemgetter
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from dnsd.errors import Problem
+from dnsd.errors import Problem, Rule
 from dnsd.model.columns import Records
 from dnsd.model.fields import MAX_PROBLEMS, Fields, Host, Id
 from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
@@ -135,7 +136,7 @@ def apex_records(
     return made
 
 
-Finding = tuple[int, str]  # index of a record, what is wrong with it
+Finding = tuple[int, str, Rule | None]  # index of a record, what is wrong with it, and which rule says so
 Rrsets = Mapping[int, list[int]]  # of one name: type -> indexes of its records
 
 
@@ -151,7 +152,8 @@ def zone_problems(zone: Zone) -> list[Problem]:
         ),
         _below_dnames(zone),
     )
-    return [Problem(zone.key, ("records", index), message) for index, message in nsmallest(MAX_PROBLEMS, found)]
+    first = nsmallest(MAX_PROBLEMS, found, key=itemgetter(0, 1))
+    return [Problem(zone.key, ("records", index), message, rule=rule) for index, message, rule in first]
 
 
 def _noteworthy(records: Records) -> Iterator[tuple[bytes, Rrsets]]:
@@ -181,16 +183,17 @@ def _crowded(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
     for rtype, indexes in rrsets.items():
         what = f"{type_text(rtype)} records at {name_text(owner)}"
         if len(indexes) > MAX_RRSET:
-            yield indexes[MAX_RRSET], f"{len(indexes)} {what}; {MAX_RRSET} are possible"
+            yield indexes[MAX_RRSET], f"{len(indexes)} {what}; {MAX_RRSET} are possible", None
         size = sum(len(zone.records.rdatas[index]) + 12 for index in indexes)
         if size > MAX_RRSET_SIZE:
-            yield indexes[0], f"the {what} take {size} octets; {MAX_RRSET_SIZE} fit in an answer"
+            yield indexes[0], f"the {what} take {size} octets; {MAX_RRSET_SIZE} fit in an answer", None
         if rtype in SINGLE and len(indexes) > 1:
-            yield indexes[1], f"{len(indexes)} {what}; there can be one"
+            rule = Rule.OTHERS_AT_NAME if rtype == CNAME else None
+            yield indexes[1], f"{len(indexes)} {what}; there can be one", rule
         if len(indexes) > 1:
             yield from _repeated(zone, rtype, indexes)
     if len(rrsets) > MAX_TYPES:
-        yield rrsets[max(rrsets)][0], f"{len(rrsets)} types at {name_text(owner)}; {MAX_TYPES} are possible"
+        yield rrsets[max(rrsets)][0], f"{len(rrsets)} types at {name_text(owner)}; {MAX_TYPES} are possible", None
 
 
 def _repeated(zone: Zone, rtype: int, indexes: list[int]) -> Iterator[Finding]:
@@ -198,7 +201,7 @@ def _repeated(zone: Zone, rtype: int, indexes: list[int]) -> Iterator[Finding]:
     for index in indexes:
         first = seen.setdefault(canonical_rdata(rtype, zone.records.rdatas[index]), index)
         if first != index:
-            yield index, f"the same record as records[{first}] (RFC 2181 §5)"
+            yield index, f"the same record as records[{first}] (RFC 2181 §5)", Rule.IDENTICAL_RECORD
 
 
 def _cname_conflicts(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
@@ -209,17 +212,19 @@ def _cname_conflicts(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Findi
         message = (
             f"a CNAME and {type_text(rtype)} records cannot stand at one name, {name_text(owner)} (RFC 1034 §3.6.2)"
         )
-        yield max(rrsets[CNAME][0], rrsets[rtype][0]), message
+        cname, other = rrsets[CNAME][0], rrsets[rtype][0]
+        yield max(cname, other), message, Rule.OTHERS_AT_NAME if cname > other else Rule.CNAME_AT_NAME
 
 
 def _misplaced(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
     for rtype, indexes in rrsets.items():
         if rtype == SOA and owner != zone.name:
-            yield indexes[0], f"an SOA record at {name_text(owner)}; it belongs to the apex, {zone.name_text}"
+            yield indexes[0], f"an SOA record at {name_text(owner)}; it belongs to the apex, {zone.name_text}", None
         if rtype in (NS, DNAME) and owner.startswith(ASTERISK):
-            yield indexes[0], f"a wildcard cannot own {type_text(rtype)} records (RFC 4592 §4.2, §4.4)"
+            yield indexes[0], f"a wildcard cannot own {type_text(rtype)} records (RFC 4592 §4.2, §4.4)", None
         if rtype == DNAME and NS in rrsets and owner != zone.name:
-            yield indexes[0], f"DNAME and NS records cannot stand at one name, {name_text(owner)} (RFC 6672 §2.3)"
+            message = f"DNAME and NS records cannot stand at one name, {name_text(owner)} (RFC 6672 §2.3)"
+            yield indexes[0], message, None
 
 
 def _below_dnames(zone: Zone) -> Iterator[Finding]:
@@ -229,5 +234,6 @@ def _below_dnames(zone: Zone) -> Iterator[Finding]:
     for index, owner in enumerate(records.owners if redirected else ()):
         for dname in redirected.intersection(ancestors(owner)):
             if (owner, records.rtype(index)) not in said:
-                yield index, f"{name_text(owner)} lies below the DNAME at {name_text(dname)} (RFC 6672 §2.4)"
+                message = f"{name_text(owner)} lies below the DNAME at {name_text(dname)} (RFC 6672 §2.4)"
+                yield index, message, None
         said.add((owner, records.rtype(index)))

@@ -34,7 +34,8 @@ class Desk:
     settings: Settings  # as they were at the start of the server
     state: State
     supervisor: socket.socket  # lines in both directions
-    http: socket.socket | None
+    metrics: socket.socket | None
+    api: socket.socket | None
     log: Log
     listening: tuple[str, ...]  # addresses, for people
 
@@ -82,6 +83,7 @@ class Control:
             self._obey_supervisor(reader, stop),
             self.loader.follow(),
             self.loader.await_followed(),
+            self.loader.save_changed(),
             self.publisher.save_again(),
         ]
         await run_until(stop, [*work, *(service(self) for service in services)])

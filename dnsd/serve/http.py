@@ -1,4 +1,4 @@
-"""HTTP for machines that watch the server: /metrics, /healthz, /readyz."""
+"""HTTP servers within bounds: connections, headers, and how long a request may take to arrive."""
 
 from __future__ import annotations
 
@@ -6,20 +6,10 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import uvicorn
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from dnsd.serve.control import Control
-from dnsd.serve.metrics_page import metrics_page
-from dnsd.serve.status import COLLECT_S, metric_samples, unhealthy, unready
-from dnsd.serve.tasks import in_thread
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
@@ -27,10 +17,10 @@ BACKLOG = 16  # also how often asyncio tries, and reports, to accept without a d
 REQUEST_S = 5  # from connecting, or the last response, to the whole of the next request's headers
 
 
-async def serve_http(control: Control, sock: socket.socket) -> None:
-    """Serve until cancelled, on the socket that the supervisor has bound."""
+async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
+    """Serve an application until cancelled, on a socket that the supervisor has bound."""
     settings = uvicorn.Config(
-        _app(control),
+        app,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -86,28 +76,3 @@ class _BoundedProtocol(H11Protocol):
             self._deadline = None
         elif not is_answering and self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
-
-
-def _app(control: Control) -> Starlette:
-    async def show_metrics(request: Request) -> Response:
-        await control.publisher.collect(COLLECT_S)
-        page = await in_thread(partial(metrics_page, metric_samples(control)))  # with many zones it takes a while
-        return Response(page, media_type=CONTENT_TYPE_LATEST)
-
-    async def show_health(request: Request) -> Response:
-        return _verdict(unhealthy(control))
-
-    async def show_readiness(request: Request) -> Response:
-        return _verdict(unready(control))
-
-    return Starlette(
-        routes=[
-            Route("/metrics", show_metrics),
-            Route("/healthz", show_health),
-            Route("/readyz", show_readiness),
-        ]
-    )
-
-
-def _verdict(reasons: list[str]) -> Response:
-    return PlainTextResponse("\n".join(reasons or ["ok"]) + "\n", status_code=503 if reasons else 200)

@@ -5,27 +5,33 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from dnsd.app import Loaded, Source, guard_problems, load, read_source
 from dnsd.engine.snapshot import Snapshot
 from dnsd.engine.transfer import apply_delta
-from dnsd.errors import InvalidDataError, Problem
+from dnsd.errors import DnsdError, InvalidDataError, Problem
 from dnsd.log import Log
+from dnsd.manage.draft import Draft
+from dnsd.manage.refusal import Code, refused
 from dnsd.model.guard import names_problems
 from dnsd.progress import progress_on
 from dnsd.serve.publish import Publisher
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import Settings
+from dnsd.store.directory import SourceFile, read_file
 from dnsd.store.snapshot_file import FILE_NAME, Title, load_snapshot, load_title
 from dnsd.store.watch import Watch, watched_folders
+from dnsd.store.write import finish_writing, write_files
 
 SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
 SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
@@ -41,6 +47,17 @@ NEEDS_START = (  # settings that a reload cannot change
     ("group",),
     ("limits", "rrl", "table_size"),
 )
+
+
+T = TypeVar("T")
+Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]
+CHANGE_TRIES = 3  # how often a change is drawn up anew because files were edited meanwhile
+SAVE_PAUSE_S = 1.0
+JOURNAL = "journal"  # in the state folder
+
+
+class StaleError(DnsdError):
+    """A file has been edited since it was loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +88,7 @@ class Loader:
         self._revision = 0  # the last one that was given
         self._busy = asyncio.Lock()
         self._has_followed = asyncio.Event()
+        self._has_changed = asyncio.Event()
 
     async def load_first(self, before: int) -> bool:
         """Publish what the source says, else what the snapshot file holds; whether there was something to publish.
@@ -80,6 +98,7 @@ class Loader:
         start = time.monotonic()
         title = load_title(self._state / FILE_NAME)
         self._revision = max(before, title.revision if title else 0)
+        self._finish_writing()
         try:
             served = await in_thread(self._file) if before else None
             loaded = await in_thread(partial(self._load, force=False, served=served))
@@ -98,6 +117,13 @@ class Loader:
         self._report(self.last.problems)
         return await self._publish_file(title)
 
+    def _finish_writing(self) -> None:
+        try:
+            if finish_writing(self._state / JOURNAL):
+                self._log.info("a change of several files, which was not finished, is finished now")
+        except OSError as error:
+            self._log.error(f"a change of several files cannot be finished: {error.strerror}: {error.filename}")
+
     async def reload(self, *, force: bool = False) -> Attempt:
         """Load the source anew and publish it, all or nothing; returns when every worker serves it."""
         async with self._busy:
@@ -105,6 +131,58 @@ class Loader:
         if attempt.ok:
             await self._await_workers()
         return attempt
+
+    async def change(self, make: Make[T]) -> tuple[T, Loaded, int]:
+        """Write a change that somebody asks for, and publish it: what `make` returned, and what is loaded, with its revision.
+
+        `make` draws it up, in a thread, on what is loaded; nobody else changes anything meanwhile. It may be asked twice,
+        where files have been edited and not loaded yet. Raises what it raises, and RefusedError with what the rules say.
+        """
+        async with self._busy:
+            if self.loaded is None:
+                raise refused(Code.NOT_LOADED, "the files cannot be used; what was served before is served read-only")
+            for _ in range(CHANGE_TRIES):
+                try:
+                    result, loaded, source = await in_thread(partial(self._changed, make, self.loaded))
+                    break
+                except StaleError:
+                    await self._catch_up()
+            else:
+                raise refused(Code.NOT_WRITABLE, "the files keep changing; nothing was written")
+            if loaded is not self.loaded:
+                self._source = source
+                await self._publish(loaded)
+                self._has_changed.set()
+            return result, self.loaded, self._publisher.revision
+
+    async def save_changed(self) -> None:
+        """Keep the snapshot file up to date with changes, beside everything else."""
+        while True:
+            await self._has_changed.wait()
+            self._has_changed.clear()
+            await asyncio.sleep(SAVE_PAUSE_S)  # many changes are saved at once
+            await self._publisher.save()
+
+    def load_draft(self, draft: Draft) -> Loaded:
+        """What would be loaded, were a draft carried out. Raises RefusedError."""
+        return draft.load(self._config)
+
+    def _changed(self, make: Make[T], before: Loaded) -> tuple[T, Loaded, Source | None]:
+        """In a thread: the change drawn up, checked, and written."""
+        result, draft = make(before)
+        if any(map(_was_edited, draft.touched())) or any(os.path.exists(file.path) for file in draft.made()):
+            raise StaleError
+        loaded = draft.load(self._config)
+        if loaded is not before:
+            write_files(draft.changes(), self._state / JOURNAL)
+        return result, loaded, draft.source(self._source) if self._source else None
+
+    async def _catch_up(self) -> None:
+        """Load what was edited in the files meanwhile."""
+        attempt = await self._reload(force=False)
+        if not attempt.ok:
+            first = next(str(problem) for problem in attempt.problems if not problem.warning)
+            raise refused(Code.NOT_WRITABLE, f"the file was edited, and cannot be used: {first}")
 
     async def follow(self) -> None:
         """Reload when the files say something else than at the last attempt."""
@@ -287,6 +365,12 @@ class Loader:
 
     def _folders(self) -> list[str]:
         return watched_folders(self._config, self._folder)
+
+
+def _was_edited(file: SourceFile) -> bool:
+    """Whether the disk has another content for a file than was loaded."""
+    now = read_file(file.path, file.key, file.kind, previous=file, now_ns=time.time_ns())
+    return now != file
 
 
 def _trim() -> None:

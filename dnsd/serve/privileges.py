@@ -56,11 +56,11 @@ def identity(user: str | None, group: str | None) -> Identity | None:
     return Identity(entry.pw_name, entry.pw_uid, gid)
 
 
-HTTP = "dnsd.serve.http"  # imported once DNS is answered
+WEB = "dnsd.serve.web"  # imported once DNS is answered
 
 # What is imported when it is first needed: by then its files may not be readable any more.
 LATE_MODULES = (
-    HTTP,
+    WEB,
     "concurrent.futures.thread",
     "encodings.idna",
     "encodings.punycode",

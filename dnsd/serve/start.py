@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from dnsd.net.listen import (
 from dnsd.net.udp import Udp, available
 from dnsd.serve.control import Control, Desk
 from dnsd.serve.local import serve_local
-from dnsd.serve.privileges import HTTP, identity, import_late_modules, raise_descriptor_limit
+from dnsd.serve.privileges import WEB, identity, import_late_modules, raise_descriptor_limit
 from dnsd.serve.shared import Number, Process, Shared
 from dnsd.serve.state import State, make_folder, take_state
 from dnsd.serve.supervisor import Child, Crew, Run, Supervisor
@@ -57,14 +57,23 @@ def serve(config: Path) -> int:
     udp = available(settings.udp)
     raise_descriptor_limit()
     listeners = activated_listeners() or open_listeners(settings.listen, settings.worker_count, log)
-    http = open_stream_listener(settings.metrics.listen) if settings.metrics else None
+    metrics = open_stream_listener(settings.metrics.listen) if settings.metrics else None
+    api = open_stream_listener(settings.api.listen) if settings.api else None
     folder = state_folder_of(config, settings.state)
     if owner:
         import_late_modules()
         make_folder(folder, owner)
         owner.assume()
     state = take_state(folder, log)
-    server = _Server(config=config, settings=settings, log=log, listeners=listeners, http=http, state=state, udp=udp)
+    server = _Server(
+        config=config,
+        settings=settings,
+        log=log,
+        listeners=listeners,
+        http={"metrics": metrics, "api": api},
+        state=state,
+        udp=udp,
+    )
     return server.run()
 
 
@@ -117,7 +126,7 @@ class _Server:
         settings: Settings,
         log: Log,
         listeners: list[Listener],
-        http: socket.socket | None,
+        http: Mapping[str, socket.socket | None],
         state: State,
         udp: Udp,
     ) -> None:
@@ -159,7 +168,7 @@ class _Server:
 
         def run() -> int:
             self._leave(process.name)
-            for sock in (self.controls, self.http):
+            for sock in (self.controls, *self.http.values()):
                 if sock:
                     sock.close()
             own = tuple(listener.of_worker(index) for listener in self.listeners)
@@ -190,11 +199,12 @@ class _Server:
             settings=self.settings,
             state=self.state,
             supervisor=self.controls,
-            http=self.http,
+            metrics=self.http["metrics"],
+            api=self.http["api"],
             log=self._log_of(self.shared.control, wait_s=CONTROL_WAIT_S),
             listening=tuple(str(listener.address) for listener in self.listeners),
         )
-        return asyncio.run(Control(desk).run([serve_local, _serve_http]))
+        return asyncio.run(Control(desk).run([serve_local, _serve_web]))
 
     def _leave(self, name: str) -> None:
         """Let go of what is the supervisor's, and end when it does."""
@@ -225,16 +235,17 @@ class _Server:
             for listener in self.listeners:
                 kinds = " ".join(kind for kind, socks in (("udp", listener.udp), ("tcp", listener.tcp)) if socks)
                 print(f"listening on {listener.address} {kinds}")
-            if self.http:
-                print(f"listening on {address_of(self.http)} metrics")
+            for what, sock in self.http.items():
+                if sock:
+                    print(f"listening on {address_of(sock)} {what}")
             print("ready", flush=True)
 
 
-async def _serve_http(control: Control) -> None:
+async def _serve_web(control: Control) -> None:
     """Serve HTTP if it is wanted; what that needs takes a while to import, so DNS is answered first."""
-    if control.desk.http is not None:
-        http = await in_thread(partial(importlib.import_module, HTTP))
-        await http.serve_http(control, control.desk.http)
+    if control.desk.metrics is not None or control.desk.api is not None:
+        web = await in_thread(partial(importlib.import_module, WEB))
+        await web.serve_web(control)
 
 
 def _end_with(lifeline: int) -> None:

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dnsd.log import Log
+from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
+from dnsd.manage.tokens import FILE_NAME as TOKENS
+from dnsd.manage.tokens import LOCK_NAME as TOKENS_LOCK
 from dnsd.serve.privileges import Identity
 from dnsd.store.snapshot_file import FILE_NAME
 
@@ -40,7 +43,7 @@ def make_folder(folder: Path, owner: Identity) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
-        for name in (LOCK_FILE, FILE_NAME, f"{FILE_NAME}.new"):
+        for name in (LOCK_FILE, FILE_NAME, f"{FILE_NAME}.new", TOKENS, TOKENS_LOCK, AUDIT_LOG):
             _hand_over(folder / name, owner)
     except OSError:
         return  # `take_state` says what is wrong with it

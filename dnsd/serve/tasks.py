@@ -26,6 +26,11 @@ async def run_until(stop: asyncio.Event, work: Iterable[Coroutine[Any, Any, None
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def run_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all the work until all of it is done, or this is cancelled. Raises what any part of it raises, at once."""
+    await run_until(asyncio.Event(), work)
+
+
 def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     """The result of `work`, done beside everything else in a thread that the process' end does not wait for."""
     future: Future[T] = Future()

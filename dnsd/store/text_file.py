@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
 MAX_KEPT = 64 * 1024  # characters of a text that is kept; to read a larger one again is cheaper than to have it
@@ -14,11 +14,12 @@ BLOCK = 1024 * 1024  # octets
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class Content(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Content:
     """What is in a file: a digest of it, and the text unless that is large."""
 
     digest: bytes
-    text: str | None
+    text: str | None = field(compare=False)
 
 
 class NotTextError(Exception):
@@ -44,6 +45,16 @@ def read_content(path: Path) -> Content:
     text: str | None = ""
     for block in _blocks(path, digest):
         text = text + block if text is not None and len(text) + len(block) <= MAX_KEPT else None
+    return Content(digest.digest(), text)
+
+
+def content_of(text: str) -> Content:
+    """What is in a file that has this text, which is kept: nobody has written it yet. Raises NotTextError."""
+    octets = text.encode()
+    if len(octets) > MAX_FILE_SIZE:
+        raise NotTextError(f"has {len(octets):,} octets; {MAX_FILE_SIZE:,} are possible")
+    digest = _new_digest()
+    digest.update(octets)
     return Content(digest.digest(), text)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import dns.exception
@@ -22,16 +22,23 @@ import dns.tokenizer
 import dns.ttl
 
 from dnsd.model.columns import Columns, Records
-from dnsd.model.records import MAX_TTL_S, PROXIABLE, RecordError, build_traits, parse_data_type, record_from_rdata
-from dnsd.store.plain_lines import LINE, Head, Known
+from dnsd.model.records import (
+    MAX_TTL_S,
+    UNWRITTEN,
+    Identity,
+    RecordError,
+    build_traits,
+    parse_data_type,
+    record_from_rdata,
+)
+from dnsd.store.comments import OWN, parse_comment, without_identity
+from dnsd.store.plain_lines import LINE, Form, Head, Known
 from dnsd.wire.names import ROOT, is_below, name_text
 from dnsd.wire.rdata import SOA, canonical_rdata, pack_rdata, reason, type_text
 
 SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]++|\\.)*+"|;[^\n]*+|[()\n]', re.DOTALL)
 NEWLINE = re.compile("\r\n?")
 BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # lines that say nothing
-CLOUDFLARE_TAGS = re.compile(r"\s*\bcf_tags=(\S+)")
-PROXIED_TAG = "cf-proxied:"
 OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
 MAX_PROBLEMS = 100  # in one file
 MAX_ENTRY = 300_000  # characters: record data of 65,535 octets, each as \\DDD, and some space
@@ -81,7 +88,7 @@ def parse_zone_text(
     return reader.result()
 
 
-def _entry_end(text: str, start: int) -> int | None:
+def entry_end(text: str, start: int) -> int | None:
     """Where the entry at `start` ends: at a newline that is not in parentheses; None where the text ends before."""
     depth = 0
     for match in SPECIAL.finditer(text, start):
@@ -152,7 +159,7 @@ class _Reader:
             if self.is_full():
                 return ""
             start = self._read_plain(text, self._skip_blank(text, start))
-            end = _entry_end(text, start)
+            end = entry_end(text, start)
             if end is None:
                 break
             self.read_entry(text[start:end])
@@ -170,12 +177,17 @@ class _Reader:
         known, owner, last_ttl = self.known, self.owner, self.last_ttl
         owners, rdatas, traits = self.columns.owners, self.columns.rdatas, self.columns.traits
         already = len(owners)
+        identities, identity = self.columns.identities, UNWRITTEN
         form, form_head, form_comment = None, "", ""
         last = None
         for match in LINE.finditer(text, start):
             owner_text, head, data, comment = match.groups()
             if head != form_head or comment != form_comment:
-                form, form_head, form_comment = known.form(head, comment), head, comment
+                form_head, form_comment, identity = head, comment, UNWRITTEN
+                if comment and OWN in comment:
+                    form, identity = self._form_and_identity(head, comment)
+                else:
+                    form = known.form(head, comment)
             name = known.name(owner_text) if owner_text else owner
             if form is None or name is None:
                 break
@@ -183,6 +195,8 @@ class _Reader:
             if rdata is None:
                 break
             owner = name.lower()
+            if identity is not UNWRITTEN:
+                identities[len(owners)] = identity
             owners.append(owner)
             rdatas.append(rdata)
             traits.append(form.traits)
@@ -196,6 +210,14 @@ class _Reader:
         self.lines.extend(range(self.line, self.line + count))
         self.line += count
         return start
+
+    def _form_and_identity(self, head: str, comment: str) -> tuple[Form | None, Identity]:
+        """The form of a plain line but for what is its record's alone, and that; no form where that is malformed."""
+        try:
+            comment, identity = without_identity(comment)
+        except ValueError:
+            return None, UNWRITTEN
+        return self.known.form(head, comment), identity
 
     def read_entry(self, entry: str) -> None:
         """Read one entry, of whatever kind."""
@@ -277,17 +299,21 @@ class _Reader:
         if rtype == SOA:
             self._read_soa(name, relative, rdata)
         ttl = self._ttl(given)
-        proxied, comment = _tagged(rtype, rdata.rdcomment or "")
-        record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=proxied, comment=comment)
+        said = parse_comment(rtype, rdata.rdcomment or "")
+        record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=said.proxied, comment=said.text)
+        if said.identity is not UNWRITTEN:
+            record = replace(record, identity=said.identity)
         self.columns.add(record)
         self.lines.append(self.line)
         if rtype != SOA and (given is not None or self.default_ttl is not None):
             self.known.remember(entry, Head(rtype, ttl, given is not None), record.rdata)
 
     def _traits_of(self, head: Head, comment: str) -> int:
-        """What stands for the traits of a plain line's record. Raises ValueError."""
-        proxied, comment = _tagged(head.rtype, comment)
-        return self.columns.index_of(build_traits(head.rtype, ttl=head.ttl, proxied=proxied, comment=comment))
+        """What stands for the traits of a plain line's record. Raises ValueError, also where it has an identity."""
+        said = parse_comment(head.rtype, comment)
+        if said.identity is not UNWRITTEN:
+            raise ValueError("no other line is of this record")
+        return self.columns.index_of(build_traits(head.rtype, ttl=head.ttl, proxied=said.proxied, comment=said.text))
 
     def _read_rdata(self, words: _Words, rtype: int) -> dns.rdata.Rdata:
         try:
@@ -359,19 +385,6 @@ class _Reader:
             if ttl is not None:
                 return ttl
         raise _EntryError("the record has no TTL, and there is no $TTL before it")
-
-
-def _tagged(rtype: int, comment: str) -> tuple[bool, str]:
-    """Whether a comment says that the record is proxied, and the comment without its tags.
-
-    What it says must be true or false, or else an origin might be shown. Raises _EntryError.
-    """
-    found = CLOUDFLARE_TAGS.search(comment)
-    tags = found[1].split(",") if found and rtype in PROXIABLE else []
-    said = {tag.partition(":")[2] for tag in tags if tag.lower().startswith(PROXIED_TAG)}
-    if said - {"true", "false"}:
-        raise _EntryError(f"cf-proxied is true or false, found {', '.join(sorted(said))!r}")
-    return "true" in said, CLOUDFLARE_TAGS.sub("", comment).strip()
 
 
 def _repeated(records: Records) -> Iterator[int]:

@@ -17,6 +17,8 @@ LAYERS = [
     {"net", "store"},
     {"settings"},
     {"app"},
+    {"manage"},
+    {"api"},
     {"serve"},
     {"cli"},
     {"__main__"},
@@ -26,15 +28,16 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 # Libraries that may be known only in some parts.
 CONFINED = {
     "yaml": {"store"},
-    "pydantic": {"model", "settings"},
-    "asyncio": {"net", "serve"},
+    "pydantic": {"api", "manage", "model", "settings"},
+    "asyncio": {"api", "net", "serve"},
     "socket": {"log", "net", "serve"},
     "click": {"cli"},
     "dnslib": set(),
     "prometheus_client": {"serve"},
     "psutil": {"serve"},
     "siphash24": {"wire"},
-    "starlette": {"serve"},
+    "fastapi": {"api"},
+    "starlette": {"api", "serve"},
     "uvicorn": {"serve"},
     "watchfiles": {"store"},
 }

@@ -1,0 +1,225 @@
+"""Accounts, their prefixes and static IPs, and tokens: what each route answers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dnsd.api.envelope import Reply, listed
+from dnsd.api.request import Call
+from dnsd.api.shapes import (
+    account_shape,
+    delegation_id,
+    delegation_shape,
+    dns_settings_shape,
+    lease_id,
+    leases_shape,
+    prefix_shape,
+)
+from dnsd.manage import accounts
+from dnsd.manage.draft import Draft
+from dnsd.manage.find import find_account, find_prefix
+from dnsd.manage.refusal import Code, refused
+from dnsd.manage.times import time_text
+
+MAX_ACCOUNTS = 50  # on one page
+
+
+async def list_accounts(call: Call) -> Reply:
+    """The accounts that the token is for"""
+    loaded, name = call.service.loaded, call.query.get("name", "").lower()
+    found = [
+        account
+        for account in loaded.dataset.accounts.values()
+        if call.actor.token.covers(account.id) and name in account.name.lower()
+    ]
+    if call.query.get("direction") == "desc":
+        found.reverse()
+    return Reply(call.page(default=20, largest=MAX_ACCOUNTS).of_list(found, partial(account_shape, loaded)))
+
+
+async def create_account(call: Call) -> Reply:
+    """Create an account"""
+    body = call.fields(accounts.AccountBody)
+    account_id, loaded = await call.service.change(
+        call.actor, "account.create", lambda draft: accounts.create_account(draft, body)
+    )
+    return Reply(account_shape(loaded, find_account(loaded.dataset, account_id)))
+
+
+async def get_account(call: Call) -> Reply:
+    """An account"""
+    loaded = call.service.loaded
+    return Reply(account_shape(loaded, find_account(loaded.dataset, call.path["account_id"])))
+
+
+async def edit_account(call: Call) -> Reply:
+    """Rename an account"""
+    account_id, body = call.path["account_id"], call.fields(accounts.AccountBody)
+    _, loaded = await call.service.change(
+        call.actor, "account.edit", lambda draft: accounts.edit_account(draft, account_id, body)
+    )
+    return Reply(account_shape(loaded, find_account(loaded.dataset, account_id)))
+
+
+async def delete_account(call: Call) -> Reply:
+    """Delete an account that has neither zones nor address maps"""
+    account_id = call.path["account_id"]
+    await call.service.change(
+        call.actor, "account.delete", lambda draft: accounts.delete_account(draft, account_id)
+    )
+    return Reply({"id": account_id})
+
+
+async def get_dns_settings(call: Call) -> Reply:
+    """The DNS settings of an account"""
+    return Reply(dns_settings_shape(find_account(call.dataset, call.path["account_id"])))
+
+
+async def edit_dns_settings(call: Call) -> Reply:
+    """Change the DNS settings of an account: `enforce_dns_only`"""
+    account_id, edit = call.path["account_id"], call.fields(accounts.DnsSettingsEdit)
+    _, loaded = await call.service.change(
+        call.actor, "account.edit_dns_settings", lambda draft: accounts.edit_dns_settings(draft, account_id, edit)
+    )
+    return Reply(dns_settings_shape(find_account(loaded.dataset, account_id)))
+
+
+async def list_prefixes(call: Call) -> Reply:
+    """The prefixes that an account has brought along"""
+    loaded, account = call.service.loaded, find_account(call.dataset, call.path["account_id"])
+    return Reply(listed([prefix_shape(loaded, account, prefix) for prefix in account.prefixes]))
+
+
+async def create_prefix(call: Call) -> Reply:
+    """Add a prefix; it can be used once the operator has approved it"""
+    account_id, body = call.path["account_id"], call.fields(accounts.PrefixBody)
+    prefix_id, loaded = await call.service.change(
+        call.actor, "prefix.create", lambda draft: accounts.create_prefix(draft, account_id, body)
+    )
+    return Reply(prefix_shape(loaded, *find_prefix(loaded.dataset, account_id, prefix_id)[:2]))
+
+
+async def get_prefix(call: Call) -> Reply:
+    """A prefix"""
+    loaded = call.service.loaded
+    found = find_prefix(loaded.dataset, call.path["account_id"], call.path["prefix_id"])
+    return Reply(prefix_shape(loaded, *found[:2]))
+
+
+async def edit_prefix(call: Call) -> Reply:
+    """Change the description of a prefix; the operator may approve it"""
+    account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
+    edit, given = call.fields(accounts.PrefixEdit), call.json()
+    _, loaded = await call.service.change(
+        call.actor, "prefix.edit", lambda draft: accounts.edit_prefix(draft, account_id, prefix_id, edit, given)
+    )
+    return Reply(prefix_shape(loaded, *find_prefix(loaded.dataset, account_id, prefix_id)[:2]))
+
+
+async def delete_prefix(call: Call) -> Reply:
+    """Delete a prefix that no map needs"""
+    account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
+    await call.service.change(
+        call.actor, "prefix.delete", lambda draft: accounts.delete_prefix(draft, account_id, prefix_id)
+    )
+    return Reply(listed([]))
+
+
+async def list_delegations(call: Call) -> Reply:
+    """The parts of a prefix that other accounts may use"""
+    loaded = call.service.loaded
+    account, prefix, _ = find_prefix(loaded.dataset, call.path["account_id"], call.path["prefix_id"])
+    return Reply(listed([delegation_shape(loaded, account, prefix, one) for one in prefix.delegations]))
+
+
+async def create_delegation(call: Call) -> Reply:
+    """Let another account use a part of a prefix"""
+    account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
+    body = call.fields(accounts.DelegationBody)
+    (cidr, other_id), loaded = await call.service.change(
+        call.actor,
+        "prefix.delegate",
+        lambda draft: accounts.create_delegation(draft, account_id, prefix_id, body),
+    )
+    account, prefix, _ = find_prefix(loaded.dataset, account_id, prefix_id)
+    made = next(one for one in prefix.delegations if (one.cidr, one.account_id) == (cidr, other_id))
+    return Reply(delegation_shape(loaded, account, prefix, made))
+
+
+async def delete_delegation(call: Call) -> Reply:
+    """Take a delegation back that no map needs"""
+    account_id, prefix_id, wanted = (call.path[name] for name in ("account_id", "prefix_id", "delegation_id"))
+
+    def verb(draft: Draft) -> None:
+        _, prefix, _ = find_prefix(draft.dataset, account_id, prefix_id)
+        places = [place for place, one in enumerate(prefix.delegations) if delegation_id(prefix, one) == wanted]
+        if not places:
+            raise refused(Code.NOT_FOUND, "not_found: there is no delegation with this id")
+        accounts.delete_delegation(draft, account_id, prefix_id, places[0])
+
+    await call.service.change(call.actor, "prefix.undelegate", verb)
+    return Reply({"id": wanted})
+
+
+async def list_leases(call: Call) -> Reply:
+    """The static IPs that are leased to an account"""
+    loaded = call.service.loaded
+    return Reply(listed(leases_shape(loaded, find_account(loaded.dataset, call.path["account_id"]))))
+
+
+async def create_lease(call: Call) -> Reply:
+    """Lease a static IP to an account"""
+    account_id, body = call.path["account_id"], call.fields(accounts.LeaseBody)
+    _, loaded = await call.service.change(
+        call.actor, "lease.create", lambda draft: accounts.create_lease(draft, account_id, body)
+    )
+    found = leases_shape(loaded, find_account(loaded.dataset, account_id))
+    return Reply(next(one for one in found if one["ip"] == str(body.ip)))
+
+
+async def delete_lease(call: Call) -> Reply:
+    """Take back a static IP that no map needs"""
+    account_id, wanted = call.path["account_id"], call.path["lease_id"]
+
+    def verb(draft: Draft) -> None:
+        account = find_account(draft.dataset, account_id)
+        places = [place for place, ip in enumerate(account.static_ips) if lease_id(account, ip) == wanted]
+        if not places:
+            raise refused(Code.NOT_FOUND, "not_found: there is no static IP with this id")
+        accounts.delete_lease(draft, account_id, places[0])
+
+    await call.service.change(call.actor, "lease.delete", verb)
+    return Reply({"id": wanted})
+
+
+async def get_user(call: Call) -> Reply:
+    """Who the token is"""
+    token = call.actor.token
+    return Reply(
+        {
+            "id": token.id,
+            "email": "",
+            "username": token.name,
+            "first_name": token.name or None,
+            "last_name": None,
+            "telephone": None,
+            "country": None,
+            "zipcode": None,
+            "suspended": False,
+            "two_factor_authentication_enabled": False,
+            "two_factor_authentication_locked": False,
+            "has_pro_zones": False,
+            "has_business_zones": False,
+            "has_enterprise_zones": False,
+            "created_on": time_text(token.created_at),
+        }
+    )
+
+
+async def verify_token(call: Call) -> Reply:
+    """Whether the token is good"""
+    token = call.actor.token
+    shape = {"id": token.id, "status": "active"}
+    if token.expires_at:
+        shape["expires_on"] = time_text(token.expires_at)
+    return Reply(shape, messages=["This API Token is valid and active"])

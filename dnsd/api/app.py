@@ -1,0 +1,130 @@
+"""The API as an application: from a request to its route, and every error into the envelope."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dnsd import __version__
+from dnsd.api.access import Access, check_access
+from dnsd.api.envelope import refusal, response
+from dnsd.api.request import Call, read_body
+from dnsd.api.routes import BASE, ROUTES, Route
+from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.service import Actor, Service
+from dnsd.manage.tokens import TokenFile, TokenFileError
+
+REFERENCE = "#/components/schemas/{model}"
+PATH_PARAMETER = re.compile(r"{(\w+)}")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) -> ASGIApp:
+    """The API of a running server; `report` is told what went wrong in us."""
+    app = FastAPI(
+        title="dnsd",
+        version=__version__,
+        summary="Address maps, zones and records; the part of Cloudflare's API v4 that is about them.",
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    access = Access(tokens)
+    for route in ROUTES:
+        app.add_api_route(
+            BASE + route.path,
+            _endpoint(route, service, access),
+            methods=[route.method],
+            summary=(route.answer.__doc__ or "").strip(),
+            operation_id=f"{route.answer.__module__.rpartition('.')[2]}_{route.answer.__name__}_{route.method}".lower(),
+            tags=[route.answer.__module__.rpartition(".")[2]],
+            openapi_extra=_documentation(route),
+            response_model=None,
+        )
+    app.openapi = partial(_described, app)  # type: ignore[method-assign]
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, partial(_on_failure, report))
+    return _WithoutFinalSlash(app)
+
+
+def _endpoint(route: Route, service: Service, access: Access) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        try:
+            body = await read_body(request)
+            client = request.client.host if request.client else ""
+            token = access.token_of(request, client)
+            path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}
+            check_access(token, route.permission, service.loaded.dataset, path)
+            call = Call(service, Actor(token, client), path, dict(request.query_params), dict(request.headers), body)
+            return response(await route.answer(call))
+        except RefusedError as error:
+            closes = {"Connection": "close"} if error.status in (408, 413) else {}
+            return refusal(error, closes)
+        except TokenFileError as error:
+            return refusal(refused(Code.NOT_LOADED, str(error)))
+
+    return endpoint
+
+
+def _documentation(route: Route) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in PATH_PARAMETER.findall(route.path)
+        ],
+        "security": [{"token": []}],
+        "x-permission": str(route.permission.area or route.permission.need.name.lower()),
+    }
+    if route.body:
+        schema = {"$ref": REFERENCE.format(model=route.body.__name__)}
+        said["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+    return said
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        bodies = {route.body for route in ROUTES if route.body}
+        _, schemas = models_json_schema([(body, "validation") for body in bodies], ref_template=REFERENCE)
+        document["components"] = {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        }
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return refusal(refused(Code.BAD_METHOD, f"{request.method} is no method of this path"), error.headers)
+    return refusal(refused(Code.NO_ROUTE, "Could not route to the request's path, perhaps your object identifier is invalid?"))
+
+
+async def _on_failure(report: Callable[[str], None], request: Request, error: Exception) -> Response:
+    report(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
+    return refusal(refused(Code.FAILED, "something went wrong in the server; its log says what"))
+
+
+class _WithoutFinalSlash:
+    """Paths with a slash at their end are those without: clients write both, and follow no redirect."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/":
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)

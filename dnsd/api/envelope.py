@@ -1,0 +1,118 @@
+"""The envelope of every response, and pages of lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any, TypeVar
+
+from starlette.responses import Response
+
+from dnsd.manage.refusal import Fault, RefusedError
+
+T = TypeVar("T")
+MAX_PAGE = 1_000_000_000  # what a client may ask for; there is nothing there
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list a client wants; it is cut to what is possible, not refused."""
+
+    number: int  # from 1
+    size: int
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], *, default: int, largest: int) -> Page:
+        """The page that a query asks for with `page` and `per_page`."""
+        return cls(_number(query.get("page"), 1, MAX_PAGE), _number(query.get("per_page"), default, largest))
+
+    def of_list(self, items: Sequence[T], shape: Callable[[T], Any]) -> Listed:
+        """The items on this page, each in its shape; none past the end."""
+        start = (self.number - 1) * self.size
+        return Listed([shape(item) for item in items[start : start + self.size]], self, len(items))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a list, of which there are `total` items."""
+
+    items: list[Any]
+    page: Page
+    total: int
+
+    def info(self) -> dict[str, int]:
+        """`result_info`."""
+        return {
+            "page": self.page.number,
+            "per_page": self.page.size,
+            "count": len(self.items),
+            "total_count": self.total,
+            "total_pages": ceil(self.total / self.page.size),
+        }
+
+
+def listed(items: Sequence[Any]) -> Listed:
+    """All of a short list, as one page."""
+    return Listed(list(items), Page(1, max(1, len(items))), len(items))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a route says: its result, and what goes with it."""
+
+    result: Any  # plain data, or Listed
+    messages: Iterable[str] = ()
+    etag: str | None = None
+    status: int = 200
+    info: Mapping[str, Any] = field(default_factory=dict)  # more for `result_info`
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A result that is no JSON: the export of a zone."""
+
+    text: str
+    media_type: str = "text/plain"
+
+
+def response(reply: Reply | Raw) -> Response:
+    """The HTTP response of a request that was carried out."""
+    if isinstance(reply, Raw):
+        return Response(reply.text, media_type=reply.media_type)
+    body: dict[str, Any] = {
+        "success": True,
+        "errors": [],
+        "messages": [{"code": 0, "message": text} for text in reply.messages],
+        "result": reply.result.items if isinstance(reply.result, Listed) else reply.result,
+    }
+    if isinstance(reply.result, Listed):
+        body["result_info"] = reply.result.info()
+    return _json(body, reply.status, {"ETag": f'"{reply.etag}"'} if reply.etag else {})
+
+
+def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Response:
+    """The HTTP response of one that was refused."""
+    body = {"success": False, "errors": [_error(fault) for fault in error.faults], "messages": [], "result": None}
+    # Clients repeat what ends in a 5xx: what cannot be written now cannot be in a second, and may have been applied.
+    more = {"x-should-retry": "false"} if error.status >= 500 else {}
+    return _json(body, error.status, {**more, **(headers or {})})
+
+
+def _error(fault: Fault) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": fault.code.number, "message": fault.message}
+    return error | ({"source": {"pointer": fault.pointer}} if fault.path else {})
+
+
+def _json(body: Any, status: int, headers: Mapping[str, str]) -> Response:
+    text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
+    return Response(text, status, {"Cache-Control": "no-store", **headers}, "application/json")
+
+
+def _number(text: str | None, default: int, largest: int) -> int:
+    try:
+        number = int(float(text)) if text and len(text) <= 20 else default
+    except (ValueError, OverflowError):
+        number = default
+    return min(max(number, 1), largest)

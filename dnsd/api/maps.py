@@ -1,0 +1,126 @@
+"""Address maps: what each route answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from dnsd.api.envelope import Reply, listed
+from dnsd.api.request import Call, etag_of
+from dnsd.api.shapes import map_shape
+from dnsd.app import Loaded
+from dnsd.manage import maps
+from dnsd.manage.draft import Draft
+from dnsd.manage.find import find_map
+from dnsd.manage.refusal import Code, refused
+from dnsd.model.fields import IPAddress, parse_ip
+from dnsd.model.maps import MemberKind
+
+T = TypeVar("T")
+MAX_MAPS = 10_000  # on one page, which holds all of an account unless a client wants fewer
+
+
+async def list_maps(call: Call) -> Reply:
+    """The address maps of an account"""
+    loaded = call.service.loaded
+    found = [one for one in loaded.dataset.maps.values() if one.account_id == call.path["account_id"]]
+    page = call.page(default=MAX_MAPS, largest=MAX_MAPS)
+    return Reply(page.of_list(found, partial(map_shape, loaded)))
+
+
+async def create_map(call: Call) -> Reply:
+    """Create an address map"""
+    account_id, body = call.path["account_id"], call.fields(maps.MapBody)
+    map_id, loaded = await call.service.change(
+        call.actor, "map.create", lambda draft: maps.create_map(draft, account_id, body)
+    )
+    return _reply(loaded, account_id, map_id)
+
+
+async def get_map(call: Call) -> Reply:
+    """An address map, with its addresses and members"""
+    return _reply(call.service.loaded, call.path["account_id"], call.path["map_id"])
+
+
+async def edit_map(call: Call) -> Reply:
+    """Change the description, whether it is enabled, or the SNI"""
+    edit, given = call.fields(maps.MapEdit), call.json()
+    loaded = await _change(call, "map.edit", partial(maps.edit_map, edit=edit, given=given))
+    return _reply(loaded, call.path["account_id"], call.path["map_id"])
+
+
+async def delete_map(call: Call) -> Reply:
+    """Delete an address map that is disabled"""
+    await _change(call, "map.delete", maps.delete_map)
+    return Reply(listed([]))
+
+
+async def add_ip(call: Call) -> Reply:
+    """Add an address"""
+    ip = _ip(call)
+    await _change(call, "map.add_ip", partial(maps.add_ip, ip=ip))
+    return Reply(listed([]))
+
+
+async def remove_ip(call: Call) -> Reply:
+    """Take an address out"""
+    ip = _ip(call)
+    await _change(call, "map.remove_ip", partial(maps.remove_ip, ip=ip))
+    return Reply(listed([]))
+
+
+async def add_zone(call: Call) -> Reply:
+    """Add a zone as a member"""
+    return await _add_member(call, MemberKind.ZONE)
+
+
+async def remove_zone(call: Call) -> Reply:
+    """Take a zone out of the members"""
+    return await _remove_member(call, MemberKind.ZONE)
+
+
+async def add_account(call: Call) -> Reply:
+    """Add the account as a member: the map then covers all its zones"""
+    return await _add_member(call, MemberKind.ACCOUNT)
+
+
+async def remove_account(call: Call) -> Reply:
+    """Take the account out of the members"""
+    return await _remove_member(call, MemberKind.ACCOUNT)
+
+
+async def _add_member(call: Call, kind: MemberKind) -> Reply:
+    member_id = call.path["member_id"]
+    await _change(call, f"map.add_{kind}", partial(maps.add_member, kind=kind, identifier=member_id))
+    return Reply(listed([]))
+
+
+async def _remove_member(call: Call, kind: MemberKind) -> Reply:
+    member_id = call.path["member_id"]
+    await _change(call, f"map.remove_{kind}", partial(maps.remove_member, kind=kind, identifier=member_id))
+    return Reply(listed([]))
+
+
+async def _change(call: Call, action: str, verb: Callable[[Draft, str, str], None]) -> Loaded:
+    """Change the map of a request, if nobody else has changed it since the client has seen it."""
+    account_id, map_id = call.path["account_id"], call.path["map_id"]
+
+    def checked(draft: Draft) -> None:
+        call.expect(etag_of(map_shape(draft.loaded, find_map(draft.dataset, account_id, map_id))))
+        verb(draft, account_id, map_id)
+
+    _, loaded = await call.service.change(call.actor, action, checked)
+    return loaded
+
+
+def _reply(loaded: Loaded, account_id: str, map_id: str) -> Reply:
+    shape = map_shape(loaded, find_map(loaded.dataset, account_id, map_id))
+    return Reply(shape, etag=etag_of(shape))
+
+
+def _ip(call: Call) -> IPAddress:
+    try:
+        return parse_ip(call.path["ip"])
+    except ValueError as error:
+        raise refused(Code.INVALID, str(error)) from None

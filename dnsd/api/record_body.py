@@ -1,0 +1,240 @@
+"""A record in the body of a request: read as tolerantly as clients need, and everything wrong with it collected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_network
+from typing import Any
+
+from dnsd.api.record_data import DataError, Shown, data_text, has_priority, model_text, shown_data
+from dnsd.api.record_parts import MAX_U16, PARTS, whole_number
+from dnsd.errors import Path
+from dnsd.manage.refusal import Code, Fault
+from dnsd.model.fields import IPAddress, parse_ip
+from dnsd.model.records import (
+    AUTOMATIC_TTL,
+    GENERIC,
+    PROXIABLE,
+    WITH_PRIORITY,
+    Record,
+    parse_data_type,
+    parse_owner,
+)
+from dnsd.wire.names import name_text
+from dnsd.wire.rdata import AAAA, A, type_text
+
+TTL_S = range(60, 86_401)  # beside 1
+MAX_MESSAGE = 400  # characters; messages quote what was sent, which may be long
+SETTINGS = ("ipv4_only", "ipv6_only", "flatten_cname")
+ADDRESS_CODES = {A: Code.BAD_IPV4, AAAA: Code.BAD_IPV6}
+ADDRESS_VERSIONS = {A: 4, AAAA: 6}
+
+# No proxy reaches an origin there. Not `is_private`: that is true of the documentation prefixes, too.
+UNREACHABLE = [
+    ip_network(prefix)
+    for prefix in (
+        *("0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+        *("224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "fc00::/7", "fe80::/10", "ff00::/8"),
+    )
+]
+
+
+def content_code(rtype: int) -> Code:
+    """What clients know wrong content of a type by."""
+    return ADDRESS_CODES.get(rtype, Code.BAD_CONTENT)
+
+
+def record_fault(code: Code, message: str, path: Path) -> Fault:
+    """A fault whose message is not longer than a person reads."""
+    return Fault(code, message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…", path)
+
+
+class Body:
+    """A body as it is read. Null counts as not given; what is not given is that of the stored record, `base`.
+
+    Every reader returns something that can be used further; whether that is any good, `faults` says.
+    """
+
+    def __init__(self, given: Mapping[str, Any], base: Record | None) -> None:
+        self.faults: list[Fault] = []
+        self._base = base
+        self._given = _without_nulls(given)
+
+    def blame(self, code: Code, message: str, *path: str | int) -> None:
+        """Note a fault."""
+        self.faults.append(record_fault(code, message, path))
+
+    def rtype(self) -> int | None:
+        """The type; None where it is none."""
+        text = self._text("type", type_text(self._base.rtype) if self._base else None)
+        try:
+            return None if text is None else parse_data_type(text)
+        except ValueError as error:
+            self.blame(Code.INVALID, str(error), "type")
+            return None
+
+    def name(self, zone_name: bytes) -> str:
+        """The owner's name, as it was sent."""
+        text = self._text("name", f"{name_text(self._base.owner).removesuffix('.')}." if self._base else None)
+        try:
+            if text is not None:
+                parse_owner(text, zone_name)
+        except ValueError as error:
+            self.blame(Code.INVALID, str(error), "name")
+        return text or ""
+
+    def comment(self) -> str:
+        """The comment; an empty one clears it."""
+        return self._text("comment", self._base.comment if self._base else "") or ""
+
+    def ttl(self) -> int:
+        """The TTL. That of the base may be whatever the operator's files say."""
+        known = self._base.ttl if self._base else AUTOMATIC_TTL
+        try:
+            ttl = whole_number(self._given.get("ttl", known), max(TTL_S.stop, known))
+        except ValueError:
+            ttl = -1
+        if ttl not in TTL_S and ttl not in (AUTOMATIC_TTL, known):
+            self.blame(Code.BAD_TTL, "Invalid TTL. Must be between 60 and 86400 seconds, or 1 for automatic.", "ttl")
+        return ttl
+
+    def proxied(self, rtype: int | None, content: str) -> bool:
+        """Whether the record is proxied, which its type and its target must allow."""
+        proxied = self._flag(self._given.get("proxied"), "proxied")
+        if proxied is None:
+            proxied = self._base is not None and self._base.proxied
+        if proxied and rtype is not None and rtype not in PROXIABLE:
+            self.blame(Code.NOT_PROXIABLE, f"{type_text(rtype)} records cannot be proxied.", "proxied")
+        if proxied and rtype in ADDRESS_VERSIONS and not _is_reachable(content):
+            self.blame(Code.TARGET_NOT_ALLOWED, f"Target {content} is not allowed for a proxied record.", "content")
+        return proxied
+
+    def settings(self) -> dict[str, bool]:
+        """The switches that are set."""
+        settings = self._base.settings.model_dump(exclude_none=True) if self._base else {}
+        given = self._given.get("settings", {})
+        if not isinstance(given, Mapping):
+            self.blame(Code.INVALID, "settings must be an object", "settings")
+            return settings
+        for name in SETTINGS:
+            flag = self._flag(given.get(name), "settings", name)
+            if flag is not None:
+                settings[name] = flag
+        return settings
+
+    def tags(self) -> list[str]:
+        """The tags."""
+        tags = self._given.get("tags", self._base.tags if self._base else ())
+        if not isinstance(tags, list | tuple) or not all(_is_text(tag) for tag in tags):
+            self.blame(Code.INVALID, "tags must be a list of texts", "tags")
+            return []
+        return [*tags]
+
+    def data(self, rtype: int) -> tuple[str, int | None]:
+        """Content as the model takes it, and the priority where the content does not hold it.
+
+        `data` goes before `content`. Either replaces both of the base; parts of `data` that are not given stay.
+        """
+        base = self._base if self._base and self._base.rtype == rtype else None
+        shown = shown_data(rtype, base.rdata) if base else None
+        data = self._data(rtype)
+        if data:
+            content = self._content_of_data(rtype, {**(shown.data or {} if shown else {}), **data})
+        elif shown and "content" not in self._given:
+            content = model_text(rtype, shown.content)
+        else:
+            content = self._content(rtype)
+        priority = self._priority(rtype, content, data, shown) if content and rtype in WITH_PRIORITY else None
+        return content, priority
+
+    def _data(self, rtype: int) -> dict[str, Any]:
+        data = self._given.get("data", {}) if rtype in PARTS else {}
+        if isinstance(data, Mapping):
+            return _without_nulls(data)
+        self.blame(Code.INVALID, "data must be an object", "data")
+        return {}
+
+    def _content_of_data(self, rtype: int, data: Mapping[str, Any]) -> str:
+        try:
+            return model_text(rtype, data_text(rtype, data))
+        except DataError as error:
+            for name, message in error.wrong:
+                self.blame(Code.BAD_CONTENT, f"{name} {message}", "data", name)
+            return ""
+
+    def _content(self, rtype: int) -> str:
+        code = content_code(rtype)
+        content = self._text("content", None, code)
+        if content is None:
+            return ""
+        if rtype in ADDRESS_VERSIONS and not content.startswith(GENERIC) and not _is_address(rtype, content):
+            message = f"Content for {type_text(rtype)} record must be a valid IPv{ADDRESS_VERSIONS[rtype]} address."
+            self.blame(code, message, "content")
+        try:
+            return model_text(rtype, content)
+        except ValueError as error:
+            self.blame(code, f"Content for {type_text(rtype)} record is invalid: {error}", "content")
+            return ""
+
+    def _priority(self, rtype: int, content: str, data: Mapping[str, Any], shown: Shown | None) -> int | None:
+        """The priority beside the content, where it has none in it."""
+        known = shown.priority if shown else None
+        if "priority" in data:
+            return self._number(data["priority"], "data", "priority")
+        if "priority" in self._given:
+            return self._number(self._given["priority"], "priority")
+        if not data and has_priority(rtype, content):
+            return None
+        if known is None:
+            self.blame(Code.INVALID, "priority is a required field.", "priority")
+        return known
+
+    def _number(self, value: Any, *path: str) -> int:
+        try:
+            return whole_number(value, MAX_U16)
+        except ValueError as error:
+            self.blame(Code.INVALID, f"{path[-1]} {error}", *path)
+            return 0
+
+    def _text(self, key: str, otherwise: str | None, code: Code = Code.INVALID) -> str | None:
+        """A text; `otherwise` where none is given. None where there is no text to go on with."""
+        value = self._given.get(key, otherwise)
+        if value is None:
+            self.blame(code, f"{key} is missing", key)
+        elif not _is_text(value):
+            self.blame(code, f"{key} must be text", key)
+        else:
+            return str(value)
+        return None
+
+    def _flag(self, value: Any, *path: str) -> bool | None:
+        if value is not None and not isinstance(value, bool):
+            self.blame(Code.INVALID, f"{path[-1]} must be true or false", *path)
+            return None
+        return value
+
+
+def _without_nulls(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a JSON value is text; half of a surrogate pair is none, as it has no octets."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _is_address(rtype: int, content: str) -> bool:
+    try:
+        return parse_ip(content).version == ADDRESS_VERSIONS[rtype]
+    except ValueError:
+        return False
+
+
+def _is_reachable(content: str) -> bool:
+    """Whether a proxy may fetch from an address; content that is none has its own fault."""
+    try:
+        ip: IPAddress = parse_ip(content)
+    except ValueError:
+        return True
+    ip = (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+    return not any(ip in network for network in UNREACHABLE)

@@ -1,0 +1,201 @@
+"""Which records of a zone a list shows, and in which order: the query parameters of Cloudflare's API, on its JSON."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from dnsd.api.record_data import TEXT_TYPES, character_strings
+from dnsd.model.columns import Records
+from dnsd.model.records import Record
+from dnsd.wire.names import name_text, parse_name_text
+from dnsd.wire.rdata import parse_type_text, type_text
+
+Json = Mapping[str, Any]  # a record as `record_json` makes it
+Condition = Callable[[Json], bool]
+Comparison = Callable[[str, str], bool]  # of what a record says with what is asked for
+
+COMPARISONS: dict[str, Comparison] = {
+    "": operator.eq,  # `name=` asks for the same as `name.exact=`
+    ".exact": operator.eq,
+    ".contains": operator.contains,
+    ".startswith": str.startswith,
+    ".endswith": str.endswith,
+}
+ORDERS = ("type", "name", "content", "ttl", "proxied")
+TEXT_TYPE_NAMES = frozenset(map(type_text, TEXT_TYPES))
+NO_OWNER, NO_TYPE = b"", -1  # what no record has
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """Whether a list shows a record. By name and type it can tell early which it does not: without their JSON."""
+
+    conditions: tuple[Condition, ...]
+    needs_all: bool  # of the conditions; else one
+    search: Condition | None  # needed, whatever the others say
+    owner: bytes | None  # None: any
+    rtype: int | None  # None: any
+
+    def __call__(self, shown: Json) -> bool:
+        """Whether the list shows the record of which this is the JSON."""
+        if self.search and not self.search(shown):
+            return False
+        return (all if self.needs_all else any)(condition(shown) for condition in self.conditions)
+
+    def may_match(self, record: Record) -> bool:
+        """Whether a record has the name and the type that are asked for."""
+        return self.owner in (None, record.owner) and self.rtype in (None, record.rtype)
+
+    def candidates(self, records: Records) -> Iterable[int]:
+        """The indexes of the records that have the name and the type that are asked for."""
+        if self.owner is not None:
+            places = _places(records.owners, self.owner)
+            return [index for index in places if self.rtype in (None, records.rtype(index))]
+        return range(len(records)) if self.rtype is None else records.of_types({self.rtype})
+
+
+def _places(owners: Sequence[bytes], owner: bytes) -> Iterator[int]:
+    place = -1
+    for _ in range(owners.count(owner)):
+        place = owners.index(owner, place + 1)
+        yield place
+
+
+def record_filter(query: Mapping[str, str]) -> RecordFilter:
+    """What a list's query asks for; of unknown and of empty parameters, nothing."""
+    conditions = (*_conditions(query), *_tag_conditions(query))
+    needs_all = query.get("match") != "any" or len(conditions) < 2
+    name, rtype, search = query.get("name") or query.get("name.exact"), query.get("type"), query.get("search")
+    return RecordFilter(
+        conditions,
+        needs_all,
+        partial(_is_found, search.casefold()) if search else None,
+        _owner(name) if name and needs_all else None,
+        _rtype(rtype) if rtype and needs_all else None,
+    )
+
+
+def sort_key(order: str) -> Callable[[Json], Any] | None:
+    """What records are sorted by, the least first; None for an order that is none: as they stand in the zone."""
+    if order not in ORDERS:
+        return None
+    return lambda shown: (shown[order], shown["name"], shown["type"], shown["content"])
+
+
+def is_descending(direction: str) -> bool:
+    """Whether `direction` asks for the reverse."""
+    return direction.lower() == "desc"
+
+
+def _owner(name: str) -> bytes:
+    try:
+        return parse_name_text(name).lower()
+    except ValueError:
+        return NO_OWNER
+
+
+def _rtype(text: str) -> int:
+    try:
+        return parse_type_text(text)
+    except ValueError:
+        return NO_TYPE
+
+
+def _conditions(query: Mapping[str, str]) -> Iterator[Condition]:
+    """All but those on tags."""
+    if text := query.get("type"):
+        yield partial(_is_equal, "type", type_text(number) if (number := _rtype(text)) >= 0 else None)
+    if (flag := query.get("proxied", "").lower()) in ("true", "false"):
+        yield partial(_is_equal, "proxied", flag == "true")
+    if "comment.present" in query:
+        yield lambda shown: bool(shown["comment"])
+    if "comment.absent" in query:
+        yield lambda shown: not shown["comment"]
+    for suffix, compare in COMPARISONS.items():
+        if value := query.get(f"name{suffix}"):
+            yield partial(_has_name, compare, _name(value) if compare is operator.eq else value.casefold())
+        if value := query.get(f"content{suffix}"):
+            yield partial(_has_content, compare, value.casefold(), _plain(value).casefold() or value.casefold())
+        if value := query.get(f"comment{suffix}"):
+            yield partial(_has_comment, compare, value.casefold())
+
+
+def _is_equal(key: str, value: Any, shown: Json) -> bool:
+    return bool(shown[key] == value)
+
+
+def _name(text: str) -> str:
+    """A name as records have it; what is none, as it is."""
+    owner = _owner(text)
+    return name_text(owner) if owner != NO_OWNER else text
+
+
+def _has_name(compare: Comparison, value: str, shown: Json) -> bool:
+    name = shown["name"]
+    return compare(name, value) or compare(f"{name}.", value)
+
+
+def _has_content(compare: Comparison, value: str, plain: str, shown: Json) -> bool:
+    values = {value, plain} if shown["type"] in TEXT_TYPE_NAMES else {value}
+    return any(compare(text, one) for text in _content_texts(shown) for one in values)
+
+
+def _content_texts(shown: Json) -> set[str]:
+    """What clients may have for the content: text data without quotes, a host name with its final dot, a priority."""
+    content = shown["content"]
+    if shown["type"] in TEXT_TYPE_NAMES:
+        texts = {content, _plain(content)}
+    elif "priority" in shown:
+        texts = {content, f"{content}.", f"{shown['priority']} {content}"}
+    else:
+        texts = {content, f"{content}."}
+    return {text.casefold() for text in texts}
+
+
+def _plain(content: str) -> str:
+    """Text data without quotes and escapes, its strings joined; what is no text data, as it is."""
+    try:
+        return b"".join(character_strings(content)).decode(errors="replace")
+    except ValueError:
+        return content
+
+
+def _has_comment(compare: Comparison, value: str, shown: Json) -> bool:
+    return compare((shown["comment"] or "").casefold(), value)
+
+
+def _is_found(value: str, shown: Json) -> bool:
+    """Whether a person who searches for `value` may mean the record."""
+    texts = (shown["name"], shown["type"], shown["comment"] or "", *shown["tags"])
+    return any(value in text for text in (*map(str.casefold, texts), *_content_texts(shown)))
+
+
+def _tag_conditions(query: Mapping[str, str]) -> Iterator[Condition]:
+    """One condition for all on tags, as `tag_match` says how they go together."""
+    conditions: list[Condition] = [
+        partial(_has_tag, compare, value)
+        for suffix, compare in COMPARISONS.items()
+        if (value := query.get(f"tag{suffix}", "").casefold())
+    ]
+    if value := query.get("tag.present", "").casefold():
+        conditions.append(partial(_has_tag_name, value))
+    if value := query.get("tag.absent", "").casefold():
+        conditions.append(lambda shown: not _has_tag_name(value, shown))
+    if conditions:
+        needed = any if query.get("tag_match") == "any" else all
+        yield lambda shown: needed(condition(shown) for condition in conditions)
+
+
+def _has_tag(compare: Comparison, value: str, shown: Json) -> bool:
+    """Whether a tag has the name and the value of `name:value`."""
+    name, _, wanted = value.partition(":")
+    tags = (tag.casefold().partition(":") for tag in shown["tags"])
+    return any(tag_name == name and compare(tag_value, wanted) for tag_name, _, tag_value in tags)
+
+
+def _has_tag_name(name: str, shown: Json) -> bool:
+    return any(tag.casefold().partition(":")[0] == name for tag in shown["tags"])

@@ -1,0 +1,114 @@
+"""DNS records as Cloudflare's API has them: to JSON, and back from what clients send. What a record may say, the model
+decides; the codes that clients know for it are put to it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from dnsd.api.record_body import Body, content_code, record_fault
+from dnsd.api.record_data import is_readable, shown_data
+from dnsd.manage.refusal import CODES, Code, RefusedError
+from dnsd.model.fields import validate
+from dnsd.model.records import (
+    AUTOMATIC_TTL,
+    PROXIABLE,
+    UNWRITTEN,
+    Record,
+    RecordError,
+    RecordFields,
+    build_record,
+    parse_data_type,
+)
+from dnsd.wire.names import name_text
+from dnsd.wire.rdata import type_text
+
+Json = dict[str, Any]
+
+
+class RecordBodyError(RefusedError):
+    """Everything that is wrong with a record in a request: `faults`, each with its code, message and pointer."""
+
+
+def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str, written_at: datetime) -> Json:
+    """The record as the API shows it; `written_at` is the time of its file, for a record that has no times."""
+    shown = shown_data(record.rtype, record.rdata)
+    identity = record.identity
+    return {
+        "id": record_id,
+        "zone_id": zone_id,
+        "zone_name": zone_name,
+        "name": name_text(record.owner),
+        "type": type_text(record.rtype),
+        "content": shown.content,
+        **({} if shown.priority is None else {"priority": shown.priority}),
+        **({} if shown.data is None else {"data": shown.data}),
+        "proxiable": record.rtype in PROXIABLE,
+        "proxied": record.proxied,
+        "ttl": record.ttl,
+        "settings": record.settings.model_dump(exclude_none=True),
+        "meta": {},
+        "comment": record.comment or None,
+        "tags": [*record.tags],
+        "created_on": _time_text(identity.created_on or written_at),
+        "modified_on": _time_text(identity.modified_on or written_at),
+    }
+
+
+def _time_text(time: datetime) -> str:
+    """RFC 3339 with microseconds, in UTC."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None = None) -> Record:
+    """The record that a request wants. `base` is the stored one that it changes, and that it keeps the identity of.
+
+    Raises RecordBodyError.
+    """
+    fields = record_fields(body, zone_name, base=base)
+    try:
+        record = build_record(fields, zone_name)
+    except RecordError as error:
+        raise RecordBodyError(record_fault(_code(error, fields.type), str(error), error.path)) from None
+    if not is_readable(record.rtype, record.rdata):
+        message = f"not valid {fields.type} data: a number in it is out of range"
+        raise RecordBodyError(record_fault(Code.BAD_CONTENT, message, ("content",)))
+    return replace(record, identity=base.identity if base else UNWRITTEN)
+
+
+def _code(error: RecordError, rtype_text: str) -> Code:
+    if error.rule:
+        return CODES[error.rule]
+    return content_code(parse_data_type(rtype_text)) if error.path == ("content",) else Code.INVALID
+
+
+def record_fields(body: Mapping[str, Any], zone_name: bytes, *, base: Record | None = None) -> RecordFields:
+    """What `build_record` makes of a request, which must have a name, a type and data where there is no `base`.
+
+    Unknown keys are ignored. Raises RecordBodyError.
+    """
+    if not isinstance(body, Mapping):
+        raise RecordBodyError(record_fault(Code.INVALID, "a record must be a JSON object", ()))
+    reading = Body(body, base)
+    rtype = reading.rtype()
+    content, priority = ("", None) if rtype is None else reading.data(rtype)
+    ttl, proxied = reading.ttl(), reading.proxied(rtype, content)
+    said = {
+        "name": reading.name(zone_name),
+        "type": "" if rtype is None else type_text(rtype),
+        "content": content,
+        "priority": priority,
+        "ttl": AUTOMATIC_TTL if proxied else ttl,
+        "proxied": proxied,
+        "settings": reading.settings(),
+        "comment": reading.comment(),
+        "tags": reading.tags(),
+    }
+    fields, problems = validate(RecordFields, said, "")
+    faults = reading.faults or [record_fault(Code.INVALID, one.message, one.path) for one in problems]
+    if fields is None or faults:
+        raise RecordBodyError(*faults)
+    return fields

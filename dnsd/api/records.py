@@ -1,0 +1,213 @@
+"""Records of a zone: what each route answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from dnsd.api.envelope import Listed, Reply
+from dnsd.api.record_filter import is_descending, record_filter, sort_key
+from dnsd.api.record_shape import RecordBodyError, built_record, record_json
+from dnsd.api.request import MAX_BODY, Call, etag_of
+from dnsd.api.shapes import written_at
+from dnsd.app import Loaded
+from dnsd.manage.draft import Draft
+from dnsd.manage.find import find_zone
+from dnsd.manage.records import Batch, BatchResult, Build, RecordIds, change_records, import_records, record_ids
+from dnsd.manage.refusal import Code, Fault, RefusedError, refused
+from dnsd.model.records import Record
+from dnsd.model.zones import Zone
+
+MAX_RECORDS = 5_000_000  # on one page
+MAX_BATCH = 10_000  # records
+
+Shape = dict[str, Any]
+
+
+async def list_records(call: Call) -> Reply:
+    """The records of a zone; without its SOA and the NS records at its apex"""
+    return Reply(await run_in_threadpool(_listed, call))
+
+
+async def create_record(call: Call) -> Reply:
+    """Create a record"""
+    body = call.json()
+    result, loaded, zone = await _change(call, "record.create", lambda zone: Batch(posts=[_builder(zone, body)]))
+    return _reply(loaded, zone, result.posts[0])
+
+
+async def get_record(call: Call) -> Reply:
+    """A record"""
+    return _reply(call.service.loaded, find_zone(call.dataset, call.path["zone_id"]), call.path["record_id"])
+
+
+async def replace_record(call: Call) -> Reply:
+    """Replace a record"""
+    return await _edit(call, "record.replace", is_whole=True)
+
+
+async def edit_record(call: Call) -> Reply:
+    """Change some fields of a record"""
+    return await _edit(call, "record.edit", is_whole=False)
+
+
+async def delete_record(call: Call) -> Reply:
+    """Delete a record"""
+    record_id = call.path["record_id"]
+    await _change(call, "record.delete", lambda zone: Batch(deletes=[record_id]))
+    return Reply({"id": record_id})
+
+
+async def change_batch(call: Call) -> Reply:
+    """Delete, change, replace and create records, in this order, all or nothing"""
+    body = call.json()
+    parts = {name: _items(body, name) for name in ("deletes", "patches", "puts", "posts")}
+    if not any(parts.values()):
+        raise refused(Code.INVALID, "nothing to do: give deletes, patches, puts or posts")
+    before = find_zone(call.dataset, call.path["zone_id"])
+    gone = [
+        _shape(call.service.loaded, before, record_ids(before), index)
+        for one in parts["deletes"]
+        if (index := record_ids(before).by_id.get(_id_of(one))) is not None
+    ]
+    result, loaded, zone = await _change(call, "record.batch", partial(_batch, parts))
+    ids = record_ids(zone)
+    shapes = {
+        name: [_shape(loaded, zone, ids, ids.by_id[one]) for one in getattr(result, name)]
+        for name in ("patches", "puts", "posts")
+    }
+    return Reply({"deletes": gone, **shapes})
+
+
+async def import_zone(call: Call) -> Reply:
+    """Create the records of a master file; its SOA and the NS records at its apex are passed over"""
+    parts = await _parts(call)
+    if not parts.get("file", "").strip():
+        raise refused(Code.INVALID, "the part `file` is missing or empty; it is a master file", "file")
+    proxied = parts.get("proxied", "").strip().lower() == "true"
+    zone_id = call.path["zone_id"]
+    counts, _ = await call.service.change(
+        call.actor,
+        "record.import",
+        lambda draft: import_records(draft, zone_id, parts["file"], proxies=proxied),
+    )
+    return Reply({"recs_added": counts.added, "total_records_parsed": counts.parsed}, info={"timing": {}})
+
+
+def _listed(call: Call) -> Listed:
+    """The records that a query wants: those are made into shapes that are looked at, no others."""
+    loaded, zone = call.service.loaded, find_zone(call.dataset, call.path["zone_id"])
+    ids = record_ids(zone)
+    is_wanted = record_filter(call.query)
+    indexes = (index for index in is_wanted.candidates(zone.records) if index in ids.by_index)
+    found = list(filter(is_wanted, (_shape(loaded, zone, ids, index) for index in indexes)))
+    if key := sort_key(call.query.get("order", "")):
+        found.sort(key=key)
+    if is_descending(call.query.get("direction", "")):
+        found.reverse()
+    return call.page(default=100, largest=MAX_RECORDS).of_list(found, dict)
+
+
+async def _edit(call: Call, action: str, *, is_whole: bool) -> Reply:
+    record_id, body = call.path["record_id"], call.json()
+
+    def batch(zone: Zone) -> Batch:
+        change = (record_id, _builder(zone, body, is_whole=is_whole))
+        return Batch(puts=[change]) if is_whole else Batch(patches=[change])
+
+    _, loaded, zone = await _change(call, action, batch)
+    return _reply(loaded, zone, record_id)
+
+
+async def _change(
+    call: Call, action: str, batch: Callable[[Zone], Batch]
+) -> tuple[BatchResult, Loaded, Zone]:
+    """Change the records of a zone; one record, only if nobody else has changed it since the client has seen it."""
+    zone_id, record_id = call.path["zone_id"], call.path.get("record_id")
+
+    def verb(draft: Draft) -> BatchResult:
+        zone = find_zone(draft.dataset, zone_id)
+        if record_id and (index := record_ids(zone).by_id.get(record_id)) is not None:
+            call.expect(etag_of(_shape(draft.loaded, zone, record_ids(zone), index)))
+        return change_records(draft, zone_id, batch(zone))
+
+    result, loaded = await call.service.change(call.actor, action, verb)
+    return result, loaded, find_zone(loaded.dataset, zone_id)
+
+
+def _batch(parts: Mapping[str, list[Shape]], zone: Zone) -> Batch:
+    return Batch(
+        deletes=[_id_of(one) for one in parts["deletes"]],
+        patches=[
+            (_id_of(one), _builder(zone, one, "patches", index, is_whole=False))
+            for index, one in enumerate(parts["patches"])
+        ],
+        puts=[(_id_of(one), _builder(zone, one, "puts", index)) for index, one in enumerate(parts["puts"])],
+        posts=[_builder(zone, one, "posts", index) for index, one in enumerate(parts["posts"])],
+    )
+
+
+def _builder(zone: Zone, body: Shape, *path: str | int, is_whole: bool = True) -> Build:
+    """What makes a record of a body, and of the record that it changes where it does not say all of it."""
+
+    def build(before: Record | None) -> Record:
+        try:
+            return built_record(body, zone.name, None if is_whole else before)
+        except RecordBodyError as error:
+            raise RefusedError(
+                *(Fault(one.code, one.message, (*path, *one.path)) for one in error.faults)
+            ) from None
+
+    return build
+
+
+def _reply(loaded: Loaded, zone: Zone, record_id: str) -> Reply:
+    ids = record_ids(zone)
+    if record_id not in ids.by_id:
+        raise refused(Code.NO_RECORD, "Record does not exist.")
+    shape = _shape(loaded, zone, ids, ids.by_id[record_id])
+    return Reply(shape, etag=etag_of(shape))
+
+
+def _shape(loaded: Loaded, zone: Zone, ids: RecordIds, index: int) -> Shape:
+    return record_json(
+        zone.records[index],
+        ids.by_index[index],
+        zone_id=zone.id,
+        zone_name=zone.name_text,
+        written_at=written_at(loaded, zone.key),
+    )
+
+
+def _items(body: Shape, name: str) -> list[Shape]:
+    items = body.get(name)
+    if items is None:
+        return []
+    if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
+        raise refused(Code.INVALID, "expected a list of objects", name)
+    if len(items) > MAX_BATCH:
+        raise refused(Code.INVALID, f"{len(items):,} records; {MAX_BATCH:,} are possible", name)
+    return items
+
+
+def _id_of(item: Shape) -> str:
+    record_id = item.get("id")
+    return record_id.lower() if isinstance(record_id, str) else ""
+
+
+async def _parts(call: Call) -> dict[str, str]:
+    """The parts of a multipart body as text, with a file name or without. Raises RefusedError."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield call.body
+
+    try:
+        form = await MultiPartParser(Headers(call.headers), stream(), max_part_size=MAX_BODY).parse()
+        return {name: value if isinstance(value, str) else (await value.read()).decode() for name, value in form.items()}
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise refused(Code.INVALID, f"the body is not multipart form data with the parts file and proxied: {error}") from None

@@ -1,0 +1,114 @@
+"""One request: who asks, for what, and with which body; read within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+
+from dnsd.api.envelope import Page
+from dnsd.manage.refusal import Code, refused, refused_for
+from dnsd.manage.service import Actor, Service
+from dnsd.model.dataset import Dataset
+from dnsd.model.fields import F, validate
+
+MAX_BODY = 1024 * 1024  # octets
+BODY_WITHIN_S = 5.0
+ID = re.compile(r"[0-9a-fA-F]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that may be answered."""
+
+    service: Service
+    actor: Actor
+    path: Mapping[str, str]  # its parameters, ids in lower case
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def dataset(self) -> Dataset:
+        """What is loaded."""
+        return self.service.loaded.dataset
+
+    def page(self, *, default: int, largest: int) -> Page:
+        """The part of a list that is wanted."""
+        return Page.of(self.query, default=default, largest=largest)
+
+    def json(self) -> dict[str, Any]:
+        """The body; empty where there is none. Raises RefusedError for what is no JSON object."""
+        if not self.body.strip():
+            return {}
+        try:
+            data = json.loads(self.body, parse_constant=_no_number, parse_float=_finite)
+            json.dumps(data, ensure_ascii=False).encode()  # lone surrogates cannot be stored, nor sent back
+        except (ValueError, RecursionError):
+            raise refused(Code.INVALID, "the body is not JSON that can be used") from None
+        if not isinstance(data, dict):
+            raise refused(Code.INVALID, "the body must be a JSON object")
+        return data
+
+    def fields(self, model: type[F]) -> F:
+        """The body as a model has it. Raises RefusedError with everything that is wrong with it."""
+        fields, problems = validate(model, self.json(), "")
+        if fields is None:
+            raise refused_for(problems)
+        return fields
+
+    def expect(self, etag: str) -> None:
+        """Raise RefusedError if the client has seen another version than this (If-Match, RFC 9110 §13.1.1)."""
+        wanted = self.headers.get("if-match", "*")
+        tags = {tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")}
+        if "*" not in tags and etag not in tags:
+            raise refused(Code.CHANGED_MEANWHILE, "somebody has changed it meanwhile: get it again, then change it")
+
+
+def etag_of(shape: Any) -> str:
+    """The tag of one version of an object."""
+    return hashlib.blake2b(json.dumps(shape, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body. Raises RefusedError where it is too large, or too slow."""
+    octets = bytearray()
+    if int_of(request.headers.get("content-length")) > MAX_BODY:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for chunk in request.stream():
+                octets += chunk
+                if len(octets) > MAX_BODY:
+                    raise _too_large()
+    except TimeoutError:
+        raise refused(Code.TOO_SLOW, f"the body did not arrive within {BODY_WITHIN_S:.0f} s") from None
+    except ClientDisconnect:
+        raise refused(Code.INVALID, "the connection was closed before the body was here") from None
+    return bytes(octets)
+
+
+def int_of(text: str | None) -> int:
+    """A number in a header; 0 where there is none that can be read."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def _too_large() -> Exception:
+    return refused(Code.TOO_LARGE, f"the body is larger than {MAX_BODY:,} octets")
+
+
+def _finite(text: str) -> float:
+    if not isfinite(number := float(text)):
+        raise ValueError(f"{text} is too large")
+    return number
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")

@@ -1,0 +1,107 @@
+"""The table of routes: where, what a token must have, and who answers. What is not in it does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from dnsd.api import accounts, maps, records, zones
+from dnsd.api.access import Need, Permission
+from dnsd.api.envelope import Raw, Reply
+from dnsd.api.request import Call
+from dnsd.manage.accounts import AccountBody, DelegationBody, DnsSettingsEdit, LeaseBody, PrefixBody, PrefixEdit
+from dnsd.manage.maps import MapBody, MapEdit
+from dnsd.manage.tokens import Area, Level
+from dnsd.manage.zones import SwitchBody, ZoneBody, ZoneDnsSettingsEdit, ZoneEdit
+from dnsd.model.fields import Fields
+
+BASE = "/client/v4"
+
+ACCOUNT = "/accounts/{account_id}"
+MAPS = f"{ACCOUNT}/addressing/address_maps"
+MAP = f"{MAPS}/{{map_id}}"
+PREFIXES = f"{ACCOUNT}/addressing/prefixes"
+PREFIX = f"{PREFIXES}/{{prefix_id}}"
+LEASES = f"{ACCOUNT}/addressing/leases"
+ZONE = "/zones/{zone_id}"
+RECORDS = f"{ZONE}/dns_records"
+RECORD = f"{RECORDS}/{{record_id}}"
+
+ANYBODY = Permission(None, Level.READ, Need.TOKEN)
+OPERATOR = Permission(None, Level.EDIT, Need.OPERATOR)
+
+
+def _read(area: Area | None, need: Need = Need.SCOPE) -> Permission:
+    return Permission(area, Level.READ, need)
+
+
+def _edit(area: Area, need: Need = Need.SCOPE) -> Permission:
+    return Permission(area, Level.EDIT, need)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One kind of request."""
+
+    method: str
+    path: str  # below BASE
+    permission: Permission
+    answer: Callable[[Call], Awaitable[Reply | Raw]]
+    body: type[Fields] | None = None  # for those who read the documentation
+
+
+ROUTES = (
+    Route("GET", "/user", ANYBODY, accounts.get_user),
+    Route("GET", "/user/tokens/verify", ANYBODY, accounts.verify_token),
+    Route("GET", "/accounts", ANYBODY, accounts.list_accounts),
+    Route("POST", "/accounts", OPERATOR, accounts.create_account, AccountBody),
+    Route("GET", ACCOUNT, _read(None), accounts.get_account),
+    Route("PUT", ACCOUNT, OPERATOR, accounts.edit_account, AccountBody),
+    Route("DELETE", ACCOUNT, OPERATOR, accounts.delete_account),
+    Route("GET", f"{ACCOUNT}/tokens/verify", _read(None), accounts.verify_token),
+    Route("GET", f"{ACCOUNT}/dns_settings", _read(Area.DNS), accounts.get_dns_settings),
+    Route("PATCH", f"{ACCOUNT}/dns_settings", _edit(Area.DNS), accounts.edit_dns_settings, DnsSettingsEdit),
+    Route("GET", MAPS, _read(Area.MAPS), maps.list_maps),
+    Route("POST", MAPS, _edit(Area.MAPS), maps.create_map, MapBody),
+    Route("GET", MAP, _read(Area.MAPS), maps.get_map),
+    Route("PATCH", MAP, _edit(Area.MAPS), maps.edit_map, MapEdit),
+    Route("DELETE", MAP, _edit(Area.MAPS), maps.delete_map),
+    Route("PUT", f"{MAP}/ips/{{ip}}", _edit(Area.MAPS), maps.add_ip),
+    Route("DELETE", f"{MAP}/ips/{{ip}}", _edit(Area.MAPS), maps.remove_ip),
+    Route("PUT", f"{MAP}/zones/{{member_id}}", _edit(Area.MAPS), maps.add_zone),
+    Route("DELETE", f"{MAP}/zones/{{member_id}}", _edit(Area.MAPS), maps.remove_zone),
+    Route("PUT", f"{MAP}/accounts/{{member_id}}", _edit(Area.MAPS), maps.add_account),
+    Route("DELETE", f"{MAP}/accounts/{{member_id}}", _edit(Area.MAPS), maps.remove_account),
+    Route("GET", PREFIXES, _read(Area.PREFIXES), accounts.list_prefixes),
+    Route("POST", PREFIXES, _edit(Area.PREFIXES), accounts.create_prefix, PrefixBody),
+    Route("GET", PREFIX, _read(Area.PREFIXES), accounts.get_prefix),
+    Route("PATCH", PREFIX, _edit(Area.PREFIXES), accounts.edit_prefix, PrefixEdit),
+    Route("DELETE", PREFIX, _edit(Area.PREFIXES), accounts.delete_prefix),
+    Route("GET", f"{PREFIX}/delegations", _read(Area.PREFIXES), accounts.list_delegations),
+    Route("POST", f"{PREFIX}/delegations", _edit(Area.PREFIXES), accounts.create_delegation, DelegationBody),
+    Route("DELETE", f"{PREFIX}/delegations/{{delegation_id}}", _edit(Area.PREFIXES), accounts.delete_delegation),
+    Route("GET", LEASES, _read(Area.PREFIXES), accounts.list_leases),
+    Route("POST", LEASES, OPERATOR, accounts.create_lease, LeaseBody),
+    Route("DELETE", f"{LEASES}/{{lease_id}}", OPERATOR, accounts.delete_lease),
+    Route("GET", "/zones", _read(Area.ZONES, Need.TOKEN), zones.list_zones),
+    Route("POST", "/zones", _edit(Area.ZONES, Need.TOKEN), zones.create_zone, ZoneBody),
+    Route("GET", ZONE, _read(Area.ZONES), zones.get_zone),
+    Route("PATCH", ZONE, _edit(Area.ZONES), zones.edit_zone, ZoneEdit),
+    Route("DELETE", ZONE, _edit(Area.ZONES), zones.delete_zone),
+    Route("PUT", f"{ZONE}/activation_check", _edit(Area.ZONES), zones.check_activation),
+    Route("GET", f"{ZONE}/settings/ipv6", _read(Area.ZONES), zones.get_ipv6),
+    Route("PATCH", f"{ZONE}/settings/ipv6", _edit(Area.ZONES), zones.edit_ipv6, SwitchBody),
+    Route("GET", f"{ZONE}/dns_settings", _read(Area.DNS), zones.get_dns_settings),
+    Route("PATCH", f"{ZONE}/dns_settings", _edit(Area.DNS), zones.edit_dns_settings, ZoneDnsSettingsEdit),
+    Route("GET", f"{ZONE}/dnssec", _read(Area.DNS), zones.get_dnssec),
+    Route("GET", f"{ZONE}/pagerules", _read(Area.ZONES), zones.list_page_rules),
+    Route("GET", RECORDS, _read(Area.DNS), records.list_records),
+    Route("POST", RECORDS, _edit(Area.DNS), records.create_record),
+    Route("GET", f"{RECORDS}/export", _read(Area.DNS), zones.export_zone),
+    Route("POST", f"{RECORDS}/import", _edit(Area.DNS), records.import_zone),
+    Route("POST", f"{RECORDS}/batch", _edit(Area.DNS), records.change_batch),
+    Route("GET", RECORD, _read(Area.DNS), records.get_record),
+    Route("PUT", RECORD, _edit(Area.DNS), records.replace_record),
+    Route("PATCH", RECORD, _edit(Area.DNS), records.edit_record),
+    Route("DELETE", RECORD, _edit(Area.DNS), records.delete_record),
+)

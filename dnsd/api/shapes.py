@@ -1,0 +1,203 @@
+"""Objects as the API shows them: Cloudflare's field names, ids, and times in RFC 3339."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from dnsd.app import Loaded
+from dnsd.manage.times import time_text
+from dnsd.model.accounts import Account, Delegation, Prefix
+from dnsd.model.dataset import Dataset
+from dnsd.model.fields import IPAddress, derived_id
+from dnsd.model.maps import AddressMap, Membership
+from dnsd.model.zones import Zone
+from dnsd.wire.names import name_text
+from dnsd.wire.rdata import NS
+
+Shape = dict[str, Any]
+
+PLAN = {
+    "id": "0feeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+    "name": "dnsd",
+    "price": 0,
+    "currency": "USD",
+    "frequency": "",
+    "is_subscribed": False,
+    "can_subscribe": False,
+    "legacy_id": "free",
+    "legacy_discount": False,
+    "externally_managed": False,
+}
+
+
+def written_at(loaded: Loaded, key: str) -> datetime:
+    """When the file of an object was written last; for what has no file, the beginning of time."""
+    file = loaded.source.files.by_key().get(key) if loaded.source.files else None
+    return datetime.fromtimestamp(file.modified if file else 0, UTC)
+
+
+def map_shape(loaded: Loaded, found: AddressMap) -> Shape:
+    """An address map, with its addresses and members."""
+    written = written_at(loaded, found.key)
+    created = found.created_at or written
+    return {
+        "id": found.id,
+        "description": found.description,
+        "can_delete": found.can_delete,
+        "can_modify_ips": found.can_modify_ips,
+        "default_sni": found.default_sni,
+        "enabled": found.enabled,
+        "created_at": time_text(created),
+        "modified_at": time_text((found.modified_at or written)),
+        "ips": [{"ip": str(ip), "created_at": time_text(created)} for ip in found.ips],
+        "memberships": [_member_shape(found, member, created) for member in found.memberships],
+    }
+
+
+def _member_shape(found: AddressMap, member: Membership, created: datetime) -> Shape:
+    return {
+        "kind": member.kind.value,
+        "identifier": member.identifier,
+        "can_delete": not found.immutable,
+        "created_at": time_text((member.created_at or created)),
+    }
+
+
+def account_shape(loaded: Loaded, account: Account) -> Shape:
+    """An account."""
+    return {
+        "id": account.id,
+        "name": account.name,
+        "type": "standard",
+        "settings": {"enforce_twofactor": False, "abuse_contact_email": None},
+        "created_on": time_text(written_at(loaded, account.key)),
+    }
+
+
+def dns_settings_shape(account: Account) -> Shape:
+    """The DNS settings of an account."""
+    return {
+        "enforce_dns_only": account.settings.enforce_dns_only,
+        "zone_defaults": {
+            "flatten_all_cnames": False,
+            "foundation_dns": False,
+            "multi_provider": False,
+            "nameservers": {"type": "cloudflare.standard"},
+            "ns_ttl": 86_400,
+            "secondary_overrides": False,
+            "zone_mode": "standard",
+        },
+    }
+
+
+def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> Shape:
+    """A BYOIP prefix."""
+    at = time_text(written_at(loaded, account.key))
+    return {
+        "id": prefix.id,
+        "account_id": account.id,
+        "cidr": str(prefix.cidr),
+        "asn": prefix.asn,
+        "approved": prefix.approved.value,
+        "description": prefix.description,
+        "advertised": True,
+        "advertised_modified_at": at,
+        "loa_document_id": None,
+        "on_demand_enabled": False,
+        "on_demand_locked": False,
+        "created_at": at,
+        "modified_at": at,
+    }
+
+
+def delegation_shape(loaded: Loaded, account: Account, prefix: Prefix, delegation: Delegation) -> Shape:
+    """A part of a prefix that another account may use."""
+    at = time_text(written_at(loaded, account.key))
+    return {
+        "id": delegation_id(prefix, delegation),
+        "cidr": str(delegation.cidr),
+        "delegated_account_id": delegation.account_id,
+        "parent_prefix_id": prefix.id,
+        "created_at": at,
+        "modified_at": at,
+    }
+
+
+def delegation_id(prefix: Prefix, delegation: Delegation) -> str:
+    """The id of a delegation, which follows from what it says."""
+    return derived_id("delegation", prefix.id, str(delegation.cidr), delegation.account_id)
+
+
+def leases_shape(loaded: Loaded, account: Account) -> list[Shape]:
+    """The static IPs of an account."""
+    at = time_text(written_at(loaded, account.key))
+    return [
+        {"id": lease_id(account, ip), "ip": str(ip), "account_id": account.id, "created_at": at}
+        for ip in account.static_ips
+    ]
+
+
+def lease_id(account: Account, ip: IPAddress) -> str:
+    """The id of a static IP, which follows from what it says."""
+    return derived_id("lease", account.id, str(ip))
+
+
+def zone_shape(loaded: Loaded, zone: Zone) -> Shape:
+    """A zone."""
+    written = time_text(written_at(loaded, zone.key))
+    account = loaded.dataset.accounts[zone.account_id]
+    return {
+        "id": zone.id,
+        "name": zone.name_text,
+        "status": zone.status.value,
+        "paused": zone.paused,
+        "type": "full",
+        "development_mode": 0,
+        "name_servers": _nameservers(zone),
+        "original_name_servers": None,
+        "original_registrar": None,
+        "original_dnshost": None,
+        "created_on": written,
+        "modified_on": written,
+        "activated_on": written if zone.status.value == "active" else None,
+        "meta": {
+            "step": 2,
+            "custom_certificate_quota": 0,
+            "page_rule_quota": 0,
+            "phishing_detected": False,
+        },
+        "owner": {"id": account.id, "type": "organization", "name": account.name},
+        "account": {"id": account.id, "name": account.name},
+        "permissions": ["#zone:read", "#zone:edit", "#dns_records:read", "#dns_records:edit"],
+        "plan": PLAN,
+    }
+
+
+def zone_dns_settings_shape(zone: Zone) -> Shape:
+    """The DNS settings of a zone."""
+    return {
+        "flatten_all_cnames": zone.settings.flatten_all_cnames,
+        "foundation_dns": False,
+        "multi_provider": False,
+        "nameservers": {"type": "cloudflare.standard"},
+        "ns_ttl": 86_400,
+        "secondary_overrides": False,
+        "zone_mode": "standard",
+    }
+
+
+def zones_in_order(dataset: Dataset, zones: Iterable[Zone], order: str, *, descending: bool) -> list[Zone]:
+    """Zones by name, status or account; by name where the order is none of these."""
+    keys = {
+        "status": lambda zone: (zone.status.value, zone.name_text),
+        "account.id": lambda zone: (zone.account_id, zone.name_text),
+        "account.name": lambda zone: (dataset.accounts[zone.account_id].name, zone.name_text),
+    }
+    return sorted(zones, key=keys.get(order, lambda zone: zone.name_text), reverse=descending)
+
+
+def _nameservers(zone: Zone) -> list[str]:
+    found = [record for record in zone.records.at(zone.name) if record.rtype == NS]
+    return [name_text(record.target).removesuffix(".") or "." for record in found]

@@ -1,0 +1,186 @@
+"""Zones and their settings: what each route answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from dnsd.api.envelope import Raw, Reply
+from dnsd.api.request import Call
+from dnsd.api.shapes import written_at, zone_dns_settings_shape, zone_shape, zones_in_order
+from dnsd.manage import zones
+from dnsd.manage.draft import Draft
+from dnsd.manage.find import find_zone
+from dnsd.manage.refusal import Code, refused
+from dnsd.manage.times import time_text
+from dnsd.manage.tokens import Area, Level
+from dnsd.model.dataset import Dataset
+from dnsd.model.zones import Zone
+from dnsd.store.zone_export import exported_zone
+from dnsd.wire.names import parse_name_text
+
+MAX_ZONES = 50  # on one page
+OPERATORS: Mapping[str, Callable[[str, str], bool]] = {  # of a filter such as name=contains:shop
+    "equal": str.__eq__,
+    "not_equal": str.__ne__,
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
+    "contains": str.__contains__,
+    "starts_with_case_sensitive": str.startswith,
+    "ends_with_case_sensitive": str.endswith,
+    "contains_case_sensitive": str.__contains__,
+}
+
+
+async def list_zones(call: Call) -> Reply:
+    """The zones that the token is for"""
+    loaded = call.service.loaded
+    found = [zone for zone in _wanted(call, loaded.dataset) if call.actor.token.covers(zone.account_id, zone.id)]
+    in_order = zones_in_order(
+        loaded.dataset, found, call.query.get("order", ""), descending=call.query.get("direction") == "desc"
+    )
+    return Reply(call.page(default=20, largest=MAX_ZONES).of_list(in_order, partial(zone_shape, loaded)))
+
+
+async def create_zone(call: Call) -> Reply:
+    """Create a zone, which is active at once"""
+    body = call.fields(zones.ZoneBody)
+    account_id = _account_for(call, body.account.id)
+    zone_id, loaded = await call.service.change(
+        call.actor, "zone.create", lambda draft: zones.create_zone(draft, account_id, body.name)
+    )
+    return Reply(zone_shape(loaded, find_zone(loaded.dataset, zone_id)))
+
+
+async def get_zone(call: Call) -> Reply:
+    """A zone"""
+    loaded = call.service.loaded
+    return Reply(zone_shape(loaded, find_zone(loaded.dataset, call.path["zone_id"])))
+
+
+async def edit_zone(call: Call) -> Reply:
+    """Pause a zone, or resume it: while it is paused, its proxied records are answered as stored"""
+    edit = call.fields(zones.ZoneEdit)
+    zone, loaded = await _change(call, "zone.edit", lambda draft, zone_id: zones.edit_zone(draft, zone_id, edit))
+    return Reply(zone_shape(loaded, zone))
+
+
+async def delete_zone(call: Call) -> Reply:
+    """Delete a zone, and its memberships in address maps"""
+    zone_id = call.path["zone_id"]
+    await call.service.change(call.actor, "zone.delete", lambda draft: zones.delete_zone(draft, zone_id))
+    return Reply({"id": zone_id})
+
+
+async def get_ipv6(call: Call) -> Reply:
+    """Whether proxied names have AAAA records"""
+    return Reply(_ipv6_shape(call, find_zone(call.dataset, call.path["zone_id"])))
+
+
+async def edit_ipv6(call: Call) -> Reply:
+    """Whether proxied names have AAAA records: on or off"""
+    is_on = call.fields(zones.SwitchBody).value == "on"
+    zone, _ = await _change(
+        call, "zone.edit_ipv6", lambda draft, zone_id: zones.set_zone_switch(draft, zone_id, "ipv6", is_on=is_on)
+    )
+    return Reply(_ipv6_shape(call, zone))
+
+
+async def get_dns_settings(call: Call) -> Reply:
+    """The DNS settings of a zone"""
+    return Reply(zone_dns_settings_shape(find_zone(call.dataset, call.path["zone_id"])))
+
+
+async def edit_dns_settings(call: Call) -> Reply:
+    """Change the DNS settings of a zone: `flatten_all_cnames`"""
+    is_on = call.fields(zones.ZoneDnsSettingsEdit).flatten_all_cnames
+
+    def verb(draft: Draft, zone_id: str) -> None:
+        if is_on is not None:
+            zones.set_zone_switch(draft, zone_id, "flatten_all_cnames", is_on=is_on)
+
+    zone, _ = await _change(call, "zone.edit_dns_settings", verb)
+    return Reply(zone_dns_settings_shape(zone))
+
+
+async def get_dnssec(call: Call) -> Reply:
+    """DNSSEC of a zone, which is not signed"""
+    return Reply({"status": "disabled", "dnssec_multi_signer": False, "dnssec_presigned": False})
+
+
+async def check_activation(call: Call) -> Reply:
+    """Look whether a zone can be active; it is, if it is not made otherwise"""
+    return Reply({"id": call.path["zone_id"]})
+
+
+async def list_page_rules(call: Call) -> Reply:
+    """Page rules, of which there are none"""
+    return Reply([])
+
+
+async def export_zone(call: Call) -> Raw:
+    """A zone as a master file"""
+    return Raw(exported_zone(find_zone(call.dataset, call.path["zone_id"]), datetime.now(UTC)))
+
+
+async def _change(call: Call, action: str, verb: Callable[[Draft, str], None]) -> tuple[Zone, Any]:
+    zone_id = call.path["zone_id"]
+    _, loaded = await call.service.change(call.actor, action, lambda draft: verb(draft, zone_id))
+    return find_zone(loaded.dataset, zone_id), loaded
+
+
+def _ipv6_shape(call: Call, zone: Zone) -> dict[str, Any]:
+    return {
+        "id": "ipv6",
+        "value": "on" if zone.settings.ipv6 else "off",
+        "editable": True,
+        "modified_on": time_text(written_at(call.service.loaded, zone.key)),
+    }
+
+
+def _wanted(call: Call, dataset: Dataset) -> Iterator[Zone]:
+    """The zones that the filters of a query let through."""
+    query = call.query
+    zones: Iterator[Zone] = iter(dataset.zones.values())
+    if name := query.get("name", "").strip():
+        operator, colon, value = name.partition(":")
+        if colon and operator in OPERATORS:
+            zones = (zone for zone in zones if OPERATORS[operator](zone.name_text, value.lower().rstrip(".")))
+        else:
+            zones = _called(dataset, name)
+    if account_id := query.get("account.id"):
+        zones = (zone for zone in zones if zone.account_id == account_id.lower())
+    if account_name := query.get("account.name"):
+        zones = (zone for zone in zones if dataset.accounts[zone.account_id].name == account_name)
+    if status := query.get("status"):
+        zones = (zone for zone in zones if zone.status.value == status)
+    return zones
+
+
+def _called(dataset: Dataset, name: str) -> Iterator[Zone]:
+    try:
+        zone = dataset.zones_by_name.get(parse_name_text(name).lower())
+    except ValueError:
+        return
+    if zone:
+        yield zone
+
+
+def _account_for(call: Call, account_id: str | None) -> str:
+    """The account of a new zone: the one that is named, else the token's only one. Raises RefusedError."""
+    token = call.actor.token
+    if account_id is None:
+        own = [one for one in call.dataset.accounts if token.covers(one)]
+        if len(own) != 1:
+            raise refused(Code.INVALID, f"name one of the token's {len(own)} accounts", "account", "id")
+        account_id = own[0]
+    account_id = account_id.lower()
+    if account_id not in call.dataset.accounts or not token.covers(account_id):
+        raise refused(Code.NOT_FOUND, "not_found: there is no account with this id", "account", "id")
+    if not token.may(Area.ZONES, Level.EDIT, account_id=account_id):
+        raise refused(Code.BAD_CREDENTIALS, "Authentication error: the token lacks the permission zones:edit")
+    return account_id
+
+

@@ -1,0 +1,235 @@
+"""`dnsd token`: who may use the API. Works on the file in the state folder, whether the server is running or not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from dnsd.app import load
+from dnsd.cli.commands import config_option, json_option
+from dnsd.cli.show import print_json, print_table, report, say
+from dnsd.errors import DnsdError, InvalidDataError
+from dnsd.manage.times import parse_time, time_text
+from dnsd.manage.tokens import (
+    ID,
+    Area,
+    Level,
+    NoSuchTokenError,
+    Token,
+    TokenFile,
+    TokenFileError,
+    parse_permission,
+    permission_text,
+)
+from dnsd.model.dataset import Dataset
+from dnsd.progress import progress_on
+from dnsd.settings import state_folder
+from dnsd.wire.names import parse_name_text
+
+T = TypeVar("T")
+
+
+@click.group("token")
+def token_commands() -> None:
+    """Create, list and revoke the tokens that give access to the API.
+
+    They are kept, as hashes, in the server's state folder. It need not be running; if it is, it heeds a change from the
+    next request on.
+    """
+
+
+def _each(parse: Callable[[str], T]) -> Callable[..., tuple[T, ...]]:
+    """What reads each value of an option that may be given several times."""
+
+    def parsed(context: click.Context, option: click.Parameter, values: Iterable[str]) -> tuple[T, ...]:
+        try:
+            return tuple(map(parse, values))
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, option) from None
+
+    return parsed
+
+
+def _expiry(context: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        time = parse_time(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from None
+    if time <= datetime.now(UTC):
+        raise click.BadParameter(f"{value} has passed", context, option)
+    return time
+
+
+@token_commands.command("create")
+@config_option
+@click.option("--name", default="", help="What people call it.")
+@click.option("--account", "accounts", multiple=True, metavar="ID", help="For this account: its id, or its folder.")
+@click.option("--zone", "zones", multiple=True, metavar="ID", help="For this zone: its id, or its name.")
+@click.option(
+    "--permission",
+    "permissions",
+    multiple=True,
+    metavar=f"AREA:{'|'.join(Level)}",
+    callback=_each(parse_permission),
+    help=f"For this alone; AREA is {', '.join(Area)}, and edit includes read.",
+)
+@click.option("--expires", metavar="RFC3339", callback=_expiry, help="Until when; by default, for ever.")
+def create_command(
+    config: Path,
+    *,
+    name: str,
+    accounts: tuple[str, ...],
+    zones: tuple[str, ...],
+    permissions: tuple[tuple[Area, Level], ...],
+    expires: datetime | None,
+) -> None:
+    """Create a token, and print it: it is shown only this once.
+
+    It is for the accounts and zones that are given, without any for all of them; and for what the permissions say,
+    without any for everything. With none of these, it is the operator's. Each can be given several times. A zone's
+    token does not see the account. Folders and names are looked up in the files, ids are taken as they are.
+    """
+    file = _token_file(config)
+    account_ids, zone_ids = _ids(config, accounts, zones)
+    try:
+        token, secret = file.create(
+            name=name,
+            now=datetime.now(UTC),
+            expires_at=expires,
+            accounts=account_ids,
+            zones=zone_ids,
+            permissions=permissions,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    except TokenFileError as error:
+        _fail(error)
+    if sys.stderr.isatty():
+        say(f"token {token.id}, for {_scope(token)}: {_permissions(token)}; expires: {_time(token.expires_at)}")
+        say("it is shown only this once:")
+    click.echo(secret)
+
+
+@token_commands.command("list")
+@config_option
+@json_option
+def list_command(config: Path, *, as_json: bool) -> None:
+    """Show all tokens: for whom, for what, and until when; none can be shown itself."""
+    try:
+        tokens = _token_file(config).tokens()
+    except TokenFileError as error:
+        _fail(error)
+    now = datetime.now(UTC)
+    if as_json:
+        print_json([_data(token, now) for token in tokens])
+    elif tokens:
+        columns = ("id", "name", "scope", "permissions", "expires", "created")
+        print_table(columns, [_row(token, now) for token in tokens], words=len(columns))
+    else:
+        say("there are no tokens")
+
+
+@token_commands.command("revoke")
+@click.argument("id_or_name")
+@config_option
+def revoke_command(id_or_name: str, config: Path) -> None:
+    """Revoke a token, given by its id or its name; from the next request on it gives no access."""
+    try:
+        token = _token_file(config).revoke(id_or_name)
+    except (TokenFileError, NoSuchTokenError) as error:
+        _fail(error)
+    click.echo(f"revoked {token.id}{token.name and f' ({token.name})'}")
+
+
+def _token_file(config: Path) -> TokenFile:
+    try:
+        return TokenFile(state_folder(config))
+    except InvalidDataError as error:
+        _fail(error)
+
+
+def _ids(config: Path, accounts: tuple[str, ...], zones: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """The ids of accounts and zones, which may be given by name; the files are read only then."""
+    if all(ID.fullmatch(text.lower()) for text in (*accounts, *zones)):
+        dataset = Dataset({}, {}, {})
+    else:
+        dataset = _load(config)
+    by_key = {account.key: account.id for account in dataset.accounts.values()}
+    return (
+        [_id(text, by_key.get(text), "account in the folder") for text in accounts],
+        [_id(text, _zone_id(dataset, text), "zone of the name") for text in zones],
+    )
+
+
+def _load(config: Path) -> Dataset:
+    try:
+        with progress_on(sys.stderr) as progress:
+            return load(config, progress=progress).dataset
+    except InvalidDataError as error:
+        report(error.problems)
+        say("accounts and zones cannot be found by their names now; give their ids")
+        sys.exit(1)
+
+
+def _id(text: str, found: str | None, what: str) -> str:
+    """The id that is meant; ends the command where there is none."""
+    if ID.fullmatch(text.lower()):
+        return text.lower()
+    if found is None:
+        say(f"there is no {what} {text!r}")
+        sys.exit(1)
+    return found
+
+
+def _zone_id(dataset: Dataset, name_text: str) -> str | None:
+    try:
+        zone = dataset.zones_by_name.get(parse_name_text(name_text).lower())
+    except ValueError:
+        return None
+    return zone.id if zone else None
+
+
+def _data(token: Token, now: datetime) -> Mapping[str, Any]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "accounts": token.accounts,
+        "zones": token.zones,
+        "permissions": [permission_text(permission) for permission in token.permissions],
+        "expires_at": time_text(token.expires_at) if token.expires_at else None,
+        "is_expired": token.is_expired(now),
+        "created_at": time_text(token.created_at),
+    }
+
+
+def _row(token: Token, now: datetime) -> tuple[str, ...]:
+    expires = f"{_time(token.expires_at)}{' (expired)' if token.is_expired(now) else ''}"
+    return token.id, token.name or "-", _scope(token), _permissions(token), expires, _time(token.created_at)
+
+
+def _scope(token: Token) -> str:
+    words = [*(f"account {one}" for one in token.accounts), *(f"zone {one}" for one in token.zones)]
+    return ", ".join(words) or "all accounts"
+
+
+def _permissions(token: Token) -> str:
+    return ", ".join(map(permission_text, token.permissions)) or "everything"
+
+
+def _time(time: datetime | None) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ") if time else "never"
+
+
+def _fail(error: DnsdError) -> NoReturn:
+    if isinstance(error, InvalidDataError):
+        report(error.problems)
+    else:
+        say(str(error))
+    sys.exit(1)

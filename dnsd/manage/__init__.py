@@ -1,0 +1,1 @@
+"""What changes the data: tokens, drafts, the audit log and history. No HTTP, no asyncio."""

@@ -1,0 +1,163 @@
+"""The audit log: who changed what, when and from where, and what was refused; an object of JSON on each line of a file.
+
+A line is written at once and only ever added. A full file becomes `audit.log.1`, and so on; the oldest goes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+from dnsd.manage.folders import sync_folder
+from dnsd.manage.times import time_text
+from dnsd.manage.tokens import Token
+
+FILE_NAME = "audit.log"  # in the state folder
+MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
+KEPT_FILES = 4  # besides the one that is written
+MAX_STATE_SIZE = 64 * 1024  # octets of JSON of what an object was, or is
+MAX_TEXT = 4096  # characters of a text, and of what is left of a state that is too large
+BLOCK_SIZE = 64 * 1024  # octets that are read at once
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    OK = "ok"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One request to change something; states are plain data, None where there was or is no object."""
+
+    at: datetime
+    token: Token | None  # None: who asked is not known
+    client: str  # IP address
+    action: str  # such as map.create
+    object: str  # key or id
+    outcome: Outcome
+    revision: int | None = None  # that serves it
+    code: int | None = None  # why it was refused
+    message: str = ""
+    before: Any = None
+    after: Any = None
+
+
+class AuditLog:
+    """The log in a file; one process writes it. `problem` says why the last entry is not in it, if so."""
+
+    def __init__(self, file: Path, *, max_file_size: int = MAX_FILE_SIZE) -> None:
+        self._file = file
+        self._max_file_size = max_file_size
+        self.problem: str | None = None
+
+    def append(self, entry: Entry) -> str | None:
+        """Write an entry; what was carried out is on the disk then. Returns the problem, if there is one; never raises.
+
+        An entry has at most some 150 kB: states over 64 KiB are replaced by their beginning and size.
+        """
+        try:
+            self._append(_line(entry), is_synced=entry.outcome is Outcome.OK)
+            self.problem = None
+        except OSError as error:
+            self.problem = f"{self._file} cannot be written: {error.strerror}"
+        return self.problem
+
+    def read(self, limit: int) -> list[dict[str, Any]]:
+        """The last entries, newest first, over all files. Lines that were not written to their end are left out.
+
+        Raises OSError.
+        """
+        lines = (line for file in self._files() for line in _lines_from_end(file))
+        entries = (entry for line in lines if (entry := _parsed(line)) is not None)
+        return list(islice(entries, limit))
+
+    def _append(self, line: bytes, *, is_synced: bool) -> None:
+        with suppress(FileNotFoundError):
+            if os.stat(self._file).st_size + len(line) > self._max_file_size:
+                self._rotate()
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self._file, flags, 0o600)
+        try:
+            size = os.fstat(fd).st_size
+            is_torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+            octets = b"\n" + line if is_torn else line
+            if os.write(fd, octets) < len(octets):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if is_synced:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        if size == 0:
+            sync_folder(self._file.parent)  # the name is new
+
+    def _rotate(self) -> None:
+        """Make room: each file takes the name of the one before it, which is gone."""
+        for newer, older in reversed([*pairwise(self._files())]):
+            with suppress(FileNotFoundError):
+                os.replace(newer, older)
+
+    def _files(self) -> list[Path]:
+        """The names of all files that may be there, the newest first."""
+        return [self._file, *(self._file.with_name(f"{self._file.name}.{n}") for n in range(1, KEPT_FILES + 1))]
+
+
+def _line(entry: Entry) -> bytes:
+    said = {
+        "at": time_text(entry.at),
+        "actor": {"id": entry.token.id, "name": entry.token.name} if entry.token else None,
+        "client": entry.client[:MAX_TEXT],
+        "action": entry.action[:MAX_TEXT],
+        "object": entry.object[:MAX_TEXT],
+        "revision": entry.revision,
+        "outcome": entry.outcome,
+        "code": entry.code,
+        "message": entry.message[:MAX_TEXT],
+        "before": _bounded(entry.before),
+        "after": _bounded(entry.after),
+    }
+    return _json(said) + b"\n"
+
+
+def _json(data: Any) -> bytes:
+    """Data on one line; what is no plain data is written as text, and half a surrogate pair as JSON's \\ud800."""
+    return json.dumps(data, ensure_ascii=False, default=str).encode(errors="backslashreplace")
+
+
+def _bounded(state: Any) -> Any:
+    """A state, or what is said of one that is too large."""
+    octets = _json(state)
+    if len(octets) <= MAX_STATE_SIZE:
+        return state
+    return {"cut": f"{len(octets):,} octets", "start": octets[:MAX_TEXT].decode(errors="ignore")}
+
+
+def _lines_from_end(file: Path) -> Iterator[bytes]:
+    """The lines of a file, the last one first; none where there is no file."""
+    with suppress(FileNotFoundError), open(file, "rb") as stream:
+        end, rest = stream.seek(0, os.SEEK_END), b""
+        while end:
+            start = max(0, end - BLOCK_SIZE)
+            stream.seek(start)
+            rest, *lines = (stream.read(end - start) + rest).split(b"\n")
+            yield from reversed(lines)
+            end = start
+        yield rest
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None

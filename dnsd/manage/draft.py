@@ -1,0 +1,207 @@
+"""A draft: a change in the making, as texts of files, on top of what is loaded. Nothing is written here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from dnsd.app import Loaded, Source, load
+from dnsd.errors import InvalidDataError, Problem
+from dnsd.manage.refusal import Code, refused_for
+from dnsd.manage.times import time_text
+from dnsd.model.changes import change_problems
+from dnsd.model.dataset import Dataset
+from dnsd.model.records import Record
+from dnsd.model.zones import Zone
+from dnsd.store.directory import Files, Kind, SourceFile
+from dnsd.store.text_file import content_of
+from dnsd.store.write import FileChange
+from dnsd.store.yaml_edit import edited_yaml, written_yaml
+from dnsd.store.yaml_text import parse_yaml
+
+SUFFIXES = {Kind.ACCOUNT: "/account.yaml", Kind.MAP: ".yaml", Kind.ZONE_YAML: ".yaml", Kind.ZONE_MASTER: ".zone"}
+
+Document = dict[str, Any]  # what a YAML file says, as plain data
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a change does to one object."""
+
+    key: str
+    before: Any
+    after: Any
+
+
+class Draft:
+    """What a request wants of the files; `now` is when it was made."""
+
+    def __init__(self, loaded: Loaded, now: datetime, *, by_operator: bool) -> None:
+        self.loaded = loaded
+        self.now = now
+        self._by_operator = by_operator
+        self._written: dict[str, SourceFile] = {}  # by key
+        self._removed: dict[str, SourceFile] = {}
+        self._gone_folders: list[str] = []
+        self.notes: list[Note] = []
+
+    @property
+    def dataset(self) -> Dataset:
+        """What is loaded."""
+        return self.loaded.dataset
+
+    @property
+    def stamp(self) -> str:
+        """The time of the change as it is written down: RFC 3339."""
+        return time_text(self.now)
+
+    def file(self, key: str) -> SourceFile:
+        """The file of an object, as the draft has it. Raises KeyError where there is none."""
+        return self._written.get(key) or self._kept()[key]
+
+    def has_file(self, key: str) -> bool:
+        """Whether an object has a file: an account need not."""
+        return key in self._written or key in self._kept()
+
+    def written_records(self, zone: Zone) -> Iterator[Record]:
+        """The records of a zone that its file says; the others are made where it lacks them."""
+        return islice(zone.records, len(self.loaded.stored.objects.zones[zone.key].rows))
+
+    def note(self, key: str, before: Any, after: Any) -> None:
+        """Remember what the change does to an object, for people; plain data, None for what is not there."""
+        self.notes.append(Note(key, before, after))
+
+    def document(self, key: str) -> Document:
+        """What an object's YAML file says, to be changed; nothing where there is no file."""
+        data = parse_yaml(self.file(key).text()) if self.has_file(key) else {}
+        assert isinstance(data, dict)
+        return {key: _copied(value) for key, value in data.items()}
+
+    def write(self, key: str, kind: Kind, document: Mapping[str, Any]) -> None:
+        """Have an object's YAML file say this, with all else in it as it is."""
+        said = {name: value for name, value in document.items() if value is not None}
+        if kind is not Kind.ZONE_YAML:  # of a zone, who changes it knows what is worth telling
+            self.note(key, self.document(key) or None, said)
+        self.write_text(key, kind, edited_yaml(self.file(key).text(), said) if self.has_file(key) else written_yaml(said))
+
+    def write_text(self, key: str, kind: Kind, text: str) -> None:
+        """Have an object's file be this text. Raises NotTextError where it is too large."""
+        modified = int(self.now.timestamp())
+        if self.has_file(key):
+            before = self.file(key)
+            self._written[key] = replace(
+                before, content=content_of(text), modified=max(modified, before.modified + 1), stamp=None
+            )
+        else:
+            path = os.path.join(self._files.root, key + SUFFIXES[kind])
+            after = self._removed[key].modified + 1 if key in self._removed else modified
+            self._written[key] = SourceFile(key, kind, path, content_of(text), None, max(modified, after))
+
+    def remove(self, key: str) -> None:
+        """Have an object's file go; another one may be written for it."""
+        if self.file(key).kind is Kind.MAP:
+            self.note(key, self.document(key), None)
+        self._removed[key] = self.file(key)
+        self._written.pop(key, None)
+
+    def remove_account(self, key: str) -> None:
+        """Have an account's folder go, with all that is in it."""
+        self.note(key, self.document(key), None)
+        self._gone_folders.append(os.path.join(self._files.root, key))
+        for file in self._files.files:
+            if file.key == key or file.key.startswith(f"{key}/"):
+                self._removed[file.key] = file
+
+    def free_key(self, folder: str, name: str) -> str:
+        """A key in `folder` that no object has, readable where it can be: `acme/maps/shop-9a78c1`."""
+        taken = {key.lower() for key in (*self._files.by_key(), *self._written)}
+        taken |= {account.lower() for account in self._files.accounts}
+        prefix = f"{folder}/" if folder else ""
+        stem = slug(name)
+        key = f"{prefix}{stem}"
+        while not stem or key.lower() in taken:
+            key = f"{prefix}{stem or 'x'}-{secrets.token_hex(3)}"
+            if key.lower() not in taken:
+                break
+        return key
+
+    def source(self, source: Source) -> Source:
+        """A source, as it is once the change is made."""
+        assert source.files is not None
+        files = source.files
+        gone = {os.path.basename(folder) for folder in self._gone_folders}
+        kept = {file.key: file for file in files.files if file.key not in self._removed} | self._written
+        accounts = {*files.accounts, *(key.partition("/")[0] for key in self._written)} - gone
+        in_order = tuple(kept.values())
+        if kept.keys() != files.by_key().keys() or self._removed:
+            in_order = tuple(sorted(kept.values(), key=lambda file: file.path.removeprefix(files.root).split(os.sep)))
+        return replace(source, files=replace(files, accounts=tuple(sorted(accounts)), files=in_order))
+
+    def load(self, config: Path) -> Loaded:
+        """What is loaded once the change is made; what is loaded now, if it changes nothing.
+
+        Raises RefusedError with every rule that forbids it.
+        """
+        try:
+            loaded = load(config, previous=self.loaded, source=self.source(self.loaded.source))
+        except InvalidDataError as error:
+            raise refused_for(map(self._of_request, error.problems)) from None
+        broken = change_problems(self.dataset, loaded.dataset, by_operator=self._by_operator)
+        if broken:
+            raise refused_for(map(self._of_request, broken), Code.FORBIDDEN)
+        return loaded
+
+    def _of_request(self, problem: Problem) -> Problem:
+        """A problem as who made the request can understand it: what is in another file is said with its name."""
+        if problem.source in self._written or problem.source in self._removed:
+            return problem
+        return replace(problem, path=(), message=f"{problem.source}: {problem.message}")
+
+    def touched(self) -> list[SourceFile]:
+        """The files that are written or removed, as they were loaded; new ones are left out."""
+        known = self._files.by_key()
+        return [known[key] for key in dict.fromkeys((*self._written, *self._removed)) if key in known]
+
+    def made(self) -> list[SourceFile]:
+        """The files that are new."""
+        known = self._files.by_key()
+        return [file for key, file in self._written.items() if key not in known or known[key].path != file.path]
+
+    def changes(self) -> list[FileChange]:
+        """What is to be done on the disk; nothing for files that stay what they are."""
+        known = self._files.by_key()
+        written = [FileChange(one.path, one.text(), one.modified) for one in self._written.values()]
+        said = [change for file, change in zip(self._written.values(), written, strict=True) if known.get(file.key) != file]
+        gone = [file.path for file in self._removed.values() if not file.path.startswith(tuple(self._gone_prefixes()))]
+        return [*said, *(FileChange(path, None, 0) for path in (*gone, *self._gone_folders))]
+
+    def _gone_prefixes(self) -> Iterator[str]:
+        return (folder + os.sep for folder in self._gone_folders)
+
+    def _kept(self) -> Mapping[str, SourceFile]:
+        known = self._files.by_key()
+        return {key: file for key, file in known.items() if key not in self._removed} if self._removed else known
+
+    @property
+    def _files(self) -> Files:
+        assert self.loaded.source.files is not None
+        return self.loaded.source.files
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's name; empty where nothing of it can be."""
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
+    return "-".join(words)[:40]
+
+
+def _copied(data: Any) -> Any:
+    """Data that shares nothing with what was read."""
+    if isinstance(data, dict):
+        return {key: _copied(value) for key, value in data.items()}
+    return [_copied(item) for item in data] if isinstance(data, list) else data

@@ -1,0 +1,42 @@
+"""Objects by the ids that requests name them by; what is not there, or another tenant's, is not found."""
+
+from __future__ import annotations
+
+from dnsd.manage.refusal import Code, refused
+from dnsd.model.accounts import Account, Prefix
+from dnsd.model.dataset import Dataset
+from dnsd.model.maps import AddressMap
+from dnsd.model.zones import Zone
+
+
+def find_account(dataset: Dataset, account_id: str) -> Account:
+    """The account. Raises RefusedError."""
+    account = dataset.accounts.get(account_id)
+    if account is None:
+        raise refused(Code.NOT_FOUND, "not_found: there is no account with this id")
+    return account
+
+
+def find_map(dataset: Dataset, account_id: str, map_id: str) -> AddressMap:
+    """The address map of an account. Raises RefusedError."""
+    found = dataset.maps.get(map_id)
+    if found is None or found.account_id != account_id:
+        raise refused(Code.NOT_FOUND, "not_found: there is no address map with this id in the account")
+    return found
+
+
+def find_zone(dataset: Dataset, zone_id: str) -> Zone:
+    """The zone. Raises RefusedError."""
+    zone = dataset.zones.get(zone_id)
+    if zone is None:
+        raise refused(Code.NOT_FOUND, "not_found: there is no zone with this id")
+    return zone
+
+
+def find_prefix(dataset: Dataset, account_id: str, prefix_id: str) -> tuple[Account, Prefix, int]:
+    """A prefix of an account, and its place among them. Raises RefusedError."""
+    account = find_account(dataset, account_id)
+    for index, prefix in enumerate(account.prefixes):
+        if prefix.id == prefix_id:
+            return account, prefix, index
+    raise refused(Code.NOT_FOUND, "not_found: there is no prefix with this id in the account")

@@ -1,0 +1,147 @@
+"""What can be asked for with address maps, as changes of their files. The rules are the model's."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from dnsd.manage.draft import Document, Draft
+from dnsd.manage.find import find_account, find_map, find_zone
+from dnsd.manage.refusal import Code, refused
+from dnsd.model.fields import Fields, Ip, IPAddress
+from dnsd.model.maps import AddressMap, MemberKind
+from dnsd.store.directory import Kind
+
+MAX_TEXT = 1000  # characters of a description
+
+
+class MemberBody(Fields):
+    """A member of a new map."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    kind: MemberKind
+    identifier: str = Field(description="id of the zone, or of the account")
+
+
+class MapBody(Fields):
+    """A new map."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    description: str | None = Field(default=None, max_length=MAX_TEXT)
+    enabled: bool = False
+    ips: tuple[Ip, ...] = ()
+    memberships: tuple[MemberBody, ...] = ()
+    default_sni: str | None = Field(default=None, max_length=255)
+    immutable: bool = Field(default=False, description="the account's immutable map; the operator's to make")
+
+
+class MapEdit(Fields):
+    """What of a map is to change; null or an empty text clears a text."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    description: str | None = Field(default=None, max_length=MAX_TEXT)
+    enabled: bool | None = None
+    default_sni: str | None = Field(default=None, max_length=255)
+
+
+def create_map(draft: Draft, account_id: str, body: MapBody) -> str:
+    """A new map; its id."""
+    account = find_account(draft.dataset, account_id)
+    map_id = secrets.token_hex(16)
+    document: Document = {
+        "id": map_id,
+        "description": body.description or None,
+        "enabled": body.enabled,
+        "ips": [str(ip) for ip in dict.fromkeys(body.ips)],
+        "memberships": [
+            _member(draft, account_id, member.kind, member.identifier, "memberships", index, "identifier")
+            for index, member in enumerate(body.memberships)
+        ],
+        "default_sni": body.default_sni or None,
+        "immutable": body.immutable or None,
+        "created_at": draft.stamp,
+        "modified_at": draft.stamp,
+    }
+    key = draft.free_key(f"{account.key}/maps", body.description or map_id)
+    draft.write(key, Kind.MAP, {name: value for name, value in document.items() if value not in (None, [])})
+    return map_id
+
+
+def edit_map(draft: Draft, account_id: str, map_id: str, edit: MapEdit, given: Mapping[str, Any]) -> None:
+    """Change what was given of a map; `given` tells a null from what is not there."""
+    found = find_map(draft.dataset, account_id, map_id)
+    document = draft.document(found.key)
+    for name in ("description", "default_sni"):
+        if name in given:
+            document[name] = getattr(edit, name) or None
+    if edit.enabled is not None:
+        document["enabled"] = edit.enabled
+    _write(draft, found, document)
+
+
+def delete_map(draft: Draft, account_id: str, map_id: str) -> None:
+    """Delete a map."""
+    draft.remove(find_map(draft.dataset, account_id, map_id).key)
+
+
+def add_ip(draft: Draft, account_id: str, map_id: str, ip: IPAddress) -> None:
+    """Add an address to a map, at the end; one that is there already stays where it is."""
+    found = find_map(draft.dataset, account_id, map_id)
+    if ip not in found.ips:
+        document = draft.document(found.key)
+        document["ips"] = [*(document.get("ips") or ()), str(ip)]
+        _write(draft, found, document)
+
+
+def remove_ip(draft: Draft, account_id: str, map_id: str, ip: IPAddress) -> None:
+    """Take an address out of a map, if it is there."""
+    found = find_map(draft.dataset, account_id, map_id)
+    if ip in found.ips:
+        document = draft.document(found.key)
+        del document["ips"][found.ips.index(ip)]
+        _write(draft, found, document)
+
+
+def add_member(draft: Draft, account_id: str, map_id: str, kind: MemberKind, identifier: str) -> None:
+    """Add a member to a map; one that is there already stays as it is."""
+    found = find_map(draft.dataset, account_id, map_id)
+    member = _member(draft, account_id, kind, identifier)
+    if (kind, identifier) not in found.by_member:
+        document = draft.document(found.key)
+        document["memberships"] = [*(document.get("memberships") or ()), member]
+        _write(draft, found, document)
+
+
+def remove_member(draft: Draft, account_id: str, map_id: str, kind: MemberKind, identifier: str) -> None:
+    """Take a member out of a map, if it is there."""
+    found = find_map(draft.dataset, account_id, map_id)
+    if member := found.by_member.get((kind, identifier)):
+        document = draft.document(found.key)
+        del document["memberships"][found.memberships.index(member)]
+        _write(draft, found, document)
+
+
+def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *path: str | int) -> Document:
+    """A membership as it is written: zones by name. Raises RefusedError for what is not the account's own."""
+    identifier = identifier.lower()
+    name = identifier
+    if kind is MemberKind.ZONE:
+        zone = find_zone(draft.dataset, identifier)
+        if zone.account_id != account_id:
+            raise refused(Code.NOT_FOUND, "not_found: there is no zone with this id in the account", *path)
+        name = zone.name_text
+    elif identifier != account_id:
+        raise refused(Code.NOT_FOUND, "not_found: the account that is a member of a map is the map's own", *path)
+    return {"kind": kind.value, "identifier": name, "created_at": draft.stamp}
+
+
+def _write(draft: Draft, found: AddressMap, document: Document) -> None:
+    """Write a map, with the time of the change if it is one."""
+    if document != draft.document(found.key):
+        draft.write(found.key, Kind.MAP, document | {"modified_at": draft.stamp})

@@ -1,0 +1,240 @@
+"""What can be asked for with the records of a zone, as changes of its file; and the ids that clients know them by."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from dnsd.manage.draft import Document, Draft
+from dnsd.manage.find import find_zone
+from dnsd.manage.refusal import Code, Fault, RefusedError, refused
+from dnsd.manage.times import time_text
+from dnsd.model.edits import RecordEdit
+from dnsd.model.fields import derived_id
+from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, Identity, Record, parse_owner
+from dnsd.model.zones import Zone
+from dnsd.store.directory import Kind
+from dnsd.store.zone_edit import edited_zone_text
+from dnsd.store.zone_text import parse_zone_text
+from dnsd.wire.names import name_text
+from dnsd.wire.rdata import NS, SOA, canonical_rdata, type_text
+
+MAX_KNOWN_ZONES = 64  # whose records' ids are remembered
+MAX_BATCH = 10_000  # records of one batch
+
+Build = Callable[[Record | None], Record]  # from the record that is to be replaced
+
+
+@dataclass(frozen=True, slots=True)
+class RecordIds:
+    """The ids of the records of a zone that clients see: not its SOA, nor the NS records at its apex."""
+
+    zone: Zone
+    by_id: Mapping[str, int]  # -> index
+    by_index: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Several changes of one zone's records, made in this order."""
+
+    deletes: Sequence[str] = ()  # ids
+    patches: Sequence[tuple[str, Build]] = ()
+    puts: Sequence[tuple[str, Build]] = ()
+    posts: Sequence[Build] = ()
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """The ids of the records that each part of a batch was about."""
+
+    deletes: list[str] = field(default_factory=list)
+    patches: list[str] = field(default_factory=list)
+    puts: list[str] = field(default_factory=list)
+    posts: list[str] = field(default_factory=list)
+
+
+_known: dict[str, RecordIds] = {}
+
+
+def record_ids(zone: Zone) -> RecordIds:
+    """The ids of a zone's records: those written down, else ones that follow from what a record says."""
+    known = _known.get(zone.id)
+    if known is None or known.zone is not zone:
+        known = _found_ids(zone)
+        if len(_known) >= MAX_KNOWN_ZONES:
+            _known.clear()
+        _known[zone.id] = known
+    return known
+
+
+def is_shown(zone: Zone, record: Record) -> bool:
+    """Whether clients see a record: the SOA, and the NS records at the apex, are the server's own."""
+    return record.rtype != SOA and not (record.rtype == NS and record.owner == zone.name)
+
+
+def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
+    """Delete, change, replace and add records of a zone, all or nothing. Raises RefusedError."""
+    zone = find_zone(draft.dataset, zone_id)
+    ids = record_ids(zone)
+    result = BatchResult()
+    records: dict[int, Record | None] = {}  # index -> what becomes of it
+    for record_id in batch.deletes:
+        records[_index(ids, records, record_id)] = None
+        result.deletes.append(record_id)
+    for changes, done in ((batch.patches, result.patches), (batch.puts, result.puts)):
+        for record_id, build in changes:
+            index = _index(ids, records, record_id)
+            records[index] = _renewed(draft, zone, records.get(index) or zone.records[index], record_id, build)
+            done.append(record_id)
+    added = []
+    for build in batch.posts:
+        record_id = secrets.token_hex(16)
+        result.posts.append(record_id)
+        added.append(replace(build(None), identity=Identity(record_id, draft.now, draft.now)))
+    edit = RecordEdit(
+        removed=frozenset(index for index, record in records.items() if record is None),
+        replaced={index: record for index, record in records.items() if record not in (None, zone.records[index])},
+        added=tuple(added),
+    )
+    if edit.removed or edit.replaced or edit.added:
+        write_records(draft, zone, edit)
+    return result
+
+
+def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
+    """Have the file of a zone say what an edit makes of its records."""
+    file, rows = draft.file(zone.key), draft.loaded.stored.objects.zones[zone.key].rows
+    if file.kind is Kind.ZONE_MASTER:
+        now_s = int(draft.now.timestamp())
+        text = edited_zone_text(file.text(), zone, rows, edit, now_s=now_s)
+        draft.write_text(zone.key, file.kind, text)
+    else:
+        document = draft.document(zone.key)
+        draft.write(zone.key, file.kind, document | {"records": _edited(document, zone, rows, edit)})
+    before = [record_document(zone.records[index], zone.name) for index in (*edit.removed, *edit.replaced)]
+    after = [record_document(record, zone.name) for record in (*edit.replaced.values(), *edit.added)]
+    draft.note(zone.key, {"records": before}, {"records": after})
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """How many records a master file held, and how many of them were added."""
+
+    parsed: int
+    added: int
+
+
+def import_records(draft: Draft, zone_id: str, text: str, *, proxies: bool) -> Imported:
+    """Add the records of a master file that the zone does not have; `proxies`: proxied, where that is possible.
+
+    Its SOA, and the NS records at the apex, are passed over. Raises RefusedError with what is wrong in which line.
+    """
+    zone = find_zone(draft.dataset, zone_id)
+    found = parse_zone_text(text, zone.name)
+    if found.problems:
+        raise RefusedError(
+            *(
+                Fault(Code.BAD_CONTENT, f"line {one.line}, column {one.column}: {one.message}", ("file",))
+                for one in found.problems
+            )
+        )
+    if found.name != zone.name:
+        what = f"it holds the zone {name_text(found.name)}, and this is {zone.name_text}"
+        raise refused(Code.BAD_CONTENT, what, "file")
+    there = {_data_of(record) for record in zone.records}
+    added = []
+    for record in found.records:
+        if is_shown(zone, record) and _data_of(record) not in there:
+            is_proxied = record.proxied or (proxies and record.rtype in PROXIABLE)
+            ttl = AUTOMATIC_TTL if is_proxied else record.ttl
+            identity = Identity(secrets.token_hex(16), draft.now, draft.now)
+            added.append(replace(record, proxied=is_proxied, ttl=ttl, identity=identity))
+    if added:
+        write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))
+    return Imported(sum(is_shown(zone, record) for record in found.records), len(added))
+
+
+def _data_of(record: Record) -> tuple[bytes, int, bytes]:
+    """What makes two records the same (RFC 2181 §5)."""
+    return record.owner, record.rtype, canonical_rdata(record.rtype, record.rdata)
+
+
+def record_document(record: Record, zone_name: bytes) -> Document:
+    """A record as the YAML file of its zone says it."""
+    settings = record.settings.model_dump(exclude_none=True)
+    created, modified = record.identity.created_on, record.identity.modified_on
+    said: dict[str, Any] = {
+        "name": _relative(record.owner, zone_name),
+        "type": type_text(record.rtype),
+        "content": record.content,
+        "ttl": record.ttl if record.ttl != AUTOMATIC_TTL else None,
+        "proxied": record.proxied or None,
+        "settings": settings or None,
+        "comment": record.comment or None,
+        "tags": list(record.tags) or None,
+        "id": record.identity.id,
+        "created_on": time_text(created) if created else None,
+        "modified_on": time_text(modified) if modified else None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _edited(document: Document, zone: Zone, rows: Sequence[int], edit: RecordEdit) -> list[Any]:
+    """The records of a YAML file after an edit; `rows` says where in it each record is."""
+    written: list[Any] = list(document.get("records") or ())
+    for index, record in edit.replaced.items():
+        written[rows[index]] = record_document(record, zone.name)
+    for row in sorted((rows[index] for index in edit.removed), reverse=True):
+        del written[row]
+    return written + [record_document(record, zone.name) for record in edit.added]
+
+
+def _renewed(draft: Draft, zone: Zone, before: Record, record_id: str, build: Build) -> Record:
+    """What replaces a record: with its id, and the time of the change if it is one."""
+    after = replace(build(before), identity=before.identity)
+    if after == before:
+        return before
+    written = datetime.fromtimestamp(draft.file(zone.key).modified, UTC)
+    return replace(after, identity=Identity(record_id, before.identity.created_on or written, draft.now))
+
+
+def _index(ids: RecordIds, records: Mapping[int, Record | None], record_id: str) -> int:
+    index = ids.by_id.get(record_id)
+    if index is None or records.get(index, True) is None:
+        raise refused(Code.NO_RECORD, "Record does not exist.")
+    return index
+
+
+def _found_ids(zone: Zone) -> RecordIds:
+    written = {one.id for one in zone.records.identities.values() if one.id}
+    by_id: dict[str, int] = {}
+    for index, record in _shown(zone):
+        record_id = record.identity.id or _derived(zone, record)
+        number = 1
+        while record_id in by_id or (record_id in written and record_id != record.identity.id):
+            record_id = derived_id(_derived(zone, record), str(number))
+            number += 1
+        by_id[record_id] = index
+    return RecordIds(zone, by_id, {index: record_id for record_id, index in by_id.items()})
+
+
+def _shown(zone: Zone) -> Iterator[tuple[int, Record]]:
+    return ((index, record) for index, record in enumerate(zone.records) if is_shown(zone, record))
+
+
+def _derived(zone: Zone, record: Record) -> str:
+    rdata = canonical_rdata(record.rtype, record.rdata).hex()
+    return derived_id("record", zone.id, name_text(record.owner), type_text(record.rtype), rdata)
+
+
+def _relative(owner: bytes, zone_name: bytes) -> str:
+    """The owner as a file says it: relative to the zone where that is plain."""
+    if owner == zone_name:
+        return "@"
+    text = name_text(owner)
+    relative = text.removesuffix(f".{name_text(zone_name)}")
+    return relative if parse_owner(relative, zone_name) == owner else f"{text}."

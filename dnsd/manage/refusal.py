@@ -1,0 +1,108 @@
+"""Why a request is refused: the codes that clients know, each with its HTTP status, in one table.
+
+Most are Cloudflare's own, and its clients act on some of them; 1000 to 1011 are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from dnsd.errors import DnsdError, Path, Problem, Rule
+
+
+class Code(Enum):
+    """A reason: the number that clients see, and the HTTP status that goes with it."""
+
+    NOT_FOUND = 1000, 404
+    INVALID = 1001, 400
+    FORBIDDEN = 1002, 400
+    CHANGED_MEANWHILE = 1003, 412
+    TOO_LARGE = 1004, 413
+    TOO_SLOW = 1005, 408
+    NO_ROOM = 1006, 507
+    NOT_WRITABLE = 1007, 503
+    NOT_LOADED = 1008, 503
+    FAILED = 1009, 500
+    TOO_MANY_FAILURES = 1010, 429
+    BAD_METHOD = 1011, 405
+    ZONE_EXISTS = 1061, 400
+    BAD_HEADER = 6003, 400
+    NO_ROUTE = 7003, 404
+    NO_CREDENTIALS = 9106, 401
+    BAD_CREDENTIALS = 10000, 403
+    TARGET_NOT_ALLOWED = 9003, 400
+    NOT_PROXIABLE = 9004, 400
+    BAD_IPV4 = 9005, 400
+    BAD_IPV6 = 9006, 400
+    BAD_CONTENT = 9007, 400
+    BAD_TTL = 9021, 400
+    CNAME_TO_ITSELF = 9039, 400
+    NO_RECORD = 81044, 404
+    OTHERS_AT_NAME = 81053, 400
+    CNAME_AT_NAME = 81054, 400
+    IDENTICAL_RECORD = 81058, 400
+
+    @classmethod
+    def of(cls, number: int) -> Code:
+        """The reason that clients know by a number."""
+        return next(code for code in cls if code.number == number)
+
+    @property
+    def number(self) -> int:
+        """What clients know it by."""
+        return self.value[0]
+
+    @property
+    def status(self) -> int:
+        """Of the HTTP response."""
+        return self.value[1]
+
+
+CODES = {
+    Rule.NOT_PROXIABLE: Code.NOT_PROXIABLE,
+    Rule.CNAME_TO_ITSELF: Code.CNAME_TO_ITSELF,
+    Rule.OTHERS_AT_NAME: Code.OTHERS_AT_NAME,
+    Rule.CNAME_AT_NAME: Code.CNAME_AT_NAME,
+    Rule.IDENTICAL_RECORD: Code.IDENTICAL_RECORD,
+    Rule.ZONE_EXISTS: Code.ZONE_EXISTS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a request, and where in its body."""
+
+    code: Code
+    message: str
+    path: Path = ()
+
+    @property
+    def pointer(self) -> str:
+        """The place as a JSON pointer (RFC 6901); empty for the whole."""
+        return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in self.path)
+
+
+class RefusedError(DnsdError):
+    """A request that is not carried out; nothing has changed."""
+
+    def __init__(self, *faults: Fault) -> None:
+        self.faults = faults
+        super().__init__("; ".join(fault.message for fault in faults))
+
+    @property
+    def status(self) -> int:
+        """Of the HTTP response: that of the first fault."""
+        return self.faults[0].code.status
+
+
+def refused(code: Code, message: str, *path: str | int) -> RefusedError:
+    """The error for one fault."""
+    return RefusedError(Fault(code, message, path))
+
+
+def refused_for(problems: Iterable[Problem], code: Code = Code.INVALID) -> RefusedError:
+    """The error for problems that the rules of the model have found, at least one of them no warning."""
+    found = [problem for problem in problems if not problem.warning]
+    return RefusedError(*(Fault(CODES[one.rule] if one.rule else code, one.message, one.path) for one in found))

@@ -1,0 +1,39 @@
+"""What the API and the dashboard are given of the running server: what is loaded, and the one way to change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from dnsd.app import Loaded
+from dnsd.manage.draft import Draft
+from dnsd.manage.tokens import Token
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks for a change, and from where."""
+
+    token: Token
+    client: str  # IP address
+
+
+class Service(Protocol):
+    """The running server, as far as its objects are concerned."""
+
+    @property
+    def loaded(self) -> Loaded:
+        """What is loaded. Raises RefusedError where the files cannot be used."""
+
+    async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
+        """Have a verb of this package carried out: what it returned, and what is loaded with it.
+
+        The change is durable then, and DNS answers it. `action` is what the audit log calls it, such as `map.create`.
+        Raises RefusedError; nothing has changed then.
+        """
+
+    async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
+        """What is loaded, and what would be if a verb were carried out. Raises RefusedError."""

@@ -1,0 +1,136 @@
+"""What can be asked for with zones, as changes of their files."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from dnsd.manage.draft import Document, Draft
+from dnsd.manage.find import find_account, find_zone
+from dnsd.manage.records import record_document
+from dnsd.manage.refusal import Code, refused
+from dnsd.model.fields import Fields, derived_id
+from dnsd.model.maps import MemberKind
+from dnsd.model.records import Record
+from dnsd.model.zones import Status, Zone
+from dnsd.store.directory import Kind
+from dnsd.wire.names import ROOT, name_text, parse_name_text
+from dnsd.wire.rdata import SOA
+
+PLAIN_FILE_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,198}[a-z0-9_])?")
+SOA_FIELDS = ("mname", "rname", "serial", "refresh", "retry", "expire", "minimum")  # RFC 1035 §3.3.13
+
+
+class AccountReference(Fields):
+    """The account of a new zone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: str | None = None
+
+
+class ZoneBody(Fields):
+    """A new zone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str = Field(min_length=1, max_length=1000)
+    account: AccountReference = AccountReference()
+    type: str | None = None
+
+
+class ZoneEdit(Fields):
+    """What of a zone is to change."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    paused: bool | None = None
+
+
+class SwitchBody(Fields):
+    """A setting of a zone that is on or off."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    value: str = Field(pattern="^(on|off)$")
+
+
+class ZoneDnsSettingsEdit(Fields):
+    """The DNS settings of a zone that can be changed."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    flatten_all_cnames: bool | None = None
+
+
+def create_zone(draft: Draft, account_id: str, name: str) -> str:
+    """A new zone, which is active at once; its id. Raises RefusedError."""
+    account = find_account(draft.dataset, account_id)
+    try:
+        wire = parse_name_text(name.strip().rstrip(".") or ".").lower()
+    except ValueError as error:
+        raise refused(Code.INVALID, f"the zone's name: {error}", "name") from None
+    if wire == ROOT:
+        raise refused(Code.INVALID, "the root is no zone that can be made here", "name")
+    text = name_text(wire)
+    if wire in draft.dataset.zones_by_name:
+        raise refused(Code.ZONE_EXISTS, f"{text} already exists", "name")
+    zone_id = derived_id("zone", text)
+    is_plain = bool(PLAIN_FILE_NAME.fullmatch(text)) and not draft.has_file(f"{account.key}/zones/{text}")
+    key = f"{account.key}/zones/{text if is_plain else zone_id}"
+    draft.write(key, Kind.ZONE_YAML, {"name": text, "status": Status.ACTIVE.value})
+    draft.note(key, None, {"name": text})
+    return zone_id
+
+
+def edit_zone(draft: Draft, zone_id: str, edit: ZoneEdit) -> None:
+    """Pause a zone, or resume it."""
+    zone = find_zone(draft.dataset, zone_id)
+    if edit.paused is not None and edit.paused != zone.paused:
+        _set(draft, zone, {"paused": edit.paused})
+
+
+def set_zone_switch(draft: Draft, zone_id: str, name: str, *, is_on: bool) -> None:
+    """Turn one of a zone's settings on or off."""
+    zone = find_zone(draft.dataset, zone_id)
+    if getattr(zone.settings, name) != is_on:
+        settings = zone.settings.model_dump(exclude_defaults=True) | {name: is_on}
+        _set(draft, zone, {"settings": settings})
+
+
+def delete_zone(draft: Draft, zone_id: str) -> None:
+    """Delete a zone, and its memberships in address maps with it."""
+    zone = find_zone(draft.dataset, zone_id)
+    for address_map in draft.dataset.maps_by_member.get(zone.id, ()):
+        document = draft.document(address_map.key)
+        members = zip(document["memberships"], address_map.memberships, strict=True)
+        left = [written for written, one in members if (one.kind, one.identifier) != (MemberKind.ZONE, zone.id)]
+        draft.write(address_map.key, Kind.MAP, document | {"memberships": left, "modified_at": draft.stamp})
+    draft.remove(zone.key)
+    draft.note(zone.key, {"name": zone.name_text, "records": len(zone.records)}, None)
+
+
+def _set(draft: Draft, zone: Zone, said: Document) -> None:
+    document = draft.document(zone.key) if draft.file(zone.key).kind is Kind.ZONE_YAML else _converted(draft, zone)
+    before = {name: document.get(name) for name in said}
+    draft.write(zone.key, Kind.ZONE_YAML, document | said)
+    draft.note(zone.key, before, said)
+
+
+def _converted(draft: Draft, zone: Zone) -> Document:
+    """A zone as its YAML file would say it: a master file cannot say that one is paused, or what it is set to."""
+    records = [record for record in draft.written_records(zone) if record.rtype != SOA]
+    draft.remove(zone.key)
+    return {
+        "name": zone.name_text,
+        "soa": _soa(zone),
+        "records": [record_document(record, zone.name) for record in records],
+    }
+
+
+def _soa(zone: Zone) -> dict[str, Any]:
+    soa: Record = next(record for record in zone.records.at(zone.name) if record.rtype == SOA)
+    said = dict(zip(SOA_FIELDS, soa.content.split(), strict=True))
+    return {name: value for name, value in said.items() if name != "serial"}

@@ -1,0 +1,50 @@
+"""Edits of a zone's records: what is removed, replaced and added, and the records that come of it."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import compress
+
+from dnsd.model.columns import Columns, Records
+from dnsd.model.records import UNWRITTEN, Identity, Record
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEdit:
+    """What becomes of some records, by their indexes; no index is in both `removed` and `replaced`."""
+
+    removed: frozenset[int] = frozenset()
+    replaced: Mapping[int, Record] = field(default_factory=dict)
+    added: tuple[Record, ...] = ()
+
+
+def apply_edit(records: Records, edit: RecordEdit) -> Records:
+    """The records after an edit: those that are left in their order, and then those that were added."""
+    columns = Columns(records)
+    for index, record in edit.replaced.items():
+        columns.owners[index], columns.rdatas[index] = record.owner, record.rdata
+        columns.traits[index] = columns.index_of(record.traits)
+        columns.identities[index] = record.identity
+    if edit.removed:
+        _remove(columns, edit.removed)
+    columns.identities = {index: one for index, one in columns.identities.items() if one != UNWRITTEN}
+    for record in edit.added:
+        columns.add(record)
+    return columns.records()
+
+
+def _remove(columns: Columns, indexes: frozenset[int]) -> None:
+    is_left = [index not in indexes for index in range(len(columns.owners))]
+    columns.owners = list(compress(columns.owners, is_left))
+    columns.rdatas = list(compress(columns.rdatas, is_left))
+    columns.traits = array("I", compress(columns.traits, is_left))
+    columns.identities = _moved_up(columns.identities, indexes)
+
+
+def _moved_up(identities: Mapping[int, Identity], removed: frozenset[int]) -> dict[int, Identity]:
+    """The identities of the records that are left, by their new indexes."""
+    before = sorted(removed)
+    return {index - bisect(before, index): one for index, one in identities.items() if index not in removed}

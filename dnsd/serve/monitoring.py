@@ -1,0 +1,44 @@
+"""Pages for machines that watch the server: /metrics, /healthz, /readyz."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from dnsd.serve.control import Control
+from dnsd.serve.metrics_page import metrics_page
+from dnsd.serve.status import COLLECT_S, metric_samples, unhealthy, unready
+from dnsd.serve.tasks import in_thread
+
+
+def monitoring_app(control: Control) -> ASGIApp:
+    """The pages of a running server."""
+
+    async def show_metrics(request: Request) -> Response:
+        await control.publisher.collect(COLLECT_S)
+        page = await in_thread(partial(metrics_page, metric_samples(control)))  # with many zones it takes a while
+        return Response(page, media_type=CONTENT_TYPE_LATEST)
+
+    async def show_health(request: Request) -> Response:
+        return _verdict(unhealthy(control))
+
+    async def show_readiness(request: Request) -> Response:
+        return _verdict(unready(control))
+
+    return Starlette(
+        routes=[
+            Route("/metrics", show_metrics),
+            Route("/healthz", show_health),
+            Route("/readyz", show_readiness),
+        ]
+    )
+
+
+def _verdict(reasons: list[str]) -> Response:
+    return PlainTextResponse("\n".join(reasons or ["ok"]) + "\n", status_code=503 if reasons else 200)

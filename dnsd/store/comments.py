@@ -1,0 +1,107 @@
+"""What the comment behind a record says, both ways: text for people, and tags as in Cloudflare's exported files.
+
+`; login pages cf_tags=cf-proxied:true,dnsd-id:0123…`: the tags stand together in one word and are separated by commas.
+Those that begin with `dnsd-` are the server's own; ones that are not known mean nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from dnsd.model.records import PROXIABLE, UNWRITTEN, Identity, Record
+
+TAGS = re.compile(r"\s*\bcf_tags=(\S+)")
+IMPOSSIBLE = re.compile(r"[\r\n\0]+")  # in a line of a text file
+PROXIED = "cf-proxied"
+OWN = "dnsd-"  # what the server's own tags begin with
+ID, CREATED, MODIFIED = "dnsd-id", "dnsd-created", "dnsd-modified"
+ID_FORM = re.compile(r"[0-9a-fA-F]{32}")
+TIME_FORM = re.compile(r"[0-9-]{10}T[0-9:]{8}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})")  # RFC 3339 §5.6
+
+
+class Comment(NamedTuple):
+    """What a comment says."""
+
+    text: str  # without the tags
+    proxied: bool = False
+    identity: Identity = UNWRITTEN
+
+
+def parse_comment(rtype: int, comment: str) -> Comment:
+    """What the comment behind a record of this type says. Raises ValueError for a tag that is malformed."""
+    common, identity = without_identity(comment)
+    return Comment(bare_comment(common), rtype in PROXIABLE and _is_proxied(common), identity)
+
+
+def without_identity(comment: str) -> tuple[str, Identity]:
+    """A comment without the tags that are of one record alone, so that many are alike, and what these say.
+
+    Raises ValueError for a tag that is malformed.
+    """
+    found = TAGS.search(comment)
+    if not found or OWN not in found[1].lower():
+        return comment, UNWRITTEN
+    own, others = {}, []
+    for tag in found[1].split(","):
+        name, _, value = tag.partition(":")
+        if name.lower().startswith(OWN):
+            own[name.lower()] = value
+        else:
+            others.append(tag)
+    # Something is left of the word in any case, or else a second one like it would be taken for the tags.
+    return comment[: found.start(1)] + (",".join(others) or ",") + comment[found.end(1) :], _parse_identity(own)
+
+
+def bare_comment(text: str) -> str:
+    """As much of a comment as the text of one in a master file can be: it is one line, and what looks like tags is."""
+    return TAGS.sub("", IMPOSSIBLE.sub(" ", text)).strip()
+
+
+def comment_text(record: Record, *, identity: bool) -> str:
+    """The comment that says what a record's line itself does not, its identity too if that is wanted; may be empty."""
+    tags = [f"{PROXIED}:{str(record.proxied).lower()}"] if record.rtype in PROXIABLE else []
+    if identity:
+        tags += _identity_tags(record.identity)
+    return " ".join(filter(None, (bare_comment(record.comment), tags and f"cf_tags={','.join(tags)}")))
+
+
+def _is_proxied(comment: str) -> bool:
+    """Whether the tags say that the record is proxied: true or false, or else an origin might be shown."""
+    found = TAGS.search(comment)
+    tags = [tag.partition(":") for tag in found[1].split(",")] if found else []
+    said = {value for name, colon, value in tags if colon and name.lower() == PROXIED}
+    if said - {"true", "false"}:
+        raise ValueError(f"{PROXIED} is true or false, found {', '.join(sorted(said))!r}")
+    return "true" in said
+
+
+def _parse_identity(tags: dict[str, str]) -> Identity:
+    id, created, modified = map(tags.get, (ID, CREATED, MODIFIED))
+    if id is created is modified is None:
+        return UNWRITTEN
+    if id is not None and not ID_FORM.fullmatch(id):
+        raise ValueError(f"{ID} is 32 hexadecimal digits, found {id[:40]!r}")
+    return Identity(id and id.lower(), _parse_time(CREATED, created), _parse_time(MODIFIED, modified))
+
+
+def _parse_time(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        if TIME_FORM.fullmatch(text):
+            return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"{name} is a time such as 2026-01-01T00:00:00.000000Z, found {text[:40]!r}")
+
+
+def _identity_tags(identity: Identity) -> list[str]:
+    times = ((CREATED, identity.created_on), (MODIFIED, identity.modified_on))
+    tags = [f"{ID}:{identity.id}"] if identity.id is not None else []
+    return tags + [f"{name}:{_time_text(at)}" for name, at in times if at is not None]
+
+
+def _time_text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -1,0 +1,246 @@
+"""`dnsd token`: what is created, shown and revoked, what goes to which stream, and errors in words."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import pty
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dnsd.cli import main
+from dnsd.manage.tokens import Area, Level, Token, TokenFile
+from dnsd.model.fields import derived_id
+from tests.worlds import AccountFiles, World, write_world
+
+ID, OTHER_ID = "1" * 32, "ABCDEF" * 5 + "12"
+ACME = derived_id("account", "acme")
+ZONE = "5" * 32
+SECRET = re.compile(r"dnsd_[\w-]{43}\n")
+SETTINGS = {"default_addresses": ["198.51.100.10"], "nameservers": ["ns1.example.net"]}
+
+
+@pytest.fixture
+def config(tmp_path: pathlib.Path) -> pathlib.Path:
+    files = AccountFiles({}, {}, {"example.com.yaml": {"id": ZONE, "records": []}})
+    return write_world(World(SETTINGS, {"acme": files}), tmp_path)
+
+
+def run(config: pathlib.Path, *arguments: str, env: dict[str, str] | None = None) -> Result:
+    command = ["token", *arguments, "-c", str(config)]
+    environment = {"NO_COLOR": None, "DNSD_CONFIG": None, "STATE_DIRECTORY": None, **(env or {})}
+    return CliRunner().invoke(main, command, env=environment)
+
+
+def find(config: pathlib.Path, secret: str) -> Token:
+    found = TokenFile(config.parent / "state").find(secret.strip(), datetime.now(UTC))
+    assert isinstance(found, Token)
+    return found
+
+
+# create
+
+CREATED: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "the operator's": ([], {"name": "", "accounts": (), "zones": (), "permissions": (), "expires_at": None}),
+    "a name": (["--name", "CI of žižkov"], {"name": "CI of žižkov"}),
+    "ids": (
+        ["--account", ID, "--account", OTHER_ID, "--zone", ID],
+        {"accounts": (ID, OTHER_ID.lower()), "zones": (ID,)},
+    ),
+    "a folder's name": (["--account", "acme"], {"accounts": (ACME,)}),
+    "a zone's name": (["--zone", "Example.COM."], {"zones": (ZONE,)}),
+    "names and ids": (["--account", ID, "--zone", "example.com"], {"accounts": (ID,), "zones": (ZONE,)}),
+    "permissions": (
+        ["--permission", "dns:edit", "--permission", "maps:read"],
+        {"permissions": ((Area.DNS, Level.EDIT), (Area.MAPS, Level.READ))},
+    ),
+    "an expiry": (
+        ["--expires", "2999-01-01T00:00:00+01:00"],
+        {"expires_at": datetime(2998, 12, 31, 23, tzinfo=UTC)},
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), CREATED.values(), ids=CREATED.keys())
+def test_create(config: pathlib.Path, arguments: list[str], expected: dict[str, Any]) -> None:
+    result = run(config, "create", *arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert SECRET.fullmatch(result.stdout)
+    made = find(config, result.stdout)
+    assert {key: getattr(made, key) for key in expected} == expected
+    assert abs((made.created_at - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_ids_need_no_configuration_that_is_good(config: pathlib.Path) -> None:
+    (config.parent / "accounts/acme/account.yaml").write_text("naem: x")
+    assert run(config, "create", "--account", ID, "--zone", ID).exit_code == 0
+
+
+def test_names_do(config: pathlib.Path) -> None:
+    (config.parent / "accounts/acme/account.yaml").write_text("naem: x")
+    result = run(config, "create", "--account", "acme")
+    assert (result.exit_code, result.stdout) == (1, "")
+    first, last = result.stderr.splitlines()
+    assert "account.yaml:1:1: naem: unknown key" in first
+    assert last == "accounts and zones cannot be found by their names now; give their ids"
+    assert run(config, "list").stderr == "there are no tokens\n"
+
+
+REFUSED: dict[str, tuple[list[str], int, str]] = {
+    "no such account": (["--account", "globex"], 1, "there is no account in the folder 'globex'"),
+    "no such zone": (["--zone", "example.org"], 1, "there is no zone of the name 'example.org'"),
+    "no zone's name": (["--zone", "a..b"], 1, "there is no zone of the name 'a..b'"),
+    "no account at all": (["--account", ""], 1, "there is no account in the folder ''"),
+    "an id that is too short": (["--zone", "1" * 31], 1, "there is no zone of the name '11"),
+    "no permission": (["--permission", "dns"], 2, "Invalid value for '--permission': 'dns' is not a permission; known"),
+    "no level": (["--permission", "dns:write"], 2, "Invalid value for '--permission': 'dns:write' is not"),
+    "no time": (["--expires", "tomorrow"], 2, "Invalid value for '--expires': 'tomorrow' is not a time with its zone"),
+    "a time without zone": (["--expires", "2999-01-01T00:00:00"], 2, "Invalid value for '--expires': '2999"),
+    "a time that has passed": (["--expires", "2026-01-01T00:00:00Z"], 2, "2026-01-01T00:00:00Z has passed"),
+    "a long name": (["--name", "x" * 101], 2, "a name has at most 100 characters"),
+    "a name of two lines": (["--name", "a\nb"], 2, "a name has at most 100 characters, all of them printable"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "status", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_create_that_is_refused(config: pathlib.Path, arguments: list[str], status: int, message: str) -> None:
+    result = run(config, "create", *arguments)
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert message in result.stderr.replace("\n", " ")
+    assert run(config, "list", "--json").stdout == "[]\n"
+
+
+def test_terminal_is_told_more_and_the_token_is_the_last_line(config: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "dnsd", "token", "create", "-c", str(config), "--zone", ID]
+    reader, terminal = pty.openpty()
+    try:
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, text=True, check=True)
+        said = os.read(reader, 4096).decode()
+    finally:
+        os.close(reader)
+        os.close(terminal)
+    assert SECRET.fullmatch(result.stdout)
+    made = find(config, result.stdout)
+    assert said.splitlines() == [
+        f"token {made.id}, for zone {ID}: everything; expires: never",
+        "it is shown only this once:",
+    ]
+
+
+# The state folder
+
+FOLDERS: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
+    "beside the settings": ({}, {}, "state"),
+    "of the settings": ({"state": "var/lib"}, {}, "var/lib"),
+    "of the environment": ({"state": "var"}, {"DNSD_STATE": "elsewhere"}, "elsewhere"),
+    "of systemd": ({}, {"STATE_DIRECTORY": "systemd"}, "systemd"),
+    "of settings with an error": ({"state": "var", "workers": "many"}, {}, "var"),
+}
+
+
+@pytest.mark.parametrize(("settings", "env", "folder"), FOLDERS.values(), ids=FOLDERS.keys())
+def test_state_folder(tmp_path: pathlib.Path, settings: dict[str, Any], env: dict[str, str], folder: str) -> None:
+    config = write_world(World({**SETTINGS, **settings}, {}), tmp_path)
+    assert run(config, "create", env=env).exit_code == 0
+    assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / folder / "tokens.json").exists()
+
+
+COMMANDS = [["create"], ["list"], ["revoke", "x"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_without_settings(tmp_path: pathlib.Path, command: list[str]) -> None:
+    result = run(tmp_path / "none.yaml", *command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "none.yaml:1:1: cannot be read: No such file or directory" in result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_damaged_file(config: pathlib.Path, command: list[str]) -> None:
+    (config.parent / "state").mkdir()
+    (config.parent / "state/tokens.json").write_text("{")
+    result = run(config, *command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(
+        f"{config.parent}/state/tokens.json is damaged: it is not what `dnsd token` writes;"
+    )
+
+
+# list
+
+
+def test_list(config: pathlib.Path) -> None:
+    run(config, "create", "--name", "ci", "--zone", ZONE, "--permission", "dns:edit")
+    run(config, "create", "--expires", "2999-01-01T00:00:00Z")
+    result = run(config, "list")
+    assert (result.exit_code, result.stderr) == (0, "")
+    heading, first, second = (re.split(r"  +", line.strip()) for line in result.stdout.splitlines())
+    assert heading == ["id", "name", "scope", "permissions", "expires", "created"]
+    assert first[1:5] == ["ci", f"zone {ZONE}", "dns:edit", "never"]
+    assert second[1:5] == ["-", "all accounts", "everything", "2999-01-01T00:00:00Z"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", second[5])
+
+
+def test_list_as_json(config: pathlib.Path) -> None:
+    secret = run(config, "create", "--name", "ci", "--zone", ZONE, "--permission", "dns:edit").stdout.strip()
+    result = run(config, "list", "--json")
+    [said] = json.loads(result.stdout)
+    made = find(config, secret)
+    assert (said.pop("id"), said.pop("created_at")) == (made.id, made.created_at.isoformat().replace("+00:00", "Z"))
+    assert said == {
+        "name": "ci",
+        "accounts": [],
+        "zones": [ZONE],
+        "permissions": ["dns:edit"],
+        "expires_at": None,
+        "is_expired": False,
+    }
+    assert secret not in result.output
+
+
+def test_list_says_what_has_expired(config: pathlib.Path) -> None:
+    past = datetime(2026, 1, 1, tzinfo=UTC)
+    TokenFile(config.parent / "state").create(name="", now=past, expires_at=past)
+    assert "2026-01-01T00:00:00Z (expired)" in run(config, "list").stdout
+    [said] = json.loads(run(config, "list", "--json").stdout)
+    assert (said["expires_at"], said["is_expired"]) == ("2026-01-01T00:00:00.000000Z", True)
+
+
+def test_list_of_none_makes_no_folder(config: pathlib.Path) -> None:
+    result = run(config, "list")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "there are no tokens\n")
+    assert not (config.parent / "state").exists()
+
+
+# revoke
+
+
+def test_revoke(config: pathlib.Path) -> None:
+    run(config, "create", "--name", "ci")
+    made = find(config, run(config, "create").stdout)
+    assert re.fullmatch(r"revoked [0-9a-f]{32} \(ci\)\n", run(config, "revoke", "ci").stdout)
+    assert run(config, "revoke", made.id).stdout == f"revoked {made.id}\n"
+    assert run(config, "list", "--json").stdout == "[]\n"
+
+
+def test_revoke_that_is_refused(config: pathlib.Path) -> None:
+    for _ in range(2):
+        run(config, "create", "--name", "ci")
+    for text, message in (("x", "there is no token with the id or name 'x'"), ("ci", "2 tokens have the name 'ci'")):
+        result = run(config, "revoke", text)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(message)
+    assert len(json.loads(run(config, "list", "--json").stdout)) == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["revoke"], ["revoke", "a", "b"], ["renew"]], ids=" ".join)
+def test_usage(arguments: list[str]) -> None:
+    assert CliRunner().invoke(main, ["token", *arguments]).exit_code == 2
