@@ -64,9 +64,7 @@ async def edit_account(call: Call) -> Reply:
 async def delete_account(call: Call) -> Reply:
     """Delete an account that has neither zones nor address maps"""
     account_id = call.path["account_id"]
-    await call.service.change(
-        call.actor, "account.delete", lambda draft: accounts.delete_account(draft, account_id)
-    )
+    await call.service.change(call.actor, "account.delete", lambda draft: accounts.delete_account(draft, account_id))
     return Reply({"id": account_id})
 
 

@@ -47,7 +47,7 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
             _endpoint(route, service, access),
             methods=[route.method],
             summary=(route.answer.__doc__ or "").strip(),
-            operation_id=f"{route.answer.__module__.rpartition('.')[2]}_{route.answer.__name__}_{route.method}".lower(),
+            operation_id=_operation_id(route),
             tags=[route.answer.__module__.rpartition(".")[2]],
             openapi_extra=_documentation(route),
             response_model=None,
@@ -75,6 +75,11 @@ def _endpoint(route: Route, service: Service, access: Access) -> Endpoint:
             return refusal(refused(Code.NOT_LOADED, str(error)))
 
     return endpoint
+
+
+def _operation_id(route: Route) -> str:
+    """A name of its own for each route: `get_zones_zone_id`."""
+    return "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
 
 
 def _documentation(route: Route) -> dict[str, Any]:
@@ -110,7 +115,9 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         return refusal(refused(Code.BAD_METHOD, f"{request.method} is no method of this path"), error.headers)
-    return refusal(refused(Code.NO_ROUTE, "Could not route to the request's path, perhaps your object identifier is invalid?"))
+    return refusal(
+        refused(Code.NO_ROUTE, "Could not route to the request's path, perhaps your object identifier is invalid?")
+    )
 
 
 async def _on_failure(report: Callable[[str], None], request: Request, error: Exception) -> Response:

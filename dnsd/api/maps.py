@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from dnsd.api.envelope import Reply, listed
 from dnsd.api.request import Call, etag_of
-from dnsd.api.shapes import map_shape
+from dnsd.api.shapes import map_shape, plan_shape
 from dnsd.app import Loaded
 from dnsd.manage import maps
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
+from dnsd.manage.plan import plan_of
 from dnsd.manage.refusal import Code, refused
 from dnsd.model.fields import IPAddress, parse_ip
 from dnsd.model.maps import MemberKind
@@ -36,6 +37,22 @@ async def create_map(call: Call) -> Reply:
         call.actor, "map.create", lambda draft: maps.create_map(draft, account_id, body)
     )
     return _reply(loaded, account_id, map_id)
+
+
+async def plan_map(call: Call) -> Reply:
+    """What a new map, or with an id a change of one, would do to answers; nothing is changed"""
+    account_id, body, given = call.path["account_id"], call.fields(maps.MapPlan), call.json()
+    map_id = body.id
+
+    def verb(draft: Draft) -> None:
+        if map_id is None:
+            maps.create_map(draft, account_id, body)
+        elif body.delete:
+            maps.delete_map(draft, account_id, map_id.lower())
+        else:
+            maps.set_map(draft, account_id, map_id.lower(), body, given)
+
+    return Reply(plan_shape(plan_of(*await call.service.plan(call.actor, verb))))
 
 
 async def get_map(call: Call) -> Reply:

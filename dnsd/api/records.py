@@ -124,9 +124,7 @@ async def _edit(call: Call, action: str, *, is_whole: bool) -> Reply:
     return _reply(loaded, zone, record_id)
 
 
-async def _change(
-    call: Call, action: str, batch: Callable[[Zone], Batch]
-) -> tuple[BatchResult, Loaded, Zone]:
+async def _change(call: Call, action: str, batch: Callable[[Zone], Batch]) -> tuple[BatchResult, Loaded, Zone]:
     """Change the records of a zone; one record, only if nobody else has changed it since the client has seen it."""
     zone_id, record_id = call.path["zone_id"], call.path.get("record_id")
 
@@ -159,9 +157,7 @@ def _builder(zone: Zone, body: Shape, *path: str | int, is_whole: bool = True) -
         try:
             return built_record(body, zone.name, None if is_whole else before)
         except RecordBodyError as error:
-            raise RefusedError(
-                *(Fault(one.code, one.message, (*path, *one.path)) for one in error.faults)
-            ) from None
+            raise RefusedError(*(Fault(one.code, one.message, (*path, *one.path)) for one in error.faults)) from None
 
     return build
 
@@ -208,6 +204,10 @@ async def _parts(call: Call) -> dict[str, str]:
 
     try:
         form = await MultiPartParser(Headers(call.headers), stream(), max_part_size=MAX_BODY).parse()
-        return {name: value if isinstance(value, str) else (await value.read()).decode() for name, value in form.items()}
+        return {
+            name: value if isinstance(value, str) else (await value.read()).decode() for name, value in form.items()
+        }
     except (MultiPartException, KeyError, ValueError) as error:
-        raise refused(Code.INVALID, f"the body is not multipart form data with the parts file and proxied: {error}") from None
+        raise refused(
+            Code.INVALID, f"the body is not multipart form data with the parts file and proxied: {error}"
+        ) from None

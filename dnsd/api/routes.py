@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dnsd.api import accounts, maps, records, zones
+from dnsd.api import accounts, history, maps, records, zones
 from dnsd.api.access import Need, Permission
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.request import Call
 from dnsd.manage.accounts import AccountBody, DelegationBody, DnsSettingsEdit, LeaseBody, PrefixBody, PrefixEdit
-from dnsd.manage.maps import MapBody, MapEdit
+from dnsd.manage.maps import MapBody, MapEdit, MapPlan
 from dnsd.manage.tokens import Area, Level
 from dnsd.manage.zones import SwitchBody, ZoneBody, ZoneDnsSettingsEdit, ZoneEdit
 from dnsd.model.fields import Fields
@@ -23,6 +23,7 @@ MAP = f"{MAPS}/{{map_id}}"
 PREFIXES = f"{ACCOUNT}/addressing/prefixes"
 PREFIX = f"{PREFIXES}/{{prefix_id}}"
 LEASES = f"{ACCOUNT}/addressing/leases"
+GONE_ZONE = f"{ACCOUNT}/zones/{{zone_id}}"  # a zone that was deleted has no scope of its own
 ZONE = "/zones/{zone_id}"
 RECORDS = f"{ZONE}/dns_records"
 RECORD = f"{RECORDS}/{{record_id}}"
@@ -63,6 +64,7 @@ ROUTES = (
     Route("PATCH", f"{ACCOUNT}/dns_settings", _edit(Area.DNS), accounts.edit_dns_settings, DnsSettingsEdit),
     Route("GET", MAPS, _read(Area.MAPS), maps.list_maps),
     Route("POST", MAPS, _edit(Area.MAPS), maps.create_map, MapBody),
+    Route("POST", f"{MAPS}/plan", _read(Area.MAPS), maps.plan_map, MapPlan),
     Route("GET", MAP, _read(Area.MAPS), maps.get_map),
     Route("PATCH", MAP, _edit(Area.MAPS), maps.edit_map, MapEdit),
     Route("DELETE", MAP, _edit(Area.MAPS), maps.delete_map),
@@ -72,6 +74,9 @@ ROUTES = (
     Route("DELETE", f"{MAP}/zones/{{member_id}}", _edit(Area.MAPS), maps.remove_zone),
     Route("PUT", f"{MAP}/accounts/{{member_id}}", _edit(Area.MAPS), maps.add_account),
     Route("DELETE", f"{MAP}/accounts/{{member_id}}", _edit(Area.MAPS), maps.remove_account),
+    Route("GET", f"{MAP}/history", _read(Area.MAPS), history.list_map_versions),
+    Route("GET", f"{MAP}/history/{{version}}", _read(Area.MAPS), history.get_map_version),
+    Route("POST", f"{MAP}/history/{{version}}/restore", _edit(Area.MAPS), history.restore_map),
     Route("GET", PREFIXES, _read(Area.PREFIXES), accounts.list_prefixes),
     Route("POST", PREFIXES, _edit(Area.PREFIXES), accounts.create_prefix, PrefixBody),
     Route("GET", PREFIX, _read(Area.PREFIXES), accounts.get_prefix),
@@ -83,6 +88,9 @@ ROUTES = (
     Route("GET", LEASES, _read(Area.PREFIXES), accounts.list_leases),
     Route("POST", LEASES, OPERATOR, accounts.create_lease, LeaseBody),
     Route("DELETE", f"{LEASES}/{{lease_id}}", OPERATOR, accounts.delete_lease),
+    Route("GET", f"{GONE_ZONE}/history", _read(Area.DNS), history.list_zone_versions),
+    Route("GET", f"{GONE_ZONE}/history/{{version}}", _read(Area.DNS), history.get_zone_version),
+    Route("POST", f"{GONE_ZONE}/history/{{version}}/restore", _edit(Area.DNS), history.restore_zone),
     Route("GET", "/zones", _read(Area.ZONES, Need.TOKEN), zones.list_zones),
     Route("POST", "/zones", _edit(Area.ZONES, Need.TOKEN), zones.create_zone, ZoneBody),
     Route("GET", ZONE, _read(Area.ZONES), zones.get_zone),
@@ -95,6 +103,9 @@ ROUTES = (
     Route("PATCH", f"{ZONE}/dns_settings", _edit(Area.DNS), zones.edit_dns_settings, ZoneDnsSettingsEdit),
     Route("GET", f"{ZONE}/dnssec", _read(Area.DNS), zones.get_dnssec),
     Route("GET", f"{ZONE}/pagerules", _read(Area.ZONES), zones.list_page_rules),
+    Route("GET", f"{ZONE}/history", _read(Area.DNS), history.list_zone_versions),
+    Route("GET", f"{ZONE}/history/{{version}}", _read(Area.DNS), history.get_zone_version),
+    Route("POST", f"{ZONE}/history/{{version}}/restore", _edit(Area.DNS), history.restore_zone),
     Route("GET", RECORDS, _read(Area.DNS), records.list_records),
     Route("POST", RECORDS, _edit(Area.DNS), records.create_record),
     Route("GET", f"{RECORDS}/export", _read(Area.DNS), zones.export_zone),

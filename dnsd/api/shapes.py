@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dnsd.app import Loaded
+from dnsd.manage.history import Version
+from dnsd.manage.plan import Answering, Plan
 from dnsd.manage.times import time_text
 from dnsd.model.accounts import Account, Delegation, Prefix
 from dnsd.model.dataset import Dataset
@@ -50,7 +52,7 @@ def map_shape(loaded: Loaded, found: AddressMap) -> Shape:
         "default_sni": found.default_sni,
         "enabled": found.enabled,
         "created_at": time_text(created),
-        "modified_at": time_text((found.modified_at or written)),
+        "modified_at": time_text(found.modified_at or written),
         "ips": [{"ip": str(ip), "created_at": time_text(created)} for ip in found.ips],
         "memberships": [_member_shape(found, member, created) for member in found.memberships],
     }
@@ -61,7 +63,7 @@ def _member_shape(found: AddressMap, member: Membership, created: datetime) -> S
         "kind": member.kind.value,
         "identifier": member.identifier,
         "can_delete": not found.immutable,
-        "created_at": time_text((member.created_at or created)),
+        "created_at": time_text(member.created_at or created),
     }
 
 
@@ -185,6 +187,42 @@ def zone_dns_settings_shape(zone: Zone) -> Shape:
         "ns_ttl": 86_400,
         "secondary_overrides": False,
         "zone_mode": "standard",
+    }
+
+
+def plan_shape(plan: Plan) -> Shape:
+    """What a change does to answers."""
+    return {
+        "zones": [
+            {
+                "id": one.zone.id,
+                "name": one.zone.name_text,
+                "names_total": one.names_total,
+                "old": answering_shape(one.old),
+                "new": answering_shape(one.new),
+                "names": [{"name": name} for name in one.names],
+            }
+            for one in plan.zones
+        ],
+        "zones_total": len(plan.zones),
+        "names_total": plan.names_total,
+        "warnings": [f"{problem.source}: {problem.message}" for problem in plan.warnings],
+    }
+
+
+def answering_shape(found: Answering) -> Shape:
+    """The addresses that answer for a zone, and the map that they are from; no map is the default pool."""
+    return {"A": list(found.v4), "AAAA": list(found.v6), "map": found.map_id}
+
+
+def version_shape(version: Version, *, is_current: bool) -> Shape:
+    """One version of an object."""
+    return {
+        "version": version.version,
+        "at": version.at,
+        "action": version.action,
+        "token": version.token,
+        "current": is_current,
     }
 
 

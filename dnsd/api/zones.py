@@ -182,5 +182,3 @@ def _account_for(call: Call, account_id: str | None) -> str:
     if not token.may(Area.ZONES, Level.EDIT, account_id=account_id):
         raise refused(Code.BAD_CREDENTIALS, "Authentication error: the token lacks the permission zones:edit")
     return account_id
-
-

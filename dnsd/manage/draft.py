@@ -88,7 +88,9 @@ class Draft:
         said = {name: value for name, value in document.items() if value is not None}
         if kind is not Kind.ZONE_YAML:  # of a zone, who changes it knows what is worth telling
             self.note(key, self.document(key) or None, said)
-        self.write_text(key, kind, edited_yaml(self.file(key).text(), said) if self.has_file(key) else written_yaml(said))
+        self.write_text(
+            key, kind, edited_yaml(self.file(key).text(), said) if self.has_file(key) else written_yaml(said)
+        )
 
     def write_text(self, key: str, kind: Kind, text: str) -> None:
         """Have an object's file be this text. Raises NotTextError where it is too large."""
@@ -168,6 +170,10 @@ class Draft:
         known = self._files.by_key()
         return [known[key] for key in dict.fromkeys((*self._written, *self._removed)) if key in known]
 
+    def written(self) -> list[SourceFile]:
+        """The files that are written."""
+        return list(self._written.values())
+
     def made(self) -> list[SourceFile]:
         """The files that are new."""
         known = self._files.by_key()
@@ -177,7 +183,9 @@ class Draft:
         """What is to be done on the disk; nothing for files that stay what they are."""
         known = self._files.by_key()
         written = [FileChange(one.path, one.text(), one.modified) for one in self._written.values()]
-        said = [change for file, change in zip(self._written.values(), written, strict=True) if known.get(file.key) != file]
+        said = [
+            change for file, change in zip(self._written.values(), written, strict=True) if known.get(file.key) != file
+        ]
         gone = [file.path for file in self._removed.values() if not file.path.startswith(tuple(self._gone_prefixes()))]
         return [*said, *(FileChange(path, None, 0) for path in (*gone, *self._gone_folders))]
 

@@ -50,6 +50,13 @@ class MapEdit(Fields):
     default_sni: str | None = Field(default=None, max_length=255)
 
 
+class MapPlan(MapBody):
+    """A map as it is to be: a new one, or with an id what is to change of one, or that it is to go."""
+
+    id: str | None = None
+    delete: bool = False
+
+
 def create_map(draft: Draft, account_id: str, body: MapBody) -> str:
     """A new map; its id."""
     account = find_account(draft.dataset, account_id)
@@ -82,6 +89,29 @@ def edit_map(draft: Draft, account_id: str, map_id: str, edit: MapEdit, given: M
             document[name] = getattr(edit, name) or None
     if edit.enabled is not None:
         document["enabled"] = edit.enabled
+    _write(draft, found, document)
+
+
+def set_map(draft: Draft, account_id: str, map_id: str, body: MapBody, given: Mapping[str, Any]) -> None:
+    """Change what was given of a map, addresses and members too: each list as a whole, as it is to be."""
+    found = find_map(draft.dataset, account_id, map_id)
+    document = draft.document(found.key)
+    for name in ("description", "default_sni"):
+        if name in given:
+            document[name] = getattr(body, name) or None
+    if given.get("enabled") is not None:
+        document["enabled"] = body.enabled
+    if given.get("ips") is not None:
+        written = dict(zip(found.ips, document.get("ips") or (), strict=True))
+        document["ips"] = [written.get(ip, str(ip)) for ip in dict.fromkeys(body.ips)]
+    if given.get("memberships") is not None:
+        members = {(one.kind, one.identifier): number for number, one in enumerate(found.memberships)}
+        document["memberships"] = [
+            document["memberships"][members[member.kind, member.identifier]]
+            if (member.kind, member.identifier) in members
+            else _member(draft, account_id, member.kind, member.identifier, "memberships", index, "identifier")
+            for index, member in enumerate(body.memberships)
+        ]
     _write(draft, found, document)
 
 

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
+from dnsd.manage.history import History
 from dnsd.manage.tokens import Token
 
 T = TypeVar("T")
@@ -23,6 +24,10 @@ class Actor:
 
 class Service(Protocol):
     """The running server, as far as its objects are concerned."""
+
+    @property
+    def history(self) -> History:
+        """Earlier versions of objects."""
 
     @property
     def loaded(self) -> Loaded:

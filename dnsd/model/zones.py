@@ -111,6 +111,12 @@ class Zone:
         return name_text(self.name)
 
     @property
+    def serial(self) -> int:
+        """The serial of its SOA (RFC 1035 §3.3.13)."""
+        soa = next(record for record in self.records.at(self.name) if record.rtype == SOA)
+        return int.from_bytes(soa.rdata[-20:-16])
+
+    @property
     def applies_maps(self) -> bool:
         """Whether proxied records are answered from maps, as far as the zone itself decides."""
         return self.status is Status.ACTIVE and not self.paused

@@ -11,6 +11,7 @@ from typing import TypeVar
 from dnsd.app import Loaded
 from dnsd.manage.audit import FILE_NAME, AuditLog, Entry, Outcome
 from dnsd.manage.draft import Draft, Note
+from dnsd.manage.history import History, Replaced, keep_change
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.serve.control import Control
@@ -28,6 +29,7 @@ class ControlService:
         self._loader = control.loader
         self._publisher = control.publisher
         self._log = control.desk.log
+        self.history = History(control.desk.state.folder)
         self._audit = AuditLog(control.desk.state.folder / FILE_NAME)
 
     @property
@@ -40,11 +42,14 @@ class ControlService:
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Have a verb carried out: what it returned, and what is loaded with it."""
         drafts: list[Draft] = []  # the last one is the one that was carried out, or refused
+        replaced: list[Replaced] = []
 
         def make(loaded: Loaded) -> tuple[T, Draft]:
             draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
             drafts.append(draft)
-            return verb(draft), draft
+            result = verb(draft)
+            replaced[:] = [Replaced(file, file.text()) for file in draft.touched()]
+            return result, draft
 
         try:
             result, loaded, revision = await self._loader.change(make)
@@ -59,8 +64,17 @@ class ControlService:
         if any(draft.notes for draft in drafts[-1:]):
             self._log.info(f"{action}: revision {revision}, by {actor.token.name or actor.token.id}")
             await self._record(actor, action, drafts, revision=revision)
+            await self._keep(actor, action, drafts[-1], replaced, loaded)
         await self._publisher.wait_until_served(revision, SERVED_WITHIN_S)
         return result, loaded
+
+    async def _keep(self, actor: Actor, action: str, draft: Draft, replaced: list[Replaced], after: Loaded) -> None:
+        token = actor.token.name or actor.token.id
+        work = partial(keep_change, self.history, draft.loaded, after, draft, replaced, action=action, token=token)
+        try:
+            await in_thread(work)
+        except OSError as error:
+            self._log.error(f"{action}: this version is not kept: {error.filename}: {error.strerror}")
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
         """What is loaded, and what would be if a verb were carried out."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.api.server import IMMUTABLE, Api, FILES
+from tests.api.server import FILES, IMMUTABLE, Api
 
 
 @pytest.fixture(scope="module")

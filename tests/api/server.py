@@ -33,6 +33,7 @@ Z1, Z2, Z3 = "21" * 16, "22" * 16, "23" * 16
 MI = "1a" * 16
 PREFIX1 = "91" * 16
 
+WWW = "records:\n  - {name: www, type: A, content: 192.0.2.1, proxied: true}\n"
 FILES = {
     "acme/account.yaml": f"""
 # Acme, since 2019
@@ -51,9 +52,9 @@ records:
   - {{name: www, type: A, content: 192.0.2.1, proxied: true}}  # orange
   - {{name: dns, type: A, content: 192.0.2.2, ttl: 3600}}
 """,
-    "acme/zones/example.net.yaml": f'id: "{Z2}"\nrecords:\n  - {{name: www, type: A, content: 192.0.2.1, proxied: true}}\n',
+    "acme/zones/example.net.yaml": f'id: "{Z2}"\n{WWW}',
     "globex/account.yaml": f"id: {A2}\nname: Globex\n",
-    "globex/zones/example.org.yaml": f'id: "{Z3}"\nrecords:\n  - {{name: www, type: A, content: 192.0.2.1, proxied: true}}\n',
+    "globex/zones/example.org.yaml": f'id: "{Z3}"\n{WWW}',
 }
 IMMUTABLE = f"""
 id: {MI}

@@ -1,4 +1,4 @@
-"""Cloudflare's own Python client, unmodified, against a running server: the whole contract; DNS shows each write at once."""
+"""Cloudflare's own Python client, unmodified: the whole contract, and DNS shows each write at once."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def test_many_types_and_what_is_read_is_written_back(api: Api, sdk: Cloudflare) 
     made = [
         records.create(zone_id=Z3, name="m", type="MX", content="mail.example.org", priority=10, ttl=3600),
         records.create(zone_id=Z3, name="t", type="TXT", content='"v=spf1 -all"', ttl=300),
-        records.create(zone_id=Z3, name="c", type="CAA", data={"flags": 0, "tag": "issue", "value": "ca.test"}, ttl=300),
+        records.create(
+            zone_id=Z3, name="c", type="CAA", data={"flags": 0, "tag": "issue", "value": "ca.test"}, ttl=300
+        ),
         records.create(
             zone_id=Z3,
             name="_sip._tcp",
@@ -91,7 +93,11 @@ def test_many_types_and_what_is_read_is_written_back(api: Api, sdk: Cloudflare) 
     for one in made:
         body = one.model_dump(mode="json", exclude={"id", "created_on", "modified_on", "meta", "proxiable"})
         same = sdk.put(f"/zones/{Z3}/dns_records/{one.id}", body=body, cast_to=object)
-        assert same["result"]["modified_on"] == records.get(one.id, zone_id=Z3).modified_on.isoformat().replace("+00:00", "Z") or True
+        assert (
+            same["result"]["modified_on"]
+            == records.get(one.id, zone_id=Z3).modified_on.isoformat().replace("+00:00", "Z")
+            or True
+        )
         assert same["result"]["content"] == one.content
     done = records.batch(
         zone_id=Z3,
@@ -151,7 +157,9 @@ def test_accounts_prefixes_and_tokens(api: Api, sdk: Cloudflare) -> None:
     delegation = sdk.addressing.prefixes.delegations.create(
         prefix.id, account_id=made.id, cidr="198.51.100.64/28", delegated_account_id=A2
     )
-    assert [one.id for one in sdk.addressing.prefixes.delegations.list(prefix.id, account_id=made.id)] == [delegation.id]
+    assert [one.id for one in sdk.addressing.prefixes.delegations.list(prefix.id, account_id=made.id)] == [
+        delegation.id
+    ]
     sdk.addressing.prefixes.delegations.delete(delegation.id, account_id=made.id, prefix_id=prefix.id)
     sdk.addressing.prefixes.delete(prefix.id, account_id=made.id)
     sdk.accounts.delete(account_id=made.id)
@@ -162,8 +170,9 @@ def test_accounts_prefixes_and_tokens(api: Api, sdk: Cloudflare) -> None:
 def test_key_beside_an_address_is_a_token_too(api: Api) -> None:
     with Cloudflare(api_email="who@example.com", api_key=api.operator, base_url=f"{api.origin}/client/v4") as sdk:
         assert {zone.id for zone in sdk.zones.list()} >= {Z1, Z2, Z3}
-    with Cloudflare(api_token="dnsd_wrong", base_url=f"{api.origin}/client/v4") as sdk, pytest.raises(
-        cloudflare.PermissionDeniedError
-    ) as error:
+    with (
+        Cloudflare(api_token="dnsd_wrong", base_url=f"{api.origin}/client/v4") as sdk,
+        pytest.raises(cloudflare.PermissionDeniedError) as error,
+    ):
         sdk.zones.list()
     assert error.value.errors[0].code == 10000

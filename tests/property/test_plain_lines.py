@@ -48,6 +48,16 @@ COMMENTS += [
     "\t",
     "\x0c",
 ]
+ID = "0123456789abcdef0123456789abcdef"
+COMMENTS += [
+    f"; cf_tags=cf-proxied:true,dnsd-id:{ID}",
+    f" ; z cf_tags=dnsd-created:2026-11-27T07:00:00.123456Z,dnsd-id:{ID[::-1]},cf-proxied:false",
+    f";cf_tags=DNSD-ID:{ID.upper()},x",
+    f"; cf_tags=dnsd-id:{ID} cf_tags=cf-proxied:true",
+    "; cf_tags=dnsd-id:1",
+    "; cf_tags=dnsd-x:1,,dnsd-modified:2026-02-30T07:00:00Z",
+    "; dnsd-id:1 cf_tags=dnsd-x",
+]
 OTHERS = [
     "",
     "",

@@ -1,0 +1,207 @@
+"""Earlier versions of objects: the text of each object's file before and after each change that was asked for.
+
+They are in the state folder, by the object's id, so that one that is gone can be had back. What an editor did to a file
+is seen with the next change that is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dnsd.app import Loaded
+from dnsd.manage.draft import Draft
+from dnsd.manage.folders import sync_folder
+from dnsd.manage.refusal import Code, refused
+from dnsd.manage.times import time_text
+from dnsd.model.edits import RecordEdit
+from dnsd.store.directory import Kind, SourceFile
+from dnsd.store.objects import read_zone
+from dnsd.store.text_file import content_of
+from dnsd.store.zone_edit import edited_zone_text
+
+FOLDER = "history"  # in the state folder
+MAX_VERSIONS = 100  # of one object
+MAX_SIZE = 16 * 1024 * 1024  # octets of all versions of one object
+BY_HAND = "file"  # the action of a version that nobody has asked for here: its file was edited
+VERSION = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
+OBJECT_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """What is known of one version; its text is in a file of its own."""
+
+    version: str  # its time, and so its place among the others
+    at: str  # RFC 3339
+    action: str  # what made it
+    token: str  # whose; empty where that is not known
+    key: str  # of the object at that time
+    kind: str  # of file
+    account_id: str
+    digest: str  # of the text
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """How a version came to be."""
+
+    key: str
+    kind: str
+    account_id: str
+    at: datetime
+    action: str
+    token: str
+
+
+class History:
+    """The versions in a state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / FOLDER
+
+    def versions(self, object_id: str) -> list[Version]:
+        """The versions of an object, the newest first; none where nothing is known of it."""
+        return list(self._versions(object_id))
+
+    def text(self, object_id: str, version: str) -> tuple[Version, str] | None:
+        """One version, and its text."""
+        if not VERSION.fullmatch(version) or not OBJECT_ID.fullmatch(object_id):
+            return None
+        try:
+            with open(self._folder / object_id / version, encoding="utf-8", newline="") as stream:
+                head, text = stream.readline(), stream.read()
+        except FileNotFoundError:
+            return None
+        return Version(**json.loads(head)), text
+
+    def keep(self, object_id: str, made: _Made, text: str) -> None:
+        """Keep a version, unless it says what the newest one says. Raises OSError."""
+        digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        newest = next(self._versions(object_id), None)
+        if newest and newest.digest == digest:
+            return
+        name = _name(made.at)
+        if newest and name <= newest.version:  # a file's time says less than the order in which things were seen
+            name = _name(datetime.now(UTC))
+        version = Version(
+            version=name,
+            at=time_text(made.at),
+            action=made.action,
+            token=made.token,
+            key=made.key,
+            kind=made.kind,
+            account_id=made.account_id,
+            digest=digest,
+        )
+        folder = self._folder / object_id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        beside = folder / f".{name}"
+        beside.write_text(f"{json.dumps(asdict(version))}\n{text}", encoding="utf-8", newline="")
+        os.replace(beside, folder / name)
+        sync_folder(folder)
+        self._prune(folder)
+
+    def _versions(self, object_id: str) -> Iterator[Version]:
+        if OBJECT_ID.fullmatch(object_id):
+            for file in sorted(_files(self._folder / object_id), reverse=True):
+                with file.open(encoding="utf-8") as stream:
+                    yield Version(**json.loads(stream.readline()))
+
+    def _prune(self, folder: Path) -> None:
+        size = 0
+        for number, file in enumerate(sorted(_files(folder), reverse=True)):
+            size += file.stat().st_size
+            if number and (number >= MAX_VERSIONS or size > MAX_SIZE):
+                file.unlink()
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return [file for file in folder.iterdir() if VERSION.fullmatch(file.name)]
+    except FileNotFoundError:
+        return []
+
+
+def _name(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The text of a file that a change is about to replace."""
+
+    file: SourceFile
+    text: str
+
+
+def keep_change(
+    history: History,
+    before: Loaded,
+    after: Loaded,
+    draft: Draft,
+    replaced: Sequence[Replaced],
+    *,
+    action: str,
+    token: str,
+) -> None:
+    """Keep what a change that was carried out has made of objects, and what they were. Raises OSError."""
+    for one in replaced:
+        if found := _identified(before, one.file.key):
+            at = datetime.fromtimestamp(one.file.modified, UTC)
+            made = _Made(one.file.key, one.file.kind.name, found[1], at, BY_HAND, "")
+            history.keep(found[0], made, one.text)
+    for file in draft.written():
+        if found := _identified(after, file.key):
+            made = _Made(file.key, file.kind.name, found[1], draft.now, action, token)
+            history.keep(found[0], made, file.text())
+
+
+def restore(draft: Draft, history: History, account_id: str | None, object_id: str, version: str) -> None:
+    """Have an object say what one of its versions says; one that is gone comes back. Raises RefusedError."""
+    found = history.text(object_id, version)
+    if found is None or (account_id is not None and found[0].account_id != account_id):
+        raise refused(Code.NOT_FOUND, "not_found: there is no such version of the object")
+    known, text = found
+    kind = Kind[known.kind]
+    now = _key_now(draft.loaded, object_id)
+    key = now or (known.key if not draft.has_file(known.key) else draft.free_key(*known.key.rsplit("/", 1)))
+    if now and draft.file(now).kind is not kind:
+        draft.remove(now)
+    if kind is Kind.ZONE_MASTER:
+        text = _with_later_serial(draft, key, known.account_id, text)
+    draft.write_text(key, kind, text)
+    draft.note(key, None, {"restored": known.version})
+
+
+def _with_later_serial(draft: Draft, key: str, account_id: str, text: str) -> str:
+    """The text of a master file with a serial that is later than that which is served."""
+    read = read_zone(SourceFile(key, Kind.ZONE_MASTER, key, content_of(text)), account_id, ())
+    served = draft.dataset.zones.get(read.zone.id) if read.zone else None
+    if read.zone is None or served is None:
+        return text
+    now_s = max(int(draft.now.timestamp()), served.serial + 1)
+    return edited_zone_text(text, read.zone, read.rows, RecordEdit(), now_s=now_s)
+
+
+def _identified(loaded: Loaded, key: str) -> tuple[str, str] | None:
+    """The id of the object with this key, and that of its account."""
+    if address_map := loaded.stored.maps.get(key):
+        return address_map.id, address_map.account_id
+    if (read := loaded.stored.objects.zones.get(key)) and read.zone:
+        return read.zone.id, read.zone.account_id
+    account = loaded.stored.surroundings.accounts.get(key)
+    return (account.id, account.id) if account else None
+
+
+def _key_now(loaded: Loaded, object_id: str) -> str | None:
+    """The key of the object that has an id."""
+    dataset = loaded.dataset
+    found = dataset.maps.get(object_id) or dataset.zones.get(object_id) or dataset.accounts.get(object_id)
+    return found.key if found else None

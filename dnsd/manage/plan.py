@@ -1,0 +1,86 @@
+"""What a change would do to answers: which zones have other addresses, and a sample of the names behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from dnsd.app import Loaded
+from dnsd.engine.snapshot import Addresses, Edge, Snapshot
+from dnsd.errors import Problem
+from dnsd.model.zones import Zone
+from dnsd.wire.names import name_text
+
+MAX_NAMES = 10  # of one zone
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """The addresses that answer for a zone's proxied names, and the map that they are from."""
+
+    v4: tuple[str, ...]
+    v6: tuple[str, ...]
+    map_id: str | None  # None: the default pool
+
+
+@dataclass(frozen=True, slots=True)
+class ZonePlan:
+    """A zone whose answers change: from what to what, for how many names, and some of these."""
+
+    zone: Zone
+    old: Answering
+    new: Answering
+    names_total: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a change does to answers."""
+
+    zones: tuple[ZonePlan, ...]
+    warnings: tuple[Problem, ...]  # that are new
+
+    @property
+    def names_total(self) -> int:
+        """How many names' answers change."""
+        return sum(one.names_total for one in self.zones)
+
+
+def plan_of(before: Loaded, after: Loaded) -> Plan:
+    """What becomes of answers where the one is replaced by the other; zones that are new or gone are left out."""
+    known = {(problem.source, problem.message) for problem in before.warnings}
+    warnings = tuple(problem for problem in after.warnings if (problem.source, problem.message) not in known)
+    return Plan(tuple(_changed_zones(before, after)), warnings)
+
+
+def answering(loaded: Loaded, zone: Zone) -> Answering:
+    """The addresses that answer for a zone now."""
+    addresses = _addresses(loaded.snapshot, zone)
+    keys = {source.map for source in addresses.sources if source.map}
+    maps = [found.id for key in sorted(keys) if (found := loaded.stored.maps.get(key))]
+    v4 = tuple(str(ip) for ip in addresses.ips if ip.version == 4)
+    v6 = tuple(str(ip) for ip in addresses.ips if ip.version == 6)
+    return Answering(v4, v6, maps[0] if maps else None)
+
+
+def proxied_names(loaded: Loaded, zone: Zone) -> Iterator[bytes]:
+    """The names of a zone that its address map answers for."""
+    built = loaded.snapshot.zones[zone.id]
+    return (name for name, node in built.items() if isinstance(node.rule, Edge))
+
+
+def _changed_zones(before: Loaded, after: Loaded) -> Iterator[ZonePlan]:
+    for zone in after.dataset.zones.values():
+        if zone.id not in before.dataset.zones or not after.dataset.applies_maps(zone):
+            continue
+        if _addresses(before.snapshot, zone).ips == _addresses(after.snapshot, zone).ips:
+            continue
+        names = list(proxied_names(after, zone))
+        sample = tuple(name_text(name) for name in islice(names, MAX_NAMES))
+        yield ZonePlan(zone, answering(before, zone), answering(after, zone), len(names), sample)
+
+
+def _addresses(snapshot: Snapshot, zone: Zone) -> Addresses:
+    return snapshot.by_zone.get(zone.id) or snapshot.by_account.get(zone.account_id) or snapshot.default
