@@ -73,4 +73,5 @@ $(VENV)/.serve: $(VENV)/.python pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.serve
 	@echo "==> installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/cloudflare-4 'cloudflare==4.3.1'
 	@touch $@

@@ -61,16 +61,15 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
 def _endpoint(route: Route, service: Service, access: Access) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
-            body = await read_body(request)
             client = request.client.host if request.client else ""
             token = access.token_of(request, client)
+            body = await read_body(request)  # not before: strangers cannot fill memory
             path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}
             check_access(token, route.permission, service.loaded.dataset, path)
             call = Call(service, Actor(token, client), path, dict(request.query_params), dict(request.headers), body)
             return response(await route.answer(call))
         except RefusedError as error:
-            closes = {"Connection": "close"} if error.status in (408, 413) else {}
-            return refusal(error, closes)
+            return refusal(error)
         except TokenFileError as error:
             return refusal(refused(Code.NOT_LOADED, str(error)))
 
@@ -114,7 +113,14 @@ def _described(app: FastAPI) -> dict[str, Any]:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return refusal(refused(Code.BAD_METHOD, f"{request.method} is no method of this path"), error.headers)
+        methods = sorted(
+            method
+            for route in request.app.routes
+            if route.matches(request.scope)[0] is not Match.NONE
+            for method in route.methods
+        )
+        refused_ = refused(Code.BAD_METHOD, f"{request.method} is no method of this path: {', '.join(methods)} are")
+        return refusal(refused_, {"Allow": ", ".join(methods)})
     return refusal(
         refused(Code.NO_ROUTE, "Could not route to the request's path, perhaps your object identifier is invalid?")
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dnsd.errors import Path, Problem
+from dnsd.model.accounts import Approval, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
 
@@ -25,7 +26,26 @@ def change_problems(old: Dataset, new: Dataset, *, by_operator: bool) -> list[Pr
             found += _deletion(before)
         elif before is not None and after is not None:
             found += _edit(before, after)
-    return found
+    return found if by_operator else [*found, *_operators_part(old, new)]
+
+
+def _operators_part(old: Dataset, new: Dataset) -> Iterator[Problem]:
+    """What of accounts the operator alone says: which prefixes are theirs, and which static IPs."""
+    for account_id, account in new.accounts.items():
+        before = old.accounts.get(account_id)
+        if before is account:
+            continue
+        approved = {prefix.cidr for prefix in before.prefixes if _is_approved(prefix)} if before else set()
+        for index, prefix in enumerate(account.prefixes):
+            if _is_approved(prefix) and prefix.cidr not in approved:
+                message = f"{prefix.cidr} is approved by the operator"
+                yield Problem(account.key, ("prefixes", index, "approved"), message)
+        if not set(account.static_ips) <= set(before.static_ips if before else ()):
+            yield Problem(account.key, ("static_ips",), "static IPs are leased by the operator")
+
+
+def _is_approved(prefix: Prefix) -> bool:
+    return prefix.approved is Approval.ACTIVE
 
 
 def _creation(made: AddressMap, *, by_operator: bool) -> Iterator[Problem]:

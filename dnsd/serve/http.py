@@ -1,4 +1,8 @@
-"""HTTP servers within bounds: connections, headers, and how long a request may take to arrive."""
+"""HTTP servers within bounds: connections, headers, how long a request may take to arrive, and a response to be taken.
+
+Where there are too many connections, the one that has kept us waiting longest makes room: strangers that hold theirs
+open cannot keep others out.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,24 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from dnsd.api.envelope import refusal
+from dnsd.manage.refusal import Code, refused
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
 BACKLOG = 16  # also how often asyncio tries, and reports, to accept without a descriptor left before it waits
 REQUEST_S = 5  # from connecting, or the last response, to the whole of the next request's headers
+LEAST_TAKEN = 64 * 1024  # octets of a response that a client takes within REQUEST_S, if they are not the last
+LINGER_S = 1.0  # for what was sent before a connection's end is read (RFC 9112 §9.6): else the client sees no response
+
+MALFORMED = refusal(refused(Code.INVALID, "this is no HTTP request, or its headers are too large"))
+NEVER_S = 10**9  # uvicorn's own limit, which does without progress of a response
 
 
 async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
@@ -23,12 +37,13 @@ async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
         app,
         lifespan="off",
         log_config=None,
+        log_level="error",  # what strangers get wrong is no news
         access_log=False,
         server_header=False,
         http=_BoundedProtocol,
         ws="none",
         backlog=BACKLOG,
-        timeout_keep_alive=REQUEST_S,
+        timeout_keep_alive=NEVER_S,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=MAX_HEADERS,
     )
@@ -44,23 +59,27 @@ class _Server(uvicorn.Server):
 
 
 class _BoundedProtocol(H11Protocol):
-    """Closes connections that are too many, and those that take too long to ask, which uvicorn does not."""
+    """Closes connections that are too many, and those that take too long, which uvicorn does not."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _waiting_since: float  # on the loop's clock: for a request, or for the rest of its body
+    _unsent: int = 0  # octets of a response, when they were looked at last
+    _is_ending: bool = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
-            transport.abort()
-        else:
-            self._watch()
+        self._waiting_since = self.loop.time()
+        self._make_room()
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
+        if not self._is_ending:
+            super().data_received(data)
+            self._watch()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._waiting_since = self.loop.time()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -68,11 +87,54 @@ class _BoundedProtocol(H11Protocol):
         if self._deadline:
             self._deadline.cancel()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, in the envelope, and end."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # a response has begun
+            self.transport.abort()
+            return
+        for event in (
+            h11.Response(status_code=MALFORMED.status_code, headers=[*MALFORMED.raw_headers, CLOSE_HEADER]),
+            h11.Data(data=bytes(MALFORMED.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self._is_ending = True
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _make_room(self) -> None:
+        """Where there are too many, close the one that waits longest; this one if all others are being answered."""
+        there = [
+            one for one in self.connections if isinstance(one, _BoundedProtocol) and not one.transport.is_closing()
+        ]
+        if len(there) > MAX_CONNECTIONS:
+            waiting = filter(_BoundedProtocol._is_waiting, there)
+            min(waiting, key=lambda one: one._waiting_since).transport.abort()
+
+    def _is_waiting(self) -> bool:
+        """Whether it is the client's turn to send something."""
+        return (not self._is_answering() or self.cycle.more_body) and not self.transport.get_write_buffer_size()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _watch(self) -> None:
         """Wait for a request if none is being answered, for so long in all, however it trickles in."""
-        is_answering = self.cycle is not None and not self.cycle.response_complete
-        if is_answering and self._deadline:
+        unsent = self.transport.get_write_buffer_size()
+        if self._is_answering() and self._deadline:
             self._deadline.cancel()
             self._deadline = None
-        elif not is_answering and self._deadline is None and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
+        elif not self._is_answering() and self._deadline is None and (unsent or not self.transport.is_closing()):
+            self._unsent = unsent
+            self._deadline = self.loop.call_later(REQUEST_S, self._give_up)
+
+    def _give_up(self) -> None:
+        """Close the connection, unless the client is still busy with taking the last response."""
+        self._deadline = None
+        if 0 < self.transport.get_write_buffer_size() <= self._unsent - LEAST_TAKEN:
+            self._watch()
+        else:
+            self.transport.abort()

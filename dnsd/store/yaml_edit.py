@@ -111,16 +111,18 @@ class _Edit:
             if key.value in wanted and not key.is_merge:
                 self._edit(child, wanted[key.value], self._behind(COLON, key.end), column)
         keeps = _keeps(node, wanted)
-        self._remove(node, keeps)
+        has_lines = self._has_lines(node)
+        self._remove(node, keeps, has_lines=has_lines)
         there = {key.value for key in node.keys}
         known = node.value if isinstance(node.value, dict) else {}  # what is merged included
         added = [entry for entry in wanted.items() if entry[0] not in there and known.get(entry[0]) != entry[1]]
         texts = [self._entry_text(key, value, column) for key, value in added]
-        self._insert(node, len(keeps) - keeps[::-1].index(True), texts)
+        self._insert(node, len(keeps) - keeps[::-1].index(True), texts, has_lines=has_lines)
 
     def _edit_list(self, node: Node, wanted: list[Data]) -> None:
         items = [child.value for child in node.children]
         keeps = [True] * len(items)
+        has_lines = self._has_lines(node)
         old = new = 0
         for next_old, next_new in [*_matches(items, wanted), (len(items), len(wanted))]:
             pairs = min(next_old - old, next_new - new)
@@ -128,9 +130,10 @@ class _Edit:
                 self._edit_item(node, old + index, wanted[new + index])
             keeps[old + pairs : next_old] = [False] * (next_old - old - pairs)
             if new + pairs < next_new:
-                self._insert(node, next_old, self._item_texts(node, wanted[new + pairs : next_new]))
+                texts = self._item_texts(node, wanted[new + pairs : next_new])
+                self._insert(node, next_old, texts, has_lines=has_lines)
             old, new = next_old + 1, next_new + 1
-        self._remove(node, keeps)
+        self._remove(node, keeps, has_lines=has_lines)
 
     def _edit_item(self, node: Node, index: int, wanted: Data) -> None:
         start = self._start(node, index)
@@ -154,12 +157,12 @@ class _Edit:
             self._put(slot, end, first)
             self._put_lines(layout.line_end(end), below)
 
-    def _remove(self, node: Node, keeps: list[bool]) -> None:
-        has_lines = node.is_block or self._has_lines(node)
+    def _remove(self, node: Node, keeps: list[bool], *, has_lines: bool) -> None:
         for is_kept, run in groupby(range(len(keeps)), keeps.__getitem__):
             if is_kept:
                 continue
-            first, *_, last = [*run] * 2
+            indexes = list(run)
+            first, last = indexes[0], indexes[-1]
             start = self._start(node, first)
             if has_lines and (first or self._layout.begins_line(start)):
                 end = self._layout.line_end(node.children[last].end)
@@ -169,12 +172,11 @@ class _Edit:
             else:
                 self._put(start, self._start(node, last + 1), "")
 
-    def _insert(self, node: Node, index: int, texts: list[str]) -> None:
+    def _insert(self, node: Node, index: int, texts: list[str], *, has_lines: bool) -> None:
         """Insert entries or items before what is the `index`-th now."""
         if not texts:
             return
-        start = self._start(node, 0)
-        has_lines, comma = node.is_block or self._has_lines(node), "" if node.is_block else ","
+        start, comma = self._start(node, 0), "" if node.is_block else ","
         indent = " " * self._layout.column(start)
         if not index:
             behind = comma + (self._line_break + indent if has_lines else " ")
@@ -198,6 +200,8 @@ class _Edit:
             new = self._line_break.join([new, *kept])
             if end != self._layout.line_end(end):  # what follows is no comment
                 new += self._line_break + " " * self._layout.column(end)
+                while self._text[start - 1] == " ":  # behind a dash or bracket, where nothing follows any more
+                    start -= 1
         self._changes.append((start, end, new))
 
     def _entry_text(self, key: str, value: Data, column: int | None) -> str:
@@ -219,10 +223,10 @@ class _Edit:
         return texts
 
     def _has_lines(self, node: Node) -> bool:
-        """Whether what is in brackets stands on lines of its own, each with its comma and comment."""
-        starts = (self._start(node, index) for index in range(len(node.children)))
-        return all(map(self._layout.begins_line, starts)) and all(
-            LINE_REST.match(self._text, child.end) for child in node.children
+        """Whether each entry or item has lines of its own; in brackets, with its comma and comment."""
+        return node.is_block or all(
+            self._layout.begins_line(self._start(node, index)) and LINE_REST.match(self._text, child.end)
+            for index, child in enumerate(node.children)
         )
 
     def _start(self, node: Node, index: int) -> int:

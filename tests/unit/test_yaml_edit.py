@@ -265,7 +265,7 @@ EDITED: list[tuple[str, str, PlainData, str]] = [
         BLOCKS.replace("records:\n", "records:\n- name: c\n  type: TXT\n  content: x\n")),
     ("a record in blocks goes", BLOCKS, {"records": [B]}, "records:\n# between\n" + BLOCKS.partition("between\n")[2]),
     ("a record in blocks loses its first key", "- a: 1  # x\n  b: 2\n- c: 1\n  # own\n  d: 2\n", [{"b": 2}, {"d": 2}],
-        "- b: 2\n- \n  # own\n  d: 2\n"),
+        "- b: 2\n-\n  # own\n  d: 2\n"),
     ("a record in blocks is another thing", "- a: 1  # x\n  # own\n  b: 2\n- c\n", ["x", "c"],
         "- x\n  # own\n- c\n"),
     ("a record in blocks is emptied", "- a: 1\n  b: 2\n- c\n", [{}, "c"], "- {}\n- c\n"),

@@ -1,0 +1,100 @@
+"""What may become of a dataset: the rules on changes, each with what breaks it and what does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from dnsd.model.accounts import Account, AccountSettings, Approval, Prefix
+from dnsd.model.changes import change_problems
+from dnsd.model.dataset import Dataset
+from dnsd.model.maps import AddressMap, MemberKind, Membership
+
+A1, M1 = "a1" * 16, "11" * 16
+ACCOUNT_MEMBER = (Membership(MemberKind.ACCOUNT, A1),)
+IPS = (ip_address("203.0.113.10"),)
+PREFIX = Prefix("91" * 16, ip_network("203.0.113.0/24"), None, Approval.ACTIVE, "", ())
+ACCOUNT = Account("acme", A1, "Acme", (PREFIX,), (), AccountSettings())
+ORDINARY = AddressMap("acme/maps/m", M1, A1, "", False, IPS, ACCOUNT_MEMBER, None, False)
+IMMUTABLE = replace(ORDINARY, enabled=True, immutable=True)
+
+
+def dataset(address_map: AddressMap | None, account: Account = ACCOUNT) -> Dataset:
+    return Dataset({A1: account}, {M1: address_map} if address_map else {}, {})
+
+
+CASES = {
+    "nothing changes": (ORDINARY, ORDINARY, None),
+    "a new map": (None, ORDINARY, None),
+    "a new map with members and no addresses": (None, replace(ORDINARY, ips=()), "address first"),
+    "a new immutable map": (None, IMMUTABLE, "made by the operator"),
+    "a disabled map is deleted": (ORDINARY, None, None),
+    "an enabled map is deleted": (replace(ORDINARY, enabled=True), None, "disable it"),
+    "an immutable map is deleted": (IMMUTABLE, None, "cannot be deleted"),
+    "an immutable map is disabled": (IMMUTABLE, replace(IMMUTABLE, enabled=False), "cannot be disabled"),
+    "an immutable map is described": (IMMUTABLE, replace(IMMUTABLE, description="x", default_sni="y"), None),
+    "an immutable map's addresses change": (
+        IMMUTABLE,
+        replace(IMMUTABLE, ips=(*IPS, ip_address("203.0.113.11"))),
+        "never change",
+    ),
+    "an immutable map's member goes": (IMMUTABLE, replace(IMMUTABLE, memberships=()), "membership cannot be removed"),
+    "a map becomes immutable": (ORDINARY, replace(ORDINARY, immutable=True), "when it is made"),
+    "the last address goes": (ORDINARY, replace(ORDINARY, ips=()), "last address"),
+    "the last address goes with the members": (ORDINARY, replace(ORDINARY, ips=(), memberships=()), None),
+    "a member comes to a map without addresses": (
+        replace(ORDINARY, ips=(), memberships=()),
+        replace(ORDINARY, ips=()),
+        "address first",
+    ),
+    "a map of a file, with members and no addresses, is described": (
+        replace(ORDINARY, ips=()),
+        replace(ORDINARY, ips=(), description="x"),
+        None,
+    ),
+    "an empty map is enabled": (
+        replace(ORDINARY, ips=(), memberships=()),
+        replace(ORDINARY, ips=(), memberships=(), enabled=True),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rule(case: str) -> None:
+    before, after, words = CASES[case]
+    found = change_problems(dataset(before), dataset(after), by_operator=False)
+    assert [problem for problem in found if words is None or words not in problem.message] == []
+    assert bool(found) == (words is not None)
+
+
+def test_operator_may_make_an_immutable_map_and_not_end_it() -> None:
+    assert change_problems(dataset(None), dataset(IMMUTABLE), by_operator=True) == []
+    assert change_problems(dataset(IMMUTABLE), dataset(None), by_operator=True) != []
+
+
+ACCOUNTS = {
+    "a pending prefix": (
+        replace(
+            ACCOUNT, prefixes=(PREFIX, replace(PREFIX, cidr=ip_network("198.51.100.0/24"), approved=Approval.PENDING))
+        ),
+        True,
+    ),
+    "an approved prefix": (
+        replace(ACCOUNT, prefixes=(PREFIX, replace(PREFIX, cidr=ip_network("198.51.100.0/24")))),
+        False,
+    ),
+    "a static IP": (replace(ACCOUNT, static_ips=(ip_address("192.0.2.1"),)), False),
+    "a new name": (replace(ACCOUNT, name="x"), True),
+    "no prefix": (replace(ACCOUNT, prefixes=()), True),
+}
+
+
+@pytest.mark.parametrize("what", ACCOUNTS)
+def test_customers_do_not_approve_their_own_space(what: str) -> None:
+    account, is_allowed = ACCOUNTS[what]
+    found = change_problems(dataset(None), dataset(None, account), by_operator=False)
+    assert (found == []) == is_allowed
+    assert change_problems(dataset(None), dataset(None, account), by_operator=True) == []
