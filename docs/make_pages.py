@@ -1,4 +1,4 @@
-"""Writes the pages that say what the code says: one for each command, from its help, and one for all settings.
+"""Writes the pages that say what the code says: one for each command, from its help, one for all settings, and the API's.
 
 python docs/make_pages.py
 """
@@ -14,7 +14,10 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from dnsd.api.access import Need
+from dnsd.api.routes import BASE, ROUTES, Route
 from dnsd.cli import main
+from dnsd.manage.refusal import Code
 from dnsd.settings import Settings
 
 DOCS = Path(__file__).parent
@@ -25,7 +28,17 @@ One YAML file, `config/dnsd.yaml` or what `-c` or `$DNSD_CONFIG` names. Every ke
 `limits.tcp.idle_s` is `DNSD_LIMITS__TCP__IDLE_S`. What is out of range is refused with its name, value and range. A
 reload takes all of them over but those marked *start*.
 """
-AT_START = {"listen", "workers", "udp", "metrics.listen", "state", "user", "group", "limits.rrl.table_size"}
+AT_START = {
+    "listen",
+    "workers",
+    "udp",
+    "metrics.listen",
+    "api.listen",
+    "state",
+    "user",
+    "group",
+    "limits.rrl.table_size",
+}
 
 
 def command_page(name: str, command: click.Command) -> str:
@@ -98,6 +111,31 @@ def range_text(field: FieldInfo) -> str:
     return "" if low is None or high is None else f"{low:,} … {high:,}"
 
 
+def api_page(text: str) -> str:
+    """The page of the API, with its tables of errors and routes as they are now."""
+    codes = [
+        f"| {code.number} | {code.status} | {code.meaning} |" for code in sorted(Code, key=lambda code: code.number)
+    ]
+    routes = [f"| {route.method} | `{route.path}` | {needed(route)} | {route.answer.__doc__} |" for route in ROUTES]
+    text = with_table(text, "codes", "| code | status | what is wrong |\n|---|---|---|", codes)
+    return with_table(text, "routes", f"Below `{BASE}`.\n\n| | | needs | |\n|---|---|---|---|", routes)
+
+
+def needed(route: Route) -> str:
+    """What a token must have for a route."""
+    permission = route.permission
+    if permission.need is Need.OPERATOR:
+        return "the operator's token"
+    return f"{permission.area}:{permission.level}" if permission.area else "a token"
+
+
+def with_table(text: str, name: str, head: str, rows: list[str]) -> str:
+    """A text with what stands between its marks of a name replaced."""
+    before, _, rest = text.partition(f"<!-- {name} -->")
+    _, end, after = rest.partition(f"<!-- /{name} -->")
+    return "\n".join([f"{before}<!-- {name} -->", head, *rows, f"{end}{after}"])
+
+
 def pages() -> dict[Path, str]:
     """Every page by its file."""
     commands = sorted(main.commands.items())
@@ -105,6 +143,7 @@ def pages() -> dict[Path, str]:
     lines = [f"- [dnsd {name}]({name}.md): {command.get_short_help_str(100)}" for name, command in commands]
     found[DOCS / "commands" / "README.md"] = "# Commands\n\n" + "\n".join(lines) + "\n"
     found[DOCS / "settings.md"] = settings_page()
+    found[DOCS / "api.md"] = api_page((DOCS / "api.md").read_text(encoding="utf-8"))
     return found
 
 

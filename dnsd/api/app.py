@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dnsd import __version__
@@ -113,17 +114,18 @@ def _described(app: FastAPI) -> dict[str, Any]:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        methods = sorted(
-            method
-            for route in request.app.routes
-            if route.matches(request.scope)[0] is not Match.NONE
-            for method in route.methods
-        )
-        refused_ = refused(Code.BAD_METHOD, f"{request.method} is no method of this path: {', '.join(methods)} are")
-        return refusal(refused_, {"Allow": ", ".join(methods)})
+        methods = ", ".join(_methods(request))
+        what = f"{request.method} is no method of this path; it has {methods}"
+        return refusal(refused(Code.BAD_METHOD, what), {"Allow": methods})
     return refusal(
         refused(Code.NO_ROUTE, "Could not route to the request's path, perhaps your object identifier is invalid?")
     )
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of a request's path, over all routes that it matches."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in route.methods})
 
 
 async def _on_failure(report: Callable[[str], None], request: Request, error: Exception) -> Response:

@@ -13,12 +13,9 @@ from starlette.responses import Response
 from dnsd.manage.refusal import Fault, RefusedError
 
 T = TypeVar("T")
-# Clients repeat what ends in a 5xx: what cannot be written now cannot be in a second, and may have been applied.
-NO_RETRY = {"x-should-retry": "false"}
 HEADERS: Mapping[int, Mapping[str, str]] = {  # that go with a status
     401: {"WWW-Authenticate": "Bearer"},  # RFC 9110 §15.5.2
     408: {"Connection": "close"},  # RFC 9110 §15.5.9
-    429: NO_RETRY,  # the token will be no better
 }
 MAX_PAGE = 1_000_000_000  # what a client may ask for; there is nothing there
 
@@ -102,7 +99,10 @@ def response(reply: Reply | Raw) -> Response:
 def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Response:
     """The HTTP response of one that was refused."""
     body = {"success": False, "errors": [_error(fault) for fault in error.faults], "messages": [], "result": None}
-    return _json(body, error.status, {**HEADERS.get(error.status, NO_RETRY if error.status >= 500 else {}), **(headers or {})})
+    # Clients repeat what ends so: a wrong token will be no better, what cannot be written now cannot be in a second,
+    # and what failed may have been applied.
+    never_again = {"x-should-retry": "false"} if error.status == 429 or error.status >= 500 else {}
+    return _json(body, error.status, {**never_again, **HEADERS.get(error.status, {}), **(headers or {})})
 
 
 def _error(fault: Fault) -> dict[str, Any]:

@@ -6,8 +6,12 @@ from dnsd.api.envelope import Reply, listed
 from dnsd.api.request import Call
 from dnsd.api.shapes import map_shape, version_shape, zone_shape
 from dnsd.manage.find import find_account, find_map, find_zone
-from dnsd.manage.history import restore
+from dnsd.manage.history import Version, restore
 from dnsd.manage.refusal import Code, refused
+from dnsd.store.directory import Kind
+
+MAPS = (Kind.MAP.name,)
+ZONES = (Kind.ZONE_YAML.name, Kind.ZONE_MASTER.name)
 
 
 async def list_map_versions(call: Call) -> Reply:
@@ -23,6 +27,7 @@ async def get_map_version(call: Call) -> Reply:
 async def restore_map(call: Call) -> Reply:
     """Have an address map say again what it said, or bring it back"""
     map_id, account_id = call.path["map_id"], call.path["account_id"]
+    _known(call, map_id)
     _, loaded = await call.service.change(
         call.actor,
         "map.restore",
@@ -44,6 +49,7 @@ async def get_zone_version(call: Call) -> Reply:
 async def restore_zone(call: Call) -> Reply:
     """Have a zone say again what it said"""
     zone_id = call.path["zone_id"]
+    _known(call, zone_id)
     _, loaded = await call.service.change(
         call.actor,
         "zone.restore",
@@ -53,18 +59,32 @@ async def restore_zone(call: Call) -> Reply:
 
 
 def _versions(call: Call, object_id: str) -> Reply:
-    found = [one for one in call.service.history.versions(object_id) if one.account_id == _account(call)]
-    is_there = object_id in call.dataset.maps or object_id in call.dataset.zones
+    account_id = _account(call)
+    found = [one for one in call.service.history.versions(object_id) if _is_of(call, one)]
+    there = (call.dataset.maps if "map_id" in call.path else call.dataset.zones).get(object_id)
+    is_there = there is not None and there.account_id == account_id
     if not found and not is_there:
         raise refused(Code.NOT_FOUND, "not_found: nothing is known of an object with this id")
     return Reply(listed([version_shape(one, is_current=is_there and not place) for place, one in enumerate(found)]))
 
 
 def _version(call: Call, object_id: str) -> Reply:
+    version, text = _known(call, object_id)
+    return Reply({"version": version.version, "text": text})
+
+
+def _known(call: Call, object_id: str) -> tuple[Version, str]:
+    """The version in a path, and its text. Raises RefusedError."""
     found = call.service.history.text(object_id, call.path["version"].upper())
-    if found is None or found[0].account_id != _account(call):
+    if found is None or not _is_of(call, found[0]):
         raise refused(Code.NOT_FOUND, "not_found: there is no such version of the object")
-    return Reply({"version": found[0].version, "text": found[1]})
+    return found
+
+
+def _is_of(call: Call, version: Version) -> bool:
+    """Whether a version is of an object of the kind, and of the account, that a path is about."""
+    kinds = MAPS if "map_id" in call.path else ZONES
+    return version.account_id == _account(call) and version.kind in kinds
 
 
 def _account(call: Call) -> str:

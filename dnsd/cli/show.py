@@ -29,6 +29,11 @@ def report(problems: Iterable[Problem]) -> None:
         say(problem.line())
 
 
+def printable(text: str) -> str:
+    """A text as one line that moves no cursor, whatever others have put into it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def print_json(data: Any) -> None:
     """Data for programs."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
@@ -106,6 +111,7 @@ def _process_row(process: dict[str, Any]) -> tuple[str, ...]:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> None:
     """A table whose first columns, so many, are words, and all others numbers."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
     for number, row in enumerate((columns, *rows)):
         sides = [str.ljust] * words + [str.rjust] * (len(columns) - words)

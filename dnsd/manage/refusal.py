@@ -13,36 +13,36 @@ from dnsd.errors import DnsdError, Path, Problem, Rule
 
 
 class Code(Enum):
-    """A reason: the number that clients see, and the HTTP status that goes with it."""
+    """A reason: the number that clients see, the HTTP status that goes with it, and what it means."""
 
-    NOT_FOUND = 1000, 404
-    INVALID = 1001, 400
-    FORBIDDEN = 1002, 400
-    CHANGED_MEANWHILE = 1003, 412
-    TOO_LARGE = 1004, 413
-    TOO_SLOW = 1005, 408
-    NO_ROOM = 1006, 507
-    NOT_WRITABLE = 1007, 503
-    NOT_LOADED = 1008, 503
-    FAILED = 1009, 500
-    TOO_MANY_FAILURES = 1010, 429
-    BAD_METHOD = 1011, 405
-    ZONE_EXISTS = 1061, 400
-    BAD_HEADER = 6003, 400
-    NO_ROUTE = 7003, 404
-    NO_CREDENTIALS = 9106, 401
-    BAD_CREDENTIALS = 10000, 403
-    TARGET_NOT_ALLOWED = 9003, 400
-    NOT_PROXIABLE = 9004, 400
-    BAD_IPV4 = 9005, 400
-    BAD_IPV6 = 9006, 400
-    BAD_CONTENT = 9007, 400
-    BAD_TTL = 9021, 400
-    CNAME_TO_ITSELF = 9039, 400
-    NO_RECORD = 81044, 404
-    OTHERS_AT_NAME = 81053, 400
-    CNAME_AT_NAME = 81054, 400
-    IDENTICAL_RECORD = 81058, 400
+    NOT_FOUND = 1000, 404, "there is no such object in what the token is for"
+    INVALID = 1001, 400, "a value that cannot be, or an object that breaks a rule"
+    FORBIDDEN = 1002, 400, "a change that a rule on address maps, or on accounts, forbids"
+    CHANGED_MEANWHILE = 1003, 412, "`If-Match` names an older version"
+    TOO_LARGE = 1004, 413, "a body over 1 MiB"
+    TOO_SLOW = 1005, 408, "a body that took too long to arrive"
+    NO_ROOM = 1006, 507, "the disk is full; nothing has changed"
+    NOT_WRITABLE = 1007, 503, "the files cannot be written, or have been edited and hold errors; nothing has changed"
+    NOT_LOADED = 1008, 503, "the files cannot be used"
+    FAILED = 1009, 500, "a mistake of the server's"
+    TOO_MANY_FAILURES = 1010, 429, "too many attempts with bad tokens"
+    BAD_METHOD = 1011, 405, "no method of this path"
+    ZONE_EXISTS = 1061, 400, "the zone exists"
+    BAD_HEADER = 6003, 400, "a malformed header of authentication"
+    NO_ROUTE = 7003, 404, "no such path, or a malformed id"
+    NO_CREDENTIALS = 9106, 401, "no token"
+    BAD_CREDENTIALS = 10000, 403, "a token that is not known, has expired, or may not do this"
+    TARGET_NOT_ALLOWED = 9003, 400, "an address that cannot be proxied to"
+    NOT_PROXIABLE = 9004, 400, "a type that cannot be proxied"
+    BAD_IPV4 = 9005, 400, "an A record without an IPv4 address"
+    BAD_IPV6 = 9006, 400, "an AAAA record without an IPv6 address"
+    BAD_CONTENT = 9007, 400, "content that the type cannot have"
+    BAD_TTL = 9021, 400, "a TTL that is neither 1 nor from 60 to 86,400"
+    CNAME_TO_ITSELF = 9039, 400, "a CNAME that points to itself"
+    NO_RECORD = 81044, 404, "there is no such record"
+    OTHERS_AT_NAME = 81053, 400, "a CNAME where there are other records"
+    CNAME_AT_NAME = 81054, 400, "a record where there is a CNAME"
+    IDENTICAL_RECORD = 81058, 400, "the same record is there"
 
     @classmethod
     def of(cls, number: int) -> Code:
@@ -58,6 +58,11 @@ class Code(Enum):
     def status(self) -> int:
         """Of the HTTP response."""
         return self.value[1]
+
+    @property
+    def meaning(self) -> str:
+        """What it means, for the documentation."""
+        return self.value[2]
 
 
 CODES = {

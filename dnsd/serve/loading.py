@@ -31,7 +31,7 @@ from dnsd.settings import Settings
 from dnsd.store.directory import SourceFile, read_file
 from dnsd.store.snapshot_file import FILE_NAME, Title, load_snapshot, load_title
 from dnsd.store.watch import Watch, watched_folders
-from dnsd.store.write import finish_writing, write_files
+from dnsd.store.write import undo_unfinished, write_files
 
 SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
 SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
@@ -42,6 +42,7 @@ NEEDS_START = (  # settings that a reload cannot change
     ("workers",),
     ("udp",),
     ("metrics",),
+    ("api",),
     ("state",),
     ("user",),
     ("group",),
@@ -98,7 +99,7 @@ class Loader:
         start = time.monotonic()
         title = load_title(self._state / FILE_NAME)
         self._revision = max(before, title.revision if title else 0)
-        self._finish_writing()
+        self._undo_unfinished()
         try:
             served = await in_thread(self._file) if before else None
             loaded = await in_thread(partial(self._load, force=False, served=served))
@@ -117,12 +118,12 @@ class Loader:
         self._report(self.last.problems)
         return await self._publish_file(title)
 
-    def _finish_writing(self) -> None:
+    def _undo_unfinished(self) -> None:
         try:
-            if finish_writing(self._state / JOURNAL):
-                self._log.info("a change of several files, which was not finished, is finished now")
+            if undo_unfinished(self._state / JOURNAL):
+                self._log.info("a change of several files, which was not finished, is undone")
         except OSError as error:
-            self._log.error(f"a change of several files cannot be finished: {error.strerror}: {error.filename}")
+            self._log.error(f"a change of several files, which was not finished, cannot be undone: {error.strerror}: {error.filename}")
 
     async def reload(self, *, force: bool = False) -> Attempt:
         """Load the source anew and publish it, all or nothing; returns when every worker serves it."""

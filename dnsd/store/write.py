@@ -1,19 +1,23 @@
 """Writing the files of a change: all of them or none, and on the disk before anybody is told.
 
-Each new text is written beside its file, under a name that readers of the folder pass over, and takes the file's place
-by being renamed. Where a change is of several files, a journal says so first: who finds one at a start finishes it.
+What is new is written beside its place, under a name that readers of the folder pass over, and is renamed into it; what
+was there stays beside it until all is done. So a change that fails is undone. Where it takes several steps, a journal
+lists them first: whoever finds one undoes what a process that was killed had begun. The change is made with the journal's
+end.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+
+Stamp = tuple[int, ...]  # what the status of a file or folder says of which one it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,118 +31,189 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One renaming, or removal: what is left to do once all texts are on the disk."""
+    """What stands at a path after one renaming, and what did before."""
 
     path: str
-    beside: str | None  # None: the file is to go
+    new: str | None  # beside it, a file or a folder; None: nothing is to stand there
+    old: str | None  # beside it; None: nothing stood there
+    stamp: Stamp = ()  # of the new, once it is there
 
 
-def write_files(changes: Sequence[FileChange], journal: Path) -> None:
-    """Make all changes, or none. Raises OSError; what could be done of several then is undone, or done at a start."""
-    steps: list[_Step] = []
+def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[], None] = lambda: None) -> None:
+    """Make all changes, or none. Raises OSError, and what `verify` raises, which is asked last; nothing is changed then."""
+    undo_unfinished(journal)
+    steps, texts = _planned(changes)
     try:
-        for change in changes:
-            steps.append(_prepared(change))
-        if len(steps) > 1:
-            _write(journal, json.dumps([[step.path, step.beside] for step in steps]).encode())
-    except OSError:
+        for beside in _besides(steps):
+            _discard(beside)  # what a process that was killed has left
+        for file, change in texts.items():
+            _write_text(file, change)
         for step in steps:
-            if step.beside:
-                Path(step.beside).unlink(missing_ok=True)
+            if step.new and step.old:
+                _keep(step.path, step.old)
+        steps = [replace(step, stamp=_stamp(step.new)) for step in steps]
+        _sync([*texts, *_folders(steps, texts)])
+        verify()
+        if len(steps) > 1:
+            _write(str(journal), json.dumps([astuple(step) for step in steps]).encode(), mode=0o600)
+            _sync([str(journal), str(journal.parent)])
+        for step in steps:
+            _take(step)
+        _sync({os.path.dirname(step.path) for step in steps})
+        if len(steps) > 1:
+            _remove(journal)
+    except BaseException:
+        with suppress(OSError):
+            _undo(steps, journal)
         raise
-    _take(steps)
-    if len(steps) > 1:
-        _remove(journal)
+    for step in steps:
+        _discard(step.old)
 
 
-def finish_writing(journal: Path) -> bool:
-    """Finish what a process that was killed had begun; whether there was anything. Raises OSError."""
+def undo_unfinished(journal: Path) -> bool:
+    """Undo what a process that was killed had begun; whether there was anything. Raises OSError."""
     try:
-        steps = [_Step(path, beside) for path, beside in json.loads(journal.read_bytes())]
+        said = json.loads(journal.read_bytes())
     except FileNotFoundError:
         return False
     except ValueError:
-        steps = []  # it was not written to its end, so nothing had been done
-    _take(steps)
-    _remove(journal)
-    return bool(steps)
+        said = []  # it was not written to its end, so nothing had been done
+    _undo([_Step(path, new, old, tuple(stamp)) for path, new, old, stamp in said], journal)
+    return bool(said)
 
 
-def _prepared(change: FileChange) -> _Step:
-    path = os.path.realpath(change.path)  # a link stays one
-    if change.text is None:
-        return _Step(path, None)
+def _planned(changes: Iterable[FileChange]) -> tuple[list[_Step], dict[str, FileChange]]:
+    """The steps that make the changes; and where each text is written before."""
+    steps: dict[str, _Step] = {}
+    texts = {}
+    for change in changes:
+        if change.text is None:
+            steps[change.path] = _Step(change.path, None, _beside(change.path, "old"))
+            continue
+        path = os.path.realpath(change.path)  # a link stays one
+        place = path  # what is renamed: of folders that are not there yet, the topmost one
+        while not os.path.isdir(os.path.dirname(place)):
+            place = os.path.dirname(place)
+        new = _beside(place, "new")
+        steps[place] = _Step(place, new, _beside(place, "old") if os.path.exists(place) else None)
+        texts[new + path.removeprefix(place)] = change
+    return list(steps.values()), texts
+
+
+def _beside(path: str, ending: str) -> str:
     folder, name = os.path.split(path)
-    _make_folder(folder)
-    beside = os.path.join(folder, f".{name}.new")
-    _write(Path(beside), change.text.encode(), like=path, modified=change.modified)
-    return _Step(path, beside)
+    return os.path.join(folder, f".{name}.{ending}")
 
 
-def _make_folder(folder: str) -> None:
-    if not os.path.isdir(folder):
-        _make_folder(os.path.dirname(folder))
-        os.mkdir(folder)
-        _sync_folders([folder])
+def _besides(steps: Iterable[_Step]) -> list[str]:
+    return [beside for step in steps for beside in (step.new, step.old) if beside]
 
 
-def _write(file: Path, octets: bytes, *, like: str | None = None, modified: int | None = None) -> None:
-    """Write a file and have it on the disk; its owner and mode are those of another one, where there is that."""
+def _folders(steps: Iterable[_Step], texts: Iterable[str]) -> set[str]:
+    """The folders that names are written into before the steps are taken."""
+    found = {os.path.dirname(beside) for beside in _besides(steps)}
+    for file in texts:
+        while (folder := os.path.dirname(file)) not in found:
+            found.add(folder)
+            file = folder
+    return found
+
+
+def _write_text(file: str, change: FileChange) -> None:
+    """Write a text where it waits; owner and mode are those of the file that it replaces."""
+    assert change.text is not None
+    has_model = os.path.exists(change.path)
     try:
-        with open(file, "wb") as out:
-            out.write(octets)
-            out.flush()
-            if like:
-                _make_alike(out.fileno(), like)
-            if modified is not None:
-                os.utime(out.fileno(), (modified, modified))
-            os.fsync(out.fileno())
-    except OSError:
-        file.unlink(missing_ok=True)  # what fills a full disk
-        raise
-    _sync_folders([str(file)])
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        _write(file, change.text.encode(), mode=0o600 if has_model else 0o666)
+        if has_model:
+            _make_alike(file, change.path)
+        os.utime(file, (change.modified, change.modified))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, change.path) from None
 
 
-def _make_alike(fd: int, path: str) -> None:
-    with suppress(OSError):
-        status = os.stat(path)
-        os.fchmod(fd, stat.S_IMODE(status.st_mode))
-        os.fchown(fd, status.st_uid, status.st_gid)
+def _write(file: str, octets: bytes, *, mode: int) -> None:
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as out:
+        out.write(octets)
 
 
-def _take(steps: Iterable[_Step]) -> None:
+def _make_alike(file: str, model: str) -> None:
+    """Give a file the owner, group, mode and attributes of another one, as far as we may."""
+    status = os.stat(model)
+    for owner in (status.st_uid, -1):
+        with suppress(OSError):
+            os.chown(file, owner, status.st_gid)
+            break
+    shutil.copystat(model, file)
+
+
+def _keep(path: str, old: str) -> None:
+    """Have what stands at a path under another name, too."""
+    try:
+        os.link(path, old)
+    except OSError:  # the file system knows no links, or the file is somebody else's
+        shutil.copyfile(path, old)
+        _make_alike(old, path)
+        _sync([old])
+
+
+def _take(step: _Step) -> None:
+    if step.new:
+        os.replace(step.new, step.path)
+    elif step.old:
+        os.rename(step.path, step.old)
+
+
+def _undo(steps: Iterable[_Step], journal: Path) -> None:
+    """Put back what was there before the steps, whichever of them were taken; what others have put there stays."""
+    steps = list(steps)
     for step in steps:
-        with suppress(FileNotFoundError):  # it is done already
-            if step.beside:
-                os.replace(step.beside, step.path)
-            elif os.path.isdir(step.path):
-                _remove_folder(step.path)
+        if step.new is None and step.old:
+            if os.path.lexists(step.old) and not os.path.lexists(step.path):
+                os.rename(step.old, step.path)
+        elif step.new and step.stamp and step.stamp == _stamp(step.path):
+            if step.old:
+                os.replace(step.old, step.path)
             else:
-                os.unlink(step.path)
-    _sync_folders([step.path for step in steps])
+                os.rename(step.path, step.new)
+    for beside in _besides(steps):
+        _discard(beside)
+    _sync({os.path.dirname(step.path) for step in steps})
+    _remove(journal)
 
 
-def _remove_folder(folder: str) -> None:
-    """Remove a folder at once, whatever is in it."""
-    parent, name = os.path.split(folder)
-    gone = os.path.join(parent, f".{name}.gone")
-    shutil.rmtree(gone, ignore_errors=True)
-    os.rename(folder, gone)
-    shutil.rmtree(gone, ignore_errors=True)
+def _stamp(path: str | None) -> Stamp:
+    try:
+        status = os.lstat(path or "")
+    except FileNotFoundError:
+        return ()
+    return (status.st_size, status.st_mtime_ns)  # inodes are not the same for ever everywhere
+
+
+def _discard(path: str | None) -> None:
+    """Remove what no reader looks at; where it stays, that does no harm."""
+    with suppress(OSError):
+        if path and os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path:
+            os.unlink(path)
 
 
 def _remove(journal: Path) -> None:
-    journal.unlink(missing_ok=True)
-    _sync_folders([str(journal)])
+    with suppress(FileNotFoundError):
+        journal.unlink()
+        _sync([str(journal.parent)])
 
 
-def _sync_folders(paths: Iterable[str]) -> None:
-    for folder in {os.path.dirname(path) or "." for path in paths}:
-        try:
-            fd = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:
-            continue  # it went with its last file
+def _sync(paths: Iterable[str]) -> None:
+    """Have files, and the names in folders, on the disk."""
+    for path in paths:
+        fd = os.open(path or ".", os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # some file systems cannot do this with a folder
+                raise OSError(error.errno, error.strerror, path) from None
         finally:
             os.close(fd)

@@ -196,12 +196,11 @@ class _Edit:
     def _put(self, start: int, end: int, new: str) -> None:
         """Put `new` in the place of a part of the text, but for the comments on lines of their own."""
         kept = self._layout.comments(start, end)
-        if kept:
-            new = self._line_break.join([new, *kept])
-            if end != self._layout.line_end(end):  # what follows is no comment
-                new += self._line_break + " " * self._layout.column(end)
-                while self._text[start - 1] == " ":  # behind a dash or bracket, where nothing follows any more
-                    start -= 1
+        if kept and end != self._layout.line_end(end):  # what follows is no comment
+            kept.append(" " * self._layout.column(end))
+            while not new and self._text[start - 1] == " ":  # behind a dash or bracket, where nothing follows any more
+                start -= 1
+        new = self._line_break.join([new, *kept])
         self._changes.append((start, end, new))
 
     def _entry_text(self, key: str, value: Data, column: int | None) -> str:

@@ -15,6 +15,6 @@ def test_each_command_and_setting_is_on_a_page_that_is_up_to_date() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     pages = module.pages()
-    assert {file.stem for file in pages} == {*main.commands, "README", "settings"}
+    assert {file.stem for file in pages} == {*main.commands, "README", "settings", "api"}
     for file, text in pages.items():
         assert file.read_text(encoding="utf-8") == text, f"{file.name}: run `python docs/make_pages.py`"

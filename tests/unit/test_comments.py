@@ -64,16 +64,10 @@ def test_comment_in_a_file(comment: str, text: str, proxied: bool, identity: Ide
 
 
 def test_identity_is_not_that_of_the_next_line() -> None:
-    lines = [
-        f"h{number} 1 IN A 192.0.2.1 ; cf_tags=dnsd-id:{number:032x}"
-        if number % 3
-        else f"h{number} 1 IN A 192.0.2.1 ; x"
-        for number in range(9)
-    ]
-    found = parse_zone_text("\n".join(lines), EXAMPLE)
-    assert [one.identity.id for one in found.records] == [
-        f"{number:032x}" if number % 3 else None for number in range(9)
-    ]
+    ids = [f"{number:032x}" if number % 3 else None for number in range(9)]
+    comments = [f"cf_tags=dnsd-id:{one}" if one else "x" for one in ids]
+    lines = [f"h{number} 1 IN A 192.0.2.1 ; {comment}" for number, comment in enumerate(comments)]
+    assert [one.identity.id for one in parse_zone_text("\n".join(lines), EXAMPLE).records] == ids
 
 
 def test_time_is_kept_as_that_of_utc() -> None:
@@ -100,12 +94,8 @@ WRONG = {
 
 @pytest.mark.parametrize(("tag", "message"), WRONG.values(), ids=WRONG.keys())
 def test_malformed_tag_is_a_problem_of_its_record(tag: str, message: str) -> None:
-    lines = [
-        "a 1 A 192.0.2.1 ; x",
-        "; c",
-        f"b 1 A 192.0.2.1 ; y cf_tags=cf-proxied:true,{tag}",
-        f" 1 TXT ( a\n b ) ; cf_tags={tag}",
-    ]
+    lines = ["a 1 A 192.0.2.1 ; x", "; c", f"b 1 A 192.0.2.1 ; y cf_tags=cf-proxied:true,{tag}"]
+    lines += [f" 1 TXT ( a\n b ) ; cf_tags={tag}"]
     found = parse_zone_text("\n".join(lines), EXAMPLE)
     assert [(problem.line, problem.column) for problem in found.problems] == [(3, 1), (4, 2)]
     assert all(message in problem.message for problem in found.problems)

@@ -172,6 +172,8 @@ EDITED: list[tuple[str, str, PlainData, str]] = [
         "a:  # c\n  - {name: a, type: A, content: 192.0.2.1}\nb: 1\n"),
     ("a mapping where a list was", "a:\n- x\n# own\n- y\n", {"a": {"b": 1}}, "a: {b: 1}\n# own\n"),
     ("a mapping where text was", "a: x  # c\n", {"a": {"b": [1]}}, "a: {b: [1]}  # c\n"),
+    ("a list in brackets over lines", "a: [x,\n  # own\n  y]  # c\nb: 1\n", {"a": "z", "b": 1},
+        "a: z\n  # own\n      # c\nb: 1\n"),
     # Keys
     ("the first key goes", "# h\na: 1  # x\n# own\nb: 2\n", {"b": 2}, "# h\n# own\nb: 2\n"),
     ("the first key of the first line goes", "a: 1\nb: 2\n", {"b": 2}, "b: 2\n"),

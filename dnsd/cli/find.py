@@ -1,0 +1,182 @@
+"""The objects that people mean, asked of the API: accounts by name, maps by the beginning of an id, zones by name.
+
+What is meant is one object, or the command ends and says what else it could have been; an empty text means none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import click
+
+from dnsd.cli.client import Client, FailedError, RefusedError, Shape
+from dnsd.manage.refusal import Code
+from dnsd.model.fields import derived_id
+from dnsd.wire.names import name_text, parse_name_text
+
+Found = TypeVar("Found")
+
+ID = re.compile(r"[0-9a-f]{32}")
+ID_BEGINNING = re.compile(r"[0-9a-f]{4,31}")  # less than four digits is a slip
+MAX_NAMED = 10  # objects that are named where one has to be chosen
+NOT_FOUND = (Code.NOT_FOUND.number, Code.NO_ROUTE.number, Code.NO_RECORD.number)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMap:
+    """A map, and the others beside which it was found."""
+
+    account_id: str
+    shape: Shape
+    descriptions: dict[str, str]  # by id, of all maps of the account
+
+    @property
+    def path(self) -> str:
+        """Of the map in the API."""
+        return f"{maps_path(self.account_id)}/{self.shape['id']}"
+
+
+def maps_path(account_id: str) -> str:
+    """Where the maps of an account are in the API."""
+    return f"/accounts/{account_id}/addressing/address_maps"
+
+
+def find_accounts(api: Client, wanted: str | None) -> list[Shape]:
+    """The account with an id or a name; without one, all that the token is for."""
+    if wanted is None:
+        return api.all("/accounts")
+    if ID.fullmatch(wanted.lower()):
+        return [api.get(f"/accounts/{wanted.lower()}")]
+    found = [one for one in api.all("/accounts", name=wanted) if one["name"].casefold() == wanted.casefold()]
+    found = [one for one in found if one["name"] == wanted] or found
+    return [_only(found, f"account {wanted!r}", lambda one: str(one["id"]))]
+
+
+def find_account(api: Client, wanted: str | None) -> Shape:
+    """The account with an id or a name; without one, the token's only one."""
+    found = find_accounts(api, wanted)
+    if not found:
+        raise FailedError("the token is for no account")
+    if len(found) > 1:
+        raise click.UsageError(f"the token is for {len(found)} accounts; say which with --account: {_names(found)}")
+    return found[0]
+
+
+def find_map(api: Client, text: str, account: str | None) -> FoundMap:
+    """The map that a text means: its id, the beginning of one, or a description that no other map has."""
+    wanted = _wanted(text, "map")
+    places = [(one["id"], api.all(maps_path(one["id"]))) for one in find_accounts(api, account)]
+    every = [
+        FoundMap(account_id, shape, {one["id"]: one["description"] for one in shapes})
+        for account_id, shapes in places
+        for shape in shapes
+    ]
+    found = [one for one in every if one.shape["id"] == wanted.lower()]
+    found = found or [one for one in every if _is_meant(one.shape, wanted)]
+    return _only(found, f"address map {wanted!r}", lambda one: map_name(one.shape))
+
+
+def find_map_path(api: Client, text: str, account: str | None) -> tuple[str, str, FoundMap | None]:
+    """Account, path and map of a text; the map is None where it is gone, and the text is its id."""
+    try:
+        found = find_map(api, text, account)
+    except FailedError:
+        wanted = text.strip().lower()
+        if not ID.fullmatch(wanted):
+            raise
+        account_id, path = _gone(api, account, lambda account_id: f"{maps_path(account_id)}/{wanted}", f"map {wanted}")
+        return account_id, path, None
+    return found.account_id, found.path, found
+
+
+def find_zone(api: Client, text: str) -> Shape:
+    """The zone with a name or an id."""
+    wanted = _wanted(text, "zone")
+    if ID.fullmatch(wanted.lower()) and (found := _get(api, f"/zones/{wanted.lower()}")):
+        return found
+    name = _zone_name(wanted)
+    # A name such as `contains:a` is a filter of another kind.
+    zones = [one for one in api.all("/zones", name=name) if one["name"] == name]
+    return _only(zones, f"zone {wanted!r}", lambda one: str(one["id"]))
+
+
+def find_zone_path(api: Client, text: str, account: str | None) -> str:
+    """The path of the zone with a name or an id; of one that is gone, that in its account."""
+    try:
+        return f"/zones/{find_zone(api, text)['id']}"
+    except FailedError as error:
+        if error.status != 1:
+            raise
+    wanted = text.strip()
+    zone_id = wanted.lower() if ID.fullmatch(wanted.lower()) else derived_id("zone", _zone_name(wanted))
+    return _gone(api, account, lambda account_id: f"/accounts/{account_id}/zones/{zone_id}", f"zone {wanted!r}")[1]
+
+
+def find_record(api: Client, zone: Shape, text: str) -> Shape:
+    """The record of a zone with an id, or with the only one that begins like this."""
+    wanted = _wanted(text, "record").lower()
+    path = f"/zones/{zone['id']}/dns_records"
+    if ID.fullmatch(wanted):
+        return dict(api.get(f"{path}/{wanted}"))
+    found = []
+    if ID_BEGINNING.fullmatch(wanted):
+        found = [one for one in api.all(path) if one["id"].startswith(wanted)]
+    return _only(found, f"record {wanted!r} in {zone['name']}", lambda one: str(one["id"]))
+
+
+def map_name(shape: Shape) -> str:
+    """What people know a map by."""
+    return f"{shape['id']} ({shape['description']})" if shape["description"] else str(shape["id"])
+
+
+def _is_meant(shape: Shape, wanted: str) -> bool:
+    is_beginning = ID_BEGINNING.fullmatch(wanted.lower()) and shape["id"].startswith(wanted.lower())
+    return bool(is_beginning) or shape["description"] == wanted
+
+
+def _wanted(text: str, what: str) -> str:
+    if not text.strip():
+        raise click.UsageError(f"an empty text names no {what}")
+    return text.strip()
+
+
+def _zone_name(text: str) -> str:
+    try:
+        return name_text(parse_name_text(text).lower())
+    except ValueError as error:
+        raise click.UsageError(f"the zone's name: {error}") from None
+
+
+def _only(found: Sequence[Found], what: str, name: Callable[[Found], str]) -> Found:
+    """The one that was found; ends the command where there is none, or are several."""
+    if not found:
+        raise FailedError(f"there is no {what}")
+    if len(found) > 1:
+        raise FailedError(f"there are {len(found)} of {what}; say which by its id:", *map(name, found[:MAX_NAMED]))
+    return found[0]
+
+
+def _gone(api: Client, account: str | None, path: Callable[[str], str], what: str) -> tuple[str, str]:
+    """Account and path of an object that only its history knows."""
+    for one in find_accounts(api, account):
+        if _get(api, f"{path(one['id'])}/history") is not None:
+            return one["id"], path(one["id"])
+    raise FailedError(f"there is no {what}, and there has been none")
+
+
+def _get(api: Client, path: str) -> Shape | None:
+    """The result of a GET; None where nothing is there."""
+    try:
+        return dict(api.get(path))
+    except RefusedError as error:
+        if error.code in NOT_FOUND:
+            return None
+        raise
+
+
+def _names(accounts: Sequence[Shape]) -> str:
+    more = ", …" if len(accounts) > MAX_NAMED else ""
+    return ", ".join(f"{one['name']} ({one['id']})" for one in accounts[:MAX_NAMED]) + more

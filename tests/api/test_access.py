@@ -1,0 +1,498 @@
+"""Who may do what: every route of the table with every kind of token, and that nobody hears of what is another's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from dnsd.api.access import Need
+from dnsd.api.app import BASE
+from dnsd.api.routes import ROUTES, Route
+from dnsd.api.shapes import lease_id
+from dnsd.manage.tokens import Area, Level, TokenFile
+from dnsd.model.accounts import Account, AccountSettings
+from dnsd.model.fields import derived_id, parse_ip
+from tests.api.server import A1, A2, PREFIX1, Z1, Z2, Z3, Api
+from tests.live.server import PROJECT
+
+A3 = "a3" * 16  # the same customer's second account, to be deleted
+NOTHING = "0" * 32
+Z_OLD, M, M_OLD, M_OTHER = "24" * 16, "31" * 16, "32" * 16, "33" * 16
+PREFIX_OLD, PREFIX_OTHER = "92" * 16, "93" * 16
+RECORD, RECORD_OLD, RECORD_OTHER = "41" * 16, "42" * 16, "43" * 16
+DELEGATION = derived_id("delegation", PREFIX1, "203.0.113.128/25", A2)
+LEASE = lease_id(Account("acme", A1, "", (), (), AccountSettings()), parse_ip("192.0.2.201"))
+
+FILES = {
+    "acme/account.yaml": f"""
+id: {A1}
+name: Acme
+prefixes:
+  - id: "{PREFIX1}"
+    cidr: 203.0.113.0/24
+    approved: V
+    delegations: [{{cidr: 203.0.113.128/25, account: globex}}]
+  - {{id: "{PREFIX_OLD}", cidr: 198.51.100.0/25, approved: V}}
+static_ips: [192.0.2.200, 192.0.2.201]
+""",
+    "acme2/account.yaml": f"id: {A3}\nname: Acme 2\n",
+    "acme/maps/shop.yaml": f"""
+id: "{M}"
+ips: [203.0.113.10, 203.0.113.11]
+memberships: [{{kind: zone, identifier: example.com}}]
+""",
+    "acme/maps/old.yaml": f'id: "{M_OLD}"\n',
+    "acme/zones/example.com.yaml": f"""
+id: "{Z1}"
+records:
+  - {{name: www, type: A, content: 192.0.2.1, proxied: true, id: "{RECORD}"}}
+  - {{name: old, type: A, content: 192.0.2.2, id: "{RECORD_OLD}"}}
+""",
+    "acme/zones/example.net.yaml": f'id: "{Z2}"\n',
+    "acme/zones/old.example.yaml": f'id: "{Z_OLD}"\n',
+    "globex/account.yaml": f"""
+id: {A2}
+name: Globex
+prefixes: [{{id: "{PREFIX_OTHER}", cidr: "2001:db8:2::/48", approved: V}}]
+""",
+    "globex/maps/shop.yaml": f'id: "{M_OTHER}"\nips: ["2001:db8:2::1"]\n',
+    "globex/zones/example.org.yaml": f"""
+id: "{Z3}"
+records: [{{name: www, type: A, content: 192.0.2.1, id: "{RECORD_OTHER}"}}]
+""",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A request of a route that succeeds: what is in the path where that is not `USUAL`, and its body."""
+
+    path: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    files: Any = None
+
+
+USUAL = {
+    "account_id": A1,
+    "zone_id": Z1,
+    "map_id": M,
+    "prefix_id": PREFIX1,
+    "record_id": RECORD,
+    "delegation_id": DELEGATION,
+    "lease_id": LEASE,
+}
+NEW_RECORD = {"name": "new", "type": "A", "content": "192.0.2.9", "ttl": 60}
+MASTER_FILE = "imported 60 IN A 192.0.2.10\n"
+MAPS = "/accounts/{account_id}/addressing/address_maps"
+PREFIXES = "/accounts/{account_id}/addressing/prefixes"
+LEASES = "/accounts/{account_id}/addressing/leases"
+RECORDS = "/zones/{zone_id}/dns_records"
+
+SAMPLES = {
+    "GET /user": Sample(),
+    "GET /user/tokens/verify": Sample(),
+    "GET /accounts": Sample(),
+    "POST /accounts": Sample(body={"name": "New"}),
+    "GET /accounts/{account_id}": Sample(),
+    "PUT /accounts/{account_id}": Sample(body={"name": "Acme Ltd"}),
+    "DELETE /accounts/{account_id}": Sample({"account_id": A3}),
+    "GET /accounts/{account_id}/tokens/verify": Sample(),
+    "GET /accounts/{account_id}/dns_settings": Sample(),
+    "PATCH /accounts/{account_id}/dns_settings": Sample(body={"enforce_dns_only": False}),
+    f"GET {MAPS}": Sample(),
+    f"POST {MAPS}": Sample(body={}),
+    f"POST {MAPS}/plan": Sample(body={"ips": ["203.0.113.9"]}),
+    f"GET {MAPS}/{{map_id}}": Sample(),
+    f"PATCH {MAPS}/{{map_id}}": Sample(body={"description": "Shop"}),
+    f"DELETE {MAPS}/{{map_id}}": Sample({"map_id": M_OLD}),
+    f"PUT {MAPS}/{{map_id}}/ips/{{ip}}": Sample({"ip": "203.0.113.12"}),
+    f"DELETE {MAPS}/{{map_id}}/ips/{{ip}}": Sample({"ip": "203.0.113.11"}),
+    f"PUT {MAPS}/{{map_id}}/zones/{{member_id}}": Sample({"member_id": Z2}),
+    f"DELETE {MAPS}/{{map_id}}/zones/{{member_id}}": Sample({"member_id": Z2}),
+    f"PUT {MAPS}/{{map_id}}/accounts/{{member_id}}": Sample({"member_id": A1}),
+    f"DELETE {MAPS}/{{map_id}}/accounts/{{member_id}}": Sample({"member_id": A1}),
+    f"GET {MAPS}/{{map_id}}/history": Sample(),
+    f"GET {MAPS}/{{map_id}}/history/{{version}}": Sample(),
+    f"POST {MAPS}/{{map_id}}/history/{{version}}/restore": Sample(),
+    f"GET {PREFIXES}": Sample(),
+    f"POST {PREFIXES}": Sample(body={"cidr": "198.51.100.128/25"}),
+    f"GET {PREFIXES}/{{prefix_id}}": Sample(),
+    f"PATCH {PREFIXES}/{{prefix_id}}": Sample(body={"description": "ours"}),
+    f"DELETE {PREFIXES}/{{prefix_id}}": Sample({"prefix_id": PREFIX_OLD}),
+    f"GET {PREFIXES}/{{prefix_id}}/delegations": Sample(),
+    f"POST {PREFIXES}/{{prefix_id}}/delegations": Sample(body={"cidr": "203.0.113.0/26", "delegated_account_id": A3}),
+    f"DELETE {PREFIXES}/{{prefix_id}}/delegations/{{delegation_id}}": Sample(),
+    f"GET {LEASES}": Sample(),
+    f"POST {LEASES}": Sample(body={"ip": "192.0.2.202"}),
+    f"DELETE {LEASES}/{{lease_id}}": Sample(),
+    "GET /accounts/{account_id}/zones/{zone_id}/history": Sample(),
+    "GET /accounts/{account_id}/zones/{zone_id}/history/{version}": Sample(),
+    "POST /accounts/{account_id}/zones/{zone_id}/history/{version}/restore": Sample(),
+    "GET /zones": Sample(),
+    "POST /zones": Sample(body={"name": "new.example", "account": {"id": A1}}),
+    "GET /zones/{zone_id}": Sample(),
+    "PATCH /zones/{zone_id}": Sample(body={"paused": False}),
+    "DELETE /zones/{zone_id}": Sample({"zone_id": Z_OLD}),
+    "PUT /zones/{zone_id}/activation_check": Sample(),
+    "GET /zones/{zone_id}/settings/ipv6": Sample(),
+    "PATCH /zones/{zone_id}/settings/ipv6": Sample(body={"value": "on"}),
+    "GET /zones/{zone_id}/dns_settings": Sample(),
+    "PATCH /zones/{zone_id}/dns_settings": Sample(body={"flatten_all_cnames": False}),
+    "GET /zones/{zone_id}/dnssec": Sample(),
+    "GET /zones/{zone_id}/pagerules": Sample(),
+    "GET /zones/{zone_id}/history": Sample(),
+    "GET /zones/{zone_id}/history/{version}": Sample(),
+    "POST /zones/{zone_id}/history/{version}/restore": Sample(),
+    f"GET {RECORDS}": Sample(),
+    f"POST {RECORDS}": Sample(body=NEW_RECORD),
+    f"GET {RECORDS}/export": Sample(),
+    f"POST {RECORDS}/import": Sample(files={"file": (None, MASTER_FILE)}),
+    f"POST {RECORDS}/batch": Sample(body={"posts": [NEW_RECORD | {"name": "batch"}]}),
+    f"GET {RECORDS}/{{record_id}}": Sample(),
+    f"PUT {RECORDS}/{{record_id}}": Sample(body={"name": "www", "type": "A", "content": "192.0.2.3", "ttl": 1}),
+    f"PATCH {RECORDS}/{{record_id}}": Sample(body={"comment": "shop"}),
+    f"DELETE {RECORDS}/{{record_id}}": Sample({"record_id": RECORD_OLD}),
+}
+
+
+def name_of(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Secrets; `own` and all that are named for less are for the accounts acme and acme2."""
+
+    own: str
+    reader: str  # of all areas
+    one_area: dict[tuple[Area, Level], str]
+    other_account: str
+    other_zone: str
+    own_zone: str  # Z1 alone
+    expired: str
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with Api(tmp_path_factory.mktemp("access"), FILES).running() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def tokens(api: Api) -> Tokens:
+    file = TokenFile(api.folder / "state")
+    now = datetime.now(UTC)
+
+    def made(**what: Any) -> str:
+        return file.create(name="", now=now, **what)[1]
+
+    mine = (A1, A3)
+    return Tokens(
+        own=made(accounts=mine),
+        reader=made(accounts=mine, permissions=[(area, Level.READ) for area in Area]),
+        one_area={(area, level): made(accounts=mine, permissions=[(area, level)]) for area in Area for level in Level},
+        other_account=made(accounts=[A2]),
+        other_zone=made(zones=[Z3]),
+        own_zone=made(zones=[Z1]),
+        expired=made(expires_at=now - timedelta(seconds=1)),
+    )
+
+
+@pytest.fixture(scope="module")
+def versions(api: Api) -> dict[str, str]:
+    """A version of the map, and of the zone, by the parameter of the path."""
+    maps = f"/accounts/{A1}/addressing/address_maps/{M}"
+    api.result("PATCH", maps, {"description": "before"})
+    api.result("POST", f"/zones/{Z1}/dns_records", NEW_RECORD | {"name": "before"})
+    return {
+        "map_id": api.result("GET", f"{maps}/history")[0]["version"],
+        "zone_id": api.result("GET", f"/zones/{Z1}/history")[0]["version"],
+    }
+
+
+class Asking:
+    """The sample request of a route, by whom and for whose object one likes."""
+
+    def __init__(self, api: Api, route: Route, versions: dict[str, str]) -> None:
+        self._api, self._route, self._sample = api, route, SAMPLES[name_of(route)]
+        version = versions["map_id" if "{map_id}" in route.path else "zone_id"]
+        self._path = USUAL | {"version": version} | self._sample.path
+
+    def __call__(self, token: str | None, *, scope: str | None = None, headers: Any = None) -> httpx.Response:
+        """The response; `scope` takes the place of the id of the account, or where there is none, of the zone."""
+        path = dict(self._path)
+        if scope:
+            path["account_id" if "{account_id}" in self._route.path else "zone_id"] = scope
+        headers = {"Authorization": f"Bearer {token}"} if token else headers or {}
+        if self._sample.body is not None:
+            options = {"json": self._sample.body}
+        else:
+            options = {"files": self._sample.files} if self._sample.files else {}
+        return self._api.client.request(self._route.method, self._route.path.format(**path), headers=headers, **options)
+
+    @property
+    def has_scope(self) -> bool:
+        return "_id}" in self._route.path
+
+
+def reason(response: httpx.Response) -> tuple[int, int]:
+    """Status and code of a refusal in its envelope."""
+    said = response.json()
+    assert (said["success"], said["result"], said["messages"]) == (False, None, []), said
+    return response.status_code, said["errors"][0]["code"]
+
+
+@pytest.fixture(params=ROUTES, ids=name_of)
+def route(request: pytest.FixtureRequest) -> Route:
+    return request.param
+
+
+@pytest.fixture
+def ask(api: Api, route: Route, versions: dict[str, str]) -> Asking:
+    return Asking(api, route, versions)
+
+
+def test_the_table_of_samples_is_that_of_routes() -> None:
+    assert SAMPLES.keys() == {name_of(route) for route in ROUTES}
+
+
+MALFORMED = [
+    {"Authorization": ""},
+    {"Authorization": "Bearer"},
+    {"Authorization": "Basic ZG5zZDpkbnNk"},
+    {"Authorization": "dnsd_0"},
+    {"X-Auth-Email": "a@example.com", "X-Auth-Key": ""},
+]
+
+
+def test_without_a_token_nothing_is_to_be_had(ask: Asking, tokens: Tokens) -> None:
+    missing = ask(None)
+    assert reason(missing) == (401, 9106)
+    assert missing.headers["WWW-Authenticate"] == "Bearer"
+    for headers in MALFORMED:
+        assert reason(ask(None, headers=headers)) == (400, 6003), headers
+    assert reason(ask("dnsd_" + "0" * 43)) == (403, 10000)
+    assert reason(ask(tokens.expired)) == (403, 10000)
+    assert reason(ask(None, scope=NOTHING)) == (401, 9106)  # whether an object is there is not to be learnt, either
+    ask(tokens.own, scope=NOTHING)  # ends the count of failures
+
+
+def test_token_without_the_permission_is_refused(ask: Asking, route: Route, tokens: Tokens) -> None:
+    permission = route.permission
+    if permission.need is Need.OPERATOR:
+        assert reason(ask(tokens.own)) == (403, 10000)
+        return
+    for (area, level), token in tokens.one_area.items():
+        if permission.area and (area, level) not in {
+            (permission.area, permission.level),
+            (permission.area, Level.EDIT),
+        }:
+            assert reason(ask(token)) == (403, 10000), (area, level)
+    if permission.level is Level.EDIT:
+        assert reason(ask(tokens.reader)) == (403, 10000)
+
+
+def test_what_is_out_of_scope_is_as_if_it_were_not_there(ask: Asking, route: Route, tokens: Tokens) -> None:
+    strangers = [tokens.other_account, tokens.other_zone]
+    if "{account_id}" in route.path:
+        strangers.append(tokens.own_zone)  # a zone's token does not see the account
+    for token in strangers:
+        if ask.has_scope:
+            theirs, nobody_s = ask(token), ask(token, scope=NOTHING)
+            assert reason(theirs) == (404, 1000)
+            assert theirs.json() == nobody_s.json()
+            assert theirs.headers.keys() == nobody_s.headers.keys()
+        elif route.method == "POST":
+            assert reason(ask(token)) in ((404, 1000), (403, 10000))
+        else:
+            assert ask(token).status_code == 200
+            assert A1 not in ask(token).text
+            assert Z1 not in ask(token).text
+
+
+def test_token_with_the_permission_is_enough(api: Api, ask: Asking, route: Route, tokens: Tokens) -> None:
+    permission = route.permission
+    if permission.level is Level.READ:
+        assert ask(tokens.reader).status_code == 200
+        if ask.has_scope and "{account_id}" not in route.path:
+            assert ask(tokens.own_zone).status_code == 200
+    token = tokens.own if permission.area is None else tokens.one_area[permission.area, permission.level]
+    response = ask(api.operator if permission.need is Need.OPERATOR else token)
+    assert response.status_code == 200, response.text
+
+
+# Objects of others below one's own
+
+
+ACME, ACME_MAPS, ACME_PREFIXES = (text.format(account_id=A1) for text in ("/accounts/{account_id}", MAPS, PREFIXES))
+BELOW_OWN = {
+    "map": ("GET", f"{ACME_MAPS}/{{}}", M_OTHER),
+    "map to change": ("PATCH", f"{ACME_MAPS}/{{}}", M_OTHER),
+    "map to delete": ("DELETE", f"{ACME_MAPS}/{{}}", M_OTHER),
+    "map's new address": ("PUT", f"{ACME_MAPS}/{{}}/ips/203.0.113.10", M_OTHER),
+    "map's history": ("GET", f"{ACME_MAPS}/{{}}/history", M_OTHER),
+    "a zone for a map": ("GET", f"{ACME_MAPS}/{{}}/history", Z1),
+    "member": ("PUT", f"{ACME_MAPS}/{M}/zones/{{}}", Z3),
+    "account as member": ("PUT", f"{ACME_MAPS}/{M}/accounts/{{}}", A2),
+    "prefix": ("GET", f"{ACME_PREFIXES}/{{}}", PREFIX_OTHER),
+    "prefix to delete": ("DELETE", f"{ACME_PREFIXES}/{{}}", PREFIX_OTHER),
+    "prefix's delegations": ("GET", f"{ACME_PREFIXES}/{{}}/delegations", PREFIX_OTHER),
+    "zone's history": ("GET", f"{ACME}/zones/{{}}/history", Z3),
+    "a map for a zone": ("GET", f"{ACME}/zones/{{}}/history", M),
+    "record": ("GET", f"/zones/{Z1}/dns_records/{{}}", RECORD_OTHER),
+    "record to change": ("PATCH", f"/zones/{Z1}/dns_records/{{}}", RECORD_OTHER),
+    "record to delete": ("DELETE", f"/zones/{Z1}/dns_records/{{}}", RECORD_OTHER),
+}
+
+
+@pytest.mark.parametrize("what", BELOW_OWN)
+def test_other_s_object_below_one_s_own_is_as_if_it_were_not_there(api: Api, tokens: Tokens, what: str) -> None:
+    method, path, identifier = BELOW_OWN[what]
+    body = {} if method == "PATCH" else None
+    theirs = api.call(method, path.format(identifier), body, token=tokens.own)
+    nobody_s = api.call(method, path.format(NOTHING), body, token=tokens.own)
+    assert reason(theirs)[0] == 404
+    assert theirs.json() == nobody_s.json()
+
+
+IN_BODY = {
+    "account of a new zone": ("/zones", {"name": "mine.example", "account": {"id": "{}"}}, A2),
+    "member of a new map": (
+        ACME_MAPS,
+        {"ips": ["203.0.113.9"], "memberships": [{"kind": "zone", "identifier": "{}"}]},
+        Z3,
+    ),
+    "map of a plan": (f"{ACME_MAPS}/plan", {"id": "{}"}, M_OTHER),
+}
+
+
+def filled(body: Any, identifier: str) -> Any:
+    if isinstance(body, dict):
+        return {key: filled(value, identifier) for key, value in body.items()}
+    if isinstance(body, list):
+        return [filled(one, identifier) for one in body]
+    return identifier if body == "{}" else body
+
+
+@pytest.mark.parametrize("what", IN_BODY)
+def test_other_s_object_in_a_body_is_as_if_it_were_not_there(api: Api, tokens: Tokens, what: str) -> None:
+    path, body, identifier = IN_BODY[what]
+    theirs = api.call("POST", path, filled(body, identifier), token=tokens.own)
+    nobody_s = api.call("POST", path, filled(body, NOTHING), token=tokens.own)
+    assert reason(theirs)[0] == 404
+    assert theirs.json() == nobody_s.json()
+
+
+def test_version_is_had_by_who_may_see_its_object_only(api: Api, tokens: Tokens, versions: dict[str, str]) -> None:
+    maps_only, dns_only = tokens.one_area[Area.MAPS, Level.EDIT], tokens.one_area[Area.DNS, Level.EDIT]
+    of_zone, of_map = versions["zone_id"], versions["map_id"]
+    for token, path in (
+        (maps_only, f"{ACME_MAPS}/{Z1}/history/{of_zone}"),
+        (maps_only, f"{ACME_MAPS}/{A1}/history"),
+        (dns_only, f"{ACME}/zones/{M}/history/{of_map}"),
+        (tokens.other_account, f"/accounts/{A2}/zones/{Z1}/history/{of_zone}"),
+        (tokens.other_account, f"/accounts/{A2}/addressing/address_maps/{M}/history/{of_map}"),
+    ):
+        assert reason(api.call("GET", path, token=token)) == (404, 1000)
+        if not path.endswith("history"):
+            assert reason(api.call("POST", f"{path}/restore", token=token)) == (404, 1000)
+
+
+SECRETS_OF_OTHERS = {
+    "a prefix around another account's": (PREFIXES, {"cidr": "2001:db8::/32"}),
+    "a prefix in another account's": (PREFIXES, {"cidr": "2001:db8:2:1::/64"}),
+    "another account's zone": ("/zones", {"name": "example.org", "account": {"id": A1}}),
+    "an address of another account": (MAPS, {"ips": ["2001:db8:2::1"]}),
+}
+
+
+@pytest.mark.parametrize("what", SECRETS_OF_OTHERS)
+def test_refusal_does_not_say_whose_something_is(api: Api, tokens: Tokens, what: str) -> None:
+    path, body = SECRETS_OF_OTHERS[what]
+    response = api.call("POST", path.format(account_id=A1), body, token=tokens.own)
+    assert response.status_code == 400
+    for word in ("globex", "2001:db8:2::/48", A2):
+        assert word not in response.text.lower()
+
+
+# Lists
+
+
+def ids(api: Api, path: str, token: str) -> set[str]:
+    return {one["id"] for one in api.result("GET", path, token=token)}
+
+
+def test_lists_show_what_a_token_covers(api: Api, tokens: Tokens) -> None:
+    all_zones, all_accounts = ids(api, "/zones?per_page=50", api.operator), ids(api, "/accounts", api.operator)
+    assert {Z1, Z2, Z3} <= all_zones
+    assert {A1, A2} <= all_accounts
+    assert ids(api, "/zones", tokens.own) == all_zones - {Z3}
+    assert A2 not in ids(api, "/accounts", tokens.own)
+    assert ids(api, "/zones", tokens.other_account) == {Z3}
+    assert ids(api, "/accounts", tokens.other_account) == {A2}
+    for path in (f"/zones?account.id={A2}", "/zones?account.name=Globex", "/zones?name=example.org"):
+        assert ids(api, path, tokens.own) == set()
+
+
+def test_zone_s_token_sees_that_zone_only(api: Api, tokens: Tokens) -> None:
+    assert ids(api, "/zones", tokens.own_zone) == {Z1}
+    assert ids(api, "/accounts", tokens.own_zone) == set()
+    assert reason(api.call("GET", f"/zones/{Z2}", token=tokens.own_zone)) == (404, 1000)
+    assert reason(api.call("POST", "/zones", {"name": "a.example"}, token=tokens.own_zone)) == (400, 1001)
+    result_info = api.call("GET", "/zones", token=tokens.own_zone).json()["result_info"]
+    assert (result_info["count"], result_info["total_count"]) == (1, 1)
+
+
+def test_operator_s_token_is_one_without_any_limit(api: Api) -> None:
+    limited = api.token("--permission", "zones:edit", "--permission", "dns:edit")
+    assert {Z1, Z3} <= ids(api, "/zones", limited)
+    assert reason(api.call("POST", "/accounts", {"name": "x"}, token=limited)) == (403, 10000)
+
+
+# Credentials
+
+
+def test_revoked_and_expired_tokens_stop_at_the_next_request(api: Api) -> None:
+    token = api.token("--name", "short-lived")
+    assert api.call("GET", "/user", token=token).status_code == 200
+    command = [sys.executable, "-m", "dnsd", "token", "revoke", "short-lived", "-c", str(api.config)]
+    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=30)
+    assert reason(api.call("GET", "/user", token=token)) == (403, 10000)
+
+
+GOOD_HEADERS = [
+    {"Authorization": "Bearer {}"},
+    {"Authorization": "bearer  {}"},
+    {"X-Auth-Email": "a@example.com", "X-Auth-Key": "{}"},
+    {"X-Auth-Key": "{}"},
+    {"Authorization": "Bearer nonsense", "X-Auth-Email": "a@example.com", "X-Auth-Key": "{}"},
+    {"Authorization": "Bearer {}", "X-Auth-Email": "a@example.com", "X-Auth-Key": "nonsense"},
+]
+
+
+@pytest.mark.parametrize("headers", GOOD_HEADERS, ids=str)
+def test_either_kind_of_credentials_is_enough(api: Api, headers: dict[str, str]) -> None:
+    headers = {name: text.format(api.operator) for name, text in headers.items()}
+    assert api.client.get("/user", headers=headers).status_code == 200
+
+
+def test_who_fails_too_often_is_told_but_a_good_token_is_always_heard(api: Api) -> None:
+    def status(token: str, client: httpx.Client = api.client) -> int:
+        return client.get("/user", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    assert status(api.operator) == 200
+    assert [status(f"wrong{number}") for number in range(12)] == [403] * 10 + [429] * 2
+    refused = api.call("GET", "/user", token="wrong")
+    assert reason(refused) == (429, 1010)
+    assert refused.headers["x-should-retry"] == "false"
+    with httpx.Client(base_url=api.origin + BASE, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as other:
+        assert status("wrong", other) == 403  # another client
+    assert status(api.operator) == 200
+    assert status("wrong") == 403  # and its count has begun anew
