@@ -44,6 +44,7 @@ METRICS: dict[str, Metric] = {
     "dnsd_socket_drops_total": Metric("counter", "Datagrams that found a socket's buffer full."),
     "dnsd_send_errors_total": Metric("counter", "Responses that the system would not send.", ("protocol",)),
     "dnsd_reloads_total": Metric("counter", "Attempts to load the source anew.", ("result",)),
+    "dnsd_api_requests_total": Metric("counter", "Requests to the HTTP API that were answered.", ("method", "status")),
     "dnsd_revision": Metric("gauge", "The revision that is published."),
     "dnsd_source_ok": Metric("gauge", "1 if what is served is what the source says."),
     "dnsd_snapshot_saved": Metric("gauge", "1 if the snapshot file holds what is published."),
