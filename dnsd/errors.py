@@ -42,6 +42,7 @@ class Problem:
     """One thing wrong, or doubtful, in what a user wrote: `file:line:column: path: what is wrong`.
 
     `source` is the key of the object it is in (`acme/maps/shop`); whoever knows the object's text adds the `place`.
+    `other` is the key of the object that this one clashes with, if the message tells of it.
     A warning does not stop anything from being loaded.
     """
 
@@ -51,6 +52,7 @@ class Problem:
     warning: bool = field(default=False, kw_only=True)
     place: Place | None = field(default=None, kw_only=True)
     rule: Rule | None = field(default=None, kw_only=True)
+    other: str | None = field(default=None, kw_only=True)
 
     def __str__(self) -> str:
         where = str(self.place or self.source)

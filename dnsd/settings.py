@@ -27,7 +27,7 @@ from dnsd.store.yaml_text import Data, YamlError, parse_yaml
 
 PREFIX = "DNSD_"
 # Variables that override no key: ours, and those that Kubernetes sets for a service called dnsd.
-NOT_SETTINGS = ("DNSD_CONFIG", "DNSD_SERVICE_", "DNSD_PORT")
+NOT_SETTINGS = ("DNSD_CONFIG", "DNSD_API_URL", "DNSD_API_TOKEN", "DNSD_SERVICE_", "DNSD_PORT")
 DEFAULT_DATA = "accounts"
 DEFAULT_STATE = "state"
 DNS_PORT = 53

@@ -46,6 +46,12 @@ class RecordFilter:
             return False
         return (all if self.needs_all else any)(condition(shown) for condition in self.conditions)
 
+    @property
+    def needs_json(self) -> bool:
+        """Whether more is asked for than a name and a type, so that `candidates` are not yet what the list shows."""
+        asked_early = (self.owner is not None) + (self.rtype is not None)
+        return self.search is not None or len(self.conditions) > asked_early
+
     def may_match(self, record: Record) -> bool:
         """Whether a record has the name and the type that are asked for."""
         return self.owner in (None, record.owner) and self.rtype in (None, record.rtype)

@@ -1,8 +1,11 @@
 """The command line: the one part that prints for people."""
 
 from dnsd.cli.commands import main
+from dnsd.cli.maps import map_commands
 from dnsd.cli.tokens import token_commands
+from dnsd.cli.zones import zone_commands
 
-main.add_command(token_commands)
+for group in (map_commands, token_commands, zone_commands):
+    main.add_command(group)
 
 __all__ = ["main"]

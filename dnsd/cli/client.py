@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import click
@@ -23,6 +23,7 @@ import click
 from dnsd.cli.commands import config_option
 from dnsd.cli.show import printable, report, say
 from dnsd.errors import DnsdError, InvalidDataError, path_text
+from dnsd.errors import Path as ObjectPath
 from dnsd.manage.tokens import MAX_NAME, NoSuchTokenError, TokenFile, TokenFileError
 from dnsd.net.listen import Address
 from dnsd.serve.link import Kind, ask
@@ -44,7 +45,6 @@ PER_PAGE = {"dns_records": 100_000}
 PER_PAGE_ELSE = 50  # of accounts and zones the server gives no more
 NOT_RUNNING = 3  # exit status
 
-P = ParamSpec("P")
 Shape = dict[str, Any]  # an object as the API has it
 
 
@@ -143,11 +143,15 @@ def _checked(response: httpx.Response) -> Shape:
 
 
 def _error_line(error: Shape) -> str:
-    """One error as a line: where in the request, what is wrong, and its code."""
     pointer = (error.get("source") or {}).get("pointer", "")
     steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
-    where = path_text(tuple(int(step) if step.isdecimal() else step for step in steps))
-    return f"{where and f'{where}: '}{error.get('message')} (code {error.get('code')})"
+    path = tuple(int(step) if step.isdecimal() else step for step in steps)
+    return fault_line(path, error.get("message", ""), error.get("code", 0))
+
+
+def fault_line(path: ObjectPath, message: str, code: int) -> str:
+    """One thing that is wrong with a request as a line: where in it, what, and the API's code."""
+    return f"{path_text(path)}{': ' if path else ''}{message} (code {code})"
 
 
 def in_path(text: str) -> str:
@@ -166,15 +170,14 @@ class _Api:
     is_ours: bool
 
 
-def with_api(command: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
+def with_api(command: Callable[..., None]) -> Callable[..., None]:
     """A command that is given a client of the API; with the options that say of which, and who asks."""
 
     @wraps(command)
-    def run(*args: P.args, **given: Any) -> None:
-        config, url, token_file = given.pop("config"), given.pop("url"), given.pop("token_file")
+    def run(*, config: Path, url: str | None, token_file: Path | None, **given: Any) -> None:
         try:
             with _connected(config, url, token_file) as client:
-                command(client, *args, **given)
+                command(client, **given)
         except InvalidDataError as error:
             report(error.problems)
             sys.exit(1)

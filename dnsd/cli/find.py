@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -23,6 +23,10 @@ ID = re.compile(r"[0-9a-f]{32}")
 ID_BEGINNING = re.compile(r"[0-9a-f]{4,31}")  # less than four digits is a slip
 MAX_NAMED = 10  # objects that are named where one has to be chosen
 NOT_FOUND = (Code.NOT_FOUND.number, Code.NO_ROUTE.number, Code.NO_RECORD.number)
+
+
+class NoSuchError(FailedError):
+    """That nothing is what a text means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,10 @@ def maps_path(account_id: str) -> str:
 def find_accounts(api: Client, wanted: str | None) -> list[Shape]:
     """The account with an id or a name; without one, all that the token is for."""
     if wanted is None:
-        return api.all("/accounts")
+        found = api.all("/accounts")
+        if not found:
+            raise FailedError("the token is for no account")
+        return found
     if ID.fullmatch(wanted.lower()):
         return [api.get(f"/accounts/{wanted.lower()}")]
     found = [one for one in api.all("/accounts", name=wanted) if one["name"].casefold() == wanted.casefold()]
@@ -58,8 +65,6 @@ def find_accounts(api: Client, wanted: str | None) -> list[Shape]:
 def find_account(api: Client, wanted: str | None) -> Shape:
     """The account with an id or a name; without one, the token's only one."""
     found = find_accounts(api, wanted)
-    if not found:
-        raise FailedError("the token is for no account")
     if len(found) > 1:
         raise click.UsageError(f"the token is for {len(found)} accounts; say which with --account: {_names(found)}")
     return found[0]
@@ -83,20 +88,22 @@ def find_map_path(api: Client, text: str, account: str | None) -> tuple[str, str
     """Account, path and map of a text; the map is None where it is gone, and the text is its id."""
     try:
         found = find_map(api, text, account)
-    except FailedError:
+        return found.account_id, found.path, found
+    except NoSuchError:
         wanted = text.strip().lower()
-        if not ID.fullmatch(wanted):
-            raise
-        account_id, path = _gone(api, account, lambda account_id: f"{maps_path(account_id)}/{wanted}", f"map {wanted}")
-        return account_id, path, None
-    return found.account_id, found.path, found
+        if ID.fullmatch(wanted):
+            for one in find_accounts(api, account):
+                if _is_known(api, path := f"{maps_path(one['id'])}/{wanted}"):
+                    return one["id"], path, None
+        raise
 
 
 def find_zone(api: Client, text: str) -> Shape:
     """The zone with a name or an id."""
     wanted = _wanted(text, "zone")
     if ID.fullmatch(wanted.lower()) and (found := _get(api, f"/zones/{wanted.lower()}")):
-        return found
+        shown: Shape = found
+        return shown
     name = _zone_name(wanted)
     # A name such as `contains:a` is a filter of another kind.
     zones = [one for one in api.all("/zones", name=name) if one["name"] == name]
@@ -107,12 +114,13 @@ def find_zone_path(api: Client, text: str, account: str | None) -> str:
     """The path of the zone with a name or an id; of one that is gone, that in its account."""
     try:
         return f"/zones/{find_zone(api, text)['id']}"
-    except FailedError as error:
-        if error.status != 1:
-            raise
-    wanted = text.strip()
-    zone_id = wanted.lower() if ID.fullmatch(wanted.lower()) else derived_id("zone", _zone_name(wanted))
-    return _gone(api, account, lambda account_id: f"/accounts/{account_id}/zones/{zone_id}", f"zone {wanted!r}")[1]
+    except NoSuchError:
+        wanted = text.strip()
+        zone_id = wanted.lower() if ID.fullmatch(wanted.lower()) else derived_id("zone", _zone_name(wanted))
+        for one in api.all("/accounts") if account is None else find_accounts(api, account):
+            if _is_known(api, path := f"/accounts/{one['id']}/zones/{zone_id}"):
+                return path
+        raise
 
 
 def find_record(api: Client, zone: Shape, text: str) -> Shape:
@@ -120,7 +128,8 @@ def find_record(api: Client, zone: Shape, text: str) -> Shape:
     wanted = _wanted(text, "record").lower()
     path = f"/zones/{zone['id']}/dns_records"
     if ID.fullmatch(wanted):
-        return dict(api.get(f"{path}/{wanted}"))
+        shown: Shape = api.get(f"{path}/{wanted}")
+        return shown
     found = []
     if ID_BEGINNING.fullmatch(wanted):
         found = [one for one in api.all(path) if one["id"].startswith(wanted)]
@@ -153,24 +162,21 @@ def _zone_name(text: str) -> str:
 def _only(found: Sequence[Found], what: str, name: Callable[[Found], str]) -> Found:
     """The one that was found; ends the command where there is none, or are several."""
     if not found:
-        raise FailedError(f"there is no {what}")
+        raise NoSuchError(f"there is no {what}")
     if len(found) > 1:
         raise FailedError(f"there are {len(found)} of {what}; say which by its id:", *map(name, found[:MAX_NAMED]))
     return found[0]
 
 
-def _gone(api: Client, account: str | None, path: Callable[[str], str], what: str) -> tuple[str, str]:
-    """Account and path of an object that only its history knows."""
-    for one in find_accounts(api, account):
-        if _get(api, f"{path(one['id'])}/history") is not None:
-            return one["id"], path(one["id"])
-    raise FailedError(f"there is no {what}, and there has been none")
+def _is_known(api: Client, path: str) -> bool:
+    """Whether an object has a history."""
+    return _get(api, f"{path}/history") is not None
 
 
-def _get(api: Client, path: str) -> Shape | None:
+def _get(api: Client, path: str) -> Any:
     """The result of a GET; None where nothing is there."""
     try:
-        return dict(api.get(path))
+        return api.get(path)
     except RefusedError as error:
         if error.code in NOT_FOUND:
             return None

@@ -119,6 +119,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words:
         click.secho("  " + "  ".join(cells).rstrip(), bold=number == 0)
 
 
+def print_rows(rows: Sequence[tuple[str, str]]) -> None:
+    """Labels, each with its value; those without one are left out."""
+    width = max((len(label) for label, _ in rows), default=0)
+    for label, value in rows:
+        if value:
+            click.echo(f"  {label:{width}}  {printable(value)}")
+
+
+def labelled(label: str, values: Sequence[str]) -> list[tuple[str, str]]:
+    """Rows for several values of one label, which stands before the first."""
+    return [("" if number else label, value) for number, value in enumerate(values)]
+
+
 def _duration(seconds: float) -> str:
     days, rest = divmod(int(seconds), 86_400)
     hours, rest = divmod(rest, 3600)

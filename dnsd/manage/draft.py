@@ -20,8 +20,8 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.records import Record
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Files, Kind, SourceFile
+from dnsd.store.files_edit import edited_files
 from dnsd.store.text_file import content_of
-from dnsd.store.write import FileChange
 from dnsd.store.yaml_edit import edited_yaml, written_yaml
 from dnsd.store.yaml_text import parse_yaml
 
@@ -48,7 +48,7 @@ class Draft:
         self._by_operator = by_operator
         self._written: dict[str, SourceFile] = {}  # by key
         self._removed: dict[str, SourceFile] = {}
-        self._gone_folders: list[str] = []
+        self._gone_accounts: list[str] = []
         self.notes: list[Note] = []
 
     @property
@@ -115,7 +115,7 @@ class Draft:
     def remove_account(self, key: str) -> None:
         """Have an account's folder go, with all that is in it."""
         self.note(key, self.document(key), None)
-        self._gone_folders.append(os.path.join(self._files.root, key))
+        self._gone_accounts.append(key)
         for file in self._files.files:
             if file.key == key or file.key.startswith(f"{key}/"):
                 self._removed[file.key] = file
@@ -133,17 +133,10 @@ class Draft:
                 break
         return key
 
-    def source(self, source: Source) -> Source:
-        """A source, as it is once the change is made."""
-        assert source.files is not None
-        files = source.files
-        gone = {os.path.basename(folder) for folder in self._gone_folders}
-        kept = {file.key: file for file in files.files if file.key not in self._removed} | self._written
-        accounts = {*files.accounts, *(key.partition("/")[0] for key in self._written)} - gone
-        in_order = tuple(kept.values())
-        if kept.keys() != files.by_key().keys() or self._removed:
-            in_order = tuple(sorted(kept.values(), key=lambda file: file.path.removeprefix(files.root).split(os.sep)))
-        return replace(source, files=replace(files, accounts=tuple(sorted(accounts)), files=in_order))
+    def source(self) -> Source:
+        """What all files say once the change is made."""
+        files = edited_files(self._files, self._written, self._removed.keys(), self._gone_accounts)
+        return replace(self.loaded.source, files=files)
 
     def load(self, config: Path) -> Loaded:
         """What is loaded once the change is made; what is loaded now, if it changes nothing.
@@ -151,7 +144,7 @@ class Draft:
         Raises RefusedError with every rule that forbids it.
         """
         try:
-            loaded = load(config, previous=self.loaded, source=self.source(self.loaded.source))
+            loaded = load(config, previous=self.loaded, source=self.source())
         except InvalidDataError as error:
             raise refused_for(map(self._of_request, error.problems)) from None
         broken = change_problems(self.dataset, loaded.dataset, by_operator=self._by_operator)
@@ -160,10 +153,20 @@ class Draft:
         return loaded
 
     def _of_request(self, problem: Problem) -> Problem:
-        """A problem as who made the request can understand it: what is in another file is said with its name."""
+        """A problem as who made the request can understand it: what is in another file is said with its name.
+
+        Of what other accounts have, the operator alone hears.
+        """
+        if not self._by_operator and not self._accounts() >= {_account(problem.source), _account(problem.other)}:
+            path = problem.path if problem.source in self._written else ()
+            return replace(problem, path=path, message="it clashes with what another account has")
         if problem.source in self._written or problem.source in self._removed:
             return problem
         return replace(problem, path=(), message=f"{problem.source}: {problem.message}")
+
+    def _accounts(self) -> set[str | None]:
+        """The accounts, by their keys, whose files the draft changes."""
+        return {None, *map(_account, (*self._written, *self._removed))}
 
     def touched(self) -> list[SourceFile]:
         """The files that are written or removed, as they were loaded; new ones are left out."""
@@ -173,24 +176,6 @@ class Draft:
     def written(self) -> list[SourceFile]:
         """The files that are written."""
         return list(self._written.values())
-
-    def made(self) -> list[SourceFile]:
-        """The files that are new."""
-        known = self._files.by_key()
-        return [file for key, file in self._written.items() if key not in known or known[key].path != file.path]
-
-    def changes(self) -> list[FileChange]:
-        """What is to be done on the disk; nothing for files that stay what they are."""
-        known = self._files.by_key()
-        written = [FileChange(one.path, one.text(), one.modified) for one in self._written.values()]
-        said = [
-            change for file, change in zip(self._written.values(), written, strict=True) if known.get(file.key) != file
-        ]
-        gone = [file.path for file in self._removed.values() if not file.path.startswith(tuple(self._gone_prefixes()))]
-        return [*said, *(FileChange(path, None, 0) for path in (*gone, *self._gone_folders))]
-
-    def _gone_prefixes(self) -> Iterator[str]:
-        return (folder + os.sep for folder in self._gone_folders)
 
     def _kept(self) -> Mapping[str, SourceFile]:
         known = self._files.by_key()
@@ -206,6 +191,11 @@ def slug(name: str) -> str:
     """A name as part of a file's name; empty where nothing of it can be."""
     words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
     return "-".join(words)[:40]
+
+
+def _account(key: str | None) -> str | None:
+    """The key of the account of an object."""
+    return key.partition("/")[0] if key else None
 
 
 def _copied(data: Any) -> Any:

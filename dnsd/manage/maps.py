@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from dnsd.manage.draft import Document, Draft
-from dnsd.manage.find import find_account, find_map, find_zone
+from dnsd.manage.find import find_account, find_map
 from dnsd.manage.refusal import Code, refused
 from dnsd.model.fields import Fields, Ip, IPAddress
 from dnsd.model.maps import AddressMap, MemberKind
@@ -162,8 +162,8 @@ def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *p
     identifier = identifier.lower()
     name = identifier
     if kind is MemberKind.ZONE:
-        zone = find_zone(draft.dataset, identifier)
-        if zone.account_id != account_id:
+        zone = draft.dataset.zones.get(identifier)
+        if zone is None or zone.account_id != account_id:
             raise refused(Code.NOT_FOUND, "not_found: there is no zone with this id in the account", *path)
         name = zone.name_text
     elif identifier != account_id:

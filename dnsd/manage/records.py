@@ -10,18 +10,20 @@ from typing import Any
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_zone
-from dnsd.manage.refusal import Code, Fault, RefusedError, refused
+from dnsd.manage.refusal import Code, Fault, RefusedError, refused, refused_for
 from dnsd.manage.times import time_text
 from dnsd.model.edits import RecordEdit
 from dnsd.model.fields import derived_id
 from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, Identity, Record, parse_owner
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind
-from dnsd.store.zone_edit import edited_zone_text
+from dnsd.store.record_line import in_master_file
+from dnsd.store.zone_edit import UnwritableError, edited_zone_text
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import NS, SOA, canonical_rdata, type_text
 
+SOA_FIELDS = ("mname", "rname", "serial", "refresh", "retry", "expire", "minimum")  # RFC 1035 §3.3.13
 MAX_KNOWN_ZONES = 64  # whose records' ids are remembered
 MAX_BATCH = 10_000  # records of one batch
 
@@ -106,18 +108,44 @@ def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
 
 
 def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
-    """Have the file of a zone say what an edit makes of its records."""
+    """Have the file of a zone say what an edit makes of its records. Raises RefusedError."""
     file, rows = draft.file(zone.key), draft.loaded.stored.objects.zones[zone.key].rows
-    if file.kind is Kind.ZONE_MASTER:
-        now_s = int(draft.now.timestamp())
-        text = edited_zone_text(file.text(), zone, rows, edit, now_s=now_s)
-        draft.write_text(zone.key, file.kind, text)
-    else:
+    changed = (*edit.replaced.values(), *edit.added)
+    if file.kind is not Kind.ZONE_MASTER:
         document = draft.document(zone.key)
         draft.write(zone.key, file.kind, document | {"records": _edited(document, zone, rows, edit)})
+    elif all(in_master_file(record) == record for record in changed):
+        try:
+            text = edited_zone_text(file.text(), zone, rows, edit, now_s=int(draft.now.timestamp()))
+        except UnwritableError as error:
+            raise refused_for(error.problems) from None
+        draft.write_text(zone.key, file.kind, text)
+    else:
+        write_as_yaml(draft, zone, edit)
     before = [record_document(zone.records[index], zone.name) for index in (*edit.removed, *edit.replaced)]
-    after = [record_document(record, zone.name) for record in (*edit.replaced.values(), *edit.added)]
+    after = [record_document(record, zone.name) for record in changed]
     draft.note(zone.key, {"records": before}, {"records": after})
+
+
+def write_as_yaml(draft: Draft, zone: Zone, edit: RecordEdit, said: Mapping[str, Any] | None = None) -> None:
+    """Have a zone whose file is a master file say in YAML what that cannot: settings of a record, or of the zone."""
+    written = enumerate(draft.written_records(zone))
+    kept = (edit.replaced.get(index, record) for index, record in written if index not in edit.removed)
+    records = [record for record in (*kept, *edit.added) if record.rtype != SOA]
+    draft.remove(zone.key)
+    document: Document = {
+        "name": zone.name_text,
+        "soa": _soa_document(zone),
+        "records": [record_document(record, zone.name) for record in records],
+    }
+    draft.write(zone.key, Kind.ZONE_YAML, document | dict(said or {}))
+
+
+def _soa_document(zone: Zone) -> Document:
+    """What a YAML file says of an SOA: all but the serial."""
+    soa = next(record for record in zone.records.at(zone.name) if record.rtype == SOA)
+    said = dict(zip(SOA_FIELDS, soa.content.split(), strict=True))
+    return {name: value for name, value in said.items() if name != "serial"}
 
 
 @dataclass(frozen=True, slots=True)

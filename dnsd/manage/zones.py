@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from pydantic import ConfigDict, Field
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_zone
-from dnsd.manage.records import record_document
+from dnsd.manage.records import write_as_yaml
 from dnsd.manage.refusal import Code, refused
+from dnsd.model.edits import RecordEdit
 from dnsd.model.fields import Fields, derived_id
 from dnsd.model.maps import MemberKind
-from dnsd.model.records import Record
 from dnsd.model.zones import Status, Zone
 from dnsd.store.directory import Kind
 from dnsd.wire.names import ROOT, name_text, parse_name_text
-from dnsd.wire.rdata import SOA
 
 PLAIN_FILE_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,198}[a-z0-9_])?")
-SOA_FIELDS = ("mname", "rname", "serial", "refresh", "retry", "expire", "minimum")  # RFC 1035 §3.3.13
 
 
 class AccountReference(Fields):
@@ -113,24 +110,11 @@ def delete_zone(draft: Draft, zone_id: str) -> None:
 
 
 def _set(draft: Draft, zone: Zone, said: Document) -> None:
-    document = draft.document(zone.key) if draft.file(zone.key).kind is Kind.ZONE_YAML else _converted(draft, zone)
-    before = {name: document.get(name) for name in said}
-    draft.write(zone.key, Kind.ZONE_YAML, document | said)
+    if draft.file(zone.key).kind is Kind.ZONE_YAML:
+        document = draft.document(zone.key)
+        before = {name: document.get(name) for name in said}
+        draft.write(zone.key, Kind.ZONE_YAML, document | said)
+    else:
+        before = {}
+        write_as_yaml(draft, zone, RecordEdit(), said)
     draft.note(zone.key, before, said)
-
-
-def _converted(draft: Draft, zone: Zone) -> Document:
-    """A zone as its YAML file would say it: a master file cannot say that one is paused, or what it is set to."""
-    records = [record for record in draft.written_records(zone) if record.rtype != SOA]
-    draft.remove(zone.key)
-    return {
-        "name": zone.name_text,
-        "soa": _soa(zone),
-        "records": [record_document(record, zone.name) for record in records],
-    }
-
-
-def _soa(zone: Zone) -> dict[str, Any]:
-    soa: Record = next(record for record in zone.records.at(zone.name) if record.rtype == SOA)
-    said = dict(zip(SOA_FIELDS, soa.content.split(), strict=True))
-    return {name: value for name, value in said.items() if name != "serial"}

@@ -151,7 +151,7 @@ def build_dataset(
         other = named.setdefault(zone.name, zone)
         if other is not zone:
             message = f"the zone {zone.name_text} is served already, from {other.key}"
-            found.append(Problem(zone.key, ("name",), message, rule=Rule.ZONE_EXISTS))
+            found.append(Problem(zone.key, ("name",), message, rule=Rule.ZONE_EXISTS, other=other.key))
     zones_by_id = {zone.id: zone for zone in zones} | _by_id(named.values(), found)
     return Dataset(_by_id(accounts, found), _by_id(maps, found), zones_by_id), found
 
@@ -161,7 +161,7 @@ def _by_id(objects: Iterable[T], found: list[Problem]) -> dict[str, T]:
     for item in objects:
         other = by_id.setdefault(item.id, item)
         if other is not item:
-            found.append(Problem(item.key, ("id",), f"{other.key} has the same id"))
+            found.append(Problem(item.key, ("id",), f"{other.key} has the same id", other=other.key))
     return by_id
 
 
@@ -211,14 +211,15 @@ def _prefix_problems(dataset: Dataset) -> Iterator[Problem]:
         other = next((other for other in enclosing if other[0] is not claim[0]), None)
         if other:
             message = f"{claim[2]} overlaps with {other[2]} of the account {other[0].key!r}"
-            yield Problem(claim[0].key, claim[1], message)
+            yield Problem(claim[0].key, claim[1], message, other=other[0].key)
         enclosing.append(claim)
     holders: dict[IPAddress, Account] = {}
     for account in dataset.accounts.values():
         for index, ip in enumerate(account.static_ips):
             holder = holders.setdefault(ip, account)
             if holder is not account:
-                yield Problem(account.key, ("static_ips", index), f"{ip} is a static IP of the account {holder.key!r}")
+                message = f"{ip} is a static IP of the account {holder.key!r}"
+                yield Problem(account.key, ("static_ips", index), message, other=holder.key)
 
 
 def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
-import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from dnsd.app import Loaded, Source, guard_problems, load, read_source
 from dnsd.engine.snapshot import Snapshot
 from dnsd.engine.transfer import apply_delta
-from dnsd.errors import DnsdError, InvalidDataError, Problem
+from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
+from dnsd.manage.change import Changed, Make, StaleError, draw_up, write_change
 from dnsd.manage.draft import Draft
 from dnsd.manage.refusal import Code, refused
 from dnsd.model.guard import names_problems
@@ -28,10 +28,9 @@ from dnsd.progress import progress_on
 from dnsd.serve.publish import Publisher
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import Settings
-from dnsd.store.directory import SourceFile, read_file
 from dnsd.store.snapshot_file import FILE_NAME, Title, load_snapshot, load_title
 from dnsd.store.watch import Watch, watched_folders
-from dnsd.store.write import undo_unfinished, write_files
+from dnsd.store.write import undo_unfinished
 
 SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
 SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
@@ -51,14 +50,27 @@ NEEDS_START = (  # settings that a reload cannot change
 
 
 T = TypeVar("T")
-Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]
+
 CHANGE_TRIES = 3  # how often a change is drawn up anew because files were edited meanwhile
 SAVE_PAUSE_S = 1.0
 JOURNAL = "journal"  # in the state folder
 
 
-class StaleError(DnsdError):
-    """A file has been edited since it was loaded."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Wanted:
+    """A change that somebody waits for."""
+
+    make: Make[Any]
+    done: asyncio.Future[Changed[Any]]
+
+    def settle(self, outcome: Changed[Any] | Exception) -> None:
+        """Tell who waits, unless they have gone."""
+        if self.done.done():
+            return
+        if isinstance(outcome, Changed):
+            self.done.set_result(outcome)
+        else:
+            self.done.set_exception(outcome)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +100,7 @@ class Loader:
         self._source: Source | None = None  # what the last attempt read, successful or not
         self._revision = 0  # the last one that was given
         self._busy = asyncio.Lock()
+        self._wanted: list[_Wanted] = []
         self._has_followed = asyncio.Event()
         self._has_changed = asyncio.Event()
 
@@ -99,9 +112,9 @@ class Loader:
         start = time.monotonic()
         title = load_title(self._state / FILE_NAME)
         self._revision = max(before, title.revision if title else 0)
-        self._undo_unfinished()
         try:
-            served = await in_thread(self._file) if before else None
+            await self._undo_unfinished()
+            served = await in_thread(self._file) if before and not self._publisher.is_behind else None
             loaded = await in_thread(partial(self._load, force=False, served=served))
         except InvalidDataError as error:
             self._note(error.problems, start, ok=False)
@@ -118,12 +131,10 @@ class Loader:
         self._report(self.last.problems)
         return await self._publish_file(title)
 
-    def _undo_unfinished(self) -> None:
-        try:
-            if undo_unfinished(self._state / JOURNAL):
-                self._log.info("a change of several files, which was not finished, is undone")
-        except OSError as error:
-            self._log.error(f"a change of several files, which was not finished, cannot be undone: {error.strerror}: {error.filename}")
+    async def _undo_unfinished(self) -> None:
+        """Undo what a process that was killed had begun. Raises OSError: then the files are not what anybody wants."""
+        if await in_thread(partial(undo_unfinished, self._state / JOURNAL)):
+            self._log.info("a change of several files, which was not finished, is undone")
 
     async def reload(self, *, force: bool = False) -> Attempt:
         """Load the source anew and publish it, all or nothing; returns when every worker serves it."""
@@ -133,28 +144,75 @@ class Loader:
             await self._await_workers()
         return attempt
 
-    async def change(self, make: Make[T]) -> tuple[T, Loaded, int]:
-        """Write a change that somebody asks for, and publish it: what `make` returned, and what is loaded, with its revision.
+    async def change(self, make: Make[T]) -> Changed[T]:
+        """Write a change that somebody asks for, and publish it.
 
-        `make` draws it up, in a thread, on what is loaded; nobody else changes anything meanwhile. It may be asked twice,
-        where files have been edited and not loaded yet. Raises what it raises, and RefusedError with what the rules say.
+        `make` draws it up, in a thread, on what is loaded; nobody else changes anything meanwhile. It may be asked
+        again, where files have been edited and not loaded yet. Raises what it raises, RefusedError with what the rules
+        say, and OSError; nothing has changed then. Changes that wait for their turn are written and published together.
         """
+        wanted = _Wanted(make, asyncio.get_running_loop().create_future())
+        self._wanted.append(wanted)
         async with self._busy:
-            if self.loaded is None:
-                raise refused(Code.NOT_LOADED, "the files cannot be used; what was served before is served read-only")
-            for _ in range(CHANGE_TRIES):
-                try:
-                    result, loaded, source = await in_thread(partial(self._changed, make, self.loaded))
-                    break
-                except StaleError:
-                    await self._catch_up()
-            else:
-                raise refused(Code.NOT_WRITABLE, "the files keep changing; nothing was written")
-            if loaded is not self.loaded:
-                self._source = source
-                await self._publish(loaded)
-                self._has_changed.set()
-            return result, self.loaded, self._publisher.revision
+            if not wanted.done.done():  # else somebody who came before has carried it out with theirs
+                waiting, self._wanted = self._wanted, []
+                await self._carry_out(waiting)
+        changed: Changed[T] = await wanted.done
+        if not self.last.ok:
+            await self._publisher.save()  # who starts after us cannot read the source, and serves the snapshot file
+        return changed
+
+    async def _carry_out(self, waiting: Sequence[_Wanted]) -> None:
+        """Carry out changes together; where that fails, one by one, so that each fails by itself."""
+        if len(waiting) > 1:
+            with suppress(Exception):
+                await self._make(waiting)
+                return
+        for one in waiting:
+            try:
+                await self._make_alone(one)
+            except Exception as error:  # it is for who asked
+                one.settle(error)
+
+    async def _make_alone(self, wanted: _Wanted) -> None:
+        """Carry out one change, on what was edited in the files meanwhile. Raises whatever keeps it from being made."""
+        for _ in range(CHANGE_TRIES):
+            try:
+                await self._make([wanted])
+                return
+            except StaleError as error:
+                await self._catch_up(error.keys)
+        raise refused(Code.NOT_WRITABLE, "the files keep changing; nothing was written")
+
+    async def _make(self, waiting: Sequence[_Wanted]) -> None:
+        """Draw up changes one upon another, write and publish them. Raises StaleError and OSError: for all of them."""
+        before = self.loaded
+        if before is None:
+            raise refused(Code.NOT_LOADED, "the files cannot be used; what was served before is served read-only")
+        self._publisher.is_behind = True
+        self._has_changed.set()
+        outcomes = await in_thread(partial(draw_up, [one.make for one in waiting], before, self._config))
+        loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
+        if loaded is not before:
+            read = self._source or before.source
+            journal = self._state / JOURNAL
+            self._source = await in_thread(partial(write_change, before.source, loaded.source, read, journal))
+            await self._publish(loaded)
+            if self.last.ok:
+                self.last = replace(self.last, problems=self._warnings(loaded))
+        for one, outcome in zip(waiting, outcomes, strict=True):
+            one.settle(replace(outcome, revision=self._publisher.revision) if isinstance(outcome, Changed) else outcome)
+
+    async def _catch_up(self, keys: Collection[str]) -> None:
+        """Load what was edited in the files meanwhile. Raises RefusedError with a reason, one of these keys' if so."""
+        if self.last.ok or await self._settled() != self._source:
+            await self._reload(force=False)
+        if self.last.ok:
+            self._has_followed.set()
+            return
+        errors = [problem for problem in self.last.problems if not problem.warning]
+        first = next((problem for problem in errors if problem.source in keys), errors[0])
+        raise refused(Code.NOT_WRITABLE, f"a file was edited, and cannot be used: {first}")
 
     async def save_changed(self) -> None:
         """Keep the snapshot file up to date with changes, beside everything else."""
@@ -163,27 +221,14 @@ class Loader:
             self._has_changed.clear()
             await asyncio.sleep(SAVE_PAUSE_S)  # many changes are saved at once
             await self._publisher.save()
+            if self._busy.locked():
+                self._has_changed.set()
+            elif self._publisher.save_problem is None:
+                self._publisher.is_behind = False
 
     def load_draft(self, draft: Draft) -> Loaded:
         """What would be loaded, were a draft carried out. Raises RefusedError."""
         return draft.load(self._config)
-
-    def _changed(self, make: Make[T], before: Loaded) -> tuple[T, Loaded, Source | None]:
-        """In a thread: the change drawn up, checked, and written."""
-        result, draft = make(before)
-        if any(map(_was_edited, draft.touched())) or any(os.path.exists(file.path) for file in draft.made()):
-            raise StaleError
-        loaded = draft.load(self._config)
-        if loaded is not before:
-            write_files(draft.changes(), self._state / JOURNAL)
-        return result, loaded, draft.source(self._source) if self._source else None
-
-    async def _catch_up(self) -> None:
-        """Load what was edited in the files meanwhile."""
-        attempt = await self._reload(force=False)
-        if not attempt.ok:
-            first = next(str(problem) for problem in attempt.problems if not problem.warning)
-            raise refused(Code.NOT_WRITABLE, f"the file was edited, and cannot be used: {first}")
 
     async def follow(self) -> None:
         """Reload when the files say something else than at the last attempt."""
@@ -223,11 +268,13 @@ class Loader:
                 self._source = source
                 self._note(self.loaded.warnings, time.monotonic(), ok=True)
                 self._log.info(f"the source is what it was: revision {self._publisher.revision} keeps serving")
+        self._source = source  # the same, but for what the status of its files says: they need not be read again
         return False
 
     async def _reload(self, *, force: bool) -> Attempt:
         start = time.monotonic()
         try:
+            await self._undo_unfinished()
             served = None if self.loaded else self._publisher.snapshot
             loaded = await in_thread(partial(self._load, force=force, served=served))
             await self._publish(loaded)
@@ -236,7 +283,7 @@ class Loader:
         except Exception as error:  # whatever it is, what is served must outlive it
             return self._refuse("failed", (self._problem(error),), start)
         self.results["ok"] += 1
-        self._note((*loaded.warnings, *self._waiting_for_start(loaded)), start, ok=True)
+        self._note(self._warnings(loaded), start, ok=True)
         return self.last
 
     async def _await_workers(self) -> None:
@@ -245,7 +292,7 @@ class Loader:
         if not await self._publisher.wait_until_served(revision, SERVED_WITHIN_S):
             self._log.error(f"revision {revision} is not served yet by {', '.join(self._publisher.late(revision))}")
         if loaded is not None:
-            self._report((*loaded.warnings, *self._waiting_for_start(loaded)))
+            self._report(self._warnings(loaded))
             self._log.info(f"reloaded: revision {revision}, {loaded.summary()}")
         await self._publisher.save()
 
@@ -336,6 +383,9 @@ class Loader:
             else:
                 self._log.error(problem.line())
 
+    def _warnings(self, loaded: Loaded) -> tuple[Problem, ...]:
+        return (*loaded.warnings, *self._waiting_for_start(loaded))
+
     def _waiting_for_start(self, loaded: Loaded) -> Iterator[Problem]:
         """Warnings for settings that are not what the server was started with, and that a reload cannot change."""
         for path in NEEDS_START:
@@ -366,12 +416,6 @@ class Loader:
 
     def _folders(self) -> list[str]:
         return watched_folders(self._config, self._folder)
-
-
-def _was_edited(file: SourceFile) -> bool:
-    """Whether the disk has another content for a file than was loaded."""
-    now = read_file(file.path, file.key, file.kind, previous=file, now_ns=time.time_ns())
-    return now != file
 
 
 def _trim() -> None:

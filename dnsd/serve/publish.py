@@ -73,6 +73,15 @@ class Publisher:
         """What is published; 0 before anything is."""
         return self.snapshot.revision if self.snapshot else 0
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the snapshot file may hold less than what somebody was told is done; outlasts this process."""
+        return bool(self._shared.get(self._shared.control, Number.IS_BEHIND))
+
+    @is_behind.setter
+    def is_behind(self, is_behind: bool) -> None:
+        self._shared.set(self._shared.control, Number.IS_BEHIND, is_behind)
+
     def late(self, revision: int) -> list[str]:
         """The workers that do not serve a revision, or a later one, or are not there."""
         served = {index for index, link in self.links.items() if link.serves >= revision}

@@ -1,7 +1,8 @@
-"""The running server, as the API sees it: changes are carried out by the loader, answered once DNS serves them, logged."""
+"""The running server, as the API sees it: the loader carries changes out; they are logged, and answered once served."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.serve.control import Control
 from dnsd.serve.tasks import in_thread
+from dnsd.store.text_file import FileChangedError
 
 T = TypeVar("T")
 SERVED_WITHIN_S = 5.0  # a worker that takes longer is not waited for
@@ -31,6 +33,7 @@ class ControlService:
         self._log = control.desk.log
         self.history = History(control.desk.state.folder)
         self._audit = AuditLog(control.desk.state.folder / FILE_NAME)
+        self._noting = asyncio.Lock()  # what was done is noted in the order in which it was
 
     @property
     def loaded(self) -> Loaded:
@@ -52,21 +55,21 @@ class ControlService:
             return result, draft
 
         try:
-            result, loaded, revision = await self._loader.change(make)
-        except RefusedError as error:
-            await self._record(actor, action, drafts, error=error)
-            raise
-        except OSError as error:
-            refusal = _not_written(error)
-            self._log.error(f"{action}: {refusal}")
-            await self._record(actor, action, drafts, error=refusal)
+            changed = await self._loader.change(make)
+        except (RefusedError, OSError) as error:
+            refusal = error if isinstance(error, RefusedError) else _not_written(error)
+            if refusal is not error:
+                self._log.error(f"{action}: {refusal}")
+            async with self._noting:
+                await self._record(actor, action, drafts, error=refusal)
             raise refusal from None
-        if any(draft.notes for draft in drafts[-1:]):
-            self._log.info(f"{action}: revision {revision}, by {actor.token.name or actor.token.id}")
-            await self._record(actor, action, drafts, revision=revision)
-            await self._keep(actor, action, drafts[-1], replaced, loaded)
-        await self._publisher.wait_until_served(revision, SERVED_WITHIN_S)
-        return result, loaded
+        if drafts[-1].notes:
+            self._log.info(f"{action}: revision {changed.revision}, by {actor.token.name or actor.token.id}")
+            async with self._noting:
+                await self._record(actor, action, drafts, revision=changed.revision)
+                await self._keep(actor, action, drafts[-1], replaced, changed.loaded)
+        await self._publisher.wait_until_served(changed.revision, SERVED_WITHIN_S)
+        return changed.result, changed.loaded
 
     async def _keep(self, actor: Actor, action: str, draft: Draft, replaced: list[Replaced], after: Loaded) -> None:
         token = actor.token.name or actor.token.id
@@ -85,7 +88,10 @@ class ControlService:
             verb(draft)
             return self._loader.load_draft(draft)
 
-        return before, await in_thread(drawn_up)
+        try:
+            return before, await in_thread(drawn_up)
+        except FileChangedError:
+            raise refused(Code.NOT_WRITABLE, "a file was edited just now, and is not loaded yet") from None
 
     async def _record(
         self,

@@ -25,6 +25,7 @@ class Number(IntEnum):
     SOCKET_DROPS = 5  # by the supervisor, of itself: datagrams that found a socket's buffer full
     ENDED_CPU_S = 6  # by the supervisor: user and system time of its predecessors
     TOLD_CPU_S = 7  # by control: what /metrics has told of it and its predecessors
+    IS_BEHIND = 8  # by control: 1 while the snapshot file may lack what somebody has asked for, and been told is done
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ def comment_text(record: Record, *, identity: bool) -> str:
     tags = [f"{PROXIED}:{str(record.proxied).lower()}"] if record.rtype in PROXIABLE else []
     if identity:
         tags += _identity_tags(record.identity)
-    return " ".join(filter(None, (bare_comment(record.comment), tags and f"cf_tags={','.join(tags)}")))
+    said = (bare_comment(record.comment), f"cf_tags={','.join(tags)}" if tags else "")
+    return " ".join(filter(None, said))
 
 
 def _is_proxied(comment: str) -> bool:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class SourceFile:
         return blocks_again(Path(self.path), self.content.digest)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Files:
     """What is in the folder `root`: the accounts' names, their files, and what is wrong with everything else."""
 
@@ -78,6 +79,10 @@ class Files:
 
     def by_key(self) -> Mapping[str, SourceFile]:
         """The files by the keys of what they describe."""
+        return self._by_key
+
+    @cached_property
+    def _by_key(self) -> Mapping[str, SourceFile]:
         return {file.key: file for file in self.files}
 
 
@@ -193,6 +198,11 @@ def read_file(path: str, key: str, kind: Kind, *, previous: SourceFile | None, n
     if file == previous:
         return replace(previous, stamp=stamp)
     return replace(file, modified=max(modified, previous.modified + 1))
+
+
+def is_as_read(file: SourceFile) -> bool:
+    """Whether the disk still has the content that was read."""
+    return read_file(file.path, file.key, file.kind, previous=file, now_ns=time.time_ns()) == file
 
 
 def _stamp(status: os.stat_result, now_ns: int) -> Stamp | None:

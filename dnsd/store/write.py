@@ -2,8 +2,7 @@
 
 What is new is written beside its place, under a name that readers of the folder pass over, and is renamed into it; what
 was there stays beside it until all is done. So a change that fails is undone. Where it takes several steps, a journal
-lists them first: whoever finds one undoes what a process that was killed had begun. The change is made with the journal's
-end.
+lists them first: who finds one undoes what a process that was killed had begun. The change is made once that is gone.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class _Step:
 
 
 def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[], None] = lambda: None) -> None:
-    """Make all changes, or none. Raises OSError, and what `verify` raises, which is asked last; nothing is changed then."""
+    """Make all changes, or none. Raises OSError; and what `verify` raises, which is asked when all else is done."""
     undo_unfinished(journal)
     steps, texts = _planned(changes)
     try:
@@ -53,10 +52,10 @@ def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[
                 _keep(step.path, step.old)
         steps = [replace(step, stamp=_stamp(step.new)) for step in steps]
         _sync([*texts, *_folders(steps, texts)])
-        verify()
         if len(steps) > 1:
             _write(str(journal), json.dumps([astuple(step) for step in steps]).encode(), mode=0o600)
             _sync([str(journal), str(journal.parent)])
+        verify()
         for step in steps:
             _take(step)
         _sync({os.path.dirname(step.path) for step in steps})
@@ -85,7 +84,7 @@ def undo_unfinished(journal: Path) -> bool:
 def _planned(changes: Iterable[FileChange]) -> tuple[list[_Step], dict[str, FileChange]]:
     """The steps that make the changes; and where each text is written before."""
     steps: dict[str, _Step] = {}
-    texts = {}
+    texts: dict[str, FileChange] = {}
     for change in changes:
         if change.text is None:
             steps[change.path] = _Step(change.path, None, _beside(change.path, "old"))
@@ -96,7 +95,10 @@ def _planned(changes: Iterable[FileChange]) -> tuple[list[_Step], dict[str, File
             place = os.path.dirname(place)
         new = _beside(place, "new")
         steps[place] = _Step(place, new, _beside(place, "old") if os.path.exists(place) else None)
-        texts[new + path.removeprefix(place)] = change
+        file = new + path.removeprefix(place)
+        if file in texts:
+            raise FileExistsError(errno.EEXIST, f"the same file as {texts[file].path}, by a link", change.path)
+        texts[file] = change
     return list(steps.values()), texts
 
 
@@ -153,7 +155,7 @@ def _keep(path: str, old: str) -> None:
     try:
         os.link(path, old)
     except OSError:  # the file system knows no links, or the file is somebody else's
-        shutil.copyfile(path, old)
+        _write(old, Path(path).read_bytes(), mode=0o600)
         _make_alike(old, path)
         _sync([old])
 
@@ -192,7 +194,7 @@ def _stamp(path: str | None) -> Stamp:
 
 
 def _discard(path: str | None) -> None:
-    """Remove what no reader looks at; where it stays, that does no harm."""
+    """Remove what no reader looks at; it does no harm where it stays."""
     with suppress(OSError):
         if path and os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path, ignore_errors=True)

@@ -14,11 +14,11 @@ from itertools import islice
 
 import dns.ttl
 
-from dnsd.errors import DnsdError
+from dnsd.errors import InvalidDataError, Problem
 from dnsd.model.columns import Records
 from dnsd.model.edits import RecordEdit, apply_edit
 from dnsd.model.records import AUTOMATIC_TTL, Record
-from dnsd.model.zones import Zone
+from dnsd.model.zones import Zone, zone_problems
 from dnsd.store.record_line import full_name, in_master_file, record_line
 from dnsd.store.zone_text import BLANK, NEWLINE, ZoneText, entry_end, parse_zone_text
 from dnsd.wire.names import parse_name_text
@@ -31,8 +31,8 @@ SERIALS = 2**32
 MAX_ROUNDS = 16  # a record may stand so many times in a file
 
 
-class UnwritableError(DnsdError):
-    """A zone that no master file says: what is written would be read as something else."""
+class UnwritableError(InvalidDataError):
+    """A zone that no master file says: what is written would be read as something else. `problems` says why."""
 
 
 def edited_zone_text(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, *, now_s: int) -> str:
@@ -71,7 +71,8 @@ def _written_anew(text: str, zone: Zone, expected: Records) -> str:
     """The records in a text of their own, behind all lines of comments. Raises UnwritableError."""
     anew = "".join(f"{line}\n" for line in COMMENT_LINE.findall(text)) + zone_file_text(expected)
     if not _says(_read(anew, zone), zone, expected):
-        raise UnwritableError(f"{zone.key}: no master file is read as the zone that the edit makes")
+        unknown = Problem(zone.key, ("records",), "no master file is read as the records that the edit makes")
+        raise UnwritableError(zone_problems(replace(zone, records=expected)) or [unknown])
     return anew
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dnsd.api.record_parts import PARTS
 from dnsd.api.record_shape import RecordBodyError, built_record, record_fields, record_json
@@ -753,6 +755,47 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
 @pytest.mark.parametrize(("body", "expected"), REFUSED.values(), ids=REFUSED.keys())
 def test_refused(body: dict[str, Any], expected: list[tuple[int, str]]) -> None:
     assert faults({**ADDRESS, **body}) == expected
+
+
+WORDS = st.sampled_from(
+    [
+        *SAMPLES.values(),
+        "",
+        ".",
+        "..",
+        '"',
+        '"\\',
+        '( "a" )',
+        "; a",
+        "\n",
+        "\ud800",
+        "é",
+        "a" * 300,
+        "５",
+        "5.0",
+        "-1",
+        "\\# 1 00",
+    ]
+)
+NUMBERS = st.integers(-1, 70_000) | st.sampled_from([float("inf"), float("nan"), BIG, -BIG, 0.5, 1e300])
+SCALARS = WORDS | NUMBERS | st.booleans() | st.none()
+VALUES = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(WORDS, SCALARS, max_size=2)
+PART_NAMES = sorted({"priority", *(part.name for parts in PARTS.values() for part in parts)})
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["content", "ttl", "priority", "proxied", "settings", "tags", "comment"]), VALUES),
+    st.sampled_from(sorted(SAMPLES)),
+    VALUES | st.fixed_dictionaries(dict.fromkeys(PART_NAMES, SCALARS)),
+    st.sampled_from([None, record("SRV", "10 5 5060 a."), record("TXT", '"a"'), record("AAAA", "2001:db8::1")]),
+)
+def test_any_json_is_a_record_or_refused(body: dict[str, Any], rtype: str, data: Any, base: Record | None) -> None:
+    try:
+        made = built({"name": "www", "type": rtype, **body, "data": data}, base)
+    except RecordBodyError:
+        return
+    assert built(shown(made)) == made
 
 
 def test_body_that_is_no_object() -> None:

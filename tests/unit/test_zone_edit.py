@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnsd.errors import Rule
 from dnsd.model.edits import RecordEdit
 from dnsd.model.records import Identity, Record, RecordSettings
 from dnsd.model.zones import SoaFields, Status, Zone, ZoneSettings, apex_records
@@ -284,9 +285,10 @@ def test_what_no_file_can_say_is_refused() -> None:
     text = f"a 60 A {A1}\nb 60 A {A2}\n"
     zone, rows = read(text)
     outside = replace(record(f"a 60 A {A3}"), owner=parse_name_text("a.example.org"))
-    for impossible in (record(f"a 60 A {A1}"), outside):
-        with pytest.raises(UnwritableError):
+    for impossible, rule in ((record(f"a 60 A {A1}"), Rule.IDENTICAL_RECORD), (outside, None)):
+        with pytest.raises(UnwritableError) as refused:
             edited_zone_text(text, zone, rows, RecordEdit(added=(impossible,)), now_s=NOW_S)
+        assert [problem.rule for problem in refused.value.problems] == [rule]
     with pytest.raises(ValueError, match="not in the zone's file"):
         edited_zone_text(text, zone, rows, RecordEdit(removed=frozenset({2})), now_s=NOW_S)
 

@@ -1,0 +1,473 @@
+"""`dnsd map`: address maps over the API of the running server, and what a change of one would do to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from dnsd.cli.client import Client, FailedError, RefusedError, Shape, in_path, with_api
+from dnsd.cli.commands import json_option
+from dnsd.cli.find import FoundMap, find_account, find_accounts, find_map, find_map_path, find_zone, map_name, maps_path
+from dnsd.cli.show import labelled, print_json, print_rows, print_table, printable, say
+from dnsd.cli.versions import print_version, print_versions
+from dnsd.model.fields import parse_ip, validate
+from dnsd.model.maps import MapFields
+from dnsd.store.yaml_text import YamlError, parse_yaml
+
+MAX_ASKED = 20  # zones that are asked for one by one; more of them are looked up in the list of all
+POOL = "the default pool"
+
+Key = tuple[str, str]  # kind and id of a member
+
+
+def _read_ips(context: click.Context, option: click.Parameter, values: Sequence[str]) -> list[str]:
+    """Addresses in any spelling, each as the API writes it, and once."""
+    try:
+        return list(dict.fromkeys(str(parse_ip(value)) for value in values))
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from None
+
+
+account_option = click.option(
+    "--account", metavar="ACCOUNT", help="Of this account alone: its id or name; without it, of all that the token has."
+)
+new_account_option = click.option(
+    "--account", metavar="ACCOUNT", help="In this account: its id or name; needed where the token is for several."
+)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Show whose answers would change, from what to what; write nothing."
+)
+map_argument = click.argument("map", metavar="MAP")
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a change is made and shown."""
+
+    dry_run: bool
+    as_json: bool
+
+
+def _on_map(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that changes a map."""
+
+    def run(api: Client, *, dry_run: bool, as_json: bool, map: str, account: str | None, **given: Any) -> None:
+        command(api, find_map(api, map, account), How(dry_run, as_json), **given)
+
+    run.__doc__ = command.__doc__
+    run.__dict__.update(command.__dict__)
+    return map_argument(account_option(dry_run_option(json_option(with_api(run)))))
+
+
+@click.group("map")
+def map_commands() -> None:
+    """Manage address maps, over the API of the running server.
+
+    MAP is a map's id, the beginning of one (at least four digits), or a description that no other map has. When a
+    command returns, DNS answers what it says. With --dry-run, a command shows whose answers would change, and writes
+    nothing.
+
+    The server is the one of the settings (-c), or that of --url. A token comes from --token-file, or $DNSD_API_TOKEN;
+    whoever may write the server's state folder needs none: one is made, and revoked when the command ends.
+    """
+
+
+@map_commands.command("list")
+@account_option
+@json_option
+@with_api
+def list_command(api: Client, *, account: str | None, as_json: bool) -> None:
+    """Show all address maps; as JSON, those of one account after those of another."""
+    accounts = find_accounts(api, account)
+    maps = [(one, shape) for one in accounts for shape in api.all(maps_path(one["id"]))]
+    if as_json:
+        print_json([shape for _, shape in maps])
+    elif maps:
+        has_several = len(accounts) > 1
+        columns = ("id", "description", *(("account",) if has_several else ()), "enabled", "members", "addresses")
+        rows = [_row(shape, (one["name"],) if has_several else ()) for one, shape in maps]
+        print_table(columns, rows, words=len(columns) - 1)
+    else:
+        say("there are no address maps")
+
+
+@map_commands.command("show")
+@map_argument
+@account_option
+@json_option
+@with_api
+def show_command(api: Client, *, map: str, account: str | None, as_json: bool) -> None:
+    """Show a map: its addresses and its members."""
+    found = find_map(api, map, account)
+    if as_json:
+        print_json(found.shape)
+    else:
+        _print_map(api, found)
+
+
+@map_commands.command("create")
+@new_account_option
+@click.option("--description", metavar="TEXT", help="What people call it.")
+@click.option(
+    "--ip",
+    "ips",
+    metavar="IP",
+    multiple=True,
+    callback=_read_ips,
+    help="With this address; may be given several times.",
+)
+@click.option("--zone", "zones", multiple=True, metavar="ZONE", help="For this zone: its name or id; several times.")
+@click.option("--account-wide", is_flag=True, help="For all zones of the account that have no map of their own.")
+@click.option("--sni", metavar="NAME", help="Default SNI.")
+@click.option("--enable", is_flag=True, help="Enabled; else it has no effect before `dnsd map enable`.")
+@dry_run_option
+@json_option
+@with_api
+def create_command(
+    api: Client,
+    *,
+    account: str | None,
+    description: str | None,
+    ips: Sequence[str],
+    zones: Sequence[str],
+    account_wide: bool,
+    sni: str | None,
+    enable: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Create a map, and print its id."""
+    account_id = find_account(api, account)["id"]
+    members: list[Key] = [("zone", find_zone(api, zone)["id"]) for zone in zones]
+    members += [("account", account_id)] if account_wide else []
+    body = {
+        "description": description,
+        "default_sni": sni,
+        "enabled": enable,
+        "ips": ips,
+        "memberships": _members(dict.fromkeys(members)),
+    }
+    body = {name: value for name, value in body.items() if value is not None}
+    path = maps_path(account_id)
+    if dry_run:
+        descriptions = {one["id"]: one["description"] for one in api.all(path)}
+        _print_plan(api.post(f"{path}/plan", body), descriptions, as_json=as_json)
+    else:
+        _print_done("created", api.post(path, body), as_json=as_json)
+
+
+@map_commands.command("edit")
+@_on_map
+@click.option("--description", metavar="TEXT", help="What people call it; an empty text clears it.")
+@click.option("--sni", metavar="NAME", help="Default SNI; an empty text clears it.")
+def edit_command(api: Client, found: FoundMap, how: How, *, description: str | None, sni: str | None) -> None:
+    """Change the texts of a map."""
+    body = {"description": description, "default_sni": sni}
+    body = {name: value for name, value in body.items() if value is not None}
+    if not body:
+        raise click.UsageError("nothing to change: give --description or --sni")
+    _edit(api, found, how, body, "edited")
+
+
+@map_commands.command("enable")
+@_on_map
+def enable_command(api: Client, found: FoundMap, how: How) -> None:
+    """Enable a map: from now on it answers for its members."""
+    _edit(api, found, how, {"enabled": True}, "enabled")
+
+
+@map_commands.command("disable")
+@_on_map
+def disable_command(api: Client, found: FoundMap, how: How) -> None:
+    """Disable a map: it has no effect any more."""
+    _edit(api, found, how, {"enabled": False}, "disabled")
+
+
+@map_commands.command("delete")
+@_on_map
+def delete_command(api: Client, found: FoundMap, how: How) -> None:
+    """Delete a map, which must be disabled; `dnsd map restore` brings it back, by its id."""
+    if how.dry_run:
+        _plan(api, found, how, {"delete": True})
+        return
+    result = api.delete(found.path)
+    if how.as_json:
+        print_json(result)
+    else:
+        click.echo(f"deleted {printable(map_name(found.shape))}")
+
+
+@map_commands.command("add-ip")
+@_on_map
+@click.argument("ips", metavar="IP...", nargs=-1, required=True, callback=_read_ips)
+def add_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[str]) -> None:
+    """Add addresses to a map; those that it has already stay where they are."""
+    wanted = list(dict.fromkeys((*_ips(found), *ips)))
+    _each(api, found, how, {"ips": wanted}, api.put, [f"ips/{in_path(ip)}" for ip in ips])
+
+
+@map_commands.command("remove-ip")
+@_on_map
+@click.argument("ips", metavar="IP...", nargs=-1, required=True, callback=_read_ips)
+def remove_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[str]) -> None:
+    """Take addresses out of a map."""
+    _warn_of_missing(found, [ip for ip in ips if ip not in _ips(found)])
+    left = [ip for ip in _ips(found) if ip not in ips]
+    _each(api, found, how, {"ips": left}, api.delete, [f"ips/{in_path(ip)}" for ip in ips])
+
+
+@map_commands.command("add-zone")
+@_on_map
+@click.argument("zones", metavar="ZONE...", nargs=-1, required=True)
+def add_zone_command(api: Client, found: FoundMap, how: How, *, zones: Sequence[str]) -> None:
+    """Make zones, by name or id, members of a map: it answers for their proxied names."""
+    _add_members(api, found, how, [("zone", find_zone(api, zone)["id"]) for zone in zones])
+
+
+@map_commands.command("remove-zone")
+@_on_map
+@click.argument("zones", metavar="ZONE...", nargs=-1, required=True)
+def remove_zone_command(api: Client, found: FoundMap, how: How, *, zones: Sequence[str]) -> None:
+    """Take zones, by name or id, out of the members of a map."""
+    members = [("zone", find_zone(api, zone)["id"]) for zone in zones]
+    _warn_of_missing(found, [zone for zone, key in zip(zones, members, strict=True) if key not in _keys(found)])
+    _remove_members(api, found, how, members)
+
+
+@map_commands.command("add-account")
+@_on_map
+def add_account_command(api: Client, found: FoundMap, how: How) -> None:
+    """Make the account a member of its map: it answers for all zones that have no map of their own."""
+    _add_members(api, found, how, [("account", found.account_id)])
+
+
+@map_commands.command("remove-account")
+@_on_map
+def remove_account_command(api: Client, found: FoundMap, how: How) -> None:
+    """Take the account out of the members of its map."""
+    key = ("account", found.account_id)
+    _warn_of_missing(found, ["its account"] if key not in _keys(found) else [])
+    _remove_members(api, found, how, [key])
+
+
+@map_commands.command("history")
+@map_argument
+@click.argument("version", required=False)
+@account_option
+@json_option
+@with_api
+def history_command(api: Client, *, map: str, version: str | None, account: str | None, as_json: bool) -> None:
+    """Show the versions of a map, the newest first; with a VERSION, the file that it was.
+
+    Also of a map that is gone, by its id.
+    """
+    _, path, _ = find_map_path(api, map, account)
+    if version:
+        print_version(api, path, version, as_json=as_json)
+    else:
+        print_versions(api, path, as_json=as_json)
+
+
+@map_commands.command("restore")
+@map_argument
+@click.argument("version")
+@account_option
+@dry_run_option
+@json_option
+@with_api
+def restore_command(api: Client, *, map: str, version: str, account: str | None, dry_run: bool, as_json: bool) -> None:
+    """Have a map be again what it was in a VERSION of its history; one that is gone, given by its id, comes back."""
+    account_id, path, found = find_map_path(api, map, account)
+    version_path = f"{path}/history/{in_path(version)}"
+    if not dry_run:
+        _print_done("restored", api.post(f"{version_path}/restore"), as_json=as_json)
+        return
+    body = _body_of(api, account_id, api.get(version_path)["text"])
+    if found:
+        body |= {"id": found.shape["id"]}
+    descriptions = found.descriptions if found else {}
+    _print_plan(api.post(f"{maps_path(account_id)}/plan", body), descriptions, as_json=as_json)
+
+
+# What commands have in common
+
+
+def _edit(api: Client, found: FoundMap, how: How, body: Shape, done: str) -> None:
+    """Change fields of a map."""
+    if how.dry_run:
+        _plan(api, found, how, body)
+    else:
+        _print_done(done, api.patch(found.path, body), as_json=how.as_json)
+
+
+def _add_members(api: Client, found: FoundMap, how: How, members: Sequence[Key]) -> None:
+    wanted = _members(dict.fromkeys((*_keys(found), *members)))
+    _each(api, found, how, {"memberships": wanted}, api.put, [f"{kind}s/{one}" for kind, one in members])
+
+
+def _remove_members(api: Client, found: FoundMap, how: How, members: Sequence[Key]) -> None:
+    left = _members(dict.fromkeys(key for key in _keys(found) if key not in members))
+    _each(api, found, how, {"memberships": left}, api.delete, [f"{kind}s/{one}" for kind, one in members])
+
+
+def _each(
+    api: Client, found: FoundMap, how: How, body: Shape, change: Callable[[str], Any], parts: Sequence[str]
+) -> None:
+    """Change several parts of a map, which the API does one by one; `body` is what it is to be in the end.
+
+    The whole is planned before, so that what the rules refuse is refused before anything is written.
+    """
+    if how.dry_run:
+        _plan(api, found, how, body)
+        return
+    if len(parts) > 1:
+        api.post(f"{maps_path(found.account_id)}/plan", {"id": found.shape["id"], **body})
+    for number, part in enumerate(parts):
+        try:
+            change(f"{found.path}/{part}")
+        except RefusedError as error:
+            done = f"the first {number} of {len(parts)} have been carried out" if number else ""
+            raise FailedError(*error.lines, *filter(None, [done])) from None
+    _print_done("changed", api.get(found.path), as_json=how.as_json)
+
+
+def _warn_of_missing(found: FoundMap, missing: Sequence[str]) -> None:
+    """What is not there can be taken out as often as one likes; but it may be a slip."""
+    for one in missing:
+        say(printable(f"warning: the map {map_name(found.shape)} does not have {one}"))
+
+
+def _plan(api: Client, found: FoundMap, how: How, body: Shape) -> None:
+    plan = api.post(f"{maps_path(found.account_id)}/plan", {"id": found.shape["id"], **body})
+    _print_plan(plan, found.descriptions, as_json=how.as_json)
+
+
+def _body_of(api: Client, account_id: str, text: str) -> Shape:
+    """What the API would be sent for the map that a file describes."""
+    try:
+        fields, problems = validate(MapFields, parse_yaml(text), "the version")
+    except YamlError as error:
+        raise FailedError(f"the version cannot be read: {error}") from None
+    if fields is None:
+        raise FailedError(*map(str, problems))
+    members = [
+        (member.kind.value, find_zone(api, member.identifier)["id"] if member.kind == "zone" else account_id)
+        for member in fields.memberships
+    ]
+    return {
+        "description": fields.description,
+        "default_sni": fields.default_sni,
+        "enabled": fields.enabled,
+        "ips": [str(ip) for ip in fields.ips],
+        "memberships": _members(dict.fromkeys(members)),
+        **({"immutable": True} if fields.immutable else {}),
+    }
+
+
+def _ips(found: FoundMap) -> list[str]:
+    return [one["ip"] for one in found.shape["ips"]]
+
+
+def _keys(found: FoundMap) -> list[Key]:
+    return [(one["kind"], one["identifier"]) for one in found.shape["memberships"]]
+
+
+def _members(keys: dict[Key, None]) -> list[Shape]:
+    return [{"kind": kind, "identifier": identifier} for kind, identifier in keys]
+
+
+# What is printed
+
+
+def _print_done(what: str, shape: Shape, *, as_json: bool) -> None:
+    if as_json:
+        print_json(shape)
+    else:
+        click.echo(f"{what} {printable(map_name(shape))}")
+
+
+def _row(shape: Shape, account: tuple[str, ...]) -> tuple[str, ...]:
+    kinds = [one["kind"] for one in shape["memberships"]]
+    zones = kinds.count("zone")
+    members = ["account"] if "account" in kinds else []
+    members += [f"{zones} zone{'' if zones == 1 else 's'}"] if zones else []
+    return (
+        shape["id"],
+        shape["description"] or "-",
+        *account,
+        "yes" if shape["enabled"] else "no",
+        ", ".join(members) or "-",
+        str(len(shape["ips"])),
+    )
+
+
+def _print_map(api: Client, found: FoundMap) -> None:
+    shape = found.shape
+    account = api.get(f"/accounts/{found.account_id}")
+    zones = _zone_names(api, found)
+    members = [
+        f"account {account['name']}" if kind == "account" else f"zone {zones.get(one, one)}"
+        for kind, one in _keys(found)
+    ]
+    click.secho(printable(map_name(shape)), bold=True)
+    print_rows(
+        [
+            ("account", f"{account['name']} ({account['id']})"),
+            ("enabled", "yes" if shape["enabled"] else "no"),
+            ("immutable", "" if shape["can_modify_ips"] else "yes"),
+            ("sni", shape["default_sni"] or ""),
+            *labelled("addresses", _ips(found)),
+            *labelled("members", members),
+            ("created", shape["created_at"]),
+            ("modified", shape["modified_at"]),
+        ]
+    )
+
+
+def _zone_names(api: Client, found: FoundMap) -> dict[str, str]:
+    """The names of a map's zones by id; of those that the token may not see, none."""
+    ids = [identifier for kind, identifier in _keys(found) if kind == "zone"]
+    try:
+        if len(ids) > MAX_ASKED:
+            zones = api.all("/zones", **{"account.id": found.account_id})
+        else:
+            zones = [api.get(f"/zones/{one}") for one in ids]
+    except RefusedError:
+        return {}
+    return {one["id"]: one["name"] for one in zones}
+
+
+def _print_plan(plan: Shape, descriptions: dict[str, str], *, as_json: bool) -> None:
+    """Whose answers would change, and how."""
+    if as_json:
+        print_json(plan)
+        return
+    for warning in plan["warnings"]:
+        say(printable(f"warning: {warning}"))
+    for zone in plan["zones"]:
+        click.secho(printable(zone["name"]), bold=True)
+        names = [one["name"] for one in zone["names"]]
+        more = [f"and {zone['names_total'] - len(names):,} more"] if zone["names_total"] > len(names) else []
+        old, new = zone["old"], zone["new"]
+        changes = [
+            (family, f"{', '.join(old[family]) or 'none'} -> {', '.join(new[family]) or 'none'}")
+            for family in ("A", "AAAA")
+            if old[family] != new[family]
+        ]
+        maps = " -> ".join(dict.fromkeys(_answering_name(one["map"], descriptions) for one in (old, new)))
+        print_rows([("names", ", ".join(names + more)), *changes, ("map", maps)])
+    total, zones = plan["names_total"], plan["zones_total"]
+    names_text = f"{total:,} name{'' if total == 1 else 's'} in {zones:,} zone{'' if zones == 1 else 's'}"
+    what = f"{names_text} would be answered differently" if total else "no answer would change"
+    click.echo(f"{what}; nothing was written")
+
+
+def _answering_name(map_id: str | None, descriptions: dict[str, str]) -> str:
+    if map_id is None:
+        return POOL
+    if map_id not in descriptions:
+        return "the new map"
+    return descriptions[map_id] or map_id

@@ -1,0 +1,241 @@
+"""`dnsd zone`: zones over the API of the running server."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from dnsd.cli.client import Client, FailedError, RefusedError, Shape, in_path, with_api
+from dnsd.cli.commands import json_option
+from dnsd.cli.find import find_account, find_accounts, find_zone, find_zone_path
+from dnsd.cli.records import (
+    RECORD_COMMANDS,
+    dry_run_option,
+    exported,
+    print_difference,
+    record_lines,
+    zone_argument,
+    zone_name,
+)
+from dnsd.cli.show import labelled, print_json, print_rows, print_table, printable, say
+from dnsd.cli.versions import print_version, print_versions
+from dnsd.model.zones import Zone
+from dnsd.store.directory import Kind, SourceFile
+from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
+from dnsd.store.text_file import content_of
+from dnsd.store.zone_text import parse_zone_text
+
+account_option = click.option(
+    "--account", metavar="ACCOUNT", help="Of this account alone: its id or name; without it, of all that the token has."
+)
+new_account_option = click.option(
+    "--account", metavar="ACCOUNT", help="In this account: its id or name; needed where the token is for several."
+)
+
+
+@click.group("zone")
+def zone_commands() -> None:
+    """Manage zones and their records, over the API of the running server.
+
+    ZONE is a zone's name or id. When a command returns, DNS answers what it says.
+
+    The server is the one of the settings (-c), or that of --url. A token comes from --token-file, or $DNSD_API_TOKEN;
+    whoever may write the server's state folder needs none: one is made, and revoked when the command ends.
+    """
+
+
+for record_command in RECORD_COMMANDS:
+    zone_commands.add_command(record_command)
+
+
+@zone_commands.command("list")
+@account_option
+@json_option
+@with_api
+def list_command(api: Client, *, account: str | None, as_json: bool) -> None:
+    """Show all zones."""
+    query = {} if account is None else {"account.id": find_accounts(api, account)[0]["id"]}
+    zones = api.all("/zones", **query)
+    if as_json:
+        print_json(zones)
+    elif zones:
+        columns = ("name", "id", "account", "status", "")
+        rows = [
+            (one["name"], one["id"], one["account"]["name"], one["status"], "paused" if one["paused"] else "")
+            for one in zones
+        ]
+        print_table(columns, rows, words=len(columns))
+    else:
+        say("there are no zones")
+
+
+@zone_commands.command("show")
+@zone_argument
+@json_option
+@with_api
+def show_command(api: Client, *, zone: str, as_json: bool) -> None:
+    """Show a zone and its settings; as JSON, `ipv6` and `dns_settings` are beside what the API says of the zone."""
+    found = find_zone(api, zone)
+    path = f"/zones/{found['id']}"
+    ipv6, dns_settings = _settings(api, f"{path}/settings/ipv6"), _settings(api, f"{path}/dns_settings")
+    if as_json:
+        print_json({**found, "ipv6": ipv6, "dns_settings": dns_settings})
+        return
+    click.secho(printable(found["name"]), bold=True)
+    print_rows(
+        [
+            ("id", found["id"]),
+            ("account", f"{found['account']['name']} ({found['account']['id']})"),
+            ("status", found["status"] + (", paused" if found["paused"] else "")),
+            *labelled("name servers", found["name_servers"]),
+            ("ipv6", ipv6["value"] if ipv6 else ""),
+            ("flatten all CNAMEs", _on_or_off(dns_settings, "flatten_all_cnames")),
+            ("modified", found["modified_on"]),
+        ]
+    )
+
+
+@zone_commands.command("create")
+@click.argument("name")
+@new_account_option
+@json_option
+@with_api
+def create_command(api: Client, *, name: str, account: str | None, as_json: bool) -> None:
+    """Create a zone, which is active at once, and print its id."""
+    body = {"name": name, "account": {"id": find_account(api, account)["id"]}}
+    _print_done("created", api.post("/zones", body), as_json=as_json)
+
+
+@zone_commands.command("pause")
+@zone_argument
+@json_option
+@with_api
+def pause_command(api: Client, *, zone: str, as_json: bool) -> None:
+    """Pause a zone: its proxied records are answered as stored, which shows origins."""
+    shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"paused": True})
+    _print_done("paused", shape, as_json=as_json)
+
+
+@zone_commands.command("resume")
+@zone_argument
+@json_option
+@with_api
+def resume_command(api: Client, *, zone: str, as_json: bool) -> None:
+    """Resume a zone: its proxied records are answered with edge addresses again."""
+    shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"paused": False})
+    _print_done("resumed", shape, as_json=as_json)
+
+
+@zone_commands.command("delete")
+@zone_argument
+@click.option("--yes", is_flag=True, help="Without asking for the zone's name.")
+@json_option
+@with_api
+def delete_command(api: Client, *, zone: str, yes: bool, as_json: bool) -> None:
+    """Delete a zone with all its records, and its memberships in address maps.
+
+    On a terminal, the zone's name has to be typed; elsewhere this takes --yes. `dnsd zone restore` brings the zone
+    back, by its name or id, but not the memberships.
+    """
+    found = find_zone(api, zone)
+    if not yes:
+        _ask_for_name(found)
+    result = api.delete(f"/zones/{found['id']}")
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(f"deleted {_name(found)}")
+
+
+@zone_commands.command("history")
+@zone_argument
+@click.argument("version", required=False)
+@account_option
+@json_option
+@with_api
+def history_command(api: Client, *, zone: str, version: str | None, account: str | None, as_json: bool) -> None:
+    """Show the versions of a zone, the newest first; with a VERSION, the file that it was.
+
+    Also of a zone that is gone.
+    """
+    path = find_zone_path(api, zone, account)
+    if version:
+        print_version(api, path, version, as_json=as_json)
+    else:
+        print_versions(api, path, as_json=as_json)
+
+
+@zone_commands.command("restore")
+@zone_argument
+@click.argument("version")
+@account_option
+@dry_run_option
+@json_option
+@with_api
+def restore_command(api: Client, *, zone: str, version: str, account: str | None, dry_run: bool, as_json: bool) -> None:
+    """Have a zone be again what it was in a VERSION of its history; one that is gone comes back.
+
+    --dry-run is about records alone, and not about the zone's settings.
+    """
+    path = find_zone_path(api, zone, account)
+    version_path = f"{path}/history/{in_path(version)}"
+    if not dry_run:
+        _print_done("restored", api.post(f"{version_path}/restore"), as_json=as_json)
+        return
+    there = find_zone(api, zone) if path.startswith("/zones/") else None
+    then = _read_version(api.get(version_path)["text"], there["name"] if there else zone)
+    new = record_lines(then.name, then.records)
+    old = _lines_now(api, there) if there else []
+    removed, added = set(old).difference(new), set(new).difference(old)
+    print_difference(
+        [line for line in old if line in removed], [line for line in new if line in added], as_json=as_json
+    )
+
+
+def _lines_now(api: Client, zone: Shape) -> list[str]:
+    name = zone_name(zone)
+    return record_lines(name, parse_zone_text(exported(api, zone), name).records)
+
+
+def _read_version(text: str, name: str) -> Zone:
+    """The zone that a file said; which kind of file it was, the API does not say."""
+    problems: list[str] = []
+    for kind in (Kind.ZONE_YAML, Kind.ZONE_MASTER):
+        read = read_zone(SourceFile(name, kind, "the version", content_of(text)), "", PLACEHOLDER_NAMESERVERS)
+        errors = [str(problem) for problem in read.problems if not problem.warning]
+        if read.zone and not errors:
+            return read.zone
+        problems = problems or errors
+    raise FailedError(*problems)
+
+
+def _ask_for_name(zone: Shape) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask whether you mean it: give --yes")
+    typed = click.prompt(f"This deletes all records of {printable(zone['name'])}. Type its name", err=True)
+    if typed.strip().rstrip(".").lower() != zone["name"]:
+        raise FailedError("that is not its name; nothing was deleted")
+
+
+def _settings(api: Client, path: str) -> Shape | None:
+    """Settings of a zone; None where the token may not see them."""
+    try:
+        return dict(api.get(path))
+    except RefusedError:
+        return None
+
+
+def _on_or_off(settings: Shape | None, key: str) -> str:
+    return "" if settings is None else "on" if settings[key] else "off"
+
+
+def _name(shape: Shape) -> str:
+    return printable(f"{shape['id']} ({shape['name']})")
+
+
+def _print_done(what: str, shape: Shape, *, as_json: bool) -> None:
+    if as_json:
+        print_json(shape)
+    else:
+        click.echo(f"{what} {_name(shape)}")

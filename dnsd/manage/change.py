@@ -1,0 +1,69 @@
+"""Changes that are asked for: drawn up one upon another, and written together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from dnsd.app import Loaded, Source
+from dnsd.errors import DnsdError
+from dnsd.manage.draft import Draft
+from dnsd.store.files_edit import FilesEdit
+from dnsd.store.text_file import FileChangedError
+from dnsd.store.write import write_files
+
+T = TypeVar("T")
+Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]
+
+
+class StaleError(DnsdError):
+    """A file that a change is about has been edited since it was loaded; `keys` are those of all its files."""
+
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        self.keys = frozenset(keys)
+        super().__init__("a file has been edited since it was loaded")
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[T]):
+    """What became of a change: what its maker returned, what is loaded with it, and the revision that serves it."""
+
+    result: T
+    loaded: Loaded
+    revision: int = 0
+
+
+def draw_up(makes: Iterable[Make[Any]], before: Loaded, config: Path) -> list[Changed[Any] | Exception]:
+    """What becomes of changes, each drawn up on the ones before it that are allowed. Raises StaleError."""
+    outcomes: list[Changed[Any] | Exception] = []
+    after = before
+    for make in makes:
+        try:
+            result, draft = make(after)
+            after = draft.load(config)
+            outcomes.append(Changed(result, after))
+        except FileChangedError:
+            raise StaleError from None
+        except Exception as error:  # it is for who asked, and for nobody else
+            outcomes.append(error)
+    return outcomes
+
+
+def write_change(before: Source, after: Source, read: Source, journal: Path) -> Source:
+    """Write what makes the second source of the first; what `read`, which was read last, is then.
+
+    That may be another one than the first, which could be loaded. Where it raises OSError or StaleError, nothing has
+    changed.
+    """
+    assert before.files is not None
+    assert after.files is not None
+    edit = FilesEdit(before.files, after.files)
+
+    def verify() -> None:
+        if not edit.is_current():
+            raise StaleError(edit.touched_keys())
+
+    write_files(edit.changes(), journal, verify)
+    return replace(read, files=edit.applied(read.files)) if read.files else read

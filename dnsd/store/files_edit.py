@@ -1,0 +1,108 @@
+"""From files as they were read to files as they are to be: what is to be done on the disk, and whether it still may."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from dnsd.store.directory import SUFFIXES, Files, SourceFile, is_as_read, read_files
+from dnsd.store.write import FileChange
+
+
+def edited_files(
+    files: Files, written: Mapping[str, SourceFile], removed: Collection[str], gone_accounts: Collection[str]
+) -> Files:
+    """The files with those that are written, by their keys, and without those that are removed, in their order."""
+    kept = {key: file for key, file in files.by_key().items() if key not in removed} | dict(written)
+    in_order = tuple(kept.values())
+    if removed or len(kept) != len(files.files):
+        in_order = tuple(sorted(in_order, key=lambda file: file.path.removeprefix(files.root).split(os.sep)))
+    accounts = {*files.accounts, *map(_account, written)}.difference(gone_accounts)
+    return replace(files, accounts=tuple(sorted(accounts)), files=in_order)
+
+
+@dataclass(frozen=True)
+class FilesEdit:
+    """What makes `after` of `before`, which is on the disk; of one change, or of several one after another."""
+
+    before: Files
+    after: Files
+
+    @cached_property
+    def written(self) -> Mapping[str, SourceFile]:
+        """The files that are new, or say something else, by key."""
+        before = self.before.by_key()
+        return {
+            key: file
+            for key, file in self.after.by_key().items()
+            if (one := before.get(key)) is not file and one != file
+        }
+
+    @cached_property
+    def removed(self) -> Mapping[str, SourceFile]:
+        """The files that are no more, by key; one whose object has another file from now on is among them."""
+        after = self.after.by_key()
+        return {key: file for key, file in self.before.by_key().items() if not _has_path(after.get(key), file.path)}
+
+    @cached_property
+    def gone_accounts(self) -> frozenset[str]:
+        """The accounts that are no more, and whose folders go with all that is in them."""
+        return frozenset(self.before.accounts).difference(self.after.accounts)
+
+    def applied(self, files: Files) -> Files:
+        """Other files than `before`, after the same edit."""
+        return edited_files(files, self.written, self.removed.keys(), self.gone_accounts)
+
+    def changes(self) -> list[FileChange]:
+        """What is to be done on the disk."""
+        written = [FileChange(file.path, file.text(), file.modified) for file in self.written.values()]
+        gone = [file.path for key, file in self.removed.items() if _account(key) not in self.gone_accounts]
+        folders = [self._folder(account) for account in self.gone_accounts]
+        return [*written, *(FileChange(path, None, 0) for path in (*gone, *folders))]
+
+    def is_current(self) -> bool:
+        """Whether the disk has what is in `before`, where this edit would change it."""
+        return all(map(is_as_read, self._touched())) and self._has_room() and self._has_known_accounts()
+
+    def touched_keys(self) -> set[str]:
+        """The keys of all files that are written or removed."""
+        return {*self.written, *self.removed}
+
+    def _touched(self) -> Iterator[SourceFile]:
+        before = self.before.by_key()
+        return (before[key] for key in self.touched_keys() if key in before)
+
+    def _has_room(self) -> bool:
+        """Whether nobody has made a file, of whatever kind, for an object that is new, nor moved its account away."""
+        known = {file.path for file in self._touched()}
+        for key in self.written:
+            account, _, rest = key.partition("/")
+            if account in self.before.accounts and not os.path.isdir(self._folder(account)):
+                return False
+            endings = SUFFIXES[rest.partition("/")[0]] if rest else ("/account.yaml",)
+            paths = {os.path.join(self.before.root, key + ending) for ending in endings}
+            if any(map(os.path.lexists, paths - known)):
+                return False
+        return os.path.isdir(self.before.root)
+
+    def _has_known_accounts(self) -> bool:
+        """Whether the accounts that go hold nothing that has not been read."""
+        if not self.gone_accounts:
+            return True
+        now = read_files(Path(self.before.root), self.before)
+        known = [file for file in self.before.files if _account(file.key) in self.gone_accounts]
+        return known == [file for file in now.files if _account(file.key) in self.gone_accounts]
+
+    def _folder(self, account: str) -> str:
+        return os.path.join(self.before.root, account)
+
+
+def _account(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _has_path(file: SourceFile | None, path: str) -> bool:
+    return file is not None and file.path == path

@@ -1,0 +1,118 @@
+"""A zone that is a master file, written over HTTP: it stays one as long as it can, with its comments and its order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.server import A1, FILES, Api
+
+ZONE = """\
+; made by hand, with care
+$ORIGIN example.edu.
+$TTL 1h
+@ IN SOA ns1.example.net. hostmaster.example.net. (
+        2026010101 ; the serial
+        10000 2400 604800 300 )
+@   NS ns1.example.net.
+; people
+www 300 A 192.0.2.10 ; web cf_tags=cf-proxied:true
+    300 TXT "beside it"
+old     A 192.0.2.11
+"""
+FILE = "acme/zones/example.edu.zone"
+
+
+@pytest.fixture
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with Api(tmp_path_factory.mktemp("master"), FILES | {FILE: ZONE}).running() as api:
+        yield api
+
+
+def zone_id(api: Api) -> str:
+    (zone,) = api.result("GET", "/zones", params={"name": "example.edu"})
+    return str(zone["id"])
+
+
+def serial(api: Api) -> int:
+    return int(api.ask("example.edu", "SOA")[0].split()[2])
+
+
+def test_records_are_edited_in_place(master: Api) -> None:
+    records = f"/zones/{zone_id(master)}/dns_records"
+    before = {one["name"]: one for one in master.result("GET", records, params={"type": "A"})}
+    assert before["www.example.edu"]["proxied"] is True
+    assert serial(master) == 2026010101
+    made = master.result("POST", records, {"name": "new", "type": "A", "content": "192.0.2.12", "ttl": 60})
+    assert master.ask("new.example.edu") == ["192.0.2.12"]
+    first = serial(master)
+    assert first > 2026010101 or first < 2026010101 - 2**31
+    old = before["old.example.edu"]["id"]
+    edited = master.result("PATCH", f"{records}/{old}", {"content": "192.0.2.13"})
+    assert (edited["id"], edited["content"]) == (old, "192.0.2.13")
+    assert master.ask("old.example.edu") == ["192.0.2.13"]
+    master.result("DELETE", f"{records}/{before['www.example.edu']['id']}")
+    assert master.ask("www.example.edu") == []
+    assert master.ask("www.example.edu", "TXT") == ['"beside it"']
+    assert serial(master) != first
+    text = master.read(FILE)
+    for line in ("; made by hand, with care", "; people", "; the serial"):
+        assert line in text
+    assert master.result("GET", f"{records}/{made['id']}")["created_on"] == made["created_on"]
+
+
+def test_what_a_master_file_cannot_say_makes_it_yaml(master: Api) -> None:
+    records = f"/zones/{zone_id(master)}/dns_records"
+    before = {one["id"]: one["content"] for one in master.result("GET", records)}
+    soa = master.ask("example.edu", "SOA")[0].split()
+    (www,) = master.result("GET", records, params={"name": "www.example.edu", "type": "A"})
+    edited = master.result("PATCH", f"{records}/{www['id']}", {"settings": {"ipv4_only": True}})
+    assert edited["settings"]["ipv4_only"] is True
+    assert not (master.folder / "accounts" / FILE).exists()
+    assert {one["id"]: one["content"] for one in master.result("GET", records)} == before
+    after = master.ask("example.edu", "SOA")[0].split()
+    assert (after[:2], after[3:]) == (soa[:2], soa[3:])
+    assert master.ask("example.edu", "NS") == ["ns1.example.net."]
+    assert master.ask("old.example.edu") == ["192.0.2.11"]
+
+
+def test_paused_zone_shows_what_is_stored(master: Api) -> None:
+    path = f"/zones/{zone_id(master)}"
+    assert master.ask("www.example.edu") == ["198.51.100.10", "198.51.100.11"]
+    assert master.result("PATCH", path, {"paused": True})["paused"] is True
+    assert master.ask("www.example.edu") == ["192.0.2.10"]
+    assert master.result("PATCH", path, {"paused": False})["paused"] is False
+    assert master.ask("www.example.edu") == ["198.51.100.10", "198.51.100.11"]
+
+
+def test_identical_record_and_conflicts_have_the_codes_that_clients_know(master: Api) -> None:
+    records = f"/zones/{zone_id(master)}/dns_records"
+    same = {"name": "old", "type": "A", "content": "192.0.2.11", "ttl": 120}
+    assert master.refused("POST", records, same)[:2] == (400, 81058)
+    assert master.refused("POST", records, {"name": "old", "type": "CNAME", "content": "x.test"})[1] == 81053
+    master.result("POST", records, {"name": "al", "type": "CNAME", "content": "x.test"})
+    assert master.refused("POST", records, {"name": "al", "type": "A", "content": "192.0.2.1"})[1] == 81054
+    assert master.refused("POST", records, {"name": "me", "type": "CNAME", "content": "me.example.edu"})[1] == 9039
+    yaml = "/zones/" + "21" * 16 + "/dns_records"
+    assert master.refused("POST", yaml, {"name": "www", "type": "A", "content": "192.0.2.1"})[:2] == (400, 81058)
+    assert master.refused("POST", yaml, {"name": "dns", "type": "CNAME", "content": "x.test"})[1] == 81053
+
+
+def test_export_delete_all_and_import_give_the_same_records(master: Api) -> None:
+    records = f"/zones/{zone_id(master)}/dns_records"
+
+    def said() -> list[tuple[str, str, str, int, bool]]:
+        return sorted(
+            (one["name"], one["type"], one["content"], one["ttl"], one["proxied"])
+            for one in master.result("GET", records)
+        )
+
+    before = said()
+    text = master.call("GET", f"{records}/export").text
+    master.result("POST", f"{records}/batch", {"deletes": [{"id": one["id"]} for one in master.result("GET", records)]})
+    assert said() == []
+    answer = master.call("POST", f"{records}/import", files={"file": (None, text)}).json()
+    assert answer["result"]["recs_added"] == len(before)
+    assert said() == before
+    assert master.result("GET", f"/accounts/{A1}")["name"] == "Acme"

@@ -1,0 +1,177 @@
+"""What a list's query finds among the records of a zone, and in which order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dnsd.api.record_filter import is_descending, record_filter, sort_key
+from dnsd.api.record_shape import built_record, record_json
+from dnsd.model.columns import Records
+from dnsd.wire.names import parse_name_text
+
+EXAMPLE = parse_name_text("example.com")
+BODIES: dict[str, dict[str, Any]] = {
+    "apex": {"type": "A", "name": "@", "content": "192.0.2.1", "proxied": True, "tags": ["env:prod", "team"]},
+    "www": {"type": "A", "name": "www", "content": "192.0.2.2", "ttl": 300, "comment": "Web server"},
+    "bücher": {"type": "CNAME", "name": "bücher", "content": "Shop.example.org", "tags": ["env:test"]},
+    "mail": {"type": "MX", "name": "@", "content": "mail.example.org", "priority": 10},
+    "acme": {"type": "TXT", "name": "_acme-challenge.www", "content": "Token_1-a"},
+    "quotes": {"type": "TXT", "name": "txt", "content": 'say "é"', "comment": "text"},
+    "strings": {"type": "TXT", "name": "txt", "content": '"one" "two"', "ttl": 60},
+    "empty": {"type": "TXT", "name": "txt", "content": '""'},
+    "sip": {"type": "SRV", "name": "_sip._tcp", "content": "5 5060 sip.example.org", "priority": 10},
+}
+RECORDS = {name: built_record(body, EXAMPLE) for name, body in BODIES.items()}
+SHOWN = {
+    name: record_json(record, "ab" * 16, zone_id="", zone_name="", written_at=datetime(2026, 1, 1, tzinfo=UTC))
+    for name, record in RECORDS.items()
+}
+ALL = [*BODIES]
+
+
+def found(query: dict[str, str]) -> list[str]:
+    """The records that a query finds, which are those that it must not have excluded early."""
+    is_wanted = record_filter(query)
+    wanted = [name for name in ALL if is_wanted(SHOWN[name])]
+    early = [name for name in ALL if is_wanted.may_match(RECORDS[name])]
+    assert [ALL[index] for index in is_wanted.candidates(Records.of(RECORDS.values()))] == early
+    assert set(wanted) <= set(early) if is_wanted.needs_json else wanted == early
+    return wanted
+
+
+FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
+    "nothing asked": ({}, ALL),
+    "unknown parameters": ({"include_shadow_metadata": "true", "tag_match": "any", "page": "2", "name.like": "x"}, ALL),
+    "empty values": (
+        dict.fromkeys(("name", "name.contains", "content.endswith", "type", "search", "tag", "match"), ""),
+        ALL,
+    ),
+    "a type": ({"type": "TXT"}, ["acme", "quotes", "strings", "empty"]),
+    "a type in lower case": ({"type": "mx"}, ["mail"]),
+    "a type of which there is none": ({"type": "AAAA"}, []),
+    "no type": ({"type": "ALIAS"}, []),
+    "a name": ({"name": "www.example.com"}, ["www"]),
+    "a name in capitals, with its final dot": ({"name.exact": "WWW.example.COM."}, ["www"]),
+    "a name with letters outside ASCII": ({"name": "bücher.example.com"}, ["bücher"]),
+    "a name as it is on the wire": ({"name": "xn--bcher-kva.example.com"}, ["bücher"]),
+    "the apex": ({"name": "example.com"}, ["apex", "mail"]),
+    "a name and a type": ({"name": "example.com", "type": "MX"}, ["mail"]),
+    "no name": ({"name": "a..b"}, []),
+    "a part of a name": ({"name.contains": "WWW"}, ["www", "acme"]),
+    "how a name begins": ({"name.startswith": "_"}, ["acme", "sip"]),
+    "how a name ends": ({"name.endswith": "tcp.example.com."}, ["sip"]),
+    "an address": ({"content": "192.0.2.1"}, ["apex"]),
+    "a target": ({"content": "shop.example.org"}, ["bücher"]),
+    "a target with its final dot": ({"content.exact": "shop.example.org."}, ["bücher"]),
+    "a target with its priority": ({"content": "10 mail.example.org"}, ["mail"]),
+    "the whole of SRV": ({"content": "10 5 5060 sip.example.org"}, ["sip"]),
+    "text without quotes": ({"content": "token_1-a"}, ["acme"]),
+    "text in quotes": ({"content.exact": '"Token_1-a"'}, ["acme"]),
+    "text with quotes in it": ({"content": 'say "é"'}, ["quotes"]),
+    "text as it is shown": ({"content": r'"say \"\195\169\""'}, ["quotes"]),
+    "text in another case": ({"content": 'SAY "É"'}, ["quotes"]),
+    "text of strings": ({"content": '"one" "two"'}, ["strings"]),
+    "text of strings, joined": ({"content": "onetwo"}, ["strings"]),
+    "text without any": ({"content": '""'}, ["empty"]),
+    "an open quote": ({"content": '"one'}, []),
+    "a part of the content": ({"content.contains": "TOKEN"}, ["acme"]),
+    "how the content begins": ({"content.startswith": "say"}, ["quotes"]),
+    "how the content begins, in quotes": ({"content.startswith": '"say'}, ["quotes"]),
+    "how the content ends": ({"content.endswith": "example.org"}, ["bücher", "mail", "sip"]),
+    "proxied": ({"proxied": "true"}, ["apex"]),
+    "not proxied": ({"proxied": "False"}, ALL[1:]),
+    "proxied, perhaps": ({"proxied": "yes"}, ALL),
+    "a comment": ({"comment": "web SERVER"}, ["www"]),
+    "a part of a comment": ({"comment.contains": "e"}, ["www", "quotes"]),
+    "how a comment begins": ({"comment.startswith": "web"}, ["www"]),
+    "any comment": ({"comment.present": ""}, ["www", "quotes"]),
+    "no comment": ({"comment.absent": "true", "type": "A"}, ["apex"]),
+    "a tag": ({"tag": "env:PROD"}, ["apex"]),
+    "a tag without a value": ({"tag.exact": "team"}, ["apex"]),
+    "a part of a tag": ({"tag.contains": "env:t"}, ["bücher"]),
+    "how a tag begins": ({"tag.startswith": "env:pr"}, ["apex"]),
+    "a tag's name": ({"tag.present": "env"}, ["apex", "bücher"]),
+    "all but a tag's name": ({"tag.absent": "env", "type": "A"}, ["www"]),
+    "two tags": ({"tag.present": "env", "tag": "team"}, ["apex"]),
+    "one of two tags": ({"tag.exact": "team", "tag.endswith": "env:test", "tag_match": "any"}, ["apex", "bücher"]),
+    "all that is asked": ({"type": "TXT", "name": "txt.example.com", "comment.absent": ""}, ["strings", "empty"]),
+    "any that is asked": ({"type": "MX", "name": "www.example.com", "match": "any"}, ["www", "mail"]),
+    "any of one": ({"type": "MX", "match": "any"}, ["mail"]),
+    "any of none": ({"match": "any"}, ALL),
+    "a search": ({"search": "EXAMPLE.ORG"}, ["bücher", "mail", "sip"]),
+    "a search in comments and tags": ({"search": "TE"}, ["apex", "bücher", "quotes"]),
+    "a search beside any that is asked": (
+        {"search": "web", "type": "MX", "name": "www.example.com", "match": "any"},
+        ["www"],
+    ),
+    "certbot": (
+        {"name.exact": "_acme-challenge.www.example.com", "content.exact": "Token_1-a", "type": "TXT"},
+        ["acme"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("query", "expected"), FOUND.values(), ids=FOUND.keys())
+def test_found(query: dict[str, str], expected: list[str]) -> None:
+    assert found(query) == expected
+
+
+def test_early_exclusion_knows_name_and_type() -> None:
+    records = Records.of(RECORDS.values())
+    assert [*record_filter({"name": "TXT.example.com", "type": "TXT"}).candidates(records)] == [5, 6, 7]
+    assert [*record_filter({"type": "A"}).candidates(records)] == [0, 1]
+    assert [*record_filter({"name": "txt.example.com", "type": "A", "match": "any"}).candidates(records)] == [*range(9)]
+
+
+NEEDING_NO_JSON: list[dict[str, str]] = [
+    {},
+    {"name": "www.example.com"},
+    {"type": "A", "match": "any"},
+    {"name.exact": "www.example.com", "type": "A", "page": "2", "content": ""},
+]
+NEEDING_JSON: list[dict[str, str]] = [
+    {"search": "a"},
+    {"name": "www.example.com", "type": "A", "content": "192.0.2.1"},
+    {"name": "www.example.com", "type": "A", "match": "any"},
+    {"name": "www.example.com", "name.exact": "example.com"},
+    {"comment.absent": ""},
+]
+
+
+def test_a_name_and_a_type_need_no_json() -> None:
+    assert not any(record_filter(query).needs_json for query in NEEDING_NO_JSON)
+    assert all(record_filter(query).needs_json for query in NEEDING_JSON)
+
+
+ORDERS = {
+    "type": ["apex", "www", "bücher", "mail", "sip", "acme", "empty", "strings", "quotes"],
+    "name": ["acme", "sip", "apex", "mail", "empty", "strings", "quotes", "www", "bücher"],
+    "ttl": ["acme", "sip", "apex", "mail", "empty", "quotes", "bücher", "strings", "www"],
+    "proxied": ["acme", "sip", "mail", "empty", "strings", "quotes", "www", "bücher", "apex"],
+}
+
+
+@pytest.mark.parametrize(("order", "expected"), ORDERS.items(), ids=ORDERS.keys())
+def test_order(order: str, expected: list[str]) -> None:
+    key = sort_key(order)
+    assert key
+    assert sorted(ALL, key=lambda name: key(SHOWN[name])) == expected
+
+
+def test_order_by_content() -> None:
+    key = sort_key("content")
+    assert key
+    contents = [shown["content"] for shown in sorted(SHOWN.values(), key=key)]
+    assert contents == sorted(contents)
+
+
+def test_no_order() -> None:
+    assert sort_key("") is None
+    assert sort_key("id") is None
+    assert is_descending("desc")
+    assert is_descending("DESC")
+    assert not is_descending("")
+    assert not is_descending("asc")

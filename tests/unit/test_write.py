@@ -1,0 +1,480 @@
+"""Changes of files: whole or absent, whatever call a process dies in or fails in; and what of a file stays as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dnsd.store import write
+from dnsd.store.write import FileChange, undo_unfinished, write_files
+
+BEFORE = {
+    "acme/account.yaml": "name: Acme\n",
+    "acme/maps/shop.yaml": "enabled: false\n",
+    "acme/zones/example.com.yaml": "records: []\n",
+    "acme/zones/example.net.zone": "@ 60 SOA ns1 host 1 2 3 4 5\n",
+    "globex/account.yaml": "name: Globex\n",
+    "globex/zones/example.org.yaml": "records: []\n",
+}
+SHOP, ZONE = "acme/maps/shop.yaml", "acme/zones/example.com.yaml"
+LONG = "x" * 100_000
+
+# What is to be written, or None for what is to go, by path; folders without a file stand for themselves.
+CASES: dict[str, dict[str, str | None]] = {
+    "one file": {SHOP: "enabled: true\n"},
+    "a new file": {"acme/maps/new.yaml": LONG},
+    "a file that goes": {SHOP: None},
+    "a file in a new folder": {"globex/maps/new.yaml": "{}\n"},
+    "a new account with a zone": {"new/account.yaml": "name: New\n", "new/zones/example.edu.yaml": "{}\n"},
+    "an account that goes": {"globex": None},
+    "a zone with its membership": {ZONE: None, SHOP: "enabled: true\n"},
+    "a zone in another form": {
+        "acme/zones/example.net.zone": None,
+        "acme/zones/example.net.yaml": "paused: true\n",
+    },
+    "all of these": {
+        SHOP: "enabled: true\n",
+        ZONE: LONG,
+        "acme/maps/a.yaml": "{}\n",
+        "acme/zones/example.net.zone": None,
+        "acme/zones/example.net.yaml": "paused: true\n",
+        "globex": None,
+        "new/account.yaml": "name: New\n",
+        "new/zones/example.edu.yaml": "{}\n",
+    },
+}
+
+
+@dataclass
+class Disk:
+    """A folder of accounts, and a state folder."""
+
+    folder: Path
+    root: Path = field(init=False)
+    journal: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.root, self.journal = self.folder / "accounts", self.folder / "state/journal"
+        self.journal.parent.mkdir(parents=True)
+        for name, text in BEFORE.items():
+            file = self.root / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+
+    def changes(self, case: str) -> list[FileChange]:
+        return [FileChange(str(self.root / name), text, 1_700_000_000) for name, text in CASES[case].items()]
+
+    def write(self, case: str, **options: Any) -> None:
+        write_files(self.changes(case), self.journal, **options)
+
+    def visible(self) -> dict[str, str]:
+        """What readers see: files and folders without those whose names begin with a dot."""
+        return {name: text for name, text in self.everything().items() if "/." not in f"/{name}"}
+
+    def everything(self) -> dict[str, str]:
+        """The texts of all files, journal too, and a mark for folders."""
+        paths = [*self.root.rglob("*"), *self.journal.parent.iterdir()]
+        return {os.path.relpath(path, self.root): path.read_text() if path.is_file() else "/" for path in paths}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path)
+
+
+def wanted(case: str, folder: Path) -> dict[str, str]:
+    """What readers see after a change."""
+    disk = Disk(folder)
+    for name, text in CASES[case].items():
+        path = disk.root / name
+        if text is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return disk.visible()
+
+
+# Calls that can fail, and in which a process can die
+
+CALLS = ("open", "fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir", "utime", "chown")
+NEED_ROOM = {"create", "fsync", "replace", "rename", "link", "mkdir", "write"}
+KILLED = 9
+
+Trip = Callable[[str], None]
+
+
+class Half:
+    """A file of which only a half is written if the call trips."""
+
+    def __init__(self, file: Any, trip: Trip) -> None:
+        self._file, self._trip = file, trip
+
+    def __enter__(self) -> Half:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, octets: bytes) -> None:
+        self._file.write(octets[: len(octets) // 2])
+        self._file.flush()
+        self._trip("write")
+        self._file.write(octets[len(octets) // 2 :])
+
+
+def tripping(patch: pytest.MonkeyPatch, trip: Trip) -> None:
+    """Have `trip` hear of each call before it is made."""
+
+    def wrapped(name: str) -> Callable[..., Any]:
+        call = getattr(os, name)
+
+        def tripped(*arguments: Any, **options: Any) -> Any:
+            trip("create" if name == "open" and arguments[1] & os.O_CREAT else name)
+            return call(*arguments, **options)
+
+        return tripped
+
+    for name in CALLS:
+        patch.setattr(os, name, wrapped(name))
+    patch.setattr(write, "open", lambda fd, mode: Half(os.fdopen(fd, mode), trip), raising=False)
+
+
+def killed_in(call: int, work: Callable[[], object]) -> bool:
+    """Do the work in a process that dies before its `call`-th call, from 0; False where it ended before."""
+    if pid := os.fork():
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) in (0, KILLED)
+        return os.waitstatus_to_exitcode(status) == KILLED
+    left = iter(range(call))
+
+    def trip(name: str) -> None:
+        if next(left, None) is None:
+            os._exit(KILLED)
+
+    try:
+        tripping(pytest.MonkeyPatch(), trip)
+        work()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_process_that_is_killed_leaves_all_or_nothing(tmp_path: Path, case: str) -> None:
+    after = wanted(case, tmp_path / "after")
+    outcomes = []
+    for call in range(1000):
+        disk = Disk(tmp_path / str(call))
+        before = disk.visible()
+        is_killed = killed_in(call, partial(disk.write, case))
+        undo_unfinished(disk.journal)
+        assert not disk.journal.exists()
+        assert disk.visible() in (before, after), f"killed in call {call}"
+        outcomes.append(disk.visible() == after)
+        if not is_killed:
+            break
+        if disk.visible() == before:
+            disk.write(case)
+            assert disk.everything() == after, f"leftovers of call {call}"
+    assert disk.everything() == after
+    assert outcomes == sorted(outcomes)  # nothing, nothing, …, and from then on all
+    assert len(outcomes) > 5
+
+
+def test_process_that_is_killed_while_it_undoes_can_be_followed_by_others(tmp_path: Path) -> None:
+    undone = 0
+    for call in range(0, 1000, 4):
+        for second in range(0, 1000, 3):
+            disk = Disk(tmp_path / f"{call}-{second}")
+            before = disk.visible()
+            is_killed = killed_in(call, partial(disk.write, "all of these"))
+            if not disk.journal.exists():
+                break
+            is_killed = killed_in(second, partial(undo_unfinished, disk.journal))
+            undo_unfinished(disk.journal)
+            assert disk.visible() == before, f"killed in call {call}, then in {second}"
+            if not is_killed:
+                break
+            undone += 1
+        if not is_killed and not second:
+            break
+    assert undone > 40
+
+
+def failing(patch: pytest.MonkeyPatch, call: int, *, for_ever: bool) -> list[str]:
+    """Have the `call`-th call fail, or all that need room from then on; the names of those that did."""
+    count, failed = iter(range(1000)), list[str]()
+
+    def trip(name: str) -> None:
+        number = next(count)
+        if name in NEED_ROOM and (
+            number == call or (for_ever and number > call and name in ("create", "link", "write"))
+        ):
+            failed.append(name)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    tripping(patch, trip)
+    return failed
+
+
+@pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
+@pytest.mark.parametrize("case", CASES)
+def test_call_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, for_ever: bool
+) -> None:
+    refused = 0
+    after = wanted(case, tmp_path / "after")
+    for call in range(1000):
+        disk = Disk(tmp_path / str(call))
+        before = disk.everything()
+        with monkeypatch.context() as patch:
+            failed = failing(patch, call, for_ever=for_ever)
+            with contextlib.suppress(OSError):
+                disk.write(case)
+        if disk.visible() == after:
+            assert failed in ([], ["link"], ["mkdir"])  # a copy will do; and a folder that is there
+            assert disk.everything() == after
+        else:
+            assert failed
+            assert disk.everything() == before, f"{failed} failed in call {call}"
+            refused += 1
+        if not failed and call > 100:
+            break
+    assert refused >= 3
+
+
+def test_disk_that_refuses_even_to_undo_is_put_right_by_the_next(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, renames = disk.visible(), iter(range(100))
+    replace = os.replace
+
+    def tripped(*arguments: Any) -> None:
+        if next(renames) >= 1:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        replace(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", tripped)
+        for _ in range(2):
+            with pytest.raises(OSError, match="Read-only"):
+                disk.write("all of these")
+    assert disk.journal.exists()
+    assert disk.visible() != before
+    changes = [FileChange(str(disk.root / "globex/account.yaml"), "name: Globe\n", 1)]
+    write_files(changes, disk.journal)
+    assert disk.visible() == before | {"globex/account.yaml": "name: Globe\n"}
+    assert not disk.journal.exists()
+
+
+def test_journal_that_was_not_written_to_its_end_means_nothing_was_done(disk: Disk) -> None:
+    before = disk.visible()
+    disk.journal.write_text('[["/acc')
+    assert undo_unfinished(disk.journal) is False
+    assert not disk.journal.exists()
+    assert disk.visible() == before
+
+
+def test_without_a_journal_there_is_nothing_to_undo(disk: Disk) -> None:
+    assert undo_unfinished(disk.journal) is False
+
+
+def test_what_somebody_edited_after_the_kill_is_not_undone(disk: Disk) -> None:
+    call = 0
+    while disk.visible()[SHOP] == "enabled: false\n":
+        undo_unfinished(disk.journal)
+        assert killed_in(call, partial(disk.write, "all of these"))
+        call += 1
+    assert disk.journal.exists()
+    (disk.root / SHOP).write_text("enabled: true  # by hand\n")
+    undo_unfinished(disk.journal)
+    assert disk.visible()[SHOP] == "enabled: true  # by hand\n"
+
+
+# What is asked last
+
+
+def test_what_is_asked_last_can_refuse(disk: Disk) -> None:
+    before = disk.everything()
+
+    def verify() -> None:
+        assert disk.visible() == {name: text for name, text in before.items() if not name.startswith("../")}
+        raise KeyError
+
+    for case in CASES:
+        with pytest.raises(KeyError):
+            disk.write(case, verify=verify)
+        assert disk.everything() == before
+
+
+# What stays as it is
+
+
+def test_mode_and_owner_stay(disk: Disk) -> None:
+    file = disk.root / SHOP
+    file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(file, 1234, 2345)
+    before = file.stat()
+    disk.write("all of these")
+    after = file.stat()
+    assert file.read_text() == "enabled: true\n"
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert after.st_mtime == 1_700_000_000
+
+
+def test_attributes_stay(disk: Disk) -> None:
+    file = disk.root / SHOP
+    try:
+        os.setxattr(file, "user.note", b"mine")
+    except OSError as error:
+        pytest.skip(f"no extended attributes here: {error.strerror}")
+    disk.write("one file")
+    assert os.getxattr(file, "user.note") == b"mine"
+
+
+def test_new_file_has_the_mode_that_others_have(disk: Disk) -> None:
+    before = os.umask(0o027)
+    try:
+        disk.write("a new account with a zone")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((disk.root / "new/account.yaml").stat().st_mode) == 0o640
+    assert stat.S_IMODE((disk.root / "new").stat().st_mode) == 0o750
+
+
+def test_nobody_else_reads_a_secret_file_while_it_is_written(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    (disk.root / SHOP).chmod(0o600)
+    modes = set()
+
+    def trip(name: str) -> None:
+        modes.update(stat.S_IMODE(file.stat().st_mode) for file in disk.root.glob("acme/maps/.shop.yaml.*"))
+
+    tripping(monkeypatch, trip)
+    disk.write("one file")
+    assert modes == {0o600}
+
+
+@pytest.fixture
+def elsewhere(disk: Disk) -> Path:
+    """Where the file of the map is, to which there is a link."""
+    target = disk.folder / "elsewhere/shop-1.yaml"
+    target.parent.mkdir()
+    (disk.root / SHOP).rename(target)
+    (disk.root / SHOP).symlink_to("../../../elsewhere/shop-1.yaml")
+    return target
+
+
+def test_link_stays_a_link(disk: Disk, elsewhere: Path) -> None:
+    for case in ("one file", "all of these"):
+        disk.write(case)
+        assert (disk.root / SHOP).is_symlink()
+        assert elsewhere.read_text() == "enabled: true\n"
+        assert sorted(elsewhere.parent.iterdir()) == [elsewhere]
+
+
+def test_link_that_goes_leaves_what_it_leads_to(disk: Disk, elsewhere: Path) -> None:
+    disk.write("a file that goes")
+    assert not os.path.lexists(disk.root / SHOP)
+    assert elsewhere.read_text() == "enabled: false\n"
+
+
+def test_linked_account_that_goes_leaves_what_it_leads_to(disk: Disk) -> None:
+    (disk.root / "globex").rename(disk.folder / "elsewhere")
+    (disk.root / "globex").symlink_to("../elsewhere")
+    disk.write("an account that goes")
+    assert not os.path.lexists(disk.root / "globex")
+    assert (disk.folder / "elsewhere/account.yaml").exists()
+    assert "../elsewhere" not in disk.everything()
+
+
+def test_two_files_that_are_one_by_a_link_are_not_written_at_once(disk: Disk) -> None:
+    (disk.root / "acme/maps/copy.yaml").symlink_to("shop.yaml")
+    before = disk.everything()
+    changes = [FileChange(str(disk.root / f"acme/maps/{name}.yaml"), f"{name}\n", 1) for name in ("shop", "copy")]
+    with pytest.raises(FileExistsError):
+        write_files(changes, disk.journal)
+    assert disk.everything() == before
+
+
+def test_without_hard_links_all_is_undone_all_the_same(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    (disk.root / SHOP).chmod(0o640)
+    os.utime(disk.root / SHOP, (1_000_000_000, 1_000_000_000))
+    before, status = disk.everything(), (disk.root / SHOP).stat()
+    rename = os.rename
+
+    def refused(*arguments: Any) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def tripped(source: str, target: str) -> None:
+        if source.endswith("globex"):
+            refused()
+        rename(source, target)
+
+    monkeypatch.setattr(os, "link", refused)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", tripped)
+        with pytest.raises(PermissionError):
+            disk.write("all of these")
+    assert disk.everything() == before
+    after = (disk.root / SHOP).stat()
+    assert (after.st_mode, after.st_mtime) == (status.st_mode, status.st_mtime)
+    disk.write("all of these")
+    assert disk.visible()[SHOP] == "enabled: true\n"
+
+
+def test_file_system_that_cannot_sync_folders_will_do(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+
+    def tripped(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", tripped)
+    disk.write("all of these")
+    assert not disk.journal.exists()
+
+
+# A disk that really is full
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Disk]:
+    (tmp_path / "small").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "dnsd-test", str(tmp_path / "small")]
+    mounted = subprocess.run(mount, capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount: {mounted.stderr.decode().strip()}")
+    try:
+        yield Disk(tmp_path / "small/disk")
+    finally:
+        subprocess.run(["umount", str(tmp_path / "small")], check=True)
+
+
+def test_full_disk_leaves_nothing(small: Disk) -> None:
+    with contextlib.suppress(OSError), open(small.folder / "fill", "wb", buffering=0) as fill:
+        while fill.write(bytes(4096)):
+            pass
+    before = small.everything()
+    for case in ("a new file", "all of these"):
+        with pytest.raises(OSError) as caught:
+            small.write(case)
+        assert caught.value.errno == errno.ENOSPC
+        assert str(small.root) in str(caught.value.filename)
+        assert small.everything() == before
+    (small.folder / "fill").unlink()
+    small.write("all of these")
+    assert small.visible()[ZONE] == LONG
