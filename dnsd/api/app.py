@@ -26,6 +26,7 @@ from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import TokenFile, TokenFileError
 
 REFERENCE = "#/components/schemas/{model}"
+OPERATOR_S = "the server cannot do this now; its operator can find out why"
 PATH_PARAMETER = re.compile(r"{(\w+)}")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -45,7 +46,7 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
     for route in ROUTES:
         app.add_api_route(
             BASE + route.path,
-            _endpoint(route, service, access),
+            _endpoint(route, service, access, report),
             methods=[route.method],
             summary=(route.answer.__doc__ or "").strip(),
             operation_id=_operation_id(route),
@@ -59,20 +60,25 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
     return _WithoutFinalSlash(app)
 
 
-def _endpoint(route: Route, service: Service, access: Access) -> Endpoint:
+def _endpoint(route: Route, service: Service, access: Access, report: Callable[[str], None]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
+        by_operator = False
         try:
             client = request.client.host if request.client else ""
             token = access.token_of(request, client)
+            by_operator = token.is_operator
             body = await read_body(request)  # not before: strangers cannot fill memory
             path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}
             check_access(token, route.permission, service.loaded.dataset, path)
             call = Call(service, Actor(token, client), path, dict(request.query_params), dict(request.headers), body)
             return response(await route.answer(call))
         except RefusedError as error:
+            if error.status >= 500 and not by_operator:  # it may tell of the server's files
+                error = refused(error.faults[0].code, OPERATOR_S)
             return refusal(error)
         except TokenFileError as error:
-            return refusal(refused(Code.NOT_LOADED, str(error)))
+            report(str(error))
+            return refusal(refused(Code.NOT_LOADED, OPERATOR_S))
 
     return endpoint
 

@@ -103,14 +103,16 @@ def _listed(call: Call) -> Listed:
     """The records that a query wants: those are made into shapes that are looked at, no others."""
     loaded, zone = call.service.loaded, find_zone(call.dataset, call.path["zone_id"])
     ids = record_ids(zone)
-    is_wanted = record_filter(call.query)
-    indexes = (index for index in is_wanted.candidates(zone.records) if index in ids.by_index)
-    found = list(filter(is_wanted, (_shape(loaded, zone, ids, index) for index in indexes)))
-    if key := sort_key(call.query.get("order", "")):
+    is_wanted, key = record_filter(call.query), sort_key(call.query.get("order", ""))
+    page, is_reversed = call.page(default=100, largest=MAX_RECORDS), is_descending(call.query.get("direction", ""))
+    shape = partial(_shape, loaded, zone, ids)
+    indexes = [index for index in is_wanted.candidates(zone.records) if index in ids.by_index]
+    if not is_wanted.needs_json and key is None:  # only what is on the page is made into shapes
+        return page.of_list(indexes[::-1] if is_reversed else indexes, shape)
+    found = list(filter(is_wanted, map(shape, indexes)))
+    if key:
         found.sort(key=key)
-    if is_descending(call.query.get("direction", "")):
-        found.reverse()
-    return call.page(default=100, largest=MAX_RECORDS).of_list(found, dict)
+    return page.of_list(found[::-1] if is_reversed else found, dict)
 
 
 async def _edit(call: Call, action: str, *, is_whole: bool) -> Reply:

@@ -47,6 +47,13 @@ NOT_RUNNING = 3  # exit status
 
 Shape = dict[str, Any]  # an object as the API has it
 
+account_option = click.option(
+    "--account", metavar="ACCOUNT", help="Of this account alone: its id or name; without it, of all that the token has."
+)
+new_account_option = click.option(
+    "--account", metavar="ACCOUNT", help="In this account: its id or name; needed where the token is for several."
+)
+
 
 class FailedError(DnsdError):
     """Why a command ends: lines for the operator, and its exit status."""

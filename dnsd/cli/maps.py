@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from dnsd.cli.client import Client, FailedError, RefusedError, Shape, in_path, with_api
+from dnsd.cli.client import (
+    Client,
+    FailedError,
+    RefusedError,
+    Shape,
+    account_option,
+    in_path,
+    new_account_option,
+    with_api,
+)
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import FoundMap, find_account, find_accounts, find_map, find_map_path, find_zone, map_name, maps_path
 from dnsd.cli.show import labelled, print_json, print_rows, print_table, printable, say
@@ -31,12 +40,6 @@ def _read_ips(context: click.Context, option: click.Parameter, values: Sequence[
         raise click.BadParameter(str(error), context, option) from None
 
 
-account_option = click.option(
-    "--account", metavar="ACCOUNT", help="Of this account alone: its id or name; without it, of all that the token has."
-)
-new_account_option = click.option(
-    "--account", metavar="ACCOUNT", help="In this account: its id or name; needed where the token is for several."
-)
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Show whose answers would change, from what to what; write nothing."
 )
@@ -328,9 +331,9 @@ def _each(
     for number, part in enumerate(parts):
         try:
             change(f"{found.path}/{part}")
-        except RefusedError as error:
+        except FailedError as error:
             done = f"the first {number} of {len(parts)} have been carried out" if number else ""
-            raise FailedError(*error.lines, *filter(None, [done])) from None
+            raise FailedError(*error.lines, *filter(None, [done]), status=error.status) from None
     _print_done("changed", api.get(found.path), as_json=how.as_json)
 
 

@@ -6,7 +6,16 @@ import sys
 
 import click
 
-from dnsd.cli.client import Client, FailedError, RefusedError, Shape, in_path, with_api
+from dnsd.cli.client import (
+    Client,
+    FailedError,
+    RefusedError,
+    Shape,
+    account_option,
+    in_path,
+    new_account_option,
+    with_api,
+)
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import find_account, find_accounts, find_zone, find_zone_path
 from dnsd.cli.records import (
@@ -25,13 +34,6 @@ from dnsd.store.directory import Kind, SourceFile
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
 from dnsd.store.zone_text import parse_zone_text
-
-account_option = click.option(
-    "--account", metavar="ACCOUNT", help="Of this account alone: its id or name; without it, of all that the token has."
-)
-new_account_option = click.option(
-    "--account", metavar="ACCOUNT", help="In this account: its id or name; needed where the token is for several."
-)
 
 
 @click.group("zone")

@@ -8,6 +8,7 @@ import os
 import pathlib
 import pty
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -540,6 +541,21 @@ def test_terminal_is_asked_for_the_name(api: Api, typed: str, status: int) -> No
     if status:
         assert "nothing was deleted" in said
         done(api, "zone", "delete", "example.test", "--yes")
+
+
+def test_token_ends_with_a_command_that_is_interrupted(api: Api) -> None:
+    reader, terminal = pty.openpty()
+    command = [sys.executable, "-m", "dnsd", "zone", "delete", "example.net", "-c", str(api.config)]
+    with subprocess.Popen(command, cwd=PROJECT, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        assert process.stderr.read(4) == b"This"
+        assert len(TokenFile(api.folder / "state").tokens()) == 2
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    os.close(reader)
+    os.close(terminal)
+    assert process.returncode == 1
+    assert [token.name for token in TokenFile(api.folder / "state").tokens()] == ["operator"]
 
 
 # What is refused
