@@ -13,15 +13,16 @@ RUN groupadd --gid 10053 dnsd \
 COPY --from=build /opt/dnsd /opt/dnsd
 # A number: Kubernetes cannot tell from a name that it is not root's (runAsNonRoot).
 USER 10053:10053
-# These override the settings file. Metrics listen on all addresses of the container, which publishes no port by itself.
+# These override the settings file. Metrics and the API, which asks for a token, listen on all addresses of the container, which publishes no port by itself.
 ENV PATH=/opt/dnsd/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     DNSD_CONFIG=/config/dnsd.yaml \
     DNSD_STATE=/state \
     DNSD_LISTEN="0.0.0.0:5300, [::]:5300" \
-    DNSD_METRICS__LISTEN=0.0.0.0:9153
+    DNSD_METRICS__LISTEN=0.0.0.0:9153 \
+    DNSD_API__LISTEN=0.0.0.0:8053
 VOLUME /state
-EXPOSE 5300/udp 5300/tcp 9153/tcp
+EXPOSE 5300/udp 5300/tcp 9153/tcp 8053/tcp
 STOPSIGNAL SIGTERM
 # Asks the server for the root zone: any answer will do, REFUSED too. An answer must come from DNS itself, not from /healthz,
 # so that a container is not ended for its metrics.

@@ -14,8 +14,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dnsd.api.access import Need
-from dnsd.api.routes import BASE, ROUTES, Route
+from dnsd.api.routes import BASE, ROUTES
 from dnsd.cli import main
 from dnsd.manage.refusal import Code
 from dnsd.settings import Settings
@@ -116,17 +115,9 @@ def api_page(text: str) -> str:
     codes = [
         f"| {code.number} | {code.status} | {code.meaning} |" for code in sorted(Code, key=lambda code: code.number)
     ]
-    routes = [f"| {route.method} | `{route.path}` | {needed(route)} | {route.answer.__doc__} |" for route in ROUTES]
+    routes = [f"| {route.method} | `{route.path}` | {route.permission} | {route.answer.__doc__} |" for route in ROUTES]
     text = with_table(text, "codes", "| code | status | what is wrong |\n|---|---|---|", codes)
     return with_table(text, "routes", f"Below `{BASE}`.\n\n| | | needs | |\n|---|---|---|---|", routes)
-
-
-def needed(route: Route) -> str:
-    """What a token must have for a route."""
-    permission = route.permission
-    if permission.need is Need.OPERATOR:
-        return "the operator's token"
-    return f"{permission.area}:{permission.level}" if permission.area else "a token"
 
 
 def with_table(text: str, name: str, head: str, rows: list[str]) -> str:

@@ -36,6 +36,12 @@ class Permission:
     level: Level
     need: Need = Need.SCOPE
 
+    def __str__(self) -> str:
+        """What it is called: `dns:edit`."""
+        if self.need is Need.OPERATOR:
+            return "the operator's token"
+        return f"{self.area}:{self.level}" if self.area else "a token"
+
 
 class Access:
     """Knows the tokens, and who fails to show one.
@@ -75,7 +81,7 @@ def check_access(token: Token, permission: Permission, dataset: Dataset, path: M
     if permission.area and not token.grants(permission.area, permission.level):
         raise refused(
             Code.BAD_CREDENTIALS,
-            f"Authentication error: the token lacks the permission {permission.area}:{permission.level}",
+            f"Authentication error: the token lacks the permission {permission}",
         )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,16 +16,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dnsd import __version__
 from dnsd.api.access import Access, check_access
+from dnsd.api.docs_page import docs_response
 from dnsd.api.envelope import refusal, response
+from dnsd.api.openapi import components, operation, operation_id, tag
 from dnsd.api.request import Call, read_body
 from dnsd.api.routes import BASE, ROUTES, Route
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import TokenFile, TokenFileError
 
-REFERENCE = "#/components/schemas/{model}"
 OPERATOR_S = "the server cannot do this now; its operator can find out why"
-PATH_PARAMETER = re.compile(r"{(\w+)}")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -49,11 +47,12 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
             _endpoint(route, service, access, report),
             methods=[route.method],
             summary=(route.answer.__doc__ or "").strip(),
-            operation_id=_operation_id(route),
-            tags=[route.answer.__module__.rpartition(".")[2]],
-            openapi_extra=_documentation(route),
+            operation_id=operation_id(route),
+            tags=[tag(route)],
+            openapi_extra=operation(route),
             response_model=None,
         )
+    app.add_route("/docs", _show_docs, include_in_schema=False)
     app.openapi = partial(_described, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, partial(_on_failure, report))
@@ -83,38 +82,16 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
     return endpoint
 
 
-def _operation_id(route: Route) -> str:
-    """A name of its own for each route: `get_zones_zone_id`."""
-    return "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
-
-
-def _documentation(route: Route) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in PATH_PARAMETER.findall(route.path)
-        ],
-        "security": [{"token": []}],
-        "x-permission": str(route.permission.area or route.permission.need.name.lower()),
-    }
-    if route.body:
-        schema = {"$ref": REFERENCE.format(model=route.body.__name__)}
-        said["requestBody"] = {"content": {"application/json": {"schema": schema}}}
-    return said
-
-
 def _described(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, made once."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        bodies = {route.body for route in ROUTES if route.body}
-        _, schemas = models_json_schema([(body, "validation") for body in bodies], ref_template=REFERENCE)
-        document["components"] = {
-            "schemas": schemas["$defs"],
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-        }
-        app.openapi_schema = document
+        app.openapi_schema = document | {"components": components(ROUTES)}
     return app.openapi_schema
+
+
+async def _show_docs(request: Request) -> Response:
+    return docs_response()
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

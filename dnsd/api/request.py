@@ -21,6 +21,7 @@ from dnsd.model.fields import F, validate
 
 MAX_BODY = 1024 * 1024  # octets
 BODY_WITHIN_S = 5.0
+CONTROL = re.compile(r"(?<!\\)(?:\\\\)*\\u00[01]")  # in JSON, but for \b \f \n \r \t
 ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -50,9 +51,12 @@ class Call:
             return {}
         try:
             data = json.loads(self.body, parse_constant=_no_number, parse_float=_finite)
-            json.dumps(data, ensure_ascii=False).encode()  # lone surrogates cannot be stored, nor sent back
+            text = json.dumps(data, ensure_ascii=False)
+            text.encode()  # lone surrogates cannot be stored, nor sent back
         except (ValueError, RecursionError):
             raise refused(Code.INVALID, "the body is not JSON that can be used") from None
+        if CONTROL.search(text):  # nobody means them, and terminals obey them
+            raise refused(Code.INVALID, "the body has control characters in a text")
         if not isinstance(data, dict):
             raise refused(Code.INVALID, "the body must be a JSON object")
         return data

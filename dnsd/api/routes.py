@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from dnsd.api import accounts, history, maps, records, zones
 from dnsd.api.access import Need, Permission
 from dnsd.api.envelope import Raw, Reply
+from dnsd.api.record_filter import COMPARISONS
+from dnsd.api.record_schema import BatchBody, ImportBody, RecordBody, RecordEdit
 from dnsd.api.request import Call
 from dnsd.manage.accounts import AccountBody, DelegationBody, DnsSettingsEdit, LeaseBody, PrefixBody, PrefixEdit
 from dnsd.manage.maps import MapBody, MapEdit, MapPlan
@@ -27,6 +29,21 @@ GONE_ZONE = f"{ACCOUNT}/zones/{{zone_id}}"  # a zone that was deleted has no sco
 ZONE = "/zones/{zone_id}"
 RECORDS = f"{ZONE}/dns_records"
 RECORD = f"{RECORDS}/{{record_id}}"
+
+FORM = "multipart/form-data"
+PAGE = ("page", "per_page")
+SORTED = ("order", "direction", *PAGE)
+ZONE_FILTERS = ("name", "status", "account.id", "account.name", *SORTED)
+RECORD_FILTERS = (
+    "type",
+    "proxied",
+    *(f"{field}{how}" for field in ("name", "content", "comment", "tag") for how in COMPARISONS),
+    *(f"{field}.{how}" for field in ("comment", "tag") for how in ("present", "absent")),
+    "search",
+    "match",
+    "tag_match",
+    *SORTED,
+)
 
 ANYBODY = Permission(None, Level.READ, Need.TOKEN)
 OPERATOR = Permission(None, Level.EDIT, Need.OPERATOR)
@@ -48,13 +65,16 @@ class Route:
     path: str  # below BASE
     permission: Permission
     answer: Callable[[Call], Awaitable[Reply | Raw]]
-    body: type[Fields] | None = None  # for those who read the documentation
+    # The rest is for those who read the documentation.
+    body: type[Fields] | None = None
+    query: tuple[str, ...] = ()
+    body_type: str = "application/json"
 
 
 ROUTES = (
     Route("GET", "/user", ANYBODY, accounts.get_user),
     Route("GET", "/user/tokens/verify", ANYBODY, accounts.verify_token),
-    Route("GET", "/accounts", ANYBODY, accounts.list_accounts),
+    Route("GET", "/accounts", ANYBODY, accounts.list_accounts, query=("name", "direction", *PAGE)),
     Route("POST", "/accounts", OPERATOR, accounts.create_account, AccountBody),
     Route("GET", ACCOUNT, _read(None), accounts.get_account),
     Route("PUT", ACCOUNT, OPERATOR, accounts.edit_account, AccountBody),
@@ -62,7 +82,7 @@ ROUTES = (
     Route("GET", f"{ACCOUNT}/tokens/verify", _read(None), accounts.verify_token),
     Route("GET", f"{ACCOUNT}/dns_settings", _read(Area.DNS), accounts.get_dns_settings),
     Route("PATCH", f"{ACCOUNT}/dns_settings", _edit(Area.DNS), accounts.edit_dns_settings, DnsSettingsEdit),
-    Route("GET", MAPS, _read(Area.MAPS), maps.list_maps),
+    Route("GET", MAPS, _read(Area.MAPS), maps.list_maps, query=PAGE),
     Route("POST", MAPS, _edit(Area.MAPS), maps.create_map, MapBody),
     Route("POST", f"{MAPS}/plan", _read(Area.MAPS), maps.plan_map, MapPlan),
     Route("GET", MAP, _read(Area.MAPS), maps.get_map),
@@ -91,7 +111,7 @@ ROUTES = (
     Route("GET", f"{GONE_ZONE}/history", _read(Area.DNS), history.list_zone_versions),
     Route("GET", f"{GONE_ZONE}/history/{{version}}", _read(Area.DNS), history.get_zone_version),
     Route("POST", f"{GONE_ZONE}/history/{{version}}/restore", _edit(Area.DNS), history.restore_zone),
-    Route("GET", "/zones", _read(Area.ZONES, Need.TOKEN), zones.list_zones),
+    Route("GET", "/zones", _read(Area.ZONES, Need.TOKEN), zones.list_zones, query=ZONE_FILTERS),
     Route("POST", "/zones", _edit(Area.ZONES, Need.TOKEN), zones.create_zone, ZoneBody),
     Route("GET", ZONE, _read(Area.ZONES), zones.get_zone),
     Route("PATCH", ZONE, _edit(Area.ZONES), zones.edit_zone, ZoneEdit),
@@ -106,13 +126,13 @@ ROUTES = (
     Route("GET", f"{ZONE}/history", _read(Area.DNS), history.list_zone_versions),
     Route("GET", f"{ZONE}/history/{{version}}", _read(Area.DNS), history.get_zone_version),
     Route("POST", f"{ZONE}/history/{{version}}/restore", _edit(Area.DNS), history.restore_zone),
-    Route("GET", RECORDS, _read(Area.DNS), records.list_records),
-    Route("POST", RECORDS, _edit(Area.DNS), records.create_record),
+    Route("GET", RECORDS, _read(Area.DNS), records.list_records, query=RECORD_FILTERS),
+    Route("POST", RECORDS, _edit(Area.DNS), records.create_record, RecordBody),
     Route("GET", f"{RECORDS}/export", _read(Area.DNS), zones.export_zone),
-    Route("POST", f"{RECORDS}/import", _edit(Area.DNS), records.import_zone),
-    Route("POST", f"{RECORDS}/batch", _edit(Area.DNS), records.change_batch),
+    Route("POST", f"{RECORDS}/import", _edit(Area.DNS), records.import_zone, ImportBody, body_type=FORM),
+    Route("POST", f"{RECORDS}/batch", _edit(Area.DNS), records.change_batch, BatchBody),
     Route("GET", RECORD, _read(Area.DNS), records.get_record),
-    Route("PUT", RECORD, _edit(Area.DNS), records.replace_record),
-    Route("PATCH", RECORD, _edit(Area.DNS), records.edit_record),
+    Route("PUT", RECORD, _edit(Area.DNS), records.replace_record, RecordBody),
+    Route("PATCH", RECORD, _edit(Area.DNS), records.edit_record, RecordEdit),
     Route("DELETE", RECORD, _edit(Area.DNS), records.delete_record),
 )

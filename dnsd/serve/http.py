@@ -22,7 +22,7 @@ from dnsd.manage.refusal import Code, refused
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
-BACKLOG = 16  # also how often asyncio tries, and reports, to accept without a descriptor left before it waits
+BACKLOG = 16  # how often asyncio tries, and reports, to accept without a descriptor left before it waits
 REQUEST_S = 5  # from connecting, or the last response, to the whole of the next request's headers
 LEAST_TAKEN = 64 * 1024  # octets of a response that a client takes within REQUEST_S, if they are not the last
 LINGER_S = 1.0  # for what was sent before a connection's end is read (RFC 9112 §9.6): else the client sees no response
@@ -52,6 +52,11 @@ async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
 
 class _Server(uvicorn.Server):
     """Signals are the supervisor's and control's business."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for sock in sockets or ():
+            sock.listen(MAX_CONNECTIONS)  # so many may come at once; asyncio has said BACKLOG
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -38,7 +38,7 @@ EXAMPLES = [
 
 @pytest.fixture(scope="module")
 def port() -> object:
-    with Dnsd(ROOT / "config" / "dnsd.yaml", env={"DNSD_LISTEN": "127.0.0.1:0"}) as server:
+    with Dnsd(ROOT / "config" / "dnsd.yaml", env={"DNSD_LISTEN": "127.0.0.1:0", "DNSD_API__LISTEN": "127.0.0.1:0"}) as server:
         yield server.port
 
 
@@ -53,6 +53,22 @@ def test_example(command: str, output: str, port: int) -> None:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == output
+
+
+def test_commands_over_http_do_what_they_say(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config", ignore=shutil.ignore_patterns("state"))
+    config = tmp_path / "config" / "dnsd.yaml"
+    with Dnsd(config, env={"DNSD_LISTEN": "127.0.0.1:0", "DNSD_API__LISTEN": "127.0.0.1:0"}) as server:
+        api = re.search(r"listening on (\S+) api", server.stdout.text())
+        assert api
+        env = {**os.environ, "DNSD_CONFIG": str(config), "DNSD_API_URL": f"http://{api[1]}", "PYTHONPATH": str(ROOT)}
+        lines = blocks("sh")[1].splitlines()
+        assert len(lines) == 4
+        for line in lines:
+            words = [sys.executable, "-m", "dnsd", *shlex.split(line, comments=True)[1:]]
+            done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30, check=False)
+            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+            assert done.stdout
 
 
 def write_files(folder: Path) -> Path:
@@ -98,7 +114,7 @@ def test_the_two_commands_work_twice(tmp_path: Path) -> None:
     assert commands == ["make serve", "make test"]
     copy = tmp_path / "copy"
     shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
-    env = {"DNSD_LISTEN": "127.0.0.1:0", "PYTHON": sys.executable}
+    env = {"DNSD_LISTEN": "127.0.0.1:0", "DNSD_API__LISTEN": "127.0.0.1:0", "PYTHON": sys.executable}
     query = dns.message.make_query("www.example.com", "A")
     for attempt in ("first", "second"):
         with Dnsd(

@@ -92,13 +92,15 @@ def test_image_settings_are_understood() -> None:
     assert [str(address) for address in settings.listen] == ["0.0.0.0:5300", "[::]:5300"]
     assert settings.state == "/state" == instructions("VOLUME")[0]
     assert settings.metrics is not None
-    assert instructions("EXPOSE")[0].split() == ["5300/udp", "5300/tcp", f"{settings.metrics.listen.port}/tcp"]
+    assert settings.api is not None
+    ports = [settings.metrics.listen.port, settings.api.listen.port]
+    assert instructions("EXPOSE")[0].split() == ["5300/udp", "5300/tcp", *(f"{port}/tcp" for port in ports)]
 
 
 def test_health_check_asks_the_server_for_an_answer(tmp_path: Path) -> None:
     assert health_check()[0] == "python"
     check = [sys.executable, *health_check()[1:]]
-    environment = {"DNSD_LISTEN": "127.0.0.1:0", "DNSD_STATE": str(tmp_path / "state")}
+    environment = {"DNSD_LISTEN": "127.0.0.1:0", "DNSD_API__LISTEN": "127.0.0.1:0", "DNSD_STATE": str(tmp_path / "state")}
     with Dnsd(ROOT / "config" / "dnsd.yaml", env=environment) as server:
         listen = os.environ | {"DNSD_LISTEN": f"127.0.0.1:{server.port}, [::]:{server.port}"}
         assert subprocess.run(check, env=listen, check=False, capture_output=True).returncode == 0

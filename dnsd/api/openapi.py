@@ -1,0 +1,92 @@
+"""The description of the API for programs: OpenAPI 3.1, from the table of routes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from dnsd.api.access import IDS
+from dnsd.api.routes import Route
+
+REFERENCE = "#/components/schemas/{model}"
+PATH_PARAMETER = re.compile(r"{(\w+)}")
+ENVELOPE = {
+    "type": "object",
+    "required": ["success", "errors", "messages", "result"],
+    "properties": {
+        "success": {"type": "boolean"},
+        "errors": {"type": "array", "items": {"$ref": REFERENCE.format(model="Message")}},
+        "messages": {"type": "array", "items": {"$ref": REFERENCE.format(model="Message")}},
+        "result": {},
+        "result_info": {
+            "type": "object",
+            "properties": {
+                name: {"type": "integer"} for name in ("page", "per_page", "count", "total_count", "total_pages")
+            },
+        },
+    },
+}
+MESSAGE = {
+    "type": "object",
+    "required": ["code", "message"],
+    "properties": {
+        "code": {"type": "integer"},
+        "message": {"type": "string"},
+        "source": {"type": "object", "properties": {"pointer": {"type": "string", "description": "RFC 6901"}}},
+    },
+}
+
+
+def tag(route: Route) -> str:
+    """What a route is about."""
+    return route.answer.__module__.rpartition(".")[2]
+
+
+def operation_id(route: Route) -> str:
+    """A name of its own for each route: `get_zones_zone_id`."""
+    return "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
+
+
+def operation(route: Route) -> dict[str, Any]:
+    """What OpenAPI says of a route beside its name and its summary."""
+    said: dict[str, Any] = {
+        "parameters": [*map(_path_parameter, PATH_PARAMETER.findall(route.path)), *map(_parameter, route.query)],
+        "security": [{"token": []}, {"email": [], "key": []}],
+        "x-permission": str(route.permission),
+        "responses": {"200": _response("what was asked for"), "default": _response("why it is refused")},
+    }
+    if route.body:
+        schema = {"$ref": REFERENCE.format(model=route.body.__name__)}
+        said["requestBody"] = {"required": True, "content": {route.body_type: {"schema": schema}}}
+    return said
+
+
+def components(routes: Iterable[Route]) -> dict[str, Any]:
+    """What operations refer to: the schemas of bodies and of the envelope, and the ways to show a token."""
+    bodies = {route.body: None for route in routes if route.body}
+    _, schemas = models_json_schema([(body, "validation") for body in bodies], ref_template=REFERENCE)
+    return {
+        "schemas": {**schemas["$defs"], "Envelope": ENVELOPE, "Message": MESSAGE},
+        "securitySchemes": {
+            "token": {"type": "http", "scheme": "bearer"},
+            "email": {"type": "apiKey", "in": "header", "name": "X-Auth-Email"},
+            "key": {"type": "apiKey", "in": "header", "name": "X-Auth-Key"},
+        },
+    }
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    schema = {"type": "string", **({"pattern": "^[0-9a-fA-F]{32}$"} if name in IDS else {})}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _parameter(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": {"type": "integer" if "page" in name else "string"}}
+
+
+def _response(description: str) -> dict[str, Any]:
+    schema = {"$ref": REFERENCE.format(model="Envelope")}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,86 @@
+"""Bodies of requests about records, for the documentation. What is read is more tolerant: record_body.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from dnsd.model.fields import Fields, Id
+
+TEXT_OF_NAME = "relative to the zone, full, or @ for the zone itself"
+TEXT_OF_DATA = "the parts of the content, in place of it: CAA, CERT, DNSKEY, DS, HTTPS, LOC, NAPTR, SRV, TLSA, URI …"
+
+
+class RecordSettingsBody(Fields):
+    """The switches of a record."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    ipv4_only: bool | None = None
+    ipv6_only: bool | None = None
+    flatten_cname: bool | None = None
+
+
+class RecordEdit(Fields):
+    """What of a record is to change."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str | None = Field(default=None, description=TEXT_OF_NAME)
+    type: str | None = Field(default=None, description="such as A or TXT")
+    content: str | None = Field(default=None, description="as in a master file; MX, SRV and URI without the priority")
+    data: dict[str, Any] | None = Field(default=None, description=TEXT_OF_DATA)
+    priority: int | None = Field(default=None, ge=0, le=65_535, description="of MX, SRV and URI")
+    ttl: int | None = Field(default=None, ge=1, le=86_400, description="60 to 86,400 seconds, or 1 for automatic")
+    proxied: bool | None = Field(default=None, description="answered from address maps: A, AAAA and CNAME")
+    comment: str | None = None
+    tags: tuple[str, ...] | None = Field(default=None, description="such as team:shop")
+    settings: RecordSettingsBody | None = None
+
+
+class RecordBody(RecordEdit):
+    """A new record, or all of one."""
+
+    name: str = Field(description=TEXT_OF_NAME)
+    type: str = Field(description="such as A or TXT")
+
+
+class RecordReference(Fields):
+    """A record to delete."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: Id
+
+
+class RecordEditAt(RecordEdit):
+    """A record, and what of it is to change."""
+
+    id: Id
+
+
+class RecordBodyAt(RecordBody):
+    """A record, and all of what it is to be."""
+
+    id: Id
+
+
+class BatchBody(Fields):
+    """Changes of records, made in this order: all or none."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    deletes: tuple[RecordReference, ...] | None = None
+    patches: tuple[RecordEditAt, ...] | None = None
+    puts: tuple[RecordBodyAt, ...] | None = None
+    posts: tuple[RecordBody, ...] | None = None
+
+
+class ImportBody(Fields):
+    """A master file."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    file: str = Field(description="RFC 1035 §5; its SOA, and the NS records at its apex, are passed over")
+    proxied: bool = Field(default=False, description="whether its A, AAAA and CNAME records become proxied ones")

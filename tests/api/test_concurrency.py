@@ -1,0 +1,249 @@
+"""Many writers at once: nothing is lost, each is answered, and all of it is in the files and in DNS."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from dnsd.manage.tokens import FILE_NAME as TOKENS
+from dnsd.settings import state_folder
+from tests.api.server import A1, BASE, FILES, Api
+
+IS_LONG = os.environ.pop("DNSD_SOAK", "") == "long"
+WRITERS, EDITS = 50, 100 if IS_LONG else 10
+
+MAPS = f"/accounts/{A1}/addressing/address_maps"
+Y, M = "31" * 16, "32" * 16  # a zone in YAML, and one in a master file
+SHARED = "33" * 16  # a map
+OWN_MAPS, OWN_ZONES, OWN_RECORDS = range(10), range(10, 20), range(20, 25)  # which writer does what
+YAML_ZONE, MASTER_ZONE, SHARED_MAP, PATCHED = range(25, 33), range(33, 40), range(40, 46), range(46, 50)
+
+
+def world() -> dict[str, str]:
+    files = dict(FILES)
+    members = "".join(f"- {{kind: zone, identifier: own{number}.example}}\n" for number in range(1))
+    files["acme/zones/shared.example.yaml"] = f'id: "{Y}"  # by all\nrecords: []\n'
+    files["acme/zones/master.example.zone"] = (
+        "$TTL 300\n@ SOA ns1.example.net. host.example.net. 1 7200 3600 1209600 300\n@ NS ns1.example.net.\n"
+    )
+    files["acme/maps/shared.yaml"] = f'id: "{SHARED}"\nenabled: true\nips: [203.0.113.250]\nmemberships:\n{members}'
+    for number in (*OWN_ZONES, *OWN_RECORDS, 0):
+        files[f"acme/zones/own{number}.example.yaml"] = "records:\n- {name: www, type: A, content: 192.0.2.1}\n"
+    files["acme/zones/own0.example.yaml"] = "records:\n- {name: www, type: A, content: 192.0.2.1, proxied: true}\n"
+    return files
+
+
+class Client:
+    """One connection, kept open; as little as it takes, so that it is the server that is measured."""
+
+    def __init__(self, api: Api) -> None:
+        self._connection = http.client.HTTPConnection(urlsplit(api.origin).netloc, timeout=60)
+        self._headers = {"Authorization": f"Bearer {api.operator}", "Content-Type": "application/json"}
+        self.slowest_s = 0.0
+
+    def __call__(self, method: str, path: str, body: Any = None) -> Any:
+        """The result of a request that must succeed."""
+        start = time.monotonic()
+        self._connection.request(method, BASE + path, json.dumps(body) if body is not None else "", self._headers)
+        response = self._connection.getresponse()
+        said = json.loads(response.read())
+        self.slowest_s = max(self.slowest_s, time.monotonic() - start)
+        assert response.status == 200, (method, path, response.status, said)
+        return said["result"]
+
+
+@dataclass
+class Writers:
+    """What all of them have done."""
+
+    api: Api
+    zones: dict[str, str]
+    seconds: float = 0.0
+    slowest_s: float = 0.0
+
+    def run(self) -> None:
+        barrier = threading.Barrier(WRITERS)
+
+        def work(number: int) -> float:
+            client = Client(self.api)
+            barrier.wait()
+            self.write(client, number)
+            return client.slowest_s
+
+        started = time.monotonic()
+        with ThreadPoolExecutor(WRITERS) as pool:
+            self.slowest_s = max(pool.map(work, range(WRITERS)))
+        self.seconds = time.monotonic() - started
+
+    def write(self, client: Client, number: int) -> None:
+        """All edits of one writer, one after another."""
+        own = ""
+        for edit in range(EDITS):
+            if number in OWN_MAPS:
+                if not own:
+                    own = client("POST", MAPS, {"description": f"Of {number}"})["id"]
+                else:
+                    client("PATCH", f"{MAPS}/{own}", {"description": f"{number}: edit {edit}"})
+            elif number in OWN_ZONES:
+                self.add_record(client, f"own{number}.example", f"e{edit}", edit)
+            elif number in OWN_RECORDS:
+                zone = f"own{number}.example"
+                if not own:
+                    own = self.add_record(client, zone, "mine", 0)
+                else:
+                    client("PATCH", f"/zones/{self.zones[zone]}/dns_records/{own}", {"content": f"192.0.2.{edit}"})
+            elif number in YAML_ZONE:
+                self.add_record(client, "shared.example", f"w{number}-e{edit}", edit)
+            elif number in MASTER_ZONE:
+                self.add_record(client, "master.example", f"w{number}-e{edit}", edit)
+            elif number in SHARED_MAP:
+                method = "DELETE" if edit % 2 else "PUT"
+                client(method, f"{MAPS}/{SHARED}/ips/203.0.113.{number}")
+                client("PUT", f"{MAPS}/{SHARED}/ips/2001:db8:100::{number}:{edit % 10}")
+            elif number in PATCHED:
+                client("PATCH", f"{MAPS}/{SHARED}", {"enabled": True, "default_sni": f"{number}-{edit}.example.com"})
+
+    def add_record(self, client: Client, zone: str, name: str, edit: int) -> str:
+        body = {"name": f"{name}.{zone}", "type": "A", "content": f"192.0.2.{edit}", "ttl": 300}
+        record_id: str = client("POST", f"/zones/{self.zones[zone]}/dns_records", body)["id"]
+        return record_id
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writers]:
+    with Api(tmp_path_factory.mktemp("api"), world()).running() as api:
+        zones = {zone["name"]: zone["id"] for zone in api.result("GET", "/zones?per_page=50")}
+        writers = Writers(api, zones)
+        writers.run()
+        yield writers
+
+
+def test_each_writer_is_answered_soon(done: Writers) -> None:
+    edits = WRITERS * EDITS
+    print(f"\n{edits} edits by {WRITERS} writers: {edits / done.seconds:.0f} a second, the slowest {done.slowest_s:.2f} s")
+    assert edits / done.seconds > 20
+    assert done.slowest_s < 15
+
+
+def expected_names() -> dict[str, str]:
+    """Names and their addresses once all is done."""
+    found = {}
+    for edit in range(EDITS):
+        for number in OWN_ZONES:
+            found[f"e{edit}.own{number}.example"] = f"192.0.2.{edit}"
+        for zone, numbers in (("shared", YAML_ZONE), ("master", MASTER_ZONE)):
+            for number in numbers:
+                found[f"w{number}-e{edit}.{zone}.example"] = f"192.0.2.{edit}"
+    for number in OWN_RECORDS:
+        found[f"mine.own{number}.example"] = f"192.0.2.{EDITS - 1}"
+    return found
+
+
+def test_all_records_are_answered(done: Writers) -> None:
+    names = expected_names()
+    assert {name: done.api.ask(name) for name in names} == {name: [ip] for name, ip in names.items()}
+
+
+def test_all_records_are_listed(done: Writers) -> None:
+    names = expected_names()
+    listed = {}
+    for zone in (*done.zones.values(),):
+        for record in done.api.result("GET", f"/zones/{zone}/dns_records?per_page=50000"):
+            if record["name"] in names:
+                assert record["name"] not in listed
+                listed[record["name"]] = record["content"]
+    assert listed == names
+
+
+def test_maps_are_what_the_last_edits_made_them(done: Writers) -> None:
+    described = {one["description"]: one for one in done.api.result("GET", MAPS)}
+    assert all(f"{number}: edit {EDITS - 1}" in described for number in OWN_MAPS)
+    shared = done.api.result("GET", f"{MAPS}/{SHARED}")
+    ips = {one["ip"] for one in shared["ips"]}
+    wanted = {f"2001:db8:100::{number}:{edit % 10}" for number in SHARED_MAP for edit in range(EDITS)}
+    assert ips == {"203.0.113.250", *wanted}  # the others were added and removed as often
+    assert sorted(done.api.ask("www.own0.example", "AAAA")) == sorted(wanted)
+    assert shared["default_sni"] in {f"{number}-{EDITS - 1}.example.com" for number in PATCHED}
+
+
+def test_files_say_all_of_it(done: Writers) -> None:
+    """A server that is started anew on them answers the same; comments are where they were."""
+    assert done.api.read("acme/zones/shared.example.yaml").startswith(f'id: "{Y}"  # by all\n')
+    hidden = [path for path in done.api.folder.glob("accounts/**/.*") if path.is_file()]
+    assert hidden == []
+    names, before = expected_names(), done.api.result("GET", MAPS)
+    with Again(done.api.config, done.api.operator).running() as again:
+        assert {name: again.ask(name) for name in names} == {name: [ip] for name, ip in names.items()}
+        assert again.result("GET", MAPS) == before
+
+
+class Again(Api):
+    """Another server on the same files, with a state folder that holds the same tokens."""
+
+    def __init__(self, config: Path, operator: str) -> None:
+        self.folder, self.operator = config.parent, operator
+        self.config = config.with_name("again.yaml")
+        state = config.with_name("again-state")
+        state.mkdir()
+        (state / TOKENS).write_bytes((state_folder(config) / TOKENS).read_bytes())
+        self.config.write_text(f"{config.read_text()}\nstate: {state}\n")
+
+
+def test_one_of_many_with_the_same_tag_wins(done: Writers) -> None:
+    path = f"{MAPS}/{SHARED}"
+    for _ in range(3):
+        tag = done.api.call("GET", path).headers["etag"]
+        clients = [Client(done.api) for _ in range(8)]
+        outcomes = []
+
+        def edit(client: Client, number: int, tag: str = tag, outcomes: list[int] = outcomes) -> None:
+            client._headers = client._headers | {"If-Match": tag}
+            try:
+                client("PATCH", path, {"description": f"of {number}"})
+                outcomes.append(200)
+            except AssertionError as error:
+                outcomes.append(error.args[0][2])
+
+        threads = [threading.Thread(target=edit, args=pair) for pair in zip(clients, range(8), strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == [200] + [412] * 7
+
+
+def test_each_of_a_group_is_refused_by_itself(done: Writers) -> None:
+    """Changes that wait at once are carried out together: one that the rules forbid keeps no other from its own."""
+    zone, wanted = done.zones["own11.example"], []
+    outcomes: dict[int, int] = {}
+
+    def create(number: int) -> None:
+        client = Client(done.api)
+        body = {"name": f"group{number // 2}", "type": "A" if number % 2 else "CNAME", "ttl": 300}
+        try:
+            client("POST", f"/zones/{zone}/dns_records", body | {"content": "192.0.2.1" if number % 2 else "a.example"})
+            outcomes[number] = 200
+        except AssertionError as error:
+            outcomes[number] = error.args[0][2]
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pairs = [sorted((outcomes[number], outcomes[number + 1])) for number in range(0, 20, 2)]
+    assert pairs == [[200, 400]] * 10
+    wanted = [f"group{number}.own11.example" for number in range(10)]
+    listed = [one["name"] for one in done.api.result("GET", f"/zones/{zone}/dns_records?per_page=5000")]
+    assert sorted(name for name in listed if name.startswith("group")) == wanted
