@@ -43,7 +43,7 @@ pre { background: var(--part); border: 1px solid var(--line); border-radius: .4r
 article { border: 1px solid var(--line); border-radius: .4rem; padding: .6rem .8rem; margin: .5rem 0;
   background: var(--part); }
 article > p { margin: .2rem 0 0; } article:target, tr:target { outline: 2px solid var(--get); }
-.method { display: inline-block; min-width: 4.2rem; font-weight: 700; }
+.method { display: inline-block; min-width: 4.75rem; font-weight: 700; }
 .GET { color: var(--get); } .POST { color: var(--post); } .PUT, .PATCH { color: var(--change); }
 .DELETE { color: var(--delete); }
 .needs { float: right; color: var(--dim); font-size: .875rem; margin-left: 1rem; }
@@ -141,7 +141,7 @@ def _article(route: Route, schemas: Mapping[str, Schema]) -> str:
         parts.append(f"<details><summary>Query</summary><p>{names}</p></details>")
     if route.body:
         kind = "" if route.body_type == "application/json" else f", <code>{escape(route.body_type)}</code>"
-        table = _fields_table(schemas[route.body.__name__])
+        table = _fields_table(schemas[route.body.__name__], schemas)
         parts.append(f"<details><summary>Body{kind}</summary>{table}</details>")
     return "\n".join([*parts, "</article>"])
 
@@ -152,7 +152,7 @@ def _objects(routes: Iterable[Route], schemas: Mapping[str, Schema]) -> str:
     inner = dict.fromkeys(name for body in bodies if body for name in _references(schemas[body.__name__], schemas))
     return "\n".join(
         f'<article id="{name}"><code>{name}</code>: {escape(schemas[name].get("description", ""))}\n'
-        f"{_fields_table(schemas[name])}</article>"
+        f"{_fields_table(schemas[name], schemas)}</article>"
         for name in inner
         if "properties" in schemas[name]
     )
@@ -172,9 +172,9 @@ def _references(schema: Any, schemas: Mapping[str, Schema]) -> Iterator[str]:
             yield from _references(one, schemas)
 
 
-def _fields_table(schema: Schema) -> str:
+def _fields_table(schema: Schema, schemas: Mapping[str, Schema]) -> str:
     rows = "\n".join(
-        f"<tr><td><code>{escape(name)}</code></td><td>{_type(field)}</td>"
+        f"<tr><td><code>{escape(name)}</code></td><td>{_type(field, schemas)}</td>"
         f"<td>{_meaning(field, is_needed=name in schema.get('required', ()))}</td></tr>"
         for name, field in schema["properties"].items()
     )
@@ -184,17 +184,21 @@ def _fields_table(schema: Schema) -> str:
     )
 
 
-def _type(schema: Schema) -> str:
+def _type(schema: Schema, schemas: Mapping[str, Schema]) -> str:
     """A type in words."""
     if choices := schema.get("anyOf"):
-        named = [_type(one) for one in choices if one.get("type") != "null"]
+        named = [_type(one, schemas) for one in choices if one.get("type") != "null"]
         return " or ".join(dict.fromkeys(named))
+    if values := schema.get("enum"):
+        return " or ".join(f"<code>{escape(value)}</code>" for value in values)
     if reference := schema.get("$ref"):
-        name = escape(reference.rpartition("/")[2])
-        return f'<a href="#{name}">{name}</a>'
+        name = reference.rpartition("/")[2]
+        if "properties" not in schemas[name]:
+            return _type(schemas[name], schemas)
+        return f'<a href="#{name}">{escape(name)}</a>'
     kind = schema.get("type", schema.get("format", "anything"))
     if kind == "array":
-        return f"list of {_type(schema.get('items', {}))}"
+        return f"list of {_type(schema.get('items', {}), schemas)}"
     bounds = [f"{schema[key]:,}" for key in ("minimum", "maximum") if key in schema]
     text = KINDS.get(kind, kind)
     return escape(f"{text}, {' to '.join(bounds)}" if bounds else text)

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
 from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, answer_at
 from dnsd.engine.edge import build_addresses
-from dnsd.engine.names import renewed_names
+from dnsd.engine.names import NameTable, renewed_names
 from dnsd.engine.snapshot import Addresses, BuiltZone, Flattened, MapsUsed, Node, Snapshot
 from dnsd.engine.zone import REFUSED_NODE, build_zone
 from dnsd.errors import Problem
@@ -28,6 +28,8 @@ from dnsd.wire.rdata import CNAME, DS, TXT, A
 
 CompiledKey = tuple[tuple[IPAddress, ...], tuple[EdgeSource, EdgeSource]]
 Compiled = dict[CompiledKey, Addresses]  # what need not be compiled again
+
+FEW_ZONES = 16  # whose names are edited one by one
 
 VERSION_NAMES = ("version.bind", "version.server")
 IDENTITY_NAMES = ("hostname.bind", "id.server")  # RFC 4892 §3
@@ -49,12 +51,7 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
     old_zones = previous.zones if previous else {}
     zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones.values()}
     by_zone, by_account = _effective_addresses(dataset, options.missing_family, previous)
-    if previous and zones == old_zones:
-        names, longest = previous.names, previous.longest
-    else:
-        found = _all_names(zones.values())
-        names = renewed_names(previous.names if previous else None, *found)
-        longest = max(map(len, found[0]), default=len(ROOT))
+    names, longest = _names(zones, previous)
     return Snapshot(
         names=names,
         longest=longest,
@@ -68,6 +65,46 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
         zones=zones,
         maps=MapsUsed(dataset.maps_by_member, options.missing_family),
     )
+
+
+def _names(zones: Mapping[str, BuiltZone], previous: Snapshot | None) -> tuple[NameTable, int]:
+    """The table of the names of all zones, and the octets of the longest of them, or more."""
+    if previous:
+        old = previous.zones
+        changed = {zone_id for zone_id in (*old, *zones) if old.get(zone_id) is not zones.get(zone_id)}
+        if not changed:
+            return previous.names, previous.longest
+        edited = _edited_names(previous, zones, changed)
+        if edited is not None:
+            added = (len(name) for zone_id in changed if zone_id in zones for name in zones[zone_id].names)
+            return edited, max([previous.longest, *added])
+    found = _all_names(zones.values())
+    names = renewed_names(previous.names if previous else None, *found)
+    return names, max(map(len, found[0]), default=len(ROOT))
+
+
+def _edited_names(previous: Snapshot, zones: Mapping[str, BuiltZone], changed: set[str]) -> NameTable | None:
+    """The names as they were, with those of some zones as they are now; None where that is not simple, or not worth it.
+
+    Simple it is where none of these zones lies in another one, or another one in it.
+    """
+    old = previous.zones
+    touched = sum(len(of[zone_id].names) for of in (old, zones) for zone_id in changed if zone_id in of)
+    if len(changed) > FEW_ZONES or not previous.names.has_room(touched):
+        return None
+    apexes = {built.zone.name for of in (old, zones) for zone_id in changed if (built := of.get(zone_id))}
+    others = {built.zone.name for of in (old, zones) for built in of.values()}
+    if any(not others.isdisjoint(ancestors(apex)) for apex in apexes):
+        return None
+    if any(name.endswith(tuple(apexes)) and name not in apexes for name in others):
+        return None
+    names = previous.names.copy()
+    after = {name: node for zone_id in changed if zone_id in zones for name, node in zones[zone_id].items()}
+    for name in {name for zone_id in changed if zone_id in old for name in old[zone_id].names} - after.keys():
+        del names[name]
+    for name, node in after.items():
+        names[name] = node
+    return names if names.has_room(0) else None
 
 
 def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
@@ -91,11 +128,8 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
 
 def _flattened(snapshot: Snapshot) -> Iterator[tuple[bytes, Node, Flattened, Zone]]:
     """Names that are answered with the addresses of their CNAME's target: the node and rule of each, and its zone."""
-    there_are = (*snapshot.names.nodes, *filter(None, snapshot.names.changes.values()))
-    if not any(isinstance(node.rule, Flattened) for node in there_are):
-        return
     for built in snapshot.zones.values():
-        for name in built.names:
+        for name in built.names if built.has_flattened else ():
             node = snapshot.names.get(name)  # which may be that of another zone
             if node and node.apex and node.apex.zone_id == built.zone.id and isinstance(node.rule, Flattened):
                 yield name, node, node.rule, built.zone
@@ -103,7 +137,7 @@ def _flattened(snapshot: Snapshot) -> Iterator[tuple[bytes, Node, Flattened, Zon
 
 def _built(zone: Zone, dataset: Dataset, old: BuiltZone | None) -> BuiltZone:
     applies_maps = dataset.applies_maps(zone)
-    if old is not None and old.applies_maps == applies_maps and old.zone == zone:
+    if old is not None and old.applies_maps == applies_maps and (old.zone is zone or old.zone == zone):
         return old
     return build_zone(zone, applies_maps=applies_maps)
 

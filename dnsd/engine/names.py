@@ -66,6 +66,10 @@ class NameTable(Table, MutableMapping[bytes, "Node"]):
         """The same, to be changed; the octets and their nodes are shared."""
         return self.with_changes(self.changes.copy())
 
+    def has_room(self, count: int) -> bool:
+        """Whether so many more names may change before it is packed anew."""
+        return len(self.changes) + count <= max(FEW, self.stored // FEW_SHARE)
+
     def columns(self) -> tuple[list[bytes], list[Node]]:
         """The names, and the node of each."""
         names, nodes = [], []
@@ -124,8 +128,9 @@ def renewed_names(previous: NameTable | None, names: Sequence[bytes], nodes: Seq
     """A table of these: the previous one with what has changed, unless that is much; then it is packed anew."""
     if previous is not None:
         changes = previous.changes | _changes(previous, names, nodes)
-        if len(changes) <= max(FEW, previous.stored // FEW_SHARE):
-            return previous.with_changes(changes)
+        renewed = previous.with_changes(changes)
+        if renewed.has_room(0):
+            return renewed
     return packed_names(names, nodes)
 
 

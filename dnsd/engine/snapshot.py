@@ -93,6 +93,7 @@ class BuiltZone:
     applies_maps: bool
     names: Sequence[bytes]  # in columns, as only the table of all names is searched
     nodes: Sequence[Node]
+    has_flattened: bool = False  # whether a name is answered with the addresses of its CNAME's target
 
     def items(self) -> Iterator[tuple[bytes, Node]]:
         """Each name with its node."""

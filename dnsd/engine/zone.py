@@ -31,7 +31,8 @@ def build_zone(zone: Zone, *, applies_maps: bool) -> BuiltZone:
     if zone.status is Status.INITIALIZING:
         return BuiltZone(zone, applies_maps, (zone.name,), (REFUSED_NODE,))
     names, nodes = _Builder(zone, applies_maps=applies_maps).build()
-    return BuiltZone(zone, applies_maps, tuple(names), tuple(nodes))
+    has_flattened = any(isinstance(node.rule, Flattened) for node in set(nodes))
+    return BuiltZone(zone, applies_maps, tuple(names), tuple(nodes), has_flattened)
 
 
 class _Builder:

@@ -61,13 +61,13 @@ class AuditLog:
         self._max_file_size = max_file_size
         self.problem: str | None = None
 
-    def append(self, entry: Entry) -> str | None:
-        """Write an entry; what was carried out is on the disk then. Returns the problem, if there is one; never raises.
+    def append(self, *entries: Entry) -> str | None:
+        """Write entries; what was carried out is on the disk then. Returns the problem, if there is one; never raises.
 
         An entry has at most some 150 kB: states over 64 KiB are replaced by their beginning and size.
         """
         try:
-            self._append(_line(entry), is_synced=entry.outcome is Outcome.OK)
+            self._append(b"".join(map(_line, entries)), is_synced=any(one.outcome is Outcome.OK for one in entries))
             self.problem = None
         except OSError as error:
             self.problem = f"{self._file} cannot be written: {error.strerror}"
@@ -82,16 +82,16 @@ class AuditLog:
         entries = (entry for line in lines if (entry := _parsed(line)) is not None)
         return list(islice(entries, limit))
 
-    def _append(self, line: bytes, *, is_synced: bool) -> None:
+    def _append(self, lines: bytes, *, is_synced: bool) -> None:
         with suppress(FileNotFoundError):
-            if os.stat(self._file).st_size + len(line) > self._max_file_size:
+            if os.stat(self._file).st_size + len(lines) > self._max_file_size:
                 self._rotate()
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(self._file, flags, 0o600)
         try:
             size = os.fstat(fd).st_size
             is_torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            octets = b"\n" + line if is_torn else line
+            octets = b"\n" + lines if is_torn else lines
             if os.write(fd, octets) < len(octets):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if is_synced:

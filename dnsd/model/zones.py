@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import nsmallest
 from itertools import chain
@@ -101,14 +101,11 @@ class Zone:
     paused: bool
     settings: ZoneSettings
     records: Records  # may be given as any iterable of records
+    name_text: str = field(init=False, compare=False)  # the name as people write it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", Records.of(self.records))
-
-    @property
-    def name_text(self) -> str:
-        """The name as people write it."""
-        return name_text(self.name)
+        object.__setattr__(self, "name_text", name_text(self.name))
 
     @property
     def serial(self) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -33,7 +34,8 @@ class ControlService:
         self._log = control.desk.log
         self.history = History(control.desk.state.folder)
         self._audit = AuditLog(control.desk.state.folder / FILE_NAME)
-        self._noting = asyncio.Lock()  # what was done is noted in the order in which it was
+        self._untold: list[_Done] = []
+        self._telling = asyncio.Lock()
 
     @property
     def loaded(self) -> Loaded:
@@ -44,40 +46,48 @@ class ControlService:
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Have a verb carried out: what it returned, and what is loaded with it."""
-        drafts: list[Draft] = []  # the last one is the one that was carried out, or refused
-        replaced: list[Replaced] = []
+        done = _Done(actor, action)
 
         def make(loaded: Loaded) -> tuple[T, Draft]:
-            draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
-            drafts.append(draft)
+            done.draft = draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
             result = verb(draft)
-            replaced[:] = [Replaced(file, file.text()) for file in draft.touched()]
+            done.replaced = [Replaced(file, file.text()) for file in draft.touched()]
             return result, draft
 
         try:
             changed = await self._loader.change(make)
         except (RefusedError, OSError) as error:
-            refusal = error if isinstance(error, RefusedError) else _not_written(error)
-            if refusal is not error:
-                self._log.error(f"{action}: {refusal}")
-            async with self._noting:
-                await self._record(actor, action, drafts, error=refusal)
-            raise refusal from None
-        if drafts[-1].notes:
-            self._log.info(f"{action}: revision {changed.revision}, by {actor.token.name or actor.token.id}")
-            async with self._noting:
-                await self._record(actor, action, drafts, revision=changed.revision)
-                await self._keep(actor, action, drafts[-1], replaced, changed.loaded)
+            done.refusal = error if isinstance(error, RefusedError) else _not_written(error)
+            if done.refusal is not error:
+                self._log.error(f"{action}: {done.refusal}")
+            await self._tell(done)
+            raise done.refusal from None
+        if done.draft and done.draft.notes:
+            done.after, done.revision = changed.loaded, changed.revision
+            self._log.info(f"{action}: revision {changed.revision}, by {done.by}")
+            await self._tell(done)
         await self._publisher.wait_until_served(changed.revision, SERVED_WITHIN_S)
         return changed.result, changed.loaded
 
-    async def _keep(self, actor: Actor, action: str, draft: Draft, replaced: list[Replaced], after: Loaded) -> None:
-        token = actor.token.name or actor.token.id
-        work = partial(keep_change, self.history, draft.loaded, after, draft, replaced, action=action, token=token)
-        try:
-            await in_thread(work)
-        except OSError as error:
-            self._log.error(f"{action}: this version is not kept: {error.filename}: {error.strerror}")
+    async def _tell(self, done: _Done) -> None:
+        """Have it in the audit log and in the history, in the order of the changes, with all else that waits."""
+        self._untold.append(done)
+        async with self._telling:
+            if done in self._untold:  # else somebody who came before has told it with theirs
+                waiting, self._untold = self._untold, []
+                for problem in await in_thread(partial(self._told, waiting)):
+                    self._log.error(problem)
+
+    def _told(self, waiting: Sequence[_Done]) -> list[str]:
+        """In a thread; the problems."""
+        problem = self._audit.append(*(entry for done in waiting for entry in done.entries()))
+        problems = [problem] if problem else []
+        for done in waiting:
+            try:
+                done.keep(self.history)
+            except OSError as error:
+                problems.append(f"{done.action}: this version is not kept: {error.filename}: {error.strerror}")
+        return problems
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
         """What is loaded, and what would be if a verb were carried out."""
@@ -93,33 +103,47 @@ class ControlService:
         except FileChangedError:
             raise refused(Code.NOT_WRITABLE, "a file was edited just now, and is not loaded yet") from None
 
-    async def _record(
-        self,
-        actor: Actor,
-        action: str,
-        drafts: list[Draft],
-        *,
-        revision: int | None = None,
-        error: RefusedError | None = None,
-    ) -> None:
-        """Write what was asked for, and what became of it, into the audit log: an entry for each object."""
-        notes = drafts[-1].notes if drafts and drafts[-1].notes else [Note("", None, None)]
-        for note in notes:
-            entry = Entry(
+
+@dataclass(slots=True, eq=False)
+class _Done:
+    """A request to change something, and what became of it."""
+
+    actor: Actor
+    action: str
+    draft: Draft | None = None  # the last one: that which was carried out, or refused
+    replaced: Sequence[Replaced] = ()
+    refusal: RefusedError | None = None
+    after: Loaded | None = None
+    revision: int | None = None
+
+    @property
+    def by(self) -> str:
+        """Who asked, for people."""
+        return self.actor.token.name or self.actor.token.id
+
+    def entries(self) -> Iterator[Entry]:
+        """For the audit log: one for each object."""
+        refusal = self.refusal
+        for note in (self.draft and self.draft.notes) or [Note("", None, None)]:
+            yield Entry(
                 at=datetime.now(UTC),
-                token=actor.token,
-                client=actor.client,
-                action=action,
+                token=self.actor.token,
+                client=self.actor.client,
+                action=self.action,
                 object=note.key,
-                outcome=Outcome.REFUSED if error else Outcome.OK,
-                revision=revision,
-                code=error.faults[0].code.number if error else None,
-                message=str(error) if error else "",
+                outcome=Outcome.REFUSED if refusal else Outcome.OK,
+                revision=self.revision,
+                code=refusal.faults[0].code.number if refusal else None,
+                message=str(refusal or ""),
                 before=note.before,
                 after=note.after,
             )
-            if problem := await in_thread(partial(self._audit.append, entry)):
-                self._log.error(problem)
+
+    def keep(self, history: History) -> None:
+        """Keep what objects were, and have become. Raises OSError."""
+        if self.draft and self.after:
+            before = self.draft.loaded
+            keep_change(history, before, self.after, self.draft, self.replaced, action=self.action, token=self.by)
 
 
 def _not_written(error: OSError) -> RefusedError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 import yaml
@@ -59,6 +60,7 @@ LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1 §5.4
 TAG_DIRECTIVE = re.compile("(?<![^\n\r\x85\u2028\u2029])%TAG")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
+KNOWN, MAX_KNOWN = 4, 256 * 1024  # texts whose documents are remembered; characters of the largest
 EMPTY = "the file is empty: expected keys and values (delete the file if what it describes is meant to go)"
 
 
@@ -87,6 +89,18 @@ def parse_yaml(text: str, *, places: Places | None = None, max_size: int = MAX_S
 
     Raises YamlError with every problem that one reading can find.
     """
+    if places is None and len(text) <= MAX_KNOWN:
+        return _known(text, max_size)
+    return _parsed(text, places, max_size)
+
+
+@lru_cache(maxsize=KNOWN)
+def _known(text: str, max_size: int) -> Data:
+    """A change of a file reads what it said, and what it will say, several times each."""
+    return _parsed(text, None, max_size)
+
+
+def _parsed(text: str, places: Places | None, max_size: int) -> Data:
     text = text.removeprefix(BYTE_ORDER_MARK)
     _check_text(text, max_size)
     reader = _Reader(keeps_marks=places is not None)

@@ -13,7 +13,6 @@ from cloudflare import Cloudflare
 
 from tests.api.server import A1, A2, Z1, Z2, Z3, Api
 
-
 OLDER = {"body": {}, "loa_document_id": None}  # what 4.x wants, and 5.x does not take
 
 

@@ -126,12 +126,6 @@ def test_pool_is_a_set_of_a_hundred_at_most(tmp_path: pathlib.Path, pool: str) -
         load(write(tmp_path, {"accounts/a/account.yaml": "name: A\n"}), {"DNSD_DEFAULT_ADDRESSES": pool})
 
 
-def test_settings_without_effect_are_warned_of(tmp_path: pathlib.Path) -> None:
-    config = write(tmp_path, {"accounts/a/zones/example.com.yaml": "{}"})
-    config.write_text(SETTINGS + "api: {listen: 127.0.0.1:8053}\n")
-    assert ["no effect" in str(warning) for warning in load(config, {}).warnings] == [True]
-
-
 def test_map_of_thousands_of_zones_is_read_quickly(tmp_path: pathlib.Path) -> None:
     names = [f"z{number}.example" for number in range(3000)]
     members = "\n".join(f"- {{kind: zone, identifier: {name}}}" for name in names)

@@ -1,0 +1,385 @@
+"""Clients that mean harm, on a running server: too much, too deep, too slow, too many. Others are served meanwhile, and
+DNS is answered as fast as before.
+"""
+
+from __future__ import annotations
+
+import json
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import repeat
+from typing import Any
+
+import dns.message
+import httpx
+import psutil
+import pytest
+
+from dnsd.api.routes import BASE
+from dnsd.serve.http import MAX_CONNECTIONS, MAX_HEADERS, REQUEST_S
+from tests.api.server import A1, Z1, Api
+
+MIB = 1024 * 1024
+MAPS = f"/accounts/{A1}/addressing/address_maps"
+MAX_GROWTH = 50 * MIB  # octets of memory of the control process
+REFUSED_WITHIN_S = 2.0
+SERVED_WITHIN_S = 1.0
+
+# Asks over UDP until its input ends, then writes the 99th percentile of the times in ms: a process of its own, since
+# threads of this one would wait for each other.
+PROBE = """
+import select, socket, sys, time
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.connect((sys.argv[1], int(sys.argv[2])))
+client.settimeout(2)
+query, times = bytes.fromhex(sys.argv[3]), []
+while not select.select([sys.stdin], [], [], 0.002)[0]:
+    start = time.perf_counter()
+    client.send(query)
+    client.recv(4096)
+    times.append(time.perf_counter() - start)
+times.sort()
+print(len(times), 1000 * times[int(len(times) * 0.99)])
+"""
+
+
+class Probe:
+    """How fast DNS is answered, from the making until it is asked."""
+
+    def __init__(self, api: Api) -> None:
+        query = dns.message.make_query("www.example.com", "A").to_wire().hex()
+        command = [sys.executable, "-c", PROBE, api.dns.host, str(api.dns.port), query]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def p99_ms(self) -> float:
+        said, _ = self._process.communicate("end\n", timeout=10)
+        assert self._process.returncode == 0, "a query was not answered"
+        count, p99_ms = said.split()
+        assert int(count) > 20
+        return float(p99_ms)
+
+
+@pytest.fixture(scope="module")
+def quiet_ms(api: Api) -> float:
+    probe = Probe(api)
+    time.sleep(1)
+    return probe.p99_ms()
+
+
+@pytest.fixture
+def control(api: Api) -> psutil.Process:
+    """The process that has the API's socket accepted."""
+    port = int(api.origin.rpartition(":")[2])
+    children = psutil.Process(api.dns.process.pid).children()
+    with connected(api):
+        time.sleep(0.1)
+        (found,) = [
+            one
+            for one in children
+            if any(c.laddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in one.net_connections("tcp"))
+        ]
+    return found
+
+
+@pytest.fixture
+def steady(api: Api, quiet_ms: float, control: psutil.Process) -> Iterator[None]:
+    """During the test DNS stays as fast as it was, and control as large."""
+    before = control.memory_info().rss
+    peak = [before]
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            peak[0] = max(peak[0], control.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    probe = Probe(api)
+    time.sleep(0.3)
+    yield
+    done.set()
+    watcher.join()
+    assert probe.p99_ms() < 5 * quiet_ms + 5
+    assert peak[0] - before < MAX_GROWTH
+    assert api.call("GET", "/user").status_code == 200
+
+
+@contextmanager
+def connected(api: Api, *, timeout_s: float = 10.0) -> Iterator[socket.socket]:
+    with socket.create_connection(address(api), timeout=timeout_s) as client:
+        yield client
+
+
+def address(api: Api) -> tuple[str, int]:
+    host, port = api.origin.removeprefix("http://").split(":")
+    return host, int(port)
+
+
+def head(api: Api, method: str, path: str, *headers: str) -> bytes:
+    lines = [f"{method} {BASE}{path} HTTP/1.1", "Host: dnsd", f"Authorization: Bearer {api.operator}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def answer(client: socket.socket) -> tuple[int, Any]:
+    """The status and the body of the next response."""
+    octets = b""
+    while b"\r\n\r\n" not in octets:
+        part = client.recv(65536)
+        assert part, octets
+        octets += part
+    top, _, body = octets.partition(b"\r\n\r\n")
+    lines = top.decode().lower().split("\r\n")
+    size = next(int(line.partition(":")[2]) for line in lines if line.startswith("content-length:"))
+    while len(body) < size:
+        body += client.recv(65536)
+    return int(lines[0].split()[1]), json.loads(body[:size])
+
+
+def is_closed(client: socket.socket, within_s: float) -> bool:
+    """Whether the server ends a connection, whatever it still says."""
+    client.settimeout(within_s)
+    try:
+        while client.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def pour(client: socket.socket, parts: Iterator[bytes], until: Callable[[], bool]) -> int:
+    """Send without end, until the server does not take it any more, or `until`; how many octets it took."""
+    sent = 0
+    try:
+        for part in parts:
+            client.sendall(part)
+            sent += len(part)
+            if until():
+                break
+    except OSError:
+        pass
+    return sent
+
+
+def time_out(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end
+
+
+# Too much
+
+
+CHUNK = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+LARGE = {
+    "announced": ("Content-Length: 1000000000", b" " * 65536),
+    "announced, beyond counting": ("Content-Length: " + "9" * 18, b" " * 65536),
+    "without end": ("Transfer-Encoding: chunked", CHUNK),
+}
+
+
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("what", LARGE)
+def test_body_that_is_too_large_is_refused_at_once(api: Api, what: str) -> None:
+    header, part = LARGE[what]
+    with connected(api) as client:
+        start = time.monotonic()
+        client.sendall(head(api, "POST", MAPS, header))
+        pour(client, repeat(part, 20), lambda: False)
+        status, said = answer(client)
+        assert time.monotonic() - start < REFUSED_WITHIN_S
+        assert (status, said["errors"][0]["code"]) == (413, 1004)
+        pour(client, repeat(part), time_out(REQUEST_S + 2))
+        assert time.monotonic() - start < REQUEST_S + 1.5
+        assert is_closed(client, 1)
+
+
+def test_body_of_the_largest_size_is_read(api: Api) -> None:
+    body = b'{"description": "large"}'
+    for size, status in ((MIB, 200), (MIB + 1, 413)):
+        response = api.call("POST", f"{MAPS}/plan", content=body.ljust(size))
+        assert response.status_code == status
+
+
+@pytest.mark.usefixtures("steady")
+def test_many_large_bodies_of_strangers_fill_nothing(api: Api) -> None:
+    request = head(api, "POST", MAPS, f"Content-Length: {MIB}").replace(api.operator.encode(), b"wrong")
+    clients = [socket.create_connection(address(api), timeout=10) for _ in range(MAX_CONNECTIONS)]
+    for client in clients:
+        client.sendall(request + b" " * (MIB // 2))
+    assert {answer(client)[0] for client in clients} <= {403, 429}
+    for client in clients:
+        client.close()
+
+
+HEADERS = {
+    "a header of 10 MB": [b"GET / HTTP/1.1\r\nHost: dnsd\r\nX: ", *repeat(b"x" * 65536, 160), b"\r\n\r\n"],
+    "a million headers": [b"GET / HTTP/1.1\r\nHost: dnsd\r\n", *repeat(b"X: x\r\n" * 10_000, 100), b"\r\n"],
+    "a path of 10 MB": [b"GET /", *repeat(b"x" * 65536, 160), b" HTTP/1.1\r\nHost: dnsd\r\n\r\n"],
+    "a line without end": [*repeat(b"x" * 65536, 160)],
+    "empty lines without end": [*repeat(b"\r\n" * 32768, 160)],
+}
+
+
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("what", HEADERS)
+def test_headers_that_are_too_large_are_refused(api: Api, what: str) -> None:
+    with connected(api) as client:
+        pour(client, iter(HEADERS[what]), time_out(5))
+        assert is_closed(client, 2)
+    with connected(api) as client:  # the same, as far as it fits in what is read before anything is answered
+        client.sendall(b"".join(HEADERS[what])[: 2 * MAX_HEADERS])
+        status, said = answer(client)
+        assert (status, said["errors"][0]["code"]) == (400, 1001)
+        assert is_closed(client, 2)
+
+
+@pytest.mark.usefixtures("steady")
+def test_bodies_that_are_hard_to_read_hold_nobody_up(api: Api) -> None:
+    bodies = [
+        b"[" * MIB,
+        b'{"a":' * (MIB // 6),
+        b'{"description":' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"ips":[' + b",".join(repeat(b'"x"', 200_000)) + b"]}",
+        b'{"ips":[' + b",".join(repeat(b"{}", 300_000)) + b"]}",
+        b'{"description":"' + b"\\\\" * 500_000 + b'"}',
+        b'{"ttl":' + b"9" * 1_000_000 + b"}",
+    ]
+    for body in bodies:
+        for path in (MAPS, f"/zones/{Z1}/dns_records"):
+            start = time.monotonic()
+            assert api.refused("POST", path, content=body)[0] == 400
+            assert time.monotonic() - start < SERVED_WITHIN_S
+
+
+# Too slow, too many
+
+
+def served_within(api: Api) -> float:
+    """How long another client waits for its answer, on a connection of its own; it tries again where it is cut off."""
+    start = time.monotonic()
+    for _ in range(3):
+        try:
+            headers = {"Authorization": f"Bearer {api.operator}"}
+            assert httpx.get(f"{api.origin}{BASE}/zones", headers=headers, timeout=5).status_code == 200
+            break
+        except httpx.TransportError:
+            continue
+    else:
+        raise AssertionError("nobody else is served")
+    return time.monotonic() - start
+
+
+SLOW = {
+    "headers": lambda api: head(api, "GET", "/zones"),
+    "bodies": lambda api: head(api, "POST", MAPS, "Content-Length: 100000") + b"{",
+    "chunks": lambda api: head(api, "POST", MAPS, "Transfer-Encoding: chunked") + b"1\r\n{\r\n",
+    "nothing": lambda api: b"",
+}
+
+
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("what", SLOW)
+def test_slow_clients_are_closed_and_hold_nobody_up(api: Api, what: str) -> None:
+    sent = SLOW[what](api)
+    rest = sent[-2:] if what == "headers" else b" "
+    start = time.monotonic()
+    clients = [socket.create_connection(address(api), timeout=10) for _ in range(2 * MAX_CONNECTIONS)]
+    with selectors.DefaultSelector() as selector:
+        for client in clients:
+            client.sendall(sent[:-4] if what == "headers" else sent)
+            client.setblocking(False)
+            selector.register(client, selectors.EVENT_READ)
+        waited = [served_within(api)]
+        while selector.get_map() and time.monotonic() - start < REQUEST_S + 3:
+            for key, _ in selector.select(0.2):
+                if not _received(key.fileobj):
+                    selector.unregister(key.fileobj)
+            waited.append(served_within(api))
+            if int(time.monotonic() - start) >= len(waited) // 5 and what != "nothing":
+                _trickle([key.fileobj for key in selector.get_map().values()], rest[:1])
+        left = len(selector.get_map())
+    for client in clients:
+        client.close()
+    assert left == 0
+    assert max(waited) < SERVED_WITHIN_S
+
+
+def _received(client: Any) -> bytes:
+    try:
+        return client.recv(65536)
+    except OSError:
+        return b""
+
+
+def _trickle(clients: list[Any], octet: bytes) -> None:
+    for client in clients:
+        try:
+            client.send(octet)
+        except OSError:
+            continue
+
+
+def test_connections_over_the_limit_take_the_place_of_idle_ones(api: Api) -> None:
+    clients = [socket.create_connection(address(api), timeout=10) for _ in range(MAX_CONNECTIONS)]
+    clients[0].sendall(head(api, "GET", "/user"))
+    assert answer(clients[0])[0] == 200  # so it has waited least
+    late = [socket.create_connection(address(api), timeout=10) for _ in range(20)]
+    for client in late:
+        client.sendall(head(api, "GET", "/user"))
+    assert [answer(client)[0] for client in late] == [200] * len(late)
+    clients[0].sendall(head(api, "GET", "/user"))
+    assert answer(clients[0])[0] == 200
+    assert sum(is_closed(client, 0.05) for client in clients[1:]) >= 20
+    for client in (*clients, *late):
+        client.close()
+
+
+@pytest.mark.usefixtures("steady")
+def test_response_that_nobody_takes_is_not_kept(api: Api) -> None:
+    names = [{"name": f"big{n}", "type": "TXT", "content": "x" * 200, "ttl": 60} for n in range(3000)]
+    api.result("POST", f"/zones/{Z1}/dns_records/batch", {"posts": names})
+    clients = [socket.socket() for _ in range(4)]
+    for client in clients:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(address(api))
+        client.sendall(head(api, "GET", f"/zones/{Z1}/dns_records?per_page=3000"))
+    start = time.monotonic()
+    time.sleep(0.5)
+    assert served_within(api) < SERVED_WITHIN_S
+    port = address(api)[1]
+    while time.monotonic() - start < 2 * REQUEST_S + 2 and _established(port, clients):
+        time.sleep(0.2)
+    assert _established(port, clients) == 0
+    for client in clients:
+        client.close()
+
+
+def _established(port: int, clients: list[socket.socket]) -> int:
+    """How many of the connections the server still has."""
+    ports = {client.getsockname()[1] for client in clients}
+    return sum(
+        one.laddr.port == port and one.raddr and one.raddr.port in ports and one.status == psutil.CONN_ESTABLISHED
+        for one in psutil.net_connections("tcp")
+    )
+
+
+@pytest.mark.usefixtures("steady")
+def test_pipelined_requests_without_end_hold_nobody_up(api: Api) -> None:
+    request = head(api, "GET", "/user") * 100
+    with connected(api) as client:
+        reader = threading.Thread(target=is_closed, args=(client, 10))
+        client.settimeout(10)
+        reader.start()
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            client.sendall(request)
+            assert served_within(api) < SERVED_WITHIN_S
+        client.shutdown(socket.SHUT_RDWR)
+        reader.join()
