@@ -40,8 +40,11 @@ NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 STR_TAG = "tag:yaml.org,2002:str"
 BYTE_ORDER_MARK = "\ufeff"
 
+TOO_DEEP = f"nested too deeply: at most {MAX_DEPTH} levels are read"
+
 # What PyYAML says of the slips that people make most, and what they should hear instead.
 SLIPS = (
+    ("exceeded maximum nesting depth", TOO_DEEP),  # libyaml 0.2.6: it reads ahead, and notices before we do
     (
         "mapping values are not allowed",
         "a colon is not expected here: a value with a colon and a space in it needs quotes,"
@@ -306,7 +309,7 @@ class _Reader:
     def _open(self, event: CollectionStartEvent) -> None:
         mark = _mark(event)
         if len(self._outer) == MAX_DEPTH:
-            self._stop(mark, f"nested too deeply: at most {MAX_DEPTH} levels are read")
+            self._stop(mark, TOO_DEEP)
         if event.tag is not None:
             self._report_tag(mark, event.tag)
         container: dict[str, Data] | list[Data] = {} if isinstance(event, MappingStartEvent) else []
