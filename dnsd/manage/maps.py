@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_map
@@ -16,6 +16,14 @@ from dnsd.model.maps import AddressMap, MemberKind
 from dnsd.store.directory import Kind
 
 MAX_TEXT = 1000  # characters of a description
+MAX_LISTED = 10_000  # addresses, or members, in a request
+
+
+def _short(value: Any) -> Any:
+    """A list as it is. Raises ValueError for a long one: pydantic says what is wrong with every item, which takes long."""
+    if isinstance(value, list) and len(value) > MAX_LISTED:
+        raise ValueError(f"{len(value):,} items; {MAX_LISTED:,} are possible")
+    return value
 
 
 class MemberBody(Fields):
@@ -34,8 +42,8 @@ class MapBody(Fields):
 
     description: str | None = Field(default=None, max_length=MAX_TEXT)
     enabled: bool = False
-    ips: tuple[Ip, ...] = ()
-    memberships: tuple[MemberBody, ...] = ()
+    ips: Annotated[tuple[Ip, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
+    memberships: Annotated[tuple[MemberBody, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
     default_sni: str | None = Field(default=None, max_length=255)
     immutable: bool = Field(default=False, description="the account's immutable map; the operator's to make")
 

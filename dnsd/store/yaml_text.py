@@ -44,7 +44,7 @@ TOO_DEEP = f"nested too deeply: at most {MAX_DEPTH} levels are read"
 
 # What PyYAML says of the slips that people make most, and what they should hear instead.
 SLIPS = (
-    ("exceeded maximum nesting depth", TOO_DEEP),  # libyaml 0.2.6: it reads ahead, and notices before we do
+    ("exceeded maximum nesting depth", TOO_DEEP),  # newer releases of libyaml notice it while reading ahead
     (
         "mapping values are not allowed",
         "a colon is not expected here: a value with a colon and a space in it needs quotes,"
