@@ -1,4 +1,4 @@
-"""Writes the pages that say what the code says: one for each command, from its help, one for all settings, and the API's.
+"""Writes the pages that say what the code says: one for each command, one for all settings, and the API's tables.
 
 python docs/make_pages.py
 """

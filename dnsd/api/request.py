@@ -21,7 +21,7 @@ from dnsd.model.fields import F, validate
 
 MAX_BODY = 1024 * 1024  # octets
 BODY_WITHIN_S = 5.0
-CONTROL = re.compile(r"(?<!\\)(?:\\\\)*\\u00[01]")  # in JSON, but for \b \f \n \r \t
+CONTROL = re.compile(r"(?<!\\)(?:\\\\)*+\\u00[01]")  # in JSON, but for \b \f \n \r \t
 ID = re.compile(r"[0-9a-fA-F]{32}")
 
 

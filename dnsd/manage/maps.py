@@ -20,7 +20,7 @@ MAX_LISTED = 10_000  # addresses, or members, in a request
 
 
 def _short(value: Any) -> Any:
-    """A list as it is. Raises ValueError for a long one: pydantic says what is wrong with every item, which takes long."""
+    """A list as it is. Raises ValueError for a long one: to say what is wrong with each item of it takes seconds."""
     if isinstance(value, list) and len(value) > MAX_LISTED:
         raise ValueError(f"{len(value):,} items; {MAX_LISTED:,} are possible")
     return value

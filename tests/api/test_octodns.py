@@ -26,13 +26,23 @@ six: {type: AAAA, ttl: 300, values: ['2001:db8::1']}
 _sip._tcp: {type: SRV, ttl: 300, values: [{priority: 1, weight: 2, port: 5060, target: sip.octo.test.}]}
 sub: {type: NS, ttl: 300, values: [ns1.sub.test., ns2.sub.test.]}
 ptr: {type: PTR, ttl: 300, values: [host.octo.test.]}
-ssh: {type: SSHFP, ttl: 300, values: [{algorithm: 4, fingerprint_type: 2, fingerprint: abababababababababababababababababababababababababababababababab}]}
+ssh:
+  type: SSHFP
+  ttl: 300
+  values:
+    - {algorithm: 4, fingerprint_type: 2, fingerprint: abababababababababababababababababababababababababababababababab}
 "*.wild": {type: A, ttl: 300, values: [192.0.2.9]}
 """
 CONFIG = """
 providers:
   config: {class: octodns.provider.yaml.YamlProvider, directory: DIRECTORY, default_ttl: 300, enforce_order: false}
-  dnsd: {class: octodns_cloudflare.CloudflareProvider, token: TOKEN, account_id: ACCOUNT, api_url: URL, min_ttl: 60, retry_period: 1}
+  dnsd:
+    class: octodns_cloudflare.CloudflareProvider
+    token: TOKEN
+    account_id: ACCOUNT
+    api_url: URL
+    min_ttl: 60
+    retry_period: 1
 zones:
   octo.test.: {sources: [config], targets: [dnsd]}
 """

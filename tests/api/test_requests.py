@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -407,6 +408,13 @@ def test_requests_one_behind_the_other_are_answered_in_order(api: Api) -> None:
     sent = b"".join(request(api, "GET", path) for path in paths) + request(api, "GET", "/zones", more=CLOSE)
     statuses = [status for status, _ in talk(api, sent)]
     assert statuses == [404 if path == "/nonsense" else 200 for path in paths] + [200]
+
+
+def test_answer_is_sent_at_once(api: Api) -> None:
+    start = time.monotonic()
+    for _ in range(50):
+        api.result("GET", "/user")
+    assert time.monotonic() - start < 50 * 0.03  # an ACK may be delayed by 40 ms: nothing is to wait for it
 
 
 def test_request_octet_by_octet_is_a_request(api: Api) -> None:

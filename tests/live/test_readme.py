@@ -18,6 +18,7 @@ from tests.live.server import Dnsd
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+FREE_PORTS = {"DNSD_LISTEN": "127.0.0.1:0", "DNSD_API__LISTEN": "127.0.0.1:0"}
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "*.egg-info", ".hypothesis")
 
 
@@ -38,7 +39,7 @@ EXAMPLES = [
 
 @pytest.fixture(scope="module")
 def port() -> object:
-    with Dnsd(ROOT / "config" / "dnsd.yaml", env={"DNSD_LISTEN": "127.0.0.1:0", "DNSD_API__LISTEN": "127.0.0.1:0"}) as server:
+    with Dnsd(ROOT / "config" / "dnsd.yaml", env=FREE_PORTS) as server:
         yield server.port
 
 
@@ -58,7 +59,7 @@ def test_example(command: str, output: str, port: int) -> None:
 def test_commands_over_http_do_what_they_say(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config", ignore=shutil.ignore_patterns("state"))
     config = tmp_path / "config" / "dnsd.yaml"
-    with Dnsd(config, env={"DNSD_LISTEN": "127.0.0.1:0", "DNSD_API__LISTEN": "127.0.0.1:0"}) as server:
+    with Dnsd(config, env=FREE_PORTS) as server:
         api = re.search(r"listening on (\S+) api", server.stdout.text())
         assert api
         env = {**os.environ, "DNSD_CONFIG": str(config), "DNSD_API_URL": f"http://{api[1]}", "PYTHONPATH": str(ROOT)}
@@ -114,7 +115,7 @@ def test_the_two_commands_work_twice(tmp_path: Path) -> None:
     assert commands == ["make serve", "make test"]
     copy = tmp_path / "copy"
     shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
-    env = {"DNSD_LISTEN": "127.0.0.1:0", "DNSD_API__LISTEN": "127.0.0.1:0", "PYTHON": sys.executable}
+    env = FREE_PORTS | {"PYTHON": sys.executable}
     query = dns.message.make_query("www.example.com", "A")
     for attempt in ("first", "second"):
         with Dnsd(

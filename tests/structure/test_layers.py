@@ -32,6 +32,7 @@ CONFINED = {
     "asyncio": {"api", "net", "serve"},
     "socket": {"log", "net", "serve"},
     "click": {"cli"},
+    "httpx": {"cli"},
     "dnslib": set(),
     "prometheus_client": {"serve"},
     "psutil": {"serve"},

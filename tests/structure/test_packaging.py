@@ -100,7 +100,8 @@ def test_image_settings_are_understood() -> None:
 def test_health_check_asks_the_server_for_an_answer(tmp_path: Path) -> None:
     assert health_check()[0] == "python"
     check = [sys.executable, *health_check()[1:]]
-    environment = {"DNSD_LISTEN": "127.0.0.1:0", "DNSD_API__LISTEN": "127.0.0.1:0", "DNSD_STATE": str(tmp_path / "state")}
+    ports = {"DNSD_LISTEN": "127.0.0.1:0", "DNSD_API__LISTEN": "127.0.0.1:0"}
+    environment = ports | {"DNSD_STATE": str(tmp_path / "state")}
     with Dnsd(ROOT / "config" / "dnsd.yaml", env=environment) as server:
         listen = os.environ | {"DNSD_LISTEN": f"127.0.0.1:{server.port}, [::]:{server.port}"}
         assert subprocess.run(check, env=listen, check=False, capture_output=True).returncode == 0
