@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -28,13 +28,14 @@ LEAST_TAKEN = 64 * 1024  # octets of a response that a client takes within REQUE
 LINGER_S = 1.0  # for what was sent before a connection's end is read (RFC 9112 §9.6): else the client sees no response
 
 MALFORMED = refusal(refused(Code.INVALID, "this is no HTTP request, or its headers are too large"))
+BROKEN_OFF = refusal(refused(Code.FAILED, "the server is ending; it is not known whether this was carried out"))
 NEVER_S = 10**9  # uvicorn's own limit, which does without progress of a response
 
 
 async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
     """Serve an application until cancelled, on a socket that the supervisor has bound."""
     settings = uvicorn.Config(
-        app,
+        _Ending(app),
         lifespan="off",
         log_config=None,
         log_level="error",  # what strangers get wrong is no news
@@ -48,6 +49,19 @@ async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
         h11_max_incomplete_event_size=MAX_HEADERS,
     )
     await _Server(settings).serve(sockets=[sock])
+
+
+class _Ending:
+    """Answers requests that are broken off because the server ends: uvicorn would do so in plain text."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            await BROKEN_OFF(scope, receive, send)
 
 
 class _Server(uvicorn.Server):

@@ -52,7 +52,8 @@ NEEDS_START = (  # settings that a reload cannot change
 T = TypeVar("T")
 
 CHANGE_TRIES = 3  # how often a change is drawn up anew because files were edited meanwhile
-SAVE_PAUSE_S = 1.0
+SAVE_PAUSE_S = 1.0  # from a change to the snapshot file, so that many are saved at once
+SAVE_SHARE = 10  # but saving takes no more than a tenth of the time
 JOURNAL = "journal"  # in the state folder
 
 
@@ -216,11 +217,14 @@ class Loader:
 
     async def save_changed(self) -> None:
         """Keep the snapshot file up to date with changes, beside everything else."""
+        pause_s = SAVE_PAUSE_S
         while True:
             await self._has_changed.wait()
             self._has_changed.clear()
-            await asyncio.sleep(SAVE_PAUSE_S)  # many changes are saved at once
+            await asyncio.sleep(pause_s)
+            start = time.monotonic()
             await self._publisher.save()
+            pause_s = max(SAVE_PAUSE_S, SAVE_SHARE * (time.monotonic() - start))
             if self._busy.locked():
                 self._has_changed.set()
             elif self._publisher.save_problem is None:

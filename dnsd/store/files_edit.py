@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import insort
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,12 +17,13 @@ def edited_files(
     files: Files, written: Mapping[str, SourceFile], removed: Collection[str], gone_accounts: Collection[str]
 ) -> Files:
     """The files with those that are written, by their keys, and without those that are removed, in their order."""
-    kept = {key: file for key, file in files.by_key().items() if key not in removed} | dict(written)
-    in_order = tuple(kept.values())
-    if removed or len(kept) != len(files.files):
-        in_order = tuple(sorted(in_order, key=lambda file: file.path.removeprefix(files.root).split(os.sep)))
+    known = files.by_key()
+    kept = [written.get(file.key, file) for file in files.files if file.key not in removed]
+    for key, file in written.items():
+        if key in removed or key not in known:
+            insort(kept, file, key=lambda file: file.path.removeprefix(files.root).split(os.sep))
     accounts = {*files.accounts, *map(_account, written)}.difference(gone_accounts)
-    return replace(files, accounts=tuple(sorted(accounts)), files=in_order)
+    return replace(files, accounts=tuple(sorted(accounts)), files=tuple(kept))
 
 
 @dataclass(frozen=True)

@@ -153,10 +153,16 @@ class Stream:
         while True:
             self.pending, request = self._next()
             try:
-                self.ids.learn(self.api.result(*request))
+                response = self.api.call(*request)
             except httpx.TransportError:
                 self.broken_off += 1
                 return
+            said = response.json()
+            if response.status_code == 500 and "the server is ending" in said["errors"][0]["message"]:
+                self.broken_off += 1
+                return
+            assert response.status_code == 200, (request, said)
+            self.ids.learn(said["result"])
             self.model = self.pending
             self.acknowledged += 1
 
@@ -334,6 +340,20 @@ def test_kills_of_the_whole_server_lose_nothing(tmp_path: Path) -> None:
     print(f"\n{KILLS} kills of all: {acknowledged} changes acknowledged, {broken_off} broken off, {made} were made")
     assert acknowledged > KILLS * 3
     assert made <= broken_off
+
+
+def test_end_of_the_server_loses_nothing(tmp_path: Path) -> None:
+    """What is being done when SIGTERM comes is done or not, and said in the envelope if at all."""
+    api, stream = Api(tmp_path, WORLD), None
+    for seed in range(4 if not IS_LONG else 40):
+        with api.running():
+            before, stream = stream, Stream(api, seed + 200)
+            if before:
+                before.check()
+                stream.names |= before.names
+            timer = threading.Timer(stream.rng.uniform(0.1, 0.4), api.dns.process.terminate)
+            timer.start()
+            stream.run()
 
 
 def test_change_that_drops_much_outlasts_a_kill(tmp_path: Path) -> None:
