@@ -35,6 +35,7 @@ from dnsd.store.write import undo_unfinished
 SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
 SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
 SCAN_SHARE = 20  # but no more than a 20th of the time
+VAIN_SHARE = 4  # nor a quarter where the system tells of changes all the time, and they are none: our own
 SETTLE_S, SETTLE_TRIES = 0.1, 10  # how long files must stay as they are before they are loaded; how often to look
 NEEDS_START = (  # settings that a reload cannot change
     ("listen",),
@@ -244,12 +245,15 @@ class Loader:
                 continue
             start, folder = time.monotonic(), self._folder
             is_new = await self._take_change()
-            pause_s = max(SCAN_S, SCAN_SHARE * (time.monotonic() - start))
+            seconds = time.monotonic() - start
+            pause_s = max(SCAN_S, SCAN_SHARE * seconds)
             if self._folder != folder:
                 await in_thread(watch.renew)
                 pause_s = 0  # something may have changed there before it was watched
             if is_new:
                 self._has_followed.set()
+            else:
+                await asyncio.sleep(VAIN_SHARE * seconds)
 
     async def await_followed(self) -> None:
         """See what `follow` has loaded served by every worker; one that hangs must not keep it from loading more."""

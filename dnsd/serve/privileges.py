@@ -61,6 +61,7 @@ WEB = "dnsd.serve.web"  # imported once DNS is answered
 # What is imported when it is first needed: by then its files may not be readable any more.
 LATE_MODULES = (
     WEB,
+    "anyio._backends._asyncio",
     "concurrent.futures.thread",
     "encodings.idna",
     "encodings.punycode",

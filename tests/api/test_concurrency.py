@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bench.api import RATE, START, Size, measure
 from dnsd.manage.tokens import FILE_NAME as TOKENS
 from dnsd.settings import state_folder
 from tests.api.server import A1, BASE, FILES, Api
 
-IS_LONG = os.environ.pop("DNSD_SOAK", "") == "long"
+LENGTH = "DNSD_SOAK"
+IS_LONG = os.environ.get(LENGTH) == "long"
 WRITERS, EDITS = 50, 100 if IS_LONG else 10
 
 MAPS = f"/accounts/{A1}/addressing/address_maps"
@@ -28,6 +30,12 @@ Y, M = "31" * 16, "32" * 16  # a zone in YAML, and one in a master file
 SHARED = "33" * 16  # a map
 OWN_MAPS, OWN_ZONES, OWN_RECORDS = range(10), range(10, 20), range(20, 25)  # which writer does what
 YAML_ZONE, MASTER_ZONE, SHARED_MAP, PATCHED = range(25, 33), range(33, 40), range(40, 46), range(46, 50)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment() -> None:
+    """A server takes all that is called DNSD_… for settings of its own."""
+    os.environ.pop(LENGTH, None)
 
 
 def world() -> dict[str, str]:
@@ -242,3 +250,15 @@ def test_each_of_many_is_refused_by_itself(done: Writers) -> None:
     assert [sorted(pair) for pair in zip(found[::2], found[1::2], strict=True)] == [[200, 400]] * 10
     listed = [one["name"] for one in done.api.result("GET", f"{path}?per_page=5000")]
     assert sorted(name for name in listed if name.startswith("both")) == [f"both{n}.own11.example" for n in range(10)]
+
+
+def test_benchmark_measures_and_says_what_is_too_slow(tmp_path: Path) -> None:
+    found = measure(Size(maps=20, zones=40, records=3, rounds=3), tmp_path)
+    assert all(0 < time < 5_000 for times in found.times.values() for time in times)
+    assert all(len(times) == 3 for times in found.times.values())
+    assert found.values[START] > 0
+    assert found.values[RATE] > 0
+    lines = found.table().splitlines()
+    assert len(lines) == 1 + len(found.times) + len(found.values)
+    found.times["record created"] = [1e6]
+    assert "record created" in found.beyond()

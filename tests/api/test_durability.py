@@ -24,7 +24,8 @@ from dnsd.serve.link import Kind, ask
 from dnsd.settings import state_folder
 from tests.api.server import A1, FILES, PREFIX1, SETTINGS, Z1, Z2, Z3, Api
 
-IS_LONG = os.environ.pop("DNSD_SOAK", "") == "long"  # a server takes all that is called DNSD_… for settings
+LENGTH = "DNSD_SOAK"
+IS_LONG = os.environ.get(LENGTH) == "long"
 KILLS = 100 if IS_LONG else 8  # of each kind
 BACK_WITHIN_S = 5.0
 
@@ -48,6 +49,12 @@ WORLD = FILES | {
 
 PROBED = ("dns.example.com", "192.0.2.2")
 MANY = "records:\n" + "".join(f"- {{name: h{number}, type: A, content: 192.0.2.1}}\n" for number in range(100))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment() -> None:
+    """A server takes all that is called DNSD_… for settings of its own."""
+    os.environ.pop(LENGTH, None)
 
 
 def status(api: Api) -> dict[str, Any]:

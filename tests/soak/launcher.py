@@ -9,27 +9,14 @@ before.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import pwd
 import socket
 import sys
 
-import dns.rdata
-
 import dnsd.cli
+from dnsd.serve.privileges import import_late_modules
 
-# What is imported late, when it is needed for the first time.
-LATE = [
-    "concurrent.futures.thread",
-    "encodings.idna",
-    "encodings.punycode",
-    "encodings.utf_8_sig",
-    "idna.uts46data",
-    "uvicorn.lifespan.off",
-    "uvicorn.protocols.http.h11_impl",
-    "uvicorn.protocols.websockets.auto",
-]
 FIRST_FD = 3  # sd_listen_fds(3)
 FAR_FD = 100  # beyond what is open, so that no socket is overwritten on its way to its place
 PR_SET_KEEPCAPS = 8
@@ -38,9 +25,7 @@ CAPABILITY_VERSION = 0x20080522
 
 
 def main(config: str, user: str, *options: str) -> None:
-    for name in LATE:
-        importlib.import_module(name)
-    dns.rdata.load_all_types()  # type: ignore[no-untyped-call]
+    import_late_modules()
     net_bind = "--net-bind" in options
     activate([option for option in options if not option.startswith("--")])
     become(user, net_bind=net_bind)

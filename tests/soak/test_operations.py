@@ -443,6 +443,12 @@ WALL_CLOCKS = {
     "serve/loading.py": "when the source was loaded, and how old a snapshot is, for people and metrics",
     "store/directory.py": "compared with the times of files, which are of that clock",
     "app.py": "compared with the times of files, which are of that clock",
+    "serve/service.py": "when a change was asked for: in files, in the audit log, and in the API's answers",
+    "manage/history.py": "when a version was seen, for people",
+    "api/access.py": "tokens expire at a time of day",
+    "api/zones.py": "when a zone was exported, for people",
+    "cli/tokens.py": "tokens are made, and expire, at a time of day",
+    "cli/client.py": "tokens are made, and expire, at a time of day",
 }
 OF_THE_DAY = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
