@@ -56,11 +56,14 @@ def identity(user: str | None, group: str | None) -> Identity | None:
     return Identity(entry.pw_name, entry.pw_uid, gid)
 
 
-WEB = "dnsd.serve.web"  # imported once DNS is answered
+# Imported once DNS is answered, and where they are wanted.
+WEB = "dnsd.serve.web"
+API = "dnsd.serve.api_pages"
 
 # What is imported when it is first needed: by then its files may not be readable any more.
 LATE_MODULES = (
     WEB,
+    API,
     "anyio._backends._asyncio",
     "concurrent.futures.thread",
     "encodings.idna",
