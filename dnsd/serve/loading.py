@@ -35,7 +35,7 @@ from dnsd.store.write import undo_unfinished
 SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
 SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
 SCAN_SHARE = 20  # but no more than a 20th of the time
-VAIN_SHARE = 4  # nor a quarter where the system tells of changes all the time, and they are none: our own
+VAIN_SHARE = 4  # nor more than a fifth while the system tells of changes that are our own
 SETTLE_S, SETTLE_TRIES = 0.1, 10  # how long files must stay as they are before they are loaded; how often to look
 NEEDS_START = (  # settings that a reload cannot change
     ("listen",),
@@ -253,7 +253,7 @@ class Loader:
             if is_new:
                 self._has_followed.set()
             else:
-                await asyncio.sleep(VAIN_SHARE * seconds)
+                await asyncio.sleep(min(SCAN_S, VAIN_SHARE * seconds))
 
     async def await_followed(self) -> None:
         """See what `follow` has loaded served by every worker; one that hangs must not keep it from loading more."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,11 +23,13 @@ import pytest
 
 from dnsd.serve.link import Kind, ask
 from dnsd.settings import state_folder
+from dnsd.store.write import FileChange, undo_unfinished, write_files
 from tests.api.server import A1, FILES, PREFIX1, SETTINGS, Z1, Z2, Z3, Api
+from tests.unit.test_write import killed_in
 
 LENGTH = "DNSD_SOAK"
 IS_LONG = os.environ.get(LENGTH) == "long"
-KILLS = 100 if IS_LONG else 8  # of each kind
+KILLS = 100 if IS_LONG else 6  # of each kind
 BACK_WITHIN_S = 5.0
 
 MAPS = f"/accounts/{A1}/addressing/address_maps"
@@ -352,7 +355,7 @@ def test_kills_of_the_whole_server_lose_nothing(tmp_path: Path) -> None:
 def test_end_of_the_server_loses_nothing(tmp_path: Path) -> None:
     """What is being done when SIGTERM comes is done or not, and said in the envelope if at all."""
     api, stream = Api(tmp_path, WORLD), None
-    for seed in range(4 if not IS_LONG else 40):
+    for seed in range(40 if IS_LONG else 3):
         with api.running():
             before, stream = stream, Stream(api, seed + 200)
             if before:
@@ -361,6 +364,22 @@ def test_end_of_the_server_loses_nothing(tmp_path: Path) -> None:
             timer = threading.Timer(stream.rng.uniform(0.1, 0.4), api.dns.process.terminate)
             timer.start()
             stream.run()
+
+
+def test_change_that_was_broken_off_is_undone_at_the_start(tmp_path: Path) -> None:
+    api = Api(tmp_path, WORLD)
+    before, journal = everything(api), state_folder(api.config) / "journal"
+    files = [str(tmp_path / "accounts" / name) for name in (SHOP_FILE, ZONE_FILE)]
+    changes = [FileChange(file, "enabled: false\n", 1) for file in files]
+    call = 0
+    while api.read(SHOP_FILE) == before[SHOP_FILE]:
+        undo_unfinished(journal)
+        assert killed_in(call, partial(write_files, changes, journal))
+        call += 1
+    with api.running():
+        assert "a change of several files, which was not finished, is undone" in api.dns.stderr.text()
+        assert everything(api) == before
+        assert api.ask("www.example.com") in (["203.0.113.1"], ["203.0.113.2"])
 
 
 def test_change_that_drops_much_outlasts_a_kill(tmp_path: Path) -> None:
