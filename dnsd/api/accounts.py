@@ -19,7 +19,7 @@ from dnsd.manage import accounts
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_prefix
 from dnsd.manage.refusal import Code, refused
-from dnsd.manage.times import time_text
+from dnsd.model.times import time_text
 
 MAX_ACCOUNTS = 50  # on one page
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from dnsd.api.record_body import Body, content_code, record_fault
@@ -23,6 +23,7 @@ from dnsd.model.records import (
     build_record,
     parse_data_type,
 )
+from dnsd.model.times import time_text
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import type_text
 
@@ -53,14 +54,9 @@ def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str,
         "meta": {},
         "comment": record.comment or None,
         "tags": [*record.tags],
-        "created_on": _time_text(identity.created_on or written_at),
-        "modified_on": _time_text(identity.modified_on or written_at),
+        "created_on": time_text(identity.created_on or written_at),
+        "modified_on": time_text(identity.modified_on or written_at),
     }
-
-
-def _time_text(time: datetime) -> str:
-    """RFC 3339 with microseconds, in UTC."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None = None) -> Record:

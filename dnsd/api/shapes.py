@@ -9,11 +9,11 @@ from typing import Any
 from dnsd.app import Loaded
 from dnsd.manage.history import Version
 from dnsd.manage.plan import Answering, Plan
-from dnsd.manage.times import time_text
 from dnsd.model.accounts import Account, Delegation, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, derived_id
 from dnsd.model.maps import AddressMap, Membership
+from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import NS

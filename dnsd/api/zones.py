@@ -14,9 +14,9 @@ from dnsd.manage import zones
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
 from dnsd.manage.refusal import Code, refused
-from dnsd.manage.times import time_text
 from dnsd.manage.tokens import Area, Level
 from dnsd.model.dataset import Dataset
+from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.zone_export import exported_zone
 from dnsd.wire.names import parse_name_text

@@ -14,7 +14,6 @@ from dnsd.app import load
 from dnsd.cli.commands import config_option, json_option
 from dnsd.cli.show import print_json, print_table, report, say
 from dnsd.errors import DnsdError, InvalidDataError
-from dnsd.manage.times import parse_time, time_text
 from dnsd.manage.tokens import (
     ID,
     Area,
@@ -27,6 +26,7 @@ from dnsd.manage.tokens import (
     permission_text,
 )
 from dnsd.model.dataset import Dataset
+from dnsd.model.times import parse_time, time_text
 from dnsd.progress import progress_on
 from dnsd.settings import state_folder
 from dnsd.wire.names import parse_name_text

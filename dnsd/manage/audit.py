@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.manage.folders import sync_folder
-from dnsd.manage.times import time_text
 from dnsd.manage.tokens import Token
+from dnsd.model.times import time_text
 
 FILE_NAME = "audit.log"  # in the state folder
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets

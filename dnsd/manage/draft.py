@@ -14,10 +14,10 @@ from typing import Any
 from dnsd.app import Loaded, Source, load
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.manage.refusal import Code, refused_for
-from dnsd.manage.times import time_text
 from dnsd.model.changes import change_problems
 from dnsd.model.dataset import Dataset
 from dnsd.model.records import Record
+from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Files, Kind, SourceFile
 from dnsd.store.files_edit import edited_files

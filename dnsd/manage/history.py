@@ -19,8 +19,8 @@ from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.folders import sync_folder
 from dnsd.manage.refusal import Code, refused
-from dnsd.manage.times import time_text
 from dnsd.model.edits import RecordEdit
+from dnsd.model.times import time_text
 from dnsd.store.directory import Kind, SourceFile
 from dnsd.store.objects import read_zone
 from dnsd.store.text_file import content_of

@@ -92,11 +92,7 @@ def edit_map(draft: Draft, account_id: str, map_id: str, edit: MapEdit, given: M
     """Change what was given of a map; `given` tells a null from what is not there."""
     found = find_map(draft.dataset, account_id, map_id)
     document = draft.document(found.key)
-    for name in ("description", "default_sni"):
-        if name in given:
-            document[name] = getattr(edit, name) or None
-    if edit.enabled is not None:
-        document["enabled"] = edit.enabled
+    _set_plain(document, edit, given)
     _write(draft, found, document)
 
 
@@ -104,11 +100,7 @@ def set_map(draft: Draft, account_id: str, map_id: str, body: MapBody, given: Ma
     """Change what was given of a map, addresses and members too: each list as a whole, as it is to be."""
     found = find_map(draft.dataset, account_id, map_id)
     document = draft.document(found.key)
-    for name in ("description", "default_sni"):
-        if name in given:
-            document[name] = getattr(body, name) or None
-    if given.get("enabled") is not None:
-        document["enabled"] = body.enabled
+    _set_plain(document, body, given)
     if given.get("ips") is not None:
         written = dict(zip(found.ips, document.get("ips") or (), strict=True))
         document["ips"] = [written.get(ip, str(ip)) for ip in dict.fromkeys(body.ips)]
@@ -121,6 +113,15 @@ def set_map(draft: Draft, account_id: str, map_id: str, body: MapBody, given: Ma
             for index, member in enumerate(body.memberships)
         ]
     _write(draft, found, document)
+
+
+def _set_plain(document: Document, body: MapEdit | MapBody, given: Mapping[str, Any]) -> None:
+    """Change what was given of all but the lists."""
+    for name in ("description", "default_sni"):
+        if name in given:
+            document[name] = getattr(body, name) or None
+    if given.get("enabled") is not None:
+        document["enabled"] = body.enabled
 
 
 def delete_map(draft: Draft, account_id: str, map_id: str) -> None:

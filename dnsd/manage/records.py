@@ -11,10 +11,10 @@ from typing import Any
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_zone
 from dnsd.manage.refusal import Code, Fault, RefusedError, refused, refused_for
-from dnsd.manage.times import time_text
 from dnsd.model.edits import RecordEdit
 from dnsd.model.fields import derived_id
 from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, Identity, Record, parse_owner
+from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind
 from dnsd.store.record_line import in_master_file

@@ -25,7 +25,7 @@ from typing import Any
 
 from dnsd.errors import DnsdError
 from dnsd.manage.folders import sync_folder
-from dnsd.manage.times import parse_time, time_text
+from dnsd.model.times import parse_time, time_text
 from dnsd.net.limits import packed_ip
 
 FILE_NAME = "tokens.json"  # in the state folder

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from dnsd.model.records import PROXIABLE, UNWRITTEN, Identity, Record
+from dnsd.model.times import time_text
 
 TAGS = re.compile(r"\s*\bcf_tags=(\S+)")
 IMPOSSIBLE = re.compile(r"[\r\n\0]+")  # in a line of a text file
@@ -101,8 +102,4 @@ def _parse_time(name: str, text: str | None) -> datetime | None:
 def _identity_tags(identity: Identity) -> list[str]:
     times = ((CREATED, identity.created_on), (MODIFIED, identity.modified_on))
     tags = [f"{ID}:{identity.id}"] if identity.id is not None else []
-    return tags + [f"{name}:{_time_text(at)}" for name, at in times if at is not None]
-
-
-def _time_text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return tags + [f"{name}:{time_text(at)}" for name, at in times if at is not None]

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from dnsd.manage.times import parse_time, time_text
 from dnsd.manage.tokens import (
     FAILURES_WITHIN_S,
     MAX_CLIENTS,
@@ -31,6 +30,7 @@ from dnsd.manage.tokens import (
     Unusable,
     parse_permission,
 )
+from dnsd.model.times import parse_time, time_text
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123450, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
