@@ -11,7 +11,6 @@ import click
 from dnsd.cli.client import (
     Client,
     FailedError,
-    RefusedError,
     Shape,
     account_option,
     in_path,
@@ -20,16 +19,12 @@ from dnsd.cli.client import (
 )
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import FoundMap, find_account, find_accounts, find_map, find_map_path, find_zone, map_name, maps_path
-from dnsd.cli.show import labelled, print_json, print_rows, print_table, printable, say
+from dnsd.cli.map_show import Key, ips_of, keys_of, map_row, print_done, print_map, print_plan
+from dnsd.cli.show import print_json, print_table, printable, say
 from dnsd.cli.versions import print_version, print_versions
 from dnsd.model.fields import parse_ip, validate
 from dnsd.model.maps import MapFields
 from dnsd.store.yaml_text import YamlError, parse_yaml
-
-MAX_ASKED = 20  # zones that are asked for one by one; more of them are looked up in the list of all
-POOL = "the default pool"
-
-Key = tuple[str, str]  # kind and id of a member
 
 
 def _read_ips(context: click.Context, option: click.Parameter, values: Sequence[str]) -> list[str]:
@@ -91,7 +86,7 @@ def list_command(api: Client, *, account: str | None, as_json: bool) -> None:
     elif maps:
         has_several = len(accounts) > 1
         columns = ("id", "description", *(("account",) if has_several else ()), "enabled", "members", "addresses")
-        rows = [_row(shape, (one["name"],) if has_several else ()) for one, shape in maps]
+        rows = [map_row(shape, (one["name"],) if has_several else ()) for one, shape in maps]
         print_table(columns, rows, words=len(columns) - 1)
     else:
         say("there are no address maps")
@@ -108,7 +103,7 @@ def show_command(api: Client, *, map: str, account: str | None, as_json: bool) -
     if as_json:
         print_json(found.shape)
     else:
-        _print_map(api, found)
+        print_map(api, found)
 
 
 @map_commands.command("create")
@@ -157,9 +152,9 @@ def create_command(
     path = maps_path(account_id)
     if dry_run:
         descriptions = {one["id"]: one["description"] for one in api.all(path)}
-        _print_plan(api.post(f"{path}/plan", body), descriptions, as_json=as_json)
+        print_plan(api.post(f"{path}/plan", body), descriptions, as_json=as_json)
     else:
-        _print_done("created", api.post(path, body), as_json=as_json)
+        print_done("created", api.post(path, body), as_json=as_json)
 
 
 @map_commands.command("edit")
@@ -208,7 +203,7 @@ def delete_command(api: Client, found: FoundMap, how: How) -> None:
 @click.argument("ips", metavar="IP...", nargs=-1, required=True, callback=_read_ips)
 def add_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[str]) -> None:
     """Add addresses to a map; those that it has already stay where they are."""
-    wanted = list(dict.fromkeys((*_ips(found), *ips)))
+    wanted = list(dict.fromkeys((*ips_of(found), *ips)))
     _each(api, found, how, {"ips": wanted}, api.put, [f"ips/{in_path(ip)}" for ip in ips])
 
 
@@ -217,8 +212,8 @@ def add_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[str]
 @click.argument("ips", metavar="IP...", nargs=-1, required=True, callback=_read_ips)
 def remove_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[str]) -> None:
     """Take addresses out of a map."""
-    _warn_of_missing(found, [ip for ip in ips if ip not in _ips(found)])
-    left = [ip for ip in _ips(found) if ip not in ips]
+    _warn_of_missing(found, [ip for ip in ips if ip not in ips_of(found)])
+    left = [ip for ip in ips_of(found) if ip not in ips]
     _each(api, found, how, {"ips": left}, api.delete, [f"ips/{in_path(ip)}" for ip in ips])
 
 
@@ -236,7 +231,7 @@ def add_zone_command(api: Client, found: FoundMap, how: How, *, zones: Sequence[
 def remove_zone_command(api: Client, found: FoundMap, how: How, *, zones: Sequence[str]) -> None:
     """Take zones, by name or id, out of the members of a map."""
     members = [("zone", find_zone(api, zone)["id"]) for zone in zones]
-    _warn_of_missing(found, [zone for zone, key in zip(zones, members, strict=True) if key not in _keys(found)])
+    _warn_of_missing(found, [zone for zone, key in zip(zones, members, strict=True) if key not in keys_of(found)])
     _remove_members(api, found, how, members)
 
 
@@ -252,7 +247,7 @@ def add_account_command(api: Client, found: FoundMap, how: How) -> None:
 def remove_account_command(api: Client, found: FoundMap, how: How) -> None:
     """Take the account out of the members of its map."""
     key = ("account", found.account_id)
-    _warn_of_missing(found, ["its account"] if key not in _keys(found) else [])
+    _warn_of_missing(found, ["its account"] if key not in keys_of(found) else [])
     _remove_members(api, found, how, [key])
 
 
@@ -286,13 +281,13 @@ def restore_command(api: Client, *, map: str, version: str, account: str | None,
     account_id, path, found = find_map_path(api, map, account)
     version_path = f"{path}/history/{in_path(version)}"
     if not dry_run:
-        _print_done("restored", api.post(f"{version_path}/restore"), as_json=as_json)
+        print_done("restored", api.post(f"{version_path}/restore"), as_json=as_json)
         return
     body = _body_of(api, account_id, api.get(version_path)["text"])
     if found:
         body |= {"id": found.shape["id"]}
     descriptions = found.descriptions if found else {}
-    _print_plan(api.post(f"{maps_path(account_id)}/plan", body), descriptions, as_json=as_json)
+    print_plan(api.post(f"{maps_path(account_id)}/plan", body), descriptions, as_json=as_json)
 
 
 # What commands have in common
@@ -303,16 +298,16 @@ def _edit(api: Client, found: FoundMap, how: How, body: Shape, done: str) -> Non
     if how.dry_run:
         _plan(api, found, how, body)
     else:
-        _print_done(done, api.patch(found.path, body), as_json=how.as_json)
+        print_done(done, api.patch(found.path, body), as_json=how.as_json)
 
 
 def _add_members(api: Client, found: FoundMap, how: How, members: Sequence[Key]) -> None:
-    wanted = _members(dict.fromkeys((*_keys(found), *members)))
+    wanted = _members(dict.fromkeys((*keys_of(found), *members)))
     _each(api, found, how, {"memberships": wanted}, api.put, [f"{kind}s/{one}" for kind, one in members])
 
 
 def _remove_members(api: Client, found: FoundMap, how: How, members: Sequence[Key]) -> None:
-    left = _members(dict.fromkeys(key for key in _keys(found) if key not in members))
+    left = _members(dict.fromkeys(key for key in keys_of(found) if key not in members))
     _each(api, found, how, {"memberships": left}, api.delete, [f"{kind}s/{one}" for kind, one in members])
 
 
@@ -334,7 +329,7 @@ def _each(
         except FailedError as error:
             done = f"the first {number} of {len(parts)} have been carried out" if number else ""
             raise FailedError(*error.lines, *filter(None, [done]), status=error.status) from None
-    _print_done("changed", api.get(found.path), as_json=how.as_json)
+    print_done("changed", api.get(found.path), as_json=how.as_json)
 
 
 def _warn_of_missing(found: FoundMap, missing: Sequence[str]) -> None:
@@ -345,7 +340,7 @@ def _warn_of_missing(found: FoundMap, missing: Sequence[str]) -> None:
 
 def _plan(api: Client, found: FoundMap, how: How, body: Shape) -> None:
     plan = api.post(f"{maps_path(found.account_id)}/plan", {"id": found.shape["id"], **body})
-    _print_plan(plan, found.descriptions, as_json=how.as_json)
+    print_plan(plan, found.descriptions, as_json=how.as_json)
 
 
 def _body_of(api: Client, account_id: str, text: str) -> Shape:
@@ -370,107 +365,5 @@ def _body_of(api: Client, account_id: str, text: str) -> Shape:
     }
 
 
-def _ips(found: FoundMap) -> list[str]:
-    return [one["ip"] for one in found.shape["ips"]]
-
-
-def _keys(found: FoundMap) -> list[Key]:
-    return [(one["kind"], one["identifier"]) for one in found.shape["memberships"]]
-
-
 def _members(keys: dict[Key, None]) -> list[Shape]:
     return [{"kind": kind, "identifier": identifier} for kind, identifier in keys]
-
-
-# What is printed
-
-
-def _print_done(what: str, shape: Shape, *, as_json: bool) -> None:
-    if as_json:
-        print_json(shape)
-    else:
-        click.echo(f"{what} {printable(map_name(shape))}")
-
-
-def _row(shape: Shape, account: tuple[str, ...]) -> tuple[str, ...]:
-    kinds = [one["kind"] for one in shape["memberships"]]
-    zones = kinds.count("zone")
-    members = ["account"] if "account" in kinds else []
-    members += [f"{zones} zone{'' if zones == 1 else 's'}"] if zones else []
-    return (
-        shape["id"],
-        shape["description"] or "-",
-        *account,
-        "yes" if shape["enabled"] else "no",
-        ", ".join(members) or "-",
-        str(len(shape["ips"])),
-    )
-
-
-def _print_map(api: Client, found: FoundMap) -> None:
-    shape = found.shape
-    account = api.get(f"/accounts/{found.account_id}")
-    zones = _zone_names(api, found)
-    members = [
-        f"account {account['name']}" if kind == "account" else f"zone {zones.get(one, one)}"
-        for kind, one in _keys(found)
-    ]
-    click.secho(printable(map_name(shape)), bold=True)
-    print_rows(
-        [
-            ("account", f"{account['name']} ({account['id']})"),
-            ("enabled", "yes" if shape["enabled"] else "no"),
-            ("immutable", "" if shape["can_modify_ips"] else "yes"),
-            ("sni", shape["default_sni"] or ""),
-            *labelled("addresses", _ips(found)),
-            *labelled("members", members),
-            ("created", shape["created_at"]),
-            ("modified", shape["modified_at"]),
-        ]
-    )
-
-
-def _zone_names(api: Client, found: FoundMap) -> dict[str, str]:
-    """The names of a map's zones by id; of those that the token may not see, none."""
-    ids = [identifier for kind, identifier in _keys(found) if kind == "zone"]
-    try:
-        if len(ids) > MAX_ASKED:
-            zones = api.all("/zones", **{"account.id": found.account_id})
-        else:
-            zones = [api.get(f"/zones/{one}") for one in ids]
-    except RefusedError:
-        return {}
-    return {one["id"]: one["name"] for one in zones}
-
-
-def _print_plan(plan: Shape, descriptions: dict[str, str], *, as_json: bool) -> None:
-    """Whose answers would change, and how."""
-    if as_json:
-        print_json(plan)
-        return
-    for warning in plan["warnings"]:
-        say(printable(f"warning: {warning}"))
-    for zone in plan["zones"]:
-        click.secho(printable(zone["name"]), bold=True)
-        names = [one["name"] for one in zone["names"]]
-        more = [f"and {zone['names_total'] - len(names):,} more"] if zone["names_total"] > len(names) else []
-        old, new = zone["old"], zone["new"]
-        changes = [
-            (family, f"{', '.join(old[family]) or 'none'} -> {', '.join(new[family]) or 'none'}")
-            for family in ("A", "AAAA")
-            if old[family] != new[family]
-        ]
-        maps = " -> ".join(dict.fromkeys(_answering_name(one["map"], descriptions) for one in (old, new)))
-        print_rows([("names", ", ".join(names + more)), *changes, ("map", maps)])
-    total, zones = plan["names_total"], plan["zones_total"]
-    names_text = f"{total:,} name{'' if total == 1 else 's'} in {zones:,} zone{'' if zones == 1 else 's'}"
-    what = f"{names_text} would be answered differently" if total else "no answer would change"
-    click.echo(f"{what}; nothing was written")
-
-
-def _answering_name(map_id: str | None, descriptions: dict[str, str]) -> str:
-    if map_id is None:
-        return POOL
-    if map_id not in descriptions:
-        return "the new map"
-    return descriptions[map_id] or map_id

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.log import Log
+from dnsd.serve.changing import Changes
 from dnsd.serve.loading import Loader
 from dnsd.serve.publish import Publisher
 from dnsd.serve.shared import Number, Process, Shared
@@ -47,6 +48,7 @@ class Control:
         self.desk = desk
         self.publisher = Publisher(desk.shared, desk.state.folder, desk.log)
         self.loader = Loader(desk.config, desk.settings, desk.state.folder, self.publisher, desk.log)
+        self.changes = Changes(desk.config, self.loader, self.publisher)
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
 
@@ -83,7 +85,7 @@ class Control:
             self._obey_supervisor(reader, stop),
             self.loader.follow(),
             self.loader.await_followed(),
-            self.loader.save_changed(),
+            self.changes.save(),
             self.publisher.save_again(),
         ]
         await run_until(stop, [*work, *(service(self) for service in services)])

@@ -7,22 +7,18 @@ import ctypes
 import gc
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
 
 from dnsd.app import Loaded, Source, guard_problems, load, read_source
 from dnsd.engine.snapshot import Snapshot
 from dnsd.engine.transfer import apply_delta
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
-from dnsd.manage.change import Changed, Make, StaleError, draw_up, write_change
-from dnsd.manage.draft import Draft
-from dnsd.manage.refusal import Code, refused
 from dnsd.model.guard import names_problems
 from dnsd.progress import progress_on
 from dnsd.serve.publish import Publisher
@@ -50,29 +46,7 @@ NEEDS_START = (  # settings that a reload cannot change
 )
 
 
-T = TypeVar("T")
-
-CHANGE_TRIES = 3  # how often a change is drawn up anew because files were edited meanwhile
-SAVE_PAUSE_S = 1.0  # from a change to the snapshot file, so that many are saved at once
-SAVE_SHARE = 10  # but saving takes no more than a tenth of the time
-JOURNAL = "journal"  # in the state folder
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Wanted:
-    """A change that somebody waits for."""
-
-    make: Make[Any]
-    done: asyncio.Future[Changed[Any]]
-
-    def settle(self, outcome: Changed[Any] | Exception) -> None:
-        """Tell who waits, unless they have gone."""
-        if self.done.done():
-            return
-        if isinstance(outcome, Changed):
-            self.done.set_result(outcome)
-        else:
-            self.done.set_exception(outcome)
+JOURNAL = "journal"  # in the state folder: what `undo_unfinished` needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +66,9 @@ class Loader:
         """`settings` are those that the server was started with."""
         self.settings = settings
         self.loaded: Loaded | None = None  # None: what is served is a snapshot file's
+        self.source: Source | None = None  # what the last attempt read, successful or not
+        self.turn = asyncio.Lock()  # who has it may change what is loaded
+        self.journal = state / JOURNAL
         self.last = Attempt(ok=False, problems=(), seconds=0, at=0)
         self.results = {"ok": 0, "refused": 0, "failed": 0}  # of reloads
         self._config = config
@@ -99,12 +76,8 @@ class Loader:
         self._state = state
         self._publisher = publisher
         self._log = log
-        self._source: Source | None = None  # what the last attempt read, successful or not
         self._revision = 0  # the last one that was given
-        self._busy = asyncio.Lock()
-        self._wanted: list[_Wanted] = []
         self._has_followed = asyncio.Event()
-        self._has_changed = asyncio.Event()
 
     async def load_first(self, before: int) -> bool:
         """Publish what the source says, else what the snapshot file holds; whether there was something to publish.
@@ -135,105 +108,30 @@ class Loader:
 
     async def _undo_unfinished(self) -> None:
         """Undo what a process that was killed had begun. Raises OSError: then the files are not what anybody wants."""
-        if await in_thread(partial(undo_unfinished, self._state / JOURNAL)):
+        if await in_thread(partial(undo_unfinished, self.journal)):
             self._log.info("a change of several files, which was not finished, is undone")
 
     async def reload(self, *, force: bool = False) -> Attempt:
         """Load the source anew and publish it, all or nothing; returns when every worker serves it."""
-        async with self._busy:
+        async with self.turn:
             attempt = await self._reload(force=force)
         if attempt.ok:
             await self._await_workers()
         return attempt
 
-    async def change(self, make: Make[T]) -> Changed[T]:
-        """Write a change that somebody asks for, and publish it.
+    async def publish_change(self, loaded: Loaded, source: Source) -> None:
+        """Publish what has been written; `source` is what was read last, with that. Who does so has the turn."""
+        self.source = source
+        await self._publish(loaded)
+        if self.last.ok:
+            self.last = replace(self.last, problems=self._warnings(loaded))
 
-        `make` draws it up, in a thread, on what is loaded; nobody else changes anything meanwhile. It may be asked
-        again, where files have been edited and not loaded yet. Raises what it raises, RefusedError with what the rules
-        say, and OSError; nothing has changed then. Changes that wait for their turn are written and published together.
-        """
-        wanted = _Wanted(make, asyncio.get_running_loop().create_future())
-        self._wanted.append(wanted)
-        async with self._busy:
-            if not wanted.done.done():  # else somebody who came before has carried it out with theirs
-                waiting, self._wanted = self._wanted, []
-                await self._carry_out(waiting)
-        changed: Changed[T] = await wanted.done
-        if not self.last.ok:
-            await self._publisher.save()  # who starts after us cannot read the source, and serves the snapshot file
-        return changed
-
-    async def _carry_out(self, waiting: Sequence[_Wanted]) -> None:
-        """Carry out changes together; where that fails, one by one, so that each fails by itself."""
-        if len(waiting) > 1:
-            with suppress(Exception):
-                await self._make(waiting)
-                return
-        for one in waiting:
-            try:
-                await self._make_alone(one)
-            except Exception as error:  # it is for who asked
-                one.settle(error)
-
-    async def _make_alone(self, wanted: _Wanted) -> None:
-        """Carry out one change, on what was edited in the files meanwhile. Raises whatever keeps it from being made."""
-        for _ in range(CHANGE_TRIES):
-            try:
-                await self._make([wanted])
-                return
-            except StaleError as error:
-                await self._catch_up(error.keys)
-        raise refused(Code.NOT_WRITABLE, "the files keep changing; nothing was written")
-
-    async def _make(self, waiting: Sequence[_Wanted]) -> None:
-        """Draw up changes one upon another, write and publish them. Raises StaleError and OSError: for all of them."""
-        before = self.loaded
-        if before is None:
-            raise refused(Code.NOT_LOADED, "the files cannot be used; what was served before is served read-only")
-        self._publisher.is_behind = True
-        self._has_changed.set()
-        outcomes = await in_thread(partial(draw_up, [one.make for one in waiting], before, self._config))
-        loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
-        if loaded is not before:
-            read = self._source or before.source
-            journal = self._state / JOURNAL
-            self._source = await in_thread(partial(write_change, before.source, loaded.source, read, journal))
-            await self._publish(loaded)
-            if self.last.ok:
-                self.last = replace(self.last, problems=self._warnings(loaded))
-        for one, outcome in zip(waiting, outcomes, strict=True):
-            one.settle(replace(outcome, revision=self._publisher.revision) if isinstance(outcome, Changed) else outcome)
-
-    async def _catch_up(self, keys: Collection[str]) -> None:
-        """Load what was edited in the files meanwhile. Raises RefusedError with a reason, one of these keys' if so."""
-        if self.last.ok or await self._settled() != self._source:
+    async def catch_up(self) -> None:
+        """Load what was edited in the files meanwhile, and has settled. Who does so has the turn."""
+        if self.last.ok or await self._settled() != self.source:
             await self._reload(force=False)
         if self.last.ok:
             self._has_followed.set()
-            return
-        errors = [problem for problem in self.last.problems if not problem.warning]
-        first = next((problem for problem in errors if problem.source in keys), errors[0])
-        raise refused(Code.NOT_WRITABLE, f"a file was edited, and cannot be used: {first}")
-
-    async def save_changed(self) -> None:
-        """Keep the snapshot file up to date with changes, beside everything else."""
-        pause_s = SAVE_PAUSE_S
-        while True:
-            await self._has_changed.wait()
-            self._has_changed.clear()
-            await asyncio.sleep(pause_s)
-            start = time.monotonic()
-            await self._publisher.save()
-            pause_s = max(SAVE_PAUSE_S, SAVE_SHARE * (time.monotonic() - start))
-            if self._busy.locked():
-                self._has_changed.set()
-            elif self._publisher.save_problem is None:
-                self._publisher.is_behind = False
-
-    def load_draft(self, draft: Draft) -> Loaded:
-        """What would be loaded, were a draft carried out. Raises RefusedError."""
-        return draft.load(self._config)
 
     async def follow(self) -> None:
         """Reload when the files say something else than at the last attempt."""
@@ -267,16 +165,16 @@ class Loader:
 
         Somebody who has it loaded just now comes first: what they are told then follows from what they did.
         """
-        while (source := await self._settled()) != self._source:
-            async with self._busy:
-                if source == self._source or await self._read(source) != source:
+        while (source := await self._settled()) != self.source:
+            async with self.turn:
+                if source == self.source or await self._read(source) != source:
                     continue
                 if self.loaded is None or source != self.loaded.source:
                     return (await self._reload(force=False)).ok
-                self._source = source
+                self.source = source
                 self._note(self.loaded.warnings, time.monotonic(), ok=True)
                 self._log.info(f"the source is what it was: revision {self._publisher.revision} keeps serving")
-        self._source = source  # the same, but for what the status of its files says: they need not be read again
+        self.source = source  # the same, but for what the status of its files says: they need not be read again
         return False
 
     async def _reload(self, *, force: bool) -> Attempt:
@@ -311,9 +209,9 @@ class Loader:
         """
         gc.disable()  # a million objects come, and few go
         try:
-            self._source = read_source(self._config, previous=self._source)
+            self.source = read_source(self._config, previous=self.source)
             with progress_on(None if self.loaded else sys.stderr) as progress:  # people wait for the first load
-                loaded = load(self._config, previous=self.loaded, source=self._source, progress=progress)
+                loaded = load(self._config, previous=self.loaded, source=self.source, progress=progress)
         finally:
             gc.enable()
             if not self.loaded:
@@ -407,9 +305,9 @@ class Loader:
 
     async def _settled(self) -> Source:
         """The source once it has not changed for a moment: a file cut between two lines may look whole."""
-        source = await self._read(self._source)
+        source = await self._read(self.source)
         for _ in range(SETTLE_TRIES):
-            if source == self._source:
+            if source == self.source:
                 break
             await asyncio.sleep(SETTLE_S)
             last, source = source, await self._read(source)
@@ -420,7 +318,7 @@ class Loader:
     @property
     def _folder(self) -> Path | None:
         """The folder of accounts that the last attempt read."""
-        return self._source.folder if self._source else None
+        return self.source.folder if self.source else None
 
     def _folders(self) -> list[str]:
         return watched_folders(self._config, self._folder)

@@ -1,4 +1,4 @@
-"""The running server, as the API sees it: the loader carries changes out; they are logged, and answered once served."""
+"""The running server, as the API sees it: changes are carried out; they are logged, and answered once served."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class ControlService:
     """Carries out what is asked for over HTTP."""
 
     def __init__(self, control: Control) -> None:
+        self._config = control.desk.config
         self._loader = control.loader
+        self._changes = control.changes
         self._publisher = control.publisher
         self._log = control.desk.log
         self.history = History(control.desk.state.folder)
@@ -55,7 +57,7 @@ class ControlService:
             return result, draft
 
         try:
-            changed = await self._loader.change(make)
+            changed = await self._changes.change(make)
         except (RefusedError, OSError) as error:
             done.refusal = error if isinstance(error, RefusedError) else _not_written(error)
             if done.refusal is not error:
@@ -96,7 +98,7 @@ class ControlService:
 
         def drawn_up() -> Loaded:
             verb(draft)
-            return self._loader.load_draft(draft)
+            return draft.load(self._config)
 
         try:
             return before, await in_thread(drawn_up)
