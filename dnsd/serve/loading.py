@@ -26,7 +26,7 @@ from dnsd.serve.tasks import in_thread
 from dnsd.settings import Settings
 from dnsd.store.snapshot_file import FILE_NAME, Title, load_snapshot, load_title
 from dnsd.store.watch import Watch, watched_folders
-from dnsd.store.write import undo_unfinished
+from dnsd.store.write import JOURNAL, undo_unfinished
 
 SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
 SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
@@ -44,9 +44,6 @@ NEEDS_START = (  # settings that a reload cannot change
     ("group",),
     ("limits", "rrl", "table_size"),
 )
-
-
-JOURNAL = "journal"  # in the state folder: what `undo_unfinished` needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

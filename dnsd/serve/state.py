@@ -16,10 +16,12 @@ from pathlib import Path
 
 from dnsd.log import Log
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
+from dnsd.manage.history import FOLDER as HISTORY
 from dnsd.manage.tokens import FILE_NAME as TOKENS
 from dnsd.manage.tokens import LOCK_NAME as TOKENS_LOCK
 from dnsd.serve.privileges import Identity
 from dnsd.store.snapshot_file import FILE_NAME
+from dnsd.store.write import JOURNAL
 
 LOCK_FILE = "lock"
 LOCK_WITHIN_S = 0.5  # the processes of a server that was killed take a moment to end
@@ -43,21 +45,30 @@ def make_folder(folder: Path, owner: Identity) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
-        for name in (LOCK_FILE, FILE_NAME, f"{FILE_NAME}.new", TOKENS, TOKENS_LOCK, AUDIT_LOG):
+        for name in (LOCK_FILE, FILE_NAME, f"{FILE_NAME}.new", TOKENS, TOKENS_LOCK, JOURNAL):
             _hand_over(folder / name, owner)
+        for file in folder.glob(f"{AUDIT_LOG}*"):
+            _hand_over(file, owner)
+        for _, folders, files, parent in os.fwalk(folder / HISTORY):
+            for name in (".", *folders, *files):
+                _hand_over(Path(name), owner, parent)
     except OSError:
         return  # `take_state` says what is wrong with it
 
 
-def _hand_over(file: Path, owner: Identity) -> None:
-    """Give away a file that root has made; nothing else, whatever its owner has put under the name meanwhile."""
+def _hand_over(path: Path, owner: Identity, parent: int | None = None) -> None:
+    """Give away a file or folder that root has made; nothing else, whatever its owner has put there meanwhile.
+
+    `parent` is the descriptor of the folder that the path is relative to.
+    """
     try:
-        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     except FileNotFoundError:
         return
     try:
         status = os.fstat(fd)
-        if stat.S_ISREG(status.st_mode) and status.st_uid == 0 and status.st_nlink == 1:
+        is_own_file = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+        if status.st_uid == 0 and (is_own_file or stat.S_ISDIR(status.st_mode)):
             os.fchown(fd, owner.uid, owner.gid)
     finally:
         os.close(fd)

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+JOURNAL = "journal"  # its name, in the state folder
+
 Stamp = tuple[int, ...]  # what the status of a file or folder says of which one it is
 
 

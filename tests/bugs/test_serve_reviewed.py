@@ -42,6 +42,23 @@ def test_root_follows_no_link_in_a_folder_that_is_a_users(tmp_path: pathlib.Path
         os.close(state.lock)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone gives files away")
+def test_what_root_left_is_handed_over_and_nothing_else(tmp_path: pathlib.Path) -> None:
+    folder, secret = tmp_path / "state", tmp_path / "secret"
+    version = folder / "history" / ("a" * 32) / "20261127T100000.000000Z"
+    version.parent.mkdir(parents=True)
+    secret.write_text("secret")
+    own = [folder / "tokens.json", folder / "audit.log", folder / "audit.log.1", version]
+    for file in own:
+        file.write_text("x")
+    (folder / "mine.yaml").write_text("x")
+    (folder / "audit.log.2").hardlink_to(secret)
+    make_folder(folder, Identity("nobody", 65534, os.getgid()))
+    for path in (folder, folder / "history", version.parent, *own):
+        assert path.stat().st_uid == 65534, path
+    assert (folder / "mine.yaml").stat().st_uid == secret.stat().st_uid == 0
+
+
 def test_two_servers_of_one_folder_have_different_addresses(tmp_path: pathlib.Path) -> None:
     first = take_state(tmp_path, Log())
     second = take_state(tmp_path, Log())
