@@ -35,6 +35,7 @@ class Rule(StrEnum):
     CNAME_AT_NAME = "cname_at_name"
     IDENTICAL_RECORD = "identical_record"
     ZONE_EXISTS = "zone_exists"
+    TARGET_OUTSIDE = "target_outside"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,18 @@ class Permission:
     area: Area | None  # None: any
     level: Level
     need: Need = Need.SCOPE
+    also: Area | None = None  # a second area, at the same level
 
     def __str__(self) -> str:
         """What it is called: `dns:edit`."""
         if self.need is Need.OPERATOR:
             return "the operator's token"
-        return f"{self.area}:{self.level}" if self.area else "a token"
+        return " and ".join(f"{area}:{self.level}" for area in self.areas) or "a token"
+
+    @property
+    def areas(self) -> tuple[Area, ...]:
+        """What the token must have the level for, all of them."""
+        return tuple(area for area in (self.area, self.also) if area)
 
 
 class Access:
@@ -56,7 +62,11 @@ class Access:
 
     def token_of(self, request: Request, client: str) -> Token:
         """The token of a request. Raises RefusedError where there is none, or none that is good."""
-        for secret in _credentials(request):
+        return self.token_with(*_credentials(request), client=client)
+
+    def token_with(self, *secrets: str, client: str) -> Token:
+        """The token that has one of these secrets. Raises RefusedError where there is none that is good."""
+        for secret in secrets:
             found = self._tokens.find(secret, datetime.now(UTC))
             if isinstance(found, Token):
                 self._failures.forget(client)
@@ -78,7 +88,7 @@ def check_access(token: Token, permission: Permission, dataset: Dataset, path: M
     _check_scope(dataset, token, path)
     if permission.need is Need.OPERATOR and not token.is_operator:
         raise refused(Code.BAD_CREDENTIALS, "Authentication error: this takes the operator's token")
-    if permission.area and not token.grants(permission.area, permission.level):
+    if not all(token.grants(area, permission.level) for area in permission.areas):
         raise refused(
             Code.BAD_CREDENTIALS,
             f"Authentication error: the token lacks the permission {permission}",

@@ -85,7 +85,7 @@ async def edit_dns_settings(call: Call) -> Reply:
 async def list_prefixes(call: Call) -> Reply:
     """The prefixes that an account has brought along"""
     loaded, account = call.service.loaded, find_account(call.dataset, call.path["account_id"])
-    return Reply(listed([prefix_shape(loaded, account, prefix) for prefix in account.prefixes]))
+    return Reply(call.listed(account.prefixes, partial(prefix_shape, loaded, account)))
 
 
 async def create_prefix(call: Call) -> Reply:
@@ -123,11 +123,19 @@ async def delete_prefix(call: Call) -> Reply:
     return Reply(listed([]))
 
 
+async def get_bgp_status(call: Call) -> Reply:
+    """Whether a prefix is announced, which is not decided here: each that is approved counts as such"""
+    shape = prefix_shape(
+        call.service.loaded, *find_prefix(call.dataset, call.path["account_id"], call.path["prefix_id"])[:2]
+    )
+    return Reply({name: shape[name] for name in ("advertised", "advertised_modified_at")})
+
+
 async def list_delegations(call: Call) -> Reply:
     """The parts of a prefix that other accounts may use"""
     loaded = call.service.loaded
     account, prefix, _ = find_prefix(loaded.dataset, call.path["account_id"], call.path["prefix_id"])
-    return Reply(listed([delegation_shape(loaded, account, prefix, one) for one in prefix.delegations]))
+    return Reply(call.listed(prefix.delegations, partial(delegation_shape, loaded, account, prefix)))
 
 
 async def create_delegation(call: Call) -> Reply:
@@ -162,7 +170,7 @@ async def delete_delegation(call: Call) -> Reply:
 async def list_leases(call: Call) -> Reply:
     """The static IPs that are leased to an account"""
     loaded = call.service.loaded
-    return Reply(listed(leases_shape(loaded, find_account(loaded.dataset, call.path["account_id"]))))
+    return Reply(call.listed(leases_shape(loaded, find_account(loaded.dataset, call.path["account_id"])), dict))
 
 
 async def create_lease(call: Call) -> Reply:

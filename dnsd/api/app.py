@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -41,6 +42,7 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
         redoc_url=None,
     )
     access = Access(tokens)
+    logging.getLogger("python_multipart").disabled = True  # what strangers get wrong is no news
     for route in ROUTES:
         app.add_api_route(
             BASE + route.path,
@@ -56,7 +58,7 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
     app.openapi = partial(_described, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, partial(_on_failure, report))
-    return _WithoutFinalSlash(app)
+    return _AsWritten(app)
 
 
 def _endpoint(route: Route, service: Service, access: Access, report: Callable[[str], None]) -> Endpoint:
@@ -75,9 +77,11 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             if error.status >= 500 and not by_operator:  # it may tell of the server's files
                 error = refused(error.faults[0].code, OPERATOR_S)
             return refusal(error)
-        except TokenFileError as error:
-            report(str(error))
+        except (TokenFileError, OSError) as error:
+            report(f"{request.method} {request.url.path}: {error}")
             return refusal(refused(Code.NOT_LOADED, OPERATOR_S))
+        except Exception as error:  # not left to the framework, which would end the connection
+            return await _on_failure(report, request, error)
 
     return endpoint
 
@@ -116,13 +120,14 @@ async def _on_failure(report: Callable[[str], None], request: Request, error: Ex
     return refusal(refused(Code.FAILED, "something went wrong in the server; its log says what"))
 
 
-class _WithoutFinalSlash:
-    """Paths with a slash at their end are those without: clients write both, and follow no redirect."""
+class _AsWritten:
+    """Takes requests as clients write them: a slash at a path's end means nothing, and HEAD is GET without its body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/":
-            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        if scope["type"] == "http":
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server keeps the body back
+            scope = {**scope, "method": method, "path": scope["path"].rstrip("/") or "/"}
         await self._app(scope, receive, send)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, TypeVar
 
@@ -70,7 +70,6 @@ class Reply:
     messages: Iterable[str] = ()
     etag: str | None = None
     status: int = 200
-    info: Mapping[str, Any] = field(default_factory=dict)  # more for `result_info`
 
 
 @dataclass(frozen=True, slots=True)

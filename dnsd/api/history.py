@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dnsd.api.envelope import Reply, listed
+from dnsd.api.envelope import Reply
 from dnsd.api.request import Call
 from dnsd.api.shapes import map_shape, version_shape, zone_shape
 from dnsd.manage.find import find_account, find_map, find_zone
@@ -65,7 +65,9 @@ def _versions(call: Call, object_id: str) -> Reply:
     is_there = there is not None and there.account_id == account_id
     if not found and not is_there:
         raise refused(Code.NOT_FOUND, "not_found: nothing is known of an object with this id")
-    return Reply(listed([version_shape(one, is_current=is_there and not place) for place, one in enumerate(found)]))
+    return Reply(
+        call.listed([version_shape(one, is_current=is_there and not place) for place, one in enumerate(found)], dict)
+    )
 
 
 def _version(call: Call, object_id: str) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from ipaddress import ip_network
 
 from dnsd.api.envelope import Reply, listed
 from dnsd.api.request import Call, etag_of
@@ -18,16 +18,16 @@ from dnsd.manage.refusal import Code, refused
 from dnsd.model.fields import IPAddress, parse_ip
 from dnsd.model.maps import MemberKind
 
-T = TypeVar("T")
-MAX_MAPS = 10_000  # on one page, which holds all of an account unless a client wants fewer
-
 
 async def list_maps(call: Call) -> Reply:
     """The address maps of an account"""
     loaded = call.service.loaded
     found = [one for one in loaded.dataset.maps.values() if one.account_id == call.path["account_id"]]
-    page = call.page(default=MAX_MAPS, largest=MAX_MAPS)
-    return Reply(page.of_list(found, partial(map_shape, loaded)))
+    if text := call.query.get("ip"):
+        found = [one for one in found if text in map(str, one.ips)]
+    if text := call.query.get("cidr"):
+        found = [one for one in found if any(_lies_in(ip, text) for ip in one.ips)]
+    return Reply(call.listed(found, partial(map_shape, loaded)))
 
 
 async def create_map(call: Call) -> Reply:
@@ -134,6 +134,13 @@ async def _change(call: Call, action: str, verb: Callable[[Draft, str, str], Non
 def _reply(loaded: Loaded, account_id: str, map_id: str) -> Reply:
     shape = map_shape(loaded, find_map(loaded.dataset, account_id, map_id))
     return Reply(shape, etag=etag_of(shape))
+
+
+def _lies_in(ip: IPAddress, cidr: str) -> bool:
+    try:
+        return ip in ip_network(cidr)
+    except ValueError:
+        return False
 
 
 def _ip(call: Call) -> IPAddress:

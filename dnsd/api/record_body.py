@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_network
 from typing import Any
 
 from dnsd.api.record_data import DataError, Shown, data_text, has_priority, model_text, shown_data
 from dnsd.api.record_parts import MAX_U16, PARTS, whole_number
 from dnsd.errors import Path
+from dnsd.manage.records import TTL_S, is_reachable, is_ttl, not_reachable
 from dnsd.manage.refusal import Code, Fault
-from dnsd.model.fields import IPAddress, parse_ip
+from dnsd.model.fields import parse_ip
 from dnsd.model.records import (
     AUTOMATIC_TTL,
     GENERIC,
@@ -23,20 +23,10 @@ from dnsd.model.records import (
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import AAAA, A, type_text
 
-TTL_S = range(60, 86_401)  # beside 1
 MAX_MESSAGE = 400  # characters; messages quote what was sent, which may be long
 SETTINGS = ("ipv4_only", "ipv6_only", "flatten_cname")
 ADDRESS_CODES = {A: Code.BAD_IPV4, AAAA: Code.BAD_IPV6}
 ADDRESS_VERSIONS = {A: 4, AAAA: 6}
-
-# No proxy reaches an origin there. Not `is_private`: that is true of the documentation prefixes, too.
-UNREACHABLE = [
-    ip_network(prefix)
-    for prefix in (
-        *("0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
-        *("224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "fc00::/7", "fe80::/10", "ff00::/8"),
-    )
-]
 
 
 def content_code(rtype: int) -> Code:
@@ -94,7 +84,7 @@ class Body:
             ttl = whole_number(self._given.get("ttl", known), max(TTL_S.stop, known))
         except ValueError:
             ttl = -1
-        if ttl not in TTL_S and ttl not in (AUTOMATIC_TTL, known):
+        if not is_ttl(ttl) and ttl != known:
             self.blame(Code.BAD_TTL, "Invalid TTL. Must be between 60 and 86400 seconds, or 1 for automatic.", "ttl")
         return ttl
 
@@ -105,8 +95,13 @@ class Body:
             proxied = self._base is not None and self._base.proxied
         if proxied and rtype is not None and rtype not in PROXIABLE:
             self.blame(Code.NOT_PROXIABLE, f"{type_text(rtype)} records cannot be proxied.", "proxied")
-        if proxied and rtype in ADDRESS_VERSIONS and not _is_reachable(content):
-            self.blame(Code.TARGET_NOT_ALLOWED, f"Target {content} is not allowed for a proxied record.", "content")
+        if (
+            proxied
+            and rtype in ADDRESS_VERSIONS
+            and _is_address(rtype, content)
+            and not is_reachable(parse_ip(content))
+        ):
+            self.blame(Code.TARGET_NOT_ALLOWED, not_reachable(content), "content")
         return proxied
 
     def settings(self) -> dict[str, bool]:
@@ -228,13 +223,3 @@ def _is_address(rtype: int, content: str) -> bool:
         return parse_ip(content).version == ADDRESS_VERSIONS[rtype]
     except ValueError:
         return False
-
-
-def _is_reachable(content: str) -> bool:
-    """Whether a proxy may fetch from an address; content that is none has its own fault."""
-    try:
-        ip: IPAddress = parse_ip(content)
-    except ValueError:
-        return True
-    ip = (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
-    return not any(ip in network for network in UNREACHABLE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 import dns.exception
@@ -14,7 +15,7 @@ import dns.tokenizer
 
 from dnsd.api.record_parts import PARTS, STYLE, quoted_text
 from dnsd.model.records import GENERIC, MAX_STRING, WITH_PRIORITY
-from dnsd.wire.rdata import HTTPS, MX, SRV, TXT, URI, parse_type_text, reason
+from dnsd.wire.rdata import AAAA, HTTPS, MX, SRV, TXT, URI, A, parse_type_text, reason
 
 CERT, LOC, NAPTR, SPF, SVCB = map(parse_type_text, ("CERT", "LOC", "NAPTR", "SPF", "SVCB"))
 TEXT_TYPES = frozenset({TXT, SPF})
@@ -49,6 +50,8 @@ class Shown(NamedTuple):
 
 def shown_data(rtype: int, wire: bytes) -> Shown:
     """The data of a record as the API shows it; of the content and the priority, the model makes the same data."""
+    if rtype in (A, AAAA):  # most records of large zones
+        return Shown(str(ip_address(wire)), None, None)
     rdata = _parsed(rtype, wire)
     if rdata is None:
         return Shown(f"{GENERIC} {len(wire)} {wire.hex()}", None, None)

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from dnsd.api.record_data import TEXT_TYPES, character_strings
+from dnsd.api.record_parts import quoted_text
 from dnsd.model.columns import Records
-from dnsd.model.records import Record
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import parse_type_text, type_text
 
@@ -51,10 +51,6 @@ class RecordFilter:
         """Whether more is asked for than a name and a type, so that `candidates` are not yet what the list shows."""
         asked_early = (self.owner is not None) + (self.rtype is not None)
         return self.search is not None or len(self.conditions) > asked_early
-
-    def may_match(self, record: Record) -> bool:
-        """Whether a record has the name and the type that are asked for."""
-        return self.owner in (None, record.owner) and self.rtype in (None, record.rtype)
 
     def candidates(self, records: Records) -> Iterable[int]:
         """The indexes of the records that have the name and the type that are asked for."""
@@ -154,7 +150,8 @@ def _content_texts(shown: Json) -> set[str]:
     """What clients may have for the content: text data without quotes, a host name with its final dot, a priority."""
     content = shown["content"]
     if shown["type"] in TEXT_TYPE_NAMES:
-        texts = {content, _plain(content)}
+        plain = _plain(content)
+        texts = {content, plain, quoted_text(plain.encode())}
     elif "priority" in shown:
         texts = {content, f"{content}.", f"{shown['priority']} {content}"}
     else:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dnsd.api.record_body import Body, content_code, record_fault
 from dnsd.api.record_data import is_readable, shown_data
+from dnsd.manage.records import not_reachable, unreachable_target
 from dnsd.manage.refusal import CODES, Code, RefusedError
 from dnsd.model.fields import validate
 from dnsd.model.records import (
@@ -44,7 +45,7 @@ def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str,
         "zone_name": zone_name,
         "name": name_text(record.owner),
         "type": type_text(record.rtype),
-        "content": shown.content,
+        "content": record.written_content if identity.unquoted else shown.content,
         **({} if shown.priority is None else {"priority": shown.priority}),
         **({} if shown.data is None else {"data": shown.data}),
         "proxiable": record.rtype in PROXIABLE,
@@ -72,7 +73,11 @@ def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None 
     if not is_readable(record.rtype, record.rdata):
         message = f"not valid {fields.type} data: a number in it is out of range"
         raise RecordBodyError(record_fault(Code.BAD_CONTENT, message, ("content",)))
-    return replace(record, identity=base.identity if base else UNWRITTEN)
+    if record.proxied and (target := unreachable_target(record)):  # content may be octets, too (RFC 3597)
+        raise RecordBodyError(record_fault(Code.TARGET_NOT_ALLOWED, not_reachable(target), ("content",)))
+    is_kept = base is not None and base.rtype == record.rtype and body.get("content") is None
+    unquoted = base.identity.unquoted if base and is_kept else record.identity.unquoted
+    return replace(record, identity=(base.identity if base else UNWRITTEN)._replace(unquoted=unquoted))
 
 
 def _code(error: RecordError, rtype_text: str) -> Code:

@@ -6,14 +6,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from dnsd.api.envelope import Listed, Reply
 from dnsd.api.record_filter import is_descending, record_filter, sort_key
 from dnsd.api.record_shape import RecordBodyError, built_record, record_json
-from dnsd.api.request import MAX_BODY, Call, etag_of
+from dnsd.api.request import MAX_BODY, Call, etag_of, heavily
 from dnsd.api.shapes import written_at
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
@@ -24,14 +23,15 @@ from dnsd.model.records import Record
 from dnsd.model.zones import Zone
 
 MAX_RECORDS = 5_000_000  # on one page
-MAX_BATCH = 10_000  # records
+MAX_BATCH = 10_000  # records of each part
 
 Shape = dict[str, Any]
 
 
 async def list_records(call: Call) -> Reply:
     """The records of a zone; without its SOA and the NS records at its apex"""
-    return Reply(await run_in_threadpool(_listed, call))
+    zone = find_zone(call.dataset, call.path["zone_id"])
+    return Reply(await heavily(len(zone.records), _listed, call))
 
 
 async def create_record(call: Call) -> Reply:
@@ -96,7 +96,7 @@ async def import_zone(call: Call) -> Reply:
         "record.import",
         lambda draft: import_records(draft, zone_id, parts["file"], proxies=proxied),
     )
-    return Reply({"recs_added": counts.added, "total_records_parsed": counts.parsed}, info={"timing": {}})
+    return Reply({"recs_added": counts.added, "total_records_parsed": counts.parsed})
 
 
 def _listed(call: Call) -> Listed:
@@ -137,7 +137,9 @@ async def _change(call: Call, action: str, batch: Callable[[Zone], Batch]) -> tu
         return change_records(draft, zone_id, batch(zone))
 
     result, loaded = await call.service.change(call.actor, action, verb)
-    return result, loaded, find_zone(loaded.dataset, zone_id)
+    zone = find_zone(loaded.dataset, zone_id)
+    await heavily(len(zone.records), record_ids, zone)
+    return result, loaded, zone
 
 
 def _batch(parts: Mapping[str, list[Shape]], zone: Zone) -> Batch:
@@ -149,6 +151,7 @@ def _batch(parts: Mapping[str, list[Shape]], zone: Zone) -> Batch:
         ],
         puts=[(_id_of(one), _builder(zone, one, "puts", index)) for index, one in enumerate(parts["puts"])],
         posts=[_builder(zone, one, "posts", index) for index, one in enumerate(parts["posts"])],
+        is_list=True,
     )
 
 

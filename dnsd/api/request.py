@@ -6,22 +6,30 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
-from dnsd.api.envelope import Page
+from dnsd.api.envelope import Listed, Page
 from dnsd.manage.refusal import Code, refused, refused_for
 from dnsd.manage.service import Actor, Service
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import F, validate
 
+T = TypeVar("T")
+U = TypeVar("U")
+ALL = 10_000  # items of a page that has all of a short list
+LARGE = 2000  # records; to look at them all takes a moment
+_large = asyncio.Semaphore(1)
+
 MAX_BODY = 1024 * 1024  # octets
 BODY_WITHIN_S = 5.0
-CONTROL = re.compile(r"(?<!\\)(?:\\\\)*+\\u00[01]")  # in JSON, but for \b \f \n \r \t
+CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # in JSON, but for \b \f \n \r \t
+TIMES = frozenset({"created_at", "modified_at", "created_on", "modified_on", "activated_on"})
 ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -44,6 +52,10 @@ class Call:
     def page(self, *, default: int, largest: int) -> Page:
         """The part of a list that is wanted."""
         return Page.of(self.query, default=default, largest=largest)
+
+    def listed(self, items: Sequence[U], shape: Callable[[U], Any]) -> Listed:
+        """A short list, all of it on one page unless fewer items are wanted."""
+        return self.page(default=ALL, largest=ALL).of_list(items, shape)
 
     def json(self) -> dict[str, Any]:
         """The body; empty where there is none. Raises RefusedError for what is no JSON object."""
@@ -77,8 +89,25 @@ class Call:
 
 
 def etag_of(shape: Any) -> str:
-    """The tag of one version of an object."""
-    return hashlib.blake2b(json.dumps(shape, sort_keys=True).encode(), digest_size=12).hexdigest()
+    """The tag of one version of an object.
+
+    Times are no part of it: those that nobody has written down are the file's, which others change, too.
+    """
+    return hashlib.blake2b(json.dumps(_without_times(shape), sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def _without_times(shape: Any) -> Any:
+    if isinstance(shape, dict):
+        return {name: _without_times(value) for name, value in shape.items() if name not in TIMES}
+    return [_without_times(one) for one in shape] if isinstance(shape, list) else shape
+
+
+async def heavily(size: int, work: Callable[..., T], *arguments: Any) -> T:
+    """The result of work on so many records, which is done beside all else; large ones wait for one another."""
+    if size < LARGE:
+        return await run_in_threadpool(work, *arguments)
+    async with _large:
+        return await run_in_threadpool(work, *arguments)
 
 
 async def read_body(request: Request) -> bytes:

@@ -57,6 +57,9 @@ def _edit(area: Area, need: Need = Need.SCOPE) -> Permission:
     return Permission(area, Level.EDIT, need)
 
 
+RESTORE_ZONE = Permission(Area.DNS, Level.EDIT, also=Area.ZONES)  # a version holds settings and records
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One kind of request."""
@@ -82,7 +85,7 @@ ROUTES = (
     Route("GET", f"{ACCOUNT}/tokens/verify", _read(None), accounts.verify_token),
     Route("GET", f"{ACCOUNT}/dns_settings", _read(Area.DNS), accounts.get_dns_settings),
     Route("PATCH", f"{ACCOUNT}/dns_settings", _edit(Area.DNS), accounts.edit_dns_settings, DnsSettingsEdit),
-    Route("GET", MAPS, _read(Area.MAPS), maps.list_maps, query=PAGE),
+    Route("GET", MAPS, _read(Area.MAPS), maps.list_maps, query=("ip", "cidr", *PAGE)),
     Route("POST", MAPS, _edit(Area.MAPS), maps.create_map, MapBody),
     Route("POST", f"{MAPS}/plan", _read(Area.MAPS), maps.plan_map, MapPlan),
     Route("GET", MAP, _read(Area.MAPS), maps.get_map),
@@ -97,20 +100,21 @@ ROUTES = (
     Route("GET", f"{MAP}/history", _read(Area.MAPS), history.list_map_versions),
     Route("GET", f"{MAP}/history/{{version}}", _read(Area.MAPS), history.get_map_version),
     Route("POST", f"{MAP}/history/{{version}}/restore", _edit(Area.MAPS), history.restore_map),
-    Route("GET", PREFIXES, _read(Area.PREFIXES), accounts.list_prefixes),
+    Route("GET", PREFIXES, _read(Area.PREFIXES), accounts.list_prefixes, query=PAGE),
     Route("POST", PREFIXES, _edit(Area.PREFIXES), accounts.create_prefix, PrefixBody),
     Route("GET", PREFIX, _read(Area.PREFIXES), accounts.get_prefix),
     Route("PATCH", PREFIX, _edit(Area.PREFIXES), accounts.edit_prefix, PrefixEdit),
     Route("DELETE", PREFIX, _edit(Area.PREFIXES), accounts.delete_prefix),
+    Route("GET", f"{PREFIX}/bgp/status", _read(Area.PREFIXES), accounts.get_bgp_status),
     Route("GET", f"{PREFIX}/delegations", _read(Area.PREFIXES), accounts.list_delegations),
     Route("POST", f"{PREFIX}/delegations", _edit(Area.PREFIXES), accounts.create_delegation, DelegationBody),
     Route("DELETE", f"{PREFIX}/delegations/{{delegation_id}}", _edit(Area.PREFIXES), accounts.delete_delegation),
-    Route("GET", LEASES, _read(Area.PREFIXES), accounts.list_leases),
+    Route("GET", LEASES, _read(Area.PREFIXES), accounts.list_leases, query=PAGE),
     Route("POST", LEASES, OPERATOR, accounts.create_lease, LeaseBody),
     Route("DELETE", f"{LEASES}/{{lease_id}}", OPERATOR, accounts.delete_lease),
     Route("GET", f"{GONE_ZONE}/history", _read(Area.DNS), history.list_zone_versions),
     Route("GET", f"{GONE_ZONE}/history/{{version}}", _read(Area.DNS), history.get_zone_version),
-    Route("POST", f"{GONE_ZONE}/history/{{version}}/restore", _edit(Area.DNS), history.restore_zone),
+    Route("POST", f"{GONE_ZONE}/history/{{version}}/restore", RESTORE_ZONE, history.restore_zone),
     Route("GET", "/zones", _read(Area.ZONES, Need.TOKEN), zones.list_zones, query=ZONE_FILTERS),
     Route("POST", "/zones", _edit(Area.ZONES, Need.TOKEN), zones.create_zone, ZoneBody),
     Route("GET", ZONE, _read(Area.ZONES), zones.get_zone),
@@ -125,7 +129,7 @@ ROUTES = (
     Route("GET", f"{ZONE}/pagerules", _read(Area.ZONES), zones.list_page_rules),
     Route("GET", f"{ZONE}/history", _read(Area.DNS), history.list_zone_versions),
     Route("GET", f"{ZONE}/history/{{version}}", _read(Area.DNS), history.get_zone_version),
-    Route("POST", f"{ZONE}/history/{{version}}/restore", _edit(Area.DNS), history.restore_zone),
+    Route("POST", f"{ZONE}/history/{{version}}/restore", RESTORE_ZONE, history.restore_zone),
     Route("GET", RECORDS, _read(Area.DNS), records.list_records, query=RECORD_FILTERS),
     Route("POST", RECORDS, _edit(Area.DNS), records.create_record, RecordBody),
     Route("GET", f"{RECORDS}/export", _read(Area.DNS), zones.export_zone),

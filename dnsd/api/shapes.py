@@ -9,7 +9,7 @@ from typing import Any
 from dnsd.app import Loaded
 from dnsd.manage.history import Version
 from dnsd.manage.plan import Answering, Plan
-from dnsd.model.accounts import Account, Delegation, Prefix
+from dnsd.model.accounts import Account, Approval, Delegation, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, derived_id
 from dnsd.model.maps import AddressMap, Membership
@@ -22,7 +22,7 @@ Shape = dict[str, Any]
 
 PLAN = {
     "id": "0feeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
-    "name": "dnsd",
+    "name": "Free Website",
     "price": 0,
     "currency": "USD",
     "frequency": "",
@@ -104,7 +104,7 @@ def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> Shape:
         "asn": prefix.asn,
         "approved": prefix.approved.value,
         "description": prefix.description,
-        "advertised": True,
+        "advertised": prefix.approved is Approval.ACTIVE,
         "advertised_modified_at": at,
         "loa_document_id": None,
         "on_demand_enabled": False,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from dnsd.api.envelope import Raw, Reply
-from dnsd.api.request import Call
+from dnsd.api.request import Call, heavily
 from dnsd.api.shapes import written_at, zone_dns_settings_shape, zone_shape, zones_in_order
 from dnsd.manage import zones
 from dnsd.manage.draft import Draft
@@ -117,12 +117,13 @@ async def check_activation(call: Call) -> Reply:
 
 async def list_page_rules(call: Call) -> Reply:
     """Page rules, of which there are none"""
-    return Reply([])
+    return Reply(call.listed([], dict))
 
 
 async def export_zone(call: Call) -> Raw:
     """A zone as a master file"""
-    return Raw(exported_zone(find_zone(call.dataset, call.path["zone_id"]), datetime.now(UTC)))
+    zone = find_zone(call.dataset, call.path["zone_id"])
+    return Raw(await heavily(len(zone.records), exported_zone, zone, datetime.now(UTC)))
 
 
 async def _change(call: Call, action: str, verb: Callable[[Draft, str], None]) -> tuple[Zone, Any]:

@@ -306,10 +306,12 @@ def _folder_of_running(config: Path, api: _Api) -> Path:
     if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise click.UsageError(f"{api.url} takes a token: {how}; to make one takes the right to write {folder}")
     try:
-        ask(folder, Kind.STATUS, {}, timeout_s=ASK_S)
+        status = ask(folder, Kind.STATUS, {}, timeout_s=ASK_S)
     except OSError as error:
         message = f"no server can be reached in {folder}: {error.strerror or error}; is it running, with {config}?"
         raise FailedError(message, status=NOT_RUNNING) from None
+    if not api.is_ours and str(urlsplit(api.url).port or 80) != status["http"].get("api", "").rpartition(":")[2]:
+        raise click.UsageError(f"{api.url} is not the server of {config}, and takes a token of its own: {how}")
     return folder
 
 

@@ -14,7 +14,8 @@ import click
 
 from dnsd.cli.client import Client, FailedError, RefusedError, Shape
 from dnsd.manage.refusal import Code
-from dnsd.model.fields import derived_id
+from dnsd.manage.zones import new_zone_id
+from dnsd.model.zones import unwritten_zone_id
 from dnsd.wire.names import name_text, parse_name_text
 
 Found = TypeVar("Found")
@@ -116,11 +117,19 @@ def find_zone_path(api: Client, text: str, account: str | None) -> str:
         return f"/zones/{find_zone(api, text)['id']}"
     except NoSuchError:
         wanted = text.strip()
-        zone_id = wanted.lower() if ID.fullmatch(wanted.lower()) else derived_id("zone", _zone_name(wanted))
         for one in api.all("/accounts") if account is None else find_accounts(api, account):
-            if _is_known(api, path := f"/accounts/{one['id']}/zones/{zone_id}"):
-                return path
+            for zone_id in _ids_of_gone_zone(wanted, one["id"]):
+                if _is_known(api, path := f"/accounts/{one['id']}/zones/{zone_id}"):
+                    return path
         raise
+
+
+def _ids_of_gone_zone(wanted: str, account_id: str) -> list[str]:
+    """The ids that a zone with an id or a name may have had in an account."""
+    if ID.fullmatch(wanted.lower()):
+        return [wanted.lower()]
+    name = _zone_name(wanted)
+    return [new_zone_id(account_id, name), unwritten_zone_id(name)]
 
 
 def find_record(api: Client, zone: Shape, text: str) -> Shape:

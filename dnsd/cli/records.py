@@ -22,6 +22,7 @@ from dnsd.cli.show import print_json, print_table, printable, say
 from dnsd.model.records import (
     AUTOMATIC_TTL,
     PROXIABLE,
+    UNWRITTEN,
     Record,
     RecordFields,
     build_record,
@@ -248,7 +249,7 @@ def _is_shown(zone_name: bytes, record: Record) -> bool:
 
 
 def _line(record: Record) -> str:
-    return record_line(record, identity=False).replace("\t", " ")
+    return record_line(replace(record, identity=UNWRITTEN)).replace("\t", " ")
 
 
 def _record(zone: Shape, shown: Shape) -> Record:

@@ -17,7 +17,7 @@ from dnsd.engine.edge import build_addresses
 from dnsd.engine.names import NameTable, renewed_names
 from dnsd.engine.snapshot import Addresses, BuiltZone, Flattened, MapsUsed, Node, Snapshot
 from dnsd.engine.zone import REFUSED_NODE, build_zone
-from dnsd.errors import Problem
+from dnsd.errors import Problem, Rule
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import Effective, MemberKind, MissingFamily, effective
@@ -108,7 +108,10 @@ def _edited_names(previous: Snapshot, zones: Mapping[str, BuiltZone], changed: s
 
 
 def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
-    """Flattened CNAMEs whose targets leave the zones served here; as warnings, those that lead in a circle."""
+    """Warnings for flattened CNAMEs that are SERVFAIL: those that leave the zones served here, or lead in a circle.
+
+    No more than warnings: whoever has the target's zone may remove it, and nobody else is to suffer.
+    """
     indexes: dict[str, dict[bytes, int]] = {}  # zone id -> owner -> index of its CNAME
     for name, node, rule, zone in _flattened(snapshot):
         answer = answer_at(snapshot, node, name, A)
@@ -122,8 +125,8 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
             message = f"the CNAMEs from {name_text(name)} lead in a circle, or through too many names: SERVFAIL"
             yield Problem(zone.key, path, message, warning=True)
         else:
-            message = f"a flattened CNAME must lead to a name in the zones served here; {target} leads outside of them"
-            yield Problem(zone.key, path, f"{message}, which is not supported yet")
+            message = f"a flattened CNAME must lead to a name in the zones served here; {target} leads outside"
+            yield Problem(zone.key, path, message, warning=True, rule=Rule.TARGET_OUTSIDE)
 
 
 def _flattened(snapshot: Snapshot) -> Iterator[tuple[bytes, Node, Flattened, Zone]]:

@@ -25,6 +25,7 @@ FILE_NAME = "audit.log"  # in the state folder
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
 KEPT_FILES = 4  # besides the one that is written
 MAX_STATE_SIZE = 64 * 1024  # octets of JSON of what an object was, or is
+MAX_REFUSED_SIZE = 1024  # likewise, of a request that was refused: it costs nothing to send many
 MAX_TEXT = 4096  # characters of a text, and of what is left of a state that is too large
 BLOCK_SIZE = 64 * 1024  # octets that are read at once
 
@@ -64,7 +65,8 @@ class AuditLog:
     def append(self, *entries: Entry) -> str | None:
         """Write entries; what was carried out is on the disk then. Returns the problem, if there is one; never raises.
 
-        An entry has at most some 150 kB: states over 64 KiB are replaced by their beginning and size.
+        An entry has at most some 150 kB: states over 64 KiB, of refused requests over
+        1 KiB, are replaced by their beginning and size.
         """
         try:
             self._append(b"".join(map(_line, entries)), is_synced=any(one.outcome is Outcome.OK for one in entries))
@@ -113,6 +115,7 @@ class AuditLog:
 
 
 def _line(entry: Entry) -> bytes:
+    largest = MAX_STATE_SIZE if entry.outcome is Outcome.OK else MAX_REFUSED_SIZE
     said = {
         "at": time_text(entry.at),
         "actor": {"id": entry.token.id, "name": entry.token.name} if entry.token else None,
@@ -123,8 +126,8 @@ def _line(entry: Entry) -> bytes:
         "outcome": entry.outcome,
         "code": entry.code,
         "message": entry.message[:MAX_TEXT],
-        "before": _bounded(entry.before),
-        "after": _bounded(entry.after),
+        "before": _bounded(entry.before, largest),
+        "after": _bounded(entry.after, largest),
     }
     return _json(said) + b"\n"
 
@@ -134,12 +137,12 @@ def _json(data: Any) -> bytes:
     return json.dumps(data, ensure_ascii=False, default=str).encode(errors="backslashreplace")
 
 
-def _bounded(state: Any) -> Any:
+def _bounded(state: Any, largest: int) -> Any:
     """A state, or what is said of one that is too large."""
     octets = _json(state)
-    if len(octets) <= MAX_STATE_SIZE:
+    if len(octets) <= largest:
         return state
-    return {"cut": f"{len(octets):,} octets", "start": octets[:MAX_TEXT].decode(errors="ignore")}
+    return {"cut": f"{len(octets):,} octets", "start": octets[: min(largest, MAX_TEXT)].decode(errors="ignore")}
 
 
 def _lines_from_end(file: Path) -> Iterator[bytes]:

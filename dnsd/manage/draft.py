@@ -6,14 +6,14 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 from dnsd.app import Loaded, Source, load
-from dnsd.errors import InvalidDataError, Problem
-from dnsd.manage.refusal import Code, refused_for
+from dnsd.errors import InvalidDataError, Path, Problem, Rule
+from dnsd.manage.refusal import Code, refused, refused_for
 from dnsd.model.changes import change_problems
 from dnsd.model.dataset import Dataset
 from dnsd.model.records import Record
@@ -21,11 +21,13 @@ from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Files, Kind, SourceFile
 from dnsd.store.files_edit import edited_files
-from dnsd.store.text_file import content_of
-from dnsd.store.yaml_edit import edited_yaml, written_yaml
+from dnsd.store.text_file import NotTextError, content_of
+from dnsd.store.yaml_edit import NO_ORIGINS, Origins, edited_yaml, written_yaml
 from dnsd.store.yaml_text import parse_yaml
 
 SUFFIXES = {Kind.ACCOUNT: "/account.yaml", Kind.MAP: ".yaml", Kind.ZONE_YAML: ".yaml", Kind.ZONE_MASTER: ".zone"}
+
+OF_REQUESTS = ("ips", "memberships", "description", "default_sni", "enabled", "immutable", "name", "status")
 
 Document = dict[str, Any]  # what a YAML file says, as plain data
 
@@ -50,6 +52,7 @@ class Draft:
         self._removed: dict[str, SourceFile] = {}
         self._gone_accounts: list[str] = []
         self.notes: list[Note] = []
+        self.places: dict[str, Mapping[int, Path]] = {}  # where in the request each record is, by key and row
 
     @property
     def dataset(self) -> Dataset:
@@ -64,6 +67,10 @@ class Draft:
     def file(self, key: str) -> SourceFile:
         """The file of an object, as the draft has it. Raises KeyError where there is none."""
         return self._written.get(key) or self._kept()[key]
+
+    def written_at(self, key: str) -> datetime:
+        """When an object's file was written; not later than now, as the times of quick changes run ahead."""
+        return min(datetime.fromtimestamp(self.file(key).modified, UTC), self.now)
 
     def has_file(self, key: str) -> bool:
         """Whether an object has a file: an account need not."""
@@ -83,27 +90,32 @@ class Draft:
         assert isinstance(data, dict)
         return {key: _copied(value) for key, value in data.items()}
 
-    def write(self, key: str, kind: Kind, document: Mapping[str, Any]) -> None:
-        """Have an object's YAML file say this, with all else in it as it is."""
+    def write(self, key: str, kind: Kind, document: Mapping[str, Any], origins: Origins = NO_ORIGINS) -> None:
+        """Have an object's YAML file say this, with all else in it as it is; `origins` is that of `edited_yaml`."""
         said = {name: value for name, value in document.items() if value is not None}
         if kind is not Kind.ZONE_YAML:  # of a zone, who changes it knows what is worth telling
             self.note(key, self.document(key) or None, said)
+        is_there = self.has_file(key)
         self.write_text(
-            key, kind, edited_yaml(self.file(key).text(), said) if self.has_file(key) else written_yaml(said)
+            key, kind, edited_yaml(self.file(key).text(), said, origins) if is_there else written_yaml(said)
         )
 
     def write_text(self, key: str, kind: Kind, text: str) -> None:
-        """Have an object's file be this text. Raises NotTextError where it is too large."""
+        """Have an object's file be this text. Raises RefusedError where it is too large."""
         modified = int(self.now.timestamp())
+        try:
+            content = content_of(text)
+        except NotTextError as error:
+            raise refused(Code.INVALID, f"the file of {key} would be too large: it {error}") from None
         if self.has_file(key):
             before = self.file(key)
             self._written[key] = replace(
-                before, content=content_of(text), modified=max(modified, before.modified + 1), stamp=None
+                before, content=content, modified=max(modified, before.modified + 1), stamp=None
             )
         else:
             path = os.path.join(self._files.root, key + SUFFIXES[kind])
             after = self._removed[key].modified + 1 if key in self._removed else modified
-            self._written[key] = SourceFile(key, kind, path, content_of(text), None, max(modified, after))
+            self._written[key] = SourceFile(key, kind, path, content, None, max(modified, after))
 
     def remove(self, key: str) -> None:
         """Have an object's file go; another one may be written for it."""
@@ -122,23 +134,26 @@ class Draft:
 
     def free_key(self, folder: str, name: str) -> str:
         """A key in `folder` that no object has, readable where it can be: `acme/maps/shop-9a78c1`."""
-        taken = {key.lower() for key in (*self._files.by_key(), *self._written)}
-        taken |= {account.lower() for account in self._files.accounts}
         prefix = f"{folder}/" if folder else ""
         stem = slug(name)
-        key = f"{prefix}{stem}"
-        while not stem or key.lower() in taken:
-            key = f"{prefix}{stem or 'x'}-{secrets.token_hex(3)}"
-            if key.lower() not in taken:
-                break
+        key = f"{prefix}{stem or 'x'}"
+        while not stem or not self.is_free(key):
+            stem = f"{stem or 'x'}-{secrets.token_hex(3)}"
+            key = f"{prefix}{stem}"
         return key
+
+    def is_free(self, key: str) -> bool:
+        """Whether no object has a key, in small letters or large ones: not every disk tells them apart."""
+        wanted = key.lower()
+        taken = (*self._files.by_key(), *self._files.accounts, *self._written)
+        return all(one.lower() != wanted for one in taken)
 
     def source(self) -> Source:
         """What all files say once the change is made."""
         files = edited_files(self._files, self._written, self._removed.keys(), self._gone_accounts)
         return replace(self.loaded.source, files=files)
 
-    def load(self, config: Path) -> Loaded:
+    def load(self, config: FilePath) -> Loaded:
         """What is loaded once the change is made; what is loaded now, if it changes nothing.
 
         Raises RefusedError with every rule that forbids it.
@@ -147,10 +162,18 @@ class Draft:
             loaded = load(config, previous=self.loaded, source=self.source())
         except InvalidDataError as error:
             raise refused_for(map(self._of_request, error.problems)) from None
+        if unresolved := [problem for problem in loaded.flattening if self._is_new_target(problem)]:
+            raise refused_for(replace(problem, warning=False, path=()) for problem in unresolved)
         broken = change_problems(self.dataset, loaded.dataset, by_operator=self._by_operator)
         if broken:
             raise refused_for(map(self._of_request, broken), Code.FORBIDDEN)
         return loaded
+
+    def _is_new_target(self, problem: Problem) -> bool:
+        """Whether a CNAME that nobody could resolve would come with the draft."""
+        if problem.rule is not Rule.TARGET_OUTSIDE or problem.source not in self._written:
+            return False
+        return all((one.source, one.message) != (problem.source, problem.message) for one in self.loaded.flattening)
 
     def _of_request(self, problem: Problem) -> Problem:
         """A problem as who made the request can understand it: what is in another file is said with its name.
@@ -161,8 +184,17 @@ class Draft:
             path = problem.path if problem.source in self._written else ()
             return replace(problem, path=path, message="it clashes with what another account has")
         if problem.source in self._written or problem.source in self._removed:
-            return problem
+            return replace(problem, path=self._place(problem))
         return replace(problem, path=(), message=f"{problem.source}: {problem.message}")
+
+    def _place(self, problem: Problem) -> Path:
+        """Where in the request a problem is, of which we know where in a file it is."""
+        first, *rest = problem.path or ("",)
+        if first == "records":
+            return self.places.get(problem.source, {}).get(rest[0], ()) if rest and isinstance(rest[0], int) else ()
+        if first in ("prefixes", "static_ips"):
+            return tuple(step for step in rest[-1:] if isinstance(step, str))
+        return problem.path if first in OF_REQUESTS else ()
 
     def _accounts(self) -> set[str | None]:
         """The accounts, by their keys, whose files the draft changes."""

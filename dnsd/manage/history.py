@@ -10,17 +10,22 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
+from dnsd.manage.find import find_account
 from dnsd.manage.folders import sync_folder
 from dnsd.manage.refusal import Code, refused
+from dnsd.model.dataset import Dataset
 from dnsd.model.edits import RecordEdit
+from dnsd.model.maps import AddressMap
 from dnsd.model.times import time_text
+from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind, SourceFile
 from dnsd.store.objects import read_zone
 from dnsd.store.text_file import content_of
@@ -29,7 +34,10 @@ from dnsd.store.zone_edit import edited_zone_text
 FOLDER = "history"  # in the state folder
 MAX_VERSIONS = 100  # of one object
 MAX_SIZE = 16 * 1024 * 1024  # octets of all versions of one object
+MAX_OBJECTS = 10_000  # of one account, those that are gone included
+MAX_ACCOUNT_SIZE = 1024 * 1024 * 1024  # octets of all versions of one account's objects
 BY_HAND = "file"  # the action of a version that nobody has asked for here: its file was edited
+NAME_FORM = "%Y%m%dT%H%M%S.%fZ"
 VERSION = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 OBJECT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -65,6 +73,7 @@ class History:
 
     def __init__(self, state: Path) -> None:
         self._folder = state / FOLDER
+        self._sizes: dict[str, dict[str, int]] | None = None  # octets by account and object; None: not looked at yet
 
     def versions(self, object_id: str) -> list[Version]:
         """The versions of an object, the newest first; none where nothing is known of it."""
@@ -77,9 +86,9 @@ class History:
         try:
             with open(self._folder / object_id / version, encoding="utf-8", newline="") as stream:
                 head, text = stream.readline(), stream.read()
-        except FileNotFoundError:
+            return Version(**json.loads(head)), text
+        except (ValueError, TypeError, FileNotFoundError):
             return None
-        return Version(**json.loads(head)), text
 
     def keep(self, object_id: str, made: _Made, text: str) -> None:
         """Keep a version, unless it says what the newest one says. Raises OSError."""
@@ -89,7 +98,7 @@ class History:
             return
         name = _name(made.at)
         if newest and name <= newest.version:  # a file's time says less than the order in which things were seen
-            name = _name(datetime.now(UTC))
+            name = max(_name(datetime.now(UTC)), _name_after(newest.version))
         version = Version(
             version=name,
             at=time_text(made.at),
@@ -102,35 +111,87 @@ class History:
         )
         folder = self._folder / object_id
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = folder / f".{name}"
-        beside.write_text(f"{json.dumps(asdict(version))}\n{text}", encoding="utf-8", newline="")
-        os.replace(beside, folder / name)
+        beside = folder / ".new"
+        try:
+            with beside.open("w", encoding="utf-8", newline="") as out:
+                out.write(f"{json.dumps(asdict(version))}\n{text}")
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(beside, folder / name)
+        except OSError:
+            beside.unlink(missing_ok=True)  # what fills a full disk
+            raise
         sync_folder(folder)
-        self._prune(folder)
+        self._note_size(made.account_id, object_id, _pruned(folder))
 
     def _versions(self, object_id: str) -> Iterator[Version]:
         if OBJECT_ID.fullmatch(object_id):
             for file in sorted(_files(self._folder / object_id), reverse=True):
-                with file.open(encoding="utf-8") as stream:
-                    yield Version(**json.loads(stream.readline()))
+                if version := _head(file):
+                    yield version
 
-    def _prune(self, folder: Path) -> None:
-        size = 0
-        for number, file in enumerate(sorted(_files(folder), reverse=True)):
-            size += file.stat().st_size
-            if number and (number >= MAX_VERSIONS or size > MAX_SIZE):
-                file.unlink()
+    def _note_size(self, account_id: str, object_id: str, size: int) -> None:
+        """Remember how much is kept; where it is too much, the objects of the account that changed first make room."""
+        if self._sizes is None:
+            self._sizes = self._found_sizes()
+        sizes = self._sizes.setdefault(account_id, {})
+        sizes.pop(object_id, None)
+        sizes[object_id] = size
+        total = sum(sizes.values())
+        for oldest in [*sizes][:-1]:
+            if len(sizes) <= MAX_OBJECTS and total <= MAX_ACCOUNT_SIZE:
+                break
+            total -= sizes.pop(oldest)
+            shutil.rmtree(self._folder / oldest, ignore_errors=True)
+
+    def _found_sizes(self) -> dict[str, dict[str, int]]:
+        """How much an earlier run has kept: octets by account and object, what changed first at the beginning."""
+        found = []
+        for folder in self._folder.iterdir():
+            if files := sorted(_files(folder)):
+                version = _head(files[-1])
+                size = sum(file.stat().st_size for file in files)
+                found.append((files[-1].name, version.account_id if version else "", folder.name, size))
+        sizes: dict[str, dict[str, int]] = {}
+        for _, account_id, object_id, size in sorted(found):
+            sizes.setdefault(account_id, {})[object_id] = size
+        return sizes
+
+
+def _pruned(folder: Path) -> int:
+    """Have the oldest versions of an object make room; the octets of those that are left."""
+    left = size = 0
+    for number, file in enumerate(sorted(_files(folder), reverse=True)):
+        size += file.stat().st_size
+        if number and (number >= MAX_VERSIONS or size > MAX_SIZE):
+            file.unlink()
+        else:
+            left = size
+    return left
+
+
+def _head(file: Path) -> Version | None:
+    """What is known of the version in a file; None where the file is damaged."""
+    try:
+        with file.open(encoding="utf-8") as stream:
+            return Version(**json.loads(stream.readline()))
+    except (ValueError, TypeError, FileNotFoundError):
+        return None
 
 
 def _files(folder: Path) -> list[Path]:
     try:
         return [file for file in folder.iterdir() if VERSION.fullmatch(file.name)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
 def _name(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return at.astimezone(UTC).strftime(NAME_FORM)
+
+
+def _name_after(name: str) -> str:
+    return (datetime.strptime(name, NAME_FORM) + timedelta(microseconds=1)).strftime(NAME_FORM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +224,25 @@ def keep_change(
             history.keep(found[0], made, file.text())
 
 
-def restore(draft: Draft, history: History, account_id: str | None, object_id: str, version: str) -> None:
-    """Have an object say what one of its versions says; one that is gone comes back. Raises RefusedError."""
+def restore(draft: Draft, history: History, account_id: str, object_id: str, version: str) -> None:
+    """Have an object of an account say what one of its versions says; one that is gone comes back.
+
+    Raises RefusedError, also where it has become another account's.
+    """
     found = history.text(object_id, version)
-    if found is None or (account_id is not None and found[0].account_id != account_id):
+    now = _now(draft.dataset, object_id)
+    if found is None or {found[0].account_id, now.account_id if now else account_id} != {account_id}:
         raise refused(Code.NOT_FOUND, "not_found: there is no such version of the object")
     known, text = found
     kind = Kind[known.kind]
-    now = _key_now(draft.loaded, object_id)
-    key = now or (known.key if not draft.has_file(known.key) else draft.free_key(*known.key.rsplit("/", 1)))
-    if now and draft.file(now).kind is not kind:
-        draft.remove(now)
+    if now:
+        key = now.key
+        if draft.file(key).kind is not kind:
+            draft.remove(key)
+    else:  # the account's folder may have another name by now
+        key = f"{find_account(draft.dataset, account_id).key}/{known.key.partition('/')[2]}"
+        if not draft.is_free(key):
+            key = draft.free_key(*key.rsplit("/", 1))
     if kind is Kind.ZONE_MASTER:
         text = _with_later_serial(draft, key, known.account_id, text)
     draft.write_text(key, kind, text)
@@ -200,8 +269,6 @@ def _identified(loaded: Loaded, key: str) -> tuple[str, str] | None:
     return (account.id, account.id) if account else None
 
 
-def _key_now(loaded: Loaded, object_id: str) -> str | None:
-    """The key of the object that has an id."""
-    dataset = loaded.dataset
-    found = dataset.maps.get(object_id) or dataset.zones.get(object_id) or dataset.accounts.get(object_id)
-    return found.key if found else None
+def _now(dataset: Dataset, object_id: str) -> AddressMap | Zone | None:
+    """The map or the zone that has an id."""
+    return dataset.maps.get(object_id) or dataset.zones.get(object_id)

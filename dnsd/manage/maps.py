@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -13,9 +14,14 @@ from dnsd.manage.find import find_account, find_map
 from dnsd.manage.refusal import Code, refused
 from dnsd.model.fields import Fields, Ip, IPAddress
 from dnsd.model.maps import AddressMap, MemberKind
+from dnsd.model.times import time_text
 from dnsd.store.directory import Kind
+from dnsd.store.yaml_style import said_by
 
 MAX_TEXT = 1000  # characters of a description
+SNI = re.compile(
+    r"(?:\*\.)?(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
+)
 MAX_LISTED = 10_000  # addresses, or members, in a request
 
 
@@ -24,6 +30,16 @@ def _short(value: Any) -> Any:
     if isinstance(value, list) and len(value) > MAX_LISTED:
         raise ValueError(f"{len(value):,} items; {MAX_LISTED:,} are possible")
     return value
+
+
+def _host(value: Any) -> Any:
+    """A host name, which may begin with a wildcard. Raises ValueError."""
+    if isinstance(value, str) and value and not SNI.fullmatch(value):
+        raise ValueError(f"{value!r} is not a host name")
+    return value
+
+
+Sni = Annotated[str | None, BeforeValidator(_host)]
 
 
 class MemberBody(Fields):
@@ -44,7 +60,7 @@ class MapBody(Fields):
     enabled: bool = False
     ips: Annotated[tuple[Ip, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
     memberships: Annotated[tuple[MemberBody, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
-    default_sni: str | None = Field(default=None, max_length=255)
+    default_sni: Sni = Field(default=None, max_length=255)
     immutable: bool = Field(default=False, description="the account's immutable map; the operator's to make")
 
 
@@ -55,7 +71,7 @@ class MapEdit(Fields):
 
     description: str | None = Field(default=None, max_length=MAX_TEXT)
     enabled: bool | None = None
-    default_sni: str | None = Field(default=None, max_length=255)
+    default_sni: Sni = Field(default=None, max_length=255)
 
 
 class MapPlan(MapBody):
@@ -182,5 +198,6 @@ def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *p
 
 def _write(draft: Draft, found: AddressMap, document: Document) -> None:
     """Write a map, with the time of the change if it is one."""
-    if document != draft.document(found.key):
+    if said_by(document) != said_by(draft.document(found.key)):
+        document.setdefault("created_at", time_text(draft.written_at(found.key)))
         draft.write(found.key, Kind.MAP, document | {"modified_at": draft.stamp})

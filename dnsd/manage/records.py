@@ -5,27 +5,37 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
+from dnsd.errors import Path
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_zone
 from dnsd.manage.refusal import Code, Fault, RefusedError, refused, refused_for
 from dnsd.model.edits import RecordEdit
-from dnsd.model.fields import derived_id
-from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, Identity, Record, parse_owner
+from dnsd.model.fields import IPAddress, derived_id
+from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, Record, parse_owner
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind
 from dnsd.store.record_line import in_master_file
-from dnsd.store.zone_edit import UnwritableError, edited_zone_text
+from dnsd.store.zone_edit import UnwritableError, comment_lines, edited_zone_text
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import name_text
-from dnsd.wire.rdata import NS, SOA, canonical_rdata, type_text
+from dnsd.wire.rdata import AAAA, NS, SOA, A, canonical_rdata, type_text
 
 SOA_FIELDS = ("mname", "rname", "serial", "refresh", "retry", "expire", "minimum")  # RFC 1035 §3.3.13
 MAX_KNOWN_ZONES = 64  # whose records' ids are remembered
-MAX_BATCH = 10_000  # records of one batch
+
+TTL_S = range(60, 86_401)  # of a record that is asked for, beside 1
+# No proxy reaches an origin there. Not `is_private`: that is true of the documentation prefixes, too.
+UNREACHABLE = [
+    ip_network(prefix)
+    for prefix in (
+        *("0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+        *("224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "fc00::/7", "fe80::/10", "ff00::/8"),
+    )
+]
 
 Build = Callable[[Record | None], Record]  # from the record that is to be replaced
 
@@ -47,6 +57,7 @@ class Batch:
     patches: Sequence[tuple[str, Build]] = ()
     puts: Sequence[tuple[str, Build]] = ()
     posts: Sequence[Build] = ()
+    is_list: bool = False  # whether the request lists changes, so that one is to be named in an error by its place
 
 
 @dataclass(slots=True)
@@ -78,6 +89,29 @@ def is_shown(zone: Zone, record: Record) -> bool:
     return record.rtype != SOA and not (record.rtype == NS and record.owner == zone.name)
 
 
+def is_ttl(ttl: int) -> bool:
+    """Whether a record that is asked for may have this TTL."""
+    return ttl in TTL_S or ttl == AUTOMATIC_TTL
+
+
+def is_reachable(ip: IPAddress) -> bool:
+    """Whether a proxy may fetch from an address."""
+    ip = (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+    return not any(ip in network for network in UNREACHABLE)
+
+
+def unreachable_target(record: Record) -> str | None:
+    """The address that a record has, if no proxy may fetch from it."""
+    if record.rtype in (A, AAAA) and not is_reachable(ip := ip_address(record.rdata)):
+        return str(ip)
+    return None
+
+
+def not_reachable(target: str) -> str:
+    """What is said of a target that cannot be proxied to."""
+    return f"Target {target} is not allowed for a proxied record."
+
+
 def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
     """Delete, change, replace and add records of a zone, all or nothing. Raises RefusedError."""
     zone = find_zone(draft.dataset, zone_id)
@@ -87,16 +121,21 @@ def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
     for record_id in batch.deletes:
         records[_index(ids, records, record_id)] = None
         result.deletes.append(record_id)
-    for changes, done in ((batch.patches, result.patches), (batch.puts, result.puts)):
-        for record_id, build in changes:
+    places: dict[int, Path] = {}  # index -> where in the request
+    for part, changes, done in (("patches", batch.patches, result.patches), ("puts", batch.puts, result.puts)):
+        for number, (record_id, build) in enumerate(changes):
             index = _index(ids, records, record_id)
             records[index] = _renewed(draft, zone, records.get(index) or zone.records[index], record_id, build)
+            places[index] = (part, number)
             done.append(record_id)
     added = []
     for build in batch.posts:
         record_id = secrets.token_hex(16)
         result.posts.append(record_id)
-        added.append(replace(build(None), identity=Identity(record_id, draft.now, draft.now)))
+        added.append(_identified(build(None), draft, record_id))
+    if not all(is_shown(zone, record) for record in (*added, *filter(None, records.values()))):
+        message = "the SOA record, and the NS records at the zone's apex, are the server's own"
+        raise refused(Code.BAD_CONTENT, message, "type")
     edit = RecordEdit(
         removed=frozenset(index for index, record in records.items() if record is None),
         replaced={index: record for index, record in records.items() if record not in (None, zone.records[index])},
@@ -104,6 +143,14 @@ def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
     )
     if edit.removed or edit.replaced or edit.added:
         write_records(draft, zone, edit)
+        if batch.is_list:
+            left = [index for index in range(len(zone.records)) if index not in edit.removed]
+            known = len(draft.loaded.stored.objects.zones[zone.key].rows)
+            new = sum(index < known for index in left)
+            draft.places[zone.key] = {
+                **{row: places[index] for row, index in enumerate(left) if index in places},
+                **{new + number: ("posts", number) for number in range(len(added))},
+            }
     return result
 
 
@@ -113,7 +160,8 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
     changed = (*edit.replaced.values(), *edit.added)
     if file.kind is not Kind.ZONE_MASTER:
         document = draft.document(zone.key)
-        draft.write(zone.key, file.kind, document | {"records": _edited(document, zone, rows, edit)})
+        written, origins = _edited(document, zone, rows, edit)
+        draft.write(zone.key, file.kind, document | {"records": written}, {"records": origins})
     elif all(in_master_file(record) == record for record in changed):
         try:
             text = edited_zone_text(file.text(), zone, rows, edit, now_s=int(draft.now.timestamp()))
@@ -132,6 +180,7 @@ def write_as_yaml(draft: Draft, zone: Zone, edit: RecordEdit, said: Mapping[str,
     written = enumerate(draft.written_records(zone))
     kept = (edit.replaced.get(index, record) for index, record in written if index not in edit.removed)
     records = [record for record in (*kept, *edit.added) if record.rtype != SOA]
+    master = draft.file(zone.key)
     draft.remove(zone.key)
     document: Document = {
         "name": zone.name_text,
@@ -139,6 +188,8 @@ def write_as_yaml(draft: Draft, zone: Zone, edit: RecordEdit, said: Mapping[str,
         "records": [record_document(record, zone.name) for record in records],
     }
     draft.write(zone.key, Kind.ZONE_YAML, document | dict(said or {}))
+    if comments := "".join(f"# {line}\n" for line in comment_lines(master.text())):
+        draft.write_text(zone.key, Kind.ZONE_YAML, comments + draft.file(zone.key).text())
 
 
 def _soa_document(zone: Zone) -> Document:
@@ -178,12 +229,19 @@ def import_records(draft: Draft, zone_id: str, text: str, *, proxies: bool) -> I
     for record in found.records:
         if is_shown(zone, record) and _data_of(record) not in there:
             is_proxied = record.proxied or (proxies and record.rtype in PROXIABLE)
-            ttl = AUTOMATIC_TTL if is_proxied else record.ttl
-            identity = Identity(secrets.token_hex(16), draft.now, draft.now)
-            added.append(replace(record, proxied=is_proxied, ttl=ttl, identity=identity))
+            if is_proxied and (target := unreachable_target(record)):
+                where = f"{name_text(record.owner)} {type_text(record.rtype)}"
+                raise refused(Code.TARGET_NOT_ALLOWED, f"{where}: {not_reachable(target)}", "file")
+            ttl = AUTOMATIC_TTL if is_proxied else _possible_ttl(record.ttl)
+            added.append(_identified(replace(record, proxied=is_proxied, ttl=ttl), draft, secrets.token_hex(16)))
     if added:
         write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))
     return Imported(sum(is_shown(zone, record) for record in found.records), len(added))
+
+
+def _possible_ttl(ttl: int) -> int:
+    """The TTL nearest to that of a file that a record may have."""
+    return ttl if is_ttl(ttl) else min(max(ttl, TTL_S.start), TTL_S.stop - 1)
 
 
 def _data_of(record: Record) -> tuple[bytes, int, bytes]:
@@ -198,7 +256,7 @@ def record_document(record: Record, zone_name: bytes) -> Document:
     said: dict[str, Any] = {
         "name": _relative(record.owner, zone_name),
         "type": type_text(record.rtype),
-        "content": record.content,
+        "content": record.written_content,
         "ttl": record.ttl if record.ttl != AUTOMATIC_TTL else None,
         "proxied": record.proxied or None,
         "settings": settings or None,
@@ -211,23 +269,34 @@ def record_document(record: Record, zone_name: bytes) -> Document:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _edited(document: Document, zone: Zone, rows: Sequence[int], edit: RecordEdit) -> list[Any]:
-    """The records of a YAML file after an edit; `rows` says where in it each record is."""
+def _edited(
+    document: Document, zone: Zone, rows: Sequence[int], edit: RecordEdit
+) -> tuple[list[Any], list[int | None]]:
+    """The records of a YAML file after an edit, and where each was before; `rows` says where in it each record is."""
     written: list[Any] = list(document.get("records") or ())
     for index, record in edit.replaced.items():
         written[rows[index]] = record_document(record, zone.name)
-    for row in sorted((rows[index] for index in edit.removed), reverse=True):
-        del written[row]
-    return written + [record_document(record, zone.name) for record in edit.added]
+    gone = {rows[index] for index in edit.removed}
+    left = [row for row in range(len(written)) if row not in gone]
+    added = [record_document(record, zone.name) for record in edit.added]
+    return [written[row] for row in left] + added, [*left, *(None for _ in added)]
 
 
 def _renewed(draft: Draft, zone: Zone, before: Record, record_id: str, build: Build) -> Record:
     """What replaces a record: with its id, and the time of the change if it is one."""
-    after = replace(build(before), identity=before.identity)
+    built = build(before)
+    after = replace(built, identity=before.identity._replace(unquoted=built.identity.unquoted))
     if after == before:
         return before
-    written = datetime.fromtimestamp(draft.file(zone.key).modified, UTC)
-    return replace(after, identity=Identity(record_id, before.identity.created_on or written, draft.now))
+    created = before.identity.created_on or draft.written_at(zone.key)
+    identity = after.identity._replace(id=record_id, created_on=created, modified_on=draft.now)
+    return replace(after, identity=identity)
+
+
+def _identified(record: Record, draft: Draft, record_id: str) -> Record:
+    """A new record, with its id and its times."""
+    identity = record.identity._replace(id=record_id, created_on=draft.now, modified_on=draft.now)
+    return replace(record, identity=identity)
 
 
 def _index(ids: RecordIds, records: Mapping[int, Record | None], record_id: str) -> int:

@@ -72,6 +72,15 @@ CODES = {
     Rule.CNAME_AT_NAME: Code.CNAME_AT_NAME,
     Rule.IDENTICAL_RECORD: Code.IDENTICAL_RECORD,
     Rule.ZONE_EXISTS: Code.ZONE_EXISTS,
+    Rule.TARGET_OUTSIDE: Code.INVALID,
+}
+
+
+# What Cloudflare says, and clients look for.
+KNOWN_MESSAGES = {
+    Rule.IDENTICAL_RECORD: "An identical record already exists.",
+    Rule.OTHERS_AT_NAME: "An A, AAAA, or CNAME record with that host already exists.",
+    Rule.CNAME_AT_NAME: "A CNAME record with that host already exists.",
 }
 
 
@@ -109,5 +118,11 @@ def refused(code: Code, message: str, *path: str | int) -> RefusedError:
 
 def refused_for(problems: Iterable[Problem], code: Code = Code.INVALID) -> RefusedError:
     """The error for problems that the rules of the model have found, at least one of them no warning."""
-    found = [problem for problem in problems if not problem.warning]
-    return RefusedError(*(Fault(CODES[one.rule] if one.rule else code, one.message, one.path) for one in found))
+    faults = [
+        Fault(CODES[one.rule], KNOWN_MESSAGES.get(one.rule, one.message), one.path)
+        if one.rule
+        else Fault(code, one.message, one.path)
+        for one in problems
+        if not one.warning
+    ]
+    return RefusedError(*dict.fromkeys(faults))

@@ -102,7 +102,12 @@ class Token:
         return account_id in self.accounts or zone_id in self.zones
 
     def grants(self, area: Area, level: Level) -> bool:
-        """Whether the token has the permission, for whatever is in its scope."""
+        """Whether the token has the permission, for whatever is in its scope.
+
+        One for DNS may see which zones it is for, as at Cloudflare: clients look a zone up before its records.
+        """
+        if (area, level) == (Area.ZONES, Level.READ) and self.grants(Area.DNS, level):
+            return True
         return not self.permissions or not {(area, level), (area, Level.EDIT)}.isdisjoint(self.permissions)
 
 
@@ -170,6 +175,11 @@ class TokenFile:
         if entry is None or not hmac.compare_digest(entry.digest, digest):
             return Unusable.UNKNOWN
         return Unusable.EXPIRED if entry.token.is_expired(now) else entry.token
+
+    def get(self, token_id: str, now: datetime) -> Token | None:
+        """The token with an id, as long as it is good."""
+        found = next((token for token in self.tokens() if token.id == token_id), None)
+        return found if found and not found.is_expired(now) else None
 
     def tokens(self) -> list[Token]:
         """All tokens, in the order in which they were created; expired ones too."""

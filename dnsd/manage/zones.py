@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
@@ -17,6 +18,7 @@ from dnsd.model.zones import Status, Zone
 from dnsd.store.directory import Kind
 from dnsd.wire.names import ROOT, name_text, parse_name_text
 
+HOSTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
 PLAIN_FILE_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,198}[a-z0-9_])?")
 
 
@@ -35,7 +37,7 @@ class ZoneBody(Fields):
 
     name: str = Field(min_length=1, max_length=1000)
     account: AccountReference = AccountReference()
-    type: str | None = None
+    type: Literal["full"] | None = None
 
 
 class ZoneEdit(Fields):
@@ -44,6 +46,7 @@ class ZoneEdit(Fields):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     paused: bool | None = None
+    type: Literal["full"] | None = None
 
 
 class SwitchBody(Fields):
@@ -74,12 +77,21 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
     text = name_text(wire)
     if wire in draft.dataset.zones_by_name:
         raise refused(Code.ZONE_EXISTS, f"{text} already exists", "name")
-    zone_id = derived_id("zone", text)
-    is_plain = bool(PLAIN_FILE_NAME.fullmatch(text)) and not draft.has_file(f"{account.key}/zones/{text}")
+    if not HOSTNAME.fullmatch(text):
+        raise refused(
+            Code.INVALID, f"the zone's name: {text!r} is none; it has letters, digits, hyphens and dots", "name"
+        )
+    zone_id = new_zone_id(account_id, text)
+    is_plain = bool(PLAIN_FILE_NAME.fullmatch(text)) and draft.is_free(f"{account.key}/zones/{text}")
     key = f"{account.key}/zones/{text if is_plain else zone_id}"
-    draft.write(key, Kind.ZONE_YAML, {"name": text, "status": Status.ACTIVE.value})
+    draft.write(key, Kind.ZONE_YAML, {"id": zone_id, "name": text, "status": Status.ACTIVE.value})
     draft.note(key, None, {"name": text})
     return zone_id
+
+
+def new_zone_id(account_id: str, name: str) -> str:
+    """The id of a zone that is made here: the account's own, so that whoever had the name before does not have it."""
+    return derived_id("zone", account_id, name)
 
 
 def edit_zone(draft: Draft, zone_id: str, edit: ZoneEdit) -> None:

@@ -11,6 +11,8 @@ from dnsd.errors import Path, Problem
 from dnsd.model.accounts import Approval, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
+from dnsd.model.zones import Zone
+from dnsd.wire.names import ROOT, ancestors, is_below
 
 
 def change_problems(old: Dataset, new: Dataset, *, by_operator: bool) -> list[Problem]:
@@ -42,6 +44,27 @@ def _operators_part(old: Dataset, new: Dataset) -> Iterator[Problem]:
                 yield Problem(account.key, ("prefixes", index, "approved"), message)
         if not set(account.static_ips) <= set(before.static_ips if before else ()):
             yield Problem(account.key, ("static_ips",), "static IPs are leased by the operator")
+    for zone_id, zone in new.zones.items():
+        known = old.zones.get(zone_id)
+        if known is None or known.name != zone.name:
+            yield from _new_zone(new, zone)
+        elif known.status is not zone.status:
+            yield Problem(
+                zone.key, ("status",), f"the zone is {known.status}, and its status is the operator's to change"
+            )
+
+
+def _new_zone(new: Dataset, zone: Zone) -> Iterator[Problem]:
+    """A zone takes all names at and below its own, so a customer's may not be around, or in, somebody else's."""
+    if len([*ancestors(zone.name)]) == 1:
+        yield Problem(zone.key, ("name",), f"{zone.name_text} is a top-level domain: the operator alone makes its zone")
+    others = {
+        name: one for name, one in new.zones_by_name.items() if one.account_id != zone.account_id and name != ROOT
+    }
+    if not others.keys().isdisjoint(ancestors(zone.name)):
+        yield Problem(zone.key, ("name",), f"{zone.name_text} lies in a zone of another account")
+    if any(is_below(name, zone.name) for name in others):
+        yield Problem(zone.key, ("name",), f"a zone of another account lies in {zone.name_text}")
 
 
 def _is_approved(prefix: Prefix) -> bool:

@@ -196,22 +196,26 @@ def _account_problems(account: Account) -> Iterator[Problem]:
 def _prefix_problems(dataset: Dataset) -> Iterator[Problem]:
     """Address space that two accounts claim."""
     claims = [
-        (account, ("prefixes", index, "cidr"), prefix.cidr)
+        (account, ("prefixes", index, "cidr"), prefix.cidr, prefix.approved is Approval.ACTIVE)
         for account in dataset.accounts.values()
         for index, prefix in enumerate(account.prefixes)
     ]
     claims.sort(key=lambda claim: (claim[2].version, int(claim[2].network_address), claim[2].prefixlen))
-    enclosing: list[tuple[Account, Path, IPNetwork]] = []
+    enclosing: list[tuple[Account, Path, IPNetwork, bool]] = []
     for claim in claims:
         while enclosing and not contains(enclosing[-1][2], claim[2]):
             enclosing.pop()
         if enclosing and enclosing[-1][2] == claim[2] and enclosing[-1][0] is claim[0]:
             yield Problem(claim[0].key, claim[1], f"{claim[2]} is listed twice")
             continue
-        other = next((other for other in enclosing if other[0] is not claim[0]), None)
-        if other:
+        others = [other for other in enclosing if other[0] is not claim[0]]
+        # What is pending is no more than said: it must not keep away whoever has the prefix.
+        if other := next((other for other in others if claim[3] and other[3]), None):
             message = f"{claim[2]} overlaps with {other[2]} of the account {other[0].key!r}"
             yield Problem(claim[0].key, claim[1], message, other=other[0].key)
+        elif other := next(iter(others), None):
+            message = f"{claim[2]} overlaps with {other[2]} of the account {other[0].key!r}; one of them is pending"
+            yield Problem(claim[0].key, claim[1], message, warning=True, other=other[0].key)
         enclosing.append(claim)
     holders: dict[IPAddress, Account] = {}
     for account in dataset.accounts.values():

@@ -67,11 +67,12 @@ DEFAULT_SETTINGS = RecordSettings()
 
 
 class Identity(NamedTuple):
-    """What the API knows a record by, where that is written down."""
+    """What is written down of a record that DNS never sees: what the API knows it by, and how its text is written."""
 
     id: str | None = None  # None: it follows from what the record says
     created_on: datetime | None = None
     modified_on: datetime | None = None
+    unquoted: bool = False  # of a TXT record: its content is the text itself, not character-strings in quotes
 
 
 UNWRITTEN = Identity()
@@ -113,6 +114,11 @@ class Record:
         return rdata_text(self.rtype, self.rdata)
 
     @property
+    def written_content(self) -> str:
+        """The data as whoever gave it wrote it: in presentation form, or as a text without quotes."""
+        return (unquoted_text(self.rdata) if self.identity.unquoted else None) or self.content
+
+    @property
     def ttl_s(self) -> int:
         """The TTL in answers, when the record is answered as stored."""
         return PROXIED_TTL_S if self.ttl == AUTOMATIC_TTL else self.ttl
@@ -147,7 +153,9 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
     if rtype == CNAME and rdata.lower() == owner:
         raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself", Rule.CNAME_TO_ITSELF)
     ttl = AUTOMATIC_TTL if fields.proxied else fields.ttl
-    identity = Identity(fields.id, fields.created_on, fields.modified_on)
+    identity = Identity(
+        fields.id, fields.created_on, fields.modified_on, rtype == TXT and not _is_quoted(fields.content)
+    )
     comment = fields.comment or ""
     return Record(owner, rtype, ttl, rdata, fields.proxied, fields.settings, comment, fields.tags, identity)
 
@@ -223,7 +231,7 @@ def _pack_content(rtype: int, content: str, priority: int | None) -> bytes:
 
 def _presentation(rtype: int, content: str, priority: int | None) -> str:
     """The content as a master file has it. Raises ValueError."""
-    if rtype == TXT and not content.lstrip().startswith('"'):
+    if rtype == TXT and not _is_quoted(content):
         octets = content.encode()
         return " ".join(_quoted(octets[i : i + MAX_STRING]) for i in range(0, len(octets), MAX_STRING))
     if rtype in WITH_PRIORITY and priority is not None:
@@ -231,6 +239,24 @@ def _presentation(rtype: int, content: str, priority: int | None) -> str:
     if rtype in WITH_PRIORITY and not content.lstrip()[0].isdigit() and not content.startswith(GENERIC):
         raise ValueError(f"{type_text(rtype)} needs a priority: give `priority`, or begin the content with it")
     return content
+
+
+def unquoted_text(rdata: bytes) -> str | None:
+    """The text that is content of a TXT record as it stands; None where content with this data needs quotes."""
+    octets = b""
+    start = 0
+    while start < len(rdata):
+        octets += rdata[start + 1 : start + 1 + rdata[start]]
+        start += 1 + rdata[start]
+    try:
+        text = octets.decode()
+        return text if not _is_quoted(text) and _pack_content(TXT, text, None) == rdata else None
+    except ValueError:
+        return None
+
+
+def _is_quoted(content: str) -> bool:
+    return content.lstrip().startswith('"')
 
 
 def _quoted(octets: bytes) -> str:

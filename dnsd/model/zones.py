@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from dnsd.errors import Problem, Rule
 from dnsd.model.columns import Records
-from dnsd.model.fields import MAX_PROBLEMS, Fields, Host, Id
+from dnsd.model.fields import MAX_PROBLEMS, Fields, Host, Id, derived_id
 from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
 from dnsd.wire.names import ASTERISK, ROOT, ancestors, name_text
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A, canonical_rdata, parse_rdata_text, type_text
@@ -87,6 +87,11 @@ class ZoneFields(Fields):
     )
     soa: SoaFields = SoaFields()
     records: tuple[RecordFields, ...] = ()
+
+
+def unwritten_zone_id(name: str) -> str:
+    """The id of a zone whose file says none."""
+    return derived_id("zone", name)
 
 
 @dataclass(frozen=True, slots=True)

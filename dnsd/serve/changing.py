@@ -91,6 +91,8 @@ class Changes:
                 await self._make(waiting)
                 return
         for one in waiting:
+            if one.done.done():  # it was written, and went wrong after that
+                continue
             try:
                 await self._make_alone(one)
             except Exception as error:  # it is for who asked
@@ -118,7 +120,12 @@ class Changes:
         if loaded is not before:
             read, journal = self._loader.source or before.source, self._loader.journal
             source = await in_thread(partial(write_change, before.source, loaded.source, read, journal))
-            await self._loader.publish_change(loaded, source)
+            try:
+                await self._loader.publish_change(loaded, source)
+            except Exception as error:  # it must not be written a second time
+                for one in waiting:
+                    one.settle(error)
+                raise
         for one, outcome in zip(waiting, outcomes, strict=True):
             one.settle(replace(outcome, revision=self._publisher.revision) if isinstance(outcome, Changed) else outcome)
 

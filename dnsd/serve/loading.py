@@ -24,6 +24,7 @@ from dnsd.progress import progress_on
 from dnsd.serve.publish import Publisher
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import Settings
+from dnsd.store.directory import keep_times
 from dnsd.store.snapshot_file import FILE_NAME, Title, load_snapshot, load_title
 from dnsd.store.watch import Watch, watched_folders
 from dnsd.store.write import JOURNAL, undo_unfinished
@@ -125,7 +126,7 @@ class Loader:
 
     async def catch_up(self) -> None:
         """Load what was edited in the files meanwhile, and has settled. Who does so has the turn."""
-        if self.last.ok or await self._settled() != self.source:
+        if await self._settled() != self.source or self.last.ok:
             await self._reload(force=False)
         if self.last.ok:
             self._has_followed.set()
@@ -179,8 +180,11 @@ class Loader:
         try:
             await self._undo_unfinished()
             served = None if self.loaded else self._publisher.snapshot
+            before = self.loaded
             loaded = await in_thread(partial(self._load, force=force, served=served))
             await self._publish(loaded)
+            if before and before.source.files and loaded.source.files:
+                await in_thread(partial(keep_times, loaded.source.files, before.source.files))
         except InvalidDataError as error:
             return self._refuse("refused", error.problems, start)
         except Exception as error:  # whatever it is, what is served must outlive it

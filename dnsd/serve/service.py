@@ -87,8 +87,8 @@ class ControlService:
         for done in waiting:
             try:
                 done.keep(self.history)
-            except OSError as error:
-                problems.append(f"{done.action}: this version is not kept: {error.filename}: {error.strerror}")
+            except Exception as error:  # the change is made, whatever its history is like
+                problems.append(f"{done.action}: this version is not kept: {error}")
         return problems
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ import psutil
 
 from dnsd import __version__
 from dnsd.metrics import Key
+from dnsd.net.listen import address_of
 from dnsd.serve.control import Control
 from dnsd.serve.shared import Number
 
@@ -49,6 +51,7 @@ def status(control: Control) -> dict[str, Any]:
         "revision": publisher.revision,
         "uptime_s": round(time.monotonic() - control.started, 1),
         "listening": list(control.desk.listening),
+        "http": {what: str(address_of(sock)) for what, sock in _http(control) if sock},
         "state": str(control.desk.state.folder),
         "ready": not reasons,
         "answering": not unhealthy(control),
@@ -78,6 +81,11 @@ def status(control: Control) -> dict[str, Any]:
             for one, name, process in _processes(control)
         ],
     }
+
+
+def _http(control: Control) -> Iterator[tuple[str, socket.socket | None]]:
+    yield "api", control.desk.api
+    yield "metrics", control.desk.metrics
 
 
 def metric_samples(control: Control) -> list[tuple[Key, float]]:

@@ -17,7 +17,7 @@ TAGS = re.compile(r"\s*\bcf_tags=(\S+)")
 IMPOSSIBLE = re.compile(r"[\r\n\0]+")  # in a line of a text file
 PROXIED = "cf-proxied"
 OWN = "dnsd-"  # what the server's own tags begin with
-ID, CREATED, MODIFIED = "dnsd-id", "dnsd-created", "dnsd-modified"
+ID, CREATED, MODIFIED, UNQUOTED = "dnsd-id", "dnsd-created", "dnsd-modified", "dnsd-unquoted"
 ID_FORM = re.compile(r"[0-9a-fA-F]{32}")
 TIME_FORM = re.compile(r"[0-9-]{10}T[0-9:]{8}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})")  # RFC 3339 §5.6
 
@@ -61,8 +61,9 @@ def bare_comment(text: str) -> str:
 
 
 def comment_text(record: Record, *, identity: bool) -> str:
-    """The comment that says what a record's line itself does not, its identity too if that is wanted; may be empty."""
+    """The comment that says what a record's line itself does not; its id and times too if `identity`. May be empty."""
     tags = [f"{PROXIED}:{str(record.proxied).lower()}"] if record.rtype in PROXIABLE else []
+    tags += [f"{UNQUOTED}:true"] if record.identity.unquoted else []
     if identity:
         tags += _identity_tags(record.identity)
     said = (bare_comment(record.comment), f"cf_tags={','.join(tags)}" if tags else "")
@@ -80,12 +81,13 @@ def _is_proxied(comment: str) -> bool:
 
 
 def _parse_identity(tags: dict[str, str]) -> Identity:
-    id, created, modified = map(tags.get, (ID, CREATED, MODIFIED))
-    if id is created is modified is None:
+    id, created, modified, unquoted = map(tags.get, (ID, CREATED, MODIFIED, UNQUOTED))
+    if id is created is modified is unquoted is None:
         return UNWRITTEN
     if id is not None and not ID_FORM.fullmatch(id):
         raise ValueError(f"{ID} is 32 hexadecimal digits, found {id[:40]!r}")
-    return Identity(id and id.lower(), _parse_time(CREATED, created), _parse_time(MODIFIED, modified))
+    times = _parse_time(CREATED, created), _parse_time(MODIFIED, modified)
+    return Identity(id and id.lower(), *times, unquoted == "true")
 
 
 def _parse_time(name: str, text: str | None) -> datetime | None:

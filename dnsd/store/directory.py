@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
@@ -23,6 +24,10 @@ from dnsd.store.text_file import Content, NotTextError, blocks_again, read_conte
 # A file's status tells a change from the one before only when the clock of its file system has moved on in between.
 # Of the clocks in use that of FAT is the coarsest.
 COARSEST_CLOCK_NS = 2_000_000_000
+
+LATEST_S = (
+    250_000_000_000  # of a file's time, whatever the disk says: what goes with a date needs a year of four digits
+)
 
 NO_CONTENT = Content(b"", "")
 
@@ -186,7 +191,7 @@ def read_file(path: str, key: str, kind: Kind, *, previous: SourceFile | None, n
         stamp = _stamp(status, now_ns)
         if previous and stamp and stamp == previous.stamp and path == previous.path:
             return previous
-        modified = int(status.st_mtime)
+        modified = min(max(int(status.st_mtime), 0), LATEST_S)
         content = read_content(Path(path))
     except OSError as error:
         problem, stamp = _problem(path, _cannot_be_read(error), key), None  # it may pass: try each time
@@ -196,8 +201,21 @@ def read_file(path: str, key: str, kind: Kind, *, previous: SourceFile | None, n
     if previous is None:
         return file
     if file == previous:
-        return replace(previous, stamp=stamp)
+        return replace(previous, content=content, stamp=stamp)  # of a large one, the text is not kept
     return replace(file, modified=max(modified, previous.modified + 1))
+
+
+def keep_times(files: Files, previous: Files) -> None:
+    """Give files that are new in `files` the time that they count as, where the disk's is earlier.
+
+    It is the serial of a zone, which must not go back when the server starts anew. Where we may not, it stays as it is.
+    """
+    known = previous.by_key()
+    for key, file in files.by_key().items():
+        if file is not known.get(key) and file.stamp is None and not file.problem:
+            with suppress(OSError):
+                if os.stat(file.path).st_mtime < file.modified and is_as_read(file):
+                    os.utime(file.path, (file.modified, file.modified))
 
 
 def is_as_read(file: SourceFile) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from bisect import insort
 from collections.abc import Collection, Iterator, Mapping
@@ -9,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from dnsd.store.directory import SUFFIXES, Files, SourceFile, is_as_read, read_files
-from dnsd.store.write import FileChange
+from dnsd.store.directory import SUFFIXES, Files, SourceFile, is_as_read, read_files, visible_entries
+from dnsd.store.write import FileChange, is_beside
 
 
 def edited_files(
@@ -60,7 +61,11 @@ class FilesEdit:
 
     def changes(self) -> list[FileChange]:
         """What is to be done on the disk."""
-        written = [FileChange(file.path, file.text(), file.modified) for file in self.written.values()]
+        before = self.before.by_key()
+        written = [
+            FileChange(file.path, file.text(), file.modified, before[key].path if key in before else None)
+            for key, file in self.written.items()
+        ]
         gone = [file.path for key, file in self.removed.items() if _account(key) not in self.gone_accounts]
         folders = [self._folder(account) for account in self.gone_accounts]
         return [*written, *(FileChange(path, None, 0) for path in (*gone, *folders))]
@@ -80,20 +85,24 @@ class FilesEdit:
     def _has_room(self) -> bool:
         """Whether nobody has made a file, of whatever kind, for an object that is new, nor moved its account away."""
         known = {file.path for file in self._touched()}
+        there = self.before.by_key()
         for key in self.written:
             account, _, rest = key.partition("/")
             if account in self.before.accounts and not os.path.isdir(self._folder(account)):
                 return False
             endings = SUFFIXES[rest.partition("/")[0]] if rest else ("/account.yaml",)
             paths = {os.path.join(self.before.root, key + ending) for ending in endings}
-            if any(map(os.path.lexists, paths - known)):
+            if any(map(os.path.lexists if key in there else _is_taken, paths - known)):
                 return False
         return os.path.isdir(self.before.root)
 
     def _has_known_accounts(self) -> bool:
-        """Whether the accounts that go hold nothing that has not been read."""
+        """Whether the accounts that go hold nothing that has not been read. Raises OSError for what is never read."""
         if not self.gone_accounts:
             return True
+        for folder in map(self._folder, self.gone_accounts):
+            if stranger := _stranger(folder):
+                raise OSError(errno.ENOTEMPTY, f"it holds what is not dnsd's, such as {stranger}", folder)
         now = read_files(Path(self.before.root), self.before)
         known = [file for file in self.before.files if _account(file.key) in self.gone_accounts]
         return known == [file for file in now.files if _account(file.key) in self.gone_accounts]
@@ -104,6 +113,22 @@ class FilesEdit:
 
 def _account(key: str) -> str:
     return key.partition("/")[0]
+
+
+def _is_taken(path: str) -> bool:
+    """Whether there is a file, in small letters or large ones: not every disk tells them apart."""
+    folder, name = os.path.split(path)
+    return os.path.isdir(folder) and name.lower() in map(str.lower, os.listdir(folder))
+
+
+def _stranger(folder: str) -> str | None:
+    """A file that nobody reads, and that is not left from writing; None where there is none."""
+    for parent, folders, names in os.walk(folder):
+        read = {entry.name for entry in visible_entries(parent)}
+        for name in (*folders, *names):
+            if name not in read and not is_beside(name):
+                return os.path.relpath(os.path.join(parent, name), folder)
+    return None
 
 
 def _has_path(file: SourceFile | None, path: str) -> bool:

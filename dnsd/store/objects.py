@@ -15,9 +15,9 @@ from typing import Any, Generic, TypeAlias
 from dnsd.errors import Path as ObjectPath
 from dnsd.errors import Place, Problem
 from dnsd.model.columns import Columns, Records
-from dnsd.model.fields import MAX_PROBLEMS, F, Fields, derived_id, validate
+from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
-from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records
+from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records, unwritten_zone_id
 from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import Kind, SourceFile
 from dnsd.store.text_file import FileChangedError
@@ -246,7 +246,7 @@ class _ZoneReader(_Reader):
             self.add(("soa",), str(error))
         self.zone = Zone(
             key=self.file.key,
-            id=fields.id or derived_id("zone", name_text(name)),
+            id=fields.id or unwritten_zone_id(name_text(name)),
             account_id=self._account_id,
             name=name,
             status=fields.status,
@@ -270,4 +270,4 @@ def _stand_in(key: str, account_id: str) -> Zone | None:
         wire = parse_name_text(name).lower()
     except ValueError:
         return None
-    return Zone(key, derived_id("zone", name), account_id, wire, Status.ACTIVE, False, ZoneSettings(), Records.of(()))
+    return Zone(key, unwritten_zone_id(name), account_id, wire, Status.ACTIVE, False, ZoneSettings(), Records.of(()))

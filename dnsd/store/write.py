@@ -28,6 +28,7 @@ class FileChange:
     path: str
     text: str | None  # None: the file, or the folder with all that is in it, is to go
     modified: int
+    model: str | None = None  # a file whose owner and mode a new one is to have
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def _planned(changes: Iterable[FileChange]) -> tuple[list[_Step], dict[str, File
             steps[change.path] = _Step(change.path, None, _beside(change.path, "old"))
             continue
         path = os.path.realpath(change.path)  # a link stays one
+        if _is_read_only(path):
+            raise OSError(errno.EACCES, "it is read-only", change.path)
         place = path  # what is renamed: of folders that are not there yet, the topmost one
         while not os.path.isdir(os.path.dirname(place)):
             place = os.path.dirname(place)
@@ -104,9 +107,22 @@ def _planned(changes: Iterable[FileChange]) -> tuple[list[_Step], dict[str, File
     return list(steps.values()), texts
 
 
+def _is_read_only(path: str) -> bool:
+    """Whether nobody is to write a file, which its folder would allow all the same."""
+    try:
+        return not os.stat(path).st_mode & 0o222
+    except FileNotFoundError:
+        return False
+
+
 def _beside(path: str, ending: str) -> str:
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{ending}")
+
+
+def is_beside(name: str) -> bool:
+    """Whether a file's name is one under which something waits, or is kept, while others are written."""
+    return name.startswith(".") and name.endswith((".new", ".old"))
 
 
 def _besides(steps: Iterable[_Step]) -> list[str]:
@@ -124,14 +140,14 @@ def _folders(steps: Iterable[_Step], texts: Iterable[str]) -> set[str]:
 
 
 def _write_text(file: str, change: FileChange) -> None:
-    """Write a text where it waits; owner and mode are those of the file that it replaces."""
+    """Write a text where it waits; owner and mode are those of the file that it replaces, or of the model."""
     assert change.text is not None
-    has_model = os.path.exists(change.path)
+    model = next((path for path in (change.path, change.model) if path and os.path.exists(path)), None)
     try:
         os.makedirs(os.path.dirname(file), exist_ok=True)
-        _write(file, change.text.encode(), mode=0o600 if has_model else 0o666)
-        if has_model:
-            _make_alike(file, change.path)
+        _write(file, change.text.encode(), mode=0o600 if model else 0o666)
+        if model:
+            _make_alike(file, model)
         os.utime(file, (change.modified, change.modified))
     except OSError as error:
         raise OSError(error.errno, error.strerror, change.path) from None

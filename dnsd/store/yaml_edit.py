@@ -11,7 +11,7 @@ import json
 import re
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from dnsd.store.yaml_nodes import BREAKS, Layout, Node
@@ -25,6 +25,12 @@ DASH = re.compile(rf"(?:[&!]\S*\s)*(?:[ \t]*(?:#[^{BREAKS}]*)?[{BREAKS}])*[ \t]*
 LINE_REST = re.compile(f"[ \t]*,?[ \t]*(?:#[^{BREAKS}]*)?(?=[{BREAKS}])")
 
 
+NAMING = ("id", "identifier", "cidr")  # keys that tell items of a list apart
+
+Origins = Mapping[str, Sequence[int | None]]
+NO_ORIGINS: Origins = {}
+
+
 def written_yaml(data: PlainData) -> str:
     """A new file's text for plain data. A key of None is left out.
 
@@ -33,11 +39,15 @@ def written_yaml(data: PlainData) -> str:
     return _document(said_by(data), "\n")
 
 
-def edited_yaml(text: str, data: PlainData) -> str:
+def edited_yaml(text: str, data: PlainData, origins: Origins = NO_ORIGINS) -> str:
     """The text, changed as little as possible so that it says `data`; None is no key, and `true` is True.
 
-    What is removed takes a comment on its line along; comments on lines of their own stay. A change that cannot be made
-    like this, such as one to what an alias repeats, makes the text that of `written_yaml`: its comments are lost.
+    What is removed takes a comment on its line along; comments on lines of their own stay. Which items of a list at the
+    top are changed ones, and which are new, `origins` says, by the list's key: of each item its index before, in
+    ascending order, or None. Of other lists, items with the same id, identifier or cidr are the same one.
+
+    A change that cannot be made like this, such as one to what an alias repeats, makes the text that of `written_yaml`:
+    its comments are lost.
 
     Raises YamlError where `parse_yaml` does not read the text (an empty one is fine), and ValueError as `written_yaml`.
     """
@@ -45,7 +55,7 @@ def edited_yaml(text: str, data: PlainData) -> str:
     body = text.removeprefix(BYTE_ORDER_MARK)
     found = LINE_BREAK.search(body)
     line_break = found[0] if found else "\n"
-    edited = _edited(body, wanted, line_break)
+    edited = _edited(body, wanted, line_break, origins)
     if not _says(edited, wanted):
         edited = _document(wanted, line_break)
     return text[: len(text) - len(body)] + edited
@@ -55,7 +65,7 @@ def _document(data: Data, line_break: str) -> str:
     return "".join(line + line_break for line in document_lines(data))
 
 
-def _edited(text: str, wanted: Data, line_break: str) -> str:
+def _edited(text: str, wanted: Data, line_break: str, origins: Origins) -> str:
     try:
         is_done = said_by(parse_yaml(text)) == wanted
     except YamlError as error:
@@ -63,7 +73,7 @@ def _edited(text: str, wanted: Data, line_break: str) -> str:
             raise
         separator = line_break if text and text[-1] not in BREAKS else ""
         return text + separator + _document(wanted, line_break)
-    return text if is_done else _Edit(text, line_break).text_for(wanted)
+    return text if is_done else _Edit(text, line_break, origins).text_for(wanted)
 
 
 def _says(text: str, wanted: Data) -> bool:
@@ -76,11 +86,14 @@ def _says(text: str, wanted: Data) -> bool:
 class _Edit:
     """Finds what is to be replaced in a text. Where it is mistaken, the result does not say what it should."""
 
-    def __init__(self, text: str, line_break: str) -> None:
+    def __init__(self, text: str, line_break: str, origins: Origins) -> None:
         # Before every line, the first as well, is a break that goes with it.
         self._layout = Layout(line_break + text)
         self._text = self._layout.text
         self._line_break = line_break
+        root = self._layout.root
+        by_key = zip(root.keys, root.children, strict=False)
+        self._origins = {id(child): origins.get(str(key.value)) for key, child in by_key}
         self._changes: list[tuple[int, int, str]] = []
 
     def text_for(self, wanted: Data) -> str:
@@ -121,19 +134,29 @@ class _Edit:
 
     def _edit_list(self, node: Node, wanted: list[Data]) -> None:
         items = [child.value for child in node.children]
-        keeps = [True] * len(items)
+        keeps = [False] * len(items)
         has_lines = self._has_lines(node)
+        new = 0
+        for old, next_new in [*self._pairs(node, items, wanted), (len(items), len(wanted))]:
+            if new < next_new:
+                self._insert(node, old, self._item_texts(node, wanted[new:next_new]), has_lines=has_lines)
+            if old < len(items):
+                keeps[old] = True
+                self._edit_item(node, old, wanted[next_new])
+            new = next_new + 1
+        self._remove(node, keeps, has_lines=has_lines)
+
+    def _pairs(self, node: Node, items: list[Data], wanted: list[Data]) -> list[tuple[int, int]]:
+        """Which items become which, by their indexes, in the order of both; the others go, or are new."""
+        if (origins := self._origins.get(id(node))) is not None:
+            return [(old, new) for new, old in enumerate(origins) if old is not None]
+        found: list[tuple[int, int]] = []
         old = new = 0
         for next_old, next_new in [*_matches(items, wanted), (len(items), len(wanted))]:
-            pairs = min(next_old - old, next_new - new)
-            for index in range(pairs):
-                self._edit_item(node, old + index, wanted[new + index])
-            keeps[old + pairs : next_old] = [False] * (next_old - old - pairs)
-            if new + pairs < next_new:
-                texts = self._item_texts(node, wanted[new + pairs : next_new])
-                self._insert(node, next_old, texts, has_lines=has_lines)
+            found += _alike(items, range(old, next_old), wanted, range(new, next_new), is_block=node.is_block)
+            found.append((next_old, next_new))
             old, new = next_old + 1, next_new + 1
-        self._remove(node, keeps, has_lines=has_lines)
+        return found[:-1]
 
     def _edit_item(self, node: Node, index: int, wanted: Data) -> None:
         start = self._start(node, index)
@@ -245,6 +268,27 @@ def _keeps(node: Node, wanted: dict[str, Data]) -> list[bool]:
     """Which keys of a mapping stay: those that are null say nothing, and what is merged may be overridden."""
     pairs = zip(node.keys, node.children, strict=True)
     return [key.value in wanted or child.value is None or key.is_merge for key, child in pairs]
+
+
+def _alike(old: list[Data], olds: range, new: list[Data], news: range, *, is_block: bool) -> list[tuple[int, int]]:
+    """Items of two ranges that are the same one by what names it; of as many without a name, one becomes another.
+
+    In brackets, one becomes another in any case: a comment is behind all of them.
+    """
+    places = {named: index for index in olds for named in _names(old[index])}
+    pairs = []
+    for index in news:
+        if found := [places[named] for named in _names(new[index]) if named in places]:
+            pairs.append((found[0], index))
+    if not pairs and (len(olds) == len(news) or not is_block):
+        both = zip(olds, news, strict=False)
+        pairs = [(i, j) for i, j in both if not is_block or not (_names(old[i]) and _names(new[j]))]
+    return _ascending(pairs)
+
+
+def _names(item: Data) -> list[tuple[str, str]]:
+    """What names an item: pairs of a key and its value."""
+    return [(key, repr(item[key])) for key in NAMING if item.get(key) is not None] if isinstance(item, dict) else []
 
 
 def _matches(old: list[Data], new: list[Data]) -> Iterator[tuple[int, int]]:

@@ -76,6 +76,11 @@ def _written_anew(text: str, zone: Zone, expected: Records) -> str:
     return anew
 
 
+def comment_lines(text: str) -> list[str]:
+    """What stands on the lines of a master file that are comments."""
+    return [line.strip().lstrip(";").strip() for line in COMMENT_LINE.findall(text)]
+
+
 def zone_file_text(records: Iterable[Record]) -> str:
     """A master file of these records."""
     return "".join(f"{record_line(record)}\n" for record in records)

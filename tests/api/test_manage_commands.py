@@ -626,7 +626,11 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     ),
     "a token file that is not there": (["map", "list", "--token-file", "/nowhere"], 2, "(?s).*/nowhere cannot be read"),
     "a token file without a token": (["map", "list", "--token-file", "/dev/null"], 2, "(?s).*holds no token"),
-    "a port where nobody listens": (["map", "list", "--url", "http://127.0.0.1:1"], 3, "no server answers at http:"),
+    "another port": (
+        ["map", "list", "--url", "http://127.0.0.1:1"],
+        2,
+        "(?s).*is not the server of .*set \\$DNSD_API_TOKEN",
+    ),
 }
 
 

@@ -257,12 +257,6 @@ CASES: dict[str, Edit] = {
     "an SOA below the apex": records(
         "→{name: a, type: SOA, content: a.example.com b.example.com 1 2 3 4 5}", "belongs to the apex"
     ),
-    "a flattened apex whose target is not served": records(
-        "{name: '@', type: CNAME, →content: www.hosting.test}", "www.hosting.test"
-    ),
-    "a flattened CNAME whose target is not served": records(
-        "{name: a, type: CNAME, →content: www.hosting.test, settings: {flatten_cname: true}}", "www.hosting.test"
-    ),
     "a nameserver that is no name": zone("nameservers: [→'a..b']", "empty label"),
     "an SOA with a bad mailbox": zone("soa: {→rname: a..b}", "empty label"),
     "an SOA time out of range": zone("soa: {→refresh: -1}", "found '-1'"),
@@ -294,7 +288,7 @@ CASES: dict[str, Edit] = {
     "a prefix length out of range": account("prefixes: [{→cidr: 203.0.113.0/33}]", "is not a prefix"),
     "an approval that is none": account("prefixes: [{cidr: 203.0.113.0/24, →approved: yes}]", "found 'yes'"),
     "a prefix of another account": (
-        {OTHER: "prefixes:\n- {cidr: 192.0.2.0/25, approved: V}\n- {→cidr: 203.0.113.128/25}"},
+        {OTHER: "prefixes:\n- {cidr: 192.0.2.0/25, approved: V}\n- {→cidr: 203.0.113.128/25, approved: V}"},
         ["overlaps with 203.0.113.0/24"],
     ),
     "a static IP of two accounts": ({OTHER: "static_ips: [→192.0.2.200]"}, ["is a static IP of the account 'a1'"]),

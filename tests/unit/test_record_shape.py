@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dnsd.api.record_parts import PARTS
 from dnsd.api.record_shape import RecordBodyError, built_record, record_fields, record_json
-from dnsd.model.records import Identity, Record, RecordFields, RecordSettings, build_record
+from dnsd.model.records import UNWRITTEN, Identity, Record, RecordFields, RecordSettings, build_record
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import MX, pack_rdata, parse_rdata_text, parse_type_text
@@ -533,7 +533,12 @@ SENT: dict[str, tuple[dict[str, Any], str, str]] = {
 
 @pytest.mark.parametrize(("body", "rtype", "text"), SENT.values(), ids=SENT.keys())
 def test_sent(body: dict[str, Any], rtype: str, text: str) -> None:
-    assert built({"name": "www", **body}) == record(rtype, text)
+    made = built({"name": "www", **body})
+    assert replace(made, identity=UNWRITTEN) == record(rtype, text)
+    is_unquoted = rtype == "TXT" and not body["content"].lstrip().startswith('"')
+    assert made.identity == Identity(unquoted=is_unquoted)
+    if is_unquoted:
+        assert shown(made)["content"] == body["content"]  # who reads back what they wrote sees no difference
 
 
 def test_altitude_of_a_hundredth_is_kept() -> None:
@@ -608,7 +613,9 @@ def test_patch(stored: tuple[str, str], body: dict[str, Any], becomes: tuple[str
     identity = Identity("ef" * 16, WRITTEN, WRITTEN)
     base = record(*stored, comment="a", tags=("b",), settings=RecordSettings(ipv4_only=True), identity=identity)
     made = record(*becomes)
-    assert built(body, base) == replace(base, rtype=made.rtype, rdata=made.rdata)
+    unquoted = body.get("type") == "TXT" and body.get("content") == "a"
+    expected = replace(base, rtype=made.rtype, rdata=made.rdata, identity=identity._replace(unquoted=unquoted))
+    assert built(body, base) == expected
 
 
 def test_patch_of_all_else() -> None:

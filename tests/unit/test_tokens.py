@@ -79,10 +79,10 @@ def test_scope(fields: dict[str, Any], expected: list[bool]) -> None:
 
 PERMISSIONS: dict[str, tuple[tuple[tuple[Area, Level], ...], set[tuple[Area, Level]]]] = {
     "none given": ((), {(area, level) for area in Area for level in Level}),
-    "read": (((DNS, READ),), {(DNS, READ)}),
+    "read": (((DNS, READ),), {(DNS, READ), (ZONES, READ)}),  # who reads records finds their zone
     "edit": (((MAPS, EDIT),), {(MAPS, READ), (MAPS, EDIT)}),
     "read and edit of one area": (((ZONES, READ), (ZONES, EDIT)), {(ZONES, READ), (ZONES, EDIT)}),
-    "several": (((DNS, EDIT), (PREFIXES, READ)), {(DNS, READ), (DNS, EDIT), (PREFIXES, READ)}),
+    "several": (((DNS, EDIT), (PREFIXES, READ)), {(DNS, READ), (DNS, EDIT), (PREFIXES, READ), (ZONES, READ)}),
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dns.zone
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dnsd.model.columns import Records
@@ -20,7 +20,7 @@ from dnsd.store.record_line import in_master_file, record_line
 from dnsd.store.zone_export import exported_zone
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import ROOT, parse_name_text
-from dnsd.wire.rdata import TXT, A, canonical_rdata, pack_rdata, parse_rdata_text, parse_type_text
+from dnsd.wire.rdata import CNAME, TXT, A, canonical_rdata, pack_rdata, parse_rdata_text, parse_type_text
 from tests.unit.test_rdata import SAMPLES
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "cloudflare-export.zone"
@@ -172,14 +172,19 @@ def zones(draw: st.DrawFn) -> Zone:
 @settings(max_examples=600, deadline=None)
 @given(zones(), st.booleans())
 def test_records_are_read_back(zone: Zone, identities: bool) -> None:
-    expected = Counter(in_master_file(one if identities else replace(one, identity=Identity())) for one in zone.records)
+    expected = Counter(
+        in_master_file(one if identities else replace(one, identity=Identity(unquoted=one.identity.unquoted)))
+        for one in zone.records
+    )
     assert read(exported_zone(zone, NOW, identities=identities)) == expected
 
 
 @settings(max_examples=100, deadline=None)
 @given(zones())
 def test_others_read_the_same(zone: Zone) -> None:
-    """What dnspython's reader of zones finds, which knows nothing of ours."""
+    """What dnspython's reader of zones finds, which knows nothing of ours; it has no CNAME beside other data."""
+    aliases = {one.owner for one in zone.records if one.rtype == CNAME}
+    assume(not any(one.owner in aliases and one.rtype != CNAME for one in zone.records))
     text = exported_zone(zone, NOW)
     found = dns.zone.from_text(text, origin=dns.name.from_wire(zone.name, 0)[0], relativize=False, check_origin=False)
     theirs = {

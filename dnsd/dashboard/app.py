@@ -1,0 +1,262 @@
+"""The dashboard as an application: from a request to its page, for those who are signed in; and how one signs in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as WebRoute
+from starlette.types import ASGIApp
+
+from dnsd.api.access import Access, check_access
+from dnsd.api.request import MAX_BODY, read_body
+from dnsd.dashboard.page import (
+    NOTICE,
+    SESSION,
+    STATIC,
+    VISITOR,
+    Download,
+    Page,
+    Pages,
+    Redirect,
+    begin_session,
+    downloaded,
+    notice_of,
+    redirected,
+)
+from dnsd.dashboard.routes import ROUTES, Route
+from dnsd.dashboard.sessions import Sessions, form_secret, is_form_secret, new_secret
+from dnsd.dashboard.visit import Fields, Visit
+from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.service import Service
+from dnsd.manage.tokens import TokenFile, TokenFileError
+
+FORM_FIELD = "form_secret"
+KEPT = "kept"  # what somebody sent whose session had ended
+MULTIPART = "multipart/form-data"
+TITLES = {404: "Not found", 403: "Not allowed", 503: "Not possible now", 507: "The disk is full"}
+
+
+def dashboard_app(service: Service, tokens: TokenFile, state: Path, report: Callable[[str], None]) -> ASGIApp:
+    """The dashboard of a running server; `report` is told what went wrong in us."""
+    dashboard = _Dashboard(service, tokens, state, report)
+    routes = [
+        WebRoute("/sign-in", dashboard.show_sign_in),
+        WebRoute("/sign-in", dashboard.sign_in, methods=["POST"]),
+        WebRoute("/sign-out", dashboard.sign_out, methods=["POST"]),
+        WebRoute(f"{STATIC}/{{digest}}/{{name}}", dashboard.show_file),
+        *(WebRoute(route.path, partial(dashboard.answer, route), methods=[route.method]) for route in ROUTES),
+    ]
+    handlers: Any = {HTTPException: dashboard.on_http_error, Exception: dashboard.on_failure}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Dashboard:
+    """Who is signed in, and what they are shown."""
+
+    def __init__(self, service: Service, tokens: TokenFile, state: Path, report: Callable[[str], None]) -> None:
+        self._service = service
+        self._sessions = Sessions(state, tokens)
+        self._access = Access(tokens)
+        self._pages = Pages()
+        self._report = report
+
+    async def answer(self, route: Route, request: Request) -> Response:
+        """Answer a request of somebody who is signed in."""
+        try:
+            session = self._sessions.find(request.cookies.get(SESSION, ""), datetime.now(UTC))
+        except TokenFileError as error:
+            self._report(str(error))
+            return self._refusal(refused(Code.NOT_LOADED, "the file of tokens cannot be used"), None)
+        visit = None
+        try:
+            if request.method == "POST":
+                _check_origin(request)
+            body = await read_body(request) if request.method == "POST" else b""
+            if session is None:
+                return self._signed_out(request, body)
+            form, upload = await _form(request, body)
+            visit = Visit(
+                service=self._service,
+                session=session,
+                client=_client(request),
+                url=_url(request),
+                path={name: text.lower() if name.endswith("_id") else text for name, text in request.path_params.items()},
+                query=Fields.of(request.url.query),
+                form=form,
+                upload=upload,
+                notice=notice_of(request),
+            )
+            if request.method == "POST" and not is_form_secret(form.get(FORM_FIELD), session.secret):
+                raise refused(Code.BAD_CREDENTIALS, "the form is not one of this session's: go back, reload the page")
+            check_access(session.token, route.permission, visit.dataset, visit.path)
+            shown = await route.answer(visit)
+        except RefusedError as error:
+            return self._refusal(error, visit)
+        if isinstance(shown, Redirect):
+            return redirected(shown)
+        return downloaded(shown) if isinstance(shown, Download) else self._pages.shown(shown, visit)
+
+    async def show_sign_in(self, request: Request) -> Response:
+        """The page to sign in."""
+        return self._sign_in_page(request, _local(request.query_params.get("next", "/")))
+
+    async def sign_in(self, request: Request) -> Response:
+        """Begin a session with a token."""
+        try:
+            _check_origin(request)
+            form = Fields.of(await read_body(request))
+        except RefusedError as error:
+            return self._refusal(error, None)
+        then, kept, visitor = _local(form.get("next", "/")), form.get(KEPT), request.cookies.get(VISITOR, "")
+        if not visitor or not is_form_secret(form.get(FORM_FIELD), visitor):
+            wrong = "The page was too old, or your browser keeps no cookies. Try again."
+            return self._sign_in_page(request, then, kept, wrong, 403)
+        try:
+            token = self._access.token_with(form.text("token"), client=_client(request))
+        except RefusedError as error:
+            wrong = "Enter a token." if not form.text("token") else f"{str(error).removeprefix('Authentication error: ')}."
+            return self._sign_in_page(request, then, kept, wrong[0].upper() + wrong[1:], error.status)
+        except TokenFileError as error:
+            self._report(str(error))
+            return self._refusal(refused(Code.NOT_LOADED, "the file of tokens cannot be used"), None)
+        try:
+            session = self._sessions.begin(token, datetime.now(UTC))
+        except OSError as error:
+            self._report(f"sessions: {error}")
+            return self._refusal(refused(Code.NO_ROOM, "the session cannot be kept: the disk cannot be written"), None)
+        if kept:
+            page = Page("resume.html", {"then": then, "pairs": Fields.of(kept).pairs()})
+            response = self._pages.shown(page, form_secret=form_secret(session.secret))
+        else:
+            response = redirected(Redirect(then))
+        return begin_session(response, session, request)
+
+    async def sign_out(self, request: Request) -> Response:
+        """End the session."""
+        secret = request.cookies.get(SESSION, "")
+        try:
+            _check_origin(request)
+            if not is_form_secret(Fields.of(await read_body(request)).get(FORM_FIELD), secret):
+                raise refused(Code.BAD_CREDENTIALS, "the form is not one of this session's: go back, reload the page")
+        except RefusedError as error:
+            return self._refusal(error, None)
+        try:
+            self._sessions.end(secret)
+        except OSError as error:
+            self._report(f"sessions: {error}")
+        response = redirected(Redirect("/sign-in"))
+        response.delete_cookie(SESSION)
+        response.delete_cookie(NOTICE)
+        return response
+
+    async def show_file(self, request: Request) -> Response:
+        """A style sheet, a script or a picture."""
+        return self._pages.file(request.path_params["name"])
+
+    async def on_http_error(self, request: Request, error: Exception) -> Response:
+        """What has no page, or not by this method."""
+        assert isinstance(error, HTTPException)
+        page = Page("error.html", {"title": "Not found", "messages": ["There is no such page."]}, error.status_code)
+        return self._pages.shown(page, self._visit_of(request))
+
+    async def on_failure(self, request: Request, error: Exception) -> Response:
+        """A mistake of ours."""
+        self._report(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
+        messages = ["Something went wrong in the server; its log says what."]
+        return self._pages.shown(Page("error.html", {"title": "A mistake of ours", "messages": messages}, 500))
+
+    def _visit_of(self, request: Request) -> Visit | None:
+        """Who looks for a page that is not there, so that they are shown the way to the others."""
+        try:
+            session = self._sessions.find(request.cookies.get(SESSION, ""), datetime.now(UTC))
+            return Visit(self._service, session, _client(request), _url(request)) if session else None
+        except TokenFileError:
+            return None
+
+    def _refusal(self, error: RefusedError, visit: Visit | None) -> Response:
+        messages = [_sentence(fault.message) for fault in error.faults]
+        if error.status >= 500 and not (visit and visit.token.is_operator):
+            messages = ["The server cannot do this now; its operator can find out why."]
+        page = Page("error.html", {"title": TITLES.get(error.status, "Refused"), "messages": messages}, error.status)
+        return self._pages.shown(page, visit)
+
+    def _signed_out(self, request: Request, body: bytes) -> Response:
+        """Have somebody sign in first. What they sent is kept, where it was sent from a page of ours, to be sent again."""
+        if request.method != "POST":
+            return self._sign_in_page(request, _url(request))
+        form = request.headers.get("origin") and not _is_multipart(request)
+        pairs = [pair for pair in Fields.of(body).pairs() if pair[0] != FORM_FIELD] if form else []
+        return self._sign_in_page(request, _url(request), urlencode(pairs), "Your session has ended. Sign in again.", 403)
+
+    def _sign_in_page(
+        self, request: Request, then: str, kept: str = "", wrong: str = "", status: int = 200
+    ) -> Response:
+        visitor = request.cookies.get(VISITOR) or new_secret()
+        page = Page("sign_in.html", {"then": then, "kept": kept, "wrong": wrong}, status)
+        response = self._pages.shown(page, form_secret=form_secret(visitor))
+        secure = request.url.scheme == "https"
+        response.set_cookie(VISITOR, visitor, httponly=True, samesite="strict", secure=secure)
+        return response
+
+
+def _check_origin(request: Request) -> None:
+    """Refuse what another site sends (CSRF). Browsers say whose page it is; what they cannot forge is the form's secret."""
+    origin = request.headers.get("origin")
+    is_foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
+        raise refused(Code.BAD_CREDENTIALS, "the form was sent by another site")
+
+
+async def _form(request: Request, body: bytes) -> tuple[Fields, dict[str, str]]:
+    """The fields of a form, and its files. Raises RefusedError."""
+    if not _is_multipart(request):
+        return Fields.of(body), {}
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    try:
+        form = await MultiPartParser(request.headers, stream(), max_part_size=MAX_BODY).parse()
+        pairs = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+        uploads = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
+        return Fields(pairs), {name: (await value.read()).decode("utf-8-sig") for name, value in uploads}
+    except UnicodeDecodeError:
+        raise refused(Code.INVALID, "the file is not text (UTF-8)") from None
+    except (MultiPartException, KeyError, ValueError):
+        raise refused(Code.INVALID, "the form cannot be read") from None
+
+
+def _is_multipart(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith(MULTIPART)
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _url(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def _local(path: str) -> str:
+    """Where to go after signing in: a page of ours, whatever the address says."""
+    is_ours = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_ours and not path.startswith("/sign-") else "/"
+
+
+def _sentence(text: str) -> str:
+    text = text.removeprefix("not_found: ")
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"

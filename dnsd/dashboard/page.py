@@ -1,0 +1,164 @@
+"""Pages: templates filled in, with the headers that keep what is not ours from running."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote, unquote
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from dnsd import __version__
+from dnsd.dashboard.sessions import LASTS, Session, form_secret
+from dnsd.dashboard.visit import Visit, Wrong
+
+SESSION = "dnsd_session"  # cookies
+VISITOR = "dnsd_visitor"
+NOTICE = "dnsd_notice"
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+STATIC = "/static"
+MAX_NOTICE = 500  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page to show: which template, with what."""
+
+    template: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where to go next, and what is to be said there."""
+
+    to: str
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A text to keep as a file."""
+
+    name: str
+    text: str
+
+
+class Pages:
+    """The templates, and the files that go with them; all are read at the start, as they may not be readable later."""
+
+    def __init__(self) -> None:
+        folder = files("dnsd.dashboard")
+        templates = {one.name: one.read_text("utf-8") for one in folder.joinpath("templates").iterdir()}
+        self._static = {one.name: one.read_bytes() for one in folder.joinpath("static").iterdir()}
+        digest = hashlib.blake2b(b"".join(self._static.values()), digest_size=6).hexdigest()
+        self._assets = f"{STATIC}/{digest}/"  # another one for other files, so that browsers may keep them
+        self._environment = Environment(
+            loader=DictLoader(templates),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals |= {"version": __version__, "assets": self._assets, "nothing": Wrong()}
+        self._environment.filters |= {"time": _time, "count": _count, "plural": _plural, "segment": _segment}
+        for name in templates:
+            self._environment.get_template(name)
+
+    def shown(self, page: Page, visit: Visit | None = None, **more: Any) -> Response:
+        """The response that shows a page, to somebody who is signed in, or to a stranger."""
+        html = self._environment.get_template(page.template).render(
+            **page.data,
+            **more,
+            visit=visit,
+            form_secret=form_secret(visit.session.secret) if visit else more.get("form_secret", ""),
+        )
+        response = HTMLResponse(html, page.status, HEADERS)
+        if visit and visit.notice:
+            response.delete_cookie(NOTICE)
+        return response
+
+    def file(self, name: str) -> Response:
+        """A style sheet, a script or a picture."""
+        octets = self._static.get(name)
+        if octets is None:
+            return Response("there is no such file\n", 404, HEADERS, "text/plain")
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(octets, 200, {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}, kind)
+
+
+def redirected(redirect: Redirect) -> Response:
+    """The response that leads on; the notice waits in a cookie."""
+    response = RedirectResponse(redirect.to, 303, HEADERS)
+    if redirect.notice:
+        text = quote(redirect.notice[:MAX_NOTICE])
+        response.set_cookie(NOTICE, text, max_age=60, httponly=True, samesite="strict")
+    return response
+
+
+def downloaded(download: Download) -> Response:
+    """The response that is kept as a file."""
+    name = f"attachment; filename*=UTF-8''{quote(download.name)}"
+    return Response(download.text, 200, {**HEADERS, "Content-Disposition": name}, "text/plain")
+
+
+def notice_of(request: Request) -> str:
+    """What the page before left to say."""
+    return unquote(request.cookies.get(NOTICE, ""))[:MAX_NOTICE]
+
+
+def begin_session(response: Response, session: Session, request: Request) -> Response:
+    """Have the browser keep a session."""
+    response.set_cookie(
+        SESSION,
+        session.secret,
+        max_age=int(LASTS.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    response.delete_cookie(VISITOR)
+    return response
+
+
+def _time(at: datetime | str | float) -> str:
+    """RFC 3339 in UTC, to the second."""
+    if isinstance(at, float | int):
+        at = datetime.fromtimestamp(at, UTC)
+    text = at if isinstance(at, str) else at.astimezone(UTC).isoformat()
+    return f"{text[:19]}Z"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _plural(number: int, word: str) -> str:
+    """A number of things: `1 zone`, `2 zones`."""
+    if number != 1:
+        word = f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("s") else f"{word}s"
+    return f"{number:,} {word}"
+
+
+def _segment(text: str) -> str:
+    """A text as one segment of a path, or a value in a query."""
+    return quote(text, safe="")

@@ -1,0 +1,111 @@
+"""Sessions: who is signed in. A browser has a session's secret in a cookie; the state folder has its hash alone.
+
+A session is a token's: it ends when that is revoked or expires, when its person signs out, and after half a day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from dnsd.manage.folders import sync_folder
+from dnsd.manage.tokens import Token, TokenFile
+from dnsd.model.times import parse_time, time_text
+
+FILE_NAME = "sessions.json"  # in the state folder
+LASTS = timedelta(hours=12)
+MAX_SESSIONS = 1000  # the oldest make room
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody who is signed in."""
+
+    secret: str
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What is known of a session beside its secret."""
+
+    token_id: str
+    at: datetime
+
+
+class Sessions:
+    """The sessions of a running server, which outlast it where its disk allows."""
+
+    def __init__(self, state: Path, tokens: TokenFile) -> None:
+        self._file = state / FILE_NAME
+        self._tokens = tokens
+        self._begun: dict[str, _Begun] = self._read()  # by digest of the secret, oldest first
+
+    def begin(self, token: Token, now: datetime) -> Session:
+        """A new session of a token. Raises OSError where it is not on the disk; it is good all the same."""
+        secret = new_secret()
+        self._begun[_digest(secret)] = _Begun(token.id, now)
+        for digest in [*self._begun][:-MAX_SESSIONS]:
+            del self._begun[digest]
+        self._forget_ended(now)
+        self._write()
+        return Session(secret, token)
+
+    def find(self, secret: str, now: datetime) -> Session | None:
+        """The session with a secret; None where there is none, or it has ended. Raises TokenFileError."""
+        begun = self._begun.get(_digest(secret))
+        if begun is None or now >= begun.at + LASTS:
+            return None
+        token = self._tokens.get(begun.token_id, now)
+        return Session(secret, token) if token else None
+
+    def end(self, secret: str) -> None:
+        """Sign out. Raises OSError where that is not on the disk."""
+        if self._begun.pop(_digest(secret), None):
+            self._write()
+
+    def _forget_ended(self, now: datetime) -> None:
+        self._begun = {digest: begun for digest, begun in self._begun.items() if now < begun.at + LASTS}
+
+    def _read(self) -> dict[str, _Begun]:
+        """What an earlier run knew; nothing where that cannot be read: people sign in again."""
+        try:
+            said = json.loads(self._file.read_bytes())
+            return {digest: _Begun(token_id, parse_time(at)) for digest, (token_id, at) in said.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def _write(self) -> None:
+        said = {digest: (begun.token_id, time_text(begun.at)) for digest, begun in self._begun.items()}
+        beside = self._file.with_name(f"{FILE_NAME}.new")
+        beside.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(beside, flags, 0o600), "w", encoding="utf-8") as out:
+            json.dump(said, out)
+        os.replace(beside, self._file)
+        sync_folder(self._file.parent)
+
+
+def new_secret() -> str:
+    """What nobody guesses: 256 bits, as text."""
+    return secrets.token_urlsafe(32)
+
+
+def form_secret(secret: str) -> str:
+    """What the forms of a session hold, so that no other site can make them (CSRF)."""
+    return hmac.digest(secret.encode(), b"form", "sha256").hex()
+
+
+def is_form_secret(given: str, secret: str) -> bool:
+    """Whether a form is one of a session's own."""
+    return hmac.compare_digest(given.encode(errors="replace"), form_secret(secret).encode())
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()

@@ -1,0 +1,161 @@
+"""One request of a person: who it is, what was typed, and what they may do with the objects on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from dnsd.api.request import etag_of
+from dnsd.api.shapes import map_shape
+from dnsd.app import Loaded
+from dnsd.dashboard.sessions import Session
+from dnsd.manage.draft import Draft
+from dnsd.manage.find import find_account, find_map, find_zone
+from dnsd.manage.plan import Plan, plan_of
+from dnsd.manage.refusal import Code, Fault, RefusedError, refused
+from dnsd.manage.service import Actor, Service
+from dnsd.manage.tokens import Area, Level, Token
+from dnsd.model.accounts import Account
+from dnsd.model.dataset import Dataset
+from dnsd.model.maps import AddressMap
+from dnsd.model.zones import Zone
+
+T = TypeVar("T")
+MAX_FIELDS = 30_000  # of a form: it may list all zones of an account
+
+
+class Fields:
+    """What a form or a query holds: texts by name, some of them several times."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
+        self._pairs = [(name, text) for name, text in pairs]
+
+    @classmethod
+    def of(cls, encoded: bytes | str) -> Fields:
+        """From application/x-www-form-urlencoded. Raises RefusedError."""
+        try:
+            text = encoded.decode() if isinstance(encoded, bytes) else encoded
+            return cls(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"))
+        except ValueError:
+            raise refused(Code.INVALID, "the form cannot be read") from None
+
+    def __contains__(self, name: str) -> bool:
+        return any(one == name for one, _ in self._pairs)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first text with a name, as it was typed."""
+        return next((text for one, text in self._pairs if one == name), default)
+
+    def text(self, name: str) -> str:
+        """The first text with a name, without the space around it."""
+        return self.get(name).strip()
+
+    def all(self, name: str) -> list[str]:
+        """Every text with a name that is not empty, each once."""
+        return list(dict.fromkeys(text.strip() for one, text in self._pairs if one == name and text.strip()))
+
+    def number(self, name: str, default: int) -> int:
+        """A whole number from 1."""
+        text = self.text(name)
+        return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else default
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """All of it, in order."""
+        return list(self._pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request of somebody who is signed in."""
+
+    service: Service
+    session: Session
+    client: str  # IP address
+    url: str  # path and query
+    path: Mapping[str, str] = field(default_factory=dict)  # its parameters
+    query: Fields = field(default_factory=Fields)
+    form: Fields = field(default_factory=Fields)
+    upload: Mapping[str, str] = field(default_factory=dict)  # files as text, by field
+    notice: str = ""  # what the page before has to say
+
+    @property
+    def token(self) -> Token:
+        """Whose request it is."""
+        return self.session.token
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks for a change."""
+        return Actor(self.token, self.client)
+
+    @property
+    def loaded(self) -> Loaded:
+        """What is loaded. Raises RefusedError."""
+        return self.service.loaded
+
+    @property
+    def dataset(self) -> Dataset:
+        """What is loaded. Raises RefusedError."""
+        return self.service.loaded.dataset
+
+    @property
+    def account(self) -> Account:
+        """The account in the path. Raises RefusedError."""
+        return find_account(self.dataset, self.path["account_id"])
+
+    @property
+    def map(self) -> AddressMap:
+        """The address map in the path. Raises RefusedError."""
+        return find_map(self.dataset, self.path["account_id"], self.path["map_id"])
+
+    @property
+    def zone(self) -> Zone:
+        """The zone in the path. Raises RefusedError."""
+        return find_zone(self.dataset, self.path["zone_id"])
+
+    def may(self, area: str, level: str, account_id: str, zone_id: str | None = None) -> bool:
+        """Whether the token may do this: what it may not, no page offers."""
+        return self.token.may(Area(area), Level(level), account_id=account_id, zone_id=zone_id)
+
+    def accounts(self) -> list[Account]:
+        """The accounts that the token covers, by name."""
+        found = (one for one in self.dataset.accounts.values() if self.token.covers(one.id))
+        return sorted(found, key=lambda one: one.name.lower())
+
+    async def change(self, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
+        """Have a verb carried out; when this returns, DNS answers it. Raises RefusedError."""
+        return await self.service.change(self.actor, action, verb)
+
+    async def plan(self, verb: Callable[[Draft], Any]) -> Plan:
+        """What a verb would do to answers. Raises RefusedError where it would be refused."""
+        return plan_of(*await self.service.plan(self.actor, verb))
+
+
+def map_tag(loaded: Loaded, found: AddressMap) -> str:
+    """The tag of the version of a map that a form shows."""
+    return etag_of(map_shape(loaded, found))
+
+
+class Wrong:
+    """What is wrong with a form, by field; what belongs to none of its fields is `others`."""
+
+    def __init__(self, error: RefusedError | None = None, fields: Sequence[str] = ()) -> None:
+        self._by_field: dict[str, list[str]] = {}
+        self.others: list[str] = []
+        for fault in error.faults if error else ():
+            name = _field(fault, fields)
+            (self._by_field.setdefault(name, []) if name else self.others).append(fault.message)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_field or self.others)
+
+    def of(self, name: str) -> list[str]:
+        """What is wrong with one field."""
+        return self._by_field.get(name, [])
+
+
+def _field(fault: Fault, fields: Sequence[str]) -> str | None:
+    """The field that a fault is about: the last step of its path that is one."""
+    return next((str(step) for step in reversed(fault.path) if step in fields), None)
