@@ -231,7 +231,8 @@ class Settings(Fields):
     metrics: MetricsSettings | None = None
     state: str | None = Field(
         default=None,
-        description="folder of the snapshot file, relative to this file; else $STATE_DIRECTORY, else `state`",
+        description="folder of the snapshot, tokens, history and audit log, relative to this file; else "
+        "$STATE_DIRECTORY, else `state`",
     )
     user: str | None = Field(
         default=None, description="whom to become once the sockets are bound, when started as root"

@@ -13,7 +13,7 @@ from click.shell_completion import get_completion_class
 
 from dnsd import __version__
 from dnsd.app import Loaded, load
-from dnsd.cli.show import print_explanation, print_json, print_status, reply_data, report, say
+from dnsd.cli.show import print_explanation, print_json, print_status, report, say
 from dnsd.engine.explain import explain
 from dnsd.errors import InvalidDataError
 from dnsd.model.accounts import AccountFields
@@ -29,6 +29,7 @@ from dnsd.serve.start import serve
 from dnsd.settings import Settings, state_folder
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import parse_type_text
+from dnsd.wire.reply_text import reply_data
 
 SCHEMAS: dict[str, type[Fields]] = {
     "settings": Settings,

@@ -10,11 +10,10 @@ from contextlib import suppress
 from typing import Any
 
 import click
-import dns.message
-import dns.rcode
 
 from dnsd.engine.explain import Explanation, NameExplained
 from dnsd.errors import Problem
+from dnsd.wire.reply_text import reply_data
 
 
 def say(text: str) -> None:
@@ -37,14 +36,6 @@ def printable(text: str) -> str:
 def print_json(data: Any) -> None:
     """Data for programs."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-
-
-def reply_data(reply: bytes) -> dict[str, Any]:
-    """The rcode of a reply, and the lines of its sections."""
-    message = dns.message.from_wire(reply)
-    sections = {"answer": message.answer, "authority": message.authority, "additional": message.additional}
-    lines = {name: "\n".join(map(str, rrsets)).splitlines() for name, rrsets in sections.items()}
-    return {"rcode": dns.rcode.to_text(message.rcode()), **lines}
 
 
 def print_explanation(found: Explanation) -> None:

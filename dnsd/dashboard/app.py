@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from dnsd.api.access import Access, check_access
 from dnsd.api.request import MAX_BODY, read_body
 from dnsd.dashboard.page import (
+    HEADERS,
     NOTICE,
     SESSION,
     STATIC,
@@ -33,9 +34,10 @@ from dnsd.dashboard.page import (
     downloaded,
     notice_of,
     redirected,
+    sentence,
 )
 from dnsd.dashboard.routes import ROUTES, Route
-from dnsd.dashboard.sessions import Sessions, form_secret, is_form_secret, new_secret
+from dnsd.dashboard.sessions import Sessions, is_form_secret, new_secret
 from dnsd.dashboard.visit import Fields, Visit
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.service import Service
@@ -93,7 +95,9 @@ class _Dashboard:
                 session=session,
                 client=_client(request),
                 url=_url(request),
-                path={name: text.lower() if name.endswith("_id") else text for name, text in request.path_params.items()},
+                path={
+                    name: text.lower() if name.endswith("_id") else text for name, text in request.path_params.items()
+                },
                 query=Fields.of(request.url.query),
                 form=form,
                 upload=upload,
@@ -127,7 +131,9 @@ class _Dashboard:
         try:
             token = self._access.token_with(form.text("token"), client=_client(request))
         except RefusedError as error:
-            wrong = "Enter a token." if not form.text("token") else f"{str(error).removeprefix('Authentication error: ')}."
+            wrong = (
+                "Enter a token." if not form.text("token") else f"{str(error).removeprefix('Authentication error: ')}."
+            )
             return self._sign_in_page(request, then, kept, wrong[0].upper() + wrong[1:], error.status)
         except TokenFileError as error:
             self._report(str(error))
@@ -139,7 +145,7 @@ class _Dashboard:
             return self._refusal(refused(Code.NO_ROOM, "the session cannot be kept: the disk cannot be written"), None)
         if kept:
             page = Page("resume.html", {"then": then, "pairs": Fields.of(kept).pairs()})
-            response = self._pages.shown(page, form_secret=form_secret(session.secret))
+            response = self._pages.shown(page, secret=session.secret)
         else:
             response = redirected(Redirect(then))
         return begin_session(response, session, request)
@@ -187,33 +193,37 @@ class _Dashboard:
             return None
 
     def _refusal(self, error: RefusedError, visit: Visit | None) -> Response:
-        messages = [_sentence(fault.message) for fault in error.faults]
+        messages = [sentence(fault.message) for fault in error.faults]
         if error.status >= 500 and not (visit and visit.token.is_operator):
             messages = ["The server cannot do this now; its operator can find out why."]
         page = Page("error.html", {"title": TITLES.get(error.status, "Refused"), "messages": messages}, error.status)
         return self._pages.shown(page, visit)
 
     def _signed_out(self, request: Request, body: bytes) -> Response:
-        """Have somebody sign in first. What they sent is kept, where it was sent from a page of ours, to be sent again."""
+        """Have somebody sign in first. What they sent from a page of ours is kept, to be sent again."""
+        if request.headers.get("hx-request"):  # a part of a page is no place to sign in
+            return Response(status_code=204, headers={**HEADERS, "HX-Redirect": "/sign-in"})
         if request.method != "POST":
             return self._sign_in_page(request, _url(request))
         form = request.headers.get("origin") and not _is_multipart(request)
         pairs = [pair for pair in Fields.of(body).pairs() if pair[0] != FORM_FIELD] if form else []
-        return self._sign_in_page(request, _url(request), urlencode(pairs), "Your session has ended. Sign in again.", 403)
+        return self._sign_in_page(
+            request, _url(request), urlencode(pairs), "Your session has ended. Sign in again.", 403
+        )
 
     def _sign_in_page(
         self, request: Request, then: str, kept: str = "", wrong: str = "", status: int = 200
     ) -> Response:
         visitor = request.cookies.get(VISITOR) or new_secret()
         page = Page("sign_in.html", {"then": then, "kept": kept, "wrong": wrong}, status)
-        response = self._pages.shown(page, form_secret=form_secret(visitor))
+        response = self._pages.shown(page, secret=visitor)
         secure = request.url.scheme == "https"
         response.set_cookie(VISITOR, visitor, httponly=True, samesite="strict", secure=secure)
         return response
 
 
 def _check_origin(request: Request) -> None:
-    """Refuse what another site sends (CSRF). Browsers say whose page it is; what they cannot forge is the form's secret."""
+    """Refuse what another site sends, as far as browsers say so (CSRF); what nobody forges is the form's secret."""
     origin = request.headers.get("origin")
     is_foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
     if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
@@ -255,8 +265,3 @@ def _local(path: str) -> str:
     """Where to go after signing in: a page of ours, whatever the address says."""
     is_ours = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if is_ours and not path.startswith("/sign-") else "/"
-
-
-def _sentence(text: str) -> str:
-    text = text.removeprefix("not_found: ")
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"

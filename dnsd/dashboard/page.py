@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,17 +81,23 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.globals |= {"version": __version__, "assets": self._assets, "nothing": Wrong()}
-        self._environment.filters |= {"time": _time, "count": _count, "plural": _plural, "segment": _segment}
+        self._environment.filters |= {
+            "count": _count,
+            "plural": _plural,
+            "pretty": _pretty,
+            "rate": _rate,
+            "segment": _segment,
+            "sentence": sentence,
+            "time": _time,
+        }
+        self._environment.globals["m"] = self._environment.get_template("macros.html").module
         for name in templates:
             self._environment.get_template(name)
 
-    def shown(self, page: Page, visit: Visit | None = None, **more: Any) -> Response:
-        """The response that shows a page, to somebody who is signed in, or to a stranger."""
+    def shown(self, page: Page, visit: Visit | None = None, *, secret: str = "") -> Response:
+        """The response that shows a page, to somebody who is signed in, or to a stranger with a secret of their own."""
         html = self._environment.get_template(page.template).render(
-            **page.data,
-            **more,
-            visit=visit,
-            form_secret=form_secret(visit.session.secret) if visit else more.get("form_secret", ""),
+            **page.data, visit=visit, form_secret=form_secret(visit.session.secret if visit else secret)
         )
         response = HTMLResponse(html, page.status, HEADERS)
         if visit and visit.notice:
@@ -157,6 +164,20 @@ def _plural(number: int, word: str) -> str:
     if number != 1:
         word = f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("s") else f"{word}s"
     return f"{number:,} {word}"
+
+
+def _rate(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def _pretty(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def sentence(text: str) -> str:
+    """A message as a sentence."""
+    text = text.removeprefix("not_found: ")
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
 
 
 def _segment(text: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from dnsd.api.request import etag_of
+from dnsd.api.request import Call, etag_of
 from dnsd.api.shapes import map_shape
 from dnsd.app import Loaded
 from dnsd.dashboard.sessions import Session
@@ -123,6 +124,12 @@ class Visit:
         """The accounts that the token covers, by name."""
         found = (one for one in self.dataset.accounts.values() if self.token.covers(one.id))
         return sorted(found, key=lambda one: one.name.lower())
+
+    def call(self, body: Mapping[str, Any] | None = None, *, tag: str = "", **query: str) -> Call:
+        """The same request to the API, for a route that does what a page wants; `tag` is that of what was seen."""
+        headers = {"if-match": tag} if tag else {}
+        said = {name: text for name, text in query.items() if text}
+        return Call(self.service, self.actor, self.path, said, headers, json.dumps(body or {}).encode())
 
     async def change(self, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Have a verb carried out; when this returns, DNS answers it. Raises RefusedError."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
 from dnsd.manage.tokens import Token
+from dnsd.manage.traffic import Traffic
 
 T = TypeVar("T")
 
@@ -32,6 +33,16 @@ class Service(Protocol):
     @property
     def loaded(self) -> Loaded:
         """What is loaded. Raises RefusedError where the files cannot be used."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was answered in the last hour."""
+
+    def problems(self) -> list[str]:
+        """Why the server does not do all that it should, for its operator."""
+
+    async def audit(self, limit: int) -> list[dict[str, Any]]:
+        """The last entries of the audit log, the newest first. Raises OSError."""
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Have a verb of this package carried out: what it returned, and what is loaded with it.

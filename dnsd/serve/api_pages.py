@@ -1,24 +1,45 @@
-"""The API of the running server, its requests counted; imported where it is wanted, as FastAPI takes 25 MB."""
+"""The API and the dashboard of the running server, on one listener; imported where they are wanted: they take 30 MB."""
 
 from __future__ import annotations
+
+import socket
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dnsd.api.app import api_app
 from dnsd.api.routes import ROUTES
+from dnsd.dashboard.app import dashboard_app
 from dnsd.manage.tokens import TokenFile
 from dnsd.metrics import Counts
 from dnsd.serve.control import Control
+from dnsd.serve.http import serve_http
 from dnsd.serve.service import ControlService
+from dnsd.serve.tasks import run_all
 
+API_PATHS = ("/client", "/openapi.json", "/docs")
 METHODS = {route.method for route in ROUTES}
 OTHER_METHOD = "other"  # strangers can make up many
 
 
-def counted_api_app(control: Control) -> ASGIApp:
-    """The API of a running server."""
-    app = api_app(ControlService(control), TokenFile(control.desk.state.folder), control.desk.log.error)
-    return _Counting(app, control.publisher.counts)
+async def serve_api(control: Control, sock: socket.socket) -> None:
+    """Serve until cancelled."""
+    service, log, folder = ControlService(control), control.desk.log, control.desk.state.folder
+    tokens = TokenFile(folder)
+    api = _Counting(api_app(service, tokens, log.error), control.publisher.counts)
+    app = _Both(api, dashboard_app(service, tokens, folder, log.error))
+    await run_all([serve_http(app, sock), service.sample()])
+
+
+class _Both:
+    """The API where its paths are, the dashboard elsewhere."""
+
+    def __init__(self, api: ASGIApp, dashboard: ASGIApp) -> None:
+        self._api = api
+        self._dashboard = dashboard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_api = scope["path"].startswith(API_PATHS)
+        await (self._api if is_api else self._dashboard)(scope, receive, send)
 
 
 class _Counting:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dnsd.app import Loaded
 from dnsd.manage.audit import FILE_NAME, AuditLog, Entry, Outcome
@@ -16,7 +17,9 @@ from dnsd.manage.draft import Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.service import Actor
+from dnsd.manage.traffic import SAMPLE_S, Traffic
 from dnsd.serve.control import Control
+from dnsd.serve.status import COLLECT_S, unready
 from dnsd.serve.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
 
@@ -29,6 +32,7 @@ class ControlService:
     """Carries out what is asked for over HTTP."""
 
     def __init__(self, control: Control) -> None:
+        self._control = control
         self._config = control.desk.config
         self._loader = control.loader
         self._changes = control.changes
@@ -36,6 +40,7 @@ class ControlService:
         self._log = control.desk.log
         self.history = History(control.desk.state.folder)
         self._audit = AuditLog(control.desk.state.folder / FILE_NAME)
+        self.traffic = Traffic()
         self._untold: list[_Done] = []
         self._telling = asyncio.Lock()
 
@@ -45,6 +50,24 @@ class ControlService:
         if self._loader.loaded is None:
             raise refused(Code.NOT_LOADED, "the files of the accounts cannot be used: `dnsd check` says why")
         return self._loader.loaded
+
+    def problems(self) -> list[str]:
+        """Why the server does not do all that it should."""
+        return unready(self._control)
+
+    async def audit(self, limit: int) -> list[dict[str, Any]]:
+        """The last entries of the audit log, the newest first. Raises OSError."""
+        return await in_thread(partial(self._audit.read, limit))
+
+    async def sample(self) -> None:
+        """Keep an eye on what is answered, for ever."""
+        last = time.monotonic()
+        while True:
+            await self._publisher.collect(COLLECT_S)
+            now = time.monotonic()
+            self.traffic.add(self._publisher.counts.items(), time.time(), now - last)
+            last = now
+            await asyncio.sleep(SAMPLE_S)
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Have a verb carried out: what it returned, and what is loaded with it."""

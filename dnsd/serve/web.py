@@ -1,4 +1,4 @@
-"""What is served over HTTP: the pages of monitoring, and the API; imported once DNS is answered."""
+"""What is served over HTTP: the pages of monitoring, the API and the dashboard; imported once DNS is answered."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ async def serve_web(control: Control) -> None:
         work.append(serve_http(monitoring_app(control), control.desk.metrics))
     if control.desk.api is not None:
         module = await in_thread(partial(importlib.import_module, API))
-        work.append(serve_http(module.counted_api_app(control), control.desk.api))
+        work.append(module.serve_api(control, control.desk.api))
     await run_all(work)

@@ -1,0 +1,95 @@
+"""Address space: BYOIP prefixes and static IPs of an account, and who uses what."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from dnsd.api import accounts
+from dnsd.api.request import Call
+from dnsd.api.shapes import delegation_id, lease_id
+from dnsd.dashboard.page import Page, Redirect
+from dnsd.dashboard.spaces import spaces_of, uses_of
+from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.manage.refusal import RefusedError
+
+PREFIX_FIELDS = ("cidr", "asn", "description")
+
+
+async def show_addresses(visit: Visit) -> Page:
+    """The prefixes, each with a picture, and the static IPs."""
+    return _page(visit)
+
+
+async def add_prefix(visit: Visit) -> Page | Redirect:
+    """Add a prefix, which the operator has to approve."""
+    body = {name: visit.form.text(name) for name in ("cidr", "description")}
+    asn = visit.form.text("asn").upper().removeprefix("AS")
+    said = {**body, "asn": int(asn) if asn.isascii() and asn.isdigit() else asn or None}
+    done = "The prefix is added. It can be used once the operator has approved it."
+    return await _done(visit, accounts.create_prefix, said, done, PREFIX_FIELDS)
+
+
+async def approve_prefix(visit: Visit) -> Page | Redirect:
+    """Let a prefix be used."""
+    return await _done(visit, accounts.edit_prefix, {"approved": "V"}, "The prefix is approved.")
+
+
+async def delete_prefix(visit: Visit) -> Page | Redirect:
+    """Delete a prefix that no map needs."""
+    return await _done(visit, accounts.delete_prefix, {}, "The prefix is deleted.")
+
+
+async def delegate(visit: Visit) -> Page | Redirect:
+    """Let another account use a part of a prefix."""
+    said = {"cidr": visit.form.text("part"), "delegated_account_id": visit.form.text("delegated_account_id")}
+    return await _done(visit, accounts.create_delegation, said, "The part is delegated.", ("delegated_account_id",))
+
+
+async def undelegate(visit: Visit) -> Page | Redirect:
+    """Take back a part of a prefix."""
+    return await _done(visit, accounts.delete_delegation, {}, "The delegation is taken back.")
+
+
+async def lease(visit: Visit) -> Page | Redirect:
+    """Lease a static IP to the account."""
+    return await _done(visit, accounts.create_lease, {"ip": visit.form.text("ip")}, "The static IP is leased.", ("ip",))
+
+
+async def take_back(visit: Visit) -> Page | Redirect:
+    """Take back a static IP that no map needs."""
+    return await _done(visit, accounts.delete_lease, {}, "The static IP is taken back.")
+
+
+async def _done(
+    visit: Visit,
+    change: Callable[[Call], Awaitable[Any]],
+    body: dict[str, Any],
+    done: str,
+    fields: tuple[str, ...] = (),
+) -> Page | Redirect:
+    """Have the API's route do it; on failure, the page is as it was, with what is wrong."""
+    try:
+        await change(visit.call(body))
+    except RefusedError as error:
+        return _page(visit, Wrong(error, fields), error.status)
+    return Redirect(f"/accounts/{visit.account.id}/addresses", done)
+
+
+def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
+    dataset, account = visit.dataset, visit.account
+    uses = uses_of(dataset, account.id)
+    return Page(
+        "addresses.html",
+        {
+            "account": account,
+            "spaces": spaces_of(dataset, account),
+            "accounts_by_id": dataset.accounts,
+            "delegation_id": delegation_id,
+            "static_ips": [(ip, lease_id(account, ip), uses.get(ip, ())) for ip in account.static_ips],
+            "wrong": wrong or Wrong(),
+            "form": visit.form,
+            "wrong_prefix": visit.path.get("prefix_id", ""),
+        },
+        status,
+    )

@@ -1,0 +1,82 @@
+"""The steps of creating an address map: scope, zones and addresses, name, review. What was filled in goes along."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
+from dnsd.dashboard.maps import maps_path
+from dnsd.dashboard.page import Page, Redirect
+from dnsd.dashboard.spaces import spaces_of, uses_of
+from dnsd.dashboard.views import plan_view
+from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.manage import maps
+from dnsd.manage.refusal import Code, RefusedError, refused
+
+STEPS = ("scope", "members", "name", "review")
+TITLES = {"scope": "Scope", "members": "Zones and addresses", "name": "Name", "review": "Review"}
+STEP_OF = {"ips": "members", "memberships": "members", "description": "name", "default_sni": "name"}
+
+
+async def show_create(visit: Visit) -> Page:
+    """The first step."""
+    return _page(visit, "scope", MapForm(), Wrong())
+
+
+async def step(visit: Visit) -> Page | Redirect:
+    """Go where a button leads: to another step, or to the end."""
+    form, do, at = MapForm.of(visit.form), visit.form.get("do"), visit.form.get("step")
+    if do == "find":
+        return _page(visit, "members", form, Wrong())
+    if do.startswith("add:"):
+        return _page(visit, "members", form.with_ip(do.removeprefix("add:")), Wrong())
+    if do not in (*STEPS, "deploy"):
+        raise refused(Code.INVALID, "the form cannot be read")
+    if at in STEPS and do in STEPS and STEPS.index(do) <= STEPS.index(at):
+        return _page(visit, do, form, Wrong())
+    try:
+        body = form.body(visit.account)
+        make = partial(maps.create_map, account_id=visit.account.id, body=body)
+        if do == "deploy":
+            map_id, _ = await visit.change("map.create", make)
+            notice = "The map is deployed. DNS answers with it." if body.enabled else "The map is saved, and disabled."
+            return Redirect(f"{maps_path(visit.account.id)}/{map_id}", notice)
+        # Whatever the rules say of what is there so far, is said where it can be mended.
+        plan = await visit.plan(make) if do in ("name", "review") else None
+    except RefusedError as error:
+        wrong = Wrong(error, FIELDS)
+        place = next((STEP_OF[name] for name in STEP_OF if wrong.of(name)), "review")
+        is_ahead = do in STEPS and STEPS.index(place) > STEPS.index(at if at in STEPS else "scope")
+        return _page(visit, do, form, Wrong()) if is_ahead else _page(visit, place, form, wrong, error.status)
+    view = None
+    if do == "review":
+        view = plan_view(visit.dataset, plan, body.ips, visit.loaded.settings.missing_family) if plan else None
+    return _page(visit, do, form, Wrong(), plan=view)
+
+
+def _page(visit: Visit, at: str, form: MapForm, wrong: Wrong, status: int = 200, *, plan: Any = None) -> Page:
+    dataset, account = visit.dataset, visit.account
+    chosen = form.chosen(dataset, account)
+    zones, total = found_zones(dataset, account, visit.form.text("find"), chosen)
+    return Page(
+        "map_create.html",
+        {
+            "account": account,
+            "at": at,
+            "steps": STEPS,
+            "titles": TITLES,
+            "form": form,
+            "wrong": wrong,
+            "chosen": chosen,
+            "find": visit.form.text("find"),
+            "found": zones,
+            "found_total": total,
+            "spaces": spaces_of(dataset, account) if at == "members" else [],
+            "static_ips": account.static_ips,
+            "uses": uses_of(dataset, account.id) if at == "members" else {},
+            "plan": plan,
+            "path": f"{maps_path(account.id)}/create",
+        },
+        status,
+    )

@@ -1,0 +1,91 @@
+"""Long lists on pages: what was searched for, in which order, and which part of it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+from dnsd.dashboard.visit import Visit
+
+T = TypeVar("T")
+PER_PAGE = 50
+
+
+@dataclass(frozen=True)
+class Listing(Generic[T]):
+    """One page of a list, and the addresses of the others."""
+
+    path: str
+    items: Sequence[T]  # on this page
+    total: int  # that were found
+    there_are: int  # before anything was searched for
+    query: Mapping[str, str]
+    order: str
+    is_descending: bool
+    page: int
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return max(1, ceil(self.total / PER_PAGE))
+
+    @property
+    def first(self) -> int:
+        """The number of the first item on the page, from 1; 0 where there is none."""
+        return (self.page - 1) * PER_PAGE + 1 if self.items else 0
+
+    def to_page(self, page: int) -> str:
+        """The address of another page."""
+        return self._link(page=str(page))
+
+    def sorted_by(self, order: str) -> str:
+        """The address of the same list in another order; of the same order, the other way round."""
+        is_turned = order == self.order and not self.is_descending
+        return self._link(order=order, direction="desc" if is_turned else "asc", page="")
+
+    def aria_sort(self, order: str) -> str:
+        """How a column is sorted, in ARIA's words."""
+        return "none" if order != self.order else "descending" if self.is_descending else "ascending"
+
+    def _link(self, **changes: str) -> str:
+        direction = "desc" if self.is_descending else ""
+        said = {**self.query, "order": self.order, "direction": direction, **changes}
+        query = urlencode({name: text for name, text in said.items() if text})
+        return f"{self.path}?{query}" if query else self.path
+
+
+def listing(
+    visit: Visit,
+    path: str,
+    items: Sequence[T],
+    *,
+    texts: Callable[[T], str],
+    orders: Mapping[str, Callable[[T], Any]],
+    order: str,
+    kept: Sequence[str] = (),
+) -> Listing[T]:
+    """The part of a list that a query asks for: `q` is searched for in the texts of an item, in any case.
+
+    `orders` are the columns by which it can be sorted, `order` is that at first, and `kept` are more of the query's
+    names that lead to other pages.
+    """
+    wanted = visit.query.text("q").lower()
+    found = [one for one in items if wanted in texts(one).lower()] if wanted else list(items)
+    by = visit.query.text("order")
+    by = by if by in orders else order
+    is_descending = visit.query.text("direction") == "desc"
+    found.sort(key=orders[by], reverse=is_descending)
+    page = min(visit.query.number("page", 1), max(1, ceil(len(found) / PER_PAGE)))
+    return Listing(
+        path=path,
+        items=found[(page - 1) * PER_PAGE : page * PER_PAGE],
+        total=len(found),
+        there_are=len(items),
+        query={name: visit.query.text(name) for name in ("q", *kept)},
+        order=by,
+        is_descending=is_descending,
+        page=page,
+    )

@@ -1,0 +1,105 @@
+"""Address maps as people fill them in: what a form holds, and the body of a request that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dnsd.dashboard.visit import Fields
+from dnsd.manage.maps import MapBody
+from dnsd.manage.refusal import refused_for
+from dnsd.model.accounts import Account
+from dnsd.model.dataset import Dataset
+from dnsd.model.fields import validate
+from dnsd.model.maps import AddressMap, MemberKind
+from dnsd.model.zones import Zone
+
+FIELDS = ("description", "default_sni", "enabled", "ips", "memberships")
+FOUND_ZONES = 20  # that a search for zones shows
+
+
+@dataclass(frozen=True, slots=True)
+class MapForm:
+    """What was filled in, as it was typed."""
+
+    description: str = ""
+    default_sni: str = ""
+    enabled: bool = True
+    account_wide: bool = False
+    zones: tuple[str, ...] = ()  # ids
+    ips: str = ""  # an address a line
+
+    @classmethod
+    def of(cls, form: Fields) -> MapForm:
+        """What a form holds."""
+        lines = form.get("ips").replace("\r\n", "\n")
+        picked = [ip for ip in form.all("static_ip") if ip not in lines.split()]
+        return cls(
+            description=form.text("description"),
+            default_sni=form.text("default_sni"),
+            enabled="enabled" in form,
+            account_wide=form.text("scope") == "account" or "account_wide" in form,
+            zones=tuple(form.all("zone")),
+            ips="\n".join(part for part in (lines.rstrip("\n"), *picked) if part),
+        )
+
+    @classmethod
+    def of_map(cls, found: AddressMap) -> MapForm:
+        """What a map is."""
+        return cls(
+            description=found.description,
+            default_sni=found.default_sni or "",
+            enabled=found.enabled,
+            account_wide=any(one.kind is MemberKind.ACCOUNT for one in found.memberships),
+            zones=tuple(one.identifier for one in found.memberships if one.kind is MemberKind.ZONE),
+            ips="\n".join(map(str, found.ips)),
+        )
+
+    def with_ip(self, ip: str) -> MapForm:
+        """The same, with one more address."""
+        return MapForm(**{**self._all(), "ips": "\n".join(part for part in (self.ips.rstrip("\n"), ip) if part)})
+
+    def ip_lines(self) -> list[str]:
+        """The addresses, as they were typed: one a line, or with commas or spaces between them."""
+        return self.ips.replace(",", " ").replace(";", " ").split()
+
+    def said(self, account: Account) -> dict[str, Any]:
+        """The body of a request."""
+        members = [{"kind": "account", "identifier": account.id}] if self.account_wide else []
+        members += [{"kind": "zone", "identifier": one} for one in self.zones]
+        return {
+            "description": self.description or None,
+            "default_sni": self.default_sni or None,
+            "enabled": self.enabled,
+            "ips": self.ip_lines(),
+            "memberships": members,
+        }
+
+    def body(self, account: Account) -> MapBody:
+        """The body of a request, checked. Raises RefusedError."""
+        body, problems = validate(MapBody, self.said(account), "")
+        if body is None:
+            raise refused_for(problems)
+        return body
+
+    def chosen(self, dataset: Dataset, account: Account) -> list[Zone]:
+        """The zones that are chosen, of those that there are."""
+        found = (dataset.zones.get(one) for one in self.zones)
+        return [zone for zone in found if zone is not None and zone.account_id == account.id]
+
+    def _all(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def found_zones(dataset: Dataset, account: Account, text: str, chosen: Sequence[Zone]) -> tuple[list[Zone], int]:
+    """The zones of an account whose names hold a text, but for those that are chosen; and how many there are."""
+    known = {zone.id for zone in chosen}
+    wanted = text.strip().lower()
+    found = [
+        zone
+        for zone in dataset.zones.values()
+        if zone.account_id == account.id and zone.id not in known and wanted in zone.name_text
+    ]
+    found.sort(key=lambda zone: zone.name_text)
+    return found[:FOUND_ZONES], len(found)

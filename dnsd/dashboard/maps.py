@@ -1,0 +1,285 @@
+"""Address maps: the list, the review of one, and how it is edited, enabled, disabled, deleted and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from dnsd.dashboard.listing import listing
+from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
+from dnsd.dashboard.page import Page, Redirect
+from dnsd.dashboard.spaces import spaces_of, uses_of
+from dnsd.dashboard.views import (
+    MAX_MEMBERS,
+    answered_for,
+    map_row,
+    map_title,
+    members_of,
+    origin_of,
+    plan_view,
+    problems_of,
+)
+from dnsd.dashboard.visit import Visit, Wrong, map_tag
+from dnsd.manage import maps
+from dnsd.manage.draft import Draft
+from dnsd.manage.find import find_map
+from dnsd.manage.history import restore
+from dnsd.manage.maps import MapBody, MapEdit
+from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.store.directory import Kind
+
+CHANGED = "Somebody else has changed this map meanwhile. What you typed is still here; below is what the map is now."
+
+
+def maps_path(account_id: str) -> str:
+    """Where the list of an account's maps is."""
+    return f"/accounts/{account_id}/maps"
+
+
+def map_path(visit: Visit) -> str:
+    """Where the map in the path is reviewed."""
+    return f"{maps_path(visit.path['account_id'])}/{visit.path['map_id']}"
+
+
+async def list_maps(visit: Visit) -> Page:
+    """All address maps of an account."""
+    loaded, account = visit.loaded, visit.account
+    rows = [map_row(loaded, one) for one in loaded.dataset.maps.values() if one.account_id == account.id]
+    zones = loaded.dataset.zones
+    found = listing(
+        visit,
+        maps_path(account.id),
+        rows,
+        texts=lambda row: " ".join(
+            (
+                row.title,
+                row.map.id,
+                *map(str, row.map.ips),
+                *(zones[one.identifier].name_text for one in row.map.memberships if one.identifier in zones),
+            )
+        ),
+        orders={
+            "description": lambda row: row.title.lower(),
+            "scope": lambda row: row.scope,
+            "members": lambda row: row.members_total,
+            "v4": lambda row: row.v4,
+            "v6": lambda row: row.v6,
+            "status": lambda row: row.status,
+            "modified": lambda row: row.modified,
+        },
+        order="description",
+    )
+    return Page("maps.html", {"account": account, "listing": found, "has_zones": _has_zones(visit)})
+
+
+def _has_zones(visit: Visit) -> bool:
+    return any(zone.account_id == visit.account.id for zone in visit.dataset.zones.values())
+
+
+async def show_map(visit: Visit) -> Page:
+    """All there is to know of a map."""
+    loaded, account, found = visit.loaded, visit.account, visit.map
+    return Page(
+        "map.html",
+        {
+            "account": account,
+            "map": found,
+            "row": map_row(loaded, found),
+            "origins": [(ip, origin_of(loaded.dataset, account.id, ip)) for ip in found.ips],
+            "members": members_of(loaded, found),
+            "max_members": MAX_MEMBERS,
+            "is_account_wide": any(one.kind == "account" for one in found.memberships),
+            "answered": answered_for(loaded, found),
+            "warnings": problems_of(loaded, found.key),
+            "versions": visit.service.history.versions(found.id),
+            "path": map_path(visit),
+        },
+    )
+
+
+# Editing
+
+
+@dataclass(frozen=True, slots=True)
+class _Edited:
+    """A form that was sent, and what came of it."""
+
+    form: MapForm
+    tag: str
+    wrong: Wrong
+    plan: Any = None
+    has_conflict: bool = False
+
+
+async def show_edit(visit: Visit) -> Page:
+    """The form with what a map is."""
+    found = visit.map
+    return _edit_page(visit, _Edited(MapForm.of_map(found), map_tag(visit.loaded, found), Wrong()))
+
+
+async def save_edit(visit: Visit) -> Page | Redirect:
+    """Show what a change would do, or make it; on failure, the form is as it was."""
+    form, tag, found = MapForm.of(visit.form), visit.form.get("tag"), visit.map
+    if (do := visit.form.get("do")) == "find":
+        return _edit_page(visit, _Edited(form, tag, Wrong()))
+    if do.startswith("add:"):
+        return _edit_page(visit, _Edited(form.with_ip(do.removeprefix("add:")), tag, Wrong()))
+    try:
+        body = form.body(visit.account)
+        given = form.said(visit.account)
+        if not found.can_modify_ips:
+            given = {name: value for name, value in given.items() if name in ("description", "default_sni")}
+        else:
+            del given["enabled"]  # has a page of its own
+        change = partial(_checked, account_id=visit.account.id, map_id=found.id, tag=tag, body=body, given=given)
+        if do == "preview":
+            plan = await visit.plan(change)
+            ips = body.ips if found.can_modify_ips else None
+            view = plan_view(visit.dataset, plan, ips, visit.loaded.settings.missing_family)
+            return _edit_page(visit, _Edited(form, tag, Wrong(), plan=view))
+        await visit.change("map.edit", change)
+    except RefusedError as error:
+        has_conflict = error.faults[0].code is Code.CHANGED_MEANWHILE
+        tag = map_tag(visit.loaded, visit.map) if has_conflict else tag
+        return _edit_page(visit, _Edited(form, tag, Wrong(error, FIELDS), has_conflict=has_conflict), error.status)
+    return Redirect(map_path(visit), "The map is saved. DNS answers with it.")
+
+
+def _checked(draft: Draft, *, account_id: str, map_id: str, tag: str, body: MapBody, given: dict[str, Any]) -> None:
+    """Change a map, if nobody else has since the form was made."""
+    if map_tag(draft.loaded, find_map(draft.dataset, account_id, map_id)) != tag:
+        raise refused(Code.CHANGED_MEANWHILE, CHANGED)
+    maps.set_map(draft, account_id, map_id, body, given)
+
+
+def _edit_page(visit: Visit, edited: _Edited, status: int = 200) -> Page:
+    dataset, account, found = visit.dataset, visit.account, visit.map
+    chosen = edited.form.chosen(dataset, account)
+    zones, total = found_zones(dataset, account, visit.form.text("find"), chosen)
+    return Page(
+        "map_edit.html",
+        {
+            "account": account,
+            "map": found,
+            "title": map_title(found),
+            "form": edited.form,
+            "tag": edited.tag,
+            "wrong": edited.wrong,
+            "plan": edited.plan,
+            "now": MapForm.of_map(found) if edited.has_conflict else None,
+            "now_zones": [dataset.zones[one].name_text for one in MapForm.of_map(found).zones][:MAX_MEMBERS],
+            "chosen": chosen,
+            "find": visit.form.text("find"),
+            "found": zones,
+            "found_total": total,
+            "spaces": spaces_of(dataset, account),
+            "static_ips": account.static_ips,
+            "uses": uses_of(dataset, account.id),
+            "path": map_path(visit),
+        },
+        status,
+    )
+
+
+# Enable, disable, delete, restore
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something that is asked for once more before it is done."""
+
+    name: str
+    title: str
+    button: str
+    done: str
+    verb: Callable[..., None]  # of a draft, with the ids of the account and the map
+    is_dangerous: bool = False
+
+
+def _set_enabled(draft: Draft, account_id: str, map_id: str, *, is_on: bool) -> None:
+    maps.edit_map(draft, account_id, map_id, MapEdit(enabled=is_on), {"enabled": is_on})
+
+
+ENABLE = Action("enable", "Enable", "Enable and deploy", "enabled", partial(_set_enabled, is_on=True))
+DISABLE = Action("disable", "Disable", "Disable", "disabled", partial(_set_enabled, is_on=False), is_dangerous=True)
+DELETE = Action("delete", "Delete", "Delete", "deleted", maps.delete_map, is_dangerous=True)
+
+
+async def ask(action: Action, visit: Visit) -> Page:
+    """What an action would do, and whether it is meant."""
+    try:
+        plan = await visit.plan(partial(action.verb, account_id=visit.account.id, map_id=visit.map.id))
+    except RefusedError as error:
+        return _ask_page(visit, action, None, Wrong(error), error.status)
+    view = plan_view(visit.dataset, plan, None, visit.loaded.settings.missing_family)
+    return _ask_page(visit, action, view, Wrong(), 200)
+
+
+async def act(action: Action, visit: Visit) -> Page | Redirect:
+    """Do it."""
+    account, found = visit.account, visit.map
+    try:
+        await visit.change(f"map.{action.name}", partial(action.verb, account_id=account.id, map_id=found.id))
+    except RefusedError as error:
+        return _ask_page(visit, action, None, Wrong(error), error.status)
+    to = maps_path(account.id) if action is DELETE else map_path(visit)
+    return Redirect(to, f"{map_title(found)} is {action.done}. DNS answers accordingly.")
+
+
+def _ask_page(visit: Visit, action: Action, plan: Any, wrong: Wrong, status: int) -> Page:
+    found = visit.map
+    data = {"account": visit.account, "map": found, "title": map_title(found), "path": map_path(visit)}
+    return Page("map_action.html", {**data, "action": action, "plan": plan, "wrong": wrong}, status)
+
+
+async def show_version(visit: Visit) -> Page:
+    """A version of a map, and what restoring it would do."""
+    return await _version_page(visit, Wrong(), 200)
+
+
+async def restore_version(visit: Visit) -> Page | Redirect:
+    """Have a map be again what it was."""
+    try:
+        await visit.change("map.restore", partial(_restored, visit=visit))
+    except RefusedError as error:
+        return await _version_page(visit, Wrong(error), error.status)
+    return Redirect(map_path(visit), "The version is restored. DNS answers with it.")
+
+
+def _restored(draft: Draft, *, visit: Visit) -> None:
+    restore(draft, visit.service.history, visit.path["account_id"], visit.path["map_id"], visit.path["version"].upper())
+
+
+async def _version_page(visit: Visit, wrong: Wrong, status: int) -> Page:
+    version = visit.path["version"].upper()
+    found = visit.service.history.text(visit.path["map_id"], version)
+    if found is None or found[0].account_id != visit.account.id or found[0].kind != Kind.MAP.name:
+        raise refused(Code.NOT_FOUND, "there is no such version of the map")
+    plan = None
+    if not wrong:
+        try:
+            plan = plan_view(
+                visit.dataset,
+                await visit.plan(partial(_restored, visit=visit)),
+                None,
+                visit.loaded.settings.missing_family,
+            )
+        except RefusedError as error:
+            wrong = Wrong(error)
+    there = visit.dataset.maps.get(visit.path["map_id"])
+    return Page(
+        "map_version.html",
+        {
+            "account": visit.account,
+            "title": map_title(there) if there else "a deleted map",
+            "version": found[0],
+            "text": found[1],
+            "plan": plan,
+            "wrong": wrong,
+            "path": map_path(visit),
+            "is_there": there is not None,
+        },
+        status,
+    )

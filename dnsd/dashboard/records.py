@@ -1,0 +1,279 @@
+"""Records of a zone: the list with the proxy switch, forms that fit the type, import and export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from dnsd.api import records as api
+from dnsd.api import zones as api_zones
+from dnsd.api.envelope import Listed, Raw, Reply
+from dnsd.api.record_parts import PARTS
+from dnsd.dashboard.listing import PER_PAGE
+from dnsd.dashboard.page import Download, Page, Redirect
+from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.manage.records import import_records
+from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, WITH_PRIORITY
+from dnsd.wire.rdata import type_text
+
+TYPES: tuple[str, ...] = (
+    "A",
+    "AAAA",
+    "CNAME",
+    "MX",
+    "TXT",
+    "NS",
+    "SRV",
+    "CAA",
+    "HTTPS",
+    "PTR",
+    "TLSA",
+    "SSHFP",
+    "DS",
+    "NAPTR",
+    "LOC",
+)
+TYPES += ("SVCB", "URI", "CERT", "SMIMEA", "DNSKEY")
+PROXIABLE_TYPES = tuple(map(type_text, sorted(PROXIABLE)))
+PRIORITY_TYPES = tuple(map(type_text, WITH_PRIORITY))
+PLAIN = ("MX",)  # whose one part is as well content
+FORM_OF: Mapping[str, tuple[str, ...]] = {
+    type_text(rtype): tuple(part.name for part in parts)
+    for rtype, parts in PARTS.items()
+    if type_text(rtype) not in PLAIN
+}
+CONTENT_LABELS = {
+    "A": "IPv4 address",
+    "AAAA": "IPv6 address",
+    "CNAME": "Target",
+    "MX": "Mail server",
+    "NS": "Name server",
+    "PTR": "Domain name",
+    "TXT": "Text",
+}
+TTLS = ((1, "Auto"), (60, "1 min"), (300, "5 min"), (3600, "1 h"), (86_400, "1 day"))
+
+
+def records_path(visit: Visit) -> str:
+    """Where the list of a zone's records is."""
+    return f"/zones/{visit.path['zone_id']}/records"
+
+
+async def list_records(visit: Visit) -> Page:
+    """The records of a zone."""
+    return await _list_page(visit)
+
+
+async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
+    zone = visit.zone
+    q, rtype, page = visit.query.text("q"), visit.query.text("type").upper(), visit.query.number("page", 1)
+    reply = await api.list_records(
+        visit.call(search=q, type=rtype, page=str(page), per_page=str(PER_PAGE), order="name")
+    )
+    found: Listed = reply.result
+    pages = max(1, -(-found.total // PER_PAGE))
+
+    def link(number: int) -> str:
+        said = {"q": q, "type": rtype, "page": str(number) if number > 1 else ""}
+        return f"{records_path(visit)}?{urlencode({name: text for name, text in said.items() if text})}"
+
+    return Page(
+        "records.html",
+        {
+            "zone": zone,
+            "account": visit.dataset.accounts[zone.account_id],
+            "records": found.items,
+            "total": found.total,
+            "page": page,
+            "pages": pages,
+            "link": link,
+            "q": q,
+            "type": rtype,
+            "types": TYPES,
+            "wrong": wrong or Wrong(),
+            "path": records_path(visit),
+            "back": visit.url if visit.url.startswith(records_path(visit)) and "/proxy" not in visit.url else "",
+        },
+        status,
+    )
+
+
+async def turn_proxy(visit: Visit) -> Page | Redirect:
+    """Turn the proxy of one record on or off."""
+    try:
+        await api.edit_record(visit.call({"proxied": visit.form.get("proxied") == "on"}))
+    except RefusedError as error:
+        return await _list_page(visit, Wrong(error), error.status)
+    back = visit.form.get("back")
+    return Redirect(back if back.startswith(f"{records_path(visit)}?") else records_path(visit))
+
+
+# Forms
+
+
+async def show_create(visit: Visit) -> Page:
+    """The form of a new record of a type."""
+    rtype = visit.query.text("type").upper()
+    return _form_page(visit, {"type": rtype if rtype in TYPES else "A", "ttl": AUTOMATIC_TTL}, Wrong())
+
+
+async def create(visit: Visit) -> Page | Redirect:
+    """Create a record."""
+    said = _said(visit)
+    try:
+        await api.create_record(visit.call(said))
+    except RefusedError as error:
+        return _form_page(visit, said, Wrong(error, _fields(said)), error.status)
+    return Redirect(records_path(visit), "The record is created. DNS answers it.")
+
+
+async def show_edit(visit: Visit) -> Page:
+    """The form with what a record is."""
+    reply = await api.get_record(visit.call())
+    return _form_page(visit, reply.result, Wrong(), tag=reply.etag or "")
+
+
+async def edit(visit: Visit) -> Page | Redirect:
+    """Change a record, if nobody else has meanwhile."""
+    said = _said(visit)
+    try:
+        await api.replace_record(visit.call(said, tag=visit.form.get("tag")))
+    except RefusedError as error:
+        has_conflict = error.faults[0].code is Code.CHANGED_MEANWHILE
+        now = await _now(visit)
+        tag = (now.etag or "") if has_conflict and now else visit.form.get("tag")
+        wrong = Wrong(error, _fields(said))
+        return _form_page(visit, said, wrong, error.status, tag=tag, now=now.result if has_conflict and now else None)
+    return Redirect(records_path(visit), "The record is saved. DNS answers it.")
+
+
+async def _now(visit: Visit) -> Reply | None:
+    try:
+        return await api.get_record(visit.call())
+    except RefusedError:
+        return None
+
+
+def _form_page(
+    visit: Visit, said: Mapping[str, Any], wrong: Wrong, status: int = 200, *, tag: str = "", now: Any = None
+) -> Page:
+    zone = visit.zone
+    rtype = str(said["type"])
+    name = str(said.get("name") or "")
+    return Page(
+        "record_form.html",
+        {
+            "zone": zone,
+            "account": visit.dataset.accounts[zone.account_id],
+            "said": {**said, "name": _relative(name, zone.name_text)},
+            "type": rtype,
+            "types": TYPES if rtype in TYPES else (*TYPES, rtype),
+            "parts": FORM_OF.get(rtype, ()),
+            "data": said.get("data") or {},
+            "content_label": CONTENT_LABELS.get(rtype, "Content"),
+            "has_priority": rtype in PRIORITY_TYPES,
+            "is_proxiable": rtype in PROXIABLE_TYPES,
+            "ttls": TTLS,
+            "ttl": _number(said.get("ttl")),
+            "wrong": wrong,
+            "tag": tag,
+            "now": now,
+            "is_new": "record_id" not in visit.path,
+            "path": records_path(visit),
+        },
+        status,
+    )
+
+
+def _said(visit: Visit) -> dict[str, Any]:
+    """The body of a request, as the form has it."""
+    form = visit.form
+    rtype = form.text("type").upper()
+    said: dict[str, Any] = {
+        "type": rtype,
+        "name": form.text("name") or "@",
+        "ttl": _number(form.text("ttl_s") or form.text("ttl") or "1"),
+        "comment": form.text("comment"),
+        "tags": form.text("tags").replace(",", " ").split(),
+    }
+    if rtype in FORM_OF:
+        said["data"] = {name: form.text(f"data_{name}") or None for name in FORM_OF[rtype]}
+    else:
+        said["content"] = form.get("content").strip()
+    if rtype in PRIORITY_TYPES:
+        said["priority"] = _number(form.text("priority"))
+    if rtype in PROXIABLE_TYPES:
+        said["proxied"] = "proxied" in form
+        only = form.get("only")
+        said["settings"] = {name: only == name for name in ("ipv4_only", "ipv6_only")}
+        if rtype == "CNAME":
+            said["settings"]["flatten_cname"] = "flatten_cname" in form
+    return said
+
+
+def _fields(said: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("type", "name", "content", "priority", "ttl", "proxied", "comment", "tags", *(said.get("data") or ()))
+
+
+def _relative(name: str, zone_name: str) -> str:
+    if name in ("@", zone_name):
+        return "@"
+    return name.removesuffix(f".{zone_name}")
+
+
+def _number(text: Any) -> Any:
+    """A number, or what was typed in its place, of which the API says what is wrong."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 12 else text
+
+
+# Delete, import, export
+
+
+async def show_delete(visit: Visit) -> Page:
+    """A record, and whether it is meant."""
+    reply = await api.get_record(visit.call())
+    data = {"zone": visit.zone, "account": visit.dataset.accounts[visit.zone.account_id], "record": reply.result}
+    return Page("record_delete.html", data | {"wrong": Wrong(), "path": records_path(visit)})
+
+
+async def delete(visit: Visit) -> Page | Redirect:
+    """Delete a record."""
+    try:
+        await api.delete_record(visit.call())
+    except RefusedError as error:
+        return await _list_page(visit, Wrong(error), error.status)
+    return Redirect(records_path(visit), "The record is deleted.")
+
+
+async def export(visit: Visit) -> Download:
+    """The zone as a master file."""
+    reply: Raw = await api_zones.export_zone(visit.call())
+    return Download(f"{visit.zone.name_text}.zone", reply.text)
+
+
+async def show_import(visit: Visit) -> Page:
+    """The form for a master file."""
+    return _import_page(visit, "", Wrong(), 200)
+
+
+async def import_file(visit: Visit) -> Page | Redirect:
+    """Add the records of a master file, which was uploaded or pasted."""
+    text = visit.upload.get("file", "") or visit.form.get("text")
+    zone_id, proxies = visit.zone.id, "proxied" in visit.form
+    try:
+        if not text.strip():
+            raise refused(Code.INVALID, "choose a file, or paste its text", "file")
+        counts, _ = await visit.change(
+            "record.import", lambda draft: import_records(draft, zone_id, text, proxies=proxies)
+        )
+    except RefusedError as error:
+        return _import_page(visit, text, Wrong(error, ("file",)), error.status)
+    return Redirect(records_path(visit), f"{counts.added:,} of {counts.parsed:,} records were added.")
+
+
+def _import_page(visit: Visit, text: str, wrong: Wrong, status: int) -> Page:
+    zone = visit.zone
+    data = {"zone": zone, "account": visit.dataset.accounts[zone.account_id], "text": text, "wrong": wrong}
+    return Page("record_import.html", data | {"path": records_path(visit)}, status)

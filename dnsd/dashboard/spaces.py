@@ -1,0 +1,164 @@
+"""Address space of an account: which prefixes and static IPs it has, what of them is used, and a picture of that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dnsd.model.accounts import Account, Approval, Prefix, contains
+from dnsd.model.dataset import Dataset
+from dnsd.model.fields import IPAddress, IPNetwork
+from dnsd.model.maps import AddressMap
+
+CELLS = 256  # of a picture, at the most
+COLUMNS = 32
+MAX_COUNTED = 2**24  # addresses of a prefix; of more, the exponent is told
+MAX_TITLE = 6  # addresses that a cell tells of
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A part of a prefix in its picture: `free`, `used` by maps, or `lent` to another account."""
+
+    column: int
+    row: int
+    state: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """An address that maps use."""
+
+    ip: IPAddress
+    maps: tuple[AddressMap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A prefix, or a part of another account's, that an account may use."""
+
+    cidr: IPNetwork
+    prefix: Prefix
+    owner: Account
+    is_own: bool
+    uses: tuple[Use, ...]
+    cells: tuple[Cell, ...]
+    next_free: IPAddress | None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it can be used."""
+        return self.prefix.approved is Approval.ACTIVE
+
+    @property
+    def size(self) -> int:
+        """How many addresses it has."""
+        return self.cidr.num_addresses
+
+    @property
+    def size_text(self) -> str:
+        """How many that is, in words: of IPv6, a number that nobody can read is none."""
+        return f"{self.size:,}" if self.size <= MAX_COUNTED else f"2^{self.size.bit_length() - 1}"
+
+    @property
+    def cell_text(self) -> str:
+        """What a square of its picture stands for; empty for a single address."""
+        return "" if self.size <= CELLS else f"a /{self.cidr.prefixlen + CELLS.bit_length() - 1}"
+
+    @property
+    def rows(self) -> int:
+        """How many rows its picture has."""
+        return -(-min(CELLS, self.size) // COLUMNS)
+
+
+def spaces_of(dataset: Dataset, account: Account) -> list[Space]:
+    """The prefixes of an account, and the parts of others' that are delegated to it."""
+    uses = uses_of(dataset, account.id)
+    owners = {prefix.id: one for one in dataset.accounts.values() for prefix in one.prefixes}
+    return [
+        _space(dataset, cidr, prefix, owners[prefix.id], uses, is_own=prefix in account.prefixes)
+        for cidr, prefix in dataset.usable_space.get(account.id, ())
+    ]
+
+
+def uses_of(dataset: Dataset, account_id: str) -> dict[IPAddress, tuple[AddressMap, ...]]:
+    """The addresses that an account's maps use."""
+    found: dict[IPAddress, list[AddressMap]] = defaultdict(list)
+    for one in dataset.maps.values():
+        if one.account_id == account_id:
+            for ip in one.ips:
+                found[ip].append(one)
+    return {ip: tuple(maps) for ip, maps in sorted(found.items(), key=lambda pair: (pair[0].version, int(pair[0])))}
+
+
+def _space(
+    dataset: Dataset,
+    cidr: IPNetwork,
+    prefix: Prefix,
+    owner: Account,
+    uses: dict[IPAddress, tuple[AddressMap, ...]],
+    *,
+    is_own: bool,
+) -> Space:
+    used = [Use(ip, maps) for ip, maps in uses.items() if contains(cidr, ip)]
+    lent = [(one.cidr, dataset.accounts[one.account_id].name) for one in prefix.delegations] if is_own else []
+    return Space(
+        cidr=cidr,
+        prefix=prefix,
+        owner=owner,
+        is_own=is_own,
+        uses=tuple(used),
+        cells=tuple(_cells(cidr, used, lent)),
+        next_free=next_free(cidr, {one.ip for one in used}, [part for part, _ in lent]),
+    )
+
+
+def next_free(cidr: IPNetwork, used: set[IPAddress], lent: Sequence[IPNetwork]) -> IPAddress | None:
+    """The first address of a prefix that no map uses and that is not lent; not that of the network itself."""
+    number, last = int(cidr.network_address) + (cidr.num_addresses > 1), int(cidr.broadcast_address)
+    make = type(cidr.network_address)
+    while number <= last:
+        ip = make(number)
+        part = next((part for part in lent if ip in part), None)
+        if part is None and ip not in used:
+            return ip
+        number = int(part.broadcast_address) + 1 if part else number + 1
+    return None
+
+
+def _cells(cidr: IPNetwork, used: Sequence[Use], lent: Sequence[tuple[IPNetwork, str]]) -> list[Cell]:
+    count = min(CELLS, cidr.num_addresses)
+    each, first = cidr.num_addresses // count, int(cidr.network_address)
+    in_cell: dict[int, list[Use]] = defaultdict(list)
+    for use in used:
+        in_cell[(int(use.ip) - first) // each].append(use)
+    lent_to: dict[int, str] = {}
+    for part, name in lent:
+        start = (int(part.network_address) - first) // each
+        for index in range(start, (int(part.broadcast_address) - first) // each + 1):
+            lent_to[index] = f"delegated to {name}: {part}"
+    cells = []
+    for index in range(count):
+        if uses := in_cell.get(index):
+            state, title = "used", _title(uses)
+        elif index in lent_to:
+            state, title = "lent", lent_to[index]
+        else:
+            state, title = (
+                "free",
+                _free_title(cidr, first + index * each, each),
+            )
+        cells.append(Cell(index % COLUMNS, index // COLUMNS, state, title))
+    return cells
+
+
+def _free_title(cidr: IPNetwork, start: int, count: int) -> str:
+    ip = type(cidr.network_address)(start)
+    return f"free: {ip}" if count == 1 else f"free: {ip}/{cidr.max_prefixlen - count.bit_length() + 1}"
+
+
+def _title(uses: Sequence[Use]) -> str:
+    said = [f"{use.ip}: {', '.join(one.description or one.id for one in use.maps)}" for use in uses[:MAX_TITLE]]
+    return "\n".join([*said, f"and {len(uses) - MAX_TITLE:,} more"] if len(uses) > MAX_TITLE else said)

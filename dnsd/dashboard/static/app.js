@@ -1,0 +1,42 @@
+// What a page does in the browser beside htmx: times in the viewer's zone, and the choice of light or dark.
+"use strict";
+(function () {
+  const root = document.documentElement;
+
+  function apply(theme) {
+    if (theme) root.dataset.theme = theme;
+    else delete root.dataset.theme;
+  }
+
+  let theme = null;
+  try { theme = localStorage.getItem("theme"); } catch (error) { /* it is not kept, then */ }
+  apply(theme);
+
+  function tellTimes(within) {
+    for (const element of within.querySelectorAll("time[datetime]")) {
+      const at = new Date(element.dateTime);
+      if (isNaN(at)) continue;
+      element.title = element.dateTime;
+      element.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    }
+  }
+
+  function begin() {
+    tellTimes(document);
+    const button = document.getElementById("theme");
+    if (button) {
+      button.hidden = false;
+      button.addEventListener("click", function () {
+        const isDark = theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+        theme = isDark ? "light" : "dark";
+        apply(theme);
+        try { localStorage.setItem("theme", theme); } catch (error) { /* until the next page */ }
+      });
+    }
+    const invalid = document.querySelector("[aria-invalid='true'], #messages .bad");
+    if (invalid) invalid.focus();
+  }
+
+  document.addEventListener("DOMContentLoaded", begin);
+  document.addEventListener("htmx:afterSwap", function (event) { tellTimes(document); });
+})();

@@ -1,0 +1,235 @@
+"""What pages say of objects: address maps, what they answer for, and what a change would do. Read only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from dnsd.api.shapes import written_at
+from dnsd.app import Loaded
+from dnsd.errors import Problem
+from dnsd.manage.plan import Answering, Plan, ZonePlan, answering, proxied_names
+from dnsd.model.accounts import Approval, contains
+from dnsd.model.dataset import Dataset
+from dnsd.model.fields import IPAddress
+from dnsd.model.maps import AddressMap, Considered, MemberKind, MissingFamily
+from dnsd.model.zones import Zone
+from dnsd.wire.names import name_text
+
+MAX_ZONES = 20  # that a page tells of one by one
+MAX_NAMES = 5  # of each
+MAX_MEMBERS = 100
+UNNAMED = "(no description)"
+
+
+@dataclass(frozen=True, slots=True)
+class MapRow:
+    """An address map in a list."""
+
+    map: AddressMap
+    title: str
+    scope: str
+    members: tuple[str, ...]  # names of some of its zones
+    members_total: int
+    v4: int
+    v6: int
+    modified: datetime
+
+    @property
+    def status(self) -> str:
+        """Whether it has an effect."""
+        return "Enabled" if self.map.enabled else "Disabled"
+
+
+def map_row(loaded: Loaded, found: AddressMap) -> MapRow:
+    """What a list says of a map."""
+    zones = [one for one in found.memberships if one.kind is MemberKind.ZONE]
+    names = tuple(loaded.dataset.zones[one.identifier].name_text for one in zones[:3])
+    is_account = len(zones) < len(found.memberships)
+    scopes = [*(["Account"] if is_account else []), *(["Zones"] if zones else [])]
+    v4 = sum(ip.version == 4 for ip in found.ips)
+    return MapRow(
+        map=found,
+        title=map_title(found),
+        scope=" and ".join(scopes) or "None",
+        members=names,
+        members_total=len(zones),
+        v4=v4,
+        v6=len(found.ips) - v4,
+        modified=found.modified_at or written_at(loaded, found.key),
+    )
+
+
+def map_title(found: AddressMap) -> str:
+    """What people know a map by."""
+    return found.description or UNNAMED
+
+
+def map_name(dataset: Dataset, map_id: str | None) -> str:
+    """What is said of the map that answers; of one that is not there yet, that it is the new one."""
+    if map_id is None:
+        return "default pool"
+    return map_title(dataset.maps[map_id]) if map_id in dataset.maps else "the new map"
+
+
+def origin_of(dataset: Dataset, account_id: str, ip: IPAddress) -> str:
+    """Where an account has an address from."""
+    account = dataset.accounts[account_id]
+    if ip in account.static_ips:
+        return "static IP"
+    for part, prefix in dataset.usable_space.get(account_id, ()):
+        if contains(part, ip) and prefix.approved is Approval.ACTIVE:
+            return str(part) if prefix in account.prefixes else f"{part}, delegated"
+    return "not the account's any more"
+
+
+def problems_of(loaded: Loaded, key: str) -> list[str]:
+    """The warnings about one object."""
+    return [problem.message for problem in loaded.warnings if problem.source == key]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A zone that a map covers, and whether the map answers for it."""
+
+    zone: Zone
+    answers: bool
+    why: str  # not, if so
+
+
+def members_of(loaded: Loaded, found: AddressMap) -> list[MemberView]:
+    """The zones that are members of a map, as many as a page shows."""
+    zones = [loaded.dataset.zones[one.identifier] for one in found.memberships if one.kind is MemberKind.ZONE]
+    return [member_view(loaded, found, zone) for zone in zones[:MAX_MEMBERS]]
+
+
+def member_view(loaded: Loaded, found: AddressMap, zone: Zone) -> MemberView:
+    """Whether a map answers for a zone."""
+    if why := not_applied(loaded.dataset, zone):
+        return MemberView(zone, False, why)
+    taken = answering(loaded, zone).map_id
+    if taken == found.id:
+        return MemberView(zone, True, "")
+    own = next((one for one in loaded.dataset.considered(zone) if one.map is found), None)
+    why = own.passed_over if own and own.passed_over else f"{map_name(loaded.dataset, taken)} comes before it"
+    return MemberView(zone, False, why)
+
+
+def not_applied(dataset: Dataset, zone: Zone) -> str:
+    """Why no map is consulted for a zone; empty where maps are."""
+    if dataset.applies_maps(zone):
+        return ""
+    if zone.paused:
+        return "the zone is paused: proxied records are answered as stored"
+    if zone.applies_maps:
+        return "the account enforces DNS only: proxied records are answered as stored"
+    return f"the zone is {zone.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A zone that a map answers for, and some of the names."""
+
+    zone: Zone
+    names: tuple[str, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredFor:
+    """What a map answers for now."""
+
+    zones: tuple[Answered, ...]
+    zones_total: int
+
+
+def answered_for(loaded: Loaded, found: AddressMap) -> AnsweredFor:
+    """The zones whose proxied names a map answers for now, some of them with some of their names."""
+    zones = sorted(_zones_answered(loaded, found), key=lambda zone: zone.name_text)
+    shown = []
+    for zone in zones[:MAX_ZONES]:
+        names = [name_text(name) for name in islice(proxied_names(loaded, zone), MAX_NAMES + 1)]
+        shown.append(Answered(zone, tuple(names[:MAX_NAMES]), len(names) > MAX_NAMES))
+    return AnsweredFor(tuple(shown), len(zones))
+
+
+def _zones_answered(loaded: Loaded, found: AddressMap) -> Iterator[Zone]:
+    dataset, snapshot = loaded.dataset, loaded.snapshot
+    for zone in dataset.zones.values():
+        if zone.account_id == found.account_id and dataset.applies_maps(zone):
+            addresses = snapshot.by_zone.get(zone.id) or snapshot.by_account.get(zone.account_id)
+            if addresses and any(source.map == found.key for source in addresses.sources):
+                yield zone
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of the search for a zone's addresses."""
+
+    title: str
+    maps: tuple[tuple[Considered, str], ...]  # each with why it was passed over; empty for the one that is taken
+    is_taken: bool
+
+
+def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
+    """The precedence as it is for a zone, one step after another, the default pool last."""
+    taken = answering(loaded, zone).map_id if loaded.dataset.applies_maps(zone) else ""
+    found = loaded.dataset.considered(zone)
+    titles = {"zone": "Map of the zone", "account": "Map of the account", "immutable": "Managed map of the account"}
+    steps = []
+    for step, title in titles.items():
+        maps = []
+        for one in found:
+            if one.step == step:
+                why = "" if one.map.id == taken else one.passed_over or "another one comes before it"
+                maps.append((one, why))
+        steps.append(StepView(title, tuple(maps), any(not why for _, why in maps)))
+    return [*steps, StepView("Default pool", (), taken is None)]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """What a change would do, as a page tells it."""
+
+    zones: Sequence[ZonePlan]
+    zones_total: int
+    names_total: int
+    warnings: tuple[str, ...]
+    old_maps: dict[str, str]  # by zone id: what answers now
+    new_maps: dict[str, str]
+
+
+def plan_view(dataset: Dataset, plan: Plan, ips: Sequence[IPAddress] | None, missing: MissingFamily) -> PlanView:
+    """What a page says of a plan; `ips` are the addresses that a map is to have, where that is what is planned."""
+    shown = plan.zones[:MAX_ZONES]
+    return PlanView(
+        zones=shown,
+        zones_total=len(plan.zones),
+        names_total=plan.names_total,
+        warnings=(*_of_families(ips, missing), *map(_warning, plan.warnings)),
+        old_maps={one.zone.id: map_name(dataset, one.old.map_id) for one in shown},
+        new_maps={one.zone.id: map_name(dataset, one.new.map_id) for one in shown},
+    )
+
+
+def _of_families(ips: Sequence[IPAddress] | None, missing: MissingFamily) -> Iterator[str]:
+    if ips is None:
+        return
+    if not ips:
+        yield "The map has no addresses: it has no effect until it has one."
+        return
+    for version, other, rtype in ((4, 6, "A"), (6, 4, "AAAA")):
+        if not any(ip.version == version for ip in ips):
+            what = "no address" if missing is MissingFamily.NODATA else "the addresses of the next map that has some"
+            yield f"The map has IPv{other} addresses only: {rtype} queries are answered with {what}."
+
+
+def _warning(problem: Problem) -> str:
+    return f"{problem.source}: {problem.message}"
+
+
+def families(view: Answering) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The addresses of both families, each under its record type."""
+    return (("A", view.v4), ("AAAA", view.v6))

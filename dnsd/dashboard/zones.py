@@ -1,0 +1,157 @@
+"""Zones: the list, which addresses answer for one and why, and its settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dnsd.api import zones as api
+from dnsd.dashboard.listing import listing
+from dnsd.dashboard.page import Page, Redirect
+from dnsd.dashboard.views import not_applied, problems_of, steps_of
+from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.manage.plan import answering
+from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.tokens import Area, Level
+from dnsd.manage.zones import ZoneEdit, edit_zone, set_zone_switch
+from dnsd.model.maps import MemberKind
+
+SWITCHES = ("ipv6", "http2", "http3", "https_records", "flatten_all_cnames")
+
+
+async def list_zones(visit: Visit) -> Page:
+    """The zones that the token is for, or those of one account."""
+    dataset, loaded = visit.dataset, visit.loaded
+    account_id = visit.query.text("account").lower()
+    found = listing(
+        visit,
+        "/zones",
+        [
+            zone
+            for zone in dataset.zones.values()
+            if visit.token.covers(zone.account_id, zone.id) and account_id in ("", zone.account_id)
+        ],
+        texts=lambda zone: f"{zone.name_text} {zone.id}",
+        orders={
+            "name": lambda zone: zone.name_text,
+            "account": lambda zone: (dataset.accounts[zone.account_id].name.lower(), zone.name_text),
+            "status": lambda zone: (zone.status, zone.paused, zone.name_text),
+        },
+        order="name",
+        kept=("account",),
+    )
+    rows = [
+        {
+            "zone": zone,
+            "account": dataset.accounts[zone.account_id],
+            "answering": answering(loaded, zone),
+            "why_not": not_applied(dataset, zone),
+        }
+        for zone in found.items
+    ]
+    maps = dataset.maps
+    account = dataset.accounts.get(account_id)
+    is_seen = account is not None and visit.token.covers(account.id)
+    data = {"listing": found, "rows": rows, "maps": maps, "account": account if is_seen else None}
+    return Page("zones.html", {**data, "may_create": bool(_accounts_to_create_in(visit))})
+
+
+def _accounts_to_create_in(visit: Visit) -> list[Any]:
+    return [one for one in visit.accounts() if visit.token.may(Area.ZONES, Level.EDIT, account_id=one.id)]
+
+
+async def show_create(visit: Visit) -> Page:
+    """The form of a new zone."""
+    return _create_page(visit, Wrong(), 200)
+
+
+async def create(visit: Visit) -> Page | Redirect:
+    """Create a zone."""
+    body = {"name": visit.form.text("name"), "account": {"id": visit.form.text("account")}}
+    try:
+        reply = await api.create_zone(visit.call(body))
+    except RefusedError as error:
+        return _create_page(visit, Wrong(error, ("name", "account")), error.status)
+    return Redirect(f"/zones/{reply.result['id']}", "The zone is created. DNS answers for it.")
+
+
+def _create_page(visit: Visit, wrong: Wrong, status: int) -> Page:
+    data = {"accounts": _accounts_to_create_in(visit), "form": visit.form, "wrong": wrong}
+    return Page(
+        "zone_create.html", data | {"chosen": visit.form.text("account") or visit.query.text("account")}, status
+    )
+
+
+async def show_zone(visit: Visit) -> Page:
+    """The addresses that answer for a zone, why these, and the zone's settings."""
+    return _page(visit)
+
+
+def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
+    loaded, zone = visit.loaded, visit.zone
+    return Page(
+        "zone.html",
+        {
+            "zone": zone,
+            "account": loaded.dataset.accounts[zone.account_id],
+            "answering": answering(loaded, zone),
+            "steps": steps_of(loaded, zone),
+            "pool": loaded.settings.default_addresses,
+            "why_not": not_applied(loaded.dataset, zone),
+            "warnings": problems_of(loaded, zone.key),
+            "records_total": len(zone.records),
+            "wrong": wrong or Wrong(),
+            "may_see_maps": visit.token.may(Area.MAPS, Level.READ, account_id=zone.account_id),
+            "versions": visit.service.history.versions(zone.id),
+        },
+        status,
+    )
+
+
+async def save_settings(visit: Visit) -> Page | Redirect:
+    """Turn the switches of a zone."""
+    zone_id, wanted = visit.zone.id, {name: name in visit.form for name in SWITCHES}
+
+    def verb(draft: Any) -> None:
+        for name, is_on in wanted.items():
+            set_zone_switch(draft, zone_id, name, is_on=is_on)
+
+    try:
+        await visit.change("zone.edit_settings", verb)
+    except RefusedError as error:
+        return _page(visit, Wrong(error), error.status)
+    return Redirect(f"/zones/{zone_id}", "The settings are saved.")
+
+
+async def pause(visit: Visit) -> Page | Redirect:
+    """Pause a zone, or resume it."""
+    zone_id, is_paused = visit.zone.id, visit.form.get("paused") == "on"
+    try:
+        await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, ZoneEdit(paused=is_paused)))
+    except RefusedError as error:
+        return _page(visit, Wrong(error), error.status)
+    done = "The zone is paused: proxied records are answered as stored." if is_paused else "The zone is resumed."
+    return Redirect(f"/zones/{zone_id}", done)
+
+
+async def show_delete(visit: Visit) -> Page:
+    """What goes with a zone, and whether it is meant."""
+    return _delete_page(visit, Wrong(), 200)
+
+
+async def delete(visit: Visit) -> Page | Redirect:
+    """Delete a zone, whose name has been typed."""
+    zone = visit.zone
+    try:
+        if visit.form.text("name").rstrip(".").lower() != zone.name_text:
+            raise refused(Code.INVALID, f"type the zone's name, {zone.name_text}, to delete it", "name")
+        await api.delete_zone(visit.call())
+    except RefusedError as error:
+        return _delete_page(visit, Wrong(error, ("name",)), error.status)
+    return Redirect("/zones", f"{zone.name_text} is deleted, and its memberships in address maps with it.")
+
+
+def _delete_page(visit: Visit, wrong: Wrong, status: int) -> Page:
+    zone, dataset = visit.zone, visit.dataset
+    members = [one for one in dataset.maps_by_member.get(zone.id, ()) if (MemberKind.ZONE, zone.id) in one.by_member]
+    data = {"zone": zone, "account": dataset.accounts[zone.account_id], "members": members, "wrong": wrong}
+    return Page("zone_delete.html", data | {"records_total": len(zone.records)}, status)
