@@ -7,12 +7,14 @@ CONFIG ?= config/dnsd.yaml
 TESTS ?= tests
 BENCH ?=
 
-.PHONY: help serve check test soak bench lint format clean
+.PHONY: help serve check test test-browser screenshots soak bench lint format clean
 
 help:
 	@echo "make serve    run the server on $(CONFIG), 127.0.0.1:5300"
 	@echo "make check    read $(CONFIG) and print every problem in it"
 	@echo "make test     run all tests"
+	@echo "make test-browser  run the tests of the dashboard in Debian's Chromium (make test does so, too, where it is there)"
+	@echo "make screenshots   make the pictures in docs/screenshots anew"
 	@echo "make soak     keep every promise of docs/reliability.md under load for some minutes, and write the figures there"
 	@echo "make bench    measure beside NSD, Knot, BIND, PowerDNS and others, and write docs/benchmarks.md; BENCH=--quick is short"
 	@echo "make lint     mypy and ruff"
@@ -27,6 +29,7 @@ check: $(VENV)/.serve
 
 # On both cores what may share them; then what measures; then what is answered, by the loop that needs no compiler.
 test: $(VENV)/.test
+	@command -v chromium >/dev/null || echo "==> no chromium here: the tests in a browser are skipped (apt install chromium)"
 ifeq ($(TESTS),tests)
 	@echo "==> running the tests, two at a time"
 	@$(BIN)/python -m pytest -n 2 --ignore tests/soak tests
@@ -38,6 +41,13 @@ else
 	@echo "==> running the tests in $(TESTS)"
 	@$(BIN)/python -m pytest $(TESTS)
 endif
+
+test-browser: $(VENV)/.test
+	@command -v chromium >/dev/null || { echo "==> this takes chromium: apt install chromium"; exit 1; }
+	@$(BIN)/python -m pytest -n 2 tests/browser
+
+screenshots: $(VENV)/.test
+	@PYTHONPATH=. $(BIN)/python -m docs.make_screenshots
 
 soak: $(VENV)/.test
 	@echo "==> floods, faults and reloads on live servers; a line of figures each"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from dnsd.app import Loaded
 from dnsd.engine.snapshot import Addresses, Edge, Snapshot
@@ -57,7 +56,10 @@ def plan_of(before: Loaded, after: Loaded) -> Plan:
 
 def answering(loaded: Loaded, zone: Zone) -> Answering:
     """The addresses that answer for a zone now."""
-    addresses = _addresses(loaded.snapshot, zone)
+    return _answering(loaded, _addresses(loaded.snapshot, zone))
+
+
+def _answering(loaded: Loaded, addresses: Addresses) -> Answering:
     keys = {source.map for source in addresses.sources if source.map}
     maps = [found.id for key in sorted(keys) if (found := loaded.stored.maps.get(key))]
     v4 = tuple(str(ip) for ip in addresses.ips if ip.version == 4)
@@ -72,14 +74,20 @@ def proxied_names(loaded: Loaded, zone: Zone) -> Iterator[bytes]:
 
 
 def _changed_zones(before: Loaded, after: Loaded) -> Iterator[ZonePlan]:
+    known: dict[int, Answering] = {}  # thousands of zones may be answered from one map
+
+    def of(loaded: Loaded, addresses: Addresses) -> Answering:
+        return known.get(id(addresses)) or known.setdefault(id(addresses), _answering(loaded, addresses))
+
     for zone in after.dataset.zones.values():
         if zone.id not in before.dataset.zones or not after.dataset.applies_maps(zone):
             continue
-        if _addresses(before.snapshot, zone).ips == _addresses(after.snapshot, zone).ips:
+        old, new = _addresses(before.snapshot, zone), _addresses(after.snapshot, zone)
+        if old is new or old.ips == new.ips:
             continue
         names = list(proxied_names(after, zone))
-        sample = tuple(name_text(name) for name in islice(names, MAX_NAMES))
-        yield ZonePlan(zone, answering(before, zone), answering(after, zone), len(names), sample)
+        sample = tuple(map(name_text, names[:MAX_NAMES]))
+        yield ZonePlan(zone, of(before, old), of(after, new), len(names), sample)
 
 
 def _addresses(snapshot: Snapshot, zone: Zone) -> Addresses:

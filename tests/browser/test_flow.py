@@ -1,0 +1,383 @@
+"""A customer's whole way with address maps in a browser, each step seen by a DNS query over UDP."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tests.api.server import Api
+from tests.browser.conftest import Open
+from tests.browser.world import ACME, BLOG, MAP_MANAGED, MAP_OFF, MAP_SHOP, MAPS, SHOP, WWW
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+POOL4 = ["198.51.100.10", "198.51.100.11"]
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def said(page: Page) -> str:
+    return page.locator("#messages").inner_text()
+
+
+def test_map_is_created_reviewed_changed_and_deleted(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme)
+    page.get_by_role("link", name="Proxy IP Addresses").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Proxy IP Addresses"
+    assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
+
+    page.get_by_role("link", name="Create an address map").click()
+    page.get_by_role("radio", name=re.compile("^Zones")).check()
+    press(page, "Continue")
+    page.get_by_label(re.compile("^Find zones")).fill("blog")
+    press(page, "Find")
+    page.get_by_role("checkbox", name="blog.example").check()
+    press(page, "Add the next free one, 203.0.113.1")
+    assert page.get_by_role("checkbox", name="blog.example").is_checked()
+    page.get_by_role("checkbox", name=re.compile(r"^192\.0\.2\.201")).check()
+    box = page.get_by_label(re.compile("^IPv4 and IPv6 addresses"))
+    box.fill(f"{box.input_value()}\n2001:0DB8:0100::0050")
+    press(page, "Continue")
+    page.get_by_label("Name").fill("Blog")
+    press(page, "Continue")
+    plan = page.locator("#plan")
+    assert "blog.example" in plan.inner_text()
+    for ip in ("203.0.113.20", "203.0.113.1", "192.0.2.201", "2001:db8:100::50"):
+        assert ip in plan.inner_text(), ip
+    assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]  # nothing has happened yet
+    press(page, "Save and Deploy")
+    assert page.get_by_role("heading", level=1).inner_text() == "Blog"
+    assert api.ask("www.blog.example") == ["203.0.113.1", "192.0.2.201"]
+    assert api.ask("www.blog.example", "AAAA") == ["2001:db8:100::50"]
+
+    page.get_by_role("link", name="Edit", exact=True).click()
+    box = page.get_by_label(re.compile("^IPv4 and IPv6 addresses"))
+    box.fill("203.0.113.7")
+    press(page, "Preview the change")
+    assert "AAAA" in page.locator("#plan").inner_text()
+    assert "IPv4 addresses only" in page.locator("#plan").inner_text()
+    assert api.ask("www.blog.example") == ["203.0.113.1", "192.0.2.201"]
+    press(page, "Save")
+    assert api.ask("www.blog.example") == ["203.0.113.7"]
+    assert api.ask("www.blog.example", "AAAA") == []
+
+    page.get_by_role("link", name="Disable", exact=True).click()
+    assert "blog.example" in page.locator(".note.bad").inner_text()
+    press(page, "Disable")
+    assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
+    page.get_by_role("link", name="Enable", exact=True).click()
+    press(page, "Enable and deploy")
+    assert api.ask("www.blog.example") == ["203.0.113.7"]
+    assert page.get_by_role("link", name="Delete").count() == 0  # only when disabled
+    page.get_by_role("link", name="Disable", exact=True).click()
+    press(page, "Disable")
+
+    page.locator("#history + ul a").last.click()
+    press(page, "Restore this version")
+    assert "restored" in said(page)
+    assert api.ask("www.blog.example") == ["203.0.113.1", "192.0.2.201"]
+    page.get_by_role("link", name="Disable", exact=True).click()
+    press(page, "Disable")
+    page.get_by_role("link", name="Delete", exact=True).click()
+    press(page, "Delete")
+    assert "Blog is deleted" in said(page)
+    assert page.get_by_role("link", name="Blog").count() == 0
+    assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
+
+
+def test_map_is_created_with_the_keyboard_alone(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, f"{MAPS}/create")
+
+    def to(name: str) -> None:
+        """Press Tab until an element has the focus that is called like this."""
+        for _ in range(80):
+            page.keyboard.press("Tab")
+            focused = page.evaluate(
+                "() => { const e = document.activeElement;"
+                " return (e.labels && e.labels.length ? e.labels[0].textContent : e.textContent) || ''; }"
+            )
+            if focused.strip().startswith(name):
+                return
+        raise AssertionError(f"{name} cannot be reached")
+
+    to("Zones, which")
+    page.keyboard.press("ArrowDown")  # the account
+    to("Continue")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#ips")
+    to("IPv4 and IPv6")
+    page.keyboard.type("203.0.113.40")
+    to("Continue")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#description")
+    to("Name")
+    page.keyboard.type("By keys")
+    page.keyboard.press("Enter")  # goes on, as the button does
+    page.wait_for_selector("text=Save and Deploy")
+    to("Save and Deploy")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('By keys')")
+    assert api.ask("www.blog.example") == ["203.0.113.40"]
+
+
+def test_map_of_the_account_without_zones_or_addresses(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, f"{MAPS}/create")
+    for _ in range(3):
+        press(page, "Continue")
+    assert "no addresses" in page.locator("#plan").inner_text()
+    press(page, "Save and Deploy")
+    assert page.get_by_role("heading", level=1).inner_text() == "(no description)"
+
+
+def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_lost(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, f"{MAPS}/create")
+    press(page, "Continue")
+    page.get_by_role("checkbox", name="blog.example").check()
+    for text, message in (
+        ("203.0.113.5\nnonsense", "nonsense"),
+        ("8.8.8.8", "lies in no prefix of the account"),
+        ("198.18.0.1", "is not approved yet"),
+    ):
+        page.get_by_label(re.compile("^IPv4 and IPv6 addresses")).fill(text)
+        press(page, "Continue")
+        box = page.get_by_label(re.compile("^IPv4 and IPv6 addresses"))
+        assert box.input_value() == text
+        assert box.get_attribute("aria-invalid") == "true"
+        described = page.locator(f"#{(box.get_attribute('aria-describedby') or '').split()[0]}")
+        assert message in described.inner_text()
+        assert page.get_by_role("checkbox", name="blog.example").is_checked()
+    page.get_by_label(re.compile("^IPv4 and IPv6 addresses")).fill("203.0.113.5")
+    press(page, "Continue")
+    page.get_by_label(re.compile("^Default SNI")).fill("not a name")
+    page.get_by_label("Name").fill("Kept")
+    press(page, "Continue")
+    assert "is not a host name" in page.locator("#wrong-default_sni").inner_text()
+    assert page.get_by_label("Name").input_value() == "Kept"
+    press(page, "Back")
+    assert page.get_by_label(re.compile("^IPv4 and IPv6 addresses")).input_value() == "203.0.113.5"
+
+
+def test_two_who_edit_one_map_are_told(api: Api, acme: str, opened: Open) -> None:
+    one, other = (opened(api, acme, f"{MAPS}/{MAP_SHOP}/edit") for _ in range(2))
+    other.get_by_label("Name").fill("Shop of the other")
+    press(other, "Save")
+    one.get_by_label(re.compile("^IPv4 and IPv6 addresses")).fill("203.0.113.60")
+    press(one, "Save")
+    assert "Somebody else has changed this map" in said(one)
+    assert "Shop of the other" in one.locator(".note.warn").inner_text()
+    assert one.get_by_label(re.compile("^IPv4 and IPv6 addresses")).input_value() == "203.0.113.60"
+    assert api.ask("www.shop.example") == ["203.0.113.10", "203.0.113.11"]
+    press(one, "Save")
+    assert api.ask("www.shop.example") == ["203.0.113.60"]
+
+
+def test_managed_map_says_why_it_is_locked(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, f"{MAPS}/{MAP_MANAGED}")
+    assert "Why this map is locked" in page.locator("main").inner_text()
+    for name in ("Enable", "Disable", "Delete"):
+        assert page.get_by_role("link", name=name, exact=True).count() == 0
+    page.get_by_role("link", name="Edit", exact=True).click()
+    assert page.locator("#ips").count() == 0
+    page.get_by_label("Name").fill("Ours")
+    press(page, "Save")
+    assert page.get_by_role("heading", level=1).inner_text() == "Ours"
+    for action in ("disable", "delete"):
+        page.goto(f"{api.origin}{MAPS}/{MAP_MANAGED}/{action}")
+        assert "immutable" in said(page)
+        assert page.locator("form[method=post]").count() == 1  # that which signs out
+
+
+def test_enabled_map_is_not_deleted(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, f"{MAPS}/{MAP_SHOP}/delete")
+    assert "disable it before it is deleted" in said(page)
+    page.get_by_role("link", name="Disable it first").click()
+    assert page.url.endswith("/disable")
+    page.goto(f"{api.origin}{MAPS}/{MAP_OFF}/delete")
+    press(page, "Delete")
+    assert "Maintenance is deleted" in said(page)
+
+
+def test_list_is_sorted_and_searched(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, MAPS)
+
+    def names() -> list[str]:
+        return page.locator("tbody th a").all_inner_texts()
+
+    assert names() == ["Everything else", "In place of the shared pool", "Maintenance", "Shop"]
+    page.get_by_role("link", name="Description").click()
+    assert names() == ["Shop", "Maintenance", "In place of the shared pool", "Everything else"]
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("Description")
+    page.get_by_role("link", name="Status").click()
+    assert names()[0] == "Maintenance"
+    page.get_by_role("searchbox").type("2001:db8:100::10")
+    page.locator("tbody tr:nth-child(2)").wait_for(state="detached")
+    assert names() == ["Shop"]
+    assert "q=2001" in page.url
+    page.get_by_role("searchbox").fill("nothing like this")
+    page.wait_for_selector("text=Nothing found")
+    page.get_by_role("link", name=re.compile("^Show all 4")).click()
+    assert len(names()) == 4
+
+
+def test_zone_says_why(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, f"/zones/{SHOP}")
+    assert page.locator("ol.chain li.taken").inner_text().startswith("Map of the zone")
+    page.goto(f"{api.origin}/zones/{BLOG}")
+    assert page.locator("ol.chain li.taken").inner_text().startswith("Map of the account")
+    page.get_by_role("checkbox", name=re.compile("^IPv6")).uncheck()
+    press(page, "Save the settings")
+    assert api.ask("www.blog.example", "AAAA") == []
+    press(page, "Pause")
+    assert api.ask("www.blog.example") == ["192.0.2.1"]
+    assert "No map is consulted" in page.locator("main").inner_text()
+    press(page, "Resume")
+    assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
+
+
+def test_records_in_a_browser(api: Api, acme: str, opened: Open) -> None:
+    path = f"/zones/{BLOG}/records"
+    page = opened(api, acme, path)
+    switch = page.get_by_role("switch", name=re.compile("^Proxy www"))
+    assert switch.get_attribute("aria-checked") == "true"
+    switch.click()
+    page.wait_for_selector("[role=switch][aria-label^='Proxy www'][aria-checked=false]")
+    assert page.url.endswith(path)  # by htmx, in its place
+    assert api.ask("www.blog.example") == ["192.0.2.1"]
+    page.get_by_role("switch", name=re.compile("^Proxy www")).click()
+    page.wait_for_selector("[role=switch][aria-label^='Proxy www'][aria-checked=true]")
+    assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
+
+    page.get_by_role("link", name="Create a record").click()
+    page.get_by_label("Type").select_option("SRV")
+    page.wait_for_selector("#data_port")
+    page.get_by_label("Name").fill("_ldap._tcp")
+    page.get_by_label("Priority").fill("1")
+    page.get_by_label("Weight").fill("2")
+    page.get_by_label("Port").fill("99999")
+    page.get_by_label("Target").fill("ldap.blog.example")
+    press(page, "Create the record")
+    assert "whole number" in page.locator("#wrong-port").inner_text()
+    assert page.get_by_label("Target").input_value() == "ldap.blog.example"
+    page.get_by_label("Port").fill("389")
+    press(page, "Create the record")
+    assert api.ask("_ldap._tcp.blog.example", "SRV") == ["1 2 389 ldap.blog.example."]
+
+    page.get_by_role("link", name=re.compile("^Edit mail")).click()
+    page.get_by_label("IPv4 address").fill("192.0.2.999")
+    press(page, "Save")
+    assert page.get_by_label("IPv4 address").input_value() == "192.0.2.999"
+    assert "valid IPv4 address" in page.locator("#wrong-content").inner_text()
+    page.get_by_label("IPv4 address").fill("192.0.2.26")
+    press(page, "Save")
+    assert api.ask("mail.blog.example") == ["192.0.2.26"]
+
+    page.get_by_role("link", name="Import").click()
+    page.get_by_label("or its text").fill("new 300 IN A 192.0.2.50\nnew 300 IN\n")
+    press(page, "Import")
+    assert "line 2" in page.locator("#wrong-file").inner_text()
+    page.set_input_files("#file", {"name": "x.zone", "mimeType": "text/plain", "buffer": b"new 300 IN A 192.0.2.50\n"})
+    press(page, "Import")
+    assert "1 of 1 records were added" in said(page)
+    assert api.ask("new.blog.example") == ["192.0.2.50"]
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export").click()
+    assert download.value.suggested_filename == "blog.example.zone"
+    assert "new.blog.example." in download.value.path().read_text()
+    page.get_by_role("searchbox").type("new")
+    page.locator("tbody tr:nth-child(2)").wait_for(state="detached")
+    page.get_by_role("link", name=re.compile("^Delete new")).click()
+    press(page, "Delete the record")
+    assert api.reply("new.blog.example").rcode() == 3
+
+
+def test_record_that_somebody_else_changed(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, f"/zones/{SHOP}/records/{WWW}/edit")
+    api.result("PATCH", f"/zones/{SHOP}/dns_records/{WWW}", {"comment": "by the other"})
+    page.get_by_label("IPv4 address").fill("192.0.2.77")
+    press(page, "Save")
+    assert "Somebody else has changed this record" in page.locator("main").inner_text()
+    assert page.get_by_label("IPv4 address").input_value() == "192.0.2.77"
+    press(page, "Save")
+    assert api.result("GET", f"/zones/{SHOP}/dns_records/{WWW}")["content"] == "192.0.2.77"
+
+
+def test_address_space_in_a_browser(api: Api, acme: str, opened: Open) -> None:
+    path = f"/accounts/{ACME}/addresses"
+    page = opened(api, acme, path)
+    used = page.locator("svg.space").first.locator("rect.used")
+    assert used.count() == 5
+    assert "203.0.113.10: Shop" in used.first.text_content()
+    assert page.locator("rect.lent").count() == 32
+    page.get_by_label("Prefix", exact=True).fill("203.0.113.0/33")
+    page.get_by_label("Description (optional)").fill("kept")
+    press(page, "Add the prefix")
+    assert page.locator("#wrong-cidr").count() == 1
+    assert page.get_by_label("Description (optional)").input_value() == "kept"
+    page.get_by_label("Prefix", exact=True).fill("2001:db8:200::/48")
+    press(page, "Add the prefix")
+    assert "once the operator has approved it" in said(page)
+    operator = opened(api, None, path)
+    operator.locator("section", has_text="2001:db8:200::/48").get_by_role("button", name="Approve").click()
+    operator.get_by_label("Lease a static IP").fill("192.0.2.222")
+    press(operator, "Lease")
+    assert "192.0.2.222" in api.read("acme/account.yaml")
+    page.goto(f"{api.origin}{path}")
+    first = page.locator("section").first
+    first.get_by_text("Delegate a part").click()
+    press(page, "Delete 203.0.113.0/24")
+    assert "203.0.113.10" in said(page)  # a map needs it
+
+
+def test_explained_in_a_browser(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, "/explain")
+    page.get_by_label("Name").fill("www.shop.example")
+    press(page, "Explain")
+    assert "203.0.113.10" in page.locator("pre").first.inner_text()
+    assert "Shop" in page.locator("table").inner_text()
+    page.get_by_label("Name").fill("www.theirs.example")
+    press(page, "Explain")
+    assert "no zone that your token is for" in page.locator("#wrong-name").inner_text()
+
+
+def test_zone_is_created_and_deleted(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, "/zones/create")
+    page.get_by_label("Name").fill("shop.example")
+    press(page, "Create the zone")
+    assert "exists" in page.locator("#wrong-name").inner_text()
+    page.get_by_label("Name").fill("fresh.example")
+    press(page, "Create the zone")
+    assert api.ask("fresh.example", "SOA")
+    page.get_by_role("link", name="Delete").click()
+    page.get_by_label(re.compile("^Type the zone")).fill("other")
+    press(page, "Delete the zone")
+    assert api.ask("fresh.example", "SOA")
+    page.get_by_label(re.compile("^Type the zone")).fill("fresh.example")
+    press(page, "Delete the zone")
+    assert api.reply("fresh.example", "SOA").rcode() == 5
+
+
+def test_times_are_in_the_viewer_s_zone(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, MAPS, timezone_id="Asia/Tokyo", locale="en-GB")
+    shown = page.get_by_role("row", name="Shop Zones").locator("time").inner_text()
+    assert "14:06:07" in shown  # 05:06:07 UTC
+
+
+def test_overview_draws_what_is_asked(api: Api, opened: Open) -> None:
+    page = opened(api)
+    page.wait_for_timeout(1000)
+    for _ in range(200):
+        api.ask("www.shop.example")
+    deadline = 25
+    for _ in range(deadline):
+        page.reload()
+        if page.locator("polyline").count() >= 3:
+            break
+        page.wait_for_timeout(1000)
+    text = page.locator("main").inner_text()
+    assert "NOERROR" in text
+    assert "Shop" in text
+    labels = [svg.get_attribute("aria-label") or "" for svg in page.locator("svg.plot").all()]
+    assert any("NOERROR:" in label for label in labels)
