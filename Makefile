@@ -27,12 +27,13 @@ serve: $(VENV)/.serve
 check: $(VENV)/.serve
 	@$(BIN)/python -m dnsd check -c $(CONFIG)
 
-# On both cores what may share them; then what measures; then what is answered, by the loop that needs no compiler.
+# On both cores what may share them; then the dashboard in a browser; then what measures; then what is answered, by the loop that needs no compiler.
 test: $(VENV)/.test
-	@command -v chromium >/dev/null || echo "==> no chromium here: the tests in a browser are skipped (apt install chromium)"
 ifeq ($(TESTS),tests)
 	@echo "==> running the tests, two at a time"
-	@$(BIN)/python -m pytest -n 2 --ignore tests/soak tests
+	@$(BIN)/python -m pytest -n 2 --ignore tests/soak --ignore tests/browser tests
+	@if command -v chromium >/dev/null; then $(MAKE) --no-print-directory test-browser; \
+		else echo "==> no chromium here: the dashboard is not tested (apt install chromium)"; fi
 	@echo "==> floods, faults and reloads on live servers"
 	@$(BIN)/python -m pytest tests/soak
 	@echo "==> the tests of answers once more, on the portable loop"
@@ -44,6 +45,7 @@ endif
 
 test-browser: $(VENV)/.test
 	@command -v chromium >/dev/null || { echo "==> this takes chromium: apt install chromium"; exit 1; }
+	@echo "==> the dashboard in a browser"
 	@$(BIN)/python -m pytest -n 2 tests/browser
 
 screenshots: $(VENV)/.test

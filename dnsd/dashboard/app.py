@@ -19,6 +19,7 @@ from starlette.routing import Route as WebRoute
 from starlette.types import ASGIApp
 
 from dnsd.api.access import Access, check_access
+from dnsd.api.envelope import refusal
 from dnsd.api.request import MAX_BODY, read_body
 from dnsd.dashboard.page import (
     HEADERS,
@@ -175,6 +176,9 @@ class _Dashboard:
     async def on_http_error(self, request: Request, error: Exception) -> Response:
         """What has no page, or not by this method."""
         assert isinstance(error, HTTPException)
+        if "text/html" not in request.headers.get("accept", ""):  # no browser: it means the API
+            code = Code.BAD_METHOD if error.status_code == 405 else Code.NO_ROUTE
+            return refusal(refused(code, "Could not route to the request's path: the API is below /client/v4"))
         page = Page("error.html", {"title": "Not found", "messages": ["There is no such page."]}, error.status_code)
         return self._pages.shown(page, self._visit_of(request))
 

@@ -277,7 +277,7 @@ def test_records_in_a_browser(api: Api, acme: str, opened: Open) -> None:
     page.get_by_role("link", name="Import").click()
     page.get_by_label("or its text").fill("new 300 IN A 192.0.2.50\nnew 300 IN\n")
     press(page, "Import")
-    assert "line 2" in page.locator("#wrong-file").inner_text()
+    assert "Line 2" in page.locator("#wrong-file").inner_text()
     page.set_input_files("#file", {"name": "x.zone", "mimeType": "text/plain", "buffer": b"new 300 IN A 192.0.2.50\n"})
     press(page, "Import")
     assert "1 of 1 records were added" in said(page)

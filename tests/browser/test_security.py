@@ -370,7 +370,10 @@ def test_lists_tell_of_one_s_own_alone(still: Api, people: dict[str, Person]) ->
 )
 def test_what_is_not_there_is_not_found(still: Api, path: str) -> None:
     with Person(still, still.operator) as person:
-        assert person.get(path).status_code == 404
+        assert person.get(path, headers={"accept": "text/html"}).status_code == 404
+        said = person.get(path)  # who is no browser means the API
+        assert said.status_code == 404
+        assert said.json()["errors"][0]["code"] == 7003 or "text/html" in said.headers["content-type"]
 
 
 @pytest.mark.parametrize(
