@@ -17,26 +17,33 @@ from dnsd.engine.names import Changes, NameTable, Octets, changes_of, names_in, 
 from dnsd.engine.snapshot import Addresses, Node, Snapshot
 from dnsd.engine.zone import REFUSED_NODE
 
-PART = 2_000  # names or nodes in one part: some milliseconds of work for who takes it in
+PART = 50  # names, nodes or zones in one part: some milliseconds of work for who packs it, and for who takes it in
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """The first part: all but the names."""
+    """The first part: all but the names and the addresses."""
 
     base: int  # the revision that this is to be applied to; 0: to nothing
     revision: int
     changes_names: bool
     longest: int  # octets of the longest name, or more
-    by_zone: Mapping[str, Addresses | None]  # None: the zone has no entry any more
-    by_account: Mapping[str, Addresses | None]
     default: Addresses
     chaos: Mapping[bytes, Answer]
     nsid: bytes
 
 
-# Of a whole: the heading, nodes by their numbers, the octets that the names are in. Of a change: the heading, changes.
-Part = Heading | list[Node] | Octets | Changes
+@dataclass(frozen=True, slots=True)
+class AddressChanges:
+    """Addresses of some zones and accounts, by their ids; None: there is no entry any more."""
+
+    by_zone: Mapping[str, Addresses | None]
+    by_account: Mapping[str, Addresses | None]
+
+
+# Of a whole: the heading, addresses, nodes by their numbers, the octets that the names are in. Of a change: the
+# heading, addresses, changes of names.
+Part = Heading | AddressChanges | list[Node] | Octets | Changes
 
 
 def delta(base: Snapshot | None, snapshot: Snapshot) -> Iterator[Part]:
@@ -46,12 +53,14 @@ def delta(base: Snapshot | None, snapshot: Snapshot) -> Iterator[Part]:
         revision=snapshot.revision,
         changes_names=base is None or base.names is not snapshot.names,
         longest=snapshot.longest,
-        by_zone=_changes(base.by_zone if base else {}, snapshot.by_zone),
-        by_account=_changes(base.by_account if base else {}, snapshot.by_account),
         default=snapshot.default,
         chaos=snapshot.chaos,
         nsid=snapshot.nsid,
     )
+    for chunk in _chunks(_changes(base.by_zone if base else {}, snapshot.by_zone)):
+        yield AddressChanges(chunk, {})
+    for chunk in _chunks(_changes(base.by_account if base else {}, snapshot.by_account)):
+        yield AddressChanges({}, chunk)
     if base is None:
         yield from _whole(snapshot.names)
     elif base.names is not snapshot.names:
@@ -78,11 +87,15 @@ def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapsh
         raise ValueError(f"a change of revision {heading.base}, not of {base.revision if base else 'none'}")
     yield None
     names, nodes = base.names if base else packed_names((), ()), list[Node]()
+    by_zone, by_account = (dict(base.by_zone), dict(base.by_account)) if base else ({}, {})
     if base and heading.changes_names:
         names = names.copy()
     for part in parts:
         if isinstance(part, dict):
             _apply(names, part)
+        elif isinstance(part, AddressChanges):
+            _apply(by_zone, part.by_zone)
+            _apply(by_account, part.by_account)
         elif isinstance(part, list):
             nodes += part
         elif not isinstance(part, Heading):
@@ -91,8 +104,8 @@ def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapsh
     yield Snapshot(
         names=names,
         longest=heading.longest,
-        by_zone=_apply(dict(base.by_zone) if base else {}, heading.by_zone),
-        by_account=_apply(dict(base.by_account) if base else {}, heading.by_account),
+        by_zone=by_zone,
+        by_account=by_account,
         default=heading.default,
         refused=REFUSED_NODE,
         chaos=heading.chaos,
@@ -128,7 +141,7 @@ def _whole(names: NameTable) -> Iterator[Part]:
     yield names.octets
 
 
-def _chunks(changes: Changes) -> Iterator[Changes]:
+def _chunks(changes: Mapping[K, V | None]) -> Iterator[dict[K, V | None]]:
     iterator = iter(changes.items())
     while chunk := dict(islice(iterator, PART)):
         yield chunk

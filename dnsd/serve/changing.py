@@ -77,7 +77,7 @@ class Changes:
             self._is_to_save.clear()
             await asyncio.sleep(pause_s)
             start = time.monotonic()
-            await self._publisher.save()
+            await self._publisher.save(gently=True)
             pause_s = max(SAVE_PAUSE_S, SAVE_SHARE * (time.monotonic() - start))
             if self._loader.turn.locked():
                 self._is_to_save.set()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dnsd import __version__
 from dnsd.engine.snapshot import Snapshot
-from dnsd.engine.transfer import delta, is_small
+from dnsd.engine.transfer import Part, delta, is_small
 from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.serve.link import Kind, packed, read_message
@@ -25,6 +25,7 @@ from dnsd.store.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, s
 
 MAX_UNREAD = 64 * 1024 * 1024  # octets that wait for one worker
 SAVED_WITHIN_S = 5.0  # else workers are sent all of it
+MAX_PAUSE_S = 0.1
 SAVE_AGAIN_S = 30.0  # after a disk had no room
 
 
@@ -125,8 +126,11 @@ class Publisher:
             link.writer.write(packed(Kind.COUNT, {"asked": asked}))
         await self._wait_for(lambda: all(link.asked >= asked for link in self.links.values()), within_s)
 
-    async def save(self) -> None:
-        """Write what is published to the snapshot file, for workers that start and for a start without the source."""
+    async def save(self, *, gently: bool = False) -> None:
+        """Write what is published to the snapshot file, for workers that start and for a start without the source.
+
+        `gently`: in twice the time, and with the other half of it left to whoever else has something to do.
+        """
         async with self._saving:
             snapshot = self.snapshot
             if snapshot is None or self._saved is snapshot:
@@ -138,7 +142,7 @@ class Publisher:
                 names=len(snapshot.names),
             )
             try:
-                await in_thread(partial(self._save, snapshot, title))
+                await in_thread(partial(self._save, snapshot, title, gently=gently))
             except OSError as error:
                 self._unsaved = snapshot
                 self.save_problem = f"{self._file} cannot be written: {os.strerror(error.errno or 0)}"
@@ -147,8 +151,9 @@ class Publisher:
             self._saved, self._unsaved, self.save_problem = snapshot, None, None
             self._packed = ((0, 0), b"")
 
-    def _save(self, snapshot: Snapshot, title: Title) -> None:
-        save_snapshot(self._file, title, delta(None, snapshot))
+    def _save(self, snapshot: Snapshot, title: Title, *, gently: bool) -> None:
+        parts = delta(None, snapshot)
+        save_snapshot(self._file, title, _with_pauses(parts) if gently else parts)
         share_octets(self._file, snapshot.names)
 
     async def save_again(self) -> None:
@@ -206,3 +211,11 @@ class Publisher:
             except TimeoutError:
                 return False
         return True
+
+
+def _with_pauses(parts: Iterable[Part]) -> Iterator[Part]:
+    """The same, with a pause after each as long as it was used: whoever packs parts keeps other threads waiting."""
+    for part in parts:
+        start = time.monotonic()
+        yield part
+        time.sleep(min(MAX_PAUSE_S, time.monotonic() - start))

@@ -28,7 +28,7 @@ from dnsd.engine.transfer import Part
 from dnsd.errors import DnsdError
 
 FILE_NAME = "snapshot"  # in the state folder
-MAGIC = b"dnsd snapshot 2 "  # the format's number
+MAGIC = b"dnsd snapshot 3 "  # the format's number
 SIZE = struct.Struct("<Q")  # of the table of names
 DIGEST_SIZE = 32  # octets
 MAX_TITLE = 4096  # octets
@@ -36,7 +36,7 @@ BLOCK_SIZE = 1024 * 1024  # octets that are read at once
 KNOWN_CLASSES = {
     "dnsd.engine.answer": {"Answer", "Rrset", "EdgeSource"},
     "dnsd.engine.snapshot": {"Addresses", "Alias", "Apex", "Edge", "Flattened", "Node", "Redirection"},
-    "dnsd.engine.transfer": {"Heading"},
+    "dnsd.engine.transfer": {"AddressChanges", "Heading"},
     "ipaddress": {"IPv4Address", "IPv6Address"},
 }
 

@@ -18,6 +18,7 @@ from dnsd.errors import WireError
 MAX_NAME = 255  # octets, RFC 1035 §2.3.4
 MAX_LABEL = 63  # octets, RFC 1035 §2.3.4
 ROOT = b"\0"
+PLAIN_TEXT = re.compile(rb"[A-Za-z0-9_*.-]+")
 PLAIN_NAME = re.compile(r"[-\w*]{1,63}(?:\.[-\w*]{1,63})*\.?", re.ASCII)  # nothing escaped, no label empty or too long
 ASTERISK = b"\x01*"  # the wildcard label, RFC 4592 §2.1.1
 
@@ -79,4 +80,11 @@ def _pack_plain(text: str, origin: bytes) -> bytes:
 
 def name_text(name: bytes) -> str:
     """The absolute name as people write it, without the final dot except for the root: `www.example.com`."""
+    labels, start = [], 0
+    while size := name[start]:
+        labels.append(name[start + 1 : start + 1 + size])
+        start += 1 + size
+    text = b".".join(labels)
+    if PLAIN_TEXT.fullmatch(text) and text.count(b".") == len(labels) - 1:  # dnspython takes ten times longer
+        return text.decode()
     return dns.name.from_wire(name, 0)[0].to_text(omit_final_dot=True) or "."

@@ -447,6 +447,7 @@ WALL_CLOCKS = {
     "manage/history.py": "when a version was seen, for people",
     "api/access.py": "tokens expire at a time of day",
     "api/zones.py": "when a zone was exported, for people",
+    "dashboard/app.py": "sessions begin, and end, at a time of day",
     "cli/tokens.py": "tokens are made, and expire, at a time of day",
     "cli/client.py": "tokens are made, and expire, at a time of day",
 }
