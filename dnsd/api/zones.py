@@ -83,7 +83,7 @@ async def edit_ipv6(call: Call) -> Reply:
     """Whether proxied names have AAAA records: on or off"""
     is_on = call.fields(zones.SwitchBody).value == "on"
     zone, _ = await _change(
-        call, "zone.edit_ipv6", lambda draft, zone_id: zones.set_zone_switch(draft, zone_id, "ipv6", is_on=is_on)
+        call, "zone.edit_ipv6", lambda draft, zone_id: zones.set_zone_switches(draft, zone_id, {"ipv6": is_on})
     )
     return Reply(_ipv6_shape(call, zone))
 
@@ -99,7 +99,7 @@ async def edit_dns_settings(call: Call) -> Reply:
 
     def verb(draft: Draft, zone_id: str) -> None:
         if is_on is not None:
-            zones.set_zone_switch(draft, zone_id, "flatten_all_cnames", is_on=is_on)
+            zones.set_zone_switches(draft, zone_id, {"flatten_all_cnames": is_on})
 
     zone, _ = await _change(call, "zone.edit_dns_settings", verb)
     return Reply(zone_dns_settings_shape(zone))

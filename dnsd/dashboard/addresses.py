@@ -25,7 +25,7 @@ async def add_prefix(visit: Visit) -> Page | Redirect:
     """Add a prefix, which the operator has to approve."""
     body = {name: visit.form.text(name) for name in ("cidr", "description")}
     asn = visit.form.text("asn").upper().removeprefix("AS")
-    said = {**body, "asn": int(asn) if asn.isascii() and asn.isdigit() else asn or None}
+    said = {**body, "asn": int(asn) if asn.isascii() and asn.isdigit() and len(asn) < 12 else asn or None}
     done = "The prefix is added. It can be used once the operator has approved it."
     return await _done(visit, accounts.create_prefix, said, done, PREFIX_FIELDS)
 

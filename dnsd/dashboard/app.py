@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
@@ -38,14 +37,17 @@ from dnsd.dashboard.page import (
     sentence,
 )
 from dnsd.dashboard.routes import ROUTES, Route
-from dnsd.dashboard.sessions import Sessions, is_form_secret, new_secret
+from dnsd.dashboard.sessions import Session, Sessions, is_form_secret, new_secret
 from dnsd.dashboard.visit import Fields, Visit
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.service import Service
 from dnsd.manage.tokens import TokenFile, TokenFileError
 
 FORM_FIELD = "form_secret"
-KEPT = "kept"  # what somebody sent whose session had ended
+KEPT = "kept"  # says that a form to sign in holds what somebody sent whose session had ended, beside its own fields
+OF_SIGN_IN = (FORM_FIELD, KEPT, "token", "next")
+MAX_KEPT = 256 * 1024  # octets
+ENDED = "Your session has ended. Sign in again."
 MULTIPART = "multipart/form-data"
 TITLES = {404: "Not found", 403: "Not allowed", 503: "Not possible now", 507: "The disk is full"}
 
@@ -89,7 +91,7 @@ class _Dashboard:
                 _check_origin(request)
             body = await read_body(request) if request.method == "POST" else b""
             if session is None:
-                return self._signed_out(request, body)
+                return await self._signed_out(request, body)
             form, upload = await _form(request, body)
             visit = Visit(
                 service=self._service,
@@ -105,11 +107,14 @@ class _Dashboard:
                 notice=notice_of(request),
             )
             if request.method == "POST" and not is_form_secret(form.get(FORM_FIELD), session.secret):
-                raise refused(Code.BAD_CREDENTIALS, "the form is not one of this session's: go back, reload the page")
+                return self._of_another_session(request, session, form)
             check_access(session.token, route.permission, visit.dataset, visit.path)
             shown = await route.answer(visit)
         except RefusedError as error:
             return self._refusal(error, visit)
+        except OSError as error:
+            self._report(f"{request.method} {request.url.path}: {error}")
+            return self._refusal(refused(Code.NOT_LOADED, f"{error.filename or 'a file'}: {error.strerror}"), visit)
         if isinstance(shown, Redirect):
             return redirected(shown)
         return downloaded(shown) if isinstance(shown, Download) else self._pages.shown(shown, visit)
@@ -125,7 +130,8 @@ class _Dashboard:
             form = Fields.of(await read_body(request))
         except RefusedError as error:
             return self._refusal(error, None)
-        then, kept, visitor = _local(form.get("next", "/")), form.get(KEPT), request.cookies.get(VISITOR, "")
+        then, visitor = _local(form.get("next", "/")), request.cookies.get(VISITOR, "")
+        kept = form if KEPT in form else None
         if not visitor or not is_form_secret(form.get(FORM_FIELD), visitor):
             wrong = "The page was too old, or your browser keeps no cookies. Try again."
             return self._sign_in_page(request, then, kept, wrong, 403)
@@ -144,9 +150,8 @@ class _Dashboard:
         except OSError as error:
             self._report(f"sessions: {error}")
             return self._refusal(refused(Code.NO_ROOM, "the session cannot be kept: the disk cannot be written"), None)
-        if kept:
-            page = Page("resume.html", {"then": then, "pairs": Fields.of(kept).pairs()})
-            response = self._pages.shown(page, secret=session.secret)
+        if kept is not None:
+            response = self._resume_page(then, kept, session)
         else:
             response = redirected(Redirect(then))
         return begin_session(response, session, request)
@@ -154,6 +159,8 @@ class _Dashboard:
     async def sign_out(self, request: Request) -> Response:
         """End the session."""
         secret = request.cookies.get(SESSION, "")
+        if not secret:
+            return redirected(Redirect("/sign-in"))
         try:
             _check_origin(request)
             if not is_form_secret(Fields.of(await read_body(request)).get(FORM_FIELD), secret):
@@ -200,27 +207,39 @@ class _Dashboard:
         messages = [sentence(fault.message) for fault in error.faults]
         if error.status >= 500 and not (visit and visit.token.is_operator):
             messages = ["The server cannot do this now; its operator can find out why."]
+        elif error.status >= 500:
+            messages += map(sentence, self._service.problems())
         page = Page("error.html", {"title": TITLES.get(error.status, "Refused"), "messages": messages}, error.status)
         return self._pages.shown(page, visit)
 
-    def _signed_out(self, request: Request, body: bytes) -> Response:
+    def _of_another_session(self, request: Request, session: Session, form: Fields) -> Response:
+        """A form that was shown to another session: who signed in anew in another tab may send it again."""
+        if not request.headers.get("origin"):
+            error = refused(Code.BAD_CREDENTIALS, "the form is not one of this session's: go back, reload the page")
+            return self._refusal(error, None)
+        return self._resume_page(_url(request), form, session, 403)
+
+    def _resume_page(self, then: str, form: Fields, session: Session, status: int = 200) -> Response:
+        pairs = [(name, text) for name, text in form.pairs() if name not in OF_SIGN_IN]
+        return self._pages.shown(Page("resume.html", {"then": then, "pairs": pairs}, status), secret=session.secret)
+
+    async def _signed_out(self, request: Request, body: bytes) -> Response:
         """Have somebody sign in first. What they sent from a page of ours is kept, to be sent again."""
         if request.headers.get("hx-request"):  # a part of a page is no place to sign in
             return Response(status_code=204, headers={**HEADERS, "HX-Redirect": "/sign-in"})
         if request.method != "POST":
             return self._sign_in_page(request, _url(request))
-        form = request.headers.get("origin") and not _is_multipart(request)
-        pairs = [pair for pair in Fields.of(body).pairs() if pair[0] != FORM_FIELD] if form else []
-        return self._sign_in_page(
-            request, _url(request), urlencode(pairs), "Your session has ended. Sign in again.", 403
-        )
+        form, _ = await _form(request, body)
+        is_kept = request.headers.get("origin") is not None and len(body) <= MAX_KEPT
+        return self._sign_in_page(request, _url(request), form if is_kept else None, ENDED, 403)
 
     def _sign_in_page(
-        self, request: Request, then: str, kept: str = "", wrong: str = "", status: int = 200
+        self, request: Request, then: str, kept: Fields | None = None, wrong: str = "", status: int = 200
     ) -> Response:
         visitor = request.cookies.get(VISITOR) or new_secret()
-        page = Page("sign_in.html", {"then": then, "kept": kept, "wrong": wrong}, status)
-        response = self._pages.shown(page, secret=visitor)
+        pairs = [(name, text) for name, text in kept.pairs() if name not in OF_SIGN_IN] if kept else []
+        data = {"then": then, "is_kept": kept is not None, "kept": pairs, "wrong": wrong}
+        response = self._pages.shown(Page("sign_in.html", data, status), secret=visitor)
         secure = request.url.scheme == "https"
         response.set_cookie(VISITOR, visitor, httponly=True, samesite="strict", secure=secure)
         return response
@@ -229,12 +248,12 @@ class _Dashboard:
 def _check_origin(request: Request) -> None:
     """Refuse what another site sends, as far as browsers say so (CSRF); what nobody forges is the form's secret."""
     origin = request.headers.get("origin")
-    is_foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    is_foreign = origin is not None and origin.partition("://")[2] != request.headers.get("host")
     if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
         raise refused(Code.BAD_CREDENTIALS, "the form was sent by another site")
 
 
-async def _form(request: Request, body: bytes) -> tuple[Fields, dict[str, str]]:
+async def _form(request: Request, body: bytes) -> tuple[Fields, dict[str, str | None]]:
     """The fields of a form, and its files. Raises RefusedError."""
     if not _is_multipart(request):
         return Fields.of(body), {}
@@ -246,9 +265,7 @@ async def _form(request: Request, body: bytes) -> tuple[Fields, dict[str, str]]:
         form = await MultiPartParser(request.headers, stream(), max_part_size=MAX_BODY).parse()
         pairs = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
         uploads = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
-        return Fields(pairs), {name: (await value.read()).decode("utf-8-sig") for name, value in uploads}
-    except UnicodeDecodeError:
-        raise refused(Code.INVALID, "the file is not text (UTF-8)") from None
+        return Fields(pairs), {name: _text(await value.read()) for name, value in uploads}
     except (MultiPartException, KeyError, ValueError):
         raise refused(Code.INVALID, "the form cannot be read") from None
 
@@ -269,3 +286,11 @@ def _local(path: str) -> str:
     """Where to go after signing in: a page of ours, whatever the address says."""
     is_ours = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if is_ours and not path.startswith("/sign-") else "/"
+
+
+def _text(octets: bytes) -> str | None:
+    """A file's text; None where it is none."""
+    try:
+        return octets.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None

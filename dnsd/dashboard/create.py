@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 from typing import Any
 
+from dnsd.api.request import ID
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
 from dnsd.dashboard.maps import maps_path
 from dnsd.dashboard.page import Page, Redirect
@@ -36,9 +38,12 @@ async def step(visit: Visit) -> Page | Redirect:
     if at in STEPS and do in STEPS and STEPS.index(do) <= STEPS.index(at):
         return _page(visit, do, form, Wrong())
     try:
-        body = form.body(visit.account)
-        make = partial(maps.create_map, account_id=visit.account.id, body=body)
+        body = form.body(visit)
+        make = partial(maps.create_map, account_id=visit.account.id, body=body, map_id=_new_id(visit))
         if do == "deploy":
+            known = visit.dataset.maps.get(_new_id(visit))
+            if known and known.account_id == visit.account.id:  # the form was sent twice
+                return Redirect(f"{maps_path(visit.account.id)}/{known.id}")
             map_id, _ = await visit.change("map.create", make)
             notice = "The map is deployed. DNS answers with it." if body.enabled else "The map is saved, and disabled."
             return Redirect(f"{maps_path(visit.account.id)}/{map_id}", notice)
@@ -53,6 +58,12 @@ async def step(visit: Visit) -> Page | Redirect:
     if do == "review":
         view = plan_view(visit.dataset, plan, body.ips, visit.loaded.settings.missing_family) if plan else None
     return _page(visit, do, form, Wrong(), plan=view)
+
+
+def _new_id(visit: Visit) -> str:
+    """The id that the map is to have, the same in all steps: one form makes one map, however often it is sent."""
+    given = visit.form.get("new_id")
+    return given if ID.fullmatch(given) else secrets.token_hex(16)
 
 
 def _page(visit: Visit, at: str, form: MapForm, wrong: Wrong, status: int = 200, *, plan: Any = None) -> Page:
@@ -72,10 +83,11 @@ def _page(visit: Visit, at: str, form: MapForm, wrong: Wrong, status: int = 200,
             "find": visit.form.text("find"),
             "found": zones,
             "found_total": total,
-            "spaces": spaces_of(dataset, account) if at == "members" else [],
+            "spaces": spaces_of(dataset, account, form.typed()) if at == "members" else [],
             "static_ips": account.static_ips,
             "uses": uses_of(dataset, account.id) if at == "members" else {},
             "plan": plan,
+            "new_id": _new_id(visit),
             "path": f"{maps_path(account.id)}/create",
         },
         status,

@@ -32,11 +32,6 @@ class Listing(Generic[T]):
         """How many pages there are."""
         return max(1, ceil(self.total / PER_PAGE))
 
-    @property
-    def first(self) -> int:
-        """The number of the first item on the page, from 1; 0 where there is none."""
-        return (self.page - 1) * PER_PAGE + 1 if self.items else 0
-
     def to_page(self, page: int) -> str:
         """The address of another page."""
         return self._link(page=str(page))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from dnsd.dashboard.visit import Fields
+from dnsd.dashboard.visit import Fields, Visit
 from dnsd.manage.maps import MapBody
-from dnsd.manage.refusal import refused_for
 from dnsd.model.accounts import Account
 from dnsd.model.dataset import Dataset
-from dnsd.model.fields import validate
+from dnsd.model.fields import IPAddress, parse_ip
 from dnsd.model.maps import AddressMap, MemberKind
 from dnsd.model.zones import Zone
 
@@ -76,12 +76,17 @@ class MapForm:
             "memberships": members,
         }
 
-    def body(self, account: Account) -> MapBody:
-        """The body of a request, checked. Raises RefusedError."""
-        body, problems = validate(MapBody, self.said(account), "")
-        if body is None:
-            raise refused_for(problems)
-        return body
+    def body(self, visit: Visit) -> MapBody:
+        """The body of a request, checked as one to the API is. Raises RefusedError."""
+        return visit.call(self.said(visit.account)).fields(MapBody)
+
+    def typed(self) -> set[IPAddress]:
+        """The addresses that are some."""
+        found = set()
+        for text in self.ip_lines():
+            with suppress(ValueError):
+                found.add(parse_ip(text))
+        return found
 
     def chosen(self, dataset: Dataset, account: Account) -> list[Zone]:
         """The zones that are chosen, of those that there are."""

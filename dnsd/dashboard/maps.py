@@ -30,6 +30,7 @@ from dnsd.manage.maps import MapBody, MapEdit
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.store.directory import Kind
 
+MAX_DELETED = 50
 CHANGED = "Somebody else has changed this map meanwhile. What you typed is still here; below is what the map is now."
 
 
@@ -76,6 +77,17 @@ async def list_maps(visit: Visit) -> Page:
 
 def _has_zones(visit: Visit) -> bool:
     return any(zone.account_id == visit.account.id for zone in visit.dataset.zones.values())
+
+
+async def list_deleted(visit: Visit) -> Page:
+    """The maps of an account that are gone, and can be restored."""
+    there, history = visit.dataset.maps, visit.service.history
+    gone = []
+    for object_id in history.objects(visit.account.id):
+        versions = [] if object_id in there else history.versions(object_id)
+        if versions and versions[0].kind == Kind.MAP.name:
+            gone.append((object_id, versions[0]))
+    return Page("maps_deleted.html", {"account": visit.account, "gone": gone[:MAX_DELETED]})
 
 
 async def show_map(visit: Visit) -> Page:
@@ -127,7 +139,7 @@ async def save_edit(visit: Visit) -> Page | Redirect:
     if do.startswith("add:"):
         return _edit_page(visit, _Edited(form.with_ip(do.removeprefix("add:")), tag, Wrong()))
     try:
-        body = form.body(visit.account)
+        body = form.body(visit)
         given = form.said(visit.account)
         if not found.can_modify_ips:
             given = {name: value for name, value in given.items() if name in ("description", "default_sni")}
@@ -137,14 +149,16 @@ async def save_edit(visit: Visit) -> Page | Redirect:
         if do == "preview":
             plan = await visit.plan(change)
             ips = body.ips if found.can_modify_ips else None
-            view = plan_view(visit.dataset, plan, ips, visit.loaded.settings.missing_family)
+            missing = visit.loaded.settings.missing_family
+            view = plan_view(visit.dataset, plan, ips, missing, is_enabled=found.enabled)
             return _edit_page(visit, _Edited(form, tag, Wrong(), plan=view))
         await visit.change("map.edit", change)
     except RefusedError as error:
         has_conflict = error.faults[0].code is Code.CHANGED_MEANWHILE
         tag = map_tag(visit.loaded, visit.map) if has_conflict else tag
         return _edit_page(visit, _Edited(form, tag, Wrong(error, FIELDS), has_conflict=has_conflict), error.status)
-    return Redirect(map_path(visit), "The map is saved. DNS answers with it.")
+    saved = "The map is saved. DNS answers with it." if found.enabled else "The map is saved. It is still disabled."
+    return Redirect(map_path(visit), saved)
 
 
 def _checked(draft: Draft, *, account_id: str, map_id: str, tag: str, body: MapBody, given: dict[str, Any]) -> None:
@@ -174,7 +188,7 @@ def _edit_page(visit: Visit, edited: _Edited, status: int = 200) -> Page:
             "find": visit.form.text("find"),
             "found": zones,
             "found_total": total,
-            "spaces": spaces_of(dataset, account),
+            "spaces": spaces_of(dataset, account, edited.form.typed()),
             "static_ips": account.static_ips,
             "uses": uses_of(dataset, account.id),
             "path": map_path(visit),
@@ -225,7 +239,8 @@ async def act(action: Action, visit: Visit) -> Page | Redirect:
     except RefusedError as error:
         return _ask_page(visit, action, None, Wrong(error), error.status)
     to = maps_path(account.id) if action is DELETE else map_path(visit)
-    return Redirect(to, f"{map_title(found)} is {action.done}. DNS answers accordingly.")
+    more = "It can be restored from the deleted maps, below." if action is DELETE else "DNS answers accordingly."
+    return Redirect(to, f"{map_title(found)} is {action.done}. {more}")
 
 
 def _ask_page(visit: Visit, action: Action, plan: Any, wrong: Wrong, status: int) -> Page:
@@ -269,6 +284,7 @@ async def _version_page(visit: Visit, wrong: Wrong, status: int) -> Page:
         except RefusedError as error:
             wrong = Wrong(error)
     there = visit.dataset.maps.get(visit.path["map_id"])
+    there = there if there and there.account_id == visit.account.id else None
     return Page(
         "map_version.html",
         {

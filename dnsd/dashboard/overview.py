@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from dnsd.dashboard.listing import listing
@@ -10,16 +13,25 @@ from dnsd.dashboard.page import Page, Redirect
 from dnsd.dashboard.plots import Plot, plot_of, rates_of
 from dnsd.dashboard.views import map_title
 from dnsd.dashboard.visit import Visit, Wrong
-from dnsd.engine.explain import Explanation, NameExplained, explain
+from dnsd.engine.explain import NO_STEP, Explanation, MapVerdict, NameExplained, explain
 from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.tokens import Area, Level, Token
 from dnsd.manage.traffic import MAPS, QUERIES, RCODES, ZONES
 from dnsd.model.dataset import Dataset
 from dnsd.wire.names import ancestors, parse_name_text
 from dnsd.wire.rdata import parse_type_text
 from dnsd.wire.reply_text import reply_data
 
+MAX_WARNINGS = 20
 AUDIT_PAGE = 100  # entries
-AUDIT_READ = 20_000  # that are looked through
+AREAS = {  # of what an action is about
+    "map": Area.MAPS,
+    "prefix": Area.PREFIXES,
+    "lease": Area.PREFIXES,
+    "account": Area.PREFIXES,
+    "zone": Area.ZONES,
+    "record": Area.DNS,
+}
 TYPES = ("A", "AAAA", "HTTPS", "CNAME", "TXT", "MX", "NS", "SOA", "SRV", "CAA", "ANY")
 POOL = "default pool"
 
@@ -39,7 +51,7 @@ async def show_overview(visit: Visit) -> Page:
             "enabled_total": sum(one.enabled for one in maps),
             "plots": _plots(visit),
             "problems": visit.service.problems() if visit.token.is_operator else [],
-            "warnings": [one for one in visit.loaded.warnings if _is_own(visit, one.source)][:20],
+            "warnings": visit.loaded.warnings[:MAX_WARNINGS] if visit.token.is_operator else (),
         },
     )
 
@@ -139,12 +151,15 @@ def _zone_of(dataset: Dataset, name: bytes) -> tuple[str, str] | None:
 
 
 def _visible(visit: Visit, found: Explanation) -> Explanation:
-    """As much of the path as the token may see: what others' names lead through, it may not."""
-    return replace(found, names=tuple(step for step in found.names if _covers_step(visit, step)))
+    """As much of the path as the token may see: nothing of what others' names lead through, and maps if it may."""
+    steps = [step for step in found.names if _covers(visit, parse_name_text(step.name).lower())]
+    return replace(found, names=tuple(replace(step, maps=_visible_maps(visit, step)) for step in steps))
 
 
-def _covers_step(visit: Visit, step: NameExplained) -> bool:
-    return _covers(visit, parse_name_text(step.name).lower())
+def _visible_maps(visit: Visit, step: NameExplained) -> tuple[MapVerdict, ...]:
+    zone = _zone_of(visit.dataset, parse_name_text(step.name).lower())
+    may_read = zone is not None and visit.token.may(Area.MAPS, Level.READ, account_id=zone[0])
+    return tuple(verdict for verdict in step.maps if verdict.step != NO_STEP) if may_read else ()
 
 
 # Audit log
@@ -152,30 +167,18 @@ def _covers_step(visit: Visit, step: NameExplained) -> bool:
 
 async def show_audit(visit: Visit) -> Page:
     """Who changed what."""
-    entries = await visit.service.audit(AUDIT_READ)
-    q = visit.query.text("q").lower()
-    own = [one for one in entries if _is_own(visit, str(one.get("object") or "")) and q in str(one).lower()]
-    page = visit.query.number("page", 1)
-    start = (page - 1) * AUDIT_PAGE
-    return Page(
-        "audit.html",
-        {
-            "entries": own[start : start + AUDIT_PAGE],
-            "page": page,
-            "has_more": len(own) > start + AUDIT_PAGE,
-            "total": len(own),
-            "q": visit.query.text("q"),
-        },
-    )
+    q, page = visit.query.text("q"), visit.query.number("page", 1)
+    is_wanted = partial(_may_hear, visit.token, q.lower())
+    entries = await visit.service.audit(AUDIT_PAGE + 1, is_wanted, skip=(page - 1) * AUDIT_PAGE)
+    data = {"entries": entries[:AUDIT_PAGE], "page": page, "has_more": len(entries) > AUDIT_PAGE, "q": q}
+    return Page("audit.html", data)
 
 
-def _is_own(visit: Visit, key: str) -> bool:
-    """Whether an object, by its key, is the token's to hear of."""
-    if visit.token.is_operator:
-        return True
-    account = key.partition("/")[0]
-    if any(one.key == account for one in visit.accounts()):
-        return True
-    return any(
-        zone.key == key and visit.token.covers(zone.account_id, zone.id) for zone in visit.dataset.zones.values()
-    )
+def _may_hear(token: Token, text: str, entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is for a token, which may read what it is about, and has a text in it."""
+    if not token.is_operator:
+        account_id, zone_id = str(entry.get("account_id") or ""), str(entry.get("zone_id") or "")
+        area = AREAS.get(str(entry.get("action") or "").partition(".")[0])
+        if not account_id or area is None or not token.may(area, Level.READ, account_id=account_id, zone_id=zone_id):
+            return False
+    return not text or text in json.dumps(entry, ensure_ascii=False).lower()

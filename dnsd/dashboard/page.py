@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dnsd import __version__
 from dnsd.dashboard.sessions import LASTS, Session, form_secret
+from dnsd.dashboard.views import action_words
 from dnsd.dashboard.visit import Visit, Wrong
 
 SESSION = "dnsd_session"  # cookies
@@ -82,6 +83,7 @@ class Pages:
         )
         self._environment.globals |= {"version": __version__, "assets": self._assets, "nothing": Wrong()}
         self._environment.filters |= {
+            "action": action_words,
             "count": _count,
             "plural": _plural,
             "pretty": _pretty,
@@ -177,7 +179,10 @@ def _pretty(data: Any) -> str:
 def sentence(text: str) -> str:
     """A message as a sentence."""
     text = text.removeprefix("not_found: ")
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
+    first = text.split(maxsplit=1)[0] if text.strip() else ""
+    if first.rstrip(",;:").isalpha():  # a name, or a file's, stays as it is
+        text = f"{text[0].upper()}{text[1:]}"
+    return f"{text}{'' if text.endswith(('.', '?', '!')) else '.'}"
 
 
 def _segment(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from dnsd.api import records as api
 from dnsd.api import zones as api_zones
@@ -12,10 +12,11 @@ from dnsd.api.envelope import Listed, Raw, Reply
 from dnsd.api.record_parts import PARTS
 from dnsd.dashboard.listing import PER_PAGE
 from dnsd.dashboard.page import Download, Page, Redirect
-from dnsd.dashboard.visit import Visit, Wrong
-from dnsd.manage.records import import_records
+from dnsd.dashboard.visit import Fields, Visit, Wrong
+from dnsd.manage.records import import_records, relative_name
 from dnsd.manage.refusal import Code, RefusedError, refused
-from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, WITH_PRIORITY
+from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, WITH_PRIORITY, parse_owner
+from dnsd.model.zones import Zone
 from dnsd.wire.rdata import type_text
 
 TYPES: tuple[str, ...] = (
@@ -67,13 +68,14 @@ async def list_records(visit: Visit) -> Page:
 
 
 async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
-    zone = visit.zone
-    q, rtype, page = visit.query.text("q"), visit.query.text("type").upper(), visit.query.number("page", 1)
-    reply = await api.list_records(
-        visit.call(search=q, type=rtype, page=str(page), per_page=str(PER_PAGE), order="name")
-    )
-    found: Listed = reply.result
+    zone, query = visit.zone, visit.query
+    if back := _back(visit):  # a form that was sent from a page of the list
+        query = Fields.of(urlsplit(back).query)
+    q, rtype, page = query.text("q"), query.text("type").upper(), query.number("page", 1)
+    found = await _found(visit, q, rtype, page)
     pages = max(1, -(-found.total // PER_PAGE))
+    if page > pages:
+        found, page = await _found(visit, q, rtype, pages), pages
 
     def link(number: int) -> str:
         said = {"q": q, "type": rtype, "page": str(number) if number > 1 else ""}
@@ -94,10 +96,17 @@ async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200
             "types": TYPES,
             "wrong": wrong or Wrong(),
             "path": records_path(visit),
-            "back": visit.url if visit.url.startswith(records_path(visit)) and "/proxy" not in visit.url else "",
+            "back": link(page),
         },
         status,
     )
+
+
+async def _found(visit: Visit, q: str, rtype: str, page: int) -> Listed:
+    """The records of a page, in the order of the zone's file: another one would take all of them to be looked at."""
+    reply = await api.list_records(visit.call(search=q, type=rtype, page=str(page), per_page=str(PER_PAGE)))
+    listed: Listed = reply.result
+    return listed
 
 
 async def turn_proxy(visit: Visit) -> Page | Redirect:
@@ -106,8 +115,13 @@ async def turn_proxy(visit: Visit) -> Page | Redirect:
         await api.edit_record(visit.call({"proxied": visit.form.get("proxied") == "on"}))
     except RefusedError as error:
         return await _list_page(visit, Wrong(error), error.status)
+    return Redirect(_back(visit) or records_path(visit))
+
+
+def _back(visit: Visit) -> str:
+    """The page of the list that a form was sent from; empty where it names none."""
     back = visit.form.get("back")
-    return Redirect(back if back.startswith(f"{records_path(visit)}?") else records_path(visit))
+    return back if back.partition("?")[0] == records_path(visit) else ""
 
 
 # Forms
@@ -116,7 +130,8 @@ async def turn_proxy(visit: Visit) -> Page | Redirect:
 async def show_create(visit: Visit) -> Page:
     """The form of a new record of a type."""
     rtype = visit.query.text("type").upper()
-    return _form_page(visit, {"type": rtype if rtype in TYPES else "A", "ttl": AUTOMATIC_TTL}, Wrong())
+    typed = {name: visit.query.text(name) for name in ("name", "comment")}
+    return _form_page(visit, {"type": rtype if rtype in TYPES else "A", "ttl": AUTOMATIC_TTL, **typed}, Wrong())
 
 
 async def create(visit: Visit) -> Page | Redirect:
@@ -132,14 +147,14 @@ async def create(visit: Visit) -> Page | Redirect:
 async def show_edit(visit: Visit) -> Page:
     """The form with what a record is."""
     reply = await api.get_record(visit.call())
-    return _form_page(visit, reply.result, Wrong(), tag=reply.etag or "")
+    return _form_page(visit, reply.result, Wrong(), tag=reply.etag or "", is_stored=True)
 
 
 async def edit(visit: Visit) -> Page | Redirect:
     """Change a record, if nobody else has meanwhile."""
     said = _said(visit)
     try:
-        await api.replace_record(visit.call(said, tag=visit.form.get("tag")))
+        await api.edit_record(visit.call(said, tag=visit.form.get("tag")))
     except RefusedError as error:
         has_conflict = error.faults[0].code is Code.CHANGED_MEANWHILE
         now = await _now(visit)
@@ -157,7 +172,14 @@ async def _now(visit: Visit) -> Reply | None:
 
 
 def _form_page(
-    visit: Visit, said: Mapping[str, Any], wrong: Wrong, status: int = 200, *, tag: str = "", now: Any = None
+    visit: Visit,
+    said: Mapping[str, Any],
+    wrong: Wrong,
+    status: int = 200,
+    *,
+    tag: str = "",
+    now: Any = None,
+    is_stored: bool = False,
 ) -> Page:
     zone = visit.zone
     rtype = str(said["type"])
@@ -167,7 +189,7 @@ def _form_page(
         {
             "zone": zone,
             "account": visit.dataset.accounts[zone.account_id],
-            "said": {**said, "name": _relative(name, zone.name_text)},
+            "said": {**said, "name": _shown_name(name, zone) if is_stored else name},
             "type": rtype,
             "types": TYPES if rtype in TYPES else (*TYPES, rtype),
             "parts": FORM_OF.get(rtype, ()),
@@ -196,7 +218,7 @@ def _said(visit: Visit) -> dict[str, Any]:
         "name": form.text("name") or "@",
         "ttl": _number(form.text("ttl_s") or form.text("ttl") or "1"),
         "comment": form.text("comment"),
-        "tags": form.text("tags").replace(",", " ").split(),
+        "tags": [line.strip() for line in form.get("tags").splitlines() if line.strip()],
     }
     if rtype in FORM_OF:
         said["data"] = {name: form.text(f"data_{name}") or None for name in FORM_OF[rtype]}
@@ -206,21 +228,29 @@ def _said(visit: Visit) -> dict[str, Any]:
         said["priority"] = _number(form.text("priority"))
     if rtype in PROXIABLE_TYPES:
         said["proxied"] = "proxied" in form
-        only = form.get("only")
-        said["settings"] = {name: only == name for name in ("ipv4_only", "ipv6_only")}
-        if rtype == "CNAME":
-            said["settings"]["flatten_cname"] = "flatten_cname" in form
+        said["settings"] = _settings(form, rtype)
     return said
+
+
+def _settings(form: Fields, rtype: str) -> dict[str, bool | None]:
+    """The switches of a record; one that is off, and was not said before, is not said now either."""
+    wanted = {name: form.get("only") == name for name in ("ipv4_only", "ipv6_only")}
+    if rtype == "CNAME":
+        wanted["flatten_cname"] = "flatten_cname" in form
+    known = form.all("said_setting")
+    return {name: is_on or (False if name in known else None) for name, is_on in wanted.items()}
 
 
 def _fields(said: Mapping[str, Any]) -> tuple[str, ...]:
     return ("type", "name", "content", "priority", "ttl", "proxied", "comment", "tags", *(said.get("data") or ()))
 
 
-def _relative(name: str, zone_name: str) -> str:
-    if name in ("@", zone_name):
-        return "@"
-    return name.removesuffix(f".{zone_name}")
+def _shown_name(name: str, zone: Zone) -> str:
+    """A stored name as short as it can be typed; what was typed, as it is."""
+    try:
+        return relative_name(parse_owner(f"{name}.", zone.name), zone.name)
+    except ValueError:
+        return name
 
 
 def _number(text: Any) -> Any:
@@ -260,9 +290,12 @@ async def show_import(visit: Visit) -> Page:
 
 async def import_file(visit: Visit) -> Page | Redirect:
     """Add the records of a master file, which was uploaded or pasted."""
-    text = visit.upload.get("file", "") or visit.form.get("text")
+    file = visit.upload.get("file", "")
+    text = file or visit.form.get("text")
     zone_id, proxies = visit.zone.id, "proxied" in visit.form
     try:
+        if file is None:
+            raise refused(Code.INVALID, "the file is not text in UTF-8", "file")
         if not text.strip():
             raise refused(Code.INVALID, "choose a file, or paste its text", "file")
         counts, _ = await visit.change(
@@ -270,7 +303,8 @@ async def import_file(visit: Visit) -> Page | Redirect:
         )
     except RefusedError as error:
         return _import_page(visit, text, Wrong(error, ("file",)), error.status)
-    return Redirect(records_path(visit), f"{counts.added:,} of {counts.parsed:,} records were added.")
+    added = f"{counts.added:,} of {counts.parsed:,} records were added."
+    return Redirect(records_path(visit), added if counts.added else "Nothing is new: all records are there already.")
 
 
 def _import_page(visit: Visit, text: str, wrong: Wrong, status: int) -> Page:

@@ -20,7 +20,7 @@ from dnsd.model.times import parse_time, time_text
 
 FILE_NAME = "sessions.json"  # in the state folder
 LASTS = timedelta(hours=12)
-MAX_SESSIONS = 1000  # the oldest make room
+MAX_SESSIONS = 20  # of one token; the oldest make room
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,11 @@ class Sessions:
     def begin(self, token: Token, now: datetime) -> Session:
         """A new session of a token. Raises OSError where it is not on the disk; it is good all the same."""
         secret = new_secret()
-        self._begun[_digest(secret)] = _Begun(token.id, now)
-        for digest in [*self._begun][:-MAX_SESSIONS]:
-            del self._begun[digest]
         self._forget_ended(now)
+        self._begun[_digest(secret)] = _Begun(token.id, now)
+        of_token = [digest for digest, begun in self._begun.items() if begun.token_id == token.id]
+        for digest in of_token[:-MAX_SESSIONS]:
+            del self._begun[digest]
         self._write()
         return Session(secret, token)
 
@@ -88,6 +89,8 @@ class Sessions:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(beside, flags, 0o600), "w", encoding="utf-8") as out:
             json.dump(said, out)
+            out.flush()
+            os.fsync(out.fileno())
         os.replace(beside, self._file)
         sync_folder(self._file.parent)
 

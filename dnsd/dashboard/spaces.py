@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from dnsd.model.accounts import Account, Approval, Prefix, contains
@@ -73,12 +73,15 @@ class Space:
         return -(-min(CELLS, self.size) // COLUMNS)
 
 
-def spaces_of(dataset: Dataset, account: Account) -> list[Space]:
-    """The prefixes of an account, and the parts of others' that are delegated to it."""
+def spaces_of(dataset: Dataset, account: Account, typed: Set[IPAddress] = frozenset()) -> list[Space]:
+    """The prefixes of an account, and the parts of others' that are delegated to it.
+
+    `typed` are addresses that somebody has chosen just now, and that are not the next free ones any more.
+    """
     uses = uses_of(dataset, account.id)
     owners = {prefix.id: one for one in dataset.accounts.values() for prefix in one.prefixes}
     return [
-        _space(dataset, cidr, prefix, owners[prefix.id], uses, is_own=prefix in account.prefixes)
+        _space(cidr, prefix, owners[prefix.id], uses, typed, is_own=prefix in account.prefixes)
         for cidr, prefix in dataset.usable_space.get(account.id, ())
     ]
 
@@ -94,16 +97,16 @@ def uses_of(dataset: Dataset, account_id: str) -> dict[IPAddress, tuple[AddressM
 
 
 def _space(
-    dataset: Dataset,
     cidr: IPNetwork,
     prefix: Prefix,
     owner: Account,
     uses: dict[IPAddress, tuple[AddressMap, ...]],
+    typed: Set[IPAddress],
     *,
     is_own: bool,
 ) -> Space:
     used = [Use(ip, maps) for ip, maps in uses.items() if contains(cidr, ip)]
-    lent = [(one.cidr, dataset.accounts[one.account_id].name) for one in prefix.delegations] if is_own else []
+    lent = [one.cidr for one in prefix.delegations] if is_own else []
     return Space(
         cidr=cidr,
         prefix=prefix,
@@ -111,7 +114,7 @@ def _space(
         is_own=is_own,
         uses=tuple(used),
         cells=tuple(_cells(cidr, used, lent)),
-        next_free=next_free(cidr, {one.ip for one in used}, [part for part, _ in lent]),
+        next_free=next_free(cidr, {one.ip for one in used} | typed, lent),
     )
 
 
@@ -128,17 +131,17 @@ def next_free(cidr: IPNetwork, used: set[IPAddress], lent: Sequence[IPNetwork]) 
     return None
 
 
-def _cells(cidr: IPNetwork, used: Sequence[Use], lent: Sequence[tuple[IPNetwork, str]]) -> list[Cell]:
+def _cells(cidr: IPNetwork, used: Sequence[Use], lent: Sequence[IPNetwork]) -> list[Cell]:
     count = min(CELLS, cidr.num_addresses)
     each, first = cidr.num_addresses // count, int(cidr.network_address)
     in_cell: dict[int, list[Use]] = defaultdict(list)
     for use in used:
         in_cell[(int(use.ip) - first) // each].append(use)
     lent_to: dict[int, str] = {}
-    for part, name in lent:
+    for part in lent:
         start = (int(part.network_address) - first) // each
         for index in range(start, (int(part.broadcast_address) - first) // each + 1):
-            lent_to[index] = f"delegated to {name}: {part}"
+            lent_to[index] = f"delegated to another account: {part}"
     cells = []
     for index in range(count):
         if uses := in_cell.get(index):

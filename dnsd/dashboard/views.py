@@ -10,12 +10,12 @@ from itertools import islice
 from dnsd.api.shapes import written_at
 from dnsd.app import Loaded
 from dnsd.errors import Problem
-from dnsd.manage.plan import Answering, Plan, ZonePlan, answering, proxied_names
+from dnsd.manage.plan import Plan, ZonePlan, answering, proxied_names
 from dnsd.model.accounts import Approval, contains
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import AddressMap, Considered, MemberKind, MissingFamily
-from dnsd.model.zones import Zone
+from dnsd.model.zones import Status, Zone
 from dnsd.wire.names import name_text
 
 MAX_ZONES = 20  # that a page tells of one by one
@@ -125,7 +125,9 @@ def not_applied(dataset: Dataset, zone: Zone) -> str:
         return "the zone is paused: proxied records are answered as stored"
     if zone.applies_maps:
         return "the account enforces DNS only: proxied records are answered as stored"
-    return f"the zone is {zone.status}"
+    if zone.status is Status.INITIALIZING:
+        return "the zone is initializing: it is refused"
+    return f"the zone is {zone.status}: proxied records are answered as stored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,8 @@ class StepView:
 
 def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
     """The precedence as it is for a zone, one step after another, the default pool last."""
-    taken = answering(loaded, zone).map_id if loaded.dataset.applies_maps(zone) else ""
+    not_consulted = not_applied(loaded.dataset, zone)
+    taken = answering(loaded, zone).map_id if not not_consulted else ""
     found = loaded.dataset.considered(zone)
     titles = {"zone": "Map of the zone", "account": "Map of the account", "immutable": "Managed map of the account"}
     steps = []
@@ -183,7 +186,8 @@ def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
         maps = []
         for one in found:
             if one.step == step:
-                why = "" if one.map.id == taken else one.passed_over or "another one comes before it"
+                otherwise = "not consulted" if not_consulted else "another one comes before it"
+                why = "" if one.map.id == taken else one.passed_over or otherwise
                 maps.append((one, why))
         steps.append(StepView(title, tuple(maps), any(not why for _, why in maps)))
     return [*steps, StepView("Default pool", (), taken is None)]
@@ -201,14 +205,22 @@ class PlanView:
     new_maps: dict[str, str]
 
 
-def plan_view(dataset: Dataset, plan: Plan, ips: Sequence[IPAddress] | None, missing: MissingFamily) -> PlanView:
+def plan_view(
+    dataset: Dataset,
+    plan: Plan,
+    ips: Sequence[IPAddress] | None,
+    missing: MissingFamily,
+    *,
+    is_enabled: bool = True,
+) -> PlanView:
     """What a page says of a plan; `ips` are the addresses that a map is to have, where that is what is planned."""
+    asleep = () if is_enabled else ("The map is disabled: nothing changes in DNS before it is enabled.",)
     shown = plan.zones[:MAX_ZONES]
     return PlanView(
         zones=shown,
         zones_total=len(plan.zones),
         names_total=plan.names_total,
-        warnings=(*_of_families(ips, missing), *map(_warning, plan.warnings)),
+        warnings=(*asleep, *_of_families(ips, missing), *map(_warning, plan.warnings)),
         old_maps={one.zone.id: map_name(dataset, one.old.map_id) for one in shown},
         new_maps={one.zone.id: map_name(dataset, one.new.map_id) for one in shown},
     )
@@ -230,6 +242,18 @@ def _warning(problem: Problem) -> str:
     return f"{problem.source}: {problem.message}"
 
 
-def families(view: Answering) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The addresses of both families, each under its record type."""
-    return (("A", view.v4), ("AAAA", view.v6))
+ACTIONS = {
+    "file": "as it was in the file",
+    "map.create": "created",
+    "map.edit": "edited",
+    "map.enable": "enabled",
+    "map.disable": "disabled",
+    "map.restore": "restored",
+    "map.add_ip": "address added",
+    "map.remove_ip": "address removed",
+}
+
+
+def action_words(action: str) -> str:
+    """What was done, for people."""
+    return ACTIONS.get(action, action)

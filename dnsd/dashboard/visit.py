@@ -78,7 +78,7 @@ class Visit:
     path: Mapping[str, str] = field(default_factory=dict)  # its parameters
     query: Fields = field(default_factory=Fields)
     form: Fields = field(default_factory=Fields)
-    upload: Mapping[str, str] = field(default_factory=dict)  # files as text, by field
+    upload: Mapping[str, str | None] = field(default_factory=dict)  # files as text, by field; None: it is no text
     notice: str = ""  # what the page before has to say
 
     @property
@@ -120,8 +120,18 @@ class Visit:
         """Whether the token may do this: what it may not, no page offers."""
         return self.token.may(Area(area), Level(level), account_id=account_id, zone_id=zone_id)
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the files can be used; else a snapshot is served that nothing more is known of."""
+        try:
+            return bool(self.service.loaded)
+        except RefusedError:
+            return False
+
     def accounts(self) -> list[Account]:
         """The accounts that the token covers, by name."""
+        if not self.is_loaded:
+            return []
         found = (one for one in self.dataset.accounts.values() if self.token.covers(one.id))
         return sorted(found, key=lambda one: one.name.lower())
 

@@ -12,8 +12,10 @@ from dnsd.dashboard.visit import Visit, Wrong
 from dnsd.manage.plan import answering
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.tokens import Area, Level
-from dnsd.manage.zones import ZoneEdit, edit_zone, set_zone_switch
+from dnsd.manage.zones import ZoneEdit, edit_zone, set_zone_switches
 from dnsd.model.maps import MemberKind
+from dnsd.model.zones import Zone
+from dnsd.wire.rdata import NS, SOA
 
 SWITCHES = ("ipv6", "http2", "http3", "https_records", "flatten_all_cnames")
 
@@ -98,7 +100,7 @@ def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
             "pool": loaded.settings.default_addresses,
             "why_not": not_applied(loaded.dataset, zone),
             "warnings": problems_of(loaded, zone.key),
-            "records_total": len(zone.records),
+            "records_total": _records_total(zone),
             "wrong": wrong or Wrong(),
             "may_see_maps": visit.token.may(Area.MAPS, Level.READ, account_id=zone.account_id),
             "versions": visit.service.history.versions(zone.id),
@@ -107,19 +109,27 @@ def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
     )
 
 
+def _records_total(zone: Zone) -> int:
+    """How many records people see."""
+    return sum(
+        not (rtype == SOA or (rtype == NS and owner == zone.name)) for owner, rtype in zone.records.owners_and_types()
+    )
+
+
 async def save_settings(visit: Visit) -> Page | Redirect:
     """Turn the switches of a zone."""
     zone_id, wanted = visit.zone.id, {name: name in visit.form for name in SWITCHES}
-
-    def verb(draft: Any) -> None:
-        for name, is_on in wanted.items():
-            set_zone_switch(draft, zone_id, name, is_on=is_on)
-
     try:
-        await visit.change("zone.edit_settings", verb)
+        await visit.change("zone.edit_settings", lambda draft: set_zone_switches(draft, zone_id, wanted))
     except RefusedError as error:
         return _page(visit, Wrong(error), error.status)
     return Redirect(f"/zones/{zone_id}", "The settings are saved.")
+
+
+async def ask_pause(visit: Visit) -> Page:
+    """What pausing would show, and whether it is meant."""
+    zone, dataset = visit.zone, visit.dataset
+    return Page("zone_pause.html", {"zone": zone, "account": dataset.accounts[zone.account_id]})
 
 
 async def pause(visit: Visit) -> Page | Redirect:
@@ -154,4 +164,4 @@ def _delete_page(visit: Visit, wrong: Wrong, status: int) -> Page:
     zone, dataset = visit.zone, visit.dataset
     members = [one for one in dataset.maps_by_member.get(zone.id, ()) if (MemberKind.ZONE, zone.id) in one.by_member]
     data = {"zone": zone, "account": dataset.accounts[zone.account_id], "members": members, "wrong": wrong}
-    return Page("zone_delete.html", data | {"records_total": len(zone.records)}, status)
+    return Page("zone_delete.html", data | {"records_total": _records_total(zone)}, status)

@@ -16,13 +16,15 @@ from dnsd.wire.message import IN, RD
 from dnsd.wire.names import ASTERISK, ancestors, name_text
 from dnsd.wire.rdata import AAAA, ANY, NS, A
 
+NO_STEP = "-"
+
 
 @dataclass(frozen=True, slots=True)
 class MapVerdict:
     """One address map in the search for addresses, in its order."""
 
     map: str  # key
-    step: str  # zone, account, immutable; "-" where it covers something else
+    step: str  # zone, account, immutable; NO_STEP where it covers something else
     taken: bool
     why: str
 
@@ -153,7 +155,7 @@ def _verdicts(dataset: Dataset, zone: Zone, missing_family: MissingFamily) -> It
     found = effective(candidates, missing_family)
     decisive = None
     for candidate in candidates:
-        step = str(candidate.step) if candidate.step else "-"
+        step = str(candidate.step) if candidate.step else NO_STEP
         taken = found is not None and candidate in found.maps
         if candidate.passed_over:
             why = candidate.passed_over

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +28,7 @@ MAX_STATE_SIZE = 64 * 1024  # octets of JSON of what an object was, or is
 MAX_REFUSED_SIZE = 1024  # likewise, of a request that was refused: it costs nothing to send many
 MAX_TEXT = 4096  # characters of a text, and of what is left of a state that is too large
 BLOCK_SIZE = 64 * 1024  # octets that are read at once
+MAX_LOOKED_AT = 32 * 1024 * 1024  # octets of the log that are looked through for somebody
 
 
 class Outcome(StrEnum):
@@ -46,6 +47,8 @@ class Entry:
     client: str  # IP address
     action: str  # such as map.create
     object: str  # key or id
+    account_id: str = ""  # whose object it is; empty where that is not known
+    zone_id: str = ""
     outcome: Outcome
     revision: int | None = None  # that serves it
     code: int | None = None  # why it was refused
@@ -75,14 +78,17 @@ class AuditLog:
             self.problem = f"{self._file} cannot be written: {error.strerror}"
         return self.problem
 
-    def read(self, limit: int) -> list[dict[str, Any]]:
-        """The last entries, newest first, over all files. Lines that were not written to their end are left out.
+    def read(
+        self, limit: int, is_wanted: Callable[[dict[str, Any]], bool] = lambda entry: True, *, skip: int = 0
+    ) -> list[dict[str, Any]]:
+        """The last entries that are wanted, newest first, over all files, but for the first `skip` of them.
 
+        Lines that were not written to their end are left out, and so is what is further back than MAX_LOOKED_AT octets.
         Raises OSError.
         """
-        lines = (line for file in self._files() for line in _lines_from_end(file))
-        entries = (entry for line in lines if (entry := _parsed(line)) is not None)
-        return list(islice(entries, limit))
+        lines = _within(MAX_LOOKED_AT, (line for file in self._files() for line in _lines_from_end(file)))
+        entries = (entry for line in lines if (entry := _parsed(line)) is not None and is_wanted(entry))
+        return list(islice(entries, skip, skip + limit))
 
     def _append(self, lines: bytes, *, is_synced: bool) -> None:
         with suppress(FileNotFoundError):
@@ -122,6 +128,8 @@ def _line(entry: Entry) -> bytes:
         "client": entry.client[:MAX_TEXT],
         "action": entry.action[:MAX_TEXT],
         "object": entry.object[:MAX_TEXT],
+        "account_id": entry.account_id,
+        "zone_id": entry.zone_id,
         "revision": entry.revision,
         "outcome": entry.outcome,
         "code": entry.code,
@@ -156,6 +164,14 @@ def _lines_from_end(file: Path) -> Iterator[bytes]:
             yield from reversed(lines)
             end = start
         yield rest
+
+
+def _within(octets: int, lines: Iterator[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        octets -= len(line)
+        if octets < 0:
+            return
+        yield line
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

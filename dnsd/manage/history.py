@@ -79,6 +79,12 @@ class History:
         """The versions of an object, the newest first; none where nothing is known of it."""
         return list(self._versions(object_id))
 
+    def objects(self, account_id: str) -> list[str]:
+        """The ids of an account's objects of which versions are kept, that which changed last first."""
+        if self._sizes is None:
+            self._sizes = self._found_sizes()
+        return [*self._sizes.get(account_id, ())][::-1]
+
     def text(self, object_id: str, version: str) -> tuple[Version, str] | None:
         """One version, and its text."""
         if not VERSION.fullmatch(version) or not OBJECT_ID.fullmatch(object_id):
@@ -147,7 +153,7 @@ class History:
     def _found_sizes(self) -> dict[str, dict[str, int]]:
         """How much an earlier run has kept: octets by account and object, what changed first at the beginning."""
         found = []
-        for folder in self._folder.iterdir():
+        for folder in self._folder.iterdir() if self._folder.exists() else ():
             if files := sorted(_files(folder)):
                 version = _head(files[-1])
                 size = sum(file.stat().st_size for file in files)
@@ -267,6 +273,17 @@ def _identified(loaded: Loaded, key: str) -> tuple[str, str] | None:
         return read.zone.id, read.zone.account_id
     account = loaded.stored.surroundings.accounts.get(key)
     return (account.id, account.id) if account else None
+
+
+def owner_of(before: Loaded, after: Loaded | None, key: str) -> tuple[str, str]:
+    """The ids of the account, and of the zone, that an object with a key is in; empty where it is in none."""
+    for loaded in filter(None, (after, before)):
+        if found := _identified(loaded, key):
+            object_id, account_id = found
+            return account_id, object_id if object_id in loaded.dataset.zones else ""
+        if account := loaded.stored.surroundings.accounts.get(key.partition("/")[0]):
+            return account.id, ""
+    return "", ""
 
 
 def _now(dataset: Dataset, object_id: str) -> AddressMap | Zone | None:

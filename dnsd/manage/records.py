@@ -254,7 +254,7 @@ def record_document(record: Record, zone_name: bytes) -> Document:
     settings = record.settings.model_dump(exclude_none=True)
     created, modified = record.identity.created_on, record.identity.modified_on
     said: dict[str, Any] = {
-        "name": _relative(record.owner, zone_name),
+        "name": relative_name(record.owner, zone_name),
         "type": type_text(record.rtype),
         "content": record.written_content,
         "ttl": record.ttl if record.ttl != AUTOMATIC_TTL else None,
@@ -328,7 +328,7 @@ def _derived(zone: Zone, record: Record) -> str:
     return derived_id("record", zone.id, name_text(record.owner), type_text(record.rtype), rdata)
 
 
-def _relative(owner: bytes, zone_name: bytes) -> str:
+def relative_name(owner: bytes, zone_name: bytes) -> str:
     """The owner as a file says it: relative to the zone where that is plain."""
     if owner == zone_name:
         return "@"

@@ -41,8 +41,10 @@ class Service(Protocol):
     def problems(self) -> list[str]:
         """Why the server does not do all that it should, for its operator."""
 
-    async def audit(self, limit: int) -> list[dict[str, Any]]:
-        """The last entries of the audit log, the newest first. Raises OSError."""
+    async def audit(
+        self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0
+    ) -> list[dict[str, Any]]:
+        """The last entries of the audit log that are wanted, the newest first. Raises OSError."""
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Have a verb of this package carried out: what it returned, and what is loaded with it.

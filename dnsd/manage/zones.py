@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -101,12 +102,12 @@ def edit_zone(draft: Draft, zone_id: str, edit: ZoneEdit) -> None:
         _set(draft, zone, {"paused": edit.paused})
 
 
-def set_zone_switch(draft: Draft, zone_id: str, name: str, *, is_on: bool) -> None:
-    """Turn one of a zone's settings on or off."""
+def set_zone_switches(draft: Draft, zone_id: str, wanted: Mapping[str, bool]) -> None:
+    """Turn settings of a zone on or off, by their names."""
     zone = find_zone(draft.dataset, zone_id)
-    if getattr(zone.settings, name) != is_on:
-        settings = zone.settings.model_dump(exclude_defaults=True) | {name: is_on}
-        _set(draft, zone, {"settings": settings})
+    changed = {name: is_on for name, is_on in wanted.items() if getattr(zone.settings, name) != is_on}
+    if changed:
+        _set(draft, zone, {"settings": zone.settings.model_dump(exclude_defaults=True) | changed})
 
 
 def delete_zone(draft: Draft, zone_id: str) -> None:

@@ -148,8 +148,10 @@ def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
         return f"expected text, found {'keys and values' if isinstance(given, Mapping) else _kind(given)}"
     if kind == "timezone_aware":
         return f"expected a time with its zone, such as 2026-01-01T00:00:00Z, found {given!r}"
-    if kind == "too_short":
+    if kind == "too_short" or (kind == "string_too_short" and not given):
         return "must not be empty"
+    if kind == "string_too_long":
+        return f"has {len(given):,} characters; {item['ctx']['max_length']:,} are possible"
     if kind.startswith("bool_"):
         return f"expected true or false, found {_kind(given)}"
     if kind.startswith("int_"):

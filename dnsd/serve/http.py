@@ -41,6 +41,7 @@ async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
         log_level="error",  # what strangers get wrong is no news
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whoever is on this machine could say it is somebody else
         http=_BoundedProtocol,
         ws="none",
         backlog=BACKLOG,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from dnsd.app import Loaded
 from dnsd.manage.audit import FILE_NAME, AuditLog, Entry, Outcome
 from dnsd.manage.draft import Draft, Note
-from dnsd.manage.history import History, Replaced, keep_change
+from dnsd.manage.history import History, Replaced, keep_change, owner_of
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.traffic import SAMPLE_S, Traffic
@@ -43,6 +43,7 @@ class ControlService:
         self.traffic = Traffic()
         self._untold: list[_Done] = []
         self._telling = asyncio.Lock()
+        self._looking = asyncio.Lock()  # into the audit log: one after another
 
     @property
     def loaded(self) -> Loaded:
@@ -55,9 +56,12 @@ class ControlService:
         """Why the server does not do all that it should."""
         return unready(self._control)
 
-    async def audit(self, limit: int) -> list[dict[str, Any]]:
-        """The last entries of the audit log, the newest first. Raises OSError."""
-        return await in_thread(partial(self._audit.read, limit))
+    async def audit(
+        self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0
+    ) -> list[dict[str, Any]]:
+        """The last entries of the audit log that are wanted, the newest first. Raises OSError."""
+        async with self._looking:
+            return await in_thread(partial(self._audit.read, limit, is_wanted, skip=skip))
 
     async def sample(self) -> None:
         """Keep an eye on what is answered, for ever."""
@@ -150,12 +154,15 @@ class _Done:
         """For the audit log: one for each object."""
         refusal = self.refusal
         for note in (self.draft and self.draft.notes) or [Note("", None, None)]:
+            account_id, zone_id = owner_of(self.draft.loaded, self.after, note.key) if self.draft else ("", "")
             yield Entry(
                 at=datetime.now(UTC),
                 token=self.actor.token,
                 client=self.actor.client,
                 action=self.action,
                 object=note.key,
+                account_id=account_id,
+                zone_id=zone_id,
                 outcome=Outcome.REFUSED if refusal else Outcome.OK,
                 revision=self.revision,
                 code=refusal.faults[0].code.number if refusal else None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.api.server import Api
 from tests.browser.conftest import Open
+from tests.browser.sessions import Person
 from tests.browser.world import ACME, BLOG, MAP_MANAGED, MAP_OFF, MAP_SHOP, MAPS, SHOP, WWW
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def test_map_is_created_reviewed_changed_and_deleted(api: Api, acme: str, opened
     page.get_by_role("radio", name=re.compile("^Zones")).check()
     press(page, "Continue")
     page.get_by_label(re.compile("^Find zones")).fill("blog")
-    press(page, "Find")
+    page.keyboard.press("Enter")
     page.get_by_role("checkbox", name="blog.example").check()
     press(page, "Add the next free one, 203.0.113.1")
+    assert page.get_by_role("button", name="Add the next free one, 203.0.113.2").count() == 1
     assert page.get_by_role("checkbox", name="blog.example").is_checked()
     page.get_by_role("checkbox", name=re.compile(r"^192\.0\.2\.201")).check()
     box = page.get_by_label(re.compile("^IPv4 and IPv6 addresses"))
@@ -86,6 +88,11 @@ def test_map_is_created_reviewed_changed_and_deleted(api: Api, acme: str, opened
     assert "Blog is deleted" in said(page)
     assert page.get_by_role("link", name="Blog").count() == 0
     assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
+
+    page.get_by_role("link", name="Deleted address maps").click()
+    page.locator("tbody th a").click()
+    press(page, "Restore this version")
+    assert page.get_by_role("heading", level=1).inner_text() == "Blog"
 
 
 def test_map_is_created_with_the_keyboard_alone(api: Api, acme: str, opened: Open) -> None:
@@ -228,10 +235,19 @@ def test_zone_says_why(api: Api, acme: str, opened: Open) -> None:
     page.goto(f"{api.origin}/zones/{BLOG}")
     assert page.locator("ol.chain li.taken").inner_text().startswith("Map of the account")
     page.get_by_role("checkbox", name=re.compile("^IPv6")).uncheck()
+    page.get_by_role("checkbox", name=re.compile("^Announce HTTP.3")).uncheck()
+    page.get_by_role("checkbox", name=re.compile("^Flatten")).check()
     press(page, "Save the settings")
     assert api.ask("www.blog.example", "AAAA") == []
-    press(page, "Pause")
+    assert api.ask("www.blog.example", "HTTPS") == ['1 . alpn="h2" ipv4hint=203.0.113.20,192.0.2.200']
+    assert page.get_by_role("checkbox", name=re.compile("^Flatten")).is_checked()
+    page.get_by_role("link", name="Pause").click()
+    assert "addresses of origins" in page.locator("main").inner_text()
+    assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
+    press(page, "Pause the zone")
     assert api.ask("www.blog.example") == ["192.0.2.1"]
+    assert page.locator("ol.chain li.taken").count() == 0
+    assert "not consulted" in page.locator("ol.chain").inner_text()
     assert "No map is consulted" in page.locator("main").inner_text()
     press(page, "Resume")
     assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
@@ -381,3 +397,63 @@ def test_overview_draws_what_is_asked(api: Api, opened: Open) -> None:
     assert "Shop" in text
     labels = [svg.get_attribute("aria-label") or "" for svg in page.locator("svg.plot").all()]
     assert any("NOERROR:" in label for label in labels)
+
+
+def test_failed_switch_leaves_its_row(api: Api, acme: str, opened: Open) -> None:
+    """What cannot be proxied says so, and the page of the list stays where it is."""
+    records = [{"type": "A", "name": f"n{number:03}", "content": "10.0.0.1"} for number in range(120)]
+    api.result("POST", f"/zones/{SHOP}/dns_records/batch", {"posts": records})
+    page = opened(api, acme, f"/zones/{SHOP}/records?page=3")
+    before = page.locator("tbody tr").count()
+    switch = page.get_by_role("switch", name=re.compile("^Proxy n110"))
+    switch.click()
+    page.get_by_text("is not allowed for a proxied record").wait_for()
+    assert page.locator("tbody tr").count() == before
+    assert switch.get_attribute("aria-checked") == "false"
+
+
+def test_saving_a_record_changes_what_was_changed_alone(api: Api, acme: str, opened: Open) -> None:
+    path = f"/zones/{SHOP}/dns_records"
+    odd = api.result(
+        "POST",
+        path,
+        {"type": "A", "name": "a.shop.example.shop.example.", "content": "192.0.2.9", "tags": ["team:my shop", "b"]},
+    )
+    api.write(
+        "acme/zones/blog.example.yaml",
+        api.read("acme/zones/blog.example.yaml").replace("content: 192.0.2.25}", "content: 192.0.2.25, ttl: 30}"),
+    )
+    page = opened(api, acme, f"/zones/{SHOP}/records/{odd['id']}/edit")
+    page.get_by_label("Comment (optional)").fill("only this")
+    press(page, "Save")
+    after = api.result("GET", f"{path}/{odd['id']}")
+    changed = {name for name in after if after[name] != odd[name]}
+    assert changed == {"comment", "modified_on"}
+    page.goto(f"{api.origin}/zones/{BLOG}/records")
+    page.get_by_role("link", name=re.compile("^Edit mail")).click()
+    page.get_by_label("Comment (optional)").fill("kept its TTL")
+    press(page, "Save")
+    assert [rrset.ttl for rrset in api.reply("mail.blog.example").answer] == [30]
+
+
+def test_form_that_is_sent_twice_makes_one_map(api: Api, acme: str) -> None:
+    with Person(api, acme) as person:
+        form = {"do": "deploy", "step": "review", "description": "Once", "ips": "203.0.113.90", "new_id": "ab" * 16}
+        assert [person.post(f"{MAPS}/create", form).status_code for _ in range(2)] == [303, 303]
+    found = [
+        one for one in api.result("GET", f"/accounts/{ACME}/addressing/address_maps") if one["description"] == "Once"
+    ]
+    assert [one["id"] for one in found] == ["ab" * 16]
+
+
+def test_signing_in_anew_elsewhere_loses_no_form(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, f"{MAPS}/{MAP_SHOP}/edit")
+    page.get_by_label("Name").fill("Typed before")
+    other = page.context.new_page()
+    other.goto(api.origin)
+    press(other, "Sign out")
+    other.get_by_label("API token").fill(acme)
+    press(other, "Sign in")
+    press(page, "Save")
+    press(page, "Send it again")
+    assert page.get_by_role("heading", level=1).inner_text() == "Typed before"

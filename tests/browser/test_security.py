@@ -168,16 +168,90 @@ def test_what_was_sent_when_the_session_ended_can_be_sent_again(api: Api) -> Non
         ended = person.post(path, form, headers={"origin": api.origin})
         assert ended.status_code == 403
         assert "API token" in ended.text
-        kept = re.search(r'name="kept" value="([^"]*)"', ended.text)
-        assert kept
-        from html import unescape
-
-        back = person.sign_in(token, path, kept=unescape(kept[1]))
+        assert 'name="description" value="Kept"' in ended.text
+        back = person.sign_in(token, path, kept="yes", **form)
         assert back.status_code == 200
         assert 'value="Kept"' in back.text
+        nothing = person.client.post(path, data={}, headers={"origin": api.origin})
+        assert nothing.status_code == 403  # forms without a field of their own are kept as well
+        person.client.cookies.delete("dnsd_session")
+        empty = person.post(f"/accounts/{ACME}/addresses/{PREFIX4}/delete", {}, headers={"origin": api.origin})
+        assert 'name="kept"' in empty.text
         # Another site cannot have its own form kept.
         person.client.cookies.delete("dnsd_session")
-        assert "kept" not in person.post(path, form, headers={"origin": "https://evil.test"}).text
+        assert "Kept" not in person.post(path, form, headers={"origin": "https://evil.test"}).text
+
+
+def test_no_token_pushes_others_out(api: Api) -> None:
+    token = api.token("--account", ACME)
+    with Person(api, api.operator) as operator:
+        people = [Person(api, None) for _ in range(25)]
+        for person in people:
+            assert person.sign_in(token).status_code == 303
+        assert "Overview" in operator.get("/").text
+        assert "API token" in people[0].get("/").text  # the oldest of the same token
+        for person in people:
+            person.client.close()
+
+
+@pytest.mark.parametrize("origin", ["http://[", "null", "http://", "é"])
+def test_odd_origins_are_foreign(still: Api, origin: str) -> None:
+    with Person(still, None) as stranger:
+        headers = {"origin": origin.encode()}
+        assert stranger.post("/sign-in", {"token": still.operator}, headers=headers).status_code == 403  # type: ignore[arg-type]
+
+
+def test_address_of_a_client_is_not_what_it_says(api: Api) -> None:
+    with Person(api, api.operator) as person:
+        person.post(f"{MAPS}/{MAP_SHOP}/disable", {}, headers={"x-forwarded-for": "9.9.9.9"})
+    assert "9.9.9.9" not in (api.folder / "state/audit.log").read_text()
+
+
+def test_what_a_token_may_not_read_is_on_no_page(api: Api) -> None:
+    """Origins are DNS' to read, and maps are maps'; the audit log tells no more."""
+    api.result(
+        "POST", f"/zones/{SHOP}/dns_records", {"type": "A", "name": "o", "content": "198.51.100.77", "proxied": True}
+    )
+    api.result("PATCH", f"/accounts/{ACME}/addressing/address_maps/{MAP_SHOP}", {"description": "Secret plan"})
+    with Person(api, api.token("--account", ACME, "--permission", "maps:read")) as maps_only:
+        assert "198.51.100.77" not in maps_only.get("/audit").text
+        assert "Secret plan" in maps_only.get("/audit").text
+    with Person(api, api.token("--zone", SHOP, "--permission", "dns:read")) as dns_only:
+        for path in ("/audit", "/explain?name=www.shop.example", f"/zones/{SHOP}", "/zones", "/"):
+            text = dns_only.get(path).text
+            for word in ("Secret plan", "Everything else", "Maintenance"):
+                assert word not in text, (path, word)
+        assert "198.51.100.77" in dns_only.get("/audit").text
+
+
+def test_new_account_does_not_hear_of_an_old_one(api: Api) -> None:
+    old = api.result("POST", "/accounts", {"name": "Tenant"})
+    zone = api.result("POST", "/zones", {"name": "tenant.test", "account": {"id": old["id"]}})
+    api.result("POST", f"/zones/{zone['id']}/dns_records", {"type": "A", "name": "o", "content": "198.51.100.99"})
+    api.result("DELETE", f"/zones/{zone['id']}")
+    api.result("DELETE", f"/accounts/{old['id']}")
+    new = api.result("POST", "/accounts", {"name": "Tenant"})
+    with Person(api, api.token("--account", new["id"])) as person:
+        assert "198.51.100.99" not in person.get("/audit").text
+
+
+def test_control_characters_are_refused_as_by_the_api(api: Api) -> None:
+    with Person(api, api.operator) as person:
+        for text in ("a\x1b[31mred", "nul\x00x", "c\x9bsi"):
+            form = {"do": "deploy", "step": "review", "description": text, "ips": "203.0.113.91"}
+            assert person.post(f"{MAPS}/create", form).status_code == 400
+
+
+def test_files_that_cannot_be_used_are_told_of(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("broken")
+    with Api(folder, FILES, settings=SETTINGS).running() as api:
+        again, operator = api, api.operator
+    again.write("acme/account.yaml", "prefixes: nonsense\n")
+    with again.running() as api, Person(api, None) as person:
+        assert person.sign_in(operator).status_code == 303
+        shown = person.get("/")
+        assert shown.status_code == 503
+        assert "account.yaml" in shown.text
 
 
 # Stored texts

@@ -33,6 +33,12 @@
         try { localStorage.setItem("theme", theme); } catch (error) { /* until the next page */ }
       });
     }
+    document.addEventListener("keydown", function (event) {
+      const target = event.key === "Enter" && event.target.dataset && event.target.dataset.enter;
+      if (!target) return;
+      event.preventDefault();
+      document.getElementById(target).click();
+    });
     const invalid = document.querySelector("[aria-invalid='true'], #messages .bad");
     if (invalid) invalid.focus();
   }
