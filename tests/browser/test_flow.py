@@ -239,7 +239,7 @@ def test_zone_says_why(api: Api, acme: str, opened: Open) -> None:
     page.get_by_role("checkbox", name=re.compile("^Flatten")).check()
     press(page, "Save the settings")
     assert api.ask("www.blog.example", "AAAA") == []
-    assert api.ask("www.blog.example", "HTTPS") == ['1 . alpn="h2" ipv4hint=203.0.113.20,192.0.2.200']
+    assert api.ask("www.blog.example", "HTTPS") == ['1 . alpn="h2" ipv4hint="203.0.113.20,192.0.2.200"']
     assert page.get_by_role("checkbox", name=re.compile("^Flatten")).is_checked()
     page.get_by_role("link", name="Pause").click()
     assert "addresses of origins" in page.locator("main").inner_text()

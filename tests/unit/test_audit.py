@@ -41,6 +41,8 @@ WHOLE = {
     "client": "192.0.2.1",
     "action": "map.create",
     "object": "acme/maps/shop",
+    "account_id": "",
+    "zone_id": "",
     "revision": None,
     "outcome": "ok",
     "code": None,
