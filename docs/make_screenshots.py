@@ -18,7 +18,7 @@ from tests.browser.world import FILES, MAP_SHOP, MAPS, PAGES, SETTINGS, SHOP
 FOLDER = Path(__file__).parent / "screenshots"
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
-TRAFFIC_S = 75  # so that the plots have something to show
+TRAFFIC_S = 45  # so that the plots have something to show
 NAMES = ("www.shop.example", "www.shop.example", "www.blog.example", "api.blog.example", "nope.shop.example")
 SHOTS = {
     "overview": "overview",

@@ -7,7 +7,7 @@ from functools import partial
 from ipaddress import ip_network
 
 from dnsd.api.envelope import Reply, listed
-from dnsd.api.request import Call, etag_of
+from dnsd.api.request import Call, etag_of, heavily
 from dnsd.api.shapes import map_shape, plan_shape
 from dnsd.app import Loaded
 from dnsd.manage import maps
@@ -52,7 +52,8 @@ async def plan_map(call: Call) -> Reply:
         else:
             maps.set_map(draft, account_id, map_id.lower(), body, given)
 
-    return Reply(plan_shape(plan_of(*await call.service.plan(call.actor, verb))))
+    before, after = await call.service.plan(call.actor, verb)
+    return Reply(plan_shape(await heavily(len(after.dataset.zones), plan_of, before, after)))
 
 
 async def get_map(call: Call) -> Reply:

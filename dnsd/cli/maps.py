@@ -321,6 +321,10 @@ def _each(
     if how.dry_run:
         _plan(api, found, how, body)
         return
+    now = {"ips": ips_of(found), "memberships": _members(dict.fromkeys(keys_of(found)))}
+    if all(now[name] == wanted for name, wanted in body.items()):
+        print_done("nothing to change in", found.shape, as_json=how.as_json)
+        return
     if len(parts) > 1:
         api.post(f"{maps_path(found.account_id)}/plan", {"id": found.shape["id"], **body})
     for number, part in enumerate(parts):

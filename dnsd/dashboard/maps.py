@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
 from dnsd.dashboard.page import Page, Redirect
@@ -25,7 +27,7 @@ from dnsd.dashboard.visit import Visit, Wrong, map_tag
 from dnsd.manage import maps
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
-from dnsd.manage.history import restore
+from dnsd.manage.history import Version, restore
 from dnsd.manage.maps import MapBody, MapEdit
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.store.directory import Kind
@@ -81,13 +83,15 @@ def _has_zones(visit: Visit) -> bool:
 
 async def list_deleted(visit: Visit) -> Page:
     """The maps of an account that are gone, and can be restored."""
-    there, history = visit.dataset.maps, visit.service.history
-    gone = []
-    for object_id in history.objects(visit.account.id):
-        versions = [] if object_id in there else history.versions(object_id)
+    there = visit.dataset.maps
+    gone: list[tuple[str, Version]] = []
+    for object_id in await run_in_threadpool(visit.service.history.objects, visit.account.id):
+        if len(gone) == MAX_DELETED:
+            break
+        versions = [] if object_id in there else await visit.versions(object_id)
         if versions and versions[0].kind == Kind.MAP.name:
             gone.append((object_id, versions[0]))
-    return Page("maps_deleted.html", {"account": visit.account, "gone": gone[:MAX_DELETED]})
+    return Page("maps_deleted.html", {"account": visit.account, "gone": gone})
 
 
 async def show_map(visit: Visit) -> Page:
@@ -105,7 +109,7 @@ async def show_map(visit: Visit) -> Page:
             "is_account_wide": any(one.kind == "account" for one in found.memberships),
             "answered": answered_for(loaded, found),
             "warnings": problems_of(loaded, found.key),
-            "versions": visit.service.history.versions(found.id),
+            "versions": await visit.versions(found.id),
             "path": map_path(visit),
         },
     )
@@ -269,7 +273,7 @@ def _restored(draft: Draft, *, visit: Visit) -> None:
 
 async def _version_page(visit: Visit, wrong: Wrong, status: int) -> Page:
     version = visit.path["version"].upper()
-    found = visit.service.history.text(visit.path["map_id"], version)
+    found = await run_in_threadpool(visit.service.history.text, visit.path["map_id"], version)
     if found is None or found[0].account_id != visit.account.id or found[0].kind != Kind.MAP.name:
         raise refused(Code.NOT_FOUND, "there is no such version of the map")
     plan = None

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from dnsd.api.request import Call, etag_of
+from starlette.concurrency import run_in_threadpool
+
+from dnsd.api.request import Call, etag_of, heavily
 from dnsd.api.shapes import map_shape
 from dnsd.app import Loaded
 from dnsd.dashboard.sessions import Session
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_map, find_zone
+from dnsd.manage.history import Version
 from dnsd.manage.plan import Plan, plan_of
 from dnsd.manage.refusal import Code, Fault, RefusedError, refused
 from dnsd.manage.service import Actor, Service
@@ -147,7 +150,12 @@ class Visit:
 
     async def plan(self, verb: Callable[[Draft], Any]) -> Plan:
         """What a verb would do to answers. Raises RefusedError where it would be refused."""
-        return plan_of(*await self.service.plan(self.actor, verb))
+        before, after = await self.service.plan(self.actor, verb)
+        return await heavily(len(after.dataset.zones), plan_of, before, after)
+
+    async def versions(self, object_id: str) -> list[Version]:
+        """The versions of an object, the newest first."""
+        return await run_in_threadpool(self.service.history.versions, object_id)
 
 
 def map_tag(loaded: Loaded, found: AddressMap) -> str:

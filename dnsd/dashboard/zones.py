@@ -85,10 +85,10 @@ def _create_page(visit: Visit, wrong: Wrong, status: int) -> Page:
 
 async def show_zone(visit: Visit) -> Page:
     """The addresses that answer for a zone, why these, and the zone's settings."""
-    return _page(visit)
+    return await _page(visit)
 
 
-def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
+async def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
     loaded, zone = visit.loaded, visit.zone
     return Page(
         "zone.html",
@@ -103,7 +103,7 @@ def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
             "records_total": _records_total(zone),
             "wrong": wrong or Wrong(),
             "may_see_maps": visit.token.may(Area.MAPS, Level.READ, account_id=zone.account_id),
-            "versions": visit.service.history.versions(zone.id),
+            "versions": await visit.versions(zone.id),
         },
         status,
     )
@@ -122,7 +122,7 @@ async def save_settings(visit: Visit) -> Page | Redirect:
     try:
         await visit.change("zone.edit_settings", lambda draft: set_zone_switches(draft, zone_id, wanted))
     except RefusedError as error:
-        return _page(visit, Wrong(error), error.status)
+        return await _page(visit, Wrong(error), error.status)
     return Redirect(f"/zones/{zone_id}", "The settings are saved.")
 
 
@@ -138,7 +138,7 @@ async def pause(visit: Visit) -> Page | Redirect:
     try:
         await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, ZoneEdit(paused=is_paused)))
     except RefusedError as error:
-        return _page(visit, Wrong(error), error.status)
+        return await _page(visit, Wrong(error), error.status)
     done = "The zone is paused: proxied records are answered as stored." if is_paused else "The zone is resumed."
     return Redirect(f"/zones/{zone_id}", done)
 
