@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,10 @@ from typing import Any
 import dns.message
 import dns.rdatatype
 import httpx
+from click.testing import CliRunner
 
-from tests.live.server import PROJECT, Dnsd
+from dnsd.cli import main
+from tests.live.server import Dnsd
 
 API = re.compile(r"listening on (\S+) api")
 BASE = "/client/v4"
@@ -87,9 +87,8 @@ class Api:
 
     def token(self, *arguments: str) -> str:
         """A new token's secret."""
-        command = [sys.executable, "-m", "dnsd", "token", "create", "-c", str(self.config), *arguments]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=30)
-        assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(main, ["token", "create", "-c", str(self.config), *arguments])
+        assert done.exit_code == 0, done.output
         return done.stdout.splitlines()[-1]
 
     @contextlib.contextmanager
