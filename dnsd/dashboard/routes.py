@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from dnsd.api.access import Need, Permission
-from dnsd.dashboard import addresses, create, maps, overview, records, zones
+from dnsd.dashboard import addresses, audit_pages, create, explained, maps, overview, records, zones
 from dnsd.dashboard.page import Download, Page, Redirect
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.tokens import Area, Level
@@ -48,8 +48,8 @@ class Route:
 ROUTES = (
     Route("GET", "/", ANYBODY, overview.show_overview),
     Route("GET", "/accounts", ANYBODY, overview.show_accounts),
-    Route("GET", "/explain", SEE_ANSWERS, overview.show_explained),
-    Route("GET", "/audit", ANYBODY, overview.show_audit),
+    Route("GET", "/explain", SEE_ANSWERS, explained.show_explained),
+    Route("GET", "/audit", ANYBODY, audit_pages.show_audit),
     Route("GET", MAPS, READ_MAPS, maps.list_maps),
     Route("GET", f"{MAPS}/create", EDIT_MAPS, create.show_create),
     Route("POST", f"{MAPS}/create", EDIT_MAPS, create.step),

@@ -1,0 +1,77 @@
+"""A name explained: the answer to a question, and the path to it, as far as a token may see it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from dnsd.dashboard.page import Page
+from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.engine.explain import NO_STEP, Explanation, MapVerdict, NameExplained, explain
+from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.tokens import Area, Level
+from dnsd.model.dataset import Dataset
+from dnsd.wire.names import ancestors, parse_name_text
+from dnsd.wire.rdata import parse_type_text
+from dnsd.wire.reply_text import reply_data
+
+TYPES = ("A", "AAAA", "HTTPS", "CNAME", "TXT", "MX", "NS", "SOA", "SRV", "CAA", "ANY")
+
+
+async def show_explained(visit: Visit) -> Page:
+    """The answer to a question, and the path to it."""
+    name, rtype = visit.query.text("name"), visit.query.text("type").upper() or "A"
+    data: dict[str, Any] = {"name": name, "type": rtype, "types": TYPES, "wrong": Wrong(), "found": None}
+    if not name:
+        return Page("explain.html", data)
+    try:
+        wire, number = _question(visit, name, rtype)
+    except RefusedError as error:
+        return Page("explain.html", data | {"wrong": Wrong(error, ("name", "type"))}, error.status)
+    loaded = visit.loaded
+    found = explain(loaded.snapshot, loaded.dataset, wire, number, loaded.settings.missing_family)
+    maps = {one.key: one for one in loaded.dataset.maps.values()}
+    return Page(
+        "explain.html", data | {"found": _visible(visit, found), "reply": reply_data(found.reply), "maps": maps}
+    )
+
+
+def _question(visit: Visit, name: str, rtype: str) -> tuple[bytes, int]:
+    """The name and type that are asked for. Raises RefusedError, also where the token may not ask."""
+    try:
+        wire = parse_name_text(name.rstrip(".") or ".").lower()
+    except ValueError as error:
+        raise refused(Code.INVALID, str(error), "name") from None
+    try:
+        number = parse_type_text(rtype)
+    except ValueError as error:
+        raise refused(Code.INVALID, str(error), "type") from None
+    if not _covers(visit, wire):
+        raise refused(Code.NOT_FOUND, f"{name} is in no zone that your token is for", "name")
+    return wire, number
+
+
+def _covers(visit: Visit, name: bytes) -> bool:
+    """Whether a name is in a zone of the token's; the operator may ask for any."""
+    zone = _zone_of(visit.dataset, name)
+    return visit.token.is_operator or (zone is not None and visit.token.covers(*zone))
+
+
+def _zone_of(dataset: Dataset, name: bytes) -> tuple[str, str] | None:
+    """The ids of the account and of the zone that a name is in."""
+    for one in (name, *ancestors(name)):
+        if zone := dataset.zones_by_name.get(one):
+            return zone.account_id, zone.id
+    return None
+
+
+def _visible(visit: Visit, found: Explanation) -> Explanation:
+    """As much of the path as the token may see: nothing of what others' names lead through, and maps if it may."""
+    steps = [step for step in found.names if _covers(visit, parse_name_text(step.name).lower())]
+    return replace(found, names=tuple(replace(step, maps=_visible_maps(visit, step)) for step in steps))
+
+
+def _visible_maps(visit: Visit, step: NameExplained) -> tuple[MapVerdict, ...]:
+    zone = _zone_of(visit.dataset, parse_name_text(step.name).lower())
+    may_read = zone is not None and visit.token.may(Area.MAPS, Level.READ, account_id=zone[0])
+    return tuple(verdict for verdict in step.maps if verdict.step != NO_STEP) if may_read else ()
