@@ -20,7 +20,8 @@ from dnsd.serve.tasks import in_thread
 T = TypeVar("T")
 
 TRIES = 3  # how often a change is drawn up anew because files were edited meanwhile
-SAVE_PAUSE_S = 1.0  # from a change to the snapshot file, so that many are saved at once
+SAVE_PAUSE_S = 1.0  # from the last of several changes to the snapshot file: saving keeps those that come then waiting
+SAVE_WITHIN_S = 30.0  # of the first of them; till then, who starts anew is told that the file is behind
 SAVE_SHARE = 10  # but saving takes no more than a tenth of the time
 
 
@@ -74,8 +75,11 @@ class Changes:
         pause_s = SAVE_PAUSE_S
         while True:
             await self._is_to_save.wait()
+            deadline = time.monotonic() + SAVE_WITHIN_S
+            while self._is_to_save.is_set() and time.monotonic() < deadline:  # until nothing more comes
+                self._is_to_save.clear()
+                await asyncio.sleep(pause_s)
             self._is_to_save.clear()
-            await asyncio.sleep(pause_s)
             start = time.monotonic()
             await self._publisher.save(gently=True)
             pause_s = max(SAVE_PAUSE_S, SAVE_SHARE * (time.monotonic() - start))
