@@ -32,6 +32,7 @@ from dnsd.dashboard.page import (
     Redirect,
     begin_session,
     downloaded,
+    is_secure,
     notice_of,
     redirected,
     sentence,
@@ -240,8 +241,7 @@ class _Dashboard:
         pairs = [(name, text) for name, text in kept.pairs() if name not in OF_SIGN_IN] if kept else []
         data = {"then": then, "is_kept": kept is not None, "kept": pairs, "wrong": wrong}
         response = self._pages.shown(Page("sign_in.html", data, status), secret=visitor)
-        secure = request.url.scheme == "https"
-        response.set_cookie(VISITOR, visitor, httponly=True, samesite="strict", secure=secure)
+        response.set_cookie(VISITOR, visitor, httponly=True, samesite="strict", secure=is_secure(request))
         return response
 
 

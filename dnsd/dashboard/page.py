@@ -37,6 +37,9 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 STATIC = "/static"
+# Read when this is imported: later, whoever we have become then may not be able to.
+TEMPLATES = {one.name: one.read_text("utf-8") for one in files("dnsd.dashboard").joinpath("templates").iterdir()}
+FILES = {one.name: one.read_bytes() for one in files("dnsd.dashboard").joinpath("static").iterdir()}
 MAX_NOTICE = 500  # characters
 
 
@@ -66,16 +69,13 @@ class Download:
 
 
 class Pages:
-    """The templates, and the files that go with them; all are read at the start, as they may not be readable later."""
+    """The templates, compiled, and the files that go with them."""
 
     def __init__(self) -> None:
-        folder = files("dnsd.dashboard")
-        templates = {one.name: one.read_text("utf-8") for one in folder.joinpath("templates").iterdir()}
-        self._static = {one.name: one.read_bytes() for one in folder.joinpath("static").iterdir()}
-        digest = hashlib.blake2b(b"".join(self._static.values()), digest_size=6).hexdigest()
+        digest = hashlib.blake2b(b"".join(FILES.values()), digest_size=6).hexdigest()
         self._assets = f"{STATIC}/{digest}/"  # another one for other files, so that browsers may keep them
         self._environment = Environment(
-            loader=DictLoader(templates),
+            loader=DictLoader(TEMPLATES),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -93,7 +93,7 @@ class Pages:
             "time": _time,
         }
         self._environment.globals["m"] = self._environment.get_template("macros.html").module
-        for name in templates:
+        for name in TEMPLATES:
             self._environment.get_template(name)
 
     def shown(self, page: Page, visit: Visit | None = None, *, secret: str = "") -> Response:
@@ -108,7 +108,7 @@ class Pages:
 
     def file(self, name: str) -> Response:
         """A style sheet, a script or a picture."""
-        octets = self._static.get(name)
+        octets = FILES.get(name)
         if octets is None:
             return Response("there is no such file\n", 404, HEADERS, "text/plain")
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -135,6 +135,11 @@ def notice_of(request: Request) -> str:
     return unquote(request.cookies.get(NOTICE, ""))[:MAX_NOTICE]
 
 
+def is_secure(request: Request) -> bool:
+    """Whether a browser came over TLS, which ends at a proxy in front of us: a form says from where it was sent."""
+    return request.headers.get("origin", "").startswith("https://")
+
+
 def begin_session(response: Response, session: Session, request: Request) -> Response:
     """Have the browser keep a session."""
     response.set_cookie(
@@ -143,7 +148,7 @@ def begin_session(response: Response, session: Session, request: Request) -> Res
         max_age=int(LASTS.total_seconds()),
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_secure(request),
     )
     response.delete_cookie(VISITOR)
     return response

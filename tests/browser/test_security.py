@@ -61,6 +61,7 @@ def test_cookies_and_headers(still: Api) -> None:
         assert "HttpOnly" in session
         assert "samesite=strict" in session.lower()
         assert still.operator not in cookie
+        assert "secure" not in session.lower()  # without TLS, no browser would send it
         for path in ("/", MAPS, "/sign-in", "/nothing", "/static/0/style.css"):
             headers = person.get(path, headers={"accept": "text/html"}).headers
             policy = headers["content-security-policy"]
@@ -69,6 +70,14 @@ def test_cookies_and_headers(still: Api) -> None:
             assert "frame-ancestors 'none'" in policy
             assert headers["x-content-type-options"] == "nosniff"
         assert person.get("/").headers["cache-control"] == "no-store"
+
+
+def test_cookie_is_secure_behind_tls(still: Api) -> None:
+    with Person(still, None) as person:
+        headers = {"origin": "https://dns.example", "host": "dns.example"}
+        form = {"token": still.operator, "next": "/", "form_secret": secret_of(person.get("/sign-in"))}
+        cookie = person.client.post("/sign-in", data=form, headers=headers).headers["set-cookie"]
+        assert "; secure" in cookie.lower()
 
 
 def test_secret_is_never_kept_nor_logged(still: Api) -> None:
