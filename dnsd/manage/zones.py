@@ -19,7 +19,7 @@ from dnsd.model.zones import Status, Zone
 from dnsd.store.directory import Kind
 from dnsd.wire.names import ROOT, name_text, parse_name_text
 
-HOSTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
+HOSTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_./-]*[a-z0-9_])?")  # with slashes, as in RFC 2317
 PLAIN_FILE_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,198}[a-z0-9_])?")
 
 

@@ -246,6 +246,13 @@ def test_what_nobody_means_is_refused(api: Api, path: str, body: Any) -> None:
     assert api.refused("POST", path, body)[:2] == (400, 1001)
 
 
+def test_zone_of_a_part_of_a_network(api: Api) -> None:
+    """RFC 2317: such names have a slash, which no file has."""
+    made = api.result("POST", "/zones", {"name": "0/25.2.0.192.in-addr.arpa", "account": {"id": A1}})
+    assert api.ask("0/25.2.0.192.in-addr.arpa", "SOA")
+    api.result("DELETE", f"/zones/{made['id']}")
+
+
 def test_edit_that_changes_nothing_writes_nothing(api: Api) -> None:
     made = api.result("POST", MAPS, {"description": "same", "ips": ["203.0.113.9"]})
     for body in ({"enabled": False}, {"description": "same"}, {}):
