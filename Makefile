@@ -21,7 +21,7 @@ help:
 	@echo "make clean    remove what these commands made"
 
 serve: $(VENV)/.serve
-	@echo "==> serving $(CONFIG); Ctrl-C ends it. Try: dig @127.0.0.1 -p 5300 www.example.com"
+	@echo "==> serving $(CONFIG); Ctrl-C ends it. Try: dig @127.0.0.1 -p 5300 www.example.com; the dashboard of config/ is http://127.0.0.1:8053/"
 	@exec $(BIN)/python -m dnsd serve -c $(CONFIG)
 
 check: $(VENV)/.serve
