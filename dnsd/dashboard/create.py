@@ -6,7 +6,6 @@ import secrets
 from functools import partial
 from typing import Any
 
-from dnsd.api.request import ID
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
 from dnsd.dashboard.maps import maps_path
 from dnsd.dashboard.page import Page, Redirect
@@ -15,6 +14,7 @@ from dnsd.dashboard.views import plan_view
 from dnsd.dashboard.visit import Visit, Wrong
 from dnsd.manage import maps
 from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.model.fields import derived_id
 
 STEPS = ("scope", "members", "name", "review")
 TITLES = {"scope": "Scope", "members": "Zones and addresses", "name": "Name", "review": "Review"}
@@ -33,7 +33,7 @@ async def step(visit: Visit) -> Page | Redirect:
         return _page(visit, "members", form, Wrong())
     if do.startswith("add:"):
         return _page(visit, "members", form.with_ip(do.removeprefix("add:")), Wrong())
-    if do not in (*STEPS, "deploy"):
+    if do not in (*STEPS, "deploy") or not visit.form.get("number"):
         raise refused(Code.INVALID, "the form cannot be read")
     if at in STEPS and do in STEPS and STEPS.index(do) <= STEPS.index(at):
         return _page(visit, do, form, Wrong())
@@ -41,8 +41,7 @@ async def step(visit: Visit) -> Page | Redirect:
         body = form.body(visit)
         make = partial(maps.create_map, account_id=visit.account.id, body=body, map_id=_new_id(visit))
         if do == "deploy":
-            known = visit.dataset.maps.get(_new_id(visit))
-            if known and known.account_id == visit.account.id:  # the form was sent twice
+            if known := visit.dataset.maps.get(_new_id(visit)):  # the form was sent twice
                 return Redirect(f"{maps_path(visit.account.id)}/{known.id}")
             map_id, _ = await visit.change("map.create", make)
             notice = "The map is deployed. DNS answers with it." if body.enabled else "The map is saved, and disabled."
@@ -61,9 +60,11 @@ async def step(visit: Visit) -> Page | Redirect:
 
 
 def _new_id(visit: Visit) -> str:
-    """The id that the map is to have, the same in all steps: one form makes one map, however often it is sent."""
-    given = visit.form.get("new_id")
-    return given if ID.fullmatch(given) else secrets.token_hex(16)
+    """The id that the map is to have: one form makes one map, however often it is sent.
+
+    It follows from the account and a number of the form's, so that nobody can choose what another account has, or had.
+    """
+    return derived_id("map", visit.account.id, visit.form.get("number"))
 
 
 def _page(visit: Visit, at: str, form: MapForm, wrong: Wrong, status: int = 200, *, plan: Any = None) -> Page:
@@ -87,7 +88,7 @@ def _page(visit: Visit, at: str, form: MapForm, wrong: Wrong, status: int = 200,
             "static_ips": account.static_ips,
             "uses": uses_of(dataset, account.id) if at == "members" else {},
             "plan": plan,
-            "new_id": _new_id(visit),
+            "number": visit.form.get("number") or secrets.token_hex(16),
             "path": f"{maps_path(account.id)}/create",
         },
         status,

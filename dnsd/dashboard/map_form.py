@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dnsd.dashboard.visit import Fields, Visit
@@ -58,7 +58,7 @@ class MapForm:
 
     def with_ip(self, ip: str) -> MapForm:
         """The same, with one more address."""
-        return MapForm(**{**self._all(), "ips": "\n".join(part for part in (self.ips.rstrip("\n"), ip) if part)})
+        return replace(self, ips="\n".join(part for part in (self.ips.rstrip("\n"), ip) if part))
 
     def ip_lines(self) -> list[str]:
         """The addresses, as they were typed: one a line, or with commas or spaces between them."""
@@ -92,9 +92,6 @@ class MapForm:
         """The zones that are chosen, of those that there are."""
         found = (dataset.zones.get(one) for one in self.zones)
         return [zone for zone in found if zone is not None and zone.account_id == account.id]
-
-    def _all(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def found_zones(dataset: Dataset, account: Account, text: str, chosen: Sequence[Zone]) -> tuple[list[Zone], int]:

@@ -88,7 +88,7 @@ async def list_deleted(visit: Visit) -> Page:
     for object_id in await run_in_threadpool(visit.service.history.objects, visit.account.id):
         if len(gone) == MAX_DELETED:
             break
-        versions = [] if object_id in there else await visit.versions(object_id)
+        versions = [] if object_id in there else await visit.versions(object_id, visit.account.id)
         if versions and versions[0].kind == Kind.MAP.name:
             gone.append((object_id, versions[0]))
     return Page("maps_deleted.html", {"account": visit.account, "gone": gone})
@@ -105,11 +105,10 @@ async def show_map(visit: Visit) -> Page:
             "row": map_row(loaded, found),
             "origins": [(ip, origin_of(loaded.dataset, account.id, ip)) for ip in found.ips],
             "members": members_of(loaded, found),
-            "max_members": MAX_MEMBERS,
             "is_account_wide": any(one.kind == "account" for one in found.memberships),
             "answered": answered_for(loaded, found),
             "warnings": problems_of(loaded, found.key),
-            "versions": await visit.versions(found.id),
+            "versions": await visit.versions(found.id, account.id),
             "path": map_path(visit),
         },
     )
@@ -176,6 +175,7 @@ def _edit_page(visit: Visit, edited: _Edited, status: int = 200) -> Page:
     dataset, account, found = visit.dataset, visit.account, visit.map
     chosen = edited.form.chosen(dataset, account)
     zones, total = found_zones(dataset, account, visit.form.text("find"), chosen)
+    now = MapForm.of_map(found) if edited.has_conflict else None
     return Page(
         "map_edit.html",
         {
@@ -186,8 +186,8 @@ def _edit_page(visit: Visit, edited: _Edited, status: int = 200) -> Page:
             "tag": edited.tag,
             "wrong": edited.wrong,
             "plan": edited.plan,
-            "now": MapForm.of_map(found) if edited.has_conflict else None,
-            "now_zones": [dataset.zones[one].name_text for one in MapForm.of_map(found).zones][:MAX_MEMBERS],
+            "now": now,
+            "now_zones": [zone.name_text for zone in now.chosen(dataset, account)[:MAX_MEMBERS]] if now else [],
             "chosen": chosen,
             "find": visit.form.text("find"),
             "found": zones,

@@ -153,9 +153,10 @@ class Visit:
         before, after = await self.service.plan(self.actor, verb)
         return await heavily(len(after.dataset.zones), plan_of, before, after)
 
-    async def versions(self, object_id: str) -> list[Version]:
-        """The versions of an object, the newest first."""
-        return await run_in_threadpool(self.service.history.versions, object_id)
+    async def versions(self, object_id: str, account_id: str) -> list[Version]:
+        """The versions of an account's object, the newest first."""
+        found = await run_in_threadpool(self.service.history.versions, object_id)
+        return [version for version in found if version.account_id == account_id]
 
 
 def map_tag(loaded: Loaded, found: AddressMap) -> str:

@@ -103,7 +103,7 @@ async def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> 
             "records_total": _records_total(zone),
             "wrong": wrong or Wrong(),
             "may_see_maps": visit.token.may(Area.MAPS, Level.READ, account_id=zone.account_id),
-            "versions": await visit.versions(zone.id),
+            "versions": await visit.versions(zone.id, zone.account_id),
         },
         status,
     )

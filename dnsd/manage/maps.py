@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -19,9 +18,6 @@ from dnsd.store.directory import Kind
 from dnsd.store.yaml_style import said_by
 
 MAX_TEXT = 1000  # characters of a description
-SNI = re.compile(
-    r"(?:\*\.)?(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
-)
 MAX_LISTED = 10_000  # addresses, or members, in a request
 
 
@@ -30,16 +26,6 @@ def _short(value: Any) -> Any:
     if isinstance(value, list) and len(value) > MAX_LISTED:
         raise ValueError(f"{len(value):,} items; {MAX_LISTED:,} are possible")
     return value
-
-
-def _host(value: Any) -> Any:
-    """A host name, which may begin with a wildcard. Raises ValueError."""
-    if isinstance(value, str) and value and not SNI.fullmatch(value):
-        raise ValueError(f"{value!r} is not a host name")
-    return value
-
-
-Sni = Annotated[str | None, BeforeValidator(_host)]
 
 
 class MemberBody(Fields):
@@ -60,7 +46,7 @@ class MapBody(Fields):
     enabled: bool = False
     ips: Annotated[tuple[Ip, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
     memberships: Annotated[tuple[MemberBody, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
-    default_sni: Sni = Field(default=None, max_length=255)
+    default_sni: str | None = Field(default=None, max_length=255)
     immutable: bool = Field(default=False, description="the account's immutable map; the operator's to make")
 
 
@@ -71,7 +57,7 @@ class MapEdit(Fields):
 
     description: str | None = Field(default=None, max_length=MAX_TEXT)
     enabled: bool | None = None
-    default_sni: Sni = Field(default=None, max_length=255)
+    default_sni: str | None = Field(default=None, max_length=255)
 
 
 class MapPlan(MapBody):

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from dnsd.model.fields import Fields, Id, Ip, IPAddress
+
+LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+SNI = re.compile(rf"(?:\*\.)?{LABEL}(?:\.{LABEL})*\.?")
+
+
+def _sni(value: Any) -> Any:
+    """A host name, which may begin with a wildcard. Raises ValueError."""
+    if isinstance(value, str) and value and not SNI.fullmatch(value):
+        raise ValueError(f"{value!r} is not a host name")
+    return value
 
 
 class MemberKind(StrEnum):
@@ -53,7 +65,7 @@ class MapFields(Fields):
     enabled: bool = Field(default=False, description="a map that is not enabled has no effect")
     ips: tuple[Ip, ...] = ()
     memberships: tuple[MembershipFields, ...] = ()
-    default_sni: str | None = Field(default=None, description="no effect on DNS")
+    default_sni: Annotated[str | None, BeforeValidator(_sni)] = Field(default=None, description="no effect on DNS")
     immutable: bool = Field(
         default=False, description="the account-wide map of a customer who may not use the default pool"
     )
