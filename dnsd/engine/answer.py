@@ -14,12 +14,23 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from dnsd.wire.message import AA, CD, HEADER_SIZE, IN, MIN_UDP_SIZE, NOERROR, QR, RD, RECORD_FIXED, TC
+from dnsd.wire.message import (
+    AA,
+    CD,
+    HEADER_SIZE,
+    IN,
+    MIN_UDP_SIZE,
+    NOERROR,
+    QR,
+    QUESTION_TAIL,
+    RD,
+    RECORD_FIXED,
+    TC,
+)
 from dnsd.wire.names import MAX_NAME, ROOT, ancestors, name_end
 from dnsd.wire.rdata import COMPRESSIBLE
 
 QUESTION_NAME = b"\xc0\x0c"
-QUESTION_TAIL = 4  # octets of type and class behind the question's name
 LARGEST_OPT = 64  # octets we may add: the fixed part, an NSID of common size, an extended error
 ALWAYS_FITS = MIN_UDP_SIZE - HEADER_SIZE - MAX_NAME - QUESTION_TAIL - LARGEST_OPT
 FARTHEST = 0x3FFF - HEADER_SIZE - MAX_NAME - QUESTION_TAIL  # offset in a body that a pointer always reaches

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 
-from dnsd.engine.answer import QUESTION_TAIL, Answer, build_answer
+from dnsd.engine.answer import Answer, build_answer
 from dnsd.engine.derive import answer_at
-from dnsd.engine.shape import Shape, shape_of
+from dnsd.engine.refuse import refuse
+from dnsd.engine.shape import Shape, shape_of, without_serial
 from dnsd.engine.snapshot import Node, Snapshot
 from dnsd.errors import WireError
 from dnsd.wire.cookies import split_cookie
@@ -19,19 +20,16 @@ from dnsd.wire.message import (
     CH,
     EDE_NOT_AUTHORITATIVE,
     EDE_PROHIBITED,
-    FORMERR,
     HEADER_SIZE,
     IN,
     MAX_MESSAGE_SIZE,
     NOTAUTH,
-    NOTIMP,
-    OPCODE,
     QR,
+    QUESTION_TAIL,
     RD,
     REFUSED,
     pack_extended_error,
     pack_opt,
-    parse_additional,
 )
 from dnsd.wire.names import name_end
 from dnsd.wire.rdata import ANY, TXT
@@ -42,6 +40,7 @@ BAD_VERSION = build_answer(rcode=BADVERS & 0xF, aa=False)
 UNKNOWN_KEY = build_answer(rcode=NOTAUTH, aa=False)
 
 PLAIN_REST = 25  # octets of a query besides id and name, with an OPT record that has no options
+NSCOUNT_END = 7  # where the lower octet of that count is, in a query without its id
 
 
 # What is said to a query, before it is packed: its shape, the node and the answer; its canonical name and the offset
@@ -55,11 +54,14 @@ def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes 
     `query` is a whole message as it arrived, well-formed or not; over a `stream` a reply may be 65,535 octets long.
     """
     found = find(snapshot, query)
-    return respond_to_malformed(query) if found is None else pack(snapshot, query, found, stream=stream)
+    if found is not None:
+        return pack(snapshot, query, found, stream=stream)
+    refusal = refuse(query)
+    return refusal and refusal.reply
 
 
 def find(snapshot: Snapshot, query: bytes) -> Found | None:
-    """Decide what to say; None for what is not a well-formed query, which gets `respond_to_malformed`."""
+    """Decide what to say; None for what is not a well-formed query, which `refuse` replies to."""
     end = query.find(0, HEADER_SIZE) + 1  # just past QNAME, unless a label holds a zero octet
     qname = query[HEADER_SIZE:end].lower()
     node = snapshot.names.get(qname)
@@ -71,6 +73,8 @@ def find(snapshot: Snapshot, query: bytes) -> Found | None:
             node = snapshot.search(qname)
         rest = query[2:HEADER_SIZE] + query[end:]
         if len(rest) > PLAIN_REST:
+            if rest[NSCOUNT_END]:
+                rest = without_serial(rest)
             rest, cookie = split_cookie(rest)
         shape = shape_of(rest)
     except WireError:
@@ -101,31 +105,6 @@ def pack(
     return b"".join(
         (query[:2], answer.heads[shape.head], query[HEADER_SIZE:body_start], answer.body_at(body_start), opt)
     )
-
-
-def respond_to_malformed(query: bytes) -> bytes | None:
-    """A header without the question; silence for what is shorter, and for responses lest two servers talk for ever."""
-    if len(query) < HEADER_SIZE:
-        return None
-    flags = int.from_bytes(query[2:4])
-    if flags & QR:
-        return None
-    rcode = NOTIMP if flags & OPCODE else FORMERR
-    opt = _opt_of_malformed(query)
-    return query[:2] + struct.pack("!HHHHH", QR | flags & (OPCODE | RD | CD) | rcode, 0, 0, 0, bool(opt)) + opt
-
-
-def _opt_of_malformed(query: bytes) -> bytes:
-    """The OPT record to reply with, where the query's own can be read (RFC 6891 §6.1.1); else nothing."""
-    questions, answers, authorities, additional = struct.unpack_from("!HHHH", query, 4)
-    if questions > 1 or answers or authorities:
-        return b""
-    try:
-        position = name_end(query, HEADER_SIZE) + QUESTION_TAIL if questions else HEADER_SIZE
-        opt = parse_additional(query[position:], additional).opt
-    except WireError:
-        return b""
-    return pack_opt(do=opt.do) if opt else b""
 
 
 def _reply_to_unknown_key(shape: Shape, query: bytes, end: int) -> bytes:

@@ -8,10 +8,22 @@ from functools import lru_cache
 
 from dnsd.engine.answer import head_index
 from dnsd.errors import WireError
-from dnsd.wire.message import IN, MIN_UDP_SIZE, NSID, OPCODE, OUR_UDP_SIZE, QR, pack_opt, parse_additional
-from dnsd.wire.rdata import TRANSFER_TYPES
+from dnsd.wire.message import (
+    IN,
+    MIN_UDP_SIZE,
+    NSID,
+    OPCODE,
+    OUR_UDP_SIZE,
+    QR,
+    pack_opt,
+    parse_additional,
+    records_in,
+)
+from dnsd.wire.rdata import IXFR, SOA, TRANSFER_TYPES
 
 MAX_CACHED = 128  # octets; longer shapes are rare, and a stranger could fill the cache's memory with them
+
+MIN_SOA = 22  # octets of its data: two names, five numbers
 
 _KEY = struct.Struct("!HHHHHHH")  # flags, four counts, type, class
 
@@ -28,7 +40,7 @@ class Shape:
     do: bool
     nsid: bool  # the client asks for it (RFC 5001)
     version: int  # of EDNS
-    unknown_key: bytes  # the TSIG record to reply with, where the query is signed
+    unknown_key: bytes  # the TSIG record to reply with, where the query is signed, and EDNS of a version we know
     plain: bool  # answered from a zone: class IN, no zone transfer, EDNS version 0, not signed
 
 
@@ -39,6 +51,22 @@ def shape_of(key: bytes) -> Shape:
     may not have (RFC 9619, RFC 6891 §6.1.1), missing or left-over octets.
     """
     return _cached_shape(key) if len(key) <= MAX_CACHED else _parse_shape(key)
+
+
+def without_serial(key: bytes) -> bytes:
+    """The same query without the SOA in the authority section of an IXFR, which says what the client has (RFC 1995 §3).
+
+    Takes what `shape_of` takes; queries of another type are returned as they are. Raises WireError for another record.
+    """
+    if len(key) < _KEY.size:
+        return key
+    flags, questions, answers, authorities, additional, qtype, qclass = _KEY.unpack_from(key)
+    if qtype != IXFR or (answers, authorities) != (0, 1):
+        return key
+    (record,) = records_in(key, _KEY.size, 1)
+    if record.rtype != SOA or len(record.rdata) < MIN_SOA:
+        raise WireError("an IXFR whose authority section is not an SOA")
+    return _KEY.pack(flags, questions, 0, 0, additional, qtype, qclass) + key[record.end :]
 
 
 def _parse_shape(key: bytes) -> Shape:
@@ -62,7 +90,7 @@ def _parse_shape(key: bytes) -> Shape:
         do=opt.do if opt else False,
         nsid=opt is not None and NSID in opt.options,
         version=version,
-        unknown_key=extra.unknown_key,
+        unknown_key=b"" if version else extra.unknown_key,
         plain=qclass == IN and qtype not in TRANSFER_TYPES and not version and not extra.unknown_key,
     )
 

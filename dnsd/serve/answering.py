@@ -17,7 +17,8 @@ from typing import Any
 import dns.rcode
 
 from dnsd.engine.answer import Answer
-from dnsd.engine.respond import Found, find, pack, respond_to_malformed
+from dnsd.engine.refuse import refuse
+from dnsd.engine.respond import Found, find, pack
 from dnsd.engine.shape import Shape
 from dnsd.engine.snapshot import Alias, Apex, Redirection, Snapshot
 from dnsd.log import Log
@@ -77,7 +78,7 @@ class Answering:
         serving = self._serving
         found = find(serving.snapshot, query)
         if found is None:
-            return self._respond_to_malformed(query, peer), None, None
+            return self._refuse(query, peer), None, None
         shape, node, answer, _, _, cookie = found
         option, is_known = b"", False
         if cookie and serving.cookies:
@@ -156,17 +157,17 @@ class Answering:
         self._log.warning(f"rate limit: responses {said}; the last to {self._last_limited}")
         self._rate_actions.clear()
 
-    def _respond_to_malformed(self, query: bytes, peer: str) -> bytes | None:
-        reply = respond_to_malformed(query)
+    def _refuse(self, query: bytes, peer: str) -> bytes | None:
+        refusal = refuse(query)
         self._counts.add("dnsd_requests_total", self._protocol, self._family, MALFORMED)
-        if reply is None:
+        if refusal is None:
             self._count_dropped("too_short" if len(query) < HEADER_SIZE else "not_a_query", 1)
-        elif self._is_over_rate(peer):
+            return None
+        if self._is_over_rate(peer):
             self._count_dropped("rate_limited", 1)
             return None
-        else:
-            self._count_response(_rcode_text(reply[3] & 0xF), 1)
-        return reply
+        self._count_response(_rcode_text(refusal.rcode), 1)
+        return refusal.reply
 
     def _is_over_rate(self, peer: str) -> bool:
         """Whether one more error is too many; none of those slips, as it would be no shorter."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dnsd.errors import WireError
 from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT, name_end
 
 HEADER_SIZE = 12  # octets, RFC 1035 §4.1.1
+QUESTION_TAIL = 4  # octets of type and class behind the question's name
 
 QR, OPCODE, AA, TC, RD, CD = 0x8000, 0x7800, 0x0400, 0x0200, 0x0100, 0x0010
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, YXDOMAIN, NOTAUTH, BADVERS = 0, 1, 2, 3, 4, 5, 6, 9, 16
@@ -23,6 +26,7 @@ DO = 0x8000  # RFC 3225
 OPT, TSIG = 41, 250
 MAX_ADDITIONAL = 3  # records in a query: OPT and TSIG are two
 MAX_OPTIONS = 16  # in a query; resolvers send two or three
+MAX_OUTLINED = 64  # questions or records of a message that is refused, which are looked through for its OPT
 BADKEY = 17  # RFC 8945 §3
 NSID, COOKIE, EDE = 3, 10, 15  # option codes: RFC 5001, RFC 7873, RFC 8914
 CLIENT_COOKIE_SIZE = 8  # octets, RFC 7873 §4.1
@@ -30,6 +34,7 @@ COOKIE_SIZES = frozenset((CLIENT_COOKIE_SIZE, *range(16, 41)))  # octets of the 
 EDE_NOT_AUTHORITATIVE, EDE_PROHIBITED, EDE_NETWORK_ERROR = 20, 18, 23  # RFC 8914 §4
 
 _OPT = struct.Struct("!BHHBBHH")  # root owner, type, size, extended rcode, version, flags, length of the options
+_COUNTS = struct.Struct("!HHHH")  # questions, answers, authority and additional records
 RECORD_FIXED = struct.Struct("!HHIH")  # type, class, ttl, length of the record data
 _OPTION = struct.Struct("!HH")
 # An owner and the pointer that it may end with: to loop over the labels would take longer than all the rest.
@@ -71,6 +76,35 @@ class Additional:
     unknown_key: bytes = b""  # the TSIG record to reply with, where the query is signed: we have no keys
 
 
+class Record(NamedTuple):
+    """A record of a message, its names as they stand there."""
+
+    owner: re.Match[bytes]  # [0]: the owner; [1]: the pointer that it ends with, or None
+    rtype: int
+    rclass: int
+    ttl: int
+    rdata: bytes
+    end: int  # offset just past the record
+
+
+def records_in(message: bytes, start: int, count: int) -> Iterator[Record]:
+    """The `count` records from `start` on, one after another.
+
+    Raises WireError at the first that is malformed, or runs past the end; those before it have come by then.
+    """
+    position = start
+    for _ in range(count):
+        owner = _owner_at(message, position)
+        position = owner.end() + RECORD_FIXED.size
+        if position > len(message):
+            raise WireError("a record runs past the end of the message")
+        rtype, rclass, ttl, length = RECORD_FIXED.unpack_from(message, owner.end())
+        rdata_start, position = position, position + length
+        if position > len(message):
+            raise WireError("record data runs past the end of the message")
+        yield Record(owner, rtype, rclass, ttl, message[rdata_start:position], position)
+
+
 def parse_additional(records: bytes, count: int) -> Additional:
     """The OPT and the TSIG among `count` additional records, which must be all that `records` holds.
 
@@ -81,32 +115,81 @@ def parse_additional(records: bytes, count: int) -> Additional:
         raise WireError("more additional records than a query has use for")
     opt: Opt | None = None
     unknown_key = b""
-    position = 0
-    for _ in range(count):
+    end = 0
+    for record in records_in(records, 0, count):
         if unknown_key:
             raise WireError("a record after the TSIG")
-        owner = _OWNER.match(records, position)
-        if owner is None or owner.end() - position > MAX_NAME:
-            raise WireError("a malformed owner name")
-        position = owner.end()
-        if position + RECORD_FIXED.size > len(records):
-            raise WireError("a record runs past the end of the message")
-        rtype, rclass, ttl, length = RECORD_FIXED.unpack_from(records, position)
-        position += RECORD_FIXED.size + length
-        if position > len(records):
-            raise WireError("record data runs past the end of the message")
-        if rtype == OPT:
-            if opt is not None or owner[0] != ROOT:
+        if record.rtype == OPT:
+            if opt is not None or record.owner[0] != ROOT:
                 raise WireError("a second OPT, or one whose owner is not the root")
-            codes = _option_codes(records[position - length : position])
-            opt = Opt(size=rclass, version=ttl >> 16 & 0xFF, do=bool(ttl & DO), options=codes)
-        elif rtype == TSIG:
-            if owner[1]:
+            opt = Opt(record.rclass, _version(record), _wants_dnssec(record), _option_codes(record.rdata))
+        elif record.rtype == TSIG:
+            if record.owner[1]:
                 raise WireError("a compressed key name")
-            unknown_key = _pack_unknown_key(owner[0], records[position - length : position])
-    if position != len(records):
+            unknown_key = _pack_unknown_key(record.owner[0], record.rdata)
+        end = record.end
+    if end != len(records):
         raise WireError("bytes after the last record")
     return Additional(opt, unknown_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What can be read of a message that is refused, whatever is wrong with the rest of it."""
+
+    question: bytes = b""  # its one question, name, type and class; empty where it has none, or several
+    opts: int = 0  # OPT records: one is the rule
+    do: bool = False  # of the first OPT
+    later_version: bool = False  # of EDNS: there is one OPT, and its version is not 0
+
+
+def outline_of(message: bytes) -> Outline:
+    """The question and the OPT of a message with a header, as far as they come before what cannot be read.
+
+    Never raises. At most MAX_OUTLINED questions and records are looked at.
+    """
+    questions, answers, authorities, additional = _COUNTS.unpack_from(message, HEADER_SIZE - _COUNTS.size)
+    found = Outline()
+    try:
+        position = HEADER_SIZE
+        for _ in range(min(questions, MAX_OUTLINED)):
+            name = _owner_at(message, position)
+            position = name.end() + QUESTION_TAIL
+        if position > len(message):
+            return found
+        if questions == 1:
+            if name[1]:
+                return found  # compressed: there is nothing before it that it could point to
+            found = replace(found, question=message[HEADER_SIZE:position])
+        before = answers + authorities
+        for index, record in enumerate(records_in(message, position, min(before + additional, MAX_OUTLINED))):
+            if record.rtype == OPT and index >= before:
+                found = _with_opt(found, record)
+    except WireError:
+        pass
+    return found
+
+
+def _with_opt(found: Outline, record: Record) -> Outline:
+    if found.opts:
+        return replace(found, opts=found.opts + 1, later_version=False)
+    is_later = record.owner[0] == ROOT and _version(record) != 0
+    return replace(found, opts=1, do=_wants_dnssec(record), later_version=is_later)
+
+
+def _owner_at(message: bytes, position: int) -> re.Match[bytes]:
+    owner = _OWNER.match(message, position)
+    if owner is None or owner.end() - position > MAX_NAME:
+        raise WireError("a malformed owner name")
+    return owner
+
+
+def _version(opt: Record) -> int:
+    return opt.ttl >> 16 & 0xFF
+
+
+def _wants_dnssec(opt: Record) -> bool:
+    return bool(opt.ttl & DO)
 
 
 def _pack_unknown_key(key_name: bytes, rdata: bytes) -> bytes:

@@ -124,13 +124,12 @@ def _is_capped_chain(case: Case) -> bool:
     )
 
 
-def _is_header_alone(case: Case) -> bool:
-    """An error for a message that cannot be read on, as a peer has it too, but without its question and OPT."""
+def _is_fuller_refusal(case: Case) -> bool:
+    """A peer's error, with the question and the OPT as far as they can be read: peers leave out one or both."""
     ours = case.ours
     return (
         ours.rcode in ("FORMERR", "NOTIMP")
-        and ours.question is None
-        and ours.opt is None
+        and (ours.question is None or case.question.wire[12:].startswith(ours.question))
         and ours.flags <= {"QR", "RD", "CD"}
         and any(case.differs_only_in(name, "question", "opt", "flags") for name in case.peers)
     )
@@ -157,7 +156,7 @@ EXPLAINED = (
     Explained("bare-tc", "dns.md, Truncation: with TC come header, question and OPT only", _is_bare_truncation),
     Explained("lost-glue-tc", "RFC 9471 §3.1: in-domain glue that does not fit sets TC, as Knot does", _is_lost_glue),
     Explained("less-glue", "RFC 9471 §3.2: which sibling glue is left out is the server's choice", _is_less_glue),
-    Explained("header-alone", "RFC 9619 §4, RFC 1035 §4.1.1: an unreadable message gets a header", _is_header_alone),
+    Explained("fuller-refusal", "RFC 6891 §6.1.1, §7: refusals have the question and the OPT", _is_fuller_refusal),
     Explained("class-any", "dns.md, Header: classes other than IN and CH are REFUSED", _is_class_any),
     Explained("no-transfer", "RFC 5936 §4.2: AXFR is not for UDP, and refused to all anyway", _is_transfer_over_udp),
     Explained("chain-cap", "dns.md, Zones and names: chains are capped at 8 CNAMEs", _is_capped_chain),

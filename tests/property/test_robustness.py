@@ -82,7 +82,8 @@ def test_mutated_packets(served: Served) -> None:
             assert reply[:2] == query[:2]
             assert not any(origin in reply for origin in served.origins if len(origin) > 4), query.hex()
             if number % 20 == 0:
-                dns.message.from_wire(reply)
+                # As a reply to a query: dnspython has rules of its own on the zone section of an UPDATE.
+                dns.message.from_wire(reply[:2] + bytes([reply[2] & 0x87]) + reply[3:])
     assert served.check(probe) == before
 
 

@@ -228,7 +228,8 @@ def every_kind(rng: random.Random, count: int) -> Iterator[bytes]:
 
 def check_reply(packet: bytes, reply: bytes) -> str:
     """The rcode of a reply that is valid: it can be parsed, and echoes id, opcode and RD."""
-    message = dns.message.from_wire(reply)
+    # As a reply to a query: dnspython has rules of its own on the zone section of an UPDATE.
+    message = dns.message.from_wire(reply[:2] + bytes([reply[2] & 0x87]) + reply[3:])
     assert reply[:2] == packet[:2]
     assert reply[2] & 0xF9 == packet[2] & 0x79 | 0x80 | reply[2] & 0x80, (packet.hex(), reply.hex())
     assert reply[2] & 0x80
