@@ -5,7 +5,10 @@
    its hash says on, up to an empty one. The hash is SipHash-1-3 with a key that is part of the header, so that nobody can
    choose names that meet.
 
-   `changes` is a dict of what has become different: a name to its node, or to None if it is no more. */
+   `changes` is a dict of what has become different: a name to its node, or to None if it is no more.
+
+   Only the header is checked at once, as a table may be large. Whatever stands in the rest, also if it is changed while it is
+   mapped: a lookup reads nothing outside of the octets, and ends. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -33,16 +36,35 @@ static inline uint32_t number_at(const unsigned char *octets) {
     return number;
 }
 
+/* The entry at an offset, and the length of its name; NULL if not all of it is there. */
+static inline const unsigned char *entry_at(const Table *self, uint64_t at, Py_ssize_t *name_size) {
+    uint64_t size = self->header.size;
+    if (size < ENTRY_FIXED || at > size - ENTRY_FIXED) return NULL;
+    const unsigned char *entry = self->entries + at;
+    *name_size = entry[4];
+    return (uint64_t)*name_size > size - ENTRY_FIXED - at ? NULL : entry;
+}
+
 /* The number of a stored name's node, or -1. */
-static int64_t stored(Table *self, const unsigned char *name, Py_ssize_t size) {
-    uint32_t mask = self->header.slots - 1;
+static int64_t stored(const Table *self, const unsigned char *name, Py_ssize_t size) {
     if (size > MAX_NAME || !self->slots) return -1;
-    for (uint32_t slot = siphash(self->header.key, name, size) & mask;; slot = (slot + 1) & mask) {
+    uint32_t mask = self->header.slots - 1, slot = siphash(self->header.key, name, size) & mask;
+    for (uint32_t left = self->header.count; left; left--) { /* so many slots are taken, if the header is right */
         uint32_t place = number_at(self->slots + 4 * (size_t)slot);
-        if (!place || place > self->header.size - ENTRY_FIXED) return -1;
-        const unsigned char *entry = self->entries + place - 1;
-        if (entry[4] == size && !memcmp(entry + ENTRY_FIXED, name, size)) return number_at(entry);
+        Py_ssize_t name_size;
+        const unsigned char *entry = place ? entry_at(self, place - 1, &name_size) : NULL;
+        if (!entry) return -1;
+        if (name_size == size && !memcmp(entry + ENTRY_FIXED, name, size)) return number_at(entry);
+        slot = (slot + 1) & mask;
     }
+    return -1;
+}
+
+/* A node by its number, borrowed; NULL with an exception if it is not there. */
+static PyObject *node_numbered(const Table *self, int64_t number) {
+    if (number < PyList_GET_SIZE(self->nodes)) return PyList_GET_ITEM(self->nodes, number);
+    PyErr_SetString(PyExc_ValueError, "a name of a node that is not there");
+    return NULL;
 }
 
 /* The node of a name, borrowed; NULL without an exception if there is none. */
@@ -54,12 +76,7 @@ static PyObject *node_of(Table *self, PyObject *name) {
     }
     if (!PyBytes_Check(name)) return NULL;
     int64_t number = stored(self, (const unsigned char *)PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name));
-    if (number < 0) return NULL;
-    if (number >= PyList_GET_SIZE(self->nodes)) {
-        PyErr_SetString(PyExc_ValueError, "a name of a node that is not there");
-        return NULL;
-    }
-    return PyList_GET_ITEM(self->nodes, number);
+    return number < 0 ? NULL : node_numbered(self, number);
 }
 
 PyDoc_STRVAR(get_doc, "get(name, default=None): the node of a name.");
@@ -86,20 +103,22 @@ static PyObject *table_holds(Table *self, PyObject *name) {
 
 PyDoc_STRVAR(entry_doc, "entry(position): a stored name, its node, and where the next one is; from 0 to `end`.");
 static PyObject *table_entry(Table *self, PyObject *position) {
-    Py_ssize_t at = PyLong_AsSsize_t(position), size = self->header.size;
+    Py_ssize_t at = PyLong_AsSsize_t(position), name_size;
     if (at == -1 && PyErr_Occurred()) return NULL;
-    if (at < 0 || at + ENTRY_FIXED > size || at + ENTRY_FIXED + self->entries[at + 4] > size) {
+    const unsigned char *entry = at < 0 ? NULL : entry_at(self, at, &name_size);
+    if (!entry) {
         PyErr_SetString(PyExc_IndexError, "no entry is there");
         return NULL;
     }
-    const unsigned char *entry = self->entries + at;
-    uint32_t number = number_at(entry);
-    if (number >= PyList_GET_SIZE(self->nodes)) {
-        PyErr_SetString(PyExc_ValueError, "a name of a node that is not there");
-        return NULL;
-    }
-    return Py_BuildValue("(y#On)", entry + ENTRY_FIXED, (Py_ssize_t)entry[4], PyList_GET_ITEM(self->nodes, number),
-                         at + ENTRY_FIXED + entry[4]);
+    PyObject *node = node_numbered(self, number_at(entry));
+    return node ? Py_BuildValue("(y#On)", entry + ENTRY_FIXED, name_size, node, at + ENTRY_FIXED + name_size) : NULL;
+}
+
+/* Whether octets of so many can be a table with this header. */
+static int may_have(const Header *header, uint64_t octets) {
+    uint64_t slots = header->slots, size = header->size, slots_size = 4 * slots;
+    return slots && !(slots & (slots - 1)) && header->count < slots && size / ENTRY_FIXED >= header->count &&
+           octets >= sizeof *header + slots_size && octets - sizeof *header - slots_size == size;
 }
 
 /* Look names up in these octets from now on. 0, or -1 with an exception: then nothing has changed. */
@@ -108,8 +127,7 @@ static int use(Table *self, PyObject *octets) {
     Header header = {.slots = 0};
     if (PyObject_GetBuffer(octets, &buffer, PyBUF_SIMPLE) < 0) return -1;
     if (buffer.len >= (Py_ssize_t)sizeof header) memcpy(&header, buffer.buf, sizeof header);
-    if (!header.slots || header.slots & (header.slots - 1) || header.count >= header.slots ||
-        (uint64_t)buffer.len != sizeof header + 4 * (uint64_t)header.slots + header.size) {
+    if (!may_have(&header, buffer.len)) {
         PyBuffer_Release(&buffer);
         PyErr_SetString(PyExc_ValueError, "not a table of names");
         return -1;
@@ -179,7 +197,7 @@ static PyGetSetDef table_getset[] = {
     {"changes", (getter)table_member, NULL, "Names to their nodes, or to None, that have changed.", (void *)2},
     {"stored", (getter)table_member, NULL, "How many names are stored, whatever has changed.", (void *)3},
     {"end", (getter)table_member, NULL, "The position behind the last entry.", (void *)4},
-    {NULL},
+    {0},
 };
 
 static PyMethodDef table_methods[] = {
@@ -188,13 +206,13 @@ static PyMethodDef table_methods[] = {
     {"with_changes", (PyCFunction)table_with_changes, METH_O, with_changes_doc},
     {"move", (PyCFunction)table_move, METH_O, move_doc},
     {"entry", (PyCFunction)table_entry, METH_O, entry_doc},
-    {NULL},
+    {0},
 };
 
 static PySequenceMethods table_as_sequence = {.sq_contains = (objobjproc)table_contains};
 
 PyDoc_STRVAR(table_doc, "Table(octets, nodes, changes): names in octets that `pack` made, with their nodes by number.\n"
-                        "Raises ValueError for other octets.");
+                        "Raises ValueError for octets of another size than their header says, or whose header is no table's.");
 
 /* Without octets, as `__init__` may be left out, a table is that of no names. */
 static PyObject *table_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -233,6 +251,7 @@ static int fill(unsigned char *out, Header *header, PyObject *names, PyObject *n
         Py_ssize_t size = PyBytes_GET_SIZE(name);
         unsigned long number = PyLong_AsUnsignedLong(PyList_GET_ITEM(numbers, i));
         if (number == (unsigned long)-1 && PyErr_Occurred()) return -1;
+        if (number > UINT32_MAX) return PyErr_SetString(PyExc_ValueError, "a number of a node that does not fit"), -1;
         uint32_t narrow = number, place = at + 1;
         unsigned char *entry = entries + at;
         memcpy(entry, &narrow, 4);
@@ -248,7 +267,7 @@ static int fill(unsigned char *out, Header *header, PyObject *names, PyObject *n
 
 PyDoc_STRVAR(pack_doc, "pack(names, numbers, key): the octets of a table. Two lists of the same length: names, each one once,\n"
                        "and numbers of nodes; the key of the hash, 16 octets. Raises ValueError for what does not fit.");
-static PyObject *pack(PyObject *module, PyObject *args) {
+static PyObject *pack(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *names, *numbers;
     Py_buffer key;
     Header header = {.slots = 8};
@@ -273,7 +292,7 @@ static PyObject *pack(PyObject *module, PyObject *args) {
     return octets;
 }
 
-static PyMethodDef functions[] = {{"pack", pack, METH_VARARGS, pack_doc}, {NULL}};
+static PyMethodDef functions[] = {{"pack", pack, METH_VARARGS, pack_doc}, {0}};
 
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT, .m_name = "dnsd.engine._names", .m_doc = "A table of names that processes can share.",

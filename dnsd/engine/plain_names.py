@@ -28,11 +28,15 @@ class Table:
             raise ValueError("not a table of names")
         self._numbers: dict[bytes, int] = {}
         position = self._start
-        while position < len(octets):
+        while position + ENTRY.size <= len(octets):
             number, size = ENTRY.unpack_from(octets, position)
             position += ENTRY.size
+            if number >= len(nodes):
+                raise ValueError("a name of a node that is not there")
             self._numbers[bytes(octets[position : position + size])] = number
             position += size
+        if position != len(octets):
+            raise ValueError("not a table of names")
 
     def with_changes(self, changes: dict[bytes, Node | None]) -> Self:
         """The same names, and these changes since; the index is shared."""
