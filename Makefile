@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 CONFIG ?= config/dnsd.yaml
 TESTS ?= tests
 BENCH ?=
+SANITIZE ?=
 
-.PHONY: help serve check test test-browser screenshots soak bench lint format clean
+.PHONY: help serve check test sanitize test-browser screenshots soak bench lint format clean
 
 help:
 	@echo "make serve    run the server on $(CONFIG), 127.0.0.1:5300"
@@ -15,6 +16,7 @@ help:
 	@echo "make test     run all tests"
 	@echo "make test-browser  run the tests of the dashboard in Debian's Chromium (make test does so, too, where it is there)"
 	@echo "make screenshots   make the pictures in docs/screenshots anew"
+	@echo "make sanitize  compile the C parts with warnings as errors, and attack them under sanitizers; SANITIZE=--quick is short"
 	@echo "make soak     keep every promise of docs/reliability.md under load for some minutes, and write the figures there"
 	@echo "make bench    measure beside NSD, Knot, BIND, PowerDNS and others, and write docs/benchmarks.md; BENCH=--quick is short"
 	@echo "make lint     mypy and ruff"
@@ -42,6 +44,9 @@ else
 	@echo "==> running the tests in $(TESTS)"
 	@$(BIN)/python -m pytest $(TESTS)
 endif
+
+sanitize: $(VENV)/.test
+	@PYTHONPATH=. $(BIN)/python -m tests.native.run $(SANITIZE)
 
 test-browser: $(VENV)/.test
 	@command -v chromium >/dev/null || { echo "==> this takes chromium: apt install chromium"; exit 1; }

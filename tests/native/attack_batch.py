@@ -1,0 +1,321 @@
+"""Attacks _batch.c: datagrams of every size and from every family, and an answering side that does whatever it likes.
+
+    python -m tests.native.attack_batch FIRST_SEED SEEDS
+
+Nothing is read or written outside of its place; what is known is sent again as it was said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import random
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tests.native.compiled  # noqa: F401  first of all: what it loads is what the package then imports
+from dnsd.net._batch import BATCH_SIZE, Batch
+from dnsd.net.udp import IP_PKTINFO
+from tests.mutations import OPT, mutations, question
+from tests.native.attacker import attack
+
+MAX_MESSAGE, MAX_KEY, HEADER, TAIL = 4_096, 352, 12, 4
+NAMES = [b"\0", b"\3com\0", b"\7example\3com\0", b"\3www\7example\3com\0", b"\1*\7example\3com\0"]
+LONG = (b"\x3f" + b"l" * 63) * 3 + b"\x3d" + b"l" * 61 + b"\0"  # 255 octets
+MANY = b"\1m" * 127 + b"\0"  # 127 labels
+SIZES = (
+    0,
+    1,
+    2,
+    11,
+    12,
+    13,
+    16,
+    17,
+    18,
+    MAX_KEY + 1,
+    MAX_KEY + 2,
+    MAX_KEY + 3,
+    MAX_MESSAGE - 1,
+    MAX_MESSAGE,
+    4_097,
+    9_000,
+)
+REPLY_SIZES = (0, 1, 2, 11, 12, 28, 29, 30, 512, 1_232, MAX_MESSAGE, MAX_MESSAGE + 1, 65_507, 65_600)
+MAX_KNOWN = (-1, 0, 1, 5, 600, 65_536)
+
+Pair = tuple[socket.socket, socket.socket]  # the server's socket, and a client's that is connected to it
+
+
+class BoomError(Exception):
+    """What the answering side raises."""
+
+
+def inet(family: int, address: str, target: str) -> Callable[[], Pair]:
+    def pair() -> Pair:
+        server, client = socket.socket(family, socket.SOCK_DGRAM), socket.socket(type=socket.SOCK_DGRAM)
+        if family == socket.AF_INET:
+            server.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        else:
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        server.bind((address, 0))
+        if ":" in target:
+            client.close()
+            client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        client.connect((target, server.getsockname()[1]))
+        return server, client
+
+    return pair
+
+
+def unix(*, is_named: bool) -> Callable[[], Pair]:
+    def pair() -> Pair:
+        if not is_named:
+            return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        server, client = (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
+        server.bind("")  # to a name that the system chooses
+        client.bind(b"\0" + secrets.token_bytes(100))
+        client.connect(server.getsockname())
+        return server, client
+
+    return pair
+
+
+PAIRS = [
+    inet(socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+    inet(socket.AF_INET, "0.0.0.0", "127.0.0.3"),
+    inet(socket.AF_INET6, "::1", "::1"),
+    inet(socket.AF_INET6, "::", "::1"),
+    inet(socket.AF_INET6, "::", "127.0.0.1"),  # comes from an IPv4-mapped address
+    unix(is_named=True),
+    unix(is_named=False),
+]
+
+
+def packets(rng: random.Random) -> Iterator[bytes]:
+    """Questions, broken ones, and octets of every size; often one that was sent already."""
+    seeds = [question(name, 1, opt=opt) for name in (*NAMES, LONG, MANY, b"\1x" + NAMES[2]) for opt in (b"", OPT)]
+    broken = mutations(rng, seeds)
+    sent = list(seeds)
+    while True:
+        kind = rng.randrange(8)
+        if kind < 3:
+            packet = in_any_case(rng, rng.choice(sent))
+        elif kind == 3:
+            packet = next(broken)
+        elif kind == 4:
+            packet = rng.randbytes(rng.choice(SIZES))
+        elif kind == 5:
+            packet = sized(rng, rng.choice(SIZES))
+        elif kind == 6:
+            packet = rng.choice(seeds)[: rng.randrange(80)]
+        else:
+            packet = question(some_name(rng), rng.choice((1, 28, 255)), opt=rng.choice((b"", OPT)))
+        sent[rng.randrange(len(seeds)) :] = [packet]
+        yield packet
+
+
+def in_any_case(rng: random.Random, packet: bytes) -> bytes:
+    return rng.randbytes(2) + (packet[2:].upper() if rng.random() < 0.2 else packet[2:])
+
+
+def sized(rng: random.Random, size: int) -> bytes:
+    """A question with enough behind it, or a name that runs up to the end, or past it."""
+    labels = b"".join(rng.choice((b"\1a", b"\x3f" + b"b" * 63)) for _ in range(size // 2))
+    name = rng.choice((rng.choice(NAMES), labels))
+    return (question(name, 1) + bytes(size))[:size]
+
+
+def some_name(rng: random.Random) -> bytes:
+    name = rng.choice(NAMES)
+    while len(name) < 240 and rng.random() < 0.7:
+        label = rng.randbytes(rng.choice((1, 2, 9, min(63, 253 - len(name)))))
+        name = bytes([len(label)]) + label + name
+    return name
+
+
+def question_end(query: bytes) -> int:
+    """Where the question of a query ends that has a plain name; 0 if it has none."""
+    at = HEADER
+    while at < len(query) and 0 < query[at] < 64:
+        at += 1 + query[at]
+    end = at + 1 + TAIL
+    return end if at < len(query) and query[at] == 0 and end <= len(query) and at - HEADER < 255 else 0
+
+
+class Everything:
+    """Holds every name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+class Strange:
+    """Holds some names, and sometimes fails."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+
+    def __contains__(self, name: object) -> bool:
+        if self.rng.random() < 0.02:
+            raise BoomError
+        return name in NAMES or self.rng.random() < 0.1
+
+
+class Honest:
+    """Says the same to all who ask the same, and counts what is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def said_to(self, query: bytes) -> bytes:
+        end = question_end(query)
+        if not end:
+            return query[:HEADER]
+        rest = query[2:HEADER] + query[HEADER : end - TAIL].lower() + query[end - TAIL :]
+        said = hashlib.shake_128(rest).digest(300)
+        return query[:2] + said[:10] + query[HEADER:end] + said[10 : 10 + said[9]]
+
+    def learn(self, query: bytes, peer: str) -> Any:
+        self.asked += 1
+        return self.said_to(query), "account" if question_end(query) else None, None
+
+
+class Hostile:
+    """Says and does whatever it likes, also in the middle of a batch."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.batch: Batch | None = None
+        self.meddling = rng.choice((0.02, 0.3))
+
+    def meddle(self) -> None:
+        batch, rng = self.batch, self.rng
+        if batch is None or rng.random() > self.meddling:
+            return
+        with contextlib.suppress(RuntimeError, ValueError, BoomError):
+            rng.choice(
+                (
+                    batch.take,
+                    batch.exchange,
+                    gc.collect,
+                    lambda: batch.forget(rng.choice((set(NAMES), Strange(rng), ())), rng.choice((1, 3, 255))),
+                    lambda: batch.__init__(-1, None, None, None, None, False, 1),  # type: ignore[misc, arg-type]
+                    self.fail,
+                )
+            )()
+
+    def fail(self) -> None:
+        raise BoomError
+
+    def learn(self, query: bytes, peer: str) -> Any:
+        self.meddle()
+        rng = self.rng
+        if rng.random() < 0.03:
+            return rng.choice(
+                (None, (), (b"", None), (1, 2, 3), ("x", "y", "z"), (bytearray(20), "a", None), [b"", 1, 2])
+            )
+        reply = rng.choice((query, query[:HEADER], rng.randbytes(rng.choice(REPLY_SIZES)), query + bytes(300), None))
+        return reply, rng.choice((None, "account", ("a", 1), object())), rng.choice((None, b"kind", [], object()))
+
+    def limits(self, ip: bytes) -> Any:
+        assert len(ip) in (4, 16)
+        self.meddle()
+        return self.rng.choice((True, False, None, 1, "yes"))
+
+    def passes(self, ip: bytes, kind: object) -> Any:
+        self.meddle()
+        if self.rng.random() < 0.02:
+            raise BoomError
+        return self.rng.random() < 0.7
+
+    def not_sent(self, reply: bytes) -> None:
+        assert isinstance(reply, bytes)
+        self.meddle()
+
+
+@contextlib.contextmanager
+def open_pair(rng: random.Random) -> Iterator[Pair]:
+    server, client = rng.choice(PAIRS)()
+    with server, client:
+        server.setblocking(False)
+        client.setblocking(False)
+        yield server, client
+
+
+def send_some(rng: random.Random, source: Iterator[bytes], client: socket.socket) -> list[bytes]:
+    """Send packets, as many as the server's socket takes; those that went out."""
+    sent = []
+    for _ in range(rng.choice((1, 3, BATCH_SIZE, 2 * BATCH_SIZE + 1))):
+        packet = next(source)
+        with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+            client.send(packet)
+            sent.append(packet)
+    return sent
+
+
+def received(client: socket.socket) -> Iterator[bytes]:
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                yield client.recv(70_000)
+
+
+def attack_honestly(rng: random.Random) -> None:
+    """Every reply is the one that was said, whether it was known or not."""
+    honest, source = Honest(), packets(rng)
+    with open_pair(rng) as (server, client):
+        has_name = bool(client.getsockname())
+        batch = Batch(server.fileno(), honest.learn, bool, lambda ip, kind: True, lambda reply: None, True, 65_536)
+        batch.forget(Everything(), 255)
+        total = 0
+        for _ in range(30):
+            expected = [honest.said_to(packet[:MAX_MESSAGE]) for packet in send_some(rng, source, client)]
+            while count := batch.exchange():
+                total += max(count, 0)
+            replies = list(received(client))
+            assert replies or not (has_name and any(expected))
+            rest = iter(expected)
+            assert all(reply in rest for reply in replies)  # in their order; a socket that is full drops some
+        assert sum(count for _, count, _ in batch.take()) == total - honest.asked
+
+
+def attack_hostilely(rng: random.Random) -> None:
+    """Nothing breaks, whatever the answering side does."""
+    hostile, source = Hostile(rng), packets(rng)
+    with open_pair(rng) as (server, client):
+        callbacks = hostile.learn, hostile.limits, hostile.passes, hostile.not_sent
+        batch = Batch(server.fileno(), *callbacks, rng.random() < 0.5, rng.choice(MAX_KNOWN))
+        hostile.batch = batch
+        for _ in range(60):
+            send_some(rng, source, client)
+            for _ in range(5):
+                with contextlib.suppress(BoomError, TypeError):
+                    batch.exchange()
+            for reply in received(client):
+                assert reply
+            with contextlib.suppress(ValueError):
+                names: Any = rng.choice((set(NAMES), dict.fromkeys(NAMES), Strange(rng), Everything(), b"", 7))
+                if rng.random() < 0.2:
+                    batch.forget(names, rng.choice((-5, 0, 1, 4, 13, 255, 2**62)))
+            if rng.random() < 0.2:
+                assert all(count > 0 for _, count, _ in batch.take())
+            assert batch.is_full in (True, False)
+        hostile.batch = None
+
+
+def attack_batches(rng: random.Random) -> None:
+    """One seed's worth."""
+    for _ in range(4):
+        attack_honestly(rng)
+        attack_hostilely(rng)
+    bare = Batch.__new__(Batch)
+    assert (bare.exchange(), bare.take(), bare.is_full) == (-1, [], False)
+
+
+if __name__ == "__main__":
+    attack(attack_batches)

@@ -1,0 +1,87 @@
+"""Compiles the C parts with warnings as errors, then with AddressSanitizer and UBSan, and attacks these.
+
+    python -m tests.native.run [--quick]
+
+Takes some minutes; --quick, what CI runs, less than one. Ends with 1, and what was found, at the first that is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.native.compiled import ROOT, SANITIZED, STRICT, CompileError, compile_all, sanitizer_library
+
+ATTACKS = ("tests.native.attack_names", "tests.native.attack_batch")
+SEEDS, QUICK_SEEDS = 25, 3
+TESTS = ("tests/property/test_name_table.py", "tests/property/test_batch.py")
+# Reads behind the end of an array: what must be found for all else to mean anything.
+CANARY = "import ctypes; a = (ctypes.c_char * 8)(); ctypes.CDLL(None).memcmp(a, bytes(64), 64)"
+
+
+class FoundError(Exception):
+    """A sanitizer, an attack or a test found something; it has told of it."""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """With the sanitizers, which see Python's objects only if each has its memory from malloc."""
+    return os.environ | {
+        "LD_PRELOAD": str(sanitizer_library()),
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",  # Python frees little when it ends
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONMALLOC": "malloc",
+        "PYTHONPATH": str(ROOT),
+        "DNSD_NATIVE": str(folder),
+    }
+
+
+def check_sanitizer(folder: Path) -> None:
+    """Raises FoundError where a read behind an array's end is not found."""
+    ran = subprocess.run([sys.executable, "-c", CANARY], env=environment(folder), capture_output=True, check=False)
+    if ran.returncode == 0 or b"heap-buffer-overflow" not in ran.stderr:
+        raise FoundError(f"AddressSanitizer is not at work:\n{ran.stderr.decode(errors='replace')}")
+
+
+def run(folder: Path, *arguments: str) -> None:
+    """Raises FoundError."""
+    ran = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment(folder), check=False)
+    if ran.returncode:
+        raise FoundError(f"{' '.join(arguments)}: exit status {ran.returncode}")
+
+
+def run_all(folder: Path, *, quick: bool) -> None:
+    """Everything, in its order. Raises CompileError or FoundError."""
+    say("compiling the C parts, every warning an error")
+    compile_all(folder, STRICT)
+    say("compiling them with AddressSanitizer and UBSan")
+    compile_all(folder, SANITIZED)
+    check_sanitizer(folder)
+    say("attacking them")
+    for name in ATTACKS:
+        run(folder, "-m", name, "0", str(QUICK_SEEDS if quick else SEEDS))
+    if not quick:
+        say("their own tests")
+        run(folder, "-m", "pytest", "-q", "-p", "tests.native.compiled", "-p", "no:xdist", *TESTS)
+
+
+def say(what: str) -> None:
+    print(f"==> {what}", flush=True)
+
+
+def main() -> int:
+    """The exit status."""
+    with tempfile.TemporaryDirectory(prefix="dnsd-native-") as folder:
+        try:
+            run_all(Path(folder), quick="--quick" in sys.argv[1:])
+        except (CompileError, FoundError) as error:
+            print(error, file=sys.stderr)
+            return 1
+    say("nothing was found")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
