@@ -45,6 +45,7 @@ def zone(name: str, records: Iterable[RecordFields | Record] = (), *, account: s
         paused=written.paused,
         settings=written.settings,
         records=(*built, *apex_records(origin, built, ["ns1.example.net."], written.soa, 1)),
+        verified=written.verified,
     )
 
 

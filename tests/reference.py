@@ -76,6 +76,11 @@ class Zone:
     paused: bool
     settings: dict[str, bool]
     records: list[Record]
+    verified: bool = True
+
+    def is_heard_by(self, leading: Zone | None) -> bool:
+        """Whether it may say what a name of another zone leads to: one that is not verified, to its own account's."""
+        return self.verified or leading is None or leading.account is self.account
 
     def at(self, owner: Name) -> list[Record]:
         """The records that stand at a name."""
@@ -161,8 +166,9 @@ class Reference:
             return Expected(REFUSED)
         chain: list[Answered] = []
         seen = [name]
+        leading: Zone | None = None  # the zone that led to the name
         while True:
-            found = self.answer_at(name, rdtype)
+            found = self.answer_at(name, rdtype, leading)
             if found.rcode == REFUSED:  # nothing of ours: the question is refused, but a chain to here stands
                 return Expected(NOERROR, True, chain) if chain else Expected(REFUSED)
             if found.rcode == SERVFAIL:
@@ -175,12 +181,13 @@ class Reference:
             chain = chain + found.answer
             if found.target in seen:
                 return Expected(NOERROR, True, chain)
+            leading = self.zone_for(name, rdtype)
             name = found.target
             seen.append(name)
 
-    def answer_at(self, name: Name, qtype: RdataType) -> Found:
-        """What a name gives, with flattened aliases resolved to addresses."""
-        found = self.look_up(name, qtype)
+    def answer_at(self, name: Name, qtype: RdataType, leading: Zone | None) -> Found:
+        """What a name gives to who was led there, with flattened aliases resolved to addresses."""
+        found = self.look_up(name, qtype, leading)
         return self.flatten(name, qtype, found) if found.flattened else found
 
     def flatten(self, owner: Name, qtype: RdataType, first: Found) -> Found:
@@ -191,8 +198,9 @@ class Reference:
         while found.target is not None:
             if found.target in seen or count_aliases(aliases) > MAX_CHAIN:
                 return Found(SERVFAIL)
+            leading = self.zone_for(seen[-1], qtype)
             seen.append(found.target)
-            found = self.look_up(found.target, qtype)
+            found = self.look_up(found.target, qtype, leading)
             aliases += found.answer if found.target is not None else []
         zone = self.zone_of(owner)
         assert zone is not None
@@ -203,10 +211,10 @@ class Reference:
         ttl = min(ttl for _, _, ttl, _ in aliases + found.answer)
         return Found(answer=[(owner, rdtype, ttl, rdata) for _, rdtype, _, rdata in found.answer])
 
-    def look_up(self, name: Name, qtype: RdataType) -> Found:
-        """RFC 1034 §4.3.2 for one name, up to the first alias."""
+    def look_up(self, name: Name, qtype: RdataType, leading: Zone | None = None) -> Found:
+        """RFC 1034 §4.3.2 for one name, to which a zone may have led, up to the first alias."""
         zone = self.zone_for(name, qtype)  # step 2: the nearest zone
-        if zone is None or zone.status == "initializing":
+        if zone is None or zone.status == "initializing" or not zone.is_heard_by(leading):
             return Found(REFUSED, aa=False)
         for ancestor in ancestors(name, zone.name):  # step 3: match down, label by label
             records = zone.at(ancestor)
@@ -281,16 +289,16 @@ class Reference:
         v6 = next((of_family(ips, 6) for ips in lists if of_family(ips, 6)), [])
         return v4, v6
 
-    def zone_of(self, name: Name) -> Zone | None:
-        """The served zone that matches most labels of the name."""
-        matching = [zone for zone in self.zones if name.is_subdomain(zone.name)]
+    def zone_of(self, name: Name, asking: Zone | None = None) -> Zone | None:
+        """The served zone that matches most labels of the name, of those that the one that asks may listen to."""
+        matching = [zone for zone in self.zones if name.is_subdomain(zone.name) and zone.is_heard_by(asking)]
         return max(matching, key=lambda zone: len(zone.name), default=None)
 
     def zone_for(self, name: Name, qtype: RdataType) -> Zone | None:
         """The zone that is asked: the nearest, but for the DS of an apex the parent's, where that is served."""
         zone = self.zone_of(name)
         if qtype == DS and zone is not None and zone.name == name and name != dns.name.root:
-            parent = self.zone_of(name.parent())
+            parent = self.zone_of(name.parent(), zone)
             return parent if parent is not None and parent.status != "initializing" else zone
         return zone
 
@@ -301,8 +309,9 @@ class Reference:
         seen = [cname.owner]
         target: Name | None = target_of(cname)
         while target is not None and target not in seen and len(seen) < 4 * MAX_CHAIN:
+            leading = self.zone_of(seen[-1])
             seen.append(target)
-            found = self.look_up(target, A)
+            found = self.look_up(target, A, leading)
             if not found.aa:
                 return True
             target = found.target
@@ -477,6 +486,7 @@ def read_zones(folder: str, files: AccountFiles, settings: dict[str, Any]) -> li
                 zone.get("paused", False),
                 zone.get("settings", {}),
                 records,
+                zone.get("verified", True),
             )
         )
     return zones

@@ -463,6 +463,8 @@ def write_zone(rng: random.Random, files: AccountFiles, name: str, records: list
     zone["status"] = rng.choices(["active", "pending", "moved", "initializing"], [85, 5, 5, 5])[0]
     if rng.random() < 0.06:
         zone["paused"] = True
+    if rng.random() < 0.2:
+        zone["verified"] = False
     switches = {"ipv6": False, "flatten_all_cnames": True, "http2": False, "http3": False, "https_records": False}
     settings = {key: value for key, value in switches.items() if rng.random() < 0.12}
     if settings:

@@ -8,6 +8,7 @@ from dnsd.api.shapes import map_shape, version_shape, zone_shape
 from dnsd.manage.find import find_account, find_map, find_zone
 from dnsd.manage.history import Version, restore
 from dnsd.manage.refusal import Code, refused
+from dnsd.manage.zones import not_followed
 from dnsd.store.directory import Kind
 
 MAPS = (Kind.MAP.name,)
@@ -55,7 +56,8 @@ async def restore_zone(call: Call) -> Reply:
         "zone.restore",
         lambda draft: restore(draft, call.service.history, _account(call), zone_id, call.path["version"].upper()),
     )
-    return Reply(zone_shape(loaded, find_zone(loaded.dataset, zone_id)))
+    zone = find_zone(loaded.dataset, zone_id)
+    return Reply(zone_shape(loaded, zone), not_followed(zone))
 
 
 def _versions(call: Call, object_id: str) -> Reply:

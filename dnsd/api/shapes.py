@@ -155,6 +155,7 @@ def zone_shape(loaded: Loaded, zone: Zone) -> Shape:
         "name": zone.name_text,
         "status": zone.status.value,
         "paused": zone.paused,
+        "verified": zone.verified,
         "type": "full",
         "development_mode": 0,
         "name_servers": _nameservers(zone),

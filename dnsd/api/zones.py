@@ -45,13 +45,14 @@ async def list_zones(call: Call) -> Reply:
 
 
 async def create_zone(call: Call) -> Reply:
-    """Create a zone, which is active at once"""
+    """Create a zone, which is active at once, but verified only if the operator makes it"""
     body = call.fields(zones.ZoneBody)
     account_id = _account_for(call, body.account.id)
     zone_id, loaded = await call.service.change(
         call.actor, "zone.create", lambda draft: zones.create_zone(draft, account_id, body.name)
     )
-    return Reply(zone_shape(loaded, find_zone(loaded.dataset, zone_id)))
+    zone = find_zone(loaded.dataset, zone_id)
+    return Reply(zone_shape(loaded, zone), zones.not_followed(zone))
 
 
 async def get_zone(call: Call) -> Reply:
@@ -61,7 +62,7 @@ async def get_zone(call: Call) -> Reply:
 
 
 async def edit_zone(call: Call) -> Reply:
-    """Pause a zone, or resume it: while it is paused, its proxied records are answered as stored"""
+    """Pause a zone, or resume it: while it is paused, its proxied records are as stored; the operator may verify it"""
     edit = call.fields(zones.ZoneEdit)
     zone, loaded = await _change(call, "zone.edit", lambda draft, zone_id: zones.edit_zone(draft, zone_id, edit))
     return Reply(zone_shape(loaded, zone))

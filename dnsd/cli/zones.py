@@ -64,8 +64,7 @@ def list_command(api: Client, *, account: str | None, as_json: bool) -> None:
     elif zones:
         columns = ("name", "id", "account", "status", "")
         rows = [
-            (one["name"], one["id"], one["account"]["name"], one["status"], "paused" if one["paused"] else "")
-            for one in zones
+            (one["name"], one["id"], one["account"]["name"], one["status"], ", ".join(_notes(one))) for one in zones
         ]
         print_table(columns, rows, words=len(columns))
     else:
@@ -89,7 +88,7 @@ def show_command(api: Client, *, zone: str, as_json: bool) -> None:
         [
             ("id", found["id"]),
             ("account", f"{found['account']['name']} ({found['account']['id']})"),
-            ("status", found["status"] + (", paused" if found["paused"] else "")),
+            ("status", ", ".join((found["status"], *_notes(found)))),
             *labelled("name servers", found["name_servers"]),
             ("ipv6", ipv6["value"] if ipv6 else ""),
             ("flatten all CNAMEs", _on_or_off(dns_settings, "flatten_all_cnames")),
@@ -104,7 +103,11 @@ def show_command(api: Client, *, zone: str, as_json: bool) -> None:
 @json_option
 @with_api
 def create_command(api: Client, *, name: str, account: str | None, as_json: bool) -> None:
-    """Create a zone, which is active at once, and print its id."""
+    """Create a zone, which is active at once, and print its id.
+
+    One that is made with another token than the operator's is not verified: CNAMEs and DNAMEs of other accounts are not
+    followed into it before `dnsd zone verify`.
+    """
     body = {"name": name, "account": {"id": find_account(api, account)["id"]}}
     _print_done("created", api.post("/zones", body), as_json=as_json)
 
@@ -127,6 +130,19 @@ def resume_command(api: Client, *, zone: str, as_json: bool) -> None:
     """Resume a zone: its proxied records are answered with edge addresses again."""
     shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"paused": False})
     _print_done("resumed", shape, as_json=as_json)
+
+
+@zone_commands.command("verify")
+@zone_argument
+@json_option
+@with_api
+def verify_command(api: Client, *, zone: str, as_json: bool) -> None:
+    """Say that a zone is its account's: CNAMEs and DNAMEs of other accounts are followed into it from now on.
+
+    This takes the operator's token.
+    """
+    shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"verified": True})
+    _print_done("verified", shape, as_json=as_json)
 
 
 @zone_commands.command("delete")
@@ -218,6 +234,11 @@ def _ask_for_name(zone: Shape) -> None:
     typed = click.prompt(f"This deletes all records of {printable(zone['name'])}. Type its name", err=True)
     if typed.strip().rstrip(".").lower() != zone["name"]:
         raise FailedError("that is not its name; nothing was deleted")
+
+
+def _notes(zone: Shape) -> list[str]:
+    """What is to be said of a zone beside its status."""
+    return [*(["paused"] if zone["paused"] else []), *([] if zone["verified"] else ["not verified"])]
 
 
 def _settings(api: Client, path: str) -> Shape | None:

@@ -82,6 +82,7 @@ ROUTES = (
     Route("POST", f"{ZONE}/settings", EDIT_ZONES, zones.save_settings),
     Route("GET", f"{ZONE}/pause", EDIT_ZONES, zones.ask_pause),
     Route("POST", f"{ZONE}/pause", EDIT_ZONES, zones.pause),
+    Route("POST", f"{ZONE}/verify", OPERATOR, zones.verify),
     Route("GET", f"{ZONE}/delete", EDIT_ZONES, zones.show_delete),
     Route("POST", f"{ZONE}/delete", EDIT_ZONES, zones.delete),
     Route("GET", RECORDS, READ_DNS, records.list_records),

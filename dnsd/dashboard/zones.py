@@ -12,7 +12,7 @@ from dnsd.dashboard.visit import Visit, Wrong
 from dnsd.manage.plan import answering
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.tokens import Area, Level
-from dnsd.manage.zones import ZoneEdit, edit_zone, set_zone_switches
+from dnsd.manage.zones import ZoneEdit, edit_zone, not_followed, set_zone_switches
 from dnsd.model.maps import MemberKind
 from dnsd.model.zones import Zone
 from dnsd.wire.rdata import NS, SOA
@@ -99,6 +99,7 @@ async def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> 
             "steps": steps_of(loaded, zone),
             "pool": loaded.settings.default_addresses,
             "why_not": not_applied(loaded.dataset, zone),
+            "not_followed": not_followed(zone),
             "warnings": problems_of(loaded, zone.key),
             "records_total": _records_total(zone),
             "wrong": wrong or Wrong(),
@@ -141,6 +142,16 @@ async def pause(visit: Visit) -> Page | Redirect:
         return await _page(visit, Wrong(error), error.status)
     done = "The zone is paused: proxied records are answered as stored." if is_paused else "The zone is resumed."
     return Redirect(f"/zones/{zone_id}", done)
+
+
+async def verify(visit: Visit) -> Page | Redirect:
+    """Say that a zone is its account's, which the operator does."""
+    zone_id = visit.zone.id
+    try:
+        await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, ZoneEdit(verified=True)))
+    except RefusedError as error:
+        return await _page(visit, Wrong(error), error.status)
+    return Redirect(f"/zones/{zone_id}", "The zone is verified: CNAMEs of other accounts are followed into it.")
 
 
 async def show_delete(visit: Visit) -> Page:

@@ -21,7 +21,7 @@ from dnsd.errors import Problem, Rule
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import Effective, MemberKind, MissingFamily, effective
-from dnsd.model.zones import Zone
+from dnsd.model.zones import Zone, is_followed
 from dnsd.wire.message import CH, NSID, pack_option
 from dnsd.wire.names import ROOT, ancestors, name_text, parse_name_text
 from dnsd.wire.rdata import CNAME, DS, TXT, A
@@ -223,15 +223,15 @@ def _addresses(ips: Sequence[IPAddress], sources: tuple[EdgeSource, EdgeSource] 
 def _all_names(zones: Iterable[BuiltZone]) -> tuple[list[bytes], list[Node]]:
     """The names of all zones, and the node of each; a zone hides what its parent zone holds at its apex and below."""
     by_apex = {built.zone.name: built for built in zones}
-    parents = {apex: parent for apex in by_apex if (parent := _parent(apex, by_apex))}
-    with_children = {parent.zone.name: parent for parent in parents.values()}
+    parents = {apex: parent for apex, built in by_apex.items() if (parent := _parent(built.zone, by_apex))}
+    with_children = {ancestor for apex in by_apex for ancestor in ancestors(apex) if ancestor in by_apex}
     names: list[bytes] = []
     nodes: list[Node] = []
     for apex, built in by_apex.items():
         shown = _outside_children(built, by_apex) if apex in with_children else (built.names, built.nodes)
         names += shown[0]
         nodes += shown[1]
-    nodes_of_parents = {apex: dict(parent.items()) for apex, parent in with_children.items()}
+    nodes_of_parents = {parent.zone.name: dict(parent.items()) for parent in parents.values()}
     places = {name: place for place, name in enumerate(names) if name in parents} if parents else {}
     for apex, parent in parents.items():
         node = nodes[places[apex]]
@@ -241,9 +241,10 @@ def _all_names(zones: Iterable[BuiltZone]) -> tuple[list[bytes], list[Node]]:
     return names, nodes
 
 
-def _parent(apex: bytes, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None:
-    """The closest zone above, if it is served here too."""
-    return next((by_apex[ancestor] for ancestor in ancestors(apex) if ancestor in by_apex), None)
+def _parent(zone: Zone, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None:
+    """The closest zone above that is served here too, and may answer for the name of this one."""
+    above = (by_apex[ancestor] for ancestor in ancestors(zone.name) if ancestor in by_apex)
+    return next((built for built in above if is_followed(built.zone, zone)), None)
 
 
 def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> tuple[list[bytes], list[Node]]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from dnsd.engine.answer import Answer, Rrset, build_answer
 from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
+from dnsd.model.zones import is_followed
 from dnsd.wire.message import EDE_NETWORK_ERROR, REFUSED, SERVFAIL, YXDOMAIN, pack_extended_error
 from dnsd.wire.names import MAX_NAME, ROOT
-from dnsd.wire.rdata import AAAA, CNAME, DS, NS, SOA, A
+from dnsd.wire.rdata import AAAA, CNAME, DS, SOA, A
 
 MAX_CHAIN = 8  # CNAMEs in one answer
 FOLLOWED = (Alias, Redirection)  # rules that lead on to another name
@@ -51,6 +52,14 @@ def _side(node: Node, qtype: int) -> Node:
     return node.parent if qtype == DS and node.parent is not None else node
 
 
+def led_to(snapshot: Snapshot, node: Node, target: bytes, qtype: int) -> Node:
+    """The node that speaks for canonical `target`, to which `node` leads; that of no zone where it leads outside."""
+    found = _side(snapshot.search(target), qtype)
+    if found.apex and node.apex and not is_followed(found.apex, node.apex):
+        return snapshot.refused
+    return found
+
+
 def _edge_answer(snapshot: Snapshot, node: Node, key: int | None) -> Answer:
     if key is None or node.apex is None:
         return node.otherwise
@@ -64,9 +73,14 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
     is_flattening = bool(trail)
     steps: list[tuple[Rrset, bytes | None]] = []  # with the owner that each gets, should they be needed
     compile_answer = partial(_compile, steps, below=first.apex.name if first.apex else ROOT)
+
+    def broken_off(why: Answer) -> Answer:
+        """What there is to say of a chain without an end: the aliases so far, or why there is no address to show."""
+        return why if is_flattening else compile_answer()
+
     while isinstance(rule := node.rule, FOLLOWED) and qtype not in node.answers:
         if len(trail) == MAX_CHAIN:
-            return compile_answer()
+            return broken_off(TARGET_CIRCULAR)
         trail = (*trail, name)
         owner = name if steps else None
         if isinstance(rule, Alias):
@@ -83,14 +97,14 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
                 return compile_answer()
             name = target
         if name in trail:
-            return compile_answer()
-        node = _side(snapshot.search(name), qtype)
+            return broken_off(TARGET_CIRCULAR)
+        node = led_to(snapshot, node, name, qtype)
     # What a flattened name at the end answers does not depend on who leads to it, unless that is being flattened too.
     last = answer_at(snapshot, node, name, qtype, trail if is_flattening else ())
     if last.rcode == SERVFAIL:
         return last
     if last.rcode == REFUSED:  # not our zone: the resolver goes on from here
-        return compile_answer()
+        return broken_off(TARGET_OUTSIDE)
     # A DNAME makes the answer depend on the name asked, and so does the trail of a flattening.
     is_fixed = len(trail) == len(steps) and isinstance(first.rule, Alias)
     # All types that a name does not have lead to the same denial.
@@ -127,25 +141,15 @@ def _flatten(snapshot: Snapshot, node: Node, rule: Flattened, name: bytes, qtype
         return node.otherwise
     if len(trail) == MAX_CHAIN or name in trail:
         return TARGET_CIRCULAR
-    found = answer_at(snapshot, snapshot.search(rule.target), rule.target, qtype, (*trail, name))
+    target = led_to(snapshot, node, rule.target, qtype)
+    found = answer_at(snapshot, target, rule.target, qtype, (*trail, name))
     if found.answer and found.answer[-1].rtype == qtype:
         ttl = min(rule.ttl, *(rrset.ttl for rrset in found.answer))
         answer = build_answer([Rrset(None, qtype, ttl, found.answer[-1].rdatas)], edge=found.edge)
     elif found.rcode == YXDOMAIN or any(rrset.rtype == SOA for rrset in found.authority):
         answer = node.otherwise
-    else:
-        return _failure(snapshot, found)
+    else:  # there is no end to it, or a zone that is not served here, or not to this one, knows of it
+        return found if found.rcode == SERVFAIL else TARGET_OUTSIDE
     if not trail and answer is not node.otherwise:
         snapshot.remember(node, qtype, answer)
     return answer
-
-
-def _failure(snapshot: Snapshot, found: Answer) -> Answer:
-    """Why the target of a flattened CNAME has neither addresses nor a denial of them."""
-    if found.rcode == SERVFAIL:
-        return found
-    if found.rcode == REFUSED or any(rrset.rtype == NS for rrset in found.authority):
-        return TARGET_OUTSIDE
-    # The chain broke off: it leads outside, or it came to a name for the second time, or it got too long.
-    outside = found.answer and snapshot.search(found.answer[-1].rdatas[0].lower()).apex is None
-    return TARGET_OUTSIDE if outside else TARGET_CIRCULAR

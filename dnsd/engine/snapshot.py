@@ -66,6 +66,7 @@ class Apex:
     zone_id: str
     account_id: str
     name: bytes  # canonical
+    verified: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

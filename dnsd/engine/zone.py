@@ -42,7 +42,7 @@ class _Builder:
         self.zone = zone
         self.records = zone.records
         self.applies_maps = applies_maps
-        self.apex = Apex(zone.id, zone.account_id, zone.name)
+        self.apex = Apex(zone.id, zone.account_id, zone.name, zone.verified)
         delegations = self.records.of_types({NS})
         self.cuts = {self.records.owners[index] for index in delegations} - {zone.name}
         self.wildcards = set(self._wildcards())

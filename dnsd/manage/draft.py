@@ -27,7 +27,7 @@ from dnsd.store.yaml_text import parse_yaml
 
 SUFFIXES = {Kind.ACCOUNT: "/account.yaml", Kind.MAP: ".yaml", Kind.ZONE_YAML: ".yaml", Kind.ZONE_MASTER: ".zone"}
 
-OF_REQUESTS = ("ips", "memberships", "description", "default_sni", "enabled", "immutable", "name", "status")
+OF_REQUESTS = ("ips", "memberships", "description", "default_sni", "enabled", "immutable", "name", "status", "verified")
 
 Document = dict[str, Any]  # what a YAML file says, as plain data
 
@@ -47,7 +47,7 @@ class Draft:
     def __init__(self, loaded: Loaded, now: datetime, *, by_operator: bool) -> None:
         self.loaded = loaded
         self.now = now
-        self._by_operator = by_operator
+        self.by_operator = by_operator
         self._written: dict[str, SourceFile] = {}  # by key
         self._removed: dict[str, SourceFile] = {}
         self._gone_accounts: list[str] = []
@@ -164,7 +164,7 @@ class Draft:
             raise refused_for(map(self._of_request, error.problems)) from None
         if unresolved := [problem for problem in loaded.flattening if self._is_new_target(problem)]:
             raise refused_for(replace(problem, warning=False, path=()) for problem in unresolved)
-        broken = change_problems(self.dataset, loaded.dataset, by_operator=self._by_operator)
+        broken = change_problems(self.dataset, loaded.dataset, by_operator=self.by_operator)
         if broken:
             raise refused_for(map(self._of_request, broken), Code.FORBIDDEN)
         return loaded
@@ -180,7 +180,7 @@ class Draft:
 
         Of what other accounts have, the operator alone hears.
         """
-        if not self._by_operator and not self._accounts() >= {_account(problem.source), _account(problem.other)}:
+        if not self.by_operator and not self._accounts() >= {_account(problem.source), _account(problem.other)}:
             path = problem.path if problem.source in self._written else ()
             return replace(problem, path=path, message="it clashes with what another account has")
         if problem.source in self._written or problem.source in self._removed:

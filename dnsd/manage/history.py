@@ -14,12 +14,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account
 from dnsd.manage.folders import sync_folder
+from dnsd.manage.records import text_as_yaml
 from dnsd.manage.refusal import Code, refused
 from dnsd.model.dataset import Dataset
 from dnsd.model.edits import RecordEdit
@@ -27,8 +29,10 @@ from dnsd.model.maps import AddressMap
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind, SourceFile
-from dnsd.store.objects import read_zone
+from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
+from dnsd.store.yaml_edit import edited_yaml
+from dnsd.store.yaml_text import parse_yaml
 from dnsd.store.zone_edit import edited_zone_text
 
 FOLDER = "history"  # in the state folder
@@ -241,6 +245,8 @@ def restore(draft: Draft, history: History, account_id: str, object_id: str, ver
         raise refused(Code.NOT_FOUND, "not_found: there is no such version of the object")
     known, text = found
     kind = Kind[known.kind]
+    if kind is not Kind.MAP:
+        kind, text = _as_verified_now(draft, SourceFile(known.key, kind, known.key, content_of(text)), account_id)
     if now:
         key = now.key
         if draft.file(key).kind is not kind:
@@ -253,6 +259,27 @@ def restore(draft: Draft, history: History, account_id: str, object_id: str, ver
         text = _with_later_serial(draft, key, known.account_id, text)
     draft.write_text(key, kind, text)
     draft.note(key, None, {"restored": known.version})
+
+
+def _as_verified_now(draft: Draft, file: SourceFile, account_id: str) -> tuple[Kind, str]:
+    """The kind and the text of a zone's earlier file, saying whether the zone is verified as things are now.
+
+    That is the operator's word of today: no earlier version takes it back, or gives it to whoever brings a zone back.
+    """
+    text, read = file.text(), read_zone(file, account_id, PLACEHOLDER_NAMESERVERS)
+    if read.zone is None or any(not problem.warning for problem in read.problems):
+        return file.kind, text  # which cannot be loaded, and will be refused
+    served = draft.dataset.zones_by_name.get(read.zone.name)
+    is_there = served is not None and served.account_id == account_id
+    is_verified = served.verified if served and is_there else read.zone.verified and draft.by_operator
+    if is_verified == read.zone.verified:
+        return file.kind, text
+    if file.kind is Kind.ZONE_MASTER:  # which cannot say it
+        written = islice(read.zone.records, len(read.rows))
+        return Kind.ZONE_YAML, text_as_yaml(text, read.zone, written, {"verified": is_verified})
+    data = parse_yaml(text)
+    assert isinstance(data, dict)
+    return file.kind, edited_yaml(text, data | {"verified": is_verified})
 
 
 def _with_later_serial(draft: Draft, key: str, account_id: str, text: str) -> str:

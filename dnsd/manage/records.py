@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
@@ -19,6 +19,7 @@ from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind
 from dnsd.store.record_line import in_master_file
+from dnsd.store.yaml_edit import written_yaml
 from dnsd.store.zone_edit import UnwritableError, comment_lines, edited_zone_text
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import name_text
@@ -179,17 +180,19 @@ def write_as_yaml(draft: Draft, zone: Zone, edit: RecordEdit, said: Mapping[str,
     """Have a zone whose file is a master file say in YAML what that cannot: settings of a record, or of the zone."""
     written = enumerate(draft.written_records(zone))
     kept = (edit.replaced.get(index, record) for index, record in written if index not in edit.removed)
-    records = [record for record in (*kept, *edit.added) if record.rtype != SOA]
-    master = draft.file(zone.key)
+    text = text_as_yaml(draft.file(zone.key).text(), zone, (*kept, *edit.added), said or {})
     draft.remove(zone.key)
+    draft.write_text(zone.key, Kind.ZONE_YAML, text)
+
+
+def text_as_yaml(master: str, zone: Zone, records: Iterable[Record], said: Mapping[str, Any]) -> str:
+    """The YAML file of a zone with these records, and what else is said of it, in place of its `master` file."""
     document: Document = {
         "name": zone.name_text,
         "soa": _soa_document(zone),
-        "records": [record_document(record, zone.name) for record in records],
+        "records": [record_document(record, zone.name) for record in records if record.rtype != SOA],
     }
-    draft.write(zone.key, Kind.ZONE_YAML, document | dict(said or {}))
-    if comments := "".join(f"# {line}\n" for line in comment_lines(master.text())):
-        draft.write_text(zone.key, Kind.ZONE_YAML, comments + draft.file(zone.key).text())
+    return "".join(f"# {line}\n" for line in comment_lines(master)) + written_yaml(document | dict(said))
 
 
 def _soa_document(zone: Zone) -> Document:

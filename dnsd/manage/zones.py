@@ -47,6 +47,9 @@ class ZoneEdit(Fields):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     paused: bool | None = None
+    verified: bool | None = Field(
+        default=None, description="the operator's word that the zone is the account's: others' CNAMEs are followed then"
+    )
     type: Literal["full"] | None = None
 
 
@@ -67,7 +70,7 @@ class ZoneDnsSettingsEdit(Fields):
 
 
 def create_zone(draft: Draft, account_id: str, name: str) -> str:
-    """A new zone, which is active at once; its id. Raises RefusedError."""
+    """A new zone, which is active at once, and verified if the operator makes it; its id. Raises RefusedError."""
     account = find_account(draft.dataset, account_id)
     try:
         wire = parse_name_text(name.strip().rstrip(".") or ".").lower()
@@ -85,9 +88,20 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
     zone_id = new_zone_id(account_id, text)
     is_plain = bool(PLAIN_FILE_NAME.fullmatch(text)) and draft.is_free(f"{account.key}/zones/{text}")
     key = f"{account.key}/zones/{text if is_plain else zone_id}"
-    draft.write(key, Kind.ZONE_YAML, {"id": zone_id, "name": text, "status": Status.ACTIVE.value})
-    draft.note(key, None, {"name": text})
+    kept_out = {} if draft.by_operator else {"verified": False}
+    draft.write(key, Kind.ZONE_YAML, {"id": zone_id, "name": text, "status": Status.ACTIVE.value, **kept_out})
+    draft.note(key, None, {"name": text, **kept_out})
     return zone_id
+
+
+def not_followed(zone: Zone) -> list[str]:
+    """What is to be said of a zone that is not verified; nothing of one that is."""
+    if zone.verified:
+        return []
+    return [
+        f"{zone.name_text} is not verified: DNS answers its names, but CNAMEs and DNAMEs of other accounts' zones that "
+        "lead into it are not followed, as if it were served elsewhere, until the operator verifies it"
+    ]
 
 
 def new_zone_id(account_id: str, name: str) -> str:
@@ -96,10 +110,12 @@ def new_zone_id(account_id: str, name: str) -> str:
 
 
 def edit_zone(draft: Draft, zone_id: str, edit: ZoneEdit) -> None:
-    """Pause a zone, or resume it."""
+    """Pause a zone, or resume it; and say whether it is verified, which the operator alone may."""
     zone = find_zone(draft.dataset, zone_id)
-    if edit.paused is not None and edit.paused != zone.paused:
-        _set(draft, zone, {"paused": edit.paused})
+    wanted = {"paused": edit.paused, "verified": edit.verified}
+    changed = {name: value for name, value in wanted.items() if value not in (None, getattr(zone, name))}
+    if changed:
+        _set(draft, zone, changed)
 
 
 def set_zone_switches(draft: Draft, zone_id: str, wanted: Mapping[str, bool]) -> None:

@@ -46,12 +46,22 @@ def _operators_part(old: Dataset, new: Dataset) -> Iterator[Problem]:
             yield Problem(account.key, ("static_ips",), "static IPs are leased by the operator")
     for zone_id, zone in new.zones.items():
         known = old.zones.get(zone_id)
+        if known is not zone:
+            yield from _verification(known, zone)
         if known is None or known.name != zone.name:
             yield from _new_zone(new, zone)
         elif known.status is not zone.status:
             yield Problem(
                 zone.key, ("status",), f"the zone is {known.status}, and its status is the operator's to change"
             )
+
+
+def _verification(before: Zone | None, zone: Zone) -> Iterator[Problem]:
+    """Whether a zone is the account's beyond its own word: one that is new, or takes another name, is not."""
+    is_known = before is not None and (before.name, before.account_id) == (zone.name, zone.account_id)
+    if zone.verified != (is_known and before is not None and before.verified):
+        message = "whether a zone is verified is the operator's to say; one that is new is not (verified: false)"
+        yield Problem(zone.key, ("verified",), message)
 
 
 def _new_zone(new: Dataset, zone: Zone) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from heapq import nsmallest
 from itertools import chain
 from operator import itemgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from pydantic import BeforeValidator, Field
 
@@ -81,6 +81,9 @@ class ZoneFields(Fields):
     name: str | None = Field(default=None, description="default: the file's name")
     status: Status = Status.ACTIVE
     paused: bool = Field(default=False, description="answer every proxied record as stored")
+    verified: bool = Field(
+        default=True, description="false: CNAMEs and DNAMEs of other accounts are not followed into the zone"
+    )
     settings: ZoneSettings = ZoneSettings()
     nameservers: tuple[Host, ...] | None = Field(
         default=None, description="the apex NS records; default from dnsd.yaml"
@@ -106,6 +109,7 @@ class Zone:
     paused: bool
     settings: ZoneSettings
     records: Records  # may be given as any iterable of records
+    verified: bool = True  # whether the operator takes the account's word that the zone is its own
     name_text: str = field(init=False, compare=False)  # the name as people write it
 
     def __post_init__(self) -> None:
@@ -122,6 +126,26 @@ class Zone:
     def applies_maps(self) -> bool:
         """Whether proxied records are answered from maps, as far as the zone itself decides."""
         return self.status is Status.ACTIVE and not self.paused
+
+
+class Held(Protocol):
+    """What says which account holds a zone, and whether the operator has verified that it may."""
+
+    @property
+    def account_id(self) -> str:
+        """The account."""
+
+    @property
+    def verified(self) -> bool:
+        """Whether the zone is the account's beyond its own word."""
+
+
+def is_followed(zone: Held, leading: Held) -> bool:
+    """Whether `zone` may say what becomes of a name of the zone `leading` that leads into it.
+
+    A zone that is not verified concerns its own account alone. To all others it is a zone that is served elsewhere.
+    """
+    return zone.verified or zone.account_id == leading.account_id
 
 
 def apex_records(

@@ -253,6 +253,7 @@ class _ZoneReader(_Reader):
             paused=fields.paused,
             settings=fields.settings,
             records=records.followed_by(made),
+            verified=fields.verified,
         )
 
     def _name(self, given: str | None) -> bytes | None:

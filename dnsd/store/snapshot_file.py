@@ -28,7 +28,7 @@ from dnsd.engine.transfer import Part
 from dnsd.errors import DnsdError
 
 FILE_NAME = "snapshot"  # in the state folder
-MAGIC = b"dnsd snapshot 3 "  # the format's number
+MAGIC = b"dnsd snapshot 4 "  # the format's number
 SIZE = struct.Struct("<Q")  # of the table of names
 DIGEST_SIZE = 32  # octets
 MAX_TITLE = 4096  # octets

@@ -103,7 +103,7 @@ def test_zone_around_another_account_s(api: Api, acme: str, globex: str) -> None
 
 
 def test_nobody_keeps_another_from_deleting_a_zone(api: Api, acme: str, globex: str) -> None:
-    vendor = made_zone(api, A2, "vendor.test", globex)
+    vendor = made_zone(api, A2, "vendor.test", api.operator)
     api.result(
         "POST", f"/zones/{vendor}/dns_records", {"type": "A", "name": "shop", "content": "192.0.2.8"}, token=globex
     )

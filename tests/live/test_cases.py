@@ -62,6 +62,7 @@ Z1_RECORDS = [
     {"name": "altxt", "type": "TXT", "content": "v", "ttl": 600},
     {"name": "in", "type": "CNAME", "content": "www.example.com", "ttl": 600},
     {"name": "out", "type": "CNAME", "content": "x.other.test", "ttl": 900},
+    {"name": "x", "type": "CNAME", "content": "www.target.test", "ttl": 900},
     {"name": "far", "type": "A", "content": "192.0.2.8", "ttl": 7200},
     {"name": "*", "type": "A", "content": "192.0.2.9", "proxied": True},
     {"name": "txtonly", "type": "TXT", "content": "t"},
@@ -70,6 +71,7 @@ Z1_RECORDS = [
 ]
 Z2_RECORDS = [WWW, {"name": "toz1", "type": "CNAME", "content": "www.example.com", "proxied": True}]
 Z3_RECORDS = [WWW]
+TARGET = {"verified": False, "records": [WWW]}
 APEX_MX = {"name": "@", "type": "MX", "content": "mail.example.com", "priority": 10, "ttl": 3600}
 APEX_PROXIED = {"name": "@", "type": "CNAME", "content": "x.other.test", "proxied": True}
 APEX_FLATTENED = {"name": "@", "type": "CNAME", "content": "far.example.com", "ttl": 3600}
@@ -180,19 +182,25 @@ CASES: list[tuple[str, State, str, list[str] | str]] = [
     ("44-none", NONE, f"{WWW1} ANY", [f'{WWW1}. 3789 HINFO "RFC8482" ""']),
     ("44-mz", ONLY_MZ, f"{WWW1} ANY", [f'{WWW1}. 3789 HINFO "RFC8482" ""']),
     ("45", state(MZ, delegated=True), f"{WWW3} A", edge(WWW3, ["203.0.113.70"])),
+    ("48", ONLY_MZ, "x.example.com A", ["x.example.com. 900 CNAME www.target.test."]),
+    ("48-itself", ONLY_MZ, "www.target.test A", edge("www.target.test", POOL_V4)),
 ]
 NUMBERED = [pytest.param(where, query, answer, id=f"case-{number}") for number, where, query, answer in CASES]
 
 
 def world_of(one: State) -> World:
-    """The three zones of two accounts, in this state."""
+    """The four zones of two accounts, in this state."""
     z1 = {"records": [*Z1_RECORDS, *one.apex], **dict(one.z1)}
     a1 = AccountFiles(
         {**(A1_DELEGATES if one.delegated else A1), **dict(one.a1)},
         dict(one.maps),
         {"example.com.yaml": z1, "example.net.yaml": {"records": Z2_RECORDS}},
     )
-    a2 = AccountFiles({}, {"m": DELEGATED} if one.delegated else {}, {"example.org.yaml": {"records": Z3_RECORDS}})
+    a2 = AccountFiles(
+        {},
+        {"m": DELEGATED} if one.delegated else {},
+        {"example.org.yaml": {"records": Z3_RECORDS}, "target.test.yaml": TARGET},
+    )
     settings = {
         "default_addresses": POOL_V4 + POOL_V6,
         "nameservers": ["ns1.example.edu"],
@@ -263,7 +271,7 @@ def test_reference_gives_the_same(where: State, query: str, answer: list[str] | 
 
 def test_every_case_of_the_table_is_here() -> None:
     numbers = [int(number.split("-")[0]) for number, *_ in CASES]
-    assert [number for number, _ in itertools.groupby(numbers)] == list(range(1, 46))
+    assert [number for number, _ in itertools.groupby(numbers)] == [*range(1, 46), 48]
 
 
 def authority_of(answer: list[str] | str) -> list[tuple[str, str]]:

@@ -11,6 +11,8 @@ from dnsd.model.accounts import Account, AccountSettings, Approval, Prefix
 from dnsd.model.changes import change_problems
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap, MemberKind, Membership
+from dnsd.model.zones import Zone
+from tests.models import zone
 
 A1, M1 = "a1" * 16, "11" * 16
 ACCOUNT_MEMBER = (Membership(MemberKind.ACCOUNT, A1),)
@@ -98,3 +100,28 @@ def test_customers_do_not_approve_their_own_space(what: str) -> None:
     found = change_problems(dataset(None), dataset(None, account), by_operator=False)
     assert (found == []) == is_allowed
     assert change_problems(dataset(None), dataset(None, account), by_operator=True) == []
+
+
+def zone_of(name: str = "shop.example", *, account_id: str = A1, verified: bool = True) -> Zone:
+    return replace(zone(name, verified=verified), id="2" * 32, account_id=account_id)
+
+
+VERIFICATION: dict[str, tuple[Zone | None, Zone, bool]] = {  # before, after, whether who is not the operator may
+    "a new zone, verified": (None, zone_of(), False),
+    "a new zone, not verified": (None, zone_of(verified=False), True),
+    "it becomes verified": (zone_of(verified=False), zone_of(), False),
+    "it is verified no more": (zone_of(), zone_of(verified=False), False),
+    "it stays verified": (zone_of(), replace(zone_of(), paused=True), True),
+    "it stays not verified": (zone_of(verified=False), replace(zone_of(verified=False), paused=True), True),
+    "it takes another name along": (zone_of(), zone_of("other.example"), False),
+    "it takes another name, not verified": (zone_of(), zone_of("other.example", verified=False), True),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "allowed"), VERIFICATION.values(), ids=VERIFICATION.keys())
+def test_verification_is_the_operator_s(before: Zone | None, after: Zone, allowed: bool) -> None:
+    old = Dataset({A1: ACCOUNT}, {}, {before.id: before} if before else {})
+    new = Dataset({A1: ACCOUNT}, {}, {after.id: after})
+    found = change_problems(old, new, by_operator=False)
+    assert [problem.path for problem in found] == ([] if allowed else [("verified",)])
+    assert change_problems(old, new, by_operator=True) == []
