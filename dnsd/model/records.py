@@ -209,7 +209,7 @@ def parse_owner(text: str, zone_name: bytes) -> bytes:
     return parse_name_text(text, zone_name).lower()
 
 
-@lru_cache(maxsize=16_384)  # records of one zone often have the same data
+@lru_cache(maxsize=2_048)  # records of one zone often have the same data; what is edited has ever new data
 def _pack_content(rtype: int, content: str, priority: int | None) -> bytes:
     """The wire form of a record's data. Raises ValueError."""
     if not content.strip():

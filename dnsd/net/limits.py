@@ -11,11 +11,13 @@ seeded; what is hashed here always holds an address as bytes.)
 from __future__ import annotations
 
 import socket
-from collections.abc import Hashable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 
 PASS, DROP, SLIP = 0, 1, 2  # verdicts on a response
+
+Network = tuple[int, int, bytes]  # octets of its addresses, length of its prefix, its address
 
 CACHED_PEERS = 16_384  # addresses of which what follows from the text is kept
 MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, IPv4 in IPv6, RFC 4291 §2.5.5.2
@@ -57,18 +59,18 @@ class RateLimiter:
         self._interval_s = 1 / responses_per_second if responses_per_second else 0.0
         # Half an interval makes up for rounding: a burst is exactly a second's worth.
         self._ahead_s = BURST_S - self._interval_s / 2
-        self._lengths = {4: ipv4_prefix, 16: ipv6_prefix}
-        self._exempt = [_network(network) for network in exempt]
-        self._limited_network = lru_cache(maxsize=CACHED_PEERS)(self._find_limited_network)
-        self._network_of_ip = lru_cache(maxsize=CACHED_PEERS)(self._find_network_of_ip)
+        # Of functions that do not know the limiter: one that refers to itself is not freed when it is replaced.
+        find = partial(_limited_network, {4: ipv4_prefix, 16: ipv6_prefix}, [_network(one) for one in exempt])
+        self._network_of_ip = lru_cache(maxsize=CACHED_PEERS)(find)
+        self._network_of_peer = lru_cache(maxsize=CACHED_PEERS)(partial(_network_of_peer, find))
 
     def verdict(self, peer: str, key: Hashable, now: float) -> int:
         """PASS, DROP or SLIP for a response of the kind `key` to the address `peer`, at `now` on the monotonic clock.
 
         A kind is what an attacker could ask again and again: a name and type, or NXDOMAIN from a zone.
         """
-        network = self._limited_network(peer)
-        if network is None:
+        network = self._network_of_peer(peer)
+        if network is None or not self._interval_s:
             return PASS
         slot = hash((network, key)) % self._size
         return PASS if self._take(slot, now) else self._verdict_on_excess(slot)
@@ -90,7 +92,7 @@ class RateLimiter:
 
     def limits(self, peer: str) -> bool:
         """Whether the peer is limited at all: who is not need not be told apart any further."""
-        return self._limited_network(peer) is not None
+        return bool(self._interval_s) and self._network_of_peer(peer) is not None
 
     def limits_ip(self, ip: bytes) -> bool:
         """The same, for a packed address."""
@@ -103,19 +105,20 @@ class RateLimiter:
         self._excess[slot] = excess % self._slip
         return DROP if excess < self._slip else SLIP
 
-    def _find_limited_network(self, peer: str) -> bytes | None:
-        """The network that the peer shares its rate with; None if it is not limited."""
-        return self._find_network_of_ip(packed_ip(peer)) if self._interval_s else None
 
-    def _find_network_of_ip(self, ip: bytes) -> bytes | None:
-        ip = ip.removeprefix(MAPPED)
-        if any(len(ip) == size and _masked(ip, length) == network for size, length, network in self._exempt):
-            return None
-        return _masked(ip, self._lengths[len(ip)])
+def _limited_network(lengths: Mapping[int, int], exempt: Sequence[Network], ip: bytes) -> bytes | None:
+    """The network that an address shares its rate with; None if it is exempt."""
+    ip = ip.removeprefix(MAPPED)
+    if any(len(ip) == size and _masked(ip, length) == network for size, length, network in exempt):
+        return None
+    return _masked(ip, lengths[len(ip)])
 
 
-def _network(network: IPv4Network | IPv6Network) -> tuple[int, int, bytes]:
-    """Octets of its addresses, length of its prefix, its address."""
+def _network_of_peer(find: Callable[[bytes], bytes | None], peer: str) -> bytes | None:
+    return find(packed_ip(peer))
+
+
+def _network(network: IPv4Network | IPv6Network) -> Network:
     ip, length = network.network_address.packed, network.prefixlen
     if ip.startswith(MAPPED) and length >= 8 * len(MAPPED):
         ip, length = ip.removeprefix(MAPPED), length - 8 * len(MAPPED)

@@ -251,7 +251,7 @@ def _type_label(qtype: int) -> str:
     return type_text(qtype) if is_known_type(qtype) else OTHER_TYPE
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1_024)
 def _zone_label(name: bytes) -> str:
     return name_text(name)
 

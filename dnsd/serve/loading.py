@@ -213,10 +213,10 @@ class Loader:
             self.source = read_source(self._config, previous=self.source)
             with progress_on(None if self.loaded else sys.stderr) as progress:  # people wait for the first load
                 loaded = load(self._config, previous=self.loaded, source=self.source, progress=progress)
-        finally:
-            gc.enable()
             if not self.loaded:
                 gc.freeze()  # what is there now mostly stays: looking for garbage in it takes long
+        finally:
+            gc.enable()
             _trim()
         if not force:
             found: Iterable[Problem] = ()

@@ -38,6 +38,7 @@ class WorkerLink:
     writer: asyncio.StreamWriter
     serves: int  # revision
     sent: int  # revision: what it serves once it has taken in what it was sent
+    told: LiveSettings | None = None  # the settings that it was sent last
     asked: int = 0  # the last request for counts that it has answered
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while it is being brought up to date
 
@@ -99,7 +100,7 @@ class Publisher:
         self.links[link.index] = link
         try:
             if link.sent == self.revision:
-                link.writer.write(self._packed_settings())
+                self._tell_settings(link)
             await self._bring_up_to_date(link)
             await self._tell()
             while True:
@@ -170,7 +171,7 @@ class Publisher:
                 if link.writer.transport.get_write_buffer_size() > MAX_UNREAD:
                     link.writer.close()  # it hangs: one that comes back is sent what it needs
                     return
-                link.writer.write(self._packed_settings())
+                self._tell_settings(link)
                 link.writer.write(message)
                 link.sent = snapshot.revision
 
@@ -190,8 +191,11 @@ class Publisher:
                 await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self.save())), SAVED_WITHIN_S)
         return self._saved is snapshot
 
-    def _packed_settings(self) -> bytes:
-        return packed(Kind.LIMITS, self._live.model_dump_json().encode())
+    def _tell_settings(self, link: WorkerLink) -> None:
+        """Send a worker the settings, unless they are what it was sent before."""
+        if link.told != self._live:
+            link.told = self._live
+            link.writer.write(packed(Kind.LIMITS, self._live.model_dump_json().encode()))
 
     async def _delta(self, base: Snapshot | None, snapshot: Snapshot) -> bytes:
         """The change as octets; made once for all workers, beside everything else that control does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -32,15 +32,36 @@ async def run_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 
 def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """The result of `work`, done beside everything else in a thread that the process' end does not wait for."""
-    future: Future[T] = Future()
+    """The result of `work`, done beside everything else in a thread that the process' end does not wait for.
+
+    Nothing of it is left behind but for the result: `asyncio.wrap_future` has two futures refer to each other, and
+    both to the result, until garbage is looked for. That may be late, and never for what is frozen before.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
 
     def run() -> None:
-        future.set_running_or_notify_cancel()
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
+        result, error = _outcome(work)
+        with suppress(RuntimeError):  # the loop has ended meanwhile: nobody waits any more
+            loop.call_soon_threadsafe(_settle, future, result, error)
 
     threading.Thread(target=run, name="work", daemon=True).start()
-    return asyncio.wrap_future(future)
+    return future
+
+
+def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    """What the work returns, or raises."""
+    try:
+        return work(), None
+    except BaseException as error:
+        return None, error
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    """Tell whoever waits, unless they have gone."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

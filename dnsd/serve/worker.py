@@ -13,7 +13,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -70,6 +70,7 @@ class Worker:
         self._answerings: list[Answering] = []
         self._serving: Serving | None = None
         self._control: asyncio.StreamWriter | None = None
+        self._limited_by: RrlSettings | None = None  # what the limiter was made from
         self._knows = True  # that what it serves is what control thinks it does
         self._udp: list[UdpServer] = []
         self._tcp: list[TcpServer] = []
@@ -107,18 +108,15 @@ class Worker:
 
     async def _load(self, revision: int | None = None) -> Snapshot:
         """Serve what the snapshot file holds. Raises ValueError where it cannot be used, or holds another revision."""
-        gc.disable()  # a million objects come, and none goes
-        try:
+        with _no_garbage():
             title, parts = await in_thread(partial(load_snapshot, self._place.state.folder / FILE_NAME))
             if revision not in (None, title.revision):
                 raise _SupersededError(f"the snapshot file holds revision {title.revision}, not {revision}")
             snapshot = await _in_turns(apply_delta(None, parts))
-        finally:
-            gc.enable()
-        await self._serve(snapshot)
+            self._serve(snapshot)
         return snapshot
 
-    async def _serve(self, snapshot: Snapshot) -> None:
+    def _serve(self, snapshot: Snapshot) -> None:
         """Answer from this snapshot from now on."""
         if self._serving is None:
             self._serving = Serving(snapshot, None, None, log_only=False, query_sample=0)
@@ -127,7 +125,6 @@ class Worker:
         self._serving.snapshot = snapshot
         self._forget()
         self._place.shared.set(self._place.process, Number.REVISION, snapshot.revision)
-        gc.freeze()  # what is served is no garbage: looking for some in it would stop the answers for a while
 
     def _open(self) -> None:
         """Begin to take queries from the sockets."""
@@ -167,7 +164,9 @@ class Worker:
         limits, serving = settings.limits, self._serving
         secrets = limits.cookies.secrets or (self._place.cookie_secret,)
         serving.cookies = Cookies(secrets) if limits.cookies.enabled else None
-        serving.limiter = _limiter(limits.rrl, self._place.shared.rates)
+        if limits.rrl != self._limited_by:
+            serving.limiter = _limiter(limits.rrl, self._place.shared.rates)
+            self._limited_by = limits.rrl
         serving.log_only = limits.rrl.log_only
         serving.query_sample = settings.query_log.sample
         self._admission.connections = limits.tcp.connections
@@ -214,17 +213,24 @@ class Worker:
             elif kind is Kind.LOAD:
                 self._tell_served(await self._load(json.loads(payload)["revision"]))
             elif kind is Kind.LIMITS:
-                self._place = replace(self._place, settings=LiveSettings.model_validate_json(payload))
-                if self._serving is not None:
-                    self._use(self._place.settings)
+                self._change_settings(LiveSettings.model_validate_json(payload))
             elif kind is Kind.COUNT:
                 await self._send_counts(json.loads(payload)["asked"])
+
+    def _change_settings(self, settings: LiveSettings) -> None:
+        """Heed other settings; those that are in force cost nothing."""
+        if settings == self._place.settings:
+            return
+        self._place = replace(self._place, settings=settings)
+        if self._serving is not None:
+            self._use(settings)
 
     async def _change(self, payload: bytes) -> Snapshot:
         """Serve what a change makes of what is served. Raises ValueError where it is one of something else."""
         current = self._serving.snapshot if self._serving else None
-        snapshot = await _in_turns(apply_delta(current, unpickled(io.BytesIO(payload))))
-        await self._serve(snapshot)
+        with _no_garbage():
+            snapshot = await _in_turns(apply_delta(current, unpickled(io.BytesIO(payload))))
+            self._serve(snapshot)
         return snapshot
 
     def _tell_served(self, snapshot: Snapshot) -> None:
@@ -279,6 +285,22 @@ def _limiter(settings: RrlSettings, rates: memoryview[float]) -> RateLimiter | N
 
 def _tcp_limits(settings: TcpSettings) -> TcpLimits:
     return TcpLimits(idle_s=settings.idle_s, first_byte_s=settings.first_byte_s, queries=settings.queries)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """For taking in what is served: no garbage is looked for in it, now or later, as that would stop the answers.
+
+    What is frozen is there for ever if it is garbage already, so that is looked for first, when hardly anything is not
+    frozen yet: afterwards it would take a third of a second for a million names.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 async def _in_turns(steps: Iterator[Snapshot | None]) -> Snapshot:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from hmac import compare_digest
 
 from siphash24 import siphash24  # type: ignore[import-not-found]
@@ -76,9 +76,9 @@ class Cookies:
     def __init__(self, secrets: tuple[bytes, ...]) -> None:
         if not secrets or any(len(secret) != SECRET_SIZE for secret in secrets):
             raise ValueError("secrets of 16 octets are needed, at least one")
-        self._secrets = secrets
-        # A busy client sends the same cookie many times a second; `verdict` and `option` ask for the same things.
-        self._check = lru_cache(maxsize=CACHED)(self._checked)
+        # A busy client sends the same cookie many times a second; `verdict` and `option` ask for the same things. (Not
+        # a method: what refers to itself is not freed when it is replaced.)
+        self._check = lru_cache(maxsize=CACHED)(partial(_checked, secrets))
 
     def verdict(self, cookie: bytes, client: bytes, now_s: int) -> Verdict:
         """What `cookie`, as `split_cookie` returns it, says (RFC 7873 §5.2, RFC 9018 §4).
@@ -94,32 +94,36 @@ class Cookies:
         """
         return self._check(cookie, client, now_s)[1]
 
-    def _checked(self, cookie: bytes, client: bytes, now_s: int) -> tuple[Verdict, bytes]:
-        maker = self._maker(cookie, client, now_s)
-        if maker is None:
-            verdict = Verdict.NEW if len(cookie) == CLIENT_COOKIE_SIZE else Verdict.INVALID
-        else:
-            verdict = Verdict.VALID
-        # RFC 9018 §4.3 renews after half an hour at the latest; §5 uses a new secret as soon as it is the first.
-        if maker != self._secrets[0] or not 0 <= _age_s(cookie, now_s) < RENEW_AGE_S or not _is_plain(cookie):
-            cookie = self._fresh(cookie[:CLIENT_COOKIE_SIZE], client, now_s)
-        return verdict, pack_option(COOKIE, cookie)
 
-    def _maker(self, cookie: bytes, client: bytes, now_s: int) -> bytes | None:
-        """The secret that the cookie was made with for this client, not too long ago; None if it was not."""
-        if len(cookie) != OUR_SIZE or cookie[CLIENT_COOKIE_SIZE] != VERSION:
-            return None
-        if not -MAX_AHEAD_S <= _age_s(cookie, now_s) <= MAX_AGE_S:
-            return None
-        hashed = cookie[:_HASH_AT] + client
-        for secret in self._secrets:
-            if compare_digest(cookie[_HASH_AT:], _hash(hashed, secret)):
-                return secret
+def _checked(secrets: tuple[bytes, ...], cookie: bytes, client: bytes, now_s: int) -> tuple[Verdict, bytes]:
+    """What a cookie says, and the option to reply with."""
+    maker = _maker(secrets, cookie, client, now_s)
+    if maker is None:
+        verdict = Verdict.NEW if len(cookie) == CLIENT_COOKIE_SIZE else Verdict.INVALID
+    else:
+        verdict = Verdict.VALID
+    # RFC 9018 §4.3 renews after half an hour at the latest; §5 uses a new secret as soon as it is the first.
+    if maker != secrets[0] or not 0 <= _age_s(cookie, now_s) < RENEW_AGE_S or not _is_plain(cookie):
+        cookie = _fresh(secrets[0], cookie[:CLIENT_COOKIE_SIZE], client, now_s)
+    return verdict, pack_option(COOKIE, cookie)
+
+
+def _maker(secrets: tuple[bytes, ...], cookie: bytes, client: bytes, now_s: int) -> bytes | None:
+    """The secret that the cookie was made with for this client, not too long ago; None if it was not."""
+    if len(cookie) != OUR_SIZE or cookie[CLIENT_COOKIE_SIZE] != VERSION:
         return None
+    if not -MAX_AHEAD_S <= _age_s(cookie, now_s) <= MAX_AGE_S:
+        return None
+    hashed = cookie[:_HASH_AT] + client
+    for secret in secrets:
+        if compare_digest(cookie[_HASH_AT:], _hash(hashed, secret)):
+            return secret
+    return None
 
-    def _fresh(self, client_cookie: bytes, client: bytes, now_s: int) -> bytes:
-        made = client_cookie + _SERVER_HEAD.pack(VERSION, now_s & 0xFFFFFFFF)
-        return made + _hash(made + client, self._secrets[0])
+
+def _fresh(secret: bytes, client_cookie: bytes, client: bytes, now_s: int) -> bytes:
+    made = client_cookie + _SERVER_HEAD.pack(VERSION, now_s & 0xFFFFFFFF)
+    return made + _hash(made + client, secret)
 
 
 def _age_s(cookie: bytes, now_s: int) -> int:

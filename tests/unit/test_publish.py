@@ -33,6 +33,7 @@ class Worker:
     def __init__(self, publisher: Publisher, state: Path, index: int = 0) -> None:
         self.snapshot: Snapshot | None = None
         self.kinds: list[Kind] = []
+        self.settings: list[LiveSettings] = []
         self._file = state / FILE_NAME
         self._octets = b""
         publisher.links[index] = WorkerLink(index, 1, self, serves=0, sent=0)  # type: ignore[arg-type]
@@ -56,6 +57,7 @@ class Worker:
         while not reader.at_eof():
             kind, payload = await read_message(reader)
             if kind is Kind.LIMITS:
+                self.settings.append(LiveSettings.model_validate_json(payload))
                 continue
             self.kinds.append(kind)
             if kind is Kind.LOAD:
@@ -187,3 +189,23 @@ def test_what_could_not_be_saved_is_not_tried_again_for_each_worker(
 def test_messages_have_kinds_of_their_own() -> None:
     kinds: list[Any] = list(Kind)
     assert len({packed(kind, b"")[4] for kind in kinds}) == len(kinds)
+
+
+def test_settings_are_sent_when_they_are_not_those_that_a_worker_has(tmp_path: Path) -> None:
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+    usual, sampled = LiveSettings(), LiveSettings.model_validate({"query_log": {"sample": 0.5}})
+
+    async def run() -> None:
+        worker = Worker(publisher, tmp_path)
+        current = None
+        for number, live in enumerate([usual, usual, sampled, sampled, LiveSettings()]):
+            current = snapshot(20, f"192.0.2.{number}", current)
+            await publisher.publish(current, live)
+            await worker.take()
+        assert worker.settings == [usual, sampled, usual]
+        another = Worker(publisher, tmp_path)  # in its place
+        await publisher.publish(snapshot(20, "192.0.2.99", current), usual)
+        await another.take()
+        assert another.settings == [usual]
+
+    asyncio.run(run())
