@@ -23,7 +23,9 @@ from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.net.limits import Admission, RateLimiter
 from dnsd.net.listen import Listener
-from dnsd.net.tcp import TcpLimits, TcpServer
+from dnsd.net.tcp import TcpServer
+from dnsd.net.tcp_connection import TcpLimits
+from dnsd.net.turns import Turns
 from dnsd.net.udp import Udp, UdpServer, udp_server
 from dnsd.serve.answering import Answering, Serving
 from dnsd.serve.link import Kind, packed, peer_uid, read_message
@@ -129,6 +131,7 @@ class Worker:
     def _open(self) -> None:
         """Begin to take queries from the sockets."""
         loop = asyncio.get_running_loop()
+        turns = Turns(loop)
         for listener in self._place.listeners:
             for sock in listener.udp:
                 answering = self._answering("udp", listener)
@@ -140,6 +143,7 @@ class Worker:
                         loop,
                         sock,
                         answering.respond,
+                        turns=turns,
                         admission=self._admission,
                         limits=_tcp_limits(self._place.settings.limits.tcp),
                         count=self._counts.add,

@@ -174,6 +174,7 @@ class Peer:
 
     def __init__(self, kind: PeerKind, zones: Mapping[str, str], folder: Path) -> None:
         self.name = kind.name
+        self.host = "127.0.0.1"
         self.port = 0
         self._kind = kind
         self._zones = zones

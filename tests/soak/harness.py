@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 import pytest
@@ -307,12 +307,22 @@ class Perf:
     rcodes: dict[str, int]
 
 
+class Asked(Protocol):
+    """A server that is asked."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+
 class Dnsperf:
     """A run of Debian's dnsperf that has been started; `result()` waits for its end."""
 
     def __init__(
         self,
-        server: Dnsd,
+        server: Asked,
         questions: Iterable[str],
         seconds: float,
         *,
@@ -349,7 +359,7 @@ class Dnsperf:
         return parse_perf(out)
 
 
-def dnsperf(server: Dnsd, questions: Iterable[str], seconds: float, **options: Any) -> Perf:
+def dnsperf(server: Asked, questions: Iterable[str], seconds: float, **options: Any) -> Perf:
     """Run dnsperf for whole `seconds`; options as for `Dnsperf`."""
     return Dnsperf(server, questions, seconds, **options).result()
 

@@ -17,9 +17,11 @@ from typing import Any, Self
 
 import pytest
 
-from dnsd.net import tcp
+from dnsd.net import tcp, tcp_connection
 from dnsd.net.limits import REGION_SIZE, Admission
-from dnsd.net.tcp import TcpLimits, TcpServer
+from dnsd.net.tcp import TcpServer
+from dnsd.net.tcp_connection import TURN, TcpLimits
+from dnsd.net.turns import Turns
 from dnsd.wire.framing import frame
 
 PATIENCE_S = 5.0
@@ -53,10 +55,12 @@ class Running:
         self.listening.setblocking(False)
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(lambda _, context: self.problems.append(context))
+        self.turns = Turns(self.loop)
         self.server = TcpServer(
             self.loop,
             self.listening,
             respond,
+            turns=self.turns,
             admission=self.admission,
             limits=TcpLimits(idle_s=idle_s, first_byte_s=first_byte_s, queries=queries),
             count=self.count,
@@ -78,6 +82,7 @@ class Running:
         self.end(0)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
+        self.turns.close()
         self.loop.close()
         self.listening.close()
         assert self.problems == []
@@ -150,7 +155,7 @@ def test_pipelined_queries_are_answered_in_order() -> None:
     with Running() as running, running.connect(stream(queries)) as client:
         assert receive(client, 900) == queries
     assert sum(made for made, _ in running.observed) == 900
-    assert all(0 < made <= tcp.TURN and seconds >= 0 for made, seconds in running.observed)
+    assert all(0 < made <= TURN and seconds >= 0 for made, seconds in running.observed)
 
 
 def test_one_octet_at_a_time() -> None:
@@ -316,7 +321,7 @@ def test_no_reply_is_lost_to_a_reset_when_queries_keep_coming() -> None:
 
 
 def test_client_that_does_not_close_is_waited_for_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp, "LINGER_S", 0.2)
+    monkeypatch.setattr(tcp_connection, "LINGER_S", 0.2)
     with Running(queries=1) as running, running.connect(frame(b"x")) as client:
         assert receive(client) == [b"x"]
         assert client.recv(1) == b""
@@ -441,7 +446,7 @@ def test_what_was_received_is_answered_at_the_end() -> None:
 def test_end_waits_briefly_for_clients_that_do_not_close() -> None:
     with Running() as running, running.connect(frame(b"x")) as client:
         assert receive(client) == [b"x"]
-        assert running.end(PATIENCE_S) == pytest.approx(tcp.SHUTDOWN_LINGER_S, abs=SLACK_S)
+        assert running.end(PATIENCE_S) == pytest.approx(tcp_connection.SHUTDOWN_LINGER_S, abs=SLACK_S)
         assert client.recv(1) == b""
 
 
@@ -466,7 +471,7 @@ def test_client_that_goes_on_asking_does_not_hold_up_the_end() -> None:
         asking = threading.Thread(target=ask)
         asking.start()
         time.sleep(0.05)
-        assert running.end(PATIENCE_S) < tcp.GRACE_S + tcp.SHUTDOWN_LINGER_S + SLACK_S
+        assert running.end(PATIENCE_S) < tcp.GRACE_S + tcp_connection.SHUTDOWN_LINGER_S + SLACK_S
         stop.set()
         asking.join()
 
