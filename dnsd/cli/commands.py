@@ -66,8 +66,9 @@ def serve_command(config: Path) -> None:
     """Run the server. SIGHUP reloads, SIGTERM ends it.
 
     Prints a line for each address it listens on, then `ready` once every worker answers; all else goes to standard
-    error. One process holds the sockets, one reads the files and watches them, and `workers` of them answer. SIGHUP has
-    everything read anew, as a change of a file does; SIGTERM and SIGINT have what was received answered, and end it.
+    error. One process holds the sockets, one reads the files and watches them, and `workers` of them answer. SIGHUP and
+    SIGUSR1 have everything read anew, as a change of a file does; SIGTERM, SIGINT and SIGQUIT have what was received
+    answered, and end it. All other signals that could be ignored are.
 
     Started as root, it becomes `user` once its ports are bound. It takes sockets from systemd, and tells it when it is
     ready. Where the files of the accounts cannot be used, it serves what it did last, says so, and takes them once they

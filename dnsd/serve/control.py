@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,6 +15,7 @@ from dnsd.serve.changing import Changes
 from dnsd.serve.loading import Loader
 from dnsd.serve.publish import Publisher
 from dnsd.serve.shared import Number, Process, Shared
+from dnsd.serve.signals import leave_on_signal
 from dnsd.serve.state import State
 from dnsd.serve.tasks import run_until
 from dnsd.settings import Settings
@@ -53,11 +53,10 @@ class Control:
         self._may_report_at = 0.0  # on the monotonic clock
 
     async def run(self, services: Sequence[Service]) -> int:
-        """Load, publish, and run the services until SIGTERM. The exit status: 1 where there is nothing to serve."""
+        """Load, publish, and run the services until a signal to end. The status: 1 where there is nothing to serve."""
         stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         asyncio.get_running_loop().set_exception_handler(self._report_loop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        leave_on_signal(asyncio.get_running_loop(), stop.set)
         statuses: list[int] = []
         await run_until(stop, [self._beat(), self._work(stop, services, statuses)])
         return sum(statuses)

@@ -8,7 +8,6 @@ import importlib
 import logging
 import os
 import shutil
-import signal
 import socket
 import threading
 from collections.abc import Iterable, Mapping
@@ -34,6 +33,7 @@ from dnsd.serve.control import Control, Desk
 from dnsd.serve.local import serve_local
 from dnsd.serve.privileges import WEB, identity, import_late_modules, raise_descriptor_limit
 from dnsd.serve.shared import Number, Process, Shared
+from dnsd.serve.signals import ignore_signals
 from dnsd.serve.state import State, make_folder, take_state
 from dnsd.serve.supervisor import Child, Crew, Run, Supervisor
 from dnsd.serve.tasks import in_thread
@@ -44,11 +44,11 @@ SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # how long a log line may wait for
 
 
 def serve(config: Path) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status.
+    """Serve until SIGTERM, SIGINT or SIGQUIT; the exit status.
 
     Raises InvalidDataError, ListenError or PrivilegeError before anything is served.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    ignore_signals()
     _open_standard_streams()
     settings = _settings(config)
     log = Log("supervisor", wait_s=SUPERVISOR_WAIT_S)

@@ -18,6 +18,7 @@ from types import FrameType
 from dnsd.log import Log
 from dnsd.net.notify import Notifier
 from dnsd.serve.shared import Number, Process, Shared
+from dnsd.serve.signals import END, LEAVE, RELOAD
 
 HANG_S = 10.0  # a process that gives no sign of life for so long is killed
 STOOD_STILL_S = 3.0  # unless the supervisor itself has given none for so long
@@ -88,12 +89,12 @@ class Supervisor:
         self._received = b""
 
     def run(self) -> int:
-        """Start everything, keep it running until SIGTERM or SIGINT; the exit status."""
+        """Start everything, keep it running until a signal of END; the exit status."""
         wakeup, wakeup_w = os.pipe()
         for end in (wakeup, wakeup_w):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wakeup_w, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in (*END, *RELOAD, signal.SIGUSR2, signal.SIGCHLD):
             signal.signal(number, self._note_signal)
         self._channel.setblocking(False)
         self._start(self._crew.control)
@@ -104,9 +105,13 @@ class Supervisor:
             poll.poll(self._pause_s() * 1000)
             _empty(wakeup)
             signals, self._signals = self._signals, []
-            if signal.SIGTERM in signals or signal.SIGINT in signals:
+            if any(number in signals for number in END):
                 return self._end()
-            if signal.SIGHUP in signals:
+            if signal.SIGUSR1 in signals:
+                self._log.info("SIGUSR1: reloading, as with SIGHUP")
+            if signal.SIGUSR2 in signals:
+                self._log.info("SIGUSR2 is ignored: SIGHUP reloads, SIGTERM ends the server")
+            if any(number in signals for number in RELOAD):
                 self._tell_control(b"reload\n")
             self._hear_control()
             if (status := self._reap()) is not None:
@@ -134,8 +139,8 @@ class Supervisor:
         self._shared.set(child.process, Number.STARTS, self._shared.get(child.process, Number.STARTS) + 1)
 
     def _fork(self, run: Run) -> int:
-        """Fork; the child's pid. SIGTERM waits until the child is ready for it, so that none is lost."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        """Fork; the child's pid. Signals to end wait until the child is ready for them, so that none is lost."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)
         try:
             if pid := os.fork():
                 return pid
@@ -144,15 +149,15 @@ class Supervisor:
             finally:
                 os._exit(EX_SOFTWARE)
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
 
     def _be_child(self, run: Run) -> None:
         """Do what the process is for, and end it; never returns."""
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGINT, signal.SIGHUP):
+            for number in (signal.SIGINT, *RELOAD, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)  # those of a terminal or of pkill; the supervisor decides
-            for number in (signal.SIGTERM, signal.SIGCHLD):
+            for number in (*LEAVE, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             os._exit(run())
         except BaseException:

@@ -11,7 +11,6 @@ import gc
 import io
 import json
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from dnsd.net.udp import Udp, UdpServer, udp_server
 from dnsd.serve.answering import Answering, Serving
 from dnsd.serve.link import Kind, packed, peer_uid, read_message
 from dnsd.serve.shared import Number, Process, Shared
+from dnsd.serve.signals import leave_on_signal
 from dnsd.serve.state import State
 from dnsd.serve.tasks import in_thread, run_until
 from dnsd.settings import LiveSettings, RrlSettings, TcpSettings
@@ -84,9 +84,8 @@ class Worker:
         )
 
     async def run(self, *, until_drained: bool) -> None:
-        """Answer until SIGTERM; or, `until_drained`, only what the sockets have received already."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        """Answer until a signal to end; or, `until_drained`, only what the sockets have received already."""
+        leave_on_signal(asyncio.get_running_loop(), self._stop.set)
         work = [self._begin(until_drained=until_drained), self._beat()]
         if not until_drained:
             work += [self._follow_control(), self._report()]
