@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
+NO_ZONE = "none"  # the zone of a query that is for none of ours
 Key = tuple[str, ...]  # a metric's name, then the values of its labels in the catalogue's order
 
 
@@ -97,6 +98,14 @@ class Counts:
         taken = self.items()
         self._counter.clear()
         return taken
+
+    def forget(self, is_gone: Callable[[Key], bool]) -> None:
+        """Forget counters of what is no more; one that comes back begins anew."""
+        for key in [key for key in self._counter if is_gone(key)]:
+            del self._counter[key]
+
+    def __len__(self) -> int:
+        return len(self._counter)
 
     def items(self) -> list[tuple[Key, float]]:
         """Everything counted, left in place."""

@@ -22,7 +22,7 @@ from dnsd.engine.respond import Found, find, pack
 from dnsd.engine.shape import Shape
 from dnsd.engine.snapshot import Alias, Apex, Redirection, Snapshot
 from dnsd.log import Log
-from dnsd.metrics import Counts
+from dnsd.metrics import NO_ZONE, Counts
 from dnsd.net.limits import DROP, PASS, RateLimiter, packed_ip
 from dnsd.net.udp import Learned
 from dnsd.wire.cookies import Cookies, Verdict
@@ -32,7 +32,7 @@ from dnsd.wire.rdata import is_known_type, type_text
 
 TC_OCTET, TC_BIT = 2, 0x02  # where TC stands in a message
 MAX_TALLY = 256  # different things counted before they are worked out: strangers can make up many
-NO_ZONE, MALFORMED, OTHER_TYPE = "none", "malformed", "other"
+MALFORMED, OTHER_TYPE = "malformed", "other"
 COOKIE_STATES = {Verdict.NEW: "new", Verdict.VALID: "valid", Verdict.INVALID: "invalid"}
 
 Tally = dict[tuple[Shape, Apex | None, Answer], int]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -21,6 +19,7 @@ from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
 from dnsd.model.guard import names_problems
 from dnsd.progress import progress_on
+from dnsd.serve.memory import trim
 from dnsd.serve.publish import Publisher
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import Settings
@@ -217,7 +216,7 @@ class Loader:
                 gc.freeze()  # what is there now mostly stays: looking for garbage in it takes long
         finally:
             gc.enable()
-            _trim()
+            trim()
         if not force:
             found: Iterable[Problem] = ()
             if self.loaded:
@@ -323,9 +322,3 @@ class Loader:
 
     def _folders(self) -> list[str]:
         return watched_folders(self._config, self._folder)
-
-
-def _trim() -> None:
-    """Give the memory that a load needed for a while back to the system, where the C library can."""
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

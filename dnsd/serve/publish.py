@@ -16,17 +16,19 @@ from dnsd import __version__
 from dnsd.engine.snapshot import Snapshot
 from dnsd.engine.transfer import Part, delta, is_small
 from dnsd.log import Log
-from dnsd.metrics import Counts
+from dnsd.metrics import NO_ZONE, Counts, Key
 from dnsd.serve.link import Kind, packed, read_message
 from dnsd.serve.shared import Number, Shared
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import LiveSettings
 from dnsd.store.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, share_octets
+from dnsd.wire.names import name_text
 
 MAX_UNREAD = 64 * 1024 * 1024  # octets that wait for one worker
 SAVED_WITHIN_S = 5.0  # else workers are sent all of it
 MAX_PAUSE_S = 0.1
 SAVE_AGAIN_S = 30.0  # after a disk had no room
+MANY_COUNTS = 1_000  # counters: when there are more, and twice as many as there were, those of what is gone are dropped
 
 
 @dataclass(slots=True, eq=False)
@@ -61,12 +63,15 @@ class Publisher:
         self._news = asyncio.Condition()  # something about a link has changed
         self._asked = 0
         self._saving = asyncio.Lock()
+        self._many_counts = MANY_COUNTS
         self._packed: tuple[tuple[int, int], bytes] = ((0, 0), b"")  # the last delta: its base, its revision
 
     async def publish(self, snapshot: Snapshot, live: LiveSettings) -> None:
         """Send what is new to every worker, and to those that connect from now on."""
         self._previous, self.snapshot, self._live = self.snapshot, snapshot, live
         self._shared.set(self._shared.control, Number.REVISION, snapshot.revision)
+        if len(self.counts) > self._many_counts:
+            self._forget_counts(snapshot)
         for link in tuple(self.links.values()):
             await self._bring_up_to_date(link)
 
@@ -162,6 +167,21 @@ class Publisher:
         while True:
             await asyncio.sleep(SAVE_AGAIN_S)
             await self.save()
+
+    def _forget_counts(self, snapshot: Snapshot) -> None:
+        """Forget what was counted of zones and maps that are gone: ever new ones may come."""
+        zones = {name_text(built.zone.name) for built in snapshot.zones.values()}
+        used = (*snapshot.by_zone.values(), *snapshot.by_account.values(), snapshot.default)
+        maps = {source.map for addresses in used for source in addresses.sources}
+
+        def is_gone(key: Key) -> bool:
+            if key[0] == "dnsd_zone_requests_total":
+                return key[1] not in zones and key[1] != NO_ZONE
+            return key[0] == "dnsd_edge_answers_total" and key[2] not in maps
+
+        if zones:  # else nobody knows: it is what a snapshot file held
+            self.counts.forget(is_gone)
+            self._many_counts = max(MANY_COUNTS, 2 * len(self.counts))
 
     async def _bring_up_to_date(self, link: WorkerLink) -> None:
         async with link.lock:

@@ -31,6 +31,7 @@ from dnsd.net.listen import (
 from dnsd.net.udp import Udp, available
 from dnsd.serve.control import Control, Desk
 from dnsd.serve.local import serve_local
+from dnsd.serve.memory import share_heap
 from dnsd.serve.privileges import WEB, identity, import_late_modules, raise_descriptor_limit
 from dnsd.serve.shared import Number, Process, Shared
 from dnsd.serve.signals import ignore_signals
@@ -49,6 +50,7 @@ def serve(config: Path) -> int:
     Raises InvalidDataError, ListenError or PrivilegeError before anything is served.
     """
     ignore_signals()
+    share_heap()
     _open_standard_streams()
     settings = _settings(config)
     log = Log("supervisor", wait_s=SUPERVISOR_WAIT_S)

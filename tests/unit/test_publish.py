@@ -209,3 +209,32 @@ def test_settings_are_sent_when_they_are_not_those_that_a_worker_has(tmp_path: P
         assert another.settings == [usual]
 
     asyncio.run(run())
+
+
+def test_counts_of_zones_and_maps_that_are_gone_are_dropped_once_they_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MANY_COUNTS", 10)
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+    kept = [
+        ("dnsd_zone_requests_total", "example.com"),
+        ("dnsd_zone_requests_total", "none"),
+        ("dnsd_edge_answers_total", "default", ""),
+        ("dnsd_responses_total", "udp", "NOERROR"),
+    ]
+    served = snapshot(3, "192.0.2.1")
+    assert {source.map for source in served.default.sources} == {""}
+
+    async def run() -> None:
+        for key in kept:
+            publisher.counts.add(*key, by=7)
+        publisher.counts.add("dnsd_zone_requests_total", "gone.example.")
+        await publisher.publish(served, LiveSettings())
+        assert ("dnsd_zone_requests_total", "gone.example.") in dict(publisher.counts.items())  # they are few
+        for number in range(20):
+            publisher.counts.add("dnsd_zone_requests_total", f"gone-{number}.example.")
+            publisher.counts.add("dnsd_edge_answers_total", "zone", f"acme/maps/gone-{number}")
+        await publisher.publish(snapshot(4, "192.0.2.1", served), LiveSettings())
+        assert dict(publisher.counts.items()) == dict.fromkeys(kept, 7.0)
+
+    asyncio.run(run())
