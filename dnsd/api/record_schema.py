@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from dnsd.model.fields import Fields, Id
+from dnsd.model.records import MAX_COMMENT, MAX_TAGS, Tag
 
 TEXT_OF_NAME = "relative to the zone, full, or @ for the zone itself"
 TEXT_OF_DATA = "the parts of the content, in place of it: CAA, CERT, DNSKEY, DS, HTTPS, LOC, NAPTR, SRV, TLSA, URI …"
@@ -34,8 +35,8 @@ class RecordEdit(Fields):
     priority: int | None = Field(default=None, ge=0, le=65_535, description="of MX, SRV and URI")
     ttl: int | None = Field(default=None, ge=1, le=86_400, description="60 to 86,400 seconds, or 1 for automatic")
     proxied: bool | None = Field(default=None, description="answered from address maps: A, AAAA and CNAME")
-    comment: str | None = None
-    tags: tuple[str, ...] | None = Field(default=None, description="such as team:shop")
+    comment: str | None = Field(default=None, max_length=MAX_COMMENT)
+    tags: tuple[Tag, ...] | None = Field(default=None, max_length=MAX_TAGS, description="such as team:shop")
     settings: RecordSettingsBody | None = None
 
 

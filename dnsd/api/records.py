@@ -96,7 +96,7 @@ async def import_zone(call: Call) -> Reply:
         "record.import",
         lambda draft: import_records(draft, zone_id, parts["file"], proxies=proxied),
     )
-    return Reply({"recs_added": counts.added, "total_records_parsed": counts.parsed})
+    return Reply({"recs_added": counts.added, "total_records_parsed": counts.parsed}, counts.warnings)
 
 
 def _listed(call: Call) -> Listed:

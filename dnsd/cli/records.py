@@ -159,12 +159,15 @@ def import_command(api: Client, *, zone: str, file: str, proxied: bool, dry_run:
         print_difference([], _imported(api, found, file, text, proxied=proxied), as_json=as_json)
         return
     parts = {"file": (None, text.encode()), "proxied": (None, str(proxied).lower().encode())}
-    result = api.send("POST", f"{_path(found)}/import", files=parts)["result"]
+    said = api.send("POST", f"{_path(found)}/import", files=parts)
+    result = said["result"]
     if as_json:
         print_json(result)
     else:
         added, there = result["recs_added"], result["total_records_parsed"] - result["recs_added"]
         click.echo(f"added {added:,} record{'' if added == 1 else 's'}; {there:,} had been there")
+    for message in said["messages"]:
+        click.echo(f"warning: {printable(message['message'])}", err=True)
 
 
 @click.command("export")

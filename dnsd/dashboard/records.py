@@ -304,7 +304,11 @@ async def import_file(visit: Visit) -> Page | Redirect:
     except RefusedError as error:
         return _import_page(visit, text, Wrong(error, ("file",)), error.status)
     added = f"{counts.added:,} of {counts.parsed:,} records were added."
-    return Redirect(records_path(visit), added if counts.added else "Nothing is new: all records are there already.")
+    notes = " ".join(f"Of {one}." for one in counts.warnings)
+    return Redirect(
+        records_path(visit),
+        f"{added} {notes}".strip() if counts.added else "Nothing is new: all records are there already.",
+    )
 
 
 def _import_page(visit: Visit, text: str, wrong: Wrong, status: int) -> Page:

@@ -204,10 +204,11 @@ def _soa_document(zone: Zone) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """How many records a master file held, and how many of them were added."""
+    """How many records a master file held, how many of them were added, and what was doubtful."""
 
     parsed: int
     added: int
+    warnings: Sequence[str]
 
 
 def import_records(draft: Draft, zone_id: str, text: str, *, proxies: bool) -> Imported:
@@ -239,7 +240,8 @@ def import_records(draft: Draft, zone_id: str, text: str, *, proxies: bool) -> I
             added.append(_identified(replace(record, proxied=is_proxied, ttl=ttl), draft, secrets.token_hex(16)))
     if added:
         write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))
-    return Imported(sum(is_shown(zone, record) for record in found.records), len(added))
+    warnings = [f"line {one.line}: {one.message}" for one in found.warnings]
+    return Imported(sum(is_shown(zone, record) for record in found.records), len(added), warnings)
 
 
 def _possible_ttl(ttl: int) -> int:

@@ -150,6 +150,8 @@ def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
         return f"expected a time with its zone, such as 2026-01-01T00:00:00Z, found {given!r}"
     if kind == "too_short" or (kind == "string_too_short" and not given):
         return "must not be empty"
+    if kind == "too_long":
+        return f"has more than {item['ctx']['max_length']:,} entries, which are as many as are possible"
     if kind == "string_too_long":
         return f"has {len(given):,} characters; {item['ctx']['max_length']:,} are possible"
     if kind.startswith("bool_"):

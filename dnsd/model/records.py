@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import dns.rdata
 from pydantic import AwareDatetime, Field
@@ -34,6 +34,9 @@ PROXIED_TTL_S = 300
 MAX_TTL_S = 2**31 - 1  # RFC 2181 §8
 PROXIABLE = frozenset({A, AAAA, CNAME})
 WITH_PRIORITY = frozenset({MX, SRV, URI})  # types whose first field may be given as `priority`
+MAX_COMMENT = 500  # characters
+MAX_TAGS = 20  # of one record
+MAX_TAG = 500  # characters of one, its name and its value together
 MAX_STRING = 255  # octets of a character-string, RFC 1035 §3.3
 META_TYPES = frozenset({0, 41, *range(128, 256)})  # no data: RFC 6895 §3.1, OPT of RFC 6891
 
@@ -44,6 +47,9 @@ class RecordSettings(Fields):
     ipv4_only: bool | None = None
     ipv6_only: bool | None = None
     flatten_cname: bool | None = None
+
+
+Tag = Annotated[str, Field(max_length=MAX_TAG)]
 
 
 class RecordFields(Fields):
@@ -57,8 +63,8 @@ class RecordFields(Fields):
     priority: int | None = Field(default=None, ge=0, le=65_535, description="of MX, SRV and URI")
     proxied: bool = Field(default=False, description="answered with edge addresses; A, AAAA and CNAME only")
     settings: RecordSettings = RecordSettings()
-    comment: str | None = None
-    tags: tuple[str, ...] = ()
+    comment: str | None = Field(default=None, max_length=MAX_COMMENT)
+    tags: tuple[Tag, ...] = Field(default=(), max_length=MAX_TAGS)
     created_on: AwareDatetime | None = Field(default=None, description="set by the API")
     modified_on: AwareDatetime | None = Field(default=None, description="set by the API")
 

@@ -10,11 +10,12 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from dnsd.model.records import PROXIABLE, UNWRITTEN, Identity, Record
+from dnsd.model.records import MAX_COMMENT, PROXIABLE, UNWRITTEN, Identity, Record
 from dnsd.model.times import time_text
 
-TAGS = re.compile(r"\s*\bcf_tags=(\S+)")
-IMPOSSIBLE = re.compile(r"[\r\n\0]+")  # in a line of a text file
+TAGS = re.compile(r"(?<!\s)\s*\bcf_tags=(\S+)")
+BLANKS = re.compile(r"\t|[\r\n]+")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 PROXIED = "cf-proxied"
 OWN = "dnsd-"  # what the server's own tags begin with
 ID, CREATED, MODIFIED, UNQUOTED = "dnsd-id", "dnsd-created", "dnsd-modified", "dnsd-unquoted"
@@ -28,12 +29,15 @@ class Comment(NamedTuple):
     text: str  # without the tags
     proxied: bool = False
     identity: Identity = UNWRITTEN
+    is_changed: bool = False  # whether more was written than the text can be
 
 
 def parse_comment(rtype: int, comment: str) -> Comment:
     """What the comment behind a record of this type says. Raises ValueError for a tag that is malformed."""
     common, identity = without_identity(comment)
-    return Comment(bare_comment(common), rtype in PROXIABLE and _is_proxied(common), identity)
+    text = TAGS.sub("", common).strip()
+    bare = bare_comment(common)
+    return Comment(bare, rtype in PROXIABLE and _is_proxied(common), identity, bare != text)
 
 
 def without_identity(comment: str) -> tuple[str, Identity]:
@@ -56,8 +60,11 @@ def without_identity(comment: str) -> tuple[str, Identity]:
 
 
 def bare_comment(text: str) -> str:
-    """As much of a comment as the text of one in a master file can be: it is one line, and what looks like tags is."""
-    return TAGS.sub("", IMPOSSIBLE.sub(" ", text)).strip()
+    """As much of a comment as the text of one in a master file can be: one line without what looks like tags.
+
+    It has MAX_COMMENT characters at most, and none that terminals obey.
+    """
+    return TAGS.sub("", CONTROL.sub("", BLANKS.sub(" ", text))).strip()[:MAX_COMMENT].rstrip()
 
 
 def comment_text(record: Record, *, identity: bool) -> str:

@@ -205,6 +205,8 @@ class _ZoneReader(_Reader):
             return
         for problem in found.problems:
             self.add_at(problem.line, problem.column, problem.message)
+        for one in found.warnings:
+            self.add_at(one.line, one.column, one.message, warning=True)
         if found.name != name:
             message = f"the SOA record is of {name_text(found.name)}: the zone is served by that name, not the file's"
             self.add_at(1, 1, message, warning=True)

@@ -49,6 +49,7 @@ class Form(NamedTuple):
 
     ttl_given: int | None  # seconds; None where it is that of $TTL
     traits: int  # as `traits_of` returned it
+    is_changed: bool  # whether the comment says more than is kept of it
     rdatas: dict[str, bytes]  # data of this type that has been met -> wire form
     parse: Callable[[str], bytes | None]  # of other data; None where that is not plain
 
@@ -56,8 +57,11 @@ class Form(NamedTuple):
 class Known:
     """What the parts of lines mean, under one origin and one $TTL."""
 
-    def __init__(self, origin: bytes, traits_of: Callable[[Head, str], int]) -> None:
-        """`traits_of` says what stands for what a head and a comment say, and raises ValueError if they are wrong."""
+    def __init__(self, origin: bytes, traits_of: Callable[[Head, str], tuple[int, bool]]) -> None:
+        """`traits_of` says what stands for what a head and a comment say, and whether more is said than is kept.
+
+        It raises ValueError where they are wrong.
+        """
         self._endings: dict[str | None, bytes] = {None: origin, "": ROOT}  # what follows a label and a dot -> wire form
         self._origin = origin
         self._traits_of = traits_of
@@ -82,10 +86,11 @@ class Known:
         if head is None or len(comment) > MAX_PART:
             return None
         try:
-            traits = self._traits_of(head, comment.partition(";")[2])
+            traits, is_changed = self._traits_of(head, comment.partition(";")[2])
         except ValueError:
             return None
-        form = Form(head.ttl if head.is_ttl_given else None, traits, self._rdatas[head.rtype], self._parser(head.rtype))
+        ttl_given = head.ttl if head.is_ttl_given else None
+        form = Form(ttl_given, traits, is_changed, self._rdatas[head.rtype], self._parser(head.rtype))
         _room_in(self._forms)[text, comment] = form
         return form
 

@@ -21,9 +21,8 @@ from dnsd.store.yaml_text import BYTE_ORDER_MARK, EMPTY, LINE_BREAK, Data, YamlE
 COLON = re.compile(r"\s*:")
 COMMA = re.compile(r"\s*,")
 # An item's dash, behind the item before it, or the list's anchor and tag; comments and blank lines may be between.
-DASH = re.compile(rf"(?:[&!]\S*\s)*(?:[ \t]*(?:#[^{BREAKS}]*)?[{BREAKS}])*[ \t]*-")
-LINE_REST = re.compile(f"[ \t]*,?[ \t]*(?:#[^{BREAKS}]*)?(?=[{BREAKS}])")
-
+DASH = re.compile(rf"(?:[&!]\S*+\s)*+(?:[ \t]*+(?:#[^{BREAKS}]*+)?+[{BREAKS}])*+[ \t]*+-")
+LINE_REST = re.compile(f"[ \t]*+(?:,[ \t]*+)?+(?:#[^{BREAKS}]*+)?+(?=[{BREAKS}])")
 
 NAMING = ("id", "identifier", "cidr")  # keys that tell items of a list apart
 
@@ -122,7 +121,7 @@ class _Edit:
         column = self._layout.column(node.keys[0].start) if node.is_block else None
         for key, child in zip(node.keys, node.children, strict=True):
             if key.value in wanted and not key.is_merge:
-                self._edit(child, wanted[key.value], self._behind(COLON, key.end), column)
+                self._edit(child, wanted[key.value], _end(COLON.match(self._text, key.end), key.end), column)
         keeps = _keeps(node, wanted)
         has_lines = self._has_lines(node)
         self._remove(node, keeps, has_lines=has_lines)
@@ -257,11 +256,12 @@ class _Edit:
             return node.keys[index].start
         if node.is_flow:
             return node.children[index].start
-        return self._behind(DASH, node.children[index - 1].end if index else node.start) - 1
+        offset = node.children[index - 1].end if index else node.start
+        return _end(DASH.match(self._text, offset), offset) - 1
 
-    def _behind(self, pattern: re.Pattern[str], offset: int) -> int:
-        found = pattern.match(self._text, offset)
-        return found.end() if found else offset
+
+def _end(found: re.Match[str] | None, otherwise: int) -> int:
+    return found.end() if found else otherwise
 
 
 def _keeps(node: Node, wanted: dict[str, Data]) -> list[bool]:

@@ -23,6 +23,7 @@ import dns.ttl
 
 from dnsd.model.columns import Columns, Records
 from dnsd.model.records import (
+    MAX_COMMENT,
     MAX_TTL_S,
     UNWRITTEN,
     Identity,
@@ -41,6 +42,7 @@ NEWLINE = re.compile("\r\n?")
 BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # lines that say nothing
 OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
 MAX_PROBLEMS = 100  # in one file
+CHANGED = f"comments are kept to {MAX_COMMENT} characters, and without control characters; this one has more"
 MAX_ENTRY = 300_000  # characters: record data of 65,535 octets, each as \\DDD, and some space
 
 
@@ -55,12 +57,13 @@ class TextProblem:
 
 @dataclass(frozen=True, slots=True)
 class ZoneText:
-    """What a master file holds: records, the line of each, and what is wrong."""
+    """What a master file holds: records, the line of each, what is wrong, and what is doubtful."""
 
     name: bytes  # canonical; of the SOA's owner, where there is one
     records: Records
     lines: Sequence[int]
     problems: list[TextProblem]
+    warnings: list[TextProblem]
 
 
 def parse_zone_text(
@@ -143,6 +146,7 @@ class _Reader:
         self.columns = Columns()
         self.lines = array("I")  # of each record the number of its line
         self.problems: list[TextProblem] = []
+        self.warnings: list[TextProblem] = []
         self.line = 1  # of what is read next
         self.origin = dns.name.from_wire(default_name, 0)[0]
         self.origin_given = False
@@ -194,6 +198,8 @@ class _Reader:
             rdata = form.rdatas.get(data) or form.parse(data)
             if rdata is None:
                 break
+            if form.is_changed and not self.warnings:
+                self._warn(self.line + len(owners) - already)
             owner = name.lower()
             if identity is not UNWRITTEN:
                 identities[len(owners)] = identity
@@ -260,7 +266,7 @@ class _Reader:
         for index in islice(outside, MAX_PROBLEMS):
             message = f"{name_text(records.owners[index])} lies outside the zone {name_text(self.zone_name)}"
             self.problems.append(TextProblem(lines[index], 1, message))
-        return ZoneText(self.zone_name, records, lines, sorted(self.problems[:MAX_PROBLEMS]))
+        return ZoneText(self.zone_name, records, lines, sorted(self.problems[:MAX_PROBLEMS]), self.warnings)
 
     def _problem(self, entry: str, message: str, offset: int | None = None) -> None:
         if offset is None:
@@ -303,17 +309,27 @@ class _Reader:
         record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=said.proxied, comment=said.text)
         if said.identity is not UNWRITTEN:
             record = replace(record, identity=said.identity)
+        if said.is_changed:
+            self._warn(self.line)
         self.columns.add(record)
         self.lines.append(self.line)
         if rtype != SOA and (given is not None or self.default_ttl is not None):
             self.known.remember(entry, Head(rtype, ttl, given is not None), record.rdata)
 
-    def _traits_of(self, head: Head, comment: str) -> int:
-        """What stands for the traits of a plain line's record. Raises ValueError, also where it has an identity."""
+    def _warn(self, line: int) -> None:
+        """Say once that more is written in a comment than is kept of it."""
+        self.warnings = self.warnings or [TextProblem(line, 1, CHANGED)]
+
+    def _traits_of(self, head: Head, comment: str) -> tuple[int, bool]:
+        """What stands for the traits of a plain line's record, and whether its comment says more than is kept.
+
+        Raises ValueError, also where it has an identity.
+        """
         said = parse_comment(head.rtype, comment)
         if said.identity is not UNWRITTEN:
             raise ValueError("no other line is of this record")
-        return self.columns.index_of(build_traits(head.rtype, ttl=head.ttl, proxied=said.proxied, comment=said.text))
+        traits = build_traits(head.rtype, ttl=head.ttl, proxied=said.proxied, comment=said.text)
+        return self.columns.index_of(traits), said.is_changed
 
     def _read_rdata(self, words: _Words, rtype: int) -> dns.rdata.Rdata:
         try:

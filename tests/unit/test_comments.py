@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from dnsd.model.records import UNWRITTEN, Identity
-from dnsd.store.comments import parse_comment, without_identity
+from dnsd.store.comments import Comment, parse_comment, without_identity
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import TXT, A
@@ -43,11 +43,11 @@ SAID = {
 
 @pytest.mark.parametrize(("comment", "text", "proxied", "identity"), SAID.values(), ids=SAID.keys())
 def test_comment(comment: str, text: str, proxied: bool, identity: Identity) -> None:
-    assert parse_comment(A, comment) == (text, proxied, identity)
-    assert parse_comment(TXT, comment) == (text, False, identity)
+    assert parse_comment(A, comment) == Comment(text, proxied, identity)
+    assert parse_comment(TXT, comment) == Comment(text, False, identity)
     common, alone = without_identity(comment)
     assert alone == identity
-    assert parse_comment(A, common) == (text, proxied, UNWRITTEN)
+    assert parse_comment(A, common) == Comment(text, proxied)
 
 
 @pytest.mark.parametrize(("comment", "text", "proxied", "identity"), SAID.values(), ids=SAID.keys())
