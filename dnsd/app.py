@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dnsd.engine.build import build_snapshot, flattening_problems
@@ -17,6 +18,7 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
 from dnsd.model.guard import drop_problems
+from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.progress import Progress, no_progress
 from dnsd.settings import InvalidSettingsError, Settings, SettingsFile, load_settings
 from dnsd.store.directory import Files, Kind, SourceFile, is_folder, read_file, read_files
@@ -45,6 +47,7 @@ class Loaded:
     stored: Stored
     settings_file: SettingsFile
     flattening: tuple[Problem, ...]  # the warnings about flattened CNAMEs, which depend on the snapshot's names
+    times: ObjectTimes
 
     def locate(self, problem: Problem) -> Problem:
         """The problem at its place: in the file of the object that it is in; without a source, in the settings."""
@@ -68,10 +71,13 @@ def load(
     previous: Loaded | None = None,
     source: Source | None = None,
     progress: Progress = no_progress,
+    seen: ObjectTimes = NEVER_SEEN,
+    now: datetime | None = None,
 ) -> Loaded:
     """What the configuration says; `previous` is what to take over from, and is returned itself if nothing changed.
 
     `source` is what `read_source` returned, if it was asked before. `progress` hears how far the reading of a file is.
+    `seen` is what an earlier process has seen, where there is no `previous`; what is new is seen `now`.
     Raises InvalidDataError with every problem, warnings among them; nothing is half-read.
     """
     source = source or read_source(config, environment, previous=previous.source if previous else None)
@@ -85,11 +91,17 @@ def load(
         raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), message))])
     before = previous.stored if previous else NOTHING
     stored = load_files(source.files, settings_file.settings.nameservers, before, progress=progress)
-    return _built(config, source, settings_file, stored, previous)
+    times = see(
+        stored.dataset,
+        now or datetime.now(UTC),
+        before=previous.times if previous else seen,
+        previous=previous.dataset if previous else None,
+    )
+    return _built(source, settings_file, stored, times, previous)
 
 
 def _built(
-    config: Path, source: Source, settings_file: SettingsFile, stored: Stored, previous: Loaded | None
+    source: Source, settings_file: SettingsFile, stored: Stored, times: ObjectTimes, previous: Loaded | None
 ) -> Loaded:
     settings = settings_file.settings
     snapshot = build_snapshot(stored.dataset, settings.options, previous.snapshot if previous else None)
@@ -100,7 +112,7 @@ def _built(
     found = (*stored.warnings, *flattening)
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
-    return Loaded(settings, stored.dataset, snapshot, in_order(found), source, stored, settings_file, flattening)
+    return Loaded(settings, stored.dataset, snapshot, in_order(found), source, stored, settings_file, flattening, times)
 
 
 def guard_problems(loaded: Loaded, previous: Loaded) -> tuple[Problem, ...]:

@@ -134,8 +134,8 @@ async def get_bgp_status(call: Call) -> Reply:
 async def list_delegations(call: Call) -> Reply:
     """The parts of a prefix that other accounts may use"""
     loaded = call.service.loaded
-    account, prefix, _ = find_prefix(loaded.dataset, call.path["account_id"], call.path["prefix_id"])
-    return Reply(call.listed(prefix.delegations, partial(delegation_shape, loaded, account, prefix)))
+    _, prefix, _ = find_prefix(loaded.dataset, call.path["account_id"], call.path["prefix_id"])
+    return Reply(call.listed(prefix.delegations, partial(delegation_shape, loaded, prefix)))
 
 
 async def create_delegation(call: Call) -> Reply:
@@ -147,9 +147,9 @@ async def create_delegation(call: Call) -> Reply:
         "prefix.delegate",
         lambda draft: accounts.create_delegation(draft, account_id, prefix_id, body),
     )
-    account, prefix, _ = find_prefix(loaded.dataset, account_id, prefix_id)
+    _, prefix, _ = find_prefix(loaded.dataset, account_id, prefix_id)
     made = next(one for one in prefix.delegations if (one.cidr, one.account_id) == (cidr, other_id))
-    return Reply(delegation_shape(loaded, account, prefix, made))
+    return Reply(delegation_shape(loaded, prefix, made))
 
 
 async def delete_delegation(call: Call) -> Reply:

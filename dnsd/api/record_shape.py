@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from dnsd.api.record_body import Body, content_code, record_fault
@@ -24,7 +23,7 @@ from dnsd.model.records import (
     build_record,
     parse_data_type,
 )
-from dnsd.model.times import time_text
+from dnsd.model.times import Times, time_text
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import type_text
 
@@ -35,8 +34,8 @@ class RecordBodyError(RefusedError):
     """Everything that is wrong with a record in a request: `faults`, each with its code, message and pointer."""
 
 
-def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str, written_at: datetime) -> Json:
-    """The record as the API shows it; `written_at` is the time of its file, for a record that has no times."""
+def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str, times: Times) -> Json:
+    """The record as the API shows it."""
     shown = shown_data(record.rtype, record.rdata)
     identity = record.identity
     return {
@@ -55,8 +54,8 @@ def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str,
         "meta": {},
         "comment": record.comment or None,
         "tags": [*record.tags],
-        "created_on": time_text(identity.created_on or written_at),
-        "modified_on": time_text(identity.modified_on or written_at),
+        "created_on": time_text(times.created),
+        "modified_on": time_text(times.modified),
     }
 
 

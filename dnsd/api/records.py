@@ -13,7 +13,6 @@ from dnsd.api.envelope import Listed, Reply
 from dnsd.api.record_filter import is_descending, record_filter, sort_key
 from dnsd.api.record_shape import RecordBodyError, built_record, record_json
 from dnsd.api.request import MAX_BODY, Call, etag_of, heavily
-from dnsd.api.shapes import written_at
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
@@ -181,7 +180,7 @@ def _shape(loaded: Loaded, zone: Zone, ids: RecordIds, index: int) -> Shape:
         ids.by_index[index],
         zone_id=zone.id,
         zone_name=zone.name_text,
-        written_at=written_at(loaded, zone.key),
+        times=loaded.times.of_record(zone, zone.records[index]),
     )
 
 

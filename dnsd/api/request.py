@@ -89,10 +89,7 @@ class Call:
 
 
 def etag_of(shape: Any) -> str:
-    """The tag of one version of an object.
-
-    Times are no part of it: those that nobody has written down are the file's, which others change, too.
-    """
+    """The tag of one version of an object: of what it says. Times are no part of it, which say only when it did."""
     return hashlib.blake2b(json.dumps(_without_times(shape), sort_keys=True).encode(), digest_size=12).hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from dnsd.app import Loaded
@@ -34,16 +34,9 @@ PLAN = {
 }
 
 
-def written_at(loaded: Loaded, key: str) -> datetime:
-    """When the file of an object was written last; for what has no file, the beginning of time."""
-    file = loaded.source.files.by_key().get(key) if loaded.source.files else None
-    return datetime.fromtimestamp(file.modified if file else 0, UTC)
-
-
 def map_shape(loaded: Loaded, found: AddressMap) -> Shape:
     """An address map, with its addresses and members."""
-    written = written_at(loaded, found.key)
-    created = found.created_at or written
+    created, modified, _ = loaded.times.of_map(found)
     return {
         "id": found.id,
         "description": found.description,
@@ -52,7 +45,7 @@ def map_shape(loaded: Loaded, found: AddressMap) -> Shape:
         "default_sni": found.default_sni,
         "enabled": found.enabled,
         "created_at": time_text(created),
-        "modified_at": time_text(found.modified_at or written),
+        "modified_at": time_text(modified),
         "ips": [{"ip": str(ip), "created_at": time_text(created)} for ip in found.ips],
         "memberships": [_member_shape(found, member, created) for member in found.memberships],
     }
@@ -74,7 +67,7 @@ def account_shape(loaded: Loaded, account: Account) -> Shape:
         "name": account.name,
         "type": "standard",
         "settings": {"enforce_twofactor": False, "abuse_contact_email": None},
-        "created_on": time_text(written_at(loaded, account.key)),
+        "created_on": time_text(loaded.times.of_account(account).created),
     }
 
 
@@ -96,7 +89,7 @@ def dns_settings_shape(account: Account) -> Shape:
 
 def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> Shape:
     """A BYOIP prefix."""
-    at = time_text(written_at(loaded, account.key))
+    created, modified, _ = loaded.times.of_prefix(prefix)
     return {
         "id": prefix.id,
         "account_id": account.id,
@@ -105,18 +98,18 @@ def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> Shape:
         "approved": prefix.approved.value,
         "description": prefix.description,
         "advertised": prefix.approved is Approval.ACTIVE,
-        "advertised_modified_at": at,
+        "advertised_modified_at": time_text(loaded.times.of_approval(prefix).modified),
         "loa_document_id": None,
         "on_demand_enabled": False,
         "on_demand_locked": False,
-        "created_at": at,
-        "modified_at": at,
+        "created_at": time_text(created),
+        "modified_at": time_text(modified),
     }
 
 
-def delegation_shape(loaded: Loaded, account: Account, prefix: Prefix, delegation: Delegation) -> Shape:
+def delegation_shape(loaded: Loaded, prefix: Prefix, delegation: Delegation) -> Shape:
     """A part of a prefix that another account may use."""
-    at = time_text(written_at(loaded, account.key))
+    at = time_text(loaded.times.of_delegation(prefix, delegation).created)
     return {
         "id": delegation_id(prefix, delegation),
         "cidr": str(delegation.cidr),
@@ -134,9 +127,13 @@ def delegation_id(prefix: Prefix, delegation: Delegation) -> str:
 
 def leases_shape(loaded: Loaded, account: Account) -> list[Shape]:
     """The static IPs of an account."""
-    at = time_text(written_at(loaded, account.key))
     return [
-        {"id": lease_id(account, ip), "ip": str(ip), "account_id": account.id, "created_at": at}
+        {
+            "id": lease_id(account, ip),
+            "ip": str(ip),
+            "account_id": account.id,
+            "created_at": time_text(loaded.times.of_lease(account, ip).created),
+        }
         for ip in account.static_ips
     ]
 
@@ -148,7 +145,7 @@ def lease_id(account: Account, ip: IPAddress) -> str:
 
 def zone_shape(loaded: Loaded, zone: Zone) -> Shape:
     """A zone."""
-    written = time_text(written_at(loaded, zone.key))
+    created, modified, activated = loaded.times.of_zone(zone)
     account = loaded.dataset.accounts[zone.account_id]
     return {
         "id": zone.id,
@@ -162,9 +159,9 @@ def zone_shape(loaded: Loaded, zone: Zone) -> Shape:
         "original_name_servers": None,
         "original_registrar": None,
         "original_dnshost": None,
-        "created_on": written,
-        "modified_on": written,
-        "activated_on": written if zone.status.value == "active" else None,
+        "created_on": time_text(created),
+        "modified_on": time_text(modified),
+        "activated_on": time_text(activated) if activated else None,
         "meta": {
             "step": 2,
             "custom_certificate_quota": 0,

@@ -9,7 +9,7 @@ from typing import Any
 
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.request import Call, heavily
-from dnsd.api.shapes import written_at, zone_dns_settings_shape, zone_shape, zones_in_order
+from dnsd.api.shapes import zone_dns_settings_shape, zone_shape, zones_in_order
 from dnsd.manage import zones
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
@@ -138,7 +138,7 @@ def _ipv6_shape(call: Call, zone: Zone) -> dict[str, Any]:
         "id": "ipv6",
         "value": "on" if zone.settings.ipv6 else "off",
         "editable": True,
-        "modified_on": time_text(written_at(call.service.loaded, zone.key)),
+        "modified_on": time_text(call.service.loaded.times.of_zone(zone).modified),
     }
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from dnsd.api.shapes import written_at
 from dnsd.app import Loaded
 from dnsd.errors import Problem
 from dnsd.manage.plan import Plan, ZonePlan, answering, proxied_names
@@ -35,6 +34,7 @@ class MapRow:
     members_total: int
     v4: int
     v6: int
+    created: datetime
     modified: datetime
 
     @property
@@ -50,6 +50,7 @@ def map_row(loaded: Loaded, found: AddressMap) -> MapRow:
     is_account = len(zones) < len(found.memberships)
     scopes = [*(["Account"] if is_account else []), *(["Zones"] if zones else [])]
     v4 = sum(ip.version == 4 for ip in found.ips)
+    times = loaded.times.of_map(found)
     return MapRow(
         map=found,
         title=map_title(found),
@@ -58,7 +59,8 @@ def map_row(loaded: Loaded, found: AddressMap) -> MapRow:
         members_total=len(zones),
         v4=v4,
         v6=len(found.ips) - v4,
-        modified=found.modified_at or written_at(loaded, found.key),
+        created=times.created,
+        modified=times.modified,
     )
 
 

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from pathlib import Path as FilePath
 from typing import Any
@@ -67,10 +67,6 @@ class Draft:
     def file(self, key: str) -> SourceFile:
         """The file of an object, as the draft has it. Raises KeyError where there is none."""
         return self._written.get(key) or self._kept()[key]
-
-    def written_at(self, key: str) -> datetime:
-        """When an object's file was written; not later than now, as the times of quick changes run ahead."""
-        return min(datetime.fromtimestamp(self.file(key).modified, UTC), self.now)
 
     def has_file(self, key: str) -> bool:
         """Whether an object has a file: an account need not."""
@@ -159,7 +155,7 @@ class Draft:
         Raises RefusedError with every rule that forbids it.
         """
         try:
-            loaded = load(config, previous=self.loaded, source=self.source())
+            loaded = load(config, previous=self.loaded, source=self.source(), now=self.now)
         except InvalidDataError as error:
             raise refused_for(map(self._of_request, error.problems)) from None
         if unresolved := [problem for problem in loaded.flattening if self._is_new_target(problem)]:

@@ -185,5 +185,5 @@ def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *p
 def _write(draft: Draft, found: AddressMap, document: Document) -> None:
     """Write a map, with the time of the change if it is one."""
     if said_by(document) != said_by(draft.document(found.key)):
-        document.setdefault("created_at", time_text(draft.written_at(found.key)))
+        document.setdefault("created_at", time_text(draft.loaded.times.of_map(found).created))
         draft.write(found.key, Kind.MAP, document | {"modified_at": draft.stamp})

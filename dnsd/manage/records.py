@@ -12,6 +12,7 @@ from dnsd.errors import Path
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_zone
 from dnsd.manage.refusal import Code, Fault, RefusedError, refused, refused_for
+from dnsd.manage.zone_times import shown_times, times_document
 from dnsd.model.edits import RecordEdit
 from dnsd.model.fields import IPAddress, derived_id
 from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, Record, parse_owner
@@ -180,7 +181,8 @@ def write_as_yaml(draft: Draft, zone: Zone, edit: RecordEdit, said: Mapping[str,
     """Have a zone whose file is a master file say in YAML what that cannot: settings of a record, or of the zone."""
     written = enumerate(draft.written_records(zone))
     kept = (edit.replaced.get(index, record) for index, record in written if index not in edit.removed)
-    text = text_as_yaml(draft.file(zone.key).text(), zone, (*kept, *edit.added), said or {})
+    said = shown_times(draft, zone) | dict(said or {})
+    text = text_as_yaml(draft.file(zone.key).text(), zone, (*kept, *edit.added), said)
     draft.remove(zone.key)
     draft.write_text(zone.key, Kind.ZONE_YAML, text)
 
@@ -190,6 +192,7 @@ def text_as_yaml(master: str, zone: Zone, records: Iterable[Record], said: Mappi
     document: Document = {
         "name": zone.name_text,
         "soa": _soa_document(zone),
+        **times_document(zone.said),
         "records": [record_document(record, zone.name) for record in records if record.rtype != SOA],
     }
     return "".join(f"# {line}\n" for line in comment_lines(master)) + written_yaml(document | dict(said))
@@ -293,7 +296,7 @@ def _renewed(draft: Draft, zone: Zone, before: Record, record_id: str, build: Bu
     after = replace(built, identity=before.identity._replace(unquoted=built.identity.unquoted))
     if after == before:
         return before
-    created = before.identity.created_on or draft.written_at(zone.key)
+    created = draft.loaded.times.of_record(zone, before).created
     identity = after.identity._replace(id=record_id, created_on=created, modified_on=draft.now)
     return replace(after, identity=identity)
 

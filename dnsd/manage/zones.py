@@ -12,6 +12,7 @@ from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_zone
 from dnsd.manage.records import write_as_yaml
 from dnsd.manage.refusal import Code, refused
+from dnsd.manage.zone_times import shown_times
 from dnsd.model.edits import RecordEdit
 from dnsd.model.fields import Fields, derived_id
 from dnsd.model.maps import MemberKind
@@ -89,7 +90,9 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
     is_plain = bool(PLAIN_FILE_NAME.fullmatch(text)) and draft.is_free(f"{account.key}/zones/{text}")
     key = f"{account.key}/zones/{text if is_plain else zone_id}"
     kept_out = {} if draft.by_operator else {"verified": False}
-    draft.write(key, Kind.ZONE_YAML, {"id": zone_id, "name": text, "status": Status.ACTIVE.value, **kept_out})
+    times = dict.fromkeys(("created_on", "activated_on", "modified_on"), draft.stamp)
+    document = {"id": zone_id, "name": text, "status": Status.ACTIVE.value, **kept_out, **times}
+    draft.write(key, Kind.ZONE_YAML, document)
     draft.note(key, None, {"name": text, **kept_out})
     return zone_id
 
@@ -139,11 +142,12 @@ def delete_zone(draft: Draft, zone_id: str) -> None:
 
 
 def _set(draft: Draft, zone: Zone, said: Document) -> None:
+    now = {"modified_on": draft.stamp}
     if draft.file(zone.key).kind is Kind.ZONE_YAML:
         document = draft.document(zone.key)
         before = {name: document.get(name) for name in said}
-        draft.write(zone.key, Kind.ZONE_YAML, document | said)
+        draft.write(zone.key, Kind.ZONE_YAML, shown_times(draft, zone) | document | said | now)
     else:
         before = {}
-        write_as_yaml(draft, zone, RecordEdit(), said)
+        write_as_yaml(draft, zone, RecordEdit(), said | now)
     draft.note(zone.key, before, said)

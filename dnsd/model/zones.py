@@ -11,12 +11,13 @@ from itertools import chain
 from operator import itemgetter
 from typing import Annotated, Any, Protocol
 
-from pydantic import BeforeValidator, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from dnsd.errors import Problem, Rule
 from dnsd.model.columns import Records
 from dnsd.model.fields import MAX_PROBLEMS, Fields, Host, Id, derived_id
 from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
+from dnsd.model.times import UNSAID, Said
 from dnsd.wire.names import ASTERISK, ROOT, ancestors, name_text
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A, canonical_rdata, parse_rdata_text, type_text
 
@@ -89,6 +90,15 @@ class ZoneFields(Fields):
         default=None, description="the apex NS records; default from dnsd.yaml"
     )
     soa: SoaFields = SoaFields()
+    created_on: AwareDatetime | None = Field(
+        default=None, description="set by the API; default: when the server first saw the zone"
+    )
+    activated_on: AwareDatetime | None = Field(
+        default=None, description="set by the API; default: when the server first saw the zone active"
+    )
+    modified_on: AwareDatetime | None = Field(
+        default=None, description="set by the API; default: when the server first saw the zone as it is, records aside"
+    )
     records: tuple[RecordFields, ...] = ()
 
 
@@ -110,6 +120,7 @@ class Zone:
     settings: ZoneSettings
     records: Records  # may be given as any iterable of records
     verified: bool = True  # whether the operator takes the account's word that the zone is its own
+    said: Said = UNSAID  # its times, as far as its file says them
     name_text: str = field(init=False, compare=False)  # the name as people write it
 
     def __post_init__(self) -> None:

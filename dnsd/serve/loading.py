@@ -18,9 +18,11 @@ from dnsd.engine.transfer import apply_delta
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
 from dnsd.model.guard import names_problems
+from dnsd.model.sightings import NEVER_SEEN
 from dnsd.progress import progress_on
 from dnsd.serve.memory import trim
 from dnsd.serve.publish import Publisher
+from dnsd.serve.sightings import KeptTimes
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import Settings
 from dnsd.store.directory import keep_times
@@ -73,6 +75,7 @@ class Loader:
         self._state = state
         self._publisher = publisher
         self._log = log
+        self._times = KeptTimes(state, log)
         self._revision = 0  # the last one that was given
         self._has_followed = asyncio.Event()
 
@@ -119,6 +122,8 @@ class Loader:
     async def publish_change(self, loaded: Loaded, source: Source) -> None:
         """Publish what has been written; `source` is what was read last, with that. Who does so has the turn."""
         self.source = source
+        if not self._times.has(loaded.times):
+            await in_thread(partial(self._times.save, loaded.times))
         await self._publish(loaded)
         if self.last.ok:
             self.last = replace(self.last, problems=self._warnings(loaded))
@@ -211,7 +216,8 @@ class Loader:
         try:
             self.source = read_source(self._config, previous=self.source)
             with progress_on(None if self.loaded else sys.stderr) as progress:  # people wait for the first load
-                loaded = load(self._config, previous=self.loaded, source=self.source, progress=progress)
+                seen = NEVER_SEEN if self.loaded else self._times.load()
+                loaded = load(self._config, previous=self.loaded, source=self.source, progress=progress, seen=seen)
             if not self.loaded:
                 gc.freeze()  # what is there now mostly stays: looking for garbage in it takes long
         finally:
@@ -226,6 +232,7 @@ class Loader:
                 found = map(loaded.locate, names_problems(served.names, loaded.snapshot.names, limit))
             if found := tuple(found):
                 raise InvalidDataError(found)
+        self._times.save(loaded.times)
         return loaded
 
     async def _publish(self, loaded: Loaded) -> None:

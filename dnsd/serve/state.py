@@ -20,6 +20,7 @@ from dnsd.manage.history import FOLDER as HISTORY
 from dnsd.manage.tokens import FILE_NAME as TOKENS
 from dnsd.manage.tokens import LOCK_NAME as TOKENS_LOCK
 from dnsd.serve.privileges import Identity
+from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
 from dnsd.store.snapshot_file import FILE_NAME
 from dnsd.store.write import JOURNAL
 
@@ -45,7 +46,7 @@ def make_folder(folder: Path, owner: Identity) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
-        for name in (LOCK_FILE, FILE_NAME, f"{FILE_NAME}.new", TOKENS, TOKENS_LOCK, JOURNAL):
+        for name in (LOCK_FILE, FILE_NAME, f"{FILE_NAME}.new", TOKENS, TOKENS_LOCK, JOURNAL, FIRST_SEEN):
             _hand_over(folder / name, owner)
         for file in folder.glob(f"{AUDIT_LOG}*"):
             _hand_over(file, owner)

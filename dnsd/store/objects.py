@@ -16,7 +16,8 @@ from dnsd.errors import Path as ObjectPath
 from dnsd.errors import Place, Problem
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
-from dnsd.model.records import Record, RecordError, RecordFields, build_record
+from dnsd.model.records import UNWRITTEN, Record, RecordError, RecordFields, build_record
+from dnsd.model.times import Said
 from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records, unwritten_zone_id
 from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import Kind, SourceFile
@@ -24,7 +25,7 @@ from dnsd.store.text_file import FileChangedError
 from dnsd.store.yaml_text import Data, Places, YamlError, parse_yaml
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import name_text, parse_name_text
-from dnsd.wire.rdata import NS, type_text
+from dnsd.wire.rdata import NS, SOA, type_text
 
 PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid.", "ns2.dnsd.invalid.")  # RFC 6761 §6.4: no such names exist
 
@@ -256,6 +257,7 @@ class _ZoneReader(_Reader):
             settings=fields.settings,
             records=records.followed_by(made),
             verified=fields.verified,
+            said=_said(fields, at_apex),
         )
 
     def _name(self, given: str | None) -> bytes | None:
@@ -264,6 +266,12 @@ class _ZoneReader(_Reader):
         except ValueError as error:
             self.add(("name",) if given else (), f"the zone's name: {error}")
             return None
+
+
+def _said(fields: ZoneFields, at_apex: Iterable[Record]) -> Said:
+    """The times that a zone's file says: keys of its own, or, in a master file, tags of its SOA record."""
+    of_soa = next((record.identity for record in at_apex if record.rtype == SOA), UNWRITTEN)
+    return Said(fields.created_on or of_soa.created_on, fields.modified_on or of_soa.modified_on, fields.activated_on)
 
 
 def _stand_in(key: str, account_id: str) -> Zone | None:

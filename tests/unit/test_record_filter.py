@@ -10,9 +10,11 @@ import pytest
 from dnsd.api.record_filter import is_descending, record_filter, sort_key
 from dnsd.api.record_shape import built_record, record_json
 from dnsd.model.columns import Records
+from dnsd.model.times import Times
 from dnsd.wire.names import parse_name_text
 
 EXAMPLE = parse_name_text("example.com")
+TIMES = Times(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
 BODIES: dict[str, dict[str, Any]] = {
     "apex": {"type": "A", "name": "@", "content": "192.0.2.1", "proxied": True, "tags": ["env:prod", "team"]},
     "www": {"type": "A", "name": "www", "content": "192.0.2.2", "ttl": 300, "comment": "Web server"},
@@ -26,8 +28,7 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 RECORDS = {name: built_record(body, EXAMPLE) for name, body in BODIES.items()}
 SHOWN = {
-    name: record_json(record, "ab" * 16, zone_id="", zone_name="", written_at=datetime(2026, 1, 1, tzinfo=UTC))
-    for name, record in RECORDS.items()
+    name: record_json(record, "ab" * 16, zone_id="", zone_name="", times=TIMES) for name, record in RECORDS.items()
 }
 ALL = [*BODIES]
 

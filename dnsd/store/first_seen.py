@@ -1,0 +1,130 @@
+"""The file of when objects were first seen, in the state folder: a line for each, and one more for what is new of it.
+
+The last line of an object counts. What is new is appended, so that it costs no more than it says; the file is written
+anew, whole, once most of its lines count no more. A line that was not written to its end is as if it were not there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from dnsd.model.sightings import ObjectTimes, Sighting
+from dnsd.model.times import parse_time, time_text
+
+FILE_NAME = "first_seen"  # in the state folder
+NONE = "-"  # in place of a word
+SPARE_LINES = 1_000  # that count no more, beside one for each object
+
+
+class FirstSeen:
+    """The file in a state folder; one process writes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self._saved: Mapping[str, Sighting] | None = None  # what the file says; None: it must be written anew
+        self._size = 0  # octets of it
+        self._lines = 0
+
+    def load(self) -> ObjectTimes:
+        """What the file says, as far as it can be read; nothing where there is none. Raises OSError."""
+        self._saved = None
+        try:
+            octets = self.path.read_bytes()
+        except FileNotFoundError:
+            return ObjectTimes({})
+        lines = octets.decode(errors="replace").split("\n")
+        sightings = dict(filter(None, map(_parsed, lines[:-1])))
+        if lines[-1] == "" and len(lines) - 1 <= _most_lines(sightings):
+            self._saved, self._size, self._lines = sightings, len(octets), len(lines) - 1
+        return ObjectTimes(sightings)
+
+    def has(self, times: ObjectTimes) -> bool:
+        """Whether the file says this already, as far as is known without looking."""
+        return times.sightings is self._saved
+
+    def save(self, times: ObjectTimes) -> None:
+        """Have the file say this; it is on the disk then. Raises OSError."""
+        sightings, saved = times.sightings, self._saved
+        if saved is not None and not self._is_as_left():
+            saved = None
+        if sightings is saved:
+            return
+        self._saved = None  # until it has succeeded
+        if saved is None:
+            self._write(sightings)
+        else:
+            news = [(key, one) for key, one in sightings.items() if saved.get(key) != one]
+            if self._lines + len(news) > _most_lines(sightings):
+                self._write(sightings)
+            elif news:
+                self._append(news)
+        self._saved = sightings
+
+    def _is_as_left(self) -> bool:
+        try:
+            return self.path.stat().st_size == self._size
+        except FileNotFoundError:
+            return False
+
+    def _append(self, news: Iterable[tuple[str, Sighting]]) -> None:
+        octets = _packed(news)
+        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(fd, "wb") as out:
+            out.write(octets)
+            out.flush()
+            os.fsync(fd)
+        self._size += len(octets)
+        self._lines += octets.count(b"\n")
+
+    def _write(self, sightings: Mapping[str, Sighting]) -> None:
+        octets, beside = _packed(sightings.items()), self.path.with_name(f"{FILE_NAME}.new")
+        beside.unlink(missing_ok=True)
+        try:
+            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as out:
+                out.write(octets)
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(beside, self.path)
+        except OSError:
+            beside.unlink(missing_ok=True)  # what fills a full disk
+            raise
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)  # the new name itself
+        finally:
+            os.close(folder)
+        self._size, self._lines = len(octets), len(sightings)
+
+
+def _most_lines(sightings: Mapping[str, Sighting]) -> int:
+    return 2 * len(sightings) + SPARE_LINES
+
+
+def _packed(sightings: Iterable[tuple[str, Sighting]]) -> bytes:
+    return "".join(f"{_line(key, one)}\n" for key, one in sightings).encode()
+
+
+def _line(key: str, one: Sighting) -> str:
+    times = (one.created, one.modified, one.activated, one.gone)
+    return " ".join((key, *(time_text(at) if at else NONE for at in times), one.digest or NONE))
+
+
+def _parsed(line: str) -> tuple[str, Sighting] | None:
+    """The object of a line, by its key; None where the line is damaged, or a later version's."""
+    try:
+        key, created, modified, activated, gone, digest = line.split(" ")
+        times = (_time(created), _time(modified), _time(activated), _time(gone))
+    except ValueError:
+        return None
+    if times[0] is None:
+        return None
+    return key, Sighting(times[0], times[1], times[2], "" if digest == NONE else digest, times[3])
+
+
+@lru_cache(maxsize=1024)  # much was seen at once
+def _time(word: str) -> datetime | None:
+    return None if word == NONE else parse_time(word)
