@@ -140,6 +140,7 @@ class Found:
     authority: list[Answered] = field(default_factory=list)
     additional: list[Answered] = field(default_factory=list)
     target: Name | None = None
+    endless: bool = False  # `target` leads below the same DNAME again, and so on for ever
     flattened: bool = False  # the alias in `answer` is not shown, its target's addresses are
 
 
@@ -175,15 +176,32 @@ class Reference:
                 return Expected(SERVFAIL)  # a chain that cannot be ended is not begun
             if found.target is None:
                 aa = found.aa or bool(chain)
-                return Expected(found.rcode, aa, chain + found.answer, found.authority, found.additional)
+                return Expected(found.rcode, aa, once(chain + found.answer), found.authority, found.additional)
             if count_aliases(chain) == MAX_CHAIN:
                 return Expected(NOERROR, True, chain)
-            chain = chain + found.answer
-            if found.target in seen:
+            chain = once(chain + found.answer)
+            if found.target in seen or found.endless:
                 return Expected(NOERROR, True, chain)
             leading = self.zone_for(name, rdtype)
             name = found.target
             seen.append(name)
+
+    def way(self, qname: Name, qtype: RdataType) -> list[tuple[Name, Zone | None]]:
+        """The names on the way to the answer, and the zone that speaks for each; the last one ends it."""
+        steps: list[tuple[Name, Zone | None]] = []
+        name, leading = qname.canonicalize(), None
+        met: list[Name] = []
+        flattens = False
+        while True:
+            found = self.look_up(name, qtype, leading)
+            zone = self.zone_for(name, qtype)
+            steps.append((name, None if found.rcode == REFUSED else zone))
+            if found.flattened and not flattens:  # which counts for itself, whoever leads there
+                flattens, met = True, []
+            met.append(name)
+            if found.target is None or found.endless or found.target in met or len(met) > MAX_CHAIN:
+                return steps
+            name, leading = found.target, zone
 
     def answer_at(self, name: Name, qtype: RdataType, leading: Zone | None) -> Found:
         """What a name gives to who was led there, with flattened aliases resolved to addresses."""
@@ -199,6 +217,8 @@ class Reference:
             if found.target in seen or count_aliases(aliases) > MAX_CHAIN:
                 return Found(SERVFAIL)
             leading = self.zone_for(seen[-1], qtype)
+            if found.endless:
+                return Found(SERVFAIL)
             seen.append(found.target)
             found = self.look_up(found.target, qtype, leading)
             aliases += found.answer if found.target is not None else []
@@ -396,7 +416,13 @@ def through_dname(name: Name, dname: Record, qtype: RdataType) -> Found:
         return Found(YXDOMAIN, answer=redirection)  # RFC 6672 §2.2
     alias = dns.rdata.from_text(IN, CNAME, target.to_text())
     answer = [*redirection, (name, CNAME, dname.ttl, alias)]
-    return Found(answer=answer, target=None if qtype == CNAME else target)
+    endless = target != dname.owner and target.is_subdomain(dname.owner)
+    return Found(answer=answer, target=None if qtype == CNAME else target, endless=endless)
+
+
+def once(records: list[Answered]) -> list[Answered]:
+    """The records without those that are there already: a DNAME that a chain passes twice."""
+    return list(dict.fromkeys(records))
 
 
 def is_flattened(zone: Zone, cname: Record) -> bool:

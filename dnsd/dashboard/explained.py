@@ -10,8 +10,8 @@ from dnsd.dashboard.visit import Visit, Wrong
 from dnsd.engine.explain import NO_STEP, Explanation, MapVerdict, NameExplained, explain
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.tokens import Area, Level
-from dnsd.model.dataset import Dataset
-from dnsd.wire.names import ancestors, parse_name_text
+from dnsd.model.zones import Zone
+from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import parse_type_text
 from dnsd.wire.reply_text import reply_data
 
@@ -53,25 +53,21 @@ def _question(visit: Visit, name: str, rtype: str) -> tuple[bytes, int]:
 
 def _covers(visit: Visit, name: bytes) -> bool:
     """Whether a name is in a zone of the token's; the operator may ask for any."""
-    zone = _zone_of(visit.dataset, name)
-    return visit.token.is_operator or (zone is not None and visit.token.covers(*zone))
+    return _covers_zone(visit, visit.dataset.zone_of(name))
 
 
-def _zone_of(dataset: Dataset, name: bytes) -> tuple[str, str] | None:
-    """The ids of the account and of the zone that a name is in."""
-    for one in (name, *ancestors(name)):
-        if zone := dataset.zones_by_name.get(one):
-            return zone.account_id, zone.id
-    return None
+def _covers_zone(visit: Visit, zone: Zone | None) -> bool:
+    return visit.token.is_operator or (zone is not None and visit.token.covers(zone.account_id, zone.id))
 
 
 def _visible(visit: Visit, found: Explanation) -> Explanation:
     """As much of the path as the token may see: nothing of what others' names lead through, and maps if it may."""
-    steps = [step for step in found.names if _covers(visit, parse_name_text(step.name).lower())]
+    zones = visit.dataset.zones
+    steps = [step for step in found.names if _covers_zone(visit, zones.get(step.zone_id or ""))]
     return replace(found, names=tuple(replace(step, maps=_visible_maps(visit, step)) for step in steps))
 
 
 def _visible_maps(visit: Visit, step: NameExplained) -> tuple[MapVerdict, ...]:
-    zone = _zone_of(visit.dataset, parse_name_text(step.name).lower())
-    may_read = zone is not None and visit.token.may(Area.MAPS, Level.READ, account_id=zone[0])
+    zone = visit.dataset.zones.get(step.zone_id or "")
+    may_read = zone is not None and visit.token.may(Area.MAPS, Level.READ, account_id=zone.account_id)
     return tuple(verdict for verdict in step.maps if verdict.step != NO_STEP) if may_read else ()

@@ -160,11 +160,10 @@ def answered_for(loaded: Loaded, found: AddressMap) -> AnsweredFor:
 
 
 def _zones_answered(loaded: Loaded, found: AddressMap) -> Iterator[Zone]:
-    dataset, snapshot = loaded.dataset, loaded.snapshot
-    for zone in dataset.zones.values():
-        if zone.account_id == found.account_id and dataset.applies_maps(zone):
-            addresses = snapshot.by_zone.get(zone.id) or snapshot.by_account.get(zone.account_id)
-            if addresses and any(source.map == found.key for source in addresses.sources):
+    for zone in loaded.dataset.zones.values():
+        if zone.account_id == found.account_id and loaded.dataset.applies_maps(zone):
+            addresses = loaded.snapshot.addresses(zone.id, zone.account_id)
+            if any(source.map == found.key for source in addresses.sources):
                 yield zone
 
 

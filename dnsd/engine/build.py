@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
-from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, answer_at
+from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, Trace, answer_at
 from dnsd.engine.edge import build_addresses
 from dnsd.engine.names import NameTable, renewed_names
 from dnsd.engine.snapshot import Addresses, BuiltZone, Flattened, MapsUsed, Node, Snapshot
-from dnsd.engine.zone import REFUSED_NODE, build_zone
+from dnsd.engine.zone import REFUSED_NODE, UNVERIFIED_NODE, build_zone
 from dnsd.errors import Problem, Rule
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import Effective, MemberKind, MissingFamily, effective
-from dnsd.model.zones import Zone, is_followed
+from dnsd.model.zones import Zone, closest, is_followed
 from dnsd.wire.message import CH, NSID, pack_option
 from dnsd.wire.names import ROOT, ancestors, name_text, parse_name_text
 from dnsd.wire.rdata import CNAME, DS, TXT, A
@@ -114,7 +114,8 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
     """
     indexes: dict[str, dict[bytes, int]] = {}  # zone id -> owner -> index of its CNAME
     for name, node, rule, zone in _flattened(snapshot):
-        answer = answer_at(snapshot, node, name, A)
+        steps: Trace = []
+        answer = answer_at(snapshot, node, name, A, trace=steps)
         if answer not in (TARGET_OUTSIDE, TARGET_CIRCULAR):
             continue
         if zone.id not in indexes:
@@ -126,6 +127,8 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(zone.key, path, message, warning=True)
         else:
             message = f"a flattened CNAME must lead to a name in the zones served here; {target} leads outside"
+            if steps[-1].node is UNVERIFIED_NODE:
+                message += f": the zone of {name_text(steps[-1].name)} is another account's, and not verified"
             yield Problem(zone.key, path, message, warning=True, rule=Rule.TARGET_OUTSIDE)
 
 
@@ -250,8 +253,7 @@ def _parent(zone: Zone, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None:
 def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> tuple[list[bytes], list[Node]]:
     names, nodes = [], []
     for name, node in built.items():
-        closest = next(part for part in (name, *ancestors(name)) if part in by_apex)
-        if closest == built.zone.name:
+        if closest(name, by_apex) is built:
             names.append(name)
             nodes.append(node)
     return names, nodes

@@ -1,17 +1,21 @@
-"""Answers that depend on more than their own name: edge addresses, CNAME chains, flattening and DNAME."""
+"""Answers that depend on more than their own name: edge addresses, CNAME chains, flattening and DNAME.
+
+What is done with each name on the way can be had as steps: there is no second account of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import Any, NamedTuple
 
 from dnsd.engine.answer import Answer, Rrset, build_answer
 from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
+from dnsd.engine.zone import UNVERIFIED_NODE
 from dnsd.model.zones import is_followed
 from dnsd.wire.message import EDE_NETWORK_ERROR, REFUSED, SERVFAIL, YXDOMAIN, pack_extended_error
-from dnsd.wire.names import MAX_NAME, ROOT
-from dnsd.wire.rdata import AAAA, CNAME, DS, SOA, A
+from dnsd.wire.names import MAX_NAME, ROOT, is_below
+from dnsd.wire.rdata import AAAA, CNAME, DNAME, DS, SOA, A
 
 MAX_CHAIN = 8  # CNAMEs in one answer
 FOLLOWED = (Alias, Redirection)  # rules that lead on to another name
@@ -21,30 +25,54 @@ TARGET_OUTSIDE = build_answer(rcode=SERVFAIL, aa=False, option=pack_extended_err
 TARGET_CIRCULAR = build_answer(rcode=SERVFAIL, aa=False)
 
 Trail = tuple[bytes, ...]  # aliases, canonical
+Leading = Alias | Flattened | Redirection
 
 
-def answer_at(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail = ()) -> Answer:
+class End(Enum):
+    """Why an alias is not followed to its target."""
+
+    WANTED = "it is what was asked for"
+    CIRCLE = "it leads back to a name on the way"
+    ITSELF = "it leads below its own owner"
+    COUNT = f"there are {MAX_CHAIN} on the way already"
+    TOO_LONG = "its target would be too long for a name"
+
+
+class Step(NamedTuple):
+    """What was done with one name on the way to an answer."""
+
+    name: bytes  # canonical
+    node: Node  # that spoke for the name: for the DS at a cut, that of the zone above
+    answer: Answer | None  # what it answered; None for an alias
+    target: bytes | None = None  # of an alias, canonical; None where it was not looked at, or would be too long
+    led: Node | None = None  # the node that speaks for the target, where the alias was followed
+    end: End | None = None  # else why it was not
+
+
+Trace = list[Step]  # in the order in which they were taken
+
+
+def answer_at(
+    snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail = (), trace: Trace | None = None
+) -> Answer:
     """What `node` answers when canonical `name` is asked for `qtype`.
 
     `trail` is not empty where a name is being flattened: the aliases on the way. Following stops when one comes again,
-    and at MAX_CHAIN of them.
+    and at MAX_CHAIN of them. A `trace` is given all steps; nothing is taken from memory for it.
     """
     node = _side(node, qtype)
     answer = node.answers.get(qtype)
-    if answer is not None:
-        return answer
-    rule = node.rule
-    if rule is None:
-        return node.otherwise
-    if isinstance(rule, Edge):
-        return _edge_answer(snapshot, node, rule.keys.get(qtype))
-    # Only an answer to what was asked is kept: one on the way of a flattening may be cut short by the trail.
-    known = None if trail else snapshot.chains.get((node, qtype))
-    if known is not None:
-        return known
-    if isinstance(rule, Flattened):
-        return _flatten(snapshot, node, rule, name, qtype, trail)
-    return _follow(snapshot, node, name, qtype, trail)
+    if answer is None:
+        rule = node.rule
+        if rule is None:
+            answer = node.otherwise
+        elif isinstance(rule, Edge):
+            answer = _edge_answer(snapshot, node, rule.keys.get(qtype))
+        else:
+            return _alias_answer(snapshot, node, name, qtype, trail, trace)
+    if trace is not None:
+        trace.append(Step(name, node, answer))
+    return answer
 
 
 def _side(node: Node, qtype: int) -> Node:
@@ -52,97 +80,141 @@ def _side(node: Node, qtype: int) -> Node:
     return node.parent if qtype == DS and node.parent is not None else node
 
 
-def led_to(snapshot: Snapshot, node: Node, target: bytes, qtype: int) -> Node:
+def _led_to(snapshot: Snapshot, node: Node, target: bytes, qtype: int) -> Node:
     """The node that speaks for canonical `target`, to which `node` leads; that of no zone where it leads outside."""
     found = _side(snapshot.search(target), qtype)
     if found.apex and node.apex and not is_followed(found.apex, node.apex):
-        return snapshot.refused
+        return UNVERIFIED_NODE
     return found
 
 
 def _edge_answer(snapshot: Snapshot, node: Node, key: int | None) -> Answer:
-    if key is None or node.apex is None:
+    apex = node.apex
+    if key is None or apex is None:
         return node.otherwise
     # The map that is found decides both families: one it lacks is no data, never another map's or the pool's.
-    return snapshot.addresses(node.apex).answers.get(key) or node.otherwise
+    return snapshot.addresses(apex.zone_id, apex.account_id).answers.get(key) or node.otherwise
 
 
-def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Trail) -> Answer:
+def _alias_answer(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail, trace: Trace | None) -> Answer:
+    # Only an answer to what was asked is kept: one on the way of a flattening may be cut short by the trail.
+    known = None if trail or trace is not None else snapshot.chains.get((node, qtype))
+    if known is not None:
+        return known
+    if isinstance(node.rule, Flattened):
+        return _flatten(snapshot, node, node.rule, name, qtype, trail, trace)
+    return _follow(snapshot, node, name, qtype, trail, trace)
+
+
+def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Trail, trace: Trace | None) -> Answer:
     """The chain of aliases from `first`, and at its end what the last name answers (RFC 1034 §4.3.2 step 3a)."""
-    node = first
-    is_flattening = bool(trail)
-    steps: list[tuple[Rrset, bytes | None]] = []  # with the owner that each gets, should they be needed
-    compile_answer = partial(_compile, steps, below=first.apex.name if first.apex else ROOT)
-
-    def broken_off(why: Answer) -> Answer:
-        """What there is to say of a chain without an end: the aliases so far, or why there is no address to show."""
-        return why if is_flattening else compile_answer()
-
-    while isinstance(rule := node.rule, FOLLOWED) and qtype not in node.answers:
-        if len(trail) == MAX_CHAIN:
-            return broken_off(TARGET_CIRCULAR)
-        trail = (*trail, name)
-        owner = name if steps else None
-        if isinstance(rule, Alias):
-            steps.append((rule.rrset, owner))
-            name = rule.target
-        else:
-            steps.append((rule.rrset, rule.rrset.owner))
-            target = substitute(rule, name)
-            if target is None:
-                return compile_answer(rcode=YXDOMAIN)  # RFC 6672 §2.2
-            # RFC 6672 §3.1: the synthesised CNAME has the DNAME's TTL
-            steps.append((Rrset(owner, CNAME, rule.rrset.ttl, (target,)), owner))
-            if qtype == CNAME:
-                return compile_answer()
-            name = target
-        if name in trail:
-            return broken_off(TARGET_CIRCULAR)
-        node = led_to(snapshot, node, name, qtype)
+    steps = _steps(snapshot, first, name, qtype, trail)
+    if trace is not None:
+        trace += steps
+    _, _, _, target, node, end = steps[-1]
+    if target is None or node is None:
+        if end is End.TOO_LONG:
+            return _chain(first, steps, rcode=YXDOMAIN)  # RFC 6672 §2.2
+        return TARGET_CIRCULAR if trail else _chain(first, steps)
     # What a flattened name at the end answers does not depend on who leads to it, unless that is being flattened too.
-    last = answer_at(snapshot, node, name, qtype, trail if is_flattening else ())
+    passed = (*trail, *(step.name for step in steps)) if trail else ()
+    last = answer_at(snapshot, node, target, qtype, passed, trace)
     if last.rcode == SERVFAIL:
         return last
     if last.rcode == REFUSED:  # not our zone: the resolver goes on from here
-        return broken_off(TARGET_OUTSIDE)
-    # A DNAME makes the answer depend on the name asked, and so does the trail of a flattening.
-    is_fixed = len(trail) == len(steps) and isinstance(first.rule, Alias)
+        return TARGET_OUTSIDE if trail else _chain(first, steps)
     # All types that a name does not have lead to the same denial.
-    if is_fixed and (known := snapshot.chains.get((first, last))):
+    if not trail and trace is None and (known := snapshot.chains.get((first, last))):
         return known
     # Rcode and authority are the last name's (RFC 6604 §2.1).
-    owned = (rrset if rrset.owner is not None else rrset._replace(owner=name) for rrset in last.answer)
-    answer = compile_answer(
+    owned = (rrset if rrset.owner is not None else rrset._replace(owner=target) for rrset in last.answer)
+    answer = _chain(
+        first,
+        steps,
         owned,
         authority=last.authority,
         optional_glue=last.additional,
         rcode=last.rcode,
         edge=last.edge,
     )
-    if is_fixed:
+    # A DNAME makes the answer depend on the name asked, and so does the trail of a flattening.
+    if not trail and all(isinstance(step.node.rule, Alias) for step in steps):
         snapshot.remember(first, qtype if last.answer else last, answer)
     return answer
 
 
-def _compile(steps: list[tuple[Rrset, bytes | None]], end: Iterable[Rrset] = (), **rest: Any) -> Answer:
-    """The answer of the aliases on the way, each with its owner, and of what is at the end."""
-    return build_answer((*(rrset._replace(owner=owner) for rrset, owner in steps), *end), **rest)
+def _steps(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail) -> list[Step]:
+    """The aliases from a name that is one, as far as they are followed."""
+    steps = []
+    while isinstance(rule := node.rule, FOLLOWED) and qtype not in node.answers:
+        target, end = _target(rule, name, qtype, trail)
+        if target is None or end is not None:
+            steps.append(Step(name, node, None, target, None, end))
+            break
+        led = _led_to(snapshot, node, target, qtype)
+        steps.append(Step(name, node, None, target, led))
+        trail = (*trail, name)
+        name, node = target, led
+    return steps
 
 
-def substitute(rule: Redirection, name: bytes) -> bytes | None:
-    """Canonical `name` with the DNAME's owner replaced by its target (RFC 6672 §2.2); None when it gets too long."""
-    replaced = name[: len(name) - len(rule.owner)] + rule.target
-    return replaced if len(replaced) <= MAX_NAME else None
+def _target(rule: Leading, name: bytes, qtype: int, trail: Trail) -> tuple[bytes | None, End | None]:
+    """Where an alias leads from `name`, and why it is not followed there, if it is not."""
+    if len(trail) == MAX_CHAIN:
+        return None, End.COUNT
+    if not isinstance(rule, Redirection):
+        target = rule.target
+    elif len(target := substitute(rule, name)) > MAX_NAME:
+        return None, End.TOO_LONG
+    elif qtype == CNAME:
+        return target, End.WANTED
+    elif is_below(target, rule.owner):  # and the next one, too, and so on: NSD goes no further either
+        return target, End.ITSELF
+    return target, End.CIRCLE if target == name or target in trail else None
 
 
-def _flatten(snapshot: Snapshot, node: Node, rule: Flattened, name: bytes, qtype: int, trail: Trail) -> Answer:
+def substitute(rule: Redirection, name: bytes) -> bytes:
+    """Canonical `name` with the DNAME's owner replaced by its target (RFC 6672 §2.2), however long it gets."""
+    return name[: len(name) - len(rule.owner)] + rule.target
+
+
+def _chain(first: Node, steps: Sequence[Step], end: Iterable[Rrset] = (), **rest: Any) -> Answer:
+    """The answer of the aliases on the way from `first`, and of what is at the end."""
+    return build_answer(_once(steps, end), below=first.apex.name if first.apex else ROOT, **rest)
+
+
+def _once(steps: Sequence[Step], end: Iterable[Rrset]) -> Iterator[Rrset]:
+    """The records of aliases and of the end, none of them twice: a DNAME stands where it is met first."""
+    met: set[bytes | None] = set()
+    for place, step in enumerate(steps):
+        owner, rule = step.name if place else None, step.node.rule
+        if isinstance(rule, Alias) and step.target is not None:
+            yield rule.rrset._replace(owner=owner)
+        elif isinstance(rule, Redirection) and step.end is not End.COUNT:
+            if rule.owner not in met:
+                met.add(rule.owner)
+                yield rule.rrset
+            if step.target is not None:
+                # RFC 6672 §3.1: the synthesised CNAME has the DNAME's TTL
+                yield Rrset(owner, CNAME, rule.rrset.ttl, (step.target,))
+    yield from (rrset for rrset in end if rrset.rtype != DNAME or rrset.owner not in met)
+
+
+def _flatten(
+    snapshot: Snapshot, node: Node, rule: Flattened, name: bytes, qtype: int, trail: Trail, trace: Trace | None
+) -> Answer:
     """The addresses at the end of the target's chain, as if they stood at `name`; its TTL is the lowest on the way."""
+    trace = [] if trace is None else trace
     if qtype not in (A, AAAA):
+        trace.append(Step(name, node, node.otherwise))
         return node.otherwise
-    if len(trail) == MAX_CHAIN or name in trail:
+    target, end = _target(rule, name, qtype, trail)
+    if target is None or end is not None:
+        trace.append(Step(name, node, None, target, None, end))
         return TARGET_CIRCULAR
-    target = led_to(snapshot, node, rule.target, qtype)
-    found = answer_at(snapshot, target, rule.target, qtype, (*trail, name))
+    led = _led_to(snapshot, node, target, qtype)
+    trace.append(Step(name, node, None, target, led))
+    found = answer_at(snapshot, led, target, qtype, (*trail, name), trace)
     if found.answer and found.answer[-1].rtype == qtype:
         ttl = min(rule.ttl, *(rrset.ttl for rrset in found.answer))
         answer = build_answer([Rrset(None, qtype, ttl, found.answer[-1].rdatas)], edge=found.edge)

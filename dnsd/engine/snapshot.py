@@ -146,9 +146,9 @@ class Snapshot:
             return node.below or self.refused
         return self.refused
 
-    def addresses(self, apex: Apex) -> Addresses:
-        """The effective addresses of a zone: the precedence of address maps."""
-        return self.by_zone.get(apex.zone_id) or self.by_account.get(apex.account_id) or self.default
+    def addresses(self, zone_id: str, account_id: str) -> Addresses:
+        """The effective addresses of a zone of an account: those of its map, its account's, or the default pool."""
+        return self.by_zone.get(zone_id) or self.by_account.get(account_id) or self.default
 
     def remember(self, node: Node, end: int | Answer, answer: Answer) -> None:
         """Keep a completed chain; the memory is bounded whatever strangers ask for."""

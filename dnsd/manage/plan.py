@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dnsd.app import Loaded
-from dnsd.engine.snapshot import Addresses, Edge, Snapshot
+from dnsd.engine.snapshot import Addresses, Edge
 from dnsd.errors import Problem
 from dnsd.model.zones import Zone
 from dnsd.wire.names import name_text
@@ -56,7 +56,7 @@ def plan_of(before: Loaded, after: Loaded) -> Plan:
 
 def answering(loaded: Loaded, zone: Zone) -> Answering:
     """The addresses that answer for a zone now."""
-    return _answering(loaded, _addresses(loaded.snapshot, zone))
+    return _answering(loaded, loaded.snapshot.addresses(zone.id, zone.account_id))
 
 
 def _answering(loaded: Loaded, addresses: Addresses) -> Answering:
@@ -82,13 +82,9 @@ def _changed_zones(before: Loaded, after: Loaded) -> Iterator[ZonePlan]:
     for zone in after.dataset.zones.values():
         if zone.id not in before.dataset.zones or not after.dataset.applies_maps(zone):
             continue
-        old, new = _addresses(before.snapshot, zone), _addresses(after.snapshot, zone)
+        old, new = (one.snapshot.addresses(zone.id, zone.account_id) for one in (before, after))
         if old is new or old.ips == new.ips:
             continue
         names = list(proxied_names(after, zone))
         sample = tuple(map(name_text, names[:MAX_NAMES]))
         yield ZonePlan(zone, of(before, old), of(after, new), len(names), sample)
-
-
-def _addresses(snapshot: Snapshot, zone: Zone) -> Addresses:
-    return snapshot.by_zone.get(zone.id) or snapshot.by_account.get(zone.account_id) or snapshot.default

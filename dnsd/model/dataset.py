@@ -16,7 +16,7 @@ from dnsd.errors import Path, Problem, Rule
 from dnsd.model.accounts import Account, AccountFields, Approval, Delegation, Prefix, contains
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.maps import AddressMap, Considered, MapFields, MemberKind, Membership, considered
-from dnsd.model.zones import MAX_RRSET, Zone, zone_problems
+from dnsd.model.zones import MAX_RRSET, Zone, closest, zone_problems
 from dnsd.wire.names import parse_name_text
 
 T = TypeVar("T", Account, AddressMap, Zone)
@@ -34,6 +34,10 @@ class Dataset:
     def zones_by_name(self) -> Mapping[bytes, Zone]:
         """Zones by canonical name."""
         return {zone.name: zone for zone in self.zones.values()}
+
+    def zone_of(self, name: bytes) -> Zone | None:
+        """The zone that canonical `name` is in, whatever its state."""
+        return closest(name, self.zones_by_name)
 
     @cached_property
     def maps_by_member(self) -> Mapping[str, tuple[AddressMap, ...]]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from heapq import nsmallest
 from itertools import chain
 from operator import itemgetter
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
@@ -28,6 +28,9 @@ SOA_TTL_S = 3600
 NS_TTL_S = 86_400
 SINGLE = frozenset({SOA, CNAME, DNAME})  # one at a name: RFC 1035 §6.1, RFC 2181 §10.1, RFC 6672 §2.4
 EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # other types may stand beside one [D]
+
+
+T = TypeVar("T")
 
 
 class Status(StrEnum):
@@ -157,6 +160,11 @@ def is_followed(zone: Held, leading: Held) -> bool:
     A zone that is not verified concerns its own account alone. To all others it is a zone that is served elsewhere.
     """
     return zone.verified or zone.account_id == leading.account_id
+
+
+def closest(name: bytes, zones: Mapping[bytes, T]) -> T | None:
+    """Of `zones` by canonical name, the one that canonical `name` is in: that which shares most labels with it."""
+    return next((zones[part] for part in (name, *ancestors(name)) if part in zones), None)
 
 
 def apex_records(

@@ -34,7 +34,12 @@ ZONES = [
             record("l2 CNAME l1.example.com"),
         ],
     ),
-    zone("example.net", [proxied("www A 192.0.2.1")]),
+    zone(
+        "example.net",
+        [proxied("www A 192.0.2.1"), record("kid NS ns1.example.org"), record(f"kid DS 1 13 2 {'ab' * 32}")],
+    ),
+    zone("kid.example.net", [record("@ A 192.0.2.9")], account="a2"),
+    zone("k.w.example.com", [proxied("@ A 192.0.2.9")]),
     zone("paused.example", [proxied("www A 192.0.2.1")], paused=True),
     zone("pending.example", [proxied("www A 192.0.2.1")], status="pending"),
     zone("new.example", [record("www A 192.0.2.1")], status="initializing"),
@@ -152,6 +157,40 @@ ROWS: dict[str, tuple[str, str, str | None, str, str, str | None]] = {
         None,
     ),
     "elsewhere": ("www.example.org", "A", None, "in no zone that is served", "refused", None),
+    "DS between two zones": ("kid.example.net", "DS", "example.net (active)", "a delegation", "as stored", None),
+    "another type between two zones": ("kid.example.net", "A", "kid.example.net (active)", "exact", "as stored", None),
+    "DS where the zone above has a wildcard": (
+        "k.w.example.com",
+        "DS",
+        "example.com (active)",
+        "matched by the wildcard *.w.example.com",
+        "no data",
+        None,
+    ),
+    "a family that the map lacks": (
+        "www.example.com",
+        "AAAA",
+        "example.com (active)",
+        "exact",
+        "proxied: no data, as its map has no address of the family",
+        "a1/maps/shop",
+    ),
+    "a DNAME that leads below itself": (
+        "x.grows.example.com",
+        "A",
+        "example.com (active)",
+        "below the DNAME at grows.example.com",
+        "a DNAME to s.grows.example.com, which is not followed: it leads below its own owner",
+        None,
+    ),
+    "a transfer": (
+        "example.com",
+        "AXFR",
+        "example.com (active)",
+        "exact",
+        "refused: this is no question about records",
+        None,
+    ),
 }
 
 
@@ -182,7 +221,15 @@ def test_way(name: str, qtype: str, names: list[str]) -> None:
 def test_names_that_grow_for_ever_come_to_an_end() -> None:
     found = explained("x.grows.example.com")
     assert rcode_text(found.reply) == "NOERROR"
-    assert len(found.names) < 256
+    assert [step.name for step in found.names] == ["x.grows.example.com"]
+
+
+def test_circle_is_said_at_the_name_that_closes_it() -> None:
+    served = [step.served for step in explained("l1.example.com").names]
+    assert served == [
+        "as stored: a CNAME to l2.example.com, which is followed",
+        "as stored: a CNAME to l1.example.com, which is not followed: it leads back to a name on the way",
+    ]
 
 
 def test_every_map_has_a_verdict() -> None:
