@@ -163,6 +163,8 @@ class Reference:
         """The reply that the notes ask for."""
         name = full_name(qname) if isinstance(qname, str) else qname.canonicalize()
         rdtype = dns.rdatatype.RdataType.make(qtype)
+        if qclass == dns.rdataclass.ANY:
+            return without_class(self.expect(name, rdtype))
         if qclass != IN:
             return Expected(REFUSED)
         chain: list[Answered] = []
@@ -346,6 +348,12 @@ class Reference:
                 if zone.is_proxied(records) and zone.cut_above(owner) is None:
                     hidden |= {record.rdata.to_text() for record in records if record.type in (A, AAAA)}
         return hidden
+
+
+def without_class(expected: Expected) -> Expected:
+    """What class ANY is answered: the same, but not with authority, and a denial does not say whose it is."""
+    authority = [one for one in expected.authority if one[1] != SOA]
+    return Expected(expected.rcode, False, expected.answer, authority, expected.additional)
 
 
 # What a zone's records give.

@@ -28,7 +28,7 @@ from dnsd.wire.message import (
     TC,
 )
 from dnsd.wire.names import MAX_NAME, ROOT, ancestors, name_end
-from dnsd.wire.rdata import COMPRESSIBLE
+from dnsd.wire.rdata import COMPRESSIBLE, SOA
 
 QUESTION_NAME = b"\xc0\x0c"
 LARGEST_OPT = 64  # octets we may add: the fixed part, an NSID of common size, an extended error
@@ -94,6 +94,13 @@ class Answer:
                 heads = _heads(self.rcode, self.aa, (*counts, additional))
                 return replace(self, heads=heads, body=self.body[:size], pointers=pointers)
         return replace(self, heads=_heads(self.rcode, self.aa, (0, 0, 0), tc=True), body=b"", pointers=())
+
+    def for_any_class(self) -> Answer:
+        """This answer to a question of class ANY, as NSD gives it: without AA, and a denial without its SOA."""
+        if any(rrset.rtype == SOA for rrset in self.authority):
+            return build_answer(self.answer, rcode=self.rcode, aa=False, option=self.option, edge=self.edge)
+        counts = _count(self.answer), _count(self.authority), _count(self.additional)
+        return replace(self, aa=False, heads=_heads(self.rcode, False, counts))
 
     def body_at(self, start: int) -> bytes:
         """The body for a reply in which it begins at offset `start`."""

@@ -15,6 +15,7 @@ from dnsd.engine.snapshot import Node, Snapshot
 from dnsd.errors import WireError
 from dnsd.wire.cookies import split_cookie
 from dnsd.wire.message import (
+    ANY_CLASS,
     BADVERS,
     CD,
     CH,
@@ -32,7 +33,7 @@ from dnsd.wire.message import (
     pack_opt,
 )
 from dnsd.wire.names import name_end
-from dnsd.wire.rdata import ANY, TXT
+from dnsd.wire.rdata import ANY, TRANSFER_TYPES, TXT
 
 PROHIBITED = build_answer(rcode=REFUSED, aa=False, option=pack_extended_error(EDE_PROHIBITED))
 NOT_AUTHORITATIVE = build_answer(rcode=NOTAUTH, aa=False, option=pack_extended_error(EDE_NOT_AUTHORITATIVE))
@@ -116,14 +117,19 @@ def _reply_to_unknown_key(shape: Shape, query: bytes, end: int) -> bytes:
 
 
 def _special_answer(snapshot: Snapshot, shape: Shape, node: Node, qname: bytes) -> Answer:
-    """What is not answered from a zone: signed queries, a later EDNS, other classes, zone transfers."""
+    """What is not plainly answered from a zone: signed queries, a later EDNS, other classes, zone transfers."""
     if shape.unknown_key:
         return UNKNOWN_KEY
     if shape.version:
         return BAD_VERSION
     if shape.qclass == CH and shape.qtype in (TXT, ANY):
         return snapshot.chaos.get(qname, PROHIBITED)
-    if shape.qclass == IN and (node.apex is None or node.apex.name != qname):
+    if shape.qclass not in (IN, ANY_CLASS):
+        return PROHIBITED
+    if shape.qtype not in TRANSFER_TYPES:
+        answer = node.answers.get(shape.qtype) or answer_at(snapshot, node, qname, shape.qtype)
+        return answer.for_any_class()
+    if node.apex is None or node.apex.name != qname:
         return NOT_AUTHORITATIVE  # a transfer of what is no zone of ours (RFC 5936 §2.2.1)
     return PROHIBITED
 

@@ -135,10 +135,6 @@ def _is_fuller_refusal(case: Case) -> bool:
     )
 
 
-def _is_class_any(case: Case) -> bool:
-    return case.question.wire.endswith(b"\x00\xff") and case.ours == _refused(case.question)
-
-
 def _is_transfer_over_udp(case: Case) -> bool:
     return (
         case.question.label == "type 252 at the apex"
@@ -157,7 +153,6 @@ EXPLAINED = (
     Explained("lost-glue-tc", "RFC 9471 §3.1: in-domain glue that does not fit sets TC, as Knot does", _is_lost_glue),
     Explained("less-glue", "RFC 9471 §3.2: which sibling glue is left out is the server's choice", _is_less_glue),
     Explained("fuller-refusal", "RFC 6891 §6.1.1, §7: refusals have the question and the OPT", _is_fuller_refusal),
-    Explained("class-any", "dns.md, Header: classes other than IN and CH are REFUSED", _is_class_any),
     Explained("no-transfer", "RFC 5936 §4.2: AXFR is not for UDP, and refused to all anyway", _is_transfer_over_udp),
     Explained("chain-cap", "dns.md, Zones and names: chains are capped at 8 CNAMEs", _is_capped_chain),
 )

@@ -22,6 +22,7 @@ from dnsd.net import udp
 from dnsd.net.udp import BatchingUdpServer
 from dnsd.serve.answering import Answering, Serving
 from dnsd.wire.cookies import Cookies
+from tests.refusals import CASES
 from tests.worlds import random_world, write_world
 
 pytestmark = pytest.mark.skipif(not udp.IS_BUILT, reason="the compiled loop was not built: no C compiler")
@@ -90,7 +91,7 @@ def questions(rng: random.Random, snapshot: Snapshot) -> Iterator[bytes]:
                 if len(asked) + len(label) < 250:
                     asked = bytes([len(label)]) + label + asked
             opt = rng.choice(OPTS)
-            rclass = rng.choice((1,) * 9 + (3,))
+            rclass = rng.choice((1,) * 18 + (3, 255))
             yield (
                 struct.pack("!5H", rng.choice(FLAGS), 1, 0, 0, bool(opt))
                 + asked
@@ -122,6 +123,23 @@ def test_same_as_respond(seed: int, tmp_path: pathlib.Path) -> None:
             for query, reply in zip(batch, server.ask(*batch), strict=True):
                 assert reply == respond(snapshot, query), query.hex()
         assert server.again() > len(asked) / 3
+
+
+def test_refusals_are_kept_for_nobody(tmp_path: pathlib.Path) -> None:
+    """Nor is what others were told sent to who is to be refused: with the same name, and the same octets behind it."""
+    snapshot = load(write_world(random_world(random.Random(3)), tmp_path), {}).snapshot
+    refused = [one.message for label, one in CASES.items() if not label.startswith(("nobody's name", "a bad cookie"))]
+    rests = [message[2:] for message in refused if b"\0\x0a\0" not in message]  # cookies have a secret of their own
+    asked = [*rests, *(in_capitals(random.Random(4), rest) for rest in questions(random.Random(5), snapshot))] * 4
+    random.Random(6).shuffle(asked)
+    with closing(Asked(snapshot)) as server:
+        for number, rest in enumerate(asked):
+            query = number.to_bytes(2) + rest
+            reply = respond(snapshot, query)
+            assert server.ask(query) == [reply], query.hex()
+        hits = server.server._batch.take()
+        assert hits
+        assert not any(account[0].unknown_key or account[0].version for account, _, _ in hits)  # type: ignore[index]
 
 
 def test_every_reply_is_counted(tmp_path: pathlib.Path) -> None:

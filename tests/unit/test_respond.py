@@ -256,7 +256,8 @@ CLASSES = {
     "a name of ours in CH": ("dns.example.com", "TXT", 3, "REFUSED", []),
     "a CH name in IN": ("version.bind", "TXT", 1, "REFUSED", []),
     "HS": ("dns.example.com", "A", 4, "REFUSED", []),
-    "ANY": ("dns.example.com", "A", 255, "REFUSED", []),
+    "ANY": ("dns.example.com", "A", 255, "NOERROR", ["192.0.2.2"]),
+    "a CH name in ANY": ("version.bind", "TXT", 255, "REFUSED", []),
     "NONE": ("dns.example.com", "A", 254, "REFUSED", []),
     "0": ("dns.example.com", "A", 0, "REFUSED", []),
 }
