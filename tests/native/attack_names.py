@@ -20,6 +20,7 @@ from tests.native.attacker import attack
 
 HEADER = struct.Struct("<16sIIQ")  # key, names, slots, octets of the entries
 NODES = [object() for _ in range(5)]
+GOOD = pack([b"\0"], [0], bytes(16))
 PROBES = [b"", b"\0", b"x", b"\1x\0", b"\3www\7example\3com\0", b"y" * 255, b"y" * 256, bytes(300)]
 COUNTS = (0, 1, 2, 7, 2**20, 2**31, 2**32 - 1)
 SLOTS = (0, 1, 2, 3, 8, 256, 2**20, 2**31, 2**32 - 1)
@@ -68,11 +69,16 @@ def with_header(rng: random.Random, count: int, slots: int, size: int) -> Iterat
             yield (HEADER.pack(rng.randbytes(16), count, slots, size) + body)[:length]
 
 
-def look_at(octets: object, names: list[bytes]) -> bool:
-    """Do all that can be done with a table; whether it was one."""
+def look_at(octets: object, names: list[bytes], *, moves: bool) -> bool:
+    """Do all that can be done with a table, a new one or one that `moves` there; whether it was one."""
+    table = NameTable(GOOD, NODES, {})
     try:
-        table = NameTable(octets, NODES, {})  # type: ignore[arg-type]
+        if moves:
+            table.move(octets)  # type: ignore[arg-type]
+        else:
+            table = NameTable(octets, NODES, {})  # type: ignore[arg-type]
     except ValueError:
+        assert table.get(b"\0") is NODES[0], "what is refused must not change a table"
         return False
     for name in (*PROBES, *names):
         look_up(table, name)
@@ -112,7 +118,7 @@ def attack_headers(rng: random.Random) -> None:
     accepted = 0
     for header in headers():
         for octets in with_header(rng, *header):
-            accepted += look_at(held(octets), [])
+            accepted += look_at(held(octets), [], moves=rng.random() < 0.5)
     assert accepted, "no table got past the header"
 
 
@@ -120,7 +126,7 @@ def attack_mutated(rng: random.Random) -> None:
     """Good tables with some octets changed, before they are used or while they are."""
     names = list({rng.randbytes(rng.choice((0, 1, 5, 20, 255))) for _ in range(rng.choice((0, 1, 5, 6, 100)))})
     whole = pack(names, [rng.randrange(len(NODES)) for _ in names], rng.randbytes(16))
-    assert look_at(held(whole), names)
+    assert look_at(held(whole), names, moves=rng.random() < 0.5)
     table = Table(held(whole), NODES, {})  # type: ignore[arg-type]
     assert all(table.get(name) in NODES for name in names)
     for _ in range(40):
@@ -130,7 +136,7 @@ def attack_mutated(rng: random.Random) -> None:
         for _ in range(rng.choice((1, 2, 8))):
             change(rng, octets)
         if used is None:
-            look_at(octets, names)
+            look_at(octets, names, moves=rng.random() < 0.5)
         else:
             for name in (*PROBES, *names):
                 look_up_changed(used, name)
