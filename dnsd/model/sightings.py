@@ -93,12 +93,17 @@ def see(
     known = before.sightings
     seen = {one.key: _seen(one, was, known.get(one.key), now) for one, was in _objects(dataset, previous)}
     news = {key: sighting for key, sighting in seen.items() if sighting != known.get(key)}
-    missing = set(known).difference(seen) if previous is None else _missing(dataset, previous)
-    missing = {key for key in missing if key in known and known[key].gone is None}
-    if not news and not missing:
+    missing = _missing(dataset, previous) if previous else [_Object(key) for key in known.keys() - seen.keys()]
+    gone = [one for one in missing if one.key in known and known[one.key].gone is None]
+    if not news and not gone:
         return before
-    sightings = {**known, **news, **{key: known[key]._replace(gone=now) for key in missing}}
-    return ObjectTimes(_pruned(sightings, now) if missing else sightings)
+    sightings = {**known, **news}
+    for one in gone:
+        if one.says_all:
+            del sightings[one.key]  # should it come back, it will say so again
+        else:
+            sightings[one.key] = known[one.key]._replace(gone=now)
+    return ObjectTimes(_pruned(sightings, now) if gone else sightings)
 
 
 class _Object(NamedTuple):
@@ -108,6 +113,11 @@ class _Object(NamedTuple):
     digest: str = ""  # of what it means
     said: Said = UNSAID
     is_active: bool = False
+
+    @property
+    def says_all(self) -> bool:
+        """Whether its file says all its times."""
+        return bool(self.said.created and self.said.modified and (self.said.activated or not self.is_active))
 
 
 def _seen(one: _Object, was: _Object | None, old: Sighting | None, now: datetime) -> Sighting:
@@ -174,15 +184,14 @@ def _parts(account: Account) -> Iterator[_Object]:
             yield _Object(_delegation_key(prefix, delegation))
 
 
-def _missing(dataset: Dataset, previous: Dataset) -> set[str]:
-    """The keys of the objects that were in another dataset."""
-    zones = previous.zones.keys() - dataset.zones.keys()
-    maps = previous.maps.keys() - dataset.maps.keys()
-    missing = {*map(_zone_key, zones), *map(_map_key, maps)}
+def _missing(dataset: Dataset, previous: Dataset) -> list[_Object]:
+    """The objects that were in another dataset, and are not in this one."""
+    missing = [_zone(previous.zones[key]) for key in previous.zones.keys() - dataset.zones.keys()]
+    missing += [_map(previous.maps[key]) for key in previous.maps.keys() - dataset.maps.keys()]
     before = [one for key, one in previous.accounts.items() if dataset.accounts.get(key) is not one]
     if before:
         there = {part.key for account in dataset.accounts.values() for part in _parts(account)}
-        missing.update({part.key for account in before for part in _parts(account)} - there)
+        missing += [part for account in before for part in _parts(account) if part.key not in there]
     return missing
 
 

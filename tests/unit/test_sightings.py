@@ -103,6 +103,16 @@ def test_nothing_is_new_where_nothing_has_changed() -> None:
     assert see(again, T0 + DAY, before=first, previous=dataset(ZONE, maps=(MAP,))) is first
 
 
+def test_what_comes_back_and_says_some_of_its_times_has_the_others_as_they_were() -> None:
+    zone = replace(ZONE, said=Said(created=T0 - 9 * DAY))
+    full, empty = dataset(zone), dataset()
+    changed = dataset(replace(zone, paused=True))
+    times = see(changed, T0 + DAY, before=see(full, T0), previous=full)
+    times = see(empty, T0 + 2 * DAY, before=times, previous=changed)
+    found = see(changed, T0 + 3 * DAY, before=times, previous=empty).of_zone(zone)
+    assert ((found.created - T0) // DAY, (found.modified - T0) // DAY) == (-9, 1)
+
+
 @pytest.mark.parametrize("is_another_process", [False, True])
 @pytest.mark.parametrize(("away", "made"), [(KEPT - DAY, 0), (KEPT + DAY, 40)])
 def test_what_comes_back_is_as_old_as_it_was_for_a_while(away: timedelta, made: int, is_another_process: bool) -> None:
@@ -122,6 +132,17 @@ def test_objects_that_are_gone_are_bounded() -> None:
     times = see(full, T0)
     times = see(dataset(ZONE), T0 + DAY, before=times, previous=full)
     assert len(times.sightings) == MAX_GONE + 1
+
+
+def test_nothing_is_kept_of_what_has_gone_and_said_its_times() -> None:
+    """Of zones that are made over the API and deleted, however many."""
+    times, previous = see(dataset(ZONE), T0), dataset(ZONE)
+    for number in range(3):
+        made = replace(ZONE, id=f"{number:032x}", said=Said(T0, T0, T0))
+        times = see(now := dataset(ZONE, made), T0, before=times, previous=previous)
+        assert len(times.sightings) == 2
+        times, previous = see(dataset(ZONE), T0, before=times, previous=now), dataset(ZONE)
+    assert len(times.sightings) == 1
 
 
 def sightings(count: int, **fields: object) -> dict[str, Sighting]:
