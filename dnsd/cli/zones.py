@@ -92,7 +92,6 @@ def show_command(api: Client, *, zone: str, as_json: bool) -> None:
             *labelled("name servers", found["name_servers"]),
             ("ipv6", ipv6["value"] if ipv6 else ""),
             ("flatten all CNAMEs", _on_or_off(dns_settings, "flatten_all_cnames")),
-            ("created", found["created_on"]),
             ("modified", found["modified_on"]),
         ]
     )
