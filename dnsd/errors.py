@@ -36,6 +36,7 @@ class Rule(StrEnum):
     IDENTICAL_RECORD = "identical_record"
     ZONE_EXISTS = "zone_exists"
     TARGET_OUTSIDE = "target_outside"
+    OUTSIDE_SPACE = "outside_space"
 
 
 @dataclass(frozen=True, slots=True)

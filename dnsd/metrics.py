@@ -48,6 +48,7 @@ METRICS: dict[str, Metric] = {
     "dnsd_api_requests_total": Metric("counter", "Requests to the HTTP API that were answered.", ("method", "status")),
     "dnsd_revision": Metric("gauge", "The revision that is published."),
     "dnsd_source_ok": Metric("gauge", "1 if what is served is what the source says."),
+    "dnsd_accounts_held": Metric("gauge", "Accounts in error, which stay at their last good version."),
     "dnsd_snapshot_saved": Metric("gauge", "1 if the snapshot file holds what is published."),
     "dnsd_last_reload_seconds": Metric("gauge", "How long the last load took, until every worker served it."),
     "dnsd_last_reload_timestamp_seconds": Metric("gauge", "When the last load ended, in seconds since 1970."),

@@ -6,6 +6,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -162,6 +163,13 @@ class CookieSettings(Fields):
     )
 
 
+class OnError(StrEnum):
+    """What an error in the files of one account does to the others."""
+
+    HOLD = "hold"
+    REFUSE = "refuse"
+
+
 class ReloadSettings(Fields):
     """When the source is read anew, and what change of it is refused."""
 
@@ -240,6 +248,11 @@ class Settings(Fields):
     group: str | None = Field(default=None, description="default: the user's")
     udp: Udp = Field(
         default=Udp.AUTO, description="batch: the compiled loop; portable: without it; auto: the first that is there"
+    )
+    on_error: OnError = Field(
+        default=OnError.HOLD,
+        description="hold: an account in error stays at its last good version, and the others go on; refuse: an error "
+        "anywhere refuses all",
     )
     reload: ReloadSettings = ReloadSettings()
     log: LogSettings = LogSettings()

@@ -13,6 +13,7 @@ from dnsd.api.envelope import Listed, Reply
 from dnsd.api.record_filter import is_descending, record_filter, sort_key
 from dnsd.api.record_shape import RecordBodyError, built_record, record_json
 from dnsd.api.request import MAX_BODY, Call, etag_of, heavily
+from dnsd.api.shapes import held_meta
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
@@ -175,13 +176,14 @@ def _reply(loaded: Loaded, zone: Zone, record_id: str) -> Reply:
 
 
 def _shape(loaded: Loaded, zone: Zone, ids: RecordIds, index: int) -> Shape:
-    return record_json(
+    shape = record_json(
         zone.records[index],
         ids.by_index[index],
         zone_id=zone.id,
         zone_name=zone.name_text,
         times=loaded.times.of_record(zone, zone.records[index]),
     )
+    return {**shape, "meta": held_meta(loaded, zone.key)}
 
 
 def _items(body: Shape, name: str) -> list[Shape]:

@@ -29,7 +29,7 @@ _large = asyncio.Semaphore(1)
 MAX_BODY = 1024 * 1024  # octets
 BODY_WITHIN_S = 5.0
 CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # in JSON, but for \b \f \n \r \t
-TIMES = frozenset({"created_at", "modified_at", "created_on", "modified_on", "activated_on"})
+UNTAGGED = frozenset({"created_at", "modified_at", "created_on", "modified_on", "activated_on", "meta"})
 ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -89,14 +89,17 @@ class Call:
 
 
 def etag_of(shape: Any) -> str:
-    """The tag of one version of an object: of what it says. Times are no part of it, which say only when it did."""
-    return hashlib.blake2b(json.dumps(_without_times(shape), sort_keys=True).encode(), digest_size=12).hexdigest()
+    """The tag of one version of an object: of what it says.
+
+    Times are no part of it, which say only when it did; nor is `meta`, as whether an account is held changes no object.
+    """
+    return hashlib.blake2b(json.dumps(_tagged(shape), sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
-def _without_times(shape: Any) -> Any:
+def _tagged(shape: Any) -> Any:
     if isinstance(shape, dict):
-        return {name: _without_times(value) for name, value in shape.items() if name not in TIMES}
-    return [_without_times(one) for one in shape] if isinstance(shape, list) else shape
+        return {name: _tagged(value) for name, value in shape.items() if name not in UNTAGGED}
+    return [_tagged(one) for one in shape] if isinstance(shape, list) else shape
 
 
 async def heavily(size: int, work: Callable[..., T], *arguments: Any) -> T:

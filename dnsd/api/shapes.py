@@ -15,6 +15,7 @@ from dnsd.model.fields import IPAddress, derived_id
 from dnsd.model.maps import AddressMap, Membership
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
+from dnsd.store.hold import account_of
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import NS
 
@@ -34,10 +35,21 @@ PLAN = {
 }
 
 
+def held_meta(loaded: Loaded, key: str) -> Shape:
+    """What `meta` says of an object of an account that is held at its last good version, which is what is shown."""
+    return {"held": True} if account_of(key) in loaded.held else {}
+
+
+def _with_meta(loaded: Loaded, key: str, shape: Shape) -> Shape:
+    """The shape of an object that has no `meta` unless there is something to say."""
+    meta = held_meta(loaded, key)
+    return {**shape, "meta": meta} if meta else shape
+
+
 def map_shape(loaded: Loaded, found: AddressMap) -> Shape:
     """An address map, with its addresses and members."""
     created, modified, _ = loaded.times.of_map(found)
-    return {
+    shape = {
         "id": found.id,
         "description": found.description,
         "can_delete": found.can_delete,
@@ -49,6 +61,7 @@ def map_shape(loaded: Loaded, found: AddressMap) -> Shape:
         "ips": [{"ip": str(ip), "created_at": time_text(created)} for ip in found.ips],
         "memberships": [_member_shape(found, member, created) for member in found.memberships],
     }
+    return _with_meta(loaded, found.key, shape)
 
 
 def _member_shape(found: AddressMap, member: Membership, created: datetime) -> Shape:
@@ -62,13 +75,14 @@ def _member_shape(found: AddressMap, member: Membership, created: datetime) -> S
 
 def account_shape(loaded: Loaded, account: Account) -> Shape:
     """An account."""
-    return {
+    shape = {
         "id": account.id,
         "name": account.name,
         "type": "standard",
         "settings": {"enforce_twofactor": False, "abuse_contact_email": None},
         "created_on": time_text(loaded.times.of_account(account).created),
     }
+    return _with_meta(loaded, account.key, shape)
 
 
 def dns_settings_shape(account: Account) -> Shape:
@@ -90,7 +104,7 @@ def dns_settings_shape(account: Account) -> Shape:
 def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> Shape:
     """A BYOIP prefix."""
     created, modified, _ = loaded.times.of_prefix(prefix)
-    return {
+    shape = {
         "id": prefix.id,
         "account_id": account.id,
         "cidr": str(prefix.cidr),
@@ -105,6 +119,7 @@ def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> Shape:
         "created_at": time_text(created),
         "modified_at": time_text(modified),
     }
+    return _with_meta(loaded, account.key, shape)
 
 
 def delegation_shape(loaded: Loaded, prefix: Prefix, delegation: Delegation) -> Shape:
@@ -167,6 +182,7 @@ def zone_shape(loaded: Loaded, zone: Zone) -> Shape:
             "custom_certificate_quota": 0,
             "page_rule_quota": 0,
             "phishing_detected": False,
+            **held_meta(loaded, zone.key),
         },
         "owner": {"id": account.id, "type": "organization", "name": account.name},
         "account": {"id": account.id, "name": account.name},

@@ -90,9 +90,13 @@ def serve_command(config: Path) -> None:
 def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
     """Have the running server read everything anew; returns when every worker serves it.
 
-    All or nothing: with an error in any file, what is served stays as it is. So it does if the change would drop more
-    zones or records than `reload.max_drop_percent`, or empty a map; --force does that all the same. Maps whose members
-    are gone are errors: the memberships have to go too.
+    Account by account: an account with an error in a file is held, whole, at its last good version, and the others go
+    on; every problem is printed, and the exit status is 1. With `on_error: refuse`, or with an error in dnsd.yaml, what
+    is served stays as it is. So it does if the change would drop more zones or records than `reload.max_drop_percent`,
+    or empty a map; --force does that all the same. Maps whose members are gone are errors: the memberships have to go
+    too.
+
+    With --json: `served` is the revision, or null; `held` lists accounts; `refused` says that nothing has changed.
     """
     result = _ask(config, Kind.RELOAD, {"force": force}, RELOAD_TIMEOUT_S)
     if as_json:
@@ -100,10 +104,12 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
     else:
         for problem in result["problems"]:
             say(problem["text"])
-        if not result["ok"]:
+        if result["refused"]:
             say(f"refused; revision {result['revision']} keeps serving")
         elif result["late"]:
             say(f"revision {result['revision']} is not served yet by {', '.join(result['late'])}")
+        elif result["held"]:
+            say(f"revision {result['revision']} is served; held: {', '.join(result['held'])}")
         else:
             click.echo(f"revision {result['revision']} is served, after {result['seconds']:.2f} s")
     sys.exit(0 if result["ok"] and not result["late"] else 1)

@@ -69,6 +69,8 @@ def print_status(status: dict[str, Any]) -> None:
     ready = click.style("ready", fg="green") if status["ready"] else click.style("not ready", fg="red", bold=True)
     if status["answering"] and not status["ready"]:
         ready += ", but answering"
+    elif status["reasons"]:
+        ready += ", with problems"
     click.echo(f"dnsd {status['version']}, {ready}, up {_duration(status['uptime_s'])}, revision {status['revision']}")
     for reason in status["reasons"]:
         click.echo(f"  {click.style(reason, fg='red')}")

@@ -138,6 +138,18 @@ class Visit:
         found = (one for one in self.dataset.accounts.values() if self.token.covers(one.id))
         return sorted(found, key=lambda one: one.name.lower())
 
+    def held(self) -> list[tuple[str, str]]:
+        """The accounts that are held at their last good version, as far as the token covers them, and why each is."""
+        if not self.is_loaded:
+            return []
+        loaded, is_operator = self.loaded, self.token.is_operator
+        covered = {one.key: one.name for one in self.accounts()}
+        return [
+            (covered.get(key, key), loaded.reason(key, is_operator=is_operator))
+            for key in loaded.held
+            if is_operator or key in covered
+        ]
+
     def call(self, body: Mapping[str, Any] | None = None, *, tag: str = "", **query: str) -> Call:
         """The same request to the API, for a route that does what a page wants; `tag` is that of what was seen."""
         headers = {"if-match": tag} if tag else {}

@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import islice, pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from dnsd.manage.folders import sync_folder
@@ -64,6 +65,7 @@ class AuditLog:
         self._file = file
         self._max_file_size = max_file_size
         self.problem: str | None = None
+        self._turn = Lock()
 
     def append(self, *entries: Entry) -> str | None:
         """Write entries; what was carried out is on the disk then. Returns the problem, if there is one; never raises.
@@ -72,7 +74,8 @@ class AuditLog:
         1 KiB, are replaced by their beginning and size.
         """
         try:
-            self._append(b"".join(map(_line, entries)), is_synced=any(one.outcome is Outcome.OK for one in entries))
+            with self._turn:
+                self._append(b"".join(map(_line, entries)), is_synced=any(one.outcome is Outcome.OK for one in entries))
             self.problem = None
         except OSError as error:
             self.problem = f"{self._file} cannot be written: {error.strerror}"

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from dnsd.app import Loaded, Source
 from dnsd.errors import DnsdError
 from dnsd.manage.draft import Draft
+from dnsd.store.directory import Files
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.text_file import FileChangedError
 from dnsd.store.write import write_files
@@ -35,14 +36,14 @@ class Changed(Generic[T]):
     revision: int = 0
 
 
-def draw_up(makes: Iterable[Make[Any]], before: Loaded, config: Path) -> list[Changed[Any] | Exception]:
+def draw_up(makes: Iterable[Make[Any]], before: Loaded) -> list[Changed[Any] | Exception]:
     """What becomes of changes, each drawn up on the ones before it that are allowed. Raises StaleError."""
     outcomes: list[Changed[Any] | Exception] = []
     after = before
     for make in makes:
         try:
             result, draft = make(after)
-            after = draft.load(config)
+            after = draft.load()
             outcomes.append(Changed(result, after))
         except FileChangedError:
             raise StaleError from None
@@ -51,15 +52,13 @@ def draw_up(makes: Iterable[Make[Any]], before: Loaded, config: Path) -> list[Ch
     return outcomes
 
 
-def write_change(before: Source, after: Source, read: Source, journal: Path) -> Source:
-    """Write what makes the second source of the first; what `read`, which was read last, is then.
+def write_change(before: Files, after: Files, read: Source, journal: Path) -> Source:
+    """Write what makes the second files of the first; what `read`, the source as it was read last, is then.
 
-    That may be another one than the first, which could be loaded. Where it raises OSError or StaleError, nothing has
+    That may say something else than the first, which are served. Where it raises OSError or StaleError, nothing has
     changed.
     """
-    assert before.files is not None
-    assert after.files is not None
-    edit = FilesEdit(before.files, after.files)
+    edit = FilesEdit(before, after)
 
     def verify() -> None:
         if not edit.is_current():

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
-from pathlib import Path as FilePath
 from typing import Any
 
-from dnsd.app import Loaded, Source, load
+from dnsd.app import Loaded, load_change
 from dnsd.errors import InvalidDataError, Path, Problem, Rule
 from dnsd.manage.refusal import Code, refused, refused_for
 from dnsd.model.changes import change_problems
@@ -21,6 +20,7 @@ from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Files, Kind, SourceFile
 from dnsd.store.files_edit import edited_files
+from dnsd.store.hold import account_of
 from dnsd.store.text_file import NotTextError, content_of
 from dnsd.store.yaml_edit import NO_ORIGINS, Origins, edited_yaml, written_yaml
 from dnsd.store.yaml_text import parse_yaml
@@ -97,7 +97,8 @@ class Draft:
         )
 
     def write_text(self, key: str, kind: Kind, text: str) -> None:
-        """Have an object's file be this text. Raises RefusedError where it is too large."""
+        """Have an object's file be this text. Raises RefusedError where it is too large, or is not what is served."""
+        self.check_served(key)
         modified = int(self.now.timestamp())
         try:
             content = content_of(text)
@@ -114,14 +115,19 @@ class Draft:
             self._written[key] = SourceFile(key, kind, path, content, None, max(modified, after))
 
     def remove(self, key: str) -> None:
-        """Have an object's file go; another one may be written for it."""
+        """Have an object's file go; another one may be written for it. Raises RefusedError if it is not served."""
+        self.check_served(key)
         if self.file(key).kind is Kind.MAP:
             self.note(key, self.document(key), None)
         self._removed[key] = self.file(key)
         self._written.pop(key, None)
 
     def remove_account(self, key: str) -> None:
-        """Have an account's folder go, with all that is in it."""
+        """Have an account's folder go, with all that is in it. Raises RefusedError if some of it is not served."""
+        found = self.loaded.source.files or self._files
+        for file in (*self._files.files, *found.files):
+            if account_of(file.key) == key:
+                self.check_served(file.key)
         self.note(key, self.document(key), None)
         self._gone_accounts.append(key)
         for file in self._files.files:
@@ -141,21 +147,21 @@ class Draft:
     def is_free(self, key: str) -> bool:
         """Whether no object has a key, in small letters or large ones: not every disk tells them apart."""
         wanted = key.lower()
-        taken = (*self._files.by_key(), *self._files.accounts, *self._written)
+        found = self.loaded.source.files or self._files  # an account that is held has other files than those served
+        taken = (*self._files.by_key(), *found.by_key(), *self._files.accounts, *found.accounts, *self._written)
         return all(one.lower() != wanted for one in taken)
 
-    def source(self) -> Source:
-        """What all files say once the change is made."""
-        files = edited_files(self._files, self._written, self._removed.keys(), self._gone_accounts)
-        return replace(self.loaded.source, files=files)
+    def _edited(self) -> Files:
+        """The files that are served once the change is made."""
+        return edited_files(self._files, self._written, self._removed.keys(), self._gone_accounts)
 
-    def load(self, config: FilePath) -> Loaded:
+    def load(self) -> Loaded:
         """What is loaded once the change is made; what is loaded now, if it changes nothing.
 
         Raises RefusedError with every rule that forbids it.
         """
         try:
-            loaded = load(config, previous=self.loaded, source=self.source(), now=self.now)
+            loaded = load_change(self.loaded, self._edited(), self.now)
         except InvalidDataError as error:
             raise refused_for(map(self._of_request, error.problems)) from None
         if unresolved := [problem for problem in loaded.flattening if self._is_new_target(problem)]:
@@ -164,6 +170,15 @@ class Draft:
         if broken:
             raise refused_for(map(self._of_request, broken), Code.FORBIDDEN)
         return loaded
+
+    def check_served(self, key: str) -> None:
+        """Raise RefusedError for an object whose file says something else than what is served."""
+        problem = self.loaded.unserved(key)
+        if problem is None:
+            return
+        why = self.loaded.said(problem, account_of(key), is_operator=self.by_operator)
+        what = f"the file of {key} was edited, and its account is held at its last good version"
+        raise refused(Code.FORBIDDEN, f"{what}: {why}; mend that, or put back what the file said")
 
     def _is_new_target(self, problem: Problem) -> bool:
         """Whether a CNAME that nobody could resolve would come with the draft."""
@@ -176,7 +191,7 @@ class Draft:
 
         Of what other accounts have, the operator alone hears.
         """
-        if not self.by_operator and not self._accounts() >= {_account(problem.source), _account(problem.other)}:
+        if not self.by_operator and not self._accounts() >= {account_of(problem.source), account_of(problem.other)}:
             path = problem.path if problem.source in self._written else ()
             return replace(problem, path=path, message="it clashes with what another account has")
         if problem.source in self._written or problem.source in self._removed:
@@ -192,9 +207,9 @@ class Draft:
             return tuple(step for step in rest[-1:] if isinstance(step, str))
         return problem.path if first in OF_REQUESTS else ()
 
-    def _accounts(self) -> set[str | None]:
+    def _accounts(self) -> set[str]:
         """The accounts, by their keys, whose files the draft changes."""
-        return {None, *map(_account, (*self._written, *self._removed))}
+        return {"", *map(account_of, (*self._written, *self._removed))}
 
     def touched(self) -> list[SourceFile]:
         """The files that are written or removed, as they were loaded; new ones are left out."""
@@ -211,19 +226,13 @@ class Draft:
 
     @property
     def _files(self) -> Files:
-        assert self.loaded.source.files is not None
-        return self.loaded.source.files
+        return self.loaded.files
 
 
 def slug(name: str) -> str:
     """A name as part of a file's name; empty where nothing of it can be."""
     words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
     return "-".join(words)[:40]
-
-
-def _account(key: str | None) -> str | None:
-    """The key of the account of an object."""
-    return key.partition("/")[0] if key else None
 
 
 def _copied(data: Any) -> Any:

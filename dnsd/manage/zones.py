@@ -87,8 +87,10 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
             Code.INVALID, f"the zone's name: {text!r} is none; it has letters, digits, hyphens and dots", "name"
         )
     zone_id = new_zone_id(account_id, text)
-    is_plain = bool(PLAIN_FILE_NAME.fullmatch(text)) and draft.is_free(f"{account.key}/zones/{text}")
-    key = f"{account.key}/zones/{text if is_plain else zone_id}"
+    plain = f"{account.key}/zones/{text}"
+    draft.check_served(plain)
+    is_plain = bool(PLAIN_FILE_NAME.fullmatch(text)) and draft.is_free(plain)
+    key = plain if is_plain else f"{account.key}/zones/{zone_id}"
     kept_out = {} if draft.by_operator else {"verified": False}
     times = dict.fromkeys(("created_on", "activated_on", "modified_on"), draft.stamp)
     document = {"id": zone_id, "name": text, "status": Status.ACTIVE.value, **kept_out, **times}

@@ -235,10 +235,11 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
     key = address_map.key
     listed: set[IPAddress] = set()
     for index, ip in enumerate(address_map.ips[: 2 * MAX_RRSET + 1]):  # more are refused below
-        message = "is listed twice" if ip in listed else may_not_use(dataset, address_map.account_id, ip)
+        if ip in listed:
+            yield Problem(key, ("ips", index), f"{ip} is listed twice")
+        elif message := may_not_use(dataset, address_map.account_id, ip):
+            yield Problem(key, ("ips", index), f"{ip} {message}", rule=Rule.OUTSIDE_SPACE)
         listed.add(ip)
-        if message:
-            yield Problem(key, ("ips", index), f"{ip} {message}")
     for version in (4, 6):
         count = sum(ip.version == version for ip in address_map.ips)
         if count > MAX_RRSET:
@@ -252,7 +253,8 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
         if member.kind is MemberKind.ZONE:
             zone = dataset.zones[member.identifier]
             if zone.account_id != address_map.account_id:
-                yield Problem(key, path, f"the zone {zone.name_text} belongs to another account than the map")
+                message = f"the zone {zone.name_text} belongs to another account than the map"
+                yield Problem(key, path, message, other=zone.key)
             elif address_map.immutable:
                 yield Problem(key, path, "an immutable map is account-wide: its only member is the account")
     yield from _without_effect(address_map)

@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from dnsd.manage.change import Changed, Make, StaleError, draw_up, write_change
@@ -46,8 +45,7 @@ class _Wanted:
 class Changes:
     """Carries changes out, in turn with the loader, which reads what people change in the files themselves."""
 
-    def __init__(self, config: Path, loader: Loader, publisher: Publisher) -> None:
-        self._config = config
+    def __init__(self, loader: Loader, publisher: Publisher) -> None:
         self._loader = loader
         self._publisher = publisher
         self._wanted: list[_Wanted] = []
@@ -121,11 +119,11 @@ class Changes:
             raise refused(Code.NOT_LOADED, "the files cannot be used; what was served before is served read-only")
         self._publisher.is_behind = True
         self._is_to_save.set()
-        outcomes = await in_thread(partial(draw_up, [one.make for one in waiting], before, self._config))
+        outcomes = await in_thread(partial(draw_up, [one.make for one in waiting], before))
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
         if loaded is not before:
             read, journal = self._loader.source or before.source, self._loader.journal
-            source = await in_thread(partial(write_change, before.source, loaded.source, read, journal))
+            source = await in_thread(partial(write_change, before.files, loaded.files, read, journal))
             try:
                 await self._loader.publish_change(loaded, source)
             except Exception as error:  # it must not be written a second time

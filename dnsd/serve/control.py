@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.log import Log
+from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
+from dnsd.manage.audit import AuditLog
+from dnsd.serve.alarms import Alarms
 from dnsd.serve.changing import Changes
 from dnsd.serve.loading import Loader
 from dnsd.serve.publish import Publisher
@@ -48,7 +51,9 @@ class Control:
         self.desk = desk
         self.publisher = Publisher(desk.shared, desk.state.folder, desk.log)
         self.loader = Loader(desk.config, desk.settings, desk.state.folder, self.publisher, desk.log)
-        self.changes = Changes(desk.config, self.loader, self.publisher)
+        self.audit = AuditLog(desk.state.folder / AUDIT_LOG)
+        self.alarms = Alarms(self.loader, self.audit, desk.log)
+        self.changes = Changes(self.loader, self.publisher)
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
 
@@ -84,6 +89,8 @@ class Control:
             self._obey_supervisor(reader, stop),
             self.loader.follow(),
             self.loader.await_followed(),
+            self.loader.keep_good(),
+            self.alarms.watch(),
             self.changes.save(),
             self.publisher.save_again(),
         ]

@@ -25,7 +25,8 @@ from dnsd.serve.publish import Publisher
 from dnsd.serve.sightings import KeptTimes
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import Settings
-from dnsd.store.directory import keep_times
+from dnsd.store.directory import Files, keep_times
+from dnsd.store.good import GoodTexts
 from dnsd.store.snapshot_file import FILE_NAME, Title, load_snapshot, load_title
 from dnsd.store.watch import Watch, watched_folders
 from dnsd.store.write import JOURNAL, undo_unfinished
@@ -52,10 +53,11 @@ NEEDS_START = (  # settings that a reload cannot change
 class Attempt:
     """How the last attempt to load the source went."""
 
-    ok: bool
+    ok: bool  # what it says is served, but for accounts that are held
     problems: tuple[Problem, ...]
     seconds: float
     at: float  # seconds since 1970
+    held: tuple[str, ...] = ()  # accounts in error, which stay at their last good version
 
 
 class Loader:
@@ -69,7 +71,8 @@ class Loader:
         self.turn = asyncio.Lock()  # who has it may change what is loaded
         self.journal = state / JOURNAL
         self.last = Attempt(ok=False, problems=(), seconds=0, at=0)
-        self.results = {"ok": 0, "refused": 0, "failed": 0}  # of reloads
+        self.results = {"ok": 0, "held": 0, "refused": 0, "failed": 0}  # of reloads
+        self.good = GoodTexts(state)
         self._config = config
         self._first_settings = settings
         self._state = state
@@ -78,6 +81,9 @@ class Loader:
         self._times = KeptTimes(state, log)
         self._revision = 0  # the last one that was given
         self._has_followed = asyncio.Event()
+        self._keeping = asyncio.Lock()
+        self._held_beside: Files | None = None  # what was served when it was decided who is held
+        self._reported: frozenset[Problem] = frozenset()
 
     async def load_first(self, before: int) -> bool:
         """Publish what the source says, else what the snapshot file holds; whether there was something to publish.
@@ -96,9 +102,10 @@ class Loader:
         except Exception as error:
             self._note((self._problem(error),), start, ok=False)
         else:
-            self._note(loaded.warnings, start, ok=True)
+            self._note_loaded(loaded, start)
+            self._held_beside = loaded.files
             await self._publish(loaded)
-            self._report(loaded.warnings)
+            self._report(self.last.problems)
             if title and not before:
                 self._warn_of_loss(title.names, loaded)
             self._log.info(f"serving {loaded.summary()}")
@@ -112,11 +119,11 @@ class Loader:
             self._log.info("a change of several files, which was not finished, is undone")
 
     async def reload(self, *, force: bool = False) -> Attempt:
-        """Load the source anew and publish it, all or nothing; returns when every worker serves it."""
+        """Load the source anew and publish it, each account whole or not; returns when every worker serves it."""
         async with self.turn:
             attempt = await self._reload(force=force)
         if attempt.ok:
-            await self._await_workers()
+            await self._await_workers(again=True)
         return attempt
 
     async def publish_change(self, loaded: Loaded, source: Source) -> None:
@@ -125,13 +132,14 @@ class Loader:
         if not self._times.has(loaded.times):
             await in_thread(partial(self._times.save, loaded.times))
         await self._publish(loaded)
+        await self.keep_good()
         if self.last.ok:
-            self.last = replace(self.last, problems=self._warnings(loaded))
+            self.last = replace(self.last, problems=self._problems(loaded))
 
     async def catch_up(self) -> None:
         """Load what was edited in the files meanwhile, and has settled. Who does so has the turn."""
         if await self._settled() != self.source or self.last.ok:
-            await self._reload(force=False)
+            await self._reload(force=False, patient=True)
         if self.last.ok:
             self._has_followed.set()
 
@@ -160,64 +168,80 @@ class Loader:
         while True:
             await self._has_followed.wait()
             self._has_followed.clear()
-            await self._await_workers()
+            await self._await_workers(again=False)
 
     async def _take_change(self) -> bool:
         """Load what has changed, if anything has; whether there is something new to serve.
 
         Somebody who has it loaded just now comes first: what they are told then follows from what they did.
         """
-        while (source := await self._settled()) != self.source:
+        while (source := await self._settled()) != self.source or self._may_let_go():
             async with self.turn:
-                if source == self.source or await self._read(source) != source:
+                if not self._may_let_go() and (source == self.source or await self._read(source) != source):
                     continue
-                if self.loaded is None or source != self.loaded.source:
-                    return (await self._reload(force=False)).ok
+                if self.loaded is None or source != self.loaded.source or self._may_let_go():
+                    before = self._publisher.revision, self.last.held
+                    attempt = await self._reload(force=False, patient=True)
+                    return attempt.ok and before != (self._publisher.revision, attempt.held)
                 self.source = source
-                self._note(self.loaded.warnings, time.monotonic(), ok=True)
+                self._note_loaded(self.loaded, time.monotonic())
                 self._log.info(f"the source is what it was: revision {self._publisher.revision} keeps serving")
         self.source = source  # the same, but for what the status of its files says: they need not be read again
         return False
 
-    async def _reload(self, *, force: bool) -> Attempt:
+    def _may_let_go(self) -> bool:
+        """Whether something that is served has changed since accounts were held: it may not keep them back any more."""
+        return bool(self.loaded and self.loaded.held and self.loaded.files is not self._held_beside)
+
+    async def _reload(self, *, force: bool, patient: bool = False) -> Attempt:
         start = time.monotonic()
+        before = self.loaded
+        self._held_beside = before.files if before else None
         try:
             await self._undo_unfinished()
-            served = None if self.loaded else self._publisher.snapshot
-            before = self.loaded
-            loaded = await in_thread(partial(self._load, force=force, served=served))
-            await self._publish(loaded)
-            if before and before.source.files and loaded.source.files:
-                await in_thread(partial(keep_times, loaded.source.files, before.source.files))
+            served = None if before else self._publisher.snapshot
+            loaded = await in_thread(partial(self._load, force=force, served=served, patient=patient))
+            self._held_beside = loaded.files
+            if patient and before and _is_served(loaded, before):
+                self.loaded = replace(loaded, snapshot=before.snapshot)
+            else:
+                await self._publish(loaded)
+                await self.keep_good()
+            if before:
+                await in_thread(partial(keep_times, loaded.files, before.files))
         except InvalidDataError as error:
             return self._refuse("refused", error.problems, start)
         except Exception as error:  # whatever it is, what is served must outlive it
             return self._refuse("failed", (self._problem(error),), start)
-        self.results["ok"] += 1
-        self._note(self._warnings(loaded), start, ok=True)
+        self.results["held" if loaded.held else "ok"] += 1
+        self._note_loaded(loaded, start)
         return self.last
 
-    async def _await_workers(self) -> None:
+    async def _await_workers(self, *, again: bool) -> None:
         """Wait, without keeping other reloads from their turn, then tell people."""
         loaded, revision = self.loaded, self._publisher.revision
         if not await self._publisher.wait_until_served(revision, SERVED_WITHIN_S):
             self._log.error(f"revision {revision} is not served yet by {', '.join(self._publisher.late(revision))}")
         if loaded is not None:
-            self._report(self._warnings(loaded))
-            self._log.info(f"reloaded: revision {revision}, {loaded.summary()}")
+            self._report(self._problems(loaded), again=again)
+            held = f"; held: {', '.join(loaded.held)}" if loaded.held else ""
+            self._log.info(f"reloaded: revision {revision}, {loaded.summary()}{held}")
         await self._publisher.save()
 
-    def _load(self, *, force: bool, served: Snapshot | None) -> Loaded:
+    def _load(self, *, force: bool, served: Snapshot | None, patient: bool = False) -> Loaded:
         """In a thread. `served` is what is compared with where no earlier load is known.
 
         Raises InvalidDataError, also for what the change guard refuses.
         """
         gc.disable()  # a million objects come, and few go
         try:
-            self.source = read_source(self._config, previous=self.source)
+            self.source = read_source(self._config, previous=self.source, patient=patient)
             with progress_on(None if self.loaded else sys.stderr) as progress:  # people wait for the first load
-                seen = NEVER_SEEN if self.loaded else self._times.load()
-                loaded = load(self._config, previous=self.loaded, source=self.source, progress=progress, seen=seen)
+                before, good = self.loaded, self._good_files
+                seen = NEVER_SEEN if before else self._times.load()
+                loaded = load(
+                    self._config, previous=before, source=self.source, good=good, progress=progress, seen=seen
+                )
             if not self.loaded:
                 gc.freeze()  # what is there now mostly stays: looking for garbage in it takes long
         finally:
@@ -231,7 +255,7 @@ class Loader:
                 limit = loaded.settings.reload.max_drop_percent
                 found = map(loaded.locate, names_problems(served.names, loaded.snapshot.names, limit))
             if found := tuple(found):
-                raise InvalidDataError(found)
+                raise InvalidDataError((*loaded.errors, *found))
         self._times.save(loaded.times)
         return loaded
 
@@ -240,6 +264,19 @@ class Loader:
         self.loaded, self.settings = loaded, loaded.settings
         self._log.format, self._log.level = loaded.settings.log.format, loaded.settings.log.level
         await self._publisher.publish(loaded.snapshot, loaded.settings.live)
+
+    async def keep_good(self) -> None:
+        """Have the texts that are served now kept, as the last good version of each account."""
+        async with self._keeping:
+            loaded, before = self.loaded, self.good.problem
+            if loaded:
+                await in_thread(partial(self.good.keep, loaded.files))
+            if self.good.problem and self.good.problem != before:
+                self._log.error(f"{self.good.problem}; accounts would be held at an older version")
+
+    def _good_files(self) -> Files | None:
+        """The last good version of each account: what is served; at a start, what was served last."""
+        return self.good.of(self.loaded.files) if self.loaded else self.good.read()
 
     def _numbered(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the next revision: never one that a worker, or the file of an earlier run, may have."""
@@ -283,21 +320,31 @@ class Loader:
         self._log.error(f"reload {result}; revision {self._publisher.revision} keeps serving")
         return self.last
 
-    def _note(self, problems: tuple[Problem, ...], start: float, *, ok: bool) -> None:
-        self.last = Attempt(ok=ok, problems=problems, seconds=time.monotonic() - start, at=time.time())
+    def _note(self, problems: tuple[Problem, ...], start: float, *, ok: bool, held: tuple[str, ...] = ()) -> None:
+        seconds = time.monotonic() - start
+        self.last = Attempt(ok=ok, problems=problems, seconds=seconds, at=time.time(), held=held)
 
     def _problem(self, error: Exception) -> Problem:
         return Problem(str(self._config), (), f"{type(error).__name__}: {error}")
 
-    def _report(self, problems: tuple[Problem, ...]) -> None:
+    def _report(self, problems: tuple[Problem, ...], *, again: bool = True) -> None:
+        """Tell people of problems, unless they know them and need not hear them `again`."""
+        known = frozenset() if again else self._reported
+        self._reported = frozenset(problems)
         for problem in problems:
+            if problem in known:
+                continue
             if problem.warning:
                 self._log.warning(problem.line())
             else:
                 self._log.error(problem.line())
 
-    def _warnings(self, loaded: Loaded) -> tuple[Problem, ...]:
-        return (*loaded.warnings, *self._waiting_for_start(loaded))
+    def _note_loaded(self, loaded: Loaded, start: float) -> None:
+        self._note(self._problems(loaded), start, ok=True, held=tuple(loaded.held))
+
+    def _problems(self, loaded: Loaded) -> tuple[Problem, ...]:
+        """What is wrong in accounts that are held, and the warnings."""
+        return (*loaded.errors, *loaded.warnings, *self._waiting_for_start(loaded))
 
     def _waiting_for_start(self, loaded: Loaded) -> Iterator[Problem]:
         """Warnings for settings that are not what the server was started with, and that a reload cannot change."""
@@ -308,7 +355,7 @@ class Loader:
                 yield loaded.locate(Problem("", path, message, warning=True))
 
     def _read(self, previous: Source | None) -> asyncio.Future[Source]:
-        return in_thread(lambda: read_source(self._config, previous=previous))
+        return in_thread(lambda: read_source(self._config, previous=previous, patient=True))
 
     async def _settled(self) -> Source:
         """The source once it has not changed for a moment: a file cut between two lines may look whole."""
@@ -329,3 +376,8 @@ class Loader:
 
     def _folders(self) -> list[str]:
         return watched_folders(self._config, self._folder)
+
+
+def _is_served(loaded: Loaded, before: Loaded) -> bool:
+    """Whether all that was loaded is what was served before."""
+    return loaded.settings == before.settings and loaded.files.says_what(before.files)

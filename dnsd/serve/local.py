@@ -47,8 +47,11 @@ async def _reply(control: Control, kind: Kind, payload: bytes) -> dict[str, Any]
     if kind is Kind.RELOAD:
         load = await control.loader.reload(force=bool(json.loads(payload)["force"]))
         return {
-            "ok": load.ok,
+            "ok": load.ok and not load.held,
             "revision": control.publisher.revision,
+            "served": control.publisher.revision if load.ok else None,
+            "held": list(load.held),
+            "refused": not load.ok,
             "seconds": round(load.seconds, 4),
             "problems": [problem.data() for problem in load.problems],
             "late": control.publisher.late(control.publisher.revision),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -29,7 +30,8 @@ def monitoring_app(control: Control) -> ASGIApp:
         return _verdict(unhealthy(control))
 
     async def show_readiness(request: Request) -> Response:
-        return _verdict(unready(control))
+        # One account's mistake is no reason to take all others from their clients.
+        return _verdict(unready(control), [f"held: {account}" for account in control.loader.last.held])
 
     return Starlette(
         routes=[
@@ -40,5 +42,6 @@ def monitoring_app(control: Control) -> ASGIApp:
     )
 
 
-def _verdict(reasons: list[str]) -> Response:
-    return PlainTextResponse("\n".join(reasons or ["ok"]) + "\n", status_code=503 if reasons else 200)
+def _verdict(reasons: list[str], told: Sequence[str] = ()) -> Response:
+    lines = [*(reasons or ["ok"]), *told]
+    return PlainTextResponse("\n".join(lines) + "\n", status_code=503 if reasons else 200)

@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 from dnsd.app import Loaded
-from dnsd.manage.audit import FILE_NAME, AuditLog, Entry, Outcome
+from dnsd.manage.audit import Entry, Outcome
 from dnsd.manage.draft import Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change, owner_of
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.traffic import SAMPLE_S, Traffic
 from dnsd.serve.control import Control
-from dnsd.serve.status import COLLECT_S, unready
+from dnsd.serve.status import COLLECT_S, worries
 from dnsd.serve.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
 
@@ -33,13 +33,12 @@ class ControlService:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._config = control.desk.config
         self._loader = control.loader
         self._changes = control.changes
         self._publisher = control.publisher
         self._log = control.desk.log
         self.history = History(control.desk.state.folder)
-        self._audit = AuditLog(control.desk.state.folder / FILE_NAME)
+        self._audit = control.audit
         self.traffic = Traffic()
         self._untold: list[_Done] = []
         self._telling = asyncio.Lock()
@@ -54,7 +53,7 @@ class ControlService:
 
     def problems(self) -> list[str]:
         """Why the server does not do all that it should."""
-        return unready(self._control)
+        return worries(self._control)
 
     async def audit(
         self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0
@@ -125,7 +124,7 @@ class ControlService:
 
         def drawn_up() -> Loaded:
             verb(draft)
-            return draft.load(self._config)
+            return draft.load()
 
         try:
             return before, await in_thread(drawn_up)

@@ -1,4 +1,4 @@
-"""The state folder: the snapshot file, and a lock, so that two servers do not share one.
+"""The state folder: the snapshot file, the last good texts, and a lock, so that two servers do not share one.
 
 The lock file also tells where the server's control socket is: its own user and root can read it.
 """
@@ -21,6 +21,7 @@ from dnsd.manage.tokens import FILE_NAME as TOKENS
 from dnsd.manage.tokens import LOCK_NAME as TOKENS_LOCK
 from dnsd.serve.privileges import Identity
 from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
+from dnsd.store.good import FOLDER as GOOD
 from dnsd.store.snapshot_file import FILE_NAME
 from dnsd.store.write import JOURNAL
 
@@ -50,9 +51,10 @@ def make_folder(folder: Path, owner: Identity) -> None:
             _hand_over(folder / name, owner)
         for file in folder.glob(f"{AUDIT_LOG}*"):
             _hand_over(file, owner)
-        for _, folders, files, parent in os.fwalk(folder / HISTORY):
-            for name in (".", *folders, *files):
-                _hand_over(Path(name), owner, parent)
+        for below in (HISTORY, GOOD):
+            for _, folders, files, parent in os.fwalk(folder / below):
+                for name in (".", *folders, *files):
+                    _hand_over(Path(name), owner, parent)
     except OSError:
         return  # `take_state` says what is wrong with it
 

@@ -29,23 +29,31 @@ def unhealthy(control: Control) -> list[str]:
 
 
 def unready(control: Control) -> list[str]:
-    """Why the server does not do all that it should."""
-    reasons = unhealthy(control)
+    """Why the server is not to be relied on: a worker is behind, or nothing of what the files say is served."""
+    reasons, load = unhealthy(control), control.loader.last
     if late := control.publisher.late(control.publisher.revision):
         reasons.append(f"the published revision is not served by {', '.join(late)}")
-    errors = [problem for problem in control.loader.last.problems if not problem.warning]
-    if not control.loader.last.ok:
+    errors = [problem for problem in load.problems if not problem.warning]
+    if not load.ok:
         what = "the last reload was refused" if control.loader.loaded else "the source cannot be read"
         count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
         reasons.append(f"{what}: {count}, the first is {errors[0]}" if errors else what)
     return reasons
 
 
+def worries(control: Control) -> list[str]:
+    """All that the server does not do as it should, for people: what is no reason to take it from clients too."""
+    loaded, good = control.loader.loaded, control.loader.good
+    why = loaded.held if loaded else {}
+    accounts = [f"the account {account} is held at its last good version: {why[account][0]}" for account in why]
+    copies = [f"{good.problem}; accounts would be held at an older version"] if good.problem else []
+    return [*unready(control), *accounts, *copies]
+
+
 def status(control: Control) -> dict[str, Any]:
     """All of it as plain data."""
     publisher, shared, load = control.publisher, control.desk.shared, control.loader.last
     totals = _totals(publisher.counts.items())
-    reasons = unready(control)
     return {
         "version": __version__,
         "revision": publisher.revision,
@@ -53,12 +61,13 @@ def status(control: Control) -> dict[str, Any]:
         "listening": list(control.desk.listening),
         "http": {what: str(address_of(sock)) for what, sock in _http(control) if sock},
         "state": str(control.desk.state.folder),
-        "ready": not reasons,
+        "ready": not unready(control),
         "answering": not unhealthy(control),
-        "reasons": reasons,
+        "reasons": worries(control),
         "snapshot_problem": publisher.save_problem,
+        "held": list(load.held),
         "source": {
-            "ok": load.ok,
+            "ok": load.ok and not load.held,
             "loaded_at": round(load.at, 3),
             "seconds": round(load.seconds, 4),
             "problems": [str(problem) for problem in load.problems],
@@ -102,7 +111,8 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     yield ("dnsd_socket_drops_total",), shared.get(shared.supervisor, Number.SOCKET_DROPS)
     yield ("dnsd_snapshot_saved",), publisher.save_problem is None
     yield ("dnsd_revision",), publisher.revision
-    yield ("dnsd_source_ok",), load.ok
+    yield ("dnsd_source_ok",), load.ok and not load.held
+    yield ("dnsd_accounts_held",), len(load.held)
     yield ("dnsd_last_reload_seconds",), load.seconds
     yield ("dnsd_last_reload_timestamp_seconds",), load.at
     yield ("dnsd_worker_restarts_total",), shared.restarts()

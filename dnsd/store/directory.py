@@ -9,11 +9,13 @@ little more than listing them. Whether two readings found the same is asked with
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from fnmatch import translate
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -28,6 +30,12 @@ COARSEST_CLOCK_NS = 2_000_000_000
 LATEST_S = (
     250_000_000_000  # of a file's time, whatever the disk says: what goes with a date needs a year of four digits
 )
+
+# What editors, package managers and file systems put beside files, or swap (Kubernetes' `..data`): not looked at.
+PASSED_OVER = (".*", "*~", "#*#", "4913", "*.bak", "*.rpmnew", "*.rpmsave", "*.dpkg-*", "lost+found", "@eaDir")
+LEFTOVER = re.compile("|".join(map(translate, PASSED_OVER)))
+
+PATIENCE_S = 5.0  # how old a file must be that is none of ours before it counts, while the server watches
 
 NO_CONTENT = Content(b"", "")
 
@@ -86,66 +94,94 @@ class Files:
         """The files by the keys of what they describe."""
         return self._by_key
 
+    def says_what(self, other: Files) -> bool:
+        """Whether the files say what other ones say, wherever either are."""
+        return self.accounts == other.accounts and [*map(_text, self.files)] == [*map(_text, other.files)]
+
     @cached_property
     def _by_key(self) -> Mapping[str, SourceFile]:
         return {file.key: file for file in self.files}
 
 
-def read_files(root: Path, previous: Files | None = None) -> Files:
-    """All files below the folder `root`, in the order of their names; unchanged ones as they are in `previous`."""
-    reading = _Reading(previous.by_key() if previous else {})
-    for entry in reading.entries(str(root)):
+def _text(file: SourceFile) -> tuple[str, Kind, Content]:
+    return file.key, file.kind, file.content
+
+
+def read_files(root: Path, previous: Files | None = None, *, patient: bool = False) -> Files:
+    """All files below the folder `root`, in the order of their names; unchanged ones as they are in `previous`.
+
+    A problem's `source` is the key of an object or the name of an account; it is empty where it is no account's.
+    `patient`: files of unknown endings count once they are PATIENCE_S old, as somebody may be at work.
+    """
+    reading = _Reading(previous or Files(str(root)), patience_s=PATIENCE_S if patient else 0)
+    for entry in reading.entries(str(root), ""):
         if reading.is_folder(entry):
-            reading.accounts.append(entry.name)
             _read_account(entry, reading)
+        elif reading.leads_nowhere(entry):
+            reading.accounts.append(entry.name)
+            reading.refuse(entry.path, "the link leads to no folder that can be read", entry.name)
         else:
-            reading.refuse(entry.path, "a file among the accounts; each account is a folder with an account.yaml")
+            reading.pass_over(entry, "a file among the accounts is not read; each account is a folder")
     return Files(str(root), tuple(reading.accounts), tuple(reading.files), tuple(reading.problems))
 
 
 def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
-    for entry in reading.entries(folder.path):
+    already = len(reading.problems)
+    entries = reading.entries(folder.path, folder.name)
+    if len(reading.problems) == already and not any(_is_part(entry.name) for entry in entries):
+        reading.pass_over(folder, "a folder without account.yaml, maps/ and zones/ is no account")
+        return
+    reading.accounts.append(folder.name)
+    for entry in entries:
         if entry.name == "account.yaml":
             reading.read(entry, folder.name, Kind.ACCOUNT)
         elif entry.name in SUFFIXES and reading.is_folder(entry):
             _read_objects(entry, f"{folder.name}/{entry.name}", reading)
-        else:
-            reading.refuse(entry.path, "not part of an account, which is account.yaml, maps/ and zones/")
+        elif reading.counts(entry):
+            message = "not part of an account, which is account.yaml, maps/ and zones/"
+            reading.refuse(entry.path, message, folder.name)
+
+
+def _is_part(name: str) -> bool:
+    return name == "account.yaml" or name in SUFFIXES
 
 
 def _read_objects(folder: os.DirEntry[str], prefix: str, reading: _Reading) -> None:
     kinds = SUFFIXES[folder.name]
     by_key: dict[str, str] = {}
-    for entry in reading.entries(folder.path):
+    for entry in reading.entries(folder.path, prefix):
         stem, dot, ending = entry.name.rpartition(".")
         stem, suffix = (stem, dot + ending) if dot else (entry.name, "")
         kind = kinds.get(suffix)
         key = f"{prefix}/{stem}"
         if kind is None:
-            message = f"unknown file ending {suffix!r}; in {folder.name}/ it is {' or '.join(kinds)}"
-            reading.refuse(entry.path, message)
+            if reading.counts(entry):
+                message = f"unknown file ending {suffix!r}; in {folder.name}/ it is {' or '.join(kinds)}"
+                reading.refuse(entry.path, message, key)
         elif (other := by_key.setdefault(key.lower(), entry.path)) != entry.path:
-            reading.refuse(entry.path, f"is given both ways, here and in {other}; remove one of the two")
+            reading.refuse(entry.path, f"is given both ways, here and in {other}; remove one of the two", key)
         else:
             reading.read(entry, key, kind)
 
 
 class _Reading:
-    """What was found so far, and the files that were known before."""
+    """What was found so far, and what was known before."""
 
-    def __init__(self, known: Mapping[str, SourceFile]) -> None:
+    def __init__(self, previous: Files, *, patience_s: float) -> None:
         self.accounts: list[str] = []
         self.files: list[SourceFile] = []
         self.problems: list[Problem] = []
-        self._known = known
+        self._known = previous.by_key()
+        self._counted = {problem.place.file for problem in previous.problems if problem.place}
         self._now_ns = time.time_ns()  # at the beginning: what changes while we read has a later time
+        self._counts_from_ns = self._now_ns - int(patience_s * 1_000_000_000)
 
-    def entries(self, folder: str) -> list[os.DirEntry[str]]:
+    def entries(self, folder: str, source: str) -> list[os.DirEntry[str]]:
         """What is in a folder, by name."""
         try:
             return visible_entries(folder)
         except OSError as error:
-            self.refuse(folder, _cannot_be_read(error))
+            self.refuse(folder, _cannot_be_read(error), source)
             return []
 
     def is_folder(self, entry: os.DirEntry[str]) -> bool:
@@ -154,22 +190,35 @@ class _Reading:
         except OSError:
             return False
 
+    def leads_nowhere(self, entry: os.DirEntry[str]) -> bool:
+        """Whether it is a link to an account's folder that is not there, such as on a disk that is not mounted."""
+        try:
+            return entry.is_symlink() and not os.path.exists(entry.path)
+        except OSError:
+            return True
+
+    def counts(self, entry: os.DirEntry[str]) -> bool:
+        """Whether something that is none of ours is there to stay."""
+        try:
+            return entry.path in self._counted or entry.stat(follow_symlinks=False).st_ctime_ns <= self._counts_from_ns
+        except FileNotFoundError:  # it was not
+            return False
+
     def read(self, entry: os.DirEntry[str], key: str, kind: Kind) -> None:
         self.files.append(read_file(entry.path, key, kind, previous=self._known.get(key), now_ns=self._now_ns))
 
-    def refuse(self, path: str, message: str) -> None:
-        self.problems.append(_problem(path, message))
+    def refuse(self, path: str, message: str, source: str) -> None:
+        self.problems.append(_problem(path, message, source))
+
+    def pass_over(self, entry: os.DirEntry[str], message: str) -> None:
+        if self.counts(entry):
+            self.problems.append(replace(_problem(entry.path, message, ""), warning=True))
 
 
 def visible_entries(folder: str) -> list[os.DirEntry[str]]:
     """What is in a folder, by name, without what is not looked at. Raises OSError."""
     with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not _is_leftover(entry.name)), key=attrgetter("name"))
-
-
-def _is_leftover(name: str) -> bool:
-    """Editors' backups, swap and lock files, and the folders that Kubernetes swaps: `x~`, `.x.swp`, `#x#`, `..data`."""
-    return name.startswith(".") or name.endswith("~") or (name.startswith("#") and name.endswith("#"))
+        return sorted((entry for entry in entries if not LEFTOVER.match(entry.name)), key=attrgetter("name"))
 
 
 def is_folder(path: Path) -> bool:
@@ -234,5 +283,5 @@ def _cannot_be_read(error: OSError) -> str:
     return f"cannot be read: {os.strerror(error.errno or 0)}"
 
 
-def _problem(path: str, message: str, key: str | None = None, line: int = 1, column: int = 1) -> Problem:
-    return Problem(key or path, (), message, place=Place(path, line, column))
+def _problem(path: str, message: str, source: str, line: int = 1, column: int = 1) -> Problem:
+    return Problem(source, (), message, place=Place(path, line, column))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
-from dnsd.errors import InvalidDataError, Problem
+from dnsd.errors import InvalidDataError, Problem, Rule
 from dnsd.model.accounts import Account, AccountFields
 from dnsd.model.dataset import Dataset, build_dataset, map_problems, problems_between, resolve_accounts, resolve_map
 from dnsd.model.fields import F
@@ -82,66 +83,132 @@ def load_files(
     What did not change since `previous` is taken over from it, zones as the same objects. `progress` hears now and then
     how far the reading of a zone is. Raises InvalidDataError with every problem in every file.
     """
-    read_accounts = _read_all(AccountFields, found, Kind.ACCOUNT, previous.objects.accounts)
-    accounts, unresolved = _resolve_accounts(found, read_accounts, previous)
-    read_maps = _read_all(MapFields, found, Kind.MAP, previous.objects.maps)
-    read_zones = _read_zones(found, accounts, tuple(nameservers), previous.objects.zones, progress)
-    objects = Objects(read_accounts, read_maps, read_zones)
-
-    zones = [read.zone for read in read_zones.values() if read.zone]
-    surroundings = Surroundings(accounts, [(zone.name, zone.id, zone.account_id) for zone in zones])
-    maps, without_members = _resolve_maps(read_maps, surroundings, zones, previous)
-    dataset, clashes = build_dataset(accounts.values(), maps.values(), zones)
-
-    said_of_maps = {
-        key: previous.said_of_maps[key] if previous.maps.get(key) is one else tuple(map_problems(dataset, one))
-        for key, one in maps.items()
-    }
-    new_zones = [read.zone for key, read in read_zones.items() if read is not previous.objects.zones.get(key)]
-    broken = [*clashes, *problems_between(dataset), *chain.from_iterable(said_of_maps.values())]
-    broken += [problem for zone in new_zones if zone for problem in zone_problems(zone)]
-    if any(read.fields is None for read in read_accounts.values()):
-        # Without all accounts, what their maps may use is not known: no false alarms.
-        broken = [problem for problem in broken if "/maps/" not in problem.source]
-    if not zones:
-        message = "there is no zone in this folder: every question will be refused"
-        broken.append(Problem(found.root, (), message, warning=True))
-
-    problems = [*found.problems, *objects.problems(), *unresolved, *without_members, *broken]
-    placed = _placed(problems, objects, _still_in_place(previous, objects))
-    if any(not problem.warning for problem in placed):
-        raise InvalidDataError(placed.values())
-    return Stored(dataset, tuple(placed.values()), objects, surroundings, maps, said_of_maps, placed)
+    return Loading(nameservers, previous, progress).load(found)
 
 
-def _read_all(
-    model: type[F], found: Files, kind: Kind, before: Mapping[str, ReadFields[F]]
-) -> dict[str, ReadFields[F]]:
-    """The accounts or the maps."""
-    return {file.key: _unchanged(file, before) or read_fields(model, file) for file in found.files if file.kind is kind}
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What files say, and every problem in them; only what has no errors is a dataset to serve."""
+
+    stored: Stored
+    own: tuple[Problem, ...]  # of each object by itself, whatever the others say
+    between: tuple[Problem, ...]  # of objects together
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All of them, warnings too."""
+        return self.own + self.between
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether one of them is no warning."""
+        return any(not problem.warning for problem in self.problems)
+
+
+class Loading:
+    """Loads files, perhaps several variants of them: what has been read once is not read again."""
+
+    def __init__(
+        self, nameservers: Iterable[str], previous: Stored = NOTHING, progress: Progress = no_progress
+    ) -> None:
+        self._nameservers = tuple(nameservers)
+        self._previous = previous
+        self._progress = progress
+        self._fields: dict[SourceFile, ReadFields[Any]] = {}
+        self._zones: dict[tuple[SourceFile, int, str], ReadZone] = {}  # by file, its time, which is a serial; account
+        self._said_of_zones: dict[ReadZone, Sequence[Problem]] = {}
+
+    def load(self, found: Files) -> Stored:
+        """The dataset in the files. Raises InvalidDataError with every problem in every file."""
+        return self.accept(self.judge(found))
+
+    def accept(self, judged: Judged) -> Stored:
+        """What was judged, its warnings at their places. Raises InvalidDataError where there is an error."""
+        placed = self.placed(judged)
+        if any(not problem.warning for problem in placed):
+            raise InvalidDataError(placed.values())
+        return replace(judged.stored, warnings=tuple(placed.values()), places=placed)
+
+    def placed(self, judged: Judged) -> dict[Problem, Problem]:
+        """Each problem -> the same at its place in a file."""
+        objects = judged.stored.objects
+        return _placed(judged.problems, objects, _still_in_place(self._previous, objects))
+
+    def judge(self, found: Files) -> Judged:
+        """What the files say, and what is wrong with it."""
+        previous = self._previous
+        read_accounts = self._read_all(AccountFields, found, Kind.ACCOUNT, previous.objects.accounts)
+        accounts, unresolved = _resolve_accounts(found, read_accounts, previous)
+        read_maps = self._read_all(MapFields, found, Kind.MAP, previous.objects.maps)
+        read_zones = self._read_zones(found, accounts)
+        objects = Objects(read_accounts, read_maps, read_zones)
+
+        zones = [read.zone for read in read_zones.values() if read.zone]
+        surroundings = Surroundings(accounts, [(zone.name, zone.id, zone.account_id) for zone in zones])
+        maps, without_members = _resolve_maps(read_maps, surroundings, zones, previous)
+        dataset, clashes = build_dataset(accounts.values(), maps.values(), zones)
+        said_of_maps = {
+            key: previous.said_of_maps[key] if previous.maps.get(key) is one else tuple(map_problems(dataset, one))
+            for key, one in maps.items()
+        }
+        own = [*found.problems, *objects.problems(), *self._problems_of_zones(read_zones)]
+        if not zones:
+            message = "there is no zone in this folder: every question will be refused"
+            own.append(Problem(found.root, (), message, warning=True))
+        between = [*unresolved, *without_members, *clashes, *problems_between(dataset)]
+        between += chain.from_iterable(said_of_maps.values())
+        if any(problem for read in read_accounts.values() for problem in read.problems if not problem.warning):
+            # What their maps may use is not known without all accounts: no false alarms.
+            between = [problem for problem in between if problem.rule is not Rule.OUTSIDE_SPACE]
+        stored = Stored(dataset, (), objects, surroundings, maps, said_of_maps)
+        return Judged(stored, tuple(own), tuple(between))
+
+    def _problems_of_zones(self, zones: Mapping[str, ReadZone]) -> Iterator[Problem]:
+        """What is wrong with each zone that has changed."""
+        for key, read in zones.items():
+            if read is not self._previous.objects.zones.get(key) and read.zone:
+                if read not in self._said_of_zones:
+                    self._said_of_zones[read] = zone_problems(read.zone)
+                yield from self._said_of_zones[read]
+
+    def _read_all(
+        self, model: type[F], found: Files, kind: Kind, before: Mapping[str, ReadFields[F]]
+    ) -> dict[str, ReadFields[F]]:
+        """The accounts or the maps."""
+        return {
+            file.key: _unchanged(file, before) or self._read_fields(model, file)
+            for file in found.files
+            if file.kind is kind
+        }
+
+    def _read_fields(self, model: type[F], file: SourceFile) -> ReadFields[F]:
+        if file not in self._fields:
+            self._fields[file] = read_fields(model, file)
+        return self._fields[file]
+
+    def _read_zones(self, found: Files, accounts: Mapping[str, Account]) -> dict[str, ReadZone]:
+        zones = {}
+        for file in found.files:
+            if file.kind in (Kind.ZONE_YAML, Kind.ZONE_MASTER):
+                account_id = accounts[file.key.partition("/")[0]].id
+                read = self._previous.objects.zones.get(file.key)
+                if not (
+                    read and (read.file, read.account_id, read.nameservers) == (file, account_id, self._nameservers)
+                ):
+                    read = self._read_zone(file, account_id)
+                zones[file.key] = read
+        return zones
+
+    def _read_zone(self, file: SourceFile, account_id: str) -> ReadZone:
+        which = file, file.modified, account_id
+        if which not in self._zones:
+            self._zones[which] = read_zone(file, account_id, self._nameservers, self._progress)
+        return self._zones[which]
 
 
 def _unchanged(file: SourceFile, before: Mapping[str, ReadFields[F]]) -> ReadFields[F] | None:
     read = before.get(file.key)
     return read if read and read.file == file else None
-
-
-def _read_zones(
-    found: Files,
-    accounts: Mapping[str, Account],
-    nameservers: tuple[str, ...],
-    before: Mapping[str, ReadZone],
-    progress: Progress,
-) -> dict[str, ReadZone]:
-    zones = {}
-    for file in found.files:
-        if file.kind in (Kind.ZONE_YAML, Kind.ZONE_MASTER):
-            account_id = accounts[file.key.partition("/")[0]].id
-            read = before.get(file.key)
-            if not (read and (read.file, read.account_id, read.nameservers) == (file, account_id, nameservers)):
-                read = read_zone(file, account_id, nameservers, progress)
-            zones[file.key] = read
-    return zones
 
 
 def _resolve_accounts(
@@ -151,7 +218,7 @@ def _resolve_accounts(
     before = previous.surroundings.accounts
     if list(found.accounts) == list(before) and list(read.values()) == list(previous.objects.accounts.values()):
         return before, []
-    fields = {name: read[name].fields if name in read else None for name in found.accounts}
+    fields = {name: read[name].salvaged if name in read else None for name in found.accounts}
     return resolve_accounts({name: given or NO_FIELDS for name, given in fields.items()})
 
 

@@ -37,6 +37,7 @@ class ReadFields(Generic[F]):
     file: SourceFile
     fields: F | None
     problems: tuple[Problem, ...]
+    salvaged: F | None = None  # of what is wrong, the keys that are right: others may refer to what these say
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +63,13 @@ def read_fields(model: type[F], file: SourceFile) -> ReadFields[F]:
     """What a file of the form `model` says."""
     reader = _Reader(file)
     data = reader.data()
-    fields = None if data is None else reader.fields(model, data)
-    return ReadFields(file, fields, tuple(reader.problems))
+    if data is None:
+        return ReadFields(file, None, tuple(reader.problems))
+    fields, found = validate(model, data, file.key)
+    reader.add_all(found)
+    wrong = {problem.path[0] for problem in found if problem.path}
+    salvaged = fields or validate(model, {key: data[key] for key in data.keys() - wrong}, file.key)[0]
+    return ReadFields(file, fields, tuple(reader.problems), salvaged)
 
 
 def read_zone(
@@ -150,24 +156,25 @@ class _Reader:
                 self.add_at(line, column, message)
             return None
         if not isinstance(data, dict):
-            self._add_all(validate(Fields, data, self.file.key)[1])
+            self.add_all(validate(Fields, data, self.file.key)[1])
             return None
         return data
 
     def fields(self, model: type[F], data: Data, path: ObjectPath = ()) -> F | None:
         """The validated object at `path`; None where it is wrong, which is among the problems then."""
         fields, found = validate(model, data, self.file.key, path)
-        self._add_all(found)
+        self.add_all(found)
         return fields
 
     def add(self, path: ObjectPath, message: str, *, warning: bool = False) -> None:
-        self._add_all([Problem(self.file.key, path, message, warning=warning)])
+        self.add_all([Problem(self.file.key, path, message, warning=warning)])
 
     def add_at(self, line: int, column: int, message: str, *, warning: bool = False) -> None:
         place = Place(self.file.path, line, column)
         self.problems.append(Problem(self.file.key, (), message, warning=warning, place=place))
 
-    def _add_all(self, problems: Iterable[Problem]) -> None:
+    def add_all(self, problems: Iterable[Problem]) -> None:
+        """Add problems with paths, each at its place."""
         self.problems += map(self._text.placed, problems)
 
 

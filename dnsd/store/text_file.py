@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -70,6 +71,32 @@ def blocks_again(path: Path, digest: bytes) -> Iterator[str]:
         raise FileChangedError from None
     if found.digest() != digest:
         raise FileChangedError
+
+
+def copy_content(source: str, target: Path, content: Content, *, is_synced: bool) -> None:
+    """Write a file, for its owner alone, with the octets that `content` was read from in the file `source`.
+
+    Raises OSError; and FileChangedError where the source has others now, and the text is not known.
+    """
+    octets = _octets(source)
+    found = _new_digest()
+    found.update(octets)
+    if found.digest() != content.digest:
+        if content.text is None:
+            raise FileChangedError
+        octets = content.text.encode()
+    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as out:
+        out.write(octets)
+        if is_synced:
+            out.flush()
+            os.fsync(out.fileno())
+
+
+def _octets(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
 
 
 def _new_digest() -> hashlib.blake2b:

@@ -45,8 +45,8 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
 
 @pytest.fixture
 def server(tmp_path: pathlib.Path) -> Iterator[Dnsd]:
-    """One that is told of every change."""
-    with Dnsd(config(tmp_path, reload={"watch": False})) as running:
+    """One that is told of every change; an account in error is held in tests/api/test_held.py."""
+    with Dnsd(config(tmp_path, reload={"watch": False}, on_error="refuse")) as running:
         yield running
 
 
@@ -182,7 +182,8 @@ def test_completion_of_no_known_shell() -> None:
 
 
 def test_json_log_is_json(tmp_path: pathlib.Path) -> None:
-    path = config(tmp_path, log={"format": "json", "level": "debug"}, query_log={"sample": 1})
+    log = {"format": "json", "level": "debug"}
+    path = config(tmp_path, log=log, query_log={"sample": 1}, on_error="refuse")
     with Dnsd(path) as server:
         server.udp(DNS)
         server.tcp(query("none.example.com", "AAAA"))

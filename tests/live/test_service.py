@@ -57,6 +57,13 @@ def server(tmp_path: pathlib.Path) -> Iterator[Dnsd]:
         yield running
 
 
+@pytest.fixture
+def strict(tmp_path: pathlib.Path) -> Iterator[Dnsd]:
+    """One that refuses an error in any account."""
+    with Dnsd(config(tmp_path, on_error="refuse")) as running:
+        yield running
+
+
 def write(folder: pathlib.Path, file: str, text: str) -> None:
     (folder / file).write_text(text, encoding="utf-8")
 
@@ -109,15 +116,15 @@ def test_reloads_under_load_lose_and_mix_no_answer(server: Dnsd, tmp_path: pathl
     assert all(answer in found for answer in whole)
 
 
-def test_refused_reload_keeps_serving(server: Dnsd, tmp_path: pathlib.Path) -> None:
+def test_refused_reload_keeps_serving(strict: Dnsd, tmp_path: pathlib.Path) -> None:
     write(tmp_path, MAP, "enabled: true\nips: [198.51.100.1]\nips: []\nmemberships: []\n")
-    said = reload(server, "reload refused")
+    said = reload(strict, "reload refused")
     assert f"{tmp_path}/{MAP}:3:1: " in said
     assert "revision 1 keeps serving" in said
-    assert answers(server.udp(WWW)) == BLUE
+    assert answers(strict.udp(WWW)) == BLUE
     write(tmp_path, MAP, as_yaml(map_of(GREEN)))
-    reload(server, "reloaded: revision 2, ")
-    assert answers(server.udp(WWW)) == GREEN
+    reload(strict, "reloaded: revision 2, ")
+    assert answers(strict.udp(WWW)) == GREEN
 
 
 BROKEN: dict[str, tuple[str, str]] = {
@@ -131,19 +138,19 @@ BROKEN: dict[str, tuple[str, str]] = {
 }
 
 
-def test_nothing_broken_is_served(server: Dnsd, tmp_path: pathlib.Path) -> None:
+def test_nothing_broken_is_served(strict: Dnsd, tmp_path: pathlib.Path) -> None:
     for name, (file, text) in BROKEN.items():
         good = (tmp_path / file).read_text(encoding="utf-8")
         write(tmp_path, file, text)
-        assert re.search(rf"{re.escape(file)}:\d+:\d+: ", reload(server, "reload refused")), name
-        assert answers(server.udp(WWW)) == BLUE, name
-        assert answers(server.udp(DNS)) == ["192.0.2.2"], name
+        assert re.search(rf"{re.escape(file)}:\d+:\d+: ", reload(strict, "reload refused")), name
+        assert answers(strict.udp(WWW)) == BLUE, name
+        assert answers(strict.udp(DNS)) == ["192.0.2.2"], name
         write(tmp_path, file, good)
     (tmp_path / "accounts").rename(tmp_path / "gone")
-    assert "there is no folder" in reload(server, "reload refused")
+    assert "there is no folder" in reload(strict, "reload refused")
     (tmp_path / "gone").rename(tmp_path / "accounts")
-    reload(server, "reloaded: revision 2, ")
-    assert answers(server.udp(WWW)) == BLUE
+    reload(strict, "reloaded: revision 2, ")
+    assert answers(strict.udp(WWW)) == BLUE
 
 
 def test_change_of_listen_waits_for_the_next_start(server: Dnsd, tmp_path: pathlib.Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import random
@@ -43,7 +44,14 @@ Scale = Callable[[Any, Any], Any]
 
 @pytest.fixture
 def server(tmp_path: pathlib.Path) -> Iterator[Soaked]:
-    with Soaked(tmp_path, edition_world()) as running:
+    with warmed(tmp_path) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def warmed(folder: pathlib.Path, **settings: Any) -> Iterator[Soaked]:
+    """A server that has done all it does once."""
+    with Soaked(folder, edition_world(**settings)) as running:
         running.udp(WWW)
         running.metrics()
         reload_now(running)
@@ -107,27 +115,39 @@ BROKEN: dict[str, tuple[str, str]] = {
 }
 
 
-def test_broken_source_is_refused_at_its_place_and_mended_in_time(server: Soaked, figures: Figures) -> None:
+@pytest.mark.parametrize("on_error", ["hold", "refuse"])
+def test_broken_source_is_refused_at_its_place_and_mended_in_time(
+    tmp_path: pathlib.Path, figures: Figures, on_error: str
+) -> None:
     """The file watch alone does all of it."""
-    slowest_s = 0.0
+    with warmed(tmp_path, on_error=on_error) as server:
+        _break_and_mend(server, figures, on_error)
+
+
+def _break_and_mend(server: Soaked, figures: Figures, on_error: str) -> None:
+    slowest_s, refused = 0.0, 0
     for number, (name, (file, text)) in enumerate(BROKEN.items(), start=1):
         path = server.folder / file
+        is_held = on_error == "hold" and file != "dnsd.yaml"
+        refused += not is_held
         good, seen = path.read_bytes(), server.stderr.count()
         path.write_bytes(text.encode(errors="surrogateescape"))
-        said = wait_for_line(server, "reload refused", seen)
+        said = wait_for_line(server, "; held: " if is_held else "reload refused", seen)
         assert re.search(rf"{re.escape(str(path))}:\d+:\d+: ", said), name
         assert serves_map(server, number - 1), name
         assert answers(server.udp(DNS)) == DNS_ANSWER, name
-        assert server.metric("dnsd_reloads_total", result="refused") == number, name
+        assert server.metric("dnsd_reloads_total", result="refused") == refused, name
+        assert server.metric("dnsd_accounts_held") == is_held, name
         assert server.metric("dnsd_source_ok") == 0, name
         status, reasons = server.get("/readyz")
-        assert (status, str(path) in reasons) == (503, True), (name, reasons)
+        shown = "held: a1" if is_held else str(path)
+        assert (status, shown in reasons) == (200 if is_held else 503, True), (name, reasons)
         assert server.healthy(), name
         path.write_bytes(good)
         server.write(MAP, map_text(number))
         slowest_s = max(slowest_s, wait_for_edition(server, map=number))
-        wait_until(server.ready, lambda: server.get("/readyz")[1], SERVED_WITHIN_S)
-    figures("R2", "broken source", kinds=len(BROKEN), served_after_mending_s=slowest_s)
+        wait_until(lambda: server.get("/readyz") == (200, "ok\n"), lambda: server.get("/readyz")[1], SERVED_WITHIN_S)
+    figures("R2", f"broken source, on_error: {on_error}", kinds=len(BROKEN), served_after_mending_s=slowest_s)
     assert slowest_s <= SERVED_WITHIN_S
     assert server.metric("dnsd_source_ok") == 1
     server.check_clean()

@@ -123,7 +123,6 @@ CASES: dict[str, Edit] = {
         ["unknown file ending '.yml'"],
     ),
     "a map as a master file": ({"accounts/a1/maps/x.zone": "→" + SOA}, ["unknown file ending '.zone'"]),
-    "a file among the accounts": ({"accounts/a3.yaml": "→name: x"}, ["each account is a folder"]),
     "a stray file in an account": ({"accounts/a1/notes.txt": "→x"}, ["not part of an account"]),
     "a zone given both ways": (
         {"accounts/a1/zones/example.com.zone": "→" + SOA, ZONE: "records: []"},

@@ -13,6 +13,7 @@ COUNTED = {  # gauges that count things
     "dnsd_tcp_connections",
     "dnsd_revision",
     "dnsd_source_ok",
+    "dnsd_accounts_held",
     "dnsd_snapshot_saved",
     "dnsd_workers",
     "dnsd_zones",

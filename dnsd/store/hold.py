@@ -1,0 +1,293 @@
+"""Which accounts are held at their last good version, so that the mistake of one customer stays that customer's.
+
+An account is held, whole, where a text of it that has changed holds an error, or causes one in another account. The
+rest is judged again, with the last good texts of the held accounts, until there is no error: at worst nothing changes.
+Where several accounts could have caused an error, the one that did is found by trying, with the rules as they are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from dnsd.errors import InvalidDataError, Place, Problem
+from dnsd.model.accounts import AccountFields
+from dnsd.model.fields import IPAddress, IPNetwork
+from dnsd.model.maps import MemberKind
+from dnsd.model.zones import Zone
+from dnsd.store.directory import Files, SourceFile
+from dnsd.store.load import Judged, Loading, Stored
+from dnsd.wire.names import name_text
+
+MAX_TRIALS = 64  # how often files are judged to find who causes an error; after that, all who may have are held
+
+Accounts = frozenset[str]  # by folder name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Served:
+    """What is served of files: all that is right, and the last good version of the accounts that are held."""
+
+    stored: Stored
+    files: Files
+    held: Mapping[str, tuple[Problem, ...]]  # why, by account: errors at their places
+
+
+def load_served(loading: Loading, found: Files, good: Files) -> Served:
+    """What can be served of the files `found`, where the last good versions are `good`.
+
+    An account in error that has no good version is left out. Raises InvalidDataError with every problem, where an error
+    is no account's, or stays with the good version of every account that has changed.
+    """
+    return _Judge(loading, found, good).served()
+
+
+def account_of(key: str | None) -> str:
+    """The account of an object, by their keys; empty where there is none."""
+    return key.partition("/")[0] if key else ""
+
+
+class _Judge:
+    """Judges files, each account's as they are now or as they were last good."""
+
+    def __init__(self, loading: Loading, found: Files, good: Files) -> None:
+        self._loading = loading
+        self._found, self._good = _with_times(found, good), good
+        self._judged: dict[Accounts, Judged] = {}
+        self._trials = 0
+
+    @cached_property
+    def _now(self) -> Mapping[str, Sequence[SourceFile]]:
+        return _by_account(self._found)
+
+    @cached_property
+    def _before(self) -> Mapping[str, Sequence[SourceFile]]:
+        return _by_account(self._good)
+
+    @cached_property
+    def _changed(self) -> Accounts:
+        """The accounts that are not as they were last good; those that are new or gone are among them."""
+        in_error = {account_of(problem.source) for problem in self._found.problems if _is_error(problem)}
+        found, good = set(self._found.accounts), set(self._good.accounts)
+        edited = {name for name in found & good if self._texts(self._now, name) != self._texts(self._before, name)}
+        return frozenset((found ^ good) | edited | in_error.intersection(found))
+
+    def _texts(self, files: Mapping[str, Sequence[SourceFile]], account: str) -> set[object]:
+        return set(map(_text, files.get(account, ())))
+
+    def served(self) -> Served:
+        """What is served, once nothing that is wrong is left."""
+        held: dict[str, tuple[Problem, ...]] = {}
+        while True:
+            judged = self._judge(frozenset(held))
+            if blamed := dict(self._blamed(judged, frozenset(held)) or self._left_behind(judged, frozenset(held))):
+                held |= blamed
+            elif judged.has_errors:
+                raise InvalidDataError(self._loading.placed(judged).values())
+            else:
+                return Served(self._accepted(judged), self._variant(frozenset(held)), held)
+
+    def _accepted(self, judged: Judged) -> Stored:
+        """What is served; a copy of a file is no place to show people."""
+        stored = self._loading.accept(judged)
+        copies = self._good.root + "/"
+        warnings = (one for one in stored.warnings if not (one.place and one.place.file.startswith(copies)))
+        return replace(stored, warnings=tuple(warnings))
+
+    def _blamed(self, judged: Judged, held: Accounts) -> Mapping[str, tuple[Problem, ...]]:
+        """The accounts, not held yet, that have or cause errors, with these at their places."""
+        found: dict[str, list[Problem]] = defaultdict(list)
+        placed = self._loading.placed(judged)
+        for problem in filter(_is_error, judged.own):
+            if (account := account_of(problem.source)) in self._changed - held:
+                found[account].append(placed[problem])
+        # Once these are held, what is wrong between objects may be right: then the rest of it is judged.
+        broken = frozenset(found)
+        for problem in filter(_is_error, judged.between):
+            own = broken & {account_of(problem.source)}
+            for account in own if broken else self._causes(problem, held):
+                found[account].append(self._explained(placed[problem], problem, judged))
+        return {account: tuple(problems) for account, problems in found.items()}
+
+    def _causes(self, problem: Problem, held: Accounts) -> Accounts:
+        """Which of the accounts that are not held cause a problem between objects."""
+        open_ = self._changed - held
+        sides = frozenset((account_of(problem.source), account_of(problem.other))) & open_
+        if problem.other and account_of(problem.other) != account_of(problem.source) and sides:
+            return sides if len(sides) == 1 else self._takers(problem, sides, held)
+        if len(open_) <= 1:
+            return open_
+        if len(sides) == 1 and not self._is_there(problem, held | sides):
+            return sides
+        return self._culprits(problem, open_, held)
+
+    def _takers(self, problem: Problem, sides: Accounts, held: Accounts) -> Accounts:
+        """Of two accounts that claim the same, the one that did not have it; both where neither had it."""
+
+        def had_it(account: str) -> bool:
+            judged = self._judge(held | {account}, is_trial=True)
+            return any(_is_same_claim(one, problem) for one in filter(_is_error, judged.between))
+
+        if self._is_exhausted():
+            return sides
+        takers = frozenset(account for account in sides if not had_it(account))
+        return takers or sides
+
+    def _culprits(self, problem: Problem, among: Accounts, held: Accounts) -> Accounts:
+        """The accounts that cause a problem, found by halving: where the others are held, it is there all the same."""
+        if len(among) == 1 or self._is_exhausted():
+            return among
+        ordered = sorted(among)
+        first = frozenset(ordered[: len(ordered) // 2])
+        for half in (first, among - first):
+            if self._is_there(problem, held | (among - half)):
+                return self._culprits(problem, half, held | (among - half))
+        return among
+
+    def _is_there(self, problem: Problem, held: Accounts) -> bool:
+        judged = self._judge(held, is_trial=True)
+        return any((one.source, one.message) == (problem.source, problem.message) for one in judged.between)
+
+    def _is_exhausted(self) -> bool:
+        return self._trials >= MAX_TRIALS
+
+    def _left_behind(self, judged: Judged, held: Accounts) -> Mapping[str, tuple[Problem, ...]]:
+        """The accounts whose zone, prefix or static IP has moved to one that is held: nobody would have it."""
+        others = self._changed - held
+        if not held or not others or judged.has_errors:
+            return {}
+        now = _holdings(self._judge(frozenset()), self._changed)
+        before = _holdings(self._judge(self._changed), others)
+        found: dict[str, tuple[Problem, ...]] = {}
+        for account in sorted(others):
+            moved = [
+                self._moved(account, what, to)
+                for to in sorted(held)
+                for what in before[account].missing_in(now[account]).now_in(now[to])
+            ]
+            if moved:
+                found[account] = tuple(moved)
+        return found
+
+    def _moved(self, account: str, what: str, to: str) -> Problem:
+        message = f"{what} moved to {to}, which is held: {account} stays as it was until {to} is mended"
+        return Problem(account, (), message, place=Place(f"{self._found.root}/{account}", 1, 1), other=to)
+
+    def _explained(self, placed: Problem, problem: Problem, judged: Judged) -> Problem:
+        """The problem; of a member that has moved to another account, it says so."""
+        read = judged.stored.objects.maps.get(problem.source)
+        if problem.path[:1] != ("memberships",) or not read or not read.fields:
+            return placed
+        member = read.fields.memberships[int(problem.path[1])]
+        account = account_of(problem.source)
+        if member.kind is not MemberKind.ZONE or account not in self._changed:
+            return placed
+        before = _zones(self._judge(self._changed), account)
+        named = {zone.name_text: zone.name for zone in before} | {zone.id: zone.name for zone in before}
+        name = named.get(member.identifier.lower().rstrip("."))
+        for to in sorted(self._changed - {account}):
+            if name in {zone.name for zone in _zones(self._judge(frozenset()), to)}:
+                return replace(placed, message=f"{placed.message}; it moved to {to}: remove the member", other=to)
+        return placed
+
+    def _judge(self, held: Accounts, *, is_trial: bool = False) -> Judged:
+        """The files, with the last good version of those that are held."""
+        held &= self._changed
+        if held not in self._judged:
+            self._trials += is_trial
+            self._judged[held] = self._loading.judge(self._variant(held))
+        return self._judged[held]
+
+    def _variant(self, held: Accounts) -> Files:
+        """The files, those of accounts that are held as they were last good."""
+        accounts = sorted({*self._found.accounts} - held | {*self._good.accounts} & held)
+        files = [
+            file
+            for account in accounts
+            for file in (self._good_files(account) if account in held else self._now.get(account, ()))
+        ]
+        problems = [one for one in self._found.problems if account_of(one.source) not in held]
+        return Files(self._found.root, tuple(accounts), tuple(files), tuple(problems))
+
+    def _good_files(self, account: str) -> Iterator[SourceFile]:
+        """The last good files of an account; those that are still so, as they were found."""
+        now = {file.key: file for file in self._now.get(account, ())}
+        for file in self._before.get(account, ()):
+            found = now.get(file.key)
+            yield found if found and not found.problem and _text(found) == _text(file) else file
+
+
+def _with_times(found: Files, good: Files) -> Files:
+    """The files, those that say what they said with the time they had: it is the serial of a zone."""
+    before = good.by_key()
+
+    def timed(file: SourceFile) -> SourceFile:
+        one = before.get(file.key)
+        is_as_before = one and one.modified != file.modified and _text(one) == _text(file)
+        return replace(file, modified=one.modified) if one and is_as_before else file
+
+    return replace(found, files=tuple(map(timed, found.files)))
+
+
+def _is_error(problem: Problem) -> bool:
+    return not problem.warning
+
+
+def _is_same_claim(one: Problem, other: Problem) -> bool:
+    """Whether two problems say that the same two accounts claim a thing of the same kind."""
+    accounts = {account_of(one.source), account_of(one.other)}
+    return accounts == {account_of(other.source), account_of(other.other)} and one.path[:1] == other.path[:1]
+
+
+def _by_account(files: Files) -> Mapping[str, Sequence[SourceFile]]:
+    found: dict[str, list[SourceFile]] = defaultdict(list)
+    for file in files.files:
+        found[account_of(file.key)].append(file)
+    return found
+
+
+def _text(file: SourceFile) -> object:
+    """What of a file is the same wherever a copy of it is."""
+    return file.key, file.kind, file.content.digest, file.problem is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Holdings:
+    """What one account alone can have: zones, by name, prefixes and static IPs."""
+
+    zones: frozenset[bytes] = frozenset()
+    prefixes: frozenset[IPNetwork] = frozenset()
+    static_ips: frozenset[IPAddress] = frozenset()
+
+    def missing_in(self, now: _Holdings) -> _Holdings:
+        """What is here, and not there any more."""
+        return _Holdings(self.zones - now.zones, self.prefixes - now.prefixes, self.static_ips - now.static_ips)
+
+    def now_in(self, other: _Holdings) -> Iterator[str]:
+        """What of it is there, in words."""
+        yield from (f"the zone {name_text(name)}" for name in sorted(self.zones & other.zones))
+        yield from (
+            f"the prefix {prefix}"
+            for prefix in sorted(self.prefixes, key=str)
+            if any(prefix.version == one.version and prefix.overlaps(one) for one in other.prefixes)
+        )
+        yield from (f"the static IP {ip}" for ip in sorted(self.static_ips & other.static_ips, key=str))
+
+
+def _holdings(judged: Judged, accounts: Collection[str]) -> Mapping[str, _Holdings]:
+    """What accounts have, as far as their files can be read."""
+    return {account: _holdings_of(judged, account) for account in accounts}
+
+
+def _holdings_of(judged: Judged, account: str) -> _Holdings:
+    read = judged.stored.objects.accounts.get(account)
+    fields = (read.salvaged if read else None) or AccountFields()
+    zones = frozenset(zone.name for zone in _zones(judged, account))
+    return _Holdings(zones, frozenset(one.cidr for one in fields.prefixes), frozenset(fields.static_ips))
+
+
+def _zones(judged: Judged, account: str) -> list[Zone]:
+    reads = judged.stored.objects.zones.items()
+    return [read.zone for key, read in reads if read.zone and account_of(key) == account]
