@@ -17,7 +17,12 @@ from dnsd.manage.tokens import Area, Failures, Level, Token, TokenFile
 from dnsd.model.dataset import Dataset
 
 BEARER = "bearer "
-IDS = frozenset({"account_id", "map_id", "prefix_id", "delegation_id", "zone_id", "record_id", "member_id", "lease_id"})
+IDS = frozenset(
+    {
+        *("account_id", "map_id", "prefix_id", "delegation_id", "zone_id", "record_id", "member_id", "lease_id"),
+        "membership_id",
+    }
+)
 
 
 class Need(Enum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import TokenFile, TokenFileError
 
+SLASHES = re.compile("/{2,}")  # acme.sh has one behind the base, and one before the path
 OPERATOR_S = "the server cannot do this now; its operator can find out why"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -121,7 +123,9 @@ async def _on_failure(report: Callable[[str], None], request: Request, error: Ex
 
 
 class _AsWritten:
-    """Takes requests as clients write them: a slash at a path's end means nothing, and HEAD is GET without its body."""
+    """Takes requests as clients write them: one slash is as good as several, at a path's end it means nothing, and HEAD
+    is GET without its body.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -129,5 +133,5 @@ class _AsWritten:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server keeps the body back
-            scope = {**scope, "method": method, "path": scope["path"].rstrip("/") or "/"}
+            scope = {**scope, "method": method, "path": SLASHES.sub("/", scope["path"]).rstrip("/") or "/"}
         await self._app(scope, receive, send)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dnsd.api.record_data import DataError, Shown, data_text, has_priority, model_text, shown_data
-from dnsd.api.record_parts import MAX_U16, PARTS, whole_number
+from dnsd.api.record_parts import MAX_U16, PARTS, Part, whole_number
 from dnsd.errors import Path
 from dnsd.manage.records import TTL_S, is_reachable, is_ttl, not_reachable
 from dnsd.manage.refusal import Code, Fault
@@ -143,11 +143,19 @@ class Body:
         return content, priority
 
     def _data(self, rtype: int) -> dict[str, Any]:
+        """The parts of the type that are given; none where these say nothing, as clients send `data` of any type."""
         data = self._given.get("data", {}) if rtype in PARTS else {}
-        if isinstance(data, Mapping):
-            return _without_nulls(data)
-        self.blame(Code.INVALID, "data must be an object", "data")
-        return {}
+        if not isinstance(data, Mapping):
+            self.blame(Code.INVALID, "data must be an object", "data")
+            return {}
+        parts = {part.name: part for part in PARTS.get(rtype, ())}
+        names = {*parts, "priority"} if rtype in WITH_PRIORITY else {*parts}
+        given = {name: value for name, value in _without_nulls(data).items() if name in names}
+        return given if any(self._says(parts.get(name), value) for name, value in given.items()) else {}
+
+    def _says(self, part: Part | None, value: Any) -> bool:
+        """Whether a part says something: an empty text beside content does not, nor one where it cannot be meant."""
+        return value != "" or ("content" not in self._given and part is not None and part.may_be_empty)
 
     def _content_of_data(self, rtype: int, data: Mapping[str, Any]) -> str:
         try:

@@ -40,6 +40,15 @@ class Part:
     text: Callable[[Any], str]  # of a JSON value, as in a master file. Raises ValueError
     default: Any = None  # None: it must be there
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether an empty text can be what somebody means."""
+        try:
+            self.text("")
+        except ValueError:
+            return False
+        return True
+
 
 def whole_number(value: Any, most: int) -> int:
     """The integer from 0 to `most` that a JSON value means: 5060, 5060.0 or "5060". Raises ValueError."""

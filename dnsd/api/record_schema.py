@@ -10,7 +10,10 @@ from dnsd.model.fields import Fields, Id
 from dnsd.model.records import MAX_COMMENT, MAX_TAGS, Tag
 
 TEXT_OF_NAME = "relative to the zone, full, or @ for the zone itself"
-TEXT_OF_DATA = "the parts of the content, in place of it: CAA, CERT, DNSKEY, DS, HTTPS, LOC, NAPTR, SRV, TLSA, URI …"
+TEXT_OF_DATA = (
+    "the parts of the content, in place of it: CAA, CERT, DNSKEY, DS, HTTPS, LOC, NAPTR, SRV, TLSA, URI …; "
+    "without a part of the type, it means nothing"
+)
 
 
 class RecordSettingsBody(Fields):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dnsd.api import accounts, history, maps, records, zones
+from dnsd.api import accounts, history, maps, memberships, records, zones
 from dnsd.api.access import Need, Permission
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.record_filter import COMPARISONS
@@ -33,6 +33,7 @@ RECORD = f"{RECORDS}/{{record_id}}"
 FORM = "multipart/form-data"
 PAGE = ("page", "per_page")
 SORTED = ("order", "direction", *PAGE)
+MEMBERSHIP_FILTERS = ("account.name", "name", "status", *SORTED)
 ZONE_FILTERS = ("name", "status", "account.id", "account.name", *SORTED)
 RECORD_FILTERS = (
     "type",
@@ -77,6 +78,8 @@ class Route:
 ROUTES = (
     Route("GET", "/user", ANYBODY, accounts.get_user),
     Route("GET", "/user/tokens/verify", ANYBODY, accounts.verify_token),
+    Route("GET", "/memberships", ANYBODY, memberships.list_memberships, query=MEMBERSHIP_FILTERS),
+    Route("GET", "/memberships/{membership_id}", ANYBODY, memberships.get_membership),
     Route("GET", "/accounts", ANYBODY, accounts.list_accounts, query=("name", "direction", *PAGE)),
     Route("POST", "/accounts", OPERATOR, accounts.create_account, AccountBody),
     Route("GET", ACCOUNT, _read(None), accounts.get_account),

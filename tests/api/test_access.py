@@ -14,6 +14,7 @@ import pytest
 
 from dnsd.api.access import Need
 from dnsd.api.app import BASE
+from dnsd.api.memberships import membership_id
 from dnsd.api.routes import ROUTES, Route
 from dnsd.api.shapes import lease_id
 from dnsd.manage.tokens import Area, Level, TokenFile
@@ -28,7 +29,9 @@ Z_OLD, M, M_OLD, M_OTHER = "24" * 16, "31" * 16, "32" * 16, "33" * 16
 PREFIX_OLD, PREFIX_OTHER = "92" * 16, "93" * 16
 RECORD, RECORD_OLD, RECORD_OTHER = "41" * 16, "42" * 16, "43" * 16
 DELEGATION = derived_id("delegation", PREFIX1, "203.0.113.128/25", A2)
-LEASE = lease_id(Account("acme", A1, "", (), (), AccountSettings()), parse_ip("192.0.2.201"))
+ACME_ACCOUNT = Account("acme", A1, "", (), (), AccountSettings())
+LEASE = lease_id(ACME_ACCOUNT, parse_ip("192.0.2.201"))
+MEMBERSHIP = membership_id(ACME_ACCOUNT)
 
 FILES = {
     "acme/account.yaml": f"""
@@ -87,6 +90,7 @@ USUAL = {
     "record_id": RECORD,
     "delegation_id": DELEGATION,
     "lease_id": LEASE,
+    "membership_id": MEMBERSHIP,
 }
 NEW_RECORD = {"name": "new", "type": "A", "content": "192.0.2.9", "ttl": 60}
 MASTER_FILE = "imported 60 IN A 192.0.2.10\n"
@@ -98,6 +102,8 @@ RECORDS = "/zones/{zone_id}/dns_records"
 SAMPLES = {
     "GET /user": Sample(),
     "GET /user/tokens/verify": Sample(),
+    "GET /memberships": Sample(),
+    "GET /memberships/{membership_id}": Sample(),
     "GET /accounts": Sample(),
     "POST /accounts": Sample(body={"name": "New"}),
     "GET /accounts/{account_id}": Sample(),
@@ -232,7 +238,8 @@ class Asking:
         """The response; `scope` takes the place of the id of the account, or where there is none, of the zone."""
         path = dict(self._path)
         if scope:
-            path["account_id" if "{account_id}" in self._route.path else "zone_id"] = scope
+            names = ("account_id", "membership_id")  # else it is a zone's
+            path[next((name for name in names if f"{{{name}}}" in self._route.path), "zone_id")] = scope
         headers = {"Authorization": f"Bearer {token}"} if token else headers or {}
         if self._sample.body is not None:
             options = {"json": self._sample.body}
@@ -302,7 +309,7 @@ def test_token_without_the_permission_is_refused(ask: Asking, route: Route, toke
 
 def test_what_is_out_of_scope_is_as_if_it_were_not_there(ask: Asking, route: Route, tokens: Tokens) -> None:
     strangers = [tokens.other_account, tokens.other_zone]
-    if "{account_id}" in route.path:
+    if "{account_id}" in route.path or "{membership_id}" in route.path:
         strangers.append(tokens.own_zone)  # a zone's token does not see the account
     for token in strangers:
         if ask.has_scope:
@@ -322,7 +329,7 @@ def test_token_with_the_permission_is_enough(api: Api, ask: Asking, route: Route
     permission = route.permission
     if permission.level is Level.READ:
         assert ask(tokens.reader).status_code == 200
-        if ask.has_scope and "{account_id}" not in route.path:
+        if "{zone_id}" in route.path and "{account_id}" not in route.path:
             assert ask(tokens.own_zone).status_code == 200
     areas = permission.areas
     token = (

@@ -318,6 +318,13 @@ def test_slash_at_the_end_of_a_path_changes_nothing(api: Api) -> None:
     api.result("DELETE", f"{MAPS}/{made['id']}/")
 
 
+def test_several_slashes_in_a_path_are_one(api: Api) -> None:
+    for path in (f"//zones/{Z1}/dns_records", f"///zones//{Z1}/dns_records//"):
+        response = api.client.get(f"{api.origin}{BASE}{path}", headers={"Authorization": f"Bearer {api.operator}"})
+        assert response.status_code == 200
+        assert response.json() == api.call("GET", RECORDS).json()
+
+
 QUERIES = [
     "page=0&per_page=0",
     "page=-1&per_page=-1",

@@ -1,0 +1,76 @@
+"""Memberships: at Cloudflare a user is a member of accounts; here a token is one of each account that it is for."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from dnsd.api.envelope import Reply
+from dnsd.api.request import Call
+from dnsd.api.shapes import account_shape
+from dnsd.app import Loaded
+from dnsd.manage.refusal import Code, refused
+from dnsd.manage.tokens import Area, Level, Token, permission_text
+from dnsd.model.accounts import Account
+from dnsd.model.fields import derived_id
+
+ACCEPTED = "accepted"
+MAX_MEMBERSHIPS = 50  # on one page
+AREAS = {Area.MAPS: "address_maps", Area.PREFIXES: "prefixes", Area.ZONES: "zones", Area.DNS: "dns_records"}
+OPERATOR_S_ROLE = "Super Administrator - All Privileges"
+EVERYTHING_S_ROLE = "Administrator"
+
+Shape = dict[str, Any]
+
+
+async def list_memberships(call: Call) -> Reply:
+    """The accounts that the token is for, as memberships"""
+    query = call.query
+    found = [] if query.get("status", ACCEPTED) != ACCEPTED else _own_accounts(call)
+    if name := (query.get("account.name") or query.get("name") or "").lower():
+        found = [account for account in found if name in account.name.lower()]
+    if query.get("order") == "account.name":
+        found.sort(key=lambda account: (account.name, account.id))
+    if query.get("direction") == "desc":
+        found.reverse()
+    shape = partial(_shape, call.service.loaded, call.actor.token)
+    return Reply(call.page(default=20, largest=MAX_MEMBERSHIPS).of_list(found, shape))
+
+
+async def get_membership(call: Call) -> Reply:
+    """An account that the token is for, as a membership"""
+    wanted = call.path["membership_id"]
+    for account in _own_accounts(call):
+        if membership_id(account) == wanted:
+            return Reply(_shape(call.service.loaded, call.actor.token, account))
+    raise refused(Code.NOT_FOUND, "not_found: there is no membership with this id")
+
+
+def membership_id(account: Account) -> str:
+    """The id of the membership in an account: the same for each token, as the account is."""
+    return derived_id("membership", account.id)
+
+
+def _own_accounts(call: Call) -> list[Account]:
+    return [account for account in call.dataset.accounts.values() if call.actor.token.covers(account.id)]
+
+
+def _shape(loaded: Loaded, token: Token, account: Account) -> Shape:
+    return {
+        "id": membership_id(account),
+        "status": ACCEPTED,
+        "account": account_shape(loaded, account),
+        "api_access_enabled": True,
+        "roles": _roles(token),
+        "permissions": {
+            name: {"read": token.grants(area, Level.READ), "write": token.grants(area, Level.EDIT)}
+            for area, name in AREAS.items()
+        },
+    }
+
+
+def _roles(token: Token) -> list[str]:
+    """Cloudflare's word for who may do everything; else the permissions in words of ours."""
+    if token.is_operator:
+        return [OPERATOR_S_ROLE]
+    return [*map(permission_text, token.permissions)] or [EVERYTHING_S_ROLE]
