@@ -24,7 +24,7 @@ async def list_maps(call: Call) -> Reply:
     loaded = call.service.loaded
     found = [one for one in loaded.dataset.maps.values() if one.account_id == call.path["account_id"]]
     if text := call.query.get("ip"):
-        found = [one for one in found if text in map(str, one.ips)]
+        found = [one for one in found if _parsed(text) in one.ips]
     if text := call.query.get("cidr"):
         found = [one for one in found if any(_lies_in(ip, text) for ip in one.ips)]
     return Reply(call.listed(found, partial(map_shape, loaded)))
@@ -142,6 +142,13 @@ def _lies_in(ip: IPAddress, cidr: str) -> bool:
         return ip in ip_network(cidr)
     except ValueError:
         return False
+
+
+def _parsed(text: str) -> IPAddress | None:
+    try:
+        return parse_ip(text)
+    except ValueError:
+        return None
 
 
 def _ip(call: Call) -> IPAddress:

@@ -14,7 +14,7 @@ import dns.rdatatype
 import dns.tokenizer
 
 from dnsd.api.record_parts import PARTS, STYLE, quoted_text
-from dnsd.model.records import GENERIC, MAX_STRING, WITH_PRIORITY
+from dnsd.model.records import GENERIC, MAX_STRING, WITH_PRIORITY, pack_content
 from dnsd.wire.rdata import AAAA, HTTPS, MX, SRV, TXT, URI, A, parse_type_text, reason
 
 CERT, LOC, NAPTR, SPF, SVCB = map(parse_type_text, ("CERT", "LOC", "NAPTR", "SPF", "SVCB"))
@@ -117,6 +117,12 @@ def model_text(rtype: int, content: str) -> str:
         # dnspython takes 1.13 m for 112.99999999999999 cm, and then for 112; with a little more, it is 113.
         return ALTITUDE.sub(lambda found: f"{found[0]}001", content)
     return content
+
+
+def read_content(rtype: int, content: str) -> tuple[bytes, bool]:
+    """The data that content means, and whether it holds a priority, where the type has one. Raises ValueError."""
+    has_its_priority = rtype not in WITH_PRIORITY or has_priority(rtype, content)
+    return pack_content(rtype, model_text(rtype, content), None if has_its_priority else 0), has_its_priority
 
 
 def has_priority(rtype: int, content: str) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from dnsd.api.record_data import TEXT_TYPES, character_strings
+from dnsd.api.record_data import TEXT_TYPES, Shown, character_strings, read_content, shown_data
 from dnsd.api.record_parts import quoted_text
 from dnsd.model.columns import Records
+from dnsd.model.spelling import folded, readings, spellings
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import parse_type_text, type_text
 
@@ -75,7 +76,7 @@ def record_filter(query: Mapping[str, str]) -> RecordFilter:
     return RecordFilter(
         conditions,
         needs_all,
-        partial(_is_found, search.casefold()) if search else None,
+        partial(_is_found, spellings(search)) if search else None,
         _owner(name) if name and needs_all else None,
         _rtype(rtype) if rtype and needs_all else None,
     )
@@ -119,9 +120,9 @@ def _conditions(query: Mapping[str, str]) -> Iterator[Condition]:
         yield lambda shown: not shown["comment"]
     for suffix, compare in COMPARISONS.items():
         if value := query.get(f"name{suffix}"):
-            yield partial(_has_name, compare, _name(value) if compare is operator.eq else value.casefold())
+            yield partial(_has_name, compare, (_name(value),) if compare is operator.eq else spellings(value))
         if value := query.get(f"content{suffix}"):
-            yield partial(_has_content, compare, value.casefold(), _plain(value).casefold() or value.casefold())
+            yield _content_condition(compare, value)
         if value := query.get(f"comment{suffix}"):
             yield partial(_has_comment, compare, value.casefold())
 
@@ -136,14 +137,46 @@ def _name(text: str) -> str:
     return name_text(owner) if owner != NO_OWNER else text
 
 
-def _has_name(compare: Comparison, value: str, shown: Json) -> bool:
-    name = shown["name"]
-    return compare(name, value) or compare(f"{name}.", value)
+def _has_name(compare: Comparison, values: Collection[str], shown: Json) -> bool:
+    return any(compare(text, value) for text in _name_texts(shown["name"]) for value in values)
 
 
-def _has_content(compare: Comparison, value: str, plain: str, shown: Json) -> bool:
-    values = {value, plain} if shown["type"] in TEXT_TYPE_NAMES else {value}
-    return any(compare(text, one) for text in _content_texts(shown) for one in values)
+def _name_texts(name: str) -> Iterator[str]:
+    for text in readings(name):
+        yield text
+        yield f"{text}."
+
+
+def _content_condition(compare: Comparison, value: str) -> Condition:
+    """Content that says the same, or as a text is what is asked for."""
+    values = {*spellings(value), " ".join(folded(value).split()) or folded(value)}
+    has_text = partial(_has_content, compare, values, values | ({folded(_plain(value))} - {""}))
+    if compare is not operator.eq:
+        return has_text
+    meant = cache(partial(_meant, value))
+    return lambda shown: has_text(shown) or _is_same(meant(shown["type"]), shown)
+
+
+def _has_content(compare: Comparison, values: Collection[str], of_text: Collection[str], shown: Json) -> bool:
+    wanted = of_text if shown["type"] in TEXT_TYPE_NAMES else values
+    return any(compare(text, one) for text in _content_texts(shown) for one in wanted)
+
+
+def _meant(text: str, mnemonic: str) -> Shown | None:
+    """Content as a record of this type would show it; None where the type cannot have it."""
+    try:
+        rtype = parse_type_text(mnemonic)
+        rdata, has_its_priority = read_content(rtype, text)
+    except ValueError:
+        return None
+    meant = shown_data(rtype, rdata)
+    return meant if has_its_priority else meant._replace(priority=None)
+
+
+def _is_same(meant: Shown | None, shown: Json) -> bool:
+    if meant is None or meant.content.casefold() != shown["content"].casefold():
+        return False
+    return meant.priority is None or meant.priority == shown["priority"]
 
 
 def _content_texts(shown: Json) -> set[str]:
@@ -156,7 +189,7 @@ def _content_texts(shown: Json) -> set[str]:
         texts = {content, f"{content}.", f"{shown['priority']} {content}"}
     else:
         texts = {content, f"{content}."}
-    return {text.casefold() for text in texts}
+    return {reading for text in texts for reading in readings(text)}
 
 
 def _plain(content: str) -> str:
@@ -171,10 +204,11 @@ def _has_comment(compare: Comparison, value: str, shown: Json) -> bool:
     return compare((shown["comment"] or "").casefold(), value)
 
 
-def _is_found(value: str, shown: Json) -> bool:
-    """Whether a person who searches for `value` may mean the record."""
-    texts = (shown["name"], shown["type"], shown["comment"] or "", *shown["tags"])
-    return any(value in text for text in (*map(str.casefold, texts), *_content_texts(shown)))
+def _is_found(values: Collection[str], shown: Json) -> bool:
+    """Whether a person who searches for one of these may mean the record."""
+    said = (shown["type"], shown["comment"] or "", *shown["tags"])
+    texts = [*_name_texts(shown["name"]), *map(folded, said), *_content_texts(shown)]
+    return any(value in text for value in values for text in texts)
 
 
 def _tag_conditions(query: Mapping[str, str]) -> Iterator[Condition]:

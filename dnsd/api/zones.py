@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -16,15 +16,17 @@ from dnsd.manage.find import find_zone
 from dnsd.manage.refusal import Code, refused
 from dnsd.manage.tokens import Area, Level
 from dnsd.model.dataset import Dataset
+from dnsd.model.spelling import readings, spellings
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.zone_export import exported_zone
 from dnsd.wire.names import parse_name_text
 
 MAX_ZONES = 50  # on one page
+NOT_EQUAL = "not_equal"
 OPERATORS: Mapping[str, Callable[[str, str], bool]] = {  # of a filter such as name=contains:shop
     "equal": str.__eq__,
-    "not_equal": str.__ne__,
+    NOT_EQUAL: str.__eq__,
     "starts_with": str.startswith,
     "ends_with": str.endswith,
     "contains": str.__contains__,
@@ -149,7 +151,8 @@ def _wanted(call: Call, dataset: Dataset) -> Iterator[Zone]:
     if name := query.get("name", "").strip():
         operator, colon, value = name.partition(":")
         if colon and operator in OPERATORS:
-            zones = (zone for zone in zones if OPERATORS[operator](zone.name_text, value.lower().rstrip(".")))
+            is_named = partial(_is_named, OPERATORS[operator], spellings(value.strip().rstrip(".")) or ("",))
+            zones = (zone for zone in zones if is_named(zone) is not (operator == NOT_EQUAL))
         else:
             zones = _called(dataset, name)
     if account_id := query.get("account.id"):
@@ -159,6 +162,11 @@ def _wanted(call: Call, dataset: Dataset) -> Iterator[Zone]:
     if status := query.get("status"):
         zones = (zone for zone in zones if zone.status.value == status)
     return zones
+
+
+def _is_named(compare: Callable[[str, str], bool], values: Sequence[str], zone: Zone) -> bool:
+    """Whether the name of a zone, in A-labels or as people read it, is like one of these."""
+    return any(compare(text, value) for text in readings(zone.name_text) for value in values)
 
 
 def _called(dataset: Dataset, name: str) -> Iterator[Zone]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
 from dnsd.dashboard.page import Page
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.tokens import Area, Level, Token
+from dnsd.model.spelling import is_found, spellings
 
 ENTRIES = 100  # of a page
 AREAS = {  # of what an action is about
@@ -25,17 +26,17 @@ AREAS = {  # of what an action is about
 async def show_audit(visit: Visit) -> Page:
     """Who changed what."""
     q, page = visit.query.text("q"), visit.query.number("page", 1)
-    is_wanted = partial(_may_hear, visit.token, q.lower())
+    is_wanted = partial(_may_hear, visit.token, spellings(q))
     entries = await visit.service.audit(ENTRIES + 1, is_wanted, skip=(page - 1) * ENTRIES)
     data = {"entries": entries[:ENTRIES], "page": page, "has_more": len(entries) > ENTRIES, "q": q}
     return Page("audit.html", data)
 
 
-def _may_hear(token: Token, text: str, entry: Mapping[str, Any]) -> bool:
+def _may_hear(token: Token, wanted: Collection[str], entry: Mapping[str, Any]) -> bool:
     """Whether an entry is for a token, which may read what it is about, and has a text in it."""
     if not token.is_operator:
         account_id, zone_id = str(entry.get("account_id") or ""), str(entry.get("zone_id") or "")
         area = AREAS.get(str(entry.get("action") or "").partition(".")[0])
         if not account_id or area is None or not token.may(area, Level.READ, account_id=account_id, zone_id=zone_id):
             return False
-    return not text or text in json.dumps(entry, ensure_ascii=False).lower()
+    return not wanted or is_found(wanted, [json.dumps(entry, ensure_ascii=False)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from dnsd.dashboard.visit import Visit
+from dnsd.model.spelling import is_found, spellings
 
 T = TypeVar("T")
 PER_PAGE = 50
@@ -57,18 +58,18 @@ def listing(
     path: str,
     items: Sequence[T],
     *,
-    texts: Callable[[T], str],
+    texts: Callable[[T], Iterable[str]],
     orders: Mapping[str, Callable[[T], Any]],
     order: str,
     kept: Sequence[str] = (),
 ) -> Listing[T]:
-    """The part of a list that a query asks for: `q` is searched for in the texts of an item, in any case.
+    """The part of a list that a query asks for: `q`, in any spelling, is searched for in the texts of an item.
 
     `orders` are the columns by which it can be sorted, `order` is that at first, and `kept` are more of the query's
     names that lead to other pages.
     """
-    wanted = visit.query.text("q").lower()
-    found = [one for one in items if wanted in texts(one).lower()] if wanted else list(items)
+    wanted = spellings(visit.query.text("q"))
+    found = [one for one in items if is_found(wanted, texts(one))] if wanted else list(items)
     by = visit.query.text("order")
     by = by if by in orders else order
     is_descending = visit.query.text("direction") == "desc"

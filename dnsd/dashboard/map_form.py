@@ -13,6 +13,7 @@ from dnsd.model.accounts import Account
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, parse_ip
 from dnsd.model.maps import AddressMap, MemberKind
+from dnsd.model.spelling import is_found, spellings
 from dnsd.model.zones import Zone
 
 FIELDS = ("description", "default_sni", "enabled", "ips", "memberships")
@@ -97,11 +98,11 @@ class MapForm:
 def found_zones(dataset: Dataset, account: Account, text: str, chosen: Sequence[Zone]) -> tuple[list[Zone], int]:
     """The zones of an account whose names hold a text, but for those that are chosen; and how many there are."""
     known = {zone.id for zone in chosen}
-    wanted = text.strip().lower()
+    wanted = spellings(text.strip()) or ("",)
     found = [
         zone
         for zone in dataset.zones.values()
-        if zone.account_id == account.id and zone.id not in known and wanted in zone.name_text
+        if zone.account_id == account.id and zone.id not in known and is_found(wanted, (f"{zone.name_text}.",))
     ]
     found.sort(key=lambda zone: zone.name_text)
     return found[:FOUND_ZONES], len(found)

@@ -55,13 +55,11 @@ async def list_maps(visit: Visit) -> Page:
         visit,
         maps_path(account.id),
         rows,
-        texts=lambda row: " ".join(
-            (
-                row.title,
-                row.map.id,
-                *map(str, row.map.ips),
-                *(zones[one.identifier].name_text for one in row.map.memberships if one.identifier in zones),
-            )
+        texts=lambda row: (
+            row.title,
+            row.map.id,
+            *map(str, row.map.ips),
+            *(f"{zones[one.identifier].name_text}." for one in row.map.memberships if one.identifier in zones),
         ),
         orders={
             "description": lambda row: row.title.lower(),

@@ -71,7 +71,7 @@ async def show_accounts(visit: Visit) -> Page | Redirect:
         visit,
         "/accounts",
         visit.accounts(),
-        texts=lambda one: f"{one.name} {one.id}",
+        texts=lambda one: (one.name, one.id),
         orders={
             "name": lambda one: one.name.lower(),
             "zones": lambda one: zones.get(one.id, 0),

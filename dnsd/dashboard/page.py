@@ -20,6 +20,7 @@ from dnsd import __version__
 from dnsd.dashboard.sessions import LASTS, Session, form_secret
 from dnsd.dashboard.views import action_words
 from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.model.spelling import unicode_text
 
 SESSION = "dnsd_session"  # cookies
 VISITOR = "dnsd_visitor"
@@ -91,6 +92,7 @@ class Pages:
             "segment": _segment,
             "sentence": sentence,
             "time": _time,
+            "u_labels": _u_labels,
         }
         self._environment.globals["m"] = self._environment.get_template("macros.html").module
         for name in TEMPLATES:
@@ -152,6 +154,12 @@ def begin_session(response: Response, session: Session, request: Request) -> Res
     )
     response.delete_cookie(VISITOR)
     return response
+
+
+def _u_labels(name: str) -> str:
+    """The name as people read it, where it is stored in A-labels; else nothing."""
+    text = unicode_text(name)
+    return text if text != name else ""
 
 
 def _time(at: datetime | str | float) -> str:

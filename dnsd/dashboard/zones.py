@@ -15,6 +15,7 @@ from dnsd.manage.tokens import Area, Level
 from dnsd.manage.zones import ZoneEdit, edit_zone, not_followed, set_zone_switches
 from dnsd.model.maps import MemberKind
 from dnsd.model.zones import Zone
+from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import NS, SOA
 
 SWITCHES = ("ipv6", "http2", "http3", "https_records", "flatten_all_cnames")
@@ -32,7 +33,7 @@ async def list_zones(visit: Visit) -> Page:
             for zone in dataset.zones.values()
             if visit.token.covers(zone.account_id, zone.id) and account_id in ("", zone.account_id)
         ],
-        texts=lambda zone: f"{zone.name_text} {zone.id}",
+        texts=lambda zone: (f"{zone.name_text}.", zone.id),
         orders={
             "name": lambda zone: zone.name_text,
             "account": lambda zone: (dataset.accounts[zone.account_id].name.lower(), zone.name_text),
@@ -163,12 +164,19 @@ async def delete(visit: Visit) -> Page | Redirect:
     """Delete a zone, whose name has been typed."""
     zone = visit.zone
     try:
-        if visit.form.text("name").rstrip(".").lower() != zone.name_text:
+        if not _is_name_of(zone, visit.form.text("name")):
             raise refused(Code.INVALID, f"type the zone's name, {zone.name_text}, to delete it", "name")
         await api.delete_zone(visit.call())
     except RefusedError as error:
         return _delete_page(visit, Wrong(error, ("name",)), error.status)
     return Redirect("/zones", f"{zone.name_text} is deleted, and its memberships in address maps with it.")
+
+
+def _is_name_of(zone: Zone, text: str) -> bool:
+    try:
+        return parse_name_text(text).lower() == zone.name
+    except ValueError:
+        return False
 
 
 def _delete_page(visit: Visit, wrong: Wrong, status: int) -> Page:

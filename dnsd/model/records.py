@@ -152,7 +152,7 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
         blamed = "type"
         rtype = parse_data_type(fields.type)
         blamed = "content"
-        rdata = _pack_content(rtype, fields.content, fields.priority)
+        rdata = pack_content(rtype, fields.content, fields.priority)
     except ValueError as error:
         raise RecordError((blamed,), str(error)) from None
     _check_proxied(rtype, proxied=fields.proxied)
@@ -216,7 +216,7 @@ def parse_owner(text: str, zone_name: bytes) -> bytes:
 
 
 @lru_cache(maxsize=2_048)  # records of one zone often have the same data; what is edited has ever new data
-def _pack_content(rtype: int, content: str, priority: int | None) -> bytes:
+def pack_content(rtype: int, content: str, priority: int | None) -> bytes:
     """The wire form of a record's data. Raises ValueError."""
     if not content.strip():
         raise ValueError("is empty")
@@ -256,7 +256,7 @@ def unquoted_text(rdata: bytes) -> str | None:
         start += 1 + rdata[start]
     try:
         text = octets.decode()
-        return text if not _is_quoted(text) and _pack_content(TXT, text, None) == rdata else None
+        return text if not _is_quoted(text) and pack_content(TXT, text, None) == rdata else None
     except ValueError:
         return None
 

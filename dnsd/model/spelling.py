@@ -1,0 +1,89 @@
+"""How people write what they look for: as they read it, which need not be as it is stored.
+
+A name is stored in A-labels, an address in its canonical form (RFC 5952), a name without its final dot.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from ipaddress import IPv6Address
+
+from dnsd.wire.names import MAX_LABEL, name_text, parse_name_text
+
+MAX_TYPED = 1000  # characters; what is longer is looked for as it is
+A_LABEL = re.compile(r"(?<![a-z0-9_-])xn--([a-z0-9-]{1,59})(?![a-z0-9_-])", re.IGNORECASE)
+PART_OF_IPV6 = re.compile(r"\[?([0-9a-f:]*:[0-9a-f:]*)\]?")
+LEADING_ZEROS = re.compile(r"(?<![0-9a-f])0+(?=[0-9a-f])")
+
+
+def spellings(typed: str) -> tuple[str, ...]:
+    """What a text that somebody looks for may be written as, in lower case: as it was typed first, each once."""
+    text = folded(typed)
+    if len(text) > MAX_TYPED:
+        return (text,)
+    return tuple(dict.fromkeys(filter(None, (text, _in_a_labels(text), _as_address(text)))))
+
+
+def folded(text: str) -> str:
+    """The text in the form in which texts are compared: any case, and any way to write the same letter, is one."""
+    return (
+        text.lower() if text.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    )
+
+
+def readings(text: str) -> tuple[str, ...]:
+    """How a text that is stored may be read, in lower case: as it is, and with its A-labels as people write them."""
+    if "--" not in text:
+        return (folded(text),)
+    return folded(text), folded(unicode_text(text))
+
+
+def unicode_text(text: str) -> str:
+    """The text with each A-label in it as a U-label (RFC 5890 §2.3.2.1); what is none, or none to be shown, stays."""
+    return A_LABEL.sub(lambda found: _u_label(found[1].lower()) or found[0], text)
+
+
+@lru_cache(maxsize=4096)
+def _u_label(encoded: str) -> str | None:
+    """The U-label of an A-label without its prefix; None where there is none of letters, marks, digits and hyphens."""
+    try:
+        label = encoded.encode().decode("punycode")
+        is_same = label.encode("punycode").decode() == encoded
+    except (UnicodeError, ValueError, OverflowError):
+        return None
+    is_plain = all(one == "-" or unicodedata.category(one)[0] in "LMN" for one in label) and label[2:4] != "--"
+    is_normal = unicodedata.normalize("NFC", label.lower()) == label
+    return label if is_same and is_plain and is_normal and not label.isascii() else None
+
+
+def _in_a_labels(text: str) -> str | None:
+    """The text with each of its labels that has letters outside ASCII as an A-label, where it has one."""
+    return None if text.isascii() else ".".join(map(_a_label, text.split(".")))
+
+
+def _a_label(label: str) -> str:
+    if label.isascii() or len(label) > MAX_LABEL:
+        return label
+    try:
+        return name_text(parse_name_text(label).lower())
+    except ValueError:
+        return label
+
+
+def _as_address(text: str) -> str | None:
+    """An IPv6 address, or a part of one, as it is stored; None where it is none."""
+    found = PART_OF_IPV6.fullmatch(text)
+    if not found:
+        return None
+    try:
+        return str(IPv6Address(found[1]))
+    except ValueError:
+        return LEADING_ZEROS.sub("", found[1])
+
+
+def is_found(values: Collection[str], texts: Iterable[str]) -> bool:
+    """Whether one of the `spellings` of what is looked for stands in one of the texts."""
+    return any(value in reading for text in texts for reading in readings(text) for value in values)
