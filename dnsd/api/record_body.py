@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dnsd.api.record_data import DataError, Shown, data_text, has_priority, model_text, shown_data
+from dnsd.api.record_data import DataError, Shown, data_text, has_priority, model_text, shown_record
 from dnsd.api.record_parts import MAX_U16, PARTS, Part, whole_number
 from dnsd.errors import Path
 from dnsd.manage.records import TTL_S, is_reachable, is_ttl, not_reachable
 from dnsd.manage.refusal import Code, Fault
 from dnsd.model.fields import parse_ip
 from dnsd.model.records import (
+    AS_WRITTEN,
     AUTOMATIC_TTL,
     GENERIC,
     PROXIABLE,
@@ -131,12 +132,12 @@ class Body:
         `data` goes before `content`. Either replaces both of the base; parts of `data` that are not given stay.
         """
         base = self._base if self._base and self._base.rtype == rtype else None
-        shown = shown_data(rtype, base.rdata) if base else None
+        shown = shown_record(base) if base else None
         data = self._data(rtype)
         if data:
             content = self._content_of_data(rtype, {**(shown.data or {} if shown else {}), **data})
-        elif shown and "content" not in self._given:
-            content = model_text(rtype, shown.content)
+        elif base and shown and "content" not in self._given:
+            content = model_text(rtype, base.written_content if rtype in AS_WRITTEN else shown.content)
         else:
             content = self._content(rtype)
         priority = self._priority(rtype, content, data, shown) if content and rtype in WITH_PRIORITY else None

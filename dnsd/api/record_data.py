@@ -7,18 +7,15 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-import dns.exception
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
-import dns.tokenizer
 
-from dnsd.api.record_parts import PARTS, STYLE, quoted_text
-from dnsd.model.records import GENERIC, MAX_STRING, WITH_PRIORITY, pack_content
-from dnsd.wire.rdata import AAAA, HTTPS, MX, SRV, TXT, URI, A, parse_type_text, reason
+from dnsd.api.record_parts import PARTS, STYLE
+from dnsd.model.records import GENERIC, WITH_PRIORITY, Record, pack_content
+from dnsd.wire.rdata import AAAA, HTTPS, MX, SRV, URI, A, parse_type_text
 
-CERT, LOC, NAPTR, SPF, SVCB = map(parse_type_text, ("CERT", "LOC", "NAPTR", "SPF", "SVCB"))
-TEXT_TYPES = frozenset({TXT, SPF})
+CERT, LOC, NAPTR, SVCB = map(parse_type_text, ("CERT", "LOC", "NAPTR", "SVCB"))
 DOTTED = frozenset({HTTPS, SVCB, NAPTR})  # types of whose names Cloudflare writes the final dot
 OF_PARTS = frozenset({CERT, LOC})  # dnspython writes mnemonics and units, where Cloudflare has numbers
 UNDOTTED_STYLE = dns.rdata.RdataStyle(hex_chunk_size=0, base64_chunk_size=0, omit_final_dot=True)
@@ -66,6 +63,16 @@ def shown_data(rtype: int, wire: bytes) -> Shown:
     return Shown(content, priority, _data(rtype, rdata))
 
 
+def shown_record(record: Record) -> Shown:
+    """The data of a record as the API shows it: as it was written, where that makes a difference to clients."""
+    shown = shown_data(record.rtype, record.rdata)
+    if record.identity.written is None:
+        return shown
+    if shown.data is None:
+        return shown._replace(content=record.written_content)
+    return shown._replace(data=data_as_written(record.rtype, shown.data, record.written_content))
+
+
 def is_readable(rtype: int, wire: bytes) -> bool:
     """Whether the data can be read again: dnspython packs a latitude of 90° 30′, but does not unpack it."""
     return _parsed(rtype, wire) is not None
@@ -86,6 +93,14 @@ def _data(rtype: int, rdata: Any) -> dict[str, Any] | None:
         return first | {part.name: part.get(rdata) for part in PARTS[rtype]}
     except ValueError:
         return None
+
+
+def data_as_written(rtype: int, data: Mapping[str, Any], content: str) -> dict[str, Any]:
+    """`data` with hexadecimal digits as content has them: clients compare their capitals with what they sent."""
+    parts = PARTS[rtype]
+    digits = "".join(content.split()[len(parts) - 1 :])
+    name = parts[-1].name
+    return {**data, name: digits} if digits.lower() == data[name] else {**data}
 
 
 def data_text(rtype: int, data: Mapping[str, Any]) -> str:
@@ -111,8 +126,6 @@ def data_text(rtype: int, data: Mapping[str, Any]) -> str:
 
 def model_text(rtype: int, content: str) -> str:
     """Content in the form in which the model takes it for what it says. Raises ValueError."""
-    if rtype == SPF or (rtype == TXT and _is_quoted(content)):
-        return " ".join(_cut(octets) for octets in character_strings(content))
     if rtype == LOC:
         # dnspython takes 1.13 m for 112.99999999999999 cm, and then for 112; with a little more, it is 113.
         return ALTITUDE.sub(lambda found: f"{found[0]}001", content)
@@ -128,30 +141,3 @@ def read_content(rtype: int, content: str) -> tuple[bytes, bool]:
 def has_priority(rtype: int, content: str) -> bool:
     """Whether content of MX, SRV or URI begins with the priority."""
     return content.startswith(GENERIC) or bool(WITH_ITS_PRIORITY[rtype].match(content.lstrip()))
-
-
-def character_strings(content: str) -> list[bytes]:
-    """The strings of text data, however long; without quotes it is one. Raises ValueError."""
-    if not _is_quoted(content):
-        return [content.encode()]
-    if "\n" in content.strip():
-        raise ValueError("has more than one line; record data is one")
-    tokenizer, strings = dns.tokenizer.Tokenizer(content), []
-    try:
-        while not (token := tokenizer.get(want_comment=True)).is_eol_or_eof():
-            if token.is_comment():
-                raise ValueError("a semicolon begins a comment in record data; put the text in double quotes")
-            strings.append(token.unescape_to_bytes().value)
-    except dns.exception.DNSException as error:
-        raise ValueError(f"not valid text data: {reason(error)}") from None
-    return strings
-
-
-def _is_quoted(content: str) -> bool:
-    return content.lstrip().startswith('"')
-
-
-def _cut(octets: bytes) -> str:
-    """Character-strings of 255 octets at most."""
-    starts = range(0, len(octets), MAX_STRING) or (0,)
-    return " ".join(quoted_text(octets[start : start + MAX_STRING]) for start in starts)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from dnsd.api.record_data import TEXT_TYPES, Shown, character_strings, read_content, shown_data
+from dnsd.api.record_data import Shown, read_content, shown_data
 from dnsd.api.record_parts import quoted_text
 from dnsd.model.columns import Records
+from dnsd.model.records import TEXT_TYPES, character_strings
 from dnsd.model.spelling import folded, readings, spellings
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import parse_type_text, type_text

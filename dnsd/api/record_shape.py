@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from dnsd.api.record_body import Body, content_code, record_fault
-from dnsd.api.record_data import is_readable, shown_data
+from dnsd.api.record_data import is_readable, shown_record
 from dnsd.manage.records import not_reachable, unreachable_target
 from dnsd.manage.refusal import CODES, Code, RefusedError
 from dnsd.model.fields import validate
@@ -36,15 +36,14 @@ class RecordBodyError(RefusedError):
 
 def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str, times: Times) -> Json:
     """The record as the API shows it."""
-    shown = shown_data(record.rtype, record.rdata)
-    identity = record.identity
+    shown = shown_record(record)
     return {
         "id": record_id,
         "zone_id": zone_id,
         "zone_name": zone_name,
         "name": name_text(record.owner),
         "type": type_text(record.rtype),
-        "content": record.written_content if identity.unquoted else shown.content,
+        "content": shown.content,
         **({} if shown.priority is None else {"priority": shown.priority}),
         **({} if shown.data is None else {"data": shown.data}),
         "proxiable": record.rtype in PROXIABLE,
@@ -74,9 +73,7 @@ def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None 
         raise RecordBodyError(record_fault(Code.BAD_CONTENT, message, ("content",)))
     if record.proxied and (target := unreachable_target(record)):  # content may be octets, too (RFC 3597)
         raise RecordBodyError(record_fault(Code.TARGET_NOT_ALLOWED, not_reachable(target), ("content",)))
-    is_kept = base is not None and base.rtype == record.rtype and body.get("content") is None
-    unquoted = base.identity.unquoted if base and is_kept else record.identity.unquoted
-    return replace(record, identity=(base.identity if base else UNWRITTEN)._replace(unquoted=unquoted))
+    return replace(record, identity=(base.identity if base else UNWRITTEN)._replace(written=record.identity.written))
 
 
 def _code(error: RecordError, rtype_text: str) -> Code:

@@ -293,7 +293,7 @@ def _edited(
 def _renewed(draft: Draft, zone: Zone, before: Record, record_id: str, build: Build) -> Record:
     """What replaces a record: with its id, and the time of the change if it is one."""
     built = build(before)
-    after = replace(built, identity=before.identity._replace(unquoted=built.identity.unquoted))
+    after = replace(built, identity=before.identity._replace(written=built.identity.written))
     if after == before:
         return before
     created = draft.loaded.times.of_record(zone, before).created

@@ -7,7 +7,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, NamedTuple
 
+import dns.exception
 import dns.rdata
+import dns.tokenizer
 from pydantic import AwareDatetime, Field
 
 from dnsd.errors import Path, Rule
@@ -25,6 +27,7 @@ from dnsd.wire.rdata import (
     parse_rdata_text,
     parse_type_text,
     rdata_text,
+    reason,
     type_text,
 )
 
@@ -37,6 +40,12 @@ WITH_PRIORITY = frozenset({MX, SRV, URI})  # types whose first field may be give
 MAX_COMMENT = 500  # characters
 MAX_TAGS = 20  # of one record
 MAX_TAG = 500  # characters of one, its name and its value together
+TEXT_TYPES = frozenset({TXT, parse_type_text("SPF")})  # whose content may be the text itself
+# Types whose content clients compare with what they sent: of character-strings, and with hexadecimal digits.
+AS_WRITTEN = TEXT_TYPES.union(
+    map(parse_type_text, ("AVC", "NINFO", "RESINFO", "WALLET", "DS", "SSHFP", "TLSA", "SMIMEA", "CDS", "DLV"))
+)
+UNQUOTED = ""  # in place of content: it is the text itself, without quotes
 MAX_STRING = 255  # octets of a character-string, RFC 1035 §3.3
 META_TYPES = frozenset({0, 41, *range(128, 256)})  # no data: RFC 6895 §3.1, OPT of RFC 6891
 
@@ -73,12 +82,12 @@ DEFAULT_SETTINGS = RecordSettings()
 
 
 class Identity(NamedTuple):
-    """What is written down of a record that DNS never sees: what the API knows it by, and how its text is written."""
+    """What is written down of a record that DNS never sees: what the API knows it by, and how its data is written."""
 
     id: str | None = None  # None: it follows from what the record says
     created_on: datetime | None = None
     modified_on: datetime | None = None
-    unquoted: bool = False  # of a TXT record: its content is the text itself, not character-strings in quotes
+    written: str | None = None  # the content as it was given, or UNQUOTED; None: the presentation form of the data
 
 
 UNWRITTEN = Identity()
@@ -121,8 +130,11 @@ class Record:
 
     @property
     def written_content(self) -> str:
-        """The data as whoever gave it wrote it: in presentation form, or as a text without quotes."""
-        return (unquoted_text(self.rdata) if self.identity.unquoted else None) or self.content
+        """The data as whoever gave it wrote it, as long as that still is what it says; else its presentation form."""
+        written = self.identity.written
+        if written == UNQUOTED:
+            return unquoted_text(self.rdata) or self.content
+        return written if written and _means(written, self.rtype, self.rdata) else self.content
 
     @property
     def ttl_s(self) -> int:
@@ -159,9 +171,8 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
     if rtype == CNAME and rdata.lower() == owner:
         raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself", Rule.CNAME_TO_ITSELF)
     ttl = AUTOMATIC_TTL if fields.proxied else fields.ttl
-    identity = Identity(
-        fields.id, fields.created_on, fields.modified_on, rtype == TXT and not _is_quoted(fields.content)
-    )
+    written = _written(rtype, fields.content, rdata)
+    identity = Identity(fields.id, fields.created_on, fields.modified_on, written)
     comment = fields.comment or ""
     return Record(owner, rtype, ttl, rdata, fields.proxied, fields.settings, comment, fields.tags, identity)
 
@@ -237,9 +248,8 @@ def pack_content(rtype: int, content: str, priority: int | None) -> bytes:
 
 def _presentation(rtype: int, content: str, priority: int | None) -> str:
     """The content as a master file has it. Raises ValueError."""
-    if rtype == TXT and not _is_quoted(content):
-        octets = content.encode()
-        return " ".join(_quoted(octets[i : i + MAX_STRING]) for i in range(0, len(octets), MAX_STRING))
+    if rtype in TEXT_TYPES:
+        return " ".join(map(_cut, character_strings(content, rtype)))
     if rtype in WITH_PRIORITY and priority is not None:
         return f"{priority} {content}"
     if rtype in WITH_PRIORITY and not content.lstrip()[0].isdigit() and not content.startswith(GENERIC):
@@ -247,8 +257,39 @@ def _presentation(rtype: int, content: str, priority: int | None) -> str:
     return content
 
 
+def _written(rtype: int, content: str, rdata: bytes) -> str | None:
+    """The content, where more can be said by it than by the data: its quotes and escapes, capitals among its digits."""
+    if rtype not in AS_WRITTEN or (content.startswith(GENERIC) and rtype not in TEXT_TYPES):
+        return None
+    if rtype in TEXT_TYPES and not _is_quoted(content):
+        return UNQUOTED if unquoted_text(rdata) == content else content
+    return None if content == rdata_text(rtype, rdata) else content
+
+
+def _means(content: str, rtype: int, rdata: bytes) -> bool:
+    try:
+        return pack_content(rtype, content, None) == rdata
+    except ValueError:
+        return False
+
+
+def character_strings(content: str, rtype: int = TXT) -> list[bytes]:
+    """The strings of text data, however long; without quotes it is one. Raises ValueError."""
+    if not _is_quoted(content):
+        return [content.encode()]
+    tokenizer, strings = dns.tokenizer.Tokenizer(content), []
+    try:
+        while not (token := tokenizer.get(want_comment=True)).is_eol_or_eof():
+            if token.is_comment():
+                raise ValueError("a semicolon begins a comment in record data; put the text in double quotes")
+            strings.append(token.unescape_to_bytes().value)
+    except dns.exception.DNSException as error:
+        raise ValueError(f"not valid {type_text(rtype)} data: {reason(error)}") from None
+    return strings
+
+
 def unquoted_text(rdata: bytes) -> str | None:
-    """The text that is content of a TXT record as it stands; None where content with this data needs quotes."""
+    """The text that is content of a record of text as it stands; None where content with this data needs quotes."""
     octets = b""
     start = 0
     while start < len(rdata):
@@ -263,6 +304,12 @@ def unquoted_text(rdata: bytes) -> str | None:
 
 def _is_quoted(content: str) -> bool:
     return content.lstrip().startswith('"')
+
+
+def _cut(octets: bytes) -> str:
+    """Character-strings of 255 octets at most."""
+    starts = range(0, len(octets), MAX_STRING) or (0,)
+    return " ".join(_quoted(octets[start : start + MAX_STRING]) for start in starts)
 
 
 def _quoted(octets: bytes) -> str:

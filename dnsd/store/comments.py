@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
-from dnsd.model.records import MAX_COMMENT, PROXIABLE, UNWRITTEN, Identity, Record
+from dnsd.model.records import MAX_COMMENT, PROXIABLE, UNQUOTED, UNWRITTEN, Identity, Record
 from dnsd.model.times import time_text
 
 TAGS = re.compile(r"(?<!\s)\s*\bcf_tags=(\S+)")
@@ -18,7 +19,8 @@ BLANKS = re.compile(r"\t|[\r\n]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 PROXIED = "cf-proxied"
 OWN = "dnsd-"  # what the server's own tags begin with
-ID, CREATED, MODIFIED, UNQUOTED = "dnsd-id", "dnsd-created", "dnsd-modified", "dnsd-unquoted"
+ID, CREATED, MODIFIED = "dnsd-id", "dnsd-created", "dnsd-modified"
+UNQUOTED_TEXT, CONTENT = "dnsd-unquoted", "dnsd-content"  # how the data is written as content of the API
 ID_FORM = re.compile(r"[0-9a-fA-F]{32}")
 TIME_FORM = re.compile(r"[0-9-]{10}T[0-9:]{8}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})")  # RFC 3339 §5.6
 
@@ -70,7 +72,7 @@ def bare_comment(text: str) -> str:
 def comment_text(record: Record, *, identity: bool) -> str:
     """The comment that says what a record's line itself does not; its id and times too if `identity`. May be empty."""
     tags = [f"{PROXIED}:{str(record.proxied).lower()}"] if record.rtype in PROXIABLE else []
-    tags += [f"{UNQUOTED}:true"] if record.identity.unquoted else []
+    tags += _written_tags(record.identity.written)
     if identity:
         tags += _identity_tags(record.identity)
     said = (bare_comment(record.comment), f"cf_tags={','.join(tags)}" if tags else "")
@@ -88,13 +90,21 @@ def _is_proxied(comment: str) -> bool:
 
 
 def _parse_identity(tags: dict[str, str]) -> Identity:
-    id, created, modified, unquoted = map(tags.get, (ID, CREATED, MODIFIED, UNQUOTED))
-    if id is created is modified is unquoted is None:
+    id, created, modified, unquoted, content = map(tags.get, (ID, CREATED, MODIFIED, UNQUOTED_TEXT, CONTENT))
+    if id is created is modified is unquoted is content is None:
         return UNWRITTEN
     if id is not None and not ID_FORM.fullmatch(id):
         raise ValueError(f"{ID} is 32 hexadecimal digits, found {id[:40]!r}")
     times = _parse_time(CREATED, created), _parse_time(MODIFIED, modified)
-    return Identity(id and id.lower(), *times, unquoted == "true")
+    written = UNQUOTED if unquoted == "true" else unquote(content) if content else None
+    return Identity(id and id.lower(), *times, written)
+
+
+def _written_tags(written: str | None) -> list[str]:
+    """The tag that says how content is written: as in URLs, as it may hold whatever separates tags."""
+    if written is None:
+        return []
+    return [f"{UNQUOTED_TEXT}:true" if written == UNQUOTED else f"{CONTENT}:{quote(written, safe='')}"]
 
 
 def _parse_time(name: str, text: str | None) -> datetime | None:
