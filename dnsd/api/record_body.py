@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dnsd.api.record_data import DataError, Shown, data_text, has_priority, model_text, shown_record
+from dnsd.api.record_data import DataError, Shown, data_text, has_priority, kept_data, model_text
 from dnsd.api.record_parts import MAX_U16, PARTS, Part, whole_number
 from dnsd.errors import Path
 from dnsd.manage.records import TTL_S, is_reachable, is_ttl, not_reachable
@@ -21,7 +21,7 @@ from dnsd.model.records import (
     parse_data_type,
     parse_owner,
 )
-from dnsd.wire.names import name_text
+from dnsd.wire.names import has_blanks, name_text
 from dnsd.wire.rdata import AAAA, A, type_text
 
 MAX_MESSAGE = 400  # characters; messages quote what was sent, which may be long
@@ -67,12 +67,22 @@ class Body:
     def name(self, zone_name: bytes) -> str:
         """The owner's name, as it was sent."""
         text = self._text("name", f"{name_text(self._base.owner).removesuffix('.')}." if self._base else None)
+        if text is not None and has_blanks(text) and not self._is_kept(text, zone_name):
+            self.blame(Code.BAD_NAME, "DNS name is invalid: it has blanks or control characters.", "name")
+            return text
         try:
             if text is not None:
                 parse_owner(text, zone_name)
         except ValueError as error:
             self.blame(Code.INVALID, str(error), "name")
         return text or ""
+
+    def _is_kept(self, name: str, zone_name: bytes) -> bool:
+        """Whether the name is that of the base: a file may say what a request may not."""
+        try:
+            return self._base is not None and parse_owner(name, zone_name) == self._base.owner
+        except ValueError:
+            return False
 
     def comment(self) -> str:
         """The comment; an empty one clears it."""
@@ -132,7 +142,7 @@ class Body:
         `data` goes before `content`. Either replaces both of the base; parts of `data` that are not given stay.
         """
         base = self._base if self._base and self._base.rtype == rtype else None
-        shown = shown_record(base) if base else None
+        shown = kept_data(base) if base else None
         data = self._data(rtype)
         if data:
             content = self._content_of_data(rtype, {**(shown.data or {} if shown else {}), **data})

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
+import dns.name
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 
 from dnsd.api.record_parts import PARTS, STYLE
 from dnsd.model.records import GENERIC, WITH_PRIORITY, Record, pack_content
-from dnsd.wire.rdata import AAAA, HTTPS, MX, SRV, URI, A, parse_type_text
+from dnsd.wire.rdata import AAAA, HTTPS, MX, SRV, URI, A, pack_rdata, parse_type_text
 
 CERT, LOC, NAPTR, SVCB = map(parse_type_text, ("CERT", "LOC", "NAPTR", "SVCB"))
 DOTTED = frozenset({HTTPS, SVCB, NAPTR})  # types of whose names Cloudflare writes the final dot
@@ -64,8 +65,27 @@ def shown_data(rtype: int, wire: bytes) -> Shown:
 
 
 def shown_record(record: Record) -> Shown:
-    """The data of a record as the API shows it: as it was written, where that makes a difference to clients."""
-    shown = shown_data(record.rtype, record.rdata)
+    """The data of a record as the API shows it: names in lower case, all else as it was written."""
+    return _as_written(record, shown_data(record.rtype, in_lower_case(record.rtype, record.rdata)))
+
+
+def kept_data(record: Record) -> Shown:
+    """The data of a record in the same form, names in it as they are stored: for a change of something else."""
+    return _as_written(record, shown_data(record.rtype, record.rdata))
+
+
+def in_lower_case(rtype: int, wire: bytes) -> bytes:
+    """The data with all names in it in lower case; DNS answers with them as they were written."""
+    if rtype in (A, AAAA) or wire.lower() == wire:
+        return wire
+    rdata = _parsed(rtype, wire)
+    slots = (name for kind in type(rdata).__mro__ for name in getattr(kind, "__slots__", ()))
+    names = {slot: value.canonicalize() for slot in slots if isinstance(value := getattr(rdata, slot), dns.name.Name)}
+    return pack_rdata(rdata.replace(**names)) if names else wire
+
+
+def _as_written(record: Record, shown: Shown) -> Shown:
+    """The data with what was written, where that makes a difference to clients."""
     if record.identity.written is None:
         return shown
     if shown.data is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
 from dnsd.model.fields import Fields, Id
 from dnsd.model.records import MAX_COMMENT, MAX_TAGS, Tag
@@ -21,9 +21,9 @@ class RecordSettingsBody(Fields):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    ipv4_only: bool | None = None
-    ipv6_only: bool | None = None
-    flatten_cname: bool | None = None
+    ipv4_only: StrictBool | None = None
+    ipv6_only: StrictBool | None = None
+    flatten_cname: StrictBool | None = None
 
 
 class RecordEdit(Fields):
@@ -37,7 +37,7 @@ class RecordEdit(Fields):
     data: dict[str, Any] | None = Field(default=None, description=TEXT_OF_DATA)
     priority: int | None = Field(default=None, ge=0, le=65_535, description="of MX, SRV and URI")
     ttl: int | None = Field(default=None, ge=1, le=86_400, description="60 to 86,400 seconds, or 1 for automatic")
-    proxied: bool | None = Field(default=None, description="answered from address maps: A, AAAA and CNAME")
+    proxied: StrictBool | None = Field(default=None, description="answered from address maps: A, AAAA and CNAME")
     comment: str | None = Field(default=None, max_length=MAX_COMMENT)
     tags: tuple[Tag, ...] | None = Field(default=None, max_length=MAX_TAGS, description="such as team:shop")
     settings: RecordSettingsBody | None = None

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, TypeVar
@@ -15,7 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from dnsd.api.envelope import Listed, Page
-from dnsd.manage.refusal import Code, refused, refused_for
+from dnsd.errors import Path
+from dnsd.manage.refusal import Code, Fault, RefusedError, refused, refused_for
 from dnsd.manage.service import Actor, Service
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import F, validate
@@ -27,6 +28,7 @@ LARGE = 2000  # records; to look at them all takes a moment
 _large = asyncio.Semaphore(1)
 
 MAX_BODY = 1024 * 1024  # octets
+MAX_FAULTS = 100  # of one body
 BODY_WITHIN_S = 5.0
 CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # in JSON, but for \b \f \n \r \t
 UNTAGGED = frozenset({"created_at", "modified_at", "created_on", "modified_on", "activated_on", "meta"})
@@ -68,7 +70,7 @@ class Call:
         except (ValueError, RecursionError):
             raise refused(Code.INVALID, "the body is not JSON that can be used") from None
         if CONTROL.search(text):  # nobody means them, and terminals obey them
-            raise refused(Code.INVALID, "the body has control characters in a text")
+            raise _with_control_characters(data)
         if not isinstance(data, dict):
             raise refused(Code.INVALID, "the body must be a JSON object")
         return data
@@ -135,6 +137,28 @@ def int_of(text: str | None) -> int:
 
 def _too_large() -> Exception:
     return refused(Code.TOO_LARGE, f"the body is larger than {MAX_BODY:,} octets")
+
+
+def _with_control_characters(data: Any) -> RefusedError:
+    """The error for texts with control characters, each at its place: those of names have a code of their own."""
+    message = "the body has control characters in a text"
+    paths = [path for path, text in _texts(data) if CONTROL.search(json.dumps(text, ensure_ascii=False))]
+    faults = [Fault(Code.BAD_NAME if path[-1:] == ("name",) else Code.INVALID, message, path) for path in paths]
+    return RefusedError(*faults[:MAX_FAULTS])
+
+
+def _texts(data: Any) -> Iterator[tuple[Path, str]]:
+    """Every text in JSON, keys among them, with its path."""
+    left: list[tuple[Path, Any]] = [((), data)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, list):
+            left += (((*path, index), one) for index, one in enumerate(value))
+        elif isinstance(value, dict):
+            left += (((*path, key), one) for key, one in value.items())
+            left += ((path, key) for key in value)
 
 
 def _finite(text: str) -> float:

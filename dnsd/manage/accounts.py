@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_prefix
@@ -28,7 +28,7 @@ class DnsSettingsEdit(Fields):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    enforce_dns_only: bool | None = None
+    enforce_dns_only: StrictBool | None = None
 
 
 class PrefixBody(Fields):

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_map
@@ -43,11 +43,11 @@ class MapBody(Fields):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     description: str | None = Field(default=None, max_length=MAX_TEXT)
-    enabled: bool = False
+    enabled: StrictBool = False
     ips: Annotated[tuple[Ip, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
     memberships: Annotated[tuple[MemberBody, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
     default_sni: str | None = Field(default=None, max_length=255)
-    immutable: bool = Field(default=False, description="the account's immutable map; the operator's to make")
+    immutable: StrictBool = Field(default=False, description="the account's immutable map; the operator's to make")
 
 
 class MapEdit(Fields):
@@ -56,7 +56,7 @@ class MapEdit(Fields):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     description: str | None = Field(default=None, max_length=MAX_TEXT)
-    enabled: bool | None = None
+    enabled: StrictBool | None = None
     default_sni: str | None = Field(default=None, max_length=255)
 
 
@@ -64,7 +64,7 @@ class MapPlan(MapBody):
     """A map as it is to be: a new one, or with an id what is to change of one, or that it is to go."""
 
     id: str | None = None
-    delete: bool = False
+    delete: StrictBool = False
 
 
 def create_map(draft: Draft, account_id: str, body: MapBody, map_id: str | None = None) -> str:

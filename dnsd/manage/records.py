@@ -293,6 +293,8 @@ def _edited(
 def _renewed(draft: Draft, zone: Zone, before: Record, record_id: str, build: Build) -> Record:
     """What replaces a record: with its id, and the time of the change if it is one."""
     built = build(before)
+    if _data_of(built) == _data_of(before):  # names that differ in case alone are as they were
+        built = replace(built, rdata=before.rdata)
     after = replace(built, identity=before.identity._replace(written=built.identity.written))
     if after == before:
         return before

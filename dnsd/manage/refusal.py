@@ -32,6 +32,7 @@ class Code(Enum):
     NO_ROUTE = 7003, 404, "no such path, or a malformed id"
     NO_CREDENTIALS = 9106, 401, "no token"
     BAD_CREDENTIALS = 10000, 403, "a token that is not known, has expired, or may not do this"
+    BAD_NAME = 9000, 400, "a name with blanks or control characters"
     TARGET_NOT_ALLOWED = 9003, 400, "an address that cannot be proxied to"
     NOT_PROXIABLE = 9004, 400, "a type that cannot be proxied"
     BAD_IPV4 = 9005, 400, "an A record without an IPv4 address"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_zone
@@ -18,7 +18,7 @@ from dnsd.model.fields import Fields, derived_id
 from dnsd.model.maps import MemberKind
 from dnsd.model.zones import Status, Zone
 from dnsd.store.directory import Kind
-from dnsd.wire.names import ROOT, name_text, parse_name_text
+from dnsd.wire.names import ROOT, has_blanks, name_text, parse_name_text
 
 HOSTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_./-]*[a-z0-9_])?")  # with slashes, as in RFC 2317
 PLAIN_FILE_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,198}[a-z0-9_])?")
@@ -47,8 +47,8 @@ class ZoneEdit(Fields):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    paused: bool | None = None
-    verified: bool | None = Field(
+    paused: StrictBool | None = None
+    verified: StrictBool | None = Field(
         default=None, description="the operator's word that the zone is the account's: others' CNAMEs are followed then"
     )
     type: Literal["full"] | None = None
@@ -67,14 +67,16 @@ class ZoneDnsSettingsEdit(Fields):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    flatten_all_cnames: bool | None = None
+    flatten_all_cnames: StrictBool | None = None
 
 
 def create_zone(draft: Draft, account_id: str, name: str) -> str:
     """A new zone, which is active at once, and verified if the operator makes it; its id. Raises RefusedError."""
     account = find_account(draft.dataset, account_id)
+    if has_blanks(name):
+        raise refused(Code.BAD_NAME, "the zone's name has blanks or control characters", "name")
     try:
-        wire = parse_name_text(name.strip().rstrip(".") or ".").lower()
+        wire = parse_name_text(name.rstrip(".") or ".").lower()
     except ValueError as error:
         raise refused(Code.INVALID, f"the zone's name: {error}", "name") from None
     if wire == ROOT:

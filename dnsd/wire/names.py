@@ -8,6 +8,7 @@ never touches them.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 import dns.exception
@@ -20,6 +21,9 @@ MAX_LABEL = 63  # octets, RFC 1035 §2.3.4
 ROOT = b"\0"
 PLAIN_TEXT = re.compile(rb"[A-Za-z0-9_*.-]+")
 PLAIN_NAME = re.compile(r"[-\w*]{1,63}(?:\.[-\w*]{1,63})*\.?", re.ASCII)  # nothing escaped, no label empty or too long
+# A backslash and a blank, or the number of an octet that is none to be seen, in three digits; and not one of a pair.
+BLANK_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*+\\(?:0[0-2][0-9]|03[0-2]|127)")
+JOINERS = "\u200c\u200d"  # that words of some languages are written with (RFC 5892, Appendix A)
 ASTERISK = b"\x01*"  # the wildcard label, RFC 4592 §2.1.1
 
 
@@ -76,6 +80,13 @@ def _pack_plain(text: str, origin: bytes) -> bytes:
     labels = text.removesuffix(".").encode().split(b".")
     end = ROOT if text.endswith(".") else origin
     return b"".join([bytes((len(label),)) + label for label in labels]) + end
+
+
+def has_blanks(text: str) -> bool:
+    """Whether the text of a name has blanks or control characters: as they are, or escaped (RFC 1035 §5.1)."""
+    return BLANK_ESCAPED.search(text) is not None or any(
+        one.isspace() or (unicodedata.category(one) in ("Cc", "Cf") and one not in JOINERS) for one in text
+    )
 
 
 def name_text(name: bytes) -> str:
