@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dnsd.api.record_data import DataError, Shown, data_text, has_priority, kept_data, model_text
+from dnsd.api.record_data import DataError, Shown, data_text, has_priority, kept_data
 from dnsd.api.record_parts import MAX_U16, PARTS, Part, whole_number
 from dnsd.errors import Path
 from dnsd.manage.records import TTL_S, is_reachable, is_ttl, not_reachable
@@ -147,7 +147,7 @@ class Body:
         if data:
             content = self._content_of_data(rtype, {**(shown.data or {} if shown else {}), **data})
         elif base and shown and "content" not in self._given:
-            content = model_text(rtype, base.written_content if rtype in AS_WRITTEN else shown.content)
+            content = base.written_content if rtype in AS_WRITTEN else shown.content
         else:
             content = self._content(rtype)
         priority = self._priority(rtype, content, data, shown) if content and rtype in WITH_PRIORITY else None
@@ -170,7 +170,7 @@ class Body:
 
     def _content_of_data(self, rtype: int, data: Mapping[str, Any]) -> str:
         try:
-            return model_text(rtype, data_text(rtype, data))
+            return data_text(rtype, data)
         except DataError as error:
             for name, message in error.wrong:
                 self.blame(Code.BAD_CONTENT, f"{name} {message}", "data", name)
@@ -184,11 +184,7 @@ class Body:
         if rtype in ADDRESS_VERSIONS and not content.startswith(GENERIC) and not _is_address(rtype, content):
             message = f"Content for {type_text(rtype)} record must be a valid IPv{ADDRESS_VERSIONS[rtype]} address."
             self.blame(code, message, "content")
-        try:
-            return model_text(rtype, content)
-        except ValueError as error:
-            self.blame(code, f"Content for {type_text(rtype)} record is invalid: {error}", "content")
-            return ""
+        return content
 
     def _priority(self, rtype: int, content: str, data: Mapping[str, Any], shown: Shown | None) -> int | None:
         """The priority beside the content, where it has none in it."""

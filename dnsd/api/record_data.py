@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import dns.name
 import dns.rdata
-import dns.rdataclass
-import dns.rdatatype
 
 from dnsd.api.record_parts import PARTS, STYLE
 from dnsd.model.records import GENERIC, WITH_PRIORITY, Record, pack_content
-from dnsd.wire.rdata import AAAA, HTTPS, MX, SRV, URI, A, pack_rdata, parse_type_text
+from dnsd.wire.rdata import AAAA, HTTPS, MX, SRV, URI, A, pack_rdata, parse_type_text, unpack_rdata
+from dnsd.wire.rdata_types import Names
 
 CERT, LOC, NAPTR, SVCB = map(parse_type_text, ("CERT", "LOC", "NAPTR", "SVCB"))
 DOTTED = frozenset({HTTPS, SVCB, NAPTR})  # types of whose names Cloudflare writes the final dot
@@ -27,7 +26,6 @@ WITH_ITS_PRIORITY = {
     SRV: re.compile(r"\d+\s+\d+\s+\d+\s+\S"),
     URI: re.compile(r"\d+\s+\d+\s+\S"),
 }
-ALTITUDE = re.compile(r"(?<=[EW]\s)\s*[+-]?\d+\.\d+(?=m?(?:\s|$))")  # of a LOC
 
 
 class DataError(ValueError):
@@ -50,9 +48,7 @@ def shown_data(rtype: int, wire: bytes) -> Shown:
     """The data of a record as the API shows it; of the content and the priority, the model makes the same data."""
     if rtype in (A, AAAA):  # most records of large zones
         return Shown(str(ip_address(wire)), None, None)
-    rdata = _parsed(rtype, wire)
-    if rdata is None:
-        return Shown(f"{GENERIC} {len(wire)} {wire.hex()}", None, None)
+    rdata = unpack_rdata(rtype, wire)
     if rtype in OF_PARTS:
         content = " ".join(part.text(part.get(rdata)) for part in PARTS[rtype])
     else:
@@ -78,9 +74,12 @@ def in_lower_case(rtype: int, wire: bytes) -> bytes:
     """The data with all names in it in lower case; DNS answers with them as they were written."""
     if rtype in (A, AAAA) or wire.lower() == wire:
         return wire
-    rdata = _parsed(rtype, wire)
+    rdata = unpack_rdata(rtype, wire)
     slots = (name for kind in type(rdata).__mro__ for name in getattr(kind, "__slots__", ()))
-    names = {slot: value.canonicalize() for slot in slots if isinstance(value := getattr(rdata, slot), dns.name.Name)}
+    values = {slot: getattr(rdata, slot) for slot in slots}
+    names: dict[str, Any] = {slot: one.canonicalize() for slot, one in values.items() if isinstance(one, dns.name.Name)}
+    if isinstance(rdata, Names):
+        names = {"names": tuple(name.canonicalize() for name in rdata.names)}
     return pack_rdata(rdata.replace(**names)) if names else wire
 
 
@@ -91,18 +90,6 @@ def _as_written(record: Record, shown: Shown) -> Shown:
     if shown.data is None:
         return shown._replace(content=record.written_content)
     return shown._replace(data=data_as_written(record.rtype, shown.data, record.written_content))
-
-
-def is_readable(rtype: int, wire: bytes) -> bool:
-    """Whether the data can be read again: dnspython packs a latitude of 90° 30′, but does not unpack it."""
-    return _parsed(rtype, wire) is not None
-
-
-def _parsed(rtype: int, wire: bytes) -> Any:
-    try:
-        return dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), wire, 0, len(wire))
-    except Exception:  # of various kinds
-        return None
 
 
 def _data(rtype: int, rdata: Any) -> dict[str, Any] | None:
@@ -144,18 +131,10 @@ def data_text(rtype: int, data: Mapping[str, Any]) -> str:
     return " ".join(texts)
 
 
-def model_text(rtype: int, content: str) -> str:
-    """Content in the form in which the model takes it for what it says. Raises ValueError."""
-    if rtype == LOC:
-        # dnspython takes 1.13 m for 112.99999999999999 cm, and then for 112; with a little more, it is 113.
-        return ALTITUDE.sub(lambda found: f"{found[0]}001", content)
-    return content
-
-
 def read_content(rtype: int, content: str) -> tuple[bytes, bool]:
     """The data that content means, and whether it holds a priority, where the type has one. Raises ValueError."""
     has_its_priority = rtype not in WITH_PRIORITY or has_priority(rtype, content)
-    return pack_content(rtype, model_text(rtype, content), None if has_its_priority else 0), has_its_priority
+    return pack_content(rtype, content, None if has_its_priority else 0), has_its_priority
 
 
 def has_priority(rtype: int, content: str) -> bool:

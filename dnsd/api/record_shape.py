@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from dnsd.api.record_body import Body, content_code, record_fault
-from dnsd.api.record_data import is_readable, shown_record
+from dnsd.api.record_data import shown_record
 from dnsd.manage.records import not_reachable, unreachable_target
 from dnsd.manage.refusal import CODES, Code, RefusedError
 from dnsd.model.fields import validate
@@ -68,9 +68,6 @@ def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None 
         record = build_record(fields, zone_name)
     except RecordError as error:
         raise RecordBodyError(record_fault(_code(error, fields.type), str(error), error.path)) from None
-    if not is_readable(record.rtype, record.rdata):
-        message = f"not valid {fields.type} data: a number in it is out of range"
-        raise RecordBodyError(record_fault(Code.BAD_CONTENT, message, ("content",)))
     if record.proxied and (target := unreachable_target(record)):  # content may be octets, too (RFC 3597)
         raise RecordBodyError(record_fault(Code.TARGET_NOT_ALLOWED, not_reachable(target), ("content",)))
     return replace(record, identity=(base.identity if base else UNWRITTEN)._replace(written=record.identity.written))

@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from dnsd.api.record_data import model_text
 from dnsd.api.record_shape import RecordBodyError, built_record
 from dnsd.cli.client import Client, FailedError, Shape, fault_line, with_api
 from dnsd.cli.commands import json_option
@@ -26,7 +25,6 @@ from dnsd.model.records import (
     Record,
     RecordFields,
     build_record,
-    parse_data_type,
     parse_owner,
 )
 from dnsd.store.record_line import record_line
@@ -260,7 +258,7 @@ def _record(zone: Shape, shown: Shape) -> Record:
     fields = RecordFields(
         name=f"{shown['name']}.",
         type=shown["type"],
-        content=model_text(parse_data_type(shown["type"]), shown["content"]),
+        content=shown["content"],
         ttl=shown["ttl"],
         priority=shown.get("priority"),
         proxied=shown["proxied"],

@@ -18,8 +18,20 @@ from dnsd.model.columns import Records
 from dnsd.model.fields import MAX_PROBLEMS, Fields, Host, Id, derived_id
 from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
 from dnsd.model.times import UNSAID, Said
-from dnsd.wire.names import ASTERISK, ROOT, ancestors, name_text
-from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A, canonical_rdata, parse_rdata_text, type_text
+from dnsd.wire.names import ASTERISK, ROOT, ancestors, name_end, name_text
+from dnsd.wire.rdata import (
+    AAAA,
+    CNAME,
+    DNAME,
+    HTTPS,
+    NS,
+    SOA,
+    SVCB,
+    A,
+    canonical_rdata,
+    parse_rdata_text,
+    type_text,
+)
 
 MAX_RRSET = 100  # records
 MAX_TYPES = 100  # types at one name
@@ -27,6 +39,7 @@ MAX_RRSET_SIZE = 60_000  # octets: a TCP reply then has room for the question, a
 SOA_TTL_S = 3600
 NS_TTL_S = 86_400
 SINGLE = frozenset({SOA, CNAME, DNAME})  # one at a name: RFC 1035 §6.1, RFC 2181 §10.1, RFC 6672 §2.4
+ALIAS_MODE = bytes(2)  # priority of an SVCB or HTTPS record, RFC 9460 §2.4.1
 EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # other types may stand beside one [D]
 
 
@@ -192,7 +205,7 @@ Rrsets = Mapping[int, list[int]]  # of one name: type -> indexes of its records
 
 
 def zone_problems(zone: Zone) -> list[Problem]:
-    """Every rule that the records of a zone break together, each at the path of one record: `records[3]`."""
+    """Every rule that the records of a zone break, and the warnings, each at the path of one record: `records[3]`."""
     rules = (_crowded, _cname_conflicts, _misplaced)
     found = chain(
         (
@@ -204,7 +217,20 @@ def zone_problems(zone: Zone) -> list[Problem]:
         _below_dnames(zone),
     )
     first = nsmallest(MAX_PROBLEMS, found, key=itemgetter(0, 1))
-    return [Problem(zone.key, ("records", index), message, rule=rule) for index, message, rule in first]
+    doubtful = nsmallest(MAX_PROBLEMS, _doubtful(zone), key=itemgetter(0, 1))
+    return [
+        *(Problem(zone.key, ("records", index), message, rule=rule) for index, message, rule in first),
+        *(Problem(zone.key, ("records", index), message, warning=True) for index, message in doubtful),
+    ]
+
+
+def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
+    """Indexes of records that mean something else than their author may think, each with a warning."""
+    for index in zone.records.of_types({HTTPS, SVCB}):
+        rdata = zone.records.rdatas[index]
+        if rdata.startswith(ALIAS_MODE) and name_end(rdata, len(ALIAS_MODE)) < len(rdata):
+            what = type_text(zone.records.rtype(index))
+            yield index, f"priority 0 is AliasMode: clients ignore the parameters of this {what} (RFC 9460 §2.4.2)"
 
 
 def _noteworthy(records: Records) -> Iterator[tuple[bytes, Rrsets]]:

@@ -72,7 +72,8 @@ def _written_anew(text: str, zone: Zone, expected: Records) -> str:
     anew = "".join(f"{line}\n" for line in COMMENT_LINE.findall(text)) + zone_file_text(expected)
     if not _says(_read(anew, zone), zone, expected):
         unknown = Problem(zone.key, ("records",), "no master file is read as the records that the edit makes")
-        raise UnwritableError(zone_problems(replace(zone, records=expected)) or [unknown])
+        errors = [one for one in zone_problems(replace(zone, records=expected)) if not one.warning]
+        raise UnwritableError(errors or [unknown])
     return anew
 
 

@@ -306,7 +306,10 @@ class _Reader:
             self._read_soa(name, relative, rdata)
         ttl = self._ttl(given)
         said = parse_comment(rtype, rdata.rdcomment or "")
-        record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=said.proxied, comment=said.text)
+        try:
+            record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=said.proxied, comment=said.text)
+        except RecordError as error:
+            raise (words.error_behind if error.path == ("content",) else _EntryError)(str(error)) from None
         if said.identity is not UNWRITTEN:
             record = replace(record, identity=said.identity)
         if said.is_changed:

@@ -54,6 +54,10 @@ SAMPLES = {
     "L64": "10 2001:0db8:1140:1000",
     "LOC": "51 30 12.748 N 0 7 39.612 W 0.00m 0.00m 0.00m 0.00m",
     "LP": "10 l64.example.com.",
+    "MB": "host.example.com.",
+    "MG": "member.example.com.",
+    "MINFO": "owner.example.com. errors.example.com.",
+    "MR": "new.example.com.",
     "MX": "10 Mail.example.com.",
     "NAPTR": '100 50 "s" "http+I2L+I2C+I2R" "" _http._tcp.example.com.',
     "NID": "10 0014:4fff:ff20:ee64",
@@ -172,4 +176,5 @@ def test_names_are_where_the_table_of_compressible_types_says() -> None:
 
 def test_only_types_of_rfc_1035_are_compressed() -> None:
     """RFC 3597 §4."""
-    assert {type_text(number) for number in COMPRESSIBLE} == {"NS", "CNAME", "SOA", "PTR", "MX"}
+    known = {"NS", "CNAME", "SOA", "PTR", "MX", "MB", "MG", "MR", "MINFO"}
+    assert {type_text(number) for number in COMPRESSIBLE} == known

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dnsd.api.record_data import in_lower_case
 from dnsd.api.record_parts import PARTS
 from dnsd.api.record_shape import RecordBodyError, built_record, record_fields, record_json
-from dnsd.model.records import UNWRITTEN, Identity, Record, RecordFields, RecordSettings, build_record
+from dnsd.model.records import UNWRITTEN, Identity, Record, RecordSettings, build_record
 from dnsd.model.times import Times
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import parse_name_text
@@ -559,13 +559,6 @@ def test_altitude_of_a_hundredth_is_kept() -> None:
 def test_what_json_cannot_say_is_not_in_data() -> None:
     assert "data" not in shown(record("CAA", r'0 issue "\255"'))
     assert "data" not in shown(record("CAA", r'0 issue "\"a\""'))
-
-
-def test_data_that_dnspython_cannot_read_is_shown_as_octets() -> None:
-    fields = RecordFields(name="www", type="LOC", content="90 30 0.000 N 0 0 0.000 E 0.00m")
-    one = build_record(fields, EXAMPLE)
-    assert shown(one)["content"] == rf"\# 16 {one.rdata.hex()}"
-    assert faults({"type": "LOC", "name": "www", "content": fields.content}) == [(9007, "/content")]
 
 
 def test_other_fields() -> None:

@@ -1,0 +1,119 @@
+"""Types of record data that dnspython reads otherwise than other servers do, or not at all: small classes of ours."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import dns.immutable
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rdtypes.ANY.LOC
+import dns.rdtypes.IN.HTTPS
+import dns.rdtypes.IN.SVCB
+import dns.tokenizer
+import dns.wire
+
+DEGREE = 3_600_000  # thousandths of a second of arc
+
+
+@dns.immutable.immutable
+class Names(dns.rdata.Rdata):
+    """Data that is one name or several (RFC 1035 §3.3)."""
+
+    __slots__ = ["names"]
+    COUNT: ClassVar[int] = 1
+
+    def __init__(self, rdclass: Any, rdtype: Any, names: tuple[dns.name.Name, ...]) -> None:
+        super().__init__(rdclass, rdtype)
+        self.names = names
+
+    def to_styled_text(self, style: dns.rdata.RdataStyle) -> str:
+        """The names, with blanks between them."""
+        return " ".join(name.to_styled_text(style) for name in self.names)
+
+    @classmethod
+    def from_text(
+        cls, rdclass: Any, rdtype: Any, tok: Any, origin: Any = None, relativize: bool = True, relativize_to: Any = None
+    ) -> Names:
+        """The data that a master file says. Raises DNSException."""
+        return cls(rdclass, rdtype, tuple(tok.get_name(origin, relativize, relativize_to) for _ in range(cls.COUNT)))
+
+    @classmethod
+    def from_wire_parser(cls, rdclass: Any, rdtype: Any, parser: dns.wire.Parser, origin: Any = None) -> Names:
+        """The data that octets are. Raises DNSException."""
+        return cls(rdclass, rdtype, tuple(parser.get_name(origin) for _ in range(cls.COUNT)))
+
+    def _to_wire(self, file: Any, compress: Any = None, origin: Any = None, canonicalize: bool = False) -> None:
+        for name in self.names:
+            name.to_wire(file, compress, origin, canonicalize)
+
+
+class MB(Names):
+    """A mailbox's host, RFC 1035 §3.3.3."""
+
+
+class MG(Names):
+    """A member of a mail group, RFC 1035 §3.3.6."""
+
+
+class MINFO(Names):
+    """Who is responsible for a mailing list, and who hears of errors: RFC 1035 §3.3.7."""
+
+    COUNT = 2
+
+
+class MR(Names):
+    """A mailbox's new name, RFC 1035 §3.3.8."""
+
+
+class _Service:
+    """Parameters in AliasMode are no error: who reads them ignores them (RFC 9460 §2.4.2)."""
+
+    @classmethod
+    def from_text(cls, rdclass: Any, rdtype: Any, tok: Any, *origins: Any, **more: Any) -> Any:
+        """The data that a master file says. Raises DNSException."""
+        priority = tok.get_uint16()
+        # With another priority, dnspython reads the parameters.
+        tok.unget(dns.tokenizer.Token(dns.tokenizer.IDENTIFIER, str(priority or 1)))
+        return super().from_text(rdclass, rdtype, tok, *origins, **more).replace(priority=priority)  # type: ignore[misc]
+
+    @classmethod
+    def from_wire_parser(cls, rdclass: Any, rdtype: Any, parser: dns.wire.Parser, origin: Any = None) -> Any:
+        """The data that octets are. Raises DNSException."""
+        priority = parser.get_uint16()
+        # Names in record data that is read again are not compressed, so it may be read from octets of its own.
+        rest = dns.wire.Parser((priority or 1).to_bytes(2) + parser.get_remaining())
+        found = super().from_wire_parser(rdclass, rdtype, rest, origin)  # type: ignore[misc]
+        return found.replace(priority=priority)
+
+
+class HTTPS(_Service, dns.rdtypes.IN.HTTPS.HTTPS):
+    """RFC 9460 §9."""
+
+
+class SVCB(_Service, dns.rdtypes.IN.SVCB.SVCB):
+    """RFC 9460 §2."""
+
+
+class LOC(dns.rdtypes.ANY.LOC.LOC):
+    """RFC 1876. Metres are whole centimetres: 1.13 m is not 112.99999999999999 cm, of which dnspython makes 112."""
+
+    def __init__(self, rdclass: Any, rdtype: Any, latitude: Any, longitude: Any, *metres: float) -> None:
+        super().__init__(rdclass, rdtype, latitude, longitude, *map(round, metres))  # type: ignore[no-untyped-call]
+        for what, (degrees, minutes, seconds, thousandths, _), most in (
+            ("latitude", self.latitude, 90),
+            ("longitude", self.longitude, 180),
+        ):
+            if degrees * DEGREE + minutes * 60_000 + seconds * 1000 + thousandths > most * DEGREE:
+                raise ValueError(f"a {what} of over {most} degrees (RFC 1876 §2)")
+
+
+def register() -> None:
+    """Have dnspython read these types with the classes of this module."""
+    for new in (MB, MG, MINFO, MR):
+        dns.rdata.register_type(new, dns.rdatatype.from_text(new.__name__), new.__name__)
+    # What dnspython has a class of its own for cannot be registered.
+    for ours in (HTTPS, SVCB, LOC):
+        dns.rdata._rdata_classes[dns.rdataclass.IN, dns.rdatatype.from_text(ours.__name__)] = ours
