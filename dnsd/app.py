@@ -19,6 +19,7 @@ from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
 from dnsd.model.guard import drop_problems
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
+from dnsd.model.zones import WIDEST_LIMITS
 from dnsd.progress import Progress, no_progress
 from dnsd.settings import InvalidSettingsError, OnError, Settings, SettingsFile, load_settings
 from dnsd.store.directory import Files, Kind, SourceFile, is_folder, read_file, read_files
@@ -123,10 +124,12 @@ def load(
     if source.files is None:
         message = f"there is no folder {source.folder}"
         raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), message))])
-    loading = Loading(settings_file.settings.nameservers, previous.stored if previous else NOTHING, progress)
+    settings = settings_file.settings
+    stored = previous.stored if previous else NOTHING
+    loading = Loading(settings.nameservers, stored, progress, limits=settings.rrset_limits)
     judged = loading.judge(source.files)
     is_clean = not judged.has_errors and not (previous and previous.held)
-    before = None if is_clean or settings_file.settings.on_error is OnError.REFUSE else good()
+    before = None if is_clean or settings.on_error is OnError.REFUSE else good()
     if before is None:
         served = Served(loading.accept(judged), source.files, {})
     else:
@@ -146,7 +149,8 @@ def load_change(previous: Loaded, files: Files, now: datetime) -> Loaded:
         return previous
     assert previous.source.files is not None
     found = files if not previous.held else FilesEdit(previous.files, files).applied(previous.source.files)
-    stored = load_files(files, previous.settings.nameservers, previous.stored)
+    settings = previous.settings
+    stored = load_files(files, settings.nameservers, previous.stored, limits=settings.rrset_limits)
     times = see(stored.dataset, now, before=previous.times, previous=previous.dataset)
     served = Served(stored, files, previous.held)
     return _built(replace(previous.source, files=found), previous.settings_file, served, times, previous)
@@ -223,7 +227,7 @@ def _problems_in(source: Source) -> tuple[Problem, ...]:
     """What is wrong with the data, where the settings are wrong already: a user sees all of it at once."""
     if source.files is not None:
         try:
-            load_files(source.files, ())
+            load_files(source.files, (), limits=WIDEST_LIMITS)
         except InvalidDataError as error:
             return error.problems
     return ()

@@ -18,9 +18,9 @@ from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as KeyPath
 from dnsd.log import Format, Level
 from dnsd.model.fields import Cidr, Fields, Host, Ip, IPAddress, validate
-from dnsd.model.maps import MissingFamily
+from dnsd.model.maps import MAX_ADDRESSES, MissingFamily
 from dnsd.model.records import MAX_STRING
-from dnsd.model.zones import MAX_RRSET
+from dnsd.model.zones import DEFAULT_LIMITS, MOST_RRSET_OCTETS, MOST_RRSET_RECORDS, RrsetLimits
 from dnsd.net.listen import Address
 from dnsd.net.udp import Udp
 from dnsd.store.text_file import NotTextError, read_text
@@ -196,8 +196,14 @@ class QueryLogSettings(Fields):
 
 
 class LimitSettings(Fields):
-    """What one client may take."""
+    """What one client may take, and how much may stand at one name."""
 
+    rrset_records: int = Field(
+        default=DEFAULT_LIMITS.records, ge=1, le=MOST_RRSET_RECORDS, description="records of one name and type"
+    )
+    rrset_octets: int = Field(
+        default=DEFAULT_LIMITS.octets, ge=512, le=MOST_RRSET_OCTETS, description="what they take in an answer, at most"
+    )
     rrl: RrlSettings = RrlSettings()
     cookies: CookieSettings = CookieSettings()
     tcp: TcpSettings = TcpSettings()
@@ -222,7 +228,10 @@ class Settings(Fields):
         default="auto", description="processes that answer; auto = one for each core that may be used"
     )
     default_addresses: Annotated[
-        tuple[Ip, ...], BeforeValidator(_split), AfterValidator(_distinct), Field(min_length=1, max_length=MAX_RRSET)
+        tuple[Ip, ...],
+        BeforeValidator(_split),
+        AfterValidator(_distinct),
+        Field(min_length=1, max_length=MAX_ADDRESSES),
     ] = Field(description="the default anycast pool, for proxied names that no address map covers")
     data: str = Field(default=DEFAULT_DATA, description="folder of accounts, relative to this file")
     missing_family: MissingFamily = Field(
@@ -268,6 +277,11 @@ class Settings(Fields):
     def worker_count(self) -> int:
         """How many workers there are: by default, one for each core that this process may use."""
         return usable_cores() if self.workers == "auto" else self.workers
+
+    @property
+    def rrset_limits(self) -> RrsetLimits:
+        """How much the records of one name and type may be."""
+        return RrsetLimits(self.limits.rrset_records, self.limits.rrset_octets)
 
     @property
     def options(self) -> Options:

@@ -10,6 +10,7 @@ from dnsd.manage.history import Version, restore
 from dnsd.manage.refusal import Code, refused
 from dnsd.manage.zones import not_followed
 from dnsd.store.directory import Kind
+from dnsd.store.odd_octets import readable
 
 MAPS = (Kind.MAP.name,)
 ZONES = (Kind.ZONE_YAML.name, Kind.ZONE_MASTER.name)
@@ -74,7 +75,7 @@ def _versions(call: Call, object_id: str) -> Reply:
 
 def _version(call: Call, object_id: str) -> Reply:
     version, text = _known(call, object_id)
-    return Reply({"version": version.version, "text": text})
+    return Reply({"version": version.version, "text": readable(text)})
 
 
 def _known(call: Call, object_id: str) -> tuple[Version, str]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from starlette.datastructures import Headers
-from starlette.formparsers import MultiPartException, MultiPartParser
-
 from dnsd.api.envelope import Listed, Reply
+from dnsd.api.multipart import MultipartError, read_parts
 from dnsd.api.record_filter import is_descending, record_filter, sort_key
 from dnsd.api.record_shape import RecordBodyError, built_record, record_json
-from dnsd.api.request import MAX_BODY, Call, etag_of, heavily
+from dnsd.api.request import Call, etag_of, heavily
 from dnsd.api.shapes import held_meta
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
@@ -87,16 +85,26 @@ async def change_batch(call: Call) -> Reply:
 async def import_zone(call: Call) -> Reply:
     """Create the records of a master file; its SOA and the NS records at its apex are passed over"""
     parts = await _parts(call)
-    if not parts.get("file", "").strip():
+    if not parts.get("file", b"").strip():
         raise refused(Code.INVALID, "the part `file` is missing or empty; it is a master file", "file")
-    proxied = parts.get("proxied", "").strip().lower() == "true"
+    proxied = parts.get("proxied", b"").strip().lower() == b"true"
     zone_id = call.path["zone_id"]
-    counts, _ = await call.service.change(
+    before = _warnings(call.service.loaded, zone_id)
+    counts, loaded = await call.service.change(
         call.actor,
         "record.import",
         lambda draft: import_records(draft, zone_id, parts["file"], proxies=proxied),
     )
-    return Reply({"recs_added": counts.added, "total_records_parsed": counts.parsed}, counts.warnings)
+    new = _warnings(loaded, zone_id).difference(before)
+    return Reply(
+        {"recs_added": counts.added, "total_records_parsed": counts.parsed}, messages=[*counts.warnings, *sorted(new)]
+    )
+
+
+def _warnings(loaded: Loaded, zone_id: str) -> set[str]:
+    """What is doubtful in a zone."""
+    zone = loaded.dataset.zones.get(zone_id)
+    return {one.message for one in loaded.warnings if zone and one.source == zone.key}
 
 
 def _listed(call: Call) -> Listed:
@@ -202,18 +210,9 @@ def _id_of(item: Shape) -> str:
     return record_id.lower() if isinstance(record_id, str) else ""
 
 
-async def _parts(call: Call) -> dict[str, str]:
-    """The parts of a multipart body as text, with a file name or without. Raises RefusedError."""
-
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield call.body
-
+async def _parts(call: Call) -> dict[str, bytes]:
+    """The parts of a multipart body, with a file name or without. Raises RefusedError."""
     try:
-        form = await MultiPartParser(Headers(call.headers), stream(), max_part_size=MAX_BODY).parse()
-        return {
-            name: value if isinstance(value, str) else (await value.read()).decode() for name, value in form.items()
-        }
-    except (MultiPartException, KeyError, ValueError) as error:
-        raise refused(
-            Code.INVALID, f"the body is not multipart form data with the parts file and proxied: {error}"
-        ) from None
+        return {part.name: part.octets for part in await read_parts(call.headers.get("content-type", ""), call.body)}
+    except MultipartError as error:
+        raise refused(Code.INVALID, f"{error} with the parts file and proxied") from None

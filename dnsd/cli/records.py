@@ -28,6 +28,7 @@ from dnsd.model.records import (
     parse_owner,
 )
 from dnsd.store.record_line import record_line
+from dnsd.store.text_file import NotTextError, decoded
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, canonical_rdata, parse_type_text
@@ -152,11 +153,11 @@ def import_command(api: Client, *, zone: str, file: str, proxied: bool, dry_run:
     the file is read and compared; whether records go together is looked at when they are imported.
     """
     found = find_zone(api, zone)
-    text = _text(file)
+    octets = _octets(file)
     if dry_run:
-        print_difference([], _imported(api, found, file, text, proxied=proxied), as_json=as_json)
+        print_difference([], _imported(api, found, file, octets, proxied=proxied), as_json=as_json)
         return
-    parts = {"file": (None, text.encode()), "proxied": (None, str(proxied).lower().encode())}
+    parts = {"file": (None, octets), "proxied": (None, str(proxied).lower().encode())}
     said = api.send("POST", f"{_path(found)}/import", files=parts)
     result = said["result"]
     if as_json:
@@ -223,10 +224,13 @@ def zone_name(zone: Shape) -> bytes:
     return parse_name_text(zone["name"]).lower()
 
 
-def _imported(api: Client, zone: Shape, file: str, text: str, *, proxied: bool) -> list[str]:
+def _imported(api: Client, zone: Shape, file: str, octets: bytes, *, proxied: bool) -> list[str]:
     """The lines of the records that an import would add."""
     name = zone_name(zone)
-    found = parse_zone_text(text, name)
+    try:
+        found = parse_zone_text(decoded(octets, any_octets=True), name)
+    except NotTextError as error:
+        raise FailedError(f"{file}:{error.line}:{error.column}: {error}") from None
     if found.problems:
         raise FailedError(*(f"{file}:{one.line}:{one.column}: {one.message}" for one in found.problems))
     if found.name != name:
@@ -304,15 +308,12 @@ def _filter(zone: Shape, rtype: str | None, name: str | None) -> dict[str, str]:
     return query
 
 
-def _text(file: str) -> str:
-    """The text of a file."""
+def _octets(file: str) -> bytes:
+    """What is in a file."""
     try:
-        octets = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
-        return octets.decode()
+        return sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
     except OSError as error:
         raise FailedError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise FailedError(f"{file} is not UTF-8: octet {error.start + 1:,} is wrong") from None
 
 
 def _row(shown: Shape) -> tuple[str, ...]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as WebRoute
@@ -19,7 +17,8 @@ from starlette.types import ASGIApp
 
 from dnsd.api.access import Access, check_access
 from dnsd.api.envelope import refusal
-from dnsd.api.request import MAX_BODY, read_body
+from dnsd.api.multipart import MultipartError, read_parts
+from dnsd.api.request import read_body
 from dnsd.dashboard.page import (
     HEADERS,
     NOTICE,
@@ -253,21 +252,16 @@ def _check_origin(request: Request) -> None:
         raise refused(Code.BAD_CREDENTIALS, "the form was sent by another site")
 
 
-async def _form(request: Request, body: bytes) -> tuple[Fields, dict[str, str | None]]:
+async def _form(request: Request, body: bytes) -> tuple[Fields, dict[str, bytes]]:
     """The fields of a form, and its files. Raises RefusedError."""
     if not _is_multipart(request):
         return Fields.of(body), {}
-
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield body
-
     try:
-        form = await MultiPartParser(request.headers, stream(), max_part_size=MAX_BODY).parse()
-        pairs = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-        uploads = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
-        return Fields(pairs), {name: _text(await value.read()) for name, value in uploads}
-    except (MultiPartException, KeyError, ValueError):
+        parts = await read_parts(request.headers["content-type"], body)
+    except MultipartError:
         raise refused(Code.INVALID, "the form cannot be read") from None
+    fields = Fields([(part.name, part.octets.decode(errors="replace")) for part in parts if not part.is_file])
+    return fields, {part.name: part.octets for part in parts if part.is_file}
 
 
 def _is_multipart(request: Request) -> bool:
@@ -286,11 +280,3 @@ def _local(path: str) -> str:
     """Where to go after signing in: a page of ours, whatever the address says."""
     is_ours = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if is_ours and not path.startswith("/sign-") else "/"
-
-
-def _text(octets: bytes) -> str | None:
-    """A file's text; None where it is none."""
-    try:
-        return octets.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None

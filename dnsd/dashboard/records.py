@@ -285,24 +285,21 @@ async def export(visit: Visit) -> Download:
 
 async def show_import(visit: Visit) -> Page:
     """The form for a master file."""
-    return _import_page(visit, "", Wrong(), 200)
+    return _import_page(visit, b"", Wrong(), 200)
 
 
 async def import_file(visit: Visit) -> Page | Redirect:
     """Add the records of a master file, which was uploaded or pasted."""
-    file = visit.upload.get("file", "")
-    text = file or visit.form.get("text")
+    octets = visit.upload.get("file") or visit.form.get("text").encode()
     zone_id, proxies = visit.zone.id, "proxied" in visit.form
     try:
-        if file is None:
-            raise refused(Code.INVALID, "the file is not text in UTF-8", "file")
-        if not text.strip():
+        if not octets.strip():
             raise refused(Code.INVALID, "choose a file, or paste its text", "file")
         counts, _ = await visit.change(
-            "record.import", lambda draft: import_records(draft, zone_id, text, proxies=proxies)
+            "record.import", lambda draft: import_records(draft, zone_id, octets, proxies=proxies)
         )
     except RefusedError as error:
-        return _import_page(visit, text, Wrong(error, ("file",)), error.status)
+        return _import_page(visit, octets, Wrong(error, ("file",)), error.status)
     added = f"{counts.added:,} of {counts.parsed:,} records were added."
     notes = " ".join(f"Of {one}." for one in counts.warnings)
     return Redirect(
@@ -311,7 +308,12 @@ async def import_file(visit: Visit) -> Page | Redirect:
     )
 
 
-def _import_page(visit: Visit, text: str, wrong: Wrong, status: int) -> Page:
+def _import_page(visit: Visit, octets: bytes, wrong: Wrong, status: int) -> Page:
+    """The form; what was sent is shown again, unless it is a file that a form would send as other octets."""
     zone = visit.zone
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError:
+        text = ""
     data = {"zone": zone, "account": visit.dataset.accounts[zone.account_id], "text": text, "wrong": wrong}
     return Page("record_import.html", data | {"path": records_path(visit)}, status)

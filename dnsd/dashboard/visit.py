@@ -81,7 +81,7 @@ class Visit:
     path: Mapping[str, str] = field(default_factory=dict)  # its parameters
     query: Fields = field(default_factory=Fields)
     form: Fields = field(default_factory=Fields)
-    upload: Mapping[str, str | None] = field(default_factory=dict)  # files as text, by field; None: it is no text
+    upload: Mapping[str, bytes] = field(default_factory=dict)  # files, by field
     notice: str = ""  # what the page before has to say
 
     @property

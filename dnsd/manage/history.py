@@ -30,6 +30,7 @@ from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind, SourceFile
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
+from dnsd.store.odd_octets import octets_of
 from dnsd.store.text_file import content_of
 from dnsd.store.yaml_edit import edited_yaml
 from dnsd.store.yaml_text import parse_yaml
@@ -42,6 +43,7 @@ MAX_OBJECTS = 10_000  # of one account, those that are gone included
 MAX_ACCOUNT_SIZE = 1024 * 1024 * 1024  # octets of all versions of one account's objects
 BY_HAND = "file"  # the action of a version that nobody has asked for here: its file was edited
 NAME_FORM = "%Y%m%dT%H%M%S.%fZ"
+ANY = "surrogateescape"  # octets of a master file that are not UTF-8 are kept as they are
 VERSION = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 OBJECT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -94,7 +96,7 @@ class History:
         if not VERSION.fullmatch(version) or not OBJECT_ID.fullmatch(object_id):
             return None
         try:
-            with open(self._folder / object_id / version, encoding="utf-8", newline="") as stream:
+            with open(self._folder / object_id / version, encoding="utf-8", errors=ANY, newline="") as stream:
                 head, text = stream.readline(), stream.read()
             return Version(**json.loads(head)), text
         except (ValueError, TypeError, FileNotFoundError):
@@ -102,7 +104,7 @@ class History:
 
     def keep(self, object_id: str, made: _Made, text: str) -> None:
         """Keep a version, unless it says what the newest one says. Raises OSError."""
-        digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(octets_of(text), digest_size=16).hexdigest()
         newest = next(self._versions(object_id), None)
         if newest and newest.digest == digest:
             return
@@ -123,7 +125,7 @@ class History:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = folder / ".new"
         try:
-            with beside.open("w", encoding="utf-8", newline="") as out:
+            with beside.open("w", encoding="utf-8", errors=ANY, newline="") as out:
                 out.write(f"{json.dumps(asdict(version))}\n{text}")
                 out.flush()
                 os.fsync(out.fileno())
@@ -183,7 +185,7 @@ def _pruned(folder: Path) -> int:
 def _head(file: Path) -> Version | None:
     """What is known of the version in a file; None where the file is damaged."""
     try:
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8", errors=ANY) as stream:
             return Version(**json.loads(stream.readline()))
     except (ValueError, TypeError, FileNotFoundError):
         return None

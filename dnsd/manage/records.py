@@ -20,6 +20,7 @@ from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind
 from dnsd.store.record_line import in_master_file
+from dnsd.store.text_file import NotTextError, decoded
 from dnsd.store.yaml_edit import written_yaml
 from dnsd.store.zone_edit import UnwritableError, comment_lines, edited_zone_text
 from dnsd.store.zone_text import parse_zone_text
@@ -214,13 +215,16 @@ class Imported:
     warnings: Sequence[str]
 
 
-def import_records(draft: Draft, zone_id: str, text: str, *, proxies: bool) -> Imported:
+def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) -> Imported:
     """Add the records of a master file that the zone does not have; `proxies`: proxied, where that is possible.
 
     Its SOA, and the NS records at the apex, are passed over. Raises RefusedError with what is wrong in which line.
     """
     zone = find_zone(draft.dataset, zone_id)
-    found = parse_zone_text(text, zone.name)
+    try:
+        found = parse_zone_text(decoded(octets, any_octets=True), zone.name)
+    except NotTextError as error:
+        raise refused(Code.BAD_CONTENT, f"line {error.line}, column {error.column}: {error}", "file") from None
     if found.problems:
         raise RefusedError(
             *(

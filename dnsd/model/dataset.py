@@ -15,8 +15,8 @@ from typing import TypeVar
 from dnsd.errors import Path, Problem, Rule
 from dnsd.model.accounts import Account, AccountFields, Approval, Delegation, Prefix, contains
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
-from dnsd.model.maps import AddressMap, Considered, MapFields, MemberKind, Membership, considered
-from dnsd.model.zones import MAX_RRSET, Zone, closest, zone_problems
+from dnsd.model.maps import MAX_ADDRESSES, AddressMap, Considered, MapFields, MemberKind, Membership, considered
+from dnsd.model.zones import Zone, closest, zone_problems
 from dnsd.wire.names import parse_name_text
 
 T = TypeVar("T", Account, AddressMap, Zone)
@@ -234,7 +234,7 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
     """The rules on one address map."""
     key = address_map.key
     listed: set[IPAddress] = set()
-    for index, ip in enumerate(address_map.ips[: 2 * MAX_RRSET + 1]):  # more are refused below
+    for index, ip in enumerate(address_map.ips[: 2 * MAX_ADDRESSES + 1]):  # more are refused below
         if ip in listed:
             yield Problem(key, ("ips", index), f"{ip} is listed twice")
         elif message := may_not_use(dataset, address_map.account_id, ip):
@@ -242,8 +242,8 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
         listed.add(ip)
     for version in (4, 6):
         count = sum(ip.version == version for ip in address_map.ips)
-        if count > MAX_RRSET:
-            yield Problem(key, ("ips",), f"{count} IPv{version} addresses; {MAX_RRSET} are possible")
+        if count > MAX_ADDRESSES:
+            yield Problem(key, ("ips",), f"{count} IPv{version} addresses; {MAX_ADDRESSES} are possible")
     seen = set()
     for index, member in enumerate(address_map.memberships):
         path = ("memberships", index, "identifier")

@@ -32,6 +32,9 @@ class MemberKind(StrEnum):
     ACCOUNT = "account"
 
 
+MAX_ADDRESSES = 100  # of a family: an answer has all of them
+
+
 class MissingFamily(StrEnum):
     """What happens when the map that was found has no address of the family asked for."""
 

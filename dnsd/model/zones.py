@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from heapq import nsmallest
 from itertools import chain
 from operator import itemgetter
@@ -25,6 +26,7 @@ from dnsd.wire.rdata import (
     DNAME,
     HTTPS,
     NS,
+    RRSIG,
     SOA,
     SVCB,
     A,
@@ -33,12 +35,18 @@ from dnsd.wire.rdata import (
     type_text,
 )
 
-MAX_RRSET = 100  # records
 MAX_TYPES = 100  # types at one name
-MAX_RRSET_SIZE = 60_000  # octets: a TCP reply then has room for the question, a chain of CNAMEs and the OPT record
+MOST_RRSET_RECORDS = 3_500
+MOST_RRSET_OCTETS = 60_000  # a TCP reply then has room for the question, a chain of CNAMEs and the OPT record
 SOA_TTL_S = 3600
 NS_TTL_S = 86_400
 SINGLE = frozenset({SOA, CNAME, DNAME})  # one at a name: RFC 1035 §6.1, RFC 2181 §10.1, RFC 6672 §2.4
+RECORD_HEAD = 12  # octets of a record in an answer beside its data, its owner being a pointer (RFC 1035 §3.2.1, §4.1.4)
+OVER_SOA = SOA.to_bytes(2)  # how an RRSIG begins that is over an SOA, RFC 4034 §3.1
+SIGNED = (
+    "the zone is signed, and is answered without its signatures: validators reject all of it if the parent has a DS. "
+    "Take the DS away before the zone is served from here, or leave it to a server that knows DNSSEC"
+)
 ALIAS_MODE = bytes(2)  # priority of an SVCB or HTTPS record, RFC 9460 §2.4.1
 EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # other types may stand beside one [D]
 
@@ -200,17 +208,28 @@ def apex_records(
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class RrsetLimits:
+    """How much the records of one name and type may be: `limits` of the settings."""
+
+    records: int = 100
+    octets: int = MOST_RRSET_OCTETS
+
+
+DEFAULT_LIMITS = RrsetLimits()
+WIDEST_LIMITS = RrsetLimits(MOST_RRSET_RECORDS, MOST_RRSET_OCTETS)
+
 Finding = tuple[int, str, Rule | None]  # index of a record, what is wrong with it, and which rule says so
 Rrsets = Mapping[int, list[int]]  # of one name: type -> indexes of its records
 
 
-def zone_problems(zone: Zone) -> list[Problem]:
+def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Problem]:
     """Every rule that the records of a zone break, and the warnings, each at the path of one record: `records[3]`."""
-    rules = (_crowded, _cname_conflicts, _misplaced)
+    rules = (_crowded, partial(_too_much, limits), _cname_conflicts, _misplaced)
     found = chain(
         (
             finding
-            for owner, rrsets in _noteworthy(zone.records)
+            for owner, rrsets in _noteworthy(zone.records, limits)
             for rule in rules
             for finding in rule(zone, owner, rrsets)
         ),
@@ -226,6 +245,10 @@ def zone_problems(zone: Zone) -> list[Problem]:
 
 def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
     """Indexes of records that mean something else than their author may think, each with a warning."""
+    for index in zone.records.of_types({RRSIG}):
+        if zone.records.owners[index] == zone.name and zone.records.rdatas[index].startswith(OVER_SOA):
+            yield index, SIGNED
+            break
     for index in zone.records.of_types({HTTPS, SVCB}):
         rdata = zone.records.rdatas[index]
         if rdata.startswith(ALIAS_MODE) and name_end(rdata, len(ALIAS_MODE)) < len(rdata):
@@ -233,9 +256,9 @@ def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
             yield index, f"priority 0 is AliasMode: clients ignore the parameters of this {what} (RFC 9460 §2.4.2)"
 
 
-def _noteworthy(records: Records) -> Iterator[tuple[bytes, Rrsets]]:
+def _noteworthy(records: Records, limits: RrsetLimits) -> Iterator[tuple[bytes, Rrsets]]:
     """The names that may break a rule: a million of them with an address or two each are none."""
-    largest = MAX_RRSET_SIZE - 12
+    largest = limits.octets - RECORD_HEAD
     is_large = max(map(len, records.rdatas), default=0) > largest
     large = [index for index, rdata in enumerate(records.rdatas) if len(rdata) > largest] if is_large else []
     indexes = {records.owners[index]: index for index in chain(records.of_types({SOA, NS, DNAME}), large)}
@@ -256,14 +279,20 @@ def _rrsets(records: Records, indexes: Iterable[int]) -> Rrsets:
     return rrsets
 
 
+def _too_much(limits: RrsetLimits, zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+    for rtype, indexes in rrsets.items():
+        what = f"{type_text(rtype)} records at {name_text(owner)}"
+        if (count := len(indexes)) > limits.records:
+            message = f"{count} {what}; {limits.records} are possible, which is limits.rrset_records in dnsd.yaml"
+            yield indexes[limits.records], message, None
+        if (size := sum(len(zone.records.rdatas[index]) + RECORD_HEAD for index in indexes)) > limits.octets:
+            message = f"the {what} take {size} octets; {limits.octets} are possible, limits.rrset_octets in dnsd.yaml"
+            yield indexes[0], message, None
+
+
 def _crowded(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
     for rtype, indexes in rrsets.items():
         what = f"{type_text(rtype)} records at {name_text(owner)}"
-        if len(indexes) > MAX_RRSET:
-            yield indexes[MAX_RRSET], f"{len(indexes)} {what}; {MAX_RRSET} are possible", None
-        size = sum(len(zone.records.rdatas[index]) + 12 for index in indexes)
-        if size > MAX_RRSET_SIZE:
-            yield indexes[0], f"the {what} take {size} octets; {MAX_RRSET_SIZE} fit in an answer", None
         if rtype in SINGLE and len(indexes) > 1:
             rule = Rule.OTHERS_AT_NAME if rtype == CNAME else None
             yield indexes[1], f"{len(indexes)} {what}; there can be one", rule

@@ -78,7 +78,7 @@ class SourceFile:
         """The text in blocks that end with the end of a line. Raises FileChangedError, perhaps at the end only."""
         if self.content.text is not None:
             return iter((self.content.text,))
-        return blocks_again(Path(self.path), self.content.digest)
+        return blocks_again(Path(self.path), self.content.digest, any_octets=self.kind is Kind.ZONE_MASTER)
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ def read_file(path: str, key: str, kind: Kind, *, previous: SourceFile | None, n
         if previous and stamp and stamp == previous.stamp and path == previous.path:
             return previous
         modified = min(max(int(status.st_mtime), 0), LATEST_S)
-        content = read_content(Path(path))
+        content = read_content(Path(path), any_octets=kind is Kind.ZONE_MASTER)
     except OSError as error:
         problem, stamp = _problem(path, _cannot_be_read(error), key), None  # it may pass: try each time
     except NotTextError as error:

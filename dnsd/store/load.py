@@ -17,7 +17,7 @@ from dnsd.model.accounts import Account, AccountFields
 from dnsd.model.dataset import Dataset, build_dataset, map_problems, problems_between, resolve_accounts, resolve_map
 from dnsd.model.fields import F
 from dnsd.model.maps import AddressMap, MapFields
-from dnsd.model.zones import Zone, zone_problems
+from dnsd.model.zones import DEFAULT_LIMITS, RrsetLimits, Zone, zone_problems
 from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import Files, Kind, SourceFile
 from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone
@@ -65,6 +65,8 @@ class Stored:
     surroundings: Surroundings = field(default_factory=Surroundings)
     maps: Mapping[str, AddressMap] = field(default_factory=dict)  # by key
     said_of_maps: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each by itself
+    said_of_zones: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each by itself; none are left out
+    limits: RrsetLimits = DEFAULT_LIMITS  # by which the zones were judged
     places: Mapping[Problem, Problem] = field(default_factory=dict)  # a warning -> the same at its place
 
     def locate(self, problems: Iterable[Problem]) -> list[Problem]:
@@ -76,14 +78,19 @@ NOTHING = Stored(Dataset({}, {}, {}), ())
 
 
 def load_files(
-    found: Files, nameservers: Iterable[str], previous: Stored = NOTHING, *, progress: Progress = no_progress
+    found: Files,
+    nameservers: Iterable[str],
+    previous: Stored = NOTHING,
+    *,
+    limits: RrsetLimits = DEFAULT_LIMITS,
+    progress: Progress = no_progress,
 ) -> Stored:
     """The dataset in the files `found`; `nameservers` are for zones that name none themselves.
 
     What did not change since `previous` is taken over from it, zones as the same objects. `progress` hears now and then
     how far the reading of a zone is. Raises InvalidDataError with every problem in every file.
     """
-    return Loading(nameservers, previous, progress).load(found)
+    return Loading(nameservers, previous, progress, limits=limits).load(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,11 +116,17 @@ class Loading:
     """Loads files, perhaps several variants of them: what has been read once is not read again."""
 
     def __init__(
-        self, nameservers: Iterable[str], previous: Stored = NOTHING, progress: Progress = no_progress
+        self,
+        nameservers: Iterable[str],
+        previous: Stored = NOTHING,
+        progress: Progress = no_progress,
+        *,
+        limits: RrsetLimits = DEFAULT_LIMITS,
     ) -> None:
         self._nameservers = tuple(nameservers)
         self._previous = previous
         self._progress = progress
+        self._limits = limits
         self._fields: dict[SourceFile, ReadFields[Any]] = {}
         self._zones: dict[tuple[SourceFile, int, str], ReadZone] = {}  # by file, its time, which is a serial; account
         self._said_of_zones: dict[ReadZone, Sequence[Problem]] = {}
@@ -151,7 +164,8 @@ class Loading:
             key: previous.said_of_maps[key] if previous.maps.get(key) is one else tuple(map_problems(dataset, one))
             for key, one in maps.items()
         }
-        own = [*found.problems, *objects.problems(), *self._problems_of_zones(read_zones)]
+        said_of_zones = {key: said for key, read in read_zones.items() if (said := self._said_of_zone(key, read))}
+        own = [*found.problems, *objects.problems(), *chain.from_iterable(said_of_zones.values())]
         if not zones:
             message = "there is no zone in this folder: every question will be refused"
             own.append(Problem(found.root, (), message, warning=True))
@@ -160,16 +174,17 @@ class Loading:
         if any(problem for read in read_accounts.values() for problem in read.problems if not problem.warning):
             # What their maps may use is not known without all accounts: no false alarms.
             between = [problem for problem in between if problem.rule is not Rule.OUTSIDE_SPACE]
-        stored = Stored(dataset, (), objects, surroundings, maps, said_of_maps)
+        stored = Stored(dataset, (), objects, surroundings, maps, said_of_maps, said_of_zones, self._limits)
         return Judged(stored, tuple(own), tuple(between))
 
-    def _problems_of_zones(self, zones: Mapping[str, ReadZone]) -> Iterator[Problem]:
-        """What is wrong with each zone that has changed."""
-        for key, read in zones.items():
-            if read is not self._previous.objects.zones.get(key) and read.zone:
-                if read not in self._said_of_zones:
-                    self._said_of_zones[read] = zone_problems(read.zone)
-                yield from self._said_of_zones[read]
+    def _said_of_zone(self, key: str, read: ReadZone) -> Sequence[Problem]:
+        """What the rules say of a zone by itself."""
+        previous = self._previous
+        if read is previous.objects.zones.get(key) and self._limits == previous.limits:
+            return previous.said_of_zones.get(key, ())
+        if read not in self._said_of_zones:
+            self._said_of_zones[read] = zone_problems(read.zone, self._limits) if read.zone else ()
+        return self._said_of_zones[read]
 
     def _read_all(
         self, model: type[F], found: Files, kind: Kind, before: Mapping[str, ReadFields[F]]

@@ -1,4 +1,7 @@
-"""Text files: UTF-8 of a sensible size, read in blocks of whole lines, so that a large one need not be in memory."""
+"""Text files of a sensible size, read in blocks of whole lines, so that a large one need not be in memory.
+
+They are UTF-8. In a master file other octets may stand, too (`any_octets`), which are written again as they were.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dnsd.store.odd_octets import octets_of
+
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
 MAX_KEPT = 64 * 1024  # characters of a text that is kept; to read a larger one again is cheaper than to have it
 BLOCK = 1024 * 1024  # octets
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+OTHER_MARKS = {  # that of UTF-32 begins as that of UTF-16
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+SAVE_AS_UTF8 = "save it as UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +52,18 @@ def read_text(path: Path) -> str:
     return "".join(_blocks(path, _new_digest()))
 
 
-def read_content(path: Path) -> Content:
+def read_content(path: Path, *, any_octets: bool = False) -> Content:
     """What is in a regular file. Raises OSError and NotTextError."""
     digest = _new_digest()
     text: str | None = ""
-    for block in _blocks(path, digest):
+    for block in _blocks(path, digest, any_octets=any_octets):
         text = text + block if text is not None and len(text) + len(block) <= MAX_KEPT else None
     return Content(digest.digest(), text)
 
 
 def content_of(text: str) -> Content:
     """What is in a file that has this text, which is kept: nobody has written it yet. Raises NotTextError."""
-    octets = text.encode()
+    octets = octets_of(text)
     if len(octets) > MAX_FILE_SIZE:
         raise NotTextError(f"has {len(octets):,} octets; {MAX_FILE_SIZE:,} are possible")
     digest = _new_digest()
@@ -59,14 +71,19 @@ def content_of(text: str) -> Content:
     return Content(digest.digest(), text)
 
 
-def blocks_again(path: Path, digest: bytes) -> Iterator[str]:
+def decoded(octets: bytes, *, any_octets: bool = False) -> str:
+    """The text that octets are, without a byte order mark. Raises NotTextError."""
+    return _decode(octets, 1, any_octets=any_octets)
+
+
+def blocks_again(path: Path, digest: bytes, *, any_octets: bool = False) -> Iterator[str]:
     """The text of a file whose content had this digest, in blocks that end with the end of a line.
 
     Raises FileChangedError where it has another one now, which may not be known before the end.
     """
     found = _new_digest()
     try:
-        yield from _blocks(path, found)
+        yield from _blocks(path, found, any_octets=any_octets)
     except (OSError, NotTextError):
         raise FileChangedError from None
     if found.digest() != digest:
@@ -103,7 +120,7 @@ def _new_digest() -> hashlib.blake2b:
     return hashlib.blake2b(digest_size=16)
 
 
-def _blocks(path: Path, digest: hashlib.blake2b) -> Iterator[str]:
+def _blocks(path: Path, digest: hashlib.blake2b, *, any_octets: bool = False) -> Iterator[str]:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
         raise NotTextError("is not a regular file")
@@ -113,7 +130,7 @@ def _blocks(path: Path, digest: hashlib.blake2b) -> Iterator[str]:
         if max(size, status.st_size) > MAX_FILE_SIZE:
             raise NotTextError(f"has {max(size, status.st_size):,} octets; {MAX_FILE_SIZE:,} are possible")
         digest.update(octets)
-        yield _decode(octets.removeprefix(BYTE_ORDER_MARK) if line == 1 else octets, line)
+        yield _decode(octets, line, any_octets=any_octets)
         line += octets.count(b"\n")
 
 
@@ -131,15 +148,21 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
         yield rest
 
 
-def _decode(octets: bytes, line: int) -> str:
+def _decode(octets: bytes, line: int, *, any_octets: bool) -> str:
     """The text of octets that begin in this line. Raises NotTextError."""
+    if line == 1:
+        if charset := next((name for mark, name in OTHER_MARKS.items() if octets.startswith(mark)), None):
+            raise NotTextError(f"the text is in {charset}; {SAVE_AS_UTF8}")
+        octets = octets.removeprefix(BYTE_ORDER_MARK)
     try:
-        text = octets.decode()
+        text = octets.decode(errors="surrogateescape" if any_octets else "strict")
     except UnicodeDecodeError as error:
         before = octets[: error.start].decode(errors="replace")
-        raise NotTextError(f"not UTF-8: octet 0x{octets[error.start]:02x}", *_position(before, line)) from None
+        message = f"not UTF-8: octet 0x{octets[error.start]:02x}; {SAVE_AS_UTF8}"
+        raise NotTextError(message, *_position(before, line)) from None
     if "\0" in text:
-        raise NotTextError("a NUL character", *_position(text[: text.index("\0")], line))
+        message = f"a NUL character: the text is in UTF-16 or UTF-32, or it is no text; {SAVE_AS_UTF8}"
+        raise NotTextError(message, *_position(text[: text.index("\0")], line))
     return text
 
 

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+from dnsd.store.odd_octets import octets_of
+
 JOURNAL = "journal"  # its name, in the state folder
 
 Stamp = tuple[int, ...]  # what the status of a file or folder says of which one it is
@@ -145,7 +147,7 @@ def _write_text(file: str, change: FileChange) -> None:
     model = next((path for path in (change.path, change.model) if path and os.path.exists(path)), None)
     try:
         os.makedirs(os.path.dirname(file), exist_ok=True)
-        _write(file, change.text.encode(), mode=0o600 if model else 0o666)
+        _write(file, octets_of(change.text), mode=0o600 if model else 0o666)
         if model:
             _make_alike(file, model)
         os.utime(file, (change.modified, change.modified))

@@ -18,7 +18,8 @@ from dnsd.errors import InvalidDataError, Problem
 from dnsd.model.columns import Records
 from dnsd.model.edits import RecordEdit, apply_edit
 from dnsd.model.records import AUTOMATIC_TTL, Record
-from dnsd.model.zones import Zone, zone_problems
+from dnsd.model.zones import WIDEST_LIMITS, Zone, zone_problems
+from dnsd.store.odd_octets import readable
 from dnsd.store.record_line import full_name, in_master_file, record_line
 from dnsd.store.zone_text import BLANK, NEWLINE, ZoneText, entry_end, parse_zone_text
 from dnsd.wire.names import parse_name_text
@@ -72,14 +73,14 @@ def _written_anew(text: str, zone: Zone, expected: Records) -> str:
     anew = "".join(f"{line}\n" for line in COMMENT_LINE.findall(text)) + zone_file_text(expected)
     if not _says(_read(anew, zone), zone, expected):
         unknown = Problem(zone.key, ("records",), "no master file is read as the records that the edit makes")
-        errors = [one for one in zone_problems(replace(zone, records=expected)) if not one.warning]
+        errors = [one for one in zone_problems(replace(zone, records=expected), WIDEST_LIMITS) if not one.warning]
         raise UnwritableError(errors or [unknown])
     return anew
 
 
 def comment_lines(text: str) -> list[str]:
     """What stands on the lines of a master file that are comments."""
-    return [line.strip().lstrip(";").strip() for line in COMMENT_LINE.findall(text)]
+    return [readable(line).strip().lstrip(";").strip() for line in COMMENT_LINE.findall(text)]
 
 
 def zone_file_text(records: Iterable[Record]) -> str:

@@ -33,6 +33,7 @@ from dnsd.model.records import (
     record_from_rdata,
 )
 from dnsd.store.comments import OWN, parse_comment, without_identity
+from dnsd.store.odd_octets import escaped, readable, unescaped
 from dnsd.store.plain_lines import LINE, Form, Head, Known
 from dnsd.wire.names import ROOT, is_below, name_text
 from dnsd.wire.rdata import SOA, canonical_rdata, pack_rdata, reason, type_text
@@ -117,15 +118,18 @@ class _Words:
     """The words of an entry, one after another; knows where the last one stands."""
 
     def __init__(self, entry: str) -> None:
-        self.tokenizer = dns.tokenizer.Tokenizer(entry)
+        self.tokenizer = dns.tokenizer.Tokenizer(escaped(entry))
         self.offset = 0
         self._entry = entry
         self._end = 0
 
     def next(self, *, want_leading: bool = False) -> dns.tokenizer.Token:
         token = self.tokenizer.get(want_leading=want_leading)
-        self.offset = max(self._entry.find(str(token.value), self._end), self._end)
-        self._end = self.offset + len(str(token.value))
+        word = str(token.value)
+        if "\\" in word and self._entry.find(word, self._end) < 0:
+            word = unescaped(word)
+        self.offset = max(self._entry.find(word, self._end), self._end)
+        self._end = self.offset + len(word)
         return token
 
     def error(self, message: str) -> _EntryError:
@@ -305,7 +309,7 @@ class _Reader:
         if rtype == SOA:
             self._read_soa(name, relative, rdata)
         ttl = self._ttl(given)
-        said = parse_comment(rtype, rdata.rdcomment or "")
+        said = parse_comment(rtype, readable(rdata.rdcomment or ""))
         try:
             record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=said.proxied, comment=said.text)
         except RecordError as error:
@@ -328,7 +332,7 @@ class _Reader:
 
         Raises ValueError, also where it has an identity.
         """
-        said = parse_comment(head.rtype, comment)
+        said = parse_comment(head.rtype, readable(comment))
         if said.identity is not UNWRITTEN:
             raise ValueError("no other line is of this record")
         traits = build_traits(head.rtype, ttl=head.ttl, proxied=said.proxied, comment=said.text)

@@ -116,3 +116,52 @@ def test_export_delete_all_and_import_give_the_same_records(master: Api) -> None
     assert answer["result"]["recs_added"] == len(before)
     assert said() == before
     assert master.result("GET", f"/accounts/{A1}")["name"] == "Acme"
+
+
+OCTETS = ZONE.encode() + b'b\xfcro TXT "B\xfcro" ; B\xfcro\n'
+
+
+@pytest.fixture
+def octets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    server = Api(tmp_path_factory.mktemp("octets"), FILES | {FILE: ZONE})
+    (server.folder / "accounts" / FILE).write_bytes(OCTETS)
+    with server.running() as api:
+        yield api
+
+
+def test_octets_that_are_not_utf8_stay_with_edits_and_restores(octets: Api) -> None:
+    zone = f"/zones/{zone_id(octets)}"
+    (odd,) = octets.result("GET", f"{zone}/dns_records", params={"comment": "Büro"})
+    assert (odd["name"], odd["content"]) == (r"b\252ro.example.edu", r'"B\252ro"')
+    octets.result("POST", f"{zone}/dns_records", {"name": "new", "type": "A", "content": "192.0.2.12"})
+    file = octets.folder / "accounts" / FILE
+    assert file.read_bytes().count(b'b\xfcro TXT "B\xfcro" ; B\xfcro\n') == 1
+    versions = octets.result("GET", f"{zone}/history")
+    assert "büro TXT" in octets.result("GET", f"{zone}/history/{versions[-1]['version']}")["text"]
+    octets.result("POST", f"{zone}/history/{versions[-1]['version']}/restore")
+    assert file.read_bytes().endswith(OCTETS[-20:])
+    assert octets.ask(r"b\252ro.example.edu", "TXT") == [r'"B\252ro"']
+    # A setting makes the zone YAML, which is UTF-8.
+    octets.result("PATCH", f"{zone}/dns_records/{odd['id']}", {"tags": ["a:b"]})
+    assert octets.ask(r"b\252ro.example.edu", "TXT") == [r'"B\252ro"']
+    (same,) = octets.result("GET", f"{zone}/dns_records", params={"comment": "Büro"})
+    assert (same["id"], same["tags"]) == (odd["id"], ["a:b"])
+
+
+@pytest.mark.parametrize("name", [None, "büro.zone"])
+def test_octets_that_are_not_utf8_are_imported(octets: Api, name: str | None) -> None:
+    path = f"/zones/{zone_id(octets)}/dns_records"
+    file = 'a 300 IN TXT "Stra\xdfe" ; \xdf\nb 300 IN TXT "x"\n'.encode("latin-1")
+    assert octets.result("POST", f"{path}/import", files={"file": (name, file)})["recs_added"] == 2
+    assert octets.ask("a.example.edu", "TXT") == [r'"Stra\223e"']
+    (added,) = octets.result("GET", path, params={"name": "a.example.edu"})
+    assert added["comment"] == "ß"
+    for charset, said in (("utf-16", "in UTF-16"), ("utf-32", "in UTF-32"), ("utf-16-le", "a NUL character")):
+        refused = octets.refused(
+            "POST", f"{path}/import", files={"file": (name, file.decode("latin-1").encode(charset))}
+        )
+        assert refused[:2] == (400, 9007)
+        assert refused[2].startswith("line 1, column ")
+        assert said in refused[2]
+        assert "save it as UTF-8" in refused[2]
+        assert "codec" not in refused[2]

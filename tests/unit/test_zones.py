@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dnsd.model.records import RecordFields
-from dnsd.model.zones import MAX_RRSET_SIZE, SoaFields, apex_records, zone_problems
+from dnsd.model.zones import MOST_RRSET_OCTETS, SoaFields, apex_records, zone_problems
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import type_text
 from tests.models import proxied, record, zone
@@ -13,7 +13,7 @@ from tests.models import proxied, record, zone
 A = record("www A 192.0.2.1")
 CNAME = record("www CNAME a.example.org")
 LARGE = [record(f"big TXT {' '.join([chr(34) + f'{n:03}' + 'x' * 240 + chr(34)] * 10)}") for n in range(24)]
-assert 24 * 10 * 244 < MAX_RRSET_SIZE < 26 * 10 * 244
+assert 24 * 10 * 244 < MOST_RRSET_OCTETS < 26 * 10 * 244
 
 # Records; the index and a part of the text of each problem.
 CASES: dict[str, tuple[list[RecordFields], list[tuple[int, str]]]] = {
@@ -60,10 +60,10 @@ CASES: dict[str, tuple[list[RecordFields], list[tuple[int, str]]]] = {
     "100 records of one type": ([record(f"www A 192.0.2.{n}") for n in range(100)], []),
     "101 records of one type": (
         [record(f"www A 192.0.2.{n}") for n in range(101)],
-        [(100, "101 A records at www.example.com; 100 are possible")],
+        [(100, "101 A records at www.example.com; 100 are possible, which is limits.rrset_records")],
     ),
     "an RRset just small enough": (LARGE, []),
-    "an RRset too large": ([*LARGE, record(f"big TXT {'y' * 2500}")], [(0, "60000 fit in an answer")]),
+    "an RRset too large": ([*LARGE, record(f"big TXT {'y' * 2500}")], [(0, "60000 are possible, limits.rrset_octets")]),
     "100 types": ([record(rf"www TYPE{65_280 + n} \# 0") for n in range(100)], []),
     "101 types": (
         [record(rf"www TYPE{65_280 + n} \# 0") for n in range(101)],

@@ -1,0 +1,51 @@
+"""Bodies of multipart form data (RFC 7578) as octets: what is in a file need not be UTF-8."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from dnsd.api.request import MAX_BODY
+
+CHARSET = re.compile(r";\s*charset=[^;]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a body."""
+
+    name: str
+    octets: bytes
+    is_file: bool  # whether it was sent with a file's name
+
+
+class MultipartError(ValueError):
+    """A body that is not multipart form data."""
+
+
+async def read_parts(content_type: str, body: bytes) -> list[Part]:
+    """The parts of a body, in their order. Raises MultipartError."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    # In Latin-1 each octet is a character: the parser takes nothing for what it is not.
+    headers = Headers({"content-type": f"{CHARSET.sub('', content_type)}; charset=latin-1"})
+    try:
+        form = await MultiPartParser(headers, stream(), max_part_size=MAX_BODY).parse()
+        return [
+            Part(_text(name), value.encode("latin-1"), is_file=False)
+            if isinstance(value, str)
+            else Part(_text(name), await value.read(), is_file=True)
+            for name, value in form.multi_items()
+        ]
+    except (MultiPartException, KeyError, ValueError):
+        raise MultipartError("the body is not multipart form data") from None
+
+
+def _text(name: str) -> str:
+    return name.encode("latin-1").decode(errors="replace")
