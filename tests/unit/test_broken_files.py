@@ -117,7 +117,7 @@ CASES: dict[str, Edit] = {
     "text in the place of a map": in_map("→later", "expected keys and values, found 'later'"),
     # Files
     "not UTF-8": ({ZONE: b"records: []\n# caf\xe9\n"}, [ZONE + ":2:6 not UTF-8"]),
-    "a master file that is not UTF-8": ({MASTER: b"; \xff"}, [MASTER + ":1:3 not UTF-8"]),
+    "a master file in UTF-16": ({MASTER: b"\xff\xfe;\0\n\0"}, [MASTER + ":1:1 the text is in UTF-16"]),
     "an unknown file ending": (
         {"accounts/a1/zones/example.edu.yml": "→records: []"},
         ["unknown file ending '.yml'"],
