@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from heapq import nsmallest
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -27,8 +27,10 @@ from dnsd.wire.rdata import (
     HTTPS,
     NS,
     RRSIG,
+    SMIMEA,
     SOA,
     SVCB,
+    TLSA,
     A,
     canonical_rdata,
     parse_rdata_text,
@@ -47,6 +49,7 @@ SIGNED = (
     "the zone is signed, and is answered without its signatures: validators reject all of it if the parent has a DS. "
     "Take the DS away before the zone is served from here, or leave it to a server that knows DNSSEC"
 )
+DIGEST_SIZES = {1: 32, 2: 64}  # octets by matching type: SHA-256 and SHA-512, RFC 6698 §2.1.3
 ALIAS_MODE = bytes(2)  # priority of an SVCB or HTTPS record, RFC 9460 §2.4.1
 EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # other types may stand beside one [D]
 
@@ -245,15 +248,20 @@ def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Prob
 
 def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
     """Indexes of records that mean something else than their author may think, each with a warning."""
-    for index in zone.records.of_types({RRSIG}):
-        if zone.records.owners[index] == zone.name and zone.records.rdatas[index].startswith(OVER_SOA):
-            yield index, SIGNED
-            break
-    for index in zone.records.of_types({HTTPS, SVCB}):
-        rdata = zone.records.rdatas[index]
+    records = zone.records
+    over_soa = (index for index in records.of_types({RRSIG}) if records.rdatas[index].startswith(OVER_SOA))
+    signatures = (index for index in over_soa if records.owners[index] == zone.name)
+    yield from ((index, SIGNED) for index in islice(signatures, 1))
+    for index in records.of_types({HTTPS, SVCB}):
+        rdata = records.rdatas[index]
         if rdata.startswith(ALIAS_MODE) and name_end(rdata, len(ALIAS_MODE)) < len(rdata):
-            what = type_text(zone.records.rtype(index))
+            what = type_text(records.rtype(index))
             yield index, f"priority 0 is AliasMode: clients ignore the parameters of this {what} (RFC 9460 §2.4.2)"
+    for index in records.of_types({TLSA, SMIMEA}):
+        _, _, kind, *digest = records.rdatas[index]
+        if (size := DIGEST_SIZES.get(kind, len(digest))) != len(digest):
+            what = f"matching type {kind} of this {type_text(records.rtype(index))}"
+            yield index, f"{what} is a digest of {size} octets, not {len(digest)} (RFC 6698 §2.1.3)"
 
 
 def _noteworthy(records: Records, limits: RrsetLimits) -> Iterator[tuple[bytes, Rrsets]]:

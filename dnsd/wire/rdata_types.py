@@ -10,6 +10,8 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.LOC
+import dns.rdtypes.ANY.SMIMEA
+import dns.rdtypes.ANY.TLSA
 import dns.rdtypes.IN.HTTPS
 import dns.rdtypes.IN.SVCB
 import dns.tokenizer
@@ -110,10 +112,22 @@ class LOC(dns.rdtypes.ANY.LOC.LOC):
                 raise ValueError(f"a {what} of over {most} degrees (RFC 1876 §2)")
 
 
+class TLSA(dns.rdtypes.ANY.TLSA.TLSA):
+    """RFC 6698. A digest of a length that its kind cannot have is no error: other servers load it."""
+
+    _cert_length_by_mtype = {}  # noqa: RUF012
+
+
+class SMIMEA(dns.rdtypes.ANY.SMIMEA.SMIMEA):
+    """RFC 8162, the same."""
+
+    _cert_length_by_mtype = {}  # noqa: RUF012
+
+
 def register() -> None:
     """Have dnspython read these types with the classes of this module."""
     for new in (MB, MG, MINFO, MR):
         dns.rdata.register_type(new, dns.rdatatype.from_text(new.__name__), new.__name__)
     # What dnspython has a class of its own for cannot be registered.
-    for ours in (HTTPS, SVCB, LOC):
+    for ours in (HTTPS, SVCB, LOC, TLSA, SMIMEA):
         dns.rdata._rdata_classes[dns.rdataclass.IN, dns.rdatatype.from_text(ours.__name__)] = ours

@@ -37,6 +37,8 @@ LOADED: dict[str, tuple[str, str]] = {
     "SVCB in AliasMode": ("SVCB 0 . key667=hello port=53", '0 . port="53" key667="hello"'),
     "HTTPS of octets": (r"HTTPS \# 12 000001780000010003026832", '0 x. alpn="h2"'),
     "HTTPS without parameters": ("HTTPS 0 x", "0 x.example.net."),
+    "TLSA with a digest of another length": ("TLSA 3 1 1 abab", "3 1 1 abab"),
+    "SMIMEA with one, of octets": (r"SMIMEA \# 5 030102cdcd", "3 1 2 cdcd"),
     "HTTPS in ServiceMode": ("HTTPS 1 . alpn=h2", '1 . alpn="h2"'),
 }
 # Type and content over the API and in YAML, what is shown
@@ -115,6 +117,19 @@ def test_parameters_that_are_ignored_are_warned_of_once_a_record(tmp_path: Path)
     second = load(tmp_path / "dnsd.yaml", {}, previous=first)
     assert second is not first
     assert second.warnings == first.warnings
+
+
+def test_digests_of_another_length_are_warned_of(tmp_path: Path) -> None:
+    right = f"{'ab' * 32}\nd TLSA 3 1 2 {'ab' * 64}\ne TLSA 3 0 0 ab\nf SMIMEA 3 0 255 ab\n"
+    found = loaded(
+        tmp_path, master=f"{HEAD}a TLSA 3 1 1 abab\nb SMIMEA 3 1 2 {'ab' * 32}\nc TLSA 3 1 1 {right}"
+    ).warnings
+    said = [
+        "type 1 of this TLSA is a digest of 32 octets, not 2",
+        "type 2 of this SMIMEA is a digest of 64 octets, not 32",
+    ]
+    assert [str(one.place).removeprefix(f"{tmp_path}/") for one in found] == [f"{MASTER}:5:1", f"{MASTER}:6:1"]
+    assert all(words in one.message for words, one in zip(said, found, strict=True))
 
 
 def test_comes_back_from_an_export(tmp_path: Path) -> None:
