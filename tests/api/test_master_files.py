@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.api.server import A1, FILES, Api
+from tests.browser.sessions import Person
 
 ZONE = """\
 ; made by hand, with care
@@ -165,3 +166,18 @@ def test_octets_that_are_not_utf8_are_imported(octets: Api, name: str | None) ->
         assert said in refused[2]
         assert "save it as UTF-8" in refused[2]
         assert "codec" not in refused[2]
+
+
+def test_octets_that_are_not_utf8_are_imported_on_the_dashboard(octets: Api) -> None:
+    path = f"/zones/{zone_id(octets)}/records/import"
+    with Person(octets, octets.operator) as person:
+        page = person.post(path, {}, files={"file": ("x.zone", "d 300 IN TXT Stra\xdfe\n".encode("utf-16"))})
+        assert page.status_code == 400
+        assert "ine 1, column 1: the text is in UTF-16; save it as UTF-8" in page.text
+        page = person.post(path, {}, files={"file": ("x.zone", b"d 300 IN TXT Stra\xdfe\ne 300 IN A x\n")})
+        assert page.status_code == 400
+        assert "ine 2, column 12" in page.text
+        page = person.post(path, {}, files={"file": ("x.zone", b"d 300 IN TXT Stra\xdfe\n")})
+        assert (page.status_code, octets.ask("d.example.edu", "TXT")) == (303, [r'"Stra\223e"'])
+        page = person.post(path, {"text": "e 300 IN TXT Straße\n"}, files={"file": ("", b"")})
+        assert (page.status_code, octets.ask("e.example.edu", "TXT")) == (303, [r'"Stra\195\159e"'])
