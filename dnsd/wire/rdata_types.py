@@ -45,7 +45,7 @@ class Names(dns.rdata.Rdata):
     @classmethod
     def from_wire_parser(cls, rdclass: Any, rdtype: Any, parser: dns.wire.Parser, origin: Any = None) -> Names:
         """The data that octets are. Raises DNSException."""
-        return cls(rdclass, rdtype, tuple(parser.get_name(origin) for _ in range(cls.COUNT)))
+        return cls(rdclass, rdtype, tuple(parser.get_name(origin, True) for _ in range(cls.COUNT)))
 
     def _to_wire(self, file: Any, compress: Any = None, origin: Any = None, canonicalize: bool = False) -> None:
         for name in self.names:

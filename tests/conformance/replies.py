@@ -16,9 +16,12 @@ import dns.rcode
 import dns.rdata
 import dns.rdatatype
 
+import dnsd.wire.rdata  # noqa: F401 - dnspython alone refuses parameters in AliasMode
+
 OPT = 41
 # Type to (octets before its names, number of names): RFC 1035 types whose names may be compressed, and DNAME.
 NAMES_IN_RDATA = {2: (0, 1), 5: (0, 1), 6: (0, 2), 12: (0, 1), 14: (0, 2), 15: (2, 1), 39: (0, 1)}
+NAMES_IN_RDATA |= {7: (0, 1), 8: (0, 1), 9: (0, 1)}
 OPAQUE = frozenset({1, 13, 16, 28, 43, 48, 52})  # no names inside
 
 
