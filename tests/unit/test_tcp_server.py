@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import resource
 import socket
 import struct
@@ -20,8 +21,8 @@ import pytest
 from dnsd.net import tcp, tcp_connection
 from dnsd.net.limits import REGION_SIZE, Admission
 from dnsd.net.tcp import TcpServer
-from dnsd.net.tcp_connection import TURN, TcpLimits
-from dnsd.net.turns import Turns
+from dnsd.net.tcp_connection import TURN, TcpConnection, TcpLimits
+from dnsd.net.turns import Seat, Turns
 from dnsd.wire.framing import frame
 
 PATIENCE_S = 5.0
@@ -212,6 +213,42 @@ def test_client_that_says_nothing_is_closed() -> None:
     with Running(first_byte_s=0.2) as running, running.connect() as client:
         assert seconds_until_closed(client) == pytest.approx(0.2, abs=SLACK_S)
         running.await_count("closed", "first_byte")
+
+
+@pytest.mark.parametrize(
+    "limits", [{"first_byte_s": 0.2}, {"idle_s": 0.2, "first_byte_s": 0.2}], ids=["first octet", "idle"]
+)
+def test_client_is_not_blamed_for_the_time_that_others_take(limits: dict[str, float]) -> None:
+    def respond(message: bytes, peer: str) -> bytes:
+        time.sleep(0.15 if message == b"slow" else 0)
+        return message
+
+    with Running(respond, **limits) as running, contextlib.ExitStack() as clients:
+        for _ in range(5):
+            clients.enter_context(running.connect(stream([b"slow"] * 3)))
+        time.sleep(0.05)
+        with running.connect(frame(b"x")) as client:
+            assert receive(client) == [b"x"]
+
+
+def test_connections_that_are_closed_are_freed_at_once() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with Running(queries=5) as running:
+            for queries in (1, 5):
+                with running.connect(stream(numbered(queries))) as client:
+                    receive(client, queries)
+            running.await_count("closed", "client")
+            running.await_count("closed", "queries")
+            running.do(lambda: None)  # what has closed them is left behind
+            assert not [
+                one
+                for one in gc.get_objects()
+                if isinstance(one, TcpConnection | Seat) and one is not running.server._seat
+            ]
+    finally:
+        gc.enable()
 
 
 def test_idle_client_is_closed() -> None:
