@@ -68,8 +68,13 @@ def answer_at(
             answer = node.otherwise
         elif isinstance(rule, Edge):
             answer = _edge_answer(snapshot, node, rule.keys.get(qtype))
-        else:
-            return _alias_answer(snapshot, node, name, qtype, trail, trace)
+        # Only an answer to what was asked is kept: one on the way of a flattening may be cut short by the trail.
+        elif trail or trace is not None or (answer := snapshot.chains.get((node, qtype))) is None:
+            if not isinstance(rule, Flattened):
+                return _follow(snapshot, node, name, qtype, trail, trace)
+            if qtype in (A, AAAA):
+                return _flatten(snapshot, node, rule, name, qtype, trail, [] if trace is None else trace)
+            answer = node.otherwise
     if trace is not None:
         trace.append(Step(name, node, answer))
     return answer
@@ -83,9 +88,10 @@ def _side(node: Node, qtype: int) -> Node:
 def _led_to(snapshot: Snapshot, node: Node, target: bytes, qtype: int) -> Node:
     """The node that speaks for canonical `target`, to which `node` leads; that of no zone where it leads outside."""
     found = _side(snapshot.search(target), qtype)
-    if found.apex and node.apex and not is_followed(found.apex, node.apex):
-        return UNVERIFIED_NODE
-    return found
+    there, here = found.apex, node.apex
+    if there is here or there is None or here is None or is_followed(there, here):
+        return found
+    return UNVERIFIED_NODE
 
 
 def _edge_answer(snapshot: Snapshot, node: Node, key: int | None) -> Answer:
@@ -94,16 +100,6 @@ def _edge_answer(snapshot: Snapshot, node: Node, key: int | None) -> Answer:
         return node.otherwise
     # The map that is found decides both families: one it lacks is no data, never another map's or the pool's.
     return snapshot.addresses(apex.zone_id, apex.account_id).answers.get(key) or node.otherwise
-
-
-def _alias_answer(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail, trace: Trace | None) -> Answer:
-    # Only an answer to what was asked is kept: one on the way of a flattening may be cut short by the trail.
-    known = None if trail or trace is not None else snapshot.chains.get((node, qtype))
-    if known is not None:
-        return known
-    if isinstance(node.rule, Flattened):
-        return _flatten(snapshot, node, node.rule, name, qtype, trail, trace)
-    return _follow(snapshot, node, name, qtype, trail, trace)
 
 
 def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Trail, trace: Trace | None) -> Answer:
@@ -201,13 +197,9 @@ def _once(steps: Sequence[Step], end: Iterable[Rrset]) -> Iterator[Rrset]:
 
 
 def _flatten(
-    snapshot: Snapshot, node: Node, rule: Flattened, name: bytes, qtype: int, trail: Trail, trace: Trace | None
+    snapshot: Snapshot, node: Node, rule: Flattened, name: bytes, qtype: int, trail: Trail, trace: Trace
 ) -> Answer:
     """The addresses at the end of the target's chain, as if they stood at `name`; its TTL is the lowest on the way."""
-    trace = [] if trace is None else trace
-    if qtype not in (A, AAAA):
-        trace.append(Step(name, node, node.otherwise))
-        return node.otherwise
     target, end = _target(rule, name, qtype, trail)
     if target is None or end is not None:
         trace.append(Step(name, node, None, target, None, end))

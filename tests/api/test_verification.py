@@ -9,6 +9,7 @@ import pytest
 
 from tests.api.server import A1, A2, FILES, Z1, Api
 from tests.api.test_manage_commands import done
+from tests.browser.sessions import Person
 
 LEADING = """
 name: leads.example
@@ -256,3 +257,26 @@ def test_commands_show_it_and_verify(api: Api, partner: str) -> None:
     assert done(api, "zone", "verify", "partner.test", env=env) == f"verified {partner} (partner.test)\n"
     assert "verified" not in done(api, "zone", "show", "partner.test", env=env)
     assert answers(api) == OPEN
+
+
+def test_page_says_so_and_only_the_operator_verifies_there(api: Api, globex: str, partner: str) -> None:
+    path = f"/zones/{partner}"
+    with Person(api, globex) as tenant, Person(api, api.operator) as operator:
+        shown = tenant.get(path).text
+        assert "is not verified: DNS answers its names, but CNAMEs and DNAMEs of other accounts" in shown
+        assert f"{path}/verify" not in shown
+        assert tenant.post(f"{path}/verify", {}).status_code == 403
+        assert "active, not verified" in tenant.get("/zones").text
+        assert not is_verified(api, partner)
+        assert f"{path}/verify" in operator.get(path).text
+        assert operator.post(f"{path}/verify", {}).status_code == 303
+        assert is_verified(api, partner)
+        assert "not verified" not in operator.get(path).text
+
+
+def test_explain_page_tells_who_is_led_there_why_it_is_not_followed(api: Api, partner: str) -> None:
+    with Person(api, api.token("--account", A1)) as tenant:
+        shown = tenant.get("/explain?name=ext.leads.example&type=A").text
+        assert "a CNAME to host.partner.test, which is not followed: partner.test is a zone of another account" in shown
+        assert "globex" not in shown.lower()
+        assert ADDRESS not in shown

@@ -333,6 +333,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "/zones/create": {"name": "made.example", "account": ACME},
     "/zones/{zone_id}/settings": {},
     "/zones/{zone_id}/pause": {"paused": "on"},
+    "/zones/{zone_id}/verify": {},
     "/zones/{zone_id}/delete": {"name": "shop.example"},
     "/zones/{zone_id}/records/create": {"type": "A", "name": "made", "content": "192.0.2.9"},
     "/zones/{zone_id}/records/import": {"text": "imported 300 IN A 192.0.2.9\n"},
