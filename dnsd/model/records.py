@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -47,6 +48,8 @@ AS_WRITTEN = TEXT_TYPES.union(
 )
 UNQUOTED = ""  # in place of content: it is the text itself, without quotes
 MAX_STRING = 255  # octets of a character-string, RFC 1035 §3.3
+# Character-strings that are written as presentation form has them, which most are: no escapes, none too long.
+PLAIN_STRINGS = re.compile(r'"[ !#-\[\]-~]{0,255}+"(?: "[ !#-\[\]-~]{0,255}+")*+')
 META_TYPES = frozenset({0, 41, *range(128, 256)})  # no data: RFC 6895 §3.1, OPT of RFC 6891
 
 
@@ -249,6 +252,8 @@ def pack_content(rtype: int, content: str, priority: int | None) -> bytes:
 def _presentation(rtype: int, content: str, priority: int | None) -> str:
     """The content as a master file has it. Raises ValueError."""
     if rtype in TEXT_TYPES:
+        if PLAIN_STRINGS.fullmatch(content):
+            return content
         return " ".join(map(_cut, character_strings(content, rtype)))
     if rtype in WITH_PRIORITY and priority is not None:
         return f"{priority} {content}"
@@ -263,7 +268,9 @@ def _written(rtype: int, content: str, rdata: bytes) -> str | None:
         return None
     if rtype in TEXT_TYPES and not _is_quoted(content):
         return UNQUOTED if unquoted_text(rdata) == content else content
-    return None if content == rdata_text(rtype, rdata) else content
+    if PLAIN_STRINGS.fullmatch(content) or content == rdata_text(rtype, rdata):
+        return None
+    return content
 
 
 def _means(content: str, rtype: int, rdata: bytes) -> bool:

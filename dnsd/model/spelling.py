@@ -15,7 +15,7 @@ from dnsd.wire.names import MAX_LABEL, name_text, parse_name_text
 
 MAX_TYPED = 1000  # characters; what is longer is looked for as it is
 A_LABEL = re.compile(r"(?<![a-z0-9_-])xn--([a-z0-9-]{1,59})(?![a-z0-9_-])", re.IGNORECASE)
-PART_OF_IPV6 = re.compile(r"\[?([0-9a-f:]*:[0-9a-f:]*)\]?")
+PART_OF_IPV6 = re.compile(r"\[?([0-9a-f]*+:[0-9a-f:]*+)\]?")
 LEADING_ZEROS = re.compile(r"(?<![0-9a-f])0+(?=[0-9a-f])")
 
 
