@@ -89,7 +89,7 @@ class Control:
             self._obey_supervisor(reader, stop),
             self.loader.follow(),
             self.loader.await_followed(),
-            self.loader.keep_good(),
+            self.loader.keep_first_good(),
             self.alarms.watch(),
             self.changes.save(),
             self.publisher.save_again(),

@@ -81,7 +81,6 @@ class Loader:
         self._times = KeptTimes(state, log)
         self._revision = 0  # the last one that was given
         self._has_followed = asyncio.Event()
-        self._keeping = asyncio.Lock()
         self._held_beside: Files | None = None  # what was served when it was decided who is held
         self._reported: frozenset[Problem] = frozenset()
 
@@ -131,8 +130,8 @@ class Loader:
         self.source = source
         if not self._times.has(loaded.times):
             await in_thread(partial(self._times.save, loaded.times))
+        await self._keep_good(loaded)
         await self._publish(loaded)
-        await self.keep_good()
         if self.last.ok:
             self.last = replace(self.last, problems=self._problems(loaded))
 
@@ -205,8 +204,8 @@ class Loader:
             if patient and before and _is_served(loaded, before):
                 self.loaded = replace(loaded, snapshot=before.snapshot)
             else:
+                await self._keep_good(loaded)
                 await self._publish(loaded)
-                await self.keep_good()
             if before:
                 await in_thread(partial(keep_times, loaded.files, before.files))
         except InvalidDataError as error:
@@ -265,14 +264,21 @@ class Loader:
         self._log.format, self._log.level = loaded.settings.log.format, loaded.settings.log.level
         await self._publisher.publish(loaded.snapshot, loaded.settings.live)
 
-    async def keep_good(self) -> None:
-        """Have the texts that are served now kept, as the last good version of each account."""
-        async with self._keeping:
-            loaded, before = self.loaded, self.good.problem
-            if loaded:
-                await in_thread(partial(self.good.keep, loaded.files))
-            if self.good.problem and self.good.problem != before:
-                self._log.error(f"{self.good.problem}; accounts would be held at an older version")
+    async def keep_first_good(self) -> None:
+        """Have the texts kept that are served since the start, which did not wait for it."""
+        async with self.turn:
+            if self.loaded:
+                await self._keep_good(self.loaded)
+
+    async def _keep_good(self, loaded: Loaded) -> None:
+        """Have texts that are right kept as the last good version of each account. Who does so has the turn.
+
+        That is done before they are served: a process that is killed between the two must not go back.
+        """
+        before = self.good.problem
+        await in_thread(partial(self.good.keep, loaded.files))
+        if self.good.problem and self.good.problem != before:
+            self._log.error(f"{self.good.problem}; accounts would be held at an older version")
 
     def _good_files(self) -> Files | None:
         """The last good version of each account: what is served; at a start, what was served last."""

@@ -258,9 +258,15 @@ def test_start_without_source_serves_the_snapshot(tmp_path: pathlib.Path, figure
         wait_for_edition(first, map=3)
     accounts, away = tmp_path / "accounts", tmp_path / "away"
     world = Restarted(tmp_path)
+    zone, good, settings = tmp_path / ZONE, tmp_path / "state" / "good", tmp_path / "dnsd.yaml"
     for spoil, mend in (
         (lambda: accounts.rename(away), lambda: away.rename(accounts)),
-        (lambda: (tmp_path / ZONE).write_text("@ 300 SO"), lambda: (tmp_path / ZONE).write_text(zone_of(0))),
+        # Without the last good texts, nobody can be held at them.
+        (lambda: (zone.write_text("@ 300 SO"), shutil.rmtree(good)), lambda: zone.write_text(zone_of(0))),
+        (
+            lambda: (zone.write_text("@ 300 SO"), settings.write_text(settings.read_text() + "on_error: refuse\n")),
+            lambda: zone.write_text(zone_of(0)),
+        ),
     ):
         spoil()
         started = time.monotonic()
@@ -294,6 +300,8 @@ class Restarted(Soaked):
 
 # R8
 
+STATE = ["first_seen", "good", "lock", "snapshot"]  # what is in the state folder, and no half-written file
+
 
 def whole_snapshot(file: pathlib.Path) -> int:
     """The revision of a snapshot file that is whole, names and all."""
@@ -321,7 +329,7 @@ def test_disk_that_is_full_leaves_a_whole_version(tmp_path: pathlib.Path, figure
         wait_until(lambda: serves_zone(server, 1), timeout_s=2.0)  # workers are sent all of it, now that it is known
         assert server.healthy()
         assert whole_snapshot(state / "snapshot") == saved
-        assert sorted(path.name for path in state.iterdir() if "fill" not in path.name) == ["lock", "snapshot"]
+        assert sorted(path.name for path in state.iterdir() if "fill" not in path.name) == STATE
         worker = server.pids()["worker-0"]
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda: pids(server).get("worker-0", worker) != worker, server.stderr.text)
