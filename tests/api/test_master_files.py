@@ -181,3 +181,24 @@ def test_octets_that_are_not_utf8_are_imported_on_the_dashboard(octets: Api) -> 
         assert (page.status_code, octets.ask("d.example.edu", "TXT")) == (303, [r'"Stra\223e"'])
         page = person.post(path, {"text": "e 300 IN TXT Straße\n"}, files={"file": ("", b"")})
         assert (page.status_code, octets.ask("e.example.edu", "TXT")) == (303, [r'"Stra\195\159e"'])
+
+
+def test_import_says_what_is_doubtful(master: Api) -> None:
+    path = f"/zones/{zone_id(master)}/dns_records/import"
+    signature = "@ 300 IN RRSIG SOA 13 2 300 20300101000000 20200101000000 4711 example.edu. AQIDBA=="
+    said = master.call("POST", path, files={"file": (None, f"{signature}\nh 300 IN SVCB 0 x. port=53\n")}).json()
+    assert [one["message"].partition(":")[0] for one in said["messages"]] == [
+        "priority 0 is AliasMode",
+        "the zone is signed, and is answered without its signatures",
+    ]
+    said = master.call("POST", path, files={"file": (None, "i 300 IN A 192.0.2.1\n")}).json()
+    assert (said["success"], said["messages"]) == (True, [])
+
+
+def test_limit_of_records_is_that_of_the_settings(master: Api) -> None:
+    records = f"/zones/{zone_id(master)}/dns_records"
+    lines = "".join(f"m 300 IN A 192.0.2.{number}\n" for number in range(101))
+    breach = "101 A records at m.example.edu; 100 are possible, which is limits.rrset_records in dnsd.yaml"
+    assert master.refused("POST", f"{records}/import", files={"file": (None, lines)}) == (400, 1001, breach)
+    assert master.result("POST", f"{records}/import", files={"file": (None, lines[:-1].rpartition("\n")[0] + "\n")})
+    assert master.refused("POST", records, {"type": "A", "name": "m", "content": "198.51.100.1"})[2] == breach
