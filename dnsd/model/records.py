@@ -229,7 +229,7 @@ def parse_owner(text: str, zone_name: bytes) -> bytes:
     return parse_name_text(text, zone_name).lower()
 
 
-@lru_cache(maxsize=2_048)  # records of one zone often have the same data; what is edited has ever new data
+@lru_cache(maxsize=2_048)  # records of one zone often have the same data
 def pack_content(rtype: int, content: str, priority: int | None) -> bytes:
     """The wire form of a record's data. Raises ValueError."""
     if not content.strip():
@@ -247,6 +247,11 @@ def pack_content(rtype: int, content: str, priority: int | None) -> bytes:
     if rdata.rdcomment is not None:
         raise ValueError("a semicolon begins a comment in record data; put the text in double quotes")
     return pack_rdata(rdata)
+
+
+def forget_contents() -> None:
+    """Forget what was packed lately: what is edited has ever new contents, which nobody else has."""
+    pack_content.cache_clear()
 
 
 def _presentation(rtype: int, content: str, priority: int | None) -> str:

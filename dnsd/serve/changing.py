@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from dnsd.manage.change import Changed, Make, StaleError, draw_up, write_change
 from dnsd.manage.refusal import Code, refused
+from dnsd.model.records import forget_contents
 from dnsd.serve.loading import Loader
 from dnsd.serve.memory import trim
 from dnsd.serve.publish import Publisher
@@ -81,6 +82,7 @@ class Changes:
             self._is_to_save.clear()
             start = time.monotonic()
             await self._publisher.save(gently=True)
+            forget_contents()
             await in_thread(trim)
             pause_s = max(SAVE_PAUSE_S, SAVE_SHARE * (time.monotonic() - start))
             if self._loader.turn.locked():

@@ -28,7 +28,7 @@ MAX_UNREAD = 64 * 1024 * 1024  # octets that wait for one worker
 SAVED_WITHIN_S = 5.0  # else workers are sent all of it
 MAX_PAUSE_S = 0.1
 SAVE_AGAIN_S = 30.0  # after a disk had no room
-MANY_COUNTS = 1_000  # counters: when there are more, and twice as many as there were, those of what is gone are dropped
+MANY_COUNTS = 300  # counters: when there are more, and twice as many as there were, those of what is gone are dropped
 
 
 @dataclass(slots=True, eq=False)
