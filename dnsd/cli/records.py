@@ -20,10 +20,10 @@ from dnsd.cli.find import find_record, find_zone
 from dnsd.cli.show import print_json, print_table, printable, say
 from dnsd.model.records import (
     AUTOMATIC_TTL,
-    PROXIABLE,
     UNWRITTEN,
     Record,
     RecordFields,
+    RecordSettings,
     build_record,
     parse_owner,
 )
@@ -228,7 +228,7 @@ def _imported(api: Client, zone: Shape, file: str, octets: bytes, *, proxied: bo
     """The lines of the records that an import would add."""
     name = zone_name(zone)
     try:
-        found = parse_zone_text(decoded(octets, any_octets=True), name)
+        found = parse_zone_text(decoded(octets, any_octets=True), name, proxies=proxied)
     except NotTextError as error:
         raise FailedError(f"{file}:{error.line}:{error.column}: {error}") from None
     if found.problems:
@@ -237,11 +237,7 @@ def _imported(api: Client, zone: Shape, file: str, octets: bytes, *, proxied: bo
         raise FailedError(f"{file} holds the zone {name_text(found.name)}, and this is {zone['name']}")
     there = {_data(record) for record in parse_zone_text(exported(api, zone), name).records}
     new = (record for record in found.records if _data(record) not in there)
-    return record_lines(name, (_proxied(record) if proxied else record for record in new))
-
-
-def _proxied(record: Record) -> Record:
-    return replace(record, proxied=True, ttl=AUTOMATIC_TTL) if record.rtype in PROXIABLE else record
+    return record_lines(name, new)
 
 
 def _data(record: Record) -> tuple[bytes, int, bytes]:
@@ -266,6 +262,7 @@ def _record(zone: Shape, shown: Shape) -> Record:
         ttl=shown["ttl"],
         priority=shown.get("priority"),
         proxied=shown["proxied"],
+        settings=RecordSettings(**shown["settings"]),
         comment=shown["comment"],
         tags=tuple(shown["tags"]),
     )

@@ -15,11 +15,10 @@ from dnsd.manage.refusal import Code, Fault, RefusedError, refused, refused_for
 from dnsd.manage.zone_times import shown_times, times_document
 from dnsd.model.edits import RecordEdit
 from dnsd.model.fields import IPAddress, derived_id
-from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, Record, parse_owner
+from dnsd.model.records import AUTOMATIC_TTL, Record, parse_owner
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind
-from dnsd.store.record_line import in_master_file
 from dnsd.store.text_file import NotTextError, decoded
 from dnsd.store.yaml_edit import written_yaml
 from dnsd.store.zone_edit import UnwritableError, comment_lines, edited_zone_text
@@ -165,25 +164,22 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
         document = draft.document(zone.key)
         written, origins = _edited(document, zone, rows, edit)
         draft.write(zone.key, file.kind, document | {"records": written}, {"records": origins})
-    elif all(in_master_file(record) == record for record in changed):
+    else:
         try:
             text = edited_zone_text(file.text(), zone, rows, edit, now_s=int(draft.now.timestamp()))
         except UnwritableError as error:
             raise refused_for(error.problems) from None
         draft.write_text(zone.key, file.kind, text)
-    else:
-        write_as_yaml(draft, zone, edit)
     before = [record_document(zone.records[index], zone.name) for index in (*edit.removed, *edit.replaced)]
     after = [record_document(record, zone.name) for record in changed]
     draft.note(zone.key, {"records": before}, {"records": after})
 
 
-def write_as_yaml(draft: Draft, zone: Zone, edit: RecordEdit, said: Mapping[str, Any] | None = None) -> None:
-    """Have a zone whose file is a master file say in YAML what that cannot: settings of a record, or of the zone."""
-    written = enumerate(draft.written_records(zone))
-    kept = (edit.replaced.get(index, record) for index, record in written if index not in edit.removed)
-    said = shown_times(draft, zone) | dict(said or {})
-    text = text_as_yaml(draft.file(zone.key).text(), zone, (*kept, *edit.added), said)
+def write_as_yaml(draft: Draft, zone: Zone, said: Mapping[str, Any]) -> None:
+    """Have a zone whose file is a master file say in YAML what that cannot: settings of the zone."""
+    text = text_as_yaml(
+        draft.file(zone.key).text(), zone, draft.written_records(zone), shown_times(draft, zone) | dict(said)
+    )
     draft.remove(zone.key)
     draft.write_text(zone.key, Kind.ZONE_YAML, text)
 
@@ -216,13 +212,15 @@ class Imported:
 
 
 def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) -> Imported:
-    """Add the records of a master file that the zone does not have; `proxies`: proxied, where that is possible.
+    """Add the records of a master file that the zone does not have.
+
+    With `proxies`, they are proxied where that is possible, unless their tags say otherwise.
 
     Its SOA, and the NS records at the apex, are passed over. Raises RefusedError with what is wrong in which line.
     """
     zone = find_zone(draft.dataset, zone_id)
     try:
-        found = parse_zone_text(decoded(octets, any_octets=True), zone.name)
+        found = parse_zone_text(decoded(octets, any_octets=True), zone.name, proxies=proxies)
     except NotTextError as error:
         raise refused(Code.BAD_CONTENT, f"line {error.line}, column {error.column}: {error}", "file") from None
     if found.problems:
@@ -239,12 +237,10 @@ def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) 
     added = []
     for record in found.records:
         if is_shown(zone, record) and _data_of(record) not in there:
-            is_proxied = record.proxied or (proxies and record.rtype in PROXIABLE)
-            if is_proxied and (target := unreachable_target(record)):
+            if record.proxied and (target := unreachable_target(record)):
                 where = f"{name_text(record.owner)} {type_text(record.rtype)}"
                 raise refused(Code.TARGET_NOT_ALLOWED, f"{where}: {not_reachable(target)}", "file")
-            ttl = AUTOMATIC_TTL if is_proxied else _possible_ttl(record.ttl)
-            added.append(_identified(replace(record, proxied=is_proxied, ttl=ttl), draft, secrets.token_hex(16)))
+            added.append(_identified(replace(record, ttl=_possible_ttl(record.ttl)), draft, secrets.token_hex(16)))
     if added:
         write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))
     warnings = [f"line {one.line}: {one.message}" for one in found.warnings]

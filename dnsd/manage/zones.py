@@ -13,7 +13,6 @@ from dnsd.manage.find import find_account, find_zone
 from dnsd.manage.records import write_as_yaml
 from dnsd.manage.refusal import Code, refused
 from dnsd.manage.zone_times import shown_times
-from dnsd.model.edits import RecordEdit
 from dnsd.model.fields import Fields, derived_id
 from dnsd.model.maps import MemberKind
 from dnsd.model.zones import Status, Zone
@@ -153,5 +152,5 @@ def _set(draft: Draft, zone: Zone, said: Document) -> None:
         draft.write(zone.key, Kind.ZONE_YAML, shown_times(draft, zone) | document | said | now)
     else:
         before = {}
-        write_as_yaml(draft, zone, RecordEdit(), said | now)
+        write_as_yaml(draft, zone, said | now)
     draft.note(zone.key, before, said)

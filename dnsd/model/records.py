@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 import dns.exception
 import dns.rdata
 import dns.tokenizer
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from dnsd.errors import Path, Rule
 from dnsd.model.fields import Fields, Id, parse_ip
@@ -61,7 +61,13 @@ class RecordSettings(Fields):
     flatten_cname: bool | None = None
 
 
-Tag = Annotated[str, Field(max_length=MAX_TAG)]
+def _without_empty_value(tag: str) -> str:
+    """`name:` means the same as `name`, and is written so."""
+    name, _, value = tag.partition(":")
+    return tag if value or not name else name
+
+
+Tag = Annotated[str, Field(max_length=MAX_TAG), AfterValidator(_without_empty_value)]
 
 
 class RecordFields(Fields):
@@ -180,9 +186,7 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
     return Record(owner, rtype, ttl, rdata, fields.proxied, fields.settings, comment, fields.tags, identity)
 
 
-def record_from_rdata(
-    owner: bytes, rdata: dns.rdata.Rdata, *, ttl: int, proxied: bool = False, comment: str = ""
-) -> Record:
+def record_from_rdata(owner: bytes, rdata: dns.rdata.Rdata, *, ttl: int, proxied: bool = False) -> Record:
     """A record from data that is parsed already. Raises RecordError where the record as such is impossible."""
     rtype = int(rdata.rdtype)
     try:
@@ -190,8 +194,7 @@ def record_from_rdata(
     except ValueError as error:
         raise RecordError(("content",), str(error)) from None
     _check_proxied(rtype, proxied=proxied)
-    traits = build_traits(rtype, ttl=ttl, proxied=proxied, comment=comment)
-    return Record(owner, rtype, traits.ttl, wire, proxied, comment=comment)
+    return Record(owner, rtype, build_traits(rtype, ttl=ttl, proxied=proxied).ttl, wire, proxied)
 
 
 def _check_proxied(rtype: int, *, proxied: bool) -> None:
@@ -200,9 +203,17 @@ def _check_proxied(rtype: int, *, proxied: bool) -> None:
         raise RecordError(("proxied",), message, Rule.NOT_PROXIABLE)
 
 
-def build_traits(rtype: int, *, ttl: int, proxied: bool, comment: str) -> Traits:
+def build_traits(
+    rtype: int,
+    *,
+    ttl: int,
+    proxied: bool,
+    settings: RecordSettings = DEFAULT_SETTINGS,
+    comment: str = "",
+    tags: tuple[str, ...] = (),
+) -> Traits:
     """The traits of a record that says this; a proxied one has no TTL of its own."""
-    return Traits(rtype, AUTOMATIC_TTL if proxied else ttl, proxied, comment=comment)
+    return Traits(rtype, AUTOMATIC_TTL if proxied else ttl, proxied, settings, comment, tags)
 
 
 @lru_cache(maxsize=1024)

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 import dns.exception
 import dns.ipv6
 
+from dnsd.model.records import Identity
 from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, PTR, A
 
@@ -44,12 +45,19 @@ class Head(NamedTuple):
     is_ttl_given: bool  # else it is that of $TTL
 
 
+class Said(NamedTuple):
+    """What a head and a comment say of the record between them."""
+
+    traits: int  # what stands for them
+    identity: Identity  # of all records with this very comment
+    warning: str  # may be empty
+
+
 class Form(NamedTuple):
     """What a line says but for its owner and its data."""
 
     ttl_given: int | None  # seconds; None where it is that of $TTL
-    traits: int  # as `traits_of` returned it
-    is_changed: bool  # whether the comment says more than is kept of it
+    said: Said
     rdatas: dict[str, bytes]  # data of this type that has been met -> wire form
     parse: Callable[[str], bytes | None]  # of other data; None where that is not plain
 
@@ -57,14 +65,11 @@ class Form(NamedTuple):
 class Known:
     """What the parts of lines mean, under one origin and one $TTL."""
 
-    def __init__(self, origin: bytes, traits_of: Callable[[Head, str], tuple[int, bool]]) -> None:
-        """`traits_of` says what stands for what a head and a comment say, and whether more is said than is kept.
-
-        It raises ValueError where they are wrong.
-        """
+    def __init__(self, origin: bytes, said_by: Callable[[Head, str], Said]) -> None:
+        """`said_by` says what a head and a comment say, and raises ValueError if they are wrong."""
         self._endings: dict[str | None, bytes] = {None: origin, "": ROOT}  # what follows a label and a dot -> wire form
         self._origin = origin
-        self._traits_of = traits_of
+        self._said_by = said_by
         self._heads: dict[str, Head] = {}
         self._forms: dict[tuple[str, str], Form] = {}
         self._rdatas: dict[int, dict[str, bytes]] = defaultdict(dict)
@@ -86,11 +91,11 @@ class Known:
         if head is None or len(comment) > MAX_PART:
             return None
         try:
-            traits, is_changed = self._traits_of(head, comment.partition(";")[2])
+            said = self._said_by(head, comment.partition(";")[2])
         except ValueError:
             return None
         ttl_given = head.ttl if head.is_ttl_given else None
-        form = Form(ttl_given, traits, is_changed, self._rdatas[head.rtype], self._parser(head.rtype))
+        form = Form(ttl_given, said, self._rdatas[head.rtype], self._parser(head.rtype))
         _room_in(self._forms)[text, comment] = form
         return form
 

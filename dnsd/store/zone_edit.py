@@ -20,7 +20,7 @@ from dnsd.model.edits import RecordEdit, apply_edit
 from dnsd.model.records import AUTOMATIC_TTL, Record
 from dnsd.model.zones import WIDEST_LIMITS, Zone, zone_problems
 from dnsd.store.odd_octets import readable
-from dnsd.store.record_line import full_name, in_master_file, record_line
+from dnsd.store.record_line import full_name, record_line
 from dnsd.store.zone_text import BLANK, NEWLINE, ZoneText, entry_end, parse_zone_text
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import SOA, canonical_rdata
@@ -40,10 +40,10 @@ def edited_zone_text(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdi
     """The text of a zone's master file after an edit; the SOA's serial, where the file has an SOA, is a later one.
 
     `text` is what `zone` was read from, and `rows` are the lines that its records stand in; those without one were made
-    for the zone (`apex_records`) and are written down where they are replaced, or nothing else would be left. Settings
-    and tags of records are not kept (`in_master_file`). Where the text cannot be edited so that it says what it must,
-    the whole zone is written anew. Raises UnwritableError where that does not help either, as with two records that are
-    the same, and ValueError where a record is to be removed that is not in the file.
+    for the zone (`apex_records`) and are written down where they are replaced, or nothing else would be left. Where the
+    text cannot be edited so that it says what it must, the whole zone is written anew. Raises UnwritableError where
+    that does not help either, as with two records that are the same, and ValueError where a record is to be removed
+    that is not in the file.
     """
     plan = _plan(zone, len(rows), edit, now_s)
     made = range(len(rows), len(zone.records))
@@ -99,7 +99,7 @@ def _plan(zone: Zone, written: int, edit: RecordEdit, now_s: int) -> RecordEdit:
     """The edit as one of the file, whose records are the first ones of the zone, with that of the SOA's serial."""
     if any(index >= written for index in edit.removed):
         raise ValueError(f"{zone.key}: a record that is to be removed is not in the zone's file")
-    replaced = {index: in_master_file(record) for index, record in edit.replaced.items() if index < written}
+    replaced = {index: record for index, record in edit.replaced.items() if index < written}
     added = [record for index, record in edit.replaced.items() if index >= written] + list(edit.added)
     for index in zone.records.of_types({SOA}):
         if index < written and index not in edit.removed:
@@ -108,7 +108,7 @@ def _plan(zone: Zone, written: int, edit: RecordEdit, now_s: int) -> RecordEdit:
     if len(edit.removed) == written and not added:
         added = list(zone.records[written:])  # a file without records is an error
     added = [_with_serial(one, next_serial(_serial(one), now_s)) if one.rtype == SOA else one for one in added]
-    return RecordEdit(edit.removed, replaced, tuple(map(in_master_file, added)))
+    return RecordEdit(edit.removed, replaced, tuple(added))
 
 
 def _serial(soa: Record) -> int:

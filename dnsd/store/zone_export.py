@@ -28,7 +28,7 @@ HEADER = """\
 def exported_zone(zone: Zone, now: datetime, *, identities: bool = False) -> str:
     """A zone as a master file: SOA, NS, then all other types by name, each in the zone's order; `now` is in the header.
 
-    With `identities`, tags say the ids and times of records, too. What a line cannot say is left out (record_line.py).
+    With `identities`, tags say the ids and times of records, too.
     """
     lines: dict[int, list[str]] = defaultdict(list)
     for record in zone.records:

@@ -23,8 +23,8 @@ import dns.ttl
 
 from dnsd.model.columns import Columns, Records
 from dnsd.model.records import (
-    MAX_COMMENT,
     MAX_TTL_S,
+    PROXIABLE,
     UNWRITTEN,
     Identity,
     RecordError,
@@ -32,9 +32,10 @@ from dnsd.model.records import (
     parse_data_type,
     record_from_rdata,
 )
-from dnsd.store.comments import OWN, parse_comment, without_identity
+from dnsd.store.comments import NO_COMMENT, OWN, Comment, parse_comment, without_identity
 from dnsd.store.odd_octets import escaped, readable, unescaped
-from dnsd.store.plain_lines import LINE, Form, Head, Known
+from dnsd.store.plain_lines import LINE, Form, Head, Known, Said
+from dnsd.store.tags import MARK_TEXT
 from dnsd.wire.names import ROOT, is_below, name_text
 from dnsd.wire.rdata import SOA, canonical_rdata, pack_rdata, reason, type_text
 
@@ -43,7 +44,6 @@ NEWLINE = re.compile("\r\n?")
 BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # lines that say nothing
 OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
 MAX_PROBLEMS = 100  # in one file
-CHANGED = f"comments are kept to {MAX_COMMENT} characters, and without control characters; this one has more"
 MAX_ENTRY = 300_000  # characters: record data of 65,535 octets, each as \\DDD, and some space
 
 
@@ -68,15 +68,20 @@ class ZoneText:
 
 
 def parse_zone_text(
-    text: str | Iterable[str], default_name: bytes, *, progress: Callable[[int], None] | None = None
+    text: str | Iterable[str],
+    default_name: bytes,
+    *,
+    proxies: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> ZoneText:
     """The records of a master file; `default_name` is the origin, and the zone's name where the file holds no SOA.
 
+    With `proxies`, records that can be proxied are, unless their tags say that they are not.
     A large text is given in blocks, each of which ends with the end of a line; with each, `progress` is told how many
     records there are so far. A record that stands twice counts once (RFC 2181 §5): zone transfers are stored with the
     SOA first and last.
     """
-    reader = _Reader(default_name)
+    reader = _Reader(default_name, proxies=proxies)
     blocks = iter([text] if isinstance(text, str) else text)
     rest = ""  # what is not read yet: the beginning of an entry
     for block in blocks:
@@ -145,7 +150,8 @@ class _Words:
 class _Reader:
     """What carries over from entry to entry: the origin, the default TTL, the last owner."""
 
-    def __init__(self, default_name: bytes) -> None:
+    def __init__(self, default_name: bytes, *, proxies: bool) -> None:
+        self.proxies = proxies
         self.zone_name = default_name
         self.columns = Columns()
         self.lines = array("I")  # of each record the number of its line
@@ -158,7 +164,7 @@ class _Reader:
         self.default_ttl: int | None = None
         self.last_ttl: int | None = None
         self.owner: bytes | None = None
-        self.known = Known(default_name, self._traits_of)
+        self.known = Known(default_name, self._said_by)
 
     def read(self, text: str) -> str:
         """Read all entries whose end is in the text; what is left of it."""
@@ -194,22 +200,22 @@ class _Reader:
                 form_head, form_comment, identity = head, comment, UNWRITTEN
                 if comment and OWN in comment:
                     form, identity = self._form_and_identity(head, comment)
-                else:
-                    form = known.form(head, comment)
+                elif form := known.form(head, comment):
+                    identity = form.said.identity
+                if form and form.said.warning:
+                    self._warn(self.line + len(owners) - already, form.said.warning)
             name = known.name(owner_text) if owner_text else owner
             if form is None or name is None:
                 break
             rdata = form.rdatas.get(data) or form.parse(data)
             if rdata is None:
                 break
-            if form.is_changed and not self.warnings:
-                self._warn(self.line + len(owners) - already)
             owner = name.lower()
             if identity is not UNWRITTEN:
                 identities[len(owners)] = identity
             owners.append(owner)
             rdatas.append(rdata)
-            traits.append(form.traits)
+            traits.append(form.said.traits)
             if form.ttl_given is not None:
                 last_ttl = form.ttl_given
             last = match
@@ -224,10 +230,16 @@ class _Reader:
     def _form_and_identity(self, head: str, comment: str) -> tuple[Form | None, Identity]:
         """The form of a plain line but for what is its record's alone, and that; no form where that is malformed."""
         try:
-            comment, identity = without_identity(comment)
+            common, stand_in, own = without_identity(comment)
         except ValueError:
             return None, UNWRITTEN
-        return self.known.form(head, comment), identity
+        form = self.known.form(head, common)
+        if form is None or own is UNWRITTEN:
+            return form, form.said.identity if form else UNWRITTEN
+        if (written := form.said.identity.written) is not None:
+            stand_in, own = stand_in._replace(written=written), own._replace(written=written)
+        # Else what looked like tags stood in a text or in quotes.
+        return form if form.said.identity == stand_in else None, own
 
     def read_entry(self, entry: str) -> None:
         """Read one entry, of whatever kind."""
@@ -299,7 +311,7 @@ class _Reader:
 
     def _forget(self) -> None:
         """Forget what depends on the origin, or on $TTL."""
-        self.known = Known(bytes(self.origin.to_wire() or ROOT), self._traits_of)
+        self.known = Known(bytes(self.origin.to_wire() or ROOT), self._said_by)
 
     def _record(self, entry: str) -> None:
         words = _Words(entry)
@@ -309,34 +321,36 @@ class _Reader:
         if rtype == SOA:
             self._read_soa(name, relative, rdata)
         ttl = self._ttl(given)
-        said = parse_comment(rtype, readable(rdata.rdcomment or ""))
+        said = parse_comment(rtype, readable(_comment(entry, rdata.rdcomment or "")))
+        proxied = self._is_proxied(rtype, said)
         try:
-            record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=said.proxied, comment=said.text)
+            record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=proxied)
         except RecordError as error:
             raise (words.error_behind if error.path == ("content",) else _EntryError)(str(error)) from None
-        if said.identity is not UNWRITTEN:
-            record = replace(record, identity=said.identity)
-        if said.is_changed:
-            self._warn(self.line)
+        if said != NO_COMMENT:
+            record = replace(record, settings=said.settings, comment=said.text, tags=said.tags, identity=said.identity)
+        if said.warning:
+            self._warn(self.line, said.warning)
         self.columns.add(record)
         self.lines.append(self.line)
         if rtype != SOA and (given is not None or self.default_ttl is not None):
             self.known.remember(entry, Head(rtype, ttl, given is not None), record.rdata)
 
-    def _warn(self, line: int) -> None:
-        """Say once that more is written in a comment than is kept of it."""
-        self.warnings = self.warnings or [TextProblem(line, 1, CHANGED)]
+    def _warn(self, line: int, message: str) -> None:
+        """Say once that something in a comment is not kept."""
+        self.warnings = self.warnings or [TextProblem(line, 1, message)]
 
-    def _traits_of(self, head: Head, comment: str) -> tuple[int, bool]:
-        """What stands for the traits of a plain line's record, and whether its comment says more than is kept.
+    def _is_proxied(self, rtype: int, said: Comment) -> bool:
+        return rtype in PROXIABLE and (self.proxies if said.proxied is None else said.proxied)
 
-        Raises ValueError, also where it has an identity.
-        """
+    def _said_by(self, head: Head, comment: str) -> Said:
+        """What the head and the comment of a plain line say. Raises ValueError."""
         said = parse_comment(head.rtype, readable(comment))
-        if said.identity is not UNWRITTEN:
-            raise ValueError("no other line is of this record")
-        traits = build_traits(head.rtype, ttl=head.ttl, proxied=said.proxied, comment=said.text)
-        return self.columns.index_of(traits), said.is_changed
+        proxied = self._is_proxied(head.rtype, said)
+        traits = build_traits(
+            head.rtype, ttl=head.ttl, proxied=proxied, settings=said.settings, comment=said.text, tags=said.tags
+        )
+        return Said(self.columns.index_of(traits), said.identity, said.warning)
 
     def _read_rdata(self, words: _Words, rtype: int) -> dns.rdata.Rdata:
         try:
@@ -408,6 +422,15 @@ class _Reader:
             if ttl is not None:
                 return ttl
         raise _EntryError("the record has no TTL, and there is no $TTL before it")
+
+
+def _comment(entry: str, last: str) -> str:
+    """The comment that counts: that on the entry's last line. Raises ValueError where tags stand in one before."""
+    if entry.count(MARK_TEXT) > last.count(MARK_TEXT):
+        comments = [match[0] for match in SPECIAL.finditer(entry) if match[0][0] == ";"]
+        if sum(one.count(MARK_TEXT) for one in comments) > last.count(MARK_TEXT):
+            raise ValueError(f"{MARK_TEXT} stands in parentheses, where it is not read; put it behind the last one")
+    return last
 
 
 def _repeated(records: Records) -> Iterator[int]:

@@ -63,13 +63,28 @@ def test_records_are_edited_in_place(master: Api) -> None:
     assert master.result("GET", f"{records}/{made['id']}")["created_on"] == made["created_on"]
 
 
+def test_switches_and_tags_stay_in_the_master_file(master: Api) -> None:
+    records = f"/zones/{zone_id(master)}/dns_records"
+    (www,) = master.result("GET", records, params={"name": "www.example.edu", "type": "A"})
+    change = {"settings": {"ipv4_only": True}, "tags": ["team:web", 'said:"a, b"'], "comment": "two\nlines"}
+    edited = master.result("PATCH", f"{records}/{www['id']}", change)
+    assert {name: edited[name] for name in change} == change
+    edited = master.result("PATCH", f"{records}/{www['id']}", {"content": "192.0.2.77"})
+    assert {name: edited[name] for name in change} == change
+    assert "; made by hand, with care" in master.read(FILE)
+    assert "team:web" in master.read(FILE)
+    master.result("POST", records, {"type": "A", "name": "al", "content": "192.0.2.78"})
+    flat = {"type": "CNAME", "name": "flat", "content": "al.example.edu", "settings": {"flatten_cname": True}}
+    master.result("POST", records, flat)
+    assert master.ask("flat.example.edu") == ["192.0.2.78"]
+
+
 def test_what_a_master_file_cannot_say_makes_it_yaml(master: Api) -> None:
     records = f"/zones/{zone_id(master)}/dns_records"
     before = {one["id"]: one["content"] for one in master.result("GET", records)}
     soa = master.ask("example.edu", "SOA")[0].split()
-    (www,) = master.result("GET", records, params={"name": "www.example.edu", "type": "A"})
-    edited = master.result("PATCH", f"{records}/{www['id']}", {"settings": {"ipv4_only": True}})
-    assert edited["settings"]["ipv4_only"] is True
+    assert master.result("PATCH", f"/zones/{zone_id(master)}", {"paused": True})["paused"] is True
+    assert master.result("PATCH", f"/zones/{zone_id(master)}", {"paused": False})["paused"] is False
     assert not (master.folder / "accounts" / FILE).exists()
     assert {one["id"]: one["content"] for one in master.result("GET", records)} == before
     after = master.ask("example.edu", "SOA")[0].split()
@@ -100,16 +115,33 @@ def test_identical_record_and_conflicts_have_the_codes_that_clients_know(master:
     assert master.refused("POST", yaml, {"name": "dns", "type": "CNAME", "content": "x.test"})[1] == 81053
 
 
+NEW = [
+    {"type": "A", "name": "t", "content": "192.0.2.20", "tags": ["owner:net", "x:a, b", "empty"], "comment": "why"},
+    {"type": "CNAME", "name": "f", "content": "t.example.edu", "settings": {"flatten_cname": True}},
+    {"type": "A", "name": "p", "content": "192.0.2.21", "proxied": True, "settings": {"ipv4_only": True}},
+    {
+        "type": "AAAA",
+        "name": "s",
+        "content": "2001:db8::21",
+        "comment": "see cf_tags=cf-proxied:true",
+        "tags": ["a:\\"],
+    },
+    {"type": "TXT", "name": "x", "content": "cf_tags=a", "comment": " two\r\nlines ", "tags": ["cf-proxied:true"]},
+    {"type": "MX", "name": "m", "content": "t.example.edu", "priority": 5, "settings": {"ipv6_only": False}},
+]
+
+
 def test_export_delete_all_and_import_give_the_same_records(master: Api) -> None:
     records = f"/zones/{zone_id(master)}/dns_records"
+    for one in NEW:
+        master.result("POST", records, one)
 
-    def said() -> list[tuple[str, str, str, int, bool]]:
-        return sorted(
-            (one["name"], one["type"], one["content"], one["ttl"], one["proxied"])
-            for one in master.result("GET", records)
-        )
+    def said() -> list[str]:
+        kept = ("name", "type", "content", "ttl", "proxied", "comment", "tags", "settings")
+        return sorted(str([one[name] for name in kept]) for one in master.result("GET", records))
 
     before = said()
+    assert len(before) == len(NEW) + 3
     text = master.call("GET", f"{records}/export").text
     master.result("POST", f"{records}/batch", {"deletes": [{"id": one["id"]} for one in master.result("GET", records)]})
     assert said() == []
@@ -142,7 +174,6 @@ def test_octets_that_are_not_utf8_stay_with_edits_and_restores(octets: Api) -> N
     octets.result("POST", f"{zone}/history/{versions[-1]['version']}/restore")
     assert file.read_bytes().endswith(OCTETS[-20:])
     assert octets.ask(r"b\252ro.example.edu", "TXT") == [r'"B\252ro"']
-    # A setting makes the zone YAML, which is UTF-8.
     octets.result("PATCH", f"{zone}/dns_records/{odd['id']}", {"tags": ["a:b"]})
     assert octets.ask(r"b\252ro.example.edu", "TXT") == [r'"B\252ro"']
     (same,) = octets.result("GET", f"{zone}/dns_records", params={"comment": "Büro"})
@@ -202,3 +233,39 @@ def test_limit_of_records_is_that_of_the_settings(master: Api) -> None:
     assert master.refused("POST", f"{records}/import", files={"file": (None, lines)}) == (400, 1001, breach)
     assert master.result("POST", f"{records}/import", files={"file": (None, lines[:-1].rpartition("\n")[0] + "\n")})
     assert master.refused("POST", records, {"type": "A", "name": "m", "content": "198.51.100.1"})[2] == breach
+
+
+def test_tags_of_an_imported_file_go_before_what_is_asked_for_all(master: Api) -> None:
+    """The page on import says so: a record without cf-proxied is proxied if that is asked for, others as they say."""
+    records = f"/zones/{zone_id(master)}/dns_records"
+    text = "i1 1 A 192.0.2.31 ; cf_tags=cf-proxied:false\ni2 1 A 192.0.2.32 ; cf_tags=team:a\ni3 1 A 192.0.2.33\n"
+    parts = {"file": (None, text), "proxied": (None, "true")}
+    assert master.call("POST", f"{records}/import", files=parts).json()["result"]["recs_added"] == 3
+    found = {one["name"]: one["proxied"] for one in master.result("GET", records, params={"name.startswith": "i"})}
+    assert found == {"i1.example.edu": False, "i2.example.edu": True, "i3.example.edu": True}
+
+
+def test_imported_comment_is_cut_with_a_message(master: Api) -> None:
+    records = f"/zones/{zone_id(master)}/dns_records"
+    text = f"j 1 A 192.0.2.41\nk 1 A 192.0.2.42 ; \x1b[2J{'b ' * 5_000}\nl 1 A 192.0.2.43 ; \tx\ty\n"
+    answer = master.call("POST", f"{records}/import", files={"file": (None, text)}).json()
+    assert answer["result"]["recs_added"] == 3
+    (message,) = answer["messages"]
+    assert message["message"].startswith("line 2: comments are kept to 500 characters")
+    (k,) = master.result("GET", records, params={"name": "k.example.edu"})
+    assert k["comment"] == f"[2J{'b ' * 249}"[:500].rstrip()
+    wrong = 'm 1 A 192.0.2.44 ; cf_tags=team:"a, cf-proxied:true\n'
+    refused = master.call("POST", f"{records}/import", files={"file": (None, wrong)})
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, 9007)
+    assert "line 1, column 1" in refused.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("said", [{"comment": "x" * 501}, {"tags": [f"t{one}" for one in range(21)]}])
+def test_what_is_too_long_is_refused(master: Api, said: dict[str, object]) -> None:
+    records = f"/zones/{zone_id(master)}/dns_records"
+    (old,) = master.result("GET", records, params={"name": "old.example.edu"})
+    new = {"type": "A", "name": "z", "content": "192.0.2.51"} | said
+    assert master.refused("POST", records, new)[0] == 400
+    assert master.refused("PUT", f"{records}/{old['id']}", new)[0] == 400
+    assert master.refused("PATCH", f"{records}/{old['id']}", said)[0] == 400
+    assert master.refused("POST", f"{records}/batch", {"posts": [new]})[0] == 400

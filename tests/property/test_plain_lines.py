@@ -57,6 +57,18 @@ COMMENTS += [
     "; cf_tags=dnsd-id:1",
     "; cf_tags=dnsd-x:1,,dnsd-modified:2026-02-30T07:00:00Z",
     "; dnsd-id:1 cf_tags=dnsd-x",
+    '; cf_tags=team:"red, blue",cf-proxied:true',
+    '; cf_tags=team:"red, blue',
+    f'; cf_tags=note:"x,dnsd-id:{ID}",cf-proxied:true',
+    f"; x,dnsd-id:{ID}",
+    f'; cf_tags=note:"x,dnsd-id:{ID}',
+    f'; cf_tags=note:"x",dnsd-unquoted:true,dnsd-id:{ID},dnsd-modified:2026-11-27T07:00:00Z',
+    f"; cf_tags=a b,dnsd-id:{ID}",
+    "; cf_tags=dnsd-ipv4-only:true,cf-flatten-cname,a:b",
+    "; cf_tags=cf-proxied:true cf_tags=",
+    "; \x1b[0m\tx cf_tags=cf-proxied:true",
+    "; cf_tags=" + ",".join(f"t{number}" for number in range(22)),
+    "; cf_tags=cf-new:1",
 ]
 OTHERS = [
     "",

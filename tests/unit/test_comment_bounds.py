@@ -59,7 +59,8 @@ MASTER = {
     "a TAB": ("a\tb", "a b", True),
     "what terminals obey": ("a\x1b[2J\x07b\x85\x9b\x7f", "a[2Jb", True),
     "a TAB at the end": ("a \t", "a", False),
-    "a TAB before the tags": ("a\tcf_tags=cf-proxied:true", "a", False),
+    "a TAB before the tags": ("a\tcf_tags=cf-proxied:true", "a", True),
+    "what terminals obey, in a tag": ("a cf_tags=cf-proxied:true,n:\x1b[2J", "a", True),
     "too long before the tags": ("y" * 9_000 + " cf_tags=cf-proxied:true", "y" * 500, True),
 }
 

@@ -14,9 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dnsd.model.columns import Records
-from dnsd.model.records import DEFAULT_SETTINGS, Identity, Record, RecordSettings
+from dnsd.model.records import Identity, Record, RecordSettings
 from dnsd.model.zones import Status, Zone, ZoneSettings
-from dnsd.store.record_line import in_master_file, record_line
+from dnsd.store.record_line import record_line
 from dnsd.store.zone_export import exported_zone
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import ROOT, parse_name_text
@@ -93,11 +93,44 @@ def test_identities_are_exported_where_they_are_wanted() -> None:
     assert said in exported_zone(zone, NOW, identities=True)
 
 
-def test_tags_and_switches_have_no_place_in_a_line() -> None:
-    one = replace(record("a.example.com", "A", "192.0.2.1"), tags=("t:v",), settings=RecordSettings(ipv4_only=True))
-    [found] = parse_zone_text(record_line(one), EXAMPLE).records
-    assert (found.tags, found.settings) == ((), DEFAULT_SETTINGS)
-    assert found == in_master_file(one)
+FLAT = RecordSettings(flatten_cname=True)
+
+# A record's comment, tags and settings, and the comment of its line
+LINES = {
+    "tags": ("", ("owner:net", "urgent"), RecordSettings(), "cf_tags=cf-proxied:false,owner:net,urgent"),
+    "tags and a comment": ("why", ("a:b",), RecordSettings(), "why cf_tags=cf-proxied:false,a:b"),
+    "what stands in quotes": (
+        "",
+        ("x:a, b", 'y:"', "z:a=b", "w:\\", "v: c ", "u:d e"),
+        RecordSettings(),
+        r'cf_tags=cf-proxied:false,x:"a, b",y:"\"",z:"a=b",w:"\\",v:" c ",u:"d e"',
+    ),
+    "a flattened CNAME": ("", (), FLAT, "cf_tags=cf-proxied:false,cf-flatten-cname"),
+    "what Cloudflare has no word for": (
+        "",
+        (),
+        RecordSettings(ipv4_only=True, ipv6_only=False, flatten_cname=False),
+        "cf_tags=cf-proxied:false,dnsd-flatten-cname:false,dnsd-ipv4-only:true,dnsd-ipv6-only:false",
+    ),
+    "what looks like tags": ("a cf_tags=b", (), RecordSettings(), "a cf_tags=b cf_tags=cf-proxied:false"),
+    "lines": ("a\nb", (), RecordSettings(), r'cf_tags=cf-proxied:false,dnsd-comment:"a\nb"'),
+    "a reserved name": (
+        "",
+        ("Cf-proxied:true",),
+        RecordSettings(),
+        "cf_tags=cf-proxied:false,dnsd-tag:Cf-proxied:true",
+    ),
+    "a name with a blank": ("", ("a b",), RecordSettings(), 'cf_tags=cf-proxied:false,dnsd-tag:"a b"'),
+}
+
+
+@pytest.mark.parametrize(("comment", "tags", "switches", "said"), LINES.values(), ids=LINES.keys())
+def test_comment_tags_and_settings_of_a_line(
+    comment: str, tags: tuple[str, ...], switches: RecordSettings, said: str
+) -> None:
+    one = replace(record("a.example.com", "CNAME", "b.example.com."), comment=comment, tags=tags, settings=switches)
+    assert record_line(one).partition(" ; ")[2] == said
+    assert list(parse_zone_text(record_line(one), EXAMPLE).records) == [one]
 
 
 @pytest.mark.parametrize(("rtype", "content"), SAMPLES.items(), ids=SAMPLES.keys())
@@ -132,7 +165,33 @@ def test_odd_data_is_read_back(rtype: str, content: str) -> None:
 
 
 ODD_LABELS = [b".", b"*", b"@", b'"', b"\\", b";", b"(", b" ", b"$", b"\xff", b"a.b"]
-ODD_COMMENTS = [";", "a cf_tags=cf-proxied:true", '"', "(", "\\"]
+ODD_COMMENTS = [
+    ";",
+    "a cf_tags=cf-proxied:true",
+    '"',
+    "(",
+    "\\",
+    'cf_tags=a:"',
+    "cf_tags=",
+    "x cf_tags= ",
+    "cf_tags=a,",
+]
+ODD_TAGS = [
+    "",
+    "a",
+    "a:",
+    "A:b",
+    ":",
+    "::",
+    'a:"',
+    "a:,b",
+    "a b",
+    "a:b c",
+    "cf-proxied:true",
+    "DNSD-id:x",
+    "cf_tags=x",
+    "n:ü\x85",
+]
 
 
 def with_lengths(parts: Iterable[bytes]) -> bytes:
@@ -147,7 +206,12 @@ data = samples.map(lambda one: (one.rtype, one.rdata))
 texts = st.tuples(st.just(TXT), strings)
 addresses = st.tuples(st.just(A), st.binary(min_size=4, max_size=4))
 unknown = st.tuples(st.sampled_from([65_280, 65_534, 31, 10]), st.binary(max_size=40))
-comments = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(ODD_COMMENTS)
+printed = st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\t\n\r\b\f")
+comments = st.text(printed, max_size=12) | st.sampled_from(ODD_COMMENTS)
+comments = comments | st.lists(comments, max_size=3).map(" ".join)
+tags = st.lists(st.text(printed, max_size=8) | st.sampled_from(ODD_TAGS), max_size=20).map(tuple)
+flags = st.none() | st.booleans()
+switches = st.builds(RecordSettings, ipv4_only=flags, ipv6_only=flags, flatten_cname=flags)
 times = st.none() | st.datetimes(timezones=st.just(UTC))
 
 
@@ -157,7 +221,8 @@ def records(draw: st.DrawFn, zone_name: bytes) -> Record:
     is_proxied = rtype in (1, 5, 28) and draw(st.booleans())
     comment, identity = draw(comments), draw(st.builds(Identity, st.none() | st.just(ID), times, times))
     ttl = 1 if is_proxied else draw(st.integers(0, 2**31 - 1))
-    return Record(draw(names) + zone_name, rtype, ttl, rdata, is_proxied, comment=comment, identity=identity)
+    owner = draw(names) + zone_name
+    return Record(owner, rtype, ttl, rdata, is_proxied, draw(switches), comment, draw(tags), identity)
 
 
 @st.composite
@@ -173,8 +238,7 @@ def zones(draw: st.DrawFn) -> Zone:
 @given(zones(), st.booleans())
 def test_records_are_read_back(zone: Zone, identities: bool) -> None:
     expected = Counter(
-        in_master_file(one if identities else replace(one, identity=Identity(written=one.identity.written)))
-        for one in zone.records
+        one if identities else replace(one, identity=Identity(written=one.identity.written)) for one in zone.records
     )
     assert read(exported_zone(zone, NOW, identities=identities)) == expected
 
