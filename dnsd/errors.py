@@ -59,14 +59,13 @@ class Problem:
     def __str__(self) -> str:
         where = str(self.place or self.source)
         line = ": ".join(part for part in (where, path_text(self.path), self.message) if part)
-        # Names of files and what is in them may hold anything; a problem is one line all the same.
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        return printable(line)
 
     def data(self) -> dict[str, Any]:
         """The problem as plain data."""
         place = self.place
         return {
-            "file": place.file if place else self.source,
+            "file": printable(place.file if place else self.source),
             "line": place.line if place else None,
             "column": place.column if place else None,
             "path": path_text(self.path),
@@ -78,6 +77,11 @@ class Problem:
     def line(self) -> str:
         """The problem as it is shown in a list of several."""
         return f"{'warning: ' if self.warning else ''}{self}"
+
+
+def printable(text: str) -> str:
+    """A text, which may hold anything as names of files do, as one line that moves no cursor and can be encoded."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def path_text(path: Path) -> str:

@@ -21,8 +21,8 @@ from urllib.parse import quote, urlsplit
 import click
 
 from dnsd.cli.commands import config_option
-from dnsd.cli.show import printable, report, say
-from dnsd.errors import DnsdError, InvalidDataError, path_text
+from dnsd.cli.show import report, say
+from dnsd.errors import DnsdError, InvalidDataError, path_text, printable
 from dnsd.errors import Path as ObjectPath
 from dnsd.manage.tokens import MAX_NAME, NoSuchTokenError, TokenFile, TokenFileError
 from dnsd.net.listen import Address

@@ -15,7 +15,7 @@ from dnsd import __version__
 from dnsd.app import Loaded, load
 from dnsd.cli.show import print_explanation, print_json, print_status, report, say
 from dnsd.engine.explain import explain
-from dnsd.errors import InvalidDataError
+from dnsd.errors import InvalidDataError, printable
 from dnsd.model.accounts import AccountFields
 from dnsd.model.fields import Fields
 from dnsd.model.maps import MapFields
@@ -109,7 +109,7 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
         elif result["late"]:
             say(f"revision {result['revision']} is not served yet by {', '.join(result['late'])}")
         elif result["held"]:
-            say(f"revision {result['revision']} is served; held: {', '.join(result['held'])}")
+            say(printable(f"revision {result['revision']} is served; held: {', '.join(result['held'])}"))
         else:
             click.echo(f"revision {result['revision']} is served, after {result['seconds']:.2f} s")
     sys.exit(0 if result["ok"] and not result["late"] else 1)

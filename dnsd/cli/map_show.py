@@ -6,7 +6,8 @@ import click
 
 from dnsd.cli.client import Client, RefusedError, Shape
 from dnsd.cli.find import FoundMap, map_name
-from dnsd.cli.show import labelled, print_json, print_rows, printable, say
+from dnsd.cli.show import labelled, print_json, print_rows, say
+from dnsd.errors import printable
 
 MAX_ASKED = 20  # zones that are asked for one by one; more of them are looked up in the list of all
 POOL = "the default pool"

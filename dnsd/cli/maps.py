@@ -20,8 +20,9 @@ from dnsd.cli.client import (
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import FoundMap, find_account, find_accounts, find_map, find_map_path, find_zone, map_name, maps_path
 from dnsd.cli.map_show import Key, ips_of, keys_of, map_row, print_done, print_map, print_plan
-from dnsd.cli.show import print_json, print_table, printable, say
+from dnsd.cli.show import print_json, print_table, say
 from dnsd.cli.versions import print_version, print_versions
+from dnsd.errors import printable
 from dnsd.model.fields import parse_ip, validate
 from dnsd.model.maps import MapFields
 from dnsd.store.yaml_text import YamlError, parse_yaml

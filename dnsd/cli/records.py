@@ -17,7 +17,8 @@ from dnsd.api.record_shape import RecordBodyError, built_record
 from dnsd.cli.client import Client, FailedError, Shape, fault_line, with_api
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import find_record, find_zone
-from dnsd.cli.show import print_json, print_table, printable, say
+from dnsd.cli.show import print_json, print_table, say
+from dnsd.errors import printable
 from dnsd.model.records import (
     AUTOMATIC_TTL,
     UNWRITTEN,

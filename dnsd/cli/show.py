@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from dnsd.engine.explain import Explanation, NameExplained
-from dnsd.errors import Problem
+from dnsd.errors import Problem, printable
 from dnsd.wire.reply_text import reply_data
 
 
@@ -26,11 +26,6 @@ def report(problems: Iterable[Problem]) -> None:
     """Each problem on a line."""
     for problem in problems:
         say(problem.line())
-
-
-def printable(text: str) -> str:
-    """A text as one line that moves no cursor, whatever others have put into it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def print_json(data: Any) -> None:

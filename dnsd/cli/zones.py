@@ -27,8 +27,9 @@ from dnsd.cli.records import (
     zone_argument,
     zone_name,
 )
-from dnsd.cli.show import labelled, print_json, print_rows, print_table, printable, say
+from dnsd.cli.show import labelled, print_json, print_rows, print_table, say
 from dnsd.cli.versions import print_version, print_versions
+from dnsd.errors import printable
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind, SourceFile
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from dnsd.errors import printable
 from dnsd.serve.control import Control
 from dnsd.serve.metrics_page import metrics_page
 from dnsd.serve.status import COLLECT_S, metric_samples, unhealthy, unready
@@ -31,7 +32,7 @@ def monitoring_app(control: Control) -> ASGIApp:
 
     async def show_readiness(request: Request) -> Response:
         # One account's mistake is no reason to take all others from their clients.
-        return _verdict(unready(control), [f"held: {account}" for account in control.loader.last.held])
+        return _verdict(unready(control), [printable(f"held: {account}") for account in control.loader.last.held])
 
     return Starlette(
         routes=[

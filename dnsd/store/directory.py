@@ -20,7 +20,7 @@ from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 
-from dnsd.errors import Place, Problem
+from dnsd.errors import Place, Problem, printable
 from dnsd.store.text_file import Content, NotTextError, blocks_again, read_content
 
 # A file's status tells a change from the one before only when the clock of its file system has moved on in between.
@@ -126,6 +126,10 @@ def read_files(root: Path, previous: Files | None = None, *, patient: bool = Fal
 
 
 def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
+    if not _is_utf8(folder.name):  # what speaks of the account is often JSON
+        reading.accounts.append(printable(folder.name))
+        reading.refuse(folder.path, "the name of the folder is not UTF-8: rename it", printable(folder.name))
+        return
     already = len(reading.problems)
     entries = reading.entries(folder.path, folder.name)
     if len(reading.problems) == already and not any(_is_part(entry.name) for entry in entries):
@@ -219,6 +223,11 @@ def visible_entries(folder: str) -> list[os.DirEntry[str]]:
     """What is in a folder, by name, without what is not looked at. Raises OSError."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if not LEFTOVER.match(entry.name)), key=attrgetter("name"))
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name on the disk is text, as nearly all are."""
+    return name == name.encode(errors="ignore").decode()
 
 
 def is_folder(path: Path) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from dnsd.errors import printable
 from dnsd.store.directory import Files, SourceFile, read_files
 from dnsd.store.text_file import FileChangedError, copy_content
 
@@ -46,31 +46,48 @@ class GoodTexts:
             self._keep(served)
             self.problem = None
         except OSError as error:
-            self.problem = f"{error.filename or self._folder} cannot be written: {os.strerror(error.errno or 0)}"
+            path = error.filename2 or error.filename or self._folder
+            self.problem = printable(f"{path} cannot be written: {os.strerror(error.errno or 0)}")
 
     def _keep(self, served: Files) -> None:
+        """Raises OSError for the first copy that cannot be made; the others are up to date all the same."""
+        if not self._folder.is_dir():  # nothing was served yet, or somebody has removed it
+            self._files = None
         known = self.read()
         folder = self._folder if known else self._folder.with_name(f"{FOLDER}.new")
         if known is None:
             shutil.rmtree(folder, ignore_errors=True)
             known = Files(str(self._folder))
-        copies = dict(known.by_key())
-        outdated = [file for file in served.files if not _same(copies.get(file.key), file)]
         folder.mkdir(mode=0o700, exist_ok=True)
-        for file in outdated:
-            path = _path(folder, file)
-            with suppress(FileChangedError):  # it is read anew soon, and copied if it is served then
-                _copy(file, path, is_synced=len(outdated) < MANY)
-                if (old := copies.get(file.key)) and old.kind is not file.kind:
-                    Path(old.path).unlink(missing_ok=True)
-                copies[file.key] = replace(file, path=str(_path(self._folder, file)), problem=None, stamp=None)
+        copies = dict(known.by_key())
+        failures = list(self._copy_outdated(served, folder, copies))
         current = served.by_key()
         for key in copies.keys() - current.keys():
             Path(copies.pop(key).path).unlink(missing_ok=True)
         _make_alike(folder, known.accounts, served.accounts)
         if folder != self._folder:
+            if failures:
+                raise failures[0]
             os.rename(folder, self._folder)
         self._files = Files(str(self._folder), served.accounts, tuple(copies.values()))
+        if failures:
+            raise failures[0]
+
+    def _copy_outdated(self, served: Files, folder: Path, copies: dict[str, SourceFile]) -> Iterator[OSError]:
+        """Copy what has changed since `copies`, which are brought up to date; why some cannot be."""
+        outdated = [file for file in served.files if not _same(copies.get(file.key), file)]
+        for file in outdated:
+            path, old = _path(folder, file), copies.get(file.key)
+            try:
+                _copy(file, path, is_synced=len(outdated) < MANY)
+                if old and old.kind is not file.kind:
+                    Path(old.path).unlink(missing_ok=True)
+            except FileChangedError:  # it is read anew soon, and copied if it is served then
+                continue
+            except OSError as error:
+                yield error
+                continue
+            copies[file.key] = replace(file, path=str(_path(self._folder, file)), problem=None, stamp=None)
 
 
 def _same(copy: SourceFile | None, file: SourceFile) -> SourceFile | None:
@@ -87,7 +104,7 @@ def _path(folder: Path, file: SourceFile) -> Path:
 
 def _copy(file: SourceFile, path: Path, *, is_synced: bool) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
+    new = path.with_name(".new")  # no longer than the name it gets, which may be as long as names can be
     copy_content(file.path, new, file.content, is_synced=is_synced)
     os.utime(new, (file.modified, file.modified))
     os.replace(new, path)
@@ -95,7 +112,8 @@ def _copy(file: SourceFile, path: Path, *, is_synced: bool) -> None:
 
 def _make_alike(folder: Path, before: Iterable[str], accounts: Iterable[str]) -> None:
     """Have a folder for each account, and for no other."""
-    for account in accounts:
+    known = set(before)
+    for account in set(accounts) - known:
         (folder / account).mkdir(mode=0o700, exist_ok=True)
-    for account in set(before).difference(accounts):
+    for account in known.difference(accounts):
         shutil.rmtree(folder / account, ignore_errors=True)

@@ -103,23 +103,26 @@ class _Judge:
         for problem in filter(_is_error, judged.own):
             if (account := account_of(problem.source)) in self._changed - held:
                 found[account].append(placed[problem])
-        # Once these are held, what is wrong between objects may be right: then the rest of it is judged.
-        broken = frozenset(found)
-        for problem in filter(_is_error, judged.between):
-            own = broken & {account_of(problem.source)}
-            for account in own if broken else self._causes(problem, held):
+        # Once these are held, what is wrong between objects may be right: then the rest of it is judged. So it is with
+        # those that cause something alone: who shares a fault with them may have none.
+        between = [*filter(_is_error, judged.between)]
+        causes = {problem: _sides(problem) if found else self._causes(problem, held) for problem in between}
+        alone = (accounts for accounts in causes.values() if len(accounts) == 1)
+        blamed = frozenset(found) or frozenset().union(*alone) or frozenset().union(*causes.values())
+        for problem in between:
+            for account in causes[problem] & blamed:
                 found[account].append(self._explained(placed[problem], problem, judged))
         return {account: tuple(problems) for account, problems in found.items()}
 
     def _causes(self, problem: Problem, held: Accounts) -> Accounts:
         """Which of the accounts that are not held cause a problem between objects."""
         open_ = self._changed - held
-        sides = frozenset((account_of(problem.source), account_of(problem.other))) & open_
+        sides = _sides(problem) & open_
         if problem.other and account_of(problem.other) != account_of(problem.source) and sides:
             return sides if len(sides) == 1 else self._takers(problem, sides, held)
         if len(open_) <= 1:
             return open_
-        if len(sides) == 1 and not self._is_there(problem, held | sides):
+        if len(sides) == 1 and (self._is_exhausted() or not self._is_there(problem, held | sides)):
             return sides
         return self._culprits(problem, open_, held)
 
@@ -233,6 +236,11 @@ def _with_times(found: Files, good: Files) -> Files:
 
 def _is_error(problem: Problem) -> bool:
     return not problem.warning
+
+
+def _sides(problem: Problem) -> Accounts:
+    """The account that a problem is in, and the one that it clashes with."""
+    return frozenset((account_of(problem.source), account_of(problem.other)))
 
 
 def _is_same_claim(one: Problem, other: Problem) -> bool:

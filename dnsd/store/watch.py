@@ -15,6 +15,7 @@ from pathlib import Path
 # The part of watchfiles that is documented for direct use: what stands above it begins to watch on the first wait only.
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
+from dnsd.errors import printable
 from dnsd.store.directory import SUFFIXES, visible_entries
 
 QUIET_MS = 50  # a change is told of once nothing more has happened for so long
@@ -75,8 +76,11 @@ def _present(folders: Iterable[str]) -> tuple[list[str], str | None]:
     for folder in folders:
         try:
             status = os.stat(folder)
+            folder.encode()
         except OSError as error:
             missing = f"the folder {folder} cannot be watched: {error.strerror}"
+        except UnicodeEncodeError:
+            missing = printable(f"the folder {folder} cannot be watched: its name is not UTF-8")
         else:
             found.setdefault((status.st_dev, status.st_ino), folder)
     return list(found.values()), missing

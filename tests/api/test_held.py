@@ -192,6 +192,19 @@ def test_what_is_served_already_is_not_given_away(api: Api) -> None:
         assert client.get("/").status_code in (200, 303)
 
 
+@pytest.mark.parametrize("name", ["w\udcffd", "wood\nheld: globex"])
+def test_name_of_a_held_account_is_shown_on_one_line(name: str, api: Api) -> None:
+    """Whatever a folder is called, the server goes on, and says nothing of another account."""
+    api.write(f"{name}/zones/q.example.yaml", "records: 1\n")
+    shown = name.encode("unicode_escape").decode()
+    wait_for(lambda: held(api) == [f"held: {shown}"])
+    api.write("globex/zones/example.org.yaml", FILES["globex/zones/example.org.yaml"] + more("new", "192.0.2.77"))
+    wait_for(lambda: api.ask("new.example.org") == ["192.0.2.77"])
+    assert cli(api, "reload").stderr.splitlines()[-1].endswith(f"is served; held: {shown}")
+    assert json.loads(cli(api, "status", "--json").stdout)["held"]
+    assert "Traceback" not in api.dns.stderr.text()
+
+
 def test_dashboard_tells_those_whom_it_concerns(api: Api) -> None:
     api.write("acme/zones/example.org.yaml", WWW)  # globex has it
     wait_for(lambda: held(api) == ["held: acme"])

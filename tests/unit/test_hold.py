@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import pytest
 
 from dnsd.app import Loaded, load
 from dnsd.errors import InvalidDataError
+from dnsd.store.directory import keep_times
 from dnsd.store.good import GoodTexts
 
 PRINT = "accounts/print/account.yaml"
@@ -193,6 +195,33 @@ CASES = {
         {"new", "newer"},
         ["both.example is served already"],
     ),
+    # Who shares a fault with an account that is held for one of its own.
+    "a static IP that two take, one of them another's as well": Case(
+        {
+            "accounts/paper/account.yaml": "static_ips: [192.0.2.7, 192.0.2.44]\n",
+            "accounts/pulp/account.yaml": "static_ips: [192.0.2.44]\n",
+        },
+        {"paper"},
+        ["192.0.2.7 is a static IP", "192.0.2.44 is a static IP"],
+    ),
+    "a zone that two take, one of them with an address that is not its own": Case(
+        {
+            "accounts/aaa/zones/both.example.yaml": "records: []\n",
+            "accounts/zzz/zones/both.example.yaml": "records: []\n",
+            "accounts/zzz/maps/m.yaml": "enabled: true\nips: [203.0.113.4]\n",
+        },
+        {"zzz"},
+        ["both.example is served already", "203.0.113.4 lies in no prefix"],
+    ),
+    "a zone that two take, one of them with a file that cannot be read": Case(
+        {
+            "accounts/aaa/zones/both.example.yaml": "records: []\n",
+            "accounts/aaa/maps/m.yaml": "ips: [",
+            "accounts/zzz/zones/both.example.yaml": "records: []\n",
+        },
+        {"aaa"},
+        ["both.example is served already", "m.yaml:2:"],
+    ),
     "a README beside the accounts": Case({"accounts/README.md": "Ours\n", WOOD_ZONE: MORE_WOOD}, set()),
 }
 
@@ -232,6 +261,7 @@ def reload(root: Path, before: Loaded) -> Loaded:
     good = GoodTexts(root / "state")
     good.read()
     loaded = load(root / "dnsd.yaml", {}, previous=before, good=lambda: good.of(before.files))
+    keep_times(loaded.files, before.files)
     good.keep(loaded.files)
     return loaded
 
@@ -356,6 +386,50 @@ def test_copies_follow_what_is_served(root: Path) -> None:
     assert copies["wood/zones/timber.example.zone"] == FILES[TEA_ZONE].replace("7", "8")
     assert copies["paper/account.yaml"] == "name: Paper\n"
     assert copies["tea/maps/cups.yaml"] == FILES[TEA_MAP]
+
+
+def test_copy_that_cannot_be_made_keeps_no_other_from_being_made(root: Path) -> None:
+    before = start(root)
+    taken = root / "state" / "good" / PRINT_ZONE.removeprefix("accounts/")
+    taken.unlink()
+    (taken / "something").mkdir(parents=True)
+    edit(root, {PRINT_ZONE: "records: []\n", WOOD_ZONE: MORE_WOOD})
+    good = GoodTexts(root / "state")
+    good.keep(load(root / "dnsd.yaml", {}, previous=before).files)
+    assert str(taken) in (good.problem or "")
+    assert (root / "state" / "good" / WOOD_ZONE.removeprefix("accounts/")).read_text() == MORE_WOOD
+
+
+def test_file_with_the_longest_name_is_copied(root: Path) -> None:
+    name = f"tea/maps/{'a' * 250}.yaml"
+    edit(root, {f"accounts/{name}": "enabled: false\n"})
+    start(root)
+    assert (root / "state" / "good" / name).read_text() == "enabled: false\n"
+
+
+def test_copies_that_somebody_removed_are_made_anew(root: Path) -> None:
+    good = GoodTexts(root / "state")
+    (root / "state").mkdir()
+    before = load(root / "dnsd.yaml", {}, good=good.read)
+    good.keep(before.files)
+    edit(root, {WOOD_ZONE: BROKEN_ZONE})
+    loaded = load(root / "dnsd.yaml", {}, previous=before, good=lambda: good.of(before.files))
+    good.keep(loaded.files)
+    shutil.rmtree(root / "state" / "good")
+    good.keep(loaded.files)
+    assert served(start(root)) == served(before)
+
+
+@pytest.mark.parametrize("text", ["records: []\n", "records: 1\n"])
+def test_folder_whose_name_is_no_text_is_held_alone(text: str, root: Path) -> None:
+    before = start(root)
+    edit(root, {"accounts/w\udcffd/zones/q.example.yaml": text, WOOD_ZONE: MORE_WOOD})
+    loaded = reload(root, before)
+    assert set(loaded.held) == {"w\\udcffd"}
+    assert served(loaded) == {**served(before), WOOD_ZONE.removeprefix("accounts"): MORE_WOOD}
+    assert json.loads(json.dumps([problem.data() for problem in loaded.errors]).encode()) == [
+        problem.data() for problem in loaded.errors
+    ]
 
 
 def test_large_zone_is_held_with_its_text(root: Path) -> None:

@@ -222,6 +222,14 @@ def test_missing_folder_is_no_error_and_watched_once_it_is_there(tmp_path: Path)
     assert watch.wait(SERVED_WITHIN_S)
 
 
+def test_folder_whose_name_is_no_text_keeps_no_other_from_being_watched(config: Path) -> None:
+    (config.parent / "accounts" / "w\udcffd").mkdir(parents=True)
+    watch = Watch(lambda: watched_folders(config, config.parent / "accounts"))
+    assert "w\\udcffd cannot be watched: its name is not UTF-8" in (watch.problem or "")
+    save_in_place(config.parent)
+    assert watch.wait(SERVED_WITHIN_S)
+
+
 def test_nothing_to_watch(tmp_path: Path) -> None:
     watch = Watch(lambda: [str(tmp_path / "none")])
     start = time.monotonic()
