@@ -8,7 +8,7 @@ Where several accounts could have caused an error, the one that did is found by 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -106,7 +106,8 @@ class _Judge:
         # Once these are held, what is wrong between objects may be right: then the rest of it is judged. So it is with
         # those that cause something alone: who shares a fault with them may have none.
         between = [*filter(_is_error, judged.between)]
-        causes = {problem: _sides(problem) if found else self._causes(problem, held) for problem in between}
+        apart = _apart(map(_sides, between))
+        causes = {problem: _sides(problem) if found else self._causes(problem, held, apart) for problem in between}
         alone = (accounts for accounts in causes.values() if len(accounts) == 1)
         blamed = frozenset(found) or frozenset().union(*alone) or frozenset().union(*causes.values())
         for problem in between:
@@ -114,23 +115,23 @@ class _Judge:
                 found[account].append(self._explained(placed[problem], problem, judged))
         return {account: tuple(problems) for account, problems in found.items()}
 
-    def _causes(self, problem: Problem, held: Accounts) -> Accounts:
+    def _causes(self, problem: Problem, held: Accounts, apart: Mapping[str, Accounts]) -> Accounts:
         """Which of the accounts that are not held cause a problem between objects."""
         open_ = self._changed - held
         sides = _sides(problem) & open_
         if problem.other and account_of(problem.other) != account_of(problem.source) and sides:
-            return sides if len(sides) == 1 else self._takers(problem, sides, held)
+            return sides if len(sides) == 1 else self._takers(problem, sides, held, apart)
         if len(open_) <= 1:
             return open_
         if len(sides) == 1 and (self._is_exhausted() or not self._is_there(problem, held | sides)):
             return sides
         return self._culprits(problem, open_, held)
 
-    def _takers(self, problem: Problem, sides: Accounts, held: Accounts) -> Accounts:
+    def _takers(self, problem: Problem, sides: Accounts, held: Accounts, apart: Mapping[str, Accounts]) -> Accounts:
         """Of two accounts that claim the same, the one that did not have it; both where neither had it."""
 
         def had_it(account: str) -> bool:
-            judged = self._judge(held | {account}, is_trial=True)
+            judged = self._judge(held | apart[account], is_trial=True)
             return any(_is_same_claim(one, problem) for one in filter(_is_error, judged.between))
 
         if self._is_exhausted():
@@ -241,6 +242,22 @@ def _is_error(problem: Problem) -> bool:
 def _sides(problem: Problem) -> Accounts:
     """The account that a problem is in, and the one that it clashes with."""
     return frozenset((account_of(problem.source), account_of(problem.other)))
+
+
+def _apart(clashes: Iterable[Accounts]) -> Mapping[str, Accounts]:
+    """Each account of the clashes, with others that are none of its rivals, nor of each other: one trial is for all."""
+    rivals: dict[str, set[str]] = defaultdict(set)
+    for sides in clashes:
+        for account in sides:
+            rivals[account] |= sides
+    groups: list[set[str]] = []
+    for account in sorted(rivals):
+        group = next((one for one in groups if not one & rivals[account]), None)
+        if group is None:
+            groups.append({account})
+        else:
+            group.add(account)
+    return {account: frozenset(group) for group in groups for account in group}
 
 
 def _is_same_claim(one: Problem, other: Problem) -> bool:

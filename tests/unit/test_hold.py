@@ -444,6 +444,19 @@ def test_large_zone_is_held_with_its_text(root: Path) -> None:
     assert not reload(root, held).held
 
 
+def test_takers_are_found_however_many_they_are(root: Path) -> None:
+    """Each of a hundred accounts takes the zone of another one, which has changed too."""
+    owned = [f"accounts/b{number}/zones/z{number}.example.yaml" for number in range(100)]
+    edit(root, dict.fromkeys(owned, "records: []\n"))
+    before = start(root)
+    taken = {f"accounts/a{number}/zones/z{number}.example.yaml": "records: []\n" for number in range(0, 100, 2)}
+    taken |= {f"accounts/c{number}/zones/z{number}.example.yaml": "records: []\n" for number in range(1, 100, 2)}
+    edit(root, {**taken, **dict.fromkeys(owned, MORE_WOOD)})
+    loaded = reload(root, before)
+    assert set(loaded.held) == {name.split("/")[1] for name in taken}
+    assert served(loaded)["/b7/zones/z7.example.yaml"] == MORE_WOOD
+
+
 def test_reason_is_looked_for_a_bounded_time(root: Path) -> None:
     """A hundred accounts change, and one withdraws what another uses; each of the others goes on."""
     edit(root, {f"accounts/a{number}/zones/z{number}.example.yaml": "records: []\n" for number in range(100)})
