@@ -18,10 +18,10 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.records import Record
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
-from dnsd.store.directory import Files, Kind, SourceFile
+from dnsd.store.directory import Files, Kind, SourceFile, is_as_read
 from dnsd.store.files_edit import edited_files
 from dnsd.store.hold import account_of
-from dnsd.store.text_file import NotTextError, content_of
+from dnsd.store.text_file import FileChangedError, NotTextError, content_of
 from dnsd.store.yaml_edit import NO_ORIGINS, Origins, edited_yaml, written_yaml
 from dnsd.store.yaml_text import parse_yaml
 
@@ -172,10 +172,16 @@ class Draft:
         return loaded
 
     def check_served(self, key: str) -> None:
-        """Raise RefusedError for an object whose file says something else than what is served."""
+        """Raise RefusedError for an object whose file says something else than what is served.
+
+        Raises FileChangedError where the file has been edited since: it may be mended.
+        """
         problem = self.loaded.unserved(key)
         if problem is None:
             return
+        found = self.loaded.source.files.by_key().get(key) if self.loaded.source.files else None
+        if found and not is_as_read(found):
+            raise FileChangedError
         why = self.loaded.said(problem, account_of(key), is_operator=self.by_operator)
         what = f"the file of {key} was edited, and its account is held at its last good version"
         raise refused(Code.FORBIDDEN, f"{what}: {why}; mend that, or put back what the file said")

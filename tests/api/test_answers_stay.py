@@ -82,6 +82,7 @@ def paths(api: Api, route: str) -> list[str]:
         "map_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "prefix_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "record_id": lambda before: [one["id"] for one in api.result("GET", before)],
+        "membership_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "version": lambda before: [one["version"] for one in api.result("GET", before)],
     }
     found = [""]

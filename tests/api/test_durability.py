@@ -525,11 +525,9 @@ def test_edit_that_is_broken_refuses_changes_of_that_file(
     edit_by_hand(by_hand, name, old, new)
     before, revision = everything(by_hand), status(by_hand)["revision"]
     for _ in range(2):
-        response = by_hand.call("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})
-        assert (response.status_code, response.headers["x-should-retry"]) == (503, "false")
-        error = response.json()["errors"][0]
-        assert error["code"] == 1007
-        assert f"/{name}:{line}:" in error["message"]
+        status_code, code, message = by_hand.refused("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})
+        assert (status_code, code) == (400, 1002)
+        assert f" {name}:{line}:" in message
     assert everything(by_hand) == before
     assert status(by_hand)["revision"] == revision
     assert by_hand.result("GET", f"{MAPS}/{SHOP}")["enabled"] is True
@@ -540,13 +538,29 @@ def test_edit_that_is_broken_refuses_changes_of_that_file(
     assert by_hand.result("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})["description"] == "Shop"
 
 
+def test_broken_edit_refuses_changes_where_no_account_is_held(by_hand: Api) -> None:
+    settings = by_hand.config.read_text()
+    by_hand.config.write_text(settings + "on_error: refuse\n")
+    assert reload(by_hand)["ok"]
+    name, old, new, line = BROKEN[0]
+    edit_by_hand(by_hand, name, old, new)
+    for _ in range(2):
+        response = by_hand.call("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})
+        assert (response.status_code, response.headers["x-should-retry"]) == (503, "false")
+        error = response.json()["errors"][0]
+        assert error["code"] == 1007
+        assert f"/{name}:{line}:" in error["message"]
+    by_hand.result("PUT", f"{MAPS}/{SALE}/ips/203.0.113.8")  # others are not concerned
+    by_hand.config.write_text(settings)
+
+
 def test_refused_changes_are_not_tried_again_and_again(by_hand: Api) -> None:
     edit_by_hand(by_hand, SHOP_FILE, "enabled: true", "enabled: perhaps")
     by_hand.refused("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})
     lines = by_hand.dns.stderr.count()
     for _ in range(5):
         by_hand.refused("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})
-    assert "reload refused" not in by_hand.dns.stderr.since(lines)
+    assert by_hand.dns.stderr.since(lines) == ""
 
 
 def test_large_zone_that_is_edited_meanwhile(by_hand: Api) -> None:
@@ -614,21 +628,29 @@ def test_other_file_that_is_broken_holds_nobody_up(watched: Api) -> None:
     watched.result("DELETE", f"/accounts/{made}")
 
 
-def test_kill_beside_a_broken_file_loses_no_answer(watched: Api) -> None:
-    """Control cannot read the source then, and serves the snapshot file: that must hold the last change."""
+@pytest.mark.parametrize("on_error", ["hold", "refuse"])
+def test_kill_beside_a_broken_file_loses_no_answer(watched: Api, on_error: str) -> None:
+    """With `refuse`, control cannot use the source then, and serves the snapshot file, which has the last change."""
+    settings = watched.config.read_text()
+    watched.config.write_text(settings + f"on_error: {on_error}\n")
+    assert reload(watched)["ok"]
     edit_by_hand(watched, "globex/zones/example.org.yaml", "proxied: true", "proxied: perhaps")
     wait_until(lambda: not status(watched)["source"]["ok"])
-    watched.result("POST", f"/zones/{Z1}/dns_records", {"name": "c", "type": "A", "content": "192.0.2.5", "ttl": 300})
+    name, is_held = on_error, on_error == "hold"
+    watched.result("POST", f"/zones/{Z1}/dns_records", {"name": name, "type": "A", "content": "192.0.2.5", "ttl": 300})
     control = pid_of(watched)
     os.kill(control, signal.SIGKILL)
     wait_until(lambda: new_pid(watched, control))
-    wait_until(lambda: watched.call("GET", "/zones").status_code == 503)
-    assert watched.ask("c.example.com") == ["192.0.2.5"]
-    code, number, _ = watched.refused("PATCH", f"{MAPS}/{SALE}", {"default_sni": "b.example.com"})
-    assert (code, number) == (503, 1008)
+    wait_until(lambda: watched.call("GET", "/zones").status_code == (200 if is_held else 503))
+    assert watched.ask(f"{name}.example.com") == ["192.0.2.5"]
+    assert watched.call("PATCH", f"{MAPS}/{SALE}", {"default_sni": "b.example.com"}).status_code == (
+        200 if is_held else 503
+    )
     edit_by_hand(watched, "globex/zones/example.org.yaml", "proxied: perhaps", "proxied: true")
-    wait_until(lambda: watched.call("GET", "/zones").status_code == 200)
-    assert watched.ask("c.example.com") == ["192.0.2.5"]
+    wait_until(lambda: status(watched)["source"]["ok"])
+    assert watched.ask(f"{name}.example.com") == ["192.0.2.5"]
+    watched.config.write_text(settings)
+    assert reload(watched)["ok"]
 
 
 def new_pid(api: Api, before: int) -> bool:
