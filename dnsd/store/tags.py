@@ -18,7 +18,7 @@ TAG = re.compile(
 )
 NAME = re.compile(r'[^\s",:\\=]+')
 SEPARATORS = re.compile(r"[ \t]*+(?:,[ \t]*+)*+")  # a comma too many means nothing
-BLANK = re.compile(r"\s")
+WHITE_SPACE = re.compile(r"\s")
 RESERVED = re.compile(r"(?<![\w-])(?:cf|dnsd)-\w", re.IGNORECASE)  # how the names begin that users' tags do not have
 FORGOTTEN = re.compile(r"\s(?:cf|dnsd)-\w", re.IGNORECASE)  # a comma before it
 QUOTED = frozenset('"=,\\')  # what only a value in quotes may hold
@@ -75,7 +75,7 @@ def _read(comment: str, start: int) -> tuple[list[Tag], int]:
         if value is None or FORGOTTEN.search(plain):
             break
         tag, start = Tag(name, value), match.end()
-        if tag.is_reserved and (behind := BLANK.search(plain)):
+        if tag.is_reserved and (behind := WHITE_SPACE.search(plain)):
             tags.append(Tag(name, plain[: behind.start()]))
             start = comment.index(plain, match.start(3)) + behind.start()
             break
