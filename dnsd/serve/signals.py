@@ -19,18 +19,23 @@ IGNORED = (
     signal.SIGIO,
     signal.SIGPWR,
     signal.SIGSTKFLT,
-    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
 )
+REAL_TIME = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
 
 
 def ignore_signals() -> None:
     """Ignore what is no order, for good, and what is one to reload or to be told of, until the supervisor takes it."""
-    for number in (*RELOAD, signal.SIGUSR2, *IGNORED):
+    for number in (*RELOAD, signal.SIGUSR2, *IGNORED, *REAL_TIME):
         signal.signal(number, signal.SIG_IGN)
 
 
 def leave_on_signal(loop: asyncio.AbstractEventLoop, leave: Callable[[], object]) -> None:
-    """Call `leave` when this worker, or control, is told to end; also where it was before it came to this."""
+    """Call `leave` when this worker, or control, is told to end; also where it was before it came to this.
+
+    A real-time signal, which nobody sends to one of them by mistake, ends it at once: another is started.
+    """
+    for number in REAL_TIME:
+        signal.signal(number, signal.SIG_DFL)
     for number in LEAVE:
         loop.add_signal_handler(number, leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)

@@ -92,7 +92,7 @@ def test_no_process_ends_by_a_signal_that_is_no_order(server: Dnsd, tmp_path: pa
     before = pids(tmp_path)
     assert before.keys() == {"supervisor", "control", "worker-0", "worker-1"}
     for process, pid in before.items():
-        for number in IGNORED.values() if process == "supervisor" else (*IGNORED.values(), *OF_THE_SUPERVISOR.values()):
+        for number in _ignored_by(process):
             send(pid, number)
     assert answers(server.udp(DNS)) == ["192.0.2.2"]
     assert pids(tmp_path) == before
@@ -183,6 +183,13 @@ def test_a_start_goes_on(tmp_path: pathlib.Path, name: str) -> None:
         finally:
             process.terminate()
             assert process.wait(PATIENCE_S) == 0
+
+
+def _ignored_by(process: str) -> list[int]:
+    """The signals that do nothing to a process; a worker, or control, ends by a real-time one, and is replaced."""
+    if process == "supervisor":
+        return [*IGNORED.values()]
+    return [number for number in (*IGNORED.values(), *OF_THE_SUPERVISOR.values()) if number < signal.SIGRTMIN]
 
 
 def _ignores(pid: int, number: int) -> bool:
