@@ -87,7 +87,7 @@ class _Judge:
             elif judged.has_errors:
                 raise InvalidDataError(self._loading.placed(judged).values())
             else:
-                return Served(self._accepted(judged), self._variant(frozenset(held)), held)
+                return Served(self._accepted(judged), self._variant(frozenset(held)), dict(sorted(held.items())))
 
     def _accepted(self, judged: Judged) -> Stored:
         """What is served; a copy of a file is no place to show people."""

@@ -432,6 +432,13 @@ def test_folder_whose_name_is_no_text_is_held_alone(text: str, root: Path) -> No
     ]
 
 
+def test_accounts_that_are_held_are_listed_in_order(root: Path) -> None:
+    """However they were found: wood is wrong in itself, print only because its zone has moved there."""
+    before = start(root)
+    edit(root, {PRINT_ZONE: None, PRINT_MAP: None, "accounts/wood/zones/printers.example.yaml": BROKEN_ZONE})
+    assert [*reload(root, before).held] == ["print", "wood"]
+
+
 def test_large_zone_is_held_with_its_text(root: Path) -> None:
     large = FILES[TEA_ZONE] + "".join(f"h{number} 60 A 192.0.2.1\n" for number in range(10_000))
     edit(root, {TEA_ZONE: large})
