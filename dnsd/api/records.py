@@ -22,6 +22,7 @@ from dnsd.model.zones import Zone
 
 MAX_RECORDS = 5_000_000  # on one page
 MAX_BATCH = 10_000  # records of each part
+MAX_SHOWN = 40  # octets of a part in a message
 
 Shape = dict[str, Any]
 
@@ -87,7 +88,7 @@ async def import_zone(call: Call) -> Reply:
     parts = await _parts(call)
     if not parts.get("file", b"").strip():
         raise refused(Code.INVALID, "the part `file` is missing or empty; it is a master file", "file")
-    proxied = parts.get("proxied", b"").strip().lower() == b"true"
+    proxied = _proxied(parts)
     zone_id = call.path["zone_id"]
     before = _warnings(call.service.loaded, zone_id)
     counts, loaded = await call.service.change(
@@ -208,6 +209,15 @@ def _items(body: Shape, name: str) -> list[Shape]:
 def _id_of(item: Shape) -> str:
     record_id = item.get("id")
     return record_id.lower() if isinstance(record_id, str) else ""
+
+
+def _proxied(parts: Mapping[str, bytes]) -> bool:
+    """Whether the records of an import are to be proxied: a form has text, `true` or `false`. Raises RefusedError."""
+    said = parts.get("proxied", b"").strip().lower() or b"false"
+    if said not in (b"true", b"false"):
+        shown = said[:MAX_SHOWN].decode(errors="replace")
+        raise refused(Code.INVALID, f"expected true or false, found {shown!r}", "proxied")
+    return said == b"true"
 
 
 async def _parts(call: Call) -> dict[str, bytes]:

@@ -190,3 +190,33 @@ def test_proxied_of_an_import_is_a_text(api: Api) -> None:
     assert api.result("POST", f"{RECORDS}/import", files=files)["recs_added"] == 1
     (made,) = [one for one in api.result("GET", RECORDS) if one["name"] == "imp.example.com"]
     assert made["proxied"] is True
+
+
+NO_BOOLEANS = {
+    "yes": "yes",
+    "a digit": "1",
+    "another word": "proxied",
+    "a word too much": "true false",
+    "JSON": '"true"',
+}
+
+
+@pytest.mark.parametrize("text", NO_BOOLEANS.values(), ids=NO_BOOLEANS.keys())
+def test_proxied_of_an_import_is_true_or_false(api: Api, text: str) -> None:
+    """Else records that somebody wanted proxied would show their origin."""
+    files = {"file": (None, "no 60 IN A 203.0.113.78\n"), "proxied": (None, text)}
+    response = api.call("POST", f"{RECORDS}/import", files=files)
+    (error,) = response.json()["errors"]
+    assert (response.status_code, error["code"], error["source"]["pointer"]) == (400, 1001, "/proxied")
+    assert repr(text) in error["message"]
+    assert not [one for one in api.result("GET", RECORDS) if one["name"] == "no.example.com"]
+
+
+@pytest.mark.parametrize("text", ["", "True", "FALSE", " false "])
+def test_proxied_of_an_import_may_be_written_in_any_case(api: Api, text: str) -> None:
+    """As programs print what is true, and forms what is not filled in."""
+    name = f"any{len(text)}"
+    files = {"file": (None, f"{name} 60 IN A 203.0.113.79\n"), "proxied": (None, text)}
+    assert api.result("POST", f"{RECORDS}/import", files=files)["recs_added"] == 1
+    (made,) = [one for one in api.result("GET", RECORDS) if one["name"] == f"{name}.example.com"]
+    assert made["proxied"] is (text == "True")
