@@ -19,7 +19,7 @@ from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
 from dnsd.model.guard import drop_problems
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
-from dnsd.model.zones import WIDEST_LIMITS
+from dnsd.model.zone_rules import WIDEST_LIMITS
 from dnsd.progress import Progress, no_progress
 from dnsd.settings import InvalidSettingsError, OnError, Settings, SettingsFile, load_settings
 from dnsd.store.directory import Files, Kind, SourceFile, is_folder, read_file, read_files

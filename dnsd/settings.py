@@ -20,7 +20,7 @@ from dnsd.log import Format, Level
 from dnsd.model.fields import Cidr, Fields, Host, Ip, IPAddress, validate
 from dnsd.model.maps import MAX_ADDRESSES, MissingFamily
 from dnsd.model.records import MAX_STRING
-from dnsd.model.zones import DEFAULT_LIMITS, MOST_RRSET_OCTETS, MOST_RRSET_RECORDS, RrsetLimits
+from dnsd.model.zone_rules import DEFAULT_LIMITS, MOST_RRSET_OCTETS, MOST_RRSET_RECORDS, RrsetLimits
 from dnsd.net.listen import Address
 from dnsd.net.udp import Udp
 from dnsd.store.text_file import NotTextError, read_text

@@ -16,7 +16,8 @@ from dnsd.errors import Path, Problem, Rule
 from dnsd.model.accounts import Account, AccountFields, Approval, Delegation, Prefix, contains
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.maps import MAX_ADDRESSES, AddressMap, Considered, MapFields, MemberKind, Membership, considered
-from dnsd.model.zones import Zone, closest, zone_problems
+from dnsd.model.zone_rules import zone_problems
+from dnsd.model.zones import Zone, closest
 from dnsd.wire.names import parse_name_text
 
 T = TypeVar("T", Account, AddressMap, Zone)

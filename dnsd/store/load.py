@@ -17,7 +17,8 @@ from dnsd.model.accounts import Account, AccountFields
 from dnsd.model.dataset import Dataset, build_dataset, map_problems, problems_between, resolve_accounts, resolve_map
 from dnsd.model.fields import F
 from dnsd.model.maps import AddressMap, MapFields
-from dnsd.model.zones import DEFAULT_LIMITS, RrsetLimits, Zone, zone_problems
+from dnsd.model.zone_rules import DEFAULT_LIMITS, RrsetLimits, zone_problems
+from dnsd.model.zones import Zone
 from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import Files, Kind, SourceFile
 from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone

@@ -101,7 +101,7 @@ def copy_content(source: str, target: Path, content: Content, *, is_synced: bool
     if found.digest() != content.digest:
         if content.text is None:
             raise FileChangedError
-        octets = content.text.encode()
+        octets = octets_of(content.text)
     with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as out:
         out.write(octets)
         if is_synced:

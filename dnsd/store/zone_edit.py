@@ -18,7 +18,8 @@ from dnsd.errors import InvalidDataError, Problem
 from dnsd.model.columns import Records
 from dnsd.model.edits import RecordEdit, apply_edit
 from dnsd.model.records import AUTOMATIC_TTL, Record
-from dnsd.model.zones import WIDEST_LIMITS, Zone, zone_problems
+from dnsd.model.zone_rules import WIDEST_LIMITS, zone_problems
+from dnsd.model.zones import Zone
 from dnsd.store.odd_octets import readable
 from dnsd.store.record_line import full_name, record_line
 from dnsd.store.zone_text import BLANK, NEWLINE, ZoneText, entry_end, parse_zone_text

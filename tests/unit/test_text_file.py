@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.model.zones import zone_problems
+from dnsd.model.zone_rules import zone_problems
 from dnsd.store import text_file
 from dnsd.store.directory import Kind, SourceFile, read_file
 from dnsd.store.objects import CHANGED, UNPLACED, located, read_zone
-from dnsd.store.text_file import FileChangedError, NotTextError, blocks_again, read_content, read_text
+from dnsd.store.text_file import (
+    FileChangedError,
+    NotTextError,
+    blocks_again,
+    copy_content,
+    read_content,
+    read_text,
+)
 
 NOT_TEXT = {  # octets, and where and why they are no text
     "not UTF-8": (b"a\nbc\xff\n", 2, 3, "octet 0xff"),
@@ -112,3 +119,27 @@ def test_places_of_a_file_that_changed_are_not_made_up(tmp_path: Path) -> None:
     [problem] = located(zone_problems(read.zone), read)
     assert (problem.place.line, problem.path) == (1, ("records", 8))  # type: ignore[union-attr]
     assert problem.message.endswith(UNPLACED)
+
+
+@pytest.mark.parametrize(
+    "octets", [b"plain\n", "Zürich\n".encode(), b"; caf\xe9 \xff\n"], ids=["ASCII", "UTF-8", "Latin-1"]
+)
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_copy_has_the_octets_that_were_read(tmp_path: Path, octets: bytes, *, is_edited: bool) -> None:
+    source, copy = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(octets)
+    content = read_content(source, any_octets=True)
+    if is_edited:
+        source.write_bytes(b"something else\n")
+    copy_content(str(source), copy, content, is_synced=False)
+    assert copy.read_bytes() == octets
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_copy_of_a_large_file_that_was_edited_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(b"x" * 200)
+    content = read_content(source)
+    source.write_bytes(b"y" * 200)
+    with pytest.raises(FileChangedError):
+        copy_content(str(source), tmp_path / "b", content, is_synced=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dnsd.model.records import RecordFields
-from dnsd.model.zones import MOST_RRSET_OCTETS, SoaFields, apex_records, zone_problems
+from dnsd.model.zone_rules import MOST_RRSET_OCTETS, zone_problems
+from dnsd.model.zones import SoaFields, apex_records
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import type_text
 from tests.models import proxied, record, zone

@@ -1,0 +1,188 @@
+"""What the records of one zone must satisfy together, and what is doubtful in them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from heapq import nsmallest
+from itertools import chain, islice
+from operator import itemgetter
+
+from dnsd.errors import Problem, Rule
+from dnsd.model.columns import Records
+from dnsd.model.fields import MAX_PROBLEMS
+from dnsd.model.zones import Zone
+from dnsd.wire.names import ASTERISK, ancestors, name_end, name_text
+from dnsd.wire.rdata import (
+    AAAA,
+    CNAME,
+    DNAME,
+    HTTPS,
+    NS,
+    RRSIG,
+    SMIMEA,
+    SOA,
+    SVCB,
+    TLSA,
+    A,
+    canonical_rdata,
+    type_text,
+)
+
+MAX_TYPES = 100  # types at one name
+MOST_RRSET_RECORDS = 3_500
+MOST_RRSET_OCTETS = 60_000  # a TCP reply then has room for the question, a chain of CNAMEs and the OPT record
+SINGLE = frozenset({SOA, CNAME, DNAME})  # one at a name: RFC 1035 §6.1, RFC 2181 §10.1, RFC 6672 §2.4
+RECORD_HEAD = 12  # octets of a record in an answer beside its data, its owner being a pointer (RFC 1035 §3.2.1, §4.1.4)
+OVER_SOA = SOA.to_bytes(2)  # how an RRSIG begins that is over an SOA, RFC 4034 §3.1
+SIGNED = (
+    "the zone is signed, and is answered without its signatures: validators reject all of it if the parent has a DS. "
+    "Take the DS away before the zone is served from here, or leave it to a server that knows DNSSEC"
+)
+DIGEST_SIZES = {1: 32, 2: 64}  # octets by matching type: SHA-256 and SHA-512, RFC 6698 §2.1.3
+ALIAS_MODE = bytes(2)  # priority of an SVCB or HTTPS record, RFC 9460 §2.4.1
+EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # other types may stand beside one [D]
+
+
+@dataclass(frozen=True, slots=True)
+class RrsetLimits:
+    """How much the records of one name and type may be: `limits` of the settings."""
+
+    records: int = 100
+    octets: int = MOST_RRSET_OCTETS
+
+
+DEFAULT_LIMITS = RrsetLimits()
+WIDEST_LIMITS = RrsetLimits(MOST_RRSET_RECORDS, MOST_RRSET_OCTETS)
+
+Finding = tuple[int, str, Rule | None]  # index of a record, what is wrong with it, and which rule says so
+Rrsets = Mapping[int, list[int]]  # of one name: type -> indexes of its records
+
+
+def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Problem]:
+    """Every rule that the records of a zone break, and the warnings, each at the path of one record: `records[3]`."""
+    rules = (_crowded, partial(_too_much, limits), _cname_conflicts, _misplaced)
+    found = chain(
+        (
+            finding
+            for owner, rrsets in _noteworthy(zone.records, limits)
+            for rule in rules
+            for finding in rule(zone, owner, rrsets)
+        ),
+        _below_dnames(zone),
+    )
+    first = nsmallest(MAX_PROBLEMS, found, key=itemgetter(0, 1))
+    doubtful = nsmallest(MAX_PROBLEMS, _doubtful(zone), key=itemgetter(0, 1))
+    return [
+        *(Problem(zone.key, ("records", index), message, rule=rule) for index, message, rule in first),
+        *(Problem(zone.key, ("records", index), message, warning=True) for index, message in doubtful),
+    ]
+
+
+def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
+    """Indexes of records that mean something else than their author may think, each with a warning."""
+    records = zone.records
+    over_soa = (index for index in records.of_types({RRSIG}) if records.rdatas[index].startswith(OVER_SOA))
+    signatures = (index for index in over_soa if records.owners[index] == zone.name)
+    yield from ((index, SIGNED) for index in islice(signatures, 1))
+    for index in records.of_types({HTTPS, SVCB}):
+        rdata = records.rdatas[index]
+        if rdata.startswith(ALIAS_MODE) and name_end(rdata, len(ALIAS_MODE)) < len(rdata):
+            what = type_text(records.rtype(index))
+            yield index, f"priority 0 is AliasMode: clients ignore the parameters of this {what} (RFC 9460 §2.4.2)"
+    for index in records.of_types({TLSA, SMIMEA}):
+        _, _, kind, *digest = records.rdatas[index]
+        if (size := DIGEST_SIZES.get(kind, len(digest))) != len(digest):
+            what = f"matching type {kind} of this {type_text(records.rtype(index))}"
+            yield index, f"{what} is a digest of {size} octets, not {len(digest)} (RFC 6698 §2.1.3)"
+
+
+def _noteworthy(records: Records, limits: RrsetLimits) -> Iterator[tuple[bytes, Rrsets]]:
+    """The names that may break a rule: a million of them with an address or two each are none."""
+    largest = limits.octets - RECORD_HEAD
+    is_large = max(map(len, records.rdatas), default=0) > largest
+    large = [index for index, rdata in enumerate(records.rdatas) if len(rdata) > largest] if is_large else []
+    indexes = {records.owners[index]: index for index in chain(records.of_types({SOA, NS, DNAME}), large)}
+    for crowd in records.crowds():
+        owner = records.owners[crowd[0]]
+        types = {records.rtype(index) for index in crowd}
+        is_harmless = len(types) == len(crowd) <= MAX_TYPES and types.isdisjoint(SINGLE)
+        if indexes.pop(owner, None) is not None or not is_harmless:
+            yield owner, _rrsets(records, crowd)
+    for owner, index in indexes.items():
+        yield owner, _rrsets(records, [index])
+
+
+def _rrsets(records: Records, indexes: Iterable[int]) -> Rrsets:
+    rrsets: dict[int, list[int]] = defaultdict(list)
+    for index in indexes:
+        rrsets[records.rtype(index)].append(index)
+    return rrsets
+
+
+def _too_much(limits: RrsetLimits, zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+    for rtype, indexes in rrsets.items():
+        what = f"{type_text(rtype)} records at {name_text(owner)}"
+        if (count := len(indexes)) > limits.records:
+            message = f"{count} {what}; {limits.records} are possible, which is limits.rrset_records in dnsd.yaml"
+            yield indexes[limits.records], message, None
+        if (size := sum(len(zone.records.rdatas[index]) + RECORD_HEAD for index in indexes)) > limits.octets:
+            message = f"the {what} take {size} octets; {limits.octets} are possible, limits.rrset_octets in dnsd.yaml"
+            yield indexes[0], message, None
+
+
+def _crowded(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+    for rtype, indexes in rrsets.items():
+        what = f"{type_text(rtype)} records at {name_text(owner)}"
+        if rtype in SINGLE and len(indexes) > 1:
+            rule = Rule.OTHERS_AT_NAME if rtype == CNAME else None
+            yield indexes[1], f"{len(indexes)} {what}; there can be one", rule
+        if len(indexes) > 1:
+            yield from _repeated(zone, rtype, indexes)
+    if len(rrsets) > MAX_TYPES:
+        yield rrsets[max(rrsets)][0], f"{len(rrsets)} types at {name_text(owner)}; {MAX_TYPES} are possible", None
+
+
+def _repeated(zone: Zone, rtype: int, indexes: list[int]) -> Iterator[Finding]:
+    seen: dict[bytes, int] = {}
+    for index in indexes:
+        first = seen.setdefault(canonical_rdata(rtype, zone.records.rdatas[index]), index)
+        if first != index:
+            yield index, f"the same record as records[{first}] (RFC 2181 §5)", Rule.IDENTICAL_RECORD
+
+
+def _cname_conflicts(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+    if CNAME not in rrsets:
+        return
+    excluded = EXCLUDED_BY_CNAME - {CNAME} - ({NS} if owner == zone.name else set())
+    for rtype in sorted(excluded.intersection(rrsets)):
+        message = (
+            f"a CNAME and {type_text(rtype)} records cannot stand at one name, {name_text(owner)} (RFC 1034 §3.6.2)"
+        )
+        cname, other = rrsets[CNAME][0], rrsets[rtype][0]
+        yield max(cname, other), message, Rule.OTHERS_AT_NAME if cname > other else Rule.CNAME_AT_NAME
+
+
+def _misplaced(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+    for rtype, indexes in rrsets.items():
+        if rtype == SOA and owner != zone.name:
+            yield indexes[0], f"an SOA record at {name_text(owner)}; it belongs to the apex, {zone.name_text}", None
+        if rtype in (NS, DNAME) and owner.startswith(ASTERISK):
+            yield indexes[0], f"a wildcard cannot own {type_text(rtype)} records (RFC 4592 §4.2, §4.4)", None
+        if rtype == DNAME and NS in rrsets and owner != zone.name:
+            message = f"DNAME and NS records cannot stand at one name, {name_text(owner)} (RFC 6672 §2.3)"
+            yield indexes[0], message, None
+
+
+def _below_dnames(zone: Zone) -> Iterator[Finding]:
+    records = zone.records
+    redirected = {records.owners[index] for index in records.of_types({DNAME})}
+    said = set()
+    for index, owner in enumerate(records.owners if redirected else ()):
+        for dname in redirected.intersection(ancestors(owner)):
+            if (owner, records.rtype(index)) not in said:
+                message = f"{name_text(owner)} lies below the DNAME at {name_text(dname)} (RFC 6672 §2.4)"
+                yield index, message, None
+        said.add((owner, records.rtype(index)))
