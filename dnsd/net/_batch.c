@@ -8,16 +8,14 @@
 #define PY_SSIZE_T_CLEAN
 #define _GNU_SOURCE
 #include <Python.h>
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
+#include "peers.h"
 #include "replies.h"
 
 enum {
     SIZE = 32,            /* datagrams of a batch; BATCH_SIZE in udp.py */
-    ANCILLARY = 128,      /* octets of control messages: where a datagram was sent to */
-    PEERS = 256           /* addresses of which is known whether they are limited; a power of two */
+    ANCILLARY = 128       /* octets of control messages: where a datagram was sent to */
 };
 
 typedef struct {
@@ -30,69 +28,20 @@ typedef struct {
 } Datagram;
 
 typedef struct {
-    unsigned char address[16]; /* all of an IPv6 address, or the first 4 octets of an IPv4 one */
-    sa_family_t family;        /* 0: none is here */
-    int is_limited;
-} Peer;
-
-typedef struct {
     PyObject_HEAD
     int fd, wants_ancillary, is_busy;
     PyObject *learn, *limits, *passes, *not_sent;
-    Peer known_peers[PEERS];
+    Peers peers;
     struct mmsghdr in[SIZE], out[SIZE];
     struct iovec in_area[SIZE], out_area[SIZE];
     Datagram datagrams[SIZE];
     Replies replies;
 } Batch;
 
-static PyObject *packed_peer(const struct sockaddr_storage *peer) {
-    if (peer->ss_family == AF_INET)
-        return PyBytes_FromStringAndSize((const char *)&((const struct sockaddr_in *)peer)->sin_addr, 4);
-    return PyBytes_FromStringAndSize((const char *)&((const struct sockaddr_in6 *)peer)->sin6_addr, 16);
-}
-
-static PyObject *peer_text(const struct sockaddr_storage *peer) {
-    char text[INET6_ADDRSTRLEN] = "";
-    if (peer->ss_family == AF_INET)
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)peer)->sin_addr, text, sizeof text);
-    else
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)peer)->sin6_addr, text, sizeof text);
-    return PyUnicode_FromString(text);
-}
-
-/* What a Python function says of a peer, and of a kind where it takes one: true or false; -1 with an exception. */
-static int ask_about(PyObject *function, const struct sockaddr_storage *peer, PyObject *kind) {
-    PyObject *ip = packed_peer(peer), *said;
-    int result;
-    if (!ip) return -1;
-    said = PyObject_CallFunctionObjArgs(function, ip, kind, NULL);
-    Py_DECREF(ip);
-    if (!said) return -1;
-    result = PyObject_IsTrue(said);
-    Py_DECREF(said);
-    return result;
-}
-
-/* Whether responses to a peer are limited at all, which is asked once and remembered; -1 with an exception. */
-static int is_limited(Batch *self, const struct sockaddr_storage *peer) {
-    Peer key = {.family = peer->ss_family};
-    uint32_t words[4], mixed = 0;
-    if (peer->ss_family == AF_INET) memcpy(key.address, &((const struct sockaddr_in *)peer)->sin_addr, 4);
-    else memcpy(key.address, &((const struct sockaddr_in6 *)peer)->sin6_addr, 16);
-    memcpy(words, key.address, sizeof words);
-    for (int i = 0; i < 4; i++) mixed = (mixed ^ words[i]) * 0x9E3779B1u; /* Knuth, 6.4: multiplicative hashing */
-    Peer *place = &self->known_peers[mixed >> 24 & (PEERS - 1)];
-    if (place->family == key.family && !memcmp(place->address, key.address, sizeof key.address)) return place->is_limited;
-    key.is_limited = ask_about(self->limits, peer, NULL);
-    if (key.is_limited >= 0) *place = key;
-    return key.is_limited;
-}
-
 /* Whether a reply that is known may go to this peer now; -1 with an exception. */
 static int may_pass(Batch *self, const struct sockaddr_storage *peer, Known *entry) {
     PyObject *kind = Py_NewRef(entry->kind); /* what is asked may be anything, and have the entry forgotten */
-    int limited = is_limited(self, peer);
+    int limited = is_limited(&self->peers, self->limits, peer);
     int passes = limited > 0 ? ask_about(self->passes, peer, kind) : limited < 0 ? -1 : 1;
     Py_DECREF(kind);
     return passes;
@@ -266,7 +215,7 @@ static PyObject *batch_forget(Batch *self, PyObject *args) {
     self->replies.longest = longest;
     Py_XSETREF(self->replies.names, Py_NewRef(names));
     if (forget_all(&self->replies, FIRST_SLOTS) < 0) return NULL;
-    memset(self->known_peers, 0, sizeof self->known_peers);
+    self->peers = (Peers){0};
     self->replies.is_full = 0;
     Py_RETURN_NONE;
 }
