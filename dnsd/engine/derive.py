@@ -145,10 +145,10 @@ def _steps(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail
     while isinstance(rule := node.rule, FOLLOWED) and qtype not in node.answers:
         target, end = _target(rule, name, qtype, trail)
         if target is None or end is not None:
-            steps.append(Step(name, node, None, target, None, end))
+            steps.append(Step._make((name, node, None, target, None, end)))
             break
         led = _led_to(snapshot, node, target, qtype)
-        steps.append(Step(name, node, None, target, led))
+        steps.append(Step._make((name, node, None, target, led, None)))
         trail = (*trail, name)
         name, node = target, led
     return steps
