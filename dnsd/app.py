@@ -60,7 +60,7 @@ class Loaded:
         return in_order(dict.fromkeys(problem for problems in self.held.values() for problem in problems))
 
     def reason(self, account: str, *, is_operator: bool) -> str:
-        """Why an account is held, in words; who is not the operator does not hear of other accounts."""
+        """Why an account is held, in words; only the operator hears of other accounts."""
         return self.said(self.held[account][0], account, is_operator=is_operator)
 
     def said(self, problem: Problem, account: str, *, is_operator: bool) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-NO_ZONE = "none"  # the zone of a query that is for none of ours
+NO_ZONE = "none"  # the zone label of queries for names outside of our zones
 Key = tuple[str, ...]  # a metric's name, then the values of its labels in the catalogue's order
 
 

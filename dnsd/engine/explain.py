@@ -38,7 +38,7 @@ class NameExplained:
     """What stands at one name on the way to the answer."""
 
     name: str
-    zone: str | None  # that which spoke for the name, and its state
+    zone: str | None  # the zone that spoke for the name, and its state
     zone_id: str | None
     account: str | None
     node: str  # how the name was matched

@@ -18,7 +18,7 @@ from dnsd.wire.rdata import AAAA, ANY, CNAME, DNAME, DS, HINFO, NS, SOA, A
 
 NOT_OUR_ZONE = build_answer(rcode=REFUSED, aa=False, option=pack_extended_error(EDE_NOT_AUTHORITATIVE))
 REFUSED_NODE = Node(None, {}, NOT_OUR_ZONE)
-UNVERIFIED_NODE = Node(None, {}, NOT_OUR_ZONE)  # of a zone that who leads there must not listen to
+UNVERIFIED_NODE = Node(None, {}, NOT_OUR_ZONE)  # in place of a zone that is not verified, for other accounts' aliases
 ANY_ANSWER = build_answer([Rrset(None, HINFO, 3789, (b"\x07RFC8482\x00",))])  # RFC 8482 §4.2; the TTL Cloudflare uses
 
 HIDDEN_BY = {Edge: (A, AAAA, CNAME), Flattened: (CNAME,)}  # types that a rule answers, or denies, instead of the data

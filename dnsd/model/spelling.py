@@ -42,13 +42,13 @@ def readings(text: str) -> tuple[str, ...]:
 
 
 def unicode_text(text: str) -> str:
-    """The text with each A-label in it as a U-label (RFC 5890 §2.3.2.1); what is none, or none to be shown, stays."""
+    """The text with each A-label as a U-label (RFC 5890 §2.3.2.1), if that can be shown; all else stays."""
     return A_LABEL.sub(lambda found: _u_label(found[1].lower()) or found[0], text)
 
 
 @lru_cache(maxsize=4096)
 def _u_label(encoded: str) -> str | None:
-    """The U-label of an A-label without its prefix; None where there is none of letters, marks, digits and hyphens."""
+    """The U-label of an A-label without its prefix; None unless it is letters, marks, digits and hyphens."""
     try:
         label = encoded.encode().decode("punycode")
         is_same = label.encode("punycode").decode() == encoded
@@ -74,7 +74,7 @@ def _a_label(label: str) -> str:
 
 
 def _as_address(text: str) -> str | None:
-    """An IPv6 address, or a part of one, as it is stored; None where it is none."""
+    """An IPv6 address, or a part of one, as it is stored; None for other text."""
     found = PART_OF_IPV6.fullmatch(text)
     if not found:
         return None

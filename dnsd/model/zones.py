@@ -157,7 +157,7 @@ def is_followed(zone: Held, leading: Held) -> bool:
 
 
 def closest(name: bytes, zones: Mapping[bytes, T]) -> T | None:
-    """Of `zones` by canonical name, the one that canonical `name` is in: that which shares most labels with it."""
+    """Of `zones` by canonical name, the one that canonical `name` is in: the one with the longest name."""
     return next((zones[part] for part in (name, *ancestors(name)) if part in zones), None)
 
 

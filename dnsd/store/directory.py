@@ -35,7 +35,7 @@ LATEST_S = (
 PASSED_OVER = (".*", "*~", "#*#", "4913", "*.bak", "*.rpmnew", "*.rpmsave", "*.dpkg-*", "lost+found", "@eaDir")
 LEFTOVER = re.compile("|".join(map(translate, PASSED_OVER)))
 
-PATIENCE_S = 5.0  # how old a file must be that is none of ours before it counts, while the server watches
+PATIENCE_S = 5.0  # how old a file with an unknown ending must be before it counts, while the server watches
 
 NO_CONTENT = Content(b"", "")
 
@@ -202,11 +202,11 @@ class _Reading:
             return True
 
     def counts(self, entry: os.DirEntry[str]) -> bool:
-        """Whether something that is none of ours is there to stay."""
+        """Whether a file or folder with an unknown name is there to stay."""
         try:
             return entry.path in self._counted or entry.stat(follow_symlinks=False).st_ctime_ns <= self._counts_from_ns
-        except FileNotFoundError:  # it was not
-            return False
+        except OSError as error:  # it was not, or nobody may look
+            return not isinstance(error, FileNotFoundError)
 
     def read(self, entry: os.DirEntry[str], key: str, kind: Kind) -> None:
         self.files.append(read_file(entry.path, key, kind, previous=self._known.get(key), now_ns=self._now_ns))

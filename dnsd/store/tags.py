@@ -111,7 +111,7 @@ def _with_text_behind(comment: str, start: int, end: int) -> Tagged:
 
 
 def _unquoted(quoted: str) -> str | None:
-    """What a JSON string says; None where it is none."""
+    """What a JSON string says; None for other text."""
     try:
         value = str(json.loads(quoted, strict=False))
         value.encode()  # half of a surrogate pair has no octets

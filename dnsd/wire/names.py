@@ -20,8 +20,9 @@ MAX_NAME = 255  # octets, RFC 1035 §2.3.4
 MAX_LABEL = 63  # octets, RFC 1035 §2.3.4
 ROOT = b"\0"
 PLAIN_TEXT = re.compile(rb"[A-Za-z0-9_*.-]+")
-PLAIN_NAME = re.compile(r"[-\w*]{1,63}+(?:\.[-\w*]{1,63}+)*+\.?", re.ASCII)  # nothing escaped, no label empty or too long
-# A backslash and a blank, or the number of an octet that is none to be seen, in three digits; and not one of a pair.
+# Nothing escaped, no label empty or too long.
+PLAIN_NAME = re.compile(r"[-\w*]{1,63}+(?:\.[-\w*]{1,63}+)*+\.?", re.ASCII)
+# The number of a blank or a control character in three digits, behind a backslash that is not the second of a pair.
 BLANK_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*+\\(?:0[0-2][0-9]|03[0-2]|127)")
 JOINERS = "\u200c\u200d"  # that words of some languages are written with (RFC 5892, Appendix A)
 ASTERISK = b"\x01*"  # the wildcard label, RFC 4592 §2.1.1

@@ -277,8 +277,9 @@ def test_hostile_text_meets_an_error_in_time_that_grows_with_its_size(text_of: C
     def spent(times: int) -> float:
         text = text_of(times)
         start = thread_time()
-        assert parse_zone_text(text, EXAMPLE).problems
+        parse_zone_text(text, EXAMPLE)
         return thread_time() - start
 
+    assert parse_zone_text(text_of(100_000), EXAMPLE).problems
     most = 8 * max(min(spent(25_000) for _ in range(2)), 0.002)
     assert any(spent(100_000) <= most for _ in range(3))
