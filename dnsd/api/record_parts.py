@@ -20,7 +20,7 @@ MAX_U8, MAX_U16 = 0xFF, 0xFFFF
 WHOLE = re.compile(r"[+-]?\d{1,10}(?:\.0*)?", re.ASCII)
 DECIMAL = re.compile(r"[+-]?\d{1,10}(?:\.\d{1,20})?", re.ASCII)
 WORD = re.compile(r"[A-Za-z0-9]+")
-HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
+HEX = re.compile(r"(?:[0-9a-fA-F]{2})++")
 BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 MAX_SIZE = (0, 90_000_000)  # metres, RFC 1876 §2, where the defaults stand, too
 

@@ -22,7 +22,8 @@ from dnsd.model.zone_rules import WIDEST_LIMITS, zone_problems
 from dnsd.model.zones import Zone
 from dnsd.store.odd_octets import readable
 from dnsd.store.record_line import full_name, record_line
-from dnsd.store.zone_text import BLANK, NEWLINE, ZoneText, entry_end, parse_zone_text
+from dnsd.store.zone_entries import BLANK, NEWLINE, entry_end
+from dnsd.store.zone_text import ZoneText, parse_zone_text
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import SOA, canonical_rdata
 

@@ -7,7 +7,6 @@ are not parsed again (plain_lines.py).
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,6 @@ import dns.ttl
 
 from dnsd.model.columns import Columns, Records
 from dnsd.model.records import (
-    MAX_TTL_S,
     PROXIABLE,
     UNWRITTEN,
     Identity,
@@ -33,15 +31,12 @@ from dnsd.model.records import (
     record_from_rdata,
 )
 from dnsd.store.comments import NO_COMMENT, OWN, Comment, parse_comment, without_identity
-from dnsd.store.odd_octets import escaped, readable, unescaped
+from dnsd.store.odd_octets import readable
 from dnsd.store.plain_lines import LINE, Form, Head, Known, Said
-from dnsd.store.tags import MARK_TEXT
+from dnsd.store.zone_entries import BLANK, NEWLINE, EntryError, Words, comment_of, entry_end, parse_ttl, read_rdata
 from dnsd.wire.names import ROOT, is_below, name_text
-from dnsd.wire.rdata import SOA, canonical_rdata, pack_rdata, reason, type_text
+from dnsd.wire.rdata import SOA, canonical_rdata, pack_rdata, reason
 
-SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]++|\\.)*+"|;[^\n]*+|[()\n]', re.DOTALL)
-NEWLINE = re.compile("\r\n?")
-BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # lines that say nothing
 OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
 MAX_PROBLEMS = 100  # in one file
 MAX_ENTRY = 300_000  # characters: record data of 65,535 octets, each as \\DDD, and some space
@@ -95,56 +90,6 @@ def parse_zone_text(
             progress(len(reader.lines))
     reader.read_entry(reader.read(rest))
     return reader.result()
-
-
-def entry_end(text: str, start: int) -> int | None:
-    """Where the entry at `start` ends: at a newline that is not in parentheses; None where the text ends before."""
-    depth = 0
-    for match in SPECIAL.finditer(text, start):
-        token = match[0]
-        if token == "(":
-            depth += 1
-        elif token == ")":
-            depth = max(0, depth - 1)
-        elif token == "\n" and not depth:
-            return match.start()
-    return None
-
-
-class _EntryError(ValueError):
-    """What is wrong with an entry, and at which offset in it; None for what it lacks."""
-
-    def __init__(self, message: str, offset: int | None = None) -> None:
-        self.offset = offset
-        super().__init__(message)
-
-
-class _Words:
-    """The words of an entry, one after another; knows where the last one stands."""
-
-    def __init__(self, entry: str) -> None:
-        self.tokenizer = dns.tokenizer.Tokenizer(escaped(entry))
-        self.offset = 0
-        self._entry = entry
-        self._end = 0
-
-    def next(self, *, want_leading: bool = False) -> dns.tokenizer.Token:
-        token = self.tokenizer.get(want_leading=want_leading)
-        word = str(token.value)
-        if "\\" in word and self._entry.find(word, self._end) < 0:
-            word = unescaped(word)
-        self.offset = max(self._entry.find(word, self._end), self._end)
-        self._end = self.offset + len(word)
-        return token
-
-    def error(self, message: str) -> _EntryError:
-        """That the last word is wrong."""
-        return _EntryError(message, self.offset)
-
-    def error_behind(self, message: str) -> _EntryError:
-        """That what follows the last word is wrong; where nothing follows, the entry."""
-        rest = self._entry[self._end :]
-        return _EntryError(message, self._end + len(rest) - len(rest.lstrip()) if rest.strip() else None)
 
 
 class _Reader:
@@ -256,7 +201,7 @@ class _Reader:
                 self._directive(entry)
             else:
                 self._record(entry)
-        except _EntryError as error:
+        except EntryError as error:
             self._problem(entry, str(error), error.offset)
         except (dns.exception.DNSException, RecordError, ValueError) as error:
             self._problem(entry, reason(error))
@@ -292,7 +237,7 @@ class _Reader:
         self.problems.append(TextProblem(self.line + before.count("\n"), column, message))
 
     def _directive(self, entry: str) -> None:
-        words = _Words(entry)
+        words = Words(entry)
         directive = str(words.next().value).upper()
         if directive == "$ORIGIN":
             self.origin = words.tokenizer.get_name(self.origin)
@@ -300,8 +245,8 @@ class _Reader:
         elif directive == "$TTL":
             token = words.next()
             if not token.is_identifier():
-                raise _EntryError("the value of $TTL is missing or malformed")
-            self.default_ttl = self._parse_ttl(words, str(token.value))
+                raise EntryError("the value of $TTL is missing or malformed")
+            self.default_ttl = parse_ttl(words, str(token.value))
         elif directive == "$INCLUDE":
             raise words.error("$INCLUDE is refused: a zone is one file")
         else:
@@ -314,19 +259,19 @@ class _Reader:
         self.known = Known(bytes(self.origin.to_wire() or ROOT), self._said_by)
 
     def _record(self, entry: str) -> None:
-        words = _Words(entry)
+        words = Words(entry)
         name, relative = self._read_owner(words)
         given, rtype = self._read_ttl_class_type(words)
-        rdata = self._read_rdata(words, rtype)
+        rdata = read_rdata(words, rtype, self.origin)
         if rtype == SOA:
             self._read_soa(name, relative, rdata)
         ttl = self._ttl(given)
-        said = parse_comment(rtype, readable(_comment(entry, rdata.rdcomment or "")))
+        said = parse_comment(rtype, readable(comment_of(entry, rdata.rdcomment or "")))
         proxied = self._is_proxied(rtype, said)
         try:
             record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=proxied)
         except RecordError as error:
-            raise (words.error_behind if error.path == ("content",) else _EntryError)(str(error)) from None
+            raise (words.error_behind if error.path == ("content",) else EntryError)(str(error)) from None
         if said != NO_COMMENT:
             record = replace(record, settings=said.settings, comment=said.text, tags=said.tags, identity=said.identity)
         if said.warning:
@@ -352,27 +297,19 @@ class _Reader:
         )
         return Said(self.columns.index_of(traits), said.identity, said.warning)
 
-    def _read_rdata(self, words: _Words, rtype: int) -> dns.rdata.Rdata:
-        try:
-            return dns.rdata.from_text(
-                dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), words.tokenizer, self.origin, relativize=False
-            )
-        except (dns.exception.DNSException, ValueError) as error:
-            raise words.error_behind(f"not valid {type_text(rtype)} data: {reason(error)}") from None
-
-    def _read_owner(self, words: _Words) -> tuple[dns.name.Name | None, str]:
+    def _read_owner(self, words: Words) -> tuple[dns.name.Name | None, str]:
         """Read the owner, if the entry has one: the name, and its text where that is relative."""
         token = words.next(want_leading=True)
         if token.is_whitespace():
             if self.owner is None:
-                raise _EntryError("the first record has no owner")
+                raise EntryError("the first record has no owner")
             return None, ""
         name = words.tokenizer.as_name(token, self.origin)
         self.owner = _wire(name)
         text = str(token.value)
         return name, "" if text == "@" or text.endswith(".") else text
 
-    def _read_ttl_class_type(self, words: _Words) -> tuple[int | None, int]:
+    def _read_ttl_class_type(self, words: Words) -> tuple[int | None, int]:
         """`[TTL] [class] type` or `[class] [TTL] type` (RFC 1035 §5.1)."""
         ttl: int | None = None
         for _ in range(3):
@@ -381,7 +318,7 @@ class _Reader:
             if not token.is_identifier():
                 break
             if ttl is None and word[0].isdigit():
-                ttl = self.last_ttl = self._parse_ttl(words, word)
+                ttl = self.last_ttl = parse_ttl(words, word)
             elif word.upper() in OTHER_CLASSES:
                 raise words.error(f"class {word} is not served; IN is")
             elif word.upper() not in ("IN", "CLASS1"):
@@ -389,18 +326,7 @@ class _Reader:
                     return ttl, parse_data_type(word)
                 except ValueError as error:
                     raise words.error(str(error)) from None
-        raise _EntryError("the record's type is missing")
-
-    @staticmethod
-    def _parse_ttl(words: _Words, word: str) -> int:
-        """Seconds, or units such as 1h30m. Raises _EntryError."""
-        try:
-            ttl = dns.ttl.from_text(word)
-        except (dns.ttl.BadTTL, ValueError):
-            raise words.error(f"{word[:20]!r} is not a TTL") from None
-        if ttl > MAX_TTL_S:
-            raise words.error(f"the TTL {word} is over {MAX_TTL_S} seconds (RFC 2181 §8)")
-        return ttl
+        raise EntryError("the record's type is missing")
 
     def _read_soa(self, name: dns.name.Name | None, relative: str, rdata: dns.rdata.Rdata) -> None:
         """The zone's name is its SOA's owner; Cloudflare writes that in full, yet without the final dot."""
@@ -421,16 +347,7 @@ class _Reader:
         for ttl in (given, self.default_ttl, self.last_ttl):
             if ttl is not None:
                 return ttl
-        raise _EntryError("the record has no TTL, and there is no $TTL before it")
-
-
-def _comment(entry: str, last: str) -> str:
-    """The comment that counts: that on the entry's last line. Raises ValueError where tags stand in one before."""
-    if entry.count(MARK_TEXT) > last.count(MARK_TEXT):
-        comments = [match[0] for match in SPECIAL.finditer(entry) if match[0][0] == ";"]
-        if sum(one.count(MARK_TEXT) for one in comments) > last.count(MARK_TEXT):
-            raise ValueError(f"{MARK_TEXT} stands in parentheses, where it is not read; put it behind the last one")
-    return last
+        raise EntryError("the record has no TTL, and there is no $TTL before it")
 
 
 def _repeated(records: Records) -> Iterator[int]:
