@@ -112,7 +112,9 @@ class _Judge:
         blamed = frozenset(found) or frozenset().union(*alone) or frozenset().union(*causes.values())
         for problem in between:
             for account in causes[problem] & blamed:
-                found[account].append(self._explained(placed[problem], problem, judged))
+                said = self._explained(placed[problem], problem, judged)
+                is_its_own = account_of(problem.source) == account
+                found[account].append(said if is_its_own else self._caused(account, said, judged))
         return {account: tuple(problems) for account, problems in found.items()}
 
     def _causes(self, problem: Problem, held: Accounts, apart: Mapping[str, Accounts]) -> Accounts:
@@ -195,6 +197,21 @@ class _Judge:
             if name in {zone.name for zone in _zones(self._judge(frozenset()), to)}:
                 return replace(placed, message=f"{placed.message}; it moved to {to}: remove the member", other=to)
         return placed
+
+    def _caused(self, account: str, problem: Problem, judged: Judged) -> Problem:
+        """A problem that shows in another account's file, at the place in the account that causes it."""
+        key = problem.other if account_of(problem.other) == account and problem.other else self._edited_key(account)
+        said = Problem(key, (), f"this makes a file of another account wrong: {problem}", other=problem.source)
+        (placed,) = judged.stored.locate([said])
+        return placed if placed.place else replace(placed, place=Place(f"{self._found.root}/{account}", 1, 1))
+
+    def _edited_key(self, account: str) -> str:
+        """The object of an account whose file has changed: the account itself, where it is one of several."""
+        before, now = (
+            {file.key: _text(file) for file in files.get(account, ())} for files in (self._before, self._now)
+        )
+        edited = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+        return account if account in edited or not edited else min(edited)
 
     def _judge(self, held: Accounts, *, is_trial: bool = False) -> Judged:
         """The files, with the last good version of those that are held."""

@@ -293,6 +293,10 @@ def test_reload_holds_who_has_or_causes_an_error(case: Case, root: Path) -> None
     said = "\n".join(map(str, loaded.errors))
     assert all(part in said for part in case.said), said
     assert all(problem.place for problem in loaded.errors)
+    folders = {
+        problem.place.file.removeprefix(f"{root}/accounts/").split("/")[0] for problem in loaded.errors if problem.place
+    }
+    assert folders <= case.held, "who has to mend something is told where"
     assert all(served(loaded)[name.removeprefix("accounts")] == text for name, text in case.served.items())
 
 
