@@ -252,7 +252,7 @@ def test_control_characters_are_refused_as_by_the_api(api: Api) -> None:
 
 def test_files_that_cannot_be_used_are_told_of(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("broken")
-    with Api(folder, FILES, settings=SETTINGS).running() as api:
+    with Api(folder, FILES, settings=SETTINGS + "on_error: refuse\n").running() as api:
         again, operator = api, api.operator
     again.write("acme/account.yaml", "prefixes: nonsense\n")
     with again.running() as api, Person(api, None) as person:
