@@ -51,8 +51,8 @@ def make_folder(folder: Path, owner: Identity) -> None:
             _hand_over(folder / name, owner)
         for file in folder.glob(f"{AUDIT_LOG}*"):
             _hand_over(file, owner)
-        for below in (HISTORY, GOOD):
-            for _, folders, files, parent in os.fwalk(folder / below):
+        for below in (folder / HISTORY, folder / GOOD):
+            for _, folders, files, parent in os.fwalk(below) if below.is_dir() else ():
                 for name in (".", *folders, *files):
                     _hand_over(Path(name), owner, parent)
     except OSError:

@@ -451,6 +451,7 @@ WALL_CLOCKS = {
     "serve/loading.py": "when the source was loaded, and how old a snapshot is, for people and metrics",
     "store/directory.py": "compared with the times of files, which are of that clock",
     "app.py": "compared with the times of files, which are of that clock",
+    "serve/alarms.py": "when an account was held, in the audit log",
     "serve/service.py": "when a change was asked for: in files, in the audit log, and in the API's answers",
     "manage/history.py": "when a version was seen, for people",
     "api/access.py": "tokens expire at a time of day",
