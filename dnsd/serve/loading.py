@@ -157,9 +157,7 @@ class Loader:
             if self._folder != folder:
                 await in_thread(watch.renew)
                 pause_s = 0  # something may have changed there before it was watched
-            if is_new:
-                self._has_followed.set()
-            else:
+            if not is_new:
                 await asyncio.sleep(min(SCAN_S, VAIN_SHARE * seconds))
 
     async def await_followed(self) -> None:
@@ -170,7 +168,7 @@ class Loader:
             await self._await_workers(again=False)
 
     async def _take_change(self) -> bool:
-        """Load what has changed, if anything has; whether there is something new to serve.
+        """Load what has changed, if anything has; whether it could be served.
 
         Somebody who has it loaded just now comes first: what they are told then follows from what they did.
         """
@@ -181,7 +179,9 @@ class Loader:
                 if self.loaded is None or source != self.loaded.source or self._may_let_go():
                     before = self._publisher.revision, self.last.held
                     attempt = await self._reload(force=False, patient=True)
-                    return attempt.ok and before != (self._publisher.revision, attempt.held)
+                    if attempt.ok and before != (self._publisher.revision, attempt.held):
+                        self._has_followed.set()
+                    return attempt.ok
                 self.source = source
                 self._note_loaded(self.loaded, time.monotonic())
                 self._log.info(f"the source is what it was: revision {self._publisher.revision} keeps serving")
