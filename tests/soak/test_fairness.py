@@ -60,7 +60,9 @@ def beside(server: Soaked | Peer, load: Load, seconds: int) -> tuple[Latencies, 
 def test_udp_beside_pipelining_clients(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
     if binary_of(NSD) is None:
         pytest.skip(f"not installed: {NSD.package}")
-    seconds = scale(3, 10)
+    seconds = scale(0, 10)
+    if not seconds:  # the test below looks at the same path, without milliseconds
+        pytest.skip("judges milliseconds beside NSD: DNSD_SOAK=long")
     with Peer(NSD, {"example.com": ZONE}, tmp_path) as nsd:
         theirs, _ = beside(nsd, LOADS["900 of nine networks"], seconds)
     bound_s = TIMES_NSD * theirs.percentile(0.99)
