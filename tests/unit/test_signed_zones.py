@@ -6,11 +6,13 @@ from pathlib import Path
 
 import dns.flags
 import dns.message
+import dns.rdatatype
 import pytest
 
 from dnsd.app import Loaded, load
 from dnsd.engine.respond import respond
 from dnsd.errors import Problem
+from tests.samples.zones import SIGNED
 from tests.unit.test_broken_files import VALID, write
 
 HEAD = "$TTL 300\n@ SOA ns1 host 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.1\n"
@@ -56,6 +58,18 @@ def test_a_signed_zone_is_warned_of_and_served(tmp_path: Path, zone: str, line: 
         assert_says_what_it_means(warning, f"{MASTER}:{line}:1")
     reply = asked(found, "ns1.example.net", "A")
     assert [rrset.to_text() for rrset in reply.answer] == ["ns1.example.net. 300 IN A 192.0.2.1"]
+
+
+def test_a_zone_as_a_signer_writes_it(tmp_path: Path) -> None:
+    """Without $ORIGIN; owners are left out, and data stands in parentheses over several lines."""
+    write(tmp_path, VALID | {"accounts/a1/zones/signed.example.zone": SIGNED.read_text("ascii")})
+    found = load(tmp_path / "dnsd.yaml", {})
+    (warning,) = found.warnings
+    assert_says_what_it_means(warning, "signed.example.zone:10:1")
+    reply = asked(found, "a.wild.signed.example", "A")
+    assert [rrset.to_text() for rrset in reply.answer] == ["a.wild.signed.example. 300 IN A 192.0.2.11"]
+    reply = asked(found, "www.secure.signed.example", "A")
+    assert [rrset.rdtype for rrset in reply.authority] == [dns.rdatatype.NS]
 
 
 def test_a_signed_zone_in_yaml(tmp_path: Path) -> None:

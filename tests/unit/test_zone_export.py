@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import dns.zone
 import pytest
@@ -21,9 +20,9 @@ from dnsd.store.zone_export import exported_zone
 from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import ROOT, parse_name_text
 from dnsd.wire.rdata import CNAME, TXT, A, canonical_rdata, pack_rdata, parse_rdata_text, parse_type_text
+from tests.samples.zones import EXPORT
 from tests.unit.test_rdata import SAMPLES
 
-SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "cloudflare-export.zone"
 NOW = datetime(2026, 3, 25, 2, 20, 34, 5, UTC)
 EXAMPLE = parse_name_text("example.com")
 ID = "0123456789abcdef0123456789abcdef"
@@ -52,10 +51,11 @@ def read(text: str) -> Counter[Record]:
 
 
 def test_sample_is_exported_as_it_is_but_for_the_dot_that_its_soa_lacks() -> None:
-    text = SAMPLE.read_text("utf-8")
+    text = EXPORT.read_text("utf-8")
     found = parse_zone_text(text, EXAMPLE)
+    assert len({record.rtype for record in found.records}) == 22
     zone = zone_of(*found.records, name=found.name)
-    assert exported_zone(zone, NOW) == text.replace("\nshop.example\t", "\nshop.example.\t")
+    assert exported_zone(zone, NOW) == text.replace("\nbakery.example\t", "\nbakery.example.\t")
 
 
 def test_sections() -> None:
