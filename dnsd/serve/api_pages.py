@@ -23,7 +23,7 @@ OTHER_METHOD = "other"  # strangers can make up many
 
 async def serve_api(control: Control, sock: socket.socket) -> None:
     """Serve until cancelled."""
-    service, log, folder = ControlService(control), control.desk.log, control.desk.state.folder
+    service, log, folder = ControlService(control), control.setup.log, control.setup.state.folder
     tokens = TokenFile(folder)
     api = _Counting(api_app(service, tokens, log.error), control.publisher.counts)
     app = _Both(api, dashboard_app(service, tokens, folder, log.error))

@@ -1,4 +1,4 @@
-"""Control: reads the source, decides what is published, and answers operators. No DNS client ever meets it."""
+"""Control: loads the files, publishes their data, and answers operators. DNS clients never reach it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dnsd.serve.alarms import Alarms
 from dnsd.serve.changing import Changes
 from dnsd.serve.loading import Loader
 from dnsd.serve.publish import Publisher
-from dnsd.serve.shared import Number, Process, Shared
+from dnsd.serve.shared import Process, Shared, Slot
 from dnsd.serve.signals import leave_on_signal
 from dnsd.serve.state import State
 from dnsd.serve.tasks import run_until
@@ -29,36 +29,36 @@ Service = Callable[["Control"], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """What control is given."""
+class ControlSetup:
+    """The parts of the server that control receives from the process that forks it."""
 
     process: Process
     shared: Shared
     config: Path
-    settings: Settings  # as they were at the start of the server
+    settings: Settings  # as of the server's start
     state: State
     supervisor: socket.socket  # lines in both directions
     metrics: socket.socket | None
     api: socket.socket | None
     log: Log
-    listening: tuple[str, ...]  # addresses, for people
+    listening: tuple[str, ...]  # addresses, as shown in the status
 
 
 class Control:
     """The control process, from its start to its end."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self.publisher = Publisher(desk.shared, desk.state.folder, desk.log)
-        self.loader = Loader(desk.config, desk.settings, desk.state.folder, self.publisher, desk.log)
-        self.audit = AuditLog(desk.state.folder / AUDIT_LOG)
-        self.alarms = Alarms(self.loader, self.audit, desk.log)
+    def __init__(self, setup: ControlSetup) -> None:
+        self.setup = setup
+        self.publisher = Publisher(setup.shared, setup.state.folder, setup.log)
+        self.loader = Loader(setup.config, setup.settings, setup.state.folder, self.publisher, setup.log)
+        self.audit = AuditLog(setup.state.folder / AUDIT_LOG)
+        self.alarms = Alarms(self.loader, self.audit, setup.log)
         self.changes = Changes(self.loader, self.publisher)
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
 
     async def run(self, services: Sequence[Service]) -> int:
-        """Load, publish, and run the services until a signal to end. The status: 1 where there is nothing to serve."""
+        """Load, publish, and run the services until a signal to end. Return the exit status: 1 for nothing to serve."""
         stop = asyncio.Event()
         asyncio.get_running_loop().set_exception_handler(self._report_loop)
         leave_on_signal(asyncio.get_running_loop(), stop.set)
@@ -67,22 +67,22 @@ class Control:
         return sum(statuses)
 
     def _report_loop(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log what asyncio says: a lack of descriptors without its stack, and not more often than once a second."""
+        """Log asyncio's errors; OSError, as for a lack of descriptors, without stack and at most once a second."""
         error = context.get("exception")
         if not isinstance(error, OSError):
             loop.default_exception_handler(context)
         elif time.monotonic() >= self._may_report_at:
             self._may_report_at = time.monotonic() + 1
-            self.desk.log.error(f"{context['message']}: {error.strerror}")
+            self.setup.log.error(f"{context['message']}: {error.strerror}")
 
     async def _work(self, stop: asyncio.Event, services: Sequence[Service], statuses: list[int]) -> None:
-        if not await self.loader.load_first(int(self.desk.shared.get(self.desk.process, Number.REVISION))):
+        if not await self.loader.load_first(int(self.setup.shared.get(self.setup.process, Slot.REVISION))):
             statuses.append(1)
             stop.set()
             return
         await self.publisher.save()
-        # Kept: a writer that is collected closes its socket.
-        reader, self._supervisor = await asyncio.open_connection(sock=self.desk.supervisor)
+        # Kept in an attribute: a garbage-collected writer closes its socket.
+        reader, self._supervisor = await asyncio.open_connection(sock=self.setup.supervisor)
         self._supervisor.write(b"loaded\n")
         work = [
             self._tell_when_ready(),
@@ -98,7 +98,7 @@ class Control:
 
     async def _beat(self) -> None:
         while True:
-            self.desk.shared.beat(self.desk.process)
+            self.setup.shared.beat(self.setup.process)
             await asyncio.sleep(BEAT_S)
 
     async def _tell_when_ready(self) -> None:
@@ -109,4 +109,4 @@ class Control:
         while line := await reader.readline():
             if line == b"reload\n":
                 await self.loader.reload()
-        stop.set()  # there is no supervisor any more
+        stop.set()  # the supervisor has gone

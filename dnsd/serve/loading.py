@@ -1,4 +1,4 @@
-"""Loading: from the files to what is published, all or nothing; when told to, and when the files change."""
+"""Load the files and publish their data, all or nothing: at the start, on request, and when the files change."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from dnsd.store.snapshot_file import FILE_NAME, Title, load_snapshot, load_title
 from dnsd.store.watch import Watch, watched_folders
 from dnsd.store.write import JOURNAL, undo_unfinished
 
-SERVED_WITHIN_S = 30.0  # a worker that takes longer is told of, and not waited for
-SCAN_S = 1.0  # at least so often the files are looked at, should the system not tell of a change
-SCAN_SHARE = 20  # but no more than a 20th of the time
-VAIN_SHARE = 4  # nor more than a fifth while the system tells of changes that are our own
-SETTLE_S, SETTLE_TRIES = 0.1, 10  # how long files must stay as they are before they are loaded; how often to look
-NEEDS_START = (  # settings that a reload cannot change
+SERVED_WITHIN_S = 30.0  # a slower worker is logged, and not waited for
+SCAN_S = 1.0  # the files are checked this often, should the system report no change
+SCAN_PAUSE_FACTOR = 20  # pause per second of checking: checks take less than a 20th of the time
+OWN_CHANGE_PAUSE_FACTOR = 4  # the same after a report of our own changes: less than a fifth
+SETTLE_S, SETTLE_TRIES = 0.1, 10  # files are loaded once unchanged for this long; the number of checks for it
+NEEDS_START = (  # settings that only a restart can change
     ("listen",),
     ("workers",),
     ("udp",),
@@ -51,24 +51,24 @@ NEEDS_START = (  # settings that a reload cannot change
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """How the last attempt to load the source went."""
+    """The outcome of the last attempt to load the files."""
 
-    ok: bool  # what it says is served, but for accounts that are held
+    ok: bool  # the files are served, except for held accounts
     problems: tuple[Problem, ...]
     seconds: float
     at: float  # seconds since 1970
-    held: tuple[str, ...] = ()  # accounts in error, which stay at their last good version
+    held: tuple[str, ...] = ()  # accounts with errors, kept at their last good version
 
 
 class Loader:
-    """Reads the source, and hands what it says to the publisher."""
+    """Reads the files and hands their data to the publisher."""
 
     def __init__(self, config: Path, settings: Settings, state: Path, publisher: Publisher, log: Log) -> None:
-        """`settings` are those that the server was started with."""
+        """`settings` are the server's at its start."""
         self.settings = settings
-        self.loaded: Loaded | None = None  # None: what is served is a snapshot file's
-        self.source: Source | None = None  # what the last attempt read, successful or not
-        self.turn = asyncio.Lock()  # who has it may change what is loaded
+        self.loaded: Loaded | None = None  # None: a snapshot file is served
+        self.source: Source | None = None  # as read by the last attempt, successful or not
+        self.turn = asyncio.Lock()  # its holder may change `loaded`
         self.journal = state / JOURNAL
         self.last = Attempt(ok=False, problems=(), seconds=0, at=0)
         self.results = {"ok": 0, "held": 0, "refused": 0, "failed": 0}  # of reloads
@@ -79,15 +79,15 @@ class Loader:
         self._publisher = publisher
         self._log = log
         self._times = KeptTimes(state, log)
-        self._revision = 0  # the last one that was given
+        self._revision = 0  # the last one assigned
         self._has_followed = asyncio.Event()
-        self._held_beside: Files | None = None  # what was served when it was decided who is held
+        self._served_when_held: Files | None = None  # the files served when `held` was decided
         self._reported: frozenset[Problem] = frozenset()
 
     async def load_first(self, before: int) -> bool:
-        """Publish what the source says, else what the snapshot file holds; whether there was something to publish.
+        """Publish the files' data, else the snapshot file's; return whether either could be used.
 
-        `before` is the revision that a control process published which has ended; 0: the server starts.
+        `before` is the revision published by a previous control process; 0 at the server's start.
         """
         start = time.monotonic()
         title = load_title(self._state / FILE_NAME)
@@ -102,7 +102,7 @@ class Loader:
             self._note((self._problem(error),), start, ok=False)
         else:
             self._note_loaded(loaded, start)
-            self._held_beside = loaded.files
+            self._served_when_held = loaded.files
             await self._publish(loaded)
             self._report(self.last.problems)
             if title and not before:
@@ -113,12 +113,12 @@ class Loader:
         return await self._publish_file(title)
 
     async def _undo_unfinished(self) -> None:
-        """Undo what a process that was killed had begun. Raises OSError: then the files are not what anybody wants."""
+        """Undo a change that a killed process left half written. Raises OSError: the files are then inconsistent."""
         if await in_thread(partial(undo_unfinished, self.journal)):
-            self._log.info("a change of several files, which was not finished, is undone")
+            self._log.info("undid an unfinished change of several files")
 
     async def reload(self, *, force: bool = False) -> Attempt:
-        """Load the source anew and publish it, each account whole or not; returns when every worker serves it."""
+        """Reload the files and publish them, each account whole or not at all; return once every worker serves them."""
         async with self.turn:
             attempt = await self._reload(force=force)
         if attempt.ok:
@@ -126,7 +126,7 @@ class Loader:
         return attempt
 
     async def publish_change(self, loaded: Loaded, source: Source) -> None:
-        """Publish what has been written; `source` is what was read last, with that. Who does so has the turn."""
+        """Publish a written change; `source` is the last source read, with the change. The caller holds `turn`."""
         self.source = source
         if not self._times.has(loaded.times):
             await in_thread(partial(self._times.save, loaded.times))
@@ -136,14 +136,14 @@ class Loader:
             self.last = replace(self.last, problems=self._problems(loaded))
 
     async def catch_up(self) -> None:
-        """Load what was edited in the files meanwhile, and has settled. Who does so has the turn."""
+        """Load files edited meanwhile, once they have settled. The caller holds `turn`."""
         if await self._settled() != self.source or self.last.ok:
             await self._reload(force=False, patient=True)
         if self.last.ok:
             self._has_followed.set()
 
     async def follow(self) -> None:
-        """Reload when the files say something else than at the last attempt."""
+        """Reload when the files' content differs from the last attempt's."""
         watch = await in_thread(lambda: Watch(self._folders))
         pause_s = SCAN_S
         while True:
@@ -153,30 +153,30 @@ class Loader:
             start, folder = time.monotonic(), self._folder
             is_new = await self._take_change()
             seconds = time.monotonic() - start
-            pause_s = max(SCAN_S, SCAN_SHARE * seconds)
+            pause_s = max(SCAN_S, SCAN_PAUSE_FACTOR * seconds)
             if self._folder != folder:
                 await in_thread(watch.renew)
-                pause_s = 0  # something may have changed there before it was watched
+                pause_s = 0  # the new folder may have changed before it was watched
             if not is_new:
-                await asyncio.sleep(min(SCAN_S, VAIN_SHARE * seconds))
+                await asyncio.sleep(min(SCAN_S, OWN_CHANGE_PAUSE_FACTOR * seconds))
 
     async def await_followed(self) -> None:
-        """See what `follow` has loaded served by every worker; one that hangs must not keep it from loading more."""
+        """Wait until every worker serves what `follow` loaded; separate, as a hung worker must not delay `follow`."""
         while True:
             await self._has_followed.wait()
             self._has_followed.clear()
             await self._await_workers(again=False)
 
     async def _take_change(self) -> bool:
-        """Load what has changed, if anything has; whether it could be served.
+        """Load changed files, if any; return whether they could be served.
 
-        Somebody who has it loaded just now comes first: what they are told then follows from what they did.
+        A reload or change on request goes first, so that its reply reports its own effect.
         """
-        while (source := await self._settled()) != self.source or self._may_let_go():
+        while (source := await self._settled()) != self.source or self._may_release():
             async with self.turn:
-                if not self._may_let_go() and (source == self.source or await self._read(source) != source):
+                if not self._may_release() and (source == self.source or await self._read(source) != source):
                     continue
-                if self.loaded is None or source != self.loaded.source or self._may_let_go():
+                if self.loaded is None or source != self.loaded.source or self._may_release():
                     before = self._publisher.revision, self.last.held
                     attempt = await self._reload(force=False, patient=True)
                     if attempt.ok and before != (self._publisher.revision, attempt.held):
@@ -184,24 +184,24 @@ class Loader:
                     return attempt.ok
                 self.source = source
                 self._note_loaded(self.loaded, time.monotonic())
-                self._log.info(f"the source is what it was: revision {self._publisher.revision} keeps serving")
-        self.source = source  # the same, but for what the status of its files says: they need not be read again
+                self._log.info(f"files unchanged, still serving revision {self._publisher.revision}")
+        self.source = source  # equal, but with the files' new stat data, so that they are not read again
         return False
 
-    def _may_let_go(self) -> bool:
-        """Whether something that is served has changed since accounts were held: it may not keep them back any more."""
-        return bool(self.loaded and self.loaded.held and self.loaded.files is not self._held_beside)
+    def _may_release(self) -> bool:
+        """Whether accounts are held and the served files have changed since: the cause may be gone."""
+        return bool(self.loaded and self.loaded.held and self.loaded.files is not self._served_when_held)
 
     async def _reload(self, *, force: bool, patient: bool = False) -> Attempt:
         start = time.monotonic()
         before = self.loaded
-        self._held_beside = before.files if before else None
+        self._served_when_held = before.files if before else None
         try:
             await self._undo_unfinished()
             served = None if before else self._publisher.snapshot
             loaded = await in_thread(partial(self._load, force=force, served=served, patient=patient))
-            self._held_beside = loaded.files
-            if patient and before and _is_served(loaded, before):
+            self._served_when_held = loaded.files
+            if patient and before and _is_unchanged(loaded, before):
                 self.loaded = replace(loaded, snapshot=before.snapshot)
             else:
                 await self._keep_good(loaded)
@@ -210,17 +210,17 @@ class Loader:
                 await in_thread(partial(keep_times, loaded.files, before.files))
         except InvalidDataError as error:
             return self._refuse("refused", error.problems, start)
-        except Exception as error:  # whatever it is, what is served must outlive it
+        except Exception as error:  # no failed reload may end the process: the served data must outlive it
             return self._refuse("failed", (self._problem(error),), start)
         self.results["held" if loaded.held else "ok"] += 1
         self._note_loaded(loaded, start)
         return self.last
 
     async def _await_workers(self, *, again: bool) -> None:
-        """Wait, without keeping other reloads from their turn, then tell people."""
+        """Wait for the workers, without holding `turn`; then log the outcome and save the snapshot."""
         loaded, revision = self.loaded, self._publisher.revision
         if not await self._publisher.wait_until_served(revision, SERVED_WITHIN_S):
-            self._log.error(f"revision {revision} is not served yet by {', '.join(self._publisher.late(revision))}")
+            self._log.error(f"revision {revision} is not yet served by {', '.join(self._publisher.late(revision))}")
         if loaded is not None:
             self._report(self._problems(loaded), again=again)
             held = f"; held: {', '.join(loaded.held)}" if loaded.held else ""
@@ -228,21 +228,21 @@ class Loader:
         await self._publisher.save()
 
     def _load(self, *, force: bool, served: Snapshot | None, patient: bool = False) -> Loaded:
-        """In a thread. `served` is what is compared with where no earlier load is known.
+        """Load the files, in a thread. `served` is the change guard's reference if nothing was loaded before.
 
-        Raises InvalidDataError, also for what the change guard refuses.
+        Raises InvalidDataError, also for the change guard.
         """
-        gc.disable()  # a million objects come, and few go
+        gc.disable()  # a million objects are made, few are freed
         try:
             self.source = read_source(self._config, previous=self.source, patient=patient)
-            with progress_on(None if self.loaded else sys.stderr) as progress:  # people wait for the first load
+            with progress_on(None if self.loaded else sys.stderr) as progress:  # the operator waits for the first load
                 before, good = self.loaded, self._good_files
                 seen = NEVER_SEEN if before else self._times.load()
                 loaded = load(
                     self._config, previous=before, source=self.source, good=good, progress=progress, seen=seen
                 )
             if not self.loaded:
-                gc.freeze()  # what is there now mostly stays: looking for garbage in it takes long
+                gc.freeze()  # these objects mostly stay, and a collection over them takes long
         finally:
             gc.enable()
             trim()
@@ -265,38 +265,38 @@ class Loader:
         await self._publisher.publish(loaded.snapshot, loaded.settings.live)
 
     async def keep_first_good(self) -> None:
-        """Have the texts kept that are served since the start, which did not wait for it."""
+        """Keep the texts served since the start as good; the start itself does not wait for this."""
         async with self.turn:
             if self.loaded:
                 await self._keep_good(self.loaded)
 
     async def _keep_good(self, loaded: Loaded) -> None:
-        """Have texts that are right kept as the last good version of each account. Who does so has the turn.
+        """Keep the texts as the last good version of each account. The caller holds `turn`.
 
-        That is done before they are served: a process that is killed between the two must not go back.
+        This comes before serving them: a process killed between the two must not go back to an older version.
         """
         before = self.good.problem
         await in_thread(partial(self.good.keep, loaded.files))
         if self.good.problem and self.good.problem != before:
-            self._log.error(f"{self.good.problem}; accounts would be held at an older version")
+            self._log.error(f"{self.good.problem}; an account with an error would be held at an older version")
 
     def _good_files(self) -> Files | None:
-        """The last good version of each account: what is served; at a start, what was served last."""
+        """The last good version of each account: the served one; at a start, the one served last."""
         return self.good.of(self.loaded.files) if self.loaded else self.good.read()
 
     def _numbered(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with the next revision: never one that a worker, or the file of an earlier run, may have."""
+        """The snapshot with the next revision, which no worker and no snapshot file of an earlier run can have."""
         self._revision += 1
         return replace(snapshot, revision=self._revision)
 
     def _file(self) -> Snapshot | None:
-        """What the snapshot file holds; takes a while."""
-        gc.disable()  # a million objects come, and none goes
+        """The snapshot file's snapshot, None if unusable; slow."""
+        gc.disable()  # a million objects are made, none is freed
         try:
             _, parts = load_snapshot(self._state / FILE_NAME)
             return next(filter(None, apply_delta(None, parts)))
         except ValueError as error:
-            self._log.debug(f"there is no snapshot to serve instead: {error}")
+            self._log.debug(f"no usable snapshot file: {error}")
             return None
         finally:
             gc.enable()
@@ -307,23 +307,23 @@ class Loader:
             return False
         age = max(0, int(time.time()) - title.saved_at)
         self._log.error(
-            f"the source is not served: the snapshot of {age} s ago is, with {len(snapshot.names):,} names, "
-            "until the source is mended"
+            f"the files cannot be used: serving the snapshot of {age} s ago, with {len(snapshot.names):,} names, "
+            "until they are fixed"
         )
         await self._publisher.publish(self._numbered(snapshot), self.settings.live)
         return True
 
     def _warn_of_loss(self, before: int, loaded: Loaded) -> None:
-        """The change guard at a start: who starts the server wants what the files say, but should know."""
+        """The change guard at a start: a warning only, as starting the server asks for the files as they are."""
         now, limit = len(loaded.snapshot.names), loaded.settings.reload.max_drop_percent
         if (before - now) * 100 > before * limit:
-            self._log.warning(f"warning: {before:,} names were served before this start, and {now:,} are now")
+            self._log.warning(f"warning: serving {now:,} names; {before:,} were served before this start")
 
     def _refuse(self, result: str, problems: tuple[Problem, ...], start: float) -> Attempt:
         self.results[result] += 1
         self._note(problems, start, ok=False)
         self._report(problems)
-        self._log.error(f"reload {result}; revision {self._publisher.revision} keeps serving")
+        self._log.error(f"reload {result}; still serving revision {self._publisher.revision}")
         return self.last
 
     def _note(self, problems: tuple[Problem, ...], start: float, *, ok: bool, held: tuple[str, ...] = ()) -> None:
@@ -334,7 +334,7 @@ class Loader:
         return Problem(str(self._config), (), f"{type(error).__name__}: {error}")
 
     def _report(self, problems: tuple[Problem, ...], *, again: bool = True) -> None:
-        """Tell people of problems, unless they know them and need not hear them `again`."""
+        """Log the problems; without `again`, only those not in the last report."""
         known = frozenset() if again else self._reported
         self._reported = frozenset(problems)
         for problem in problems:
@@ -349,22 +349,22 @@ class Loader:
         self._note(self._problems(loaded), start, ok=True, held=tuple(loaded.held))
 
     def _problems(self, loaded: Loaded) -> tuple[Problem, ...]:
-        """What is wrong in accounts that are held, and the warnings."""
+        """The errors in held accounts, and all warnings."""
         return (*loaded.errors, *loaded.warnings, *self._waiting_for_start(loaded))
 
     def _waiting_for_start(self, loaded: Loaded) -> Iterator[Problem]:
-        """Warnings for settings that are not what the server was started with, and that a reload cannot change."""
+        """A warning for each changed setting that only a restart can apply."""
         for path in NEEDS_START:
             get = attrgetter(".".join(path))
             if get(loaded.settings) != get(self._first_settings):
-                message = "the change takes effect at the next start"
+                message = "the change takes effect after a restart"
                 yield loaded.locate(Problem("", path, message, warning=True))
 
     def _read(self, previous: Source | None) -> asyncio.Future[Source]:
         return in_thread(lambda: read_source(self._config, previous=previous, patient=True))
 
     async def _settled(self) -> Source:
-        """The source once it has not changed for a moment: a file cut between two lines may look whole."""
+        """The source, once unchanged for a moment: a file cut off between two lines may look complete."""
         source = await self._read(self.source)
         for _ in range(SETTLE_TRIES):
             if source == self.source:
@@ -377,13 +377,13 @@ class Loader:
 
     @property
     def _folder(self) -> Path | None:
-        """The folder of accounts that the last attempt read."""
+        """The accounts' folder at the last attempt."""
         return self.source.folder if self.source else None
 
     def _folders(self) -> list[str]:
         return watched_folders(self._config, self._folder)
 
 
-def _is_served(loaded: Loaded, before: Loaded) -> bool:
-    """Whether all that was loaded is what was served before."""
+def _is_unchanged(loaded: Loaded, before: Loaded) -> bool:
+    """Whether settings and files equal the served ones."""
     return loaded.settings == before.settings and loaded.files.says_what(before.files)

@@ -1,4 +1,4 @@
-"""The local control socket: workers follow what is published, operators give commands."""
+"""The local control socket: sends snapshots to workers, and carries out commands of operators."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from dnsd.serve.link import MAX_ASKED, Kind, packed, peer_uid, read_message
 from dnsd.serve.status import COLLECT_S, status
 
 RETRY_S = 1.0
-BACKLOG = 16  # also how often asyncio tries, and reports, to accept without a descriptor left before it waits
+BACKLOG = 16  # without free descriptors, asyncio also fails to accept, and reports it, this often before it waits
 
 
 async def serve_local(control: Control) -> None:
-    """Serve the socket until cancelled; the server's own user and root are listened to."""
+    """Serve the socket until cancelled, to processes of the server's own user and root only."""
 
-    async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Cancelled it is when the server ends; asyncio would report that as a mistake of ours.
+    async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Cancelled when the server ends, which asyncio would report as an error.
         with suppress(OSError, EOFError, ValueError, asyncio.CancelledError):
             if peer_uid(writer.get_extra_info("socket")) not in (0, os.geteuid()):
                 raise PermissionError
             kind, payload = await read_message(reader, limit=MAX_ASKED)
             if kind is Kind.HELLO:
-                await control.publisher.attend(reader, writer, payload)
+                await control.publisher.serve_worker(reader, writer, payload)
             else:
                 writer.write(packed(Kind.REPLY, await _reply(control, kind, payload)))
                 await writer.drain()
@@ -34,16 +34,16 @@ async def serve_local(control: Control) -> None:
 
     while True:
         try:
-            server = await asyncio.start_unix_server(attend, control.desk.state.address, backlog=BACKLOG)
+            server = await asyncio.start_unix_server(serve_client, control.setup.state.address, backlog=BACKLOG)
             break
         except OSError as error:
-            control.desk.log.error(f"the control socket cannot be made: {error.strerror}; trying again")
+            control.setup.log.error(f"the control socket cannot be opened: {error.strerror}; trying again")
             await asyncio.sleep(RETRY_S)
     await server.serve_forever()
 
 
 async def _reply(control: Control, kind: Kind, payload: bytes) -> dict[str, Any]:
-    """Do what a command asks; raises ValueError for what is none."""
+    """Carry out a command and return its reply. Raises ValueError for other messages."""
     if kind is Kind.RELOAD:
         load = await control.loader.reload(force=bool(json.loads(payload)["force"]))
         return {
@@ -59,4 +59,4 @@ async def _reply(control: Control, kind: Kind, payload: bytes) -> dict[str, Any]
     if kind is Kind.STATUS:
         await control.publisher.collect(COLLECT_S)
         return status(control)
-    raise ValueError(f"{kind.name} is no command")
+    raise ValueError(f"{kind.name} is not a command")

@@ -1,4 +1,4 @@
-"""Publishing: one snapshot to the file, and what changed in it to every worker; and what workers count in return."""
+"""Publish a snapshot: the whole to the snapshot file, the changes to every worker; and collect the workers' counts."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from dnsd.engine.transfer import Part, delta, is_small
 from dnsd.log import Log
 from dnsd.metrics import NO_ZONE, Counts, Key
 from dnsd.serve.link import Kind, packed, read_message
-from dnsd.serve.shared import Number, Shared
+from dnsd.serve.shared import Shared, Slot
 from dnsd.serve.tasks import in_thread
 from dnsd.settings import LiveSettings
 from dnsd.store.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, share_octets
 from dnsd.wire.names import name_text
 
-MAX_UNREAD = 64 * 1024 * 1024  # octets that wait for one worker
-SAVED_WITHIN_S = 5.0  # else workers are sent all of it
+MAX_UNREAD = 64 * 1024 * 1024  # octets queued for one worker
+SAVED_WITHIN_S = 5.0  # after that, workers are sent the whole snapshot instead
 MAX_PAUSE_S = 0.1
-SAVE_AGAIN_S = 30.0  # after a disk had no room
-MANY_COUNTS = 300  # counters: when there are more, and twice as many as there were, those of what is gone are dropped
+SAVE_AGAIN_S = 30.0  # pause between attempts, as after a full disk
+MANY_COUNTS = 300  # counters; from here, or from twice those kept, the ones of removed zones and maps are dropped
 
 
 @dataclass(slots=True, eq=False)
@@ -39,37 +39,37 @@ class WorkerLink:
     pid: int
     writer: asyncio.StreamWriter
     serves: int  # revision
-    sent: int  # revision: what it serves once it has taken in what it was sent
-    told: LiveSettings | None = None  # the settings that it was sent last
-    asked: int = 0  # the last request for counts that it has answered
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while it is being brought up to date
+    sent: int  # the last revision sent to it
+    told: LiveSettings | None = None  # the last settings sent to it
+    asked: int = 0  # the last request for counts that it answered
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held during an update
 
 
 class Publisher:
-    """Knows what is published, what the file holds, and what each worker serves."""
+    """Keeps track of the published snapshot, the saved one, and the revision that each worker serves."""
 
     def __init__(self, shared: Shared, state: Path, log: Log) -> None:
         self.snapshot: Snapshot | None = None
         self.links: dict[int, WorkerLink] = {}
-        self.counts = Counts()  # of all workers, for ever
+        self.counts = Counts()  # of all workers, since the start
         self.save_problem: str | None = None
         self._shared = shared
         self._file = state / FILE_NAME
         self._log = log
         self._live = LiveSettings()
         self._saved: Snapshot | None = None
-        self._unsaved: Snapshot | None = None  # what could not be saved
+        self._unsaved: Snapshot | None = None  # saving this one failed
         self._previous: Snapshot | None = None
-        self._news = asyncio.Condition()  # something about a link has changed
+        self._news = asyncio.Condition()  # notified when a link changes
         self._asked = 0
         self._saving = asyncio.Lock()
         self._many_counts = MANY_COUNTS
-        self._packed: tuple[tuple[int, int], bytes] = ((0, 0), b"")  # the last delta: its base, its revision
+        self._packed: tuple[tuple[int, int], bytes] = ((0, 0), b"")  # the last delta: (its base, its revision), octets
 
     async def publish(self, snapshot: Snapshot, live: LiveSettings) -> None:
-        """Send what is new to every worker, and to those that connect from now on."""
+        """Publish a snapshot and settings to every worker, now or when it connects."""
         self._previous, self.snapshot, self._live = self.snapshot, snapshot, live
-        self._shared.set(self._shared.control, Number.REVISION, snapshot.revision)
+        self._shared.set(self._shared.control, Slot.REVISION, snapshot.revision)
         if len(self.counts) > self._many_counts:
             self._forget_counts(snapshot)
         for link in tuple(self.links.values()):
@@ -77,29 +77,29 @@ class Publisher:
 
     @property
     def revision(self) -> int:
-        """What is published; 0 before anything is."""
+        """The published revision; 0 before the first."""
         return self.snapshot.revision if self.snapshot else 0
 
     @property
     def is_behind(self) -> bool:
-        """Whether the snapshot file may hold less than what somebody was told is done; outlasts this process."""
-        return bool(self._shared.get(self._shared.control, Number.IS_BEHIND))
+        """Whether the snapshot file may lack changes confirmed to a client; outlives this process."""
+        return bool(self._shared.get(self._shared.control, Slot.IS_BEHIND))
 
     @is_behind.setter
     def is_behind(self, is_behind: bool) -> None:
-        self._shared.set(self._shared.control, Number.IS_BEHIND, is_behind)
+        self._shared.set(self._shared.control, Slot.IS_BEHIND, is_behind)
 
     def late(self, revision: int) -> list[str]:
-        """The workers that do not serve a revision, or a later one, or are not there."""
+        """The names of workers that do not serve this revision or a later one, or are not connected."""
         served = {index for index, link in self.links.items() if link.serves >= revision}
         return [worker.name for worker in self._shared.workers if worker.index not in served]
 
     async def wait_until_served(self, revision: int, within_s: float | None = None) -> bool:
-        """Return once every worker serves a revision; False where it takes too long."""
+        """Return True once every worker serves this revision, False after `within_s`."""
         return await self._wait_for(lambda: not self.late(revision), within_s)
 
-    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: bytes) -> None:
-        """Keep one worker up to date, and take in what it counts, for as long as it is connected."""
+    async def serve_worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: bytes) -> None:
+        """Keep one worker up to date and add up its counts, for as long as it is connected."""
         said = json.loads(hello)
         link = WorkerLink(said["worker"], said["pid"], writer, serves=said["revision"], sent=said["revision"])
         self.links[link.index] = link
@@ -118,14 +118,14 @@ class Publisher:
                     link.asked = counted["asked"] or link.asked
                 await self._tell()
         except (EOFError, OSError):
-            pass  # it has ended; the supervisor starts another
+            pass  # the worker ended; the supervisor starts another
         finally:
             if self.links.get(link.index) is link:
                 del self.links[link.index]
             await self._tell()
 
     async def collect(self, within_s: float) -> None:
-        """Have every worker send what it has counted by now; those that take longer than `within_s` are left out."""
+        """Collect every worker's counts; workers slower than `within_s` are left out."""
         self._asked += 1
         asked = self._asked
         for link in tuple(self.links.values()):
@@ -133,9 +133,9 @@ class Publisher:
         await self._wait_for(lambda: all(link.asked >= asked for link in self.links.values()), within_s)
 
     async def save(self, *, gently: bool = False) -> None:
-        """Write what is published to the snapshot file, for workers that start and for a start without the source.
+        """Save the published snapshot to the file, for starting workers and for a start with unusable files.
 
-        `gently`: in twice the time, and with the other half of it left to whoever else has something to do.
+        `gently` takes twice as long and leaves half of the time to other threads.
         """
         async with self._saving:
             snapshot = self.snapshot
@@ -152,7 +152,7 @@ class Publisher:
             except OSError as error:
                 self._unsaved = snapshot
                 self.save_problem = f"{self._file} cannot be written: {os.strerror(error.errno or 0)}"
-                self._log.error(f"{self.save_problem}; a start without the source would serve an older revision")
+                self._log.error(f"{self.save_problem}; a start with unusable files would serve an older revision")
                 return
             self._saved, self._unsaved, self.save_problem = snapshot, None, None
             self._packed = ((0, 0), b"")
@@ -163,13 +163,13 @@ class Publisher:
         share_octets(self._file, snapshot.names)
 
     async def save_again(self) -> None:
-        """Try for ever to save what could not be saved."""
+        """Retry failed saves, forever."""
         while True:
             await asyncio.sleep(SAVE_AGAIN_S)
             await self.save()
 
     def _forget_counts(self, snapshot: Snapshot) -> None:
-        """Forget what was counted of zones and maps that are gone: ever new ones may come."""
+        """Drop the counters of removed zones and maps, whose number is otherwise unbounded."""
         zones = {name_text(built.zone.name) for built in snapshot.zones.values()}
         used = (*snapshot.by_zone.values(), *snapshot.by_account.values(), snapshot.default)
         maps = {source.map for addresses in used for source in addresses.sources}
@@ -179,7 +179,7 @@ class Publisher:
                 return key[1] not in zones and key[1] != NO_ZONE
             return key[0] == "dnsd_edge_answers_total" and key[2] not in maps
 
-        if zones:  # else nobody knows: it is what a snapshot file held
+        if zones:  # a snapshot from the file lists no zones
             self.counts.forget(is_gone)
             self._many_counts = max(MANY_COUNTS, 2 * len(self.counts))
 
@@ -189,36 +189,36 @@ class Publisher:
                 snapshot = self.snapshot
                 message = await self._change(link, snapshot)
                 if link.writer.transport.get_write_buffer_size() > MAX_UNREAD:
-                    link.writer.close()  # it hangs: one that comes back is sent what it needs
+                    link.writer.close()  # it hangs; once it connects again, it is brought up to date
                     return
                 self._tell_settings(link)
                 link.writer.write(message)
                 link.sent = snapshot.revision
 
     async def _change(self, link: WorkerLink, snapshot: Snapshot) -> bytes:
-        """What makes a worker serve the snapshot: a change, else the file, else all of it."""
+        """The message that makes a worker serve the snapshot: a delta, else a load of the file, else the whole."""
         base = next((one for one in (self._previous, self._saved) if one and one.revision == link.sent), None)
         if base is None or not is_small(base, snapshot):
             base = None
-            if link.sent and await self._is_saved(snapshot):  # 0: the file was of no use to it
+            if link.sent and await self._is_saved(snapshot):  # 0: it could not use the file
                 return packed(Kind.LOAD, {"revision": snapshot.revision})
         return packed(Kind.DELTA, await self._delta(base, snapshot))
 
     async def _is_saved(self, snapshot: Snapshot) -> bool:
-        """Have it saved, unless that has failed; a disk that hangs is not waited for."""
+        """Save the snapshot, unless that failed before; return whether it is saved. Does not wait for a hung disk."""
         if self._unsaved is not snapshot:
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self.save())), SAVED_WITHIN_S)
         return self._saved is snapshot
 
     def _tell_settings(self, link: WorkerLink) -> None:
-        """Send a worker the settings, unless they are what it was sent before."""
+        """Send a worker the settings if they differ from the last ones sent."""
         if link.told != self._live:
             link.told = self._live
             link.writer.write(packed(Kind.LIMITS, self._live.model_dump_json().encode()))
 
     async def _delta(self, base: Snapshot | None, snapshot: Snapshot) -> bytes:
-        """The change as octets; made once for all workers, beside everything else that control does."""
+        """The delta as octets, made once for all workers, in a thread."""
         revisions = (base.revision if base else 0, snapshot.revision)
         if self._packed[0] != revisions:
             self._packed = revisions, await in_thread(partial(b"".join, pickled(delta(base, snapshot))))
@@ -238,7 +238,7 @@ class Publisher:
 
 
 def _with_pauses(parts: Iterable[Part]) -> Iterator[Part]:
-    """The same, with a pause after each as long as it was used: whoever packs parts keeps other threads waiting."""
+    """The same parts, each followed by a pause as long as its use took, as packing a part blocks other threads."""
     for part in parts:
         start = time.monotonic()
         yield part

@@ -36,8 +36,8 @@ class ControlService:
         self._loader = control.loader
         self._changes = control.changes
         self._publisher = control.publisher
-        self._log = control.desk.log
-        self.history = History(control.desk.state.folder)
+        self._log = control.setup.log
+        self.history = History(control.setup.state.folder)
         self._audit = control.audit
         self.traffic = Traffic()
         self._untold: list[_Done] = []

@@ -1,4 +1,4 @@
-"""When objects were first seen, from one process to the next; what goes wrong with that is logged, and no more."""
+"""When objects were first seen, kept from one process to the next. Errors are logged, and otherwise ignored."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dnsd.store.first_seen import FirstSeen
 
 
 class KeptTimes:
-    """What is in the state folder. Its methods block: they are for threads."""
+    """The times kept in the state folder. The methods block: call them in threads."""
 
     def __init__(self, state: Path, log: Log) -> None:
         self._file = FirstSeen(state)
         self._log = log
 
     def load(self) -> ObjectTimes:
-        """What an earlier process has seen; nothing where that cannot be read, which is no reason not to serve."""
+        """The times of an earlier process; empty if they cannot be read, which must not stop the server."""
         try:
             return self._file.load()
         except OSError as error:
@@ -25,16 +25,16 @@ class KeptTimes:
             return NEVER_SEEN
 
     def has(self, times: ObjectTimes) -> bool:
-        """Whether this is on the disk already; does not block."""
+        """Whether these times are on the disk already; does not block."""
         return self._file.has(times)
 
     def save(self, times: ObjectTimes) -> None:
-        """Have it on the disk, before anybody is told."""
+        """Write the times to the disk, before any client sees them."""
         try:
             self._file.save(times)
         except OSError as error:
             self._warn("written", error)
 
     def _warn(self, what: str, error: OSError) -> None:
-        consequence = "objects whose files say no times may get others at the next start"
+        consequence = "objects without times in their files may get other times at the next start"
         self._log.warning(f"warning: {self._file.path} cannot be {what}: {error.strerror}; {consequence}")

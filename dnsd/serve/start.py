@@ -29,14 +29,14 @@ from dnsd.net.listen import (
     open_stream_listener,
 )
 from dnsd.net.udp import Udp, available
-from dnsd.serve.control import Control, Desk
+from dnsd.serve.control import Control, ControlSetup
 from dnsd.serve.local import serve_local
 from dnsd.serve.memory import share_heap
 from dnsd.serve.privileges import WEB, identity, import_late_modules, raise_descriptor_limit
-from dnsd.serve.shared import Number, Process, Shared
+from dnsd.serve.shared import Process, Shared, Slot
 from dnsd.serve.signals import ignore_signals
 from dnsd.serve.state import State, make_folder, take_state
-from dnsd.serve.supervisor import Child, Crew, Run, Supervisor
+from dnsd.serve.supervisor import Child, Children, Run, Supervisor
 from dnsd.serve.tasks import in_thread
 from dnsd.serve.worker import Place, Worker
 from dnsd.settings import SECRET_SIZE, Settings, load_settings, state_folder_of
@@ -140,7 +140,7 @@ class _Server:
         self.state = state
         self.udp = udp
         self.shared = Shared(settings.worker_count, settings.limits.rrl.table_size)
-        log.note_dropped = partial(self.shared.set, self.shared.supervisor, Number.LOG_DROPPED)
+        log.note_dropped = partial(self.shared.set, self.shared.supervisor, Slot.LOG_DROPPED)
         self.cookie_secret = os.urandom(SECRET_SIZE)
         # Lines between the supervisor and control, whichever process that is at the time.
         self.ours, self.controls = socket.socketpair()
@@ -149,12 +149,12 @@ class _Server:
     def run(self) -> int:
         workers = [Child(one, self._worker(one.index, until_drained=False)) for one in self.shared.workers]
         drains = {one.index: self._worker(one.index, until_drained=True) for one in self.shared.workers}
-        crew = Crew(Child(self.shared.control, self._control), workers, drains)
+        children = Children(Child(self.shared.control, self._control), workers, drains)
         gc.freeze()  # so that looking for garbage does not copy memory that the processes share
         try:
             supervisor = Supervisor(
                 shared=self.shared,
-                crew=crew,
+                children=children,
                 channel=self.ours,
                 log=self.log,
                 announce=self._announce,
@@ -194,7 +194,7 @@ class _Server:
     def _control(self) -> int:
         self._leave("control")
         self._close_sockets(but=set())
-        desk = Desk(
+        setup = ControlSetup(
             process=self.shared.control,
             shared=self.shared,
             config=self.config,
@@ -206,7 +206,7 @@ class _Server:
             log=self._log_of(self.shared.control, wait_s=CONTROL_WAIT_S),
             listening=tuple(str(listener.address) for listener in self.listeners),
         )
-        return asyncio.run(Control(desk).run([serve_local, _serve_web]))
+        return asyncio.run(Control(setup).run([serve_local, _serve_web]))
 
     def _leave(self, name: str) -> None:
         """Let go of what is the supervisor's, and end when it does."""
@@ -223,7 +223,7 @@ class _Server:
     def _log_of(self, process: Process, *, wait_s: float) -> Log:
         """The log of a child; what libraries say in it goes there too."""
         log = Log(process.name, wait_s=wait_s, like=self.log)
-        log.note_dropped = partial(self.shared.set, process, Number.LOG_DROPPED)
+        log.note_dropped = partial(self.shared.set, process, Slot.LOG_DROPPED)
         logging.getLogger().addHandler(LibraryHandler(log))
         return log
 
@@ -245,7 +245,7 @@ class _Server:
 
 async def _serve_web(control: Control) -> None:
     """Serve HTTP if it is wanted; what that needs takes a while to import, so DNS is answered first."""
-    if control.desk.metrics is not None or control.desk.api is not None:
+    if control.setup.metrics is not None or control.setup.api is not None:
         web = await in_thread(partial(importlib.import_module, WEB))
         await web.serve_web(control)
 

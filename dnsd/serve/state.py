@@ -1,6 +1,6 @@
-"""The state folder: the snapshot file, the last good texts, and a lock, so that two servers do not share one.
+"""The state folder: the snapshot file, the last good texts, and a lock that keeps other servers out.
 
-The lock file also tells where the server's control socket is: its own user and root can read it.
+The lock file also holds the control socket's address, readable for the server's user and root.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from dnsd.store.snapshot_file import FILE_NAME
 from dnsd.store.write import JOURNAL
 
 LOCK_FILE = "lock"
-LOCK_WITHIN_S = 0.5  # the processes of a server that was killed take a moment to end
+LOCK_WITHIN_S = 0.5  # time for the processes of a killed server to end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """The folder, locked for as long as a process of this server lives."""
+    """The state folder, locked for as long as a process of this server lives."""
 
     folder: Path
     address: str  # of the control socket
@@ -40,9 +40,9 @@ class State:
 
 
 def make_folder(folder: Path, owner: Identity) -> None:
-    """Make the folder that is to be its owner's: for root, before it becomes that user.
+    """Make the state folder for its owner, as root, before the switch to that user.
 
-    What root left in it, when it served as itself, is handed over too.
+    Files that a server running as root left in it are handed over too.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,13 +56,13 @@ def make_folder(folder: Path, owner: Identity) -> None:
                 for name in (".", *folders, *files):
                     _hand_over(Path(name), owner, parent)
     except OSError:
-        return  # `take_state` says what is wrong with it
+        return  # `take_state` reports the error
 
 
 def _hand_over(path: Path, owner: Identity, parent: int | None = None) -> None:
-    """Give away a file or folder that root has made; nothing else, whatever its owner has put there meanwhile.
+    """Give a file or folder to its owner if root made it; links placed there by the owner are not followed.
 
-    `parent` is the descriptor of the folder that the path is relative to.
+    `parent` is the descriptor of the folder to which `path` is relative.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
@@ -78,23 +78,23 @@ def _hand_over(path: Path, owner: Identity, parent: int | None = None) -> None:
 
 
 def take_state(folder: Path, log: Log) -> State:
-    """The folder, made and locked; a temporary one where that is not possible, which is said loudly."""
+    """Make and lock the state folder; if that fails, warn and use a temporary one."""
     try:
         return _taken(folder.absolute(), is_temporary=False)
     except BlockingIOError:
-        why = f"{folder} is in use by another server of this configuration, which `dnsd reload` and `status` speak to"
+        why = f"{folder} is in use by another server, to which `dnsd reload` and `dnsd status` connect"
     except OSError as error:
         why = f"{folder} cannot be used: {os.strerror(error.errno or 0)}"
     temporary = Path(tempfile.mkdtemp(prefix="dnsd-"))
-    log.warning(f"warning: state: {why}; this server keeps its state in {temporary}, and forgets it when it ends")
+    log.warning(f"warning: state: {why}; this server keeps its state in {temporary}, deleted when it ends")
     return _taken(temporary, is_temporary=True)
 
 
 def read_address(folder: Path) -> str:
-    """The control socket of the server that has a folder. Raises OSError where there is none, or none of ours."""
+    """The control socket's address of the server that uses this state folder. Raises OSError without such a server."""
     lines = (folder / LOCK_FILE).read_text().splitlines()
     if len(lines) < 2:
-        raise FileNotFoundError(f"{folder / LOCK_FILE} names no server")
+        raise FileNotFoundError(f"{folder / LOCK_FILE} holds no server's address")
     return f"\0{lines[1]}"
 
 

@@ -15,7 +15,7 @@ from dnsd import __version__
 from dnsd.metrics import Key
 from dnsd.net.listen import address_of
 from dnsd.serve.control import Control
-from dnsd.serve.shared import Number
+from dnsd.serve.shared import Slot
 
 COLLECT_S = 0.5  # how long workers may take to send what they have counted
 SILENT_S = 3.0  # a worker that has given no sign of life for so long is not counted on
@@ -23,8 +23,8 @@ SILENT_S = 3.0  # a worker that has given no sign of life for so long is not cou
 
 def unhealthy(control: Control) -> list[str]:
     """Why DNS cannot answer; empty where it can: one worker is enough."""
-    shared = control.desk.shared
-    answering = [w for w in shared.workers if shared.silence_s(w) < SILENT_S and shared.get(w, Number.REVISION)]
+    shared = control.setup.shared
+    answering = [w for w in shared.workers if shared.silence_s(w) < SILENT_S and shared.get(w, Slot.REVISION)]
     return [] if answering else [f"none of {len(shared.workers)} workers answers"]
 
 
@@ -52,15 +52,15 @@ def worries(control: Control) -> list[str]:
 
 def status(control: Control) -> dict[str, Any]:
     """All of it as plain data."""
-    publisher, shared, load = control.publisher, control.desk.shared, control.loader.last
+    publisher, shared, load = control.publisher, control.setup.shared, control.loader.last
     totals = _totals(publisher.counts.items())
     return {
         "version": __version__,
         "revision": publisher.revision,
         "uptime_s": round(time.monotonic() - control.started, 1),
-        "listening": list(control.desk.listening),
+        "listening": list(control.setup.listening),
         "http": {what: str(address_of(sock)) for what, sock in _http(control) if sock},
-        "state": str(control.desk.state.folder),
+        "state": str(control.setup.state.folder),
         "ready": not unready(control),
         "answering": not unhealthy(control),
         "reasons": worries(control),
@@ -83,8 +83,8 @@ def status(control: Control) -> dict[str, Any]:
             {
                 "process": name,
                 "pid": process.pid,
-                "revision": int(shared.get(one, Number.REVISION)),
-                "starts": int(shared.get(one, Number.STARTS)),
+                "revision": int(shared.get(one, Slot.REVISION)),
+                "starts": int(shared.get(one, Slot.STARTS)),
                 **_figures(process),
             }
             for one, name, process in _processes(control)
@@ -93,8 +93,8 @@ def status(control: Control) -> dict[str, Any]:
 
 
 def _http(control: Control) -> Iterator[tuple[str, socket.socket | None]]:
-    yield "api", control.desk.api
-    yield "metrics", control.desk.metrics
+    yield "api", control.setup.api
+    yield "metrics", control.setup.metrics
 
 
 def metric_samples(control: Control) -> list[tuple[Key, float]]:
@@ -104,11 +104,11 @@ def metric_samples(control: Control) -> list[tuple[Key, float]]:
 
 def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     """What control knows itself."""
-    publisher, shared, load = control.publisher, control.desk.shared, control.loader.last
+    publisher, shared, load = control.publisher, control.setup.shared, control.loader.last
     yield ("dnsd_tcp_connections",), shared.connections()
     for result, count in control.loader.results.items():
         yield ("dnsd_reloads_total", result), count
-    yield ("dnsd_socket_drops_total",), shared.get(shared.supervisor, Number.SOCKET_DROPS)
+    yield ("dnsd_socket_drops_total",), shared.get(shared.supervisor, Slot.SOCKET_DROPS)
     yield ("dnsd_snapshot_saved",), publisher.save_problem is None
     yield ("dnsd_revision",), publisher.revision
     yield ("dnsd_source_ok",), load.ok and not load.held
@@ -141,7 +141,7 @@ def _sizes(control: Control) -> dict[str, int]:
 
 
 def _processes(control: Control) -> Iterator[tuple[Any, str, psutil.Process]]:
-    shared = control.desk.shared
+    shared = control.setup.shared
     pids = {shared.control: os.getpid(), shared.supervisor: os.getppid()}
     pids |= {shared.workers[index]: link.pid for index, link in control.publisher.links.items()}
     for one in shared.processes:

@@ -17,7 +17,7 @@ from types import FrameType
 
 from dnsd.log import Log
 from dnsd.net.notify import Notifier
-from dnsd.serve.shared import Number, Process, Shared
+from dnsd.serve.shared import Process, Shared, Slot
 from dnsd.serve.signals import END, LEAVE, RELOAD
 
 HANG_S = 10.0  # a process that gives no sign of life for so long is killed
@@ -44,7 +44,7 @@ class Child:
 
 
 @dataclass(slots=True)
-class Crew:
+class Children:
     """What the supervisor runs: control, and the workers."""
 
     control: Child
@@ -64,7 +64,7 @@ class Supervisor:
         self,
         *,
         shared: Shared,
-        crew: Crew,
+        children: Children,
         channel: socket.socket,
         log: Log,
         announce: Callable[[], None],
@@ -75,7 +75,7 @@ class Supervisor:
         `count_drops` is how many datagrams the sockets have dropped since they were made, modulo 2³².
         """
         self._shared = shared
-        self._crew = crew
+        self._children = children
         self._channel = channel
         self._log = log
         self._announce = announce
@@ -97,7 +97,7 @@ class Supervisor:
         for number in (*END, *RELOAD, signal.SIGUSR2, signal.SIGCHLD):
             signal.signal(number, self._note_signal)
         self._channel.setblocking(False)
-        self._start(self._crew.control)
+        self._start(self._children.control)
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
         poll.register(self._channel, select.POLLIN)
@@ -123,7 +123,7 @@ class Supervisor:
 
     def _pause_s(self) -> float:
         now = time.monotonic()
-        due = [child.due - now for child in self._crew.everyone if child.due is not None]
+        due = [child.due - now for child in self._children.everyone if child.due is not None]
         return max(0.0, min([TICK_S, *due]))
 
     def _start(self, child: Child) -> None:
@@ -136,7 +136,7 @@ class Supervisor:
             child.due = child.started + LAST_DELAY_S
             self._log.error(f"{child.process.name} cannot be started: {error.strerror}; trying again")
             return
-        self._shared.set(child.process, Number.STARTS, self._shared.get(child.process, Number.STARTS) + 1)
+        self._shared.set(child.process, Slot.STARTS, self._shared.get(child.process, Slot.STARTS) + 1)
 
     def _fork(self, run: Run) -> int:
         """Fork; the child's pid. Signals to end wait until the child is ready for them, so that none is lost."""
@@ -173,7 +173,7 @@ class Supervisor:
         for line in lines:
             if line == b"loaded" and not self._is_loaded:
                 self._is_loaded = True
-                for worker in self._crew.workers:
+                for worker in self._children.workers:
                     self._start(worker)
             elif line == b"ready" and not self._is_ready:
                 self._is_ready = True
@@ -195,12 +195,12 @@ class Supervisor:
                 return None
             if not pid:
                 return None
-            child = next((one for one in self._crew.everyone if one.pid == pid), None)
+            child = next((one for one in self._children.everyone if one.pid == pid), None)
             if child is None:
                 continue
             child.pid = 0
             self._shared.forget(child.process, usage.ru_utime + usage.ru_stime)
-            if child is self._crew.control and not self._is_loaded:
+            if child is self._children.control and not self._is_loaded:
                 return os.waitstatus_to_exitcode(status) or 1
             self._start_again(child, status)
 
@@ -218,11 +218,11 @@ class Supervisor:
         """Start what is due, kill what hangs, and tell the service manager that all is well if it is."""
         now = time.monotonic()
         if self._shared.silence_s(self._shared.supervisor) > STOOD_STILL_S:
-            for child in self._crew.everyone:  # all of us stood still, as in a container that was paused
+            for child in self._children.everyone:  # all of us stood still, as in a container that was paused
                 self._shared.beat(child.process)
         self._shared.beat(self._shared.supervisor)
         self._note_drops()
-        for child in self._crew.everyone:
+        for child in self._children.everyone:
             if child.due is not None and child.due <= now:
                 self._start(child)
             elif child.pid and self._shared.silence_s(child.process) > HANG_S:
@@ -235,27 +235,27 @@ class Supervisor:
 
     def _note_drops(self) -> None:
         drops = self._count_drops()
-        known = self._shared.get(self._shared.supervisor, Number.SOCKET_DROPS)
-        self._shared.set(self._shared.supervisor, Number.SOCKET_DROPS, known + (drops - self._drops_seen) % 2**32)
+        known = self._shared.get(self._shared.supervisor, Slot.SOCKET_DROPS)
+        self._shared.set(self._shared.supervisor, Slot.SOCKET_DROPS, known + (drops - self._drops_seen) % 2**32)
         self._drops_seen = drops
 
     def _is_answering(self) -> bool:
         """Whether a worker is well, or there are to be none yet."""
-        workers = self._crew.workers
+        workers = self._children.workers
         return not self._is_ready or any(self._shared.silence_s(one.process) < HANG_S for one in workers)
 
     def _end(self) -> int:
         """Have the workers answer what has been received, then end everything."""
         self._notifier.tell("STOPPING=1")
         self._log.info("ending: what has been received is answered")
-        running = [worker for worker in self._crew.workers if worker.pid]
+        running = [worker for worker in self._children.workers if worker.pid]
         self._tell(running)
-        for worker in self._crew.workers:
+        for worker in self._children.workers:
             if worker not in running:
                 self._drain(worker)
-        self._await_end(self._crew.workers, STOP_S)
-        self._tell([self._crew.control])
-        self._await_end([self._crew.control], STOP_CONTROL_S)
+        self._await_end(self._children.workers, STOP_S)
+        self._tell([self._children.control])
+        self._await_end([self._children.control], STOP_CONTROL_S)
         return 0
 
     def _tell(self, children: list[Child]) -> None:
@@ -267,7 +267,7 @@ class Supervisor:
         deadline = time.monotonic() + within_s
         while any(child.pid for child in children):
             if time.monotonic() > deadline:
-                self._crew.drains.clear()
+                self._children.drains.clear()
                 for child in children:
                     if child.pid:
                         self._log.error(f"{child.process.name} did not end in time and is killed")
@@ -277,19 +277,19 @@ class Supervisor:
             time.sleep(0.005)
 
     def _reap_ending(self) -> None:
-        for child in self._crew.everyone:
+        for child in self._children.everyone:
             if not child.pid:
                 continue
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
                 child.pid = 0
                 self._shared.forget(child.process, 0)  # connections that it counted are gone
-                if status and child is not self._crew.control:  # it was killed before it could answer, or just then
+                if status and child is not self._children.control:  # it was killed before it could answer, or just then
                     self._drain(child)
 
     def _drain(self, worker: Child) -> None:
         """Have what waits in the sockets of a worker that is gone answered by another, once."""
-        drain = self._crew.drains.pop(worker.process.index, None)
+        drain = self._children.drains.pop(worker.process.index, None)
         if drain is not None and self._is_loaded:
             worker.run = drain
             self._start(worker)

@@ -14,10 +14,10 @@ from dnsd.serve.tasks import in_thread, run_all
 
 async def serve_web(control: Control) -> None:
     """Serve until cancelled, whichever of the two there is to be."""
-    module = await in_thread(partial(importlib.import_module, API)) if control.desk.api is not None else None
+    module = await in_thread(partial(importlib.import_module, API)) if control.setup.api is not None else None
     work = []  # made once nothing is waited for any more: what ends before leaves nothing that was never begun
-    if control.desk.metrics is not None:
-        work.append(serve_http(monitoring_app(control), control.desk.metrics))
+    if control.setup.metrics is not None:
+        work.append(serve_http(monitoring_app(control), control.setup.metrics))
     if module is not None:
-        work.append(module.serve_api(control, control.desk.api))
+        work.append(module.serve_api(control, control.setup.api))
     await run_all(work)

@@ -1,6 +1,6 @@
-"""A worker: answers DNS on its sockets from the snapshot it has, whatever happens to the rest of the server.
+"""A worker: answers DNS queries on its sockets from its snapshot, whatever happens to the rest of the server.
 
-It maps the snapshot file when it starts, or is told to, and takes changes from control. It writes nothing, and knows no
+It maps the snapshot file at its start or on request, and receives deltas from control. It writes no files and reads no
 zone files.
 """
 
@@ -28,7 +28,7 @@ from dnsd.net.turns import Turns
 from dnsd.net.udp import Udp, UdpServer, udp_server
 from dnsd.serve.answering import Answering, Serving
 from dnsd.serve.link import Kind, packed, peer_uid, read_message
-from dnsd.serve.shared import Number, Process, Shared
+from dnsd.serve.shared import Process, Shared, Slot
 from dnsd.serve.signals import leave_on_signal
 from dnsd.serve.state import State
 from dnsd.serve.tasks import in_thread, run_until
@@ -36,30 +36,30 @@ from dnsd.settings import LiveSettings, RrlSettings, TcpSettings
 from dnsd.store.snapshot_file import FILE_NAME, load_snapshot, unpickled
 from dnsd.wire.cookies import Cookies
 
-DRAIN_S = 4.0  # how long clients may take to read their last replies
+DRAIN_S = 4.0  # for clients to read their last replies
 BEAT_S = 0.25
-COUNT_S = 1.0  # how often counts go to control
-LAST_WORDS_S = 0.3  # how long control may take to hear the last counts
+COUNT_S = 1.0  # between two messages with counts to control
+LAST_COUNTS_S = 0.3  # for control to read the last counts
 RECONNECT_S = 0.1
-MAX_UNREAD = 1024 * 1024  # octets of counts that control has not read; more are kept and counted on
+MAX_UNREAD = 1024 * 1024  # octets of counts unread by control; above this, counts are kept and added up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What a worker is given."""
+    """The parts of the server that a worker receives from the process that forks it."""
 
     process: Process
     shared: Shared
     listeners: tuple[Listener, ...]
     state: State
-    settings: LiveSettings  # as they were at the start; control sends later ones
-    cookie_secret: bytes  # for when the settings have none
+    settings: LiveSettings  # as of the server's start; control sends later ones
+    cookie_secret: bytes  # used if the settings have none
     log: Log
     udp: Udp
 
 
 class _SupersededError(ValueError):
-    """Something newer came before this could be done: what is served is known all the same."""
+    """A newer revision was saved before this one was loaded; control still knows which revision is served."""
 
 
 class Worker:
@@ -72,43 +72,43 @@ class Worker:
         self._answerings: list[Answering] = []
         self._serving: Serving | None = None
         self._control: asyncio.StreamWriter | None = None
-        self._limited_by: RrlSettings | None = None  # what the limiter was made from
-        self._knows = True  # that what it serves is what control thinks it does
+        self._limited_by: RrlSettings | None = None  # the current limiter's settings
+        self._is_known = True  # control's idea of the served revision is right
         self._udp: list[UdpServer] = []
         self._tcp: list[TcpServer] = []
         self._stop = asyncio.Event()
-        self._has_begun = asyncio.Event()  # the snapshot file is served, or cannot be used
+        self._has_begun = asyncio.Event()  # the snapshot file is served or has proved unusable
         caps = place.settings.limits.tcp
         self._admission = Admission(
             place.shared.regions, place.process.index, connections=caps.connections, per_client=caps.per_client
         )
 
     async def run(self, *, until_drained: bool) -> None:
-        """Answer until a signal to end; or, `until_drained`, only what the sockets have received already."""
+        """Answer until a signal to end; with `until_drained`, only queries already received by the sockets."""
         leave_on_signal(asyncio.get_running_loop(), self._stop.set)
         work = [self._begin(until_drained=until_drained), self._beat()]
         if not until_drained:
             work += [self._follow_control(), self._report()]
         await run_until(self._stop, work)
-        if self._serving is None:  # ended before it had begun: what its sockets have received is answered all the same
+        if self._serving is None:  # stopped before it began: queries already received are still answered
             await self._begin(until_drained=True)
         await self._drain()
         with suppress(TimeoutError, OSError):
-            await asyncio.wait_for(self._send_counts(), LAST_WORDS_S)
+            await asyncio.wait_for(self._send_counts(), LAST_COUNTS_S)
 
     async def _begin(self, *, until_drained: bool) -> None:
-        """Serve what the snapshot file holds; where it cannot be used, control sends what is published."""
+        """Serve the snapshot file; if it cannot be used, control sends the published snapshot."""
         try:
             await self._load()
         except ValueError as error:
-            self._log.warning(f"{self._place.process.name} waits for its snapshot: {error}")
+            self._log.warning(f"{self._place.process.name} waits for a snapshot from control: {error}")
         finally:
             self._has_begun.set()
         if until_drained:
             self._stop.set()
 
     async def _load(self, revision: int | None = None) -> Snapshot:
-        """Serve what the snapshot file holds. Raises ValueError where it cannot be used, or holds another revision."""
+        """Serve the snapshot file. Raises ValueError if it cannot be used or is not of `revision`."""
         with _no_garbage():
             title, parts = await in_thread(partial(load_snapshot, self._place.state.folder / FILE_NAME))
             if revision not in (None, title.revision):
@@ -125,10 +125,10 @@ class Worker:
             self._open()
         self._serving.snapshot = snapshot
         self._forget()
-        self._place.shared.set(self._place.process, Number.REVISION, snapshot.revision)
+        self._place.shared.set(self._place.process, Slot.REVISION, snapshot.revision)
 
     def _open(self) -> None:
-        """Begin to take queries from the sockets."""
+        """Start reading queries from the sockets."""
         loop = asyncio.get_running_loop()
         turns = Turns(loop)
         for listener in self._place.listeners:
@@ -162,7 +162,7 @@ class Worker:
         return answering
 
     def _use(self, settings: LiveSettings) -> None:
-        """Heed these settings from now on."""
+        """Apply these settings from now on."""
         assert self._serving is not None
         limits, serving = settings.limits, self._serving
         secrets = limits.cookies.secrets or (self._place.cookie_secret,)
@@ -180,13 +180,13 @@ class Worker:
         self._log.format, self._log.level = settings.log.format, settings.log.level
 
     def _forget(self) -> None:
-        """Send no reply again that was made from what is being replaced."""
+        """Discard remembered replies that were made from the previous snapshot or settings."""
         if self._serving is not None:
             for udp in self._udp:
                 udp.forget(self._serving.snapshot.names, self._serving.snapshot.longest)
 
     async def _follow_control(self) -> None:
-        """Take what control publishes; answers go on while it is away."""
+        """Receive snapshots and settings from control; answering goes on while it is away."""
         await self._has_begun.wait()
         while True:
             with suppress(OSError, EOFError):
@@ -197,15 +197,15 @@ class Worker:
                     self._control.write(packed(Kind.HELLO, self._introduction()))
                     await self._obey(reader)
                 except ValueError as error:
-                    self._log.error(f"{self._place.process.name} cannot use what control sent: {error}; it asks again")
-                    self._knows = isinstance(error, _SupersededError)
+                    self._log.error(f"{self._place.process.name} cannot use control's message: {error}; reconnecting")
+                    self._is_known = isinstance(error, _SupersededError)
                 finally:
                     self._control.close()
                     self._control = None
             await asyncio.sleep(RECONNECT_S)
 
     def _introduction(self) -> dict[str, int]:
-        revision = self._serving.snapshot.revision if self._serving and self._knows else 0
+        revision = self._serving.snapshot.revision if self._serving and self._is_known else 0
         return {"worker": self._place.process.index, "pid": os.getpid(), "revision": revision}
 
     async def _obey(self, reader: asyncio.StreamReader) -> None:
@@ -221,7 +221,7 @@ class Worker:
                 await self._send_counts(json.loads(payload)["asked"])
 
     def _change_settings(self, settings: LiveSettings) -> None:
-        """Heed other settings; those that are in force cost nothing."""
+        """Apply settings, unless they are in force already."""
         if settings == self._place.settings:
             return
         self._place = replace(self._place, settings=settings)
@@ -229,7 +229,7 @@ class Worker:
             self._use(settings)
 
     async def _change(self, payload: bytes) -> Snapshot:
-        """Serve what a change makes of what is served. Raises ValueError where it is one of something else."""
+        """Apply a delta to the served snapshot, and serve the result. Raises ValueError for a delta of another base."""
         current = self._serving.snapshot if self._serving else None
         with _no_garbage():
             snapshot = await _in_turns(apply_delta(current, unpickled(io.BytesIO(payload))))
@@ -237,18 +237,18 @@ class Worker:
         return snapshot
 
     def _tell_served(self, snapshot: Snapshot) -> None:
-        self._knows = True
+        self._is_known = True
         if self._control is not None:
             self._control.write(packed(Kind.SERVING, {"revision": snapshot.revision}))
 
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(COUNT_S)
-            with suppress(OSError):  # control has just ended
+            with suppress(OSError):  # control just ended
                 await self._send_counts()
 
     async def _send_counts(self, asked: int = 0) -> None:
-        """Send what was counted to control, or keep it until control is there and listens."""
+        """Send the counts to control; keep them while it is away or does not read."""
         for udp in self._udp:
             udp.account()
         for answering in self._answerings:
@@ -265,7 +265,7 @@ class Worker:
             await asyncio.sleep(BEAT_S)
 
     async def _drain(self) -> None:
-        """Answer what the sockets have received, then close them."""
+        """Answer queries already received, then close the sockets."""
         for tcp in self._tcp:
             tcp.stop()
         for udp in self._udp:
@@ -292,10 +292,10 @@ def _tcp_limits(settings: TcpSettings) -> TcpLimits:
 
 @contextmanager
 def _no_garbage() -> Iterator[None]:
-    """For taking in what is served: no garbage is looked for in it, now or later, as that would stop the answers.
+    """Exempt the objects made in this context from garbage collection for good, as it would delay answers.
 
-    What is frozen is there for ever if it is garbage already, so that is looked for first, when hardly anything is not
-    frozen yet: afterwards it would take a third of a second for a million names.
+    Frozen garbage is never freed, so garbage is collected first, while few objects are not yet frozen: afterwards it
+    would take a third of a second for a million names.
     """
     gc.collect()
     gc.disable()
@@ -307,9 +307,9 @@ def _no_garbage() -> Iterator[None]:
 
 
 async def _in_turns(steps: Iterator[Snapshot | None]) -> Snapshot:
-    """The snapshot that the steps lead to; queries are answered between them."""
+    """Run the steps to their snapshot; queries are answered between them."""
     for snapshot in steps:
         if snapshot is not None:
             return snapshot
         await asyncio.sleep(0)
-    raise AssertionError("a delta that leads to no snapshot")
+    raise AssertionError("a delta without a snapshot")

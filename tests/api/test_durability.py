@@ -377,7 +377,7 @@ def test_change_that_was_broken_off_is_undone_at_the_start(tmp_path: Path) -> No
         assert killed_in(call, partial(write_files, changes, journal))
         call += 1
     with api.running():
-        assert "a change of several files, which was not finished, is undone" in api.dns.stderr.text()
+        assert "undid an unfinished change of several files" in api.dns.stderr.text()
         assert everything(api) == before
         assert api.ask("www.example.com") in (["203.0.113.1"], ["203.0.113.2"])
 

@@ -25,7 +25,7 @@ def test_start_that_serves_much_less_than_before_says_so(tmp_path: pathlib.Path)
     zone.write_text("records:\n- {name: dns, type: A, content: 192.0.2.2}\n")
     with Dnsd(tmp_path / "dnsd.yaml") as again:
         said = again.stderr.text()
-        assert f"warning: {served:.0f} names were served before this start, and 2 are now" in said
+        assert f"warning: serving 2 names; {served:.0f} were served before this start" in said
         assert answers(again.udp(DNS)) == ["192.0.2.2"]
 
 
@@ -43,7 +43,7 @@ def test_reload_tells_of_settings_that_wait_for_a_start(tmp_path: pathlib.Path) 
         for _ in range(2):  # as long as it waits
             done = server.reload()
             assert done.returncode == 0
-            assert f"{settings}:{line}:1: user: the change takes effect at the next start" in done.stderr
+            assert f"{settings}:{line}:1: user: the change takes effect after a restart" in done.stderr
         assert any("user: the change takes" in problem for problem in server.status()["source"]["problems"])
 
 

@@ -317,7 +317,7 @@ def test_settings_that_need_a_start_say_so(server: Dnsd, tmp_path: pathlib.Path)
     path.write_text(as_yaml({**settings, "state": "state"}))  # where commands look for the server
     assert run("reload", "-c", str(path)).returncode == 0
     for name in NEEDS_START.keys() - {"state"}:
-        assert f"{name}: the change takes effect at the next start" in server.stderr.text()
+        assert f"{name}: the change takes effect after a restart" in server.stderr.text()
     assert answers(server.udp(DNS)) == ["192.0.2.2"]
 
 
@@ -326,7 +326,7 @@ def test_settings_that_need_a_start_say_so(server: Dnsd, tmp_path: pathlib.Path)
 
 def test_second_server_of_a_configuration_keeps_its_state_elsewhere(server: Dnsd, tmp_path: pathlib.Path) -> None:
     with Dnsd(tmp_path / "dnsd.yaml") as second:
-        said = re.search(r"state: .* is in use by another server .* keeps its state in (\S+),", second.stderr.text())
+        said = re.search(r"state: .* is in use by another server, .* keeps its state in (\S+),", second.stderr.text())
         assert said, second.stderr.text()
         folder = pathlib.Path(said[1])
         assert (folder / "snapshot").exists()

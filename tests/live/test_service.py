@@ -120,7 +120,7 @@ def test_refused_reload_keeps_serving(strict: Dnsd, tmp_path: pathlib.Path) -> N
     write(tmp_path, MAP, "enabled: true\nips: [198.51.100.1]\nips: []\nmemberships: []\n")
     said = reload(strict, "reload refused")
     assert f"{tmp_path}/{MAP}:3:1: " in said
-    assert "revision 1 keeps serving" in said
+    assert "still serving revision 1" in said
     assert answers(strict.udp(WWW)) == BLUE
     write(tmp_path, MAP, as_yaml(map_of(GREEN)))
     reload(strict, "reloaded: revision 2, ")

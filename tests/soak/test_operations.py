@@ -324,7 +324,7 @@ def test_disk_that_is_full_leaves_a_whole_version(tmp_path: pathlib.Path, figure
         fill(server)
         server.write(ZONE, large_zone(1, 2_000))  # more than what is sent as changes: workers would load the file
         wait_for_line(
-            server, r"snapshot cannot be written: .*; a start without the source would serve an older revision"
+            server, r"snapshot cannot be written: .*; a start with unusable files would serve an older revision"
         )
         wait_until(lambda: serves_zone(server, 1), timeout_s=2.0)  # workers are sent all of it, now that it is known
         assert server.healthy()

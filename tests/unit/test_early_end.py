@@ -23,7 +23,7 @@ def test_server_may_end_while_the_api_is_imported(
 
     monkeypatch.setattr(web, "in_thread", in_thread)
     monkeypatch.setattr(web, "monitoring_app", lambda control: None)
-    control: Any = SimpleNamespace(desk=SimpleNamespace(metrics=object(), api=object()))
+    control: Any = SimpleNamespace(setup=SimpleNamespace(metrics=object(), api=object()))
 
     async def end_at_once() -> None:
         task = asyncio.create_task(web.serve_web(control))
