@@ -30,7 +30,7 @@ PLOTTED = ("null", "dnsd", "nsd", "knot", "bind", "pdns")
 COMPARED = ("null", "nsd", "knot", "bind", "pdns", "dnslib", "twisted")
 PLOT_FILE, PAGE_FILE = "benchmarks.svg", "benchmarks.md"
 MARK = {True: "yes", False: "**no**", None: "–"}
-INTRO = "# What an answer costs\n\n"
+INTRO = "# Benchmarks\n\n"
 
 
 def write_report(folder: Path, traffic: Traffic, scale: Scale, about: Mapping[str, str]) -> Path:
