@@ -1,6 +1,6 @@
-# The server, as a user without rights, on port 5300: publish it as 53. The root filesystem may be read-only: what the server
-# keeps is in /state. Settings and data are mounted at /config.
-# With a compiler, for the parts that are compiled where there is one.
+# The server, as an unprivileged user, on port 5300: publish it as 53. The root filesystem may be read-only: the server writes
+# to /state. Mount settings and data at /config.
+# This stage has a compiler, for the C parts.
 FROM python:3.12 AS build
 COPY pyproject.toml constraints.txt README.md LICENSE /src/
 COPY dnsd /src/dnsd
@@ -11,9 +11,10 @@ RUN groupadd --gid 10053 dnsd \
     && useradd --uid 10053 --gid 10053 --no-create-home --home-dir /state --shell /usr/sbin/nologin dnsd \
     && install --directory --owner 10053 --group 10053 --mode 0700 /state
 COPY --from=build /opt/dnsd /opt/dnsd
-# A number: Kubernetes cannot tell from a name that it is not root's (runAsNonRoot).
+# A number, as Kubernetes cannot tell from a name that the user is not root (runAsNonRoot).
 USER 10053:10053
-# These override the settings file. Metrics and the API, which asks for a token, listen on all addresses of the container, which publishes no port by itself.
+# These override the settings file. Metrics and the API listen on all addresses of the container: the API asks for a token, and
+# the container publishes no port by itself.
 ENV PATH=/opt/dnsd/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     DNSD_CONFIG=/config/dnsd.yaml \
@@ -24,8 +25,8 @@ ENV PATH=/opt/dnsd/bin:$PATH \
 VOLUME /state
 EXPOSE 5300/udp 5300/tcp 9153/tcp 8053/tcp
 STOPSIGNAL SIGTERM
-# Asks the server for the root zone: any answer will do, REFUSED too. An answer must come from DNS itself, not from /healthz,
-# so that a container is not ended for its metrics.
+# Asks the server for the root zone; any answer counts, also REFUSED. It asks over DNS, not at /healthz, so that a fault of the
+# metrics does not end the container.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", \
     "import os, re, dns.message as m, dns.query as q; q.udp(m.make_query('.', 'SOA'), '127.0.0.1', timeout=3, port=int(re.findall(r':(\\d+)', os.environ['DNSD_LISTEN'])[-1]))"]
 ENTRYPOINT ["dnsd"]

@@ -1,4 +1,4 @@
-# `make serve` runs the server on config/; `make test` runs all tests. Both set up what they need in .venv, and say so.
+# `make serve` runs the server on config/; `make test` runs all tests. Both first set up .venv, and say so.
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,11 +14,11 @@ help:
 	@echo "make serve    run the server on $(CONFIG), 127.0.0.1:5300"
 	@echo "make check    read $(CONFIG) and print every problem in it"
 	@echo "make test     run all tests"
-	@echo "make test-browser  run the tests of the dashboard in Debian's Chromium (make test does so, too, where it is there)"
-	@echo "make screenshots   make the pictures in docs/screenshots anew"
-	@echo "make sanitize  compile the C parts with warnings as errors, and attack them under sanitizers; SANITIZE=--quick is short"
-	@echo "make soak     keep every promise of docs/reliability.md under load for some minutes, and write the figures there"
-	@echo "make bench    measure beside NSD, Knot, BIND, PowerDNS and others, and write docs/benchmarks.md; BENCH=--quick is short"
+	@echo "make test-browser  test the dashboard in Debian's Chromium (part of make test if Chromium is installed)"
+	@echo "make screenshots   make the pictures in docs/screenshots"
+	@echo "make sanitize  compile the C parts with warnings as errors, and attack them under sanitizers; short form: SANITIZE=--quick"
+	@echo "make soak     test every guarantee of docs/reliability.md under load for some minutes, and write the figures there"
+	@echo "make bench    compare with NSD, Knot, BIND, PowerDNS and others, and write docs/benchmarks.md; short form: BENCH=--quick"
 	@echo "make lint     mypy and ruff"
 	@echo "make clean    remove what these commands made"
 
@@ -29,16 +29,17 @@ serve: $(VENV)/.serve
 check: $(VENV)/.serve
 	@$(BIN)/python -m dnsd check -c $(CONFIG)
 
-# On both cores what may share them; then the dashboard in a browser; then what measures; then what is answered, by the loop that needs no compiler.
+# First the tests that may share the cores, two at a time; then the dashboard in a browser; then the tests that measure;
+# then the tests of answers again, with the loop that needs no compiler.
 test: $(VENV)/.test
 ifeq ($(TESTS),tests)
 	@echo "==> running the tests, two at a time"
 	@$(BIN)/python -m pytest -n 2 --ignore tests/soak --ignore tests/browser tests
 	@if command -v chromium >/dev/null; then $(MAKE) --no-print-directory test-browser; \
-		else echo "==> no chromium here: the dashboard is not tested (apt install chromium)"; fi
+		else echo "==> Chromium is not installed: the dashboard is not tested (apt install chromium)"; fi
 	@echo "==> floods, faults and reloads on live servers"
 	@$(BIN)/python -m pytest tests/soak
-	@echo "==> the tests of answers once more, on the portable loop"
+	@echo "==> the tests of answers again, on the portable loop"
 	@DNSD_UDP=portable $(BIN)/python -m pytest -n 2 tests/live/test_cases.py tests/live/test_service.py tests/live/test_export.py tests/conformance
 else
 	@echo "==> running the tests in $(TESTS)"
@@ -49,7 +50,7 @@ sanitize: $(VENV)/.test
 	@PYTHONPATH=. $(BIN)/python -m tests.native.run $(SANITIZE)
 
 test-browser: $(VENV)/.test
-	@command -v chromium >/dev/null || { echo "==> this takes chromium: apt install chromium"; exit 1; }
+	@command -v chromium >/dev/null || { echo "==> Chromium is needed: apt install chromium"; exit 1; }
 	@echo "==> the dashboard in a browser"
 	@$(BIN)/python -m pytest -n 2 tests/browser
 
@@ -88,7 +89,7 @@ $(VENV)/.serve: $(VENV)/.python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.serve
-	@echo "==> installing what the tests need"
+	@echo "==> installing the tests' packages"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/cloudflare-4 'cloudflare==4.3.1'
 	@touch $@

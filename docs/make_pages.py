@@ -1,6 +1,6 @@
-"""Writes the pages that say what the code says: one for each command, one for all settings, and the API's tables.
+"""Write the pages made from the code: one for each command, one for all settings, and the API's tables.
 
-python docs/make_pages.py
+python -m docs.make_pages
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from dnsd.manage.refusal import Code
 from dnsd.settings import Settings
 
 DOCS = Path(__file__).parent
-STATUSES = "0 ok · 1 invalid input, or a change that was refused · 2 usage · 3 the server cannot be reached"
+STATUSES = "0 success · 1 invalid input, or a change was refused · 2 wrong usage · 3 the server cannot be reached"
 SETTINGS_INTRO = """# Settings
 
-One YAML file, `config/dnsd.yaml` or what `-c` or `$DNSD_CONFIG` names. Every key can be set by the environment instead:
-`limits.tcp.idle_s` is `DNSD_LIMITS__TCP__IDLE_S`. What is out of range is refused with its name, value and range. A
-reload takes all of them over but those marked *start*.
+The settings are one YAML file: `-c FILE`, else `$DNSD_CONFIG`, else `config/dnsd.yaml`. The environment overrides every
+key: `DNSD_LIMITS__TCP__IDLE_S` sets `limits.tcp.idle_s`. A value out of range is refused with its name and range. A
+reload applies all settings except those marked *start*.
 """
 AT_START = {
     "listen",
@@ -41,7 +41,7 @@ AT_START = {
 
 
 def command_page(name: str, command: click.Command) -> str:
-    """The page of one command, and of those in it, as Markdown."""
+    """The page of a command and its subcommands, as Markdown."""
     parts = [f"# dnsd {name}", *command_parts(name, command)]
     for inner, one in sorted(command.commands.items()) if isinstance(command, click.Group) else ():
         parts += [f"## dnsd {name} {inner}", *command_parts(f"{name} {inner}", one)]
@@ -49,7 +49,7 @@ def command_page(name: str, command: click.Command) -> str:
 
 
 def command_parts(name: str, command: click.Command) -> list[str]:
-    """How a command is called, what it does, and its options."""
+    """Usage, help and options of a command."""
     context = click.Context(command, info_name=f"dnsd {name}", max_content_width=100)
     context.help_option_names = ["-h", "--help"]
     usage = command.get_usage(context).removeprefix("Usage: ")
@@ -60,7 +60,7 @@ def command_parts(name: str, command: click.Command) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """A text as it is written in a cell of a table."""
+    """The text, escaped for a cell of a table."""
     return text.replace("|", r"\|")
 
 
@@ -71,7 +71,7 @@ def settings_page() -> str:
 
 
 def settings_rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Key, default, range and meaning of each setting, those inside others too."""
+    """Yield key, default, range and meaning of each setting, nested ones included."""
     for name, field in model.model_fields.items():
         inner = inner_model(field)
         if inner:
@@ -86,7 +86,7 @@ def settings_rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
 
 
 def inner_model(field: FieldInfo) -> type[BaseModel] | None:
-    """The settings below this one, if there are."""
+    """The model of the settings nested in this one, None if it is a plain value."""
     for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind
@@ -94,7 +94,7 @@ def inner_model(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def default_text(field: FieldInfo) -> str:
-    """The default as a person writes it."""
+    """The default as written in a settings file."""
     value: Any = field.default
     if value is None or value == ():
         return "–"
@@ -104,31 +104,31 @@ def default_text(field: FieldInfo) -> str:
 
 
 def range_text(field: FieldInfo) -> str:
-    """The least and the greatest value, where there are such."""
+    """The least and the greatest value, "" if the setting has no range."""
     low = next((one.ge for one in field.metadata if hasattr(one, "ge")), None)
     high = next((one.le for one in field.metadata if hasattr(one, "le")), None)
     return "" if low is None or high is None else f"{low:,} … {high:,}"
 
 
 def api_page(text: str) -> str:
-    """The page of the API, with its tables of errors and routes as they are now."""
+    """The page of the API, with its tables of errors and routes made from the code."""
     codes = [
         f"| {code.number} | {code.status} | {code.meaning} |" for code in sorted(Code, key=lambda code: code.number)
     ]
     routes = [f"| {route.method} | `{route.path}` | {route.permission} | {route.answer.__doc__} |" for route in ROUTES]
-    text = with_table(text, "codes", "| code | status | what is wrong |\n|---|---|---|", codes)
+    text = with_table(text, "codes", "| code | status | meaning |\n|---|---|---|", codes)
     return with_table(text, "routes", f"Below `{BASE}`.\n\n| | | needs | |\n|---|---|---|---|", routes)
 
 
 def with_table(text: str, name: str, head: str, rows: list[str]) -> str:
-    """A text with what stands between its marks of a name replaced."""
+    """The text, with the table between the marks `name` replaced."""
     before, _, rest = text.partition(f"<!-- {name} -->")
     _, end, after = rest.partition(f"<!-- /{name} -->")
     return "\n".join([f"{before}<!-- {name} -->", head, *rows, f"{end}{after}"])
 
 
 def pages() -> dict[Path, str]:
-    """Every page by its file."""
+    """Every made page, by its file."""
     commands = sorted(main.commands.items())
     found = {DOCS / "commands" / f"{name}.md": command_page(name, command) for name, command in commands}
     lines = [f"- [dnsd {name}]({name}.md): {command.get_short_help_str(100)}" for name, command in commands]

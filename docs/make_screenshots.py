@@ -1,4 +1,4 @@
-"""Make the pictures of the dashboard in docs/screenshots: the pages that the browser's tests look at, on the same data.
+"""Make the pictures of the dashboard in docs/screenshots: the pages and data of the browser tests.
 
 make screenshots
 """
@@ -18,7 +18,7 @@ from tests.browser.world import FILES, MAP_SHOP, MAPS, PAGES, SETTINGS, SHOP
 FOLDER = Path(__file__).parent / "screenshots"
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
-TRAFFIC_S = 45  # so that the plots have something to show
+TRAFFIC_S = 45  # long enough for the plots to show traffic
 NAMES = ("www.shop.example", "www.shop.example", "www.blog.example", "api.blog.example", "nope.shop.example")
 SHOTS = {
     "overview": "overview",
@@ -33,10 +33,10 @@ SHOTS = {
 
 
 def main() -> None:
-    """Start a server, use it a little, and look at its pages."""
+    """Start a server, create some traffic, and take pictures of its pages."""
     FOLDER.mkdir(exist_ok=True)
     chromium = shutil.which("chromium")
-    assert chromium, "this takes chromium: apt install chromium"
+    assert chromium, "Chromium is needed: apt install chromium"
     with (
         tempfile.TemporaryDirectory() as folder,
         Api(Path(folder), FILES, settings=SETTINGS).running() as api,
@@ -45,7 +45,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_context(viewport=WIDE, color_scheme="light").new_page()
         sign_in(page, api)
-        use(api)
+        fill(api)
         for name, which in SHOTS.items():
             page.goto(f"{api.origin}{PAGES[which]}")
             page.screenshot(path=FOLDER / f"{name}.png")
@@ -71,8 +71,8 @@ def sign_in(page: Page, api: Api) -> None:
     page.get_by_role("button", name="Sign out").wait_for()
 
 
-def use(api: Api) -> None:
-    """Some changes for the history and the audit log, and some queries for the plots."""
+def fill(api: Api) -> None:
+    """Make changes for the history and the audit log, and queries for the plots."""
     path = f"/accounts/{'a1' * 16}/addressing/address_maps/{MAP_SHOP}"
     api.result("PUT", f"{path}/ips/203.0.113.12")
     api.result("DELETE", f"{path}/ips/203.0.113.12")
@@ -85,7 +85,7 @@ def use(api: Api) -> None:
 
 
 def create(page: Page, api: Api) -> None:
-    """The steps of creating a map, up to the review."""
+    """Take pictures of the steps of creating a map, up to the review."""
     page.goto(f"{api.origin}{MAPS}/create")
     page.get_by_role("button", name="Continue", exact=True).click()
     page.get_by_role("checkbox", name="blog.example").check()
