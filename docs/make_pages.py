@@ -54,7 +54,7 @@ def command_parts(name: str, command: click.Command) -> list[str]:
     context.help_option_names = ["-h", "--help"]
     usage = command.get_usage(context).removeprefix("Usage: ")
     options = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    rows = [f"| `{escaped(names)}` | {escaped(text)} |" for names, text in filter(None, options)]
+    rows = [f"| `{escaped(names)}` | {escaped(text)} |" for names, text in filter(None, options) if text]
     table = "\n".join(["| option | meaning |", "|---|---|", *rows])
     return [f"```text\n{usage}\n```", inspect.cleandoc(command.help or ""), table]
 

@@ -1,4 +1,4 @@
-"""The command line: the one part that prints for people."""
+"""The command line: the only part that prints to a terminal."""
 
 from dnsd.cli.commands import main
 from dnsd.cli.maps import map_commands

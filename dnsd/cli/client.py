@@ -1,6 +1,6 @@
-"""The HTTP API as commands use it: where it is, with which token, and what is said where it refuses, or is not there.
+"""The commands' HTTP client: the API's address, the token, and the errors of a request.
 
-httpx is imported with the first request: `dnsd serve`, and all commands that read files, do without.
+httpx is imported for the first request only: `dnsd serve` and the commands that read files do not need it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import click
 
-from dnsd.cli.commands import config_option
+from dnsd.cli.commands import STATUS_TIMEOUT_S, config_option
 from dnsd.cli.show import report, say
 from dnsd.errors import DnsdError, InvalidDataError, path_text, printable
 from dnsd.errors import Path as ObjectPath
@@ -35,28 +35,27 @@ if TYPE_CHECKING:
 URL_VARIABLE, TOKEN_VARIABLE = "DNSD_API_URL", "DNSD_API_TOKEN"
 BASE = "/client/v4"
 ADD_API = 'api: {listen: "127.0.0.1:8053"}'
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listened on -> where that is on this machine
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # wildcard address -> loopback address
 CONNECT_S = 5.0
-ANSWER_S = 300.0  # a write is answered when all workers serve it: of a million records, that takes a while
-ASK_S = 10.0
-OWN_TOKEN = "cli "  # what the names of tokens begin with that a command makes for itself
-OWN_TOKEN_FOR = timedelta(minutes=5)
+ANSWER_S = 300.0  # a write is answered once all workers serve it: with a million records, that takes a while
+OWN_TOKEN = "cli "  # prefix of the name of a token that a command creates for itself
+OWN_TOKEN_LIFETIME = timedelta(minutes=5)
 PER_PAGE = {"dns_records": 100_000}
-PER_PAGE_ELSE = 50  # of accounts and zones the server gives no more
+DEFAULT_PER_PAGE = 50  # the server's limit for accounts and zones
 NOT_RUNNING = 3  # exit status
 
-Shape = dict[str, Any]  # an object as the API has it
+Shape = dict[str, Any]  # an object in the API's form
 
 account_option = click.option(
-    "--account", metavar="ACCOUNT", help="Of this account alone: its id or name; without it, of all that the token has."
+    "--account", metavar="ACCOUNT", help="Only this account (id or name); default: all accounts of the token."
 )
 new_account_option = click.option(
-    "--account", metavar="ACCOUNT", help="In this account: its id or name; needed where the token is for several."
+    "--account", metavar="ACCOUNT", help="Create it in this account (id or name); required if the token covers several."
 )
 
 
 class FailedError(DnsdError):
-    """Why a command ends: lines for the operator, and its exit status."""
+    """A command's failure: lines for the operator, and the exit status."""
 
     def __init__(self, *lines: str, status: int = 1) -> None:
         self.lines = lines
@@ -65,7 +64,7 @@ class FailedError(DnsdError):
 
 
 class RefusedError(FailedError):
-    """What the API said no to; `code` is the first that it gives."""
+    """A request that the API refused; `code` is that of its first error."""
 
     def __init__(self, errors: list[Shape]) -> None:
         self.code = errors[0].get("code") if errors else None
@@ -74,7 +73,7 @@ class RefusedError(FailedError):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Asks the API. Every method raises RefusedError, or FailedError where nothing useful came back."""
+    """A client of the API. Every method raises RefusedError, or FailedError without a usable response."""
 
     http: httpx.Client
 
@@ -99,25 +98,25 @@ class Client:
         return self.send("DELETE", path)["result"]
 
     def all(self, path: str, **query: str) -> list[Shape]:
-        """The whole of a list, which is asked for page by page."""
+        """A whole list, requested page by page."""
         found: list[Shape] = []
-        size = PER_PAGE.get(path.rpartition("/")[2], PER_PAGE_ELSE)
+        size = PER_PAGE.get(path.rpartition("/")[2], DEFAULT_PER_PAGE)
         while True:
             page = str(len(found) // size + 1)
-            said = self.send("GET", path, params={**query, "per_page": str(size), "page": page})
-            found += said["result"]
-            if not said["result"] or len(found) >= said["result_info"]["total_count"]:
+            envelope = self.send("GET", path, params={**query, "per_page": str(size), "page": page})
+            found += envelope["result"]
+            if not envelope["result"] or len(found) >= envelope["result_info"]["total_count"]:
                 return found
 
     def text(self, path: str) -> str:
-        """A result that is no JSON."""
+        """A result in plain text, not JSON."""
         response = self._response("GET", path)
         if response.headers.get("content-type", "").startswith("application/json") or response.status_code != 200:
             _checked(response)
         return response.text
 
     def send(self, method: str, path: str, **options: Any) -> Shape:
-        """What is said to a request that is carried out: its envelope."""
+        """The envelope of a successful response."""
         return _checked(self._response(method, path, **options))
 
     def _response(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -128,25 +127,25 @@ class Client:
         except httpx.ConnectError as error:
             raise FailedError(f"no server answers at {self.http.base_url}: {error}", status=NOT_RUNNING) from None
         except httpx.ReadTimeout:
-            may = "" if method == "GET" else "; what was asked for may have been done"
-            message = f"{self.http.base_url} did not answer within {ANSWER_S:.0f} s{may}"
+            doubt = "" if method == "GET" else "; the request may still have been carried out"
+            message = f"{self.http.base_url} did not answer within {ANSWER_S:.0f} s{doubt}"
             raise FailedError(message, status=NOT_RUNNING) from None
         except (httpx.TransportError, httpx.InvalidURL) as error:
             why = str(error) or type(error).__name__
-            raise FailedError(f"{self.http.base_url} cannot be asked: {why}", status=NOT_RUNNING) from None
+            raise FailedError(f"the request to {self.http.base_url} failed: {why}", status=NOT_RUNNING) from None
 
 
 def _checked(response: httpx.Response) -> Shape:
-    """The envelope of a request that was carried out."""
+    """The envelope of a successful response. Raises RefusedError or FailedError."""
     try:
-        said = response.json()
-        succeeded, errors = said["success"], said["errors"]
+        envelope = response.json()
+        succeeded, errors = envelope["success"], envelope["errors"]
     except (ValueError, TypeError, KeyError):
-        message = f"{response.url} is no API of dnsd: it answers {response.status_code} {response.reason_phrase}"
+        message = f"{response.url} is not a dnsd API: it answers {response.status_code} {response.reason_phrase}"
         raise FailedError(message, status=NOT_RUNNING) from None
     if not succeeded:
         raise RefusedError(errors)
-    return dict(said)
+    return dict(envelope)
 
 
 def _error_line(error: Shape) -> str:
@@ -157,28 +156,28 @@ def _error_line(error: Shape) -> str:
 
 
 def fault_line(path: ObjectPath, message: str, code: int) -> str:
-    """One thing that is wrong with a request as a line: where in it, what, and the API's code."""
+    """One fault of a request as a line: its place in the request, the message, and the API's code."""
     return f"{path_text(path)}{': ' if path else ''}{message} (code {code})"
 
 
 def in_path(text: str) -> str:
-    """A text as one segment of a path."""
+    """A text, quoted as one segment of a URL path."""
     return quote(text, safe="")
 
 
-# Where, and with which token
+# The API's address, and the token
 
 
 @dataclass(frozen=True, slots=True)
 class _Api:
-    """Where the API is. `is_ours`: it is that of the settings."""
+    """The API's URL. `is_ours`: it comes from the settings file, not from --url."""
 
     url: str
     is_ours: bool
 
 
 def with_api(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that is given a client of the API; with the options that say of which, and who asks."""
+    """Pass a client of the API to a command, and add the options for the API's address and token."""
 
     @wraps(command)
     def run(*, config: Path, url: str | None, token_file: Path | None, **given: Any) -> None:
@@ -194,19 +193,22 @@ def with_api(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(error.status)
 
     url_option = click.option(
-        "--url", envvar=URL_VARIABLE, callback=_url, help=f"Of the server; by default ${URL_VARIABLE}, else as in -c."
+        "--url",
+        envvar=URL_VARIABLE,
+        callback=_url,
+        help=f"URL of the server; default: ${URL_VARIABLE}, else from the settings file.",
     )
     token_option = click.option(
         "--token-file",
         type=click.Path(path_type=Path, dir_okay=False),
-        help=f"File with a token of the API; by default ${TOKEN_VARIABLE}, else one is made from -c for this command.",
+        help=f"File with an API token; default: ${TOKEN_VARIABLE}, else a temporary token for this command.",
     )
     return url_option(token_option(config_option(run)))
 
 
 @contextmanager
 def _connected(config: Path, url: str | None, token_file: Path | None) -> Iterator[Client]:
-    """A client of the API, for as long as the context lasts."""
+    """Open a client of the API."""
     import httpx
 
     token = _given_token(token_file)
@@ -220,7 +222,7 @@ def _connected(config: Path, url: str | None, token_file: Path | None) -> Iterat
 
 
 def _url(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """The API's address from that of the server, with or without its base path."""
+    """The API's URL; `value` is the server's URL, with or without the API's base path."""
     if not value:
         return None
     try:
@@ -231,27 +233,27 @@ def _url(context: click.Context, option: click.Parameter, value: str | None) -> 
     if not is_good or parts.query or parts.fragment:
         raise click.BadParameter(f"{value!r} is not a URL such as http://127.0.0.1:8053", context, option)
     if parts.username is not None:
-        raise click.BadParameter("a URL is no place for a name or a token", context, option)
+        raise click.BadParameter("the URL must not contain a user name or a token", context, option)
     return value.rstrip("/").removesuffix(BASE) + BASE
 
 
 def _api_of(config: Path) -> _Api:
-    """The API of the settings. Raises InvalidDataError."""
+    """The API of the settings file. Raises InvalidDataError."""
     settings = load_settings(config).settings
     if settings.api is None:
         raise FailedError(
-            f"{config} has no `api`: its server has no HTTP API. Add, for one, {ADD_API}",
-            "and start the server anew",
+            f"{config} has no `api`: the server's HTTP API is off. To turn it on, add: {ADD_API}",
+            "and restart the server",
             status=NOT_RUNNING,
         )
     listen = settings.api.listen
     if not listen.port:
-        raise click.UsageError("`api.listen` has port 0: give the port that the server printed, with --url")
+        raise click.UsageError("`api.listen` has port 0: use --url with the port that the server printed")
     return _Api(f"http://{Address(ANY_ADDRESS.get(listen.host, listen.host), listen.port)}{BASE}", is_ours=True)
 
 
 def _given_token(file: Path | None) -> str | None:
-    """The token of a file, else of the environment; None where there is neither."""
+    """The token in a file, else in the environment; None if neither is given."""
     if file is None:
         source, text = f"${TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE, "")
         if not text:
@@ -261,7 +263,7 @@ def _given_token(file: Path | None) -> str | None:
         try:
             text = file.read_text()
         except (OSError, UnicodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
             raise click.UsageError(f"{file} cannot be read: {why}") from None
     token = text.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
@@ -276,12 +278,12 @@ def _kept(token: str) -> Iterator[str]:
 
 @contextmanager
 def _own_token(config: Path, api: _Api) -> Iterator[str]:
-    """An operator's token for whoever may write the state of a server that runs here; it ends with the context."""
-    file = TokenFile(_folder_of_running(config, api))
+    """A temporary operator's token, revoked at the end; requires write access to the running server's state folder."""
+    file = TokenFile(_running_state_folder(config, api))
     now = datetime.now(UTC)
     try:
         _forget_expired(file, now)
-        token, secret = file.create(name=_own_name(), now=now, expires_at=now + OWN_TOKEN_FOR)
+        token, secret = file.create(name=_own_token_name(), now=now, expires_at=now + OWN_TOKEN_LIFETIME)
     except TokenFileError as error:
         raise FailedError(str(error)) from None
     try:
@@ -290,28 +292,28 @@ def _own_token(config: Path, api: _Api) -> Iterator[str]:
         try:
             file.revoke(token.id)
         except (TokenFileError, NoSuchTokenError) as error:
-            say(f"the token {token.id} of this command could not be revoked, and expires by itself: {error}")
+            say(f"could not revoke this command's token {token.id}, which expires in a few minutes: {error}")
 
 
-def _folder_of_running(config: Path, api: _Api) -> Path:
-    """The state folder of the settings, if its server runs, and a token for it may be made and sent there.
+def _running_state_folder(config: Path, api: _Api) -> Path:
+    """The state folder of the settings, if its server runs and a token may be created for it and sent to it.
 
-    Who listens at the API's address, nobody knows. So it is asked over the control socket whether the server runs: its
-    process is known to be the state folder's owner's, and to hold the address of the API since before.
+    Any process could listen at the API's address. So the server is asked over its control socket: its process belongs
+    to the state folder's owner, and already holds the API's address.
     """
-    how = f"set ${TOKEN_VARIABLE}, or give --token-file"
+    how = f"set ${TOKEN_VARIABLE} or use --token-file"
     if not api.is_ours and not _is_loopback(api.url):
-        raise click.UsageError(f"{api.url} takes a token: {how}; none is made here for another machine")
+        raise click.UsageError(f"{api.url} requires a token: {how}; none can be created for another machine")
     folder = state_folder_of(config, load_settings(config).settings.state)
     if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise click.UsageError(f"{api.url} takes a token: {how}; to make one takes the right to write {folder}")
+        raise click.UsageError(f"{api.url} requires a token: {how}; creating one requires write access to {folder}")
     try:
-        status = ask(folder, Kind.STATUS, {}, timeout_s=ASK_S)
+        status = ask(folder, Kind.STATUS, {}, timeout_s=STATUS_TIMEOUT_S)
     except OSError as error:
-        message = f"no server can be reached in {folder}: {error.strerror or error}; is it running, with {config}?"
+        message = f"no server can be reached in {folder}: {error.strerror or error}; is it running with {config}?"
         raise FailedError(message, status=NOT_RUNNING) from None
     if not api.is_ours and str(urlsplit(api.url).port or 80) != status["http"].get("api", "").rpartition(":")[2]:
-        raise click.UsageError(f"{api.url} is not the server of {config}, and takes a token of its own: {how}")
+        raise click.UsageError(f"{api.url} is not the server of {config} and requires its own token: {how}")
     return folder
 
 
@@ -324,14 +326,14 @@ def _is_loopback(url: str) -> bool:
 
 
 def _forget_expired(file: TokenFile, now: datetime) -> None:
-    """Revoke the tokens of commands that were killed."""
+    """Revoke expired tokens, left over from killed commands."""
     for token in file.tokens():
         if token.name.startswith(OWN_TOKEN) and token.is_expired(now):
             file.revoke(token.id)
 
 
-def _own_name() -> str:
-    """What the audit log is to say."""
+def _own_token_name() -> str:
+    """The name of a command's own token, for the audit log: `cli USER`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -46,7 +46,7 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, readable=False),
     default=lambda: Path(os.environ.get("DNSD_CONFIG") or "config/dnsd.yaml"),
-    help="The settings file; by default $DNSD_CONFIG, else config/dnsd.yaml.",
+    help="Settings file; default: $DNSD_CONFIG, else config/dnsd.yaml.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -63,16 +63,17 @@ def main(context: click.Context) -> None:
 @main.command("serve")
 @config_option
 def serve_command(config: Path) -> None:
-    """Run the server. SIGHUP reloads, SIGTERM ends it.
+    """Run the server. SIGHUP reloads its files, SIGTERM stops it.
 
-    Prints a line for each address it listens on, then `ready` once every worker answers; all else goes to standard
-    error. One process holds the sockets, one reads the files and watches them, and `workers` of them answer. SIGHUP and
-    SIGUSR1 have everything read anew, as a change of a file does; SIGTERM, SIGINT and SIGQUIT have what was received
-    answered, and end it. All other signals that could be ignored are.
+    Prints one line for each listening address, then `ready` once every worker answers; all other output goes to
+    standard error. One process holds the sockets, one reads and watches the files, and `workers` processes answer.
+    SIGHUP and SIGUSR1 reload all files, as an edit of a file does. SIGTERM, SIGINT and SIGQUIT stop the server after it
+    has answered the queries already received. All other signals are ignored where the system allows it.
 
-    Started as root, it becomes `user` once its ports are bound. It takes sockets from systemd, and tells it when it is
-    ready. Where the files of the accounts cannot be used, it serves what it did last, says so, and takes them once they
-    can be. A start serves what the files say: the limit on what may be dropped is for reloads, a start warns.
+    Started as root, the server switches to `user` after binding its ports. It accepts sockets from systemd and notifies
+    systemd when it is ready. If the account files are invalid, it serves its last good data, reports the errors, and
+    loads the files once they are fixed. The limit on dropped zones and records applies to reloads; at start, exceeding
+    it is only a warning.
     """
     try:
         sys.exit(serve(config))
@@ -85,18 +86,18 @@ def serve_command(config: Path) -> None:
 
 @main.command("reload")
 @config_option
-@click.option("--force", is_flag=True, help="Also if many zones or records are dropped, or a map is emptied.")
+@click.option("--force", is_flag=True, help="Apply a change even if it drops many zones or records, or empties a map.")
 @json_option
 def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
-    """Have the running server read everything anew; returns when every worker serves it.
+    """Reload the running server's files. Returns once every worker serves them.
 
-    Account by account: an account with an error in a file is held, whole, at its last good version, and the others go
-    on; every problem is printed, and the exit status is 1. With `on_error: refuse`, or with an error in dnsd.yaml, what
-    is served stays as it is. So it does if the change would drop more zones or records than `reload.max_drop_percent`,
-    or empty a map; --force does that all the same. Maps whose members are gone are errors: the memberships have to go
-    too.
+    If a file has an error, its whole account is held at its last good version and all other accounts are updated; every
+    problem is printed, and the exit status is 1. With `on_error: refuse`, or with an error in dnsd.yaml, nothing
+    changes. Nor does a reload that would drop more zones or records than `reload.max_drop_percent`, or empty a map; use
+    --force to apply it anyway. A map with a member that no longer exists is an error: remove the membership, too.
 
-    With --json: `served` is the revision, or null; `held` lists accounts; `refused` says that nothing has changed.
+    With --json, `served` is the revision or null, `held` lists the held accounts, and `refused` is true if nothing
+    changed.
     """
     result = _ask(config, Kind.RELOAD, {"force": force}, RELOAD_TIMEOUT_S)
     if as_json:
@@ -111,7 +112,7 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
         elif result["held"]:
             say(printable(f"revision {result['revision']} is served; held: {', '.join(result['held'])}"))
         else:
-            click.echo(f"revision {result['revision']} is served, after {result['seconds']:.2f} s")
+            click.echo(f"revision {result['revision']} is served after {result['seconds']:.2f} s")
     sys.exit(0 if result["ok"] and not result["late"] else 1)
 
 
@@ -119,11 +120,11 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
 @config_option
 @json_option
 def status_command(config: Path, *, as_json: bool) -> None:
-    """Show how the running server is doing.
+    """Show the running server's state.
 
-    Whether it is ready, and why not; what it serves since when; messages received, answered and dropped; and what each
-    of its processes takes. The exit status is 0 whatever the server replies: for a watchdog, ask /healthz and /readyz
-    on the address of `metrics` instead.
+    Prints whether the server is ready, and why not; its data and their age; the messages received, answered and
+    dropped; and the CPU time and memory of each process. The exit status is 0 whenever the server replies: a watchdog
+    should request /healthz and /readyz from the `metrics` address instead.
     """
     status = _ask(config, Kind.STATUS, {}, STATUS_TIMEOUT_S)
     if as_json:
@@ -135,7 +136,7 @@ def status_command(config: Path, *, as_json: bool) -> None:
 @main.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
-    """Print what makes a SHELL complete dnsd's commands and options.
+    """Print a completion script for SHELL.
 
     In bash or zsh: eval "$(dnsd completion bash)". In fish: dnsd completion fish | source.
     """
@@ -148,9 +149,10 @@ def completion_command(shell: str) -> None:
 @config_option
 @json_option
 def check_command(config: Path, *, as_json: bool) -> None:
-    """Load everything as `serve` would, and print every problem.
+    """Check all files and print every problem.
 
-    Each as `file:line:column: path: what is wrong`. Warnings alone are no failure.
+    Loads the files as `serve` would. A problem is one line: `file:line:column: path: message`. Warnings alone do not
+    fail the check.
     """
     try:
         with progress_on(sys.stderr) as progress:
@@ -164,7 +166,7 @@ def check_command(config: Path, *, as_json: bool) -> None:
         report(problems)
     if loaded is None:
         errors = sum(not problem.warning for problem in problems)
-        say(f"{errors} error{'' if errors == 1 else 's'}: nothing of this would be served")
+        say(f"{errors} error{'' if errors == 1 else 's'}: the files cannot be served")
         sys.exit(1)
     if not as_json:
         click.echo(f"ok: {loaded.summary()}")
@@ -176,10 +178,10 @@ def check_command(config: Path, *, as_json: bool) -> None:
 @config_option
 @json_option
 def explain_command(name: str, type: str, config: Path, *, as_json: bool) -> None:
-    """Show the answer to NAME and TYPE (default A), and why it is that one.
+    """Explain the answer to NAME and TYPE (default A).
 
-    From the files, as `serve` would read them now: the zone, how the name was matched, whether it is proxied, and each
-    address map that was considered, with the reason why it was taken or passed over.
+    Reads the files as `serve` would. Prints the answer, the zone, how the name was matched, whether it is proxied, and
+    each address map considered, with the reason why it was used or skipped.
     """
     try:
         qname, qtype = parse_name_text(name), parse_type_text(type.upper())
@@ -196,7 +198,10 @@ def explain_command(name: str, type: str, config: Path, *, as_json: bool) -> Non
 @main.command("schema")
 @click.argument("kind", type=click.Choice(list(SCHEMAS)), required=False)
 def schema_command(kind: str | None) -> None:
-    """Print a JSON Schema for editors: of one KIND of file, or of all."""
+    """Print a JSON Schema for editors.
+
+    Without a KIND of file, the schema covers all kinds.
+    """
     dialect = "https://json-schema.org/draft/2020-12/schema"
     if kind:
         print_json({"$schema": dialect, **SCHEMAS[kind].model_json_schema()})
@@ -212,7 +217,7 @@ def schema_command(kind: str | None) -> None:
 
 
 def _ask(config: Path, kind: Kind, payload: dict[str, Any], timeout_s: float) -> Any:
-    """What the running server replies; ends the command where there is none."""
+    """The running server's reply; exits if no server can be reached."""
     try:
         folder = state_folder(config)
     except InvalidDataError as error:
@@ -220,7 +225,7 @@ def _ask(config: Path, kind: Kind, payload: dict[str, Any], timeout_s: float) ->
     try:
         return ask(folder, kind, payload, timeout_s=timeout_s)
     except OSError as error:
-        say(f"no server can be reached in {folder}: {error.strerror or error}; is it running, with this configuration?")
+        say(f"no server can be reached in {folder}: {error.strerror or error}; is it running with this configuration?")
         sys.exit(3)
 
 

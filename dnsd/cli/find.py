@@ -1,6 +1,6 @@
-"""The objects that people mean, asked of the API: accounts by name, maps by the beginning of an id, zones by name.
+"""Objects looked up over the API: accounts and zones by name or id, maps by description or the first digits of an id.
 
-What is meant is one object, or the command ends and says what else it could have been; an empty text means none.
+A text must match exactly one object; otherwise the command fails and lists the candidates. An empty text is an error.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from dnsd.wire.names import name_text, parse_name_text
 Found = TypeVar("Found")
 
 ID = re.compile(r"[0-9a-f]{32}")
-ID_BEGINNING = re.compile(r"[0-9a-f]{4,31}")  # less than four digits is a slip
-MAX_NAMED = 10  # objects that are named where one has to be chosen
+ID_PREFIX = re.compile(r"[0-9a-f]{4,31}")  # fewer than four digits are probably a slip
+MAX_NAMED = 10  # candidates listed in an error
 NOT_FOUND = (Code.NOT_FOUND.number, Code.NO_ROUTE.number, Code.NO_RECORD.number)
 
 
 class NoSuchError(FailedError):
-    """That nothing is what a text means."""
+    """Nothing matches a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundMap:
-    """A map, and the others beside which it was found."""
+    """A map, and the descriptions of all maps of its account."""
 
     account_id: str
     shape: Shape
@@ -40,21 +40,21 @@ class FoundMap:
 
     @property
     def path(self) -> str:
-        """Of the map in the API."""
+        """The map's path in the API."""
         return f"{maps_path(self.account_id)}/{self.shape['id']}"
 
 
 def maps_path(account_id: str) -> str:
-    """Where the maps of an account are in the API."""
+    """The API's path of an account's maps."""
     return f"/accounts/{account_id}/addressing/address_maps"
 
 
 def find_accounts(api: Client, wanted: str | None) -> list[Shape]:
-    """The account with an id or a name; without one, all that the token is for."""
+    """The account with an id or a name; for None, all accounts of the token."""
     if wanted is None:
         found = api.all("/accounts")
         if not found:
-            raise FailedError("the token is for no account")
+            raise FailedError("the token covers no account")
         return found
     if ID.fullmatch(wanted.lower()):
         return [api.get(f"/accounts/{wanted.lower()}")]
@@ -64,15 +64,15 @@ def find_accounts(api: Client, wanted: str | None) -> list[Shape]:
 
 
 def find_account(api: Client, wanted: str | None) -> Shape:
-    """The account with an id or a name; without one, the token's only one."""
+    """The account with an id or a name; for None, the token's only account."""
     found = find_accounts(api, wanted)
     if len(found) > 1:
-        raise click.UsageError(f"the token is for {len(found)} accounts; say which with --account: {_names(found)}")
+        raise click.UsageError(f"the token covers {len(found)} accounts; choose with --account: {_names(found)}")
     return found[0]
 
 
 def find_map(api: Client, text: str, account: str | None) -> FoundMap:
-    """The map that a text means: its id, the beginning of one, or a description that no other map has."""
+    """The map with an id, with an id that begins with `text`, or with a description that no other map has."""
     wanted = _wanted(text, "map")
     places = [(one["id"], api.all(maps_path(one["id"]))) for one in find_accounts(api, account)]
     every = [
@@ -86,7 +86,7 @@ def find_map(api: Client, text: str, account: str | None) -> FoundMap:
 
 
 def find_map_path(api: Client, text: str, account: str | None) -> tuple[str, str, FoundMap | None]:
-    """Account, path and map of a text; the map is None where it is gone, and the text is its id."""
+    """A map's account id, path in the API, and the map itself: None for a deleted map, which is given by its id."""
     try:
         found = find_map(api, text, account)
         return found.account_id, found.path, found
@@ -112,20 +112,20 @@ def find_zone(api: Client, text: str) -> Shape:
 
 
 def find_zone_path(api: Client, text: str, account: str | None) -> str:
-    """The path of the zone with a name or an id; of one that is gone, that in its account."""
+    """The API's path of the zone with a name or an id; for a deleted zone, the path within its account."""
     try:
         return f"/zones/{find_zone(api, text)['id']}"
     except NoSuchError:
         wanted = text.strip()
         for one in api.all("/accounts") if account is None else find_accounts(api, account):
-            for zone_id in _ids_of_gone_zone(wanted, one["id"]):
+            for zone_id in _deleted_zone_ids(wanted, one["id"]):
                 if _is_known(api, path := f"/accounts/{one['id']}/zones/{zone_id}"):
                     return path
         raise
 
 
-def _ids_of_gone_zone(wanted: str, account_id: str) -> list[str]:
-    """The ids that a zone with an id or a name may have had in an account."""
+def _deleted_zone_ids(wanted: str, account_id: str) -> list[str]:
+    """The ids that a deleted zone, given by id or name, may have had in an account."""
     if ID.fullmatch(wanted.lower()):
         return [wanted.lower()]
     name = _zone_name(wanted)
@@ -133,31 +133,31 @@ def _ids_of_gone_zone(wanted: str, account_id: str) -> list[str]:
 
 
 def find_record(api: Client, zone: Shape, text: str) -> Shape:
-    """The record of a zone with an id, or with the only one that begins like this."""
+    """A zone's record with an id, or the only one with an id that begins with `text`."""
     wanted = _wanted(text, "record").lower()
     path = f"/zones/{zone['id']}/dns_records"
     if ID.fullmatch(wanted):
         shown: Shape = api.get(f"{path}/{wanted}")
         return shown
     found = []
-    if ID_BEGINNING.fullmatch(wanted):
+    if ID_PREFIX.fullmatch(wanted):
         found = [one for one in api.all(path) if one["id"].startswith(wanted)]
     return _only(found, f"record {wanted!r} in {zone['name']}", lambda one: str(one["id"]))
 
 
 def map_name(shape: Shape) -> str:
-    """What people know a map by."""
+    """A map's id, and its description if it has one."""
     return f"{shape['id']} ({shape['description']})" if shape["description"] else str(shape["id"])
 
 
 def _is_meant(shape: Shape, wanted: str) -> bool:
-    is_beginning = ID_BEGINNING.fullmatch(wanted.lower()) and shape["id"].startswith(wanted.lower())
-    return bool(is_beginning) or shape["description"] == wanted
+    has_prefix = ID_PREFIX.fullmatch(wanted.lower()) and shape["id"].startswith(wanted.lower())
+    return bool(has_prefix) or shape["description"] == wanted
 
 
 def _wanted(text: str, what: str) -> str:
     if not text.strip():
-        raise click.UsageError(f"an empty text names no {what}")
+        raise click.UsageError(f"the {what} must not be empty")
     return text.strip()
 
 
@@ -169,21 +169,21 @@ def _zone_name(text: str) -> str:
 
 
 def _only(found: Sequence[Found], what: str, name: Callable[[Found], str]) -> Found:
-    """The one that was found; ends the command where there is none, or are several."""
+    """The only item of `found`. Raises NoSuchError if it is empty, FailedError if it has several."""
     if not found:
         raise NoSuchError(f"there is no {what}")
     if len(found) > 1:
-        raise FailedError(f"there are {len(found)} of {what}; say which by its id:", *map(name, found[:MAX_NAMED]))
+        raise FailedError(f"{len(found)} matches for {what}; choose one by its id:", *map(name, found[:MAX_NAMED]))
     return found[0]
 
 
 def _is_known(api: Client, path: str) -> bool:
-    """Whether an object has a history."""
+    """Whether the API has a history of the object at a path."""
     return _get(api, f"{path}/history") is not None
 
 
 def _get(api: Client, path: str) -> Any:
-    """The result of a GET; None where nothing is there."""
+    """The result of a GET, or None if the object does not exist."""
     try:
         return api.get(path)
     except RefusedError as error:

@@ -1,4 +1,4 @@
-"""What `dnsd map` prints: maps, and whose answers a change of one would change."""
+"""The output of `dnsd map`: maps, and the answers that a change would affect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dnsd.cli.find import FoundMap, map_name
 from dnsd.cli.show import labelled, print_json, print_rows, say
 from dnsd.errors import printable
 
-MAX_ASKED = 20  # zones that are asked for one by one; more of them are looked up in the list of all
+MAX_SINGLE_REQUESTS = 20  # zones requested one by one; for more, the list of all zones is cheaper
 POOL = "the default pool"
 
 Key = tuple[str, str]  # kind and id of a member
@@ -26,7 +26,7 @@ def keys_of(found: FoundMap) -> list[Key]:
 
 
 def print_done(what: str, shape: Shape, *, as_json: bool) -> None:
-    """Say what was done with a map."""
+    """Print the result of a change: `what` was done, and the map."""
     if as_json:
         print_json(shape)
     else:
@@ -34,7 +34,7 @@ def print_done(what: str, shape: Shape, *, as_json: bool) -> None:
 
 
 def map_row(shape: Shape, account: tuple[str, ...]) -> tuple[str, ...]:
-    """A map in the table of all; `account` is its name, where the table has such a column."""
+    """A map's row in the table of maps; `account` is its name if the table has that column."""
     kinds = [one["kind"] for one in shape["memberships"]]
     zones = kinds.count("zone")
     members = ["account"] if "account" in kinds else []
@@ -50,7 +50,7 @@ def map_row(shape: Shape, account: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def print_map(api: Client, found: FoundMap) -> None:
-    """All that there is to know of a map."""
+    """Print a map with its account, addresses and members."""
     shape = found.shape
     account = api.get(f"/accounts/{found.account_id}")
     zones = _zone_names(api, found)
@@ -74,10 +74,10 @@ def print_map(api: Client, found: FoundMap) -> None:
 
 
 def _zone_names(api: Client, found: FoundMap) -> dict[str, str]:
-    """The names of a map's zones by id; of those that the token may not see, none."""
+    """The names of a map's zones by id; empty if the token may not see one of them."""
     ids = [identifier for kind, identifier in keys_of(found) if kind == "zone"]
     try:
-        if len(ids) > MAX_ASKED:
+        if len(ids) > MAX_SINGLE_REQUESTS:
             zones = api.all("/zones", **{"account.id": found.account_id})
         else:
             zones = [api.get(f"/zones/{one}") for one in ids]
@@ -87,7 +87,7 @@ def _zone_names(api: Client, found: FoundMap) -> dict[str, str]:
 
 
 def print_plan(plan: Shape, descriptions: dict[str, str], *, as_json: bool) -> None:
-    """Whose answers would change, and how."""
+    """Print the zones whose answers would change, with the old and the new addresses."""
     if as_json:
         print_json(plan)
         return

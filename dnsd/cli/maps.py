@@ -1,4 +1,4 @@
-"""`dnsd map`: address maps over the API of the running server, and what a change of one would do to answers."""
+"""`dnsd map`: address maps over the running server's API, and the effect of a change on answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dnsd.store.yaml_text import YamlError, parse_yaml
 
 
 def _read_ips(context: click.Context, option: click.Parameter, values: Sequence[str]) -> list[str]:
-    """Addresses in any spelling, each as the API writes it, and once."""
+    """The addresses in the API's spelling, without duplicates."""
     try:
         return list(dict.fromkeys(str(parse_ip(value)) for value in values))
     except ValueError as error:
@@ -37,21 +37,21 @@ def _read_ips(context: click.Context, option: click.Parameter, values: Sequence[
 
 
 dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Show whose answers would change, from what to what; write nothing."
+    "--dry-run", is_flag=True, help="Show which answers would change, and how; write nothing."
 )
 map_argument = click.argument("map", metavar="MAP")
 
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How a change is made and shown."""
+    """The options of a change: only show its plan, and print JSON."""
 
     dry_run: bool
     as_json: bool
 
 
 def _on_map(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every command that changes a map."""
+    """Find the map for a command that changes it, and add the options of all such commands."""
 
     def run(api: Client, *, dry_run: bool, as_json: bool, map: str, account: str | None, **given: Any) -> None:
         command(api, find_map(api, map, account), How(dry_run, as_json), **given)
@@ -63,14 +63,15 @@ def _on_map(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group("map")
 def map_commands() -> None:
-    """Manage address maps, over the API of the running server.
+    """Manage address maps over the server's API.
 
-    MAP is a map's id, the beginning of one (at least four digits), or a description that no other map has. When a
-    command returns, DNS answers what it says. With --dry-run, a command shows whose answers would change, and writes
-    nothing.
+    MAP is a map's id, the first digits of its id (at least four), or a description that no other map has. When a
+    command returns, DNS already answers with the change. With --dry-run, a command shows which answers would change,
+    and writes nothing.
 
-    The server is the one of the settings (-c), or that of --url. A token comes from --token-file, or $DNSD_API_TOKEN;
-    whoever may write the server's state folder needs none: one is made, and revoked when the command ends.
+    The server is that of the settings file (-c) or of --url. The token comes from --token-file or $DNSD_API_TOKEN.
+    Without either, and with write access to the server's state folder, the command creates a token and revokes it when
+    it ends.
     """
 
 
@@ -79,7 +80,7 @@ def map_commands() -> None:
 @json_option
 @with_api
 def list_command(api: Client, *, account: str | None, as_json: bool) -> None:
-    """Show all address maps; as JSON, those of one account after those of another."""
+    """List all address maps, grouped by account."""
     accounts = find_accounts(api, account)
     maps = [(one, shape) for one in accounts for shape in api.all(maps_path(one["id"]))]
     if as_json:
@@ -99,7 +100,7 @@ def list_command(api: Client, *, account: str | None, as_json: bool) -> None:
 @json_option
 @with_api
 def show_command(api: Client, *, map: str, account: str | None, as_json: bool) -> None:
-    """Show a map: its addresses and its members."""
+    """Show a map with its addresses and members."""
     found = find_map(api, map, account)
     if as_json:
         print_json(found.shape)
@@ -109,19 +110,19 @@ def show_command(api: Client, *, map: str, account: str | None, as_json: bool) -
 
 @map_commands.command("create")
 @new_account_option
-@click.option("--description", metavar="TEXT", help="What people call it.")
+@click.option("--description", metavar="TEXT", help="Description of the map.")
 @click.option(
     "--ip",
     "ips",
     metavar="IP",
     multiple=True,
     callback=_read_ips,
-    help="With this address; may be given several times.",
+    help="Address of the map; repeatable.",
 )
-@click.option("--zone", "zones", multiple=True, metavar="ZONE", help="For this zone: its name or id; several times.")
-@click.option("--account-wide", is_flag=True, help="For all zones of the account that have no map of their own.")
+@click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Member zone (name or id); repeatable.")
+@click.option("--account-wide", is_flag=True, help="Answer for all zones of the account without a map of their own.")
 @click.option("--sni", metavar="NAME", help="Default SNI.")
-@click.option("--enable", is_flag=True, help="Enabled; else it has no effect before `dnsd map enable`.")
+@click.option("--enable", is_flag=True, help="Enable the map; otherwise it has no effect until `dnsd map enable`.")
 @dry_run_option
 @json_option
 @with_api
@@ -138,7 +139,7 @@ def create_command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Create a map, and print its id."""
+    """Create a map and print its id."""
     account_id = find_account(api, account)["id"]
     members: list[Key] = [("zone", find_zone(api, zone)["id"]) for zone in zones]
     members += [("account", account_id)] if account_wide else []
@@ -160,35 +161,38 @@ def create_command(
 
 @map_commands.command("edit")
 @_on_map
-@click.option("--description", metavar="TEXT", help="What people call it; an empty text clears it.")
-@click.option("--sni", metavar="NAME", help="Default SNI; an empty text clears it.")
+@click.option("--description", metavar="TEXT", help="New description; an empty text clears it.")
+@click.option("--sni", metavar="NAME", help="New default SNI; an empty text clears it.")
 def edit_command(api: Client, found: FoundMap, how: How, *, description: str | None, sni: str | None) -> None:
-    """Change the texts of a map."""
+    """Change a map's description or default SNI."""
     body = {"description": description, "default_sni": sni}
     body = {name: value for name, value in body.items() if value is not None}
     if not body:
-        raise click.UsageError("nothing to change: give --description or --sni")
+        raise click.UsageError("nothing to change: use --description or --sni")
     _edit(api, found, how, body, "edited")
 
 
 @map_commands.command("enable")
 @_on_map
 def enable_command(api: Client, found: FoundMap, how: How) -> None:
-    """Enable a map: from now on it answers for its members."""
+    """Enable a map, so that it answers for its members."""
     _edit(api, found, how, {"enabled": True}, "enabled")
 
 
 @map_commands.command("disable")
 @_on_map
 def disable_command(api: Client, found: FoundMap, how: How) -> None:
-    """Disable a map: it has no effect any more."""
+    """Disable a map, so that it has no effect."""
     _edit(api, found, how, {"enabled": False}, "disabled")
 
 
 @map_commands.command("delete")
 @_on_map
 def delete_command(api: Client, found: FoundMap, how: How) -> None:
-    """Delete a map, which must be disabled; `dnsd map restore` brings it back, by its id."""
+    """Delete a disabled map.
+
+    `dnsd map restore` brings it back by its id.
+    """
     if how.dry_run:
         _plan(api, found, how, {"delete": True})
         return
@@ -203,7 +207,10 @@ def delete_command(api: Client, found: FoundMap, how: How) -> None:
 @_on_map
 @click.argument("ips", metavar="IP...", nargs=-1, required=True, callback=_read_ips)
 def add_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[str]) -> None:
-    """Add addresses to a map; those that it has already stay where they are."""
+    """Add addresses to a map.
+
+    Addresses already in the map keep their place.
+    """
     wanted = list(dict.fromkeys((*ips_of(found), *ips)))
     _each(api, found, how, {"ips": wanted}, api.put, [f"ips/{in_path(ip)}" for ip in ips])
 
@@ -212,7 +219,7 @@ def add_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[str]
 @_on_map
 @click.argument("ips", metavar="IP...", nargs=-1, required=True, callback=_read_ips)
 def remove_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[str]) -> None:
-    """Take addresses out of a map."""
+    """Remove addresses from a map."""
     _warn_of_missing(found, [ip for ip in ips if ip not in ips_of(found)])
     left = [ip for ip in ips_of(found) if ip not in ips]
     _each(api, found, how, {"ips": left}, api.delete, [f"ips/{in_path(ip)}" for ip in ips])
@@ -222,7 +229,10 @@ def remove_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[s
 @_on_map
 @click.argument("zones", metavar="ZONE...", nargs=-1, required=True)
 def add_zone_command(api: Client, found: FoundMap, how: How, *, zones: Sequence[str]) -> None:
-    """Make zones, by name or id, members of a map: it answers for their proxied names."""
+    """Add zones to a map's members.
+
+    The map then answers for the proxied names of each ZONE, given by name or id.
+    """
     _add_members(api, found, how, [("zone", find_zone(api, zone)["id"]) for zone in zones])
 
 
@@ -230,7 +240,10 @@ def add_zone_command(api: Client, found: FoundMap, how: How, *, zones: Sequence[
 @_on_map
 @click.argument("zones", metavar="ZONE...", nargs=-1, required=True)
 def remove_zone_command(api: Client, found: FoundMap, how: How, *, zones: Sequence[str]) -> None:
-    """Take zones, by name or id, out of the members of a map."""
+    """Remove zones from a map's members.
+
+    ZONE is a zone's name or id.
+    """
     members = [("zone", find_zone(api, zone)["id"]) for zone in zones]
     _warn_of_missing(found, [zone for zone, key in zip(zones, members, strict=True) if key not in keys_of(found)])
     _remove_members(api, found, how, members)
@@ -239,14 +252,17 @@ def remove_zone_command(api: Client, found: FoundMap, how: How, *, zones: Sequen
 @map_commands.command("add-account")
 @_on_map
 def add_account_command(api: Client, found: FoundMap, how: How) -> None:
-    """Make the account a member of its map: it answers for all zones that have no map of their own."""
+    """Add the account to its map's members.
+
+    The map then answers for all zones of the account without a map of their own.
+    """
     _add_members(api, found, how, [("account", found.account_id)])
 
 
 @map_commands.command("remove-account")
 @_on_map
 def remove_account_command(api: Client, found: FoundMap, how: How) -> None:
-    """Take the account out of the members of its map."""
+    """Remove the account from its map's members."""
     key = ("account", found.account_id)
     _warn_of_missing(found, ["its account"] if key not in keys_of(found) else [])
     _remove_members(api, found, how, [key])
@@ -259,9 +275,9 @@ def remove_account_command(api: Client, found: FoundMap, how: How) -> None:
 @json_option
 @with_api
 def history_command(api: Client, *, map: str, version: str | None, account: str | None, as_json: bool) -> None:
-    """Show the versions of a map, the newest first; with a VERSION, the file that it was.
+    """List a map's versions, or show one VERSION.
 
-    Also of a map that is gone, by its id.
+    Lists the versions newest first, or prints the map's file as it was in VERSION. A deleted map is given by its id.
     """
     _, path, _ = find_map_path(api, map, account)
     if version:
@@ -278,7 +294,10 @@ def history_command(api: Client, *, map: str, version: str | None, account: str 
 @json_option
 @with_api
 def restore_command(api: Client, *, map: str, version: str, account: str | None, dry_run: bool, as_json: bool) -> None:
-    """Have a map be again what it was in a VERSION of its history; one that is gone, given by its id, comes back."""
+    """Restore a map to VERSION of its history.
+
+    A deleted map is given by its id, and is created again.
+    """
     account_id, path, found = find_map_path(api, map, account)
     version_path = f"{path}/history/{in_path(version)}"
     if not dry_run:
@@ -291,11 +310,11 @@ def restore_command(api: Client, *, map: str, version: str, account: str | None,
     print_plan(api.post(f"{maps_path(account_id)}/plan", body), descriptions, as_json=as_json)
 
 
-# What commands have in common
+# Shared by the commands
 
 
 def _edit(api: Client, found: FoundMap, how: How, body: Shape, done: str) -> None:
-    """Change fields of a map."""
+    """Change fields of a map, or show the plan."""
     if how.dry_run:
         _plan(api, found, how, body)
     else:
@@ -315,16 +334,16 @@ def _remove_members(api: Client, found: FoundMap, how: How, members: Sequence[Ke
 def _each(
     api: Client, found: FoundMap, how: How, body: Shape, change: Callable[[str], Any], parts: Sequence[str]
 ) -> None:
-    """Change several parts of a map, which the API does one by one; `body` is what it is to be in the end.
+    """Change several parts of a map one by one, as the API requires; `body` has the fields of the final map.
 
-    The whole is planned before, so that what the rules refuse is refused before anything is written.
+    The whole change is planned first, so that a change against the rules is refused before anything is written.
     """
     if how.dry_run:
         _plan(api, found, how, body)
         return
     now = {"ips": ips_of(found), "memberships": _members(dict.fromkeys(keys_of(found)))}
     if all(now[name] == wanted for name, wanted in body.items()):
-        print_done("nothing to change in", found.shape, as_json=how.as_json)
+        print_done("unchanged", found.shape, as_json=how.as_json)
         return
     if len(parts) > 1:
         api.post(f"{maps_path(found.account_id)}/plan", {"id": found.shape["id"], **body})
@@ -332,13 +351,13 @@ def _each(
         try:
             change(f"{found.path}/{part}")
         except FailedError as error:
-            done = f"the first {number} of {len(parts)} have been carried out" if number else ""
+            done = f"the first {number} of {len(parts)} changes were carried out" if number else ""
             raise FailedError(*error.lines, *filter(None, [done]), status=error.status) from None
     print_done("changed", api.get(found.path), as_json=how.as_json)
 
 
 def _warn_of_missing(found: FoundMap, missing: Sequence[str]) -> None:
-    """What is not there can be taken out as often as one likes; but it may be a slip."""
+    """Warn about parts to remove that the map does not have: not an error, but perhaps a slip."""
     for one in missing:
         say(printable(f"warning: the map {map_name(found.shape)} does not have {one}"))
 
@@ -349,7 +368,7 @@ def _plan(api: Client, found: FoundMap, how: How, body: Shape) -> None:
 
 
 def _body_of(api: Client, account_id: str, text: str) -> Shape:
-    """What the API would be sent for the map that a file describes."""
+    """The request body for a map, from the text of its file."""
     try:
         fields, problems = validate(MapFields, parse_yaml(text), "the version")
     except YamlError as error:

@@ -1,6 +1,6 @@
-"""The commands of `dnsd zone` that are about records: one by one, and a whole zone as a master file.
+"""The record commands of `dnsd zone`: single records, and a whole zone as a master file.
 
-What a command would do to records is shown as lines of a master file, with + and -; the API has no plan for it.
+The API has no plan for records: --dry-run computes the change here, and prints lines of a master file with + and -.
 """
 
 from __future__ import annotations
@@ -37,21 +37,23 @@ from dnsd.wire.rdata import NS, SOA, canonical_rdata, parse_type_text
 STANDARD_INPUT = "-"
 
 zone_argument = click.argument("zone", metavar="ZONE")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Show the records that would come and go; write nothing.")
-ttl_option = click.option("--ttl", type=int, metavar="SECONDS", help="60 to 86400; 1 means automatic.")
-priority_option = click.option("--priority", type=int, metavar="NUMBER", help="Of MX, SRV and URI.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show the records to add and remove; write nothing.")
+ttl_option = click.option("--ttl", type=int, metavar="SECONDS", help="TTL, 60 to 86400; 1 means automatic.")
+priority_option = click.option("--priority", type=int, metavar="NUMBER", help="Priority of an MX, SRV or URI record.")
 
 
 @click.command("records")
 @zone_argument
-@click.option("--type", "rtype", metavar="TYPE", help="Of this type alone.")
+@click.option("--type", "rtype", metavar="TYPE", help="Only records of this type.")
 @click.option(
-    "--name", metavar="NAME", help="At this name alone: relative to the zone, @ for the zone itself, or full."
+    "--name",
+    metavar="NAME",
+    help="Only records at this name: relative to the zone, @ for the apex, or fully qualified.",
 )
 @json_option
 @with_api
 def records_command(api: Client, *, zone: str, rtype: str | None, name: str | None, as_json: bool) -> None:
-    """Show the records of a zone, without its SOA and the NS records at its apex."""
+    """List a zone's records, without SOA and apex NS."""
     found = find_zone(api, zone)
     records = api.all(_path(found), **_filter(found, rtype, name))
     if as_json:
@@ -61,7 +63,7 @@ def records_command(api: Client, *, zone: str, rtype: str | None, name: str | No
         columns = ("id", "name", "type", "ttl", "proxied", "content", *(("comment",) if with_comments else ()))
         print_table(columns, [_row(one)[: len(columns)] for one in records], words=len(columns))
     else:
-        say("there are no such records" if rtype or name else "the zone has no records")
+        say("no records match" if rtype or name else "the zone has no records")
 
 
 @click.command("add-record")
@@ -70,20 +72,20 @@ def records_command(api: Client, *, zone: str, rtype: str | None, name: str | No
 @click.argument("type")
 @click.argument("content")
 @ttl_option
-@click.option("--proxied", is_flag=True, help="Answered with edge addresses: A, AAAA and CNAME.")
+@click.option("--proxied", is_flag=True, help="Answer with edge addresses (A, AAAA and CNAME only).")
 @priority_option
-@click.option("--comment", metavar="TEXT", help="For people.")
+@click.option("--comment", metavar="TEXT", help="Comment on the record.")
 @dry_run_option
 @json_option
 @with_api
 def add_record_command(api: Client, *, zone: str, dry_run: bool, as_json: bool, **given: Any) -> None:
-    """Add a record to a zone, and print its id.
+    """Add a record to a zone and print its id.
 
-    NAME is relative to the zone, @ for the zone itself, or full; CONTENT as in a master file. What begins with a dash
-    goes behind `--`.
+    NAME is relative to the zone, @ for the apex, or fully qualified. CONTENT is written as in a master file. Put `--`
+    before arguments that begin with a dash.
     """
     found = find_zone(api, zone)
-    body = _said(given)
+    body = _present(given)
     if dry_run:
         print_difference([], [_line(_built(found, body))], as_json=as_json)
     else:
@@ -93,21 +95,24 @@ def add_record_command(api: Client, *, zone: str, dry_run: bool, as_json: bool, 
 @click.command("edit-record")
 @zone_argument
 @click.argument("record", metavar="ID")
-@click.option("--name", metavar="NAME", help="Another name.")
-@click.option("--type", metavar="TYPE", help="Another type; takes --content.")
-@click.option("--content", metavar="CONTENT", help="Other data.")
+@click.option("--name", metavar="NAME", help="New name.")
+@click.option("--type", metavar="TYPE", help="New type; requires --content.")
+@click.option("--content", metavar="CONTENT", help="New content.")
 @ttl_option
-@click.option("--proxied/--no-proxied", default=None, help="Answered with edge addresses, or as stored.")
+@click.option("--proxied/--no-proxied", default=None, help="Answer with edge addresses, or as stored.")
 @priority_option
-@click.option("--comment", metavar="TEXT", help="For people; an empty text clears it.")
+@click.option("--comment", metavar="TEXT", help="New comment; an empty text clears it.")
 @dry_run_option
 @json_option
 @with_api
 def edit_record_command(api: Client, *, zone: str, record: str, dry_run: bool, as_json: bool, **given: Any) -> None:
-    """Change some fields of a record, which is given by its id, or by the beginning of one."""
-    body = _said(given)
+    """Change fields of a record.
+
+    ID is a record's id, or the first digits of it (at least four).
+    """
+    body = _present(given)
     if not body:
-        raise click.UsageError("nothing to change: give a field, such as --content")
+        raise click.UsageError("nothing to change: use an option such as --content")
     found = find_zone(api, zone)
     shown = find_record(api, found, record)
     if dry_run:
@@ -126,7 +131,10 @@ def edit_record_command(api: Client, *, zone: str, record: str, dry_run: bool, a
 @json_option
 @with_api
 def delete_record_command(api: Client, *, zone: str, records: Sequence[str], dry_run: bool, as_json: bool) -> None:
-    """Delete records, each given by its id, or by the beginning of one: all of them, or with an error none."""
+    """Delete records.
+
+    ID is a record's id, or the first digits of it (at least four). On an error, no record is deleted.
+    """
     found = find_zone(api, zone)
     shown = {one["id"]: one for one in (find_record(api, found, record) for record in records)}
     if dry_run:
@@ -143,15 +151,16 @@ def delete_record_command(api: Client, *, zone: str, records: Sequence[str], dry
 @click.command("import")
 @zone_argument
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
-@click.option("--proxied", is_flag=True, help="All A, AAAA and CNAME records proxied; else those that say so.")
+@click.option("--proxied", is_flag=True, help="Proxy all A, AAAA and CNAME records; default: as marked in the file.")
 @dry_run_option
 @json_option
 @with_api
 def import_command(api: Client, *, zone: str, file: str, proxied: bool, dry_run: bool, as_json: bool) -> None:
-    """Add the records of a master FILE (- is standard input) that a zone does not have; all of them, or none.
+    """Add a master file's new records to a zone.
 
-    Nothing is taken out of the zone. The file's SOA, and its NS records at the apex, are passed over. With --dry-run,
-    the file is read and compared; whether records go together is looked at when they are imported.
+    FILE is a path, or - for standard input. Either all new records are added or none; existing records stay. The file's
+    SOA and apex NS records are skipped. --dry-run compares the file with the zone, but only the import itself detects
+    conflicts between records.
     """
     found = find_zone(api, zone)
     octets = _octets(file)
@@ -159,14 +168,14 @@ def import_command(api: Client, *, zone: str, file: str, proxied: bool, dry_run:
         print_difference([], _imported(api, found, file, octets, proxied=proxied), as_json=as_json)
         return
     parts = {"file": (None, octets), "proxied": (None, str(proxied).lower().encode())}
-    said = api.send("POST", f"{_path(found)}/import", files=parts)
-    result = said["result"]
+    envelope = api.send("POST", f"{_path(found)}/import", files=parts)
+    result = envelope["result"]
     if as_json:
         print_json(result)
     else:
-        added, there = result["recs_added"], result["total_records_parsed"] - result["recs_added"]
-        click.echo(f"added {added:,} record{'' if added == 1 else 's'}; {there:,} had been there")
-    for message in said["messages"]:
+        added, existing = result["recs_added"], result["total_records_parsed"] - result["recs_added"]
+        click.echo(f"added {added:,} record{'' if added == 1 else 's'}; {existing:,} already existed")
+    for message in envelope["messages"]:
         click.echo(f"warning: {printable(message['message'])}", err=True)
 
 
@@ -175,7 +184,10 @@ def import_command(api: Client, *, zone: str, file: str, proxied: bool, dry_run:
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default=STANDARD_INPUT)
 @with_api
 def export_command(api: Client, *, zone: str, file: str) -> None:
-    """Write a zone as a master file, to FILE or to standard output."""
+    """Write a zone as a master file.
+
+    FILE is a path, or - for standard output, the default.
+    """
     text = exported(api, find_zone(api, zone))
     if file == STANDARD_INPUT:
         click.echo(text, nl=False)
@@ -196,21 +208,21 @@ RECORD_COMMANDS: tuple[click.Command, ...] = (
 )
 
 
-# What records would come and go
+# Changes of records, as lines of a master file
 
 
 def exported(api: Client, zone: Shape) -> str:
-    """A zone as a master file."""
+    """The text of a zone as a master file."""
     return api.text(f"{_path(zone)}/export")
 
 
 def record_lines(zone_name: bytes, records: Iterable[Record]) -> list[str]:
-    """Records as lines; the SOA and the NS records at the apex are left out."""
+    """Records as lines of a master file, without the SOA and the NS records at the apex."""
     return [_line(record) for record in records if _is_shown(zone_name, record)]
 
 
 def print_difference(removed: Sequence[str], added: Sequence[str], *, as_json: bool) -> None:
-    """The records that would go, and those that would come."""
+    """Print the records to remove and to add."""
     if as_json:
         print_json({"removed": list(removed), "added": list(added)})
         return
@@ -235,14 +247,14 @@ def _imported(api: Client, zone: Shape, file: str, octets: bytes, *, proxied: bo
     if found.problems:
         raise FailedError(*(f"{file}:{one.line}:{one.column}: {one.message}" for one in found.problems))
     if found.name != name:
-        raise FailedError(f"{file} holds the zone {name_text(found.name)}, and this is {zone['name']}")
-    there = {_data(record) for record in parse_zone_text(exported(api, zone), name).records}
-    new = (record for record in found.records if _data(record) not in there)
+        raise FailedError(f"{file} holds the zone {name_text(found.name)}, not {zone['name']}")
+    existing = {_data(record) for record in parse_zone_text(exported(api, zone), name).records}
+    new = (record for record in found.records if _data(record) not in existing)
     return record_lines(name, new)
 
 
 def _data(record: Record) -> tuple[bytes, int, bytes]:
-    """What makes two records the same (RFC 2181 §5)."""
+    """The key of a record: two records with the same key are duplicates (RFC 2181 §5)."""
     return record.owner, record.rtype, canonical_rdata(record.rtype, record.rdata)
 
 
@@ -255,7 +267,7 @@ def _line(record: Record) -> str:
 
 
 def _record(zone: Shape, shown: Shape) -> Record:
-    """The record that the API shows."""
+    """The record in the API's form `shown`."""
     fields = RecordFields(
         name=f"{shown['name']}.",
         type=shown["type"],
@@ -271,27 +283,27 @@ def _record(zone: Shape, shown: Shape) -> Record:
 
 
 def _built(zone: Shape, body: Shape, before: Record | None = None) -> Record:
-    """The record that a request would make, as the API would make it; ends the command where it would refuse."""
+    """The record that the API would build from a request body. Raises FailedError where the API would refuse."""
     try:
         return built_record(body, zone_name(zone), before)
     except RecordBodyError as error:
         raise FailedError(*(fault_line(one.path, one.message, one.code.number) for one in error.faults)) from None
 
 
-# What is asked, and printed
+# Requests and output
 
 
 def _path(zone: Shape) -> str:
     return f"/zones/{zone['id']}/dns_records"
 
 
-def _said(given: Shape) -> Shape:
-    """The fields that were given."""
+def _present(given: Shape) -> Shape:
+    """The options that were given, as fields of a request."""
     return {name: value for name, value in given.items() if value is not None}
 
 
 def _filter(zone: Shape, rtype: str | None, name: str | None) -> dict[str, str]:
-    """The query for records of a type, or at a name; what means nothing is an error, not all records."""
+    """The query for records of a type and at a name. An invalid filter is an error: it must not select all records."""
     query = {}
     try:
         if rtype is not None:
@@ -299,7 +311,7 @@ def _filter(zone: Shape, rtype: str | None, name: str | None) -> dict[str, str]:
             query["type"] = rtype.upper()
         if name is not None:
             if not name.strip():
-                raise ValueError("an empty name; @ is the zone itself")
+                raise ValueError("the name must not be empty; use @ for the apex")
             query["name"] = name_text(parse_owner(name.strip(), zone_name(zone)))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -307,7 +319,7 @@ def _filter(zone: Shape, rtype: str | None, name: str | None) -> dict[str, str]:
 
 
 def _octets(file: str) -> bytes:
-    """What is in a file."""
+    """The content of a file, or of standard input."""
     try:
         return sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What commands print: tables and text on a terminal, plain text in a pipe, JSON where asked for."""
+"""The output of commands: tables and coloured text on a terminal, plain text in a pipe, or JSON."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from dnsd.wire.reply_text import reply_data
 
 
 def say(text: str) -> None:
-    """One line for the operator, on stderr; nobody may be reading it, and that ends nothing."""
+    """Print a line for the operator on stderr; a closed stderr is ignored."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 
 def report(problems: Iterable[Problem]) -> None:
-    """Each problem on a line."""
+    """Print each problem on a line of stderr."""
     for problem in problems:
         say(problem.line())
 
 
 def print_json(data: Any) -> None:
-    """Data for programs."""
+    """Print data as JSON."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def print_explanation(found: Explanation) -> None:
-    """The answer, and what led to it."""
+    """Print an answer, and the steps to it."""
     data = reply_data(found.reply)
     click.echo(f"{click.style(data['rcode'], bold=True)}")
     for section in ("answer", "authority", "additional"):
@@ -47,19 +47,19 @@ def print_explanation(found: Explanation) -> None:
 
 def _print_step(step: NameExplained) -> None:
     click.secho(step.name, bold=True)
-    rows = [("zone", step.zone or "none of those served"), ("account", step.account), ("node", step.node)]
+    rows = [("zone", step.zone or "not served here"), ("account", step.account), ("node", step.node)]
     for label, value in (*rows, ("served", step.served)):
         if value:
             click.echo(f"  {label:8} {value}")
     width = max((len(verdict.map) for verdict in step.maps), default=0)
     for number, verdict in enumerate(step.maps):
-        mark = click.style("taken      ", fg="green") if verdict.taken else "passed over"
+        mark = click.style("used   ", fg="green") if verdict.taken else "skipped"
         label = "maps" if number == 0 else ""
         click.echo(f"  {label:8} {mark}  {verdict.map:{width}}  {verdict.step:9}  {verdict.why}")
 
 
 def print_status(status: dict[str, Any]) -> None:
-    """The status of a running server, as `dnsd status` shows it."""
+    """Print the status of a running server."""
     source, data, traffic = status["source"], status["data"], status["traffic"]
     ready = click.style("ready", fg="green") if status["ready"] else click.style("not ready", fg="red", bold=True)
     if status["answering"] and not status["ready"]:
@@ -99,7 +99,7 @@ def _process_row(process: dict[str, Any]) -> tuple[str, ...]:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> None:
-    """A table whose first columns, so many, are words, and all others numbers."""
+    """Print a table; the first `words` columns are aligned left, the others, numbers, right."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
     for number, row in enumerate((columns, *rows)):
@@ -109,7 +109,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words:
 
 
 def print_rows(rows: Sequence[tuple[str, str]]) -> None:
-    """Labels, each with its value; those without one are left out."""
+    """Print labels with their values; a row with an empty value is left out."""
     width = max((len(label) for label, _ in rows), default=0)
     for label, value in rows:
         if value:
@@ -117,7 +117,7 @@ def print_rows(rows: Sequence[tuple[str, str]]) -> None:
 
 
 def labelled(label: str, values: Sequence[str]) -> list[tuple[str, str]]:
-    """Rows for several values of one label, which stands before the first."""
+    """Rows for the values of one label; only the first row shows the label."""
     return [("" if number else label, value) for number, value in enumerate(values)]
 
 

@@ -1,4 +1,4 @@
-"""`dnsd token`: who may use the API. Works on the file in the state folder, whether the server is running or not."""
+"""`dnsd token`: the API's tokens. Edits the file in the state folder, with or without a running server."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ T = TypeVar("T")
 
 @click.group("token")
 def token_commands() -> None:
-    """Create, list and revoke the tokens that give access to the API.
+    """Manage the tokens of the API.
 
-    They are kept, as hashes, in the server's state folder. It need not be running; if it is, it heeds a change from the
-    next request on.
+    The server's state folder holds the tokens' hashes. The server need not be running; a running server applies a
+    change from the next request on.
     """
 
 
 def _each(parse: Callable[[str], T]) -> Callable[..., tuple[T, ...]]:
-    """What reads each value of an option that may be given several times."""
+    """A click callback that parses each value of a repeatable option."""
 
     def parsed(context: click.Context, option: click.Parameter, values: Iterable[str]) -> tuple[T, ...]:
         try:
@@ -63,24 +63,24 @@ def _expiry(context: click.Context, option: click.Parameter, value: str | None) 
     except ValueError as error:
         raise click.BadParameter(str(error), context, option) from None
     if time <= datetime.now(UTC):
-        raise click.BadParameter(f"{value} has passed", context, option)
+        raise click.BadParameter(f"{value} is in the past", context, option)
     return time
 
 
 @token_commands.command("create")
 @config_option
-@click.option("--name", default="", help="What people call it.")
-@click.option("--account", "accounts", multiple=True, metavar="ID", help="For this account: its id, or its folder.")
-@click.option("--zone", "zones", multiple=True, metavar="ID", help="For this zone: its id, or its name.")
+@click.option("--name", default="", help="Name of the token.")
+@click.option("--account", "accounts", multiple=True, metavar="ID", help="Limit to this account (id or folder).")
+@click.option("--zone", "zones", multiple=True, metavar="ID", help="Limit to this zone (id or name).")
 @click.option(
     "--permission",
     "permissions",
     multiple=True,
     metavar=f"AREA:{'|'.join(Level)}",
     callback=_each(parse_permission),
-    help=f"For this alone; AREA is {', '.join(Area)}, and edit includes read.",
+    help=f"Limit to this permission; AREA is one of {', '.join(Area)}; edit includes read.",
 )
-@click.option("--expires", metavar="RFC3339", callback=_expiry, help="Until when; by default, for ever.")
+@click.option("--expires", metavar="RFC3339", callback=_expiry, help="Expiry time; default: never.")
 def create_command(
     config: Path,
     *,
@@ -90,11 +90,12 @@ def create_command(
     permissions: tuple[tuple[Area, Level], ...],
     expires: datetime | None,
 ) -> None:
-    """Create a token, and print it: it is shown only this once.
+    """Create a token and print it.
 
-    It is for the accounts and zones that are given, without any for all of them; and for what the permissions say,
-    without any for everything. With none of these, it is the operator's. Each can be given several times. A zone's
-    token does not see the account. Folders and names are looked up in the files, ids are taken as they are.
+    The token is printed once and cannot be shown again. By default it is an operator's token, with full access.
+    --account and --zone limit it to those accounts and zones, --permission limits its permissions; all three are
+    repeatable. A token for a zone does not cover the zone's account. Folders and names are looked up in the files; ids
+    are used as given.
     """
     file = _token_file(config)
     account_ids, zone_ids = _ids(config, accounts, zones)
@@ -112,8 +113,8 @@ def create_command(
     except TokenFileError as error:
         _fail(error)
     if sys.stderr.isatty():
-        say(f"token {token.id}, for {_scope(token)}: {_permissions(token)}; expires: {_time(token.expires_at)}")
-        say("it is shown only this once:")
+        say(f"token {token.id} for {_scope(token)}: {_permissions(token)}; expires: {_time(token.expires_at)}")
+        say("it cannot be shown again:")
     click.echo(secret)
 
 
@@ -121,7 +122,10 @@ def create_command(
 @config_option
 @json_option
 def list_command(config: Path, *, as_json: bool) -> None:
-    """Show all tokens: for whom, for what, and until when; none can be shown itself."""
+    """List all tokens with scope, permissions and expiry.
+
+    The tokens themselves cannot be shown: only their hashes are stored.
+    """
     try:
         tokens = _token_file(config).tokens()
     except TokenFileError as error:
@@ -140,7 +144,10 @@ def list_command(config: Path, *, as_json: bool) -> None:
 @click.argument("id_or_name")
 @config_option
 def revoke_command(id_or_name: str, config: Path) -> None:
-    """Revoke a token, given by its id or its name; from the next request on it gives no access."""
+    """Revoke a token by its id or name.
+
+    It gives no access from the next request on.
+    """
     try:
         token = _token_file(config).revoke(id_or_name)
     except (TokenFileError, NoSuchTokenError) as error:
@@ -156,7 +163,7 @@ def _token_file(config: Path) -> TokenFile:
 
 
 def _ids(config: Path, accounts: tuple[str, ...], zones: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """The ids of accounts and zones, which may be given by name; the files are read only then."""
+    """The ids of accounts and zones; the files are read only if one is given by folder or name."""
     if all(ID.fullmatch(text.lower()) for text in (*accounts, *zones)):
         dataset = Dataset({}, {}, {})
     else:
@@ -164,7 +171,7 @@ def _ids(config: Path, accounts: tuple[str, ...], zones: tuple[str, ...]) -> tup
     by_key = {account.key: account.id for account in dataset.accounts.values()}
     return (
         [_id(text, by_key.get(text), "account in the folder") for text in accounts],
-        [_id(text, _zone_id(dataset, text), "zone of the name") for text in zones],
+        [_id(text, _zone_id(dataset, text), "zone with the name") for text in zones],
     )
 
 
@@ -174,12 +181,12 @@ def _load(config: Path) -> Dataset:
             return load(config, progress=progress).dataset
     except InvalidDataError as error:
         report(error.problems)
-        say("accounts and zones cannot be found by their names now; give their ids")
+        say("accounts and zones cannot be looked up in these files; use their ids")
         sys.exit(1)
 
 
 def _id(text: str, found: str | None, what: str) -> str:
-    """The id that is meant; ends the command where there is none."""
+    """`text` if it is an id, else the id `found` for it; exits if that is None."""
     if ID.fullmatch(text.lower()):
         return text.lower()
     if found is None:

@@ -1,4 +1,4 @@
-"""The versions of an object, as `dnsd map history` and `dnsd zone history` show them."""
+"""The versions of an object, for `dnsd map history` and `dnsd zone history`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dnsd.cli.show import print_json, print_table, say
 
 
 def print_versions(api: Client, path: str, *, as_json: bool) -> None:
-    """All versions of the object at a path, the newest first."""
+    """Print all versions of the object at a path, newest first."""
     versions = api.get(f"{path}/history")
     if as_json:
         print_json(versions)
@@ -21,11 +21,11 @@ def print_versions(api: Client, path: str, *, as_json: bool) -> None:
         ]
         print_table(columns, rows, words=len(columns))
     else:
-        say("nothing has been changed over the API yet")
+        say("no versions: nothing has been changed over the API yet")
 
 
 def print_version(api: Client, path: str, version: str, *, as_json: bool) -> None:
-    """The file of one version."""
+    """Print the file of one version."""
     found = api.get(f"{path}/history/{in_path(version)}")
     if as_json:
         print_json(found)

@@ -1,4 +1,4 @@
-"""`dnsd zone`: zones over the API of the running server."""
+"""`dnsd zone`: zones over the running server's API."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ from dnsd.store.zone_text import parse_zone_text
 
 @click.group("zone")
 def zone_commands() -> None:
-    """Manage zones and their records, over the API of the running server.
+    """Manage zones and records over the server's API.
 
-    ZONE is a zone's name or id. When a command returns, DNS answers what it says.
+    ZONE is a zone's name or id. When a command returns, DNS already answers with the change.
 
-    The server is the one of the settings (-c), or that of --url. A token comes from --token-file, or $DNSD_API_TOKEN;
-    whoever may write the server's state folder needs none: one is made, and revoked when the command ends.
+    The server is that of the settings file (-c) or of --url. The token comes from --token-file or $DNSD_API_TOKEN.
+    Without either, and with write access to the server's state folder, the command creates a token and revokes it when
+    it ends.
     """
 
 
@@ -57,7 +58,7 @@ for record_command in RECORD_COMMANDS:
 @json_option
 @with_api
 def list_command(api: Client, *, account: str | None, as_json: bool) -> None:
-    """Show all zones."""
+    """List all zones."""
     query = {} if account is None else {"account.id": find_accounts(api, account)[0]["id"]}
     zones = api.all("/zones", **query)
     if as_json:
@@ -77,7 +78,10 @@ def list_command(api: Client, *, account: str | None, as_json: bool) -> None:
 @json_option
 @with_api
 def show_command(api: Client, *, zone: str, as_json: bool) -> None:
-    """Show a zone and its settings; as JSON, `ipv6` and `dns_settings` are beside what the API says of the zone."""
+    """Show a zone and its settings.
+
+    With --json, `ipv6` and `dns_settings` are added to the API's zone object.
+    """
     found = find_zone(api, zone)
     path = f"/zones/{found['id']}"
     ipv6, dns_settings = _settings(api, f"{path}/settings/ipv6"), _settings(api, f"{path}/dns_settings")
@@ -104,10 +108,10 @@ def show_command(api: Client, *, zone: str, as_json: bool) -> None:
 @json_option
 @with_api
 def create_command(api: Client, *, name: str, account: str | None, as_json: bool) -> None:
-    """Create a zone, which is active at once, and print its id.
+    """Create a zone and print its id.
 
-    One that is made with another token than the operator's is not verified: CNAMEs and DNAMEs of other accounts are not
-    followed into it before `dnsd zone verify`.
+    The zone is active at once. Unless the token is an operator's, the zone is not verified: CNAMEs and DNAMEs of other
+    accounts are not followed into it until `dnsd zone verify`.
     """
     body = {"name": name, "account": {"id": find_account(api, account)["id"]}}
     _print_done("created", api.post("/zones", body), as_json=as_json)
@@ -118,7 +122,10 @@ def create_command(api: Client, *, name: str, account: str | None, as_json: bool
 @json_option
 @with_api
 def pause_command(api: Client, *, zone: str, as_json: bool) -> None:
-    """Pause a zone: its proxied records are answered as stored, which shows origins."""
+    """Pause a zone: stop proxying its records.
+
+    Proxied records are answered as stored, which reveals the addresses of origins.
+    """
     shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"paused": True})
     _print_done("paused", shape, as_json=as_json)
 
@@ -128,7 +135,10 @@ def pause_command(api: Client, *, zone: str, as_json: bool) -> None:
 @json_option
 @with_api
 def resume_command(api: Client, *, zone: str, as_json: bool) -> None:
-    """Resume a zone: its proxied records are answered with edge addresses again."""
+    """Resume a paused zone.
+
+    Proxied records are answered with edge addresses again.
+    """
     shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"paused": False})
     _print_done("resumed", shape, as_json=as_json)
 
@@ -138,9 +148,10 @@ def resume_command(api: Client, *, zone: str, as_json: bool) -> None:
 @json_option
 @with_api
 def verify_command(api: Client, *, zone: str, as_json: bool) -> None:
-    """Say that a zone is its account's: CNAMEs and DNAMEs of other accounts are followed into it from now on.
+    """Mark a zone as verified.
 
-    This takes the operator's token.
+    Confirms that the zone belongs to its account: CNAMEs and DNAMEs of other accounts are followed into it. Requires an
+    operator's token.
     """
     shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"verified": True})
     _print_done("verified", shape, as_json=as_json)
@@ -148,14 +159,14 @@ def verify_command(api: Client, *, zone: str, as_json: bool) -> None:
 
 @zone_commands.command("delete")
 @zone_argument
-@click.option("--yes", is_flag=True, help="Without asking for the zone's name.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @with_api
 def delete_command(api: Client, *, zone: str, yes: bool, as_json: bool) -> None:
-    """Delete a zone with all its records, and its memberships in address maps.
+    """Delete a zone with all its records.
 
-    On a terminal, the zone's name has to be typed; elsewhere this takes --yes. `dnsd zone restore` brings the zone
-    back, by its name or id, but not the memberships.
+    Also removes the zone from the members of address maps. On a terminal, asks for the zone's name as confirmation;
+    elsewhere, --yes is required. `dnsd zone restore` brings the zone back by its name or id, without the memberships.
     """
     found = find_zone(api, zone)
     if not yes:
@@ -174,9 +185,9 @@ def delete_command(api: Client, *, zone: str, yes: bool, as_json: bool) -> None:
 @json_option
 @with_api
 def history_command(api: Client, *, zone: str, version: str | None, account: str | None, as_json: bool) -> None:
-    """Show the versions of a zone, the newest first; with a VERSION, the file that it was.
+    """List a zone's versions, or show one VERSION.
 
-    Also of a zone that is gone.
+    Lists the versions newest first, or prints the zone's file as it was in VERSION. ZONE may be a deleted zone.
     """
     path = find_zone_path(api, zone, account)
     if version:
@@ -193,9 +204,9 @@ def history_command(api: Client, *, zone: str, version: str | None, account: str
 @json_option
 @with_api
 def restore_command(api: Client, *, zone: str, version: str, account: str | None, dry_run: bool, as_json: bool) -> None:
-    """Have a zone be again what it was in a VERSION of its history; one that is gone comes back.
+    """Restore a zone to VERSION of its history.
 
-    --dry-run is about records alone, and not about the zone's settings.
+    A deleted ZONE is created again. --dry-run compares only the records, not the zone's settings.
     """
     path = find_zone_path(api, zone, account)
     version_path = f"{path}/history/{in_path(version)}"
@@ -218,7 +229,7 @@ def _lines_now(api: Client, zone: Shape) -> list[str]:
 
 
 def _read_version(text: str, name: str) -> Zone:
-    """The zone that a file said; which kind of file it was, the API does not say."""
+    """The zone in the text of a version. The API does not tell its format, so YAML and master file are both tried."""
     problems: list[str] = []
     for kind in (Kind.ZONE_YAML, Kind.ZONE_MASTER):
         read = read_zone(SourceFile(name, kind, "the version", content_of(text)), "", PLACEHOLDER_NAMESERVERS)
@@ -231,19 +242,19 @@ def _read_version(text: str, name: str) -> Zone:
 
 def _ask_for_name(zone: Shape) -> None:
     if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask whether you mean it: give --yes")
-    typed = click.prompt(f"This deletes all records of {printable(zone['name'])}. Type its name", err=True)
+        raise click.UsageError("no terminal to ask for confirmation: use --yes")
+    typed = click.prompt(f"This deletes all records of {printable(zone['name'])}. Type the zone's name", err=True)
     if typed.strip().rstrip(".").lower() != zone["name"]:
-        raise FailedError("that is not its name; nothing was deleted")
+        raise FailedError("the name does not match; nothing was deleted")
 
 
 def _notes(zone: Shape) -> list[str]:
-    """What is to be said of a zone beside its status."""
+    """Remarks on a zone in addition to its status."""
     return [*(["paused"] if zone["paused"] else []), *([] if zone["verified"] else ["not verified"])]
 
 
 def _settings(api: Client, path: str) -> Shape | None:
-    """Settings of a zone; None where the token may not see them."""
+    """Settings of a zone; None if the token may not see them."""
     try:
         return dict(api.get(path))
     except RefusedError:

@@ -495,19 +495,19 @@ def test_life_of_records(api: Api) -> None:
         f"deleted {made[1]} (cli.example.net MX 10 mx.example.org)\n"
         f"deleted {said['id']} (cli.example.net TXT {said['content']})\n"
     )
-    assert run(api.config, "zone", "records", Z2, "--name", "cli").stderr == "there are no such records\n"
+    assert run(api.config, "zone", "records", Z2, "--name", "cli").stderr == "no records match\n"
 
 
 def test_what_is_exported_can_be_imported(api: Api, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "example.net.zone"
     done(api, "zone", "create", "export.example", "--account", A1)
     file.write_text(MASTER)
-    assert done(api, "zone", "import", "export.example", str(file)) == "added 3 records; 0 had been there\n"
+    assert done(api, "zone", "import", "export.example", str(file)) == "added 3 records; 0 already existed\n"
     assert done(api, "zone", "export", "export.example", str(file)) == ""
     lines = [line for line in done(api, "zone", "export", "export.example").splitlines() if "SOA" not in line]
     assert [line for line in file.read_text().splitlines() if "SOA" not in line][3:] == lines[3:]
     assert done(api, "zone", "import", "export.example", "-", input=file.read_text()) == (
-        "added 0 records; 3 had been there\n"
+        "added 0 records; 3 already existed\n"
     )
     history = json.loads(done(api, "zone", "history", "export.example", "--json"))
     text = done(api, "zone", "history", "export.example", history[-1]["version"])
@@ -535,7 +535,7 @@ def test_terminal_is_asked_for_the_name(api: Api, typed: str, status: int) -> No
         output, said = process.communicate(timeout=30)
     os.close(reader)
     os.close(terminal)
-    assert "This deletes all records of example.test. Type its name: " in said
+    assert "This deletes all records of example.test. Type the zone's name: " in said
     assert process.returncode == status
     assert output.startswith("deleted ") is (status == 0)
     assert api.reply("example.test").rcode() == (5 if status == 0 else 0)
@@ -602,27 +602,31 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "a record of all": (["zone", "delete-record", Z1, "*"], 1, r"there is no record '\*' in example\.com\n"),
     "a record's file": (["zone", "import", Z1, "/nowhere"], 1, "/nowhere cannot be read: No such file or directory\n"),
     "an export to nowhere": (["zone", "export", Z1, "/nowhere/x"], 1, "/nowhere/x cannot be written: No such file"),
-    "which account": (["map", "create"], 2, r"(?s).*Error: the token is for 2 accounts; say which .*Acme \(a1a1"),
-    "which account of a zone": (["zone", "create", "example.edu"], 2, "(?s).*say which with --account"),
+    "which account": (["map", "create"], 2, r"(?s).*Error: the token covers 2 accounts; choose .*Acme \(a1a1"),
+    "which account of a zone": (["zone", "create", "example.edu"], 2, "(?s).*choose with --account"),
     "no address": (["map", "add-ip", "Shop", "203.0.113.0/24"], 2, "(?s).*'203.0.113.0/24' is not an IP address"),
-    "an empty map": (["map", "disable", " "], 2, "(?s).*an empty text names no map"),
-    "an empty zone": (["zone", "delete", "", "--yes"], 2, "(?s).*an empty text names no zone"),
-    "an empty record": (["zone", "delete-record", Z1, ""], 2, "(?s).*an empty text names no record"),
+    "an empty map": (["map", "disable", " "], 2, "(?s).*the map must not be empty"),
+    "an empty zone": (["zone", "delete", "", "--yes"], 2, "(?s).*the zone must not be empty"),
+    "an empty record": (["zone", "delete-record", Z1, ""], 2, "(?s).*the record must not be empty"),
     "no records": (["zone", "delete-record", Z1], 2, r"(?s).*Missing argument 'ID\.\.\.'"),
-    "an empty filter": (["zone", "records", Z1, "--name", ""], 2, "(?s).*an empty name"),
+    "an empty filter": (["zone", "records", Z1, "--name", ""], 2, "(?s).*the name must not be empty"),
     "an unknown filter": (["zone", "records", Z1, "--type", "AAB"], 2, "(?s).*AAB"),
     "a filter elsewhere": (["zone", "records", Z1, "--name", "x.example.org."], 2, "(?s).*outside the zone"),
     "no zone's name": (["zone", "show", "a..b"], 2, "(?s).*two dots"),
     "nothing to edit": (["map", "edit", "Shop"], 2, "(?s).*nothing to change"),
     "no field to edit": (["zone", "edit-record", Z1, "50f8"], 2, "(?s).*nothing to change"),
-    "no leave to delete": (["zone", "delete", "example.com"], 2, "(?s).*give --yes"),
+    "no leave to delete": (["zone", "delete", "example.com"], 2, "(?s).*use --yes"),
     "no URL": (["map", "list", "--url", "localhost:8053"], 2, "(?s).*'localhost:8053' is not a URL"),
-    "a token in the URL": (["map", "list", "--url", "http://a:b@localhost"], 2, "(?s).*no place for a name or a token"),
+    "a token in the URL": (
+        ["map", "list", "--url", "http://a:b@localhost"],
+        2,
+        "(?s).*must not contain a user name or a token",
+    ),
     "a token on the command line": (["map", "list", "--token", "x"], 2, "(?s).*No such option"),
     "another machine without a token": (
         ["map", "list", "--url", "https://dns.example.org"],
         2,
-        r"(?s).*https://dns\.example\.org/client/v4 takes a token: set \$DNSD_API_TOKEN, or give --token-file",
+        r"(?s).*https://dns\.example\.org/client/v4 requires a token: set \$DNSD_API_TOKEN or use --token-file",
     ),
     "a token file that is not there": (["map", "list", "--token-file", "/nowhere"], 2, "(?s).*/nowhere cannot be read"),
     "a token file without a token": (["map", "list", "--token-file", "/dev/null"], 2, "(?s).*holds no token"),
@@ -659,7 +663,7 @@ def test_map_of_two_has_to_be_named_by_its_id(api: Api, shop: str) -> None:
     other = api.result("POST", P, {"description": "Shop"})["id"]
     result = run(api.config, "map", "enable", "Shop")
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[0] == "there are 2 of address map 'Shop'; say which by its id:"
+    assert result.stderr.splitlines()[0] == "2 matches for address map 'Shop'; choose one by its id:"
     assert set(result.stderr.splitlines()[1:]) == {f"{one} (Shop)" for one in (shop, other)}
     done(api, "map", "delete", other)
 
@@ -716,7 +720,7 @@ def test_given_token_is_the_one_that_asks(api: Api, tmp_path: pathlib.Path) -> N
         assert [one["name"] for one in said] == zones
     assert "flatten" not in done(api, "zone", "show", Z2, env={"DNSD_API_TOKEN": zone_token})
     result = run(api.config, "map", "list", env={"DNSD_API_TOKEN": zone_token})
-    assert (result.exit_code, result.stderr) == (1, "the token is for no account\n")
+    assert (result.exit_code, result.stderr) == (1, "the token covers no account\n")
     result = run(api.config, "zone", "pause", Z2, env={"DNSD_API_TOKEN": zone_token})
     assert result.exit_code == 1
     assert re.search(r"lacks the permission zones:edit \(code 10000\)\n", result.stderr)
@@ -749,14 +753,18 @@ def test_whoever_may_not_write_the_state_needs_a_token(api: Api, monkeypatch: py
     monkeypatch.setattr(os, "access", lambda *_: False)
     result = run(api.config, "map", "list")
     assert result.exit_code == 2
-    assert "takes a token: set $DNSD_API_TOKEN, or give --token-file" in result.stderr
+    assert "requires a token: set $DNSD_API_TOKEN or use --token-file" in result.stderr
     assert run(api.config, "map", "list", env={"DNSD_API_TOKEN": api.operator}).exit_code == 0
 
 
 NO_SERVER = {
-    "no api": ("", 3, 'has no `api`: its server has no HTTP API. Add, for one, api: {listen: "127.0.0.1:8053"}\n'),
+    "no api": (
+        "",
+        3,
+        'has no `api`: the server\'s HTTP API is off. To turn it on, add: api: {listen: "127.0.0.1:8053"}\n',
+    ),
     "a server that is not there": ('api: {listen: "127.0.0.1:1"}', 3, "no server can be reached in "),
-    "a port that is chosen at the start": ('api: {listen: "127.0.0.1:0"}', 2, "with --url\n"),
+    "a port that is chosen at the start": ('api: {listen: "127.0.0.1:0"}', 2, "use --url with"),
     "settings that are wrong": ("api: {listn: x}", 1, "unknown key"),
 }
 
@@ -803,7 +811,7 @@ def test_another_kind_of_server(tmp_path: pathlib.Path, what: str) -> None:
             server.shutdown()
             thread.join()
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "is no API of dnsd: it answers " in result.stderr
+    assert "is not a dnsd API: it answers " in result.stderr
 
 
 def test_httpx_is_imported_by_commands_that_ask_alone() -> None:

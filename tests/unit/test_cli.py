@@ -87,7 +87,7 @@ def test_check_of_what_is_broken(broken: str) -> None:
         ["example.com.yaml:4:22", "records[2].content"],
         ["example.com.yaml:5:1", "paused"],
     ]
-    assert lines[-1] == "2 errors: nothing of this would be served"
+    assert lines[-1] == "2 errors: the files cannot be served"
 
 
 def test_check_as_json(good: str) -> None:
@@ -140,7 +140,7 @@ def test_explain(good: str) -> None:
     assert lines[0] == "NOERROR"
     assert "  www.example.com. 300 IN A 203.0.113.1" in lines
     maps = [line for line in lines if "a1/maps/" in line]
-    assert ["taken" in line for line in maps] == [True, False]
+    assert ["used" in line for line in maps] == [True, False]
     assert "a1/maps/shop" in maps[0]
 
 

@@ -89,21 +89,21 @@ def test_names_do(config: pathlib.Path) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     first, last = result.stderr.splitlines()
     assert "account.yaml:1:1: naem: unknown key" in first
-    assert last == "accounts and zones cannot be found by their names now; give their ids"
+    assert last == "accounts and zones cannot be looked up in these files; use their ids"
     assert run(config, "list").stderr == "there are no tokens\n"
 
 
 REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no such account": (["--account", "globex"], 1, "there is no account in the folder 'globex'"),
-    "no such zone": (["--zone", "example.org"], 1, "there is no zone of the name 'example.org'"),
-    "no zone's name": (["--zone", "a..b"], 1, "there is no zone of the name 'a..b'"),
+    "no such zone": (["--zone", "example.org"], 1, "there is no zone with the name 'example.org'"),
+    "no zone's name": (["--zone", "a..b"], 1, "there is no zone with the name 'a..b'"),
     "no account at all": (["--account", ""], 1, "there is no account in the folder ''"),
-    "an id that is too short": (["--zone", "1" * 31], 1, "there is no zone of the name '11"),
+    "an id that is too short": (["--zone", "1" * 31], 1, "there is no zone with the name '11"),
     "no permission": (["--permission", "dns"], 2, "Invalid value for '--permission': 'dns' is not a permission; known"),
     "no level": (["--permission", "dns:write"], 2, "Invalid value for '--permission': 'dns:write' is not"),
     "no time": (["--expires", "tomorrow"], 2, "Invalid value for '--expires': 'tomorrow' is not a time with its zone"),
     "a time without zone": (["--expires", "2999-01-01T00:00:00"], 2, "Invalid value for '--expires': '2999"),
-    "a time that has passed": (["--expires", "2026-01-01T00:00:00Z"], 2, "2026-01-01T00:00:00Z has passed"),
+    "a time that has passed": (["--expires", "2026-01-01T00:00:00Z"], 2, "2026-01-01T00:00:00Z is in the past"),
     "a long name": (["--name", "x" * 101], 2, "a name has at most 100 characters"),
     "a name of two lines": (["--name", "a\nb"], 2, "a name has at most 100 characters, all of them printable"),
 }
@@ -129,8 +129,8 @@ def test_terminal_is_told_more_and_the_token_is_the_last_line(config: pathlib.Pa
     assert SECRET.fullmatch(result.stdout)
     made = find(config, result.stdout)
     assert said.splitlines() == [
-        f"token {made.id}, for zone {ID}: everything; expires: never",
-        "it is shown only this once:",
+        f"token {made.id} for zone {ID}: everything; expires: never",
+        "it cannot be shown again:",
     ]
 
 
