@@ -1,4 +1,4 @@
-"""Accounts and their address space: BYOIP prefixes, delegations of parts of them, and static IPs."""
+"""Accounts and their address space: BYOIP prefixes, delegated parts of prefixes, and static IPs."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from dnsd.model.fields import Cidr, Fields, Id, Ip, IPAddress, IPNetwork
 
 
 class Approval(StrEnum):
-    """Whether the operator has verified that a prefix is the account's."""
+    """Whether the operator has verified that a prefix belongs to its account."""
 
     PENDING = "P"
     ACTIVE = "V"
 
 
 class DelegationFields(Fields):
-    """Part of a prefix that another account may use in its maps."""
+    """A part of a prefix that another account may use in its maps."""
 
     cidr: Cidr
     account: str = Field(description="id or folder name of the account that may use it")
 
 
 class PrefixFields(Fields):
-    """A prefix that the account brought along (BYOIP)."""
+    """A prefix that the account brings with it (BYOIP)."""
 
     id: Id | None = None
     cidr: Cidr
@@ -36,7 +36,7 @@ class PrefixFields(Fields):
 
 
 class AccountSettings(Fields):
-    """Switches of an account."""
+    """The settings of an account."""
 
     enforce_dns_only: bool = Field(default=False, description="answer every proxied record as stored")
 

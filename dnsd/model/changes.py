@@ -1,6 +1,6 @@
-"""The rules on what may become of an address map: those that one dataset alone cannot show.
+"""The rules on changes to maps, accounts and zones, which need both the old and the new dataset.
 
-A file may say anything that a dataset allows, as it is the operator's. These rules are for what somebody asks for.
+They apply to requested changes. The operator's own files may contain anything that a dataset allows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dnsd.wire.names import ROOT, ancestors, is_below
 
 
 def change_problems(old: Dataset, new: Dataset, *, by_operator: bool) -> list[Problem]:
-    """Why nobody, or nobody but the operator, may make the new dataset of the old one."""
+    """Reasons to refuse the change from `old` to `new`; some changes are allowed to the operator only."""
     found: list[Problem] = []
     for map_id in dict.fromkeys((*old.maps, *new.maps)):
         before, after = old.maps.get(map_id), new.maps.get(map_id)
@@ -28,11 +28,11 @@ def change_problems(old: Dataset, new: Dataset, *, by_operator: bool) -> list[Pr
             found += _deletion(before)
         elif before is not None and after is not None:
             found += _edit(before, after)
-    return found if by_operator else [*found, *_operators_part(old, new)]
+    return found if by_operator else [*found, *_operator_only(old, new)]
 
 
-def _operators_part(old: Dataset, new: Dataset) -> Iterator[Problem]:
-    """What of accounts the operator alone says: which prefixes are theirs, and which static IPs."""
+def _operator_only(old: Dataset, new: Dataset) -> Iterator[Problem]:
+    """Changes that only the operator may make: approvals, static IPs, a zone's verification and status, some names."""
     for account_id, account in new.accounts.items():
         before = old.accounts.get(account_id)
         if before is account:
@@ -40,10 +40,10 @@ def _operators_part(old: Dataset, new: Dataset) -> Iterator[Problem]:
         approved = {prefix.cidr for prefix in before.prefixes if _is_approved(prefix)} if before else set()
         for index, prefix in enumerate(account.prefixes):
             if _is_approved(prefix) and prefix.cidr not in approved:
-                message = f"{prefix.cidr} is approved by the operator"
+                message = f"only the operator can approve {prefix.cidr}"
                 yield Problem(account.key, ("prefixes", index, "approved"), message)
         if not set(account.static_ips) <= set(before.static_ips if before else ()):
-            yield Problem(account.key, ("static_ips",), "static IPs are leased by the operator")
+            yield Problem(account.key, ("static_ips",), "only the operator can lease static IPs")
     for zone_id, zone in new.zones.items():
         known = old.zones.get(zone_id)
         if known is not zone:
@@ -51,23 +51,22 @@ def _operators_part(old: Dataset, new: Dataset) -> Iterator[Problem]:
         if known is None or known.name != zone.name:
             yield from _new_zone(new, zone)
         elif known.status is not zone.status:
-            yield Problem(
-                zone.key, ("status",), f"the zone is {known.status}, and its status is the operator's to change"
-            )
+            yield Problem(zone.key, ("status",), f"the zone is {known.status}; only the operator can change its status")
 
 
 def _verification(before: Zone | None, zone: Zone) -> Iterator[Problem]:
-    """Whether a zone is the account's beyond its own word: one that is new, or takes another name, is not."""
+    """A problem if `verified` was changed; a new or renamed zone, or one of another account, starts unverified."""
     is_known = before is not None and (before.name, before.account_id) == (zone.name, zone.account_id)
     if zone.verified != (is_known and before is not None and before.verified):
-        message = "whether a zone is verified is the operator's to say; one that is new is not (verified: false)"
+        message = "only the operator can change `verified`; a new zone has `verified: false`"
         yield Problem(zone.key, ("verified",), message)
 
 
 def _new_zone(new: Dataset, zone: Zone) -> Iterator[Problem]:
-    """A zone takes all names at and below its own, so a customer's may not be around, or in, somebody else's."""
+    """A zone owns all names at and below its apex, so a customer's may not enclose, or lie in, another account's."""
     if len([*ancestors(zone.name)]) == 1:
-        yield Problem(zone.key, ("name",), f"{zone.name_text} is a top-level domain: the operator alone makes its zone")
+        message = f"{zone.name_text} is a top-level domain: only the operator can create its zone"
+        yield Problem(zone.key, ("name",), message)
     others = {
         name: one for name, one in new.zones_by_name.items() if one.account_id != zone.account_id and name != ROOT
     }
@@ -83,7 +82,7 @@ def _is_approved(prefix: Prefix) -> bool:
 
 def _creation(made: AddressMap, *, by_operator: bool) -> Iterator[Problem]:
     if made.immutable and not by_operator:
-        yield _problem(made, ("immutable",), "immutable maps are made by the operator")
+        yield _problem(made, ("immutable",), "only the operator can create immutable maps")
     if made.memberships and not made.ips:
         yield _problem(made, ("memberships",), "a map without addresses cannot have members: give it an address first")
 
@@ -92,14 +91,14 @@ def _deletion(gone: AddressMap) -> Iterator[Problem]:
     if not gone.can_delete:
         yield _problem(gone, (), "the map is immutable: it cannot be deleted")
     elif gone.enabled:
-        yield _problem(gone, (), "the map is enabled: disable it before it is deleted")
+        yield _problem(gone, (), "the map is enabled: disable it before deleting it")
 
 
 def _edit(before: AddressMap, after: AddressMap) -> Iterator[Problem]:
     if before.immutable != after.immutable:
-        yield _problem(after, ("immutable",), "whether a map is immutable is decided when it is made")
+        yield _problem(after, ("immutable",), "`immutable` cannot be changed after the map is created")
     if not before.can_modify_ips and before.ips != after.ips:
-        yield _problem(after, ("ips",), "the map is immutable: its addresses never change")
+        yield _problem(after, ("ips",), "the map is immutable: its addresses cannot be changed")
     if before.immutable and before.enabled and not after.enabled:
         yield _problem(after, ("enabled",), "the map is immutable: it cannot be disabled")
     if before.immutable and not before.by_member.keys() <= after.by_member.keys():

@@ -1,5 +1,5 @@
-"""The records of one zone in columns: a million of them take some 20 octets each beside their names and data, which are
-shared with whoever holds the same. They are made into records as they are asked for.
+"""The records of one zone, stored in columns: for a million records about 20 octets each, plus names and data, which
+are shared with other holders of the same octets. `Record` objects are built on access.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import overload
 
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
 
-NONE = 2**32 - 1  # in place of an index
-BLOCK = 1000  # names that are compared at once
+NONE = 2**32 - 1  # stands for "no index"
+BLOCK = 1000  # names compared at once
 
 
 class Records(Sequence[Record]):
-    """The records of a zone, in their order; never changed once they are made."""
+    """The records of a zone, in order; immutable."""
 
     __slots__ = ("crowded", "distinct", "identities", "owners", "rdatas", "traits")
 
@@ -30,16 +30,16 @@ class Records(Sequence[Record]):
         crowded: array[int],
         identities: Mapping[int, Identity],
     ) -> None:
-        self.owners = owners  # each name one object, however often it stands there
+        self.owners = owners  # equal names are the same object
         self.rdatas = rdatas
-        self.traits = traits  # of each record the index of its traits in `distinct`
+        self.traits = traits  # for each record the index of its traits in `distinct`
         self.distinct = distinct
-        self.crowded = crowded  # indexes of the records whose name owns others, too; those of one name in their order
-        self.identities = identities  # by index, where the record has one that is written down
+        self.crowded = crowded  # indexes of records that share their owner name with others, in order within a name
+        self.identities = identities  # by index, for records with an identity in their file
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Records:
-        """These records in columns."""
+        """Store `records` in columns; a `Records` is returned unchanged."""
         if isinstance(records, Records):
             return records
         columns = Columns()
@@ -82,16 +82,16 @@ class Records(Sequence[Record]):
         )
 
     def rtype(self, index: int) -> int:
-        """The type of one record."""
+        """The type of the record at `index`."""
         return self.distinct[self.traits[index]].rtype
 
     def owners_and_types(self) -> Iterator[tuple[bytes, int]]:
-        """The owner and the type of each record."""
+        """The owner name and type of each record."""
         types = [traits.rtype for traits in self.distinct]
         return zip(self.owners, map(types.__getitem__, self.traits), strict=True)
 
     def followed_by(self, records: Iterable[Record]) -> Records:
-        """These records, and then those, which are few."""
+        """These records followed by `records`, which should be few."""
         columns, crowded = Columns(self), self.crowded[:]
         for index, record in enumerate(records, len(self)):
             if record.owner in columns.owners:
@@ -104,7 +104,7 @@ class Records(Sequence[Record]):
         return columns.finished(crowded)
 
     def without(self, indexes: Collection[int]) -> Records:
-        """All but those."""
+        """The records except those at `indexes`."""
         columns = Columns()
         for index, record in enumerate(self):
             if index not in indexes:
@@ -112,7 +112,7 @@ class Records(Sequence[Record]):
         return columns.records()
 
     def at(self, name: bytes) -> list[Record]:
-        """The records of one name."""
+        """The records with the owner name `name`."""
         found, start = [], 0
         for _ in range(self.owners.count(name)):
             start = self.owners.index(name, start) + 1
@@ -125,8 +125,8 @@ class Records(Sequence[Record]):
         return list(compress(count(), map(is_wanted.__getitem__, self.traits))) if any(is_wanted) else []
 
     def crowds(self) -> Iterator[list[int]]:
-        """Of each name that owns several records, the indexes of these."""
-        # Each record knows the one before it at its name: a list for each of a million names would take far more.
+        """For each name that owns several records, the indexes of its records."""
+        # Each record links to the previous one of its name: a list for each of a million names needs far more memory.
         before, last = array("I"), dict[bytes, int]()
         for place, index in enumerate(self.crowded):
             owner = self.owners[index]
@@ -142,7 +142,7 @@ class Records(Sequence[Record]):
 
 
 class Columns:
-    """Records being collected: owners, data and traits, in lists that a reader of many may fill itself."""
+    """The columns of a `Records` under construction; a bulk reader may fill the lists itself."""
 
     def __init__(self, begin: Records | None = None) -> None:
         self.owners: list[bytes] = list(begin.owners) if begin else []
@@ -152,7 +152,7 @@ class Columns:
         self._distinct = {traits: index for index, traits in enumerate(begin.distinct)} if begin else {}
 
     def add(self, record: Record) -> None:
-        """One more record."""
+        """Append a record."""
         if record.identity is not UNWRITTEN and record.identity != UNWRITTEN:
             self.identities[len(self.owners)] = record.identity
         self.owners.append(record.owner)
@@ -160,11 +160,11 @@ class Columns:
         self.traits.append(self.index_of(record.traits))
 
     def index_of(self, traits: Traits) -> int:
-        """What stands for these traits in the column."""
+        """The index of `traits`, for the column of traits."""
         return self._distinct.setdefault(traits, len(self._distinct))
 
     def records(self) -> Records:
-        """All of them."""
+        """The finished `Records`."""
         owners, first = self.owners, list(dict.fromkeys(self.owners))
         repeated = {owners[index] for index in _repeats(owners, first)}
         crowded = array("I")
@@ -176,17 +176,17 @@ class Columns:
         return self.finished(crowded)
 
     def finished(self, crowded: array[int]) -> Records:
-        """All of them; of the `crowded`, those of one name have it as the same object."""
+        """The finished `Records`; the records at `crowded` indexes must already share one object per name."""
         return Records(
             tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), crowded, self.identities
         )
 
 
 def _repeats(owners: list[bytes], first: list[bytes]) -> Iterator[int]:
-    """The indexes of owners that stand before already; `first` is each of them once, in the same order."""
+    """The indexes of repeated owners; `first` has each owner once, in the same order."""
     index = at = 0
     while at < len(first):
-        if owners[index : index + BLOCK] == first[at : at + BLOCK]:  # a million names have hardly any repeated
+        if owners[index : index + BLOCK] == first[at : at + BLOCK]:  # most blocks of a large zone have no repeats
             index, at = index + BLOCK, at + BLOCK
             continue
         for owner in owners[index : index + BLOCK]:

@@ -1,7 +1,7 @@
 """The dataset: all accounts, address maps and zones together, and the rules between them.
 
-`resolve_…` turn what is written into what it means, names replaced by ids; `problems` says which rules a dataset
-breaks. One with a problem that is not a warning is never served.
+`resolve_…` turn written fields into model objects, with names replaced by ids; `problems` lists the rules that a
+dataset breaks. A dataset with a problem other than a warning is never served.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T", Account, AddressMap, Zone)
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything the operator and the customers mean, by id."""
+    """All accounts, address maps and zones, by id."""
 
     accounts: Mapping[str, Account]
     maps: Mapping[str, AddressMap]
@@ -37,7 +37,7 @@ class Dataset:
         return {zone.name: zone for zone in self.zones.values()}
 
     def zone_of(self, name: bytes) -> Zone | None:
-        """The zone that canonical `name` is in, whatever its state."""
+        """The zone that contains canonical `name`, in any state."""
         return closest(name, self.zones_by_name)
 
     @cached_property
@@ -61,21 +61,21 @@ class Dataset:
         return {account_id: tuple(space) for account_id, space in found.items()}
 
     def considered(self, zone: Zone) -> list[Considered]:
-        """The maps that cover a zone, in the order of the search for its addresses."""
+        """The maps that cover a zone, in order of precedence."""
         maps = (*self.maps_by_member.get(zone.id, ()), *self.maps_by_member.get(zone.account_id, ()))
         return considered({found.id: found for found in maps}.values(), zone.account_id, zone.id)
 
     def considered_elsewhere(self, account_id: str) -> list[Considered]:
-        """The maps that cover those zones of an account that no map names, in the order of the search."""
+        """The maps that cover an account's zones without maps of their own, in order of precedence."""
         return considered(self.maps_by_member.get(account_id, ()), account_id, None)
 
     def applies_maps(self, zone: Zone) -> bool:
-        """Whether the proxied records of a zone are answered from maps; else they are answered as stored."""
+        """Whether a zone's proxied records are answered from maps instead of as stored."""
         return zone.applies_maps and not self.accounts[zone.account_id].settings.enforce_dns_only
 
 
 def resolve_accounts(written: Mapping[str, AccountFields]) -> tuple[dict[str, Account], list[Problem]]:
-    """The accounts by folder name, delegations resolved; and every problem in doing so."""
+    """Return the accounts by folder name, with delegations resolved, and all problems found."""
     ids = {key: fields.id or derived_id("account", key) for key, fields in written.items()}
     known = {**{account_id: account_id for account_id in ids.values()}, **ids}  # by id, and by folder name
     found: list[Problem] = []
@@ -105,7 +105,7 @@ def resolve_accounts(written: Mapping[str, AccountFields]) -> tuple[dict[str, Ac
 def resolve_map(
     key: str, fields: MapFields, account: Account, zones_by_name: Mapping[bytes, Zone], zones: Mapping[str, Zone]
 ) -> tuple[AddressMap, list[Problem]]:
-    """The address map, members resolved; and a problem for each member that is not to be found."""
+    """Return the address map with members resolved, and a problem for each unknown member."""
     found: list[Problem] = []
     members = []
     for index, member in enumerate(fields.memberships):
@@ -148,14 +148,14 @@ def _zone_called(name: str, zones_by_name: Mapping[bytes, Zone]) -> Zone | None:
 def build_dataset(
     accounts: Iterable[Account], maps: Iterable[AddressMap], zones: Iterable[Zone]
 ) -> tuple[Dataset, list[Problem]]:
-    """The dataset of these objects; and a problem for every id, and every zone's name, that two of them have."""
+    """Return the dataset of these objects, and a problem for every duplicate id or zone name."""
     found: list[Problem] = []
     zones = tuple(zones)
     named: dict[bytes, Zone] = {}
     for zone in zones:
         other = named.setdefault(zone.name, zone)
         if other is not zone:
-            message = f"the zone {zone.name_text} is served already, from {other.key}"
+            message = f"the zone {zone.name_text} is already served from {other.key}"
             found.append(Problem(zone.key, ("name",), message, rule=Rule.ZONE_EXISTS, other=other.key))
     zones_by_id = {zone.id: zone for zone in zones} | _by_id(named.values(), found)
     return Dataset(_by_id(accounts, found), _by_id(maps, found), zones_by_id), found
@@ -171,7 +171,7 @@ def _by_id(objects: Iterable[T], found: list[Problem]) -> dict[str, T]:
 
 
 def problems(dataset: Dataset) -> list[Problem]:
-    """Every rule that the dataset breaks, and the warnings."""
+    """All problems of the dataset, warnings included."""
     return [
         *problems_between(dataset),
         *(problem for address_map in dataset.maps.values() for problem in map_problems(dataset, address_map)),
@@ -180,7 +180,7 @@ def problems(dataset: Dataset) -> list[Problem]:
 
 
 def problems_between(dataset: Dataset) -> list[Problem]:
-    """The rules that concern several objects together; those on one map or one zone are left out."""
+    """Problems of accounts and between objects, without those of a single map or zone."""
     return [
         *_prefix_problems(dataset),
         *(problem for account in dataset.accounts.values() for problem in _account_problems(account)),
@@ -195,11 +195,11 @@ def _account_problems(account: Account) -> Iterator[Problem]:
             if not contains(prefix.cidr, delegation.cidr):
                 yield Problem(account.key, (*path, "cidr"), f"{delegation.cidr} lies outside the prefix {prefix.cidr}")
             if delegation.account_id == account.id:
-                yield Problem(account.key, (*path, "account"), "a prefix is delegated to another account than its own")
+                yield Problem(account.key, (*path, "account"), "a prefix cannot be delegated to its own account")
 
 
 def _prefix_problems(dataset: Dataset) -> Iterator[Problem]:
-    """Address space that two accounts claim."""
+    """Address space that is claimed twice."""
     claims = [
         (account, ("prefixes", index, "cidr"), prefix.cidr, prefix.approved is Approval.ACTIVE)
         for account in dataset.accounts.values()
@@ -214,7 +214,7 @@ def _prefix_problems(dataset: Dataset) -> Iterator[Problem]:
             yield Problem(claim[0].key, claim[1], f"{claim[2]} is listed twice")
             continue
         others = [other for other in enclosing if other[0] is not claim[0]]
-        # What is pending is no more than said: it must not keep away whoever has the prefix.
+        # A pending prefix is an unverified claim: it must not lock out the rightful holder.
         if other := next((other for other in others if claim[3] and other[3]), None):
             message = f"{claim[2]} overlaps with {other[2]} of the account {other[0].key!r}"
             yield Problem(claim[0].key, claim[1], message, other=other[0].key)
@@ -232,7 +232,7 @@ def _prefix_problems(dataset: Dataset) -> Iterator[Problem]:
 
 
 def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]:
-    """The rules on one address map."""
+    """Problems of one address map."""
     key = address_map.key
     listed: set[IPAddress] = set()
     for index, ip in enumerate(address_map.ips[: 2 * MAX_ADDRESSES + 1]):  # more are refused below
@@ -244,38 +244,36 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
     for version in (4, 6):
         count = sum(ip.version == version for ip in address_map.ips)
         if count > MAX_ADDRESSES:
-            yield Problem(key, ("ips",), f"{count} IPv{version} addresses; {MAX_ADDRESSES} are possible")
+            yield Problem(key, ("ips",), f"{count} IPv{version} addresses; the limit is {MAX_ADDRESSES}")
     seen = set()
     for index, member in enumerate(address_map.memberships):
         path = ("memberships", index, "identifier")
         if (member.kind, member.identifier) in seen:
-            yield Problem(key, path, "is a member already")
+            yield Problem(key, path, "is already a member")
         seen.add((member.kind, member.identifier))
         if member.kind is MemberKind.ZONE:
             zone = dataset.zones[member.identifier]
             if zone.account_id != address_map.account_id:
-                message = f"the zone {zone.name_text} belongs to another account than the map"
+                message = f"the zone {zone.name_text} and the map belong to different accounts"
                 yield Problem(key, path, message, other=zone.key)
             elif address_map.immutable:
-                yield Problem(key, path, "an immutable map is account-wide: its only member is the account")
+                yield Problem(key, path, "an immutable map is account-wide: only the account can be a member")
     yield from _without_effect(address_map)
 
 
 def _without_effect(address_map: AddressMap) -> Iterator[Problem]:
     if address_map.memberships and not address_map.ips:
-        yield Problem(
-            address_map.key, ("ips",), "the map has members and no addresses: it is passed over", warning=True
-        )
+        yield Problem(address_map.key, ("ips",), "the map has members but no addresses: it is skipped", warning=True)
     if address_map.immutable and not (address_map.enabled and address_map.memberships):
         missing = "it is not enabled" if not address_map.enabled else "the account is not its member"
         yield Problem(address_map.key, ("immutable",), f"the immutable map has no effect: {missing}", warning=True)
 
 
 def may_not_use(dataset: Dataset, account_id: str, ip: IPAddress) -> str | None:
-    """Why an account may not use an address in its maps, as the end of a sentence; None when it may.
+    """The reason that an account may not use an address in its maps, as a sentence without subject; None if it may.
 
-    It may use what lies in an active prefix of its own or in an active one's part that is delegated to it, and its
-    static IPs.
+    An account may use its active prefixes, the parts of other accounts' active prefixes that are delegated to it, and
+    its static IPs.
     """
     if ip in dataset.accounts[account_id].static_ips:
         return None
@@ -283,12 +281,12 @@ def may_not_use(dataset: Dataset, account_id: str, ip: IPAddress) -> str | None:
     if any(prefix.approved is Approval.ACTIVE for prefix in around):
         return None
     if around:
-        return f"lies in {around[0].cidr}, which is not approved yet (approved: P; V is needed)"
-    return "lies in no prefix of the account, none delegated to it, and is not one of its static IPs"
+        return f"lies in {around[0].cidr}, which is not approved yet (`approved` is P and must be V)"
+    return "is outside the account's prefixes, the prefixes delegated to it, and its static IPs"
 
 
 def _rivals(dataset: Dataset) -> Iterator[Problem]:
-    """Warnings for maps that do not answer for one of their members, because a newer map has it too."""
+    """Warnings for maps that do not answer for a member because another of the member's maps takes precedence."""
     sharing: dict[tuple[str, bool, MemberKind, str], dict[str, AddressMap]] = defaultdict(dict)
     for address_map in dataset.maps.values():
         for member in address_map.memberships:
@@ -303,5 +301,5 @@ def _rivals(dataset: Dataset) -> Iterator[Problem]:
         for loser in rivals[1:]:
             index = next(i for i, m in enumerate(loser.memberships) if (m.kind, m.identifier) == (kind, identifier))
             what = dataset.zones[identifier].name_text if zone_id else "the account"
-            message = f"{what} is a member of {rivals[0].key} too, which comes first"
+            message = f"{what} is also a member of {rivals[0].key}, which takes precedence"
             yield Problem(loser.key, ("memberships", index), message, warning=True)

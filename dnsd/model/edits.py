@@ -1,4 +1,4 @@
-"""Edits of a zone's records: what is removed, replaced and added, and the records that come of it."""
+"""Edits of a zone's records: removals, replacements and additions, and their application."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dnsd.model.records import UNWRITTEN, Identity, Record
 
 @dataclass(frozen=True, slots=True)
 class RecordEdit:
-    """What becomes of some records, by their indexes; no index is in both `removed` and `replaced`."""
+    """Changes to records, by index; no index is in both `removed` and `replaced`."""
 
     removed: frozenset[int] = frozenset()
     replaced: Mapping[int, Record] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class RecordEdit:
 
 
 def apply_edit(records: Records, edit: RecordEdit) -> Records:
-    """The records after an edit: those that are left in their order, and then those that were added."""
+    """The records after an edit: the remaining ones in their order, then the added ones."""
     columns = Columns(records)
     for index, record in edit.replaced.items():
         columns.owners[index], columns.rdatas[index] = record.owner, record.rdata
@@ -41,10 +41,10 @@ def _remove(columns: Columns, indexes: frozenset[int]) -> None:
     columns.owners = list(compress(columns.owners, is_left))
     columns.rdatas = list(compress(columns.rdatas, is_left))
     columns.traits = array("I", compress(columns.traits, is_left))
-    columns.identities = _moved_up(columns.identities, indexes)
+    columns.identities = _renumbered(columns.identities, indexes)
 
 
-def _moved_up(identities: Mapping[int, Identity], removed: frozenset[int]) -> dict[int, Identity]:
-    """The identities of the records that are left, by their new indexes."""
+def _renumbered(identities: Mapping[int, Identity], removed: frozenset[int]) -> dict[int, Identity]:
+    """The identities of the remaining records, by their new indexes."""
     before = sorted(removed)
     return {index - bisect(before, index): one for index, one in identities.items() if index not in removed}

@@ -1,7 +1,7 @@
-"""What people write, as pydantic models: the shared base, the scalar types, and validation errors in words.
+"""User input as pydantic models: the shared base class, the scalar types, and validation errors as sentences.
 
-A class called …Fields is one object as it is written, in a file or a request; the frozen dataclass beside it is what it
-means.
+A class named …Fields is an object as written in a file or a request; the frozen dataclass next to it is its resolved
+form.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from dnsd.wire.names import name_text, parse_name_text
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-MAX_PROBLEMS = 100  # of one object; who has more wants to begin with these
+MAX_PROBLEMS = 100  # of one object; more would not help the reader
 MAX_SHOWN = 60  # characters of the user's text in a message
 F = TypeVar("F", bound="Fields")
 
 
 class Fields(BaseModel):
-    """The base of what people write: unknown keys are errors, a key without a value counts as not given."""
+    """The base of all input models: unknown keys are errors, a key without a value counts as absent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +45,7 @@ class Fields(BaseModel):
 
 
 def parse_ip(text: Any) -> IPAddress:
-    """An address in any spelling, without a scope (`%eth0` means nothing in DNS). Raises ValueError."""
+    """Parse an IP address in any spelling, without a scope (`%eth0` has no meaning in DNS). Raises ValueError."""
     if isinstance(text, IPAddress):
         return text
     if not isinstance(text, str) or "%" in text:
@@ -53,12 +53,12 @@ def parse_ip(text: Any) -> IPAddress:
     try:
         return ipaddress.ip_address(text)
     except ValueError:
-        hint = ": a prefix length is not wanted here" if "/" in text else ""
+        hint = ": remove the prefix length" if "/" in text else ""
         raise ValueError(f"{text!r} is not an IP address{hint}") from None
 
 
 def parse_network(text: Any) -> IPNetwork:
-    """A prefix such as 203.0.113.0/24, without host bits. Raises ValueError."""
+    """Parse a prefix such as 203.0.113.0/24, without host bits. Raises ValueError."""
     if isinstance(text, IPNetwork):
         return text
     if not isinstance(text, str) or "/" not in text:
@@ -71,7 +71,7 @@ def parse_network(text: Any) -> IPNetwork:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError(f"{text!r} is not a prefix such as 203.0.113.0/24 or 2001:db8::/48") from None
-    raise ValueError(f"{text!r} has bits set behind its length; {meant} is meant, perhaps")
+    raise ValueError(f"{text!r} has host bits set; did you mean {meant}?")
 
 
 def _parse_id(text: Any) -> str:
@@ -89,7 +89,7 @@ Cidr = Annotated[IPNetwork, BeforeValidator(parse_network), WithJsonSchema({"typ
 
 
 def _absolute(text: str) -> str:
-    """A host name with its final dot."""
+    """A host name with a final dot."""
     return name_text(parse_name_text(text)).removesuffix(".") + "."
 
 
@@ -98,12 +98,12 @@ Id = Annotated[str, BeforeValidator(_parse_id), WithJsonSchema({"type": "string"
 
 
 def derived_id(*parts: str) -> str:
-    """The id of an object that was not given one: the same for the same names, for ever."""
+    """The id of an object without an `id` in its file; the same names always give the same id."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def validate(model: type[F], data: Any, source: str, path: Path = ()) -> tuple[F | None, list[Problem]]:
-    """The object that `data` describes, or None and every problem in it."""
+    """Return the object that `data` describes, or None and all problems in it."""
     if not isinstance(data, Mapping):
         return None, [Problem(source, path, f"expected keys and values, found {_kind(data)}")]
     try:
@@ -116,7 +116,7 @@ def validate(model: type[F], data: Any, source: str, path: Path = ()) -> tuple[F
 
 
 def _loc(loc: tuple[int | str, ...]) -> Path:
-    # A union's branches appear in pydantic's path; they are no part of what the user wrote.
+    # pydantic's path includes the branches of a union, which the user did not write.
     return tuple(step for step in loc if not (isinstance(step, str) and "[" in step))
 
 
@@ -130,12 +130,12 @@ def _kind(data: Any) -> str:
 
 
 def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
-    """What pydantic found, as a person would say it."""
+    """A pydantic error as a sentence for users."""
     kind, loc, given = item["type"], item["loc"], item["input"]
     if kind == "extra_forbidden":
         known = _known_keys(model, loc[:-1])
         near = difflib.get_close_matches(str(loc[-1]), known, 1, 0.6)
-        return f"unknown key; {near[0]!r} is meant, perhaps" if near else f"unknown key; known are {', '.join(known)}"
+        return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known keys: {', '.join(known)}"
     if kind == "missing":
         return "is missing"
     if kind == "value_error":
@@ -147,13 +147,13 @@ def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
     if kind == "string_type":
         return f"expected text, found {'keys and values' if isinstance(given, Mapping) else _kind(given)}"
     if kind == "timezone_aware":
-        return f"expected a time with its zone, such as 2026-01-01T00:00:00Z, found {given!r}"
+        return f"expected a time with a time zone, such as 2026-01-01T00:00:00Z, found {given!r}"
     if kind == "too_short" or (kind == "string_too_short" and not given):
         return "must not be empty"
     if kind == "too_long":
-        return f"has more than {item['ctx']['max_length']:,} entries, which are as many as are possible"
+        return f"has too many entries; the limit is {item['ctx']['max_length']:,}"
     if kind == "string_too_long":
-        return f"has {len(given):,} characters; {item['ctx']['max_length']:,} are possible"
+        return f"has {len(given):,} characters; the limit is {item['ctx']['max_length']:,}"
     if kind.startswith("bool_"):
         return f"expected true or false, found {_kind(given)}"
     if kind.startswith("int_"):
@@ -166,12 +166,12 @@ def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
 
 
 def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """The keys of the model that stands at `loc` inside `model`."""
+    """The keys of the model at `loc` inside `model`."""
     return list(_model_at(model, loc).model_fields)
 
 
 def _bounds(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[float, float] | None:
-    """The least and the greatest number that may stand at `loc`, where it has both."""
+    """The minimum and maximum number at `loc`, if both are limited."""
     field = _model_at(model, loc[:-1]).model_fields.get(str(loc[-1]))
     metadata = field.metadata if field else []
     low = next((one.ge for one in metadata if hasattr(one, "ge")), None)

@@ -1,7 +1,7 @@
-"""The change guard: what a reload would drop, and whether that is so much that a person should say so (R3).
+"""The change guard: refuses a reload that would remove too much, unless the operator confirms it (R3).
 
-A source that shrinks by much is more often a mishap, such as a generator that stopped half-way or a folder that is not
-mounted, than what somebody wants.
+A source that shrinks a lot is usually an accident, such as a generator that stopped half-way or a folder that is not
+mounted.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from dnsd.model.maps import AddressMap
 from dnsd.model.zones import Zone
 from dnsd.wire.rdata import NS, SOA
 
-LIMIT = ("reload", "max_drop_percent")  # the setting that the problems with shares are about
-FORCE = "`dnsd reload --force` does it all the same"
+LIMIT = ("reload", "max_drop_percent")  # path of the setting, for problems about shares
+FORCE = "use `dnsd reload --force` to apply it anyway"
 MAX_NAMED = 3  # examples in a message
 
 
 def drop_problems(old: Dataset, new: Dataset, max_drop_percent: int) -> list[Problem]:
-    """Why `new` must not replace `old` unless somebody insists; none where it may.
+    """Reasons not to replace `old` with `new` without confirmation; an empty list if it may be replaced.
 
-    Over `max_drop_percent` of the zones, or of the records of all zones together, would be gone: problems at the path
-    LIMIT of the settings, without a source. Or a map that has effect would lose all its addresses: at its `ips`. With a
-    limit of 100 percent, everything may.
+    If more than `max_drop_percent` of the zones, or of the records of all zones together, would be removed: a problem
+    at the path LIMIT of the settings, without a source. If a map with effect would lose all its addresses: a problem at
+    its `ips`. A limit of 100 percent allows everything.
 
-    A record that gets other data or another TTL is not gone. What every zone has, SOA and NS at its apex, counts for
-    nothing.
+    A record with new data or a new TTL is not removed. The SOA and NS records at the apex are not counted.
     """
     if max_drop_percent == 100:
         return []
@@ -41,17 +40,17 @@ def drop_problems(old: Dataset, new: Dataset, max_drop_percent: int) -> list[Pro
 
 
 def names_problems(old: Collection[bytes], new: Container[bytes], max_drop_percent: int) -> list[Problem]:
-    """The same where only names are known of what is served: none, or one that says how many of them would be gone."""
+    """The same check if only the served names are known: at most one problem, with the number of names removed."""
     gone = sum(name not in new for name in old)
     if not _is_over(gone, len(old), max_drop_percent):
         return []
-    return [_excess(f"{gone:,} of {len(old):,} names would be gone", max_drop_percent)]
+    return [_excess(f"{gone:,} of {len(old):,} names would be removed", max_drop_percent)]
 
 
 def _too_many_zones(old: Dataset, new: Dataset, limit: int) -> Iterator[Problem]:
     gone = [zone for zone_id, zone in old.zones.items() if zone_id not in new.zones]
     if _is_over(len(gone), len(old.zones), limit):
-        yield _excess(f"{len(gone):,} of {len(old.zones):,} zones would be gone: {_named(gone)}", limit)
+        yield _excess(f"{len(gone):,} of {len(old.zones):,} zones would be removed: {_named(gone)}", limit)
 
 
 def _too_many_records(old: Dataset, new: Dataset, limit: int) -> Iterator[Problem]:
@@ -62,7 +61,7 @@ def _too_many_records(old: Dataset, new: Dataset, limit: int) -> Iterator[Proble
     gone, total = sum(losses.values()), sum(_counted(zone) for zone in old.zones.values())
     if _is_over(gone, total, limit):
         zones = [old.zones[zone_id] for zone_id in losing]
-        yield _excess(f"{gone:,} of {total:,} records would be gone, of {_named(zones)}", limit)
+        yield _excess(f"{gone:,} of {total:,} records would be removed, from {_named(zones)}", limit)
 
 
 def _is_over(gone: int, total: int, limit: int) -> bool:
@@ -70,7 +69,7 @@ def _is_over(gone: int, total: int, limit: int) -> bool:
 
 
 def _excess(what: str, limit: int) -> Problem:
-    return Problem("", LIMIT, f"{what}; that is over the limit of {limit} percent: {FORCE}")
+    return Problem("", LIMIT, f"{what}; the limit is {limit} percent: {FORCE}")
 
 
 def _named(zones: Sequence[Zone]) -> str:
@@ -79,12 +78,12 @@ def _named(zones: Sequence[Zone]) -> str:
 
 
 def _loss(old: Zone, new: Zone | None) -> int:
-    """How many records a zone would lose: by how many each RRset, one name's records of one type, would shrink."""
+    """The number of records that a zone would lose: the sum of the losses of its RRsets."""
     if new is None:
         return _counted(old)
     if old is new:
         return 0
-    # What both begin with counts for nothing: most changes of a large zone are small.
+    # Skip the common beginning: most changes of a large zone are small.
     pairs = zip(_keys(old), _keys(new), strict=False)
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     return (Counter(islice(_keys(old), same, None)) - Counter(islice(_keys(new), same, None))).total()
@@ -95,7 +94,7 @@ def _counted(zone: Zone) -> int:
 
 
 def _keys(zone: Zone) -> Iterator[tuple[bytes, int]]:
-    """Of each record that counts the owner and the type."""
+    """The owner name and type of each counted record."""
     return (key for key in zone.records.owners_and_types() if key not in ((zone.name, SOA), (zone.name, NS)))
 
 

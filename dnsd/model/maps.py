@@ -1,4 +1,4 @@
-"""Address maps, and which of them decides the addresses of a zone: the precedence lives here and nowhere else."""
+"""Address maps and their precedence for a zone, which is defined only here."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ SNI = re.compile(rf"(?:\*\.)?{LABEL}(?:\.{LABEL})*\.?")
 
 
 def _sni(value: Any) -> Any:
-    """A host name, which may begin with a wildcard. Raises ValueError."""
+    """Check a host name, which may begin with a wildcard. Raises ValueError."""
     if isinstance(value, str) and value and not SNI.fullmatch(value):
         raise ValueError(f"{value!r} is not a host name")
     return value
 
 
 class MemberKind(StrEnum):
-    """What a member of an address map is."""
+    """The kinds of members of an address map."""
 
     ZONE = "zone"
     ACCOUNT = "account"
 
 
-MAX_ADDRESSES = 100  # of a family: an answer has all of them
+MAX_ADDRESSES = 100  # per address family: an answer contains all of them
 
 
 class MissingFamily(StrEnum):
-    """What happens when the map that was found has no address of the family asked for."""
+    """The answer if the chosen map has no address of the requested family."""
 
     NODATA = "nodata"
     FALLBACK = "fallback"
@@ -51,12 +51,12 @@ class Step(StrEnum):
 
 
 class MembershipFields(Fields):
-    """A zone, by name or id, or the account, by folder name or id."""
+    """A member of a map: a zone by name or id, or the account by folder name or id."""
 
     kind: MemberKind
     identifier: str
     created_at: AwareDatetime | None = Field(
-        default=None, description="decides which membership is newest; absent is oldest"
+        default=None, description="the newest membership takes precedence; absent counts as oldest"
     )
 
 
@@ -65,12 +65,12 @@ class MapFields(Fields):
 
     id: Id | None = Field(default=None, description="derived from the account and the file's name when absent")
     description: str | None = None
-    enabled: bool = Field(default=False, description="a map that is not enabled has no effect")
+    enabled: bool = Field(default=False, description="a disabled map has no effect")
     ips: tuple[Ip, ...] = ()
     memberships: tuple[MembershipFields, ...] = ()
     default_sni: Annotated[str | None, BeforeValidator(_sni)] = Field(default=None, description="no effect on DNS")
     immutable: bool = Field(
-        default=False, description="the account-wide map of a customer who may not use the default pool"
+        default=False, description="the account-wide map of a customer without access to the default pool"
     )
     created_at: AwareDatetime | None = Field(default=None, description="set by the API")
     modified_at: AwareDatetime | None = Field(default=None, description="set by the API")
@@ -78,7 +78,7 @@ class MapFields(Fields):
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A member, by its id; `created_at` decides which of several maps is newest."""
+    """A member, by id; of several maps with it, the one with the latest `created_at` takes precedence."""
 
     kind: MemberKind
     identifier: str
@@ -87,7 +87,7 @@ class Membership:
 
 @dataclass(frozen=True)
 class AddressMap:
-    """Which addresses answer for which zones; `key` is `account/maps/name`."""
+    """Addresses that answer for the proxied records of the map's members; `key` is `account/maps/name`."""
 
     key: str
     id: str
@@ -98,12 +98,12 @@ class AddressMap:
     memberships: tuple[Membership, ...]
     default_sni: str | None
     immutable: bool
-    created_at: datetime | None = None  # None: nobody has written it down
+    created_at: datetime | None = None  # None: not in the file
     modified_at: datetime | None = None
 
     @cached_property
     def by_member(self) -> Mapping[tuple[MemberKind, str], Membership]:
-        """The memberships by kind and id; of two with the same, the first."""
+        """The memberships by kind and id; the first of duplicates."""
         return {(member.kind, member.identifier): member for member in reversed(self.memberships)}
 
     @property
@@ -119,7 +119,7 @@ class AddressMap:
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """One map in the search for a zone's addresses, and why it was passed over; None when it was not."""
+    """One map in the search for a zone's addresses, with the reason if it was skipped."""
 
     map: AddressMap
     step: Step | None  # None: the map covers neither the zone nor its account
@@ -128,7 +128,7 @@ class Considered:
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """The addresses that answer for a zone, in the order of the map, and the maps they are from."""
+    """The addresses that answer for a zone, in the map's order, and the maps that supply them."""
 
     v4: tuple[IPAddress, ...]
     v6: tuple[IPAddress, ...]
@@ -136,10 +136,10 @@ class Effective:
 
 
 def considered(maps: Iterable[AddressMap], account_id: str, zone_id: str | None) -> list[Considered]:
-    """The maps in the order in which they are considered for a zone, or for the account's zones that no map names.
+    """The maps in order of precedence for a zone; for zones without maps of their own if `zone_id` is None.
 
-    The zone's maps come before the account's, and those before immutable ones; among equals the newest membership
-    first, then the greater id. Maps that cover something else come last.
+    The zone's maps come first, then the account's, then immutable maps; among equals the newest membership comes
+    first, then the greater id. Maps that cover only other zones come last.
     """
     found = []
     for address_map in maps:
@@ -152,9 +152,9 @@ def considered(maps: Iterable[AddressMap], account_id: str, zone_id: str | None)
 
 
 def effective(candidates: Sequence[Considered], missing_family: MissingFamily) -> Effective | None:
-    """What the search finds; None means the default pool.
+    """The result of the search; None means the default pool.
 
-    The first map that is not passed over decides both families; with `fallback`, the first that has the family.
+    The first usable map decides both families; with `fallback`, the first usable map with addresses of the family.
     """
     usable = [candidate for candidate in candidates if candidate.passed_over is None]
     if not usable:
@@ -173,7 +173,7 @@ def effective(candidates: Sequence[Considered], missing_family: MissingFamily) -
 
 
 def _coverage(address_map: AddressMap, account_id: str, zone_id: str | None) -> tuple[Step | None, Membership | None]:
-    """By which step a map covers the zone, and through which member."""
+    """The step and the member through which a map covers the zone."""
     if zone_id is not None and (member := address_map.by_member.get((MemberKind.ZONE, zone_id))):
         return Step.ZONE, member
     if member := address_map.by_member.get((MemberKind.ACCOUNT, account_id)):
@@ -182,7 +182,7 @@ def _coverage(address_map: AddressMap, account_id: str, zone_id: str | None) -> 
 
 
 def _age(membership: Membership | None) -> float:
-    """Seconds since 1970 of a membership; one without a time counts as oldest."""
+    """A membership's time in seconds since 1970; minus infinity without a time, as it counts as oldest."""
     if membership is None or membership.created_at is None:
         return float("-inf")
     return membership.created_at.timestamp()
@@ -194,7 +194,7 @@ def _reason_to_pass_over(address_map: AddressMap, step: Step | None) -> str | No
     if not address_map.memberships:
         return "it has no members"
     if step is None:
-        return "none of its members covers the zone"
+        return "no member covers the zone"
     if not address_map.ips:
         return "it has no addresses"
     return None

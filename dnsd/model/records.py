@@ -1,4 +1,4 @@
-"""Records: what people write about one, what it means, and what a record by itself must satisfy."""
+"""Records: their written form, their resolved form, and the rules on a single record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from dnsd.wire.rdata import (
     type_text,
 )
 
-GENERIC = "\\#"  # how data of any type may be written, RFC 3597 §5
+GENERIC = "\\#"  # begins the generic form of data, RFC 3597 §5
 AUTOMATIC_TTL = 1  # as Cloudflare writes it
 PROXIED_TTL_S = 300
 MAX_TTL_S = 2**31 - 1  # RFC 2181 §8
@@ -40,21 +40,21 @@ PROXIABLE = frozenset({A, AAAA, CNAME})
 WITH_PRIORITY = frozenset({MX, SRV, URI})  # types whose first field may be given as `priority`
 MAX_COMMENT = 500  # characters
 MAX_TAGS = 20  # of one record
-MAX_TAG = 500  # characters of one, its name and its value together
-TEXT_TYPES = frozenset({TXT, parse_type_text("SPF")})  # whose content may be the text itself
-# Types whose content clients compare with what they sent: of character-strings, and with hexadecimal digits.
+MAX_TAG = 500  # characters of one tag, its name and its value together
+TEXT_TYPES = frozenset({TXT, parse_type_text("SPF")})  # their content may be text without quotes
+# Clients compare the content of these types with the content that they sent: character-strings, hexadecimal digits.
 AS_WRITTEN = TEXT_TYPES.union(
     map(parse_type_text, ("AVC", "NINFO", "RESINFO", "WALLET", "DS", "SSHFP", "TLSA", "SMIMEA", "CDS", "DLV"))
 )
-UNQUOTED = ""  # in place of content: it is the text itself, without quotes
+UNQUOTED = ""  # stands for content that is the text itself, without quotes
 MAX_STRING = 255  # octets of a character-string, RFC 1035 §3.3
-# Character-strings that are written as presentation form has them, which most are: no escapes, none too long.
+# Character-strings already in presentation form, as most are: no escapes, at most 255 octets each.
 PLAIN_STRINGS = re.compile(r'"[ !#-\[\]-~]{0,255}+"(?: "[ !#-\[\]-~]{0,255}+")*+')
-META_TYPES = frozenset({0, 41, *range(128, 256)})  # no data: RFC 6895 §3.1, OPT of RFC 6891
+META_TYPES = frozenset({0, 41, *range(128, 256)})  # types without data: RFC 6895 §3.1, OPT of RFC 6891
 
 
 class RecordSettings(Fields):
-    """Switches of one record, as in the API."""
+    """The settings of one record, as in the API."""
 
     ipv4_only: bool | None = None
     ipv6_only: bool | None = None
@@ -62,7 +62,7 @@ class RecordSettings(Fields):
 
 
 def _without_empty_value(tag: str) -> str:
-    """`name:` means the same as `name`, and is written so."""
+    """`name:` as `name`, which means the same."""
     name, _, value = tag.partition(":")
     return tag if value or not name else name
 
@@ -73,7 +73,7 @@ Tag = Annotated[str, Field(max_length=MAX_TAG), AfterValidator(_without_empty_va
 class RecordFields(Fields):
     """One entry under `records` of a zone file."""
 
-    id: Id | None = Field(default=None, description="derived from what the record says when absent")
+    id: Id | None = Field(default=None, description="derived from the record's name, type and content when absent")
     name: str = Field(description="relative to the zone, @ for the zone itself, or full")
     type: str
     content: str = Field(description="the record's data as in a master file; host names are full names")
@@ -91,19 +91,19 @@ DEFAULT_SETTINGS = RecordSettings()
 
 
 class Identity(NamedTuple):
-    """What is written down of a record that DNS never sees: what the API knows it by, and how its data is written."""
+    """The parts of a record that DNS never sees: its id and times in the API, and its content as written."""
 
-    id: str | None = None  # None: it follows from what the record says
+    id: str | None = None  # None: derived from the record
     created_on: datetime | None = None
     modified_on: datetime | None = None
-    written: str | None = None  # the content as it was given, or UNQUOTED; None: the presentation form of the data
+    written: str | None = None  # the content as written, or UNQUOTED; None: the presentation form of the data
 
 
 UNWRITTEN = Identity()
 
 
 class Traits(NamedTuple):
-    """What a record is but for its owner and its data; most records of a zone are alike in it."""
+    """Everything in a record but its owner, data and identity; equal for most records of a zone."""
 
     rtype: int
     ttl: int
@@ -129,7 +129,7 @@ class Record:
 
     @property
     def traits(self) -> Traits:
-        """What the record is but for its owner and its data."""
+        """Everything but the owner, the data and the identity."""
         return Traits(self.rtype, self.ttl, self.proxied, self.settings, self.comment, self.tags)
 
     @property
@@ -139,7 +139,7 @@ class Record:
 
     @property
     def written_content(self) -> str:
-        """The data as whoever gave it wrote it, as long as that still is what it says; else its presentation form."""
+        """The content as its author wrote it, if that still means this data; else the presentation form."""
         written = self.identity.written
         if written == UNQUOTED:
             return unquoted_text(self.rdata) or self.content
@@ -147,17 +147,17 @@ class Record:
 
     @property
     def ttl_s(self) -> int:
-        """The TTL in answers, when the record is answered as stored."""
+        """The TTL in answers if the record is answered as stored."""
         return PROXIED_TTL_S if self.ttl == AUTOMATIC_TTL else self.ttl
 
     @property
     def target(self) -> bytes:
-        """The canonical name that the data of a CNAME, NS, DNAME or PTR is."""
+        """The canonical target name of a CNAME, NS, DNAME or PTR record."""
         return self.rdata.lower()
 
 
 class RecordError(ValueError):
-    """What is wrong with a record, and in which of its fields."""
+    """A record is invalid; `path` is the field at fault."""
 
     def __init__(self, path: Path, message: str, rule: Rule | None = None) -> None:
         self.path = path
@@ -166,7 +166,7 @@ class RecordError(ValueError):
 
 
 def build_record(fields: RecordFields, zone_name: bytes) -> Record:
-    """The record that `fields` describe. Raises RecordError."""
+    """Build the record that `fields` describe. Raises RecordError."""
     blamed = "name"
     try:
         owner = parse_owner(fields.name, zone_name)
@@ -187,7 +187,7 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
 
 
 def record_from_rdata(owner: bytes, rdata: dns.rdata.Rdata, *, ttl: int, proxied: bool = False) -> Record:
-    """A record from data that is parsed already. Raises RecordError where the record as such is impossible."""
+    """Build a record from parsed data. Raises RecordError if no such record can exist."""
     rtype = int(rdata.rdtype)
     try:
         wire = pack_rdata(rdata)
@@ -212,21 +212,21 @@ def build_traits(
     comment: str = "",
     tags: tuple[str, ...] = (),
 ) -> Traits:
-    """The traits of a record that says this; a proxied one has no TTL of its own."""
+    """Build the traits of a record; the TTL of a proxied record is automatic."""
     return Traits(rtype, AUTOMATIC_TTL if proxied else ttl, proxied, settings, comment, tags)
 
 
 @lru_cache(maxsize=1024)
 def parse_data_type(text: str) -> int:
-    """The number of a type that data can have. Raises ValueError."""
+    """Parse the type of a record. Raises ValueError, also for a meta-type such as ANY (RFC 6895 §3.1)."""
     rtype = parse_type_text(text)
     if rtype in META_TYPES:
-        raise ValueError(f"{text} is not a type of data")
+        raise ValueError(f"{text} is not a type of records")
     return rtype
 
 
 def parse_owner(text: str, zone_name: bytes) -> bytes:
-    """The canonical name that `text` means in a zone: `@`, relative, or full with or without the final dot.
+    """Parse an owner name to canonical form: `@`, relative to the zone, or full with or without the final dot.
 
     Raises ValueError for a name outside the zone.
     """
@@ -242,17 +242,15 @@ def parse_owner(text: str, zone_name: bytes) -> bytes:
 
 @lru_cache(maxsize=2_048)  # records of one zone often have the same data
 def pack_content(rtype: int, content: str, priority: int | None) -> bytes:
-    """The wire form of a record's data. Raises ValueError."""
+    """Pack a record's data to wire form. Raises ValueError."""
     if not content.strip():
         raise ValueError("is empty")
     if "\n" in content.strip():
-        raise ValueError("has more than one line; record data is one")
+        raise ValueError("has more than one line; record data must be a single line")
     if rtype in (A, AAAA) and not content.startswith(GENERIC):
         ip = parse_ip(content)
         if ip.version != (4 if rtype == A else 6):
-            raise ValueError(
-                f"{content!r} is not an IPv{4 if rtype == A else 6} address, which {type_text(rtype)} needs"
-            )
+            raise ValueError(f"{content!r} is not an IPv{4 if rtype == A else 6} address: {type_text(rtype)} needs one")
         return ip.packed
     rdata = parse_rdata_text(rtype, _presentation(rtype, content, priority))
     if rdata.rdcomment is not None:
@@ -261,12 +259,12 @@ def pack_content(rtype: int, content: str, priority: int | None) -> bytes:
 
 
 def forget_contents() -> None:
-    """Forget what was packed lately: what is edited has ever new contents, which nobody else has."""
+    """Empty the cache of packed contents: edits bring ever new contents that do not recur."""
     pack_content.cache_clear()
 
 
 def _presentation(rtype: int, content: str, priority: int | None) -> str:
-    """The content as a master file has it. Raises ValueError."""
+    """The content in the form of master files. Raises ValueError."""
     if rtype in TEXT_TYPES:
         if PLAIN_STRINGS.fullmatch(content):
             return content
@@ -279,7 +277,7 @@ def _presentation(rtype: int, content: str, priority: int | None) -> str:
 
 
 def _written(rtype: int, content: str, rdata: bytes) -> str | None:
-    """The content, where more can be said by it than by the data: its quotes and escapes, capitals among its digits."""
+    """The content if it carries more than its data (quotes, escapes, case of digits), or UNQUOTED; else None."""
     if rtype not in AS_WRITTEN or (content.startswith(GENERIC) and rtype not in TEXT_TYPES):
         return None
     if rtype in TEXT_TYPES and not _is_quoted(content):
@@ -297,7 +295,7 @@ def _means(content: str, rtype: int, rdata: bytes) -> bool:
 
 
 def character_strings(content: str, rtype: int = TXT) -> list[bytes]:
-    """The strings of text data, however long; without quotes it is one. Raises ValueError."""
+    """The strings of text data, of any length; content without quotes is one string. Raises ValueError."""
     if not _is_quoted(content):
         return [content.encode()]
     tokenizer, strings = dns.tokenizer.Tokenizer(content), []
@@ -312,7 +310,7 @@ def character_strings(content: str, rtype: int = TXT) -> list[bytes]:
 
 
 def unquoted_text(rdata: bytes) -> str | None:
-    """The text that is content of a record of text as it stands; None where content with this data needs quotes."""
+    """The text of a TXT record if it can be written without quotes; else None."""
     octets = b""
     start = 0
     while start < len(rdata):
@@ -330,12 +328,12 @@ def _is_quoted(content: str) -> bool:
 
 
 def _cut(octets: bytes) -> str:
-    """Character-strings of 255 octets at most."""
+    """The octets as quoted character-strings of at most 255 octets each."""
     starts = range(0, len(octets), MAX_STRING) or (0,)
     return " ".join(_quoted(octets[start : start + MAX_STRING]) for start in starts)
 
 
 def _quoted(octets: bytes) -> str:
-    """A character-string in quotes, its odd octets as \\DDD (RFC 1035 §5.1)."""
+    """A quoted character-string, with quotes, backslashes and unprintable octets as \\DDD (RFC 1035 §5.1)."""
     text = (chr(o) if 32 <= o < 127 and o not in b'"\\' else f"\\{o:03}" for o in octets)
     return f'"{"".join(text)}"'

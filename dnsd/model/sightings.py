@@ -1,7 +1,7 @@
-"""The times of objects, and the only place that knows them: what a file says, else when the object was first seen.
+"""When objects were created and modified: the times in their files, else the times when the server first saw them.
 
-What was seen must outlast the process; it is kept in the state folder (store/first_seen.py). The time of a file says
-nothing of an object: others are in the same file, and editors, git and backups touch it.
+Sightings must outlast the process and are kept in the state folder (store/first_seen.py). The modification time of a
+file is useless here: a file holds several objects, and editors, git and backups touch it.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from dnsd.model.records import Record
 from dnsd.model.times import UNSAID, Said, Times, time_text
 from dnsd.model.zones import Status, Zone, ZoneSettings
 
-KEPT = timedelta(days=30)  # for an object that is gone: it may come back, as with another branch of a repository
-MAX_GONE = 5_000  # objects that are gone and still known
+KEPT = timedelta(days=30)  # for a removed object: it may come back, as when a repository switches branches
+MAX_GONE = 5_000  # removed objects still known
 
 
 class Sighting(NamedTuple):
-    """What is known of an object beside what its file says."""
+    """The times of an object that are known from observation, not from its file."""
 
-    created: datetime  # its file's word where it says so, should it cease to
-    modified: datetime | None  # None: its file says it; later than that: it was changed, and its file still said it
-    activated: datetime | None  # None: its file says it, or it is not active
-    digest: str  # of what it meant when it was seen last; empty where its file says when it was modified
-    gone: datetime | None = None  # when it was missed first
+    created: datetime  # the time in its file if it has one, in case that is removed later
+    modified: datetime | None  # None: use the time in the file; also set if the object changed and that time did not
+    activated: datetime | None  # None: use the time in the file, or the zone is not active
+    digest: str  # of the object's content when last seen; empty if its file has the modification time
+    gone: datetime | None = None  # when it was first found missing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectTimes:
-    """When each object that is loaded was made and changed."""
+    """The times of all loaded objects."""
 
-    sightings: Mapping[str, Sighting]  # by key: what kind of object it is, and its id
+    sightings: Mapping[str, Sighting]  # by key: the kind of object and its id
 
     def of_zone(self, zone: Zone) -> Times:
-        """A zone's times; what is done to its records does not change the zone."""
+        """A zone's times; changes to its records do not count."""
         return self._times(_zone_key(zone.id), zone.said)
 
     def of_record(self, zone: Zone, record: Record) -> Times:
-        """A record's times; one whose file says none counts as made with its zone, and as never changed."""
+        """A record's times; without times in its file it counts as created with its zone and never modified."""
         created = record.identity.created_on or self.of_zone(zone).created
         return Times(created, record.identity.modified_on or created)
 
@@ -55,7 +55,7 @@ class ObjectTimes:
         return self._times(_map_key(found.id), Said(found.created_at, found.modified_at))
 
     def of_account(self, account: Account) -> Times:
-        """When an account was made; what it changes is its parts."""
+        """An account's times; changes to its parts do not count."""
         return self._times(_account_key(account))
 
     def of_prefix(self, prefix: Prefix) -> Times:
@@ -63,15 +63,15 @@ class ObjectTimes:
         return self._times(_prefix_key(prefix))
 
     def of_approval(self, prefix: Prefix) -> Times:
-        """When a prefix was approved, or ceased to be: `modified`."""
+        """The times of a prefix's approval; `modified` is its last change."""
         return self._times(_approval_key(prefix))
 
     def of_delegation(self, prefix: Prefix, delegation: Delegation) -> Times:
-        """A delegation's times; none ever changes."""
+        """A delegation's times; delegations never change."""
         return self._times(_delegation_key(prefix, delegation))
 
     def of_lease(self, account: Account, ip: IPAddress) -> Times:
-        """A static IP's times; none ever changes."""
+        """A static IP's times; static IPs never change."""
         return self._times(_lease_key(account, ip))
 
     def _times(self, key: str, said: Said = UNSAID) -> Times:
@@ -86,9 +86,9 @@ NEVER_SEEN = ObjectTimes({})
 def see(
     dataset: Dataset, now: datetime, *, before: ObjectTimes = NEVER_SEEN, previous: Dataset | None = None
 ) -> ObjectTimes:
-    """The times of everything in a dataset, with what was seen `before`; what is new or has changed is seen `now`.
+    """Update the times `before` for a dataset; new and changed objects get the time `now`.
 
-    `previous` is what was loaded when `before` was seen: only what differs is looked at. None: it was another process.
+    `previous` is the dataset of `before`: only its differences are examined. None: `before` is of an earlier process.
     """
     known = before.sightings
     seen = {one.key: _seen(one, was, known.get(one.key), now) for one, was in _objects(dataset, previous)}
@@ -99,29 +99,29 @@ def see(
         return before
     sightings = {**known, **news}
     for one in gone:
-        if one.says_all:
-            del sightings[one.key]  # should it come back, it will say so again
+        if one.has_all_times:
+            del sightings[one.key]  # if it comes back, its file has the times again
         else:
             sightings[one.key] = known[one.key]._replace(gone=now)
     return ObjectTimes(_pruned(sightings, now) if gone else sightings)
 
 
 class _Object(NamedTuple):
-    """An object as far as its times depend on it."""
+    """The parts of an object that affect its times."""
 
     key: str
-    digest: str = ""  # of what it means
+    digest: str = ""  # of its content
     said: Said = UNSAID
     is_active: bool = False
 
     @property
-    def says_all(self) -> bool:
-        """Whether its file says all its times."""
+    def has_all_times(self) -> bool:
+        """Whether its file has all its times."""
         return bool(self.said.created and self.said.modified and (self.said.activated or not self.is_active))
 
 
 def _seen(one: _Object, was: _Object | None, old: Sighting | None, now: datetime) -> Sighting:
-    """What is known of an object; `was` is what this process has loaded of it before, and `old` what was known."""
+    """The new sighting of an object; `was` is the object in the previous dataset, `old` its last sighting."""
     created = one.said.created or (old.created if old else now)
     activated = None
     if one.is_active and not one.said.activated:
@@ -134,14 +134,14 @@ def _seen(one: _Object, was: _Object | None, old: Sighting | None, now: datetime
 
 
 def _modified_since(one: _Object, was: _Object | None, old: Sighting | None, now: datetime) -> datetime | None:
-    """When an object was changed by somebody who left the time in its file as it was; None where nobody has."""
+    """When an object changed although the modification time in its file did not; None if it has not."""
     if old is None or old.digest or (was and was.said.modified != one.said.modified):
         return None
     return now if was and was.digest != one.digest else old.modified
 
 
 def _pruned(sightings: dict[str, Sighting], now: datetime) -> dict[str, Sighting]:
-    """Without objects that have been gone for long, or of which there are too many; the last to go are kept."""
+    """Forget objects removed longer ago than KEPT, and all but the MAX_GONE most recently removed."""
     gone = sorted(((one.gone, key) for key, one in sightings.items() if one.gone), reverse=True)
     for place, (at, key) in enumerate(gone):
         if place >= MAX_GONE or at < now - KEPT:
@@ -150,7 +150,7 @@ def _pruned(sightings: dict[str, Sighting], now: datetime) -> dict[str, Sighting
 
 
 def _objects(dataset: Dataset, previous: Dataset | None) -> Iterator[tuple[_Object, _Object | None]]:
-    """The objects that are not the same as in another dataset, or all; each with what it was there."""
+    """New and changed objects, each with its previous version; without `previous` all objects."""
     zones, maps, accounts = (previous.zones, previous.maps, previous.accounts) if previous else ({}, {}, {})
     for zone_id, zone in dataset.zones.items():
         if (old_zone := zones.get(zone_id)) is not zone:
@@ -173,7 +173,7 @@ def _map(found: AddressMap) -> _Object:
 
 
 def _parts(account: Account) -> Iterator[_Object]:
-    """An account, and all that its file says."""
+    """An account and all its parts."""
     yield _Object(_account_key(account))
     for ip in account.static_ips:
         yield _Object(_lease_key(account, ip))
@@ -185,7 +185,7 @@ def _parts(account: Account) -> Iterator[_Object]:
 
 
 def _missing(dataset: Dataset, previous: Dataset) -> list[_Object]:
-    """The objects that were in another dataset, and are not in this one."""
+    """The objects of the previous dataset that are no longer in `dataset`."""
     missing = [_zone(previous.zones[key]) for key in previous.zones.keys() - dataset.zones.keys()]
     missing += [_map(previous.maps[key]) for key in previous.maps.keys() - dataset.maps.keys()]
     before = [one for key, one in previous.accounts.items() if dataset.accounts.get(key) is not one]
@@ -199,9 +199,9 @@ def _digest(*words: object) -> str:
     return hashlib.blake2b(repr(words).encode(), digest_size=8).hexdigest()
 
 
-@lru_cache(maxsize=1024)  # most zones are alike in it
+@lru_cache(maxsize=1024)  # most zones have equal values
 def _zone_digest(account_id: str, status: Status, settings: ZoneSettings, *, paused: bool, verified: bool) -> str:
-    # Defaults are left out: a later version may have more of them.
+    # Defaults are left out: a later version may add settings.
     return _digest(account_id, status.value, paused, verified, settings.model_dump_json(exclude_defaults=True))
 
 

@@ -1,6 +1,6 @@
-"""How people write what they look for: as they read it, which need not be as it is stored.
+"""Spellings of search text: people type names and addresses as they read them, not as they are stored.
 
-A name is stored in A-labels, an address in its canonical form (RFC 5952), a name without its final dot.
+Names are stored in A-labels and without the final dot, addresses in canonical form (RFC 5952).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from ipaddress import IPv6Address
 
 from dnsd.wire.names import MAX_LABEL, name_text, parse_name_text
 
-MAX_TYPED = 1000  # characters; what is longer is looked for as it is
+MAX_TYPED = 1000  # characters; longer text is searched as typed
 A_LABEL = re.compile(r"(?<![a-z0-9_-])xn--([a-z0-9-]{1,59})(?![a-z0-9_-])", re.IGNORECASE)
 PART_OF_IPV6 = re.compile(r"\[?([0-9a-f]*+:[0-9a-f:]*+)\]?")
 LEADING_ZEROS = re.compile(r"(?<![0-9a-f])0+(?=[0-9a-f])")
 
 
 def spellings(typed: str) -> tuple[str, ...]:
-    """What a text that somebody looks for may be written as, in lower case: as it was typed first, each once."""
+    """The distinct spellings, in lower case, under which the search text may be stored; as typed comes first."""
     text = folded(typed)
     if len(text) > MAX_TYPED:
         return (text,)
@@ -28,27 +28,27 @@ def spellings(typed: str) -> tuple[str, ...]:
 
 
 def folded(text: str) -> str:
-    """The text in the form in which texts are compared: any case, and any way to write the same letter, is one."""
+    """The text folded for comparison: without differences of case and of Unicode normalization."""
     return (
         text.lower() if text.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
     )
 
 
 def readings(text: str) -> tuple[str, ...]:
-    """How a text that is stored may be read, in lower case: as it is, and with its A-labels as people write them."""
+    """The readings of a stored text, in lower case: as stored, and with its A-labels as U-labels."""
     if "--" not in text:
         return (folded(text),)
     return folded(text), folded(unicode_text(text))
 
 
 def unicode_text(text: str) -> str:
-    """The text with each A-label as a U-label (RFC 5890 §2.3.2.1), if that can be shown; all else stays."""
+    """The text with each A-label as a U-label (RFC 5890 §2.3.2.1) if it can be displayed."""
     return A_LABEL.sub(lambda found: _u_label(found[1].lower()) or found[0], text)
 
 
 @lru_cache(maxsize=4096)
 def _u_label(encoded: str) -> str | None:
-    """The U-label of an A-label without its prefix; None unless it is letters, marks, digits and hyphens."""
+    """The U-label of an A-label without its prefix; None unless it has only letters, marks, digits and hyphens."""
     try:
         label = encoded.encode().decode("punycode")
         is_same = label.encode("punycode").decode() == encoded
@@ -60,7 +60,7 @@ def _u_label(encoded: str) -> str | None:
 
 
 def _in_a_labels(text: str) -> str | None:
-    """The text with each of its labels that has letters outside ASCII as an A-label, where it has one."""
+    """The text with each non-ASCII label as an A-label, if possible; None for ASCII text."""
     return None if text.isascii() else ".".join(map(_a_label, text.split(".")))
 
 
@@ -74,7 +74,7 @@ def _a_label(label: str) -> str:
 
 
 def _as_address(text: str) -> str | None:
-    """An IPv6 address, or a part of one, as it is stored; None for other text."""
+    """An IPv6 address, or a part of an address, in its stored form; None for other text."""
     found = PART_OF_IPV6.fullmatch(text)
     if not found:
         return None
@@ -85,5 +85,5 @@ def _as_address(text: str) -> str | None:
 
 
 def is_found(values: Collection[str], texts: Iterable[str]) -> bool:
-    """Whether one of the `spellings` of what is looked for stands in one of the texts."""
+    """Whether any of `values`, the `spellings` of a search text, occurs in any of the texts."""
     return any(value in reading for text in texts for reading in readings(text) for value in values)

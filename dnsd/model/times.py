@@ -1,4 +1,4 @@
-"""Times of objects, and times as text: RFC 3339, as the API, the audit log and the file of tokens write them."""
+"""Times of objects, and times as RFC 3339 text, as in the API, the audit log and the token file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class Said(NamedTuple):
-    """The times that an object's file says; None for those that it does not."""
+    """The times in an object's file; None where the file has no time."""
 
     created: datetime | None = None
     modified: datetime | None = None
@@ -21,28 +21,28 @@ UNSAID = Said()
 
 
 class Times(NamedTuple):
-    """When an object was made and when it was changed last."""
+    """When an object was created and last modified."""
 
     created: datetime
     modified: datetime
-    activated: datetime | None = None  # of a zone: when it was made active; None where that never happened
+    activated: datetime | None = None  # of a zone: when it became active; None if it never was
 
 
 def time_text(time: datetime) -> str:
     """A time with its zone in UTC, with microseconds and Z: `2026-01-01T00:00:00.000000Z`."""
     try:
         time = time.astimezone(UTC)
-    except OverflowError:  # 0001-01-01T00:00:00+23:59 is a time that files may say
+    except OverflowError:  # files may contain 0001-01-01T00:00:00+23:59
         time = EARLIEST if time.year == 1 else LATEST
     return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:
-    """The time that a text in the manner of RFC 3339 means, in UTC. Raises ValueError, also where it has no zone."""
+    """Parse an RFC 3339 time, returned in UTC. Raises ValueError, also without a time zone."""
     try:
         time = datetime.fromisoformat(text.upper())  # RFC 3339 §5.6: t and z may be lower case
         if time.tzinfo is not None:
             return time.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise ValueError(f"{text!r} is not a time with its zone, such as 2026-01-01T00:00:00Z")
+    raise ValueError(f"{text!r} is not a time with a time zone, such as 2026-01-01T00:00:00Z")

@@ -1,4 +1,4 @@
-"""What the records of one zone must satisfy together, and what is doubtful in them."""
+"""The rules on the records of one zone together, and warnings about doubtful records."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from dnsd.wire.rdata import (
 
 MAX_TYPES = 100  # types at one name
 MOST_RRSET_RECORDS = 3_500
-MOST_RRSET_OCTETS = 60_000  # a TCP reply then has room for the question, a chain of CNAMEs and the OPT record
-SINGLE = frozenset({SOA, CNAME, DNAME})  # one at a name: RFC 1035 §6.1, RFC 2181 §10.1, RFC 6672 §2.4
-RECORD_HEAD = 12  # octets of a record in an answer beside its data, its owner being a pointer (RFC 1035 §3.2.1, §4.1.4)
-OVER_SOA = SOA.to_bytes(2)  # how an RRSIG begins that is over an SOA, RFC 4034 §3.1
+MOST_RRSET_OCTETS = 60_000  # leaves room in a TCP reply for the question, a chain of CNAMEs and the OPT record
+SINGLE = frozenset({SOA, CNAME, DNAME})  # one per name: RFC 1035 §6.1, RFC 2181 §10.1, RFC 6672 §2.4
+RECORD_HEAD = 12  # octets of a record before its data, with the owner as a pointer (RFC 1035 §3.2.1, §4.1.4)
+OVER_SOA = SOA.to_bytes(2)  # begins an RRSIG that covers an SOA, RFC 4034 §3.1
 SIGNED = (
-    "the zone is signed, and is answered without its signatures: validators reject all of it if the parent has a DS. "
-    "Take the DS away before the zone is served from here, or leave it to a server that knows DNSSEC"
+    "the zone is signed but served without its signatures: validators reject all answers if the parent has a DS "
+    "record. Remove the DS record before serving the zone from here, or use a server that supports DNSSEC"
 )
 DIGEST_SIZES = {1: 32, 2: 64}  # octets by matching type: SHA-256 and SHA-512, RFC 6698 §2.1.3
 ALIAS_MODE = bytes(2)  # priority of an SVCB or HTTPS record, RFC 9460 §2.4.1
-EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # other types may stand beside one [D]
+EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # other types may share its name [D]
 
 
 @dataclass(frozen=True, slots=True)
 class RrsetLimits:
-    """How much the records of one name and type may be: `limits` of the settings."""
+    """Limits on one RRset: `limits` of the settings."""
 
     records: int = 100
     octets: int = MOST_RRSET_OCTETS
@@ -57,17 +57,17 @@ class RrsetLimits:
 DEFAULT_LIMITS = RrsetLimits()
 WIDEST_LIMITS = RrsetLimits(MOST_RRSET_RECORDS, MOST_RRSET_OCTETS)
 
-Finding = tuple[int, str, Rule | None]  # index of a record, what is wrong with it, and which rule says so
+Finding = tuple[int, str, Rule | None]  # index of a record, message, rule that it breaks
 Rrsets = Mapping[int, list[int]]  # of one name: type -> indexes of its records
 
 
 def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Problem]:
-    """Every rule that the records of a zone break, and the warnings, each at the path of one record: `records[3]`."""
-    rules = (_crowded, partial(_too_much, limits), _cname_conflicts, _misplaced)
+    """The problems and warnings of a zone, MAX_PROBLEMS of each at most, at the paths of records: `records[3]`."""
+    rules = (_crowded, partial(_oversized, limits), _cname_conflicts, _misplaced)
     found = chain(
         (
             finding
-            for owner, rrsets in _noteworthy(zone.records, limits)
+            for owner, rrsets in _names_to_check(zone.records, limits)
             for rule in rules
             for finding in rule(zone, owner, rrsets)
         ),
@@ -82,7 +82,7 @@ def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Prob
 
 
 def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
-    """Indexes of records that mean something else than their author may think, each with a warning."""
+    """Indexes of records whose meaning probably differs from their author's intention, each with a warning."""
     records = zone.records
     over_soa = (index for index in records.of_types({RRSIG}) if records.rdatas[index].startswith(OVER_SOA))
     signatures = (index for index in over_soa if records.owners[index] == zone.name)
@@ -99,8 +99,8 @@ def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
             yield index, f"{what} is a digest of {size} octets, not {len(digest)} (RFC 6698 §2.1.3)"
 
 
-def _noteworthy(records: Records, limits: RrsetLimits) -> Iterator[tuple[bytes, Rrsets]]:
-    """The names that may break a rule: a million of them with an address or two each are none."""
+def _names_to_check(records: Records, limits: RrsetLimits) -> Iterator[tuple[bytes, Rrsets]]:
+    """The names that could break a rule; a name with just an address or two cannot."""
     largest = limits.octets - RECORD_HEAD
     is_large = max(map(len, records.rdatas), default=0) > largest
     large = [index for index, rdata in enumerate(records.rdatas) if len(rdata) > largest] if is_large else []
@@ -122,14 +122,14 @@ def _rrsets(records: Records, indexes: Iterable[int]) -> Rrsets:
     return rrsets
 
 
-def _too_much(limits: RrsetLimits, zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+def _oversized(limits: RrsetLimits, zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
     for rtype, indexes in rrsets.items():
         what = f"{type_text(rtype)} records at {name_text(owner)}"
         if (count := len(indexes)) > limits.records:
-            message = f"{count} {what}; {limits.records} are possible, which is limits.rrset_records in dnsd.yaml"
+            message = f"{count} {what}; the limit is {limits.records} (limits.rrset_records in dnsd.yaml)"
             yield indexes[limits.records], message, None
         if (size := sum(len(zone.records.rdatas[index]) + RECORD_HEAD for index in indexes)) > limits.octets:
-            message = f"the {what} take {size} octets; {limits.octets} are possible, limits.rrset_octets in dnsd.yaml"
+            message = f"the {what} take {size} octets; the limit is {limits.octets} (limits.rrset_octets in dnsd.yaml)"
             yield indexes[0], message, None
 
 
@@ -138,19 +138,19 @@ def _crowded(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
         what = f"{type_text(rtype)} records at {name_text(owner)}"
         if rtype in SINGLE and len(indexes) > 1:
             rule = Rule.OTHERS_AT_NAME if rtype == CNAME else None
-            yield indexes[1], f"{len(indexes)} {what}; there can be one", rule
+            yield indexes[1], f"{len(indexes)} {what}; only one is allowed", rule
         if len(indexes) > 1:
-            yield from _repeated(zone, rtype, indexes)
+            yield from _duplicates(zone, rtype, indexes)
     if len(rrsets) > MAX_TYPES:
-        yield rrsets[max(rrsets)][0], f"{len(rrsets)} types at {name_text(owner)}; {MAX_TYPES} are possible", None
+        yield rrsets[max(rrsets)][0], f"{len(rrsets)} types at {name_text(owner)}; the limit is {MAX_TYPES}", None
 
 
-def _repeated(zone: Zone, rtype: int, indexes: list[int]) -> Iterator[Finding]:
+def _duplicates(zone: Zone, rtype: int, indexes: list[int]) -> Iterator[Finding]:
     seen: dict[bytes, int] = {}
     for index in indexes:
         first = seen.setdefault(canonical_rdata(rtype, zone.records.rdatas[index]), index)
         if first != index:
-            yield index, f"the same record as records[{first}] (RFC 2181 §5)", Rule.IDENTICAL_RECORD
+            yield index, f"duplicate of records[{first}] (RFC 2181 §5)", Rule.IDENTICAL_RECORD
 
 
 def _cname_conflicts(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
@@ -158,9 +158,7 @@ def _cname_conflicts(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Findi
         return
     excluded = EXCLUDED_BY_CNAME - {CNAME} - ({NS} if owner == zone.name else set())
     for rtype in sorted(excluded.intersection(rrsets)):
-        message = (
-            f"a CNAME and {type_text(rtype)} records cannot stand at one name, {name_text(owner)} (RFC 1034 §3.6.2)"
-        )
+        message = f"a CNAME cannot coexist with {type_text(rtype)} records at {name_text(owner)} (RFC 1034 §3.6.2)"
         cname, other = rrsets[CNAME][0], rrsets[rtype][0]
         yield max(cname, other), message, Rule.OTHERS_AT_NAME if cname > other else Rule.CNAME_AT_NAME
 
@@ -168,11 +166,15 @@ def _cname_conflicts(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Findi
 def _misplaced(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
     for rtype, indexes in rrsets.items():
         if rtype == SOA and owner != zone.name:
-            yield indexes[0], f"an SOA record at {name_text(owner)}; it belongs to the apex, {zone.name_text}", None
+            yield (
+                indexes[0],
+                f"an SOA record at {name_text(owner)}; it must be at the apex, {zone.name_text}",
+                None,
+            )
         if rtype in (NS, DNAME) and owner.startswith(ASTERISK):
             yield indexes[0], f"a wildcard cannot own {type_text(rtype)} records (RFC 4592 §4.2, §4.4)", None
         if rtype == DNAME and NS in rrsets and owner != zone.name:
-            message = f"DNAME and NS records cannot stand at one name, {name_text(owner)} (RFC 6672 §2.3)"
+            message = f"a DNAME cannot coexist with NS records at {name_text(owner)} (RFC 6672 §2.3)"
             yield indexes[0], message, None
 
 

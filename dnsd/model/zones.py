@@ -1,4 +1,4 @@
-"""Zones: what people write about one, and what it means."""
+"""Zones: their written form and their resolved form."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Status(StrEnum):
-    """How far a zone's set-up has come."""
+    """How far the set-up of a zone has progressed."""
 
     INITIALIZING = "initializing"
     PENDING = "pending"
@@ -37,15 +37,15 @@ class Status(StrEnum):
 
 
 class ZoneSettings(Fields):
-    """Switches of a zone."""
+    """The settings of a zone."""
 
-    ipv6: bool = Field(default=True, description="answer AAAA of proxied names")
+    ipv6: bool = Field(default=True, description="answer AAAA queries for proxied names")
     flatten_all_cnames: bool = Field(
         default=False, description="answer every DNS-only CNAME with its target's addresses"
     )
-    http2: bool = Field(default=True, description="name h2 in HTTPS records")
-    http3: bool = Field(default=True, description="name h3 in HTTPS records")
-    https_records: bool = Field(default=True, description="synthesise HTTPS records of proxied names")
+    http2: bool = Field(default=True, description="list h2 in HTTPS records")
+    http3: bool = Field(default=True, description="list h3 in HTTPS records")
+    https_records: bool = Field(default=True, description="synthesise HTTPS records for proxied names")
 
 
 def _mailbox(text: Any) -> Any:
@@ -68,7 +68,7 @@ class SoaFields(Fields):
     retry: int = Field(default=2_400, ge=0, le=MAX_TTL_S)
     expire: int = Field(default=604_800, ge=0, le=MAX_TTL_S)
     minimum: int = Field(
-        default=300, ge=0, le=MAX_TTL_S, description="seconds that resolvers may keep a negative answer"
+        default=300, ge=0, le=MAX_TTL_S, description="seconds for which resolvers may cache a negative answer"
     )
 
 
@@ -94,19 +94,19 @@ class ZoneFields(Fields):
         default=None, description="set by the API; default: when the server first saw the zone active"
     )
     modified_on: AwareDatetime | None = Field(
-        default=None, description="set by the API; default: when the server first saw the zone as it is, records aside"
+        default=None, description="set by the API; default: when the server first saw the zone's present settings"
     )
     records: tuple[RecordFields, ...] = ()
 
 
 def unwritten_zone_id(name: str) -> str:
-    """The id of a zone whose file says none."""
+    """The id of a zone without an `id` in its file."""
     return derived_id("zone", name)
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A zone with all its records, the SOA and the apex NS among them; `key` is `account/zones/name`."""
+    """A zone with all its records, SOA and apex NS included; `key` is `account/zones/name`."""
 
     key: str
     id: str
@@ -116,8 +116,8 @@ class Zone:
     paused: bool
     settings: ZoneSettings
     records: Records  # may be given as any iterable of records
-    verified: bool = True  # whether the operator takes the account's word that the zone is its own
-    said: Said = UNSAID  # its times, as far as its file says them
+    verified: bool = True  # whether the operator confirms that the zone belongs to the account
+    said: Said = UNSAID  # the times in its file
     name_text: str = field(init=False, compare=False)  # the name as people write it
 
     def __post_init__(self) -> None:
@@ -132,7 +132,7 @@ class Zone:
 
     @property
     def applies_maps(self) -> bool:
-        """Whether proxied records are answered from maps, as far as the zone itself decides."""
+        """Whether the zone's own state allows answers from maps for its proxied records."""
         return self.status is Status.ACTIVE and not self.paused
 
 
@@ -157,14 +157,14 @@ def is_followed(zone: Held, leading: Held) -> bool:
 
 
 def closest(name: bytes, zones: Mapping[bytes, T]) -> T | None:
-    """Of `zones` by canonical name, the one that canonical `name` is in: the one with the longest name."""
+    """The zone of `zones` (by canonical name) that contains canonical `name`: the longest match."""
     return next((zones[part] for part in (name, *ancestors(name)) if part in zones), None)
 
 
 def apex_records(
     zone_name: bytes, records: Iterable[Record], nameservers: Iterable[str], soa: SoaFields, serial: int
 ) -> list[Record]:
-    """The SOA and NS records at the apex that `records` do not hold. Raises ValueError."""
+    """Build the SOA and NS records at the apex for those types that `records` lack there. Raises ValueError."""
     at_apex = [record for record in records if record.owner == zone_name]
     given = {record.rtype for record in at_apex}
     hosts = tuple({host.lower(): host for host in nameservers}.values()) or [

@@ -109,7 +109,7 @@ def test_empty_body_makes_a_map(api: Api) -> None:
 
 
 RULES = {
-    "an address of nobody": ("PUT", "{shop}/ips/192.0.2.77", None, 1001, "lies in no prefix"),
+    "an address of nobody": ("PUT", "{shop}/ips/192.0.2.77", None, 1001, "is outside the account"),
     "an address of another kind": ("PUT", "{shop}/ips/nonsense", None, 1001, "is not an IP address"),
     "a scoped address": ("PUT", "{shop}/ips/fe80::1%25eth0", None, 1001, "is not an IP address"),
     "the last address of a map with members": ("DELETE", "{shop}/ips/203.0.113.10", None, 1002, "last address"),
@@ -222,6 +222,6 @@ def test_prefix_in_use_cannot_be_removed(api: Api) -> None:
         if one["cidr"] == "203.0.113.0/24":
             status, code, message = api.refused("DELETE", f"{prefixes}/{one['id']}")
             assert (status, code) in ((400, 1001), (400, 1002))
-            assert "lies in no prefix" in message
+            assert "is outside the account" in message
             return
     raise AssertionError("the prefix is gone")

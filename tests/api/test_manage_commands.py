@@ -290,7 +290,7 @@ def test_all_parts_are_refused_before_the_first_is_written(api: Api, shop: str) 
     before = api.result("GET", f"{P}/{shop}")
     result = run(api.config, "map", "add-ip", "Shop", "203.0.113.43", "192.0.2.77")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "192.0.2.77 lies in no prefix" in result.stderr
+    assert "192.0.2.77 is outside the account" in result.stderr
     assert "(code 1001)" in result.stderr
     assert api.result("GET", f"{P}/{shop}") == before
 
@@ -565,13 +565,13 @@ def test_token_ends_with_a_command_that_is_interrupted(api: Api) -> None:
 # What is refused
 
 REFUSED: dict[str, tuple[list[str], int, str]] = {
-    "a rule": (["map", "delete", "Shop"], 1, r"the map is enabled: disable it before it is deleted \(code 1002\)\n"),
+    "a rule": (["map", "delete", "Shop"], 1, r"the map is enabled: disable it before deleting it \(code 1002\)\n"),
     "a rule, dry": (["map", "delete", "Shop", "--dry-run"], 1, r"the map is enabled.* \(code 1002\)\n"),
     "an immutable map": (["map", "add-ip", MI, "203.0.113.31"], 1, r".*immutable.* \(code 1002\)\n"),
     "an address of nobody": (
         ["map", "create", "--account", A1, "--ip", "192.0.2.77"],
         1,
-        r"ips\[0\]: 192\.0\.2\.77 lies in no prefix.* \(code 1001\)\n",
+        r"ips\[0\]: 192\.0\.2\.77 is outside the account.* \(code 1001\)\n",
     ),
     "a foreign zone": (["map", "add-zone", "Shop", "example.org"], 1, r".*no zone.*in the account \(code 1000\)\n"),
     "no such map": (["map", "show", "Shoe"], 1, "there is no address map 'Shoe'\n"),

@@ -220,7 +220,7 @@ def test_import_says_what_is_doubtful(master: Api) -> None:
     said = master.call("POST", path, files={"file": (None, f"{signature}\nh 300 IN SVCB 0 x. port=53\n")}).json()
     assert [one["message"].partition(":")[0] for one in said["messages"]] == [
         "priority 0 is AliasMode",
-        "the zone is signed, and is answered without its signatures",
+        "the zone is signed but served without its signatures",
     ]
     said = master.call("POST", path, files={"file": (None, "i 300 IN A 192.0.2.1\n")}).json()
     assert (said["success"], said["messages"]) == (True, [])
@@ -229,7 +229,7 @@ def test_import_says_what_is_doubtful(master: Api) -> None:
 def test_limit_of_records_is_that_of_the_settings(master: Api) -> None:
     records = f"/zones/{zone_id(master)}/dns_records"
     lines = "".join(f"m 300 IN A 192.0.2.{number}\n" for number in range(101))
-    breach = "101 A records at m.example.edu; 100 are possible, which is limits.rrset_records in dnsd.yaml"
+    breach = "101 A records at m.example.edu; the limit is 100 (limits.rrset_records in dnsd.yaml)"
     assert master.refused("POST", f"{records}/import", files={"file": (None, lines)}) == (400, 1001, breach)
     assert master.result("POST", f"{records}/import", files={"file": (None, lines[:-1].rpartition("\n")[0] + "\n")})
     assert master.refused("POST", records, {"type": "A", "name": "m", "content": "198.51.100.1"})[2] == breach

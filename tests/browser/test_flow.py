@@ -145,7 +145,7 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_lost(api: Api, ac
     page.get_by_role("checkbox", name="blog.example").check()
     for text, message in (
         ("203.0.113.5\nnonsense", "nonsense"),
-        ("8.8.8.8", "lies in no prefix of the account"),
+        ("8.8.8.8", "is outside the account's prefixes"),
         ("198.18.0.1", "is not approved yet"),
     ):
         page.get_by_label(re.compile("^IPv4 and IPv6 addresses")).fill(text)
@@ -199,7 +199,7 @@ def test_managed_map_says_why_it_is_locked(api: Api, acme: str, opened: Open) ->
 
 def test_enabled_map_is_not_deleted(api: Api, acme: str, opened: Open) -> None:
     page = opened(api, acme, f"{MAPS}/{MAP_SHOP}/delete")
-    assert "disable it before it is deleted" in said(page)
+    assert "disable it before deleting it" in said(page)
     page.get_by_role("link", name="Disable it first").click()
     assert page.url.endswith("/disable")
     page.goto(f"{api.origin}{MAPS}/{MAP_OFF}/delete")

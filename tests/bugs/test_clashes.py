@@ -20,7 +20,7 @@ CASES: dict[str, tuple[dict[str, str], list[str]]] = {
             "a/maps/m.yaml": "memberships: [{kind: zone, identifier: example.com}]",
             "b/maps/m.yaml": f"memberships: [{{kind: zone, identifier: {B}}}]",
         },
-        ["b/zones/example.com.yaml:1:1: name: the zone example.com is served already, from a/zones/example.com"],
+        ["b/zones/example.com.yaml:1:1: name: the zone example.com is already served from a/zones/example.com"],
     ),
     "one id, two names": (
         {"a/zones/example.com.yaml": f"id: {C}\n", "b/zones/example.org.yaml": f"id: {C}\n"},
@@ -28,7 +28,7 @@ CASES: dict[str, tuple[dict[str, str], list[str]]] = {
     ),
     "one name in two files of one account": (
         {"a/zones/example.com.yaml": "{}", "a/zones/other.yaml": "name: EXAMPLE.com\n"},
-        ["a/zones/other.yaml:1:1: name: the zone example.com is served already, from a/zones/example.com"],
+        ["a/zones/other.yaml:1:1: name: the zone example.com is already served from a/zones/example.com"],
     ),
     "two impossible names": (
         {"a/zones/x..y.yaml": "{}", "a/zones/z..y.yaml": "{}"},

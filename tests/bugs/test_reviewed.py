@@ -65,7 +65,7 @@ def test_settings_and_data_are_reported_in_one_go(tmp_path: pathlib.Path) -> Non
     with pytest.raises(InvalidDataError) as caught:
         load(config, {})
     errors = [str(problem) for problem in caught.value.problems if not problem.warning]
-    assert ["'status' is meant" in errors[0], "'workers' is meant" in errors[1]] == [True, True]
+    assert ["did you mean 'status'" in errors[0], "did you mean 'workers'" in errors[1]] == [True, True]
 
 
 def test_name_of_a_folder_that_is_too_long_is_a_problem(tmp_path: pathlib.Path) -> None:

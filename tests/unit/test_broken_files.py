@@ -129,14 +129,14 @@ CASES: dict[str, Edit] = {
         ["given both ways"],
     ),
     # Keys and values
-    "an unknown key": in_map("→enable: true\nips: []", "'enabled' is meant"),
+    "an unknown key": in_map("→enable: true\nips: []", "did you mean 'enabled'"),
     "an unknown key of a record": records(
-        "{name: www, type: A, content: 192.0.2.1, →proxy: true}", "'proxied' is meant"
+        "{name: www, type: A, content: 192.0.2.1, →proxy: true}", "did you mean 'proxied'"
     ),
-    "an unknown key of a zone's settings": zone("settings: {→ipv_6: false}", "'ipv6' is meant"),
-    "an unknown key of an account": account("→prefix: []", "'prefixes' is meant"),
+    "an unknown key of a zone's settings": zone("settings: {→ipv_6: false}", "did you mean 'ipv6'"),
+    "an unknown key of an account": account("→prefix: []", "did you mean 'prefixes'"),
     "an unknown key of a member": in_map(
-        "memberships: [{kind: account, identifier: a1, →create_at: x}]", "'created_at' is meant"
+        "memberships: [{kind: account, identifier: a1, →create_at: x}]", "did you mean 'created_at'"
     ),
     "a switch that is a word": in_map("→enabled: perhaps", "found 'perhaps'"),
     "a switch of a zone": zone("→paused: 7", "found '7'"),
@@ -162,27 +162,27 @@ CASES: dict[str, Edit] = {
     "an AS number out of range": account("prefixes: [{cidr: 203.0.113.0/24, →asn: 4294967296}]", "found '4294967296'"),
     "an id that is none": in_map("→id: 12ab", "32 hexadecimal digits"),
     "a time without a zone": in_map(
-        "memberships: [{kind: account, identifier: a1, →created_at: 2026-01-01T00:00:00}]", "a time with its zone"
+        "memberships: [{kind: account, identifier: a1, →created_at: 2026-01-01T00:00:00}]", "a time with a time zone"
     ),
     # Address maps
     "an address outside the account's space": in_map(
-        "ips:\n- 203.0.113.10\n- →198.51.100.1", "lies in no prefix of the account"
+        "ips:\n- 203.0.113.10\n- →198.51.100.1", "is outside the account's prefixes"
     ),
     "an address of a pending prefix": in_map('ips: [→"2001:db8:100::1"]', "not approved yet"),
     "an address of another account's delegation": (
         {OTHER: "name: Two", "accounts/a2/maps/m.yaml": "ips: [203.0.113.70, →203.0.113.10]"},
-        ["lies in no prefix"],
+        ["is outside the account"],
     ),
-    "a static IP of another account": ({"accounts/a2/maps/m.yaml": "ips: [→192.0.2.200]"}, ["lies in no prefix"]),
+    "a static IP of another account": ({"accounts/a2/maps/m.yaml": "ips: [→192.0.2.200]"}, ["is outside the account"]),
     "an address with a scope": in_map('ips: [→"fe80::1%eth0"]', "is not an IP address"),
-    "an address with a length": in_map("ips: [→203.0.113.10/32]", "a prefix length is not wanted"),
+    "an address with a length": in_map("ips: [→203.0.113.10/32]", "remove the prefix length"),
     "an address with leading zeros": in_map("ips: [→203.0.113.010]", "is not an IP address"),
     "an address twice": in_map("ips: [203.0.113.10, →203.0.113.10]", "listed twice"),
     "an unknown zone": in_map(
         "memberships: [{kind: zone, →identifier: example.edu}]", "there is no zone 'example.edu'"
     ),
     "a zone of another account": in_map(
-        "memberships: [{kind: zone, →identifier: example.org}]", "belongs to another account"
+        "memberships: [{kind: zone, →identifier: example.org}]", "belong to different accounts"
     ),
     "another account": in_map("memberships: [{kind: account, →identifier: a2}]", "not the map's own account"),
     "a member twice": in_map(
@@ -191,7 +191,7 @@ CASES: dict[str, Edit] = {
     "a kind that is none": in_map("memberships: [{→kind: zones, identifier: example.com}]", "found 'zones'"),
     "an immutable map for a zone": in_map(
         "immutable: true\nenabled: true\nips: [203.0.113.10]\nmemberships: [{kind: zone, →identifier: example.com}]",
-        "its only member is the account",
+        "only the account can be a member",
     ),
     # Zones and records
     "an impossible zone name": zone("→name: example..com", "empty label"),
@@ -228,21 +228,21 @@ CASES: dict[str, Edit] = {
     "a CNAME beside A": records(
         "{name: www, type: A, content: 192.0.2.1}",
         "→{name: www, type: CNAME, content: a.example.com}",
-        "cannot stand at one name",
+        "cannot coexist with",
     ),
     "two CNAMEs": records(
         "{name: www, type: CNAME, content: a.example.com}",
         "→{name: www, type: CNAME, content: b.example.com}",
-        "there can be one",
+        "only one is allowed",
     ),
     "a CNAME to itself": records("{name: www, type: CNAME, →content: WWW.example.com}", "points to itself"),
     "a record twice": records(
-        "{name: www, type: A, content: 192.0.2.1}", "→{name: WWW, type: A, content: 192.0.2.1}", "the same record"
+        "{name: www, type: A, content: 192.0.2.1}", "→{name: WWW, type: A, content: 192.0.2.1}", "duplicate of records"
     ),
     "an RRset too large": records(
         *(f"{{name: www, type: A, content: 192.0.2.{i}}}" for i in range(100)),
         "→{name: www, type: A, content: 192.0.2.100}",
-        "100 are possible",
+        "the limit is 100",
     ),
     "NS at a wildcard": records("→{name: '*', type: NS, content: ns1.example.net}", "a wildcard cannot own NS"),
     "DNAME at a wildcard": records(
@@ -254,7 +254,7 @@ CASES: dict[str, Edit] = {
         "below the DNAME",
     ),
     "an SOA below the apex": records(
-        "→{name: a, type: SOA, content: a.example.com b.example.com 1 2 3 4 5}", "belongs to the apex"
+        "→{name: a, type: SOA, content: a.example.com b.example.com 1 2 3 4 5}", "must be at the apex"
     ),
     "a nameserver that is no name": zone("nameservers: [→'a..b']", "empty label"),
     "an SOA with a bad mailbox": zone("soa: {→rname: a..b}", "empty label"),
@@ -279,10 +279,10 @@ CASES: dict[str, Edit] = {
         SOA + NS + "www →X 1\nok A 192.0.2.1\nb →3x A 192.0.2.1\nc A →1.2.3\n", "record type", "TTL", "not valid A data"
     ),
     "a CNAME beside A in a master file": master(
-        SOA + NS + "www A 192.0.2.1\n→www CNAME a.example.net.", "cannot stand at one name"
+        SOA + NS + "www A 192.0.2.1\n→www CNAME a.example.net.", "cannot coexist with"
     ),
     # Prefixes
-    "host bits": account("prefixes: [{→cidr: 203.0.113.1/24}]", "203.0.113.0/24 is meant"),
+    "host bits": account("prefixes: [{→cidr: 203.0.113.1/24}]", "did you mean 203.0.113.0/24"),
     "an address in the place of a prefix": account("prefixes: [{→cidr: 203.0.113.0}]", "is not a prefix"),
     "a prefix length out of range": account("prefixes: [{→cidr: 203.0.113.0/33}]", "is not a prefix"),
     "an approval that is none": account("prefixes: [{cidr: 203.0.113.0/24, →approved: yes}]", "found 'yes'"),
@@ -300,10 +300,10 @@ CASES: dict[str, Edit] = {
         "there is no account 'a9'",
     ),
     "a delegation to oneself": account(
-        "prefixes: [{cidr: 203.0.113.0/24, delegations: [{cidr: 203.0.113.0/25, →account: a1}]}]", "another account"
+        "prefixes: [{cidr: 203.0.113.0/24, delegations: [{cidr: 203.0.113.0/25, →account: a1}]}]", "to its own account"
     ),
     # Settings
-    "an unknown setting": setting("→lisen: []", "'listen' is meant"),
+    "an unknown setting": setting("→lisen: []", "did you mean 'listen'"),
     "a listener with a bad port": setting('listen: [→"127.0.0.1:65536"]', "65536"),
     "a listener with a name": setting('listen: [→"localhost:53"]', "localhost"),
     "no listeners": setting("→listen: []", "must not be empty"),
@@ -316,7 +316,7 @@ CASES: dict[str, Edit] = {
         {SETTINGS: str(VALID[SETTINGS]).replace("accounts", "none")},
         ["dnsd.yaml:3:1 there is no folder"],
     ),
-    "an unknown limit": setting("limits: {rrl: {→slips: 2}}", "'slip' is meant"),
+    "an unknown limit": setting("limits: {rrl: {→slips: 2}}", "did you mean 'slip'"),
     # Everything at once
     "problems in many files": (
         {
@@ -326,7 +326,7 @@ CASES: dict[str, Edit] = {
             ZONE: "records: [{name: www, type: A, →content: x}, {name: www, →type: ZZ, content: x}]",
             MASTER: SOA + "www →X 1",
         },
-        ["203.0.113.0/24 is meant", "'enabled' is meant", "is not an IP address", "'ZZ'", "record type"],
+        ["did you mean 203.0.113.0/24", "did you mean 'enabled'", "is not an IP address", "'ZZ'", "record type"],
     ),
 }
 

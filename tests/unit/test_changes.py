@@ -31,7 +31,7 @@ CASES = {
     "nothing changes": (ORDINARY, ORDINARY, None),
     "a new map": (None, ORDINARY, None),
     "a new map with members and no addresses": (None, replace(ORDINARY, ips=()), "address first"),
-    "a new immutable map": (None, IMMUTABLE, "made by the operator"),
+    "a new immutable map": (None, IMMUTABLE, "only the operator can create"),
     "a disabled map is deleted": (ORDINARY, None, None),
     "an enabled map is deleted": (replace(ORDINARY, enabled=True), None, "disable it"),
     "an immutable map is deleted": (IMMUTABLE, None, "cannot be deleted"),
@@ -40,10 +40,10 @@ CASES = {
     "an immutable map's addresses change": (
         IMMUTABLE,
         replace(IMMUTABLE, ips=(*IPS, ip_address("203.0.113.11"))),
-        "never change",
+        "cannot be changed",
     ),
     "an immutable map's member goes": (IMMUTABLE, replace(IMMUTABLE, memberships=()), "membership cannot be removed"),
-    "a map becomes immutable": (ORDINARY, replace(ORDINARY, immutable=True), "when it is made"),
+    "a map becomes immutable": (ORDINARY, replace(ORDINARY, immutable=True), "cannot be changed after"),
     "the last address goes": (ORDINARY, replace(ORDINARY, ips=()), "last address"),
     "the last address goes with the members": (ORDINARY, replace(ORDINARY, ips=(), memberships=()), None),
     "a member comes to a map without addresses": (

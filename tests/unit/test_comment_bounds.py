@@ -20,11 +20,11 @@ CASES = {
     "a comment that is too long": (
         {"comment": "ü" * (MAX_COMMENT + 1)},
         ("comment",),
-        "has 501 characters; 500 are possible",
+        "has 501 characters; the limit is 500",
     ),
     "a comment of blanks": ({"comment": "a" + " " * 40_000 + "b"}, ("comment",), "has 40,002 characters"),
     "as many tags as fit": ({"tags": MANY}, None, None),
-    "one tag too many": ({"tags": [*MANY, "last"]}, ("tags",), "has more than 20 entries"),
+    "one tag too many": ({"tags": [*MANY, "last"]}, ("tags",), "has too many entries; the limit is 20"),
     "a tag that just fits": ({"tags": ["n:" + "x" * (MAX_TAG - 2)]}, None, None),
     "a tag that is too long": ({"tags": ["fits", "n:" + "x" * (MAX_TAG - 1)]}, ("tags", 1), "has 501 characters"),
 }

@@ -47,15 +47,15 @@ USE = {
     "own prefix, delegated to another": ("a1", "203.0.113.70", None),
     "a static IP": ("a1", "192.0.2.200", None),
     "a static IPv6": ("a1", "2001:db8::200", None),
-    "beside a prefix": ("a1", "203.0.114.0", "lies in no prefix"),
-    "beside a static IP": ("a1", "192.0.2.201", "lies in no prefix"),
-    "beside an IPv6 prefix": ("a1", "2001:db8:101::", "lies in no prefix"),
+    "beside a prefix": ("a1", "203.0.114.0", "is outside the account"),
+    "beside a static IP": ("a1", "192.0.2.201", "is outside the account"),
+    "beside an IPv6 prefix": ("a1", "2001:db8:101::", "is outside the account"),
     "a pending prefix": ("a1", "198.51.100.1", "198.51.100.0/25, which is not approved"),
     "delegated": ("a2", "203.0.113.64", None),
     "delegated to an id": ("a2", "203.0.113.128", None),
-    "beside what is delegated": ("a2", "203.0.113.129", "lies in no prefix"),
-    "another's prefix": ("a2", "203.0.113.10", "lies in no prefix"),
-    "another's static IP": ("a2", "192.0.2.200", "lies in no prefix"),
+    "beside what is delegated": ("a2", "203.0.113.129", "is outside the account"),
+    "another's prefix": ("a2", "203.0.113.10", "is outside the account"),
+    "another's static IP": ("a2", "192.0.2.200", "is outside the account"),
     "delegated from a pending prefix": ("a2", "198.51.100.65", "not approved"),
     "approval is pending unless said": ("a2", "2001:db8:200::1", "not approved"),
 }
@@ -78,7 +78,7 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Said]]] = {
     "of an account's id": ({"a1/m": account_map("203.0.113.1", account=derived_id("account", "a1"))}, []),
     "of another account's zone": (
         {"a1/m": zone_map("example.org", "203.0.113.1")},
-        [("m", ("memberships", 0, "identifier"), "belongs to another account", False)],
+        [("m", ("memberships", 0, "identifier"), "belong to different accounts", False)],
     ),
     "of another account": (
         {"a1/m": account_map("203.0.113.1", account="a2")},
@@ -94,7 +94,7 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Said]]] = {
     ),
     "of a zone twice, by name and by id": (
         {"a1/m": {"ips": ["203.0.113.1"], "memberships": [MEMBER, {"kind": "zone", "identifier": ZONES[0].id}]}},
-        [("m", ("memberships", 1, "identifier"), "is a member already", False)],
+        [("m", ("memberships", 1, "identifier"), "is already a member", False)],
     ),
     "an address twice, spelled in two ways": (
         {"a1/m": {"ips": ["2001:db8:100::1", "2001:DB8:100:0::1"]}},
@@ -106,17 +106,17 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Said]]] = {
     ),
     "101 addresses of one family": (
         {"a1/m": {"ips": [f"203.0.113.{n}" for n in range(101)]}},
-        [("m", ("ips",), "101 IPv4 addresses; 100 are possible", False)],
+        [("m", ("ips",), "101 IPv4 addresses; the limit is 100", False)],
     ),
     "enabled and empty": ({"a1/m": {"enabled": True}}, []),
     "members without addresses": (
         {"a1/m": zone_map("example.com")},
-        [("m", ("ips",), "passed over", True)],
+        [("m", ("ips",), "skipped", True)],
     ),
     "immutable of an account": ({"a1/m": account_map("203.0.113.1", immutable=True)}, []),
     "immutable of a zone": (
         {"a1/m": zone_map("example.com", "203.0.113.1", immutable=True)},
-        [("m", ("memberships", 0, "identifier"), "its only member is the account", False)],
+        [("m", ("memberships", 0, "identifier"), "only the account can be a member", False)],
     ),
     "immutable and disabled": (
         {"a1/m": account_map("203.0.113.1", immutable=True, enabled=False)},
@@ -126,7 +126,7 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Said]]] = {
         {"a1/m": {"immutable": True, "enabled": True, "ips": ["203.0.113.1"]}},
         [("m", ("immutable",), "the account is not its member", True)],
     ),
-    "a foreign address": ({"a1/m": {"ips": ["203.0.113.1", "192.0.2.1"]}}, [("m", ("ips", 1), "lies in no", False)]),
+    "a foreign address": ({"a1/m": {"ips": ["203.0.113.1", "192.0.2.1"]}}, [("m", ("ips", 1), "is outside", False)]),
     # Warnings for members of several enabled maps
     "two of one zone": (
         {
@@ -145,11 +145,11 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Said]]] = {
                 "memberships": [{**MEMBER, "created_at": "2026-01-01T00:00:00Z"}],
             },
         },
-        [("m", ("memberships", 0), "example.com is a member of a1/maps/n too, which comes first", True)],
+        [("m", ("memberships", 0), "example.com is also a member of a1/maps/n, which takes precedence", True)],
     ),
     "an account in two, a tie": (
         {"a1/m": account_map("203.0.113.1", id="f" * 32), "a1/n": account_map("203.0.113.2", id="0" * 32)},
-        [("n", ("memberships", 0), "the account is a member of a1/maps/m too", True)],
+        [("n", ("memberships", 0), "the account is also a member of a1/maps/m", True)],
     ),
     "an account in an ordinary and an immutable one": (
         {"a1/m": account_map("203.0.113.1"), "a1/n": account_map("203.0.113.2", immutable=True)},
@@ -236,7 +236,7 @@ SPACES: dict[str, tuple[dict[str, Fields], list[str]]] = {
             },
             "a2": {},
         },
-        ["to another account than its own"],
+        ["cannot be delegated to its own account"],
     ),
     "a delegation to nobody": (
         {

@@ -240,7 +240,7 @@ def test_every_map_has_a_verdict() -> None:
         "a1/maps/company": ("account", False, "a1/maps/shop comes before it"),
         "a1/maps/empty": ("account", False, "it has no addresses"),
         "a1/maps/nobody": ("-", False, "it has no members"),
-        "a1/maps/other": ("-", False, "none of its members covers the zone"),
+        "a1/maps/other": ("-", False, "no member covers the zone"),
     }
     assert [verdict.step for verdict in maps] == ["zone", "zone", "account", "account", "-", "-"]
 

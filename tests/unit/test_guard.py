@@ -29,36 +29,40 @@ DROPS: dict[str, tuple[Dataset, Dataset, list[str]]] = {
     "more of everything": (zones(1), zones(10), []),
     "all zones of none": (zones(0), zones(0), []),
     "three zones of ten": (zones(10), zones(7), []),
-    "four zones of ten": (zones(10), zones(6), ["4 of 10 zones would be gone: 6.example, 7.example, 8.example and 1"]),
+    "four zones of ten": (
+        zones(10),
+        zones(6),
+        ["4 of 10 zones would be removed: 6.example, 7.example, 8.example and"],
+    ),
     "all zones": (
         zones(2),
         zones(0),
-        ["2 of 2 zones would be gone: 0.example, 1.example; that is over the limit of 30"],
+        ["2 of 2 zones would be removed: 0.example, 1.example; the limit is 30"],
     ),
     "three records of ten": (records(TEN), records(TEN[:7]), []),
-    "four records of ten": (records(TEN), records(TEN[:6]), ["4 of 10 records would be gone, of 0.example; "]),
+    "four records of ten": (records(TEN), records(TEN[:6]), ["4 of 10 records would be removed, from 0.example; "]),
     "a zone's records, few of all": (records(TEN, TEN, TEN, TEN), records([], TEN, TEN, TEN), []),
     "records of several zones": (
         records(TEN, TEN, TEN),
         records(TEN[:9], [], TEN),
-        ["11 of 30 records would be gone, of 1.example, 0.example; "],
+        ["11 of 30 records would be removed, from 1.example, 0.example; "],
     ),
     "a large zone": (
         records([], [], [], TEN),
         records([], [], []),
-        ["10 of 10 records would be gone, of 3.example"],
+        ["10 of 10 records would be removed, from 3.example"],
     ),
     "other data": (records([record("www A 192.0.2.1")]), records([record("www A 192.0.2.2")]), []),
     "another TTL": (records([record("www A 192.0.2.1", ttl=60)]), records([record("www A 192.0.2.1", ttl=90)]), []),
     "part of an RRset": (
         records([record("www A 192.0.2.1"), record("www A 192.0.2.2")]),
         records([record("www A 192.0.2.3")]),
-        ["1 of 2 records would be gone"],
+        ["1 of 2 records would be removed"],
     ),
     "another name": (
         records([record("www A 192.0.2.1")]),
         records([record("web A 192.0.2.1")]),
-        ["1 of 1 records would be gone"],
+        ["1 of 1 records would be removed"],
     ),
 }
 

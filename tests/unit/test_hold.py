@@ -79,14 +79,16 @@ CASES = {
             "accounts/wood/maps/m.yaml": "enabled: true\nips: []\nmemberships: [{kind: zone, identifier: x.example}]\n",
         },
         {"wood"},
-        ["'name' is meant", "not-an-address", "there is no zone 'x.example'"],
+        ["did you mean 'name'", "not-an-address", "there is no zone 'x.example'"],
     ),
     # Rules between accounts, in both directions: in the files' order print comes before tea, and tea before wood.
     "a zone that an earlier account takes": Case(
-        {"accounts/print/zones/teahouse.example.yaml": "records: []\n"}, {"print"}, ["teahouse.example is served"]
+        {"accounts/print/zones/teahouse.example.yaml": "records: []\n"},
+        {"print"},
+        ["teahouse.example is already served"],
     ),
     "a zone that a later account takes": Case(
-        {"accounts/wood/zones/teahouse.example.yaml": "records: []\n"}, {"wood"}, ["teahouse.example is served"]
+        {"accounts/wood/zones/teahouse.example.yaml": "records: []\n"}, {"wood"}, ["teahouse.example is already served"]
     ),
     "a zone that is taken from an account which has changed too": Case(
         {
@@ -125,7 +127,7 @@ CASES = {
     "a part of a prefix that is withdrawn from who uses it": Case(
         {PRINT: "prefixes: [{cidr: 203.0.113.0/24, approved: V}]\nstatic_ips: [192.0.2.7]\n"},
         {"print"},
-        ["203.0.113.70 lies in no prefix"],
+        ["203.0.113.70 is outside the account"],
     ),
     "a part that is withdrawn while its user, and others, change": Case(
         {
@@ -146,7 +148,7 @@ CASES = {
     "a member that is another account's zone": Case(
         {PRINT_MAP: FILES[PRINT_MAP].replace("printers", "timber"), WOOD_ZONE: MORE_WOOD},
         {"print"},
-        ["belongs to another account"],
+        ["belong to different accounts"],
         {WOOD_ZONE: MORE_WOOD},
     ),
     "what a held account has lent stays usable": Case(
@@ -193,7 +195,7 @@ CASES = {
             "accounts/newer/zones/both.example.yaml": "records: []\n",
         },
         {"new", "newer"},
-        ["both.example is served already"],
+        ["both.example is already served"],
     ),
     # Who shares a fault with an account that is held for one of its own.
     "a static IP that two take, one of them another's as well": Case(
@@ -211,7 +213,7 @@ CASES = {
             "accounts/zzz/maps/m.yaml": "enabled: true\nips: [203.0.113.4]\n",
         },
         {"zzz"},
-        ["both.example is served already", "203.0.113.4 lies in no prefix"],
+        ["both.example is already served", "203.0.113.4 is outside the account"],
     ),
     "a zone that two take, one of them with a file that cannot be read": Case(
         {
@@ -220,7 +222,7 @@ CASES = {
             "accounts/zzz/zones/both.example.yaml": "records: []\n",
         },
         {"aaa"},
-        ["both.example is served already", "m.yaml:2:"],
+        ["both.example is already served", "m.yaml:2:"],
     ),
     "a README beside the accounts": Case({"accounts/README.md": "Ours\n", WOOD_ZONE: MORE_WOOD}, set()),
 }

@@ -159,7 +159,7 @@ def test_fallback_names_every_map_it_took_from() -> None:
 REASONS = {
     "it is disabled": (address_map("M", in_zone(), enabled=False), Step.ZONE),
     "it has no members": (address_map("M"), None),
-    "none of its members covers the zone": (address_map("M", in_zone(zone="z2")), None),
+    "no member covers the zone": (address_map("M", in_zone(zone="z2")), None),
     "it has no addresses": (address_map("M", in_account(), ips=()), Step.ACCOUNT),
 }
 

@@ -34,15 +34,19 @@ def loaded(root: Path, limits: str, zone: str, **more: str) -> Loaded:
 # Limits, records, what is said
 CASES: dict[str, tuple[str, str, str]] = {
     "as many as there may be by default": ("", addresses("a", 100), ""),
-    "one more": ("", addresses("a", 101), f"101 A records at a.example.net; 100 are possible, which is {RECORDS}"),
+    "one more": ("", addresses("a", 101), f"101 A records at a.example.net; the limit is 100 ({RECORDS})"),
     "one more, allowed": ("rrset_records: 101", addresses("a", 101), ""),
-    "fewer": ("rrset_records: 1", "@ NS ns2\n", f"2 NS records at example.net; 1 are possible, which is {RECORDS}"),
+    "fewer": ("rrset_records: 1", "@ NS ns2\n", f"2 NS records at example.net; the limit is 1 ({RECORDS})"),
     "the most": ("rrset_records: 3500", addresses("a", 3500), ""),
-    "more than the most": ("rrset_records: 3500", addresses("a", 3501), "3501 A records at a.example.net; 3500 are"),
+    "more than the most": (
+        "rrset_records: 3500",
+        addresses("a", 3501),
+        "3501 A records at a.example.net; the limit is",
+    ),
     "octets": (
         "rrset_octets: 600",
         f"a TXT {'x ' * 300}\n",
-        f"a.example.net take 612 octets; 600 are possible, {OCTETS}",
+        f"a.example.net take 612 octets; the limit is 600 ({OCTETS})",
     ),
     "octets enough": ("rrset_octets: 612", f"a TXT {'x ' * 300}\n", ""),
 }
@@ -79,9 +83,9 @@ def test_setting_out_of_range(tmp_path: Path, limits: str, place: str, said: str
 def test_a_zone_that_was_taken_over_is_judged_by_the_new_limit(tmp_path: Path) -> None:
     first = loaded(tmp_path, "rrset_records: 200", addresses("a", 150))
     (tmp_path / "dnsd.yaml").write_text(f"{SETTINGS}limits: {{rrset_records: 149}}\n")
-    with pytest.raises(InvalidDataError, match=r"150 A records at a\.example\.net; 149 are"):
+    with pytest.raises(InvalidDataError, match=r"150 A records at a\.example\.net; the limit is 149"):
         load(tmp_path / "dnsd.yaml", {}, previous=first)
-    with pytest.raises(InvalidDataError, match=r"150 A records at a\.example\.net; 149 are"):
+    with pytest.raises(InvalidDataError, match=r"150 A records at a\.example\.net; the limit is 149"):
         load(tmp_path / "dnsd.yaml", {})
     (tmp_path / "dnsd.yaml").write_text(f"{SETTINGS}limits: {{rrset_records: 150}}\n")
     again = load(tmp_path / "dnsd.yaml", {}, previous=first)
@@ -92,13 +96,13 @@ def test_a_zone_that_was_taken_over_is_judged_by_the_new_limit(tmp_path: Path) -
 def test_the_environment_says_it(tmp_path: Path) -> None:
     write(tmp_path, VALID | {MASTER: HEAD + addresses("a", 300)})
     assert load(tmp_path / "dnsd.yaml", {"DNSD_LIMITS__RRSET_RECORDS": "300"}).settings.rrset_limits.records == 300
-    with pytest.raises(InvalidDataError, match="299 are possible"):
+    with pytest.raises(InvalidDataError, match="the limit is 299"):
         load(tmp_path / "dnsd.yaml", {"DNSD_LIMITS__RRSET_RECORDS": "299"})
 
 
 def test_maps_and_the_pool_keep_a_hundred_addresses(tmp_path: Path) -> None:
     ips = ", ".join(f"203.0.113.{number}" for number in range(101))
-    with pytest.raises(InvalidDataError, match="101 IPv4 addresses; 100 are possible"):
+    with pytest.raises(InvalidDataError, match="101 IPv4 addresses; the limit is 100"):
         loaded(tmp_path, "rrset_records: 3500", "", **{"accounts/a1/maps/m.yaml": f"ips: [{ips}]\n"})
 
 
@@ -157,6 +161,6 @@ def options() -> list[dns.edns.Option]:
 def test_yaml_has_the_same_limit(tmp_path: Path) -> None:
     yaml = "records:\n" + "".join(f"- {{name: a, type: A, content: 10.0.0.{number}}}\n" for number in range(120))
     assert loaded(tmp_path, "rrset_records: 120", "", **{YAML: yaml}).dataset
-    with pytest.raises(InvalidDataError, match=r"120 A records at a\.example\.com; 119 are possible") as caught:
+    with pytest.raises(InvalidDataError, match=r"120 A records at a\.example\.com; the limit is 119") as caught:
         loaded(tmp_path, "rrset_records: 119", "", **{YAML: yaml})
     assert [str(one.place) for one in caught.value.problems] == [f"{tmp_path / YAML}:121:3"]

@@ -103,9 +103,9 @@ def test_form(tmp_path: pathlib.Path, line: str, path: str, expected: Any) -> No
 
 # Line 2, the column of the problem, a part of its text
 WRONG: dict[str, tuple[str, int, str]] = {
-    "an unknown key": ("lisen: []", 1, "unknown key; 'listen' is meant, perhaps"),
-    "a key unlike all": ("zzz: 1", 1, "unknown key; known are listen, workers"),
-    "an unknown key inside": ("limits: {tcp: {idle: 5}}", 16, "unknown key; 'idle_s' is meant, perhaps"),
+    "an unknown key": ("lisen: []", 1, "unknown key; did you mean 'listen'?"),
+    "a key unlike all": ("zzz: 1", 1, "unknown key; known keys: listen, workers"),
+    "an unknown key inside": ("limits: {tcp: {idle: 5}}", 16, "unknown key; did you mean 'idle_s'?"),
     "an unknown limit": ("limits: {udp: {}}", 10, "unknown key"),
     "no listeners": ("listen: []", 1, "must not be empty"),
     "a host name": ("listen: ['localhost:53']", 10, "'localhost:53' is not an address to listen on"),
@@ -140,7 +140,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
         )
         for bad in values
     },
-    "exempt with host bits": ("limits: {rrl: {exempt: [192.0.2.1/24]}}", 25, "192.0.2.0/24 is meant"),
+    "exempt with host bits": ("limits: {rrl: {exempt: [192.0.2.1/24]}}", 25, "did you mean 192.0.2.0/24"),
 }
 
 
@@ -215,8 +215,8 @@ def test_environment_may_give_what_the_file_must(tmp_path: pathlib.Path) -> None
 
 
 BAD_ENVIRONMENT = {
-    "an unknown key": ("DNSD_LISEN", "x", "unknown key; 'listen' is meant"),
-    "an unknown key inside": ("DNSD_LIMITS__RRL__SLIPS", "1", "unknown key; 'slip' is meant"),
+    "an unknown key": ("DNSD_LISEN", "x", "unknown key; did you mean 'listen'?"),
+    "an unknown key inside": ("DNSD_LIMITS__RRL__SLIPS", "1", "unknown key; did you mean 'slip'?"),
     "a value out of range": ("DNSD_LIMITS__RRL__SLIP", "99", "found '99'"),
     "an empty list": ("DNSD_LISTEN", "[]", "must not be empty"),
     "one bad item of a list": ("DNSD_LISTEN", "127.0.0.1:53, x", "'x' is not an address"),

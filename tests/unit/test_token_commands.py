@@ -101,7 +101,11 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "an id that is too short": (["--zone", "1" * 31], 1, "there is no zone with the name '11"),
     "no permission": (["--permission", "dns"], 2, "Invalid value for '--permission': 'dns' is not a permission; known"),
     "no level": (["--permission", "dns:write"], 2, "Invalid value for '--permission': 'dns:write' is not"),
-    "no time": (["--expires", "tomorrow"], 2, "Invalid value for '--expires': 'tomorrow' is not a time with its zone"),
+    "no time": (
+        ["--expires", "tomorrow"],
+        2,
+        "Invalid value for '--expires': 'tomorrow' is not a time with",
+    ),
     "a time without zone": (["--expires", "2999-01-01T00:00:00"], 2, "Invalid value for '--expires': '2999"),
     "a time that has passed": (["--expires", "2026-01-01T00:00:00Z"], 2, "2026-01-01T00:00:00Z is in the past"),
     "a long name": (["--name", "x" * 101], 2, "a name has at most 100 characters"),
