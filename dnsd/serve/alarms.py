@@ -1,4 +1,4 @@
-"""Alarms: accounts that are held for longer than somebody needs to save two files."""
+"""Alarms about accounts held for longer than it takes to save two files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dnsd.manage.audit import AuditLog, Entry, Outcome
 from dnsd.serve.loading import Loader
 from dnsd.serve.tasks import in_thread
 
-PATIENCE_S = 5.0  # how long an account may be held before people hear of it
+PATIENCE_S = 5.0  # an account is held this long before the alarm
 LOOK_S = 0.5
 
 
 class Alarms:
-    """Tells the log and the audit log once an account has been held for a while, and when it is let go again."""
+    """Reports held accounts to the log and the audit log: once after a while, and again when they are released."""
 
     def __init__(self, loader: Loader, audit: AuditLog, log: Log) -> None:
         self._loader = loader
@@ -29,7 +29,7 @@ class Alarms:
         self._told: set[str] = set()
 
     async def watch(self) -> None:
-        """Look now and then, for ever."""
+        """Check every LOOK_S, forever."""
         while True:
             entries = [*self.due(self._loader.loaded, time.monotonic())] if self._loader.loaded else []
             if entries and (problem := await in_thread(partial(self._audit.append, *entries))):
@@ -37,7 +37,7 @@ class Alarms:
             await asyncio.sleep(LOOK_S)
 
     def due(self, loaded: Loaded, now: float) -> Iterator[Entry]:
-        """The entries that are due at `now`; each is logged, too."""
+        """The audit entries due at `now`; each is also logged."""
         self._since = {account: self._since.get(account, now) for account in loaded.held}
         for account, since in self._since.items():
             if account not in self._told and now - since >= PATIENCE_S:
@@ -47,7 +47,7 @@ class Alarms:
                 yield self._entry(loaded, account, "account.held", loaded.reason(account, is_operator=False))
         for account in sorted(self._told - loaded.held.keys()):
             self._told.remove(account)
-            self._log.info(f"the account {account} is not held any more")
+            self._log.info(f"the account {account} is no longer held")
             yield self._entry(loaded, account, "account.let_go")
 
     def _entry(self, loaded: Loaded, account: str, action: str, why: str = "") -> Entry:

@@ -1,7 +1,6 @@
-"""From a message and its sender's address to the reply: `find`, cookies, rate limits, `pack` — and what is counted.
+"""The reply to a message, given its sender's address: `find`, cookies, rate limits, `pack`; and counters.
 
-The cost of counting is one dictionary entry a message; what it means is worked out once a second, or when there are
-many.
+Counting costs one dictionary update per message; the tally is turned into metrics once a second, or when it is large.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from dnsd.wire.message import HEADER_SIZE, NOERROR
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import is_known_type, type_text
 
-TC_OCTET, TC_BIT = 2, 0x02  # where TC stands in a message
-MAX_TALLY = 256  # different things counted before they are worked out: strangers can make up many
+TC_OCTET, TC_BIT = 2, 0x02  # the TC bit's position in a message
+MAX_TALLY = 256  # entries before the tally is turned into metrics; clients choose how many there are
 MALFORMED, OTHER_TYPE = "malformed", "other"
 COOKIE_STATES = {Verdict.NEW: "new", Verdict.VALID: "valid", Verdict.INVALID: "invalid"}
 
@@ -40,13 +39,13 @@ Tally = dict[tuple[Shape, Apex | None, Answer], int]
 
 @dataclass(slots=True)
 class Serving:
-    """What a worker answers with; each part is replaced by one assignment."""
+    """A worker's snapshot and settings for answering; each is replaced by one assignment."""
 
     snapshot: Snapshot
     cookies: Cookies | None
     limiter: RateLimiter | None
-    log_only: bool  # count and log what would be limited, and answer it
-    query_sample: float  # share of the queries that are logged
+    log_only: bool  # count and log responses over the limit, but send them
+    query_sample: float  # share of queries to log
 
 
 class Answering:
@@ -64,16 +63,17 @@ class Answering:
         self._truncated = 0
         self._cookies: Counter[Verdict] = Counter()
         self._rate_actions: Counter[str] = Counter()
-        self._last_limited = ""  # a client whose responses were
+        self._last_limited = ""  # the last client over the limit
 
     def respond(self, query: bytes, peer: str) -> bytes | None:
-        """The reply to a message from `peer`, an IP address; None to send nothing. Never raises."""
+        """The reply to a message from `peer`, an IP address; None for no reply. Never raises."""
         return self.learn(query, peer)[0]
 
     def learn(self, query: bytes, peer: str) -> Learned:
-        """The same; and, where all who ask the same get the same, what to count it as, and what kind of response it is.
+        """The reply; and, if it may be repeated to other clients, its keys for counting and for rate limits.
 
-        What is said of a name that does not exist goes for all others there, unless it is made from the name.
+        A reply for a nonexistent name may be repeated for the closest encloser's other nonexistent names, unless it
+        is made from the name.
         """
         serving = self._serving
         found = find(serving.snapshot, query)
@@ -103,33 +103,33 @@ class Answering:
         return reply, key, kind
 
     def limits(self, ip: bytes) -> bool:
-        """Whether responses to a packed address are limited at all; this changes with the limits alone."""
+        """Whether responses to a packed address are rate limited; depends on the settings alone."""
         limiter = self._serving.limiter
         return limiter is not None and limiter.limits_ip(ip)
 
     def passes(self, ip: bytes, kind: Hashable) -> bool:
-        """Whether a response of a kind may go to a packed address as it went before."""
+        """Whether the rate limit passes a repeated response of this kind to a packed address."""
         limiter = self._serving.limiter
         return limiter is None or limiter.passes(ip, kind, time.monotonic())
 
     def sent_again(self, account: Any, count: int, *, truncated: bool) -> None:
-        """A reply that was learnt was sent `count` times more."""
+        """Count a remembered reply as sent `count` more times."""
         self._answered[account] += count
         if truncated:
             self._truncated += count
 
     def observe(self, count: int, seconds: float) -> None:
-        """A turn of so many messages has taken so long."""
+        """Count a turn of `count` messages that took `seconds`."""
         self._counts.observe("dnsd_response_seconds", self._protocol, seconds=seconds, count=count)
         if len(self._answered) + len(self._limited) > MAX_TALLY:
-            self.work_out()
+            self.flush_tally()
 
     def not_sent(self, reply: bytes) -> None:
-        """A reply did not go out after all."""
+        """Count a reply that could not be sent."""
         self._counts.add("dnsd_send_errors_total", self._protocol)
 
-    def work_out(self) -> None:
-        """Turn what was tallied into counts."""
+    def flush_tally(self) -> None:
+        """Turn the tally into metrics."""
         for (shape, apex, answer), number in self._answered.items():
             self._count_request(shape, apex, number)
             self._count_response(_answer_rcode(shape, answer), number)
@@ -146,9 +146,9 @@ class Answering:
         for verdict, number in self._cookies.items():
             self._counts.add("dnsd_cookies_total", COOKIE_STATES[verdict], by=number)
         self._cookies.clear()
-        self._work_out_rates()
+        self._flush_rate_actions()
 
-    def _work_out_rates(self) -> None:
+    def _flush_rate_actions(self) -> None:
         if not self._rate_actions:
             return
         for action, number in self._rate_actions.items():
@@ -170,15 +170,15 @@ class Answering:
         return refusal.reply
 
     def _is_over_rate(self, peer: str) -> bool:
-        """Whether one more error is too many; none of those slips, as it would be no shorter."""
+        """Whether an error response is over the limit; these never slip, as a truncated one would be no shorter."""
         limiter = self._serving.limiter
         if limiter is None or self._is_stream or not limiter.limits(peer):
             return False
         return self._limited_as(limiter.verdict(peer, MALFORMED, time.monotonic()) and DROP, peer) != PASS
 
     def _cookie(self, cookies: Cookies, cookie: bytes, peer: str) -> tuple[bytes, bool]:
-        """The option to reply with, and whether the client has shown that the address is its own."""
-        client, now_s = packed_ip(peer), int(time.time())  # of the clock that other servers read: RFC 9018 §4.3
+        """The option for the reply, and whether the client has proved that it owns its address."""
+        client, now_s = packed_ip(peer), int(time.time())  # the clock shared with other servers: RFC 9018 §4.3
         verdict = cookies.verdict(cookie, client, now_s)
         self._cookies[verdict] += 1
         return cookies.option(cookie, client, now_s), verdict is Verdict.VALID
@@ -189,7 +189,7 @@ class Answering:
         return self._limited_as(limiter.verdict(peer, kind, time.monotonic()), peer)
 
     def _limited_as(self, verdict: int, peer: str) -> int:
-        """Count a verdict; what is to be done: nothing where limits are only logged."""
+        """Count a verdict and return the one to apply: PASS if limits are only logged."""
         if verdict == PASS:
             return PASS
         self._last_limited = peer
@@ -222,7 +222,7 @@ class Answering:
 
 
 def _is_general(snapshot: Snapshot, found: Found) -> bool:
-    """Whether a reply is for all who ask the same, or, of a name that does not exist, for all others there."""
+    """Whether a reply may be repeated: for the same question, or for other nonexistent names of its encloser."""
     shape, node, answer, qname, _, _ = found
     if not shape.plain:
         return False
@@ -231,10 +231,10 @@ def _is_general(snapshot: Snapshot, found: Found) -> bool:
 
 
 def _kind_of_response(snapshot: Snapshot, found: Found) -> Hashable:
-    """What counts as the same response for the rate limit, as NSD and BIND have it.
+    """The kind of a response for the rate limit, as in NSD and BIND.
 
-    Positive answers by name, those from wildcards, denials and referrals by zone — random names must not each have a
-    rate of their own — and errors all together. Plain data: every worker must hash it to the same number.
+    Positive answers count by name; wildcard answers, negative answers and referrals by zone, as random names must not
+    each have their own rate; all errors count together. Plain data: every worker must hash it to the same number.
     """
     _, node, answer, qname, _, _ = found
     apex = node.apex
@@ -247,7 +247,7 @@ def _kind_of_response(snapshot: Snapshot, found: Found) -> Hashable:
 
 @lru_cache
 def _type_label(qtype: int) -> str:
-    """A type's mnemonic; one word for all that have none, as strangers choose the number."""
+    """A type's mnemonic; one word for all unknown types, as clients choose the number."""
     return type_text(qtype) if is_known_type(qtype) else OTHER_TYPE
 
 

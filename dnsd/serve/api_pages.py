@@ -1,4 +1,4 @@
-"""The API and the dashboard of the running server, on one listener; imported where they are wanted: they take 30 MB."""
+"""The API and the dashboard of the running server, on one listener; imported on demand, as they take 30 MB."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dnsd.serve.tasks import run_all
 
 API_PATHS = ("/client", "/openapi.json", "/docs")
 METHODS = {route.method for route in ROUTES}
-OTHER_METHOD = "other"  # strangers can make up many
+OTHER_METHOD = "other"  # one label for all unknown methods, as clients can invent many
 
 
 async def serve_api(control: Control, sock: socket.socket) -> None:
@@ -31,7 +31,7 @@ async def serve_api(control: Control, sock: socket.socket) -> None:
 
 
 class _Both:
-    """The API where its paths are, the dashboard elsewhere."""
+    """Serves the API at its paths, the dashboard elsewhere."""
 
     def __init__(self, api: ASGIApp, dashboard: ASGIApp) -> None:
         self._api = api
@@ -43,7 +43,7 @@ class _Both:
 
 
 class _Counting:
-    """Counts what an application answers."""
+    """Counts an application's responses by method and status."""
 
     def __init__(self, app: ASGIApp, counts: Counts) -> None:
         self._app = app

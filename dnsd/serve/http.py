@@ -1,6 +1,6 @@
-"""HTTP servers within bounds: connections, headers, how long a request may take to arrive, and a response to be taken.
+"""HTTP servers with limits: on connections, headers, and the time to receive a request and to send a response.
 
-Where there are too many connections, the one that has kept us waiting longest makes room: strangers that hold theirs
+With too many connections, the one that has kept the server waiting longest is closed: clients that hold connections
 open cannot keep others out.
 """
 
@@ -22,14 +22,14 @@ from dnsd.manage.refusal import Code, refused
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
-BACKLOG = 16  # how often asyncio tries, and reports, to accept without a descriptor left before it waits
-REQUEST_S = 5  # from connecting, or the last response, to the whole of the next request's headers
-LEAST_TAKEN = 64 * 1024  # octets of a response that a client takes within REQUEST_S, if they are not the last
-LINGER_S = 1.0  # for what was sent before a connection's end is read (RFC 9112 §9.6): else the client sees no response
+BACKLOG = 16  # without free descriptors, asyncio fails to accept, and reports it, this often before it waits
+REQUEST_S = 5  # from the connection, or the last response, to the end of the next request's headers
+LEAST_TAKEN = 64 * 1024  # octets of a response that a client must read within REQUEST_S, unless fewer are left
+LINGER_S = 1.0  # from an error response to closing the connection: else the client may not see it (RFC 9112 §9.6)
 
-MALFORMED = refusal(refused(Code.INVALID, "this is no HTTP request, or its headers are too large"))
-BROKEN_OFF = refusal(refused(Code.FAILED, "the server is ending; it is not known whether this was carried out"))
-NEVER_S = 10**9  # uvicorn's own limit, which does without progress of a response
+MALFORMED = refusal(refused(Code.INVALID, "not an HTTP request, or its headers are too large"))
+BROKEN_OFF = refusal(refused(Code.FAILED, "the server is shutting down; the request may or may not have taken effect"))
+NEVER_S = 10**9  # for uvicorn's own limit, which ignores a response's progress
 
 
 async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
@@ -38,10 +38,10 @@ async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
         _Ending(app),
         lifespan="off",
         log_config=None,
-        log_level="error",  # what strangers get wrong is no news
+        log_level="error",  # clients' errors are not logged
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # whoever is on this machine could say it is somebody else
+        proxy_headers=False,  # local clients could claim any address
         http=_BoundedProtocol,
         ws="none",
         backlog=BACKLOG,
@@ -53,7 +53,7 @@ async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
 
 
 class _Ending:
-    """Answers requests that are broken off because the server ends: uvicorn would do so in plain text."""
+    """Answers, in the API's form, requests cut off by a shutdown, for which uvicorn sends plain text."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -66,12 +66,12 @@ class _Ending:
 
 
 class _Server(uvicorn.Server):
-    """Signals are the supervisor's and control's business."""
+    """A server that leaves signals to the supervisor and control."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for sock in sockets or ():
-            sock.listen(MAX_CONNECTIONS)  # so many may come at once; asyncio has said BACKLOG
+            sock.listen(MAX_CONNECTIONS)  # this many may connect at once; asyncio has set BACKLOG
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -79,17 +79,17 @@ class _Server(uvicorn.Server):
 
 
 class _BoundedProtocol(H11Protocol):
-    """Closes connections that are too many, and those that take too long, which uvicorn does not."""
+    """Closes surplus and slow connections, which uvicorn does not."""
 
     _deadline: asyncio.TimerHandle | None = None
     _waiting_since: float  # on the loop's clock: for a request, or for the rest of its body
-    _unsent: int = 0  # octets of a response, when they were looked at last
+    _unsent: int = 0  # octets of a response at the last check
     _is_ending: bool = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does so only where a socket knows its protocol, and these were made without. Else a response's second
-        # write waits for the first one's ACK: 40 ms.
+        # asyncio sets this only for sockets made with a protocol number, unlike these. Without it, a response's second
+        # write waits 40 ms for the first one's ACK.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         self._waiting_since = self.loop.time()
         self._make_room()
@@ -111,7 +111,7 @@ class _BoundedProtocol(H11Protocol):
             self._deadline.cancel()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request, in the envelope, and end."""
+        """Refuse malformed input in the API's form, and close the connection."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # a response has begun
             self.transport.abort()
             return
@@ -129,7 +129,7 @@ class _BoundedProtocol(H11Protocol):
         self.loop.call_later(LINGER_S, self.transport.abort)
 
     def _make_room(self) -> None:
-        """Where there are too many, close the one that waits longest; this one if all others are being answered."""
+        """With too many connections, close the one idle longest; this one if all others are being answered."""
         there = [
             one for one in self.connections if isinstance(one, _BoundedProtocol) and not one.transport.is_closing()
         ]
@@ -138,14 +138,14 @@ class _BoundedProtocol(H11Protocol):
             min(waiting, key=lambda one: one._waiting_since).transport.abort()
 
     def _is_waiting(self) -> bool:
-        """Whether it is the client's turn to send something."""
+        """Whether it is the client's turn to send."""
         return (not self._is_answering() or self.cycle.more_body) and not self.transport.get_write_buffer_size()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _watch(self) -> None:
-        """Wait for a request if none is being answered, for so long in all, however it trickles in."""
+        """Unless a request is being answered, start the time limit for the next; partial input does not extend it."""
         unsent = self.transport.get_write_buffer_size()
         if self._is_answering() and self._deadline:
             self._deadline.cancel()
@@ -155,7 +155,7 @@ class _BoundedProtocol(H11Protocol):
             self._deadline = self.loop.call_later(REQUEST_S, self._give_up)
 
     def _give_up(self) -> None:
-        """Close the connection, unless the client is still busy with taking the last response."""
+        """Close the connection, unless the client is still reading the last response fast enough."""
         self._deadline = None
         if 0 < self.transport.get_write_buffer_size() <= self._unsent - LEAST_TAKEN:
             self._watch()

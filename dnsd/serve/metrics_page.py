@@ -11,18 +11,18 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from dnsd.metrics import BUCKETS, METRICS, SUM, Key
 
-Sample = tuple[tuple[str, ...], float]  # values of labels, and the number
+Sample = tuple[tuple[str, ...], float]  # label values, and the metric's value
 
 
 def metrics_page(samples: Iterable[tuple[Key, float]]) -> bytes:
-    """The page for Prometheus, in its text format."""
+    """The page in Prometheus's text format."""
     registry = CollectorRegistry()
     registry.register(_Page(samples))
     return generate_latest(registry)
 
 
 class _Page(Collector):
-    """Every metric of the catalogue, in its order, also those that are nought."""
+    """Every metric of the catalogue, in its order, zeros included."""
 
     def __init__(self, samples: Iterable[tuple[Key, float]]) -> None:
         self._samples = samples

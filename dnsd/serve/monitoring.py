@@ -1,4 +1,4 @@
-"""Pages for machines that watch the server: /metrics, /healthz, /readyz."""
+"""Pages for monitoring systems: /metrics, /healthz, /readyz."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from dnsd.serve.tasks import in_thread
 
 
 def monitoring_app(control: Control) -> ASGIApp:
-    """The pages of a running server."""
+    """The application with the pages."""
 
     async def show_metrics(request: Request) -> Response:
         await control.publisher.collect(COLLECT_S)
-        page = await in_thread(partial(metrics_page, metric_samples(control)))  # with many zones it takes a while
+        page = await in_thread(partial(metrics_page, metric_samples(control)))  # slow with many zones
         return Response(page, media_type=CONTENT_TYPE_LATEST)
 
     async def show_health(request: Request) -> Response:
         return _verdict(unhealthy(control))
 
     async def show_readiness(request: Request) -> Response:
-        # One account's mistake is no reason to take all others from their clients.
+        # A held account leaves the server ready: a load balancer must not drop all accounts for one's error.
         return _verdict(unready(control), [printable(f"held: {account}") for account in control.loader.last.held])
 
     return Starlette(
@@ -43,6 +43,6 @@ def monitoring_app(control: Control) -> ASGIApp:
     )
 
 
-def _verdict(reasons: list[str], told: Sequence[str] = ()) -> Response:
-    lines = [*(reasons or ["ok"]), *told]
+def _verdict(reasons: list[str], notes: Sequence[str] = ()) -> Response:
+    lines = [*(reasons or ["ok"]), *notes]
     return PlainTextResponse("\n".join(lines) + "\n", status_code=503 if reasons else 200)

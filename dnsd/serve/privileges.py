@@ -1,4 +1,4 @@
-"""Becoming another user once the ports are bound."""
+"""Switch to another user once the ports are bound."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ from dnsd.errors import DnsdError
 
 
 class PrivilegeError(DnsdError):
-    """A user or group that cannot be become; says which, and why."""
+    """The switch to a user or group failed; the message names it and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom to become."""
+    """The user and group to switch to."""
 
     name: str
     uid: int
     gid: int
 
     def assume(self) -> None:
-        """Become this user for good, in all its groups but no others. Raises PrivilegeError."""
+        """Switch to this user for good, with exactly its groups. Raises PrivilegeError."""
         try:
             os.initgroups(self.name, self.gid)
             os.setgid(self.gid)
             os.setuid(self.uid)
         except OSError as error:
-            message = f"user: cannot become {self.name!r}: {error.strerror}; CAP_SETUID and CAP_SETGID are needed"
+            message = f"user: cannot switch to {self.name!r}: {error.strerror}; needs CAP_SETUID and CAP_SETGID"
             raise PrivilegeError(message) from None
 
 
 def identity(user: str | None, group: str | None) -> Identity | None:
-    """Whom the settings say to become; None to stay who we are. Raises PrivilegeError."""
+    """The identity to switch to by the settings; None to stay the current user. Raises PrivilegeError."""
     if user is None and group is None:
         return None
     try:
         entry = pwd.getpwnam(user) if user is not None else pwd.getpwuid(os.getuid())
     except KeyError:
-        raise PrivilegeError(f"user: there is no user {user!r} on this machine") from None
+        raise PrivilegeError(f"user: no user {user!r} on this machine") from None
     try:
         gid = grp.getgrnam(group).gr_gid if group is not None else entry.pw_gid
     except KeyError:
-        raise PrivilegeError(f"group: there is no group {group!r} on this machine") from None
+        raise PrivilegeError(f"group: no group {group!r} on this machine") from None
     if os.getuid() == entry.pw_uid and os.getgid() == gid:
         return None
     if os.getuid() != 0:
-        raise PrivilegeError(f"user: only root can become {entry.pw_name!r}; start as root, or remove the setting")
+        raise PrivilegeError(f"user: only root can switch to {entry.pw_name!r}; start as root, or remove the setting")
     return Identity(entry.pw_name, entry.pw_uid, gid)
 
 
-# Imported once DNS is answered, and where they are wanted.
+# Imported once DNS is answered, if configured.
 WEB = "dnsd.serve.web"
 API = "dnsd.serve.api_pages"
 
-# What is imported when it is first needed: by then its files may not be readable any more.
+# Modules otherwise imported at their first use, when their files may no longer be readable.
 LATE_MODULES = (
     WEB,
     API,
@@ -76,14 +76,14 @@ LATE_MODULES = (
 
 
 def import_late_modules() -> None:
-    """Import everything that will be needed, as long as we may."""
+    """Import all modules that will be needed, while their files are readable."""
     for name in LATE_MODULES:
         importlib.import_module(name)
     dns.rdata.load_all_types()  # type: ignore[no-untyped-call]
 
 
 def raise_descriptor_limit() -> None:
-    """As many file descriptors as the system lets us have: every TCP client needs one."""
+    """Raise the limit on file descriptors to the system's maximum: every TCP client needs one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

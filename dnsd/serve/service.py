@@ -1,4 +1,4 @@
-"""The running server, as the API sees it: changes are carried out; they are logged, and answered once served."""
+"""The running server for the API: carries out changes, logs them, and replies once every worker serves them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from dnsd.serve.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
 
 T = TypeVar("T")
-SERVED_WITHIN_S = 5.0  # a worker that takes longer is not waited for
+SERVED_WITHIN_S = 5.0  # a slower worker is not waited for
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ControlService:
-    """Carries out what is asked for over HTTP."""
+    """Carries out requests of the API and the dashboard."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
@@ -40,30 +40,30 @@ class ControlService:
         self.history = History(control.setup.state.folder)
         self._audit = control.audit
         self.traffic = Traffic()
-        self._untold: list[_Done] = []
-        self._telling = asyncio.Lock()
-        self._looking = asyncio.Lock()  # into the audit log: one after another
+        self._unrecorded: list[_Request] = []
+        self._recording = asyncio.Lock()
+        self._reading_audit = asyncio.Lock()  # one reader of the audit log at a time
 
     @property
     def loaded(self) -> Loaded:
-        """What is loaded. Raises RefusedError where the files cannot be used."""
+        """The loaded data. Raises RefusedError if the files cannot be used."""
         if self._loader.loaded is None:
-            raise refused(Code.NOT_LOADED, "the files of the accounts cannot be used: `dnsd check` says why")
+            raise refused(Code.NOT_LOADED, "the accounts' files cannot be used: run `dnsd check` for the reasons")
         return self._loader.loaded
 
     def problems(self) -> list[str]:
-        """Why the server does not do all that it should."""
+        """Problems of the running server, for its operator."""
         return worries(self._control)
 
     async def audit(
         self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0
     ) -> list[dict[str, Any]]:
-        """The last entries of the audit log that are wanted, the newest first. Raises OSError."""
-        async with self._looking:
+        """The last entries of the audit log for which `is_wanted` is true, newest first. Raises OSError."""
+        async with self._reading_audit:
             return await in_thread(partial(self._audit.read, limit, is_wanted, skip=skip))
 
     async def sample(self) -> None:
-        """Keep an eye on what is answered, for ever."""
+        """Sample the traffic every SAMPLE_S, forever."""
         last = time.monotonic()
         while True:
             await self._publisher.collect(COLLECT_S)
@@ -73,52 +73,52 @@ class ControlService:
             await asyncio.sleep(SAMPLE_S)
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
-        """Have a verb carried out: what it returned, and what is loaded with it."""
-        done = _Done(actor, action)
+        """Carry out a verb and publish its change; return its result and the data loaded with it."""
+        request = _Request(actor, action)
 
         def make(loaded: Loaded) -> tuple[T, Draft]:
-            done.draft = draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
+            request.draft = draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
             result = verb(draft)
-            done.replaced = [Replaced(file, file.text()) for file in draft.touched()]
+            request.replaced = [Replaced(file, file.text()) for file in draft.touched()]
             return result, draft
 
         try:
             changed = await self._changes.change(make)
         except (RefusedError, OSError) as error:
-            done.refusal = error if isinstance(error, RefusedError) else _not_written(error)
-            if done.refusal is not error:
-                self._log.error(f"{action}: {done.refusal}")
-            await self._tell(done)
-            raise done.refusal from None
-        if done.draft and done.draft.notes:
-            done.after, done.revision = changed.loaded, changed.revision
-            self._log.info(f"{action}: revision {changed.revision}, by {done.by}")
-            await self._tell(done)
+            request.refusal = error if isinstance(error, RefusedError) else _not_written(error)
+            if request.refusal is not error:
+                self._log.error(f"{action}: {request.refusal}")
+            await self._record(request)
+            raise request.refusal from None
+        if request.draft and request.draft.notes:
+            request.after, request.revision = changed.loaded, changed.revision
+            self._log.info(f"{action}: revision {changed.revision}, by {request.by}")
+            await self._record(request)
         await self._publisher.wait_until_served(changed.revision, SERVED_WITHIN_S)
         return changed.result, changed.loaded
 
-    async def _tell(self, done: _Done) -> None:
-        """Have it in the audit log and in the history, in the order of the changes, with all else that waits."""
-        self._untold.append(done)
-        async with self._telling:
-            if done in self._untold:  # else somebody who came before has told it with theirs
-                waiting, self._untold = self._untold, []
-                for problem in await in_thread(partial(self._told, waiting)):
+    async def _record(self, request: _Request) -> None:
+        """Write a request to the audit log and the history, in order, together with other waiting ones."""
+        self._unrecorded.append(request)
+        async with self._recording:
+            if request in self._unrecorded:  # else an earlier caller recorded it with its own
+                waiting, self._unrecorded = self._unrecorded, []
+                for problem in await in_thread(partial(self._write_records, waiting)):
                     self._log.error(problem)
 
-    def _told(self, waiting: Sequence[_Done]) -> list[str]:
-        """In a thread; the problems."""
-        problem = self._audit.append(*(entry for done in waiting for entry in done.entries()))
+    def _write_records(self, waiting: Sequence[_Request]) -> list[str]:
+        """Write requests to the audit log and the history, in a thread; return the problems."""
+        problem = self._audit.append(*(entry for request in waiting for entry in request.entries()))
         problems = [problem] if problem else []
-        for done in waiting:
+        for request in waiting:
             try:
-                done.keep(self.history)
-            except Exception as error:  # the change is made, whatever its history is like
-                problems.append(f"{done.action}: this version is not kept: {error}")
+                request.keep(self.history)
+            except Exception as error:  # the change is made, even without a history
+                problems.append(f"{request.action}: this version is not in the history: {error}")
         return problems
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
-        """What is loaded, and what would be if a verb were carried out."""
+        """The loaded data, and the data that a verb would make of it; changes nothing."""
         before = self.loaded
         draft = Draft(before, datetime.now(UTC), by_operator=actor.token.is_operator)
 
@@ -129,16 +129,16 @@ class ControlService:
         try:
             return before, await in_thread(drawn_up)
         except FileChangedError:
-            raise refused(Code.NOT_WRITABLE, "a file was edited just now, and is not loaded yet") from None
+            raise refused(Code.NOT_WRITABLE, "a file was just edited and is not loaded yet: try again") from None
 
 
 @dataclass(slots=True, eq=False)
-class _Done:
-    """A request to change something, and what became of it."""
+class _Request:
+    """A request for a change, and its outcome."""
 
     actor: Actor
     action: str
-    draft: Draft | None = None  # the last one: that which was carried out, or refused
+    draft: Draft | None = None  # of the last attempt
     replaced: Sequence[Replaced] = ()
     refusal: RefusedError | None = None
     after: Loaded | None = None
@@ -146,11 +146,11 @@ class _Done:
 
     @property
     def by(self) -> str:
-        """Who asked, for people."""
+        """The name of the requester's token, else its id."""
         return self.actor.token.name or self.actor.token.id
 
     def entries(self) -> Iterator[Entry]:
-        """For the audit log: one for each object."""
+        """Entries for the audit log, one per object."""
         refusal = self.refusal
         for note in (self.draft and self.draft.notes) or [Note("", None, None)]:
             account_id, zone_id = owner_of(self.draft.loaded, self.after, note.key) if self.draft else ("", "")
@@ -171,7 +171,7 @@ class _Done:
             )
 
     def keep(self, history: History) -> None:
-        """Keep what objects were, and have become. Raises OSError."""
+        """Keep the objects' versions before and after in the history. Raises OSError."""
         if self.draft and self.after:
             before = self.draft.loaded
             keep_change(history, before, self.after, self.draft, self.replaced, action=self.action, token=self.by)

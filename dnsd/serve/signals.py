@@ -1,6 +1,6 @@
-"""Signals: which of them end the server or reload it, and that no other one that is sent to it ends it.
+"""Signals: some end the server or reload it; the others sent to it are ignored.
 
-Those that tell of a fault in the process itself, or of a limit on it, are left to the system.
+Signals for a fault in the process itself, or for a limit on it, keep their default.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import signal
 from collections.abc import Callable
 
 END = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-RELOAD = (signal.SIGHUP, signal.SIGUSR1)  # SIGUSR1, as scripts for other name servers and log rotation send it
-LEAVE = (signal.SIGTERM, signal.SIGQUIT)  # those that a worker or control obeys by itself; another is started then
+RELOAD = (signal.SIGHUP, signal.SIGUSR1)  # SIGUSR1 is sent by scripts for other name servers and by log rotation
+LEAVE = (signal.SIGTERM, signal.SIGQUIT)  # end a worker or control; the supervisor starts another
 IGNORED = (
     signal.SIGALRM,
     signal.SIGVTALRM,
@@ -24,15 +24,15 @@ REAL_TIME = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
 
 
 def ignore_signals() -> None:
-    """Ignore what is no order, for good, and what is one to reload or to be told of, until the supervisor takes it."""
+    """Ignore all other signals for good, and RELOAD and SIGUSR2 until the supervisor handles them."""
     for number in (*RELOAD, signal.SIGUSR2, *IGNORED, *REAL_TIME):
         signal.signal(number, signal.SIG_IGN)
 
 
 def leave_on_signal(loop: asyncio.AbstractEventLoop, leave: Callable[[], object]) -> None:
-    """Call `leave` when this worker, or control, is told to end; also where it was before it came to this.
+    """Call `leave` on a LEAVE signal to this worker or control, also on one pending since the fork.
 
-    A real-time signal, which nobody sends to one of them by mistake, ends it at once: another is started.
+    A real-time signal, which no one sends to a single process by mistake, ends it at once; another is started.
     """
     for number in REAL_TIME:
         signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Starting the server: settings, sockets, state, privileges; then the supervisor forks the rest."""
+"""Start the server: settings, sockets, state, privileges; then the supervisor forks the other processes."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ from dnsd.serve.tasks import in_thread
 from dnsd.serve.worker import Place, Worker
 from dnsd.settings import SECRET_SIZE, Settings, load_settings, state_folder_of
 
-SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # how long a log line may wait for its reader; a worker's does not
+SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 
 
 def serve(config: Path) -> int:
-    """Serve until SIGTERM, SIGINT or SIGQUIT; the exit status.
+    """Serve until SIGTERM, SIGINT or SIGQUIT; return the exit status.
 
     Raises InvalidDataError, ListenError or PrivilegeError before anything is served.
     """
@@ -80,24 +80,24 @@ def serve(config: Path) -> int:
 
 
 def _open_standard_streams() -> None:
-    """Where one is closed, a socket would take its number, and what is printed would go to clients."""
+    """Open closed standard streams; else a socket takes the stream's number, and clients receive printed text."""
     for fd in range(3):
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
 def _settings(config: Path) -> Settings:
     try:
         return load_settings(config).settings
     except InvalidDataError:
-        load(config)  # raises what is wrong with the data too: a user sees all of it at once
+        load(config)  # raises the data's problems too, so that the user sees all at once
         raise
 
 
 def open_listeners(addresses: Iterable[Address], workers: int, log: Log) -> list[Listener]:
-    """Every address' sockets; one of a family that this machine does not have is left out, if others remain.
+    """Open the sockets of every address; skip, with a warning, families missing on this machine if others remain.
 
     Raises ListenError.
     """
@@ -119,7 +119,7 @@ def open_listeners(addresses: Iterable[Address], workers: int, log: Log) -> list
 
 
 class _Server:
-    """Everything that is made before the first fork, and what each process takes of it."""
+    """Everything made before the first fork, and each process's main function with its part of it."""
 
     def __init__(
         self,
@@ -142,15 +142,15 @@ class _Server:
         self.shared = Shared(settings.worker_count, settings.limits.rrl.table_size)
         log.note_dropped = partial(self.shared.set, self.shared.supervisor, Slot.LOG_DROPPED)
         self.cookie_secret = os.urandom(SECRET_SIZE)
-        # Lines between the supervisor and control, whichever process that is at the time.
+        # Lines between the supervisor and the current control process.
         self.ours, self.controls = socket.socketpair()
-        self.lifeline, self.lifeline_w = os.pipe()  # ends when the supervisor does
+        self.lifeline, self.lifeline_w = os.pipe()  # at its end when the supervisor ends
 
     def run(self) -> int:
         workers = [Child(one, self._worker(one.index, until_drained=False)) for one in self.shared.workers]
         drains = {one.index: self._worker(one.index, until_drained=True) for one in self.shared.workers}
         children = Children(Child(self.shared.control, self._control), workers, drains)
-        gc.freeze()  # so that looking for garbage does not copy memory that the processes share
+        gc.freeze()  # so that garbage collection does not copy memory shared by the processes
         try:
             supervisor = Supervisor(
                 shared=self.shared,
@@ -209,7 +209,7 @@ class _Server:
         return asyncio.run(Control(setup).run([serve_local, _serve_web]))
 
     def _leave(self, name: str) -> None:
-        """Let go of what is the supervisor's, and end when it does."""
+        """Close the supervisor's descriptors, and end with the supervisor."""
         os.close(self.lifeline_w)
         self.ours.close()
         threading.Thread(target=_end_with, args=(self.lifeline,), name="lifeline", daemon=True).start()
@@ -221,7 +221,7 @@ class _Server:
                     sock.close()
 
     def _log_of(self, process: Process, *, wait_s: float) -> Log:
-        """The log of a child; what libraries say in it goes there too."""
+        """The log of a child, which also receives its libraries' messages."""
         log = Log(process.name, wait_s=wait_s, like=self.log)
         log.note_dropped = partial(self.shared.set, process, Slot.LOG_DROPPED)
         logging.getLogger().addHandler(LibraryHandler(log))
@@ -232,8 +232,8 @@ class _Server:
         return sum(dropped_datagrams(sock) for sock in socks)
 
     def _announce(self) -> None:
-        self.log.info(f"UDP is answered {'in batches, compiled' if self.udp is Udp.BATCH else 'one by one, portable'}")
-        with suppress(OSError):  # nobody may be reading it
+        self.log.info(f"UDP loop: {'compiled, in batches' if self.udp is Udp.BATCH else 'portable, one by one'}")
+        with suppress(OSError):  # stdout may have no reader
             for listener in self.listeners:
                 kinds = " ".join(kind for kind, socks in (("udp", listener.udp), ("tcp", listener.tcp)) if socks)
                 print(f"listening on {listener.address} {kinds}")
@@ -244,7 +244,7 @@ class _Server:
 
 
 async def _serve_web(control: Control) -> None:
-    """Serve HTTP if it is wanted; what that needs takes a while to import, so DNS is answered first."""
+    """Serve HTTP, if the settings ask for it. Its imports are slow, so DNS is answered first."""
     if control.setup.metrics is not None or control.setup.api is not None:
         web = await in_thread(partial(importlib.import_module, WEB))
         await web.serve_web(control)
@@ -252,4 +252,4 @@ async def _serve_web(control: Control) -> None:
 
 def _end_with(lifeline: int) -> None:
     os.read(lifeline, 1)
-    os._exit(1)  # the supervisor was killed: sockets and state are for the one that comes after it
+    os._exit(1)  # the supervisor was killed: leave sockets and state to its successor

@@ -1,4 +1,4 @@
-"""What the server says of itself: health, figures, and the status that `dnsd status` shows."""
+"""The server's health and metrics, and the status for `dnsd status`."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from dnsd.net.listen import address_of
 from dnsd.serve.control import Control
 from dnsd.serve.shared import Slot
 
-COLLECT_S = 0.5  # how long workers may take to send what they have counted
-SILENT_S = 3.0  # a worker that has given no sign of life for so long is not counted on
+COLLECT_S = 0.5  # for workers to send their counts
+SILENT_S = 3.0  # a worker without a heartbeat for this long counts as not answering
 
 
 def unhealthy(control: Control) -> list[str]:
-    """Why DNS cannot answer; empty where it can: one worker is enough."""
+    """Reasons why no query is answered; empty if at least one worker answers."""
     shared = control.setup.shared
     answering = [w for w in shared.workers if shared.silence_s(w) < SILENT_S and shared.get(w, Slot.REVISION)]
-    return [] if answering else [f"none of {len(shared.workers)} workers answers"]
+    return [] if answering else [f"0 of {len(shared.workers)} workers are answering"]
 
 
 def unready(control: Control) -> list[str]:
-    """Why the server is not to be relied on: a worker is behind, or nothing of what the files say is served."""
+    """Reasons why the server is not ready: a worker is behind, or the files as a whole are not served."""
     reasons, load = unhealthy(control), control.loader.last
     if late := control.publisher.late(control.publisher.revision):
-        reasons.append(f"the published revision is not served by {', '.join(late)}")
+        reasons.append(f"the published revision is not yet served by {', '.join(late)}")
     errors = [problem for problem in load.problems if not problem.warning]
     if not load.ok:
-        what = "the last reload was refused" if control.loader.loaded else "the source cannot be read"
+        what = "the last reload was refused" if control.loader.loaded else "the files cannot be used"
         count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
         reasons.append(f"{what}: {count}, the first is {errors[0]}" if errors else what)
     return reasons
 
 
 def worries(control: Control) -> list[str]:
-    """All that the server does not do as it should, for people: what is no reason to take it from clients too."""
+    """All problems for the operator: also those that leave the server ready."""
     loaded, good = control.loader.loaded, control.loader.good
     why = loaded.held if loaded else {}
     accounts = [f"the account {account} is held at its last good version: {why[account][0]}" for account in why]
-    copies = [f"{good.problem}; accounts would be held at an older version"] if good.problem else []
+    copies = [f"{good.problem}; an account with an error would be held at an older version"] if good.problem else []
     return [*unready(control), *accounts, *copies]
 
 
 def status(control: Control) -> dict[str, Any]:
-    """All of it as plain data."""
+    """The status as plain data."""
     publisher, shared, load = control.publisher, control.setup.shared, control.loader.last
     totals = _totals(publisher.counts.items())
     return {
@@ -98,12 +98,12 @@ def _http(control: Control) -> Iterator[tuple[str, socket.socket | None]]:
 
 
 def metric_samples(control: Control) -> list[tuple[Key, float]]:
-    """Everything that is counted and measured."""
+    """All metrics: the workers' counts and control's own."""
     return [*control.publisher.counts.items(), *_own_samples(control)]
 
 
 def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
-    """What control knows itself."""
+    """The metrics that control measures itself."""
     publisher, shared, load = control.publisher, control.setup.shared, control.loader.last
     yield ("dnsd_tcp_connections",), shared.connections()
     for result, count in control.loader.results.items():
@@ -122,7 +122,7 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     yield ("dnsd_log_dropped_total",), shared.log_dropped()
     figures = {one: _figures(process) for one, _, process in _processes(control)}
     for one in shared.processes:
-        taken = figures.get(one, {})  # nothing, while another is started in its place
+        taken = figures.get(one, {})  # empty during a restart
         yield ("dnsd_process_resident_bytes", one.name), taken.get("resident_bytes", 0)
         yield ("dnsd_process_cpu_seconds_total", one.name), shared.cpu_s(one, taken.get("cpu_s", 0))
         yield ("dnsd_process_open_fds", one.name), taken.get("open_fds", 0)
@@ -131,7 +131,7 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
 
 
 def _sizes(control: Control) -> dict[str, int]:
-    """How much is served, as far as it is known: a snapshot file tells of names alone."""
+    """The number of served zones, names, records and maps; of names alone if a snapshot file is served."""
     names = {"names": len(control.publisher.snapshot.names) if control.publisher.snapshot else 0}
     if control.loader.loaded is None:
         return names
@@ -149,11 +149,11 @@ def _processes(control: Control) -> Iterator[tuple[Any, str, psutil.Process]]:
             try:
                 yield one, one.name, psutil.Process(pids[one])
             except psutil.Error:
-                continue  # it has just ended
+                continue  # it just ended
 
 
 def _figures(process: psutil.Process) -> dict[str, float]:
-    """What a process takes; nothing where it has just ended."""
+    """A process's memory, CPU time, descriptors and threads; empty if it just ended."""
     try:
         with process.oneshot():
             times = process.cpu_times()

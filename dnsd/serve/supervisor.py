@@ -1,6 +1,6 @@
-"""The supervisor: holds the sockets and keeps the other processes running. It parses nothing, and asks nobody.
+"""The supervisor: holds the sockets and keeps the other processes running. It parses no input and waits for no reply.
 
-A plain loop over signals and deadlines, with no threads and no event loop, so that it can fork at any time.
+A plain loop over signals and deadlines, without threads or an event loop, so that it can fork at any time.
 """
 
 from __future__ import annotations
@@ -20,36 +20,38 @@ from dnsd.net.notify import Notifier
 from dnsd.serve.shared import Process, Shared, Slot
 from dnsd.serve.signals import END, LEAVE, RELOAD
 
-HANG_S = 10.0  # a process that gives no sign of life for so long is killed
-STOOD_STILL_S = 3.0  # unless the supervisor itself has given none for so long
-STOP_S, STOP_CONTROL_S = 4.3, 0.4  # how long workers, and then control, may take to end before they are killed
-HEALTHY_S = 1.0  # a process that lived for so long did not fail at its start
-FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0  # between the starts of one that does, doubled each time
+HANG_S = 10.0  # a process without a heartbeat for this long is killed
+STOOD_STILL_S = 3.0  # unless the supervisor itself had none for this long
+STOP_S, STOP_CONTROL_S = 4.3, 0.4  # for workers, and then control, to end before they are killed
+HEALTHY_S = 1.0  # a process that ends within this time has failed at its start
+FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0  # before a failed process is restarted, doubled each time
 TICK_S = 0.5
 EX_SOFTWARE = 70  # sysexits.h
 
-Run = Callable[[], int]  # what a process does; its exit status
+Run = Callable[[], int]  # a process's main function; returns the exit status
 
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A process of the server, running or to be started again."""
+    """A process of the server, running or to be restarted."""
 
     process: Process
     run: Run
     pid: int = 0  # 0: not running
     started: float = 0.0
     failures: int = 0  # in a row, each within HEALTHY_S of its start
-    due: float | None = None  # when to start it
+    due: float | None = None  # time of the next start
 
 
 @dataclass(slots=True)
 class Children:
-    """What the supervisor runs: control, and the workers."""
+    """The processes run by the supervisor: control and the workers."""
 
     control: Child
     workers: list[Child]
-    drains: dict[int, Run] = field(default_factory=dict)  # by index: a worker that answers what waits, and ends
+    drains: dict[int, Run] = field(
+        default_factory=dict
+    )  # by index: answer queries already received, then end
 
     @property
     def everyone(self) -> list[Child]:
@@ -58,7 +60,7 @@ class Children:
 
 
 class Supervisor:
-    """Runs from the first fork to the last process' end."""
+    """Runs from the first fork to the end of the last process."""
 
     def __init__(
         self,
@@ -70,9 +72,9 @@ class Supervisor:
         announce: Callable[[], None],
         count_drops: Callable[[], int],
     ) -> None:
-        """`channel` carries lines to and from control; `announce` tells people that every worker answers.
+        """`channel` carries lines to and from control; `announce` is called once every worker answers.
 
-        `count_drops` is how many datagrams the sockets have dropped since they were made, modulo 2³².
+        `count_drops` returns the datagrams dropped by the sockets since they were made, modulo 2³².
         """
         self._shared = shared
         self._children = children
@@ -80,7 +82,7 @@ class Supervisor:
         self._log = log
         self._announce = announce
         self._count_drops = count_drops
-        self._drops_seen = count_drops()  # sockets of systemd may have a past
+        self._drops_seen = count_drops()  # sockets from systemd may have dropped some before
         self._notifier = Notifier()
         self._next_watchdog = 0.0
         self._signals: list[int] = []
@@ -89,7 +91,7 @@ class Supervisor:
         self._received = b""
 
     def run(self) -> int:
-        """Start everything, keep it running until a signal of END; the exit status."""
+        """Start all processes, keep them running until a signal of END; return the exit status."""
         wakeup, wakeup_w = os.pipe()
         for end in (wakeup, wakeup_w):
             os.set_blocking(end, False)
@@ -132,14 +134,14 @@ class Supervisor:
         self._shared.beat(child.process)
         try:
             child.pid = self._fork(child.run)
-        except OSError as error:  # too many processes, or no memory, for now
+        except OSError as error:  # such as too many processes or too little memory
             child.due = child.started + LAST_DELAY_S
             self._log.error(f"{child.process.name} cannot be started: {error.strerror}; trying again")
             return
         self._shared.set(child.process, Slot.STARTS, self._shared.get(child.process, Slot.STARTS) + 1)
 
     def _fork(self, run: Run) -> int:
-        """Fork; the child's pid. Signals to end wait until the child is ready for them, so that none is lost."""
+        """Fork and return the child's pid. LEAVE signals stay pending until the child handles them, so none is lost."""
         signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)
         try:
             if pid := os.fork():
@@ -152,11 +154,11 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
 
     def _be_child(self, run: Run) -> None:
-        """Do what the process is for, and end it; never returns."""
+        """Run the child's main function and exit; never returns."""
         try:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGINT, *RELOAD, signal.SIGUSR2):
-                signal.signal(number, signal.SIG_IGN)  # those of a terminal or of pkill; the supervisor decides
+                signal.signal(number, signal.SIG_IGN)  # sent to all by a terminal or pkill; the supervisor handles them
             for number in (*LEAVE, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             os._exit(run())
@@ -184,10 +186,10 @@ class Supervisor:
         try:
             self._channel.send(line)
         except BlockingIOError:
-            self._log.warning("control does not listen; what it was told is lost")
+            self._log.warning("control does not read; a message to it is lost")
 
     def _reap(self) -> int | None:
-        """See to processes that have ended. The exit status, where control ended before there was anything to serve."""
+        """Schedule restarts of ended processes. Return an exit status if control ended before anything was served."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -212,13 +214,13 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         how = signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"status {code}"
         when = f"in {delay:.1f} s" if delay else "at once"
-        self._log.error(f"{child.process.name} ended ({how}); it is started again {when}")
+        self._log.error(f"{child.process.name} ended ({how}); restarting {when}")
 
     def _look_after(self) -> None:
-        """Start what is due, kill what hangs, and tell the service manager that all is well if it is."""
+        """Start due processes, kill hung ones, and confirm to the service manager that queries are answered."""
         now = time.monotonic()
         if self._shared.silence_s(self._shared.supervisor) > STOOD_STILL_S:
-            for child in self._children.everyone:  # all of us stood still, as in a container that was paused
+            for child in self._children.everyone:  # all processes stood still, as in a paused container
                 self._shared.beat(child.process)
         self._shared.beat(self._shared.supervisor)
         self._note_drops()
@@ -226,7 +228,7 @@ class Supervisor:
             if child.due is not None and child.due <= now:
                 self._start(child)
             elif child.pid and self._shared.silence_s(child.process) > HANG_S:
-                self._log.error(f"{child.process.name} has given no sign of life for {HANG_S:.0f} s and is killed")
+                self._log.error(f"{child.process.name} sent no heartbeat for {HANG_S:.0f} s: killing it")
                 self._shared.beat(child.process)
                 _kill(child.pid, signal.SIGKILL)
         if self._notifier.watchdog_s is not None and now >= self._next_watchdog and self._is_answering():
@@ -240,14 +242,14 @@ class Supervisor:
         self._drops_seen = drops
 
     def _is_answering(self) -> bool:
-        """Whether a worker is well, or there are to be none yet."""
+        """Whether a worker is alive, or the workers have yet to start."""
         workers = self._children.workers
         return not self._is_ready or any(self._shared.silence_s(one.process) < HANG_S for one in workers)
 
     def _end(self) -> int:
-        """Have the workers answer what has been received, then end everything."""
+        """Let the workers answer queries already received, then end all processes."""
         self._notifier.tell("STOPPING=1")
-        self._log.info("ending: what has been received is answered")
+        self._log.info("shutting down: answering queries already received")
         running = [worker for worker in self._children.workers if worker.pid]
         self._tell(running)
         for worker in self._children.workers:
@@ -270,7 +272,7 @@ class Supervisor:
                 self._children.drains.clear()
                 for child in children:
                     if child.pid:
-                        self._log.error(f"{child.process.name} did not end in time and is killed")
+                        self._log.error(f"{child.process.name} did not end in time: killing it")
                         _kill(child.pid, signal.SIGKILL)
                 deadline += 1
             self._reap_ending()
@@ -283,12 +285,12 @@ class Supervisor:
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
                 child.pid = 0
-                self._shared.forget(child.process, 0)  # connections that it counted are gone
-                if status and child is not self._children.control:  # it was killed before it could answer, or just then
+                self._shared.forget(child.process, 0)  # its connections are closed
+                if status and child is not self._children.control:  # killed before it answered all queries
                     self._drain(child)
 
     def _drain(self, worker: Child) -> None:
-        """Have what waits in the sockets of a worker that is gone answered by another, once."""
+        """Start a process that answers the queries left in an ended worker's sockets; once per worker."""
         drain = self._children.drains.pop(worker.process.index, None)
         if drain is not None and self._is_loaded:
             worker.run = drain
@@ -296,7 +298,7 @@ class Supervisor:
 
 
 def _empty(fd: int) -> None:
-    """Empty the pipe that signals write to."""
+    """Empty the signals' wakeup pipe."""
     try:
         while os.read(fd, 4096):
             pass

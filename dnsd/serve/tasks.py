@@ -1,4 +1,4 @@
-"""Work in the background that nobody may lose sight of."""
+"""Background work whose errors are never lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def run_until(stop: asyncio.Event, work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all the work until `stop` is set, or all of it is done. Raises what any part of it raises, at once."""
+    """Run all coroutines until `stop` is set or all are done. The first exception is raised at once."""
     tasks = [asyncio.create_task(one) for one in work]
     waiting = {asyncio.create_task(stop.wait()), *tasks}
     try:
@@ -27,22 +27,22 @@ async def run_until(stop: asyncio.Event, work: Iterable[Coroutine[Any, Any, None
 
 
 async def run_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all the work until all of it is done, or this is cancelled. Raises what any part of it raises, at once."""
+    """Run all coroutines until all are done or this is cancelled. The first exception is raised at once."""
     await run_until(asyncio.Event(), work)
 
 
 def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """The result of `work`, done beside everything else in a thread that the process' end does not wait for.
+    """The result of `work`, run in a daemon thread.
 
-    Nothing of it is left behind but for the result: `asyncio.wrap_future` has two futures refer to each other, and
-    both to the result, until garbage is looked for. That may be late, and never for what is frozen before.
+    Only the future refers to the result. `asyncio.wrap_future` makes two futures that refer to each other and to the
+    result until garbage collection, which may come late, and never for objects frozen before.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
     def run() -> None:
         result, error = _outcome(work)
-        with suppress(RuntimeError):  # the loop has ended meanwhile: nobody waits any more
+        with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(_settle, future, result, error)
 
     threading.Thread(target=run, name="work", daemon=True).start()
@@ -50,7 +50,7 @@ def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
 
 
 def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
-    """What the work returns, or raises."""
+    """The work's return value, or its exception."""
     try:
         return work(), None
     except BaseException as error:
@@ -58,7 +58,7 @@ def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    """Tell whoever waits, unless they have gone."""
+    """Set the future's outcome, unless it was cancelled."""
     if future.done():
         return
     if error is None:

@@ -1,4 +1,4 @@
-"""What is served over HTTP: the pages of monitoring, the API and the dashboard; imported once DNS is answered."""
+"""The HTTP services: monitoring pages, API and dashboard; imported once DNS is answered."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dnsd.serve.tasks import in_thread, run_all
 
 
 async def serve_web(control: Control) -> None:
-    """Serve until cancelled, whichever of the two there is to be."""
+    """Serve the configured services until cancelled."""
     module = await in_thread(partial(importlib.import_module, API)) if control.setup.api is not None else None
-    work = []  # made once nothing is waited for any more: what ends before leaves nothing that was never begun
+    work = []  # made after the last `await`, as a cancellation there would leave coroutines never awaited
     if control.setup.metrics is not None:
         work.append(serve_http(monitoring_app(control), control.setup.metrics))
     if module is not None:

@@ -252,7 +252,7 @@ class Worker:
         for udp in self._udp:
             udp.account()
         for answering in self._answerings:
-            answering.work_out()
+            answering.flush_tally()
         control = self._control
         if control is None or control.transport.get_write_buffer_size() > MAX_UNREAD:
             return

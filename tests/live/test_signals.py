@@ -112,7 +112,7 @@ def test_the_server_drains_and_ends(server: Dnsd, tmp_path: pathlib.Path, number
         os.kill(pid, signal.SIGCONT)
     assert server.process.wait(PATIENCE_S) == 0
     assert _received(client) == 300
-    assert "ending: what has been received is answered" in server.stderr.text()
+    assert "shutting down: answering queries already received" in server.stderr.text()
     assert not any(psutil.pid_exists(pid) for pid in before.values())
 
 

@@ -149,7 +149,7 @@ def test_every_reply_is_counted(tmp_path: pathlib.Path) -> None:
         for number, rest in enumerate(asked):
             server.ask(number.to_bytes(2) + rest)
         assert server.again()
-        server.answering.work_out()
+        server.answering.flush_tally()
         counted = dict(server.counts.take())
     totals = {name: sum(value for key, value in counted.items() if key[0] == name) for name, *_ in counted}
     assert totals["dnsd_requests_total"] == totals["dnsd_responses_total"] == len(asked)
@@ -216,7 +216,7 @@ def test_no_count_is_lost_where_a_rate_is_at_its_limit(tmp_path: pathlib.Path) -
         for number in range(400):
             server.ask(number.to_bytes(2) + rests[number % len(rests)])
         server.again()
-        server.answering.work_out()
+        server.answering.flush_tally()
         counted = dict(server.counts.take())
     assert sum(value for key, value in counted.items() if key[0] == "dnsd_requests_total") == 400
 

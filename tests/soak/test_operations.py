@@ -276,7 +276,7 @@ def test_start_without_source_serves_the_snapshot(tmp_path: pathlib.Path, figure
             assert serves_zone(server, 0)
             assert server.healthy()
             status, reasons = server.get("/readyz")
-            assert (status, "the source cannot be read" in reasons) == (503, True)
+            assert (status, "the files cannot be used" in reasons) == (503, True)
             assert server.metric("dnsd_source_ok") == 0
             wait_for_line(server, r"the snapshot of \d+ s ago")
             mend()

@@ -144,7 +144,7 @@ def test_one_capability_is_enough_for_port_53(own_folder: pathlib.Path, figures:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "a user, without root": ({"user": "root"}, "user: only root can become 'root'"),
+    "a user, without root": ({"user": "root"}, "user: only root can switch to 'root'"),
     "a port below 1024": (
         {"listen": [PORT_53.format(4)]},
         r"cannot listen on 127\.53\.53\.4:53: .*CAP_NET_BIND_SERVICE",

@@ -62,7 +62,7 @@ class Worker:
     def counted(self) -> dict[str, float]:
         """`responses_total udp NOERROR` -> how many, since the last call."""
         for one in (self.udp, self.tcp):
-            one.work_out()
+            one.flush_tally()
         return {" ".join(key).removeprefix("dnsd_"): value for key, value in self.counts.take()}
 
 

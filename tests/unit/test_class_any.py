@@ -135,7 +135,7 @@ def test_reply_is_not_taken_for_that_of_class_in(snapshot: Snapshot, name: str) 
         reply, account, _ = answering.learn(query(name, "A", qclass=qclass), "192.0.2.9")
         assert reply == respond(snapshot, query(name, "A", qclass=qclass))
         assert (account is not None) == is_kept
-    answering.work_out()
+    answering.flush_tally()
     taken = dict(counts.take())
     assert sum(value for key, value in taken.items() if key[0] == "dnsd_responses_total") == 3
     edge = sum(value for key, value in taken.items() if key[0] == "dnsd_edge_answers_total")
