@@ -49,9 +49,7 @@ class Children:
 
     control: Child
     workers: list[Child]
-    drains: dict[int, Run] = field(
-        default_factory=dict
-    )  # by index: answer queries already received, then end
+    drains: dict[int, Run] = field(default_factory=dict)  # by index: answer queries already received, then end
 
     @property
     def everyone(self) -> list[Child]:
