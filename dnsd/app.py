@@ -1,7 +1,7 @@
-"""Putting the parts together: settings and data to a snapshot, the same for `serve`, `check` and `explain`.
+"""From settings and data files to a snapshot, the same way for `serve`, `check` and `explain`.
 
-A reload is: read the source; if it says what it said last time, nothing is to be done; else load it, with what is
-served to take over from.
+A reload reads the source. If its content is unchanged, the reload is done; else it is loaded, reusing unchanged parts
+of the served data.
 """
 
 from __future__ import annotations
@@ -30,49 +30,49 @@ from dnsd.store.load import NOTHING, Loading, Stored, load_files
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What all files say; equal to another where that says the same, whenever it was written."""
+    """The content of all files. Sources with the same content are equal, whenever it was written."""
 
     settings_file: SourceFile
     settings: SettingsFile | InvalidDataError = field(compare=False)
-    folder: Path | None  # of accounts; None where the settings say nothing at all
-    files: Files | None  # None: there is no such folder
+    folder: Path | None  # of accounts; None if the settings cannot be read
+    files: Files | None  # None: the folder is missing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """Everything that a configuration says, ready to be served."""
+    """A whole configuration, ready to be served."""
 
     settings: Settings
     dataset: Dataset
     snapshot: Snapshot
     warnings: tuple[Problem, ...]
     source: Source
-    files: Files  # those that are served: the source's, but the last good ones of accounts that are held
-    held: Mapping[str, tuple[Problem, ...]]  # why accounts are held, by their folder names; errors
+    files: Files  # the served files: the source's, but for held accounts the last good ones
+    held: Mapping[str, tuple[Problem, ...]]  # the errors of held accounts, by folder name
     stored: Stored
     settings_file: SettingsFile
-    flattening: tuple[Problem, ...]  # the warnings about flattened CNAMEs, which depend on the snapshot's names
+    flattening: tuple[Problem, ...]  # warnings about flattened CNAMEs, which depend on the snapshot's names
     times: ObjectTimes
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """Everything that is wrong in accounts that are held, in the order of their files."""
+        """All errors in held accounts, in the order of their files."""
         return in_order(dict.fromkeys(problem for problems in self.held.values() for problem in problems))
 
     def reason(self, account: str, *, is_operator: bool) -> str:
-        """Why an account is held, in words; only the operator hears of other accounts."""
-        return self.said(self.held[account][0], account, is_operator=is_operator)
+        """The reason why an account is held; only the operator sees details of other accounts."""
+        return self.described(self.held[account][0], account, is_operator=is_operator)
 
-    def said(self, problem: Problem, account: str, *, is_operator: bool) -> str:
-        """A problem that keeps an account held, with its place below the folder of accounts."""
+    def described(self, problem: Problem, account: str, *, is_operator: bool) -> str:
+        """A problem of a held account in words, with its place relative to the folder of accounts."""
         if not is_operator and not {account_of(problem.source), account_of(problem.other)} <= {"", account}:
-            return "it clashes with what another account has"
+            return "it conflicts with another account"
         place = problem.place
         file = os.path.relpath(place.file, self.files.root) if place else ""
         return str(replace(problem, place=place and replace(place, file=file)))
 
     def unserved(self, key: str) -> Problem | None:
-        """What is wrong with an object whose file is not what is served; None where it is."""
+        """The problem that keeps an object's file from being served; None if the file is served."""
         account = account_of(key)
         if account not in self.held or not self.source.files:
             return None
@@ -82,13 +82,13 @@ class Loaded:
         return next((problem for problem in problems if problem.source == key), problems[0])
 
     def locate(self, problem: Problem) -> Problem:
-        """The problem at its place: in the file of the object that it is in; without a source, in the settings."""
+        """The problem with its place in its object's file; without a source, in the settings file."""
         if problem.source:
             return self.stored.locate([problem])[0]
         return self.settings_file.locate(replace(problem, source=self.source.settings_file.path))
 
     def summary(self) -> str:
-        """How much it is, in words."""
+        """The counts of accounts, maps, zones, records and names, in words."""
         dataset, names = self.dataset, len(self.snapshot.names)
         records = sum(len(zone.records) for zone in dataset.zones.values())
         counts = [(len(dataset.accounts), "account"), (len(dataset.maps), "map"), (len(dataset.zones), "zone")]
@@ -107,13 +107,12 @@ def load(
     seen: ObjectTimes = NEVER_SEEN,
     now: datetime | None = None,
 ) -> Loaded:
-    """What the configuration says; `previous` is what to take over from, and is returned itself if nothing changed.
+    """Load the configuration, reusing unchanged parts of `previous`; return `previous` itself if nothing changed.
 
-    `source` is what `read_source` returned, if it was asked before. Where there are `good` files, those that were
-    served last, an account in error is held at them, if the settings say so; they are asked for when they are needed.
-    `progress` hears how far the reading of a file is. `seen` is what an earlier process has seen, where there is no
-    `previous`; what is new is seen `now`. Raises InvalidDataError with every problem, warnings among them; nothing is
-    half-read.
+    `source` is the result of an earlier `read_source`. `good` returns the files served last, and is called if needed:
+    with them and `on_error: hold`, accounts with errors are held at these files. `progress` is called while files are
+    read. Without `previous`, `seen` holds the times of objects seen by an earlier process; new objects are seen `now`.
+    Raises InvalidDataError with all problems, warnings included; nothing is loaded in part.
     """
     source = source or read_source(config, environment, previous=previous.source if previous else None)
     if previous and source == previous.source and not previous.held:
@@ -141,9 +140,9 @@ def load(
 
 
 def load_change(previous: Loaded, files: Files, now: datetime) -> Loaded:
-    """What is loaded once the files that are served are these, `now`; `previous` itself if they say the same.
+    """Load a change that makes `files` the served files at the time `now`; return `previous` itself if they are equal.
 
-    The files that are not served, of accounts that are held, stay as they are. Raises InvalidDataError.
+    The unserved files of held accounts stay unchanged. Raises InvalidDataError.
     """
     if files == previous.files:
         return previous
@@ -184,7 +183,7 @@ def _built(
 
 
 def guard_problems(loaded: Loaded, previous: Loaded) -> tuple[Problem, ...]:
-    """Why `loaded` must not replace `previous` unless somebody insists: what it would drop. Each at its place."""
+    """The drops that forbid `loaded` to replace `previous` without --force, each with its place."""
     found = drop_problems(previous.dataset, loaded.dataset, loaded.settings.reload.max_drop_percent)
     return in_order(map(loaded.locate, found))
 
@@ -196,11 +195,11 @@ def read_source(
     previous: Source | None = None,
     patient: bool = False,
 ) -> Source:
-    """The text of all files; those that did not change since `previous` was read are not read again.
+    """The content of all files; files unchanged since `previous` are not read again.
 
-    What cannot be read is part of it, and no error yet. `patient` is that of `read_files`.
+    Unreadable files are part of the source, not yet an error. `patient` is passed to `read_files`.
     """
-    # The text is read before the settings: should the file change in between, the next reading sees another text.
+    # The text is read before the settings: if the file changes in between, the next reading sees the difference.
     before = previous.settings_file if previous else None
     file = read_file(str(config), "", Kind.SETTINGS, previous=before, now_ns=time.time_ns())
     settings = previous.settings if previous and file == before else _settings(config, environment)
@@ -224,7 +223,7 @@ def _data_folder(config: Path, settings: SettingsFile | InvalidDataError) -> Pat
 
 
 def _problems_in(source: Source) -> tuple[Problem, ...]:
-    """What is wrong with the data, where the settings are wrong already: a user sees all of it at once."""
+    """The data's problems, in addition to the settings', so that a user sees all at once."""
     if source.files is not None:
         try:
             load_files(source.files, (), limits=WIDEST_LIMITS)

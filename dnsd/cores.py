@@ -1,4 +1,4 @@
-"""How many cores this process may use: by its affinity, and by the CPU quota that its container has."""
+"""The number of cores that this process may use, by its affinity and its container's CPU quota."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cores(own_group: Path = Path("/proc/self/cgroup"), root: Path = CGROUPS) -> int:
-    """At least one; a quota of one and a half cores counts as two."""
+    """The number of usable cores, at least 1; a quota of one and a half cores counts as 2."""
     return max(1, math.ceil(min(len(os.sched_getaffinity(0)), _quota(own_group, root))))
 
 
 def _quota(own_group: Path, root: Path) -> float:
-    """The smallest quota, in cores, of the process' control group and those above it (cgroups(7), version 2)."""
+    """The smallest quota, in cores, of the process's control group and its ancestors (cgroups(7), version 2)."""
     try:
         line = own_group.read_text().splitlines()[-1]
     except (OSError, IndexError):
@@ -28,5 +28,5 @@ def _limit(file: Path) -> float:
     try:
         quota, period = file.read_text().split()
         return int(quota) / int(period)
-    except (OSError, ValueError):  # there is none: `max`, or another kind of group
+    except (OSError, ValueError):  # no quota: `max`, or cgroups of version 1
         return math.inf

@@ -1,7 +1,7 @@
-"""What can be wrong: problems with what a user wrote, and the exceptions of this package.
+"""Problems in users' files and requests, and the package's exceptions.
 
-A problem is data: rules return lists of them, so that a user sees every one in a single run. An exception carries them
-across a boundary once.
+A problem is data: rules return lists of them, so that a user sees all at once. An exception carries the whole list
+across a boundary.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-Path = tuple[str | int, ...]  # where in an object: ("records", 3, "content")
+Path = tuple[str | int, ...]  # a place in an object: ("records", 3, "content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Place:
 
 
 class Rule(StrEnum):
-    """A rule that programs want to know by more than its message."""
+    """A rule that programs identify by more than its message."""
 
     NOT_PROXIABLE = "not_proxiable"
     CNAME_TO_ITSELF = "cname_to_itself"
@@ -41,11 +41,11 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong, or doubtful, in what a user wrote: `file:line:column: path: what is wrong`.
+    """An error or warning about a user's file or request: `file:line:column: path: message`.
 
-    `source` is the key of the object it is in (`acme/maps/shop`); whoever knows the object's text adds the `place`.
-    `other` is the key of the object that this one clashes with, if the message tells of it.
-    A warning does not stop anything from being loaded.
+    `source` is the key of its object (`acme/maps/shop`); code that knows the object's text adds the `place`.
+    `other` is the key of another object named in the message, with which this one conflicts.
+    A warning prevents nothing from being loaded.
     """
 
     source: str
@@ -75,17 +75,17 @@ class Problem:
         }
 
     def line(self) -> str:
-        """The problem as it is shown in a list of several."""
+        """The problem as a line of a list, with its severity if a warning."""
         return f"{'warning: ' if self.warning else ''}{self}"
 
 
 def printable(text: str) -> str:
-    """A text, which may hold anything as names of files do, as one line that moves no cursor and can be encoded."""
+    """Any text, such as a file name, as one line without control characters or unencodable ones."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def path_text(path: Path) -> str:
-    """The path as a person writes it: `records[3].content`."""
+    """The path as text: `records[3].content`."""
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}"
@@ -103,7 +103,7 @@ def _position(problem: Problem) -> tuple[str, int, int]:
 
 
 class DnsdError(Exception):
-    """The root of every exception this package raises on purpose."""
+    """The base class of all exceptions that this package raises on purpose."""
 
 
 class WireError(DnsdError):
@@ -111,7 +111,7 @@ class WireError(DnsdError):
 
 
 class InvalidDataError(DnsdError):
-    """What a user wrote cannot be used; `problems` lists every reason."""
+    """Invalid data from a user; `problems` lists all reasons."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = in_order(problems)

@@ -1,7 +1,7 @@
-"""The log: lines on standard error, for people or as JSON, by writers that nobody can block.
+"""The log: lines on standard error, as text or JSON; a slow reader cannot block the server.
 
-A reader that does not read must not stop the server: what does not go out in time is dropped, and counted. So no
-threads, buffers or locks, which a fork would copy in any state.
+Lines that cannot be written in time are dropped and counted. There are no threads, buffers or locks, which a fork would
+copy in any state.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from typing import Any
 
 STDERR = 2
 MAX_LINE = 4096  # octets: PIPE_BUF, up to which a write to a pipe is whole or nothing
-CUT_SIZE = 8  # octets of the sign that says so, in any form
+CUT_SIZE = 8  # octets for the ellipsis of a cut line, in any format
 
 
 class Format(StrEnum):
-    """How lines look."""
+    """The format of lines."""
 
     CONSOLE = "console"
     JSON = "json"
 
 
 class Level(StrEnum):
-    """How much a line matters, the least first."""
+    """The severity of a line, lowest first."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -43,40 +43,40 @@ Write = Callable[[bytes], None]
 
 
 class Log:
-    """Lines from one process. `dropped` counts those that went nowhere."""
+    """The lines of one process. `dropped` counts the dropped ones."""
 
     def __init__(self, process: str = "", *, wait_s: float = 1.0, like: Log | None = None) -> None:
-        """`wait_s` is how long a line may wait for its reader; after one that waited in vain, none waits.
+        """`wait_s` limits how long a line waits for its reader; after one has waited in vain, the next do not wait.
 
-        `like` is the log of another process, whose format, level and way to write this one takes over.
+        `like` is another process's log, whose format, level and writer this one takes over.
         """
         self.process = process
         self.format: Format = like.format if like else Format.CONSOLE
         self.level: Level = like.level if like else Level.INFO
         self.dropped = 0
-        self.note_dropped: Callable[[int], object] = int  # told of each drop; by default, nobody
+        self.note_dropped: Callable[[int], object] = int  # called with `dropped` after each drop; by default a no-op
         self._wait_s = wait_s
         self._is_blocked = False
         self._write: Write = like._write if like else _unblocked(STDERR)
 
     def debug(self, event: str, **fields: Any) -> None:
-        """What helps to find a mistake."""
+        """Log a detail for debugging."""
         self.line(Level.DEBUG, event, fields)
 
     def info(self, event: str, **fields: Any) -> None:
-        """What happened."""
+        """Log an event."""
         self.line(Level.INFO, event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """What somebody should look at."""
+        """Log a condition that an operator should check."""
         self.line(Level.WARNING, event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        """What failed."""
+        """Log a failure."""
         self.line(Level.ERROR, event, fields)
 
     def line(self, level: Level, event: str, fields: dict[str, Any]) -> None:
-        """Write a line, or count it as dropped; never raises, never blocks for longer than `wait_s`."""
+        """Write a line or count it as dropped; never raises, never blocks longer than `wait_s`."""
         if LEVELS.index(level) < LEVELS.index(self.level):
             return
         text = self._json if self.format is Format.JSON else _console
@@ -86,14 +86,14 @@ class Log:
             octets = text(level, f"{shorter}…", fields).encode(errors="backslashreplace")[: MAX_LINE - 1]
         try:
             self._put(octets + b"\n")
-        except OSError:  # blocked, or nobody reads any more
+        except OSError:  # blocked, or the reader has gone
             self.dropped += 1
             self.note_dropped(self.dropped)
 
     def _json(self, level: Level, event: str, fields: dict[str, Any]) -> str:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        said = {"time": time, "level": level.value, "process": self.process, "event": event, **fields}
-        return json.dumps(said, ensure_ascii=False, default=str)
+        line = {"time": time, "level": level.value, "process": self.process, "event": event, **fields}
+        return json.dumps(line, ensure_ascii=False, default=str)
 
     def _put(self, octets: bytes) -> None:
         try:
@@ -114,10 +114,10 @@ def _console(level: Level, event: str, fields: dict[str, Any]) -> str:
 
 
 def _unblocked(fd: int) -> Write:
-    """A way to write to a descriptor that never waits, and leaves those who share it as they are.
+    """A function that writes to a descriptor without blocking, and without effect on processes that share it.
 
-    O_NONBLOCK belongs to the open file, which other processes have too: so the file is opened once more. Where it may
-    not be, as it is another user's, we look whether there is room first: that is good but for two who look at once.
+    O_NONBLOCK is a flag of the open file, which other processes share, so the file is opened again. If that is not
+    allowed, as for another user's file, `poll` checks for room before each write, which is safe for one writer at once.
     """
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode):  # such as the journal's
@@ -146,7 +146,7 @@ def _write_whole(fd: int, octets: bytes) -> None:
 
 
 class LibraryHandler(logging.Handler):
-    """Takes what libraries say through `logging` to our log, in place of their own way to write, which may block."""
+    """Sends libraries' messages from `logging` to our log, as the default handler may block."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(logging.WARNING)

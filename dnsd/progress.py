@@ -1,4 +1,4 @@
-"""How far the reading of files is, as one line on a terminal that is written over and wiped away; nothing in a pipe."""
+"""Progress of reading files: one line on a terminal, overwritten and finally erased; no output to a pipe."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import TextIO, TypeAlias
 
 EVERY_S = 0.1
 
-Progress: TypeAlias = Callable[[str, int], None]  # the file that is being read, and how many records of it are
+Progress: TypeAlias = Callable[[str, int], None]  # called with a file's path and the number of its records read so far
 
 
 def no_progress(path: str, records: int) -> None:
-    """Tells nobody."""
+    """Show nothing."""
 
 
 @contextmanager
 def progress_on(stream: TextIO | None) -> Iterator[Progress]:
-    """What shows progress on `stream` for as long as the context lasts, if that is a terminal."""
+    """A function that shows progress on `stream` within the context, if that is a terminal."""
     if stream is None or not stream.isatty():
         yield no_progress
         return
@@ -36,8 +36,8 @@ class _Line:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._next = 0.0  # when it may be written again
-        self._width = 0  # of what stands there
+        self._next = 0.0  # earliest time of the next update
+        self._width = 0  # of the text shown
 
     def show(self, path: str, records: int) -> None:
         now = time.monotonic()
@@ -50,7 +50,7 @@ class _Line:
             self.write("")
 
     def write(self, text: str) -> None:
-        """Write over what stands there. Nobody may be reading it, and that ends nothing."""
+        """Overwrite the line; errors, such as a closed terminal, are ignored."""
         text = "".join(c if c.isprintable() else "?" for c in text)[: shutil.get_terminal_size().columns - 1]
         with suppress(OSError, ValueError):
             print(f"\r{text:{self._width}}", end="" if text else "\r", file=self._stream, flush=True)

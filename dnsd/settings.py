@@ -1,4 +1,4 @@
-"""The server's settings: one YAML file, each key of which the environment can override (config.md)."""
+"""The server's settings: one YAML file, whose keys the environment can override (docs/settings.md)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from dnsd.store.text_file import NotTextError, read_text
 from dnsd.store.yaml_text import Data, YamlError, parse_yaml
 
 PREFIX = "DNSD_"
-# Variables that override no key: ours, and those that Kubernetes sets for a service called dnsd.
+# Variables that are not settings: other ones of dnsd, and those set by Kubernetes for a service named dnsd.
 NOT_SETTINGS = ("DNSD_CONFIG", "DNSD_API_URL", "DNSD_API_TOKEN", "DNSD_SERVICE_", "DNSD_PORT")
 DEFAULT_DATA = "accounts"
 DEFAULT_STATE = "state"
 DNS_PORT = 53
 MAX_WORKERS = 1024
 SECRET_SIZE = 16  # octets, RFC 9018 §4.4
-MAX_NSID = 128  # octets: it goes beside the longest question into 512
+MAX_NSID = 128  # octets: fits into 512 with the longest question
 
 
 def _parse_listen(value: Any) -> Address:
@@ -56,7 +56,7 @@ def _parse_listen(value: Any) -> Address:
 def _at_most(limit: int) -> Callable[[str], str]:
     def check(text: str) -> str:
         if (size := len(text.encode())) > limit:
-            raise ValueError(f"has {size} octets; {limit} are possible")
+            raise ValueError(f"has {size} octets; the limit is {limit}")
         return text
 
     return check
@@ -79,7 +79,7 @@ def _parse_workers(value: Any) -> int | Literal["auto"]:
 
 
 def _split(value: Any) -> Any:
-    """Lists may be written as one text, as in an environment variable: `a, b`."""
+    """A list written as one text, such as `a, b` in an environment variable, as its parts."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -114,95 +114,110 @@ Nsid = Annotated[str, AfterValidator(_at_most(MAX_NSID)), Field(max_length=MAX_N
 class ApiSettings(Fields):
     """The HTTP API and dashboard."""
 
-    listen: Listen = Field(description="address of the HTTP API and the dashboard; without it there are none")
+    listen: Listen = Field(description="address of the HTTP API and the dashboard; without `api`, both are disabled")
 
 
 class MetricsSettings(Fields):
     """Prometheus metrics and health."""
 
-    listen: Listen = Field(description="address of /metrics, /healthz and /readyz; without it there are none")
+    listen: Listen = Field(description="address of /metrics, /healthz and /readyz; without `metrics`, disabled")
 
 
 class RrlSettings(Fields):
-    """Response rate limiting: UDP responses of one kind to one network of clients."""
+    """Response rate limiting: UDP responses of one kind to one client network."""
 
     responses_per_second: int = Field(
-        default=200, ge=0, le=1_000_000, description="UDP responses of one kind to one network; 0 = no limit"
+        default=200, ge=0, le=1_000_000, description="limit on UDP responses of one kind to one network; 0 = no limit"
     )
-    slip: int = Field(default=2, ge=0, le=10, description="every n-th of those over it is sent with TC; 0 = none")
-    ipv4_prefix: int = Field(default=24, ge=1, le=32, description="length of what counts as one network")
-    ipv6_prefix: int = Field(default=56, ge=1, le=128, description="the same for IPv6")
-    log_only: bool = Field(default=False, description="count and log what would be limited, and answer it")
-    table_size: int = Field(default=100_000, ge=1_000, le=10_000_000, description="rates remembered, 8 octets each")
+    slip: int = Field(default=2, ge=0, le=10, description="send every n-th response over the limit, with TC; 0 = none")
+    ipv4_prefix: int = Field(default=24, ge=1, le=32, description="prefix length of one IPv4 client network")
+    ipv6_prefix: int = Field(default=56, ge=1, le=128, description="prefix length of one IPv6 client network")
+    log_only: bool = Field(default=False, description="count and log responses over the limit, but send them")
+    table_size: int = Field(default=100_000, ge=1_000, le=10_000_000, description="rates in the table, 8 octets each")
     exempt: Annotated[tuple[Cidr, ...], BeforeValidator(_split)] = Field(
         default=(ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
-        description="networks without a limit",
+        description="client networks without a limit",
     )
 
 
 class TcpSettings(Fields):
-    """Limits on TCP connections (RFC 7766, RFC 9210), of all workers together."""
+    """Limits on TCP connections (RFC 7766, RFC 9210), for all workers together."""
 
-    connections: int = Field(default=1000, ge=1, le=100_000, description="open at once; more are closed")
-    per_client: int = Field(default=100, ge=1, le=100_000, description="of one IPv4 address or IPv6 /64")
+    connections: int = Field(
+        default=1000, ge=1, le=100_000, description="limit on open connections; further ones are closed at once"
+    )
+    per_client: int = Field(
+        default=100, ge=1, le=100_000, description="limit on open connections from one IPv4 address or IPv6 /64"
+    )
     idle_s: float = Field(
-        default=10, ge=0.1, le=3600, allow_inf_nan=False, description="seconds after the last whole query until closed"
+        default=10,
+        ge=0.1,
+        le=3600,
+        allow_inf_nan=False,
+        description="seconds from the last complete query until the connection is closed",
     )
     first_byte_s: float = Field(
-        default=2, ge=0.1, le=3600, allow_inf_nan=False, description="seconds until the first octet, else closed"
+        default=2,
+        ge=0.1,
+        le=3600,
+        allow_inf_nan=False,
+        description="seconds a new connection may stay silent until it is closed",
     )
-    queries: int = Field(default=1000, ge=1, le=1_000_000, description="on one connection, then closed")
+    queries: int = Field(
+        default=1000, ge=1, le=1_000_000, description="limit on queries of one connection, which is then closed"
+    )
 
 
 class CookieSettings(Fields):
     """DNS cookies (RFC 7873, RFC 9018)."""
 
-    enabled: bool = Field(default=True, description="give clients cookies, and do not limit those who show theirs")
+    enabled: bool = Field(default=True, description="send cookies; clients with a valid one have no rate limit")
     secrets: Annotated[tuple[Secret, ...], BeforeValidator(_split), Field(max_length=4, repr=False)] = Field(
-        default=(), description="16 octets as hex; the first makes cookies, all are good; none = a random one"
+        default=(),
+        description="16 octets each, in hex; new cookies use the first, all are accepted; default: one random secret",
     )
 
 
 class OnError(StrEnum):
-    """What an error in the files of one account does to the others."""
+    """The effect of an error in one account's files on the other accounts."""
 
     HOLD = "hold"
     REFUSE = "refuse"
 
 
 class ReloadSettings(Fields):
-    """When the source is read anew, and what change of it is refused."""
+    """When the files are reloaded, and which changes are refused."""
 
     watch: bool = Field(default=True, description="reload when a file changes")
     max_drop_percent: int = Field(
         default=30,
         ge=0,
         le=100,
-        description="of zones, or of records, that a reload may drop without --force; 100 = no guard",
+        description="percentage of zones or records that a reload may drop without --force; 100 = no guard",
     )
 
 
 class LogSettings(Fields):
     """The log, on standard error."""
 
-    format: Format = Field(default=Format.CONSOLE, description="console, or json: an object on each line")
-    level: Level = Field(default=Level.INFO, description="debug, info, warning or error: the least that is logged")
+    format: Format = Field(default=Format.CONSOLE, description="console: text; json: one object per line")
+    level: Level = Field(default=Level.INFO, description="lowest level to log: debug, info, warning or error")
 
 
 class QueryLogSettings(Fields):
     """Queries in the log."""
 
-    sample: float = Field(default=0, ge=0, le=1, allow_inf_nan=False, description="share of them; 0 = none, 1 = all")
+    sample: float = Field(default=0, ge=0, le=1, allow_inf_nan=False, description="share of queries to log; 1 = all")
 
 
 class LimitSettings(Fields):
-    """What one client may take, and how much may stand at one name."""
+    """Limits on clients and on RRsets."""
 
     rrset_records: int = Field(
-        default=DEFAULT_LIMITS.records, ge=1, le=MOST_RRSET_RECORDS, description="records of one name and type"
+        default=DEFAULT_LIMITS.records, ge=1, le=MOST_RRSET_RECORDS, description="limit on records of one name and type"
     )
     rrset_octets: int = Field(
-        default=DEFAULT_LIMITS.octets, ge=512, le=MOST_RRSET_OCTETS, description="what they take in an answer, at most"
+        default=DEFAULT_LIMITS.octets, ge=512, le=MOST_RRSET_OCTETS, description="limit on their size in an answer"
     )
     rrl: RrlSettings = RrlSettings()
     cookies: CookieSettings = CookieSettings()
@@ -210,7 +225,7 @@ class LimitSettings(Fields):
 
 
 class LiveSettings(Fields):
-    """What workers heed besides the snapshot, and take over at a reload."""
+    """The settings that workers use besides the snapshot, and that a reload changes."""
 
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
@@ -222,46 +237,42 @@ class Settings(Fields):
 
     listen: Annotated[tuple[Listen, ...], BeforeValidator(_split), Field(min_length=1)] = Field(
         default=(Address("127.0.0.1", 5300), Address("::1", 5300)),
-        description="addresses for UDP and TCP; port 0 = a free one, which is printed",
+        description="addresses for DNS over UDP and TCP; port 0 = a free port, printed at the start",
     )
-    workers: Workers = Field(
-        default="auto", description="processes that answer; auto = one for each core that may be used"
-    )
+    workers: Workers = Field(default="auto", description="number of worker processes; auto = one per usable core")
     default_addresses: Annotated[
         tuple[Ip, ...],
         BeforeValidator(_split),
         AfterValidator(_distinct),
         Field(min_length=1, max_length=MAX_ADDRESSES),
-    ] = Field(description="the default anycast pool, for proxied names that no address map covers")
-    data: str = Field(default=DEFAULT_DATA, description="folder of accounts, relative to this file")
+    ] = Field(description="default anycast pool, for proxied names not covered by an address map")
+    data: str = Field(default=DEFAULT_DATA, description="folder of the accounts, relative to this file")
     missing_family: MissingFamily = Field(
         default=MissingFamily.NODATA,
-        description="a map without IPv6 asked for AAAA: nodata, or fallback to the next map in the chain",
+        description="for queries of an address family that the map lacks: nodata, or fallback to the next map",
     )
     nameservers: Annotated[tuple[Host, ...], BeforeValidator(_split)] = Field(
-        default=(), description="apex NS of YAML zones that name none"
+        default=(), description="apex NS of YAML zones without their own"
     )
     version: Name | None = Field(default=None, description="answer to version.bind CH TXT")
     identity: Name | None = Field(default=None, description="answer to id.server and hostname.bind CH TXT")
-    nsid: Nsid | None = Field(default=None, description="name server identifier, RFC 5001")
+    nsid: Nsid | None = Field(default=None, description="name server identifier (NSID, RFC 5001)")
     api: ApiSettings | None = None
     metrics: MetricsSettings | None = None
     state: str | None = Field(
         default=None,
-        description="folder of the snapshot, tokens, history and audit log, relative to this file; else "
+        description="folder of the snapshot, tokens, history and audit log, relative to this file; default: "
         "$STATE_DIRECTORY, else `state`",
     )
-    user: str | None = Field(
-        default=None, description="whom to become once the sockets are bound, when started as root"
-    )
-    group: str | None = Field(default=None, description="default: the user's")
+    user: str | None = Field(default=None, description="user to switch to after binding, when started as root")
+    group: str | None = Field(default=None, description="group to switch to with it; default: the user's")
     udp: Udp = Field(
-        default=Udp.AUTO, description="batch: the compiled loop; portable: without it; auto: the first that is there"
+        default=Udp.AUTO, description="batch: the compiled loop; portable: pure Python; auto: batch where available"
     )
     on_error: OnError = Field(
         default=OnError.HOLD,
-        description="hold: an account in error stays at its last good version, and the others go on; refuse: an error "
-        "anywhere refuses all",
+        description="hold: an account with errors stays at its last good version, others are updated; refuse: an error "
+        "in any account refuses the whole reload",
     )
     reload: ReloadSettings = ReloadSettings()
     log: LogSettings = LogSettings()
@@ -270,35 +281,35 @@ class Settings(Fields):
 
     @property
     def live(self) -> LiveSettings:
-        """What workers heed."""
+        """The settings that workers use."""
         return LiveSettings(limits=self.limits, log=self.log, query_log=self.query_log)
 
     @property
     def worker_count(self) -> int:
-        """How many workers there are: by default, one for each core that this process may use."""
+        """The number of workers: by default, one per core that this process may use."""
         return usable_cores() if self.workers == "auto" else self.workers
 
     @property
     def rrset_limits(self) -> RrsetLimits:
-        """How much the records of one name and type may be."""
+        """The limits on the records of one name and type."""
         return RrsetLimits(self.limits.rrset_records, self.limits.rrset_octets)
 
     @property
     def options(self) -> Options:
-        """What concerns answers."""
+        """The settings that are compiled into the snapshot."""
         return Options(self.default_addresses, self.missing_family, self.version, self.identity, self.nsid)
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """The settings, and where problems with them that are found later stand."""
+    """The settings, and a function that gives later problems with them their place in the file."""
 
     settings: Settings
     locate: Callable[[Problem], Problem]
 
 
 class InvalidSettingsError(InvalidDataError):
-    """Settings that cannot be used; `data` and `state` are the folders that they name all the same."""
+    """Invalid settings; `data` and `state` are the folders named in them, as far as they can be read."""
 
     def __init__(self, problems: Iterable[Problem], data: str, state: str | None) -> None:
         super().__init__(problems)
@@ -328,7 +339,7 @@ def _read(file: Path, places: dict[KeyPath, tuple[int, int]]) -> Data:
     try:
         return parse_yaml(read_text(file), places=places)
     except OSError as error:
-        found = [(1, 1, f"cannot be read: {error.strerror}; give a file with -c, or as $DNSD_CONFIG")]
+        found = [(1, 1, f"cannot be read: {error.strerror}; give a file with -c or $DNSD_CONFIG")]
     except NotTextError as error:
         found = [(error.line, error.column, str(error))]
     except YamlError as error:
@@ -338,7 +349,7 @@ def _read(file: Path, places: dict[KeyPath, tuple[int, int]]) -> Data:
     )
 
 
-Variables = Mapping[KeyPath, tuple[str, Data]]  # key -> variable, its value
+Variables = Mapping[KeyPath, tuple[str, Data]]  # key -> name and value of the variable
 
 
 def _overrides(environment: Mapping[str, str]) -> Variables:
@@ -351,7 +362,7 @@ def _overrides(environment: Mapping[str, str]) -> Variables:
 
 
 def _value(text: str) -> Data:
-    """A list, keys and values or nothing, where the text is YAML for such; else the text itself."""
+    """The text parsed as YAML if that gives a list, a mapping or null; else the text itself."""
     try:
         data = parse_yaml(text)
     except YamlError:
@@ -374,7 +385,7 @@ def _overridden(data: Data, variables: Variables) -> Data:
 
 
 def _located(problem: Problem, file: str, places: Mapping[KeyPath, tuple[int, int]], variables: Variables) -> Problem:
-    """The problem at its place in the file, or with the name of the variable that it came from."""
+    """The problem with its place in the file, or with the name of the variable that caused it."""
     path = problem.path
     for key, (name, _) in variables.items():
         if path and (path[: len(key)] == key or key[: len(path)] == path):
@@ -385,9 +396,9 @@ def _located(problem: Problem, file: str, places: Mapping[KeyPath, tuple[int, in
 
 
 def state_folder(file: Path, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the server of these settings keeps its state, also if they cannot be used otherwise.
+    """The state folder of the server with these settings, also if other settings are invalid.
 
-    Raises InvalidDataError where nothing can be known of them.
+    Raises InvalidDataError if the file cannot be read or parsed.
     """
     try:
         state = load_settings(file, environment).settings.state
@@ -397,5 +408,5 @@ def state_folder(file: Path, environment: Mapping[str, str] = os.environ) -> Pat
 
 
 def state_folder_of(file: Path, state: str | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder that the settings in `file` name, else systemd's (StateDirectory=), else `state` beside the file."""
+    """The state folder in the settings, else systemd's (StateDirectory=), else `state` next to `file`."""
     return file.parent / (state or environment.get("STATE_DIRECTORY", "").partition(":")[0] or DEFAULT_STATE)

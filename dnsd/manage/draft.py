@@ -182,7 +182,7 @@ class Draft:
         found = self.loaded.source.files.by_key().get(key) if self.loaded.source.files else None
         if found and not is_as_read(found):
             raise FileChangedError
-        why = self.loaded.said(problem, account_of(key), is_operator=self.by_operator)
+        why = self.loaded.described(problem, account_of(key), is_operator=self.by_operator)
         what = f"the file of {key} was edited, and its account is held at its last good version"
         raise refused(Code.FORBIDDEN, f"{what}: {why}; mend that, or put back what the file said")
 
