@@ -1,1 +1,1 @@
-"""L4, the HTTP API: routes, shapes, access; no rule lives here."""
+"""The HTTP API: routes, JSON shapes, access. It contains no rules about data."""

@@ -1,4 +1,4 @@
-"""Who may do what: credentials to a token, and what a token may, before anything of a request is looked at."""
+"""Authentication and authorization: find a request's token and check its permissions before reading anything else."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ IDS = frozenset(
 
 
 class Need(Enum):
-    """What a route needs beside an area and a level."""
+    """A route's demand on the token's scope, in addition to an area and a level."""
 
-    SCOPE = auto()  # the account or zone in its path is the token's
-    TOKEN = auto()  # a token, whatever its scope: lists show what it covers
+    SCOPE = auto()  # the token covers the account or zone in the path
+    TOKEN = auto()  # any valid token: lists contain only objects in its scope
     OPERATOR = auto()  # the operator's token
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a token must have for a route."""
+    """The permission that a route requires."""
 
     area: Area | None  # None: any
     level: Level
@@ -43,22 +43,22 @@ class Permission:
     also: Area | None = None  # a second area, at the same level
 
     def __str__(self) -> str:
-        """What it is called: `dns:edit`."""
+        """The name of the permission: `dns:edit`."""
         if self.need is Need.OPERATOR:
             return "the operator's token"
         return " and ".join(f"{area}:{self.level}" for area in self.areas) or "a token"
 
     @property
     def areas(self) -> tuple[Area, ...]:
-        """What the token must have the level for, all of them."""
+        """The areas for which the token needs the level; it needs all of them."""
         return tuple(area for area in (self.area, self.also) if area)
 
 
 class Access:
-    """Knows the tokens, and who fails to show one.
+    """Authenticates requests and counts failed attempts per client address.
 
-    Nobody guesses 256 bits. The limit of failures is there to tell a client that goes on with a wrong token: so a good
-    one is always heard, also from an address where others fail, and ends its own count.
+    A token has 256 bits and cannot be guessed. The limit on failures only tells a client to stop sending a wrong token.
+    A valid token is therefore always accepted, even from an address over the limit, and resets that address's count.
     """
 
     def __init__(self, tokens: TokenFile) -> None:
@@ -66,11 +66,11 @@ class Access:
         self._failures = Failures()
 
     def token_of(self, request: Request, client: str) -> Token:
-        """The token of a request. Raises RefusedError where there is none, or none that is good."""
+        """The token of a request. Raises RefusedError if it is missing or not valid."""
         return self.token_with(*_credentials(request), client=client)
 
     def token_with(self, *secrets: str, client: str) -> Token:
-        """The token that has one of these secrets. Raises RefusedError where there is none that is good."""
+        """The token with one of these secrets. Raises RefusedError if no secret is valid."""
         for secret in secrets:
             found = self._tokens.find(secret, datetime.now(UTC))
             if isinstance(found, Token):
@@ -80,19 +80,19 @@ class Access:
         if self._failures.is_blocked(client, now):
             raise refused(Code.TOO_MANY_FAILURES, "too many failed attempts to authenticate: wait a minute")
         self._failures.note(client, now)
-        raise refused(Code.BAD_CREDENTIALS, "Authentication error: the token is not known, or has expired")
+        raise refused(Code.BAD_CREDENTIALS, "Authentication error: the token is unknown or has expired")
 
 
 def check_access(token: Token, permission: Permission, dataset: Dataset, path: Mapping[str, str]) -> None:
-    """Raise RefusedError where a token may not do what a route does with what is in its path.
+    """Raise RefusedError unless a token may use a route on the objects in its path.
 
-    What is not in its scope is not found: nobody learns what others have.
+    An object outside the token's scope is reported as not found, so that tokens reveal nothing about other accounts.
     """
     if any(not ID.fullmatch(path[name]) for name in IDS.intersection(path)):
         raise refused(Code.NO_ROUTE, "Could not route to the request's path: an id has 32 hexadecimal digits")
     _check_scope(dataset, token, path)
     if permission.need is Need.OPERATOR and not token.is_operator:
-        raise refused(Code.BAD_CREDENTIALS, "Authentication error: this takes the operator's token")
+        raise refused(Code.BAD_CREDENTIALS, "Authentication error: the operator's token is required")
     if not all(token.grants(area, permission.level) for area in permission.areas):
         raise refused(
             Code.BAD_CREDENTIALS,
@@ -101,7 +101,7 @@ def check_access(token: Token, permission: Permission, dataset: Dataset, path: M
 
 
 def _check_scope(dataset: Dataset, token: Token, path: Mapping[str, str]) -> None:
-    """Raise RefusedError where the account in a path, or without one the zone, is not there, or not in the scope."""
+    """Raise RefusedError if the path's account, or else its zone, does not exist or is out of scope."""
     if "account_id" in path:
         if not token.covers(find_account(dataset, path["account_id"]).id):
             find_account(dataset, "")
@@ -112,7 +112,7 @@ def _check_scope(dataset: Dataset, token: Token, path: Mapping[str, str]) -> Non
 
 
 def _credentials(request: Request) -> list[str]:
-    """The secrets that a request shows: clients send one, or both kinds. Raises RefusedError."""
+    """The secrets in a request's headers; clients send one kind or both. Raises RefusedError."""
     header, key = request.headers.get("authorization"), request.headers.get("x-auth-key")
     if header is None and key is None:
         raise refused(Code.NO_CREDENTIALS, "Missing Authorization header, or X-Auth-Email and X-Auth-Key")

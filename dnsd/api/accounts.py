@@ -1,4 +1,4 @@
-"""Accounts, their prefixes and static IPs, and tokens: what each route answers."""
+"""The routes of accounts, their prefixes and static IPs, and tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_ACCOUNTS = 50  # on one page
 
 
 async def list_accounts(call: Call) -> Reply:
-    """The accounts that the token is for"""
+    """List the accounts that the token covers"""
     loaded, name = call.service.loaded, call.query.get("name", "").lower()
     found = [
         account
@@ -47,7 +47,7 @@ async def create_account(call: Call) -> Reply:
 
 
 async def get_account(call: Call) -> Reply:
-    """An account"""
+    """Get an account"""
     loaded = call.service.loaded
     return Reply(account_shape(loaded, find_account(loaded.dataset, call.path["account_id"])))
 
@@ -62,14 +62,14 @@ async def edit_account(call: Call) -> Reply:
 
 
 async def delete_account(call: Call) -> Reply:
-    """Delete an account that has neither zones nor address maps"""
+    """Delete an account; it must have no zones and no address maps"""
     account_id = call.path["account_id"]
     await call.service.change(call.actor, "account.delete", lambda draft: accounts.delete_account(draft, account_id))
     return Reply({"id": account_id})
 
 
 async def get_dns_settings(call: Call) -> Reply:
-    """The DNS settings of an account"""
+    """Get the DNS settings of an account"""
     return Reply(dns_settings_shape(find_account(call.dataset, call.path["account_id"])))
 
 
@@ -83,7 +83,7 @@ async def edit_dns_settings(call: Call) -> Reply:
 
 
 async def list_prefixes(call: Call) -> Reply:
-    """The prefixes that an account has brought along"""
+    """List the BYOIP prefixes of an account"""
     loaded, account = call.service.loaded, find_account(call.dataset, call.path["account_id"])
     return Reply(call.listed(account.prefixes, partial(prefix_shape, loaded, account)))
 
@@ -98,14 +98,14 @@ async def create_prefix(call: Call) -> Reply:
 
 
 async def get_prefix(call: Call) -> Reply:
-    """A prefix"""
+    """Get a prefix"""
     loaded = call.service.loaded
     found = find_prefix(loaded.dataset, call.path["account_id"], call.path["prefix_id"])
     return Reply(prefix_shape(loaded, *found[:2]))
 
 
 async def edit_prefix(call: Call) -> Reply:
-    """Change the description of a prefix; the operator may approve it"""
+    """Change the description of a prefix; the operator can also approve it"""
     account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
     edit, given = call.fields(accounts.PrefixEdit), call.json()
     _, loaded = await call.service.change(
@@ -115,7 +115,7 @@ async def edit_prefix(call: Call) -> Reply:
 
 
 async def delete_prefix(call: Call) -> Reply:
-    """Delete a prefix that no map needs"""
+    """Delete a prefix; no address map may use it"""
     account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
     await call.service.change(
         call.actor, "prefix.delete", lambda draft: accounts.delete_prefix(draft, account_id, prefix_id)
@@ -124,7 +124,7 @@ async def delete_prefix(call: Call) -> Reply:
 
 
 async def get_bgp_status(call: Call) -> Reply:
-    """Whether a prefix is announced, which is not decided here: each that is approved counts as such"""
+    """Get whether a prefix is announced: dnsd announces nothing and reports every approved prefix as announced"""
     shape = prefix_shape(
         call.service.loaded, *find_prefix(call.dataset, call.path["account_id"], call.path["prefix_id"])[:2]
     )
@@ -132,14 +132,14 @@ async def get_bgp_status(call: Call) -> Reply:
 
 
 async def list_delegations(call: Call) -> Reply:
-    """The parts of a prefix that other accounts may use"""
+    """List the delegations of a prefix to other accounts"""
     loaded = call.service.loaded
     _, prefix, _ = find_prefix(loaded.dataset, call.path["account_id"], call.path["prefix_id"])
     return Reply(call.listed(prefix.delegations, partial(delegation_shape, loaded, prefix)))
 
 
 async def create_delegation(call: Call) -> Reply:
-    """Let another account use a part of a prefix"""
+    """Delegate a part of a prefix to another account"""
     account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
     body = call.fields(accounts.DelegationBody)
     (cidr, other_id), loaded = await call.service.change(
@@ -153,7 +153,7 @@ async def create_delegation(call: Call) -> Reply:
 
 
 async def delete_delegation(call: Call) -> Reply:
-    """Take a delegation back that no map needs"""
+    """Delete a delegation; no address map may use it"""
     account_id, prefix_id, wanted = (call.path[name] for name in ("account_id", "prefix_id", "delegation_id"))
 
     def verb(draft: Draft) -> None:
@@ -168,7 +168,7 @@ async def delete_delegation(call: Call) -> Reply:
 
 
 async def list_leases(call: Call) -> Reply:
-    """The static IPs that are leased to an account"""
+    """List the static IPs leased to an account"""
     loaded = call.service.loaded
     return Reply(call.listed(leases_shape(loaded, find_account(loaded.dataset, call.path["account_id"])), dict))
 
@@ -184,7 +184,7 @@ async def create_lease(call: Call) -> Reply:
 
 
 async def delete_lease(call: Call) -> Reply:
-    """Take back a static IP that no map needs"""
+    """End the lease of a static IP; no address map may use it"""
     account_id, wanted = call.path["account_id"], call.path["lease_id"]
 
     def verb(draft: Draft) -> None:
@@ -199,7 +199,7 @@ async def delete_lease(call: Call) -> Reply:
 
 
 async def get_user(call: Call) -> Reply:
-    """Who the token is"""
+    """Get the token in the form of a user"""
     token = call.actor.token
     return Reply(
         {
@@ -223,7 +223,7 @@ async def get_user(call: Call) -> Reply:
 
 
 async def verify_token(call: Call) -> Reply:
-    """Whether the token is good"""
+    """Check that the token is valid"""
     token = call.actor.token
     shape = {"id": token.id, "status": "active"}
     if token.expires_at:

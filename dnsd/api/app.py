@@ -1,4 +1,4 @@
-"""The API as an application: from a request to its route, and every error into the envelope."""
+"""The ASGI application of the API: dispatches requests to routes and wraps results and errors in the envelope."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import TokenFile, TokenFileError
 
-SLASHES = re.compile("/{2,}")  # acme.sh has one behind the base, and one before the path
-OPERATOR_S = "the server cannot do this now; its operator can find out why"
+SLASHES = re.compile("/{2,}")  # acme.sh ends the base with one and begins the path with another
+OPERATOR_S = "temporarily unavailable; the server's operator can see the cause"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) -> ASGIApp:
-    """The API of a running server; `report` is told what went wrong in us."""
+    """The API of a running server; `report` is called with internal errors."""
     app = FastAPI(
         title="dnsd",
         version=__version__,
-        summary="Address maps, zones and records; the part of Cloudflare's API v4 that is about them.",
+        summary="Address maps, zones and records: the part of Cloudflare's API v4 for them.",
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
     )
     access = Access(tokens)
-    logging.getLogger("python_multipart").disabled = True  # what strangers get wrong is no news
+    logging.getLogger("python_multipart").disabled = True  # clients' malformed forms are not logged
     for route in ROUTES:
         app.add_api_route(
             BASE + route.path,
@@ -60,7 +60,7 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
     app.openapi = partial(_described, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, partial(_on_failure, report))
-    return _AsWritten(app)
+    return _Normalized(app)
 
 
 def _endpoint(route: Route, service: Service, access: Access, report: Callable[[str], None]) -> Endpoint:
@@ -70,26 +70,26 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             client = request.client.host if request.client else ""
             token = access.token_of(request, client)
             by_operator = token.is_operator
-            body = await read_body(request)  # not before: strangers cannot fill memory
+            body = await read_body(request)  # only after authentication: strangers cannot fill memory
             path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}
             check_access(token, route.permission, service.loaded.dataset, path)
             call = Call(service, Actor(token, client), path, dict(request.query_params), dict(request.headers), body)
             return response(await route.answer(call))
         except RefusedError as error:
-            if error.status >= 500 and not by_operator:  # it may tell of the server's files
+            if error.status >= 500 and not by_operator:  # the message may name the server's files
                 error = refused(error.faults[0].code, OPERATOR_S)
             return refusal(error)
         except (TokenFileError, OSError) as error:
             report(f"{request.method} {request.url.path}: {error}")
             return refusal(refused(Code.NOT_LOADED, OPERATOR_S))
-        except Exception as error:  # not left to the framework, which would end the connection
+        except Exception as error:  # the framework would close the connection
             return await _on_failure(report, request, error)
 
     return endpoint
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, made once."""
+    """The OpenAPI document, built once."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         app.openapi_schema = document | {"components": components(ROUTES)}
@@ -104,34 +104,32 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         methods = ", ".join(_methods(request))
-        what = f"{request.method} is no method of this path; it has {methods}"
-        return refusal(refused(Code.BAD_METHOD, what), {"Allow": methods})
+        message = f"method {request.method} is not allowed on this path; allowed: {methods}"
+        return refusal(refused(Code.BAD_METHOD, message), {"Allow": methods})
     return refusal(
         refused(Code.NO_ROUTE, "Could not route to the request's path, perhaps your object identifier is invalid?")
     )
 
 
 def _methods(request: Request) -> list[str]:
-    """The methods of a request's path, over all routes that it matches."""
+    """The methods of all routes that match a request's path."""
     routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in routes for method in route.methods})
 
 
 async def _on_failure(report: Callable[[str], None], request: Request, error: Exception) -> Response:
     report(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
-    return refusal(refused(Code.FAILED, "something went wrong in the server; its log says what"))
+    return refusal(refused(Code.FAILED, "internal error; the server's log has the details"))
 
 
-class _AsWritten:
-    """Takes requests as clients write them: one slash is as good as several, at a path's end it means nothing, and HEAD
-    is GET without its body.
-    """
+class _Normalized:
+    """Normalizes requests: repeated slashes become one, a trailing slash is dropped, and HEAD is handled as GET."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server keeps the body back
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the HTTP server drops the body
             scope = {**scope, "method": method, "path": SLASHES.sub("/", scope["path"]).rstrip("/") or "/"}
         await self._app(scope, receive, send)

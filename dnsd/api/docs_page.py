@@ -1,4 +1,4 @@
-"""The description of the API for people: one page of HTML without scripts, from the table of routes."""
+"""The API's documentation for people: one page of HTML without scripts, built from the table of routes."""
 
 from __future__ import annotations
 
@@ -63,21 +63,21 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 INTRODUCTION = f"""
-<p>The part of Cloudflare's API v4 that is about accounts, address maps, prefixes, zones and records. All paths are
-below <code>{BASE}</code>. The same for programs: <a href="/openapi.json">/openapi.json</a>.</p>
+<p>The part of Cloudflare's API v4 for accounts, address maps, prefixes, zones and records. All paths are relative to
+<code>{BASE}</code>. For programs: <a href="/openapi.json">/openapi.json</a> (OpenAPI).</p>
 <pre>curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8053{BASE}/zones</pre>
-<p>A token comes from <code>dnsd token create</code>. It is for everything, for some accounts, or for some zones, and
-has permissions such as <code>dns:edit</code>, which includes <code>dns:read</code>. What is outside of its scope is
-not found. In place of the header, <code>X-Auth-Email</code> and <code>X-Auth-Key</code> are taken; the key is a
-token.</p>
-<p>Every answer is an object with <code>success</code>, <code>errors</code>, <code>messages</code> and
-<code>result</code>; lists have <code>result_info</code>, too. An error has a <code>code</code>, a
-<code>message</code> and, where one value is wrong, its place in the body: <code>source.pointer</code>.</p>
+<p>Create a token with <code>dnsd token create</code>. It covers everything, some accounts, or some zones, and has
+permissions such as <code>dns:edit</code>, which includes <code>dns:read</code>. Objects outside its scope are reported
+as not found. Instead of the <code>Authorization</code> header, clients may send <code>X-Auth-Email</code> and
+<code>X-Auth-Key</code>; the key is the token.</p>
+<p>Every response is an object with <code>success</code>, <code>errors</code>, <code>messages</code> and
+<code>result</code>; lists also have <code>result_info</code>. An error has a <code>code</code>, a
+<code>message</code> and, if a single value is wrong, its place in the body: <code>source.pointer</code>.</p>
 """
 
 
 def docs_response() -> Response:
-    """The page, with the headers that forbid it everything but its own style."""
+    """The page, with headers that allow nothing but its own style sheet."""
     return HTMLResponse(docs_page(ROUTES), headers=HEADERS)
 
 
@@ -147,7 +147,7 @@ def _article(route: Route, schemas: Mapping[str, Schema]) -> str:
 
 
 def _objects(routes: Iterable[Route], schemas: Mapping[str, Schema]) -> str:
-    """The objects that bodies have in them."""
+    """The objects nested in request bodies, as HTML."""
     bodies: dict[type[Fields] | None, None] = dict.fromkeys(route.body for route in routes)
     inner = dict.fromkeys(name for body in bodies if body for name in _references(schemas[body.__name__], schemas))
     return "\n".join(
@@ -159,7 +159,7 @@ def _objects(routes: Iterable[Route], schemas: Mapping[str, Schema]) -> str:
 
 
 def _references(schema: Any, schemas: Mapping[str, Schema]) -> Iterator[str]:
-    """The names of the schemas that one refers to, and that those refer to."""
+    """The names of the schemas that a schema refers to, directly or through others."""
     if isinstance(schema, list):
         for one in schema:
             yield from _references(one, schemas)
@@ -175,7 +175,7 @@ def _references(schema: Any, schemas: Mapping[str, Schema]) -> Iterator[str]:
 def _fields_table(schema: Schema, schemas: Mapping[str, Schema]) -> str:
     rows = "\n".join(
         f"<tr><td><code>{escape(name)}</code></td><td>{_type(field, schemas)}</td>"
-        f"<td>{_meaning(field, is_needed=name in schema.get('required', ()))}</td></tr>"
+        f"<td>{_meaning(field, is_required=name in schema.get('required', ()))}</td></tr>"
         for name, field in schema["properties"].items()
     )
     return (
@@ -204,19 +204,19 @@ def _type(schema: Schema, schemas: Mapping[str, Schema]) -> str:
     return escape(f"{text}, {' to '.join(bounds)}" if bounds else text)
 
 
-def _meaning(schema: Schema, *, is_needed: bool) -> str:
-    said: list[str] = [schema.get("description", "")]
-    if is_needed:
-        said.append("needed")
+def _meaning(schema: Schema, *, is_required: bool) -> str:
+    notes: list[str] = [schema.get("description", "")]
+    if is_required:
+        notes.append("required")
     elif schema.get("default") not in (None, [], {}) and not isinstance(schema["default"], dict):
-        said.append(f"{str(schema['default']).lower()} by default")
+        notes.append(f"{str(schema['default']).lower()} by default")
     longest = [one["maxLength"] for one in (schema, *schema.get("anyOf", ())) if "maxLength" in one]
-    said += [f"{number:,} characters at most" for number in longest]
-    return escape("; ".join(text for text in said if text))
+    notes += [f"at most {number:,} characters" for number in longest]
+    return escape("; ".join(text for text in notes if text))
 
 
 def _with_code(text: str) -> str:
-    """A text of which what stands in backticks is code."""
+    """A text as HTML, with its parts in backticks as code."""
     return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(text.split("`")))
 
 
@@ -226,6 +226,6 @@ def _errors() -> str:
         for code in sorted(Code, key=lambda code: code.number)
     )
     return (
-        '<div class="scroll"><table><thead><tr><th>code</th><th>status</th><th>what is wrong</th></tr></thead>'
+        '<div class="scroll"><table><thead><tr><th>code</th><th>status</th><th>meaning</th></tr></thead>'
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )

@@ -13,34 +13,34 @@ from starlette.responses import Response
 from dnsd.manage.refusal import Fault, RefusedError
 
 T = TypeVar("T")
-HEADERS: Mapping[int, Mapping[str, str]] = {  # that go with a status
+HEADERS: Mapping[int, Mapping[str, str]] = {  # sent with a status
     401: {"WWW-Authenticate": "Bearer"},  # RFC 9110 §15.5.2
     408: {"Connection": "close"},  # RFC 9110 §15.5.9
 }
-MAX_PAGE = 1_000_000_000  # what a client may ask for; there is nothing there
+MAX_PAGE = 1_000_000_000  # the highest page number that is told apart; such pages are empty
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a list a client wants; it is cut to what is possible, not refused."""
+    """The part of a list that a client asks for; numbers out of range are clamped, not refused."""
 
     number: int  # from 1
     size: int
 
     @classmethod
     def of(cls, query: Mapping[str, str], *, default: int, largest: int) -> Page:
-        """The page that a query asks for with `page` and `per_page`."""
+        """The page given by `page` and `per_page` in a query."""
         return cls(_number(query.get("page"), 1, MAX_PAGE), _number(query.get("per_page"), default, largest))
 
     def of_list(self, items: Sequence[T], shape: Callable[[T], Any]) -> Listed:
-        """The items on this page, each in its shape; none past the end."""
+        """The items on this page, each in its shape; an empty list past the end."""
         start = (self.number - 1) * self.size
         return Listed([shape(item) for item in items[start : start + self.size]], self, len(items))
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A page of a list, of which there are `total` items."""
+    """A page of a list with `total` items."""
 
     items: list[Any]
     page: Page
@@ -64,7 +64,7 @@ def listed(items: Sequence[Any]) -> Listed:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a route says: its result, and what goes with it."""
+    """A route's result, with its messages, entity tag and status."""
 
     result: Any  # plain data, or Listed
     messages: Iterable[str] = ()
@@ -74,14 +74,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A result that is no JSON: the export of a zone."""
+    """A result other than JSON: the export of a zone."""
 
     text: str
     media_type: str = "text/plain"
 
 
 def response(reply: Reply | Raw) -> Response:
-    """The HTTP response of a request that was carried out."""
+    """The HTTP response to a successful request."""
     if isinstance(reply, Raw):
         return Response(reply.text, media_type=reply.media_type)
     body: dict[str, Any] = {
@@ -96,10 +96,10 @@ def response(reply: Reply | Raw) -> Response:
 
 
 def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Response:
-    """The HTTP response of one that was refused."""
+    """The HTTP response to a refused request."""
     body = {"success": False, "errors": [_error(fault) for fault in error.faults], "messages": [], "result": None}
-    # Clients repeat what ends so: a wrong token will be no better, what cannot be written now cannot be in a second,
-    # and what failed may have been applied.
+    # Clients retry after these statuses, to no use: a wrong token stays wrong, a file that cannot be written now cannot
+    # be written in a second, and a failed change may have been applied.
     never_again = {"x-should-retry": "false"} if error.status == 429 or error.status >= 500 else {}
     return _json(body, error.status, {**never_again, **HEADERS.get(error.status, {}), **(headers or {})})
 

@@ -1,4 +1,4 @@
-"""Earlier versions of objects, and how to have them back: what each route answers."""
+"""The routes of history: earlier versions of objects, and restoring them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ZONES = (Kind.ZONE_YAML.name, Kind.ZONE_MASTER.name)
 
 
 async def list_map_versions(call: Call) -> Reply:
-    """The versions of an address map, also of one that is gone; the newest first"""
+    """List the versions of an address map, newest first; also of a deleted map"""
     return _versions(call, call.path["map_id"])
 
 
 async def get_map_version(call: Call) -> Reply:
-    """One version of an address map, as its file said it"""
+    """Get a version of an address map as the text of its file"""
     return _version(call, call.path["map_id"])
 
 
 async def restore_map(call: Call) -> Reply:
-    """Have an address map say again what it said, or bring it back"""
+    """Restore a version of an address map; also brings back a deleted map"""
     map_id, account_id = call.path["map_id"], call.path["account_id"]
     _known(call, map_id)
     _, loaded = await call.service.change(
@@ -39,17 +39,17 @@ async def restore_map(call: Call) -> Reply:
 
 
 async def list_zone_versions(call: Call) -> Reply:
-    """The versions of a zone; the newest first"""
+    """List the versions of a zone, newest first"""
     return _versions(call, call.path["zone_id"])
 
 
 async def get_zone_version(call: Call) -> Reply:
-    """One version of a zone, as its file said it"""
+    """Get a version of a zone as the text of its file"""
     return _version(call, call.path["zone_id"])
 
 
 async def restore_zone(call: Call) -> Reply:
-    """Have a zone say again what it said"""
+    """Restore a version of a zone"""
     zone_id = call.path["zone_id"]
     _known(call, zone_id)
     _, loaded = await call.service.change(
@@ -67,7 +67,7 @@ def _versions(call: Call, object_id: str) -> Reply:
     there = (call.dataset.maps if "map_id" in call.path else call.dataset.zones).get(object_id)
     is_there = there is not None and there.account_id == account_id
     if not found and not is_there:
-        raise refused(Code.NOT_FOUND, "not_found: nothing is known of an object with this id")
+        raise refused(Code.NOT_FOUND, "not_found: there is no object with this id, and no version of one")
     return Reply(
         call.listed([version_shape(one, is_current=is_there and not place) for place, one in enumerate(found)], dict)
     )
@@ -87,13 +87,13 @@ def _known(call: Call, object_id: str) -> tuple[Version, str]:
 
 
 def _is_of(call: Call, version: Version) -> bool:
-    """Whether a version is of an object of the kind, and of the account, that a path is about."""
+    """Whether a version belongs to the account and the kind of object in the path."""
     kinds = MAPS if "map_id" in call.path else ZONES
     return version.account_id == _account(call) and version.kind in kinds
 
 
 def _account(call: Call) -> str:
-    """The id of the account that an object in the path must have."""
+    """The id of the account that must own the object in the path."""
     if "account_id" in call.path:
         return find_account(call.dataset, call.path["account_id"]).id
     return find_zone(call.dataset, call.path["zone_id"]).account_id

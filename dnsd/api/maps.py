@@ -1,4 +1,4 @@
-"""Address maps: what each route answers."""
+"""The routes of address maps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from ipaddress import ip_network
 
 from dnsd.api.envelope import Reply, listed
-from dnsd.api.request import Call, etag_of, heavily
+from dnsd.api.request import Call, etag_of, in_thread
 from dnsd.api.shapes import map_shape, plan_shape
 from dnsd.app import Loaded
 from dnsd.manage import maps
@@ -20,7 +20,7 @@ from dnsd.model.maps import MemberKind
 
 
 async def list_maps(call: Call) -> Reply:
-    """The address maps of an account"""
+    """List the address maps of an account"""
     loaded = call.service.loaded
     found = [one for one in loaded.dataset.maps.values() if one.account_id == call.path["account_id"]]
     if text := call.query.get("ip"):
@@ -40,7 +40,7 @@ async def create_map(call: Call) -> Reply:
 
 
 async def plan_map(call: Call) -> Reply:
-    """What a new map, or with an id a change of one, would do to answers; nothing is changed"""
+    """Show how answers would change with a new map or, given an id, with a change to a map; changes nothing"""
     account_id, body, given = call.path["account_id"], call.fields(maps.MapPlan), call.json()
     map_id = body.id
 
@@ -53,23 +53,23 @@ async def plan_map(call: Call) -> Reply:
             maps.set_map(draft, account_id, map_id.lower(), body, given)
 
     before, after = await call.service.plan(call.actor, verb)
-    return Reply(plan_shape(await heavily(len(after.dataset.zones), plan_of, before, after)))
+    return Reply(plan_shape(await in_thread(len(after.dataset.zones), plan_of, before, after)))
 
 
 async def get_map(call: Call) -> Reply:
-    """An address map, with its addresses and members"""
+    """Get an address map with its addresses and members"""
     return _reply(call.service.loaded, call.path["account_id"], call.path["map_id"])
 
 
 async def edit_map(call: Call) -> Reply:
-    """Change the description, whether it is enabled, or the SNI"""
+    """Change the description or the SNI, enable or disable"""
     edit, given = call.fields(maps.MapEdit), call.json()
     loaded = await _change(call, "map.edit", partial(maps.edit_map, edit=edit, given=given))
     return _reply(loaded, call.path["account_id"], call.path["map_id"])
 
 
 async def delete_map(call: Call) -> Reply:
-    """Delete an address map that is disabled"""
+    """Delete an address map; it must be disabled"""
     await _change(call, "map.delete", maps.delete_map)
     return Reply(listed([]))
 
@@ -82,7 +82,7 @@ async def add_ip(call: Call) -> Reply:
 
 
 async def remove_ip(call: Call) -> Reply:
-    """Take an address out"""
+    """Remove an address"""
     ip = _ip(call)
     await _change(call, "map.remove_ip", partial(maps.remove_ip, ip=ip))
     return Reply(listed([]))
@@ -94,7 +94,7 @@ async def add_zone(call: Call) -> Reply:
 
 
 async def remove_zone(call: Call) -> Reply:
-    """Take a zone out of the members"""
+    """Remove a zone from the members"""
     return await _remove_member(call, MemberKind.ZONE)
 
 
@@ -104,7 +104,7 @@ async def add_account(call: Call) -> Reply:
 
 
 async def remove_account(call: Call) -> Reply:
-    """Take the account out of the members"""
+    """Remove the account from the members"""
     return await _remove_member(call, MemberKind.ACCOUNT)
 
 
@@ -121,7 +121,7 @@ async def _remove_member(call: Call, kind: MemberKind) -> Reply:
 
 
 async def _change(call: Call, action: str, verb: Callable[[Draft, str, str], None]) -> Loaded:
-    """Change the map of a request, if nobody else has changed it since the client has seen it."""
+    """Change the map in the path, unless it has changed since the client read it."""
     account_id, map_id = call.path["account_id"], call.path["map_id"]
 
     def checked(draft: Draft) -> None:

@@ -1,4 +1,4 @@
-"""Memberships: at Cloudflare a user is a member of accounts; here a token is one of each account that it is for."""
+"""The routes of memberships: Cloudflare's users are members of accounts; here, a token is a member of its accounts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Shape = dict[str, Any]
 
 
 async def list_memberships(call: Call) -> Reply:
-    """The accounts that the token is for, as memberships"""
+    """List the accounts that the token covers, as memberships"""
     query = call.query
     found = [] if query.get("status", ACCEPTED) != ACCEPTED else _own_accounts(call)
     if name := (query.get("account.name") or query.get("name") or "").lower():
@@ -38,7 +38,7 @@ async def list_memberships(call: Call) -> Reply:
 
 
 async def get_membership(call: Call) -> Reply:
-    """An account that the token is for, as a membership"""
+    """Get an account that the token covers, as a membership"""
     wanted = call.path["membership_id"]
     for account in _own_accounts(call):
         if membership_id(account) == wanted:
@@ -47,7 +47,7 @@ async def get_membership(call: Call) -> Reply:
 
 
 def membership_id(account: Account) -> str:
-    """The id of the membership in an account: the same for each token, as the account is."""
+    """The id of the membership in an account; the same for every token."""
     return derived_id("membership", account.id)
 
 
@@ -70,7 +70,7 @@ def _shape(loaded: Loaded, token: Token, account: Account) -> Shape:
 
 
 def _roles(token: Token) -> list[str]:
-    """Cloudflare's word for who may do everything; else the permissions in words of ours."""
+    """Cloudflare's role names for full access; otherwise the token's permissions."""
     if token.is_operator:
         return [OPERATOR_S_ROLE]
     return [*map(permission_text, token.permissions)] or [EVERYTHING_S_ROLE]

@@ -1,4 +1,4 @@
-"""Bodies of multipart form data (RFC 7578) as octets: what is in a file need not be UTF-8."""
+"""Multipart form data (RFC 7578) as octets: files need not be UTF-8."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def read_parts(content_type: str, body: bytes) -> list[Part]:
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
-    # In Latin-1 each octet is a character: the parser takes nothing for what it is not.
+    # Latin-1 maps every octet to one character, so the parser alters nothing.
     headers = Headers({"content-type": f"{CHARSET.sub('', content_type)}; charset=latin-1"})
     try:
         form = await MultiPartParser(headers, stream(), max_part_size=MAX_BODY).parse()

@@ -1,4 +1,4 @@
-"""The description of the API for programs: OpenAPI 3.1, from the table of routes."""
+"""The OpenAPI 3.1 document of the API, built from the table of routes."""
 
 from __future__ import annotations
 
@@ -41,31 +41,31 @@ MESSAGE = {
 
 
 def tag(route: Route) -> str:
-    """What a route is about."""
+    """The topic of a route: the name of its module."""
     return route.answer.__module__.rpartition(".")[2]
 
 
 def operation_id(route: Route) -> str:
-    """A name of its own for each route: `get_zones_zone_id`."""
+    """A unique name for a route: `get_zones_zone_id`."""
     return "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
 
 
 def operation(route: Route) -> dict[str, Any]:
-    """What OpenAPI says of a route beside its name and its summary."""
-    said: dict[str, Any] = {
+    """The OpenAPI operation of a route, without its id and summary."""
+    described: dict[str, Any] = {
         "parameters": [*map(_path_parameter, PATH_PARAMETER.findall(route.path)), *map(_parameter, route.query)],
         "security": [{"token": []}, {"email": [], "key": []}],
         "x-permission": str(route.permission),
-        "responses": {"200": _response("what was asked for"), "default": _response("why it is refused")},
+        "responses": {"200": _response("the result"), "default": _response("the errors")},
     }
     if route.body:
         schema = {"$ref": REFERENCE.format(model=route.body.__name__)}
-        said["requestBody"] = {"required": True, "content": {route.body_type: {"schema": schema}}}
-    return said
+        described["requestBody"] = {"required": True, "content": {route.body_type: {"schema": schema}}}
+    return described
 
 
 def components(routes: Iterable[Route]) -> dict[str, Any]:
-    """What operations refer to: the schemas of bodies and of the envelope, and the ways to show a token."""
+    """The components of operations: schemas of bodies and of the envelope, and the ways to send a token."""
     bodies = {route.body: None for route in routes if route.body}
     _, schemas = models_json_schema([(body, "validation") for body in bodies], ref_template=REFERENCE)
     return {

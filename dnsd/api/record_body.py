@@ -1,4 +1,4 @@
-"""A record in the body of a request: read as tolerantly as clients need, and everything wrong with it collected."""
+"""The reader of a record in a request's body: as tolerant as clients need; it collects every fault."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from dnsd.model.records import (
 from dnsd.wire.names import has_blanks, name_text
 from dnsd.wire.rdata import AAAA, A, type_text
 
-MAX_MESSAGE = 400  # characters; messages quote what was sent, which may be long
+MAX_MESSAGE = 400  # characters; messages quote input, which may be long
 SETTINGS = ("ipv4_only", "ipv6_only", "flatten_cname")
 ADDRESS_CODES = {A: Code.BAD_IPV4, AAAA: Code.BAD_IPV6}
 ADDRESS_VERSIONS = {A: 4, AAAA: 6}
 
 
 def content_code(rtype: int) -> Code:
-    """What clients know wrong content of a type by."""
+    """The code for invalid content, by record type."""
     return ADDRESS_CODES.get(rtype, Code.BAD_CONTENT)
 
 
 def record_fault(code: Code, message: str, path: Path) -> Fault:
-    """A fault whose message is not longer than a person reads."""
+    """A fault, with its message cut to a readable length."""
     return Fault(code, message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…", path)
 
 
 class Body:
-    """A body as it is read. Null counts as not given; what is not given is that of the stored record, `base`.
+    """Reads a body value by value. Null counts as absent; absent values come from the stored record, `base`.
 
-    Every reader returns something that can be used further; whether that is any good, `faults` says.
+    Every reader returns a usable value, even for wrong input; `faults` collects the errors.
     """
 
     def __init__(self, given: Mapping[str, Any], base: Record | None) -> None:
@@ -56,7 +56,7 @@ class Body:
         self.faults.append(record_fault(code, message, path))
 
     def rtype(self) -> int | None:
-        """The type; None where it is none."""
+        """The record type; None if it is missing or unknown."""
         text = self._text("type", type_text(self._base.rtype) if self._base else None)
         try:
             return None if text is None else parse_data_type(text)
@@ -65,7 +65,7 @@ class Body:
             return None
 
     def name(self, zone_name: bytes) -> str:
-        """The owner's name, as it was sent."""
+        """The owner name as it was sent."""
         text = self._text("name", f"{name_text(self._base.owner).removesuffix('.')}." if self._base else None)
         if text is not None and has_blanks(text) and not self._is_kept(text, zone_name):
             self.blame(Code.BAD_NAME, "DNS name is invalid: it has blanks or control characters.", "name")
@@ -78,7 +78,7 @@ class Body:
         return text or ""
 
     def _is_kept(self, name: str, zone_name: bytes) -> bool:
-        """Whether the name is that of the base: a file may say what a request may not."""
+        """Whether the name is that of the base: files may contain names that requests may not."""
         try:
             return self._base is not None and parse_owner(name, zone_name) == self._base.owner
         except ValueError:
@@ -89,7 +89,7 @@ class Body:
         return self._text("comment", self._base.comment if self._base else "") or ""
 
     def ttl(self) -> int:
-        """The TTL. That of the base may be whatever the operator's files say."""
+        """The TTL; that of the base is accepted even out of range, as the operator's files may have it."""
         known = self._base.ttl if self._base else AUTOMATIC_TTL
         try:
             ttl = whole_number(self._given.get("ttl", known), max(TTL_S.stop, known))
@@ -100,7 +100,7 @@ class Body:
         return ttl
 
     def proxied(self, rtype: int | None, content: str) -> bool:
-        """Whether the record is proxied, which its type and its target must allow."""
+        """Whether the record is proxied; its type and target must allow it."""
         proxied = self._flag(self._given.get("proxied"), "proxied")
         if proxied is None:
             proxied = self._base is not None and self._base.proxied
@@ -116,7 +116,7 @@ class Body:
         return proxied
 
     def settings(self) -> dict[str, bool]:
-        """The switches that are set."""
+        """The record's settings."""
         settings = self._base.settings.model_dump(exclude_none=True) if self._base else {}
         given = self._given.get("settings", {})
         if not isinstance(given, Mapping):
@@ -137,9 +137,9 @@ class Body:
         return [*tags]
 
     def data(self, rtype: int) -> tuple[str, int | None]:
-        """Content as the model takes it, and the priority where the content does not hold it.
+        """The content in the model's form, and the priority if the content does not include it.
 
-        `data` goes before `content`. Either replaces both of the base; parts of `data` that are not given stay.
+        `data` takes precedence over `content`. Either one replaces both of the base; absent parts of `data` are kept.
         """
         base = self._base if self._base and self._base.rtype == rtype else None
         shown = kept_data(base) if base else None
@@ -154,7 +154,7 @@ class Body:
         return content, priority
 
     def _data(self, rtype: int) -> dict[str, Any]:
-        """The parts of the type that are given; none where these say nothing, as clients send `data` of any type."""
+        """The type's parts in `data`; empty if they carry no value, as some clients send `data` with every type."""
         data = self._given.get("data", {}) if rtype in PARTS else {}
         if not isinstance(data, Mapping):
             self.blame(Code.INVALID, "data must be an object", "data")
@@ -162,10 +162,10 @@ class Body:
         parts = {part.name: part for part in PARTS.get(rtype, ())}
         names = {*parts, "priority"} if rtype in WITH_PRIORITY else {*parts}
         given = {name: value for name, value in _without_nulls(data).items() if name in names}
-        return given if any(self._says(parts.get(name), value) for name, value in given.items()) else {}
+        return given if any(self._has_value(parts.get(name), value) for name, value in given.items()) else {}
 
-    def _says(self, part: Part | None, value: Any) -> bool:
-        """Whether a part says something: an empty text beside content does not, nor one where it cannot be meant."""
+    def _has_value(self, part: Part | None, value: Any) -> bool:
+        """Whether a part carries a value; an empty text does only without `content` and if the part may be empty."""
         return value != "" or ("content" not in self._given and part is not None and part.may_be_empty)
 
     def _content_of_data(self, rtype: int, data: Mapping[str, Any]) -> str:
@@ -187,7 +187,7 @@ class Body:
         return content
 
     def _priority(self, rtype: int, content: str, data: Mapping[str, Any], shown: Shown | None) -> int | None:
-        """The priority beside the content, where it has none in it."""
+        """The priority, unless the content includes it."""
         known = shown.priority if shown else None
         if "priority" in data:
             return self._number(data["priority"], "data", "priority")
@@ -207,7 +207,7 @@ class Body:
             return 0
 
     def _text(self, key: str, otherwise: str | None, code: Code = Code.INVALID) -> str | None:
-        """A text; `otherwise` where none is given. None where there is no text to go on with."""
+        """A text, `otherwise` if it is absent; None if it is missing or not text."""
         value = self._given.get(key, otherwise)
         if value is None:
             self.blame(code, f"{key} is missing", key)
@@ -229,7 +229,7 @@ def _without_nulls(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether a JSON value is text; half of a surrogate pair is none, as it has no octets."""
+    """Whether a JSON value is text without lone surrogates, which cannot be encoded."""
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 

@@ -1,4 +1,4 @@
-"""Record data in Cloudflare's API, `content` and `data`: from the wire form, and back to what the model takes."""
+"""Record data in Cloudflare's API, `content` and `data`: conversion from the wire form and to the model's form."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dnsd.wire.rdata import AAAA, HTTPS, MX, SRV, URI, A, pack_rdata, parse_type
 from dnsd.wire.rdata_types import Names
 
 CERT, LOC, NAPTR, SVCB = map(parse_type_text, ("CERT", "LOC", "NAPTR", "SVCB"))
-DOTTED = frozenset({HTTPS, SVCB, NAPTR})  # types of whose names Cloudflare writes the final dot
-OF_PARTS = frozenset({CERT, LOC})  # dnspython writes mnemonics and units, where Cloudflare has numbers
+DOTTED = frozenset({HTTPS, SVCB, NAPTR})  # types whose names Cloudflare writes with a final dot
+OF_PARTS = frozenset({CERT, LOC})  # dnspython writes mnemonics and units; Cloudflare writes numbers
 UNDOTTED_STYLE = dns.rdata.RdataStyle(hex_chunk_size=0, base64_chunk_size=0, omit_final_dot=True)
 
-# Content that holds the priority, too, which Cloudflare has beside it.
+# Content that begins with the priority, which Cloudflare has in a field of its own.
 WITH_ITS_PRIORITY = {
     MX: re.compile(r"\d+\s+\S"),
     SRV: re.compile(r"\d+\s+\d+\s+\d+\s+\S"),
@@ -29,7 +29,7 @@ WITH_ITS_PRIORITY = {
 
 
 class DataError(ValueError):
-    """What is missing or wrong in `data`: names of parts, each with a sentence."""
+    """Missing or wrong parts of `data`: pairs of a part's name and a message."""
 
     def __init__(self, wrong: Mapping[str, str]) -> None:
         self.wrong = tuple(wrong.items())
@@ -37,15 +37,15 @@ class DataError(ValueError):
 
 
 class Shown(NamedTuple):
-    """Record data in an answer of the API."""
+    """Record data in a response of the API."""
 
     content: str
     priority: int | None
-    data: dict[str, Any] | None  # None: the type has none, or JSON cannot say these octets
+    data: dict[str, Any] | None  # None: the type has no `data`, or JSON cannot express these octets
 
 
 def shown_data(rtype: int, wire: bytes) -> Shown:
-    """The data of a record as the API shows it; of the content and the priority, the model makes the same data."""
+    """The data of a record as the API shows it; the model rebuilds the same data from content and priority."""
     if rtype in (A, AAAA):  # most records of large zones
         return Shown(str(ip_address(wire)), None, None)
     rdata = unpack_rdata(rtype, wire)
@@ -61,17 +61,17 @@ def shown_data(rtype: int, wire: bytes) -> Shown:
 
 
 def shown_record(record: Record) -> Shown:
-    """The data of a record as the API shows it: names in lower case, all else as it was written."""
+    """The data of a record as the API shows it: names in lower case, the rest as written."""
     return _as_written(record, shown_data(record.rtype, in_lower_case(record.rtype, record.rdata)))
 
 
 def kept_data(record: Record) -> Shown:
-    """The data of a record in the same form, names in it as they are stored: for a change of something else."""
+    """The data of a record in the same form but with names as stored, for edits that leave the data alone."""
     return _as_written(record, shown_data(record.rtype, record.rdata))
 
 
 def in_lower_case(rtype: int, wire: bytes) -> bytes:
-    """The data with all names in it in lower case; DNS answers with them as they were written."""
+    """The data with its names in lower case; DNS answers keep them as written."""
     if rtype in (A, AAAA) or wire.lower() == wire:
         return wire
     rdata = unpack_rdata(rtype, wire)
@@ -84,7 +84,7 @@ def in_lower_case(rtype: int, wire: bytes) -> bytes:
 
 
 def _as_written(record: Record, shown: Shown) -> Shown:
-    """The data with what was written, where that makes a difference to clients."""
+    """The data as it was written, where clients see a difference."""
     if record.identity.written is None:
         return shown
     if shown.data is None:
@@ -103,7 +103,7 @@ def _data(rtype: int, rdata: Any) -> dict[str, Any] | None:
 
 
 def data_as_written(rtype: int, data: Mapping[str, Any], content: str) -> dict[str, Any]:
-    """`data` with hexadecimal digits as content has them: clients compare their capitals with what they sent."""
+    """`data` with hexadecimal digits in the content's case: clients compare them with the digits they sent."""
     parts = PARTS[rtype]
     digits = "".join(content.split()[len(parts) - 1 :])
     name = parts[-1].name
@@ -111,7 +111,7 @@ def data_as_written(rtype: int, data: Mapping[str, Any], content: str) -> dict[s
 
 
 def data_text(rtype: int, data: Mapping[str, Any]) -> str:
-    """The content that `data` means, without the priority; what is no part of the type is ignored.
+    """The content that `data` stands for, without the priority; unknown parts are ignored.
 
     Raises DataError.
     """
@@ -132,7 +132,7 @@ def data_text(rtype: int, data: Mapping[str, Any]) -> str:
 
 
 def read_content(rtype: int, content: str) -> tuple[bytes, bool]:
-    """The data that content means, and whether it holds a priority, where the type has one. Raises ValueError."""
+    """The rdata of content, and whether the content includes the priority of its type. Raises ValueError."""
     has_its_priority = rtype not in WITH_PRIORITY or has_priority(rtype, content)
     return pack_content(rtype, content, None if has_its_priority else 0), has_its_priority
 

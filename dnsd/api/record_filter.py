@@ -1,4 +1,4 @@
-"""Which records of a zone a list shows, and in which order: the query parameters of Cloudflare's API, on its JSON."""
+"""The filter and order of a list of records: the query parameters of Cloudflare's API, applied to its JSON."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from dnsd.wire.rdata import parse_type_text, type_text
 
 Json = Mapping[str, Any]  # a record as `record_json` makes it
 Condition = Callable[[Json], bool]
-Comparison = Callable[[str, str], bool]  # of what a record says with what is asked for
+Comparison = Callable[[str, str], bool]  # of a record's text with the query's
 
 COMPARISONS: dict[str, Comparison] = {
-    "": operator.eq,  # `name=` asks for the same as `name.exact=`
+    "": operator.eq,  # `name=` means `name.exact=`
     ".exact": operator.eq,
     ".contains": operator.contains,
     ".startswith": str.startswith,
@@ -29,33 +29,33 @@ COMPARISONS: dict[str, Comparison] = {
 }
 ORDERS = ("type", "name", "content", "ttl", "proxied")
 TEXT_TYPE_NAMES = frozenset(map(type_text, TEXT_TYPES))
-NO_OWNER, NO_TYPE = b"", -1  # what no record has
+NO_OWNER, NO_TYPE = b"", -1  # match no record
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """Whether a list shows a record. By name and type it can tell early which it does not: without their JSON."""
+    """Decides whether a list shows a record. `candidates` narrows by name and type without building JSON."""
 
     conditions: tuple[Condition, ...]
-    needs_all: bool  # of the conditions; else one
-    search: Condition | None  # needed, whatever the others say
+    needs_all: bool  # conditions; otherwise one suffices
+    search: Condition | None  # required in addition to the conditions
     owner: bytes | None  # None: any
     rtype: int | None  # None: any
 
     def __call__(self, shown: Json) -> bool:
-        """Whether the list shows the record of which this is the JSON."""
+        """Whether the list shows the record with this JSON."""
         if self.search and not self.search(shown):
             return False
         return (all if self.needs_all else any)(condition(shown) for condition in self.conditions)
 
     @property
     def needs_json(self) -> bool:
-        """Whether more is asked for than a name and a type, so that `candidates` are not yet what the list shows."""
+        """Whether the query asks for more than a name and a type, so that `candidates` may still contain too many."""
         asked_early = (self.owner is not None) + (self.rtype is not None)
         return self.search is not None or len(self.conditions) > asked_early
 
     def candidates(self, records: Records) -> Iterable[int]:
-        """The indexes of the records that have the name and the type that are asked for."""
+        """The indexes of the records with the query's name and type."""
         if self.owner is not None:
             places = _places(records.owners, self.owner)
             return [index for index in places if self.rtype in (None, records.rtype(index))]
@@ -70,7 +70,7 @@ def _places(owners: Sequence[bytes], owner: bytes) -> Iterator[int]:
 
 
 def record_filter(query: Mapping[str, str]) -> RecordFilter:
-    """What a list's query asks for; of unknown and of empty parameters, nothing."""
+    """The filter of a list's query; unknown and empty parameters are ignored."""
     conditions = (*_conditions(query), *_tag_conditions(query))
     needs_all = query.get("match") != "any" or len(conditions) < 2
     name, rtype, search = query.get("name") or query.get("name.exact"), query.get("type"), query.get("search")
@@ -84,7 +84,7 @@ def record_filter(query: Mapping[str, str]) -> RecordFilter:
 
 
 def sort_key(order: str) -> Callable[[Json], Any] | None:
-    """What records are sorted by, the least first; None for an order that is none: as they stand in the zone."""
+    """The ascending sort key of an order; None for an unknown one: the zone's own order."""
     if order not in ORDERS:
         return None
     return lambda shown: (shown[order], shown["name"], shown["type"], shown["content"])
@@ -110,7 +110,7 @@ def _rtype(text: str) -> int:
 
 
 def _conditions(query: Mapping[str, str]) -> Iterator[Condition]:
-    """All but those on tags."""
+    """All conditions except those on tags."""
     if text := query.get("type"):
         yield partial(_is_equal, "type", type_text(number) if (number := _rtype(text)) >= 0 else None)
     if (flag := query.get("proxied", "").lower()) in ("true", "false"):
@@ -133,7 +133,7 @@ def _is_equal(key: str, value: Any, shown: Json) -> bool:
 
 
 def _name(text: str) -> str:
-    """A name as records have it; what is none, as it is."""
+    """A name in the form that records have; any other text unchanged."""
     owner = _owner(text)
     return name_text(owner) if owner != NO_OWNER else text
 
@@ -149,7 +149,7 @@ def _name_texts(name: str) -> Iterator[str]:
 
 
 def _content_condition(compare: Comparison, value: str) -> Condition:
-    """Content that says the same, or as a text is what is asked for."""
+    """A condition on content: equal in meaning, or matching as text."""
     values = {*spellings(value), " ".join(folded(value).split()) or folded(value)}
     has_text = partial(_has_content, compare, values, values | ({folded(_plain(value))} - {""}))
     if compare is not operator.eq:
@@ -164,7 +164,7 @@ def _has_content(compare: Comparison, values: Collection[str], of_text: Collecti
 
 
 def _meant(text: str, mnemonic: str) -> Shown | None:
-    """Content as a record of this type would show it; None where the type cannot have it."""
+    """Content as a record of this type would show it; None if the type cannot have it."""
     try:
         rtype = parse_type_text(mnemonic)
         rdata, has_its_priority = read_content(rtype, text)
@@ -181,7 +181,7 @@ def _is_same(meant: Shown | None, shown: Json) -> bool:
 
 
 def _content_texts(shown: Json) -> set[str]:
-    """What clients may have for the content: text data without quotes, a host name with its final dot, a priority."""
+    """The content as clients may spell it: text without quotes, a host name with a final dot, after a priority."""
     content = shown["content"]
     if shown["type"] in TEXT_TYPE_NAMES:
         plain = _plain(content)
@@ -194,7 +194,7 @@ def _content_texts(shown: Json) -> set[str]:
 
 
 def _plain(content: str) -> str:
-    """Text data without quotes and escapes, its strings joined; what is no text data, as it is."""
+    """Text data without quotes and escapes, its strings joined; other content unchanged."""
     try:
         return b"".join(character_strings(content)).decode(errors="replace")
     except ValueError:
@@ -206,14 +206,14 @@ def _has_comment(compare: Comparison, value: str, shown: Json) -> bool:
 
 
 def _is_found(values: Collection[str], shown: Json) -> bool:
-    """Whether a person who searches for one of these may mean the record."""
+    """Whether a search for one of these texts finds the record."""
     said = (shown["type"], shown["comment"] or "", *shown["tags"])
     texts = [*_name_texts(shown["name"]), *map(folded, said), *_content_texts(shown)]
     return any(value in text for value in values for text in texts)
 
 
 def _tag_conditions(query: Mapping[str, str]) -> Iterator[Condition]:
-    """One condition for all on tags, as `tag_match` says how they go together."""
+    """A single condition for all tag parameters, combined as `tag_match` says."""
     conditions: list[Condition] = [
         partial(_has_tag, compare, value)
         for suffix, compare in COMPARISONS.items()
@@ -229,7 +229,7 @@ def _tag_conditions(query: Mapping[str, str]) -> Iterator[Condition]:
 
 
 def _has_tag(compare: Comparison, value: str, shown: Json) -> bool:
-    """Whether a tag has the name and the value of `name:value`."""
+    """Whether a tag matches `name:value`."""
     name, _, wanted = value.partition(":")
     tags = (tag.casefold().partition(":") for tag in shown["tags"])
     return any(tag_name == name and compare(tag_value, wanted) for tag_name, _, tag_value in tags)

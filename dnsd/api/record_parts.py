@@ -1,5 +1,5 @@
-"""The parts of record data that Cloudflare's API has in `data`: for each type their names, what JSON has for them, and
-how a master file writes them. What data may say is for the model and dnspython to decide.
+"""The parts of record data in the API's `data`: for each type their names, JSON values and master-file text. The model
+and dnspython decide which values are valid.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DECIMAL = re.compile(r"[+-]?\d{1,10}(?:\.\d{1,20})?", re.ASCII)
 WORD = re.compile(r"[A-Za-z0-9]+")
 HEX = re.compile(r"(?:[0-9a-fA-F]{2})++")
 BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-MAX_SIZE = (0, 90_000_000)  # metres, RFC 1876 §2, where the defaults stand, too
+MAX_SIZE = (0, 90_000_000)  # metres; RFC 1876 §2, also for the defaults
 
 # All data in one piece, names with their final dot.
 STYLE = dns.rdata.RdataStyle(hex_chunk_size=0, base64_chunk_size=0)
@@ -36,13 +36,13 @@ class Part:
     """One part of `data`."""
 
     name: str
-    get: Get  # from what dnspython holds: a JSON value. Raises ValueError where JSON has none for it
-    text: Callable[[Any], str]  # of a JSON value, as in a master file. Raises ValueError
-    default: Any = None  # None: it must be there
+    get: Get  # from dnspython's rdata to a JSON value. Raises ValueError if JSON cannot express it
+    text: Callable[[Any], str]  # from a JSON value to master-file text. Raises ValueError
+    default: Any = None  # None: required
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether an empty text can be what somebody means."""
+        """Whether an empty text is a valid value."""
         try:
             self.text("")
         except ValueError:
@@ -93,14 +93,14 @@ def _u16(name: str, attribute: str | None = None) -> Part:
 def _word(name: str) -> Part:
     def text(value: Any) -> str:
         if not WORD.fullmatch(word := _text(value)):
-            raise ValueError("must be of letters and digits")
+            raise ValueError("must consist of letters and digits")
         return word
 
     return Part(name, lambda rdata: getattr(rdata, name).decode(), text)
 
 
 def _string(name: str, attribute: str | None = None) -> Part:
-    """A string, without the escapes that it has in a master file."""
+    """A string without its master-file escapes."""
     return Part(
         name,
         lambda rdata: _plain(getattr(rdata, attribute or name)),
@@ -111,12 +111,12 @@ def _string(name: str, attribute: str | None = None) -> Part:
 def _plain(octets: bytes) -> str:
     text = octets.decode()  # UnicodeDecodeError is a ValueError
     if _unquoted(text) != text:
-        raise ValueError("it would lose its quotes on the way back")
+        raise ValueError("its quotes would be lost on the way back")
     return text
 
 
 def _unquoted(text: str) -> str:
-    """The text without quotes around it: lexicon leaves those that its user wrote in the content."""
+    """The text without surrounding quotes: lexicon passes on the quotes that its user wrote."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
@@ -172,7 +172,7 @@ def _decimal(name: str, get: Get, bounds: tuple[float, float], places: int, defa
 
 
 def _scaled(value: int, scale: int) -> float:
-    """A number in a larger unit; a whole one without a point, as Cloudflare has it."""
+    """A number in a larger unit; whole numbers without a decimal point, as Cloudflare writes them."""
     return value / scale if value % scale else value // scale
 
 
@@ -181,7 +181,7 @@ def _metres(name: str, attribute: str, bounds: tuple[float, float], default: int
 
 
 def _angle(prefix: str, attribute: str, most: int, directions: str) -> tuple[Part, ...]:
-    """Degrees, minutes, seconds and direction, which dnspython has with thousandths of a second and a sign."""
+    """Degrees, minutes, seconds and direction; dnspython stores thousandths of a second and a sign."""
 
     def seconds(rdata: Any) -> float:
         angle = getattr(rdata, attribute)
@@ -215,8 +215,8 @@ LOCATION = (
 )
 ASSOCIATION = (_u8("usage"), _u8("selector"), _u8("matching_type", "mtype"), _hex("certificate", "cert"))
 
-# The parts of each type, in the order of its presentation form, and without the priority of MX, SRV and URI. Cloudflare
-# has no `data` for MX yet; its provider for Terraform speaks of it.
+# The parts of each type in presentation order, without the priority of MX, SRV and URI. Cloudflare has no `data` for MX
+# yet; its Terraform provider mentions it.
 PARTS: dict[int, tuple[Part, ...]] = {
     parse_type_text(mnemonic): parts
     for mnemonic, parts in {

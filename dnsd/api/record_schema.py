@@ -1,4 +1,4 @@
-"""Bodies of requests about records, for the documentation. What is read is more tolerant: record_body.py."""
+"""Request bodies of records, for the documentation. The reader, record_body.py, is more tolerant."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pydantic import ConfigDict, Field, StrictBool
 from dnsd.model.fields import Fields, Id
 from dnsd.model.records import MAX_COMMENT, MAX_TAGS, Tag
 
-TEXT_OF_NAME = "relative to the zone, full, or @ for the zone itself"
+TEXT_OF_NAME = "relative to the zone, fully qualified, or @ for the zone apex"
 TEXT_OF_DATA = (
-    "the parts of the content, in place of it: CAA, CERT, DNSKEY, DS, HTTPS, LOC, NAPTR, SRV, TLSA, URI …; "
-    "without a part of the type, it means nothing"
+    "the content in parts, instead of content: CAA, CERT, DNSKEY, DS, HTTPS, LOC, NAPTR, SRV, TLSA, URI …; "
+    "ignored without a part of the record's type"
 )
 
 
 class RecordSettingsBody(Fields):
-    """The switches of a record."""
+    """The settings of a record."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -27,7 +27,7 @@ class RecordSettingsBody(Fields):
 
 
 class RecordEdit(Fields):
-    """What of a record is to change."""
+    """The fields of a record to change."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -44,7 +44,7 @@ class RecordEdit(Fields):
 
 
 class RecordBody(RecordEdit):
-    """A new record, or all of one."""
+    """A complete record."""
 
     name: str = Field(description=TEXT_OF_NAME)
     type: str = Field(description="such as A or TXT")
@@ -59,19 +59,19 @@ class RecordReference(Fields):
 
 
 class RecordEditAt(RecordEdit):
-    """A record, and what of it is to change."""
+    """The id of a record and its fields to change."""
 
     id: Id
 
 
 class RecordBodyAt(RecordBody):
-    """A record, and all of what it is to be."""
+    """The id of a record and its complete replacement."""
 
     id: Id
 
 
 class BatchBody(Fields):
-    """Changes of records, made in this order: all or none."""
+    """Changes to records, made in this order, all or nothing."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -86,5 +86,5 @@ class ImportBody(Fields):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    file: str = Field(description="RFC 1035 §5; its SOA, and the NS records at its apex, are passed over")
-    proxied: bool = Field(default=False, description="whether its A, AAAA and CNAME records become proxied ones")
+    file: str = Field(description="RFC 1035 §5; its SOA and apex NS records are skipped")
+    proxied: bool = Field(default=False, description="whether to proxy its A, AAAA and CNAME records")

@@ -1,5 +1,5 @@
-"""DNS records as Cloudflare's API has them: to JSON, and back from what clients send. What a record may say, the model
-decides; the codes that clients know for it are put to it here.
+"""DNS records to and from the JSON of Cloudflare's API. The model decides which values are valid; this module adds the
+error codes of the API.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Json = dict[str, Any]
 
 
 class RecordBodyError(RefusedError):
-    """Everything that is wrong with a record in a request: `faults`, each with its code, message and pointer."""
+    """All faults of a record in a request, each with its code, message and pointer."""
 
 
 def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str, times: Times) -> Json:
@@ -59,7 +59,7 @@ def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str,
 
 
 def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None = None) -> Record:
-    """The record that a request wants. `base` is the stored one that it changes, and that it keeps the identity of.
+    """The record that a request describes. `base` is the stored record to change; its identity is kept.
 
     Raises RecordBodyError.
     """
@@ -68,7 +68,7 @@ def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None 
         record = build_record(fields, zone_name)
     except RecordError as error:
         raise RecordBodyError(record_fault(_code(error, fields.type), str(error), error.path)) from None
-    if record.proxied and (target := unreachable_target(record)):  # content may be octets, too (RFC 3597)
+    if record.proxied and (target := unreachable_target(record)):  # the content may be octets (RFC 3597)
         raise RecordBodyError(record_fault(Code.TARGET_NOT_ALLOWED, not_reachable(target), ("content",)))
     return replace(record, identity=(base.identity if base else UNWRITTEN)._replace(written=record.identity.written))
 
@@ -80,7 +80,7 @@ def _code(error: RecordError, rtype_text: str) -> Code:
 
 
 def record_fields(body: Mapping[str, Any], zone_name: bytes, *, base: Record | None = None) -> RecordFields:
-    """What `build_record` makes of a request, which must have a name, a type and data where there is no `base`.
+    """The fields for `build_record` from a request; without `base`, it must have a name, a type and data.
 
     Unknown keys are ignored. Raises RecordBodyError.
     """

@@ -1,4 +1,4 @@
-"""Records of a zone: what each route answers."""
+"""The routes of a zone's records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dnsd.api.envelope import Listed, Reply
 from dnsd.api.multipart import MultipartError, read_parts
 from dnsd.api.record_filter import is_descending, record_filter, sort_key
 from dnsd.api.record_shape import RecordBodyError, built_record, record_json
-from dnsd.api.request import Call, etag_of, heavily
+from dnsd.api.request import Call, etag_of, in_thread
 from dnsd.api.shapes import held_meta
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
@@ -22,15 +22,15 @@ from dnsd.model.zones import Zone
 
 MAX_RECORDS = 5_000_000  # on one page
 MAX_BATCH = 10_000  # records of each part
-MAX_SHOWN = 40  # octets of a part in a message
+MAX_SHOWN = 40  # octets of a part quoted in a message
 
 Shape = dict[str, Any]
 
 
 async def list_records(call: Call) -> Reply:
-    """The records of a zone; without its SOA and the NS records at its apex"""
+    """List the records of a zone, without its SOA and apex NS records"""
     zone = find_zone(call.dataset, call.path["zone_id"])
-    return Reply(await heavily(len(zone.records), _listed, call))
+    return Reply(await in_thread(len(zone.records), _listed, call))
 
 
 async def create_record(call: Call) -> Reply:
@@ -41,7 +41,7 @@ async def create_record(call: Call) -> Reply:
 
 
 async def get_record(call: Call) -> Reply:
-    """A record"""
+    """Get a record"""
     return _reply(call.service.loaded, find_zone(call.dataset, call.path["zone_id"]), call.path["record_id"])
 
 
@@ -84,7 +84,7 @@ async def change_batch(call: Call) -> Reply:
 
 
 async def import_zone(call: Call) -> Reply:
-    """Create the records of a master file; its SOA and the NS records at its apex are passed over"""
+    """Create the records of a master file; its SOA and apex NS records are skipped"""
     parts = await _parts(call)
     if not parts.get("file", b"").strip():
         raise refused(Code.INVALID, "the part `file` is missing or empty; it is a master file", "file")
@@ -103,20 +103,20 @@ async def import_zone(call: Call) -> Reply:
 
 
 def _warnings(loaded: Loaded, zone_id: str) -> set[str]:
-    """What is doubtful in a zone."""
+    """The warnings about a zone."""
     zone = loaded.dataset.zones.get(zone_id)
     return {one.message for one in loaded.warnings if zone and one.source == zone.key}
 
 
 def _listed(call: Call) -> Listed:
-    """The records that a query wants: those are made into shapes that are looked at, no others."""
+    """The records that a query asks for; only records that are examined or shown become JSON."""
     loaded, zone = call.service.loaded, find_zone(call.dataset, call.path["zone_id"])
     ids = record_ids(zone)
     is_wanted, key = record_filter(call.query), sort_key(call.query.get("order", ""))
     page, is_reversed = call.page(default=100, largest=MAX_RECORDS), is_descending(call.query.get("direction", ""))
     shape = partial(_shape, loaded, zone, ids)
     indexes = [index for index in is_wanted.candidates(zone.records) if index in ids.by_index]
-    if not is_wanted.needs_json and key is None:  # only what is on the page is made into shapes
+    if not is_wanted.needs_json and key is None:  # build JSON for this page only
         return page.of_list(indexes[::-1] if is_reversed else indexes, shape)
     found = list(filter(is_wanted, map(shape, indexes)))
     if key:
@@ -136,7 +136,7 @@ async def _edit(call: Call, action: str, *, is_whole: bool) -> Reply:
 
 
 async def _change(call: Call, action: str, batch: Callable[[Zone], Batch]) -> tuple[BatchResult, Loaded, Zone]:
-    """Change the records of a zone; one record, only if nobody else has changed it since the client has seen it."""
+    """Change the records of a zone; a single record only if it has not changed since the client read it."""
     zone_id, record_id = call.path["zone_id"], call.path.get("record_id")
 
     def verb(draft: Draft) -> BatchResult:
@@ -147,7 +147,7 @@ async def _change(call: Call, action: str, batch: Callable[[Zone], Batch]) -> tu
 
     result, loaded = await call.service.change(call.actor, action, verb)
     zone = find_zone(loaded.dataset, zone_id)
-    await heavily(len(zone.records), record_ids, zone)
+    await in_thread(len(zone.records), record_ids, zone)
     return result, loaded, zone
 
 
@@ -165,7 +165,7 @@ def _batch(parts: Mapping[str, list[Shape]], zone: Zone) -> Batch:
 
 
 def _builder(zone: Zone, body: Shape, *path: str | int, is_whole: bool = True) -> Build:
-    """What makes a record of a body, and of the record that it changes where it does not say all of it."""
+    """A function that builds a record from a body, completed from the record it changes unless `is_whole`."""
 
     def build(before: Record | None) -> Record:
         try:
@@ -202,7 +202,7 @@ def _items(body: Shape, name: str) -> list[Shape]:
     if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
         raise refused(Code.INVALID, "expected a list of objects", name)
     if len(items) > MAX_BATCH:
-        raise refused(Code.INVALID, f"{len(items):,} records; {MAX_BATCH:,} are possible", name)
+        raise refused(Code.INVALID, f"{len(items):,} records; the limit is {MAX_BATCH:,}", name)
     return items
 
 
@@ -212,12 +212,12 @@ def _id_of(item: Shape) -> str:
 
 
 def _proxied(parts: Mapping[str, bytes]) -> bool:
-    """Whether the records of an import are to be proxied: a form has text, `true` or `false`. Raises RefusedError."""
-    said = parts.get("proxied", b"").strip().lower() or b"false"
-    if said not in (b"true", b"false"):
-        shown = said[:MAX_SHOWN].decode(errors="replace")
+    """Whether to proxy imported records; forms send text, `true` or `false`. Raises RefusedError."""
+    sent = parts.get("proxied", b"").strip().lower() or b"false"
+    if sent not in (b"true", b"false"):
+        shown = sent[:MAX_SHOWN].decode(errors="replace")
         raise refused(Code.INVALID, f"expected true or false, found {shown!r}", "proxied")
-    return said == b"true"
+    return sent == b"true"
 
 
 async def _parts(call: Call) -> dict[str, bytes]:

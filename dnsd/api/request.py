@@ -1,4 +1,4 @@
-"""One request: who asks, for what, and with which body; read within bounds."""
+"""One request: its actor, path, query, headers and body, read within bounds."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from dnsd.model.fields import F, validate
 
 T = TypeVar("T")
 U = TypeVar("U")
-ALL = 10_000  # items of a page that has all of a short list
-LARGE = 2000  # records; to look at them all takes a moment
-_large = asyncio.Semaphore(1)
+ALL = 10_000  # items on the single page of a short list
+LARGE = 2000  # records; work on this many or more runs one at a time
+_large_jobs = asyncio.Semaphore(1)
 
 MAX_BODY = 1024 * 1024  # octets
 MAX_FAULTS = 100  # of one body
 BODY_WITHIN_S = 5.0
-CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # in JSON, but for \b \f \n \r \t
+CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # in JSON, except \b \f \n \r \t
 UNTAGGED = frozenset({"created_at", "modified_at", "created_on", "modified_on", "activated_on", "meta"})
 ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that may be answered."""
+    """An authorized request."""
 
     service: Service
     actor: Actor
@@ -48,19 +48,19 @@ class Call:
 
     @property
     def dataset(self) -> Dataset:
-        """What is loaded."""
+        """The loaded data."""
         return self.service.loaded.dataset
 
     def page(self, *, default: int, largest: int) -> Page:
-        """The part of a list that is wanted."""
+        """The part of a list that the query asks for."""
         return Page.of(self.query, default=default, largest=largest)
 
     def listed(self, items: Sequence[U], shape: Callable[[U], Any]) -> Listed:
-        """A short list, all of it on one page unless fewer items are wanted."""
+        """A short list, all on one page unless the query asks for fewer items."""
         return self.page(default=ALL, largest=ALL).of_list(items, shape)
 
     def json(self) -> dict[str, Any]:
-        """The body; empty where there is none. Raises RefusedError for what is no JSON object."""
+        """The body as a JSON object, empty for an empty body. Raises RefusedError."""
         if not self.body.strip():
             return {}
         try:
@@ -68,32 +68,32 @@ class Call:
             text = json.dumps(data, ensure_ascii=False)
             text.encode()  # lone surrogates cannot be stored, nor sent back
         except (ValueError, RecursionError):
-            raise refused(Code.INVALID, "the body is not JSON that can be used") from None
-        if CONTROL.search(text):  # nobody means them, and terminals obey them
+            raise refused(Code.INVALID, "the body is not usable JSON") from None
+        if CONTROL.search(text):  # never meant, and terminals act on them
             raise _with_control_characters(data)
         if not isinstance(data, dict):
             raise refused(Code.INVALID, "the body must be a JSON object")
         return data
 
     def fields(self, model: type[F]) -> F:
-        """The body as a model has it. Raises RefusedError with everything that is wrong with it."""
+        """The body as a model instance. Raises RefusedError with every fault."""
         fields, problems = validate(model, self.json(), "")
         if fields is None:
             raise refused_for(problems)
         return fields
 
     def expect(self, etag: str) -> None:
-        """Raise RefusedError if the client has seen another version than this (If-Match, RFC 9110 §13.1.1)."""
+        """Raise RefusedError if the client read a version other than this (If-Match, RFC 9110 §13.1.1)."""
         wanted = self.headers.get("if-match", "*")
         tags = {tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")}
         if "*" not in tags and etag not in tags:
-            raise refused(Code.CHANGED_MEANWHILE, "somebody has changed it meanwhile: get it again, then change it")
+            raise refused(Code.CHANGED_MEANWHILE, "changed since you read it: read it again, then retry")
 
 
 def etag_of(shape: Any) -> str:
-    """The tag of one version of an object: of what it says.
+    """The entity tag of an object's content.
 
-    Times are no part of it, which say only when it did; nor is `meta`, as whether an account is held changes no object.
+    Times are left out, and so is `meta`: holding an account does not change its objects.
     """
     return hashlib.blake2b(json.dumps(_tagged(shape), sort_keys=True).encode(), digest_size=12).hexdigest()
 
@@ -104,16 +104,16 @@ def _tagged(shape: Any) -> Any:
     return [_tagged(one) for one in shape] if isinstance(shape, list) else shape
 
 
-async def heavily(size: int, work: Callable[..., T], *arguments: Any) -> T:
-    """The result of work on so many records, which is done beside all else; large ones wait for one another."""
+async def in_thread(size: int, work: Callable[..., T], *arguments: Any) -> T:
+    """The result of work on `size` records, done in a thread; large jobs run one at a time."""
     if size < LARGE:
         return await run_in_threadpool(work, *arguments)
-    async with _large:
+    async with _large_jobs:
         return await run_in_threadpool(work, *arguments)
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body. Raises RefusedError where it is too large, or too slow."""
+    """The whole body. Raises RefusedError if it is too large or arrives too slowly."""
     octets = bytearray()
     if int_of(request.headers.get("content-length")) > MAX_BODY:
         raise _too_large()
@@ -126,12 +126,12 @@ async def read_body(request: Request) -> bytes:
     except TimeoutError:
         raise refused(Code.TOO_SLOW, f"the body did not arrive within {BODY_WITHIN_S:.0f} s") from None
     except ClientDisconnect:
-        raise refused(Code.INVALID, "the connection was closed before the body was here") from None
+        raise refused(Code.INVALID, "the connection was closed before the body arrived") from None
     return bytes(octets)
 
 
 def int_of(text: str | None) -> int:
-    """A number in a header; 0 where there is none that can be read."""
+    """A number in a header; 0 if it is absent or malformed."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
@@ -140,15 +140,15 @@ def _too_large() -> Exception:
 
 
 def _with_control_characters(data: Any) -> RefusedError:
-    """The error for texts with control characters, each at its place: those of names have a code of their own."""
-    message = "the body has control characters in a text"
+    """The error for control characters, one fault per text; those in names have their own code."""
+    message = "control characters are not allowed"
     paths = [path for path, text in _texts(data) if CONTROL.search(json.dumps(text, ensure_ascii=False))]
     faults = [Fault(Code.BAD_NAME if path[-1:] == ("name",) else Code.INVALID, message, path) for path in paths]
     return RefusedError(*faults[:MAX_FAULTS])
 
 
 def _texts(data: Any) -> Iterator[tuple[Path, str]]:
-    """Every text in JSON, keys among them, with its path."""
+    """Every text in JSON data, keys included, with its path."""
     left: list[tuple[Path, Any]] = [((), data)]
     while left:
         path, value = left.pop()

@@ -1,4 +1,4 @@
-"""The table of routes: where, what a token must have, and who answers. What is not in it does not exist."""
+"""The table of all routes: method, path, required permission and handler."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAP = f"{MAPS}/{{map_id}}"
 PREFIXES = f"{ACCOUNT}/addressing/prefixes"
 PREFIX = f"{PREFIXES}/{{prefix_id}}"
 LEASES = f"{ACCOUNT}/addressing/leases"
-GONE_ZONE = f"{ACCOUNT}/zones/{{zone_id}}"  # a zone that was deleted has no scope of its own
+GONE_ZONE = f"{ACCOUNT}/zones/{{zone_id}}"  # a deleted zone has no scope of its own
 ZONE = "/zones/{zone_id}"
 RECORDS = f"{ZONE}/dns_records"
 RECORD = f"{RECORDS}/{{record_id}}"
@@ -58,7 +58,7 @@ def _edit(area: Area, need: Need = Need.SCOPE) -> Permission:
     return Permission(area, Level.EDIT, need)
 
 
-RESTORE_ZONE = Permission(Area.DNS, Level.EDIT, also=Area.ZONES)  # a version holds settings and records
+RESTORE_ZONE = Permission(Area.DNS, Level.EDIT, also=Area.ZONES)  # a version contains settings and records
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Route:
     path: str  # below BASE
     permission: Permission
     answer: Callable[[Call], Awaitable[Reply | Raw]]
-    # The rest is for those who read the documentation.
+    # For the documentation:
     body: type[Fields] | None = None
     query: tuple[str, ...] = ()
     body_type: str = "application/json"

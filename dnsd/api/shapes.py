@@ -36,12 +36,12 @@ PLAN = {
 
 
 def held_meta(loaded: Loaded, key: str) -> Shape:
-    """What `meta` says of an object of an account that is held at its last good version, which is what is shown."""
+    """The `meta` of an object: marks one whose account is held at its last good version, which is then shown."""
     return {"held": True} if account_of(key) in loaded.held else {}
 
 
 def _with_meta(loaded: Loaded, key: str, shape: Shape) -> Shape:
-    """The shape of an object that has no `meta` unless there is something to say."""
+    """The shape of an object, with `meta` only if it is not empty."""
     meta = held_meta(loaded, key)
     return {**shape, "meta": meta} if meta else shape
 
@@ -136,7 +136,7 @@ def delegation_shape(loaded: Loaded, prefix: Prefix, delegation: Delegation) -> 
 
 
 def delegation_id(prefix: Prefix, delegation: Delegation) -> str:
-    """The id of a delegation, which follows from what it says."""
+    """The id of a delegation, derived from its content."""
     return derived_id("delegation", prefix.id, str(delegation.cidr), delegation.account_id)
 
 
@@ -154,7 +154,7 @@ def leases_shape(loaded: Loaded, account: Account) -> list[Shape]:
 
 
 def lease_id(account: Account, ip: IPAddress) -> str:
-    """The id of a static IP, which follows from what it says."""
+    """The id of a leased static IP, derived from account and address."""
     return derived_id("lease", account.id, str(ip))
 
 
@@ -205,7 +205,7 @@ def zone_dns_settings_shape(zone: Zone) -> Shape:
 
 
 def plan_shape(plan: Plan) -> Shape:
-    """What a change does to answers."""
+    """The effect of a change on answers."""
     return {
         "zones": [
             {
@@ -225,7 +225,7 @@ def plan_shape(plan: Plan) -> Shape:
 
 
 def answering_shape(found: Answering) -> Shape:
-    """The addresses that answer for a zone, and the map that they are from; no map is the default pool."""
+    """The addresses that answer for a zone, and the map they are from; null is the default pool."""
     return {"A": list(found.v4), "AAAA": list(found.v6), "map": found.map_id}
 
 
@@ -241,7 +241,7 @@ def version_shape(version: Version, *, is_current: bool) -> Shape:
 
 
 def zones_in_order(dataset: Dataset, zones: Iterable[Zone], order: str, *, descending: bool) -> list[Zone]:
-    """Zones by name, status or account; by name where the order is none of these."""
+    """Zones sorted by name, status or account; by name for any other order."""
     keys = {
         "status": lambda zone: (zone.status.value, zone.name_text),
         "account.id": lambda zone: (zone.account_id, zone.name_text),

@@ -1,4 +1,4 @@
-"""Zones and their settings: what each route answers."""
+"""The routes of zones and their settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from dnsd.api.envelope import Raw, Reply
-from dnsd.api.request import Call, heavily
+from dnsd.api.request import Call, in_thread
 from dnsd.api.shapes import zone_dns_settings_shape, zone_shape, zones_in_order
 from dnsd.manage import zones
 from dnsd.manage.draft import Draft
@@ -37,7 +37,7 @@ OPERATORS: Mapping[str, Callable[[str, str], bool]] = {  # of a filter such as n
 
 
 async def list_zones(call: Call) -> Reply:
-    """The zones that the token is for"""
+    """List the zones that the token covers"""
     loaded = call.service.loaded
     found = [zone for zone in _wanted(call, loaded.dataset) if call.actor.token.covers(zone.account_id, zone.id)]
     in_order = zones_in_order(
@@ -47,7 +47,7 @@ async def list_zones(call: Call) -> Reply:
 
 
 async def create_zone(call: Call) -> Reply:
-    """Create a zone, which is active at once, but verified only if the operator makes it"""
+    """Create a zone; it is active at once, but verified only if the operator creates it"""
     body = call.fields(zones.ZoneBody)
     account_id = _account_for(call, body.account.id)
     zone_id, loaded = await call.service.change(
@@ -58,13 +58,13 @@ async def create_zone(call: Call) -> Reply:
 
 
 async def get_zone(call: Call) -> Reply:
-    """A zone"""
+    """Get a zone"""
     loaded = call.service.loaded
     return Reply(zone_shape(loaded, find_zone(loaded.dataset, call.path["zone_id"])))
 
 
 async def edit_zone(call: Call) -> Reply:
-    """Pause a zone, or resume it: while it is paused, its proxied records are as stored; the operator may verify it"""
+    """Pause a zone (its proxied records are answered as stored) or resume it; the operator can also verify it"""
     edit = call.fields(zones.ZoneEdit)
     zone, loaded = await _change(call, "zone.edit", lambda draft, zone_id: zones.edit_zone(draft, zone_id, edit))
     return Reply(zone_shape(loaded, zone))
@@ -78,12 +78,12 @@ async def delete_zone(call: Call) -> Reply:
 
 
 async def get_ipv6(call: Call) -> Reply:
-    """Whether proxied names have AAAA records"""
+    """Get whether proxied names have AAAA records"""
     return Reply(_ipv6_shape(call, find_zone(call.dataset, call.path["zone_id"])))
 
 
 async def edit_ipv6(call: Call) -> Reply:
-    """Whether proxied names have AAAA records: on or off"""
+    """Set whether proxied names have AAAA records: on or off"""
     is_on = call.fields(zones.SwitchBody).value == "on"
     zone, _ = await _change(
         call, "zone.edit_ipv6", lambda draft, zone_id: zones.set_zone_switches(draft, zone_id, {"ipv6": is_on})
@@ -92,7 +92,7 @@ async def edit_ipv6(call: Call) -> Reply:
 
 
 async def get_dns_settings(call: Call) -> Reply:
-    """The DNS settings of a zone"""
+    """Get the DNS settings of a zone"""
     return Reply(zone_dns_settings_shape(find_zone(call.dataset, call.path["zone_id"])))
 
 
@@ -109,24 +109,24 @@ async def edit_dns_settings(call: Call) -> Reply:
 
 
 async def get_dnssec(call: Call) -> Reply:
-    """DNSSEC of a zone, which is not signed"""
+    """Get the DNSSEC status of a zone: always disabled"""
     return Reply({"status": "disabled", "dnssec_multi_signer": False, "dnssec_presigned": False})
 
 
 async def check_activation(call: Call) -> Reply:
-    """Look whether a zone can be active; it is, if it is not made otherwise"""
+    """Ask for an activation check; it has no effect, as zones are active from the start"""
     return Reply({"id": call.path["zone_id"]})
 
 
 async def list_page_rules(call: Call) -> Reply:
-    """Page rules, of which there are none"""
+    """List page rules: always an empty list"""
     return Reply(call.listed([], dict))
 
 
 async def export_zone(call: Call) -> Raw:
-    """A zone as a master file"""
+    """Export a zone as a master file"""
     zone = find_zone(call.dataset, call.path["zone_id"])
-    return Raw(await heavily(len(zone.records), exported_zone, zone, datetime.now(UTC)))
+    return Raw(await in_thread(len(zone.records), exported_zone, zone, datetime.now(UTC)))
 
 
 async def _change(call: Call, action: str, verb: Callable[[Draft, str], None]) -> tuple[Zone, Any]:
@@ -145,7 +145,7 @@ def _ipv6_shape(call: Call, zone: Zone) -> dict[str, Any]:
 
 
 def _wanted(call: Call, dataset: Dataset) -> Iterator[Zone]:
-    """The zones that the filters of a query let through."""
+    """The zones that match the filters of a query."""
     query = call.query
     zones: Iterator[Zone] = iter(dataset.zones.values())
     if name := query.get("name", "").strip():
@@ -165,7 +165,7 @@ def _wanted(call: Call, dataset: Dataset) -> Iterator[Zone]:
 
 
 def _is_named(compare: Callable[[str, str], bool], values: Sequence[str], zone: Zone) -> bool:
-    """Whether the name of a zone, in A-labels or as people read it, is like one of these."""
+    """Whether the name of a zone, in A-labels or U-labels, matches one of these values."""
     return any(compare(text, value) for text in readings(zone.name_text) for value in values)
 
 
@@ -179,12 +179,14 @@ def _called(dataset: Dataset, name: str) -> Iterator[Zone]:
 
 
 def _account_for(call: Call, account_id: str | None) -> str:
-    """The account of a new zone: the one that is named, else the token's only one. Raises RefusedError."""
+    """The account of a new zone: the given one, or else the token's only account. Raises RefusedError."""
     token = call.actor.token
     if account_id is None:
         own = [one for one in call.dataset.accounts if token.covers(one)]
         if len(own) != 1:
-            raise refused(Code.INVALID, f"name one of the token's {len(own)} accounts", "account", "id")
+            raise refused(
+                Code.INVALID, f"an account is required: the token covers {len(own)} accounts", "account", "id"
+            )
         account_id = own[0]
     account_id = account_id.lower()
     if account_id not in call.dataset.accounts or not token.covers(account_id):

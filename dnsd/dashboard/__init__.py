@@ -1,1 +1,1 @@
-"""The dashboard: pages for people, on the same verbs and rules as the API. No rule on maps is written here."""
+"""The dashboard: pages for people, with the same verbs and rules as the API. It contains no rules about maps."""

@@ -1,4 +1,4 @@
-"""Address space: BYOIP prefixes and static IPs of an account, and who uses what."""
+"""Address space: an account's BYOIP prefixes and static IPs, and the maps that use them."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ async def show_addresses(visit: Visit) -> Page:
 
 
 async def add_prefix(visit: Visit) -> Page | Redirect:
-    """Add a prefix, which the operator has to approve."""
-    body = {name: visit.form.text(name) for name in ("cidr", "description")}
+    """Add a prefix; the operator has to approve it."""
+    body: dict[str, Any] = {name: visit.form.text(name) for name in ("cidr", "description")}
     asn = visit.form.text("asn").upper().removeprefix("AS")
-    said = {**body, "asn": int(asn) if asn.isascii() and asn.isdigit() and len(asn) < 12 else asn or None}
+    body |= {"asn": int(asn) if asn.isascii() and asn.isdigit() and len(asn) < 12 else asn or None}
     done = "The prefix is added. It can be used once the operator has approved it."
-    return await _done(visit, accounts.create_prefix, said, done, PREFIX_FIELDS)
+    return await _done(visit, accounts.create_prefix, body, done, PREFIX_FIELDS)
 
 
 async def approve_prefix(visit: Visit) -> Page | Redirect:
-    """Let a prefix be used."""
+    """Approve a prefix."""
     return await _done(visit, accounts.edit_prefix, {"approved": "V"}, "The prefix is approved.")
 
 
 async def delete_prefix(visit: Visit) -> Page | Redirect:
-    """Delete a prefix that no map needs."""
+    """Delete a prefix; no map may use it."""
     return await _done(visit, accounts.delete_prefix, {}, "The prefix is deleted.")
 
 
 async def delegate(visit: Visit) -> Page | Redirect:
-    """Let another account use a part of a prefix."""
-    said = {"cidr": visit.form.text("part"), "delegated_account_id": visit.form.text("delegated_account_id")}
-    return await _done(visit, accounts.create_delegation, said, "The part is delegated.", ("delegated_account_id",))
+    """Delegate a part of a prefix to another account."""
+    body = {"cidr": visit.form.text("part"), "delegated_account_id": visit.form.text("delegated_account_id")}
+    return await _done(visit, accounts.create_delegation, body, "The part is delegated.", ("delegated_account_id",))
 
 
 async def undelegate(visit: Visit) -> Page | Redirect:
-    """Take back a part of a prefix."""
-    return await _done(visit, accounts.delete_delegation, {}, "The delegation is taken back.")
+    """Delete a delegation; no map may use it."""
+    return await _done(visit, accounts.delete_delegation, {}, "The delegation is deleted.")
 
 
 async def lease(visit: Visit) -> Page | Redirect:
@@ -57,8 +57,8 @@ async def lease(visit: Visit) -> Page | Redirect:
 
 
 async def take_back(visit: Visit) -> Page | Redirect:
-    """Take back a static IP that no map needs."""
-    return await _done(visit, accounts.delete_lease, {}, "The static IP is taken back.")
+    """End the lease of a static IP; no map may use it."""
+    return await _done(visit, accounts.delete_lease, {}, "The lease of the static IP has ended.")
 
 
 async def _done(
@@ -68,7 +68,7 @@ async def _done(
     done: str,
     fields: tuple[str, ...] = (),
 ) -> Page | Redirect:
-    """Have the API's route do it; on failure, the page is as it was, with what is wrong."""
+    """Call a route of the API; if it refuses, show the page again with the errors."""
     try:
         await change(visit.call(body))
     except RefusedError as error:

@@ -1,4 +1,4 @@
-"""The dashboard as an application: from a request to its page, for those who are signed in; and how one signs in."""
+"""The ASGI application of the dashboard: signing in and out, and dispatching signed-in requests to pages."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ from dnsd.manage.service import Service
 from dnsd.manage.tokens import TokenFile, TokenFileError
 
 FORM_FIELD = "form_secret"
-KEPT = "kept"  # says that a form to sign in holds what somebody sent whose session had ended, beside its own fields
+KEPT = "kept"  # marks a sign-in form that also carries a form sent after its session had ended
 OF_SIGN_IN = (FORM_FIELD, KEPT, "token", "next")
 MAX_KEPT = 256 * 1024  # octets
 ENDED = "Your session has ended. Sign in again."
 MULTIPART = "multipart/form-data"
-TITLES = {404: "Not found", 403: "Not allowed", 503: "Not possible now", 507: "The disk is full"}
+TITLES = {404: "Not found", 403: "Not allowed", 503: "Temporarily unavailable", 507: "The disk is full"}
 
 
 def dashboard_app(service: Service, tokens: TokenFile, state: Path, report: Callable[[str], None]) -> ASGIApp:
-    """The dashboard of a running server; `report` is told what went wrong in us."""
+    """The dashboard of a running server; `report` is called with internal errors."""
     dashboard = _Dashboard(service, tokens, state, report)
     routes = [
         WebRoute("/sign-in", dashboard.show_sign_in),
@@ -69,7 +69,7 @@ def dashboard_app(service: Service, tokens: TokenFile, state: Path, report: Call
 
 
 class _Dashboard:
-    """Who is signed in, and what they are shown."""
+    """The endpoints: sessions, pages, static files and errors."""
 
     def __init__(self, service: Service, tokens: TokenFile, state: Path, report: Callable[[str], None]) -> None:
         self._service = service
@@ -79,12 +79,12 @@ class _Dashboard:
         self._report = report
 
     async def answer(self, route: Route, request: Request) -> Response:
-        """Answer a request of somebody who is signed in."""
+        """Answer a request for a page; without a session, show the sign-in page."""
         try:
             session = self._sessions.find(request.cookies.get(SESSION, ""), datetime.now(UTC))
         except TokenFileError as error:
             self._report(str(error))
-            return self._refusal(refused(Code.NOT_LOADED, "the file of tokens cannot be used"), None)
+            return self._refusal(refused(Code.NOT_LOADED, "the token file cannot be read"), None)
         visit = None
         try:
             if request.method == "POST":
@@ -133,7 +133,7 @@ class _Dashboard:
         then, visitor = _local(form.get("next", "/")), request.cookies.get(VISITOR, "")
         kept = form if KEPT in form else None
         if not visitor or not is_form_secret(form.get(FORM_FIELD), visitor):
-            wrong = "The page was too old, or your browser keeps no cookies. Try again."
+            wrong = "The page has expired, or your browser blocks cookies. Try again."
             return self._sign_in_page(request, then, kept, wrong, 403)
         try:
             token = self._access.token_with(form.text("token"), client=_client(request))
@@ -144,12 +144,12 @@ class _Dashboard:
             return self._sign_in_page(request, then, kept, wrong[0].upper() + wrong[1:], error.status)
         except TokenFileError as error:
             self._report(str(error))
-            return self._refusal(refused(Code.NOT_LOADED, "the file of tokens cannot be used"), None)
+            return self._refusal(refused(Code.NOT_LOADED, "the token file cannot be read"), None)
         try:
             session = self._sessions.begin(token, datetime.now(UTC))
         except OSError as error:
             self._report(f"sessions: {error}")
-            return self._refusal(refused(Code.NO_ROOM, "the session cannot be kept: the disk cannot be written"), None)
+            return self._refusal(refused(Code.NO_ROOM, "the session cannot be saved: writing to the disk failed"), None)
         if kept is not None:
             response = self._resume_page(then, kept, session)
         else:
@@ -164,7 +164,7 @@ class _Dashboard:
         try:
             _check_origin(request)
             if not is_form_secret(Fields.of(await read_body(request)).get(FORM_FIELD), secret):
-                raise refused(Code.BAD_CREDENTIALS, "the form is not one of this session's: go back, reload the page")
+                raise refused(Code.BAD_CREDENTIALS, "the form belongs to another session: go back and reload the page")
         except RefusedError as error:
             return self._refusal(error, None)
         try:
@@ -181,22 +181,22 @@ class _Dashboard:
         return self._pages.file(request.path_params["name"])
 
     async def on_http_error(self, request: Request, error: Exception) -> Response:
-        """What has no page, or not by this method."""
+        """Answer a request for an unknown path, or with an unsupported method."""
         assert isinstance(error, HTTPException)
-        if "text/html" not in request.headers.get("accept", ""):  # no browser: it means the API
+        if "text/html" not in request.headers.get("accept", ""):  # not a browser: meant for the API
             code = Code.BAD_METHOD if error.status_code == 405 else Code.NO_ROUTE
             return refusal(refused(code, "Could not route to the request's path: the API is below /client/v4"))
-        page = Page("error.html", {"title": "Not found", "messages": ["There is no such page."]}, error.status_code)
+        page = Page("error.html", {"title": "Not found", "messages": ["This page does not exist."]}, error.status_code)
         return self._pages.shown(page, self._visit_of(request))
 
     async def on_failure(self, request: Request, error: Exception) -> Response:
-        """A mistake of ours."""
+        """Report an internal error."""
         self._report(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
-        messages = ["Something went wrong in the server; its log says what."]
-        return self._pages.shown(Page("error.html", {"title": "A mistake of ours", "messages": messages}, 500))
+        messages = ["The server's log has the details."]
+        return self._pages.shown(Page("error.html", {"title": "Internal error", "messages": messages}, 500))
 
     def _visit_of(self, request: Request) -> Visit | None:
-        """Who looks for a page that is not there, so that they are shown the way to the others."""
+        """The visit of a request without a page, for the navigation of the error page; None if not signed in."""
         try:
             session = self._sessions.find(request.cookies.get(SESSION, ""), datetime.now(UTC))
             return Visit(self._service, session, _client(request), _url(request)) if session else None
@@ -206,16 +206,16 @@ class _Dashboard:
     def _refusal(self, error: RefusedError, visit: Visit | None) -> Response:
         messages = [sentence(fault.message) for fault in error.faults]
         if error.status >= 500 and not (visit and visit.token.is_operator):
-            messages = ["The server cannot do this now; its operator can find out why."]
+            messages = ["Try again later. The server's operator can see the cause."]
         elif error.status >= 500:
             messages += map(sentence, self._service.problems())
         page = Page("error.html", {"title": TITLES.get(error.status, "Refused"), "messages": messages}, error.status)
         return self._pages.shown(page, visit)
 
     def _of_another_session(self, request: Request, session: Session, form: Fields) -> Response:
-        """A form that was shown to another session: who signed in anew in another tab may send it again."""
+        """Offer to send a form of another session again: the user may have signed in anew in another tab."""
         if not request.headers.get("origin"):
-            error = refused(Code.BAD_CREDENTIALS, "the form is not one of this session's: go back, reload the page")
+            error = refused(Code.BAD_CREDENTIALS, "the form belongs to another session: go back and reload the page")
             return self._refusal(error, None)
         return self._resume_page(_url(request), form, session, 403)
 
@@ -224,8 +224,8 @@ class _Dashboard:
         return self._pages.shown(Page("resume.html", {"then": then, "pairs": pairs}, status), secret=session.secret)
 
     async def _signed_out(self, request: Request, body: bytes) -> Response:
-        """Have somebody sign in first. What they sent from a page of ours is kept, to be sent again."""
-        if request.headers.get("hx-request"):  # a part of a page is no place to sign in
+        """Show the sign-in page; a form that was sent from one of our pages is kept, to be sent again."""
+        if request.headers.get("hx-request"):  # a fragment of a page has no room for signing in
             return Response(status_code=204, headers={**HEADERS, "HX-Redirect": "/sign-in"})
         if request.method != "POST":
             return self._sign_in_page(request, _url(request))
@@ -245,7 +245,7 @@ class _Dashboard:
 
 
 def _check_origin(request: Request) -> None:
-    """Refuse what another site sends, as far as browsers say so (CSRF); what nobody forges is the form's secret."""
+    """Refuse requests that a browser marks as coming from another site (CSRF); the form's secret covers the rest."""
     origin = request.headers.get("origin")
     is_foreign = origin is not None and origin.partition("://")[2] != request.headers.get("host")
     if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
@@ -277,6 +277,6 @@ def _url(request: Request) -> str:
 
 
 def _local(path: str) -> str:
-    """Where to go after signing in: a page of ours, whatever the address says."""
+    """The path to continue at after signing in: always one of our pages."""
     is_ours = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if is_ours and not path.startswith("/sign-") else "/"

@@ -1,4 +1,4 @@
-"""The audit log, as far as a token may read what an entry is about."""
+"""The audit log, limited to the entries that a token may read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dnsd.dashboard.visit import Visit
 from dnsd.manage.tokens import Area, Level, Token
 from dnsd.model.spelling import is_found, spellings
 
-ENTRIES = 100  # of a page
-AREAS = {  # of what an action is about
+ENTRIES = 100  # on a page
+AREAS = {  # by the first part of an action
     "map": Area.MAPS,
     "prefix": Area.PREFIXES,
     "lease": Area.PREFIXES,
@@ -24,16 +24,16 @@ AREAS = {  # of what an action is about
 
 
 async def show_audit(visit: Visit) -> Page:
-    """Who changed what."""
+    """The audit log, newest entries first."""
     q, page = visit.query.text("q"), visit.query.number("page", 1)
-    is_wanted = partial(_may_hear, visit.token, spellings(q))
+    is_wanted = partial(_is_visible, visit.token, spellings(q))
     entries = await visit.service.audit(ENTRIES + 1, is_wanted, skip=(page - 1) * ENTRIES)
     data = {"entries": entries[:ENTRIES], "page": page, "has_more": len(entries) > ENTRIES, "q": q}
     return Page("audit.html", data)
 
 
-def _may_hear(token: Token, wanted: Collection[str], entry: Mapping[str, Any]) -> bool:
-    """Whether an entry is for a token, which may read what it is about, and has a text in it."""
+def _is_visible(token: Token, wanted: Collection[str], entry: Mapping[str, Any]) -> bool:
+    """Whether a token may read the object of an entry, and the entry contains one of the texts."""
     if not token.is_operator:
         account_id, zone_id = str(entry.get("account_id") or ""), str(entry.get("zone_id") or "")
         area = AREAS.get(str(entry.get("action") or "").partition(".")[0])

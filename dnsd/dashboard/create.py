@@ -1,4 +1,4 @@
-"""The steps of creating an address map: scope, zones and addresses, name, review. What was filled in goes along."""
+"""The steps of creating an address map: scope, zones and addresses, name, review. Each form carries earlier input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def show_create(visit: Visit) -> Page:
 
 
 async def step(visit: Visit) -> Page | Redirect:
-    """Go where a button leads: to another step, or to the end."""
+    """Go to the step that a button names, or deploy the map."""
     form, do, at = MapForm.of(visit.form), visit.form.get("do"), visit.form.get("step")
     if do == "find":
         return _page(visit, "members", form, Wrong())
@@ -46,7 +46,7 @@ async def step(visit: Visit) -> Page | Redirect:
             map_id, _ = await visit.change("map.create", make)
             notice = "The map is deployed. DNS answers with it." if body.enabled else "The map is saved, and disabled."
             return Redirect(f"{maps_path(visit.account.id)}/{map_id}", notice)
-        # Whatever the rules say of what is there so far, is said where it can be mended.
+        # Errors in the input so far are shown at the step where they can be fixed.
         plan = await visit.plan(make) if do in ("name", "review") else None
     except RefusedError as error:
         wrong = Wrong(error, FIELDS)
@@ -60,9 +60,9 @@ async def step(visit: Visit) -> Page | Redirect:
 
 
 def _new_id(visit: Visit) -> str:
-    """The id that the map is to have: one form makes one map, however often it is sent.
+    """The id of the new map: one form creates one map, however often it is sent.
 
-    It follows from the account and a number of the form's, so that nobody can choose what another account has, or had.
+    It is derived from the account and the form's number, so that a form cannot choose another account's id.
     """
     return derived_id("map", visit.account.id, visit.form.get("number"))
 

@@ -1,4 +1,4 @@
-"""A name explained: the answer to a question, and the path to it, as far as a token may see it."""
+"""A name explained: the answer to a question, and the path to it within the token's scope."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def show_explained(visit: Visit) -> Page:
 
 
 def _question(visit: Visit, name: str, rtype: str) -> tuple[bytes, int]:
-    """The name and type that are asked for. Raises RefusedError, also where the token may not ask."""
+    """The name and type of the question. Raises RefusedError, also for a name outside the token's scope."""
     try:
         wire = parse_name_text(name.rstrip(".") or ".").lower()
     except ValueError as error:
@@ -47,12 +47,12 @@ def _question(visit: Visit, name: str, rtype: str) -> tuple[bytes, int]:
     except ValueError as error:
         raise refused(Code.INVALID, str(error), "type") from None
     if not _covers(visit, wire):
-        raise refused(Code.NOT_FOUND, f"{name} is in no zone that your token is for", "name")
+        raise refused(Code.NOT_FOUND, f"{name} is not in a zone that your token covers", "name")
     return wire, number
 
 
 def _covers(visit: Visit, name: bytes) -> bool:
-    """Whether a name is in a zone of the token's; the operator may ask for any."""
+    """Whether a name is in a zone that the token covers; the operator's token covers all names."""
     return _covers_zone(visit, visit.dataset.zone_of(name))
 
 
@@ -61,7 +61,7 @@ def _covers_zone(visit: Visit, zone: Zone | None) -> bool:
 
 
 def _visible(visit: Visit, found: Explanation) -> Explanation:
-    """As much of the path as the token may see: nothing of what others' names lead through, and maps if it may."""
+    """The part of the path that the token may see: only steps in its zones, and maps only with permission."""
     zones = visit.dataset.zones
     steps = [step for step in found.names if _covers_zone(visit, zones.get(step.zone_id or ""))]
     return replace(found, names=tuple(replace(step, maps=_visible_maps(visit, step)) for step in steps))

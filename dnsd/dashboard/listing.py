@@ -1,4 +1,4 @@
-"""Long lists on pages: what was searched for, in which order, and which part of it is shown."""
+"""Long lists on pages: search, order and paging."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Listing(Generic[T]):
 
     path: str
     items: Sequence[T]  # on this page
-    total: int  # that were found
-    there_are: int  # before anything was searched for
+    total: int  # items found
+    there_are: int  # items before the search
     query: Mapping[str, str]
     order: str
     is_descending: bool
@@ -30,7 +30,7 @@ class Listing(Generic[T]):
 
     @property
     def pages(self) -> int:
-        """How many pages there are."""
+        """The number of pages."""
         return max(1, ceil(self.total / PER_PAGE))
 
     def to_page(self, page: int) -> str:
@@ -38,18 +38,18 @@ class Listing(Generic[T]):
         return self._link(page=str(page))
 
     def sorted_by(self, order: str) -> str:
-        """The address of the same list in another order; of the same order, the other way round."""
+        """The address of the list in another order; for the current order, reversed."""
         is_turned = order == self.order and not self.is_descending
         return self._link(order=order, direction="desc" if is_turned else "asc", page="")
 
     def aria_sort(self, order: str) -> str:
-        """How a column is sorted, in ARIA's words."""
+        """The `aria-sort` value of a column."""
         return "none" if order != self.order else "descending" if self.is_descending else "ascending"
 
     def _link(self, **changes: str) -> str:
         direction = "desc" if self.is_descending else ""
-        said = {**self.query, "order": self.order, "direction": direction, **changes}
-        query = urlencode({name: text for name, text in said.items() if text})
+        values = {**self.query, "order": self.order, "direction": direction, **changes}
+        query = urlencode({name: text for name, text in values.items() if text})
         return f"{self.path}?{query}" if query else self.path
 
 
@@ -63,10 +63,10 @@ def listing(
     order: str,
     kept: Sequence[str] = (),
 ) -> Listing[T]:
-    """The part of a list that a query asks for: `q`, in any spelling, is searched for in the texts of an item.
+    """The page of a list that a query asks for; `q`, in any spelling, is searched in the texts of an item.
 
-    `orders` are the columns by which it can be sorted, `order` is that at first, and `kept` are more of the query's
-    names that lead to other pages.
+    `orders` maps each sortable column to its key, `order` is the default column, and `kept` names further query
+    parameters to keep in links.
     """
     wanted = spellings(visit.query.text("q"))
     found = [one for one in items if is_found(wanted, texts(one))] if wanted else list(items)

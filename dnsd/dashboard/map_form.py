@@ -1,4 +1,4 @@
-"""Address maps as people fill them in: what a form holds, and the body of a request that it is."""
+"""Address maps as forms: the input, and the request body that it makes."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from dnsd.model.spelling import is_found, spellings
 from dnsd.model.zones import Zone
 
 FIELDS = ("description", "default_sni", "enabled", "ips", "memberships")
-FOUND_ZONES = 20  # that a search for zones shows
+FOUND_ZONES = 20  # shown by a search for zones
 
 
 @dataclass(frozen=True, slots=True)
 class MapForm:
-    """What was filled in, as it was typed."""
+    """The input, as typed."""
 
     description: str = ""
     default_sni: str = ""
     enabled: bool = True
     account_wide: bool = False
     zones: tuple[str, ...] = ()  # ids
-    ips: str = ""  # an address a line
+    ips: str = ""  # one address per line
 
     @classmethod
     def of(cls, form: Fields) -> MapForm:
-        """What a form holds."""
+        """The input of a submitted form."""
         lines = form.get("ips").replace("\r\n", "\n")
         picked = [ip for ip in form.all("static_ip") if ip not in lines.split()]
         return cls(
@@ -47,7 +47,7 @@ class MapForm:
 
     @classmethod
     def of_map(cls, found: AddressMap) -> MapForm:
-        """What a map is."""
+        """The input that describes a map."""
         return cls(
             description=found.description,
             default_sni=found.default_sni or "",
@@ -62,11 +62,11 @@ class MapForm:
         return replace(self, ips="\n".join(part for part in (self.ips.rstrip("\n"), ip) if part))
 
     def ip_lines(self) -> list[str]:
-        """The addresses, as they were typed: one a line, or with commas or spaces between them."""
+        """The addresses as typed: one per line, or separated by commas, semicolons or spaces."""
         return self.ips.replace(",", " ").replace(";", " ").split()
 
-    def said(self, account: Account) -> dict[str, Any]:
-        """The body of a request."""
+    def request(self, account: Account) -> dict[str, Any]:
+        """The body of a request, not yet validated."""
         members = [{"kind": "account", "identifier": account.id}] if self.account_wide else []
         members += [{"kind": "zone", "identifier": one} for one in self.zones]
         return {
@@ -78,11 +78,11 @@ class MapForm:
         }
 
     def body(self, visit: Visit) -> MapBody:
-        """The body of a request, checked as one to the API is. Raises RefusedError."""
-        return visit.call(self.said(visit.account)).fields(MapBody)
+        """The body of a request, validated like the API's. Raises RefusedError."""
+        return visit.call(self.request(visit.account)).fields(MapBody)
 
     def typed(self) -> set[IPAddress]:
-        """The addresses that are some."""
+        """The lines that parse as addresses."""
         found = set()
         for text in self.ip_lines():
             with suppress(ValueError):
@@ -90,13 +90,13 @@ class MapForm:
         return found
 
     def chosen(self, dataset: Dataset, account: Account) -> list[Zone]:
-        """The zones that are chosen, of those that there are."""
+        """The chosen zones that exist in the account."""
         found = (dataset.zones.get(one) for one in self.zones)
         return [zone for zone in found if zone is not None and zone.account_id == account.id]
 
 
 def found_zones(dataset: Dataset, account: Account, text: str, chosen: Sequence[Zone]) -> tuple[list[Zone], int]:
-    """The zones of an account whose names hold a text, but for those that are chosen; and how many there are."""
+    """The first zones of an account with a text in their names, without the chosen ones; and the number of all such."""
     known = {zone.id for zone in chosen}
     wanted = spellings(text.strip()) or ("",)
     found = [

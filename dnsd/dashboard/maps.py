@@ -1,4 +1,4 @@
-"""Address maps: the list, the review of one, and how it is edited, enabled, disabled, deleted and restored."""
+"""Address maps: the list, the page of a map, and the forms to edit, enable, disable, delete and restore it."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.store.directory import Kind
 
 MAX_DELETED = 50
-CHANGED = "Somebody else has changed this map meanwhile. What you typed is still here; below is what the map is now."
+CHANGED = "Somebody else has changed this map in the meantime. Your input is kept; the current map is shown below."
 
 
 def maps_path(account_id: str) -> str:
-    """Where the list of an account's maps is."""
+    """The path of the list of an account's maps."""
     return f"/accounts/{account_id}/maps"
 
 
 def map_path(visit: Visit) -> str:
-    """Where the map in the path is reviewed."""
+    """The path of the page of the map in the request's path."""
     return f"{maps_path(visit.path['account_id'])}/{visit.path['map_id']}"
 
 
@@ -80,7 +80,7 @@ def _has_zones(visit: Visit) -> bool:
 
 
 async def list_deleted(visit: Visit) -> Page:
-    """The maps of an account that are gone, and can be restored."""
+    """The deleted maps of an account, which can be restored."""
     there = visit.dataset.maps
     gone: list[tuple[str, Version]] = []
     for object_id in await run_in_threadpool(visit.service.history.objects, visit.account.id):
@@ -93,7 +93,7 @@ async def list_deleted(visit: Visit) -> Page:
 
 
 async def show_map(visit: Visit) -> Page:
-    """All there is to know of a map."""
+    """The page of a map."""
     loaded, account, found = visit.loaded, visit.account, visit.map
     return Page(
         "map.html",
@@ -117,7 +117,7 @@ async def show_map(visit: Visit) -> Page:
 
 @dataclass(frozen=True, slots=True)
 class _Edited:
-    """A form that was sent, and what came of it."""
+    """A submitted form and its outcome."""
 
     form: MapForm
     tag: str
@@ -127,13 +127,13 @@ class _Edited:
 
 
 async def show_edit(visit: Visit) -> Page:
-    """The form with what a map is."""
+    """The form, filled with the current map."""
     found = visit.map
     return _edit_page(visit, _Edited(MapForm.of_map(found), map_tag(visit.loaded, found), Wrong()))
 
 
 async def save_edit(visit: Visit) -> Page | Redirect:
-    """Show what a change would do, or make it; on failure, the form is as it was."""
+    """Preview or save a change; if it is refused, show the form again."""
     form, tag, found = MapForm.of(visit.form), visit.form.get("tag"), visit.map
     if (do := visit.form.get("do")) == "find":
         return _edit_page(visit, _Edited(form, tag, Wrong()))
@@ -141,11 +141,11 @@ async def save_edit(visit: Visit) -> Page | Redirect:
         return _edit_page(visit, _Edited(form.with_ip(do.removeprefix("add:")), tag, Wrong()))
     try:
         body = form.body(visit)
-        given = form.said(visit.account)
+        given = form.request(visit.account)
         if not found.can_modify_ips:
             given = {name: value for name, value in given.items() if name in ("description", "default_sni")}
         else:
-            del given["enabled"]  # has a page of its own
+            del given["enabled"]  # has its own page
         change = partial(_checked, account_id=visit.account.id, map_id=found.id, tag=tag, body=body, given=given)
         if do == "preview":
             plan = await visit.plan(change)
@@ -163,7 +163,7 @@ async def save_edit(visit: Visit) -> Page | Redirect:
 
 
 def _checked(draft: Draft, *, account_id: str, map_id: str, tag: str, body: MapBody, given: dict[str, Any]) -> None:
-    """Change a map, if nobody else has since the form was made."""
+    """Change a map, unless it has changed since the form was made."""
     if map_tag(draft.loaded, find_map(draft.dataset, account_id, map_id)) != tag:
         raise refused(Code.CHANGED_MEANWHILE, CHANGED)
     maps.set_map(draft, account_id, map_id, body, given)
@@ -204,13 +204,13 @@ def _edit_page(visit: Visit, edited: _Edited, status: int = 200) -> Page:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that is asked for once more before it is done."""
+    """A change that needs confirmation."""
 
     name: str
     title: str
     button: str
     done: str
-    verb: Callable[..., None]  # of a draft, with the ids of the account and the map
+    verb: Callable[..., None]  # takes a draft and the ids of the account and the map
     is_dangerous: bool = False
 
 
@@ -224,7 +224,7 @@ DELETE = Action("delete", "Delete", "Delete", "deleted", maps.delete_map, is_dan
 
 
 async def ask(action: Action, visit: Visit) -> Page:
-    """What an action would do, and whether it is meant."""
+    """Show the effect of an action and ask to confirm."""
     try:
         plan = await visit.plan(partial(action.verb, account_id=visit.account.id, map_id=visit.map.id))
     except RefusedError as error:
@@ -234,7 +234,7 @@ async def ask(action: Action, visit: Visit) -> Page:
 
 
 async def act(action: Action, visit: Visit) -> Page | Redirect:
-    """Do it."""
+    """Carry out a confirmed action."""
     account, found = visit.account, visit.map
     try:
         await visit.change(f"map.{action.name}", partial(action.verb, account_id=account.id, map_id=found.id))
@@ -252,12 +252,12 @@ def _ask_page(visit: Visit, action: Action, plan: Any, wrong: Wrong, status: int
 
 
 async def show_version(visit: Visit) -> Page:
-    """A version of a map, and what restoring it would do."""
+    """A version of a map, and the effect of restoring it."""
     return await _version_page(visit, Wrong(), 200)
 
 
 async def restore_version(visit: Visit) -> Page | Redirect:
-    """Have a map be again what it was."""
+    """Restore a version of a map."""
     try:
         await visit.change("map.restore", partial(_restored, visit=visit))
     except RefusedError as error:

@@ -1,4 +1,4 @@
-"""The first page, what was answered lately; and the accounts that a token is for."""
+"""The overview page with recent traffic, and the list of the token's accounts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POOL = "default pool"
 
 
 async def show_overview(visit: Visit) -> Page:
-    """How much is asked, and what is answered from."""
+    """Totals, traffic, problems and warnings."""
     dataset = visit.dataset
     accounts = visit.accounts()
     zones = [zone for zone in dataset.zones.values() if visit.token.covers(zone.account_id, zone.id)]
@@ -59,7 +59,7 @@ def _plots(visit: Visit) -> list[Plot]:
 
 
 async def show_accounts(visit: Visit) -> Page | Redirect:
-    """The accounts that the token is for."""
+    """The accounts that the token covers."""
     dataset = visit.dataset
     zones: dict[str, int] = {}
     maps: dict[str, int] = {}

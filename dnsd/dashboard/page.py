@@ -1,4 +1,4 @@
-"""Pages: templates filled in, with the headers that keep what is not ours from running."""
+"""Pages: rendered templates, with headers that let only the dashboard's own scripts run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 STATIC = "/static"
-# Read when this is imported: later, whoever we have become then may not be able to.
+# Read at import: after the change of user, the process may not be able to.
 TEMPLATES = {one.name: one.read_text("utf-8") for one in files("dnsd.dashboard").joinpath("templates").iterdir()}
 FILES = {one.name: one.read_bytes() for one in files("dnsd.dashboard").joinpath("static").iterdir()}
 MAX_NOTICE = 500  # characters
@@ -46,7 +46,7 @@ MAX_NOTICE = 500  # characters
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page to show: which template, with what."""
+    """A page to show: its template and data."""
 
     template: str
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Where to go next, and what is to be said there."""
+    """The next page, and a notice to show on it."""
 
     to: str
     notice: str = ""
@@ -63,18 +63,18 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A text to keep as a file."""
+    """A text to download as a file."""
 
     name: str
     text: str
 
 
 class Pages:
-    """The templates, compiled, and the files that go with them."""
+    """The compiled templates and the static files."""
 
     def __init__(self) -> None:
         digest = hashlib.blake2b(b"".join(FILES.values()), digest_size=6).hexdigest()
-        self._assets = f"{STATIC}/{digest}/"  # another one for other files, so that browsers may keep them
+        self._assets = f"{STATIC}/{digest}/"  # changes with the files, so that browsers may cache them
         self._environment = Environment(
             loader=DictLoader(TEMPLATES),
             autoescape=True,
@@ -99,7 +99,7 @@ class Pages:
             self._environment.get_template(name)
 
     def shown(self, page: Page, visit: Visit | None = None, *, secret: str = "") -> Response:
-        """The response that shows a page, to somebody who is signed in, or to a stranger with a secret of their own."""
+        """The response for a page, for a signed-in visit or for a visitor with `secret`."""
         html = self._environment.get_template(page.template).render(
             **page.data, visit=visit, form_secret=form_secret(visit.session.secret if visit else secret)
         )
@@ -112,13 +112,13 @@ class Pages:
         """A style sheet, a script or a picture."""
         octets = FILES.get(name)
         if octets is None:
-            return Response("there is no such file\n", 404, HEADERS, "text/plain")
+            return Response("no such file\n", 404, HEADERS, "text/plain")
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         return Response(octets, 200, {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}, kind)
 
 
 def redirected(redirect: Redirect) -> Response:
-    """The response that leads on; the notice waits in a cookie."""
+    """The response for a redirect; a cookie carries the notice."""
     response = RedirectResponse(redirect.to, 303, HEADERS)
     if redirect.notice:
         text = quote(redirect.notice[:MAX_NOTICE])
@@ -127,23 +127,23 @@ def redirected(redirect: Redirect) -> Response:
 
 
 def downloaded(download: Download) -> Response:
-    """The response that is kept as a file."""
+    """The response for a download."""
     name = f"attachment; filename*=UTF-8''{quote(download.name)}"
     return Response(download.text, 200, {**HEADERS, "Content-Disposition": name}, "text/plain")
 
 
 def notice_of(request: Request) -> str:
-    """What the page before left to say."""
+    """The notice from the previous page."""
     return unquote(request.cookies.get(NOTICE, ""))[:MAX_NOTICE]
 
 
 def is_secure(request: Request) -> bool:
-    """Whether a browser came over TLS, which ends at a proxy in front of us: a form says from where it was sent."""
+    """Whether a form was sent over TLS, as its origin shows; TLS ends at a proxy in front of dnsd."""
     return request.headers.get("origin", "").startswith("https://")
 
 
 def begin_session(response: Response, session: Session, request: Request) -> Response:
-    """Have the browser keep a session."""
+    """Set a session's cookie on a response."""
     response.set_cookie(
         SESSION,
         session.secret,
@@ -157,7 +157,7 @@ def begin_session(response: Response, session: Session, request: Request) -> Res
 
 
 def _u_labels(name: str) -> str:
-    """The name as people read it, where it is stored in A-labels; else nothing."""
+    """The name in U-labels if it is stored in A-labels; otherwise an empty text."""
     text = unicode_text(name)
     return text if text != name else ""
 
@@ -175,7 +175,7 @@ def _count(number: int) -> str:
 
 
 def _plural(number: int, word: str) -> str:
-    """A number of things: `1 zone`, `2 zones`."""
+    """A number with its noun: `1 zone`, `2 zones`."""
     if number != 1:
         word = f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("s") else f"{word}s"
     return f"{number:,} {word}"
@@ -193,11 +193,11 @@ def sentence(text: str) -> str:
     """A message as a sentence."""
     text = text.removeprefix("not_found: ")
     first = text.split(maxsplit=1)[0] if text.strip() else ""
-    if first.rstrip(",;:").isalpha():  # a name, or a file's, stays as it is
+    if first.rstrip(",;:").isalpha():  # domain names and file names keep their case
         text = f"{text[0].upper()}{text[1:]}"
     return f"{text}{'' if text.endswith(('.', '?', '!')) else '.'}"
 
 
 def _segment(text: str) -> str:
-    """A text as one segment of a path, or a value in a query."""
+    """A text encoded as a path segment or a query value."""
     return quote(text, safe="")

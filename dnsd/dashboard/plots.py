@@ -1,4 +1,4 @@
-"""Plots as SVG: series over the last hour, drawn on the server. Colours are the style sheet's."""
+"""Plots as SVG: series over the last hour, drawn on the server. The style sheet has the colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dnsd.manage.traffic import Sample
 
 WIDTH, HEIGHT = 720, 200
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 24
-MAX_SERIES = 6  # the others are put together
+MAX_SERIES = 6  # the rest is summed up
 OTHERS = "others"
 HOUR_S = 3600.0
 TICKS = 4
@@ -21,9 +21,9 @@ class Series:
     """One line of a plot."""
 
     label: str
-    number: int  # tells its colour
+    number: int  # selects its colour
     points: str  # of an SVG polyline
-    last: float  # a second
+    last: float  # per second
     mean: float
 
 
@@ -33,9 +33,9 @@ class Plot:
 
     title: str
     series: tuple[Series, ...]
-    y_ticks: tuple[tuple[float, str], ...]  # where, and what is written there
+    y_ticks: tuple[tuple[float, str], ...]  # position and label
     x_ticks: tuple[tuple[float, str], ...]
-    summary: str  # for those who do not see it
+    summary: str  # for screen readers
 
     width: int = WIDTH
     height: int = HEIGHT
@@ -46,7 +46,7 @@ class Plot:
 
 
 def plot_of(title: str, samples: Sequence[Sample], rates: Sequence[Mapping[str, float]]) -> Plot:
-    """A plot of rates a second, one mapping from label to rate for each sample."""
+    """A plot of rates per second; `rates` maps labels to rates for each sample."""
     labels = _labels(rates)
     lines = [(label, [_rate(one, label, labels) for one in rates]) for label in labels]
     top = _round_up(max((value for _, values in lines for value in values), default=0))
@@ -71,12 +71,12 @@ def plot_of(title: str, samples: Sequence[Sample], rates: Sequence[Mapping[str, 
         summary="; ".join(
             f"{one.label}: {_short(one.last)} a second now, {_short(one.mean)} on average" for one in series
         )
-        or "nothing was asked in the last hour",
+        or "no queries in the last hour",
     )
 
 
 def rates_of(samples: Iterable[Sample], series: str, names: Mapping[str, str] | None = None) -> list[dict[str, float]]:
-    """What was counted of a series, a second, by label; with `names`, only those labels, under these names."""
+    """The rates per second of a series by label; with `names`, only its labels, under these names."""
     rates = []
     for sample in samples:
         found: dict[str, float] = {}
@@ -89,7 +89,7 @@ def rates_of(samples: Iterable[Sample], series: str, names: Mapping[str, str] | 
 
 
 def _labels(rates: Sequence[Mapping[str, float]]) -> list[str]:
-    """The labels with the most, in the order of how much; the rest as one."""
+    """The labels with the highest totals, in descending order; the rest as one."""
     totals: dict[str, float] = {}
     for one in rates:
         for label, value in one.items():
@@ -113,7 +113,7 @@ def _y(value: float, top: float) -> float:
 
 
 def _round_up(value: float) -> float:
-    """The next number that is easy to read."""
+    """The next round number."""
     if value <= 0:
         return 1.0
     power = 10.0 ** floor(log10(value))

@@ -1,4 +1,4 @@
-"""Records of a zone: the list with the proxy switch, forms that fit the type, import and export."""
+"""Records of a zone: the list with the proxy switch, a form for each type, import and export."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dnsd.api import zones as api_zones
 from dnsd.api.envelope import Listed, Raw, Reply
 from dnsd.api.record_parts import PARTS
 from dnsd.dashboard.listing import PER_PAGE
-from dnsd.dashboard.page import Download, Page, Redirect
+from dnsd.dashboard.page import Download, Page, Redirect, sentence
 from dnsd.dashboard.visit import Fields, Visit, Wrong
 from dnsd.manage.records import import_records, relative_name
 from dnsd.manage.refusal import Code, RefusedError, refused
@@ -39,7 +39,7 @@ TYPES: tuple[str, ...] = (
 TYPES += ("SVCB", "URI", "CERT", "SMIMEA", "DNSKEY")
 PROXIABLE_TYPES = tuple(map(type_text, sorted(PROXIABLE)))
 PRIORITY_TYPES = tuple(map(type_text, WITH_PRIORITY))
-PLAIN = ("MX",)  # whose one part is as well content
+PLAIN = ("MX",)  # its only part equals the content
 FORM_OF: Mapping[str, tuple[str, ...]] = {
     type_text(rtype): tuple(part.name for part in parts)
     for rtype, parts in PARTS.items()
@@ -58,7 +58,7 @@ TTLS = ((1, "Auto"), (60, "1 min"), (300, "5 min"), (3600, "1 h"), (86_400, "1 d
 
 
 def records_path(visit: Visit) -> str:
-    """Where the list of a zone's records is."""
+    """The path of the list of a zone's records."""
     return f"/zones/{visit.path['zone_id']}/records"
 
 
@@ -69,7 +69,7 @@ async def list_records(visit: Visit) -> Page:
 
 async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
     zone, query = visit.zone, visit.query
-    if back := _back(visit):  # a form that was sent from a page of the list
+    if back := _back(visit):  # a form on the list was sent
         query = Fields.of(urlsplit(back).query)
     q, rtype, page = query.text("q"), query.text("type").upper(), query.number("page", 1)
     found = await _found(visit, q, rtype, page)
@@ -78,8 +78,8 @@ async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200
         found, page = await _found(visit, q, rtype, pages), pages
 
     def link(number: int) -> str:
-        said = {"q": q, "type": rtype, "page": str(number) if number > 1 else ""}
-        return f"{records_path(visit)}?{urlencode({name: text for name, text in said.items() if text})}"
+        values = {"q": q, "type": rtype, "page": str(number) if number > 1 else ""}
+        return f"{records_path(visit)}?{urlencode({name: text for name, text in values.items() if text})}"
 
     return Page(
         "records.html",
@@ -103,7 +103,7 @@ async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200
 
 
 async def _found(visit: Visit, q: str, rtype: str, page: int) -> Listed:
-    """The records of a page, in the order of the zone's file: another one would take all of them to be looked at."""
+    """The records of a page, in the order of the zone's file; any other order would examine all records."""
     reply = await api.list_records(visit.call(search=q, type=rtype, page=str(page), per_page=str(PER_PAGE)))
     listed: Listed = reply.result
     return listed
@@ -119,7 +119,7 @@ async def turn_proxy(visit: Visit) -> Page | Redirect:
 
 
 def _back(visit: Visit) -> str:
-    """The page of the list that a form was sent from; empty where it names none."""
+    """The page of the list that a form was sent from; empty if the form names no such page."""
     back = visit.form.get("back")
     return back if back.partition("?")[0] == records_path(visit) else ""
 
@@ -145,13 +145,13 @@ async def create(visit: Visit) -> Page | Redirect:
 
 
 async def show_edit(visit: Visit) -> Page:
-    """The form with what a record is."""
+    """The form, filled with the current record."""
     reply = await api.get_record(visit.call())
     return _form_page(visit, reply.result, Wrong(), tag=reply.etag or "", is_stored=True)
 
 
 async def edit(visit: Visit) -> Page | Redirect:
-    """Change a record, if nobody else has meanwhile."""
+    """Change a record, unless it has changed since the form was made."""
     said = _said(visit)
     try:
         await api.edit_record(visit.call(said, tag=visit.form.get("tag")))
@@ -210,7 +210,7 @@ def _form_page(
 
 
 def _said(visit: Visit) -> dict[str, Any]:
-    """The body of a request, as the form has it."""
+    """The body of a request, from the form."""
     form = visit.form
     rtype = form.text("type").upper()
     said: dict[str, Any] = {
@@ -233,7 +233,7 @@ def _said(visit: Visit) -> dict[str, Any]:
 
 
 def _settings(form: Fields, rtype: str) -> dict[str, bool | None]:
-    """The switches of a record; one that is off, and was not said before, is not said now either."""
+    """The settings of a record; a setting that is off and was absent stays absent."""
     wanted = {name: form.get("only") == name for name in ("ipv4_only", "ipv6_only")}
     if rtype == "CNAME":
         wanted["flatten_cname"] = "flatten_cname" in form
@@ -246,7 +246,7 @@ def _fields(said: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _shown_name(name: str, zone: Zone) -> str:
-    """A stored name as short as it can be typed; what was typed, as it is."""
+    """The shortest spelling of a stored name; other text unchanged."""
     try:
         return relative_name(parse_owner(f"{name}.", zone.name), zone.name)
     except ValueError:
@@ -254,7 +254,7 @@ def _shown_name(name: str, zone: Zone) -> str:
 
 
 def _number(text: Any) -> Any:
-    """A number, or what was typed in its place, of which the API says what is wrong."""
+    """A number, or else the text as typed, for the API to report."""
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 12 else text
 
 
@@ -262,7 +262,7 @@ def _number(text: Any) -> Any:
 
 
 async def show_delete(visit: Visit) -> Page:
-    """A record, and whether it is meant."""
+    """Show a record and ask to confirm its deletion."""
     reply = await api.get_record(visit.call())
     data = {"zone": visit.zone, "account": visit.dataset.accounts[visit.zone.account_id], "record": reply.result}
     return Page("record_delete.html", data | {"wrong": Wrong(), "path": records_path(visit)})
@@ -289,7 +289,7 @@ async def show_import(visit: Visit) -> Page:
 
 
 async def import_file(visit: Visit) -> Page | Redirect:
-    """Add the records of a master file, which was uploaded or pasted."""
+    """Add the records of an uploaded or pasted master file."""
     octets = visit.upload.get("file") or visit.form.get("text").encode()
     zone_id, proxies = visit.zone.id, "proxied" in visit.form
     try:
@@ -301,15 +301,15 @@ async def import_file(visit: Visit) -> Page | Redirect:
     except RefusedError as error:
         return _import_page(visit, octets, Wrong(error, ("file",)), error.status)
     added = f"{counts.added:,} of {counts.parsed:,} records were added."
-    notes = " ".join(f"Of {one}." for one in counts.warnings)
+    notes = " ".join(sentence(one) for one in counts.warnings)
     return Redirect(
         records_path(visit),
-        f"{added} {notes}".strip() if counts.added else "Nothing is new: all records are there already.",
+        f"{added} {notes}".strip() if counts.added else "Nothing to add: the zone already has all of these records.",
     )
 
 
 def _import_page(visit: Visit, octets: bytes, wrong: Wrong, status: int) -> Page:
-    """The form; what was sent is shown again, unless it is a file that a form would send as other octets."""
+    """The form, with the sent text unless it is not UTF-8, which the form would alter."""
     zone = visit.zone
     try:
         text = octets.decode()

@@ -1,4 +1,4 @@
-"""The table of pages: where, what a token must have, and who answers."""
+"""The table of pages: method, path, required permission and handler."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SEE_ANSWERS = Permission(Area.DNS, Level.READ, Need.TOKEN)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One page, or one form that is sent."""
+    """One page, or the submission of one form."""
 
     method: str
     path: str

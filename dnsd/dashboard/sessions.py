@@ -1,6 +1,6 @@
-"""Sessions: who is signed in. A browser has a session's secret in a cookie; the state folder has its hash alone.
+"""Sessions of signed-in users. The browser has a session's secret in a cookie; the state folder has only its hash.
 
-A session is a token's: it ends when that is revoked or expires, when its person signs out, and after half a day.
+A session belongs to a token: it ends when the token expires or is revoked, on signing out, and after 12 hours.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from dnsd.model.times import parse_time, time_text
 
 FILE_NAME = "sessions.json"  # in the state folder
 LASTS = timedelta(hours=12)
-MAX_SESSIONS = 20  # of one token; the oldest make room
+MAX_SESSIONS = 20  # of one token; a new session replaces the oldest
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody who is signed in."""
+    """A session of a signed-in user."""
 
     secret: str
     token: Token
@@ -33,14 +33,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """What is known of a session beside its secret."""
+    """A session's token and start."""
 
     token_id: str
     at: datetime
 
 
 class Sessions:
-    """The sessions of a running server, which outlast it where its disk allows."""
+    """The sessions of a running server; they survive a restart if the disk can be written."""
 
     def __init__(self, state: Path, tokens: TokenFile) -> None:
         self._file = state / FILE_NAME
@@ -48,7 +48,7 @@ class Sessions:
         self._begun: dict[str, _Begun] = self._read()  # by digest of the secret, oldest first
 
     def begin(self, token: Token, now: datetime) -> Session:
-        """A new session of a token. Raises OSError where it is not on the disk; it is good all the same."""
+        """Begin a session of a token. Raises OSError if it cannot be saved; the session is valid anyway."""
         secret = new_secret()
         self._forget_ended(now)
         self._begun[_digest(secret)] = _Begun(token.id, now)
@@ -59,7 +59,7 @@ class Sessions:
         return Session(secret, token)
 
     def find(self, secret: str, now: datetime) -> Session | None:
-        """The session with a secret; None where there is none, or it has ended. Raises TokenFileError."""
+        """The session with a secret; None if unknown or ended. Raises TokenFileError."""
         begun = self._begun.get(_digest(secret))
         if begun is None or now >= begun.at + LASTS:
             return None
@@ -67,7 +67,7 @@ class Sessions:
         return Session(secret, token) if token else None
 
     def end(self, secret: str) -> None:
-        """Sign out. Raises OSError where that is not on the disk."""
+        """End a session. Raises OSError if that cannot be saved."""
         if self._begun.pop(_digest(secret), None):
             self._write()
 
@@ -75,20 +75,20 @@ class Sessions:
         self._begun = {digest: begun for digest, begun in self._begun.items() if now < begun.at + LASTS}
 
     def _read(self) -> dict[str, _Begun]:
-        """What an earlier run knew; nothing where that cannot be read: people sign in again."""
+        """The sessions of an earlier run; empty if the file cannot be read, so that users sign in again."""
         try:
-            said = json.loads(self._file.read_bytes())
-            return {digest: _Begun(token_id, parse_time(at)) for digest, (token_id, at) in said.items()}
+            saved = json.loads(self._file.read_bytes())
+            return {digest: _Begun(token_id, parse_time(at)) for digest, (token_id, at) in saved.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
     def _write(self) -> None:
-        said = {digest: (begun.token_id, time_text(begun.at)) for digest, begun in self._begun.items()}
+        saved = {digest: (begun.token_id, time_text(begun.at)) for digest, begun in self._begun.items()}
         beside = self._file.with_name(f"{FILE_NAME}.new")
         beside.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(beside, flags, 0o600), "w", encoding="utf-8") as out:
-            json.dump(said, out)
+            json.dump(saved, out)
             out.flush()
             os.fsync(out.fileno())
         os.replace(beside, self._file)
@@ -96,17 +96,17 @@ class Sessions:
 
 
 def new_secret() -> str:
-    """What nobody guesses: 256 bits, as text."""
+    """A random secret of 256 bits, as text."""
     return secrets.token_urlsafe(32)
 
 
 def form_secret(secret: str) -> str:
-    """What the forms of a session hold, so that no other site can make them (CSRF)."""
+    """The secret in a session's forms, which other sites cannot know (CSRF)."""
     return hmac.digest(secret.encode(), b"form", "sha256").hex()
 
 
 def is_form_secret(given: str, secret: str) -> bool:
-    """Whether a form is one of a session's own."""
+    """Whether a form's secret belongs to a session."""
     return hmac.compare_digest(given.encode(errors="replace"), form_secret(secret).encode())
 
 

@@ -1,4 +1,4 @@
-"""Address space of an account: which prefixes and static IPs it has, what of them is used, and a picture of that."""
+"""An account's address space: its prefixes, the addresses in use, and a picture of each prefix."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, IPNetwork
 from dnsd.model.maps import AddressMap
 
-CELLS = 256  # of a picture, at the most
+CELLS = 256  # of a picture, at most
 COLUMNS = 32
-MAX_COUNTED = 2**24  # addresses of a prefix; of more, the exponent is told
-MAX_TITLE = 6  # addresses that a cell tells of
+MAX_COUNTED = 2**24  # addresses of a prefix; larger numbers are shown as a power of two
+MAX_TITLE = 6  # addresses in a cell's tooltip
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A part of a prefix in its picture: `free`, `used` by maps, or `lent` to another account."""
+    """A square in a prefix's picture: `free`, `used` by maps, or `lent` to another account."""
 
     column: int
     row: int
@@ -37,7 +37,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A prefix, or a part of another account's, that an account may use."""
+    """A prefix of an account, or a part of another account's prefix that is delegated to it."""
 
     cidr: IPNetwork
     prefix: Prefix
@@ -54,29 +54,29 @@ class Space:
 
     @property
     def size(self) -> int:
-        """How many addresses it has."""
+        """The number of addresses."""
         return self.cidr.num_addresses
 
     @property
     def size_text(self) -> str:
-        """How many that is, in words: of IPv6, a number that nobody can read is none."""
+        """The number of addresses as text; a power of two if it is too long to read."""
         return f"{self.size:,}" if self.size <= MAX_COUNTED else f"2^{self.size.bit_length() - 1}"
 
     @property
     def cell_text(self) -> str:
-        """What a square of its picture stands for; empty for a single address."""
+        """The size of a square in the picture; empty for a single address."""
         return "" if self.size <= CELLS else f"a /{self.cidr.prefixlen + CELLS.bit_length() - 1}"
 
     @property
     def rows(self) -> int:
-        """How many rows its picture has."""
+        """The number of rows in the picture."""
         return -(-min(CELLS, self.size) // COLUMNS)
 
 
 def spaces_of(dataset: Dataset, account: Account, typed: Set[IPAddress] = frozenset()) -> list[Space]:
-    """The prefixes of an account, and the parts of others' that are delegated to it.
+    """The prefixes of an account, and the parts of other accounts' prefixes that are delegated to it.
 
-    `typed` are addresses that somebody has chosen just now, and that are not the next free ones any more.
+    `typed` are addresses in the form being edited; they no longer count as free.
     """
     uses = uses_of(dataset, account.id)
     owners = {prefix.id: one for one in dataset.accounts.values() for prefix in one.prefixes}
@@ -119,7 +119,7 @@ def _space(
 
 
 def next_free(cidr: IPNetwork, used: set[IPAddress], lent: Sequence[IPNetwork]) -> IPAddress | None:
-    """The first address of a prefix that no map uses and that is not lent; not that of the network itself."""
+    """The first free address of a prefix, neither used nor lent; the network address is skipped."""
     number, last = int(cidr.network_address) + (cidr.num_addresses > 1), int(cidr.broadcast_address)
     make = type(cidr.network_address)
     while number <= last:

@@ -1,4 +1,4 @@
-"""What pages say of objects: address maps, what they answer for, and what a change would do. Read only."""
+"""Objects as pages show them: address maps, the zones they answer for, and the effect of a change. Read only."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dnsd.model.maps import AddressMap, Considered, MemberKind, MissingFamily
 from dnsd.model.zones import Status, Zone
 from dnsd.wire.names import name_text
 
-MAX_ZONES = 20  # that a page tells of one by one
-MAX_NAMES = 5  # of each
+MAX_ZONES = 20  # listed one by one on a page
+MAX_NAMES = 5  # of each zone
 MAX_MEMBERS = 100
 UNNAMED = "(no description)"
 
@@ -30,7 +30,7 @@ class MapRow:
     map: AddressMap
     title: str
     scope: str
-    members: tuple[str, ...]  # names of some of its zones
+    members: tuple[str, ...]  # names of its first zones
     members_total: int
     v4: int
     v6: int
@@ -39,12 +39,12 @@ class MapRow:
 
     @property
     def status(self) -> str:
-        """Whether it has an effect."""
+        """The status as a word."""
         return "Enabled" if self.map.enabled else "Disabled"
 
 
 def map_row(loaded: Loaded, found: AddressMap) -> MapRow:
-    """What a list says of a map."""
+    """The row of a map in a list."""
     zones = [one for one in found.memberships if one.kind is MemberKind.ZONE]
     names = tuple(loaded.dataset.zones[one.identifier].name_text for one in zones[:3])
     is_account = len(zones) < len(found.memberships)
@@ -65,26 +65,26 @@ def map_row(loaded: Loaded, found: AddressMap) -> MapRow:
 
 
 def map_title(found: AddressMap) -> str:
-    """What people know a map by."""
+    """The title of a map: its description."""
     return found.description or UNNAMED
 
 
 def map_name(dataset: Dataset, map_id: str | None) -> str:
-    """What is said of the map that answers; of one that is not there yet, that it is the new one."""
+    """The name of the map that answers: its title, `default pool`, or `the new map` if it does not exist yet."""
     if map_id is None:
         return "default pool"
     return map_title(dataset.maps[map_id]) if map_id in dataset.maps else "the new map"
 
 
 def origin_of(dataset: Dataset, account_id: str, ip: IPAddress) -> str:
-    """Where an account has an address from."""
+    """The origin of an account's address: a static IP or a prefix."""
     account = dataset.accounts[account_id]
     if ip in account.static_ips:
         return "static IP"
     for part, prefix in dataset.usable_space.get(account_id, ()):
         if contains(part, ip) and prefix.approved is Approval.ACTIVE:
             return str(part) if prefix in account.prefixes else f"{part}, delegated"
-    return "not the account's any more"
+    return "no longer the account's"
 
 
 def problems_of(loaded: Loaded, key: str) -> list[str]:
@@ -94,15 +94,15 @@ def problems_of(loaded: Loaded, key: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
-    """A zone that a map covers, and whether the map answers for it."""
+    """A zone that a map covers, and whether the map answers for it or why not."""
 
     zone: Zone
     answers: bool
-    why: str  # not, if so
+    why: str  # not; empty if it answers
 
 
 def members_of(loaded: Loaded, found: AddressMap) -> list[MemberView]:
-    """The zones that are members of a map, as many as a page shows."""
+    """The first member zones of a map, as many as a page shows."""
     zones = [loaded.dataset.zones[one.identifier] for one in found.memberships if one.kind is MemberKind.ZONE]
     return [member_view(loaded, found, zone) for zone in zones[:MAX_MEMBERS]]
 
@@ -120,7 +120,7 @@ def member_view(loaded: Loaded, found: AddressMap, zone: Zone) -> MemberView:
 
 
 def not_applied(dataset: Dataset, zone: Zone) -> str:
-    """Why no map is consulted for a zone; empty where maps are."""
+    """The reason why maps do not apply to a zone; empty if they do."""
     if dataset.applies_maps(zone):
         return ""
     if zone.paused:
@@ -128,13 +128,13 @@ def not_applied(dataset: Dataset, zone: Zone) -> str:
     if zone.applies_maps:
         return "the account enforces DNS only: proxied records are answered as stored"
     if zone.status is Status.INITIALIZING:
-        return "the zone is initializing: it is refused"
+        return "the zone is initializing: its queries are refused"
     return f"the zone is {zone.status}: proxied records are answered as stored"
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A zone that a map answers for, and some of the names."""
+    """A zone that a map answers for, with its first names."""
 
     zone: Zone
     names: tuple[str, ...]
@@ -143,14 +143,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredFor:
-    """What a map answers for now."""
+    """The zones that a map answers for now."""
 
     zones: tuple[Answered, ...]
     zones_total: int
 
 
 def answered_for(loaded: Loaded, found: AddressMap) -> AnsweredFor:
-    """The zones whose proxied names a map answers for now, some of them with some of their names."""
+    """The zones whose proxied names a map answers for now; the first of them with their first names."""
     zones = sorted(_zones_answered(loaded, found), key=lambda zone: zone.name_text)
     shown = []
     for zone in zones[:MAX_ZONES]:
@@ -172,12 +172,12 @@ class StepView:
     """One step of the search for a zone's addresses."""
 
     title: str
-    maps: tuple[tuple[Considered, str], ...]  # each with why it was passed over; empty for the one that is taken
+    maps: tuple[tuple[Considered, str], ...]  # each with the reason why it was skipped; empty for the map that is taken
     is_taken: bool
 
 
 def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
-    """The precedence as it is for a zone, one step after another, the default pool last."""
+    """The steps of precedence for a zone, the default pool last."""
     not_consulted = not_applied(loaded.dataset, zone)
     taken = answering(loaded, zone).map_id if not not_consulted else ""
     found = loaded.dataset.considered(zone)
@@ -187,7 +187,7 @@ def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
         maps = []
         for one in found:
             if one.step == step:
-                otherwise = "not consulted" if not_consulted else "another one comes before it"
+                otherwise = "not consulted" if not_consulted else "another map comes first"
                 why = "" if one.map.id == taken else one.passed_over or otherwise
                 maps.append((one, why))
         steps.append(StepView(title, tuple(maps), any(not why for _, why in maps)))
@@ -196,13 +196,13 @@ def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """What a change would do, as a page tells it."""
+    """The effect of a change, as shown on a page."""
 
     zones: Sequence[ZonePlan]
     zones_total: int
     names_total: int
     warnings: tuple[str, ...]
-    old_maps: dict[str, str]  # by zone id: what answers now
+    old_maps: dict[str, str]  # by zone id: the map that answers now
     new_maps: dict[str, str]
 
 
@@ -214,8 +214,8 @@ def plan_view(
     *,
     is_enabled: bool = True,
 ) -> PlanView:
-    """What a page says of a plan; `ips` are the addresses that a map is to have, where that is what is planned."""
-    asleep = () if is_enabled else ("The map is disabled: nothing changes in DNS before it is enabled.",)
+    """The view of a plan; `ips` are the map's new addresses, if the change sets them."""
+    asleep = () if is_enabled else ("The map is disabled: nothing changes in DNS until it is enabled.",)
     shown = plan.zones[:MAX_ZONES]
     return PlanView(
         zones=shown,
@@ -235,8 +235,10 @@ def _of_families(ips: Sequence[IPAddress] | None, missing: MissingFamily) -> Ite
         return
     for version, other, rtype in ((4, 6, "A"), (6, 4, "AAAA")):
         if not any(ip.version == version for ip in ips):
-            what = "no address" if missing is MissingFamily.NODATA else "the addresses of the next map that has some"
-            yield f"The map has IPv{other} addresses only: {rtype} queries are answered with {what}."
+            substitute = (
+                "no address" if missing is MissingFamily.NODATA else "the addresses of the next map that has any"
+            )
+            yield f"The map has IPv{other} addresses only: {rtype} queries are answered with {substitute}."
 
 
 def _warning(problem: Problem) -> str:
@@ -244,7 +246,7 @@ def _warning(problem: Problem) -> str:
 
 
 ACTIONS = {
-    "file": "as it was in the file",
+    "file": "as in the file",
     "map.create": "created",
     "map.edit": "edited",
     "map.enable": "enabled",
@@ -256,5 +258,5 @@ ACTIONS = {
 
 
 def action_words(action: str) -> str:
-    """What was done, for people."""
+    """An action in words."""
     return ACTIONS.get(action, action)

@@ -1,4 +1,4 @@
-"""One request of a person: who it is, what was typed, and what they may do with the objects on a page."""
+"""One request of a signed-in user: session, path, form, and the permissions on the page's objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
 
-from dnsd.api.request import Call, etag_of, heavily
+from dnsd.api.request import Call, etag_of, in_thread
 from dnsd.api.shapes import map_shape
 from dnsd.app import Loaded
 from dnsd.dashboard.sessions import Session
@@ -27,18 +27,18 @@ from dnsd.model.maps import AddressMap
 from dnsd.model.zones import Zone
 
 T = TypeVar("T")
-MAX_FIELDS = 30_000  # of a form: it may list all zones of an account
+MAX_FIELDS = 30_000  # in a form: it may list all zones of an account
 
 
 class Fields:
-    """What a form or a query holds: texts by name, some of them several times."""
+    """The values of a form or a query: texts by name; names may repeat."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
         self._pairs = [(name, text) for name, text in pairs]
 
     @classmethod
     def of(cls, encoded: bytes | str) -> Fields:
-        """From application/x-www-form-urlencoded. Raises RefusedError."""
+        """Parse application/x-www-form-urlencoded. Raises RefusedError."""
         try:
             text = encoded.decode() if isinstance(encoded, bytes) else encoded
             return cls(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"))
@@ -49,59 +49,59 @@ class Fields:
         return any(one == name for one, _ in self._pairs)
 
     def get(self, name: str, default: str = "") -> str:
-        """The first text with a name, as it was typed."""
+        """The first text with a name, as typed."""
         return next((text for one, text in self._pairs if one == name), default)
 
     def text(self, name: str) -> str:
-        """The first text with a name, without the space around it."""
+        """The first text with a name, stripped."""
         return self.get(name).strip()
 
     def all(self, name: str) -> list[str]:
-        """Every text with a name that is not empty, each once."""
+        """All texts with a name, without empty and repeated ones."""
         return list(dict.fromkeys(text.strip() for one, text in self._pairs if one == name and text.strip()))
 
     def number(self, name: str, default: int) -> int:
-        """A whole number from 1."""
+        """A whole number, at least 1."""
         text = self.text(name)
         return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else default
 
     def pairs(self) -> list[tuple[str, str]]:
-        """All of it, in order."""
+        """All pairs, in order."""
         return list(self._pairs)
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request of somebody who is signed in."""
+    """A request of a signed-in user."""
 
     service: Service
     session: Session
     client: str  # IP address
     url: str  # path and query
-    path: Mapping[str, str] = field(default_factory=dict)  # its parameters
+    path: Mapping[str, str] = field(default_factory=dict)  # parameters of the path
     query: Fields = field(default_factory=Fields)
     form: Fields = field(default_factory=Fields)
     upload: Mapping[str, bytes] = field(default_factory=dict)  # files, by field
-    notice: str = ""  # what the page before has to say
+    notice: str = ""  # from the previous page
 
     @property
     def token(self) -> Token:
-        """Whose request it is."""
+        """The token of the session."""
         return self.session.token
 
     @property
     def actor(self) -> Actor:
-        """Who asks for a change."""
+        """The actor of a change."""
         return Actor(self.token, self.client)
 
     @property
     def loaded(self) -> Loaded:
-        """What is loaded. Raises RefusedError."""
+        """The loaded data with its snapshot. Raises RefusedError."""
         return self.service.loaded
 
     @property
     def dataset(self) -> Dataset:
-        """What is loaded. Raises RefusedError."""
+        """The loaded dataset. Raises RefusedError."""
         return self.service.loaded.dataset
 
     @property
@@ -120,12 +120,12 @@ class Visit:
         return find_zone(self.dataset, self.path["zone_id"])
 
     def may(self, area: str, level: str, account_id: str, zone_id: str | None = None) -> bool:
-        """Whether the token may do this: what it may not, no page offers."""
+        """Whether the token has a permission; pages offer only permitted actions."""
         return self.token.may(Area(area), Level(level), account_id=account_id, zone_id=zone_id)
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the files can be used; else a snapshot is served that nothing more is known of."""
+        """Whether the files are loaded; otherwise only a snapshot is served, without a dataset."""
         try:
             return bool(self.service.loaded)
         except RefusedError:
@@ -139,7 +139,7 @@ class Visit:
         return sorted(found, key=lambda one: one.name.lower())
 
     def held(self) -> list[tuple[str, str]]:
-        """The accounts that are held at their last good version, as far as the token covers them, and why each is."""
+        """The token's accounts that are held at their last good version, by name, each with the reason."""
         if not self.is_loaded:
             return []
         loaded, is_operator = self.loaded, self.token.is_operator
@@ -151,33 +151,33 @@ class Visit:
         ]
 
     def call(self, body: Mapping[str, Any] | None = None, *, tag: str = "", **query: str) -> Call:
-        """The same request to the API, for a route that does what a page wants; `tag` is that of what was seen."""
+        """This request as a call of an API route; `tag` is the entity tag that the page was made from."""
         headers = {"if-match": tag} if tag else {}
-        said = {name: text for name, text in query.items() if text}
-        return Call(self.service, self.actor, self.path, said, headers, json.dumps(body or {}).encode())
+        given = {name: text for name, text in query.items() if text}
+        return Call(self.service, self.actor, self.path, given, headers, json.dumps(body or {}).encode())
 
     async def change(self, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
-        """Have a verb carried out; when this returns, DNS answers it. Raises RefusedError."""
+        """Carry out a verb; on return, DNS answers accordingly. Raises RefusedError."""
         return await self.service.change(self.actor, action, verb)
 
     async def plan(self, verb: Callable[[Draft], Any]) -> Plan:
-        """What a verb would do to answers. Raises RefusedError where it would be refused."""
+        """The effect of a verb on answers. Raises RefusedError if the verb is refused."""
         before, after = await self.service.plan(self.actor, verb)
-        return await heavily(len(after.dataset.zones), plan_of, before, after)
+        return await in_thread(len(after.dataset.zones), plan_of, before, after)
 
     async def versions(self, object_id: str, account_id: str) -> list[Version]:
-        """The versions of an account's object, the newest first."""
+        """The versions of an account's object, newest first."""
         found = await run_in_threadpool(self.service.history.versions, object_id)
         return [version for version in found if version.account_id == account_id]
 
 
 def map_tag(loaded: Loaded, found: AddressMap) -> str:
-    """The tag of the version of a map that a form shows."""
+    """The entity tag of a map."""
     return etag_of(map_shape(loaded, found))
 
 
 class Wrong:
-    """What is wrong with a form, by field; what belongs to none of its fields is `others`."""
+    """The errors of a form by field; `others` are the errors outside its fields."""
 
     def __init__(self, error: RefusedError | None = None, fields: Sequence[str] = ()) -> None:
         self._by_field: dict[str, list[str]] = {}
@@ -190,10 +190,10 @@ class Wrong:
         return bool(self._by_field or self.others)
 
     def of(self, name: str) -> list[str]:
-        """What is wrong with one field."""
+        """The errors of one field."""
         return self._by_field.get(name, [])
 
 
 def _field(fault: Fault, fields: Sequence[str]) -> str | None:
-    """The field that a fault is about: the last step of its path that is one."""
+    """The field of a fault: the last step of its path that names a field."""
     return next((str(step) for step in reversed(fault.path) if step in fields), None)

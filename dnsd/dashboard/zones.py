@@ -1,4 +1,4 @@
-"""Zones: the list, which addresses answer for one and why, and its settings."""
+"""Zones: the list, the page with a zone's effective addresses and settings, and the forms to change it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SWITCHES = ("ipv6", "http2", "http3", "https_records", "flatten_all_cnames")
 
 
 async def list_zones(visit: Visit) -> Page:
-    """The zones that the token is for, or those of one account."""
+    """The zones that the token covers, of all accounts or of one."""
     dataset, loaded = visit.dataset, visit.loaded
     account_id = visit.query.text("account").lower()
     found = listing(
@@ -85,7 +85,7 @@ def _create_page(visit: Visit, wrong: Wrong, status: int) -> Page:
 
 
 async def show_zone(visit: Visit) -> Page:
-    """The addresses that answer for a zone, why these, and the zone's settings."""
+    """The page of a zone: its effective addresses, the reason for them, and its settings."""
     return await _page(visit)
 
 
@@ -112,14 +112,14 @@ async def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> 
 
 
 def _records_total(zone: Zone) -> int:
-    """How many records people see."""
+    """The number of records shown to users."""
     return sum(
         not (rtype == SOA or (rtype == NS and owner == zone.name)) for owner, rtype in zone.records.owners_and_types()
     )
 
 
 async def save_settings(visit: Visit) -> Page | Redirect:
-    """Turn the switches of a zone."""
+    """Save the settings of a zone."""
     zone_id, wanted = visit.zone.id, {name: name in visit.form for name in SWITCHES}
     try:
         await visit.change("zone.edit_settings", lambda draft: set_zone_switches(draft, zone_id, wanted))
@@ -129,7 +129,7 @@ async def save_settings(visit: Visit) -> Page | Redirect:
 
 
 async def ask_pause(visit: Visit) -> Page:
-    """What pausing would show, and whether it is meant."""
+    """Show the effect of pausing and ask to confirm."""
     zone, dataset = visit.zone, visit.dataset
     return Page("zone_pause.html", {"zone": zone, "account": dataset.accounts[zone.account_id]})
 
@@ -146,7 +146,7 @@ async def pause(visit: Visit) -> Page | Redirect:
 
 
 async def verify(visit: Visit) -> Page | Redirect:
-    """Say that a zone is its account's, which the operator does."""
+    """Mark a zone as verified."""
     zone_id = visit.zone.id
     try:
         await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, ZoneEdit(verified=True)))
@@ -156,12 +156,12 @@ async def verify(visit: Visit) -> Page | Redirect:
 
 
 async def show_delete(visit: Visit) -> Page:
-    """What goes with a zone, and whether it is meant."""
+    """Show the effect of deleting a zone and ask to confirm."""
     return _delete_page(visit, Wrong(), 200)
 
 
 async def delete(visit: Visit) -> Page | Redirect:
-    """Delete a zone, whose name has been typed."""
+    """Delete a zone; the form must repeat its name."""
     zone = visit.zone
     try:
         if not _is_name_of(zone, visit.form.text("name")):

@@ -1,4 +1,4 @@
-"""What can be asked for with accounts, prefixes, delegations and static IPs, as changes of the accounts' files."""
+"""The verbs on accounts, prefixes, delegations and static IPs, as edits of the accounts' files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dnsd.store.directory import Kind
 
 
 class AccountBody(Fields):
-    """A new account, or all of one."""
+    """A complete account."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -24,7 +24,7 @@ class AccountBody(Fields):
 
 
 class DnsSettingsEdit(Fields):
-    """The DNS settings of an account that can be changed."""
+    """The DNS settings of an account to change."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -39,16 +39,16 @@ class PrefixBody(Fields):
     cidr: Cidr
     asn: int | None = Field(default=None, ge=0, le=4_294_967_295)
     description: str | None = Field(default=None, max_length=1000)
-    approved: Approval | None = Field(default=None, description="the operator's to say; P, pending, by default")
+    approved: Approval | None = Field(default=None, description="operator only; P, pending, by default")
 
 
 class PrefixEdit(Fields):
-    """What of a prefix is to change."""
+    """The fields of a prefix to change."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     description: str | None = Field(default=None, max_length=1000)
-    approved: Approval | None = Field(default=None, description="the operator's to say")
+    approved: Approval | None = Field(default=None, description="operator only")
 
 
 class DelegationBody(Fields):
@@ -61,7 +61,7 @@ class DelegationBody(Fields):
 
 
 class LeaseBody(Fields):
-    """A new static IP; the operator's to lease."""
+    """A static IP to lease; operator only."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -69,7 +69,7 @@ class LeaseBody(Fields):
 
 
 def create_account(draft: Draft, body: AccountBody) -> str:
-    """A new account; its id."""
+    """Create an account and return its id."""
     account_id = secrets.token_hex(16)
     draft.write(draft.free_key("", body.name), Kind.ACCOUNT, {"id": account_id, "name": body.name})
     return account_id
@@ -83,7 +83,7 @@ def edit_account(draft: Draft, account_id: str, body: AccountBody) -> None:
 
 
 def delete_account(draft: Draft, account_id: str) -> None:
-    """Delete an account that has neither zones nor maps."""
+    """Delete an account. Raises RefusedError if it has zones or address maps."""
     account = find_account(draft.dataset, account_id)
     dataset = draft.dataset
     zones = sum(zone.account_id == account_id for zone in dataset.zones.values())
@@ -103,7 +103,7 @@ def edit_dns_settings(draft: Draft, account_id: str, edit: DnsSettingsEdit) -> N
 
 
 def create_prefix(draft: Draft, account_id: str, body: PrefixBody) -> str:
-    """A new prefix, pending unless the operator says otherwise; its id."""
+    """Create a prefix, pending unless the operator approves it, and return its id."""
     document = draft.document(find_account(draft.dataset, account_id).key)
     prefix_id = secrets.token_hex(16)
     made = {
@@ -119,7 +119,7 @@ def create_prefix(draft: Draft, account_id: str, body: PrefixBody) -> str:
 
 
 def edit_prefix(draft: Draft, account_id: str, prefix_id: str, edit: PrefixEdit, given: dict[str, Any]) -> None:
-    """Change what was given of a prefix."""
+    """Change the given fields of a prefix."""
     document, index = _prefix(draft, account_id, prefix_id)
     written = dict(document["prefixes"][index])
     if "description" in given:
@@ -131,14 +131,14 @@ def edit_prefix(draft: Draft, account_id: str, prefix_id: str, edit: PrefixEdit,
 
 
 def delete_prefix(draft: Draft, account_id: str, prefix_id: str) -> None:
-    """Delete a prefix; the rules say whether a map needs it."""
+    """Delete a prefix; a rule refuses this while a map uses it."""
     document, index = _prefix(draft, account_id, prefix_id)
     del document["prefixes"][index]
     _write(draft, account_id, document)
 
 
 def create_delegation(draft: Draft, account_id: str, prefix_id: str, body: DelegationBody) -> tuple[IPNetwork, str]:
-    """Let another account use a part of a prefix: which part, and which account."""
+    """Delegate a part of a prefix to another account; return the part and the account's id."""
     other = draft.dataset.accounts.get(body.delegated_account_id.lower())
     if other is None:
         raise refused(Code.NOT_FOUND, "not_found: there is no account with this id", "delegated_account_id")
@@ -153,7 +153,7 @@ def create_delegation(draft: Draft, account_id: str, prefix_id: str, body: Deleg
 
 
 def delete_delegation(draft: Draft, account_id: str, prefix_id: str, place: int) -> None:
-    """Take a delegation back; the rules say whether a map needs it."""
+    """Delete a delegation; a rule refuses this while a map uses it."""
     document, index = _prefix(draft, account_id, prefix_id)
     del document["prefixes"][index]["delegations"][place]
     _write(draft, account_id, document)
@@ -169,14 +169,14 @@ def create_lease(draft: Draft, account_id: str, body: LeaseBody) -> None:
 
 
 def delete_lease(draft: Draft, account_id: str, place: int) -> None:
-    """Take a static IP back; the rules say whether a map needs it."""
+    """End the lease of a static IP; a rule refuses this while a map uses it."""
     document = draft.document(find_account(draft.dataset, account_id).key)
     del document["static_ips"][place]
     _write(draft, account_id, document)
 
 
 def _prefix(draft: Draft, account_id: str, prefix_id: str) -> tuple[Document, int]:
-    """What an account's file says, and the place of a prefix in it."""
+    """An account's file as data, and the index of a prefix in it."""
     account, _, index = find_prefix(draft.dataset, account_id, prefix_id)
     return draft.document(account.key), index
 

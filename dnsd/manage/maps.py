@@ -1,4 +1,4 @@
-"""What can be asked for with address maps, as changes of their files. The rules are the model's."""
+"""The verbs on address maps, as edits of their files. The model has the rules."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MAX_LISTED = 10_000  # addresses, or members, in a request
 
 
 def _short(value: Any) -> Any:
-    """A list as it is. Raises ValueError for a long one: to say what is wrong with each item of it takes seconds."""
+    """The list itself. Raises ValueError if it is too long: reporting an error for every item would take seconds."""
     if isinstance(value, list) and len(value) > MAX_LISTED:
-        raise ValueError(f"{len(value):,} items; {MAX_LISTED:,} are possible")
+        raise ValueError(f"{len(value):,} items; the limit is {MAX_LISTED:,}")
     return value
 
 
@@ -34,7 +34,7 @@ class MemberBody(Fields):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     kind: MemberKind
-    identifier: str = Field(description="id of the zone, or of the account")
+    identifier: str = Field(description="id of the zone or account")
 
 
 class MapBody(Fields):
@@ -47,11 +47,13 @@ class MapBody(Fields):
     ips: Annotated[tuple[Ip, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
     memberships: Annotated[tuple[MemberBody, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
     default_sni: str | None = Field(default=None, max_length=255)
-    immutable: StrictBool = Field(default=False, description="the account's immutable map; the operator's to make")
+    immutable: StrictBool = Field(
+        default=False, description="the account's immutable map; only the operator can create it"
+    )
 
 
 class MapEdit(Fields):
-    """What of a map is to change; null or an empty text clears a text."""
+    """The fields of a map to change; null or an empty text clears a text."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -61,14 +63,14 @@ class MapEdit(Fields):
 
 
 class MapPlan(MapBody):
-    """A map as it is to be: a new one, or with an id what is to change of one, or that it is to go."""
+    """A new map or, with an id, the fields of a map to change; with `delete`, a map to delete."""
 
     id: str | None = None
     delete: StrictBool = False
 
 
 def create_map(draft: Draft, account_id: str, body: MapBody, map_id: str | None = None) -> str:
-    """A new map; its id, which may be given. The rules say what is wrong with one that another map has."""
+    """Create a map and return its id; `map_id` chooses it, and a rule refuses an id in use."""
     account = find_account(draft.dataset, account_id)
     map_id = map_id or secrets.token_hex(16)
     document: Document = {
@@ -91,7 +93,7 @@ def create_map(draft: Draft, account_id: str, body: MapBody, map_id: str | None 
 
 
 def edit_map(draft: Draft, account_id: str, map_id: str, edit: MapEdit, given: Mapping[str, Any]) -> None:
-    """Change what was given of a map; `given` tells a null from what is not there."""
+    """Change the given fields of a map; `given` tells null from absent."""
     found = find_map(draft.dataset, account_id, map_id)
     document = draft.document(found.key)
     _set_plain(document, edit, given)
@@ -99,7 +101,7 @@ def edit_map(draft: Draft, account_id: str, map_id: str, edit: MapEdit, given: M
 
 
 def set_map(draft: Draft, account_id: str, map_id: str, body: MapBody, given: Mapping[str, Any]) -> None:
-    """Change what was given of a map, addresses and members too: each list as a whole, as it is to be."""
+    """Change the given fields of a map, including addresses and members; a given list replaces the whole list."""
     found = find_map(draft.dataset, account_id, map_id)
     document = draft.document(found.key)
     _set_plain(document, body, given)
@@ -118,7 +120,7 @@ def set_map(draft: Draft, account_id: str, map_id: str, body: MapBody, given: Ma
 
 
 def _set_plain(document: Document, body: MapEdit | MapBody, given: Mapping[str, Any]) -> None:
-    """Change what was given of all but the lists."""
+    """Set the given fields, except the lists."""
     for name in ("description", "default_sni"):
         if name in given:
             document[name] = getattr(body, name) or None
@@ -132,7 +134,7 @@ def delete_map(draft: Draft, account_id: str, map_id: str) -> None:
 
 
 def add_ip(draft: Draft, account_id: str, map_id: str, ip: IPAddress) -> None:
-    """Add an address to a map, at the end; one that is there already stays where it is."""
+    """Append an address to a map; an address of the map keeps its place."""
     found = find_map(draft.dataset, account_id, map_id)
     if ip not in found.ips:
         document = draft.document(found.key)
@@ -141,7 +143,7 @@ def add_ip(draft: Draft, account_id: str, map_id: str, ip: IPAddress) -> None:
 
 
 def remove_ip(draft: Draft, account_id: str, map_id: str, ip: IPAddress) -> None:
-    """Take an address out of a map, if it is there."""
+    """Remove an address from a map, if present."""
     found = find_map(draft.dataset, account_id, map_id)
     if ip in found.ips:
         document = draft.document(found.key)
@@ -150,7 +152,7 @@ def remove_ip(draft: Draft, account_id: str, map_id: str, ip: IPAddress) -> None
 
 
 def add_member(draft: Draft, account_id: str, map_id: str, kind: MemberKind, identifier: str) -> None:
-    """Add a member to a map; one that is there already stays as it is."""
+    """Add a member to a map; an existing member stays unchanged."""
     found = find_map(draft.dataset, account_id, map_id)
     member = _member(draft, account_id, kind, identifier)
     if (kind, identifier) not in found.by_member:
@@ -160,7 +162,7 @@ def add_member(draft: Draft, account_id: str, map_id: str, kind: MemberKind, ide
 
 
 def remove_member(draft: Draft, account_id: str, map_id: str, kind: MemberKind, identifier: str) -> None:
-    """Take a member out of a map, if it is there."""
+    """Remove a member from a map, if present."""
     found = find_map(draft.dataset, account_id, map_id)
     if member := found.by_member.get((kind, identifier)):
         document = draft.document(found.key)
@@ -169,7 +171,7 @@ def remove_member(draft: Draft, account_id: str, map_id: str, kind: MemberKind, 
 
 
 def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *path: str | int) -> Document:
-    """A membership as it is written: zones by name. Raises RefusedError for what is not the account's own."""
+    """A membership as in a file, zones by name. Raises RefusedError for members outside the account."""
     identifier = identifier.lower()
     name = identifier
     if kind is MemberKind.ZONE:
@@ -178,12 +180,12 @@ def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *p
             raise refused(Code.NOT_FOUND, "not_found: there is no zone with this id in the account", *path)
         name = zone.name_text
     elif identifier != account_id:
-        raise refused(Code.NOT_FOUND, "not_found: the account that is a member of a map is the map's own", *path)
+        raise refused(Code.NOT_FOUND, "not_found: only the map's own account can be a member of it", *path)
     return {"kind": kind.value, "identifier": name, "created_at": draft.stamp}
 
 
 def _write(draft: Draft, found: AddressMap, document: Document) -> None:
-    """Write a map, with the time of the change if it is one."""
+    """Write a map with the time of the change, if anything changed."""
     if said_by(document) != said_by(draft.document(found.key)):
         document.setdefault("created_at", time_text(draft.loaded.times.of_map(found).created))
         draft.write(found.key, Kind.MAP, document | {"modified_at": draft.stamp})

@@ -1,4 +1,4 @@
-"""What can be asked for with zones, as changes of their files."""
+"""The verbs on zones, as edits of their files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dnsd.model.zones import Status, Zone
 from dnsd.store.directory import Kind
 from dnsd.wire.names import ROOT, has_blanks, name_text, parse_name_text
 
-HOSTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_./-]*[a-z0-9_])?")  # with slashes, as in RFC 2317
+HOSTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_./-]*[a-z0-9_])?")  # slashes: RFC 2317
 PLAIN_FILE_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,198}[a-z0-9_])?")
 
 
@@ -42,19 +42,20 @@ class ZoneBody(Fields):
 
 
 class ZoneEdit(Fields):
-    """What of a zone is to change."""
+    """The fields of a zone to change."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     paused: StrictBool | None = None
     verified: StrictBool | None = Field(
-        default=None, description="the operator's word that the zone is the account's: others' CNAMEs are followed then"
+        default=None,
+        description="operator only: the zone belongs to the account, so other accounts' CNAMEs into it are followed",
     )
     type: Literal["full"] | None = None
 
 
 class SwitchBody(Fields):
-    """A setting of a zone that is on or off."""
+    """An on/off setting of a zone."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -62,7 +63,7 @@ class SwitchBody(Fields):
 
 
 class ZoneDnsSettingsEdit(Fields):
-    """The DNS settings of a zone that can be changed."""
+    """The DNS settings of a zone to change."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -70,23 +71,21 @@ class ZoneDnsSettingsEdit(Fields):
 
 
 def create_zone(draft: Draft, account_id: str, name: str) -> str:
-    """A new zone, which is active at once, and verified if the operator makes it; its id. Raises RefusedError."""
+    """Create a zone, active at once and verified if the operator creates it; return its id. Raises RefusedError."""
     account = find_account(draft.dataset, account_id)
     if has_blanks(name):
-        raise refused(Code.BAD_NAME, "the zone's name has blanks or control characters", "name")
+        raise refused(Code.BAD_NAME, "the zone's name contains blanks or control characters", "name")
     try:
         wire = parse_name_text(name.rstrip(".") or ".").lower()
     except ValueError as error:
         raise refused(Code.INVALID, f"the zone's name: {error}", "name") from None
     if wire == ROOT:
-        raise refused(Code.INVALID, "the root is no zone that can be made here", "name")
+        raise refused(Code.INVALID, "the root zone cannot be created", "name")
     text = name_text(wire)
     if wire in draft.dataset.zones_by_name:
         raise refused(Code.ZONE_EXISTS, f"{text} already exists", "name")
     if not HOSTNAME.fullmatch(text):
-        raise refused(
-            Code.INVALID, f"the zone's name: {text!r} is none; it has letters, digits, hyphens and dots", "name"
-        )
+        raise refused(Code.INVALID, f"{text!r} is not a valid zone name: use letters, digits, hyphens and dots", "name")
     zone_id = new_zone_id(account_id, text)
     plain = f"{account.key}/zones/{text}"
     draft.check_served(plain)
@@ -101,22 +100,22 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
 
 
 def not_followed(zone: Zone) -> list[str]:
-    """What is to be said of a zone that is not verified; nothing of one that is."""
+    """The note about a zone that is not verified; empty for a verified zone."""
     if zone.verified:
         return []
     return [
-        f"{zone.name_text} is not verified: DNS answers its names, but CNAMEs and DNAMEs of other accounts' zones that "
-        "lead into it are not followed, as if it were served elsewhere, until the operator verifies it"
+        f"{zone.name_text} is not verified: DNS answers for its names, but until the operator verifies it, CNAMEs and "
+        "DNAMEs from other accounts' zones into it are not followed, as if it were served elsewhere"
     ]
 
 
 def new_zone_id(account_id: str, name: str) -> str:
-    """The id of a zone that is made here: the account's own, so that whoever had the name before does not have it."""
+    """The id of a new zone, derived from account and name: the same name in another account gets another id."""
     return derived_id("zone", account_id, name)
 
 
 def edit_zone(draft: Draft, zone_id: str, edit: ZoneEdit) -> None:
-    """Pause a zone, or resume it; and say whether it is verified, which the operator alone may."""
+    """Pause or resume a zone; mark it as verified or not, which only the operator may."""
     zone = find_zone(draft.dataset, zone_id)
     wanted = {"paused": edit.paused, "verified": edit.verified}
     changed = {name: value for name, value in wanted.items() if value not in (None, getattr(zone, name))}
@@ -125,7 +124,7 @@ def edit_zone(draft: Draft, zone_id: str, edit: ZoneEdit) -> None:
 
 
 def set_zone_switches(draft: Draft, zone_id: str, wanted: Mapping[str, bool]) -> None:
-    """Turn settings of a zone on or off, by their names."""
+    """Turn settings of a zone on or off, by name."""
     zone = find_zone(draft.dataset, zone_id)
     changed = {name: is_on for name, is_on in wanted.items() if getattr(zone.settings, name) != is_on}
     if changed:
@@ -133,7 +132,7 @@ def set_zone_switches(draft: Draft, zone_id: str, wanted: Mapping[str, bool]) ->
 
 
 def delete_zone(draft: Draft, zone_id: str) -> None:
-    """Delete a zone, and its memberships in address maps with it."""
+    """Delete a zone and its memberships in address maps."""
     zone = find_zone(draft.dataset, zone_id)
     for address_map in draft.dataset.maps_by_member.get(zone.id, ()):
         document = draft.document(address_map.key)

@@ -1,4 +1,4 @@
-"""What schemathesis cannot know: ids that are there, and values that mean something. Loaded by its command line."""
+"""Hooks for schemathesis, loaded by its command line: existing ids and meaningful values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WHOLE = {"account_id": A3, "zone_id": Z_OLD, "map_id": M_OLD, "prefix_id": PREFI
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Put what is known in the place of most of what was made up; what is deleted as a whole is of little worth."""
+    """Replace most generated values by known ones; rarely delete whole objects, which ends their use."""
     choice = crc32(repr((case.method, case.path, case.path_parameters, case.body)).encode())
     known = USUAL | {"member_id": A1 if "accounts/{member_id}" in case.path else Z2, "ip": IPS[choice % len(IPS)]}
     if case.method == "DELETE":

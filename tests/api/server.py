@@ -67,7 +67,7 @@ immutable: true
 
 
 class Api:
-    """A server, its folder, and who asks it."""
+    """A server, its folder, and its clients."""
 
     def __init__(self, folder: Path, files: Mapping[str, str] = FILES, *, settings: str = SETTINGS) -> None:
         self.folder = folder
@@ -103,7 +103,7 @@ class Api:
     def call(
         self, method: str, path: str, body: Any = None, *, token: str | None = None, **options: Any
     ) -> httpx.Response:
-        """A request with a token, the operator's by default, and a JSON body where there is one."""
+        """Send a request with a token, by default the operator's, and an optional JSON body."""
         headers = {"Authorization": f"Bearer {token or self.operator}"} | options.pop("headers", {})
         if body is not None:
             options["json"] = body

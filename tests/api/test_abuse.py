@@ -1,5 +1,5 @@
-"""Clients that mean harm, on a running server: too much, too deep, too slow, too many. Others are served meanwhile, and
-DNS is answered as fast as before.
+"""Hostile clients of a running server: too much, too deep, too slow, too many. Meanwhile, other clients are served and
+DNS answers as fast as before.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_GROWTH = 50 * MIB  # octets of memory of the control process
 REFUSED_WITHIN_S = 2.0
 SERVED_WITHIN_S = 1.0
 
-# Asks over UDP, and beside it a process that sends back what it gets, until its input ends; then writes the 99th
+# Queries the server over UDP, and an echo process for comparison, until its input ends; then writes the 99th
 # percentile of the times of each in ms: of few, the 90th. A process of its own: threads here would wait for each other.
 PROBE = """
 import os, select, socket, sys, time
@@ -59,7 +59,7 @@ print(*(1000 * sorted(times)[int(len(times) * part)] for _, times in clients))
 
 
 class Probe:
-    """How fast DNS is answered, and anything on this machine, from the making until it is asked."""
+    """Measures the latency of DNS and of an echo process on this machine, from creation until it is read."""
 
     def __init__(self, api: Api) -> None:
         query = dns.message.make_query("www.example.com", "A").to_wire().hex()
@@ -67,7 +67,7 @@ class Probe:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def slow_ms(self) -> tuple[float, float]:
-        """Of DNS, and of the process that does nothing: what is lost to others on this machine."""
+        """The latencies of DNS and of the echo process, which shows the load of the machine."""
         said, _ = self._process.communicate("end\n", timeout=10)
         assert self._process.returncode == 0, "a query was not answered"
         dns_ms, echo_ms = map(float, said.split())
@@ -75,7 +75,7 @@ class Probe:
 
 
 def quiet_ms(api: Api) -> float:
-    """How slow DNS is while nobody does any harm."""
+    """The latency of DNS without hostile clients."""
     probe = Probe(api)
     time.sleep(1.5)
     return probe.slow_ms()[0]
@@ -88,7 +88,7 @@ def usual_ms(api: Api) -> float:
 
 @pytest.fixture
 def control(api: Api) -> psutil.Process:
-    """The process that has the API's socket accepted."""
+    """The id of the process that accepts the API's connections."""
     port = int(api.origin.rpartition(":")[2])
     children = psutil.Process(api.dns.process.pid).children()
     with connected(api):
@@ -103,7 +103,7 @@ def control(api: Api) -> psutil.Process:
 
 @pytest.fixture
 def steady(api: Api, usual_ms: float, control: psutil.Process) -> Iterator[None]:
-    """During the test DNS stays as fast as it was, and control as large."""
+    """During the test, DNS stays as fast and the control process as small as before."""
     before = control.memory_info().rss
     peak = [before]
     done = threading.Event()
@@ -158,7 +158,7 @@ def answer(client: socket.socket) -> tuple[int, Any]:
 
 
 def is_closed(client: socket.socket, within_s: float) -> bool:
-    """Whether the server ends a connection, whatever it still says."""
+    """Whether the server closes a connection, after sending anything or nothing."""
     client.settimeout(within_s)
     try:
         while client.recv(65536):
@@ -171,7 +171,7 @@ def is_closed(client: socket.socket, within_s: float) -> bool:
 
 
 def pour(client: socket.socket, parts: Iterator[bytes], until: Callable[[], bool]) -> int:
-    """Send without end, until the server does not take it any more, or `until`; how many octets it took."""
+    """Send until the server stops reading, or until `until`; return the number of octets sent."""
     sent = 0
     try:
         for part in parts:
@@ -249,7 +249,7 @@ def test_headers_that_are_too_large_are_refused(api: Api, what: str) -> None:
     with connected(api) as client:
         pour(client, iter(HEADERS[what]), time_out(5))
         assert is_closed(client, 2)
-    with connected(api) as client:  # the same, as far as it fits in what is read before anything is answered
+    with connected(api) as client:  # the same, cut to the size that is read before any answer
         client.sendall(b"".join(HEADERS[what])[: 2 * MAX_HEADERS])
         status, said = answer(client)
         assert (status, said["errors"][0]["code"]) == (400, 1001)
@@ -278,7 +278,7 @@ def test_bodies_that_are_hard_to_read_hold_nobody_up(api: Api) -> None:
 
 
 def served_within(api: Api) -> float:
-    """How long another client waits for its answer, on a connection of its own; it tries again where it is cut off."""
+    """The time until another client has its answer, on a new connection; it retries after a cut connection."""
     start = time.monotonic()
     for _ in range(3):
         try:
@@ -288,11 +288,11 @@ def served_within(api: Api) -> float:
         except httpx.TransportError:
             continue
     else:
-        raise AssertionError("nobody else is served")
+        raise AssertionError("no other client is served")
     return time.monotonic() - start
 
 
-SLOW: dict[str, tuple[bytes, bytes]] = {  # what is sent at first, and then once a second
+SLOW: dict[str, tuple[bytes, bytes]] = {  # sent first, then once a second
     "headers": (b"GET /client/v4/zones HTTP/1.1\r\nHost: dnsd\r\nX: ", b"x"),
     "bodies": (b"Content-Length: 100000\r\n\r\n{", b" "),
     "chunks": (b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", b"1"),
@@ -343,7 +343,7 @@ def test_connections_over_the_limit_take_the_place_of_idle_ones(api: Api) -> Non
         clients = [stack.enter_context(connected(api)) for _ in range(MAX_CONNECTIONS)]
         time.sleep(0.3)  # they are accepted, one and all
         clients[0].sendall(request)
-        assert answer(clients[0])[0] == 200  # so it is not the one that has waited longest
+        assert answer(clients[0])[0] == 200  # so it has not waited longest
         late = [stack.enter_context(connected(api)) for _ in range(20)]
         for client in (*late, clients[0]):
             client.sendall(request)
@@ -372,7 +372,7 @@ def test_response_that_nobody_takes_is_not_kept(api: Api) -> None:
 
 
 def _established(port: int, clients: list[socket.socket]) -> int:
-    """How many of the connections the server still has."""
+    """The number of connections that the server still holds."""
     ports = {client.getsockname()[1] for client in clients}
     there = (one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_ESTABLISHED)
     return sum(one.laddr.port == port and one.raddr.port in ports for one in there)

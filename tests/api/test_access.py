@@ -1,4 +1,4 @@
-"""Who may do what: every route of the table with every kind of token, and that nobody hears of what is another's."""
+"""Permissions: every route with every kind of token; tokens learn nothing about other accounts' objects."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ records: [{{name: www, type: A, content: 192.0.2.1, id: "{RECORD_OTHER}"}}]
 
 @dataclass(frozen=True)
 class Sample:
-    """A request of a route that succeeds: what is in the path where that is not `USUAL`, and its body."""
+    """A successful request of a route: path parameters that differ from `USUAL`, and the body."""
 
     path: dict[str, str] = field(default_factory=dict)
     body: Any = None
@@ -175,7 +175,7 @@ def name_of(route: Route) -> str:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Secrets; `own` and all that are named for less are for the accounts acme and acme2."""
+    """Secrets of tokens; `own` and the narrower ones cover the accounts acme and acme2."""
 
     own: str
     reader: str  # of all areas
@@ -216,7 +216,7 @@ def tokens(api: Api) -> Tokens:
 
 @pytest.fixture(scope="module")
 def versions(api: Api) -> dict[str, str]:
-    """A version of the map, and of the zone, by the parameter of the path."""
+    """A version of the map and one of the zone, by path parameter."""
     maps = f"/accounts/{A1}/addressing/address_maps/{M}"
     api.result("PATCH", maps, {"description": "before"})
     api.result("POST", f"/zones/{Z1}/dns_records", NEW_RECORD | {"name": "before"})
@@ -227,7 +227,7 @@ def versions(api: Api) -> dict[str, str]:
 
 
 class Asking:
-    """The sample request of a route, by whom and for whose object one likes."""
+    """Send a route's sample request with any token and for any object."""
 
     def __init__(self, api: Api, route: Route, versions: dict[str, str]) -> None:
         self._api, self._route, self._sample = api, route, SAMPLES[name_of(route)]
@@ -235,7 +235,7 @@ class Asking:
         self._path = USUAL | {"version": version} | self._sample.path
 
     def __call__(self, token: str | None, *, scope: str | None = None, headers: Any = None) -> httpx.Response:
-        """The response; `scope` takes the place of the id of the account, or where there is none, of the zone."""
+        """The response; `scope` replaces the account's id in the path or, without an account, the zone's."""
         path = dict(self._path)
         if scope:
             names = ("account_id", "membership_id")  # else it is a zone's
@@ -290,7 +290,7 @@ def test_without_a_token_nothing_is_to_be_had(api: Api, ask: Asking, tokens: Tok
         assert reason(ask(None, headers=headers)) == (400, 6003), headers
     assert reason(ask("dnsd_" + "0" * 43)) == (403, 10000)
     assert reason(ask(tokens.expired)) == (403, 10000)
-    assert reason(ask(None, scope=NOTHING)) == (401, 9106)  # whether an object is there is not to be learnt, either
+    assert reason(ask(None, scope=NOTHING)) == (401, 9106)  # nor does the answer reveal whether the object exists
     api.result("GET", "/user")  # ends the count of failures
 
 
@@ -433,7 +433,7 @@ def test_refusal_does_not_say_whose_something_is(api: Api, tokens: Tokens, what:
 
 
 def test_pending_prefix_keeps_nobody_away(api: Api, tokens: Tokens) -> None:
-    """What is pending is only said; the operator finds out whose it is."""
+    """A pending prefix is only recorded; the operator verifies its owner."""
     path = f"/accounts/{A2}/addressing/prefixes"
     squat = api.result("POST", path, {"cidr": "2001:db8:77::/48"}, token=tokens.other_account)
     own = api.result("POST", f"/accounts/{A1}/addressing/prefixes", {"cidr": "2001:db8:77:1::/64"}, token=tokens.own)
@@ -516,4 +516,4 @@ def test_who_fails_too_often_is_told_but_a_good_token_is_always_heard(api: Api) 
     with httpx.Client(base_url=api.origin + BASE, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as other:
         assert status("wrong", other) == 403  # another client
     assert status(api.operator) == 200
-    assert status("wrong") == 403  # and its count has begun anew
+    assert status("wrong") == 403  # and its count starts again

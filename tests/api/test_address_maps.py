@@ -1,4 +1,4 @@
-"""Address maps over HTTP: what each call does, that the next DNS answer shows it, and every rule that refuses one."""
+"""Address maps over HTTP: each call takes effect in the next DNS answer, and every rule refuses its case."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_empty_body_makes_a_map(api: Api) -> None:
 
 
 RULES = {
-    "an address of nobody": ("PUT", "{shop}/ips/192.0.2.77", None, 1001, "is outside the account"),
+    "an address outside every prefix": ("PUT", "{shop}/ips/192.0.2.77", None, 1001, "is outside the account"),
     "an address of another kind": ("PUT", "{shop}/ips/nonsense", None, 1001, "is not an IP address"),
     "a scoped address": ("PUT", "{shop}/ips/fe80::1%25eth0", None, 1001, "is not an IP address"),
     "the last address of a map with members": ("DELETE", "{shop}/ips/203.0.113.10", None, 1002, "last address"),

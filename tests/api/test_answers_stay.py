@@ -1,4 +1,4 @@
-"""What nobody touched stays: whatever happens around an object, each GET of the API answers what it answered before."""
+"""Untouched objects stay the same: changes around an object do not change any GET of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dnsd.settings import state_folder
 from tests.api.server import A1, A2, PREFIX1, Z1, Api
 from tests.api.test_times_stay import MAPS, PREFIXES, Server, edit, kill_all, kill_control, started, touch, write_again
 
-# In an exported zone: when that was asked for, and the serial, which is the time of a YAML file.
+# In an exported zone: the time of the export, and the serial, which is the time of a YAML file.
 PASSING = re.compile(r"^;; Exported: .*$|(?<=\tSOA\t)\S+ \S+ \d+", re.MULTILINE)
 RECORDS: list[dict[str, Any]] = [
     {"type": "A", "name": "one", "content": "192.0.2.1", "ttl": 60},
@@ -70,7 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def paths(api: Api, route: str) -> list[str]:
-    """The paths of all objects that a route is about."""
+    """The paths of a route for all objects."""
     accounts = [one["id"] for one in api.result("GET", "/accounts")]
     ids: dict[str, Callable[[str], list[str]]] = {
         "account_id": lambda _: accounts,
@@ -94,7 +94,7 @@ def paths(api: Api, route: str) -> list[str]:
 
 
 def answers(server: Server) -> dict[str, tuple[int, str | None, str]]:
-    """What each GET answers: status, tag and body."""
+    """The response to each GET: status, tag and body."""
     found = {}
     for route in ROUTES:
         if route.method == "GET":
@@ -119,7 +119,7 @@ def other_zone_by_hand(server: Server) -> None:
 
 
 def other_objects(server: Server) -> None:
-    """Objects are made, and go again."""
+    """Objects are created and deleted again."""
     zone = server.api.result("POST", "/zones", {"name": "zz.example", "account": {"id": A1}})
     body = {
         "description": "passing",
@@ -167,7 +167,7 @@ def test_every_get_is_looked_at(server: Server) -> None:
 
 
 def test_records_that_are_not_changed_stay_in_their_order(server: Server) -> None:
-    """However often others of the same name are made, changed and deleted; in DNS, too."""
+    """Also in DNS, after creating, changing and deleting objects of the same name many times."""
     for zone in ("made.example", "institute.example", "spelled.example"):
         path = f"/zones/{server.zone(zone)}/dns_records"
         before = server.api.result("GET", path, params={"per_page": "1000"})

@@ -1,4 +1,4 @@
-"""Many writers at once: nothing is lost, each is answered, and all of it is in the files and in DNS."""
+"""Many writers at once: every request is answered, and every change is in the files and in DNS."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ WRITERS, EDITS = 50, 100 if IS_LONG else 10
 MAPS = f"/accounts/{A1}/addressing/address_maps"
 Y, M = "31" * 16, "32" * 16  # a zone in YAML, and one in a master file
 SHARED = "33" * 16  # a map
-OWN_MAPS, OWN_ZONES, OWN_RECORDS = range(10), range(10, 20), range(20, 25)  # which writer does what
+OWN_MAPS, OWN_ZONES, OWN_RECORDS = range(10), range(10, 20), range(20, 25)  # the writers' tasks
 YAML_ZONE, MASTER_ZONE, SHARED_MAP, PATCHED = range(25, 33), range(33, 40), range(40, 46), range(46, 50)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _environment() -> None:
-    """A server takes all that is called DNSD_… for settings of its own."""
+    """The server reads every variable DNSD_… as a setting."""
     os.environ.pop(LENGTH, None)
 
 
@@ -53,7 +53,7 @@ def world() -> dict[str, str]:
 
 
 class Client:
-    """One connection, kept open; as little as it takes, so that it is the server that is measured."""
+    """One persistent connection with a minimal client, so that the test measures the server."""
 
     def __init__(self, api: Api, **headers: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(api.origin).netloc, timeout=60)
@@ -67,7 +67,7 @@ class Client:
         self._connection.close()
 
     def status(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """The status of a response, and what it says."""
+        """The status and body of a response."""
         start = time.monotonic()
         self._connection.request(method, BASE + path, json.dumps(body) if body is not None else "", self._headers)
         response = self._connection.getresponse()
@@ -84,7 +84,7 @@ class Client:
 
 @dataclass
 class Writers:
-    """What all of them have done."""
+    """The combined work of all writers."""
 
     api: Api
     zones: dict[str, str]
@@ -156,7 +156,7 @@ def test_each_writer_is_answered_soon(done: Writers) -> None:
 
 
 def expected_names() -> dict[str, str]:
-    """Names and their addresses once all is done."""
+    """The expected names and addresses at the end."""
     found = {}
     for edit in range(EDITS):
         for number in OWN_ZONES:
@@ -197,7 +197,7 @@ def test_maps_are_what_the_last_edits_made_them(done: Writers) -> None:
 
 
 def test_files_say_all_of_it(done: Writers) -> None:
-    """A server that is started anew on them answers the same; comments are where they were."""
+    """A server restarted on the files answers the same; comments keep their places."""
     assert done.api.read("acme/zones/shared.example.yaml").startswith(f'id: "{Y}"  # by all\n')
     hidden = [path for path in done.api.folder.glob("accounts/**/.*") if path.is_file()]
     assert hidden == []
@@ -208,7 +208,7 @@ def test_files_say_all_of_it(done: Writers) -> None:
 
 
 class Again(Api):
-    """Another server on the same files, with a state folder that holds the same tokens."""
+    """Another server on the same files, with the same tokens in its state folder."""
 
     def __init__(self, config: Path, operator: str) -> None:
         self.folder, self.operator = config.parent, operator
@@ -220,7 +220,7 @@ class Again(Api):
 
 
 def statuses(api: Api, requests: list[tuple[str, str, Any]], **headers: str) -> list[int]:
-    """The statuses of requests that are made at once."""
+    """The statuses of simultaneous requests."""
 
     def status(request: tuple[str, str, Any]) -> int:
         with Client(api, **headers) as client:
@@ -239,7 +239,7 @@ def test_one_of_many_with_the_same_tag_wins(done: Writers) -> None:
 
 
 def test_each_of_many_is_refused_by_itself(done: Writers) -> None:
-    """Changes that wait at once are carried out together: one that the rules forbid keeps no other from its own."""
+    """Waiting changes are carried out together; a refused change does not affect the others."""
     path = f"/zones/{done.zones['own11.example']}/dns_records"
     requests = []
     for number in range(10):

@@ -1,4 +1,4 @@
-"""Records are found by what their content means to their type, however a client writes it."""
+"""Records are found by the meaning of their content, in any spelling."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_content_is_found_by_its_meaning(api: Api, rtype: str, content: str, nam
         query = {parameter: content}
         assert names(api, type=rtype, **query) == [name]
         assert names(api, type=rtype, name=f"{name}.example.com".lstrip("."), **query) == [name]
-        assert name in names(api, **query), "of whatever type"
+        assert name in names(api, **query), "for any type"
         assert names(api, type="PTR", **query) == []
 
 

@@ -1,4 +1,4 @@
-"""`data` beside `content`, as libdns and others send it with every record: only the parts of its type count."""
+"""`data` in addition to `content`, which libdns and others send with every record: only the type's parts count."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def name() -> str:
 
 @pytest.fixture
 def made(api: Api, name: str, rtype: str) -> Iterator[dict[str, Any]]:
-    """A record of a type, made of its content alone."""
+    """A record created from its type and content alone."""
     record = api.result("POST", RECORDS, {"type": rtype, "name": name, **CONTENTS[rtype]})
     yield record
     api.call("DELETE", f"{RECORDS}/{record['id']}")
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two records say the same of all but their names and what tells of their making."""
+    """Whether two records are equal except for id, name, times, comment and TTL."""
     own = ("id", "name", "created_on", "modified_on", "comment", "ttl")
     return {k: v for k, v in one.items() if k not in own} == {k: v for k, v in other.items() if k not in own}
 

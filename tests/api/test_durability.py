@@ -1,4 +1,4 @@
-"""What was acknowledged stays: through kills at any moment, files edited by hand, full disks, and restarts."""
+"""Acknowledged changes survive kills at any moment, files edited by hand, full disks, and restarts."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ MANY = "records:\n" + "".join(f"- {{name: h{number}, type: A, content: 192.0.2.1
 
 @pytest.fixture(scope="module", autouse=True)
 def _environment() -> None:
-    """A server takes all that is called DNSD_… for settings of its own."""
+    """The server reads every variable DNSD_… as a setting."""
     os.environ.pop(LENGTH, None)
 
 
 def status(api: Api) -> dict[str, Any]:
-    """What `dnsd status --json` prints."""
+    """The output of `dnsd status --json`."""
     found: dict[str, Any] = ask(state_folder(api.config), Kind.STATUS, {}, timeout_s=10)
     return found
 
 
 def reload(api: Api, *, force: bool = False) -> dict[str, Any]:
-    """What `dnsd reload --json` prints."""
+    """The output of `dnsd reload --json`."""
     found: dict[str, Any] = ask(state_folder(api.config), Kind.RELOAD, {"force": force}, timeout_s=30)
     return found
 
@@ -86,13 +86,13 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = BACK_WITHIN_S, 
 
 
 def everything(api: Api) -> dict[str, str]:
-    """The texts of all files of accounts, those that readers pass over among them."""
+    """The texts of all files in the accounts folder, including the files that the loader ignores."""
     root = api.folder / "accounts"
     return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
 
 
 def edit_by_hand(api: Api, name: str, old: str, new: str) -> None:
-    """As an editor does: the file is replaced."""
+    """Replace the file, as editors do."""
     text = api.read(name)
     assert old in text
     save(api, name, text.replace(old, new))
@@ -110,7 +110,7 @@ def save(api: Api, name: str, text: str) -> None:
 
 @dataclass
 class Model:
-    """What the API shows, and DNS answers: of each map its addresses and members, of each zone its records."""
+    """The expected state of the API and DNS: each map's addresses and members, each zone's records."""
 
     maps: dict[str, tuple[set[str], set[str]]] = field(default_factory=dict)
     zones: dict[str, set[tuple[str, str]]] = field(default_factory=dict)  # names and addresses
@@ -118,13 +118,13 @@ class Model:
 
 @dataclass
 class Ids:
-    """The ids that clients know things by."""
+    """The ids of objects."""
 
     zones: dict[str, str] = field(default_factory=dict)
     records: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def learn(self, result: Any) -> None:
-        """Take in what a change has made."""
+        """Apply an acknowledged change."""
         for made in [result, *result.get("posts", ())] if isinstance(result, dict) else ():
             if "content" in made:
                 self.records[made["name"], made["content"]] = made["id"]
@@ -133,7 +133,7 @@ class Ids:
 
 
 def observed(api: Api) -> tuple[Model, Ids]:
-    """What the API shows now."""
+    """The current state in the API."""
     model, ids = Model(), Ids()
     ids.zones = {zone["name"]: zone["id"] for zone in api.result("GET", "/zones?per_page=50")}
     names = {zone_id: name for name, zone_id in ids.zones.items()}
@@ -154,12 +154,12 @@ class Stream:
         self.api = api
         self.rng = random.Random(seed)
         self.model, self.ids = observed(api)
-        self.pending = self.model  # what it is if the change that was broken off was made
+        self.pending = self.model  # the state if the interrupted change was made
         self.names = {name for records in self.model.zones.values() for name, _ in records}
         self.acknowledged = self.broken_off = self.made = 0
 
     def run(self) -> None:
-        """Go on until the server is gone."""
+        """Make changes until the server is killed."""
         while True:
             self.pending, request = self._next()
             try:
@@ -177,7 +177,7 @@ class Stream:
             self.acknowledged += 1
 
     def _next(self) -> tuple[Model, tuple[Any, ...]]:
-        """A change: what it will make of all, and its request."""
+        """A change: the state after it, and its request."""
         kinds = [self._add_record] * 3 + [self._edit_map] * 2 + [self._delete_record, self._batch]
         kinds += [self._create_zone] * 2 if len(self.model.zones) < 9 else [self._delete_zone] * 9
         model = deepcopy(self.model)
@@ -234,7 +234,7 @@ class Stream:
         return "POST", "/zones", {"name": name, "account": {"id": A1}}
 
     def _delete_zone(self, model: Model) -> tuple[Any, ...]:
-        """Of several files: the zone's, and those of the maps it is in."""
+        """A change of several files: the zone's and those of its maps."""
         name = self.rng.choice(sorted(name for name in model.zones if not name.startswith("example")))
         del model.zones[name]
         for _, members in model.maps.values():
@@ -242,22 +242,24 @@ class Stream:
         return "DELETE", f"/zones/{self.ids.zones[name]}"
 
     def check(self) -> None:
-        """All that was acknowledged is there, and of what was broken off all or nothing; in the API and in DNS."""
+        """All acknowledged changes are in the API and DNS, and the interrupted change as a whole or not at all."""
         seen, self.ids = observed(self.api)
         assert seen in (self.model, self.pending)
         self.made += seen == self.pending and self.pending is not self.model
         self.model = self.pending = seen
         wait_until(lambda: not self.unanswered(seen), 2.0, lambda: str(self.unanswered(seen)))
         hidden = [name for name in everything(self.api) if "/." in f"/{name}"]
-        assert len(hidden) <= 5 * KILLS  # what a kill leaves, until the next change of that file
+        assert len(hidden) <= 5 * KILLS  # left by a kill, until the next change of the file
 
     def unanswered(self, model: Model) -> dict[str, tuple[list[str], list[str]]]:
-        """The names that DNS does not answer as a model has it: what it says, and what it should."""
+        """The names with wrong DNS answers: actual and expected."""
         wanted: dict[str, list[str]] = {name: [] for name in self.names}
         for records in model.zones.values():
             for name, ip in records:
                 wanted[name] = sorted([*wanted.get(name, ()), ip])
-        first = min(model.maps, key=lambda map_id: map_id != SALE)  # of two maps with a member, the later one counts
+        first = min(
+            model.maps, key=lambda map_id: map_id != SALE
+        )  # of two maps with the same member, the later one counts
         if "example.com" in model.maps[first][1]:
             wanted["www.example.com"] = sorted(ip for ip in model.maps[first][0])
         said = {name: sorted(self.api.ask(name)) for name in wanted}
@@ -269,7 +271,7 @@ def deletable(model: Model, zone: str) -> list[tuple[str, str]]:
 
 
 class Prober:
-    """Asks all the time, and must always be answered."""
+    """Queries continuously; every query must be answered."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -298,7 +300,7 @@ class Prober:
 
 
 def is_back(api: Api) -> bool:
-    """Whether the API answers; asked on a connection of its own, as a client that comes anew does."""
+    """Whether the API answers on a new connection."""
     try:
         headers = {"Authorization": f"Bearer {api.operator}"}
         return httpx.get(f"{api.client.base_url}zones", headers=headers, timeout=BACK_WITHIN_S).status_code == 200
@@ -353,7 +355,7 @@ def test_kills_of_the_whole_server_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_end_of_the_server_loses_nothing(tmp_path: Path) -> None:
-    """What is being done when SIGTERM comes is done or not, and said in the envelope if at all."""
+    """A change in progress at SIGTERM is made or not; the response, if there is one, is in the envelope."""
     api, stream = Api(tmp_path, WORLD), None
     for seed in range(40 if IS_LONG else 3):
         with api.running():
@@ -383,7 +385,7 @@ def test_change_that_was_broken_off_is_undone_at_the_start(tmp_path: Path) -> No
 
 
 def test_change_that_drops_much_outlasts_a_kill(tmp_path: Path) -> None:
-    """The change guard is for files: nobody need force what was asked for, and acknowledged."""
+    """The change guard is for files: changes acknowledged over the API need no force."""
     with Api(tmp_path, WORLD | {"acme/zones/many.example.yaml": MANY}).running() as api:
         zone = api.result("GET", "/zones?name=many.example")[0]["id"]
         assert api.ask("h1.many.example") == ["192.0.2.1"]
@@ -415,14 +417,14 @@ def test_change_guard_is_there_again_after_a_change(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def unwatched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A server that does not look at its files by itself: an edit is surely not loaded yet."""
+    """A server that does not watch its files, so that an edit is certainly not loaded yet."""
     with Api(tmp_path_factory.mktemp("unwatched"), WORLD, settings=UNWATCHED).running() as api:
         yield api
 
 
 @pytest.fixture
 def by_hand(unwatched: Api) -> Iterator[Api]:
-    """The same, with the files as they were before; some are gone afterwards, and others come."""
+    """The same with the files of an earlier time; some files disappear and others appear."""
     yield unwatched
     root = unwatched.folder / "accounts"
     for name in everything(unwatched):
@@ -490,7 +492,7 @@ def test_file_that_was_made_is_not_overwritten(by_hand: Api, ending: str) -> Non
 
 
 def test_account_that_was_moved_away_is_not_made_anew(by_hand: Api) -> None:
-    """Nothing is written into a folder that is gone, be it that of an account or that of all of them."""
+    """Nothing is written into a deleted folder, neither an account's nor the folder of all accounts."""
     for folder in (by_hand.folder / "accounts/acme", by_hand.folder / "accounts"):
         folder.rename(by_hand.folder / "away")
         status, code, message = by_hand.refused("POST", MAPS, {"description": "New"})
@@ -502,7 +504,7 @@ def test_account_that_was_moved_away_is_not_made_anew(by_hand: Api) -> None:
 
 
 def test_edit_of_a_zone_that_goes_is_seen(by_hand: Api) -> None:
-    """What is deleted is what the client meant, as it is now; nothing of another file is lost on the way."""
+    """A deletion removes the current version of the intended object; no other file is lost."""
     edit_by_hand(by_hand, SHOP_FILE, "enabled: true", "enabled: true\ndescription: by hand")
     by_hand.result("DELETE", f"/zones/{Z1}")
     assert ZONE_FILE not in everything(by_hand)
@@ -564,7 +566,7 @@ def test_refused_changes_are_not_tried_again_and_again(by_hand: Api) -> None:
 
 
 def test_large_zone_that_is_edited_meanwhile(by_hand: Api) -> None:
-    """Its text is not kept: where it is read again, it is another one."""
+    """Its text is not in memory; when it is read again, it has changed."""
     large = "records:\n" + "".join(f"- {{name: h{n}, type: A, content: 192.0.2.1}}  # {n}\n" for n in range(2_000))
     by_hand.write("acme/zones/large.example.yaml", large)
     assert reload(by_hand)["ok"]
@@ -607,7 +609,7 @@ def test_change_is_no_change_of_files_afterwards(watched: Api) -> None:
 
 
 def test_other_file_that_is_broken_holds_nobody_up(watched: Api) -> None:
-    """Nor is its edit lost, or taken; and once it is mended it is loaded, with what was changed meanwhile."""
+    """Its edit is neither lost nor loaded; after the fix it is loaded together with the changes made meanwhile."""
     revision = status(watched)["revision"]
     edit_by_hand(watched, "globex/zones/example.org.yaml", "192.0.2.1", "192.0.2.300")
     wait_until(lambda: not status(watched)["source"]["ok"])
@@ -630,7 +632,7 @@ def test_other_file_that_is_broken_holds_nobody_up(watched: Api) -> None:
 
 @pytest.mark.parametrize("on_error", ["hold", "refuse"])
 def test_kill_beside_a_broken_file_loses_no_answer(watched: Api, on_error: str) -> None:
-    """With `refuse`, control cannot use the source then, and serves the snapshot file, which has the last change."""
+    """With `refuse`, control cannot load the files and serves the snapshot file, which contains the last change."""
     settings = watched.config.read_text()
     watched.config.write_text(settings + f"on_error: {on_error}\n")
     assert reload(watched)["ok"]
@@ -661,7 +663,7 @@ def new_pid(api: Api, before: int) -> bool:
 
 
 def test_changes_beside_reloads_and_edits(watched: Api) -> None:
-    """Somebody edits one file by hand all the time, and reloads; others change other objects over HTTP."""
+    """One file is edited by hand and reloaded continuously, while clients change other objects over HTTP."""
     stop = threading.Event()
     edits = reloads = 0
 
@@ -701,7 +703,7 @@ def test_changes_beside_reloads_and_edits(watched: Api) -> None:
 
 
 def refused_writes(api: Api, expected: tuple[int, int]) -> None:
-    """Writes of all kinds are refused, and nothing of them is to be seen anywhere."""
+    """Writes of all kinds are refused without a trace."""
     before, shown, revision = everything(api), observed(api)[0], status(api)["revision"]
     zone = "z" * 60 + ".example"
     for request in (
@@ -781,7 +783,7 @@ def test_full_disk(tmp_path: Path, what: str) -> None:
             (tmp_path / what / ".fill").rename(tmp_path / what / "acme/.fill")
             refused_writes(api, (507, 1006))
             (tmp_path / what / "acme/.fill").unlink()
-        else:  # the journal has no room: what is of one file needs none
+        else:  # no room for the journal; changes of a single file need none
             before = everything(api)
             assert api.refused("DELETE", f"/zones/{Z1}")[:2] == (507, 1006)
             assert everything(api) == before

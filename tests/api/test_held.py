@@ -1,4 +1,4 @@
-"""An account in error is held while all others go on: over the API, for operators and monitors, over restarts."""
+"""An account with errors is held while the others change: in the API, for operators and monitors, over restarts."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_reads_show_what_is_served(api: Api) -> None:
 
 
 def test_what_is_served_already_is_not_given_away(api: Api) -> None:
-    """A tenant hears nothing of another one whose object its own file claims."""
+    """A tenant learns nothing about another tenant whose object its own file claims."""
     api.write("globex/zones/example.net.yaml", WWW)
     wait_for(lambda: held(api) == ["held: globex"])
     token = api.token("--name", "globex", "--account", A2)
@@ -194,7 +194,7 @@ def test_what_is_served_already_is_not_given_away(api: Api) -> None:
 
 @pytest.mark.parametrize("name", ["w\udcffd", "wood\nheld: globex"])
 def test_name_of_a_held_account_is_shown_on_one_line(name: str, api: Api) -> None:
-    """Whatever a folder is called, the server goes on, and says nothing of another account."""
+    """With any folder name, the server keeps running and reveals nothing about other accounts."""
     api.write(f"{name}/zones/q.example.yaml", "records: 1\n")
     shown = name.encode("unicode_escape").decode()
     wait_for(lambda: held(api) == [f"held: {shown}"])
@@ -258,7 +258,7 @@ def test_old_answers_outlast_restarts(how: str, tmp_path: Path) -> None:
     world = Api(tmp_path, WORLD, settings=WITH_METRICS)
     with world.running() as api:
         break_the_map(api)
-        api.write("new/zones/fresh.example.yaml", "records: 1\n")  # an account that never was good
+        api.write("new/zones/fresh.example.yaml", "records: 1\n")  # an account that was never valid
         wait_for(lambda: held(api) == ["held: acme", "held: new"])
         if how != "restart":
             kill_all(api)

@@ -1,4 +1,4 @@
-"""Earlier versions of maps and zones, and plans of changes: what is shown, and what comes back."""
+"""Earlier versions of maps and zones, restoring them, and plans of changes."""
 
 from __future__ import annotations
 

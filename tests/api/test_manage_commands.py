@@ -1,4 +1,4 @@
-"""`dnsd map` and `dnsd zone` against a running server: what is shown and done, dry runs, refusals, and tokens."""
+"""`dnsd map` and `dnsd zone` against a running server: output, effects, dry runs, refusals, and tokens."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """One whose settings say where its API is."""
+    """A server with the API's address in its settings."""
     text = settings(f'api: {{listen: "127.0.0.1:{free_port()}"}}')
     with Api(
         tmp_path_factory.mktemp("cli"), FILES | {"acme/maps/fallback.yaml": IMMUTABLE}, settings=text
@@ -83,7 +83,7 @@ def run(config: pathlib.Path, *arguments: str, env: dict[str, str] | None = None
 
 
 def done(api: Api, *arguments: str, **options: Any) -> str:
-    """The output of a command that must succeed, and say nothing else."""
+    """The output of a command that must succeed without messages."""
     result = run(api.config, *arguments, **options)
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     return result.stdout
@@ -106,7 +106,7 @@ def record_id(api: Api, name: str, zone: str = Z1) -> str:
     return str(found["id"])
 
 
-# What is shown
+# Output
 
 SHOWN = {
     "all maps": (
@@ -551,7 +551,7 @@ def test_token_ends_with_a_command_that_is_interrupted(api: Api) -> None:
         assert process.stderr
         assert process.stderr.read(4) == b"This"
         assert len(TokenFile(api.folder / "state").tokens()) == 2
-        for _ in range(10):  # one that comes just before the terminal is read is heeded with the next
+        for _ in range(10):  # a signal just before the terminal is read takes effect with the next
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=3)
@@ -562,13 +562,13 @@ def test_token_ends_with_a_command_that_is_interrupted(api: Api) -> None:
     assert [token.name for token in TokenFile(api.folder / "state").tokens()] == ["operator"]
 
 
-# What is refused
+# Refusals
 
 REFUSED: dict[str, tuple[list[str], int, str]] = {
     "a rule": (["map", "delete", "Shop"], 1, r"the map is enabled: disable it before deleting it \(code 1002\)\n"),
     "a rule, dry": (["map", "delete", "Shop", "--dry-run"], 1, r"the map is enabled.* \(code 1002\)\n"),
     "an immutable map": (["map", "add-ip", MI, "203.0.113.31"], 1, r".*immutable.* \(code 1002\)\n"),
-    "an address of nobody": (
+    "an address outside every prefix": (
         ["map", "create", "--account", A1, "--ip", "192.0.2.77"],
         1,
         r"ips\[0\]: 192\.0\.2\.77 is outside the account.* \(code 1001\)\n",
@@ -746,7 +746,7 @@ def test_variables_of_commands_are_no_settings(api: Api) -> None:
 def test_wrong_token(api: Api) -> None:
     result = run(api.config, "map", "list", env={"DNSD_API_TOKEN": "wrong"})
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "Authentication error: the token is not known, or has expired (code 10000)\n"
+    assert result.stderr == "Authentication error: the token is unknown or has expired (code 10000)\n"
 
 
 def test_whoever_may_not_write_the_state_needs_a_token(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -786,7 +786,7 @@ def test_no_settings(tmp_path: pathlib.Path) -> None:
 
 
 class Stranger(BaseHTTPRequestHandler):
-    """Another server: what it says is in the path."""
+    """Another server; the path selects its response."""
 
     def do_GET(self) -> None:
         what = self.path.split("/")[1]

@@ -1,4 +1,4 @@
-"""A zone that is a master file, written over HTTP: it stays one as long as it can, with its comments and its order."""
+"""A zone in a master file, changed over HTTP: it stays a master file while possible, and keeps comments and order."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def test_limit_of_records_is_that_of_the_settings(master: Api) -> None:
 
 
 def test_tags_of_an_imported_file_go_before_what_is_asked_for_all(master: Api) -> None:
-    """The page on import says so: a record without cf-proxied is proxied if that is asked for, others as they say."""
+    """As the import page says: with `proxied`, records without cf-proxied are proxied; the others follow their tag."""
     records = f"/zones/{zone_id(master)}/dns_records"
     text = "i1 1 A 192.0.2.31 ; cf_tags=cf-proxied:false\ni2 1 A 192.0.2.32 ; cf_tags=team:a\ni3 1 A 192.0.2.33\n"
     parts = {"file": (None, text), "proxied": (None, "true")}

@@ -1,4 +1,4 @@
-"""Memberships: each account that a token is for is one, in a list of pages and by its id."""
+"""Memberships: one for each account that a token covers, in a paged list and by id."""
 
 from __future__ import annotations
 

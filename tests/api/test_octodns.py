@@ -1,4 +1,4 @@
-"""octoDNS with its Cloudflare provider, unmodified: it plans, applies, and then has nothing left to do."""
+"""octoDNS with its Cloudflare provider, unmodified: it plans and applies; the second plan is empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The descriptions of the API: they know every route, and requests that are made from them break nothing."""
+"""The API's descriptions contain every route, and requests generated from them break nothing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.api.server import Api
 from tests.api.test_access import FILES
 from tests.live.server import PROJECT
 
-EXAMPLES = 12  # random ones of each operation, beside some 40 that are made systematically
-FUZZING_S = 180  # much more than it takes: it is there to end what hangs
+EXAMPLES = 12  # random requests per operation, in addition to about 40 systematic ones
+FUZZING_S = 180  # generous: only to end a hanging test
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
@@ -129,7 +129,7 @@ def test_requests_made_from_the_document_break_nothing(api: Api) -> None:
 
 
 class Page(HTMLParser):
-    """What is on a page; fails where elements are not closed in their order."""
+    """The contents of a page; fails if elements are not nested properly."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

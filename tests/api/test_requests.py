@@ -1,4 +1,4 @@
-"""Requests of every shape: what clients send beside plain JSON, and what nobody should. Answers are in the envelope."""
+"""Requests of every form, unusual and malformed ones included; every response is in the envelope."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def envelope(response: httpx.Response) -> tuple[int, int]:
-    """Status and first code of a refusal, which is in the envelope and has all that belongs to it."""
+    """Status and first code of a refusal, after checking its envelope."""
     said = response.json()
     assert response.headers["content-type"] == "application/json"
     assert said.keys() == {"success", "errors", "messages", "result"}
@@ -361,7 +361,7 @@ def test_parameters_of_lists_are_read_as_far_as_possible(api: Api, query: str) -
 
 
 def talk(api: Api, *parts: bytes, timeout_s: float = 5.0) -> list[tuple[int, Any]]:
-    """The responses on one connection to what is sent on it: status and body of each, until the server is done."""
+    """The responses on one connection, status and body of each, until the server closes it."""
     host, port = api.origin.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=timeout_s) as client:
         for part in parts:
@@ -426,7 +426,7 @@ def test_answer_is_sent_at_once(api: Api) -> None:
     start = time.monotonic()
     for _ in range(50):
         api.result("GET", "/user")
-    assert time.monotonic() - start < 50 * 0.03  # an ACK may be delayed by 40 ms: nothing is to wait for it
+    assert time.monotonic() - start < 50 * 0.03  # an ACK may be delayed by 40 ms; the response must not wait for it
 
 
 def test_request_octet_by_octet_is_a_request(api: Api) -> None:
@@ -510,11 +510,11 @@ def files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(path) / name for name in names)
 
 
-# What is our own fault
+# Internal errors
 
 
 class Broken:
-    """A service that fails."""
+    """A service that fails in every call."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error

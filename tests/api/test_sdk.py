@@ -13,11 +13,11 @@ from cloudflare import Cloudflare
 
 from tests.api.server import A1, A2, Z1, Z2, Z3, Api
 
-OLDER = {"body": {}, "loa_document_id": None}  # what 4.x wants, and 5.x does not take
+OLDER = {"body": {}, "loa_document_id": None}  # required by 4.x, unknown to 5.x
 
 
 def call(method: Callable[..., Any], *arguments: str, **options: Any) -> Any:
-    """Call a method of either version, with what it takes."""
+    """Call a method of either version with the arguments it accepts."""
     taken = inspect.signature(method).parameters
     given = {name: value for name, value in (OLDER | options).items() if name in taken}
     return method(*arguments, **given)

@@ -1,4 +1,4 @@
-"""The older of Cloudflare's Python clients that are in use, 4.x: the same tests, in a process of their own."""
+"""Cloudflare's older Python client, 4.x: the same tests, in their own process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OLDER = ROOT / ".venv" / "cloudflare-4"  # where `make test` puts it
 
 
 def run(*arguments: str) -> str:
-    """What a Python that finds the older client first prints."""
+    """The output of a Python process that imports the older client."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,

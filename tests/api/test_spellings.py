@@ -1,4 +1,4 @@
-"""Names and addresses are found as people read and type them, not only as they are stored; in the API and on pages."""
+"""Names and addresses are found in the forms that people type, not only as stored; in the API and on pages."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ PAGES = [
     ("/zones?q=schuhe.example.", "schuhe.example", "xn--bcher-kva.example"),
     (f"/zones/{Z1}/records?q=müller", "xn--mller-kva.example.com", "v6s.example.com"),
     (f"/zones/{Z1}/records?q=2001:0db8:0::77", "v6s.example.com", "xn--mller-kva.example.com"),
-    (f"/accounts/{A1}/maps?q=2001:0DB8:100:0::A", M, "Nothing found"),
-    (f"/accounts/{A1}/maps?q=bücher", M, "Nothing found"),
+    (f"/accounts/{A1}/maps?q=2001:0DB8:100:0::A", M, "No address maps match"),
+    (f"/accounts/{A1}/maps?q=bücher", M, "No address maps match"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What a body may say: names without blanks, true and false as such; numbers and nulls as clients send them."""
+"""Values in bodies: names without blanks, real booleans; numbers and nulls in the forms that clients send."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_booleans_are_true_or_false(api: Api, method: str, path: str, key: str) 
 
 
 def test_every_boolean_of_every_route_is_strict() -> None:
-    """Whatever a route's body has: a model that takes `"yes"` for true would take it from clients."""
+    """Every boolean in every route's body: a lenient field would accept `"yes"` for true from clients."""
     for body in {route.body for route in ROUTES if route.body and route.body_type == "application/json"}:
         for name, field in flags(body.model_json_schema()):
             assert field, f"{body.__name__}: {name}"
@@ -179,7 +179,7 @@ def test_numbers_and_nulls_are_as_clients_send_them(api: Api) -> None:
 
 
 def test_scalars_of_files_stay_lenient(api: Api) -> None:
-    """YAML's `yes`, `off` and the like, which were loaded at the start."""
+    """YAML's `yes`, `off` and the like, accepted at the start."""
     assert api.result("GET", f"{RECORDS}/{R}")["proxied"] is True
     assert api.result("GET", f"{RECORDS}/{R}")["settings"] == {"ipv4_only": True}
     assert api.result("GET", f"/zones/{Z1}")["paused"] is False
@@ -203,7 +203,7 @@ NO_BOOLEANS = {
 
 @pytest.mark.parametrize("text", NO_BOOLEANS.values(), ids=NO_BOOLEANS.keys())
 def test_proxied_of_an_import_is_true_or_false(api: Api, text: str) -> None:
-    """Else records that somebody wanted proxied would show their origin."""
+    """Otherwise records meant to be proxied would reveal their origin."""
     files = {"file": (None, "no 60 IN A 203.0.113.78\n"), "proxied": (None, text)}
     response = api.call("POST", f"{RECORDS}/import", files=files)
     (error,) = response.json()["errors"]
@@ -214,7 +214,7 @@ def test_proxied_of_an_import_is_true_or_false(api: Api, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "True", "FALSE", " false "])
 def test_proxied_of_an_import_may_be_written_in_any_case(api: Api, text: str) -> None:
-    """As programs print what is true, and forms what is not filled in."""
+    """Booleans as programs print them, and empty values as forms send them."""
     name = f"any{len(text)}"
     files = {"file": (None, f"{name} 60 IN A 203.0.113.79\n"), "proxied": (None, text)}
     assert api.result("POST", f"{RECORDS}/import", files=files)["recs_added"] == 1

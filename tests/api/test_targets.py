@@ -1,4 +1,4 @@
-"""Names in content come back in lower case and without a final dot; DNS answers with them as they were written."""
+"""Names in content come back in lower case and without a final dot; DNS answers keep them as written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ records:
 """,
     "acme/zones/example.net.zone": "$TTL 300\n@ SOA ns host 1 2 3 4 5\n@ NS ns\nm MX 5 Mail.Example.Net.\n",
 }
-# type, what is sent, the content, and the target in data
+# type, content sent, content shown, target in data
 SENT: list[tuple[str, dict[str, Any], str, str | None]] = [
     ("CNAME", {"content": "Target.Example.ORG."}, "target.example.org", None),
     ("CNAME", {"content": "BÜCHER.example."}, "xn--bcher-kva.example", None),
@@ -37,7 +37,7 @@ SENT: list[tuple[str, dict[str, Any], str, str | None]] = [
     ),
     ("SRV", {"data": {"priority": 1, "weight": 2, "port": 3, "target": "."}}, "2 3 .", "."),
     ("AFSDB", {"content": "1 AFS.Example.ORG."}, "1 afs.example.org", None),
-    # Cloudflare writes the final dot of these; octoDNS needs it.
+    # Cloudflare writes these with a final dot; octoDNS needs it.
     ("HTTPS", {"content": "1 Svc.Example.ORG. alpn=h2"}, '1 svc.example.org. alpn="h2"', "svc.example.org."),
     ("HTTPS", {"content": "1 . alpn=h2"}, '1 . alpn="h2"', "."),
     ("NAPTR", {"content": '1 2 "U" "SIP+d2u" "" Host.Example.ORG.'}, '1 2 "U" "SIP+d2u" "" host.example.org.', None),

@@ -1,4 +1,4 @@
-"""The times of objects stay: what the API shows of one never moves unless that object is changed."""
+"""The times of an object in the API change only when the object changes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ memberships:
   - {kind: zone, identifier: example.net}
   - {kind: zone, identifier: museum.example}
 """
-PLACES = ("institute", "academy", "college", "lyceum", "museum")  # whose zones are master files
+PLACES = ("institute", "academy", "college", "lyceum", "museum")  # its zones are master files
 WORLD = FILES | {
     "acme/account.yaml": FILES["acme/account.yaml"].replace(
         '"2001:db8:100::/48", asn: 64500, approved: V',
@@ -57,7 +57,7 @@ LEASES = f"/accounts/{A1}/addressing/leases"
 
 
 class Server:
-    """A running server that can be started anew."""
+    """A running server that can be restarted."""
 
     def __init__(self, folder: Path, files: Mapping[str, str] = WORLD) -> None:
         self.api = Api(folder, files, settings=f"{SETTINGS}reload: {{watch: false}}\n")
@@ -96,7 +96,7 @@ class Server:
 
 
 def started(folder: Path) -> Server:
-    """A server of objects that are written by hand, and of some that are made."""
+    """A server with objects written by hand and objects created over the API."""
     server = Server(folder)
     api = server.api
     made = api.result("POST", "/zones", {"name": "made.example", "account": {"id": A1}})
@@ -107,7 +107,7 @@ def started(folder: Path) -> Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server that all cases share: each is about objects of its own, or changes what no other one looks at."""
+    """The server shared by all cases; each case uses its own objects, or changes objects that no other case reads."""
     server = started(tmp_path_factory.mktemp("shared"))
     yield server
     server.stop()
@@ -121,7 +121,7 @@ def fresh(tmp_path: Path) -> Iterator[Server]:
 
 
 def all_times(api: Api) -> dict[str, str]:
-    """Every time that the API shows of an object, by what people call the object and the field."""
+    """Every time in the API, by names of object and field."""
     found: dict[str, str] = {}
 
     def note(what: str, shape: Mapping[str, Any]) -> None:
@@ -168,7 +168,7 @@ def write_again(server: Server) -> None:
 
 
 def other_branch_and_back(server: Server) -> None:
-    """As `git checkout` and back: what the other branch does not have is gone meanwhile."""
+    """Like `git checkout` and back: files absent from the other branch disappear in between."""
     away = server.api.folder / "away"
     shutil.copytree(server.api.folder / "accounts", away)
     for file in ("acme/maps/sale.yaml", "acme/zones/institute.example.zone"):
@@ -218,7 +218,7 @@ def post_record(server: Server, zone: str) -> None:
 
 
 def restore(server: Server) -> None:
-    """A zone gets a record, and then is again what it was in the file."""
+    """A zone gains a record and is then restored to its file's version."""
     post_record(server, "example.net")
     (*_, version) = server.api.result("GET", f"/zones/{Z2}/history")
     server.api.result("POST", f"/zones/{Z2}/history/{version['version']}/restore")
@@ -238,7 +238,7 @@ def import_records(server: Server) -> None:
 
 
 def convert(server: Server) -> None:
-    """A master file becomes YAML when the zone gets what it cannot say."""
+    """A master file becomes YAML when the zone gets a setting that master files lack."""
     server.api.result("PATCH", f"/zones/{server.zone('academy.example')}", {"paused": True})
     assert server.api.read("acme/zones/academy.example.yaml")
 
@@ -261,7 +261,7 @@ def other_nameservers(server: Server) -> None:
 
 
 def add_parts(server: Server) -> None:
-    """An account gets what it had not; what it has stays."""
+    """An account gains new objects; the existing ones stay."""
     server.api.result("POST", PREFIXES, {"cidr": "198.51.100.0/24", "asn": 64501})
     server.api.result("POST", LEASES, {"ip": "192.0.2.201"})
     body = {"cidr": "203.0.113.128/25", "delegated_account_id": A2}
@@ -275,7 +275,7 @@ def change(method: str, path: str, body: Any = None) -> Callable[[Server], None]
     return changed
 
 
-CASES: dict[str, tuple[Callable[[Server], None], set[str]]] = {  # what is done, and what moves
+CASES: dict[str, tuple[Callable[[Server], None], set[str]]] = {  # the action, and the times that move
     "files are touched": (touch, set()),
     "files are written again": (write_again, set()),
     "another branch, and back": (other_branch_and_back, set()),
@@ -304,7 +304,7 @@ CASES: dict[str, tuple[Callable[[Server], None], set[str]]] = {  # what is done,
         lambda server: server.api.result("PATCH", server.record("ftp.institute.example"), {"ttl": 120}),
         {"ftp.institute.example A modified_on"},
     ),
-    "a record is changed to what it is": (
+    "a record is changed to its current value": (
         lambda server: server.api.result("PATCH", server.record("dns.example.com"), {"ttl": 3600}),
         set(),
     ),
@@ -400,7 +400,7 @@ def test_what_was_changed_outlasts_starts(server: Server) -> None:
 
 
 def test_new_objects_have_the_time_at_which_they_were_seen(fresh: Server) -> None:
-    """It begins anew where the state folder is gone, but not for what the API has made."""
+    """Times start again without the state folder, except for objects created over the API."""
     found = all_times(fresh.api)
     assert {what: found[what] for what in found if what.startswith("waiting.example activated")} == {
         "waiting.example activated_on": None
@@ -459,7 +459,7 @@ def test_files_say_times(tmp_path: Path) -> None:
 
 
 def test_a_zone_is_as_old_as_it_is_however_often_it_is_asked_for(server: Server) -> None:
-    """Fault 17: the zone's file is written with each record."""
+    """A change of one record rewrites the whole zone file."""
     made = server.api.result("POST", "/zones", {"name": "seventeen.example", "account": {"id": A1}})
     assert made["created_on"] == made["activated_on"] == made["modified_on"]
     for number in range(3):
@@ -479,7 +479,7 @@ def test_a_master_file_of_100_000_lines(tmp_path: Path) -> None:
         path = f"/zones/{server.zone('large.example')}"
 
         def times() -> dict[str, tuple[str, str]]:
-            """Of the zone and some of its records, by name."""
+            """The times of the zone and of some records, by name."""
             shapes = [server.api.result("GET", path)]
             for name in ("h0", "h77", "h50000", "h99999"):
                 query = {"name": f"{name}.large.example"}

@@ -1,4 +1,4 @@
-"""Zones that tenants make are not verified, and nothing that a tenant can do makes them so; the operator does."""
+"""Zones created by tenants are not verified, and only the operator can verify them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def globex(api: Api) -> str:
 
 @pytest.fixture
 def partner(api: Api, globex: str) -> Iterator[str]:
-    """The id of a zone that a tenant has made, to which names of another account lead."""
+    """The id of a tenant's zone that names of another account lead to."""
     zone_id = api.result("POST", "/zones", {"name": "partner.test"}, token=globex)["id"]
     body = {"name": "host", "type": "A", "content": ADDRESS, "ttl": 60}
     api.result("POST", f"/zones/{zone_id}/dns_records", body, token=globex)
@@ -53,7 +53,7 @@ def partner(api: Api, globex: str) -> Iterator[str]:
 
 
 def answers(api: Api) -> tuple[list[str], list[str], int, list[str]]:
-    """What the other account's names answer: through a CNAME, flattened, the rcode of that, and through a DNAME."""
+    """The answers of the other account's names: by CNAME, flattened with its rcode, and by DNAME."""
     return (
         api.ask("ext.leads.example"),
         api.ask("flat.leads.example"),
@@ -76,7 +76,7 @@ def test_zone_that_a_tenant_makes_is_not_verified_and_the_message_says_so(api: A
     assert response["result"]["verified"] is False
     (message,) = (one["message"] for one in response["messages"])
     assert message.startswith("fresh.test is not verified: ")
-    assert "CNAMEs and DNAMEs of other accounts' zones that lead into it are not followed" in message
+    assert "CNAMEs and DNAMEs from other accounts' zones into it are not followed" in message
     assert "verified: false\n" in api.read("globex/zones/fresh.test.yaml")
     api.result("DELETE", f"/zones/{response['result']['id']}", token=globex)
 
@@ -109,7 +109,7 @@ def test_operator_deletes_the_line(api: Api, partner: str) -> None:
     text = api.read("globex/zones/partner.test.yaml")
     api.write("globex/zones/partner.test.yaml", text.replace("verified: false\n", ""))
     body = {"name": "any", "type": "A", "content": "192.0.2.7", "ttl": 60}
-    api.result("POST", f"/zones/{partner}/dns_records", body)  # what was edited is loaded first
+    api.result("POST", f"/zones/{partner}/dns_records", body)  # edits are loaded first
     assert is_verified(api, partner)
     assert answers(api) == OPEN
 
@@ -128,7 +128,7 @@ def test_tenant_says_nothing_of_it(api: Api, globex: str, partner: str) -> None:
 
 
 def writes(api: Api, globex: str, zone_id: str) -> None:
-    """What a tenant may write, of every kind."""
+    """Every kind of change that a tenant may make."""
     records = f"/zones/{zone_id}/dns_records"
     record = api.result("POST", records, {"name": "w", "type": "A", "content": "192.0.2.8", "ttl": 60}, token=globex)
     proxied = {"posts": [{"name": "p", "type": "A", "content": "192.0.2.9", "proxied": True}]}
@@ -159,7 +159,7 @@ def test_zone_that_is_made_again_is_not_verified(api: Api, globex: str, partner:
 
 
 def versions(api: Api, zone_id: str, token: str) -> dict[bool, str]:
-    """A version of the zone that says that it is not verified, and one that does not."""
+    """A version of the zone with `verified: false`, and one without."""
     path = f"/accounts/{A2}/zones/{zone_id}/history"
     found = [one["version"] for one in api.result("GET", path, token=token)]
     texts = {one: api.result("GET", f"{path}/{one}", token=token)["text"] for one in found}
@@ -215,7 +215,7 @@ def test_master_file_that_a_tenant_brings_back_becomes_one_that_can_say_it(api: 
     assert "verified: false\n" in text
     assert "# kept by hand\n" in text
     again = api.result("GET", f"/zones/{zone['id']}/history", token=globex)
-    # The same version once more, while the zone is there as YAML.
+    # The same version again, while the zone is a YAML file.
     api.result("POST", f"/zones/{zone['id']}/history/{version}/restore", token=globex)
     assert not is_verified(api, zone["id"])
     assert again[0]["current"]
@@ -263,7 +263,7 @@ def test_page_says_so_and_only_the_operator_verifies_there(api: Api, globex: str
     path = f"/zones/{partner}"
     with Person(api, globex) as tenant, Person(api, api.operator) as operator:
         shown = tenant.get(path).text
-        assert "is not verified: DNS answers its names, but CNAMEs and DNAMEs of other accounts" in shown
+        assert "is not verified: DNS answers for its names, but until the operator verifies it," in shown
         assert f"{path}/verify" not in shown
         assert tenant.post(f"{path}/verify", {}).status_code == 403
         assert "active, not verified" in tenant.get("/zones").text

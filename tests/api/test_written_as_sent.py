@@ -1,4 +1,4 @@
-"""Who reads back what they wrote sees no difference: in the quotes and escapes of texts, in the case of digits."""
+"""Clients read back exactly the text they wrote: quotes and escapes of strings, case of digits."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ SENT: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A server that has been started again since all these records were written."""
+    """A server that was restarted after writing all these records."""
     api = Api(tmp_path_factory.mktemp("written"), FILES)
     with api.running():
         for path in paths(api):
@@ -69,7 +69,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 def paths(api: Api) -> list[str]:
-    """Of the records of a zone in YAML, and of one in a master file."""
+    """The records of a zone in YAML and of a zone in a master file."""
     names = ("example.com", "example.net")
     return [f"/zones/{one['id']}/dns_records" for one in api.result("GET", "/zones") if one["name"] in names]
 
@@ -92,7 +92,7 @@ def check_one(shown: dict[str, Any], body: dict[str, Any]) -> None:
     else:
         assert shown["data"] == body["data"]
         digits = body["data"][[*body["data"]][-1]]
-        assert shown["content"].endswith(f" {digits.lower()}")  # octoDNS compares that
+        assert shown["content"].endswith(f" {digits.lower()}")  # octoDNS compares it
 
 
 def test_restart_and_reload_keep_it(api: Api) -> None:
@@ -148,7 +148,7 @@ def test_other_spelling_is_what_comes_back_from_then_on(api: Api) -> None:
 
 
 def test_data_edited_in_the_file_is_what_counts(api: Api) -> None:
-    """A spelling that no longer is of the data means nothing."""
+    """A spelling that no longer matches the data is ignored."""
     (path,) = [f"/zones/{one['id']}/dns_records" for one in api.result("GET", "/zones?name=example.net")]
     made = api.result("POST", path, {"name": "hand", "type": "TXT", "content": '"Äpfel"'})
     name = "acme/zones/example.net.zone"

@@ -41,14 +41,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A server for tests that only look."""
+    """A server for tests that change nothing."""
     with Api(tmp_path_factory.mktemp("still"), FILES, settings=SETTINGS).running() as api:
         yield api
 
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Open]:
-    """Opens a page that is signed in, in a context of its own; whatever goes wrong in it fails the test."""
+    """Opens a signed-in page in its own browser context; any error in the page fails the test."""
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
@@ -73,7 +73,7 @@ def opened(browser: Browser) -> Iterator[Open]:
 
 
 def _is_wrong(kind: str, text: str) -> bool:
-    """Whether a browser complains of more than a status, which tests look at themselves."""
+    """Whether a browser's complaint is about more than a status; tests check statuses themselves."""
     return kind in ("error", "warning") and "Failed to load resource" not in text
 
 

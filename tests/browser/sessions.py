@@ -1,4 +1,4 @@
-"""Somebody who uses the dashboard without a browser: what is sent can be anything then."""
+"""A user of the dashboard without a browser, who can send anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECRET = re.compile(r'name="form_secret" value="([0-9a-f]*)"')
 
 
 class Person:
-    """A session of a token; `secret` is what its forms hold."""
+    """A session of a token; `secret` is the secret in its forms."""
 
     def __init__(self, api: Api, token: str | None) -> None:
         self.client = httpx.Client(base_url=api.origin, timeout=30)

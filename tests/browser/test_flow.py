@@ -1,4 +1,4 @@
-"""A customer's whole way with address maps in a browser, each step seen by a DNS query over UDP."""
+"""A customer's work with address maps in a browser, each step checked by a DNS query over UDP."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_map_is_created_reviewed_changed_and_deleted(api: Api, acme: str, opened
     page.get_by_label(re.compile("^Find zones")).fill("blog")
     page.keyboard.press("Enter")
     page.get_by_role("checkbox", name="blog.example").check()
-    press(page, "Add the next free one, 203.0.113.1")
-    assert page.get_by_role("button", name="Add the next free one, 203.0.113.2").count() == 1
+    press(page, "Add the next free address, 203.0.113.1")
+    assert page.get_by_role("button", name="Add the next free address, 203.0.113.2").count() == 1
     assert page.get_by_role("checkbox", name="blog.example").is_checked()
     page.get_by_role("checkbox", name=re.compile(r"^192\.0\.2\.201")).check()
     box = page.get_by_label(re.compile("^IPv4 and IPv6 addresses"))
@@ -99,7 +99,7 @@ def test_map_is_created_with_the_keyboard_alone(api: Api, acme: str, opened: Ope
     page = opened(api, acme, f"{MAPS}/create")
 
     def to(name: str) -> None:
-        """Press Tab until an element has the focus that is called like this."""
+        """Press Tab until the element with this name has the focus."""
         for _ in range(80):
             page.keyboard.press("Tab")
             focused = page.evaluate(
@@ -122,7 +122,7 @@ def test_map_is_created_with_the_keyboard_alone(api: Api, acme: str, opened: Ope
     page.wait_for_selector("#description")
     to("Name")
     page.keyboard.type("By keys")
-    page.keyboard.press("Enter")  # goes on, as the button does
+    page.keyboard.press("Enter")  # continues, like the button
     page.wait_for_selector("text=Save and Deploy")
     to("Save and Deploy")
     page.keyboard.press("Enter")
@@ -194,7 +194,7 @@ def test_managed_map_says_why_it_is_locked(api: Api, acme: str, opened: Open) ->
     for action in ("disable", "delete"):
         page.goto(f"{api.origin}{MAPS}/{MAP_MANAGED}/{action}")
         assert "immutable" in said(page)
-        assert page.locator("form[method=post]").count() == 1  # that which signs out
+        assert page.locator("form[method=post]").count() == 1  # the sign-out form
 
 
 def test_enabled_map_is_not_deleted(api: Api, acme: str, opened: Open) -> None:
@@ -224,7 +224,7 @@ def test_list_is_sorted_and_searched(api: Api, acme: str, opened: Open) -> None:
     assert names() == ["Shop"]
     assert "q=2001" in page.url
     page.get_by_role("searchbox").fill("nothing like this")
-    page.wait_for_selector("text=Nothing found")
+    page.wait_for_selector("text=No address maps match")
     page.get_by_role("link", name=re.compile("^Show all 4")).click()
     assert len(names()) == 4
 
@@ -242,7 +242,7 @@ def test_zone_says_why(api: Api, acme: str, opened: Open) -> None:
     assert api.ask("www.blog.example", "HTTPS") == ['1 . alpn="h2" ipv4hint="203.0.113.20,192.0.2.200"']
     assert page.get_by_role("checkbox", name=re.compile("^Flatten")).is_checked()
     page.get_by_role("link", name="Pause").click()
-    assert "addresses of origins" in page.locator("main").inner_text()
+    assert "addresses of origin servers" in page.locator("main").inner_text()
     assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
     press(page, "Pause the zone")
     assert api.ask("www.blog.example") == ["192.0.2.1"]
@@ -355,7 +355,7 @@ def test_explained_in_a_browser(api: Api, acme: str, opened: Open) -> None:
     assert "Shop" in page.locator("table").inner_text()
     page.get_by_label("Name").fill("www.theirs.example")
     press(page, "Explain")
-    assert "no zone that your token is for" in page.locator("#wrong-name").inner_text()
+    assert "not in a zone that your token covers" in page.locator("#wrong-name").inner_text()
 
 
 def test_zone_is_created_and_deleted(api: Api, acme: str, opened: Open) -> None:
@@ -400,7 +400,7 @@ def test_overview_draws_what_is_asked(api: Api, opened: Open) -> None:
 
 
 def test_failed_switch_leaves_its_row(api: Api, acme: str, opened: Open) -> None:
-    """What cannot be proxied says so, and the page of the list stays where it is."""
+    """Refusing to proxy a record shows the reason and stays on the list's page."""
     records = [{"type": "A", "name": f"n{number:03}", "content": "10.0.0.1"} for number in range(120)]
     api.result("POST", f"/zones/{SHOP}/dns_records/batch", {"posts": records})
     page = opened(api, acme, f"/zones/{SHOP}/records?page=3")
@@ -444,7 +444,7 @@ def test_form_that_is_sent_twice_makes_one_map(api: Api, acme: str) -> None:
         one for one in api.result("GET", f"/accounts/{ACME}/addressing/address_maps") if one["description"] == "Once"
     ]
     assert len(found) == 1
-    assert found[0]["id"] != MAP_OFF  # nobody chooses an id, which another account may have had
+    assert found[0]["id"] != MAP_OFF  # forms cannot choose an id, which another account may have had
 
 
 def test_signing_in_anew_elsewhere_loses_no_form(api: Api, acme: str, opened: Open) -> None:

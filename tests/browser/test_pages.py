@@ -1,4 +1,4 @@
-"""How pages are: usable by everybody, on every screen, in light and dark; and quick with ten thousand zones."""
+"""Pages are accessible, fit every screen, have light and dark themes, and are quick with ten thousand zones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ZONES = 10_000
 
 
 def problems(page: Page, rules: list[str] | None = None) -> list[str]:
-    """What axe-core has to say against a page: each rule, and where it is broken."""
+    """The violations that axe-core finds on a page: each rule with its places."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page, options={"runOnly": rules} if rules else None).response["violations"]
@@ -66,7 +66,7 @@ def test_page_to_sign_in_is_for_everybody(still: Api, opened: Open) -> None:
     page.get_by_role("button", name="Sign out").click()
     page.get_by_label("API token").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
-    assert "not known" in page.locator("#wrong-token").inner_text()
+    assert "unknown" in page.locator("#wrong-token").inner_text()
     assert problems(page) == []
 
 
@@ -87,7 +87,7 @@ def test_choice_of_light_or_dark_is_kept(still: Api, opened: Open) -> None:
     page = opened(still, color_scheme="light")
     background = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(background)
-    page.get_by_role("button", name="Light or dark").click()
+    page.get_by_role("button", name="Theme").click()
     dark = page.evaluate(background)
     assert dark != light
     page.goto(f"{still.origin}/zones")
@@ -103,7 +103,7 @@ def test_pages_work_without_scripts(still: Api, opened: Open) -> None:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """Ten thousand zones of one account, and a thousand maps."""
+    """An account with ten thousand zones and a thousand maps."""
     record = "records: [{name: www, type: A, content: 192.0.2.1, proxied: true}]\n"
     zones = {f"acme/zones/z{n:05}.example.yaml": record for n in range(ZONES)}
     maps = {
@@ -144,11 +144,11 @@ def test_page_is_quick_with_many_zones(many: Api, path: str) -> None:
 
 
 def test_plan_for_all_zones_is_quick(many: Api) -> None:
-    """The largest change there is: the account's map, which all zones but a thousand are answered from."""
+    """The largest possible change: of the account's map, which answers for all but a thousand zones."""
     with Person(many, many.operator) as person:
         for path in (f"{MAPS}/{MAP_ALL}", f"{MAPS}/{MAP_ALL}/disable"):
             seconds = []
-            for _ in range(6):  # the server saves its snapshot meanwhile
+            for _ in range(6):  # the server is also saving its snapshot
                 start = time.perf_counter()
                 shown = person.get(path)
                 seconds.append(time.perf_counter() - start)

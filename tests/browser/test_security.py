@@ -1,4 +1,4 @@
-"""What strangers, other sites and stored texts can do in the dashboard: nothing."""
+"""Strangers, other sites and stored texts cannot do anything in the dashboard."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_wrong_token_is_refused(still: Api, token: str) -> None:
 def test_guessing_is_slowed_down(api: Api) -> None:
     with Person(api, None) as person:
         assert [person.sign_in("wrong").status_code for _ in range(12)][-1] == 429
-        assert person.sign_in(api.operator).status_code == 303  # a good one is always heard
+        assert person.sign_in(api.operator).status_code == 303  # a valid token is always accepted
 
 
 @pytest.mark.parametrize(
@@ -181,11 +181,11 @@ def test_what_was_sent_when_the_session_ended_can_be_sent_again(api: Api) -> Non
         assert back.status_code == 200
         assert 'value="Kept"' in back.text
         nothing = person.client.post(path, data={}, headers={"origin": api.origin})
-        assert nothing.status_code == 403  # forms without a field of their own are kept as well
+        assert nothing.status_code == 403  # forms without fields are kept as well
         person.client.cookies.delete("dnsd_session")
         empty = person.post(f"/accounts/{ACME}/addresses/{PREFIX4}/delete", {}, headers={"origin": api.origin})
         assert 'name="kept"' in empty.text
-        # Another site cannot have its own form kept.
+        # A form from another site is not kept.
         person.client.cookies.delete("dnsd_session")
         assert "Kept" not in person.post(path, form, headers={"origin": "https://evil.test"}).text
 
@@ -197,7 +197,7 @@ def test_no_token_pushes_others_out(api: Api) -> None:
         for person in people:
             assert person.sign_in(token).status_code == 303
         assert "Overview" in operator.get("/").text
-        assert "API token" in people[0].get("/").text  # the oldest of the same token
+        assert "API token" in people[0].get("/").text  # the oldest session of the same token
         for person in people:
             person.client.close()
 
@@ -216,7 +216,7 @@ def test_address_of_a_client_is_not_what_it_says(api: Api) -> None:
 
 
 def test_what_a_token_may_not_read_is_on_no_page(api: Api) -> None:
-    """Origins are DNS' to read, and maps are maps'; the audit log tells no more."""
+    """Reading origins needs dns:read, reading maps maps:read; the audit log reveals no more."""
     api.result(
         "POST", f"/zones/{SHOP}/dns_records", {"type": "A", "name": "o", "content": "198.51.100.77", "proxied": True}
     )
@@ -310,7 +310,7 @@ def test_stored_texts_do_not_run(tmp_path_factory: pytest.TempPathFactory, opene
         assert page.evaluate("window.pwned") is None
 
 
-# Who may do what
+# Permissions
 
 FORM = {"do": "save", "tag": ""}
 FORMS: dict[str, dict[str, Any]] = {
@@ -358,7 +358,7 @@ def filled(route: Route, **ids: str) -> str:
 
 
 def state_of(api: Api) -> dict[str, str]:
-    """What all files say."""
+    """The texts of all files."""
     root = api.folder / "accounts"
     return {str(file): file.read_text() for file in sorted(root.rglob("*")) if file.is_file()}
 
@@ -398,7 +398,7 @@ def test_page_is_for_whom_it_is(still: Api, people: dict[str, Person], route: Ro
         if has_scope:
             assert response.status_code == 404, who
             assert "There is no " in response.text
-        if route.path != "/zones/create":  # tells of the accounts that a zone may be made in
+        if route.path != "/zones/create":  # lists the accounts in which zones may be created
             for word in ("Acme", "shop.example", "Everything else"):
                 assert word not in response.text, (who, word)
     if route.permission.level is Level.EDIT:
@@ -454,7 +454,7 @@ def test_lists_tell_of_one_s_own_alone(still: Api, people: dict[str, Person]) ->
 def test_what_is_not_there_is_not_found(still: Api, path: str) -> None:
     with Person(still, still.operator) as person:
         assert person.get(path, headers={"accept": "text/html"}).status_code == 404
-        said = person.get(path)  # who is no browser means the API
+        said = person.get(path)  # a client other than a browser expects the API
         assert said.status_code == 404
         assert "text/html" in said.headers["content-type"] or said.json()["errors"][0]["code"] == 7003
 

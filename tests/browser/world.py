@@ -1,4 +1,4 @@
-"""What the browser's tests and the screenshots are about: a company with prefixes, maps and zones, and a neighbour."""
+"""The data of browser tests and screenshots: a company with prefixes, maps and zones, and a neighbour."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ immutable: true
 }
 
 MAPS = f"/accounts/{ACME}/maps"
-# Every page that can be looked at, by what it shows.
+# Every page, by its content.
 PAGES: Mapping[str, str] = {
     "overview": "/",
     "accounts": "/accounts",

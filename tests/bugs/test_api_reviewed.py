@@ -1,4 +1,4 @@
-"""What strict readers of the API and of its storage found: each of these was wrong once."""
+"""Former bugs in the API and its storage, one test for each."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_restore_does_not_reach_another_account(api: Api, acme: str, globex: str
     api.result("POST", f"/zones/{first}/dns_records", {"type": "A", "name": "www", "content": "192.0.2.66"}, token=acme)
     api.result("DELETE", f"/zones/{first}", token=acme)
     second = made_zone(api, A2, "shared.test", globex)
-    assert first != second  # a token for the one is none for the other
+    assert first != second  # a token for one is not valid for the other
     api.result(
         "POST", f"/zones/{second}/dns_records", {"type": "A", "name": "www", "content": "192.0.2.7"}, token=globex
     )
@@ -112,14 +112,14 @@ def test_nobody_keeps_another_from_deleting_a_zone(api: Api, acme: str, globex: 
     api.result("POST", f"/zones/{flat}/dns_records", alias, token=acme)
     assert api.ask("flat.test") == ["192.0.2.8"]
     api.result("DELETE", f"/zones/{vendor}", token=globex)
-    assert api.reply("flat.test").rcode() == 2  # nobody can resolve it now
+    assert api.reply("flat.test").rcode() == 2  # no longer resolvable
     other = made_zone(api, A1, "flat2.test", acme)
     assert api.refused("POST", f"/zones/{other}/dns_records", alias, token=acme)[:2] == (400, 1001)
     api.result("DELETE", f"/zones/{flat}", token=acme)
 
 
 def test_restore_takes_what_an_edit_takes(api: Api) -> None:
-    """A version holds settings and records, so whoever has it back may change both."""
+    """A version contains settings and records, so restoring it requires both permissions."""
     dns_only = api.token("--zone", Z1, "--permission", "dns:edit")
     api.result("PATCH", f"/zones/{Z1}", {"paused": True})
     version = api.result("GET", f"/zones/{Z1}/history")[-1]["version"]
@@ -139,7 +139,7 @@ def test_status_of_a_zone_is_the_operator_s(api: Api, acme: str) -> None:
     assert api.result("POST", f"/zones/{zone}/history/{version}/restore")["status"] == "active"
 
 
-# What the server keeps to itself
+# Secrets
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_ttl_of_an_import_is_one_that_may_be_asked_for(api: Api) -> None:
         api.result("PUT", f"{RECORDS}/{one['id']}", one)
 
 
-# What clients are told
+# Responses
 
 
 @pytest.mark.parametrize("content", ["v=spf1 -all", '"v=spf1 -all"', 'a "b"; c', "x" * 300, " é "])
@@ -247,7 +247,7 @@ def test_what_nobody_means_is_refused(api: Api, path: str, body: Any, code: int)
 
 
 def test_zone_of_a_part_of_a_network(api: Api) -> None:
-    """RFC 2317: such names have a slash, which no file has."""
+    """RFC 2317 names contain a slash, which file names cannot."""
     made = api.result("POST", "/zones", {"name": "0/25.2.0.192.in-addr.arpa", "account": {"id": A1}})
     assert api.ask("0/25.2.0.192.in-addr.arpa", "SOA")
     api.result("DELETE", f"/zones/{made['id']}")
@@ -291,7 +291,7 @@ def test_damaged_history_keeps_nothing_from_being_changed(api: Api) -> None:
     folder = api.folder / "state/history" / made["id"]
     max(folder.iterdir()).write_bytes(b"")
     assert api.result("PATCH", f"{MAPS}/{made['id']}", {"description": "three"})["description"] == "three"
-    assert len(api.result("GET", f"{MAPS}/{made['id']}/history")) == 3  # what the damaged one held is kept anew
+    assert len(api.result("GET", f"{MAPS}/{made['id']}/history")) == 3  # the damaged file's content is saved again
     api.result("DELETE", f"{MAPS}/{made['id']}")
 
 
@@ -393,7 +393,7 @@ def test_history_of_gone_objects_is_bounded(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("dnsd.manage.history.MAX_OBJECTS", 3)
     from datetime import UTC, datetime
 
-    for run in range(2):  # also those that an earlier run has kept are counted
+    for run in range(2):  # including sessions of an earlier run
         history = History(tmp_path)
         for number in range(5):
             made = _Made("k", "MAP", "aa" * 16, datetime.now(UTC), "map.create", "")

@@ -1,4 +1,4 @@
-"""Chains that met flattening, and DS at the apex of a child zone: small forms of what generated worlds once found."""
+"""Chains that met flattening, and DS at a child zone's apex: reduced cases from generated worlds."""
 
 from __future__ import annotations
 

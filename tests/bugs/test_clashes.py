@@ -1,4 +1,4 @@
-"""Objects that clash are problems, and nothing else goes wrong in finding them."""
+"""Clashing objects are reported as problems, without further errors."""
 
 from __future__ import annotations
 

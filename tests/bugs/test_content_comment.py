@@ -1,4 +1,4 @@
-"""An unquoted semicolon begins a comment in master files; in a record's content what follows it must not vanish."""
+"""An unquoted semicolon begins a comment in master files; in a record's content, the text after it must not vanish."""
 
 from __future__ import annotations
 

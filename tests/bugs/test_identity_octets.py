@@ -1,4 +1,4 @@
-"""What the server says of itself is counted in octets, not characters, and never makes a reply too long."""
+"""The server's identity strings are limited in octets, not characters, and never make a reply too long."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_more_than_255_octets_are_refused(tmp_path: pathlib.Path, key: str) -> N
 
 @pytest.mark.parametrize("size", [512, 1232])
 def test_nsid_leaves_room_for_the_question(size: int) -> None:
-    """A client that takes 512 octets gets no more, however long the name and the identifier are."""
+    """A client that accepts 512 octets never gets more, even with the longest name and identifier."""
     options = Options((parse_ip("198.51.100.10"),), nsid="n" * MAX_NSID)
     snapshot = build_snapshot(dataset([zone("example.com")], {}), options)
     message = query("a." * 120 + "example.com", after=opt(size=size, options=NSID_OPTION))

@@ -1,4 +1,4 @@
-"""The SOA and NS records that the server adds at an apex: what is wrong there is a problem at a place, not a crash."""
+"""Errors in the SOA and NS records that the server adds at an apex are problems with a place, not crashes."""
 
 from __future__ import annotations
 

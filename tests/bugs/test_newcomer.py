@@ -1,4 +1,4 @@
-"""What a newcomer stumbled over: one test for each."""
+"""Obstacles that a newcomer met, one test for each."""
 
 from __future__ import annotations
 

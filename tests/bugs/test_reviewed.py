@@ -1,4 +1,4 @@
-"""What readers of the code and of the notes once found, in small."""
+"""Former bugs in answers, as small cases."""
 
 from __future__ import annotations
 
@@ -133,4 +133,4 @@ def test_map_of_thousands_of_zones_is_read_quickly(tmp_path: pathlib.Path) -> No
     config = write(tmp_path, {**files, "accounts/a/maps/m.yaml": f"memberships:\n{members}\n"})
     started = time.process_time()
     load(config, {})
-    assert time.process_time() - started < 10  # it was 7 s for the search alone, growing with the square
+    assert time.process_time() - started < 10  # the search alone took 7 s, and grew with the square

@@ -1,4 +1,4 @@
-"""What a strict reader found in the processes of the server: one test for each."""
+"""Former bugs in the server's processes, one test for each."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def changed(world: World, address: str) -> World:
 
 
 def asked_often(server: Soaked) -> set[str]:
-    """The addresses that those workers say which answer at all."""
+    """The addresses answered by the workers that respond."""
     found: set[str] = set()
     for _ in range(12):
         with contextlib.suppress(TimeoutError):
@@ -130,7 +130,7 @@ def test_a_worker_that_ends_by_an_odd_signal_is_replaced(tmp_path: pathlib.Path)
 
 
 def test_processes_that_cannot_be_forked_are_tried_again(tmp_path: pathlib.Path) -> None:
-    """A limit on processes, or no memory, passes; it must not end the server."""
+    """A failed fork for lack of processes or memory is temporary and must not end the server."""
     resource = pytest.importorskip("resource")
     if os.getuid() == 0:
         pytest.skip("root has no limit of processes")
@@ -174,7 +174,7 @@ def test_outputs_that_are_closed(tmp_path: pathlib.Path, how: str) -> None:
 
 
 def test_libraries_cannot_block_control_with_what_they_log(tmp_path: pathlib.Path) -> None:
-    """A garbage request makes the HTTP library say something; it must go the way of all other lines."""
+    """A garbage request makes the HTTP library log a line, which must be formatted like all others."""
     with soaked(tmp_path, log={"format": "json"}) as server:
         with socket.create_connection(("127.0.0.1", server.http_port())) as client:
             client.sendall(b"\0\1\2garbage\r\n\r\n")

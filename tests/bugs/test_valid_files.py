@@ -1,4 +1,4 @@
-"""Files that say nothing wrong are not refused."""
+"""Valid files are not refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A problem in a master file stands at the word that is wrong, not at an equal text before it; TTLs have a limit."""
+"""A problem in a master file is reported at the wrong word, not at an equal text before it; TTLs have a limit."""
 
 from __future__ import annotations
 

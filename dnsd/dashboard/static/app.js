@@ -1,4 +1,4 @@
-// What a page does in the browser beside htmx: times in the viewer's zone, and the choice of light or dark.
+// Behaviour of pages in addition to htmx: times in the viewer's time zone, and the choice of theme.
 "use strict";
 (function () {
   const root = document.documentElement;
@@ -9,10 +9,10 @@
   }
 
   let theme = null;
-  try { theme = localStorage.getItem("theme"); } catch (error) { /* it is not kept, then */ }
+  try { theme = localStorage.getItem("theme"); } catch (error) { /* storage is blocked: the choice is not kept */ }
   apply(theme);
 
-  function tellTimes(within) {
+  function showTimes(within) {
     for (const element of within.querySelectorAll("time[datetime]")) {
       const at = new Date(element.dateTime);
       if (isNaN(at)) continue;
@@ -22,7 +22,7 @@
   }
 
   function begin() {
-    tellTimes(document);
+    showTimes(document);
     const button = document.getElementById("theme");
     if (button) {
       button.hidden = false;
@@ -30,7 +30,7 @@
         const isDark = theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
         theme = isDark ? "light" : "dark";
         apply(theme);
-        try { localStorage.setItem("theme", theme); } catch (error) { /* until the next page */ }
+        try { localStorage.setItem("theme", theme); } catch (error) { /* storage is blocked: the choice lasts until the next page */ }
       });
     }
     document.addEventListener("keydown", function (event) {
@@ -44,5 +44,5 @@
   }
 
   document.addEventListener("DOMContentLoaded", begin);
-  document.addEventListener("htmx:afterSwap", function (event) { tellTimes(document); });
+  document.addEventListener("htmx:afterSwap", function (event) { showTimes(document); });
 })();
