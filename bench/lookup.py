@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from dnsd.app import load
-from dnsd.engine.build import Options, build_snapshot
+from dnsd.compile.build import Options, build_snapshot
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
 from dnsd.model.accounts import Account, AccountSettings

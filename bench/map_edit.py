@@ -20,12 +20,12 @@ import time
 from ipaddress import ip_address
 
 from bench.lookup import question, world
-from dnsd.engine.build import Options, build_snapshot
+from dnsd.compile.build import Options, build_snapshot
+from dnsd.engine.delta import apply_delta, delta
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
-from dnsd.engine.transfer import apply_delta, delta
 from dnsd.net.udp import BATCH_SIZE, Udp, UdpServer, available, udp_server
-from dnsd.store.snapshot_file import pickled, unpickled
+from dnsd.process.snapshot_file import pickled, unpickled
 
 EDITS = 11
 KNOWN = 10_000  # replies in memory at each edit, in as many names as there are

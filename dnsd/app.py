@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dnsd.engine.build import build_snapshot, flattening_problems
+from dnsd.compile.build import build_snapshot, flattening_problems
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset

@@ -12,19 +12,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+from dnsd.compile.build import Options
 from dnsd.cores import usable_cores
-from dnsd.engine.build import Options
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as KeyPath
+from dnsd.formats.yaml_text import Data, YamlError, parse_yaml
 from dnsd.log import Format, Level
 from dnsd.model.fields import Cidr, Fields, Host, Ip, IPAddress, validate
 from dnsd.model.maps import MAX_ADDRESSES, MissingFamily
 from dnsd.model.records import MAX_STRING
 from dnsd.model.zone_rules import DEFAULT_LIMITS, MOST_RRSET_OCTETS, MOST_RRSET_RECORDS, RrsetLimits
 from dnsd.net.listen import Address
+from dnsd.net.tcp_connection import TcpLimits
 from dnsd.net.udp import Udp
+from dnsd.process.worker_settings import RateLimits, WorkerSettings
 from dnsd.store.text_file import NotTextError, read_text
-from dnsd.store.yaml_text import Data, YamlError, parse_yaml
 
 PREFIX = "DNSD_"
 # Variables that are not settings: other ones of dnsd, and those set by Kubernetes for a service named dnsd.
@@ -224,14 +226,6 @@ class LimitSettings(Fields):
     tcp: TcpSettings = TcpSettings()
 
 
-class LiveSettings(Fields):
-    """The settings that workers use besides the snapshot, and that a reload changes."""
-
-    limits: LimitSettings = LimitSettings()
-    log: LogSettings = LogSettings()
-    query_log: QueryLogSettings = QueryLogSettings()
-
-
 class Settings(Fields):
     """`dnsd.yaml`."""
 
@@ -280,9 +274,27 @@ class Settings(Fields):
     limits: LimitSettings = LimitSettings()
 
     @property
-    def live(self) -> LiveSettings:
-        """The settings that workers use."""
-        return LiveSettings(limits=self.limits, log=self.log, query_log=self.query_log)
+    def for_workers(self) -> WorkerSettings:
+        """The settings that workers obey, and take over at a reload."""
+        rrl, cookies, tcp = self.limits.rrl, self.limits.cookies, self.limits.tcp
+        return WorkerSettings(
+            rates=RateLimits(
+                responses_per_second=rrl.responses_per_second,
+                slip=rrl.slip,
+                ipv4_prefix=rrl.ipv4_prefix,
+                ipv6_prefix=rrl.ipv6_prefix,
+                exempt=rrl.exempt,
+                log_only=rrl.log_only,
+            ),
+            cookies=cookies.enabled,
+            cookie_secrets=cookies.secrets,
+            tcp=TcpLimits(idle_s=tcp.idle_s, first_byte_s=tcp.first_byte_s, queries=tcp.queries),
+            tcp_connections=tcp.connections,
+            tcp_per_client=tcp.per_client,
+            query_sample=self.query_log.sample,
+            log_format=self.log.format,
+            log_level=self.log.level,
+        )
 
     @property
     def worker_count(self) -> int:

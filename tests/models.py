@@ -12,6 +12,8 @@ from dnsd.model.fields import derived_id
 from dnsd.model.maps import MapFields
 from dnsd.model.records import Record, RecordFields, build_record
 from dnsd.model.zones import Zone, ZoneFields, apex_records
+from dnsd.process.worker_settings import WorkerSettings
+from dnsd.settings import Settings
 from dnsd.wire.names import parse_name_text
 
 Fields = Mapping[str, Any]
@@ -87,3 +89,8 @@ def account_map(*ips: str, account: str = "a1", **fields: Any) -> Fields:
 
 def account(key: str, **fields: Any) -> Account:
     return resolve_accounts({key: AccountFields.model_validate(fields)})[0][key]
+
+
+def worker_settings(**given: Any) -> WorkerSettings:
+    """The settings that workers obey, of a dnsd.yaml with these keys."""
+    return Settings.model_validate({"default_addresses": ["192.0.2.1"], **given}).for_workers

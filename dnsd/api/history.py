@@ -5,12 +5,12 @@ from __future__ import annotations
 from dnsd.api.envelope import Reply
 from dnsd.api.request import Call
 from dnsd.api.shapes import map_shape, version_shape, zone_shape
+from dnsd.formats.odd_octets import readable
 from dnsd.manage.find import find_account, find_map, find_zone
 from dnsd.manage.history import Version, restore
 from dnsd.manage.refusal import Code, refused
 from dnsd.manage.zones import not_followed
 from dnsd.store.directory import Kind
-from dnsd.store.odd_octets import readable
 
 MAPS = (Kind.MAP.name,)
 ZONES = (Kind.ZONE_YAML.name, Kind.ZONE_MASTER.name)

@@ -10,6 +10,7 @@ from typing import Any
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.request import Call, in_thread
 from dnsd.api.shapes import zone_dns_settings_shape, zone_shape, zones_in_order
+from dnsd.formats.zone_export import exported_zone
 from dnsd.manage import zones
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
@@ -19,7 +20,6 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.spelling import readings, spellings
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
-from dnsd.store.zone_export import exported_zone
 from dnsd.wire.names import parse_name_text
 
 MAX_ZONES = 50  # on one page

@@ -26,7 +26,7 @@ from dnsd.errors import DnsdError, InvalidDataError, path_text, printable
 from dnsd.errors import Path as ObjectPath
 from dnsd.manage.tokens import MAX_NAME, NoSuchTokenError, TokenFile, TokenFileError
 from dnsd.net.listen import Address
-from dnsd.serve.link import Kind, ask
+from dnsd.process.link import Kind, ask
 from dnsd.settings import load_settings, state_folder_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from click.shell_completion import get_completion_class
 from dnsd import __version__
 from dnsd.app import Loaded, load
 from dnsd.cli.show import print_explanation, print_json, print_status, report, say
-from dnsd.engine.explain import explain
+from dnsd.compile.explain import explain
 from dnsd.errors import InvalidDataError, printable
 from dnsd.model.accounts import AccountFields
 from dnsd.model.fields import Fields
@@ -22,9 +22,9 @@ from dnsd.model.maps import MapFields
 from dnsd.model.zones import ZoneFields
 from dnsd.net.listen import ListenError
 from dnsd.net.udp import NoBatchError
+from dnsd.process.link import Kind, ask
+from dnsd.process.privileges import PrivilegeError
 from dnsd.progress import progress_on
-from dnsd.serve.link import Kind, ask
-from dnsd.serve.privileges import PrivilegeError
 from dnsd.serve.start import serve
 from dnsd.settings import Settings, state_folder
 from dnsd.wire.names import parse_name_text

@@ -23,9 +23,9 @@ from dnsd.cli.map_show import Key, ips_of, keys_of, map_row, print_done, print_m
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.cli.versions import print_version, print_versions
 from dnsd.errors import printable
+from dnsd.formats.yaml_text import YamlError, parse_yaml
 from dnsd.model.fields import parse_ip, validate
 from dnsd.model.maps import MapFields
-from dnsd.store.yaml_text import YamlError, parse_yaml
 
 
 def _read_ips(context: click.Context, option: click.Parameter, values: Sequence[str]) -> list[str]:

@@ -19,6 +19,8 @@ from dnsd.cli.commands import json_option
 from dnsd.cli.find import find_record, find_zone
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.errors import printable
+from dnsd.formats.record_line import record_line
+from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.records import (
     AUTOMATIC_TTL,
     UNWRITTEN,
@@ -28,9 +30,7 @@ from dnsd.model.records import (
     build_record,
     parse_owner,
 )
-from dnsd.store.record_line import record_line
 from dnsd.store.text_file import NotTextError, decoded
-from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, canonical_rdata, parse_type_text
 

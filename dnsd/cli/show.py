@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from dnsd.engine.explain import Explanation, NameExplained
+from dnsd.compile.explain import Explanation, NameExplained
 from dnsd.errors import Problem, printable
 from dnsd.wire.reply_text import reply_data
 

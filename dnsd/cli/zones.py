@@ -30,11 +30,11 @@ from dnsd.cli.records import (
 from dnsd.cli.show import labelled, print_json, print_rows, print_table, say
 from dnsd.cli.versions import print_version, print_versions
 from dnsd.errors import printable
+from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind, SourceFile
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
-from dnsd.store.zone_text import parse_zone_text
 
 
 @click.group("zone")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from dnsd.compile.explain import NO_STEP, Explanation, MapVerdict, NameExplained, explain
 from dnsd.dashboard.page import Page
 from dnsd.dashboard.visit import Visit, Wrong
-from dnsd.engine.explain import NO_STEP, Explanation, MapVerdict, NameExplained, explain
 from dnsd.manage.refusal import Code, RefusedError, refused
 from dnsd.manage.tokens import Area, Level
 from dnsd.model.zones import Zone

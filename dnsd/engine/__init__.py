@@ -1,1 +1,1 @@
-"""L2, answers: the snapshot that is served, how it is built from the model, and `respond`. Pure."""
+"""L2, answers: the snapshot that is served, and `respond`. Pure; knows the model's types alone."""

@@ -1,6 +1,6 @@
 from typing import Self, TypeVar, overload
 
-from dnsd.engine.snapshot import Node
+from dnsd.engine.node import Node
 
 T = TypeVar("T")
 

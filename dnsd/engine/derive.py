@@ -10,9 +10,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from dnsd.engine.answer import Answer, Rrset, build_answer
-from dnsd.engine.snapshot import Alias, Edge, Flattened, Node, Redirection, Snapshot
-from dnsd.engine.zone import UNVERIFIED_NODE
-from dnsd.model.zones import is_followed
+from dnsd.engine.node import UNVERIFIED_NODE, Alias, Edge, Flattened, Node, Redirection, is_followed
+from dnsd.engine.snapshot import Snapshot
 from dnsd.wire.message import EDE_NETWORK_ERROR, REFUSED, SERVFAIL, YXDOMAIN, pack_extended_error
 from dnsd.wire.names import MAX_NAME, ROOT, is_below
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, DS, SOA, A

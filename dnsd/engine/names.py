@@ -18,7 +18,7 @@ except ImportError:  # there was no compiler, or it is another system
     from dnsd.engine.plain_names import Table, pack  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from dnsd.engine.snapshot import Node
+    from dnsd.engine.node import Node
 
 Octets = bytes | memoryview
 Changes = dict[bytes, "Node | None"]  # canonical name -> its new node; None: the name is no more

@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from dnsd.engine.snapshot import Node
+    from dnsd.engine.node import Node
 
 HEADER = struct.Struct("<16sIIQ")  # key, names, slots — none here —, octets of the entries
 ENTRY = struct.Struct("<IB")  # number of the node, length of the name that follows

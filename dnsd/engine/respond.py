@@ -9,9 +9,10 @@ import struct
 
 from dnsd.engine.answer import Answer, build_answer
 from dnsd.engine.derive import answer_at
+from dnsd.engine.node import Node
 from dnsd.engine.refuse import refuse
 from dnsd.engine.shape import Shape, shape_of, without_serial
-from dnsd.engine.snapshot import Node, Snapshot
+from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import WireError
 from dnsd.wire.cookies import split_cookie
 from dnsd.wire.message import (

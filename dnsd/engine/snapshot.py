@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from dnsd.engine.answer import Answer, EdgeSource, Rrset
+from dnsd.engine.answer import Answer, EdgeSource
 from dnsd.engine.names import NameTable
-from dnsd.model.fields import IPAddress
-from dnsd.model.maps import AddressMap, MissingFamily
-from dnsd.model.zones import Zone
+from dnsd.engine.node import Node
 from dnsd.wire.names import ROOT
+
+if TYPE_CHECKING:
+    from dnsd.model.fields import IPAddress
+    from dnsd.model.maps import AddressMap, MissingFamily
+    from dnsd.model.zones import Zone
 
 MAX_CHAINS = 100_000  # completed chains that a snapshot remembers
 
@@ -22,68 +26,6 @@ class Addresses:
     ips: tuple[IPAddress, ...]
     sources: tuple[EdgeSource, EdgeSource]  # of IPv4, of IPv6
     answers: Mapping[int, Answer]
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """A proxied name: which of the effective map's answers goes with which type."""
-
-    keys: Mapping[int, int]  # type -> key into Addresses.answers
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """A CNAME that is answered as one, and followed."""
-
-    rrset: Rrset
-    target: bytes  # canonical
-
-
-@dataclass(frozen=True, slots=True)
-class Flattened:
-    """A CNAME that is answered with the addresses of its target."""
-
-    ttl: int
-    target: bytes  # canonical
-
-
-@dataclass(frozen=True, slots=True)
-class Redirection:
-    """The names below a DNAME (RFC 6672)."""
-
-    rrset: Rrset  # the DNAME, with its owner
-    owner: bytes  # canonical
-    target: bytes  # canonical
-
-
-Rule = Edge | Alias | Flattened | Redirection
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Apex:
-    """What the names of one zone have in common."""
-
-    zone_id: str
-    account_id: str
-    name: bytes  # canonical
-    verified: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """What is said about a name: its own answers, else what its rule derives, else `otherwise`.
-
-    `below` speaks for the names under this one that are not in the snapshot: a wildcard, a delegation, a DNAME or
-    NXDOMAIN; None where no such name is ever looked up. `parent` is what the zone above says of this name, where that
-    is an apex and the zone above is served too: DS is the parent's to answer (RFC 4035 §3.1.4.1).
-    """
-
-    apex: Apex | None  # None: not our zone
-    answers: Mapping[int, Answer]
-    otherwise: Answer
-    rule: Rule | None = None
-    below: Node | None = None
-    parent: Node | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

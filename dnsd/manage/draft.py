@@ -12,6 +12,8 @@ from typing import Any
 
 from dnsd.app import Loaded, load_change
 from dnsd.errors import InvalidDataError, Path, Problem, Rule
+from dnsd.formats.yaml_edit import NO_ORIGINS, Origins, edited_yaml, written_yaml
+from dnsd.formats.yaml_text import parse_yaml
 from dnsd.manage.refusal import Code, refused, refused_for
 from dnsd.model.changes import change_problems
 from dnsd.model.dataset import Dataset
@@ -22,8 +24,6 @@ from dnsd.store.directory import Files, Kind, SourceFile, is_as_read
 from dnsd.store.files_edit import edited_files
 from dnsd.store.hold import account_of
 from dnsd.store.text_file import FileChangedError, NotTextError, content_of
-from dnsd.store.yaml_edit import NO_ORIGINS, Origins, edited_yaml, written_yaml
-from dnsd.store.yaml_text import parse_yaml
 
 SUFFIXES = {Kind.ACCOUNT: "/account.yaml", Kind.MAP: ".yaml", Kind.ZONE_YAML: ".yaml", Kind.ZONE_MASTER: ".zone"}
 

@@ -18,6 +18,10 @@ from itertools import islice
 from pathlib import Path
 
 from dnsd.app import Loaded
+from dnsd.formats.odd_octets import octets_of
+from dnsd.formats.yaml_edit import edited_yaml
+from dnsd.formats.yaml_text import parse_yaml
+from dnsd.formats.zone_edit import edited_zone_text
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account
 from dnsd.manage.folders import sync_folder
@@ -30,11 +34,7 @@ from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind, SourceFile
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
-from dnsd.store.odd_octets import octets_of
 from dnsd.store.text_file import content_of
-from dnsd.store.yaml_edit import edited_yaml
-from dnsd.store.yaml_text import parse_yaml
-from dnsd.store.zone_edit import edited_zone_text
 
 FOLDER = "history"  # in the state folder
 MAX_VERSIONS = 100  # of one object

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 
+from dnsd.formats.yaml_style import said_by
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_map
 from dnsd.manage.refusal import Code, refused
@@ -15,7 +16,6 @@ from dnsd.model.fields import Fields, Ip, IPAddress
 from dnsd.model.maps import AddressMap, MemberKind
 from dnsd.model.times import time_text
 from dnsd.store.directory import Kind
-from dnsd.store.yaml_style import said_by
 
 MAX_TEXT = 1000  # characters of a description
 MAX_LISTED = 10_000  # addresses, or members, in a request

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dnsd.app import Loaded
-from dnsd.engine.snapshot import Addresses, Edge
+from dnsd.engine.node import Edge
+from dnsd.engine.snapshot import Addresses
 from dnsd.errors import Problem
 from dnsd.model.zones import Zone
 from dnsd.wire.names import name_text

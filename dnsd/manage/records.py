@@ -9,6 +9,9 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from dnsd.errors import Path
+from dnsd.formats.yaml_edit import written_yaml
+from dnsd.formats.zone_edit import UnwritableError, comment_lines, edited_zone_text
+from dnsd.formats.zone_text import parse_zone_text
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_zone
 from dnsd.manage.refusal import Code, Fault, RefusedError, refused, refused_for
@@ -20,9 +23,6 @@ from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind
 from dnsd.store.text_file import NotTextError, decoded
-from dnsd.store.yaml_edit import written_yaml
-from dnsd.store.zone_edit import UnwritableError, comment_lines, edited_zone_text
-from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import AAAA, NS, SOA, A, canonical_rdata, type_text
 

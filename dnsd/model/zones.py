@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
@@ -134,26 +134,6 @@ class Zone:
     def applies_maps(self) -> bool:
         """Whether the zone's own state allows answers from maps for its proxied records."""
         return self.status is Status.ACTIVE and not self.paused
-
-
-class Held(Protocol):
-    """What says which account holds a zone, and whether the operator has verified that it may."""
-
-    @property
-    def account_id(self) -> str:
-        """The account."""
-
-    @property
-    def verified(self) -> bool:
-        """Whether the zone is the account's beyond its own word."""
-
-
-def is_followed(zone: Held, leading: Held) -> bool:
-    """Whether `zone` may say what becomes of a name of the zone `leading` that leads into it.
-
-    A zone that is not verified concerns its own account alone. To all others it is a zone that is served elsewhere.
-    """
-    return zone.verified or zone.account_id == leading.account_id
 
 
 def closest(name: bytes, zones: Mapping[bytes, T]) -> T | None:

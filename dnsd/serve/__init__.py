@@ -1,1 +1,1 @@
-"""The running server: a supervisor that holds the sockets, workers that answer, and control, which publishes."""
+"""L11, starting a server: sockets, privileges, and the supervisor, which forks workers and control."""

@@ -16,8 +16,15 @@ from functools import partial
 from pathlib import Path
 
 from dnsd.app import load
+from dnsd.control.control import Control, ControlSetup
+from dnsd.control.local import serve_local
+from dnsd.dashboard.sessions import FILE_NAME as SESSIONS
 from dnsd.errors import InvalidDataError
 from dnsd.log import LibraryHandler, Log
+from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
+from dnsd.manage.history import FOLDER as HISTORY
+from dnsd.manage.tokens import FILE_NAME as TOKENS
+from dnsd.manage.tokens import LOCK_NAME as TOKENS_LOCK
 from dnsd.net.listen import (
     Address,
     Listener,
@@ -29,18 +36,23 @@ from dnsd.net.listen import (
     open_stream_listener,
 )
 from dnsd.net.udp import Udp, available
-from dnsd.serve.control import Control, ControlSetup
-from dnsd.serve.local import serve_local
-from dnsd.serve.memory import share_heap
-from dnsd.serve.privileges import WEB, identity, import_late_modules, raise_descriptor_limit
-from dnsd.serve.shared import Process, Shared, Slot
-from dnsd.serve.signals import ignore_signals
-from dnsd.serve.state import State, make_folder, take_state
+from dnsd.process.memory import share_heap
+from dnsd.process.privileges import identity, raise_descriptor_limit
+from dnsd.process.shared import Process, Shared, Slot
+from dnsd.process.signals import ignore_signals
+from dnsd.process.snapshot_file import FILE_NAME as SNAPSHOT
+from dnsd.process.state import State, make_folder, take_state
+from dnsd.process.tasks import in_thread
+from dnsd.serve.late_modules import WEB, import_late_modules
 from dnsd.serve.supervisor import Child, Children, Run, Supervisor
-from dnsd.serve.tasks import in_thread
-from dnsd.serve.worker import Place, Worker
 from dnsd.settings import SECRET_SIZE, Settings, load_settings, state_folder_of
+from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
+from dnsd.store.good import FOLDER as GOOD
+from dnsd.store.write import JOURNAL
+from dnsd.worker.worker import Place, Worker
 
+# Names in the state folder, besides its lock, as patterns.
+STATE_FILES = (f"{SNAPSHOT}*", f"{TOKENS}*", TOKENS_LOCK, JOURNAL, SESSIONS, FIRST_SEEN, f"{AUDIT_LOG}*", HISTORY, GOOD)
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 
 
@@ -64,7 +76,7 @@ def serve(config: Path) -> int:
     folder = state_folder_of(config, settings.state)
     if owner:
         import_late_modules()
-        make_folder(folder, owner)
+        make_folder(folder, owner, STATE_FILES)
         owner.assume()
     state = take_state(folder, log)
     server = _Server(
@@ -181,7 +193,7 @@ class _Server:
                 shared=self.shared,
                 listeners=own,
                 state=self.state,
-                settings=self.settings.live,
+                settings=self.settings.for_workers,
                 cookie_secret=self.cookie_secret,
                 log=self._log_of(process, wait_s=0),
                 udp=self.udp,

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from dnsd.log import Log
-from dnsd.net.notify import Notifier
-from dnsd.serve.shared import Process, Shared, Slot
-from dnsd.serve.signals import END, LEAVE, RELOAD
+from dnsd.net.systemd import Notifier
+from dnsd.process.shared import Process, Shared, Slot
+from dnsd.process.signals import END, LEAVE, RELOAD
 
 HANG_S = 10.0  # a process without a heartbeat for this long is killed
 STOOD_STILL_S = 3.0  # unless the supervisor itself had none for this long

@@ -1,1 +1,1 @@
-"""L3, where the data lives: files to a dataset. The only part that knows YAML and master files."""
+"""L4, where the data is kept: a folder of files, read to a data set, watched, and written."""

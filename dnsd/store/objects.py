@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeAlias
 
 from dnsd.errors import Path as ObjectPath
 from dnsd.errors import Place, Problem
+from dnsd.formats.yaml_text import Data, Places, YamlError, parse_yaml
+from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
 from dnsd.model.records import UNWRITTEN, Record, RecordError, RecordFields, build_record
@@ -22,8 +24,6 @@ from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_record
 from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import Kind, SourceFile
 from dnsd.store.text_file import FileChangedError
-from dnsd.store.yaml_text import Data, Places, YamlError, parse_yaml
-from dnsd.store.zone_text import parse_zone_text
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, type_text
 

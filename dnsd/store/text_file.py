@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dnsd.store.odd_octets import octets_of
+from dnsd.formats.odd_octets import octets_of
 
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
 MAX_KEPT = 64 * 1024  # characters of a text that is kept; to read a larger one again is cheaper than to have it

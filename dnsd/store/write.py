@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-from dnsd.store.odd_octets import octets_of
+from dnsd.formats.odd_octets import octets_of
 
 JOURNAL = "journal"  # its name, in the state folder
 

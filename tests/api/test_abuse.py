@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from dnsd.api.routes import BASE
-from dnsd.serve.http import MAX_CONNECTIONS, MAX_HEADERS, REQUEST_S
+from dnsd.web.http import MAX_CONNECTIONS, MAX_HEADERS, REQUEST_S
 from tests.api.server import A1, Z1, Api
 
 MIB = 1024 * 1024

@@ -21,11 +21,11 @@ import dns.exception
 import httpx
 import pytest
 
-from dnsd.serve.link import Kind, ask
+from dnsd.process.link import Kind, ask
 from dnsd.settings import state_folder
 from dnsd.store.write import FileChange, undo_unfinished, write_files
 from tests.api.server import A1, FILES, PREFIX1, SETTINGS, Z1, Z2, Z3, Api
-from tests.unit.test_write import killed_in
+from tests.unit.store.test_write import killed_in
 
 LENGTH = "DNSD_SOAK"
 IS_LONG = os.environ.get(LENGTH) == "long"

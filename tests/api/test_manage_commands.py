@@ -815,7 +815,7 @@ def test_another_kind_of_server(tmp_path: pathlib.Path, what: str) -> None:
 
 
 def test_httpx_is_imported_by_commands_that_ask_alone() -> None:
-    code = "import sys, dnsd.cli, dnsd.serve.web, dnsd.api.app; sys.exit('httpx' in sys.modules)"
+    code = "import sys, dnsd.cli, dnsd.web.listener, dnsd.api.app; sys.exit('httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
 
 

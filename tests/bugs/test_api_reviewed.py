@@ -13,8 +13,8 @@ import dns.flags
 import pytest
 
 from dnsd.app import read_source
+from dnsd.formats.yaml_edit import edited_yaml
 from dnsd.manage.history import History, _Made
-from dnsd.store.yaml_edit import edited_yaml
 from tests.api.server import A1, A2, FILES, Z1, Z2, Api
 
 GLOBEX_MAPS = f"/accounts/{A2}/addressing/address_maps"

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from dnsd.engine.build import Options, build_snapshot
+from dnsd.compile.build import Options, build_snapshot
 from dnsd.engine.respond import respond
 from dnsd.errors import InvalidDataError
 from dnsd.model.fields import parse_ip

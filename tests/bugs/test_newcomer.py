@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import signal
 
-from dnsd.serve.link import Kind, ask
+from dnsd.process.link import Kind, ask
 from dnsd.settings import state_folder
 from tests.live.server import Dnsd
 from tests.packets import answers, query

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.store.zone_text import parse_zone_text
+from dnsd.formats.zone_text import parse_zone_text
 from dnsd.wire.names import parse_name_text
 
 EXAMPLE = parse_name_text("example.com")

@@ -10,7 +10,7 @@ import dns.rcode
 import pytest
 
 from tests.conformance.peers import KINDS, Peer
-from tests.unit.test_no_record_twice import CASES, ZONES, lines
+from tests.unit.model.test_no_record_twice import CASES, ZONES, lines
 
 pytestmark = pytest.mark.peers
 

@@ -124,7 +124,7 @@ def test_the_two_commands_work_twice(tmp_path: Path) -> None:
             answer = dns.message.from_wire(server.udp(query.to_wire())).answer[0]
             assert [str(rdata) for rdata in answer] == ["203.0.113.10", "203.0.113.11"]
         done = subprocess.run(
-            ["make", "test", "TESTS=tests/unit/test_framing.py"],
+            ["make", "test", "TESTS=tests/unit/wire/test_framing.py"],
             cwd=copy, env={**os.environ, **env}, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

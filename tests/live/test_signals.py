@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from dnsd.serve.link import Kind, ask
+from dnsd.process.link import Kind, ask
 from dnsd.settings import state_folder
 from tests.live.server import PROJECT, Dnsd
 from tests.live.test_service import DNS, ZONE, config

@@ -9,7 +9,7 @@ import pytest
 from dnsd.api.record_data import shown_data
 from dnsd.wire import rdata
 from dnsd.wire.rdata import PROVEN, canonical_rdata, pack_rdata, parse_rdata_text, parse_type_text, rdata_text
-from tests.unit.test_rdata import SAMPLES
+from tests.unit.wire.test_rdata import SAMPLES
 
 TRIES = 240  # of each type, half of them text, half octets
 ACCEPTED = 12  # of each type, at least: or else the tries say little

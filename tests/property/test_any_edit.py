@@ -9,7 +9,7 @@ import pytest
 
 from dnsd.app import Loaded, load
 from dnsd.errors import InvalidDataError
-from tests.unit.test_hold import edit, reload, served, start
+from tests.unit.store.test_hold import edit, reload, served, start
 
 WORLDS = 40
 RELOADS = 2  # of each world, after edits of any kind

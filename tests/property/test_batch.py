@@ -20,8 +20,8 @@ from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.net import udp
 from dnsd.net.udp import BatchingUdpServer
-from dnsd.serve.answering import Answering, Serving
 from dnsd.wire.cookies import Cookies
+from dnsd.worker.answering import Answering, Serving
 from tests.refusals import CASES
 from tests.worlds import random_world, write_world
 

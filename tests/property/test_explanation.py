@@ -21,7 +21,7 @@ from dns.name import Name
 from dns.rdatatype import AAAA, HTTPS, A, RdataType
 
 from dnsd.app import Loaded, load
-from dnsd.engine.explain import Explanation, NameExplained, explain
+from dnsd.compile.explain import Explanation, NameExplained, explain
 from dnsd.engine.respond import respond
 from tests.property.test_reference import random_questions
 from tests.reference import Reference

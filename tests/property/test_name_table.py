@@ -11,8 +11,7 @@ import pytest
 from dnsd.engine import names as module
 from dnsd.engine import plain_names
 from dnsd.engine.names import FEW, NameTable, changes_of, packed_names, renewed_names
-from dnsd.engine.snapshot import Node
-from dnsd.engine.zone import NOT_OUR_ZONE
+from dnsd.engine.node import NOT_OUR_ZONE, Node
 
 NODES = [Node(None, {}, NOT_OUR_ZONE) for _ in range(7)]
 STEPS = 400

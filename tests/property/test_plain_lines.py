@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dnsd.store import zone_text
-from dnsd.store.zone_text import ZoneText, parse_zone_text
+from dnsd.formats import zone_text
+from dnsd.formats.zone_text import ZoneText, parse_zone_text
 from dnsd.wire.names import parse_name_text
 from tests.conformance.generate import generated_zones
 from tests.samples.zones import ZONES

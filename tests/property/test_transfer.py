@@ -11,10 +11,10 @@ import struct
 import pytest
 
 from dnsd.app import Loaded, load
+from dnsd.engine.delta import AddressChanges, Heading, apply_delta, delta
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
-from dnsd.engine.transfer import AddressChanges, Heading, apply_delta, delta
-from dnsd.store.snapshot_file import pickled, unpickled
+from dnsd.process.snapshot_file import pickled, unpickled
 from tests.worlds import World, random_world, write_world
 
 SEEDS = range(12)

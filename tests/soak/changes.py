@@ -7,7 +7,7 @@ import itertools
 
 import psutil
 
-from dnsd.serve.link import Kind, ask
+from dnsd.process.link import Kind, ask
 from dnsd.settings import state_folder
 from tests.api.server import A1, SETTINGS, Z1, Api
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from dnsd.serve.link import Kind, ask
+from dnsd.process.link import Kind, ask
 from dnsd.settings import state_folder
 from tests.live.server import Dnsd
 from tests.soak.harness import Soaked

@@ -15,7 +15,7 @@ import socket
 import sys
 
 import dnsd.cli
-from dnsd.serve.privileges import import_late_modules
+from dnsd.serve.late_modules import import_late_modules
 
 FIRST_FD = 3  # sd_listen_fds(3)
 FAR_FD = 100  # beyond what is open, so that no socket is overwritten on its way to its place

@@ -25,9 +25,9 @@ from typing import Any
 import psutil
 import pytest
 
-from dnsd.engine.transfer import apply_delta
+from dnsd.engine.delta import apply_delta
 from dnsd.net.udp import BATCH_SIZE
-from dnsd.store.snapshot_file import load_snapshot
+from dnsd.process.snapshot_file import load_snapshot
 from tests.live.server import PROJECT, receive_exactly
 from tests.packets import answers, opt, query
 from tests.soak.editions import (
@@ -446,13 +446,13 @@ def free_port() -> int:
 # Where the time of day is read, and why it may jump there.
 WALL_CLOCKS = {
     "log.py": "when a line was written, for people",
-    "serve/answering.py": "DNS cookies carry a time that other servers read (RFC 9018 §4.3)",
-    "serve/publish.py": "when a snapshot was saved, for people",
-    "serve/loading.py": "when the source was loaded, and how old a snapshot is, for people and metrics",
+    "worker/answering.py": "DNS cookies carry a time that other servers read (RFC 9018 §4.3)",
+    "control/publish.py": "when a snapshot was saved, for people",
+    "control/loading.py": "when the source was loaded, and how old a snapshot is, for people and metrics",
     "store/directory.py": "compared with the times of files, which are of that clock",
     "app.py": "compared with the times of files, which are of that clock",
-    "serve/alarms.py": "when an account was held, in the audit log",
-    "serve/service.py": "when a change was asked for: in files, in the audit log, and in the API's answers",
+    "control/alarms.py": "when an account was held, in the audit log",
+    "control/service.py": "when a change was asked for: in files, in the audit log, and in the API's answers",
     "manage/history.py": "when a version was seen, for people",
     "api/access.py": "tokens expire at a time of day",
     "api/zones.py": "when a zone was exported, for people",

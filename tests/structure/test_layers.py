@@ -1,6 +1,8 @@
 """Imports point strictly down the layers of ARCHITECTURE.md, and siblings do not import each other."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,35 +15,41 @@ LAYERS = [
     {"cores", "errors", "log", "metrics", "progress", "__init__"},
     {"wire"},
     {"model"},
-    {"engine"},
-    {"net", "store"},
-    {"settings"},
+    {"engine", "formats"},
+    {"compile", "net", "store"},
+    {"process"},
+    {"settings", "worker"},
     {"app"},
     {"manage"},
     {"api"},
     {"dashboard"},
+    {"control"},
+    {"web"},
     {"serve"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
+# Parts that a worker is made of: they know the model's types, but none of its code.
+WORKER = {"errors", "log", "metrics", "wire", "engine", "net", "process", "worker", "__init__"}
+
 # Libraries that may be known only in some parts.
 CONFINED = {
-    "yaml": {"store"},
+    "yaml": {"formats"},
     "pydantic": {"api", "manage", "model", "settings"},
-    "asyncio": {"api", "net", "serve"},
+    "asyncio": {"api", "control", "net", "process", "serve", "web", "worker"},
     "jinja2": {"dashboard"},
-    "socket": {"log", "net", "serve"},
+    "socket": {"control", "log", "net", "process", "serve", "web"},
     "click": {"cli"},
     "httpx": {"cli"},
     "dnslib": set(),
-    "prometheus_client": {"serve"},
-    "psutil": {"serve"},
+    "prometheus_client": {"web"},
+    "psutil": {"control"},
     "siphash24": {"wire"},
     "fastapi": {"api"},
-    "starlette": {"api", "dashboard", "serve"},
-    "uvicorn": {"serve"},
+    "starlette": {"api", "dashboard", "web"},
+    "uvicorn": {"web"},
     "watchfiles": {"store"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -52,8 +60,11 @@ def part_of(module: Path) -> str:
     return first.removesuffix(".py")
 
 
-def imports(module: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(module.read_text())):
+def imports(module: Path, *, for_types: bool = True) -> Iterator[str]:
+    tree = ast.parse(module.read_text())
+    if not for_types:
+        tree = WithoutTypes().visit(tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -61,6 +72,13 @@ def imports(module: Path) -> Iterator[str]:
             yield node.module or ""
             if node.module == "dnsd":
                 yield from (f"dnsd.{alias.name}" for alias in node.names)
+
+
+class WithoutTypes(ast.NodeTransformer):
+    """Takes away `if TYPE_CHECKING: …`."""
+
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else node
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
@@ -85,3 +103,21 @@ def test_libraries_stay_in_their_parts(module: Path) -> None:
 
 def test_every_module_has_a_layer() -> None:
     assert {part_of(module) for module in MODULES} <= set(LEVEL)
+
+
+@pytest.mark.parametrize(
+    "module", [module for module in MODULES if part_of(module) in WORKER], ids=lambda module: module.stem
+)
+def test_parts_of_a_worker_import_no_others(module: Path) -> None:
+    parts = {name.split(".")[1] for name in imports(module, for_types=False) if name.startswith("dnsd.")}
+    assert {part for part in parts if part in LEVEL} <= WORKER
+
+
+def test_a_worker_loads_no_yaml_and_no_pydantic() -> None:
+    code = "import sys, dnsd.worker.worker; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = run.stdout.split()
+    ours = [name.split(".") for name in loaded if name.startswith("dnsd.")]
+    assert {name[1] for name in ours} <= WORKER
+    assert not {"yaml", "pydantic", "watchfiles", "click", "jinja2", "fastapi"}.intersection(loaded)
+    assert len(ours) <= 46  # half of what it once was

@@ -1,0 +1,284 @@
+"""`build_snapshot`: the bridge from the dataset to what is served.
+
+What did not change is taken over from the previous snapshot: the nodes of a zone, the table of all names, and the
+addresses of whom the same maps name. An edit of an address map replaces the entries of its members and touches no name,
+be there one behind it or a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+
+from dnsd.compile.edge import build_addresses
+from dnsd.compile.zone import build_zone
+from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
+from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, Trace, answer_at
+from dnsd.engine.names import NameTable, renewed_names
+from dnsd.engine.node import REFUSED_NODE, UNVERIFIED_NODE, Flattened, Node, is_followed
+from dnsd.engine.snapshot import Addresses, BuiltZone, MapsUsed, Snapshot
+from dnsd.errors import Problem, Rule
+from dnsd.model.dataset import Dataset
+from dnsd.model.fields import IPAddress
+from dnsd.model.maps import Effective, MemberKind, MissingFamily, effective
+from dnsd.model.zones import Zone, closest
+from dnsd.wire.message import CH, NSID, pack_option
+from dnsd.wire.names import ROOT, ancestors, name_text, parse_name_text
+from dnsd.wire.rdata import CNAME, DS, TXT, A
+
+CompiledKey = tuple[tuple[IPAddress, ...], tuple[EdgeSource, EdgeSource]]
+Compiled = dict[CompiledKey, Addresses]  # what need not be compiled again
+
+FEW_ZONES = 16  # whose names are edited one by one
+
+VERSION_NAMES = ("version.bind", "version.server")
+IDENTITY_NAMES = ("hostname.bind", "id.server")  # RFC 4892 §3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator's settings say about answers."""
+
+    default_addresses: tuple[IPAddress, ...]
+    missing_family: MissingFamily = MissingFamily.NODATA
+    version: str | None = None
+    identity: str | None = None
+    nsid: str | None = None
+
+
+def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None = None) -> Snapshot:
+    """The snapshot that answers for `dataset`, which must have no problems."""
+    old_zones = previous.zones if previous else {}
+    zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones.values()}
+    by_zone, by_account = _effective_addresses(dataset, options.missing_family, previous)
+    names, longest = _names(zones, previous)
+    return Snapshot(
+        names=names,
+        longest=longest,
+        by_zone=by_zone,
+        by_account=by_account,
+        default=_addresses(options.default_addresses),
+        refused=REFUSED_NODE,
+        chaos=_chaos(options),
+        nsid=pack_option(NSID, options.nsid.encode()) if options.nsid else b"",
+        revision=previous.revision + 1 if previous else 1,
+        zones=zones,
+        maps=MapsUsed(dataset.maps_by_member, options.missing_family),
+    )
+
+
+def _names(zones: Mapping[str, BuiltZone], previous: Snapshot | None) -> tuple[NameTable, int]:
+    """The table of the names of all zones, and the octets of the longest of them, or more."""
+    if previous:
+        old = previous.zones
+        changed = {zone_id for zone_id in (*old, *zones) if old.get(zone_id) is not zones.get(zone_id)}
+        if not changed:
+            return previous.names, previous.longest
+        edited = _edited_names(previous, zones, changed)
+        if edited is not None:
+            added = (len(name) for zone_id in changed if zone_id in zones for name in zones[zone_id].names)
+            return edited, max([previous.longest, *added])
+    found = _all_names(zones.values())
+    names = renewed_names(previous.names if previous else None, *found)
+    return names, max(map(len, found[0]), default=len(ROOT))
+
+
+def _edited_names(previous: Snapshot, zones: Mapping[str, BuiltZone], changed: set[str]) -> NameTable | None:
+    """The names as they were, with those of some zones as they are now; None where that is not simple, or not worth it.
+
+    Simple it is where none of these zones lies in another one, or another one in it.
+    """
+    old = previous.zones
+    touched = sum(len(of[zone_id].names) for of in (old, zones) for zone_id in changed if zone_id in of)
+    if len(changed) > FEW_ZONES or not previous.names.has_room(touched):
+        return None
+    apexes = {built.zone.name for of in (old, zones) for zone_id in changed if (built := of.get(zone_id))}
+    others = {built.zone.name for of in (old, zones) for built in of.values()}
+    if any(not others.isdisjoint(ancestors(apex)) for apex in apexes):
+        return None
+    if any(name.endswith(tuple(apexes)) and name not in apexes for name in others):
+        return None
+    names = previous.names.copy()
+    after = {name: node for zone_id in changed if zone_id in zones for name, node in zones[zone_id].items()}
+    for name in {name for zone_id in changed if zone_id in old for name in old[zone_id].names} - after.keys():
+        del names[name]
+    for name, node in after.items():
+        names[name] = node
+    return names if names.has_room(0) else None
+
+
+def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
+    """Warnings for flattened CNAMEs that are SERVFAIL: those that leave the zones served here, or lead in a circle.
+
+    No more than warnings: whoever has the target's zone may remove it, and nobody else is to suffer.
+    """
+    indexes: dict[str, dict[bytes, int]] = {}  # zone id -> owner -> index of its CNAME
+    for name, node, rule, zone in _flattened(snapshot):
+        steps: Trace = []
+        answer = answer_at(snapshot, node, name, A, trace=steps)
+        if answer not in (TARGET_OUTSIDE, TARGET_CIRCULAR):
+            continue
+        if zone.id not in indexes:
+            indexes[zone.id] = {zone.records.owners[i]: i for i in zone.records.of_types({CNAME})}
+        index = indexes[zone.id][name]
+        path, target = ("records", index, "content"), name_text(rule.target)
+        if answer is TARGET_CIRCULAR:
+            message = f"the CNAMEs from {name_text(name)} lead in a circle, or through too many names: SERVFAIL"
+            yield Problem(zone.key, path, message, warning=True)
+        else:
+            message = f"a flattened CNAME must lead to a name in the zones served here; {target} leads outside"
+            if steps[-1].node is UNVERIFIED_NODE:
+                message += f": the zone of {name_text(steps[-1].name)} is another account's, and not verified"
+            yield Problem(zone.key, path, message, warning=True, rule=Rule.TARGET_OUTSIDE)
+
+
+def _flattened(snapshot: Snapshot) -> Iterator[tuple[bytes, Node, Flattened, Zone]]:
+    """Names that are answered with the addresses of their CNAME's target: the node and rule of each, and its zone."""
+    for built in snapshot.zones.values():
+        for name in built.names if built.has_flattened else ():
+            node = snapshot.names.get(name)  # which may be that of another zone
+            if node and node.apex and node.apex.zone_id == built.zone.id and isinstance(node.rule, Flattened):
+                yield name, node, node.rule, built.zone
+
+
+def _built(zone: Zone, dataset: Dataset, old: BuiltZone | None) -> BuiltZone:
+    applies_maps = dataset.applies_maps(zone)
+    if old is not None and old.applies_maps == applies_maps and (old.zone is zone or old.zone == zone):
+        return old
+    return build_zone(zone, applies_maps=applies_maps)
+
+
+def _effective_addresses(
+    dataset: Dataset, missing_family: MissingFamily, previous: Snapshot | None
+) -> tuple[dict[str, Addresses], dict[str, Addresses]]:
+    """The addresses of each zone that a map names, and of each account's other zones, where that is not the pool."""
+    compiled = _compiled_before(previous)
+    changed = _changed_members(dataset, missing_family, previous)
+    by_account = {
+        account_id: previous.by_account.get(account_id)
+        if previous and account_id not in changed
+        else _compiled(effective(dataset.considered_elsewhere(account_id), missing_family), compiled)
+        for account_id in dataset.accounts
+    }
+    by_zone = {}
+    for zone_id in _zones_in_maps(dataset):
+        zone = dataset.zones[zone_id]
+        if previous and changed.isdisjoint((zone_id, zone.account_id)) and _is_in_same_account(zone, previous):
+            by_zone[zone_id] = previous.by_zone.get(zone_id)
+        else:
+            by_zone[zone_id] = _compiled(effective(dataset.considered(zone), missing_family), compiled)
+    return _present(by_zone), _present(by_account)
+
+
+def _changed_members(dataset: Dataset, missing_family: MissingFamily, previous: Snapshot | None) -> set[str]:
+    """The ids of zones and accounts whose maps are not those of the previous snapshot, or are searched otherwise."""
+    new, used = dataset.maps_by_member, previous.maps if previous else None
+    if used is None or used.missing_family is not missing_family:
+        return {*dataset.accounts, *dataset.zones}
+    return {member for member in (*new, *used.by_member) if new.get(member) != used.by_member.get(member)}
+
+
+def _is_in_same_account(zone: Zone, previous: Snapshot) -> bool:
+    built = previous.zones.get(zone.id)
+    return built is not None and built.zone.account_id == zone.account_id
+
+
+def _compiled_before(previous: Snapshot | None) -> Compiled:
+    known = (*previous.by_zone.values(), *previous.by_account.values()) if previous else ()
+    return {(addresses.ips, addresses.sources): addresses for addresses in known}
+
+
+def _compiled(found: Effective | None, compiled: Compiled) -> Addresses | None:
+    if found is None:
+        return None
+    key = (*found.v4, *found.v6), (_source(found, 4), _source(found, 6))
+    if key not in compiled:
+        compiled[key] = _addresses(*key)
+    return compiled[key]
+
+
+def _source(found: Effective, version: int) -> EdgeSource:
+    """Where the addresses of a family are from: with `fallback`, the families may be from different maps."""
+    having = (candidate for candidate in found.maps if any(ip.version == version for ip in candidate.map.ips))
+    candidate = next(having, found.maps[0] if found.maps else None)
+    return EdgeSource(str(candidate.step or ""), candidate.map.key) if candidate else POOL
+
+
+def _zones_in_maps(dataset: Dataset) -> set[str]:
+    return {
+        member.identifier
+        for address_map in dataset.maps.values()
+        for member in address_map.memberships
+        if member.kind is MemberKind.ZONE
+    }
+
+
+def _present(addresses: Mapping[str, Addresses | None]) -> dict[str, Addresses]:
+    return {key: value for key, value in addresses.items() if value is not None}
+
+
+def _addresses(ips: Sequence[IPAddress], sources: tuple[EdgeSource, EdgeSource] = (POOL, POOL)) -> Addresses:
+    return build_addresses(
+        [ip for ip in ips if isinstance(ip, IPv4Address)], [ip for ip in ips if isinstance(ip, IPv6Address)], sources
+    )
+
+
+def _all_names(zones: Iterable[BuiltZone]) -> tuple[list[bytes], list[Node]]:
+    """The names of all zones, and the node of each; a zone hides what its parent zone holds at its apex and below."""
+    by_apex = {built.zone.name: built for built in zones}
+    parents = {apex: parent for apex, built in by_apex.items() if (parent := _parent(built.zone, by_apex))}
+    with_children = {ancestor for apex in by_apex for ancestor in ancestors(apex) if ancestor in by_apex}
+    names: list[bytes] = []
+    nodes: list[Node] = []
+    for apex, built in by_apex.items():
+        shown = _outside_children(built, by_apex) if apex in with_children else (built.names, built.nodes)
+        names += shown[0]
+        nodes += shown[1]
+    nodes_of_parents = {parent.zone.name: dict(parent.items()) for parent in parents.values()}
+    places = {name: place for place, name in enumerate(names) if name in parents} if parents else {}
+    for apex, parent in parents.items():
+        node = nodes[places[apex]]
+        answers = {qtype: answer for qtype, answer in node.answers.items() if qtype != DS}
+        above = _search_zone(nodes_of_parents[parent.zone.name], apex)
+        nodes[places[apex]] = replace(node, answers=answers, parent=above)
+    return names, nodes
+
+
+def _parent(zone: Zone, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None:
+    """The closest zone above that is served here too, and may answer for the name of this one."""
+    above = (by_apex[ancestor] for ancestor in ancestors(zone.name) if ancestor in by_apex)
+    return next((built for built in above if is_followed(built.zone, zone)), None)
+
+
+def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> tuple[list[bytes], list[Node]]:
+    names, nodes = [], []
+    for name, node in built.items():
+        if closest(name, by_apex) is built:
+            names.append(name)
+            nodes.append(node)
+    return names, nodes
+
+
+def _search_zone(nodes: Mapping[bytes, Node], name: bytes) -> Node | None:
+    """What one zone by itself says of a name in it; None where it says nothing."""
+    if name in nodes:
+        node = nodes[name]
+    else:
+        node = next(nodes[part] for part in ancestors(name) if part in nodes).below or REFUSED_NODE
+    return None if node.apex is None else node
+
+
+def _chaos(options: Options) -> dict[bytes, Answer]:
+    """What the server says of itself in class CH, as far as it is configured."""
+    said = {**dict.fromkeys(VERSION_NAMES, options.version), **dict.fromkeys(IDENTITY_NAMES, options.identity)}
+    return {
+        parse_name_text(name): build_answer([Rrset(None, TXT, 0, (_string(text),), CH)], aa=False)
+        for name, text in said.items()
+        if text is not None
+    }
+
+
+def _string(text: str) -> bytes:
+    octets = text.encode()
+    return bytes([len(octets)]) + octets

@@ -1,0 +1,74 @@
+"""Edge addresses: what the proxied names of a zone answer, compiled once for each address map.
+
+Which of a map's answers a name uses depends on switches of its zone and record. Each combination has a key: A and AAAA
+are their type, an HTTPS record is its type and the parts it lacks.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from itertools import product
+
+from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
+from dnsd.engine.node import Edge
+from dnsd.engine.snapshot import Addresses
+from dnsd.wire.rdata import AAAA, HTTPS, A
+
+EDGE_TTL_S = 300
+ALPN, IPV4HINT, IPV6HINT = 1, 4, 6  # service parameters, RFC 9460 §14.3.2
+NO_V4, NO_V6, NO_H3, NO_H2 = 1, 2, 4, 8  # parts that an HTTPS record may lack
+
+_PARAMETER = struct.Struct("!HH")
+
+
+@lru_cache
+def edge(*, v4: bool, v6: bool, http3: bool, http2: bool, https: bool) -> Edge:
+    """The rule of a proxied name that may show the given address families and protocols."""
+    lacks = (0 if v4 else NO_V4) | (0 if v6 else NO_V6) | (0 if http3 else NO_H3) | (0 if http2 else NO_H2)
+    keys = {A: A} if v4 else {}
+    if v6:
+        keys[AAAA] = AAAA
+    if https:
+        keys[HTTPS] = _https_key(lacks)
+    return Edge(keys)
+
+
+def build_addresses(
+    v4: Sequence[IPv4Address], v6: Sequence[IPv6Address], sources: tuple[EdgeSource, EdgeSource] = (POOL, POOL)
+) -> Addresses:
+    """The answers of a map, or of the default pool, in the order of its addresses; a family it lacks has no answer.
+
+    `sources` are where the IPv4 and the IPv6 addresses are from; an HTTPS record counts as the first family's it has.
+    """
+    answers: dict[int, Answer] = {}
+    if v4:
+        answers[A] = _answer(A, [ip.packed for ip in v4], sources[0])
+    if v6:
+        answers[AAAA] = _answer(AAAA, [ip.packed for ip in v6], sources[1])
+    for parts in product((0, NO_V4), (0, NO_V6), (0, NO_H3), (0, NO_H2)):
+        lacks = sum(parts)
+        answers[_https_key(lacks)] = _answer(HTTPS, [_https_rdata(lacks, v4, v6)], sources[0 if v4 else 1])
+    return Addresses((*v4, *v6), sources, answers)
+
+
+def _https_key(lacks: int) -> int:
+    return HTTPS | lacks << 16  # beyond every type
+
+
+def _answer(rtype: int, rdatas: Sequence[bytes], source: EdgeSource) -> Answer:
+    return build_answer([Rrset(None, rtype, EDGE_TTL_S, tuple(rdatas))], edge=source)
+
+
+def _https_rdata(lacks: int, v4: Sequence[IPv4Address], v6: Sequence[IPv6Address]) -> bytes:
+    """Priority 1, the owner itself as target, then the parameters in the order of their numbers (RFC 9460 §2.2)."""
+    protocols = [name for name, part in ((b"h3", NO_H3), (b"h2", NO_H2)) if not lacks & part]
+    parameters: Mapping[int, bytes] = {
+        ALPN: b"".join(bytes([len(name)]) + name for name in protocols),
+        IPV4HINT: b"" if lacks & NO_V4 else b"".join(ip.packed for ip in v4),
+        IPV6HINT: b"" if lacks & NO_V6 else b"".join(ip.packed for ip in v6),
+    }
+    packed = (_PARAMETER.pack(number, len(value)) + value for number, value in parameters.items() if value)
+    return b"\x00\x01\x00" + b"".join(packed)

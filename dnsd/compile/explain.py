@@ -1,0 +1,214 @@
+"""Why a name is answered as it is, in words: the steps that the answering code took, and the maps that it used.
+
+Nothing is looked up a second time here; what is said of a step is what was used in it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from dnsd.engine.derive import Step, Trace, answer_at
+from dnsd.engine.node import UNVERIFIED_NODE, Alias, Edge, Flattened, Node, Redirection
+from dnsd.engine.respond import find, pack
+from dnsd.engine.snapshot import Snapshot
+from dnsd.model.dataset import Dataset
+from dnsd.model.maps import MissingFamily, considered
+from dnsd.model.zones import Zone
+from dnsd.wire.message import IN, RD
+from dnsd.wire.names import ASTERISK, ancestors, name_text
+from dnsd.wire.rdata import ANY, NS
+
+NO_STEP = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class MapVerdict:
+    """One address map in the search for addresses, in its order."""
+
+    map: str  # key
+    step: str  # zone, account, immutable; NO_STEP where it covers something else
+    taken: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NameExplained:
+    """What stands at one name on the way to the answer."""
+
+    name: str
+    zone: str | None  # the zone that spoke for the name, and its state
+    zone_id: str | None
+    account: str | None
+    node: str  # how the name was matched
+    served: str  # what decides the answer there
+    maps: tuple[MapVerdict, ...]  # empty where no map is consulted
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The reply to a question, and the names that led to it."""
+
+    reply: bytes
+    names: tuple[NameExplained, ...]
+
+
+def explain(
+    snapshot: Snapshot, dataset: Dataset, name: bytes, qtype: int, missing_family: MissingFamily
+) -> Explanation:
+    """The reply to a question over TCP, packed from the answer whose steps are explained."""
+    query = struct.pack("!HHHHHH", 0, RD, 1, 0, 0, 0) + name + struct.pack("!HH", qtype, IN)
+    found = find(snapshot, query)
+    assert found is not None, "a query that is well-formed"
+    shape, node, answer, qname, end, cookie = found
+    steps: Trace = []
+    if shape.plain:
+        answer = answer_at(snapshot, node, qname, qtype, trace=steps)
+    else:
+        steps.append(Step(qname, node, answer))
+    reply = pack(snapshot, query, (shape, node, answer, qname, end, cookie), stream=True)
+    explainer = _Explainer(snapshot, dataset, qtype, missing_family)
+    return Explanation(reply, tuple(map(explainer.explained, steps)))
+
+
+@dataclass(frozen=True)
+class _Explainer:
+    """What is known of all steps to one answer."""
+
+    snapshot: Snapshot
+    dataset: Dataset
+    qtype: int
+    missing_family: MissingFamily
+
+    def explained(self, step: Step) -> NameExplained:
+        apex = step.node.apex
+        zone = self.dataset.zones[apex.zone_id] if apex else self.dataset.zone_of(step.name)
+        maps = tuple(self._verdicts(zone)) if zone and self._consults_maps(step) else ()
+        return NameExplained(
+            name=name_text(step.name),
+            zone=f"{zone.name_text} ({_state(self.dataset, zone)})" if zone else None,
+            zone_id=zone.id if zone else None,
+            account=self.dataset.accounts[zone.account_id].key if zone else None,
+            node=self._matched(step),
+            served=self._served(step, zone),
+            maps=maps,
+        )
+
+    def _consults_maps(self, step: Step) -> bool:
+        """Whether the answer is what the zone's address map has, or lacks."""
+        rule, answer = step.node.rule, step.answer
+        return isinstance(rule, Edge) and self.qtype in rule.keys and answer is not step.node.answers.get(self.qtype)
+
+    def _matched(self, step: Step) -> str:
+        """How the name was found (RFC 1034 §4.3.2 step 3, RFC 4592 §3.3.1)."""
+        name, node = step.name, step.node
+        if node is UNVERIFIED_NODE:
+            return "not looked up: its zone is another account's, and not verified"
+        if node.apex is None:
+            return "in no zone that is served"
+        if _is_referral(node):
+            where = node.otherwise.authority[0].owner or name
+            return "a delegation" if where == name else f"below the delegation of {name_text(where)}"
+        names = self._names(step)
+        closest = next((part for part in (name, *ancestors(name)) if part in names), name)
+        if closest == name:
+            return "exact" if node.answers or node.rule else "an empty non-terminal"
+        if isinstance(node.rule, Redirection):
+            return f"below the DNAME at {name_text(closest)}"
+        if names.get(ASTERISK + closest) is node:
+            return f"matched by the wildcard {name_text(ASTERISK + closest)}"
+        return f"no such name; the closest above it is {name_text(closest)}"
+
+    def _names(self, step: Step) -> Mapping[bytes, Node]:
+        """The names that the node of a step was found among: those of the zone above, for the DS at a cut."""
+        if self.snapshot.search(step.name) is step.node or step.node.apex is None:
+            return self.snapshot.names
+        return dict(self.snapshot.zones[step.node.apex.zone_id].items())
+
+    def _served(self, step: Step, zone: Zone | None) -> str:
+        """What decided the answer."""
+        node, answer, rule = step.node, step.answer, step.node.rule
+        if node.apex is None or zone is None:
+            return "refused"
+        if answer is None:
+            return self._led(step)
+        if self._consults_maps(step):
+            return self._proxied(step, zone)
+        if answer is node.otherwise:
+            return "proxied: no data of this type" if isinstance(rule, Edge) else _denied(node)
+        if answer is not node.answers.get(self.qtype):
+            return "refused: this is no question about records"
+        if not self.dataset.applies_maps(zone) and any(record.proxied for record in zone.records.at(step.name)):
+            return "as stored: proxied, but the zone's maps are not consulted in this state"
+        return "RFC 8482: one HINFO for all" if self.qtype == ANY else "as stored"
+
+    def _proxied(self, step: Step, zone: Zone) -> str:
+        edge = step.answer.edge if step.answer else None
+        source = edge or self.snapshot.addresses(zone.id, zone.account_id).sources[0]
+        whose = "its map" if source.map else "the default pool"
+        if step.answer is step.node.otherwise:
+            return f"proxied: no data, as {whose} has no address of the family (missing_family: {self.missing_family})"
+        return f"proxied: addresses of {whose}"
+
+    def _led(self, step: Step) -> str:
+        """What became of an alias."""
+        match step.node.rule:
+            case Alias(target=target):
+                return f"as stored: a CNAME to {name_text(target)}, which is {self._how(step)}"
+            case Flattened(target=target):
+                served = f"a CNAME flattened to the addresses of {name_text(target)}"
+                return served if self._is_followed(step) else f"{served}, which is {self._how(step)}"
+            case Redirection(target=target):
+                return f"a DNAME to {name_text(target)}, which is {self._how(step)}"
+        raise AssertionError("a step without an answer is an alias")
+
+    def _is_followed(self, step: Step) -> bool:
+        return step.led is not None and step.led is not UNVERIFIED_NODE
+
+    def _how(self, step: Step) -> str:
+        if self._is_followed(step):
+            return "followed"
+        if step.end:
+            return f"not followed: {step.end.value}"
+        zone = self.dataset.zone_of(step.target or step.name)
+        what = zone.name_text if zone else "its target"
+        return f"not followed: {what} is a zone of another account, and the operator has not verified it"
+
+    def _verdicts(self, zone: Zone) -> Iterator[MapVerdict]:
+        """Each map of the zone's account, in the order of the search, and what it found."""
+        sources = {source.map for source in self.snapshot.addresses(zone.id, zone.account_id).sources}
+        maps = [address_map for address_map in self.dataset.maps.values() if address_map.account_id == zone.account_id]
+        decisive = None
+        for candidate in considered(maps, zone.account_id, zone.id):
+            step = str(candidate.step) if candidate.step else NO_STEP
+            taken = candidate.map.key in sources
+            if candidate.passed_over:
+                why = candidate.passed_over
+            elif taken:
+                why = (
+                    "it is the first that covers the zone" if decisive is None else "it has the family that others lack"
+                )
+                decisive = decisive or candidate
+            else:
+                why = f"{decisive.map.key} comes before it" if decisive else "it has no address of the family"
+            yield MapVerdict(candidate.map.key, step, taken, why)
+
+
+def _state(dataset: Dataset, zone: Zone) -> str:
+    states = [str(zone.status)]
+    if zone.paused:
+        states.append("paused")
+    elif dataset.accounts[zone.account_id].settings.enforce_dns_only:
+        states.append("its account enforces DNS-only")
+    if not zone.verified:
+        states.append("not verified")
+    return ", ".join(states)
+
+
+def _denied(node: Node) -> str:
+    return "a referral" if _is_referral(node) else "no data"
+
+
+def _is_referral(node: Node) -> bool:
+    return any(rrset.rtype == NS for rrset in node.otherwise.authority)

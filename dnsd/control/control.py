@@ -1,0 +1,112 @@
+"""Control: loads the files, publishes their data, and answers operators. DNS clients never reach it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dnsd.control.alarms import Alarms
+from dnsd.control.changing import Changes
+from dnsd.control.loading import Loader
+from dnsd.control.publish import Publisher
+from dnsd.log import Log
+from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
+from dnsd.manage.audit import AuditLog
+from dnsd.process.shared import Process, Shared, Slot
+from dnsd.process.signals import leave_on_signal
+from dnsd.process.state import State
+from dnsd.process.tasks import run_until
+from dnsd.settings import Settings
+
+BEAT_S = 0.25
+
+Service = Callable[["Control"], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlSetup:
+    """The parts of the server that control receives from the process that forks it."""
+
+    process: Process
+    shared: Shared
+    config: Path
+    settings: Settings  # as of the server's start
+    state: State
+    supervisor: socket.socket  # lines in both directions
+    metrics: socket.socket | None
+    api: socket.socket | None
+    log: Log
+    listening: tuple[str, ...]  # addresses, as shown in the status
+
+
+class Control:
+    """The control process, from its start to its end."""
+
+    def __init__(self, setup: ControlSetup) -> None:
+        self.setup = setup
+        self.publisher = Publisher(setup.shared, setup.state.folder, setup.log)
+        self.loader = Loader(setup.config, setup.settings, setup.state.folder, self.publisher, setup.log)
+        self.audit = AuditLog(setup.state.folder / AUDIT_LOG)
+        self.alarms = Alarms(self.loader, self.audit, setup.log)
+        self.changes = Changes(self.loader, self.publisher)
+        self.started = time.monotonic()
+        self._may_report_at = 0.0  # on the monotonic clock
+
+    async def run(self, services: Sequence[Service]) -> int:
+        """Load, publish, and run the services until a signal to end. Return the exit status: 1 for nothing to serve."""
+        stop = asyncio.Event()
+        asyncio.get_running_loop().set_exception_handler(self._report_loop)
+        leave_on_signal(asyncio.get_running_loop(), stop.set)
+        statuses: list[int] = []
+        await run_until(stop, [self._beat(), self._work(stop, services, statuses)])
+        return sum(statuses)
+
+    def _report_loop(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log asyncio's errors; OSError, as for a lack of descriptors, without stack and at most once a second."""
+        error = context.get("exception")
+        if not isinstance(error, OSError):
+            loop.default_exception_handler(context)
+        elif time.monotonic() >= self._may_report_at:
+            self._may_report_at = time.monotonic() + 1
+            self.setup.log.error(f"{context['message']}: {error.strerror}")
+
+    async def _work(self, stop: asyncio.Event, services: Sequence[Service], statuses: list[int]) -> None:
+        if not await self.loader.load_first(int(self.setup.shared.get(self.setup.process, Slot.REVISION))):
+            statuses.append(1)
+            stop.set()
+            return
+        await self.publisher.save()
+        # Kept in an attribute: a garbage-collected writer closes its socket.
+        reader, self._supervisor = await asyncio.open_connection(sock=self.setup.supervisor)
+        self._supervisor.write(b"loaded\n")
+        work = [
+            self._tell_when_ready(),
+            self._obey_supervisor(reader, stop),
+            self.loader.follow(),
+            self.loader.await_followed(),
+            self.loader.keep_first_good(),
+            self.alarms.watch(),
+            self.changes.save(),
+            self.publisher.save_again(),
+        ]
+        await run_until(stop, [*work, *(service(self) for service in services)])
+
+    async def _beat(self) -> None:
+        while True:
+            self.setup.shared.beat(self.setup.process)
+            await asyncio.sleep(BEAT_S)
+
+    async def _tell_when_ready(self) -> None:
+        await self.publisher.wait_until_served(self.publisher.revision)
+        self._supervisor.write(b"ready\n")
+
+    async def _obey_supervisor(self, reader: asyncio.StreamReader, stop: asyncio.Event) -> None:
+        while line := await reader.readline():
+            if line == b"reload\n":
+                await self.loader.reload()
+        stop.set()  # the supervisor has gone

@@ -1,0 +1,62 @@
+"""The local control socket: sends snapshots to workers, and carries out commands of operators."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from contextlib import suppress
+from typing import Any
+
+from dnsd.control.control import Control
+from dnsd.control.status import COLLECT_S, status
+from dnsd.process.link import MAX_ASKED, Kind, packed, peer_uid, read_message
+
+RETRY_S = 1.0
+BACKLOG = 16  # without free descriptors, asyncio also fails to accept, and reports it, this often before it waits
+
+
+async def serve_local(control: Control) -> None:
+    """Serve the socket until cancelled, to processes of the server's own user and root only."""
+
+    async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Cancelled when the server ends, which asyncio would report as an error.
+        with suppress(OSError, EOFError, ValueError, asyncio.CancelledError):
+            if peer_uid(writer.get_extra_info("socket")) not in (0, os.geteuid()):
+                raise PermissionError
+            kind, payload = await read_message(reader, limit=MAX_ASKED)
+            if kind is Kind.HELLO:
+                await control.publisher.serve_worker(reader, writer, payload)
+            else:
+                writer.write(packed(Kind.REPLY, await _reply(control, kind, payload)))
+                await writer.drain()
+        writer.close()
+
+    while True:
+        try:
+            server = await asyncio.start_unix_server(serve_client, control.setup.state.address, backlog=BACKLOG)
+            break
+        except OSError as error:
+            control.setup.log.error(f"the control socket cannot be opened: {error.strerror}; trying again")
+            await asyncio.sleep(RETRY_S)
+    await server.serve_forever()
+
+
+async def _reply(control: Control, kind: Kind, payload: bytes) -> dict[str, Any]:
+    """Carry out a command and return its reply. Raises ValueError for other messages."""
+    if kind is Kind.RELOAD:
+        load = await control.loader.reload(force=bool(json.loads(payload)["force"]))
+        return {
+            "ok": load.ok and not load.held,
+            "revision": control.publisher.revision,
+            "served": control.publisher.revision if load.ok else None,
+            "held": list(load.held),
+            "refused": not load.ok,
+            "seconds": round(load.seconds, 4),
+            "problems": [problem.data() for problem in load.problems],
+            "late": control.publisher.late(control.publisher.revision),
+        }
+    if kind is Kind.STATUS:
+        await control.publisher.collect(COLLECT_S)
+        return status(control)
+    raise ValueError(f"{kind.name} is not a command")

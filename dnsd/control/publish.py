@@ -1,0 +1,245 @@
+"""Publish a snapshot: the whole to the snapshot file, the changes to every worker; and collect the workers' counts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from dnsd import __version__
+from dnsd.engine.delta import Part, delta, is_small
+from dnsd.engine.snapshot import Snapshot
+from dnsd.log import Log
+from dnsd.metrics import NO_ZONE, Counts, Key
+from dnsd.process.link import Kind, packed, read_message
+from dnsd.process.shared import Shared, Slot
+from dnsd.process.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, share_octets
+from dnsd.process.tasks import in_thread
+from dnsd.process.worker_settings import WorkerSettings
+from dnsd.wire.names import name_text
+
+MAX_UNREAD = 64 * 1024 * 1024  # octets queued for one worker
+SAVED_WITHIN_S = 5.0  # after that, workers are sent the whole snapshot instead
+MAX_PAUSE_S = 0.1
+SAVE_AGAIN_S = 30.0  # pause between attempts, as after a full disk
+MANY_COUNTS = 300  # counters; from here, or from twice those kept, the ones of removed zones and maps are dropped
+
+
+@dataclass(slots=True, eq=False)
+class WorkerLink:
+    """The connection to one worker."""
+
+    index: int
+    pid: int
+    writer: asyncio.StreamWriter
+    serves: int  # revision
+    sent: int  # the last revision sent to it
+    told: WorkerSettings | None = None  # the last settings sent to it
+    asked: int = 0  # the last request for counts that it answered
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held during an update
+
+
+class Publisher:
+    """Keeps track of the published snapshot, the saved one, and the revision that each worker serves."""
+
+    def __init__(self, shared: Shared, state: Path, log: Log) -> None:
+        self.snapshot: Snapshot | None = None
+        self.links: dict[int, WorkerLink] = {}
+        self.counts = Counts()  # of all workers, since the start
+        self.save_problem: str | None = None
+        self._shared = shared
+        self._file = state / FILE_NAME
+        self._log = log
+        self._settings: WorkerSettings | None = None
+        self._saved: Snapshot | None = None
+        self._unsaved: Snapshot | None = None  # saving this one failed
+        self._previous: Snapshot | None = None
+        self._news = asyncio.Condition()  # notified when a link changes
+        self._asked = 0
+        self._saving = asyncio.Lock()
+        self._many_counts = MANY_COUNTS
+        self._packed: tuple[tuple[int, int], bytes] = ((0, 0), b"")  # the last delta: (its base, its revision), octets
+
+    async def publish(self, snapshot: Snapshot, settings: WorkerSettings) -> None:
+        """Publish a snapshot and settings to every worker, now or when it connects."""
+        self._previous, self.snapshot, self._settings = self.snapshot, snapshot, settings
+        self._shared.set(self._shared.control, Slot.REVISION, snapshot.revision)
+        if len(self.counts) > self._many_counts:
+            self._forget_counts(snapshot)
+        for link in tuple(self.links.values()):
+            await self._bring_up_to_date(link)
+
+    @property
+    def revision(self) -> int:
+        """The published revision; 0 before the first."""
+        return self.snapshot.revision if self.snapshot else 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the snapshot file may lack changes confirmed to a client; outlives this process."""
+        return bool(self._shared.get(self._shared.control, Slot.IS_BEHIND))
+
+    @is_behind.setter
+    def is_behind(self, is_behind: bool) -> None:
+        self._shared.set(self._shared.control, Slot.IS_BEHIND, is_behind)
+
+    def late(self, revision: int) -> list[str]:
+        """The names of workers that do not serve this revision or a later one, or are not connected."""
+        served = {index for index, link in self.links.items() if link.serves >= revision}
+        return [worker.name for worker in self._shared.workers if worker.index not in served]
+
+    async def wait_until_served(self, revision: int, within_s: float | None = None) -> bool:
+        """Return True once every worker serves this revision, False after `within_s`."""
+        return await self._wait_for(lambda: not self.late(revision), within_s)
+
+    async def serve_worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: bytes) -> None:
+        """Keep one worker up to date and add up its counts, for as long as it is connected."""
+        said = json.loads(hello)
+        link = WorkerLink(said["worker"], said["pid"], writer, serves=said["revision"], sent=said["revision"])
+        self.links[link.index] = link
+        try:
+            if link.sent == self.revision:
+                self._tell_settings(link)
+            await self._bring_up_to_date(link)
+            await self._tell()
+            while True:
+                kind, payload = await read_message(reader)
+                if kind is Kind.SERVING:
+                    link.serves = json.loads(payload)["revision"]
+                elif kind is Kind.COUNTED:
+                    counted = json.loads(payload)
+                    self.counts.merge((tuple(key), value) for key, value in counted["counts"])
+                    link.asked = counted["asked"] or link.asked
+                await self._tell()
+        except (EOFError, OSError):
+            pass  # the worker ended; the supervisor starts another
+        finally:
+            if self.links.get(link.index) is link:
+                del self.links[link.index]
+            await self._tell()
+
+    async def collect(self, within_s: float) -> None:
+        """Collect every worker's counts; workers slower than `within_s` are left out."""
+        self._asked += 1
+        asked = self._asked
+        for link in tuple(self.links.values()):
+            link.writer.write(packed(Kind.COUNT, {"asked": asked}))
+        await self._wait_for(lambda: all(link.asked >= asked for link in self.links.values()), within_s)
+
+    async def save(self, *, gently: bool = False) -> None:
+        """Save the published snapshot to the file, for starting workers and for a start with unusable files.
+
+        `gently` takes twice as long and leaves half of the time to other threads.
+        """
+        async with self._saving:
+            snapshot = self.snapshot
+            if snapshot is None or self._saved is snapshot:
+                return
+            title = Title(
+                version=__version__,
+                revision=snapshot.revision,
+                saved_at=int(time.time()),
+                names=len(snapshot.names),
+            )
+            try:
+                await in_thread(partial(self._save, snapshot, title, gently=gently))
+            except OSError as error:
+                self._unsaved = snapshot
+                self.save_problem = f"{self._file} cannot be written: {os.strerror(error.errno or 0)}"
+                self._log.error(f"{self.save_problem}; a start with unusable files would serve an older revision")
+                return
+            self._saved, self._unsaved, self.save_problem = snapshot, None, None
+            self._packed = ((0, 0), b"")
+
+    def _save(self, snapshot: Snapshot, title: Title, *, gently: bool) -> None:
+        parts = delta(None, snapshot)
+        save_snapshot(self._file, title, _with_pauses(parts) if gently else parts)
+        share_octets(self._file, snapshot.names)
+
+    async def save_again(self) -> None:
+        """Retry failed saves, forever."""
+        while True:
+            await asyncio.sleep(SAVE_AGAIN_S)
+            await self.save()
+
+    def _forget_counts(self, snapshot: Snapshot) -> None:
+        """Drop the counters of removed zones and maps, whose number is otherwise unbounded."""
+        zones = {name_text(built.zone.name) for built in snapshot.zones.values()}
+        used = (*snapshot.by_zone.values(), *snapshot.by_account.values(), snapshot.default)
+        maps = {source.map for addresses in used for source in addresses.sources}
+
+        def is_gone(key: Key) -> bool:
+            if key[0] == "dnsd_zone_requests_total":
+                return key[1] not in zones and key[1] != NO_ZONE
+            return key[0] == "dnsd_edge_answers_total" and key[2] not in maps
+
+        if zones:  # a snapshot from the file lists no zones
+            self.counts.forget(is_gone)
+            self._many_counts = max(MANY_COUNTS, 2 * len(self.counts))
+
+    async def _bring_up_to_date(self, link: WorkerLink) -> None:
+        async with link.lock:
+            while self.snapshot and link.sent != self.snapshot.revision:
+                snapshot = self.snapshot
+                message = await self._change(link, snapshot)
+                if link.writer.transport.get_write_buffer_size() > MAX_UNREAD:
+                    link.writer.close()  # it hangs; once it connects again, it is brought up to date
+                    return
+                self._tell_settings(link)
+                link.writer.write(message)
+                link.sent = snapshot.revision
+
+    async def _change(self, link: WorkerLink, snapshot: Snapshot) -> bytes:
+        """The message that makes a worker serve the snapshot: a delta, else a load of the file, else the whole."""
+        base = next((one for one in (self._previous, self._saved) if one and one.revision == link.sent), None)
+        if base is None or not is_small(base, snapshot):
+            base = None
+            if link.sent and await self._is_saved(snapshot):  # 0: it could not use the file
+                return packed(Kind.LOAD, {"revision": snapshot.revision})
+        return packed(Kind.DELTA, await self._delta(base, snapshot))
+
+    async def _is_saved(self, snapshot: Snapshot) -> bool:
+        """Save the snapshot, unless that failed before; return whether it is saved. Does not wait for a hung disk."""
+        if self._unsaved is not snapshot:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self.save())), SAVED_WITHIN_S)
+        return self._saved is snapshot
+
+    def _tell_settings(self, link: WorkerLink) -> None:
+        """Send a worker the settings if they differ from the last ones sent."""
+        if self._settings is not None and link.told != self._settings:
+            link.told = self._settings
+            link.writer.write(packed(Kind.LIMITS, self._settings.to_json()))
+
+    async def _delta(self, base: Snapshot | None, snapshot: Snapshot) -> bytes:
+        """The delta as octets, made once for all workers, in a thread."""
+        revisions = (base.revision if base else 0, snapshot.revision)
+        if self._packed[0] != revisions:
+            self._packed = revisions, await in_thread(partial(b"".join, pickled(delta(base, snapshot))))
+        return self._packed[1]
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    async def _wait_for(self, condition: Callable[[], bool], within_s: float | None) -> bool:
+        async with self._news:
+            try:
+                await asyncio.wait_for(self._news.wait_for(condition), within_s)
+            except TimeoutError:
+                return False
+        return True
+
+
+def _with_pauses(parts: Iterable[Part]) -> Iterator[Part]:
+    """The same parts, each followed by a pause as long as its use took, as packing a part blocks other threads."""
+    for part in parts:
+        start = time.monotonic()
+        yield part
+        time.sleep(min(MAX_PAUSE_S, time.monotonic() - start))

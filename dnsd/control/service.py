@@ -1,0 +1,182 @@
+"""The running server for the API: carries out changes, logs them, and replies once every worker serves them."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from dnsd.app import Loaded
+from dnsd.control.control import Control
+from dnsd.control.status import COLLECT_S, worries
+from dnsd.manage.audit import Entry, Outcome
+from dnsd.manage.draft import Draft, Note
+from dnsd.manage.history import History, Replaced, keep_change, owner_of
+from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.service import Actor
+from dnsd.manage.traffic import SAMPLE_S, Traffic
+from dnsd.process.tasks import in_thread
+from dnsd.store.text_file import FileChangedError
+
+T = TypeVar("T")
+SERVED_WITHIN_S = 5.0  # a slower worker is not waited for
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class ControlService:
+    """Carries out requests of the API and the dashboard."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._loader = control.loader
+        self._changes = control.changes
+        self._publisher = control.publisher
+        self._log = control.setup.log
+        self.history = History(control.setup.state.folder)
+        self._audit = control.audit
+        self.traffic = Traffic()
+        self._unrecorded: list[_Request] = []
+        self._recording = asyncio.Lock()
+        self._reading_audit = asyncio.Lock()  # one reader of the audit log at a time
+
+    @property
+    def loaded(self) -> Loaded:
+        """The loaded data. Raises RefusedError if the files cannot be used."""
+        if self._loader.loaded is None:
+            raise refused(Code.NOT_LOADED, "the accounts' files cannot be used: run `dnsd check` for the reasons")
+        return self._loader.loaded
+
+    def problems(self) -> list[str]:
+        """Problems of the running server, for its operator."""
+        return worries(self._control)
+
+    async def audit(
+        self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0
+    ) -> list[dict[str, Any]]:
+        """The last entries of the audit log for which `is_wanted` is true, newest first. Raises OSError."""
+        async with self._reading_audit:
+            return await in_thread(partial(self._audit.read, limit, is_wanted, skip=skip))
+
+    async def sample(self) -> None:
+        """Sample the traffic every SAMPLE_S, forever."""
+        last = time.monotonic()
+        while True:
+            await self._publisher.collect(COLLECT_S)
+            now = time.monotonic()
+            self.traffic.add(self._publisher.counts.items(), time.time(), now - last)
+            last = now
+            await asyncio.sleep(SAMPLE_S)
+
+    async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
+        """Carry out a verb and publish its change; return its result and the data loaded with it."""
+        request = _Request(actor, action)
+
+        def make(loaded: Loaded) -> tuple[T, Draft]:
+            request.draft = draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
+            result = verb(draft)
+            request.replaced = [Replaced(file, file.text()) for file in draft.touched()]
+            return result, draft
+
+        try:
+            changed = await self._changes.change(make)
+        except (RefusedError, OSError) as error:
+            request.refusal = error if isinstance(error, RefusedError) else _not_written(error)
+            if request.refusal is not error:
+                self._log.error(f"{action}: {request.refusal}")
+            await self._record(request)
+            raise request.refusal from None
+        if request.draft and request.draft.notes:
+            request.after, request.revision = changed.loaded, changed.revision
+            self._log.info(f"{action}: revision {changed.revision}, by {request.by}")
+            await self._record(request)
+        await self._publisher.wait_until_served(changed.revision, SERVED_WITHIN_S)
+        return changed.result, changed.loaded
+
+    async def _record(self, request: _Request) -> None:
+        """Write a request to the audit log and the history, in order, together with other waiting ones."""
+        self._unrecorded.append(request)
+        async with self._recording:
+            if request in self._unrecorded:  # else an earlier caller recorded it with its own
+                waiting, self._unrecorded = self._unrecorded, []
+                for problem in await in_thread(partial(self._write_records, waiting)):
+                    self._log.error(problem)
+
+    def _write_records(self, waiting: Sequence[_Request]) -> list[str]:
+        """Write requests to the audit log and the history, in a thread; return the problems."""
+        problem = self._audit.append(*(entry for request in waiting for entry in request.entries()))
+        problems = [problem] if problem else []
+        for request in waiting:
+            try:
+                request.keep(self.history)
+            except Exception as error:  # the change is made, even without a history
+                problems.append(f"{request.action}: this version is not in the history: {error}")
+        return problems
+
+    async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
+        """The loaded data, and the data that a verb would make of it; changes nothing."""
+        before = self.loaded
+        draft = Draft(before, datetime.now(UTC), by_operator=actor.token.is_operator)
+
+        def drawn_up() -> Loaded:
+            verb(draft)
+            return draft.load()
+
+        try:
+            return before, await in_thread(drawn_up)
+        except FileChangedError:
+            raise refused(Code.NOT_WRITABLE, "a file was just edited and is not loaded yet: try again") from None
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """A request for a change, and its outcome."""
+
+    actor: Actor
+    action: str
+    draft: Draft | None = None  # of the last attempt
+    replaced: Sequence[Replaced] = ()
+    refusal: RefusedError | None = None
+    after: Loaded | None = None
+    revision: int | None = None
+
+    @property
+    def by(self) -> str:
+        """The name of the requester's token, else its id."""
+        return self.actor.token.name or self.actor.token.id
+
+    def entries(self) -> Iterator[Entry]:
+        """Entries for the audit log, one per object."""
+        refusal = self.refusal
+        for note in (self.draft and self.draft.notes) or [Note("", None, None)]:
+            account_id, zone_id = owner_of(self.draft.loaded, self.after, note.key) if self.draft else ("", "")
+            yield Entry(
+                at=datetime.now(UTC),
+                token=self.actor.token,
+                client=self.actor.client,
+                action=self.action,
+                object=note.key,
+                account_id=account_id,
+                zone_id=zone_id,
+                outcome=Outcome.REFUSED if refusal else Outcome.OK,
+                revision=self.revision,
+                code=refusal.faults[0].code.number if refusal else None,
+                message=str(refusal or ""),
+                before=note.before,
+                after=note.after,
+            )
+
+    def keep(self, history: History) -> None:
+        """Keep the objects' versions before and after in the history. Raises OSError."""
+        if self.draft and self.after:
+            before = self.draft.loaded
+            keep_change(history, before, self.after, self.draft, self.replaced, action=self.action, token=self.by)
+
+
+def _not_written(error: OSError) -> RefusedError:
+    what = f"{error.filename or 'the files'} cannot be written: {error.strerror}; nothing has changed"
+    return refused(Code.NO_ROOM if error.errno in NO_ROOM else Code.NOT_WRITABLE, what)

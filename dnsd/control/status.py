@@ -1,0 +1,174 @@
+"""The server's health and metrics, and the status for `dnsd status`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import psutil
+
+from dnsd import __version__
+from dnsd.control.control import Control
+from dnsd.metrics import Key
+from dnsd.net.listen import address_of
+from dnsd.process.shared import Slot
+
+COLLECT_S = 0.5  # for workers to send their counts
+SILENT_S = 3.0  # a worker without a heartbeat for this long counts as not answering
+
+
+def unhealthy(control: Control) -> list[str]:
+    """Reasons why no query is answered; empty if at least one worker answers."""
+    shared = control.setup.shared
+    answering = [w for w in shared.workers if shared.silence_s(w) < SILENT_S and shared.get(w, Slot.REVISION)]
+    return [] if answering else [f"0 of {len(shared.workers)} workers are answering"]
+
+
+def unready(control: Control) -> list[str]:
+    """Reasons why the server is not ready: a worker is behind, or the files as a whole are not served."""
+    reasons, load = unhealthy(control), control.loader.last
+    if late := control.publisher.late(control.publisher.revision):
+        reasons.append(f"the published revision is not yet served by {', '.join(late)}")
+    errors = [problem for problem in load.problems if not problem.warning]
+    if not load.ok:
+        what = "the last reload was refused" if control.loader.loaded else "the files cannot be used"
+        count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
+        reasons.append(f"{what}: {count}, the first is {errors[0]}" if errors else what)
+    return reasons
+
+
+def worries(control: Control) -> list[str]:
+    """All problems for the operator: also those that leave the server ready."""
+    loaded, good = control.loader.loaded, control.loader.good
+    why = loaded.held if loaded else {}
+    accounts = [f"the account {account} is held at its last good version: {why[account][0]}" for account in why]
+    copies = [f"{good.problem}; an account with an error would be held at an older version"] if good.problem else []
+    return [*unready(control), *accounts, *copies]
+
+
+def status(control: Control) -> dict[str, Any]:
+    """The status as plain data."""
+    publisher, shared, load = control.publisher, control.setup.shared, control.loader.last
+    totals = _totals(publisher.counts.items())
+    return {
+        "version": __version__,
+        "revision": publisher.revision,
+        "uptime_s": round(time.monotonic() - control.started, 1),
+        "listening": list(control.setup.listening),
+        "http": {what: str(address_of(sock)) for what, sock in _http(control) if sock},
+        "state": str(control.setup.state.folder),
+        "ready": not unready(control),
+        "answering": not unhealthy(control),
+        "reasons": worries(control),
+        "snapshot_problem": publisher.save_problem,
+        "held": list(load.held),
+        "source": {
+            "ok": load.ok and not load.held,
+            "loaded_at": round(load.at, 3),
+            "seconds": round(load.seconds, 4),
+            "problems": [str(problem) for problem in load.problems],
+        },
+        "data": _sizes(control),
+        "traffic": {
+            "requests": totals["dnsd_requests_total"],
+            "responses": totals["dnsd_responses_total"],
+            "dropped": totals["dnsd_dropped_total"],
+            "tcp_connections": shared.connections(),
+        },
+        "processes": [
+            {
+                "process": name,
+                "pid": process.pid,
+                "revision": int(shared.get(one, Slot.REVISION)),
+                "starts": int(shared.get(one, Slot.STARTS)),
+                **_figures(process),
+            }
+            for one, name, process in _processes(control)
+        ],
+    }
+
+
+def _http(control: Control) -> Iterator[tuple[str, socket.socket | None]]:
+    yield "api", control.setup.api
+    yield "metrics", control.setup.metrics
+
+
+def metric_samples(control: Control) -> list[tuple[Key, float]]:
+    """All metrics: the workers' counts and control's own."""
+    return [*control.publisher.counts.items(), *_own_samples(control)]
+
+
+def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
+    """The metrics that control measures itself."""
+    publisher, shared, load = control.publisher, control.setup.shared, control.loader.last
+    yield ("dnsd_tcp_connections",), shared.connections()
+    for result, count in control.loader.results.items():
+        yield ("dnsd_reloads_total", result), count
+    yield ("dnsd_socket_drops_total",), shared.get(shared.supervisor, Slot.SOCKET_DROPS)
+    yield ("dnsd_snapshot_saved",), publisher.save_problem is None
+    yield ("dnsd_revision",), publisher.revision
+    yield ("dnsd_source_ok",), load.ok and not load.held
+    yield ("dnsd_accounts_held",), len(load.held)
+    yield ("dnsd_last_reload_seconds",), load.seconds
+    yield ("dnsd_last_reload_timestamp_seconds",), load.at
+    yield ("dnsd_worker_restarts_total",), shared.restarts()
+    yield ("dnsd_workers",), len(shared.workers) - len(publisher.late(publisher.revision))
+    for what, count in _sizes(control).items():
+        yield (f"dnsd_{what}",), count
+    yield ("dnsd_log_dropped_total",), shared.log_dropped()
+    figures = {one: _figures(process) for one, _, process in _processes(control)}
+    for one in shared.processes:
+        taken = figures.get(one, {})  # empty during a restart
+        yield ("dnsd_process_resident_bytes", one.name), taken.get("resident_bytes", 0)
+        yield ("dnsd_process_cpu_seconds_total", one.name), shared.cpu_s(one, taken.get("cpu_s", 0))
+        yield ("dnsd_process_open_fds", one.name), taken.get("open_fds", 0)
+        yield ("dnsd_process_threads", one.name), taken.get("threads", 0)
+    yield ("dnsd_build_info", __version__), 1
+
+
+def _sizes(control: Control) -> dict[str, int]:
+    """The number of served zones, names, records and maps; of names alone if a snapshot file is served."""
+    names = {"names": len(control.publisher.snapshot.names) if control.publisher.snapshot else 0}
+    if control.loader.loaded is None:
+        return names
+    dataset = control.loader.loaded.dataset
+    records = sum(len(zone.records) for zone in dataset.zones.values())
+    return {"zones": len(dataset.zones), **names, "records": records, "maps": len(dataset.maps)}
+
+
+def _processes(control: Control) -> Iterator[tuple[Any, str, psutil.Process]]:
+    shared = control.setup.shared
+    pids = {shared.control: os.getpid(), shared.supervisor: os.getppid()}
+    pids |= {shared.workers[index]: link.pid for index, link in control.publisher.links.items()}
+    for one in shared.processes:
+        if one in pids and psutil.pid_exists(pids[one]):
+            try:
+                yield one, one.name, psutil.Process(pids[one])
+            except psutil.Error:
+                continue  # it just ended
+
+
+def _figures(process: psutil.Process) -> dict[str, float]:
+    """A process's memory, CPU time, descriptors and threads; empty if it just ended."""
+    try:
+        with process.oneshot():
+            times = process.cpu_times()
+            return {
+                "resident_bytes": process.memory_info().rss,
+                "cpu_s": round(times.user + times.system, 2),
+                "open_fds": process.num_fds(),
+                "threads": process.num_threads(),
+            }
+    except psutil.Error:
+        return {}
+
+
+def _totals(counts: Iterable[tuple[Key, float]]) -> defaultdict[str, int]:
+    totals: defaultdict[str, int] = defaultdict(int)
+    for (name, *_), value in counts:
+        totals[name] += int(value)
+    return totals

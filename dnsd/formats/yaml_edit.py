@@ -1,0 +1,328 @@
+"""YAML text for data, and the least change to a text that makes it say other data.
+
+Operators and the HTTP API write the same files, so what a change does not touch keeps its words, its order and its
+comments. A text is edited between the marks of its nodes; what came out is read again, and where it does not say the
+data, the text is written anew. Form only; no model, no files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+from dnsd.formats.yaml_nodes import BREAKS, Layout, Node
+from dnsd.formats.yaml_style import MAX_WIDTH, PlainData, document_lines, entry_lines, flow_texts, said_by, value_lines
+from dnsd.formats.yaml_text import BYTE_ORDER_MARK, EMPTY, LINE_BREAK, Data, YamlError, YamlProblem, parse_yaml
+
+COLON = re.compile(r"\s*:")
+COMMA = re.compile(r"\s*,")
+# An item's dash, behind the item before it, or the list's anchor and tag; comments and blank lines may be between.
+DASH = re.compile(rf"(?:[&!]\S*+\s)*+(?:[ \t]*+(?:#[^{BREAKS}]*+)?+[{BREAKS}])*+[ \t]*+-")
+LINE_REST = re.compile(f"[ \t]*+(?:,[ \t]*+)?+(?:#[^{BREAKS}]*+)?+(?=[{BREAKS}])")
+
+NAMING = ("id", "identifier", "cidr")  # keys that tell items of a list apart
+
+Origins = Mapping[str, Sequence[int | None]]
+NO_ORIGINS: Origins = {}
+
+
+def written_yaml(data: PlainData) -> str:
+    """A new file's text for plain data. A key of None is left out.
+
+    Raises ValueError for what could not be read again: more than MAX_DEPTH levels, or half a character.
+    """
+    return _document(said_by(data), "\n")
+
+
+def edited_yaml(text: str, data: PlainData, origins: Origins = NO_ORIGINS) -> str:
+    """The text, changed as little as possible so that it says `data`; None is no key, and `true` is True.
+
+    What is removed takes a comment on its line along; comments on lines of their own stay. Which items of a list at the
+    top are changed ones, and which are new, `origins` says, by the list's key: of each item its index before, in
+    ascending order, or None. Of other lists, items with the same id, identifier or cidr are the same one.
+
+    A change that cannot be made like this, such as one to what an alias repeats, makes the text that of `written_yaml`:
+    its comments are lost.
+
+    Raises YamlError where `parse_yaml` does not read the text (an empty one is fine), and ValueError as `written_yaml`.
+    """
+    wanted = said_by(data)
+    body = text.removeprefix(BYTE_ORDER_MARK)
+    found = LINE_BREAK.search(body)
+    line_break = found[0] if found else "\n"
+    edited = _edited(body, wanted, line_break, origins)
+    if not _says(edited, wanted):
+        edited = _document(wanted, line_break)
+    return text[: len(text) - len(body)] + edited
+
+
+def _document(data: Data, line_break: str) -> str:
+    return "".join(line + line_break for line in document_lines(data))
+
+
+def _edited(text: str, wanted: Data, line_break: str, origins: Origins) -> str:
+    try:
+        is_done = said_by(parse_yaml(text)) == wanted
+    except YamlError as error:
+        if error.problems != [YamlProblem(1, 1, EMPTY)]:
+            raise
+        separator = line_break if text and text[-1] not in BREAKS else ""
+        return text + separator + _document(wanted, line_break)
+    return text if is_done else _Edit(text, line_break, origins).text_for(wanted)
+
+
+def _says(text: str, wanted: Data) -> bool:
+    try:
+        return said_by(parse_yaml(text)) == wanted
+    except YamlError:
+        return False
+
+
+class _Edit:
+    """Finds what is to be replaced in a text. Where it is mistaken, the result does not say what it should."""
+
+    def __init__(self, text: str, line_break: str, origins: Origins) -> None:
+        # Before every line, the first as well, is a break that goes with it.
+        self._layout = Layout(line_break + text)
+        self._text = self._layout.text
+        self._line_break = line_break
+        root = self._layout.root
+        by_key = zip(root.keys, root.children, strict=False)
+        self._origins = {id(child): origins.get(str(key.value)) for key, child in by_key}
+        self._changes: list[tuple[int, int, str]] = []
+
+    def text_for(self, wanted: Data) -> str:
+        """The text that says `wanted`."""
+        self._edit(self._layout.root, wanted)
+        parts, done = [], 0
+        for start, end, new in sorted(self._changes, key=lambda change: change[:2]):  # what is inserted goes first
+            parts += [self._text[done:start], new]
+            done = max(done, end)
+        text = "".join([*parts, self._text[done:]])
+        found = LINE_BREAK.match(text)
+        return text[found.end() :] if found else text
+
+    def _edit(self, node: Node, wanted: Data, slot: int | None = None, column: int | None = None) -> None:
+        """`slot` is just behind the colon or the dash, `column` that of the key in block style; a document has none."""
+        if node.value == wanted:
+            return
+        if node.keys and isinstance(wanted, dict) and any(_keeps(node, wanted)):
+            self._edit_mapping(node, wanted)
+        elif node.children and not node.keys and isinstance(wanted, list) and wanted:
+            self._edit_list(node, wanted)
+        else:
+            self._replace(node, wanted, slot, column)
+
+    def _edit_mapping(self, node: Node, wanted: dict[str, Data]) -> None:
+        column = self._layout.column(node.keys[0].start) if node.is_block else None
+        for key, child in zip(node.keys, node.children, strict=True):
+            if key.value in wanted and not key.is_merge:
+                self._edit(child, wanted[key.value], _end(COLON.match(self._text, key.end), key.end), column)
+        keeps = _keeps(node, wanted)
+        has_lines = self._has_lines(node)
+        self._remove(node, keeps, has_lines=has_lines)
+        there = {key.value for key in node.keys}
+        known = node.value if isinstance(node.value, dict) else {}  # what is merged included
+        added = [entry for entry in wanted.items() if entry[0] not in there and known.get(entry[0]) != entry[1]]
+        texts = [self._entry_text(key, value, column) for key, value in added]
+        self._insert(node, len(keeps) - keeps[::-1].index(True), texts, has_lines=has_lines)
+
+    def _edit_list(self, node: Node, wanted: list[Data]) -> None:
+        items = [child.value for child in node.children]
+        keeps = [False] * len(items)
+        has_lines = self._has_lines(node)
+        new = 0
+        for old, next_new in [*self._pairs(node, items, wanted), (len(items), len(wanted))]:
+            if new < next_new:
+                self._insert(node, old, self._item_texts(node, wanted[new:next_new]), has_lines=has_lines)
+            if old < len(items):
+                keeps[old] = True
+                self._edit_item(node, old, wanted[next_new])
+            new = next_new + 1
+        self._remove(node, keeps, has_lines=has_lines)
+
+    def _pairs(self, node: Node, items: list[Data], wanted: list[Data]) -> list[tuple[int, int]]:
+        """Which items become which, by their indexes, in the order of both; the others go, or are new."""
+        if (origins := self._origins.get(id(node))) is not None:
+            return [(old, new) for new, old in enumerate(origins) if old is not None]
+        found: list[tuple[int, int]] = []
+        old = new = 0
+        for next_old, next_new in [*_matches(items, wanted), (len(items), len(wanted))]:
+            found += _alike(items, range(old, next_old), wanted, range(new, next_new), is_block=node.is_block)
+            found.append((next_old, next_new))
+            old, new = next_old + 1, next_new + 1
+        return found[:-1]
+
+    def _edit_item(self, node: Node, index: int, wanted: Data) -> None:
+        start = self._start(node, index)
+        self._edit(node.children[index], wanted, start + 1 if node.is_block else start)
+
+    def _replace(self, node: Node, wanted: Data, slot: int | None, column: int | None) -> None:
+        layout = self._layout
+        end = layout.line_end(node.end) if node.is_block else node.end  # a comment behind it was about what goes
+        if slot is None:
+            self._put(node.start, end, self._line_break.join(document_lines(wanted)))
+            return
+        room = MAX_WIDTH - layout.column(slot)
+        first, *below = [" " + flow_texts([wanted])[0]] if column is None else value_lines(wanted, column, room)
+        if node.is_block and layout.line_start(self._start(node, 0)) > slot:
+            self._put(slot, slot, first)
+            self._put(layout.line_before(self._start(node, 0)), end, "")
+            self._put_lines(layout.line_end(slot), below)
+        elif first and node.start < node.end:
+            self._put(node.start, end, first[1:])
+        else:
+            self._put(slot, end, first)
+            self._put_lines(layout.line_end(end), below)
+
+    def _remove(self, node: Node, keeps: list[bool], *, has_lines: bool) -> None:
+        for is_kept, run in groupby(range(len(keeps)), keeps.__getitem__):
+            if is_kept:
+                continue
+            indexes = list(run)
+            first, last = indexes[0], indexes[-1]
+            start = self._start(node, first)
+            if has_lines and (first or self._layout.begins_line(start)):
+                end = self._layout.line_end(node.children[last].end)
+                self._put(self._layout.line_before(start), end, "")
+            elif first:
+                self._put(node.children[first - 1].end, node.children[last].end, "")
+            else:
+                self._put(start, self._start(node, last + 1), "")
+
+    def _insert(self, node: Node, index: int, texts: list[str], *, has_lines: bool) -> None:
+        """Insert entries or items before what is the `index`-th now."""
+        if not texts:
+            return
+        start, comma = self._start(node, 0), "" if node.is_block else ","
+        indent = " " * self._layout.column(start)
+        if not index:
+            behind = comma + (self._line_break + indent if has_lines else " ")
+            self._put(start, start, "".join(text + behind for text in texts))
+            return
+        end = node.children[index - 1].end
+        if not has_lines:
+            self._put(end, end, "".join(f", {text}" for text in texts))
+            return
+        if comma and not COMMA.match(self._text, end):
+            self._put(end, end, comma)
+        self._put_lines(self._layout.line_end(end), [indent + text + comma for text in texts])
+
+    def _put_lines(self, line_end: int, lines: list[str]) -> None:
+        self._put(line_end, line_end, "".join(self._line_break + line for line in lines))
+
+    def _put(self, start: int, end: int, new: str) -> None:
+        """Put `new` in the place of a part of the text, but for the comments on lines of their own."""
+        kept = self._layout.comments(start, end)
+        if kept and end != self._layout.line_end(end):  # what follows is no comment
+            kept.append(" " * self._layout.column(end))
+            while not new and self._text[start - 1] == " ":  # behind a dash or bracket, where nothing follows any more
+                start -= 1
+        new = self._line_break.join([new, *kept])
+        self._changes.append((start, end, new))
+
+    def _entry_text(self, key: str, value: Data, column: int | None) -> str:
+        if column is None:
+            return flow_texts([{key: value}])[0][1:-1]
+        return self._line_break.join(entry_lines(key, value, column))[column:]
+
+    def _item_texts(self, node: Node, items: list[Data]) -> list[str]:
+        if not node.is_block:
+            return flow_texts(items)
+        column = self._layout.column(self._start(node, 0)) + 2
+        has_block_items = node.children[0].is_block and node.children[0].keys
+        texts = []
+        for item, text in zip(items, flow_texts(items), strict=True):
+            if has_block_items and isinstance(item, dict) and item:
+                lines = [line for key, value in item.items() for line in entry_lines(key, value, column)]
+                text = self._line_break.join(lines)[column:]
+            texts.append(f"- {text}")
+        return texts
+
+    def _has_lines(self, node: Node) -> bool:
+        """Whether each entry or item has lines of its own; in brackets, with its comma and comment."""
+        return node.is_block or all(
+            self._layout.begins_line(self._start(node, index)) and LINE_REST.match(self._text, child.end)
+            for index, child in enumerate(node.children)
+        )
+
+    def _start(self, node: Node, index: int) -> int:
+        """Where an entry's key begins, or an item, its dash included."""
+        if node.keys:
+            return node.keys[index].start
+        if node.is_flow:
+            return node.children[index].start
+        offset = node.children[index - 1].end if index else node.start
+        return _end(DASH.match(self._text, offset), offset) - 1
+
+
+def _end(found: re.Match[str] | None, otherwise: int) -> int:
+    return found.end() if found else otherwise
+
+
+def _keeps(node: Node, wanted: dict[str, Data]) -> list[bool]:
+    """Which keys of a mapping stay: those that are null say nothing, and what is merged may be overridden."""
+    pairs = zip(node.keys, node.children, strict=True)
+    return [key.value in wanted or child.value is None or key.is_merge for key, child in pairs]
+
+
+def _alike(old: list[Data], olds: range, new: list[Data], news: range, *, is_block: bool) -> list[tuple[int, int]]:
+    """Items of two ranges that are the same one by what names it; of as many without a name, one becomes another.
+
+    In brackets, one becomes another in any case: a comment is behind all of them.
+    """
+    places = {named: index for index in olds for named in _names(old[index])}
+    pairs = []
+    for index in news:
+        if found := [places[named] for named in _names(new[index]) if named in places]:
+            pairs.append((found[0], index))
+    if not pairs and (len(olds) == len(news) or not is_block):
+        both = zip(olds, news, strict=False)
+        pairs = [(i, j) for i, j in both if not is_block or not (_names(old[i]) and _names(new[j]))]
+    return _ascending(pairs)
+
+
+def _names(item: Data) -> list[tuple[str, str]]:
+    """What names an item: pairs of a key and its value."""
+    return [(key, repr(item[key])) for key in NAMING if item.get(key) is not None] if isinstance(item, dict) else []
+
+
+def _matches(old: list[Data], new: list[Data]) -> Iterator[tuple[int, int]]:
+    """Items that are alike, in the order of both: all at the beginning and the end, and many between, in n log n."""
+    shared = min(len(old), len(new))
+    head = next((index for index in range(shared) if old[index] != new[index]), shared)
+    shared -= head
+    tail = next((index for index in range(shared) if old[-1 - index] != new[-1 - index]), shared)
+    old_end, new_end = len(old) - tail, len(new) - tail
+    yield from ((index, index) for index in range(head))
+    places: defaultdict[str, deque[int]] = defaultdict(deque)
+    for index in range(head, old_end):
+        places[json.dumps(old[index], sort_keys=True)].append(index)
+    pairs = []
+    for index in range(head, new_end):
+        if found := places.get(json.dumps(new[index], sort_keys=True)):
+            pairs.append((found.popleft(), index))
+    yield from _ascending(pairs)
+    yield from ((old_end + index, new_end + index) for index in range(tail))
+
+
+def _ascending(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The most pairs whose first numbers ascend as their second ones do."""
+    ends: list[int] = []  # the least number with which n + 1 pairs can end
+    at_end: list[int] = []  # the pair that does
+    before: list[int] = []  # each pair's predecessor
+    for index, (number, _) in enumerate(pairs):
+        length = bisect_left(ends, number)
+        before.append(at_end[length - 1] if length else -1)
+        ends[length : length + 1] = [number]
+        at_end[length : length + 1] = [index]
+    found = []
+    index = at_end[-1] if at_end else -1
+    while index >= 0:
+        found.append(pairs[index])
+        index = before[index]
+    return found[::-1]

@@ -1,0 +1,112 @@
+"""How we write YAML: plain data as lines of text in the style of the files that people write.
+
+What is at the top stands on lines of its own, what is below in flow style. PyYAML's emitter writes every scalar; only
+which quotes it should take is decided here. Nothing is known of the text that is there already.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import yaml
+
+from dnsd.formats.yaml_text import MAX_DEPTH, STR_TAG, Data
+
+PlainData: TypeAlias = "Mapping[str, PlainData] | Sequence[PlainData] | str | int | float | bool | None"
+
+MAX_WIDTH = 100  # columns of a line with a list of scalars
+MAX_KEY = 100  # characters; with every one escaped, a key still has fewer than the 1024 of YAML 1.1 §9.3
+UNLIMITED = 2**31 - 1  # libyaml takes an int
+
+DUMPER: type[yaml.CSafeDumper | yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+RESOLVE: Callable[[type[yaml.Node], str, tuple[bool, bool]], str] = yaml.resolver.Resolver().resolve
+
+# What nobody could take for anything but text. A matter of taste: the emitter quotes whatever needs it.
+PLAIN = re.compile(r"[\w./](?:[\w./+=@%;()$*!<>~^' -]*[\w./+=@%;()$*!<>~^'-])?", re.ASCII)
+# Beyond what PyYAML resolves: numbers of YAML 1.2, and booleans of YAML 1.1 as others read them.
+NUMBER = re.compile(r"(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0o[0-7]+|[yYnN]", re.ASCII)
+
+
+class _Unquoted(str):
+    """The text of a number or a boolean."""
+
+    __slots__ = ()
+
+
+def said_by(data: PlainData, depth: int = 0) -> Data:
+    """What our reader says of data once it is written: every scalar is text, and a key of None is not there.
+
+    Numbers and booleans are equal to their text (`true`), but know that they need no quotes. Raises ValueError for more
+    than MAX_DEPTH levels.
+    """
+    if data is None or isinstance(data, str):
+        return data
+    if isinstance(data, bool):
+        return _Unquoted(str(data).lower())
+    if isinstance(data, int | float):
+        return _Unquoted(data)
+    if depth == MAX_DEPTH:
+        raise ValueError(f"nested too deeply: at most {MAX_DEPTH} levels are read")
+    if isinstance(data, Mapping):
+        return {key: said_by(value, depth + 1) for key, value in data.items() if value is not None}
+    return [said_by(item, depth + 1) for item in data]
+
+
+def document_lines(data: Data) -> list[str]:
+    """A file's lines, without their breaks."""
+    if isinstance(data, dict) and data and max(map(len, data)) <= MAX_KEY:
+        return [line for key, value in data.items() for line in entry_lines(key, value, 0)]
+    if isinstance(data, list) and data:
+        return [f"- {item}" for item in flow_texts(data)]
+    return flow_texts([data])
+
+
+def entry_lines(key: str, value: Data, column: int) -> list[str]:
+    """An entry of a mapping that begins in `column`, from 0."""
+    head = " " * column + flow_texts([key])[0] + ":"
+    first, *below = value_lines(value, column, MAX_WIDTH - len(head))
+    return [head + first, *below]
+
+
+def value_lines(value: Data, column: int, room: int) -> list[str]:
+    """What stands behind the colon of a key in `column`, at most `room` wide, and the lines below it."""
+    if not isinstance(value, list) or not value:
+        return [" " + flow_texts([value])[0]]
+    items = flow_texts(value)
+    line = f" [{', '.join(items)}]"
+    if len(line) <= room and not any(isinstance(item, dict | list) for item in value):
+        return [line]
+    return ["", *(f"{' ' * column}  - {item}" for item in items)]
+
+
+def flow_texts(values: Sequence[Data]) -> list[str]:
+    """Each value in flow style, on one line, as it may stand anywhere. Raises ValueError for half a character."""
+    # Each in brackets, as it may stand between some; each a document of its own, so that one call writes them all.
+    nodes = [_node([value]) for value in values]
+    text = str(yaml.serialize_all(nodes, Dumper=DUMPER, width=UNLIMITED, allow_unicode=True))
+    return [line.removeprefix("--- ")[1:-1] for line in text.split("\n")[:-1]]
+
+
+def _node(value: Data) -> yaml.Node:
+    if isinstance(value, dict):
+        pairs = [(_node(key), _node(item)) for key, item in value.items()]
+        return yaml.MappingNode("tag:yaml.org,2002:map", pairs, flow_style=True)
+    if isinstance(value, list):
+        return yaml.SequenceNode("tag:yaml.org,2002:seq", [_node(item) for item in value], flow_style=True)
+    if value is None or isinstance(value, _Unquoted):
+        text = "null" if value is None else str(value)
+        return yaml.ScalarNode(_resolved_tag(text), text)
+    return yaml.ScalarNode(STR_TAG, value, style=None if _is_plain(value) else '"')
+
+
+def _is_plain(text: str) -> bool:
+    """Whether the emitter may choose how a text is written; else it is put into double quotes."""
+    if '"' in text:
+        return text.isascii() and text.isprintable()
+    return _resolved_tag(text) == STR_TAG and bool(PLAIN.fullmatch(text)) and not NUMBER.fullmatch(text)
+
+
+def _resolved_tag(text: str) -> str:
+    return RESOLVE(yaml.ScalarNode, text, (True, False))

@@ -1,0 +1,103 @@
+"""Entries of master files (RFC 1035 §5.1): where each ends, its words one after another, and its comment."""
+
+from __future__ import annotations
+
+import re
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.tokenizer
+import dns.ttl
+
+from dnsd.formats.odd_octets import escaped, unescaped
+from dnsd.formats.tags import MARK_TEXT
+from dnsd.model.records import MAX_TTL_S
+from dnsd.wire.rdata import reason, type_text
+
+SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]++|\\.)*+"|;[^\n]*+|[()\n]', re.DOTALL)
+NEWLINE = re.compile("\r\n?")
+BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # lines that say nothing
+
+
+def entry_end(text: str, start: int) -> int | None:
+    """Where the entry at `start` ends: at a newline that is not in parentheses; None where the text ends before."""
+    depth = 0
+    for match in SPECIAL.finditer(text, start):
+        token = match[0]
+        if token == "(":
+            depth += 1
+        elif token == ")":
+            depth = max(0, depth - 1)
+        elif token == "\n" and not depth:
+            return match.start()
+    return None
+
+
+class EntryError(ValueError):
+    """What is wrong with an entry, and at which offset in it; None for what it lacks."""
+
+    def __init__(self, message: str, offset: int | None = None) -> None:
+        self.offset = offset
+        super().__init__(message)
+
+
+class Words:
+    """The words of an entry, one after another; knows where the last one stands."""
+
+    def __init__(self, entry: str) -> None:
+        self.tokenizer = dns.tokenizer.Tokenizer(escaped(entry))
+        self.offset = 0
+        self._entry = entry
+        self._end = 0
+
+    def next(self, *, want_leading: bool = False) -> dns.tokenizer.Token:
+        """The next word; blanks at the beginning are one, if that is wanted."""
+        token = self.tokenizer.get(want_leading=want_leading)
+        word = str(token.value)
+        if "\\" in word and self._entry.find(word, self._end) < 0:
+            word = unescaped(word)
+        self.offset = max(self._entry.find(word, self._end), self._end)
+        self._end = self.offset + len(word)
+        return token
+
+    def error(self, message: str) -> EntryError:
+        """That the last word is wrong."""
+        return EntryError(message, self.offset)
+
+    def error_behind(self, message: str) -> EntryError:
+        """That what follows the last word is wrong; where nothing follows, the entry."""
+        rest = self._entry[self._end :]
+        return EntryError(message, self._end + len(rest) - len(rest.lstrip()) if rest.strip() else None)
+
+
+def read_rdata(words: Words, rtype: int, origin: dns.name.Name) -> dns.rdata.Rdata:
+    """The record data that the words left are. Raises EntryError."""
+    try:
+        return dns.rdata.from_text(
+            dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), words.tokenizer, origin, relativize=False
+        )
+    except (dns.exception.DNSException, ValueError) as error:
+        raise words.error_behind(f"not valid {type_text(rtype)} data: {reason(error)}") from None
+
+
+def parse_ttl(words: Words, word: str) -> int:
+    """Seconds, or units such as 1h30m. Raises EntryError."""
+    try:
+        ttl = dns.ttl.from_text(word)
+    except (dns.ttl.BadTTL, ValueError):
+        raise words.error(f"{word[:20]!r} is not a TTL") from None
+    if ttl > MAX_TTL_S:
+        raise words.error(f"the TTL {word} is over {MAX_TTL_S} seconds (RFC 2181 §8)")
+    return ttl
+
+
+def comment_of(entry: str, last: str) -> str:
+    """The comment that counts: that on the entry's last line. Raises ValueError where tags stand in one before."""
+    if entry.count(MARK_TEXT) > last.count(MARK_TEXT):
+        comments = [match[0] for match in SPECIAL.finditer(entry) if match[0][0] == ";"]
+        if sum(one.count(MARK_TEXT) for one in comments) > last.count(MARK_TEXT):
+            raise ValueError(f"{MARK_TEXT} stands in parentheses, where it is not read; put it behind the last one")
+    return last

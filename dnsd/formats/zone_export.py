@@ -1,0 +1,43 @@
+"""Zones as text in the form in which Cloudflare exports them: master files, which other servers and this one read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+
+from dnsd.formats.record_line import full_name, record_line
+from dnsd.model.zones import Zone
+from dnsd.wire.rdata import NS, SOA, type_text
+
+HEADER = """\
+;;
+;; Domain:     {name}
+;; Exported:   {now:%Y-%m-%d %H:%M:%S}
+;;
+;; This file is intended for use for informational and archival
+;; purposes ONLY and MUST be edited before use on a production
+;; DNS server.  In particular, you must:
+;;   -- update the SOA record with the correct authoritative name server
+;;   -- update the SOA record with the contact e-mail address information
+;;   -- update the NS record(s) with the authoritative name servers for this domain.
+;;
+;; Use at your own risk.
+"""
+
+
+def exported_zone(zone: Zone, now: datetime, *, identities: bool = False) -> str:
+    """A zone as a master file: SOA, NS, then all other types by name, each in the zone's order; `now` is in the header.
+
+    With `identities`, tags say the ids and times of records, too.
+    """
+    lines: dict[int, list[str]] = defaultdict(list)
+    for record in zone.records:
+        lines[record.rtype].append(record_line(record, identity=identities))
+    types = sorted(lines, key=lambda rtype: (rtype != SOA, rtype != NS, type_text(rtype)))
+    header = HEADER.format(name=full_name(zone.name), now=now.astimezone(UTC))
+    return header + "\n".join(_section(rtype, lines[rtype]) for rtype in types)
+
+
+def _section(rtype: int, lines: list[str]) -> str:
+    heading = f";; {type_text(rtype)} Record{'' if rtype == SOA else 's'}"
+    return "\n".join((heading, *lines, ""))

@@ -1,0 +1,60 @@
+"""Switch to another user once the ports are bound."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import resource
+from dataclasses import dataclass
+
+from dnsd.errors import DnsdError
+
+
+class PrivilegeError(DnsdError):
+    """The switch to a user or group failed; the message names it and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The user and group to switch to."""
+
+    name: str
+    uid: int
+    gid: int
+
+    def assume(self) -> None:
+        """Switch to this user for good, with exactly its groups. Raises PrivilegeError."""
+        try:
+            os.initgroups(self.name, self.gid)
+            os.setgid(self.gid)
+            os.setuid(self.uid)
+        except OSError as error:
+            message = f"user: cannot switch to {self.name!r}: {error.strerror}; needs CAP_SETUID and CAP_SETGID"
+            raise PrivilegeError(message) from None
+
+
+def identity(user: str | None, group: str | None) -> Identity | None:
+    """The identity to switch to by the settings; None to stay the current user. Raises PrivilegeError."""
+    if user is None and group is None:
+        return None
+    try:
+        entry = pwd.getpwnam(user) if user is not None else pwd.getpwuid(os.getuid())
+    except KeyError:
+        raise PrivilegeError(f"user: no user {user!r} on this machine") from None
+    try:
+        gid = grp.getgrnam(group).gr_gid if group is not None else entry.pw_gid
+    except KeyError:
+        raise PrivilegeError(f"group: no group {group!r} on this machine") from None
+    if os.getuid() == entry.pw_uid and os.getgid() == gid:
+        return None
+    if os.getuid() != 0:
+        raise PrivilegeError(f"user: only root can switch to {entry.pw_name!r}; start as root, or remove the setting")
+    return Identity(entry.pw_name, entry.pw_uid, gid)
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the limit on file descriptors to the system's maximum: every TCP client needs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

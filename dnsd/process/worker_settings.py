@@ -1,0 +1,62 @@
+"""The settings that workers obey: plain values, sent by control as JSON at the start and after each change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, Self
+
+from dnsd.log import Format, Level
+from dnsd.net.tcp_connection import TcpLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """Response rate limiting; networks are told apart by the lengths of their prefixes, in bits."""
+
+    responses_per_second: int  # 0: no limit
+    slip: int  # every n-th limited response is sent truncated; 0: none
+    ipv4_prefix: int
+    ipv6_prefix: int
+    exempt: tuple[IPv4Network | IPv6Network, ...]
+    log_only: bool  # count and log, but limit nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """All that a worker obeys besides its snapshot."""
+
+    rates: RateLimits
+    cookies: bool
+    cookie_secrets: tuple[bytes, ...]  # empty: the one made at the server's start
+    tcp: TcpLimits  # of one connection
+    tcp_connections: int  # at once, over all workers
+    tcp_per_client: int  # at once, of one IPv4 address or IPv6 /64
+    query_sample: float  # share of queries to log, 0 to 1
+    log_format: Format
+    log_level: Level
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON data, for `from_json`."""
+        rates = asdict(self.rates) | {"exempt": [str(network) for network in self.rates.exempt]}
+        secrets = [secret.hex() for secret in self.cookie_secrets]
+        tcp = asdict(self.tcp)
+        plain = {name: getattr(self, name) for name in PLAIN}
+        return plain | {"rates": rates, "cookie_secrets": secrets, "tcp": tcp}
+
+    @classmethod
+    def from_json(cls, octets: bytes) -> Self:
+        """Read settings that control wrote with `to_json`."""
+        data = json.loads(octets)
+        rates = data["rates"]
+        return cls(
+            **{name: data[name] for name in PLAIN} | {"log_format": Format(data["log_format"])},
+            rates=RateLimits(**rates | {"exempt": tuple(map(ip_network, rates["exempt"]))}),
+            cookie_secrets=tuple(map(bytes.fromhex, data["cookie_secrets"])),
+            tcp=TcpLimits(**data["tcp"]),
+        )
+
+
+# Fields that JSON holds as they are.
+PLAIN = ("cookies", "tcp_connections", "tcp_per_client", "query_sample", "log_format", "log_level")

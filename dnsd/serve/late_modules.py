@@ -1,0 +1,28 @@
+"""Modules that are imported after the start: HTTP once DNS is answered, and others when they are first needed."""
+
+from __future__ import annotations
+
+import importlib
+
+import dns.rdata
+
+WEB = "dnsd.web.listener"
+LATE_MODULES = (
+    WEB,
+    "dnsd.web.api_pages",
+    "anyio._backends._asyncio",
+    "concurrent.futures.thread",
+    "encodings.idna",
+    "encodings.punycode",
+    "encodings.utf_8_sig",
+    "idna.uts46data",
+    "uvicorn.lifespan.off",
+    "uvicorn.loops.asyncio",
+)
+
+
+def import_late_modules() -> None:
+    """Import them all now: another user, whom the server is about to become, may not be able to read their files."""
+    for name in LATE_MODULES:
+        importlib.import_module(name)
+    dns.rdata.load_all_types()  # type: ignore[no-untyped-call]

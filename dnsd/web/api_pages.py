@@ -1,0 +1,59 @@
+"""The API and the dashboard of the running server, on one listener; imported on demand, as they take 30 MB."""
+
+from __future__ import annotations
+
+import socket
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dnsd.api.app import api_app
+from dnsd.api.routes import ROUTES
+from dnsd.control.control import Control
+from dnsd.control.service import ControlService
+from dnsd.dashboard.app import dashboard_app
+from dnsd.manage.tokens import TokenFile
+from dnsd.metrics import Counts
+from dnsd.process.tasks import run_all
+from dnsd.web.http import serve_http
+
+API_PATHS = ("/client", "/openapi.json", "/docs")
+METHODS = {route.method for route in ROUTES}
+OTHER_METHOD = "other"  # one label for all unknown methods, as clients can invent many
+
+
+async def serve_api(control: Control, sock: socket.socket) -> None:
+    """Serve until cancelled."""
+    service, log, folder = ControlService(control), control.setup.log, control.setup.state.folder
+    tokens = TokenFile(folder)
+    api = _Counting(api_app(service, tokens, log.error), control.publisher.counts)
+    app = _Both(api, dashboard_app(service, tokens, folder, log.error))
+    await run_all([serve_http(app, sock), service.sample()])
+
+
+class _Both:
+    """Serves the API at its paths, the dashboard elsewhere."""
+
+    def __init__(self, api: ASGIApp, dashboard: ASGIApp) -> None:
+        self._api = api
+        self._dashboard = dashboard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_api = scope["path"].startswith(API_PATHS)
+        await (self._api if is_api else self._dashboard)(scope, receive, send)
+
+
+class _Counting:
+    """Counts an application's responses by method and status."""
+
+    def __init__(self, app: ASGIApp, counts: Counts) -> None:
+        self._app = app
+        self._counts = counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+                self._counts.add("dnsd_api_requests_total", method, str(message["status"]))
+            await send(message)
+
+        await self._app(scope, receive, counting if scope["type"] == "http" else send)

@@ -1,0 +1,48 @@
+"""Pages for monitoring systems: /metrics, /healthz, /readyz."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from dnsd.control.control import Control
+from dnsd.control.status import COLLECT_S, metric_samples, unhealthy, unready
+from dnsd.errors import printable
+from dnsd.process.tasks import in_thread
+from dnsd.web.metrics_page import metrics_page
+
+
+def monitoring_app(control: Control) -> ASGIApp:
+    """The application with the pages."""
+
+    async def show_metrics(request: Request) -> Response:
+        await control.publisher.collect(COLLECT_S)
+        page = await in_thread(partial(metrics_page, metric_samples(control)))  # slow with many zones
+        return Response(page, media_type=CONTENT_TYPE_LATEST)
+
+    async def show_health(request: Request) -> Response:
+        return _verdict(unhealthy(control))
+
+    async def show_readiness(request: Request) -> Response:
+        # A held account leaves the server ready: a load balancer must not drop all accounts for one's error.
+        return _verdict(unready(control), [printable(f"held: {account}") for account in control.loader.last.held])
+
+    return Starlette(
+        routes=[
+            Route("/metrics", show_metrics),
+            Route("/healthz", show_health),
+            Route("/readyz", show_readiness),
+        ]
+    )
+
+
+def _verdict(reasons: list[str], notes: Sequence[str] = ()) -> Response:
+    lines = [*(reasons or ["ok"]), *notes]
+    return PlainTextResponse("\n".join(lines) + "\n", status_code=503 if reasons else 200)

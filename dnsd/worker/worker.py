@@ -1,0 +1,312 @@
+"""A worker: answers DNS queries on its sockets from its snapshot, whatever happens to the rest of the server.
+
+It maps the snapshot file at its start or on request, and receives deltas from control. It writes no files and reads no
+zone files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+from dnsd.engine.delta import apply_delta
+from dnsd.engine.snapshot import Snapshot
+from dnsd.log import Log
+from dnsd.metrics import Counts
+from dnsd.net.limits import Admission, RateLimiter
+from dnsd.net.listen import Listener
+from dnsd.net.tcp import TcpServer
+from dnsd.net.turns import Turns
+from dnsd.net.udp import Udp, UdpServer, udp_server
+from dnsd.process.link import Kind, packed, peer_uid, read_message
+from dnsd.process.shared import Process, Shared, Slot
+from dnsd.process.signals import leave_on_signal
+from dnsd.process.snapshot_file import FILE_NAME, load_snapshot, unpickled
+from dnsd.process.state import State
+from dnsd.process.tasks import in_thread, run_until
+from dnsd.process.worker_settings import RateLimits, WorkerSettings
+from dnsd.wire.cookies import Cookies
+from dnsd.worker.answering import Answering, Serving
+
+DRAIN_S = 4.0  # for clients to read their last replies
+BEAT_S = 0.25
+COUNT_S = 1.0  # between two messages with counts to control
+LAST_COUNTS_S = 0.3  # for control to read the last counts
+RECONNECT_S = 0.1
+MAX_UNREAD = 1024 * 1024  # octets of counts unread by control; above this, counts are kept and added up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The parts of the server that a worker receives from the process that forks it."""
+
+    process: Process
+    shared: Shared
+    listeners: tuple[Listener, ...]
+    state: State
+    settings: WorkerSettings  # as of the server's start; control sends later ones
+    cookie_secret: bytes  # used if the settings have none
+    log: Log
+    udp: Udp
+
+
+class _SupersededError(ValueError):
+    """A newer revision was saved before this one was loaded; control still knows which revision is served."""
+
+
+class Worker:
+    """One worker process, from its start to its end."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._log = place.log
+        self._counts = Counts()
+        self._answerings: list[Answering] = []
+        self._serving: Serving | None = None
+        self._control: asyncio.StreamWriter | None = None
+        self._limited_by: RateLimits | None = None  # the current limiter's settings
+        self._is_known = True  # control's idea of the served revision is right
+        self._udp: list[UdpServer] = []
+        self._tcp: list[TcpServer] = []
+        self._stop = asyncio.Event()
+        self._has_begun = asyncio.Event()  # the snapshot file is served or has proved unusable
+        self._admission = Admission(
+            place.shared.regions,
+            place.process.index,
+            connections=place.settings.tcp_connections,
+            per_client=place.settings.tcp_per_client,
+        )
+
+    async def run(self, *, until_drained: bool) -> None:
+        """Answer until a signal to end; with `until_drained`, only queries already received by the sockets."""
+        leave_on_signal(asyncio.get_running_loop(), self._stop.set)
+        work = [self._begin(until_drained=until_drained), self._beat()]
+        if not until_drained:
+            work += [self._follow_control(), self._report()]
+        await run_until(self._stop, work)
+        if self._serving is None:  # stopped before it began: queries already received are still answered
+            await self._begin(until_drained=True)
+        await self._drain()
+        with suppress(TimeoutError, OSError):
+            await asyncio.wait_for(self._send_counts(), LAST_COUNTS_S)
+
+    async def _begin(self, *, until_drained: bool) -> None:
+        """Serve the snapshot file; if it cannot be used, control sends the published snapshot."""
+        try:
+            await self._load()
+        except ValueError as error:
+            self._log.warning(f"{self._place.process.name} waits for a snapshot from control: {error}")
+        finally:
+            self._has_begun.set()
+        if until_drained:
+            self._stop.set()
+
+    async def _load(self, revision: int | None = None) -> Snapshot:
+        """Serve the snapshot file. Raises ValueError if it cannot be used or is not of `revision`."""
+        with _no_garbage():
+            title, parts = await in_thread(partial(load_snapshot, self._place.state.folder / FILE_NAME))
+            if revision not in (None, title.revision):
+                raise _SupersededError(f"the snapshot file holds revision {title.revision}, not {revision}")
+            snapshot = await _in_turns(apply_delta(None, parts))
+            self._serve(snapshot)
+        return snapshot
+
+    def _serve(self, snapshot: Snapshot) -> None:
+        """Answer from this snapshot from now on."""
+        if self._serving is None:
+            self._serving = Serving(snapshot, None, None, log_only=False, query_sample=0)
+            self._use(self._place.settings)
+            self._open()
+        self._serving.snapshot = snapshot
+        self._forget()
+        self._place.shared.set(self._place.process, Slot.REVISION, snapshot.revision)
+
+    def _open(self) -> None:
+        """Start reading queries from the sockets."""
+        loop = asyncio.get_running_loop()
+        turns = Turns(loop)
+        for listener in self._place.listeners:
+            for sock in listener.udp:
+                answering = self._answering("udp", listener)
+                self._udp.append(udp_server(self._place.udp, loop, sock, answering))
+            for sock in listener.tcp:
+                answering = self._answering("tcp", listener)
+                self._tcp.append(
+                    TcpServer(
+                        loop,
+                        sock,
+                        answering.respond,
+                        turns=turns,
+                        admission=self._admission,
+                        limits=self._place.settings.tcp,
+                        count=self._counts.add,
+                        observe=answering.observe,
+                    )
+                )
+        for udp in self._udp:
+            udp.start()
+        for tcp in self._tcp:
+            tcp.start()
+
+    def _answering(self, protocol: str, listener: Listener) -> Answering:
+        assert self._serving is not None
+        family = "ipv6" if ":" in listener.address.host else "ipv4"
+        answering = Answering(self._serving, self._counts, self._log, protocol, family)
+        self._answerings.append(answering)
+        return answering
+
+    def _use(self, settings: WorkerSettings) -> None:
+        """Apply these settings from now on."""
+        assert self._serving is not None
+        serving = self._serving
+        secrets = settings.cookie_secrets or (self._place.cookie_secret,)
+        serving.cookies = Cookies(secrets) if settings.cookies else None
+        if settings.rates != self._limited_by:
+            serving.limiter = _limiter(settings.rates, self._place.shared.rates)
+            self._limited_by = settings.rates
+        serving.log_only = settings.rates.log_only
+        serving.query_sample = settings.query_sample
+        self._admission.connections = settings.tcp_connections
+        self._admission.per_client = settings.tcp_per_client
+        self._forget()
+        for tcp in self._tcp:
+            tcp.limits = settings.tcp
+        self._log.format, self._log.level = settings.log_format, settings.log_level
+
+    def _forget(self) -> None:
+        """Discard remembered replies that were made from the previous snapshot or settings."""
+        if self._serving is not None:
+            for udp in self._udp:
+                udp.forget(self._serving.snapshot.names, self._serving.snapshot.longest)
+
+    async def _follow_control(self) -> None:
+        """Receive snapshots and settings from control; answering goes on while it is away."""
+        await self._has_begun.wait()
+        while True:
+            with suppress(OSError, EOFError):
+                reader, self._control = await asyncio.open_unix_connection(self._place.state.address)
+                try:
+                    if peer_uid(self._control.get_extra_info("socket")) != os.geteuid():
+                        raise PermissionError
+                    self._control.write(packed(Kind.HELLO, self._introduction()))
+                    await self._obey(reader)
+                except ValueError as error:
+                    self._log.error(f"{self._place.process.name} cannot use control's message: {error}; reconnecting")
+                    self._is_known = isinstance(error, _SupersededError)
+                finally:
+                    self._control.close()
+                    self._control = None
+            await asyncio.sleep(RECONNECT_S)
+
+    def _introduction(self) -> dict[str, int]:
+        revision = self._serving.snapshot.revision if self._serving and self._is_known else 0
+        return {"worker": self._place.process.index, "pid": os.getpid(), "revision": revision}
+
+    async def _obey(self, reader: asyncio.StreamReader) -> None:
+        while True:
+            kind, payload = await read_message(reader)
+            if kind is Kind.DELTA:
+                self._tell_served(await self._change(payload))
+            elif kind is Kind.LOAD:
+                self._tell_served(await self._load(json.loads(payload)["revision"]))
+            elif kind is Kind.LIMITS:
+                self._change_settings(WorkerSettings.from_json(payload))
+            elif kind is Kind.COUNT:
+                await self._send_counts(json.loads(payload)["asked"])
+
+    def _change_settings(self, settings: WorkerSettings) -> None:
+        """Apply settings, unless they are in force already."""
+        if settings == self._place.settings:
+            return
+        self._place = replace(self._place, settings=settings)
+        if self._serving is not None:
+            self._use(settings)
+
+    async def _change(self, payload: bytes) -> Snapshot:
+        """Apply a delta to the served snapshot, and serve the result. Raises ValueError for a delta of another base."""
+        current = self._serving.snapshot if self._serving else None
+        with _no_garbage():
+            snapshot = await _in_turns(apply_delta(current, unpickled(io.BytesIO(payload))))
+            self._serve(snapshot)
+        return snapshot
+
+    def _tell_served(self, snapshot: Snapshot) -> None:
+        self._is_known = True
+        if self._control is not None:
+            self._control.write(packed(Kind.SERVING, {"revision": snapshot.revision}))
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_S)
+            with suppress(OSError):  # control just ended
+                await self._send_counts()
+
+    async def _send_counts(self, asked: int = 0) -> None:
+        """Send the counts to control; keep them while it is away or does not read."""
+        for udp in self._udp:
+            udp.account()
+        for answering in self._answerings:
+            answering.flush_tally()
+        control = self._control
+        if control is None or control.transport.get_write_buffer_size() > MAX_UNREAD:
+            return
+        control.write(packed(Kind.COUNTED, {"asked": asked, "counts": self._counts.take()}))
+        await control.drain()
+
+    async def _beat(self) -> None:
+        while True:
+            self._place.shared.beat(self._place.process)
+            await asyncio.sleep(BEAT_S)
+
+    async def _drain(self) -> None:
+        """Answer queries already received, then close the sockets."""
+        for tcp in self._tcp:
+            tcp.stop()
+        for udp in self._udp:
+            udp.stop()
+        await asyncio.gather(*(tcp.finish(DRAIN_S) for tcp in self._tcp))
+
+
+def _limiter(settings: RateLimits, rates: memoryview[float]) -> RateLimiter | None:
+    if not settings.responses_per_second:
+        return None
+    return RateLimiter(
+        rates,
+        responses_per_second=settings.responses_per_second,
+        slip=settings.slip,
+        ipv4_prefix=settings.ipv4_prefix,
+        ipv6_prefix=settings.ipv6_prefix,
+        exempt=settings.exempt,
+    )
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Exempt the objects made in this context from garbage collection for good, as it would delay answers.
+
+    Frozen garbage is never freed, so garbage is collected first, while few objects are not yet frozen: afterwards it
+    would take a third of a second for a million names.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
+async def _in_turns(steps: Iterator[Snapshot | None]) -> Snapshot:
+    """Run the steps to their snapshot; queries are answered between them."""
+    for snapshot in steps:
+        if snapshot is not None:
+            return snapshot
+        await asyncio.sleep(0)
+    raise AssertionError("a delta without a snapshot")

@@ -1,0 +1,240 @@
+"""What control sends to workers: a change, or that they load the file, or all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dnsd.compile.build import Options, build_snapshot
+from dnsd.control import publish as module
+from dnsd.control.publish import Publisher, WorkerLink
+from dnsd.engine.delta import apply_delta
+from dnsd.engine.names import FEW
+from dnsd.engine.snapshot import Snapshot
+from dnsd.log import Log
+from dnsd.process.link import Kind, packed, read_message
+from dnsd.process.shared import Shared
+from dnsd.process.snapshot_file import FILE_NAME, load_snapshot, unpickled
+from dnsd.process.worker_settings import WorkerSettings
+from tests.models import dataset, record, worker_settings, zone
+
+
+class Worker:
+    """The end of the connection that a worker has; and what a worker would make of what comes."""
+
+    def __init__(self, publisher: Publisher, state: Path, index: int = 0) -> None:
+        self.snapshot: Snapshot | None = None
+        self.kinds: list[Kind] = []
+        self.settings: list[WorkerSettings] = []
+        self._file = state / FILE_NAME
+        self._octets = b""
+        publisher.links[index] = WorkerLink(index, 1, self, serves=0, sent=0)  # type: ignore[arg-type]
+
+    @property
+    def transport(self) -> Worker:
+        return self
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, octets: bytes) -> None:
+        self._octets += octets
+
+    async def take(self) -> None:
+        """Do what was sent."""
+        reader = asyncio.StreamReader()
+        reader.feed_data(self._octets)
+        reader.feed_eof()
+        self._octets = b""
+        while not reader.at_eof():
+            kind, payload = await read_message(reader)
+            if kind is Kind.LIMITS:
+                self.settings.append(WorkerSettings.from_json(payload))
+                continue
+            self.kinds.append(kind)
+            if kind is Kind.LOAD:
+                title, parts = load_snapshot(self._file)
+                assert title.revision == json.loads(payload)["revision"]
+                self.snapshot = list(apply_delta(None, parts))[-1]
+            else:
+                self.snapshot = list(apply_delta(self.snapshot, unpickled(io.BytesIO(payload))))[-1]
+
+
+def snapshot(names: int, address: str, previous: Snapshot | None = None) -> Snapshot:
+    records = [record(f"h{number} A 192.0.2.1") for number in range(names)] + [record(f"www A {address}")]
+    zones = [zone("example.com", records), zone("example.net", [record("www A 192.0.2.9")])]
+    return build_snapshot(dataset(zones, {}), Options(()), previous)
+
+
+async def published(publisher: Publisher, worker: Worker, wanted: Snapshot) -> None:
+    await publisher.publish(wanted, worker_settings())
+    await worker.take()
+    assert worker.snapshot is not None
+    assert worker.snapshot.revision == wanted.revision
+    assert dict(worker.snapshot.names.items()).keys() == dict(wanted.names.items()).keys()
+    for name, node in wanted.names.items():
+        assert {key: one.body for key, one in node.answers.items()} == {
+            key: one.body for key, one in worker.snapshot.names[name].answers.items()
+        }
+
+
+@pytest.mark.parametrize("has_disk", [True, False])
+def test_little_goes_as_a_change_and_much_through_the_file(tmp_path: Path, has_disk: bool) -> None:
+    state = tmp_path if has_disk else tmp_path / "gone"
+    publisher = Publisher(Shared(1, 8), state, Log())
+
+    async def run() -> None:
+        worker = Worker(publisher, state)
+        first = snapshot(20, "192.0.2.2")
+        await published(publisher, worker, first)
+        second = snapshot(20, "192.0.2.3", first)
+        await published(publisher, worker, second)
+        third = snapshot(FEW + 100, "192.0.2.4", second)
+        await published(publisher, worker, third)
+        await publisher.save()
+        fourth = snapshot(FEW + 100, "192.0.2.5", third)
+        await published(publisher, worker, fourth)
+        much = Kind.LOAD if has_disk else Kind.DELTA
+        assert worker.kinds == [Kind.DELTA, Kind.DELTA, much, much]
+
+    asyncio.run(run())
+    assert bool(publisher.save_problem) != has_disk
+
+
+def test_changes_that_add_up_are_packed_in_the_file(tmp_path: Path) -> None:
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+
+    async def run() -> None:
+        worker = Worker(publisher, tmp_path)
+        current = snapshot(20, "192.0.2.2")
+        await published(publisher, worker, current)
+        for number in range(3, 9):
+            current = snapshot(20, f"192.0.2.{number}", current)
+            await published(publisher, worker, current)
+            await publisher.save()
+            title, parts = load_snapshot(tmp_path / FILE_NAME)
+            saved = list(apply_delta(None, parts))[-1]
+            assert saved is not None
+            assert title.revision == saved.revision == current.revision
+            assert not saved.names.changes
+            assert sorted(saved.names) == sorted(current.names)
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_serves_what_nobody_knows_any_more_loads_the_file(tmp_path: Path) -> None:
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+
+    async def run() -> None:
+        worker = Worker(publisher, tmp_path)
+        await published(publisher, worker, replace(snapshot(20, "192.0.2.2"), revision=7))
+        publisher.links[0].sent = 3
+        await published(publisher, worker, replace(snapshot(20, "192.0.2.3"), revision=9))
+        assert worker.kinds == [Kind.DELTA, Kind.LOAD]
+
+    asyncio.run(run())
+
+
+def test_a_disk_that_hangs_holds_nobody_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
+    monkeypatch.setattr(module, "SAVED_WITHIN_S", 0.05)
+    monkeypatch.setattr(module, "save_snapshot", lambda *_: is_over.wait(10))
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+
+    async def run() -> None:
+        worker = Worker(publisher, tmp_path)
+        first = snapshot(20, "192.0.2.2")
+        await published(publisher, worker, first)
+        await asyncio.wait_for(published(publisher, worker, snapshot(FEW + 100, "192.0.2.3", first)), 5)
+        assert worker.kinds == [Kind.DELTA, Kind.DELTA]
+        is_over.set()
+
+    asyncio.run(run())
+
+
+def test_what_could_not_be_saved_is_not_tried_again_for_each_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def fail(*_: object) -> None:
+        tries.append(1)
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(module, "save_snapshot", fail)
+    publisher = Publisher(Shared(2, 8), tmp_path, Log())
+
+    async def run() -> None:
+        first = snapshot(20, "192.0.2.2")
+        workers = [Worker(publisher, tmp_path, index) for index in range(2)]
+        await publisher.publish(first, worker_settings())
+        await publisher.publish(snapshot(FEW + 100, "192.0.2.3", first), worker_settings())
+        for worker in workers:
+            await worker.take()
+            assert worker.snapshot is not None
+            assert worker.snapshot.revision == 2
+
+    asyncio.run(run())
+    assert len(tries) == 1
+
+
+def test_messages_have_kinds_of_their_own() -> None:
+    kinds: list[Any] = list(Kind)
+    assert len({packed(kind, b"")[4] for kind in kinds}) == len(kinds)
+
+
+def test_settings_are_sent_when_they_are_not_those_that_a_worker_has(tmp_path: Path) -> None:
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+    usual, sampled = worker_settings(), worker_settings(query_log={"sample": 0.5})
+
+    async def run() -> None:
+        worker = Worker(publisher, tmp_path)
+        current = None
+        for number, live in enumerate([usual, usual, sampled, sampled, worker_settings()]):
+            current = snapshot(20, f"192.0.2.{number}", current)
+            await publisher.publish(current, live)
+            await worker.take()
+        assert worker.settings == [usual, sampled, usual]
+        another = Worker(publisher, tmp_path)  # in its place
+        await publisher.publish(snapshot(20, "192.0.2.99", current), usual)
+        await another.take()
+        assert another.settings == [usual]
+
+    asyncio.run(run())
+
+
+def test_counts_of_zones_and_maps_that_are_gone_are_dropped_once_they_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MANY_COUNTS", 10)
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+    kept = [
+        ("dnsd_zone_requests_total", "example.com"),
+        ("dnsd_zone_requests_total", "none"),
+        ("dnsd_edge_answers_total", "default", ""),
+        ("dnsd_responses_total", "udp", "NOERROR"),
+    ]
+    served = snapshot(3, "192.0.2.1")
+    assert {source.map for source in served.default.sources} == {""}
+
+    async def run() -> None:
+        for key in kept:
+            publisher.counts.add(*key, by=7)
+        publisher.counts.add("dnsd_zone_requests_total", "gone.example.")
+        await publisher.publish(served, worker_settings())
+        assert ("dnsd_zone_requests_total", "gone.example.") in dict(publisher.counts.items())  # they are few
+        for number in range(20):
+            publisher.counts.add("dnsd_zone_requests_total", f"gone-{number}.example.")
+            publisher.counts.add("dnsd_edge_answers_total", "zone", f"acme/maps/gone-{number}")
+        await publisher.publish(snapshot(4, "192.0.2.1", served), worker_settings())
+        assert dict(publisher.counts.items()) == dict.fromkeys(kept, 7.0)
+
+    asyncio.run(run())

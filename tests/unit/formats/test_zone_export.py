@@ -1,0 +1,258 @@
+"""Exported zones: the form is Cloudflare's, and what is read from one is the zone's records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import dns.zone
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from dnsd.formats.record_line import record_line
+from dnsd.formats.zone_export import exported_zone
+from dnsd.formats.zone_text import parse_zone_text
+from dnsd.model.columns import Records
+from dnsd.model.records import Identity, Record, RecordSettings
+from dnsd.model.zones import Status, Zone, ZoneSettings
+from dnsd.wire.names import ROOT, parse_name_text
+from dnsd.wire.rdata import CNAME, TXT, A, canonical_rdata, pack_rdata, parse_rdata_text, parse_type_text
+from tests.samples.zones import EXPORT
+from tests.unit.wire.test_rdata import SAMPLES
+
+NOW = datetime(2026, 3, 25, 2, 20, 34, 5, UTC)
+EXAMPLE = parse_name_text("example.com")
+ID = "0123456789abcdef0123456789abcdef"
+
+
+def zone_of(*records: Record, name: bytes = EXAMPLE) -> Zone:
+    return Zone("acme/zones/x", ID, ID, name, Status.ACTIVE, False, ZoneSettings(), Records.of(records))
+
+
+def record(owner: str, rtype: str, content: str, ttl: int = 1) -> Record:
+    number = parse_type_text(rtype)
+    return Record(parse_name_text(owner), number, ttl, pack_rdata(parse_rdata_text(number, content)))
+
+
+APEX = (
+    record("example.com", "SOA", "ns1.example.net. host.example.com. 1 2 3 4 5", 3600),
+    record("example.com", "NS", "ns1.example.net.", 86_400),
+)
+
+
+def read(text: str) -> Counter[Record]:
+    """What is in an exported file, whatever its name."""
+    found = parse_zone_text(text, parse_name_text("export"))
+    assert found.problems == []
+    return Counter(found.records)
+
+
+def test_sample_is_exported_as_it_is_but_for_the_dot_that_its_soa_lacks() -> None:
+    text = EXPORT.read_text("utf-8")
+    found = parse_zone_text(text, EXAMPLE)
+    assert len({record.rtype for record in found.records}) == 22
+    zone = zone_of(*found.records, name=found.name)
+    assert exported_zone(zone, NOW) == text.replace("\nbakery.example\t", "\nbakery.example.\t")
+
+
+def test_sections() -> None:
+    rows = [
+        ("b", "TXT", "t"),
+        ("b", "A", "192.0.2.2"),
+        ("a", "TYPE65280", r"\# 1 ff"),
+        ("a", "A", "192.0.2.1"),
+        ("a", "NS", "b."),
+    ]
+    records = [record(f"{owner}.example.com", rtype, content) for owner, rtype, content in rows]
+    exported = exported_zone(zone_of(*records, *APEX), NOW)
+    assert exported.partition("Use at your own risk.\n")[2] == (
+        ";; SOA Record\n"
+        "example.com.\t3600\tIN\tSOA\tns1.example.net. host.example.com. 1 2 3 4 5\n\n"
+        ";; NS Records\n"
+        "a.example.com.\t1\tIN\tNS\tb.\n"
+        "example.com.\t86400\tIN\tNS\tns1.example.net.\n\n"
+        ";; A Records\n"
+        "b.example.com.\t1\tIN\tA\t192.0.2.2 ; cf_tags=cf-proxied:false\n"
+        "a.example.com.\t1\tIN\tA\t192.0.2.1 ; cf_tags=cf-proxied:false\n\n"
+        ";; TXT Records\n"
+        'b.example.com.\t1\tIN\tTXT\t"t"\n\n'
+        ";; TYPE65280 Records\n"
+        "a.example.com.\t1\tIN\tTYPE65280\t\\# 1 ff\n"
+    )
+
+
+def test_identities_are_exported_where_they_are_wanted() -> None:
+    identity = Identity(ID, NOW, None)
+    one = replace(record("a.example.com", "TXT", "t"), identity=identity, comment="hello")
+    zone = zone_of(one, *APEX)
+    assert "dnsd-" not in exported_zone(zone, NOW)
+    said = f'"t" ; hello cf_tags=dnsd-id:{ID},dnsd-created:2026-03-25T02:20:34.000005Z\n'
+    assert said in exported_zone(zone, NOW, identities=True)
+
+
+FLAT = RecordSettings(flatten_cname=True)
+
+# A record's comment, tags and settings, and the comment of its line
+LINES = {
+    "tags": ("", ("owner:net", "urgent"), RecordSettings(), "cf_tags=cf-proxied:false,owner:net,urgent"),
+    "tags and a comment": ("why", ("a:b",), RecordSettings(), "why cf_tags=cf-proxied:false,a:b"),
+    "what stands in quotes": (
+        "",
+        ("x:a, b", 'y:"', "z:a=b", "w:\\", "v: c ", "u:d e"),
+        RecordSettings(),
+        r'cf_tags=cf-proxied:false,x:"a, b",y:"\"",z:"a=b",w:"\\",v:" c ",u:"d e"',
+    ),
+    "a flattened CNAME": ("", (), FLAT, "cf_tags=cf-proxied:false,cf-flatten-cname"),
+    "what Cloudflare has no word for": (
+        "",
+        (),
+        RecordSettings(ipv4_only=True, ipv6_only=False, flatten_cname=False),
+        "cf_tags=cf-proxied:false,dnsd-flatten-cname:false,dnsd-ipv4-only:true,dnsd-ipv6-only:false",
+    ),
+    "what looks like tags": ("a cf_tags=b", (), RecordSettings(), "a cf_tags=b cf_tags=cf-proxied:false"),
+    "lines": ("a\nb", (), RecordSettings(), r'cf_tags=cf-proxied:false,dnsd-comment:"a\nb"'),
+    "a reserved name": (
+        "",
+        ("Cf-proxied:true",),
+        RecordSettings(),
+        "cf_tags=cf-proxied:false,dnsd-tag:Cf-proxied:true",
+    ),
+    "a name with a blank": ("", ("a b",), RecordSettings(), 'cf_tags=cf-proxied:false,dnsd-tag:"a b"'),
+}
+
+
+@pytest.mark.parametrize(("comment", "tags", "switches", "said"), LINES.values(), ids=LINES.keys())
+def test_comment_tags_and_settings_of_a_line(
+    comment: str, tags: tuple[str, ...], switches: RecordSettings, said: str
+) -> None:
+    one = replace(record("a.example.com", "CNAME", "b.example.com."), comment=comment, tags=tags, settings=switches)
+    assert record_line(one).partition(" ; ")[2] == said
+    assert list(parse_zone_text(record_line(one), EXAMPLE).records) == [one]
+
+
+@pytest.mark.parametrize(("rtype", "content"), SAMPLES.items(), ids=SAMPLES.keys())
+def test_data_of_every_type_is_read_back(rtype: str, content: str) -> None:
+    one = replace(record("example.com", rtype, content, 60), comment="c")
+    zone = zone_of(*(other for other in APEX if other.rtype != one.rtype), one)
+    assert read(exported_zone(zone, NOW)) == Counter(zone.records)
+
+
+ODD = {
+    "a URI that is no text": ("URI", r"\# 5 00010001ff"),
+    "a URI with a quote": ("URI", r"\# 6 00010001 2241"),
+    "a URI with a backslash": ("URI", r"\# 6 00010001 5c5c"),
+    "a CAA value of any octets": ("CAA", r"\# 6 00 01 61 ff2200"),
+    "an empty list": ("APL", r"\# 0"),
+    "an empty string": ("TXT", r"\# 1 00"),
+    "no data": ("TYPE65280", r"\# 0"),
+    "a name of any octets": ("CNAME", r"\000\255\.\"\;\(\@\$\\a.b."),
+    "the root": ("MX", "0 ."),
+    "a key without a value": ("SVCB", r"1 . key65333"),
+    "a value of any octets": ("SVCB", r'1 . key65333="\"\\\255,a"'),
+    "lists with commas": ("HTTPS", r'1 . alpn="f\\\\oo\\,bar,h2"'),
+    "a LOC of other sizes": ("LOC", "51 30 12.748 N 0 7 39.612 W -100.00m 90000m 10m 0.5m"),
+    "NSEC of no types": ("NSEC", "a."),
+}
+
+
+@pytest.mark.parametrize(("rtype", "content"), ODD.values(), ids=ODD.keys())
+def test_odd_data_is_read_back(rtype: str, content: str) -> None:
+    one = record("a.example.com", rtype, content)
+    assert list(parse_zone_text(record_line(one), EXAMPLE).records) == [one]
+
+
+ODD_LABELS = [b".", b"*", b"@", b'"', b"\\", b";", b"(", b" ", b"$", b"\xff", b"a.b"]
+ODD_COMMENTS = [
+    ";",
+    "a cf_tags=cf-proxied:true",
+    '"',
+    "(",
+    "\\",
+    'cf_tags=a:"',
+    "cf_tags=",
+    "x cf_tags= ",
+    "cf_tags=a,",
+]
+ODD_TAGS = [
+    "",
+    "a",
+    "a:",
+    "A:b",
+    ":",
+    "::",
+    'a:"',
+    "a:,b",
+    "a b",
+    "a:b c",
+    "cf-proxied:true",
+    "DNSD-id:x",
+    "cf_tags=x",
+    "n:ü\x85",
+]
+
+
+def with_lengths(parts: Iterable[bytes]) -> bytes:
+    return b"".join(bytes((len(part),)) + part for part in parts)
+
+
+labels = (st.binary(min_size=1, max_size=20) | st.sampled_from(ODD_LABELS)).map(bytes.lower)
+names = st.lists(labels, max_size=4).map(with_lengths)
+strings = st.lists(st.binary(max_size=255) | labels, min_size=1, max_size=4).map(with_lengths)
+samples = st.sampled_from([record("x", rtype, content) for rtype, content in SAMPLES.items() if rtype != "SOA"])
+data = samples.map(lambda one: (one.rtype, one.rdata))
+texts = st.tuples(st.just(TXT), strings)
+addresses = st.tuples(st.just(A), st.binary(min_size=4, max_size=4))
+unknown = st.tuples(st.sampled_from([65_280, 65_534, 31, 10]), st.binary(max_size=40))
+printed = st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\t\n\r\b\f")
+comments = st.text(printed, max_size=12) | st.sampled_from(ODD_COMMENTS)
+comments = comments | st.lists(comments, max_size=3).map(" ".join)
+tags = st.lists(st.text(printed, max_size=8) | st.sampled_from(ODD_TAGS), max_size=20).map(tuple)
+flags = st.none() | st.booleans()
+switches = st.builds(RecordSettings, ipv4_only=flags, ipv6_only=flags, flatten_cname=flags)
+times = st.none() | st.datetimes(timezones=st.just(UTC))
+
+
+@st.composite
+def records(draw: st.DrawFn, zone_name: bytes) -> Record:
+    rtype, rdata = draw(data | texts | addresses | unknown)
+    is_proxied = rtype in (1, 5, 28) and draw(st.booleans())
+    comment, identity = draw(comments), draw(st.builds(Identity, st.none() | st.just(ID), times, times))
+    ttl = 1 if is_proxied else draw(st.integers(0, 2**31 - 1))
+    owner = draw(names) + zone_name
+    return Record(owner, rtype, ttl, rdata, is_proxied, draw(switches), comment, draw(tags), identity)
+
+
+@st.composite
+def zones(draw: st.DrawFn) -> Zone:
+    name = draw(st.sampled_from([EXAMPLE, b"\0", b"\3org\0", b"\4a.b\xff\0", b"\1@\0"]))
+    found = draw(st.lists(records(name), max_size=8))
+    soa = replace(APEX[0], owner=name)
+    distinct = {(one.owner, one.rtype, canonical_rdata(one.rtype, one.rdata)): one for one in found}
+    return zone_of(*distinct.values(), soa, name=name)
+
+
+@settings(max_examples=600, deadline=None)
+@given(zones(), st.booleans())
+def test_records_are_read_back(zone: Zone, identities: bool) -> None:
+    expected = Counter(
+        one if identities else replace(one, identity=Identity(written=one.identity.written)) for one in zone.records
+    )
+    assert read(exported_zone(zone, NOW, identities=identities)) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(zones())
+def test_others_read_the_same(zone: Zone) -> None:
+    """What dnspython's reader of zones finds, which knows nothing of ours; it has no CNAME beside other data."""
+    aliases = {one.owner for one in zone.records if one.rtype == CNAME}
+    assume(not any(one.owner in aliases and one.rtype != CNAME for one in zone.records))
+    text = exported_zone(zone, NOW)
+    found = dns.zone.from_text(text, origin=dns.name.from_wire(zone.name, 0)[0], relativize=False, check_origin=False)
+    theirs = {
+        (bytes(name.to_wire() or ROOT).lower(), int(rdata.rdtype), rdata.to_digestable())
+        for name, _, rdata in found.iterate_rdatas()
+    }
+    assert theirs == {(one.owner, one.rtype, canonical_rdata(one.rtype, one.rdata)) for one in zone.records}

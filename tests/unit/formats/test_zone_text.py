@@ -1,0 +1,285 @@
+"""Master files (RFC 1035 §5) and Cloudflare's exports: every form that is read, and where each problem stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import thread_time
+
+import pytest
+
+from dnsd.formats.zone_text import MAX_PROBLEMS, parse_zone_text
+from dnsd.wire.names import name_text, parse_name_text
+from dnsd.wire.rdata import type_text
+
+EXAMPLE = parse_name_text("example.com")
+SOA = "@ 60 IN SOA ns1 host 1 2 3 4 5\n"
+SOA_ROW = ("example.com", 60, "SOA", "ns1.example.com. host.example.com. 1 2 3 4 5")
+
+Row = tuple[str, int, str, str]  # owner, TTL, type, data
+
+
+def rows(text: str) -> list[Row]:
+    found = parse_zone_text(text, EXAMPLE)
+    assert found.problems == []
+    return [(name_text(r.owner), r.ttl, type_text(r.rtype), r.content) for r in found.records]
+
+
+READ: dict[str, tuple[str, list[Row]]] = {
+    "TTL, class, type": ("www 60 IN A 192.0.2.1", [("www.example.com", 60, "A", "192.0.2.1")]),
+    "class, TTL, type": ("www IN 60 A 192.0.2.1", [("www.example.com", 60, "A", "192.0.2.1")]),
+    "no class": ("www 60 A 192.0.2.1", [("www.example.com", 60, "A", "192.0.2.1")]),
+    "lower case": ("www 60 in a 192.0.2.1", [("www.example.com", 60, "A", "192.0.2.1")]),
+    "class by number": ("www 60 CLASS1 A 192.0.2.1", [("www.example.com", 60, "A", "192.0.2.1")]),
+    "tabs": ("www\t60\tIN\tA\t192.0.2.1", [("www.example.com", 60, "A", "192.0.2.1")]),
+    "@": ("@ 60 A 192.0.2.1", [("example.com", 60, "A", "192.0.2.1")]),
+    "@ in the data": ("www 60 CNAME @", [("www.example.com", 60, "CNAME", "example.com.")]),
+    "a full owner": ("WWW.Example.com. 60 A 192.0.2.1", [("www.example.com", 60, "A", "192.0.2.1")]),
+    "a wildcard": ("*.a 60 A 192.0.2.1", [("*.a.example.com", 60, "A", "192.0.2.1")]),
+    "an owner that is called like a type": ("A 60 A 192.0.2.1", [("a.example.com", 60, "A", "192.0.2.1")]),
+    "an owner that is a number": ("10 60 PTR a", [("10.example.com", 60, "PTR", "a.example.com.")]),
+    "a blank owner": (
+        "www 60 A 192.0.2.1\n 60 A 192.0.2.2\n\tAAAA 2001:db8::1",
+        [
+            ("www.example.com", 60, "A", "192.0.2.1"),
+            ("www.example.com", 60, "A", "192.0.2.2"),
+            ("www.example.com", 60, "AAAA", "2001:db8::1"),
+        ],
+    ),
+    "a blank owner behind comments and blank lines": (
+        "www 60 A 192.0.2.1\n\n; comment\n   \n   ; another\n A 192.0.2.2",
+        [("www.example.com", 60, "A", "192.0.2.1"), ("www.example.com", 60, "A", "192.0.2.2")],
+    ),
+    # Directives
+    "$ORIGIN": (
+        "$ORIGIN a.example.com.\nx 60 CNAME y\n@ 60 A 192.0.2.1",
+        [("x.a.example.com", 60, "CNAME", "y.a.example.com."), ("a.example.com", 60, "A", "192.0.2.1")],
+    ),
+    "$ORIGIN, relative": ("$ORIGIN a\n$ORIGIN b\nx 60 A 192.0.2.1", [("x.b.a.example.com", 60, "A", "192.0.2.1")]),
+    "$ORIGIN does not change a blank owner": (
+        "x 60 A 192.0.2.1\n$ORIGIN a.example.com.\n A 192.0.2.2",
+        [("x.example.com", 60, "A", "192.0.2.1"), ("x.example.com", 60, "A", "192.0.2.2")],
+    ),
+    "$ORIGIN above the zone": ("$ORIGIN com.\nwww.example 60 A 192.0.2.1", [("www.example.com", 60, "A", "192.0.2.1")]),
+    "$origin in lower case, with a comment": (
+        "$origin a ; x\nx 60 A 192.0.2.1",
+        [("x.a.example.com", 60, "A", "192.0.2.1")],
+    ),
+    "$TTL": ("$TTL 1h\nwww A 192.0.2.1", [("www.example.com", 3600, "A", "192.0.2.1")]),
+    "$TTL twice": (
+        "$TTL 60\na A 192.0.2.1\n$TTL 90\nb A 192.0.2.1",
+        [("a.example.com", 60, "A", "192.0.2.1"), ("b.example.com", 90, "A", "192.0.2.1")],
+    ),
+    "$TTL goes before the TTL of the record before": (
+        "$TTL 60\na 90 A 192.0.2.1\nb A 192.0.2.1",
+        [("a.example.com", 90, "A", "192.0.2.1"), ("b.example.com", 60, "A", "192.0.2.1")],
+    ),
+    "the TTL of the record before": (
+        "a 90 A 192.0.2.1\nb A 192.0.2.1",
+        [("a.example.com", 90, "A", "192.0.2.1"), ("b.example.com", 90, "A", "192.0.2.1")],
+    ),
+    "no TTL at all: the SOA's minimum": (
+        "@ SOA ns1 host 1 2 3 4 77\na A 192.0.2.1",
+        [("example.com", 77, "SOA", SOA_ROW[3].replace(" 5", " 77")), ("a.example.com", 77, "A", "192.0.2.1")],
+    ),
+    "units": (
+        "a 1d A 192.0.2.1\nb 2w3d4h5m6s A 192.0.2.1\nc 1H30M A 192.0.2.1",
+        [
+            ("a.example.com", 86_400, "A", "192.0.2.1"),
+            ("b.example.com", 1_483_506, "A", "192.0.2.1"),
+            ("c.example.com", 5400, "A", "192.0.2.1"),
+        ],
+    ),
+    "units in the SOA": (
+        "@ 60 SOA ns1 host 1 2h 1m 1w 5",
+        [("example.com", 60, "SOA", "ns1.example.com. host.example.com. 1 7200 60 604800 5")],
+    ),
+    # Parentheses
+    "parentheses": (
+        '@ 60 SOA ns1 host ( ; the numbers (all of them)\n  1 ; serial ")"\n  2 3\n\n 4 5 ) ; end\nwww 60 A 192.0.2.1',
+        [SOA_ROW, ("www.example.com", 60, "A", "192.0.2.1")],
+    ),
+    "parentheses around a type": ("www 60 ( IN\nA\n192.0.2.1 )", [("www.example.com", 60, "A", "192.0.2.1")]),
+    "parentheses without spaces": ("www 60 TXT (a\nb)", [("www.example.com", 60, "TXT", '"a" "b"')]),
+    "parentheses inside parentheses": ("www 60 TXT ( a\n( b )\nc )", [("www.example.com", 60, "TXT", '"a" "b" "c"')]),
+    "parentheses in quotes": ('www 60 TXT "(" ")"', [("www.example.com", 60, "TXT", '"(" ")"')]),
+    "parentheses in a comment": (
+        "a 60 A 192.0.2.1 ; (\nb 60 A 192.0.2.1",
+        [("a.example.com", 60, "A", "192.0.2.1"), ("b.example.com", 60, "A", "192.0.2.1")],
+    ),
+    "escaped parentheses": (r"a\(b 60 A 192.0.2.1", [(r"a\(b.example.com", 60, "A", "192.0.2.1")]),
+    # Quotes and escapes
+    "a semicolon in quotes": ('www 60 TXT "a;b"', [("www.example.com", 60, "TXT", '"a;b"')]),
+    "an escaped quote": (r'www 60 TXT "a\"b" ; c', [("www.example.com", 60, "TXT", r'"a\"b"')]),
+    "a decimal escape": (r"a\046b 60 TXT \065", [(r"a\.b.example.com", 60, "TXT", '"A"')]),
+    "a dot in a label": (r"a\.b 60 A 192.0.2.1", [(r"a\.b.example.com", 60, "A", "192.0.2.1")]),
+    "an unquoted string": ("www 60 TXT abc", [("www.example.com", 60, "TXT", '"abc"')]),
+    "an empty string": ('www 60 TXT ""', [("www.example.com", 60, "TXT", '""')]),
+    # RFC 3597
+    "an unknown type": (r"www 60 TYPE65534 \# 2 abcd", [("www.example.com", 60, "TYPE65534", r"\# 2 abcd")]),
+    "an unknown type in parts": (
+        r"www 60 TYPE65534 \# 4 ( ab cd" + "\n ef01 )",
+        [("www.example.com", 60, "TYPE65534", r"\# 4 abcdef01")],
+    ),
+    "a known type as octets": (r"www 60 A \# 4 c0000201", [("www.example.com", 60, "A", "192.0.2.1")]),
+    # Line ends
+    "CRLF": (
+        "$TTL 60\r\na A 192.0.2.1\r\nb TXT ( x\r\n y )\r\n",
+        [("a.example.com", 60, "A", "192.0.2.1"), ("b.example.com", 60, "TXT", '"x" "y"')],
+    ),
+    "CR alone": ("$TTL 60\ra A 192.0.2.1\r", [("a.example.com", 60, "A", "192.0.2.1")]),
+    "no newline at the end": ("a 60 A 192.0.2.1", [("a.example.com", 60, "A", "192.0.2.1")]),
+    # Zone transfers
+    "the SOA first and last": (SOA + "a A 192.0.2.1\n" + SOA, [SOA_ROW, ("a.example.com", 60, "A", "192.0.2.1")]),
+    "a record twice": ("a 60 A 192.0.2.1\nA 60 A 192.0.2.1", [("a.example.com", 60, "A", "192.0.2.1")]),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), READ.values(), ids=READ.keys())
+def test_read(text: str, expected: list[Row]) -> None:
+    assert rows(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), READ.values(), ids=READ.keys())
+def test_read_alike_with_other_line_ends(text: str, expected: list[Row]) -> None:
+    assert rows(text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n") + "\r\n") == expected
+
+
+# The text behind the record, whether it is proxied, the comment that is left
+TAGS = {
+    "no comment": ("", False, ""),
+    "a comment": ("; cloud", False, "cloud"),
+    "proxied": ("; cf_tags=cf-proxied:true", True, ""),
+    "DNS-only": ("; cf_tags=cf-proxied:false", False, ""),
+    "text before": ("; authentication pages cf_tags=cf-proxied:true", True, "authentication pages"),
+    "several tags": ("; cf_tags=team:web,cf-proxied:true,env:prod", True, ""),
+    "several tags, DNS-only": ("; cf_tags=cf-proxied:false,x:cf-proxied:true", False, ""),
+    "no space": (";cf_tags=cf-proxied:true", True, ""),
+    "a word that ends alike": ("; xcf_tags=cf-proxied:true", False, "xcf_tags=cf-proxied:true"),
+    "the tag without its name": ("; cf-proxied:true", False, "cf-proxied:true"),
+}
+
+
+@pytest.mark.parametrize(("behind", "proxied", "comment"), TAGS.values(), ids=TAGS.keys())
+def test_tags_of_a_cloudflare_export(behind: str, proxied: bool, comment: str) -> None:
+    [found] = parse_zone_text(f"www 1 IN A 192.0.2.1 {behind}\n", EXAMPLE).records
+    assert (found.proxied, found.comment, found.ttl_s) == (proxied, comment, 300)
+
+
+def test_tag_in_data_is_data() -> None:
+    [found] = parse_zone_text('www 1 IN TXT "; cf_tags=cf-proxied:true"', EXAMPLE).records
+    assert not found.proxied
+
+
+# The name that the file's name says, the text, the zone's name
+ZONE_NAMES = {
+    "no SOA": ("example.com", "www 60 A 192.0.2.1", "example.com"),
+    "SOA at @": ("example.com", SOA, "example.com"),
+    "SOA without its final dot": ("example.com", "example.com 60 IN SOA a. b. 1 2 3 4 5", "example.com"),
+    "SOA without its final dot, in a file of another name": (
+        "export",
+        "example.com 60 SOA a. b. 1 2 3 4 5",
+        "example.com",
+    ),
+    "SOA with its final dot, in a file of another name": (
+        "export",
+        "example.com. 60 SOA a. b. 1 2 3 4 5",
+        "example.com",
+    ),
+    "SOA relative to $ORIGIN": ("export", "$ORIGIN com.\nexample 60 SOA a. b. 1 2 3 4 5", "example.com"),
+    "the root": ("export", ". 60 SOA a. b. 1 2 3 4 5", "."),
+}
+
+
+@pytest.mark.parametrize(("file", "text", "zone"), ZONE_NAMES.values(), ids=ZONE_NAMES.keys())
+def test_zone_name(file: str, text: str, zone: str) -> None:
+    found = parse_zone_text(text, parse_name_text(file))
+    assert found.problems == []
+    assert name_text(found.name) == zone
+
+
+def test_names_are_relative_to_the_soa() -> None:
+    found = parse_zone_text("example.org 60 IN SOA a. b. 1 2 3 4 5\nwww A 192.0.2.1", EXAMPLE)
+    assert [name_text(record.owner) for record in found.records] == ["example.org", "www.example.org"]
+
+
+# Lines; each problem as (line, column, part of the text)
+PROBLEMS: dict[str, tuple[list[str], list[tuple[int, int, str]]]] = {
+    "nothing": ([], [(1, 1, "no records")]),
+    "comments alone": (["; a", "", "$TTL 60"], [(1, 1, "no records")]),
+    "an unknown type": (["a 60 IN AAB x"], [(1, 9, "'AAB' is not a record type")]),
+    "a type of questions": (["a 60 IN ANY x"], [(1, 9, "is not a type of records")]),
+    "a TTL": (["a 6x IN A 192.0.2.1"], [(1, 3, "'6x' is not a TTL")]),
+    "a class": (["a 60 HS A 192.0.2.1"], [(1, 6, "class HS is not served")]),
+    "no type": (["a 60 IN"], [(1, 1, "type is missing")]),
+    "nothing but an owner": (["a"], [(1, 1, "type is missing")]),
+    "a tag that is neither true nor false": (["a 1 A 192.0.2.1 ; cf_tags=cf-proxied:yes"], [(1, 1, "true or false")]),
+    "no TTL": (["a A 192.0.2.1"], [(1, 1, "no TTL")]),
+    "no owner": ([" 60 A 192.0.2.1"], [(1, 2, "no owner")]),
+    "an owner outside": (
+        ["a 60 A 192.0.2.1", "a.example.org. 60 A 192.0.2.1"],
+        [(2, 1, "a.example.org lies outside the zone example.com")],
+    ),
+    "a look-alike outside": (["xexample.com. 60 A 192.0.2.1"], [(1, 1, "outside")]),
+    "$INCLUDE": (["$INCLUDE x"], [(1, 1, "$INCLUDE is refused")]),
+    "$GENERATE": (["$GENERATE 1-2 a$ A 192.0.2.$"], [(1, 1, "$GENERATE is not supported")]),
+    "$TTL without a value": (["$TTL"], [(1, 1, "missing or malformed")]),
+    "$ORIGIN with two": (["$ORIGIN a. b."], [(1, 1, "")]),
+    "a line of an entry in parentheses": (
+        ["a 60 TXT x", "b 60 ( IN", "  AAB", "x )", "c 60 X 1"],
+        [(3, 3, "'AAB'"), (5, 6, "'X'")],
+    ),
+    "several, and good ones between": (
+        ["$TTL 60", "a A 1.2.3", "b A 192.0.2.1", "", "c 6x A 192.0.2.1", "d MX 10", 'e TXT "x', "f A 192.0.2.1"],
+        [(2, 5, "not valid A"), (5, 3, "TTL"), (6, 6, "not valid MX"), (7, 7, "too early")],
+    ),
+}
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize(("lines", "said"), PROBLEMS.values(), ids=PROBLEMS.keys())
+def test_problem(lines: list[str], said: list[tuple[int, int, str]], newline: str) -> None:
+    found = parse_zone_text(newline.join(lines), EXAMPLE).problems
+    assert [(problem.line, problem.column) for problem in found] == [(line, column) for line, column, _ in said]
+    for problem, (_, _, text) in zip(found, said, strict=True):
+        assert text in problem.message
+
+
+def test_good_records_beside_problems_are_known() -> None:
+    found = parse_zone_text("$TTL 60\na A 1.2.3\nb A 192.0.2.1\n", EXAMPLE)
+    assert [(name_text(record.owner), line) for record, line in zip(found.records, found.lines, strict=True)] == [
+        ("b.example.com", 3)
+    ]
+
+
+def test_number_of_problems_is_bounded() -> None:
+    assert len(parse_zone_text("a 60 AAB x\n" * 5000, EXAMPLE).problems) == MAX_PROBLEMS
+
+
+HOSTILE = {  # texts by how many times something stands in them
+    "opening parentheses": lambda times: "a 60 TXT " + "(" * times,
+    "closing parentheses": lambda times: "a 60 TXT " + ")" * times,
+    "quotes": lambda times: 'a 60 TXT "' + '"' * times,
+    "backslashes": lambda times: "a 60 TXT " + "\\" * times,
+    "a quote without end": lambda times: 'a 60 TXT "' + "x" * 2 * times,
+    "quotes without end": lambda times: 'a 60 TXT "x\n' * (times // 5),
+    "one word": lambda times: "a" * 5 * times,
+    "one comment": lambda times: "; " + "(" * 5 * times,
+    "blank lines": lambda times: "\n" * 2 * times,
+    "$ORIGINs": lambda times: "$ORIGIN a\n" * (times // 5),
+    "strings": lambda times: "a 60 TXT " + "x " * (times // 2),
+}
+
+
+@pytest.mark.parametrize("text_of", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_text_meets_an_error_in_time_that_grows_with_its_size(text_of: Callable[[int], str]) -> None:
+    """Four times the text costs four times as much, and would cost sixteen if it were read again and again."""
+
+    def spent(times: int) -> float:
+        text = text_of(times)
+        start = thread_time()
+        parse_zone_text(text, EXAMPLE)
+        return thread_time() - start
+
+    assert parse_zone_text(text_of(100_000), EXAMPLE).problems
+    most = 8 * max(min(spent(25_000) for _ in range(2)), 0.002)
+    assert any(spent(100_000) <= most for _ in range(3))

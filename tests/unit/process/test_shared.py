@@ -1,0 +1,15 @@
+"""What processes say to each other in shared memory."""
+
+import pytest
+
+from dnsd.process.shared import Shared
+
+
+def test_the_time_that_a_process_took_never_goes_back() -> None:
+    """Its successor is seen before the supervisor has taken account of it."""
+    shared = Shared(1, 8)
+    worker = shared.workers[0]
+    assert shared.cpu_s(worker, 4.0) == pytest.approx(4.0)
+    assert shared.cpu_s(worker, 0.0) == pytest.approx(4.0)
+    shared.forget(worker, 4.5)
+    assert shared.cpu_s(worker, 0.25) == pytest.approx(4.75)

@@ -1,0 +1,131 @@
+"""The snapshot file: whole or not at all, and nothing but this package's data in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import pickle
+from collections.abc import Iterator
+
+import pytest
+
+from dnsd import __version__
+from dnsd.app import load
+from dnsd.engine.delta import Part, apply_delta, delta
+from dnsd.engine.snapshot import Snapshot
+from dnsd.process import snapshot_file
+from dnsd.process.snapshot_file import SnapshotFileError, Title, load_snapshot, save_snapshot
+
+CONFIG = pathlib.Path(__file__).parents[3] / "config" / "dnsd.yaml"
+TITLE = Title(version=__version__, revision=1, saved_at=1_700_000_000, names=85)
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    return load(CONFIG, {}).snapshot
+
+
+@pytest.fixture
+def file(tmp_path: pathlib.Path, snapshot: Snapshot) -> pathlib.Path:
+    save_snapshot(tmp_path / "snapshot", TITLE, delta(None, snapshot))
+    return tmp_path / "snapshot"
+
+
+def loaded(file: pathlib.Path) -> Snapshot:
+    _, parts = load_snapshot(file)
+    *_, found = apply_delta(None, parts)
+    assert found is not None
+    return found
+
+
+def test_what_was_saved_is_loaded(file: pathlib.Path, snapshot: Snapshot) -> None:
+    assert load_snapshot(file)[0] == TITLE
+    found = loaded(file)
+    assert found.names.keys() == snapshot.names.keys()
+    assert {key: value.ips for key, value in found.by_zone.items()} == {
+        key: value.ips for key, value in snapshot.by_zone.items()
+    }
+    assert [path.name for path in file.parent.iterdir()] == ["snapshot"]
+
+
+def test_names_that_share_a_node_share_it_again(file: pathlib.Path, snapshot: Snapshot) -> None:
+    def shared(one: Snapshot) -> int:
+        return len({id(node) for node in one.names.values()})
+
+    assert shared(loaded(file)) == shared(snapshot) < len(snapshot.names)
+
+
+def test_origins_are_not_in_the_file(file: pathlib.Path, snapshot: Snapshot) -> None:
+    """Workers, which strangers talk to, never hold what is behind a proxied name."""
+    octets = file.read_bytes()
+    hidden = {
+        record.rdata
+        for built in snapshot.zones.values()
+        for record in built.zone.records
+        if record.proxied and built.applies_maps
+    }
+    stored = {
+        record.rdata
+        for built in snapshot.zones.values()
+        for record in built.zone.records
+        if not record.proxied or not built.applies_maps
+    }
+    origins = {rdata for rdata in hidden - stored if rdata not in snapshot.names}
+    assert len(origins) > 5
+    assert [origin for origin in origins if origin in octets] == []
+
+
+def damage(octets: bytes) -> Iterator[tuple[str, bytes]]:
+    yield "empty", b""
+    yield "a stub", octets[:10]
+    yield "cut in the title", octets[:40]
+    yield "cut in the middle", octets[: len(octets) // 2]
+    yield "without its last octet", octets[:-1]
+    yield "one bit turned", octets[:5000] + bytes([octets[5000] ^ 1]) + octets[5001:]
+    yield "more behind it", octets + b"\0"
+    yield "something else", b"x" * 5000
+
+
+def test_a_damaged_file_is_no_snapshot(file: pathlib.Path) -> None:
+    for name, octets in damage(file.read_bytes()):
+        file.write_bytes(octets)
+        with pytest.raises(SnapshotFileError):
+            pytest.fail(f"{name}: {load_snapshot(file)[0]}")
+
+
+def test_a_file_that_is_not_there(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(SnapshotFileError, match="cannot be read: No such file"):
+        load_snapshot(tmp_path / "none")
+
+
+def test_a_file_of_another_version(tmp_path: pathlib.Path, snapshot: Snapshot) -> None:
+    save_snapshot(tmp_path / "snapshot", Title(version="0.0.1", revision=1, saved_at=0, names=0), delta(None, snapshot))
+    with pytest.raises(SnapshotFileError, match=r"was written by dnsd 0\.0\.1"):
+        load_snapshot(tmp_path / "snapshot")
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("true",)
+
+
+def test_only_our_data_is_unpickled(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_file, "pickled", lambda parts: [pickle.dumps(Harmful())])
+    save_snapshot(tmp_path / "snapshot", TITLE, [b""])
+    _, parts = load_snapshot(tmp_path / "snapshot")
+    with pytest.raises(SnapshotFileError, match=r"posix\.system has no place in a snapshot"):
+        next(parts)
+
+
+def test_a_failed_save_leaves_the_old_file(file: pathlib.Path, snapshot: Snapshot) -> None:
+    before = file.read_bytes()
+
+    def parts() -> Iterator[Part]:
+        yield next(delta(None, snapshot))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        save_snapshot(file, TITLE, parts())
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == ["snapshot"]

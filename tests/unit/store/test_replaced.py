@@ -1,0 +1,155 @@
+"""What is replaced is gone at once: nothing that a worker or control replaces again and again waits for the collector.
+
+A worker has what it serves frozen, and what is frozen is never looked through for garbage: what refers to itself by
+then stays for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import threading
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from dnsd import __version__
+from dnsd.engine.delta import apply_delta, delta
+from dnsd.net.limits import PASS, RateLimiter
+from dnsd.process.snapshot_file import FILE_NAME, Title, load_snapshot, pickled, save_snapshot, unpickled
+from dnsd.process.tasks import in_thread
+from dnsd.wire.cookies import Cookies, Verdict
+from dnsd.worker.worker import _no_garbage
+from tests.unit.control.test_publish import snapshot
+
+CLIENT = bytes([198, 51, 100, 7])
+
+
+@pytest.fixture(autouse=True)
+def _collector_rests() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def limiter() -> None:
+    table = memoryview(bytearray(8 * 1000)).cast("d")
+    made = RateLimiter(
+        table, responses_per_second=5, slip=2, ipv4_prefix=24, ipv6_prefix=56, exempt=[ip_network("192.0.2.0/28")]
+    )
+    for peer in ("198.51.100.7", "192.0.2.3", "2001:db8::9"):
+        assert made.verdict(peer, b"kind", 100.0) == PASS
+    assert made.passes(CLIENT, b"kind", 100.0)
+    assert made.limits_ip(CLIENT)
+
+
+def cookies() -> None:
+    assert Cookies((bytes(16), bytes(range(16)))).verdict(b"12345678", CLIENT, 1_000) is Verdict.NEW
+
+
+def snapshot_by_change(tmp_path: Path) -> None:
+    base = snapshot(30, "192.0.2.1")
+    changed = snapshot(40, "192.0.2.2", base)
+    octets = b"".join(pickled(delta(base, changed)))
+    *_, taken = apply_delta(base, unpickled(io.BytesIO(octets)))
+    assert taken is not None
+    assert len(taken.names) == len(changed.names)
+
+
+def snapshot_by_file(tmp_path: Path) -> None:
+    made = snapshot(30, "192.0.2.1")
+    title = Title(version=__version__, revision=made.revision, saved_at=0, names=len(made.names))
+    save_snapshot(tmp_path / FILE_NAME, title, delta(None, made))
+    _, parts = load_snapshot(tmp_path / FILE_NAME)
+    *_, taken = apply_delta(None, parts)
+    assert taken is not None
+
+
+CASES: dict[str, Callable[[Path], None]] = {
+    "a limiter": lambda _: limiter(),
+    "cookies": lambda _: cookies(),
+    "a snapshot, by a change": snapshot_by_change,
+    "a snapshot, by the file": snapshot_by_file,
+}
+
+
+@pytest.mark.parametrize("use", CASES.values(), ids=CASES.keys())
+def test_what_was_used_leaves_no_garbage(use: Callable[[Path], None], tmp_path: Path) -> None:
+    use(tmp_path)  # what is made once stays
+    gc.collect()
+    use(tmp_path)
+    assert gc.collect() == 0
+
+
+class Large:
+    """Something that a thread returns, or holds when it fails."""
+
+
+def failing(held: Large) -> None:
+    raise ValueError("no")
+
+
+def large_things() -> int:
+    return sum(isinstance(one, Large) for one in gc.get_objects())
+
+
+async def forgotten() -> None:
+    """Have the threads end, and the event loop let go of what has woken us."""
+    for thread in threading.enumerate():
+        if thread.name == "work":
+            thread.join()
+    await asyncio.sleep(0)
+
+
+def test_what_a_thread_returned_is_gone_when_nobody_has_it() -> None:
+    async def run() -> None:
+        made = await in_thread(Large)
+        assert large_things() == 1
+        del made
+        await forgotten()
+        assert large_things() == 0
+
+    asyncio.run(run())
+
+
+def test_a_thread_that_nobody_waits_for_any_more_is_no_error() -> None:
+    problems: list[object] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        waiting = in_thread(Large)
+        waiting.cancel()
+        await in_thread(Large)
+        await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert problems == []
+
+
+def test_garbage_is_not_frozen() -> None:
+    gc.enable()
+    before = gc.get_freeze_count()
+    circle: list[object] = [Large()]
+    circle.append(circle)
+    del circle
+    with _no_garbage():
+        assert large_things() == 0
+        assert not gc.isenabled()
+    try:
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
+
+
+def test_what_fails_is_not_frozen() -> None:
+    gc.enable()
+    before = gc.get_freeze_count()
+    with pytest.raises(ValueError, match="no"), _no_garbage():
+        failing(Large())
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == before
