@@ -1,7 +1,7 @@
-"""What the comment behind a record says, both ways: text for people, and tags as in Cloudflare's exported files.
+"""Parse and write the comment after a record: free text, and tags as in Cloudflare's exported files.
 
-`; login pages cf_tags=cf-proxied:true,team:red,dnsd-id:0123…`: tags that begin with `cf-` are Cloudflare's, those that
-begin with `dnsd-` are the server's own, for what Cloudflare's have no word for. All others are the record's tags.
+`; login pages cf_tags=cf-proxied:true,team:red,dnsd-id:0123…`: tags that begin with `cf-` are Cloudflare's; tags that
+begin with `dnsd-` are the server's own, for properties without a tag of Cloudflare's. All others are the record's tags.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from dnsd.model.times import time_text
 BLANKS = re.compile(r"\t|[\r\n]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 PROXIED, FLATTENED = "cf-proxied", "cf-flatten-cname"
-OWN = "dnsd-"  # what the server's own tags begin with
+OWN = "dnsd-"  # prefix of the server's own tags
 ID, CREATED, MODIFIED = "dnsd-id", "dnsd-created", "dnsd-modified"
-UNQUOTED_TEXT, CONTENT = "dnsd-unquoted", "dnsd-content"  # how the data is written as content of the API
-COMMENT, ANY_TAG = "dnsd-comment", "dnsd-tag"  # a comment, or a tag, that cannot stand as it is
+UNQUOTED_TEXT, CONTENT = "dnsd-unquoted", "dnsd-content"  # the data's form as content in the API
+COMMENT, ANY_TAG = "dnsd-comment", "dnsd-tag"  # a comment, or a tag, that needs quoting
 SWITCHES = {
     FLATTENED: "flatten_cname",
     "dnsd-flatten-cname": "flatten_cname",
@@ -46,33 +46,33 @@ ID_FORM = re.compile(r"[0-9a-fA-F]{32}")
 TIME = r"[0-9-]{10}T[0-9:]{8}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"  # RFC 3339 §5.6
 TIME_FORM = re.compile(TIME)
 OF_ONE_RECORD = re.compile(r"dnsd-(?:id|created|modified):")
-IDENTITY = re.compile(  # in the order in which they are written, at the end of the tags
+IDENTITY = re.compile(  # in the order of writing, at the end of the tags
     rf"(?:{ID}:([0-9a-fA-F]{{32}})(?:,|$))?(?:{CREATED}:({TIME})(?:,|$))?(?:{MODIFIED}:({TIME}))?"
 )
 SOME_ID, SOME_TIME = "0" * 32, "2000-01-01T00:00:00Z"
 NO_WARNING = ""
 SHORTENED = (
-    f"comments are kept to {MAX_COMMENT} characters, without control characters, and {MAX_TAGS} tags of {MAX_TAG} "
-    "characters; this one has more"
+    f"this comment was shortened: the limits are {MAX_COMMENT} characters, without control characters, and {MAX_TAGS} "
+    f"tags of {MAX_TAG} characters"
 )
 
 
 class Comment(NamedTuple):
-    """What a comment says."""
+    """A parsed comment."""
 
     text: str  # without the tags
-    proxied: bool | None = None  # None: it does not say
+    proxied: bool | None = None  # None: no such tag
     identity: Identity = UNWRITTEN
     settings: RecordSettings = DEFAULT_SETTINGS
     tags: tuple[str, ...] = ()
-    warning: str = NO_WARNING  # what of it is not kept
+    warning: str = NO_WARNING  # names the part that is not kept
 
 
 NO_COMMENT = Comment("")
 
 
 class Common(NamedTuple):
-    """A comment with some identity in place of its own, so that many are alike; both identities but for `written`."""
+    """A comment with a stand-in for its identity, so that many comments are equal; both identities lack `written`."""
 
     comment: str
     stand_in: Identity
@@ -80,16 +80,16 @@ class Common(NamedTuple):
 
 
 def parse_comment(rtype: int, comment: str) -> Comment:
-    """What the comment behind a record of this type says. Raises ValueError for tags that are malformed."""
+    """Parse the comment after a record of this type. Raises ValueError for malformed tags."""
     plain = one_line(comment)
     tagged = split_tags(plain)
-    own, tags, is_shortened = _sorted(tagged.tags)
-    said = own.get(COMMENT, tagged.text)
-    text = said[:MAX_COMMENT] if COMMENT in own else said[:MAX_COMMENT].rstrip()
+    own, tags, is_shortened = _split_reserved(tagged.tags)
+    written = own.get(COMMENT, tagged.text)
+    text = written[:MAX_COMMENT] if COMMENT in own else written[:MAX_COMMENT].rstrip()
     unknown = sorted(own.keys() - KNOWN)
-    warning = SHORTENED if is_shortened or text != said or plain != comment.strip() else NO_WARNING
+    warning = SHORTENED if is_shortened or text != written or plain != comment.strip() else NO_WARNING
     if unknown and not warning:
-        warning = f"{unknown[0]} is no tag that this server knows; tags of users do not begin with cf- or dnsd-"
+        warning = f"unknown tag {unknown[0]}: names that begin with cf- or dnsd- are reserved"
     return Comment(
         text,
         _proxied(tagged) if rtype in PROXIABLE else None,
@@ -100,8 +100,8 @@ def parse_comment(rtype: int, comment: str) -> Comment:
     )
 
 
-def _sorted(tags: tuple[Tag, ...]) -> tuple[dict[str, str], list[str], bool]:
-    """The reserved tags by name, those of the record, and whether any is not kept as it is. Raises ValueError."""
+def _split_reserved(tags: tuple[Tag, ...]) -> tuple[dict[str, str], list[str], bool]:
+    """The reserved tags by name, the record's tags, and whether any tag was dropped. Raises ValueError."""
     own: dict[str, str] = {}
     kept: list[str] = []
     is_shortened = is_full = False
@@ -109,24 +109,24 @@ def _sorted(tags: tuple[Tag, ...]) -> tuple[dict[str, str], list[str], bool]:
         name = tag.name.lower()
         if tag.is_reserved and name != ANY_TAG:
             if is_full:
-                raise ValueError(f"{name} stands behind more than {MAX_TAGS} tags; put it before them")
+                raise ValueError(f"{name} comes after more than {MAX_TAGS} tags; put it before them")
             own[name] = tag.value
             continue
-        said = tag.value if name == ANY_TAG else tag.text
+        text = tag.value if name == ANY_TAG else tag.text
         is_full = is_full or len(kept) == MAX_TAGS
-        if not is_full and len(said) <= MAX_TAG:
-            kept.append(said)
-        is_shortened = is_shortened or is_full or len(said) > MAX_TAG
+        if not is_full and len(text) <= MAX_TAG:
+            kept.append(text)
+        is_shortened = is_shortened or is_full or len(text) > MAX_TAG
     return own, kept, is_shortened
 
 
 def one_line(text: str) -> str:
-    """As much of a text as a comment in a master file can be: one line, with nothing in it that terminals obey."""
+    """The text as a comment in a master file can hold it: one line, without control characters."""
     return CONTROL.sub("", BLANKS.sub(" ", text)).strip()
 
 
 def without_identity(comment: str) -> Common:
-    """A comment without what is of one record alone. Raises ValueError for a time that is malformed."""
+    """The comment without its record's id and times. Raises ValueError for a malformed time."""
     start = OF_ONE_RECORD.search(comment)
     found = IDENTITY.fullmatch(comment, start.start()) if start else None
     if not start or not found:
@@ -138,15 +138,15 @@ def without_identity(comment: str) -> Common:
 
 
 @cache
-def _stand_in(*are_said: bool) -> tuple[str, Identity]:
-    """Tags of some id and some times, as far as these are said, and what they mean."""
+def _stand_in(*are_given: bool) -> tuple[str, Identity]:
+    """Example tags for the given ones of id, creation and change, and the identity that they mean."""
     tags = {ID: SOME_ID, CREATED: SOME_TIME, MODIFIED: SOME_TIME}
-    said = {name: value for (name, value), is_said in zip(tags.items(), are_said, strict=True) if is_said}
-    return ",".join(f"{name}:{value}" for name, value in said.items()), _parse_identity(said)
+    given = {name: value for (name, value), is_given in zip(tags.items(), are_given, strict=True) if is_given}
+    return ",".join(f"{name}:{value}" for name, value in given.items()), _parse_identity(given)
 
 
 def comment_text(record: Record, *, identity: bool) -> str:
-    """The comment that says what a record's line itself does not; its id and times too if `identity`. May be empty."""
+    """The comment with all properties that a record's line lacks; if `identity`, id and times too. May be empty."""
     own = [Tag(PROXIED, str(record.proxied).lower())] if record.rtype in PROXIABLE else []
     own += _switch_tags(record.settings) if record.settings != DEFAULT_SETTINGS else []
     own += _written_tags(record.identity.written)
@@ -157,7 +157,7 @@ def comment_text(record: Record, *, identity: bool) -> str:
 
 
 def _is_verbatim(text: str, tags: list[Tag]) -> bool:
-    """Whether a text before these tags is read as itself."""
+    """Whether a text before these tags would be read back unchanged."""
     if not text:
         return True
     return one_line(text) == text and (
@@ -166,7 +166,7 @@ def _is_verbatim(text: str, tags: list[Tag]) -> bool:
 
 
 def _tag(text: str) -> Tag:
-    """A tag of a record as it is written."""
+    """The written form of a record's tag."""
     name, _, value = text.partition(":")
     tag = Tag(name, value)
     is_plain = NAME.fullmatch(name) and name.isprintable() and not tag.is_reserved and tag.text == text
@@ -174,16 +174,16 @@ def _tag(text: str) -> Tag:
 
 
 def _proxied(tagged: Tagged) -> bool | None:
-    """Whether the tags say that the record is proxied: true or false, or else an origin might be shown.
+    """The value of the tag for proxied records; None without one.
 
-    Raises ValueError.
+    Raises ValueError for any other value than true and false: a guess might expose an origin.
     """
-    said = {tag.value for tag in tagged.tags if tag.name.lower() == PROXIED}
-    if said - {"true", "false"}:
-        raise ValueError(f"{PROXIED} is true or false, found {', '.join(sorted(said))!r}")
-    if not said and MARK.search(tagged.text) and PROXIED in tagged.text.lower():
-        raise ValueError(f"{PROXIED} stands before the last cf_tags=, where it is text; say true or false behind that")
-    return "true" in said if said else None
+    values = {tag.value for tag in tagged.tags if tag.name.lower() == PROXIED}
+    if values - {"true", "false"}:
+        raise ValueError(f"{PROXIED} must be true or false, found {', '.join(sorted(values))!r}")
+    if not values and MARK.search(tagged.text) and PROXIED in tagged.text.lower():
+        raise ValueError(f"{PROXIED} is text before the last cf_tags=; put it after the last cf_tags=")
+    return "true" in values if values else None
 
 
 def _settings(tags: dict[str, str]) -> RecordSettings:
@@ -191,7 +191,7 @@ def _settings(tags: dict[str, str]) -> RecordSettings:
     for name in SWITCHES.keys() & tags.keys():
         value = tags[name] or ("true" if name == FLATTENED else "")
         if value not in ("true", "false"):
-            raise ValueError(f"{name} is true or false, found {value[:40]!r}")
+            raise ValueError(f"{name} must be true or false, found {value[:40]!r}")
         given[SWITCHES[name]] = value == "true"
     return RecordSettings(**given) if given else DEFAULT_SETTINGS
 
@@ -201,7 +201,7 @@ def _switch_tags(settings: RecordSettings) -> Iterator[Tag]:
         value = getattr(settings, switch)
         if name == FLATTENED:
             if value:
-                yield Tag(FLATTENED, "")  # Cloudflare has no word for what is not flattened
+                yield Tag(FLATTENED, "")  # Cloudflare has no tag for False
         elif value is not None and not (value and switch == SWITCHES[FLATTENED]):
             yield Tag(name, str(value).lower())
 
@@ -211,14 +211,14 @@ def _parse_identity(tags: Mapping[str, str | None]) -> Identity:
     if id is created is modified is unquoted is content is None:
         return UNWRITTEN
     if id is not None and not ID_FORM.fullmatch(id):
-        raise ValueError(f"{ID} is 32 hexadecimal digits, found {id[:40]!r}")
+        raise ValueError(f"{ID} must be 32 hexadecimal digits, found {id[:40]!r}")
     times = _parse_time(CREATED, created), _parse_time(MODIFIED, modified)
     written = UNQUOTED if unquoted == "true" else unquote(content) if content else None
     return Identity(id and id.lower(), *times, written)
 
 
 def _written_tags(written: str | None) -> list[Tag]:
-    """The tag that says how content is written: as in URLs, as it may hold whatever separates tags."""
+    """The tag for the content's form; percent-encoded, as content may contain the separators of tags."""
     if written is None:
         return []
     return [Tag(UNQUOTED_TEXT, "true") if written == UNQUOTED else Tag(CONTENT, quote(written, safe=""))]
@@ -232,7 +232,7 @@ def _parse_time(name: str, text: str | None) -> datetime | None:
             return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise ValueError(f"{name} is a time such as 2026-01-01T00:00:00.000000Z, found {text[:40]!r}")
+    raise ValueError(f"{name} must be a time such as 2026-01-01T00:00:00.000000Z, found {text[:40]!r}")
 
 
 def _identity_tags(identity: Identity) -> list[Tag]:

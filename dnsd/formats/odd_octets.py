@@ -1,7 +1,7 @@
-"""Octets of master files that are not UTF-8 (RFC 1035 §5.1: any octet may stand in one).
+"""Octets of master files that are not UTF-8 (RFC 1035 §5.1 allows any octet).
 
-In a text that was read, such an octet is a character of its own, by which the same octet is written again (PEP 383:
-U+DC80 to U+DCFF). Here is what it means: in names and data it is itself, and a comment with one is Latin-1.
+Reading maps each such octet to a character of its own, so that writing restores it (PEP 383: U+DC80 to U+DCFF). This
+module gives it a meaning: in names and data the octet stands for itself; a comment that contains one is Latin-1.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ ESCAPE = re.compile(rb"\\(1(?:2[89]|[3-9][0-9])|2[0-9]{2})")
 
 
 def has_odd(text: str) -> bool:
-    """Whether octets that are not UTF-8 stand in a text."""
+    """Whether a text contains octets that are not UTF-8."""
     return not text.isascii() and ODD.search(text) is not None
 
 
 def readable(text: str) -> str:
-    """The text for people: each line in which odd octets stand is taken for Latin-1."""
+    """The text for display: each line with odd octets is decoded as Latin-1."""
     if not has_odd(text):
         return text
     lines = text.splitlines(keepends=True)
@@ -29,18 +29,18 @@ def readable(text: str) -> str:
 
 
 def escaped(entry: str) -> str:
-    """A master file's entry with \\DDD in words and strings in which odd octets stand; comments stay as they are."""
+    """An entry of a master file, with \\DDD in words and strings that contain odd octets; comments stay unchanged."""
     return PIECE.sub(_escaped_piece, entry) if has_odd(entry) else entry
 
 
 def unescaped(word: str) -> str:
-    """A word as it stood in the entry that `escaped` was given, unless it had escapes of its own there."""
+    """Undo `escaped` for one word, unless the word had escapes of its own."""
     octets = ESCAPE.sub(lambda found: bytes((int(found[1]),)), word.encode())
     return octets.decode(errors="surrogateescape")
 
 
 def octets_of(text: str) -> bytes:
-    """The octets that a text was read from."""
+    """The octets from which a text was read."""
     return text.encode(errors="surrogateescape")
 
 

@@ -1,8 +1,8 @@
-"""The lines that large master files are made of: owner, TTL, class, type, data, comment, and nothing odd in any.
+"""A fast reader of the plain lines in large master files: owner, TTL, class, type, data and comment, nothing unusual.
 
-What stands before and behind the data of such a line means the same wherever it stands again. So it is not parsed here:
-whoever has read a line (zone_text.py) has its parts remembered, and only names and addresses, which differ from line to
-line, have code of their own. A line with a part that has not been met is left to the reader of all lines.
+The parts before and after the data mean the same on every line. So this module does not parse them: the full reader
+(zone_text.py) has each part remembered with its meaning. Only names and addresses, which differ from line to line, have
+code of their own. A line with an unknown part goes to the full reader.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from dnsd.model.records import Identity
 from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, PTR, A
 
-MAX_KNOWN = 100_000  # of each kind of part; when there are more, all are forgotten
-MAX_PART = 10_000  # characters of one that is remembered
+MAX_KNOWN = 100_000  # remembered parts of each kind; when full, all are forgotten
+MAX_PART = 10_000  # characters of a remembered part
 
-# No part can be matched in two ways, and what has matched is not given back: the time is that of reading the line once.
+# No part matches in two ways, and matches are possessive: the time is that of reading the line once.
 WORD = r'(?:[^ \t\n"()\\;]++|"[^"\\\n]*+")++'
 LINE = re.compile(
-    r"([-\w*.]*+)"  # owner; empty: that of the line before
+    r"([-\w*.]*+)"  # owner; empty: the previous line's
     r"([ \t]++(?:\d++[ \t]++)?+(?:IN[ \t]++)?+[A-Z][A-Z0-9]*+[ \t]++)"  # TTL, class and type
     rf"({WORD}(?:[ \t]++{WORD})*+)"  # data
     r"([ \t]*+(?:;[^\n]*+)?+)\n"  # comment
-    r"|",  # nothing, where another line stands, so that none is passed over in search of one
+    r"|",  # the empty match at any other line, so that the search does not skip it
     re.ASCII,
 )
 PLAIN_NAME = re.compile(r"[-\w*.]+", re.ASCII)
@@ -38,44 +38,44 @@ LENGTHS = tuple(chr(length) for length in range(MAX_LABEL + 1))  # one octet eac
 
 
 class Head(NamedTuple):
-    """What stands between the owner and the data of a line."""
+    """The part of a line between its owner and its data."""
 
     rtype: int
     ttl: int  # seconds
-    is_ttl_given: bool  # else it is that of $TTL
+    is_ttl_given: bool  # else it comes from $TTL
 
 
 class Said(NamedTuple):
-    """What a head and a comment say of the record between them."""
+    """The meaning of a head and a comment for the record between them."""
 
-    traits: int  # what stands for them
-    identity: Identity  # of all records with this very comment
+    traits: int  # index of the traits
+    identity: Identity  # of all records with this exact comment
     warning: str  # may be empty
 
 
 class Form(NamedTuple):
-    """What a line says but for its owner and its data."""
+    """The meaning of a line apart from its owner and its data."""
 
-    ttl_given: int | None  # seconds; None where it is that of $TTL
+    ttl_given: int | None  # seconds; None if it comes from $TTL
     said: Said
-    rdatas: dict[str, bytes]  # data of this type that has been met -> wire form
-    parse: Callable[[str], bytes | None]  # of other data; None where that is not plain
+    rdatas: dict[str, bytes]  # known data of this type -> wire form
+    parse: Callable[[str], bytes | None]  # for other data; None unless it is plain
 
 
 class Known:
-    """What the parts of lines mean, under one origin and one $TTL."""
+    """The known parts of lines and their meaning, under one origin and one $TTL."""
 
-    def __init__(self, origin: bytes, said_by: Callable[[Head, str], Said]) -> None:
-        """`said_by` says what a head and a comment say, and raises ValueError if they are wrong."""
-        self._endings: dict[str | None, bytes] = {None: origin, "": ROOT}  # what follows a label and a dot -> wire form
+    def __init__(self, origin: bytes, interpret: Callable[[Head, str], Said]) -> None:
+        """`interpret` returns the meaning of a head and a comment, or raises ValueError if they are wrong."""
+        self._endings: dict[str | None, bytes] = {None: origin, "": ROOT}  # text after a label and a dot -> wire form
         self._origin = origin
-        self._said_by = said_by
+        self._interpret = interpret
         self._heads: dict[str, Head] = {}
         self._forms: dict[tuple[str, str], Form] = {}
         self._rdatas: dict[int, dict[str, bytes]] = defaultdict(dict)
 
     def remember(self, entry: str, head: Head, rdata: bytes) -> None:
-        """Take note of an entry that has been read, if it is plain."""
+        """Remember the parts of an entry that the full reader has read, if it is plain."""
         match = LINE.fullmatch(entry + "\n")
         if match and len(entry) <= MAX_PART:
             _, text, data, _ = match.groups()
@@ -83,7 +83,7 @@ class Known:
             _room_in(self._rdatas[head.rtype])[data] = rdata
 
     def form(self, text: str, comment: str) -> Form | None:
-        """The form of a line, by what stands before its data and after; None where that is not known."""
+        """The form of a line by the text before its data and its comment; None if unknown."""
         return self._forms.get((text, comment)) or self._new_form(text, comment)
 
     def _new_form(self, text: str, comment: str) -> Form | None:
@@ -91,7 +91,7 @@ class Known:
         if head is None or len(comment) > MAX_PART:
             return None
         try:
-            said = self._said_by(head, comment.partition(";")[2])
+            said = self._interpret(head, comment.partition(";")[2])
         except ValueError:
             return None
         ttl_given = head.ttl if head.is_ttl_given else None
@@ -100,7 +100,7 @@ class Known:
         return form
 
     def name(self, text: str) -> bytes | None:
-        """The wire form, case kept, of a plain name, of the characters that LINE has in owners; None for any other."""
+        """The wire form of a plain name (LINE's owner characters), case kept; None for any other name."""
         label, dot, ending = text.partition(".")
         rest = self._endings.get(ending if dot else None) or self._new_ending(ending)
         size = len(label)
@@ -137,7 +137,7 @@ def _ipv4(text: str) -> bytes | None:
         address = bytes(map(int, text.split(".")))
     except ValueError:
         return None
-    # Python reads numbers such as 007 and 1_0 too, which are none in an address.
+    # Python also accepts numbers such as 007 and 1_0, which are not valid in an address.
     return address if len(address) == 4 and ".".join(map(str, address)) == text else None
 
 
@@ -157,7 +157,7 @@ V = TypeVar("V")
 
 
 def _room_in(known: dict[K, V]) -> dict[K, V]:
-    """The dict, emptied where it is full."""
+    """The dict, emptied first if it is full."""
     if len(known) >= MAX_KNOWN:
         known.clear()
     return known

@@ -1,4 +1,4 @@
-"""Records as lines of master files (RFC 1035 §5.1): names in full, so that a line means the same wherever it stands."""
+"""Records as lines of master files (RFC 1035 §5.1), with absolute names, so that a line means the same anywhere."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dnsd.wire.rdata import pack_rdata, parse_rdata_text, type_text
 
 
 def record_line(record: Record, *, identity: bool = True) -> str:
-    """The line of a record, without its end; with tags that say its identity, where it has one and it is wanted."""
-    said = (full_name(record.owner), str(record.ttl), "IN", type_text(record.rtype), data_text(record))
+    """The line of a record, without a line break; if `identity`, with tags for its id and times."""
+    words = (full_name(record.owner), str(record.ttl), "IN", type_text(record.rtype), data_text(record))
     comment = comment_text(record, identity=identity)
-    return "\t".join(said) + (f" ; {comment}" if comment else "")
+    return "\t".join(words) + (f" ; {comment}" if comment else "")
 
 
 def full_name(name: bytes) -> str:
@@ -23,7 +23,7 @@ def full_name(name: bytes) -> str:
 
 
 def data_text(record: Record) -> str:
-    """The data in presentation form; as octets (RFC 3597 §5) where it would not be read as the same data again."""
+    """The data in presentation form, or as octets (RFC 3597 §5) if that form would not be read back the same."""
     try:
         text = record.content
         if pack_rdata(parse_rdata_text(record.rtype, text)) == record.rdata:

@@ -1,7 +1,7 @@
-"""Cloudflare's syntax of tags in the comment behind a record, both ways: `login pages cf_tags=team:red,note:"a, b"`.
+"""Parse and write Cloudflare's syntax for tags in a record's comment: `login pages cf_tags=team:red,note:"a, b"`.
 
-The specification is Cloudflare's page "Import and export records", DNS record attributes. Form only: what a tag means,
-comments.py knows.
+The specification is Cloudflare's page "Import and export records", DNS record attributes. Form only; comments.py knows
+the meaning of each tag.
 """
 
 from __future__ import annotations
@@ -17,56 +17,56 @@ TAG = re.compile(
     r'[ \t]*+([^\s",:\\=]++)[ \t]*+(?::[ \t]*+(?:("(?:[^"\\]++|\\.)*+")[ \t]*+|((?:[^",=]++|(?<!cf_tags)=)*+)))?+'
 )
 NAME = re.compile(r'[^\s",:\\=]+')
-SEPARATORS = re.compile(r"[ \t]*+(?:,[ \t]*+)*+")  # a comma too many means nothing
+SEPARATORS = re.compile(r"[ \t]*+(?:,[ \t]*+)*+")  # superfluous commas are ignored
 WHITE_SPACE = re.compile(r"\s")
-RESERVED = re.compile(r"(?<![\w-])(?:cf|dnsd)-\w", re.IGNORECASE)  # how the names begin that users' tags do not have
-FORGOTTEN = re.compile(r"\s(?:cf|dnsd)-\w", re.IGNORECASE)  # a comma before it
-QUOTED = frozenset('"=,\\')  # what only a value in quotes may hold
-MAX_SHOWN = 40  # characters of a text in a message
+RESERVED = re.compile(r"(?<![\w-])(?:cf|dnsd)-\w", re.IGNORECASE)  # start of a reserved name
+FORGOTTEN = re.compile(r"\s(?:cf|dnsd)-\w", re.IGNORECASE)  # a reserved tag after a missing comma
+QUOTED = frozenset('"=,\\')  # characters that need quotes around the value
+MAX_SHOWN = 40  # characters of the user's text in a message
 
 
 class Tag(NamedTuple):
-    """A tag as it is written: its value is empty where it has none."""
+    """A tag as written; an empty value means no value."""
 
     name: str
     value: str
 
     @property
     def is_reserved(self) -> bool:
-        """Whether it is no tag of a user's."""
+        """Whether the name is reserved for Cloudflare or the server itself."""
         return self.name.lower().startswith(("cf-", "dnsd-"))
 
     @property
     def text(self) -> str:
-        """The tag as the API has it."""
+        """The tag in the API's form, `name:value`."""
         return f"{self.name}:{self.value}" if self.value else self.name
 
 
 class Tagged(NamedTuple):
-    """A comment, and the tags in it."""
+    """A comment split into its text and its tags."""
 
     text: str
     tags: tuple[Tag, ...] = ()
 
 
 def split_tags(comment: str) -> Tagged:
-    """The text and the tags of a comment; the tags are what stands behind the last `cf_tags=` that is not in quotes.
+    """Split a comment into text and tags; the tags follow the last `cf_tags=` outside quotes.
 
-    Behind the tags there may be more text, if nothing in it can be meant as a tag of the server's own. Raises
-    ValueError for tags that cannot be read to their end: no record must become DNS-only as nobody understood them.
+    More text may follow the tags, unless it could be meant as a reserved tag. Raises ValueError for tags that cannot be
+    read to their end: a misread tag must not turn a proxied record into a DNS-only one.
     """
     marks = [match.span() for match in MARK.finditer(comment)]
     for start, end in marks:
         tags, stop = _read(comment, end)
         if stop == len(comment):
             return Tagged(comment[:start].strip(), tuple(tags))
-    if not marks or _is_about_tags(comment, marks):
+    if not marks or _only_mentions_tags(comment, marks):
         return Tagged(comment.strip())
-    return _with_text_behind(comment, *marks[0])
+    return _with_text_after(comment, *marks[0])
 
 
 def _read(comment: str, start: int) -> tuple[list[Tag], int]:
-    """The tags from `start` on, and where they end."""
+    """Read tags from `start` on; return them and their end."""
     tags = []
     start = _end(SEPARATORS, comment, start)
     while match := TAG.match(comment, start):
@@ -75,9 +75,9 @@ def _read(comment: str, start: int) -> tuple[list[Tag], int]:
         if value is None or FORGOTTEN.search(plain):
             break
         tag, start = Tag(name, value), match.end()
-        if tag.is_reserved and (behind := WHITE_SPACE.search(plain)):
-            tags.append(Tag(name, plain[: behind.start()]))
-            start = comment.index(plain, match.start(3)) + behind.start()
+        if tag.is_reserved and (blank := WHITE_SPACE.search(plain)):
+            tags.append(Tag(name, plain[: blank.start()]))
+            start = comment.index(plain, match.start(3)) + blank.start()
             break
         tags.append(tag)
         if comment[start : start + 1] not in ("", ","):
@@ -86,8 +86,8 @@ def _read(comment: str, start: int) -> tuple[list[Tag], int]:
     return tags, start
 
 
-def _is_about_tags(comment: str, marks: Sequence[tuple[int, int]]) -> bool:
-    """Whether somebody speaks of `cf_tags=` and means none."""
+def _only_mentions_tags(comment: str, marks: Sequence[tuple[int, int]]) -> bool:
+    """Whether the comment only mentions `cf_tags=` in prose."""
     return all(comment[end].isspace() for _, end in marks) and not _may_hold_tags(comment[marks[0][1] :])
 
 
@@ -95,26 +95,26 @@ def _may_hold_tags(text: str) -> bool:
     return '"' in text or bool(RESERVED.search(text))
 
 
-def _with_text_behind(comment: str, start: int, end: int) -> Tagged:
-    """A comment whose tags end before its end. Raises ValueError where what follows may be tags."""
+def _with_text_after(comment: str, start: int, end: int) -> Tagged:
+    """Split a comment with text after its tags. Raises ValueError if that text may be meant as tags."""
     tags, stop = _read(comment, end)
     rest = comment[stop:]
     is_new_word = rest[0].isspace() or comment[stop - 1].isspace()
     if not is_new_word or '"' in comment[end:] or _may_hold_tags(rest) or MARK_TEXT in rest:
         shown = rest if len(rest) <= MAX_SHOWN else f"{rest[:MAX_SHOWN]}…"
         raise ValueError(
-            f"the tags in the comment cannot be read from {shown!r} on: commas separate them, and a value that holds a "
-            f"double quote, an equals sign, a comma or a backslash stands in double quotes, as a JSON string. Where "
-            f"they are no tags, end the comment with {MARK_TEXT}"
+            f"the tags in the comment cannot be read from {shown!r} on: separate tags by commas, and put a value "
+            f"with a double quote, an equals sign, a comma or a backslash in double quotes, as a JSON string. If they "
+            f"are not meant as tags, end the comment with {MARK_TEXT}"
         )
     return Tagged(" ".join(filter(None, (comment[:start].strip(), rest.strip()))), tuple(tags))
 
 
 def _unquoted(quoted: str) -> str | None:
-    """What a JSON string says; None for other text."""
+    """The value of a JSON string; None if the text is not one."""
     try:
         value = str(json.loads(quoted, strict=False))
-        value.encode()  # half of a surrogate pair has no octets
+        value.encode()  # fails for a lone surrogate
     except ValueError:
         return None
     return value
@@ -126,9 +126,9 @@ def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
 
 
 def joined_tags(text: str, tags: Iterable[Tag]) -> str:
-    """The comment that says a text and tags; the text is one line without blanks around it."""
+    """Join a text and tags to a comment; the text is one line without blanks around it."""
     words = ",".join(map(_written, tags))
-    needs_mark = words or MARK_TEXT in text  # else what looks like tags in the text would be taken for them
+    needs_mark = words or MARK_TEXT in text  # else a mention of tags in the text would be read as tags
     return " ".join(filter(None, (text, MARK_TEXT + words if needs_mark else "")))
 
 
@@ -140,7 +140,7 @@ def _written(tag: Tag) -> str:
 
 
 def quoted_text(text: str) -> str:
-    """The text as a JSON string; what terminals obey, and blanks that are no space, are escaped."""
+    """The text as a JSON string; control characters, and blanks other than the space, are escaped."""
     return "".join(c if c.isprintable() else _escaped(c) for c in json.dumps(text, ensure_ascii=False))
 
 

@@ -1,8 +1,8 @@
-"""YAML text for data, and the least change to a text that makes it say other data.
+"""YAML text for data, and minimal edits that make an existing text hold other data.
 
-Operators and the HTTP API write the same files, so what a change does not touch keeps its words, its order and its
-comments. A text is edited between the marks of its nodes; what came out is read again, and where it does not say the
-data, the text is written anew. Form only; no model, no files.
+Operators and the HTTP API write the same files, so an edit keeps the wording, order and comments of everything else.
+A text is edited between the marks of its nodes. The result is parsed to check it; if it does not hold the wanted data,
+the text is written anew. Form only; no model, no files.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from dnsd.formats.yaml_nodes import BREAKS, Layout, Node
-from dnsd.formats.yaml_style import MAX_WIDTH, PlainData, document_lines, entry_lines, flow_texts, said_by, value_lines
+from dnsd.formats.yaml_style import MAX_WIDTH, PlainData, as_read, document_lines, entry_lines, flow_texts, value_lines
 from dnsd.formats.yaml_text import BYTE_ORDER_MARK, EMPTY, LINE_BREAK, Data, YamlError, YamlProblem, parse_yaml
 
 COLON = re.compile(r"\s*:")
 COMMA = re.compile(r"\s*,")
-# An item's dash, behind the item before it, or the list's anchor and tag; comments and blank lines may be between.
+# An item's dash, after the previous item or the list's anchor and tag, with comments and blank lines in between.
 DASH = re.compile(rf"(?:[&!]\S*+\s)*+(?:[ \t]*+(?:#[^{BREAKS}]*+)?+[{BREAKS}])*+[ \t]*+-")
 LINE_REST = re.compile(f"[ \t]*+(?:,[ \t]*+)?+(?:#[^{BREAKS}]*+)?+(?=[{BREAKS}])")
 
@@ -31,31 +31,31 @@ NO_ORIGINS: Origins = {}
 
 
 def written_yaml(data: PlainData) -> str:
-    """A new file's text for plain data. A key of None is left out.
+    """The text of a new file with this data. Keys of None are left out.
 
-    Raises ValueError for what could not be read again: more than MAX_DEPTH levels, or half a character.
+    Raises ValueError for data that `parse_yaml` would refuse: more than MAX_DEPTH levels, or a lone surrogate.
     """
-    return _document(said_by(data), "\n")
+    return _document(as_read(data), "\n")
 
 
 def edited_yaml(text: str, data: PlainData, origins: Origins = NO_ORIGINS) -> str:
-    """The text, changed as little as possible so that it says `data`; None is no key, and `true` is True.
+    """Edit `text` as little as possible so that it holds `data`; a key of None is left out, and `true` equals True.
 
-    What is removed takes a comment on its line along; comments on lines of their own stay. Which items of a list at the
-    top are changed ones, and which are new, `origins` says, by the list's key: of each item its index before, in
-    ascending order, or None. Of other lists, items with the same id, identifier or cidr are the same one.
+    A removed entry takes the comment on its line along; comments on lines of their own stay. `origins` tells changed
+    from new items of top-level lists: by the list's key, the old index of each item, ascending, or None for a new item.
+    In other lists, items with the same id, identifier or cidr are the same item.
 
-    A change that cannot be made like this, such as one to what an alias repeats, makes the text that of `written_yaml`:
-    its comments are lost.
+    If an edit in place is impossible, as for a node repeated by an alias, the text becomes that of `written_yaml` and
+    loses its comments.
 
-    Raises YamlError where `parse_yaml` does not read the text (an empty one is fine), and ValueError as `written_yaml`.
+    Raises YamlError if `parse_yaml` refuses the text (an empty text is fine), and ValueError like `written_yaml`.
     """
-    wanted = said_by(data)
+    wanted = as_read(data)
     body = text.removeprefix(BYTE_ORDER_MARK)
     found = LINE_BREAK.search(body)
     line_break = found[0] if found else "\n"
     edited = _edited(body, wanted, line_break, origins)
-    if not _says(edited, wanted):
+    if not _holds(edited, wanted):
         edited = _document(wanted, line_break)
     return text[: len(text) - len(body)] + edited
 
@@ -66,7 +66,7 @@ def _document(data: Data, line_break: str) -> str:
 
 def _edited(text: str, wanted: Data, line_break: str, origins: Origins) -> str:
     try:
-        is_done = said_by(parse_yaml(text)) == wanted
+        is_done = as_read(parse_yaml(text)) == wanted
     except YamlError as error:
         if error.problems != [YamlProblem(1, 1, EMPTY)]:
             raise
@@ -75,18 +75,18 @@ def _edited(text: str, wanted: Data, line_break: str, origins: Origins) -> str:
     return text if is_done else _Edit(text, line_break, origins).text_for(wanted)
 
 
-def _says(text: str, wanted: Data) -> bool:
+def _holds(text: str, wanted: Data) -> bool:
     try:
-        return said_by(parse_yaml(text)) == wanted
+        return as_read(parse_yaml(text)) == wanted
     except YamlError:
         return False
 
 
 class _Edit:
-    """Finds what is to be replaced in a text. Where it is mistaken, the result does not say what it should."""
+    """Finds the replacements in a text. A wrong guess is harmless: `edited_yaml` checks the result."""
 
     def __init__(self, text: str, line_break: str, origins: Origins) -> None:
-        # Before every line, the first as well, is a break that goes with it.
+        # Each line, the first included, has a line break before it that is removed with it.
         self._layout = Layout(line_break + text)
         self._text = self._layout.text
         self._line_break = line_break
@@ -96,10 +96,10 @@ class _Edit:
         self._changes: list[tuple[int, int, str]] = []
 
     def text_for(self, wanted: Data) -> str:
-        """The text that says `wanted`."""
+        """The text edited to hold `wanted`."""
         self._edit(self._layout.root, wanted)
         parts, done = [], 0
-        for start, end, new in sorted(self._changes, key=lambda change: change[:2]):  # what is inserted goes first
+        for start, end, new in sorted(self._changes, key=lambda change: change[:2]):  # insertions first
             parts += [self._text[done:start], new]
             done = max(done, end)
         text = "".join([*parts, self._text[done:]])
@@ -107,7 +107,7 @@ class _Edit:
         return text[found.end() :] if found else text
 
     def _edit(self, node: Node, wanted: Data, slot: int | None = None, column: int | None = None) -> None:
-        """`slot` is just behind the colon or the dash, `column` that of the key in block style; a document has none."""
+        """`slot` is the offset after the colon or dash, `column` the key's in block style; a document has neither."""
         if node.value == wanted:
             return
         if node.keys and isinstance(wanted, dict) and any(_keeps(node, wanted)):
@@ -126,7 +126,7 @@ class _Edit:
         has_lines = self._has_lines(node)
         self._remove(node, keeps, has_lines=has_lines)
         there = {key.value for key in node.keys}
-        known = node.value if isinstance(node.value, dict) else {}  # what is merged included
+        known = node.value if isinstance(node.value, dict) else {}  # merged keys included
         added = [entry for entry in wanted.items() if entry[0] not in there and known.get(entry[0]) != entry[1]]
         texts = [self._entry_text(key, value, column) for key, value in added]
         self._insert(node, len(keeps) - keeps[::-1].index(True), texts, has_lines=has_lines)
@@ -146,7 +146,7 @@ class _Edit:
         self._remove(node, keeps, has_lines=has_lines)
 
     def _pairs(self, node: Node, items: list[Data], wanted: list[Data]) -> list[tuple[int, int]]:
-        """Which items become which, by their indexes, in the order of both; the others go, or are new."""
+        """Pairs of old and new index of each kept item, ascending in both; the other items are removed or new."""
         if (origins := self._origins.get(id(node))) is not None:
             return [(old, new) for new, old in enumerate(origins) if old is not None]
         found: list[tuple[int, int]] = []
@@ -163,7 +163,7 @@ class _Edit:
 
     def _replace(self, node: Node, wanted: Data, slot: int | None, column: int | None) -> None:
         layout = self._layout
-        end = layout.line_end(node.end) if node.is_block else node.end  # a comment behind it was about what goes
+        end = layout.line_end(node.end) if node.is_block else node.end  # a comment after it describes the old value
         if slot is None:
             self._put(node.start, end, self._line_break.join(document_lines(wanted)))
             return
@@ -195,14 +195,14 @@ class _Edit:
                 self._put(start, self._start(node, last + 1), "")
 
     def _insert(self, node: Node, index: int, texts: list[str], *, has_lines: bool) -> None:
-        """Insert entries or items before what is the `index`-th now."""
+        """Insert entries or items before the one at `index`."""
         if not texts:
             return
         start, comma = self._start(node, 0), "" if node.is_block else ","
         indent = " " * self._layout.column(start)
         if not index:
-            behind = comma + (self._line_break + indent if has_lines else " ")
-            self._put(start, start, "".join(text + behind for text in texts))
+            separator = comma + (self._line_break + indent if has_lines else " ")
+            self._put(start, start, "".join(text + separator for text in texts))
             return
         end = node.children[index - 1].end
         if not has_lines:
@@ -216,11 +216,11 @@ class _Edit:
         self._put(line_end, line_end, "".join(self._line_break + line for line in lines))
 
     def _put(self, start: int, end: int, new: str) -> None:
-        """Put `new` in the place of a part of the text, but for the comments on lines of their own."""
+        """Replace a part of the text by `new`, keeping the comments on lines of their own."""
         kept = self._layout.comments(start, end)
-        if kept and end != self._layout.line_end(end):  # what follows is no comment
+        if kept and end != self._layout.line_end(end):  # other text follows on the line
             kept.append(" " * self._layout.column(end))
-            while not new and self._text[start - 1] == " ":  # behind a dash or bracket, where nothing follows any more
+            while not new and self._text[start - 1] == " ":  # after a dash or bracket, where nothing follows now
                 start -= 1
         new = self._line_break.join([new, *kept])
         self._changes.append((start, end, new))
@@ -244,14 +244,14 @@ class _Edit:
         return texts
 
     def _has_lines(self, node: Node) -> bool:
-        """Whether each entry or item has lines of its own; in brackets, with its comma and comment."""
+        """Whether each entry or item has lines of its own; in brackets, comma and comment included."""
         return node.is_block or all(
             self._layout.begins_line(self._start(node, index)) and LINE_REST.match(self._text, child.end)
             for index, child in enumerate(node.children)
         )
 
     def _start(self, node: Node, index: int) -> int:
-        """Where an entry's key begins, or an item, its dash included."""
+        """Start of an entry's key, or of an item with its dash."""
         if node.keys:
             return node.keys[index].start
         if node.is_flow:
@@ -265,15 +265,15 @@ def _end(found: re.Match[str] | None, otherwise: int) -> int:
 
 
 def _keeps(node: Node, wanted: dict[str, Data]) -> list[bool]:
-    """Which keys of a mapping stay: those that are null say nothing, and what is merged may be overridden."""
+    """Whether to keep each key of a mapping: wanted keys, null keys (they mean nothing) and merge keys."""
     pairs = zip(node.keys, node.children, strict=True)
     return [key.value in wanted or child.value is None or key.is_merge for key, child in pairs]
 
 
 def _alike(old: list[Data], olds: range, new: list[Data], news: range, *, is_block: bool) -> list[tuple[int, int]]:
-    """Items of two ranges that are the same one by what names it; of as many without a name, one becomes another.
+    """Pairs of old and new index of items with the same name; unnamed items pair up in order if their counts match.
 
-    In brackets, one becomes another in any case: a comment is behind all of them.
+    In brackets, items pair up in order in any case: a comment after them belongs to all.
     """
     places = {named: index for index in olds for named in _names(old[index])}
     pairs = []
@@ -287,12 +287,12 @@ def _alike(old: list[Data], olds: range, new: list[Data], news: range, *, is_blo
 
 
 def _names(item: Data) -> list[tuple[str, str]]:
-    """What names an item: pairs of a key and its value."""
+    """The names of an item: pairs of a naming key and its value."""
     return [(key, repr(item[key])) for key in NAMING if item.get(key) is not None] if isinstance(item, dict) else []
 
 
 def _matches(old: list[Data], new: list[Data]) -> Iterator[tuple[int, int]]:
-    """Items that are alike, in the order of both: all at the beginning and the end, and many between, in n log n."""
+    """Pairs of equal items, ascending in both: all at the beginning and the end, and many in between, in n log n."""
     shared = min(len(old), len(new))
     head = next((index for index in range(shared) if old[index] != new[index]), shared)
     shared -= head
@@ -311,9 +311,9 @@ def _matches(old: list[Data], new: list[Data]) -> Iterator[tuple[int, int]]:
 
 
 def _ascending(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The most pairs whose first numbers ascend as their second ones do."""
-    ends: list[int] = []  # the least number with which n + 1 pairs can end
-    at_end: list[int] = []  # the pair that does
+    """The longest run of pairs that ascends in both numbers; the second numbers ascend already."""
+    ends: list[int] = []  # ends[n]: the least last number of n + 1 ascending pairs
+    at_end: list[int] = []  # the pair with that number
     before: list[int] = []  # each pair's predecessor
     for index, (number, _) in enumerate(pairs):
         length = bisect_left(ends, number)

@@ -1,6 +1,6 @@
-"""Where everything stands in a YAML text: its nodes, its lines, and its comments, as offsets.
+"""The layout of a YAML text: offsets of its nodes, lines and comments.
 
-For texts that `parse_yaml` has read without a complaint, and so within its limits. Nothing is changed here.
+Only for texts that `parse_yaml` accepts, and so within its limits. This module changes nothing.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ COMMENT_LINE = re.compile(f"(?<=[{BREAKS}])[ \t]*#[^{BREAKS}]*")
 
 
 class Node(NamedTuple):
-    """A value, and where it stands. A scalar and an alias are neither flow nor block, and have no children."""
+    """A value and its offsets. Scalars and aliases are neither flow nor block, and have no children."""
 
     start: int
     end: int
-    value: Data  # as `said_by`: without keys of None
+    value: Data  # as from `as_read`: without keys of None
     is_flow: bool = False
     is_block: bool = False
     keys: Sequence[Node] = ()  # of a mapping
-    children: Sequence[Node] = ()  # its values, or the items of a list
+    children: Sequence[Node] = ()  # values of a mapping, or items of a list
     is_merge: bool = False  # the key `<<`
 
 
@@ -53,27 +53,27 @@ class Layout:
         self._comments = _comment_lines(text, long_scalars)
 
     def line_end(self, offset: int) -> int:
-        """Where the line ends in which `offset` is, before its break."""
+        """End of the line that contains `offset`, before its line break."""
         return self._line_ends[bisect_left(self._line_ends, offset)]
 
     def line_start(self, offset: int) -> int:
-        """Where the line begins in which `offset` is."""
+        """Start of the line that contains `offset`."""
         return self._line_starts[bisect_right(self._line_starts, offset) - 1]
 
     def line_before(self, offset: int) -> int:
-        """Where the line above ends, before its break."""
+        """End of the line above, before its line break."""
         return self._line_ends[bisect_right(self._line_starts, offset) - 1]
 
     def column(self, offset: int) -> int:
-        """How far `offset` is from its line's start."""
+        """Column of `offset`, from 0."""
         return offset - self.line_start(offset)
 
     def begins_line(self, offset: int) -> bool:
-        """Whether there is nothing but blanks before `offset` in its line."""
+        """Whether only blanks precede `offset` in its line."""
         return self.text[self.line_start(offset) : offset].isspace() or not self.column(offset)
 
     def comments(self, start: int, end: int) -> list[str]:
-        """The comments on lines of their own that begin behind `start` and do not go beyond `end`."""
+        """The comments on lines of their own that lie between `start` and `end`."""
         first = bisect_right(self._comments, (start, len(self.text)))
         last = bisect_right(self._comments, (end, 0), first)
         return [self.text[begin:stop] for begin, stop in self._comments[first:last] if stop <= end]
@@ -87,7 +87,7 @@ def _comment_lines(text: str, long_scalars: list[tuple[int, int]]) -> list[tuple
 
 
 def _parse_nodes(text: str) -> tuple[Node, list[tuple[int, int]]]:
-    """The document, and where scalars of several lines are."""
+    """The document's node, and the spans of scalars over several lines."""
     nodes: list[Node] = []
     outer: list[tuple[CollectionStartEvent, list[Node]]] = []
     anchors: dict[str, Node] = {}
@@ -124,7 +124,7 @@ def _span(event: Event) -> tuple[int, int]:
 
 def _scalar(event: ScalarEvent, text: str) -> Node:
     start, end = _span(event)
-    if event.style in ("|", ">"):  # it goes on to the next thing, over blank lines
+    if event.style in ("|", ">"):  # the event's end is the start of the next token, past blank lines
         end = start + len(text[start:end].rstrip())
     is_plain = event.implicit[0]
     value = None if is_plain and event.value in NULLS else event.value
@@ -151,7 +151,7 @@ def _mapping(event: CollectionStartEvent, inner: list[Node], end: int) -> Node:
 
 
 def _merged(value: Data) -> dict[str, Data]:
-    """What `<<` stands for: the mapping that is named first wins (YAML 1.1, type merge)."""
+    """The entries that `<<` merges in: the mapping named first wins (YAML 1.1, type merge)."""
     merged: dict[str, Data] = {}
     for source in reversed(value) if isinstance(value, list) else [value]:
         merged |= source if isinstance(source, dict) else {}
@@ -159,5 +159,5 @@ def _merged(value: Data) -> dict[str, Data]:
 
 
 def _end(inner: list[Node], end: int, *, is_flow: bool) -> int:
-    # The event at a block's end is where the next thing begins, below comments and blank lines.
+    # A block's end event lies at the start of the next token, past comments and blank lines.
     return end if is_flow else inner[-1].end

@@ -1,7 +1,7 @@
-"""How we write YAML: plain data as lines of text in the style of the files that people write.
+"""The style of generated YAML: plain data as lines of text, in the style of hand-written files.
 
-What is at the top stands on lines of its own, what is below in flow style. PyYAML's emitter writes every scalar; only
-which quotes it should take is decided here. Nothing is known of the text that is there already.
+Top-level entries get lines of their own; nested values use flow style. PyYAML's emitter writes every scalar; this
+module only chooses the quotes. It knows nothing of existing text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import yaml
 
-from dnsd.formats.yaml_text import MAX_DEPTH, STR_TAG, Data
+from dnsd.formats.yaml_text import MAX_DEPTH, STR_TAG, TOO_DEEP, Data
 
 PlainData: TypeAlias = "Mapping[str, PlainData] | Sequence[PlainData] | str | int | float | bool | None"
 
@@ -23,9 +23,9 @@ UNLIMITED = 2**31 - 1  # libyaml takes an int
 DUMPER: type[yaml.CSafeDumper | yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 RESOLVE: Callable[[type[yaml.Node], str, tuple[bool, bool]], str] = yaml.resolver.Resolver().resolve
 
-# What nobody could take for anything but text. A matter of taste: the emitter quotes whatever needs it.
+# Unmistakably text. A matter of taste only: the emitter quotes every scalar that needs quotes.
 PLAIN = re.compile(r"[\w./](?:[\w./+=@%;()$*!<>~^' -]*[\w./+=@%;()$*!<>~^'-])?", re.ASCII)
-# Beyond what PyYAML resolves: numbers of YAML 1.2, and booleans of YAML 1.1 as others read them.
+# Not resolved by PyYAML: numbers of YAML 1.2, and booleans of YAML 1.1 as other parsers read them.
 NUMBER = re.compile(r"(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0o[0-7]+|[yYnN]", re.ASCII)
 
 
@@ -35,11 +35,11 @@ class _Unquoted(str):
     __slots__ = ()
 
 
-def said_by(data: PlainData, depth: int = 0) -> Data:
-    """What our reader says of data once it is written: every scalar is text, and a key of None is not there.
+def as_read(data: PlainData, depth: int = 0) -> Data:
+    """The data as `parse_yaml` would return it after writing: scalars are text, keys of None are dropped.
 
-    Numbers and booleans are equal to their text (`true`), but know that they need no quotes. Raises ValueError for more
-    than MAX_DEPTH levels.
+    Numbers and booleans equal their text (`true`) but are written without quotes. Raises ValueError for more than
+    MAX_DEPTH levels.
     """
     if data is None or isinstance(data, str):
         return data
@@ -48,14 +48,14 @@ def said_by(data: PlainData, depth: int = 0) -> Data:
     if isinstance(data, int | float):
         return _Unquoted(data)
     if depth == MAX_DEPTH:
-        raise ValueError(f"nested too deeply: at most {MAX_DEPTH} levels are read")
+        raise ValueError(TOO_DEEP)
     if isinstance(data, Mapping):
-        return {key: said_by(value, depth + 1) for key, value in data.items() if value is not None}
-    return [said_by(item, depth + 1) for item in data]
+        return {key: as_read(value, depth + 1) for key, value in data.items() if value is not None}
+    return [as_read(item, depth + 1) for item in data]
 
 
 def document_lines(data: Data) -> list[str]:
-    """A file's lines, without their breaks."""
+    """The lines of a whole file, without line breaks."""
     if isinstance(data, dict) and data and max(map(len, data)) <= MAX_KEY:
         return [line for key, value in data.items() for line in entry_lines(key, value, 0)]
     if isinstance(data, list) and data:
@@ -64,14 +64,14 @@ def document_lines(data: Data) -> list[str]:
 
 
 def entry_lines(key: str, value: Data, column: int) -> list[str]:
-    """An entry of a mapping that begins in `column`, from 0."""
+    """The lines of a mapping's entry that begins in `column`, from 0."""
     head = " " * column + flow_texts([key])[0] + ":"
     first, *below = value_lines(value, column, MAX_WIDTH - len(head))
     return [head + first, *below]
 
 
 def value_lines(value: Data, column: int, room: int) -> list[str]:
-    """What stands behind the colon of a key in `column`, at most `room` wide, and the lines below it."""
+    """The text after the colon of a key in `column`, at most `room` wide, followed by the lines below it."""
     if not isinstance(value, list) or not value:
         return [" " + flow_texts([value])[0]]
     items = flow_texts(value)
@@ -82,8 +82,8 @@ def value_lines(value: Data, column: int, room: int) -> list[str]:
 
 
 def flow_texts(values: Sequence[Data]) -> list[str]:
-    """Each value in flow style, on one line, as it may stand anywhere. Raises ValueError for half a character."""
-    # Each in brackets, as it may stand between some; each a document of its own, so that one call writes them all.
+    """Each value in flow style, on one line, safe in any context. Raises ValueError for a lone surrogate."""
+    # Brackets make the emitter quote for flow context; one document per value, so that one call writes them all.
     nodes = [_node([value]) for value in values]
     text = str(yaml.serialize_all(nodes, Dumper=DUMPER, width=UNLIMITED, allow_unicode=True))
     return [line.removeprefix("--- ")[1:-1] for line in text.split("\n")[:-1]]
@@ -102,7 +102,7 @@ def _node(value: Data) -> yaml.Node:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether the emitter may choose how a text is written; else it is put into double quotes."""
+    """Whether the emitter may choose the quotes of a text; if not, use double quotes."""
     if '"' in text:
         return text.isascii() and text.isprintable()
     return _resolved_tag(text) == STR_TAG and bool(PLAIN.fullmatch(text)) and not NUMBER.fullmatch(text)

@@ -1,8 +1,8 @@
 """YAML text to plain data, safe against hostile input.
 
-Every scalar is the text the user wrote: what `no`, `22:22` or `0123` mean is for the model to say, so this module knows
-the form of a file and nothing of its content. It reads PyYAML's events one by one and never lets PyYAML compose or
-construct: its C composer recurses and ends the process on deep nesting, and duplicate keys get lost. No files.
+Every scalar stays the text the user wrote: the model decides the meaning of `no`, `22:22` or `0123`, so this module
+knows the form of a file, not its content. It reads PyYAML's events one by one and never lets PyYAML compose or
+construct: the C composer recurses and crashes the process on deep nesting, and duplicate keys get lost. No files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Places: TypeAlias = dict[Path, Mark]
 MAX_SIZE = 64 * 1024 * 1024  # characters
 MAX_DEPTH = 32  # our deepest file needs 5
 MAX_EXPANSION = 100_000  # nodes that aliases may add to a file
-MAX_PROBLEMS = 100  # a file with more is not worth reading on
+MAX_PROBLEMS = 100  # reading stops after so many
 MAX_SHOWN = 60  # characters of the user's text in a message
 LONG_SCALAR = 128  # characters of a scalar that weigh as much as one more node when an alias repeats it
 
@@ -40,35 +40,35 @@ NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 STR_TAG = "tag:yaml.org,2002:str"
 BYTE_ORDER_MARK = "\ufeff"
 
-TOO_DEEP = f"nested too deeply: at most {MAX_DEPTH} levels are read"
+TOO_DEEP = f"nested too deeply: the limit is {MAX_DEPTH} levels"
 
-# What PyYAML says of the slips that people make most, and what they should hear instead.
+# PyYAML's messages for the most common slips, and better advice for each.
 SLIPS = (
-    ("exceeded maximum nesting depth", TOO_DEEP),  # newer releases of libyaml notice it while reading ahead
+    ("exceeded maximum nesting depth", TOO_DEEP),  # newer releases of libyaml detect it while reading ahead
     (
         "mapping values are not allowed",
-        "a colon is not expected here: a value with a colon and a space in it needs quotes,"
-        " and the keys of one mapping begin in the same column",
+        "unexpected colon: a value that contains a colon and a space needs quotes,"
+        " and all keys of a mapping begin in the same column",
     ),
-    ("<document start>", "this begins left of what stands above it, and belongs to nothing: check the indentation"),
+    ("<document start>", "this is indented less than the text above and belongs to nothing: check the indentation"),
     ("sequence entries are not allowed", "a list cannot begin here: put its first item on a line of its own"),
 )
 
-# The C loader is ten times faster; the other one is for a PyYAML that was built without it.
+# The C loader is ten times faster; the fallback serves a PyYAML built without libyaml.
 LOADER: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# YAML 1.1 §5.1, less the byte order mark, which may stand at the start only.
+# YAML 1.1 §5.1, except the byte order mark, which is allowed at the start only.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1 §5.4
 TAG_DIRECTIVE = re.compile("(?<![^\n\r\x85\u2028\u2029])%TAG")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
-KNOWN, MAX_KNOWN = 4, 256 * 1024  # texts whose documents are remembered; characters of the largest
-EMPTY = "the file is empty: expected keys and values (delete the file if what it describes is meant to go)"
+KNOWN, MAX_KNOWN = 4, 256 * 1024  # number of texts whose documents are cached; characters of the largest
+EMPTY = "the file is empty: expected keys and values (to remove the object, delete the file)"
 
 
 class YamlProblem(NamedTuple):
-    """What is wrong with a text, and where; line and column count from 1."""
+    """A problem at a line and column of a text, both from 1."""
 
     line: int
     column: int
@@ -76,7 +76,7 @@ class YamlProblem(NamedTuple):
 
 
 class YamlError(DnsdError):
-    """A text that is not one YAML document of the form we read; `problems` lists the reasons in the text's order."""
+    """The text is not one YAML document of the accepted form; `problems` lists the reasons in the text's order."""
 
     def __init__(self, problems: Iterable[YamlProblem]) -> None:
         self.problems = sorted(problems, key=lambda problem: (problem.line, problem.column))
@@ -84,11 +84,11 @@ class YamlError(DnsdError):
 
 
 def parse_yaml(text: str, *, places: Places | None = None, max_size: int = MAX_SIZE) -> Data:
-    """The document in `text` as dicts, lists, strings and None, the last only for a plain `null`, `~` or nothing.
+    """Parse `text` to dicts, lists, strings and None; the latter only for a plain `null`, `~` or empty value.
 
-    A node that an alias repeats is one shared object: do not change what is returned. `places`, when given, is filled
-    with where everything stands: an entry of a mapping at its key, an item of a list at its beginning, the whole (path
-    `()`) at its first node; what came by an alias or a merge key inside, at the text it was written in.
+    A node repeated by an alias is one shared object: do not modify the result. If given, `places` receives the position
+    of each path: an entry of a mapping at its key, an item of a list at its beginning, the document (path `()`) at its
+    first node. Nodes that come through an alias or a merge key have the position of their own text.
 
     Raises YamlError with every problem that one reading can find.
     """
@@ -99,7 +99,7 @@ def parse_yaml(text: str, *, places: Places | None = None, max_size: int = MAX_S
 
 @lru_cache(maxsize=KNOWN)
 def _known(text: str, max_size: int) -> Data:
-    """A change of a file reads what it said, and what it will say, several times each."""
+    """Parse with a cache: a change to a file parses its old and its new text several times each."""
     return _parsed(text, None, max_size)
 
 
@@ -115,7 +115,7 @@ def _parsed(text: str, places: Places | None, max_size: int) -> Data:
         raise YamlError([*reader.problems, _syntax_problem(error, text)]) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # the pure loader, on an escape such as "\UFFFFFFFF"
         mark = _mark(event) if event else (1, 1)
-        raise YamlError([*reader.problems, YamlProblem(*mark, f"this cannot be read: {error}")]) from None
+        raise YamlError([*reader.problems, YamlProblem(*mark, f"cannot be read: {error}")]) from None
     if reader.problems:
         raise YamlError(reader.problems)
     if reader.is_empty():
@@ -127,12 +127,12 @@ def _parsed(text: str, places: Places | None, max_size: int) -> Data:
 
 def _check_text(text: str, max_size: int) -> None:
     if len(text) > max_size:
-        message = f"the file is too large: it has {len(text):,} characters, at most {max_size:,} are read"
+        message = f"the file is too large: it has {len(text):,} characters; the limit is {max_size:,}"
         raise YamlError([YamlProblem(1, 1, message)])
     if found := FORBIDDEN.search(text):
         message = f"the character U+{ord(found[0]):04X} is not allowed in YAML"
         raise YamlError([YamlProblem(*_mark_at(text, found.start()), message)])
-    # libyaml compares every %TAG with all before it: 200 KB of them take minutes. Tags are of no use here anyway.
+    # libyaml compares every %TAG with all earlier ones: 200 KB of them take minutes. Tags have no use here anyway.
     if "%TAG" in text and (found := TAG_DIRECTIVE.search(text)):
         message = "%TAG is not supported: tags have no meaning here"
         raise YamlError([YamlProblem(*_mark_at(text, found.start()), message)])
@@ -151,7 +151,7 @@ def _mark(event: Event) -> Mark:
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> YamlProblem:
-    """PyYAML's problem and context as one sentence, or better advice where a frequent slip explains it."""
+    """PyYAML's problem and context as one sentence, or better advice for a common slip."""
     problem, context, begin = error.problem or "this is not YAML", error.context or "", error.context_mark
     mark = error.problem_mark or begin
     if begin is not None and (context.endswith(("an alias", "an anchor")) or "unexpected end of stream" in problem):
@@ -160,7 +160,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> YamlProblem:
         return YamlProblem(1, 1, problem)
     at, char = (mark.line + 1, mark.column + 1), text[mark.index : mark.index + 1]
     if char == "\t":
-        return YamlProblem(*at, "a tab cannot stand here: indent with spaces")
+        return YamlProblem(*at, "a tab is not allowed here: indent with spaces")
     if "unexpected end of stream" in problem:
         return YamlProblem(*at, "this quote is never closed")
     if char and (mark is begin or "cannot start any token" in problem or text.startswith("::", mark.index)):
@@ -176,16 +176,16 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> YamlProblem:
 
 
 class _Sentinel:
-    """Stands where a key would; compared by identity."""
+    """A marker in place of a key; compared by identity."""
 
 
 _NO_KEY: Final = _Sentinel()  # the next node is a key
-_LOST_KEY: Final = _Sentinel()  # the key was wrong: its value is read and dropped
+_LOST_KEY: Final = _Sentinel()  # the key was wrong: read its value and drop it
 _MERGE_KEY: Final = _Sentinel()
 
 
 class _Anchor:
-    """What `&name` stands for; unfinished as long as its own content is being read."""
+    """The value named by `&name`; unfinished until its content has been read to the end."""
 
     __slots__ = ("is_finished", "value", "weight")
 
@@ -196,7 +196,7 @@ class _Anchor:
 
 
 class _Frame:
-    """A mapping or a list whose end has not been read yet."""
+    """A mapping or a list that is still open."""
 
     __slots__ = ("anchor", "container", "key", "marks", "merges", "weight_before")
 
@@ -210,7 +210,7 @@ class _Frame:
 
 
 class _Reader:
-    """Builds the data from the events, without recursion, and collects what is wrong on the way."""
+    """Builds the data from the events, without recursion, and collects problems."""
 
     def __init__(self, *, keeps_marks: bool) -> None:
         self.problems: list[YamlProblem] = []
@@ -219,14 +219,14 @@ class _Reader:
         self._frame = _Frame(self._documents, None, 0)  # the innermost open container; the outermost holds the document
         self._outer: list[_Frame] = []
         self._anchors: dict[str, _Anchor] = {}
-        self._weight = 0  # of all nodes so far, those that aliases repeat included
-        self._expansion = 0  # the part of it that aliases added
+        self._weight = 0  # of all nodes so far, counting repeats by aliases
+        self._expansion = 0  # weight added by aliases
         self._keeps_marks = keeps_marks
-        # By id(), as containers cannot be hashed; the container is kept too, so that its id is not used again.
+        # By id(), as containers are not hashable; the container is kept too, so that its id is not reused.
         self._marks: dict[int, tuple[Data, dict[str | int, Mark]]] = {}
 
     def take(self, event: Event) -> None:
-        """Read on by one event; raises YamlError where nothing sensible can follow."""
+        """Take the next event. Raises YamlError if reading cannot go on."""
         if isinstance(event, ScalarEvent):
             self._take_scalar(event)
         elif isinstance(event, CollectionStartEvent):
@@ -237,19 +237,19 @@ class _Reader:
             self._take_alias(event)
         elif isinstance(event, DocumentStartEvent):
             if self._has_begun:
-                self._stop(_mark(event), "a second document begins here: a file holds one")
+                self._stop(_mark(event), "a second document begins here: a file holds only one")
             self._has_begun = True
 
     def is_empty(self) -> bool:
-        """Whether there was nothing but comments and `---`."""
+        """Whether the text held only comments and `---`."""
         return not self._documents
 
     def document(self) -> Data:
-        """What was read."""
+        """The document."""
         return self._documents[0]
 
     def places(self) -> Iterator[tuple[Path, Mark]]:
-        """Every path of the document with its place; what an alias repeats is met at each of its paths."""
+        """Every path of the document with its place; a node repeated by an alias appears at each of its paths."""
         yield (), self._frame.marks[0]
         waiting: list[tuple[Path, Data]] = [((), self.document())]
         while waiting:
@@ -265,10 +265,10 @@ class _Reader:
         mark, text, is_plain = _mark(event), event.value, event.implicit[0]  # plain: neither quoted nor tagged
         if event.tag is not None and event.tag != STR_TAG:
             self._report_tag(mark, event.tag)
-        if not text.isascii() and SURROGATE.search(text):  # the pure loader lets the escape "\ud800" pass
-            self._report(mark, "an escape for half a character: surrogates are not allowed")
+        if not text.isascii() and SURROGATE.search(text):  # the pure loader accepts the escape "\ud800"
+            self._report(mark, "an escape for a surrogate (half a character) is not allowed")
         if is_plain and not text and not self._outer:
-            return  # "---" and nothing after it
+            return  # "---" with nothing after it
         value = None if is_plain and text in NULLS else text
         weight = 1 + len(text) // LONG_SCALAR
         self._weight += weight
@@ -283,17 +283,17 @@ class _Reader:
         frame = self._frame
         frame.key = _LOST_KEY
         if key is None:
-            self._report(mark, 'a key is missing before ":", or is null (quote it if it is meant as text)')
+            self._report(mark, 'the key before ":" is missing or null (if it is text, quote it)')
         elif not isinstance(key, str):
-            # Most often a template's placeholder that nobody filled in: {{ address }}.
-            self._report(mark, "a key must be text, not a mapping or a list (quote it if it is meant as text)")
+            # Most often an unfilled placeholder of a template: {{ address }}.
+            self._report(mark, "a key must be text, not a mapping or a list (if it is text, quote it)")
         elif (first := frame.marks.setdefault(key, mark)) is not mark:
-            self._report(mark, f"duplicate key {_shown(key)}: it stands in line {first[0]} already")
+            self._report(mark, f"duplicate key {_shown(key)}: first in line {first[0]}")
         else:
             frame.key = _MERGE_KEY if is_merge else key
 
     def _put(self, value: Data, mark: Mark) -> None:
-        """Make `value` the next item, or the value of the key before it."""
+        """Add `value` as the next item, or as the value of the current key."""
         frame = self._frame
         if isinstance(frame.container, list):
             if self._keeps_marks:
@@ -336,13 +336,13 @@ class _Reader:
             frame.anchor.is_finished = True
 
     def _merge(self, container: dict[str, Data], frame: _Frame) -> None:
-        """Add what `<<` names: own keys win, then the mapping that is named first (YAML 1.1, type merge)."""
+        """Merge the mappings named by `<<`: own keys win, then the mapping named first (YAML 1.1, type merge)."""
         own, own_marks = dict(container), dict(frame.marks)
         container.clear()
         for value, mark in frame.merges:
             for source in reversed(value) if isinstance(value, list) else [value]:
                 if not isinstance(source, dict):
-                    self._report(mark, "<< takes an alias of a mapping, or a list of such aliases")
+                    self._report(mark, "<< needs an alias of a mapping, or a list of such aliases")
                     continue
                 container.update(source)
                 if id(source) in self._marks:
@@ -357,28 +357,28 @@ class _Reader:
             shown = name[:MAX_SHOWN]
             self._report(mark, f'*{shown} has no &{shown} before it (text that begins with * needs quotes: "*{shown}")')
         elif not anchor.is_finished:
-            self._report(mark, f"*{name[:MAX_SHOWN]} stands inside its own anchor: it would hold itself")
+            self._report(mark, f"*{name[:MAX_SHOWN]} is inside its own anchor: it would contain itself")
         if anchor is None or not anchor.is_finished:
-            anchor = _Anchor({}, 1)  # an empty mapping is right for << too, so that nothing else is reported
+            anchor = _Anchor({}, 1)  # an empty mapping suits << too, so no further problem is reported
             if self._frame.key is _NO_KEY:
                 self._frame.key = _LOST_KEY
                 return
         self._weight += anchor.weight
         self._expansion += anchor.weight
         if self._expansion > MAX_EXPANSION:
-            self._stop(mark, f"aliases repeat too much: at most {MAX_EXPANSION:,} nodes may come from them")
+            self._stop(mark, f"aliases repeat too much: the limit is {MAX_EXPANSION:,} repeated nodes")
         if self._frame.key is _NO_KEY:
             self._take_key(anchor.value, mark)
         else:
             self._put(anchor.value, mark)
 
     def _report_tag(self, mark: Mark, tag: str) -> None:
-        self._report(mark, f"the tag {_shown(tag)} is not supported: only !!str is")
+        self._report(mark, f"the tag {_shown(tag)} is not supported; use !!str or no tag")
 
     def _report(self, mark: Mark, message: str) -> None:
         self.problems.append(YamlProblem(*mark, message))
         if len(self.problems) == MAX_PROBLEMS:
-            self._stop(mark, f"{MAX_PROBLEMS} problems: reading stops here")
+            self._stop(mark, f"too many problems ({MAX_PROBLEMS}): the rest of the file was not checked")
 
     def _stop(self, mark: Mark, message: str) -> NoReturn:
         raise YamlError([*self.problems, YamlProblem(*mark, message)])

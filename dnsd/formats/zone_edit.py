@@ -1,7 +1,7 @@
-"""Edits of a zone's records in the text of its master file, which keeps all that people wrote beside them.
+"""Edit a zone's records in the text of its master file, keeping comments and formatting of everything else.
 
-An entry that is edited may be what later ones have their owner or their TTL from (RFC 1035 §5.1); those are given it in
-words. What comes of an edit is read again: only a text that says what it must is returned.
+Later entries may take their owner or TTL from an edited entry (RFC 1035 §5.1); they get it written out. The edited text
+is parsed to check it: only a text with the expected records is returned.
 """
 
 from __future__ import annotations
@@ -31,21 +31,20 @@ WORD = re.compile(r'[ \t\n()]++|;[^\n]*+|("(?:[^"\\]|\\.)*+"?|(?:[^ \t\n()";\\]|
 DEFAULT_TTL = re.compile(r"^\$TTL\b", re.IGNORECASE | re.MULTILINE)
 COMMENT_LINE = re.compile(r"^[ \t]*+;[^\n]*+", re.MULTILINE)
 SERIALS = 2**32
-MAX_ROUNDS = 16  # a record may stand so many times in a file
+MAX_ROUNDS = 16  # a file may repeat a record so many times
 
 
 class UnwritableError(InvalidDataError):
-    """A zone that no master file says: what is written would be read as something else. `problems` says why."""
+    """No master file can hold the zone: the text would be read as other records. `problems` lists the reasons."""
 
 
 def edited_zone_text(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, *, now_s: int) -> str:
-    """The text of a zone's master file after an edit; the SOA's serial, where the file has an SOA, is a later one.
+    """The text of a zone's master file after an edit; the serial of an SOA in the file moves forward.
 
-    `text` is what `zone` was read from, and `rows` are the lines that its records stand in; those without one were made
-    for the zone (`apex_records`) and are written down where they are replaced, or nothing else would be left. Where the
-    text cannot be edited so that it says what it must, the whole zone is written anew. Raises UnwritableError where
-    that does not help either, as with two records that are the same, and ValueError where a record is to be removed
-    that is not in the file.
+    `zone` was read from `text`, and `rows` are the lines of its records. Records after these were made for the zone
+    (`apex_records`); they are written only if replaced, or if the file would be empty without them. If the text cannot
+    be edited in place, the whole zone is written anew. Raises UnwritableError if that fails too, as with two equal
+    records, and ValueError if a record to be removed is not in the file.
     """
     plan = _plan(zone, len(rows), edit, now_s)
     made = range(len(rows), len(zone.records))
@@ -56,14 +55,14 @@ def edited_zone_text(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdi
 
 
 def _edited_in_place(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, expected: Records) -> str | None:
-    """The text with the edit made; None where it would not say what is expected."""
+    """The text with the edit made; None if it would not hold the expected records."""
     records = zone.records
     for _ in range(MAX_ROUNDS):
         text = _edited(text, records, rows, edit)
         found = _read(text, zone)
-        if _says(found, zone, expected):
+        if _holds(found, zone, expected):
             return text
-        edit = RecordEdit(removed=_come_to_light(found.records, expected))
+        edit = RecordEdit(removed=_surfaced_repeats(found.records, expected))
         if not edit.removed:
             break
         records, rows = found.records, found.lines
@@ -71,17 +70,17 @@ def _edited_in_place(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdi
 
 
 def _written_anew(text: str, zone: Zone, expected: Records) -> str:
-    """The records in a text of their own, behind all lines of comments. Raises UnwritableError."""
+    """A new text: all comment lines of the old one, then the records. Raises UnwritableError."""
     anew = "".join(f"{line}\n" for line in COMMENT_LINE.findall(text)) + zone_file_text(expected)
-    if not _says(_read(anew, zone), zone, expected):
-        unknown = Problem(zone.key, ("records",), "no master file is read as the records that the edit makes")
+    if not _holds(_read(anew, zone), zone, expected):
+        unknown = Problem(zone.key, ("records",), "the edited records cannot be written as a master file")
         errors = [one for one in zone_problems(replace(zone, records=expected), WIDEST_LIMITS) if not one.warning]
         raise UnwritableError(errors or [unknown])
     return anew
 
 
 def comment_lines(text: str) -> list[str]:
-    """What stands on the lines of a master file that are comments."""
+    """The texts of a master file's comment lines."""
     return [readable(line).strip().lstrip(";").strip() for line in COMMENT_LINE.findall(text)]
 
 
@@ -91,16 +90,16 @@ def zone_file_text(records: Iterable[Record]) -> str:
 
 
 def next_serial(serial: int, now_s: int) -> int:
-    """The serial after this one: the time in seconds if that is a later one (RFC 1982 §3.2), else the next number."""
+    """The next serial: the time in seconds if that is later (RFC 1982 §3.2), else the next number."""
     now = now_s % SERIALS
     is_later = 0 < (now - serial) % SERIALS < SERIALS // 2
     return now if is_later else (serial + 1) % SERIALS
 
 
 def _plan(zone: Zone, written: int, edit: RecordEdit, now_s: int) -> RecordEdit:
-    """The edit as one of the file, whose records are the first ones of the zone, with that of the SOA's serial."""
+    """The edit for the file, which holds the zone's first `written` records, with the SOA's new serial."""
     if any(index >= written for index in edit.removed):
-        raise ValueError(f"{zone.key}: a record that is to be removed is not in the zone's file")
+        raise ValueError(f"{zone.key}: a record to be removed is not in the zone's file")
     replaced = {index: record for index, record in edit.replaced.items() if index < written}
     added = [record for index, record in edit.replaced.items() if index >= written] + list(edit.added)
     for index in zone.records.of_types({SOA}):
@@ -122,22 +121,22 @@ def _with_serial(soa: Record, serial: int) -> Record:
 
 
 def _newline(text: str) -> str:
-    """What ends the lines of a text, if that is the same for all of them."""
+    """The line break of a text if all are the same, else a newline."""
     found = NEWLINE.search(text)
     return found[0] if found and NEWLINE.sub("\n", text).replace("\n", found[0]) == text else "\n"
 
 
 def _read(text: str, zone: Zone) -> ZoneText:
-    """What the zone's file would be read as, if this were its text."""
+    """Parse a text as that of the zone's file."""
     return parse_zone_text(text, parse_name_text(zone.key.rpartition("/")[2]).lower())
 
 
-def _says(found: ZoneText, zone: Zone, expected: Records) -> bool:
+def _holds(found: ZoneText, zone: Zone, expected: Records) -> bool:
     return not found.problems and found.name == zone.name and found.records == expected
 
 
-def _come_to_light(found: Records, expected: Records) -> frozenset[int]:
-    """The records that are not expected: they stood in the file once more, which counted for nothing until now."""
+def _surfaced_repeats(found: Records, expected: Records) -> frozenset[int]:
+    """The unexpected records: repeats in the file, ignored until the edit changed their first occurrence."""
     if len(found) <= len(expected):
         return frozenset()
     wanted = {_key(record) for record in expected}
@@ -149,7 +148,7 @@ def _key(record: Record) -> tuple[bytes, int, bytes]:
 
 
 def _edited(text: str, records: Records, rows: Sequence[int], edit: RecordEdit) -> str:
-    """The text with the edit made; its lines end with a newline alone."""
+    """The text with the edit made; its line breaks are newlines."""
     sweep = _Sweep(text, records, rows, edit)
     for index in sorted((*edit.removed, *edit.replaced)):
         sweep.edit_at(rows[index])
@@ -158,15 +157,15 @@ def _edited(text: str, records: Records, rows: Sequence[int], edit: RecordEdit) 
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What stands before the data of an entry."""
+    """The part of an entry before its data."""
 
-    owner_end: int  # 0: there is no owner; it is that of the entry before
-    ttl: str  # as it is written; may be empty
+    owner_end: int  # 0: no owner; the previous entry's applies
+    ttl: str  # as written; may be empty
     end: int
 
 
 def _head(entry: str) -> _Head:
-    """The head of a record's entry (RFC 1035 §5.1), which is known to be well-formed."""
+    """The head of a record's well-formed entry (RFC 1035 §5.1)."""
     owner_end, ttl, end = 0, "", 0
     for match in WORD.finditer(entry):
         word, end = match[1], match.end()
@@ -182,7 +181,7 @@ def _head(entry: str) -> _Head:
 
 
 class _Sweep:
-    """One way through a text, from each entry that is edited to where nothing depends on it any more."""
+    """One pass through a text: edits entries, and completes the following entries that depend on them."""
 
     def __init__(self, text: str, records: Records, rows: Sequence[int], edit: RecordEdit) -> None:
         self._text = text
@@ -192,12 +191,12 @@ class _Sweep:
         self._default_ttl_from = match.start() if (match := DEFAULT_TTL.search(text)) else len(text)
         self._line, self._start = 1, 0  # of the next entry
         self._parts: list[str] = []  # of the new text
-        self._taken = 0  # where in the old text they end
-        self._owner: bytes | None = None  # what an entry without an owner would lack
-        self._lacks_ttl = False  # whether an entry without a TTL would have another one
+        self._taken = 0  # end in the old text of the part already copied
+        self._owner: bytes | None = None  # to write into the next entry if it has no owner
+        self._lacks_ttl = False  # whether an entry without a TTL would change its TTL
 
     def edit_at(self, line: int) -> None:
-        """Edit the entry in this line, if that has not been done on the way, and those that depend on it."""
+        """Edit the entry in this line and the entries that depend on it, unless already done."""
         if line < self._line:
             return
         while self._line < line:
@@ -237,18 +236,18 @@ class _Sweep:
             self._put(start, end, self._completed(index, head, entry))
 
     def _index(self) -> int | None:
-        """The index of the record in this line; None for one that stands before already."""
+        """The index of the record in this line; None if it repeats an earlier one."""
         index = bisect_left(self._rows, self._line)
         return index if index < len(self._rows) and self._rows[index] == self._line else None
 
     def _remove(self, index: int, head: _Head) -> None:
-        """Note what an entry that is to go has said of those behind it."""
+        """Note the owner and TTL that later entries took from a removed one."""
         if head.owner_end:
             self._owner = self._records.owners[index]
         self._lacks_ttl = self._lacks_ttl or bool(head.ttl)
 
     def _replaced(self, index: int, head: _Head, entry: str) -> str:
-        """What stands in place of an entry; what it has said of those behind it is noted."""
+        """The replacement of an entry; notes the owner and TTL that later entries took from it."""
         old, new = self._records[index], self._edit.replaced[index]
         if in_place := _with_serial_of(new, old, head, entry):
             return self._completed(index, head, in_place)
@@ -258,17 +257,17 @@ class _Sweep:
         return record_line(new)
 
     def _completed(self, index: int | None, head: _Head, entry: str) -> str:
-        """An entry that is kept, with the owner or the TTL that it had from one that is not."""
-        said = entry[: head.owner_end]
-        if self._owner is not None and not said:
-            said = full_name(self._owner)
+        """A kept entry, completed by the owner or TTL that it took from an edited one."""
+        start = entry[: head.owner_end]
+        if self._owner is not None and not start:
+            start = full_name(self._owner)
         self._owner = None
         if self._lacks_ttl:
-            # Of a proxied record, and of one that stands before already, it does not matter; nor does it tell the next.
+            # The TTL of a proxied or repeated record does not matter, but is no guide for the next entry either.
             ttl = AUTOMATIC_TTL if index is None else self._records[index].ttl
-            said += "" if head.ttl else f" {ttl}"
+            start += "" if head.ttl else f" {ttl}"
             self._lacks_ttl = not head.ttl and (index is None or self._records[index].proxied)
-        return said + entry[head.owner_end :]
+        return start + entry[head.owner_end :]
 
     def _put(self, start: int, end: int, text: str) -> None:
         self._parts += (self._text[self._taken : start], text)
@@ -276,11 +275,11 @@ class _Sweep:
 
 
 def _with_serial_of(new: Record, old: Record, head: _Head, entry: str) -> str | None:
-    """The entry of an SOA record with another serial; None where more than that is new, or it is written oddly."""
+    """The entry of an SOA record with the new serial; None if more has changed, or the serial is not in plain form."""
     if new.rtype != SOA or old != _with_serial(new, _serial(old)):
         return None
     words = (match for match in WORD.finditer(entry, head.end) if match[1])
-    serial = next(islice(words, 2, None), None)  # behind the names of the server and of the mailbox
+    serial = next(islice(words, 2, None), None)  # after the names of the server and of the mailbox
     if serial is None or serial[1] != str(_serial(old)):
         return None
     return entry[: serial.start()] + str(_serial(new)) + entry[serial.end() :]

@@ -1,4 +1,4 @@
-"""Entries of master files (RFC 1035 §5.1): where each ends, its words one after another, and its comment."""
+"""Entries of master files (RFC 1035 §5.1): the end, the words and the comment of each."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from dnsd.wire.rdata import reason, type_text
 
 SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]++|\\.)*+"|;[^\n]*+|[()\n]', re.DOTALL)
 NEWLINE = re.compile("\r\n?")
-BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # lines that say nothing
+BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # blank lines and comments
 
 
 def entry_end(text: str, start: int) -> int | None:
-    """Where the entry at `start` ends: at a newline that is not in parentheses; None where the text ends before."""
+    """The end of the entry at `start`: the first newline outside parentheses; None if the text ends before it."""
     depth = 0
     for match in SPECIAL.finditer(text, start):
         token = match[0]
@@ -37,7 +37,7 @@ def entry_end(text: str, start: int) -> int | None:
 
 
 class EntryError(ValueError):
-    """What is wrong with an entry, and at which offset in it; None for what it lacks."""
+    """An error at an offset in an entry; the offset is None if something is missing."""
 
     def __init__(self, message: str, offset: int | None = None) -> None:
         self.offset = offset
@@ -45,7 +45,7 @@ class EntryError(ValueError):
 
 
 class Words:
-    """The words of an entry, one after another; knows where the last one stands."""
+    """Reads the words of an entry one by one; knows the offset of the last one."""
 
     def __init__(self, entry: str) -> None:
         self.tokenizer = dns.tokenizer.Tokenizer(escaped(entry))
@@ -54,7 +54,7 @@ class Words:
         self._end = 0
 
     def next(self, *, want_leading: bool = False) -> dns.tokenizer.Token:
-        """The next word; blanks at the beginning are one, if that is wanted."""
+        """The next word; if `want_leading`, blanks at the beginning count as a word."""
         token = self.tokenizer.get(want_leading=want_leading)
         word = str(token.value)
         if "\\" in word and self._entry.find(word, self._end) < 0:
@@ -64,40 +64,40 @@ class Words:
         return token
 
     def error(self, message: str) -> EntryError:
-        """That the last word is wrong."""
+        """An error at the last word."""
         return EntryError(message, self.offset)
 
-    def error_behind(self, message: str) -> EntryError:
-        """That what follows the last word is wrong; where nothing follows, the entry."""
+    def error_after(self, message: str) -> EntryError:
+        """An error at the text after the last word, or in the whole entry if no text follows."""
         rest = self._entry[self._end :]
         return EntryError(message, self._end + len(rest) - len(rest.lstrip()) if rest.strip() else None)
 
 
 def read_rdata(words: Words, rtype: int, origin: dns.name.Name) -> dns.rdata.Rdata:
-    """The record data that the words left are. Raises EntryError."""
+    """Parse the remaining words as record data. Raises EntryError."""
     try:
         return dns.rdata.from_text(
             dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), words.tokenizer, origin, relativize=False
         )
     except (dns.exception.DNSException, ValueError) as error:
-        raise words.error_behind(f"not valid {type_text(rtype)} data: {reason(error)}") from None
+        raise words.error_after(f"not valid {type_text(rtype)} data: {reason(error)}") from None
 
 
 def parse_ttl(words: Words, word: str) -> int:
-    """Seconds, or units such as 1h30m. Raises EntryError."""
+    """Parse seconds, or units such as 1h30m, to seconds. Raises EntryError."""
     try:
         ttl = dns.ttl.from_text(word)
     except (dns.ttl.BadTTL, ValueError):
         raise words.error(f"{word[:20]!r} is not a TTL") from None
     if ttl > MAX_TTL_S:
-        raise words.error(f"the TTL {word} is over {MAX_TTL_S} seconds (RFC 2181 §8)")
+        raise words.error(f"the TTL {word} is too long; the limit is {MAX_TTL_S} seconds (RFC 2181 §8)")
     return ttl
 
 
 def comment_of(entry: str, last: str) -> str:
-    """The comment that counts: that on the entry's last line. Raises ValueError where tags stand in one before."""
+    """The entry's comment: the one on its last line. Raises ValueError if an earlier line has tags."""
     if entry.count(MARK_TEXT) > last.count(MARK_TEXT):
         comments = [match[0] for match in SPECIAL.finditer(entry) if match[0][0] == ";"]
         if sum(one.count(MARK_TEXT) for one in comments) > last.count(MARK_TEXT):
-            raise ValueError(f"{MARK_TEXT} stands in parentheses, where it is not read; put it behind the last one")
+            raise ValueError(f"{MARK_TEXT} is not read inside parentheses; put it after the closing one")
     return last

@@ -1,4 +1,4 @@
-"""Zones as text in the form in which Cloudflare exports them: master files, which other servers and this one read."""
+"""Zones as text in Cloudflare's export format: master files, readable by this and other servers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ HEADER = """\
 
 
 def exported_zone(zone: Zone, now: datetime, *, identities: bool = False) -> str:
-    """A zone as a master file: SOA, NS, then all other types by name, each in the zone's order; `now` is in the header.
+    """A zone as a master file: SOA, NS, then all other types by name, each in the zone's order.
 
-    With `identities`, tags say the ids and times of records, too.
+    `now` goes into the header. If `identities`, tags hold the ids and times of records.
     """
     lines: dict[int, list[str]] = defaultdict(list)
     for record in zone.records:

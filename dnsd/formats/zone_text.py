@@ -1,8 +1,8 @@
-"""Master files (RFC 1035 §5) to records, Cloudflare's exported files included.
+"""Parse master files (RFC 1035 §5), Cloudflare's exports included, to records.
 
-The text is cut into entries, each of which is read for itself with dnspython's tokenizer, so that one wrong entry does
-not hide the others, and each problem has its line and column. What was read is remembered, and lines of the same parts
-are not parsed again (plain_lines.py).
+The text is cut into entries. dnspython's tokenizer reads each one separately, so that a wrong entry does not hide the
+others, and each problem has its line and column. Parts are remembered, and lines of known parts are not parsed again
+(plain_lines.py).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MAX_ENTRY = 300_000  # characters: record data of 65,535 octets, each as \\DDD, 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TextProblem:
-    """Something wrong at a line and column, both from 1."""
+    """A problem at a line and column, both from 1."""
 
     line: int
     column: int
@@ -53,9 +53,9 @@ class TextProblem:
 
 @dataclass(frozen=True, slots=True)
 class ZoneText:
-    """What a master file holds: records, the line of each, what is wrong, and what is doubtful."""
+    """The content of a master file: records, the line of each, problems and warnings."""
 
-    name: bytes  # canonical; of the SOA's owner, where there is one
+    name: bytes  # canonical; the SOA's owner name, if there is an SOA
     records: Records
     lines: Sequence[int]
     problems: list[TextProblem]
@@ -69,21 +69,20 @@ def parse_zone_text(
     proxies: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> ZoneText:
-    """The records of a master file; `default_name` is the origin, and the zone's name where the file holds no SOA.
+    """Parse a master file; `default_name` is the origin, and the zone's name if the file holds no SOA.
 
-    With `proxies`, records that can be proxied are, unless their tags say that they are not.
-    A large text is given in blocks, each of which ends with the end of a line; with each, `progress` is told how many
-    records there are so far. A record that stands twice counts once (RFC 2181 §5): zone transfers are stored with the
-    SOA first and last.
+    If `proxies`, proxiable records are proxied unless their tags say no. Pass a large text in blocks of whole lines;
+    after each block, `progress` gets the number of records so far. A repeated record counts once (RFC 2181 §5): stored
+    zone transfers have the SOA first and last.
     """
     reader = _Reader(default_name, proxies=proxies)
     blocks = iter([text] if isinstance(text, str) else text)
-    rest = ""  # what is not read yet: the beginning of an entry
+    rest = ""  # not read yet: the beginning of an entry
     for block in blocks:
-        if len(rest) > MAX_ENTRY:  # look for its end in all of the text at once, not again with each block
+        if len(rest) > MAX_ENTRY:  # search for its end once in all of the text, not again with each block
             block = "".join((block, *blocks))
         rest += NEWLINE.sub("\n", block) if "\r" in block else block
-        # Behind a backslash, a newline may be part of a quoted string that ends in the next block.
+        # After a backslash, a newline may be part of a quoted string that ends in the next block.
         if not rest.endswith("\\\n"):
             rest = reader.read(rest)
         if progress:
@@ -93,26 +92,26 @@ def parse_zone_text(
 
 
 class _Reader:
-    """What carries over from entry to entry: the origin, the default TTL, the last owner."""
+    """Reads entries; keeps the state between them: the origin, the default TTL, the last owner name."""
 
     def __init__(self, default_name: bytes, *, proxies: bool) -> None:
         self.proxies = proxies
         self.zone_name = default_name
         self.columns = Columns()
-        self.lines = array("I")  # of each record the number of its line
+        self.lines = array("I")  # line number of each record
         self.problems: list[TextProblem] = []
         self.warnings: list[TextProblem] = []
-        self.line = 1  # of what is read next
+        self.line = 1  # of the next entry
         self.origin = dns.name.from_wire(default_name, 0)[0]
         self.origin_given = False
         self.has_soa = False
         self.default_ttl: int | None = None
         self.last_ttl: int | None = None
         self.owner: bytes | None = None
-        self.known = Known(default_name, self._said_by)
+        self.known = Known(default_name, self._interpret)
 
     def read(self, text: str) -> str:
-        """Read all entries whose end is in the text; what is left of it."""
+        """Read all complete entries; return the rest of the text."""
         start = 0
         while start < len(text):
             if self.is_full():
@@ -132,7 +131,7 @@ class _Reader:
         return end
 
     def _read_plain(self, text: str, start: int) -> int:
-        """Read the lines from `start` on as long as all their parts are known; where the first other line begins."""
+        """Read lines from `start` on while all their parts are known; return the start of the first other line."""
         known, owner, last_ttl = self.known, self.owner, self.last_ttl
         owners, rdatas, traits = self.columns.owners, self.columns.rdatas, self.columns.traits
         already = len(owners)
@@ -173,7 +172,7 @@ class _Reader:
         return start
 
     def _form_and_identity(self, head: str, comment: str) -> tuple[Form | None, Identity]:
-        """The form of a plain line but for what is its record's alone, and that; no form where that is malformed."""
+        """The form of a plain line without its record's identity, and that identity; no form if it is malformed."""
         try:
             common, stand_in, own = without_identity(comment)
         except ValueError:
@@ -183,13 +182,13 @@ class _Reader:
             return form, form.said.identity if form else UNWRITTEN
         if (written := form.said.identity.written) is not None:
             stand_in, own = stand_in._replace(written=written), own._replace(written=written)
-        # Else what looked like tags stood in a text or in quotes.
+        # The identities differ if apparent tags were part of a text or in quotes.
         return form if form.said.identity == stand_in else None, own
 
     def read_entry(self, entry: str) -> None:
-        """Read one entry, of whatever kind."""
+        """Read one entry of any kind."""
         if len(entry) > MAX_ENTRY:
-            message = f"an entry of {len(entry):,} characters; {MAX_ENTRY:,} are possible"
+            message = f"an entry of {len(entry):,} characters; the limit is {MAX_ENTRY:,}"
             self.problems.append(TextProblem(self.line, 1, message))
         elif entry.strip() and not entry.lstrip().startswith(";"):
             self._read_words(entry)
@@ -207,17 +206,17 @@ class _Reader:
             self._problem(entry, reason(error))
 
     def is_full(self) -> bool:
-        """Whether there are problems enough."""
+        """Whether the number of problems has reached its limit."""
         return len(self.problems) >= MAX_PROBLEMS
 
     def result(self) -> ZoneText:
-        """What was found, owners outside the zone among the problems."""
+        """The result, with a problem for each owner name outside the zone."""
         records, lines = self.columns.records(), self.lines
         if repeated := set(_repeated(records)):
             records = records.without(repeated)
             lines = array("I", (line for index, line in enumerate(lines) if index not in repeated))
         if not records and not self.problems:
-            self.problems.append(TextProblem(1, 1, "the file holds no records; delete it if the zone is to go"))
+            self.problems.append(TextProblem(1, 1, "the file holds no records; to remove the zone, delete the file"))
         name = self.zone_name
         outside = (
             index
@@ -248,15 +247,15 @@ class _Reader:
                 raise EntryError("the value of $TTL is missing or malformed")
             self.default_ttl = parse_ttl(words, str(token.value))
         elif directive == "$INCLUDE":
-            raise words.error("$INCLUDE is refused: a zone is one file")
+            raise words.error("$INCLUDE is not supported: a zone is one file")
         else:
-            raise words.error(f"{directive} is not supported; $ORIGIN and $TTL are")
+            raise words.error(f"{directive} is not supported; use $ORIGIN or $TTL")
         self._forget()
         words.tokenizer.get_eol()
 
     def _forget(self) -> None:
-        """Forget what depends on the origin, or on $TTL."""
-        self.known = Known(bytes(self.origin.to_wire() or ROOT), self._said_by)
+        """Forget all parts that depend on the origin or on $TTL."""
+        self.known = Known(bytes(self.origin.to_wire() or ROOT), self._interpret)
 
     def _record(self, entry: str) -> None:
         words = Words(entry)
@@ -271,7 +270,7 @@ class _Reader:
         try:
             record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=proxied)
         except RecordError as error:
-            raise (words.error_behind if error.path == ("content",) else EntryError)(str(error)) from None
+            raise (words.error_after if error.path == ("content",) else EntryError)(str(error)) from None
         if said != NO_COMMENT:
             record = replace(record, settings=said.settings, comment=said.text, tags=said.tags, identity=said.identity)
         if said.warning:
@@ -282,14 +281,14 @@ class _Reader:
             self.known.remember(entry, Head(rtype, ttl, given is not None), record.rdata)
 
     def _warn(self, line: int, message: str) -> None:
-        """Say once that something in a comment is not kept."""
+        """Warn of the first comment that is not kept whole; one warning is enough for a file."""
         self.warnings = self.warnings or [TextProblem(line, 1, message)]
 
     def _is_proxied(self, rtype: int, said: Comment) -> bool:
         return rtype in PROXIABLE and (self.proxies if said.proxied is None else said.proxied)
 
-    def _said_by(self, head: Head, comment: str) -> Said:
-        """What the head and the comment of a plain line say. Raises ValueError."""
+    def _interpret(self, head: Head, comment: str) -> Said:
+        """The meaning of a plain line's head and comment. Raises ValueError."""
         said = parse_comment(head.rtype, readable(comment))
         proxied = self._is_proxied(head.rtype, said)
         traits = build_traits(
@@ -298,11 +297,11 @@ class _Reader:
         return Said(self.columns.index_of(traits), said.identity, said.warning)
 
     def _read_owner(self, words: Words) -> tuple[dns.name.Name | None, str]:
-        """Read the owner, if the entry has one: the name, and its text where that is relative."""
+        """Read the owner, if the entry has one. Return the name, and its text if relative."""
         token = words.next(want_leading=True)
         if token.is_whitespace():
             if self.owner is None:
-                raise EntryError("the first record has no owner")
+                raise EntryError("the first record has no owner name")
             return None, ""
         name = words.tokenizer.as_name(token, self.origin)
         self.owner = _wire(name)
@@ -310,7 +309,7 @@ class _Reader:
         return name, "" if text == "@" or text.endswith(".") else text
 
     def _read_ttl_class_type(self, words: Words) -> tuple[int | None, int]:
-        """`[TTL] [class] type` or `[class] [TTL] type` (RFC 1035 §5.1)."""
+        """Read `[TTL] [class] type` or `[class] [TTL] type` (RFC 1035 §5.1); return TTL and type."""
         ttl: int | None = None
         for _ in range(3):
             token = words.next()
@@ -320,7 +319,7 @@ class _Reader:
             if ttl is None and word[0].isdigit():
                 ttl = self.last_ttl = parse_ttl(words, word)
             elif word.upper() in OTHER_CLASSES:
-                raise words.error(f"class {word} is not served; IN is")
+                raise words.error(f"class {word} is not supported; use IN")
             elif word.upper() not in ("IN", "CLASS1"):
                 try:
                     return ttl, parse_data_type(word)
@@ -329,7 +328,7 @@ class _Reader:
         raise EntryError("the record's type is missing")
 
     def _read_soa(self, name: dns.name.Name | None, relative: str, rdata: dns.rdata.Rdata) -> None:
-        """The zone's name is its SOA's owner; Cloudflare writes that in full, yet without the final dot."""
+        """Take the zone's name from the SOA's owner name; Cloudflare writes it in full but without the final dot."""
         if relative and not self.origin_given:
             name = dns.name.from_text(relative)
             self.owner = _wire(name)
@@ -343,15 +342,15 @@ class _Reader:
             self.last_ttl = int.from_bytes(pack_rdata(rdata)[-4:])  # as servers did before RFC 2308 §4, and still do
 
     def _ttl(self, given: int | None) -> int:
-        """The stated TTL, else $TTL, else that of the record before (RFC 2308 §4, RFC 1035 §5.1)."""
+        """The given TTL, else $TTL, else the previous record's (RFC 2308 §4, RFC 1035 §5.1)."""
         for ttl in (given, self.default_ttl, self.last_ttl):
             if ttl is not None:
                 return ttl
-        raise EntryError("the record has no TTL, and there is no $TTL before it")
+        raise EntryError("the record has no TTL, and no $TTL precedes it")
 
 
 def _repeated(records: Records) -> Iterator[int]:
-    """The indexes of records that stand before already, whatever their TTL."""
+    """The indexes of records that repeat an earlier one, with any TTL."""
     for crowd in records.crowds():
         if len({records.rtype(index) for index in crowd}) == len(crowd):
             continue

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 
-from dnsd.formats.yaml_style import said_by
+from dnsd.formats.yaml_style import as_read
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_map
 from dnsd.manage.refusal import Code, refused
@@ -186,6 +186,6 @@ def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *p
 
 def _write(draft: Draft, found: AddressMap, document: Document) -> None:
     """Write a map with the time of the change, if anything changed."""
-    if said_by(document) != said_by(draft.document(found.key)):
+    if as_read(document) != as_read(draft.document(found.key)):
         document.setdefault("created_at", time_text(draft.loaded.times.of_map(found).created))
         draft.write(found.key, Kind.MAP, document | {"modified_at": draft.stamp})

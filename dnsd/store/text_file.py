@@ -1,6 +1,6 @@
-"""Text files of a sensible size, read in blocks of whole lines, so that a large one need not be in memory.
+"""Text files up to a size limit, read in blocks of whole lines so that a large file need not fit in memory.
 
-They are UTF-8. In a master file other octets may stand, too (`any_octets`), which are written again as they were.
+Files are UTF-8. A master file may contain other octets too (`any_octets`); they are written back unchanged.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from dnsd.formats.odd_octets import octets_of
 
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
-MAX_KEPT = 64 * 1024  # characters of a text that is kept; to read a larger one again is cheaper than to have it
+MAX_KEPT = 64 * 1024  # characters of a text kept in memory; a larger text is cheaper to read again
 BLOCK = 1024 * 1024  # octets
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-OTHER_MARKS = {  # that of UTF-32 begins as that of UTF-16
+OTHER_MARKS = {  # UTF-32 first: its mark begins with UTF-16's
     b"\xff\xfe\0\0": "UTF-32",
     b"\0\0\xfe\xff": "UTF-32",
     b"\xff\xfe": "UTF-16",
@@ -29,14 +29,14 @@ SAVE_AS_UTF8 = "save it as UTF-8"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is in a file: a digest of it, and the text unless that is large."""
+    """The content of a file: its digest, and its text unless large."""
 
     digest: bytes
     text: str | None = field(compare=False)
 
 
 class NotTextError(Exception):
-    """A file that is not text, and where it ceases to be."""
+    """The file is not text; `line` and `column` give the first position at fault."""
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
         self.line, self.column = line, column
@@ -44,16 +44,16 @@ class NotTextError(Exception):
 
 
 class FileChangedError(Exception):
-    """A file that does not hold any more what was read from it before."""
+    """The file no longer has the content read earlier."""
 
 
 def read_text(path: Path) -> str:
-    """The text of a regular file. Raises OSError and NotTextError."""
+    """Read the text of a regular file. Raises OSError and NotTextError."""
     return "".join(_blocks(path, _new_digest()))
 
 
 def read_content(path: Path, *, any_octets: bool = False) -> Content:
-    """What is in a regular file. Raises OSError and NotTextError."""
+    """Read the content of a regular file. Raises OSError and NotTextError."""
     digest = _new_digest()
     text: str | None = ""
     for block in _blocks(path, digest, any_octets=any_octets):
@@ -62,24 +62,24 @@ def read_content(path: Path, *, any_octets: bool = False) -> Content:
 
 
 def content_of(text: str) -> Content:
-    """What is in a file that has this text, which is kept: nobody has written it yet. Raises NotTextError."""
+    """The content of a file with this text, kept at any size as it is not on disk yet. Raises NotTextError."""
     octets = octets_of(text)
     if len(octets) > MAX_FILE_SIZE:
-        raise NotTextError(f"has {len(octets):,} octets; {MAX_FILE_SIZE:,} are possible")
+        raise NotTextError(f"has {len(octets):,} octets; the limit is {MAX_FILE_SIZE:,}")
     digest = _new_digest()
     digest.update(octets)
     return Content(digest.digest(), text)
 
 
 def decoded(octets: bytes, *, any_octets: bool = False) -> str:
-    """The text that octets are, without a byte order mark. Raises NotTextError."""
+    """Decode octets to text, without a byte order mark. Raises NotTextError."""
     return _decode(octets, 1, any_octets=any_octets)
 
 
 def blocks_again(path: Path, digest: bytes, *, any_octets: bool = False) -> Iterator[str]:
-    """The text of a file whose content had this digest, in blocks that end with the end of a line.
+    """Read a file whose content had this digest once more, in blocks of whole lines.
 
-    Raises FileChangedError where it has another one now, which may not be known before the end.
+    Raises FileChangedError if the digest differs now, possibly only after the last block.
     """
     found = _new_digest()
     try:
@@ -91,9 +91,9 @@ def blocks_again(path: Path, digest: bytes, *, any_octets: bool = False) -> Iter
 
 
 def copy_content(source: str, target: Path, content: Content, *, is_synced: bool) -> None:
-    """Write a file, for its owner alone, with the octets that `content` was read from in the file `source`.
+    """Copy `source` to `target`, with mode 0600, if it still has this content; else write the text in `content`.
 
-    Raises OSError; and FileChangedError where the source has others now, and the text is not known.
+    Raises OSError; raises FileChangedError if the source has changed and `content` holds no text.
     """
     octets = _octets(source)
     found = _new_digest()
@@ -128,14 +128,14 @@ def _blocks(path: Path, digest: hashlib.blake2b, *, any_octets: bool = False) ->
     for octets in _whole_lines(path):
         size += len(octets)
         if max(size, status.st_size) > MAX_FILE_SIZE:
-            raise NotTextError(f"has {max(size, status.st_size):,} octets; {MAX_FILE_SIZE:,} are possible")
+            raise NotTextError(f"has {max(size, status.st_size):,} octets; the limit is {MAX_FILE_SIZE:,}")
         digest.update(octets)
         yield _decode(octets, line, any_octets=any_octets)
         line += octets.count(b"\n")
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
-    """The octets of a file in pieces that end with a newline; the last one may end without."""
+    """Read a file in pieces that end with a newline; the last piece may lack one."""
     waiting: list[bytes] = []
     with open(path, "rb", buffering=0) as file:
         while octets := file.read(BLOCK):
@@ -149,7 +149,7 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 
 def _decode(octets: bytes, line: int, *, any_octets: bool) -> str:
-    """The text of octets that begin in this line. Raises NotTextError."""
+    """Decode octets whose first line has this number. Raises NotTextError."""
     if line == 1:
         if charset := next((name for mark, name in OTHER_MARKS.items() if octets.startswith(mark)), None):
             raise NotTextError(f"the text is in {charset}; {SAVE_AS_UTF8}")
@@ -161,11 +161,11 @@ def _decode(octets: bytes, line: int, *, any_octets: bool) -> str:
         message = f"not UTF-8: octet 0x{octets[error.start]:02x}; {SAVE_AS_UTF8}"
         raise NotTextError(message, *_position(before, line)) from None
     if "\0" in text:
-        message = f"a NUL character: the text is in UTF-16 or UTF-32, or it is no text; {SAVE_AS_UTF8}"
+        message = f"a NUL character: the file is UTF-16, UTF-32 or not text; {SAVE_AS_UTF8}"
         raise NotTextError(message, *_position(text[: text.index("\0")], line))
     return text
 
 
 def _position(before: str, line: int) -> tuple[int, int]:
-    """Line and column, from 1, of what follows the text `before`, which begins in `line`."""
+    """Line and column, from 1, of the position after the text `before`, which begins in `line`."""
     return line + before.count("\n"), len(before) - before.rfind("\n")

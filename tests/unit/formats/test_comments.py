@@ -150,7 +150,7 @@ def test_tags_in_parentheses_are_an_error() -> None:
     text = "a 1 A ( 192.0.2.1 ; cf_tags=cf-proxied:true\n )\nb 1 TXT ( cf_tags= ; text\n x ) ; cf_tags=a\n"
     found = parse_zone_text(text, EXAMPLE)
     assert [(one.line, one.column) for one in found.problems] == [(1, 1)]
-    assert "behind the last" in found.problems[0].message
+    assert "after the closing one" in found.problems[0].message
 
 
 def test_unknown_tag_of_the_server_is_a_warning() -> None:
@@ -207,18 +207,21 @@ def test_time_is_kept_as_that_of_utc() -> None:
 
 
 WRONG = {
-    "an id that is too short": (f"dnsd-id:{ID[:-1]}", "dnsd-id is 32 hexadecimal digits, found '0123"),
+    "an id that is too short": (f"dnsd-id:{ID[:-1]}", "dnsd-id must be 32 hexadecimal digits, found '0123"),
     "an id that is too long": (f"dnsd-id:{ID}0", "32 hexadecimal digits"),
     "an id of other letters": (f"dnsd-id:{ID[:-1]}g", "32 hexadecimal digits"),
     "an id of other digits": (f"dnsd-id:{ID[:-1]}١", "32 hexadecimal digits"),
     "no id": ("dnsd-id:", "found ''"),
     "an id without a colon": ("dnsd-id", "found ''"),
-    "a date": ("dnsd-created:2026-11-27", "dnsd-created is a time such as 2026-01-01T00:00:00.000000Z, found '2026"),
-    "a time without its zone": ("dnsd-created:2026-11-27T07:00:00", "is a time"),
-    "a month too many": ("dnsd-modified:2026-13-27T07:00:00Z", "dnsd-modified is a time"),
-    "a week": ("dnsd-modified:2026-W48-5T07:00:00Z", "is a time"),
-    "a time before all": ("dnsd-modified:0001-01-01T00:00:00+01:00", "is a time"),
-    "no time": ("dnsd-modified:", "is a time"),
+    "a date": (
+        "dnsd-created:2026-11-27",
+        "dnsd-created must be a time such as 2026-01-01T00:00:00.000000Z, found '2026",
+    ),
+    "a time without its zone": ("dnsd-created:2026-11-27T07:00:00", "must be a time"),
+    "a month too many": ("dnsd-modified:2026-13-27T07:00:00Z", "dnsd-modified must be a time"),
+    "a week": ("dnsd-modified:2026-W48-5T07:00:00Z", "must be a time"),
+    "a time before all": ("dnsd-modified:0001-01-01T00:00:00+01:00", "must be a time"),
+    "no time": ("dnsd-modified:", "must be a time"),
 }
 
 

@@ -50,7 +50,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {  # the text, place and reason
     "UTF-16, the other order": (b"\xfe\xff" + HEAD.decode().encode("utf-16-be"), "1:1", "is in UTF-16; save"),
     "UTF-32": (HEAD.decode().encode("utf-32"), "1:1", "the text is in UTF-32; save it as UTF-8"),
     "UTF-32, the other order": (b"\0\0\xfe\xff" + HEAD.decode().encode("utf-32-be"), "1:1", "is in UTF-32; save"),
-    "UTF-16 without a mark": (HEAD.decode().encode("utf-16-le"), "1:2", "a NUL character: the text is in UTF-16"),
+    "UTF-16 without a mark": (HEAD.decode().encode("utf-16-le"), "1:2", "a NUL character: the file is UTF-16"),
     "NUL": (HEAD + b"a TXT x\0", "5:8", "a NUL character"),
     "an octet in a type": (HEAD + b"a 300 IN \xc4 192.0.2.7", "5:10", r"\\196"),
     "an octet in a TTL": (HEAD + b"\xfca 3\xfc A 192.0.2.7", "5:4", "not a TTL"),

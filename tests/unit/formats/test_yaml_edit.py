@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dnsd.formats import yaml_nodes, yaml_style, yaml_text
 from dnsd.formats.yaml_edit import edited_yaml, written_yaml
-from dnsd.formats.yaml_style import PlainData, said_by
+from dnsd.formats.yaml_style import PlainData, as_read
 from dnsd.formats.yaml_text import MAX_DEPTH, YamlError, parse_yaml
 
 A = {"name": "a", "type": "A", "content": "192.0.2.1"}
@@ -69,7 +69,7 @@ memberships: []
 @pytest.mark.parametrize(("data", "expected"), [case[1:] for case in WRITTEN], ids=[case[0] for case in WRITTEN])
 def test_data_is_written_in_our_style(data: PlainData, expected: str) -> None:
     assert written_yaml(data) == expected
-    assert parse_yaml(expected) == said_by(data)
+    assert parse_yaml(expected) == as_read(data)
 
 
 SCALARS: list[tuple[PlainData, str]] = [
@@ -310,7 +310,7 @@ EDITED: list[tuple[str, str, PlainData, str]] = [
 @pytest.mark.parametrize(("text", "data", "expected"), [case[1:] for case in EDITED], ids=[case[0] for case in EDITED])
 def test_text_is_changed_no_more_than_it_must(text: str, data: PlainData, expected: str) -> None:
     assert edited_yaml(text, data) == expected
-    assert said_by(parse_yaml(expected)) == said_by(data)
+    assert as_read(parse_yaml(expected)) == as_read(data)
 
 
 ANEW: list[tuple[str, str, PlainData]] = [
@@ -460,9 +460,9 @@ def comments(text: str) -> list[str]:
 @given(cases())
 def test_edited_text_says_the_data_and_keeps_all_comments(case: tuple[PlainData, str, PlainData]) -> None:
     data, text, wanted = case
-    assert said_by(parse_yaml(text)) == said_by(data)
+    assert as_read(parse_yaml(text)) == as_read(data)
     edited = edited_yaml(text, wanted)
-    assert said_by(parse_yaml(edited)) == said_by(wanted)
+    assert as_read(parse_yaml(edited)) == as_read(wanted)
     assert comments(edited) == comments(text)  # there is one at least, so nothing was written anew
     assert ("\r\n" in edited) >= ("\r\n" in text and "\n" in edited)
     assert edited_yaml(edited, wanted) == edited
@@ -471,8 +471,8 @@ def test_edited_text_says_the_data_and_keeps_all_comments(case: tuple[PlainData,
 @settings(max_examples=500, deadline=None)
 @given(VALUES)
 def test_written_text_says_the_data(data: PlainData) -> None:
-    assert parse_yaml(written_yaml({"a": data})) == said_by({"a": data})
-    assert parse_yaml(written_yaml(data)) == said_by(data)
+    assert parse_yaml(written_yaml({"a": data})) == as_read({"a": data})
+    assert parse_yaml(written_yaml(data)) == as_read(data)
 
 
 LINES = [
@@ -491,4 +491,4 @@ def test_any_text_can_be_edited(text: str, data: PlainData) -> None:
         if "empty" not in str(error):
             return
     for wanted in (data, {"a": data}):
-        assert said_by(parse_yaml(edited_yaml(text, wanted))) == said_by(wanted)
+        assert as_read(parse_yaml(edited_yaml(text, wanted))) == as_read(wanted)

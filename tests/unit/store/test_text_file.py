@@ -72,7 +72,7 @@ def test_not_text(tmp_path: Path, octets: bytes, line: int, column: int, said: s
 def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_file, "MAX_FILE_SIZE", 1000)
     (tmp_path / "a").write_bytes(b"abc\n" * 251)
-    with pytest.raises(NotTextError, match="1,004 octets; 1,000 are possible"):
+    with pytest.raises(NotTextError, match="1,004 octets; the limit is 1,000"):
         read_content(tmp_path / "a")
 
 
