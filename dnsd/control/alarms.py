@@ -51,7 +51,7 @@ class Alarms:
             yield self._entry(loaded, account, "account.let_go")
 
     def _entry(self, loaded: Loaded, account: str, action: str, why: str = "") -> Entry:
-        found = loaded.stored.surroundings.accounts.get(account)
+        found = loaded.stored.map_context.accounts.get(account)
         return Entry(
             at=datetime.now(UTC),
             token=None,

@@ -386,4 +386,4 @@ class Loader:
 
 def _is_unchanged(loaded: Loaded, before: Loaded) -> bool:
     """Whether settings and files equal the served ones."""
-    return loaded.settings == before.settings and loaded.files.says_what(before.files)
+    return loaded.settings == before.settings and loaded.files.has_same_content(before.files)

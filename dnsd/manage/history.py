@@ -300,7 +300,7 @@ def _identified(loaded: Loaded, key: str) -> tuple[str, str] | None:
         return address_map.id, address_map.account_id
     if (read := loaded.stored.objects.zones.get(key)) and read.zone:
         return read.zone.id, read.zone.account_id
-    account = loaded.stored.surroundings.accounts.get(key)
+    account = loaded.stored.map_context.accounts.get(key)
     return (account.id, account.id) if account else None
 
 
@@ -310,7 +310,7 @@ def owner_of(before: Loaded, after: Loaded | None, key: str) -> tuple[str, str]:
         if found := _identified(loaded, key):
             object_id, account_id = found
             return account_id, object_id if object_id in loaded.dataset.zones else ""
-        if account := loaded.stored.surroundings.accounts.get(key.partition("/")[0]):
+        if account := loaded.stored.map_context.accounts.get(key.partition("/")[0]):
             return account.id, ""
     return "", ""
 

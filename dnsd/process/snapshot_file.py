@@ -1,9 +1,8 @@
-"""The snapshot file: what is served, compiled, as one file that workers load, and that is left when the source is gone.
+"""The snapshot file: the served snapshot, compiled, for workers to load, and a fallback if the source is lost.
 
-A line of JSON, then pickled parts (see engine/delta.py), then the octets of the table of names, how many they are,
-and a digest of all before it: a file that was not written to its end is no snapshot. The names are mapped, not read:
-processes share them, also after the file was replaced. Only this package's data classes are unpickled, whatever a file
-says.
+A line of JSON, then pickled parts (see engine/delta.py), then the octets of the name table, their count, and a
+digest of all of it: an incomplete file is not a snapshot. The names are mapped, not read, so that processes share them,
+even after the file was replaced. Only this package's data classes are unpickled, whatever a file contains.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ MAGIC = b"dnsd snapshot 5 "  # the format's number
 SIZE = struct.Struct("<Q")  # of the table of names
 DIGEST_SIZE = 32  # octets
 MAX_TITLE = 4096  # octets
-BLOCK_SIZE = 1024 * 1024  # octets that are read at once
+BLOCK_SIZE = 1024 * 1024  # octets per read
 KNOWN_CLASSES = {
     "dnsd.engine.answer": {"Answer", "Rrset", "EdgeSource"},
     "dnsd.engine.node": {"Alias", "Apex", "Edge", "Flattened", "Node", "Redirection"},
@@ -46,20 +45,20 @@ KNOWN_CLASSES = {
 class Title:
     """The first line of a snapshot file."""
 
-    version: str  # of the package: another one may compile answers otherwise
+    version: str  # of the package: another version may compile answers differently
     revision: int
     saved_at: int  # seconds since 1970
     names: int
 
 
 class SnapshotFileError(DnsdError, ValueError):
-    """A snapshot file that cannot be used; says why."""
+    """A snapshot file cannot be used; the message says why."""
 
 
 def save_snapshot(file: Path, title: Title, parts: Iterable[Part]) -> None:
-    """Write the parts of a whole snapshot to the file, all or nothing: under another name, to the disk, then renamed.
+    """Write the parts of a whole snapshot to the file, all or nothing: under another name, to disk, then renamed.
 
-    The other name is always the same, so that writers that were killed leave one file behind, which the next one uses.
+    The other name is always the same: killed writers leave at most one file, which the next writer overwrites.
     Raises OSError.
     """
     beside = file.with_name(file.name + ".new")
@@ -79,39 +78,40 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[Part]) -> None:
             os.fsync(out.fileno())
         os.replace(beside, file)
     except OSError:
-        beside.unlink(missing_ok=True)  # what fills a full disk
+        beside.unlink(missing_ok=True)  # free the space on a full disk
         raise
     folder = os.open(file.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the new name itself
+        os.fsync(folder)  # brings the new name to disk
     finally:
         os.close(folder)
 
 
 def load_snapshot(file: Path) -> tuple[Title, Iterator[Part]]:
-    """What the file says of itself, and its parts, read as they are asked for. Raises SnapshotFileError."""
+    """The title of a snapshot file, and its parts, read on demand. Raises SnapshotFileError."""
     octets = _mapped(file, check=True)
     line, _, _ = bytes(octets[len(MAGIC) : len(MAGIC) + MAX_TITLE]).partition(b"\n")
-    said = json.loads(line)  # what has a good digest was written by us
-    if said["version"] != __version__:
-        raise SnapshotFileError(f"{file} was written by dnsd {said['version']}; this is {__version__}")
+    title = json.loads(line)  # trusted, as the digest is right
+    if title["version"] != __version__:
+        raise SnapshotFileError(f"{file} was written by dnsd {title['version']}; this is {__version__}")
     table = _table_in(octets)
     parts = octets[len(MAGIC) + len(line) + 1 : -len(table) - SIZE.size - DIGEST_SIZE]
-    return Title(**said), chain(unpickled(io.BytesIO(parts)), [table])
+    return Title(**title), chain(unpickled(io.BytesIO(parts)), [table])
 
 
 def share_octets(file: Path, names: NameTable) -> None:
-    """Have names that were saved in the file use its octets, which other processes have, too."""
+    """Switch a name table that was saved in the file to the file's octets, which processes share."""
     with suppress(SnapshotFileError):
         table = _table_in(_mapped(file))
-        if table[:KEY_SIZE] == names.octets[:KEY_SIZE]:  # of one packing
+        if table[:KEY_SIZE] == names.octets[:KEY_SIZE]:  # from the same packing
             names.move(table)
 
 
 def _mapped(file: Path, *, check: bool = False) -> memoryview:
-    """The octets of a snapshot file; their digest is looked at where that is wanted.
+    """Map the octets of a snapshot file; if `check`, verify their digest.
 
-    It is that of what was read, not mapped: a disk that cannot be read is an error then, not the end of the process.
+    The digest is computed from octets read, not mapped: an unreadable disk then raises an error instead of killing the
+    process.
     """
     try:
         with open(file, "rb") as stream:
@@ -122,14 +122,14 @@ def _mapped(file: Path, *, check: bool = False) -> memoryview:
     except ValueError:
         raise SnapshotFileError(f"{file} is empty") from None
     if octets[: len(MAGIC)] != MAGIC:
-        raise SnapshotFileError(f"{file} is no snapshot file")
+        raise SnapshotFileError(f"{file} is not a snapshot file")
     if not is_whole:
-        raise SnapshotFileError(f"{file} is damaged: its digest is another one")
+        raise SnapshotFileError(f"{file} is corrupt: digest mismatch")
     return octets
 
 
 def _digest(stream: BinaryIO, size: int) -> bytes:
-    """The digest of the next so many octets."""
+    """The digest of the next `size` octets."""
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     while size > 0 and (octets := stream.read(min(size, BLOCK_SIZE))):
         digest.update(octets)
@@ -138,14 +138,14 @@ def _digest(stream: BinaryIO, size: int) -> bytes:
 
 
 def _table_in(octets: memoryview) -> memoryview:
-    """Where the names stand in a whole snapshot file."""
+    """The part of a whole snapshot file that holds the name table."""
     end = len(octets) - DIGEST_SIZE - SIZE.size
     (size,) = SIZE.unpack_from(octets, end)
     return octets[end - size : end]
 
 
 def load_title(file: Path) -> Title | None:
-    """What a file says of itself, its digest not looked at; None where there is none, or it is another version's."""
+    """The title of a snapshot file, without a check of the digest; None without a file of this format."""
     try:
         with open(file, "rb") as stream:
             line = stream.read(len(MAGIC) + MAX_TITLE).removeprefix(MAGIC).partition(b"\n")[0]
@@ -155,7 +155,7 @@ def load_title(file: Path) -> Title | None:
 
 
 def pickled(parts: Iterable[Part]) -> Iterator[bytes]:
-    """Each part as octets; what parts share is written once."""
+    """Pickle each part; objects shared by parts are written once."""
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
     for part in parts:
@@ -166,7 +166,7 @@ def pickled(parts: Iterable[Part]) -> Iterator[bytes]:
 
 
 def unpickled(octets: BinaryIO) -> Iterator[Part]:
-    """The parts again. Raises SnapshotFileError for what is not made of this package's data."""
+    """Unpickle the parts. Raises SnapshotFileError for objects of foreign classes."""
     unpickler = _Unpickler(octets)
     while True:
         try:
@@ -180,7 +180,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name in KNOWN_CLASSES.get(module, ()):
             return super().find_class(module, name)
-        raise SnapshotFileError(f"{module}.{name} has no place in a snapshot")
+        raise SnapshotFileError(f"{module}.{name} is not allowed in a snapshot")
 
 
 class _Hashing:

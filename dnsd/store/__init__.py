@@ -1,1 +1,1 @@
-"""L4, where the data is kept: a folder of files, read to a data set, watched, and written."""
+"""L4, storage: read a folder of files to a dataset, watch it, and write it."""

@@ -1,9 +1,9 @@
-"""The folder of accounts: which files there are, what each is, and what is in it (config.md's layout).
+"""Read the accounts folder: its files, the kind of each, and their content (config.md's layout).
 
 ACCOUNT/account.yaml, ACCOUNT/maps/NAME.yaml, ACCOUNT/zones/NAME.yaml or NAME.zone
 
-A file is not read again as long as its status says that nobody has touched it, so looking at ten thousand of them costs
-little more than listing them. Whether two readings found the same is asked with `==`.
+A file with an unchanged status is not read again, so checking ten thousand files costs little more than listing them.
+Compare two readings with `==`.
 """
 
 from __future__ import annotations
@@ -23,27 +23,25 @@ from pathlib import Path
 from dnsd.errors import Place, Problem, printable
 from dnsd.store.text_file import Content, NotTextError, blocks_again, read_content
 
-# A file's status tells a change from the one before only when the clock of its file system has moved on in between.
-# Of the clocks in use that of FAT is the coarsest.
+# A status reveals a second change only if the file system's clock has advanced since the first. FAT's clock is the
+# coarsest in use.
 COARSEST_CLOCK_NS = 2_000_000_000
 
-LATEST_S = (
-    250_000_000_000  # of a file's time, whatever the disk says: what goes with a date needs a year of four digits
-)
+LATEST_S = 250_000_000_000  # upper bound of a file's time: dates need a year of four digits
 
-# What editors, package managers and file systems put beside files, or swap (Kubernetes' `..data`): not looked at.
+# Files that editors, package managers and file systems leave or swap (Kubernetes' `..data`): ignored.
 PASSED_OVER = (".*", "*~", "#*#", "4913", "*.bak", "*.rpmnew", "*.rpmsave", "*.dpkg-*", "lost+found", "@eaDir")
 LEFTOVER = re.compile("|".join(map(translate, PASSED_OVER)))
 
-PATIENCE_S = 5.0  # how old a file with an unknown ending must be before it counts, while the server watches
+PATIENCE_S = 5.0  # age at which a file with an unknown extension counts, while the server watches
 
 NO_CONTENT = Content(b"", "")
 
-Stamp = tuple[int, ...]  # what a file's status says of who it is and when it changed
+Stamp = tuple[int, ...]  # the identity and change times in a file's status
 
 
 class Kind(Enum):
-    """What a file describes."""
+    """The kind of object that a file describes."""
 
     SETTINGS = "settings"
     ACCOUNT = "account"
@@ -57,25 +55,25 @@ SUFFIXES = {"maps": {".yaml": Kind.MAP}, "zones": {".yaml": Kind.ZONE_YAML, ".zo
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One object's file; `key` names the object: `acme`, `acme/maps/shop`, `acme/zones/example.com`.
+    """The file of one object; `key` names the object: `acme`, `acme/maps/shop`, `acme/zones/example.com`.
 
-    Files are equal where their content is, whenever it was written.
+    Files with the same content are equal, whatever their times.
     """
 
     key: str
     kind: Kind
     path: str
     content: Content
-    problem: Problem | None = None  # why it cannot be read; there is no content then
-    modified: int = field(default=0, compare=False)  # seconds since 1970, but later for each content than for the last
-    stamp: Stamp | None = field(default=None, compare=False)  # None: changed too lately for its status to be trusted
+    problem: Problem | None = None  # the reason if it cannot be read; the content is empty then
+    modified: int = field(default=0, compare=False)  # seconds since 1970; always increases with a new content
+    stamp: Stamp | None = field(default=None, compare=False)  # None: changed too recently to trust its status
 
     def text(self) -> str:
-        """The text, which is read anew where it is large. Raises FileChangedError."""
+        """The text; a large one is read again. Raises FileChangedError."""
         return "".join(self.blocks())
 
     def blocks(self) -> Iterator[str]:
-        """The text in blocks that end with the end of a line. Raises FileChangedError, perhaps at the end only."""
+        """The text in blocks of whole lines. Raises FileChangedError, possibly only after the last block."""
         if self.content.text is not None:
             return iter((self.content.text,))
         return blocks_again(Path(self.path), self.content.digest, any_octets=self.kind is Kind.ZONE_MASTER)
@@ -83,7 +81,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Files:
-    """What is in the folder `root`: the accounts' names, their files, and what is wrong with everything else."""
+    """The content of the folder `root`: the accounts' names, their files, and problems with other entries."""
 
     root: str
     accounts: tuple[str, ...] = ()
@@ -91,11 +89,11 @@ class Files:
     problems: tuple[Problem, ...] = ()
 
     def by_key(self) -> Mapping[str, SourceFile]:
-        """The files by the keys of what they describe."""
+        """The files by the keys of their objects."""
         return self._by_key
 
-    def says_what(self, other: Files) -> bool:
-        """Whether the files say what other ones say, wherever either are."""
+    def has_same_content(self, other: Files) -> bool:
+        """Whether both have the same accounts and contents, possibly in different places."""
         return self.accounts == other.accounts and [*map(_text, self.files)] == [*map(_text, other.files)]
 
     @cached_property
@@ -108,10 +106,10 @@ def _text(file: SourceFile) -> tuple[str, Kind, Content]:
 
 
 def read_files(root: Path, previous: Files | None = None, *, patient: bool = False) -> Files:
-    """All files below the folder `root`, in the order of their names; unchanged ones as they are in `previous`.
+    """Read all files below the folder `root`, ordered by name; unchanged files are taken over from `previous`.
 
-    A problem's `source` is the key of an object or the name of an account; it is empty where it is no account's.
-    `patient`: files of unknown endings count once they are PATIENCE_S old, as somebody may be at work.
+    A problem's `source` is the key of an object or the name of an account; it is empty outside accounts. If `patient`,
+    files with unknown extensions count only at an age of PATIENCE_S, as an editor may be at work.
     """
     reading = _Reading(previous or Files(str(root)), patience_s=PATIENCE_S if patient else 0)
     for entry in reading.entries(str(root), ""):
@@ -119,21 +117,21 @@ def read_files(root: Path, previous: Files | None = None, *, patient: bool = Fal
             _read_account(entry, reading)
         elif reading.leads_nowhere(entry):
             reading.accounts.append(entry.name)
-            reading.refuse(entry.path, "the link leads to no folder that can be read", entry.name)
+            reading.refuse(entry.path, "broken link: its target is not a readable folder", entry.name)
         else:
-            reading.pass_over(entry, "a file among the accounts is not read; each account is a folder")
+            reading.pass_over(entry, "this file is ignored: each account is a folder")
     return Files(str(root), tuple(reading.accounts), tuple(reading.files), tuple(reading.problems))
 
 
 def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
-    if not _is_utf8(folder.name):  # what speaks of the account is often JSON
+    if not _is_utf8(folder.name):  # JSON output could not hold the account's name
         reading.accounts.append(printable(folder.name))
-        reading.refuse(folder.path, "the name of the folder is not UTF-8: rename it", printable(folder.name))
+        reading.refuse(folder.path, "the folder's name is not UTF-8: rename it", printable(folder.name))
         return
     already = len(reading.problems)
     entries = reading.entries(folder.path, folder.name)
     if len(reading.problems) == already and not any(_is_part(entry.name) for entry in entries):
-        reading.pass_over(folder, "a folder without account.yaml, maps/ and zones/ is no account")
+        reading.pass_over(folder, "this folder is not an account: it has no account.yaml, maps/ or zones/")
         return
     reading.accounts.append(folder.name)
     for entry in entries:
@@ -142,7 +140,7 @@ def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
         elif entry.name in SUFFIXES and reading.is_folder(entry):
             _read_objects(entry, f"{folder.name}/{entry.name}", reading)
         elif reading.counts(entry):
-            message = "not part of an account, which is account.yaml, maps/ and zones/"
+            message = "not part of an account: expected account.yaml, maps/ or zones/"
             reading.refuse(entry.path, message, folder.name)
 
 
@@ -154,22 +152,22 @@ def _read_objects(folder: os.DirEntry[str], prefix: str, reading: _Reading) -> N
     kinds = SUFFIXES[folder.name]
     by_key: dict[str, str] = {}
     for entry in reading.entries(folder.path, prefix):
-        stem, dot, ending = entry.name.rpartition(".")
-        stem, suffix = (stem, dot + ending) if dot else (entry.name, "")
+        stem, dot, extension = entry.name.rpartition(".")
+        stem, suffix = (stem, dot + extension) if dot else (entry.name, "")
         kind = kinds.get(suffix)
         key = f"{prefix}/{stem}"
         if kind is None:
             if reading.counts(entry):
-                message = f"unknown file ending {suffix!r}; in {folder.name}/ it is {' or '.join(kinds)}"
+                message = f"unknown file extension {suffix!r}; in {folder.name}/ use {' or '.join(kinds)}"
                 reading.refuse(entry.path, message, key)
         elif (other := by_key.setdefault(key.lower(), entry.path)) != entry.path:
-            reading.refuse(entry.path, f"is given both ways, here and in {other}; remove one of the two", key)
+            reading.refuse(entry.path, f"is defined twice, here and in {other}; remove one of the two", key)
         else:
             reading.read(entry, key, kind)
 
 
 class _Reading:
-    """What was found so far, and what was known before."""
+    """The findings so far, and the files known before."""
 
     def __init__(self, previous: Files, *, patience_s: float) -> None:
         self.accounts: list[str] = []
@@ -177,11 +175,11 @@ class _Reading:
         self.problems: list[Problem] = []
         self._known = previous.by_key()
         self._counted = {problem.place.file for problem in previous.problems if problem.place}
-        self._now_ns = time.time_ns()  # at the beginning: what changes while we read has a later time
+        self._now_ns = time.time_ns()  # at the beginning: a change during reading has a later time
         self._counts_from_ns = self._now_ns - int(patience_s * 1_000_000_000)
 
     def entries(self, folder: str, source: str) -> list[os.DirEntry[str]]:
-        """What is in a folder, by name."""
+        """The visible entries of a folder, ordered by name; a problem if it cannot be read."""
         try:
             return visible_entries(folder)
         except OSError as error:
@@ -195,17 +193,17 @@ class _Reading:
             return False
 
     def leads_nowhere(self, entry: os.DirEntry[str]) -> bool:
-        """Whether it is a link to an account's folder that is not there, such as on a disk that is not mounted."""
+        """Whether the entry is a broken link, such as to an account's folder on an unmounted disk."""
         try:
             return entry.is_symlink() and not os.path.exists(entry.path)
         except OSError:
             return True
 
     def counts(self, entry: os.DirEntry[str]) -> bool:
-        """Whether a file or folder with an unknown name is there to stay."""
+        """Whether a file or folder with an unknown name is old enough to report."""
         try:
             return entry.path in self._counted or entry.stat(follow_symlinks=False).st_ctime_ns <= self._counts_from_ns
-        except OSError as error:  # it was not, or nobody may look
+        except OSError as error:  # it has gone, or access is denied
             return not isinstance(error, FileNotFoundError)
 
     def read(self, entry: os.DirEntry[str], key: str, kind: Kind) -> None:
@@ -220,18 +218,18 @@ class _Reading:
 
 
 def visible_entries(folder: str) -> list[os.DirEntry[str]]:
-    """What is in a folder, by name, without what is not looked at. Raises OSError."""
+    """The entries of a folder, ordered by name, without ignored ones. Raises OSError."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if not LEFTOVER.match(entry.name)), key=attrgetter("name"))
 
 
 def _is_utf8(name: str) -> bool:
-    """Whether a name on the disk is text, as nearly all are."""
+    """Whether a name on the disk is UTF-8."""
     return name == name.encode(errors="ignore").decode()
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is one, as far as we may know."""
+    """Whether the path is a folder; False if access is denied."""
     try:
         return path.is_dir()
     except OSError:  # no permission, or a name too long
@@ -239,9 +237,9 @@ def is_folder(path: Path) -> bool:
 
 
 def read_file(path: str, key: str, kind: Kind, *, previous: SourceFile | None, now_ns: int) -> SourceFile:
-    """The file at `path`, which is `previous` where that has the same content: touching a file changes nothing.
+    """Read the file at `path`; return `previous` if its content is the same: touching a file changes nothing.
 
-    `now_ns` is a time before the call, in nanoseconds since 1970. A file that cannot be read has the reason with it.
+    `now_ns` is a time before the call, in nanoseconds since 1970. If the file cannot be read, its `problem` says why.
     """
     stamp, modified, content, problem = None, 0, NO_CONTENT, None
     try:
@@ -252,21 +250,21 @@ def read_file(path: str, key: str, kind: Kind, *, previous: SourceFile | None, n
         modified = min(max(int(status.st_mtime), 0), LATEST_S)
         content = read_content(Path(path), any_octets=kind is Kind.ZONE_MASTER)
     except OSError as error:
-        problem, stamp = _problem(path, _cannot_be_read(error), key), None  # it may pass: try each time
+        problem, stamp = _problem(path, _cannot_be_read(error), key), None  # possibly transient: retry each time
     except NotTextError as error:
         problem = _problem(path, str(error), key, error.line, error.column)
     file = SourceFile(key, kind, path, content, problem, modified, stamp)
     if previous is None:
         return file
     if file == previous:
-        return replace(previous, content=content, stamp=stamp)  # of a large one, the text is not kept
+        return replace(previous, content=content, stamp=stamp)  # drop a large text that is on disk now
     return replace(file, modified=max(modified, previous.modified + 1))
 
 
 def keep_times(files: Files, previous: Files) -> None:
-    """Give files that are new in `files` the time that they count as, where the disk's is earlier.
+    """Set the time of each new file in `files` to its `modified`, if the disk's time is earlier.
 
-    It is the serial of a zone, which must not go back when the server starts anew. Where we may not, it stays as it is.
+    The time is the zone's serial, which must not go back when the server restarts. Without permission, it stays.
     """
     known = previous.by_key()
     for key, file in files.by_key().items():
@@ -277,12 +275,12 @@ def keep_times(files: Files, previous: Files) -> None:
 
 
 def is_as_read(file: SourceFile) -> bool:
-    """Whether the disk still has the content that was read."""
+    """Whether the file on disk still has this content."""
     return read_file(file.path, file.key, file.kind, previous=file, now_ns=time.time_ns()) == file
 
 
 def _stamp(status: os.stat_result, now_ns: int) -> Stamp | None:
-    """None for a file that changed a moment ago: it may change once more, and its status stay the same."""
+    """The stamp in a status; None if the file has just changed: another change might leave the status the same."""
     if max(status.st_mtime_ns, status.st_ctime_ns) > now_ns - COARSEST_CLOCK_NS:
         return None
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

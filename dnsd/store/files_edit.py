@@ -1,4 +1,4 @@
-"""From files as they were read to files as they are to be: what is to be done on the disk, and whether it still may."""
+"""An edit of the accounts' files: the changes on the disk, and a check that the disk still has the files as read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 
 from dnsd.store.directory import SUFFIXES, Files, SourceFile, is_as_read, read_files, visible_entries
-from dnsd.store.write import FileChange, is_beside
+from dnsd.store.write import FileChange, is_temporary_name
 
 
 def edited_files(
     files: Files, written: Mapping[str, SourceFile], removed: Collection[str], gone_accounts: Collection[str]
 ) -> Files:
-    """The files with those that are written, by their keys, and without those that are removed, in their order."""
+    """The files, in order, with the `written` ones (by key) put in and the `removed` ones taken out."""
     known = files.by_key()
     kept = [written.get(file.key, file) for file in files.files if file.key not in removed]
     for key, file in written.items():
@@ -29,14 +29,14 @@ def edited_files(
 
 @dataclass(frozen=True)
 class FilesEdit:
-    """What makes `after` of `before`, which is on the disk; of one change, or of several one after another."""
+    """The edit from `before`, which is on the disk, to `after`; one change, or several in sequence."""
 
     before: Files
     after: Files
 
     @cached_property
     def written(self) -> Mapping[str, SourceFile]:
-        """The files that are new, or say something else, by key."""
+        """The new and changed files, by key."""
         before = self.before.by_key()
         return {
             key: file
@@ -46,21 +46,21 @@ class FilesEdit:
 
     @cached_property
     def removed(self) -> Mapping[str, SourceFile]:
-        """The files that are no more, by key; one whose object has another file from now on is among them."""
+        """The removed files, by key, including a file whose object moves to another path."""
         after = self.after.by_key()
         return {key: file for key, file in self.before.by_key().items() if not _has_path(after.get(key), file.path)}
 
     @cached_property
     def gone_accounts(self) -> frozenset[str]:
-        """The accounts that are no more, and whose folders go with all that is in them."""
+        """The removed accounts; their folders are removed with all their content."""
         return frozenset(self.before.accounts).difference(self.after.accounts)
 
     def applied(self, files: Files) -> Files:
-        """Other files than `before`, after the same edit."""
+        """Apply the same edit to other files than `before`."""
         return edited_files(files, self.written, self.removed.keys(), self.gone_accounts)
 
     def changes(self) -> list[FileChange]:
-        """What is to be done on the disk."""
+        """The changes on the disk."""
         before = self.before.by_key()
         written = [
             FileChange(file.path, file.text(), file.modified, before[key].path if key in before else None)
@@ -71,11 +71,11 @@ class FilesEdit:
         return [*written, *(FileChange(path, None, 0) for path in (*gone, *folders))]
 
     def is_current(self) -> bool:
-        """Whether the disk has what is in `before`, where this edit would change it."""
+        """Whether the disk still agrees with `before` in all files that this edit touches."""
         return all(map(is_as_read, self._touched())) and self._has_room() and self._has_known_accounts()
 
     def touched_keys(self) -> set[str]:
-        """The keys of all files that are written or removed."""
+        """The keys of all written and removed files."""
         return {*self.written, *self.removed}
 
     def _touched(self) -> Iterator[SourceFile]:
@@ -83,7 +83,7 @@ class FilesEdit:
         return (before[key] for key in self.touched_keys() if key in before)
 
     def _has_room(self) -> bool:
-        """Whether nobody has made a file, of whatever kind, for an object that is new, nor moved its account away."""
+        """Whether no file of any kind exists for a new object, and its account's folder still exists."""
         known = {file.path for file in self._touched()}
         there = self.before.by_key()
         for key in self.written:
@@ -97,12 +97,12 @@ class FilesEdit:
         return os.path.isdir(self.before.root)
 
     def _has_known_accounts(self) -> bool:
-        """Whether the accounts that go hold nothing that has not been read. Raises OSError for what is never read."""
+        """Whether the removed accounts hold only files in `before`. Raises OSError for a file foreign to dnsd."""
         if not self.gone_accounts:
             return True
         for folder in map(self._folder, self.gone_accounts):
             if stranger := _stranger(folder):
-                raise OSError(errno.ENOTEMPTY, f"it holds what is not dnsd's, such as {stranger}", folder)
+                raise OSError(errno.ENOTEMPTY, f"it contains files that are not dnsd's, such as {stranger}", folder)
         now = read_files(Path(self.before.root), self.before)
         known = [file for file in self.before.files if _account(file.key) in self.gone_accounts]
         return known == [file for file in now.files if _account(file.key) in self.gone_accounts]
@@ -116,17 +116,17 @@ def _account(key: str) -> str:
 
 
 def _is_taken(path: str) -> bool:
-    """Whether there is a file, in small letters or large ones: not every disk tells them apart."""
+    """Whether the file exists in any mix of upper and lower case: not every disk distinguishes them."""
     folder, name = os.path.split(path)
     return os.path.isdir(folder) and name.lower() in map(str.lower, os.listdir(folder))
 
 
 def _stranger(folder: str) -> str | None:
-    """A file that nobody reads, and that is not left from writing; None where there is none."""
+    """The path of a file that dnsd neither reads nor left behind while writing; None if there is none."""
     for parent, folders, names in os.walk(folder):
         read = {entry.name for entry in visible_entries(parent)}
         for name in (*folders, *names):
-            if name not in read and not is_beside(name):
+            if name not in read and not is_temporary_name(name):
                 return os.path.relpath(os.path.join(parent, name), folder)
     return None
 

@@ -1,7 +1,7 @@
-"""The file of when objects were first seen, in the state folder: a line for each, and one more for what is new of it.
+"""The file with the times when objects were first seen, in the state folder: a line per object and per change to it.
 
-The last line of an object counts. What is new is appended, so that it costs no more than it says; the file is written
-anew, whole, once most of its lines count no more. A line that was not written to its end is as if it were not there.
+The last line of an object counts. Changes are appended, so that each costs only its own line; the whole file is
+rewritten once most of its lines are outdated. An incomplete line is ignored.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from dnsd.model.sightings import ObjectTimes, Sighting
 from dnsd.model.times import parse_time, time_text
 
 FILE_NAME = "first_seen"  # in the state folder
-NONE = "-"  # in place of a word
-SPARE_LINES = 1_000  # that count no more, beside one for each object
+NONE = "-"  # an empty field
+SPARE_LINES = 1_000  # outdated lines allowed in addition to one per object
 
 
 class FirstSeen:
-    """The file in a state folder; one process writes it."""
+    """The file in a state folder; only one process writes it."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
-        self._saved: Mapping[str, Sighting] | None = None  # what the file says; None: it must be written anew
-        self._size = 0  # octets of it
+        self._saved: Mapping[str, Sighting] | None = None  # the file's content; None: it must be rewritten
+        self._size = 0  # octets of the file
         self._lines = 0
 
     def load(self) -> ObjectTimes:
-        """What the file says, as far as it can be read; nothing where there is none. Raises OSError."""
+        """Read the file, as far as it is readable; empty without a file. Raises OSError."""
         self._saved = None
         try:
             octets = self.path.read_bytes()
@@ -43,17 +43,17 @@ class FirstSeen:
         return ObjectTimes(sightings)
 
     def has(self, times: ObjectTimes) -> bool:
-        """Whether the file says this already, as far as is known without looking."""
+        """Whether the file holds these times already, as far as is known without reading it."""
         return times.sightings is self._saved
 
     def save(self, times: ObjectTimes) -> None:
-        """Have the file say this; it is on the disk then. Raises OSError."""
+        """Save the times to the file and to disk. Raises OSError."""
         sightings, saved = times.sightings, self._saved
-        if saved is not None and not self._is_as_left():
+        if saved is not None and not self._is_unchanged():
             saved = None
         if sightings is saved:
             return
-        self._saved = None  # until it has succeeded
+        self._saved = None  # until this succeeds
         if saved is None:
             self._write(sightings)
         else:
@@ -64,7 +64,7 @@ class FirstSeen:
                 self._append(news)
         self._saved = sightings
 
-    def _is_as_left(self) -> bool:
+    def _is_unchanged(self) -> bool:
         try:
             return self.path.stat().st_size == self._size
         except FileNotFoundError:
@@ -90,11 +90,11 @@ class FirstSeen:
                 os.fsync(out.fileno())
             os.replace(beside, self.path)
         except OSError:
-            beside.unlink(missing_ok=True)  # what fills a full disk
+            beside.unlink(missing_ok=True)  # free the space on a full disk
             raise
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(folder)  # the new name itself
+            os.fsync(folder)  # brings the new name to disk
         finally:
             os.close(folder)
         self._size, self._lines = len(octets), len(sightings)
@@ -114,7 +114,7 @@ def _line(key: str, one: Sighting) -> str:
 
 
 def _parsed(line: str) -> tuple[str, Sighting] | None:
-    """The object of a line, by its key; None where the line is damaged, or a later version's."""
+    """The key and sighting in a line; None if the line is damaged, or from a later version."""
     try:
         key, created, modified, activated, gone, digest = line.split(" ")
         times = (_time(created), _time(modified), _time(activated), _time(gone))
@@ -125,6 +125,6 @@ def _parsed(line: str) -> tuple[str, Sighting] | None:
     return key, Sighting(times[0], times[1], times[2], "" if digest == NONE else digest, times[3])
 
 
-@lru_cache(maxsize=1024)  # much was seen at once
+@lru_cache(maxsize=1024)  # many objects share the same time
 def _time(word: str) -> datetime | None:
     return None if word == NONE else parse_time(word)

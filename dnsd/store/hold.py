@@ -1,8 +1,8 @@
-"""Which accounts are held at their last good version, so that the mistake of one customer stays that customer's.
+"""Hold accounts in error at their last good version, so that a customer's mistake affects no other customer.
 
-An account is held, whole, where a text of it that has changed holds an error, or causes one in another account. The
-rest is judged again, with the last good texts of the held accounts, until there is no error: at worst nothing changes.
-Where several accounts could have caused an error, the one that did is found by trying, with the rules as they are.
+A changed account is held, as a whole, if it has an error or causes one in another account. The rest is judged again
+with the last good files of held accounts, until no error is left: at worst nothing changes. If several accounts could
+have caused an error, trials with the ordinary rules find the culprit.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from dnsd.store.directory import Files, SourceFile
 from dnsd.store.load import Judged, Loading, Stored
 from dnsd.wire.names import name_text
 
-MAX_TRIALS = 64  # how often files are judged to find who causes an error; after that, all who may have are held
+MAX_TRIALS = 64  # trials to find the cause of errors; after that, all suspects are held
 
 Accounts = frozenset[str]  # by folder name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Served:
-    """What is served of files: all that is right, and the last good version of the accounts that are held."""
+    """The data to serve: all valid accounts, and the last good version of held accounts."""
 
     stored: Stored
     files: Files
-    held: Mapping[str, tuple[Problem, ...]]  # why, by account: errors at their places
+    held: Mapping[str, tuple[Problem, ...]]  # the reasons by account: errors with their places
 
 
 def load_served(loading: Loading, found: Files, good: Files) -> Served:
-    """What can be served of the files `found`, where the last good versions are `good`.
+    """Load the files `found`, holding accounts in error at their last good version in `good`.
 
-    An account in error that has no good version is left out. Raises InvalidDataError with every problem, where an error
-    is no account's, or stays with the good version of every account that has changed.
+    An account in error without a good version is left out. Raises InvalidDataError with every problem if an error
+    belongs to no account, or remains with all changed accounts at their good versions.
     """
     return _Judge(loading, found, good).served()
 
 
 def account_of(key: str | None) -> str:
-    """The account of an object, by their keys; empty where there is none."""
+    """The name of the account in an object's key; empty without a key."""
     return key.partition("/")[0] if key else ""
 
 
 class _Judge:
-    """Judges files, each account's as they are now or as they were last good."""
+    """Judges files with each account either current or last good."""
 
     def __init__(self, loading: Loading, found: Files, good: Files) -> None:
         self._loading = loading
@@ -68,7 +68,7 @@ class _Judge:
 
     @cached_property
     def _changed(self) -> Accounts:
-        """The accounts that are not as they were last good; those that are new or gone are among them."""
+        """The accounts that differ from their last good version, including new and removed ones."""
         in_error = {account_of(problem.source) for problem in self._found.problems if _is_error(problem)}
         found, good = set(self._found.accounts), set(self._good.accounts)
         edited = {name for name in found & good if self._texts(self._now, name) != self._texts(self._before, name)}
@@ -78,11 +78,11 @@ class _Judge:
         return set(map(_text, files.get(account, ())))
 
     def served(self) -> Served:
-        """What is served, once nothing that is wrong is left."""
+        """Hold accounts until no error is left; return the rest with them."""
         held: dict[str, tuple[Problem, ...]] = {}
         while True:
             judged = self._judge(frozenset(held))
-            if blamed := dict(self._blamed(judged, frozenset(held)) or self._left_behind(judged, frozenset(held))):
+            if blamed := dict(self._blamed(judged, frozenset(held)) or self._blocked_moves(judged, frozenset(held))):
                 held |= blamed
             elif judged.has_errors:
                 raise InvalidDataError(self._loading.placed(judged).values())
@@ -90,21 +90,21 @@ class _Judge:
                 return Served(self._accepted(judged), self._variant(frozenset(held)), dict(sorted(held.items())))
 
     def _accepted(self, judged: Judged) -> Stored:
-        """What is served; a copy of a file is no place to show people."""
+        """The judged data without warnings placed in the copies of good files, which users do not edit."""
         stored = self._loading.accept(judged)
         copies = self._good.root + "/"
         warnings = (one for one in stored.warnings if not (one.place and one.place.file.startswith(copies)))
         return replace(stored, warnings=tuple(warnings))
 
     def _blamed(self, judged: Judged, held: Accounts) -> Mapping[str, tuple[Problem, ...]]:
-        """The accounts, not held yet, that have or cause errors, with these at their places."""
+        """The accounts, not held yet, that have or cause errors, with their errors placed."""
         found: dict[str, list[Problem]] = defaultdict(list)
         placed = self._loading.placed(judged)
         for problem in filter(_is_error, judged.own):
             if (account := account_of(problem.source)) in self._changed - held:
                 found[account].append(placed[problem])
-        # Once these are held, what is wrong between objects may be right: then the rest of it is judged. So it is with
-        # those that cause something alone: who shares a fault with them may have none.
+        # First hold the accounts with errors of their own, next those that cause an error alone; judge again after
+        # each step. Holding them may clear the other errors between objects, so that the others need not be held.
         between = [*filter(_is_error, judged.between)]
         apart = _apart(map(_sides, between))
         causes = {problem: _sides(problem) if found else self._causes(problem, held, apart) for problem in between}
@@ -112,13 +112,13 @@ class _Judge:
         blamed = frozenset(found) or frozenset().union(*alone) or frozenset().union(*causes.values())
         for problem in between:
             for account in causes[problem] & blamed:
-                said = self._explained(placed[problem], problem, judged)
-                is_its_own = account_of(problem.source) == account
-                found[account].append(said if is_its_own else self._caused(account, said, judged))
+                explained = self._explained(placed[problem], problem, judged)
+                is_own = account_of(problem.source) == account
+                found[account].append(explained if is_own else self._caused(account, explained, judged))
         return {account: tuple(problems) for account, problems in found.items()}
 
     def _causes(self, problem: Problem, held: Accounts, apart: Mapping[str, Accounts]) -> Accounts:
-        """Which of the accounts that are not held cause a problem between objects."""
+        """The accounts, not held yet, that cause a problem between objects."""
         open_ = self._changed - held
         sides = _sides(problem) & open_
         if problem.other and account_of(problem.other) != account_of(problem.source) and sides:
@@ -130,7 +130,7 @@ class _Judge:
         return self._culprits(problem, open_, held)
 
     def _takers(self, problem: Problem, sides: Accounts, held: Accounts, apart: Mapping[str, Accounts]) -> Accounts:
-        """Of two accounts that claim the same, the one that did not have it; both where neither had it."""
+        """Of two accounts with the same claim, the one that did not have it before; both if neither had it."""
 
         def had_it(account: str) -> bool:
             judged = self._judge(held | apart[account], is_trial=True)
@@ -142,7 +142,7 @@ class _Judge:
         return takers or sides
 
     def _culprits(self, problem: Problem, among: Accounts, held: Accounts) -> Accounts:
-        """The accounts that cause a problem, found by halving: where the others are held, it is there all the same."""
+        """The accounts that cause a problem, found by halving: it persists while all others are held."""
         if len(among) == 1 or self._is_exhausted():
             return among
         ordered = sorted(among)
@@ -159,8 +159,8 @@ class _Judge:
     def _is_exhausted(self) -> bool:
         return self._trials >= MAX_TRIALS
 
-    def _left_behind(self, judged: Judged, held: Accounts) -> Mapping[str, tuple[Problem, ...]]:
-        """The accounts whose zone, prefix or static IP has moved to one that is held: nobody would have it."""
+    def _blocked_moves(self, judged: Judged, held: Accounts) -> Mapping[str, tuple[Problem, ...]]:
+        """The accounts whose zone, prefix or static IP moved to a held account: no account would serve it."""
         others = self._changed - held
         if not held or not others or judged.has_errors:
             return {}
@@ -178,11 +178,11 @@ class _Judge:
         return found
 
     def _moved(self, account: str, what: str, to: str) -> Problem:
-        message = f"{what} moved to {to}, which is held: {account} stays as it was until {to} is mended"
+        message = f"{what} moved to {to}, which is held: {account} stays unchanged until {to} is fixed"
         return Problem(account, (), message, place=Place(f"{self._found.root}/{account}", 1, 1), other=to)
 
     def _explained(self, placed: Problem, problem: Problem, judged: Judged) -> Problem:
-        """The problem; of a member that has moved to another account, it says so."""
+        """The problem; if its member moved to another account, the message says so."""
         read = judged.stored.objects.maps.get(problem.source)
         if problem.path[:1] != ("memberships",) or not read or not read.fields:
             return placed
@@ -199,14 +199,14 @@ class _Judge:
         return placed
 
     def _caused(self, account: str, problem: Problem, judged: Judged) -> Problem:
-        """A problem that shows in another account's file, at the place in the account that causes it."""
+        """A problem in another account's file, placed in the file of this account that causes it."""
         key = problem.other if account_of(problem.other) == account and problem.other else self._edited_key(account)
-        said = Problem(key, (), f"this makes a file of another account wrong: {problem}", other=problem.source)
-        (placed,) = judged.stored.locate([said])
+        caused = Problem(key, (), f"this causes an error in another account: {problem}", other=problem.source)
+        (placed,) = judged.stored.locate([caused])
         return placed if placed.place else replace(placed, place=Place(f"{self._found.root}/{account}", 1, 1))
 
     def _edited_key(self, account: str) -> str:
-        """The object of an account whose file has changed: the account itself, where it is one of several."""
+        """The object of the account's changed file; of several, the account itself if changed, else the first."""
         before, now = (
             {file.key: _text(file) for file in files.get(account, ())} for files in (self._before, self._now)
         )
@@ -214,7 +214,7 @@ class _Judge:
         return account if account in edited or not edited else min(edited)
 
     def _judge(self, held: Accounts, *, is_trial: bool = False) -> Judged:
-        """The files, with the last good version of those that are held."""
+        """Judge the files, with held accounts at their last good version."""
         held &= self._changed
         if held not in self._judged:
             self._trials += is_trial
@@ -222,7 +222,7 @@ class _Judge:
         return self._judged[held]
 
     def _variant(self, held: Accounts) -> Files:
-        """The files, those of accounts that are held as they were last good."""
+        """The files, with held accounts at their last good version."""
         accounts = sorted({*self._found.accounts} - held | {*self._good.accounts} & held)
         files = [
             file
@@ -233,7 +233,7 @@ class _Judge:
         return Files(self._found.root, tuple(accounts), tuple(files), tuple(problems))
 
     def _good_files(self, account: str) -> Iterator[SourceFile]:
-        """The last good files of an account; those that are still so, as they were found."""
+        """The last good files of an account; unchanged files as found now."""
         now = {file.key: file for file in self._now.get(account, ())}
         for file in self._before.get(account, ()):
             found = now.get(file.key)
@@ -241,7 +241,7 @@ class _Judge:
 
 
 def _with_times(found: Files, good: Files) -> Files:
-    """The files, those that say what they said with the time they had: it is the serial of a zone."""
+    """The files, with the earlier time of each unchanged file: the time is a zone's serial."""
     before = good.by_key()
 
     def timed(file: SourceFile) -> SourceFile:
@@ -257,12 +257,12 @@ def _is_error(problem: Problem) -> bool:
 
 
 def _sides(problem: Problem) -> Accounts:
-    """The account that a problem is in, and the one that it clashes with."""
+    """The account that has the problem, and the account that it clashes with."""
     return frozenset((account_of(problem.source), account_of(problem.other)))
 
 
 def _apart(clashes: Iterable[Accounts]) -> Mapping[str, Accounts]:
-    """Each account of the clashes, with others that are none of its rivals, nor of each other: one trial is for all."""
+    """Each account of the clashes -> a group of accounts that do not clash: one trial serves the whole group."""
     rivals: dict[str, set[str]] = defaultdict(set)
     for sides in clashes:
         for account in sides:
@@ -278,7 +278,7 @@ def _apart(clashes: Iterable[Accounts]) -> Mapping[str, Accounts]:
 
 
 def _is_same_claim(one: Problem, other: Problem) -> bool:
-    """Whether two problems say that the same two accounts claim a thing of the same kind."""
+    """Whether two problems have the same two accounts claim a thing of the same kind."""
     accounts = {account_of(one.source), account_of(one.other)}
     return accounts == {account_of(other.source), account_of(other.other)} and one.path[:1] == other.path[:1]
 
@@ -291,24 +291,24 @@ def _by_account(files: Files) -> Mapping[str, Sequence[SourceFile]]:
 
 
 def _text(file: SourceFile) -> object:
-    """What of a file is the same wherever a copy of it is."""
+    """The properties that a file shares with its copy."""
     return file.key, file.kind, file.content.digest, file.problem is None
 
 
 @dataclass(frozen=True, slots=True)
 class _Holdings:
-    """What one account alone can have: zones, by name, prefixes and static IPs."""
+    """Exclusive holdings of an account: zones (by name), prefixes and static IPs."""
 
     zones: frozenset[bytes] = frozenset()
     prefixes: frozenset[IPNetwork] = frozenset()
     static_ips: frozenset[IPAddress] = frozenset()
 
     def missing_in(self, now: _Holdings) -> _Holdings:
-        """What is here, and not there any more."""
+        """The holdings that are no longer in `now`."""
         return _Holdings(self.zones - now.zones, self.prefixes - now.prefixes, self.static_ips - now.static_ips)
 
     def now_in(self, other: _Holdings) -> Iterator[str]:
-        """What of it is there, in words."""
+        """Names of the holdings that `other` has, for messages."""
         yield from (f"the zone {name_text(name)}" for name in sorted(self.zones & other.zones))
         yield from (
             f"the prefix {prefix}"
@@ -319,7 +319,7 @@ class _Holdings:
 
 
 def _holdings(judged: Judged, accounts: Collection[str]) -> Mapping[str, _Holdings]:
-    """What accounts have, as far as their files can be read."""
+    """The holdings of accounts, as far as their files are readable."""
     return {account: _holdings_of(judged, account) for account in accounts}
 
 

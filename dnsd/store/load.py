@@ -1,7 +1,7 @@
-"""Files to a dataset: every problem at its place, and all or nothing.
+"""Build a dataset from files, all or nothing, with every problem at its place.
 
-What did not change is taken over from what was loaded before: the objects whose files are the same, and what the rules
-said of each by itself. Only the rules that objects must satisfy together are applied to all of them each time.
+Unchanged objects are taken over from the previous load, with the problems of each by itself. Only the rules between
+objects are applied to all of them each time.
 """
 
 from __future__ import annotations
@@ -28,50 +28,50 @@ NO_FIELDS = AccountFields()  # of an account without a file
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:
-    """What is in the files, each object by its key."""
+    """The objects in the files, by key."""
 
     accounts: Mapping[str, ReadFields[AccountFields]] = field(default_factory=dict)
     maps: Mapping[str, ReadFields[MapFields]] = field(default_factory=dict)
     zones: Mapping[str, ReadZone] = field(default_factory=dict)
 
     def get(self, key: str) -> Read | None:
-        """The object of that key, whatever it is."""
+        """The object with this key, of any kind."""
         return self.accounts.get(key) or self.maps.get(key) or self.zones.get(key)
 
     def problems(self) -> Iterator[Problem]:
-        """What is wrong with each as it is written."""
+        """The problems of all objects with their own files."""
         reads: Iterable[Read] = chain(self.accounts.values(), self.maps.values(), self.zones.values())
         return (problem for read in reads for problem in read.problems)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Surroundings:
-    """What the meaning of a map depends on, beside its file: the accounts, and each zone's name, id and account."""
+class MapContext:
+    """The context that gives a map's file its meaning: the accounts, and each zone's name, id and account."""
 
     accounts: Mapping[str, Account] = field(default_factory=dict)  # by folder name
     zones: Sequence[tuple[bytes, str, str]] = ()
 
-    def are_those_of(self, other: Surroundings) -> bool:
+    def is_same_as(self, other: MapContext) -> bool:
         """Whether every map means the same in both."""
         return self.accounts is other.accounts and self.zones == other.zones
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """What the store holds: a dataset without errors, the warnings, and what the next load may take over."""
+    """A dataset without errors, its warnings, and results that the next load may reuse."""
 
     dataset: Dataset
     warnings: tuple[Problem, ...]
     objects: Objects = field(default_factory=Objects)
-    surroundings: Surroundings = field(default_factory=Surroundings)
+    map_context: MapContext = field(default_factory=MapContext)
     maps: Mapping[str, AddressMap] = field(default_factory=dict)  # by key
-    said_of_maps: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each by itself
-    said_of_zones: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each by itself; none are left out
-    limits: RrsetLimits = DEFAULT_LIMITS  # by which the zones were judged
-    places: Mapping[Problem, Problem] = field(default_factory=dict)  # a warning -> the same at its place
+    map_findings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each map by itself
+    zone_findings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each zone by itself, if any
+    limits: RrsetLimits = DEFAULT_LIMITS  # used to judge the zones
+    places: Mapping[Problem, Problem] = field(default_factory=dict)  # a warning -> the same with its place
 
     def locate(self, problems: Iterable[Problem]) -> list[Problem]:
-        """The problems, each at its place in the file of the object that it is in."""
+        """The problems, each with its place in the file of its object."""
         return list(_placed(problems, self.objects, {}).values())
 
 
@@ -86,35 +86,35 @@ def load_files(
     limits: RrsetLimits = DEFAULT_LIMITS,
     progress: Progress = no_progress,
 ) -> Stored:
-    """The dataset in the files `found`; `nameservers` are for zones that name none themselves.
+    """Load the dataset in the files `found`; `nameservers` are for zones without their own.
 
-    What did not change since `previous` is taken over from it, zones as the same objects. `progress` hears now and then
-    how far the reading of a zone is. Raises InvalidDataError with every problem in every file.
+    Unchanged objects are taken over from `previous`; unchanged zones stay the same Python objects. `progress` is called
+    now and then while a zone is read. Raises InvalidDataError with every problem in every file.
     """
     return Loading(nameservers, previous, progress, limits=limits).load(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """What files say, and every problem in them; only what has no errors is a dataset to serve."""
+    """The data in files, with every problem; to be served only if there are no errors."""
 
     stored: Stored
-    own: tuple[Problem, ...]  # of each object by itself, whatever the others say
-    between: tuple[Problem, ...]  # of objects together
+    own: tuple[Problem, ...]  # of objects by themselves
+    between: tuple[Problem, ...]  # between objects
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All of them, warnings too."""
+        """All problems, warnings included."""
         return self.own + self.between
 
     @property
     def has_errors(self) -> bool:
-        """Whether one of them is no warning."""
+        """Whether any problem is an error, not a warning."""
         return any(not problem.warning for problem in self.problems)
 
 
 class Loading:
-    """Loads files, perhaps several variants of them: what has been read once is not read again."""
+    """Loads files, possibly several variants of them; reads each file only once."""
 
     def __init__(
         self,
@@ -129,27 +129,27 @@ class Loading:
         self._progress = progress
         self._limits = limits
         self._fields: dict[SourceFile, ReadFields[Any]] = {}
-        self._zones: dict[tuple[SourceFile, int, str], ReadZone] = {}  # by file, its time, which is a serial; account
-        self._said_of_zones: dict[ReadZone, Sequence[Problem]] = {}
+        self._zones: dict[tuple[SourceFile, int, str], ReadZone] = {}  # by file, time (its serial) and account
+        self._zone_findings: dict[ReadZone, Sequence[Problem]] = {}
 
     def load(self, found: Files) -> Stored:
-        """The dataset in the files. Raises InvalidDataError with every problem in every file."""
+        """Load the dataset in the files. Raises InvalidDataError with every problem in every file."""
         return self.accept(self.judge(found))
 
     def accept(self, judged: Judged) -> Stored:
-        """What was judged, its warnings at their places. Raises InvalidDataError where there is an error."""
+        """The judged data, its warnings with their places. Raises InvalidDataError if there is an error."""
         placed = self.placed(judged)
         if any(not problem.warning for problem in placed):
             raise InvalidDataError(placed.values())
         return replace(judged.stored, warnings=tuple(placed.values()), places=placed)
 
     def placed(self, judged: Judged) -> dict[Problem, Problem]:
-        """Each problem -> the same at its place in a file."""
+        """Each problem -> the same with its place in a file."""
         objects = judged.stored.objects
         return _placed(judged.problems, objects, _still_in_place(self._previous, objects))
 
     def judge(self, found: Files) -> Judged:
-        """What the files say, and what is wrong with it."""
+        """Read the files and collect their problems."""
         previous = self._previous
         read_accounts = self._read_all(AccountFields, found, Kind.ACCOUNT, previous.objects.accounts)
         accounts, unresolved = _resolve_accounts(found, read_accounts, previous)
@@ -158,39 +158,39 @@ class Loading:
         objects = Objects(read_accounts, read_maps, read_zones)
 
         zones = [read.zone for read in read_zones.values() if read.zone]
-        surroundings = Surroundings(accounts, [(zone.name, zone.id, zone.account_id) for zone in zones])
-        maps, without_members = _resolve_maps(read_maps, surroundings, zones, previous)
+        map_context = MapContext(accounts, [(zone.name, zone.id, zone.account_id) for zone in zones])
+        maps, without_members = _resolve_maps(read_maps, map_context, zones, previous)
         dataset, clashes = build_dataset(accounts.values(), maps.values(), zones)
-        said_of_maps = {
-            key: previous.said_of_maps[key] if previous.maps.get(key) is one else tuple(map_problems(dataset, one))
+        map_findings = {
+            key: previous.map_findings[key] if previous.maps.get(key) is one else tuple(map_problems(dataset, one))
             for key, one in maps.items()
         }
-        said_of_zones = {key: said for key, read in read_zones.items() if (said := self._said_of_zone(key, read))}
-        own = [*found.problems, *objects.problems(), *chain.from_iterable(said_of_zones.values())]
+        zone_findings = {key: some for key, read in read_zones.items() if (some := self._findings_of_zone(key, read))}
+        own = [*found.problems, *objects.problems(), *chain.from_iterable(zone_findings.values())]
         if not zones:
-            message = "there is no zone in this folder: every question will be refused"
+            message = "no zone in this folder: every query will be refused"
             own.append(Problem(found.root, (), message, warning=True))
         between = [*unresolved, *without_members, *clashes, *problems_between(dataset)]
-        between += chain.from_iterable(said_of_maps.values())
+        between += chain.from_iterable(map_findings.values())
         if any(problem for read in read_accounts.values() for problem in read.problems if not problem.warning):
-            # What their maps may use is not known without all accounts: no false alarms.
+            # Avoid false alarms: without all accounts, the addresses available to their maps are unknown.
             between = [problem for problem in between if problem.rule is not Rule.OUTSIDE_SPACE]
-        stored = Stored(dataset, (), objects, surroundings, maps, said_of_maps, said_of_zones, self._limits)
+        stored = Stored(dataset, (), objects, map_context, maps, map_findings, zone_findings, self._limits)
         return Judged(stored, tuple(own), tuple(between))
 
-    def _said_of_zone(self, key: str, read: ReadZone) -> Sequence[Problem]:
-        """What the rules say of a zone by itself."""
+    def _findings_of_zone(self, key: str, read: ReadZone) -> Sequence[Problem]:
+        """The problems of a zone by itself, by the rules for zones."""
         previous = self._previous
         if read is previous.objects.zones.get(key) and self._limits == previous.limits:
-            return previous.said_of_zones.get(key, ())
-        if read not in self._said_of_zones:
-            self._said_of_zones[read] = zone_problems(read.zone, self._limits) if read.zone else ()
-        return self._said_of_zones[read]
+            return previous.zone_findings.get(key, ())
+        if read not in self._zone_findings:
+            self._zone_findings[read] = zone_problems(read.zone, self._limits) if read.zone else ()
+        return self._zone_findings[read]
 
     def _read_all(
         self, model: type[F], found: Files, kind: Kind, before: Mapping[str, ReadFields[F]]
     ) -> dict[str, ReadFields[F]]:
-        """The accounts or the maps."""
+        """The fields of all accounts, or of all maps, by key."""
         return {
             file.key: _unchanged(file, before) or self._read_fields(model, file)
             for file in found.files
@@ -230,8 +230,8 @@ def _unchanged(file: SourceFile, before: Mapping[str, ReadFields[F]]) -> ReadFie
 def _resolve_accounts(
     found: Files, read: Mapping[str, ReadFields[AccountFields]], previous: Stored
 ) -> tuple[Mapping[str, Account], list[Problem]]:
-    """The accounts by folder name, those without a file too; and every problem in resolving them."""
-    before = previous.surroundings.accounts
+    """The accounts by folder name, with or without a file; and every problem in resolving them."""
+    before = previous.map_context.accounts
     if list(found.accounts) == list(before) and list(read.values()) == list(previous.objects.accounts.values()):
         return before, []
     fields = {name: read[name].salvaged if name in read else None for name in found.accounts}
@@ -239,11 +239,11 @@ def _resolve_accounts(
 
 
 def _resolve_maps(
-    read: Mapping[str, ReadFields[MapFields]], surroundings: Surroundings, zones: Sequence[Zone], previous: Stored
+    read: Mapping[str, ReadFields[MapFields]], context: MapContext, zones: Sequence[Zone], previous: Stored
 ) -> tuple[dict[str, AddressMap], list[Problem]]:
-    """The address maps by key; and a problem for each member that is not to be found."""
-    is_known = surroundings.are_those_of(previous.surroundings)
-    by_name = {zone.name: zone for zone in reversed(zones)}  # of two with one name, the first
+    """The address maps by key; and a problem for each missing member."""
+    is_known = context.is_same_as(previous.map_context)
+    by_name = {zone.name: zone for zone in reversed(zones)}  # the first of two zones with the same name
     by_id = {zone.id: zone for zone in zones}
     maps = {}
     problems: list[Problem] = []
@@ -251,14 +251,14 @@ def _resolve_maps(
         if is_known and one is previous.objects.maps.get(key):
             maps[key] = previous.maps[key]
         elif one.fields:
-            account = surroundings.accounts[key.partition("/")[0]]
+            account = context.accounts[key.partition("/")[0]]
             maps[key], found = resolve_map(key, one.fields, account, by_name, by_id)
             problems += found
     return maps, problems
 
 
 def _placed(problems: Iterable[Problem], objects: Objects, known: Mapping[Problem, Problem]) -> dict[Problem, Problem]:
-    """Each problem -> the same at its place in a file; each file is searched once, for all of them together."""
+    """Each problem -> the same with its place in a file; each file is searched once for all its problems."""
     placed = {}
     unplaced: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
@@ -273,7 +273,7 @@ def _placed(problems: Iterable[Problem], objects: Objects, known: Mapping[Proble
 
 
 def _still_in_place(previous: Stored, objects: Objects) -> dict[Problem, Problem]:
-    """The places of problems that were found before, in files that are the same."""
+    """The places of earlier problems in unchanged files."""
     return {
         problem: placed
         for problem, placed in previous.places.items()

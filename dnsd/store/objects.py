@@ -1,7 +1,7 @@
-"""One file to one object: what an account's, a map's or a zone's file says, with every problem at its place.
+"""Parse the file of one account, map or zone to its object, with every problem at its place.
 
-Each object by itself: how they refer to each other is for load.py. What is read here depends on the file and on the
-arguments alone, so it can be taken over for as long as these are the same.
+Each object is read by itself; load.py resolves references between objects. A result depends only on the file and the
+arguments, so it can be reused while these stay the same.
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ from dnsd.store.text_file import FileChangedError
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, type_text
 
-PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid.", "ns2.dnsd.invalid.")  # RFC 6761 §6.4: no such names exist
+PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid.", "ns2.dnsd.invalid.")  # RFC 6761 §6.4: these names never exist
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadFields(Generic[F]):
-    """An account or a map as it is written; None where that is wrong, which is among the problems then."""
+    """The fields of an account or a map; None if they are wrong, as `problems` says then."""
 
     file: SourceFile
     fields: F | None
     problems: tuple[Problem, ...]
-    salvaged: F | None = None  # of what is wrong, the keys that are right: others may refer to what these say
+    salvaged: F | None = None  # the valid keys of wrong fields: other objects may refer to them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadZone:
-    """A zone, and where each of its records is written."""
+    """A zone, and the position of each record in its file."""
 
     file: SourceFile
     account_id: str
-    nameservers: tuple[str, ...]  # for a zone that names none
-    zone: Zone | None  # where the file is broken a stand-in for maps to refer to; None where it can have no name
-    rows: Sequence[int]  # of each record its index in a YAML file's list, or its line in a master file
+    nameservers: tuple[str, ...]  # for a zone without its own
+    zone: Zone | None  # if the file is broken, a stand-in for maps to refer to; None if it cannot have a name
+    rows: Sequence[int]  # for each record, its index in a YAML file's list, or its line in a master file
     problems: tuple[Problem, ...]
 
 
 CHANGED = "the file changed while it was being read"
-UNPLACED = " (the file has changed since: where in it this was, is not known)"
-REPORTED = 1_000  # records of a YAML file between two reports of progress
+UNPLACED = " (the file has changed since; the position is unknown)"
+REPORTED = 1_000  # records of a YAML file between reports of progress
 
 Read: TypeAlias = ReadFields[Any] | ReadZone
 
 
 def read_fields(model: type[F], file: SourceFile) -> ReadFields[F]:
-    """What a file of the form `model` says."""
+    """Read a file of the form `model`."""
     reader = _Reader(file)
     data = reader.data()
     if data is None:
@@ -75,7 +75,7 @@ def read_fields(model: type[F], file: SourceFile) -> ReadFields[F]:
 def read_zone(
     file: SourceFile, account_id: str, nameservers: tuple[str, ...], progress: Progress = no_progress
 ) -> ReadZone:
-    """The zone in a file, with what it lacks at its apex; `progress` hears now and then how far that is."""
+    """Read a zone's file, and add missing apex records; calls `progress` with the number of records now and then."""
     reader = _ZoneReader(file, account_id, nameservers, progress)
     if file.kind is Kind.ZONE_MASTER:
         reader.read_master()
@@ -85,7 +85,7 @@ def read_zone(
 
 
 def located(problems: Iterable[Problem], read: Read) -> list[Problem]:
-    """Problems with the object that was read, each at its place in the file; they have the paths of the model."""
+    """Place problems that the model reports by path: each at its position in the file."""
     text = _Text(read.file)
     return [_located(problem, read, text) for problem in problems]
 
@@ -104,15 +104,15 @@ def _located(problem: Problem, read: Read, text: _Text) -> Problem:
 
 
 class _Text:
-    """A file's text, and where in it things stand."""
+    """A file's text, with the position of each path."""
 
     def __init__(self, file: SourceFile) -> None:
         self._file = file
-        self._places: Places | None = None  # None: not looked for yet
+        self._places: Places | None = None  # None: not found yet
         self._has_changed = False
 
     def placed(self, problem: Problem) -> Problem:
-        """The problem at the place where its path, or as much of it as is written, stands."""
+        """The problem at the position of its path, or of the longest part of it that the text contains."""
         if self._places is None:
             self._places = self._find()
         path, message = problem.path, problem.message
@@ -122,7 +122,7 @@ class _Text:
         return replace(problem, message=message + UNPLACED if self._has_changed else message, place=place)
 
     def _find(self) -> Places:
-        # Parsed a second time: problems are rare, and places cost more memory than all else.
+        # Parse again: problems are rare, and positions would need more memory than all the data.
         places: Places = {}
         try:
             if self._file.kind is not Kind.ZONE_MASTER:
@@ -143,7 +143,7 @@ class _Reader:
         self._text = _Text(file)
 
     def data(self) -> dict[str, Data] | None:
-        """What the file says; None where it cannot be read as keys and values, which is among the problems then."""
+        """The file's keys and values; None, with a problem, if it cannot be read as such."""
         if self.file.problem:
             return None
         try:
@@ -161,7 +161,7 @@ class _Reader:
         return data
 
     def fields(self, model: type[F], data: Data, path: ObjectPath = ()) -> F | None:
-        """The validated object at `path`; None where it is wrong, which is among the problems then."""
+        """The validated object at `path`; None, with a problem, if it is wrong."""
         fields, found = validate(model, data, self.file.key, path)
         self.add_all(found)
         return fields
@@ -174,7 +174,7 @@ class _Reader:
         self.problems.append(Problem(self.file.key, (), message, warning=warning, place=place))
 
     def add_all(self, problems: Iterable[Problem]) -> None:
-        """Add problems with paths, each at its place."""
+        """Add problems given by path, each at its position."""
         self.problems += map(self._text.placed, problems)
 
 
@@ -216,7 +216,7 @@ class _ZoneReader(_Reader):
         for one in found.warnings:
             self.add_at(one.line, one.column, one.message, warning=True)
         if found.name != name:
-            message = f"the SOA record is of {name_text(found.name)}: the zone is served by that name, not the file's"
+            message = f"the SOA's owner is {name_text(found.name)}: the zone has that name, not the file's"
             self.add_at(1, 1, message, warning=True)
         self.rows = found.lines
         self._finish(found.name, ZoneFields(), found.records)
@@ -228,7 +228,7 @@ class _ZoneReader(_Reader):
             if index % REPORTED == 0:
                 self._progress(index)
             if len(self.problems) - already >= MAX_PROBLEMS:
-                self.add(("records", index), "there are problems enough already; the rest is not read")
+                self.add(("records", index), "too many problems; the rest of the file was not checked")
                 break
             fields = self.fields(RecordFields, data, ("records", index))
             if fields is None:
@@ -242,7 +242,7 @@ class _ZoneReader(_Reader):
         return records.records()
 
     def _finish(self, name: bytes, fields: ZoneFields, records: Records) -> None:
-        """The zone with what it lacks at its apex; the SOA's serial is the time of the file's last change."""
+        """Set the zone, adding missing apex records; the SOA's serial is the time of the file's last change."""
         nameservers = fields.nameservers or self._nameservers
         at_apex = records.at(name)
         if not nameservers and not any(record.rtype == NS for record in at_apex):
@@ -276,13 +276,13 @@ class _ZoneReader(_Reader):
 
 
 def _said(fields: ZoneFields, at_apex: Iterable[Record]) -> Said:
-    """The times that a zone's file says: keys of its own, or, in a master file, tags of its SOA record."""
+    """The times in a zone's file: its own keys, or, in a master file, tags of its SOA record."""
     of_soa = next((record.identity for record in at_apex if record.rtype == SOA), UNWRITTEN)
     return Said(fields.created_on or of_soa.created_on, fields.modified_on or of_soa.modified_on, fields.activated_on)
 
 
 def _stand_in(key: str, account_id: str) -> Zone | None:
-    """Something that maps can refer to where a zone's file is broken: one mistake is not reported as two."""
+    """A zone for maps to refer to if the zone's file is broken, so that one mistake is not reported twice."""
     name = key.rpartition("/")[2]
     try:
         wire = parse_name_text(name).lower()

@@ -1,8 +1,8 @@
-"""Waiting for changes of the source: which folders to watch, and how to learn that something happened in one.
+"""Wait for changes of the source: the folders to watch, and a wait for any event in them.
 
-What wakes us says nothing of what changed; whether the content did is asked of directory.py. Folders are watched one by
-one, not with all below them: a folder that is swapped by renaming a link to it (as Kubernetes does) is seen by the
-folder that the link is in. No clocks of ours and no threads: `wait` blocks.
+An event does not say what changed; directory.py compares the content. Folders are watched one by one, not recursively:
+if a folder is swapped by renaming a link to it (as Kubernetes does), the folder with the link reports that. No clocks
+and no threads of its own: `wait` blocks.
 """
 
 from __future__ import annotations
@@ -12,43 +12,43 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-# The part of watchfiles that is documented for direct use: what stands above it begins to watch on the first wait only.
+# The part of watchfiles documented for direct use: the layers above begin to watch only on the first wait.
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from dnsd.errors import printable
 from dnsd.store.directory import SUFFIXES, visible_entries
 
-QUIET_MS = 50  # a change is told of once nothing more has happened for so long
-MOST_MS = 500  # or after this long, should it never be quiet
-RETRY_AFTER = 10  # waits without an event, where something cannot be watched
+QUIET_MS = 50  # a change is reported after so long without another event
+MOST_MS = 500  # or at the latest after so long
+RETRY_AFTER = 10  # waits without an event before a retry, if a folder cannot be watched
 MAX_LINKS = 40  # on the way to one file, as in Linux
 
 
 class Watch:
-    """Watches the folders that `folders` lists, which it asks anew after each change."""
+    """Watches the folders that `folders` returns; calls it again after each change."""
 
     def __init__(self, folders: Callable[[], Iterable[str]]) -> None:
-        self.problem: str | None = None  # why changes may not be told of; scan from time to time then
+        self.problem: str | None = None  # why changes may go unreported; if set, scan from time to time
         self._folders = folders
         self._notify: RustNotify | None = None
         self._idle_waits = 0
         self.renew()
 
     def wait(self, timeout_s: float) -> bool:
-        """Block until something happened in the folders, or for `timeout_s`; whether something did.
+        """Block until an event in the folders, or for `timeout_s`; return whether there was an event.
 
-        When it returns True, the folders as they are now are watched: who looks at them then misses nothing.
+        After True, the current folders are watched already: a reader that looks at them now misses no change.
         """
         happened = self._wait_for_event(timeout_s)
         self._idle_waits = 0 if happened else self._idle_waits + 1
         if self.problem and self._idle_waits == RETRY_AFTER:
-            happened = True  # as far as anybody knows
+            happened = True  # a change may have gone unreported
         if happened:
             self.renew()
         return happened
 
     def renew(self) -> None:
-        """Watch the folders as they are now: another one may bear a name, even with the same inode. Never raises."""
+        """Watch the current folders: one may have been replaced, even with the same inode. Never raises."""
         self._idle_waits = 0
         folders, missing = _present(self._folders())
         try:
@@ -56,7 +56,7 @@ class Watch:
             self.problem = missing
         except (OSError, WatchfilesRustInternalError) as error:
             self._notify = None
-            self.problem = f"changes of files cannot be watched: {error}"
+            self.problem = f"cannot watch for changes of files: {error}"
 
     def _wait_for_event(self, timeout_s: float) -> bool:
         if self._notify is None:
@@ -64,13 +64,13 @@ class Watch:
             return False
         try:
             return isinstance(self._notify.watch(MOST_MS, QUIET_MS, max(1, int(timeout_s * 1000)), None), set)
-        except WatchfilesRustInternalError:  # the name of what has changed is no text; it would be said again for ever
+        except WatchfilesRustInternalError:  # the changed file's name is not text; the error would repeat for ever
             self._notify = None
             return True
 
 
 def _present(folders: Iterable[str]) -> tuple[list[str], str | None]:
-    """The folders that there are, each once; and a sentence about one that there is not."""
+    """The existing folders, each once, and a message about a missing one."""
     found: dict[tuple[int, int], str] = {}
     missing = None
     for folder in folders:
@@ -78,18 +78,18 @@ def _present(folders: Iterable[str]) -> tuple[list[str], str | None]:
             status = os.stat(folder)
             folder.encode()
         except OSError as error:
-            missing = f"the folder {folder} cannot be watched: {error.strerror}"
+            missing = f"cannot watch the folder {folder}: {error.strerror}"
         except UnicodeEncodeError:
-            missing = printable(f"the folder {folder} cannot be watched: its name is not UTF-8")
+            missing = printable(f"cannot watch the folder {folder}: its name is not UTF-8")
         else:
             found.setdefault((status.st_dev, status.st_ino), folder)
     return list(found.values()), missing
 
 
 def watched_folders(config: Path, data: Path | None) -> list[str]:
-    """The folders where a change may change the source: settings in the file `config`, accounts in the folder `data`.
+    """The folders whose changes may affect the source: settings in the file `config`, accounts in the folder `data`.
 
-    They are those that `read_files` looks into, and those that hold a link on the way to a file or folder.
+    That is, the folders that `read_files` reads, and the folder of each link on the way to a file or folder.
     """
     found = dict.fromkeys(_ways_to(str(config)))
     if data is not None:
@@ -99,7 +99,7 @@ def watched_folders(config: Path, data: Path | None) -> list[str]:
 
 
 def _below(folder: str, *, depth: int) -> Iterator[str]:
-    """The folder, those of accounts and objects in it, and whatever the links in them lead through."""
+    """The folder, the folders of accounts and objects in it, and the folders that their links lead through."""
     yield folder
     try:
         entries = visible_entries(folder)
@@ -118,7 +118,7 @@ def _below(folder: str, *, depth: int) -> Iterator[str]:
 
 
 def _ways_to(path: str) -> Iterator[str]:
-    """The folder of each link on the way to what `path` means, and of that itself."""
+    """The folder of each link on the way to `path`, and the folder of its target."""
     at = "/"
     steps = os.path.abspath(path).split("/")[::-1]
     links = 0
@@ -129,7 +129,7 @@ def _ways_to(path: str) -> Iterator[str]:
         following = os.path.dirname(at) if step == ".." else os.path.join(at, step)
         try:
             target = os.readlink(following)
-        except OSError:  # it is no link, or is not there
+        except OSError:  # not a link, or missing
             at = following
             continue
         yield at

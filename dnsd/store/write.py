@@ -1,8 +1,9 @@
-"""Writing the files of a change: all of them or none, and on the disk before anybody is told.
+"""Write the files of a change, all or nothing; they are on disk before the caller goes on.
 
-What is new is written beside its place, under a name that readers of the folder pass over, and is renamed into it; what
-was there stays beside it until all is done. So a change that fails is undone. Where it takes several steps, a journal
-lists them first: who finds one undoes what a process that was killed had begun. The change is made once that is gone.
+Each new file is written next to its target, under a name that readers of the folder ignore, and renamed to it; the old
+file is kept under another such name until all is done, so that a failed change is undone. A change of several steps
+first lists them in a journal. A leftover journal means that the process was killed; the next start undoes the steps.
+Removing the journal completes the change.
 """
 
 from __future__ import annotations
@@ -20,36 +21,36 @@ from dnsd.formats.odd_octets import octets_of
 
 JOURNAL = "journal"  # its name, in the state folder
 
-Stamp = tuple[int, ...]  # what the status of a file or folder says of which one it is
+Stamp = tuple[int, ...]  # identifies a file or folder by its status
 
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """What a file is to say from now on; `modified` is its time, in seconds since 1970."""
+    """The new text of a file, and its time in seconds since 1970."""
 
     path: str
-    text: str | None  # None: the file, or the folder with all that is in it, is to go
+    text: str | None  # None: remove the file, or the folder with all its content
     modified: int
-    model: str | None = None  # a file whose owner and mode a new one is to have
+    template: str | None = None  # a new file gets the owner and mode of this one
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What stands at a path after one renaming, and what did before."""
+    """One renaming: a path, and the temporary names of its new and its old file or folder."""
 
     path: str
-    new: str | None  # beside it, a file or a folder; None: nothing is to stand there
-    old: str | None  # beside it; None: nothing stood there
-    stamp: Stamp = ()  # of the new, once it is there
+    new: str | None  # None: the path is removed
+    old: str | None  # None: the path did not exist
+    stamp: Stamp = ()  # of the new file or folder, once written
 
 
 def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[], None] = lambda: None) -> None:
-    """Make all changes, or none. Raises OSError; and what `verify` raises, which is asked when all else is done."""
+    """Make all changes, or none; calls `verify` just before the renamings, and passes on its errors. Raises OSError."""
     undo_unfinished(journal)
     steps, texts = _planned(changes)
     try:
-        for beside in _besides(steps):
-            _discard(beside)  # what a process that was killed has left
+        for name in _temporary_names(steps):
+            _discard(name)  # left over from a killed process
         for file, change in texts.items():
             _write_text(file, change)
         for step in steps:
@@ -75,65 +76,65 @@ def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[
 
 
 def undo_unfinished(journal: Path) -> bool:
-    """Undo what a process that was killed had begun; whether there was anything. Raises OSError."""
+    """Undo the unfinished change of a killed process; return whether there was one. Raises OSError."""
     try:
-        said = json.loads(journal.read_bytes())
+        listed = json.loads(journal.read_bytes())
     except FileNotFoundError:
         return False
     except ValueError:
-        said = []  # it was not written to its end, so nothing had been done
-    _undo([_Step(path, new, old, tuple(stamp)) for path, new, old, stamp in said], journal)
-    return bool(said)
+        listed = []  # the journal is incomplete, so no step had begun
+    _undo([_Step(path, new, old, tuple(stamp)) for path, new, old, stamp in listed], journal)
+    return bool(listed)
 
 
 def _planned(changes: Iterable[FileChange]) -> tuple[list[_Step], dict[str, FileChange]]:
-    """The steps that make the changes; and where each text is written before."""
+    """The steps that make the changes, and each text by the temporary file for it."""
     steps: dict[str, _Step] = {}
     texts: dict[str, FileChange] = {}
     for change in changes:
         if change.text is None:
-            steps[change.path] = _Step(change.path, None, _beside(change.path, "old"))
+            steps[change.path] = _Step(change.path, None, _temporary_name(change.path, "old"))
             continue
         path = os.path.realpath(change.path)  # a link stays one
         if _is_read_only(path):
             raise OSError(errno.EACCES, "it is read-only", change.path)
-        place = path  # what is renamed: of folders that are not there yet, the topmost one
+        place = path  # the path to rename: the topmost of missing folders, else the file
         while not os.path.isdir(os.path.dirname(place)):
             place = os.path.dirname(place)
-        new = _beside(place, "new")
-        steps[place] = _Step(place, new, _beside(place, "old") if os.path.exists(place) else None)
+        new = _temporary_name(place, "new")
+        steps[place] = _Step(place, new, _temporary_name(place, "old") if os.path.exists(place) else None)
         file = new + path.removeprefix(place)
         if file in texts:
-            raise FileExistsError(errno.EEXIST, f"the same file as {texts[file].path}, by a link", change.path)
+            raise FileExistsError(errno.EEXIST, f"a link makes it the same file as {texts[file].path}", change.path)
         texts[file] = change
     return list(steps.values()), texts
 
 
 def _is_read_only(path: str) -> bool:
-    """Whether nobody is to write a file, which its folder would allow all the same."""
+    """Whether a file is write-protected; renaming another file over it would still succeed."""
     try:
         return not os.stat(path).st_mode & 0o222
     except FileNotFoundError:
         return False
 
 
-def _beside(path: str, ending: str) -> str:
+def _temporary_name(path: str, suffix: str) -> str:
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.{ending}")
+    return os.path.join(folder, f".{name}.{suffix}")
 
 
-def is_beside(name: str) -> bool:
-    """Whether a file's name is one under which something waits, or is kept, while others are written."""
+def is_temporary_name(name: str) -> bool:
+    """Whether a file's name is one of those used for new and old files during a change."""
     return name.startswith(".") and name.endswith((".new", ".old"))
 
 
-def _besides(steps: Iterable[_Step]) -> list[str]:
-    return [beside for step in steps for beside in (step.new, step.old) if beside]
+def _temporary_names(steps: Iterable[_Step]) -> list[str]:
+    return [name for step in steps for name in (step.new, step.old) if name]
 
 
 def _folders(steps: Iterable[_Step], texts: Iterable[str]) -> set[str]:
-    """The folders that names are written into before the steps are taken."""
-    found = {os.path.dirname(beside) for beside in _besides(steps)}
+    """The folders that get temporary names before the steps are taken."""
+    found = {os.path.dirname(name) for name in _temporary_names(steps)}
     for file in texts:
         while (folder := os.path.dirname(file)) not in found:
             found.add(folder)
@@ -142,14 +143,14 @@ def _folders(steps: Iterable[_Step], texts: Iterable[str]) -> set[str]:
 
 
 def _write_text(file: str, change: FileChange) -> None:
-    """Write a text where it waits; owner and mode are those of the file that it replaces, or of the model."""
+    """Write a temporary file, with the owner and mode of the file that it replaces, or of the template."""
     assert change.text is not None
-    model = next((path for path in (change.path, change.model) if path and os.path.exists(path)), None)
+    template = next((path for path in (change.path, change.template) if path and os.path.exists(path)), None)
     try:
         os.makedirs(os.path.dirname(file), exist_ok=True)
-        _write(file, octets_of(change.text), mode=0o600 if model else 0o666)
-        if model:
-            _make_alike(file, model)
+        _write(file, octets_of(change.text), mode=0o600 if template else 0o666)
+        if template:
+            _copy_attributes(template, file)
         os.utime(file, (change.modified, change.modified))
     except OSError as error:
         raise OSError(error.errno, error.strerror, change.path) from None
@@ -160,23 +161,23 @@ def _write(file: str, octets: bytes, *, mode: int) -> None:
         out.write(octets)
 
 
-def _make_alike(file: str, model: str) -> None:
-    """Give a file the owner, group, mode and attributes of another one, as far as we may."""
-    status = os.stat(model)
+def _copy_attributes(template: str, file: str) -> None:
+    """Give a file the owner, group, mode and attributes of another one, as far as permitted."""
+    status = os.stat(template)
     for owner in (status.st_uid, -1):
         with suppress(OSError):
             os.chown(file, owner, status.st_gid)
             break
-    shutil.copystat(model, file)
+    shutil.copystat(template, file)
 
 
 def _keep(path: str, old: str) -> None:
-    """Have what stands at a path under another name, too."""
+    """Give the file at a path a second name, or copy it."""
     try:
         os.link(path, old)
-    except OSError:  # the file system knows no links, or the file is somebody else's
+    except OSError:  # the file system has no hard links, or the file belongs to another user
         _write(old, Path(path).read_bytes(), mode=0o600)
-        _make_alike(old, path)
+        _copy_attributes(path, old)
         _sync([old])
 
 
@@ -188,7 +189,7 @@ def _take(step: _Step) -> None:
 
 
 def _undo(steps: Iterable[_Step], journal: Path) -> None:
-    """Put back what was there before the steps, whichever of them were taken; what others have put there stays."""
+    """Restore the state before the steps, whether or not each was taken; files put there by others stay."""
     steps = list(steps)
     for step in steps:
         if step.new is None and step.old:
@@ -199,8 +200,8 @@ def _undo(steps: Iterable[_Step], journal: Path) -> None:
                 os.replace(step.old, step.path)
             else:
                 os.rename(step.path, step.new)
-    for beside in _besides(steps):
-        _discard(beside)
+    for name in _temporary_names(steps):
+        _discard(name)
     _sync({os.path.dirname(step.path) for step in steps})
     _remove(journal)
 
@@ -210,11 +211,11 @@ def _stamp(path: str | None) -> Stamp:
         status = os.lstat(path or "")
     except FileNotFoundError:
         return ()
-    return (status.st_size, status.st_mtime_ns)  # inodes are not the same for ever everywhere
+    return (status.st_size, status.st_mtime_ns)  # some file systems change inode numbers
 
 
 def _discard(path: str | None) -> None:
-    """Remove what no reader looks at; it does no harm where it stays."""
+    """Remove a temporary file or folder; if that fails, it is harmless, as readers ignore it."""
     with suppress(OSError):
         if path and os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path, ignore_errors=True)
@@ -229,7 +230,7 @@ def _remove(journal: Path) -> None:
 
 
 def _sync(paths: Iterable[str]) -> None:
-    """Have files, and the names in folders, on the disk."""
+    """Bring files, and the names in folders, to the disk."""
     for path in paths:
         fd = os.open(path or ".", os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -251,7 +251,7 @@ def test_imported_comment_is_cut_with_a_message(master: Api) -> None:
     answer = master.call("POST", f"{records}/import", files={"file": (None, text)}).json()
     assert answer["result"]["recs_added"] == 3
     (message,) = answer["messages"]
-    assert message["message"].startswith("line 2: comments are kept to 500 characters")
+    assert message["message"].startswith("line 2: this comment was shortened: the limits are 500 characters")
     (k,) = master.result("GET", records, params={"name": "k.example.edu"})
     assert k["comment"] == f"[2J{'b ' * 249}"[:500].rstrip()
     wrong = 'm 1 A 192.0.2.44 ; cf_tags=team:"a, cf-proxied:true\n'
