@@ -1,4 +1,5 @@
-/* SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012): a hash with a secret, so that nobody can choose what meets. */
+/* SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012): a hash with a secret, so that attackers cannot choose
+   collisions. */
 
 #ifndef DNSD_SIPHASH_H
 #define DNSD_SIPHASH_H

@@ -1,14 +1,14 @@
 /* A table of names in one piece of memory, which several processes can map from a file.
 
-   Octets: a header, `slots` numbers of 4 octets, then entries. An entry is the number of its node (4 octets), the length
-   of its name (1), and the name. A slot is 0, or where its entry begins, and 1. A name is looked for from the slot that
-   its hash says on, up to an empty one. The hash is SipHash-1-3 with a key that is part of the header, so that nobody can
-   choose names that meet.
+   Octets: a header, `slots` numbers of 4 octets, then entries. An entry is the number of its node (4 octets), the
+   length of its name (1), and the name. A slot is 0, or the offset of its entry plus 1. A lookup starts at the
+   slot of the name's hash and ends at an empty slot. The hash is SipHash-1-3 with a key in the header, so that
+   attackers cannot choose colliding names.
 
-   `changes` is a dict of what has become different: a name to its node, or to None if it is no more.
+   `changes` is a dict of changes since: a name to its new node, or to None if it was removed.
 
-   Only the header is checked at once, as a table may be large. Whatever stands in the rest, also if it is changed while it is
-   mapped: a lookup reads nothing outside of the octets, and ends. */
+   Only the header is checked at once, as a table may be large. With any contents after it, even if they are
+   changed while mapped, a lookup ends and reads nothing outside of the octets. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -36,7 +36,7 @@ static inline uint32_t number_at(const unsigned char *octets) {
     return number;
 }
 
-/* The entry at an offset, and the length of its name; NULL if not all of it is there. */
+/* The entry at an offset, and the length of its name; NULL if it is not within the entries. */
 static inline const unsigned char *entry_at(const Table *self, uint64_t at, Py_ssize_t *name_size) {
     uint64_t size = self->header.size;
     if (size < ENTRY_FIXED || at > size - ENTRY_FIXED) return NULL;
@@ -49,7 +49,7 @@ static inline const unsigned char *entry_at(const Table *self, uint64_t at, Py_s
 static int64_t stored(const Table *self, const unsigned char *name, Py_ssize_t size) {
     if (size > MAX_NAME || !self->slots) return -1;
     uint32_t mask = self->header.slots - 1, slot = siphash(self->header.key, name, size) & mask;
-    for (uint32_t left = self->header.count; left; left--) { /* so many slots are taken, if the header is right */
+    for (uint32_t left = self->header.count; left; left--) { /* as many slots are used, in a valid table */
         uint32_t place = number_at(self->slots + 4 * (size_t)slot);
         Py_ssize_t name_size;
         const unsigned char *entry = place ? entry_at(self, place - 1, &name_size) : NULL;
@@ -60,14 +60,14 @@ static int64_t stored(const Table *self, const unsigned char *name, Py_ssize_t s
     return -1;
 }
 
-/* A node by its number, borrowed; NULL with an exception if it is not there. */
+/* A node by its number, borrowed; NULL with an exception if there is no such node. */
 static PyObject *node_numbered(const Table *self, int64_t number) {
     if (number < PyList_GET_SIZE(self->nodes)) return PyList_GET_ITEM(self->nodes, number);
-    PyErr_SetString(PyExc_ValueError, "a name of a node that is not there");
+    PyErr_SetString(PyExc_ValueError, "the number of a node is out of range");
     return NULL;
 }
 
-/* The node of a name, borrowed; NULL without an exception if there is none. */
+/* The node of a name, borrowed; NULL without an exception if the name is unknown. */
 static PyObject *node_of(Table *self, PyObject *name) {
     if (PyDict_GET_SIZE(self->changes)) {
         PyObject *node = PyDict_GetItemWithError(self->changes, name);
@@ -82,7 +82,7 @@ static PyObject *node_of(Table *self, PyObject *name) {
 PyDoc_STRVAR(get_doc, "get(name, default=None): the node of a name.");
 static PyObject *table_get(Table *self, PyObject *const *args, Py_ssize_t count) {
     if (count < 1 || count > 2) {
-        PyErr_SetString(PyExc_TypeError, "expected a name, and perhaps a default");
+        PyErr_SetString(PyExc_TypeError, "expected a name and optionally a default");
         return NULL;
     }
     PyObject *node = node_of(self, args[0]);
@@ -95,33 +95,35 @@ static int table_contains(Table *self, PyObject *name) {
     return !node && PyErr_Occurred() ? -1 : node != NULL;
 }
 
-PyDoc_STRVAR(holds_doc, "holds(name): whether the name is stored, whatever has changed.");
+PyDoc_STRVAR(holds_doc, "holds(name): whether the name is stored in the octets, regardless of changes.");
 static PyObject *table_holds(Table *self, PyObject *name) {
     if (!PyBytes_Check(name)) Py_RETURN_FALSE;
-    return PyBool_FromLong(stored(self, (const unsigned char *)PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)) >= 0);
+    const unsigned char *octets = (const unsigned char *)PyBytes_AS_STRING(name);
+    return PyBool_FromLong(stored(self, octets, PyBytes_GET_SIZE(name)) >= 0);
 }
 
-PyDoc_STRVAR(entry_doc, "entry(position): a stored name, its node, and where the next one is; from 0 to `end`.");
+PyDoc_STRVAR(entry_doc, "entry(position): a stored name, its node, and the next position; from 0 to `end`.");
 static PyObject *table_entry(Table *self, PyObject *position) {
     Py_ssize_t at = PyLong_AsSsize_t(position), name_size;
     if (at == -1 && PyErr_Occurred()) return NULL;
     const unsigned char *entry = at < 0 ? NULL : entry_at(self, at, &name_size);
     if (!entry) {
-        PyErr_SetString(PyExc_IndexError, "no entry is there");
+        PyErr_SetString(PyExc_IndexError, "no entry at this position");
         return NULL;
     }
     PyObject *node = node_numbered(self, number_at(entry));
-    return node ? Py_BuildValue("(y#On)", entry + ENTRY_FIXED, name_size, node, at + ENTRY_FIXED + name_size) : NULL;
+    if (!node) return NULL;
+    return Py_BuildValue("(y#On)", entry + ENTRY_FIXED, name_size, node, at + ENTRY_FIXED + name_size);
 }
 
-/* Whether octets of so many can be a table with this header. */
+/* Whether a table with this header can have this size in octets. */
 static int may_have(const Header *header, uint64_t octets) {
     uint64_t slots = header->slots, size = header->size, slots_size = 4 * slots;
     return slots && !(slots & (slots - 1)) && header->count < slots && size / ENTRY_FIXED >= header->count &&
            octets >= sizeof *header + slots_size && octets - sizeof *header - slots_size == size;
 }
 
-/* Look names up in these octets from now on. 0, or -1 with an exception: then nothing has changed. */
+/* Use these octets from now on. 0, or -1 with an exception and without a change. */
 static int use(Table *self, PyObject *octets) {
     Py_buffer buffer, old = self->buffer;
     Header header = {.slots = 0};
@@ -140,7 +142,7 @@ static int use(Table *self, PyObject *octets) {
     return 0;
 }
 
-PyDoc_STRVAR(move_doc, "move(octets): use a copy of the octets from now on, which somebody else has, too.");
+PyDoc_STRVAR(move_doc, "move(octets): switch to an identical copy of the octets that processes share.");
 static PyObject *table_move(Table *self, PyObject *octets) {
     if (use(self, octets) < 0) return NULL;
     Py_RETURN_NONE;
@@ -149,7 +151,8 @@ static PyObject *table_move(Table *self, PyObject *octets) {
 static int table_init(Table *self, PyObject *args, PyObject *kwargs) {
     static char *words[] = {"octets", "nodes", "changes", NULL};
     PyObject *octets, *nodes, *changes;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO!O!", words, &octets, &PyList_Type, &nodes, &PyDict_Type, &changes) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO!O!", words, &octets, &PyList_Type, &nodes, &PyDict_Type,
+                                     &changes) ||
         use(self, octets) < 0)
         return -1;
     Py_XSETREF(self->nodes, Py_NewRef(nodes));
@@ -157,7 +160,7 @@ static int table_init(Table *self, PyObject *args, PyObject *kwargs) {
     return 0;
 }
 
-PyDoc_STRVAR(with_changes_doc, "with_changes(changes): the same names, and these changes since; the octets are shared.");
+PyDoc_STRVAR(with_changes_doc, "with_changes(changes): a table of the same octets, shared, with these changes.");
 static PyObject *table_with_changes(Table *self, PyObject *changes) {
     return PyObject_CallFunctionObjArgs((PyObject *)Py_TYPE(self), self->buffer.obj, self->nodes, changes, NULL);
 }
@@ -192,11 +195,11 @@ static PyObject *table_member(Table *self, void *which) {
 }
 
 static PyGetSetDef table_getset[] = {
-    {"octets", (getter)table_member, NULL, "The memory that the names are in.", (void *)0},
+    {"octets", (getter)table_member, NULL, "The memory of the stored names.", (void *)0},
     {"nodes", (getter)table_member, NULL, "The nodes by number.", (void *)1},
-    {"changes", (getter)table_member, NULL, "Names to their nodes, or to None, that have changed.", (void *)2},
-    {"stored", (getter)table_member, NULL, "How many names are stored, whatever has changed.", (void *)3},
-    {"end", (getter)table_member, NULL, "The position behind the last entry.", (void *)4},
+    {"changes", (getter)table_member, NULL, "Changed names: name to node, or to None if removed.", (void *)2},
+    {"stored", (getter)table_member, NULL, "Number of stored names, regardless of changes.", (void *)3},
+    {"end", (getter)table_member, NULL, "The position after the last entry.", (void *)4},
     {0},
 };
 
@@ -211,10 +214,10 @@ static PyMethodDef table_methods[] = {
 
 static PySequenceMethods table_as_sequence = {.sq_contains = (objobjproc)table_contains};
 
-PyDoc_STRVAR(table_doc, "Table(octets, nodes, changes): names in octets that `pack` made, with their nodes by number.\n"
-                        "Raises ValueError for octets of another size than their header says, or whose header is no table's.");
+PyDoc_STRVAR(table_doc, "Table(octets, nodes, changes): names in octets from `pack`, with their nodes by number.\n"
+                        "Raises ValueError for an invalid header, or a size that differs from the header's.");
 
-/* Without octets, as `__init__` may be left out, a table is that of no names. */
+/* Without octets, as `__init__` may never be called, a table is empty. */
 static PyObject *table_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     Table *self = (Table *)PyType_GenericNew(type, args, kwargs);
     if (!self) return NULL;
@@ -251,7 +254,7 @@ static int fill(unsigned char *out, Header *header, PyObject *names, PyObject *n
         Py_ssize_t size = PyBytes_GET_SIZE(name);
         unsigned long number = PyLong_AsUnsignedLong(PyList_GET_ITEM(numbers, i));
         if (number == (unsigned long)-1 && PyErr_Occurred()) return -1;
-        if (number > UINT32_MAX) return PyErr_SetString(PyExc_ValueError, "a number of a node that does not fit"), -1;
+        if (number > UINT32_MAX) return PyErr_SetString(PyExc_ValueError, "the number of a node is too large"), -1;
         uint32_t narrow = number, place = at + 1;
         unsigned char *entry = entries + at;
         memcpy(entry, &narrow, 4);
@@ -265,8 +268,8 @@ static int fill(unsigned char *out, Header *header, PyObject *names, PyObject *n
     return 0;
 }
 
-PyDoc_STRVAR(pack_doc, "pack(names, numbers, key): the octets of a table. Two lists of the same length: names, each one once,\n"
-                       "and numbers of nodes; the key of the hash, 16 octets. Raises ValueError for what does not fit.");
+PyDoc_STRVAR(pack_doc, "pack(names, numbers, key): the octets of a table of distinct names and numbers of nodes;\n"
+                       "`key`: of the hash, 16 octets. Raises ValueError for data that does not fit.");
 static PyObject *pack(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *names, *numbers;
     Py_buffer key;
@@ -286,7 +289,7 @@ static PyObject *pack(PyObject *Py_UNUSED(module), PyObject *args) {
         return NULL;
     }
     header.count = count;
-    while (header.slots / 4 * 3 <= header.count) header.slots *= 2; /* three quarters full at most */
+    while (header.slots / 4 * 3 <= header.count) header.slots *= 2; /* at most three quarters full */
     PyObject *octets = PyBytes_FromStringAndSize(NULL, sizeof header + 4 * (size_t)header.slots + header.size);
     if (octets && fill((unsigned char *)PyBytes_AS_STRING(octets), &header, names, numbers) < 0) Py_CLEAR(octets);
     return octets;

@@ -1,1 +1,1 @@
-"""L3, sockets: datagrams and streams in and out. Bytes to `respond` and back; knows nothing of what is answered."""
+"""L3, sockets: datagrams and streams in and out. Passes bytes to `respond` and back; knows nothing about answers."""

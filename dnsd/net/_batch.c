@@ -1,8 +1,9 @@
-/* Datagrams in batches: recvmmsg, replies that are known already, sendmmsg.
+/* Datagrams in batches: recvmmsg, known replies, sendmmsg.
 
-   Transport, not a second way to answer. Each datagram is looked up in the memory of replies (replies.h). What is not found goes
-   to the Python function `learn`, which answers, and says whether the reply may be sent again to all who ask the same. Whoever
-   replaces what the replies were made from calls `forget`. The portable loop in udp.py does the same without a memory.
+   Transport, not a second way to answer. Each datagram is looked up in the reply cache (replies.h). If it is not
+   found, the Python function `learn` answers it and tells whether the reply may be repeated for equal queries.
+   When the data behind the replies is replaced, `forget` must be called. The portable loop in udp.py does the same
+   without a cache.
 */
 
 #define PY_SSIZE_T_CLEAN
@@ -15,14 +16,14 @@
 
 enum {
     SIZE = 32,            /* datagrams of a batch; BATCH_SIZE in udp.py */
-    ANCILLARY = 128       /* octets of control messages: where a datagram was sent to */
+    ANCILLARY = 128       /* octets of control messages: the destination address of a datagram */
 };
 
 typedef struct {
     struct sockaddr_storage peer;
     unsigned char ancillary[ANCILLARY];
     Key key;
-    PyObject *held;       /* the reply, if it is Python's, until it is sent */
+    PyObject *held;       /* the reply, if it comes from Python, until it is sent */
     unsigned char octets[MAX_MESSAGE]; /* the query; a known reply is written over it */
     GUARD
 } Datagram;
@@ -38,16 +39,16 @@ typedef struct {
     Replies replies;
 } Batch;
 
-/* Whether a reply that is known may go to this peer now; -1 with an exception. */
+/* Whether a known reply may be sent to this peer now; -1 with an exception. */
 static int may_pass(Batch *self, const struct sockaddr_storage *peer, Known *entry) {
-    PyObject *kind = Py_NewRef(entry->kind); /* what is asked may be anything, and have the entry forgotten */
+    PyObject *kind = Py_NewRef(entry->kind); /* the called function may cause the entry to be freed */
     int limited = is_limited(&self->peers, self->limits, peer);
     int passes = limited > 0 ? ask_about(self->passes, peer, kind) : limited < 0 ? -1 : 1;
     Py_DECREF(kind);
     return passes;
 }
 
-/* Have Python answer; the octets to send are then in `held`. Octets of the reply, 0 for none, -1 with an exception. */
+/* Let Python answer; `held` then has the reply. Return its size, 0 for no reply, -1 with an exception. */
 static Py_ssize_t ask(Batch *self, Datagram *datagram, Py_ssize_t size) {
     PyObject *query, *peer, *learned = NULL, *reply, *account;
     Py_ssize_t result = -1;
@@ -79,12 +80,12 @@ done:
     return result;
 }
 
-/* Send what is known already, if it may be. Octets of the reply, 0 for none, -1 with an exception. */
+/* Write a known reply over the query, if it may be sent. Return its size, 0 if not, -1 with an exception. */
 static Py_ssize_t repeat(Batch *self, Datagram *datagram, Known *entry) {
     uint64_t age = self->replies.age;
     int passes = may_pass(self, &datagram->peer, entry);
-    if (passes <= 0 || age != self->replies.age) return passes < 0 ? -1 : 0; /* `passes` may have had all forgotten */
-    memcpy(datagram->octets + 2, entry->head, HEADER - 2); /* id and question are there */
+    if (passes <= 0 || age != self->replies.age) return passes < 0 ? -1 : 0; /* `passes` may have called forget */
+    memcpy(datagram->octets + 2, entry->head, HEADER - 2); /* id and question are in place */
     memcpy(datagram->octets + datagram->key.question_end, entry->octets + entry->key_size, entry->tail_size);
     entry->hits++;
     return datagram->key.question_end + entry->tail_size;
@@ -94,7 +95,7 @@ static void make_keys(Batch *self, int count) {
     for (int i = 0; i < count; i++) {
         Datagram *datagram = &self->datagrams[i];
         unsigned int size = self->in[i].msg_len;
-        FORBID(datagram->octets + size, MAX_MESSAGE - size); /* what an earlier query has left there */
+        FORBID(datagram->octets + size, MAX_MESSAGE - size); /* left over from an earlier query */
         make_key(&self->replies, datagram->octets, size, &datagram->key);
         ALLOW(datagram->octets + size, MAX_MESSAGE - size);
         fetch_slot(&self->replies, &datagram->key);
@@ -102,7 +103,7 @@ static void make_keys(Batch *self, int count) {
     for (int i = 0; i < count; i++) fetch_entry(&self->replies, &self->datagrams[i].key);
 }
 
-/* What goes back to one datagram of so many octets: its place and size in `area`. 0, or -1 with an exception. */
+/* Answer one datagram of `size` octets: put the reply's place and size into `area`. 0, or -1 with an exception. */
 static int answer(Batch *self, Datagram *datagram, Py_ssize_t size, struct iovec *area) {
     Py_ssize_t length = 0;
     if (datagram->key.size) {
@@ -119,7 +120,8 @@ static int answer(Batch *self, Datagram *datagram, Py_ssize_t size, struct iovec
     return length < 0 ? -1 : 0;
 }
 
-/* Send the replies; one that does not go out is told of, and the others follow. 0, or -1 with an exception. */
+/* Send the replies; a failed send is reported to `not_sent`, and the others still go out. 0, or -1 with an
+   exception. */
 static int send_all(Batch *self, int count) {
     int at = 0;
     while (at < count) {
@@ -138,8 +140,8 @@ static int send_all(Batch *self, int count) {
     return 0;
 }
 
-/* What to send back: replies to the datagrams that were received, each from the address that was asked. How many; -1 with an
-   exception. */
+/* Answer the received datagrams, each from the address that it was sent to. Return the number of replies; -1 with
+   an exception. */
 static int answer_all(Batch *self, int received) {
     int replies = 0;
     for (int i = 0; i < received; i++) {
@@ -155,7 +157,7 @@ static int answer_all(Batch *self, int received) {
     return replies;
 }
 
-/* How many datagrams were received; below 0 with `errno`. */
+/* Receive datagrams. Return their number; below 0 with `errno`. */
 static int receive(Batch *self) {
     int received;
     for (int i = 0; i < SIZE; i++) {
@@ -168,18 +170,19 @@ static int receive(Batch *self) {
     return received;
 }
 
-/* Whether no batch is being answered: what is called in the meantime must not begin another, nor make this one anew. 1, or 0
-   with an exception. */
+/* Whether no batch is being answered: functions called meanwhile must not start another or reinitialise this one.
+   1, or 0 with an exception. */
 static int may_begin(const Batch *self) {
     if (self->is_busy) PyErr_SetString(PyExc_RuntimeError, "a batch is being answered");
     return !self->is_busy;
 }
 
-PyDoc_STRVAR(exchange_doc, "Receive what waits, BATCH_SIZE datagrams at most, and answer it: how many they were; -1: there may be more.");
+PyDoc_STRVAR(exchange_doc, "Receive and answer at most BATCH_SIZE datagrams; return their number, or -1 if\n"
+                           "0 were received but more may wait.");
 static PyObject *batch_exchange(Batch *self, PyObject *Py_UNUSED(unused)) {
     if (!may_begin(self)) return NULL;
     int received = receive(self);
-    if (received < 0) /* else an ICMP error that an earlier reply met */
+    if (received < 0) /* nothing waits, or an ICMP error caused by an earlier reply */
         return PyLong_FromLong(errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1);
     self->is_busy = 1;
     make_keys(self, received);
@@ -190,7 +193,7 @@ static PyObject *batch_exchange(Batch *self, PyObject *Py_UNUSED(unused)) {
     return failed ? NULL : PyLong_FromLong(received);
 }
 
-PyDoc_STRVAR(take_doc, "(account, times it was sent, whether it has TC) of all known replies sent since the last call.");
+PyDoc_STRVAR(take_doc, "(account, number of sends, has TC) for each known reply sent since the last call.");
 static PyObject *batch_take(Batch *self, PyObject *Py_UNUSED(unused)) {
     PyObject *taken = PyList_New(0);
     for (size_t i = 0; taken && i < self->replies.slots.count; i++) {
@@ -198,20 +201,21 @@ static PyObject *batch_take(Batch *self, PyObject *Py_UNUSED(unused)) {
         if (!entry || !entry->hits) continue;
         unsigned long long hits = entry->hits;
         entry->hits = 0;
-        PyObject *item = Py_BuildValue("(NKO)", Py_NewRef(entry->account), hits, entry->head[0] & 2 ? Py_True : Py_False);
+        PyObject *truncated = entry->head[0] & 2 ? Py_True : Py_False;
+        PyObject *item = Py_BuildValue("(NKO)", Py_NewRef(entry->account), hits, truncated);
         if (!item || PyList_Append(taken, item) < 0) Py_CLEAR(taken);
         Py_XDECREF(item);
     }
     return taken;
 }
 
-PyDoc_STRVAR(forget_doc, "forget(names, longest): forget all replies, as what they were made from is replaced; `take` before.\n"
-                         "`longest`: octets of the longest of the names, or more.");
+PyDoc_STRVAR(forget_doc, "forget(names, longest): forget all replies, as their data changed; call `take` first.\n"
+                         "`longest`: no name has more octets.");
 static PyObject *batch_forget(Batch *self, PyObject *args) {
     PyObject *names;
     Py_ssize_t longest;
     if (!PyArg_ParseTuple(args, "On", &names, &longest)) return NULL;
-    if (longest < 1) return PyErr_SetString(PyExc_ValueError, "the longest name has an octet, the root's, or more"), NULL;
+    if (longest < 1) return PyErr_SetString(PyExc_ValueError, "`longest` must be at least 1, for the root"), NULL;
     self->replies.longest = longest;
     Py_XSETREF(self->replies.names, Py_NewRef(names));
     if (forget_all(&self->replies, FIRST_SLOTS) < 0) return NULL;
@@ -220,12 +224,14 @@ static PyObject *batch_forget(Batch *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(is_full_doc, "Whether there was no room for a reply.");
-static PyObject *batch_is_full(Batch *self, void *Py_UNUSED(unused)) { return PyBool_FromLong(self->replies.is_full); }
+PyDoc_STRVAR(is_full_doc, "Whether a reply was not kept for lack of room.");
+static PyObject *batch_is_full(Batch *self, void *Py_UNUSED(unused)) {
+    return PyBool_FromLong(self->replies.is_full);
+}
 
 static PyGetSetDef batch_getset[] = {{"is_full", (getter)batch_is_full, NULL, is_full_doc, NULL}, {0}};
 
-/* Without a socket until it is initialised, as `__init__` may be left out. */
+/* Without a socket until initialised, as `__init__` may never be called. */
 static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     Batch *self = (Batch *)PyType_GenericNew(type, args, kwargs);
     if (self) self->fd = -1;
@@ -236,8 +242,8 @@ static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"fd", "learn", "limits", "passes", "not_sent", "wants_ancillary", "max_known", NULL};
     PyObject *learn, *limits, *passes, *not_sent;
     if (!may_begin(self)) return -1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOOOOpn", names, &self->fd, &learn, &limits, &passes, &not_sent,
-                                     &self->wants_ancillary, &self->replies.max_known))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOOOOpn", names, &self->fd, &learn, &limits, &passes,
+                                     &not_sent, &self->wants_ancillary, &self->replies.max_known))
         return -1;
     Py_XSETREF(self->learn, Py_NewRef(learn));
     Py_XSETREF(self->limits, Py_NewRef(limits));
@@ -292,11 +298,12 @@ static PyMethodDef batch_methods[] = {
 
 PyDoc_STRVAR(batch_doc,
              "Batch(fd, learn, limits, passes, not_sent, wants_ancillary, max_known)\n\n"
-             "`learn(query, peer)` returns (reply or None, account or None, kind): None for an account means that the\n"
-             "reply is for this query alone. `limits(ip)`: whether replies to an address are limited at all; if so,\n"
-             "`passes(ip, kind)`: whether a known one may be sent to it now.\n"
-             "A reply that may be sent again to a name that is not one of `names` holds for all such under the same name.\n"
-             "`not_sent(reply)` is told of replies that did not go out. At most `max_known` replies are kept.");
+             "`learn(query, peer)` returns (reply or None, account or None, kind); without account the reply is\n"
+             "for this query only. `limits(ip)`: whether replies to an address are limited at all; if so,\n"
+             "`passes(ip, kind)`: whether a known reply may be sent to it now.\n"
+             "A reply for a name not in `names` may be repeated for all such names of the same length with the\n"
+             "same closest encloser. `not_sent(reply)` is called for replies that could not be sent.\n"
+             "At most `max_known` replies are kept.");
 
 static PyTypeObject BatchType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "dnsd.net._batch.Batch",

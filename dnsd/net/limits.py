@@ -1,11 +1,11 @@
-"""What one client may take of the whole server: responses a second, and TCP connections.
+"""Limits on one client's share of the server: responses per second, and TCP connections.
 
-Both count in memory that all worker processes share, made before they were forked; here it is a memoryview. Neither
-takes a lock: what a race can cost is said at each, and it is never more than a few responses or connections.
+Both count in memory shared by all workers, allocated before the fork and passed in as memoryviews. Both work without
+locks: each class states the effect of a race, which is at most a few responses or connections.
 
-Slots are found by `hash`. Python seeds the hash of `bytes` and `str` at random once in a tree of processes: forks share
-the seed, so they agree on slots, and a stranger cannot work out which clients meet in one. (Numbers alone are not
-seeded; what is hashed here always holds an address as bytes.)
+Slots are chosen by `hash`. Python seeds the hash of `bytes` and `str` at random once per process tree: forked workers
+share the seed and agree on slots, and an attacker cannot predict which clients share a slot. (Hashes of numbers are
+not seeded; all hashed values here include an address as bytes.)
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ipaddress import IPv4Network, IPv6Network
 
 PASS, DROP, SLIP = 0, 1, 2  # verdicts on a response
 
-Network = tuple[int, int, bytes]  # octets of its addresses, length of its prefix, its address
+Network = tuple[int, int, bytes]  # octets of an address, prefix length, network address
 
-CACHED_PEERS = 16_384  # addresses of which what follows from the text is kept
+CACHED_PEERS = 16_384  # addresses whose network or slot is cached
 MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, IPv4 in IPv6, RFC 4291 §2.5.5.2
 BURST_S = 1.0  # seconds' worth of responses that may go out at once
 
 
 def packed_ip(peer: str) -> bytes:
-    """The 4 or 16 octets of an address as sockets write it; IPv4 in IPv6 is IPv4, a zone (`%eth0`) is left out."""
+    """Pack an address in the text form of sockets to 4 or 16 octets; IPv4 in IPv6 becomes IPv4, a zone is dropped."""
     if ":" not in peer:
         return socket.inet_pton(socket.AF_INET, peer)
     ip = socket.inet_pton(socket.AF_INET6, peer.partition("%")[0])
@@ -33,12 +33,12 @@ def packed_ip(peer: str) -> bytes:
 
 
 class RateLimiter:
-    """How many responses of a kind a network gets: GCRA, a leaky bucket that is one number.
+    """Limits the responses of a kind to a network by GCRA: a leaky bucket whose state is one number.
 
-    The number is the time, on the monotonic clock, at which the responses sent so far would have been sent at an even
-    pace. It stands in a slot of `table` (format "d", zeroed) that a hash of network and kind chooses. Slots are not
-    tagged: two that meet in one share its rate, which makes the table's size a bound that a flood from forged addresses
-    cannot evict anyone from. Two workers that use a slot in the same instant may count one response for two.
+    The number is the time on the monotonic clock at which the responses so far would have been sent at an even pace. It
+    is kept in a slot of `table` (format "d", zeroed), chosen by a hash of network and kind. Slots have no tags: two
+    kinds in one slot share its rate, so the table has a fixed size and a flood from forged addresses evicts no client.
+    Two workers that use a slot at the same instant may count two responses as one.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class RateLimiter:
         ipv6_prefix: int,
         exempt: Iterable[IPv4Network | IPv6Network],
     ) -> None:
-        """0 responses a second: no limit; `slip` 2: every second one too many is cut, not dropped; 0: none, 1: all."""
+        """0 responses per second: no limit; `slip` n: each n-th excess response is truncated, not dropped; 0: never."""
         self._times = table
         self._size = len(table)
         self._slip = slip
-        self._excess = bytearray(self._size)  # of each slot, responses since the last one that slipped
+        self._excess = bytearray(self._size)  # for each slot the excess responses since the last truncated response
         self._interval_s = 1 / responses_per_second if responses_per_second else 0.0
-        # Half an interval makes up for rounding: a burst is exactly a second's worth.
+        # Half an interval compensates for rounding: a burst is exactly one second's worth.
         self._ahead_s = BURST_S - self._interval_s / 2
-        # Of functions that do not know the limiter: one that refers to itself is not freed when it is replaced.
+        # Functions without a reference to the limiter: a reference cycle would keep a replaced limiter alive.
         find = partial(_limited_network, {4: ipv4_prefix, 16: ipv6_prefix}, [_network(one) for one in exempt])
         self._network_of_ip = lru_cache(maxsize=CACHED_PEERS)(find)
         self._network_of_peer = lru_cache(maxsize=CACHED_PEERS)(partial(_network_of_peer, find))
@@ -67,7 +67,7 @@ class RateLimiter:
     def verdict(self, peer: str, key: Hashable, now: float) -> int:
         """PASS, DROP or SLIP for a response of the kind `key` to the address `peer`, at `now` on the monotonic clock.
 
-        A kind is what an attacker could ask again and again: a name and type, or NXDOMAIN from a zone.
+        A kind is a set of responses that an attacker could repeat: a name and type, or NXDOMAIN from a zone.
         """
         network = self._network_of_peer(peer)
         if network is None or not self._interval_s:
@@ -76,12 +76,12 @@ class RateLimiter:
         return PASS if self._take(slot, now) else self._verdict_on_excess(slot)
 
     def passes(self, ip: bytes, key: Hashable, now: float) -> bool:
-        """Whether the verdict is PASS, for a packed address; one that is not is to be asked for, and is the same."""
+        """Whether the verdict for a packed address is PASS; if not, `verdict` decides between DROP and SLIP."""
         network = self._network_of_ip(ip)
         return network is None or self._take(hash((network, key)) % self._size, now)
 
     def _take(self, slot: int, now: float) -> bool:
-        """Whether there is one more response in a slot, which then is taken."""
+        """Take a response from a slot's allowance; False if it is used up."""
         time = self._times[slot]
         if time < now:
             time = now
@@ -91,11 +91,11 @@ class RateLimiter:
         return True
 
     def limits(self, peer: str) -> bool:
-        """Whether the peer is limited at all: who is not need not be told apart any further."""
+        """Whether the peer is limited at all."""
         return bool(self._interval_s) and self._network_of_peer(peer) is not None
 
     def limits_ip(self, ip: bytes) -> bool:
-        """The same, for a packed address."""
+        """Whether a packed address is limited at all."""
         return bool(self._interval_s) and self._network_of_ip(ip) is not None
 
     def _verdict_on_excess(self, slot: int) -> int:
@@ -107,7 +107,7 @@ class RateLimiter:
 
 
 def _limited_network(lengths: Mapping[int, int], exempt: Sequence[Network], ip: bytes) -> bytes | None:
-    """The network that an address shares its rate with; None if it is exempt."""
+    """The network whose rate limit applies to an address; None if the address is exempt."""
     ip = ip.removeprefix(MAPPED)
     if any(len(ip) == size and _masked(ip, length) == network for size, length, network in exempt):
         return None
@@ -126,26 +126,26 @@ def _network(network: IPv4Network | IPv6Network) -> Network:
 
 
 def _masked(ip: bytes, length: int) -> bytes:
-    """The address with all but its first `length` bits zero."""
+    """The address with only its first `length` bits, the others zero."""
     host_bits = 8 * len(ip) - length
     return (int.from_bytes(ip) >> host_bits << host_bits).to_bytes(len(ip))
 
 
 CLIENTS = 65_536  # counts of connections by client
 REGION_SIZE = 4 + 2 * CLIENTS  # octets of shared memory for each worker: its total, its counts by client
-MAX_COUNT = 65_535  # what one count can hold
+MAX_COUNT = 65_535  # the largest value of a count
 
 
 class Admission:
-    """Whether a TCP connection is let in: how many are open in all and for its client, over all workers.
+    """Admits TCP connections by the number of open connections, in total and per client, over all workers.
 
-    A client is an IPv4 address or an IPv6 /64 (RFC 4291 §2.5.4: what one network has). Each worker counts in its own
-    region and reads all of them, so that what a dead worker had open can be cleared. Clients whose hashes meet are
-    counted together. Workers that admit in the same instant may each take the last place: one too many for each worker.
+    A client is an IPv4 address or an IPv6 /64 (RFC 4291 §2.5.4: the size of one network). Each worker counts in its own
+    region and reads all regions, so that the counts of a dead worker can be cleared. Clients with colliding hashes are
+    counted together. Workers that admit at the same instant may each take the last place: one extra per worker.
     """
 
     def __init__(self, regions: Sequence[memoryview], index: int, *, connections: int, per_client: int) -> None:
-        """`regions` of REGION_SIZE octets, zeroed, one for each worker; the one at `index` is ours to write."""
+        """`regions`: one for each worker, of REGION_SIZE zeroed octets; this worker writes only to `regions[index]`."""
         self._totals = [region[:4].cast("I") for region in regions]
         self._counts = [region[4:].cast("H") for region in regions]
         self._total = self._totals[index]
@@ -155,11 +155,11 @@ class Admission:
 
     @property
     def open(self) -> int:
-        """Connections open now, of all workers."""
+        """The number of open connections of all workers."""
         return sum(total[0] for total in self._totals)
 
     def admit(self, peer: str) -> str | None:
-        """None if the connection is let in and counted; else the limit it is over: `connections`, `per_client`."""
+        """Count a connection and return None, or return the limit that refuses it: `connections`, `per_client`."""
         if self.open >= self.connections:
             return "connections"
         slot = _client_slot(peer)
@@ -170,18 +170,18 @@ class Admission:
         return None
 
     def release(self, peer: str) -> None:
-        """Forget a connection that was admitted."""
+        """Stop counting an admitted connection."""
         self._total[0] -= 1
         self._count[_client_slot(peer)] -= 1
 
 
 def open_connections(region: memoryview) -> int:
-    """Connections that one worker has open."""
+    """The number of open connections of one worker."""
     return region[:4].cast("I")[0]
 
 
 def clear(region: memoryview) -> None:
-    """Forget the connections of a worker that is gone."""
+    """Stop counting the connections of a dead worker."""
     region[:] = bytes(len(region))
 
 

@@ -1,4 +1,4 @@
-"""Listening sockets: UDP and TCP on the same addresses and ports, one of each for every worker."""
+"""Listening sockets: UDP and TCP on the same addresses and ports, one of each per worker."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-RECEIVE_BUFFER = 4 * 1024 * 1024  # octets that the kernel may hold for us; it gives what it allows
+RECEIVE_BUFFER = 4 * 1024 * 1024  # octets of receive buffer to ask for; the kernel may give less
 BACKLOG = 1024  # TCP connections not yet accepted
 PORT_TRIES = 20
-SO_RCVBUFFORCE = 33  # Linux, with the right to: more than net.core.rmem_max; not in Python's socket module
-SO_MEMINFO, MEMINFO_DROPS = 55, 8  # Linux: a socket's counters, of 4 octets each, and which is of datagrams dropped
+SO_RCVBUFFORCE = 33  # Linux, with CAP_NET_ADMIN: more than net.core.rmem_max; not in Python's socket module
+SO_MEMINFO, MEMINFO_DROPS = 55, 8  # Linux: a socket's counters of 4 octets each; index of the dropped datagrams
 FIRST_ACTIVATED = 3  # the descriptor at which systemd begins to hand over sockets, sd_listen_fds(3)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen; port 0 stands for any free one."""
+    """An address to listen on; port 0 means any free port."""
 
     host: str
     port: int
@@ -32,37 +32,37 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """The sockets of one address, bound; its port is the real one. Worker number n has the n-th, or the only one."""
+    """The bound sockets of one address, with its actual port. Worker n uses the n-th socket, or the only one."""
 
     address: Address
     udp: tuple[socket.socket, ...]
     tcp: tuple[socket.socket, ...]
 
     def of_worker(self, index: int) -> Listener:
-        """What one worker serves."""
+        """The sockets of one worker."""
         return Listener(self.address, _share(self.udp, index), _share(self.tcp, index))
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all sockets."""
         for sock in (*self.udp, *self.tcp):
             sock.close()
 
 
 class ListenError(OSError):
-    """An address that cannot be listened on; says which, and why."""
+    """The server cannot listen on an address; the message gives the address and the reason."""
 
     def __init__(self, address: Address, error: OSError) -> None:
         lacks_ipv6 = error.errno == errno.EADDRNOTAVAIL and ":" in address.host
         self.no_such_family = error.errno == errno.EAFNOSUPPORT or lacks_ipv6
         hint = {
-            errno.EACCES: "; ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE)",
+            errno.EACCES: "; ports below 1024 need CAP_NET_BIND_SERVICE",
             errno.EADDRINUSE: "; another server is running there",
         }.get(error.errno or 0, "")
         super().__init__(f"cannot listen on {address}: {error.strerror}{hint}")
 
 
 def open_listener(address: Address, *, workers: int = 1) -> Listener:
-    """Bind UDP and TCP for each worker on one address, and on one port where any will do. Raises ListenError."""
+    """Bind UDP and TCP sockets for each worker, all on the same address and port. Raises ListenError."""
     for attempt in range(PORT_TRIES):
         tcp: list[socket.socket] = []
         udp: list[socket.socket] = []
@@ -77,13 +77,13 @@ def open_listener(address: Address, *, workers: int = 1) -> Listener:
             for sock in (*tcp, *udp):
                 sock.close()
             if address.port == 0 and error.errno == errno.EADDRINUSE and attempt + 1 < PORT_TRIES:
-                continue  # the free TCP port was taken on UDP
+                continue  # the free TCP port is in use for UDP
             raise ListenError(address, error) from None
     raise AssertionError("unreachable")
 
 
 def open_stream_listener(address: Address) -> socket.socket:
-    """A TCP socket for something else than DNS, such as HTTP. Raises ListenError."""
+    """Open a TCP socket for a protocol other than DNS, such as HTTP. Raises ListenError."""
     socks: list[socket.socket] = []
     try:
         _bind(socks, address, socket.SOCK_STREAM, 1)
@@ -96,15 +96,15 @@ def open_stream_listener(address: Address) -> socket.socket:
 
 
 def address_of(sock: socket.socket) -> Address:
-    """Where a socket is bound to."""
+    """The address that a socket is bound to."""
     host, port = sock.getsockname()[:2]
     return Address(host, port)
 
 
 def activated_listeners(environment: Mapping[str, str] = os.environ) -> list[Listener]:
-    """The sockets that systemd has bound for this process (socket activation); none where it has not.
+    """The sockets that systemd has bound for this process (socket activation); empty without activation.
 
-    All workers share them. One of another kind than UDP or TCP is left alone.
+    All workers share them. Sockets other than IP sockets are ignored.
     """
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return []
@@ -125,7 +125,7 @@ def activated_listeners(environment: Mapping[str, str] = os.environ) -> list[Lis
 
 
 def dropped_datagrams(sock: socket.socket) -> int:
-    """How many datagrams found the socket's buffer full since it was made, modulo 2³²; 0 where the kernel is silent."""
+    """Datagrams dropped since the socket was opened because its buffer was full, modulo 2³²; 0 if not known."""
     with contextlib.suppress(OSError):
         counters = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 64)
         return int.from_bytes(counters[4 * MEMINFO_DROPS : 4 * MEMINFO_DROPS + 4], sys.byteorder)
@@ -137,12 +137,12 @@ def _share(socks: tuple[socket.socket, ...], index: int) -> tuple[socket.socket,
 
 
 def _bind(socks: list[socket.socket], address: Address, kind: socket.SocketKind, count: int) -> None:
-    """Add `count` sockets that share one address and port; the kernel gives each datagram or connection to one."""
+    """Add `count` sockets that share an address and port; the kernel distributes datagrams or connections over them."""
     for _ in range(count):
         sock = _new_socket(address, kind)
         socks.append(sock)
         if len(socks) == 1:
-            # The first is bound without SO_REUSEPORT, so that another server at this address is noticed.
+            # The first is bound without SO_REUSEPORT, to detect another server at this address.
             sock.bind((address.host, address.port))
             address = Address(address.host, sock.getsockname()[1])
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -169,7 +169,7 @@ def _new_socket(address: Address, kind: socket.SocketKind) -> socket.socket:
 
 
 def _enlarge(sock: socket.socket) -> None:
-    """Ask for the buffer that a burst needs, beyond the system's limit where we may."""
+    """Enlarge the receive buffer for bursts, beyond the system's limit if permitted."""
     for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)

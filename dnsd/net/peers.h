@@ -1,4 +1,4 @@
-/* The addresses that datagrams come from: as Python has them, and what is known of those that were met lately. */
+/* Source addresses of datagrams: conversion to Python, and a cache of whether they are rate-limited. */
 
 #ifndef DNSD_PEERS_H
 #define DNSD_PEERS_H
@@ -7,11 +7,11 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { PEERS = 256 }; /* addresses of which is known whether they are limited; a power of two */
+enum { PEERS = 256 }; /* cached addresses; a power of two, at most 256 (see is_limited) */
 
 typedef struct {
     unsigned char address[16]; /* all of an IPv6 address, or the first 4 octets of an IPv4 one */
-    sa_family_t family;        /* 0: none is here */
+    sa_family_t family;        /* 0: empty */
     int is_limited;
 } Peer;
 
@@ -34,7 +34,7 @@ static PyObject *peer_text(const struct sockaddr_storage *peer) {
     return PyUnicode_FromString(text);
 }
 
-/* What a Python function says of a peer, and of a kind where it takes one: true or false; -1 with an exception. */
+/* Call a Python predicate with a peer and, unless NULL, a kind. Return 1 or 0; -1 with an exception. */
 static int ask_about(PyObject *function, const struct sockaddr_storage *peer, PyObject *kind) {
     PyObject *ip = packed_peer(peer), *said;
     int result;
@@ -47,7 +47,7 @@ static int ask_about(PyObject *function, const struct sockaddr_storage *peer, Py
     return result;
 }
 
-/* What `limits` says of a peer, whether responses to it are limited at all: asked once and remembered; -1 with an exception. */
+/* Whether responses to a peer are limited at all: the result of `limits`, cached. -1 with an exception. */
 static int is_limited(Peers *peers, PyObject *limits, const struct sockaddr_storage *peer) {
     Peer key = {.family = peer->ss_family};
     uint32_t words[4], mixed = 0;
@@ -56,7 +56,8 @@ static int is_limited(Peers *peers, PyObject *limits, const struct sockaddr_stor
     memcpy(words, key.address, sizeof words);
     for (int i = 0; i < 4; i++) mixed = (mixed ^ words[i]) * 0x9E3779B1u; /* Knuth, 6.4: multiplicative hashing */
     Peer *place = &peers->known[mixed >> 24 & (PEERS - 1)];
-    if (place->family == key.family && !memcmp(place->address, key.address, sizeof key.address)) return place->is_limited;
+    if (place->family == key.family && !memcmp(place->address, key.address, sizeof key.address))
+        return place->is_limited;
     key.is_limited = ask_about(limits, peer, NULL);
     if (key.is_limited >= 0) *place = key;
     return key.is_limited;

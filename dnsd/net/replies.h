@@ -1,9 +1,10 @@
-/* The memory of replies: what a question was answered with, for all who ask the same.
+/* The reply cache: replies kept for equal queries.
 
-   Each query is looked up, its id left out and its name in lower case, among those that were answered before. If its name is
-   not one of `names`, it is looked up by the nearest name above it that is, and its length: what is said of a name that does
-   not exist is said of all others there. A reply is kept the second time its question is asked: what strangers ask once, in
-   ever new ways, takes hardly any memory. Part of _batch.c, which knows sockets; it knows no DNS but what a question's name is.
+   A query is looked up without its id and with its name in lower case. If its name is not one of `names`, it is
+   looked up by its closest encloser in `names` and its length, as all nonexistent names with one closest encloser
+   have the same answer. A reply is kept when its question is asked for the second time, so that random queries use
+   hardly any memory. Part of _batch.c, which handles the sockets; of DNS, this part knows only the question's
+   name.
 */
 
 #ifndef DNSD_REPLIES_H
@@ -16,25 +17,25 @@
 #include "../siphash.h"
 
 enum {
-    MAX_MESSAGE = 4096,   /* octets of a query, as MAX_QUERY in udp.py, and of a reply that is kept; UDP replies have 1,232 */
-    MAX_KEY = 352,        /* octets of a query that is kept: a header, the longest name, an OPT record */
-    FIRST_SLOTS = 256,    /* of the table of replies; a power of two, doubled when it is half full */
-    MARKS = 1 << 20,      /* bits that stand for what was asked once; a power of two */
-    CACHE_LINE = 64, FETCHED = 192, /* octets: an entry of a usual name and answer has no more */
+    MAX_MESSAGE = 4096,   /* octets of a query, MAX_QUERY in udp.py, and of a kept reply; UDP replies have 1,232 */
+    MAX_KEY = 352,        /* octets of a kept query: header, longest name, OPT record */
+    FIRST_SLOTS = 256,    /* of the table of replies; a power of two, doubled when half full */
+    MARKS = 1 << 20,      /* bits for questions asked once; a power of two */
+    CACHE_LINE = 64, FETCHED = 192, /* octets: enough for an entry with a usual name and answer */
     HEADER = 12, MAX_NAME = 255, MAX_LABEL = 63, QUESTION_TAIL = 4
 };
 
 typedef struct {
-    PyObject *account;    /* what to count: `learn`'s business */
-    PyObject *kind;       /* what to limit the rate of: `learn`'s business */
+    PyObject *account;    /* from `learn`, for counting */
+    PyObject *kind;       /* from `learn`, for rate limits */
     unsigned long long hits;
     unsigned char head[HEADER - 2];
     uint64_t hash;
     uint16_t key_size, tail_size;
-    unsigned char octets[]; /* the key; then, all behind the question */
+    unsigned char octets[]; /* the key, then the reply after its question */
 } Known;
 
-/* Slots: a tag, 0 where there is no entry, else part of its hash, so that few others are looked at; and the entry. */
+/* Slots: entries, each with a tag: part of its hash, to skip most other entries; 0 for an empty slot. */
 typedef struct {
     size_t count;         /* of slots, a power of two */
     unsigned char *tags;
@@ -43,16 +44,16 @@ typedef struct {
 
 typedef struct {
     uint64_t hash;
-    Py_ssize_t size;         /* 0: what is asked is not kept */
-    Py_ssize_t question_end; /* where it ends in the query */
+    Py_ssize_t size;         /* 0: the query is not kept */
+    Py_ssize_t question_end; /* offset in the query */
     unsigned char octets[MAX_KEY];
     GUARD
 } Key;
 
 typedef struct {
-    Py_ssize_t max_known, longest, marked; /* entries at most; octets of the longest of `names`, or more; bits that are set */
+    Py_ssize_t max_known, longest, marked; /* limit of entries; upper bound on a name's octets; bits set */
     PyObject *names;
-    uint64_t secret[2], age; /* of the hash; how often all was forgotten */
+    uint64_t secret[2], age; /* for the hash; number of calls of forget_all */
     Slots slots;
     size_t known_count;
     int is_full;          /* there was no room for a reply */
@@ -61,19 +62,20 @@ typedef struct {
 
 static inline unsigned char tag_of(uint64_t hash) { return hash >> 56 | 1; }
 
-/* The slot that an entry stands in, or would: there is always one, as half of them are empty. */
+/* The slot of an entry, or the empty slot for it; half of the slots are empty, so the search ends. */
 static size_t slot_of(const Slots *slots, const Key *key) {
     unsigned char tag = tag_of(key->hash);
     for (size_t at = key->hash & (slots->count - 1);; at = (at + 1) & (slots->count - 1)) {
         if (!slots->tags[at]) return at;
         if (slots->tags[at] != tag) continue;
         const Known *entry = slots->entries[at];
-        if (entry->hash == key->hash && entry->key_size == key->size && !memcmp(entry->octets, key->octets, key->size))
+        if (entry->hash == key->hash && entry->key_size == key->size &&
+            !memcmp(entry->octets, key->octets, key->size))
             return at;
     }
 }
 
-/* Empty slots. 0, or -1 with an exception. */
+/* Allocate empty slots. 0, or -1 with an exception. */
 static int make_slots(Slots *slots, size_t count) {
     *slots = (Slots){count, PyMem_Calloc(count, 1), PyMem_Calloc(count, sizeof *slots->entries)};
     if (slots->tags && slots->entries) return 0;
@@ -101,7 +103,7 @@ static int grow(Replies *self) {
     return 0;
 }
 
-/* Forget all replies, and have so many slots. 0, or -1 with an exception. */
+/* Forget all replies, and allocate `count` slots. 0, or -1 with an exception. */
 static int forget_all(Replies *self, size_t count) {
     Slots old = self->slots, new = {0};
     if (count && make_slots(&new, count) < 0) return -1;
@@ -119,17 +121,17 @@ static int forget_all(Replies *self, size_t count) {
     return 0;
 }
 
-/* Begin without names and replies. 0, or -1 with an exception. */
+/* Initialise without names and replies. 0, or -1 with an exception. */
 static int begin(Replies *self) {
-    self->longest = 1; /* the root's, at which every name ends */
+    self->longest = 1; /* the root, which ends every name */
     Py_XSETREF(self->names, PyDict_New());
     if (!self->names || forget_all(self, FIRST_SLOTS) < 0) return -1;
-    if (getrandom(self->secret, sizeof self->secret, 0) != sizeof self->secret) return PyErr_SetFromErrno(PyExc_OSError), -1;
-    return 0;
+    if (getrandom(self->secret, sizeof self->secret, 0) == sizeof self->secret) return 0;
+    return PyErr_SetFromErrno(PyExc_OSError), -1;
 }
 
-/* As the key: the query without its id, its name in lower case; of size 0 if it has no plain name, or is too long to be kept.
-   Lengths of labels are at most 63, so lowering all octets of a name leaves them as they are. */
+/* Make the key: the query without its id, its name in lower case; size 0 without an uncompressed name, or if too
+   long to be kept. Length octets are at most 63, so lowering all octets of a name does not change them. */
 static void make_key(Replies *self, const unsigned char *query, Py_ssize_t size, Key *key) {
     Py_ssize_t at = HEADER, length;
     key->size = key->question_end = 0;
@@ -144,18 +146,18 @@ static void make_key(Replies *self, const unsigned char *query, Py_ssize_t size,
     key->question_end = at + QUESTION_TAIL;
     key->size = size - 2;
     memcpy(key->octets, query + 2, key->size);
-    for (Py_ssize_t i = HEADER - 2; i < at - 2; i++) /* without a branch: who sends random case makes it unforeseeable */
+    for (Py_ssize_t i = HEADER - 2; i < at - 2; i++) /* no branch: with random case it could not be predicted */
         key->octets[i] |= ((unsigned char)(key->octets[i] - 'A') < 26) << 5;
     key->hash = siphash(self->secret, key->octets, key->size);
 }
 
-/* Make of a key what the reply is kept under if its name is not one of `names`: all of it, with the nearest name above in
-   place of its own, and its length; of size 0 if it is not kept. The key stays as it is if its name is one of them. 0, or
-   -1 with an exception. */
+/* If the key's name is not in `names`, replace it by its closest encloser there and its own length; size 0 if it
+   has no such encloser, as then the reply is not kept. 0, or -1 with an exception. */
 static int widen(Replies *self, Key *key) {
-    unsigned char *name = key->octets + HEADER - 2, *end = key->octets + key->question_end - QUESTION_TAIL - 2, *at = name;
+    unsigned char *name = key->octets + HEADER - 2, *at = name;
+    unsigned char *end = key->octets + key->question_end - QUESTION_TAIL - 2;
     Py_ssize_t name_size = end - name, rest_size = key->size - (end - key->octets);
-    while (end - at > self->longest) at += 1 + *at; /* 127 labels are not looked up one by one */
+    while (end - at > self->longest) at += 1 + *at; /* do not look up 127 labels one by one */
     while (1) {
         PyObject *part = PyBytes_FromStringAndSize((const char *)at, end - at);
         if (!part) return -1;
@@ -163,14 +165,14 @@ static int widen(Replies *self, Key *key) {
         Py_DECREF(part);
         if (found < 0) return -1;
         if (found) break;
-        if (!*at) { /* in no zone of ours: strangers' names */
+        if (!*at) { /* outside of our zones */
             key->size = 0;
             return 0;
         }
         at += 1 + *at;
     }
     if (at == name) return 0;
-    /* No label begins with 0xFF: this is not taken for a name. The first label that is left out has two octets at least. */
+    /* No label begins with 0xFF, so this is no name. The first removed label has at least two octets. */
     *name++ = 0xFF;
     *name++ = name_size;
     memmove(name, at, end - at + rest_size);
@@ -179,11 +181,11 @@ static int widen(Replies *self, Key *key) {
     return 0;
 }
 
-/* Whether what stands under this key was asked before; now it was. */
+/* Whether this key was asked before; marks it as asked. */
 static int was_asked(Replies *self, const Key *key) {
     unsigned char *mark = &self->marks[(key->hash & (MARKS - 1)) >> 3], bit = 1 << (key->hash & 7);
     if (*mark & bit) return 1;
-    if (++self->marked > MARKS / 16) { /* too many are taken for each other soon */
+    if (++self->marked > MARKS / 16) { /* more would collide too often */
         memset(self->marks, 0, sizeof self->marks);
         self->marked = 1;
     }
@@ -191,14 +193,14 @@ static int was_asked(Replies *self, const Key *key) {
     return 0;
 }
 
-/* Keep a reply for all who ask the same, if they do. 0, or -1 with an exception. */
+/* Keep a reply for equal queries if the question was asked before. 0, or -1 with an exception. */
 static int keep(Replies *self, const Key *key, PyObject *reply, PyObject *account, PyObject *kind) {
     const unsigned char *octets = (const unsigned char *)PyBytes_AS_STRING(reply);
     Py_ssize_t size = PyBytes_GET_SIZE(reply), tail = size - key->question_end;
     if (size > MAX_MESSAGE || tail < 0 || !was_asked(self, key)) return 0;
     if (2 * self->known_count >= self->slots.count && grow(self) < 0) return -1;
     size_t at = slot_of(&self->slots, key);
-    /* It may be there, if `passes` has changed its mind: what it has counted must not be lost. */
+    /* It may be kept already, if `passes` refused it before: its hits must not be lost. */
     if (self->slots.tags[at]) return 0;
     if ((Py_ssize_t)self->known_count >= self->max_known) {
         self->is_full = 1;
@@ -217,15 +219,17 @@ static int keep(Replies *self, const Key *key, PyObject *reply, PyObject *accoun
     return 0;
 }
 
-/* The entry of a query, and as its key what it stands or may be kept under; NULL if there is none, or with an exception. */
+/* The entry of a query; the key becomes the one under which a reply may be kept. NULL without an entry or with an
+   exception. */
 static Known *known_reply(Replies *self, Key *key) {
-    Known *entry = self->slots.entries[slot_of(&self->slots, key)]; /* NULL in an empty one */
+    Known *entry = self->slots.entries[slot_of(&self->slots, key)]; /* NULL in an empty slot */
     if (entry || widen(self, key) < 0 || !key->size) return entry;
     return self->slots.entries[slot_of(&self->slots, key)];
 }
 
-/* Have the processor fetch what `known_reply` will read: memory is slow to answer, but answers for many at a time. First the
-   slots of all keys; then the entries that those lead to. A third of what our own part of an answer costs was waiting for it. */
+/* Prefetch the memory that `known_reply` will read: memory has a high latency, but serves many requests at a time.
+   First the slots of all keys, then their entries. Waiting for memory was a third of our own share of an
+   answer. */
 static void fetch_slot(const Replies *self, const Key *key) {
     if (!key->size) return;
     size_t at = key->hash & (self->slots.count - 1);

@@ -1,4 +1,4 @@
-"""Telling systemd how the service is doing: sd_notify(3), datagrams to the socket that it names."""
+"""Reports of the service's state to systemd: sd_notify(3), datagrams to the socket in NOTIFY_SOCKET."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contextlib import suppress
 
 
 class Notifier:
-    """Sends states such as `READY=1`; does nothing where no service manager asked for them."""
+    """Sends states such as `READY=1`; does nothing unless a service manager asked for them."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
         asked_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         watchdog_us = environment.get("WATCHDOG_USEC", "") if asked_us else ""
-        # Half of the time that the manager waits, as sd_watchdog_enabled(3) recommends.
+        # Half of the manager's timeout, as sd_watchdog_enabled(3) recommends.
         self.watchdog_s = int(watchdog_us) / 2e6 if watchdog_us.isdecimal() else None
 
     def tell(self, *states: str) -> None:
-        """Send one datagram; a manager that does not listen is its own problem."""
+        """Send one datagram; errors are ignored."""
         if not self._address:
             return
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:

@@ -1,7 +1,7 @@
-"""TCP: connections of clients that are slow, hasty, or do not read (RFC 7766, RFC 9210), answered in turn.
+"""TCP: connections of slow, hasty and non-reading clients (RFC 7766, RFC 9210), served in turns.
 
-What a connection can cost is bounded: in memory by READ_SIZE, one unfinished message and UNREAD_LIMIT; in time by
-`TcpLimits`. How many there are is for `Admission` to say; what they may take from others, for `Turns`.
+The cost of a connection is bounded: in memory by READ_SIZE, one unfinished message and UNREAD_LIMIT; in time by
+`TcpLimits`. `Admission` bounds the number of connections, `Turns` their share of processor time.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from dnsd.net.turns import Seat, Turns
 
 
 class Count(Protocol):
-    """Counts one of a metric."""
+    """Increments a metric."""
 
     def __call__(self, name: str, /, *labels: str) -> None:
-        """One more of `name` with these labels."""
+        """Increment the counter `name` with these labels."""
 
 
-GRACE_S = 0.5  # how long a client that goes on asking is answered when the server ends
-POLL_S = 0.01  # between looks at what is left to do when the server ends
+GRACE_S = 0.5  # for which clients that send more queries are still answered at shutdown
+POLL_S = 0.01  # between checks for remaining work at shutdown
 
-ACCEPTS = 64  # connections accepted before those that are open have their turn
-LAST_TURNS = 64  # of accepting, at the end, so that a flood cannot keep the server from ending
-PAUSE_S = 0.5  # without accepting, when the system has nothing left to accept with
+ACCEPTS = 64  # connections accepted before open connections have their turn
+LAST_TURNS = 64  # of accepting at shutdown, so that a flood cannot delay it
+PAUSE_S = 0.5  # without accepting after the system has run out of descriptors or memory
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class TcpServer:
-    """Accepts the connections of one listening socket, and answers what they ask."""
+    """Accepts the connections of one listening socket and answers their queries."""
 
     def __init__(
         self,
@@ -47,27 +47,27 @@ class TcpServer:
         count: Count,
         observe: Observe,
     ) -> None:
-        """`sock` listens and does not block; it stays the caller's to close. `respond` does not raise."""
+        """`sock` is listening and non-blocking; the caller closes it. `respond` must not raise."""
         self._loop = loop
         self._socket = sock
         self._respond = respond
         self._turns = turns
         self._admission = admission
-        self.limits = limits  # of the connections accepted from now on
+        self.limits = limits  # for connections accepted from now on
         self._count = count
         self._observe = observe
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._connections: set[TcpConnection] = set()
-        self._seat: Seat | None = None  # None: nothing is accepted
+        self._seat: Seat | None = None  # None while not accepting
         self._pause: asyncio.TimerHandle | None = None
         self._is_stopped = False
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Start accepting."""
         self._seat = self._turns.add(self._socket, self._turn)
 
     def stop(self) -> None:
-        """Accept what has connected, then no more; what is open goes on."""
+        """Accept established connections, then stop accepting; open connections continue."""
         self._is_stopped = True
         self._rest()
         if self._pause:
@@ -77,9 +77,9 @@ class TcpServer:
                 break
 
     async def finish(self, within_s: float) -> None:
-        """Answer what clients have sent, and close their connections; returns when all are closed, `within_s` at most.
+        """Answer the queries already received and close all connections, within `within_s` at most.
 
-        To be called after `stop`. What arrives later is answered for half a second.
+        To be called after `stop`. Queries that arrive later are answered for GRACE_S.
         """
         started = self._loop.time()
         while self._connections and (spent_s := self._loop.time() - started) < within_s:
@@ -93,12 +93,12 @@ class TcpServer:
             connection.abort(SHUTDOWN)
 
     def _turn(self, found: int, until: float) -> bool:
-        """Accept a turn's worth of connections; those that are left are told of in the next round."""
+        """Accept a turn's worth of connections; the rest are reported in the next round."""
         self._accept(until)
         return False
 
     def _accept(self, until: float) -> bool:
-        """Accept some of the connections that wait, one at least; whether there may be more."""
+        """Accept waiting connections, one at least; return whether more may wait."""
         for _ in range(ACCEPTS):
             try:
                 sock, address = self._socket.accept()
@@ -108,7 +108,7 @@ class TcpServer:
                 if error.errno in EXHAUSTED:
                     self._pause_accepting()
                     return False
-                continue  # the client, or the way to it, is gone already
+                continue  # the client has gone, or is unreachable
             self._admit(sock, address[0])
             if self._turns.clock() >= until:
                 break
@@ -120,7 +120,7 @@ class TcpServer:
             self._seat = None
 
     def _pause_accepting(self) -> None:
-        """Let connections wait in the kernel: the socket stays readable, and to ask again at once would be in vain."""
+        """Let connections wait in the kernel: the socket stays readable, but another attempt would fail at once."""
         self._count("dnsd_tcp_refused_total", "no_descriptors")
         self._rest()
         if not self._is_stopped:
@@ -154,6 +154,6 @@ class TcpServer:
         self._connections.discard(connection)
         self._admission.release(connection.peer)
         self._count("dnsd_tcp_closed_total", connection.reason or CLIENT)
-        if self._pause:  # a descriptor has come free
+        if self._pause:  # a descriptor is free again
             self._pause.cancel()
             self._pause = self._loop.call_later(0, self._resume_accepting)

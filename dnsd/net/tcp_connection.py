@@ -1,4 +1,4 @@
-"""One client's TCP connection: its queries in, their replies out, in order; and when it ends."""
+"""One client's TCP connection: queries in, replies out, in order; and its end."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ from dataclasses import dataclass
 from dnsd.net.turns import READ, WRITE, Turns
 from dnsd.wire.framing import FrameReader, frame
 
-Respond = Callable[[bytes, str], bytes | None]  # a message and the address it came from
-Observe = Callable[[int, float], None]  # replies made in one turn, and the seconds it took
+Respond = Callable[[bytes, str], bytes | None]  # message, address of the sender -> reply
+Observe = Callable[[int, float], None]  # number of replies in one turn, duration in seconds
 
 
 @dataclass(frozen=True, slots=True)
 class TcpLimits:
-    """What one connection may take."""
+    """The limits of one connection."""
 
-    idle_s: float  # without a whole query, or without reading its replies
+    idle_s: float  # without a complete query, or without reading replies
     first_byte_s: float  # from connecting to the first octet
-    queries: int  # then it is closed, so that no client holds a worker for ever
+    queries: int  # before it is closed, so that no client can stay on one worker for ever
 
 
-TURN = 64  # queries of one connection answered before others have theirs
-READ_SIZE = 16 * 1024  # octets taken from one connection before others have theirs
+TURN = 64  # queries of one connection answered in one turn
+READ_SIZE = 16 * 1024  # octets read from one connection in one turn
 WRITE_SIZE = 64 * 1024  # octets of replies gathered before they are written
-UNREAD_LIMIT = 256 * 1024  # octets of replies that wait for the client before we stop to answer and to read
-GO_ON_LIMIT = 64 * 1024  # octets of them when we go on
-UNSENT_LIMIT = 128 * 1024  # octets of them that wait in the kernel, which would take megabytes; half is what it frees
-CHECKS = 4  # looks, in each idle time, at whether a client reads its replies: 64 KiB is what counts
+UNREAD_LIMIT = 256 * 1024  # octets of unsent replies at which we stop answering and reading
+GO_ON_LIMIT = 64 * 1024  # octets of unsent replies at which we continue
+UNSENT_LIMIT = 128 * 1024  # octets of them in the kernel, which would buffer megabytes; it accepts more at half of it
+CHECKS = 4  # per idle time, whether the client reads its replies: 64 KiB count as progress
 
-LINGER_S = 2.0  # how long we read on after the last reply: a close with octets unread would reset it away
-SHUTDOWN_LINGER_S = 0.5  # the same when the server ends
+LINGER_S = 2.0  # of reading after the last reply: closing with unread octets would reset the connection and lose it
+SHUTDOWN_LINGER_S = 0.5  # the same at shutdown
 
-# Why connections are closed, as in dnsd_tcp_closed_total.
+# Reasons for closing connections, the labels of dnsd_tcp_closed_total.
 CLIENT, IDLE, FIRST_BYTE, QUERIES, SHUTDOWN = "client", "idle", "first_byte", "queries", "shutdown"
 
 
 class TcpConnection:
     """One client's connection.
 
-    It is open, then *ending* (no more queries are taken, what was taken is answered), then *lingering* (all is said,
-    and read on until the client closes). A client that closes its half first is answered and needs no lingering.
+    It is open, then *ending* (no more queries are accepted, received ones are answered), then *lingering* (all replies
+    are sent, and input is read and discarded until the client closes). If the client closes its side first, its queries
+    are answered without lingering.
     """
 
     def __init__(
@@ -60,10 +61,10 @@ class TcpConnection:
         observe: Observe,
         ended: Callable[[TcpConnection], None],
     ) -> None:
-        """`sock` is ours to close. `buffer` is for all connections: what is read into it is taken out at once."""
+        """The connection closes `sock`. All connections share `buffer`: its contents are copied at once."""
         self.sock = sock
         self.peer = peer
-        self.reason = ""  # why we end it; empty while we do not
+        self.reason = ""  # for closing it; empty while it is open
         self._respond = respond
         self._buffer = buffer
         self._loop = loop
@@ -74,7 +75,7 @@ class TcpConnection:
         self._frames = FrameReader()
         self._queries: deque[bytes] = deque()
         self._queries_left = limits.queries
-        self._unsent = bytearray()  # replies that the kernel has not taken
+        self._unsent = bytearray()  # replies that the kernel has not accepted
         self._has_received = False
         self._has_news = True
         self._may_write = True
@@ -83,19 +84,19 @@ class TcpConnection:
         self._is_closed = False
         self._linger_s = 0.0  # more than 0 while lingering
         self._written = 0  # octets of replies, sent or not
-        self._taken = 0  # octets of them that the client's side had taken when we last looked
+        self._taken = 0  # octets of them accepted by the kernel at the last check
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LIMIT)
-        self._active_at = loop.time()  # when a whole query came last, was answered, or replies were seen to be read
+        self._active_at = loop.time()  # when a complete query last came or was answered, or replies were read
         self._timer = loop.call_later(self._wait_s(self._active_at), self._check)
         self._seat = turns.add(sock, self._turn)
 
     # Queries in, replies out
 
     def _turn(self, found: int, until: float) -> bool:
-        """Send, read and answer what there is, as much as one turn may; whether there is more to answer."""
+        """Send, read and answer as much as one turn allows; return whether queries remain."""
         if found & WRITE:
             self._flush()
         if found & READ and not self._queries and not self._is_closed:
@@ -106,7 +107,7 @@ class TcpConnection:
         return bool(self._queries) and self._may_write
 
     def _read(self) -> None:
-        """Take queries in; none are read while any are not answered."""
+        """Read queries; only called when all earlier ones are answered."""
         try:
             size = self.sock.recv_into(self._buffer)
         except (BlockingIOError, InterruptedError):
@@ -114,7 +115,7 @@ class TcpConnection:
         except OSError:
             self._close()
             return
-        if not size:  # all is asked; answer that, then close (RFC 7766 §6.2.4)
+        if not size:  # no more queries: answer the received ones, then close (RFC 7766 §6.2.4)
             self._is_half_closed = self._is_ending = True
         elif not self._is_ending:
             self._has_received = self._has_news = True
@@ -123,7 +124,7 @@ class TcpConnection:
                 self._queries += queries
 
     def _answer(self, until: float) -> None:
-        """Answer a turn's worth of queries, one at least."""
+        """Answer a turn's worth of queries, at least one."""
         clock = self._turns.clock
         started = clock()
         replies: list[bytes] = []
@@ -149,7 +150,7 @@ class TcpConnection:
             self._observe(made, clock() - started)
 
     def _write(self, replies: list[bytes]) -> None:
-        """Send replies together: one system call, and few segments (RFC 7766 §8)."""
+        """Send replies together, with one system call and in few segments (RFC 7766 §8)."""
         if not replies:
             return
         octets = b"".join(replies)
@@ -161,14 +162,14 @@ class TcpConnection:
             self._may_write = len(self._unsent) <= UNREAD_LIMIT
 
     def _flush(self) -> None:
-        """Send what waits; where the client reads again, its queries are answered again."""
+        """Send unsent replies; once the client reads again, continue answering."""
         del self._unsent[: self._send(self._unsent)]
         if not self._may_write and len(self._unsent) <= GO_ON_LIMIT:
             self._may_write = True
             self._active_at = self._loop.time()
 
     def _send(self, octets: bytes | bytearray) -> int:
-        """How many octets the kernel has taken."""
+        """Send octets; return how many the kernel has accepted."""
         try:
             return self.sock.send(octets)
         except (BlockingIOError, InterruptedError):
@@ -180,28 +181,28 @@ class TcpConnection:
     # The end
 
     def is_quiet(self) -> bool:
-        """Whether nothing came since the last call, and nothing waits to be answered."""
+        """Whether nothing was received since the last call and no query is unanswered."""
         had_news, self._has_news = self._has_news, False
         return not had_news and not self._queries
 
     def finish(self) -> None:
-        """Answer what has arrived, then close."""
+        """Answer the queries already received, then close."""
         if not self._is_ending:
             self._end(SHUTDOWN)
             self._settle()
 
     def abort(self, reason: str) -> None:
-        """Close now, whatever is under way."""
+        """Close at once."""
         self.reason = self.reason or reason
         self._close()
 
     def _end(self, reason: str) -> None:
-        """Take no more queries."""
+        """Accept no more queries."""
         self._is_ending = True
         self.reason = self.reason or reason
 
     def _settle(self) -> None:
-        """Once all is said, close or linger, if this is the end; else wait for what comes next."""
+        """If the connection is ending and all replies are sent, close or linger; else wait for the next event."""
         if self._is_ending and not self._queries and not self._unsent:
             if self._is_half_closed:
                 self._close()
@@ -211,17 +212,17 @@ class TcpConnection:
             self._turns.want(self._seat, self._wanted())
 
     def _wanted(self) -> int:
-        """What to be told of: while the client has much to read, or is to get the last of it, nothing is read."""
+        """The events to wait for; nothing is read while many replies are unsent, or the last ones at the end."""
         if not self._unsent:
             return READ
         return WRITE if self._is_ending or not self._may_write else READ | WRITE
 
     def _linger(self) -> None:
-        """Say that we are done, and wait for the client to close."""
+        """Close our side and wait for the client to close."""
         self._linger_s = SHUTDOWN_LINGER_S if self.reason == SHUTDOWN else LINGER_S
         try:
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError:  # it is reset already
+        except OSError:  # already reset
             self._close()
             return
         self._active_at = self._loop.time()
@@ -242,7 +243,7 @@ class TcpConnection:
     # Time
 
     def _check(self) -> None:
-        """End the connection if its time is up, else look again later; the one timer that it has."""
+        """Close the connection if its time is up, else check again later, with its only timer."""
         now = self._loop.time()
         unsent = len(self._unsent)
         if unsent and self._written - unsent != self._taken:
@@ -260,7 +261,7 @@ class TcpConnection:
         self._close()
 
     def _take_what_waits(self, now: float) -> None:
-        """Where it is our turns that take long, the client is not to blame: what it has sent is here in time."""
+        """Do not blame the client if our turns take long: queries that have arrived count as on time."""
         if self._queries and self._may_write:
             self._active_at = now
         elif not self._queries and not self._is_ending and self._may_write:
@@ -268,7 +269,7 @@ class TcpConnection:
             self._turns.call(self._seat)
 
     def _wait_s(self, now: float) -> float:
-        """Seconds until we have to look again; 0 or less when the connection's time is up."""
+        """Seconds until the next check; 0 or less if the connection's time is up."""
         if self._linger_s and not self._unsent:
             allowed_s = self._linger_s
         elif self._has_received or self._is_ending:

@@ -1,8 +1,8 @@
-"""Turns: all TCP sockets of a process have one time budget a pass of the event loop, and have it one after another.
+"""Turns: all TCP sockets of a process share one time budget per pass of the event loop and take turns within it.
 
-The event loop is woken for one descriptor, that of a selector of our own, which all these sockets are in. So however
-many of them have something to do, datagrams, control and timers wait for one budget, and nothing is done for a socket
-before it is its turn: not even reading. Who comes next is remembered from pass to pass.
+The event loop watches a single descriptor: our own selector, with which all these sockets are registered. However many
+sockets are ready, datagrams, control messages and timers wait for one budget at most, and a socket is not even read
+before its turn. The order of turns is kept from pass to pass.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from dataclasses import dataclass
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
-BUDGET_S = 0.001  # a pass, as long as a turn of datagrams may take; one turn there is, always
+BUDGET_S = 0.001  # per pass, the same as for a turn of datagrams; a pass always has at least one turn
 
-# What may be done, of READ and WRITE, and when the budget is spent; whether there is more to do at once.
+# Takes the ready events (READ, WRITE) and the time at which the budget ends; returns whether more work is ready.
 TakeTurn = Callable[[int, float], bool]
 
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """A socket that has turns."""
+    """A socket that takes turns."""
 
     sock: socket.socket
     take_turn: TakeTurn
-    wanted: int  # what it is to be told of
-    found: int = 0  # what it has not been told of yet
+    wanted: int  # events to watch
+    found: int = 0  # events not yet passed to `take_turn`
     is_waiting: bool = False
 
 
 class Turns:
-    """Gives turns in rounds: who has something to do when a round begins has one turn in it."""
+    """Gives turns in rounds: each socket with work at the start of a round has one turn in it."""
 
     def __init__(
         self,
@@ -49,61 +49,61 @@ class Turns:
         self._budget_s = budget_s
         self._selector = selectors.DefaultSelector()
         self._waiting: deque[Seat] = deque()
-        self._left = 0  # of those that wait: the ones that have their turn in this round
+        self._left = 0  # waiting seats that still have a turn in this round
         self._next_pass: asyncio.Handle | None = None
         loop.add_reader(self._selector, self._wake)
 
     def add(self, sock: socket.socket, take_turn: TakeTurn, wanted: int = READ) -> Seat:
-        """Have a socket take turns, when there is what it wants to be told of."""
+        """Register a socket for turns whenever a wanted event occurs."""
         seat = Seat(sock, take_turn, wanted)
         self._selector.register(sock, wanted, seat)
         return seat
 
     def want(self, seat: Seat, wanted: int) -> None:
-        """Tell a socket of something else from now on."""
+        """Change the events that a socket waits for."""
         if wanted != seat.wanted:
             seat.wanted = wanted
             self._selector.modify(seat.sock, wanted, seat)
 
     def leave(self, seat: Seat) -> None:
-        """Give a socket no more turns; before it is closed."""
-        seat.take_turn = _nothing  # and no circle of references is left
+        """Remove a socket, before it is closed."""
+        seat.take_turn = _nothing  # breaks a reference cycle
         self._selector.unregister(seat.sock)
 
     def call(self, seat: Seat) -> None:
-        """Have a socket take a turn soon, whatever there is to tell it."""
+        """Give a socket a turn soon, also without an event."""
         self._line_up(seat)
         if self._next_pass is None:
             self._next_pass = self._loop.call_soon(self._pass)
 
     def ready(self) -> set[socket.socket]:
-        """The sockets that have something to be told of at this moment."""
+        """The sockets with events or work at this moment."""
         return {seat.sock for seat in self._found()} | {seat.sock for seat in self._waiting}
 
     def close(self) -> None:
-        """End; the sockets are their owners' to close."""
+        """Stop giving turns; the owners close the sockets."""
         self._loop.remove_reader(self._selector)
         if self._next_pass:
             self._next_pass.cancel()
         self._selector.close()
 
     def _wake(self) -> None:
-        if self._next_pass is None:  # else this pass of the event loop has had its budget
+        if self._next_pass is None:  # else this pass of the event loop has used its budget
             self._pass(woken=True)
 
     def _pass(self, *, woken: bool = False) -> None:
-        """Give turns until nobody waits, or the budget is spent; then others have theirs before it goes on."""
+        """Give turns until no socket waits or the budget is spent; the rest wait for the next pass."""
         self._next_pass = None
         gave = False
         try:
             gave = self._give_turns(self.clock() + self._budget_s)
         finally:
-            # What may have come meanwhile waits for the next pass, too: we may be woken for it in this one.
+            # Events that arrived meanwhile also wait for the next pass, as this one may still wake us for them.
             if self._waiting or (gave and not woken):
                 self._next_pass = self._loop.call_soon(self._pass)
 
     def _give_turns(self, until: float) -> bool:
-        """Whether there were any to give."""
+        """Give turns until `until`; return whether there were any."""
         waiting, gave = self._waiting, False
         while True:
             if self._left <= 0:
@@ -122,7 +122,7 @@ class Turns:
                 return True
 
     def _begin_round(self) -> None:
-        """Line up all that have something to do, behind those that have not finished."""
+        """Queue all sockets with events, after the unfinished ones."""
         for seat in self._found():
             self._line_up(seat)
         self._left = len(self._waiting)
@@ -142,5 +142,5 @@ class Turns:
 
 
 def _nothing(found: int, until: float) -> bool:
-    """The turn of a socket that has left."""
+    """The turn of a removed socket."""
     return False

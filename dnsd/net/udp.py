@@ -1,7 +1,7 @@
-"""UDP: datagrams in, replies out: in batches where the compiled loop is built, else one by one.
+"""UDP: datagrams in, replies out, in batches if the compiled loop is available, else one by one.
 
-Both are a `UdpServer`, and both ask the same `Responder`. The compiled loop (_batch.c) remembers replies, so that a
-question that was asked before costs it a lookup and a copy.
+Both forms are a `UdpServer` and use the same `Responder`. The compiled loop (_batch.c) keeps replies, so that a
+repeated question costs a lookup and a copy.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any, Protocol
 from dnsd.errors import DnsdError
 
 Learned = tuple[bytes | None, Hashable | None, Hashable]  # see Responder.learn
-Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: where a datagram was sent to
+Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: the destination address of a datagram
 
-MAX_KNOWN = 65_536  # replies that are remembered for one socket, some hundred octets each
-MAX_QUERY = 4096  # octets; what is longer is cut, and so malformed
-BATCH_SIZE = 32  # datagrams that are taken at once, and that a worker which is killed takes with it
-TURN_S = 0.001  # how long batches are answered before the loop may look after TCP and control; one batch is, always
-LAST_TURNS = 256  # turns at the end, so that a flood cannot keep the server from ending
+MAX_KNOWN = 65_536  # replies kept for one socket, about a hundred octets each
+MAX_QUERY = 4096  # octets; longer queries are truncated and thus malformed
+BATCH_SIZE = 32  # datagrams received at once, and lost if the worker is killed
+TURN_S = 0.001  # of answering before the event loop can serve TCP and control; at least one batch
+LAST_TURNS = 256  # turns at shutdown, so that a flood cannot delay it
 ANCILLARY_SIZE = 128  # octets for one packet-info message
 
 try:
     from dnsd.net._batch import Batch
 except ImportError:
-    IS_BUILT = False  # there was no compiler, or it is another system
+    IS_BUILT = False  # no compiler was found, or the system is not Linux
 else:
     IS_BUILT = True
 
@@ -37,52 +37,53 @@ IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)  # Linux; not in Python 3.11
 
 
 class Responder(Protocol):
-    """Who answers the datagrams of a socket, and counts them."""
+    """Answers the datagrams of a socket and counts them."""
 
     def learn(self, query: bytes, peer: str) -> Learned:
-        """The reply to a message from an address, or None; and whether it may be sent again to all who ask the same.
+        """Answer a message from an address: (reply or None, account or None, kind).
 
-        For a name that does not exist, those are all who ask for another one of its length under the same name that
-        does. Then its account is what to hand to `sent_again`, else None; and `kind` is what to ask `passes` with.
+        With an account, the reply may be repeated for equal queries; for a name that does not exist, also for all
+        other nonexistent names of the same length with the same closest encloser. `sent_again` gets the account of
+        repeated replies, `passes` their kind.
         """
 
     def limits(self, ip: bytes) -> bool:
-        """Whether replies to a packed address are limited at all; what is said holds until `forget`."""
+        """Whether replies to a packed address are limited at all; the result holds until `forget`."""
 
     def passes(self, ip: bytes, kind: Hashable) -> bool:
-        """Whether a reply of a kind may be sent again, to a packed address, without asking `learn`."""
+        """Whether a reply of a kind may be repeated to a packed address without calling `learn`."""
 
     def sent_again(self, account: Hashable, count: int, *, truncated: bool) -> None:
-        """A reply was sent `count` times more."""
+        """Count a reply as sent `count` more times."""
 
     def not_sent(self, reply: bytes) -> None:
-        """A reply did not go out."""
+        """Count a reply that could not be sent."""
 
     def observe(self, count: int, seconds: float) -> None:
-        """A turn of so many messages has taken so long."""
+        """Record a turn of `count` messages that took `seconds`."""
 
 
 class UdpServer(Protocol):
     """Answers the datagrams of one socket."""
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start answering."""
 
     def stop(self) -> None:
-        """Answer what the socket has received, then end."""
+        """Answer the datagrams already received, then stop."""
 
     def forget(self, names: Container[bytes], longest: int) -> None:
-        """Send no reply again that was made before: what replies are made from has changed.
+        """Discard all kept replies, as their data has changed.
 
-        These names exist now; the longest of them has no more than so many octets.
+        `names` exist now; no name has more than `longest` octets.
         """
 
     def account(self) -> None:
-        """Tell the responder of all replies that were sent again."""
+        """Report all repeated replies to the responder."""
 
 
 class Udp(StrEnum):
-    """Which server is wanted."""
+    """The kind of server to use."""
 
     AUTO = "auto"
     BATCH = "batch"
@@ -90,27 +91,27 @@ class Udp(StrEnum):
 
 
 class NoBatchError(DnsdError):
-    """The compiled loop is wanted, and is not there."""
+    """The compiled loop was requested but is not available."""
 
 
 def available(wanted: Udp) -> Udp:
-    """What is there of what is wanted, `batch` or `portable`. Raises NoBatchError."""
+    """Choose the available server, `batch` or `portable`. Raises NoBatchError."""
     if wanted is Udp.BATCH and not IS_BUILT:
-        raise NoBatchError("udp: the compiled loop was not built: a C compiler is needed when dnsd is installed")
+        raise NoBatchError("udp: the compiled loop was not built: install a C compiler and reinstall dnsd")
     if wanted is Udp.AUTO:
         return Udp.BATCH if IS_BUILT else Udp.PORTABLE
     return wanted
 
 
 def udp_server(kind: Udp, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> UdpServer:
-    """A server of the kind that is available."""
+    """Build a server of the given kind, as returned by `available`."""
     if kind is Udp.BATCH:
         return BatchingUdpServer(loop, sock, responder)
     return DrainingUdpServer(loop, sock, responder)
 
 
 class _TurningUdpServer:
-    """Has a turn at each wake-up of the event loop: batches, until nothing waits or others must be looked after."""
+    """Answers batches at each wake-up of the event loop until no datagram waits or its time is used up."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
         self._loop = loop
@@ -119,18 +120,18 @@ class _TurningUdpServer:
         self._is_wildcard = _is_wildcard(sock)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start answering."""
         self._loop.add_reader(self._socket, self._turn)
 
     def stop(self) -> None:
-        """Answer what the socket has received, then end; what keeps coming is not waited for."""
+        """Answer the datagrams already received, then stop without waiting for more."""
         self._loop.remove_reader(self._socket)
         for _ in range(LAST_TURNS):
             if not self._turn():
                 break
 
     def _turn(self) -> bool:
-        """Answer what waits, as long as a turn may take; whether there may be more."""
+        """Answer waiting datagrams for at most one turn; return whether more may wait."""
         start, answered = time.perf_counter(), 0
         while True:
             count = self._exchange()
@@ -143,12 +144,12 @@ class _TurningUdpServer:
         return count != 0
 
     def _exchange(self) -> int:
-        """Receive a batch of what waits, and answer it: how many datagrams; -1: none, but there may be more."""
+        """Receive and answer a batch; return the number of datagrams, or -1 if 0 were received but more may wait."""
         raise NotImplementedError
 
 
 class BatchingUdpServer(_TurningUdpServer):
-    """Takes, answers and sends a batch of datagrams with a system call each way."""
+    """Receives and sends a batch of datagrams with one system call each."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
         super().__init__(loop, sock, responder)
@@ -165,16 +166,16 @@ class BatchingUdpServer(_TurningUdpServer):
         self._longest = 1
 
     def forget(self, names: Container[bytes], longest: int) -> None:
-        """Send no reply again that was made before."""
+        """Discard all kept replies."""
         self.account()
         self._names, self._longest = names, longest
         self._batch.forget(names, longest)
 
     def account(self) -> None:
-        """Tell the responder of all replies that were sent again."""
+        """Report all repeated replies to the responder."""
         for account, count, truncated in self._batch.take():
             self._responder.sent_again(account, count, truncated=truncated)
-        if self._batch.is_full:  # strangers can ask in many ways: what is asked most is soon there again
+        if self._batch.is_full:  # attackers can vary their queries; frequent questions are soon kept again
             self._batch.forget(self._names, self._longest)
 
     def _exchange(self) -> int:
@@ -186,10 +187,10 @@ class DrainingUdpServer(_TurningUdpServer):
     """Reads and sends datagrams one by one."""
 
     def forget(self, names: Container[bytes], longest: int) -> None:
-        """Nothing is kept."""
+        """Do nothing: no reply is kept."""
 
     def account(self) -> None:
-        """Nothing is sent again."""
+        """Do nothing: no reply is repeated."""
 
     def _exchange(self) -> int:
         count = 0
@@ -199,14 +200,14 @@ class DrainingUdpServer(_TurningUdpServer):
             except BlockingIOError:
                 return count
             except OSError:
-                continue  # an ICMP error that an earlier reply met
+                continue  # an ICMP error caused by an earlier reply
             count += 1
             reply, _, _ = self._responder.learn(query, client[0])
             if reply is not None:
                 try:
                     self._send(reply, ancillary, client)
                 except OSError:
-                    # To port 0, to a network that is gone, into a full buffer. UDP clients ask again.
+                    # Port 0, an unreachable network, or a full send buffer. UDP clients retry.
                     self._responder.not_sent(reply)
         return count or -1
 
@@ -218,7 +219,7 @@ class DrainingUdpServer(_TurningUdpServer):
         return query, ancillary, client
 
     def _send(self, reply: bytes, ancillary: Ancillary, client: Any) -> None:
-        """Reply from the address that was asked: resolvers drop replies from another one."""
+        """Reply from the destination address of the query: resolvers drop replies from other addresses."""
         if self._is_wildcard:
             self._socket.sendmsg([reply], ancillary, 0, client)
         else:
@@ -226,7 +227,7 @@ class DrainingUdpServer(_TurningUdpServer):
 
 
 def _is_wildcard(sock: socket.socket) -> bool:
-    """Whether the socket is bound to all addresses; it then tells which one each datagram was sent to."""
+    """Whether the socket is bound to all addresses; it then reports the destination address of each datagram."""
     if not ipaddress.ip_address(sock.getsockname()[0]).is_unspecified:
         return False
     if sock.family == socket.AF_INET6:

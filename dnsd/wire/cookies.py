@@ -1,6 +1,6 @@
-"""DNS cookies (RFC 7873) in the form that all servers of an anycast set can make and check (RFC 9018).
+"""DNS cookies (RFC 7873) in the interoperable form for the servers of an anycast set (RFC 9018).
 
-Bytes only: the time, the secrets and the client's address are passed in; nothing is kept about a client.
+Bytes only: the caller passes the time, the secrets and the client's address; no client has any state here.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ SECRET_SIZE = 16  # octets, RFC 9018 §4.4
 VERSION = 1  # RFC 9018 §4.1
 OUR_SIZE = 24  # octets: client cookie, version, three reserved, time, hash; RFC 9018 §4
 MAX_AGE_S, MAX_AHEAD_S, RENEW_AGE_S = 3600, 300, 1800  # RFC 9018 §4.3
-CACHED = 4096  # outcomes kept, each for its second
+CACHED = 4096  # results kept, each valid for one second
 
 _HEAD = 14  # octets of the header without the id, type and class
 _OPTIONS_AT = _HEAD + 11
-_OPT_WITH_OPTION = struct.Struct("!BH6xHHH")  # owner, type, length of the options, code and size of the first
+_OPT_WITH_OPTION = struct.Struct("!BH6xHHH")  # owner, type, length of the options, code and size of the first option
 _OPTION = struct.Struct("!HH")
 _SERVER_HEAD = struct.Struct("!B3xI")  # version, time
 _HASH_AT = CLIENT_COOKIE_SIZE + _SERVER_HEAD.size
@@ -31,11 +31,11 @@ _ZEROS = {size: bytes(size) for size in COOKIE_SIZES}
 
 
 def split_cookie(rest: bytes) -> tuple[bytes, bytes]:
-    """`rest` with the octets of its cookie zeroed, so that equal queries are equal again; and the cookie, or nothing.
+    """Return `rest` with its cookie zeroed, so that equal queries have equal octets, and the cookie, empty if absent.
 
     `rest` is a query without id and name: ten octets of header, type, class, and the additional section. Only the
-    first COOKIE option counts (RFC 7873 §5.2), in an OPT record that comes first. Never raises: what is malformed, or
-    hides its cookie behind more options than a query may have, is returned as it is.
+    first COOKIE option counts (RFC 7873 §5.2), and only if the OPT record is the first record. Never raises: malformed
+    queries, and cookies after more options than a query may have, are returned unchanged.
     """
     start = _OPTIONS_AT + _OPTION.size
     if len(rest) < start:
@@ -60,56 +60,56 @@ def split_cookie(rest: bytes) -> tuple[bytes, bytes]:
 
 
 class Verdict(IntEnum):
-    """What a client's cookie says about it."""
+    """The result of checking a client's cookie."""
 
-    NEW = 0  # a client cookie alone: it may be anyone
-    VALID = 1  # we gave it to this address within the last hour
-    INVALID = 2  # made up, for another address, too old, or by a secret that is gone
+    NEW = 0  # a client cookie alone: the address may be spoofed
+    VALID = 1  # we sent the cookie to this address within the last hour
+    INVALID = 2  # forged, for another address, too old, or made with a secret no longer in use
 
 
 class Cookies:
-    """Makes server cookies with the first of `secrets`, and recognises those made with any of them.
+    """Makes server cookies with the first of `secrets`, and accepts cookies made with any of them.
 
-    Each secret has 16 octets; with more than one, secrets can be changed while clients hold cookies (RFC 9018 §5).
+    Each secret has 16 octets; several allow a secret to be replaced while clients hold cookies (RFC 9018 §5).
     """
 
     def __init__(self, secrets: tuple[bytes, ...]) -> None:
         if not secrets or any(len(secret) != SECRET_SIZE for secret in secrets):
-            raise ValueError("secrets of 16 octets are needed, at least one")
-        # A busy client sends the same cookie many times a second; `verdict` and `option` ask for the same things. (Not
-        # a method: what refers to itself is not freed when it is replaced.)
+            raise ValueError("expected one or more secrets of 16 octets")
+        # A busy client sends the same cookie many times a second, and `verdict` and `option` need the same result. (Not
+        # a method: a reference cycle would keep a replaced object alive.)
         self._check = lru_cache(maxsize=CACHED)(partial(_checked, secrets))
 
     def verdict(self, cookie: bytes, client: bytes, now_s: int) -> Verdict:
-        """What `cookie`, as `split_cookie` returns it, says (RFC 7873 §5.2, RFC 9018 §4).
+        """Check `cookie`, as returned by `split_cookie` (RFC 7873 §5.2, RFC 9018 §4).
 
-        `client` is the address it came from, 4 or 16 octets; `now_s` are seconds since 1970.
+        `client` is the sender's address, 4 or 16 octets; `now_s` is in seconds since 1970.
         """
         return self._check(cookie, client, now_s)[0]
 
     def option(self, cookie: bytes, client: bytes, now_s: int) -> bytes:
-        """The COOKIE option to reply with: our cookie as the client sent it while it is young, else a fresh one.
+        """The COOKIE option for the reply: the client's own server cookie while it is young, else a new one.
 
-        Takes what `verdict` takes; every cookie begins with the client's part, which is sent back.
+        The arguments are those of `verdict`; every cookie begins with the client cookie, which is sent back.
         """
         return self._check(cookie, client, now_s)[1]
 
 
 def _checked(secrets: tuple[bytes, ...], cookie: bytes, client: bytes, now_s: int) -> tuple[Verdict, bytes]:
-    """What a cookie says, and the option to reply with."""
+    """The verdict on a cookie, and the option for the reply."""
     maker = _maker(secrets, cookie, client, now_s)
     if maker is None:
         verdict = Verdict.NEW if len(cookie) == CLIENT_COOKIE_SIZE else Verdict.INVALID
     else:
         verdict = Verdict.VALID
-    # RFC 9018 §4.3 renews after half an hour at the latest; §5 uses a new secret as soon as it is the first.
+    # RFC 9018 §4.3: renew after half an hour at the latest; §5: use a new secret as soon as it is the first.
     if maker != secrets[0] or not 0 <= _age_s(cookie, now_s) < RENEW_AGE_S or not _is_plain(cookie):
         cookie = _fresh(secrets[0], cookie[:CLIENT_COOKIE_SIZE], client, now_s)
     return verdict, pack_option(COOKIE, cookie)
 
 
 def _maker(secrets: tuple[bytes, ...], cookie: bytes, client: bytes, now_s: int) -> bytes | None:
-    """The secret that the cookie was made with for this client, not too long ago; None if it was not."""
+    """The secret with which the cookie was made for this client; None if it is invalid or too old."""
     if len(cookie) != OUR_SIZE or cookie[CLIENT_COOKIE_SIZE] != VERSION:
         return None
     if not -MAX_AHEAD_S <= _age_s(cookie, now_s) <= MAX_AGE_S:
@@ -127,13 +127,13 @@ def _fresh(secret: bytes, client_cookie: bytes, client: bytes, now_s: int) -> by
 
 
 def _age_s(cookie: bytes, now_s: int) -> int:
-    """Seconds since the cookie was made, negative if that is to come; times wrap at 32 bits (RFC 1982 §3.2)."""
+    """Seconds since the cookie was made, negative for a time in the future; times wrap at 32 bits (RFC 1982 §3.2)."""
     _, made_s = _SERVER_HEAD.unpack_from(cookie, CLIENT_COOKIE_SIZE)
     return int((now_s - made_s + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
 
 
 def _is_plain(cookie: bytes) -> bool:
-    """Whether the reserved octets are zero, as they are in the cookies that we make (RFC 9018 §4.2)."""
+    """Whether the reserved octets are zero, as in our own cookies (RFC 9018 §4.2)."""
     return not any(cookie[CLIENT_COOKIE_SIZE + 1 : CLIENT_COOKIE_SIZE + 4])
 
 

@@ -6,7 +6,7 @@ LENGTH_SIZE = 2  # octets
 
 
 class FrameReader:
-    """Cuts a stream into messages, however the stream itself was cut; holds at most one unfinished message."""
+    """Splits a stream into messages, in chunks of any size; holds at most one unfinished message."""
 
     __slots__ = ("_buffer",)
 
@@ -14,7 +14,7 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Every message that `data` completes, in order (RFC 7766 §8: a length may arrive without its message)."""
+        """Return the messages completed by `data`, in order (RFC 7766 §8: a length may arrive before its message)."""
         self._buffer += data
         messages, start = [], 0
         while (end := self._frame_end(start)) <= len(self._buffer):
@@ -31,5 +31,5 @@ class FrameReader:
 
 
 def frame(message: bytes) -> bytes:
-    """The message with its length before it."""
+    """The message preceded by its length."""
     return len(message).to_bytes(LENGTH_SIZE) + message

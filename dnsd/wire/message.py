@@ -12,21 +12,21 @@ from dnsd.errors import WireError
 from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT, name_end
 
 HEADER_SIZE = 12  # octets, RFC 1035 §4.1.1
-QUESTION_TAIL = 4  # octets of type and class behind the question's name
+QUESTION_TAIL = 4  # octets of type and class after the question's name
 
 QR, OPCODE, AA, TC, RD, CD = 0x8000, 0x7800, 0x0400, 0x0200, 0x0100, 0x0010
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, YXDOMAIN, NOTAUTH, BADVERS = 0, 1, 2, 3, 4, 5, 6, 9, 16
 IN, CH, ANY_CLASS = 1, 3, 255
 
 MIN_UDP_SIZE = 512  # octets, RFC 1035 §4.2.1
-OUR_UDP_SIZE = 1232  # octets: fits every path without fragments (DNS flag day 2020)
+OUR_UDP_SIZE = 1232  # octets: fits every path without fragmentation (DNS flag day 2020)
 MAX_MESSAGE_SIZE = 65_535  # octets, RFC 1035 §4.2.2
 
 DO = 0x8000  # RFC 3225
 OPT, TSIG = 41, 250
-MAX_ADDITIONAL = 3  # records in a query: OPT and TSIG are two
+MAX_ADDITIONAL = 3  # records in a query; OPT and TSIG are two
 MAX_OPTIONS = 16  # in a query; resolvers send two or three
-MAX_OUTLINED = 32  # questions or records of a message that is refused, which are looked through for its OPT
+MAX_OUTLINED = 32  # questions or records of a refused message to examine for its OPT
 BADKEY = 17  # RFC 8945 §3
 NSID, COOKIE, EDE = 3, 10, 15  # option codes: RFC 5001, RFC 7873, RFC 8914
 CLIENT_COOKIE_SIZE = 8  # octets, RFC 7873 §4.1
@@ -37,7 +37,7 @@ _OPT = struct.Struct("!BHHBBHH")  # root owner, type, size, extended rcode, vers
 _COUNTS = struct.Struct("!HHHH")  # questions, answers, authority and additional records
 RECORD_FIXED = struct.Struct("!HHIH")  # type, class, ttl, length of the record data
 _OPTION = struct.Struct("!HH")
-# An owner and the pointer that it may end with: to loop over the labels would take longer than all the rest.
+# An owner name and its final pointer, if any: a loop over the labels would take longer than all other work.
 _LABEL = b"|".join(re.escape(bytes([size])) + b".{%d}" % size for size in range(1, MAX_LABEL + 1))
 _OWNER = re.compile(b"(?:%s){0,127}+(?:\\0|([\xc0-\xff].))" % _LABEL, re.DOTALL)
 _TSIG = struct.Struct("!6sHH")  # time signed, fudge, length of the MAC
@@ -45,41 +45,41 @@ _TSIG = struct.Struct("!6sHH")  # time signed, fudge, length of the MAC
 
 @dataclass(frozen=True, slots=True)
 class Opt:
-    """What a client said in its OPT record."""
+    """The contents of a client's OPT record."""
 
-    size: int  # octets it can take over UDP
+    size: int  # octets that the client can receive over UDP
     version: int
     do: bool
     options: frozenset[int]  # codes
 
 
 def pack_opt(*, do: bool, rcode: int = NOERROR, options: bytes = b"") -> bytes:
-    """Our OPT record; the upper eight bits of `rcode` go into it, version 0, the Z bits clear (RFC 6891 §6.1.3)."""
+    """Pack our OPT record, with the upper eight bits of `rcode`, version 0 and clear Z bits (RFC 6891 §6.1.3)."""
     return _OPT.pack(0, OPT, OUR_UDP_SIZE, rcode >> 4, 0, DO if do else 0, len(options)) + options
 
 
 def pack_option(code: int, data: bytes) -> bytes:
-    """One EDNS option."""
+    """Pack an EDNS option."""
     return _OPTION.pack(code, len(data)) + data
 
 
 def pack_extended_error(code: int) -> bytes:
-    """The option that says more about an rcode (RFC 8914 §2), without extra text."""
+    """Pack an Extended DNS Error option (RFC 8914 §2), without extra text."""
     return pack_option(EDE, code.to_bytes(2))
 
 
 @dataclass(frozen=True, slots=True)
 class Additional:
-    """What the additional section of a query says."""
+    """The relevant contents of a query's additional section."""
 
     opt: Opt | None = None
-    unknown_key: bytes = b""  # the TSIG record to reply with, where the query is signed: we have no keys
+    unknown_key: bytes = b""  # the TSIG record for the reply if the query is signed: we have no keys
 
 
 class Record(NamedTuple):
-    """A record of a message, its names as they stand there."""
+    """A record of a message, with its names unchanged."""
 
-    owner: re.Match[bytes]  # [0]: the owner; [1]: the pointer that it ends with, or None
+    owner: re.Match[bytes]  # [0]: the owner; [1]: its final pointer, or None
     rtype: int
     rclass: int
     ttl: int
@@ -88,9 +88,9 @@ class Record(NamedTuple):
 
 
 def records_in(message: bytes, start: int, count: int) -> Iterator[Record]:
-    """The `count` records from `start` on, one after another.
+    """Yield the `count` records from `start` on.
 
-    Raises WireError at the first that is malformed, or runs past the end; those before it have come by then.
+    Raises WireError at the first record that is malformed or runs past the end, after yielding the records before it.
     """
     position = start
     for _ in range(count):
@@ -106,13 +106,13 @@ def records_in(message: bytes, start: int, count: int) -> Iterator[Record]:
 
 
 def parse_additional(records: bytes, count: int) -> Additional:
-    """The OPT and the TSIG among `count` additional records, which must be all that `records` holds.
+    """Parse the OPT and TSIG records among `count` additional records, which must fill `records`.
 
-    Raises WireError where they are malformed, where bytes are left over, and as RFC 6891 §6.1.1 and RFC 8945 §5.1 ask:
-    for a second OPT, one whose owner is not the root, and a TSIG that is not the last record.
+    Raises WireError for malformed records and left-over bytes, and as required by RFC 6891 §6.1.1 and RFC 8945 §5.1:
+    for a second OPT, an OPT whose owner is not the root, and a TSIG that is not the last record.
     """
     if count > MAX_ADDITIONAL:
-        raise WireError("more additional records than a query has use for")
+        raise WireError("too many additional records for a query")
     opt: Opt | None = None
     unknown_key = b""
     end = 0
@@ -121,7 +121,7 @@ def parse_additional(records: bytes, count: int) -> Additional:
             raise WireError("a record after the TSIG")
         if record.rtype == OPT:
             if opt is not None or record.owner[0] != ROOT:
-                raise WireError("a second OPT, or one whose owner is not the root")
+                raise WireError("a second OPT, or an OPT whose owner is not the root")
             opt = Opt(record.rclass, _version(record), _wants_dnssec(record), _option_codes(record.rdata))
         elif record.rtype == TSIG:
             if record.owner[1]:
@@ -135,18 +135,18 @@ def parse_additional(records: bytes, count: int) -> Additional:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What can be read of a message that is refused, whatever is wrong with the rest of it."""
+    """The readable parts of a message that is refused."""
 
-    question: bytes = b""  # its one question, name, type and class; empty where it has none, or several
-    opts: int = 0  # OPT records: one is the rule
+    question: bytes = b""  # its only question: name, type and class; empty if it has several questions or no question
+    opts: int = 0  # number of OPT records; normally one
     do: bool = False  # of the first OPT
-    later_version: bool = False  # of EDNS: there is one OPT, and its version is not 0
+    later_version: bool = False  # of EDNS: the only OPT has a version other than 0
 
 
 def outline_of(message: bytes) -> Outline:
-    """The question and the OPT of a message with a header, as far as they come before what cannot be read.
+    """The question and the OPT of a message with a header, as far as they precede the first malformed part.
 
-    Never raises. At most MAX_OUTLINED questions and records are looked at.
+    Never raises. Examines at most MAX_OUTLINED questions and records.
     """
     questions, answers, authorities, additional = _COUNTS.unpack_from(message, HEADER_SIZE - _COUNTS.size)
     found = Outline()
@@ -159,7 +159,7 @@ def outline_of(message: bytes) -> Outline:
             return found
         if questions == 1:
             if name[1]:
-                return found  # compressed: there is nothing before it that it could point to
+                return found  # compressed, with nothing before it to point to
             found = replace(found, question=message[HEADER_SIZE:position])
         before = answers + authorities
         for index, record in enumerate(records_in(message, position, min(before + additional, MAX_OUTLINED))):
@@ -193,9 +193,9 @@ def _wants_dnssec(opt: Record) -> bool:
 
 
 def _pack_unknown_key(key_name: bytes, rdata: bytes) -> bytes:
-    """The unsigned TSIG record that says BADKEY to the one with this key and data (RFC 8945 §5.2.1, §5.3.2).
+    """Pack the unsigned TSIG record with BADKEY that answers a TSIG of this key and data (RFC 8945 §5.2.1, §5.3.2).
 
-    Raises WireError where the data is malformed.
+    Raises WireError for malformed data.
     """
     end = name_end(rdata, 0)
     if len(rdata) < end + _TSIG.size:
@@ -203,7 +203,7 @@ def _pack_unknown_key(key_name: bytes, rdata: bytes) -> bytes:
     time, fudge, mac_size = _TSIG.unpack_from(rdata, end)
     rest = rdata[end + _TSIG.size + mac_size :]  # original id, error, length of other data, other data
     if len(rest) < 6 or len(rest) != 6 + int.from_bytes(rest[4:6]):
-        raise WireError("a TSIG whose parts do not fit its length")
+        raise WireError("a TSIG of the wrong length")
     reply = rdata[:end] + _TSIG.pack(time, fudge, 0) + rest[:2] + BADKEY.to_bytes(2) + bytes(2)
     return key_name + RECORD_FIXED.pack(TSIG, ANY_CLASS, 0, len(reply)) + reply
 
@@ -217,7 +217,7 @@ def _option_codes(options: bytes) -> frozenset[int]:
                 break
             code, length = _OPTION.unpack_from(options, position)
             if code == COOKIE and code not in codes and length not in COOKIE_SIZES:
-                raise WireError("a COOKIE option of a size that no cookie has")  # RFC 7873 §5.2.2
+                raise WireError("a COOKIE option of an invalid size")  # RFC 7873 §5.2.2
             codes.add(code)
             position += _OPTION.size + length
     except struct.error:
@@ -225,5 +225,5 @@ def _option_codes(options: bytes) -> frozenset[int]:
     if position > end:
         raise WireError("an EDNS option longer than its OPT")
     if position < end:
-        raise WireError("more EDNS options than a query has use for")
+        raise WireError("too many EDNS options for a query")
     return frozenset(codes)

@@ -1,8 +1,8 @@
-"""Domain names as bytes: the uncompressed wire form of RFC 1035 §3.1 and the dotted text people write.
+"""Domain names as bytes, in the uncompressed wire form of RFC 1035 §3.1, and as dotted text.
 
-A name is `bytes` ending in the root's zero octet. *Canonical* means ASCII lower case; bytes of 128 and more are left
-alone, as names compare by ASCII case only (RFC 4343 §3). Length octets are at most 63, so lowering a whole wire name
-never touches them.
+A name is `bytes` ending in the root's zero octet. *Canonical* means ASCII lower case; bytes of 128 and more are
+unchanged, as names compare by ASCII case only (RFC 4343 §3). Length octets are at most 63, so lowering a whole wire
+name never changes them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ MAX_NAME = 255  # octets, RFC 1035 §2.3.4
 MAX_LABEL = 63  # octets, RFC 1035 §2.3.4
 ROOT = b"\0"
 PLAIN_TEXT = re.compile(rb"[A-Za-z0-9_*.-]+")
-# Nothing escaped, no label empty or too long.
+# No escapes, no empty or overlong label.
 PLAIN_NAME = re.compile(r"[-\w*]{1,63}+(?:\.[-\w*]{1,63}+)*+\.?", re.ASCII)
-# The number of a blank or a control character in three digits, behind a backslash that is not the second of a pair.
+# The three-digit number of a blank or control character, after a backslash that is not itself escaped.
 BLANK_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*+\\(?:0[0-2][0-9]|03[0-2]|127)")
-JOINERS = "\u200c\u200d"  # that words of some languages are written with (RFC 5892, Appendix A)
+JOINERS = "\u200c\u200d"  # needed in words of some languages (RFC 5892, Appendix A)
 ASTERISK = b"\x01*"  # the wildcard label, RFC 4592 §2.1.1
 
 
@@ -37,17 +37,17 @@ def name_end(wire: bytes, start: int) -> int:
     try:
         while length := wire[position]:
             if length > MAX_LABEL:
-                raise WireError("a compression pointer or an unknown label type where a plain name is needed")
+                raise WireError("a compression pointer or unknown label type in a name that must be uncompressed")
             position += 1 + length
             if position > last:
-                raise WireError("a name that is longer than 255 octets")
+                raise WireError("a name longer than 255 octets")
     except IndexError:
         raise WireError("a name that runs past the end") from None
     return position + 1
 
 
 def ancestors(name: bytes) -> Iterator[bytes]:
-    """Every proper ancestor of `name`, the nearest first, the root last."""
+    """The proper ancestors of `name`, from its parent to the root."""
     while name != ROOT:
         name = name[1 + name[0] :]
         yield name
@@ -59,9 +59,9 @@ def is_below(name: bytes, ancestor: bytes) -> bool:
 
 
 def parse_name_text(text: str, origin: bytes = ROOT) -> bytes:
-    """The wire form, case kept, of a name in master-file notation (RFC 1035 §5.1); relative names end in `origin`.
+    """Parse a name in master-file notation (RFC 1035 §5.1), case preserved; relative names are completed by `origin`.
 
-    Letters outside ASCII become A-labels (RFC 3490). Raises ValueError with a sentence for the user.
+    Non-ASCII labels become A-labels (RFC 3490). Raises ValueError with a message for the user.
     """
     if PLAIN_NAME.fullmatch(text) and len(name := _pack_plain(text, origin)) <= MAX_NAME:
         return name
@@ -69,29 +69,29 @@ def parse_name_text(text: str, origin: bytes = ROOT) -> bytes:
         base = dns.name.root if origin == ROOT else dns.name.from_wire(origin, 0)[0]
         return bytes(dns.name.from_text(text, base).to_wire() or ROOT)
     except dns.name.EmptyLabel:
-        raise ValueError(f"{text!r} has an empty label: two dots stand side by side") from None
+        raise ValueError(f"{text!r} has an empty label: two dots in a row") from None
     except (dns.name.LabelTooLong, dns.name.NameTooLong):
-        raise ValueError(f"{text!r} is too long: 63 octets a label, 255 a name") from None
+        raise ValueError(f"{text!r} is too long: the limit is 63 octets per label, 255 per name") from None
     except (dns.exception.DNSException, UnicodeError, ValueError):
         raise ValueError(f"{text!r} is not a domain name") from None
 
 
 def _pack_plain(text: str, origin: bytes) -> bytes:
-    """The wire form of a name that means what it says."""
+    """The wire form of a name without escapes."""
     labels = text.removesuffix(".").encode().split(b".")
     end = ROOT if text.endswith(".") else origin
     return b"".join([bytes((len(label),)) + label for label in labels]) + end
 
 
 def has_blanks(text: str) -> bool:
-    """Whether the text of a name has blanks or control characters: as they are, or escaped (RFC 1035 §5.1)."""
+    """Whether the text of a name has blanks or control characters, escaped (RFC 1035 §5.1) or not."""
     return BLANK_ESCAPED.search(text) is not None or any(
         one.isspace() or (unicodedata.category(one) in ("Cc", "Cf") and one not in JOINERS) for one in text
     )
 
 
 def name_text(name: bytes) -> str:
-    """The absolute name as people write it, without the final dot except for the root: `www.example.com`."""
+    """The absolute name as text, without the final dot except for the root: `www.example.com`."""
     labels, start = [], 0
     while size := name[start]:
         labels.append(name[start + 1 : start + 1 + size])

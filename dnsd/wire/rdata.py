@@ -1,5 +1,5 @@
-"""Record types and record data: presentation text to and from wire form, for every type that dnspython knows, and as
-RFC 3597 says for those it does not. Also where names stand inside RDATA of the types in which they may be compressed.
+"""Record types and record data: from presentation form to wire form and back, for every type that dnspython knows, and
+by RFC 3597 for all other types. Also the positions of compressible names in RDATA.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import dns.ttl
 
 from dnsd.wire import rdata_types
 
-# Types the server treats in a way of their own.
+# Types with special treatment in this server.
 A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV, DNAME = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 39
 DS, SSHFP, RRSIG, TLSA, SMIMEA, SVCB, HTTPS, IXFR, AXFR, ANY, URI = 43, 44, 46, 52, 53, 64, 65, 251, 252, 255, 256
 MB, MG, MR, MINFO = 7, 8, 9, 14
 TRANSFER_TYPES = frozenset({IXFR, AXFR})  # RFC 1995, RFC 5936
 
-# Where names stand in RDATA that may hold compression pointers: octets before the first name, number of names
-# (RFC 3597 §4 allows it for the types of RFC 1035 only).
+# Positions of compressible names in RDATA: octets before the first name, number of names (RFC 3597 §4 allows
+# compression for the types of RFC 1035 only).
 COMPRESSIBLE = {NS: (0, 1), CNAME: (0, 1), SOA: (0, 2), PTR: (0, 1), MX: (2, 1)}
 COMPRESSIBLE |= {MB: (0, 1), MG: (0, 1), MR: (0, 1), MINFO: (0, 2)}
 
-# Types of large zones -> octets from which on all data that can be packed can be read again, as no number in it is out
-# of range and no part is missing. Tests show it, so that a million records need not be read twice.
+# Common types -> the size in octets from which all packed data is known to be readable: no part is missing, no number
+# out of range. Tests prove it, so that a million records need not be read twice.
 PROVEN = {A: 4, NS: 1, CNAME: 1, SOA: 22, PTR: 1, MX: 3, TXT: 1, AAAA: 16, SRV: 7, DNAME: 1, DS: 5, SSHFP: 3, TLSA: 4}
 
 NO_TEXT_FORM = r"generic rdata does not start with \#"
@@ -42,7 +42,7 @@ MAX_RDATA = 65_535  # octets, RFC 1035 §4.1.3
 
 
 def parse_type_text(text: str) -> int:
-    """The number of a type's mnemonic, or of `TYPE65534` (RFC 3597 §5). Raises ValueError."""
+    """Parse a type's mnemonic, or `TYPE65534` (RFC 3597 §5), to its number. Raises ValueError."""
     try:
         return int(dns.rdatatype.from_text(text))
     except (dns.exception.DNSException, ValueError):
@@ -60,48 +60,48 @@ def is_known_type(rtype: int) -> bool:
 
 
 def parse_rdata_text(rtype: int, text: str) -> dns.rdata.Rdata:
-    """Record data from its presentation form; relative names in it are taken as full names.
+    """Parse record data in presentation form; relative names count as fully qualified.
 
-    Raises ValueError with a sentence that says what is wrong with it.
+    Raises ValueError with a message for the user.
     """
     try:
         return _from_text(rtype, text)
-    except Exception as error:  # dnspython lets ValueError, struct.error, binascii.Error and others through
+    except Exception as error:  # dnspython also raises ValueError, struct.error, binascii.Error and others
         raise ValueError(f"not valid {type_text(rtype)} data: {reason(error)}") from None
 
 
 def pack_rdata(rdata: dns.rdata.Rdata) -> bytes:
-    """The wire form without compression, names in it as written.
+    """The wire form without compression, with names as written.
 
-    Raises ValueError when it is over 65,535 octets, or cannot be read again: so all that is packed can be.
+    Raises ValueError if it is over 65,535 octets or cannot be read again: all packed data is readable.
     """
     rtype = int(rdata.rdtype)
     try:
         wire = bytes(rdata.to_wire() or b"")
-    except Exception as error:  # struct.error, for one, where a number in a LOC is too large
+    except Exception as error:  # such as struct.error for a number in a LOC that is too large
         raise ValueError(f"not valid {type_text(rtype)} data: {reason(error)}") from None
     if len(wire) > MAX_RDATA:
-        raise ValueError(f"{len(wire)} octets of record data; 65,535 are possible")
+        raise ValueError(f"{len(wire)} octets of record data; the limit is 65,535")
     if len(wire) < PROVEN.get(rtype, MAX_RDATA + 1):
         _check_readable(rtype, wire)
     return wire
 
 
 def _check_readable(rtype: int, wire: bytes) -> None:
-    """Read data again, from its wire form and from its presentation form. Raises ValueError where that fails.
+    """Read data again from its wire form and its presentation form. Raises ValueError if that fails.
 
-    dnspython packs some of what it refuses to read: a HIP without a key, for one.
+    dnspython packs some data that it refuses to read, such as a HIP without a key.
     """
     try:
         again = _from_text(rtype, unpack_rdata(rtype, wire).to_text()).to_wire()
     except Exception as error:
-        raise ValueError(f"not valid {type_text(rtype)} data: it could not be read again: {reason(error)}") from None
+        raise ValueError(f"not valid {type_text(rtype)} data: it cannot be read back: {reason(error)}") from None
     if again != wire:
-        raise ValueError(f"not valid {type_text(rtype)} data: it would be read again as other data")
+        raise ValueError(f"not valid {type_text(rtype)} data: it is read back as different data")
 
 
 def unpack_rdata(rtype: int, wire: bytes) -> Any:
-    """Record data that was packed here, as an object of dnspython's."""
+    """Packed record data as a dnspython object."""
     kind = dns.rdatatype.RdataType.make(rtype)
     return dns.rdata.from_wire(dns.rdataclass.IN, kind, wire, 0, len(wire))
 
@@ -112,7 +112,7 @@ def rdata_text(rtype: int, wire: bytes) -> str:
 
 
 def canonical_rdata(rtype: int, wire: bytes) -> bytes:
-    """The form in which equal record data is equal: names in lower case where RFC 4034 §6.2 asks for it."""
+    """Record data in the form for comparison: names in lower case where RFC 4034 §6.2 requires it."""
     return wire if rtype in (A, AAAA, TXT) else bytes(unpack_rdata(rtype, wire).to_digestable())
 
 
@@ -122,16 +122,16 @@ def _from_text(rtype: int, text: str) -> dns.rdata.Rdata:
 
 
 def reason(error: Exception) -> str:
-    """What a dnspython exception says, as the end of a sentence."""
+    """A dnspython exception as the end of a sentence."""
     if isinstance(error, dns.exception.UnexpectedEnd):
-        return "it ends too early; a quote or a parenthesis is not closed, perhaps"
+        return "it ends too early; check for an unclosed quote or parenthesis"
     if isinstance(error, dns.ttl.BadTTL):
         return "it has a malformed TTL"
     text = (str(error) or (type(error).__doc__ or type(error).__name__).strip().splitlines()[0]).rstrip(".")
     if match := TRAILING.match(text):
-        return f"there is more text than belongs to it: {match[1]}"
+        return f"unexpected text at the end: {match[1]}"
     if text == NO_TEXT_FORM:
-        return "the type has no text form here; write its octets: \\# LENGTH HEX (RFC 3597 §5)"
+        return "no text form is known for this type; write its octets: \\# LENGTH HEX (RFC 3597 §5)"
     if text.startswith("expecting ") or text == "Text input is malformed":
         return f"a part of it is missing or malformed ({text[0].lower()}{text[1:]})"
     return text.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Types of record data that dnspython reads otherwise than other servers do, or not at all: small classes of ours."""
+"""Our own classes for types of record data that dnspython lacks, or reads differently from other servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEGREE = 3_600_000  # thousandths of a second of arc
 
 @dns.immutable.immutable
 class Names(dns.rdata.Rdata):
-    """Data that is one name or several (RFC 1035 §3.3)."""
+    """Data of one or more names (RFC 1035 §3.3)."""
 
     __slots__ = ["names"]
     COUNT: ClassVar[int] = 1
@@ -32,19 +32,19 @@ class Names(dns.rdata.Rdata):
         self.names = names
 
     def to_styled_text(self, style: dns.rdata.RdataStyle) -> str:
-        """The names, with blanks between them."""
+        """The names, separated by blanks."""
         return " ".join(name.to_styled_text(style) for name in self.names)
 
     @classmethod
     def from_text(
         cls, rdclass: Any, rdtype: Any, tok: Any, origin: Any = None, relativize: bool = True, relativize_to: Any = None
     ) -> Names:
-        """The data that a master file says. Raises DNSException."""
+        """Parse data from a master file. Raises DNSException."""
         return cls(rdclass, rdtype, tuple(tok.get_name(origin, relativize, relativize_to) for _ in range(cls.COUNT)))
 
     @classmethod
     def from_wire_parser(cls, rdclass: Any, rdtype: Any, parser: dns.wire.Parser, origin: Any = None) -> Names:
-        """The data that octets are. Raises DNSException."""
+        """Parse data from wire form. Raises DNSException."""
         return cls(rdclass, rdtype, tuple(parser.get_name(origin, True) for _ in range(cls.COUNT)))
 
     def _to_wire(self, file: Any, compress: Any = None, origin: Any = None, canonicalize: bool = False) -> None:
@@ -61,7 +61,7 @@ class MG(Names):
 
 
 class MINFO(Names):
-    """Who is responsible for a mailing list, and who hears of errors: RFC 1035 §3.3.7."""
+    """The mailboxes for the owner of a mailing list and for its errors, RFC 1035 §3.3.7."""
 
     COUNT = 2
 
@@ -71,21 +71,21 @@ class MR(Names):
 
 
 class _Service:
-    """Parameters in AliasMode are no error: who reads them ignores them (RFC 9460 §2.4.2)."""
+    """Allows parameters in AliasMode, as clients ignore them (RFC 9460 §2.4.2)."""
 
     @classmethod
     def from_text(cls, rdclass: Any, rdtype: Any, tok: Any, *origins: Any, **more: Any) -> Any:
-        """The data that a master file says. Raises DNSException."""
+        """Parse data from a master file. Raises DNSException."""
         priority = tok.get_uint16()
-        # With another priority, dnspython reads the parameters.
+        # dnspython reads parameters only with a priority other than 0.
         tok.unget(dns.tokenizer.Token(dns.tokenizer.IDENTIFIER, str(priority or 1)))
         return super().from_text(rdclass, rdtype, tok, *origins, **more).replace(priority=priority)  # type: ignore[misc]
 
     @classmethod
     def from_wire_parser(cls, rdclass: Any, rdtype: Any, parser: dns.wire.Parser, origin: Any = None) -> Any:
-        """The data that octets are. Raises DNSException."""
+        """Parse data from wire form. Raises DNSException."""
         priority = parser.get_uint16()
-        # Names in record data that is read again are not compressed, so it may be read from octets of its own.
+        # Names in packed record data are not compressed, so it can be read from separate octets.
         rest = dns.wire.Parser((priority or 1).to_bytes(2) + parser.get_remaining())
         found = super().from_wire_parser(rdclass, rdtype, rest, origin)  # type: ignore[misc]
         return found.replace(priority=priority)
@@ -100,7 +100,7 @@ class SVCB(_Service, dns.rdtypes.IN.SVCB.SVCB):
 
 
 class LOC(dns.rdtypes.ANY.LOC.LOC):
-    """RFC 1876. Metres are whole centimetres: 1.13 m is not 112.99999999999999 cm, of which dnspython makes 112."""
+    """RFC 1876. Metres are rounded to whole centimetres: dnspython truncates 1.13 m (112.99999999999999 cm) to 112."""
 
     def __init__(self, rdclass: Any, rdtype: Any, latitude: Any, longitude: Any, *metres: float) -> None:
         super().__init__(rdclass, rdtype, latitude, longitude, *map(round, metres))  # type: ignore[no-untyped-call]
@@ -113,21 +113,21 @@ class LOC(dns.rdtypes.ANY.LOC.LOC):
 
 
 class TLSA(dns.rdtypes.ANY.TLSA.TLSA):
-    """RFC 6698. A digest of a length that its kind cannot have is no error: other servers load it."""
+    """RFC 6698. A digest of the wrong length is allowed, as other servers load it."""
 
     _cert_length_by_mtype = {}  # noqa: RUF012
 
 
 class SMIMEA(dns.rdtypes.ANY.SMIMEA.SMIMEA):
-    """RFC 8162, the same."""
+    """RFC 8162. A digest of the wrong length is allowed, as for TLSA."""
 
     _cert_length_by_mtype = {}  # noqa: RUF012
 
 
 def register() -> None:
-    """Have dnspython read these types with the classes of this module."""
+    """Make dnspython read these types with the classes of this module."""
     for new in (MB, MG, MINFO, MR):
         dns.rdata.register_type(new, dns.rdatatype.from_text(new.__name__), new.__name__)
-    # What dnspython has a class of its own for cannot be registered.
+    # Types for which dnspython has a class cannot be registered.
     for ours in (HTTPS, SVCB, LOC, TLSA, SMIMEA):
         dns.rdata._rdata_classes[dns.rdataclass.IN, dns.rdatatype.from_text(ours.__name__)] = ours

@@ -1,4 +1,4 @@
-"""A reply as text, for people."""
+"""A reply as text for users."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dns.rcode
 
 
 def reply_data(reply: bytes) -> dict[str, Any]:
-    """The rcode of a reply, and the lines of its sections."""
+    """The rcode of a reply and the lines of its sections."""
     message = dns.message.from_wire(reply)
     sections = {"answer": message.answer, "authority": message.authority, "additional": message.additional}
     lines = {name: "\n".join(map(str, rrsets)).splitlines() for name, rrsets in sections.items()}

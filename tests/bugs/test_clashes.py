@@ -33,8 +33,8 @@ CASES: dict[str, tuple[dict[str, str], list[str]]] = {
     "two impossible names": (
         {"a/zones/x..y.yaml": "{}", "a/zones/z..y.yaml": "{}"},
         [
-            "a/zones/x..y.yaml:1:1: the zone's name: 'x..y' has an empty label: two dots stand side by side",
-            "a/zones/z..y.yaml:1:1: the zone's name: 'z..y' has an empty label: two dots stand side by side",
+            "a/zones/x..y.yaml:1:1: the zone's name: 'x..y' has an empty label: two dots in a row",
+            "a/zones/z..y.yaml:1:1: the zone's name: 'z..y' has an empty label: two dots in a row",
         ],
     ),
 }

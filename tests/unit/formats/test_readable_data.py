@@ -34,10 +34,10 @@ UNREADABLE: dict[str, tuple[str, str, str]] = {
     "a HIP without a HIT": ("HIP", '2 "" AwEAAbdx', "not valid HIP data"),
     "a HIP without a key": ("HIP", '2 200100107b1a74df "" rvs.example.com.', "not valid HIP data"),
     "a HIP of octets without a HIT": ("HIP", r"\# 7 00020003010203", "not valid HIP data"),
-    "a TLSA without a certificate": ("TLSA", r"\# 3 0301ff", "could not be read again"),
-    "a DS without a digest": ("DS", r"\# 4 89eb08ee", "could not be read again"),
-    "an OPENPGPKEY without a key": ("OPENPGPKEY", r"\# 0", "could not be read again"),
-    "a WKS with octets too many": ("WKS", r"\# 12 c00002010600000040000000", "other data"),
+    "a TLSA without a certificate": ("TLSA", r"\# 3 0301ff", "cannot be read back"),
+    "a DS without a digest": ("DS", r"\# 4 89eb08ee", "cannot be read back"),
+    "an OPENPGPKEY without a key": ("OPENPGPKEY", r"\# 0", "cannot be read back"),
+    "a WKS with octets too many": ("WKS", r"\# 12 c00002010600000040000000", "different data"),
     "an NSEC of the type 0": ("NSEC", r"\# 20 016e076578616d706c65036e65740000000180", "not valid NSEC data"),
 }
 

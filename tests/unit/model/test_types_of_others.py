@@ -52,14 +52,14 @@ CONTENTS = {
 }
 REFUSED = {
     "MINFO of one name": ("MINFO b", "5:9", "a part of it is missing"),
-    "MB of two names": ("MB b c", "5:6", "there is more text"),
+    "MB of two names": ("MB b c", "5:6", "unexpected text at the end"),
     "MR of a name too long": (f"MR {'l' * 64}", "5:6", "63"),
     "MG without a name": ("MG", "5:1", "a part of it is missing"),
     "MG of an empty label": ("MG a..b", "5:6", "empty"),
     "MINFO of octets too many": (r"MINFO \# 7 01620001630000", "5:9", "not valid MINFO data"),
     "MB of a pointer": (r"MB \# 2 c000", "5:6", "not valid MB data"),
-    "a type without a form": ("MD b", "5:6", r"the type has no text form here; write its octets: \# LENGTH HEX"),
-    "another": ("TYPE65280 b", "5:13", r"the type has no text form here; write its octets: \# LENGTH HEX"),
+    "a type without a form": ("MD b", "5:6", r"no text form is known for this type; write its octets: \# LENGTH HEX"),
+    "another": ("TYPE65280 b", "5:13", r"no text form is known for this type; write its octets: \# LENGTH HEX"),
     "octets without a length": (r"NULL \# ab", "5:8", "not valid NULL data"),
     "AliasMode with a key twice": ("HTTPS 0 x alpn=h2 alpn=h3", "5:9", "duplicate key"),
     "AliasMode with a missing key": ("HTTPS 0 x mandatory=alpn", "5:9", "mandatory but not present"),

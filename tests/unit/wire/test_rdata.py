@@ -141,7 +141,7 @@ def test_no_such_type(text: str) -> None:
 
 WRONG = {
     "an address out of range": ("A", "192.0.2.256", "not valid A data"),
-    "trailing text": ("A", "192.0.2.1 192.0.2.2", "there is more text than belongs to it: .192.0.2.2"),
+    "trailing text": ("A", "192.0.2.1 192.0.2.2", "unexpected text at the end: .192.0.2.2"),
     "an unclosed quote": ("TXT", '"abc', "it ends too early"),
     "a missing part": ("MX", "10", "a part of it is missing"),
     "generic data of another length": ("TYPE65534", r"\# 3 0102", "wrong length"),
@@ -161,7 +161,7 @@ def test_wrong_data(rtype: str, text: str, reason: str) -> None:
 
 def test_too_long() -> None:
     strings = " ".join(['"' + "a" * 255 + '"'] * 256)
-    with pytest.raises(ValueError, match="65,535 are possible"):
+    with pytest.raises(ValueError, match="the limit is 65,535"):
         pack_rdata(parse_rdata_text(parse_type_text("TXT"), strings))
 
 
