@@ -1,10 +1,10 @@
-"""The API with many objects: how long pages of lists take, and changes until DNS answers them.
+"""The API with many objects: times of list pages, and of changes until DNS answers with them.
 
     python -m bench.api                             1,000 maps and 10,000 zones; some 30 s
     python -m bench.api --maps 100 --zones 1000
 
-A change is measured from its request to the answer of DNS that shows it. It stands on the disk by then. With a figure
-beyond its limit the exit status is 1.
+A change is measured from its request to the first DNS answer that shows it; by then it is on the disk. The exit status
+is 1 with a figure over its limit.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ START, MEMORY, RATE = "start, s", "memory of control, MiB", f"map edits a second
 
 @dataclass(frozen=True)
 class Size:
-    """How much there is, in all accounts together."""
+    """The number of objects, in all accounts together."""
 
     maps: int = 1_000
     zones: int = 10_000
-    records: int = 5  # of each zone
+    records: int = 5  # per zone
     rounds: int = 20
 
     def text(self) -> str:
-        """In words."""
+        """The numbers in words."""
         return f"{self.maps:,} maps, {self.zones:,} zones with {self.records} records each, {ACCOUNTS} accounts"
 
 
 @dataclass
 class Found:
-    """Milliseconds of each round, by what was measured, with the limit of the median; and single values."""
+    """Milliseconds of each round by measurement, with the limit on the median; and single values."""
 
     times: dict[str, list[float]] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
 
     def beyond(self) -> list[str]:
-        """What took longer than it may."""
+        """The measurements over their limit."""
         return [what for what, times in self.times.items() if statistics.median(times) > self.limits[what]]
 
     def table(self) -> str:
-        """For people."""
+        """The figures as a text table."""
         lines = [f"{'':44}{'median':>10}{'worst':>10}{'limit':>10}"]
         for what, times in self.times.items():
             middle, worst = statistics.median(times), max(times)
@@ -81,7 +81,7 @@ def zone_name(number: int) -> str:
 
 
 def write_world(size: Size) -> dict[str, str]:
-    """The files; each map has a zone of its own."""
+    """Write the files; each map has its own zone."""
     files = {}
     for number in range(ACCOUNTS):
         files[f"a{number}/account.yaml"] = (
@@ -106,7 +106,7 @@ def map_ip(number: int, edition: int) -> str:
 
 
 def measure(size: Size, folder: Path, progress: Progress | None = None) -> Found:
-    """Start a server with so much in a folder, and ask it. Raises AssertionError where it does not as it should."""
+    """Start a server with these objects in a folder, and measure it. Raises AssertionError for a wrong response."""
     progress = progress or Progress()
     progress.say(f"writing {size.text()}")
     api, found = Api(folder, write_world(size)), Found()
@@ -192,7 +192,7 @@ class _Session:
         self._time("zone deleted", WRITE_MS, delete_zone)
 
     def write_at_once(self) -> None:
-        """Several writers, each with a map of its own."""
+        """Measure several writers at once, each with its own map."""
 
         def edit(number: int) -> None:
             path = f"/accounts/{account_id(number % ACCOUNTS)}/addressing/address_maps/{map_id(number)}"
@@ -218,7 +218,7 @@ class _Session:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print the table; the exit status."""
+    """Measure and print the table; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="bench.api", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

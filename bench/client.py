@@ -1,4 +1,4 @@
-"""A client for single questions, and what their replies say."""
+"""A client for single queries, and a comparable view of replies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import dns.rdatatype
 
 
 def ask(port: int, message: bytes, timeout_s: float = 1.0, *, tcp: bool = False) -> bytes | None:
-    """The reply of the server at 127.0.0.1; None where there is none in time."""
+    """The reply of the server at 127.0.0.1; None after the time limit."""
     kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
     with socket.socket(type=kind) as client:
         client.settimeout(timeout_s)
@@ -29,7 +29,7 @@ def ask(port: int, message: bytes, timeout_s: float = 1.0, *, tcp: bool = False)
 
 @dataclass(frozen=True)
 class View:
-    """What must be alike in the replies of all servers: the octets may differ, as compression does."""
+    """The parts of a reply that must be equal for all servers; octets may differ, as by compression."""
 
     rcode: int
     answer: tuple[str, ...]
@@ -37,7 +37,7 @@ class View:
 
 
 def view_of(reply: bytes | None) -> View | None:
-    """The view of a reply; None of none."""
+    """The view of a reply; None for None."""
     if reply is None:
         return None
     message = dns.message.from_wire(reply)

@@ -1,4 +1,4 @@
-"""dnslib's own server, with a dict of names: its ZoneResolver looks at every record for each question.
+"""dnslib's own server with a dict of names, as its ZoneResolver checks every record for each query.
 
 python bench/dnslib_server.py PORT ZONE FILE
 """
@@ -41,7 +41,7 @@ class DictResolver(BaseResolver):  # type: ignore[misc]
 
 
 def main() -> None:
-    """Serve for ever."""
+    """Serve forever."""
     port, zone, file = sys.argv[1:]
     text = Path(file).read_text()
     records = RR.fromZone(text, origin=f"{zone}.")

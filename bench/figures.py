@@ -1,4 +1,4 @@
-"""From measures to figures: medians, spreads, ratios, and what issue 4 requires of them. Pure."""
+"""From measurements to figures: medians, spreads, ratios and their requirements. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from bench.scale import AGAIN, FIRST, MAP_EDIT, MEMORY, MORE, START, Scale
 from bench.traffic import Measure, Traffic
 
-LEAST_BUSY = 0.95  # of the core: a server that had less to do was not saturated
-LONG_ENOUGH_S = 0.5  # of processor time, to compare two ways of counting it
+LEAST_BUSY = 0.95  # share of the core; a server below it was not saturated
+LONG_ENOUGH_S = 0.5  # of processor time, for comparing two ways to count it
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Figure:
 
 
 def figure(values: Sequence[float]) -> Figure | None:
-    """The figure of some values; None of none."""
+    """The figure of these values; None without values."""
     return Figure(statistics.median(values), min(values), max(values)) if values else None
 
 
 def of(traffic: Traffic, server: str, mix: str, value: Callable[[Measure], float]) -> Figure | None:
-    """A value of one server under one mix, over the rounds."""
+    """A value for one server and mix, over the rounds."""
     return figure([value(one) for one in _of(traffic, server, mix).values()])
 
 
 def ratio(traffic: Traffic, above: tuple[str, str], below: tuple[str, str]) -> Figure | None:
-    """Processor time for one answer of one (server, mix) by another's, in the same round."""
+    """Processor time per answer of one (server, mix), divided by another's in the same round."""
     ours, theirs = _of(traffic, *above), _of(traffic, *below)
     return figure([ours[number].cpu_us / theirs[number].cpu_us for number in sorted(ours.keys() & theirs.keys())])
 
@@ -50,7 +50,7 @@ def _of(traffic: Traffic, server: str, mix: str) -> dict[int, Measure]:
 
 @dataclass(frozen=True)
 class Requirement:
-    """One line that issue 4 says must be reached."""
+    """One requirement on the figures."""
 
     text: str
     reached: str
@@ -58,7 +58,7 @@ class Requirement:
 
 
 def requirements(traffic: Traffic, scale: Scale) -> list[Requirement]:
-    """All of them, in the issue's order."""
+    """All requirements, in the report's order."""
     rows = []
     for mix, label in (("proxied", "proxied A and AAAA"), ("edns", "with EDNS, DO")):
         for peer, name, most in (("nsd", "NSD", 1.0), ("knot", "Knot", 1.0), ("null", "the null responder", 1.3)):
@@ -125,7 +125,7 @@ def _at_least(text: str, found: Figure | None, least: float) -> Requirement:
 
 
 def remarks(traffic: Traffic) -> list[str]:
-    """What a reader must know before the figures are believed."""
+    """Conditions of the run that affect how far the figures can be trusted."""
     found = list(traffic.skipped)
     for server, mix in dict.fromkeys((one.server, one.mix) for one in traffic.measures):
         runs = list(_of(traffic, server, mix).values())

@@ -1,11 +1,11 @@
-/* Load for a DNS server: prepared queries in batches, with a bound on how many are on their way.
+/* Load for a DNS server: prepared queries in batches, with a limit on outstanding ones.
 
        load [-t] [-s SOCKETS] [-w WINDOW] [-n QUERIES] PORT FILE SECONDS
 
-   FILE holds 64 queries or more, each behind two octets of its length; they are asked of 127.0.0.1 in turn, each time with a new id.
-   At most WINDOW are on their way on each socket, so that no buffer overflows and what is lost is the server's loss. It
-   never sleeps: it wants a core of its own. -t: over TCP, pipelined; a connection is closed after QUERIES and another
-   one opened. Prints a JSON object.
+   FILE holds at least 64 queries, each after two octets of length; they are sent to 127.0.0.1 in turn, each time with a
+   new id. At most WINDOW are outstanding on each socket, so that no buffer overflows and only the server loses queries.
+   It never sleeps, so it needs its own core. -t: over TCP, pipelined; after QUERIES a connection is closed and a new one
+   opened. Prints a JSON object.
 */
 
 #define _GNU_SOURCE
@@ -27,7 +27,7 @@ enum {
     TURN = 64,              /* datagrams a call */
     SIZE = 4096,            /* octets of a reply that are read */
     MAX_SOCKETS = 256,
-    SLOT_BITS = 10,         /* the low bits of an id say which query of its socket it is, the others are random */
+    SLOT_BITS = 10,         /* the low bits of an id are the query's slot on its socket, the others are random */
     MAX_WINDOW = 1 << SLOT_BITS,
     STREAM = 128 * 1024,    /* octets of a connection's buffers */
     BUFFER = 4 * 1024 * 1024,
@@ -38,7 +38,7 @@ enum {
 static const uint64_t LOST_NS = 1000000000, CHECK_NS = 10000000;
 
 typedef struct {
-    uint64_t sent;          /* when, in nanoseconds; 0: nothing is on its way */
+    uint64_t sent;          /* time in nanoseconds; 0: no query outstanding */
     uint16_t id;
 } Slot;
 
@@ -86,7 +86,7 @@ static void read_queries(const char *file) {
     fclose(in);
     queries = malloc(sizeof *queries * (status.st_size / (2 + HEADER) + 1));
     for (unsigned char *at = octets; at + 2 + HEADER <= end; at += 2 + (at[0] << 8 | at[1])) queries[query_count++] = at;
-    if (query_count < TURN) { /* else one could stand in a batch twice, with the same id */
+    if (query_count < TURN) { /* else a batch could hold one twice, with the same id */
         fprintf(stderr, "%s: holds fewer than %d queries\n", file, TURN);
         exit(1);
     }

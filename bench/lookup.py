@@ -1,8 +1,8 @@
-"""What one lookup in the engine costs, and what an edit of a map costs with many names behind it.
+"""The cost of one lookup in the engine, and of a map edit with many names behind the map.
 
     python bench/lookup.py
 
-Prints the median of several rounds of `respond`, by kind of question, on the example configuration; then the time to
+Prints the median of several rounds of `respond`, by kind of query, on the example configuration; then the time to
 build the snapshot after an edit of a map with 1,000 and with 100,000 proxied names behind it.
 """
 
@@ -48,7 +48,7 @@ QUESTIONS = [
 
 
 def question(name: str, qtype: int, opt: bytes) -> bytes:
-    """A query as a resolver sends it."""
+    """A query like a resolver's."""
     return (
         struct.pack("!6H", 4711, 0x0100, 1, 0, 0, bool(opt))
         + parse_name_text(name)
@@ -69,7 +69,7 @@ def microseconds(call: Callable[[], object], calls: int) -> float:
 
 
 def world(names: int) -> tuple[Dataset, AddressMap]:
-    """One zone with so many proxied names, and the map that answers for it."""
+    """One zone with this many proxied names, and the map that covers it."""
     apex = parse_name_text("example.com")
     account = Account("acme", "a" * 32, "Acme", (), (), AccountSettings())
     records = [
@@ -86,7 +86,7 @@ def world(names: int) -> tuple[Dataset, AddressMap]:
 
 
 def edit_milliseconds(names: int) -> float:
-    """The median time from an edited dataset to the snapshot that answers from it."""
+    """The median time from an edited dataset to its snapshot."""
     dataset, address_map = world(names)
     options = Options((ip_address("198.51.100.10"),))
     snapshot: Snapshot = build_snapshot(dataset, options)

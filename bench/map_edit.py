@@ -1,9 +1,9 @@
-"""What a map edit costs inside a worker, with NAMES proxied names behind the map and replies in its memory.
+"""The cost of a map edit inside a worker, with NAMES proxied names behind the map and remembered replies.
 
     python -m bench.map_edit NAMES
 
-Does what a worker does with what control sends: reads the change, makes the next snapshot, forgets the replies made
-from the last one, publishes. Prints a JSON object with the median of several edits, in milliseconds, and their range.
+Handles a delta from control like a worker: reads it, makes the next snapshot, forgets the replies made from the last
+one, publishes. Prints a JSON object with the median of several edits, in milliseconds, and their range.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from dnsd.net.udp import BATCH_SIZE, Udp, UdpServer, available, udp_server
 from dnsd.process.snapshot_file import pickled, unpickled
 
 EDITS = 11
-KNOWN = 10_000  # replies in memory at each edit, in as many names as there are
+KNOWN = 10_000  # remembered replies at each edit, spread over all names
 TYPES = (1, 28, 65, 15, 16, 2, 6, 33, 257, 99)
 
 
 class Memory:
-    """Answers, and has all answers kept: what a worker's Answering does for names that exist."""
+    """Answers queries, with every reply repeatable, as a worker's Answering does for existing names."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -58,7 +58,7 @@ class Memory:
 
 
 async def fill(server: socket.socket, names: int) -> None:
-    """Ask so many different questions that the server knows `KNOWN` replies."""
+    """Send different queries until the server remembers `KNOWN` replies."""
     with socket.socket(type=socket.SOCK_DGRAM) as client:
         client.connect(server.getsockname())
         for number in range(KNOWN):
@@ -69,11 +69,11 @@ async def fill(server: socket.socket, names: int) -> None:
 
 
 async def edit_times(names: int) -> list[float]:
-    """Milliseconds for each edit."""
+    """Milliseconds per edit."""
     dataset, address_map = world(names)
     options = Options((ip_address("198.51.100.10"),))
     published = build_snapshot(dataset, options)
-    # The worker's own: what crossed a socket once, like all that comes later.
+    # The worker's own copy: pickled and unpickled, as through a socket, like the later ones.
     held = last_of(b"".join(pickled(delta(None, published))), None)
     memory, times = Memory(held), []
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
@@ -101,7 +101,7 @@ async def edit_times(names: int) -> list[float]:
 
 
 def last_of(payload: bytes, current: Snapshot | None) -> Snapshot:
-    """The snapshot that a message of control leads to."""
+    """The snapshot after applying a message from control."""
     return [step for step in apply_delta(current, unpickled(io.BytesIO(payload))) if step][-1]
 
 

@@ -1,4 +1,4 @@
-"""The two C programs, compiled when they are first needed, and what the load generator measures."""
+"""The two C programs, compiled at their first use, and the load generator's measurements."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FLAGS = ["-O2", "-Wall", "-Wextra"]
-PAUSE_S = 30.0  # how much longer than asked for a run may take
+PAUSE_S = 30.0  # allowed beyond a run's requested duration
 
 
 class NativeError(Exception):
-    """A program that could not be compiled, or failed."""
+    """Compiling or running a program failed."""
 
 
 @cache
@@ -40,7 +40,7 @@ def build(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Load:
-    """What the load generator counted."""
+    """The load generator's counts."""
 
     sent: int
     answered: int
@@ -54,7 +54,7 @@ class Load:
 def load(
     port: int, queries: Path, seconds: float, *, core: int, tcp: bool = False, sockets: int = 8, window: int = 24
 ) -> Load:
-    """Ask the server at `port` everything in the file `queries`, for so long. Raises NativeError."""
+    """Send the queries in a file to the server at `port` for the given time. Raises NativeError."""
     command = [str(build("load")), *(["-t"] if tcp else []), "-s", str(sockets), "-w", str(window)]
     command += [str(port), str(queries), str(seconds)]
     try:

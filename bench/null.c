@@ -1,10 +1,10 @@
-/* The limit: what a UDP responder costs that does nothing but what the kernel needs.
+/* The lower limit: the cost of a UDP responder that does nothing beyond the system calls.
 
        null PORT
 
-   Receives up to 64 datagrams of 127.0.0.1 with one call, sets QR and AA, states two answers, puts two A records behind
-   what it got, and sends all back with one call. It reads no name; behind an OPT record the two stand in the wrong
-   place, which costs what the right one does.
+   Receives up to 64 datagrams on 127.0.0.1 with one call, sets QR and AA, sets ANCOUNT to 2, appends two A records to
+   each, and sends all back with one call. It reads no name; after an OPT record the answers are in the wrong place,
+   which costs the same.
 */
 
 #define _GNU_SOURCE

@@ -1,7 +1,7 @@
-"""The servers that are compared: dnsd in its variants, NSD, Knot, BIND, PowerDNS, two in Python, and a null responder.
+"""The compared servers: dnsd in its variants, NSD, Knot, BIND, PowerDNS, two in Python, and a null responder.
 
 Each gets a folder, a port of 127.0.0.1 and one core, and as many threads or processes as that core can use. Knows their
-configurations, how they are started and what they are called; knows no traffic and no figures.
+configurations, commands and labels; knows no traffic and no figures.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ PATHS = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 
 class FailedError(Exception):
-    """A server that did not do what it is there for; says what it said."""
+    """A server failed; the message has the end of its log."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How one server is found, configured and started: `prepare(folder, port, zone file)` returns its command."""
+    """How to find, configure and start one server: `prepare(folder, port, zone file)` returns its command."""
 
     name: str
     label: str
     prepare: Callable[[Path, int, Path], list[str]]
     version: Callable[[], str]
-    missing: Callable[[], str]  # why it cannot be started here; empty where it can
+    missing: Callable[[], str]  # the reason why it cannot be started here; empty if it can
     is_ours: bool = False  # reads the zone in dnsd's form
 
 
@@ -59,7 +59,7 @@ default_addresses: [198.51.100.10, "2001:db8:f::10"]
 data: accounts
 metrics: {{listen: "127.0.0.1:0"}}
 """
-# Loopback has no limit by default, as in the other servers; here it is counted like any client.
+# By default loopback is exempt, as in the other servers; here it is counted like other clients.
 RRL_ON = "limits: {rrl: {responses_per_second: 1000000, exempt: []}}\n"
 ACCOUNT = """\
 name: Acme
@@ -159,7 +159,7 @@ def _system(name: str, label: str, prepare: Callable[..., list[str]], binary: st
 
 
 def _said_version(binary: str, ask: str) -> str:
-    """What a server says of its version, without the date before it and the copyright behind it."""
+    """The version in a server's output, without date and copyright."""
     said = first_line([binary, ask]).removesuffix(" <id:>")
     return said[said.find("PowerDNS") :].partition(" (C)")[0] if "PowerDNS" in said else said
 
@@ -193,7 +193,7 @@ KINDS = {
 
 @cache
 def cores() -> tuple[int, int]:
-    """The core of the servers, and that of the load and everything else here: the same where there is but one."""
+    """The core for the servers and the core for the load and this process; the same on a machine with one."""
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[1 if len(usable) > 1 else 0]
 
@@ -209,13 +209,13 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def prepare(self, zone_file: Path) -> Self:
-        """Write the configuration; the zone file becomes the server's own."""
+        """Write the configuration; the server takes over the zone file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.command = self.kind.prepare(self.folder, self.port, zone_file)
         return self
 
     def start(self, probe: bytes, within_s: float) -> float:
-        """Start on the servers' core; the seconds until the probe is answered, by all workers. Raises FailedError."""
+        """Start on the servers' core; return the seconds until all workers answer the probe. Raises FailedError."""
         core = cores()[0]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DNSD_")}
         environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
@@ -241,7 +241,7 @@ class Server:
             time.sleep(0.002)
 
     def _is_ready(self) -> bool:
-        """Whether all of its workers answer, not the first of them alone."""
+        """Whether all workers answer, not only the first."""
         return not self.kind.is_ours or b"\nready" in self.log.read_bytes()
 
     @property
@@ -249,7 +249,7 @@ class Server:
         return self.folder / "log"
 
     def shown_command(self) -> str:
-        """The command without the places of this run."""
+        """The command without this run's paths."""
         text = shlex.join(self.command).replace(f"{self.folder}", "…").replace(str(self.port), "PORT")
         return text.replace(f"{ROOT}/", "").replace(sys.executable, "python").replace(tempfile.gettempdir(), "…")
 
@@ -264,12 +264,12 @@ class Server:
         return " / ".join(lines[-3:])[-300:]
 
     def hang_up(self) -> None:
-        """SIGHUP: all of them then read what has changed."""
+        """Send SIGHUP, on which all servers reload changed files."""
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
-        """End it, in the rough way if it does not listen."""
+        """Stop it with SIGTERM, or SIGKILL if that has no effect."""
         if self._process is None:
             return
         self._process.terminate()

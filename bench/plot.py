@@ -1,4 +1,4 @@
-"""The plot: processor time for one answer, by mix and server, as an SVG without any library."""
+"""The plot of processor time per answer, by mix and server, as an SVG, without a library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Bar:
-    """Microseconds of one server under one mix: user time, the median of all, and the spread."""
+    """Microseconds per answer of one server under one mix: user time, median of the total, and its spread."""
 
     server: str
     label: str
@@ -31,7 +31,7 @@ class Bar:
 
 
 def plot(blocks: Sequence[tuple[str, Sequence[Bar]]], *, title: str) -> str:
-    """The SVG's text; each block is a mix with its bars."""
+    """The SVG text; each block is a mix with its bars."""
     most = max((bar.most_us for _, bars in blocks for bar in bars), default=1.0)
     step = next(size for size in (0.5, 1, 2, 5, 10, 20, 50, 100, 1e9) if most / size <= 10)
     scale = (WIDTH - LEFT - RIGHT) / most

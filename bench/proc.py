@@ -1,4 +1,4 @@
-"""What processes take, and what machine this is, as /proc says it."""
+"""The processor time and memory of processes, and a description of this machine, from /proc."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ PROC = Path("/proc")
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 SETTLE_S = 0.1
 CPUCLOCK_SCHED = 2  # time on a processor, as the scheduler counts it
-UTIME, STIME = 11, 12  # fields of stat behind the name, proc(5)
+UTIME, STIME = 11, 12  # fields of stat after the name, proc(5)
 BUSY = (0, 1, 2, 5, 6)  # fields of cpuN: user, nice, system, irq, softirq
 STEAL = 7
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """Seconds of processor time: `total_s` counted by the scheduler in nanoseconds, the others by the clock's ticks."""
+    """Seconds of processor time: `total_s` as counted by the scheduler in nanoseconds, the others in clock ticks."""
 
     total_s: float
     user_s: float
     system_s: float
 
     def since(self, before: Cpu) -> Cpu:
-        """What was added."""
+        """The difference from an earlier value."""
         return Cpu(self.total_s - before.total_s, self.user_s - before.user_s, self.system_s - before.system_s)
 
 
 def children(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+    """A process and all its descendants."""
     found = [pid]
     for one in found:
         with suppress(OSError):
@@ -44,7 +44,7 @@ def children(pid: int) -> list[int]:
 
 
 def cpu_of(pids: Iterable[int]) -> Cpu:
-    """What all threads of these processes have taken so far, those that have ended among them."""
+    """The processor time of all threads of these processes so far, including ended threads."""
     total_ns = user = system = 0
     for pid in pids:
         with suppress(OSError):
@@ -56,16 +56,16 @@ def cpu_of(pids: Iterable[int]) -> Cpu:
 
 
 def cpu_clock(pid: int) -> int:
-    """The clock of a process' processor time: that of clock_getcpuclockid(3), which Python does not have.
+    """The clock of a process's processor time, as from clock_getcpuclockid(3), which Python lacks.
 
-    It is the sum of `schedstat` over the threads, in nanoseconds, but does not lose those that end: PowerDNS has one
-    for each TCP connection.
+    It is the sum of the threads' `schedstat`, in nanoseconds, but includes ended threads: PowerDNS starts one per TCP
+    connection.
     """
     return ~pid << 3 | CPUCLOCK_SCHED
 
 
 def schedstat_s(pid: int) -> float:
-    """What the threads of a process that there are now have taken."""
+    """The processor time of a process's current threads."""
     tasks = (PROC / str(pid) / "task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
@@ -78,12 +78,12 @@ class Core:
     steal_s: float
 
     def since(self, before: Core) -> Core:
-        """What was added."""
+        """The difference from an earlier value."""
         return Core(self.busy_s - before.busy_s, self.steal_s - before.steal_s)
 
 
 def core_time(cores: Iterable[int]) -> Core:
-    """What these cores have done for anybody, and what the hypervisor took from them."""
+    """The time these cores were busy, for any process, and the time stolen by the hypervisor."""
     wanted = {f"cpu{core}" for core in cores}
     lines = [line.split() for line in (PROC / "stat").read_text().splitlines()]
     ticks = [[int(one) for one in line[1:]] for line in lines if line and line[0] in wanted]
@@ -91,19 +91,19 @@ def core_time(cores: Iterable[int]) -> Core:
 
 
 def own_cpu_s() -> float:
-    """What this process and its children that have ended have taken."""
+    """The processor time of this process and its ended children."""
     took = os.times()
     return took.user + took.system + took.children_user + took.children_system
 
 
 def memory_bytes(pid: int) -> int:
-    """Proportional set size: what n processes share counts one n-th for each of them, so sums count it once."""
+    """Proportional set size: memory shared by n processes counts 1/n for each, so that a sum counts it once."""
     text = (PROC / str(pid) / "smaps_rollup").read_text()
     return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
 
 
 def resident_bytes(pid: int) -> int:
-    """All that a process uses, whoever shares it."""
+    """Resident set size, shared memory included."""
     return int((PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -117,7 +117,7 @@ def memory_of(pids: Iterable[int]) -> int:
 
 
 def wait_until_idle(pids: Iterable[int], within_s: float) -> None:
-    """Return once the processes take less than a tenth of a core, or it has taken too long."""
+    """Return once the processes use less than a tenth of a core, or after a time limit."""
     chosen, deadline = list(pids), time.monotonic() + within_s
     before = cpu_of(chosen).total_s
     while time.monotonic() < deadline:
@@ -129,7 +129,7 @@ def wait_until_idle(pids: Iterable[int], within_s: float) -> None:
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """A description of the machine."""
     cpuinfo = (PROC / "cpuinfo").read_text()
     models = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
     memory_kib = int((PROC / "meminfo").read_text().split()[1])
@@ -153,7 +153,7 @@ def _os_name() -> str:
 
 
 def first_line(command: list[str]) -> str:
-    """The first line that a command prints; empty where it cannot be run."""
+    """The first line of a command's output; empty if it cannot be run."""
     try:
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

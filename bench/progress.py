@@ -1,4 +1,4 @@
-"""What a person at a terminal sees while the benchmarks run; in a pipe, a line for each thing that matters."""
+"""The progress of the benchmarks on a terminal; in a pipe, one line per message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Progress:
-    """Lines on standard error, and on a terminal one that is written over: how far, and how much longer."""
+    """Lines on standard error; on a terminal also an overwritten one with progress and remaining time."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
@@ -15,16 +15,16 @@ class Progress:
         self._steps = self._done = 0
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a lasting line."""
         self._clear()
         print(f"==> {text}", file=sys.stderr, flush=True)
 
     def expect(self, steps: int) -> None:
-        """So many steps come now."""
+        """Expect this many steps."""
         self._steps, self._done, self._began = steps, 0, time.monotonic()
 
     def step(self, text: str) -> None:
-        """The next step begins."""
+        """Begin the next step."""
         self._done += 1
         left = ""
         if self._done > 1:
@@ -38,7 +38,7 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """Erase the progress line."""
         self._clear()
 
     def _clear(self) -> None:

@@ -1,6 +1,7 @@
-"""What is served and what is asked: one zone, as dnsd and as the others read it, and the queries of each mix.
+"""The served zone, in dnsd's form and in the other servers', and the queries of each mix.
 
-Text and bytes only. What dnsd answers from an address map, the others hold as plain records, with the same addresses.
+Text and bytes only. Names answered by dnsd from an address map are plain records, with the same addresses, in the
+other servers' form.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ A, AAAA = 1, 28
 MAP_IPS = {A: ("203.0.113.10", "203.0.113.11"), AAAA: ("2001:db8:100::10", "2001:db8:100::11")}
 EDNS_DO = bytes.fromhex("00 0029 04d0 00008000 0000")  # OPT, 1,232 octets, DO
 RECURSION_DESIRED = 0x0100
-LEAST_QUERIES = 64  # what the load generator wants: it sends so many at once
+LEAST_QUERIES = 64  # needed by the load generator, which sends this many at once
 SEED = 4
 PROXIED = " ; cf_tags=cf-proxied:true"
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -30,11 +31,11 @@ class Mix:
     label: str
     queries: Callable[[int, random.Random], list[bytes]]
     tcp: bool = False
-    simple: bool = False  # what the small Python servers can answer, too
+    simple: bool = False  # also answered by the small Python servers
 
 
 def zone_head(serial: int = 1) -> list[str]:
-    """The apex; its name server is in another zone."""
+    """The apex records; the name servers are in another zone."""
     return [
         f"$ORIGIN {ZONE}.",
         f"$TTL {TTL_S}",
@@ -45,7 +46,7 @@ def zone_head(serial: int = 1) -> list[str]:
 
 
 def zone_text(names: int, *, proxied: bool) -> str:
-    """Proxied names, DNS-only ones of four types, as many delegations, and a wildcard; `proxied`: as dnsd reads it."""
+    """Proxied names, DNS-only ones of four types, as many delegations, and a wildcard; `proxied`: in dnsd's form."""
     lines = zone_head()
     for owner in (*(f"h{number}" for number in range(names)), "*.w"):
         lines += proxied_lines(owner) if proxied else plain_lines(owner)
@@ -57,12 +58,12 @@ def zone_text(names: int, *, proxied: bool) -> str:
 
 
 def proxied_lines(owner: str) -> list[str]:
-    """What dnsd reads: the origin's address, which never shows."""
+    """The records in dnsd's form, with the origin's address, which is never answered."""
     return [f"{owner} A 192.0.2.80{PROXIED}"]
 
 
 def plain_lines(owner: str) -> list[str]:
-    """What the others read."""
+    """The records in the other servers' form."""
     return [f"{owner} {kind} {ip}" for kind, key in (("A", A), ("AAAA", AAAA)) for ip in MAP_IPS[key]]
 
 
@@ -83,23 +84,23 @@ def _data_text(number: int) -> str:
 
 
 def query(labels: str, qtype: int, opt: bytes = b"") -> bytes:
-    """A query for a name in the zone, as a resolver sends it; the load generator sets the id."""
+    """A query like a resolver's for a name in the zone; the load generator sets the id."""
     return struct.pack("!6H", 0, RECURSION_DESIRED, 1, 0, 0, bool(opt)) + wire_name(labels, qtype) + opt
 
 
 def wire_name(labels: str, qtype: int) -> bytes:
-    """The question: a name of ASCII letters, a type, IN."""
+    """A question: a name of ASCII letters, the type, class IN."""
     text = f"{labels}.{ZONE}" if labels else ZONE
     return b"".join(bytes([len(one)]) + one.encode() for one in text.split(".")) + struct.pack("!BHH", 0, qtype, 1)
 
 
 def random_label(rng: random.Random, size: int = 12) -> str:
-    """A name that no zone here holds."""
+    """A name that does not exist in these zones."""
     return "x" + "".join(rng.choices(LETTERS, k=size))
 
 
 def mixed_case(message: bytes, rng: random.Random) -> bytes:
-    """The same query with its name's letters in random case (draft-vixie-dnsext-dns0x20)."""
+    """The query with the letters of its name in random case (draft-vixie-dnsext-dns0x20)."""
     end = message.index(0, 12)
     swapped = bytes(octet ^ 0x20 if 97 <= octet <= 122 and rng.random() < 0.5 else octet for octet in message[12:end])
     return message[:12] + swapped + message[end:]
@@ -114,7 +115,7 @@ def proxied_do(names: int, rng: random.Random) -> list[bytes]:
 
 
 def proxied_0x20(names: int, rng: random.Random) -> list[bytes]:
-    """Every name in so many cases that a cache of names as they are written would not do."""
+    """Every name in so many case variants that a case-sensitive cache would not help."""
     return [mixed_case(message, rng) for _ in range(5) for message in proxied(names, rng)]
 
 
@@ -133,7 +134,7 @@ def referral(names: int, rng: random.Random) -> list[bytes]:
 
 
 def nxdomain(names: int, rng: random.Random) -> list[bytes]:
-    """Random names, so many that none comes again soon."""
+    """Random names, so many that repetitions are rare."""
     return [query(random_label(rng), A) for _ in range(20 * names)]
 
 
@@ -156,24 +157,24 @@ MIXES = (
 
 
 def framed(messages: Iterable[bytes]) -> bytes:
-    """The file that the load generator reads: each query behind two octets of its length."""
+    """The load generator's input: each query after two octets of length."""
     found = list(messages)
     found *= -(-LEAST_QUERIES // len(found))
     return b"".join(len(message).to_bytes(2) + message for message in found)
 
 
 def names_of(mix: Mix, names: int) -> Iterator[bytes]:
-    """The queries of a mix, the same at every run."""
+    """The queries of a mix, the same in every run."""
     yield from mix.queries(names, random.Random(SEED))
 
 
-# The scale part: one zone with ever more names, and a record that tells which edition of it is served.
+# The scale part: one zone with more and more names, and a record that shows the served edition.
 
 MARKER = "marker"
 
 
 def scale_zone(names: int, edition: int, *, proxied: bool) -> Iterator[str]:
-    """Lines of a zone with so many names of one A record; in the others' form all addresses are of the edition."""
+    """Lines of a zone with this many names of one A record; in the other servers' form, with the edition's address."""
     yield "\n".join([*zone_head(edition + 1), f"{MARKER} A {marker_ip(edition)}", ""])
     content = f"192.0.2.80{PROXIED}" if proxied else scale_ip(edition)
     for number in range(names):
@@ -181,10 +182,10 @@ def scale_zone(names: int, edition: int, *, proxied: bool) -> Iterator[str]:
 
 
 def marker_ip(edition: int) -> str:
-    """What the marker's address is in an edition."""
+    """The marker's address in an edition."""
     return f"198.51.100.{100 + edition}"
 
 
 def scale_ip(edition: int) -> str:
-    """What all names' address is in an edition: of the zone in the others' form, of the map in dnsd's."""
+    """The address of all names in an edition: in dnsd's form the map's, in the other servers' form the zone's."""
     return f"203.0.113.{100 + edition}"

@@ -1,4 +1,4 @@
-"""The figures as Markdown, between two marks of docs/benchmarks.md, and the plot beside it. What people wrote stays."""
+"""The figures as Markdown, between two marks in docs/benchmarks.md, and the plot next to it. Other text stays."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INTRO = "# Benchmarks\n\n"
 
 
 def write_report(folder: Path, traffic: Traffic, scale: Scale, about: Mapping[str, str]) -> Path:
-    """The page, with its figures replaced by these; its plot stands beside it."""
+    """Write the page with these figures in place of the old ones, and the plot next to it."""
     page = folder / PAGE_FILE
     text = page.read_text(encoding="utf-8") if page.exists() else f"{INTRO}{BEGIN}\n{END}\n"
     if BEGIN not in text:
@@ -49,7 +49,7 @@ def write_report(folder: Path, traffic: Traffic, scale: Scale, about: Mapping[st
 
 
 def figures_text(traffic: Traffic, scale: Scale, about: Mapping[str, str]) -> Iterator[str]:
-    """All generated lines."""
+    """All generated text."""
     yield from table(["", ""], [[key, value] for key, value in about.items()])
     yield "\n## Required and reached\n"
     rows = [[one.text, one.reached, MARK[one.is_met]] for one in requirements(traffic, scale)]
@@ -95,7 +95,7 @@ def _traffic_text(traffic: Traffic) -> Iterator[str]:
 
 
 def user_us(one: Measure) -> float:
-    """User time for one answer: the ticks' share of what the scheduler counted."""
+    """User time per answer: the ticks' share of the scheduler's total."""
     ticks = one.user_s + one.system_s
     return one.cpu_us * one.user_s / ticks if ticks else 0.0
 

@@ -1,10 +1,10 @@
-"""All benchmarks: dnsd beside NSD, Knot, BIND, PowerDNS, dnslib, twisted.names and a null responder.
+"""All benchmarks: dnsd compared with NSD, Knot, BIND, PowerDNS, dnslib, twisted.names and a null responder.
 
-    python -m bench.run                       all of it, 10 to 20 minutes; writes docs/benchmarks.md and .svg
+    python -m bench.run                       the whole, 10 to 20 minutes; writes docs/benchmarks.md and .svg
     python -m bench.run --quick               one short round, small sizes, under 2 minutes; writes to a folder in /tmp
     python -m bench.run --only dnsd,nsd --mix proxied,nxdomain --no-scale
 
-A server that is not installed, or fails, is named and left out. twisted.names and dnslib are taken from this Python.
+A server that is not installed or fails is reported and left out. twisted.names and dnslib run on this Python.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SIZES = [10_000, 100_000, 1_000_000]
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """What is asked for on the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round, small sizes")
     parser.add_argument("--only", type=_several(KINDS), default=list(KINDS), help=f"of {','.join(KINDS)}")
@@ -49,7 +49,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, help="folder for benchmarks.md, .svg, .json; default docs for a whole run"
     )
-    parser.add_argument("--again", type=Path, metavar="JSON", help="write the page anew from an earlier run")
+    parser.add_argument("--again", type=Path, metavar="JSON", help="rewrite the page from an earlier run")
     return parser.parse_args(arguments)
 
 
@@ -57,20 +57,20 @@ def _several(known: Iterable[str]) -> Callable[[str], list[str]]:
     def parse_names(text: str) -> list[str]:
         chosen = text.split(",")
         if unknown := [one for one in chosen if one not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(known)}")
         return chosen
 
     return parse_names
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure, write, print what was required and reached; the exit status."""
+    """Measure, write the page, print the requirements and results; return the exit status."""
     options = parse(arguments)
     if options.again:
         traffic, scale, about = loaded(options.again)
         folder = options.output or ROOT / "docs"
     else:
-        os.sched_setaffinity(0, {cores()[1]})  # servers get the other one
+        os.sched_setaffinity(0, {cores()[1]})  # the servers get the other core
         try:
             build("load"), build("null")
         except NativeError as error:
@@ -97,11 +97,11 @@ def _is_whole(options: argparse.Namespace) -> bool:
 
 def _placement() -> str:
     server, load = cores()
-    return f"core {server}, core {load}" if server != load else f"both on core {server}: there is no other one"
+    return f"core {server}, core {load}" if server != load else f"both on core {server}, the only one"
 
 
 def measured(options: argparse.Namespace) -> tuple[Traffic, Scale]:
-    """Both parts, in a folder that is gone afterwards."""
+    """Measure both parts, in a temporary folder."""
     quick, progress = options.quick, Progress()
     folder = Path(tempfile.mkdtemp(prefix="dnsd-bench-"))
     traffic, scale = Traffic(), Scale()
@@ -128,14 +128,14 @@ def measured(options: argparse.Namespace) -> tuple[Traffic, Scale]:
 
 
 def saved(file: Path, traffic: Traffic, scale: Scale, about: dict[str, str]) -> None:
-    """Keep what was measured, so that the page can be written again."""
+    """Save the measurements, so that the page can be rewritten."""
     values = [[*key, found] for key, found in scale.values.items()]
     parts = {"traffic": asdict(traffic), "scale": asdict(scale) | {"values": values}, "about": about}
     file.write_text(json.dumps(parts), encoding="utf-8")
 
 
 def loaded(file: Path) -> tuple[Traffic, Scale, dict[str, str]]:
-    """What was kept."""
+    """Load saved measurements."""
     parts = json.loads(file.read_text(encoding="utf-8"))
     traffic = Traffic(**parts["traffic"] | {"measures": [Measure(**one) for one in parts["traffic"]["measures"]]})
     given = parts["scale"]

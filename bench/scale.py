@@ -1,6 +1,6 @@
-"""The scale part: start, memory, reload and map edit with 10,000, 100,000 and 1,000,000 names, of dnsd, NSD and Knot.
+"""The scale part: start, memory, reload and map edit of dnsd, NSD and Knot with 10,000, 100,000 and 1,000,000 names.
 
-One zone in one master file, one address a name; in dnsd they are proxied, and one map covers them all. One server runs
+One zone in one master file, one address per name; in dnsd the names are proxied and covered by one map. One server runs
 at a time, on one core.
 """
 
@@ -24,9 +24,9 @@ from bench.progress import Progress
 from bench.questions import ZONE, A, marker_ip, query, scale_ip, scale_zone
 
 SERVERS = ("dnsd", "nsd", "knot")
-LIMIT_S = 180.0  # for one start or reload; what would take longer, going by a tenth of the names, is left out
+LIMIT_S = 180.0  # for one start or reload; longer ones, as estimated from a tenth of the names, are left out
 IDLE_S = 60.0
-ROUND_S = 60.0  # a round that took longer is not repeated
+ROUND_S = 60.0  # a longer round is not repeated
 MAP_EDITS = 5
 POLL_S = 0.0005
 SETTLE_S = 0.5
@@ -47,7 +47,7 @@ START, AGAIN, MEMORY, AFTER_RELOAD, RELOAD, MAP_EDIT, WAIT, YAML, MORE, FIRST = 
 
 @dataclass
 class Scale:
-    """Values by (server, names, what)."""
+    """Values by (server, number of names, figure)."""
 
     values: dict[tuple[str, int, str], list[float]] = field(default_factory=dict)
     parts: dict[int, list[float]] = field(default_factory=dict)  # dnsd's processes, MiB, by names
@@ -55,17 +55,17 @@ class Scale:
     skipped: list[str] = field(default_factory=list)
 
     def add(self, server: str, names: int, what: str, value: float) -> None:
-        """One more value."""
+        """Add a value."""
         self.values.setdefault((server, names, what), []).append(value)
 
     def median(self, server: str, names: int, what: str) -> float | None:
-        """The median, or None where nothing was measured."""
+        """The median; None without measurements."""
         found = self.values.get((server, names, what))
         return statistics.median(found) if found else None
 
 
 def run_scale(sizes: list[int], rounds: int, servers: list[str], folder: Path, progress: Progress) -> Scale:
-    """Measure all sizes; what fails or would take too long is named and left out."""
+    """Measure all sizes; failures and steps that would take too long are reported and left out."""
     part = _Part(Scale(), folder, progress)
     for names in sizes:
         for number in range(rounds):
@@ -90,7 +90,7 @@ Step = Callable[[Scale, str, int, Path], None]
 
 @dataclass
 class _Part:
-    """Runs steps, unless they cannot be, or would take too long."""
+    """Runs steps, except those that fail or would take too long."""
 
     found: Scale
     folder: Path
@@ -118,7 +118,7 @@ class _Part:
 
 
 def _one(found: Scale, name: str, names: int, folder: Path) -> None:
-    """Everything of one server and size."""
+    """Measure one server with one size."""
     kind = KINDS[name]
     zone = _write_zone(folder / "zone", names, 0, proxied=kind.is_ours)
     last = query(f"h{names - 1}", A)
@@ -157,7 +157,7 @@ def _settle(server: Server) -> None:
 
 
 def _edit_map(found: Scale, server: Server, names: int, probe: bytes) -> None:
-    """From the saved file to the changed answer, with the file watched as it is by default."""
+    """The time from saving the file to the changed answer, with the default watching of files."""
     file = server.folder / "accounts/acme/maps/edge.yaml"
     for edition in range(1, 1 + MAP_EDITS):
         draft = server.folder / "draft"
@@ -170,7 +170,7 @@ def _edit_map(found: Scale, server: Server, names: int, probe: bytes) -> None:
 
 
 def _reload(found: Scale, server: Server, names: int, folder: Path) -> None:
-    """From SIGHUP to the changed answer; in dnsd the origins of all names stay, as nobody sees them."""
+    """The time from SIGHUP to the changed answer; in dnsd the origins stay, as answers do not show them."""
     draft = _write_zone(folder / "draft", names, 1, proxied=server.kind.is_ours)
     draft.replace(_zone_file(server, folder))
     server.hang_up()
@@ -181,7 +181,7 @@ def _reload(found: Scale, server: Server, names: int, folder: Path) -> None:
 
 
 def _until(server: Server, probe: bytes, ip: str) -> tuple[float, float]:
-    """Seconds until the answer holds the address, and the longest that one question has waited meanwhile."""
+    """Seconds until the answer has the address, and the longest wait for an answer meanwhile."""
     began, longest = time.monotonic(), 0.0
     wanted = bytes(int(part) for part in ip.split("."))
     while True:
@@ -197,7 +197,7 @@ def _until(server: Server, probe: bytes, ip: str) -> tuple[float, float]:
 
 
 def _start_again(found: Scale, server: Server, names: int, probe: bytes) -> None:
-    """From the snapshot file, with the source out of reach."""
+    """The time of a start from the snapshot file, with the data folder moved away."""
     server.stop()
     (server.folder / "accounts").rename(server.folder / "gone")
     found.add(server.kind.name, names, AGAIN, server.start(probe, LIMIT_S))
@@ -226,7 +226,7 @@ def _from_yaml(found: Scale, name: str, names: int, folder: Path) -> None:
 
 
 def _worker_edit(names: int) -> dict[str, float]:
-    """In a process of its own, which gives its memory back."""
+    """Measure in a separate process, which frees its memory at its end."""
     run = subprocess.run(
         [sys.executable, "-m", "bench.map_edit", str(names)],
         cwd=ROOT,

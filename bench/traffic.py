@@ -1,7 +1,7 @@
-"""The traffic part: every server answers every mix, in rounds that go around the servers.
+"""The traffic part: every server answers every mix, one after another in each round.
 
-All servers run all the time, on one core; the load has the other. So in each round the servers meet the machine in the
-same state, and what drifts over minutes changes the ratios little.
+All servers run all the time, on one core; the load runs on the other. So in each round the machine is in the same state
+for all servers, and drift over minutes changes the ratios little.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from bench.questions import MIXES, Mix, framed, names_of, query, zone_text
 START_S = 120.0
 IDLE_S = 5.0
 FIRST_WARM_UP_S, WARM_UP_S = 1.0, 0.2
-SAMPLES = 8  # questions of each mix that are compared before anything is measured
+SAMPLES = 8  # queries of each mix whose answers are compared before measuring
 
-FEW = {  # servers that are asked some mixes only
+FEW = {  # servers with some of the mixes only
     "null": {"proxied", "edns", "nxdomain"},
     "dnsd-2": {"proxied", "edns", "nxdomain", "tcp"},
     "dnsd-rrl": {"proxied", "nxdomain"},
@@ -35,7 +35,7 @@ SIMPLE = {"dnslib", "twisted"}
 
 @dataclass(frozen=True)
 class Measure:
-    """One server under one mix, once."""
+    """One measurement of one server under one mix."""
 
     server: str
     mix: str
@@ -43,28 +43,28 @@ class Measure:
     answered: int
     lost: int
     seconds: float
-    cpu_s: float  # of the server, counted in nanoseconds
-    user_s: float  # the same by ticks
+    cpu_s: float  # of the server, from nanoseconds
+    user_s: float  # of the server, from ticks
     system_s: float
     p50_us: float
     p99_us: float
-    others_s: float  # what others took of both cores
-    steal_s: float  # and the hypervisor
+    others_s: float  # used by other processes on both cores
+    steal_s: float  # used by the hypervisor
 
     @property
     def cpu_us(self) -> float:
-        """Processor time for one answer."""
+        """Processor time per answer."""
         return self.cpu_s / self.answered * 1e6 if self.answered else float("nan")
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return self.answered / self.seconds if self.seconds else 0.0
 
 
 @dataclass
 class Traffic:
-    """All that the part found out."""
+    """All results of the part."""
 
     names: int = 0
     seconds: float = 0
@@ -76,7 +76,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """The amount of measuring."""
 
     servers: Sequence[str]
     mixes: Sequence[str]
@@ -86,14 +86,14 @@ class Plan:
 
 
 def is_asked(server: str, mix: Mix) -> bool:
-    """Whether a server has a part in a mix."""
+    """Whether a server takes part in a mix."""
     if server in SIMPLE:
         return mix.simple
     return server not in FEW or mix.name in FEW[server]
 
 
 def run_traffic(plan: Plan, folder: Path, progress: Progress) -> Traffic:
-    """Start all servers of the plan, and measure; a server that is missing or fails is named and left out."""
+    """Start all servers of the plan and measure; a missing or failing server is reported and left out."""
     found = Traffic(plan.names, plan.seconds)
     mixes = [mix for mix in MIXES if mix.name in plan.mixes]
     files = {mix.name: folder / f"{mix.name}.queries" for mix in mixes}
@@ -151,7 +151,7 @@ def _prepared(kind: Kind, names: int, folder: Path) -> Server:
 def _comparable(
     servers: Sequence[Server], mixes: Sequence[Mix], names: int, found: Traffic
 ) -> Iterator[tuple[Server, Mix]]:
-    """Who is asked what: those that answer a mix as dnsd does, or as the first of them."""
+    """The servers by mix, as far as they answer it like dnsd, or like the first of them."""
     for mix in mixes:
         samples = list(itertools.islice(names_of(mix, names), SAMPLES))
         expected: list[View | None] | None = None
@@ -171,13 +171,13 @@ def _comparable(
 
 
 def _rotated(servers: Sequence[Server], by: int) -> list[Server]:
-    """The servers, another one first in each round."""
+    """The servers in rotation, with another one first in each round."""
     first = by * max(1, len(servers) // 3) % max(1, len(servers))
     return [*servers[first:], *servers[:first]]
 
 
 def measure(server: Server, mix: Mix, queries: Path, number: int, seconds: float) -> Measure:
-    """Warm the server up, then count what it takes for what it answers. Raises NativeError."""
+    """Warm the server up, then measure its answers and processor time. Raises NativeError."""
     core, load_core = cores()
     ask_all = partial(load, server.port, queries, core=load_core, tcp=mix.tcp)
     ask_all(min(seconds, WARM_UP_S if number else FIRST_WARM_UP_S))

@@ -1,6 +1,6 @@
 # mypy: ignore-errors
-# twisted has few types, and this file runs where it is installed only.
-"""twisted.names with its own authority and protocol.
+# twisted has few types, and this file only runs where it is installed.
+"""twisted.names with an authority of our own and its protocol.
 
 python bench/twisted_server.py PORT ZONE FILE
 """
@@ -19,7 +19,7 @@ from twisted.names.authority import FileAuthority
 
 
 class Authority(FileAuthority):
-    """The records of a master file; twisted's own reader knows few types and takes long."""
+    """The records of a master file; twisted's own reader is slow and knows few types."""
 
     def loadFile(self, filename: str) -> None:  # noqa: N802
         """Called by FileAuthority."""

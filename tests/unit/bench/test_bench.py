@@ -217,7 +217,7 @@ def test_the_plot_is_well_formed() -> None:
 def test_unknown_servers_and_mixes_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(arguments)
-    assert "is none of" in capsys.readouterr().err
+    assert "is not one of" in capsys.readouterr().err
 
 
 # The C programs.
