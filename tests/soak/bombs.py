@@ -1,4 +1,4 @@
-"""Work bombs: packets made to cost more than they should, each kind with many different ones."""
+"""Work bombs: packets made to be expensive; many different ones of each kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def header(rng: random.Random, questions: int = 1, additional: int = 0) -> bytes
 
 
 def labels(rng: random.Random, count: int) -> bytes:
-    """So many labels of one letter: the most names above a name."""
+    """This many one-letter labels: the most ancestors that a name can have."""
     return b"".join(b"\x01" + letter.encode() for letter in rng.choices("abcdefghijklmnopqrstuvwxyz", k=count))
 
 
@@ -55,7 +55,7 @@ def signed(rng: random.Random) -> bytes:
 
 
 def below(rng: random.Random, zone_name: str, count: int = 0) -> bytes:
-    """A query for a name that nobody has asked for, `count` labels below one of ours."""
+    """A query for a name not queried before, `count` labels below one of ours."""
     return asked(rng, (labels(rng, count) if count else random_label(rng)) + wire_name(zone_name))
 
 
@@ -82,7 +82,7 @@ BOMBS: dict[str, Make] = {
     "noise": lambda rng: rng.randrange(0xB000).to_bytes(2) + rng.randbytes(rng.randrange(300)),
 }
 
-# Well-formed queries whose answers are the dearest to find, or cannot be kept.
+# Well-formed queries whose answers are the most expensive to find, or cannot be remembered.
 DEAR: dict[str, Make] = {
     "random names": lambda rng: below(rng, "example.com"),
     "random names of 120 labels": lambda rng: below(rng, "example.com", 120),

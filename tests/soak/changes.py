@@ -1,4 +1,4 @@
-"""An operator who never rests: changes of every kind over the API, and reloads of edited files, one after another."""
+"""A tireless operator: changes of every kind over the API, and reloads of edited files, one after another."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dnsd.process.link import Kind, ask
 from dnsd.settings import state_folder
 from tests.api.server import A1, SETTINGS, Z1, Api
 
-FEW = 50  # zones that are there at once
+FEW = 50  # zones at a time
 EDITED = "globex/zones/example.org.yaml"
 
 
 class Changing:
-    """Makes changes of a running server; no two in a row are alike."""
+    """Changes a running server's data; no two changes in a row are equal."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -29,18 +29,18 @@ class Changing:
         self._record = f"{records}/{api.result('POST', records, record)['id']}"
 
     def edit_map(self) -> None:
-        """Switch the map on, or off: its zone is answered from another pool."""
+        """Enable or disable the map, so that its zone is answered from another pool."""
         self._is_on = not self._is_on
         self._api.result("PATCH", self._map, {"enabled": self._is_on})
 
     def edit_record(self) -> None:
-        """Give the record an address that it never had, and ask for it."""
+        """Give the record a new address, and query it."""
         address = str(ipaddress.IPv4Address("10.0.0.0") + next(self._number))
         self._api.result("PATCH", self._record, {"content": address})
         assert self._api.ask("often.example.com") == [address]
 
     def reload(self) -> None:
-        """Edit a zone's file and the limits, and have them loaded."""
+        """Edit a zone's file and the limits, and reload."""
         number = next(self._number)
         record = f"{{name: www, type: A, content: 192.0.2.{number % 250 + 1}, proxied: true}}"
         self._api.write(EDITED, f"{self._api.read(EDITED).partition('records:')[0]}records:\n- {record}\n")
@@ -50,7 +50,7 @@ class Changing:
         assert result["ok"], result
 
     def make_and_delete_zones(self, count: int = FEW) -> None:
-        """So many zones that come and go."""
+        """Create and delete this many zones."""
         made = [self._make_zone() for _ in range(count)]
         for zone_id in made:
             self._api.result("DELETE", f"/zones/{zone_id}")
@@ -63,6 +63,6 @@ class Changing:
 
 
 def memory_kib(api: Api) -> dict[str, int]:
-    """What each process of the server has in memory."""
+    """The memory of each process of the server."""
     processes = ask(state_folder(api.config), Kind.STATUS, {}, timeout_s=10)["processes"]
     return {one["process"]: psutil.Process(one["pid"]).memory_info().rss // 1024 for one in processes}

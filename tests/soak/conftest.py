@@ -1,7 +1,7 @@
-"""Soak steps: how long they take (DNSD_SOAK=long for minutes), and the line of figures that each of them prints.
+"""Soak steps: their sizes (DNSD_SOAK=long for minutes), and the line of figures printed by each.
 
 `pytest tests/soak -p no:xdist --figures docs/reliability.md` also writes the figures into that file's table; rows of
-steps that did not run stay as they are.
+steps that did not run stay unchanged.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def scale() -> Scale:
 
 @pytest.fixture(scope="session", autouse=True)
 def _environment() -> None:
-    """A server takes all that is called DNSD_… for settings of its own."""
+    """Remove variables named DNSD_…, which a server takes as settings."""
     os.environ.pop(LENGTH, None)
 
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Say what was measured, before it is asserted: `figures("F1", "malformed packets", packets=200_000)`."""
+    """Report measurements, before they are asserted: `figures("F1", "malformed packets", packets=200_000)`."""
 
     def note(promise: str, step: str, **values: object) -> None:
         request.node.user_properties.append((PROPERTY, [promise, step, as_text(values)]))
@@ -74,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class Reports:
-    """Prints and keeps the figures as the reports of tests come in, also those of xdist's workers."""
+    """Prints and collects the figures from the tests' reports, also from xdist's workers."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -99,7 +99,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    register(config)  # this conftest may be found only while tests are collected
+    register(config)  # this conftest may be loaded only at collection
 
 
 def register(config: pytest.Config) -> None:
@@ -116,7 +116,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def write_table(file: pathlib.Path, rows: dict[tuple[str, str], Row]) -> None:
-    """Put the rows into the file's table, in the place of earlier ones of the same step."""
+    """Write the rows into the file's table, replacing earlier ones of the same steps."""
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     if BEGIN not in text:
         text += f"\n{BEGIN}\n{END}\n"
@@ -128,7 +128,7 @@ def write_table(file: pathlib.Path, rows: dict[tuple[str, str], Row]) -> None:
 
 
 def parse_row(line: str) -> Row | None:
-    """The cells of a line of the table; None for its head and for what is no row."""
+    """The cells of a table row; None for the head and for other lines."""
     cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
     if line in HEAD or len(cells) != 5:
         return None

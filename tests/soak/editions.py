@@ -1,7 +1,7 @@
-"""A world that is published in editions, and the questions whose answers tell which edition a server is at.
+"""A world published in editions, and queries whose answers show the served edition.
 
-Edition n of the map, of the zone and of each added zone differ in every record, so that an answer made of two editions,
-or of half of one, is none at all.
+Any two editions of the map, the zone and each added zone differ in every record, so that an answer mixed from two
+editions, or with half of one, is detected.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def edge_addresses(edition: int) -> list[str]:
 
 
 def zone_of(edition: int) -> str:
-    """A master file; the alias' TTL and all addresses are of the edition."""
+    """A master file; the edition determines the alias's TTL and all addresses."""
     apex = "@ 300 SOA ns1.example.org. host 1 7200 3600 1209600 300\n@ 300 NS ns1.example.org.\n"
     records = [f"alias {1000 + edition % EDITIONS} CNAME multi"]
     records += [f"multi 300 A {ip}" for ip in zone_addresses(edition)]
@@ -80,14 +80,14 @@ def zone_addresses(edition: int) -> list[str]:
 
 
 def added_zone(number: int) -> tuple[str, str]:
-    """The file and the text of a zone that is not there from the beginning."""
+    """The file and text of a zone added later."""
     return f"accounts/a1/zones/new{number}.test.yaml", as_yaml(
         {"records": [{"name": "www", "type": "A", "content": "192.0.2.9"}]}
     )
 
 
 def edge_edition(reply: bytes) -> int:
-    """The edition of the map that www.example.com is answered from, directly or through an alias."""
+    """The edition of the map behind the answer for www.example.com, directly or through an alias."""
     ips = [text for text in answers(reply) if text[0].isdigit()]
     edition = (int(ips[0].rpartition(".")[2]) - 1) // 4 if ips else 0
     if ips != edge_addresses(edition):
@@ -96,7 +96,7 @@ def edge_edition(reply: bytes) -> int:
 
 
 def zone_edition(reply: bytes) -> int:
-    """The edition of the zone that multi.example.net is answered from, directly or through an alias."""
+    """The edition of the zone behind the answer for multi.example.net, directly or through an alias."""
     rrsets = dns.message.from_wire(reply).answer
     ips = [str(rdata) for rdata in rrsets[-1]] if rrsets else []
     edition = (int(ips[0].rpartition(".")[2]) - 1) // 3 if ips else 0
@@ -107,7 +107,7 @@ def zone_edition(reply: bytes) -> int:
 
 
 def added_edition(reply: bytes) -> int:
-    """1 once the zone is there."""
+    """1 once the zone is served."""
     rcode = dns.message.from_wire(reply).rcode()
     if rcode == dns.rcode.REFUSED and not answers(reply):
         return 0
@@ -117,14 +117,14 @@ def added_edition(reply: bytes) -> int:
 
 
 def dns_edition(reply: bytes) -> int:
-    """Of what never changes."""
+    """The edition of unchanging data."""
     if answers(reply) != DNS_ANSWER:
         raise ValueError(f"not {DNS_ANSWER}: {answers(reply)}")
     return 0
 
 
 def questions(added: int = 0) -> list[Question]:
-    """Everything that comes in editions, and what does not."""
+    """Questions about all data with editions, and about unchanging data."""
     found = [
         Question(WWW, edge_edition),
         Question(query("a.example.com"), edge_edition),
@@ -144,7 +144,7 @@ def serves_zone(server: Soaked, edition: int) -> bool:
 
 
 def wait_for_edition(server: Soaked, *, map: int | None = None, zone: int | None = None) -> float:
-    """Wait until both are served; the seconds it took."""
+    """Wait until both are served; return the seconds waited."""
 
     def is_served() -> bool:
         return (map is None or serves_map(server, map)) and (zone is None or serves_zone(server, zone))
@@ -153,6 +153,6 @@ def wait_for_edition(server: Soaked, *, map: int | None = None, zone: int | None
 
 
 def wait_for_line(server: Soaked, pattern: str, seen: int = 0) -> str:
-    """Wait for a line of the log after the first `seen`; all of them."""
+    """Wait for a matching log line after the first `seen` lines; return all lines."""
     wait_until(lambda: re.search(pattern, server.stderr.since(seen)) is not None, lambda: server.stderr.since(seen))
     return server.stderr.since(seen)

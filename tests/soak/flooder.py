@@ -1,6 +1,6 @@
-"""Sends one query at a rate, from several sockets, and hears nothing: more than a client that waits for answers can.
+"""Sends a query at a fixed rate from several sockets and ignores answers: faster than a client that waits for them.
 
-python -m tests.soak.flooder HOST PORT QUERIES_PER_SECOND SECONDS QUERY_IN_HEX; prints how many were sent.
+python -m tests.soak.flooder HOST PORT QUERIES_PER_SECOND SECONDS QUERY_IN_HEX; prints the number of queries sent.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import socket
 import sys
 import time
 
-SOCKETS = 16  # so that every worker has its share
+SOCKETS = 16  # so that every worker receives a share
 
 
 def main(host: str, port: str, rate: str, seconds: str, query: str) -> None:
     octets, sent, started = bytes.fromhex(query), 0, time.monotonic()
     socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(SOCKETS)]
     for sock in socks:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # what is answered is dropped here at once
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # answers are dropped at once
         sock.connect((host, int(port)))
     while (spent_s := time.monotonic() - started) < float(seconds):
         due = float(rate) * spent_s

@@ -1,7 +1,7 @@
-"""Clients that run beside a test: a steady flow of UDP queries whose every answer is judged, and looks at /metrics.
+"""Clients that run during a test: a steady flow of UDP queries with a check of every answer, and reads of /metrics.
 
-The flow keeps a window of queries open on each of several sockets, so that it is as fast as the server, and none of
-its queries is lost for want of room in a buffer.
+The flow keeps a window of queries open on each of several sockets, so that it is as fast as the server and loses no
+query to a full buffer.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from dnsd.settings import state_folder
 from tests.live.server import Dnsd
 from tests.soak.harness import Soaked
 
-LOST_S = 5.0  # a query that waits for longer is lost
-MAX_SHOWN = 5  # of the things that are wrong
-EDITIONS = 50  # a flow tells an edition from the one before as long as fewer than half of them lie between
+LOST_S = 5.0  # a query without an answer for this long counts as lost
+MAX_SHOWN = 5  # errors shown
+EDITIONS = 50  # numbers are reused after this many; a flow tolerates gaps of less than half
 
 
 @dataclass(frozen=True)
 class Question:
-    """A query, and what its replies may be: `edition` says which one of the possible answers a reply is.
+    """A query and its valid replies: `edition` returns the edition of a reply.
 
-    It raises ValueError for a reply that is wholly none of them.
+    It raises ValueError for an invalid reply.
     """
 
     query: bytes
@@ -43,8 +43,8 @@ class Question:
 class _Client:
     sock: socket.socket
     turn: int
-    waiting: dict[bytes, tuple[float, int]] = field(default_factory=dict)  # by id: when it was sent, which question
-    latest: dict[int, int] = field(default_factory=dict)  # by question: the edition that was answered last
+    waiting: dict[bytes, tuple[float, int]] = field(default_factory=dict)  # by id: time sent, index of the question
+    latest: dict[int, int] = field(default_factory=dict)  # by question: the last edition answered
     heard_at: float = 0.0
 
 
@@ -54,11 +54,11 @@ class Flow:
     def __init__(
         self, server: Dnsd, questions: Sequence[Question], *, sockets: int = 8, window: int = 8, in_order: bool = True
     ) -> None:
-        """`in_order`: the editions that one socket sees never go back."""
+        """`in_order`: editions never go back on one socket."""
         self.answered = 0
         self.lost = 0
         self.wrong: list[str] = []
-        self.slowest_s = 0.0  # the longest that an answered query has waited
+        self.slowest_s = 0.0  # the longest wait of an answered query
         self._questions = questions
         self._in_order = in_order
         self._window = window
@@ -84,7 +84,7 @@ class Flow:
             client.sock.close()
 
     def check(self) -> None:
-        """No answer was wrong or lost."""
+        """Assert that no answer was wrong or lost."""
         assert not self.wrong, "\n".join(self.wrong)
         assert not self.lost, f"{self.lost} of {self.answered + self.lost} queries lost"
 
@@ -129,7 +129,7 @@ class Flow:
                 return
             sent = client.waiting.pop(reply[:2], None)
             if sent is None:
-                self._report(f"an answer that nobody waits for: {reply.hex()}")
+                self._report(f"an answer without a query:  {reply.hex()}")
                 continue
             self.answered += 1
             self.slowest_s = max(self.slowest_s, time.monotonic() - sent[0])
@@ -162,7 +162,7 @@ class Flow:
 
 
 class Scrapes:
-    """Looks at /metrics ten times a second (R14): it answers in time, adds up, and its counters never go back."""
+    """Reads /metrics ten times a second (R14): it answers in time, adds up, and its counters never decrease."""
 
     def __init__(self, server: Soaked) -> None:
         self.count = 0
@@ -182,7 +182,7 @@ class Scrapes:
         self._thread.join()
 
     def check(self) -> None:
-        """Every look found what is promised."""
+        """Assert that every read was as promised."""
         assert self.count
         assert not self.problems, "\n".join(self.problems)
         assert self.slowest_s <= 1.0
@@ -225,14 +225,14 @@ class Scrapes:
 
 
 def reload_now(server: Soaked, *, force: bool = False) -> dict[str, Any]:
-    """What `dnsd reload --json` prints, without the command's own start."""
+    """The output of `dnsd reload --json`, without the cost of starting the command."""
     found: dict[str, Any] = ask(state_folder(server.config), Kind.RELOAD, {"force": force}, timeout_s=60)
     return found
 
 
 @contextlib.contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """Processes that are started meanwhile run on this core only."""
+    """Run processes started within the context on this core only."""
     before = os.sched_getaffinity(0)
     cores = sorted(before)
     os.sched_setaffinity(0, {cores[core % len(cores)]})

@@ -1,7 +1,7 @@
-"""A server under watch: what its processes take, what it says of itself, and clients that load it.
+"""A server under observation: its processes' resources, its status and metrics, and clients that load it.
 
-Knows what an operator sees: the command line, /metrics, /proc. It asks for the status over the control socket as
-`dnsd status` does, because a new interpreter for each look would be most of the load.
+Uses an operator's views: the command line, /metrics, /proc. The status is requested over the control socket, as by
+`dnsd status`, because starting an interpreter each time would be most of the load.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from tests.worlds import AccountFiles, Fields, World, write_world
 
 METRICS_LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+) metrics")
 PROBLEM_WORDS = re.compile(r"Traceback|[Ee]xception")
-SETTLE_S = 5.0  # how long descriptors and threads may take to be given back
-STILL_S = 0.5  # the same for so long: control has begun to watch the files by then
+SETTLE_S = 5.0  # for descriptors and threads to be released
+STILL_S = 0.5  # unchanged for this long: control then watches the files
 LOOK_S = 0.05
 
 # The world.
 
 DEFAULTS = ["198.51.100.10", "2001:db8:f::10"]
 EDGE = ["203.0.113.1", "203.0.113.2"]
-BIG_RRSET = 100  # records: the most that one may have
-CHAIN = 8  # aliases, the most that are followed
+BIG_RRSET = 100  # records: the limit
+CHAIN = 8  # aliases: the limit of a chain
 SHOP_ZONE = """\
 $TTL 300
 @ SOA ns1.example.net. hostmaster.example.org. 1 7200 3600 1209600 300
@@ -53,7 +53,7 @@ www A 192.0.2.50
 
 
 def soak_world(**settings: Any) -> World:
-    """Zones with everything that has a way of its own through the engine."""
+    """Zones with records for every path through the engine."""
     acme = AccountFiles(
         {"prefixes": [{"cidr": "203.0.113.0/24", "approved": "V"}]},
         {"shop": {"enabled": True, "ips": EDGE, "memberships": [{"kind": "zone", "identifier": "example.com"}]}},
@@ -90,7 +90,7 @@ def records() -> list[Fields]:
 
 
 def ladder(label: str, rtype: str, end: str) -> list[Fields]:
-    """As many aliases as are followed, each to the next, the last one to `end`."""
+    """The longest chain of aliases that is followed, ending at `end`."""
     targets = [f"{label}{number}.example.com" for number in range(1, CHAIN)] + [end]
     return [{"name": f"{label}{number}", "type": rtype, "content": target} for number, target in enumerate(targets)]
 
@@ -112,7 +112,7 @@ PROBE_ANSWER = ["192.0.2.2"]
 
 
 class Soaked(Dnsd):
-    """A running server on a world in `folder`; `with Soaked(tmp_path) as server: …; server.check_clean()`."""
+    """A running server with a world in `folder`; `with Soaked(tmp_path) as server: …; server.check_clean()`."""
 
     def __init__(self, folder: pathlib.Path, world: World | None = None, **options: Any) -> None:
         """`options` are those of `Dnsd`; without a world, `soak_world()` is served."""
@@ -121,7 +121,7 @@ class Soaked(Dnsd):
         self._baseline: dict[str, dict[str, int]] = {}
         super().__init__(self.config, **options)
 
-    # What it says
+    # Its pages and status
 
     def get(self, path: str, timeout_s: float = 5.0) -> tuple[int, str]:
         """Status and text of a page of its HTTP server."""
@@ -139,14 +139,14 @@ class Soaked(Dnsd):
         return int(found[1])
 
     def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        """Every sample of /metrics by its name and labels."""
+        """All samples of /metrics by name and labels."""
         status, text = self.get("/metrics")
         assert status == 200, text
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels."""
+        """The sum of a metric's samples with these labels."""
         return total(self.metrics(), name, **labels)
 
     def healthy(self) -> bool:
@@ -156,7 +156,7 @@ class Soaked(Dnsd):
         return self.get("/readyz")[0] == 200
 
     def status(self) -> dict[str, Any]:
-        """What `dnsd status --json` prints."""
+        """The output of `dnsd status --json`."""
         found: dict[str, Any] = ask(state_folder(self.config), Kind.STATUS, {}, timeout_s=10)
         return found
 
@@ -169,26 +169,26 @@ class Soaked(Dnsd):
         return self.cli("reload", *(["--force"] if force else []))
 
     def write(self, file: str, text: str) -> pathlib.Path:
-        """Replace a file of the configuration at once, as a careful editor does; `file` is relative to its folder."""
+        """Replace a file of the configuration atomically, like a careful editor; `file` is relative to its folder."""
         path = self.folder / file
         draft = path.with_name(f".{path.name}.draft")
         draft.write_text(text, encoding="utf-8")
         return draft.replace(path)
 
     def ask_reload(self, *, force: bool = False) -> dict[str, Any]:
-        """What `dnsd reload --json` prints."""
+        """The output of `dnsd reload --json`."""
         result: dict[str, Any] = ask(state_folder(self.config), Kind.RELOAD, {"force": force}, timeout_s=60)
         return result
 
     def counted(self) -> dict[str, int]:
-        """Messages received, answered and dropped since the start; raises AssertionError where they do not add up."""
+        """Messages received, answered and dropped since the start; raises AssertionError if they do not add up."""
         samples = self.metrics()
         names = {"received": "dnsd_requests_total", "answered": "dnsd_responses_total", "dropped": "dnsd_dropped_total"}
         counts = {what: int(total(samples, name)) for what, name in names.items()}
         assert counts["received"] == counts["answered"] + counts["dropped"], counts
         return counts
 
-    # What its processes take
+    # Its processes' resources
 
     def pids(self) -> dict[str, int]:
         """The process ids by name: supervisor, control, worker-0, …"""
@@ -198,7 +198,7 @@ class Soaked(Dnsd):
         return [pid for name, pid in sorted(self.pids().items()) if name.startswith("worker")]
 
     def starts(self) -> dict[str, int]:
-        """How often each process has been started."""
+        """The number of starts of each process."""
         return {one["process"]: one["starts"] for one in self.status()["processes"]}
 
     def rss_kib(self) -> dict[str, int]:
@@ -215,7 +215,7 @@ class Soaked(Dnsd):
         return {name: cpu_of(pid) for name, pid in self.pids().items()}
 
     def baseline(self) -> None:
-        """Remember the most that the processes hold, once that has not grown for a while; after a warm-up."""
+        """Remember the processes' peak of descriptors and threads, once it has stopped growing; after a warm-up."""
         most, still_since = self._held(), time.monotonic()
         while time.monotonic() - still_since < STILL_S:
             time.sleep(LOOK_S)
@@ -227,7 +227,7 @@ class Soaked(Dnsd):
         self._baseline = most
 
     def check_no_growth(self) -> None:
-        """No process holds more descriptors or threads than at the baseline; they have 5 s to give them back."""
+        """Assert that no process holds more descriptors or threads than at the baseline, after at most 5 s."""
         assert self._baseline, "call baseline() after the warm-up"
 
         def grown() -> list[str]:
@@ -243,7 +243,7 @@ class Soaked(Dnsd):
         wait_until(lambda: not grown(), lambda: "; ".join(grown()), SETTLE_S)
 
     def check_clean(self, *, restarts: int | None = 0) -> None:
-        """No exception on stderr, no growth; `restarts` of workers since the start, None for any number."""
+        """Assert no exception on stderr, no growth, and this many `restarts` of workers since the start; None: any."""
         self.check_no_growth()
         found = [line for line in self.stderr.text().splitlines() if PROBLEM_WORDS.search(line)]
         assert not found, self.stderr.text()
@@ -257,7 +257,7 @@ class Soaked(Dnsd):
 
 @contextmanager
 def soaked(folder: pathlib.Path, **settings: Any) -> Iterator[Soaked]:
-    """A server on `soak_world()`, warm and with its baseline taken; it has to be clean at the end."""
+    """A server with `soak_world()`, warmed up and with a baseline; checked to be clean at the end."""
     with Soaked(folder, soak_world(**settings)) as server:
         for _ in range(20):
             assert answers(server.udp(PROBE)) == answers(server.tcp(PROBE)) == PROBE_ANSWER
@@ -273,18 +273,18 @@ def cpu_of(pid: int) -> float:
 
 
 def total(samples: dict[tuple[str, frozenset[tuple[str, str]]], float], name: str, **labels: str) -> float:
-    """The sum of the samples of a metric that have these labels."""
+    """The sum of the samples of a metric with these labels."""
     wanted = frozenset(labels.items())
     return sum(value for (sample, found), value in samples.items() if sample == name and wanted <= found)
 
 
 def growth_percent(before: dict[str, int], after: dict[str, int]) -> float:
-    """How much the memory of the process that grew most has grown."""
+    """The memory growth of the process that grew most."""
     return max(100.0 * (after[name] / before[name] - 1) for name in before)
 
 
 def wait_until(condition: Callable[[], bool], said: Callable[[], str] = str, timeout_s: float = 10.0) -> float:
-    """Wait for a condition; the seconds it took. Raises AssertionError with what `said` says."""
+    """Wait for a condition; return the seconds waited. Raises AssertionError with the text from `said`."""
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < timeout_s, said() or f"not within {timeout_s} s"
@@ -297,7 +297,7 @@ def wait_until(condition: Callable[[], bool], said: Callable[[], str] = str, tim
 
 @dataclass(frozen=True)
 class Perf:
-    """What dnsperf measured."""
+    """The measurements of dnsperf."""
 
     sent: int
     completed: int
@@ -308,7 +308,7 @@ class Perf:
 
 
 class Asked(Protocol):
-    """A server that is asked."""
+    """A server to query."""
 
     @property
     def host(self) -> str: ...
@@ -318,7 +318,7 @@ class Asked(Protocol):
 
 
 class Dnsperf:
-    """A run of Debian's dnsperf that has been started; `result()` waits for its end."""
+    """A started run of Debian's dnsperf; `result()` waits for its end."""
 
     def __init__(
         self,
@@ -333,7 +333,7 @@ class Dnsperf:
         mode: str = "udp",
         source: str | None = None,
     ) -> None:
-        """`questions` are lines like `www.example.com A`, asked in turn; `timeout_s` is when a query counts as lost."""
+        """`questions` are lines like `www.example.com A`, sent in turn; a query counts as lost after `timeout_s`."""
         binary = shutil.which("dnsperf")
         if binary is None:
             pytest.skip("not installed: dnsperf (apt-get install dnsperf)")
@@ -348,7 +348,7 @@ class Dnsperf:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def result(self) -> Perf:
-        """What it measured; may be called once."""
+        """The measurements; may be called once."""
         try:
             out, errors = self.process.communicate(timeout=self._limit_s)
         except subprocess.TimeoutExpired:
@@ -382,15 +382,15 @@ def parse_perf(text: str) -> Perf:
 
 
 BARRIER_ID = b"\xb7\x77"  # of probes that end a burst; packets of a flood must not have it
-BURST = 100  # datagrams between probes: what any socket buffer holds
+BURST = 100  # datagrams between probes: fits into any socket buffer
 BARRIER_S = 5.0
 
 
 class Flood:
-    """A client that sends bursts of datagrams, each followed by a probe that it waits for.
+    """A client that sends bursts of datagrams, and after each a probe whose answer it awaits.
 
-    The kernel keeps the datagrams of one socket in order and on one worker, so that nothing is lost on the way and
-    every packet has been dealt with once its burst's probe is answered. Several sockets reach several workers.
+    The kernel keeps one socket's datagrams in order and on one worker, so that nothing is lost on the way and every
+    packet has been handled once its burst's probe is answered. Several sockets reach several workers.
     """
 
     def __init__(self, server: Dnsd, *, sockets: int = 4, probe: bytes = PROBE) -> None:
@@ -411,7 +411,7 @@ class Flood:
             sock.close()
 
     def send(self, packets: Iterable[bytes]) -> Iterator[tuple[list[bytes], list[bytes]]]:
-        """Each burst and its replies; raises TimeoutError where a probe is not answered."""
+        """Yield each burst with its replies; raises TimeoutError if a probe is not answered."""
         waiting: list[tuple[socket.socket, list[bytes]]] = []
         for burst, sock in zip(bursts(packets), itertools.cycle(self._sockets), strict=False):
             if len(waiting) == len(self._sockets):
@@ -443,5 +443,5 @@ def bursts(packets: Iterable[bytes], size: int = BURST) -> Iterator[list[bytes]]
 
 
 def frames(messages: Sequence[bytes]) -> bytes:
-    """The messages as they follow each other on a TCP connection."""
+    """The messages in the form of a TCP stream."""
     return b"".join(len(message).to_bytes(2) + message for message in messages)

@@ -1,9 +1,9 @@
-"""Starts `dnsd serve` as a service manager does: binds sockets for it, becomes another user, then runs it.
+"""Starts `dnsd serve` like a service manager: binds sockets for it, switches to another user, then runs it.
 
 python -m tests.soak.launcher CONFIG USER [--net-bind] [HOST:PORT ...]
 
-The server runs in this interpreter, because its modules may be where only root can read them: so all are imported
-before.
+The server runs in this interpreter, with all modules imported before the switch, as their files may be readable for
+root only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import dnsd.cli
 from dnsd.serve.late_modules import import_late_modules
 
 FIRST_FD = 3  # sd_listen_fds(3)
-FAR_FD = 100  # beyond what is open, so that no socket is overwritten on its way to its place
+FAR_FD = 100  # beyond the open ones, so that moving a socket overwrites no other
 PR_SET_KEEPCAPS = 8
 CAP_NET_BIND_SERVICE = 1 << 10
 CAPABILITY_VERSION = 0x20080522
@@ -33,7 +33,7 @@ def main(config: str, user: str, *options: str) -> None:
 
 
 def activate(addresses: list[str]) -> None:
-    """Have UDP and TCP sockets at these addresses where systemd would put them."""
+    """Bind UDP and TCP sockets at these addresses, with the descriptors that systemd would use."""
     socks: list[socket.socket] = []
     for address in addresses:
         host, port = address.rsplit(":", 1)
@@ -53,7 +53,7 @@ def activate(addresses: list[str]) -> None:
 
 
 def become(user: str, *, net_bind: bool) -> None:
-    """Give up root; all capabilities too, but the one for ports below 1024 if that is wanted."""
+    """Give up root and all capabilities, except on request the one for ports below 1024."""
     entry, libc = pwd.getpwnam(user), ctypes.CDLL(None, use_errno=True)
     if net_bind:
         libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)

@@ -1,8 +1,8 @@
-"""Clients that pipeline queries over TCP as fast as they are answered, and one that asks over UDP beside them.
+"""Clients that pipeline queries over TCP as fast as they are answered, and a client over UDP at the same time.
 
-`python -m tests.soak.pipelining PORT CONNECTIONS QUERIES SOURCE…` is the load in a process of its own: so many
-connections, from these addresses in turn, each of which sends so many queries at once, reads the replies, and is
-followed by another one. It ends with its standard input, and prints how many octets of replies it got.
+`python -m tests.soak.pipelining PORT CONNECTIONS QUERIES SOURCE…` is the load as a separate process: CONNECTIONS
+connections from the SOURCE addresses in turn; each sends QUERIES queries at once, reads the replies, and is replaced by
+a new one. It ends with its standard input, and prints the octets of replies received.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NINE_NETWORKS = tuple(f"127.0.{number}.1" for number in range(1, 10))  # a /24 e
 
 @dataclass(frozen=True)
 class Load:
-    """What clients over TCP do."""
+    """The load of the TCP clients."""
 
     connections: int
     sources: Sequence[str]
@@ -40,7 +40,7 @@ LOADS = {"100 connections of one address": Load(100, ONE_ADDRESS), "900 of nine 
 
 @contextlib.contextmanager
 def pipelining(port: int, load: Load) -> Iterator[None]:
-    """The load, for as long as the block takes."""
+    """Run the load within the context."""
     command = [sys.executable, "-m", "tests.soak.pipelining", str(port), str(load.connections), str(load.queries)]
     process = subprocess.Popen(
         [*command, *load.sources], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -56,19 +56,19 @@ def pipelining(port: int, load: Load) -> Iterator[None]:
 
 @dataclass
 class Latencies:
-    """What a client over UDP has waited for its replies, one query at a time."""
+    """The latencies seen by a UDP client with one query at a time."""
 
     seconds: list[float] = field(default_factory=list)
     lost: int = 0
 
     def percentile(self, share: float) -> float:
-        """The time that this share of the replies took at most; what was lost has taken for ever."""
+        """The latency that this share of the replies did not exceed; a lost one counts as infinite."""
         waited = sorted(self.seconds) + [float("inf")] * self.lost
         return waited[min(len(waited) - 1, int(share * len(waited)))]
 
 
 def ask_over_udp(port: int, seconds: float, *, pause_s: float = 0.002, patience_s: float = 5.0) -> Latencies:
-    """Ask one question again and again, the next one a moment after the reply."""
+    """Repeat one query, each shortly after the previous reply."""
     found = Latencies()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.connect(("127.0.0.1", port))
@@ -87,7 +87,7 @@ def ask_over_udp(port: int, seconds: float, *, pause_s: float = 0.002, patience_
 
 
 class _Client:
-    """One connection after another, from one address."""
+    """A client at one address, with one connection after another."""
 
     def __init__(self, selector: selectors.BaseSelector, port: int, source: str, octets: bytes, queries: int) -> None:
         self.received = 0
@@ -103,7 +103,7 @@ class _Client:
         self._sock.setblocking(False)
         self._sock.connect_ex(self._to)
         self._unsent = memoryview(self._octets)
-        self._left: int | None = None  # octets of replies to come; None: their size is not known yet
+        self._left: int | None = None  # octets of replies to come; None: not yet known
         self._selector.register(self._sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
 
     def act(self, events: int) -> None:
@@ -111,11 +111,11 @@ class _Client:
             if events & selectors.EVENT_READ:
                 octets = self._sock.recv(READ_SIZE)
                 if self._left is None and len(octets) > 1:
-                    self._left = self._queries * (2 + int.from_bytes(octets[:2]))  # they are alike
+                    self._left = self._queries * (2 + int.from_bytes(octets[:2]))  # all replies have this size
                 self.received += len(octets)
                 self._left = (self._left or 0) - len(octets)
                 if not octets or self._left <= 0:
-                    raise ConnectionResetError  # all is answered
+                    raise ConnectionResetError  # all queries are answered
             if events & selectors.EVENT_WRITE and self._unsent:
                 self._unsent = self._unsent[self._sock.send(self._unsent) :]
                 if not self._unsent:

@@ -1,4 +1,4 @@
-"""TCP clients that are slow, too many, or take the last file descriptor; what is promised in reliability.md."""
+"""TCP clients that are slow, too many, or use the last file descriptor (reliability.md)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ QUESTIONS = ["www.example.com A", "dns.example.com AAAA"]
 CLIENTS = 2_000
 CLOSED_WITHIN_S = 12.0
 RECOVERED_WITHIN_S = 5.0
-OCTET_EVERY_S = 1.0  # so that a query takes half a minute
+OCTET_EVERY_S = 1.0  # a query then takes half a minute
 SLOW_QUERY = frames([PROBE])
-ADDRESSES = 50  # that they come from
-OVER = 200  # connections more than there may be
+ADDRESSES = 50  # of the clients
+OVER = 200  # connections over the limit
 PER_CONNECTION_KIB = 32
 
 
 @pytest.fixture(autouse=True)
 def descriptors() -> Iterator[None]:
-    """Room for the clients, which are all in this process."""
+    """Raise the limit on descriptors for the clients, which are all in this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CLIENTS + OVER + 500
     if hard != resource.RLIM_INFINITY and hard < wanted:
@@ -64,7 +64,7 @@ class Clients:
                 client.send(octets)
 
     def drop_closed(self) -> list[float]:
-        """Forget those that the server has closed; how many seconds each of them was open."""
+        """Forget connections closed by the server; return the seconds for which each was open."""
         closed = [client for client in self.opened_at if is_closed(client)]
         for client in closed:
             client.close()
@@ -93,7 +93,7 @@ def is_answered_over_tcp(server: Soaked) -> bool:
 
 
 def test_slow_and_too_many_clients(tmp_path: pathlib.Path, figures: Figures) -> None:
-    """F7: those that never finish a query are closed in time. F8: what is over the cap is refused, and over soon."""
+    """F7: clients that never finish a query are closed in time. F8: connections over the cap are closed at once."""
     limits = {"tcp": {"connections": CLIENTS, "per_client": CLIENTS}}
     with soaked(tmp_path, limits=limits) as server:
         rss = server.rss_kib()
@@ -134,7 +134,7 @@ def test_slow_and_too_many_clients(tmp_path: pathlib.Path, figures: Figures) -> 
 
 
 def drip(slow: Clients) -> list[float]:
-    """Send an octet now and then until all are closed; how long each was open."""
+    """Send an octet every OCTET_EVERY_S until all are closed; return how long each was open."""
     open_s: list[float] = []
     octets = iter(SLOW_QUERY[1:])
     started = sent_at = time.monotonic()
@@ -148,15 +148,15 @@ def drip(slow: Clients) -> list[float]:
 
 
 def crowd_out(server: Soaked) -> float:
-    """Take all connections and say nothing; how long it takes until someone else's query is answered."""
+    """Take all connections silently; return the seconds until another client's query is answered."""
     with Clients(server, CLIENTS):
         wait_until(lambda: server.metric("dnsd_tcp_connections") == CLIENTS)
         assert not is_answered_over_tcp(server)
         return wait_until(lambda: is_answered_over_tcp(server))
 
 
-SPARE = 6  # descriptors that each worker has left
-HELD = 200  # connections that want one
+SPARE = 6  # descriptors left for each worker
+HELD = 200  # connections that need one
 IDLE_SHARE = 0.05  # of a core
 
 
@@ -191,7 +191,7 @@ def test_no_descriptors_left(tmp_path: pathlib.Path, scale: Scale, figures: Figu
 
 
 def leave_descriptors(pid: int, count: int) -> None:
-    """Let a process open so many more files; those that are open stay so, and numbers that are free count."""
+    """Let a process open this many more files; open ones stay open, and free numbers below the limit count."""
     used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
     limit = next(number for number in range(1, 1_000_000) if number - len([fd for fd in used if fd < number]) == count)
     _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -210,7 +210,7 @@ SILENT = 300  # HTTP connections
 
 
 def test_silent_http_clients(tmp_path: pathlib.Path, figures: Figures) -> None:
-    """Who connects to the metrics' port and says nothing does not keep others from it."""
+    """Silent clients of the metrics' port do not keep others out."""
     with soaked(tmp_path) as server:
         clients = [http_client(server) for _ in range(SILENT)]
         try:

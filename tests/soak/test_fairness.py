@@ -1,4 +1,4 @@
-"""UDP beside clients that pipeline over TCP as fast as they are answered; what is promised in reliability.md."""
+"""UDP together with TCP clients that pipeline as fast as they are answered (reliability.md)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Figures = Callable[..., None]
 
 ROOM = {"limits": {"tcp": {"connections": 2_000, "per_client": 1_000}}, "workers": 1}
 DESCRIPTORS = 4_096
-QPS = 5_000  # of dnsperf beside
-ANSWERED = 0.98  # of what dnsperf is to ask
-TIMES_NSD = 3.0  # by which the 99th percentile may exceed that of NSD under the larger load
+QPS = 5_000  # of dnsperf at the same time
+ANSWERED = 0.98  # share of dnsperf's queries
+TIMES_NSD = 3.0  # limit on the 99th percentile under the larger load, in multiples of NSD's
 ZONE = """\
 example.com. 300 SOA ns1.example.com. host.example.com. 1 2 3 4 5
 example.com. 300 NS ns1.example.com.
@@ -31,7 +31,7 @@ dns.example.com. 300 A 192.0.2.2
 
 @pytest.fixture(autouse=True)
 def _descriptors() -> Iterator[None]:
-    """Room for the connections, which processes that are started from here inherit."""
+    """Raise the limit on descriptors, which child processes inherit, for the connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
         pytest.skip(f"needs {DESCRIPTORS} file descriptors; {hard} are allowed (ulimit -Hn)")
@@ -41,7 +41,7 @@ def _descriptors() -> Iterator[None]:
 
 
 def nsd_with_room(folder: pathlib.Path, port: int, zones: Mapping[str, pathlib.Path]) -> str:
-    """NSD's configuration, with room for all connections."""
+    """NSD's configuration, with a limit that allows all connections."""
     return nsd_conf(folder, port, zones).replace("server-count: 1", "server-count: 1\n  tcp-count: 2000")
 
 
@@ -49,9 +49,9 @@ NSD = replace(KINDS[0], configure=nsd_with_room)
 
 
 def beside(server: Soaked | Peer, load: Load, seconds: int) -> tuple[Latencies, Perf]:
-    """What a client over UDP sees beside a load, and then what dnsperf does."""
+    """The latencies of a UDP client under a load, and then dnsperf's measurements."""
     with pipelining(server.port, load):
-        ask_over_udp(server.port, 0.5)  # until the load is under way
+        ask_over_udp(server.port, 0.5)  # until the load has started
         latencies = ask_over_udp(server.port, seconds)
         perf = Dnsperf(server, ["dns.example.com A"], seconds, max_qps=QPS, timeout_s=5.0).result()
     return latencies, perf
@@ -92,7 +92,7 @@ SHARE = 0.2  # of the queries that are answered without the load; half is usual,
 
 @pytest.mark.parametrize("udp", ["auto", "portable"])
 def test_udp_has_its_share(udp: str, tmp_path: pathlib.Path) -> None:
-    """How many queries in a row are answered with and without clients over TCP: a ratio, however busy the machine."""
+    """The ratio of queries answered one at a time with and without TCP clients, independent of the machine's load."""
     with Soaked(tmp_path, soak_world(**ROOM), env={"DNSD_UDP": udp}) as server:
         alone, beside_many = 0, 0
         for _ in range(2):

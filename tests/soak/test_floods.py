@@ -1,4 +1,4 @@
-"""Floods of packets: broken, dear, of every kind, forged and random; what is promised about them in reliability.md."""
+"""Floods of packets: malformed, expensive, of every kind, forged and random (reliability.md)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_malformed_packets(tmp_path: pathlib.Path, scale: Scale, figures: Figure
 
 
 def fillers() -> Iterator[bytes]:
-    """Queries that fill every cache before a long flood: 4,096 shapes, 65,536 replies of each worker's sockets."""
+    """Queries that fill every cache before a long flood: 4,096 shapes, 65,536 replies per worker."""
     for flags in range(4):
         for size in range(512, 0xFFFF, 2):
             asked = struct.pack("!6H", size & 0xFF, flags << 4, 1, 0, 0, 1) + OWNERS[0] + struct.pack("!2H", 1, 1)
@@ -78,12 +78,12 @@ def fillers() -> Iterator[bytes]:
 
 
 def harmless_ids(packets: Iterable[bytes]) -> Iterator[bytes]:
-    """Those that cannot be taken for a probe."""
+    """The packets that cannot be mistaken for a probe."""
     return (packet for packet in packets if packet[:2] != BARRIER_ID)
 
 
 def flood_udp(server: Soaked, packets: Iterable[bytes]) -> int:
-    """Send them all, and look at what comes back; how many were sent, probes included."""
+    """Send all packets and check the replies; return the number sent, probes included."""
     with Flood(server) as flood:
         for burst, replies in flood.send(packets):
             check_replies(burst, replies)
@@ -111,7 +111,7 @@ def read_until_probe(client: socket.socket) -> Iterator[bytes]:
 
 
 def check_replies(burst: list[bytes], replies: list[bytes]) -> None:
-    """Every packet that is a query of any kind has its reply, the others have none."""
+    """Assert that every query of any kind has a reply, and other packets do not."""
     wanted = [packet[:2] for packet in burst if len(packet) >= 12 and not packet[2] & 0x80]
     assert [reply[:2] for reply in replies] == wanted
     assert all(reply[2] & 0x80 for reply in replies)
@@ -119,8 +119,8 @@ def check_replies(burst: list[bytes], replies: list[bytes]) -> None:
 
 # F2: work bombs
 
-CPU_US = 20.0  # microseconds a packet
-DNAME_US = 1_000.0  # what is made for each name that is asked has no such bound
+CPU_US = 20.0  # microseconds per packet
+DNAME_US = 1_000.0  # answers synthesized per query name are exempt from that limit
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 
 def test_work_bombs(tmp_path: pathlib.Path, snapshot: Snapshot, scale: Scale, figures: Figures) -> None:
-    """What they cost is measured in-process; live, the kernel adds to it, and wake-ups for single packets: a figure."""
+    """Their cost is judged in-process; live, the kernel and wake-ups for single packets add to it: reported only."""
     count = scale(200, 20_000)
     kinds = list(BOMBS.values())
     costs = {name: cost_us(snapshot, make, count) for name, make in BOMBS.items()}
@@ -161,14 +161,14 @@ def test_work_bombs(tmp_path: pathlib.Path, snapshot: Snapshot, scale: Scale, fi
 
 
 def test_dear_queries(snapshot: Snapshot, scale: Scale, figures: Figures) -> None:
-    """No bombs: well-formed, and our customers' zones have to lead there."""
+    """Well-formed queries, not bombs: they need zones made for them."""
     costs = {name: cost_us(snapshot, make, scale(200, 20_000)) for name, make in DEAR.items()}
     figures("F2", "dear queries", **{name: f"{cost:.0f} µs" for name, cost in costs.items()})
     assert {name: cost for name, cost in costs.items() if cost > (DNAME_US if "DNAME" in name else 2 * CPU_US)} == {}
 
 
 def cost_us(snapshot: Snapshot, make: Make, count: int) -> float:
-    """Mean CPU time to answer one, in the best of several rounds: what others take of the machine is not ours."""
+    """Mean CPU time per answer, in the best of several rounds, to exclude the load of other programs."""
     rng = random.Random(3)
     rounds = []
     for _ in range(3):
@@ -181,7 +181,7 @@ def cost_us(snapshot: Snapshot, make: Make, count: int) -> float:
 
 
 def live_cost_us(server: Soaked, packets: Iterable[bytes]) -> float:
-    """Mean CPU time of the workers for a message: kernel, event loop and counting included."""
+    """Mean CPU time of the workers per message, including kernel, event loop and counting."""
     before, received = worker_cpu_s(server), server.counted()["received"]
     flood_udp(server, packets)
     spent = worker_cpu_s(server) - before
@@ -215,7 +215,7 @@ def test_every_type_class_opcode_and_flag(tmp_path: pathlib.Path, scale: Scale, 
 
 
 def every_kind(rng: random.Random, count: int) -> Iterator[bytes]:
-    """A sample of the product of all: half of it plain queries, for which type and name matter most."""
+    """A sample of the product of all values; half are plain queries, for which type and name matter most."""
     for number in range(count):
         is_plain = number % 2
         flags = rng.randrange(256) << 8 & 0x0700 | rng.randrange(256) if is_plain else rng.randrange(65_536)
@@ -227,8 +227,8 @@ def every_kind(rng: random.Random, count: int) -> Iterator[bytes]:
 
 
 def check_reply(packet: bytes, reply: bytes) -> str:
-    """The rcode of a reply that is valid: it can be parsed, and echoes id, opcode and RD."""
-    # As a reply to a query: dnspython has rules of its own on the zone section of an UPDATE.
+    """The rcode of a valid reply, which can be parsed and echoes id, opcode and RD."""
+    # Parsed as a reply to a query, as dnspython has special rules for the zone section of an UPDATE.
     message = dns.message.from_wire(reply[:2] + bytes([reply[2] & 0x87]) + reply[3:])
     assert reply[:2] == packet[:2]
     assert reply[2] & 0xF9 == packet[2] & 0x79 | 0x80 | reply[2] & 0x80, (packet.hex(), reply.hex())
@@ -253,7 +253,7 @@ ATTACKS: dict[str, Make] = {
 
 
 class Network:
-    """Clients of one /24 that ask the same kind of thing."""
+    """Clients in one /24 that send the same kind of query."""
 
     def __init__(self, server: Soaked, number: int, make: Make) -> None:
         self.make = make
@@ -296,7 +296,7 @@ def test_amplification(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -
     with soaked(tmp_path, limits=RRL) as server:
         networks = {name: Network(server, number, make) for number, (name, make) in enumerate(ATTACKS.items())}
         innocent = client_at(server, "127.8.0.1")
-        holder = client_at(server, "127.9.0.200")  # in the network that asks for one name, but with a cookie
+        holder = client_at(server, "127.9.0.200")  # in the network that queries one name, but with a cookie
         with_cookie = query("amplified.example.com", after=opt(options=cookie_of(server, holder)))
         before = server.counted()
         took_s, asked_by_others, others = attack(
@@ -320,7 +320,7 @@ def test_amplification(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -
         for sock in (innocent, holder, *(sock for network in networks.values() for sock in network.sockets)):
             sock.close()
         assert others == [1.0, 1.0]
-        allowed = RATE * (took_s + 1)  # a second's worth may go out at once
+        allowed = RATE * (took_s + 1)  # one second's worth may be sent at once
         assert {
             name: count for name, count in whole.items() if not 0.9 * RATE * took_s <= count <= 1.05 * allowed
         } == {}
@@ -333,7 +333,7 @@ def test_amplification(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -
 
 
 def cookie_of(server: Soaked, client: socket.socket) -> bytes:
-    """The option with the cookie that the server gives to this client."""
+    """The option with the server's cookie for this client."""
     client.send(query("dns.example.com", after=opt(options=struct.pack("!HH", 10, 8) + b"soak-tst")))
     client.settimeout(2)
     reply = dns.message.from_wire(client.recv(4096))
@@ -346,8 +346,8 @@ def cookie_of(server: Soaked, client: socket.socket) -> bytes:
 def attack(
     networks: list[Network], others: list[tuple[socket.socket, bytes]], seconds: float
 ) -> tuple[float, int, list[float]]:
-    """All ask at an even pace; the seconds it took, and how many queries of the others, and what share of each one's
-    was answered whole.
+    """Send all networks' queries at an even pace. Return the seconds taken, the number of the others' queries, and the
+    share of each one's that was answered in full.
     """
     rng = random.Random(5)
     started = time.monotonic()
@@ -373,11 +373,11 @@ def attack(
 # F11: floods from forged addresses
 
 IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
-OUTSTANDING = 200  # datagrams: what the server's socket holds while it does something else
+OUTSTANDING = 200  # datagrams that the server's socket holds while it is busy
 
 
 class Forger:
-    """A client that sends from any address of 127.0.0.0/8, a new one each time."""
+    """A client that sends from a new address of 127.0.0.0/8 each time."""
 
     def __init__(self, server: Soaked) -> None:
         self._to = (server.host, server.port)
@@ -394,7 +394,7 @@ class Forger:
         self._socket.close()
 
     def send(self, packets: Iterable[tuple[bytes, bytes]]) -> None:
-        """Send each packet from its address; raises TimeoutError where so many replies are missing."""
+        """Send each packet from its address; raises TimeoutError if too many replies are missing."""
         for source, packet in packets:
             info = struct.pack("@I4s4s", 0, source, bytes(4))
             self._socket.sendmsg([packet], [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, self._to)
@@ -419,7 +419,7 @@ def test_forged_addresses(tmp_path: pathlib.Path, scale: Scale, figures: Figures
     rng = random.Random(6)
     count = scale(40_000, 2_000_000)
     with soaked(tmp_path, limits=RRL) as server, Forger(server) as forger:
-        forger.send(forged(rng, 40_000))  # more addresses than any cache holds
+        forger.send(forged(rng, 40_000))  # more addresses than any cache has room for
         rss, started = server.rss_kib(), time.monotonic()
         forger.send(forged(rng, count))
         took_s, growth = time.monotonic() - started, growth_percent(rss, server.rss_kib())
@@ -473,7 +473,7 @@ def test_random_names(tmp_path: pathlib.Path, scale: Scale, figures: Figures) ->
         assert growth < FLAT_PERCENT
 
 
-# F4: the largest that there may be
+# F4: the largest RRset and chain
 
 
 def test_largest_rrset_and_longest_chain(tmp_path: pathlib.Path, figures: Figures) -> None:

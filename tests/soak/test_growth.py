@@ -1,4 +1,4 @@
-"""No process grows with the changes that are made; what is promised in reliability.md."""
+"""No process grows with the number of changes (reliability.md)."""
 
 from __future__ import annotations
 

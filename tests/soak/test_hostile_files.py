@@ -1,4 +1,4 @@
-"""F15: files made to break their reader, given to the running server by a reload."""
+"""F15: files made to break their reader, loaded by a running server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ZONE, TEXT, MAP = "zones/example.com.yaml", "../globex/zones/example.org.zone", 
 MIB = 1024 * 1024
 TOO_LARGE = 65 * MIB
 MANY = 100_000
-MANY_RECORDS = 5_000  # each takes its time, also in a file that is meant well
+MANY_RECORDS = 5_000  # slow even in a well-meant file
 SOA = "@ SOA ns1.example.net. hostmaster.example.org. 1 7200 3600 1209600 300\n@ NS ns1.example.net.\n"
 
 YAML: dict[str, str | bytes] = {
@@ -108,7 +108,7 @@ def test_hostile_files(tmp_path: pathlib.Path, figures: Figures) -> None:
 
 
 def refuse(server: Soaked, file: str, content: str | bytes) -> float:
-    """How long it takes until a reload with this file is refused; the file is then what it was."""
+    """Reload with this file, which must be refused; return the seconds taken, and restore the file."""
     path = (server.folder / "accounts/acme" / file).resolve()
     good = path.read_bytes()
     path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -1,4 +1,4 @@
-"""Faults of the machine and of the server's own processes: R5 to R11 and R15 of reliability.md."""
+"""Faults of the machine and of the server's processes: R5 to R11 and R15 of reliability.md."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def has_answer(server: Soaked, timeout_s: float = 2.0) -> bool:
 
 
 def pids(server: Soaked) -> dict[str, int]:
-    """The processes' ids by name; none while control is away."""
+    """The processes' ids by name; empty while control is away."""
     try:
         return server.pids()
     except OSError:
@@ -75,13 +75,13 @@ def pids(server: Soaked) -> dict[str, int]:
 # R5
 
 OVERLOAD = 3  # times the peak
-ROUNDS = 4  # what else runs on the machine can spoil one
+ROUNDS = 4  # another program may spoil one
 COOKIE = query("www.example.com", after=opt(options=bytes.fromhex("000a 0008 0102030405060708")))
 
 
 @dataclass(frozen=True)
 class Round:
-    """Queries a second: the most that are answered one after the other, then what is sent and answered beyond that."""
+    """Queries per second: the peak, then those sent and answered under overload."""
 
     peak: float
     sent: float
@@ -93,9 +93,9 @@ class Round:
 
 
 def test_three_times_more_load_than_can_be_served(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
-    """One worker on a core of its own, the clients on another: only so does the overload not starve the server.
+    """One worker on its own core, the clients on another: else the overload would starve the server.
 
-    The queries have a cookie, as those of resolvers do.
+    The queries have a cookie, like resolvers' queries.
     """
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two cores")
@@ -131,12 +131,12 @@ def test_three_times_more_load_than_can_be_served(tmp_path: pathlib.Path, scale:
 
 
 def is_telling(one: Round) -> bool:
-    """Whether the load was as great as it should be, or as the client's core let it be, and was answered."""
+    """Whether the load was as high as planned, or as the client's core allowed, and was answered."""
     return one.sent >= 2 * one.peak and one.share >= 0.8
 
 
 class Closing:
-    """Ends a server that was started outside of a `with`."""
+    """Ends a server started outside of a `with` block."""
 
     def __init__(self, server: Soaked) -> None:
         self._server = server
@@ -157,7 +157,7 @@ def overload(server: Soaked, seconds: int) -> Round:
 
 
 def peak_qps(server: Soaked) -> float:
-    """As dnsperf measures it, with the same query."""
+    """The peak rate by dnsperf, with the same query."""
     binary = shutil.which("dnsperf")
     if binary is None:
         pytest.skip("not installed: dnsperf (apt-get install dnsperf)")
@@ -173,7 +173,7 @@ LOST_S = 0.25
 
 
 def probe_s(server: Soaked, count: int = 20) -> float:
-    """The median time of a query and its reply; what is lost counts as LOST_S, so that looking takes little itself."""
+    """The median time from a query to its reply; a lost one counts as LOST_S, which bounds the time to measure."""
     return statistics.median(timed(server) for _ in range(count))
 
 
@@ -185,7 +185,7 @@ def timed(server: Soaked) -> float:
 
 
 class Held:
-    """The most memory that each process had while `with` lasts."""
+    """The peak memory of each process within the context."""
 
     def __init__(self, server: Soaked) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in server.pids().items()}
@@ -261,7 +261,7 @@ def test_start_without_source_serves_the_snapshot(tmp_path: pathlib.Path, figure
     zone, good, settings = tmp_path / ZONE, tmp_path / "state" / "good", tmp_path / "dnsd.yaml"
     for spoil, mend in (
         (lambda: accounts.rename(away), lambda: away.rename(accounts)),
-        # Without the last good texts, nobody can be held at them.
+        # Without the last good texts, no account can be held at them.
         (lambda: (zone.write_text("@ 300 SO"), shutil.rmtree(good)), lambda: zone.write_text(zone_of(0))),
         (
             lambda: (zone.write_text("@ 300 SO"), settings.write_text(settings.read_text() + "on_error: refuse\n")),
@@ -289,7 +289,7 @@ def test_start_without_source_serves_the_snapshot(tmp_path: pathlib.Path, figure
 
 
 class Restarted(Soaked):
-    """A server on a configuration that is there already."""
+    """A server with an existing configuration."""
 
     def __init__(self, folder: pathlib.Path, **options: Any) -> None:
         self.folder = folder
@@ -300,11 +300,11 @@ class Restarted(Soaked):
 
 # R8
 
-STATE = ["first_seen", "good", "lock", "snapshot"]  # what is in the state folder, and no half-written file
+STATE = ["first_seen", "good", "lock", "snapshot"]  # the state folder's content, without half-written files
 
 
 def whole_snapshot(file: pathlib.Path) -> int:
-    """The revision of a snapshot file that is whole, names and all."""
+    """The revision of a snapshot file, checked to be complete."""
     title, parts = load_snapshot(file)
     snapshot = [step for step in apply_delta(None, parts) if step][-1]
     assert len(snapshot.names) == title.names
@@ -322,11 +322,11 @@ def test_disk_that_is_full_leaves_a_whole_version(tmp_path: pathlib.Path, figure
     with room(state, how) as (fill, free), Soaked(tmp_path, edition_world(state=str(state))) as server:
         saved = wait_for_save(state, 1)
         fill(server)
-        server.write(ZONE, large_zone(1, 2_000))  # more than what is sent as changes: workers would load the file
+        server.write(ZONE, large_zone(1, 2_000))  # too large to be sent as a change: workers would load the file
         wait_for_line(
             server, r"snapshot cannot be written: .*; a start with unusable files would serve an older revision"
         )
-        wait_until(lambda: serves_zone(server, 1), timeout_s=2.0)  # workers are sent all of it, now that it is known
+        wait_until(lambda: serves_zone(server, 1), timeout_s=2.0)  # saving is known to fail, so workers are sent the whole snapshot
         assert server.healthy()
         assert whole_snapshot(state / "snapshot") == saved
         assert sorted(path.name for path in state.iterdir() if "fill" not in path.name) == STATE
@@ -351,7 +351,7 @@ Act = Callable[[Soaked], None]
 
 @contextlib.contextmanager
 def room(state: pathlib.Path, how: str) -> Iterator[tuple[Act, Act]]:
-    """A state folder that can be filled, and freed again."""
+    """A state folder whose disk can be filled and freed again."""
     state.mkdir()
     if how == "file size limit":
         yield limit_file_size, unlimit_file_size
@@ -381,7 +381,7 @@ def fill_up(file: pathlib.Path) -> None:
 
 
 def test_kill_during_a_save_leaves_a_whole_version(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
-    """Control is killed while it writes, or at any moment of a reload; then the server starts without the source."""
+    """Control is killed while it writes, or at any moment of a reload; then the server starts with unusable files."""
     kills, names, rng = scale(3, 60), scale(1_000, 30_000), random.Random(8)
     state = tmp_path / "state"
     parts = 0
@@ -389,7 +389,7 @@ def test_kill_during_a_save_leaves_a_whole_version(tmp_path: pathlib.Path, scale
         server.write(ZONE, large_zone(0, names))
         reload_s = reload_now(server)["seconds"]
         for edition in range(1, kills + 1):
-            time.sleep(1.05)  # a process that lives for less is started again later and later
+            time.sleep(1.05)  # a process that ends earlier is restarted with growing delays
             server.write(ZONE, large_zone(edition, names))
             control = pids(server)["control"]
             server.process.send_signal(signal.SIGHUP)
@@ -412,14 +412,14 @@ def test_kill_during_a_save_leaves_a_whole_version(tmp_path: pathlib.Path, scale
 
 
 def wait_for_file(file: pathlib.Path) -> None:
-    """Return in the moment in which the file is there."""
+    """Return as soon as the file exists."""
     deadline = time.monotonic() + 10
     while not file.exists():
-        assert time.monotonic() < deadline, f"there is no {file}"
+        assert time.monotonic() < deadline, f"{file} does not exist"
 
 
 def test_start_right_after_the_server_was_killed(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
-    """The ports and the state folder of a server that was killed are free at once."""
+    """The ports and the state folder of a killed server are free at once."""
     port, kills = free_port(), scale(2, 40)
     slowest_s = 0.0
     world = edition_world(listen=[f"127.0.0.1:{port}"], reload={"watch": False})
@@ -443,22 +443,22 @@ def free_port() -> int:
 
 # R9
 
-# Where the time of day is read, and why it may jump there.
+# The places that read the time of day, and why it may jump there.
 WALL_CLOCKS = {
-    "log.py": "when a line was written, for people",
-    "worker/answering.py": "DNS cookies carry a time that other servers read (RFC 9018 §4.3)",
-    "control/publish.py": "when a snapshot was saved, for people",
-    "control/loading.py": "when the source was loaded, and how old a snapshot is, for people and metrics",
-    "store/directory.py": "compared with the times of files, which are of that clock",
-    "app.py": "compared with the times of files, which are of that clock",
-    "control/alarms.py": "when an account was held, in the audit log",
-    "control/service.py": "when a change was asked for: in files, in the audit log, and in the API's answers",
-    "manage/history.py": "when a version was seen, for people",
+    "log.py": "time of a log line, for people",
+    "worker/answering.py": "DNS cookies carry a time read by other servers (RFC 9018 §4.3)",
+    "control/publish.py": "time of saving a snapshot, for people",
+    "control/loading.py": "time of a load and age of a snapshot, for people and metrics",
+    "store/directory.py": "compared with the times of files, which use that clock",
+    "app.py": "compared with the times of files, which use that clock",
+    "control/alarms.py": "time of holding an account, in the audit log",
+    "control/service.py": "time of a change: in files, the audit log and the API's answers",
+    "manage/history.py": "time of viewing a version, for people",
     "api/access.py": "tokens expire at a time of day",
-    "api/zones.py": "when a zone was exported, for people",
-    "dashboard/app.py": "sessions begin, and end, at a time of day",
-    "cli/tokens.py": "tokens are made, and expire, at a time of day",
-    "cli/client.py": "tokens are made, and expire, at a time of day",
+    "api/zones.py": "time of a zone's export, for people",
+    "dashboard/app.py": "sessions begin and end at a time of day",
+    "cli/tokens.py": "tokens are made and expire at a time of day",
+    "cli/client.py": "tokens are made and expire at a time of day",
 }
 OF_THE_DAY = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
@@ -479,11 +479,11 @@ def test_time_of_day_is_read_where_it_must_be_only() -> None:
     assert found == set(WALL_CLOCKS)
 
 
-PAUSE_S = 11.0  # longer than the silence for which a process is killed
+PAUSE_S = 11.0  # longer than HANG_S, after which a process is killed
 
 
 def test_machine_that_stood_still_kills_nobody(server: Soaked, scale: Scale, figures: Figures) -> None:
-    """As under `docker pause`: everybody was silent, and nobody hung."""
+    """As under `docker pause`: no process had a heartbeat, but none hung."""
     if scale(True, False):
         pytest.skip("takes too long: DNSD_SOAK=long")
     before = server.pids()
@@ -509,7 +509,7 @@ ASKED = ["www.example.com A", "multi.example.net A", "none.example.com A"]
 
 
 def test_workers_that_are_killed_lose_next_to_nothing(server: Soaked, scale: Scale, figures: Figures) -> None:
-    """A client that has asked a worker that was killed waits for the next one: the longest wait is the restart."""
+    """A client of a killed worker waits for its successor: the longest wait is the restart."""
     kills, rate = scale(3, 60), scale(3_000, 5_000)
     with Scrapes(server) as scrapes:
         perf = Dnsperf(server, ASKED, 2 * kills + 1, max_qps=rate, outstanding=5_000, clients=16)
@@ -540,7 +540,7 @@ def test_workers_that_are_killed_lose_next_to_nothing(server: Soaked, scale: Sca
 def test_worker_that_dies_at_each_start_is_started_less_and_less_often(
     server: Soaked, scale: Scale, figures: Figures
 ) -> None:
-    """Killed as soon as it is there; the other one answers."""
+    """It is killed as soon as it runs; the other worker answers."""
     deaths = scale(5, 9)
     seen, supervisor = server.stderr.count(), psutil.Process(server.process.pid)
     survivor = server.pids()["worker-1"]
@@ -595,7 +595,7 @@ def test_sigterm_answers_all_that_was_received(server: Soaked, scale: Scale, fig
         if state == "while control is stopped":
             os.kill(found["control"], signal.SIGSTOP)
         tcp = []
-        if state != "while a worker is dead":  # its connections die with it
+        if state != "while a worker is dead":  # its connections end with it
             tcp = [stack.enter_context(socket.create_connection((server.host, server.port), 5)) for _ in range(clients)]
         for number in range(count):
             for client in udp:
@@ -625,14 +625,14 @@ def test_sigterm_answers_all_that_was_received(server: Soaked, scale: Scale, fig
 
 
 def command_with_log(config: pathlib.Path, log: pathlib.Path) -> list[str]:
-    """Run the server with its stderr in another file."""
+    """Run the server with stderr redirected to a file."""
     serve = [sys.executable, "-m", "dnsd", "serve", "-c", str(config)]
     return ["/bin/sh", "-c", 'log="$1"; shift; exec "$@" 2> "$log"', "sh", str(log), *serve]
 
 
 @contextlib.contextmanager
 def unread_pipe(path: pathlib.Path) -> Iterator[int]:
-    """A named pipe that somebody has opened, and does not read: what they could read from."""
+    """A named pipe that is open but not read; yields its reading end."""
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -669,7 +669,7 @@ def test_log_that_nobody_reads_harms_nothing(tmp_path: pathlib.Path, scale: Scal
             slowest_ms=round(1000 * flow.slowest_s),
         )
         figures("R14", "metrics beside a blocked log", looks=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
-        assert flow.lost <= BATCH_SIZE  # what the killed worker had in its hands
+        assert flow.lost <= BATCH_SIZE  # the killed worker's last batch
         assert not flow.wrong, flow.wrong
         scrapes.check()
         lines = 0
@@ -678,7 +678,7 @@ def test_log_that_nobody_reads_harms_nothing(tmp_path: pathlib.Path, scale: Scal
         assert dropped >= flow.answered - lines > 100
         before = server.metric("dnsd_log_dropped_total")
         assert has_answer(server)
-        assert server.metric("dnsd_log_dropped_total") == before  # who reads again gets lines again
+        assert server.metric("dnsd_log_dropped_total") == before  # once read again, the pipe receives lines again
         assert b"query" in read_some(reader)
 
 

@@ -1,4 +1,4 @@
-"""Who the server runs as, and how service managers start and watch it: R13 of reliability.md, sd_notify(3)."""
+"""The server's user, and starting and watching it by a service manager: R13 of reliability.md, sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ PORT_53 = "127.53.53.{}:53"
 NET_BIND = 1 << 10
 Figures = Callable[..., None]
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to bind port 53 and to become somebody else")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to bind port 53 and to switch users")
 
 
 @pytest.fixture
 def folder() -> Iterator[pathlib.Path]:
-    """A folder that everybody can read, unlike pytest's."""
+    """A folder that all users can read, unlike pytest's."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="dnsd-test-"))
     path.chmod(0o755)
     yield path
@@ -45,14 +45,14 @@ def folder() -> Iterator[pathlib.Path]:
 
 @pytest.fixture
 def own_folder(folder: pathlib.Path) -> pathlib.Path:
-    """One that the user owns, too."""
+    """A folder that the user owns."""
     entry = pwd.getpwnam(USER)
     os.chown(folder, entry.pw_uid, entry.pw_gid)
     return folder
 
 
 def launched(folder: pathlib.Path, *options: str, **settings: Any) -> Soaked:
-    """A server that never was root."""
+    """A server that never ran as root."""
     command = [sys.executable, "-m", "tests.soak.launcher", str(folder / "dnsd.yaml"), USER, *options]
     return Soaked(folder, edition_world(**settings), command=command)
 
@@ -71,7 +71,7 @@ def identities(server: Soaked) -> set[tuple[str, ...]]:
 
 
 def check_serves(server: Soaked, figures: Figures, how: str) -> None:
-    """All that a server does, it does as this user: answers, reloads, metrics, new workers, the end."""
+    """Assert that the server works as this user: answers, reloads, metrics, new workers, shutdown."""
     assert answers(server.udp(DNS)) == answers(server.tcp(DNS)) == DNS_ANSWER
     server.write(MAP, map_text(1))
     wait_for_edition(server, map=1)
@@ -114,7 +114,7 @@ def test_root_binds_port_53_and_becomes_a_user(folder: pathlib.Path, figures: Fi
 
 @needs_root
 def test_state_of_root_is_handed_over(folder: pathlib.Path) -> None:
-    """A server that ran as root has left a state folder; the next one, as a user, takes it over."""
+    """The state folder of a server that ran as root is taken over by the next one, which runs as a user."""
     with Soaked(folder, edition_world()):
         pass
     with Soaked(folder, edition_world(user=USER)) as server:
@@ -157,7 +157,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_needs_root_is_refused_without(own_folder: pathlib.Path, what: str) -> None:
     unprivileged = pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     if what == "a port below 1024" and int(unprivileged.read_text()) <= 53:
-        pytest.skip("everybody may bind port 53 here")
+        pytest.skip("every user may bind port 53 here")
     settings, message = REFUSED[what]
     with (
         pytest.raises(AssertionError, match=f"ended with status 1(?s:.*){message}") as failed,
@@ -175,7 +175,7 @@ def test_user_who_is_not_there(folder: pathlib.Path) -> None:
 
 @needs_root
 def test_blocked_log_harms_nothing_after_root_is_given_up(folder: pathlib.Path, figures: Figures) -> None:
-    """The pipe is root's, so it cannot be opened once more by who the server is then (R15)."""
+    """The pipe is root's, so the server's user cannot open it again (R15)."""
     with (
         tempfile.TemporaryDirectory() as beside,
         unread_pipe(pathlib.Path(beside) / "log") as reader,
@@ -216,7 +216,7 @@ def test_service_manager_is_told(tmp_path: pathlib.Path) -> None:
         time.sleep(0.1)
         drain(sock)
         time.sleep(1.2)
-        assert drain(sock) == []  # who hangs must not say that all is well
+        assert drain(sock) == []  # a hung server must not report to the watchdog
         server.process.send_signal(signal.SIGCONT)
         started = time.monotonic()
         for _ in range(3):
@@ -234,7 +234,7 @@ def test_service_manager_at_an_abstract_address_is_told(tmp_path: pathlib.Path) 
 
 
 def collect(sock: socket.socket, wanted: str) -> list[str]:
-    """What is said until, in it, something is said."""
+    """The messages received, up to one that contains the text."""
     said: list[str] = []
     while wanted not in said:
         said += sock.recv(4096).decode().split("\n")
@@ -242,7 +242,7 @@ def collect(sock: socket.socket, wanted: str) -> list[str]:
 
 
 def drain(sock: socket.socket) -> list[str]:
-    """What has been said by now."""
+    """The messages received so far."""
     said: list[str] = []
     timeout_s = sock.gettimeout()
     sock.settimeout(0)

@@ -1,4 +1,4 @@
-"""Changes of the source while the server runs: R1 to R4 of reliability.md."""
+"""Changes of the files while the server runs: R1 to R4 of reliability.md."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def server(tmp_path: pathlib.Path) -> Iterator[Soaked]:
 
 @contextlib.contextmanager
 def warmed(folder: pathlib.Path, **settings: Any) -> Iterator[Soaked]:
-    """A server that has done all it does once."""
+    """A server that has done each of its tasks once."""
     with Soaked(folder, edition_world(**settings)) as running:
         running.udp(WWW)
         running.metrics()
@@ -63,7 +63,7 @@ def warmed(folder: pathlib.Path, **settings: Any) -> Iterator[Soaked]:
 
 
 def test_reloads_under_load_lose_and_mix_nothing(server: Soaked, scale: Scale, figures: Figures) -> None:
-    """Map edits, zone edits and zone adds; by command, by signal and by watching the files."""
+    """Map edits, zone edits and new zones; by command, by signal and by watching the files."""
     turns, queries, added = scale(24, 120), scale(20_000, 100_000), scale(4, 12)
     turn = 0
     before = server.metric("dnsd_reloads_total", result="ok")
@@ -119,7 +119,7 @@ BROKEN: dict[str, tuple[str, str]] = {
 def test_broken_source_is_refused_at_its_place_and_mended_in_time(
     tmp_path: pathlib.Path, figures: Figures, on_error: str
 ) -> None:
-    """The file watch alone does all of it."""
+    """By watching the files alone."""
     with warmed(tmp_path, on_error=on_error) as server:
         _break_and_mend(server, figures, on_error)
 
@@ -154,7 +154,7 @@ def _break_and_mend(server: Soaked, figures: Figures, on_error: str) -> None:
 
 
 def test_half_written_zone_is_never_served_in_part(server: Soaked, scale: Scale, figures: Figures) -> None:
-    """Cut anywhere: it is refused, or, where it is a whole file by itself, misses no more than the guard lets pass."""
+    """Cut anywhere: refused or, if it is a valid file by itself, missing no more than the guard allows."""
     count = 200
     apex = zone_of(0)
     large = apex + "".join(f"n{number} 300 A 192.0.2.{number % 250}\n" for number in range(count))
@@ -260,7 +260,7 @@ def test_large_loss_needs_force(tmp_path: pathlib.Path, figures: Figures) -> Non
         for name, (change, message) in DROPS.items():
             seen = server.stderr.count()
             change(server)
-            # Files that go one by one are refused, by the watch, once too much is gone.
+            # Files deleted one by one: the watch refuses once too many are gone.
             assert "--force" in wait_for_line(server, message, seen), name
             assert not server.ready(), name
             assert server.healthy(), name
@@ -293,7 +293,7 @@ def test_allowed_loss_is_a_setting(tmp_path: pathlib.Path) -> None:
 
 
 def test_refused_loss_is_not_served_because_control_starts_again(tmp_path: pathlib.Path) -> None:
-    """What a person has not agreed to must not come by the way of a crash."""
+    """A loss that no operator confirmed must not be served after a crash either."""
     with Soaked(tmp_path, zones_world(reload={"watch": False})) as server:
         drop_zones(server, range(2, 10))
         assert not reload_now(server)["ok"]
@@ -309,7 +309,7 @@ def test_refused_loss_is_not_served_because_control_starts_again(tmp_path: pathl
 
 
 def control_of(server: Soaked) -> int:
-    """The process id of control; 0 while there is none to ask."""
+    """The process id of control; 0 while it is not running."""
     try:
         return server.pids()["control"]
     except OSError:
@@ -326,7 +326,7 @@ def in_place(file: pathlib.Path, text: str) -> None:
 
 
 def in_place_slowly(file: pathlib.Path, text: str) -> None:
-    """In two parts, as a file that comes over a network."""
+    """Write in two parts, like a file transferred over a network."""
     with open(file, "w") as out:
         out.write(text[:20])
         out.flush()
@@ -347,7 +347,7 @@ def renamed_from_elsewhere(file: pathlib.Path, text: str) -> None:
 
 
 def with_backup(file: pathlib.Path, text: str) -> None:
-    """As vim does: the old file becomes the backup, a new one takes its name, the backup goes."""
+    """Write like vim: rename the old file to a backup, write a new one under its name, delete the backup."""
     backup = file.with_name(file.name + "~")
     file.rename(backup)
     file.write_text(text)
@@ -360,7 +360,7 @@ def deleted_first(file: pathlib.Path, text: str) -> None:
 
 
 def with_old_time(file: pathlib.Path, text: str) -> None:
-    """As `cp -p`, rsync and tar do."""
+    """Write with an old time, like `cp -p`, rsync and tar."""
     draft = file.with_name(f".{file.name}.tmp")
     draft.write_text(text)
     os.utime(draft, (1, 1))
@@ -379,7 +379,7 @@ def into_the_links_target(file: pathlib.Path, text: str) -> None:
     file.resolve().write_text(text)
 
 
-# In this order: the last one needs the link of the one before.
+# In this order: the last one needs the previous one's link.
 SAVES: list[Save] = [
     in_place,
     in_place_slowly,
@@ -418,7 +418,7 @@ ODD_ENTRIES: dict[str, Callable[[pathlib.Path], None]] = {
 
 
 def test_odd_entries_do_not_end_the_watch(server: Soaked) -> None:
-    """Each has its account held, and is forgotten once it is gone."""
+    """Each has its account held, until the entry is removed."""
     folder = (server.folder / ZONE).parent
     usual = set(os.listdir(os.fsencode(folder)))
     for edition, (name, make) in enumerate(ODD_ENTRIES.items(), start=1):
@@ -446,14 +446,14 @@ def test_identical_content_changes_nothing(server: Soaked, figures: Figures) -> 
     os.utime(server.folder / "dnsd.yaml", (1, 1))
     time.sleep(SERVED_WITHIN_S)
     after = (server.metric("dnsd_revision"), server.metric("dnsd_reloads_total"))
-    # A file that is away for a moment may be seen so: that is a refused attempt, and no revision.
+    # A file that is missing for a moment may cause a refused attempt, but no revision.
     figures("R4", "identical content", saves=len(saves) + 2, revisions=int(after[0] - before[0]))
     assert after[0] == before[0], server.stderr.text()
     assert server.ready()
 
 
 class ConfigMap:
-    """A folder as Kubernetes mounts it: files are links into ..data, a link to a folder of one version."""
+    """A folder as mounted by Kubernetes: files are links into ..data, itself a link to the folder of one version."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
@@ -461,7 +461,7 @@ class ConfigMap:
         folder.mkdir(parents=True, exist_ok=True)
 
     def publish(self, files: dict[str, str]) -> None:
-        """Swap all files at once; the version before is deleted then."""
+        """Swap all files at once, then delete the previous version."""
         self._version += 1
         version = self.folder / f"..2024_01_01_{self._version}"
         version.mkdir()
@@ -497,7 +497,7 @@ def test_configmap_swap_is_seen(server: Soaked, figures: Figures) -> None:
 
 
 def test_swap_of_the_whole_configuration_is_seen(tmp_path: pathlib.Path, figures: Figures) -> None:
-    """A link to the folder of a release, as deployments do; the server is started through the link."""
+    """A link to a release's folder, as in deployments; the server is started through the link."""
     releases = [tmp_path / f"release{number}" for number in range(4)]
     state = {"state": str(tmp_path / "state")}
     current = tmp_path / "current"
