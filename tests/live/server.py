@@ -1,6 +1,6 @@
-"""A real `dnsd serve` as a subprocess, and the few lines of client that a test needs to talk to it over UDP and TCP.
+"""A real `dnsd serve` as a subprocess, with small UDP and TCP clients for tests.
 
-Knows the command line's contract (the lines it prints, its signals, its exit status), nothing of the package's inside.
+Uses the command line's contract (printed lines, signals, exit status), and nothing inside the package.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Dnsd:
         self.stop()
 
     def udp(self, message: bytes, timeout_s: float = REPLY_TIMEOUT_S) -> bytes:
-        """The reply to one datagram; raises TimeoutError where the server keeps silent."""
+        """The reply to one datagram; raises TimeoutError if the server does not reply."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(timeout_s)
             client.connect((self.host, self.port))
@@ -73,21 +73,21 @@ class Dnsd:
             return client.recv(65535)
 
     def tcp(self, message: bytes, timeout_s: float = REPLY_TIMEOUT_S) -> bytes:
-        """The reply to one framed message on a connection of its own (RFC 1035 §4.2.2)."""
+        """The reply to one framed message on a new connection (RFC 1035 §4.2.2)."""
         with socket.create_connection((self.host, self.port), timeout=timeout_s) as client:
             client.sendall(struct.pack("!H", len(message)) + message)
             (size,) = struct.unpack("!H", receive_exactly(client, 2))
             return receive_exactly(client, size)
 
     def hup(self, timeout_s: float = READY_TIMEOUT_S) -> str:
-        """Asks for a reload; returns what the server then says on stderr (its first new line)."""
+        """Requests a reload by SIGHUP; returns the first new line on stderr."""
         seen = self.stderr.count()
         self.process.send_signal(signal.SIGHUP)
         self._wait_for(lambda: self.stderr.count() > seen, "a line about the reload", timeout_s)
         return self.stderr.since(seen)
 
     def stop(self) -> int:
-        """Ends the server with SIGTERM (SIGKILL if need be); returns its exit status. May be called twice."""
+        """Ends the server with SIGTERM (SIGKILL if needed); returns its exit status. May be called twice."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -110,14 +110,14 @@ class Dnsd:
         while not condition():
             ended = self.process.poll() is not None
             if ended or time.monotonic() > deadline:
-                time.sleep(0.1)  # let the readers take what an ended server still said
+                time.sleep(0.1)  # for the readers to receive an ended server's last output
                 state = f"ended with status {self.process.poll()}" if ended else f"is silent for {timeout_s:.0f} s"
                 raise AssertionError(f"dnsd {state}, expected {what}\n{self.stdout.text()}\n{self.stderr.text()}")
             time.sleep(0.01)
 
 
 class Lines:
-    """What a process has written to a pipe; read by a thread, so that a full pipe never blocks the server."""
+    """The lines that a process writes to a pipe, read by a thread so that a full pipe never blocks the server."""
 
     def __init__(self, pipe: IO[bytes] | None) -> None:
         assert pipe is not None
@@ -143,12 +143,12 @@ class Lines:
         self._reader.join(STOP_TIMEOUT_S)
         if (
             not self._reader.is_alive()
-        ):  # a worker that outlives its parent holds the pipe; closing under the reader would block
+        ):  # a worker that outlives its parent keeps the pipe open; closing it during a read would block
             self._pipe.close()
 
 
 def receive_exactly(client: socket.socket, size: int) -> bytes:
-    """The next `size` octets of a connection; raises EOFError where it ends before."""
+    """The next `size` octets of a connection; raises EOFError if it ends before."""
     octets = b""
     while len(octets) < size:
         part = client.recv(size - len(octets))

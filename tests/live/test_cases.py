@@ -1,6 +1,6 @@
-"""The table of cases of the address maps' rules, asked of a running server over UDP and over TCP.
+"""The table of cases for the address maps' rules, queried from a running server over UDP and TCP.
 
-One server is started; when a case needs another state of the maps, its files are rewritten and it is told to reload.
+One server runs; when a case needs another state of the maps, its files are rewritten and reloaded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.worlds import AccountFiles, World, write_world
 
 Fields = dict[str, Any]
 
-# What the cases start from.
+# The initial data of all cases.
 
 POOL_V4 = ["198.51.100.10", "198.51.100.11"]
 POOL_V6 = ["2001:db8:f::10", "2001:db8:f::11"]
@@ -79,7 +79,7 @@ APEX_FLATTENED = {"name": "@", "type": "CNAME", "content": "far.example.com", "t
 
 @dataclass(frozen=True)
 class State:
-    """What differs from the start: A1's maps, the settings of A1, Z1 and the server, records added to Z1's apex."""
+    """Differences from the initial data: A1's maps, settings of A1, Z1 and the server, records added to Z1's apex."""
 
     maps: tuple[tuple[str, Fields], ...] = ()
     a1: tuple[tuple[str, Any], ...] = ()
@@ -104,7 +104,7 @@ NEWER = {"enabled": True, "ips": ["203.0.113.50"], "memberships": [Z1_NEWER]}
 FALLBACK = (("missing_family", "fallback"),)
 ENFORCED = (("settings", {"enforce_dns_only": True}),)
 
-# What an answer is: records `owner TTL type rdata`, or one of these.
+# An answer: records `owner TTL type rdata`, or one of these.
 
 NO_DATA = "no data"
 NXDOMAIN = "NXDOMAIN"
@@ -189,7 +189,7 @@ NUMBERED = [pytest.param(where, query, answer, id=f"case-{number}") for number, 
 
 
 def world_of(one: State) -> World:
-    """The four zones of two accounts, in this state."""
+    """The four zones of the two accounts, in this state."""
     z1 = {"records": [*Z1_RECORDS, *one.apex], **dict(one.z1)}
     a1 = AccountFiles(
         {**(A1_DELEGATES if one.delegated else A1), **dict(one.a1)},
@@ -205,13 +205,13 @@ def world_of(one: State) -> World:
         "default_addresses": POOL_V4 + POOL_V6,
         "nameservers": ["ns1.example.edu"],
         "workers": 1,
-        "reload": {"max_drop_percent": 100},  # case 20 empties a map that answers
+        "reload": {"max_drop_percent": 100},  # case 20 empties a map in use
     }
     return World({**settings, **dict(one.server)}, {"a1": a1, "a2": a2})
 
 
 class Stage:
-    """One running server whose files are changed from case to case."""
+    """A running server whose files change from case to case."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
@@ -275,7 +275,7 @@ def test_every_case_of_the_table_is_here() -> None:
 
 
 def authority_of(answer: list[str] | str) -> list[tuple[str, str]]:
-    """Owner and type of what stands in the authority section."""
+    """Owner and type of the records in the authority section."""
     negative = [("example.com.", "SOA")]
     return {NO_DATA: negative, NXDOMAIN: negative, REFERRAL: [("sub.example.com.", "NS")]}.get(str(answer), [])
 

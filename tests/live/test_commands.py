@@ -1,4 +1,4 @@
-"""What operators type at a running server: reload, status, completion; its log; settings that change meanwhile."""
+"""Operators' commands for a running server: reload, status, completion; its log; changes of settings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
 
 @pytest.fixture
 def server(tmp_path: pathlib.Path) -> Iterator[Dnsd]:
-    """One that is told of every change; an account in error is held in tests/api/test_held.py."""
+    """A server that refuses files with errors; tests/api/test_held.py has those that hold accounts."""
     with Dnsd(config(tmp_path, reload={"watch": False}, on_error="refuse")) as running:
         yield running
 
@@ -58,7 +58,7 @@ def test_reload_returns_when_every_worker_serves_it(server: Dnsd, tmp_path: path
     done = run("reload", "-c", str(tmp_path / "dnsd.yaml"))
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"revision 2 is served after \d+\.\d\d s\n", done.stdout)
-    assert {answers(server.udp(DNS))[0] for _ in range(20)} == {"192.0.2.3"}  # of many sockets, so of both workers
+    assert {answers(server.udp(DNS))[0] for _ in range(20)} == {"192.0.2.3"}  # from many sockets, so from both workers
 
 
 def test_reload_refuses_what_is_broken(server: Dnsd, tmp_path: pathlib.Path) -> None:
@@ -232,7 +232,7 @@ def test_log_level_leaves_lines_out(tmp_path: pathlib.Path) -> None:
 
 
 class Client:
-    """One socket, and so one worker."""
+    """A client with one socket, and so with one worker."""
 
     def __init__(self, server: Dnsd) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -314,7 +314,7 @@ NEEDS_START = {
 def test_settings_that_need_a_start_say_so(server: Dnsd, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "dnsd.yaml"
     settings = {**yaml.safe_load(path.read_text()), **NEEDS_START}
-    path.write_text(as_yaml({**settings, "state": "state"}))  # where commands look for the server
+    path.write_text(as_yaml({**settings, "state": "state"}))  # where commands find the server
     assert run("reload", "-c", str(path)).returncode == 0
     for name in NEEDS_START.keys() - {"state"}:
         assert f"{name}: the change takes effect after a restart" in server.stderr.text()
@@ -332,7 +332,7 @@ def test_second_server_of_a_configuration_keeps_its_state_elsewhere(server: Dnsd
         assert (folder / "snapshot").exists()
         assert answers(second.udp(DNS)) == answers(server.udp(DNS)) == ["192.0.2.2"]
         shown = json.loads(run("status", "--json", "-c", str(tmp_path / "dnsd.yaml")).stdout)
-        assert shown["listening"] == [f"{server.host}:{server.port}"]  # the first one is spoken to
+        assert shown["listening"] == [f"{server.host}:{server.port}"]  # commands connect to the first server
     assert not folder.exists()
     assert run("status", "-c", str(tmp_path / "dnsd.yaml")).returncode == 0
 

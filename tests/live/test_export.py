@@ -1,6 +1,6 @@
-"""A zone file exported by Cloudflare, served unedited: proxied names from the map, all else as stored, no origins.
+"""A zone file exported by Cloudflare, served unedited: proxied names from the map, others as stored, no origins.
 
-What is expected is read from the export by a reader of a few lines of its own, not by the server's.
+Expected records are read from the export by a small independent reader.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ LINE = re.compile(r"^(\S+)\t(\d+)\tIN\t(\S+)\t(.*?)(?:\s;(?: .*)? cf_tags=cf-pro
 
 @dataclass(frozen=True)
 class Exported:
-    """One line of the export; `name` as it can be asked for."""
+    """One line of the export; `name` is the owner name to query."""
 
     name: str
     ttl: int
@@ -78,7 +78,7 @@ for one in RECORDS:
 
 
 def instances(name: str) -> list[str]:
-    """What to ask for: the name, or some that its wildcard stands for, itself among them."""
+    """The names to query: the name, or for a wildcard some covered names and itself."""
     if not name.startswith("*."):
         return [name]
     return [name, name.replace("*", "acme"), name.replace("*", "a.b.c"), name.replace("*", "ACME").swapcase()]
@@ -140,7 +140,7 @@ def test_a_dns_only_cname_is_answered_as_one(server: Dnsd) -> None:
 
 
 def test_origin_of_a_proxied_record_is_in_no_reply(server: Dnsd) -> None:
-    """api.shop.example is DNS-only and has the same address; it alone shows it."""
+    """Only api.shop.example, which is DNS-only and has the same address, may show it."""
     names = {asked for record in RECORDS for asked in instances(record.name)} | {f"nope.{ZONE}", "x.y.v6.shop.example"}
     assert ORIGINS[0] in server.udp(query("api.shop.example"))
     for name in sorted(names - {"api.shop.example"}):
@@ -157,7 +157,7 @@ def test_origin_of_a_proxied_record_is_in_no_reply(server: Dnsd) -> None:
 
 
 def test_file_of_another_name_is_the_same_zone(tmp_path: pathlib.Path) -> None:
-    """The zone's name is that of its SOA, which has no final dot in an export."""
+    """The zone is named by its SOA, which has no final dot in an export."""
     files = AccountFiles(zones={"export.zone": EXPORT.read_text(encoding="utf-8")})
     with Dnsd(write_world(World({"default_addresses": POOL}, {"acme": files}), tmp_path)) as server:
         assert answers(server.udp(query("www.shop.example"))) == POOL[:1]

@@ -73,7 +73,7 @@ def test_commands_over_http_do_what_they_say(tmp_path: Path) -> None:
 
 
 def write_files(folder: Path) -> Path:
-    """The YAML blocks as the files that their first lines name."""
+    """Write the YAML blocks to the files named in their first lines."""
     for text in blocks("yaml"):
         name = re.match(r"# (\S+)\n", text)
         assert name, f"the block does not name its file:\n{text}"
@@ -110,7 +110,7 @@ def test_linked_files_exist() -> None:
 
 
 def test_the_two_commands_work_twice(tmp_path: Path) -> None:
-    """On a copy without anything installed: this takes as long as pip does."""
+    """On a copy without any installed packages, so it takes as long as pip."""
     commands = re.findall(r"^(make \w+)", blocks("sh")[0], re.MULTILINE)
     assert commands == ["make serve", "make test"]
     copy = tmp_path / "copy"

@@ -59,7 +59,7 @@ def server(tmp_path: pathlib.Path) -> Iterator[Dnsd]:
 
 @pytest.fixture
 def strict(tmp_path: pathlib.Path) -> Iterator[Dnsd]:
-    """One that refuses an error in any account."""
+    """A server with on_error: refuse."""
     with Dnsd(config(tmp_path, on_error="refuse")) as running:
         yield running
 
@@ -69,7 +69,7 @@ def write(folder: pathlib.Path, file: str, text: str) -> None:
 
 
 def reload(server: Dnsd, expected: str) -> str:
-    """Ask for a reload, and wait for the line that ends it."""
+    """Request a reload, and wait for its last log line."""
     seen = server.stderr.count()
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: expected in server.stderr.since(seen), lambda: server.stderr.text())
@@ -160,7 +160,7 @@ def test_change_of_listen_waits_for_the_next_start(server: Dnsd, tmp_path: pathl
     assert answers(server.udp(WWW)) == BLUE
 
 
-# The end
+# Shutdown
 
 
 def test_sigterm_answers_what_was_received(server: Dnsd) -> None:
@@ -171,7 +171,7 @@ def test_sigterm_answers_what_was_received(server: Dnsd) -> None:
     ):
         udp.settimeout(5)
         udp.connect((server.host, server.port))
-        tcp.sendall(frame(DNS))  # accepted for sure once answered
+        tcp.sendall(frame(DNS))  # certainly accepted once answered
         receive_message(tcp)
         server.process.send_signal(signal.SIGSTOP)
         for number in range(count):
@@ -294,7 +294,7 @@ def test_client_that_goes_away(server: Dnsd) -> None:
 
 
 def test_client_that_does_not_read_takes_no_memory(server: Dnsd) -> None:
-    """Its queries would make 250 MB of replies; others are served meanwhile, and it has its own once it reads."""
+    """Its queries cause 250 MB of replies; others are served meanwhile, and it gets its replies once it reads."""
     asked = frame(query("large.example.com", "TXT"))
     before = resident_kib(server)
     with socket.create_connection((server.host, server.port)) as client:
@@ -346,7 +346,7 @@ def has_ipv6() -> bool:
 
 
 def test_reply_comes_from_the_address_that_was_asked(tmp_path: pathlib.Path) -> None:
-    """A connected socket takes replies from the address it asked only, as resolvers do."""
+    """A connected socket, like a resolver's, accepts replies only from the address that it queried."""
     listen = ["0.0.0.0:0", "[::]:0"] if has_ipv6() else ["0.0.0.0:0"]
     with Dnsd(config(tmp_path, listen=listen)) as server:
         ports = {match["host"]: int(match["port"]) for match in LISTENING.finditer(server.stdout.text())}

@@ -1,4 +1,4 @@
-"""What signals do to the running server, and to each of its processes: reload, drain and end, or nothing."""
+"""The effect of signals on the running server and each of its processes: reload, drain and end, or nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _server(tmp_path: pathlib.Path) -> Iterator[Dnsd]:
 
 
 def pids(folder: pathlib.Path) -> dict[str, int]:
-    """The processes of the server; none while control is away."""
+    """The pids of the server's processes; empty while control is away."""
     try:
         found = ask(state_folder(folder / "dnsd.yaml"), Kind.STATUS, {}, timeout_s=10)["processes"]
     except OSError:
@@ -64,7 +64,7 @@ def await_that(condition: Callable[[], bool], what: str) -> None:
 
 
 def has_heard(pid: int, number: int) -> bool:
-    """Whether a signal does not wait for a process any more."""
+    """Whether a signal is no longer pending for a process."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
     waiting = [int(line.split()[1], 16) for line in status if line.startswith(("SigPnd", "ShdPnd"))]
     return not any(mask >> (number - 1) & 1 for mask in waiting)
@@ -105,7 +105,7 @@ def test_no_process_ends_by_a_signal_that_is_no_order(server: Dnsd, tmp_path: pa
 def test_the_server_drains_and_ends(server: Dnsd, tmp_path: pathlib.Path, number: int) -> None:
     before = pids(tmp_path)
     for pid in before.values():
-        os.kill(pid, signal.SIGSTOP)  # so that what is asked now is received, and not answered
+        os.kill(pid, signal.SIGSTOP)  # so that queries sent now are received but not answered
     client = _asked(server, 300)
     server.process.send_signal(number)
     for pid in before.values():
@@ -137,14 +137,14 @@ def test_a_process_that_is_told_to_end_drains_and_is_followed_by_another(
 
 
 def _asked(server: Dnsd, queries: int) -> socket.socket:
-    """A client that has asked so much over TCP."""
+    """A TCP client that has sent this many queries."""
     client = socket.create_connection((server.host, server.port), timeout=PATIENCE_S)
     client.sendall((len(DNS).to_bytes(2) + DNS) * queries)
     return client
 
 
 def _received(client: socket.socket) -> int:
-    """How many replies come until the server closes."""
+    """The number of replies until the server closes the connection."""
     octets = b""
     with client:
         client.shutdown(socket.SHUT_WR)
@@ -164,14 +164,14 @@ def test_quit_of_a_terminal_reaches_all_and_ends_the_server(tmp_path: pathlib.Pa
 
 
 def _own_group(folder: pathlib.Path) -> list[str]:
-    """The command, as the leader of a group of processes, which a terminal sends signals to."""
+    """The command that runs the server as the leader of a process group, which receives a terminal's signals."""
     become = "import os, sys; os.setpgid(0, 0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
     return [sys.executable, "-c", become, "-m", "dnsd", "serve", "-c", str(folder / "dnsd.yaml")]
 
 
 @pytest.mark.parametrize("name", ["HUP", "USR1", "USR2", "ALRM", "RTMIN"])
 def test_a_start_goes_on(tmp_path: pathlib.Path, name: str) -> None:
-    """From when the process says that it takes no notice of SIGHUP, which is before it has read anything."""
+    """Signals are sent once the process ignores SIGHUP, before it has read any file."""
     command = [sys.executable, "-m", "dnsd", "serve", "-c", str(config(tmp_path))]
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -186,7 +186,7 @@ def test_a_start_goes_on(tmp_path: pathlib.Path, name: str) -> None:
 
 
 def _ignored_by(process: str) -> list[int]:
-    """The signals that do nothing to a process; a worker, or control, ends by a real-time one, and is replaced."""
+    """The signals ignored by a process; a real-time signal ends a worker or control, which is then replaced."""
     if process == "supervisor":
         return [*IGNORED.values()]
     return [number for number in (*IGNORED.values(), *OF_THE_SUPERVISOR.values()) if number < signal.SIGRTMIN]

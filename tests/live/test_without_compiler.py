@@ -1,4 +1,4 @@
-"""Where nothing could be compiled at install, all is served the same: portable loop, plain table of names."""
+"""Without a C compiler at installation, answers are the same: portable loop, plain table of names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def world(names: int, ip: str) -> World:
 
 @pytest.fixture
 def plain(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A folder with the package as it is without a compiler."""
+    """A folder with the package without compiled modules."""
     shutil.copytree(PROJECT / "dnsd", tmp_path / "dnsd", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     return tmp_path
 
@@ -43,7 +43,10 @@ def test_all_works_without_the_compiled_parts(plain: pathlib.Path, tmp_path_fact
     with Dnsd(config, cwd=plain) as server:
         assert "one by one" in server.stderr.text(), server.stderr.text()
         assert answers(server.udp(query("www.example.com"))) == ["203.0.113.1"]
-        for names, ip in ((6, "203.0.113.2"), (3_000, "203.0.113.3")):  # a change; and so much that the file is loaded
+        for names, ip in (
+            (6, "203.0.113.2"),
+            (3_000, "203.0.113.3"),
+        ):  # by delta, and by the file
             write_world(world(names, ip), folder)
             assert "reloaded" in server.hup()
             assert answers(server.udp(query("www.example.com"))) == [ip]
@@ -52,5 +55,5 @@ def test_all_works_without_the_compiled_parts(plain: pathlib.Path, tmp_path_fact
     (folder / "accounts").rename(folder / "away")
     with Dnsd(config, cwd=plain) as server:  # from the snapshot file
         assert answers(server.udp(query("www.example.com"))) == ["203.0.113.3"]
-    with Dnsd(config) as server:  # which those who have the compiled parts can read, too
+    with Dnsd(config) as server:  # which a server with the compiled parts can also read
         assert answers(server.udp(query("www.example.com"))) == ["203.0.113.3"]

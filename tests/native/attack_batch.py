@@ -1,8 +1,8 @@
-"""Attacks _batch.c: datagrams of every size and from every family, and an answering side that does whatever it likes.
+"""Attacks _batch.c: datagrams of every size and address family, and an answering side with arbitrary behaviour.
 
     python -m tests.native.attack_batch FIRST_SEED SEEDS
 
-Nothing is read or written outside of its place; what is known is sent again as it was said.
+No read or write may be out of bounds; remembered replies must be repeated unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import tests.native.compiled  # noqa: F401  first of all: what it loads is what the package then imports
+import tests.native.compiled  # noqa: F401  first, as the package then imports the extensions loaded by it
 from dnsd.net._batch import BATCH_SIZE, Batch
 from dnsd.net.udp import IP_PKTINFO
 from tests.mutations import OPT, mutations, question
@@ -47,11 +47,11 @@ SIZES = (
 REPLY_SIZES = (0, 1, 2, 11, 12, 28, 29, 30, 512, 1_232, MAX_MESSAGE, MAX_MESSAGE + 1, 65_507, 65_600)
 MAX_KNOWN = (-1, 0, 1, 5, 600, 65_536)
 
-Pair = tuple[socket.socket, socket.socket]  # the server's socket, and a client's that is connected to it
+Pair = tuple[socket.socket, socket.socket]  # the server's socket, and a client's socket connected to it
 
 
 class BoomError(Exception):
-    """What the answering side raises."""
+    """An exception raised by the answering side."""
 
 
 def inet(family: int, address: str, target: str) -> Callable[[], Pair]:
@@ -77,7 +77,7 @@ def unix(*, is_named: bool) -> Callable[[], Pair]:
         if not is_named:
             return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         server, client = (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
-        server.bind("")  # to a name that the system chooses
+        server.bind("")  # to a name chosen by the system
         client.bind(b"\0" + secrets.token_bytes(100))
         client.connect(server.getsockname())
         return server, client
@@ -97,7 +97,7 @@ PAIRS = [
 
 
 def packets(rng: random.Random) -> Iterator[bytes]:
-    """Questions, broken ones, and octets of every size; often one that was sent already."""
+    """Queries, malformed ones, and octets of every size; often repeated."""
     seeds = [question(name, 1, opt=opt) for name in (*NAMES, LONG, MANY, b"\1x" + NAMES[2]) for opt in (b"", OPT)]
     broken = mutations(rng, seeds)
     sent = list(seeds)
@@ -124,7 +124,7 @@ def in_any_case(rng: random.Random, packet: bytes) -> bytes:
 
 
 def sized(rng: random.Random, size: int) -> bytes:
-    """A question with enough behind it, or a name that runs up to the end, or past it."""
+    """A query followed by enough octets, or with a name that runs up to the end or past it."""
     labels = b"".join(rng.choice((b"\1a", b"\x3f" + b"b" * 63)) for _ in range(size // 2))
     name = rng.choice((rng.choice(NAMES), labels))
     return (question(name, 1) + bytes(size))[:size]
@@ -139,7 +139,7 @@ def some_name(rng: random.Random) -> bytes:
 
 
 def question_end(query: bytes) -> int:
-    """Where the question of a query ends that has a plain name; 0 if it has none."""
+    """The end of a query's question if its name is uncompressed; else 0."""
     at = HEADER
     while at < len(query) and 0 < query[at] < 64:
         at += 1 + query[at]
@@ -148,14 +148,14 @@ def question_end(query: bytes) -> int:
 
 
 class Everything:
-    """Holds every name."""
+    """Contains every name."""
 
     def __contains__(self, name: object) -> bool:
         return True
 
 
 class Strange:
-    """Holds some names, and sometimes fails."""
+    """Contains some names, and sometimes raises."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -167,7 +167,7 @@ class Strange:
 
 
 class Honest:
-    """Says the same to all who ask the same, and counts what is asked."""
+    """Answers equal queries equally, and counts them."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -186,7 +186,7 @@ class Honest:
 
 
 class Hostile:
-    """Says and does whatever it likes, also in the middle of a batch."""
+    """Returns arbitrary values and changes state, also in the middle of a batch."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -248,7 +248,7 @@ def open_pair(rng: random.Random) -> Iterator[Pair]:
 
 
 def send_some(rng: random.Random, source: Iterator[bytes], client: socket.socket) -> list[bytes]:
-    """Send packets, as many as the server's socket takes; those that went out."""
+    """Send as many packets as the server's socket accepts; return the sent ones."""
     sent = []
     for _ in range(rng.choice((1, 3, BATCH_SIZE, 2 * BATCH_SIZE + 1))):
         packet = next(source)
@@ -266,7 +266,7 @@ def received(client: socket.socket) -> Iterator[bytes]:
 
 
 def attack_honestly(rng: random.Random) -> None:
-    """Every reply is the one that was said, whether it was known or not."""
+    """Assert that every reply is the expected one, whether remembered or not."""
     honest, source = Honest(), packets(rng)
     with open_pair(rng) as (server, client):
         has_name = bool(client.getsockname())
@@ -280,12 +280,12 @@ def attack_honestly(rng: random.Random) -> None:
             replies = list(received(client))
             assert replies or not (has_name and any(expected))
             rest = iter(expected)
-            assert all(reply in rest for reply in replies)  # in their order; a socket that is full drops some
+            assert all(reply in rest for reply in replies)  # in order; a full socket drops some
         assert sum(count for _, count, _ in batch.take()) == total - honest.asked
 
 
 def attack_hostilely(rng: random.Random) -> None:
-    """Nothing breaks, whatever the answering side does."""
+    """Exchange batches with a hostile answering side; no crash may follow."""
     hostile, source = Hostile(rng), packets(rng)
     with open_pair(rng) as (server, client):
         callbacks = hostile.learn, hostile.limits, hostile.passes, hostile.not_sent
@@ -309,7 +309,7 @@ def attack_hostilely(rng: random.Random) -> None:
 
 
 def attack_batches(rng: random.Random) -> None:
-    """One seed's worth."""
+    """All attacks with one seed."""
     for _ in range(4):
         attack_honestly(rng)
         attack_hostilely(rng)

@@ -1,8 +1,8 @@
-"""Attacks _names.c: tables with hostile headers, with slots and entries that lead anywhere, and changed while in use.
+"""Attacks _names.c: tables with hostile headers, with arbitrary slots and entries, and changed while in use.
 
     python -m tests.native.attack_names FIRST_SEED SEEDS
 
-A lookup finds a node, nothing, or raises ValueError; it reads nothing outside of the octets, and ends.
+A lookup must end without reading out of bounds: it returns a node or None, or raises ValueError.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import struct
 from collections.abc import Iterator
 
-import tests.native.compiled  # noqa: F401  first of all: what it loads is what the package then imports
+import tests.native.compiled  # noqa: F401  first, as the package then imports the extensions loaded by it
 from dnsd.engine._names import Table, pack
 from dnsd.engine.names import NameTable
 from tests.native.attacker import attack
@@ -30,14 +30,14 @@ ROOM = 4_096  # octets of the tables with hostile headers
 
 
 def held(octets: bytes) -> ctypes.Array[ctypes.c_char]:
-    """The octets in memory of exactly their size, so that the sanitizer sees who reads on."""
+    """The octets in memory of exactly their size, so that the sanitizer detects reads beyond the end."""
     array = (ctypes.c_char * len(octets))()
     array[:] = octets  # type: ignore[assignment]
     return array
 
 
 def headers() -> Iterator[tuple[int, int, int]]:
-    """Count, slots, and size of the entries: all that is odd, and sizes that are right only if a sum wraps."""
+    """Numbers of names and slots, and size of the entries: odd ones, and sizes valid only if a sum overflows."""
     for count, slots in itertools.product(COUNTS, SLOTS):
         wrapped = ((length - HEADER.size - 4 * slots) % 2**64 for length in (HEADER.size, 64, ROOM))
         for size in (*SIZES, *wrapped):
@@ -45,7 +45,7 @@ def headers() -> Iterator[tuple[int, int, int]]:
 
 
 def bodies(rng: random.Random, size: int) -> Iterator[bytes]:
-    """What may stand behind a header."""
+    """The octets after a header."""
     yield bytes(size)
     yield b"\xff" * size
     yield b"\1\0\0\0" * (size // 4) + bytes(size % 4)
@@ -55,7 +55,7 @@ def bodies(rng: random.Random, size: int) -> Iterator[bytes]:
 
 
 def with_header(rng: random.Random, count: int, slots: int, size: int) -> Iterator[bytes]:
-    """Tables with one header: of the size that it says where that is possible, and of other sizes."""
+    """Tables with one header: of the size stated by it, if possible, and of other sizes."""
     rights = HEADER.size + 4 * slots + size
     lengths = {
         HEADER.size,
@@ -70,7 +70,7 @@ def with_header(rng: random.Random, count: int, slots: int, size: int) -> Iterat
 
 
 def look_at(octets: object, names: list[bytes], *, moves: bool) -> bool:
-    """Do all that can be done with a table, a new one or one that `moves` there; whether it was one."""
+    """Call every method of a table, new or `moved` to these octets; return whether it was valid."""
     table = NameTable(GOOD, NODES, {})
     try:
         if moves:
@@ -94,7 +94,7 @@ def look_up(table: Table, name: bytes) -> None:
         assert found is None or found in NODES
         assert (name in table) == table.holds(name) == (found is not None)
     except ValueError:
-        assert table.holds(name)  # of a node that is not there
+        assert table.holds(name)  # of a missing node
 
 
 def read_entry(table: Table, position: int) -> None:
@@ -114,7 +114,7 @@ def read_all(table: NameTable) -> None:
 
 
 def attack_headers(rng: random.Random) -> None:
-    """Every header, beside every kind of octets."""
+    """Try every header with every kind of octets."""
     accepted = 0
     for header in headers():
         for octets in with_header(rng, *header):
@@ -123,7 +123,7 @@ def attack_headers(rng: random.Random) -> None:
 
 
 def attack_mutated(rng: random.Random) -> None:
-    """Good tables with some octets changed, before they are used or while they are."""
+    """Try valid tables with some octets changed, before or during their use."""
     names = list({rng.randbytes(rng.choice((0, 1, 5, 20, 255))) for _ in range(rng.choice((0, 1, 5, 6, 100)))})
     whole = pack(names, [rng.randrange(len(NODES)) for _ in names], rng.randbytes(16))
     assert look_at(held(whole), names, moves=rng.random() < 0.5)
@@ -158,7 +158,7 @@ def look_up_changed(table: Table, name: bytes) -> None:
 
 
 def attack_tables(rng: random.Random) -> None:
-    """One seed's worth."""
+    """All attacks with one seed."""
     for _ in range(50):
         attack_mutated(rng)
     table = Table.__new__(Table)

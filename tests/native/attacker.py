@@ -1,4 +1,4 @@
-"""What every attack has in common: seeds from the command line, an end, and a word on what was done."""
+"""The common parts of all attacks: seeds from the command line, a time limit, and a final report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HANGS_S = 120  # one seed takes seconds
 
 
 def attack(one: Callable[[random.Random], None]) -> None:
-    """Call it with the generator of each seed. Ends the process where a seed does not end, telling where that is."""
+    """Call the attack with each seed's generator. A seed that hangs ends the process with a traceback."""
     first, count = (int(word) for word in sys.argv[1:3])
     start = time.monotonic()
     for seed in range(first, first + count):

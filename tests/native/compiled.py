@@ -1,6 +1,6 @@
-"""The C parts, compiled beside the installed ones: with warnings as errors, and with sanitizers.
+"""The C parts, compiled separately from the installed ones: with warnings as errors, and with sanitizers.
 
-Plugin of pytest, too: `-p tests.native.compiled` has the tests use what was compiled into the folder $DNSD_NATIVE.
+Also a pytest plugin: with `-p tests.native.compiled`, tests use the extensions compiled into the folder $DNSD_NATIVE.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SANITIZED = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefin
 
 
 class CompileError(Exception):
-    """What the compiler said, and what to do."""
+    """Compiling failed; the message has the compiler's output or what to install."""
 
 
 def extensions() -> dict[str, list[str]]:
-    """The sources of each extension, as pyproject.toml has them."""
+    """The sources of each extension, from pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     return {one["name"]: one["sources"] for one in project["tool"]["setuptools"]["ext-modules"]}
 
@@ -34,7 +34,7 @@ def compiler() -> str:
     """The C compiler: $CC, else `cc`. Raises CompileError."""
     name = os.environ.get("CC", "cc")
     if shutil.which(name) is None:
-        raise CompileError(f"there is no C compiler {name!r}: install gcc, or name another one with CC=…")
+        raise CompileError(f"no C compiler {name!r}: install gcc, or name another one with CC=…")
     return name
 
 
@@ -42,7 +42,7 @@ def compile_all(folder: Path, flags: list[str]) -> None:
     """Compile every extension into the folder. Raises CompileError."""
     include, suffix = sysconfig.get_path("include"), sysconfig.get_config_var("EXT_SUFFIX")
     if not (Path(include) / "Python.h").exists():
-        raise CompileError(f"there is no {include}/Python.h: install Python's headers (Debian: python3-dev)")
+        raise CompileError(f"{include}/Python.h is missing: install Python's headers (Debian: python3-dev)")
     for name, sources in extensions().items():
         output = ["-o", str(folder / f"{name}{suffix}")]
         command = [compiler(), *flags, "-shared", "-fPIC", f"-I{include}", *sources, *output]
@@ -52,7 +52,7 @@ def compile_all(folder: Path, flags: list[str]) -> None:
 
 
 def sanitizer_library() -> Path:
-    """The library of AddressSanitizer, to be loaded before all others. Raises CompileError."""
+    """The library of AddressSanitizer, for loading before all others. Raises CompileError."""
     command = [compiler(), "-print-file-name=libasan.so"]
     path = Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
     if not path.is_absolute():
@@ -63,7 +63,7 @@ def sanitizer_library() -> Path:
 
 
 def load_compiled(folder: Path) -> None:
-    """Have `import` find the extensions in the folder instead of the installed ones."""
+    """Make `import` load the extensions in the folder instead of the installed ones."""
     for name in extensions():
         (path,) = folder.glob(f"{name}.*")
         importlib.import_module(name.rpartition(".")[0])

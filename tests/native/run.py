@@ -1,8 +1,8 @@
-"""Compiles the C parts with warnings as errors, then with AddressSanitizer and UBSan, and attacks these.
+"""Compiles the C parts with warnings as errors, then with AddressSanitizer and UBSan, and attacks the latter.
 
     python -m tests.native.run [--quick]
 
-Takes some minutes; --quick, what CI runs, less than one. Ends with 1, and what was found, at the first that is wrong.
+Takes a few minutes; --quick, for CI, less than one. Stops with status 1 at the first finding, and prints it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from tests.native.compiled import ROOT, SANITIZED, STRICT, CompileError, compile
 ATTACKS = ("tests.native.attack_names", "tests.native.attack_batch")
 SEEDS, QUICK_SEEDS = 25, 3
 TESTS = ("tests/property/test_name_table.py", "tests/property/test_batch.py")
-# Reads behind the end of an array: what must be found for all else to mean anything.
+# Reads beyond the end of an array: the sanitizer must find this, or its other results mean nothing.
 CANARY = "import ctypes; a = (ctypes.c_char * 8)(); ctypes.CDLL(None).memcmp(a, bytes(64), 64)"
 
 
 class FoundError(Exception):
-    """A sanitizer, an attack or a test found something; it has told of it."""
+    """A sanitizer, an attack or a test found an error, and has printed it."""
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """With the sanitizers, which see Python's objects only if each has its memory from malloc."""
+    """The environment for the sanitizers, which see Python's objects only if allocated by malloc."""
     return os.environ | {
         "LD_PRELOAD": str(sanitizer_library()),
-        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",  # Python frees little when it ends
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",  # Python frees little at its end
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": str(ROOT),
@@ -39,21 +39,21 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def check_sanitizer(folder: Path) -> None:
-    """Raises FoundError where a read behind an array's end is not found."""
+    """Raises FoundError if a read beyond an array's end is not detected."""
     ran = subprocess.run([sys.executable, "-c", CANARY], env=environment(folder), capture_output=True, check=False)
     if ran.returncode == 0 or b"heap-buffer-overflow" not in ran.stderr:
         raise FoundError(f"AddressSanitizer is not at work:\n{ran.stderr.decode(errors='replace')}")
 
 
 def run(folder: Path, *arguments: str) -> None:
-    """Raises FoundError."""
+    """Run a command. Raises FoundError if it fails."""
     ran = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment(folder), check=False)
     if ran.returncode:
         raise FoundError(f"{' '.join(arguments)}: exit status {ran.returncode}")
 
 
 def run_all(folder: Path, *, quick: bool) -> None:
-    """Everything, in its order. Raises CompileError or FoundError."""
+    """Run all steps in order. Raises CompileError or FoundError."""
     say("compiling the C parts, every warning an error")
     compile_all(folder, STRICT)
     say("compiling them with AddressSanitizer and UBSan")
@@ -72,7 +72,7 @@ def say(what: str) -> None:
 
 
 def main() -> int:
-    """The exit status."""
+    """Run all steps; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="dnsd-native-") as folder:
         try:
             run_all(Path(folder), quick="--quick" in sys.argv[1:])

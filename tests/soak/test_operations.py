@@ -326,7 +326,7 @@ def test_disk_that_is_full_leaves_a_whole_version(tmp_path: pathlib.Path, figure
         wait_for_line(
             server, r"snapshot cannot be written: .*; a start with unusable files would serve an older revision"
         )
-        wait_until(lambda: serves_zone(server, 1), timeout_s=2.0)  # saving is known to fail, so workers are sent the whole snapshot
+        wait_until(lambda: serves_zone(server, 1), timeout_s=2.0)  # workers are sent the whole snapshot
         assert server.healthy()
         assert whole_snapshot(state / "snapshot") == saved
         assert sorted(path.name for path in state.iterdir() if "fill" not in path.name) == STATE

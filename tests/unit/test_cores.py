@@ -1,4 +1,4 @@
-"""How many workers `auto` stands for."""
+"""The number of workers with `auto`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log: lines for people and for programs, and writers that nobody can block."""
+"""The log: lines for people and for programs, and writers that a slow reader cannot block."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Write = Callable[[Log], None]
 
 
 def written(write: str, *, prelude: str = "") -> str:
-    """What a process with this log writes to a pipe."""
+    """The output of a process that writes this log to a pipe."""
     code = f"from dnsd.log import *\nlog = Log('worker-0')\n{prelude}\n{write}"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return result.stderr
@@ -55,7 +55,7 @@ def test_what_is_not_text_is_written_all_the_same() -> None:
 
 
 def blocked(log_kind: str) -> tuple[int, float]:
-    """How many of 3,000 lines were dropped, and the seconds it took, where nobody reads."""
+    """The number of lines dropped out of 3,000, and the seconds taken, if the pipe is not read."""
     code = (
         "import os, sys, time\nfrom dnsd.log import *\n"
         "log = Log('x', wait_s=float(sys.argv[1]))\nstart = time.monotonic()\n"
@@ -95,7 +95,7 @@ def test_the_reader_is_gone() -> None:
 
 
 def test_a_slow_reader_loses_nothing() -> None:
-    """Control may wait: a list of many problems is longer than what a pipe holds."""
+    """Control waits for its reader, as a list of many problems is longer than a pipe's capacity."""
     code = "from dnsd.log import *\nlog = Log('x', wait_s=1)\nfor n in range(2000): log.info(f'{n} ' + 'x' * 100)"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     assert process.stderr
@@ -107,7 +107,7 @@ def test_a_slow_reader_loses_nothing() -> None:
 
 
 def test_the_shared_pipe_stays_as_it_was() -> None:
-    """O_NONBLOCK on the one descriptor would be there for everybody who has the pipe."""
+    """O_NONBLOCK on the shared descriptor would affect all processes that have the pipe."""
     code = "import os\nfrom dnsd.log import *\nLog('x').info('a')\nprint(os.get_blocking(2))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("True\n", "a\n")

@@ -9,7 +9,7 @@ import pytest
 from dnsd.metrics import BOUNDS_S, BUCKETS, METRICS, SUM, Counts, Metric
 
 UNITS = ("_seconds", "_bytes", "_ratio", "_info", "_total", "_timestamp_seconds", "_fds", "_threads")
-COUNTED = {  # gauges that count things
+COUNTED = {  # gauges of numbers of objects
     "dnsd_tcp_connections",
     "dnsd_revision",
     "dnsd_source_ok",

@@ -1,4 +1,4 @@
-"""Progress: one line on a terminal, gone in the end; nothing in a pipe."""
+"""Progress: one line on a terminal, erased at the end; no output to a pipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
         return True
 
     def screen(self) -> str:
-        """What is to be seen of the line, without what spaces have wiped away."""
+        """The visible text of the line, without text overwritten by spaces."""
         shown = ""
         for text in self.getvalue().split("\r"):
             shown = text + shown[len(text) :]

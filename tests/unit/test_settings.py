@@ -27,7 +27,7 @@ def value(settings: Settings, path: str) -> Any:
 
 
 def shown(found: Any) -> Any:
-    """As a person writes it."""
+    """The value in its written form."""
     if isinstance(found, tuple):
         return [shown(one) for one in found]
     return found if isinstance(found, bool | int | float | None) else str(found)

@@ -1,4 +1,4 @@
-"""What control sends to workers: a change, or that they load the file, or all of it."""
+"""Control's messages to workers: a delta, a load of the file, or the whole snapshot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.models import dataset, record, worker_settings, zone
 
 
 class Worker:
-    """The end of the connection that a worker has; and what a worker would make of what comes."""
+    """A worker's end of the connection, and its handling of the messages."""
 
     def __init__(self, publisher: Publisher, state: Path, index: int = 0) -> None:
         self.snapshot: Snapshot | None = None
@@ -49,7 +49,7 @@ class Worker:
         self._octets += octets
 
     async def take(self) -> None:
-        """Do what was sent."""
+        """Handle the messages sent."""
         reader = asyncio.StreamReader()
         reader.feed_data(self._octets)
         reader.feed_eof()
@@ -203,7 +203,7 @@ def test_settings_are_sent_when_they_are_not_those_that_a_worker_has(tmp_path: P
             await publisher.publish(current, live)
             await worker.take()
         assert worker.settings == [usual, sampled, usual]
-        another = Worker(publisher, tmp_path)  # in its place
+        another = Worker(publisher, tmp_path)  # its successor
         await publisher.publish(snapshot(20, "192.0.2.99", current), usual)
         await another.take()
         assert another.settings == [usual]
@@ -230,7 +230,7 @@ def test_counts_of_zones_and_maps_that_are_gone_are_dropped_once_they_are_many(
             publisher.counts.add(*key, by=7)
         publisher.counts.add("dnsd_zone_requests_total", "gone.example.")
         await publisher.publish(served, worker_settings())
-        assert ("dnsd_zone_requests_total", "gone.example.") in dict(publisher.counts.items())  # they are few
+        assert ("dnsd_zone_requests_total", "gone.example.") in dict(publisher.counts.items())  # too few to be dropped
         for number in range(20):
             publisher.counts.add("dnsd_zone_requests_total", f"gone-{number}.example.")
             publisher.counts.add("dnsd_edge_answers_total", "zone", f"acme/maps/gone-{number}")

@@ -1,4 +1,4 @@
-"""Files and folders with unknown names among the data: when they count while the server watches."""
+"""Files and folders with unknown names in the data folder: when the watching server takes them into account."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CASES = {
     "new": (None, PATIENCE_S, False),
     "old enough": (None, WAY_BACK, True),
     "gone": (FileNotFoundError(), 0, False),
-    "nobody may look": (PermissionError(), PATIENCE_S, True),  # that is its account's problem, and no one else's
+    "nobody may look": (PermissionError(), PATIENCE_S, True),  # affects only its own account
 }
 
 

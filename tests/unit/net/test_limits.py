@@ -18,7 +18,7 @@ KEY = (b"\7example\3com\0", 1)
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
-def table(size: int = 1_000_003) -> memoryview[float]:  # so large that nothing meets by chance in a test
+def table(size: int = 1_000_003) -> memoryview[float]:  # so large that no networks share a slot by chance
     return memoryview(bytearray(8 * size)).cast("d")
 
 
@@ -111,7 +111,7 @@ def test_rate_0_is_no_limit() -> None:
 
 
 def test_what_meets_in_a_slot_shares_its_rate() -> None:
-    """However many networks there are, the table does not grow, and none of them is forgotten."""
+    """With any number of networks, the table does not grow, and every network is limited."""
     limits = limiter(table(1))
     assert [limits.verdict(f"10.0.{n}.1", KEY, START) for n in range(7)] == [PASS] * 5 + [DROP] * 2
 

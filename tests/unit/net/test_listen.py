@@ -1,4 +1,4 @@
-"""Sockets for several workers, those that systemd hands over, and what it is told."""
+"""Sockets for several workers, sockets from systemd, and notifications to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANY_PORT = Address("127.0.0.1", 0)
 
 
 def waiting(sock: socket.socket) -> int:
-    """How many datagrams a socket holds; they are taken from it."""
+    """Read all datagrams waiting in a socket; return their number."""
     count = 0
     while True:
         try:
@@ -50,7 +50,7 @@ def test_workers_share_one_port() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_another_server_at_the_address_is_noticed(workers: int) -> None:
-    """Also one that would share its port: two servers of ours must not answer in turns."""
+    """Also one that would share its port: two servers must not answer in turns."""
     first = open_listener(ANY_PORT, workers=2)
     try:
         with pytest.raises(ListenError, match="another server is running there"):
@@ -87,7 +87,7 @@ for one in activated_listeners():
 
 
 def activated(socks: list[socket.socket], other_pid: int = 0) -> str:
-    """What a process says of the sockets that it gets from descriptor 3 on."""
+    """A process's output about the sockets that it receives from descriptor 3 on."""
     held = [os.dup(sock.fileno()) for sock in socks]
     moves = "".join(f"os.dup2({fd}, {3 + index});" for index, fd in enumerate(held))
     launch = f"import os,sys;{moves}os.execv(sys.executable, [sys.executable, '-c', {ACTIVATED!r}, '{other_pid}'])"
@@ -124,7 +124,7 @@ def test_the_service_manager_is_told(tmp_path: pathlib.Path) -> None:
         notifier.tell("READY=1", "STATUS=answering")
         assert manager.recv(100) == b"READY=1\nSTATUS=answering"
         assert notifier.watchdog_s == 1.5
-    notifier.tell("WATCHDOG=1")  # the manager is gone: nothing happens
+    notifier.tell("WATCHDOG=1")  # the manager has gone: no effect
 
 
 def test_no_service_manager() -> None:

@@ -1,4 +1,4 @@
-"""The TCP server by itself: its limits, its counts and its end. `respond` is a stub: it repeats what it is asked."""
+"""The TCP server by itself: limits, counts and shutdown. `respond` is a stub that echoes the query."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def repeat(message: bytes, peer: str) -> bytes | None:
 
 
 class Running:
-    """A server in a thread of its own."""
+    """A server in its own thread."""
 
     def __init__(
         self,
@@ -91,13 +91,13 @@ class Running:
         assert self.counts[("accepted",)] == sum(n for (name, *_), n in self.counts.items() if name == "closed")
 
     def do(self, action: Callable[[], Any]) -> None:
-        """Call something in the server's thread."""
+        """Call a function in the server's thread."""
         done = threading.Event()
         self.loop.call_soon_threadsafe(lambda: (action(), done.set()))
         assert done.wait(PATIENCE_S)
 
     def end(self, within_s: float) -> float:
-        """Stop and finish; how long that took."""
+        """Stop and finish; return the seconds taken."""
         started = time.monotonic()
         self.do(self.server.stop)
         asyncio.run_coroutine_threadsafe(self.server.finish(within_s), self.loop).result(PATIENCE_S)
@@ -132,7 +132,7 @@ def receive(client: socket.socket, count: int = 1) -> list[bytes]:
 
 
 def seconds_until_closed(client: socket.socket) -> float:
-    """How long the server leaves the connection open; what it still says is not looked at."""
+    """The seconds until the server closes the connection; its last replies are ignored."""
     started = time.monotonic()
     with contextlib.suppress(ConnectionResetError):
         while client.recv(65_536):
@@ -241,7 +241,7 @@ def test_connections_that_are_closed_are_freed_at_once() -> None:
                     receive(client, queries)
             running.await_count("closed", "client")
             running.await_count("closed", "queries")
-            running.do(lambda: None)  # what has closed them is left behind
+            running.do(lambda: None)  # after the closing callbacks
             assert not [
                 one
                 for one in gc.get_objects()
@@ -286,7 +286,7 @@ def small_buffers(client: socket.socket) -> None:
 
 
 def fill(client: socket.socket, octets: bytes) -> None:
-    """Send until the server takes no more, or has taken all."""
+    """Send until the server accepts no more, or all is sent."""
     client.settimeout(0.1)
     with contextlib.suppress(TimeoutError):
         client.sendall(octets)
@@ -394,7 +394,7 @@ def test_connections_over_a_client_s_limit_are_refused() -> None:
 
 
 class Exhausted(socket.socket):
-    """A listening socket for which there are no file descriptors, for a while."""
+    """A listening socket that lacks file descriptors for a while."""
 
     failures = 0
     number = errno.EMFILE
@@ -455,7 +455,7 @@ def test_open_connections_are_served_without_descriptors() -> None:
         assert receive(waiting) == [b"z"]
 
 
-# The end
+# Shutdown
 
 
 def test_end_of_an_idle_server_takes_no_time() -> None:

@@ -1,4 +1,4 @@
-"""Turns: one budget a pass for all TCP sockets, everybody in turn, datagrams between; on a clock that the tests set."""
+"""Turns: one budget per pass for all TCP sockets, in rotation, with datagrams between; on a simulated clock."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dnsd.net.tcp_connection import TURN, UNREAD_LIMIT, TcpLimits
 from dnsd.net.turns import BUDGET_S, Turns
 from dnsd.wire.framing import frame
 
-ANSWER_S = 37e-6  # what an answer takes, on the clock
-LOOK_S = 3e-6  # what everything else takes between two looks at the clock
-PASSES = 20_000  # of the event loop: patience
+ANSWER_S = 37e-6  # the cost of an answer on the clock
+LOOK_S = 3e-6  # the cost of all else between two reads of the clock
+PASSES = 20_000  # limit on passes of the event loop
 
 
 class Clock:
-    """Moves when it is looked at, and when something is answered."""
+    """A clock that advances with each read and each answer."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -36,13 +36,13 @@ class Clock:
 
 
 class Scene:
-    """A TCP server, and a socket for datagrams beside it that always has something to read."""
+    """A TCP server, and a datagram socket that always has data to read."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, reply_size: int = 30) -> None:
         self.clock = Clock()
         self.loop = loop
         self.turns = Turns(loop, clock=self.clock)
-        self.answered: list[int] = []  # the clients, as their queries were answered
+        self.answered: list[int] = []  # clients in the order of their queries' answers
         self.answered_at: list[float] = []
         self.datagrams_at: list[float] = []  # when datagrams had their turn
         self._reply_size = reply_size
@@ -82,7 +82,7 @@ class Scene:
             sock.close()
 
     def connect(self, number: int, queries: int) -> socket.socket:
-        """A client that asks so much at once; what is answered tells its number."""
+        """Connect a client that sends this many queries at once; answers record its number."""
         client = socket.create_connection(self._listening.getsockname(), timeout=5)
         client.sendall(frame(number.to_bytes(4)) * queries)
         return client
@@ -95,12 +95,12 @@ class Scene:
         raise AssertionError(f"{len(self.answered)} answers after {PASSES} passes")
 
     def gaps_s(self) -> list[float]:
-        """What datagrams waited for between their turns."""
+        """The times between the turns of datagrams."""
         return [after - before for before, after in zip(self.datagrams_at, self.datagrams_at[1:], strict=False)]
 
 
 def run(act: Callable[[Scene], Awaitable[None]], **options: int) -> Scene:
-    """The scene after `act`."""
+    """Run the scene after `act`; return it."""
     loop = asyncio.new_event_loop()
     scene = Scene(loop, **options)
 
@@ -130,7 +130,7 @@ def test_datagrams_wait_for_one_budget_however_many_connections_there_are(count:
             await scene.until(lambda: len(scene.answered) == count * queries)
 
     scene = run(act)
-    # What has begun when the budget is spent is finished: an answer, and what there is to look at.
+    # Work begun when the budget is spent is still finished: one answer and the checks around it.
     assert max(scene.gaps_s()) <= BUDGET_S + ANSWER_S + 10 * LOOK_S
     assert len(scene.datagrams_at) >= scene.clock.now / (BUDGET_S + ANSWER_S + 10 * LOOK_S)
 

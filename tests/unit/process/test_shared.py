@@ -1,4 +1,4 @@
-"""What processes say to each other in shared memory."""
+"""The processes' numbers in shared memory."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from dnsd.process.shared import Shared
 
 
 def test_the_time_that_a_process_took_never_goes_back() -> None:
-    """Its successor is seen before the supervisor has taken account of it."""
+    """Its successor is measured before the supervisor has added its time."""
     shared = Shared(1, 8)
     worker = shared.workers[0]
     assert shared.cpu_s(worker, 4.0) == pytest.approx(4.0)

@@ -1,4 +1,4 @@
-"""What a worker does with a message besides answering it: cookies, rate limits, counting."""
+"""A worker's other tasks for a message: cookies, rate limits, counting."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def snapshot() -> Snapshot:
 
 @pytest.fixture(autouse=True)
 def _in_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rates are of this moment, however slow the machine is."""
+    """Stop the clock, so that rates do not depend on the machine's speed."""
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 1000.0, time=time.time))
 
 
 class Worker:
-    """An `Answering` with its surroundings."""
+    """An `Answering` with a snapshot, counters and a log."""
 
     def __init__(self, snapshot: Snapshot, *, rate: int = 0, slip: int = 2, log_only: bool = False) -> None:
         self.counts = Counts()
@@ -60,7 +60,7 @@ class Worker:
         self.tcp = Answering(serving, self.counts, Log("test"), "tcp", "ipv4")
 
     def counted(self) -> dict[str, float]:
-        """`responses_total udp NOERROR` -> how many, since the last call."""
+        """Counts by metric and labels, such as `responses_total udp NOERROR`, since the last call."""
         for one in (self.udp, self.tcp):
             one.flush_tally()
         return {" ".join(key).removeprefix("dnsd_"): value for key, value in self.counts.take()}
@@ -70,7 +70,7 @@ def kinds(replies: list[bytes | None]) -> Counter[str]:
     return Counter("dropped" if one is None else "cut" if one[2] & 2 else "whole" for one in replies)
 
 
-# What is answered is what `respond` answers
+# Replies equal those of `respond`
 
 
 def test_the_same_as_respond(snapshot: Snapshot) -> None:
@@ -264,7 +264,7 @@ def test_a_cookie_of_no_possible_size(snapshot: Snapshot, size: int) -> None:
 
 
 def test_cookies_share_a_shape(snapshot: Snapshot) -> None:
-    """Each client has another cookie: parsed anew each time, they would push all other shapes out of the cache."""
+    """Each client's cookie differs: with a shape per cookie, they would evict all other shapes from the cache."""
     worker = Worker(snapshot)
     start = time.perf_counter()
     for number in range(1000):

@@ -1,4 +1,4 @@
-"""QCLASS ANY is answered as class IN is, with AA clear, and without the SOA of a denial: as NSD 4.6.1 does."""
+"""QCLASS ANY is answered like class IN, with AA clear and without the SOA of a negative answer, as by NSD 4.6.1."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_flags_are_copied_and_the_question_is_repeated(snapshot: Snapshot, flags
 
 @pytest.mark.parametrize("name", ["host.example.net", "nothing.example.net", "edge.example.net"])
 def test_reply_is_not_taken_for_that_of_class_in(snapshot: Snapshot, name: str) -> None:
-    """Neither is kept for others, nor do the counts lose it."""
+    """Neither reply is repeated for the other class, and both are counted."""
     counts = Counts()
     serving = Serving(snapshot, None, None, log_only=False, query_sample=0)
     answering = Answering(serving, counts, Log(), "udp", "ipv4")

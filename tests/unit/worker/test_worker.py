@@ -1,4 +1,4 @@
-"""A worker's settings: what is made anew when they change, and what is not."""
+"""A worker's settings: the parts that a change renews, and the parts that it keeps."""
 
 from __future__ import annotations
 
