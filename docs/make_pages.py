@@ -14,9 +14,9 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from dnsd.api.codes import CODES
 from dnsd.api.routes import BASE, ROUTES
 from dnsd.cli import main
-from dnsd.manage.refusal import Code
 from dnsd.settings import Settings
 
 DOCS = Path(__file__).parent
@@ -112,9 +112,7 @@ def range_text(field: FieldInfo) -> str:
 
 def api_page(text: str) -> str:
     """The page of the API, with its tables of errors and routes made from the code."""
-    codes = [
-        f"| {code.number} | {code.status} | {code.meaning} |" for code in sorted(Code, key=lambda code: code.number)
-    ]
+    codes = [f"| {code.number} | {code.status} | {code.meaning} |" for code in sorted(CODES.values())]
     routes = [f"| {route.method} | `{route.path}` | {route.permission} | {route.answer.__doc__} |" for route in ROUTES]
     text = with_table(text, "codes", "| code | status | meaning |\n|---|---|---|", codes)
     return with_table(text, "routes", f"Below `{BASE}`.\n\n| | | needs | |\n|---|---|---|---|", routes)

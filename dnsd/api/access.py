@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from dnsd.api.request import ID
 from dnsd.manage.find import find_account, find_zone
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.tokens import Area, Failures, Level, Token, TokenFile
 from dnsd.model.dataset import Dataset
 
@@ -78,9 +78,9 @@ class Access:
                 return found
         now = time.monotonic()
         if self._failures.is_blocked(client, now):
-            raise refused(Code.TOO_MANY_FAILURES, "too many failed attempts to authenticate: wait a minute")
+            raise refused(Reason.TOO_MANY_FAILURES, "too many failed attempts to authenticate: wait a minute")
         self._failures.note(client, now)
-        raise refused(Code.BAD_CREDENTIALS, "Authentication error: the token is unknown or has expired")
+        raise refused(Reason.BAD_CREDENTIALS, "Authentication error: the token is unknown or has expired")
 
 
 def check_access(token: Token, permission: Permission, dataset: Dataset, path: Mapping[str, str]) -> None:
@@ -89,13 +89,13 @@ def check_access(token: Token, permission: Permission, dataset: Dataset, path: M
     An object outside the token's scope is reported as not found, so that tokens reveal nothing about other accounts.
     """
     if any(not ID.fullmatch(path[name]) for name in IDS.intersection(path)):
-        raise refused(Code.NO_ROUTE, "Could not route to the request's path: an id has 32 hexadecimal digits")
+        raise refused(Reason.NO_ROUTE, "Could not route to the request's path: an id has 32 hexadecimal digits")
     _check_scope(dataset, token, path)
     if permission.need is Need.OPERATOR and not token.is_operator:
-        raise refused(Code.BAD_CREDENTIALS, "Authentication error: the operator's token is required")
+        raise refused(Reason.BAD_CREDENTIALS, "Authentication error: the operator's token is required")
     if not all(token.grants(area, permission.level) for area in permission.areas):
         raise refused(
-            Code.BAD_CREDENTIALS,
+            Reason.BAD_CREDENTIALS,
             f"Authentication error: the token lacks the permission {permission}",
         )
 
@@ -115,13 +115,13 @@ def _credentials(request: Request) -> list[str]:
     """The secrets in a request's headers; clients send one kind or both. Raises RefusedError."""
     header, key = request.headers.get("authorization"), request.headers.get("x-auth-key")
     if header is None and key is None:
-        raise refused(Code.NO_CREDENTIALS, "Missing Authorization header, or X-Auth-Email and X-Auth-Key")
+        raise refused(Reason.NO_CREDENTIALS, "Missing Authorization header, or X-Auth-Email and X-Auth-Key")
     found = [key.strip()] if key and key.strip() else []
     if header is not None:
         if header.lower().startswith(BEARER) and header[len(BEARER) :].strip():
             found.insert(0, header[len(BEARER) :].strip())
         elif not found:
-            raise refused(Code.BAD_HEADER, "Invalid request headers: Authorization is `Bearer`, a space, and a token")
+            raise refused(Reason.BAD_HEADER, "Invalid request headers: Authorization is `Bearer`, a space, and a token")
     if not found:
-        raise refused(Code.BAD_HEADER, "Invalid request headers: X-Auth-Key is empty")
+        raise refused(Reason.BAD_HEADER, "Invalid request headers: X-Auth-Key is empty")
     return found

@@ -18,7 +18,7 @@ from dnsd.api.shapes import (
 from dnsd.manage import accounts
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_prefix
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.model.times import time_text
 
 MAX_ACCOUNTS = 50  # on one page
@@ -160,7 +160,7 @@ async def delete_delegation(call: Call) -> Reply:
         _, prefix, _ = find_prefix(draft.dataset, account_id, prefix_id)
         places = [place for place, one in enumerate(prefix.delegations) if delegation_id(prefix, one) == wanted]
         if not places:
-            raise refused(Code.NOT_FOUND, "not_found: there is no delegation with this id")
+            raise refused(Reason.NOT_FOUND, "not_found: there is no delegation with this id")
         accounts.delete_delegation(draft, account_id, prefix_id, places[0])
 
     await call.service.change(call.actor, "prefix.undelegate", verb)
@@ -191,7 +191,7 @@ async def delete_lease(call: Call) -> Reply:
         account = find_account(draft.dataset, account_id)
         places = [place for place, ip in enumerate(account.static_ips) if lease_id(account, ip) == wanted]
         if not places:
-            raise refused(Code.NOT_FOUND, "not_found: there is no static IP with this id")
+            raise refused(Reason.NOT_FOUND, "not_found: there is no static IP with this id")
         accounts.delete_lease(draft, account_id, places[0])
 
     await call.service.change(call.actor, "lease.delete", verb)

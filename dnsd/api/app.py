@@ -18,12 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dnsd import __version__
 from dnsd.api.access import Access, check_access
+from dnsd.api.codes import status_of
 from dnsd.api.docs_page import docs_response
 from dnsd.api.envelope import refusal, response
 from dnsd.api.openapi import components, operation, operation_id, tag
 from dnsd.api.request import Call, read_body
 from dnsd.api.routes import BASE, ROUTES, Route
-from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import TokenFile, TokenFileError
 
@@ -76,12 +77,12 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             call = Call(service, Actor(token, client), path, dict(request.query_params), dict(request.headers), body)
             return response(await route.answer(call))
         except RefusedError as error:
-            if error.status >= 500 and not by_operator:  # the message may name the server's files
-                error = refused(error.faults[0].code, OPERATOR_S)
+            if status_of(error) >= 500 and not by_operator:  # the message may name the server's files
+                error = refused(error.faults[0].reason, OPERATOR_S)
             return refusal(error)
         except (TokenFileError, OSError) as error:
             report(f"{request.method} {request.url.path}: {error}")
-            return refusal(refused(Code.NOT_LOADED, OPERATOR_S))
+            return refusal(refused(Reason.NOT_LOADED, OPERATOR_S))
         except Exception as error:  # the framework would close the connection
             return await _on_failure(report, request, error)
 
@@ -105,9 +106,9 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         methods = ", ".join(_methods(request))
         message = f"method {request.method} is not allowed on this path; allowed: {methods}"
-        return refusal(refused(Code.BAD_METHOD, message), {"Allow": methods})
+        return refusal(refused(Reason.BAD_METHOD, message), {"Allow": methods})
     return refusal(
-        refused(Code.NO_ROUTE, "Could not route to the request's path, perhaps your object identifier is invalid?")
+        refused(Reason.NO_ROUTE, "Could not route to the request's path, perhaps your object identifier is invalid?")
     )
 
 
@@ -119,7 +120,7 @@ def _methods(request: Request) -> list[str]:
 
 async def _on_failure(report: Callable[[str], None], request: Request, error: Exception) -> Response:
     report(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
-    return refusal(refused(Code.FAILED, "internal error; the server's log has the details"))
+    return refusal(refused(Reason.FAILED, "internal error; the server's log has the details"))
 
 
 class _Normalized:

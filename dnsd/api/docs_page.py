@@ -12,9 +12,9 @@ from typing import Any
 
 from starlette.responses import HTMLResponse, Response
 
+from dnsd.api.codes import CODES
 from dnsd.api.openapi import components, operation_id, tag
 from dnsd.api.routes import BASE, ROUTES, Route
-from dnsd.manage.refusal import Code
 from dnsd.model.fields import Fields
 
 Schema = Mapping[str, Any]
@@ -223,7 +223,7 @@ def _with_code(text: str) -> str:
 def _errors() -> str:
     rows = "\n".join(
         f"<tr><td>{code.number}</td><td>{code.status}</td><td>{_with_code(escape(code.meaning))}</td></tr>"
-        for code in sorted(Code, key=lambda code: code.number)
+        for code in sorted(CODES.values())
     )
     return (
         '<div class="scroll"><table><thead><tr><th>code</th><th>status</th><th>meaning</th></tr></thead>'

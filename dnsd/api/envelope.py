@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from dnsd.manage.refusal import Fault, RefusedError
+from dnsd.api.codes import Shown, shown_faults, status_of
+from dnsd.manage.refusal import RefusedError
 
 T = TypeVar("T")
 HEADERS: Mapping[int, Mapping[str, str]] = {  # sent with a status
@@ -97,14 +98,20 @@ def response(reply: Reply | Raw) -> Response:
 
 def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Response:
     """The HTTP response to a refused request."""
-    body = {"success": False, "errors": [_error(fault) for fault in error.faults], "messages": [], "result": None}
+    status = status_of(error)
+    body = {
+        "success": False,
+        "errors": [_error(fault) for fault in shown_faults(error)],
+        "messages": [],
+        "result": None,
+    }
     # Clients retry after these statuses, to no use: a wrong token stays wrong, a file that cannot be written now cannot
     # be written in a second, and a failed change may have been applied.
-    never_again = {"x-should-retry": "false"} if error.status == 429 or error.status >= 500 else {}
-    return _json(body, error.status, {**never_again, **HEADERS.get(error.status, {}), **(headers or {})})
+    never_again = {"x-should-retry": "false"} if status == 429 or status >= 500 else {}
+    return _json(body, status, {**never_again, **HEADERS.get(status, {}), **(headers or {})})
 
 
-def _error(fault: Fault) -> dict[str, Any]:
+def _error(fault: Shown) -> dict[str, Any]:
     error: dict[str, Any] = {"code": fault.code.number, "message": fault.message}
     return error | ({"source": {"pointer": fault.pointer}} if fault.path else {})
 

@@ -8,7 +8,7 @@ from dnsd.api.shapes import map_shape, version_shape, zone_shape
 from dnsd.formats.odd_octets import readable
 from dnsd.manage.find import find_account, find_map, find_zone
 from dnsd.manage.history import Version, restore
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.zones import not_followed
 from dnsd.store.directory import Kind
 
@@ -67,7 +67,7 @@ def _versions(call: Call, object_id: str) -> Reply:
     there = (call.dataset.maps if "map_id" in call.path else call.dataset.zones).get(object_id)
     is_there = there is not None and there.account_id == account_id
     if not found and not is_there:
-        raise refused(Code.NOT_FOUND, "not_found: there is no object with this id, and no version of one")
+        raise refused(Reason.NOT_FOUND, "not_found: there is no object with this id, and no version of one")
     return Reply(
         call.listed([version_shape(one, is_current=is_there and not place) for place, one in enumerate(found)], dict)
     )
@@ -82,7 +82,7 @@ def _known(call: Call, object_id: str) -> tuple[Version, str]:
     """The version in a path, and its text. Raises RefusedError."""
     found = call.service.history.text(object_id, call.path["version"].upper())
     if found is None or not _is_of(call, found[0]):
-        raise refused(Code.NOT_FOUND, "not_found: there is no such version of the object")
+        raise refused(Reason.NOT_FOUND, "not_found: there is no such version of the object")
     return found
 
 

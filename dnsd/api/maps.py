@@ -14,7 +14,7 @@ from dnsd.manage import maps
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
 from dnsd.manage.plan import plan_of
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.model.fields import IPAddress, parse_ip
 from dnsd.model.maps import MemberKind
 
@@ -155,4 +155,4 @@ def _ip(call: Call) -> IPAddress:
     try:
         return parse_ip(call.path["ip"])
     except ValueError as error:
-        raise refused(Code.INVALID, str(error)) from None
+        raise refused(Reason.INVALID, str(error)) from None

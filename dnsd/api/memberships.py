@@ -9,7 +9,7 @@ from dnsd.api.envelope import Reply
 from dnsd.api.request import Call
 from dnsd.api.shapes import account_shape
 from dnsd.app import Loaded
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.tokens import Area, Level, Token, permission_text
 from dnsd.model.accounts import Account
 from dnsd.model.fields import derived_id
@@ -43,7 +43,7 @@ async def get_membership(call: Call) -> Reply:
     for account in _own_accounts(call):
         if membership_id(account) == wanted:
             return Reply(_shape(call.service.loaded, call.actor.token, account))
-    raise refused(Code.NOT_FOUND, "not_found: there is no membership with this id")
+    raise refused(Reason.NOT_FOUND, "not_found: there is no membership with this id")
 
 
 def membership_id(account: Account) -> str:

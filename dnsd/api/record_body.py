@@ -9,7 +9,7 @@ from dnsd.api.record_data import DataError, Shown, data_text, has_priority, kept
 from dnsd.api.record_parts import MAX_U16, PARTS, Part, whole_number
 from dnsd.errors import Path
 from dnsd.manage.records import TTL_S, is_reachable, is_ttl, not_reachable
-from dnsd.manage.refusal import Code, Fault
+from dnsd.manage.refusal import Fault, Reason
 from dnsd.model.fields import parse_ip
 from dnsd.model.records import (
     AS_WRITTEN,
@@ -26,18 +26,18 @@ from dnsd.wire.rdata import AAAA, A, type_text
 
 MAX_MESSAGE = 400  # characters; messages quote input, which may be long
 SETTINGS = ("ipv4_only", "ipv6_only", "flatten_cname")
-ADDRESS_CODES = {A: Code.BAD_IPV4, AAAA: Code.BAD_IPV6}
+ADDRESS_REASONS = {A: Reason.BAD_IPV4, AAAA: Reason.BAD_IPV6}
 ADDRESS_VERSIONS = {A: 4, AAAA: 6}
 
 
-def content_code(rtype: int) -> Code:
-    """The code for invalid content, by record type."""
-    return ADDRESS_CODES.get(rtype, Code.BAD_CONTENT)
+def content_reason(rtype: int) -> Reason:
+    """The reason for invalid content, by record type."""
+    return ADDRESS_REASONS.get(rtype, Reason.BAD_CONTENT)
 
 
-def record_fault(code: Code, message: str, path: Path) -> Fault:
+def record_fault(reason: Reason, message: str, path: Path) -> Fault:
     """A fault, with its message cut to a readable length."""
-    return Fault(code, message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…", path)
+    return Fault(reason, message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…", path)
 
 
 class Body:
@@ -51,9 +51,9 @@ class Body:
         self._base = base
         self._given = _without_nulls(given)
 
-    def blame(self, code: Code, message: str, *path: str | int) -> None:
+    def blame(self, reason: Reason, message: str, *path: str | int) -> None:
         """Note a fault."""
-        self.faults.append(record_fault(code, message, path))
+        self.faults.append(record_fault(reason, message, path))
 
     def rtype(self) -> int | None:
         """The record type; None if it is missing or unknown."""
@@ -61,20 +61,20 @@ class Body:
         try:
             return None if text is None else parse_data_type(text)
         except ValueError as error:
-            self.blame(Code.INVALID, str(error), "type")
+            self.blame(Reason.INVALID, str(error), "type")
             return None
 
     def name(self, zone_name: bytes) -> str:
         """The owner name as it was sent."""
         text = self._text("name", f"{name_text(self._base.owner).removesuffix('.')}." if self._base else None)
         if text is not None and has_blanks(text) and not self._is_kept(text, zone_name):
-            self.blame(Code.BAD_NAME, "DNS name is invalid: it has blanks or control characters.", "name")
+            self.blame(Reason.BAD_NAME, "DNS name is invalid: it has blanks or control characters.", "name")
             return text
         try:
             if text is not None:
                 parse_owner(text, zone_name)
         except ValueError as error:
-            self.blame(Code.INVALID, str(error), "name")
+            self.blame(Reason.INVALID, str(error), "name")
         return text or ""
 
     def _is_kept(self, name: str, zone_name: bytes) -> bool:
@@ -96,7 +96,7 @@ class Body:
         except ValueError:
             ttl = -1
         if not is_ttl(ttl) and ttl != known:
-            self.blame(Code.BAD_TTL, "Invalid TTL. Must be between 60 and 86400 seconds, or 1 for automatic.", "ttl")
+            self.blame(Reason.BAD_TTL, "Invalid TTL. Must be between 60 and 86400 seconds, or 1 for automatic.", "ttl")
         return ttl
 
     def proxied(self, rtype: int | None, content: str) -> bool:
@@ -105,14 +105,14 @@ class Body:
         if proxied is None:
             proxied = self._base is not None and self._base.proxied
         if proxied and rtype is not None and rtype not in PROXIABLE:
-            self.blame(Code.NOT_PROXIABLE, f"{type_text(rtype)} records cannot be proxied.", "proxied")
+            self.blame(Reason.NOT_PROXIABLE, f"{type_text(rtype)} records cannot be proxied.", "proxied")
         if (
             proxied
             and rtype in ADDRESS_VERSIONS
             and _is_address(rtype, content)
             and not is_reachable(parse_ip(content))
         ):
-            self.blame(Code.TARGET_NOT_ALLOWED, not_reachable(content), "content")
+            self.blame(Reason.TARGET_NOT_ALLOWED, not_reachable(content), "content")
         return proxied
 
     def settings(self) -> dict[str, bool]:
@@ -120,7 +120,7 @@ class Body:
         settings = self._base.settings.model_dump(exclude_none=True) if self._base else {}
         given = self._given.get("settings", {})
         if not isinstance(given, Mapping):
-            self.blame(Code.INVALID, "settings must be an object", "settings")
+            self.blame(Reason.INVALID, "settings must be an object", "settings")
             return settings
         for name in SETTINGS:
             flag = self._flag(given.get(name), "settings", name)
@@ -132,7 +132,7 @@ class Body:
         """The tags."""
         tags = self._given.get("tags", self._base.tags if self._base else ())
         if not isinstance(tags, list | tuple) or not all(_is_text(tag) for tag in tags):
-            self.blame(Code.INVALID, "tags must be a list of texts", "tags")
+            self.blame(Reason.INVALID, "tags must be a list of texts", "tags")
             return []
         return [*tags]
 
@@ -157,7 +157,7 @@ class Body:
         """The type's parts in `data`; empty if they carry no value, as some clients send `data` with every type."""
         data = self._given.get("data", {}) if rtype in PARTS else {}
         if not isinstance(data, Mapping):
-            self.blame(Code.INVALID, "data must be an object", "data")
+            self.blame(Reason.INVALID, "data must be an object", "data")
             return {}
         parts = {part.name: part for part in PARTS.get(rtype, ())}
         names = {*parts, "priority"} if rtype in WITH_PRIORITY else {*parts}
@@ -173,17 +173,17 @@ class Body:
             return data_text(rtype, data)
         except DataError as error:
             for name, message in error.wrong:
-                self.blame(Code.BAD_CONTENT, f"{name} {message}", "data", name)
+                self.blame(Reason.BAD_CONTENT, f"{name} {message}", "data", name)
             return ""
 
     def _content(self, rtype: int) -> str:
-        code = content_code(rtype)
-        content = self._text("content", None, code)
+        reason = content_reason(rtype)
+        content = self._text("content", None, reason)
         if content is None:
             return ""
         if rtype in ADDRESS_VERSIONS and not content.startswith(GENERIC) and not _is_address(rtype, content):
             message = f"Content for {type_text(rtype)} record must be a valid IPv{ADDRESS_VERSIONS[rtype]} address."
-            self.blame(code, message, "content")
+            self.blame(reason, message, "content")
         return content
 
     def _priority(self, rtype: int, content: str, data: Mapping[str, Any], shown: Shown | None) -> int | None:
@@ -196,30 +196,30 @@ class Body:
         if not data and has_priority(rtype, content):
             return None
         if known is None:
-            self.blame(Code.INVALID, "priority is a required field.", "priority")
+            self.blame(Reason.INVALID, "priority is a required field.", "priority")
         return known
 
     def _number(self, value: Any, *path: str) -> int:
         try:
             return whole_number(value, MAX_U16)
         except ValueError as error:
-            self.blame(Code.INVALID, f"{path[-1]} {error}", *path)
+            self.blame(Reason.INVALID, f"{path[-1]} {error}", *path)
             return 0
 
-    def _text(self, key: str, otherwise: str | None, code: Code = Code.INVALID) -> str | None:
+    def _text(self, key: str, otherwise: str | None, reason: Reason = Reason.INVALID) -> str | None:
         """A text, `otherwise` if it is absent; None if it is missing or not text."""
         value = self._given.get(key, otherwise)
         if value is None:
-            self.blame(code, f"{key} is missing", key)
+            self.blame(reason, f"{key} is missing", key)
         elif not _is_text(value):
-            self.blame(code, f"{key} must be text", key)
+            self.blame(reason, f"{key} must be text", key)
         else:
             return str(value)
         return None
 
     def _flag(self, value: Any, *path: str) -> bool | None:
         if value is not None and not isinstance(value, bool):
-            self.blame(Code.INVALID, f"{path[-1]} must be true or false", *path)
+            self.blame(Reason.INVALID, f"{path[-1]} must be true or false", *path)
             return None
         return value
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dnsd.api.record_body import Body, content_code, record_fault
+from dnsd.api.record_body import Body, content_reason, record_fault
 from dnsd.api.record_data import shown_record
 from dnsd.manage.records import not_reachable, unreachable_target
-from dnsd.manage.refusal import CODES, Code, RefusedError
+from dnsd.manage.refusal import OF_RULES, Reason, RefusedError
 from dnsd.model.fields import validate
 from dnsd.model.records import (
     AUTOMATIC_TTL,
@@ -31,7 +31,7 @@ Json = dict[str, Any]
 
 
 class RecordBodyError(RefusedError):
-    """All faults of a record in a request, each with its code, message and pointer."""
+    """All faults of a record in a request, each with its reason, message and path."""
 
 
 def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str, times: Times) -> Json:
@@ -67,16 +67,16 @@ def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None 
     try:
         record = build_record(fields, zone_name)
     except RecordError as error:
-        raise RecordBodyError(record_fault(_code(error, fields.type), str(error), error.path)) from None
+        raise RecordBodyError(record_fault(_reason(error, fields.type), str(error), error.path)) from None
     if record.proxied and (target := unreachable_target(record)):  # the content may be octets (RFC 3597)
-        raise RecordBodyError(record_fault(Code.TARGET_NOT_ALLOWED, not_reachable(target), ("content",)))
+        raise RecordBodyError(record_fault(Reason.TARGET_NOT_ALLOWED, not_reachable(target), ("content",)))
     return replace(record, identity=(base.identity if base else UNWRITTEN)._replace(written=record.identity.written))
 
 
-def _code(error: RecordError, rtype_text: str) -> Code:
+def _reason(error: RecordError, rtype_text: str) -> Reason:
     if error.rule:
-        return CODES[error.rule]
-    return content_code(parse_data_type(rtype_text)) if error.path == ("content",) else Code.INVALID
+        return OF_RULES[error.rule]
+    return content_reason(parse_data_type(rtype_text)) if error.path == ("content",) else Reason.INVALID
 
 
 def record_fields(body: Mapping[str, Any], zone_name: bytes, *, base: Record | None = None) -> RecordFields:
@@ -85,7 +85,7 @@ def record_fields(body: Mapping[str, Any], zone_name: bytes, *, base: Record | N
     Unknown keys are ignored. Raises RecordBodyError.
     """
     if not isinstance(body, Mapping):
-        raise RecordBodyError(record_fault(Code.INVALID, "a record must be a JSON object", ()))
+        raise RecordBodyError(record_fault(Reason.INVALID, "a record must be a JSON object", ()))
     reading = Body(body, base)
     rtype = reading.rtype()
     content, priority = ("", None) if rtype is None else reading.data(rtype)
@@ -102,7 +102,7 @@ def record_fields(body: Mapping[str, Any], zone_name: bytes, *, base: Record | N
         "tags": reading.tags(),
     }
     fields, problems = validate(RecordFields, said, "")
-    faults = reading.faults or [record_fault(Code.INVALID, one.message, one.path) for one in problems]
+    faults = reading.faults or [record_fault(Reason.INVALID, one.message, one.path) for one in problems]
     if fields is None or faults:
         raise RecordBodyError(*faults)
     return fields

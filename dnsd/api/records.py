@@ -16,7 +16,7 @@ from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
 from dnsd.manage.records import Batch, BatchResult, Build, RecordIds, change_records, import_records, record_ids
-from dnsd.manage.refusal import Code, Fault, RefusedError, refused
+from dnsd.manage.refusal import Fault, Reason, RefusedError, refused
 from dnsd.model.records import Record
 from dnsd.model.zones import Zone
 
@@ -67,7 +67,7 @@ async def change_batch(call: Call) -> Reply:
     body = call.json()
     parts = {name: _items(body, name) for name in ("deletes", "patches", "puts", "posts")}
     if not any(parts.values()):
-        raise refused(Code.INVALID, "nothing to do: give deletes, patches, puts or posts")
+        raise refused(Reason.INVALID, "nothing to do: give deletes, patches, puts or posts")
     before = find_zone(call.dataset, call.path["zone_id"])
     gone = [
         _shape(call.service.loaded, before, record_ids(before), index)
@@ -87,7 +87,7 @@ async def import_zone(call: Call) -> Reply:
     """Create the records of a master file; its SOA and apex NS records are skipped"""
     parts = await _parts(call)
     if not parts.get("file", b"").strip():
-        raise refused(Code.INVALID, "the part `file` is missing or empty; it is a master file", "file")
+        raise refused(Reason.INVALID, "the part `file` is missing or empty; it is a master file", "file")
     proxied = _proxied(parts)
     zone_id = call.path["zone_id"]
     before = _warnings(call.service.loaded, zone_id)
@@ -171,7 +171,7 @@ def _builder(zone: Zone, body: Shape, *path: str | int, is_whole: bool = True) -
         try:
             return built_record(body, zone.name, None if is_whole else before)
         except RecordBodyError as error:
-            raise RefusedError(*(Fault(one.code, one.message, (*path, *one.path)) for one in error.faults)) from None
+            raise RefusedError(*(Fault(one.reason, one.message, (*path, *one.path)) for one in error.faults)) from None
 
     return build
 
@@ -179,7 +179,7 @@ def _builder(zone: Zone, body: Shape, *path: str | int, is_whole: bool = True) -
 def _reply(loaded: Loaded, zone: Zone, record_id: str) -> Reply:
     ids = record_ids(zone)
     if record_id not in ids.by_id:
-        raise refused(Code.NO_RECORD, "Record does not exist.")
+        raise refused(Reason.NO_RECORD, "Record does not exist.")
     shape = _shape(loaded, zone, ids, ids.by_id[record_id])
     return Reply(shape, etag=etag_of(shape))
 
@@ -200,9 +200,9 @@ def _items(body: Shape, name: str) -> list[Shape]:
     if items is None:
         return []
     if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
-        raise refused(Code.INVALID, "expected a list of objects", name)
+        raise refused(Reason.INVALID, "expected a list of objects", name)
     if len(items) > MAX_BATCH:
-        raise refused(Code.INVALID, f"{len(items):,} records; the limit is {MAX_BATCH:,}", name)
+        raise refused(Reason.INVALID, f"{len(items):,} records; the limit is {MAX_BATCH:,}", name)
     return items
 
 
@@ -216,7 +216,7 @@ def _proxied(parts: Mapping[str, bytes]) -> bool:
     sent = parts.get("proxied", b"").strip().lower() or b"false"
     if sent not in (b"true", b"false"):
         shown = sent[:MAX_SHOWN].decode(errors="replace")
-        raise refused(Code.INVALID, f"expected true or false, found {shown!r}", "proxied")
+        raise refused(Reason.INVALID, f"expected true or false, found {shown!r}", "proxied")
     return sent == b"true"
 
 
@@ -225,4 +225,4 @@ async def _parts(call: Call) -> dict[str, bytes]:
     try:
         return {part.name: part.octets for part in await read_parts(call.headers.get("content-type", ""), call.body)}
     except MultipartError as error:
-        raise refused(Code.INVALID, f"{error} with the parts file and proxied") from None
+        raise refused(Reason.INVALID, f"{error} with the parts file and proxied") from None

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from dnsd.api.envelope import Listed, Page
 from dnsd.errors import Path
-from dnsd.manage.refusal import Code, Fault, RefusedError, refused, refused_for
+from dnsd.manage.refusal import Fault, Reason, RefusedError, refused, refused_for
 from dnsd.manage.service import Actor, Service
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import F, validate
@@ -68,11 +68,11 @@ class Call:
             text = json.dumps(data, ensure_ascii=False)
             text.encode()  # lone surrogates cannot be stored, nor sent back
         except (ValueError, RecursionError):
-            raise refused(Code.INVALID, "the body is not usable JSON") from None
+            raise refused(Reason.INVALID, "the body is not usable JSON") from None
         if CONTROL.search(text):  # never meant, and terminals act on them
             raise _with_control_characters(data)
         if not isinstance(data, dict):
-            raise refused(Code.INVALID, "the body must be a JSON object")
+            raise refused(Reason.INVALID, "the body must be a JSON object")
         return data
 
     def fields(self, model: type[F]) -> F:
@@ -87,7 +87,7 @@ class Call:
         wanted = self.headers.get("if-match", "*")
         tags = {tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")}
         if "*" not in tags and etag not in tags:
-            raise refused(Code.CHANGED_MEANWHILE, "changed since you read it: read it again, then retry")
+            raise refused(Reason.CHANGED_MEANWHILE, "changed since you read it: read it again, then retry")
 
 
 def etag_of(shape: Any) -> str:
@@ -124,9 +124,9 @@ async def read_body(request: Request) -> bytes:
                 if len(octets) > MAX_BODY:
                     raise _too_large()
     except TimeoutError:
-        raise refused(Code.TOO_SLOW, f"the body did not arrive within {BODY_WITHIN_S:.0f} s") from None
+        raise refused(Reason.TOO_SLOW, f"the body did not arrive within {BODY_WITHIN_S:.0f} s") from None
     except ClientDisconnect:
-        raise refused(Code.INVALID, "the connection was closed before the body arrived") from None
+        raise refused(Reason.INVALID, "the connection was closed before the body arrived") from None
     return bytes(octets)
 
 
@@ -136,14 +136,14 @@ def int_of(text: str | None) -> int:
 
 
 def _too_large() -> Exception:
-    return refused(Code.TOO_LARGE, f"the body is larger than {MAX_BODY:,} octets")
+    return refused(Reason.TOO_LARGE, f"the body is larger than {MAX_BODY:,} octets")
 
 
 def _with_control_characters(data: Any) -> RefusedError:
     """The error for control characters, one fault per text; those in names have their own code."""
     message = "control characters are not allowed"
     paths = [path for path, text in _texts(data) if CONTROL.search(json.dumps(text, ensure_ascii=False))]
-    faults = [Fault(Code.BAD_NAME if path[-1:] == ("name",) else Code.INVALID, message, path) for path in paths]
+    faults = [Fault(Reason.BAD_NAME if path[-1:] == ("name",) else Reason.INVALID, message, path) for path in paths]
     return RefusedError(*faults[:MAX_FAULTS])
 
 

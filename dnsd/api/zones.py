@@ -14,7 +14,7 @@ from dnsd.formats.zone_export import exported_zone
 from dnsd.manage import zones
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.tokens import Area, Level
 from dnsd.model.dataset import Dataset
 from dnsd.model.spelling import readings, spellings
@@ -185,12 +185,12 @@ def _account_for(call: Call, account_id: str | None) -> str:
         own = [one for one in call.dataset.accounts if token.covers(one)]
         if len(own) != 1:
             raise refused(
-                Code.INVALID, f"an account is required: the token covers {len(own)} accounts", "account", "id"
+                Reason.INVALID, f"an account is required: the token covers {len(own)} accounts", "account", "id"
             )
         account_id = own[0]
     account_id = account_id.lower()
     if account_id not in call.dataset.accounts or not token.covers(account_id):
-        raise refused(Code.NOT_FOUND, "not_found: there is no account with this id", "account", "id")
+        raise refused(Reason.NOT_FOUND, "not_found: there is no account with this id", "account", "id")
     if not token.may(Area.ZONES, Level.EDIT, account_id=account_id):
-        raise refused(Code.BAD_CREDENTIALS, "Authentication error: the token lacks the permission zones:edit")
+        raise refused(Reason.BAD_CREDENTIALS, "Authentication error: the token lacks the permission zones:edit")
     return account_id

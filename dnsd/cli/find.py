@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 import click
 
+from dnsd.api.codes import CODES
 from dnsd.cli.client import Client, FailedError, RefusedError, Shape
-from dnsd.manage.refusal import Code
+from dnsd.manage.refusal import Reason
 from dnsd.manage.zones import new_zone_id
 from dnsd.model.zones import unwritten_zone_id
 from dnsd.wire.names import name_text, parse_name_text
@@ -23,7 +24,7 @@ Found = TypeVar("Found")
 ID = re.compile(r"[0-9a-f]{32}")
 ID_PREFIX = re.compile(r"[0-9a-f]{4,31}")  # fewer than four digits are probably a slip
 MAX_NAMED = 10  # candidates listed in an error
-NOT_FOUND = (Code.NOT_FOUND.number, Code.NO_ROUTE.number, Code.NO_RECORD.number)
+NOT_FOUND = tuple(CODES[one].number for one in (Reason.NOT_FOUND, Reason.NO_ROUTE, Reason.NO_RECORD))
 
 
 class NoSuchError(FailedError):

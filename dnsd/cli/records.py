@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from dnsd.api.codes import shown_faults
 from dnsd.api.record_shape import RecordBodyError, built_record
 from dnsd.cli.client import Client, FailedError, Shape, fault_line, with_api
 from dnsd.cli.commands import json_option
@@ -287,7 +288,8 @@ def _built(zone: Shape, body: Shape, before: Record | None = None) -> Record:
     try:
         return built_record(body, zone_name(zone), before)
     except RecordBodyError as error:
-        raise FailedError(*(fault_line(one.path, one.message, one.code.number) for one in error.faults)) from None
+        faults = shown_faults(error)
+        raise FailedError(*(fault_line(one.path, one.message, one.code.number) for one in faults)) from None
 
 
 # Requests and output

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
 from dnsd.manage.change import Changed, Make, StaleError, draw_up, write_change
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.model.records import forget_contents
 from dnsd.process.memory import trim
 from dnsd.process.tasks import in_thread
@@ -112,13 +112,13 @@ class Changes:
                 return
             except StaleError as error:
                 await self._catch_up(error.keys)
-        raise refused(Code.NOT_WRITABLE, "the files keep changing; nothing was written: try again")
+        raise refused(Reason.NOT_WRITABLE, "the files keep changing; nothing was written: try again")
 
     async def _make(self, waiting: Sequence[_Wanted]) -> None:
         """Make changes one upon another, then write and publish them. Raises StaleError or OSError for all of them."""
         before = self._loader.loaded
         if before is None:
-            raise refused(Code.NOT_LOADED, "the files cannot be used; the last snapshot is served, read-only")
+            raise refused(Reason.NOT_LOADED, "the files cannot be used; the last snapshot is served, read-only")
         self._publisher.is_behind = True
         self._is_to_save.set()
         outcomes = await in_thread(partial(draw_up, [one.make for one in waiting], before))
@@ -142,4 +142,4 @@ class Changes:
             return
         errors = [problem for problem in self._loader.last.problems if not problem.warning]
         first = next((problem for problem in errors if problem.source in keys), errors[0])
-        raise refused(Code.NOT_WRITABLE, f"a file was edited and cannot be used: {first}")
+        raise refused(Reason.NOT_WRITABLE, f"a file was edited and cannot be used: {first}")

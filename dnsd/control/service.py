@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from dnsd.api.codes import code_of, text_of
 from dnsd.app import Loaded
 from dnsd.control.control import Control
 from dnsd.control.status import COLLECT_S, worries
 from dnsd.manage.audit import Entry, Outcome
 from dnsd.manage.draft import Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change, owner_of
-from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.traffic import SAMPLE_S, Traffic
 from dnsd.process.tasks import in_thread
@@ -48,7 +49,7 @@ class ControlService:
     def loaded(self) -> Loaded:
         """The loaded data. Raises RefusedError if the files cannot be used."""
         if self._loader.loaded is None:
-            raise refused(Code.NOT_LOADED, "the accounts' files cannot be used: run `dnsd check` for the reasons")
+            raise refused(Reason.NOT_LOADED, "the accounts' files cannot be used: run `dnsd check` for the reasons")
         return self._loader.loaded
 
     def problems(self) -> list[str]:
@@ -129,7 +130,7 @@ class ControlService:
         try:
             return before, await in_thread(drawn_up)
         except FileChangedError:
-            raise refused(Code.NOT_WRITABLE, "a file was just edited and is not loaded yet: try again") from None
+            raise refused(Reason.NOT_WRITABLE, "a file was just edited and is not loaded yet: try again") from None
 
 
 @dataclass(slots=True, eq=False)
@@ -164,8 +165,8 @@ class _Request:
                 zone_id=zone_id,
                 outcome=Outcome.REFUSED if refusal else Outcome.OK,
                 revision=self.revision,
-                code=refusal.faults[0].code.number if refusal else None,
-                message=str(refusal or ""),
+                code=code_of(refusal.faults[0]).number if refusal else None,
+                message=text_of(refusal) if refusal else "",
                 before=note.before,
                 after=note.after,
             )
@@ -179,4 +180,4 @@ class _Request:
 
 def _not_written(error: OSError) -> RefusedError:
     what = f"{error.filename or 'the files'} cannot be written: {error.strerror}; nothing has changed"
-    return refused(Code.NO_ROOM if error.errno in NO_ROOM else Code.NOT_WRITABLE, what)
+    return refused(Reason.NO_ROOM if error.errno in NO_ROOM else Reason.NOT_WRITABLE, what)

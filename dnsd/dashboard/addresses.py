@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from dnsd.api import accounts
+from dnsd.api.codes import status_of
 from dnsd.api.request import Call
 from dnsd.api.shapes import delegation_id, lease_id
 from dnsd.dashboard.page import Page, Redirect
@@ -72,7 +73,7 @@ async def _done(
     try:
         await change(visit.call(body))
     except RefusedError as error:
-        return _page(visit, Wrong(error, fields), error.status)
+        return _page(visit, Wrong(error, fields), status_of(error))
     return Redirect(f"/accounts/{visit.account.id}/addresses", done)
 
 

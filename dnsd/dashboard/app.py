@@ -16,6 +16,7 @@ from starlette.routing import Route as WebRoute
 from starlette.types import ASGIApp
 
 from dnsd.api.access import Access, check_access
+from dnsd.api.codes import shown_faults, status_of
 from dnsd.api.envelope import refusal
 from dnsd.api.multipart import MultipartError, read_parts
 from dnsd.api.request import read_body
@@ -39,7 +40,7 @@ from dnsd.dashboard.page import (
 from dnsd.dashboard.routes import ROUTES, Route
 from dnsd.dashboard.sessions import Session, Sessions, is_form_secret, new_secret
 from dnsd.dashboard.visit import Fields, Visit
-from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Service
 from dnsd.manage.tokens import TokenFile, TokenFileError
 
@@ -48,6 +49,7 @@ KEPT = "kept"  # marks a sign-in form that also carries a form sent after its se
 OF_SIGN_IN = (FORM_FIELD, KEPT, "token", "next")
 MAX_KEPT = 256 * 1024  # octets
 ENDED = "Your session has ended. Sign in again."
+OTHER_SESSION = "the form belongs to another session: go back and reload the page"
 MULTIPART = "multipart/form-data"
 TITLES = {404: "Not found", 403: "Not allowed", 503: "Temporarily unavailable", 507: "The disk is full"}
 
@@ -84,7 +86,7 @@ class _Dashboard:
             session = self._sessions.find(request.cookies.get(SESSION, ""), datetime.now(UTC))
         except TokenFileError as error:
             self._report(str(error))
-            return self._refusal(refused(Code.NOT_LOADED, "the token file cannot be read"), None)
+            return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be read"), None)
         visit = None
         try:
             if request.method == "POST":
@@ -114,7 +116,7 @@ class _Dashboard:
             return self._refusal(error, visit)
         except OSError as error:
             self._report(f"{request.method} {request.url.path}: {error}")
-            return self._refusal(refused(Code.NOT_LOADED, f"{error.filename or 'a file'}: {error.strerror}"), visit)
+            return self._refusal(refused(Reason.NOT_LOADED, f"{error.filename or 'a file'}: {error.strerror}"), visit)
         if isinstance(shown, Redirect):
             return redirected(shown)
         return downloaded(shown) if isinstance(shown, Download) else self._pages.shown(shown, visit)
@@ -141,15 +143,17 @@ class _Dashboard:
             wrong = (
                 "Enter a token." if not form.text("token") else f"{str(error).removeprefix('Authentication error: ')}."
             )
-            return self._sign_in_page(request, then, kept, wrong[0].upper() + wrong[1:], error.status)
+            return self._sign_in_page(request, then, kept, wrong[0].upper() + wrong[1:], status_of(error))
         except TokenFileError as error:
             self._report(str(error))
-            return self._refusal(refused(Code.NOT_LOADED, "the token file cannot be read"), None)
+            return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be read"), None)
         try:
             session = self._sessions.begin(token, datetime.now(UTC))
         except OSError as error:
             self._report(f"sessions: {error}")
-            return self._refusal(refused(Code.NO_ROOM, "the session cannot be saved: writing to the disk failed"), None)
+            return self._refusal(
+                refused(Reason.NO_ROOM, "the session cannot be saved: writing to the disk failed"), None
+            )
         if kept is not None:
             response = self._resume_page(then, kept, session)
         else:
@@ -164,7 +168,7 @@ class _Dashboard:
         try:
             _check_origin(request)
             if not is_form_secret(Fields.of(await read_body(request)).get(FORM_FIELD), secret):
-                raise refused(Code.BAD_CREDENTIALS, "the form belongs to another session: go back and reload the page")
+                raise refused(Reason.BAD_CREDENTIALS, OTHER_SESSION)
         except RefusedError as error:
             return self._refusal(error, None)
         try:
@@ -184,8 +188,8 @@ class _Dashboard:
         """Answer a request for an unknown path, or with an unsupported method."""
         assert isinstance(error, HTTPException)
         if "text/html" not in request.headers.get("accept", ""):  # not a browser: meant for the API
-            code = Code.BAD_METHOD if error.status_code == 405 else Code.NO_ROUTE
-            return refusal(refused(code, "Could not route to the request's path: the API is below /client/v4"))
+            reason = Reason.BAD_METHOD if error.status_code == 405 else Reason.NO_ROUTE
+            return refusal(refused(reason, "Could not route to the request's path: the API is below /client/v4"))
         page = Page("error.html", {"title": "Not found", "messages": ["This page does not exist."]}, error.status_code)
         return self._pages.shown(page, self._visit_of(request))
 
@@ -204,18 +208,19 @@ class _Dashboard:
             return None
 
     def _refusal(self, error: RefusedError, visit: Visit | None) -> Response:
-        messages = [sentence(fault.message) for fault in error.faults]
-        if error.status >= 500 and not (visit and visit.token.is_operator):
+        status = status_of(error)
+        messages = [sentence(fault.message) for fault in shown_faults(error)]
+        if status >= 500 and not (visit and visit.token.is_operator):
             messages = ["Try again later. The server's operator can see the cause."]
-        elif error.status >= 500:
+        elif status >= 500:
             messages += map(sentence, self._service.problems())
-        page = Page("error.html", {"title": TITLES.get(error.status, "Refused"), "messages": messages}, error.status)
+        page = Page("error.html", {"title": TITLES.get(status, "Refused"), "messages": messages}, status)
         return self._pages.shown(page, visit)
 
     def _of_another_session(self, request: Request, session: Session, form: Fields) -> Response:
         """Offer to send a form of another session again: the user may have signed in anew in another tab."""
         if not request.headers.get("origin"):
-            error = refused(Code.BAD_CREDENTIALS, "the form belongs to another session: go back and reload the page")
+            error = refused(Reason.BAD_CREDENTIALS, OTHER_SESSION)
             return self._refusal(error, None)
         return self._resume_page(_url(request), form, session, 403)
 
@@ -249,7 +254,7 @@ def _check_origin(request: Request) -> None:
     origin = request.headers.get("origin")
     is_foreign = origin is not None and origin.partition("://")[2] != request.headers.get("host")
     if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
-        raise refused(Code.BAD_CREDENTIALS, "the form was sent by another site")
+        raise refused(Reason.BAD_CREDENTIALS, "the form was sent by another site")
 
 
 async def _form(request: Request, body: bytes) -> tuple[Fields, dict[str, bytes]]:
@@ -259,7 +264,7 @@ async def _form(request: Request, body: bytes) -> tuple[Fields, dict[str, bytes]
     try:
         parts = await read_parts(request.headers["content-type"], body)
     except MultipartError:
-        raise refused(Code.INVALID, "the form cannot be read") from None
+        raise refused(Reason.INVALID, "the form cannot be read") from None
     fields = Fields([(part.name, part.octets.decode(errors="replace")) for part in parts if not part.is_file])
     return fields, {part.name: part.octets for part in parts if part.is_file}
 

@@ -6,6 +6,7 @@ import secrets
 from functools import partial
 from typing import Any
 
+from dnsd.api.codes import status_of
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
 from dnsd.dashboard.maps import maps_path
 from dnsd.dashboard.page import Page, Redirect
@@ -13,7 +14,7 @@ from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.views import plan_view
 from dnsd.dashboard.visit import Visit, Wrong
 from dnsd.manage import maps
-from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.model.fields import derived_id
 
 STEPS = ("scope", "members", "name", "review")
@@ -34,7 +35,7 @@ async def step(visit: Visit) -> Page | Redirect:
     if do.startswith("add:"):
         return _page(visit, "members", form.with_ip(do.removeprefix("add:")), Wrong())
     if do not in (*STEPS, "deploy") or not visit.form.get("number"):
-        raise refused(Code.INVALID, "the form cannot be read")
+        raise refused(Reason.INVALID, "the form cannot be read")
     if at in STEPS and do in STEPS and STEPS.index(do) <= STEPS.index(at):
         return _page(visit, do, form, Wrong())
     try:
@@ -52,7 +53,7 @@ async def step(visit: Visit) -> Page | Redirect:
         wrong = Wrong(error, FIELDS)
         place = next((STEP_OF[name] for name in STEP_OF if wrong.of(name)), "review")
         is_ahead = do in STEPS and STEPS.index(place) > STEPS.index(at if at in STEPS else "scope")
-        return _page(visit, do, form, Wrong()) if is_ahead else _page(visit, place, form, wrong, error.status)
+        return _page(visit, do, form, Wrong()) if is_ahead else _page(visit, place, form, wrong, status_of(error))
     view = None
     if do == "review":
         view = plan_view(visit.dataset, plan, body.ips, visit.loaded.settings.missing_family) if plan else None

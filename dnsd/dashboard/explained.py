@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from dnsd.api.codes import status_of
 from dnsd.compile.explain import NO_STEP, Explanation, MapVerdict, NameExplained, explain
 from dnsd.dashboard.page import Page
 from dnsd.dashboard.visit import Visit, Wrong
-from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.tokens import Area, Level
 from dnsd.model.zones import Zone
 from dnsd.wire.names import parse_name_text
@@ -27,7 +28,7 @@ async def show_explained(visit: Visit) -> Page:
     try:
         wire, number = _question(visit, name, rtype)
     except RefusedError as error:
-        return Page("explain.html", data | {"wrong": Wrong(error, ("name", "type"))}, error.status)
+        return Page("explain.html", data | {"wrong": Wrong(error, ("name", "type"))}, status_of(error))
     loaded = visit.loaded
     found = explain(loaded.snapshot, loaded.dataset, wire, number, loaded.settings.missing_family)
     maps = {one.key: one for one in loaded.dataset.maps.values()}
@@ -41,13 +42,13 @@ def _question(visit: Visit, name: str, rtype: str) -> tuple[bytes, int]:
     try:
         wire = parse_name_text(name.rstrip(".") or ".").lower()
     except ValueError as error:
-        raise refused(Code.INVALID, str(error), "name") from None
+        raise refused(Reason.INVALID, str(error), "name") from None
     try:
         number = parse_type_text(rtype)
     except ValueError as error:
-        raise refused(Code.INVALID, str(error), "type") from None
+        raise refused(Reason.INVALID, str(error), "type") from None
     if not _covers(visit, wire):
-        raise refused(Code.NOT_FOUND, f"{name} is not in a zone that your token covers", "name")
+        raise refused(Reason.NOT_FOUND, f"{name} is not in a zone that your token covers", "name")
     return wire, number
 
 

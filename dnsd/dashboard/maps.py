@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from dnsd.api.codes import status_of
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
 from dnsd.dashboard.page import Page, Redirect
@@ -29,7 +30,7 @@ from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
 from dnsd.manage.history import Version, restore
 from dnsd.manage.maps import MapBody, MapEdit
-from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.store.directory import Kind
 
 MAX_DELETED = 50
@@ -155,9 +156,9 @@ async def save_edit(visit: Visit) -> Page | Redirect:
             return _edit_page(visit, _Edited(form, tag, Wrong(), plan=view))
         await visit.change("map.edit", change)
     except RefusedError as error:
-        has_conflict = error.faults[0].code is Code.CHANGED_MEANWHILE
+        has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
         tag = map_tag(visit.loaded, visit.map) if has_conflict else tag
-        return _edit_page(visit, _Edited(form, tag, Wrong(error, FIELDS), has_conflict=has_conflict), error.status)
+        return _edit_page(visit, _Edited(form, tag, Wrong(error, FIELDS), has_conflict=has_conflict), status_of(error))
     saved = "The map is saved. DNS answers with it." if found.enabled else "The map is saved. It is still disabled."
     return Redirect(map_path(visit), saved)
 
@@ -165,7 +166,7 @@ async def save_edit(visit: Visit) -> Page | Redirect:
 def _checked(draft: Draft, *, account_id: str, map_id: str, tag: str, body: MapBody, given: dict[str, Any]) -> None:
     """Change a map, unless it has changed since the form was made."""
     if map_tag(draft.loaded, find_map(draft.dataset, account_id, map_id)) != tag:
-        raise refused(Code.CHANGED_MEANWHILE, CHANGED)
+        raise refused(Reason.CHANGED_MEANWHILE, CHANGED)
     maps.set_map(draft, account_id, map_id, body, given)
 
 
@@ -228,7 +229,7 @@ async def ask(action: Action, visit: Visit) -> Page:
     try:
         plan = await visit.plan(partial(action.verb, account_id=visit.account.id, map_id=visit.map.id))
     except RefusedError as error:
-        return _ask_page(visit, action, None, Wrong(error), error.status)
+        return _ask_page(visit, action, None, Wrong(error), status_of(error))
     view = plan_view(visit.dataset, plan, None, visit.loaded.settings.missing_family)
     return _ask_page(visit, action, view, Wrong(), 200)
 
@@ -239,7 +240,7 @@ async def act(action: Action, visit: Visit) -> Page | Redirect:
     try:
         await visit.change(f"map.{action.name}", partial(action.verb, account_id=account.id, map_id=found.id))
     except RefusedError as error:
-        return _ask_page(visit, action, None, Wrong(error), error.status)
+        return _ask_page(visit, action, None, Wrong(error), status_of(error))
     to = maps_path(account.id) if action is DELETE else map_path(visit)
     more = "It can be restored from the deleted maps, below." if action is DELETE else "DNS answers accordingly."
     return Redirect(to, f"{map_title(found)} is {action.done}. {more}")
@@ -261,7 +262,7 @@ async def restore_version(visit: Visit) -> Page | Redirect:
     try:
         await visit.change("map.restore", partial(_restored, visit=visit))
     except RefusedError as error:
-        return await _version_page(visit, Wrong(error), error.status)
+        return await _version_page(visit, Wrong(error), status_of(error))
     return Redirect(map_path(visit), "The version is restored. DNS answers with it.")
 
 
@@ -273,7 +274,7 @@ async def _version_page(visit: Visit, wrong: Wrong, status: int) -> Page:
     version = visit.path["version"].upper()
     found = await run_in_threadpool(visit.service.history.text, visit.path["map_id"], version)
     if found is None or found[0].account_id != visit.account.id or found[0].kind != Kind.MAP.name:
-        raise refused(Code.NOT_FOUND, "there is no such version of the map")
+        raise refused(Reason.NOT_FOUND, "there is no such version of the map")
     plan = None
     if not wrong:
         try:

@@ -8,13 +8,14 @@ from urllib.parse import urlencode, urlsplit
 
 from dnsd.api import records as api
 from dnsd.api import zones as api_zones
+from dnsd.api.codes import status_of
 from dnsd.api.envelope import Listed, Raw, Reply
 from dnsd.api.record_parts import PARTS
 from dnsd.dashboard.listing import PER_PAGE
 from dnsd.dashboard.page import Download, Page, Redirect, sentence
 from dnsd.dashboard.visit import Fields, Visit, Wrong
 from dnsd.manage.records import import_records, relative_name
-from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, WITH_PRIORITY, parse_owner
 from dnsd.model.zones import Zone
 from dnsd.wire.rdata import type_text
@@ -114,7 +115,7 @@ async def turn_proxy(visit: Visit) -> Page | Redirect:
     try:
         await api.edit_record(visit.call({"proxied": visit.form.get("proxied") == "on"}))
     except RefusedError as error:
-        return await _list_page(visit, Wrong(error), error.status)
+        return await _list_page(visit, Wrong(error), status_of(error))
     return Redirect(_back(visit) or records_path(visit))
 
 
@@ -140,7 +141,7 @@ async def create(visit: Visit) -> Page | Redirect:
     try:
         await api.create_record(visit.call(said))
     except RefusedError as error:
-        return _form_page(visit, said, Wrong(error, _fields(said)), error.status)
+        return _form_page(visit, said, Wrong(error, _fields(said)), status_of(error))
     return Redirect(records_path(visit), "The record is created. DNS answers it.")
 
 
@@ -156,11 +157,13 @@ async def edit(visit: Visit) -> Page | Redirect:
     try:
         await api.edit_record(visit.call(said, tag=visit.form.get("tag")))
     except RefusedError as error:
-        has_conflict = error.faults[0].code is Code.CHANGED_MEANWHILE
+        has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
         now = await _now(visit)
         tag = (now.etag or "") if has_conflict and now else visit.form.get("tag")
         wrong = Wrong(error, _fields(said))
-        return _form_page(visit, said, wrong, error.status, tag=tag, now=now.result if has_conflict and now else None)
+        return _form_page(
+            visit, said, wrong, status_of(error), tag=tag, now=now.result if has_conflict and now else None
+        )
     return Redirect(records_path(visit), "The record is saved. DNS answers it.")
 
 
@@ -273,7 +276,7 @@ async def delete(visit: Visit) -> Page | Redirect:
     try:
         await api.delete_record(visit.call())
     except RefusedError as error:
-        return await _list_page(visit, Wrong(error), error.status)
+        return await _list_page(visit, Wrong(error), status_of(error))
     return Redirect(records_path(visit), "The record is deleted.")
 
 
@@ -294,12 +297,12 @@ async def import_file(visit: Visit) -> Page | Redirect:
     zone_id, proxies = visit.zone.id, "proxied" in visit.form
     try:
         if not octets.strip():
-            raise refused(Code.INVALID, "choose a file, or paste its text", "file")
+            raise refused(Reason.INVALID, "choose a file, or paste its text", "file")
         counts, _ = await visit.change(
             "record.import", lambda draft: import_records(draft, zone_id, octets, proxies=proxies)
         )
     except RefusedError as error:
-        return _import_page(visit, octets, Wrong(error, ("file",)), error.status)
+        return _import_page(visit, octets, Wrong(error, ("file",)), status_of(error))
     added = f"{counts.added:,} of {counts.parsed:,} records were added."
     notes = " ".join(sentence(one) for one in counts.warnings)
     return Redirect(

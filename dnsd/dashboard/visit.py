@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
 
+from dnsd.api.codes import Shown, shown_faults
 from dnsd.api.request import Call, etag_of, in_thread
 from dnsd.api.shapes import map_shape
 from dnsd.app import Loaded
@@ -18,7 +19,7 @@ from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_map, find_zone
 from dnsd.manage.history import Version
 from dnsd.manage.plan import Plan, plan_of
-from dnsd.manage.refusal import Code, Fault, RefusedError, refused
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import Area, Level, Token
 from dnsd.model.accounts import Account
@@ -43,7 +44,7 @@ class Fields:
             text = encoded.decode() if isinstance(encoded, bytes) else encoded
             return cls(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"))
         except ValueError:
-            raise refused(Code.INVALID, "the form cannot be read") from None
+            raise refused(Reason.INVALID, "the form cannot be read") from None
 
     def __contains__(self, name: str) -> bool:
         return any(one == name for one, _ in self._pairs)
@@ -182,7 +183,7 @@ class Wrong:
     def __init__(self, error: RefusedError | None = None, fields: Sequence[str] = ()) -> None:
         self._by_field: dict[str, list[str]] = {}
         self.others: list[str] = []
-        for fault in error.faults if error else ():
+        for fault in shown_faults(error) if error else ():
             name = _field(fault, fields)
             (self._by_field.setdefault(name, []) if name else self.others).append(fault.message)
 
@@ -194,6 +195,6 @@ class Wrong:
         return self._by_field.get(name, [])
 
 
-def _field(fault: Fault, fields: Sequence[str]) -> str | None:
+def _field(fault: Shown, fields: Sequence[str]) -> str | None:
     """The field of a fault: the last step of its path that names a field."""
     return next((str(step) for step in reversed(fault.path) if step in fields), None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from dnsd.api import zones as api
+from dnsd.api.codes import status_of
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.page import Page, Redirect
 from dnsd.dashboard.views import not_applied, problems_of, steps_of
 from dnsd.dashboard.visit import Visit, Wrong
 from dnsd.manage.plan import answering
-from dnsd.manage.refusal import Code, RefusedError, refused
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.tokens import Area, Level
 from dnsd.manage.zones import ZoneEdit, edit_zone, not_followed, set_zone_switches
 from dnsd.model.maps import MemberKind
@@ -73,7 +74,7 @@ async def create(visit: Visit) -> Page | Redirect:
     try:
         reply = await api.create_zone(visit.call(body))
     except RefusedError as error:
-        return _create_page(visit, Wrong(error, ("name", "account")), error.status)
+        return _create_page(visit, Wrong(error, ("name", "account")), status_of(error))
     return Redirect(f"/zones/{reply.result['id']}", "The zone is created. DNS answers for it.")
 
 
@@ -124,7 +125,7 @@ async def save_settings(visit: Visit) -> Page | Redirect:
     try:
         await visit.change("zone.edit_settings", lambda draft: set_zone_switches(draft, zone_id, wanted))
     except RefusedError as error:
-        return await _page(visit, Wrong(error), error.status)
+        return await _page(visit, Wrong(error), status_of(error))
     return Redirect(f"/zones/{zone_id}", "The settings are saved.")
 
 
@@ -140,7 +141,7 @@ async def pause(visit: Visit) -> Page | Redirect:
     try:
         await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, ZoneEdit(paused=is_paused)))
     except RefusedError as error:
-        return await _page(visit, Wrong(error), error.status)
+        return await _page(visit, Wrong(error), status_of(error))
     done = "The zone is paused: proxied records are answered as stored." if is_paused else "The zone is resumed."
     return Redirect(f"/zones/{zone_id}", done)
 
@@ -151,7 +152,7 @@ async def verify(visit: Visit) -> Page | Redirect:
     try:
         await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, ZoneEdit(verified=True)))
     except RefusedError as error:
-        return await _page(visit, Wrong(error), error.status)
+        return await _page(visit, Wrong(error), status_of(error))
     return Redirect(f"/zones/{zone_id}", "The zone is verified: CNAMEs of other accounts are followed into it.")
 
 
@@ -165,10 +166,10 @@ async def delete(visit: Visit) -> Page | Redirect:
     zone = visit.zone
     try:
         if not _is_name_of(zone, visit.form.text("name")):
-            raise refused(Code.INVALID, f"type the zone's name, {zone.name_text}, to delete it", "name")
+            raise refused(Reason.INVALID, f"type the zone's name, {zone.name_text}, to delete it", "name")
         await api.delete_zone(visit.call())
     except RefusedError as error:
-        return _delete_page(visit, Wrong(error, ("name",)), error.status)
+        return _delete_page(visit, Wrong(error, ("name",)), status_of(error))
     return Redirect("/zones", f"{zone.name_text} is deleted, and its memberships in address maps with it.")
 
 

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, StrictBool
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_prefix
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.model.accounts import Approval
 from dnsd.model.fields import Cidr, Fields, Ip, IPNetwork
 from dnsd.store.directory import Kind
@@ -89,7 +89,7 @@ def delete_account(draft: Draft, account_id: str) -> None:
     zones = sum(zone.account_id == account_id for zone in dataset.zones.values())
     maps = sum(one.account_id == account_id for one in dataset.maps.values())
     if zones or maps:
-        raise refused(Code.FORBIDDEN, f"the account has {zones} zones and {maps} address maps: delete them first")
+        raise refused(Reason.FORBIDDEN, f"the account has {zones} zones and {maps} address maps: delete them first")
     draft.remove_account(account.key)
 
 
@@ -141,7 +141,7 @@ def create_delegation(draft: Draft, account_id: str, prefix_id: str, body: Deleg
     """Delegate a part of a prefix to another account; return the part and the account's id."""
     other = draft.dataset.accounts.get(body.delegated_account_id.lower())
     if other is None:
-        raise refused(Code.NOT_FOUND, "not_found: there is no account with this id", "delegated_account_id")
+        raise refused(Reason.NOT_FOUND, "not_found: there is no account with this id", "delegated_account_id")
     _, prefix, _ = find_prefix(draft.dataset, account_id, prefix_id)
     if not any((one.cidr, one.account_id) == (body.cidr, other.id) for one in prefix.delegations):
         document, index = _prefix(draft, account_id, prefix_id)

@@ -14,7 +14,7 @@ from dnsd.app import Loaded, load_change
 from dnsd.errors import InvalidDataError, Path, Problem, Rule
 from dnsd.formats.yaml_edit import NO_ORIGINS, Origins, edited_yaml, written_yaml
 from dnsd.formats.yaml_text import parse_yaml
-from dnsd.manage.refusal import Code, refused, refused_for
+from dnsd.manage.refusal import Reason, refused, refused_for
 from dnsd.model.changes import change_problems
 from dnsd.model.dataset import Dataset
 from dnsd.model.records import Record
@@ -103,7 +103,7 @@ class Draft:
         try:
             content = content_of(text)
         except NotTextError as error:
-            raise refused(Code.INVALID, f"the file of {key} would be too large: it {error}") from None
+            raise refused(Reason.INVALID, f"the file of {key} would be too large: it {error}") from None
         if self.has_file(key):
             before = self.file(key)
             self._written[key] = replace(
@@ -168,7 +168,7 @@ class Draft:
             raise refused_for(replace(problem, warning=False, path=()) for problem in unresolved)
         broken = change_problems(self.dataset, loaded.dataset, by_operator=self.by_operator)
         if broken:
-            raise refused_for(map(self._of_request, broken), Code.FORBIDDEN)
+            raise refused_for(map(self._of_request, broken), Reason.FORBIDDEN)
         return loaded
 
     def check_served(self, key: str) -> None:
@@ -184,7 +184,7 @@ class Draft:
             raise FileChangedError
         why = self.loaded.described(problem, account_of(key), is_operator=self.by_operator)
         what = f"the file of {key} was edited, and its account is held at its last good version"
-        raise refused(Code.FORBIDDEN, f"{what}: {why}; mend that, or put back what the file said")
+        raise refused(Reason.FORBIDDEN, f"{what}: {why}; mend that, or put back what the file said")
 
     def _is_new_target(self, problem: Problem) -> bool:
         """Whether a CNAME that nobody could resolve would come with the draft."""

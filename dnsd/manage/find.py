@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
@@ -13,7 +13,7 @@ def find_account(dataset: Dataset, account_id: str) -> Account:
     """The account. Raises RefusedError."""
     account = dataset.accounts.get(account_id)
     if account is None:
-        raise refused(Code.NOT_FOUND, "not_found: there is no account with this id")
+        raise refused(Reason.NOT_FOUND, "not_found: there is no account with this id")
     return account
 
 
@@ -21,7 +21,7 @@ def find_map(dataset: Dataset, account_id: str, map_id: str) -> AddressMap:
     """The address map of an account. Raises RefusedError."""
     found = dataset.maps.get(map_id)
     if found is None or found.account_id != account_id:
-        raise refused(Code.NOT_FOUND, "not_found: there is no address map with this id in the account")
+        raise refused(Reason.NOT_FOUND, "not_found: there is no address map with this id in the account")
     return found
 
 
@@ -29,7 +29,7 @@ def find_zone(dataset: Dataset, zone_id: str) -> Zone:
     """The zone. Raises RefusedError."""
     zone = dataset.zones.get(zone_id)
     if zone is None:
-        raise refused(Code.NOT_FOUND, "not_found: there is no zone with this id")
+        raise refused(Reason.NOT_FOUND, "not_found: there is no zone with this id")
     return zone
 
 
@@ -39,4 +39,4 @@ def find_prefix(dataset: Dataset, account_id: str, prefix_id: str) -> tuple[Acco
     for index, prefix in enumerate(account.prefixes):
         if prefix.id == prefix_id:
             return account, prefix, index
-    raise refused(Code.NOT_FOUND, "not_found: there is no prefix with this id in the account")
+    raise refused(Reason.NOT_FOUND, "not_found: there is no prefix with this id in the account")

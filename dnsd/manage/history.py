@@ -26,7 +26,7 @@ from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account
 from dnsd.manage.folders import sync_folder
 from dnsd.manage.records import text_as_yaml
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.model.dataset import Dataset
 from dnsd.model.edits import RecordEdit
 from dnsd.model.maps import AddressMap
@@ -244,7 +244,7 @@ def restore(draft: Draft, history: History, account_id: str, object_id: str, ver
     found = history.text(object_id, version)
     now = _now(draft.dataset, object_id)
     if found is None or {found[0].account_id, now.account_id if now else account_id} != {account_id}:
-        raise refused(Code.NOT_FOUND, "not_found: there is no such version of the object")
+        raise refused(Reason.NOT_FOUND, "not_found: there is no such version of the object")
     known, text = found
     kind = Kind[known.kind]
     if kind is not Kind.MAP:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 from dnsd.formats.yaml_style import as_read
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_map
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.model.fields import Fields, Ip, IPAddress
 from dnsd.model.maps import AddressMap, MemberKind
 from dnsd.model.times import time_text
@@ -177,10 +177,10 @@ def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *p
     if kind is MemberKind.ZONE:
         zone = draft.dataset.zones.get(identifier)
         if zone is None or zone.account_id != account_id:
-            raise refused(Code.NOT_FOUND, "not_found: there is no zone with this id in the account", *path)
+            raise refused(Reason.NOT_FOUND, "not_found: there is no zone with this id in the account", *path)
         name = zone.name_text
     elif identifier != account_id:
-        raise refused(Code.NOT_FOUND, "not_found: only the map's own account can be a member of it", *path)
+        raise refused(Reason.NOT_FOUND, "not_found: only the map's own account can be a member of it", *path)
     return {"kind": kind.value, "identifier": name, "created_at": draft.stamp}
 
 

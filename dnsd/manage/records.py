@@ -14,7 +14,7 @@ from dnsd.formats.zone_edit import UnwritableError, comment_lines, edited_zone_t
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_zone
-from dnsd.manage.refusal import Code, Fault, RefusedError, refused, refused_for
+from dnsd.manage.refusal import Fault, Reason, RefusedError, refused, refused_for
 from dnsd.manage.zone_times import shown_times, times_document
 from dnsd.model.edits import RecordEdit
 from dnsd.model.fields import IPAddress, derived_id
@@ -137,7 +137,7 @@ def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
         added.append(_identified(build(None), draft, record_id))
     if not all(is_shown(zone, record) for record in (*added, *filter(None, records.values()))):
         message = "the SOA record, and the NS records at the zone's apex, are the server's own"
-        raise refused(Code.BAD_CONTENT, message, "type")
+        raise refused(Reason.BAD_CONTENT, message, "type")
     edit = RecordEdit(
         removed=frozenset(index for index, record in records.items() if record is None),
         replaced={index: record for index, record in records.items() if record not in (None, zone.records[index])},
@@ -222,24 +222,24 @@ def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) 
     try:
         found = parse_zone_text(decoded(octets, any_octets=True), zone.name, proxies=proxies)
     except NotTextError as error:
-        raise refused(Code.BAD_CONTENT, f"line {error.line}, column {error.column}: {error}", "file") from None
+        raise refused(Reason.BAD_CONTENT, f"line {error.line}, column {error.column}: {error}", "file") from None
     if found.problems:
         raise RefusedError(
             *(
-                Fault(Code.BAD_CONTENT, f"line {one.line}, column {one.column}: {one.message}", ("file",))
+                Fault(Reason.BAD_CONTENT, f"line {one.line}, column {one.column}: {one.message}", ("file",))
                 for one in found.problems
             )
         )
     if found.name != zone.name:
         what = f"it holds the zone {name_text(found.name)}, and this is {zone.name_text}"
-        raise refused(Code.BAD_CONTENT, what, "file")
+        raise refused(Reason.BAD_CONTENT, what, "file")
     there = {_data_of(record) for record in zone.records}
     added = []
     for record in found.records:
         if is_shown(zone, record) and _data_of(record) not in there:
             if record.proxied and (target := unreachable_target(record)):
                 where = f"{name_text(record.owner)} {type_text(record.rtype)}"
-                raise refused(Code.TARGET_NOT_ALLOWED, f"{where}: {not_reachable(target)}", "file")
+                raise refused(Reason.TARGET_NOT_ALLOWED, f"{where}: {not_reachable(target)}", "file")
             added.append(_identified(replace(record, ttl=_possible_ttl(record.ttl)), draft, secrets.token_hex(16)))
     if added:
         write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))
@@ -312,7 +312,7 @@ def _identified(record: Record, draft: Draft, record_id: str) -> Record:
 def _index(ids: RecordIds, records: Mapping[int, Record | None], record_id: str) -> int:
     index = ids.by_id.get(record_id)
     if index is None or records.get(index, True) is None:
-        raise refused(Code.NO_RECORD, "Record does not exist.")
+        raise refused(Reason.NO_RECORD, "Record does not exist.")
     return index
 
 

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, StrictBool
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_zone
 from dnsd.manage.records import write_as_yaml
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.zone_times import shown_times
 from dnsd.model.fields import Fields, derived_id
 from dnsd.model.maps import MemberKind
@@ -74,18 +74,20 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
     """Create a zone, active at once and verified if the operator creates it; return its id. Raises RefusedError."""
     account = find_account(draft.dataset, account_id)
     if has_blanks(name):
-        raise refused(Code.BAD_NAME, "the zone's name contains blanks or control characters", "name")
+        raise refused(Reason.BAD_NAME, "the zone's name contains blanks or control characters", "name")
     try:
         wire = parse_name_text(name.rstrip(".") or ".").lower()
     except ValueError as error:
-        raise refused(Code.INVALID, f"the zone's name: {error}", "name") from None
+        raise refused(Reason.INVALID, f"the zone's name: {error}", "name") from None
     if wire == ROOT:
-        raise refused(Code.INVALID, "the root zone cannot be created", "name")
+        raise refused(Reason.INVALID, "the root zone cannot be created", "name")
     text = name_text(wire)
     if wire in draft.dataset.zones_by_name:
-        raise refused(Code.ZONE_EXISTS, f"{text} already exists", "name")
+        raise refused(Reason.ZONE_EXISTS, f"{text} already exists", "name")
     if not HOSTNAME.fullmatch(text):
-        raise refused(Code.INVALID, f"{text!r} is not a valid zone name: use letters, digits, hyphens and dots", "name")
+        raise refused(
+            Reason.INVALID, f"{text!r} is not a valid zone name: use letters, digits, hyphens and dots", "name"
+        )
     zone_id = new_zone_id(account_id, text)
     plain = f"{account.key}/zones/{text}"
     draft.check_served(plain)

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dnsd.api.envelope import refusal
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
@@ -27,8 +27,10 @@ REQUEST_S = 5  # from the connection, or the last response, to the end of the ne
 LEAST_TAKEN = 64 * 1024  # octets of a response that a client must read within REQUEST_S, unless fewer are left
 LINGER_S = 1.0  # from an error response to closing the connection: else the client may not see it (RFC 9112 §9.6)
 
-MALFORMED = refusal(refused(Code.INVALID, "not an HTTP request, or its headers are too large"))
-BROKEN_OFF = refusal(refused(Code.FAILED, "the server is shutting down; the request may or may not have taken effect"))
+MALFORMED = refusal(refused(Reason.INVALID, "not an HTTP request, or its headers are too large"))
+BROKEN_OFF = refusal(
+    refused(Reason.FAILED, "the server is shutting down; the request may or may not have taken effect")
+)
 NEVER_S = 10**9  # for uvicorn's own limit, which ignores a response's progress
 
 

@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from dnsd.api.app import api_app
+from dnsd.api.codes import CODES
 from dnsd.api.routes import BASE
-from dnsd.manage.refusal import Code, refused
+from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.tokens import FILE_NAME, TokenFile
 from tests.api.server import A1, MI, PREFIX1, Z1, Api
 
@@ -555,7 +556,7 @@ def test_our_own_mistake_is_reported_and_says_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_files_is_the_operator_s_to_know(tmp_path: Path) -> None:
-    broker = Broker(tmp_path, refused(Code.NO_ROOM, "/srv/x cannot be written"))
+    broker = Broker(tmp_path, refused(Reason.NO_ROOM, "/srv/x cannot be written"))
     for token, told in ((broker.operator, True), (broker.tenant, False)):
         response = broker.get("/zones", token)
         assert envelope(response) == (507, 1006)
@@ -572,14 +573,20 @@ def test_damaged_file_of_tokens_lets_nobody_in(tmp_path: Path) -> None:
     assert "damaged" in broker.reported[0]
 
 
-@pytest.mark.parametrize("code", Code)
-def test_codes_of_5xx_are_never_tried_again(tmp_path: Path, code: Code) -> None:
-    broker = Broker(tmp_path, refused(code, "what it is", "a~b", 0, "c/d"))
+def test_every_reason_has_a_code_of_its_own() -> None:
+    assert set(CODES) == set(Reason)
+    assert len({code.number for code in CODES.values()}) == len(CODES)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_codes_of_5xx_are_never_tried_again(tmp_path: Path, reason: Reason) -> None:
+    code = CODES[reason]
+    broker = Broker(tmp_path, refused(reason, "the message", "a~b", 0, "c/d"))
     response = broker.get("/zones", broker.operator)
     assert envelope(response) == (code.status, code.number)
     assert response.json()["errors"][0] == {
         "code": code.number,
-        "message": "what it is",
+        "message": code.sentence or "the message",
         "source": {"pointer": "/a~0b/0/c~1d"},
     }
     is_ours = code.status >= 500 or code.status == 429

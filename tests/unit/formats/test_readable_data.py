@@ -13,7 +13,7 @@ import pytest
 from dnsd.api.record_shape import RecordBodyError, built_record
 from dnsd.app import load
 from dnsd.errors import InvalidDataError
-from dnsd.manage.refusal import Code
+from dnsd.manage.refusal import Reason
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import canonical_rdata, rdata_text
 from tests.unit.store.test_broken_files import VALID, marked, write
@@ -83,8 +83,8 @@ def test_is_refused_in_yaml(tmp_path: Path, rtype: str, data: str, message: str)
 def test_is_refused_over_the_api(rtype: str, data: str, message: str) -> None:
     with pytest.raises(RecordBodyError) as caught:
         built_record({"type": rtype, "name": "l", "content": data}, EXAMPLE)
-    ((code, said, pointer),) = [(fault.code, fault.message, fault.pointer) for fault in caught.value.faults]
-    assert (code, message in said, pointer) == (Code.BAD_CONTENT, True, "/content"), said
+    ((reason, said, path),) = [(fault.reason, fault.message, fault.path) for fault in caught.value.faults]
+    assert (reason, message in said, path) == (Reason.BAD_CONTENT, True, ("content",)), said
 
 
 def test_a_second_record_at_the_name_changes_nothing(tmp_path: Path) -> None:
