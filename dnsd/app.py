@@ -183,7 +183,7 @@ def _built(
 
 
 def guard_problems(loaded: Loaded, previous: Loaded) -> tuple[Problem, ...]:
-    """The drops that forbid `loaded` to replace `previous` without --force, each with its place."""
+    """The drops for which `loaded` must not replace `previous` without --force, each with its place."""
     found = drop_problems(previous.dataset, loaded.dataset, loaded.settings.reload.max_drop_percent)
     return in_order(map(loaded.locate, found))
 

@@ -275,7 +275,7 @@ class Settings(Fields):
 
     @property
     def for_workers(self) -> WorkerSettings:
-        """The settings that workers obey, and take over at a reload."""
+        """The settings for workers, which take them over at a reload."""
         rrl, cookies, tcp = self.limits.rrl, self.limits.cookies, self.limits.tcp
         return WorkerSettings(
             rates=RateLimits(

@@ -32,9 +32,9 @@ from dnsd.store.watch import Watch, watched_folders
 from dnsd.store.write import JOURNAL, undo_unfinished
 
 SERVED_WITHIN_S = 30.0  # a slower worker is logged, and not waited for
-SCAN_S = 1.0  # the files are checked this often, should the system report no change
+SCAN_S = 1.0  # the longest time between checks of the files, if the system reports no change
 SCAN_PAUSE_FACTOR = 20  # pause per second of checking: checks take less than a 20th of the time
-OWN_CHANGE_PAUSE_FACTOR = 4  # the same after a report of our own changes: less than a fifth
+OWN_CHANGE_PAUSE_FACTOR = 4  # the same for checks after our own changes: less than a fifth
 SETTLE_S, SETTLE_TRIES = 0.1, 10  # files are loaded once unchanged for this long; the number of checks for it
 NEEDS_START = (  # settings that only a restart can change
     ("listen",),

@@ -13,7 +13,7 @@ from dnsd.control.status import COLLECT_S, status
 from dnsd.process.link import MAX_ASKED, Kind, packed, peer_uid, read_message
 
 RETRY_S = 1.0
-BACKLOG = 16  # without free descriptors, asyncio also fails to accept, and reports it, this often before it waits
+BACKLOG = 16  # also the failed accepts, each reported, after which asyncio waits for free descriptors
 
 
 async def serve_local(control: Control) -> None:

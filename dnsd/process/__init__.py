@@ -1,1 +1,1 @@
-"""L5, what every process of a server has: links, shared memory, tasks, signals, privileges, the state folder."""
+"""L5, the parts shared by all processes of a server: links, shared memory, tasks, signals, privileges, the state folder."""

@@ -24,7 +24,7 @@ class Slot(IntEnum):
     ENDED_LOG_DROPPED = 4  # log lines dropped by its predecessors; written by the supervisor
     SOCKET_DROPS = 5  # datagrams dropped, receive buffer full; the supervisor's alone
     ENDED_CPU_S = 6  # user and system time of its predecessors; written by the supervisor
-    TOLD_CPU_S = 7  # its time in /metrics, predecessors included; written by control
+    TOLD_CPU_S = 7  # its time last shown in /metrics, predecessors included; written by control
     IS_BEHIND = 8  # control's alone: 1 while the snapshot file may lack changes confirmed to a client
 
 

@@ -1,4 +1,4 @@
-"""The settings that workers obey: plain values, sent by control as JSON at the start and after each change."""
+"""The workers' settings: plain values, sent by control as JSON at the start and after each change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dnsd.net.tcp_connection import TcpLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimits:
-    """Response rate limiting; networks are told apart by the lengths of their prefixes, in bits."""
+    """Response rate limiting; the prefix lengths, in bits, delimit client networks."""
 
     responses_per_second: int  # 0: no limit
     slip: int  # every n-th limited response is sent truncated; 0: none
@@ -25,7 +25,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """All that a worker obeys besides its snapshot."""
+    """All settings of a worker, besides its snapshot."""
 
     rates: RateLimits
     cookies: bool
@@ -47,7 +47,7 @@ class WorkerSettings:
 
     @classmethod
     def from_json(cls, octets: bytes) -> Self:
-        """Read settings that control wrote with `to_json`."""
+        """Read settings written by `to_json`."""
         data = json.loads(octets)
         rates = data["rates"]
         return cls(
@@ -58,5 +58,5 @@ class WorkerSettings:
         )
 
 
-# Fields that JSON holds as they are.
+# Fields written to JSON unchanged.
 PLAIN = ("cookies", "tcp_connections", "tcp_per_client", "query_sample", "log_format", "log_level")

@@ -1,4 +1,4 @@
-"""Modules that are imported after the start: HTTP once DNS is answered, and others when they are first needed."""
+"""Modules imported after the start: HTTP once DNS is answered, others at their first use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LATE_MODULES = (
 
 
 def import_late_modules() -> None:
-    """Import them all now: another user, whom the server is about to become, may not be able to read their files."""
+    """Import all of them, before the server switches to a user who may not be able to read their files."""
     for name in LATE_MODULES:
         importlib.import_module(name)
     dns.rdata.load_all_types()  # type: ignore[no-untyped-call]

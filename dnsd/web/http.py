@@ -22,7 +22,7 @@ from dnsd.manage.refusal import Reason, refused
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
-BACKLOG = 16  # without free descriptors, asyncio fails to accept, and reports it, this often before it waits
+BACKLOG = 16  # failed accepts, each reported, after which asyncio waits for free descriptors
 REQUEST_S = 5  # from the connection, or the last response, to the end of the next request's headers
 LEAST_TAKEN = 64 * 1024  # octets of a response that a client must read within REQUEST_S, unless fewer are left
 LINGER_S = 1.0  # from an error response to closing the connection: else the client may not see it (RFC 9112 §9.6)
