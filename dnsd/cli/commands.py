@@ -106,9 +106,9 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
         for problem in result["problems"]:
             say(problem["text"])
         if result["refused"]:
-            say(f"refused; revision {result['revision']} keeps serving")
+            say(f"refused; still serving revision {result['revision']}")
         elif result["late"]:
-            say(f"revision {result['revision']} is not served yet by {', '.join(result['late'])}")
+            say(f"revision {result['revision']} is not yet served by {', '.join(result['late'])}")
         elif result["held"]:
             say(printable(f"revision {result['revision']} is served; held: {', '.join(result['held'])}"))
         else:

@@ -1,1 +1,1 @@
-"""L5, the parts shared by all processes of a server: links, shared memory, tasks, signals, privileges, the state folder."""
+"""L5, shared by all processes of a server: links, shared memory, tasks, signals, privileges, the state folder."""

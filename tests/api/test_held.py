@@ -104,7 +104,7 @@ def test_reload_says_who_is_held_and_exits_1(api: Api) -> None:
     api.config.write_text(WITH_METRICS + "nonsense: 1\n")
     done = cli(api, "reload")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"refused; revision {revision + 1} keeps serving"
+    assert done.stderr.splitlines()[-1] == f"refused; still serving revision {revision + 1}"
     said = json.loads(cli(api, "reload", "--json").stdout)
     assert (said["served"], said["refused"]) == (None, True)
 

@@ -66,7 +66,7 @@ def test_reload_refuses_what_is_broken(server: Dnsd, tmp_path: pathlib.Path) -> 
     done = run("reload", "-c", str(tmp_path / "dnsd.yaml"))
     assert (done.returncode, done.stdout) == (1, "")
     assert re.match(rf"{re.escape(str(tmp_path / ZONE))}:\d+:\d+: records\[0\]\.content: ", done.stderr)
-    assert done.stderr.endswith("refused; revision 1 keeps serving\n")
+    assert done.stderr.endswith("refused; still serving revision 1\n")
     shown = json.loads(run("reload", "--json", "-c", str(tmp_path / "dnsd.yaml")).stdout)
     assert (shown["ok"], shown["revision"], shown["late"]) == (False, 1, [])
     problem = shown["problems"][0]
