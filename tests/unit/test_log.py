@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from dnsd.log import MAX_LINE, Format, Level, Log
+from tests.limits import HANG_S
 
 Write = Callable[[Log], None]
 
@@ -54,13 +55,13 @@ def test_what_is_not_text_is_written_all_the_same() -> None:
     assert written("log.info('\\udcff')") == "\\udcff\n"
 
 
-def blocked(log_kind: str) -> tuple[int, float]:
-    """The number of lines dropped out of 3,000, and the seconds taken, if the pipe is not read."""
+def blocked(log_kind: str) -> int:
+    """The number of lines dropped out of 3,000, if the pipe is not read; a wait for each would take minutes."""
     code = (
-        "import os, sys, time\nfrom dnsd.log import *\n"
-        "log = Log('x', wait_s=float(sys.argv[1]))\nstart = time.monotonic()\n"
+        "import os, sys\nfrom dnsd.log import *\n"
+        "log = Log('x', wait_s=float(sys.argv[1]))\n"
         "for _ in range(3000): log.info('x' * 200)\n"
-        "os.write(1, f'{log.dropped} {time.monotonic() - start}'.encode())"
+        "os.write(1, str(log.dropped).encode())"
     )
     if log_kind == "pipe":
         reader, writer = os.pipe()
@@ -69,20 +70,17 @@ def blocked(log_kind: str) -> tuple[int, float]:
         reader, writer = one.detach(), other.detach()
     try:
         result = subprocess.run(
-            [sys.executable, "-c", code, "0.2"], stdout=subprocess.PIPE, stderr=writer, check=True, timeout=20
+            [sys.executable, "-c", code, "0.2"], stdout=subprocess.PIPE, stderr=writer, check=True, timeout=HANG_S
         )
     finally:
         os.close(reader)
         os.close(writer)
-    dropped, seconds = result.stdout.split()
-    return int(dropped), float(seconds)
+    return int(result.stdout)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
 def test_nobody_reads(kind: str) -> None:
-    dropped, seconds = blocked(kind)
-    assert 1000 < dropped < 3000
-    assert seconds < 2  # one line waited; the others did not
+    assert 1000 < blocked(kind) < 3000
 
 
 def test_the_reader_is_gone() -> None:
@@ -96,7 +94,7 @@ def test_the_reader_is_gone() -> None:
 
 def test_a_slow_reader_loses_nothing() -> None:
     """Control waits for its reader, as a list of many problems is longer than a pipe's capacity."""
-    code = "from dnsd.log import *\nlog = Log('x', wait_s=1)\nfor n in range(2000): log.info(f'{n} ' + 'x' * 100)"
+    code = "from dnsd.log import *\nlog = Log('x', wait_s=60)\nfor n in range(2000): log.info(f'{n} ' + 'x' * 100)"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     assert process.stderr
     time.sleep(0.6)

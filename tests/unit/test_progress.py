@@ -7,7 +7,9 @@ import os
 import pty
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,12 +47,14 @@ def test_a_terminal_shows_how_far_a_file_is_read_and_nothing_in_the_end(monkeypa
     assert "\n" not in terminal.getvalue()
 
 
-def test_it_is_written_now_and_then_only() -> None:
+def test_it_is_written_now_and_then_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    milliseconds = count(1_000)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(milliseconds) / 1000))
     terminal = Terminal()
     with progress_on(terminal) as show:
         for records in range(10_000):
             show("a.zone", records)
-    assert terminal.getvalue().count("reading") < 20
+    assert terminal.getvalue().count("reading") == 10_000 / (1000 * progress.EVERY_S)
 
 
 def test_a_terminal_without_progress_stays_as_it_is() -> None:

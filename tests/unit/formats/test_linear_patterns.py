@@ -30,7 +30,7 @@ LEAST_S = 0.001  # from where times are compared
 TIMES, MOST = 10, 15  # so many times the input, at most so many times the time
 LARGEST = 400_000  # characters; what takes less than LEAST_S for so many is fast enough
 TRIALS = 5
-STEPS = (1.25, 1.5, 2, 3, TIMES)
+STEPS = (1.1, 1.2, 1.3, 1.4, 1.5, 2, 3, TIMES)
 SCREEN, MOST_OF_SCREEN = 3, 3.3  # the same for so many times: t + 0.06 t² is fifteen at ten, and 3.3 at three
 SMALL, MOST_STEP = 1_000, 8  # characters from where on sizes grow by more at once, and by how much
 WORST = 2  # inputs of each pattern that are tried with TIMES as much, however they have grown
@@ -317,7 +317,7 @@ def size_that_takes_a_millisecond(found: Found, text_of: Callable[[int], str]) -
             return None
         # A pattern that backtracks without end shows while the steps are small.
         likely = int(size * LEAST_S / max(spent, LEAST_S / MOST_STEP)) if size > SMALL else 0
-        size = min(max(size + size // 2, likely), LARGEST)
+        size = min(max(size + size // 8, likely), LARGEST)
     return size
 
 
@@ -327,8 +327,9 @@ def growth(found: Found, text_of: Callable[[int], str]) -> float:
     if size is None:
         return 0
     few = max(run(found, text_of(size)), LEAST_S)
-    if run(found, text_of(size + size // 2)) > MOST * few:  # it backtracks without end
-        return MOST
+    for share in takewhile(lambda share: share < 2, STEPS):
+        if run(found, text_of(int(share * size))) > MOST * few:  # it backtracks without end
+            return MOST
     return run(found, text_of(SCREEN * size)) / few
 
 

@@ -1,6 +1,6 @@
-"""The TCP server by itself: its limits, its counts and its end. `respond` is a stub: it repeats what it is asked.
+"""The TCP server by itself: limits, counts and shutdown. `respond` is a stub that echoes the query.
 
-Time passes when a test says so: however busy the machine, a limit is met to the hundredth of a second.
+Each test sets the server's clock, so that a busy machine makes no limit late.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Running:
         queries: int = 1000,
         connections: int = 100,
         per_client: int = 100,
-        has_slow_turns: bool = False,  # as long as the loop's clock says
+        has_slow_turns: bool = False,  # their budget is measured by the loop's clock
     ) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.observed: list[tuple[int, float]] = []
@@ -111,7 +111,7 @@ class Running:
         assert done.wait(HANG_S)
 
     def settle(self) -> None:
-        """Wait until the server has done all that it can do with what has arrived."""
+        """Wait until the server has handled all octets that have arrived."""
         found: list[bool] = []
         deadline = time.monotonic() + HANG_S
         while found[-2:] != [False, False]:  # the second look follows a whole pass of the loop
@@ -119,7 +119,7 @@ class Running:
             self.do(lambda: found.append(bool(self.turns.ready())))
 
     def advance(self, seconds: float) -> None:
-        """Let time pass after all that has arrived is dealt with; then what is due is done."""
+        """Set the clock forward once all input is handled, then wait until the timers that are due have run."""
 
         def set_forward() -> None:
             self.loop.now += seconds
@@ -129,7 +129,7 @@ class Running:
         self.settle()
 
     def end(self, within_s: float) -> float:
-        """Stop and finish; how long that took by the loop's clock, which is never faster than time."""
+        """Stop and finish; return how long that took by the loop's clock, which is never faster than time."""
         started = self.loop.now
         self.do(self.server.stop)
         finishing = asyncio.run_coroutine_threadsafe(self.server.finish(within_s), self.loop)
@@ -168,7 +168,7 @@ def receive(client: socket.socket, count: int = 1) -> list[bytes]:
 
 
 def is_closed(client: socket.socket) -> bool:
-    """Whether the server has ended the connection; what it still said is not looked at."""
+    """Whether the server has closed the connection; its last replies are ignored."""
     client.settimeout(0)
     try:
         while client.recv(65_536):
@@ -268,7 +268,7 @@ def test_client_that_says_nothing_is_closed() -> None:
     "limits", [{"first_byte_s": 2.0}, {"idle_s": 2.0, "first_byte_s": 2.0}], ids=["first octet", "idle"]
 )
 def test_client_is_not_blamed_for_the_time_that_others_take(limits: dict[str, float]) -> None:
-    """It is accepted with five others, and its turn is after theirs, which take as long as it may be silent."""
+    """The client is accepted after five others, and their turns take longer than its limit."""
 
     def respond(message: bytes, peer: str) -> bytes:
         if message == b"slow":

@@ -12,8 +12,8 @@ import pytest
 
 from dnsd.store import watch as watching
 from dnsd.store.watch import Watch, watched_folders
+from tests.limits import HANG_S
 
-SERVED_WITHIN_S = 2.0
 QUIET_S = 0.3
 
 Change = Callable[[Path], object]
@@ -86,9 +86,7 @@ CHANGES: list[Change] = [
 def test_change_is_seen(change: Change, config: Path, watch: Watch) -> None:
     assert watch.problem is None
     change(config.parent)
-    start = time.monotonic()
-    assert watch.wait(SERVED_WITHIN_S)
-    assert time.monotonic() - start < SERVED_WITHIN_S / 2
+    assert watch.wait(HANG_S)
 
 
 def test_reading_is_no_change(config: Path, watch: Watch) -> None:
@@ -102,23 +100,23 @@ def test_reading_is_no_change(config: Path, watch: Watch) -> None:
 def test_account_that_came_back_is_watched(config: Path, watch: Watch) -> None:
     account = config.parent / "accounts/acme"
     account.rename(config.parent / "away")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
     (config.parent / "away").rename(account)
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
     assert not watch.wait(QUIET_S)
     save_in_place(config.parent)
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
 
 
 def test_folder_of_another_account_by_the_same_name_is_watched(config: Path, watch: Watch) -> None:
     make_account(config.parent / "accounts/.new")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
     (config.parent / "accounts/acme").rename(config.parent / "old")
     (config.parent / "accounts/.new").rename(config.parent / "accounts/acme")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
     assert not watch.wait(QUIET_S)
     save_in_place(config.parent)
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
 
 
 def test_folder_with_the_inode_of_the_one_before_is_watched(config: Path, watch: Watch) -> None:
@@ -126,16 +124,16 @@ def test_folder_with_the_inode_of_the_one_before_is_watched(config: Path, watch:
     (zones / "example.com.yaml").unlink()
     zones.rmdir()
     zones.mkdir()
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
     (zones / "example.com.yaml").write_text("records: []\n")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
 
 
 def test_new_account_is_watched_before_wait_returns(config: Path, watch: Watch) -> None:
     add_account(config.parent)
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
     (config.parent / "accounts/globex/zones/example.org.yaml").write_text("records: []\n")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
 
 
 # Links
@@ -154,10 +152,10 @@ def test_kubernetes_swaps_a_link(tmp_path: Path) -> None:
     watch = Watch(lambda: watched_folders(config, tmp_path / "accounts"))
     (maps / "..data_tmp").symlink_to("..2")
     (maps / "..data_tmp").rename(maps / "..data")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
     assert str(maps / "..2") in watched_folders(config, tmp_path / "accounts")
     (maps / "..2/shop.yaml").write_text("description: in place\n")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
 
 
 def test_files_and_folders_that_lie_elsewhere(tmp_path: Path) -> None:
@@ -174,10 +172,10 @@ def test_files_and_folders_that_lie_elsewhere(tmp_path: Path) -> None:
     watch = Watch(lambda: watched_folders(etc / "dnsd.yaml", etc / "accounts"))
     for file in ("dnsd.yaml", "file/real.yaml", "account/account.yaml", "account/maps/shop.yaml"):
         (elsewhere / file).write_text("# changed\n")
-        assert watch.wait(SERVED_WITHIN_S), file
+        assert watch.wait(HANG_S), file
     (etc / "other").symlink_to(elsewhere / "account")
     (etc / "other").rename(etc / "accounts/acme")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
 
 
 def test_folder_that_is_reached_by_a_link_of_a_link(tmp_path: Path) -> None:
@@ -189,9 +187,9 @@ def test_folder_that_is_reached_by_a_link_of_a_link(tmp_path: Path) -> None:
     watch = Watch(lambda: watched_folders(tmp_path / "etc/dnsd.yaml", tmp_path / "etc/accounts"))
     (tmp_path / "run/next").symlink_to("../opt/v2")
     (tmp_path / "run/next").rename(tmp_path / "run/current")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
     save_in_place(tmp_path / "opt/v2")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
 
 
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
@@ -219,7 +217,7 @@ def test_missing_folder_is_no_error_and_watched_once_it_is_there(tmp_path: Path)
     assert watch.problem is None
     assert not watch.wait(QUIET_S)
     save_in_place(tmp_path / "a/b")
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
 
 
 def test_folder_whose_name_is_no_text_keeps_no_other_from_being_watched(config: Path) -> None:
@@ -227,7 +225,7 @@ def test_folder_whose_name_is_no_text_keeps_no_other_from_being_watched(config: 
     watch = Watch(lambda: watched_folders(config, config.parent / "accounts"))
     assert "w\\udcffd: its name is not UTF-8" in (watch.problem or "")
     save_in_place(config.parent)
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
 
 
 def test_nothing_to_watch(tmp_path: Path) -> None:
@@ -251,7 +249,7 @@ def test_too_few_watches_mean_scans(config: Path, monkeypatch: pytest.MonkeyPatc
     wait_until_retried(watch)
     assert watch.problem is None
     save_in_place(config.parent)
-    assert watch.wait(SERVED_WITHIN_S)
+    assert watch.wait(HANG_S)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

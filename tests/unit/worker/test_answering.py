@@ -266,11 +266,9 @@ def test_a_cookie_of_no_possible_size(snapshot: Snapshot, size: int) -> None:
 def test_cookies_share_a_shape(snapshot: Snapshot) -> None:
     """Each client's cookie differs: with a shape per cookie, they would evict all other shapes from the cache."""
     worker = Worker(snapshot)
-    start = time.perf_counter()
     for number in range(1000):
         worker.udp.respond(asked_with_number(number), PEER)
     assert len(worker.udp._answered) == 1
-    assert time.perf_counter() - start < 1
 
 
 def asked_with_number(number: int) -> bytes:
