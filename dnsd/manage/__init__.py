@@ -1,1 +1,1 @@
-"""What changes the data: tokens, drafts, the audit log and history. No HTTP, no asyncio."""
+"""Changes of the data: verbs, drafts, tokens, the audit log and the history. No HTTP, no asyncio."""

@@ -1,6 +1,6 @@
-"""The audit log: who changed what, when and from where, and what was refused; an object of JSON on each line of a file.
+"""The audit log: one JSON object a line for each request to change data, with its time, actor, client and outcome.
 
-A line is written at once and only ever added. A full file becomes `audit.log.1`, and so on; the oldest goes.
+Lines are written at once and never changed. A full file is renamed to `audit.log.1`, and so on; the oldest is deleted.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from dnsd.model.times import time_text
 
 FILE_NAME = "audit.log"  # in the state folder
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
-KEPT_FILES = 4  # besides the one that is written
-MAX_STATE_SIZE = 64 * 1024  # octets of JSON of what an object was, or is
-MAX_REFUSED_SIZE = 1024  # likewise, of a request that was refused: it costs nothing to send many
-MAX_TEXT = 4096  # characters of a text, and of what is left of a state that is too large
-BLOCK_SIZE = 64 * 1024  # octets that are read at once
-MAX_LOOKED_AT = 32 * 1024 * 1024  # octets of the log that are looked through for somebody
+KEPT_FILES = 4  # full files, in addition to the current one
+MAX_STATE_SIZE = 64 * 1024  # octets of JSON of an object's state before or after the change
+MAX_REFUSED_SIZE = 1024  # the same for a refused request: it costs a client nothing to send many
+MAX_TEXT = 4096  # characters of a text, and of the rest of a state that is too large
+BLOCK_SIZE = 64 * 1024  # octets per read
+MAX_SEARCHED = 32 * 1024 * 1024  # octets of the log that one search reads
 
 
 class Outcome(StrEnum):
-    """What became of a request."""
+    """The outcome of a request."""
 
     OK = "ok"
     REFUSED = "refused"
@@ -41,25 +41,25 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One request to change something; states are plain data, None where there was or is no object."""
+    """One request to change data; `before` and `after` are plain data, None if the object did or does not exist."""
 
     at: datetime
-    token: Token | None  # None: who asked is not known
+    token: Token | None  # None: unknown
     client: str  # IP address
     action: str  # such as map.create
     object: str  # key or id
-    account_id: str = ""  # whose object it is; empty where that is not known
+    account_id: str = ""  # the object's account; empty: unknown
     zone_id: str = ""
     outcome: Outcome
-    revision: int | None = None  # that serves it
-    code: int | None = None  # why it was refused
+    revision: int | None = None  # the first revision with the change
+    code: int | None = None  # the API's code of a refusal
     message: str = ""
     before: Any = None
     after: Any = None
 
 
 class AuditLog:
-    """The log in a file; one process writes it. `problem` says why the last entry is not in it, if so."""
+    """The log in a file, written by one process. `problem` is the error of the last write, None if it succeeded."""
 
     def __init__(self, file: Path, *, max_file_size: int = MAX_FILE_SIZE) -> None:
         self._file = file
@@ -68,10 +68,10 @@ class AuditLog:
         self._turn = Lock()
 
     def append(self, *entries: Entry) -> str | None:
-        """Write entries; what was carried out is on the disk then. Returns the problem, if there is one; never raises.
+        """Write entries, and sync those of successful changes to disk. Returns the problem or None; never raises.
 
-        An entry has at most some 150 kB: states over 64 KiB, of refused requests over
-        1 KiB, are replaced by their beginning and size.
+        An entry has at most about 150 kB: a state over 64 KiB, or 1 KiB for a refused request, is replaced by its
+        beginning and its size.
         """
         try:
             with self._turn:
@@ -84,12 +84,11 @@ class AuditLog:
     def read(
         self, limit: int, is_wanted: Callable[[dict[str, Any]], bool] = lambda entry: True, *, skip: int = 0
     ) -> list[dict[str, Any]]:
-        """The last entries that are wanted, newest first, over all files, but for the first `skip` of them.
+        """The latest entries that satisfy `is_wanted`, newest first, from all files; the first `skip` are left out.
 
-        Lines that were not written to their end are left out, and so is what is further back than MAX_LOOKED_AT octets.
-        Raises OSError.
+        Incomplete lines are ignored, and the search ends after MAX_SEARCHED octets. Raises OSError.
         """
-        lines = _within(MAX_LOOKED_AT, (line for file in self._files() for line in _lines_from_end(file)))
+        lines = _within(MAX_SEARCHED, (line for file in self._files() for line in _lines_from_end(file)))
         entries = (entry for line in lines if (entry := _parsed(line)) is not None and is_wanted(entry))
         return list(islice(entries, skip, skip + limit))
 
@@ -110,22 +109,22 @@ class AuditLog:
         finally:
             os.close(fd)
         if size == 0:
-            sync_folder(self._file.parent)  # the name is new
+            sync_folder(self._file.parent)  # the file is new
 
     def _rotate(self) -> None:
-        """Make room: each file takes the name of the one before it, which is gone."""
+        """Rename each file to the next number, replacing the oldest."""
         for newer, older in reversed([*pairwise(self._files())]):
             with suppress(FileNotFoundError):
                 os.replace(newer, older)
 
     def _files(self) -> list[Path]:
-        """The names of all files that may be there, the newest first."""
+        """All possible files, newest first."""
         return [self._file, *(self._file.with_name(f"{self._file.name}.{n}") for n in range(1, KEPT_FILES + 1))]
 
 
 def _line(entry: Entry) -> bytes:
     largest = MAX_STATE_SIZE if entry.outcome is Outcome.OK else MAX_REFUSED_SIZE
-    said = {
+    fields = {
         "at": time_text(entry.at),
         "actor": {"id": entry.token.id, "name": entry.token.name} if entry.token else None,
         "client": entry.client[:MAX_TEXT],
@@ -140,16 +139,16 @@ def _line(entry: Entry) -> bytes:
         "before": _bounded(entry.before, largest),
         "after": _bounded(entry.after, largest),
     }
-    return _json(said) + b"\n"
+    return _json(fields) + b"\n"
 
 
 def _json(data: Any) -> bytes:
-    """Data on one line; what is no plain data is written as text, and half a surrogate pair as JSON's \\ud800."""
+    """Data as one line of JSON; other types are written as text, and a lone surrogate as JSON's \\ud800."""
     return json.dumps(data, ensure_ascii=False, default=str).encode(errors="backslashreplace")
 
 
 def _bounded(state: Any, largest: int) -> Any:
-    """A state, or what is said of one that is too large."""
+    """A state, or the size and the beginning of a state that is too large."""
     octets = _json(state)
     if len(octets) <= largest:
         return state
@@ -157,7 +156,7 @@ def _bounded(state: Any, largest: int) -> Any:
 
 
 def _lines_from_end(file: Path) -> Iterator[bytes]:
-    """The lines of a file, the last one first; none where there is no file."""
+    """The lines of a file, last line first; empty without a file."""
     with suppress(FileNotFoundError), open(file, "rb") as stream:
         end, rest = stream.seek(0, os.SEEK_END), b""
         while end:

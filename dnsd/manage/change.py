@@ -1,4 +1,4 @@
-"""Changes that are asked for: drawn up one upon another, and written together."""
+"""Requested changes: drawn up one after another, and written together."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]
 
 
 class StaleError(DnsdError):
-    """A file that a change is about has been edited since it was loaded; `keys` are those of all its files."""
+    """A file of a change was edited since it was loaded; `keys` are the keys of all files of the change."""
 
     def __init__(self, keys: Iterable[str] = ()) -> None:
         self.keys = frozenset(keys)
-        super().__init__("a file has been edited since it was loaded")
+        super().__init__("a file was edited since it was loaded")
 
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[T]):
-    """What became of a change: what its maker returned, what is loaded with it, and the revision that serves it."""
+    """A change: the result of its maker, the data loaded with it, and the revision that serves it."""
 
     result: T
     loaded: Loaded
@@ -37,7 +37,7 @@ class Changed(Generic[T]):
 
 
 def draw_up(makes: Iterable[Make[Any]], before: Loaded) -> list[Changed[Any] | Exception]:
-    """What becomes of changes, each drawn up on the ones before it that are allowed. Raises StaleError."""
+    """The outcomes of changes, each drawn up on top of the accepted ones before it. Raises StaleError."""
     outcomes: list[Changed[Any] | Exception] = []
     after = before
     for make in makes:
@@ -47,16 +47,15 @@ def draw_up(makes: Iterable[Make[Any]], before: Loaded) -> list[Changed[Any] | E
             outcomes.append(Changed(result, after))
         except FileChangedError:
             raise StaleError from None
-        except Exception as error:  # it is for who asked, and for nobody else
+        except Exception as error:  # only this change fails; its requester gets the error
             outcomes.append(error)
     return outcomes
 
 
 def write_change(before: Files, after: Files, read: Source, journal: Path) -> Source:
-    """Write what makes the second files of the first; what `read`, the source as it was read last, is then.
+    """Write the files that differ between `before` and `after`. Returns `read`, the source as last read, with them.
 
-    That may say something else than the first, which are served. Where it raises OSError or StaleError, nothing has
-    changed.
+    `read` may differ from `before`, the files that are served. After OSError or StaleError, nothing has changed.
     """
     edit = FilesEdit(before, after)
 

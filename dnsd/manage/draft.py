@@ -1,4 +1,4 @@
-"""A draft: a change in the making, as texts of files, on top of what is loaded. Nothing is written here."""
+"""A draft: a change under construction, as texts of files, on top of the loaded data. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ from dnsd.store.text_file import FileChangedError, NotTextError, content_of
 
 SUFFIXES = {Kind.ACCOUNT: "/account.yaml", Kind.MAP: ".yaml", Kind.ZONE_YAML: ".yaml", Kind.ZONE_MASTER: ".zone"}
 
-OF_REQUESTS = ("ips", "memberships", "description", "default_sni", "enabled", "immutable", "name", "status", "verified")
+# Keys of a file that are also fields of a request.
+REQUEST_FIELDS = (
+    *("ips", "memberships", "description", "default_sni", "enabled", "immutable"),
+    *("name", "status", "verified"),
+)
 
-Document = dict[str, Any]  # what a YAML file says, as plain data
+Document = dict[str, Any]  # the content of a YAML file, as plain data
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a change does to one object."""
+    """The effect of a change on one object, for the audit log."""
 
     key: str
     before: Any
@@ -42,7 +46,7 @@ class Note:
 
 
 class Draft:
-    """What a request wants of the files; `now` is when it was made."""
+    """The files as a request changes them; `now` is the time of the request."""
 
     def __init__(self, loaded: Loaded, now: datetime, *, by_operator: bool) -> None:
         self.loaded = loaded
@@ -52,52 +56,52 @@ class Draft:
         self._removed: dict[str, SourceFile] = {}
         self._gone_accounts: list[str] = []
         self.notes: list[Note] = []
-        self.places: dict[str, Mapping[int, Path]] = {}  # where in the request each record is, by key and row
+        self.places: dict[str, Mapping[int, Path]] = {}  # the place of each record in the request, by key and row
 
     @property
     def dataset(self) -> Dataset:
-        """What is loaded."""
+        """The loaded data, without the change."""
         return self.loaded.dataset
 
     @property
     def stamp(self) -> str:
-        """The time of the change as it is written down: RFC 3339."""
+        """The time of the change in RFC 3339, as in files."""
         return time_text(self.now)
 
     def file(self, key: str) -> SourceFile:
-        """The file of an object, as the draft has it. Raises KeyError where there is none."""
+        """An object's file, with the draft's changes. Raises KeyError without a file."""
         return self._written.get(key) or self._kept()[key]
 
     def has_file(self, key: str) -> bool:
-        """Whether an object has a file: an account need not."""
+        """Whether an object has a file; an account may have none."""
         return key in self._written or key in self._kept()
 
     def written_records(self, zone: Zone) -> Iterator[Record]:
-        """The records of a zone that its file says; the others are made where it lacks them."""
+        """The records of a zone that are in its file, without the generated ones after them."""
         return islice(zone.records, len(self.loaded.stored.objects.zones[zone.key].rows))
 
     def note(self, key: str, before: Any, after: Any) -> None:
-        """Remember what the change does to an object, for people; plain data, None for what is not there."""
+        """Remember the effect of the change on an object: plain data, None if the object does not exist."""
         self.notes.append(Note(key, before, after))
 
     def document(self, key: str) -> Document:
-        """What an object's YAML file says, to be changed; nothing where there is no file."""
+        """The content of an object's YAML file, as a copy to edit; empty without a file."""
         data = parse_yaml(self.file(key).text()) if self.has_file(key) else {}
         assert isinstance(data, dict)
         return {key: _copied(value) for key, value in data.items()}
 
     def write(self, key: str, kind: Kind, document: Mapping[str, Any], origins: Origins = NO_ORIGINS) -> None:
-        """Have an object's YAML file say this, with all else in it as it is; `origins` is that of `edited_yaml`."""
-        said = {name: value for name, value in document.items() if value is not None}
-        if kind is not Kind.ZONE_YAML:  # of a zone, who changes it knows what is worth telling
-            self.note(key, self.document(key) or None, said)
-        is_there = self.has_file(key)
+        """Write a document to an object's YAML file, keeping comments and style; `origins` is as for `edited_yaml`."""
+        present = {name: value for name, value in document.items() if value is not None}
+        if kind is not Kind.ZONE_YAML:  # for a zone, the caller notes the relevant part
+            self.note(key, self.document(key) or None, present)
+        exists = self.has_file(key)
         self.write_text(
-            key, kind, edited_yaml(self.file(key).text(), said, origins) if is_there else written_yaml(said)
+            key, kind, edited_yaml(self.file(key).text(), present, origins) if exists else written_yaml(present)
         )
 
     def write_text(self, key: str, kind: Kind, text: str) -> None:
-        """Have an object's file be this text. Raises RefusedError where it is too large, or is not what is served."""
+        """Replace the text of an object's file. Raises RefusedError if it is too large or the file is not served."""
         self.check_served(key)
         modified = int(self.now.timestamp())
         try:
@@ -115,7 +119,7 @@ class Draft:
             self._written[key] = SourceFile(key, kind, path, content, None, max(modified, after))
 
     def remove(self, key: str) -> None:
-        """Have an object's file go; another one may be written for it. Raises RefusedError if it is not served."""
+        """Remove an object's file; a new one may be written. Raises RefusedError if the file is not served."""
         self.check_served(key)
         if self.file(key).kind is Kind.MAP:
             self.note(key, self.document(key), None)
@@ -123,7 +127,7 @@ class Draft:
         self._written.pop(key, None)
 
     def remove_account(self, key: str) -> None:
-        """Have an account's folder go, with all that is in it. Raises RefusedError if some of it is not served."""
+        """Remove an account's folder with its content. Raises RefusedError if one of its files is not served."""
         found = self.loaded.source.files or self._files
         for file in (*self._files.files, *found.files):
             if account_of(file.key) == key:
@@ -135,7 +139,7 @@ class Draft:
                 self._removed[file.key] = file
 
     def free_key(self, folder: str, name: str) -> str:
-        """A key in `folder` that no object has, readable where it can be: `acme/maps/shop-9a78c1`."""
+        """An unused key in `folder`, derived from a name if possible: `acme/maps/shop-9a78c1`."""
         prefix = f"{folder}/" if folder else ""
         stem = slug(name)
         key = f"{prefix}{stem or 'x'}"
@@ -145,20 +149,20 @@ class Draft:
         return key
 
     def is_free(self, key: str) -> bool:
-        """Whether no object has a key, in small letters or large ones: not every disk tells them apart."""
+        """Whether a key is unused, regardless of case: not every file system distinguishes it."""
         wanted = key.lower()
-        found = self.loaded.source.files or self._files  # an account that is held has other files than those served
+        found = self.loaded.source.files or self._files  # the files of a held account differ from the served ones
         taken = (*self._files.by_key(), *found.by_key(), *self._files.accounts, *found.accounts, *self._written)
         return all(one.lower() != wanted for one in taken)
 
     def _edited(self) -> Files:
-        """The files that are served once the change is made."""
+        """The served files with the change."""
         return edited_files(self._files, self._written, self._removed.keys(), self._gone_accounts)
 
     def load(self) -> Loaded:
-        """What is loaded once the change is made; what is loaded now, if it changes nothing.
+        """The loaded data with the change; the same object as before if nothing changes.
 
-        Raises RefusedError with every rule that forbids it.
+        Raises RefusedError with every rule that the change breaks.
         """
         try:
             loaded = load_change(self.loaded, self._edited(), self.now)
@@ -172,9 +176,9 @@ class Draft:
         return loaded
 
     def check_served(self, key: str) -> None:
-        """Raise RefusedError for an object whose file says something else than what is served.
+        """Raise RefusedError if an object's file differs from the served version.
 
-        Raises FileChangedError where the file has been edited since: it may be mended.
+        Raises FileChangedError if the file was edited since it was read: it may be fixed by now.
         """
         problem = self.loaded.unserved(key)
         if problem is None:
@@ -184,46 +188,46 @@ class Draft:
             raise FileChangedError
         why = self.loaded.described(problem, account_of(key), is_operator=self.by_operator)
         what = f"the file of {key} was edited, and its account is held at its last good version"
-        raise refused(Reason.FORBIDDEN, f"{what}: {why}; mend that, or put back what the file said")
+        raise refused(Reason.FORBIDDEN, f"{what}: {why}; fix the file or undo the edit")
 
     def _is_new_target(self, problem: Problem) -> bool:
-        """Whether a CNAME that nobody could resolve would come with the draft."""
+        """Whether the draft adds a flattened CNAME with a target outside of the zones served here."""
         if problem.rule is not Rule.TARGET_OUTSIDE or problem.source not in self._written:
             return False
         return all((one.source, one.message) != (problem.source, problem.message) for one in self.loaded.flattening)
 
     def _of_request(self, problem: Problem) -> Problem:
-        """A problem as who made the request can understand it: what is in another file is said with its name.
+        """A problem in terms of the request: with a path in the request's body, or with the name of another file.
 
-        Of what other accounts have, the operator alone hears.
+        Only the operator learns about other accounts.
         """
         if not self.by_operator and not self._accounts() >= {account_of(problem.source), account_of(problem.other)}:
             path = problem.path if problem.source in self._written else ()
-            return replace(problem, path=path, message="it clashes with what another account has")
+            return replace(problem, path=path, message="it conflicts with another account")
         if problem.source in self._written or problem.source in self._removed:
             return replace(problem, path=self._place(problem))
         return replace(problem, path=(), message=f"{problem.source}: {problem.message}")
 
     def _place(self, problem: Problem) -> Path:
-        """Where in the request a problem is, of which we know where in a file it is."""
+        """The place in the request of a problem with a place in a file; empty if unknown."""
         first, *rest = problem.path or ("",)
         if first == "records":
             return self.places.get(problem.source, {}).get(rest[0], ()) if rest and isinstance(rest[0], int) else ()
         if first in ("prefixes", "static_ips"):
             return tuple(step for step in rest[-1:] if isinstance(step, str))
-        return problem.path if first in OF_REQUESTS else ()
+        return problem.path if first in REQUEST_FIELDS else ()
 
     def _accounts(self) -> set[str]:
-        """The accounts, by their keys, whose files the draft changes."""
+        """The keys of the accounts with changed files."""
         return {"", *map(account_of, (*self._written, *self._removed))}
 
     def touched(self) -> list[SourceFile]:
-        """The files that are written or removed, as they were loaded; new ones are left out."""
+        """The files to write or remove, as loaded; without new files."""
         known = self._files.by_key()
         return [known[key] for key in dict.fromkeys((*self._written, *self._removed)) if key in known]
 
     def written(self) -> list[SourceFile]:
-        """The files that are written."""
+        """The files to write."""
         return list(self._written.values())
 
     def _kept(self) -> Mapping[str, SourceFile]:
@@ -236,13 +240,13 @@ class Draft:
 
 
 def slug(name: str) -> str:
-    """A name as part of a file's name; empty where nothing of it can be."""
+    """A name in lower-case letters, digits and hyphens, for a file name; may be empty."""
     words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
     return "-".join(words)[:40]
 
 
 def _copied(data: Any) -> Any:
-    """Data that shares nothing with what was read."""
+    """A deep copy of plain data."""
     if isinstance(data, dict):
         return {key: _copied(value) for key, value in data.items()}
     return [_copied(item) for item in data] if isinstance(data, list) else data

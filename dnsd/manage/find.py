@@ -1,4 +1,4 @@
-"""Objects by the ids that requests name them by; what is not there, or another tenant's, is not found."""
+"""Look up objects by the ids in requests. A missing object and another account's object are both "not found"."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def find_zone(dataset: Dataset, zone_id: str) -> Zone:
 
 
 def find_prefix(dataset: Dataset, account_id: str, prefix_id: str) -> tuple[Account, Prefix, int]:
-    """A prefix of an account, and its place among them. Raises RefusedError."""
+    """An account, its prefix with an id, and the index of the prefix. Raises RefusedError."""
     account = find_account(dataset, account_id)
     for index, prefix in enumerate(account.prefixes):
         if prefix.id == prefix_id:

@@ -1,4 +1,4 @@
-"""Folders, as far as what is in them must outlast a loss of power."""
+"""Durability of folders: new and renamed files survive a loss of power."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names of the files in a folder on the disk. Raises OSError."""
+    """Sync a folder's list of file names to disk. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

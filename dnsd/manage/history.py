@@ -1,7 +1,7 @@
-"""Earlier versions of objects: the text of each object's file before and after each change that was asked for.
+"""Versions of objects: the text of an object's file before and after each change over the API.
 
-They are in the state folder, by the object's id, so that one that is gone can be had back. What an editor did to a file
-is seen with the next change that is asked for.
+They are kept in the state folder by the object's id, so that a deleted object can be restored. An edit of the file by
+hand becomes a version with the next change over the API.
 """
 
 from __future__ import annotations
@@ -27,35 +27,33 @@ from dnsd.manage.find import find_account
 from dnsd.manage.folders import sync_folder
 from dnsd.manage.records import text_as_yaml
 from dnsd.manage.refusal import Reason, refused
-from dnsd.model.dataset import Dataset
 from dnsd.model.edits import RecordEdit
-from dnsd.model.maps import AddressMap
 from dnsd.model.times import time_text
-from dnsd.model.zones import Zone
 from dnsd.store.directory import Kind, SourceFile
+from dnsd.store.hold import account_of
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
 
 FOLDER = "history"  # in the state folder
 MAX_VERSIONS = 100  # of one object
 MAX_SIZE = 16 * 1024 * 1024  # octets of all versions of one object
-MAX_OBJECTS = 10_000  # of one account, those that are gone included
+MAX_OBJECTS = 10_000  # of one account, deleted ones included
 MAX_ACCOUNT_SIZE = 1024 * 1024 * 1024  # octets of all versions of one account's objects
-BY_HAND = "file"  # the action of a version that nobody has asked for here: its file was edited
+BY_HAND = "file"  # the action of a version that comes from an edit of the file
 NAME_FORM = "%Y%m%dT%H%M%S.%fZ"
-ANY = "surrogateescape"  # octets of a master file that are not UTF-8 are kept as they are
+KEEP_OCTETS = "surrogateescape"  # octets of a master file that are not UTF-8 are kept
 VERSION = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 OBJECT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """What is known of one version; its text is in a file of its own."""
+    """The description of one version, without its text."""
 
-    version: str  # its time, and so its place among the others
+    version: str  # its time; versions sort by it
     at: str  # RFC 3339
-    action: str  # what made it
-    token: str  # whose; empty where that is not known
+    action: str  # such as map.edit
+    token: str  # the token's id; empty: unknown
     key: str  # of the object at that time
     kind: str  # of file
     account_id: str
@@ -63,8 +61,8 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """How a version came to be."""
+class _Provenance:
+    """The origin of a version: its file, account, time, action and token."""
 
     key: str
     kind: str
@@ -79,62 +77,62 @@ class History:
 
     def __init__(self, state: Path) -> None:
         self._folder = state / FOLDER
-        self._sizes: dict[str, dict[str, int]] | None = None  # octets by account and object; None: not looked at yet
+        self._sizes: dict[str, dict[str, int]] | None = None  # octets by account and object; None: not read yet
 
     def versions(self, object_id: str) -> list[Version]:
-        """The versions of an object, the newest first; none where nothing is known of it."""
+        """The versions of an object, newest first; empty for an unknown object."""
         return list(self._versions(object_id))
 
     def objects(self, account_id: str) -> list[str]:
-        """The ids of an account's objects of which versions are kept, that which changed last first."""
+        """The ids of an account's objects with versions, most recently changed first."""
         if self._sizes is None:
             self._sizes = self._found_sizes()
         return [*self._sizes.get(account_id, ())][::-1]
 
     def text(self, object_id: str, version: str) -> tuple[Version, str] | None:
-        """One version, and its text."""
+        """A version and its text; None if it does not exist or is corrupt."""
         if not VERSION.fullmatch(version) or not OBJECT_ID.fullmatch(object_id):
             return None
         try:
-            with open(self._folder / object_id / version, encoding="utf-8", errors=ANY, newline="") as stream:
+            with open(self._folder / object_id / version, encoding="utf-8", errors=KEEP_OCTETS, newline="") as stream:
                 head, text = stream.readline(), stream.read()
             return Version(**json.loads(head)), text
         except (ValueError, TypeError, FileNotFoundError):
             return None
 
-    def keep(self, object_id: str, made: _Made, text: str) -> None:
-        """Keep a version, unless it says what the newest one says. Raises OSError."""
+    def keep(self, object_id: str, provenance: _Provenance, text: str) -> None:
+        """Keep a version, unless its text is that of the newest one. Raises OSError."""
         digest = hashlib.blake2b(octets_of(text), digest_size=16).hexdigest()
         newest = next(self._versions(object_id), None)
         if newest and newest.digest == digest:
             return
-        name = _name(made.at)
-        if newest and name <= newest.version:  # a file's time says less than the order in which things were seen
+        name = _name(provenance.at)
+        if newest and name <= newest.version:  # the order of arrival is more reliable than a file's time
             name = max(_name(datetime.now(UTC)), _name_after(newest.version))
         version = Version(
             version=name,
-            at=time_text(made.at),
-            action=made.action,
-            token=made.token,
-            key=made.key,
-            kind=made.kind,
-            account_id=made.account_id,
+            at=time_text(provenance.at),
+            action=provenance.action,
+            token=provenance.token,
+            key=provenance.key,
+            kind=provenance.kind,
+            account_id=provenance.account_id,
             digest=digest,
         )
         folder = self._folder / object_id
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = folder / ".new"
+        temporary = folder / ".new"
         try:
-            with beside.open("w", encoding="utf-8", errors=ANY, newline="") as out:
+            with temporary.open("w", encoding="utf-8", errors=KEEP_OCTETS, newline="") as out:
                 out.write(f"{json.dumps(asdict(version))}\n{text}")
                 out.flush()
                 os.fsync(out.fileno())
-            os.replace(beside, folder / name)
+            os.replace(temporary, folder / name)
         except OSError:
-            beside.unlink(missing_ok=True)  # what fills a full disk
+            temporary.unlink(missing_ok=True)  # the disk may be full
             raise
         sync_folder(folder)
-        self._note_size(made.account_id, object_id, _pruned(folder))
+        self._note_size(provenance.account_id, object_id, _pruned(folder))
 
     def _versions(self, object_id: str) -> Iterator[Version]:
         if OBJECT_ID.fullmatch(object_id):
@@ -143,7 +141,7 @@ class History:
                     yield version
 
     def _note_size(self, account_id: str, object_id: str, size: int) -> None:
-        """Remember how much is kept; where it is too much, the objects of the account that changed first make room."""
+        """Remember an object's size. Over the account's limit, delete the versions of the least recently changed."""
         if self._sizes is None:
             self._sizes = self._found_sizes()
         sizes = self._sizes.setdefault(account_id, {})
@@ -157,7 +155,7 @@ class History:
             shutil.rmtree(self._folder / oldest, ignore_errors=True)
 
     def _found_sizes(self) -> dict[str, dict[str, int]]:
-        """How much an earlier run has kept: octets by account and object, what changed first at the beginning."""
+        """The octets kept by earlier runs, by account and object, least recently changed first."""
         found = []
         for folder in self._folder.iterdir() if self._folder.exists() else ():
             if files := sorted(_files(folder)):
@@ -171,7 +169,7 @@ class History:
 
 
 def _pruned(folder: Path) -> int:
-    """Have the oldest versions of an object make room; the octets of those that are left."""
+    """Delete the oldest versions of an object beyond its limits. Returns the octets of the others."""
     left = size = 0
     for number, file in enumerate(sorted(_files(folder), reverse=True)):
         size += file.stat().st_size
@@ -183,9 +181,9 @@ def _pruned(folder: Path) -> int:
 
 
 def _head(file: Path) -> Version | None:
-    """What is known of the version in a file; None where the file is damaged."""
+    """The description of the version in a file; None if the file is corrupt."""
     try:
-        with file.open(encoding="utf-8", errors=ANY) as stream:
+        with file.open(encoding="utf-8", errors=KEEP_OCTETS) as stream:
             return Version(**json.loads(stream.readline()))
     except (ValueError, TypeError, FileNotFoundError):
         return None
@@ -208,7 +206,7 @@ def _name_after(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The text of a file that a change is about to replace."""
+    """A file that a change replaces, with its old text."""
 
     file: SourceFile
     text: str
@@ -224,36 +222,37 @@ def keep_change(
     action: str,
     token: str,
 ) -> None:
-    """Keep what a change that was carried out has made of objects, and what they were. Raises OSError."""
+    """Keep the versions of all objects of a change, before and after it. Raises OSError."""
     for one in replaced:
         if found := _identified(before, one.file.key):
             at = datetime.fromtimestamp(one.file.modified, UTC)
-            made = _Made(one.file.key, one.file.kind.name, found[1], at, BY_HAND, "")
-            history.keep(found[0], made, one.text)
+            provenance = _Provenance(one.file.key, one.file.kind.name, found[1], at, BY_HAND, "")
+            history.keep(found[0], provenance, one.text)
     for file in draft.written():
         if found := _identified(after, file.key):
-            made = _Made(file.key, file.kind.name, found[1], draft.now, action, token)
-            history.keep(found[0], made, file.text())
+            provenance = _Provenance(file.key, file.kind.name, found[1], draft.now, action, token)
+            history.keep(found[0], provenance, file.text())
 
 
 def restore(draft: Draft, history: History, account_id: str, object_id: str, version: str) -> None:
-    """Have an object of an account say what one of its versions says; one that is gone comes back.
+    """Restore an object of an account to a version; a deleted object is created again.
 
-    Raises RefusedError, also where it has become another account's.
+    Raises RefusedError, also if the object or the version belongs to another account.
     """
     found = history.text(object_id, version)
-    now = _now(draft.dataset, object_id)
-    if found is None or {found[0].account_id, now.account_id if now else account_id} != {account_id}:
+    current = draft.dataset.maps.get(object_id) or draft.dataset.zones.get(object_id)
+    if found is None or {found[0].account_id, current.account_id if current else account_id} != {account_id}:
         raise refused(Reason.NOT_FOUND, "not_found: there is no such version of the object")
     known, text = found
     kind = Kind[known.kind]
     if kind is not Kind.MAP:
-        kind, text = _as_verified_now(draft, SourceFile(known.key, kind, known.key, content_of(text)), account_id)
-    if now:
-        key = now.key
+        file = SourceFile(known.key, kind, known.key, content_of(text))
+        kind, text = _with_current_verified(draft, file, account_id)
+    if current:
+        key = current.key
         if draft.file(key).kind is not kind:
             draft.remove(key)
-    else:  # the account's folder may have another name by now
+    else:  # the account's folder may have been renamed
         key = f"{find_account(draft.dataset, account_id).key}/{known.key.partition('/')[2]}"
         if not draft.is_free(key):
             key = draft.free_key(*key.rsplit("/", 1))
@@ -263,20 +262,20 @@ def restore(draft: Draft, history: History, account_id: str, object_id: str, ver
     draft.note(key, None, {"restored": known.version})
 
 
-def _as_verified_now(draft: Draft, file: SourceFile, account_id: str) -> tuple[Kind, str]:
-    """The kind and the text of a zone's earlier file, saying whether the zone is verified as things are now.
+def _with_current_verified(draft: Draft, file: SourceFile, account_id: str) -> tuple[Kind, str]:
+    """The kind and the text of a zone's version, with `verified` as it is now.
 
-    That is the operator's word of today: no earlier version takes it back, or gives it to whoever brings a zone back.
+    The operator decides whether a zone is verified: restoring a version must neither revoke nor grant that.
     """
     text, read = file.text(), read_zone(file, account_id, PLACEHOLDER_NAMESERVERS)
     if read.zone is None or any(not problem.warning for problem in read.problems):
-        return file.kind, text  # which cannot be loaded, and will be refused
+        return file.kind, text  # invalid, and refused later
     served = draft.dataset.zones_by_name.get(read.zone.name)
-    is_there = served is not None and served.account_id == account_id
-    is_verified = served.verified if served and is_there else read.zone.verified and draft.by_operator
+    is_own = served is not None and served.account_id == account_id
+    is_verified = served.verified if served and is_own else read.zone.verified and draft.by_operator
     if is_verified == read.zone.verified:
         return file.kind, text
-    if file.kind is Kind.ZONE_MASTER:  # which cannot say it
+    if file.kind is Kind.ZONE_MASTER:  # a master file cannot express `verified`
         written = islice(read.zone.records, len(read.rows))
         return Kind.ZONE_YAML, text_as_yaml(text, read.zone, written, {"verified": is_verified})
     data = parse_yaml(text)
@@ -285,7 +284,7 @@ def _as_verified_now(draft: Draft, file: SourceFile, account_id: str) -> tuple[K
 
 
 def _with_later_serial(draft: Draft, key: str, account_id: str, text: str) -> str:
-    """The text of a master file with a serial that is later than that which is served."""
+    """The text of a master file, with a serial later than the one served."""
     read = read_zone(SourceFile(key, Kind.ZONE_MASTER, key, content_of(text)), account_id, ())
     served = draft.dataset.zones.get(read.zone.id) if read.zone else None
     if read.zone is None or served is None:
@@ -295,7 +294,7 @@ def _with_later_serial(draft: Draft, key: str, account_id: str, text: str) -> st
 
 
 def _identified(loaded: Loaded, key: str) -> tuple[str, str] | None:
-    """The id of the object with this key, and that of its account."""
+    """The ids of an object and of its account, by the object's key."""
     if address_map := loaded.stored.maps.get(key):
         return address_map.id, address_map.account_id
     if (read := loaded.stored.objects.zones.get(key)) and read.zone:
@@ -305,16 +304,11 @@ def _identified(loaded: Loaded, key: str) -> tuple[str, str] | None:
 
 
 def owner_of(before: Loaded, after: Loaded | None, key: str) -> tuple[str, str]:
-    """The ids of the account, and of the zone, that an object with a key is in; empty where it is in none."""
+    """The ids of the account and the zone of an object, by its key; an id is empty if unknown."""
     for loaded in filter(None, (after, before)):
         if found := _identified(loaded, key):
             object_id, account_id = found
             return account_id, object_id if object_id in loaded.dataset.zones else ""
-        if account := loaded.stored.map_context.accounts.get(key.partition("/")[0]):
+        if account := loaded.stored.map_context.accounts.get(account_of(key)):
             return account.id, ""
     return "", ""
-
-
-def _now(dataset: Dataset, object_id: str) -> AddressMap | Zone | None:
-    """The map or the zone that has an id."""
-    return dataset.maps.get(object_id) or dataset.zones.get(object_id)

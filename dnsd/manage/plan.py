@@ -1,4 +1,4 @@
-"""What a change would do to answers: which zones have other addresses, and a sample of the names behind them."""
+"""The effect of a change on answers: the zones with new addresses, and a sample of their proxied names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_NAMES = 10  # of one zone
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """The addresses that answer for a zone's proxied names, and the map that they are from."""
+    """The addresses that answer for a zone's proxied names, and their map."""
 
     v4: tuple[str, ...]
     v6: tuple[str, ...]
@@ -26,7 +26,7 @@ class Answering:
 
 @dataclass(frozen=True, slots=True)
 class ZonePlan:
-    """A zone whose answers change: from what to what, for how many names, and some of these."""
+    """A zone with changed answers: old and new addresses, the number of names, and a sample of them."""
 
     zone: Zone
     old: Answering
@@ -37,26 +37,26 @@ class ZonePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a change does to answers."""
+    """The effect of a change on all answers."""
 
     zones: tuple[ZonePlan, ...]
-    warnings: tuple[Problem, ...]  # that are new
+    warnings: tuple[Problem, ...]  # only new ones
 
     @property
     def names_total(self) -> int:
-        """How many names' answers change."""
+        """The number of names with changed answers."""
         return sum(one.names_total for one in self.zones)
 
 
 def plan_of(before: Loaded, after: Loaded) -> Plan:
-    """What becomes of answers where the one is replaced by the other; zones that are new or gone are left out."""
+    """The plan of replacing `before` by `after`; created and deleted zones are left out."""
     known = {(problem.source, problem.message) for problem in before.warnings}
     warnings = tuple(problem for problem in after.warnings if (problem.source, problem.message) not in known)
     return Plan(tuple(_changed_zones(before, after)), warnings)
 
 
 def answering(loaded: Loaded, zone: Zone) -> Answering:
-    """The addresses that answer for a zone now."""
+    """The addresses that answer for a zone's proxied names now."""
     return _answering(loaded, loaded.snapshot.addresses(zone.id, zone.account_id))
 
 
@@ -69,13 +69,13 @@ def _answering(loaded: Loaded, addresses: Addresses) -> Answering:
 
 
 def proxied_names(loaded: Loaded, zone: Zone) -> Iterator[bytes]:
-    """The names of a zone that its address map answers for."""
+    """The names of a zone that are answered with addresses of its map."""
     built = loaded.snapshot.zones[zone.id]
     return (name for name, node in built.items() if isinstance(node.rule, Edge))
 
 
 def _changed_zones(before: Loaded, after: Loaded) -> Iterator[ZonePlan]:
-    known: dict[int, Answering] = {}  # thousands of zones may be answered from one map
+    known: dict[int, Answering] = {}  # one map may answer for thousands of zones
 
     def of(loaded: Loaded, addresses: Addresses) -> Answering:
         return known.get(id(addresses)) or known.setdefault(id(addresses), _answering(loaded, addresses))

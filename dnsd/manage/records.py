@@ -1,4 +1,4 @@
-"""What can be asked for with the records of a zone, as changes of its file; and the ids that clients know them by."""
+"""The verbs on the records of a zone, as edits of its file; and the ids of records."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from dnsd.wire.names import name_text
 from dnsd.wire.rdata import AAAA, NS, SOA, A, canonical_rdata, type_text
 
 SOA_FIELDS = ("mname", "rname", "serial", "refresh", "retry", "expire", "minimum")  # RFC 1035 §3.3.13
-MAX_KNOWN_ZONES = 64  # whose records' ids are remembered
+MAX_KNOWN_ZONES = 64  # zones with remembered record ids
 
-TTL_S = range(60, 86_401)  # of a record that is asked for, beside 1
-# No proxy reaches an origin there. Not `is_private`: that is true of the documentation prefixes, too.
+TTL_S = range(60, 86_401)  # allowed in requests, in addition to 1, automatic
+# Addresses that no proxy can fetch from. Not `is_private`, which includes the documentation prefixes.
 UNREACHABLE = [
     ip_network(prefix)
     for prefix in (
@@ -39,12 +39,12 @@ UNREACHABLE = [
     )
 ]
 
-Build = Callable[[Record | None], Record]  # from the record that is to be replaced
+Build = Callable[[Record | None], Record]  # builds a record; the argument is the record to replace
 
 
 @dataclass(frozen=True, slots=True)
 class RecordIds:
-    """The ids of the records of a zone that clients see: not its SOA, nor the NS records at its apex."""
+    """The ids of a zone's records that clients see: all but the SOA and the NS records at the apex."""
 
     zone: Zone
     by_id: Mapping[str, int]  # -> index
@@ -59,12 +59,12 @@ class Batch:
     patches: Sequence[tuple[str, Build]] = ()
     puts: Sequence[tuple[str, Build]] = ()
     posts: Sequence[Build] = ()
-    is_list: bool = False  # whether the request lists changes, so that one is to be named in an error by its place
+    is_list: bool = False  # whether the request lists changes, so that an error names the change by its index
 
 
 @dataclass(slots=True)
 class BatchResult:
-    """The ids of the records that each part of a batch was about."""
+    """The ids of the records in each part of a batch."""
 
     deletes: list[str] = field(default_factory=list)
     patches: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ _known: dict[str, RecordIds] = {}
 
 
 def record_ids(zone: Zone) -> RecordIds:
-    """The ids of a zone's records: those written down, else ones that follow from what a record says."""
+    """The ids of a zone's records: from the file, else derived from the record's content."""
     known = _known.get(zone.id)
     if known is None or known.zone is not zone:
         known = _found_ids(zone)
@@ -87,43 +87,43 @@ def record_ids(zone: Zone) -> RecordIds:
 
 
 def is_shown(zone: Zone, record: Record) -> bool:
-    """Whether clients see a record: the SOA, and the NS records at the apex, are the server's own."""
+    """Whether clients see a record: the SOA and the NS records at the apex are the server's own."""
     return record.rtype != SOA and not (record.rtype == NS and record.owner == zone.name)
 
 
 def is_ttl(ttl: int) -> bool:
-    """Whether a record that is asked for may have this TTL."""
+    """Whether a request may set this TTL."""
     return ttl in TTL_S or ttl == AUTOMATIC_TTL
 
 
 def is_reachable(ip: IPAddress) -> bool:
-    """Whether a proxy may fetch from an address."""
+    """Whether a proxy can fetch from an address."""
     ip = (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
     return not any(ip in network for network in UNREACHABLE)
 
 
 def unreachable_target(record: Record) -> str | None:
-    """The address that a record has, if no proxy may fetch from it."""
+    """The address of an A or AAAA record if no proxy can fetch from it, else None."""
     if record.rtype in (A, AAAA) and not is_reachable(ip := ip_address(record.rdata)):
         return str(ip)
     return None
 
 
 def not_reachable(target: str) -> str:
-    """What is said of a target that cannot be proxied to."""
+    """The message for an unreachable target, in Cloudflare's words."""
     return f"Target {target} is not allowed for a proxied record."
 
 
 def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
-    """Delete, change, replace and add records of a zone, all or nothing. Raises RefusedError."""
+    """Delete, change, replace and add records of a zone: all changes or none. Raises RefusedError."""
     zone = find_zone(draft.dataset, zone_id)
     ids = record_ids(zone)
     result = BatchResult()
-    records: dict[int, Record | None] = {}  # index -> what becomes of it
+    records: dict[int, Record | None] = {}  # index -> the new record; None: deleted
     for record_id in batch.deletes:
         records[_index(ids, records, record_id)] = None
         result.deletes.append(record_id)
-    places: dict[int, Path] = {}  # index -> where in the request
+    places: dict[int, Path] = {}  # index -> place in the request
     for part, changes, done in (("patches", batch.patches, result.patches), ("puts", batch.puts, result.puts)):
         for number, (record_id, build) in enumerate(changes):
             index = _index(ids, records, record_id)
@@ -136,7 +136,7 @@ def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
         result.posts.append(record_id)
         added.append(_identified(build(None), draft, record_id))
     if not all(is_shown(zone, record) for record in (*added, *filter(None, records.values()))):
-        message = "the SOA record, and the NS records at the zone's apex, are the server's own"
+        message = "the SOA record and the NS records at the zone's apex cannot be changed"
         raise refused(Reason.BAD_CONTENT, message, "type")
     edit = RecordEdit(
         removed=frozenset(index for index, record in records.items() if record is None),
@@ -157,7 +157,7 @@ def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
 
 
 def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
-    """Have the file of a zone say what an edit makes of its records. Raises RefusedError."""
+    """Write an edit of records to the zone's file. Raises RefusedError."""
     file, rows = draft.file(zone.key), draft.loaded.stored.objects.zones[zone.key].rows
     changed = (*edit.replaced.values(), *edit.added)
     if file.kind is not Kind.ZONE_MASTER:
@@ -175,36 +175,36 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
     draft.note(zone.key, {"records": before}, {"records": after})
 
 
-def write_as_yaml(draft: Draft, zone: Zone, said: Mapping[str, Any]) -> None:
-    """Have a zone whose file is a master file say in YAML what that cannot: settings of the zone."""
+def write_as_yaml(draft: Draft, zone: Zone, added: Mapping[str, Any]) -> None:
+    """Replace a zone's master file by a YAML file with additional keys, such as settings of the zone."""
     text = text_as_yaml(
-        draft.file(zone.key).text(), zone, draft.written_records(zone), shown_times(draft, zone) | dict(said)
+        draft.file(zone.key).text(), zone, draft.written_records(zone), shown_times(draft, zone) | dict(added)
     )
     draft.remove(zone.key)
     draft.write_text(zone.key, Kind.ZONE_YAML, text)
 
 
-def text_as_yaml(master: str, zone: Zone, records: Iterable[Record], said: Mapping[str, Any]) -> str:
-    """The YAML file of a zone with these records, and what else is said of it, in place of its `master` file."""
+def text_as_yaml(master: str, zone: Zone, records: Iterable[Record], added: Mapping[str, Any]) -> str:
+    """The text of a YAML file to replace a `master` file: comments, SOA, times, records and the `added` keys."""
     document: Document = {
         "name": zone.name_text,
         "soa": _soa_document(zone),
         **times_document(zone.said),
         "records": [record_document(record, zone.name) for record in records if record.rtype != SOA],
     }
-    return "".join(f"# {line}\n" for line in comment_lines(master)) + written_yaml(document | dict(said))
+    return "".join(f"# {line}\n" for line in comment_lines(master)) + written_yaml(document | dict(added))
 
 
 def _soa_document(zone: Zone) -> Document:
-    """What a YAML file says of an SOA: all but the serial."""
+    """The SOA in the form of a YAML file: all fields but the serial."""
     soa = next(record for record in zone.records.at(zone.name) if record.rtype == SOA)
-    said = dict(zip(SOA_FIELDS, soa.content.split(), strict=True))
-    return {name: value for name, value in said.items() if name != "serial"}
+    fields = dict(zip(SOA_FIELDS, soa.content.split(), strict=True))
+    return {name: value for name, value in fields.items() if name != "serial"}
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """How many records a master file held, how many of them were added, and what was doubtful."""
+    """The result of an import: the records in the master file, the records added, and warnings."""
 
     parsed: int
     added: int
@@ -212,11 +212,10 @@ class Imported:
 
 
 def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) -> Imported:
-    """Add the records of a master file that the zone does not have.
+    """Add the records of a master file that the zone lacks; the file's SOA and apex NS records are skipped.
 
-    With `proxies`, they are proxied where that is possible, unless their tags say otherwise.
-
-    Its SOA, and the NS records at the apex, are passed over. Raises RefusedError with what is wrong in which line.
+    With `proxies`, records are proxied if their type allows it, unless their tags say otherwise. Raises RefusedError
+    with every error and its line.
     """
     zone = find_zone(draft.dataset, zone_id)
     try:
@@ -231,37 +230,37 @@ def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) 
             )
         )
     if found.name != zone.name:
-        what = f"it holds the zone {name_text(found.name)}, and this is {zone.name_text}"
-        raise refused(Reason.BAD_CONTENT, what, "file")
-    there = {_data_of(record) for record in zone.records}
+        message = f"the file holds the zone {name_text(found.name)}, not {zone.name_text}"
+        raise refused(Reason.BAD_CONTENT, message, "file")
+    existing = {_data_of(record) for record in zone.records}
     added = []
     for record in found.records:
-        if is_shown(zone, record) and _data_of(record) not in there:
+        if is_shown(zone, record) and _data_of(record) not in existing:
             if record.proxied and (target := unreachable_target(record)):
                 where = f"{name_text(record.owner)} {type_text(record.rtype)}"
                 raise refused(Reason.TARGET_NOT_ALLOWED, f"{where}: {not_reachable(target)}", "file")
-            added.append(_identified(replace(record, ttl=_possible_ttl(record.ttl)), draft, secrets.token_hex(16)))
+            added.append(_identified(replace(record, ttl=_nearest_ttl(record.ttl)), draft, secrets.token_hex(16)))
     if added:
         write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))
     warnings = [f"line {one.line}: {one.message}" for one in found.warnings]
     return Imported(sum(is_shown(zone, record) for record in found.records), len(added), warnings)
 
 
-def _possible_ttl(ttl: int) -> int:
-    """The TTL nearest to that of a file that a record may have."""
+def _nearest_ttl(ttl: int) -> int:
+    """The nearest TTL that a request may set."""
     return ttl if is_ttl(ttl) else min(max(ttl, TTL_S.start), TTL_S.stop - 1)
 
 
 def _data_of(record: Record) -> tuple[bytes, int, bytes]:
-    """What makes two records the same (RFC 2181 §5)."""
+    """The key of a record: two records with the same key are duplicates (RFC 2181 §5)."""
     return record.owner, record.rtype, canonical_rdata(record.rtype, record.rdata)
 
 
 def record_document(record: Record, zone_name: bytes) -> Document:
-    """A record as the YAML file of its zone says it."""
+    """A record in the form of its zone's YAML file."""
     settings = record.settings.model_dump(exclude_none=True)
     created, modified = record.identity.created_on, record.identity.modified_on
-    said: dict[str, Any] = {
+    document: dict[str, Any] = {
         "name": relative_name(record.owner, zone_name),
         "type": type_text(record.rtype),
         "content": record.written_content,
@@ -274,26 +273,26 @@ def record_document(record: Record, zone_name: bytes) -> Document:
         "created_on": time_text(created) if created else None,
         "modified_on": time_text(modified) if modified else None,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def _edited(
     document: Document, zone: Zone, rows: Sequence[int], edit: RecordEdit
 ) -> tuple[list[Any], list[int | None]]:
-    """The records of a YAML file after an edit, and where each was before; `rows` says where in it each record is."""
+    """The records of a YAML file after an edit, and the former row of each; `rows` has the row of each record."""
     written: list[Any] = list(document.get("records") or ())
     for index, record in edit.replaced.items():
         written[rows[index]] = record_document(record, zone.name)
-    gone = {rows[index] for index in edit.removed}
-    left = [row for row in range(len(written)) if row not in gone]
+    removed = {rows[index] for index in edit.removed}
+    left = [row for row in range(len(written)) if row not in removed]
     added = [record_document(record, zone.name) for record in edit.added]
     return [written[row] for row in left] + added, [*left, *(None for _ in added)]
 
 
 def _renewed(draft: Draft, zone: Zone, before: Record, record_id: str, build: Build) -> Record:
-    """What replaces a record: with its id, and the time of the change if it is one."""
+    """The replacement of a record, with its id and the time of the change; the record itself if nothing changes."""
     built = build(before)
-    if _data_of(built) == _data_of(before):  # names that differ in case alone are as they were
+    if _data_of(built) == _data_of(before):  # a difference in the case of names alone is no change
         built = replace(built, rdata=before.rdata)
     after = replace(built, identity=before.identity._replace(written=built.identity.written))
     if after == before:
@@ -339,7 +338,7 @@ def _derived(zone: Zone, record: Record) -> str:
 
 
 def relative_name(owner: bytes, zone_name: bytes) -> str:
-    """The owner as a file says it: relative to the zone where that is plain."""
+    """The owner name as in a file: relative to the zone if that is unambiguous, else with a final dot."""
     if owner == zone_name:
         return "@"
     text = name_text(owner)

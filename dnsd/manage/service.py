@@ -1,4 +1,4 @@
-"""What the API and the dashboard are given of the running server: what is loaded, and the one way to change it."""
+"""The running server's interface for the API and the dashboard: the loaded data, and the only way to change it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks for a change, and from where."""
+    """The token that requests a change, and its client."""
 
     token: Token
     client: str  # IP address
 
 
 class Service(Protocol):
-    """The running server, as far as its objects are concerned."""
+    """The running server's data, and changes of it."""
 
     @property
     def history(self) -> History:
@@ -32,26 +32,26 @@ class Service(Protocol):
 
     @property
     def loaded(self) -> Loaded:
-        """What is loaded. Raises RefusedError where the files cannot be used."""
+        """The loaded data. Raises RefusedError if the files are invalid and no good version exists."""
 
     @property
     def traffic(self) -> Traffic:
-        """What was answered in the last hour."""
+        """Samples of the queries answered in the last hour."""
 
     def problems(self) -> list[str]:
-        """Why the server does not do all that it should, for its operator."""
+        """The server's current problems, for its operator."""
 
     async def audit(
         self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0
     ) -> list[dict[str, Any]]:
-        """The last entries of the audit log that are wanted, the newest first. Raises OSError."""
+        """The latest entries of the audit log that satisfy `is_wanted`, newest first. Raises OSError."""
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
-        """Have a verb of this package carried out: what it returned, and what is loaded with it.
+        """Carry out a verb of this package. Returns the verb's result, and the loaded data with the change.
 
-        The change is durable then, and DNS answers it. `action` is what the audit log calls it, such as `map.create`.
-        Raises RefusedError; nothing has changed then.
+        On return, the change is durable and DNS answers with it. `action` is its name in the audit log, such as
+        `map.create`. After RefusedError, nothing has changed.
         """
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
-        """What is loaded, and what would be if a verb were carried out. Raises RefusedError."""
+        """The loaded data now, and as a verb would change it. Raises RefusedError."""

@@ -1,7 +1,7 @@
-"""Tokens: who may do what, the file that knows them, and how often a client may guess.
+"""Tokens and their permissions, the file that stores them, and the limit on failed authentications.
 
-The file is in the state folder and holds hashes; the secrets are with those who use them, and nowhere else. The server
-and the command line share it: writers take turns, and readers notice at once.
+The file is in the state folder and holds only hashes of the secrets. The server and the command line share it: writers
+take turns, and readers notice a change at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dnsd.net.limits import packed_ip
 FILE_NAME = "tokens.json"  # in the state folder
 LOCK_NAME = "tokens.lock"
 FORMAT = 1
-PREFIX = "dnsd_"  # of secrets: those who scan for leaked ones find it, and no secret looks like an option
+PREFIX = "dnsd_"  # of secrets: scanners recognize a leaked one, and no secret looks like an option
 SECRET_SIZE = 32  # octets
 MAX_NAME = 100  # characters
 ID = re.compile("[0-9a-f]{32}")
@@ -39,7 +39,7 @@ DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Area(StrEnum):
-    """What a permission is about."""
+    """The kind of objects that a permission covers."""
 
     MAPS = "maps"
     PREFIXES = "prefixes"
@@ -48,7 +48,7 @@ class Area(StrEnum):
 
 
 class Level(StrEnum):
-    """How much a permission is; `edit` includes `read`."""
+    """The access that a permission grants; `edit` includes `read`."""
 
     READ = "read"
     EDIT = "edit"
@@ -56,10 +56,10 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """What is known of a token: whose objects it is for (its scope), and what it may do with them.
+    """A token without its secret: its scope (accounts and zones) and its permissions.
 
-    Accounts and zones are ids; with neither, it is for all. Without permissions, it may do everything.
-    Raises ValueError for ids, names and times that cannot be.
+    Accounts and zones are ids; without any, the scope is everything. Without permissions, everything is permitted.
+    Raises ValueError for invalid ids, names and times.
     """
 
     id: str
@@ -75,36 +75,36 @@ class Token:
             if not ID.fullmatch(text):
                 raise ValueError(f"{text!r} is not an id of 32 hexadecimal digits")
         if len(self.name) > MAX_NAME or not self.name.isprintable():
-            raise ValueError(f"a name has at most {MAX_NAME} characters, all of them printable")
+            raise ValueError(f"a token's name has at most {MAX_NAME} characters, all printable")
         if any(time is not None and time.tzinfo is None for time in (self.created_at, self.expires_at)):
-            raise ValueError("a time needs its zone")
+            raise ValueError("a time needs a time zone")
 
     @property
     def is_operator(self) -> bool:
-        """Whether the token is for everything."""
+        """Whether the token grants full access."""
         return not (self.accounts or self.zones or self.permissions)
 
     def is_expired(self, now: datetime) -> bool:
-        """Whether the token's time is over."""
+        """Whether the token has expired."""
         return self.expires_at is not None and now >= self.expires_at
 
     def may(self, area: Area, level: Level, *, account_id: str, zone_id: str | None = None) -> bool:
-        """Whether the token may do this with a zone and what is in it; without one, with the account's own objects."""
+        """Whether the token permits this on a zone and its records, or without a zone, on the account's own objects."""
         return self.covers(account_id, zone_id) and self.grants(area, level)
 
     def covers(self, account_id: str, zone_id: str | None = None) -> bool:
-        """Whether a zone, or without one its account, is in the token's scope; what is not, it must not hear of.
+        """Whether a zone, or without one its account, is in the token's scope; the token must not learn of others.
 
-        One for zones alone covers no account.
+        A token for zones alone covers no account.
         """
         if not (self.accounts or self.zones):
             return True
         return account_id in self.accounts or zone_id in self.zones
 
     def grants(self, area: Area, level: Level) -> bool:
-        """Whether the token has the permission, for whatever is in its scope.
+        """Whether the token has the permission, within its scope.
 
-        One for DNS may see which zones it is for, as at Cloudflare: clients look a zone up before its records.
+        DNS permissions include reading zones, as at Cloudflare: clients look up a zone before its records.
         """
         if (area, level) == (Area.ZONES, Level.READ) and self.grants(Area.DNS, level):
             return True
@@ -112,41 +112,41 @@ class Token:
 
 
 def permission_text(permission: tuple[Area, Level]) -> str:
-    """A permission as people write it: `dns:edit`."""
+    """A permission as text, such as `dns:edit`."""
     return ":".join(permission)
 
 
 def parse_permission(text: str) -> tuple[Area, Level]:
-    """The permission that a text such as `dns:edit` means. Raises ValueError."""
+    """Parse a permission such as `dns:edit`. Raises ValueError."""
     area, _, level = text.partition(":")
     try:
         return Area(area), Level(level)
     except ValueError:
         choices = f"{{{','.join(Area)}}}:{{{','.join(Level)}}}"
-        raise ValueError(f"{text!r} is not a permission; known are {choices}") from None
+        raise ValueError(f"{text!r} is not a permission; use {choices}") from None
 
 
 class Unusable(Enum):
-    """Why a secret is of no use."""
+    """The reason why a secret is refused."""
 
     UNKNOWN = auto()
     EXPIRED = auto()
 
 
-Found = Token | Unusable  # what may be known of a secret
+Found = Token | Unusable  # the result of looking up a secret
 
 
 class TokenFileError(DnsdError):
-    """A file of tokens that cannot be used; says which, and why."""
+    """The file of tokens cannot be used; the message has the file and the reason."""
 
 
 class NoSuchTokenError(DnsdError, LookupError):
-    """An id or a name that no token has, or a name that several have."""
+    """No token, or more than one, has an id or a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A token, and the SHA-256 of its secret in hex. A secret is random: to hash it slowly would protect nothing."""
+    """A token, and the SHA-256 of its secret in hex. A secret is random, so a slow hash would add no protection."""
 
     digest: str
     token: Token
@@ -154,14 +154,14 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What the file said when it was read; `version` tells that reading's file from all others."""
+    """The content of the file; `version` identifies the file that was read."""
 
     version: tuple[int, int, int] = (0, 0, 0)  # time of the last change in ns, octets, inode
     entries: Mapping[str, _Entry] = field(default_factory=dict)  # by digest
 
 
 class TokenFile:
-    """The tokens in a state folder. Every method raises TokenFileError where the file cannot be used."""
+    """The tokens in a state folder. Every method raises TokenFileError if the file cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -169,7 +169,7 @@ class TokenFile:
         self._content = _Content()
 
     def find(self, secret: str, now: datetime) -> Found:
-        """The token with this secret, or why it is of no use. What was revoked before the call is not found."""
+        """The token with this secret, or the reason to refuse it. A token revoked before the call is not found."""
         digest = _digest(secret)
         entry = self._read().entries.get(digest)
         if entry is None or not hmac.compare_digest(entry.digest, digest):
@@ -177,12 +177,12 @@ class TokenFile:
         return Unusable.EXPIRED if entry.token.is_expired(now) else entry.token
 
     def get(self, token_id: str, now: datetime) -> Token | None:
-        """The token with an id, as long as it is good."""
+        """The token with an id; None if it does not exist or has expired."""
         found = next((token for token in self.tokens() if token.id == token_id), None)
         return found if found and not found.is_expired(now) else None
 
     def tokens(self) -> list[Token]:
-        """All tokens, in the order in which they were created; expired ones too."""
+        """All tokens in order of creation, expired ones too."""
         return [entry.token for entry in self._read().entries.values()]
 
     def create(
@@ -195,9 +195,10 @@ class TokenFile:
         zones: Iterable[str] = (),
         permissions: Iterable[tuple[Area, Level]] = (),
     ) -> tuple[Token, str]:
-        """A new token and its secret, which nobody will see again; both are on the disk, the folder is made if need be.
+        """Create a token. Returns it with its secret, which is not stored; on return, the token is on disk.
 
-        Without accounts, zones and permissions it is the operator's. Raises ValueError for what no token can have.
+        Without accounts, zones and permissions, it is an operator's token. Creates the folder if needed. Raises
+        ValueError for invalid values.
         """
         token = Token(
             id=secrets.token_hex(16),
@@ -214,14 +215,14 @@ class TokenFile:
         return token, secret
 
     def revoke(self, id_or_name: str) -> Token:
-        """Forget a token, for good. Raises NoSuchTokenError where none, or more than one, is meant."""
+        """Delete a token. Raises NoSuchTokenError if no token, or more than one, has the id or name."""
         with self._writing():
             token = _named(self.tokens(), id_or_name)
             self._write(entry for entry in self._read().entries.values() if entry.token is not token)
         return token
 
     def _read(self) -> _Content:
-        """What the file says now, read if it is another one than last time; without a file there are no tokens."""
+        """The content of the file, read again if it has changed; without a file there are no tokens."""
         try:
             if _version(os.stat(self._file)) != self._content.version:
                 with open(self._file, "rb") as stream:
@@ -231,13 +232,13 @@ class TokenFile:
         except OSError as error:
             raise TokenFileError(f"{self._file} cannot be read: {error.strerror}") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            message = "it is not what `dnsd token` writes; take it from a backup, or remove it and create new tokens"
-            raise TokenFileError(f"{self._file} is damaged: {message}") from None
+            message = "restore it from a backup, or remove it and create new tokens with `dnsd token`"
+            raise TokenFileError(f"{self._file} is corrupt: {message}") from None
         return self._content
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Keep other writers out, in whatever process they are."""
+        """Exclude other writers, also in other processes."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -249,23 +250,23 @@ class TokenFile:
             raise TokenFileError(f"{self._file} cannot be written: {error.strerror}") from None
 
     def _write(self, entries: Iterable[_Entry]) -> None:
-        """Replace the file, all or nothing. Its time is later than the last one's, whatever the clock says."""
-        said = {"format": FORMAT, "tokens": [_entry_data(entry) for entry in entries]}
-        beside = self._file.with_name(FILE_NAME + ".new")
-        beside.unlink(missing_ok=True)
+        """Replace the file atomically. Its modification time always increases, even if the clock is set back."""
+        data = {"format": FORMAT, "tokens": [_entry_data(entry) for entry in entries]}
+        temporary = self._file.with_name(FILE_NAME + ".new")
+        temporary.unlink(missing_ok=True)
         try:
-            # Made anew: root must not write into, nor give away, what the folder's owner has put there.
+            # O_EXCL: root must not write to, or give away, a file that the folder's owner has placed there.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(beside, flags, 0o600), "wb") as out:
-                out.write(json.dumps(said, indent=1).encode() + b"\n")
+            with open(os.open(temporary, flags, 0o600), "wb") as out:
+                out.write(json.dumps(data, indent=1).encode() + b"\n")
                 out.flush()
                 _hand_over(out.fileno(), self._folder)
                 modified_ns = max(os.fstat(out.fileno()).st_mtime_ns, self._content.version[0] + 1)
                 os.utime(out.fileno(), ns=(modified_ns, modified_ns))
                 os.fsync(out.fileno())
-            os.replace(beside, self._file)
+            os.replace(temporary, self._file)
         except OSError:
-            beside.unlink(missing_ok=True)  # what fills a full disk
+            temporary.unlink(missing_ok=True)  # the disk may be full
             raise
         sync_folder(self._folder)
 
@@ -279,22 +280,22 @@ def _digest(secret: str) -> str:
 
 
 def _named(tokens: Iterable[Token], id_or_name: str) -> Token:
-    """The one token that is meant. Raises NoSuchTokenError."""
+    """The only token with an id or a name. Raises NoSuchTokenError."""
     found = [token for token in tokens if token.id == id_or_name.lower()]
     found = found or [token for token in tokens if id_or_name and token.name == id_or_name]
     if not found:
         raise NoSuchTokenError(f"there is no token with the id or name {id_or_name!r}")
     if len(found) > 1:
         ids = ", ".join(token.id for token in found)
-        raise NoSuchTokenError(f"{len(found)} tokens have the name {id_or_name!r}; say which by its id: {ids}")
+        raise NoSuchTokenError(f"{len(found)} tokens have the name {id_or_name!r}; choose one by its id: {ids}")
     return found[0]
 
 
 def _hand_over(fd: int, folder: Path) -> None:
-    """Give a file that root has made to the folder's owner, who is to read it; nothing else in its place."""
+    """Give a regular file created by root to the folder's owner, who must be able to read it."""
     status, owner = os.fstat(fd), os.stat(folder)
-    is_root_s = status.st_uid == 0 and stat.S_ISREG(status.st_mode) and status.st_nlink == 1
-    if os.geteuid() == 0 and owner.st_uid != 0 and is_root_s:
+    is_roots_file = status.st_uid == 0 and stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+    if os.geteuid() == 0 and owner.st_uid != 0 and is_roots_file:
         os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
@@ -313,34 +314,34 @@ def _entry_data(entry: _Entry) -> dict[str, Any]:
 
 
 def _parsed(octets: bytes) -> dict[str, _Entry]:
-    """The entries in a file, by digest; raises, of whatever kind, for anything that is not as it was written.
+    """The entries of a file, by digest. Raises ValueError, TypeError, KeyError … for any deviation from the format.
 
-    So a key that is not known, or missing, never makes a token be for more than it was.
+    So an unknown or missing key never widens a token's access.
     """
-    said = json.loads(octets)
-    if said.keys() != {"format", "tokens"} or said["format"] != FORMAT:
+    data = json.loads(octets)
+    if data.keys() != {"format", "tokens"} or data["format"] != FORMAT:
         raise ValueError
-    return {entry.digest: entry for entry in map(_parsed_entry, _listed(said["tokens"]))}
+    return {entry.digest: entry for entry in map(_parsed_entry, _listed(data["tokens"]))}
 
 
-def _parsed_entry(said: dict[str, Any]) -> _Entry:
+def _parsed_entry(data: dict[str, Any]) -> _Entry:
     keys = {"id", "name", "hash", "created_at", "expires_at", "accounts", "zones", "permissions"}
-    if said.keys() != keys or not DIGEST.fullmatch(said["hash"]):
+    if data.keys() != keys or not DIGEST.fullmatch(data["hash"]):
         raise ValueError
     token = Token(
-        id=said["id"],
-        name=said["name"],
-        created_at=parse_time(said["created_at"]),
-        expires_at=None if said["expires_at"] is None else parse_time(said["expires_at"]),
-        accounts=tuple(_listed(said["accounts"])),
-        zones=tuple(_listed(said["zones"])),
-        permissions=tuple(map(parse_permission, _listed(said["permissions"]))),
+        id=data["id"],
+        name=data["name"],
+        created_at=parse_time(data["created_at"]),
+        expires_at=None if data["expires_at"] is None else parse_time(data["expires_at"]),
+        accounts=tuple(_listed(data["accounts"])),
+        zones=tuple(_listed(data["zones"])),
+        permissions=tuple(map(parse_permission, _listed(data["permissions"]))),
     )
-    return _Entry(said["hash"], token)
+    return _Entry(data["hash"], token)
 
 
 def _listed(value: Any) -> list[Any]:
-    """A list; what else is empty must not be taken for one."""
+    """A value if it is a list. Raises TypeError for other values, which might be empty and so widen access."""
     if not isinstance(value, list):
         raise TypeError
     return value
@@ -348,25 +349,25 @@ def _listed(value: Any) -> list[Any]:
 
 MAX_FAILURES = 10  # of one client
 FAILURES_WITHIN_S = 60.0
-MAX_CLIENTS = 10_000  # that are remembered
+MAX_CLIENTS = 10_000  # remembered
 
 
 class Failures:
-    """Failed authentications: a client, an IPv4 address or an IPv6 /64, has ten within a minute.
+    """Failed authentications: a client, an IPv4 address or an IPv6 /64, may have ten within a minute.
 
-    Only so many clients are remembered; those that failed longest ago are forgotten first. Times are monotonic, in
-    seconds.
+    At most MAX_CLIENTS are remembered; the clients with the oldest failures are forgotten first. Times are monotonic,
+    in seconds.
     """
 
     def __init__(self) -> None:
-        self._times: OrderedDict[bytes, tuple[float, ...]] = OrderedDict()  # the last ones of each client, oldest first
+        self._times: OrderedDict[bytes, tuple[float, ...]] = OrderedDict()  # latest failures by client, oldest first
 
     def __len__(self) -> int:
-        """How many clients are remembered."""
+        """The number of remembered clients."""
         return len(self._times)
 
     def is_blocked(self, client: str, now: float) -> bool:
-        """Whether the client at an address has failed too often."""
+        """Whether a client has failed too often."""
         times = self._times.get(_network(client), ())
         return len(times) == MAX_FAILURES and now - times[0] < FAILURES_WITHIN_S
 
@@ -379,12 +380,12 @@ class Failures:
             self._times.popitem(last=False)
 
     def forget(self, client: str) -> None:
-        """Forget the failures of a client that has succeeded."""
+        """Forget the failures of a client, after a success."""
         self._times.pop(_network(client), None)
 
 
 def _network(client: str) -> bytes:
-    """What counts as one client; all that are no addresses are one."""
+    """The key of a client: its IPv4 address or IPv6 /64; all invalid addresses count as one client."""
     try:
         return packed_ip(client)[:8]  # RFC 4291 §2.5.4: a network has a /64
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What was answered lately: a ring of samples, for plots. No clock and no I/O; whoever counts adds to it."""
+"""Recent traffic: a ring of samples, for plots. No clock and no I/O: the owner of the counters adds the samples."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dnsd.metrics import Key
 
 SAMPLE_S = 10.0  # from one sample to the next
 KEPT = 360  # samples: an hour
-MAX_NAMED = 200  # zones or maps of one sample; those with the fewest queries are left out
+MAX_NAMED = 200  # zones or maps of one sample; the busiest are kept
 
-# What is kept, by the metric that counts it, and the place of the label in its key that tells series apart.
+# Each kind of series, its metric, and the index in the metric's key of the label that identifies a series.
 QUERIES, RCODES, MAPS, ZONES = "queries", "rcodes", "maps", "zones"
 SERIES: Mapping[str, tuple[str, int | None]] = {
     QUERIES: ("dnsd_requests_total", None),
@@ -25,7 +25,7 @@ OF_METRIC = {metric: (name, place) for name, (metric, place) in SERIES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was counted in some seconds, by series and label: `rcodes` by `NOERROR`, `maps` by key, `zones` by name."""
+    """The counts of a few seconds, by series and label: `rcodes` by `NOERROR`, `maps` by key, `zones` by name."""
 
     at: float  # the end; seconds since 1970
     seconds: float
@@ -40,7 +40,7 @@ class Traffic:
         self._totals: dict[str, dict[str, float]] | None = None
 
     def add(self, counted: Iterable[tuple[Key, float]], at: float, seconds: float) -> None:
-        """One more sample: `counted` are the totals by now."""
+        """Add a sample from the current totals `counted`."""
         totals: dict[str, dict[str, float]] = {name: {} for name in SERIES}
         for key, value in counted:
             if key[0] in OF_METRIC:

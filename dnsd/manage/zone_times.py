@@ -1,4 +1,4 @@
-"""The times of a zone as its YAML file says them."""
+"""The times of a zone in the form of its YAML file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dnsd.model.zones import Zone
 
 
 def shown_times(draft: Draft, zone: Zone) -> Document:
-    """The times that people see of a zone, also where its file does not say them."""
+    """The times of a zone as users see them, even if its file has none."""
     return times_document(draft.loaded.times.of_zone(zone))
 
 
 def times_document(times: Times | Said) -> Document:
-    """These times, but for those that are not there."""
-    said = {"created_on": times.created, "activated_on": times.activated, "modified_on": times.modified}
-    return {name: time_text(at) for name, at in said.items() if at}
+    """Times as keys of a YAML file; unknown times are left out."""
+    by_key = {"created_on": times.created, "activated_on": times.activated, "modified_on": times.modified}
+    return {key: time_text(at) for key, at in by_key.items() if at}

@@ -14,7 +14,7 @@ import pytest
 
 from dnsd.app import read_source
 from dnsd.formats.yaml_edit import edited_yaml
-from dnsd.manage.history import History, _Made
+from dnsd.manage.history import History, _Provenance
 from tests.api.server import A1, A2, FILES, Z1, Z2, Api
 
 GLOBEX_MAPS = f"/accounts/{A2}/addressing/address_maps"
@@ -396,9 +396,11 @@ def test_history_of_gone_objects_is_bounded(tmp_path: Path, monkeypatch: pytest.
     for run in range(2):  # including sessions of an earlier run
         history = History(tmp_path)
         for number in range(5):
-            made = _Made("k", "MAP", "aa" * 16, datetime.now(UTC), "map.create", "")
+            made = _Provenance("k", "MAP", "aa" * 16, datetime.now(UTC), "map.create", "")
             history.keep(f"{run}{number}".ljust(32, "0"), made, "text")
-        history.keep("bb" * 16, _Made("k", "MAP", "cc" * 16, datetime.now(UTC), "map.create", ""), "other account")
+        history.keep(
+            "bb" * 16, _Provenance("k", "MAP", "cc" * 16, datetime.now(UTC), "map.create", ""), "other account"
+        )
     assert len(list((tmp_path / "history").iterdir())) == 4
     assert history.versions("bb" * 16)
 
@@ -408,7 +410,7 @@ def test_versions_are_in_the_order_in_which_they_were_seen(tmp_path: Path) -> No
 
     history = History(tmp_path)
     for text, at in (("one", datetime(2031, 1, 1, tzinfo=UTC)), ("two", datetime.now(UTC)), ("one", datetime.now(UTC))):
-        history.keep("aa" * 16, _Made("k", "MAP", "bb" * 16, at, "map.edit", ""), text)
+        history.keep("aa" * 16, _Provenance("k", "MAP", "bb" * 16, at, "map.edit", ""), text)
     texts = [found[1] for one in history.versions("aa" * 16) if (found := history.text("aa" * 16, one.version))]
     assert texts == ["one", "two", "one"]
 

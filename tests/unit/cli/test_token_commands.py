@@ -99,7 +99,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no zone's name": (["--zone", "a..b"], 1, "there is no zone with the name 'a..b'"),
     "no account at all": (["--account", ""], 1, "there is no account in the folder ''"),
     "an id that is too short": (["--zone", "1" * 31], 1, "there is no zone with the name '11"),
-    "no permission": (["--permission", "dns"], 2, "Invalid value for '--permission': 'dns' is not a permission; known"),
+    "no permission": (["--permission", "dns"], 2, "Invalid value for '--permission': 'dns' is not a permission; use"),
     "no level": (["--permission", "dns:write"], 2, "Invalid value for '--permission': 'dns:write' is not"),
     "no time": (
         ["--expires", "tomorrow"],
@@ -108,8 +108,8 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     ),
     "a time without zone": (["--expires", "2999-01-01T00:00:00"], 2, "Invalid value for '--expires': '2999"),
     "a time that has passed": (["--expires", "2026-01-01T00:00:00Z"], 2, "2026-01-01T00:00:00Z is in the past"),
-    "a long name": (["--name", "x" * 101], 2, "a name has at most 100 characters"),
-    "a name of two lines": (["--name", "a\nb"], 2, "a name has at most 100 characters, all of them printable"),
+    "a long name": (["--name", "x" * 101], 2, "a token's name has at most 100 characters"),
+    "a name of two lines": (["--name", "a\nb"], 2, "a token's name has at most 100 characters, all printable"),
 }
 
 
@@ -173,9 +173,7 @@ def test_damaged_file(config: pathlib.Path, command: list[str]) -> None:
     (config.parent / "state/tokens.json").write_text("{")
     result = run(config, *command)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(
-        f"{config.parent}/state/tokens.json is damaged: it is not what `dnsd token` writes;"
-    )
+    assert result.stderr.startswith(f"{config.parent}/state/tokens.json is corrupt: restore it from a backup,")
 
 
 # list

@@ -132,7 +132,7 @@ def test_token_that_cannot_be(fields: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("text", ["", "dns", "dns:", ":edit", "dns:write", "dnss:read", "dns:edit:", "DNS:edit"])
 def test_what_is_no_permission(text: str) -> None:
-    with pytest.raises(ValueError, match=re.escape("known are {maps,prefixes,zones,dns}:{read,edit}")):
+    with pytest.raises(ValueError, match=re.escape("use {maps,prefixes,zones,dns}:{read,edit}")):
         parse_permission(text)
 
 
@@ -292,7 +292,7 @@ def test_revoke_of_what_is_not_there(file: TokenFile, text: str) -> None:
 
 def test_revoke_of_a_name_that_two_have(file: TokenFile) -> None:
     ids = [file.create(name="ci", now=NOW)[0].id for _ in range(2)]
-    with pytest.raises(NoSuchTokenError, match=f"say which by its id: {', '.join(ids)}"):
+    with pytest.raises(NoSuchTokenError, match=f"choose one by its id: {', '.join(ids)}"):
         file.revoke("ci")
     assert len(file.tokens()) == 2
 
@@ -349,7 +349,7 @@ def test_damaged_file(file: TokenFile, folder: pathlib.Path, text: str) -> None:
         lambda: file.revoke("1" * 32),
     ]
     for action in actions:
-        with pytest.raises(TokenFileError, match=rf"{folder}/tokens\.json is damaged: ") as caught:
+        with pytest.raises(TokenFileError, match=rf"{folder}/tokens\.json is corrupt: ") as caught:
             action()
         assert "2" * 63 not in str(caught.value)
     assert (folder / "tokens.json").read_text() == text
