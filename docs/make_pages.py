@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from dnsd.api.codes import CODES
 from dnsd.api.routes import BASE, ROUTES
 from dnsd.cli import main
+from dnsd.control.loading import NEEDS_START
 from dnsd.settings import Settings
 
 DOCS = Path(__file__).parent
@@ -27,17 +28,6 @@ The settings are one YAML file: `-c FILE`, else `$DNSD_CONFIG`, else `config/dns
 key: `DNSD_LIMITS__TCP__IDLE_S` sets `limits.tcp.idle_s`. A value out of range is refused with its name and range. A
 reload applies all settings except those marked *start*.
 """
-AT_START = {
-    "listen",
-    "workers",
-    "udp",
-    "metrics.listen",
-    "api.listen",
-    "state",
-    "user",
-    "group",
-    "limits.rrl.table_size",
-}
 
 
 def command_page(name: str, command: click.Command) -> str:
@@ -78,11 +68,16 @@ def settings_rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
             yield from settings_rows(inner, f"{prefix}{name}.")
             continue
         assert field.description, f"{prefix}{name} has no description"
-        mark = "*start*; " if prefix + name in AT_START else ""
+        mark = "*start*; " if needs_start(prefix + name) else ""
         default = default_text(field)
         if field.is_required():
             default = f"needed with `{prefix[:-1]}`" if prefix else "needed"
         yield prefix + name, default, range_text(field), mark + field.description
+
+
+def needs_start(key: str) -> bool:
+    """Whether only a restart can change the setting."""
+    return any(f"{key}.".startswith(".".join((*path, ""))) for path in NEEDS_START)
 
 
 def inner_model(field: FieldInfo) -> type[BaseModel] | None:
