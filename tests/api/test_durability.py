@@ -168,7 +168,7 @@ class Stream:
                 self.broken_off += 1
                 return
             said = response.json()
-            if response.status_code == 500 and "the server is ending" in said["errors"][0]["message"]:
+            if response.status_code == 500 and "the server is shutting down" in said["errors"][0]["message"]:
                 self.broken_off += 1
                 return
             assert response.status_code == 200, (request, said)

@@ -65,4 +65,4 @@ def test_the_end_is_logged(tmp_path: pathlib.Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(10) == 0
         server.stop()
-        assert "ending" in server.stderr.text()
+        assert "shutting down" in server.stderr.text()
