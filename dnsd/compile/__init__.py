@@ -1,1 +1,1 @@
-"""L3, from the data set to the snapshot: the answers of every name, and `explain`. Pure."""
+"""L3, from the dataset to the snapshot: the answers of all names, and `explain`. Pure."""

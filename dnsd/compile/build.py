@@ -1,8 +1,8 @@
-"""`build_snapshot`: the bridge from the dataset to what is served.
+"""`build_snapshot`: from the dataset to the snapshot.
 
-What did not change is taken over from the previous snapshot: the nodes of a zone, the table of all names, and the
-addresses of whom the same maps name. An edit of an address map replaces the entries of its members and touches no name,
-be there one behind it or a million.
+Unchanged parts are reused from the previous snapshot: the nodes of a zone, the table of all names, and the addresses of
+members with unchanged maps. An edit of an address map replaces the entries of its members and touches no name, whether
+one name depends on it or a million.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from dnsd.wire.names import ROOT, ancestors, name_text, parse_name_text
 from dnsd.wire.rdata import CNAME, DS, TXT, A
 
 CompiledKey = tuple[tuple[IPAddress, ...], tuple[EdgeSource, EdgeSource]]
-Compiled = dict[CompiledKey, Addresses]  # what need not be compiled again
+Compiled = dict[CompiledKey, Addresses]  # addresses compiled already
 
-FEW_ZONES = 16  # whose names are edited one by one
+FEW_ZONES = 16  # changed zones up to which names are edited one by one
 
 VERSION_NAMES = ("version.bind", "version.server")
 IDENTITY_NAMES = ("hostname.bind", "id.server")  # RFC 4892 §3
@@ -38,7 +38,7 @@ IDENTITY_NAMES = ("hostname.bind", "id.server")  # RFC 4892 §3
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator's settings say about answers."""
+    """The operator's settings for answers."""
 
     default_addresses: tuple[IPAddress, ...]
     missing_family: MissingFamily = MissingFamily.NODATA
@@ -48,7 +48,7 @@ class Options:
 
 
 def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None = None) -> Snapshot:
-    """The snapshot that answers for `dataset`, which must have no problems."""
+    """Build the snapshot for `dataset`, which must have no errors."""
     old_zones = previous.zones if previous else {}
     zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones.values()}
     by_zone, by_account = _effective_addresses(dataset, options.missing_family, previous)
@@ -69,7 +69,7 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
 
 
 def _names(zones: Mapping[str, BuiltZone], previous: Snapshot | None) -> tuple[NameTable, int]:
-    """The table of the names of all zones, and the octets of the longest of them, or more."""
+    """The table of the names of all zones, and an upper bound on the octets of a name."""
     if previous:
         old = previous.zones
         changed = {zone_id for zone_id in (*old, *zones) if old.get(zone_id) is not zones.get(zone_id)}
@@ -85,9 +85,9 @@ def _names(zones: Mapping[str, BuiltZone], previous: Snapshot | None) -> tuple[N
 
 
 def _edited_names(previous: Snapshot, zones: Mapping[str, BuiltZone], changed: set[str]) -> NameTable | None:
-    """The names as they were, with those of some zones as they are now; None where that is not simple, or not worth it.
+    """The previous names, updated for the changed zones; None if that is not simple, or not worthwhile.
 
-    Simple it is where none of these zones lies in another one, or another one in it.
+    It is simple if no changed zone lies in another zone or contains another zone.
     """
     old = previous.zones
     touched = sum(len(of[zone_id].names) for of in (old, zones) for zone_id in changed if zone_id in of)
@@ -109,9 +109,9 @@ def _edited_names(previous: Snapshot, zones: Mapping[str, BuiltZone], changed: s
 
 
 def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
-    """Warnings for flattened CNAMEs that are SERVFAIL: those that leave the zones served here, or lead in a circle.
+    """Warnings for flattened CNAMEs that are answered SERVFAIL: their target is not served here, or the chain loops.
 
-    No more than warnings: whoever has the target's zone may remove it, and nobody else is to suffer.
+    Warnings only, as the holder of the target's zone may remove it at any time, which must not affect other accounts.
     """
     indexes: dict[str, dict[bytes, int]] = {}  # zone id -> owner -> index of its CNAME
     for name, node, rule, zone in _flattened(snapshot):
@@ -124,20 +124,20 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
         index = indexes[zone.id][name]
         path, target = ("records", index, "content"), name_text(rule.target)
         if answer is TARGET_CIRCULAR:
-            message = f"the CNAMEs from {name_text(name)} lead in a circle, or through too many names: SERVFAIL"
+            message = f"the CNAME chain from {name_text(name)} is a loop or too long: answered with SERVFAIL"
             yield Problem(zone.key, path, message, warning=True)
         else:
-            message = f"a flattened CNAME must lead to a name in the zones served here; {target} leads outside"
+            message = f"the target of a flattened CNAME must be in the zones served here; {target} leads outside"
             if steps[-1].node is UNVERIFIED_NODE:
-                message += f": the zone of {name_text(steps[-1].name)} is another account's, and not verified"
+                message += f": the zone of {name_text(steps[-1].name)} belongs to another account and is not verified"
             yield Problem(zone.key, path, message, warning=True, rule=Rule.TARGET_OUTSIDE)
 
 
 def _flattened(snapshot: Snapshot) -> Iterator[tuple[bytes, Node, Flattened, Zone]]:
-    """Names that are answered with the addresses of their CNAME's target: the node and rule of each, and its zone."""
+    """The names with a flattened CNAME, each with its node, rule and zone."""
     for built in snapshot.zones.values():
         for name in built.names if built.has_flattened else ():
-            node = snapshot.names.get(name)  # which may be that of another zone
+            node = snapshot.names.get(name)  # may belong to another zone
             if node and node.apex and node.apex.zone_id == built.zone.id and isinstance(node.rule, Flattened):
                 yield name, node, node.rule, built.zone
 
@@ -152,7 +152,7 @@ def _built(zone: Zone, dataset: Dataset, old: BuiltZone | None) -> BuiltZone:
 def _effective_addresses(
     dataset: Dataset, missing_family: MissingFamily, previous: Snapshot | None
 ) -> tuple[dict[str, Addresses], dict[str, Addresses]]:
-    """The addresses of each zone that a map names, and of each account's other zones, where that is not the pool."""
+    """The addresses of zones that are members of maps, and of accounts for their other zones, unless from the pool."""
     compiled = _compiled_before(previous)
     changed = _changed_members(dataset, missing_family, previous)
     by_account = {
@@ -172,7 +172,7 @@ def _effective_addresses(
 
 
 def _changed_members(dataset: Dataset, missing_family: MissingFamily, previous: Snapshot | None) -> set[str]:
-    """The ids of zones and accounts whose maps are not those of the previous snapshot, or are searched otherwise."""
+    """The ids of zones and accounts whose maps, or whose search for addresses, changed since the previous snapshot."""
     new, used = dataset.maps_by_member, previous.maps if previous else None
     if used is None or used.missing_family is not missing_family:
         return {*dataset.accounts, *dataset.zones}
@@ -199,7 +199,7 @@ def _compiled(found: Effective | None, compiled: Compiled) -> Addresses | None:
 
 
 def _source(found: Effective, version: int) -> EdgeSource:
-    """Where the addresses of a family are from: with `fallback`, the families may be from different maps."""
+    """The source of the addresses of a family; with `fallback`, the families may come from different maps."""
     having = (candidate for candidate in found.maps if any(ip.version == version for ip in candidate.map.ips))
     candidate = next(having, found.maps[0] if found.maps else None)
     return EdgeSource(str(candidate.step or ""), candidate.map.key) if candidate else POOL
@@ -225,7 +225,7 @@ def _addresses(ips: Sequence[IPAddress], sources: tuple[EdgeSource, EdgeSource] 
 
 
 def _all_names(zones: Iterable[BuiltZone]) -> tuple[list[bytes], list[Node]]:
-    """The names of all zones, and the node of each; a zone hides what its parent zone holds at its apex and below."""
+    """The names of all zones and their nodes; a zone hides its parent zone's data at and below its apex."""
     by_apex = {built.zone.name: built for built in zones}
     parents = {apex: parent for apex, built in by_apex.items() if (parent := _parent(built.zone, by_apex))}
     with_children = {ancestor for apex in by_apex for ancestor in ancestors(apex) if ancestor in by_apex}
@@ -246,7 +246,7 @@ def _all_names(zones: Iterable[BuiltZone]) -> tuple[list[bytes], list[Node]]:
 
 
 def _parent(zone: Zone, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None:
-    """The closest zone above that is served here too, and may answer for the name of this one."""
+    """The closest enclosing zone that is served here and may answer for the name of this zone."""
     above = (by_apex[ancestor] for ancestor in ancestors(zone.name) if ancestor in by_apex)
     return next((built for built in above if is_followed(built.zone, zone)), None)
 
@@ -261,7 +261,7 @@ def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> t
 
 
 def _search_zone(nodes: Mapping[bytes, Node], name: bytes) -> Node | None:
-    """What one zone by itself says of a name in it; None where it says nothing."""
+    """The node in one zone that answers for a name; None if the zone does not answer."""
     if name in nodes:
         node = nodes[name]
     else:
@@ -270,7 +270,7 @@ def _search_zone(nodes: Mapping[bytes, Node], name: bytes) -> Node | None:
 
 
 def _chaos(options: Options) -> dict[bytes, Answer]:
-    """What the server says of itself in class CH, as far as it is configured."""
+    """The configured answers about the server itself in class CH."""
     said = {**dict.fromkeys(VERSION_NAMES, options.version), **dict.fromkeys(IDENTITY_NAMES, options.identity)}
     return {
         parse_name_text(name): build_answer([Rrset(None, TXT, 0, (_string(text),), CH)], aa=False)

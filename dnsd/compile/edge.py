@@ -1,7 +1,7 @@
-"""Edge addresses: what the proxied names of a zone answer, compiled once for each address map.
+"""Edge addresses: the answers of a zone's proxied names, compiled once per address map.
 
-Which of a map's answers a name uses depends on switches of its zone and record. Each combination has a key: A and AAAA
-are their type, an HTTPS record is its type and the parts it lacks.
+The answer that a name uses depends on the settings of its zone and record. Each combination has a key: the type for A
+and AAAA, the type and the missing parts for HTTPS.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PARAMETER = struct.Struct("!HH")
 
 @lru_cache
 def edge(*, v4: bool, v6: bool, http3: bool, http2: bool, https: bool) -> Edge:
-    """The rule of a proxied name that may show the given address families and protocols."""
+    """The rule of a proxied name that shows the given address families and protocols."""
     lacks = (0 if v4 else NO_V4) | (0 if v6 else NO_V6) | (0 if http3 else NO_H3) | (0 if http2 else NO_H2)
     keys = {A: A} if v4 else {}
     if v6:
@@ -39,9 +39,9 @@ def edge(*, v4: bool, v6: bool, http3: bool, http2: bool, https: bool) -> Edge:
 def build_addresses(
     v4: Sequence[IPv4Address], v6: Sequence[IPv6Address], sources: tuple[EdgeSource, EdgeSource] = (POOL, POOL)
 ) -> Addresses:
-    """The answers of a map, or of the default pool, in the order of its addresses; a family it lacks has no answer.
+    """Compile the answers of a map, or of the default pool, in the order of its addresses; a missing family is omitted.
 
-    `sources` are where the IPv4 and the IPv6 addresses are from; an HTTPS record counts as the first family's it has.
+    `sources` are the sources of the IPv4 and the IPv6 addresses; an HTTPS record counts for the first family present.
     """
     answers: dict[int, Answer] = {}
     if v4:
@@ -63,7 +63,7 @@ def _answer(rtype: int, rdatas: Sequence[bytes], source: EdgeSource) -> Answer:
 
 
 def _https_rdata(lacks: int, v4: Sequence[IPv4Address], v6: Sequence[IPv6Address]) -> bytes:
-    """Priority 1, the owner itself as target, then the parameters in the order of their numbers (RFC 9460 §2.2)."""
+    """Priority 1, the owner itself as target, then the parameters in numerical order (RFC 9460 §2.2)."""
     protocols = [name for name, part in ((b"h3", NO_H3), (b"h2", NO_H2)) if not lacks & part]
     parameters: Mapping[int, bytes] = {
         ALPN: b"".join(bytes([len(name)]) + name for name in protocols),

@@ -1,6 +1,6 @@
-"""Why a name is answered as it is, in words: the steps that the answering code took, and the maps that it used.
+"""Explanations of answers, in words: the steps that the answering code took, and the maps that it used.
 
-Nothing is looked up a second time here; what is said of a step is what was used in it.
+Nothing is looked up a second time: each step is explained from the data that was used in it.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ NO_STEP = "-"
 
 @dataclass(frozen=True, slots=True)
 class MapVerdict:
-    """One address map in the search for addresses, in its order."""
+    """One address map in the search for addresses."""
 
     map: str  # key
-    step: str  # zone, account, immutable; NO_STEP where it covers something else
+    step: str  # zone, account, immutable; NO_STEP if it covers only other zones
     taken: bool
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class NameExplained:
-    """What stands at one name on the way to the answer."""
+    """One name on the way to the answer."""
 
     name: str
-    zone: str | None  # the zone that spoke for the name, and its state
+    zone: str | None  # the zone that answered for the name, and its state
     zone_id: str | None
     account: str | None
     node: str  # how the name was matched
-    served: str  # what decides the answer there
-    maps: tuple[MapVerdict, ...]  # empty where no map is consulted
+    served: str  # how the answer was decided
+    maps: tuple[MapVerdict, ...]  # empty if no map was consulted
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The reply to a question, and the names that led to it."""
+    """The reply to a question, and the names on the way to it."""
 
     reply: bytes
     names: tuple[NameExplained, ...]
@@ -57,10 +57,10 @@ class Explanation:
 def explain(
     snapshot: Snapshot, dataset: Dataset, name: bytes, qtype: int, missing_family: MissingFamily
 ) -> Explanation:
-    """The reply to a question over TCP, packed from the answer whose steps are explained."""
+    """Explain the reply to a question over TCP, from the same answer that is packed."""
     query = struct.pack("!HHHHHH", 0, RD, 1, 0, 0, 0) + name + struct.pack("!HH", qtype, IN)
     found = find(snapshot, query)
-    assert found is not None, "a query that is well-formed"
+    assert found is not None, "the query is well-formed"
     shape, node, answer, qname, end, cookie = found
     steps: Trace = []
     if shape.plain:
@@ -74,7 +74,7 @@ def explain(
 
 @dataclass(frozen=True)
 class _Explainer:
-    """What is known of all steps to one answer."""
+    """The data to explain the steps to one answer."""
 
     snapshot: Snapshot
     dataset: Dataset
@@ -96,7 +96,7 @@ class _Explainer:
         )
 
     def _consults_maps(self, step: Step) -> bool:
-        """Whether the answer is what the zone's address map has, or lacks."""
+        """Whether the zone's address map decided the answer."""
         rule, answer = step.node.rule, step.answer
         return isinstance(rule, Edge) and self.qtype in rule.keys and answer is not step.node.answers.get(self.qtype)
 
@@ -104,9 +104,9 @@ class _Explainer:
         """How the name was found (RFC 1034 §4.3.2 step 3, RFC 4592 §3.3.1)."""
         name, node = step.name, step.node
         if node is UNVERIFIED_NODE:
-            return "not looked up: its zone is another account's, and not verified"
+            return "not looked up: its zone belongs to another account and is not verified"
         if node.apex is None:
-            return "in no zone that is served"
+            return "not in a served zone"
         if _is_referral(node):
             where = node.otherwise.authority[0].owner or name
             return "a delegation" if where == name else f"below the delegation of {name_text(where)}"
@@ -118,16 +118,16 @@ class _Explainer:
             return f"below the DNAME at {name_text(closest)}"
         if names.get(ASTERISK + closest) is node:
             return f"matched by the wildcard {name_text(ASTERISK + closest)}"
-        return f"no such name; the closest above it is {name_text(closest)}"
+        return f"no such name; the closest encloser is {name_text(closest)}"
 
     def _names(self, step: Step) -> Mapping[bytes, Node]:
-        """The names that the node of a step was found among: those of the zone above, for the DS at a cut."""
+        """The names searched for the node of a step: those of the parent zone, for the DS at a zone cut."""
         if self.snapshot.search(step.name) is step.node or step.node.apex is None:
             return self.snapshot.names
         return dict(self.snapshot.zones[step.node.apex.zone_id].items())
 
     def _served(self, step: Step, zone: Zone | None) -> str:
-        """What decided the answer."""
+        """How the answer was decided."""
         node, answer, rule = step.node, step.answer, step.node.rule
         if node.apex is None or zone is None:
             return "refused"
@@ -138,21 +138,21 @@ class _Explainer:
         if answer is node.otherwise:
             return "proxied: no data of this type" if isinstance(rule, Edge) else _denied(node)
         if answer is not node.answers.get(self.qtype):
-            return "refused: this is no question about records"
+            return "refused: not a query for records"
         if not self.dataset.applies_maps(zone) and any(record.proxied for record in zone.records.at(step.name)):
-            return "as stored: proxied, but the zone's maps are not consulted in this state"
-        return "RFC 8482: one HINFO for all" if self.qtype == ANY else "as stored"
+            return "as stored: proxied, but address maps do not apply in the zone's state"
+        return "RFC 8482: one HINFO record for ANY" if self.qtype == ANY else "as stored"
 
     def _proxied(self, step: Step, zone: Zone) -> str:
         edge = step.answer.edge if step.answer else None
         source = edge or self.snapshot.addresses(zone.id, zone.account_id).sources[0]
-        whose = "its map" if source.map else "the default pool"
+        pool = "its map" if source.map else "the default pool"
         if step.answer is step.node.otherwise:
-            return f"proxied: no data, as {whose} has no address of the family (missing_family: {self.missing_family})"
-        return f"proxied: addresses of {whose}"
+            return f"proxied: no data, as {pool} has no address of the family (missing_family: {self.missing_family})"
+        return f"proxied: addresses of {pool}"
 
     def _led(self, step: Step) -> str:
-        """What became of an alias."""
+        """How an alias was treated."""
         match step.node.rule:
             case Alias(target=target):
                 return f"as stored: a CNAME to {name_text(target)}, which is {self._how(step)}"
@@ -172,11 +172,11 @@ class _Explainer:
         if step.end:
             return f"not followed: {step.end.value}"
         zone = self.dataset.zone_of(step.target or step.name)
-        what = zone.name_text if zone else "its target"
-        return f"not followed: {what} is a zone of another account, and the operator has not verified it"
+        what = f"the zone {zone.name_text}" if zone else "its target's zone"
+        return f"not followed: {what} belongs to another account and is not verified by the operator"
 
     def _verdicts(self, zone: Zone) -> Iterator[MapVerdict]:
-        """Each map of the zone's account, in the order of the search, and what it found."""
+        """The verdict on each map of the zone's account, in order of precedence."""
         sources = {source.map for source in self.snapshot.addresses(zone.id, zone.account_id).sources}
         maps = [address_map for address_map in self.dataset.maps.values() if address_map.account_id == zone.account_id]
         decisive = None

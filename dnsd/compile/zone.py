@@ -1,4 +1,4 @@
-"""One zone compiled to nodes: which name exists, and what each answers (RFC 1034 §4.3.2, decided ahead)."""
+"""One zone compiled to nodes: its existing names and their answers (RFC 1034 §4.3.2, decided in advance)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from dnsd.wire.rdata import AAAA, ANY, CNAME, DNAME, DS, HINFO, NS, SOA, A
 
 ANY_ANSWER = build_answer([Rrset(None, HINFO, 3789, (b"\x07RFC8482\x00",))])  # RFC 8482 §4.2; the TTL Cloudflare uses
 
-HIDDEN_BY = {Edge: (A, AAAA, CNAME), Flattened: (CNAME,)}  # types that a rule answers, or denies, instead of the data
-MAX_ALIKE = 100_000  # nodes that are kept for names that are alike, while a zone is built
+HIDDEN_BY = {Edge: (A, AAAA, CNAME), Flattened: (CNAME,)}  # types for which the rule decides, not the data
+MAX_ALIKE = 100_000  # nodes kept for reuse by equal names while a zone is built
 
 Rrsets = dict[int, list[Record]]
 
 
 def build_zone(zone: Zone, *, applies_maps: bool) -> BuiltZone:
-    """The nodes of a zone; its proxied records are answered as stored unless it `applies_maps`."""
+    """Build the nodes of a zone; without `applies_maps`, its proxied records are answered as stored."""
     if zone.status is Status.INITIALIZING:
         return BuiltZone(zone, applies_maps, (zone.name,), (REFUSED_NODE,))
     names, nodes = _Builder(zone, applies_maps=applies_maps).build()
@@ -48,7 +48,7 @@ class _Builder:
         self.enclosers = {wildcard[len(ASTERISK) :] for wildcard in self.wildcards - {zone.name}}
         hosts = {self.records.rdatas[index].lower() for index in delegations}
         redirected = {self.records.owners[index] for index in self.records.of_types({DNAME})}
-        # Names that have something special below, or whose records others need.
+        # Names with special data below them, or with records that other names need.
         special = {zone.name} | self.cuts | self.wildcards | self.enclosers | hosts | redirected
         self.at_special = list(compress(count(), map(special.__contains__, self.records.owners)))
         self.special = self._by_owner(self.at_special)
@@ -62,7 +62,7 @@ class _Builder:
         self.nodes: dict[bytes, Node] = {}
         self.plain_edges: dict[int, Node] = {}
         self.alike: dict[object, Node] = {}
-        # Traits of records that an edge's rule answers in place of: whatever their data, the node is the same.
+        # Traits of records replaced by edge answers: their node does not depend on their data.
         self.hidden = {
             index
             for index, traits in enumerate(self.records.distinct)
@@ -70,20 +70,19 @@ class _Builder:
         }
 
     def build(self) -> tuple[list[bytes], list[Node]]:
-        """The names that exist in the zone, each once, and the node of each."""
+        """The distinct existing names of the zone and their nodes."""
         existing = (name for name in self.special if not self._is_occluded(name))
-        # A wildcard's node is needed by the node above it, and may have a wildcard below itself.
+        # The node above a wildcard needs the wildcard's node, which may itself have a wildcard below it.
         for name in sorted(
             {*existing, *self.wildcards, *self.enclosers}, key=lambda name: (not name.startswith(ASTERISK), -len(name))
         ):
             self.nodes[name] = self._node(name, self.special.get(name, {}))
-        self._add_crowds()
-        names, nodes = self._add_single()
-        self._add_empty(names)
+        self._add_names_with_several_records()
+        names, nodes = self._add_names_with_one_record()
+        self._add_empty_nonterminals(names)
         return [*names, *self.nodes], [*nodes, *self.nodes.values()]
 
-    def _add_crowds(self) -> None:
-        """The nodes of names with several records."""
+    def _add_names_with_several_records(self) -> None:
         for indexes in self.records.crowds():
             owner = self.records.owners[indexes[0]]
             if owner not in self.nodes and not self._is_occluded(owner):
@@ -92,25 +91,25 @@ class _Builder:
                 key = traits if is_hidden else (traits, tuple(self.records.rdatas[index] for index in indexes))
                 self.nodes[owner] = self.alike.get(key) or self._new(owner, indexes, key)
 
-    def _add_single(self) -> tuple[list[bytes], list[Node]]:
-        """The nodes of all names that are left; those whose traits say all are returned apart, with their names.
+    def _add_names_with_one_record(self) -> tuple[list[bytes], list[Node]]:
+        """Add the nodes of all remaining names, except those decided by traits, which are returned with their names.
 
-        There may be a million of these: no record of theirs is made, and no name looked up.
+        There may be a million of the latter: they need no `Record` and no lookup of a name.
         """
         owners, column, nodes = self.records.owners, self.records.traits, self.nodes
-        is_apart = self._is_told_by_traits()
-        for index in compress(count(), map(not_, is_apart)):
+        is_decided = self._decided_by_traits()
+        for index in compress(count(), map(not_, is_decided)):
             owner, traits = owners[index], column[index]
             if owner not in nodes and not self._is_occluded(owner):
                 key = traits if traits in self.hidden else (traits, self.records.rdatas[index])
                 nodes[owner] = self.alike.get(key) or self._new(owner, [index], key)
-        apart = list(compress(column, is_apart))
-        indexes = dict(zip(apart, compress(count(), is_apart), strict=False))  # traits -> that of any such record
+        decided = list(compress(column, is_decided))
+        indexes = dict(zip(decided, compress(count(), is_decided), strict=False))  # traits -> index of such a record
         by_traits = {traits: self._new(owners[index], [index], traits) for traits, index in indexes.items()}
-        return list(compress(owners, is_apart)), list(map(by_traits.__getitem__, apart))
+        return list(compress(owners, is_decided)), list(map(by_traits.__getitem__, decided))
 
-    def _is_told_by_traits(self) -> bytearray:
-        """For each record 1 if it is the only one of a name with nothing special, and its data is hidden."""
+    def _decided_by_traits(self) -> bytearray:
+        """For each record, 1 if it is the only record of a name without special data, and its own data is hidden."""
         is_hidden = [traits in self.hidden and not self.cuts for traits in range(len(self.records.distinct))]
         found = bytearray(map(is_hidden.__getitem__, self.records.traits))
         for index in chain(self.at_special, self.records.crowded):
@@ -118,18 +117,18 @@ class _Builder:
         return found
 
     def _new(self, owner: bytes, indexes: Iterable[int], key: object) -> Node:
-        """The node of a name with nothing special below it, kept for those that are alike."""
+        """Build the node of a name without special data below it, and keep it for equal names."""
         records = [self.records[index] for index in indexes]
         node = self._node(owner, _rrsets(records))
-        # How a large answer is compressed depends on its owner.
+        # The compression of a large answer depends on its owner.
         if sum(len(QUESTION_NAME) + RECORD_FIXED.size + len(record.rdata) for record in records) <= ALWAYS_FITS:
             if len(self.alike) >= MAX_ALIKE:
                 self.alike.clear()
             self.alike[key] = node
         return node
 
-    def _add_empty(self, names: Iterable[bytes]) -> None:
-        """The nodes of empty non-terminals (RFC 4592 §2.2.2); `names` have theirs already."""
+    def _add_empty_nonterminals(self, names: Iterable[bytes]) -> None:
+        """Add the nodes of empty non-terminals (RFC 4592 §2.2.2); `names` already have nodes."""
         nodes, shortest = self.nodes, len(self.zone.name)
         above: set[bytes] = set()
         for name in {name[1 + name[0] :] for name in chain(names, nodes)}:
@@ -139,9 +138,9 @@ class _Builder:
         nodes |= dict.fromkeys(above.difference(names), Node(self.apex, {}, self.nodata, None, self.nowhere))
 
     def _wildcards(self) -> Iterator[bytes]:
-        """The wildcards that exist, those without records too."""
+        """The existing wildcards, also those without records."""
         owners = self.records.owners
-        if ASTERISK not in b"".join(owners):  # at once: most zones have none
+        if ASTERISK not in b"".join(owners):  # one search: most zones have no wildcard
             return
         for owner in [owner for owner in owners if ASTERISK in owner]:
             if not self._is_occluded(owner):
@@ -150,7 +149,7 @@ class _Builder:
                         yield name
 
     def _by_owner(self, indexes: Iterable[int]) -> dict[bytes, Rrsets]:
-        """The records with these indexes."""
+        """The records at `indexes`, by owner and type."""
         found: dict[bytes, list[Record]] = defaultdict(list)
         for index in indexes:
             found[self.records.owners[index]].append(self.records[index])
@@ -160,7 +159,7 @@ class _Builder:
         return bool(self.cuts) and any(ancestor in self.cuts for ancestor in ancestors(owner))
 
     def _below(self, owner: bytes) -> Node:
-        """What answers for names under `owner` that do not exist."""
+        """The node for nonexistent names below `owner`."""
         return self.nodes.get(ASTERISK + owner, self.nowhere)
 
     def _node(self, owner: bytes, rrsets: Rrsets) -> Node:
@@ -170,7 +169,7 @@ class _Builder:
         shown = {rtype: records for rtype, records in rrsets.items() if rtype not in HIDDEN_BY.get(type(rule), ())}
         below = self._redirection(owner, rrsets) if DNAME in rrsets else self._below(owner)
         if isinstance(rule, Edge) and not shown and below is self.nowhere:
-            # All proxied names of a zone that are alike share one node.
+            # Equal proxied names of a zone share one node.
             return self.plain_edges.setdefault(id(rule), Node(self.apex, {ANY: ANY_ANSWER}, self.nodata, rule, below))
         answers = {rtype: self._answer(owner, rtype, records) for rtype, records in shown.items()}
         if rrsets:
@@ -191,7 +190,7 @@ class _Builder:
             return None
         cname = rrsets[CNAME][0]
         flattens = self.zone.settings.flatten_all_cnames or cname.settings.flatten_cname or owner == self.zone.name
-        # A proxied one that is answered as stored is a CNAME everywhere.
+        # A proxied CNAME answered as stored is never flattened.
         if flattens and not cname.proxied:
             return Flattened(cname.ttl_s, cname.target)
         return Alias(_rrset(None, [cname]), cname.target)
@@ -213,7 +212,7 @@ class _Builder:
         return Node(self.apex, {}, self.nodata, rule)
 
     def _cut(self, owner: bytes, rrsets: Rrsets) -> Node:
-        """A delegation: a referral for all but DS, which is the parent's to answer (RFC 4035 §3.1.4.1)."""
+        """A delegation: a referral for all types but DS, which the parent answers (RFC 4035 §3.1.4.1)."""
         glue = self._glue(rrsets[NS])
         inside = [rrset for rrset in glue if rrset.owner == owner or is_below(rrset.owner or b"", owner)]
         referral = build_answer(
@@ -227,7 +226,7 @@ class _Builder:
         return Node(self.apex, {DS: ds}, referral, below=Node(self.apex, {}, referral))
 
     def _glue(self, nameservers: Iterable[Record]) -> list[Rrset]:
-        """The addresses of name servers in this zone: as stored, but for authoritative names that are proxied."""
+        """The addresses of name servers in this zone, as stored; authoritative proxied names are left out."""
         glue = []
         for host in dict.fromkeys(record.target for record in nameservers):
             rrsets = self.special.get(host, {})
@@ -247,6 +246,6 @@ def _rrsets(records: Iterable[Record]) -> Rrsets:
 
 
 def _rrset(owner: bytes | None, records: list[Record]) -> Rrset:
-    """The records as one RRset; where their TTLs differ, the lowest is that of all (RFC 2181 §5.2)."""
+    """The records as one RRset, with the lowest of their TTLs (RFC 2181 §5.2)."""
     ttl = min(record.ttl_s for record in records)
     return Rrset(owner, records[0].rtype, ttl, tuple(record.rdata for record in records))

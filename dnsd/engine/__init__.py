@@ -1,1 +1,1 @@
-"""L2, answers: the snapshot that is served, and `respond`. Pure; knows the model's types alone."""
+"""L2, answers: the served snapshot, and `respond`. Pure; of the model it knows only the types."""

@@ -1,9 +1,9 @@
-"""Answers: all of a reply but its question and OPT record, compiled once.
+"""Answers: a reply without its question and OPT record, compiled once.
 
-The owner of a record that answers the question is written as `C0 0C`, a pointer to the question's name (RFC 1035
-§4.1.4), and every other name in full, so that the body is one constant for every query and every name that shares it.
-Only a body that might not fit beside a long question in the smallest reply is compressed; its pointers then move with
-the length of the question.
+The owner name of a record that answers the question is written as `C0 0C`, a pointer to the question's name (RFC 1035
+§4.1.4), and all other names in full, so that one constant body serves all queries and all names that share it. Only a
+body that might not fit into the smallest reply with a long question is compressed; its pointers then move with the
+length of the question.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from dnsd.wire.names import MAX_NAME, ROOT, ancestors, name_end
 from dnsd.wire.rdata import COMPRESSIBLE, SOA
 
 QUESTION_NAME = b"\xc0\x0c"
-LARGEST_OPT = 64  # octets we may add: the fixed part, an NSID of common size, an extended error
+LARGEST_OPT = 64  # octets of our OPT record: the fixed part, an NSID of common size, an extended error
 ALWAYS_FITS = MIN_UDP_SIZE - HEADER_SIZE - MAX_NAME - QUESTION_TAIL - LARGEST_OPT
 FARTHEST = 0x3FFF - HEADER_SIZE - MAX_NAME - QUESTION_TAIL  # offset in a body that a pointer always reaches
 
-LONGEST_SHARED = 64  # octets of a name's end that is looked for in other names, besides the name itself
+LONGEST_SHARED = 64  # octets of a name's suffix that is searched in other names, besides the whole name
 
 _HEAD = struct.Struct("!HHHHH")  # flags and the four counts
 _LENGTH = struct.Struct("!H")
 
 
 class Rrset(NamedTuple):
-    """The records of one owner and type; `owner` is a wire name, or None for the name in the question."""
+    """The records of one owner name and type; `owner` is a wire name, or None for the question's name."""
 
     owner: bytes | None
     rtype: int
@@ -55,7 +55,7 @@ Section = tuple[Rrset, ...]
 
 
 class EdgeSource(NamedTuple):
-    """Which address map edge addresses are from, and the step of the search that found it."""
+    """The address map that supplies edge addresses, and the step of the search that found it."""
 
     step: str  # zone, account, immutable; default for the pool
     map: str  # key; empty for the pool
@@ -66,11 +66,11 @@ POOL = EdgeSource("default", "")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """A compiled reply, which is `id + heads[head] + question + body_at(…) + OPT`; `head_index` says which head.
+    """A compiled reply: `id + heads[head] + question + body_at(…) + OPT`, with `head` from `head_index`.
 
     `pointers` are (where, to) pairs of a compressed body, counted from its start; `to` may lie in the question.
-    `shorter` are (octets, additional records) of the body when optional glue is left out from its end, the longest
-    first. `edge` says where edge addresses in the answer section come from.
+    `shorter` are the (octets, additional records) of the body without some of the optional glue at its end, the longest
+    first. `edge` is the source of edge addresses in the answer section.
     """
 
     rcode: int
@@ -86,7 +86,7 @@ class Answer:
     edge: EdgeSource | None
 
     def fitted(self, room: int) -> Answer:
-        """This answer in at most `room` octets: without some optional glue (RFC 9471 §2.2), else TC and no records."""
+        """This answer in `room` octets: with less optional glue (RFC 9471 §2.2), else with TC and without records."""
         counts = _count(self.answer), _count(self.authority)
         for size, additional in self.shorter:
             if size <= room:
@@ -96,14 +96,14 @@ class Answer:
         return replace(self, heads=_heads(self.rcode, self.aa, (0, 0, 0), tc=True), body=b"", pointers=())
 
     def for_any_class(self) -> Answer:
-        """This answer to a question of class ANY, as NSD gives it: without AA, and a denial without its SOA."""
+        """This answer to a question of class ANY, like NSD's: without AA, negative answers without the SOA."""
         if any(rrset.rtype == SOA for rrset in self.authority):
             return build_answer(self.answer, rcode=self.rcode, aa=False, option=self.option, edge=self.edge)
         counts = _count(self.answer), _count(self.authority), _count(self.additional)
         return replace(self, aa=False, heads=_heads(self.rcode, False, counts))
 
     def body_at(self, start: int) -> bytes:
-        """The body for a reply in which it begins at offset `start`."""
+        """The body for a reply where it starts at offset `start`."""
         if not self.pointers:
             return self.body
         body = bytearray(self.body)
@@ -113,7 +113,7 @@ class Answer:
 
 
 def head_index(flags: int, *, edns: bool) -> int:
-    """Which of an answer's heads goes with a query's flags: RD and CD are copied (RFC 1035 §4.1.1, RFC 4035 §3.2.2)."""
+    """The index of the head for a query's flags: RD and CD are copied (RFC 1035 §4.1.1, RFC 4035 §3.2.2)."""
     return bool(flags & RD) | bool(flags & CD) << 1 | edns << 2
 
 
@@ -131,7 +131,7 @@ def build_answer(
 ) -> Answer:
     """Compile an answer to questions about names at or below canonical `below`.
 
-    `glue` must be in a reply that is not truncated, `optional_glue` as far as it fits.
+    A reply without all `glue` is truncated; `optional_glue` is included as far as it fits.
     """
     answer, authority, glue, optional_glue = tuple(answer), tuple(authority), tuple(glue), tuple(optional_glue)
     needed = (*answer, *authority, *glue)
@@ -158,7 +158,7 @@ def build_answer(
 
 @lru_cache(maxsize=4096)
 def _heads(rcode: int, aa: bool, counts: tuple[int, int, int], *, tc: bool = False) -> tuple[bytes, ...]:
-    """Octets 2 to 12 of the reply for each `head_index`; the OPT record is counted where there is one."""
+    """Octets 2 to 12 of the reply for each `head_index`; with EDNS, the OPT record is counted."""
     flags = QR | (AA if aa else 0) | (TC if tc else 0) | rcode
     return tuple(
         _HEAD.pack(
@@ -173,7 +173,7 @@ def _count(section: Section) -> int:
 
 
 def _pack(body: _Body, needed: Section, optional: Section, records: int) -> tuple[tuple[int, int], ...]:
-    """Write all records; the sizes at which the body can be cut, with the additional `records` it then has."""
+    """Write all records; return the sizes at which the body can be cut, each with its additional `records`."""
     for rrset in needed:
         body.add(rrset)
     cuts = []
@@ -185,14 +185,14 @@ def _pack(body: _Body, needed: Section, optional: Section, records: int) -> tupl
 
 
 class _Body:
-    """Records being written, their names in full, or compressed where `below` says how the question's name ends."""
+    """A body under construction; with `below`, a suffix of the question's name, its names are compressed."""
 
     def __init__(self, below: bytes | None) -> None:
         self.octets = bytearray()
         self.pointers: list[tuple[int, int]] = []
         self._offsets: dict[bytes, int] | None = None
         if below is not None:
-            # The question's name stands before its type and class, and those just before the body.
+            # The question's name precedes its type and class, which directly precede the body.
             names = (below, *ancestors(below))
             self._offsets = {name: -QUESTION_TAIL - len(name) for name in names if name != ROOT}
 
@@ -217,7 +217,7 @@ class _Body:
         self.octets += rdata[position:]
 
     def _add_name(self, name: bytes) -> None:
-        """Write a name as a pointer to an equal one, case included, as far as there is one (RFC 1035 §4.1.4)."""
+        """Write a name, its longest known suffix (case included) as a pointer (RFC 1035 §4.1.4)."""
         if self._offsets is None:
             self.octets += name
             return
@@ -235,7 +235,7 @@ class _Body:
         self.octets += ROOT
 
     def _add_long(self, name: bytes) -> bytes:
-        """Write the first labels of a long name that is new, and return its end: their ends are hardly met again."""
+        """Write the first labels of a new long name, which hardly recur as suffixes, and return the rest."""
         assert self._offsets is not None
         start = 0
         while len(name) - start > LONGEST_SHARED:

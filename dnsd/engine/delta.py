@@ -1,8 +1,8 @@
-"""How snapshots travel to other processes: as what makes one revision of another, in parts of bounded size but one.
+"""Deltas: the difference between two revisions of a snapshot, sent to other processes in parts of bounded size.
 
-A whole snapshot is the delta from nothing: its nodes, and the octets of its table of names. The parts are plain data of
-this package, safe to pickle; what a part shares with an earlier one (nodes, answers) stays shared when both go through
-one pickler.
+A whole snapshot is a delta from nothing: its nodes, and the octets of its table of names, the only part of unbounded
+size. The parts are plain data of this package, safe to pickle; objects shared by parts (nodes, answers) stay shared if
+one pickler writes all parts.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from dnsd.engine.names import Changes, NameTable, Octets, changes_of, names_in, 
 from dnsd.engine.node import REFUSED_NODE, Node
 from dnsd.engine.snapshot import Addresses, Snapshot
 
-PART = 50  # names, nodes or zones in one part: some milliseconds of work for who packs it, and for who takes it in
+PART = 50  # names, nodes or zones in one part: a few milliseconds of work for sender and receiver
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """The first part: all but the names and the addresses."""
+    """The first part: everything but the names and the addresses."""
 
-    base: int  # the revision that this is to be applied to; 0: to nothing
+    base: int  # the revision to apply the delta to; 0: a whole snapshot
     revision: int
     changes_names: bool
-    longest: int  # octets of the longest name, or more
+    longest: int  # upper bound on the octets of a name
     default: Addresses
     chaos: Mapping[bytes, Answer]
     nsid: bytes
@@ -35,19 +35,19 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class AddressChanges:
-    """Addresses of some zones and accounts, by their ids; None: there is no entry any more."""
+    """Changed addresses of zones and accounts, by id; None: removed."""
 
     by_zone: Mapping[str, Addresses | None]
     by_account: Mapping[str, Addresses | None]
 
 
-# Of a whole: the heading, addresses, nodes by their numbers, the octets that the names are in. Of a change: the
-# heading, addresses, changes of names.
+# Whole snapshot: heading, addresses, nodes by number, octets of the names. Change: heading, addresses, changes of
+# names.
 Part = Heading | AddressChanges | list[Node] | Octets | Changes
 
 
 def delta(base: Snapshot | None, snapshot: Snapshot) -> Iterator[Part]:
-    """The parts that make `snapshot` of `base`, which must be older."""
+    """Yield the parts that turn `base`, which must be older, into `snapshot`."""
     yield Heading(
         base=base.revision if base else 0,
         revision=snapshot.revision,
@@ -68,14 +68,14 @@ def delta(base: Snapshot | None, snapshot: Snapshot) -> Iterator[Part]:
 
 
 def is_small(base: Snapshot, snapshot: Snapshot) -> bool:
-    """Whether their names differ in little: those of the one were not packed anew for the other."""
+    """Whether the names differ only in a few changes, without being packed again."""
     return snapshot.names.shares_octets(base.names)
 
 
 def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapshot | None]:
-    """What the parts make of `base`: the last item, after a None for each part that was taken in.
+    """Apply the parts to `base`: yield None after each part, and the new snapshot as the last item.
 
-    Raises ValueError where they belong to another base.
+    Raises ValueError if the parts belong to another base.
     """
     parts = iter(parts)
     heading = next(parts, None)
@@ -84,7 +84,8 @@ def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapsh
     if heading.base == 0:
         base = None
     elif base is None or base.revision != heading.base:
-        raise ValueError(f"a change of revision {heading.base}, not of {base.revision if base else 'none'}")
+        found = f"revision {base.revision}" if base else "no revision"
+        raise ValueError(f"a change to revision {heading.base}, applied to {found}")
     yield None
     names, nodes = base.names if base else packed_names((), ()), list[Node]()
     by_zone, by_account = (dict(base.by_zone), dict(base.by_account)) if base else ({}, {})

@@ -1,6 +1,6 @@
 """Answers that depend on more than their own name: edge addresses, CNAME chains, flattening and DNAME.
 
-What is done with each name on the way can be had as steps: there is no second account of it.
+The functions can record their steps, which `explain` reads, so that there is only one description of the way.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from dnsd.wire.names import MAX_NAME, ROOT, is_below
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, DS, SOA, A
 
 MAX_CHAIN = 8  # CNAMEs in one answer
-FOLLOWED = (Alias, Redirection)  # rules that lead on to another name
+FOLLOWED = (Alias, Redirection)  # rules that lead to another name
 
-# A flattened CNAME without an address to be found: its target leaves the zones served here, or goes in circles.
+# Answers of a flattened CNAME without addresses: its target is outside of the zones served here, or the chain loops.
 TARGET_OUTSIDE = build_answer(rcode=SERVFAIL, aa=False, option=pack_extended_error(EDE_NETWORK_ERROR))
 TARGET_CIRCULAR = build_answer(rcode=SERVFAIL, aa=False)
 
@@ -28,36 +28,36 @@ Leading = Alias | Flattened | Redirection
 
 
 class End(Enum):
-    """Why an alias is not followed to its target."""
+    """The reason that an alias is not followed to its target."""
 
-    WANTED = "it is what was asked for"
-    CIRCLE = "it leads back to a name on the way"
-    ITSELF = "it leads below its own owner"
-    COUNT = f"there are {MAX_CHAIN} on the way already"
-    TOO_LONG = "its target would be too long for a name"
+    WANTED = "the query asks for the CNAME"
+    CIRCLE = "it leads back to an earlier name of the chain"
+    ITSELF = "its target is below its own owner name"
+    COUNT = f"the chain has {MAX_CHAIN} aliases already"
+    TOO_LONG = "the target name would be too long"
 
 
 class Step(NamedTuple):
-    """What was done with one name on the way to an answer."""
+    """One name on the way to an answer."""
 
     name: bytes  # canonical
-    node: Node  # that spoke for the name: for the DS at a cut, that of the zone above
-    answer: Answer | None  # what it answered; None for an alias
-    target: bytes | None = None  # of an alias, canonical; None where it was not looked at, or would be too long
-    led: Node | None = None  # the node that speaks for the target, where the alias was followed
-    end: End | None = None  # else why it was not
+    node: Node  # that answers for the name; for the DS at a zone cut, the parent zone's
+    answer: Answer | None  # of the node; None for an alias
+    target: bytes | None = None  # of an alias, canonical; None if not examined, or too long
+    led: Node | None = None  # the node that answers for the target, if the alias was followed
+    end: End | None = None  # the reason if it was not followed
 
 
-Trace = list[Step]  # in the order in which they were taken
+Trace = list[Step]  # in order
 
 
 def answer_at(
     snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail = (), trace: Trace | None = None
 ) -> Answer:
-    """What `node` answers when canonical `name` is asked for `qtype`.
+    """The answer of `node` to a question for canonical `name` and `qtype`.
 
-    `trail` is not empty where a name is being flattened: the aliases on the way. Following stops when one comes again,
-    and at MAX_CHAIN of them. A `trace` is given all steps; nothing is taken from memory for it.
+    `trail` has the aliases so far while a name is being flattened, else it is empty. The chain stops at a repeated
+    alias, and at MAX_CHAIN aliases. `trace` receives all steps; the cache is then not used.
     """
     node = _side(node, qtype)
     answer = node.answers.get(qtype)
@@ -67,7 +67,7 @@ def answer_at(
             answer = node.otherwise
         elif isinstance(rule, Edge):
             answer = _edge_answer(snapshot, node, rule.keys.get(qtype))
-        # Only an answer to what was asked is kept: one on the way of a flattening may be cut short by the trail.
+        # Only answers to the original question are cached: within a flattening, the trail may cut them short.
         elif trail or trace is not None or (answer := snapshot.chains.get((node, qtype))) is None:
             if not isinstance(rule, Flattened):
                 return _follow(snapshot, node, name, qtype, trail, trace)
@@ -80,12 +80,12 @@ def answer_at(
 
 
 def _side(node: Node, qtype: int) -> Node:
-    """The side of a zone cut that answers: for DS, the parent's."""
+    """The node on the side of a zone cut that answers: for DS, the parent's."""
     return node.parent if qtype == DS and node.parent is not None else node
 
 
 def _led_to(snapshot: Snapshot, node: Node, target: bytes, qtype: int) -> Node:
-    """The node that speaks for canonical `target`, to which `node` leads; that of no zone where it leads outside."""
+    """The node that answers for canonical `target`, the target of `node`; UNVERIFIED_NODE if it may not be followed."""
     found = _side(snapshot.search(target), qtype)
     there, here = found.apex, node.apex
     if there is here or there is None or here is None or is_followed(there, here):
@@ -97,12 +97,12 @@ def _edge_answer(snapshot: Snapshot, node: Node, key: int | None) -> Answer:
     apex = node.apex
     if key is None or apex is None:
         return node.otherwise
-    # The map that is found decides both families: one it lacks is no data, never another map's or the pool's.
+    # The chosen map decides both families: a missing family is NODATA, never answered from another map or the pool.
     return snapshot.addresses(apex.zone_id, apex.account_id).answers.get(key) or node.otherwise
 
 
 def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Trail, trace: Trace | None) -> Answer:
-    """The chain of aliases from `first`, and at its end what the last name answers (RFC 1034 §4.3.2 step 3a)."""
+    """The chain of aliases from `first`, and the answer of its last name (RFC 1034 §4.3.2 step 3a)."""
     steps = _steps(snapshot, first, name, qtype, trail)
     if trace is not None:
         trace += steps
@@ -111,14 +111,14 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
         if end is End.TOO_LONG:
             return _chain(first, steps, rcode=YXDOMAIN)  # RFC 6672 §2.2
         return TARGET_CIRCULAR if trail else _chain(first, steps)
-    # What a flattened name at the end answers does not depend on who leads to it, unless that is being flattened too.
+    # The answer of a flattened name at the end does not depend on the chain before it, except within a flattening.
     passed = (*trail, *(step.name for step in steps)) if trail else ()
     last = answer_at(snapshot, node, target, qtype, passed, trace)
     if last.rcode == SERVFAIL:
         return last
-    if last.rcode == REFUSED:  # not our zone: the resolver goes on from here
+    if last.rcode == REFUSED:  # not our zone: the resolver continues from here
         return TARGET_OUTSIDE if trail else _chain(first, steps)
-    # All types that a name does not have lead to the same denial.
+    # All types that a name lacks lead to the same negative answer.
     if not trail and trace is None and (known := snapshot.chains.get((first, last))):
         return known
     # Rcode and authority are the last name's (RFC 6604 §2.1).
@@ -132,14 +132,14 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
         rcode=last.rcode,
         edge=last.edge,
     )
-    # A DNAME makes the answer depend on the name asked, and so does the trail of a flattening.
+    # With a DNAME or within a flattening, the answer depends on the query name or the trail, so it is not cached.
     if not trail and all(isinstance(step.node.rule, Alias) for step in steps):
         snapshot.remember(first, qtype if last.answer else last, answer)
     return answer
 
 
 def _steps(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail) -> list[Step]:
-    """The aliases from a name that is one, as far as they are followed."""
+    """The chain of aliases that starts at an alias, as far as it is followed."""
     steps = []
     while isinstance(rule := node.rule, FOLLOWED) and qtype not in node.answers:
         target, end = _target(rule, name, qtype, trail)
@@ -154,7 +154,7 @@ def _steps(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail
 
 
 def _target(rule: Leading, name: bytes, qtype: int, trail: Trail) -> tuple[bytes | None, End | None]:
-    """Where an alias leads from `name`, and why it is not followed there, if it is not."""
+    """The target of an alias at `name`, and the reason if it is not followed."""
     if len(trail) == MAX_CHAIN:
         return None, End.COUNT
     if not isinstance(rule, Redirection):
@@ -163,23 +163,23 @@ def _target(rule: Leading, name: bytes, qtype: int, trail: Trail) -> tuple[bytes
         return None, End.TOO_LONG
     elif qtype == CNAME:
         return target, End.WANTED
-    elif is_below(target, rule.owner):  # and the next one, too, and so on: NSD goes no further either
+    elif is_below(target, rule.owner):  # as would be all further targets; NSD stops here, too
         return target, End.ITSELF
     return target, End.CIRCLE if target == name or target in trail else None
 
 
 def substitute(rule: Redirection, name: bytes) -> bytes:
-    """Canonical `name` with the DNAME's owner replaced by its target (RFC 6672 §2.2), however long it gets."""
+    """Canonical `name` with the DNAME's owner replaced by its target (RFC 6672 §2.2), of any length."""
     return name[: len(name) - len(rule.owner)] + rule.target
 
 
 def _chain(first: Node, steps: Sequence[Step], end: Iterable[Rrset] = (), **rest: Any) -> Answer:
-    """The answer of the aliases on the way from `first`, and of what is at the end."""
+    """The answer with the chain of aliases from `first` and the records at its end."""
     return build_answer(_once(steps, end), below=first.apex.name if first.apex else ROOT, **rest)
 
 
 def _once(steps: Sequence[Step], end: Iterable[Rrset]) -> Iterator[Rrset]:
-    """The records of aliases and of the end, none of them twice: a DNAME stands where it is met first."""
+    """The records of the aliases and of the end, without duplicates: a DNAME is included at its first use only."""
     met: set[bytes | None] = set()
     for place, step in enumerate(steps):
         owner, rule = step.name if place else None, step.node.rule
@@ -198,7 +198,7 @@ def _once(steps: Sequence[Step], end: Iterable[Rrset]) -> Iterator[Rrset]:
 def _flatten(
     snapshot: Snapshot, node: Node, rule: Flattened, name: bytes, qtype: int, trail: Trail, trace: Trace
 ) -> Answer:
-    """The addresses at the end of the target's chain, as if they stood at `name`; its TTL is the lowest on the way."""
+    """The addresses at the end of the target's chain, owned by `name`, with the lowest TTL of the chain."""
     target, end = _target(rule, name, qtype, trail)
     if target is None or end is not None:
         trace.append(Step(name, node, None, target, None, end))
@@ -211,7 +211,7 @@ def _flatten(
         answer = build_answer([Rrset(None, qtype, ttl, found.answer[-1].rdatas)], edge=found.edge)
     elif found.rcode == YXDOMAIN or any(rrset.rtype == SOA for rrset in found.authority):
         answer = node.otherwise
-    else:  # there is no end to it, or a zone that is not served here, or not to this one, knows of it
+    else:  # the chain has no end, or it leaves the zones that are served here or may be followed
         return found if found.rcode == SERVFAIL else TARGET_OUTSIDE
     if not trail and answer is not node.otherwise:
         snapshot.remember(node, qtype, answer)

@@ -1,7 +1,7 @@
 """The table of all names: canonical name to node, most of it in one piece of memory that processes can share.
 
-Control writes those octets into the snapshot file, and all workers map them: a million names are there once. What has
-changed since they were packed is kept beside them, until it is much.
+Control writes those octets into the snapshot file, and all workers map them: a million names are in memory once.
+Changes since they were packed are kept separately, up to a limit.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from dnsd.engine import plain_names
 
 try:
     from dnsd.engine._names import Table, pack
-except ImportError:  # there was no compiler, or it is another system
+except ImportError:  # no compiler was found, or the system is not Linux
     from dnsd.engine.plain_names import Table, pack  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from dnsd.engine.node import Node
 
 Octets = bytes | memoryview
-Changes = dict[bytes, "Node | None"]  # canonical name -> its new node; None: the name is no more
+Changes = dict[bytes, "Node | None"]  # canonical name -> its new node; None: the name was removed
 
 KEY_SIZE = 16  # octets
-FEW = 1_000  # changes that are kept beside the octets, however few names those hold
-FEW_SHARE = 8  # else up to an eighth of them
+FEW = 1_000  # changes always allowed before the names are packed again
+FEW_SHARE = 8  # with more names, changes of up to an eighth of them
 
 
 class NameTable(Table, MutableMapping[bytes, "Node"]):
-    """Canonical names and their nodes: `octets` from `pack`, `nodes` by their number there, `changes` since."""
+    """Canonical names and their nodes: `octets` from `pack`, `nodes` by their number in them, and later `changes`."""
 
     __slots__ = ()
 
@@ -59,19 +59,19 @@ class NameTable(Table, MutableMapping[bytes, "Node"]):
         return (name for name, _ in self.entries())
 
     def items(self) -> ItemsView[bytes, Node]:
-        """Each name with its node."""
+        """The names with their nodes."""
         return _Items(self)
 
     def copy(self) -> NameTable:
-        """The same, to be changed; the octets and their nodes are shared."""
+        """A copy that can be changed; the octets and their nodes are shared."""
         return self.with_changes(self.changes.copy())
 
     def has_room(self, count: int) -> bool:
-        """Whether so many more names may change before it is packed anew."""
+        """Whether `count` more names may change before the names must be packed again."""
         return len(self.changes) + count <= max(FEW, self.stored // FEW_SHARE)
 
     def columns(self) -> tuple[list[bytes], list[Node]]:
-        """The names, and the node of each."""
+        """The names and their nodes, as two lists."""
         names, nodes = [], []
         for name, node in self.entries():
             names.append(name)
@@ -79,16 +79,16 @@ class NameTable(Table, MutableMapping[bytes, "Node"]):
         return names, nodes
 
     def shares_octets(self, other: NameTable) -> bool:
-        """Whether the two differ in their changes alone."""
+        """Whether two tables differ only in their changes."""
         return self._key == other._key and self.nodes is other.nodes
 
     @property
     def _key(self) -> bytes:
-        """Of the hash: each packing has another one."""
+        """The key of the hash, different for each packing."""
         return bytes(self.octets[:KEY_SIZE])
 
     def entries(self) -> Iterator[tuple[bytes, Node]]:
-        """Each name with its node, one after another."""
+        """Yield the names with their nodes."""
         position, end, changes, entry = 0, self.end, self.changes, self.entry
         while position < end:
             name, node, position = entry(position)
@@ -107,14 +107,14 @@ class _Items(ItemsView[bytes, "Node"]):
 
 
 def names_in(octets: Octets, nodes: list[Node]) -> NameTable:
-    """The table that these octets are, whoever has packed them. Raises ValueError for others."""
+    """The table in `octets`, packed by the compiled or the Python form. Raises ValueError for other octets."""
     if issubclass(Table, plain_names.Table) or plain_names.has_index(octets):
         return NameTable(octets, nodes, {})
     return packed_names(*plain_names.Table(octets, nodes, {}).columns())
 
 
 def packed_names(names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:
-    """A table of these names, each of which stands there once, and of the node of each; all of them in its octets.
+    """Pack a table of distinct names and their nodes.
 
     Raises ValueError for over 4 GiB of names.
     """
@@ -125,7 +125,7 @@ def packed_names(names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:
 
 
 def renewed_names(previous: NameTable | None, names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:
-    """A table of these: the previous one with what has changed, unless that is much; then it is packed anew."""
+    """A table of these names: the previous table with changes if they are few, else packed again."""
     if previous is not None:
         changes = previous.changes | _changes(previous, names, nodes)
         renewed = previous.with_changes(changes)
@@ -135,7 +135,7 @@ def renewed_names(previous: NameTable | None, names: Sequence[bytes], nodes: Seq
 
 
 def changes_of(old: NameTable, new: NameTable) -> Changes:
-    """What makes the second of the first."""
+    """The changes that turn `old` into `new`."""
     if not new.shares_octets(old):
         return _changes(old, *new.columns())
     return {

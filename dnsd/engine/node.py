@@ -1,4 +1,4 @@
-"""What a name answers: its node, the rules that derive answers which depend on more than the name, and its zone."""
+"""Nodes: the answers of a name, the rules for answers that depend on more than the name, and the name's zone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dnsd.wire.message import EDE_NOT_AUTHORITATIVE, REFUSED, pack_extended_erro
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A proxied name: which of the effective map's answers goes with which type."""
+    """A proxied name: the effective map's answer for each type."""
 
     keys: Mapping[int, int]  # type -> key into Addresses.answers
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A CNAME that is answered as one, and followed."""
+    """A CNAME that is answered as it is and followed."""
 
     rrset: Rrset
     target: bytes  # canonical
@@ -27,7 +27,7 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Flattened:
-    """A CNAME that is answered with the addresses of its target."""
+    """A CNAME answered with the addresses of its target."""
 
     ttl: int
     target: bytes  # canonical
@@ -47,7 +47,7 @@ Rule = Edge | Alias | Flattened | Redirection
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Apex:
-    """What the names of one zone have in common."""
+    """The common properties of all names of a zone."""
 
     zone_id: str
     account_id: str
@@ -57,14 +57,14 @@ class Apex:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """What is said about a name: its own answers, else what its rule derives, else `otherwise`.
+    """The answers of a name: those in `answers`, else the result of its rule, else `otherwise`.
 
-    `below` speaks for the names under this one that are not in the snapshot: a wildcard, a delegation, a DNAME or
-    NXDOMAIN; None where no such name is ever looked up. `parent` is what the zone above says of this name, where that
-    is an apex and the zone above is served too: DS is the parent's to answer (RFC 4035 §3.1.4.1).
+    `below` answers for names below this one without their own node: a wildcard, a delegation, a DNAME or NXDOMAIN; None
+    if no such name is ever looked up. `parent` is the node in the parent zone for the apex of a zone
+    whose parent is served too: the parent answers queries for DS (RFC 4035 §3.1.4.1).
     """
 
-    apex: Apex | None  # None: not our zone
+    apex: Apex | None  # None: not in our zones
     answers: Mapping[int, Answer]
     otherwise: Answer
     rule: Rule | None = None
@@ -74,24 +74,24 @@ class Node:
 
 NOT_OUR_ZONE = build_answer(rcode=REFUSED, aa=False, option=pack_extended_error(EDE_NOT_AUTHORITATIVE))
 REFUSED_NODE = Node(None, {}, NOT_OUR_ZONE)
-UNVERIFIED_NODE = Node(None, {}, NOT_OUR_ZONE)  # in place of a zone that is not verified, for other accounts' aliases
+UNVERIFIED_NODE = Node(None, {}, NOT_OUR_ZONE)  # stands for unverified zones in chains from other accounts
 
 
 class Held(Protocol):
-    """What says which account holds a zone, and whether the operator has verified that it may."""
+    """A zone's account, and whether the operator has verified that the zone belongs to it."""
 
     @property
     def account_id(self) -> str:
-        """The account."""
+        """The account's id."""
 
     @property
     def verified(self) -> bool:
-        """Whether the zone is the account's beyond its own word."""
+        """Whether the operator has verified the zone."""
 
 
 def is_followed(zone: Held, leading: Held) -> bool:
-    """Whether `zone` may say what becomes of a name of the zone `leading` that leads into it.
+    """Whether `zone` may answer for names to which the zone `leading` leads.
 
-    A zone that is not verified concerns its own account alone. To all others it is a zone that is served elsewhere.
+    An unverified zone may do so for its own account only; for other accounts it counts as served elsewhere.
     """
     return zone.verified or zone.account_id == leading.account_id

@@ -1,4 +1,4 @@
-"""`Table` and `pack` of _names.c for where that is not built: every process has an index of its own."""
+"""`Table` and `pack` in Python, for systems without _names.c: every process has its own index."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from dnsd.engine.node import Node
 
-HEADER = struct.Struct("<16sIIQ")  # key, names, slots — none here —, octets of the entries
-ENTRY = struct.Struct("<IB")  # number of the node, length of the name that follows
+HEADER = struct.Struct("<16sIIQ")  # key, number of names, number of slots (here 0), octets of the entries
+ENTRY = struct.Struct("<IB")  # number of the node, length of the name, which follows
 
 
 class Table:
-    """Names in octets that `pack` made, with their nodes by number. Raises ValueError for other octets."""
+    """Names in octets from `pack`, with their nodes by number. Raises ValueError for other octets."""
 
     def __init__(self, octets: bytes | memoryview, nodes: list[Node], changes: dict[bytes, Node | None]) -> None:
         self.octets = octets
@@ -32,14 +32,14 @@ class Table:
             number, size = ENTRY.unpack_from(octets, position)
             position += ENTRY.size
             if number >= len(nodes):
-                raise ValueError("a name of a node that is not there")
+                raise ValueError("the number of a node is out of range")
             self._numbers[bytes(octets[position : position + size])] = number
             position += size
         if position != len(octets):
             raise ValueError("not a table of names")
 
     def with_changes(self, changes: dict[bytes, Node | None]) -> Self:
-        """The same names, and these changes since; the index is shared."""
+        """A table of the same octets with these changes; the index is shared."""
         other = copy.copy(self)
         other.changes = changes
         return other
@@ -55,26 +55,26 @@ class Table:
         return (self.changes[name] is not None) if name in self.changes else name in self._numbers
 
     def holds(self, name: bytes) -> bool:
-        """Whether the name is stored, whatever has changed."""
+        """Whether the name is stored in the octets, regardless of changes."""
         return name in self._numbers
 
     def move(self, octets: bytes | memoryview) -> None:
-        """Use a copy of the octets from now on, which somebody else has, too."""
+        """Switch to an identical copy of the octets that processes share."""
         self.octets = octets
 
     def columns(self) -> tuple[list[bytes], list[Node]]:
-        """The stored names, and the node of each."""
+        """The stored names and their nodes, as two lists."""
         return list(self._numbers), [self.nodes[number] for number in self._numbers.values()]
 
     def entry(self, position: int) -> tuple[bytes, Node, int]:
-        """A stored name, its node, and where the next one is; from 0 to `end`."""
+        """A stored name, its node, and the next position; from 0 to `end`."""
         number, size = ENTRY.unpack_from(self.octets, self._start + position)
         start = self._start + position + ENTRY.size
         return bytes(self.octets[start : start + size]), self.nodes[number], position + ENTRY.size + size
 
 
 def has_index(octets: bytes | memoryview) -> bool:
-    """Whether the compiled part has packed them."""
+    """Whether the octets were packed by _names.c."""
     return len(octets) >= HEADER.size and HEADER.unpack_from(octets)[2] > 0
 
 

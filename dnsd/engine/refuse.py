@@ -1,7 +1,7 @@
-"""Refusals: the reply to what is no question that could be answered. It says what is wrong, and to which question.
+"""Refusals: replies to messages that cannot be answered, with the error and, if readable, the question.
 
-FORMERR with nothing but a header means to a resolver that there is no EDNS here (RFC 6891 §7), and to a secondary
-nothing at all: so a refusal has the question and an OPT record wherever the query's own can be read.
+Resolvers take FORMERR with only a header for a server without EDNS (RFC 6891 §7), and secondaries cannot use it at
+all. A refusal therefore has the question and an OPT record whenever those of the query are readable.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _HEAD = struct.Struct("!HHHHH")  # flags and the four counts
 
 
 class Refusal(NamedTuple):
-    """A reply, and its rcode with the bits that stand in the OPT record."""
+    """A reply and its rcode, including the bits in the OPT record."""
 
     rcode: int
     reply: bytes
 
 
 def refuse(message: bytes) -> Refusal | None:
-    """FORMERR, NOTIMP or BADVERS, with the question and the OPT as far as they can be read (RFC 6891 §6.1.1, §7).
+    """FORMERR, NOTIMP or BADVERS, with the question and an OPT record if readable (RFC 6891 §6.1.1, §7).
 
-    None for what is shorter than a header, and for responses, lest two servers talk for ever.
+    None for messages shorter than a header, and for responses, as two servers could answer each other for ever.
     """
     if len(message) < HEADER_SIZE:
         return None
@@ -52,5 +52,5 @@ def refuse(message: bytes) -> Refusal | None:
 
 def _rcode(flags: int, found: Outline) -> int:
     if found.later_version:
-        return BADVERS  # RFC 6891 §6.1.3: before all else, as a later version may have changed what else is there
+        return BADVERS  # RFC 6891 §6.1.3: first of all, as a later version may change the rest of the message
     return NOTIMP if flags & OPCODE else FORMERR

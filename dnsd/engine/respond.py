@@ -1,6 +1,6 @@
-"""`respond`: one DNS query in, one reply out; nothing else answers.
+"""`respond`: one DNS query in, one reply out; the only code that answers.
 
-It is `find`, what to say, and `pack`, its octets. Who limits rates or sends cookies calls the two by themselves.
+`find` decides the answer, `pack` writes its octets. Callers with rate limits or cookies call the two separately.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ NOT_AUTHORITATIVE = build_answer(rcode=NOTAUTH, aa=False, option=pack_extended_e
 BAD_VERSION = build_answer(rcode=BADVERS & 0xF, aa=False)
 UNKNOWN_KEY = build_answer(rcode=NOTAUTH, aa=False)
 
-PLAIN_REST = 25  # octets of a query besides id and name, with an OPT record that has no options
-NSCOUNT_END = 7  # where the lower octet of that count is, in a query without its id
+PLAIN_REST = 25  # octets of a query without id and name, with an OPT record without options
+NSCOUNT_END = 7  # offset of the lower octet of that count in a query without its id
 
 
-# What is said to a query, before it is packed: its shape, the node and the answer; its canonical name and the offset
-# just past that; the client's DNS cookie (RFC 7873), or nothing. A plain tuple: it is made for every query.
+# The decision on a query, before packing: shape, node, answer, canonical name, offset just past the name, and the
+# client's DNS cookie (RFC 7873) or b"". A plain tuple, as one is made for every query.
 Found = tuple[Shape, Node, Answer, bytes, int, bytes]
 
 
 def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes | None:
     """The reply to one query (RFC 1034 §4.3.2), or None to send nothing; never raises.
 
-    `query` is a whole message as it arrived, well-formed or not; over a `stream` a reply may be 65,535 octets long.
+    `query` is a whole message as received, well-formed or not; over a `stream` a reply may have 65,535 octets.
     """
     found = find(snapshot, query)
     if found is not None:
@@ -63,7 +63,7 @@ def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes 
 
 
 def find(snapshot: Snapshot, query: bytes) -> Found | None:
-    """Decide what to say; None for what is not a well-formed query, which `refuse` replies to."""
+    """Decide the answer to a query; None for a malformed query, which `refuse` replies to."""
     end = query.find(0, HEADER_SIZE) + 1  # just past QNAME, unless a label holds a zero octet
     qname = query[HEADER_SIZE:end].lower()
     node = snapshot.names.get(qname)
@@ -91,8 +91,8 @@ def find(snapshot: Snapshot, query: bytes) -> Found | None:
 def pack(
     snapshot: Snapshot, query: bytes, found: Found, *, stream: bool = False, option: bytes = b"", empty: bool = False
 ) -> bytes:
-    """The reply that says what was found, with one more EDNS `option`; `empty`: with TC and no records, so that the
-    client asks again over TCP.
+    """Pack the reply for `found`, with an additional EDNS `option`; `empty`: with TC and without records, so that the
+    client retries over TCP.
     """
     shape, _, answer, _, end, _ = found
     if shape.unknown_key:
@@ -110,7 +110,7 @@ def pack(
 
 
 def _reply_to_unknown_key(shape: Shape, query: bytes, end: int) -> bytes:
-    """NOTAUTH, with the TSIG record that says why as the last one (RFC 8945 §5.2.1)."""
+    """NOTAUTH, with a TSIG record as the last record that gives the reason (RFC 8945 §5.2.1)."""
     flags = QR | int.from_bytes(query[2:4]) & (RD | CD) | NOTAUTH
     counts = struct.pack("!HHHH", 1, 0, 0, 2 if shape.opt else 1)
     question = query[HEADER_SIZE : end + QUESTION_TAIL]
@@ -118,7 +118,7 @@ def _reply_to_unknown_key(shape: Shape, query: bytes, end: int) -> bytes:
 
 
 def _special_answer(snapshot: Snapshot, shape: Shape, node: Node, qname: bytes) -> Answer:
-    """What is not plainly answered from a zone: signed queries, a later EDNS, other classes, zone transfers."""
+    """The answer to special queries: signed, with a later EDNS version, of other classes, or for zone transfers."""
     if shape.unknown_key:
         return UNKNOWN_KEY
     if shape.version:
@@ -131,7 +131,7 @@ def _special_answer(snapshot: Snapshot, shape: Shape, node: Node, qname: bytes) 
         answer = node.answers.get(shape.qtype) or answer_at(snapshot, node, qname, shape.qtype)
         return answer.for_any_class()
     if node.apex is None or node.apex.name != qname:
-        return NOT_AUTHORITATIVE  # a transfer of what is no zone of ours (RFC 5936 §2.2.1)
+        return NOT_AUTHORITATIVE  # a transfer of a zone that is not ours (RFC 5936 §2.2.1)
     return PROHIBITED
 
 

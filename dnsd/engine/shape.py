@@ -1,4 +1,4 @@
-"""Shapes: what a query says besides its id and its name, parsed once for all queries that say the same."""
+"""Shapes: the contents of a query without its id and name, parsed once for all equal queries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dnsd.wire.message import (
 )
 from dnsd.wire.rdata import IXFR, SOA, TRANSFER_TYPES
 
-MAX_CACHED = 128  # octets; longer shapes are rare, and a stranger could fill the cache's memory with them
+MAX_CACHED = 128  # octets; longer shapes are rare, and attackers could fill the cache's memory with them
 
 MIN_SOA = 22  # octets of its data: two names, five numbers
 
@@ -35,28 +35,28 @@ class Shape:
     qtype: int
     qclass: int
     head: int  # index of an answer's heads
-    room: int  # octets a UDP reply may have
-    opt: bytes  # the OPT record to reply with, or empty
+    room: int  # limit on the octets of a UDP reply
+    opt: bytes  # the OPT record for the reply, or empty
     do: bool
-    nsid: bool  # the client asks for it (RFC 5001)
+    nsid: bool  # whether the client requests the NSID (RFC 5001)
     version: int  # of EDNS
-    unknown_key: bytes  # the TSIG record to reply with, where the query is signed, and EDNS of a version we know
+    unknown_key: bytes  # the TSIG record for the reply if the query is signed and its EDNS version supported
     plain: bool  # answered from a zone: class IN, no zone transfer, EDNS version 0, not signed
 
 
 def shape_of(key: bytes) -> Shape:
-    """The shape of a query, given its header without the id and all that follows its name.
+    """The shape of a query; `key` is its header without the id, and everything after its name.
 
-    Raises WireError for what is not a question to answer: a response, another opcode, counts or records that a query
-    may not have (RFC 9619, RFC 6891 §6.1.1), missing or left-over octets.
+    Raises WireError for unanswerable messages: responses, other opcodes, counts or records that are not allowed in
+    queries (RFC 9619, RFC 6891 §6.1.1), missing or left-over octets.
     """
     return _cached_shape(key) if len(key) <= MAX_CACHED else _parse_shape(key)
 
 
 def without_serial(key: bytes) -> bytes:
-    """The same query without the SOA in the authority section of an IXFR, which says what the client has (RFC 1995 §3).
+    """The same query without the SOA in the authority section of an IXFR, the client's version (RFC 1995 §3).
 
-    Takes what `shape_of` takes; queries of another type are returned as they are. Raises WireError for another record.
+    `key` is that of `shape_of`; queries of other types are returned unchanged. Raises WireError for other records.
     """
     if len(key) < _KEY.size:
         return key
@@ -76,7 +76,7 @@ def _parse_shape(key: bytes) -> Shape:
     if flags & (QR | OPCODE):
         raise WireError("not a query")
     if (questions, answers, authorities) != (1, 0, 0):
-        raise WireError("not one question, or records in its answer or authority section")
+        raise WireError("not exactly one question, or records in the answer or authority section")
     extra = parse_additional(key[_KEY.size :], additional)
     opt = extra.opt
     version = opt.version if opt else 0

@@ -1,4 +1,4 @@
-"""The snapshot: everything that is served at one moment, immutable, replaced as a whole by one assignment."""
+"""The snapshot: all data served at one moment, immutable, replaced as a whole by one assignment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dnsd.model.maps import AddressMap, MissingFamily
     from dnsd.model.zones import Zone
 
-MAX_CHAINS = 100_000  # completed chains that a snapshot remembers
+MAX_CHAINS = 100_000  # completed chains that a snapshot caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,52 +30,52 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltZone:
-    """A zone's names, the node of each, and what they were built from."""
+    """A zone's names with their nodes, and the data that they were built from."""
 
     zone: Zone
     applies_maps: bool
-    names: Sequence[bytes]  # in columns, as only the table of all names is searched
+    names: Sequence[bytes]  # a column, as only the table of all names is searched
     nodes: Sequence[Node]
-    has_flattened: bool = False  # whether a name is answered with the addresses of its CNAME's target
+    has_flattened: bool = False  # whether any of its names has a flattened CNAME
 
     def items(self) -> Iterator[tuple[bytes, Node]]:
-        """Each name with its node."""
+        """The names with their nodes."""
         return zip(self.names, self.nodes, strict=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapsUsed:
-    """What the addresses of zones and accounts were found in, and how."""
+    """The maps from which the addresses of zones and accounts were taken, and the setting that applied."""
 
-    by_member: Mapping[str, tuple[AddressMap, ...]]  # zone or account id -> the maps that name it
+    by_member: Mapping[str, tuple[AddressMap, ...]]  # zone or account id -> the maps with that member
     missing_family: MissingFamily
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """All that `respond` reads."""
+    """All data that `respond` reads."""
 
     names: NameTable  # canonical name -> node, empty non-terminals included
-    longest: int  # octets of the longest of the names, or more; that of the root at least
+    longest: int  # upper bound on the octets of a name, at least 1
     by_zone: Mapping[str, Addresses]  # zone id -> the addresses of the zone's map
-    by_account: Mapping[str, Addresses]  # account id -> those of the account's map, else of its immutable map
+    by_account: Mapping[str, Addresses]  # account id -> the addresses of its map, else of its immutable map
     default: Addresses
-    refused: Node  # for names in no zone
+    refused: Node  # for names outside of all zones
     chaos: Mapping[bytes, Answer]  # canonical name -> answer in class CH
     nsid: bytes  # the NSID option, or empty
     revision: int
-    zones: Mapping[str, BuiltZone]  # by zone id: what the next snapshot can take over; none where that is not built
-    maps: MapsUsed | None = None  # likewise
-    # Completed chains by their first node, and the type asked for or what the last name answers.
+    zones: Mapping[str, BuiltZone]  # by zone id, for reuse by the next snapshot; empty in workers
+    maps: MapsUsed | None = None  # likewise; None in workers
+    # Completed chains by their first node and the query type, or the last name's answer.
     chains: dict[tuple[Node, int | Answer], Answer] = field(default_factory=dict)
 
     def search(self, name: bytes) -> Node:
-        """The node that speaks for canonical `name`: its own, else that of the closest encloser (RFC 4592 §3.3.1)."""
+        """The node that answers for canonical `name`: its own, else that of the closest encloser (RFC 4592 §3.3.1)."""
         find = self.names.get
         node = find(name)
         if node is not None:
             return node
-        # A name of 120 labels would be looked up 120 times: pass by what is longer than any name served.
+        # A name of 120 labels would need 120 lookups: skip suffixes longer than any served name.
         excess, start = len(name) - self.longest, 0
         while start < excess:
             start += 1 + name[start]
@@ -89,11 +89,11 @@ class Snapshot:
         return self.refused
 
     def addresses(self, zone_id: str, account_id: str) -> Addresses:
-        """The effective addresses of a zone of an account: those of its map, its account's, or the default pool."""
+        """The effective addresses of a zone: those of its own map, else of its account's, else the default pool."""
         return self.by_zone.get(zone_id) or self.by_account.get(account_id) or self.default
 
     def remember(self, node: Node, end: int | Answer, answer: Answer) -> None:
-        """Keep a completed chain; the memory is bounded whatever strangers ask for."""
+        """Cache a completed chain; clients cannot make the cache grow beyond MAX_CHAINS."""
         if len(self.chains) >= MAX_CHAINS:
             self.chains.clear()
         self.chains[node, end] = answer

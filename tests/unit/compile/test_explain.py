@@ -124,7 +124,7 @@ ROWS: dict[str, tuple[str, str, str | None, str, str, str | None]] = {
         "nope.deep.example.com",
         "A",
         "example.com (active)",
-        "no such name; the closest above it is deep.example.com",
+        "no such name; the closest encloser is deep.example.com",
         "no data",
         None,
     ),
@@ -145,18 +145,18 @@ ROWS: dict[str, tuple[str, str, str | None, str, str, str | None]] = {
         "a DNAME to example.net",
         None,
     ),
-    "paused": ("www.paused.example", "A", "paused.example (active, paused)", "exact", "maps are not consulted", None),
-    "pending": ("www.pending.example", "A", "pending.example (pending)", "exact", "maps are not consulted", None),
-    "not set up": ("www.new.example", "A", "new.example (initializing)", "in no zone that is served", "refused", None),
+    "paused": ("www.paused.example", "A", "paused.example (active, paused)", "exact", "maps do not apply", None),
+    "pending": ("www.pending.example", "A", "pending.example (pending)", "exact", "maps do not apply", None),
+    "not set up": ("www.new.example", "A", "new.example (initializing)", "not in a served zone", "refused", None),
     "enforced": (
         "www.plain.example",
         "A",
         "plain.example (active, its account enforces DNS-only)",
         "exact",
-        "maps are not consulted",
+        "maps do not apply",
         None,
     ),
-    "elsewhere": ("www.example.org", "A", None, "in no zone that is served", "refused", None),
+    "elsewhere": ("www.example.org", "A", None, "not in a served zone", "refused", None),
     "DS between two zones": ("kid.example.net", "DS", "example.net (active)", "a delegation", "as stored", None),
     "another type between two zones": ("kid.example.net", "A", "kid.example.net (active)", "exact", "as stored", None),
     "DS where the zone above has a wildcard": (
@@ -180,7 +180,7 @@ ROWS: dict[str, tuple[str, str, str | None, str, str, str | None]] = {
         "A",
         "example.com (active)",
         "below the DNAME at grows.example.com",
-        "a DNAME to s.grows.example.com, which is not followed: it leads below its own owner",
+        "a DNAME to s.grows.example.com, which is not followed: its target is below its own owner name",
         None,
     ),
     "a transfer": (
@@ -188,7 +188,7 @@ ROWS: dict[str, tuple[str, str, str | None, str, str, str | None]] = {
         "AXFR",
         "example.com (active)",
         "exact",
-        "refused: this is no question about records",
+        "refused: not a query for records",
         None,
     ),
 }
@@ -228,7 +228,7 @@ def test_circle_is_said_at_the_name_that_closes_it() -> None:
     served = [step.served for step in explained("l1.example.com").names]
     assert served == [
         "as stored: a CNAME to l2.example.com, which is followed",
-        "as stored: a CNAME to l1.example.com, which is not followed: it leads back to a name on the way",
+        "as stored: a CNAME to l1.example.com, which is not followed: it leads back to an earlier name of the chain",
     ]
 
 

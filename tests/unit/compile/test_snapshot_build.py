@@ -280,7 +280,7 @@ FLATTENED: dict[str, tuple[list[RecordFields], list[tuple[int, str]]]] = {
     ),
     "in a circle": (
         [record("f CNAME g.example.com", **FLAT), record("g CNAME f.example.com")],
-        [(0, "lead in a circle")],
+        [(0, "is a loop or too long")],
     ),
 }
 

@@ -156,7 +156,7 @@ def test_flattened_one_says_that_it_leads_outside() -> None:
         options = dns.message.from_wire(found or b"").options
         assert [option.code for option in options if isinstance(option, EDEOption)] == [EDECode.NETWORK_ERROR]
     said = [problem.message.rpartition("; ")[2] for problem in flattening_problems(SNAPSHOT)]
-    why = "leads outside: the zone of host.cakes.test is another account's, and not verified"
+    why = "leads outside: the zone of host.cakes.test belongs to another account and is not verified"
     assert said == [f"host.cakes.test {why}", f"ext.bread.example {why}"]
 
 
@@ -206,6 +206,6 @@ def test_explain_says_what_is_not_followed_and_why() -> None:
 
     for question in ("ext.bread.example A", "flat.bread.example A", "host.d.bread.example A"):
         first, second = explained(question)
-        assert "not followed: cakes.test is a zone of another account, and the operator has not verified it" in first[2]
+        assert "not followed: the zone cakes.test belongs to another account and is not verified" in first[2]
         assert second == ("host.cakes.test", "cakes.test (active, not verified)", "refused")
     assert explained("own.tarts.test A")[-1][2] == "as stored"
