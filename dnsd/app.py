@@ -22,7 +22,7 @@ from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
 from dnsd.progress import Progress, no_progress
 from dnsd.settings import InvalidSettingsError, OnError, Settings, SettingsFile, load_settings
-from dnsd.store.directory import Files, Kind, SourceFile, is_folder, read_file, read_files
+from dnsd.store.directory import FileKind, Files, SourceFile, is_folder, read_file, read_files
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.hold import Served, account_of, load_served
 from dnsd.store.load import NOTHING, Loading, Stored, load_files
@@ -201,7 +201,7 @@ def read_source(
     """
     # The text is read before the settings: if the file changes in between, the next reading sees the difference.
     before = previous.settings_file if previous else None
-    file = read_file(str(config), "", Kind.SETTINGS, previous=before, now_ns=time.time_ns())
+    file = read_file(str(config), "", FileKind.SETTINGS, previous=before, now_ns=time.time_ns())
     settings = previous.settings if previous and file == before else _settings(config, environment)
     folder = _data_folder(config, settings)
     if folder is None or not is_folder(folder):

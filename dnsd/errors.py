@@ -26,7 +26,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-class Rule(StrEnum):
+class BrokenRule(StrEnum):
     """A rule that programs identify by more than its message."""
 
     NOT_PROXIABLE = "not_proxiable"
@@ -53,7 +53,7 @@ class Problem:
     message: str
     warning: bool = field(default=False, kw_only=True)
     place: Place | None = field(default=None, kw_only=True)
-    rule: Rule | None = field(default=None, kw_only=True)
+    rule: BrokenRule | None = field(default=None, kw_only=True)
     other: str | None = field(default=None, kw_only=True)
 
     def __str__(self) -> str:

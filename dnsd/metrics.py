@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["counter", "gauge", "histogram"]
+MetricKind = Literal["counter", "gauge", "histogram"]
 NO_ZONE = "none"  # the zone label of queries for names outside of our zones
 Key = tuple[str, ...]  # a metric's name, then the values of its labels in the catalogue's order
 
@@ -17,7 +17,7 @@ Key = tuple[str, ...]  # a metric's name, then the values of its labels in the c
 class Metric:
     """A metric family in Prometheus's sense."""
 
-    kind: Kind
+    kind: MetricKind
     help: str
     labels: tuple[str, ...] = ()
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from dnsd.api.request import ID
 from dnsd.manage.find import find_account, find_zone
 from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.tokens import Area, Failures, Level, Token, TokenFile
+from dnsd.manage.tokens import AccessLevel, Area, Failures, Token, TokenFile
 from dnsd.model.dataset import Dataset
 
 BEARER = "bearer "
@@ -38,7 +38,7 @@ class Permission:
     """The permission that a route requires."""
 
     area: Area | None  # None: any
-    level: Level
+    level: AccessLevel
     need: Need = Need.SCOPE
     also: Area | None = None  # a second area, at the same level
 

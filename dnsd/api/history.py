@@ -10,10 +10,10 @@ from dnsd.manage.find import find_account, find_map, find_zone
 from dnsd.manage.history import Version, restore
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.zones import not_followed
-from dnsd.store.directory import Kind
+from dnsd.store.directory import FileKind
 
-MAPS = (Kind.MAP.name,)
-ZONES = (Kind.ZONE_YAML.name, Kind.ZONE_MASTER.name)
+MAPS = (FileKind.MAP.name,)
+ZONES = (FileKind.ZONE_YAML.name, FileKind.ZONE_MASTER.name)
 
 
 async def list_map_versions(call: Call) -> Reply:

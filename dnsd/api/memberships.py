@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from dnsd.api.envelope import Reply
 from dnsd.api.request import Call
-from dnsd.api.shapes import account_shape
+from dnsd.api.shapes import JsonObject, account_shape
 from dnsd.app import Loaded
 from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.tokens import Area, Level, Token, permission_text
+from dnsd.manage.tokens import AccessLevel, Area, Token, permission_text
 from dnsd.model.accounts import Account
 from dnsd.model.fields import derived_id
 
@@ -19,8 +18,6 @@ MAX_MEMBERSHIPS = 50  # on one page
 AREAS = {Area.MAPS: "address_maps", Area.PREFIXES: "prefixes", Area.ZONES: "zones", Area.DNS: "dns_records"}
 OPERATOR_S_ROLE = "Super Administrator - All Privileges"
 EVERYTHING_S_ROLE = "Administrator"
-
-Shape = dict[str, Any]
 
 
 async def list_memberships(call: Call) -> Reply:
@@ -55,7 +52,7 @@ def _own_accounts(call: Call) -> list[Account]:
     return [account for account in call.dataset.accounts.values() if call.actor.token.covers(account.id)]
 
 
-def _shape(loaded: Loaded, token: Token, account: Account) -> Shape:
+def _shape(loaded: Loaded, token: Token, account: Account) -> JsonObject:
     return {
         "id": membership_id(account),
         "status": ACCEPTED,
@@ -63,7 +60,7 @@ def _shape(loaded: Loaded, token: Token, account: Account) -> Shape:
         "api_access_enabled": True,
         "roles": _roles(token),
         "permissions": {
-            name: {"read": token.grants(area, Level.READ), "write": token.grants(area, Level.EDIT)}
+            name: {"read": token.grants(area, AccessLevel.READ), "write": token.grants(area, AccessLevel.EDIT)}
             for area, name in AREAS.items()
         },
     }

@@ -15,7 +15,7 @@ CHARSET = re.compile(r";\s*charset=[^;]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FormPart:
     """One part of a body."""
 
     name: str
@@ -27,7 +27,7 @@ class MultipartError(ValueError):
     """A body that is not multipart form data."""
 
 
-async def read_parts(content_type: str, body: bytes) -> list[Part]:
+async def read_parts(content_type: str, body: bytes) -> list[FormPart]:
     """The parts of a body, in their order. Raises MultipartError."""
 
     async def stream() -> AsyncGenerator[bytes, None]:
@@ -38,9 +38,9 @@ async def read_parts(content_type: str, body: bytes) -> list[Part]:
     try:
         form = await MultiPartParser(headers, stream(), max_part_size=MAX_BODY).parse()
         return [
-            Part(_text(name), value.encode("latin-1"), is_file=False)
+            FormPart(_text(name), value.encode("latin-1"), is_file=False)
             if isinstance(value, str)
-            else Part(_text(name), await value.read(), is_file=True)
+            else FormPart(_text(name), await value.read(), is_file=True)
             for name, value in form.multi_items()
         ]
     except (MultiPartException, KeyError, ValueError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dnsd.api.record_data import DataError, Shown, data_text, has_priority, kept_data
-from dnsd.api.record_parts import MAX_U16, PARTS, Part, whole_number
+from dnsd.api.record_data import DataError, ShownData, data_text, has_priority, kept_data
+from dnsd.api.record_parts import MAX_U16, PARTS, DataPart, whole_number
 from dnsd.errors import Path
 from dnsd.manage.records import TTL_S, is_reachable, is_ttl, not_reachable
 from dnsd.manage.refusal import Fault, Reason
@@ -164,7 +164,7 @@ class Body:
         given = {name: value for name, value in _without_nulls(data).items() if name in names}
         return given if any(self._has_value(parts.get(name), value) for name, value in given.items()) else {}
 
-    def _has_value(self, part: Part | None, value: Any) -> bool:
+    def _has_value(self, part: DataPart | None, value: Any) -> bool:
         """Whether a part carries a value; an empty text does only without `content` and if the part may be empty."""
         return value != "" or ("content" not in self._given and part is not None and part.may_be_empty)
 
@@ -186,7 +186,7 @@ class Body:
             self.blame(reason, message, "content")
         return content
 
-    def _priority(self, rtype: int, content: str, data: Mapping[str, Any], shown: Shown | None) -> int | None:
+    def _priority(self, rtype: int, content: str, data: Mapping[str, Any], shown: ShownData | None) -> int | None:
         """The priority, unless the content includes it."""
         known = shown.priority if shown else None
         if "priority" in data:

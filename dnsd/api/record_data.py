@@ -36,7 +36,7 @@ class DataError(ValueError):
         super().__init__("; ".join(f"{name} {message}" for name, message in self.wrong))
 
 
-class Shown(NamedTuple):
+class ShownData(NamedTuple):
     """Record data in a response of the API."""
 
     content: str
@@ -44,10 +44,10 @@ class Shown(NamedTuple):
     data: dict[str, Any] | None  # None: the type has no `data`, or JSON cannot express these octets
 
 
-def shown_data(rtype: int, wire: bytes) -> Shown:
+def shown_data(rtype: int, wire: bytes) -> ShownData:
     """The data of a record as the API shows it; the model rebuilds the same data from content and priority."""
     if rtype in (A, AAAA):  # most records of large zones
-        return Shown(str(ip_address(wire)), None, None)
+        return ShownData(str(ip_address(wire)), None, None)
     rdata = unpack_rdata(rtype, wire)
     if rtype in OF_PARTS:
         content = " ".join(part.text(part.get(rdata)) for part in PARTS[rtype])
@@ -57,15 +57,15 @@ def shown_data(rtype: int, wire: bytes) -> Shown:
     if rtype in WITH_PRIORITY:
         first, _, content = content.partition(" ")
         priority = int(first)
-    return Shown(content, priority, _data(rtype, rdata))
+    return ShownData(content, priority, _data(rtype, rdata))
 
 
-def shown_record(record: Record) -> Shown:
+def shown_record(record: Record) -> ShownData:
     """The data of a record as the API shows it: names in lower case, the rest as written."""
     return _as_written(record, shown_data(record.rtype, in_lower_case(record.rtype, record.rdata)))
 
 
-def kept_data(record: Record) -> Shown:
+def kept_data(record: Record) -> ShownData:
     """The data of a record in the same form but with names as stored, for edits that leave the data alone."""
     return _as_written(record, shown_data(record.rtype, record.rdata))
 
@@ -83,7 +83,7 @@ def in_lower_case(rtype: int, wire: bytes) -> bytes:
     return pack_rdata(rdata.replace(**names)) if names else wire
 
 
-def _as_written(record: Record, shown: Shown) -> Shown:
+def _as_written(record: Record, shown: ShownData) -> ShownData:
     """The data as it was written, where clients see a difference."""
     if record.identity.written is None:
         return shown

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from dnsd.api.record_data import Shown, read_content, shown_data
+from dnsd.api.record_data import ShownData, read_content, shown_data
 from dnsd.api.record_parts import quoted_text
 from dnsd.model.columns import Records
 from dnsd.model.records import TEXT_TYPES, character_strings
@@ -16,8 +16,8 @@ from dnsd.model.spelling import folded, readings, spellings
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import parse_type_text, type_text
 
-Json = Mapping[str, Any]  # a record as `record_json` makes it
-Condition = Callable[[Json], bool]
+ShownRecord = Mapping[str, Any]  # a record as `record_json` makes it
+Condition = Callable[[ShownRecord], bool]
 Comparison = Callable[[str, str], bool]  # of a record's text with the query's
 
 COMPARISONS: dict[str, Comparison] = {
@@ -42,7 +42,7 @@ class RecordFilter:
     owner: bytes | None  # None: any
     rtype: int | None  # None: any
 
-    def __call__(self, shown: Json) -> bool:
+    def __call__(self, shown: ShownRecord) -> bool:
         """Whether the list shows the record with this JSON."""
         if self.search and not self.search(shown):
             return False
@@ -83,7 +83,7 @@ def record_filter(query: Mapping[str, str]) -> RecordFilter:
     )
 
 
-def sort_key(order: str) -> Callable[[Json], Any] | None:
+def sort_key(order: str) -> Callable[[ShownRecord], Any] | None:
     """The ascending sort key of an order; None for an unknown one: the zone's own order."""
     if order not in ORDERS:
         return None
@@ -128,7 +128,7 @@ def _conditions(query: Mapping[str, str]) -> Iterator[Condition]:
             yield partial(_has_comment, compare, value.casefold())
 
 
-def _is_equal(key: str, value: Any, shown: Json) -> bool:
+def _is_equal(key: str, value: Any, shown: ShownRecord) -> bool:
     return bool(shown[key] == value)
 
 
@@ -138,7 +138,7 @@ def _name(text: str) -> str:
     return name_text(owner) if owner != NO_OWNER else text
 
 
-def _has_name(compare: Comparison, values: Collection[str], shown: Json) -> bool:
+def _has_name(compare: Comparison, values: Collection[str], shown: ShownRecord) -> bool:
     return any(compare(text, value) for text in _name_texts(shown["name"]) for value in values)
 
 
@@ -158,12 +158,12 @@ def _content_condition(compare: Comparison, value: str) -> Condition:
     return lambda shown: has_text(shown) or _is_same(meant(shown["type"]), shown)
 
 
-def _has_content(compare: Comparison, values: Collection[str], of_text: Collection[str], shown: Json) -> bool:
+def _has_content(compare: Comparison, values: Collection[str], of_text: Collection[str], shown: ShownRecord) -> bool:
     wanted = of_text if shown["type"] in TEXT_TYPE_NAMES else values
     return any(compare(text, one) for text in _content_texts(shown) for one in wanted)
 
 
-def _meant(text: str, mnemonic: str) -> Shown | None:
+def _meant(text: str, mnemonic: str) -> ShownData | None:
     """Content as a record of this type would show it; None if the type cannot have it."""
     try:
         rtype = parse_type_text(mnemonic)
@@ -174,13 +174,13 @@ def _meant(text: str, mnemonic: str) -> Shown | None:
     return meant if has_its_priority else meant._replace(priority=None)
 
 
-def _is_same(meant: Shown | None, shown: Json) -> bool:
+def _is_same(meant: ShownData | None, shown: ShownRecord) -> bool:
     if meant is None or meant.content.casefold() != shown["content"].casefold():
         return False
     return meant.priority is None or meant.priority == shown["priority"]
 
 
-def _content_texts(shown: Json) -> set[str]:
+def _content_texts(shown: ShownRecord) -> set[str]:
     """The content as clients may spell it: text without quotes, a host name with a final dot, after a priority."""
     content = shown["content"]
     if shown["type"] in TEXT_TYPE_NAMES:
@@ -201,11 +201,11 @@ def _plain(content: str) -> str:
         return content
 
 
-def _has_comment(compare: Comparison, value: str, shown: Json) -> bool:
+def _has_comment(compare: Comparison, value: str, shown: ShownRecord) -> bool:
     return compare((shown["comment"] or "").casefold(), value)
 
 
-def _is_found(values: Collection[str], shown: Json) -> bool:
+def _is_found(values: Collection[str], shown: ShownRecord) -> bool:
     """Whether a search for one of these texts finds the record."""
     said = (shown["type"], shown["comment"] or "", *shown["tags"])
     texts = [*_name_texts(shown["name"]), *map(folded, said), *_content_texts(shown)]
@@ -228,12 +228,12 @@ def _tag_conditions(query: Mapping[str, str]) -> Iterator[Condition]:
         yield lambda shown: needed(condition(shown) for condition in conditions)
 
 
-def _has_tag(compare: Comparison, value: str, shown: Json) -> bool:
+def _has_tag(compare: Comparison, value: str, shown: ShownRecord) -> bool:
     """Whether a tag matches `name:value`."""
     name, _, wanted = value.partition(":")
     tags = (tag.casefold().partition(":") for tag in shown["tags"])
     return any(tag_name == name and compare(tag_value, wanted) for tag_name, _, tag_value in tags)
 
 
-def _has_tag_name(name: str, shown: Json) -> bool:
+def _has_tag_name(name: str, shown: ShownRecord) -> bool:
     return any(tag.casefold().partition(":")[0] == name for tag in shown["tags"])

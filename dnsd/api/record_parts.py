@@ -32,7 +32,7 @@ Get = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DataPart:
     """One part of `data`."""
 
     name: str
@@ -78,30 +78,30 @@ def _text(value: Any) -> str:
     return value
 
 
-def _whole(name: str, get: Get, most: int, default: int | None = None) -> Part:
-    return Part(name, get, lambda value: str(whole_number(value, most)), default)
+def _whole(name: str, get: Get, most: int, default: int | None = None) -> DataPart:
+    return DataPart(name, get, lambda value: str(whole_number(value, most)), default)
 
 
-def _u8(name: str, attribute: str | None = None) -> Part:
+def _u8(name: str, attribute: str | None = None) -> DataPart:
     return _whole(name, lambda rdata: int(getattr(rdata, attribute or name)), MAX_U8)
 
 
-def _u16(name: str, attribute: str | None = None) -> Part:
+def _u16(name: str, attribute: str | None = None) -> DataPart:
     return _whole(name, lambda rdata: int(getattr(rdata, attribute or name)), MAX_U16)
 
 
-def _word(name: str) -> Part:
+def _word(name: str) -> DataPart:
     def text(value: Any) -> str:
         if not WORD.fullmatch(word := _text(value)):
             raise ValueError("must consist of letters and digits")
         return word
 
-    return Part(name, lambda rdata: getattr(rdata, name).decode(), text)
+    return DataPart(name, lambda rdata: getattr(rdata, name).decode(), text)
 
 
-def _string(name: str, attribute: str | None = None) -> Part:
+def _string(name: str, attribute: str | None = None) -> DataPart:
     """A string without its master-file escapes."""
-    return Part(
+    return DataPart(
         name,
         lambda rdata: _plain(getattr(rdata, attribute or name)),
         lambda value: quoted_text(_unquoted(_text(value)).encode()),
@@ -120,16 +120,16 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
-def _hex(name: str, attribute: str | None = None) -> Part:
-    return Part(
+def _hex(name: str, attribute: str | None = None) -> DataPart:
+    return DataPart(
         name,
         lambda rdata: getattr(rdata, attribute or name).hex(),
         lambda value: _digits(value, HEX, "hexadecimal digits"),
     )
 
 
-def _base64(name: str, attribute: str | None = None) -> Part:
-    return Part(
+def _base64(name: str, attribute: str | None = None) -> DataPart:
+    return DataPart(
         name,
         lambda rdata: base64.b64encode(getattr(rdata, attribute or name)).decode(),
         lambda value: _digits(value, BASE64, "base64"),
@@ -142,14 +142,14 @@ def _digits(value: Any, pattern: re.Pattern[str], what: str) -> str:
     return digits
 
 
-def _host(name: str, attribute: str | None = None, *, dotted: bool = False) -> Part:
+def _host(name: str, attribute: str | None = None, *, dotted: bool = False) -> DataPart:
     def text(value: Any) -> str:
         if not _text(value):
             raise ValueError("is empty")
         host = name_text(parse_name_text(value))
         return f"{host}." if dotted and host != "." else host
 
-    return Part(name, lambda rdata: getattr(rdata, attribute or name).to_text(omit_final_dot=not dotted), text)
+    return DataPart(name, lambda rdata: getattr(rdata, attribute or name).to_text(omit_final_dot=not dotted), text)
 
 
 def _params(rdata: Any) -> str:
@@ -157,7 +157,7 @@ def _params(rdata: Any) -> str:
     return str(rdata.to_styled_text(STYLE)).partition(" ")[2].partition(" ")[2]
 
 
-def _decimal(name: str, get: Get, bounds: tuple[float, float], places: int, default: int) -> Part:
+def _decimal(name: str, get: Get, bounds: tuple[float, float], places: int, default: int) -> DataPart:
     """A number of metres, or of seconds of arc."""
     least, most = bounds
 
@@ -168,7 +168,7 @@ def _decimal(name: str, get: Get, bounds: tuple[float, float], places: int, defa
             raise ValueError(f"must be a number from {least:,} to {most:,}")
         return f"{Decimal(str(value)):.{places}f}"
 
-    return Part(name, get, text, default)
+    return DataPart(name, get, text, default)
 
 
 def _scaled(value: int, scale: int) -> float:
@@ -176,11 +176,11 @@ def _scaled(value: int, scale: int) -> float:
     return value / scale if value % scale else value // scale
 
 
-def _metres(name: str, attribute: str, bounds: tuple[float, float], default: int) -> Part:
+def _metres(name: str, attribute: str, bounds: tuple[float, float], default: int) -> DataPart:
     return _decimal(name, lambda rdata: _scaled(int(getattr(rdata, attribute)), 100), bounds, 2, default)
 
 
-def _angle(prefix: str, attribute: str, most: int, directions: str) -> tuple[Part, ...]:
+def _angle(prefix: str, attribute: str, most: int, directions: str) -> tuple[DataPart, ...]:
     """Degrees, minutes, seconds and direction; dnspython stores thousandths of a second and a sign."""
 
     def seconds(rdata: Any) -> float:
@@ -196,14 +196,14 @@ def _angle(prefix: str, attribute: str, most: int, directions: str) -> tuple[Par
         _whole(f"{prefix}_degrees", lambda rdata: getattr(rdata, attribute)[0], most),
         _whole(f"{prefix}_minutes", lambda rdata: getattr(rdata, attribute)[1], 59, 0),
         _decimal(f"{prefix}_seconds", seconds, (0, 59.999), 3, 0),
-        Part(f"{prefix}_direction", lambda rdata: directions[getattr(rdata, attribute)[4] < 0], direction),
+        DataPart(f"{prefix}_direction", lambda rdata: directions[getattr(rdata, attribute)[4] < 0], direction),
     )
 
 
 SERVICE = (
     _u16("priority"),
     _host("target", dotted=True),
-    Part("value", _params, lambda value: _text(value).strip(), ""),
+    DataPart("value", _params, lambda value: _text(value).strip(), ""),
 )
 LOCATION = (
     *_angle("lat", "latitude", 90, "NS"),
@@ -217,7 +217,7 @@ ASSOCIATION = (_u8("usage"), _u8("selector"), _u8("matching_type", "mtype"), _he
 
 # The parts of each type in presentation order, without the priority of MX, SRV and URI. Cloudflare has no `data` for MX
 # yet; its Terraform provider mentions it.
-PARTS: dict[int, tuple[Part, ...]] = {
+PARTS: dict[int, tuple[DataPart, ...]] = {
     parse_type_text(mnemonic): parts
     for mnemonic, parts in {
         "CAA": (_u8("flags"), _word("tag"), _string("value")),

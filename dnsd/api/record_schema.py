@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, StrictBool
 
 from dnsd.model.fields import Fields, Id
-from dnsd.model.records import MAX_COMMENT, MAX_TAGS, Tag
+from dnsd.model.records import MAX_COMMENT, MAX_TAGS, TagText
 
 TEXT_OF_NAME = "relative to the zone, fully qualified, or @ for the zone apex"
 TEXT_OF_DATA = (
@@ -26,7 +26,7 @@ class RecordSettingsBody(Fields):
     flatten_cname: StrictBool | None = None
 
 
-class RecordEdit(Fields):
+class RecordEditBody(Fields):
     """The fields of a record to change."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -39,11 +39,11 @@ class RecordEdit(Fields):
     ttl: int | None = Field(default=None, ge=1, le=86_400, description="60 to 86,400 seconds, or 1 for automatic")
     proxied: StrictBool | None = Field(default=None, description="answered from address maps: A, AAAA and CNAME")
     comment: str | None = Field(default=None, max_length=MAX_COMMENT)
-    tags: tuple[Tag, ...] | None = Field(default=None, max_length=MAX_TAGS, description="such as team:shop")
+    tags: tuple[TagText, ...] | None = Field(default=None, max_length=MAX_TAGS, description="such as team:shop")
     settings: RecordSettingsBody | None = None
 
 
-class RecordBody(RecordEdit):
+class RecordBody(RecordEditBody):
     """A complete record."""
 
     name: str = Field(description=TEXT_OF_NAME)
@@ -58,7 +58,7 @@ class RecordReference(Fields):
     id: Id
 
 
-class RecordEditAt(RecordEdit):
+class RecordEditAt(RecordEditBody):
     """The id of a record and its fields to change."""
 
     id: Id

@@ -27,14 +27,14 @@ from dnsd.model.times import Times, time_text
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import type_text
 
-Json = dict[str, Any]
+JsonRecord = dict[str, Any]
 
 
 class RecordBodyError(RefusedError):
     """All faults of a record in a request, each with its reason, message and path."""
 
 
-def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str, times: Times) -> Json:
+def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str, times: Times) -> JsonRecord:
     """The record as the API shows it."""
     shown = shown_record(record)
     return {

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from dnsd.api.envelope import Listed, Reply
 from dnsd.api.multipart import MultipartError, read_parts
 from dnsd.api.record_filter import is_descending, record_filter, sort_key
 from dnsd.api.record_shape import RecordBodyError, built_record, record_json
 from dnsd.api.request import Call, etag_of, in_thread
-from dnsd.api.shapes import held_meta
+from dnsd.api.shapes import JsonObject, held_meta
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
@@ -23,8 +22,6 @@ from dnsd.model.zones import Zone
 MAX_RECORDS = 5_000_000  # on one page
 MAX_BATCH = 10_000  # records of each part
 MAX_SHOWN = 40  # octets of a part quoted in a message
-
-Shape = dict[str, Any]
 
 
 async def list_records(call: Call) -> Reply:
@@ -151,7 +148,7 @@ async def _change(call: Call, action: str, batch: Callable[[Zone], Batch]) -> tu
     return result, loaded, zone
 
 
-def _batch(parts: Mapping[str, list[Shape]], zone: Zone) -> Batch:
+def _batch(parts: Mapping[str, list[JsonObject]], zone: Zone) -> Batch:
     return Batch(
         deletes=[_id_of(one) for one in parts["deletes"]],
         patches=[
@@ -164,7 +161,7 @@ def _batch(parts: Mapping[str, list[Shape]], zone: Zone) -> Batch:
     )
 
 
-def _builder(zone: Zone, body: Shape, *path: str | int, is_whole: bool = True) -> Build:
+def _builder(zone: Zone, body: JsonObject, *path: str | int, is_whole: bool = True) -> Build:
     """A function that builds a record from a body, completed from the record it changes unless `is_whole`."""
 
     def build(before: Record | None) -> Record:
@@ -184,7 +181,7 @@ def _reply(loaded: Loaded, zone: Zone, record_id: str) -> Reply:
     return Reply(shape, etag=etag_of(shape))
 
 
-def _shape(loaded: Loaded, zone: Zone, ids: RecordIds, index: int) -> Shape:
+def _shape(loaded: Loaded, zone: Zone, ids: RecordIds, index: int) -> JsonObject:
     shape = record_json(
         zone.records[index],
         ids.by_index[index],
@@ -195,7 +192,7 @@ def _shape(loaded: Loaded, zone: Zone, ids: RecordIds, index: int) -> Shape:
     return {**shape, "meta": held_meta(loaded, zone.key)}
 
 
-def _items(body: Shape, name: str) -> list[Shape]:
+def _items(body: JsonObject, name: str) -> list[JsonObject]:
     items = body.get(name)
     if items is None:
         return []
@@ -206,7 +203,7 @@ def _items(body: Shape, name: str) -> list[Shape]:
     return items
 
 
-def _id_of(item: Shape) -> str:
+def _id_of(item: JsonObject) -> str:
     record_id = item.get("id")
     return record_id.lower() if isinstance(record_id, str) else ""
 

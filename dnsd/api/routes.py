@@ -9,11 +9,11 @@ from dnsd.api import accounts, history, maps, memberships, records, zones
 from dnsd.api.access import Need, Permission
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.record_filter import COMPARISONS
-from dnsd.api.record_schema import BatchBody, ImportBody, RecordBody, RecordEdit
+from dnsd.api.record_schema import BatchBody, ImportBody, RecordBody, RecordEditBody
 from dnsd.api.request import Call
 from dnsd.manage.accounts import AccountBody, DelegationBody, DnsSettingsEdit, LeaseBody, PrefixBody, PrefixEdit
 from dnsd.manage.maps import MapBody, MapEdit, MapPlan
-from dnsd.manage.tokens import Area, Level
+from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.manage.zones import SwitchBody, ZoneBody, ZoneDnsSettingsEdit, ZoneEdit
 from dnsd.model.fields import Fields
 
@@ -46,19 +46,19 @@ RECORD_FILTERS = (
     *SORTED,
 )
 
-ANYBODY = Permission(None, Level.READ, Need.TOKEN)
-OPERATOR = Permission(None, Level.EDIT, Need.OPERATOR)
+ANYBODY = Permission(None, AccessLevel.READ, Need.TOKEN)
+OPERATOR = Permission(None, AccessLevel.EDIT, Need.OPERATOR)
 
 
 def _read(area: Area | None, need: Need = Need.SCOPE) -> Permission:
-    return Permission(area, Level.READ, need)
+    return Permission(area, AccessLevel.READ, need)
 
 
 def _edit(area: Area, need: Need = Need.SCOPE) -> Permission:
-    return Permission(area, Level.EDIT, need)
+    return Permission(area, AccessLevel.EDIT, need)
 
 
-RESTORE_ZONE = Permission(Area.DNS, Level.EDIT, also=Area.ZONES)  # a version contains settings and records
+RESTORE_ZONE = Permission(Area.DNS, AccessLevel.EDIT, also=Area.ZONES)  # a version contains settings and records
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,6 @@ ROUTES = (
     Route("POST", f"{RECORDS}/batch", _edit(Area.DNS), records.change_batch, BatchBody),
     Route("GET", RECORD, _read(Area.DNS), records.get_record),
     Route("PUT", RECORD, _edit(Area.DNS), records.replace_record, RecordBody),
-    Route("PATCH", RECORD, _edit(Area.DNS), records.edit_record, RecordEdit),
+    Route("PATCH", RECORD, _edit(Area.DNS), records.edit_record, RecordEditBody),
     Route("DELETE", RECORD, _edit(Area.DNS), records.delete_record),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from dnsd.app import Loaded
 from dnsd.manage.history import Version
-from dnsd.manage.plan import Answering, Plan
+from dnsd.manage.plan import Plan, ZoneAddresses
 from dnsd.model.accounts import Account, Approval, Delegation, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, derived_id
@@ -19,7 +19,7 @@ from dnsd.store.hold import account_of
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import NS
 
-Shape = dict[str, Any]
+JsonObject = dict[str, Any]  # an object as the API shows it
 
 PLAN = {
     "id": "0feeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
@@ -35,18 +35,18 @@ PLAN = {
 }
 
 
-def held_meta(loaded: Loaded, key: str) -> Shape:
+def held_meta(loaded: Loaded, key: str) -> JsonObject:
     """The `meta` of an object: marks one whose account is held at its last good version, which is then shown."""
     return {"held": True} if account_of(key) in loaded.held else {}
 
 
-def _with_meta(loaded: Loaded, key: str, shape: Shape) -> Shape:
+def _with_meta(loaded: Loaded, key: str, shape: JsonObject) -> JsonObject:
     """The shape of an object, with `meta` only if it is not empty."""
     meta = held_meta(loaded, key)
     return {**shape, "meta": meta} if meta else shape
 
 
-def map_shape(loaded: Loaded, found: AddressMap) -> Shape:
+def map_shape(loaded: Loaded, found: AddressMap) -> JsonObject:
     """An address map, with its addresses and members."""
     created, modified, _ = loaded.times.of_map(found)
     shape = {
@@ -64,7 +64,7 @@ def map_shape(loaded: Loaded, found: AddressMap) -> Shape:
     return _with_meta(loaded, found.key, shape)
 
 
-def _member_shape(found: AddressMap, member: Membership, created: datetime) -> Shape:
+def _member_shape(found: AddressMap, member: Membership, created: datetime) -> JsonObject:
     return {
         "kind": member.kind.value,
         "identifier": member.identifier,
@@ -73,7 +73,7 @@ def _member_shape(found: AddressMap, member: Membership, created: datetime) -> S
     }
 
 
-def account_shape(loaded: Loaded, account: Account) -> Shape:
+def account_shape(loaded: Loaded, account: Account) -> JsonObject:
     """An account."""
     shape = {
         "id": account.id,
@@ -85,7 +85,7 @@ def account_shape(loaded: Loaded, account: Account) -> Shape:
     return _with_meta(loaded, account.key, shape)
 
 
-def dns_settings_shape(account: Account) -> Shape:
+def dns_settings_shape(account: Account) -> JsonObject:
     """The DNS settings of an account."""
     return {
         "enforce_dns_only": account.settings.enforce_dns_only,
@@ -101,7 +101,7 @@ def dns_settings_shape(account: Account) -> Shape:
     }
 
 
-def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> Shape:
+def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> JsonObject:
     """A BYOIP prefix."""
     created, modified, _ = loaded.times.of_prefix(prefix)
     shape = {
@@ -122,7 +122,7 @@ def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> Shape:
     return _with_meta(loaded, account.key, shape)
 
 
-def delegation_shape(loaded: Loaded, prefix: Prefix, delegation: Delegation) -> Shape:
+def delegation_shape(loaded: Loaded, prefix: Prefix, delegation: Delegation) -> JsonObject:
     """A part of a prefix that another account may use."""
     at = time_text(loaded.times.of_delegation(prefix, delegation).created)
     return {
@@ -140,7 +140,7 @@ def delegation_id(prefix: Prefix, delegation: Delegation) -> str:
     return derived_id("delegation", prefix.id, str(delegation.cidr), delegation.account_id)
 
 
-def leases_shape(loaded: Loaded, account: Account) -> list[Shape]:
+def leases_shape(loaded: Loaded, account: Account) -> list[JsonObject]:
     """The static IPs of an account."""
     return [
         {
@@ -158,7 +158,7 @@ def lease_id(account: Account, ip: IPAddress) -> str:
     return derived_id("lease", account.id, str(ip))
 
 
-def zone_shape(loaded: Loaded, zone: Zone) -> Shape:
+def zone_shape(loaded: Loaded, zone: Zone) -> JsonObject:
     """A zone."""
     created, modified, activated = loaded.times.of_zone(zone)
     account = loaded.dataset.accounts[zone.account_id]
@@ -191,7 +191,7 @@ def zone_shape(loaded: Loaded, zone: Zone) -> Shape:
     }
 
 
-def zone_dns_settings_shape(zone: Zone) -> Shape:
+def zone_dns_settings_shape(zone: Zone) -> JsonObject:
     """The DNS settings of a zone."""
     return {
         "flatten_all_cnames": zone.settings.flatten_all_cnames,
@@ -204,7 +204,7 @@ def zone_dns_settings_shape(zone: Zone) -> Shape:
     }
 
 
-def plan_shape(plan: Plan) -> Shape:
+def plan_shape(plan: Plan) -> JsonObject:
     """The effect of a change on answers."""
     return {
         "zones": [
@@ -224,12 +224,12 @@ def plan_shape(plan: Plan) -> Shape:
     }
 
 
-def answering_shape(found: Answering) -> Shape:
+def answering_shape(found: ZoneAddresses) -> JsonObject:
     """The addresses that answer for a zone, and the map they are from; null is the default pool."""
     return {"A": list(found.v4), "AAAA": list(found.v6), "map": found.map_id}
 
 
-def version_shape(version: Version, *, is_current: bool) -> Shape:
+def version_shape(version: Version, *, is_current: bool) -> JsonObject:
     """One version of an object."""
     return {
         "version": version.version,

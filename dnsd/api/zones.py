@@ -15,7 +15,7 @@ from dnsd.manage import zones
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
 from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.tokens import Area, Level
+from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.model.dataset import Dataset
 from dnsd.model.spelling import readings, spellings
 from dnsd.model.times import time_text
@@ -191,6 +191,6 @@ def _account_for(call: Call, account_id: str | None) -> str:
     account_id = account_id.lower()
     if account_id not in call.dataset.accounts or not token.covers(account_id):
         raise refused(Reason.NOT_FOUND, "not_found: there is no account with this id", "account", "id")
-    if not token.may(Area.ZONES, Level.EDIT, account_id=account_id):
+    if not token.may(Area.ZONES, AccessLevel.EDIT, account_id=account_id):
         raise refused(Reason.BAD_CREDENTIALS, "Authentication error: the token lacks the permission zones:edit")
     return account_id

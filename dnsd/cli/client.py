@@ -26,7 +26,7 @@ from dnsd.errors import DnsdError, InvalidDataError, path_text, printable
 from dnsd.errors import Path as ObjectPath
 from dnsd.manage.tokens import MAX_NAME, NoSuchTokenError, TokenFile, TokenFileError
 from dnsd.net.listen import Address
-from dnsd.process.link import Kind, ask
+from dnsd.process.link import MessageKind, ask
 from dnsd.settings import load_settings, state_folder_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ PER_PAGE = {"dns_records": 100_000}
 DEFAULT_PER_PAGE = 50  # the server's limit for accounts and zones
 NOT_RUNNING = 3  # exit status
 
-Shape = dict[str, Any]  # an object in the API's form
+ApiObject = dict[str, Any]  # an object in the API's form
 
 account_option = click.option(
     "--account", metavar="ACCOUNT", help="Only this account (id or name); default: all accounts of the token."
@@ -63,10 +63,10 @@ class FailedError(DnsdError):
         super().__init__("; ".join(lines))
 
 
-class RefusedError(FailedError):
+class ApiRefusedError(FailedError):
     """A request that the API refused; `code` is that of its first error."""
 
-    def __init__(self, errors: list[Shape]) -> None:
+    def __init__(self, errors: list[ApiObject]) -> None:
         self.code = errors[0].get("code") if errors else None
         super().__init__(*map(_error_line, errors))
 
@@ -97,9 +97,9 @@ class Client:
         """The result of a DELETE."""
         return self.send("DELETE", path)["result"]
 
-    def all(self, path: str, **query: str) -> list[Shape]:
+    def all(self, path: str, **query: str) -> list[ApiObject]:
         """A whole list, requested page by page."""
-        found: list[Shape] = []
+        found: list[ApiObject] = []
         size = PER_PAGE.get(path.rpartition("/")[2], DEFAULT_PER_PAGE)
         while True:
             page = str(len(found) // size + 1)
@@ -115,7 +115,7 @@ class Client:
             _checked(response)
         return response.text
 
-    def send(self, method: str, path: str, **options: Any) -> Shape:
+    def send(self, method: str, path: str, **options: Any) -> ApiObject:
         """The envelope of a successful response."""
         return _checked(self._response(method, path, **options))
 
@@ -135,7 +135,7 @@ class Client:
             raise FailedError(f"the request to {self.http.base_url} failed: {why}", status=NOT_RUNNING) from None
 
 
-def _checked(response: httpx.Response) -> Shape:
+def _checked(response: httpx.Response) -> ApiObject:
     """The envelope of a successful response. Raises RefusedError or FailedError."""
     try:
         envelope = response.json()
@@ -144,11 +144,11 @@ def _checked(response: httpx.Response) -> Shape:
         message = f"{response.url} is not a dnsd API: it answers {response.status_code} {response.reason_phrase}"
         raise FailedError(message, status=NOT_RUNNING) from None
     if not succeeded:
-        raise RefusedError(errors)
+        raise ApiRefusedError(errors)
     return dict(envelope)
 
 
-def _error_line(error: Shape) -> str:
+def _error_line(error: ApiObject) -> str:
     pointer = (error.get("source") or {}).get("pointer", "")
     steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
     path = tuple(int(step) if step.isdecimal() else step for step in steps)
@@ -308,7 +308,7 @@ def _running_state_folder(config: Path, api: _Api) -> Path:
     if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise click.UsageError(f"{api.url} requires a token: {how}; creating one requires write access to {folder}")
     try:
-        status = ask(folder, Kind.STATUS, {}, timeout_s=STATUS_TIMEOUT_S)
+        status = ask(folder, MessageKind.STATUS, {}, timeout_s=STATUS_TIMEOUT_S)
     except OSError as error:
         message = f"no server can be reached in {folder}: {error.strerror or error}; is it running with {config}?"
         raise FailedError(message, status=NOT_RUNNING) from None

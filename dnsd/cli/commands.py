@@ -22,7 +22,7 @@ from dnsd.model.maps import MapFields
 from dnsd.model.zones import ZoneFields
 from dnsd.net.listen import ListenError
 from dnsd.net.udp import NoBatchError
-from dnsd.process.link import Kind, ask
+from dnsd.process.link import MessageKind, ask
 from dnsd.process.privileges import PrivilegeError
 from dnsd.progress import progress_on
 from dnsd.serve.start import serve
@@ -99,7 +99,7 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
     With --json, `served` is the revision or null, `held` lists the held accounts, and `refused` is true if nothing
     changed.
     """
-    result = _ask(config, Kind.RELOAD, {"force": force}, RELOAD_TIMEOUT_S)
+    result = _ask(config, MessageKind.RELOAD, {"force": force}, RELOAD_TIMEOUT_S)
     if as_json:
         print_json(result)
     else:
@@ -126,7 +126,7 @@ def status_command(config: Path, *, as_json: bool) -> None:
     dropped; and the CPU time and memory of each process. The exit status is 0 whenever the server replies: a watchdog
     should request /healthz and /readyz from the `metrics` address instead.
     """
-    status = _ask(config, Kind.STATUS, {}, STATUS_TIMEOUT_S)
+    status = _ask(config, MessageKind.STATUS, {}, STATUS_TIMEOUT_S)
     if as_json:
         print_json(status)
     else:
@@ -216,7 +216,7 @@ def schema_command(kind: str | None) -> None:
     print_json({"$schema": dialect, "anyOf": choices, "$defs": {**definitions, **kinds}})
 
 
-def _ask(config: Path, kind: Kind, payload: dict[str, Any], timeout_s: float) -> Any:
+def _ask(config: Path, kind: MessageKind, payload: dict[str, Any], timeout_s: float) -> Any:
     """The running server's reply; exits if no server can be reached."""
     try:
         folder = state_folder(config)

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import click
 
 from dnsd.api.codes import CODES
-from dnsd.cli.client import Client, FailedError, RefusedError, Shape
+from dnsd.cli.client import ApiObject, ApiRefusedError, Client, FailedError
 from dnsd.manage.refusal import Reason
 from dnsd.manage.zones import new_zone_id
 from dnsd.model.zones import unwritten_zone_id
 from dnsd.wire.names import name_text, parse_name_text
 
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 ID = re.compile(r"[0-9a-f]{32}")
 ID_PREFIX = re.compile(r"[0-9a-f]{4,31}")  # fewer than four digits are probably a slip
@@ -36,7 +36,7 @@ class FoundMap:
     """A map, and the descriptions of all maps of its account."""
 
     account_id: str
-    shape: Shape
+    shape: ApiObject
     descriptions: dict[str, str]  # by id, of all maps of the account
 
     @property
@@ -50,7 +50,7 @@ def maps_path(account_id: str) -> str:
     return f"/accounts/{account_id}/addressing/address_maps"
 
 
-def find_accounts(api: Client, wanted: str | None) -> list[Shape]:
+def find_accounts(api: Client, wanted: str | None) -> list[ApiObject]:
     """The account with an id or a name; for None, all accounts of the token."""
     if wanted is None:
         found = api.all("/accounts")
@@ -64,7 +64,7 @@ def find_accounts(api: Client, wanted: str | None) -> list[Shape]:
     return [_only(found, f"account {wanted!r}", lambda one: str(one["id"]))]
 
 
-def find_account(api: Client, wanted: str | None) -> Shape:
+def find_account(api: Client, wanted: str | None) -> ApiObject:
     """The account with an id or a name; for None, the token's only account."""
     found = find_accounts(api, wanted)
     if len(found) > 1:
@@ -100,11 +100,11 @@ def find_map_path(api: Client, text: str, account: str | None) -> tuple[str, str
         raise
 
 
-def find_zone(api: Client, text: str) -> Shape:
+def find_zone(api: Client, text: str) -> ApiObject:
     """The zone with a name or an id."""
     wanted = _wanted(text, "zone")
     if ID.fullmatch(wanted.lower()) and (found := _get(api, f"/zones/{wanted.lower()}")):
-        shown: Shape = found
+        shown: ApiObject = found
         return shown
     name = _zone_name(wanted)
     # A name such as `contains:a` is a filter of another kind.
@@ -133,12 +133,12 @@ def _deleted_zone_ids(wanted: str, account_id: str) -> list[str]:
     return [new_zone_id(account_id, name), unwritten_zone_id(name)]
 
 
-def find_record(api: Client, zone: Shape, text: str) -> Shape:
+def find_record(api: Client, zone: ApiObject, text: str) -> ApiObject:
     """A zone's record with an id, or the only one with an id that begins with `text`."""
     wanted = _wanted(text, "record").lower()
     path = f"/zones/{zone['id']}/dns_records"
     if ID.fullmatch(wanted):
-        shown: Shape = api.get(f"{path}/{wanted}")
+        shown: ApiObject = api.get(f"{path}/{wanted}")
         return shown
     found = []
     if ID_PREFIX.fullmatch(wanted):
@@ -146,12 +146,12 @@ def find_record(api: Client, zone: Shape, text: str) -> Shape:
     return _only(found, f"record {wanted!r} in {zone['name']}", lambda one: str(one["id"]))
 
 
-def map_name(shape: Shape) -> str:
+def map_name(shape: ApiObject) -> str:
     """A map's id, and its description if it has one."""
     return f"{shape['id']} ({shape['description']})" if shape["description"] else str(shape["id"])
 
 
-def _is_meant(shape: Shape, wanted: str) -> bool:
+def _is_meant(shape: ApiObject, wanted: str) -> bool:
     has_prefix = ID_PREFIX.fullmatch(wanted.lower()) and shape["id"].startswith(wanted.lower())
     return bool(has_prefix) or shape["description"] == wanted
 
@@ -169,7 +169,7 @@ def _zone_name(text: str) -> str:
         raise click.UsageError(f"the zone's name: {error}") from None
 
 
-def _only(found: Sequence[Found], what: str, name: Callable[[Found], str]) -> Found:
+def _only(found: Sequence[T], what: str, name: Callable[[T], str]) -> T:
     """The only item of `found`. Raises NoSuchError if it is empty, FailedError if it has several."""
     if not found:
         raise NoSuchError(f"there is no {what}")
@@ -187,12 +187,12 @@ def _get(api: Client, path: str) -> Any:
     """The result of a GET, or None if the object does not exist."""
     try:
         return api.get(path)
-    except RefusedError as error:
+    except ApiRefusedError as error:
         if error.code in NOT_FOUND:
             return None
         raise
 
 
-def _names(accounts: Sequence[Shape]) -> str:
+def _names(accounts: Sequence[ApiObject]) -> str:
     more = ", …" if len(accounts) > MAX_NAMED else ""
     return ", ".join(f"{one['name']} ({one['id']})" for one in accounts[:MAX_NAMED]) + more

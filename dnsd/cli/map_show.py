@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dnsd.cli.client import Client, RefusedError, Shape
+from dnsd.cli.client import ApiObject, ApiRefusedError, Client
 from dnsd.cli.find import FoundMap, map_name
 from dnsd.cli.show import labelled, print_json, print_rows, say
 from dnsd.errors import printable
@@ -12,7 +12,7 @@ from dnsd.errors import printable
 MAX_SINGLE_REQUESTS = 20  # zones requested one by one; for more, the list of all zones is cheaper
 POOL = "the default pool"
 
-Key = tuple[str, str]  # kind and id of a member
+MemberKey = tuple[str, str]  # kind and id of a member
 
 
 def ips_of(found: FoundMap) -> list[str]:
@@ -20,12 +20,12 @@ def ips_of(found: FoundMap) -> list[str]:
     return [one["ip"] for one in found.shape["ips"]]
 
 
-def keys_of(found: FoundMap) -> list[Key]:
+def keys_of(found: FoundMap) -> list[MemberKey]:
     """The members of a map."""
     return [(one["kind"], one["identifier"]) for one in found.shape["memberships"]]
 
 
-def print_done(what: str, shape: Shape, *, as_json: bool) -> None:
+def print_done(what: str, shape: ApiObject, *, as_json: bool) -> None:
     """Print the result of a change: `what` was done, and the map."""
     if as_json:
         print_json(shape)
@@ -33,7 +33,7 @@ def print_done(what: str, shape: Shape, *, as_json: bool) -> None:
         click.echo(f"{what} {printable(map_name(shape))}")
 
 
-def map_row(shape: Shape, account: tuple[str, ...]) -> tuple[str, ...]:
+def map_row(shape: ApiObject, account: tuple[str, ...]) -> tuple[str, ...]:
     """A map's row in the table of maps; `account` is its name if the table has that column."""
     kinds = [one["kind"] for one in shape["memberships"]]
     zones = kinds.count("zone")
@@ -81,12 +81,12 @@ def _zone_names(api: Client, found: FoundMap) -> dict[str, str]:
             zones = api.all("/zones", **{"account.id": found.account_id})
         else:
             zones = [api.get(f"/zones/{one}") for one in ids]
-    except RefusedError:
+    except ApiRefusedError:
         return {}
     return {one["id"]: one["name"] for one in zones}
 
 
-def print_plan(plan: Shape, descriptions: dict[str, str], *, as_json: bool) -> None:
+def print_plan(plan: ApiObject, descriptions: dict[str, str], *, as_json: bool) -> None:
     """Print the zones whose answers would change, with the old and the new addresses."""
     if as_json:
         print_json(plan)

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from dnsd.cli.client import (
+    ApiObject,
     Client,
     FailedError,
-    Shape,
     account_option,
     in_path,
     new_account_option,
@@ -19,7 +19,7 @@ from dnsd.cli.client import (
 )
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import FoundMap, find_account, find_accounts, find_map, find_map_path, find_zone, map_name, maps_path
-from dnsd.cli.map_show import Key, ips_of, keys_of, map_row, print_done, print_map, print_plan
+from dnsd.cli.map_show import MemberKey, ips_of, keys_of, map_row, print_done, print_map, print_plan
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.cli.versions import print_version, print_versions
 from dnsd.errors import printable
@@ -141,7 +141,7 @@ def create_command(
 ) -> None:
     """Create a map and print its id."""
     account_id = find_account(api, account)["id"]
-    members: list[Key] = [("zone", find_zone(api, zone)["id"]) for zone in zones]
+    members: list[MemberKey] = [("zone", find_zone(api, zone)["id"]) for zone in zones]
     members += [("account", account_id)] if account_wide else []
     body = {
         "description": description,
@@ -313,7 +313,7 @@ def restore_command(api: Client, *, map: str, version: str, account: str | None,
 # Shared by the commands
 
 
-def _edit(api: Client, found: FoundMap, how: How, body: Shape, done: str) -> None:
+def _edit(api: Client, found: FoundMap, how: How, body: ApiObject, done: str) -> None:
     """Change fields of a map, or show the plan."""
     if how.dry_run:
         _plan(api, found, how, body)
@@ -321,18 +321,18 @@ def _edit(api: Client, found: FoundMap, how: How, body: Shape, done: str) -> Non
         print_done(done, api.patch(found.path, body), as_json=how.as_json)
 
 
-def _add_members(api: Client, found: FoundMap, how: How, members: Sequence[Key]) -> None:
+def _add_members(api: Client, found: FoundMap, how: How, members: Sequence[MemberKey]) -> None:
     wanted = _members(dict.fromkeys((*keys_of(found), *members)))
     _each(api, found, how, {"memberships": wanted}, api.put, [f"{kind}s/{one}" for kind, one in members])
 
 
-def _remove_members(api: Client, found: FoundMap, how: How, members: Sequence[Key]) -> None:
+def _remove_members(api: Client, found: FoundMap, how: How, members: Sequence[MemberKey]) -> None:
     left = _members(dict.fromkeys(key for key in keys_of(found) if key not in members))
     _each(api, found, how, {"memberships": left}, api.delete, [f"{kind}s/{one}" for kind, one in members])
 
 
 def _each(
-    api: Client, found: FoundMap, how: How, body: Shape, change: Callable[[str], Any], parts: Sequence[str]
+    api: Client, found: FoundMap, how: How, body: ApiObject, change: Callable[[str], Any], parts: Sequence[str]
 ) -> None:
     """Change several parts of a map one by one, as the API requires; `body` has the fields of the final map.
 
@@ -362,12 +362,12 @@ def _warn_of_missing(found: FoundMap, missing: Sequence[str]) -> None:
         say(printable(f"warning: the map {map_name(found.shape)} does not have {one}"))
 
 
-def _plan(api: Client, found: FoundMap, how: How, body: Shape) -> None:
+def _plan(api: Client, found: FoundMap, how: How, body: ApiObject) -> None:
     plan = api.post(f"{maps_path(found.account_id)}/plan", {"id": found.shape["id"], **body})
     print_plan(plan, found.descriptions, as_json=how.as_json)
 
 
-def _body_of(api: Client, account_id: str, text: str) -> Shape:
+def _body_of(api: Client, account_id: str, text: str) -> ApiObject:
     """The request body for a map, from the text of its file."""
     try:
         fields, problems = validate(MapFields, parse_yaml(text), "the version")
@@ -389,5 +389,5 @@ def _body_of(api: Client, account_id: str, text: str) -> Shape:
     }
 
 
-def _members(keys: dict[Key, None]) -> list[Shape]:
+def _members(keys: dict[MemberKey, None]) -> list[ApiObject]:
     return [{"kind": kind, "identifier": identifier} for kind, identifier in keys]

@@ -15,7 +15,7 @@ import click
 
 from dnsd.api.codes import shown_faults
 from dnsd.api.record_shape import RecordBodyError, built_record
-from dnsd.cli.client import Client, FailedError, Shape, fault_line, with_api
+from dnsd.cli.client import ApiObject, Client, FailedError, fault_line, with_api
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import find_record, find_zone
 from dnsd.cli.show import print_json, print_table, say
@@ -212,7 +212,7 @@ RECORD_COMMANDS: tuple[click.Command, ...] = (
 # Changes of records, as lines of a master file
 
 
-def exported(api: Client, zone: Shape) -> str:
+def exported(api: Client, zone: ApiObject) -> str:
     """The text of a zone as a master file."""
     return api.text(f"{_path(zone)}/export")
 
@@ -233,12 +233,12 @@ def print_difference(removed: Sequence[str], added: Sequence[str], *, as_json: b
     click.echo(f"{len(added):,} to add, {len(removed):,} to remove; nothing was written")
 
 
-def zone_name(zone: Shape) -> bytes:
+def zone_name(zone: ApiObject) -> bytes:
     """The name of a zone, canonical."""
     return parse_name_text(zone["name"]).lower()
 
 
-def _imported(api: Client, zone: Shape, file: str, octets: bytes, *, proxied: bool) -> list[str]:
+def _imported(api: Client, zone: ApiObject, file: str, octets: bytes, *, proxied: bool) -> list[str]:
     """The lines of the records that an import would add."""
     name = zone_name(zone)
     try:
@@ -267,7 +267,7 @@ def _line(record: Record) -> str:
     return record_line(replace(record, identity=UNWRITTEN)).replace("\t", " ")
 
 
-def _record(zone: Shape, shown: Shape) -> Record:
+def _record(zone: ApiObject, shown: ApiObject) -> Record:
     """The record in the API's form `shown`."""
     fields = RecordFields(
         name=f"{shown['name']}.",
@@ -283,7 +283,7 @@ def _record(zone: Shape, shown: Shape) -> Record:
     return build_record(fields, zone_name(zone))
 
 
-def _built(zone: Shape, body: Shape, before: Record | None = None) -> Record:
+def _built(zone: ApiObject, body: ApiObject, before: Record | None = None) -> Record:
     """The record that the API would build from a request body. Raises FailedError where the API would refuse."""
     try:
         return built_record(body, zone_name(zone), before)
@@ -295,16 +295,16 @@ def _built(zone: Shape, body: Shape, before: Record | None = None) -> Record:
 # Requests and output
 
 
-def _path(zone: Shape) -> str:
+def _path(zone: ApiObject) -> str:
     return f"/zones/{zone['id']}/dns_records"
 
 
-def _present(given: Shape) -> Shape:
+def _present(given: ApiObject) -> ApiObject:
     """The options that were given, as fields of a request."""
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _filter(zone: Shape, rtype: str | None, name: str | None) -> dict[str, str]:
+def _filter(zone: ApiObject, rtype: str | None, name: str | None) -> dict[str, str]:
     """The query for records of a type and at a name. An invalid filter is an error: it must not select all records."""
     query = {}
     try:
@@ -328,7 +328,7 @@ def _octets(file: str) -> bytes:
         raise FailedError(f"{file} cannot be read: {error.strerror}") from None
 
 
-def _row(shown: Shape) -> tuple[str, ...]:
+def _row(shown: ApiObject) -> tuple[str, ...]:
     return (
         shown["id"],
         shown["name"],
@@ -340,15 +340,15 @@ def _row(shown: Shape) -> tuple[str, ...]:
     )
 
 
-def _content(shown: Shape) -> str:
+def _content(shown: ApiObject) -> str:
     return f"{shown['priority']} {shown['content']}" if "priority" in shown else str(shown["content"])
 
 
-def _name(shown: Shape) -> str:
+def _name(shown: ApiObject) -> str:
     return printable(f"{shown['id']} ({shown['name']} {shown['type']} {_content(shown)})")
 
 
-def _print_done(what: str, shown: Shape, *, as_json: bool) -> None:
+def _print_done(what: str, shown: ApiObject, *, as_json: bool) -> None:
     if as_json:
         print_json(shown)
     else:

@@ -16,8 +16,8 @@ from dnsd.cli.show import print_json, print_table, report, say
 from dnsd.errors import DnsdError, InvalidDataError
 from dnsd.manage.tokens import (
     ID,
+    AccessLevel,
     Area,
-    Level,
     NoSuchTokenError,
     Token,
     TokenFile,
@@ -76,7 +76,7 @@ def _expiry(context: click.Context, option: click.Parameter, value: str | None) 
     "--permission",
     "permissions",
     multiple=True,
-    metavar=f"AREA:{'|'.join(Level)}",
+    metavar=f"AREA:{'|'.join(AccessLevel)}",
     callback=_each(parse_permission),
     help=f"Limit to this permission; AREA is one of {', '.join(Area)}; edit includes read.",
 )
@@ -87,7 +87,7 @@ def create_command(
     name: str,
     accounts: tuple[str, ...],
     zones: tuple[str, ...],
-    permissions: tuple[tuple[Area, Level], ...],
+    permissions: tuple[tuple[Area, AccessLevel], ...],
     expires: datetime | None,
 ) -> None:
     """Create a token and print it.

@@ -7,10 +7,10 @@ import sys
 import click
 
 from dnsd.cli.client import (
+    ApiObject,
+    ApiRefusedError,
     Client,
     FailedError,
-    RefusedError,
-    Shape,
     account_option,
     in_path,
     new_account_option,
@@ -32,7 +32,7 @@ from dnsd.cli.versions import print_version, print_versions
 from dnsd.errors import printable
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.zones import Zone
-from dnsd.store.directory import Kind, SourceFile
+from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
 
@@ -223,7 +223,7 @@ def restore_command(api: Client, *, zone: str, version: str, account: str | None
     )
 
 
-def _lines_now(api: Client, zone: Shape) -> list[str]:
+def _lines_now(api: Client, zone: ApiObject) -> list[str]:
     name = zone_name(zone)
     return record_lines(name, parse_zone_text(exported(api, zone), name).records)
 
@@ -231,7 +231,7 @@ def _lines_now(api: Client, zone: Shape) -> list[str]:
 def _read_version(text: str, name: str) -> Zone:
     """The zone in the text of a version. The API does not tell its format, so YAML and master file are both tried."""
     problems: list[str] = []
-    for kind in (Kind.ZONE_YAML, Kind.ZONE_MASTER):
+    for kind in (FileKind.ZONE_YAML, FileKind.ZONE_MASTER):
         read = read_zone(SourceFile(name, kind, "the version", content_of(text)), "", PLACEHOLDER_NAMESERVERS)
         errors = [str(problem) for problem in read.problems if not problem.warning]
         if read.zone and not errors:
@@ -240,7 +240,7 @@ def _read_version(text: str, name: str) -> Zone:
     raise FailedError(*problems)
 
 
-def _ask_for_name(zone: Shape) -> None:
+def _ask_for_name(zone: ApiObject) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError("no terminal to ask for confirmation: use --yes")
     typed = click.prompt(f"This deletes all records of {printable(zone['name'])}. Type the zone's name", err=True)
@@ -248,28 +248,28 @@ def _ask_for_name(zone: Shape) -> None:
         raise FailedError("the name does not match; nothing was deleted")
 
 
-def _notes(zone: Shape) -> list[str]:
+def _notes(zone: ApiObject) -> list[str]:
     """Remarks on a zone in addition to its status."""
     return [*(["paused"] if zone["paused"] else []), *([] if zone["verified"] else ["not verified"])]
 
 
-def _settings(api: Client, path: str) -> Shape | None:
+def _settings(api: Client, path: str) -> ApiObject | None:
     """Settings of a zone; None if the token may not see them."""
     try:
         return dict(api.get(path))
-    except RefusedError:
+    except ApiRefusedError:
         return None
 
 
-def _on_or_off(settings: Shape | None, key: str) -> str:
+def _on_or_off(settings: ApiObject | None, key: str) -> str:
     return "" if settings is None else "on" if settings[key] else "off"
 
 
-def _name(shape: Shape) -> str:
+def _name(shape: ApiObject) -> str:
     return printable(f"{shape['id']} ({shape['name']})")
 
 
-def _print_done(what: str, shape: Shape, *, as_json: bool) -> None:
+def _print_done(what: str, shape: ApiObject, *, as_json: bool) -> None:
     if as_json:
         print_json(shape)
     else:

@@ -18,7 +18,7 @@ from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, Trace, answer_at
 from dnsd.engine.names import NameTable, renewed_names
 from dnsd.engine.node import REFUSED_NODE, UNVERIFIED_NODE, Flattened, Node, is_followed
 from dnsd.engine.snapshot import Addresses, BuiltZone, MapsUsed, Snapshot
-from dnsd.errors import Problem, Rule
+from dnsd.errors import BrokenRule, Problem
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import Effective, MemberKind, MissingFamily, effective
@@ -130,7 +130,7 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
             message = f"the target of a flattened CNAME must be in the zones served here; {target} leads outside"
             if steps[-1].node is UNVERIFIED_NODE:
                 message += f": the zone of {name_text(steps[-1].name)} belongs to another account and is not verified"
-            yield Problem(zone.key, path, message, warning=True, rule=Rule.TARGET_OUTSIDE)
+            yield Problem(zone.key, path, message, warning=True, rule=BrokenRule.TARGET_OUTSIDE)
 
 
 def _flattened(snapshot: Snapshot) -> Iterator[tuple[bytes, Node, Flattened, Zone]]:

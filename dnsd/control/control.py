@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.control.alarms import Alarms
-from dnsd.control.changing import Changes
+from dnsd.control.change_queue import ChangeQueue
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
 from dnsd.log import Log
@@ -25,7 +25,7 @@ from dnsd.settings import Settings
 
 BEAT_S = 0.25
 
-Service = Callable[["Control"], Coroutine[Any, Any, None]]
+ControlTask = Callable[["Control"], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +53,11 @@ class Control:
         self.loader = Loader(setup.config, setup.settings, setup.state.folder, self.publisher, setup.log)
         self.audit = AuditLog(setup.state.folder / AUDIT_LOG)
         self.alarms = Alarms(self.loader, self.audit, setup.log)
-        self.changes = Changes(self.loader, self.publisher)
+        self.changes = ChangeQueue(self.loader, self.publisher)
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
 
-    async def run(self, services: Sequence[Service]) -> int:
+    async def run(self, services: Sequence[ControlTask]) -> int:
         """Load, publish, and run the services until a signal to end. Return the exit status: 1 for nothing to serve."""
         stop = asyncio.Event()
         asyncio.get_running_loop().set_exception_handler(self._report_loop)
@@ -75,7 +75,7 @@ class Control:
             self._may_report_at = time.monotonic() + 1
             self.setup.log.error(f"{context['message']}: {error.strerror}")
 
-    async def _work(self, stop: asyncio.Event, services: Sequence[Service], statuses: list[int]) -> None:
+    async def _work(self, stop: asyncio.Event, services: Sequence[ControlTask], statuses: list[int]) -> None:
         if not await self.loader.load_first(int(self.setup.shared.get(self.setup.process, Slot.REVISION))):
             statuses.append(1)
             stop.set()

@@ -10,7 +10,7 @@ from typing import Any
 
 from dnsd.control.control import Control
 from dnsd.control.status import COLLECT_S, status
-from dnsd.process.link import MAX_ASKED, Kind, packed, peer_uid, read_message
+from dnsd.process.link import MAX_ASKED, MessageKind, packed, peer_uid, read_message
 
 RETRY_S = 1.0
 BACKLOG = 16  # also the failed accepts, each reported, after which asyncio waits for free descriptors
@@ -25,10 +25,10 @@ async def serve_local(control: Control) -> None:
             if peer_uid(writer.get_extra_info("socket")) not in (0, os.geteuid()):
                 raise PermissionError
             kind, payload = await read_message(reader, limit=MAX_ASKED)
-            if kind is Kind.HELLO:
+            if kind is MessageKind.HELLO:
                 await control.publisher.serve_worker(reader, writer, payload)
             else:
-                writer.write(packed(Kind.REPLY, await _reply(control, kind, payload)))
+                writer.write(packed(MessageKind.REPLY, await _reply(control, kind, payload)))
                 await writer.drain()
         writer.close()
 
@@ -42,9 +42,9 @@ async def serve_local(control: Control) -> None:
     await server.serve_forever()
 
 
-async def _reply(control: Control, kind: Kind, payload: bytes) -> dict[str, Any]:
+async def _reply(control: Control, kind: MessageKind, payload: bytes) -> dict[str, Any]:
     """Carry out a command and return its reply. Raises ValueError for other messages."""
-    if kind is Kind.RELOAD:
+    if kind is MessageKind.RELOAD:
         load = await control.loader.reload(force=bool(json.loads(payload)["force"]))
         return {
             "ok": load.ok and not load.held,
@@ -56,7 +56,7 @@ async def _reply(control: Control, kind: Kind, payload: bytes) -> dict[str, Any]
             "problems": [problem.data() for problem in load.problems],
             "late": control.publisher.late(control.publisher.revision),
         }
-    if kind is Kind.STATUS:
+    if kind is MessageKind.STATUS:
         await control.publisher.collect(COLLECT_S)
         return status(control)
     raise ValueError(f"{kind.name} is not a command")

@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from dnsd import __version__
-from dnsd.engine.delta import Part, delta, is_small
+from dnsd.engine.delta import DeltaPart, delta, is_small
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.metrics import NO_ZONE, Counts, Key
-from dnsd.process.link import Kind, packed, read_message
+from dnsd.process.link import MessageKind, packed, read_message
 from dnsd.process.shared import Shared, Slot
 from dnsd.process.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, share_octets
 from dnsd.process.tasks import in_thread
@@ -110,9 +110,9 @@ class Publisher:
             await self._tell()
             while True:
                 kind, payload = await read_message(reader)
-                if kind is Kind.SERVING:
+                if kind is MessageKind.SERVING:
                     link.serves = json.loads(payload)["revision"]
-                elif kind is Kind.COUNTED:
+                elif kind is MessageKind.COUNTED:
                     counted = json.loads(payload)
                     self.counts.merge((tuple(key), value) for key, value in counted["counts"])
                     link.asked = counted["asked"] or link.asked
@@ -129,7 +129,7 @@ class Publisher:
         self._asked += 1
         asked = self._asked
         for link in tuple(self.links.values()):
-            link.writer.write(packed(Kind.COUNT, {"asked": asked}))
+            link.writer.write(packed(MessageKind.COUNT, {"asked": asked}))
         await self._wait_for(lambda: all(link.asked >= asked for link in self.links.values()), within_s)
 
     async def save(self, *, gently: bool = False) -> None:
@@ -201,8 +201,8 @@ class Publisher:
         if base is None or not is_small(base, snapshot):
             base = None
             if link.sent and await self._is_saved(snapshot):  # 0: it could not use the file
-                return packed(Kind.LOAD, {"revision": snapshot.revision})
-        return packed(Kind.DELTA, await self._delta(base, snapshot))
+                return packed(MessageKind.LOAD, {"revision": snapshot.revision})
+        return packed(MessageKind.DELTA, await self._delta(base, snapshot))
 
     async def _is_saved(self, snapshot: Snapshot) -> bool:
         """Save the snapshot, unless that failed before; return whether it is saved. Does not wait for a hung disk."""
@@ -215,7 +215,7 @@ class Publisher:
         """Send a worker the settings if they differ from the last ones sent."""
         if self._settings is not None and link.told != self._settings:
             link.told = self._settings
-            link.writer.write(packed(Kind.LIMITS, self._settings.to_json()))
+            link.writer.write(packed(MessageKind.LIMITS, self._settings.to_json()))
 
     async def _delta(self, base: Snapshot | None, snapshot: Snapshot) -> bytes:
         """The delta as octets, made once for all workers, in a thread."""
@@ -237,7 +237,7 @@ class Publisher:
         return True
 
 
-def _with_pauses(parts: Iterable[Part]) -> Iterator[Part]:
+def _with_pauses(parts: Iterable[DeltaPart]) -> Iterator[DeltaPart]:
     """The same parts, each followed by a pause as long as its use took, as packing a part blocks other threads."""
     for part in parts:
         start = time.monotonic()

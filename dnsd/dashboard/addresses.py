@@ -9,7 +9,7 @@ from dnsd.api import accounts
 from dnsd.api.codes import status_of
 from dnsd.api.request import Call
 from dnsd.api.shapes import delegation_id, lease_id
-from dnsd.dashboard.page import Page, Redirect
+from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.visit import Visit, Wrong
 from dnsd.manage.refusal import RefusedError
@@ -17,12 +17,12 @@ from dnsd.manage.refusal import RefusedError
 PREFIX_FIELDS = ("cidr", "asn", "description")
 
 
-async def show_addresses(visit: Visit) -> Page:
+async def show_addresses(visit: Visit) -> HtmlPage:
     """The prefixes, each with a picture, and the static IPs."""
     return _page(visit)
 
 
-async def add_prefix(visit: Visit) -> Page | Redirect:
+async def add_prefix(visit: Visit) -> HtmlPage | Redirect:
     """Add a prefix; the operator has to approve it."""
     body: dict[str, Any] = {name: visit.form.text(name) for name in ("cidr", "description")}
     asn = visit.form.text("asn").upper().removeprefix("AS")
@@ -31,33 +31,33 @@ async def add_prefix(visit: Visit) -> Page | Redirect:
     return await _done(visit, accounts.create_prefix, body, done, PREFIX_FIELDS)
 
 
-async def approve_prefix(visit: Visit) -> Page | Redirect:
+async def approve_prefix(visit: Visit) -> HtmlPage | Redirect:
     """Approve a prefix."""
     return await _done(visit, accounts.edit_prefix, {"approved": "V"}, "The prefix is approved.")
 
 
-async def delete_prefix(visit: Visit) -> Page | Redirect:
+async def delete_prefix(visit: Visit) -> HtmlPage | Redirect:
     """Delete a prefix; no map may use it."""
     return await _done(visit, accounts.delete_prefix, {}, "The prefix is deleted.")
 
 
-async def delegate(visit: Visit) -> Page | Redirect:
+async def delegate(visit: Visit) -> HtmlPage | Redirect:
     """Delegate a part of a prefix to another account."""
     body = {"cidr": visit.form.text("part"), "delegated_account_id": visit.form.text("delegated_account_id")}
     return await _done(visit, accounts.create_delegation, body, "The part is delegated.", ("delegated_account_id",))
 
 
-async def undelegate(visit: Visit) -> Page | Redirect:
+async def undelegate(visit: Visit) -> HtmlPage | Redirect:
     """Delete a delegation; no map may use it."""
     return await _done(visit, accounts.delete_delegation, {}, "The delegation is deleted.")
 
 
-async def lease(visit: Visit) -> Page | Redirect:
+async def lease(visit: Visit) -> HtmlPage | Redirect:
     """Lease a static IP to the account."""
     return await _done(visit, accounts.create_lease, {"ip": visit.form.text("ip")}, "The static IP is leased.", ("ip",))
 
 
-async def take_back(visit: Visit) -> Page | Redirect:
+async def take_back(visit: Visit) -> HtmlPage | Redirect:
     """End the lease of a static IP; no map may use it."""
     return await _done(visit, accounts.delete_lease, {}, "The lease of the static IP has ended.")
 
@@ -68,7 +68,7 @@ async def _done(
     body: dict[str, Any],
     done: str,
     fields: tuple[str, ...] = (),
-) -> Page | Redirect:
+) -> HtmlPage | Redirect:
     """Call a route of the API; if it refuses, show the page again with the errors."""
     try:
         await change(visit.call(body))
@@ -77,10 +77,10 @@ async def _done(
     return Redirect(f"/accounts/{visit.account.id}/addresses", done)
 
 
-def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
+def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> HtmlPage:
     dataset, account = visit.dataset, visit.account
     uses = uses_of(dataset, account.id)
-    return Page(
+    return HtmlPage(
         "addresses.html",
         {
             "account": account,

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route as WebRoute
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from dnsd.api.access import Access, check_access
@@ -27,7 +27,7 @@ from dnsd.dashboard.page import (
     STATIC,
     VISITOR,
     Download,
-    Page,
+    HtmlPage,
     Pages,
     Redirect,
     begin_session,
@@ -37,9 +37,9 @@ from dnsd.dashboard.page import (
     redirected,
     sentence,
 )
-from dnsd.dashboard.routes import ROUTES, Route
+from dnsd.dashboard.routes import ROUTES, PageRoute
 from dnsd.dashboard.sessions import Session, Sessions, is_form_secret, new_secret
-from dnsd.dashboard.visit import Fields, Visit
+from dnsd.dashboard.visit import FormValues, Visit
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Service
 from dnsd.manage.tokens import TokenFile, TokenFileError
@@ -58,11 +58,11 @@ def dashboard_app(service: Service, tokens: TokenFile, state: Path, report: Call
     """The dashboard of a running server; `report` is called with internal errors."""
     dashboard = _Dashboard(service, tokens, state, report)
     routes = [
-        WebRoute("/sign-in", dashboard.show_sign_in),
-        WebRoute("/sign-in", dashboard.sign_in, methods=["POST"]),
-        WebRoute("/sign-out", dashboard.sign_out, methods=["POST"]),
-        WebRoute(f"{STATIC}/{{digest}}/{{name}}", dashboard.show_file),
-        *(WebRoute(route.path, partial(dashboard.answer, route), methods=[route.method]) for route in ROUTES),
+        Route("/sign-in", dashboard.show_sign_in),
+        Route("/sign-in", dashboard.sign_in, methods=["POST"]),
+        Route("/sign-out", dashboard.sign_out, methods=["POST"]),
+        Route(f"{STATIC}/{{digest}}/{{name}}", dashboard.show_file),
+        *(Route(route.path, partial(dashboard.answer, route), methods=[route.method]) for route in ROUTES),
     ]
     handlers: Any = {HTTPException: dashboard.on_http_error, Exception: dashboard.on_failure}
     app = Starlette(routes=routes, exception_handlers=handlers)
@@ -80,7 +80,7 @@ class _Dashboard:
         self._pages = Pages()
         self._report = report
 
-    async def answer(self, route: Route, request: Request) -> Response:
+    async def answer(self, route: PageRoute, request: Request) -> Response:
         """Answer a request for a page; without a session, show the sign-in page."""
         try:
             session = self._sessions.find(request.cookies.get(SESSION, ""), datetime.now(UTC))
@@ -103,7 +103,7 @@ class _Dashboard:
                 path={
                     name: text.lower() if name.endswith("_id") else text for name, text in request.path_params.items()
                 },
-                query=Fields.of(request.url.query),
+                query=FormValues.of(request.url.query),
                 form=form,
                 upload=upload,
                 notice=notice_of(request),
@@ -129,7 +129,7 @@ class _Dashboard:
         """Begin a session with a token."""
         try:
             _check_origin(request)
-            form = Fields.of(await read_body(request))
+            form = FormValues.of(await read_body(request))
         except RefusedError as error:
             return self._refusal(error, None)
         then, visitor = _local(form.get("next", "/")), request.cookies.get(VISITOR, "")
@@ -167,7 +167,7 @@ class _Dashboard:
             return redirected(Redirect("/sign-in"))
         try:
             _check_origin(request)
-            if not is_form_secret(Fields.of(await read_body(request)).get(FORM_FIELD), secret):
+            if not is_form_secret(FormValues.of(await read_body(request)).get(FORM_FIELD), secret):
                 raise refused(Reason.BAD_CREDENTIALS, OTHER_SESSION)
         except RefusedError as error:
             return self._refusal(error, None)
@@ -190,14 +190,16 @@ class _Dashboard:
         if "text/html" not in request.headers.get("accept", ""):  # not a browser: meant for the API
             reason = Reason.BAD_METHOD if error.status_code == 405 else Reason.NO_ROUTE
             return refusal(refused(reason, "Could not route to the request's path: the API is below /client/v4"))
-        page = Page("error.html", {"title": "Not found", "messages": ["This page does not exist."]}, error.status_code)
+        page = HtmlPage(
+            "error.html", {"title": "Not found", "messages": ["This page does not exist."]}, error.status_code
+        )
         return self._pages.shown(page, self._visit_of(request))
 
     async def on_failure(self, request: Request, error: Exception) -> Response:
         """Report an internal error."""
         self._report(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
         messages = ["The server's log has the details."]
-        return self._pages.shown(Page("error.html", {"title": "Internal error", "messages": messages}, 500))
+        return self._pages.shown(HtmlPage("error.html", {"title": "Internal error", "messages": messages}, 500))
 
     def _visit_of(self, request: Request) -> Visit | None:
         """The visit of a request without a page, for the navigation of the error page; None if not signed in."""
@@ -214,19 +216,19 @@ class _Dashboard:
             messages = ["Try again later. The server's operator can see the cause."]
         elif status >= 500:
             messages += map(sentence, self._service.problems())
-        page = Page("error.html", {"title": TITLES.get(status, "Refused"), "messages": messages}, status)
+        page = HtmlPage("error.html", {"title": TITLES.get(status, "Refused"), "messages": messages}, status)
         return self._pages.shown(page, visit)
 
-    def _of_another_session(self, request: Request, session: Session, form: Fields) -> Response:
+    def _of_another_session(self, request: Request, session: Session, form: FormValues) -> Response:
         """Offer to send a form of another session again: the user may have signed in anew in another tab."""
         if not request.headers.get("origin"):
             error = refused(Reason.BAD_CREDENTIALS, OTHER_SESSION)
             return self._refusal(error, None)
         return self._resume_page(_url(request), form, session, 403)
 
-    def _resume_page(self, then: str, form: Fields, session: Session, status: int = 200) -> Response:
+    def _resume_page(self, then: str, form: FormValues, session: Session, status: int = 200) -> Response:
         pairs = [(name, text) for name, text in form.pairs() if name not in OF_SIGN_IN]
-        return self._pages.shown(Page("resume.html", {"then": then, "pairs": pairs}, status), secret=session.secret)
+        return self._pages.shown(HtmlPage("resume.html", {"then": then, "pairs": pairs}, status), secret=session.secret)
 
     async def _signed_out(self, request: Request, body: bytes) -> Response:
         """Show the sign-in page; a form that was sent from one of our pages is kept, to be sent again."""
@@ -239,12 +241,12 @@ class _Dashboard:
         return self._sign_in_page(request, _url(request), form if is_kept else None, ENDED, 403)
 
     def _sign_in_page(
-        self, request: Request, then: str, kept: Fields | None = None, wrong: str = "", status: int = 200
+        self, request: Request, then: str, kept: FormValues | None = None, wrong: str = "", status: int = 200
     ) -> Response:
         visitor = request.cookies.get(VISITOR) or new_secret()
         pairs = [(name, text) for name, text in kept.pairs() if name not in OF_SIGN_IN] if kept else []
         data = {"then": then, "is_kept": kept is not None, "kept": pairs, "wrong": wrong}
-        response = self._pages.shown(Page("sign_in.html", data, status), secret=visitor)
+        response = self._pages.shown(HtmlPage("sign_in.html", data, status), secret=visitor)
         response.set_cookie(VISITOR, visitor, httponly=True, samesite="strict", secure=is_secure(request))
         return response
 
@@ -257,15 +259,15 @@ def _check_origin(request: Request) -> None:
         raise refused(Reason.BAD_CREDENTIALS, "the form was sent by another site")
 
 
-async def _form(request: Request, body: bytes) -> tuple[Fields, dict[str, bytes]]:
+async def _form(request: Request, body: bytes) -> tuple[FormValues, dict[str, bytes]]:
     """The fields of a form, and its files. Raises RefusedError."""
     if not _is_multipart(request):
-        return Fields.of(body), {}
+        return FormValues.of(body), {}
     try:
         parts = await read_parts(request.headers["content-type"], body)
     except MultipartError:
         raise refused(Reason.INVALID, "the form cannot be read") from None
-    fields = Fields([(part.name, part.octets.decode(errors="replace")) for part in parts if not part.is_file])
+    fields = FormValues([(part.name, part.octets.decode(errors="replace")) for part in parts if not part.is_file])
     return fields, {part.name: part.octets for part in parts if part.is_file}
 
 

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
-from dnsd.dashboard.page import Page
+from dnsd.dashboard.page import HtmlPage
 from dnsd.dashboard.visit import Visit
-from dnsd.manage.tokens import Area, Level, Token
+from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.spelling import is_found, spellings
 
 ENTRIES = 100  # on a page
@@ -23,13 +23,13 @@ AREAS = {  # by the first part of an action
 }
 
 
-async def show_audit(visit: Visit) -> Page:
+async def show_audit(visit: Visit) -> HtmlPage:
     """The audit log, newest entries first."""
     q, page = visit.query.text("q"), visit.query.number("page", 1)
     is_wanted = partial(_is_visible, visit.token, spellings(q))
     entries = await visit.service.audit(ENTRIES + 1, is_wanted, skip=(page - 1) * ENTRIES)
     data = {"entries": entries[:ENTRIES], "page": page, "has_more": len(entries) > ENTRIES, "q": q}
-    return Page("audit.html", data)
+    return HtmlPage("audit.html", data)
 
 
 def _is_visible(token: Token, wanted: Collection[str], entry: Mapping[str, Any]) -> bool:
@@ -37,6 +37,10 @@ def _is_visible(token: Token, wanted: Collection[str], entry: Mapping[str, Any])
     if not token.is_operator:
         account_id, zone_id = str(entry.get("account_id") or ""), str(entry.get("zone_id") or "")
         area = AREAS.get(str(entry.get("action") or "").partition(".")[0])
-        if not account_id or area is None or not token.may(area, Level.READ, account_id=account_id, zone_id=zone_id):
+        if (
+            not account_id
+            or area is None
+            or not token.may(area, AccessLevel.READ, account_id=account_id, zone_id=zone_id)
+        ):
             return False
     return not wanted or is_found(wanted, [json.dumps(entry, ensure_ascii=False)])

@@ -9,7 +9,7 @@ from typing import Any
 from dnsd.api.codes import status_of
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
 from dnsd.dashboard.maps import maps_path
-from dnsd.dashboard.page import Page, Redirect
+from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.views import plan_view
 from dnsd.dashboard.visit import Visit, Wrong
@@ -22,12 +22,12 @@ TITLES = {"scope": "Scope", "members": "Zones and addresses", "name": "Name", "r
 STEP_OF = {"ips": "members", "memberships": "members", "description": "name", "default_sni": "name"}
 
 
-async def show_create(visit: Visit) -> Page:
+async def show_create(visit: Visit) -> HtmlPage:
     """The first step."""
     return _page(visit, "scope", MapForm(), Wrong())
 
 
-async def step(visit: Visit) -> Page | Redirect:
+async def step(visit: Visit) -> HtmlPage | Redirect:
     """Go to the step that a button names, or deploy the map."""
     form, do, at = MapForm.of(visit.form), visit.form.get("do"), visit.form.get("step")
     if do == "find":
@@ -68,11 +68,11 @@ def _new_id(visit: Visit) -> str:
     return derived_id("map", visit.account.id, visit.form.get("number"))
 
 
-def _page(visit: Visit, at: str, form: MapForm, wrong: Wrong, status: int = 200, *, plan: Any = None) -> Page:
+def _page(visit: Visit, at: str, form: MapForm, wrong: Wrong, status: int = 200, *, plan: Any = None) -> HtmlPage:
     dataset, account = visit.dataset, visit.account
     chosen = form.chosen(dataset, account)
     zones, total = found_zones(dataset, account, visit.form.text("find"), chosen)
-    return Page(
+    return HtmlPage(
         "map_create.html",
         {
             "account": account,

@@ -7,10 +7,10 @@ from typing import Any
 
 from dnsd.api.codes import status_of
 from dnsd.compile.explain import NO_STEP, Explanation, MapVerdict, NameExplained, explain
-from dnsd.dashboard.page import Page
+from dnsd.dashboard.page import HtmlPage
 from dnsd.dashboard.visit import Visit, Wrong
 from dnsd.manage.refusal import Reason, RefusedError, refused
-from dnsd.manage.tokens import Area, Level
+from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.model.zones import Zone
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import parse_type_text
@@ -19,20 +19,20 @@ from dnsd.wire.reply_text import reply_data
 TYPES = ("A", "AAAA", "HTTPS", "CNAME", "TXT", "MX", "NS", "SOA", "SRV", "CAA", "ANY")
 
 
-async def show_explained(visit: Visit) -> Page:
+async def show_explained(visit: Visit) -> HtmlPage:
     """The answer to a question, and the path to it."""
     name, rtype = visit.query.text("name"), visit.query.text("type").upper() or "A"
     data: dict[str, Any] = {"name": name, "type": rtype, "types": TYPES, "wrong": Wrong(), "found": None}
     if not name:
-        return Page("explain.html", data)
+        return HtmlPage("explain.html", data)
     try:
         wire, number = _question(visit, name, rtype)
     except RefusedError as error:
-        return Page("explain.html", data | {"wrong": Wrong(error, ("name", "type"))}, status_of(error))
+        return HtmlPage("explain.html", data | {"wrong": Wrong(error, ("name", "type"))}, status_of(error))
     loaded = visit.loaded
     found = explain(loaded.snapshot, loaded.dataset, wire, number, loaded.settings.missing_family)
     maps = {one.key: one for one in loaded.dataset.maps.values()}
-    return Page(
+    return HtmlPage(
         "explain.html", data | {"found": _visible(visit, found), "reply": reply_data(found.reply), "maps": maps}
     )
 
@@ -70,5 +70,5 @@ def _visible(visit: Visit, found: Explanation) -> Explanation:
 
 def _visible_maps(visit: Visit, step: NameExplained) -> tuple[MapVerdict, ...]:
     zone = visit.dataset.zones.get(step.zone_id or "")
-    may_read = zone is not None and visit.token.may(Area.MAPS, Level.READ, account_id=zone.account_id)
+    may_read = zone is not None and visit.token.may(Area.MAPS, AccessLevel.READ, account_id=zone.account_id)
     return tuple(verdict for verdict in step.maps if verdict.step != NO_STEP) if may_read else ()

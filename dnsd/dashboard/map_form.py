@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dnsd.dashboard.visit import Fields, Visit
+from dnsd.dashboard.visit import FormValues, Visit
 from dnsd.manage.maps import MapBody
 from dnsd.model.accounts import Account
 from dnsd.model.dataset import Dataset
@@ -32,7 +32,7 @@ class MapForm:
     ips: str = ""  # one address per line
 
     @classmethod
-    def of(cls, form: Fields) -> MapForm:
+    def of(cls, form: FormValues) -> MapForm:
         """The input of a submitted form."""
         lines = form.get("ips").replace("\r\n", "\n")
         picked = [ip for ip in form.all("static_ip") if ip not in lines.split()]

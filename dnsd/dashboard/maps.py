@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from dnsd.api.codes import status_of
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
-from dnsd.dashboard.page import Page, Redirect
+from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.views import (
     MAX_MEMBERS,
@@ -31,7 +31,7 @@ from dnsd.manage.find import find_map
 from dnsd.manage.history import Version, restore
 from dnsd.manage.maps import MapBody, MapEdit
 from dnsd.manage.refusal import Reason, RefusedError, refused
-from dnsd.store.directory import Kind
+from dnsd.store.directory import FileKind
 
 MAX_DELETED = 50
 CHANGED = "Somebody else has changed this map in the meantime. Your input is kept; the current map is shown below."
@@ -47,7 +47,7 @@ def map_path(visit: Visit) -> str:
     return f"{maps_path(visit.path['account_id'])}/{visit.path['map_id']}"
 
 
-async def list_maps(visit: Visit) -> Page:
+async def list_maps(visit: Visit) -> HtmlPage:
     """All address maps of an account."""
     loaded, account = visit.loaded, visit.account
     rows = [map_row(loaded, one) for one in loaded.dataset.maps.values() if one.account_id == account.id]
@@ -73,14 +73,14 @@ async def list_maps(visit: Visit) -> Page:
         },
         order="description",
     )
-    return Page("maps.html", {"account": account, "listing": found, "has_zones": _has_zones(visit)})
+    return HtmlPage("maps.html", {"account": account, "listing": found, "has_zones": _has_zones(visit)})
 
 
 def _has_zones(visit: Visit) -> bool:
     return any(zone.account_id == visit.account.id for zone in visit.dataset.zones.values())
 
 
-async def list_deleted(visit: Visit) -> Page:
+async def list_deleted(visit: Visit) -> HtmlPage:
     """The deleted maps of an account, which can be restored."""
     there = visit.dataset.maps
     gone: list[tuple[str, Version]] = []
@@ -88,15 +88,15 @@ async def list_deleted(visit: Visit) -> Page:
         if len(gone) == MAX_DELETED:
             break
         versions = [] if object_id in there else await visit.versions(object_id, visit.account.id)
-        if versions and versions[0].kind == Kind.MAP.name:
+        if versions and versions[0].kind == FileKind.MAP.name:
             gone.append((object_id, versions[0]))
-    return Page("maps_deleted.html", {"account": visit.account, "gone": gone})
+    return HtmlPage("maps_deleted.html", {"account": visit.account, "gone": gone})
 
 
-async def show_map(visit: Visit) -> Page:
+async def show_map(visit: Visit) -> HtmlPage:
     """The page of a map."""
     loaded, account, found = visit.loaded, visit.account, visit.map
-    return Page(
+    return HtmlPage(
         "map.html",
         {
             "account": account,
@@ -127,13 +127,13 @@ class _Edited:
     has_conflict: bool = False
 
 
-async def show_edit(visit: Visit) -> Page:
+async def show_edit(visit: Visit) -> HtmlPage:
     """The form, filled with the current map."""
     found = visit.map
     return _edit_page(visit, _Edited(MapForm.of_map(found), map_tag(visit.loaded, found), Wrong()))
 
 
-async def save_edit(visit: Visit) -> Page | Redirect:
+async def save_edit(visit: Visit) -> HtmlPage | Redirect:
     """Preview or save a change; if it is refused, show the form again."""
     form, tag, found = MapForm.of(visit.form), visit.form.get("tag"), visit.map
     if (do := visit.form.get("do")) == "find":
@@ -170,12 +170,12 @@ def _checked(draft: Draft, *, account_id: str, map_id: str, tag: str, body: MapB
     maps.set_map(draft, account_id, map_id, body, given)
 
 
-def _edit_page(visit: Visit, edited: _Edited, status: int = 200) -> Page:
+def _edit_page(visit: Visit, edited: _Edited, status: int = 200) -> HtmlPage:
     dataset, account, found = visit.dataset, visit.account, visit.map
     chosen = edited.form.chosen(dataset, account)
     zones, total = found_zones(dataset, account, visit.form.text("find"), chosen)
     now = MapForm.of_map(found) if edited.has_conflict else None
-    return Page(
+    return HtmlPage(
         "map_edit.html",
         {
             "account": account,
@@ -224,7 +224,7 @@ DISABLE = Action("disable", "Disable", "Disable", "disabled", partial(_set_enabl
 DELETE = Action("delete", "Delete", "Delete", "deleted", maps.delete_map, is_dangerous=True)
 
 
-async def ask(action: Action, visit: Visit) -> Page:
+async def ask(action: Action, visit: Visit) -> HtmlPage:
     """Show the effect of an action and ask to confirm."""
     try:
         plan = await visit.plan(partial(action.verb, account_id=visit.account.id, map_id=visit.map.id))
@@ -234,7 +234,7 @@ async def ask(action: Action, visit: Visit) -> Page:
     return _ask_page(visit, action, view, Wrong(), 200)
 
 
-async def act(action: Action, visit: Visit) -> Page | Redirect:
+async def act(action: Action, visit: Visit) -> HtmlPage | Redirect:
     """Carry out a confirmed action."""
     account, found = visit.account, visit.map
     try:
@@ -246,18 +246,18 @@ async def act(action: Action, visit: Visit) -> Page | Redirect:
     return Redirect(to, f"{map_title(found)} is {action.done}. {more}")
 
 
-def _ask_page(visit: Visit, action: Action, plan: Any, wrong: Wrong, status: int) -> Page:
+def _ask_page(visit: Visit, action: Action, plan: Any, wrong: Wrong, status: int) -> HtmlPage:
     found = visit.map
     data = {"account": visit.account, "map": found, "title": map_title(found), "path": map_path(visit)}
-    return Page("map_action.html", {**data, "action": action, "plan": plan, "wrong": wrong}, status)
+    return HtmlPage("map_action.html", {**data, "action": action, "plan": plan, "wrong": wrong}, status)
 
 
-async def show_version(visit: Visit) -> Page:
+async def show_version(visit: Visit) -> HtmlPage:
     """A version of a map, and the effect of restoring it."""
     return await _version_page(visit, Wrong(), 200)
 
 
-async def restore_version(visit: Visit) -> Page | Redirect:
+async def restore_version(visit: Visit) -> HtmlPage | Redirect:
     """Restore a version of a map."""
     try:
         await visit.change("map.restore", partial(_restored, visit=visit))
@@ -270,10 +270,10 @@ def _restored(draft: Draft, *, visit: Visit) -> None:
     restore(draft, visit.service.history, visit.path["account_id"], visit.path["map_id"], visit.path["version"].upper())
 
 
-async def _version_page(visit: Visit, wrong: Wrong, status: int) -> Page:
+async def _version_page(visit: Visit, wrong: Wrong, status: int) -> HtmlPage:
     version = visit.path["version"].upper()
     found = await run_in_threadpool(visit.service.history.text, visit.path["map_id"], version)
-    if found is None or found[0].account_id != visit.account.id or found[0].kind != Kind.MAP.name:
+    if found is None or found[0].account_id != visit.account.id or found[0].kind != FileKind.MAP.name:
         raise refused(Reason.NOT_FOUND, "there is no such version of the map")
     plan = None
     if not wrong:
@@ -288,7 +288,7 @@ async def _version_page(visit: Visit, wrong: Wrong, status: int) -> Page:
             wrong = Wrong(error)
     there = visit.dataset.maps.get(visit.path["map_id"])
     there = there if there and there.account_id == visit.account.id else None
-    return Page(
+    return HtmlPage(
         "map_version.html",
         {
             "account": visit.account,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dnsd.dashboard.listing import listing
-from dnsd.dashboard.page import Page, Redirect
+from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.plots import Plot, plot_of, rates_of
 from dnsd.dashboard.visit import Visit
-from dnsd.manage.tokens import Area, Level
+from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.manage.traffic import MAPS, QUERIES, RCODES, ZONES
 from dnsd.model.maps import AddressMap
 
@@ -14,13 +14,13 @@ MAX_WARNINGS = 20
 POOL = "default pool"
 
 
-async def show_overview(visit: Visit) -> Page:
+async def show_overview(visit: Visit) -> HtmlPage:
     """Totals, traffic, problems and warnings."""
     dataset = visit.dataset
     accounts = visit.accounts()
     zones = [zone for zone in dataset.zones.values() if visit.token.covers(zone.account_id, zone.id)]
     maps = [one for one in dataset.maps.values() if _may_read(visit, one)]
-    return Page(
+    return HtmlPage(
         "overview.html",
         {
             "accounts": accounts,
@@ -35,7 +35,7 @@ async def show_overview(visit: Visit) -> Page:
 
 
 def _may_read(visit: Visit, found: AddressMap) -> bool:
-    return visit.token.may(Area.MAPS, Level.READ, account_id=found.account_id)
+    return visit.token.may(Area.MAPS, AccessLevel.READ, account_id=found.account_id)
 
 
 def _plots(visit: Visit) -> list[Plot]:
@@ -58,7 +58,7 @@ def _plots(visit: Visit) -> list[Plot]:
     ]
 
 
-async def show_accounts(visit: Visit) -> Page | Redirect:
+async def show_accounts(visit: Visit) -> HtmlPage | Redirect:
     """The accounts that the token covers."""
     dataset = visit.dataset
     zones: dict[str, int] = {}
@@ -79,4 +79,4 @@ async def show_accounts(visit: Visit) -> Page | Redirect:
         },
         order="name",
     )
-    return Page("accounts.html", {"listing": found, "zones": zones, "maps": maps})
+    return HtmlPage("accounts.html", {"listing": found, "zones": zones, "maps": maps})

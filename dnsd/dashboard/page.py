@@ -45,7 +45,7 @@ MAX_NOTICE = 500  # characters
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HtmlPage:
     """A page to show: its template and data."""
 
     template: str
@@ -98,7 +98,7 @@ class Pages:
         for name in TEMPLATES:
             self._environment.get_template(name)
 
-    def shown(self, page: Page, visit: Visit | None = None, *, secret: str = "") -> Response:
+    def shown(self, page: HtmlPage, visit: Visit | None = None, *, secret: str = "") -> Response:
         """The response for a page, for a signed-in visit or for a visitor with `secret`."""
         html = self._environment.get_template(page.template).render(
             **page.data, visit=visit, form_secret=form_secret(visit.session.secret if visit else secret)

@@ -12,8 +12,8 @@ from dnsd.api.codes import status_of
 from dnsd.api.envelope import Listed, Raw, Reply
 from dnsd.api.record_parts import PARTS
 from dnsd.dashboard.listing import PER_PAGE
-from dnsd.dashboard.page import Download, Page, Redirect, sentence
-from dnsd.dashboard.visit import Fields, Visit, Wrong
+from dnsd.dashboard.page import Download, HtmlPage, Redirect, sentence
+from dnsd.dashboard.visit import FormValues, Visit, Wrong
 from dnsd.manage.records import import_records, relative_name
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, WITH_PRIORITY, parse_owner
@@ -63,15 +63,15 @@ def records_path(visit: Visit) -> str:
     return f"/zones/{visit.path['zone_id']}/records"
 
 
-async def list_records(visit: Visit) -> Page:
+async def list_records(visit: Visit) -> HtmlPage:
     """The records of a zone."""
     return await _list_page(visit)
 
 
-async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
+async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> HtmlPage:
     zone, query = visit.zone, visit.query
     if back := _back(visit):  # a form on the list was sent
-        query = Fields.of(urlsplit(back).query)
+        query = FormValues.of(urlsplit(back).query)
     q, rtype, page = query.text("q"), query.text("type").upper(), query.number("page", 1)
     found = await _found(visit, q, rtype, page)
     pages = max(1, -(-found.total // PER_PAGE))
@@ -82,7 +82,7 @@ async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200
         values = {"q": q, "type": rtype, "page": str(number) if number > 1 else ""}
         return f"{records_path(visit)}?{urlencode({name: text for name, text in values.items() if text})}"
 
-    return Page(
+    return HtmlPage(
         "records.html",
         {
             "zone": zone,
@@ -110,7 +110,7 @@ async def _found(visit: Visit, q: str, rtype: str, page: int) -> Listed:
     return listed
 
 
-async def turn_proxy(visit: Visit) -> Page | Redirect:
+async def turn_proxy(visit: Visit) -> HtmlPage | Redirect:
     """Turn the proxy of one record on or off."""
     try:
         await api.edit_record(visit.call({"proxied": visit.form.get("proxied") == "on"}))
@@ -128,14 +128,14 @@ def _back(visit: Visit) -> str:
 # Forms
 
 
-async def show_create(visit: Visit) -> Page:
+async def show_create(visit: Visit) -> HtmlPage:
     """The form of a new record of a type."""
     rtype = visit.query.text("type").upper()
     typed = {name: visit.query.text(name) for name in ("name", "comment")}
     return _form_page(visit, {"type": rtype if rtype in TYPES else "A", "ttl": AUTOMATIC_TTL, **typed}, Wrong())
 
 
-async def create(visit: Visit) -> Page | Redirect:
+async def create(visit: Visit) -> HtmlPage | Redirect:
     """Create a record."""
     said = _said(visit)
     try:
@@ -145,13 +145,13 @@ async def create(visit: Visit) -> Page | Redirect:
     return Redirect(records_path(visit), "The record is created. DNS answers it.")
 
 
-async def show_edit(visit: Visit) -> Page:
+async def show_edit(visit: Visit) -> HtmlPage:
     """The form, filled with the current record."""
     reply = await api.get_record(visit.call())
     return _form_page(visit, reply.result, Wrong(), tag=reply.etag or "", is_stored=True)
 
 
-async def edit(visit: Visit) -> Page | Redirect:
+async def edit(visit: Visit) -> HtmlPage | Redirect:
     """Change a record, unless it has changed since the form was made."""
     said = _said(visit)
     try:
@@ -183,11 +183,11 @@ def _form_page(
     tag: str = "",
     now: Any = None,
     is_stored: bool = False,
-) -> Page:
+) -> HtmlPage:
     zone = visit.zone
     rtype = str(said["type"])
     name = str(said.get("name") or "")
-    return Page(
+    return HtmlPage(
         "record_form.html",
         {
             "zone": zone,
@@ -235,7 +235,7 @@ def _said(visit: Visit) -> dict[str, Any]:
     return said
 
 
-def _settings(form: Fields, rtype: str) -> dict[str, bool | None]:
+def _settings(form: FormValues, rtype: str) -> dict[str, bool | None]:
     """The settings of a record; a setting that is off and was absent stays absent."""
     wanted = {name: form.get("only") == name for name in ("ipv4_only", "ipv6_only")}
     if rtype == "CNAME":
@@ -264,14 +264,14 @@ def _number(text: Any) -> Any:
 # Delete, import, export
 
 
-async def show_delete(visit: Visit) -> Page:
+async def show_delete(visit: Visit) -> HtmlPage:
     """Show a record and ask to confirm its deletion."""
     reply = await api.get_record(visit.call())
     data = {"zone": visit.zone, "account": visit.dataset.accounts[visit.zone.account_id], "record": reply.result}
-    return Page("record_delete.html", data | {"wrong": Wrong(), "path": records_path(visit)})
+    return HtmlPage("record_delete.html", data | {"wrong": Wrong(), "path": records_path(visit)})
 
 
-async def delete(visit: Visit) -> Page | Redirect:
+async def delete(visit: Visit) -> HtmlPage | Redirect:
     """Delete a record."""
     try:
         await api.delete_record(visit.call())
@@ -286,12 +286,12 @@ async def export(visit: Visit) -> Download:
     return Download(f"{visit.zone.name_text}.zone", reply.text)
 
 
-async def show_import(visit: Visit) -> Page:
+async def show_import(visit: Visit) -> HtmlPage:
     """The form for a master file."""
     return _import_page(visit, b"", Wrong(), 200)
 
 
-async def import_file(visit: Visit) -> Page | Redirect:
+async def import_file(visit: Visit) -> HtmlPage | Redirect:
     """Add the records of an uploaded or pasted master file."""
     octets = visit.upload.get("file") or visit.form.get("text").encode()
     zone_id, proxies = visit.zone.id, "proxied" in visit.form
@@ -311,7 +311,7 @@ async def import_file(visit: Visit) -> Page | Redirect:
     )
 
 
-def _import_page(visit: Visit, octets: bytes, wrong: Wrong, status: int) -> Page:
+def _import_page(visit: Visit, octets: bytes, wrong: Wrong, status: int) -> HtmlPage:
     """The form, with the sent text unless it is not UTF-8, which the form would alter."""
     zone = visit.zone
     try:
@@ -319,4 +319,4 @@ def _import_page(visit: Visit, octets: bytes, wrong: Wrong, status: int) -> Page
     except UnicodeDecodeError:
         text = ""
     data = {"zone": zone, "account": visit.dataset.accounts[zone.account_id], "text": text, "wrong": wrong}
-    return Page("record_import.html", data | {"path": records_path(visit)}, status)
+    return HtmlPage("record_import.html", data | {"path": records_path(visit)}, status)

@@ -21,7 +21,7 @@ from dnsd.manage.history import Version
 from dnsd.manage.plan import Plan, plan_of
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor, Service
-from dnsd.manage.tokens import Area, Level, Token
+from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.accounts import Account
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
@@ -31,14 +31,14 @@ T = TypeVar("T")
 MAX_FIELDS = 30_000  # in a form: it may list all zones of an account
 
 
-class Fields:
+class FormValues:
     """The values of a form or a query: texts by name; names may repeat."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
         self._pairs = [(name, text) for name, text in pairs]
 
     @classmethod
-    def of(cls, encoded: bytes | str) -> Fields:
+    def of(cls, encoded: bytes | str) -> FormValues:
         """Parse application/x-www-form-urlencoded. Raises RefusedError."""
         try:
             text = encoded.decode() if isinstance(encoded, bytes) else encoded
@@ -80,8 +80,8 @@ class Visit:
     client: str  # IP address
     url: str  # path and query
     path: Mapping[str, str] = field(default_factory=dict)  # parameters of the path
-    query: Fields = field(default_factory=Fields)
-    form: Fields = field(default_factory=Fields)
+    query: FormValues = field(default_factory=FormValues)
+    form: FormValues = field(default_factory=FormValues)
     upload: Mapping[str, bytes] = field(default_factory=dict)  # files, by field
     notice: str = ""  # from the previous page
 
@@ -122,7 +122,7 @@ class Visit:
 
     def may(self, area: str, level: str, account_id: str, zone_id: str | None = None) -> bool:
         """Whether the token has a permission; pages offer only permitted actions."""
-        return self.token.may(Area(area), Level(level), account_id=account_id, zone_id=zone_id)
+        return self.token.may(Area(area), AccessLevel(level), account_id=account_id, zone_id=zone_id)
 
     @property
     def is_loaded(self) -> bool:

@@ -7,12 +7,12 @@ from typing import Any
 from dnsd.api import zones as api
 from dnsd.api.codes import status_of
 from dnsd.dashboard.listing import listing
-from dnsd.dashboard.page import Page, Redirect
+from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.views import not_applied, problems_of, steps_of
 from dnsd.dashboard.visit import Visit, Wrong
 from dnsd.manage.plan import answering
 from dnsd.manage.refusal import Reason, RefusedError, refused
-from dnsd.manage.tokens import Area, Level
+from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.manage.zones import ZoneEdit, edit_zone, not_followed, set_zone_switches
 from dnsd.model.maps import MemberKind
 from dnsd.model.zones import Zone
@@ -22,7 +22,7 @@ from dnsd.wire.rdata import NS, SOA
 SWITCHES = ("ipv6", "http2", "http3", "https_records", "flatten_all_cnames")
 
 
-async def list_zones(visit: Visit) -> Page:
+async def list_zones(visit: Visit) -> HtmlPage:
     """The zones that the token covers, of all accounts or of one."""
     dataset, loaded = visit.dataset, visit.loaded
     account_id = visit.query.text("account").lower()
@@ -56,19 +56,19 @@ async def list_zones(visit: Visit) -> Page:
     account = dataset.accounts.get(account_id)
     is_seen = account is not None and visit.token.covers(account.id)
     data = {"listing": found, "rows": rows, "maps": maps, "account": account if is_seen else None}
-    return Page("zones.html", {**data, "may_create": bool(_accounts_to_create_in(visit))})
+    return HtmlPage("zones.html", {**data, "may_create": bool(_accounts_to_create_in(visit))})
 
 
 def _accounts_to_create_in(visit: Visit) -> list[Any]:
-    return [one for one in visit.accounts() if visit.token.may(Area.ZONES, Level.EDIT, account_id=one.id)]
+    return [one for one in visit.accounts() if visit.token.may(Area.ZONES, AccessLevel.EDIT, account_id=one.id)]
 
 
-async def show_create(visit: Visit) -> Page:
+async def show_create(visit: Visit) -> HtmlPage:
     """The form of a new zone."""
     return _create_page(visit, Wrong(), 200)
 
 
-async def create(visit: Visit) -> Page | Redirect:
+async def create(visit: Visit) -> HtmlPage | Redirect:
     """Create a zone."""
     body = {"name": visit.form.text("name"), "account": {"id": visit.form.text("account")}}
     try:
@@ -78,21 +78,21 @@ async def create(visit: Visit) -> Page | Redirect:
     return Redirect(f"/zones/{reply.result['id']}", "The zone is created. DNS answers for it.")
 
 
-def _create_page(visit: Visit, wrong: Wrong, status: int) -> Page:
+def _create_page(visit: Visit, wrong: Wrong, status: int) -> HtmlPage:
     data = {"accounts": _accounts_to_create_in(visit), "form": visit.form, "wrong": wrong}
-    return Page(
+    return HtmlPage(
         "zone_create.html", data | {"chosen": visit.form.text("account") or visit.query.text("account")}, status
     )
 
 
-async def show_zone(visit: Visit) -> Page:
+async def show_zone(visit: Visit) -> HtmlPage:
     """The page of a zone: its effective addresses, the reason for them, and its settings."""
     return await _page(visit)
 
 
-async def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> Page:
+async def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> HtmlPage:
     loaded, zone = visit.loaded, visit.zone
-    return Page(
+    return HtmlPage(
         "zone.html",
         {
             "zone": zone,
@@ -105,7 +105,7 @@ async def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> 
             "warnings": problems_of(loaded, zone.key),
             "records_total": _records_total(zone),
             "wrong": wrong or Wrong(),
-            "may_see_maps": visit.token.may(Area.MAPS, Level.READ, account_id=zone.account_id),
+            "may_see_maps": visit.token.may(Area.MAPS, AccessLevel.READ, account_id=zone.account_id),
             "versions": await visit.versions(zone.id, zone.account_id),
         },
         status,
@@ -119,7 +119,7 @@ def _records_total(zone: Zone) -> int:
     )
 
 
-async def save_settings(visit: Visit) -> Page | Redirect:
+async def save_settings(visit: Visit) -> HtmlPage | Redirect:
     """Save the settings of a zone."""
     zone_id, wanted = visit.zone.id, {name: name in visit.form for name in SWITCHES}
     try:
@@ -129,13 +129,13 @@ async def save_settings(visit: Visit) -> Page | Redirect:
     return Redirect(f"/zones/{zone_id}", "The settings are saved.")
 
 
-async def ask_pause(visit: Visit) -> Page:
+async def ask_pause(visit: Visit) -> HtmlPage:
     """Show the effect of pausing and ask to confirm."""
     zone, dataset = visit.zone, visit.dataset
-    return Page("zone_pause.html", {"zone": zone, "account": dataset.accounts[zone.account_id]})
+    return HtmlPage("zone_pause.html", {"zone": zone, "account": dataset.accounts[zone.account_id]})
 
 
-async def pause(visit: Visit) -> Page | Redirect:
+async def pause(visit: Visit) -> HtmlPage | Redirect:
     """Pause a zone, or resume it."""
     zone_id, is_paused = visit.zone.id, visit.form.get("paused") == "on"
     try:
@@ -146,7 +146,7 @@ async def pause(visit: Visit) -> Page | Redirect:
     return Redirect(f"/zones/{zone_id}", done)
 
 
-async def verify(visit: Visit) -> Page | Redirect:
+async def verify(visit: Visit) -> HtmlPage | Redirect:
     """Mark a zone as verified."""
     zone_id = visit.zone.id
     try:
@@ -156,12 +156,12 @@ async def verify(visit: Visit) -> Page | Redirect:
     return Redirect(f"/zones/{zone_id}", "The zone is verified: CNAMEs of other accounts are followed into it.")
 
 
-async def show_delete(visit: Visit) -> Page:
+async def show_delete(visit: Visit) -> HtmlPage:
     """Show the effect of deleting a zone and ask to confirm."""
     return _delete_page(visit, Wrong(), 200)
 
 
-async def delete(visit: Visit) -> Page | Redirect:
+async def delete(visit: Visit) -> HtmlPage | Redirect:
     """Delete a zone; the form must repeat its name."""
     zone = visit.zone
     try:
@@ -180,8 +180,8 @@ def _is_name_of(zone: Zone, text: str) -> bool:
         return False
 
 
-def _delete_page(visit: Visit, wrong: Wrong, status: int) -> Page:
+def _delete_page(visit: Visit, wrong: Wrong, status: int) -> HtmlPage:
     zone, dataset = visit.zone, visit.dataset
     members = [one for one in dataset.maps_by_member.get(zone.id, ()) if (MemberKind.ZONE, zone.id) in one.by_member]
     data = {"zone": zone, "account": dataset.accounts[zone.account_id], "members": members, "wrong": wrong}
-    return Page("zone_delete.html", data | {"records_total": _records_total(zone)}, status)
+    return HtmlPage("zone_delete.html", data | {"records_total": _records_total(zone)}, status)

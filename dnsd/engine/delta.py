@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TypeVar
 
 from dnsd.engine.answer import Answer
-from dnsd.engine.names import Changes, NameTable, Octets, changes_of, names_in, packed_names
+from dnsd.engine.names import NameChanges, NameTable, Octets, changes_of, names_in, packed_names
 from dnsd.engine.node import REFUSED_NODE, Node
 from dnsd.engine.snapshot import Addresses, Snapshot
 
@@ -43,10 +43,10 @@ class AddressChanges:
 
 # Whole snapshot: heading, addresses, nodes by number, octets of the names. Change: heading, addresses, changes of
 # names.
-Part = Heading | AddressChanges | list[Node] | Octets | Changes
+DeltaPart = Heading | AddressChanges | list[Node] | Octets | NameChanges
 
 
-def delta(base: Snapshot | None, snapshot: Snapshot) -> Iterator[Part]:
+def delta(base: Snapshot | None, snapshot: Snapshot) -> Iterator[DeltaPart]:
     """Yield the parts that turn `base`, which must be older, into `snapshot`."""
     yield Heading(
         base=base.revision if base else 0,
@@ -72,7 +72,7 @@ def is_small(base: Snapshot, snapshot: Snapshot) -> bool:
     return snapshot.names.shares_octets(base.names)
 
 
-def apply_delta(base: Snapshot | None, parts: Iterable[Part]) -> Iterator[Snapshot | None]:
+def apply_delta(base: Snapshot | None, parts: Iterable[DeltaPart]) -> Iterator[Snapshot | None]:
     """Apply the parts to `base`: yield None after each part, and the new snapshot as the last item.
 
     Raises ValueError if the parts belong to another base.
@@ -134,7 +134,7 @@ def _apply(current: MutableMapping[K, V], changes: Mapping[K, V | None]) -> Muta
     return current
 
 
-def _whole(names: NameTable) -> Iterator[Part]:
+def _whole(names: NameTable) -> Iterator[DeltaPart]:
     if names.changes:
         names = packed_names(*names.columns())
     for start in range(0, len(names.nodes), PART):

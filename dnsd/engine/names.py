@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dnsd.engine.node import Node
 
 Octets = bytes | memoryview
-Changes = dict[bytes, "Node | None"]  # canonical name -> its new node; None: the name was removed
+NameChanges = dict[bytes, "Node | None"]  # canonical name -> its new node; None: the name was removed
 
 KEY_SIZE = 16  # octets
 FEW = 1_000  # changes always allowed before the names are packed again
@@ -134,7 +134,7 @@ def renewed_names(previous: NameTable | None, names: Sequence[bytes], nodes: Seq
     return packed_names(names, nodes)
 
 
-def changes_of(old: NameTable, new: NameTable) -> Changes:
+def changes_of(old: NameTable, new: NameTable) -> NameChanges:
     """The changes that turn `old` into `new`."""
     if not new.shares_octets(old):
         return _changes(old, *new.columns())
@@ -143,9 +143,9 @@ def changes_of(old: NameTable, new: NameTable) -> Changes:
     }
 
 
-def _changes(old: NameTable, names: Sequence[bytes], nodes: Sequence[Node]) -> Changes:
+def _changes(old: NameTable, names: Sequence[bytes], nodes: Sequence[Node]) -> NameChanges:
     get = old.get
-    changed: Changes = {name: node for name, node in zip(names, nodes, strict=True) if get(name) is not node}
+    changed: NameChanges = {name: node for name, node in zip(names, nodes, strict=True) if get(name) is not node}
     if len(names) - len(changed) < len(old):
         changed |= dict.fromkeys(set(old).difference(names))
     return changed

@@ -45,7 +45,7 @@ class Head(NamedTuple):
     is_ttl_given: bool  # else it comes from $TTL
 
 
-class Said(NamedTuple):
+class LineMeaning(NamedTuple):
     """The meaning of a head and a comment for the record between them."""
 
     traits: int  # index of the traits
@@ -57,7 +57,7 @@ class Form(NamedTuple):
     """The meaning of a line apart from its owner and its data."""
 
     ttl_given: int | None  # seconds; None if it comes from $TTL
-    said: Said
+    said: LineMeaning
     rdatas: dict[str, bytes]  # known data of this type -> wire form
     parse: Callable[[str], bytes | None]  # for other data; None unless it is plain
 
@@ -65,7 +65,7 @@ class Form(NamedTuple):
 class Known:
     """The known parts of lines and their meaning, under one origin and one $TTL."""
 
-    def __init__(self, origin: bytes, interpret: Callable[[Head, str], Said]) -> None:
+    def __init__(self, origin: bytes, interpret: Callable[[Head, str], LineMeaning]) -> None:
         """`interpret` returns the meaning of a head and a comment, or raises ValueError if they are wrong."""
         self._endings: dict[str | None, bytes] = {None: origin, "": ROOT}  # text after a label and a dot -> wire form
         self._origin = origin

@@ -14,7 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from dnsd.formats.yaml_nodes import BREAKS, Layout, Node
+from dnsd.formats.yaml_nodes import BREAKS, Layout, YamlNode
 from dnsd.formats.yaml_style import MAX_WIDTH, PlainData, as_read, document_lines, entry_lines, flow_texts, value_lines
 from dnsd.formats.yaml_text import BYTE_ORDER_MARK, EMPTY, LINE_BREAK, Data, YamlError, YamlProblem, parse_yaml
 
@@ -106,7 +106,7 @@ class _Edit:
         found = LINE_BREAK.match(text)
         return text[found.end() :] if found else text
 
-    def _edit(self, node: Node, wanted: Data, slot: int | None = None, column: int | None = None) -> None:
+    def _edit(self, node: YamlNode, wanted: Data, slot: int | None = None, column: int | None = None) -> None:
         """`slot` is the offset after the colon or dash, `column` the key's in block style; a document has neither."""
         if node.value == wanted:
             return
@@ -117,7 +117,7 @@ class _Edit:
         else:
             self._replace(node, wanted, slot, column)
 
-    def _edit_mapping(self, node: Node, wanted: dict[str, Data]) -> None:
+    def _edit_mapping(self, node: YamlNode, wanted: dict[str, Data]) -> None:
         column = self._layout.column(node.keys[0].start) if node.is_block else None
         for key, child in zip(node.keys, node.children, strict=True):
             if key.value in wanted and not key.is_merge:
@@ -131,7 +131,7 @@ class _Edit:
         texts = [self._entry_text(key, value, column) for key, value in added]
         self._insert(node, len(keeps) - keeps[::-1].index(True), texts, has_lines=has_lines)
 
-    def _edit_list(self, node: Node, wanted: list[Data]) -> None:
+    def _edit_list(self, node: YamlNode, wanted: list[Data]) -> None:
         items = [child.value for child in node.children]
         keeps = [False] * len(items)
         has_lines = self._has_lines(node)
@@ -145,7 +145,7 @@ class _Edit:
             new = next_new + 1
         self._remove(node, keeps, has_lines=has_lines)
 
-    def _pairs(self, node: Node, items: list[Data], wanted: list[Data]) -> list[tuple[int, int]]:
+    def _pairs(self, node: YamlNode, items: list[Data], wanted: list[Data]) -> list[tuple[int, int]]:
         """Pairs of old and new index of each kept item, ascending in both; the other items are removed or new."""
         if (origins := self._origins.get(id(node))) is not None:
             return [(old, new) for new, old in enumerate(origins) if old is not None]
@@ -157,11 +157,11 @@ class _Edit:
             old, new = next_old + 1, next_new + 1
         return found[:-1]
 
-    def _edit_item(self, node: Node, index: int, wanted: Data) -> None:
+    def _edit_item(self, node: YamlNode, index: int, wanted: Data) -> None:
         start = self._start(node, index)
         self._edit(node.children[index], wanted, start + 1 if node.is_block else start)
 
-    def _replace(self, node: Node, wanted: Data, slot: int | None, column: int | None) -> None:
+    def _replace(self, node: YamlNode, wanted: Data, slot: int | None, column: int | None) -> None:
         layout = self._layout
         end = layout.line_end(node.end) if node.is_block else node.end  # a comment after it describes the old value
         if slot is None:
@@ -179,7 +179,7 @@ class _Edit:
             self._put(slot, end, first)
             self._put_lines(layout.line_end(end), below)
 
-    def _remove(self, node: Node, keeps: list[bool], *, has_lines: bool) -> None:
+    def _remove(self, node: YamlNode, keeps: list[bool], *, has_lines: bool) -> None:
         for is_kept, run in groupby(range(len(keeps)), keeps.__getitem__):
             if is_kept:
                 continue
@@ -194,7 +194,7 @@ class _Edit:
             else:
                 self._put(start, self._start(node, last + 1), "")
 
-    def _insert(self, node: Node, index: int, texts: list[str], *, has_lines: bool) -> None:
+    def _insert(self, node: YamlNode, index: int, texts: list[str], *, has_lines: bool) -> None:
         """Insert entries or items before the one at `index`."""
         if not texts:
             return
@@ -230,7 +230,7 @@ class _Edit:
             return flow_texts([{key: value}])[0][1:-1]
         return self._line_break.join(entry_lines(key, value, column))[column:]
 
-    def _item_texts(self, node: Node, items: list[Data]) -> list[str]:
+    def _item_texts(self, node: YamlNode, items: list[Data]) -> list[str]:
         if not node.is_block:
             return flow_texts(items)
         column = self._layout.column(self._start(node, 0)) + 2
@@ -243,14 +243,14 @@ class _Edit:
             texts.append(f"- {text}")
         return texts
 
-    def _has_lines(self, node: Node) -> bool:
+    def _has_lines(self, node: YamlNode) -> bool:
         """Whether each entry or item has lines of its own; in brackets, comma and comment included."""
         return node.is_block or all(
             self._layout.begins_line(self._start(node, index)) and LINE_REST.match(self._text, child.end)
             for index, child in enumerate(node.children)
         )
 
-    def _start(self, node: Node, index: int) -> int:
+    def _start(self, node: YamlNode, index: int) -> int:
         """Start of an entry's key, or of an item with its dash."""
         if node.keys:
             return node.keys[index].start
@@ -264,7 +264,7 @@ def _end(found: re.Match[str] | None, otherwise: int) -> int:
     return found.end() if found else otherwise
 
 
-def _keeps(node: Node, wanted: dict[str, Data]) -> list[bool]:
+def _keeps(node: YamlNode, wanted: dict[str, Data]) -> list[bool]:
     """Whether to keep each key of a mapping: wanted keys, null keys (they mean nothing) and merge keys."""
     pairs = zip(node.keys, node.children, strict=True)
     return [key.value in wanted or child.value is None or key.is_merge for key, child in pairs]

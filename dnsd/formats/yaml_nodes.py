@@ -26,7 +26,7 @@ BREAKS = "\n\r\x85\u2028\u2029"
 COMMENT_LINE = re.compile(f"(?<=[{BREAKS}])[ \t]*#[^{BREAKS}]*")
 
 
-class Node(NamedTuple):
+class YamlNode(NamedTuple):
     """A value and its offsets. Scalars and aliases are neither flow nor block, and have no children."""
 
     start: int
@@ -34,8 +34,8 @@ class Node(NamedTuple):
     value: Data  # as from `as_read`: without keys of None
     is_flow: bool = False
     is_block: bool = False
-    keys: Sequence[Node] = ()  # of a mapping
-    children: Sequence[Node] = ()  # values of a mapping, or items of a list
+    keys: Sequence[YamlNode] = ()  # of a mapping
+    children: Sequence[YamlNode] = ()  # values of a mapping, or items of a list
     is_merge: bool = False  # the key `<<`
 
 
@@ -86,11 +86,11 @@ def _comment_lines(text: str, long_scalars: list[tuple[int, int]]) -> list[tuple
     return [span for span, at in zip(found, within, strict=True) if at < 0 or span[0] >= long_scalars[at][1]]
 
 
-def _parse_nodes(text: str) -> tuple[Node, list[tuple[int, int]]]:
+def _parse_nodes(text: str) -> tuple[YamlNode, list[tuple[int, int]]]:
     """The document's node, and the spans of scalars over several lines."""
-    nodes: list[Node] = []
-    outer: list[tuple[CollectionStartEvent, list[Node]]] = []
-    anchors: dict[str, Node] = {}
+    nodes: list[YamlNode] = []
+    outer: list[tuple[CollectionStartEvent, list[YamlNode]]] = []
+    anchors: dict[str, YamlNode] = {}
     long_scalars = []
     for event in yaml.parse(text, Loader=LOADER):
         start, end = _span(event)
@@ -103,7 +103,7 @@ def _parse_nodes(text: str) -> tuple[Node, list[tuple[int, int]]]:
             if LINE_BREAK.search(text, start, end):
                 long_scalars.append((start, end))
         elif isinstance(event, AliasEvent):
-            node = Node(start, end, anchors[event.anchor or ""].value)
+            node = YamlNode(start, end, anchors[event.anchor or ""].value)
         elif isinstance(event, CollectionEndEvent):
             inner = nodes
             event, nodes = outer.pop()
@@ -122,22 +122,22 @@ def _span(event: Event) -> tuple[int, int]:
     return event.start_mark.index, event.end_mark.index
 
 
-def _scalar(event: ScalarEvent, text: str) -> Node:
+def _scalar(event: ScalarEvent, text: str) -> YamlNode:
     start, end = _span(event)
     if event.style in ("|", ">"):  # the event's end is the start of the next token, past blank lines
         end = start + len(text[start:end].rstrip())
     is_plain = event.implicit[0]
     value = None if is_plain and event.value in NULLS else event.value
-    return Node(start, end, value, is_merge=is_plain and value == "<<")
+    return YamlNode(start, end, value, is_merge=is_plain and value == "<<")
 
 
-def _list(event: CollectionStartEvent, items: list[Node], end: int) -> Node:
+def _list(event: CollectionStartEvent, items: list[YamlNode], end: int) -> YamlNode:
     is_flow = bool(event.flow_style)
     value: Data = [item.value for item in items]
-    return Node(_span(event)[0], _end(items, end, is_flow=is_flow), value, is_flow, not is_flow, (), items)
+    return YamlNode(_span(event)[0], _end(items, end, is_flow=is_flow), value, is_flow, not is_flow, (), items)
 
 
-def _mapping(event: CollectionStartEvent, inner: list[Node], end: int) -> Node:
+def _mapping(event: CollectionStartEvent, inner: list[YamlNode], end: int) -> YamlNode:
     is_flow = bool(event.flow_style)
     keys, children = inner[::2], inner[1::2]
     own, merged = {}, {}
@@ -147,7 +147,7 @@ def _mapping(event: CollectionStartEvent, inner: list[Node], end: int) -> Node:
         else:
             own[str(key.value)] = child.value
     value: Data = {key: item for key, item in (merged | own).items() if item is not None}
-    return Node(_span(event)[0], _end(inner, end, is_flow=is_flow), value, is_flow, not is_flow, keys, children)
+    return YamlNode(_span(event)[0], _end(inner, end, is_flow=is_flow), value, is_flow, not is_flow, keys, children)
 
 
 def _merged(value: Data) -> dict[str, Data]:
@@ -158,6 +158,6 @@ def _merged(value: Data) -> dict[str, Data]:
     return merged
 
 
-def _end(inner: list[Node], end: int, *, is_flow: bool) -> int:
+def _end(inner: list[YamlNode], end: int, *, is_flow: bool) -> int:
     # A block's end event lies at the start of the next token, past comments and blank lines.
     return end if is_flow else inner[-1].end

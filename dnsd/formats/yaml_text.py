@@ -106,7 +106,7 @@ def _known(text: str, max_size: int) -> Data:
 def _parsed(text: str, places: Places | None, max_size: int) -> Data:
     text = text.removeprefix(BYTE_ORDER_MARK)
     _check_text(text, max_size)
-    reader = _Reader(keeps_marks=places is not None)
+    reader = _DataBuilder(keeps_marks=places is not None)
     event = None
     try:
         for event in yaml.parse(text, Loader=LOADER):
@@ -209,7 +209,7 @@ class _Frame:
         self.merges: list[tuple[Data, Mark]] = []
 
 
-class _Reader:
+class _DataBuilder:
     """Builds the data from the events, without recursion, and collects problems."""
 
     def __init__(self, *, keeps_marks: bool) -> None:

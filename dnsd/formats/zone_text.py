@@ -22,7 +22,7 @@ import dns.ttl
 
 from dnsd.formats.comments import NO_COMMENT, OWN, Comment, parse_comment, without_identity
 from dnsd.formats.odd_octets import readable
-from dnsd.formats.plain_lines import LINE, Form, Head, Known, Said
+from dnsd.formats.plain_lines import LINE, Form, Head, Known, LineMeaning
 from dnsd.formats.zone_entries import BLANK, NEWLINE, EntryError, Words, comment_of, entry_end, parse_ttl, read_rdata
 from dnsd.model.columns import Columns, Records
 from dnsd.model.records import (
@@ -75,7 +75,7 @@ def parse_zone_text(
     after each block, `progress` gets the number of records so far. A repeated record counts once (RFC 2181 §5): stored
     zone transfers have the SOA first and last.
     """
-    reader = _Reader(default_name, proxies=proxies)
+    reader = _EntryReader(default_name, proxies=proxies)
     blocks = iter([text] if isinstance(text, str) else text)
     rest = ""  # not read yet: the beginning of an entry
     for block in blocks:
@@ -91,7 +91,7 @@ def parse_zone_text(
     return reader.result()
 
 
-class _Reader:
+class _EntryReader:
     """Reads entries; keeps the state between them: the origin, the default TTL, the last owner name."""
 
     def __init__(self, default_name: bytes, *, proxies: bool) -> None:
@@ -287,14 +287,14 @@ class _Reader:
     def _is_proxied(self, rtype: int, said: Comment) -> bool:
         return rtype in PROXIABLE and (self.proxies if said.proxied is None else said.proxied)
 
-    def _interpret(self, head: Head, comment: str) -> Said:
+    def _interpret(self, head: Head, comment: str) -> LineMeaning:
         """The meaning of a plain line's head and comment. Raises ValueError."""
         said = parse_comment(head.rtype, readable(comment))
         proxied = self._is_proxied(head.rtype, said)
         traits = build_traits(
             head.rtype, ttl=head.ttl, proxied=proxied, settings=said.settings, comment=said.text, tags=said.tags
         )
-        return Said(self.columns.index_of(traits), said.identity, said.warning)
+        return LineMeaning(self.columns.index_of(traits), said.identity, said.warning)
 
     def _read_owner(self, words: Words) -> tuple[dns.name.Name | None, str]:
         """Read the owner, if the entry has one. Return the name, and its text if relative."""

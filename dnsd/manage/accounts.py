@@ -12,7 +12,7 @@ from dnsd.manage.find import find_account, find_prefix
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.accounts import Approval
 from dnsd.model.fields import Cidr, Fields, Ip, IPNetwork
-from dnsd.store.directory import Kind
+from dnsd.store.directory import FileKind
 
 
 class AccountBody(Fields):
@@ -71,7 +71,7 @@ class LeaseBody(Fields):
 def create_account(draft: Draft, body: AccountBody) -> str:
     """Create an account and return its id."""
     account_id = secrets.token_hex(16)
-    draft.write(draft.free_key("", body.name), Kind.ACCOUNT, {"id": account_id, "name": body.name})
+    draft.write(draft.free_key("", body.name), FileKind.ACCOUNT, {"id": account_id, "name": body.name})
     return account_id
 
 
@@ -182,7 +182,7 @@ def _prefix(draft: Draft, account_id: str, prefix_id: str) -> tuple[Document, in
 
 
 def _write(draft: Draft, account_id: str, document: Document) -> None:
-    draft.write(find_account(draft.dataset, account_id).key, Kind.ACCOUNT, document)
+    draft.write(find_account(draft.dataset, account_id).key, FileKind.ACCOUNT, document)
 
 
 def _with_id(written: Document, prefix_id: str) -> Document:

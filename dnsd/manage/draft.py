@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from dnsd.app import Loaded, load_change
-from dnsd.errors import InvalidDataError, Path, Problem, Rule
+from dnsd.errors import BrokenRule, InvalidDataError, Path, Problem
 from dnsd.formats.yaml_edit import NO_ORIGINS, Origins, edited_yaml, written_yaml
 from dnsd.formats.yaml_text import parse_yaml
 from dnsd.manage.refusal import Reason, refused, refused_for
@@ -20,12 +20,17 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.records import Record
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
-from dnsd.store.directory import Files, Kind, SourceFile, is_as_read
+from dnsd.store.directory import FileKind, Files, SourceFile, is_as_read
 from dnsd.store.files_edit import edited_files
 from dnsd.store.hold import account_of
 from dnsd.store.text_file import FileChangedError, NotTextError, content_of
 
-SUFFIXES = {Kind.ACCOUNT: "/account.yaml", Kind.MAP: ".yaml", Kind.ZONE_YAML: ".yaml", Kind.ZONE_MASTER: ".zone"}
+SUFFIXES = {
+    FileKind.ACCOUNT: "/account.yaml",
+    FileKind.MAP: ".yaml",
+    FileKind.ZONE_YAML: ".yaml",
+    FileKind.ZONE_MASTER: ".zone",
+}
 
 # Keys of a file that are also fields of a request.
 REQUEST_FIELDS = (
@@ -90,17 +95,17 @@ class Draft:
         assert isinstance(data, dict)
         return {key: _copied(value) for key, value in data.items()}
 
-    def write(self, key: str, kind: Kind, document: Mapping[str, Any], origins: Origins = NO_ORIGINS) -> None:
+    def write(self, key: str, kind: FileKind, document: Mapping[str, Any], origins: Origins = NO_ORIGINS) -> None:
         """Write a document to an object's YAML file, keeping comments and style; `origins` is as for `edited_yaml`."""
         present = {name: value for name, value in document.items() if value is not None}
-        if kind is not Kind.ZONE_YAML:  # for a zone, the caller notes the relevant part
+        if kind is not FileKind.ZONE_YAML:  # for a zone, the caller notes the relevant part
             self.note(key, self.document(key) or None, present)
         exists = self.has_file(key)
         self.write_text(
             key, kind, edited_yaml(self.file(key).text(), present, origins) if exists else written_yaml(present)
         )
 
-    def write_text(self, key: str, kind: Kind, text: str) -> None:
+    def write_text(self, key: str, kind: FileKind, text: str) -> None:
         """Replace the text of an object's file. Raises RefusedError if it is too large or the file is not served."""
         self.check_served(key)
         modified = int(self.now.timestamp())
@@ -121,7 +126,7 @@ class Draft:
     def remove(self, key: str) -> None:
         """Remove an object's file; a new one may be written. Raises RefusedError if the file is not served."""
         self.check_served(key)
-        if self.file(key).kind is Kind.MAP:
+        if self.file(key).kind is FileKind.MAP:
             self.note(key, self.document(key), None)
         self._removed[key] = self.file(key)
         self._written.pop(key, None)
@@ -192,7 +197,7 @@ class Draft:
 
     def _is_new_target(self, problem: Problem) -> bool:
         """Whether the draft adds a flattened CNAME with a target outside of the zones served here."""
-        if problem.rule is not Rule.TARGET_OUTSIDE or problem.source not in self._written:
+        if problem.rule is not BrokenRule.TARGET_OUTSIDE or problem.source not in self._written:
             return False
         return all((one.source, one.message) != (problem.source, problem.message) for one in self.loaded.flattening)
 

@@ -29,7 +29,7 @@ from dnsd.manage.records import text_as_yaml
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.edits import RecordEdit
 from dnsd.model.times import time_text
-from dnsd.store.directory import Kind, SourceFile
+from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.hold import account_of
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
@@ -244,8 +244,8 @@ def restore(draft: Draft, history: History, account_id: str, object_id: str, ver
     if found is None or {found[0].account_id, current.account_id if current else account_id} != {account_id}:
         raise refused(Reason.NOT_FOUND, "not_found: there is no such version of the object")
     known, text = found
-    kind = Kind[known.kind]
-    if kind is not Kind.MAP:
+    kind = FileKind[known.kind]
+    if kind is not FileKind.MAP:
         file = SourceFile(known.key, kind, known.key, content_of(text))
         kind, text = _with_current_verified(draft, file, account_id)
     if current:
@@ -256,13 +256,13 @@ def restore(draft: Draft, history: History, account_id: str, object_id: str, ver
         key = f"{find_account(draft.dataset, account_id).key}/{known.key.partition('/')[2]}"
         if not draft.is_free(key):
             key = draft.free_key(*key.rsplit("/", 1))
-    if kind is Kind.ZONE_MASTER:
+    if kind is FileKind.ZONE_MASTER:
         text = _with_later_serial(draft, key, known.account_id, text)
     draft.write_text(key, kind, text)
     draft.note(key, None, {"restored": known.version})
 
 
-def _with_current_verified(draft: Draft, file: SourceFile, account_id: str) -> tuple[Kind, str]:
+def _with_current_verified(draft: Draft, file: SourceFile, account_id: str) -> tuple[FileKind, str]:
     """The kind and the text of a zone's version, with `verified` as it is now.
 
     The operator decides whether a zone is verified: restoring a version must neither revoke nor grant that.
@@ -275,9 +275,9 @@ def _with_current_verified(draft: Draft, file: SourceFile, account_id: str) -> t
     is_verified = served.verified if served and is_own else read.zone.verified and draft.by_operator
     if is_verified == read.zone.verified:
         return file.kind, text
-    if file.kind is Kind.ZONE_MASTER:  # a master file cannot express `verified`
+    if file.kind is FileKind.ZONE_MASTER:  # a master file cannot express `verified`
         written = islice(read.zone.records, len(read.rows))
-        return Kind.ZONE_YAML, text_as_yaml(text, read.zone, written, {"verified": is_verified})
+        return FileKind.ZONE_YAML, text_as_yaml(text, read.zone, written, {"verified": is_verified})
     data = parse_yaml(text)
     assert isinstance(data, dict)
     return file.kind, edited_yaml(text, data | {"verified": is_verified})
@@ -285,7 +285,7 @@ def _with_current_verified(draft: Draft, file: SourceFile, account_id: str) -> t
 
 def _with_later_serial(draft: Draft, key: str, account_id: str, text: str) -> str:
     """The text of a master file, with a serial later than the one served."""
-    read = read_zone(SourceFile(key, Kind.ZONE_MASTER, key, content_of(text)), account_id, ())
+    read = read_zone(SourceFile(key, FileKind.ZONE_MASTER, key, content_of(text)), account_id, ())
     served = draft.dataset.zones.get(read.zone.id) if read.zone else None
     if read.zone is None or served is None:
         return text

@@ -15,7 +15,7 @@ from dnsd.manage.refusal import Reason, refused
 from dnsd.model.fields import Fields, Ip, IPAddress
 from dnsd.model.maps import AddressMap, MemberKind
 from dnsd.model.times import time_text
-from dnsd.store.directory import Kind
+from dnsd.store.directory import FileKind
 
 MAX_TEXT = 1000  # characters of a description
 MAX_LISTED = 10_000  # addresses, or members, in a request
@@ -88,7 +88,7 @@ def create_map(draft: Draft, account_id: str, body: MapBody, map_id: str | None 
         "modified_at": draft.stamp,
     }
     key = draft.free_key(f"{account.key}/maps", body.description or map_id)
-    draft.write(key, Kind.MAP, {name: value for name, value in document.items() if value not in (None, [])})
+    draft.write(key, FileKind.MAP, {name: value for name, value in document.items() if value not in (None, [])})
     return map_id
 
 
@@ -188,4 +188,4 @@ def _write(draft: Draft, found: AddressMap, document: Document) -> None:
     """Write a map with the time of the change, if anything changed."""
     if as_read(document) != as_read(draft.document(found.key)):
         document.setdefault("created_at", time_text(draft.loaded.times.of_map(found).created))
-        draft.write(found.key, Kind.MAP, document | {"modified_at": draft.stamp})
+        draft.write(found.key, FileKind.MAP, document | {"modified_at": draft.stamp})

@@ -16,7 +16,7 @@ MAX_NAMES = 10  # of one zone
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class ZoneAddresses:
     """The addresses that answer for a zone's proxied names, and their map."""
 
     v4: tuple[str, ...]
@@ -29,8 +29,8 @@ class ZonePlan:
     """A zone with changed answers: old and new addresses, the number of names, and a sample of them."""
 
     zone: Zone
-    old: Answering
-    new: Answering
+    old: ZoneAddresses
+    new: ZoneAddresses
     names_total: int
     names: tuple[str, ...]
 
@@ -55,17 +55,17 @@ def plan_of(before: Loaded, after: Loaded) -> Plan:
     return Plan(tuple(_changed_zones(before, after)), warnings)
 
 
-def answering(loaded: Loaded, zone: Zone) -> Answering:
+def answering(loaded: Loaded, zone: Zone) -> ZoneAddresses:
     """The addresses that answer for a zone's proxied names now."""
     return _answering(loaded, loaded.snapshot.addresses(zone.id, zone.account_id))
 
 
-def _answering(loaded: Loaded, addresses: Addresses) -> Answering:
+def _answering(loaded: Loaded, addresses: Addresses) -> ZoneAddresses:
     keys = {source.map for source in addresses.sources if source.map}
     maps = [found.id for key in sorted(keys) if (found := loaded.stored.maps.get(key))]
     v4 = tuple(str(ip) for ip in addresses.ips if ip.version == 4)
     v6 = tuple(str(ip) for ip in addresses.ips if ip.version == 6)
-    return Answering(v4, v6, maps[0] if maps else None)
+    return ZoneAddresses(v4, v6, maps[0] if maps else None)
 
 
 def proxied_names(loaded: Loaded, zone: Zone) -> Iterator[bytes]:
@@ -75,9 +75,9 @@ def proxied_names(loaded: Loaded, zone: Zone) -> Iterator[bytes]:
 
 
 def _changed_zones(before: Loaded, after: Loaded) -> Iterator[ZonePlan]:
-    known: dict[int, Answering] = {}  # one map may answer for thousands of zones
+    known: dict[int, ZoneAddresses] = {}  # one map may answer for thousands of zones
 
-    def of(loaded: Loaded, addresses: Addresses) -> Answering:
+    def of(loaded: Loaded, addresses: Addresses) -> ZoneAddresses:
         return known.get(id(addresses)) or known.setdefault(id(addresses), _answering(loaded, addresses))
 
     for zone in after.dataset.zones.values():

@@ -21,7 +21,7 @@ from dnsd.model.fields import IPAddress, derived_id
 from dnsd.model.records import AUTOMATIC_TTL, Record, parse_owner
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
-from dnsd.store.directory import Kind
+from dnsd.store.directory import FileKind
 from dnsd.store.text_file import NotTextError, decoded
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import AAAA, NS, SOA, A, canonical_rdata, type_text
@@ -160,7 +160,7 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
     """Write an edit of records to the zone's file. Raises RefusedError."""
     file, rows = draft.file(zone.key), draft.loaded.stored.objects.zones[zone.key].rows
     changed = (*edit.replaced.values(), *edit.added)
-    if file.kind is not Kind.ZONE_MASTER:
+    if file.kind is not FileKind.ZONE_MASTER:
         document = draft.document(zone.key)
         written, origins = _edited(document, zone, rows, edit)
         draft.write(zone.key, file.kind, document | {"records": written}, {"records": origins})
@@ -181,7 +181,7 @@ def write_as_yaml(draft: Draft, zone: Zone, added: Mapping[str, Any]) -> None:
         draft.file(zone.key).text(), zone, draft.written_records(zone), shown_times(draft, zone) | dict(added)
     )
     draft.remove(zone.key)
-    draft.write_text(zone.key, Kind.ZONE_YAML, text)
+    draft.write_text(zone.key, FileKind.ZONE_YAML, text)
 
 
 def text_as_yaml(master: str, zone: Zone, records: Iterable[Record], added: Mapping[str, Any]) -> str:

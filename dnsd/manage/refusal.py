@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from dnsd.errors import DnsdError, Path, Problem, Rule
+from dnsd.errors import BrokenRule, DnsdError, Path, Problem
 
 
 class Reason(Enum):
@@ -43,15 +43,15 @@ class Reason(Enum):
     IDENTICAL_RECORD = auto()
 
 
-OF_RULES: Mapping[Rule, Reason] = {
-    Rule.NOT_PROXIABLE: Reason.NOT_PROXIABLE,
-    Rule.CNAME_TO_ITSELF: Reason.CNAME_TO_ITSELF,
-    Rule.OTHERS_AT_NAME: Reason.OTHERS_AT_NAME,
-    Rule.CNAME_AT_NAME: Reason.CNAME_AT_NAME,
-    Rule.IDENTICAL_RECORD: Reason.IDENTICAL_RECORD,
-    Rule.ZONE_EXISTS: Reason.ZONE_EXISTS,
-    Rule.TARGET_OUTSIDE: Reason.INVALID,
-    Rule.OUTSIDE_SPACE: Reason.INVALID,
+OF_RULES: Mapping[BrokenRule, Reason] = {
+    BrokenRule.NOT_PROXIABLE: Reason.NOT_PROXIABLE,
+    BrokenRule.CNAME_TO_ITSELF: Reason.CNAME_TO_ITSELF,
+    BrokenRule.OTHERS_AT_NAME: Reason.OTHERS_AT_NAME,
+    BrokenRule.CNAME_AT_NAME: Reason.CNAME_AT_NAME,
+    BrokenRule.IDENTICAL_RECORD: Reason.IDENTICAL_RECORD,
+    BrokenRule.ZONE_EXISTS: Reason.ZONE_EXISTS,
+    BrokenRule.TARGET_OUTSIDE: Reason.INVALID,
+    BrokenRule.OUTSIDE_SPACE: Reason.INVALID,
 }
 
 

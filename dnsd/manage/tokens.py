@@ -47,7 +47,7 @@ class Area(StrEnum):
     DNS = "dns"
 
 
-class Level(StrEnum):
+class AccessLevel(StrEnum):
     """The access that a permission grants; `edit` includes `read`."""
 
     READ = "read"
@@ -68,7 +68,7 @@ class Token:
     expires_at: datetime | None = None
     accounts: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
-    permissions: tuple[tuple[Area, Level], ...] = ()
+    permissions: tuple[tuple[Area, AccessLevel], ...] = ()
 
     def __post_init__(self) -> None:
         for text in (self.id, *self.accounts, *self.zones):
@@ -88,7 +88,7 @@ class Token:
         """Whether the token has expired."""
         return self.expires_at is not None and now >= self.expires_at
 
-    def may(self, area: Area, level: Level, *, account_id: str, zone_id: str | None = None) -> bool:
+    def may(self, area: Area, level: AccessLevel, *, account_id: str, zone_id: str | None = None) -> bool:
         """Whether the token permits this on a zone and its records, or without a zone, on the account's own objects."""
         return self.covers(account_id, zone_id) and self.grants(area, level)
 
@@ -101,28 +101,28 @@ class Token:
             return True
         return account_id in self.accounts or zone_id in self.zones
 
-    def grants(self, area: Area, level: Level) -> bool:
+    def grants(self, area: Area, level: AccessLevel) -> bool:
         """Whether the token has the permission, within its scope.
 
         DNS permissions include reading zones, as at Cloudflare: clients look up a zone before its records.
         """
-        if (area, level) == (Area.ZONES, Level.READ) and self.grants(Area.DNS, level):
+        if (area, level) == (Area.ZONES, AccessLevel.READ) and self.grants(Area.DNS, level):
             return True
-        return not self.permissions or not {(area, level), (area, Level.EDIT)}.isdisjoint(self.permissions)
+        return not self.permissions or not {(area, level), (area, AccessLevel.EDIT)}.isdisjoint(self.permissions)
 
 
-def permission_text(permission: tuple[Area, Level]) -> str:
+def permission_text(permission: tuple[Area, AccessLevel]) -> str:
     """A permission as text, such as `dns:edit`."""
     return ":".join(permission)
 
 
-def parse_permission(text: str) -> tuple[Area, Level]:
+def parse_permission(text: str) -> tuple[Area, AccessLevel]:
     """Parse a permission such as `dns:edit`. Raises ValueError."""
     area, _, level = text.partition(":")
     try:
-        return Area(area), Level(level)
+        return Area(area), AccessLevel(level)
     except ValueError:
-        choices = f"{{{','.join(Area)}}}:{{{','.join(Level)}}}"
+        choices = f"{{{','.join(Area)}}}:{{{','.join(AccessLevel)}}}"
         raise ValueError(f"{text!r} is not a permission; use {choices}") from None
 
 
@@ -133,7 +133,7 @@ class Unusable(Enum):
     EXPIRED = auto()
 
 
-Found = Token | Unusable  # the result of looking up a secret
+KnownToken = Token | Unusable  # the result of looking up a secret
 
 
 class TokenFileError(DnsdError):
@@ -168,7 +168,7 @@ class TokenFile:
         self._file = folder / FILE_NAME
         self._content = _Content()
 
-    def find(self, secret: str, now: datetime) -> Found:
+    def find(self, secret: str, now: datetime) -> KnownToken:
         """The token with this secret, or the reason to refuse it. A token revoked before the call is not found."""
         digest = _digest(secret)
         entry = self._read().entries.get(digest)
@@ -193,7 +193,7 @@ class TokenFile:
         expires_at: datetime | None = None,
         accounts: Iterable[str] = (),
         zones: Iterable[str] = (),
-        permissions: Iterable[tuple[Area, Level]] = (),
+        permissions: Iterable[tuple[Area, AccessLevel]] = (),
     ) -> tuple[Token, str]:
         """Create a token. Returns it with its secret, which is not stored; on return, the token is on disk.
 

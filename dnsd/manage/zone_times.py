@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dnsd.manage.draft import Document, Draft
-from dnsd.model.times import Said, Times, time_text
+from dnsd.model.times import Times, WrittenTimes, time_text
 from dnsd.model.zones import Zone
 
 
@@ -12,7 +12,7 @@ def shown_times(draft: Draft, zone: Zone) -> Document:
     return times_document(draft.loaded.times.of_zone(zone))
 
 
-def times_document(times: Times | Said) -> Document:
+def times_document(times: Times | WrittenTimes) -> Document:
     """Times as keys of a YAML file; unknown times are left out."""
     by_key = {"created_on": times.created, "activated_on": times.activated, "modified_on": times.modified}
     return {key: time_text(at) for key, at in by_key.items() if at}

@@ -16,7 +16,7 @@ from dnsd.manage.zone_times import shown_times
 from dnsd.model.fields import Fields, derived_id
 from dnsd.model.maps import MemberKind
 from dnsd.model.zones import Status, Zone
-from dnsd.store.directory import Kind
+from dnsd.store.directory import FileKind
 from dnsd.wire.names import ROOT, has_blanks, name_text, parse_name_text
 
 HOSTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_./-]*[a-z0-9_])?")  # slashes: RFC 2317
@@ -96,7 +96,7 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
     kept_out = {} if draft.by_operator else {"verified": False}
     times = dict.fromkeys(("created_on", "activated_on", "modified_on"), draft.stamp)
     document = {"id": zone_id, "name": text, "status": Status.ACTIVE.value, **kept_out, **times}
-    draft.write(key, Kind.ZONE_YAML, document)
+    draft.write(key, FileKind.ZONE_YAML, document)
     draft.note(key, None, {"name": text, **kept_out})
     return zone_id
 
@@ -140,17 +140,17 @@ def delete_zone(draft: Draft, zone_id: str) -> None:
         document = draft.document(address_map.key)
         members = zip(document["memberships"], address_map.memberships, strict=True)
         left = [written for written, one in members if (one.kind, one.identifier) != (MemberKind.ZONE, zone.id)]
-        draft.write(address_map.key, Kind.MAP, document | {"memberships": left, "modified_at": draft.stamp})
+        draft.write(address_map.key, FileKind.MAP, document | {"memberships": left, "modified_at": draft.stamp})
     draft.remove(zone.key)
     draft.note(zone.key, {"name": zone.name_text, "records": len(zone.records)}, None)
 
 
 def _set(draft: Draft, zone: Zone, said: Document) -> None:
     now = {"modified_on": draft.stamp}
-    if draft.file(zone.key).kind is Kind.ZONE_YAML:
+    if draft.file(zone.key).kind is FileKind.ZONE_YAML:
         document = draft.document(zone.key)
         before = {name: document.get(name) for name in said}
-        draft.write(zone.key, Kind.ZONE_YAML, shown_times(draft, zone) | document | said | now)
+        draft.write(zone.key, FileKind.ZONE_YAML, shown_times(draft, zone) | document | said | now)
     else:
         before = {}
         write_as_yaml(draft, zone, said | now)

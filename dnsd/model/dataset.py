@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from dnsd.errors import Path, Problem, Rule
+from dnsd.errors import BrokenRule, Path, Problem
 from dnsd.model.accounts import Account, AccountFields, Approval, Delegation, Prefix, contains
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.maps import MAX_ADDRESSES, AddressMap, Considered, MapFields, MemberKind, Membership, considered
@@ -156,7 +156,7 @@ def build_dataset(
         other = named.setdefault(zone.name, zone)
         if other is not zone:
             message = f"the zone {zone.name_text} is already served from {other.key}"
-            found.append(Problem(zone.key, ("name",), message, rule=Rule.ZONE_EXISTS, other=other.key))
+            found.append(Problem(zone.key, ("name",), message, rule=BrokenRule.ZONE_EXISTS, other=other.key))
     zones_by_id = {zone.id: zone for zone in zones} | _by_id(named.values(), found)
     return Dataset(_by_id(accounts, found), _by_id(maps, found), zones_by_id), found
 
@@ -239,7 +239,7 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
         if ip in listed:
             yield Problem(key, ("ips", index), f"{ip} is listed twice")
         elif message := may_not_use(dataset, address_map.account_id, ip):
-            yield Problem(key, ("ips", index), f"{ip} {message}", rule=Rule.OUTSIDE_SPACE)
+            yield Problem(key, ("ips", index), f"{ip} {message}", rule=BrokenRule.OUTSIDE_SPACE)
         listed.add(ip)
     for version in (4, 6):
         count = sum(ip.version == version for ip in address_map.ips)

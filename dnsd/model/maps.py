@@ -42,7 +42,7 @@ class MissingFamily(StrEnum):
     FALLBACK = "fallback"
 
 
-class Step(StrEnum):
+class Precedence(StrEnum):
     """The steps of the search for a zone's addresses, in order."""
 
     ZONE = "zone"
@@ -122,7 +122,7 @@ class Considered:
     """One map in the search for a zone's addresses, with the reason if it was skipped."""
 
     map: AddressMap
-    step: Step | None  # None: the map covers neither the zone nor its account
+    step: Precedence | None  # None: the map covers neither the zone nor its account
     passed_over: str | None
 
 
@@ -144,7 +144,7 @@ def considered(maps: Iterable[AddressMap], account_id: str, zone_id: str | None)
     found = []
     for address_map in maps:
         step, membership = _coverage(address_map, account_id, zone_id)
-        rank = (list(Step).index(step) if step else len(Step), -_age(membership), address_map.id)
+        rank = (list(Precedence).index(step) if step else len(Precedence), -_age(membership), address_map.id)
         found.append((rank, Considered(address_map, step, _reason_to_pass_over(address_map, step))))
     found.sort(key=lambda pair: pair[0][2], reverse=True)  # the greater id first among equals
     found.sort(key=lambda pair: pair[0][:2])
@@ -172,12 +172,14 @@ def effective(candidates: Sequence[Considered], missing_family: MissingFamily) -
     return Effective(families[4], families[6], tuple(dict.fromkeys(sources)))
 
 
-def _coverage(address_map: AddressMap, account_id: str, zone_id: str | None) -> tuple[Step | None, Membership | None]:
+def _coverage(
+    address_map: AddressMap, account_id: str, zone_id: str | None
+) -> tuple[Precedence | None, Membership | None]:
     """The step and the member through which a map covers the zone."""
     if zone_id is not None and (member := address_map.by_member.get((MemberKind.ZONE, zone_id))):
-        return Step.ZONE, member
+        return Precedence.ZONE, member
     if member := address_map.by_member.get((MemberKind.ACCOUNT, account_id)):
-        return Step.IMMUTABLE if address_map.immutable else Step.ACCOUNT, member
+        return Precedence.IMMUTABLE if address_map.immutable else Precedence.ACCOUNT, member
     return None, None
 
 
@@ -188,7 +190,7 @@ def _age(membership: Membership | None) -> float:
     return membership.created_at.timestamp()
 
 
-def _reason_to_pass_over(address_map: AddressMap, step: Step | None) -> str | None:
+def _reason_to_pass_over(address_map: AddressMap, step: Precedence | None) -> str | None:
     if not address_map.enabled:
         return "it is disabled"
     if not address_map.memberships:

@@ -13,7 +13,7 @@ import dns.rdata
 import dns.tokenizer
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from dnsd.errors import Path, Rule
+from dnsd.errors import BrokenRule, Path
 from dnsd.model.fields import Fields, Id, parse_ip
 from dnsd.wire.names import is_below, name_text, parse_name_text
 from dnsd.wire.rdata import (
@@ -67,7 +67,7 @@ def _without_empty_value(tag: str) -> str:
     return tag if value or not name else name
 
 
-Tag = Annotated[str, Field(max_length=MAX_TAG), AfterValidator(_without_empty_value)]
+TagText = Annotated[str, Field(max_length=MAX_TAG), AfterValidator(_without_empty_value)]
 
 
 class RecordFields(Fields):
@@ -82,7 +82,7 @@ class RecordFields(Fields):
     proxied: bool = Field(default=False, description="answered with edge addresses; A, AAAA and CNAME only")
     settings: RecordSettings = RecordSettings()
     comment: str | None = Field(default=None, max_length=MAX_COMMENT)
-    tags: tuple[Tag, ...] = Field(default=(), max_length=MAX_TAGS)
+    tags: tuple[TagText, ...] = Field(default=(), max_length=MAX_TAGS)
     created_on: AwareDatetime | None = Field(default=None, description="set by the API")
     modified_on: AwareDatetime | None = Field(default=None, description="set by the API")
 
@@ -159,7 +159,7 @@ class Record:
 class RecordError(ValueError):
     """A record is invalid; `path` is the field at fault."""
 
-    def __init__(self, path: Path, message: str, rule: Rule | None = None) -> None:
+    def __init__(self, path: Path, message: str, rule: BrokenRule | None = None) -> None:
         self.path = path
         self.rule = rule
         super().__init__(message)
@@ -178,7 +178,7 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
         raise RecordError((blamed,), str(error)) from None
     _check_proxied(rtype, proxied=fields.proxied)
     if rtype == CNAME and rdata.lower() == owner:
-        raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself", Rule.CNAME_TO_ITSELF)
+        raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself", BrokenRule.CNAME_TO_ITSELF)
     ttl = AUTOMATIC_TTL if fields.proxied else fields.ttl
     written = _written(rtype, fields.content, rdata)
     identity = Identity(fields.id, fields.created_on, fields.modified_on, written)
@@ -200,7 +200,7 @@ def record_from_rdata(owner: bytes, rdata: dns.rdata.Rdata, *, ttl: int, proxied
 def _check_proxied(rtype: int, *, proxied: bool) -> None:
     if proxied and rtype not in PROXIABLE:
         message = f"{type_text(rtype)} records cannot be proxied; A, AAAA and CNAME can"
-        raise RecordError(("proxied",), message, Rule.NOT_PROXIABLE)
+        raise RecordError(("proxied",), message, BrokenRule.NOT_PROXIABLE)
 
 
 def build_traits(

@@ -18,7 +18,7 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import AddressMap
 from dnsd.model.records import Record
-from dnsd.model.times import UNSAID, Said, Times, time_text
+from dnsd.model.times import UNSAID, Times, WrittenTimes, time_text
 from dnsd.model.zones import Status, Zone, ZoneSettings
 
 KEPT = timedelta(days=30)  # for a removed object: it may come back, as when a repository switches branches
@@ -52,7 +52,7 @@ class ObjectTimes:
 
     def of_map(self, found: AddressMap) -> Times:
         """An address map's times."""
-        return self._times(_map_key(found.id), Said(found.created_at, found.modified_at))
+        return self._times(_map_key(found.id), WrittenTimes(found.created_at, found.modified_at))
 
     def of_account(self, account: Account) -> Times:
         """An account's times; changes to its parts do not count."""
@@ -74,7 +74,7 @@ class ObjectTimes:
         """A static IP's times; static IPs never change."""
         return self._times(_lease_key(account, ip))
 
-    def _times(self, key: str, said: Said = UNSAID) -> Times:
+    def _times(self, key: str, said: WrittenTimes = UNSAID) -> Times:
         seen = self.sightings[key]
         modified = max(filter(None, (said.modified, seen.modified)))
         return Times(said.created or seen.created, modified, said.activated or seen.activated)
@@ -111,7 +111,7 @@ class _Object(NamedTuple):
 
     key: str
     digest: str = ""  # of its content
-    said: Said = UNSAID
+    said: WrittenTimes = UNSAID
     is_active: bool = False
 
     @property
@@ -169,7 +169,7 @@ def _zone(zone: Zone) -> _Object:
 
 
 def _map(found: AddressMap) -> _Object:
-    return _Object(_map_key(found.id), _map_digest(found), Said(found.created_at, found.modified_at))
+    return _Object(_map_key(found.id), _map_digest(found), WrittenTimes(found.created_at, found.modified_at))
 
 
 def _parts(account: Account) -> Iterator[_Object]:

@@ -9,7 +9,7 @@ EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
 
 
-class Said(NamedTuple):
+class WrittenTimes(NamedTuple):
     """The times in an object's file; None where the file has no time."""
 
     created: datetime | None = None
@@ -17,7 +17,7 @@ class Said(NamedTuple):
     activated: datetime | None = None  # of a zone
 
 
-UNSAID = Said()
+UNSAID = WrittenTimes()
 
 
 class Times(NamedTuple):

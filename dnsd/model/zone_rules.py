@@ -10,7 +10,7 @@ from heapq import nsmallest
 from itertools import chain, islice
 from operator import itemgetter
 
-from dnsd.errors import Problem, Rule
+from dnsd.errors import BrokenRule, Problem
 from dnsd.model.columns import Records
 from dnsd.model.fields import MAX_PROBLEMS
 from dnsd.model.zones import Zone
@@ -57,8 +57,8 @@ class RrsetLimits:
 DEFAULT_LIMITS = RrsetLimits()
 WIDEST_LIMITS = RrsetLimits(MOST_RRSET_RECORDS, MOST_RRSET_OCTETS)
 
-Finding = tuple[int, str, Rule | None]  # index of a record, message, rule that it breaks
-Rrsets = Mapping[int, list[int]]  # of one name: type -> indexes of its records
+Finding = tuple[int, str, BrokenRule | None]  # index of a record, message, rule that it breaks
+RrsetIndexes = Mapping[int, list[int]]  # of one name: type -> indexes of its records
 
 
 def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Problem]:
@@ -99,7 +99,7 @@ def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
             yield index, f"{what} is a digest of {size} octets, not {len(digest)} (RFC 6698 §2.1.3)"
 
 
-def _names_to_check(records: Records, limits: RrsetLimits) -> Iterator[tuple[bytes, Rrsets]]:
+def _names_to_check(records: Records, limits: RrsetLimits) -> Iterator[tuple[bytes, RrsetIndexes]]:
     """The names that could break a rule; a name with just an address or two cannot."""
     largest = limits.octets - RECORD_HEAD
     is_large = max(map(len, records.rdatas), default=0) > largest
@@ -115,14 +115,14 @@ def _names_to_check(records: Records, limits: RrsetLimits) -> Iterator[tuple[byt
         yield owner, _rrsets(records, [index])
 
 
-def _rrsets(records: Records, indexes: Iterable[int]) -> Rrsets:
+def _rrsets(records: Records, indexes: Iterable[int]) -> RrsetIndexes:
     rrsets: dict[int, list[int]] = defaultdict(list)
     for index in indexes:
         rrsets[records.rtype(index)].append(index)
     return rrsets
 
 
-def _oversized(limits: RrsetLimits, zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+def _oversized(limits: RrsetLimits, zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding]:
     for rtype, indexes in rrsets.items():
         what = f"{type_text(rtype)} records at {name_text(owner)}"
         if (count := len(indexes)) > limits.records:
@@ -133,11 +133,11 @@ def _oversized(limits: RrsetLimits, zone: Zone, owner: bytes, rrsets: Rrsets) ->
             yield indexes[0], message, None
 
 
-def _crowded(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+def _crowded(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding]:
     for rtype, indexes in rrsets.items():
         what = f"{type_text(rtype)} records at {name_text(owner)}"
         if rtype in SINGLE and len(indexes) > 1:
-            rule = Rule.OTHERS_AT_NAME if rtype == CNAME else None
+            rule = BrokenRule.OTHERS_AT_NAME if rtype == CNAME else None
             yield indexes[1], f"{len(indexes)} {what}; only one is allowed", rule
         if len(indexes) > 1:
             yield from _duplicates(zone, rtype, indexes)
@@ -150,20 +150,20 @@ def _duplicates(zone: Zone, rtype: int, indexes: list[int]) -> Iterator[Finding]
     for index in indexes:
         first = seen.setdefault(canonical_rdata(rtype, zone.records.rdatas[index]), index)
         if first != index:
-            yield index, f"duplicate of records[{first}] (RFC 2181 §5)", Rule.IDENTICAL_RECORD
+            yield index, f"duplicate of records[{first}] (RFC 2181 §5)", BrokenRule.IDENTICAL_RECORD
 
 
-def _cname_conflicts(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+def _cname_conflicts(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding]:
     if CNAME not in rrsets:
         return
     excluded = EXCLUDED_BY_CNAME - {CNAME} - ({NS} if owner == zone.name else set())
     for rtype in sorted(excluded.intersection(rrsets)):
         message = f"a CNAME cannot coexist with {type_text(rtype)} records at {name_text(owner)} (RFC 1034 §3.6.2)"
         cname, other = rrsets[CNAME][0], rrsets[rtype][0]
-        yield max(cname, other), message, Rule.OTHERS_AT_NAME if cname > other else Rule.CNAME_AT_NAME
+        yield max(cname, other), message, BrokenRule.OTHERS_AT_NAME if cname > other else BrokenRule.CNAME_AT_NAME
 
 
-def _misplaced(zone: Zone, owner: bytes, rrsets: Rrsets) -> Iterator[Finding]:
+def _misplaced(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding]:
     for rtype, indexes in rrsets.items():
         if rtype == SOA and owner != zone.name:
             yield (

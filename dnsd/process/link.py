@@ -29,7 +29,7 @@ _HEAD = struct.Struct("!IB")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
-class Kind(IntEnum):
+class MessageKind(IntEnum):
     """The kind of a message."""
 
     # From a worker to control.
@@ -47,10 +47,10 @@ class Kind(IntEnum):
     REPLY = 22
 
 
-Message = tuple[Kind, bytes]
+Message = tuple[MessageKind, bytes]
 
 
-def packed(kind: Kind, payload: Any) -> bytes:
+def packed(kind: MessageKind, payload: Any) -> bytes:
     """A message as octets; a `payload` other than bytes is written as JSON."""
     octets = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return _HEAD.pack(len(octets), kind) + octets
@@ -62,7 +62,7 @@ async def read_message(reader: asyncio.StreamReader, limit: int | None = None) -
         length, kind = _HEAD.unpack(await reader.readexactly(_HEAD.size))
         if limit is not None and length > limit:
             raise ValueError(f"a message of {length} octets; the limit is {limit}")
-        return Kind(kind), await reader.readexactly(length)
+        return MessageKind(kind), await reader.readexactly(length)
     except (asyncio.IncompleteReadError, ConnectionError):
         raise EOFError from None
 
@@ -73,7 +73,7 @@ def peer_uid(sock: socket.socket) -> int:
     return int(uid)
 
 
-def ask(state: Path, kind: Kind, payload: Any, *, timeout_s: float) -> Any:
+def ask(state: Path, kind: MessageKind, payload: Any, *, timeout_s: float) -> Any:
     """Send a request to the server with this state folder; return the reply. Raises OSError if that fails."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(timeout_s)

@@ -16,7 +16,7 @@ class PrivilegeError(DnsdError):
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ServerUser:
     """The user and group to switch to."""
 
     name: str
@@ -34,7 +34,7 @@ class Identity:
             raise PrivilegeError(message) from None
 
 
-def identity(user: str | None, group: str | None) -> Identity | None:
+def identity(user: str | None, group: str | None) -> ServerUser | None:
     """The identity to switch to by the settings; None to stay the current user. Raises PrivilegeError."""
     if user is None and group is None:
         return None
@@ -50,7 +50,7 @@ def identity(user: str | None, group: str | None) -> Identity | None:
         return None
     if os.getuid() != 0:
         raise PrivilegeError(f"user: only root can switch to {entry.pw_name!r}; start as root, or remove the setting")
-    return Identity(entry.pw_name, entry.pw_uid, gid)
+    return ServerUser(entry.pw_name, entry.pw_uid, gid)
 
 
 def raise_descriptor_limit() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dnsd import __version__
-from dnsd.engine.delta import Part
+from dnsd.engine.delta import DeltaPart
 from dnsd.engine.names import KEY_SIZE, NameTable, Octets
 from dnsd.errors import DnsdError
 
@@ -55,7 +55,7 @@ class SnapshotFileError(DnsdError, ValueError):
     """A snapshot file cannot be used; the message says why."""
 
 
-def save_snapshot(file: Path, title: Title, parts: Iterable[Part]) -> None:
+def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> None:
     """Write the parts of a whole snapshot to the file, all or nothing: under another name, to disk, then renamed.
 
     The other name is always the same: killed writers leave at most one file, which the next writer overwrites.
@@ -87,7 +87,7 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[Part]) -> None:
         os.close(folder)
 
 
-def load_snapshot(file: Path) -> tuple[Title, Iterator[Part]]:
+def load_snapshot(file: Path) -> tuple[Title, Iterator[DeltaPart]]:
     """The title of a snapshot file, and its parts, read on demand. Raises SnapshotFileError."""
     octets = _mapped(file, check=True)
     line, _, _ = bytes(octets[len(MAGIC) : len(MAGIC) + MAX_TITLE]).partition(b"\n")
@@ -154,7 +154,7 @@ def load_title(file: Path) -> Title | None:
         return None
 
 
-def pickled(parts: Iterable[Part]) -> Iterator[bytes]:
+def pickled(parts: Iterable[DeltaPart]) -> Iterator[bytes]:
     """Pickle each part; objects shared by parts are written once."""
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
@@ -165,7 +165,7 @@ def pickled(parts: Iterable[Part]) -> Iterator[bytes]:
         buffer.truncate()
 
 
-def unpickled(octets: BinaryIO) -> Iterator[Part]:
+def unpickled(octets: BinaryIO) -> Iterator[DeltaPart]:
     """Unpickle the parts. Raises SnapshotFileError for objects of foreign classes."""
     unpickler = _Unpickler(octets)
     while True:

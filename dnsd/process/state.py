@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dnsd.log import Log
-from dnsd.process.privileges import Identity
+from dnsd.process.privileges import ServerUser
 
 LOCK_FILE = "lock"
 LOCK_WITHIN_S = 0.5  # time for the processes of a killed server to end
@@ -32,7 +32,7 @@ class State:
     is_temporary: bool
 
 
-def make_folder(folder: Path, owner: Identity, patterns: Iterable[str]) -> None:
+def make_folder(folder: Path, owner: ServerUser, patterns: Iterable[str]) -> None:
     """Make the state folder for its owner, as root, before the switch to that user.
 
     Entries that a server running as root left in it are handed over too: the lock, and files and folders whose names
@@ -52,7 +52,7 @@ def make_folder(folder: Path, owner: Identity, patterns: Iterable[str]) -> None:
         return  # `take_state` reports the error
 
 
-def _hand_over(path: Path, owner: Identity, parent: int | None = None) -> None:
+def _hand_over(path: Path, owner: ServerUser, parent: int | None = None) -> None:
     """Give a file or folder to its owner if root made it; links placed there by the owner are not followed.
 
     `parent` is the descriptor of the folder to which `path` is relative.

@@ -49,7 +49,7 @@ from dnsd.settings import SECRET_SIZE, Settings, load_settings, state_folder_of
 from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
 from dnsd.store.good import FOLDER as GOOD
 from dnsd.store.write import JOURNAL
-from dnsd.worker.worker import Place, Worker
+from dnsd.worker.worker import Worker, WorkerSetup
 
 # Names in the state folder, besides its lock, as patterns.
 STATE_FILES = (f"{SNAPSHOT}*", f"{TOKENS}*", TOKENS_LOCK, JOURNAL, SESSIONS, FIRST_SEEN, f"{AUDIT_LOG}*", HISTORY, GOOD)
@@ -188,7 +188,7 @@ class _Server:
             own = tuple(listener.of_worker(index) for listener in self.listeners)
             kept = {sock for listener in own for sock in (*listener.udp, *listener.tcp)}
             self._close_sockets(but=kept)
-            place = Place(
+            place = WorkerSetup(
                 process=process,
                 shared=self.shared,
                 listeners=own,

@@ -40,7 +40,7 @@ NO_CONTENT = Content(b"", "")
 Stamp = tuple[int, ...]  # the identity and change times in a file's status
 
 
-class Kind(Enum):
+class FileKind(Enum):
     """The kind of object that a file describes."""
 
     SETTINGS = "settings"
@@ -50,7 +50,7 @@ class Kind(Enum):
     ZONE_MASTER = "zone, as a master file"
 
 
-SUFFIXES = {"maps": {".yaml": Kind.MAP}, "zones": {".yaml": Kind.ZONE_YAML, ".zone": Kind.ZONE_MASTER}}
+SUFFIXES = {"maps": {".yaml": FileKind.MAP}, "zones": {".yaml": FileKind.ZONE_YAML, ".zone": FileKind.ZONE_MASTER}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class SourceFile:
     """
 
     key: str
-    kind: Kind
+    kind: FileKind
     path: str
     content: Content
     problem: Problem | None = None  # the reason if it cannot be read; the content is empty then
@@ -76,7 +76,7 @@ class SourceFile:
         """The text in blocks of whole lines. Raises FileChangedError, possibly only after the last block."""
         if self.content.text is not None:
             return iter((self.content.text,))
-        return blocks_again(Path(self.path), self.content.digest, any_octets=self.kind is Kind.ZONE_MASTER)
+        return blocks_again(Path(self.path), self.content.digest, any_octets=self.kind is FileKind.ZONE_MASTER)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Files:
         return {file.key: file for file in self.files}
 
 
-def _text(file: SourceFile) -> tuple[str, Kind, Content]:
+def _text(file: SourceFile) -> tuple[str, FileKind, Content]:
     return file.key, file.kind, file.content
 
 
@@ -136,7 +136,7 @@ def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
     reading.accounts.append(folder.name)
     for entry in entries:
         if entry.name == "account.yaml":
-            reading.read(entry, folder.name, Kind.ACCOUNT)
+            reading.read(entry, folder.name, FileKind.ACCOUNT)
         elif entry.name in SUFFIXES and reading.is_folder(entry):
             _read_objects(entry, f"{folder.name}/{entry.name}", reading)
         elif reading.counts(entry):
@@ -206,7 +206,7 @@ class _Reading:
         except OSError as error:  # it has gone, or access is denied
             return not isinstance(error, FileNotFoundError)
 
-    def read(self, entry: os.DirEntry[str], key: str, kind: Kind) -> None:
+    def read(self, entry: os.DirEntry[str], key: str, kind: FileKind) -> None:
         self.files.append(read_file(entry.path, key, kind, previous=self._known.get(key), now_ns=self._now_ns))
 
     def refuse(self, path: str, message: str, source: str) -> None:
@@ -236,7 +236,7 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def read_file(path: str, key: str, kind: Kind, *, previous: SourceFile | None, now_ns: int) -> SourceFile:
+def read_file(path: str, key: str, kind: FileKind, *, previous: SourceFile | None, now_ns: int) -> SourceFile:
     """Read the file at `path`; return `previous` if its content is the same: touching a file changes nothing.
 
     `now_ns` is a time before the call, in nanoseconds since 1970. If the file cannot be read, its `problem` says why.
@@ -248,7 +248,7 @@ def read_file(path: str, key: str, kind: Kind, *, previous: SourceFile | None, n
         if previous and stamp and stamp == previous.stamp and path == previous.path:
             return previous
         modified = min(max(int(status.st_mtime), 0), LATEST_S)
-        content = read_content(Path(path), any_octets=kind is Kind.ZONE_MASTER)
+        content = read_content(Path(path), any_octets=kind is FileKind.ZONE_MASTER)
     except OSError as error:
         problem, stamp = _problem(path, _cannot_be_read(error), key), None  # possibly transient: retry each time
     except NotTextError as error:

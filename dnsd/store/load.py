@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from dnsd.errors import InvalidDataError, Problem, Rule
+from dnsd.errors import BrokenRule, InvalidDataError, Problem
 from dnsd.model.accounts import Account, AccountFields
 from dnsd.model.dataset import Dataset, build_dataset, map_problems, problems_between, resolve_accounts, resolve_map
 from dnsd.model.fields import F
@@ -20,7 +20,7 @@ from dnsd.model.maps import AddressMap, MapFields
 from dnsd.model.zone_rules import DEFAULT_LIMITS, RrsetLimits, zone_problems
 from dnsd.model.zones import Zone
 from dnsd.progress import Progress, no_progress
-from dnsd.store.directory import Files, Kind, SourceFile
+from dnsd.store.directory import FileKind, Files, SourceFile
 from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone
 
 NO_FIELDS = AccountFields()  # of an account without a file
@@ -151,9 +151,9 @@ class Loading:
     def judge(self, found: Files) -> Judged:
         """Read the files and collect their problems."""
         previous = self._previous
-        read_accounts = self._read_all(AccountFields, found, Kind.ACCOUNT, previous.objects.accounts)
+        read_accounts = self._read_all(AccountFields, found, FileKind.ACCOUNT, previous.objects.accounts)
         accounts, unresolved = _resolve_accounts(found, read_accounts, previous)
-        read_maps = self._read_all(MapFields, found, Kind.MAP, previous.objects.maps)
+        read_maps = self._read_all(MapFields, found, FileKind.MAP, previous.objects.maps)
         read_zones = self._read_zones(found, accounts)
         objects = Objects(read_accounts, read_maps, read_zones)
 
@@ -174,7 +174,7 @@ class Loading:
         between += chain.from_iterable(map_findings.values())
         if any(problem for read in read_accounts.values() for problem in read.problems if not problem.warning):
             # Avoid false alarms: without all accounts, the addresses available to their maps are unknown.
-            between = [problem for problem in between if problem.rule is not Rule.OUTSIDE_SPACE]
+            between = [problem for problem in between if problem.rule is not BrokenRule.OUTSIDE_SPACE]
         stored = Stored(dataset, (), objects, map_context, maps, map_findings, zone_findings, self._limits)
         return Judged(stored, tuple(own), tuple(between))
 
@@ -188,7 +188,7 @@ class Loading:
         return self._zone_findings[read]
 
     def _read_all(
-        self, model: type[F], found: Files, kind: Kind, before: Mapping[str, ReadFields[F]]
+        self, model: type[F], found: Files, kind: FileKind, before: Mapping[str, ReadFields[F]]
     ) -> dict[str, ReadFields[F]]:
         """The fields of all accounts, or of all maps, by key."""
         return {
@@ -205,7 +205,7 @@ class Loading:
     def _read_zones(self, found: Files, accounts: Mapping[str, Account]) -> dict[str, ReadZone]:
         zones = {}
         for file in found.files:
-            if file.kind in (Kind.ZONE_YAML, Kind.ZONE_MASTER):
+            if file.kind in (FileKind.ZONE_YAML, FileKind.ZONE_MASTER):
                 account_id = accounts[file.key.partition("/")[0]].id
                 read = self._previous.objects.zones.get(file.key)
                 if not (

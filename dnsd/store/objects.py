@@ -19,10 +19,10 @@ from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
 from dnsd.model.records import UNWRITTEN, Record, RecordError, RecordFields, build_record
-from dnsd.model.times import Said
+from dnsd.model.times import WrittenTimes
 from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records, unwritten_zone_id
 from dnsd.progress import Progress, no_progress
-from dnsd.store.directory import Kind, SourceFile
+from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.text_file import FileChangedError
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, type_text
@@ -61,7 +61,7 @@ Read: TypeAlias = ReadFields[Any] | ReadZone
 
 def read_fields(model: type[F], file: SourceFile) -> ReadFields[F]:
     """Read a file of the form `model`."""
-    reader = _Reader(file)
+    reader = _FileReader(file)
     data = reader.data()
     if data is None:
         return ReadFields(file, None, tuple(reader.problems))
@@ -77,7 +77,7 @@ def read_zone(
 ) -> ReadZone:
     """Read a zone's file, and add missing apex records; calls `progress` with the number of records now and then."""
     reader = _ZoneReader(file, account_id, nameservers, progress)
-    if file.kind is Kind.ZONE_MASTER:
+    if file.kind is FileKind.ZONE_MASTER:
         reader.read_master()
     else:
         reader.read_yaml()
@@ -95,7 +95,7 @@ def _located(problem: Problem, read: Read, text: _Text) -> Problem:
     if path[:1] == ("records",) and len(path) > 1 and isinstance(read, ReadZone) and read.zone:
         index = int(path[1])
         is_written = index < len(read.rows)
-        if file.kind is Kind.ZONE_MASTER:
+        if file.kind is FileKind.ZONE_MASTER:
             record = read.zone.records[index]
             words = f"{name_text(record.owner)} {type_text(record.rtype)}"
             return replace(problem, path=(words,), place=Place(file.path, read.rows[index] if is_written else 1, 1))
@@ -125,7 +125,7 @@ class _Text:
         # Parse again: problems are rare, and positions would need more memory than all the data.
         places: Places = {}
         try:
-            if self._file.kind is not Kind.ZONE_MASTER:
+            if self._file.kind is not FileKind.ZONE_MASTER:
                 parse_yaml(self._file.text(), places=places)
         except YamlError:
             pass
@@ -134,7 +134,7 @@ class _Text:
         return places
 
 
-class _Reader:
+class _FileReader:
     """A file, and the problems found in it so far."""
 
     def __init__(self, file: SourceFile) -> None:
@@ -178,7 +178,7 @@ class _Reader:
         self.problems += map(self._text.placed, problems)
 
 
-class _ZoneReader(_Reader):
+class _ZoneReader(_FileReader):
     """A zone's file, and the zone as far as it is read."""
 
     def __init__(self, file: SourceFile, account_id: str, nameservers: tuple[str, ...], progress: Progress) -> None:
@@ -275,10 +275,12 @@ class _ZoneReader(_Reader):
             return None
 
 
-def _said(fields: ZoneFields, at_apex: Iterable[Record]) -> Said:
+def _said(fields: ZoneFields, at_apex: Iterable[Record]) -> WrittenTimes:
     """The times in a zone's file: its own keys, or, in a master file, tags of its SOA record."""
     of_soa = next((record.identity for record in at_apex if record.rtype == SOA), UNWRITTEN)
-    return Said(fields.created_on or of_soa.created_on, fields.modified_on or of_soa.modified_on, fields.activated_on)
+    return WrittenTimes(
+        fields.created_on or of_soa.created_on, fields.modified_on or of_soa.modified_on, fields.activated_on
+    )
 
 
 def _stand_in(key: str, account_id: str) -> Zone | None:

@@ -21,7 +21,7 @@ from dnsd.formats.odd_octets import octets_of
 
 JOURNAL = "journal"  # its name, in the state folder
 
-Stamp = tuple[int, ...]  # identifies a file or folder by its status
+FileId = tuple[int, ...]  # identifies a file or folder by its status
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class _Step:
     path: str
     new: str | None  # None: the path is removed
     old: str | None  # None: the path did not exist
-    stamp: Stamp = ()  # of the new file or folder, once written
+    stamp: FileId = ()  # of the new file or folder, once written
 
 
 def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[], None] = lambda: None) -> None:
@@ -206,7 +206,7 @@ def _undo(steps: Iterable[_Step], journal: Path) -> None:
     _remove(journal)
 
 
-def _stamp(path: str | None) -> Stamp:
+def _stamp(path: str | None) -> FileId:
     try:
         status = os.lstat(path or "")
     except FileNotFoundError:

@@ -51,7 +51,7 @@ async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=MAX_HEADERS,
     )
-    await _Server(settings).serve(sockets=[sock])
+    await _HttpServer(settings).serve(sockets=[sock])
 
 
 class _Ending:
@@ -67,7 +67,7 @@ class _Ending:
             await BROKEN_OFF(scope, receive, send)
 
 
-class _Server(uvicorn.Server):
+class _HttpServer(uvicorn.Server):
     """A server that leaves signals to the supervisor and control."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from dnsd.metrics import BUCKETS, METRICS, SUM, Key
 
-Sample = tuple[tuple[str, ...], float]  # label values, and the metric's value
+MetricSample = tuple[tuple[str, ...], float]  # label values, and the metric's value
 
 
 def metrics_page(samples: Iterable[tuple[Key, float]]) -> bytes:
@@ -28,14 +28,14 @@ class _Page(Collector):
         self._samples = samples
 
     def collect(self) -> Iterator[Metric]:
-        samples: dict[str, list[Sample]] = defaultdict(list)
+        samples: dict[str, list[MetricSample]] = defaultdict(list)
         for (name, *labels), value in self._samples:
             samples[name].append((tuple(labels), value))
         for name in METRICS:
             yield _family(name, samples[name])
 
 
-def _family(name: str, samples: Iterable[Sample]) -> Metric:
+def _family(name: str, samples: Iterable[MetricSample]) -> Metric:
     metric = METRICS[name]
     if metric.kind == "histogram":
         return _histogram(name, samples)
@@ -48,7 +48,7 @@ def _family(name: str, samples: Iterable[Sample]) -> Metric:
     return family
 
 
-def _histogram(name: str, samples: Iterable[Sample]) -> Metric:
+def _histogram(name: str, samples: Iterable[MetricSample]) -> Metric:
     by_labels: dict[tuple[str, ...], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for (*labels, bucket), value in samples:
         by_labels[tuple(labels)][bucket] += value

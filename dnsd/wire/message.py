@@ -76,7 +76,7 @@ class Additional:
     unknown_key: bytes = b""  # the TSIG record for the reply if the query is signed: we have no keys
 
 
-class Record(NamedTuple):
+class MessageRecord(NamedTuple):
     """A record of a message, with its names unchanged."""
 
     owner: re.Match[bytes]  # [0]: the owner; [1]: its final pointer, or None
@@ -87,7 +87,7 @@ class Record(NamedTuple):
     end: int  # offset just past the record
 
 
-def records_in(message: bytes, start: int, count: int) -> Iterator[Record]:
+def records_in(message: bytes, start: int, count: int) -> Iterator[MessageRecord]:
     """Yield the `count` records from `start` on.
 
     Raises WireError at the first record that is malformed or runs past the end, after yielding the records before it.
@@ -102,7 +102,7 @@ def records_in(message: bytes, start: int, count: int) -> Iterator[Record]:
         rdata_start, position = position, position + length
         if position > len(message):
             raise WireError("record data runs past the end of the message")
-        yield Record(owner, rtype, rclass, ttl, message[rdata_start:position], position)
+        yield MessageRecord(owner, rtype, rclass, ttl, message[rdata_start:position], position)
 
 
 def parse_additional(records: bytes, count: int) -> Additional:
@@ -170,7 +170,7 @@ def outline_of(message: bytes) -> Outline:
     return found
 
 
-def _with_opt(found: Outline, record: Record) -> Outline:
+def _with_opt(found: Outline, record: MessageRecord) -> Outline:
     if found.opts:
         return replace(found, opts=found.opts + 1, later_version=False)
     is_later = record.owner[0] == ROOT and _version(record) != 0
@@ -184,11 +184,11 @@ def _owner_at(message: bytes, position: int) -> re.Match[bytes]:
     return owner
 
 
-def _version(opt: Record) -> int:
+def _version(opt: MessageRecord) -> int:
     return opt.ttl >> 16 & 0xFF
 
 
-def _wants_dnssec(opt: Record) -> bool:
+def _wants_dnssec(opt: MessageRecord) -> bool:
     return bool(opt.ttl & DO)
 
 

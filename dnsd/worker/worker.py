@@ -25,7 +25,7 @@ from dnsd.net.listen import Listener
 from dnsd.net.tcp import TcpServer
 from dnsd.net.turns import Turns
 from dnsd.net.udp import Udp, UdpServer, udp_server
-from dnsd.process.link import Kind, packed, peer_uid, read_message
+from dnsd.process.link import MessageKind, packed, peer_uid, read_message
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import leave_on_signal
 from dnsd.process.snapshot_file import FILE_NAME, load_snapshot, unpickled
@@ -44,7 +44,7 @@ MAX_UNREAD = 1024 * 1024  # octets of counts unread by control; above this, coun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class WorkerSetup:
     """The parts of the server that a worker receives from the process that forks it."""
 
     process: Process
@@ -64,7 +64,7 @@ class _SupersededError(ValueError):
 class Worker:
     """One worker process, from its start to its end."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: WorkerSetup) -> None:
         self._place = place
         self._log = place.log
         self._counts = Counts()
@@ -195,7 +195,7 @@ class Worker:
                 try:
                     if peer_uid(self._control.get_extra_info("socket")) != os.geteuid():
                         raise PermissionError
-                    self._control.write(packed(Kind.HELLO, self._introduction()))
+                    self._control.write(packed(MessageKind.HELLO, self._introduction()))
                     await self._obey(reader)
                 except ValueError as error:
                     self._log.error(f"{self._place.process.name} cannot use control's message: {error}; reconnecting")
@@ -212,13 +212,13 @@ class Worker:
     async def _obey(self, reader: asyncio.StreamReader) -> None:
         while True:
             kind, payload = await read_message(reader)
-            if kind is Kind.DELTA:
+            if kind is MessageKind.DELTA:
                 self._tell_served(await self._change(payload))
-            elif kind is Kind.LOAD:
+            elif kind is MessageKind.LOAD:
                 self._tell_served(await self._load(json.loads(payload)["revision"]))
-            elif kind is Kind.LIMITS:
+            elif kind is MessageKind.LIMITS:
                 self._change_settings(WorkerSettings.from_json(payload))
-            elif kind is Kind.COUNT:
+            elif kind is MessageKind.COUNT:
                 await self._send_counts(json.loads(payload)["asked"])
 
     def _change_settings(self, settings: WorkerSettings) -> None:
@@ -240,7 +240,7 @@ class Worker:
     def _tell_served(self, snapshot: Snapshot) -> None:
         self._is_known = True
         if self._control is not None:
-            self._control.write(packed(Kind.SERVING, {"revision": snapshot.revision}))
+            self._control.write(packed(MessageKind.SERVING, {"revision": snapshot.revision}))
 
     async def _report(self) -> None:
         while True:
@@ -257,7 +257,7 @@ class Worker:
         control = self._control
         if control is None or control.transport.get_write_buffer_size() > MAX_UNREAD:
             return
-        control.write(packed(Kind.COUNTED, {"asked": asked, "counts": self._counts.take()}))
+        control.write(packed(MessageKind.COUNTED, {"asked": asked, "counts": self._counts.take()}))
         await control.drain()
 
     async def _beat(self) -> None:

@@ -17,7 +17,7 @@ from dnsd.api.app import BASE
 from dnsd.api.memberships import membership_id
 from dnsd.api.routes import ROUTES, Route
 from dnsd.api.shapes import lease_id
-from dnsd.manage.tokens import Area, Level, TokenFile
+from dnsd.manage.tokens import AccessLevel, Area, TokenFile
 from dnsd.model.accounts import Account, AccountSettings
 from dnsd.model.fields import derived_id, parse_ip
 from tests.api.server import A1, A2, PREFIX1, Z1, Z2, Z3, Api
@@ -179,7 +179,7 @@ class Tokens:
 
     own: str
     reader: str  # of all areas
-    one_area: dict[tuple[Area, Level], str]
+    one_area: dict[tuple[Area, AccessLevel], str]
     other_account: str
     other_zone: str
     own_zone: str  # Z1 alone
@@ -204,9 +204,11 @@ def tokens(api: Api) -> Tokens:
     mine = (A1, A3)
     return Tokens(
         own=made(accounts=mine),
-        reader=made(accounts=mine, permissions=[(area, Level.READ) for area in Area]),
-        dns_and_zones=made(accounts=mine, permissions=[(Area.DNS, Level.EDIT), (Area.ZONES, Level.EDIT)]),
-        one_area={(area, level): made(accounts=mine, permissions=[(area, level)]) for area in Area for level in Level},
+        reader=made(accounts=mine, permissions=[(area, AccessLevel.READ) for area in Area]),
+        dns_and_zones=made(accounts=mine, permissions=[(Area.DNS, AccessLevel.EDIT), (Area.ZONES, AccessLevel.EDIT)]),
+        one_area={
+            (area, level): made(accounts=mine, permissions=[(area, level)]) for area in Area for level in AccessLevel
+        },
         other_account=made(accounts=[A2]),
         other_zone=made(zones=[Z3]),
         own_zone=made(zones=[Z1]),
@@ -300,10 +302,10 @@ def test_token_without_the_permission_is_refused(ask: Asking, route: Route, toke
         assert reason(ask(tokens.own)) == (403, 10000)
         return
     for (area, level), token in tokens.one_area.items():
-        granted = {area, Area.ZONES} if area is Area.DNS and permission.level is Level.READ else {area}
-        if set(permission.areas) - granted or (permission.areas and level is not Level.EDIT is permission.level):
+        granted = {area, Area.ZONES} if area is Area.DNS and permission.level is AccessLevel.READ else {area}
+        if set(permission.areas) - granted or (permission.areas and level is not AccessLevel.EDIT is permission.level):
             assert reason(ask(token)) == (403, 10000), (area, level)
-    if permission.level is Level.EDIT:
+    if permission.level is AccessLevel.EDIT:
         assert reason(ask(tokens.reader)) == (403, 10000)
 
 
@@ -327,7 +329,7 @@ def test_what_is_out_of_scope_is_as_if_it_were_not_there(ask: Asking, route: Rou
 
 def test_token_with_the_permission_is_enough(api: Api, ask: Asking, route: Route, tokens: Tokens) -> None:
     permission = route.permission
-    if permission.level is Level.READ:
+    if permission.level is AccessLevel.READ:
         assert ask(tokens.reader).status_code == 200
         if "{zone_id}" in route.path and "{account_id}" not in route.path:
             assert ask(tokens.own_zone).status_code == 200
@@ -402,7 +404,7 @@ def test_other_s_object_in_a_body_is_as_if_it_were_not_there(api: Api, tokens: T
 
 
 def test_version_is_had_by_who_may_see_its_object_only(api: Api, tokens: Tokens, versions: dict[str, str]) -> None:
-    maps_only, dns_only = tokens.one_area[Area.MAPS, Level.EDIT], tokens.dns_and_zones
+    maps_only, dns_only = tokens.one_area[Area.MAPS, AccessLevel.EDIT], tokens.dns_and_zones
     of_zone, of_map = versions["zone_id"], versions["map_id"]
     for token, path in (
         (maps_only, f"{ACME_MAPS}/{Z1}/history/{of_zone}"),

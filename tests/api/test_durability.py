@@ -21,7 +21,7 @@ import dns.exception
 import httpx
 import pytest
 
-from dnsd.process.link import Kind, ask
+from dnsd.process.link import MessageKind, ask
 from dnsd.settings import state_folder
 from dnsd.store.write import FileChange, undo_unfinished, write_files
 from tests.api.server import A1, FILES, PREFIX1, SETTINGS, Z1, Z2, Z3, Api
@@ -62,13 +62,13 @@ def _environment() -> None:
 
 def status(api: Api) -> dict[str, Any]:
     """The output of `dnsd status --json`."""
-    found: dict[str, Any] = ask(state_folder(api.config), Kind.STATUS, {}, timeout_s=10)
+    found: dict[str, Any] = ask(state_folder(api.config), MessageKind.STATUS, {}, timeout_s=10)
     return found
 
 
 def reload(api: Api, *, force: bool = False) -> dict[str, Any]:
     """The output of `dnsd reload --json`."""
-    found: dict[str, Any] = ask(state_folder(api.config), Kind.RELOAD, {"force": force}, timeout_s=30)
+    found: dict[str, Any] = ask(state_folder(api.config), MessageKind.RELOAD, {"force": force}, timeout_s=30)
     return found
 
 

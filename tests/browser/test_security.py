@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dnsd.dashboard.routes import ROUTES, Route
-from dnsd.manage.tokens import Level
+from dnsd.dashboard.routes import ROUTES, PageRoute
+from dnsd.manage.tokens import AccessLevel
 from tests.api.server import Api
 from tests.browser.conftest import Open
 from tests.browser.sessions import Person, secret_of
@@ -143,7 +143,7 @@ POSTS = [route for route in ROUTES if route.method == "POST"]
 
 
 @pytest.mark.parametrize("route", POSTS, ids=lambda route: route.path)
-def test_form_without_the_session_s_secret_is_refused(still: Api, route: Route) -> None:
+def test_form_without_the_session_s_secret_is_refused(still: Api, route: PageRoute) -> None:
     path = filled(route)
     with Person(still, still.operator) as one, Person(still, still.operator) as other:
         before = state_of(still)
@@ -353,7 +353,7 @@ IDS = {
 }
 
 
-def filled(route: Route, **ids: str) -> str:
+def filled(route: PageRoute, **ids: str) -> str:
     return route.path.format(**{**IDS, **ids})
 
 
@@ -384,7 +384,7 @@ def people(still: Api) -> Iterator[dict[str, Person]]:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_page_is_for_whom_it_is(still: Api, people: dict[str, Person], route: Route) -> None:
+def test_page_is_for_whom_it_is(still: Api, people: dict[str, Person], route: PageRoute) -> None:
     path = filled(route)
     has_scope = "{" in route.path
 
@@ -401,7 +401,7 @@ def test_page_is_for_whom_it_is(still: Api, people: dict[str, Person], route: Ro
         if route.path != "/zones/create":  # lists the accounts in which zones may be created
             for word in ("Acme", "shop.example", "Everything else"):
                 assert word not in response.text, (who, word)
-    if route.permission.level is Level.EDIT:
+    if route.permission.level is AccessLevel.EDIT:
         assert ask("reader").status_code == 403
     assert state_of(still) == before
     if route.method == "GET" and "{version}" not in route.path:

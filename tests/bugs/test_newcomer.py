@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import signal
 
-from dnsd.process.link import Kind, ask
+from dnsd.process.link import MessageKind, ask
 from dnsd.settings import state_folder
 from tests.live.server import Dnsd
 from tests.packets import answers, query
@@ -57,7 +57,7 @@ def test_status_after_a_start_from_the_snapshot(tmp_path: pathlib.Path) -> None:
         assert "not ready, but answering" in shown.splitlines()[0]
     config = tmp_path / "dnsd.yaml"
     with Dnsd(config):
-        assert ask(state_folder(config), Kind.STATUS, {}, timeout_s=5)["data"] == {"names": names}
+        assert ask(state_folder(config), MessageKind.STATUS, {}, timeout_s=5)["data"] == {"names": names}
 
 
 def test_the_end_is_logged(tmp_path: pathlib.Path) -> None:

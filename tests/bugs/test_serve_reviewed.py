@@ -15,7 +15,7 @@ import time
 import pytest
 
 from dnsd.log import Log
-from dnsd.process.privileges import Identity
+from dnsd.process.privileges import ServerUser
 from dnsd.process.state import LOCK_FILE, make_folder, read_address, take_state
 from dnsd.serve.start import STATE_FILES
 from tests.live.server import PROJECT, Dnsd
@@ -33,7 +33,7 @@ def test_root_follows_no_link_in_a_folder_that_is_a_users(tmp_path: pathlib.Path
     for name in (LOCK_FILE, "snapshot"):
         (folder / name).symlink_to(secret)
     before = secret.stat()
-    make_folder(folder, Identity("nobody", os.getuid(), os.getgid()), STATE_FILES)
+    make_folder(folder, ServerUser("nobody", os.getuid(), os.getgid()), STATE_FILES)
     state = take_state(folder, Log())
     try:
         assert state.is_temporary
@@ -54,7 +54,7 @@ def test_what_root_left_is_handed_over_and_nothing_else(tmp_path: pathlib.Path) 
         file.write_text("x")
     (folder / "mine.yaml").write_text("x")
     (folder / "audit.log.2").hardlink_to(secret)
-    make_folder(folder, Identity("nobody", 65534, os.getgid()), STATE_FILES)
+    make_folder(folder, ServerUser("nobody", 65534, os.getgid()), STATE_FILES)
     for path in (folder, folder / "history", version.parent, *own):
         assert path.stat().st_uid == 65534, path
     assert (folder / "mine.yaml").stat().st_uid == secret.stat().st_uid == 0

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from dnsd.process.link import Kind, ask
+from dnsd.process.link import MessageKind, ask
 from dnsd.settings import state_folder
 from tests.live.server import PROJECT, Dnsd
 from tests.live.test_service import DNS, ZONE, config
@@ -50,7 +50,7 @@ def _server(tmp_path: pathlib.Path) -> Iterator[Dnsd]:
 def pids(folder: pathlib.Path) -> dict[str, int]:
     """The pids of the server's processes; empty while control is away."""
     try:
-        found = ask(state_folder(folder / "dnsd.yaml"), Kind.STATUS, {}, timeout_s=10)["processes"]
+        found = ask(state_folder(folder / "dnsd.yaml"), MessageKind.STATUS, {}, timeout_s=10)["processes"]
     except OSError:
         return {}
     return {one["process"]: one["pid"] for one in found}

@@ -143,9 +143,9 @@ def test_generated_zones_are_read_alike(seed: int) -> None:
 
 def test_what_is_read_alike_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = []
-    read: Callable[..., None] = zone_text._Reader._read_words
+    read: Callable[..., None] = zone_text._EntryReader._read_words
     monkeypatch.setattr(
-        zone_text._Reader, "_read_words", lambda self, entry: (entries.append(entry), read(self, entry))
+        zone_text._EntryReader, "_read_words", lambda self, entry: (entries.append(entry), read(self, entry))
     )
     text = "".join(
         f"h{number} 300 IN A 192.0.2.{number % 256} ; {number} cf_tags=cf-proxied:true\n"

@@ -7,7 +7,7 @@ import itertools
 
 import psutil
 
-from dnsd.process.link import Kind, ask
+from dnsd.process.link import MessageKind, ask
 from dnsd.settings import state_folder
 from tests.api.server import A1, SETTINGS, Z1, Api
 
@@ -46,7 +46,7 @@ class Changing:
         self._api.write(EDITED, f"{self._api.read(EDITED).partition('records:')[0]}records:\n- {record}\n")
         limits = f"limits: {{rrl: {{responses_per_second: {1000 + number % 7}}}}}\n"
         self._api.config.write_text(SETTINGS + limits)
-        result = ask(state_folder(self._api.config), Kind.RELOAD, {"force": False}, timeout_s=60)
+        result = ask(state_folder(self._api.config), MessageKind.RELOAD, {"force": False}, timeout_s=60)
         assert result["ok"], result
 
     def make_and_delete_zones(self, count: int = FEW) -> None:
@@ -64,5 +64,5 @@ class Changing:
 
 def memory_kib(api: Api) -> dict[str, int]:
     """The memory of each process of the server."""
-    processes = ask(state_folder(api.config), Kind.STATUS, {}, timeout_s=10)["processes"]
+    processes = ask(state_folder(api.config), MessageKind.STATUS, {}, timeout_s=10)["processes"]
     return {one["process"]: psutil.Process(one["pid"]).memory_info().rss // 1024 for one in processes}

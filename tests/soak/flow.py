@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from dnsd.process.link import Kind, ask
+from dnsd.process.link import MessageKind, ask
 from dnsd.settings import state_folder
 from tests.live.server import Dnsd
 from tests.soak.harness import Soaked
@@ -226,7 +226,7 @@ class Scrapes:
 
 def reload_now(server: Soaked, *, force: bool = False) -> dict[str, Any]:
     """The output of `dnsd reload --json`, without the cost of starting the command."""
-    found: dict[str, Any] = ask(state_folder(server.config), Kind.RELOAD, {"force": force}, timeout_s=60)
+    found: dict[str, Any] = ask(state_folder(server.config), MessageKind.RELOAD, {"force": force}, timeout_s=60)
     return found
 
 

@@ -25,7 +25,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dnsd.process.link import Kind, ask
+from dnsd.process.link import MessageKind, ask
 from dnsd.settings import state_folder
 from tests.live.server import PROJECT, Dnsd
 from tests.packets import answers, query
@@ -157,7 +157,7 @@ class Soaked(Dnsd):
 
     def status(self) -> dict[str, Any]:
         """The output of `dnsd status --json`."""
-        found: dict[str, Any] = ask(state_folder(self.config), Kind.STATUS, {}, timeout_s=10)
+        found: dict[str, Any] = ask(state_folder(self.config), MessageKind.STATUS, {}, timeout_s=10)
         return found
 
     def cli(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
@@ -177,7 +177,7 @@ class Soaked(Dnsd):
 
     def ask_reload(self, *, force: bool = False) -> dict[str, Any]:
         """The output of `dnsd reload --json`."""
-        result: dict[str, Any] = ask(state_folder(self.config), Kind.RELOAD, {"force": force}, timeout_s=60)
+        result: dict[str, Any] = ask(state_folder(self.config), MessageKind.RELOAD, {"force": force}, timeout_s=60)
         return result
 
     def counted(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dnsd.cli import main
-from dnsd.manage.tokens import Area, Level, Token, TokenFile
+from dnsd.manage.tokens import AccessLevel, Area, Token, TokenFile
 from dnsd.model.fields import derived_id
 from tests.worlds import AccountFiles, World, write_world
 
@@ -59,7 +59,7 @@ CREATED: dict[str, tuple[list[str], dict[str, Any]]] = {
     "names and ids": (["--account", ID, "--zone", "example.com"], {"accounts": (ID,), "zones": (ZONE,)}),
     "permissions": (
         ["--permission", "dns:edit", "--permission", "maps:read"],
-        {"permissions": ((Area.DNS, Level.EDIT), (Area.MAPS, Level.READ))},
+        {"permissions": ((Area.DNS, AccessLevel.EDIT), (Area.MAPS, AccessLevel.READ))},
     ),
     "an expiry": (
         ["--expires", "2999-01-01T00:00:00+01:00"],

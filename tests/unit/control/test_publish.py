@@ -20,7 +20,7 @@ from dnsd.engine.delta import apply_delta
 from dnsd.engine.names import FEW
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
-from dnsd.process.link import Kind, packed, read_message
+from dnsd.process.link import MessageKind, packed, read_message
 from dnsd.process.shared import Shared
 from dnsd.process.snapshot_file import FILE_NAME, load_snapshot, unpickled
 from dnsd.process.worker_settings import WorkerSettings
@@ -32,7 +32,7 @@ class Worker:
 
     def __init__(self, publisher: Publisher, state: Path, index: int = 0) -> None:
         self.snapshot: Snapshot | None = None
-        self.kinds: list[Kind] = []
+        self.kinds: list[MessageKind] = []
         self.settings: list[WorkerSettings] = []
         self._file = state / FILE_NAME
         self._octets = b""
@@ -56,11 +56,11 @@ class Worker:
         self._octets = b""
         while not reader.at_eof():
             kind, payload = await read_message(reader)
-            if kind is Kind.LIMITS:
+            if kind is MessageKind.LIMITS:
                 self.settings.append(WorkerSettings.from_json(payload))
                 continue
             self.kinds.append(kind)
-            if kind is Kind.LOAD:
+            if kind is MessageKind.LOAD:
                 title, parts = load_snapshot(self._file)
                 assert title.revision == json.loads(payload)["revision"]
                 self.snapshot = list(apply_delta(None, parts))[-1]
@@ -102,8 +102,8 @@ def test_little_goes_as_a_change_and_much_through_the_file(tmp_path: Path, has_d
         await publisher.save()
         fourth = snapshot(FEW + 100, "192.0.2.5", third)
         await published(publisher, worker, fourth)
-        much = Kind.LOAD if has_disk else Kind.DELTA
-        assert worker.kinds == [Kind.DELTA, Kind.DELTA, much, much]
+        much = MessageKind.LOAD if has_disk else MessageKind.DELTA
+        assert worker.kinds == [MessageKind.DELTA, MessageKind.DELTA, much, much]
 
     asyncio.run(run())
     assert bool(publisher.save_problem) != has_disk
@@ -138,7 +138,7 @@ def test_a_worker_that_serves_what_nobody_knows_any_more_loads_the_file(tmp_path
         await published(publisher, worker, replace(snapshot(20, "192.0.2.2"), revision=7))
         publisher.links[0].sent = 3
         await published(publisher, worker, replace(snapshot(20, "192.0.2.3"), revision=9))
-        assert worker.kinds == [Kind.DELTA, Kind.LOAD]
+        assert worker.kinds == [MessageKind.DELTA, MessageKind.LOAD]
 
     asyncio.run(run())
 
@@ -154,7 +154,7 @@ def test_a_disk_that_hangs_holds_nobody_back(tmp_path: Path, monkeypatch: pytest
         first = snapshot(20, "192.0.2.2")
         await published(publisher, worker, first)
         await asyncio.wait_for(published(publisher, worker, snapshot(FEW + 100, "192.0.2.3", first)), 5)
-        assert worker.kinds == [Kind.DELTA, Kind.DELTA]
+        assert worker.kinds == [MessageKind.DELTA, MessageKind.DELTA]
         is_over.set()
 
     asyncio.run(run())
@@ -187,7 +187,7 @@ def test_what_could_not_be_saved_is_not_tried_again_for_each_worker(
 
 
 def test_messages_have_kinds_of_their_own() -> None:
-    kinds: list[Any] = list(Kind)
+    kinds: list[Any] = list(MessageKind)
     assert len({packed(kind, b"")[4] for kind in kinds}) == len(kinds)
 
 

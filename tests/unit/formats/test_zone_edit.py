@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dnsd.errors import Rule
+from dnsd.errors import BrokenRule
 from dnsd.formats import zone_edit
 from dnsd.formats.zone_edit import UnwritableError, edited_zone_text, next_serial
 from dnsd.formats.zone_text import parse_zone_text
@@ -280,7 +280,7 @@ def test_what_no_file_can_say_is_refused() -> None:
     text = f"a 60 A {A1}\nb 60 A {A2}\n"
     zone, rows = read(text)
     outside = replace(record(f"a 60 A {A3}"), owner=parse_name_text("a.example.org"))
-    for impossible, rule in ((record(f"a 60 A {A1}"), Rule.IDENTICAL_RECORD), (outside, None)):
+    for impossible, rule in ((record(f"a 60 A {A1}"), BrokenRule.IDENTICAL_RECORD), (outside, None)):
         with pytest.raises(UnwritableError) as refused:
             edited_zone_text(text, zone, rows, RecordEdit(added=(impossible,)), now_s=NOW_S)
         assert [problem.rule for problem in refused.value.problems] == [rule]

@@ -20,9 +20,9 @@ from dnsd.manage.tokens import (
     FAILURES_WITHIN_S,
     MAX_CLIENTS,
     MAX_FAILURES,
+    AccessLevel,
     Area,
     Failures,
-    Level,
     NoSuchTokenError,
     Token,
     TokenFile,
@@ -39,7 +39,7 @@ ZONE, OTHER_ZONE = "c" * 32, "d" * 32
 NOBODY = 65_534  # a user that owns nothing
 
 MAPS, PREFIXES, ZONES, DNS = Area
-READ, EDIT = Level
+READ, EDIT = AccessLevel
 
 
 def token(**fields: Any) -> Token:
@@ -77,8 +77,8 @@ def test_scope(fields: dict[str, Any], expected: list[bool]) -> None:
     assert allowed == expected
 
 
-PERMISSIONS: dict[str, tuple[tuple[tuple[Area, Level], ...], set[tuple[Area, Level]]]] = {
-    "none given": ((), {(area, level) for area in Area for level in Level}),
+PERMISSIONS: dict[str, tuple[tuple[tuple[Area, AccessLevel], ...], set[tuple[Area, AccessLevel]]]] = {
+    "none given": ((), {(area, level) for area in Area for level in AccessLevel}),
     "read": (((DNS, READ),), {(DNS, READ), (ZONES, READ)}),  # who reads records finds their zone
     "edit": (((MAPS, EDIT),), {(MAPS, READ), (MAPS, EDIT)}),
     "read and edit of one area": (((ZONES, READ), (ZONES, EDIT)), {(ZONES, READ), (ZONES, EDIT)}),
@@ -89,10 +89,10 @@ PERMISSIONS: dict[str, tuple[tuple[tuple[Area, Level], ...], set[tuple[Area, Lev
 @pytest.mark.parametrize(("given", "expected"), PERMISSIONS.values(), ids=PERMISSIONS.keys())
 @pytest.mark.parametrize("scope", [{}, {"accounts": (ACCOUNT,)}, {"zones": (ZONE,)}], ids=["all", "account", "zone"])
 def test_permissions(
-    given: tuple[tuple[Area, Level], ...], expected: set[tuple[Area, Level]], scope: dict[str, Any]
+    given: tuple[tuple[Area, AccessLevel], ...], expected: set[tuple[Area, AccessLevel]], scope: dict[str, Any]
 ) -> None:
     made = token(permissions=given, **scope)
-    pairs = [(area, level) for area in Area for level in Level]
+    pairs = [(area, level) for area in Area for level in AccessLevel]
     assert {pair for pair in pairs if made.grants(*pair)} == expected
     assert {pair for pair in pairs if made.may(*pair, account_id=ACCOUNT, zone_id=ZONE)} == expected
     assert not any(made.may(*pair, account_id=OTHER_ACCOUNT) for pair in pairs if scope)

@@ -13,7 +13,7 @@ from dnsd.model.maps import (
     MemberKind,
     Membership,
     MissingFamily,
-    Step,
+    Precedence,
     considered,
     effective,
 )
@@ -157,15 +157,15 @@ def test_fallback_names_every_map_it_took_from() -> None:
 
 
 REASONS = {
-    "it is disabled": (address_map("M", in_zone(), enabled=False), Step.ZONE),
+    "it is disabled": (address_map("M", in_zone(), enabled=False), Precedence.ZONE),
     "it has no members": (address_map("M"), None),
     "no member covers the zone": (address_map("M", in_zone(zone="z2")), None),
-    "it has no addresses": (address_map("M", in_account(), ips=()), Step.ACCOUNT),
+    "it has no addresses": (address_map("M", in_account(), ips=()), Precedence.ACCOUNT),
 }
 
 
 @pytest.mark.parametrize(("reason", "case"), REASONS.items(), ids=REASONS.keys())
-def test_reason_to_pass_over(reason: str, case: tuple[AddressMap, Step | None]) -> None:
+def test_reason_to_pass_over(reason: str, case: tuple[AddressMap, Precedence | None]) -> None:
     [candidate] = considered([case[0]], ACCOUNT, ZONE)
     assert (candidate.passed_over, candidate.step) == (reason, case[1])
 
@@ -176,7 +176,7 @@ def test_every_map_is_considered_the_decisive_one_first() -> None:
 
 
 def test_zones_without_a_map_of_their_own() -> None:
-    assert [c.step for c in considered([MZ, MI, MA], ACCOUNT, None)] == [Step.ACCOUNT, Step.IMMUTABLE, None]
+    assert [c.step for c in considered([MZ, MI, MA], ACCOUNT, None)] == [Precedence.ACCOUNT, Precedence.IMMUTABLE, None]
 
 
 def test_immutable_maps_may_not_be_deleted_nor_their_addresses_changed() -> None:

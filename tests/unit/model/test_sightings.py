@@ -13,7 +13,7 @@ import pytest
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
 from dnsd.model.sightings import KEPT, MAX_GONE, NEVER_SEEN, ObjectTimes, Sighting, see
-from dnsd.model.times import EARLIEST, LATEST, Said, time_text
+from dnsd.model.times import EARLIEST, LATEST, WrittenTimes, time_text
 from dnsd.model.zones import Status, Zone, ZoneSettings
 from dnsd.store.first_seen import SPARE_LINES, FirstSeen
 
@@ -42,16 +42,16 @@ STEPS: dict[str, tuple[list[Zone], tuple[int, int, int | None]]] = {
     "never active": ([replace(ZONE, status=Status.PENDING)], (0, 0, None)),
     "active at last": ([replace(ZONE, status=Status.PENDING), ZONE, ZONE], (0, 1, 1)),
     "active again": ([ZONE, replace(ZONE, status=Status.MOVED), ZONE], (0, 2, 2)),
-    "said to be older": ([ZONE, replace(ZONE, said=Said(created=T0 - 9 * DAY))], (-9, 0, 0)),
-    "said to be older, and no more": ([ZONE, replace(ZONE, said=Said(created=T0 - 9 * DAY)), ZONE], (-9, 0, 0)),
-    "said to be older from the beginning": ([replace(ZONE, said=Said(created=T0 - 9 * DAY))], (-9, -9, -9)),
-    "said to be changed": ([ZONE, replace(ZONE, said=Said(modified=T0 - 3 * DAY), paused=True)], (0, -3, 0)),
-    "said to be changed, and no more": ([replace(ZONE, said=Said(modified=T0 - 3 * DAY)), ZONE], (0, 1, 0)),
+    "said to be older": ([ZONE, replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))], (-9, 0, 0)),
+    "said to be older, and no more": ([ZONE, replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY)), ZONE], (-9, 0, 0)),
+    "said to be older from the beginning": ([replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))], (-9, -9, -9)),
+    "said to be changed": ([ZONE, replace(ZONE, said=WrittenTimes(modified=T0 - 3 * DAY), paused=True)], (0, -3, 0)),
+    "said to be changed, and no more": ([replace(ZONE, said=WrittenTimes(modified=T0 - 3 * DAY)), ZONE], (0, 1, 0)),
     "said to be changed, and changed": (
-        [replace(ZONE, said=Said(modified=T0)), replace(ZONE, said=Said(modified=T0))],
+        [replace(ZONE, said=WrittenTimes(modified=T0)), replace(ZONE, said=WrittenTimes(modified=T0))],
         (0, 0, 0),
     ),
-    "all is said": ([replace(ZONE, said=Said(T0 - 9 * DAY, T0 - 8 * DAY, T0 - 7 * DAY))], (-9, -8, -7)),
+    "all is said": ([replace(ZONE, said=WrittenTimes(T0 - 9 * DAY, T0 - 8 * DAY, T0 - 7 * DAY))], (-9, -8, -7)),
 }
 
 
@@ -104,7 +104,7 @@ def test_nothing_is_new_where_nothing_has_changed() -> None:
 
 
 def test_what_comes_back_and_says_some_of_its_times_has_the_others_as_they_were() -> None:
-    zone = replace(ZONE, said=Said(created=T0 - 9 * DAY))
+    zone = replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))
     full, empty = dataset(zone), dataset()
     changed = dataset(replace(zone, paused=True))
     times = see(changed, T0 + DAY, before=see(full, T0), previous=full)
@@ -138,7 +138,7 @@ def test_nothing_is_kept_of_what_has_gone_and_said_its_times() -> None:
     """Of zones that are made over the API and deleted, however many."""
     times, previous = see(dataset(ZONE), T0), dataset(ZONE)
     for number in range(3):
-        made = replace(ZONE, id=f"{number:032x}", said=Said(T0, T0, T0))
+        made = replace(ZONE, id=f"{number:032x}", said=WrittenTimes(T0, T0, T0))
         times = see(now := dataset(ZONE, made), T0, before=times, previous=previous)
         assert len(times.sightings) == 2
         times, previous = see(dataset(ZONE), T0, before=times, previous=now), dataset(ZONE)

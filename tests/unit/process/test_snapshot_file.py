@@ -12,7 +12,7 @@ import pytest
 
 from dnsd import __version__
 from dnsd.app import load
-from dnsd.engine.delta import Part, apply_delta, delta
+from dnsd.engine.delta import DeltaPart, apply_delta, delta
 from dnsd.engine.snapshot import Snapshot
 from dnsd.process import snapshot_file
 from dnsd.process.snapshot_file import SnapshotFileError, Title, load_snapshot, save_snapshot
@@ -121,7 +121,7 @@ def test_only_our_data_is_unpickled(tmp_path: pathlib.Path, monkeypatch: pytest.
 def test_a_failed_save_leaves_the_old_file(file: pathlib.Path, snapshot: Snapshot) -> None:
     before = file.read_bytes()
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[DeltaPart]:
         yield next(delta(None, snapshot))
         raise OSError(errno.ENOSPC, "No space left on device")
 

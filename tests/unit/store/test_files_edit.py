@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.store.directory import Files, Kind, SourceFile, read_files
+from dnsd.store.directory import FileKind, Files, SourceFile, read_files
 from dnsd.store.files_edit import FilesEdit, edited_files
 from dnsd.store.text_file import content_of
 from dnsd.store.write import write_files
@@ -22,7 +22,12 @@ FILES = {
     "a-2/zones/e.example.yaml": "records: []\n",
     "b/account.yaml": "name: B\n",
 }
-ENDINGS = {Kind.ACCOUNT: "/account.yaml", Kind.MAP: ".yaml", Kind.ZONE_YAML: ".yaml", Kind.ZONE_MASTER: ".zone"}
+ENDINGS = {
+    FileKind.ACCOUNT: "/account.yaml",
+    FileKind.MAP: ".yaml",
+    FileKind.ZONE_YAML: ".yaml",
+    FileKind.ZONE_MASTER: ".zone",
+}
 
 
 @pytest.fixture(name="root")
@@ -35,12 +40,12 @@ def _root(tmp_path: Path) -> Path:
     return root
 
 
-def file(root: Path, key: str, kind: Kind, text: str) -> SourceFile:
+def file(root: Path, key: str, kind: FileKind, text: str) -> SourceFile:
     return SourceFile(key, kind, os.path.join(root, key + ENDINGS[kind]), content_of(text), None, 1_700_000_000)
 
 
 def edit(
-    root: Path, *written: tuple[str, Kind, str], removed: Collection[str] = (), gone: Collection[str] = ()
+    root: Path, *written: tuple[str, FileKind, str], removed: Collection[str] = (), gone: Collection[str] = ()
 ) -> FilesEdit:
     before = read_files(root)
     files = {key: file(root, key, kind, text) for key, kind, text in written}
@@ -49,21 +54,21 @@ def edit(
 
 # name -> the edit, and how many files and folders it changes
 EDITS: dict[str, tuple[Callable[[Path], FilesEdit], int]] = {
-    "nothing": (lambda root: edit(root, ("a/maps/m", Kind.MAP, "enabled: true\n")), 0),
-    "a map": (lambda root: edit(root, ("a/maps/m", Kind.MAP, "enabled: false\n")), 1),
-    "a new map": (lambda root: edit(root, ("a/maps/a", Kind.MAP, "{}\n")), 1),
-    "a first map": (lambda root: edit(root, ("b/maps/z", Kind.MAP, "{}\n")), 1),
+    "nothing": (lambda root: edit(root, ("a/maps/m", FileKind.MAP, "enabled: true\n")), 0),
+    "a map": (lambda root: edit(root, ("a/maps/m", FileKind.MAP, "enabled: false\n")), 1),
+    "a new map": (lambda root: edit(root, ("a/maps/a", FileKind.MAP, "{}\n")), 1),
+    "a first map": (lambda root: edit(root, ("b/maps/z", FileKind.MAP, "{}\n")), 1),
     "zones in between": (
-        lambda root: edit(root, *((f"a/zones/{c}.example", Kind.ZONE_YAML, "{}\n") for c in "eca")),
+        lambda root: edit(root, *((f"a/zones/{c}.example", FileKind.ZONE_YAML, "{}\n") for c in "eca")),
         3,
     ),
     "a zone in another form": (
-        lambda root: edit(root, ("a/zones/d.example", Kind.ZONE_YAML, "{}\n"), removed={"a/zones/d.example"}),
+        lambda root: edit(root, ("a/zones/d.example", FileKind.ZONE_YAML, "{}\n"), removed={"a/zones/d.example"}),
         2,
     ),
     "a zone that goes": (lambda root: edit(root, removed={"a/zones/b.example"}), 1),
-    "a new account": (lambda root: edit(root, ("a-1", Kind.ACCOUNT, "name: One\n")), 1),
-    "an account's first file": (lambda root: edit(root, ("a-2", Kind.ACCOUNT, "name: Two\n")), 1),
+    "a new account": (lambda root: edit(root, ("a-1", FileKind.ACCOUNT, "name: One\n")), 1),
+    "an account's first file": (lambda root: edit(root, ("a-2", FileKind.ACCOUNT, "name: Two\n")), 1),
     "an account that goes": (
         lambda root: edit(root, removed={"a", "a/maps/m", "a/zones/b.example", "a/zones/d.example"}, gone={"a"}),
         1,
@@ -99,7 +104,7 @@ def test_edits_one_upon_another_are_one(root: Path) -> None:
 
 def test_what_comes_and_goes_was_never_there(root: Path) -> None:
     before = read_files(root)
-    there = edited_files(before, {"c": file(root, "c", Kind.ACCOUNT, "name: C\n")}, set(), set())
+    there = edited_files(before, {"c": file(root, "c", FileKind.ACCOUNT, "name: C\n")}, set(), set())
     made = FilesEdit(before, edited_files(there, {}, {"c"}, {"c"}))
     assert made.changes() == []
     assert made.is_current()

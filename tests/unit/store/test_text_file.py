@@ -8,7 +8,7 @@ import pytest
 
 from dnsd.model.zone_rules import zone_problems
 from dnsd.store import text_file
-from dnsd.store.directory import Kind, SourceFile, read_file
+from dnsd.store.directory import FileKind, SourceFile, read_file
 from dnsd.store.objects import CHANGED, UNPLACED, located, read_zone
 from dnsd.store.text_file import (
     FileChangedError,
@@ -95,12 +95,16 @@ MASTER = "\n".join(f"h{number} 300 IN A 192.0.2.{number}" for number in range(10
 YAML = "records:\n" + "".join(f"- {{name: h{number}, type: A, content: 192.0.2.{number}}}\n" for number in range(100))
 
 
-def source(path: Path, kind: Kind) -> SourceFile:
+def source(path: Path, kind: FileKind) -> SourceFile:
     return read_file(str(path), "a1/zones/example.com", kind, previous=None, now_ns=0)
 
 
-@pytest.mark.parametrize(("name", "kind", "text"), [("z", Kind.ZONE_MASTER, MASTER), ("y", Kind.ZONE_YAML, YAML)])
-def test_zone_file_that_changed_before_it_is_read_is_refused(tmp_path: Path, name: str, kind: Kind, text: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "text"), [("z", FileKind.ZONE_MASTER, MASTER), ("y", FileKind.ZONE_YAML, YAML)]
+)
+def test_zone_file_that_changed_before_it_is_read_is_refused(
+    tmp_path: Path, name: str, kind: FileKind, text: str
+) -> None:
     (tmp_path / name).write_text(text)
     file = source(tmp_path / name, kind)
     (tmp_path / name).write_text(text.replace("h7", "j7"))
@@ -111,7 +115,7 @@ def test_zone_file_that_changed_before_it_is_read_is_refused(tmp_path: Path, nam
 
 def test_places_of_a_file_that_changed_are_not_made_up(tmp_path: Path) -> None:
     (tmp_path / "y").write_text(YAML.replace("h8,", "h7,").replace("192.0.2.8}", "192.0.2.7}"))
-    read = read_zone(source(tmp_path / "y", Kind.ZONE_YAML), "a1", ("ns1.example.net.",))
+    read = read_zone(source(tmp_path / "y", FileKind.ZONE_YAML), "a1", ("ns1.example.net.",))
     assert read.zone
     [problem] = located(zone_problems(read.zone), read)
     assert (problem.place.line, problem.path) == (10, ("records", 8))  # type: ignore[union-attr]

@@ -17,7 +17,7 @@ from dnsd.net.udp import Udp
 from dnsd.process.shared import Shared
 from dnsd.process.state import State
 from dnsd.process.worker_settings import WorkerSettings
-from dnsd.worker.worker import Place, Worker
+from dnsd.worker.worker import Worker, WorkerSetup
 from tests.models import worker_settings
 from tests.unit.control.test_publish import snapshot
 
@@ -29,7 +29,7 @@ def live(**rrl: Any) -> WorkerSettings:
 @pytest.fixture(name="worker")
 def _worker(tmp_path: Path) -> Iterator[Worker]:
     shared = Shared(1, 100)
-    place = Place(
+    place = WorkerSetup(
         process=shared.workers[0],
         shared=shared,
         listeners=(),

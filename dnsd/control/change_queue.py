@@ -43,7 +43,7 @@ class _Wanted:
             self.done.set_exception(outcome)
 
 
-class Changes:
+class ChangeQueue:
     """Carries out changes, taking turns with the loader, which loads edits made in the files themselves."""
 
     def __init__(self, loader: Loader, publisher: Publisher) -> None:
