@@ -78,7 +78,7 @@ def look_at(octets: object, names: list[bytes], *, moves: bool) -> bool:
         else:
             table = NameTable(octets, NODES, {})  # type: ignore[arg-type]
     except ValueError:
-        assert table.get(b"\0") is NODES[0], "what is refused must not change a table"
+        assert table.get(b"\0") is NODES[0], "a refused call must not change the table"
         return False
     for name in (*PROBES, *names):
         look_up(table, name)

@@ -191,7 +191,7 @@ ENVIRONMENT: dict[str, tuple[dict[str, str], str, Any]] = {
         ["2001:db8::1", "198.51.100.1"],
     ),
     "nesting that the file lacks": ({"DNSD_API__LISTEN": "127.0.0.1:1"}, "api.listen", "127.0.0.1:1"),
-    "nesting beside what the file has": ({"DNSD_LIMITS__RRL__SLIP": "5"}, "limits.rrl.ipv4_prefix", 20),
+    "nesting next to the file's own keys": ({"DNSD_LIMITS__RRL__SLIP": "5"}, "limits.rrl.ipv4_prefix", 20),
     "nesting twice": ({"DNSD_LIMITS__RRL__SLIP": "5"}, "limits.rrl.slip", 5),
     "a switch": ({"DNSD_LIMITS__RRL__LOG_ONLY": "true"}, "limits.rrl.log_only", True),
     "nothing": ({"DNSD_VERSION": "null"}, "version", None),

@@ -57,7 +57,7 @@ def test_names_that_share_a_node_share_it_again(file: pathlib.Path, snapshot: Sn
 
 
 def test_origins_are_not_in_the_file(file: pathlib.Path, snapshot: Snapshot) -> None:
-    """Workers, which strangers talk to, never hold what is behind a proxied name."""
+    """Workers, which face the network, never hold the origin of a proxied name."""
     octets = file.read_bytes()
     hidden = {
         record.rdata

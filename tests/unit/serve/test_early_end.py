@@ -1,4 +1,4 @@
-"""A server that is told to end while it starts leaves no work that was made and never begun."""
+"""A server stopped during its start leaves no coroutine that was never awaited."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ COUNTED: dict[str, tuple[bytes, set[str]]] = {
     "a denial": (query("no.example.com"), {"responses_total udp NXDOMAIN"}),
     "a later EDNS": (query("www.example.com", after=opt(version=1)), {"responses_total udp BADVERS"}),
     "a type without a name": (query("www.example.com", 4711), {"requests_total udp ipv4 other"}),
-    "what does not fit": (query("large.example.com", "TXT"), {"truncated_total udp"}),
+    "a truncated reply": (query("large.example.com", "TXT"), {"truncated_total udp"}),
     "a cut query": (query("a.test")[:-1], {"requests_total udp ipv4 malformed", "responses_total udp FORMERR"}),
     "another opcode": (query("a.test", flags=0x2000), {"responses_total udp NOTIMP"}),
     "a response": (query("a.test", flags=0x8000), {"dropped_total udp not_a_query"}),
