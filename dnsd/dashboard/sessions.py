@@ -8,15 +8,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from dnsd.manage.folders import sync_folder
 from dnsd.manage.tokens import Token, TokenFile
 from dnsd.model.times import parse_time, time_text
+from dnsd.whole_file import replacing
 
 FILE_NAME = "sessions.json"  # in the state folder
 LASTS = timedelta(hours=12)
@@ -84,15 +83,8 @@ class Sessions:
 
     def _write(self) -> None:
         saved = {digest: (begun.token_id, time_text(begun.at)) for digest, begun in self._begun.items()}
-        beside = self._file.with_name(f"{FILE_NAME}.new")
-        beside.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(beside, flags, 0o600), "w", encoding="utf-8") as out:
-            json.dump(saved, out)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(beside, self._file)
-        sync_folder(self._file.parent)
+        with replacing(self._file) as out:
+            out.write(json.dumps(saved).encode())
 
 
 def new_secret() -> str:

@@ -18,9 +18,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from dnsd.manage.folders import sync_folder
 from dnsd.manage.tokens import Token
 from dnsd.model.times import time_text
+from dnsd.whole_file import sync
 
 FILE_NAME = "audit.log"  # in the state folder
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
@@ -109,7 +109,7 @@ class AuditLog:
         finally:
             os.close(fd)
         if size == 0:
-            sync_folder(self._file.parent)  # the file is new
+            sync(self._file.parent)  # the file is new
 
     def _rotate(self) -> None:
         """Rename each file to the next number, replacing the oldest."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,6 @@ from dnsd.formats.yaml_text import parse_yaml
 from dnsd.formats.zone_edit import edited_zone_text
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account
-from dnsd.manage.folders import sync_folder
 from dnsd.manage.records import text_as_yaml
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.edits import RecordEdit
@@ -33,6 +31,7 @@ from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.hold import account_of
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
+from dnsd.whole_file import replacing
 
 FOLDER = "history"  # in the state folder
 MAX_VERSIONS = 100  # of one object
@@ -121,17 +120,8 @@ class History:
         )
         folder = self._folder / object_id
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = folder / ".new"
-        try:
-            with temporary.open("w", encoding="utf-8", errors=KEEP_OCTETS, newline="") as out:
-                out.write(f"{json.dumps(asdict(version))}\n{text}")
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(temporary, folder / name)
-        except OSError:
-            temporary.unlink(missing_ok=True)  # the disk may be full
-            raise
-        sync_folder(folder)
+        with replacing(folder / name, other_name=".new", mode=0o666) as out:
+            out.write(f"{json.dumps(asdict(version))}\n{text}".encode(errors=KEEP_OCTETS))
         self._note_size(provenance.account_id, object_id, _pruned(folder))
 
     def _versions(self, object_id: str) -> Iterator[Version]:

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import secrets
-import stat
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.errors import DnsdError
-from dnsd.manage.folders import sync_folder
 from dnsd.model.times import parse_time, time_text
 from dnsd.net.limits import packed_ip
+from dnsd.whole_file import hand_over, replacing
 
 FILE_NAME = "tokens.json"  # in the state folder
 LOCK_NAME = "tokens.lock"
@@ -252,23 +251,12 @@ class TokenFile:
     def _write(self, entries: Iterable[_Entry]) -> None:
         """Replace the file atomically. Its modification time always increases, even if the clock is set back."""
         data = {"format": FORMAT, "tokens": [_entry_data(entry) for entry in entries]}
-        temporary = self._file.with_name(FILE_NAME + ".new")
-        temporary.unlink(missing_ok=True)
-        try:
-            # O_EXCL: root must not write to, or give away, a file that the folder's owner has placed there.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(temporary, flags, 0o600), "wb") as out:
-                out.write(json.dumps(data, indent=1).encode() + b"\n")
-                out.flush()
-                _hand_over(out.fileno(), self._folder)
-                modified_ns = max(os.fstat(out.fileno()).st_mtime_ns, self._content.version[0] + 1)
-                os.utime(out.fileno(), ns=(modified_ns, modified_ns))
-                os.fsync(out.fileno())
-            os.replace(temporary, self._file)
-        except OSError:
-            temporary.unlink(missing_ok=True)  # the disk may be full
-            raise
-        sync_folder(self._folder)
+        with replacing(self._file) as out:  # a new file: root must not write to a file placed there by the owner
+            out.write(json.dumps(data, indent=1).encode() + b"\n")
+            out.flush()
+            _hand_over(out.fileno(), self._folder)
+            modified_ns = max(os.fstat(out.fileno()).st_mtime_ns, self._content.version[0] + 1)
+            os.utime(out.fileno(), ns=(modified_ns, modified_ns))
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:
@@ -292,11 +280,10 @@ def _named(tokens: Iterable[Token], id_or_name: str) -> Token:
 
 
 def _hand_over(fd: int, folder: Path) -> None:
-    """Give a regular file created by root to the folder's owner, who must be able to read it."""
-    status, owner = os.fstat(fd), os.stat(folder)
-    is_roots_file = status.st_uid == 0 and stat.S_ISREG(status.st_mode) and status.st_nlink == 1
-    if os.geteuid() == 0 and owner.st_uid != 0 and is_roots_file:
-        os.fchown(fd, owner.st_uid, owner.st_gid)
+    """Give a file that root made to the folder's owner, who must be able to read it."""
+    owner = os.stat(folder)
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        hand_over(fd, owner.st_uid, owner.st_gid)
 
 
 def _entry_data(entry: _Entry) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import mmap
-import os
 import pickle
 import struct
 from collections.abc import Iterable, Iterator
@@ -25,6 +24,7 @@ from dnsd import __version__
 from dnsd.engine.delta import DeltaPart
 from dnsd.engine.names import KEY_SIZE, NameTable, Octets
 from dnsd.errors import DnsdError
+from dnsd.whole_file import replacing
 
 FILE_NAME = "snapshot"  # in the state folder
 MAGIC = b"dnsd snapshot 5 "  # the format's number
@@ -56,35 +56,18 @@ class SnapshotFileError(DnsdError, ValueError):
 
 
 def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> None:
-    """Write the parts of a whole snapshot to the file, all or nothing: under another name, to disk, then renamed.
-
-    The other name is always the same: killed writers leave at most one file, which the next writer overwrites.
-    Raises OSError.
-    """
-    beside = file.with_name(file.name + ".new")
+    """Write the parts of a whole snapshot to the file, all or nothing. Raises OSError."""
     *parts, table = parts
     assert isinstance(table, bytes | memoryview)
-    try:
-        with open(beside, "wb") as out:
-            digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
-            hashing = _Hashing(out, digest)
-            hashing.write(MAGIC + json.dumps(asdict(title)).encode() + b"\n")
-            for octets in pickled(parts):
-                hashing.write(octets)
-            hashing.write(table)
-            hashing.write(SIZE.pack(len(table)))
-            out.write(digest.digest())
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(beside, file)
-    except OSError:
-        beside.unlink(missing_ok=True)  # free the space on a full disk
-        raise
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # brings the new name to disk
-    finally:
-        os.close(folder)
+    with replacing(file, mode=0o666) as out:
+        digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+        hashing = _Hashing(out, digest)
+        hashing.write(MAGIC + json.dumps(asdict(title)).encode() + b"\n")
+        for octets in pickled(parts):
+            hashing.write(octets)
+        hashing.write(table)
+        hashing.write(SIZE.pack(len(table)))
+        out.write(digest.digest())
 
 
 def load_snapshot(file: Path) -> tuple[Title, Iterator[DeltaPart]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import stat
 import tempfile
 import time
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from dnsd.log import Log
 from dnsd.process.privileges import ServerUser
+from dnsd.whole_file import hand_over
 
 LOCK_FILE = "lock"
 LOCK_WITHIN_S = 0.5  # time for the processes of a killed server to end
@@ -62,10 +62,7 @@ def _hand_over(path: Path, owner: ServerUser, parent: int | None = None) -> None
     except FileNotFoundError:
         return
     try:
-        status = os.fstat(fd)
-        is_own_file = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
-        if status.st_uid == 0 and (is_own_file or stat.S_ISDIR(status.st_mode)):
-            os.fchown(fd, owner.uid, owner.gid)
+        hand_over(fd, owner.uid, owner.gid)
     finally:
         os.close(fd)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dnsd.model.sightings import ObjectTimes, Sighting
 from dnsd.model.times import parse_time, time_text
+from dnsd.whole_file import replacing
 
 FILE_NAME = "first_seen"  # in the state folder
 NONE = "-"  # an empty field
@@ -81,22 +82,9 @@ class FirstSeen:
         self._lines += octets.count(b"\n")
 
     def _write(self, sightings: Mapping[str, Sighting]) -> None:
-        octets, beside = _packed(sightings.items()), self.path.with_name(f"{FILE_NAME}.new")
-        beside.unlink(missing_ok=True)
-        try:
-            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as out:
-                out.write(octets)
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(beside, self.path)
-        except OSError:
-            beside.unlink(missing_ok=True)  # free the space on a full disk
-            raise
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)  # brings the new name to disk
-        finally:
-            os.close(folder)
+        octets = _packed(sightings.items())
+        with replacing(self.path) as out:
+            out.write(octets)
         self._size, self._lines = len(octets), len(sightings)
 
 

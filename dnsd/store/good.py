@@ -14,7 +14,8 @@ from pathlib import Path
 
 from dnsd.errors import printable
 from dnsd.store.directory import Files, SourceFile, read_files
-from dnsd.store.text_file import FileChangedError, copy_content
+from dnsd.store.text_file import FileChangedError, octets_again
+from dnsd.whole_file import replacing
 
 FOLDER = "good"  # its name, in the state folder
 MANY = 64  # from so many copies at once, the system brings them to disk, without fsync
@@ -104,10 +105,12 @@ def _path(folder: Path, file: SourceFile) -> Path:
 
 def _copy(file: SourceFile, path: Path, *, is_synced: bool) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(".new")  # short, as the final name may have the greatest length for a name
-    copy_content(file.path, new, file.content, is_synced=is_synced)
-    os.utime(new, (file.modified, file.modified))
-    os.replace(new, path)
+    octets = octets_again(file.path, file.content)
+    # The other name is short, as `path` may have the greatest length for a name.
+    with replacing(path, other_name=".new", is_synced=is_synced) as out:
+        out.write(octets)
+        out.flush()
+        os.utime(out.fileno(), (file.modified, file.modified))
 
 
 def _match_folders(folder: Path, before: Iterable[str], accounts: Iterable[str]) -> None:

@@ -6,7 +6,6 @@ Files are UTF-8. A master file may contain other octets too (`any_octets`); they
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -90,23 +89,19 @@ def blocks_again(path: Path, digest: bytes, *, any_octets: bool = False) -> Iter
         raise FileChangedError
 
 
-def copy_content(source: str, target: Path, content: Content, *, is_synced: bool) -> None:
-    """Copy `source` to `target`, with mode 0600, if it still has this content; else write the text in `content`.
+def octets_again(path: str, content: Content) -> bytes:
+    """The octets of a file if it still has this content, else those of the text in `content`.
 
-    Raises OSError; raises FileChangedError if the source has changed and `content` holds no text.
+    Raises FileChangedError if the file has changed and `content` holds no text.
     """
-    octets = _octets(source)
+    octets = _octets(path)
     found = _new_digest()
     found.update(octets)
     if found.digest() != content.digest:
         if content.text is None:
             raise FileChangedError
         octets = octets_of(content.text)
-    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as out:
-        out.write(octets)
-        if is_synced:
-            out.flush()
-            os.fsync(out.fileno())
+    return octets
 
 
 def _octets(path: str) -> bytes:

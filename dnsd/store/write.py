@@ -18,6 +18,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from dnsd.formats.odd_octets import octets_of
+from dnsd.whole_file import create_file, sync
 
 JOURNAL = "journal"  # its name, in the state folder
 
@@ -157,7 +158,7 @@ def _write_text(file: str, change: FileChange) -> None:
 
 
 def _write(file: str, octets: bytes, *, mode: int) -> None:
-    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as out:
+    with create_file(file, mode=mode) as out:
         out.write(octets)
 
 
@@ -232,11 +233,4 @@ def _remove(journal: Path) -> None:
 def _sync(paths: Iterable[str]) -> None:
     """Bring files, and the names in folders, to the disk."""
     for path in paths:
-        fd = os.open(path or ".", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # some file systems cannot do this with a folder
-                raise OSError(error.errno, error.strerror, path) from None
-        finally:
-            os.close(fd)
+        sync(path or ".")
