@@ -22,9 +22,9 @@ from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
 from dnsd.progress import Progress, no_progress
 from dnsd.settings import InvalidSettingsError, OnError, Settings, SettingsFile, load_settings
-from dnsd.store.directory import FileKind, Files, SourceFile, is_folder, read_file, read_files
+from dnsd.store.directory import FileKind, Files, SourceFile, account_of, is_folder, read_file, read_files
 from dnsd.store.files_edit import FilesEdit
-from dnsd.store.hold import Served, account_of, load_served
+from dnsd.store.hold import Served, load_served
 from dnsd.store.load import NOTHING, Loading, Stored, load_files
 
 

@@ -15,7 +15,7 @@ from dnsd.model.fields import IPAddress, derived_id
 from dnsd.model.maps import AddressMap, Membership
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
-from dnsd.store.hold import account_of
+from dnsd.store.directory import account_of
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import NS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,17 +19,9 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.records import Record
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
-from dnsd.store.directory import FileKind, Files, SourceFile, is_as_read
+from dnsd.store.directory import FileKind, Files, SourceFile, account_of, is_as_read, path_of
 from dnsd.store.files_edit import edited_files
-from dnsd.store.hold import account_of
 from dnsd.store.text_file import FileChangedError, NotTextError, content_of
-
-SUFFIXES = {
-    FileKind.ACCOUNT: "/account.yaml",
-    FileKind.MAP: ".yaml",
-    FileKind.ZONE_YAML: ".yaml",
-    FileKind.ZONE_MASTER: ".zone",
-}
 
 # Keys of a file that are also fields of a request.
 REQUEST_FIELDS = (
@@ -119,7 +110,7 @@ class Draft:
                 before, content=content, modified=max(modified, before.modified + 1), stamp=None
             )
         else:
-            path = os.path.join(self._files.root, key + SUFFIXES[kind])
+            path = path_of(self._files.root, key, kind)
             after = self._removed[key].modified + 1 if key in self._removed else modified
             self._written[key] = SourceFile(key, kind, path, content, None, max(modified, after))
 

@@ -27,8 +27,7 @@ from dnsd.manage.records import text_as_yaml
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.edits import RecordEdit
 from dnsd.model.times import time_text
-from dnsd.store.directory import FileKind, SourceFile
-from dnsd.store.hold import account_of
+from dnsd.store.directory import FileKind, SourceFile, account_of
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
 from dnsd.whole_file import replacing

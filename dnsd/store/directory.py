@@ -50,7 +50,30 @@ class FileKind(Enum):
     ZONE_MASTER = "zone, as a master file"
 
 
-SUFFIXES = {"maps": {".yaml": FileKind.MAP}, "zones": {".yaml": FileKind.ZONE_YAML, ".zone": FileKind.ZONE_MASTER}}
+ACCOUNT_FILE = "account.yaml"  # in the account's folder
+KINDS = {  # by folder of an account and file extension
+    "maps": {".yaml": FileKind.MAP},
+    "zones": {".yaml": FileKind.ZONE_YAML, ".zone": FileKind.ZONE_MASTER},
+}
+ENDINGS = {FileKind.ACCOUNT: f"/{ACCOUNT_FILE}"}  # of a path after the object's key, by kind
+ENDINGS |= {kind: extension for kinds in KINDS.values() for extension, kind in kinds.items()}
+
+
+def account_of(key: str | None) -> str:
+    """The name of the account in an object's key; empty without a key."""
+    return key.partition("/")[0] if key else ""
+
+
+def path_of(root: str, key: str, kind: FileKind) -> str:
+    """The path of an object's file of this kind, in the accounts folder `root`."""
+    return os.path.join(root, key + ENDINGS[kind])
+
+
+def possible_paths(root: str, key: str) -> set[str]:
+    """The paths of an object's file of any kind, in the accounts folder `root`."""
+    _, _, rest = key.partition("/")
+    kinds = KINDS[rest.partition("/")[0]].values() if rest else (FileKind.ACCOUNT,)
+    return {path_of(root, key, kind) for kind in kinds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +158,9 @@ def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
         return
     reading.accounts.append(folder.name)
     for entry in entries:
-        if entry.name == "account.yaml":
+        if entry.name == ACCOUNT_FILE:
             reading.read(entry, folder.name, FileKind.ACCOUNT)
-        elif entry.name in SUFFIXES and reading.is_folder(entry):
+        elif entry.name in KINDS and reading.is_folder(entry):
             _read_objects(entry, f"{folder.name}/{entry.name}", reading)
         elif reading.counts(entry):
             message = "not part of an account: expected account.yaml, maps/ or zones/"
@@ -145,11 +168,11 @@ def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
 
 
 def _is_part(name: str) -> bool:
-    return name == "account.yaml" or name in SUFFIXES
+    return name == ACCOUNT_FILE or name in KINDS
 
 
 def _read_objects(folder: os.DirEntry[str], prefix: str, reading: _Reading) -> None:
-    kinds = SUFFIXES[folder.name]
+    kinds = KINDS[folder.name]
     by_key: dict[str, str] = {}
     for entry in reading.entries(folder.path, prefix):
         stem, dot, extension = entry.name.rpartition(".")

@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from dnsd.store.directory import SUFFIXES, Files, SourceFile, is_as_read, read_files, visible_entries
+from dnsd.store.directory import (
+    Files,
+    SourceFile,
+    account_of,
+    is_as_read,
+    possible_paths,
+    read_files,
+    visible_entries,
+)
 from dnsd.store.write import FileChange, is_temporary_name
 
 
@@ -23,7 +31,7 @@ def edited_files(
     for key, file in written.items():
         if key in removed or key not in known:
             insort(kept, file, key=lambda file: file.path.removeprefix(files.root).split(os.sep))
-    accounts = {*files.accounts, *map(_account, written)}.difference(gone_accounts)
+    accounts = {*files.accounts, *map(account_of, written)}.difference(gone_accounts)
     return replace(files, accounts=tuple(sorted(accounts)), files=tuple(kept))
 
 
@@ -66,7 +74,7 @@ class FilesEdit:
             FileChange(file.path, file.text(), file.modified, before[key].path if key in before else None)
             for key, file in self.written.items()
         ]
-        gone = [file.path for key, file in self.removed.items() if _account(key) not in self.gone_accounts]
+        gone = [file.path for key, file in self.removed.items() if account_of(key) not in self.gone_accounts]
         folders = [self._folder(account) for account in self.gone_accounts]
         return [*written, *(FileChange(path, None, 0) for path in (*gone, *folders))]
 
@@ -87,12 +95,11 @@ class FilesEdit:
         known = {file.path for file in self._touched()}
         there = self.before.by_key()
         for key in self.written:
-            account, _, rest = key.partition("/")
+            account = account_of(key)
             if account in self.before.accounts and not os.path.isdir(self._folder(account)):
                 return False
-            endings = SUFFIXES[rest.partition("/")[0]] if rest else ("/account.yaml",)
-            paths = {os.path.join(self.before.root, key + ending) for ending in endings}
-            if any(map(os.path.lexists if key in there else _is_taken, paths - known)):
+            others = possible_paths(self.before.root, key) - known
+            if any(map(os.path.lexists if key in there else _is_taken, others)):
                 return False
         return os.path.isdir(self.before.root)
 
@@ -104,15 +111,11 @@ class FilesEdit:
             if stranger := _stranger(folder):
                 raise OSError(errno.ENOTEMPTY, f"it contains files that are not dnsd's, such as {stranger}", folder)
         now = read_files(Path(self.before.root), self.before)
-        known = [file for file in self.before.files if _account(file.key) in self.gone_accounts]
-        return known == [file for file in now.files if _account(file.key) in self.gone_accounts]
+        known = [file for file in self.before.files if account_of(file.key) in self.gone_accounts]
+        return known == [file for file in now.files if account_of(file.key) in self.gone_accounts]
 
     def _folder(self, account: str) -> str:
         return os.path.join(self.before.root, account)
-
-
-def _account(key: str) -> str:
-    return key.partition("/")[0]
 
 
 def _is_taken(path: str) -> bool:

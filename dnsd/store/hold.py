@@ -17,7 +17,7 @@ from dnsd.model.accounts import AccountFields
 from dnsd.model.fields import IPAddress, IPNetwork
 from dnsd.model.maps import MemberKind
 from dnsd.model.zones import Zone
-from dnsd.store.directory import Files, SourceFile
+from dnsd.store.directory import Files, SourceFile, account_of
 from dnsd.store.load import Judged, Loading, Stored
 from dnsd.wire.names import name_text
 
@@ -42,11 +42,6 @@ def load_served(loading: Loading, found: Files, good: Files) -> Served:
     belongs to no account, or remains with all changed accounts at their good versions.
     """
     return _Judge(loading, found, good).served()
-
-
-def account_of(key: str | None) -> str:
-    """The name of the account in an object's key; empty without a key."""
-    return key.partition("/")[0] if key else ""
 
 
 class _Judge:

@@ -20,7 +20,7 @@ from dnsd.model.maps import AddressMap, MapFields
 from dnsd.model.zone_rules import DEFAULT_LIMITS, RrsetLimits, zone_problems
 from dnsd.model.zones import Zone
 from dnsd.progress import Progress, no_progress
-from dnsd.store.directory import FileKind, Files, SourceFile
+from dnsd.store.directory import FileKind, Files, SourceFile, account_of
 from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone
 
 NO_FIELDS = AccountFields()  # of an account without a file
@@ -206,7 +206,7 @@ class Loading:
         zones = {}
         for file in found.files:
             if file.kind in (FileKind.ZONE_YAML, FileKind.ZONE_MASTER):
-                account_id = accounts[file.key.partition("/")[0]].id
+                account_id = accounts[account_of(file.key)].id
                 read = self._previous.objects.zones.get(file.key)
                 if not (
                     read and (read.file, read.account_id, read.nameservers) == (file, account_id, self._nameservers)
@@ -251,7 +251,7 @@ def _resolve_maps(
         if is_known and one is previous.objects.maps.get(key):
             maps[key] = previous.maps[key]
         elif one.fields:
-            account = context.accounts[key.partition("/")[0]]
+            account = context.accounts[account_of(key)]
             maps[key], found = resolve_map(key, one.fields, account, by_name, by_id)
             problems += found
     return maps, problems

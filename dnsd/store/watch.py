@@ -16,7 +16,7 @@ from pathlib import Path
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from dnsd.errors import printable
-from dnsd.store.directory import SUFFIXES, visible_entries
+from dnsd.store.directory import KINDS, visible_entries
 
 QUIET_MS = 50  # a change is reported after so long without another event
 MOST_MS = 500  # or at the latest after so long
@@ -108,7 +108,7 @@ def _below(folder: str, *, depth: int) -> Iterator[str]:
     for entry in entries:
         if entry.is_symlink():
             yield from _ways_to(entry.path)
-        if depth == 0 or (depth == 1 and entry.name in SUFFIXES):
+        if depth == 0 or (depth == 1 and entry.name in KINDS):
             try:
                 is_folder = entry.is_dir()
             except OSError:
