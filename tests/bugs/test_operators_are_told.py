@@ -1,4 +1,4 @@
-"""Obstacles that a newcomer met, one test for each."""
+"""Operators are told of a start with much less data, of settings that wait for a restart, and of the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.worlds import write_world
 DNS = query("dns.example.com")
 
 
-def test_start_that_serves_much_less_than_before_says_so(tmp_path: pathlib.Path) -> None:
+def test_start_with_much_less_data_is_a_warning(tmp_path: pathlib.Path) -> None:
     with Soaked(tmp_path) as server:
         served = server.metric("dnsd_names")
     for zone in tmp_path.glob("accounts/*/zones/*"):
@@ -29,13 +29,13 @@ def test_start_that_serves_much_less_than_before_says_so(tmp_path: pathlib.Path)
         assert answers(again.udp(DNS)) == ["192.0.2.2"]
 
 
-def test_start_that_serves_as_much_says_nothing(tmp_path: pathlib.Path) -> None:
+def test_start_with_as_much_data_is_not(tmp_path: pathlib.Path) -> None:
     for _ in range(2):
         with Soaked(tmp_path) as server:
             assert "before this start" not in server.stderr.text()
 
 
-def test_reload_tells_of_settings_that_wait_for_a_start(tmp_path: pathlib.Path) -> None:
+def test_reload_warns_of_settings_that_wait_for_a_restart(tmp_path: pathlib.Path) -> None:
     with Soaked(tmp_path) as server:
         settings = tmp_path / "dnsd.yaml"
         settings.write_text(settings.read_text() + "user: somebody\n")

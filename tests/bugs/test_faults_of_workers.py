@@ -1,0 +1,88 @@
+"""Workers that hang, end or cannot be started, and a stale snapshot file, do not affect the answers."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import pathlib
+import signal
+
+import pytest
+
+from tests.packets import answers, query
+from tests.soak.harness import Soaked, soak_world, soaked, wait_until
+from tests.worlds import World, write_world
+
+DNS = query("dns.example.com")
+
+
+def test_snapshot_file_of_an_earlier_run_is_not_published_data(tmp_path: pathlib.Path) -> None:
+    first = soak_world()
+    with Soaked(tmp_path, first) as server:
+        assert server.status()["revision"] == 1
+    (tmp_path / "state/snapshot.new").mkdir()  # so that nothing can be saved
+    with Soaked(tmp_path, changed(first, "192.0.2.99")) as server:
+        for _ in range(20):  # of every worker
+            assert answers(server.udp(DNS)) == ["192.0.2.99"]
+        status = server.status()
+        assert status["revision"] == 2
+        assert "cannot be written" in status["snapshot_problem"]
+        assert server.metric("dnsd_snapshot_saved") == 0
+        for pid in server.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: server.metric("dnsd_workers") == 2)
+        for _ in range(20):
+            assert answers(server.udp(DNS)) == ["192.0.2.99"]
+
+
+def test_hung_worker_does_not_hold_up_the_others(tmp_path: pathlib.Path) -> None:
+    world = soak_world()
+    with Soaked(tmp_path, world) as server:
+        hung = server.worker_pids()[0]
+        os.kill(hung, signal.SIGSTOP)
+        try:
+            for number in (51, 52, 53):
+                address = f"192.0.2.{number}"
+                write_world(changed(world, address), tmp_path)
+                wait_until(lambda address=address: asked_often(server) == {address}, timeout_s=3)  # type: ignore[misc]
+        finally:
+            os.kill(hung, signal.SIGCONT)
+
+
+def changed(world: World, address: str) -> World:
+    """The world with another address for dns.example.com."""
+    other = copy.deepcopy(world)
+    records = other.accounts["acme"].zones["example.com.yaml"]["records"]
+    (record,) = (one for one in records if one["name"] == "dns" and one["type"] == "A")
+    record["content"] = address
+    return other
+
+
+def asked_often(server: Soaked) -> set[str]:
+    """The addresses answered by the workers that respond."""
+    found: set[str] = set()
+    for _ in range(12):
+        with contextlib.suppress(TimeoutError):
+            found |= set(answers(server.udp(DNS, timeout_s=0.05)))
+    return found
+
+
+def test_worker_ended_by_an_odd_signal_is_replaced(tmp_path: pathlib.Path) -> None:
+    with Soaked(tmp_path) as server:
+        os.kill(server.worker_pids()[0], signal.SIGRTMIN + 6)
+        wait_until(lambda: server.metric("dnsd_worker_restarts_total") == 1)
+        wait_until(server.ready)
+        assert answers(server.udp(DNS))
+
+
+def test_failed_forks_are_tried_again(tmp_path: pathlib.Path) -> None:
+    """A failed fork for lack of processes or memory is temporary and must not end the server."""
+    resource = pytest.importorskip("resource")
+    if os.getuid() == 0:
+        pytest.skip("root has no limit of processes")
+    with soaked(tmp_path) as server:
+        resource.prlimit(server.process.pid, resource.RLIMIT_NPROC, (1, 1))
+        os.kill(server.worker_pids()[0], signal.SIGKILL)
+        wait_until(lambda: "cannot be started" in server.stderr.text())
+        assert server.process.poll() is None
