@@ -52,7 +52,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A server with the API's address in its settings."""
+    """A server that has its API's address in the settings file."""
     text = settings(f'api: {{listen: "127.0.0.1:{free_port()}"}}')
     with Api(
         tmp_path_factory.mktemp("cli"), FILES | {"acme/maps/fallback.yaml": IMMUTABLE}, settings=text
@@ -62,7 +62,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 @pytest.fixture
 def shop(api: Api) -> Iterator[str]:
-    """The id of a map of example.com, enabled; deleted afterwards."""
+    """The id of an enabled map for example.com; deleted after the test."""
     body = {
         "description": "Shop",
         "enabled": True,
@@ -83,7 +83,7 @@ def run(config: pathlib.Path, *arguments: str, env: dict[str, str] | None = None
 
 
 def done(api: Api, *arguments: str, **options: Any) -> str:
-    """The output of a command that must succeed without messages."""
+    """The output of a command, which must succeed without messages."""
     result = run(api.config, *arguments, **options)
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     return result.stdout
@@ -209,7 +209,7 @@ def test_json_is_what_the_api_says(api: Api, command: str) -> None:
     assert json.loads(done(api, *command.split(), "--json")) == api.result("GET", AS_JSON[command])
 
 
-def test_json_of_a_zone_has_its_settings_beside(api: Api) -> None:
+def test_json_of_a_zone_includes_its_settings(api: Api) -> None:
     said = json.loads(done(api, "zone", "show", "example.com", "--json"))
     assert said.pop("ipv6") == api.result("GET", f"/zones/{Z1}/settings/ipv6")
     assert said.pop("dns_settings") == api.result("GET", f"/zones/{Z1}/dns_settings")
@@ -229,7 +229,7 @@ def test_colour(api: Api, command: str, terminal: bool, env: dict[str, str], col
     assert ("\x1b[" in done(api, *command.split(), env=env, color=terminal)) is colour
 
 
-def test_what_others_wrote_turns_no_line_around(api: Api, shop: str) -> None:
+def test_control_characters_are_escaped(api: Api, shop: str) -> None:
     api.result("PATCH", f"{P}/{shop}", {"description": "x\u202ey"})
     for command in (["list"], ["show", shop], ["disable", shop], ["enable", shop, "--dry-run"]):
         shown = done(api, "map", *command, color=True)
@@ -295,7 +295,7 @@ def test_all_parts_are_refused_before_the_first_is_written(api: Api, shop: str) 
     assert api.result("GET", f"{P}/{shop}") == before
 
 
-def test_taking_out_what_is_not_there_is_a_warning(api: Api, shop: str) -> None:
+def test_removing_a_missing_part_is_a_warning(api: Api, shop: str) -> None:
     before = api.result("GET", f"{P}/{shop}")
     for command in (["remove-ip", "Shop", "203.0.113.99"], ["remove-zone", "Shop", Z2], ["remove-account", "Shop"]):
         result = run(api.config, "map", *command)
@@ -322,7 +322,7 @@ CHANGES = {
         no answer would change; nothing was written
         """,
     ),
-    "an address more": (
+    "another address": (
         ["map", "add-ip", "Shop", "203.0.113.11", "2001:db8:100::11"],
         """\
         example.com
@@ -333,7 +333,7 @@ CHANGES = {
         1 name in 1 zone would be answered differently; nothing was written
         """,
     ),
-    "a zone more": (
+    "another zone": (
         ["map", "add-zone", "Shop", "example.net"],
         """\
         example.net
@@ -344,7 +344,7 @@ CHANGES = {
         1 name in 1 zone would be answered differently; nothing was written
         """,
     ),
-    "a zone less": (
+    "a zone removed": (
         ["map", "remove-zone", "Shop", "example.com"],
         """\
         example.com
@@ -355,7 +355,7 @@ CHANGES = {
         1 name in 1 zone would be answered differently; nothing was written
         """,
     ),
-    "the end of it": (
+    "a deleted map": (
         ["map", "disable", "Shop"],
         """\
         example.com
@@ -372,14 +372,14 @@ CHANGES = {
         no answer would change; nothing was written
         """,
     ),
-    "a record more": (
+    "a new record": (
         ["zone", "add-record", "example.com", "@", "MX", "mail.example.org", "--priority", "10", "--comment", "x"],
         """\
         + example.com. 1 IN MX 10 mail.example.org. ; x
         1 to add, 0 to remove; nothing was written
         """,
     ),
-    "another record": (
+    "an edited record": (
         ["zone", "edit-record", "example.com", "ca830880", "--ttl", "60", "--content", "192.0.2.3"],
         """\
         - dns.example.com. 3600 IN A 192.0.2.2 ; cf_tags=cf-proxied:false
@@ -387,13 +387,13 @@ CHANGES = {
         1 to add, 1 to remove; nothing was written
         """,
     ),
-    "the same record": (
+    "an unchanged record": (
         ["zone", "edit-record", "example.com", "ca830880", "--ttl", "3600"],
         """\
         0 to add, 0 to remove; nothing was written
         """,
     ),
-    "a record less": (
+    "a deleted record": (
         ["zone", "delete-record", "example.com", "50f813bafad2bd32e99ca1d228939d2c", "50F8"],
         """\
         - www.example.com. 1 IN A 192.0.2.1 ; cf_tags=cf-proxied:true
@@ -420,9 +420,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("arguments", "expected"), CHANGES.values(), ids=CHANGES.keys())
-def test_dry_run_says_what_would_change_and_writes_nothing(
-    api: Api, shop: str, arguments: list[str], expected: str
-) -> None:
+def test_dry_run_shows_the_change_and_writes_nothing(api: Api, shop: str, arguments: list[str], expected: str) -> None:
     before = files(api), answers(api)
     lines = [line[8:] for line in expected.splitlines()[:-1]]
     assert done(api, *arguments, "--dry-run", input=MASTER).splitlines() == lines
@@ -431,7 +429,7 @@ def test_dry_run_says_what_would_change_and_writes_nothing(
     assert (files(api), answers(api)) == before
 
 
-def test_dry_run_is_what_happens(api: Api, shop: str) -> None:
+def test_dry_run_predicts_the_change(api: Api, shop: str) -> None:
     plan = json.loads(done(api, "map", "disable", "Shop", "--dry-run", "--json"))
     assert plan["zones"][0]["new"]["A"] != api.ask("www.example.com")
     done(api, "map", "disable", "Shop")
@@ -498,7 +496,7 @@ def test_life_of_records(api: Api) -> None:
     assert run(api.config, "zone", "records", Z2, "--name", "cli").stderr == "no records match\n"
 
 
-def test_what_is_exported_can_be_imported(api: Api, tmp_path: pathlib.Path) -> None:
+def test_export_can_be_imported(api: Api, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "example.net.zone"
     done(api, "zone", "create", "export.example", "--account", A1)
     file.write_text(MASTER)
@@ -524,7 +522,7 @@ def test_what_is_exported_can_be_imported(api: Api, tmp_path: pathlib.Path) -> N
 
 
 @pytest.mark.parametrize(("typed", "status"), [("example.test.\n", 0), ("example.tes\n", 1)])
-def test_terminal_is_asked_for_the_name(api: Api, typed: str, status: int) -> None:
+def test_deletion_on_a_terminal_asks_for_the_name(api: Api, typed: str, status: int) -> None:
     done(api, "zone", "create", "example.test", "--account", A1)
     reader, terminal = pty.openpty()
     command = [sys.executable, "-m", "dnsd", "zone", "delete", "example.test", "-c", str(api.config)]
@@ -544,7 +542,7 @@ def test_terminal_is_asked_for_the_name(api: Api, typed: str, status: int) -> No
         done(api, "zone", "delete", "example.test", "--yes")
 
 
-def test_token_ends_with_a_command_that_is_interrupted(api: Api) -> None:
+def test_token_of_an_interrupted_command_is_revoked(api: Api) -> None:
     reader, terminal = pty.openpty()
     command = [sys.executable, "-m", "dnsd", "zone", "delete", "example.net", "-c", str(api.config)]
     with subprocess.Popen(command, cwd=PROJECT, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE) as process:
@@ -576,7 +574,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "a foreign zone": (["map", "add-zone", "Shop", "example.org"], 1, r".*no zone.*in the account \(code 1000\)\n"),
     "no such map": (["map", "show", "Shoe"], 1, "there is no address map 'Shoe'\n"),
     "no map with this id": (["map", "history", "0" * 32], 1, "there is no address map '0+'\n"),
-    "too short a beginning": (["map", "disable", MI[:3]], 1, "there is no address map '1a1'\n"),
+    "too short an id": (["map", "disable", MI[:3]], 1, "there is no address map '1a1'\n"),
     "another account's map": (["map", "show", "Shop", "--account", "Globex"], 1, "there is no address map 'Shop'\n"),
     "no such version": (["map", "restore", "Shop", "x"], 1, r"not_found: .*version.* \(code 1000\)\n"),
     "no such account": (["map", "list", "--account", "Initech"], 1, "there is no account 'Initech'\n"),
@@ -585,7 +583,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no such zone": (["zone", "show", "example.edu"], 1, "there is no zone 'example.edu'\n"),
     "a filter for a zone": (["zone", "delete", "contains:example.com", "--yes"], 1, "there is no zone 'contains:"),
     "no history of a zone": (["zone", "history", "example.edu"], 1, "there is no zone 'example.edu'\n"),
-    "a zone that is there": (
+    "an existing zone": (
         ["zone", "create", "example.org", "--account", A2],
         1,
         r"name: example\.org already exists \(code 1061\)\n",
@@ -598,13 +596,17 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "a record's data": (["zone", "add-record", Z1, "x", "A", "x"], 1, r"content: .* \(code 9005\)\n"),
     "a record's data, dry": (["zone", "add-record", Z1, "x", "A", "x", "--dry-run"], 1, r"content: .* \(code 9005\)\n"),
     "no such record": (["zone", "delete-record", Z1, "0" * 32], 1, r"Record does not exist\. \(code 81044\)\n"),
-    "no record that begins so": (["zone", "delete-record", Z1, "0000"], 1, "there is no record '0000' in example.com"),
-    "a record of all": (["zone", "delete-record", Z1, "*"], 1, r"there is no record '\*' in example\.com\n"),
+    "no record with such an id": (["zone", "delete-record", Z1, "0000"], 1, "there is no record '0000' in example.com"),
+    "an asterisk for a record": (["zone", "delete-record", Z1, "*"], 1, r"there is no record '\*' in example\.com\n"),
     "a record's file": (["zone", "import", Z1, "/nowhere"], 1, "/nowhere cannot be read: No such file or directory\n"),
     "an export to nowhere": (["zone", "export", Z1, "/nowhere/x"], 1, "/nowhere/x cannot be written: No such file"),
     "which account": (["map", "create"], 2, r"(?s).*Error: the token covers 2 accounts; choose .*Acme \(a1a1"),
     "which account of a zone": (["zone", "create", "example.edu"], 2, "(?s).*choose with --account"),
-    "no address": (["map", "add-ip", "Shop", "203.0.113.0/24"], 2, "(?s).*'203.0.113.0/24' is not an IP address"),
+    "an invalid address": (
+        ["map", "add-ip", "Shop", "203.0.113.0/24"],
+        2,
+        "(?s).*'203.0.113.0/24' is not an IP address",
+    ),
     "an empty map": (["map", "disable", " "], 2, "(?s).*the map must not be empty"),
     "an empty zone": (["zone", "delete", "", "--yes"], 2, "(?s).*the zone must not be empty"),
     "an empty record": (["zone", "delete-record", Z1, ""], 2, "(?s).*the record must not be empty"),
@@ -612,11 +614,11 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "an empty filter": (["zone", "records", Z1, "--name", ""], 2, "(?s).*the name must not be empty"),
     "an unknown filter": (["zone", "records", Z1, "--type", "AAB"], 2, "(?s).*AAB"),
     "a filter elsewhere": (["zone", "records", Z1, "--name", "x.example.org."], 2, "(?s).*outside the zone"),
-    "no zone's name": (["zone", "show", "a..b"], 2, "(?s).*two dots"),
+    "an invalid zone name": (["zone", "show", "a..b"], 2, "(?s).*two dots"),
     "nothing to edit": (["map", "edit", "Shop"], 2, "(?s).*nothing to change"),
     "no field to edit": (["zone", "edit-record", Z1, "50f8"], 2, "(?s).*nothing to change"),
-    "no leave to delete": (["zone", "delete", "example.com"], 2, "(?s).*use --yes"),
-    "no URL": (["map", "list", "--url", "localhost:8053"], 2, "(?s).*'localhost:8053' is not a URL"),
+    "no confirmation": (["zone", "delete", "example.com"], 2, "(?s).*use --yes"),
+    "an invalid URL": (["map", "list", "--url", "localhost:8053"], 2, "(?s).*'localhost:8053' is not a URL"),
     "a token in the URL": (
         ["map", "list", "--url", "http://a:b@localhost"],
         2,
@@ -628,7 +630,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
         2,
         r"(?s).*https://dns\.example\.org/client/v4 requires a token: set \$DNSD_API_TOKEN or use --token-file",
     ),
-    "a token file that is not there": (["map", "list", "--token-file", "/nowhere"], 2, "(?s).*/nowhere cannot be read"),
+    "a missing token file": (["map", "list", "--token-file", "/nowhere"], 2, "(?s).*/nowhere cannot be read"),
     "a token file without a token": (["map", "list", "--token-file", "/dev/null"], 2, "(?s).*holds no token"),
     "another port": (
         ["map", "list", "--url", "http://127.0.0.1:1"],
@@ -659,7 +661,7 @@ def test_every_error_is_on_a_line_of_its_own(api: Api) -> None:
     ]
 
 
-def test_map_of_two_has_to_be_named_by_its_id(api: Api, shop: str) -> None:
+def test_ambiguous_description_needs_the_id(api: Api, shop: str) -> None:
     other = api.result("POST", P, {"description": "Shop"})["id"]
     result = run(api.config, "map", "enable", "Shop")
     assert result.exit_code == 1
@@ -668,7 +670,7 @@ def test_map_of_two_has_to_be_named_by_its_id(api: Api, shop: str) -> None:
     done(api, "map", "delete", other)
 
 
-def test_wrong_file_is_refused_with_every_line_that_is_wrong(api: Api, tmp_path: pathlib.Path) -> None:
+def test_wrong_file_is_refused_with_every_wrong_line(api: Api, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "x.zone"
     file.write_text("a 300 IN A x\nb 300 IN A 192.0.2.1\nc 300 IN AAA x\n")
     result = run(api.config, "zone", "import", "example.com", str(file), "--dry-run")
@@ -684,10 +686,10 @@ def test_wrong_file_is_refused_with_every_line_that_is_wrong(api: Api, tmp_path:
     assert "line 1, column 1: the text is in UTF-16; save it as UTF-8" in result.stderr
 
 
-# Where, and whose token
+# Address and token
 
 
-def test_token_of_a_command_is_the_operators_and_ends_with_it(api: Api, shop: str) -> None:
+def test_token_of_a_command_is_an_operators_and_temporary(api: Api, shop: str) -> None:
     tokens = TokenFile(api.folder / "state")
     name = "cli " + ("\u00fcser" * 30)
     done(api, "map", "disable", "Shop", env={"LOGNAME": name.removeprefix("cli ")})
@@ -696,7 +698,7 @@ def test_token_of_a_command_is_the_operators_and_ends_with_it(api: Api, shop: st
     assert [token.name for token in tokens.tokens()] == ["operator"]
 
 
-def test_tokens_of_commands_that_were_killed_are_forgotten(api: Api) -> None:
+def test_tokens_of_killed_commands_are_revoked(api: Api) -> None:
     tokens, now = TokenFile(api.folder / "state"), datetime.now(UTC)
     for name, expires in (("cli old", -1), ("cli new", 60), ("ci", -1)):
         tokens.create(name=name, now=now, expires_at=now + timedelta(seconds=expires))
@@ -706,7 +708,7 @@ def test_tokens_of_commands_that_were_killed_are_forgotten(api: Api) -> None:
         tokens.revoke(name)
 
 
-def test_given_token_is_the_one_that_asks(api: Api, tmp_path: pathlib.Path) -> None:
+def test_given_token_is_used(api: Api, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "token"
     file.write_text(api.token("--account", A2) + "\n")
     zone_token = api.token("--zone", Z2, "--permission", "zones:read")
@@ -732,14 +734,14 @@ def test_given_token_is_the_one_that_asks(api: Api, tmp_path: pathlib.Path) -> N
 
 
 @pytest.mark.parametrize("end", ["", "/", "/client/v4", "/client/v4/"])
-def test_url_is_that_of_the_server_or_of_the_api(api: Api, end: str) -> None:
+def test_url_of_the_server_or_of_the_api(api: Api, end: str) -> None:
     nowhere = str(api.folder / "none.yaml")
     env = {"DNSD_CONFIG": nowhere, "DNSD_API_URL": api.origin + end, "DNSD_API_TOKEN": api.operator}
     assert done(api, "zone", "list", env=env).count("\n") == 4
     assert done(api, "zone", "list", "--url", api.origin + end).count("\n") == 4
 
 
-def test_variables_of_commands_are_no_settings(api: Api) -> None:
+def test_variables_of_commands_are_not_settings(api: Api) -> None:
     load_settings(api.config, {"DNSD_API_URL": "http://localhost", "DNSD_API_TOKEN": "x"})
 
 
@@ -749,7 +751,7 @@ def test_wrong_token(api: Api) -> None:
     assert result.stderr == "Authentication error: the token is unknown or has expired (code 10000)\n"
 
 
-def test_whoever_may_not_write_the_state_needs_a_token(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_is_required_without_write_access_to_the_state(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     result = run(api.config, "map", "list")
     assert result.exit_code == 2
@@ -763,9 +765,9 @@ NO_SERVER = {
         3,
         'has no `api`: the server\'s HTTP API is off. To turn it on, add: api: {listen: "127.0.0.1:8053"}\n',
     ),
-    "a server that is not there": ('api: {listen: "127.0.0.1:1"}', 3, "no server can be reached in "),
-    "a port that is chosen at the start": ('api: {listen: "127.0.0.1:0"}', 2, "use --url with"),
-    "settings that are wrong": ("api: {listn: x}", 1, "unknown key"),
+    "no running server": ('api: {listen: "127.0.0.1:1"}', 3, "no server can be reached in "),
+    "a port chosen at the start": ('api: {listen: "127.0.0.1:0"}', 2, "use --url with"),
+    "wrong settings": ("api: {listn: x}", 1, "unknown key"),
 }
 
 
@@ -800,7 +802,7 @@ class Stranger(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("what", ["page", "json", "elsewhere"])
-def test_another_kind_of_server(tmp_path: pathlib.Path, what: str) -> None:
+def test_response_of_another_server(tmp_path: pathlib.Path, what: str) -> None:
     with HTTPServer(("127.0.0.1", 0), Stranger) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -814,7 +816,7 @@ def test_another_kind_of_server(tmp_path: pathlib.Path, what: str) -> None:
     assert "is not a dnsd API: it answers " in result.stderr
 
 
-def test_httpx_is_imported_by_commands_that_ask_alone() -> None:
+def test_only_requests_import_httpx() -> None:
     code = "import sys, dnsd.cli, dnsd.web.listener, dnsd.api.app; sys.exit('httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
 

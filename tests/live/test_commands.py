@@ -45,7 +45,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
 
 @pytest.fixture
 def server(tmp_path: pathlib.Path) -> Iterator[Dnsd]:
-    """A server that refuses files with errors; tests/api/test_held.py has those that hold accounts."""
+    """A server that refuses files with errors (`on_error: refuse`); tests/api/test_held.py covers held accounts."""
     with Dnsd(config(tmp_path, reload={"watch": False}, on_error="refuse")) as running:
         yield running
 
@@ -61,7 +61,7 @@ def test_reload_returns_when_every_worker_serves_it(server: Dnsd, tmp_path: path
     assert {answers(server.udp(DNS))[0] for _ in range(20)} == {"192.0.2.3"}  # from many sockets, so from both workers
 
 
-def test_reload_refuses_what_is_broken(server: Dnsd, tmp_path: pathlib.Path) -> None:
+def test_reload_refuses_broken_files(server: Dnsd, tmp_path: pathlib.Path) -> None:
     (tmp_path / ZONE).write_text(as_yaml(zone("192.0.2.256")))
     done = run("reload", "-c", str(tmp_path / "dnsd.yaml"))
     assert (done.returncode, done.stdout) == (1, "")
@@ -79,7 +79,7 @@ def test_reload_refuses_what_is_broken(server: Dnsd, tmp_path: pathlib.Path) -> 
     assert answers(server.udp(DNS)) == ["192.0.2.2"]
 
 
-def test_reload_drops_much_with_force_only(server: Dnsd, tmp_path: pathlib.Path) -> None:
+def test_reload_drops_many_records_only_with_force(server: Dnsd, tmp_path: pathlib.Path) -> None:
     (tmp_path / ZONE).unlink()
     refused = run("reload", "-c", str(tmp_path / "dnsd.yaml"))
     assert (refused.returncode, "--force" in refused.stderr) == (1, True)
@@ -89,7 +89,7 @@ def test_reload_drops_much_with_force_only(server: Dnsd, tmp_path: pathlib.Path)
 
 
 @pytest.mark.parametrize("command", ["reload", "status"])
-def test_server_that_is_not_running(tmp_path: pathlib.Path, command: str) -> None:
+def test_server_not_running(tmp_path: pathlib.Path, command: str) -> None:
     done = run(command, "-c", str(config(tmp_path)))
     assert (done.returncode, done.stdout) == (3, "")
     assert f"no server can be reached in {tmp_path / 'state'}" in done.stderr
@@ -97,13 +97,13 @@ def test_server_that_is_not_running(tmp_path: pathlib.Path, command: str) -> Non
 
 
 @pytest.mark.parametrize("command", ["reload", "status"])
-def test_configuration_that_is_not_there(tmp_path: pathlib.Path, command: str) -> None:
+def test_missing_configuration(tmp_path: pathlib.Path, command: str) -> None:
     done = run(command, "-c", str(tmp_path / "none.yaml"))
     assert done.returncode == 1
     assert "none.yaml:1:1: cannot be read" in done.stderr
 
 
-def test_commands_find_a_server_whose_settings_are_broken_meanwhile(server: Dnsd, tmp_path: pathlib.Path) -> None:
+def test_commands_find_a_server_with_broken_settings(server: Dnsd, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "dnsd.yaml"
     path.write_text(path.read_text() + "workers: 0\n" if "workers" not in path.read_text() else "workers: 0\n")
     done = run("reload", "-c", str(path))
@@ -174,7 +174,7 @@ def test_completion_offers_commands_and_options() -> None:
         assert done.stdout.splitlines() == [expected]
 
 
-def test_completion_of_no_known_shell() -> None:
+def test_completion_of_an_unknown_shell() -> None:
     assert run("completion", "tcsh").returncode == 2
 
 
@@ -228,11 +228,11 @@ def test_log_level_leaves_lines_out(tmp_path: pathlib.Path) -> None:
         assert server.stderr.text() == ""
 
 
-# Settings that change while the server runs
+# Settings changed while the server runs
 
 
 class Client:
-    """A client with one socket, and so with one worker."""
+    """A client with one socket, and so always the same worker."""
 
     def __init__(self, server: Dnsd) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -311,10 +311,10 @@ NEEDS_START = {
 }
 
 
-def test_settings_that_need_a_start_say_so(server: Dnsd, tmp_path: pathlib.Path) -> None:
+def test_settings_that_require_a_restart_are_reported(server: Dnsd, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "dnsd.yaml"
     settings = {**yaml.safe_load(path.read_text()), **NEEDS_START}
-    path.write_text(as_yaml({**settings, "state": "state"}))  # where commands find the server
+    path.write_text(as_yaml({**settings, "state": "state"}))  # commands find the server there
     assert run("reload", "-c", str(path)).returncode == 0
     for name in NEEDS_START.keys() - {"state"}:
         assert f"{name}: the change takes effect after a restart" in server.stderr.text()
@@ -346,12 +346,12 @@ OUT_OF_RANGE: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a prefix of 0": ({"limits": {"rrl": {"ipv6_prefix": 0}}}, "limits.rrl.ipv6_prefix", "0", "1"),
     "a small table": ({"limits": {"rrl": {"table_size": 10}}}, "limits.rrl.table_size", "10", "1000"),
     "no connections": ({"limits": {"tcp": {"connections": 0}}}, "limits.tcp.connections", "0", "1"),
-    "no time": ({"limits": {"tcp": {"idle_s": 0}}}, "limits.tcp.idle_s", "0", "0.1"),
+    "a zero time": ({"limits": {"tcp": {"idle_s": 0}}}, "limits.tcp.idle_s", "0", "0.1"),
     "endless time": ({"limits": {"tcp": {"first_byte_s": 1e9}}}, "limits.tcp.first_byte_s", "1000000000", "3600"),
     "a share over 1": ({"query_log": {"sample": 1.5}}, "query_log.sample", "1.5", "1"),
     "a percentage over 100": ({"reload": {"max_drop_percent": 101}}, "reload.max_drop_percent", "101", "100"),
     "no workers": ({"workers": 0}, "workers", "0", "1024"),
-    "a level of none": ({"log": {"level": "loud"}}, "log.level", "loud", "debug"),
+    "an unknown level": ({"log": {"level": "loud"}}, "log.level", "loud", "debug"),
 }
 
 

@@ -34,7 +34,7 @@ def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def test_each_command_and_setting_is_on_a_page_that_is_up_to_date() -> None:
+def test_made_pages_are_up_to_date() -> None:
     spec = importlib.util.spec_from_file_location("make_pages", DOCS / "make_pages.py")
     assert spec
     assert spec.loader

@@ -31,10 +31,10 @@ LAYERS = [
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
-# Parts that a worker is made of: they know the model's types, but none of its code.
+# The parts of a worker: they import only types from the model, no code.
 WORKER = {"errors", "log", "metrics", "whole_file", "wire", "engine", "net", "process", "worker", "__init__"}
 
-# Libraries that may be known only in some parts.
+# Libraries that only some parts may import.
 CONFINED = {
     "yaml": {"formats"},
     "pydantic": {"api", "manage", "model", "settings"},
@@ -75,7 +75,7 @@ def imports(module: Path, *, for_types: bool = True) -> Iterator[str]:
 
 
 class WithoutTypes(ast.NodeTransformer):
-    """Takes away `if TYPE_CHECKING: …`."""
+    """Removes `if TYPE_CHECKING: …`."""
 
     def visit_If(self, node: ast.If) -> ast.If | None:
         return None if ast.unparse(node.test) == "TYPE_CHECKING" else node
@@ -120,4 +120,4 @@ def test_a_worker_loads_no_yaml_and_no_pydantic() -> None:
     ours = [name.split(".") for name in loaded if name.startswith("dnsd.")]
     assert {name[1] for name in ours} <= WORKER
     assert not {"yaml", "pydantic", "watchfiles", "click", "jinja2", "fastapi"}.intersection(loaded)
-    assert len(ours) <= 46  # half of what it once was
+    assert len(ours) <= 46  # half of the former number

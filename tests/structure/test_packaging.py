@@ -1,6 +1,6 @@
-"""The files that package the server agree with each other, with the settings and with the catalogue of metrics.
+"""The packaging files agree with each other, with the settings and with the catalogue of metrics.
 
-What needs a tool that is not there (compose, promtool, systemd-analyze) is skipped, and says which.
+A test is skipped, with the reason, if its tool (compose, promtool, systemd-analyze) is missing.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 ALERTS = [
     rule for group in yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"] for rule in group["rules"]
 ]
-TARGET_LABELS = {"instance", "job"}  # Prometheus adds them to whatever it scrapes
-MAX_EXPOSURE = {"capability": 1.6, "socket": 1.2}  # of 10, as systemd 252 reckons; docs/packaging.md states them
+TARGET_LABELS = {"instance", "job"}  # Prometheus adds them to every scrape
+MAX_EXPOSURE = {"capability": 1.6, "socket": 1.2}  # out of 10, by systemd 252; stated in docs/packaging.md
 
 
 def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -41,7 +41,7 @@ def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 def need(*tools: str) -> str:
-    """The first of the tools that is on this machine; skips the test where none is."""
+    """The first of the tools found on this machine; skips the test if all are missing."""
     for tool in tools:
         if shutil.which(tool):
             return tool
@@ -52,7 +52,7 @@ def need(*tools: str) -> str:
 
 
 def instructions(keyword: str) -> list[str]:
-    """The arguments of each such instruction of the Dockerfile, its last stage included."""
+    """The arguments of each instruction of a kind in the Dockerfile, the last stage included."""
     lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
     whole = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     return [line.partition(" ")[2].strip() for line in whole.splitlines() if line.partition(" ")[0] == keyword]
@@ -80,14 +80,14 @@ def test_image_has_pinned_bases_and_exec_forms() -> None:
     assert not instructions("ADD")
 
 
-def test_context_holds_what_is_copied_and_nothing_else() -> None:
+def test_build_context_has_only_copied_files() -> None:
     copied = [word for text in instructions("COPY") if "--from" not in text for word in text.split()[:-1]]
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert rules == ["*", *(f"!{name}" for name in copied), "**/__pycache__"]
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_image_settings_are_understood() -> None:
+def test_image_settings_are_valid() -> None:
     settings = load_settings(ROOT / "config" / "dnsd.yaml", image_environment()).settings
     assert [str(address) for address in settings.listen] == ["0.0.0.0:5300", "[::]:5300"]
     assert settings.state == "/state" == instructions("VOLUME")[0]
@@ -146,7 +146,7 @@ def test_service_is_pinned_and_waits_for_healthy_ones(name: str) -> None:
         assert "healthcheck" in COMPOSE["services"][other] or instructions("HEALTHCHECK")
 
 
-def test_prometheus_and_grafana_find_what_they_are_to_show() -> None:
+def test_prometheus_and_grafana_find_their_files() -> None:
     prometheus = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     port = image_environment()["DNSD_METRICS__LISTEN"].rpartition(":")[2]
     assert prometheus["scrape_configs"] == [
@@ -169,7 +169,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def queries() -> Iterator[tuple[str, str, str]]:
-    """Where each query stands, its expression, and the text in which its labels are shown."""
+    """Each query's place, its expression, and the text that shows its labels."""
     for panel in panels():
         for target in panel["targets"]:
             yield f"panel {panel['title']}", target["expr"], target["legendFormat"]
@@ -183,7 +183,7 @@ QUERIES = list(queries())
 
 
 def metrics_in(expression: str) -> dict[str, set[str]]:
-    """The metrics of the catalogue that an expression reads, each with the labels that it matches."""
+    """The metrics of the catalogue in an expression, each with the labels that it matches."""
     found: dict[str, set[str]] = {}
     for name, suffix, matchers in re.findall(
         r"\b(dnsd_\w+?)(_bucket|_sum|_count)?(?![\w.])(?:\{([^}]*)\})?", expression
@@ -248,7 +248,7 @@ def test_panels_have_ids_and_places_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=[rule["alert"] for rule in ALERTS])
-def test_alert_says_how_urgent_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
+def test_alert_has_severity_and_instructions(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["annotations"].keys() == {"summary", "description"}
 
@@ -273,21 +273,21 @@ def unit(name: str) -> list[tuple[str, str]]:
     return [(line.partition("=")[0], line.partition("=")[2]) for line in lines if re.match(r"[A-Z]\w+=", line)]
 
 
-def test_service_speaks_with_systemd_and_is_never_root() -> None:
+def test_service_notifies_systemd_and_never_runs_as_root() -> None:
     service = dict(unit("dnsd.service"))
     assert {key: service[key] for key in ("Type", "Restart", "DynamicUser", "KillMode", "OOMPolicy")} == {
         "Type": "notify",
         "Restart": "always",
         "DynamicUser": "yes",
-        "KillMode": "mixed",  # else all processes got SIGTERM at once
+        "KillMode": "mixed",  # otherwise all processes would get SIGTERM at once
         "OOMPolicy": "continue",
     }
     assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
     assert service["ExecReload"] == service["ExecStart"].replace("serve", "reload")
-    assert int(service["TimeoutStopSec"]) > 5  # which is what the server takes at most
+    assert int(service["TimeoutStopSec"]) > 5  # the server's own limit
 
 
-def test_service_settings_are_understood() -> None:
+def test_service_settings_are_valid() -> None:
     words = dict(word.split("=", 1) for word in dict(unit("dnsd.service"))["Environment"].split())
     settings = load_settings(ROOT / "config" / "dnsd.yaml", words).settings
     assert settings.state == f"/var/lib/{dict(unit('dnsd.service'))['StateDirectory']}"
@@ -313,7 +313,7 @@ def test_systemd_accepts_the_units_and_finds_little_exposed(kind: str, tmp_path:
     service = str(tmp_path / "dnsd.service")
     verified = run(analyze, "verify", "--man=no", service, str(tmp_path / "dnsd.socket"))
     assert verified.returncode == 0, verified.stderr
-    assert "dnsd" not in verified.stderr  # warnings of keys that it does not know
+    assert "dnsd" not in verified.stderr  # warnings about unknown keys
     threshold = round(10 * MAX_EXPOSURE[kind])
     weighed = run(analyze, "security", "--offline=true", "--no-pager", f"--threshold={threshold}", service)
     assert weighed.returncode == 0, weighed.stdout + weighed.stderr
@@ -323,12 +323,12 @@ def test_systemd_accepts_the_units_and_finds_little_exposed(kind: str, tmp_path:
 # docs/packaging.md
 
 
-def test_guide_names_files_that_exist() -> None:
+def test_files_named_in_the_guide_exist() -> None:
     for name in re.findall(r"\b(?:config|docs)/[\w./-]+\w", GUIDE.read_text()):
         assert (ROOT / name).exists(), name
 
 
-def test_guide_shows_settings_that_are_understood(tmp_path: Path) -> None:
+def test_settings_in_the_guide_are_valid(tmp_path: Path) -> None:
     blocks = [yaml.safe_load(text) for text in re.findall(r"```yaml\n# dnsd\.yaml\n(.*?)```", GUIDE.read_text(), re.S)]
     assert blocks
     for block in blocks:

@@ -1,4 +1,4 @@
-"""What a list's query finds among the records of a zone, and in which order."""
+"""Queries on a list of records: the records found, and their order."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ALL = [*BODIES]
 
 
 def found(query: dict[str, str]) -> list[str]:
-    """The records that a query finds, which are those that it must not have excluded early."""
+    """The records found by a query, after checking that its early exclusion kept all of them."""
     is_wanted = record_filter(query)
     wanted = [name for name in ALL if is_wanted(SHOWN[name])]
     early = [ALL[index] for index in is_wanted.candidates(Records.of(RECORDS.values()))]
@@ -43,7 +43,7 @@ def found(query: dict[str, str]) -> list[str]:
 
 
 FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
-    "nothing asked": ({}, ALL),
+    "no parameters": ({}, ALL),
     "unknown parameters": ({"include_shadow_metadata": "true", "tag_match": "any", "page": "2", "name.like": "x"}, ALL),
     "empty values": (
         dict.fromkeys(("name", "name.contains", "content.endswith", "type", "search", "tag", "match"), ""),
@@ -51,18 +51,18 @@ FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
     ),
     "a type": ({"type": "TXT"}, ["acme", "quotes", "strings", "empty"]),
     "a type in lower case": ({"type": "mx"}, ["mail"]),
-    "a type of which there is none": ({"type": "AAAA"}, []),
-    "no type": ({"type": "ALIAS"}, []),
+    "a type without records": ({"type": "AAAA"}, []),
+    "an invalid type": ({"type": "ALIAS"}, []),
     "a name": ({"name": "www.example.com"}, ["www"]),
     "a name in capitals, with its final dot": ({"name.exact": "WWW.example.COM."}, ["www"]),
     "a name with letters outside ASCII": ({"name": "bücher.example.com"}, ["bücher"]),
-    "a name as it is on the wire": ({"name": "xn--bcher-kva.example.com"}, ["bücher"]),
+    "a name in its ASCII form": ({"name": "xn--bcher-kva.example.com"}, ["bücher"]),
     "the apex": ({"name": "example.com"}, ["apex", "mail"]),
     "a name and a type": ({"name": "example.com", "type": "MX"}, ["mail"]),
-    "no name": ({"name": "a..b"}, []),
+    "an invalid name": ({"name": "a..b"}, []),
     "a part of a name": ({"name.contains": "WWW"}, ["www", "acme"]),
-    "how a name begins": ({"name.startswith": "_"}, ["acme", "sip"]),
-    "how a name ends": ({"name.endswith": "tcp.example.com."}, ["sip"]),
+    "the beginning of a name": ({"name.startswith": "_"}, ["acme", "sip"]),
+    "the end of a name": ({"name.endswith": "tcp.example.com."}, ["sip"]),
     "an address": ({"content": "192.0.2.1"}, ["apex"]),
     "a target": ({"content": "shop.example.org"}, ["bücher"]),
     "a target with its final dot": ({"content.exact": "shop.example.org."}, ["bücher"]),
@@ -71,39 +71,39 @@ FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
     "text without quotes": ({"content": "token_1-a"}, ["acme"]),
     "text in quotes": ({"content.exact": '"Token_1-a"'}, ["acme"]),
     "text with quotes in it": ({"content": 'say "é"'}, ["quotes"]),
-    "text as it is shown": ({"content": r'"say \"\195\169\""'}, ["quotes"]),
+    "text as shown": ({"content": r'"say \"\195\169\""'}, ["quotes"]),
     "text in another case": ({"content": 'SAY "É"'}, ["quotes"]),
     "text of strings": ({"content": '"one" "two"'}, ["strings"]),
     "text of strings, joined": ({"content": "onetwo"}, ["strings"]),
     "text without any": ({"content": '""'}, ["empty"]),
     "an open quote": ({"content": '"one'}, []),
     "a part of the content": ({"content.contains": "TOKEN"}, ["acme"]),
-    "how the content begins": ({"content.startswith": "say"}, ["quotes"]),
-    "how the content begins, in quotes": ({"content.startswith": '"say'}, ["quotes"]),
-    "how the content ends": ({"content.endswith": "example.org"}, ["bücher", "mail", "sip"]),
+    "the beginning of the content": ({"content.startswith": "say"}, ["quotes"]),
+    "the beginning of the content, in quotes": ({"content.startswith": '"say'}, ["quotes"]),
+    "the end of the content": ({"content.endswith": "example.org"}, ["bücher", "mail", "sip"]),
     "proxied": ({"proxied": "true"}, ["apex"]),
     "not proxied": ({"proxied": "False"}, ALL[1:]),
-    "proxied, perhaps": ({"proxied": "yes"}, ALL),
+    "an invalid `proxied`": ({"proxied": "yes"}, ALL),
     "a comment": ({"comment": "web SERVER"}, ["www"]),
     "a part of a comment": ({"comment.contains": "e"}, ["www", "quotes"]),
-    "how a comment begins": ({"comment.startswith": "web"}, ["www"]),
+    "the beginning of a comment": ({"comment.startswith": "web"}, ["www"]),
     "any comment": ({"comment.present": ""}, ["www", "quotes"]),
     "no comment": ({"comment.absent": "true", "type": "A"}, ["apex"]),
     "a tag": ({"tag": "env:PROD"}, ["apex"]),
     "a tag without a value": ({"tag.exact": "team"}, ["apex"]),
     "a part of a tag": ({"tag.contains": "env:t"}, ["bücher"]),
-    "how a tag begins": ({"tag.startswith": "env:pr"}, ["apex"]),
+    "the beginning of a tag": ({"tag.startswith": "env:pr"}, ["apex"]),
     "a tag's name": ({"tag.present": "env"}, ["apex", "bücher"]),
     "all but a tag's name": ({"tag.absent": "env", "type": "A"}, ["www"]),
     "two tags": ({"tag.present": "env", "tag": "team"}, ["apex"]),
     "one of two tags": ({"tag.exact": "team", "tag.endswith": "env:test", "tag_match": "any"}, ["apex", "bücher"]),
-    "all that is asked": ({"type": "TXT", "name": "txt.example.com", "comment.absent": ""}, ["strings", "empty"]),
-    "any that is asked": ({"type": "MX", "name": "www.example.com", "match": "any"}, ["www", "mail"]),
-    "any of one": ({"type": "MX", "match": "any"}, ["mail"]),
-    "any of none": ({"match": "any"}, ALL),
+    "all conditions": ({"type": "TXT", "name": "txt.example.com", "comment.absent": ""}, ["strings", "empty"]),
+    "any condition": ({"type": "MX", "name": "www.example.com", "match": "any"}, ["www", "mail"]),
+    "any of one condition": ({"type": "MX", "match": "any"}, ["mail"]),
+    "any of no conditions": ({"match": "any"}, ALL),
     "a search": ({"search": "EXAMPLE.ORG"}, ["bücher", "mail", "sip"]),
     "a search in comments and tags": ({"search": "TE"}, ["apex", "bücher", "quotes"]),
-    "a search beside any that is asked": (
+    "a search and any condition": (
         {"search": "web", "type": "MX", "name": "www.example.com", "match": "any"},
         ["www"],
     ),
@@ -141,7 +141,7 @@ NEEDING_JSON: list[dict[str, str]] = [
 ]
 
 
-def test_a_name_and_a_type_need_no_json() -> None:
+def test_filter_by_name_and_type_builds_no_json() -> None:
     assert not any(record_filter(query).needs_json for query in NEEDING_NO_JSON)
     assert all(record_filter(query).needs_json for query in NEEDING_JSON)
 
@@ -168,7 +168,7 @@ def test_order_by_content() -> None:
     assert contents == sorted(contents)
 
 
-def test_no_order() -> None:
+def test_unknown_order() -> None:
     assert sort_key("") is None
     assert sort_key("id") is None
     assert is_descending("desc")

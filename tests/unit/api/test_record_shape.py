@@ -1,4 +1,4 @@
-"""Records as JSON and back: formats that clients depend on, their ways of sending, round trips, and what is refused."""
+"""Records to JSON and back: the formats that clients expect, the bodies that they send, round trips, and refusals."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def record(rtype: str, text: str, **more: Any) -> Record:
 
 
 def shown(one: Record, times: Times = TIMES) -> dict[str, Any]:
-    """The JSON of a record, as a client has it."""
+    """The JSON of a record, after serialization."""
     made = record_json(one, "ab" * 16, zone_id="cd" * 16, zone_name="example.com", times=times)
     return json.loads(json.dumps(made))  # type: ignore[no-any-return]
 
@@ -47,7 +47,7 @@ def built(body: dict[str, Any], base: Record | None = None) -> Record:
 
 
 def faults(body: dict[str, Any], base: Record | None = None) -> list[tuple[int, str]]:
-    """Code and pointer of each thing that is wrong with a body."""
+    """Code and pointer of each fault of a body."""
     with pytest.raises(RecordBodyError) as caught:
         built(body, base)
     assert all(fault.message and len(fault.message) <= 401 for fault in caught.value.faults)
@@ -55,7 +55,7 @@ def faults(body: dict[str, Any], base: Record | None = None) -> list[tuple[int, 
     return [(fault.code.number, fault.pointer) for fault in shown_faults(caught.value)]
 
 
-# What the API shows: type, master file text, content, priority, data
+# Records as the API shows them: type, master file text, content, priority, data
 
 SHOWN: dict[str, tuple[str, str, str, int | None, dict[str, Any] | None]] = {
     "A": ("A", "192.0.2.1", "192.0.2.1", None, None),
@@ -64,7 +64,7 @@ SHOWN: dict[str, tuple[str, str, str, int | None, dict[str, Any] | None]] = {
     "NS": ("NS", "ns1.example.net.", "ns1.example.net", None, None),
     "PTR": ("PTR", "host.example.net.", "host.example.net", None, None),
     "MX": ("MX", "10 mail.example.net.", "mail.example.net", 10, None),
-    "MX of nothing": ("MX", "0 .", ".", 0, None),
+    "null MX": ("MX", "0 .", ".", 0, None),
     "SRV": (
         "SRV",
         "10 5 5060 sip.example.net.",
@@ -214,7 +214,7 @@ def test_shown(rtype: str, text: str, content: str, priority: int | None, data: 
     made = shown(record(rtype, text))
     assert (made["type"], made["content"], made.get("priority"), made.get("data")) == (rtype, content, priority, data)
     assert list(made.get("data", {})) == list(data or {})
-    for value in (data or {}).values():  # whole numbers are integers, as Cloudflare has them
+    for value in (data or {}).values():  # whole numbers are integers, as at Cloudflare
         assert not isinstance(value, float) or value % 1
 
 
@@ -247,7 +247,7 @@ def test_all_fields() -> None:
     }
 
 
-def test_plain_record_says_only_what_it_has() -> None:
+def test_plain_record_has_no_empty_fields() -> None:
     made = shown(record("TXT", '"a"', proxied=False))
     assert {key: made[key] for key in ("proxiable", "proxied", "ttl", "settings", "comment", "tags")} == {
         "proxiable": False,
@@ -271,7 +271,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("sent", "name"), NAMES.items(), ids=NAMES.keys())
-def test_names_come_back_full_and_canonical(sent: str, name: str) -> None:
+def test_names_are_shown_full_and_canonical(sent: str, name: str) -> None:
     made = built({**ADDRESS, "name": sent})
     assert shown(made)["name"] == name
     assert built(shown(made)) == made
@@ -306,12 +306,12 @@ ROUND = [(rtype, text) for rtype, texts in TEXTS.items() for text in texts]
 
 
 def lowered(one: Record) -> Record:
-    """The record with the names in its data in lower case, as they are shown."""
+    """The record with the names in its data in lower case, as shown."""
     return replace(one, rdata=in_lower_case(one.rtype, one.rdata))
 
 
 @pytest.mark.parametrize(("rtype", "text"), ROUND)
-def test_what_is_shown_makes_the_same_record(rtype: str, text: str) -> None:
+def test_shown_json_builds_the_same_record(rtype: str, text: str) -> None:
     one = lowered(record(rtype, text, comment="a", tags=("b",), settings=RecordSettings(ipv6_only=True)))
     made = shown(one)
     assert built(made) == one
@@ -332,7 +332,7 @@ def test_patch_that_changes_nothing(rtype: str, text: str) -> None:
 
 @pytest.mark.parametrize(("rtype", "text"), ROUND)
 def test_python_client_sends_back_what_it_has_read(rtype: str, text: str) -> None:
-    """It reads every number of data as a float, and adds what its class has."""
+    """The client reads every number in `data` as a float, and adds all fields of its class."""
     one = lowered(record(rtype, text))
     made = shown(one)
     floats = {k: float(v) if isinstance(v, int) else v for k, v in made.get("data", {}).items()}
@@ -345,7 +345,7 @@ def test_python_client_sends_back_what_it_has_read(rtype: str, text: str) -> Non
     ("rtype", "text"), [(t, x) for t, x in ROUND if "data" in shown(record(t, x))], ids=lambda x: x[:30]
 )
 def test_lexicon_sends_all_parts_as_text(rtype: str, text: str) -> None:
-    """And keeps the quotes that are in the content."""
+    """The client also keeps the quotes of the content."""
     one = record(rtype, text)
     quoted = {"value", "regex", "flags", "service"} if rtype in ("CAA", "NAPTR") else set()
     texts = {k: f'"{v}"' if k in quoted and isinstance(v, str) else str(v) for k, v in shown(one)["data"].items()}
@@ -353,7 +353,7 @@ def test_lexicon_sends_all_parts_as_text(rtype: str, text: str) -> None:
     assert built({"type": rtype, "name": "www.example.com", "content": None, "data": texts, **priority}) == one
 
 
-def test_all_of_the_export_comes_back() -> None:
+def test_whole_export_round_trips() -> None:
     name = parse_name_text("bakery.example")
     records = parse_zone_text(EXPORT.read_text("utf-8"), name).records
     assert len(records) == 48
@@ -362,7 +362,7 @@ def test_all_of_the_export_comes_back() -> None:
         assert built_record(json.loads(json.dumps(made)), name) == one
 
 
-# What octoDNS sends (`_contents_for_…`): type, body, and the record as a master file has it
+# Bodies sent by octoDNS (`_contents_for_…`): type, body, and the record's text in a master file
 
 OCTODNS: dict[str, tuple[str, dict[str, Any], str]] = {
     "CNAME": ("CNAME", {"content": "target.example.org."}, "target.example.org."),
@@ -461,13 +461,13 @@ def test_octodns(rtype: str, body: dict[str, Any], text: str) -> None:
     assert replace(made, identity=UNWRITTEN) == record(rtype, text)
 
 
-# Other ways of sending: body, and type and master file text of the record
+# Other bodies: body, and type and master file text of the record
 
 SENT: dict[str, tuple[dict[str, Any], str, str]] = {
     "a type in lower case": ({"type": "cname", "content": "a.example.net"}, "CNAME", "a.example.net."),
     "unknown keys": ({**ADDRESS, "locked": False, "meta": {"a": 1}, "id": 7}, "A", "192.0.2.1"),
-    "data of a type without": ({**ADDRESS, "data": {"flags": 1}}, "A", "192.0.2.1"),
-    "a priority of a type without": ({**ADDRESS, "priority": "x"}, "A", "192.0.2.1"),
+    "data of a type without data": ({**ADDRESS, "data": {"flags": 1}}, "A", "192.0.2.1"),
+    "a priority of a type without priority": ({**ADDRESS, "priority": "x"}, "A", "192.0.2.1"),
     "empty data beside content": ({"type": "CAA", "content": '0 issue "a"', "data": {}}, "CAA", '0 issue "a"'),
     "empty content beside data": (
         {"type": "CAA", "content": "", "data": {"flags": 0, "tag": "issue", "value": "a"}},
@@ -509,7 +509,7 @@ SENT: dict[str, tuple[dict[str, Any], str, str]] = {
         '2 1 "https://example.net/"',
     ),
     "HTTPS with spaces before": ({"type": "HTTPS", "content": " 1 . alpn=h2"}, "HTTPS", "1 . alpn=h2"),
-    "LOC of the least": (
+    "LOC of the minimal form": (
         {"type": "LOC", "data": {"lat_degrees": 1, "lat_direction": "n", "long_degrees": 2, "long_direction": "e"}},
         "LOC",
         "1 0 0.000 N 2 0 0.000 E 0.00m",
@@ -544,11 +544,11 @@ def test_sent(body: dict[str, Any], rtype: str, text: str) -> None:
     made = built({"name": "www", **body})
     assert replace(made, identity=UNWRITTEN) == record(rtype, text)
     if made.identity.written is not None and "content" in body:
-        assert shown(made)["content"] == body["content"]  # who reads back what they wrote sees no difference
+        assert shown(made)["content"] == body["content"]  # a client reads back the content that it wrote
 
 
-def test_altitude_of_a_hundredth_is_kept() -> None:
-    """dnspython makes 1.12 m of 1.13 m."""
+def test_hundredths_of_a_metre_are_kept() -> None:
+    """dnspython reads 1.13 m as 1.12 m."""
     place = {"lat_degrees": 1, "lat_direction": "N", "long_degrees": 2, "long_direction": "E"}
     for altitude in (1.13, "1.13", -8.03, 0.29, 42849672.95, -100000):
         made = shown(built({"type": "LOC", "name": "www", "data": {**place, "altitude": altitude}}))
@@ -556,7 +556,7 @@ def test_altitude_of_a_hundredth_is_kept() -> None:
     assert shown(built({"type": "LOC", "name": "www", "content": "1 N 2 E 1.13m"}))["data"]["altitude"] == 1.13
 
 
-def test_what_json_cannot_say_is_not_in_data() -> None:
+def test_data_has_no_values_outside_json() -> None:
     assert "data" not in shown(record("CAA", r'0 issue "\255"'))
     assert "data" not in shown(record("CAA", r'0 issue "\"a\""'))
 
@@ -581,7 +581,7 @@ def test_proxied_has_no_ttl() -> None:
     assert (made.proxied, made.ttl) == (True, 1)
 
 
-# PATCH: the stored record, the body, type and text of what becomes of it
+# PATCH: the stored record, the body, and type and text of the result
 
 SRV_TEXT = "10 5 5060 sip.example.net."
 PATCHES: dict[str, tuple[tuple[str, str], dict[str, Any], tuple[str, str]]] = {
@@ -619,9 +619,9 @@ def test_patch(stored: tuple[str, str], body: dict[str, Any], becomes: tuple[str
     assert built(body, base) == expected
 
 
-def test_patch_of_all_else() -> None:
+def test_patch_of_all_other_fields() -> None:
     base = record("A", "192.0.2.1", comment="a", tags=("b",), settings=RecordSettings(ipv4_only=True))
-    base = replace(base, ttl=172_800)  # more than Cloudflare knows, from a file
+    base = replace(base, ttl=172_800)  # a file may have more than Cloudflare's limit
     assert built({"comment": ""}, base) == replace(base, comment="")
     assert built({"comment": None, "ttl": 172_800}, base) == base
     assert built({"tags": []}, base) == replace(base, tags=())
@@ -642,7 +642,7 @@ def test_patch_keeps_the_name(owner: str) -> None:
     assert built(shown(base)) == base
 
 
-# What is refused
+# Refusals
 
 BIG = 10**4000
 REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
@@ -650,21 +650,21 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
     "no content": ({"content": None}, [(9005, "/content")]),
     "an unknown type": ({"type": "ALIAS"}, [(1001, "/type")]),
     "an empty type": ({"type": ""}, [(1001, "/type")]),
-    "no type of data": ({"type": "ANY"}, [(1001, "/type")]),
+    "a meta-type": ({"type": "ANY"}, [(1001, "/type")]),
     "a type that is a number": ({"type": 1}, [(1001, "/type")]),
     "a name outside": ({"name": "www.example.org."}, [(1001, "/name")]),
     "no name": ({"name": "a..b"}, [(1001, "/name")]),
-    "a name that is none": ({"name": ["a"]}, [(1001, "/name")]),
+    "an invalid name": ({"name": ["a"]}, [(1001, "/name")]),
     "a name with half a character": ({"name": "\ud800"}, [(1001, "/name")]),
     "a name of a megabyte": ({"name": "a" * 1_000_000}, [(1001, "/name")]),
     "IPv6 in A": ({"content": "2001:db8::1"}, [(9005, "/content")]),
-    "no address": ({"content": "www.example.org"}, [(9005, "/content")]),
+    "an invalid IPv4 address": ({"content": "www.example.org"}, [(9005, "/content")]),
     "an empty address": ({"content": ""}, [(9005, "/content")]),
     "an address that is a number": ({"content": 3221225985}, [(9005, "/content")]),
     "half a character for an address": ({"content": "\udfff"}, [(9005, "/content")]),
     "IPv4 in AAAA": ({"type": "AAAA", "content": "192.0.2.1"}, [(9006, "/content")]),
     "a scope": ({"type": "AAAA", "content": "fe80::1%eth0"}, [(9006, "/content")]),
-    "no IPv6 address": ({"type": "AAAA", "content": None}, [(9006, "/content")]),
+    "an invalid IPv6 address": ({"type": "AAAA", "content": None}, [(9006, "/content")]),
     "no target": ({"type": "CNAME", "content": None}, [(9007, "/content")]),
     "two targets": ({"type": "CNAME", "content": "a. b."}, [(9007, "/content")]),
     "an empty target": ({"type": "CNAME", "content": " "}, [(9007, "/content")]),
@@ -672,18 +672,18 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
     "a CNAME to itself": ({"type": "CNAME", "content": "WWW.example.com."}, [(9039, "/content")]),
     "an open quote": ({"type": "TXT", "content": '"a'}, [(9007, "/content")]),
     "a comment": ({"type": "TXT", "content": '"a" ; b'}, [(9007, "/content")]),
-    "a comment behind a name": ({"type": "CNAME", "content": "a. ; b"}, [(9007, "/content")]),
+    "a comment after a name": ({"type": "CNAME", "content": "a. ; b"}, [(9007, "/content")]),
     "two lines": ({"type": "TXT", "content": "a\nb"}, [(9007, "/content")]),
     "two lines in quotes": ({"type": "TXT", "content": '"a"\n"b"'}, [(9007, "/content")]),
-    "an escape that is none": ({"type": "TXT", "content": r'"\999"'}, [(9007, "/content")]),
+    "an invalid escape": ({"type": "TXT", "content": r'"\999"'}, [(9007, "/content")]),
     "text that is a list": ({"type": "TXT", "content": ["a"]}, [(9007, "/content")]),
     "half a character in text": ({"type": "TXT", "content": "a\ud800"}, [(9007, "/content")]),
     "too much text": ({"type": "TXT", "content": "a" * 70_000}, [(9007, "/content")]),
     "MX without a priority": ({"type": "MX", "content": "a."}, [(1001, "/priority")]),
-    "MX with two": ({"type": "MX", "content": "10 a.", "priority": 5}, [(9007, "/content")]),
+    "MX with two priorities": ({"type": "MX", "content": "10 a.", "priority": 5}, [(9007, "/content")]),
     "SRV with a part": ({"type": "SRV", "content": "5 80 a."}, [(1001, "/priority")]),
     "a priority too large": ({"type": "MX", "content": "a.", "priority": 65_536}, [(1001, "/priority")]),
-    "a priority that is none": ({"type": "MX", "content": "a.", "priority": True}, [(1001, "/priority")]),
+    "an invalid priority": ({"type": "MX", "content": "a.", "priority": True}, [(1001, "/priority")]),
     "a fraction": ({"type": "MX", "content": "a.", "priority": 1.5}, [(1001, "/priority")]),
     "data that is a list": ({"type": "SRV", "content": None, "data": [1]}, [(1001, "/data"), (9007, "/content")]),
     "parts missing": (
@@ -694,14 +694,14 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
         {"type": "SRV", "data": {"priority": -1, "weight": "x", "port": 1e999, "target": "a..b"}},
         [(9007, "/data/weight"), (9007, "/data/port"), (9007, "/data/target")],
     ),
-    "numbers that are none": (
+    "invalid numbers": (
         {
             "type": "TLSA",
             "data": {"usage": float("nan"), "selector": BIG, "matching_type": "9" * 5000, "certificate": 1},
         },
         [(9007, f"/data/{name}") for name in ("usage", "selector", "matching_type", "certificate")],
     ),
-    "digits that are none": (
+    "invalid digits": (
         {"type": "TLSA", "data": {"usage": 3, "selector": 1, "matching_type": 1, "certificate": "xyz"}},
         [(9007, "/data/certificate")],
     ),
@@ -717,7 +717,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
         {"type": "HTTPS", "data": {"priority": 1, "target": ".", "value": "alpn=h2\nport=1"}},
         [(9007, "/content")],
     ),
-    "a place that is none": (
+    "an invalid location": (
         {
             "type": "LOC",
             "data": {
@@ -737,23 +737,23 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
     ),
     "a TTL too small": ({"ttl": 59}, [(9021, "/ttl")]),
     "a TTL too large": ({"ttl": 86_401}, [(9021, "/ttl")]),
-    "a TTL of nothing": ({"ttl": 0}, [(9021, "/ttl")]),
-    "a TTL below": ({"ttl": -1}, [(9021, "/ttl")]),
+    "a TTL of 0": ({"ttl": 0}, [(9021, "/ttl")]),
+    "a negative TTL": ({"ttl": -1}, [(9021, "/ttl")]),
     "a huge TTL": ({"ttl": BIG}, [(9021, "/ttl")]),
     "an infinite TTL": ({"ttl": float("inf")}, [(9021, "/ttl")]),
-    "no number for a TTL": ({"ttl": float("nan")}, [(9021, "/ttl")]),
+    "a TTL that is not a number": ({"ttl": float("nan")}, [(9021, "/ttl")]),
     "a fraction of a second": ({"ttl": 60.5}, [(9021, "/ttl")]),
     "a word for a TTL": ({"ttl": "auto"}, [(9021, "/ttl")]),
     "true for a TTL": ({"ttl": True}, [(9021, "/ttl")]),
     "a proxied TXT": ({"type": "TXT", "proxied": True}, [(9004, "/proxied")]),
-    "proxied, perhaps": ({"proxied": "yes"}, [(1001, "/proxied")]),
+    "an invalid `proxied`": ({"proxied": "yes"}, [(1001, "/proxied")]),
     "settings that are a list": ({"settings": []}, [(1001, "/settings")]),
-    "a setting that is none": ({"settings": {"ipv4_only": 1}}, [(1001, "/settings/ipv4_only")]),
-    "a comment that is none": ({"comment": {"a": 1}}, [(1001, "/comment")]),
+    "an invalid setting": ({"settings": {"ipv4_only": 1}}, [(1001, "/settings/ipv4_only")]),
+    "an invalid comment": ({"comment": {"a": 1}}, [(1001, "/comment")]),
     "tags that are a text": ({"tags": "a"}, [(1001, "/tags")]),
-    "a tag that is none": ({"tags": ["a", None]}, [(1001, "/tags")]),
+    "an invalid tag": ({"tags": ["a", None]}, [(1001, "/tags")]),
     "half a character in a tag": ({"tags": ["\ud83d"]}, [(1001, "/tags")]),
-    "many things": (
+    "many faults": (
         {"name": "a..b", "content": "x", "ttl": 5, "proxied": 1, "tags": 1},
         [(9005, "/content"), (9021, "/ttl"), (1001, "/proxied"), (1001, "/name"), (1001, "/tags")],
     ),
@@ -806,7 +806,7 @@ def test_any_json_is_a_record_or_refused(body: dict[str, Any], rtype: str, data:
     assert built(shown(made)) == made
 
 
-def test_body_that_is_no_object() -> None:
+def test_body_that_is_not_an_object() -> None:
     for body in ([], "a", 1, None):
         with pytest.raises(RecordBodyError):
             record_fields(body, EXAMPLE)  # type: ignore[arg-type]
@@ -830,7 +830,7 @@ TARGETS = [
 
 
 @pytest.mark.parametrize("address", TARGETS_NOT_ALLOWED)
-def test_target_that_no_proxy_reaches(address: str) -> None:
+def test_unreachable_target(address: str) -> None:
     body = {"type": "AAAA" if ":" in address else "A", "name": "www", "content": address}
     assert faults({**body, "proxied": True}) == [(9003, "/content")]
     assert faults({"proxied": True}, built(body)) == [(9003, "/content")]
@@ -838,7 +838,7 @@ def test_target_that_no_proxy_reaches(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", TARGETS)
-def test_target_that_a_proxy_reaches(address: str) -> None:
+def test_reachable_target(address: str) -> None:
     body = {"type": "AAAA" if ":" in address else "A", "name": "www", "content": address}
     assert built({**body, "proxied": True}).proxied
 

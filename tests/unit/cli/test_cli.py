@@ -1,4 +1,4 @@
-"""The command line: exit statuses, what goes to which stream, JSON, colours, and schemas that fit the example files."""
+"""The command line: exit statuses, output on stdout and stderr, JSON, colours, and schemas of the example files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def good(tmp_path: pathlib.Path) -> str:
 
 @pytest.fixture
 def doubtful(tmp_path: pathlib.Path) -> str:
-    """With a warning."""
+    """A configuration with a warning."""
     path = config(tmp_path)
     (tmp_path / "accounts/a1/maps/empty.yaml").write_text(
         "enabled: true\nips: []\nmemberships: [{kind: account, identifier: a1}]\n"
@@ -52,7 +52,7 @@ def doubtful(tmp_path: pathlib.Path) -> str:
 
 @pytest.fixture
 def broken(tmp_path: pathlib.Path) -> str:
-    """With two errors and a warning."""
+    """A configuration with two errors and a warning."""
     path = config(tmp_path, records=[*RECORDS, {"name": "x", "type": "A", "content": "x"}], paused="perhaps")
     (tmp_path / "accounts/a1/maps/empty.yaml").write_text("memberships: [{kind: account, identifier: a1}]\n")
     return path
@@ -65,7 +65,7 @@ def run(*arguments: str, env: dict[str, str] | None = None, color: bool = False)
 # check
 
 
-def test_check_of_what_is_good(good: str) -> None:
+def test_check_of_valid_files(good: str) -> None:
     result = run("check", "-c", good)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("ok: 1 account, 2 maps, 1 zone, 4 records, ")
@@ -78,7 +78,7 @@ def test_check_with_a_warning(doubtful: str) -> None:
     assert result.stdout.startswith("ok: ")
 
 
-def test_check_of_what_is_broken(broken: str) -> None:
+def test_check_of_broken_files(broken: str) -> None:
     result = run("check", "-c", broken)
     assert (result.exit_code, result.stdout) == (1, "")
     lines = result.stderr.splitlines()
@@ -95,7 +95,7 @@ def test_check_as_json(good: str) -> None:
     assert (result.exit_code, json.loads(result.stdout)) == (0, {"ok": True, "problems": []})
 
 
-def test_check_of_what_is_broken_as_json(broken: str) -> None:
+def test_check_of_broken_files_as_json(broken: str) -> None:
     result = run("check", "--json", "-c", broken)
     said = json.loads(result.stdout)
     assert (result.exit_code, said["ok"]) == (1, False)
@@ -170,13 +170,13 @@ def test_explain_with_broken_data(broken: str) -> None:
 # Exit status 2: usage
 
 USAGE = {
-    "no command that there is": ["serv"],
-    "no option that there is": ["check", "--jsn"],
+    "an unknown command": ["serv"],
+    "an unknown option": ["check", "--jsn"],
     "no name": ["explain"],
-    "a name that is none": ["explain", "a..b"],
-    "a type that is none": ["explain", "www.example.com", "AAB"],
+    "an invalid name": ["explain", "a..b"],
+    "an unknown type": ["explain", "www.example.com", "AAB"],
     "too many arguments": ["explain", "www.example.com", "A", "B"],
-    "a schema of nothing": ["schema", "world"],
+    "an unknown kind of schema": ["schema", "world"],
     "an option without its value": ["check", "-c"],
 }
 
@@ -235,7 +235,7 @@ def schema(*kind: str) -> dict[str, Any]:
 
 
 def violations(rule: dict[str, Any], data: Any, root: dict[str, Any], path: str = "$") -> list[str]:
-    """Where data and schema differ; only the parts of JSON Schema that our schemas use."""
+    """The places where data and schema differ; supports only the parts of JSON Schema that our schemas use."""
     if "$ref" in rule:
         return violations(root["$defs"][rule["$ref"].rpartition("/")[2]], data, root, path)
     if "anyOf" in rule and (nearest := min((violations(one, data, root, path) for one in rule["anyOf"]), key=len)):
@@ -246,7 +246,7 @@ def violations(rule: dict[str, Any], data: Any, root: dict[str, Any], path: str 
     if "const" in rule and data != rule["const"]:
         return [f"{path}: {data!r} is not {rule['const']!r}"]
     if "enum" in rule and data not in rule["enum"]:
-        return [f"{path}: {data!r} is none of {rule['enum']}"]
+        return [f"{path}: {data!r} is not in {rule['enum']}"]
     found = []
     if isinstance(data, dict):
         known = rule.get("properties", {})
@@ -269,7 +269,7 @@ FILES = [(kind, file) for kind, pattern in KINDS.items() for file in sorted(CONF
 
 @pytest.mark.parametrize(("kind", "file"), FILES, ids=[str(file.relative_to(CONFIG)) for _, file in FILES])
 def test_schema_fits_the_example_files(kind: str, file: pathlib.Path) -> None:
-    """As an editor reads them: plain YAML, without our reader's ways."""
+    """The files are read as an editor reads them: as plain YAML, not with our reader."""
     rule = schema(kind)
     assert violations(rule, yaml.safe_load(file.read_text(encoding="utf-8")), rule) == []
 
@@ -280,20 +280,20 @@ WRONG: dict[str, tuple[str, Any]] = {
     "a text for a list": ("map", {"ips": "203.0.113.1"}),
     "a member of another kind": ("map", {"memberships": [{"kind": "zones", "identifier": "a"}]}),
     "a record without content": ("zone", {"records": [{"name": "www", "type": "A"}]}),
-    "another status": ("zone", {"status": "activ"}),
-    "no pool": ("settings", {"data": "accounts"}),
+    "an unknown status": ("zone", {"status": "activ"}),
+    "settings without a default pool": ("settings", {"data": "accounts"}),
     "an unknown limit": ("settings", {"default_addresses": [], "limits": {"rrl": {"slips": 2}}}),
-    "another approval": ("account", {"prefixes": [{"cidr": "203.0.113.0/24", "approved": "yes"}]}),
+    "an unknown approval": ("account", {"prefixes": [{"cidr": "203.0.113.0/24", "approved": "yes"}]}),
 }
 
 
 @pytest.mark.parametrize(("kind", "data"), WRONG.values(), ids=WRONG.keys())
-def test_schema_does_not_fit_what_is_wrong(kind: str, data: Any) -> None:
+def test_schema_refuses_wrong_files(kind: str, data: Any) -> None:
     rule = schema(kind)
     assert violations(rule, data, rule) != []
 
 
-def test_schema_of_everything() -> None:
+def test_schema_of_all_kinds() -> None:
     everything = schema()
     assert everything["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert {one["$ref"].rpartition("/")[2] for one in everything["anyOf"]} == set(KINDS)

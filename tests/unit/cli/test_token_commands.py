@@ -1,4 +1,4 @@
-"""`dnsd token`: what is created, shown and revoked, what goes to which stream, and errors in words."""
+"""`dnsd token`: creating, listing and revoking tokens, output on stdout and stderr, and error messages."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ def test_create(config: pathlib.Path, arguments: list[str], expected: dict[str, 
     assert abs((made.created_at - datetime.now(UTC)).total_seconds()) < 60
 
 
-def test_ids_need_no_configuration_that_is_good(config: pathlib.Path) -> None:
+def test_ids_need_no_valid_files(config: pathlib.Path) -> None:
     (config.parent / "accounts/acme/account.yaml").write_text("naem: x")
     assert run(config, "create", "--account", ID, "--zone", ID).exit_code == 0
 
 
-def test_names_do(config: pathlib.Path) -> None:
+def test_names_need_valid_files(config: pathlib.Path) -> None:
     (config.parent / "accounts/acme/account.yaml").write_text("naem: x")
     result = run(config, "create", "--account", "acme")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -96,32 +96,36 @@ def test_names_do(config: pathlib.Path) -> None:
 REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no such account": (["--account", "globex"], 1, "there is no account in the folder 'globex'"),
     "no such zone": (["--zone", "example.org"], 1, "there is no zone with the name 'example.org'"),
-    "no zone's name": (["--zone", "a..b"], 1, "there is no zone with the name 'a..b'"),
-    "no account at all": (["--account", ""], 1, "there is no account in the folder ''"),
+    "an invalid zone name": (["--zone", "a..b"], 1, "there is no zone with the name 'a..b'"),
+    "an empty account": (["--account", ""], 1, "there is no account in the folder ''"),
     "an id that is too short": (["--zone", "1" * 31], 1, "there is no zone with the name '11"),
-    "no permission": (["--permission", "dns"], 2, "Invalid value for '--permission': 'dns' is not a permission; use"),
-    "no level": (["--permission", "dns:write"], 2, "Invalid value for '--permission': 'dns:write' is not"),
-    "no time": (
+    "an invalid permission": (
+        ["--permission", "dns"],
+        2,
+        "Invalid value for '--permission': 'dns' is not a permission; use",
+    ),
+    "an unknown level": (["--permission", "dns:write"], 2, "Invalid value for '--permission': 'dns:write' is not"),
+    "an invalid time": (
         ["--expires", "tomorrow"],
         2,
         "Invalid value for '--expires': 'tomorrow' is not a time with",
     ),
     "a time without zone": (["--expires", "2999-01-01T00:00:00"], 2, "Invalid value for '--expires': '2999"),
-    "a time that has passed": (["--expires", "2026-01-01T00:00:00Z"], 2, "2026-01-01T00:00:00Z is in the past"),
+    "a time in the past": (["--expires", "2026-01-01T00:00:00Z"], 2, "2026-01-01T00:00:00Z is in the past"),
     "a long name": (["--name", "x" * 101], 2, "a token's name has at most 100 characters"),
     "a name of two lines": (["--name", "a\nb"], 2, "a token's name has at most 100 characters, all printable"),
 }
 
 
 @pytest.mark.parametrize(("arguments", "status", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_create_that_is_refused(config: pathlib.Path, arguments: list[str], status: int, message: str) -> None:
+def test_refused_create(config: pathlib.Path, arguments: list[str], status: int, message: str) -> None:
     result = run(config, "create", *arguments)
     assert (result.exit_code, result.stdout) == (status, "")
     assert message in result.stderr.replace("\n", " ")
     assert run(config, "list", "--json").stdout == "[]\n"
 
 
-def test_terminal_is_told_more_and_the_token_is_the_last_line(config: pathlib.Path) -> None:
+def test_terminal_shows_details_and_the_token_last(config: pathlib.Path) -> None:
     command = [sys.executable, "-m", "dnsd", "token", "create", "-c", str(config), "--zone", ID]
     reader, terminal = pty.openpty()
     try:
@@ -168,7 +172,7 @@ def test_without_settings(tmp_path: pathlib.Path, command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_damaged_file(config: pathlib.Path, command: list[str]) -> None:
+def test_corrupt_file(config: pathlib.Path, command: list[str]) -> None:
     (config.parent / "state").mkdir()
     (config.parent / "state/tokens.json").write_text("{")
     result = run(config, *command)
@@ -208,7 +212,7 @@ def test_list_as_json(config: pathlib.Path) -> None:
     assert secret not in result.output
 
 
-def test_list_says_what_has_expired(config: pathlib.Path) -> None:
+def test_list_shows_expired_tokens(config: pathlib.Path) -> None:
     past = datetime(2026, 1, 1, tzinfo=UTC)
     TokenFile(config.parent / "state").create(name="", now=past, expires_at=past)
     assert "2026-01-01T00:00:00Z (expired)" in run(config, "list").stdout
@@ -216,7 +220,7 @@ def test_list_says_what_has_expired(config: pathlib.Path) -> None:
     assert (said["expires_at"], said["is_expired"]) == ("2026-01-01T00:00:00.000000Z", True)
 
 
-def test_list_of_none_makes_no_folder(config: pathlib.Path) -> None:
+def test_empty_list_creates_no_folder(config: pathlib.Path) -> None:
     result = run(config, "list")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "there are no tokens\n")
     assert not (config.parent / "state").exists()
@@ -233,7 +237,7 @@ def test_revoke(config: pathlib.Path) -> None:
     assert run(config, "list", "--json").stdout == "[]\n"
 
 
-def test_revoke_that_is_refused(config: pathlib.Path) -> None:
+def test_refused_revoke(config: pathlib.Path) -> None:
     for _ in range(2):
         run(config, "create", "--name", "ci")
     for text, message in (("x", "there is no token with the id or name 'x'"), ("ci", "2 tokens have the name 'ci'")):

@@ -1,4 +1,4 @@
-"""`explain`: every way in which a name is matched and served, and a verdict on every map."""
+"""`explain`: each way to match and serve a name, and a verdict on every map."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def explained(name: str, qtype: str = "A", missing: MissingFamily = MissingFamil
     return explain(snapshot, data, parse_name_text(name), parse_type_text(qtype), missing)
 
 
-# name, type, then of the first name: zone, how it was matched, a part of what is served, the map that is taken
+# name, type, then for the first name: zone, kind of match, part of the text for `served`, the map used
 ROWS: dict[str, tuple[str, str, str | None, str, str, str | None]] = {
     "proxied": (
         "www.example.com",
@@ -94,7 +94,7 @@ ROWS: dict[str, tuple[str, str, str | None, str, str, str | None]] = {
         "a CNAME to b.example.com, which is followed",
         None,
     ),
-    "a CNAME asked for": ("a.example.com", "CNAME", "example.com (active)", "exact", "as stored", None),
+    "a query for CNAME": ("a.example.com", "CNAME", "example.com (active)", "exact", "as stored", None),
     "flattened": (
         "example.com",
         "A",
@@ -205,8 +205,8 @@ def test_name(name: str, qtype: str, zone: str | None, node: str, served: str, t
 WAYS = {
     "a chain": ("a.example.com", "A", ["a.example.com", "b.example.com", "www.example.com"]),
     "a chain that is not followed": ("a.example.com", "CNAME", ["a.example.com"]),
-    "a chain that leaves": ("out.example.com", "A", ["out.example.com", "www.example.org"]),
-    "a circle": ("l1.example.com", "A", ["l1.example.com", "l2.example.com"]),
+    "a chain that leaves our zones": ("out.example.com", "A", ["out.example.com", "www.example.org"]),
+    "a loop": ("l1.example.com", "A", ["l1.example.com", "l2.example.com"]),
     "flattened": ("example.com", "AAAA", ["example.com", "dns.example.com"]),
     "a DNAME": ("www.d.example.com", "A", ["www.d.example.com", "www.example.net"]),
     "a proxied CNAME": ("al.example.com", "A", ["al.example.com"]),
@@ -218,13 +218,13 @@ def test_way(name: str, qtype: str, names: list[str]) -> None:
     assert [step.name for step in explained(name, qtype).names] == names
 
 
-def test_names_that_grow_for_ever_come_to_an_end() -> None:
+def test_ever_longer_names_end() -> None:
     found = explained("x.grows.example.com")
     assert rcode_text(found.reply) == "NOERROR"
     assert [step.name for step in found.names] == ["x.grows.example.com"]
 
 
-def test_circle_is_said_at_the_name_that_closes_it() -> None:
+def test_loop_is_reported_at_its_last_name() -> None:
     served = [step.served for step in explained("l1.example.com").names]
     assert served == [
         "as stored: a CNAME to l2.example.com, which is followed",
@@ -245,7 +245,7 @@ def test_every_map_has_a_verdict() -> None:
     assert [verdict.step for verdict in maps] == ["zone", "zone", "account", "account", "-", "-"]
 
 
-def test_map_that_gives_the_missing_family() -> None:
+def test_map_that_provides_the_missing_family() -> None:
     found = explained("www.example.com", "AAAA", MissingFamily.FALLBACK).names[0]
     assert {verdict.map: verdict.why for verdict in found.maps if verdict.taken} == {
         "a1/maps/shop": "it is the first that covers the zone",

@@ -1,4 +1,4 @@
-"""The audit log: what an entry says, that it is whole and on the disk, rotation, and reading it from its end."""
+"""The audit log: fields of an entry, durability, rotation, and reading from the end."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ ENTRIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "two lines": ({"message": "a\nb\r\u2028"}, {"message": "a\nb\r\u2028"}),
     "letters": ({"message": "žluťoučký 🐎"}, {"message": "žluťoučký 🐎"}),
     "half a surrogate pair": ({"message": "\ud800"}, {"message": "\ud800"}),
-    "no plain data": ({"after": {"at": NOW}}, {"after": {"at": str(NOW)}}),
+    "other types than plain data": ({"after": {"at": NOW}}, {"after": {"at": str(NOW)}}),
     "a long text": ({"message": "x" * 10_000}, {"message": "x" * 4096}),
 }
 
@@ -93,7 +93,7 @@ def test_large_state_is_cut(log: AuditLog, file: pathlib.Path, size: int, is_cut
     assert file.stat().st_size < 150_000
 
 
-def test_file_is_for_its_owner_alone(log: AuditLog, file: pathlib.Path) -> None:
+def test_file_is_readable_by_its_owner_only(log: AuditLog, file: pathlib.Path) -> None:
     before = os.umask(0)
     try:
         log.append(entry())
@@ -103,7 +103,7 @@ def test_file_is_for_its_owner_alone(log: AuditLog, file: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(("outcome", "expected"), [(Outcome.OK, 1), (Outcome.REFUSED, 0)])
-def test_what_was_done_is_on_the_disk(
+def test_successful_changes_are_synced_to_disk(
     log: AuditLog, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, expected: int
 ) -> None:
     log.append(entry())
@@ -122,7 +122,7 @@ def numbers(entries: list[dict[str, Any]]) -> list[int]:
 
 @pytest.mark.parametrize("block_size", [1, 2, 7, 100, 1 << 16])
 @pytest.mark.parametrize("limit", [0, 1, 3, 5, 100])
-def test_newest_come_first(log: AuditLog, monkeypatch: pytest.MonkeyPatch, block_size: int, limit: int) -> None:
+def test_newest_entries_come_first(log: AuditLog, monkeypatch: pytest.MonkeyPatch, block_size: int, limit: int) -> None:
     monkeypatch.setattr(audit, "BLOCK_SIZE", block_size)
     for number in range(5):
         log.append(entry(revision=number, message="é\n" * number))
@@ -137,13 +137,13 @@ TORN = {
     "half an entry": b'{"at": "2026-01-01T',
     "half a letter": b'{"message": "\xc3',
     "zeros": bytes(100),
-    "no object": b"[]",
+    "a list, not an object": b"[]",
     "deep": b"[" * 100_000,
 }
 
 
 @pytest.mark.parametrize("rest", TORN.values(), ids=TORN.keys())
-def test_torn_line_is_left_out_and_costs_no_other(log: AuditLog, file: pathlib.Path, rest: bytes) -> None:
+def test_torn_line_is_skipped_and_no_other(log: AuditLog, file: pathlib.Path, rest: bytes) -> None:
     log.append(entry(revision=1))
     with open(file, "ab") as stream:
         stream.write(rest)
@@ -166,7 +166,7 @@ def test_full_file_is_rotated_and_four_are_kept(file: pathlib.Path) -> None:
     assert numbers(log.read(4)) == [29, 28, 27, 26]
 
 
-def test_rotation_passes_over_files_that_are_gone(file: pathlib.Path) -> None:
+def test_rotation_skips_missing_files(file: pathlib.Path) -> None:
     log = AuditLog(file, max_file_size=1)
     for number in range(4):
         log.append(entry(revision=number))
@@ -175,18 +175,18 @@ def test_rotation_passes_over_files_that_are_gone(file: pathlib.Path) -> None:
     assert numbers(log.read(100)) == [4, 3, 2, 0]
 
 
-def test_file_that_others_have_moved_is_begun_anew(log: AuditLog, file: pathlib.Path) -> None:
+def test_moved_file_is_created_again(log: AuditLog, file: pathlib.Path) -> None:
     log.append(entry(revision=1))
     file.rename(file.with_name("elsewhere"))
     log.append(entry(revision=2))
     assert numbers(log.read(10)) == [2]
 
 
-# What cannot be written
+# Write errors
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_problem_is_said_and_forgotten(file: pathlib.Path, outcome: Outcome) -> None:
+def test_problem_is_reported_and_cleared(file: pathlib.Path, outcome: Outcome) -> None:
     log = AuditLog(file.parent / "none" / "audit.log")
     problem = log.append(entry(outcome=outcome))
     assert problem == log.problem == f"{file.parent}/none/audit.log cannot be written: No such file or directory"
@@ -195,9 +195,7 @@ def test_problem_is_said_and_forgotten(file: pathlib.Path, outcome: Outcome) -> 
     assert log.problem is None
 
 
-def test_full_disk_tears_one_line_and_no_other(
-    log: AuditLog, file: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_tears_only_one_line(log: AuditLog, file: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log.append(entry(revision=1))
     with monkeypatch.context() as patch:
         write = os.write

@@ -1,4 +1,4 @@
-"""Tokens: what each may do, the file that knows them, who writes it at the same time, and how often one may guess."""
+"""Tokens: scope and permissions, the file of tokens, concurrent writers, and the limit on failed authentications."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def token(**fields: Any) -> Token:
     return Token(**{"id": "0" * 32, "name": "ci", "created_at": NOW, **fields})
 
 
-# Scope: which of the account, the zone in it, another zone in it, another account, a zone in that are covered
+# Scope: whether it covers the account, a zone and another zone of it, another account, and a zone of that account
 
 OBJECTS = [(ACCOUNT, None), (ACCOUNT, ZONE), (ACCOUNT, OTHER_ZONE), (OTHER_ACCOUNT, None), (OTHER_ACCOUNT, "e" * 32)]
 
@@ -55,7 +55,7 @@ SCOPES: dict[str, tuple[dict[str, Any], list[bool]]] = {
     "all, with a permission": ({"permissions": ((DNS, READ),)}, [True] * 5),
     "an account": ({"accounts": (ACCOUNT,)}, [True, True, True, False, False]),
     "a zone": ({"zones": (ZONE,)}, [False, True, False, False, False]),
-    "a zone of an account that is covered": (
+    "a zone of a covered account": (
         {"accounts": (ACCOUNT,), "zones": (ZONE,)},
         [True, True, True, False, False],
     ),
@@ -79,7 +79,7 @@ def test_scope(fields: dict[str, Any], expected: list[bool]) -> None:
 
 PERMISSIONS: dict[str, tuple[tuple[tuple[Area, AccessLevel], ...], set[tuple[Area, AccessLevel]]]] = {
     "none given": ((), {(area, level) for area in Area for level in AccessLevel}),
-    "read": (((DNS, READ),), {(DNS, READ), (ZONES, READ)}),  # who reads records finds their zone
+    "read": (((DNS, READ),), {(DNS, READ), (ZONES, READ)}),  # reading records includes finding their zone
     "edit": (((MAPS, EDIT),), {(MAPS, READ), (MAPS, EDIT)}),
     "read and edit of one area": (((ZONES, READ), (ZONES, EDIT)), {(ZONES, READ), (ZONES, EDIT)}),
     "several": (((DNS, EDIT), (PREFIXES, READ)), {(DNS, READ), (DNS, EDIT), (PREFIXES, READ), (ZONES, READ)}),
@@ -115,7 +115,7 @@ def test_operator(fields: dict[str, Any], expected: bool) -> None:
 IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "a short id": {"id": "a"},
     "an id in capitals": {"accounts": ("A" * 32,)},
-    "an id that goes on": {"zones": ("a" * 32 + "\n",)},
+    "a long id": {"zones": ("a" * 32 + "\n",)},
     "a name of two lines": {"name": "a\nb"},
     "a name that turns a terminal red": {"name": "\x1b[31m"},
     "half a surrogate pair": {"name": "\ud800"},
@@ -125,13 +125,13 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fields", IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
-def test_token_that_cannot_be(fields: dict[str, Any]) -> None:
+def test_invalid_token(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         token(**fields)
 
 
 @pytest.mark.parametrize("text", ["", "dns", "dns:", ":edit", "dns:write", "dnss:read", "dns:edit:", "DNS:edit"])
-def test_what_is_no_permission(text: str) -> None:
+def test_invalid_permission(text: str) -> None:
     with pytest.raises(ValueError, match=re.escape("use {maps,prefixes,zones,dns}:{read,edit}")):
         parse_permission(text)
 
@@ -155,7 +155,7 @@ def test_time(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "tomorrow", "2026-01-01", "2026-01-01T12:00:00", "9999-12-31T23:59:59-01:00", "1"]
 )
-def test_what_is_no_time(text: str) -> None:
+def test_invalid_time(text: str) -> None:
     with pytest.raises(ValueError, match="with a time zone"):
         parse_time(text)
 
@@ -209,20 +209,20 @@ def test_unknown_secret(file: TokenFile, secret: str) -> None:
     assert file.find(known.upper(), NOW) is Unusable.UNKNOWN
 
 
-def test_hash_is_no_secret(file: TokenFile, folder: pathlib.Path) -> None:
+def test_hash_is_not_accepted_as_secret(file: TokenFile, folder: pathlib.Path) -> None:
     file.create(name="", now=NOW)
     [entry] = json.loads((folder / "tokens.json").read_bytes())["tokens"]
     assert file.find(entry["hash"], NOW) is Unusable.UNKNOWN
 
 
-def test_secret_is_nowhere(file: TokenFile, folder: pathlib.Path) -> None:
+def test_secret_is_not_stored(file: TokenFile, folder: pathlib.Path) -> None:
     made, secret = file.create(name="ci", now=NOW)
     for part in (secret, secret.removeprefix("dnsd_")):
         assert not any(part.encode() in one.read_bytes() for one in folder.iterdir())
         assert part not in repr(made) + repr(file.tokens()) + repr(vars(file))
 
 
-def test_files_are_for_their_owner_alone(file: TokenFile, folder: pathlib.Path) -> None:
+def test_files_are_readable_by_their_owner_only(file: TokenFile, folder: pathlib.Path) -> None:
     before = os.umask(0)
     try:
         file.create(name="", now=NOW)
@@ -233,7 +233,7 @@ def test_files_are_for_their_owner_alone(file: TokenFile, folder: pathlib.Path) 
 
 
 def test_change_is_seen_at_once(file: TokenFile, folder: pathlib.Path) -> None:
-    """However fast one follows the other, and although file systems use the numbers of files again."""
+    """Even if changes follow each other immediately, and although file systems reuse inode numbers."""
     reader = TokenFile(folder)
     for _ in range(200):
         made, secret = file.create(name="ci", now=NOW)
@@ -242,14 +242,14 @@ def test_change_is_seen_at_once(file: TokenFile, folder: pathlib.Path) -> None:
         assert reader.find(secret, NOW) is Unusable.UNKNOWN
 
 
-def test_file_is_not_read_again_while_it_is_the_same(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_file_is_not_read_again(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
     made, secret = file.create(name="", now=NOW)
     file.find(secret, NOW)
     monkeypatch.setattr("builtins.open", None)
     assert file.find(secret, NOW) == made
 
 
-def test_later_version_has_a_later_time_though_the_clock_went_back(file: TokenFile, folder: pathlib.Path) -> None:
+def test_later_version_has_a_later_time_after_the_clock_was_set_back(file: TokenFile, folder: pathlib.Path) -> None:
     file.create(name="", now=NOW)
     ahead_ns = 4_000_000_000 * 10**9
     os.utime(folder / "tokens.json", ns=(ahead_ns, ahead_ns))
@@ -258,7 +258,7 @@ def test_later_version_has_a_later_time_though_the_clock_went_back(file: TokenFi
     assert len(file.tokens()) == 2
 
 
-def test_file_that_is_gone_has_no_tokens(file: TokenFile, folder: pathlib.Path) -> None:
+def test_deleted_file_has_no_tokens(file: TokenFile, folder: pathlib.Path) -> None:
     _, secret = file.create(name="", now=NOW)
     (folder / "tokens.json").unlink()
     assert (file.find(secret, NOW), file.tokens()) == (Unusable.UNKNOWN, [])
@@ -274,7 +274,7 @@ def test_revoke_by_id_and_by_name(file: TokenFile) -> None:
     assert file.tokens() == [made[1]]
 
 
-def test_id_comes_before_a_name(file: TokenFile) -> None:
+def test_id_has_precedence_over_name(file: TokenFile) -> None:
     first, _ = file.create(name="", now=NOW)
     second, _ = file.create(name=first.id, now=NOW)
     assert file.revoke(first.id) == first
@@ -282,7 +282,7 @@ def test_id_comes_before_a_name(file: TokenFile) -> None:
 
 
 @pytest.mark.parametrize("text", ["d", "", "A", "e" * 32])
-def test_revoke_of_what_is_not_there(file: TokenFile, text: str) -> None:
+def test_revoke_of_unknown_token(file: TokenFile, text: str) -> None:
     for name in ("a", "b", ""):
         file.create(name=name, now=NOW)
     with pytest.raises(NoSuchTokenError, match="there is no token"):
@@ -290,14 +290,14 @@ def test_revoke_of_what_is_not_there(file: TokenFile, text: str) -> None:
     assert len(file.tokens()) == 3
 
 
-def test_revoke_of_a_name_that_two_have(file: TokenFile) -> None:
+def test_revoke_of_ambiguous_name(file: TokenFile) -> None:
     ids = [file.create(name="ci", now=NOW)[0].id for _ in range(2)]
     with pytest.raises(NoSuchTokenError, match=f"choose one by its id: {', '.join(ids)}"):
         file.revoke("ci")
     assert len(file.tokens()) == 2
 
 
-# What is wrong with the file
+# Corrupt files
 
 
 def good_file() -> dict[str, Any]:
@@ -319,15 +319,15 @@ DAMAGED = {
     "no object": "[]",
     "deep": "[" * 100_000,
     "another format": json.dumps({**good_file(), "format": 2}),
-    "more at the top": json.dumps({**good_file(), "more": 1}),
+    "an unknown key at the top": json.dumps({**good_file(), "more": 1}),
     "tokens by name": json.dumps({"format": 1, "tokens": {}}),
     "a token that is a text": json.dumps({"format": 1, "tokens": ["x"]}),
-    "a key too many": edited(only_from="192.0.2.1"),
+    "an unknown key": edited(only_from="192.0.2.1"),
     "no accounts": edited(accounts=...),
     "accounts are nothing": edited(accounts=None),
     "accounts are a text": edited(accounts=""),
     "accounts are an object": edited(accounts={}),
-    "an account of no id": edited(accounts=["acme"]),
+    "an account with an invalid id": edited(accounts=["acme"]),
     "an account that is a number": edited(accounts=[1]),
     "permissions are nothing": edited(permissions=None),
     "an unknown permission": edited(permissions=["dns:own"]),
@@ -339,7 +339,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
-def test_damaged_file(file: TokenFile, folder: pathlib.Path, text: str) -> None:
+def test_corrupt_file(file: TokenFile, folder: pathlib.Path, text: str) -> None:
     folder.mkdir()
     (folder / "tokens.json").write_text(text)
     actions = [
@@ -355,20 +355,20 @@ def test_damaged_file(file: TokenFile, folder: pathlib.Path, text: str) -> None:
     assert (folder / "tokens.json").read_text() == text
 
 
-def test_file_that_damages_are_made_of_is_good(file: TokenFile, folder: pathlib.Path) -> None:
+def test_original_of_the_corrupt_files_is_valid(file: TokenFile, folder: pathlib.Path) -> None:
     folder.mkdir()
     (folder / "tokens.json").write_text(edited())
     assert [one.accounts for one in file.tokens()] == [(ACCOUNT,)]
 
 
-def test_file_that_was_good_and_is_damaged_is_not_heeded(file: TokenFile, folder: pathlib.Path) -> None:
+def test_file_corrupted_after_reading_is_refused(file: TokenFile, folder: pathlib.Path) -> None:
     _, secret = file.create(name="", now=NOW)
     (folder / "tokens.json").write_text("{")
     with pytest.raises(TokenFileError):
         file.find(secret, NOW)
 
 
-def test_what_is_no_file(file: TokenFile, folder: pathlib.Path) -> None:
+def test_unusable_file(file: TokenFile, folder: pathlib.Path) -> None:
     (folder / "tokens.json").mkdir(parents=True)
     with pytest.raises(TokenFileError, match="cannot be read: Is a directory"):
         file.tokens()
@@ -392,7 +392,7 @@ def test_full_disk_changes_nothing(file: TokenFile, folder: pathlib.Path, monkey
     assert sorted(one.name for one in folder.iterdir()) == ["tokens.json", "tokens.lock"]
 
 
-def test_leftover_of_a_killed_writer_is_no_obstacle(file: TokenFile, folder: pathlib.Path) -> None:
+def test_leftover_of_a_killed_writer_is_replaced(file: TokenFile, folder: pathlib.Path) -> None:
     folder.mkdir()
     (folder / "tokens.json.new").write_text("{")
     file.create(name="", now=NOW)
@@ -413,7 +413,7 @@ for number in range(20):
 """
 
 
-def test_processes_that_create_at_the_same_time_lose_nothing(file: TokenFile, folder: pathlib.Path) -> None:
+def test_concurrent_creates_lose_nothing(file: TokenFile, folder: pathlib.Path) -> None:
     creators = [
         subprocess.Popen(
             [sys.executable, "-c", CREATOR, str(folder), str(number)],
@@ -452,7 +452,7 @@ def test_reader_never_sees_half_a_file(file: TokenFile, folder: pathlib.Path) ->
 
 # Root creates tokens for a server that is another user
 
-root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root, who can give files away")
+root = pytest.mark.skipif(os.geteuid() != 0, reason="requires root, to give files away")
 
 
 @root
@@ -474,7 +474,7 @@ PLANTED: dict[str, tuple[Any, str, bool]] = {
 
 @root
 @pytest.mark.parametrize(("plant", "name", "is_refused"), PLANTED.values(), ids=PLANTED.keys())
-def test_root_gives_away_nothing_else(
+def test_root_gives_away_no_other_file(
     file: TokenFile, tmp_path: pathlib.Path, plant: Any, name: str, is_refused: bool
 ) -> None:
     secret_file = tmp_path / "shadow"
@@ -513,7 +513,7 @@ def test_client_has_ten_failures_in_any_minute() -> None:
     assert all(b - a >= FAILURES_WITHIN_S for a, b in zip(allowed, allowed[MAX_FAILURES:], strict=False))
 
 
-def test_slow_failures_block_nobody() -> None:
+def test_slow_failures_block_no_client() -> None:
     failures = Failures()
     for number in range(100):
         assert not failures.is_blocked("192.0.2.1", number * 6.1)
@@ -532,7 +532,7 @@ CLIENTS = [
 
 
 @pytest.mark.parametrize(("one", "other", "expected"), CLIENTS)
-def test_what_counts_as_one_client(one: str, other: str, expected: bool) -> None:
+def test_addresses_of_one_client(one: str, other: str, expected: bool) -> None:
     assert failed(Failures(), 10, one).is_blocked(other, 0.0) is expected
 
 
@@ -543,7 +543,7 @@ def test_success_forgets_failures() -> None:
     assert not failed(failures, 9).is_blocked("192.0.2.1", 0.0)
 
 
-def test_so_many_clients_are_remembered_and_the_oldest_forgotten() -> None:
+def test_oldest_client_is_forgotten_over_the_limit() -> None:
     failures = failed(failed(Failures(), 10, "192.0.2.1"), 10, "192.0.2.2")
     failures.note("192.0.2.1", 1.0)
     for number in range(MAX_CLIENTS - 1):

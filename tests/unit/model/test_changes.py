@@ -1,4 +1,4 @@
-"""What may become of a dataset: the rules on changes, each with what breaks it and what does not."""
+"""The rules on changes of a dataset, each with changes that break it and changes that do not."""
 
 from __future__ import annotations
 
@@ -42,11 +42,15 @@ CASES = {
         replace(IMMUTABLE, ips=(*IPS, ip_address("203.0.113.11"))),
         "cannot be changed",
     ),
-    "an immutable map's member goes": (IMMUTABLE, replace(IMMUTABLE, memberships=()), "membership cannot be removed"),
+    "an immutable map's member is removed": (
+        IMMUTABLE,
+        replace(IMMUTABLE, memberships=()),
+        "membership cannot be removed",
+    ),
     "a map becomes immutable": (ORDINARY, replace(ORDINARY, immutable=True), "cannot be changed after"),
-    "the last address goes": (ORDINARY, replace(ORDINARY, ips=()), "last address"),
-    "the last address goes with the members": (ORDINARY, replace(ORDINARY, ips=(), memberships=()), None),
-    "a member comes to a map without addresses": (
+    "the last address is removed": (ORDINARY, replace(ORDINARY, ips=()), "last address"),
+    "the last address is removed with the members": (ORDINARY, replace(ORDINARY, ips=(), memberships=()), None),
+    "a member is added to a map without addresses": (
         replace(ORDINARY, ips=(), memberships=()),
         replace(ORDINARY, ips=()),
         "address first",
@@ -110,16 +114,16 @@ VERIFICATION: dict[str, tuple[Zone | None, Zone, bool]] = {  # before, after, wh
     "a new zone, verified": (None, zone_of(), False),
     "a new zone, not verified": (None, zone_of(verified=False), True),
     "it becomes verified": (zone_of(verified=False), zone_of(), False),
-    "it is verified no more": (zone_of(), zone_of(verified=False), False),
+    "it is no longer verified": (zone_of(), zone_of(verified=False), False),
     "it stays verified": (zone_of(), replace(zone_of(), paused=True), True),
-    "it stays not verified": (zone_of(verified=False), replace(zone_of(verified=False), paused=True), True),
-    "it takes another name along": (zone_of(), zone_of("other.example"), False),
-    "it takes another name, not verified": (zone_of(), zone_of("other.example", verified=False), True),
+    "it stays unverified": (zone_of(verified=False), replace(zone_of(verified=False), paused=True), True),
+    "it is renamed": (zone_of(), zone_of("other.example"), False),
+    "it is renamed, not verified": (zone_of(), zone_of("other.example", verified=False), True),
 }
 
 
 @pytest.mark.parametrize(("before", "after", "allowed"), VERIFICATION.values(), ids=VERIFICATION.keys())
-def test_verification_is_the_operator_s(before: Zone | None, after: Zone, allowed: bool) -> None:
+def test_only_the_operator_verifies(before: Zone | None, after: Zone, allowed: bool) -> None:
     old = Dataset({A1: ACCOUNT}, {}, {before.id: before} if before else {})
     new = Dataset({A1: ACCOUNT}, {}, {after.id: after})
     found = change_problems(old, new, by_operator=False)

@@ -1,4 +1,4 @@
-"""What a reload may drop without being asked twice (R3)."""
+"""The limit on what a reload may drop without --force."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def records(*records_of_a_zone: list[RecordFields]) -> Dataset:
 DROPS: dict[str, tuple[Dataset, Dataset, list[str]]] = {
     "nothing": (zones(10), zones(10), []),
     "more of everything": (zones(1), zones(10), []),
-    "all zones of none": (zones(0), zones(0), []),
+    "no zones before": (zones(0), zones(0), []),
     "three zones of ten": (zones(10), zones(7), []),
     "four zones of ten": (
         zones(10),
@@ -68,7 +68,7 @@ DROPS: dict[str, tuple[Dataset, Dataset, list[str]]] = {
 
 
 @pytest.mark.parametrize(("old", "new", "said"), DROPS.values(), ids=DROPS.keys())
-def test_share_that_would_be_gone(old: Dataset, new: Dataset, said: list[str]) -> None:
+def test_dropped_share(old: Dataset, new: Dataset, said: list[str]) -> None:
     found = drop_problems(old, new, LIMIT_PERCENT)
     assert [problem.path for problem in found] == [LIMIT] * len(said)
     for problem, text in zip(found, said, strict=True):
@@ -86,7 +86,7 @@ def test_limits() -> None:
     assert drop_problems(zones(1000), zones(999), 0)
 
 
-def test_name_servers_and_serials_count_for_nothing() -> None:
+def test_name_servers_and_serials_are_not_counted() -> None:
     old = dataset([zone("example.com", [record("www A 192.0.2.1"), record("@ NS ns1.example.org")])], {})
     new = dataset([zone("example.com", [record("www A 192.0.2.1")])], {})
     assert not drop_problems(old, new, 0)
@@ -110,7 +110,7 @@ EMPTIED: dict[str, tuple[Dataset, Dataset, bool]] = {
 
 
 @pytest.mark.parametrize(("old", "new", "is_refused"), EMPTIED.values(), ids=EMPTIED.keys())
-def test_map_that_would_be_emptied(old: Dataset, new: Dataset, is_refused: bool) -> None:
+def test_emptied_map(old: Dataset, new: Dataset, is_refused: bool) -> None:
     found = drop_problems(old, new, 30)
     assert [(problem.source, problem.path) for problem in found] == ([("a1/maps/m", ("ips",))] if is_refused else [])
     assert all("lose all its 2 addresses" in problem.message for problem in found)
