@@ -1,4 +1,4 @@
-"""Datasets in memory, from the few words that a test has to say about accounts, zones and maps. No files."""
+"""Datasets in memory, from short descriptions of accounts, zones and maps. No files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPACE: Fields = {
 
 
 def record(text: str, **fields: Any) -> RecordFields:
-    """`record("www A 192.0.2.1", proxied=True)`."""
+    """A record from a line of text: `record("www A 192.0.2.1", proxied=True)`."""
     name, rtype, content = text.split(" ", 2)
     return RecordFields.model_validate({"name": name, "type": rtype, "content": content, **fields})
 
@@ -54,7 +54,7 @@ def zone(name: str, records: Iterable[RecordFields | Record] = (), *, account: s
 def resolved(
     accounts: Mapping[str, Fields], zones: Iterable[Zone], maps: Mapping[str, Fields]
 ) -> tuple[Dataset, list[Problem]]:
-    """The dataset, and every problem; maps are named `a1/shop`."""
+    """The dataset and all its problems; the keys of `maps` are such as `a1/shop`."""
     by_key, found = resolve_accounts({key: AccountFields.model_validate(fields) for key, fields in accounts.items()})
     zones = list(zones)
     by_name, by_id = {one.name: one for one in zones}, {one.id: one for one in zones}
@@ -92,5 +92,5 @@ def account(key: str, **fields: Any) -> Account:
 
 
 def worker_settings(**given: Any) -> WorkerSettings:
-    """The settings that workers obey, of a dnsd.yaml with these keys."""
+    """The workers' settings from a dnsd.yaml with these keys."""
     return Settings.model_validate({"default_addresses": ["192.0.2.1"], **given}).for_workers

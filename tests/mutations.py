@@ -1,4 +1,4 @@
-"""Queries that are broken in every way that chance finds."""
+"""Queries with random damage."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ OPT = bytes.fromhex("00 0029 04d0 00008000 0000")
 
 
 def question(name: bytes, qtype: int, qclass: int = 1, *, flags: int = 0x0100, opt: bytes = b"") -> bytes:
-    """A query for a name in wire form."""
+    """A query; `name` is in wire form."""
     return struct.pack("!6H", 7, flags, 1, 0, 0, bool(opt)) + name + struct.pack("!HH", qtype, qclass) + opt
 
 
 def seeds(names: Sequence[bytes]) -> list[bytes]:
-    """Valid queries for these names, to begin with."""
+    """Valid queries for these names, as a starting point."""
     return [question(name, qtype, opt=opt) for name in names for qtype in (1, 28, 65, 255) for opt in (b"", OPT)]
 
 
 def mutations(rng: random.Random, seeds: list[bytes]) -> Iterator[bytes]:
-    """Queries with bits turned, octets changed, cut, doubled or swapped, and pure noise."""
+    """Queries with bits flipped, octets changed, added, repeated or cut off, counts changed, and pure noise."""
     while True:
         query = bytearray(rng.choice(seeds))
         for _ in range(rng.choice((1, 1, 2, 5))):

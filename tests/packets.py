@@ -1,4 +1,4 @@
-"""Queries as octets and replies as dnspython messages, for tests that say exactly what is on the wire."""
+"""Queries as octets and replies as dnspython messages, for tests of the exact wire format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NSID_OPTION = struct.pack("!HH", 3, 0)
 
 
 def wire_name(name: str | bytes) -> bytes:
-    """The wire form of a name in text; octets are left as they are."""
+    """The wire form of a name; octets are returned unchanged."""
     return name if isinstance(name, bytes) else dns.name.from_text(name).to_wire() or b"\0"
 
 
@@ -28,7 +28,7 @@ def query(
     counts: tuple[int, int, int, int] | None = None,
     after: bytes = b"",
 ) -> bytes:
-    """A query; `after` is what follows the question, one additional record unless `counts` say otherwise."""
+    """A query; `after` follows the question, and is one additional record unless `counts` are given."""
     rtype = qtype if isinstance(qtype, int) else int(dns.rdatatype.from_text(qtype))
     header = struct.pack("!6H", QUERY_ID, flags, *(counts or (1, 0, 0, bool(after))))
     return header + wire_name(name) + struct.pack("!2H", rtype, qclass) + after
@@ -43,12 +43,12 @@ def opt(
     options: bytes = b"",
     owner: bytes = b"\0",
 ) -> bytes:
-    """An OPT record as a client sends it."""
+    """An OPT record of a query."""
     return owner + struct.pack("!HHBBHH", 41, size, rcode, version, flags, len(options)) + options
 
 
 def rcode_text(reply: bytes) -> str:
-    """The rcode of a reply, its upper bits in the OPT record included."""
+    """The rcode of a reply, including its upper bits in the OPT record."""
     return dns.rcode.to_text(dns.message.from_wire(reply).rcode())
 
 

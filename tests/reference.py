@@ -1,7 +1,7 @@
-"""A slow, obvious responder: what the server must answer, worked out from the design notes alone.
+"""A slow, obvious responder: computes the expected answers from the specification alone.
 
-Follows RFC 1034 §4.3.2 step by step over plain lists of records, on dnspython's names and record data; it imports
-nothing of the package, so that the two agree only by both being right. Knows what a world means, not how it is made.
+Follows RFC 1034 §4.3.2 step by step over plain lists of records, with dnspython's names and record data. It imports
+nothing from the package, so the two agree only if both are right. It knows the meaning of a world, not its making.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.worlds import AccountFiles, World
 
 AUTOMATIC_TTL = 300  # of proxied records, and of records whose TTL is 1
-ANY_TTL = 3789  # RFC 8482 leaves it open
+ANY_TTL = 3789  # RFC 8482 leaves the TTL open
 MAX_CHAIN = 8
 SOA_DEFAULTS = {"refresh": 10000, "retry": 2400, "expire": 604800, "minimum": 300}
 SOA_TTL = 3600
@@ -44,7 +44,7 @@ Answered = tuple[Name, RdataType, int, Rdata]  # owner, type, ttl, rdata
 
 @dataclass(frozen=True)
 class Expected:
-    """A reply as it must be; `answer` is in order, `additional` is not."""
+    """The expected reply; the order of `answer` matters, that of `additional` does not."""
 
     rcode: Rcode
     aa: bool = False
@@ -55,7 +55,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Record:
-    """A record as it is written; `ttl` is what is answered."""
+    """A record of a world; `ttl` is the TTL in answers."""
 
     owner: Name
     type: RdataType
@@ -78,12 +78,12 @@ class Zone:
     records: list[Record]
     verified: bool = True
 
-    def is_heard_by(self, leading: Zone | None) -> bool:
-        """Whether it may say what a name of another zone leads to: one that is not verified, to its own account's."""
+    def is_followed_from(self, leading: Zone | None) -> bool:
+        """Whether aliases in `leading` are followed into this zone: an unverified zone is for its own account only."""
         return self.verified or leading is None or leading.account is self.account
 
     def at(self, owner: Name) -> list[Record]:
-        """The records that stand at a name."""
+        """The records of an owner name."""
         return self._by_owner.get(owner, [])
 
     def exists(self, name: Name) -> bool:
@@ -106,7 +106,7 @@ class Zone:
         return self.status == "active" and not self.paused and not self.account.enforce_dns_only
 
     def is_proxied(self, records: list[Record]) -> bool:
-        """Whether the name that has these records is answered with edge addresses."""
+        """Whether a name with these records is answered with edge addresses."""
         return self.maps_apply() and any(record.proxied for record in records)
 
     def cut_above(self, name: Name) -> Name | None:
@@ -119,20 +119,20 @@ class Zone:
 
 @dataclass(frozen=True)
 class Account:
-    """An account, as far as answers depend on it."""
+    """The parts of an account that answers depend on."""
 
     folder: str
     id: str | None
     enforce_dns_only: bool
     maps: list[dict[str, Any]]
 
-    def is_called(self, identifier: str) -> bool:
+    def has_identifier(self, identifier: str) -> bool:
         return identifier in (self.folder, self.id)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one name gives, before any alias is followed: an rcode and sections, or the name to go on with."""
+    """The result of looking up one name, before following an alias: an rcode and sections, or the alias's target."""
 
     rcode: Rcode = NOERROR
     aa: bool = True
@@ -140,12 +140,12 @@ class Found:
     authority: list[Answered] = field(default_factory=list)
     additional: list[Answered] = field(default_factory=list)
     target: Name | None = None
-    endless: bool = False  # `target` leads below the same DNAME again, and so on for ever
-    flattened: bool = False  # the alias in `answer` is not shown, its target's addresses are
+    endless: bool = False  # `target` is below the same DNAME again, and so on for ever
+    flattened: bool = False  # the alias in `answer` is replaced by its target's addresses
 
 
 def expect(world: World, qname: Name | str, qtype: RdataType | str, qclass: RdataClass = IN) -> Expected:
-    """The reply that the notes ask for."""
+    """The expected reply."""
     return Reference(world).expect(qname, qtype, qclass)
 
 
@@ -160,7 +160,7 @@ class Reference:
         ]
 
     def expect(self, qname: Name | str, qtype: RdataType | str, qclass: RdataClass = IN) -> Expected:
-        """The reply that the notes ask for."""
+        """The expected reply."""
         name = full_name(qname) if isinstance(qname, str) else qname.canonicalize()
         rdtype = dns.rdatatype.RdataType.make(qtype)
         if qclass == dns.rdataclass.ANY:
@@ -172,24 +172,26 @@ class Reference:
         leading: Zone | None = None  # the zone that led to the name
         while True:
             found = self.answer_at(name, rdtype, leading)
-            if found.rcode == REFUSED:  # nothing of ours: the question is refused, but a chain to here stands
+            if found.rcode == REFUSED:  # no zone of ours: the query is refused, but a chain so far is answered
                 return Expected(NOERROR, True, chain) if chain else Expected(REFUSED)
             if found.rcode == SERVFAIL:
-                return Expected(SERVFAIL)  # a chain that cannot be ended is not begun
+                return Expected(SERVFAIL)  # no partial chain
             if found.target is None:
                 aa = found.aa or bool(chain)
-                return Expected(found.rcode, aa, once(chain + found.answer), found.authority, found.additional)
+                return Expected(
+                    found.rcode, aa, without_duplicates(chain + found.answer), found.authority, found.additional
+                )
             if count_aliases(chain) == MAX_CHAIN:
                 return Expected(NOERROR, True, chain)
-            chain = once(chain + found.answer)
+            chain = without_duplicates(chain + found.answer)
             if found.target in seen or found.endless:
                 return Expected(NOERROR, True, chain)
             leading = self.zone_for(name, rdtype)
             name = found.target
             seen.append(name)
 
-    def way(self, qname: Name, qtype: RdataType) -> list[tuple[Name, Zone | None]]:
-        """The names on the way to the answer, and the zone that speaks for each; the last one ends it."""
+    def steps(self, qname: Name, qtype: RdataType) -> list[tuple[Name, Zone | None]]:
+        """The names from the query name to the end of its chain, each with the zone that answers for it."""
         steps: list[tuple[Name, Zone | None]] = []
         name, leading = qname.canonicalize(), None
         met: list[Name] = []
@@ -198,7 +200,7 @@ class Reference:
             found = self.look_up(name, qtype, leading)
             zone = self.zone_for(name, qtype)
             steps.append((name, None if found.rcode == REFUSED else zone))
-            if found.flattened and not flattens:  # which counts for itself, whoever leads there
+            if found.flattened and not flattens:  # flattening counts its own aliases
                 flattens, met = True, []
             met.append(name)
             if found.target is None or found.endless or found.target in met or len(met) > MAX_CHAIN:
@@ -206,12 +208,12 @@ class Reference:
             name, leading = found.target, zone
 
     def answer_at(self, name: Name, qtype: RdataType, leading: Zone | None) -> Found:
-        """What a name gives to who was led there, with flattened aliases resolved to addresses."""
+        """The result for a name, with flattened aliases resolved to addresses; `leading` is the alias's zone."""
         found = self.look_up(name, qtype, leading)
         return self.flatten(name, qtype, found) if found.flattened else found
 
     def flatten(self, owner: Name, qtype: RdataType, first: Found) -> Found:
-        """The final addresses of a flattened alias, owned by its name; the lowest TTL on the way."""
+        """The final addresses of a flattened alias, with its owner name and the lowest TTL of the chain."""
         seen = [owner]
         aliases = list(first.answer)
         found = first
@@ -227,16 +229,16 @@ class Reference:
         zone = self.zone_of(owner)
         assert zone is not None
         if not found.aa:
-            return Found(SERVFAIL)  # outside, below a cut or refused: nobody here knows the addresses
+            return Found(SERVFAIL)  # outside, below a cut or refused: the addresses are unknown here
         if found.rcode != NOERROR or not found.answer:
             return no_data(zone)
         ttl = min(ttl for _, _, ttl, _ in aliases + found.answer)
         return Found(answer=[(owner, rdtype, ttl, rdata) for _, rdtype, _, rdata in found.answer])
 
     def look_up(self, name: Name, qtype: RdataType, leading: Zone | None = None) -> Found:
-        """RFC 1034 §4.3.2 for one name, to which a zone may have led, up to the first alias."""
+        """Apply RFC 1034 §4.3.2 to one name, up to the first alias; `leading` is the zone of the alias to the name."""
         zone = self.zone_for(name, qtype)  # step 2: the nearest zone
-        if zone is None or zone.status == "initializing" or not zone.is_heard_by(leading):
+        if zone is None or zone.status == "initializing" or not zone.is_followed_from(leading):
             return Found(REFUSED, aa=False)
         for ancestor in ancestors(name, zone.name):  # step 3: match down, label by label
             records = zone.at(ancestor)
@@ -255,7 +257,7 @@ class Reference:
         return Found(NXDOMAIN, authority=[negative_soa(zone)])
 
     def answer_from(self, zone: Zone, owner: Name, records: list[Record], qtype: RdataType) -> Found:
-        """The answer of the name's own or its wildcard's records; `owner` is the name asked for."""
+        """The answer from the records of a name or its wildcard; `owner` is the query name."""
         if not records:
             return no_data(zone)  # an empty non-terminal
         if qtype == ANY:
@@ -295,7 +297,7 @@ class Reference:
         return v4, v6
 
     def addresses_for(self, zone: Zone) -> tuple[list[str], list[str]]:
-        """Which addresses answer for the zone: its map's, its account's, the immutable map's, or the pool's."""
+        """The zone's edge addresses: of its own map, its account's map, the immutable map, or the default pool."""
         maps = zone.account.maps
         ordinary = [one for one in maps if not one.get("immutable")]
         immutable = [one for one in maps if one.get("immutable")]
@@ -312,12 +314,12 @@ class Reference:
         return v4, v6
 
     def zone_of(self, name: Name, asking: Zone | None = None) -> Zone | None:
-        """The served zone that matches most labels of the name, of those that the one that asks may listen to."""
-        matching = [zone for zone in self.zones if name.is_subdomain(zone.name) and zone.is_heard_by(asking)]
+        """The served zone with the longest match; aliases in `asking` must be followed into it."""
+        matching = [zone for zone in self.zones if name.is_subdomain(zone.name) and zone.is_followed_from(asking)]
         return max(matching, key=lambda zone: len(zone.name), default=None)
 
     def zone_for(self, name: Name, qtype: RdataType) -> Zone | None:
-        """The zone that is asked: the nearest, but for the DS of an apex the parent's, where that is served."""
+        """The zone that answers: the nearest, but for DS at an apex the parent zone, if it is served."""
         zone = self.zone_of(name)
         if qtype == DS and zone is not None and zone.name == name and name != dns.name.root:
             parent = self.zone_of(name.parent(), zone)
@@ -325,7 +327,7 @@ class Reference:
         return zone
 
     def flattening_leaves(self, zone: Zone, cname: Record) -> bool:
-        """Whether a flattened alias ends outside the served zones, below a cut, or in a zone that is not answered."""
+        """Whether a flattened alias ends outside the served zones, below a cut, or in an unanswered zone."""
         if not is_flattened(zone, cname):
             return False
         seen = [cname.owner]
@@ -340,7 +342,7 @@ class Reference:
         return False
 
     def origins(self) -> set[str]:
-        """The addresses that must never be seen: those of every proxied name that is answered from a map."""
+        """The addresses that must never be visible: those of all proxied names answered from a map."""
         hidden = set()
         for zone in self.zones:
             for owner in {record.owner for record in zone.records}:
@@ -351,12 +353,12 @@ class Reference:
 
 
 def without_class(expected: Expected) -> Expected:
-    """What class ANY is answered: the same, but not with authority, and a denial does not say whose it is."""
+    """The reply in class ANY: the same, but without AA, and a negative answer without its SOA."""
     authority = [one for one in expected.authority if one[1] != SOA]
     return Expected(expected.rcode, False, expected.answer, authority, expected.additional)
 
 
-# What a zone's records give.
+# Answers from a zone's records.
 
 
 def stored_answer(zone: Zone, owner: Name, records: list[Record], qtype: RdataType) -> Found:
@@ -366,7 +368,7 @@ def stored_answer(zone: Zone, owner: Name, records: list[Record], qtype: RdataTy
 
 
 def answered(owner: Name, rrset: list[Record]) -> list[Answered]:
-    """An RRset as it is answered: all with the lowest of its TTLs (RFC 2181 §5.2)."""
+    """An RRset in an answer: all records with the lowest TTL (RFC 2181 §5.2)."""
     ttl = min(record.ttl for record in rrset)
     return [(owner, record.type, ttl, record.rdata) for record in rrset]
 
@@ -392,13 +394,13 @@ def no_data(zone: Zone) -> Found:
 
 
 def negative_soa(zone: Zone) -> Answered:
-    """The SOA of a negative answer, which may be kept for the lower of its TTL and minimum (RFC 2308 §3)."""
+    """The SOA of a negative answer; its TTL is the lower of its own and the minimum field (RFC 2308 §3)."""
     soa = of_type(zone.at(zone.name), SOA)[0]
     return zone.name, SOA, min(soa.ttl, soa.rdata.minimum), soa.rdata  # type: ignore[attr-defined]
 
 
 def referral(zone: Zone, cut: Name) -> Found:
-    """The delegation's NS records and the glue that this zone holds (RFC 1034 §4.2.1, RFC 9471)."""
+    """The delegation's NS records and the zone's glue for them (RFC 1034 §4.2.1, RFC 9471)."""
     servers = of_type(zone.at(cut), NS)
     glue: list[Answered] = []
     for server in servers:
@@ -407,7 +409,7 @@ def referral(zone: Zone, cut: Name) -> Found:
             continue
         records = zone.at(name)
         if zone.cut_above(name) is None and zone.is_proxied(records):
-            continue  # its addresses are a secret
+            continue  # addresses of origins stay hidden
         for rdtype in (A, AAAA):
             rrset = of_type(records, rdtype)
             glue += [one for one in answered(name, rrset) if one not in glue] if rrset else []
@@ -415,7 +417,7 @@ def referral(zone: Zone, cut: Name) -> Found:
 
 
 def through_dname(name: Name, dname: Record, qtype: RdataType) -> Found:
-    """The DNAME and the alias synthesised from it, with its TTL; the alias is all that who asks for one wants."""
+    """The DNAME and the CNAME synthesised from it, with its TTL; a query for CNAME goes no further."""
     redirection = answered(dname.owner, [dname])
     prefix = name.relativize(dname.owner)
     try:
@@ -428,13 +430,13 @@ def through_dname(name: Name, dname: Record, qtype: RdataType) -> Found:
     return Found(answer=answer, target=None if qtype == CNAME else target, endless=endless)
 
 
-def once(records: list[Answered]) -> list[Answered]:
-    """The records without those that are there already: a DNAME that a chain passes twice."""
+def without_duplicates(records: list[Answered]) -> list[Answered]:
+    """The records without duplicates: a chain may use one DNAME twice."""
     return list(dict.fromkeys(records))
 
 
 def is_flattened(zone: Zone, cname: Record) -> bool:
-    """Whether a CNAME that is not proxied is answered with its target's addresses."""
+    """Whether a DNS-only CNAME is answered with its target's addresses."""
     return not cname.proxied and bool(
         cname.owner == zone.name
         or cname.settings.get("flatten_cname")
@@ -460,11 +462,11 @@ def ancestors(name: Name, apex: Name) -> list[Name]:
     return [name.split(depth)[1] for depth in range(len(apex), len(name) + 1)]
 
 
-# Which map is found.
+# Choosing a map.
 
 
 def newest_first(maps: list[dict[str, Any]], covers: Any) -> list[dict[str, Any]]:
-    """The maps with such a member, the newest membership first; a tie goes to the greater map id."""
+    """The maps with a member that `covers` accepts, newest membership first; ties go to the greater map id."""
     ranked = []
     for one in maps:
         times = [joined_at(member) for member in one.get("memberships", []) if covers(member)]
@@ -475,7 +477,7 @@ def newest_first(maps: list[dict[str, Any]], covers: Any) -> list[dict[str, Any]
 
 
 def joined_at(member: dict[str, Any]) -> float:
-    """When a membership began; one that does not say counts as oldest."""
+    """The time when a membership began; without a time, it counts as the oldest."""
     text = member.get("created_at")
     return datetime.fromisoformat(text).timestamp() if text else float("-inf")
 
@@ -486,7 +488,7 @@ def is_zone_member(member: dict[str, Any], zone: Zone) -> bool:
 
 
 def is_account_member(member: dict[str, Any], account: Account) -> bool:
-    return member["kind"] == "account" and account.is_called(member["identifier"])
+    return member["kind"] == "account" and account.has_identifier(member["identifier"])
 
 
 def of_family(ips: list[str], version: int) -> list[str]:
@@ -527,7 +529,7 @@ def read_zones(folder: str, files: AccountFiles, settings: dict[str, Any]) -> li
 
 
 def read_object(stem: str, content: dict[str, Any]) -> dict[str, Any]:
-    """A zone written as YAML."""
+    """Read a zone written as YAML."""
     name = full_name(content.get("name", stem))
     records = []
     for item in content.get("records", []):
@@ -551,7 +553,7 @@ def read_object(stem: str, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_master(stem: str, text: str) -> dict[str, Any]:
-    """A zone written as a master file of the plain form: one record a line, every field given."""
+    """Read a zone written as a master file in plain form: one record a line, with all fields."""
     name = full_name(stem)
     records = []
     for line in text.splitlines():
@@ -562,14 +564,14 @@ def read_master(stem: str, text: str) -> dict[str, Any]:
         rdtype = dns.rdatatype.from_text(match["type"])
         rdata = rdata_of(rdtype, match["rdata"].strip(), origin=name)
         proxied = "cf-proxied:true" in (match["comment"] or "")
-        # The export's SOA has no final dot on its owner, which is the zone's name all the same.
+        # The export's SOA may have an owner without a final dot, which still means the zone's name.
         owner = name if rdtype == SOA else owner_name(match["owner"], name)
         records.append(Record(owner, rdtype, answered_ttl(int(match["ttl"])), rdata, proxied))
     return {"name": name, "records": records}
 
 
 def default_soa(name: Name, servers: list[str], given: dict[str, Any]) -> Record:
-    """The SOA of a zone that does not write its own."""
+    """The SOA of a zone without an SOA record."""
     mname = full_name(given.get("mname", servers[0])).to_text()
     rname = full_name(given["rname"]).to_text() if "rname" in given else f"hostmaster.{name}"
     numbers = [given.get(key, default) for key, default in SOA_DEFAULTS.items()]
@@ -585,10 +587,10 @@ def rdata_of(rdtype: RdataType, text: str, origin: Name = dns.name.root) -> Rdat
 
 
 def full_name(text: str) -> Name:
-    """A name that is complete, with or without its final dot."""
+    """An absolute name, with or without its final dot."""
     return dns.name.from_text(text).canonicalize()
 
 
 def owner_name(text: str, zone: Name) -> Name:
-    """An owner as it is written in a zone: `@`, relative, or complete with a final dot."""
+    """An owner name as in a zone file: `@`, relative, or absolute with a final dot."""
     return dns.name.from_text(text, zone).canonicalize()

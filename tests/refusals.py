@@ -1,6 +1,6 @@
-"""Messages that are refused, each with the refusal that it must get: for the unit tests, and live beside the peers.
+"""Refused messages, each with the expected refusal: for unit tests, and for comparison with other servers.
 
-The rule: a refusal has the question, if there is one that can be read, and an OPT record wherever the query's can be.
+The rule: a refusal repeats the question if it can be parsed, and has an OPT record if the query's can be parsed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ DO = 0x8000
 CD = 0x0010
 COOKIE = 10
 
-# The apex of a served zone, a name in it, and one of nobody's: of the unit tests' zones and of the conformance zones.
+# The apex of a served zone, a name in it, and a name in no served zone, in the unit tests and the conformance tests.
 APEX, WWW, FOREIGN = "example.com", "www.example.com", "www.example.edu"
-POINTER = b"\xc0\x0c"  # to the question's name
+POINTER = b"\xc0\x0c"  # to the query name
 NAMES = b"\x02ns\xc0\x0c\x04host\xc0\x0c"
 ALGORITHM = wire_name("hmac-sha512")
 SIGNED = ALGORITHM + struct.pack("!6sHH", b"\0\0time", 300, 64) + bytes(64) + struct.pack("!3H", QUERY_ID, 0, 0)
@@ -24,7 +24,7 @@ SIGNED = ALGORITHM + struct.pack("!6sHH", b"\0\0time", 300, 64) + bytes(64) + st
 
 @dataclass(frozen=True)
 class Refused:
-    """A message, and what its refusal must have."""
+    """A message, and the expected refusal."""
 
     message: bytes
     rcode: str
@@ -79,8 +79,8 @@ TRANSFERS = {
     "IXFR without an SOA": Refused(ixfr(APEX, opt(), ONE_MORE), "REFUSED"),
     "IXFR with a cookie": Refused(ixfr(APEX, soa() + opt(options=option(b"8 octets")), (1, 0, 1, 1)), "REFUSED"),
     "IXFR of a name in a zone": Refused(ixfr(WWW, soa() + opt(), (1, 0, 1, 1)), "NOTAUTH"),
-    "IXFR of nobody's zone": Refused(ixfr(FOREIGN, soa() + opt(), (1, 0, 1, 1)), "NOTAUTH"),
-    "IXFR of nobody's zone, no EDNS": Refused(ixfr(FOREIGN, soa(), (1, 0, 1, 0)), "NOTAUTH", opt=False),
+    "IXFR of a foreign zone": Refused(ixfr(FOREIGN, soa() + opt(), (1, 0, 1, 1)), "NOTAUTH"),
+    "IXFR of a foreign zone, no EDNS": Refused(ixfr(FOREIGN, soa(), (1, 0, 1, 0)), "NOTAUTH", opt=False),
     "IXFR, class HS": Refused(ixfr(APEX, soa() + opt(), (1, 0, 1, 1), qclass=4), "REFUSED"),
     "IXFR, EDNS version 3": Refused(ixfr(APEX, soa() + opt(version=3), (1, 0, 1, 1)), "BADVERS"),
     "IXFR, signed": Refused(ixfr(APEX, soa() + opt() + tsig(), (1, 0, 1, 2)), "NOTAUTH"),
@@ -92,10 +92,10 @@ TRANSFERS = {
     "IXFR, the SOA in the answer section": Refused(ixfr(APEX, soa() + opt(), (1, 1, 0, 1)), "FORMERR"),
     "IXFR, the SOA cut short": Refused(ixfr(APEX, soa()[:-1], (1, 0, 1, 0)), "FORMERR", opt=False),
     "IXFR, the SOA counted, not there": Refused(ixfr(APEX, b"", (1, 0, 1, 0)), "FORMERR", opt=False),
-    "IXFR, octets behind": Refused(ixfr(APEX, soa() + opt() + b"x", (1, 0, 1, 1)), "FORMERR"),
+    "IXFR, trailing octets": Refused(ixfr(APEX, soa() + opt() + b"x", (1, 0, 1, 1)), "FORMERR"),
     "AXFR": Refused(query(APEX, "AXFR", flags=0, after=opt()), "REFUSED"),
     "AXFR, no EDNS": Refused(query(APEX, "AXFR", flags=0), "REFUSED", opt=False),
-    "AXFR of nobody's zone": Refused(query(FOREIGN, "AXFR", flags=0, after=opt()), "NOTAUTH"),
+    "AXFR of a foreign zone": Refused(query(FOREIGN, "AXFR", flags=0, after=opt()), "NOTAUTH"),
     "AXFR, an SOA in authority": Refused(
         query(APEX, "AXFR", flags=0, after=soa() + opt(), counts=(1, 0, 1, 1)), "FORMERR"
     ),
@@ -107,7 +107,7 @@ SECTIONS = {
     "an authority record in a query": Refused(query(WWW, counts=(1, 0, 1, 1), after=record() + opt()), "FORMERR"),
     "an SOA in authority of SOA": Refused(query(APEX, "SOA", counts=(1, 0, 1, 1), after=soa() + opt()), "FORMERR"),
     "records in all sections": Refused(query(WWW, counts=(1, 1, 1, 2), after=record() * 3 + opt()), "FORMERR"),
-    "an answer, of nobody's name": Refused(query(FOREIGN, counts=(1, 1, 0, 1), after=record() + opt()), "FORMERR"),
+    "an answer, of a foreign name": Refused(query(FOREIGN, counts=(1, 1, 0, 1), after=record() + opt()), "FORMERR"),
     "an answer, and EDNS version 1": Refused(
         query(WWW, counts=(1, 1, 0, 1), after=record() + opt(version=1)), "BADVERS"
     ),
@@ -115,8 +115,8 @@ SECTIONS = {
     "OPT in the answer section": Refused(query(WWW, counts=(1, 1, 0, 0), after=opt()), "FORMERR", opt=False),
     "OPT in the authority section": Refused(query(WWW, counts=(1, 0, 1, 0), after=opt()), "FORMERR", opt=False),
     "four additional records": Refused(query(WWW, counts=(1, 0, 0, 4), after=opt() + record() * 3), "FORMERR"),
-    "octets behind the question": Refused(query(WWW, counts=(1, 0, 0, 0), after=b"\0"), "FORMERR", opt=False),
-    "octets behind the OPT": Refused(query(WWW, counts=ONE_MORE, after=opt(flags=DO) + bytes(9)), "FORMERR", do=True),
+    "octets after the question": Refused(query(WWW, counts=(1, 0, 0, 0), after=b"\0"), "FORMERR", opt=False),
+    "octets after the OPT": Refused(query(WWW, counts=ONE_MORE, after=opt(flags=DO) + bytes(9)), "FORMERR", do=True),
     "OPT not counted": Refused(query(WWW, counts=(1, 0, 0, 0), after=opt()), "FORMERR", opt=False),
     "additional counted, not there": Refused(query(WWW, counts=ONE_MORE), "FORMERR", opt=False),
     "OPT, then a record cut short": Refused(query(WWW, counts=TWO_MORE, after=opt() + record()[:-1]), "FORMERR"),
@@ -128,7 +128,7 @@ QUESTIONS = {
     "no question, no EDNS": Refused(without_question(), "FORMERR", question=False, opt=False),
     "no question, and a cookie": Refused(without_question(opt(options=option(b"8 octets"))), "FORMERR", question=False),
     "no question, EDNS version 1": Refused(without_question(opt(version=1)), "BADVERS", question=False),
-    "a question that is not counted": Refused(query(WWW, counts=(0, 0, 0, 0)), "FORMERR", question=False, opt=False),
+    "a question not counted": Refused(query(WWW, counts=(0, 0, 0, 0)), "FORMERR", question=False, opt=False),
     "two questions": Refused(query(WWW, counts=(2, 0, 0, 1), after=ASKED + opt()), "FORMERR", question=False),
     "two questions, no EDNS": Refused(
         query(WWW, counts=(2, 0, 0, 0), after=ASKED), "FORMERR", question=False, opt=False
@@ -136,7 +136,7 @@ QUESTIONS = {
     "three questions": Refused(query(WWW, counts=(3, 0, 0, 1), after=ASKED * 2 + opt()), "FORMERR", question=False),
     "two questions counted, one there": Refused(query(WWW, counts=(2, 0, 0, 0)), "FORMERR", question=False, opt=False),
     "a name that points at itself": Refused(query(POINTER, after=opt()), "FORMERR", question=False, opt=False),
-    "a name that is cut short": Refused(query(WWW)[:-7], "FORMERR", question=False, opt=False),
+    "a name cut short": Refused(query(WWW)[:-7], "FORMERR", question=False, opt=False),
     "a question without its class": Refused(query(WWW)[:-2], "FORMERR", question=False, opt=False),
     "a label of type 01": Refused(query(b"\x41a\0", after=opt()), "FORMERR", question=False, opt=False),
 }
@@ -154,25 +154,25 @@ EDNS = {
     "an option longer than its OPT": Refused(
         query(WWW, after=opt(flags=DO, options=b"\0\x08\0\x09abc")), "FORMERR", do=True
     ),
-    "more options than anybody sends": Refused(query(WWW, after=opt(options=option(b"", 65001) * 17)), "FORMERR"),
+    "too many options": Refused(query(WWW, after=opt(options=option(b"", 65001) * 17)), "FORMERR"),
     "version 1": Refused(query(WWW, after=opt(version=1)), "BADVERS"),
-    "version 1 of nobody's name": Refused(query(FOREIGN, after=opt(version=1, flags=DO)), "BADVERS", do=True),
+    "version 1 of a foreign name": Refused(query(FOREIGN, after=opt(version=1, flags=DO)), "BADVERS", do=True),
     "version 7 and a bad option": Refused(query(WWW, after=opt(version=7, options=b"\0\x08\0\x09abc")), "BADVERS"),
     "version 1, signed": Refused(query(WWW, counts=TWO_MORE, after=opt(version=1) + tsig()), "BADVERS"),
     **{
         f"a cookie of {size} octets": Refused(query(WWW, after=opt(options=option(b"c" * size))), "FORMERR")
         for size in (0, 7, 9, 15, 41)
     },
-    "a bad cookie, of nobody's name": Refused(query(FOREIGN, after=opt(options=option(b"short"))), "FORMERR"),
+    "a bad cookie, of a foreign name": Refused(query(FOREIGN, after=opt(options=option(b"short"))), "FORMERR"),
     "a bad cookie in an IXFR": Refused(ixfr(APEX, soa() + opt(options=option(b"short")), (1, 0, 1, 1)), "FORMERR"),
 }
 
 KEYS = {
-    "a key nobody knows": Refused(query(WWW, counts=TWO_MORE, after=opt() + tsig()), "NOTAUTH"),
-    "a key nobody knows, no EDNS": Refused(query(WWW, counts=ONE_MORE, after=tsig()), "NOTAUTH", opt=False),
+    "an unknown key": Refused(query(WWW, counts=TWO_MORE, after=opt() + tsig()), "NOTAUTH"),
+    "an unknown key, no EDNS": Refused(query(WWW, counts=ONE_MORE, after=tsig()), "NOTAUTH", opt=False),
     "TSIG before OPT": Refused(query(WWW, counts=TWO_MORE, after=tsig() + opt()), "FORMERR"),
     "two TSIGs": Refused(query(WWW, counts=TWO_MORE, after=tsig() * 2), "FORMERR", opt=False),
-    "OPT and a TSIG that cannot be read": Refused(query(WWW, counts=TWO_MORE, after=opt() + tsig(b"abc")), "FORMERR"),
+    "OPT and a malformed TSIG": Refused(query(WWW, counts=TWO_MORE, after=opt() + tsig(b"abc")), "FORMERR"),
 }
 
 NAMES_OF_OPCODES = {1: "IQUERY", 2: "STATUS", 3: "opcode 3", 4: "NOTIFY", 5: "UPDATE", 6: "DSO", 11: "opcode 11"}
@@ -197,7 +197,7 @@ OPCODES = {
         f"{name}, two questions": Refused(of_opcode(opcode, ASKED + opt(), (2, 0, 0, 1)), "NOTIMP", question=False),
         f"{name}, EDNS version 1": Refused(of_opcode(opcode, opt(version=1), ONE_MORE), "BADVERS"),
         f"{name}, a record cut short": Refused(of_opcode(opcode, record()[:-1], (1, 0, 1, 0)), "NOTIMP", opt=False),
-        f"{name}, octets behind": Refused(of_opcode(opcode, opt() + b"xy", ONE_MORE), "NOTIMP"),
+        f"{name}, trailing octets": Refused(of_opcode(opcode, opt() + b"xy", ONE_MORE), "NOTIMP"),
     }.items()
 }
 
@@ -206,15 +206,15 @@ CLASSES = {
         f"class {number}": Refused(query(WWW, qclass=number, after=opt()), "REFUSED")
         for number in (0, 2, 3, 4, 254, 1000)
     },
-    "nobody's name": Refused(query(FOREIGN, after=opt(flags=DO)), "REFUSED", do=True),
-    "nobody's name, no EDNS": Refused(query(FOREIGN), "REFUSED", opt=False),
+    "a foreign name": Refused(query(FOREIGN, after=opt(flags=DO)), "REFUSED", do=True),
+    "a foreign name, no EDNS": Refused(query(FOREIGN), "REFUSED", opt=False),
 }
 
 CASES = TRANSFERS | SECTIONS | QUESTIONS | EDNS | KEYS | OPCODES | CLASSES
 
 
 def expected_question(refused: Refused) -> bytes:
-    """The octets of the question that the refusal must have."""
+    """The octets of the question in the expected refusal."""
     if not refused.question:
         return b""
     end = 12

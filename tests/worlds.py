@@ -1,7 +1,7 @@
-"""Worlds: everything an operator writes, as plain dicts and master files; written as a folder, or made up from a seed.
+"""Worlds: an operator's whole configuration as plain dicts and master files; written to a folder, or random by a seed.
 
-A made-up world is small, so that features meet often, and legal, so that it must load. Knows the files' format and the
-rules on them; what the answers must be is known to the reference alone.
+A random world is small, so that features combine often, and valid, so that it must load. This module knows the format
+of the files and their rules; only the reference knows the expected answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True)
 class AccountFiles:
-    """The folder of one account: `account.yaml`, maps by name, zones by file name (.yaml a dict, .zone a text)."""
+    """The folder of one account: `account.yaml`, maps by name, zones by file name (.yaml: a dict, .zone: a text)."""
 
     account: Fields = field(default_factory=dict)
     maps: dict[str, Fields] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class World:
 
 
 def write_world(world: World, folder: pathlib.Path) -> pathlib.Path:
-    """The path of the `dnsd.yaml` of a configuration folder that holds this world, and nothing else."""
+    """Write a world, and nothing else, to a configuration folder. Returns the path of its `dnsd.yaml`."""
     for path, text in files_of(world).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
@@ -48,7 +48,7 @@ def write_world(world: World, folder: pathlib.Path) -> pathlib.Path:
 
 
 def files_of(world: World) -> dict[str, str]:
-    """The text of every file of a world, by its path."""
+    """The text of every file of a world, by path."""
     texts = {"dnsd.yaml": as_yaml({"listen": ["127.0.0.1:0"], "data": "accounts", **world.settings})}
     for folder, files in world.accounts.items():
         texts[f"accounts/{folder}/account.yaml"] = as_yaml({"name": folder, **files.account})
@@ -63,7 +63,7 @@ def as_yaml(content: Fields) -> str:
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=200)
 
 
-# Made-up worlds.
+# Random worlds.
 
 POOLS = [
     ["198.51.100.10", "198.51.100.11", "2001:db8:f::10", "2001:db8:f::11"],
@@ -83,7 +83,7 @@ ZONE_NAMES = [
     "b.a.shop.test",
 ]
 FOLDERS = ["acme", "globex", "initech"]
-SPACE: dict[str, Fields] = {  # what each account owns, and the addresses it may then use in maps
+SPACE: dict[str, Fields] = {  # the address space of each account; USABLE has addresses in it for maps
     "acme": {
         "prefixes": [
             {
@@ -123,7 +123,7 @@ TTLS = [1, 60, 300, 3600, 7200]
 
 
 def random_world(rng: random.Random) -> World:
-    """A legal world; the same for the same state of `rng`."""
+    """A valid world; the same for the same state of `rng`."""
     folders = FOLDERS[: rng.choice([1, 2, 3, 3])]
     names = rng.sample(ZONE_NAMES, rng.randint(2, len(ZONE_NAMES)))
     draft = Draft(names)
@@ -147,7 +147,7 @@ def random_world(rng: random.Random) -> World:
 
 
 class Draft:
-    """What is shared by the zones of a world while it is made up: their names, and the names that have records."""
+    """The shared state while a world is made: the names of its zones, and the names with records."""
 
     def __init__(self, zones: list[str]) -> None:
         self.zones = zones
@@ -155,20 +155,20 @@ class Draft:
         self._last = 0
 
     def number(self) -> int:
-        """A number that comes once in a world, so that each record's content is its own."""
+        """The next number, unique in a world, so that the content of each record is unique."""
         self._last += 1
         return self._last
 
 
 def random_account(rng: random.Random, folder: str, folders: list[str], owners: dict[str, str]) -> AccountFiles:
-    """An account with its address space and maps, and no zones yet."""
+    """An account with its address space and maps, without zones."""
     account: Fields = {}
     if rng.random() < 0.3:
         account["id"] = random_id(rng)
     for key, value in SPACE[folder].items():
         account[key] = value
     if "prefixes" in account:
-        account["prefixes"] = [only_to(folders, prefix) for prefix in account["prefixes"]]
+        account["prefixes"] = [without_missing_delegates(folders, prefix) for prefix in account["prefixes"]]
     if rng.random() < 0.1:
         account["settings"] = {"enforce_dns_only": True}
     own_zones = [name for name, owner in owners.items() if owner == folder]
@@ -180,14 +180,14 @@ def random_account(rng: random.Random, folder: str, folders: list[str], owners: 
     return AccountFiles(account, maps)
 
 
-def only_to(folders: list[str], prefix: Fields) -> Fields:
-    """The prefix without delegations to accounts that are not there."""
+def without_missing_delegates(folders: list[str], prefix: Fields) -> Fields:
+    """The prefix without delegations to missing accounts."""
     delegations = [one for one in prefix.get("delegations", []) if one["account"] in folders]
     return {**prefix, "delegations": delegations} if "delegations" in prefix else prefix
 
 
 def random_map(rng: random.Random, folder: str, account: Fields, zones: list[str], usable: list[str]) -> Fields:
-    """A map of any kind; its id is always given, because a derived one would decide ties."""
+    """A random map; its id is always given, because a derived id would decide ties."""
     ips = rng.sample(usable, rng.randint(1, len(usable)))
     family = rng.choice(["both", "both", "v4", "v6", "none"])
     if family != "both":
@@ -212,7 +212,7 @@ def random_map(rng: random.Random, folder: str, account: Fields, zones: list[str
 
 
 def dated(rng: random.Random, member: Fields) -> Fields:
-    """The member with the time at which it was added, perhaps; few different times, so that ties happen."""
+    """The member, sometimes with the time of its addition; few different times, so that ties happen."""
     time = rng.choice(TIMES)
     return {**member, "created_at": time} if time else member
 
@@ -222,7 +222,7 @@ def random_id(rng: random.Random) -> str:
 
 
 def random_zone(rng: random.Random, name: str, draft: Draft) -> list[Fields]:
-    """Records of any kind, not yet legal beside each other."""
+    """Records of any kind, which may conflict with each other."""
     records: list[Fields] = []
     for _ in range(rng.randint(3, 15)):
         if records and rng.random() < 0.35:
@@ -235,7 +235,7 @@ def random_zone(rng: random.Random, name: str, draft: Draft) -> list[Fields]:
 
 
 def random_owner(rng: random.Random) -> str:
-    """`@`, or one to three labels, with a wildcard before them now and then."""
+    """`@`, or one to three labels, sometimes after a wildcard label."""
     if rng.random() < 0.12:
         return "@"
     labels = [
@@ -250,7 +250,7 @@ def random_owner(rng: random.Random) -> str:
 
 
 def random_target(rng: random.Random, zone: str, draft: Draft) -> str:
-    """A name for an alias to point to: mostly one of ours, of the same zone or another, with records or without."""
+    """A target for an alias: mostly in this zone or another one of ours, with or without records."""
     if rng.random() < 0.12:
         return rng.choice(OUTSIDE)
     if rng.random() < 0.5:
@@ -284,7 +284,7 @@ def random_address(rng: random.Random, draft: Draft) -> Fields:
 
 
 def alias_records(rng: random.Random, owner: str, zone: str, draft: Draft) -> list[Fields]:
-    """A CNAME, DNS-only, flattened by its own setting, or proxied."""
+    """A CNAME: DNS-only, flattened by its own setting, or proxied."""
     record: Fields = {"name": owner, "type": "CNAME", "content": random_target(rng, zone, draft)}
     if rng.random() < 0.3:
         return [proxied(rng, record)]
@@ -312,7 +312,7 @@ def dns_only(rng: random.Random, record: Fields) -> Fields:
 
 
 def other_records(rng: random.Random, owner: str, zone: str, draft: Draft) -> list[Fields]:
-    """A record of a type that is never proxied."""
+    """A record of a type that cannot be proxied."""
     number = draft.number()
     choices: list[Fields] = [
         {"type": "TXT", "content": f'"text {number}; quoted"'},
@@ -326,7 +326,7 @@ def other_records(rng: random.Random, owner: str, zone: str, draft: Draft) -> li
 
 
 def delegation_records(rng: random.Random, owner: str, zone: str, draft: Draft) -> list[Fields]:
-    """NS records, perhaps a DS, and addresses for servers below the cut or elsewhere in the zone."""
+    """NS records, sometimes a DS, and addresses for servers below the cut or elsewhere in the zone."""
     owner = "d" if owner == "@" else owner.replace("*", "d")
     ttl = rng.choice(TTLS)
     records: list[Fields] = []
@@ -351,7 +351,7 @@ def delegation_records(rng: random.Random, owner: str, zone: str, draft: Draft) 
 
 
 def dname_records(rng: random.Random, owner: str, zone: str, draft: Draft) -> list[Fields]:
-    """A DNAME; at the apex it leaves the zone with nothing else, so seldom there."""
+    """A DNAME; rarely at the apex, where it excludes all other names."""
     if owner == "@" and rng.random() < 0.8:
         owner = rng.choice(LABELS)
     target = long_name(zone) if rng.random() < 0.15 else random_target(rng, zone, draft)
@@ -365,7 +365,7 @@ def long_name(zone: str) -> str:
 
 
 def add_long_chain(rng: random.Random, zones: dict[str, list[Fields]]) -> None:
-    """A chain of 6 to 11 aliases across the zones, which ends at one of its own names or at nothing."""
+    """Add a chain of 6 to 11 aliases across the zones; it ends at one of its own names or at a missing name."""
     places = [(f"chain{number}", rng.choice(sorted(zones))) for number in range(rng.randint(6, 11))]
     for (owner, zone), (target, target_zone) in itertools.pairwise(places):
         record: Fields = {"name": owner, "type": "CNAME", "content": f"{target}.{target_zone}"}
@@ -382,7 +382,7 @@ def add_long_chain(rng: random.Random, zones: dict[str, list[Fields]]) -> None:
 
 
 def legal_records(zone: str, records: list[Fields]) -> list[Fields]:
-    """The records that may stand together; of two that may not, the earlier stays."""
+    """The records without conflicts; of two that conflict, the earlier is kept."""
     apex = full_name(zone)
     kept: list[Fields] = []
     for record in sorted(records, key=lambda one: one["type"] == "DS"):  # a DS needs its NS
@@ -398,7 +398,7 @@ def is_alone_legal(record: Fields) -> bool:
 
 
 def may_join(record: Fields, kept: list[Fields], apex: Name) -> bool:
-    """Whether the record may be added to a zone: CNAMEs, delegations, DNAMEs and what may stand beside and below."""
+    """Whether the record may be added to a zone: checks the rules on CNAMEs, delegations and DNAMEs."""
     owner = owner_name(record["name"], apex)
     if record["type"] == "CNAME" and full_name(record["content"]) == owner:
         return False
@@ -437,7 +437,7 @@ def same_target(record: Fields, other: Fields) -> bool:
 
 
 def same_settings(record: Fields, kept: list[Fields], apex: Name) -> Fields:
-    """The record without `ipv4_only` and `ipv6_only` where others of its name would contradict them."""
+    """The record, without settings if they differ from those of other addresses of its name."""
     owner = owner_name(record["name"], apex)
     settings = [
         other.get("settings", {})
@@ -450,7 +450,7 @@ def same_settings(record: Fields, kept: list[Fields], apex: Name) -> Fields:
 
 
 def write_zone(rng: random.Random, files: AccountFiles, name: str, records: list[Fields]) -> None:
-    """Adds the zone's file, as YAML or as a master file; map members may then name it by its id."""
+    """Add the zone's file, as YAML or as a master file; some map members then refer to the zone by id."""
     if rng.random() < 0.25 and not any("settings" in record for record in records):
         files.zones[f"{name}.zone"] = as_master(rng, name, records)
         return
@@ -515,9 +515,9 @@ def master_line(rng: random.Random, zone: str, record: Fields) -> str:
 
 
 def drop_unresolvable_aliases(world: World) -> None:
-    """Removes the flattened aliases whose target's addresses the server cannot know: such a world is refused.
+    """Remove flattened aliases with targets that the server cannot resolve: such a world is refused.
 
-    Done until none is left, because a removal may cut the way of another alias.
+    Repeated until no such alias remains, because a removal may break the chain of another alias.
     """
     while True:
         reference = Reference(world)

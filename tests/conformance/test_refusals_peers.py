@@ -17,7 +17,7 @@ PEERS = ("nsd", "knot", "bind")
 
 # Where all peers that reply have one rcode, and dnsd means to have another.
 DIFFERENT = {
-    "more options than anybody sends": "what a stranger makes us read is bounded",
+    "too many options": "what a stranger makes us read is bounded",
     "NOTIFY, signed": "the peers know NOTIFY",
     "NOTIFY, a header alone": "the peers know NOTIFY",
     "opcode 11, two questions": "NOTIMP whatever else is in the message, as NSD has it for the opcodes that it answers",

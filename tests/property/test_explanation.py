@@ -68,7 +68,7 @@ def differences(
     if qtype == dns.rdatatype.AXFR:
         return
     steps = [(step.name, step.zone.split()[0] if step.zone else None) for step in found.names]
-    expected = [(as_text(name), as_text(zone.name) if zone else None) for name, zone in reference.way(qname, qtype)]
+    expected = [(as_text(name), as_text(zone.name) if zone else None) for name, zone in reference.steps(qname, qtype)]
     heard = [
         (name, zone if is_spoken_for(step) else None) for (name, zone), step in zip(steps, found.names, strict=True)
     ]
