@@ -14,6 +14,7 @@ import httpx
 from click.testing import CliRunner
 
 from dnsd.cli import main
+from tests.limits import HANG_S
 from tests.live.server import Dnsd
 
 API = re.compile(r"listening on (\S+) api")
@@ -97,7 +98,7 @@ class Api:
             found = API.search(self.dns.stdout.text())
             assert found, self.dns.stdout.text()
             self.origin = f"http://{found[1]}"
-            with httpx.Client(base_url=self.origin + BASE, timeout=30) as self.client:
+            with httpx.Client(base_url=self.origin + BASE, timeout=HANG_S) as self.client:
                 yield self
 
     def call(

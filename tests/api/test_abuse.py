@@ -25,12 +25,15 @@ import pytest
 from dnsd.api.routes import BASE
 from dnsd.web.http import MAX_CONNECTIONS, MAX_HEADERS, REQUEST_S
 from tests.api.server import A1, Z1, Api
+from tests.limits import HANG_S, IS_LONG, judged
 
 MIB = 1024 * 1024
 MAPS = f"/accounts/{A1}/addressing/address_maps"
+SLOWER = 5 if IS_LONG else 25  # times as slow as usual DNS may be
 MAX_GROWTH = 50 * MIB  # octets of memory of the control process
-REFUSED_WITHIN_S = 2.0
-SERVED_WITHIN_S = 1.0
+REFUSED_WITHIN_S = judged(2.0)
+SERVED_WITHIN_S = judged(1.0)
+CLOSED_WITHIN_S = judged(REQUEST_S + 1.5)
 
 # Queries the server over UDP, and an echo process for comparison, until its input ends; then writes the 99th
 # percentile of the times of each in ms: of few, the 90th. A process of its own: threads here would wait for each other.
@@ -45,7 +48,7 @@ query, servers = bytes.fromhex(sys.argv[3]), [(sys.argv[1], int(sys.argv[2])), e
 clients = [(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), []) for _ in servers]
 for (client, _), server in zip(clients, servers):
     client.connect(server)
-    client.settimeout(2)
+    client.settimeout(20)
 while not select.select([sys.stdin], [], [], 0.002)[0]:
     for client, times in clients:
         start = time.perf_counter()
@@ -53,7 +56,7 @@ while not select.select([sys.stdin], [], [], 0.002)[0]:
         client.recv(4096)
         times.append(time.perf_counter() - start)
 os.kill(child, 9)
-part = 0.99 if len(clients[0][1]) > 500 else 0.9
+part = 0.99 if len(clients[0][1]) > 500 and sys.argv[4:] else 0.9
 print(*(1000 * sorted(times)[int(len(times) * part)] for _, times in clients))
 """
 
@@ -63,12 +66,12 @@ class Probe:
 
     def __init__(self, api: Api) -> None:
         query = dns.message.make_query("www.example.com", "A").to_wire().hex()
-        command = [sys.executable, "-c", PROBE, api.dns.host, str(api.dns.port), query]
+        command = [sys.executable, "-c", PROBE, api.dns.host, str(api.dns.port), query, *(["long"] if IS_LONG else [])]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def slow_ms(self) -> tuple[float, float]:
         """The latencies of DNS and of the echo process, which shows the load of the machine."""
-        said, _ = self._process.communicate("end\n", timeout=10)
+        said, _ = self._process.communicate("end\n", timeout=HANG_S)
         assert self._process.returncode == 0, "a query was not answered"
         dns_ms, echo_ms = map(float, said.split())
         return dns_ms, echo_ms
@@ -92,13 +95,17 @@ def control(api: Api) -> psutil.Process:
     port = int(api.origin.rpartition(":")[2])
     children = psutil.Process(api.dns.process.pid).children()
     with connected(api):
-        time.sleep(0.1)
-        (found,) = [
-            one
-            for one in children
-            if any(c.laddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in one.net_connections("tcp"))
-        ]
-    return found
+        deadline = time.monotonic() + HANG_S
+        while not (found := [one for one in children if has_connection(one, port)]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    (one,) = found
+    return one
+
+
+def has_connection(process: psutil.Process, port: int) -> bool:
+    found = process.net_connections("tcp")
+    return any(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED for one in found)
 
 
 @pytest.fixture
@@ -120,14 +127,14 @@ def steady(api: Api, usual_ms: float, control: psutil.Process) -> Iterator[None]
     done.set()
     watcher.join()
     dns_ms, echo_ms = probe.slow_ms()
-    if dns_ms > 5 * usual_ms + 5:  # the machine may have become busy
-        assert dns_ms < 5 * max(usual_ms, quiet_ms(api)) + 5 + 2 * echo_ms
+    if dns_ms > SLOWER * usual_ms + 5:  # the machine may have become busy
+        assert dns_ms < SLOWER * max(usual_ms, quiet_ms(api)) + 5 + 2 * echo_ms
     assert peak[0] - before < MAX_GROWTH
     assert api.call("GET", "/user").status_code == 200
 
 
 @contextmanager
-def connected(api: Api, *, timeout_s: float = 10.0) -> Iterator[socket.socket]:
+def connected(api: Api, *, timeout_s: float = HANG_S) -> Iterator[socket.socket]:
     with socket.create_connection(address(api), timeout=timeout_s) as client:
         yield client
 
@@ -212,9 +219,9 @@ def test_body_that_is_too_large_is_refused_at_once(api: Api, what: str) -> None:
         assert time.monotonic() - start < REFUSED_WITHIN_S
         assert (status, said["errors"][0]["code"]) == (413, 1004)
         if what == "without end":
-            pour(client, repeat(part), time_out(REQUEST_S + 2))
-            assert time.monotonic() - start < REQUEST_S + 1.5
-            assert is_closed(client, 1)
+            pour(client, repeat(part), time_out(CLOSED_WITHIN_S))
+            assert time.monotonic() - start < CLOSED_WITHIN_S
+            assert is_closed(client, HANG_S)
 
 
 def test_body_of_the_largest_size_is_read(api: Api) -> None:
@@ -247,13 +254,13 @@ HEADERS = {
 @pytest.mark.parametrize("what", HEADERS)
 def test_headers_that_are_too_large_are_refused(api: Api, what: str) -> None:
     with connected(api) as client:
-        pour(client, iter(HEADERS[what]), time_out(5))
-        assert is_closed(client, 2)
+        pour(client, iter(HEADERS[what]), time_out(HANG_S))
+        assert is_closed(client, HANG_S)
     with connected(api) as client:  # the same, cut to the size that is read before any answer
         client.sendall(b"".join(HEADERS[what])[: 2 * MAX_HEADERS])
         status, said = answer(client)
         assert (status, said["errors"][0]["code"]) == (400, 1001)
-        assert is_closed(client, 2)
+        assert is_closed(client, HANG_S)
 
 
 @pytest.mark.usefixtures("steady")
@@ -283,7 +290,7 @@ def served_within(api: Api) -> float:
     for _ in range(3):
         try:
             headers = {"Authorization": f"Bearer {api.operator}"}
-            assert httpx.get(f"{api.origin}{BASE}/zones", headers=headers, timeout=5).status_code == 200
+            assert httpx.get(f"{api.origin}{BASE}/zones", headers=headers, timeout=HANG_S).status_code == 200
             break
         except httpx.TransportError:
             continue
@@ -308,13 +315,13 @@ def test_slow_clients_are_closed_and_hold_nobody_up(api: Api) -> None:
     waited, start = [], time.monotonic()
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
         for number in range(2 * MAX_CONNECTIONS):
-            client = stack.enter_context(socket.create_connection(address(api), timeout=10))
+            client = stack.enter_context(socket.create_connection(address(api), timeout=HANG_S))
             first, then = kinds[number % len(kinds)]
             client.sendall(first)
             client.setblocking(False)
             selector.register(client, selectors.EVENT_READ, then)
         trickled = 0
-        while selector.get_map() and time.monotonic() - start < REQUEST_S + 3:
+        while selector.get_map() and time.monotonic() - start < CLOSED_WITHIN_S + 2:
             waited.append(served_within(api))
             for key, _ in selector.select(0.1):
                 if not _received(key.fileobj):
@@ -326,7 +333,7 @@ def test_slow_clients_are_closed_and_hold_nobody_up(api: Api) -> None:
                         key.fileobj.send(key.data)  # type: ignore[union-attr]
         left = [key.data for key in selector.get_map().values()]
     assert left == []
-    assert len(waited) > 20
+    assert len(waited) > 3
     assert max(waited) < SERVED_WITHIN_S
 
 
@@ -366,7 +373,7 @@ def test_response_that_nobody_takes_is_not_kept(api: Api) -> None:
         assert served_within(api) < SERVED_WITHIN_S
         port = address(api)[1]
         assert _established(port, clients) == len(clients)
-        while time.monotonic() - start < REQUEST_S + 2 and _established(port, clients):
+        while time.monotonic() - start < CLOSED_WITHIN_S + 1 and _established(port, clients):
             time.sleep(0.2)
         assert _established(port, clients) == 0
 
@@ -382,8 +389,8 @@ def _established(port: int, clients: list[socket.socket]) -> int:
 def test_pipelined_requests_without_end_hold_nobody_up(api: Api) -> None:
     request = head(api, "GET", "/user") * 100
     with connected(api) as client:
-        reader = threading.Thread(target=is_closed, args=(client, 10))
-        client.settimeout(10)
+        reader = threading.Thread(target=is_closed, args=(client, HANG_S))
+        client.settimeout(HANG_S)
         reader.start()
         end = time.monotonic() + 2
         while time.monotonic() < end:

@@ -21,6 +21,7 @@ from dnsd.manage.tokens import AccessLevel, Area, TokenFile
 from dnsd.model.accounts import Account, AccountSettings
 from dnsd.model.fields import derived_id, parse_ip
 from tests.api.server import A1, A2, PREFIX1, Z1, Z2, Z3, Api
+from tests.limits import HANG_S
 from tests.live.server import PROJECT
 
 A3 = "a3" * 16  # the same customer's second account, to be deleted
@@ -486,7 +487,7 @@ def test_revoked_and_expired_tokens_stop_at_the_next_request(api: Api) -> None:
     token = api.token("--name", "short-lived")
     assert api.call("GET", "/user", token=token).status_code == 200
     command = [sys.executable, "-m", "dnsd", "token", "revoke", "short-lived", "-c", str(api.config)]
-    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=HANG_S)
     assert reason(api.call("GET", "/user", token=token)) == (403, 10000)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +19,8 @@ from bench.api import RATE, START, Size, measure
 from dnsd.manage.tokens import FILE_NAME as TOKENS
 from dnsd.settings import state_folder
 from tests.api.server import A1, BASE, FILES, Api
+from tests.limits import IS_LONG, judged
 
-LENGTH = "DNSD_SOAK"
-IS_LONG = os.environ.get(LENGTH) == "long"
 WRITERS, EDITS = 50, 100 if IS_LONG else 10
 
 MAPS = f"/accounts/{A1}/addressing/address_maps"
@@ -30,12 +28,6 @@ Y, M = "31" * 16, "32" * 16  # a zone in YAML, and one in a master file
 SHARED = "33" * 16  # a map
 OWN_MAPS, OWN_ZONES, OWN_RECORDS = range(10), range(10, 20), range(20, 25)  # the writers' tasks
 YAML_ZONE, MASTER_ZONE, SHARED_MAP, PATCHED = range(25, 33), range(33, 40), range(40, 46), range(46, 50)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _environment() -> None:
-    """The server reads every variable DNSD_… as a setting."""
-    os.environ.pop(LENGTH, None)
 
 
 def world() -> dict[str, str]:
@@ -151,8 +143,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writers]:
 def test_each_writer_is_answered_soon(done: Writers) -> None:
     rate = WRITERS * EDITS / done.seconds
     print(f"\n{WRITERS} writers × {EDITS} edits: {rate:.0f} a second, the slowest {done.slowest_s:.2f} s")
-    assert rate > 20
-    assert done.slowest_s < 15
+    assert rate > 20 or not IS_LONG
+    assert done.slowest_s < judged(15)
 
 
 def expected_names() -> dict[str, str]:

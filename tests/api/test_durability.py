@@ -25,12 +25,11 @@ from dnsd.process.link import MessageKind, ask
 from dnsd.settings import state_folder
 from dnsd.store.write import FileChange, undo_unfinished, write_files
 from tests.api.server import A1, FILES, PREFIX1, SETTINGS, Z1, Z2, Z3, Api
+from tests.limits import HANG_S, IS_LONG, judged
 from tests.unit.store.test_write import killed_in
 
-LENGTH = "DNSD_SOAK"
-IS_LONG = os.environ.get(LENGTH) == "long"
 KILLS = 100 if IS_LONG else 6  # of each kind
-BACK_WITHIN_S = 5.0
+BACK_WITHIN_S = judged(5.0)
 
 MAPS = f"/accounts/{A1}/addressing/address_maps"
 SHOP, SALE = "51" * 16, "52" * 16
@@ -54,21 +53,15 @@ PROBED = ("dns.example.com", "192.0.2.2")
 MANY = "records:\n" + "".join(f"- {{name: h{number}, type: A, content: 192.0.2.1}}\n" for number in range(100))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _environment() -> None:
-    """The server reads every variable DNSD_… as a setting."""
-    os.environ.pop(LENGTH, None)
-
-
 def status(api: Api) -> dict[str, Any]:
     """The output of `dnsd status --json`."""
-    found: dict[str, Any] = ask(state_folder(api.config), MessageKind.STATUS, {}, timeout_s=10)
+    found: dict[str, Any] = ask(state_folder(api.config), MessageKind.STATUS, {}, timeout_s=HANG_S)
     return found
 
 
 def reload(api: Api, *, force: bool = False) -> dict[str, Any]:
     """The output of `dnsd reload --json`."""
-    found: dict[str, Any] = ask(state_folder(api.config), MessageKind.RELOAD, {"force": force}, timeout_s=30)
+    found: dict[str, Any] = ask(state_folder(api.config), MessageKind.RELOAD, {"force": force}, timeout_s=HANG_S)
     return found
 
 
@@ -76,7 +69,7 @@ def pid_of(api: Api, name: str = "control") -> int:
     return next(int(one["pid"]) for one in status(api)["processes"] if one["process"] == name)
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = BACK_WITHIN_S, what: Callable[[], str] = str) -> float:
+def wait_until(condition: Callable[[], bool], timeout_s: float = HANG_S, what: Callable[[], str] = str) -> float:
     """The seconds it took."""
     started = time.monotonic()
     while not condition():
@@ -303,7 +296,7 @@ def is_back(api: Api) -> bool:
     """Whether the API answers on a new connection."""
     try:
         headers = {"Authorization": f"Bearer {api.operator}"}
-        return httpx.get(f"{api.client.base_url}zones", headers=headers, timeout=BACK_WITHIN_S).status_code == 200
+        return httpx.get(f"{api.client.base_url}zones", headers=headers, timeout=HANG_S).status_code == 200
     except httpx.TransportError:
         return False
 

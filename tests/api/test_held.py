@@ -18,6 +18,7 @@ import pytest
 
 from tests.api.server import A1, A2, FILES, SETTINGS, WWW, Z1, Z2, Z3, Api
 from tests.browser.sessions import Person
+from tests.limits import HANG_S
 from tests.live.server import PROJECT
 
 WITH_METRICS = SETTINGS + 'metrics: {listen: "127.0.0.1:0"}\n'
@@ -30,7 +31,6 @@ memberships: [{kind: zone, identifier: example.com}]
 BROKEN_MAP = MAP.replace("203.0.113.10", "203.0.113.10, 203.0.113.999")
 WORLD = {**FILES, "acme/maps/shop.yaml": MAP}
 NEW_ZONE = WWW.replace("192.0.2.1", "192.0.2.99")
-WITHIN_S = 20.0
 
 
 @pytest.fixture(name="api")
@@ -40,7 +40,7 @@ def _api(tmp_path: Path) -> Iterator[Api]:
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + WITHIN_S
+    deadline = time.monotonic() + HANG_S
     while not (found := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -49,7 +49,7 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 def cli(api: Api, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dnsd", *arguments, "-c", str(api.config)]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=HANG_S)
 
 
 def page(api: Api, path: str) -> tuple[int, list[str]]:
@@ -164,7 +164,7 @@ def test_objects_beside_it_are_written_and_outlast_kills(tmp_path: Path) -> None
 
 def kill_all(api: Api) -> None:
     os.kill(api.dns.process.pid, signal.SIGKILL)
-    api.dns.process.wait(10)
+    api.dns.process.wait(HANG_S)
 
 
 def test_reads_show_what_is_served(api: Api) -> None:

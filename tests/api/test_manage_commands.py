@@ -26,6 +26,7 @@ from dnsd.cli import main
 from dnsd.manage.tokens import TokenFile
 from dnsd.settings import load_settings
 from tests.api.server import A1, A2, FILES, IMMUTABLE, MI, SETTINGS, Z1, Z2, Z3, Api
+from tests.limits import HANG_S
 from tests.live.server import PROJECT
 
 P = f"/accounts/{A1}/addressing/address_maps"
@@ -530,7 +531,7 @@ def test_deletion_on_a_terminal_asks_for_the_name(api: Api, typed: str, status: 
         command, cwd=PROJECT, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         os.write(reader, typed.encode())
-        output, said = process.communicate(timeout=30)
+        output, said = process.communicate(timeout=HANG_S)
     os.close(reader)
     os.close(terminal)
     assert "This deletes all records of example.test. Type the zone's name: " in said

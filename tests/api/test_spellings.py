@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.api.server import A1, Z1, Z2, Api
+from tests.limits import HANG_S
 
 RECORDS = f"/zones/{Z1}/dns_records"
 M = "31" * 16
@@ -116,7 +117,7 @@ def test_maps_are_found_by_an_address_in_any_spelling(api: Api) -> None:
 
 @pytest.fixture(scope="module")
 def pages(api: Api) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=api.origin, timeout=30, follow_redirects=True) as client:
+    with httpx.Client(base_url=api.origin, timeout=HANG_S, follow_redirects=True) as client:
         form = client.get("/sign-in").text
         secret = re.search(r'name="form_secret" value="([^"]+)"', form)
         assert secret

@@ -10,12 +10,13 @@ import pytest
 
 from tests.api.server import Api
 from tests.browser.world import ACME, FILES, SETTINGS
+from tests.limits import HANG_S
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-WAIT_MS = 10_000
+WAIT_MS = 1000 * HANG_S
 
 Open = Callable[..., "Page"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from tests.api.server import Api
+from tests.limits import HANG_S
 
 SECRET = re.compile(r'name="form_secret" value="([0-9a-f]*)"')
 
@@ -17,7 +18,7 @@ class Person:
     """A session of a token; `secret` is the secret in its forms."""
 
     def __init__(self, api: Api, token: str | None) -> None:
-        self.client = httpx.Client(base_url=api.origin, timeout=30)
+        self.client = httpx.Client(base_url=api.origin, timeout=HANG_S)
         self.token = token
         self.secret = ""
 

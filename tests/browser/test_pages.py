@@ -12,13 +12,15 @@ from tests.api.server import Api
 from tests.browser.conftest import Open
 from tests.browser.sessions import Person
 from tests.browser.world import ACME, FILES, MAP_ALL, MAPS, PAGES, SETTINGS, SHOP
+from tests.limits import judged
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PHONE = {"viewport": {"width": 360, "height": 740}}
 WIDE = {"viewport": {"width": 1280, "height": 900}}
-PAGE_MS = 200
+PAGE_S = judged(0.2)
+TIMES_FEW = 50  # times as long as a page of a few zones may one of ten thousand take
 ZONES = 10_000
 
 
@@ -131,28 +133,31 @@ LARGE = (
 )
 
 
-@pytest.mark.parametrize("path", LARGE)
-def test_page_is_quick_with_many_zones(many: Api, path: str) -> None:
-    with Person(many, many.operator) as person:
-        seconds = []
-        for _ in range(3):
-            start = time.perf_counter()
-            assert person.get(path).status_code == 200
-            seconds.append(time.perf_counter() - start)
+def fastest_s(person: Person, path: str, times: int) -> float:
+    """The least time that a page takes; `times` more than one, as the server saves its snapshot meanwhile."""
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        shown = person.get(path)
+        seconds.append(time.perf_counter() - start)
+        assert shown.status_code == 200
     print(f"{min(seconds) * 1000:.0f} ms {path}")
-    assert min(seconds) * 1000 <= PAGE_MS
+    return min(seconds)
 
 
-def test_plan_for_all_zones_is_quick(many: Api) -> None:
-    """The largest possible change: of the account's map, which answers for all but a thousand zones."""
-    with Person(many, many.operator) as person:
-        for path in (f"{MAPS}/{MAP_ALL}", f"{MAPS}/{MAP_ALL}/disable"):
-            seconds = []
-            for _ in range(6):  # the server is also saving its snapshot
-                start = time.perf_counter()
-                shown = person.get(path)
-                seconds.append(time.perf_counter() - start)
-                assert shown.status_code == 200
-                assert "9,00" in shown.text  # zones
-            print(f"{min(seconds) * 1000:.0f} ms {path}")
-            assert min(seconds) * 1000 <= PAGE_MS
+def assert_quick(many: Api, still: Api, path: str, times: int) -> None:
+    with Person(many, many.operator) as person, Person(still, still.operator) as other:
+        assert fastest_s(person, path, times) <= min(PAGE_S, TIMES_FEW * fastest_s(other, "/zones", times))
+
+
+@pytest.mark.parametrize("path", LARGE)
+def test_page_is_quick_with_many_zones(many: Api, still: Api, path: str) -> None:
+    assert_quick(many, still, path, 3)
+
+
+def test_plan_for_all_zones_is_quick(many: Api, still: Api) -> None:
+    """The largest change possible: the account's map, which applies to all zones but a thousand."""
+    for path in (f"{MAPS}/{MAP_ALL}", f"{MAPS}/{MAP_ALL}/disable"):
+        with Person(many, many.operator) as person:
+            assert "9,00" in person.get(path).text  # zones
+        assert_quick(many, still, path, 6)

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from tests.api.server import Z1, Api
+from tests.limits import HANG_S
 
 RECORDS = f"/zones/{Z1}/dns_records"
 MASTER = """\
@@ -22,7 +23,7 @@ def made_zone(api: Api, account_id: str, name: str, token: str) -> str:
     return str(api.result("POST", "/zones", {"name": name, "account": {"id": account_id}}, token=token)["id"])
 
 
-def wait_for(is_so: Any, within_s: float = 10) -> None:
+def wait_for(is_so: Any, within_s: float = HANG_S) -> None:
     deadline = time.monotonic() + within_s
     while not is_so():
         assert time.monotonic() < deadline

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from tests.limits import HANG_S
 from tests.live.server import PROJECT, Dnsd
 from tests.packets import answers, query
 from tests.soak.harness import soaked, wait_until
@@ -48,7 +49,7 @@ def test_server_answers_with_closed_outputs(tmp_path: pathlib.Path, how: str) ->
             assert replies()
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(10)
+        process.wait(HANG_S)
 
 
 def test_log_lines_of_libraries_do_not_block_control(tmp_path: pathlib.Path) -> None:

@@ -7,6 +7,7 @@ import signal
 
 from dnsd.process.link import MessageKind, ask
 from dnsd.settings import state_folder
+from tests.limits import HANG_S
 from tests.live.server import Dnsd
 from tests.packets import answers, query
 from tests.soak.harness import Soaked, soak_world
@@ -57,12 +58,12 @@ def test_status_after_a_start_from_the_snapshot(tmp_path: pathlib.Path) -> None:
         assert "not ready, but answering" in shown.splitlines()[0]
     config = tmp_path / "dnsd.yaml"
     with Dnsd(config):
-        assert ask(state_folder(config), MessageKind.STATUS, {}, timeout_s=5)["data"] == {"names": names}
+        assert ask(state_folder(config), MessageKind.STATUS, {}, timeout_s=HANG_S)["data"] == {"names": names}
 
 
 def test_the_end_is_logged(tmp_path: pathlib.Path) -> None:
     with Dnsd(write_world(soak_world(), tmp_path)) as server:
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(HANG_S) == 0
         server.stop()
         assert "shutting down" in server.stderr.text()

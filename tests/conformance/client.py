@@ -7,10 +7,12 @@ import struct
 import time
 from collections.abc import Sequence
 
+from tests.limits import HANG_S
+
 WINDOW = 64  # datagrams on their way at once: well inside every server's socket buffer
 TRIES = 3
-TIMEOUT_S = 1.0
-SILENCE_S = 0.5
+TIMEOUT_S = 5.0
+SILENCE_S = 1.0
 TCP_BATCH = 200  # questions a connection: below every server's limit
 
 
@@ -75,7 +77,7 @@ def ask_tcp(port: int, wires: Sequence[bytes]) -> list[bytes | None]:
 def _ask_stream(port: int, wires: Sequence[bytes]) -> list[bytes | None]:
     replies: list[bytes | None] = [None] * len(wires)
     framed = [struct.pack("!HH", len(wire), index) + wire[2:] for index, wire in enumerate(wires)]
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client, client.makefile("rb") as stream:
+    with socket.create_connection(("127.0.0.1", port), timeout=HANG_S) as client, client.makefile("rb") as stream:
         client.sendall(b"".join(framed))
         for _ in wires:
             size = stream.read(2)

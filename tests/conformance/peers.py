@@ -19,8 +19,8 @@ import dns.message
 import dns.name
 import dns.rdata
 
-START_S = 30.0
-STOP_S = 5.0
+START_S = 60.0
+STOP_S = 30.0
 STARTS = 3
 
 

@@ -10,6 +10,7 @@ import dns.rcode
 import pytest
 
 from tests.conformance.peers import KINDS, Peer
+from tests.limits import HANG_S
 from tests.unit.model.test_no_record_twice import CASES, ZONES, lines
 
 pytestmark = pytest.mark.peers
@@ -25,5 +26,5 @@ def nsd(peers_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.mark.parametrize("question", CASES)
 def test_nsd_answers_what_the_table_says(nsd: Peer, question: str) -> None:
     query = dns.message.make_query(*question.split())
-    reply = dns.query.tcp(query, "127.0.0.1", port=nsd.port, timeout=5, one_rr_per_rrset=True)
+    reply = dns.query.tcp(query, "127.0.0.1", port=nsd.port, timeout=HANG_S, one_rr_per_rrset=True)
     assert (lines(reply), dns.rcode.to_text(reply.rcode())) == CASES[question]

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Self
 
+from tests.limits import HANG_S
+
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
-READY_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
-REPLY_TIMEOUT_S = 2.0
+REPLY_TIMEOUT_S = 20.0
 LISTENING = re.compile(r"listening on (?P<host>\S+):(?P<port>\d+) udp tcp")
 
 
@@ -36,7 +36,7 @@ class Dnsd:
         env: dict[str, str] | None = None,
         command: list[str] | None = None,
         cwd: pathlib.Path = PROJECT,
-        ready_timeout_s: float = READY_TIMEOUT_S,
+        ready_timeout_s: float = HANG_S,
     ) -> None:
         self.command = command or [sys.executable, "-m", "dnsd", "serve", "-c", str(config)]
         self.cwd = cwd
@@ -79,7 +79,7 @@ class Dnsd:
             (size,) = struct.unpack("!H", receive_exactly(client, 2))
             return receive_exactly(client, size)
 
-    def hup(self, timeout_s: float = READY_TIMEOUT_S) -> str:
+    def hup(self, timeout_s: float = HANG_S) -> str:
         """Requests a reload by SIGHUP; returns the first new line on stderr."""
         seen = self.stderr.count()
         self.process.send_signal(signal.SIGHUP)
@@ -91,7 +91,7 @@ class Dnsd:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            status = self.process.wait(STOP_TIMEOUT_S)
+            status = self.process.wait(HANG_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()
@@ -140,7 +140,7 @@ class Lines:
         return "\n".join(self._lines[seen:])
 
     def close(self) -> None:
-        self._reader.join(STOP_TIMEOUT_S)
+        self._reader.join(HANG_S)
         if (
             not self._reader.is_alive()
         ):  # a worker that outlives its parent keeps the pipe open; closing it during a read would block

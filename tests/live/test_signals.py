@@ -16,11 +16,11 @@ import pytest
 
 from dnsd.process.link import MessageKind, ask
 from dnsd.settings import state_folder
+from tests.limits import HANG_S
 from tests.live.server import PROJECT, Dnsd
 from tests.live.test_service import DNS, ZONE, config
 from tests.packets import answers
 
-PATIENCE_S = 20.0
 IGNORED = {
     "USR2": signal.SIGUSR2,
     "ALRM": signal.SIGALRM,
@@ -57,7 +57,7 @@ def pids(folder: pathlib.Path) -> dict[str, int]:
 
 
 def await_that(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + HANG_S
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
@@ -110,7 +110,7 @@ def test_the_server_drains_and_ends(server: Dnsd, tmp_path: pathlib.Path, number
     server.process.send_signal(number)
     for pid in before.values():
         os.kill(pid, signal.SIGCONT)
-    assert server.process.wait(PATIENCE_S) == 0
+    assert server.process.wait(HANG_S) == 0
     assert _received(client) == 300
     assert "shutting down: answering queries already received" in server.stderr.text()
     assert not any(psutil.pid_exists(pid) for pid in before.values())
@@ -138,7 +138,7 @@ def test_a_process_that_is_told_to_end_drains_and_is_followed_by_another(
 
 def _asked(server: Dnsd, queries: int) -> socket.socket:
     """A TCP client that has sent this many queries."""
-    client = socket.create_connection((server.host, server.port), timeout=PATIENCE_S)
+    client = socket.create_connection((server.host, server.port), timeout=HANG_S)
     client.sendall((len(DNS).to_bytes(2) + DNS) * queries)
     return client
 
@@ -160,7 +160,7 @@ def _received(client: socket.socket) -> int:
 def test_quit_of_a_terminal_reaches_all_and_ends_the_server(tmp_path: pathlib.Path) -> None:
     with Dnsd(config(tmp_path), command=_own_group(tmp_path)) as server:
         os.killpg(server.process.pid, signal.SIGQUIT)
-        assert server.process.wait(PATIENCE_S) == 0
+        assert server.process.wait(HANG_S) == 0
 
 
 def _own_group(folder: pathlib.Path) -> list[str]:
@@ -182,7 +182,7 @@ def test_a_start_goes_on(tmp_path: pathlib.Path, name: str) -> None:
             assert "ready\n" in iter(process.stdout.readline, "")
         finally:
             process.terminate()
-            assert process.wait(PATIENCE_S) == 0
+            assert process.wait(HANG_S) == 0
 
 
 def _ignored_by(process: str) -> list[int]:

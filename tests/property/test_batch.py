@@ -22,6 +22,7 @@ from dnsd.net import udp
 from dnsd.net.udp import BatchingUdpServer
 from dnsd.wire.cookies import Cookies
 from dnsd.worker.answering import Answering, Serving
+from tests.limits import HANG_S
 from tests.refusals import CASES
 from tests.worlds import random_world, write_world
 
@@ -52,7 +53,7 @@ class Asked:
         self.server.forget(snapshot.names, snapshot.longest)
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.client.connect(self.sock.getsockname())
-        self.client.settimeout(2)
+        self.client.settimeout(HANG_S)
 
     def close(self) -> None:
         self.sock.close()

@@ -10,6 +10,7 @@ import psutil
 from dnsd.process.link import MessageKind, ask
 from dnsd.settings import state_folder
 from tests.api.server import A1, SETTINGS, Z1, Api
+from tests.limits import HANG_S
 
 FEW = 50  # zones at a time
 EDITED = "globex/zones/example.org.yaml"
@@ -64,5 +65,5 @@ class Changing:
 
 def memory_kib(api: Api) -> dict[str, int]:
     """The memory of each process of the server."""
-    processes = ask(state_folder(api.config), MessageKind.STATUS, {}, timeout_s=10)["processes"]
+    processes = ask(state_folder(api.config), MessageKind.STATUS, {}, timeout_s=HANG_S)["processes"]
     return {one["process"]: psutil.Process(one["pid"]).memory_info().rss // 1024 for one in processes}

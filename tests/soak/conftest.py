@@ -7,17 +7,15 @@ steps that did not run stay unchanged.
 from __future__ import annotations
 
 import datetime
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
 
 import pytest
 
-T = TypeVar("T")
+from tests.limits import IS_LONG
 
-LENGTH = "DNSD_SOAK"
-LONG = os.environ.get(LENGTH) == "long"
+T = TypeVar("T")
 
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 HEAD = ["| id | step | figures | date | ok |", "|---|---|---|---|---|"]
@@ -36,15 +34,9 @@ class Scale(Protocol):
 @pytest.fixture(scope="session")
 def scale() -> Scale:
     def choose(short: T, long: T) -> T:
-        return long if LONG else short
+        return long if IS_LONG else short
 
     return choose
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _environment() -> None:
-    """Remove variables named DNSD_…, which a server takes as settings."""
-    os.environ.pop(LENGTH, None)
 
 
 @pytest.fixture

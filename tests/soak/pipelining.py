@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from tests.limits import HANG_S, judged
 from tests.live.server import PROJECT
 from tests.packets import query
 from tests.soak.harness import frames
@@ -50,7 +51,7 @@ def pipelining(port: int, load: Load) -> Iterator[None]:
         assert process.stdout.readline() == "connected\n"
         yield
     finally:
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=HANG_S)
     assert int(out) > 0
 
 
@@ -67,7 +68,7 @@ class Latencies:
         return waited[min(len(waited) - 1, int(share * len(waited)))]
 
 
-def ask_over_udp(port: int, seconds: float, *, pause_s: float = 0.002, patience_s: float = 5.0) -> Latencies:
+def ask_over_udp(port: int, seconds: float, *, pause_s: float = 0.002, patience_s: float = judged(5.0)) -> Latencies:
     """Repeat one query, each shortly after the previous reply."""
     found = Latencies()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:

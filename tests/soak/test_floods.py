@@ -18,6 +18,7 @@ import pytest
 from dnsd.app import load
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
+from tests.limits import HANG_S, IS_LONG
 from tests.mutations import mutations, seeds
 from tests.packets import answers, opt, query, rcode_text, wire_name
 from tests.soak.bombs import BOMBS, DEAR, Make
@@ -93,7 +94,7 @@ def flood_udp(server: Soaked, packets: Iterable[bytes]) -> int:
 def flood_tcp(server: Soaked, packets: Iterable[bytes]) -> int:
     sent = 0
     for burst in bursts(packets, 900):
-        with socket.create_connection((server.host, server.port), timeout=5) as client:
+        with socket.create_connection((server.host, server.port), timeout=HANG_S) as client:
             client.sendall(frames([*burst, BARRIER_ID + PROBE[2:]]))
             check_replies(burst, list(read_until_probe(client)))
         sent += len(burst) + 1
@@ -120,7 +121,7 @@ def check_replies(burst: list[bytes], replies: list[bytes]) -> None:
 # F2: work bombs
 
 CPU_US = 20.0  # microseconds per packet
-DNAME_US = 1_000.0  # answers synthesized per query name are exempt from that limit
+PLAIN_QUERIES = 16  # the same in plain queries; answers synthesized per query name cost more, up to 50 times
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,7 @@ def test_work_bombs(tmp_path: pathlib.Path, snapshot: Snapshot, scale: Scale, fi
     costs = {name: cost_us(snapshot, make, count) for name, make in BOMBS.items()}
     dearest = max(costs, key=costs.__getitem__)
     mean = cost_us(snapshot, lambda rng: rng.choice(kinds)(rng), count * len(kinds))
+    most = bound_us(snapshot, CPU_US)
     with soaked(tmp_path) as server:
         plain = live_cost_us(server, itertools.repeat(query("www.example.com"), scale(10_000, 100_000)))
         rng = random.Random(2)
@@ -156,15 +158,21 @@ def test_work_bombs(tmp_path: pathlib.Path, snapshot: Snapshot, scale: Scale, fi
         )
         assert perf.lost == 0
         assert perf.completed > 0
-    assert mean <= CPU_US
-    assert costs[dearest] <= 3 * CPU_US
+    assert mean <= most
+    assert costs[dearest] <= 3 * most
 
 
 def test_dear_queries(snapshot: Snapshot, scale: Scale, figures: Figures) -> None:
     """Well-formed queries, not bombs: they need zones made for them."""
     costs = {name: cost_us(snapshot, make, scale(200, 20_000)) for name, make in DEAR.items()}
     figures("F2", "dear queries", **{name: f"{cost:.0f} µs" for name, cost in costs.items()})
-    assert {name: cost for name, cost in costs.items() if cost > (DNAME_US if "DNAME" in name else 2 * CPU_US)} == {}
+    most = bound_us(snapshot, CPU_US)
+    assert {name: cost for name, cost in costs.items() if cost > (50 if "DNAME" in name else 2) * most} == {}
+
+
+def bound_us(snapshot: Snapshot, promised: float) -> float:
+    """The promised cost; in the short form, a multiple of a plain query's."""
+    return promised if IS_LONG else PLAIN_QUERIES * cost_us(snapshot, lambda rng: query("www.example.com"), 2_000)
 
 
 def cost_us(snapshot: Snapshot, make: Make, count: int) -> float:
@@ -295,12 +303,12 @@ def test_amplification(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -
     seconds = RRL_S * scale(1, 10)
     with soaked(tmp_path, limits=RRL) as server:
         networks = {name: Network(server, number, make) for number, (name, make) in enumerate(ATTACKS.items())}
-        innocent = client_at(server, "127.8.0.1")
+        innocents = [client_at(server, f"127.8.{number}.1") for number in range(8)]  # of both workers
         holder = client_at(server, "127.9.0.200")  # in the network that queries one name, but with a cookie
         with_cookie = query("amplified.example.com", after=opt(options=cookie_of(server, holder)))
         before = server.counted()
         took_s, asked_by_others, others = attack(
-            list(networks.values()), [(innocent, PROBE), (holder, with_cookie)], seconds
+            list(networks.values()), [(holder, with_cookie), *((one, PROBE) for one in innocents)], seconds
         )
         after = server.counted()
         whole = {name: network.whole for name, network in networks.items()}
@@ -314,12 +322,12 @@ def test_amplification(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -
             whole_answers_a_second=f"{min(whole.values()) / took_s:.0f} to {max(whole.values()) / took_s:.0f}",
             cut=cut,
             amplification=f"{one.received_octets / one.sent_octets:.1f} (without a limit 25)",
-            innocent=f"{others[0]:.0%}",
-            with_cookie=f"{others[1]:.0%}",
+            innocent=f"{min(others[1:]):.0%}",
+            with_cookie=f"{others[0]:.0%}",
         )
-        for sock in (innocent, holder, *(sock for network in networks.values() for sock in network.sockets)):
+        for sock in (*innocents, holder, *(sock for network in networks.values() for sock in network.sockets)):
             sock.close()
-        assert others == [1.0, 1.0]
+        assert set(others) == {1.0}
         allowed = RATE * (took_s + 1)  # one second's worth may be sent at once
         assert {
             name: count for name, count in whole.items() if not 0.9 * RATE * took_s <= count <= 1.05 * allowed
@@ -335,7 +343,7 @@ def test_amplification(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -
 def cookie_of(server: Soaked, client: socket.socket) -> bytes:
     """The option with the server's cookie for this client."""
     client.send(query("dns.example.com", after=opt(options=struct.pack("!HH", 10, 8) + b"soak-tst")))
-    client.settimeout(2)
+    client.settimeout(HANG_S)
     reply = dns.message.from_wire(client.recv(4096))
     client.setblocking(False)
     (option,) = (one for one in reply.options if one.otype == 10)
@@ -348,6 +356,8 @@ def attack(
 ) -> tuple[float, int, list[float]]:
     """Send all networks' queries at an even pace. Return the seconds taken, the number of the others' queries, and the
     share of each one's that was answered in full.
+
+    The next turn waits for the replies to the others, so that no queue in the kernel overflows.
     """
     rng = random.Random(5)
     started = time.monotonic()
@@ -360,13 +370,13 @@ def attack(
         asked += 1
         for index, (sock, packet) in enumerate(others):
             sock.send(packet)
-            answered[index] += sum(not reply[2] & 0x02 for reply in waiting(sock))
+        for index, (sock, _) in enumerate(others):
+            sock.settimeout(HANG_S)
+            answered[index] += not sock.recv(65_535)[2] & 0x02
     took_s = time.monotonic() - started
     time.sleep(0.5)
     for network in networks:
         network.take()
-    for index, (sock, _) in enumerate(others):
-        answered[index] += sum(not reply[2] & 0x02 for reply in waiting(sock))
     return took_s, asked * len(others), [count / asked for count in answered]
 
 
@@ -385,7 +395,7 @@ class Forger:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
         self._socket.bind(("0.0.0.0", 0))
-        self._socket.settimeout(2)
+        self._socket.settimeout(HANG_S)
 
     def __enter__(self) -> Forger:
         return self
@@ -424,7 +434,7 @@ def test_forged_addresses(tmp_path: pathlib.Path, scale: Scale, figures: Figures
         forger.send(forged(rng, count))
         took_s, growth = time.monotonic() - started, growth_percent(rss, server.rss_kib())
         innocent = client_at(server, "127.8.0.1")
-        innocent.settimeout(2)
+        innocent.settimeout(HANG_S)
         innocent.send(PROBE)
         reply = innocent.recv(4096)
         innocent.close()
@@ -469,7 +479,7 @@ def test_random_names(tmp_path: pathlib.Path, scale: Scale, figures: Figures) ->
             lost=sum(perf.lost for perf in positive + negative),
         )
         assert all(set(perf.rcodes) == {"NXDOMAIN"} for perf in negative)
-        assert rates[1] >= 0.5 * rates[0]
+        assert rates[1] >= (0.5 if IS_LONG else 0.25) * rates[0]
         assert growth < FLAT_PERCENT
 
 

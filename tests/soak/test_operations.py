@@ -28,7 +28,8 @@ import pytest
 from dnsd.engine.delta import apply_delta
 from dnsd.net.udp import BATCH_SIZE
 from dnsd.process.snapshot_file import load_snapshot
-from tests.live.server import PROJECT, receive_exactly
+from tests.limits import HANG_S, IS_LONG, judged
+from tests.live.server import PROJECT, REPLY_TIMEOUT_S, receive_exactly
 from tests.packets import answers, opt, query
 from tests.soak.editions import (
     DNS,
@@ -57,7 +58,7 @@ def server(tmp_path: pathlib.Path) -> Iterator[Soaked]:
         yield running
 
 
-def has_answer(server: Soaked, timeout_s: float = 2.0) -> bool:
+def has_answer(server: Soaked, timeout_s: float = REPLY_TIMEOUT_S) -> bool:
     try:
         return answers(server.udp(DNS, timeout_s)) == DNS_ANSWER
     except OSError:  # silence among others
@@ -75,6 +76,7 @@ def pids(server: Soaked) -> dict[str, int]:
 # R5
 
 OVERLOAD = 3  # times the peak
+LEAST_SENT, LEAST_SHARE = (2, 0.8) if IS_LONG else (1.2, 0.3)  # of the peak
 ROUNDS = 4  # another program may spoil one
 COOKIE = query("www.example.com", after=opt(options=bytes.fromhex("000a 0008 0102030405060708")))
 
@@ -104,11 +106,12 @@ def test_three_times_more_load_than_can_be_served(tmp_path: pathlib.Path, scale:
         server.__enter__()
     with contextlib.closing(Closing(server)), on_core(1):
         usual_s = probe_s(server)
+        back_s = max(2 * usual_s, 0.005) if IS_LONG else LOST_S
         held, rounds = Held(server), list[Round]()
         with Scrapes(server) as scrapes, held:
             while len(rounds) < scale(1, ROUNDS) or (len(rounds) < ROUNDS and not any(map(is_telling, rounds))):
                 rounds.append(overload(server, scale(2, 15)))
-                recovered_s = wait_until(lambda: probe_s(server, 3) < max(2 * usual_s, 0.005), timeout_s=10)
+                recovered_s = wait_until(lambda: probe_s(server, 3) < back_s, timeout_s=judged(10))
         best = max(rounds, key=lambda one: (is_telling(one), one.share))
         drops, growth = server.metric("dnsd_socket_drops_total"), growth_percent(held.before, held.most)
         figures(
@@ -126,13 +129,13 @@ def test_three_times_more_load_than_can_be_served(tmp_path: pathlib.Path, scale:
         assert is_telling(best)
         assert drops > 0
         assert growth < 20
-        assert recovered_s <= 2.0
+        assert recovered_s <= judged(2.0)
         scrapes.check()
 
 
 def is_telling(one: Round) -> bool:
     """Whether the load was as high as planned, or as the client's core allowed, and was answered."""
-    return one.sent >= 2 * one.peak and one.share >= 0.8
+    return one.sent >= LEAST_SENT * one.peak and one.share >= LEAST_SHARE
 
 
 class Closing:
@@ -224,7 +227,7 @@ def test_source_that_is_gone_stops_nothing(server: Soaked, figures: Figures) -> 
     mended_s = wait_for_edition(server, map=1)
     assert server.ready()
     figures("R7", "data folder gone", served_after_mending_s=mended_s)
-    assert mended_s <= 2.0
+    assert mended_s <= judged(2.0)
 
 
 def test_control_that_is_killed_or_stopped_stops_nothing(server: Soaked, scale: Scale, figures: Figures) -> None:
@@ -284,8 +287,8 @@ def test_start_without_source_serves_the_snapshot(tmp_path: pathlib.Path, figure
             assert serves_map(server, 3)
             server.write(MAP, map_text(3))
         figures("R7", "start without the source", ready_s=ready_s, mended_s=mended_s)
-        assert ready_s <= 5.0
-        assert mended_s <= 2.0
+        assert ready_s <= judged(5.0)
+        assert mended_s <= judged(2.0)
 
 
 class Restarted(Soaked):
@@ -326,7 +329,7 @@ def test_disk_that_is_full_leaves_a_whole_version(tmp_path: pathlib.Path, figure
         wait_for_line(
             server, r"snapshot cannot be written: .*; a start with unusable files would serve an older revision"
         )
-        wait_until(lambda: serves_zone(server, 1), timeout_s=2.0)  # workers are sent the whole snapshot
+        wait_until(lambda: serves_zone(server, 1), timeout_s=judged(2.0))  # workers are sent the whole snapshot
         assert server.healthy()
         assert whole_snapshot(state / "snapshot") == saved
         assert sorted(path.name for path in state.iterdir() if "fill" not in path.name) == STATE
@@ -384,17 +387,18 @@ def test_kill_during_a_save_leaves_a_whole_version(tmp_path: pathlib.Path, scale
     """Control is killed while it writes, or at any moment of a reload; then the server starts with unusable files."""
     kills, names, rng = scale(3, 60), scale(1_000, 30_000), random.Random(8)
     state = tmp_path / "state"
-    parts = 0
+    parts = edition = 0
     with Soaked(tmp_path, edition_world(reload={"watch": False})) as server:
         server.write(ZONE, large_zone(0, names))
         reload_s = reload_now(server)["seconds"]
-        for edition in range(1, kills + 1):
+        while edition < kills or (not parts and edition < 10 * kills):  # a busy machine may miss the moment
+            edition += 1
             time.sleep(1.05)  # a process that ends earlier is restarted with growing delays
             server.write(ZONE, large_zone(edition, names))
             control = pids(server)["control"]
             server.process.send_signal(signal.SIGHUP)
             if edition % 2:
-                wait_for_file(state / "snapshot.new")
+                wait_for_file(state / "snapshot.new", state / "snapshot")
             else:
                 time.sleep(rng.uniform(0.3, 1.3) * reload_s)
             os.kill(control, signal.SIGKILL)
@@ -406,15 +410,16 @@ def test_kill_during_a_save_leaves_a_whole_version(tmp_path: pathlib.Path, scale
     revision = whole_snapshot(state / "snapshot")
     (tmp_path / "accounts").rename(tmp_path / "away")
     with Restarted(tmp_path) as server:
-        assert serves_zone(server, kills)
-    figures("R8", "kill -9 during a save", kills=kills, half_written_files=parts, revision=revision)
+        assert serves_zone(server, edition)
+    figures("R8", "kill -9 during a save", kills=edition, half_written_files=parts, revision=revision)
     assert parts > 0
 
 
-def wait_for_file(file: pathlib.Path) -> None:
+def wait_for_file(file: pathlib.Path, successor: pathlib.Path) -> None:
     """Return as soon as the file exists."""
-    deadline = time.monotonic() + 10
-    while not file.exists():
+    deadline = time.monotonic() + HANG_S
+    before = successor.stat().st_ino
+    while not file.exists() and successor.stat().st_ino == before:
         assert time.monotonic() < deadline, f"{file} does not exist"
 
 
@@ -432,7 +437,7 @@ def test_start_right_after_the_server_was_killed(tmp_path: pathlib.Path, scale: 
                 assert has_answer(second)
                 assert "state: " not in second.stderr.text()
     figures("R8", "kill -9 of the whole server", kills=kills, slowest_start_s=slowest_s)
-    assert slowest_s <= 5.0
+    assert slowest_s <= judged(5.0)
 
 
 def free_port() -> int:
@@ -531,8 +536,8 @@ def test_workers_that_are_killed_lose_next_to_nothing(server: Soaked, scale: Sca
     )
     figures("R14", "metrics while workers die", looks=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
     assert not flow.wrong, flow.wrong
-    assert lost <= 0.0005 * queries
-    assert flow.slowest_s <= RESTART_S
+    assert lost <= max(0.0005 * queries, 0 if IS_LONG else kills * BATCH_SIZE)
+    assert flow.slowest_s <= judged(RESTART_S)
     assert server.metric("dnsd_worker_restarts_total") == kills
     scrapes.check()
 
@@ -546,14 +551,14 @@ def test_worker_that_dies_at_each_start_is_started_less_and_less_often(
     survivor = server.pids()["worker-1"]
     known = {child.pid for child in supervisor.children()} - {server.pids()["worker-0"]}
     for death in range(deaths):
-        wait_until(lambda: bool(new_children(supervisor, known)), server.stderr.text, 8)
+        wait_until(lambda: bool(new_children(supervisor, known)), server.stderr.text)
         new_children(supervisor, known)[0].kill()
         wait_for_line(server, rf"(?s)(worker-0 ended.*){{{death + 1}}}", seen)
     delays = [
         float(text or 0)
         for text in re.findall(r"worker-0 ended .*?(?:at once|in ([\d.]+) s)", server.stderr.since(seen))
     ]
-    wait_until(lambda: pids(server).keys() >= {"worker-0", "worker-1"}, server.stderr.text, 10)
+    wait_until(lambda: pids(server).keys() >= {"worker-0", "worker-1"}, server.stderr.text)
     figures("R10", "a worker that dies at its start", deaths=deaths, delays_s=" ".join(f"{one:g}" for one in delays))
     assert delays[-1] >= 1.0
     assert delays[1:] == sorted(delays[1:])
@@ -585,7 +590,7 @@ def test_sigterm_answers_all_that_was_received(server: Soaked, scale: Scale, fig
     with contextlib.ExitStack() as stack:
         udp = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(clients)]
         for client in udp:
-            client.settimeout(5)
+            client.settimeout(HANG_S)
             client.connect((server.host, server.port))
         server.process.send_signal(signal.SIGSTOP)
         for name in ("worker-0", "worker-1"):
@@ -596,7 +601,10 @@ def test_sigterm_answers_all_that_was_received(server: Soaked, scale: Scale, fig
             os.kill(found["control"], signal.SIGSTOP)
         tcp = []
         if state != "while a worker is dead":  # its connections end with it
-            tcp = [stack.enter_context(socket.create_connection((server.host, server.port), 5)) for _ in range(clients)]
+            tcp = [
+                stack.enter_context(socket.create_connection((server.host, server.port), HANG_S))
+                for _ in range(clients)
+            ]
         for number in range(count):
             for client in udp:
                 client.send(numbered(number))
@@ -613,12 +621,12 @@ def test_sigterm_answers_all_that_was_received(server: Soaked, scale: Scale, fig
             answered += len(
                 {receive_exactly(stream, struct.unpack("!H", receive_exactly(stream, 2))[0])[:2] for _ in range(count)}
             )
-        status = server.process.wait(10)
+        status = server.process.wait(HANG_S)
         taken_s = time.monotonic() - started
     figures("R11", f"SIGTERM, {state}", queries=count * (len(udp) + len(tcp)), answered=answered, ended_after_s=taken_s)
     assert answered == count * (len(udp) + len(tcp))
     assert status == 0
-    assert taken_s <= 5.0
+    assert taken_s <= judged(5.0)
 
 
 # R15

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.limits import HANG_S, judged
 from tests.packets import answers
 from tests.soak.editions import DNS, DNS_ANSWER, MAP, edition_world, map_text, questions, serves_map, wait_for_edition
 from tests.soak.flow import Flow, Scrapes, reload_now
@@ -89,7 +90,7 @@ def check_serves(server: Soaked, figures: Figures, how: str) -> None:
     assert server.healthy()
     processes = len(server.pids())
     server.process.terminate()
-    assert server.process.wait(5) == 0
+    assert server.process.wait(HANG_S) == 0
     assert "Traceback" not in server.stderr.text()
     figures("R13", how, processes=processes, port=server.port, user=USER)
 
@@ -201,7 +202,7 @@ def test_blocked_log_harms_nothing_after_root_is_given_up(folder: pathlib.Path, 
 def service_manager(address: str | bytes) -> Iterator[socket.socket]:
     """A socket like systemd's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(20)
+        sock.settimeout(HANG_S)
         sock.bind(address)
         yield sock
 
@@ -221,10 +222,10 @@ def test_service_manager_is_told(tmp_path: pathlib.Path) -> None:
         started = time.monotonic()
         for _ in range(3):
             collect(sock, "WATCHDOG=1")
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < judged(2.5)
         server.process.terminate()
         collect(sock, "STOPPING=1")
-        assert server.process.wait(5) == 0
+        assert server.process.wait(HANG_S) == 0
 
 
 def test_service_manager_at_an_abstract_address_is_told(tmp_path: pathlib.Path) -> None:

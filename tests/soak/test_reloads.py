@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.limits import HANG_S, judged
 from tests.packets import answers, query
 from tests.soak.editions import (
     DNS,
@@ -146,9 +147,9 @@ def _break_and_mend(server: Soaked, figures: Figures, on_error: str) -> None:
         path.write_bytes(good)
         server.write(MAP, map_text(number))
         slowest_s = max(slowest_s, wait_for_edition(server, map=number))
-        wait_until(lambda: server.get("/readyz") == (200, "ok\n"), lambda: server.get("/readyz")[1], SERVED_WITHIN_S)
+        wait_until(lambda: server.get("/readyz") == (200, "ok\n"), lambda: server.get("/readyz")[1])
     figures("R2", f"broken source, on_error: {on_error}", kinds=len(BROKEN), served_after_mending_s=slowest_s)
-    assert slowest_s <= SERVED_WITHIN_S
+    assert slowest_s <= judged(SERVED_WITHIN_S)
     assert server.metric("dnsd_source_ok") == 1
     server.check_clean()
 
@@ -181,7 +182,7 @@ def test_ten_times_larger_zone_is_served_whole_or_not_at_all(server: Soaked, sca
         Flow(server, questions(), sockets=4, window=1) as flow,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,  # one socket, so one worker
     ):
-        client.settimeout(5)
+        client.settimeout(HANG_S)
         client.connect((server.host, server.port))
         server.write(ZONE, large)
         is_whole = False
@@ -400,10 +401,10 @@ def test_every_way_to_save_a_file_is_seen(server: Soaked, figures: Figures) -> N
         save(server.folder / MAP, map_text(edition))
         taken_s = wait_for_edition(server, map=edition)
         slowest_s, slowest = max((slowest_s, slowest), (taken_s, save.__name__))
-        wait_until(server.ready, server.stderr.text, SERVED_WITHIN_S)
+        wait_until(server.ready, server.stderr.text)
         assert server.metric("dnsd_revision") == revision + 1, save.__name__
     figures("R4", "ways to save a file", ways=len(SAVES), slowest_s=slowest_s, which=slowest)
-    assert slowest_s <= SERVED_WITHIN_S
+    assert slowest_s <= judged(SERVED_WITHIN_S)
     server.check_clean()
 
 
@@ -430,7 +431,7 @@ def test_odd_entries_do_not_end_the_watch(server: Soaked) -> None:
             path = os.fsencode(folder) + b"/" + entry
             (os.rmdir if os.path.isdir(path) else os.unlink)(path)
         server.write(MAP, map_text(edition))
-        assert wait_for_edition(server, map=edition) <= SERVED_WITHIN_S, name
+        assert wait_for_edition(server, map=edition) <= judged(SERVED_WITHIN_S), name
     server.check_clean()
 
 
@@ -492,7 +493,7 @@ def test_configmap_swap_is_seen(server: Soaked, figures: Figures) -> None:
     maps.publish({"m.yaml": map_text(5)})
     time.sleep(SERVED_WITHIN_S)
     figures("R4", "Kubernetes ConfigMap", swaps=10, slowest_s=slowest_s)
-    assert slowest_s <= SERVED_WITHIN_S
+    assert slowest_s <= judged(SERVED_WITHIN_S)
     assert server.metric("dnsd_revision") == revision
 
 
@@ -511,4 +512,4 @@ def test_swap_of_the_whole_configuration_is_seen(tmp_path: pathlib.Path, figures
             (tmp_path / "next").replace(current)
             slowest_s = max(slowest_s, wait_for_edition(server, map=edition))
     figures("R4", "swap of the configuration's folder", swaps=len(releases) - 1, slowest_s=slowest_s)
-    assert slowest_s <= SERVED_WITHIN_S
+    assert slowest_s <= judged(SERVED_WITHIN_S)

@@ -21,6 +21,7 @@ import yaml
 
 from dnsd.metrics import METRICS
 from dnsd.settings import load_settings
+from tests.limits import HANG_S
 from tests.live.server import Dnsd
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ MAX_EXPOSURE = {"capability": 1.6, "socket": 1.2}  # out of 10, by systemd 252; 
 
 
 def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=2 * HANG_S)
 
 
 def need(*tools: str) -> str:

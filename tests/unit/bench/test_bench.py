@@ -235,7 +235,7 @@ def test_the_load_generator_loses_nothing_against_the_null_responder(tmp_path: P
             deadline = time.monotonic() + 5
             while not psutil.Process(responder.pid).net_connections("udp") and time.monotonic() < deadline:
                 time.sleep(0.01)
-            view = view_of(ask(port, query("h1", 1), timeout_s=2))
+            view = view_of(ask(port, query("h1", 1), timeout_s=20))
             found = load(port, queries, 0.2, core=cores()[1])
         finally:
             responder.kill()

@@ -24,6 +24,7 @@ from dnsd.process.link import MessageKind, packed, read_message
 from dnsd.process.shared import Shared
 from dnsd.process.snapshot_file import FILE_NAME, load_snapshot, unpickled
 from dnsd.process.worker_settings import WorkerSettings
+from tests.limits import HANG_S
 from tests.models import dataset, record, worker_settings, zone
 
 
@@ -146,7 +147,7 @@ def test_a_worker_that_serves_what_nobody_knows_any_more_loads_the_file(tmp_path
 def test_a_disk_that_hangs_holds_nobody_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     is_over = threading.Event()
     monkeypatch.setattr(module, "SAVED_WITHIN_S", 0.05)
-    monkeypatch.setattr(module, "save_snapshot", lambda *_: is_over.wait(10))
+    monkeypatch.setattr(module, "save_snapshot", lambda *_: is_over.wait(HANG_S))
     publisher = Publisher(Shared(1, 8), tmp_path, Log())
 
     async def run() -> None:

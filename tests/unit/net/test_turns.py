@@ -16,6 +16,7 @@ from dnsd.net.tcp import TcpServer
 from dnsd.net.tcp_connection import TURN, UNREAD_LIMIT, TcpLimits
 from dnsd.net.turns import BUDGET_S, Turns
 from dnsd.wire.framing import frame
+from tests.limits import HANG_S
 
 ANSWER_S = 37e-6  # the cost of an answer on the clock
 LOOK_S = 3e-6  # the cost of all else between two reads of the clock
@@ -83,7 +84,7 @@ class Scene:
 
     def connect(self, number: int, queries: int) -> socket.socket:
         """Connect a client that sends this many queries at once; answers record its number."""
-        client = socket.create_connection(self._listening.getsockname(), timeout=5)
+        client = socket.create_connection(self._listening.getsockname(), timeout=HANG_S)
         client.sendall(frame(number.to_bytes(4)) * queries)
         return client
 
