@@ -8,26 +8,28 @@ TESTS ?= tests
 BENCH ?=
 SANITIZE ?=
 
-.PHONY: help serve check test sanitize test-browser screenshots soak bench lint format clean
+.PHONY: help serve check test sanitize test-browser screenshots soak bench format clean
 
 help:
 	@echo "make serve    run the server on $(CONFIG), 127.0.0.1:5300"
-	@echo "make check    read $(CONFIG) and print every problem in it"
+	@echo "make check    ruff, mypy, and the tests of structure and units, in a minute and a half"
 	@echo "make test     run all tests"
 	@echo "make test-browser  test the dashboard in Debian's Chromium (part of make test if Chromium is installed)"
 	@echo "make screenshots   make the pictures in docs/screenshots"
 	@echo "make sanitize  compile the C parts with warnings as errors, and attack them under sanitizers; short form: SANITIZE=--quick"
 	@echo "make soak     test every guarantee of docs/reliability.md under load for some minutes, and write the figures there"
 	@echo "make bench    compare with NSD, Knot, BIND, PowerDNS and others, and write docs/benchmarks.md; short form: BENCH=--quick"
-	@echo "make lint     mypy and ruff"
+	@echo "make format   format the code as make check wants it"
 	@echo "make clean    remove what these commands made"
+	@echo "$(BIN)/dnsd check   read your files and print every problem in them"
 
 serve: $(VENV)/.serve
 	@echo "==> serving $(CONFIG); Ctrl-C ends it. Try: dig @127.0.0.1 -p 5300 www.example.com; the dashboard of config/ is http://127.0.0.1:8053/"
 	@exec $(BIN)/python -m dnsd serve -c $(CONFIG)
 
-check: $(VENV)/.serve
-	@$(BIN)/python -m dnsd check -c $(CONFIG)
+# tests/structure runs ruff and mypy, too.
+check: $(VENV)/.test
+	@$(BIN)/python -m pytest -q -n 2 tests/structure tests/unit
 
 # First the tests that may share the cores, two at a time; then the dashboard in a browser; then the tests that measure;
 # then the tests of answers again, with the loop that needs no compiler.
@@ -59,15 +61,10 @@ screenshots: $(VENV)/.test
 
 soak: $(VENV)/.test
 	@echo "==> floods, faults and reloads on live servers; a line of figures each"
-	@DNSD_SOAK=long $(BIN)/python -m pytest -p no:xdist -s -q tests/soak --figures docs/reliability.md
+	@DNSD_SOAK=long $(BIN)/python -m pytest -p no:xdist -s -q tests/soak tests/api/test_abuse.py tests/browser/test_pages.py --figures docs/reliability.md
 
 bench: $(VENV)/.test
 	@PYTHONPATH=. $(BIN)/python -m bench.run $(BENCH)
-
-lint: $(VENV)/.test
-	@$(BIN)/python -m mypy --strict dnsd
-	@$(BIN)/python -m ruff check .
-	@$(BIN)/python -m ruff format --check .
 
 format: $(VENV)/.test
 	@$(BIN)/python -m ruff check --fix .

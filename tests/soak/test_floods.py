@@ -368,7 +368,7 @@ def attack(
             network.ask(rng)
             network.take()
         asked += 1
-        for index, (sock, packet) in enumerate(others):
+        for sock, packet in others:
             sock.send(packet)
         for index, (sock, _) in enumerate(others):
             sock.settimeout(HANG_S)
