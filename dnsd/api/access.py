@@ -11,7 +11,7 @@ from enum import Enum, auto
 from starlette.requests import Request
 
 from dnsd.api.request import ID
-from dnsd.manage.find import find_account, find_zone
+from dnsd.manage.find import find_account, find_zone, no_account, no_zone
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.tokens import AccessLevel, Area, Failures, Token, TokenFile
 from dnsd.model.dataset import Dataset
@@ -104,11 +104,11 @@ def _check_scope(dataset: Dataset, token: Token, path: Mapping[str, str]) -> Non
     """Raise RefusedError if the path's account, or else its zone, does not exist or is out of scope."""
     if "account_id" in path:
         if not token.covers(find_account(dataset, path["account_id"]).id):
-            find_account(dataset, "")
+            raise no_account()
     elif "zone_id" in path:
         zone = find_zone(dataset, path["zone_id"])
         if not token.covers(zone.account_id, zone.id):
-            find_zone(dataset, "")
+            raise no_zone()
 
 
 def _credentials(request: Request) -> list[str]:

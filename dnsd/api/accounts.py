@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 
+from dnsd.api import bodies
 from dnsd.api.envelope import Reply, listed
 from dnsd.api.request import Call
 from dnsd.api.shapes import (
     account_shape,
-    delegation_id,
     delegation_shape,
     dns_settings_shape,
-    lease_id,
     leases_shape,
     prefix_shape,
 )
 from dnsd.manage import accounts
-from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_prefix
-from dnsd.manage.refusal import Reason, refused
 from dnsd.model.times import time_text
 
 MAX_ACCOUNTS = 50  # on one page
@@ -39,9 +36,9 @@ async def list_accounts(call: Call) -> Reply:
 
 async def create_account(call: Call) -> Reply:
     """Create an account"""
-    body = call.fields(accounts.AccountBody)
+    body = call.fields(bodies.AccountBody)
     account_id, loaded = await call.service.change(
-        call.actor, "account.create", lambda draft: accounts.create_account(draft, body)
+        call.actor, "account.create", lambda draft: accounts.create_account(draft, body.name)
     )
     return Reply(account_shape(loaded, find_account(loaded.dataset, account_id)))
 
@@ -54,9 +51,9 @@ async def get_account(call: Call) -> Reply:
 
 async def edit_account(call: Call) -> Reply:
     """Rename an account"""
-    account_id, body = call.path["account_id"], call.fields(accounts.AccountBody)
+    account_id, body = call.path["account_id"], call.fields(bodies.AccountBody)
     _, loaded = await call.service.change(
-        call.actor, "account.edit", lambda draft: accounts.edit_account(draft, account_id, body)
+        call.actor, "account.edit", lambda draft: accounts.edit_account(draft, account_id, body.name)
     )
     return Reply(account_shape(loaded, find_account(loaded.dataset, account_id)))
 
@@ -75,9 +72,11 @@ async def get_dns_settings(call: Call) -> Reply:
 
 async def edit_dns_settings(call: Call) -> Reply:
     """Change the DNS settings of an account: `enforce_dns_only`"""
-    account_id, edit = call.path["account_id"], call.fields(accounts.DnsSettingsEdit)
+    account_id, edit = call.path["account_id"], call.fields(bodies.DnsSettingsEdit)
     _, loaded = await call.service.change(
-        call.actor, "account.edit_dns_settings", lambda draft: accounts.edit_dns_settings(draft, account_id, edit)
+        call.actor,
+        "account.edit_dns_settings",
+        lambda draft: accounts.edit_dns_settings(draft, account_id, enforce_dns_only=edit.enforce_dns_only),
     )
     return Reply(dns_settings_shape(find_account(loaded.dataset, account_id)))
 
@@ -90,9 +89,9 @@ async def list_prefixes(call: Call) -> Reply:
 
 async def create_prefix(call: Call) -> Reply:
     """Add a prefix; it can be used once the operator has approved it"""
-    account_id, body = call.path["account_id"], call.fields(accounts.PrefixBody)
+    account_id, new = call.path["account_id"], bodies.new_prefix(call.fields(bodies.PrefixBody))
     prefix_id, loaded = await call.service.change(
-        call.actor, "prefix.create", lambda draft: accounts.create_prefix(draft, account_id, body)
+        call.actor, "prefix.create", lambda draft: accounts.create_prefix(draft, account_id, new)
     )
     return Reply(prefix_shape(loaded, *find_prefix(loaded.dataset, account_id, prefix_id)[:2]))
 
@@ -107,9 +106,9 @@ async def get_prefix(call: Call) -> Reply:
 async def edit_prefix(call: Call) -> Reply:
     """Change the description of a prefix; the operator can also approve it"""
     account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
-    edit, given = call.fields(accounts.PrefixEdit), call.json()
+    change = bodies.prefix_change(call.fields(bodies.PrefixEdit), call.json())
     _, loaded = await call.service.change(
-        call.actor, "prefix.edit", lambda draft: accounts.edit_prefix(draft, account_id, prefix_id, edit, given)
+        call.actor, "prefix.edit", lambda draft: accounts.edit_prefix(draft, account_id, prefix_id, change)
     )
     return Reply(prefix_shape(loaded, *find_prefix(loaded.dataset, account_id, prefix_id)[:2]))
 
@@ -141,29 +140,23 @@ async def list_delegations(call: Call) -> Reply:
 async def create_delegation(call: Call) -> Reply:
     """Delegate a part of a prefix to another account"""
     account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
-    body = call.fields(accounts.DelegationBody)
-    (cidr, other_id), loaded = await call.service.change(
+    body = call.fields(bodies.DelegationBody)
+    made_id, loaded = await call.service.change(
         call.actor,
         "prefix.delegate",
-        lambda draft: accounts.create_delegation(draft, account_id, prefix_id, body),
+        lambda draft: accounts.create_delegation(draft, account_id, prefix_id, body.cidr, body.delegated_account_id),
     )
     _, prefix, _ = find_prefix(loaded.dataset, account_id, prefix_id)
-    made = next(one for one in prefix.delegations if (one.cidr, one.account_id) == (cidr, other_id))
+    made = next(one for one in prefix.delegations if accounts.delegation_id(prefix, one) == made_id)
     return Reply(delegation_shape(loaded, prefix, made))
 
 
 async def delete_delegation(call: Call) -> Reply:
     """Delete a delegation; no address map may use it"""
     account_id, prefix_id, wanted = (call.path[name] for name in ("account_id", "prefix_id", "delegation_id"))
-
-    def verb(draft: Draft) -> None:
-        _, prefix, _ = find_prefix(draft.dataset, account_id, prefix_id)
-        places = [place for place, one in enumerate(prefix.delegations) if delegation_id(prefix, one) == wanted]
-        if not places:
-            raise refused(Reason.NOT_FOUND, "not_found: there is no delegation with this id")
-        accounts.delete_delegation(draft, account_id, prefix_id, places[0])
-
-    await call.service.change(call.actor, "prefix.undelegate", verb)
+    await call.service.change(
+        call.actor, "prefix.undelegate", lambda draft: accounts.delete_delegation(draft, account_id, prefix_id, wanted)
+    )
     return Reply({"id": wanted})
 
 
@@ -175,26 +168,20 @@ async def list_leases(call: Call) -> Reply:
 
 async def create_lease(call: Call) -> Reply:
     """Lease a static IP to an account"""
-    account_id, body = call.path["account_id"], call.fields(accounts.LeaseBody)
+    account_id, ip = call.path["account_id"], call.fields(bodies.LeaseBody).ip
     _, loaded = await call.service.change(
-        call.actor, "lease.create", lambda draft: accounts.create_lease(draft, account_id, body)
+        call.actor, "lease.create", lambda draft: accounts.create_lease(draft, account_id, ip)
     )
     found = leases_shape(loaded, find_account(loaded.dataset, account_id))
-    return Reply(next(one for one in found if one["ip"] == str(body.ip)))
+    return Reply(next(one for one in found if one["ip"] == str(ip)))
 
 
 async def delete_lease(call: Call) -> Reply:
     """End the lease of a static IP; no address map may use it"""
     account_id, wanted = call.path["account_id"], call.path["lease_id"]
-
-    def verb(draft: Draft) -> None:
-        account = find_account(draft.dataset, account_id)
-        places = [place for place, ip in enumerate(account.static_ips) if lease_id(account, ip) == wanted]
-        if not places:
-            raise refused(Reason.NOT_FOUND, "not_found: there is no static IP with this id")
-        accounts.delete_lease(draft, account_id, places[0])
-
-    await call.service.change(call.actor, "lease.delete", verb)
+    await call.service.change(
+        call.actor, "lease.delete", lambda draft: accounts.delete_lease(draft, account_id, wanted)
+    )
     return Reply({"id": wanted})
 
 

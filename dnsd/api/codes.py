@@ -63,7 +63,7 @@ CODES: Mapping[Reason, Code] = {
 }
 
 
-class Shown(NamedTuple):
+class ShownFault(NamedTuple):
     """A fault as clients see it."""
 
     code: Code
@@ -76,12 +76,12 @@ class Shown(NamedTuple):
         return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in self.path)
 
 
-def shown_faults(error: RefusedError) -> Iterator[Shown]:
+def shown_faults(error: RefusedError) -> Iterator[ShownFault]:
     """The faults of an error as clients see them; a sentence of Cloudflare's appears once for each place."""
-    seen: set[Shown] = set()
+    seen: set[ShownFault] = set()
     for fault in error.faults:
         code = code_of(fault)
-        shown = Shown(code, code.sentence or fault.message, fault.path)
+        shown = ShownFault(code, code.sentence or fault.message, fault.path)
         if not code.sentence or shown not in seen:
             yield shown
         seen.add(shown)

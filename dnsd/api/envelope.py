@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from dnsd.api.codes import Shown, shown_faults, status_of
+from dnsd.api.codes import ShownFault, shown_faults, status_of
 from dnsd.manage.refusal import RefusedError
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Re
     return _json(body, status, {**never_again, **HEADERS.get(status, {}), **(headers or {})})
 
 
-def _error(fault: Shown) -> dict[str, Any]:
+def _error(fault: ShownFault) -> dict[str, Any]:
     error: dict[str, Any] = {"code": fault.code.number, "message": fault.message}
     return error | ({"source": {"pointer": fault.pointer}} if fault.path else {})
 

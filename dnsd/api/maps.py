@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_network
 
+from dnsd.api import bodies
 from dnsd.api.envelope import Reply, listed
 from dnsd.api.request import Call, etag_of, in_thread
 from dnsd.api.shapes import map_shape, plan_shape
@@ -32,25 +33,25 @@ async def list_maps(call: Call) -> Reply:
 
 async def create_map(call: Call) -> Reply:
     """Create an address map"""
-    account_id, body = call.path["account_id"], call.fields(maps.MapBody)
+    account_id, new = call.path["account_id"], bodies.new_map(call.fields(bodies.MapBody))
     map_id, loaded = await call.service.change(
-        call.actor, "map.create", lambda draft: maps.create_map(draft, account_id, body)
+        call.actor, "map.create", lambda draft: maps.create_map(draft, account_id, new)
     )
     return _reply(loaded, account_id, map_id)
 
 
 async def plan_map(call: Call) -> Reply:
     """Show how answers would change with a new map or, given an id, with a change to a map; changes nothing"""
-    account_id, body, given = call.path["account_id"], call.fields(maps.MapPlan), call.json()
+    account_id, body, given = call.path["account_id"], call.fields(bodies.MapPlan), call.json()
     map_id = body.id
 
     def verb(draft: Draft) -> None:
         if map_id is None:
-            maps.create_map(draft, account_id, body)
+            maps.create_map(draft, account_id, bodies.new_map(body))
         elif body.delete:
             maps.delete_map(draft, account_id, map_id.lower())
         else:
-            maps.set_map(draft, account_id, map_id.lower(), body, given)
+            maps.edit_map(draft, account_id, map_id.lower(), bodies.map_change(body, given))
 
     before, after = await call.service.plan(call.actor, verb)
     return Reply(plan_shape(await in_thread(len(after.dataset.zones), plan_of, before, after)))
@@ -63,8 +64,8 @@ async def get_map(call: Call) -> Reply:
 
 async def edit_map(call: Call) -> Reply:
     """Change the description or the SNI, enable or disable"""
-    edit, given = call.fields(maps.MapEdit), call.json()
-    loaded = await _change(call, "map.edit", partial(maps.edit_map, edit=edit, given=given))
+    change = bodies.map_change(call.fields(bodies.MapEdit), call.json())
+    loaded = await _change(call, "map.edit", partial(maps.edit_map, change=change))
     return _reply(loaded, call.path["account_id"], call.path["map_id"])
 
 

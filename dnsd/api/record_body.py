@@ -8,7 +8,6 @@ from typing import Any
 from dnsd.api.record_data import DataError, ShownData, data_text, has_priority, kept_data
 from dnsd.api.record_parts import MAX_U16, PARTS, DataPart, whole_number
 from dnsd.errors import Path
-from dnsd.manage.records import TTL_S, is_reachable, is_ttl, not_reachable
 from dnsd.manage.refusal import Fault, Reason
 from dnsd.model.fields import parse_ip
 from dnsd.model.records import (
@@ -21,6 +20,7 @@ from dnsd.model.records import (
     parse_data_type,
     parse_owner,
 )
+from dnsd.model.requests import TTL_S, is_reachable, is_ttl, not_reachable
 from dnsd.wire.names import has_blanks, name_text
 from dnsd.wire.rdata import AAAA, A, type_text
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from dnsd.api.record_body import Body, content_reason, record_fault
 from dnsd.api.record_data import shown_record
-from dnsd.manage.records import not_reachable, unreachable_target
 from dnsd.manage.refusal import OF_RULES, Reason, RefusedError
 from dnsd.model.fields import validate
 from dnsd.model.records import (
@@ -23,6 +22,7 @@ from dnsd.model.records import (
     build_record,
     parse_data_type,
 )
+from dnsd.model.requests import not_reachable, unreachable_target
 from dnsd.model.times import Times, time_text
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import type_text

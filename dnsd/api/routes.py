@@ -7,15 +7,30 @@ from dataclasses import dataclass
 
 from dnsd.api import accounts, history, maps, memberships, records, zones
 from dnsd.api.access import Need, Permission
+from dnsd.api.bodies import (
+    AccountBody,
+    BatchBody,
+    DelegationBody,
+    DnsSettingsEdit,
+    ImportBody,
+    LeaseBody,
+    MapBody,
+    MapEdit,
+    MapPlan,
+    PrefixBody,
+    PrefixEdit,
+    RecordBody,
+    RecordEditBody,
+    RequestBody,
+    SwitchBody,
+    ZoneBody,
+    ZoneDnsSettingsEdit,
+    ZoneEdit,
+)
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.record_filter import COMPARISONS
-from dnsd.api.record_schema import BatchBody, ImportBody, RecordBody, RecordEditBody
 from dnsd.api.request import Call
-from dnsd.manage.accounts import AccountBody, DelegationBody, DnsSettingsEdit, LeaseBody, PrefixBody, PrefixEdit
-from dnsd.manage.maps import MapBody, MapEdit, MapPlan
 from dnsd.manage.tokens import AccessLevel, Area
-from dnsd.manage.zones import SwitchBody, ZoneBody, ZoneDnsSettingsEdit, ZoneEdit
-from dnsd.model.fields import Fields
 
 BASE = "/client/v4"
 
@@ -70,7 +85,7 @@ class Route:
     permission: Permission
     answer: Callable[[Call], Awaitable[Reply | Raw]]
     # For the documentation:
-    body: type[Fields] | None = None
+    body: type[RequestBody] | None = None
     query: tuple[str, ...] = ()
     body_type: str = "application/json"
 

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from dnsd.app import Loaded
+from dnsd.manage.accounts import delegation_id, lease_id
 from dnsd.manage.history import Version
 from dnsd.manage.plan import Plan, ZoneAddresses
 from dnsd.model.accounts import Account, Approval, Delegation, Prefix
 from dnsd.model.dataset import Dataset
-from dnsd.model.fields import IPAddress, derived_id
 from dnsd.model.maps import AddressMap, Membership
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
@@ -32,6 +32,14 @@ PLAN = {
     "legacy_id": "free",
     "legacy_discount": False,
     "externally_managed": False,
+}
+FIXED: JsonObject = {  # the DNS settings of every zone that cannot be changed
+    "foundation_dns": False,
+    "multi_provider": False,
+    "nameservers": {"type": "cloudflare.standard"},
+    "ns_ttl": 86_400,
+    "secondary_overrides": False,
+    "zone_mode": "standard",
 }
 
 
@@ -89,15 +97,7 @@ def dns_settings_shape(account: Account) -> JsonObject:
     """The DNS settings of an account."""
     return {
         "enforce_dns_only": account.settings.enforce_dns_only,
-        "zone_defaults": {
-            "flatten_all_cnames": False,
-            "foundation_dns": False,
-            "multi_provider": False,
-            "nameservers": {"type": "cloudflare.standard"},
-            "ns_ttl": 86_400,
-            "secondary_overrides": False,
-            "zone_mode": "standard",
-        },
+        "zone_defaults": {"flatten_all_cnames": False, **FIXED},
     }
 
 
@@ -135,11 +135,6 @@ def delegation_shape(loaded: Loaded, prefix: Prefix, delegation: Delegation) -> 
     }
 
 
-def delegation_id(prefix: Prefix, delegation: Delegation) -> str:
-    """The id of a delegation, derived from its content."""
-    return derived_id("delegation", prefix.id, str(delegation.cidr), delegation.account_id)
-
-
 def leases_shape(loaded: Loaded, account: Account) -> list[JsonObject]:
     """The static IPs of an account."""
     return [
@@ -151,11 +146,6 @@ def leases_shape(loaded: Loaded, account: Account) -> list[JsonObject]:
         }
         for ip in account.static_ips
     ]
-
-
-def lease_id(account: Account, ip: IPAddress) -> str:
-    """The id of a leased static IP, derived from account and address."""
-    return derived_id("lease", account.id, str(ip))
 
 
 def zone_shape(loaded: Loaded, zone: Zone) -> JsonObject:
@@ -193,15 +183,7 @@ def zone_shape(loaded: Loaded, zone: Zone) -> JsonObject:
 
 def zone_dns_settings_shape(zone: Zone) -> JsonObject:
     """The DNS settings of a zone."""
-    return {
-        "flatten_all_cnames": zone.settings.flatten_all_cnames,
-        "foundation_dns": False,
-        "multi_provider": False,
-        "nameservers": {"type": "cloudflare.standard"},
-        "ns_ttl": 86_400,
-        "secondary_overrides": False,
-        "zone_mode": "standard",
-    }
+    return {"flatten_all_cnames": zone.settings.flatten_all_cnames, **FIXED}
 
 
 def plan_shape(plan: Plan) -> JsonObject:

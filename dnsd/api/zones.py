@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from dnsd.api import bodies
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.request import Call, in_thread
 from dnsd.api.shapes import zone_dns_settings_shape, zone_shape, zones_in_order
@@ -48,7 +49,7 @@ async def list_zones(call: Call) -> Reply:
 
 async def create_zone(call: Call) -> Reply:
     """Create a zone; it is active at once, but verified only if the operator creates it"""
-    body = call.fields(zones.ZoneBody)
+    body = call.fields(bodies.ZoneBody)
     account_id = _account_for(call, body.account.id)
     zone_id, loaded = await call.service.change(
         call.actor, "zone.create", lambda draft: zones.create_zone(draft, account_id, body.name)
@@ -65,8 +66,9 @@ async def get_zone(call: Call) -> Reply:
 
 async def edit_zone(call: Call) -> Reply:
     """Pause a zone (its proxied records are answered as stored) or resume it; the operator can also verify it"""
-    edit = call.fields(zones.ZoneEdit)
-    zone, loaded = await _change(call, "zone.edit", lambda draft, zone_id: zones.edit_zone(draft, zone_id, edit))
+    edit = call.fields(bodies.ZoneEdit)
+    verb = partial(zones.edit_zone, paused=edit.paused, verified=edit.verified)
+    zone, loaded = await _change(call, "zone.edit", verb)
     return Reply(zone_shape(loaded, zone))
 
 
@@ -84,7 +86,7 @@ async def get_ipv6(call: Call) -> Reply:
 
 async def edit_ipv6(call: Call) -> Reply:
     """Set whether proxied names have AAAA records: on or off"""
-    is_on = call.fields(zones.SwitchBody).value == "on"
+    is_on = call.fields(bodies.SwitchBody).value == "on"
     zone, _ = await _change(
         call, "zone.edit_ipv6", lambda draft, zone_id: zones.set_zone_switches(draft, zone_id, {"ipv6": is_on})
     )
@@ -98,7 +100,7 @@ async def get_dns_settings(call: Call) -> Reply:
 
 async def edit_dns_settings(call: Call) -> Reply:
     """Change the DNS settings of a zone: `flatten_all_cnames`"""
-    is_on = call.fields(zones.ZoneDnsSettingsEdit).flatten_all_cnames
+    is_on = call.fields(bodies.ZoneDnsSettingsEdit).flatten_all_cnames
 
     def verb(draft: Draft, zone_id: str) -> None:
         if is_on is not None:

@@ -31,9 +31,10 @@ from dnsd.model.records import (
     build_record,
     parse_owner,
 )
+from dnsd.model.requests import is_servers_own
 from dnsd.store.text_file import NotTextError, decoded
 from dnsd.wire.names import name_text, parse_name_text
-from dnsd.wire.rdata import NS, SOA, canonical_rdata, parse_type_text
+from dnsd.wire.rdata import canonical_rdata, parse_type_text
 
 STANDARD_INPUT = "-"
 
@@ -260,7 +261,7 @@ def _data(record: Record) -> tuple[bytes, int, bytes]:
 
 
 def _is_shown(zone_name: bytes, record: Record) -> bool:
-    return record.rtype != SOA and not (record.rtype == NS and record.owner == zone_name)
+    return not is_servers_own(zone_name, record.owner, record.rtype)
 
 
 def _line(record: Record) -> str:

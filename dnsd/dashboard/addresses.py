@@ -8,10 +8,10 @@ from typing import Any
 from dnsd.api import accounts
 from dnsd.api.codes import status_of
 from dnsd.api.request import Call
-from dnsd.api.shapes import delegation_id, lease_id
 from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.manage.accounts import delegation_id, lease_id
 from dnsd.manage.refusal import RefusedError
 
 PREFIX_FIELDS = ("cidr", "asn", "description")

@@ -6,6 +6,7 @@ import secrets
 from functools import partial
 from typing import Any
 
+from dnsd.api.bodies import new_map
 from dnsd.api.codes import status_of
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
 from dnsd.dashboard.maps import maps_path
@@ -40,7 +41,7 @@ async def step(visit: Visit) -> HtmlPage | Redirect:
         return _page(visit, do, form, Wrong())
     try:
         body = form.body(visit)
-        make = partial(maps.create_map, account_id=visit.account.id, body=body, map_id=_new_id(visit))
+        make = partial(maps.create_map, account_id=visit.account.id, new=new_map(body), map_id=_new_id(visit))
         if do == "deploy":
             if known := visit.dataset.maps.get(_new_id(visit)):  # the form was sent twice
                 return Redirect(f"{maps_path(visit.account.id)}/{known.id}")

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dnsd.api.bodies import MapBody
 from dnsd.dashboard.visit import FormValues, Visit
-from dnsd.manage.maps import MapBody
 from dnsd.model.accounts import Account
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, parse_ip

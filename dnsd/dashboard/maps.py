@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from dnsd.api.bodies import map_change
 from dnsd.api.codes import status_of
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
@@ -29,7 +30,7 @@ from dnsd.manage import maps
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
 from dnsd.manage.history import Version, restore
-from dnsd.manage.maps import MapBody, MapEdit
+from dnsd.manage.maps import MapChange
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.store.directory import FileKind
 
@@ -147,14 +148,15 @@ async def save_edit(visit: Visit) -> HtmlPage | Redirect:
             given = {name: value for name, value in given.items() if name in ("description", "default_sni")}
         else:
             del given["enabled"]  # has its own page
-        change = partial(_checked, account_id=visit.account.id, map_id=found.id, tag=tag, body=body, given=given)
+        change = map_change(body, given)
+        verb = partial(_checked, account_id=visit.account.id, map_id=found.id, tag=tag, change=change)
         if do == "preview":
-            plan = await visit.plan(change)
+            plan = await visit.plan(verb)
             ips = body.ips if found.can_modify_ips else None
             missing = visit.loaded.settings.missing_family
             view = plan_view(visit.dataset, plan, ips, missing, is_enabled=found.enabled)
             return _edit_page(visit, _Edited(form, tag, Wrong(), plan=view))
-        await visit.change("map.edit", change)
+        await visit.change("map.edit", verb)
     except RefusedError as error:
         has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
         tag = map_tag(visit.loaded, visit.map) if has_conflict else tag
@@ -163,11 +165,11 @@ async def save_edit(visit: Visit) -> HtmlPage | Redirect:
     return Redirect(map_path(visit), saved)
 
 
-def _checked(draft: Draft, *, account_id: str, map_id: str, tag: str, body: MapBody, given: dict[str, Any]) -> None:
+def _checked(draft: Draft, *, account_id: str, map_id: str, tag: str, change: MapChange) -> None:
     """Change a map, unless it has changed since the form was made."""
     if map_tag(draft.loaded, find_map(draft.dataset, account_id, map_id)) != tag:
         raise refused(Reason.CHANGED_MEANWHILE, CHANGED)
-    maps.set_map(draft, account_id, map_id, body, given)
+    maps.edit_map(draft, account_id, map_id, change)
 
 
 def _edit_page(visit: Visit, edited: _Edited, status: int = 200) -> HtmlPage:
@@ -216,7 +218,7 @@ class Action:
 
 
 def _set_enabled(draft: Draft, account_id: str, map_id: str, *, is_on: bool) -> None:
-    maps.edit_map(draft, account_id, map_id, MapEdit(enabled=is_on), {"enabled": is_on})
+    maps.edit_map(draft, account_id, map_id, {"enabled": is_on})
 
 
 ENABLE = Action("enable", "Enable", "Enable and deploy", "enabled", partial(_set_enabled, is_on=True))

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
 
-from dnsd.api.codes import Shown, shown_faults
+from dnsd.api.codes import ShownFault, shown_faults
 from dnsd.api.request import Call, etag_of, in_thread
 from dnsd.api.shapes import map_shape
 from dnsd.app import Loaded
@@ -195,6 +195,6 @@ class Wrong:
         return self._by_field.get(name, [])
 
 
-def _field(fault: Shown, fields: Sequence[str]) -> str | None:
+def _field(fault: ShownFault, fields: Sequence[str]) -> str | None:
     """The field of a fault: the last step of its path that names a field."""
     return next((str(step) for step in reversed(fault.path) if step in fields), None)

@@ -13,11 +13,11 @@ from dnsd.dashboard.visit import Visit, Wrong
 from dnsd.manage.plan import answering
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.tokens import AccessLevel, Area
-from dnsd.manage.zones import ZoneEdit, edit_zone, not_followed, set_zone_switches
+from dnsd.manage.zones import edit_zone, not_followed, set_zone_switches
 from dnsd.model.maps import MemberKind
+from dnsd.model.requests import is_servers_own
 from dnsd.model.zones import Zone
 from dnsd.wire.names import parse_name_text
-from dnsd.wire.rdata import NS, SOA
 
 SWITCHES = ("ipv6", "http2", "http3", "https_records", "flatten_all_cnames")
 
@@ -114,9 +114,7 @@ async def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> 
 
 def _records_total(zone: Zone) -> int:
     """The number of records shown to users."""
-    return sum(
-        not (rtype == SOA or (rtype == NS and owner == zone.name)) for owner, rtype in zone.records.owners_and_types()
-    )
+    return sum(not is_servers_own(zone.name, owner, rtype) for owner, rtype in zone.records.owners_and_types())
 
 
 async def save_settings(visit: Visit) -> HtmlPage | Redirect:
@@ -139,7 +137,7 @@ async def pause(visit: Visit) -> HtmlPage | Redirect:
     """Pause a zone, or resume it."""
     zone_id, is_paused = visit.zone.id, visit.form.get("paused") == "on"
     try:
-        await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, ZoneEdit(paused=is_paused)))
+        await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, paused=is_paused))
     except RefusedError as error:
         return await _page(visit, Wrong(error), status_of(error))
     done = "The zone is paused: proxied records are answered as stored." if is_paused else "The zone is resumed."
@@ -150,7 +148,7 @@ async def verify(visit: Visit) -> HtmlPage | Redirect:
     """Mark a zone as verified."""
     zone_id = visit.zone.id
     try:
-        await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, ZoneEdit(verified=True)))
+        await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, verified=True))
     except RefusedError as error:
         return await _page(visit, Wrong(error), status_of(error))
     return Redirect(f"/zones/{zone_id}", "The zone is verified: CNAMEs of other accounts are followed into it.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dnsd.manage.refusal import Reason, refused
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
@@ -13,8 +13,18 @@ def find_account(dataset: Dataset, account_id: str) -> Account:
     """The account. Raises RefusedError."""
     account = dataset.accounts.get(account_id)
     if account is None:
-        raise refused(Reason.NOT_FOUND, "not_found: there is no account with this id")
+        raise no_account()
     return account
+
+
+def no_account() -> RefusedError:
+    """The error for an account that does not exist, or that a token does not cover."""
+    return refused(Reason.NOT_FOUND, "not_found: there is no account with this id")
+
+
+def no_zone() -> RefusedError:
+    """The error for a zone that does not exist, or that a token does not cover."""
+    return refused(Reason.NOT_FOUND, "not_found: there is no zone with this id")
 
 
 def find_map(dataset: Dataset, account_id: str, map_id: str) -> AddressMap:
@@ -29,7 +39,7 @@ def find_zone(dataset: Dataset, zone_id: str) -> Zone:
     """The zone. Raises RefusedError."""
     zone = dataset.zones.get(zone_id)
     if zone is None:
-        raise refused(Reason.NOT_FOUND, "not_found: there is no zone with this id")
+        raise no_zone()
     return zone
 
 

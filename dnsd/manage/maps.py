@@ -3,129 +3,91 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypedDict
 
 from dnsd.formats.yaml_style import as_read
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_map
 from dnsd.manage.refusal import Reason, refused
-from dnsd.model.fields import Fields, Ip, IPAddress
+from dnsd.model.fields import IPAddress
 from dnsd.model.maps import AddressMap, MemberKind
 from dnsd.model.times import time_text
 from dnsd.store.directory import FileKind
 
-MAX_TEXT = 1000  # characters of a description
-MAX_LISTED = 10_000  # addresses, or members, in a request
+PLAIN: tuple[Literal["description", "default_sni", "enabled"], ...] = ("description", "default_sni", "enabled")
 
 
-def _short(value: Any) -> Any:
-    """The list itself. Raises ValueError if it is too long: reporting an error for every item would take seconds."""
-    if isinstance(value, list) and len(value) > MAX_LISTED:
-        raise ValueError(f"{len(value):,} items; the limit is {MAX_LISTED:,}")
-    return value
-
-
-class MemberBody(Fields):
-    """A member of a new map."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class Member(NamedTuple):
+    """A member of a map, in a request."""
 
     kind: MemberKind
-    identifier: str = Field(description="id of the zone or account")
+    identifier: str  # id of the zone or account
 
 
-class MapBody(Fields):
-    """A new map."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMap:
+    """A map to create."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    description: str | None = Field(default=None, max_length=MAX_TEXT)
-    enabled: StrictBool = False
-    ips: Annotated[tuple[Ip, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
-    memberships: Annotated[tuple[MemberBody, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
-    default_sni: str | None = Field(default=None, max_length=255)
-    immutable: StrictBool = Field(
-        default=False, description="the account's immutable map; only the operator can create it"
-    )
+    description: str | None = None
+    enabled: bool = False
+    ips: Sequence[IPAddress] = ()
+    memberships: Sequence[Member] = ()
+    default_sni: str | None = None
+    immutable: bool = False
 
 
-class MapEdit(Fields):
-    """The fields of a map to change; null or an empty text clears a text."""
+class MapChange(TypedDict, total=False):
+    """The fields of a map to set; absent fields stay. A list replaces the whole list."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    description: str | None = Field(default=None, max_length=MAX_TEXT)
-    enabled: StrictBool | None = None
-    default_sni: str | None = Field(default=None, max_length=255)
-
-
-class MapPlan(MapBody):
-    """A new map or, with an id, the fields of a map to change; with `delete`, a map to delete."""
-
-    id: str | None = None
-    delete: StrictBool = False
+    description: str | None
+    enabled: bool
+    ips: Sequence[IPAddress]
+    memberships: Sequence[Member]
+    default_sni: str | None
 
 
-def create_map(draft: Draft, account_id: str, body: MapBody, map_id: str | None = None) -> str:
+def create_map(draft: Draft, account_id: str, new: NewMap, map_id: str | None = None) -> str:
     """Create a map and return its id; `map_id` chooses it, and a rule refuses an id in use."""
     account = find_account(draft.dataset, account_id)
     map_id = map_id or secrets.token_hex(16)
     document: Document = {
         "id": map_id,
-        "description": body.description or None,
-        "enabled": body.enabled,
-        "ips": [str(ip) for ip in dict.fromkeys(body.ips)],
+        "description": new.description,
+        "enabled": new.enabled,
+        "ips": [str(ip) for ip in dict.fromkeys(new.ips)],
         "memberships": [
             _member(draft, account_id, member.kind, member.identifier, "memberships", index, "identifier")
-            for index, member in enumerate(body.memberships)
+            for index, member in enumerate(new.memberships)
         ],
-        "default_sni": body.default_sni or None,
-        "immutable": body.immutable or None,
+        "default_sni": new.default_sni,
+        "immutable": new.immutable or None,
         "created_at": draft.stamp,
         "modified_at": draft.stamp,
     }
-    key = draft.free_key(f"{account.key}/maps", body.description or map_id)
+    key = draft.free_key(f"{account.key}/maps", new.description or map_id)
     draft.write(key, FileKind.MAP, {name: value for name, value in document.items() if value not in (None, [])})
     return map_id
 
 
-def edit_map(draft: Draft, account_id: str, map_id: str, edit: MapEdit, given: Mapping[str, Any]) -> None:
-    """Change the given fields of a map; `given` tells null from absent."""
+def edit_map(draft: Draft, account_id: str, map_id: str, change: MapChange) -> None:
+    """Change fields of a map."""
     found = find_map(draft.dataset, account_id, map_id)
     document = draft.document(found.key)
-    _set_plain(document, edit, given)
-    _write(draft, found, document)
-
-
-def set_map(draft: Draft, account_id: str, map_id: str, body: MapBody, given: Mapping[str, Any]) -> None:
-    """Change the given fields of a map, including addresses and members; a given list replaces the whole list."""
-    found = find_map(draft.dataset, account_id, map_id)
-    document = draft.document(found.key)
-    _set_plain(document, body, given)
-    if given.get("ips") is not None:
+    document |= {name: change[name] for name in PLAIN if name in change}
+    if "ips" in change:
         written = dict(zip(found.ips, document.get("ips") or (), strict=True))
-        document["ips"] = [written.get(ip, str(ip)) for ip in dict.fromkeys(body.ips)]
-    if given.get("memberships") is not None:
+        document["ips"] = [written.get(ip, str(ip)) for ip in dict.fromkeys(change["ips"])]
+    if "memberships" in change:
         members = {(one.kind, one.identifier): number for number, one in enumerate(found.memberships)}
         document["memberships"] = [
-            document["memberships"][members[member.kind, member.identifier]]
-            if (member.kind, member.identifier) in members
+            document["memberships"][members[member]]
+            if member in members
             else _member(draft, account_id, member.kind, member.identifier, "memberships", index, "identifier")
-            for index, member in enumerate(body.memberships)
+            for index, member in enumerate(change["memberships"])
         ]
     _write(draft, found, document)
-
-
-def _set_plain(document: Document, body: MapEdit | MapBody, given: Mapping[str, Any]) -> None:
-    """Set the given fields, except the lists."""
-    for name in ("description", "default_sni"):
-        if name in given:
-            document[name] = getattr(body, name) or None
-    if given.get("enabled") is not None:
-        document["enabled"] = body.enabled
 
 
 def delete_map(draft: Draft, account_id: str, map_id: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from dnsd.errors import Path
@@ -17,27 +16,18 @@ from dnsd.manage.find import find_zone
 from dnsd.manage.refusal import Fault, Reason, RefusedError, refused, refused_for
 from dnsd.manage.zone_times import shown_times, times_document
 from dnsd.model.edits import RecordEdit
-from dnsd.model.fields import IPAddress, derived_id
+from dnsd.model.fields import derived_id
 from dnsd.model.records import AUTOMATIC_TTL, Record, parse_owner
+from dnsd.model.requests import is_servers_own, nearest_ttl, not_reachable, unreachable_target
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import FileKind
 from dnsd.store.text_file import NotTextError, decoded
 from dnsd.wire.names import name_text
-from dnsd.wire.rdata import AAAA, NS, SOA, A, canonical_rdata, type_text
+from dnsd.wire.rdata import SOA, canonical_rdata, type_text
 
 SOA_FIELDS = ("mname", "rname", "serial", "refresh", "retry", "expire", "minimum")  # RFC 1035 §3.3.13
 MAX_KNOWN_ZONES = 64  # zones with remembered record ids
-
-TTL_S = range(60, 86_401)  # allowed in requests, in addition to 1, automatic
-# Addresses that no proxy can fetch from. Not `is_private`, which includes the documentation prefixes.
-UNREACHABLE = [
-    ip_network(prefix)
-    for prefix in (
-        *("0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
-        *("224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "fc00::/7", "fe80::/10", "ff00::/8"),
-    )
-]
 
 Build = Callable[[Record | None], Record]  # builds a record; the argument is the record to replace
 
@@ -87,31 +77,8 @@ def record_ids(zone: Zone) -> RecordIds:
 
 
 def is_shown(zone: Zone, record: Record) -> bool:
-    """Whether clients see a record: the SOA and the NS records at the apex are the server's own."""
-    return record.rtype != SOA and not (record.rtype == NS and record.owner == zone.name)
-
-
-def is_ttl(ttl: int) -> bool:
-    """Whether a request may set this TTL."""
-    return ttl in TTL_S or ttl == AUTOMATIC_TTL
-
-
-def is_reachable(ip: IPAddress) -> bool:
-    """Whether a proxy can fetch from an address."""
-    ip = (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
-    return not any(ip in network for network in UNREACHABLE)
-
-
-def unreachable_target(record: Record) -> str | None:
-    """The address of an A or AAAA record if no proxy can fetch from it, else None."""
-    if record.rtype in (A, AAAA) and not is_reachable(ip := ip_address(record.rdata)):
-        return str(ip)
-    return None
-
-
-def not_reachable(target: str) -> str:
-    """The message for an unreachable target, in Cloudflare's words."""
-    return f"Target {target} is not allowed for a proxied record."
+    """Whether clients see a record."""
+    return not is_servers_own(zone.name, record.owner, record.rtype)
 
 
 def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
@@ -239,16 +206,11 @@ def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) 
             if record.proxied and (target := unreachable_target(record)):
                 where = f"{name_text(record.owner)} {type_text(record.rtype)}"
                 raise refused(Reason.TARGET_NOT_ALLOWED, f"{where}: {not_reachable(target)}", "file")
-            added.append(_identified(replace(record, ttl=_nearest_ttl(record.ttl)), draft, secrets.token_hex(16)))
+            added.append(_identified(replace(record, ttl=nearest_ttl(record.ttl)), draft, secrets.token_hex(16)))
     if added:
         write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))
     warnings = [f"line {one.line}: {one.message}" for one in found.warnings]
     return Imported(sum(is_shown(zone, record) for record in found.records), len(added), warnings)
-
-
-def _nearest_ttl(ttl: int) -> int:
-    """The nearest TTL that a request may set."""
-    return ttl if is_ttl(ttl) else min(max(ttl, TTL_S.start), TTL_S.stop - 1)
 
 
 def _data_of(record: Record) -> tuple[bytes, int, bytes]:

@@ -4,70 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
-
-from pydantic import ConfigDict, Field, StrictBool
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_zone
 from dnsd.manage.records import write_as_yaml
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.zone_times import shown_times
-from dnsd.model.fields import Fields, derived_id
+from dnsd.model.fields import derived_id
 from dnsd.model.maps import MemberKind
+from dnsd.model.requests import check_host_name, parse_zone_name
 from dnsd.model.zones import Status, Zone
 from dnsd.store.directory import FileKind
-from dnsd.wire.names import ROOT, has_blanks, name_text, parse_name_text
+from dnsd.wire.names import has_blanks, name_text
 
-HOSTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_./-]*[a-z0-9_])?")  # slashes: RFC 2317
 PLAIN_FILE_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,198}[a-z0-9_])?")
-
-
-class AccountReference(Fields):
-    """The account of a new zone."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    id: str | None = None
-
-
-class ZoneBody(Fields):
-    """A new zone."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    name: str = Field(min_length=1, max_length=1000)
-    account: AccountReference = AccountReference()
-    type: Literal["full"] | None = None
-
-
-class ZoneEdit(Fields):
-    """The fields of a zone to change."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    paused: StrictBool | None = None
-    verified: StrictBool | None = Field(
-        default=None,
-        description="operator only: the zone belongs to the account, so other accounts' CNAMEs into it are followed",
-    )
-    type: Literal["full"] | None = None
-
-
-class SwitchBody(Fields):
-    """An on/off setting of a zone."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    value: str = Field(pattern="^(on|off)$")
-
-
-class ZoneDnsSettingsEdit(Fields):
-    """The DNS settings of a zone to change."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    flatten_all_cnames: StrictBool | None = None
 
 
 def create_zone(draft: Draft, account_id: str, name: str) -> str:
@@ -76,18 +26,16 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
     if has_blanks(name):
         raise refused(Reason.BAD_NAME, "the zone's name contains blanks or control characters", "name")
     try:
-        wire = parse_name_text(name.rstrip(".") or ".").lower()
+        wire = parse_zone_name(name)
     except ValueError as error:
-        raise refused(Reason.INVALID, f"the zone's name: {error}", "name") from None
-    if wire == ROOT:
-        raise refused(Reason.INVALID, "the root zone cannot be created", "name")
+        raise refused(Reason.INVALID, str(error), "name") from None
     text = name_text(wire)
     if wire in draft.dataset.zones_by_name:
         raise refused(Reason.ZONE_EXISTS, f"{text} already exists", "name")
-    if not HOSTNAME.fullmatch(text):
-        raise refused(
-            Reason.INVALID, f"{text!r} is not a valid zone name: use letters, digits, hyphens and dots", "name"
-        )
+    try:
+        check_host_name(wire)
+    except ValueError as error:
+        raise refused(Reason.INVALID, str(error), "name") from None
     zone_id = new_zone_id(account_id, text)
     plain = f"{account.key}/zones/{text}"
     draft.check_served(plain)
@@ -116,10 +64,10 @@ def new_zone_id(account_id: str, name: str) -> str:
     return derived_id("zone", account_id, name)
 
 
-def edit_zone(draft: Draft, zone_id: str, edit: ZoneEdit) -> None:
+def edit_zone(draft: Draft, zone_id: str, *, paused: bool | None = None, verified: bool | None = None) -> None:
     """Pause or resume a zone; mark it as verified or not, which only the operator may."""
     zone = find_zone(draft.dataset, zone_id)
-    wanted = {"paused": edit.paused, "verified": edit.verified}
+    wanted = {"paused": paused, "verified": verified}
     changed = {name: value for name, value in wanted.items() if value not in (None, getattr(zone, name))}
     if changed:
         _set(draft, zone, changed)

@@ -16,7 +16,7 @@ from dnsd.api.access import Need
 from dnsd.api.app import BASE
 from dnsd.api.memberships import membership_id
 from dnsd.api.routes import ROUTES, Route
-from dnsd.api.shapes import lease_id
+from dnsd.manage.accounts import lease_id
 from dnsd.manage.tokens import AccessLevel, Area, TokenFile
 from dnsd.model.accounts import Account, AccountSettings
 from dnsd.model.fields import derived_id, parse_ip

@@ -37,7 +37,7 @@ WORKER = {"errors", "log", "metrics", "whole_file", "wire", "engine", "net", "pr
 # Libraries that only some parts may import.
 CONFINED = {
     "yaml": {"formats"},
-    "pydantic": {"api", "manage", "model", "settings"},
+    "pydantic": {"api", "model", "settings"},
     "asyncio": {"api", "control", "net", "process", "serve", "web", "worker"},
     "jinja2": {"dashboard"},
     "socket": {"control", "log", "net", "process", "serve", "web"},

@@ -1,0 +1,273 @@
+"""The bodies of requests: their fields and types, for validation and for the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
+
+from dnsd.manage.accounts import NewPrefix, PrefixChange
+from dnsd.manage.maps import MapChange, Member, NewMap
+from dnsd.model.accounts import Approval
+from dnsd.model.fields import Cidr, Fields, Id, Ip
+from dnsd.model.maps import MemberKind
+from dnsd.model.records import MAX_COMMENT, MAX_TAGS, TagText
+
+MAX_TEXT = 1000  # characters of a description
+MAX_LISTED = 10_000  # addresses, or members, in a request
+TEXT_OF_NAME = "relative to the zone, fully qualified, or @ for the zone apex"
+TEXT_OF_DATA = (
+    "the content in parts, instead of content: CAA, CERT, DNSKEY, DS, HTTPS, LOC, NAPTR, SRV, TLSA, URI …; "
+    "ignored without a part of the record's type"
+)
+
+
+class RequestBody(Fields):
+    """The base of all bodies: unknown keys are ignored, as Cloudflare's API does."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+# Address maps
+
+
+def _short(value: Any) -> Any:
+    """The list itself. Raises ValueError if it is too long: reporting an error for every item would take seconds."""
+    if isinstance(value, list) and len(value) > MAX_LISTED:
+        raise ValueError(f"{len(value):,} items; the limit is {MAX_LISTED:,}")
+    return value
+
+
+class MemberBody(RequestBody):
+    """A member of a new map."""
+
+    kind: MemberKind
+    identifier: str = Field(description="id of the zone or account")
+
+
+class MapBody(RequestBody):
+    """A new map."""
+
+    description: str | None = Field(default=None, max_length=MAX_TEXT)
+    enabled: StrictBool = False
+    ips: Annotated[tuple[Ip, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
+    memberships: Annotated[tuple[MemberBody, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
+    default_sni: str | None = Field(default=None, max_length=255)
+    immutable: StrictBool = Field(
+        default=False, description="the account's immutable map; only the operator can create it"
+    )
+
+
+class MapEdit(RequestBody):
+    """The fields of a map to change; null or an empty text clears a text."""
+
+    description: str | None = Field(default=None, max_length=MAX_TEXT)
+    enabled: StrictBool | None = None
+    default_sni: str | None = Field(default=None, max_length=255)
+
+
+class MapPlan(MapBody):
+    """A new map or, with an id, the fields of a map to change; with `delete`, a map to delete."""
+
+    id: str | None = None
+    delete: StrictBool = False
+
+
+def new_map(body: MapBody) -> NewMap:
+    """The new map that a body describes."""
+    return NewMap(
+        description=body.description or None,
+        enabled=body.enabled,
+        ips=body.ips,
+        memberships=_members(body),
+        default_sni=body.default_sni or None,
+        immutable=body.immutable,
+    )
+
+
+def map_change(body: MapEdit | MapBody, given: Mapping[str, Any]) -> MapChange:
+    """The change to a map that a body describes; `given` is its JSON, which tells null from absent."""
+    change = MapChange()
+    if "description" in given:
+        change["description"] = body.description or None
+    if "default_sni" in given:
+        change["default_sni"] = body.default_sni or None
+    if given.get("enabled") is not None:
+        change["enabled"] = bool(body.enabled)
+    if isinstance(body, MapBody):
+        if given.get("ips") is not None:
+            change["ips"] = body.ips
+        if given.get("memberships") is not None:
+            change["memberships"] = _members(body)
+    return change
+
+
+def _members(body: MapBody) -> tuple[Member, ...]:
+    return tuple(Member(one.kind, one.identifier) for one in body.memberships)
+
+
+# Accounts
+
+
+class AccountBody(RequestBody):
+    """A complete account."""
+
+    name: str = Field(min_length=1, max_length=100)
+
+
+class DnsSettingsEdit(RequestBody):
+    """The DNS settings of an account to change."""
+
+    enforce_dns_only: StrictBool | None = None
+
+
+class PrefixBody(RequestBody):
+    """A new prefix."""
+
+    cidr: Cidr
+    asn: int | None = Field(default=None, ge=0, le=4_294_967_295)
+    description: str | None = Field(default=None, max_length=1000)
+    approved: Approval | None = Field(default=None, description="operator only; P, pending, by default")
+
+
+class PrefixEdit(RequestBody):
+    """The fields of a prefix to change."""
+
+    description: str | None = Field(default=None, max_length=1000)
+    approved: Approval | None = Field(default=None, description="operator only")
+
+
+class DelegationBody(RequestBody):
+    """A new delegation."""
+
+    cidr: Cidr
+    delegated_account_id: str
+
+
+class LeaseBody(RequestBody):
+    """A static IP to lease; operator only."""
+
+    ip: Ip
+
+
+def new_prefix(body: PrefixBody) -> NewPrefix:
+    """The new prefix that a body describes."""
+    return NewPrefix(body.cidr, body.asn, body.description or None, body.approved or Approval.PENDING)
+
+
+def prefix_change(body: PrefixEdit, given: Mapping[str, Any]) -> PrefixChange:
+    """The change to a prefix that a body describes; `given` is its JSON, which tells null from absent."""
+    change = PrefixChange()
+    if "description" in given:
+        change["description"] = body.description or None
+    if body.approved:
+        change["approved"] = body.approved
+    return change
+
+
+# Zones
+
+
+class AccountReference(RequestBody):
+    """The account of a new zone."""
+
+    id: str | None = None
+
+
+class ZoneBody(RequestBody):
+    """A new zone."""
+
+    name: str = Field(min_length=1, max_length=1000)
+    account: AccountReference = AccountReference()
+    type: Literal["full"] | None = None
+
+
+class ZoneEdit(RequestBody):
+    """The fields of a zone to change."""
+
+    paused: StrictBool | None = None
+    verified: StrictBool | None = Field(
+        default=None,
+        description="operator only: the zone belongs to the account, so other accounts' CNAMEs into it are followed",
+    )
+    type: Literal["full"] | None = None
+
+
+class SwitchBody(RequestBody):
+    """An on/off setting of a zone."""
+
+    value: str = Field(pattern="^(on|off)$")
+
+
+class ZoneDnsSettingsEdit(RequestBody):
+    """The DNS settings of a zone to change."""
+
+    flatten_all_cnames: StrictBool | None = None
+
+
+# Records: for the documentation; their reader, records/read.py, is more tolerant.
+
+
+class RecordSettingsBody(RequestBody):
+    """The settings of a record."""
+
+    ipv4_only: StrictBool | None = None
+    ipv6_only: StrictBool | None = None
+    flatten_cname: StrictBool | None = None
+
+
+class RecordEditBody(RequestBody):
+    """The fields of a record to change."""
+
+    name: str | None = Field(default=None, description=TEXT_OF_NAME)
+    type: str | None = Field(default=None, description="such as A or TXT")
+    content: str | None = Field(default=None, description="as in a master file; MX, SRV and URI without the priority")
+    data: dict[str, Any] | None = Field(default=None, description=TEXT_OF_DATA)
+    priority: int | None = Field(default=None, ge=0, le=65_535, description="of MX, SRV and URI")
+    ttl: int | None = Field(default=None, ge=1, le=86_400, description="60 to 86,400 seconds, or 1 for automatic")
+    proxied: StrictBool | None = Field(default=None, description="answered from address maps: A, AAAA and CNAME")
+    comment: str | None = Field(default=None, max_length=MAX_COMMENT)
+    tags: tuple[TagText, ...] | None = Field(default=None, max_length=MAX_TAGS, description="such as team:shop")
+    settings: RecordSettingsBody | None = None
+
+
+class RecordBody(RecordEditBody):
+    """A complete record."""
+
+    name: str = Field(description=TEXT_OF_NAME)
+    type: str = Field(description="such as A or TXT")
+
+
+class RecordReference(RequestBody):
+    """A record to delete."""
+
+    id: Id
+
+
+class RecordEditAt(RecordEditBody):
+    """The id of a record and its fields to change."""
+
+    id: Id
+
+
+class RecordBodyAt(RecordBody):
+    """The id of a record and its complete replacement."""
+
+    id: Id
+
+
+class BatchBody(RequestBody):
+    """Changes to records, made in this order, all or nothing."""
+
+    deletes: tuple[RecordReference, ...] | None = None
+    patches: tuple[RecordEditAt, ...] | None = None
+    puts: tuple[RecordBodyAt, ...] | None = None
+    posts: tuple[RecordBody, ...] | None = None
+
+
+class ImportBody(RequestBody):
+    """A master file."""
+
+    file: str = Field(description="RFC 1035 §5; its SOA and apex NS records are skipped")
+    proxied: bool = Field(default=False, description="whether to proxy its A, AAAA and CNAME records")
