@@ -277,6 +277,6 @@ def test_page_says_so_and_only_the_operator_verifies_there(api: Api, globex: str
 def test_explain_page_tells_who_is_led_there_why_it_is_not_followed(api: Api, partner: str) -> None:
     with Person(api, api.token("--account", A1)) as tenant:
         shown = tenant.get("/explain?name=ext.leads.example&type=A").text
-        assert "a CNAME to host.partner.test, which is not followed: partner.test is a zone of another account" in shown
+        assert "not followed: the zone partner.test belongs to another account and is not verified" in shown
         assert "globex" not in shown.lower()
         assert ADDRESS not in shown
