@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from dnsd.app import Loaded
-from dnsd.control.loading import Loader
+from dnsd.control.current import Current
 from dnsd.log import Log
 from dnsd.manage.audit import AuditLog, Entry, Outcome
 from dnsd.process.tasks import in_thread
@@ -21,8 +21,8 @@ LOOK_S = 0.5
 class Alarms:
     """Reports held accounts to the log and the audit log: once after a while, and again when they are released."""
 
-    def __init__(self, loader: Loader, audit: AuditLog, log: Log) -> None:
-        self._loader = loader
+    def __init__(self, current: Current, audit: AuditLog, log: Log) -> None:
+        self._current = current
         self._audit = audit
         self._log = log
         self._since: dict[str, float] = {}  # on the monotonic clock, by account
@@ -31,7 +31,7 @@ class Alarms:
     async def watch(self) -> None:
         """Check every LOOK_S, forever."""
         while True:
-            entries = [*self.due(self._loader.loaded, time.monotonic())] if self._loader.loaded else []
+            entries = [*self.due(self._current.loaded, time.monotonic())] if self._current.loaded else []
             if entries and (problem := await in_thread(partial(self._audit.append, *entries))):
                 self._log.error(problem)
             await asyncio.sleep(LOOK_S)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from dnsd.control.current import Current
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
 from dnsd.manage.change import Changed, Make, StaleError, draw_up, write_change
@@ -46,7 +47,8 @@ class _Wanted:
 class ChangeQueue:
     """Carries out changes, taking turns with the loader, which loads edits made in the files themselves."""
 
-    def __init__(self, loader: Loader, publisher: Publisher) -> None:
+    def __init__(self, current: Current, loader: Loader, publisher: Publisher) -> None:
+        self._current = current
         self._loader = loader
         self._publisher = publisher
         self._wanted: list[_Wanted] = []
@@ -61,7 +63,7 @@ class ChangeQueue:
         """
         wanted = _Wanted(make, asyncio.get_running_loop().create_future())
         self._wanted.append(wanted)
-        async with self._loader.turn:
+        async with self._current.turn:
             if not wanted.done.done():  # else an earlier caller carried it out with its own
                 waiting, self._wanted = self._wanted, []
                 await self._carry_out(waiting)
@@ -85,7 +87,7 @@ class ChangeQueue:
             forget_contents()
             await in_thread(trim)
             pause_s = max(SAVE_PAUSE_S, SAVE_PAUSE_FACTOR * (time.monotonic() - start))
-            if self._loader.turn.locked():
+            if self._current.turn.locked():
                 self._is_to_save.set()
             elif self._publisher.save_problem is None:
                 self._publisher.is_behind = False
@@ -116,7 +118,7 @@ class ChangeQueue:
 
     async def _make(self, waiting: Sequence[_Wanted]) -> None:
         """Make changes one upon another, then write and publish them. Raises StaleError or OSError for all of them."""
-        before = self._loader.loaded
+        before = self._current.loaded
         if before is None:
             raise refused(Reason.NOT_LOADED, "the files cannot be used; the last snapshot is served, read-only")
         self._publisher.is_behind = True
@@ -124,10 +126,11 @@ class ChangeQueue:
         outcomes = await in_thread(partial(draw_up, [one.make for one in waiting], before))
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
         if loaded is not before:
-            read, journal = self._loader.source or before.source, self._loader.journal
+            read, journal = self._current.source or before.source, self._current.journal
             source = await in_thread(partial(write_change, before.files, loaded.files, read, journal))
             try:
-                await self._loader.publish_change(loaded, source)
+                await self._current.replace(loaded, source=source)
+                self._loader.note_change(loaded)
             except Exception as error:  # settled here, so that no change is written twice
                 for one in waiting:
                     one.settle(error)

@@ -12,6 +12,8 @@ from typing import Any
 
 from dnsd.control.alarms import Alarms
 from dnsd.control.change_queue import ChangeQueue
+from dnsd.control.current import Current
+from dnsd.control.follow import Follower
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
 from dnsd.log import Log
@@ -50,10 +52,12 @@ class Control:
     def __init__(self, setup: ControlSetup) -> None:
         self.setup = setup
         self.publisher = Publisher(setup.shared, setup.state.folder, setup.log)
-        self.loader = Loader(setup.config, setup.settings, setup.state.folder, self.publisher, setup.log)
+        self.current = Current(setup.state.folder, setup.settings, self.publisher, setup.log)
+        self.loader = Loader(setup.config, self.current, self.publisher, setup.log)
+        self.follower = Follower(setup.config, self.current, self.loader)
         self.audit = AuditLog(setup.state.folder / AUDIT_LOG)
-        self.alarms = Alarms(self.loader, self.audit, setup.log)
-        self.changes = ChangeQueue(self.loader, self.publisher)
+        self.alarms = Alarms(self.current, self.audit, setup.log)
+        self.changes = ChangeQueue(self.current, self.loader, self.publisher)
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
 
@@ -87,9 +91,9 @@ class Control:
         work = [
             self._tell_when_ready(),
             self._obey_supervisor(reader, stop),
-            self.loader.follow(),
-            self.loader.await_followed(),
-            self.loader.keep_first_good(),
+            self.follower.follow(),
+            self.loader.await_workers(),
+            self.current.keep_first_good(),
             self.alarms.watch(),
             self.changes.save(),
             self.publisher.save_again(),

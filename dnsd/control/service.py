@@ -34,7 +34,7 @@ class ControlService:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._loader = control.loader
+        self._current = control.current
         self._changes = control.changes
         self._publisher = control.publisher
         self._log = control.setup.log
@@ -48,9 +48,9 @@ class ControlService:
     @property
     def loaded(self) -> Loaded:
         """The loaded data. Raises RefusedError if the files cannot be used."""
-        if self._loader.loaded is None:
+        if self._current.loaded is None:
             raise refused(Reason.NOT_LOADED, "the accounts' files cannot be used: run `dnsd check` for the reasons")
-        return self._loader.loaded
+        return self._current.loaded
 
     def problems(self) -> list[str]:
         """Problems of the running server, for its operator."""

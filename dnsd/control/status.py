@@ -35,7 +35,7 @@ def unready(control: Control) -> list[str]:
         reasons.append(f"the published revision is not yet served by {', '.join(late)}")
     errors = [problem for problem in load.problems if not problem.warning]
     if not load.ok:
-        what = "the last reload was refused" if control.loader.loaded else "the files cannot be used"
+        what = "the last reload was refused" if control.current.loaded else "the files cannot be used"
         count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
         reasons.append(f"{what}: {count}, the first is {errors[0]}" if errors else what)
     return reasons
@@ -43,7 +43,7 @@ def unready(control: Control) -> list[str]:
 
 def worries(control: Control) -> list[str]:
     """All problems for the operator: also those that leave the server ready."""
-    loaded, good = control.loader.loaded, control.loader.good
+    loaded, good = control.current.loaded, control.current.good
     why = loaded.held if loaded else {}
     accounts = [f"the account {account} is held at its last good version: {why[account][0]}" for account in why]
     copies = [f"{good.problem}; an account with an error would be held at an older version"] if good.problem else []
@@ -133,9 +133,9 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
 def _sizes(control: Control) -> dict[str, int]:
     """The number of served zones, names, records and maps; of names alone if a snapshot file is served."""
     names = {"names": len(control.publisher.snapshot.names) if control.publisher.snapshot else 0}
-    if control.loader.loaded is None:
+    if control.current.loaded is None:
         return names
-    dataset = control.loader.loaded.dataset
+    dataset = control.current.loaded.dataset
     records = sum(len(zone.records) for zone in dataset.zones.values())
     return {"zones": len(dataset.zones), **names, "records": records, "maps": len(dataset.maps)}
 

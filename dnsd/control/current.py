@@ -1,0 +1,109 @@
+"""The loaded data: the one place that holds them, and the one method that replaces them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from dnsd.app import Loaded, Source
+from dnsd.control.publish import Publisher
+from dnsd.control.sightings import KeptTimes
+from dnsd.engine.delta import apply_delta
+from dnsd.engine.snapshot import Snapshot
+from dnsd.log import Log
+from dnsd.process.snapshot_file import FILE_NAME, load_snapshot
+from dnsd.process.tasks import in_thread
+from dnsd.settings import Settings
+from dnsd.store.directory import Files
+from dnsd.store.good import GoodTexts
+from dnsd.store.write import JOURNAL
+
+
+class Current:
+    """The data that are served, the source as read last, and the files in the state folder that outlive both."""
+
+    def __init__(self, state: Path, settings: Settings, publisher: Publisher, log: Log) -> None:
+        """`settings` are the server's at its start."""
+        self.loaded: Loaded | None = None  # None: a snapshot file is served
+        self.source: Source | None = None  # as read by the last attempt to load it, successful or not
+        self.settings = settings
+        self.turn = asyncio.Lock()  # its holder may replace the data
+        self.good = GoodTexts(state)
+        self.times = KeptTimes(state, log)
+        self.journal = state / JOURNAL
+        self.snapshot_file = state / FILE_NAME
+        self._publisher = publisher
+        self._log = log
+        self._revision = 0  # the last one assigned
+
+    def number_from(self, revision: int) -> None:
+        """Assign revisions after this one, the last one of earlier processes."""
+        self._revision = revision
+
+    async def replace(self, loaded: Loaded, *, source: Source | None = None, keep_good: bool = True) -> None:
+        """Serve `loaded` under the next revision, read from `source` if given. The caller holds `turn`.
+
+        First, times and texts are written to the state folder: after a kill, no object may go back to older ones.
+        """
+        self.source = source or self.source
+        await self._keep_times(loaded)
+        if keep_good:
+            await self.keep_good(loaded)
+        loaded = replace(loaded, snapshot=self._numbered(loaded.snapshot))
+        self.loaded, self.settings = loaded, loaded.settings
+        self._log.format, self._log.level = loaded.settings.log.format, loaded.settings.log.level
+        await self._publish(loaded.snapshot)
+
+    async def renew(self, loaded: Loaded) -> None:
+        """Take over `loaded`, read anew but with the served content, without a new revision."""
+        assert self.loaded is not None
+        await self._keep_times(loaded)
+        self.loaded = replace(loaded, snapshot=self.loaded.snapshot)
+
+    async def serve_file(self, snapshot: Snapshot) -> None:
+        """Serve a snapshot from the file, as nothing can be loaded."""
+        await self._publish(self._numbered(snapshot))
+
+    async def keep_first_good(self) -> None:
+        """Keep the texts served since the start as good; the start itself does not wait for this."""
+        async with self.turn:
+            if self.loaded:
+                await self.keep_good(self.loaded)
+
+    async def keep_good(self, loaded: Loaded) -> None:
+        """Keep the texts as the last good version of each account."""
+        before = self.good.problem
+        await in_thread(partial(self.good.keep, loaded.files))
+        if self.good.problem and self.good.problem != before:
+            self._log.error(f"{self.good.problem}; an account with an error would be held at an older version")
+
+    def good_files(self) -> Files | None:
+        """The last good version of each account: the served one; at a start, the one served last. Blocks."""
+        return self.good.of(self.loaded.files) if self.loaded else self.good.read()
+
+    def saved_snapshot(self) -> Snapshot | None:
+        """The snapshot file's snapshot, None if unusable. Blocks, for long."""
+        gc.disable()  # a million objects are made, none is freed
+        try:
+            _, parts = load_snapshot(self.snapshot_file)
+            return next(filter(None, apply_delta(None, parts)))
+        except ValueError as error:
+            self._log.debug(f"no usable snapshot file: {error}")
+            return None
+        finally:
+            gc.enable()
+
+    async def _keep_times(self, loaded: Loaded) -> None:
+        if not self.times.has(loaded.times):
+            await in_thread(partial(self.times.save, loaded.times))
+
+    async def _publish(self, snapshot: Snapshot) -> None:
+        await self._publisher.publish(snapshot, self.settings.for_workers)
+
+    def _numbered(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the next revision, which no worker and no snapshot file of an earlier run can have."""
+        self._revision += 1
+        return replace(snapshot, revision=self._revision)
