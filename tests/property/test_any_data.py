@@ -1,4 +1,4 @@
-"""Record data of every type, whatever stands in it: what is taken can be read, printed, shown and read again."""
+"""Random record data of every type: accepted data can be parsed, printed, shown and parsed again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dnsd.wire.rdata import PROVEN, canonical_rdata, pack_rdata, parse_rdata_tex
 from tests.unit.wire.test_rdata import SAMPLES
 
 TRIES = 240  # of each type, half of them text, half octets
-ACCEPTED = 12  # of each type, at least: or else the tries say little
+ACCEPTED = 12  # of each type, at least, for the test to be meaningful
 
 NUMBERS = ["0", "1", "-1", "9", "59", "60", "89", "90", "91", "179", "180", "181", "255", "256", "65535", "65536"]
 NUMBERS += ["4294967295", "4294967296", "0.5", "0.001", "0.57m", "1e3", "1e400m", "nan", "inf", "00", "90000000m"]
@@ -82,7 +82,7 @@ def changed_text(text: str, rng: random.Random) -> str:
 
 
 def changed_octets(wire: bytes, rng: random.Random) -> bytes:
-    """Valid octets with some changed, or any."""
+    """Valid octets with some changed, or random octets."""
     if rng.randrange(4) == 0:
         return rng.randbytes(rng.choice((0, 1, 2, 3, 4, 5, 8, 16, 20, 40, 300)))
     octets = bytearray(wire)
@@ -98,7 +98,7 @@ def changed_octets(wire: bytes, rng: random.Random) -> bytes:
 
 
 def taken(rtype: int, text: str) -> bytes | None:
-    """The data that a text is taken for; None where it is refused."""
+    """The data that a text is parsed to; None if refused."""
     try:
         return pack_rdata(parse_rdata_text(rtype, text))
     except ValueError:
@@ -106,7 +106,7 @@ def taken(rtype: int, text: str) -> bytes | None:
 
 
 @pytest.mark.parametrize(("rtype_text", "sample"), SAMPLES.items(), ids=SAMPLES.keys())
-def test_what_is_taken_can_be_read_again(rtype_text: str, sample: str) -> None:
+def test_accepted_data_can_be_read_again(rtype_text: str, sample: str) -> None:
     rng = random.Random(rtype_text)
     rtype = parse_type_text(rtype_text)
     valid = pack_rdata(parse_rdata_text(rtype, sample))
@@ -126,7 +126,7 @@ def test_what_is_taken_can_be_read_again(rtype_text: str, sample: str) -> None:
 
 @pytest.mark.parametrize("rtype", PROVEN)
 def test_data_that_is_not_read_again_could_be(rtype: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is proven is refused by nothing that the others are refused by."""
+    """Types exempt from the second parse would pass it."""
     rng = random.Random(rtype)
     sample = SAMPLES[rdata.type_text(rtype)]
     valid = pack_rdata(parse_rdata_text(rtype, sample))

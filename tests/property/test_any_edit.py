@@ -1,4 +1,4 @@
-"""Any world of accounts after any edits: who did nothing keeps what they had, and nobody is served by halves."""
+"""Random accounts after random edits: unedited accounts stay unchanged, and each account is served as a whole."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def zone_text(rng: random.Random, name: str) -> str:
 
 
 def new_file(rng: random.Random) -> tuple[str, str]:
-    """A name and a text, perhaps with an error."""
+    """The name and text of a file, sometimes with an error."""
     account = rng.choice(ACCOUNTS)
     zone = f"{account}/zones/{rng.choice(ZONES)}{rng.choice(['.yaml', '.yaml', '.zone'])}"
     return rng.choice(
@@ -73,7 +73,7 @@ def new_file(rng: random.Random) -> tuple[str, str]:
 
 
 def edited(rng: random.Random, texts: Texts) -> Texts:
-    """The texts after some edits: written, removed, moved, a stranger put beside them, accounts swapped."""
+    """The texts after random edits: written, removed, moved, a foreign file added, accounts swapped."""
     texts = dict(texts)
     for _ in range(rng.choice([1, 1, 2, 3, 5])):
         what = rng.random()
@@ -95,7 +95,7 @@ def edited(rng: random.Random, texts: Texts) -> Texts:
 
 
 def put(root: Path, texts: Texts) -> None:
-    """Have the folder of accounts hold these; a file that has not changed is not touched."""
+    """Write these texts to the accounts folder; an unchanged file is not touched."""
     folder = root / "accounts"
     folder.mkdir(exist_ok=True)
     there = {str(path.relative_to(root)): path for path in folder.rglob("*") if path.is_file()}
@@ -109,7 +109,7 @@ def put(root: Path, texts: Texts) -> None:
 
 
 def good_world(rng: random.Random, root: Path) -> Texts:
-    """Texts without an error."""
+    """Random texts without errors."""
     texts: Texts = {}
     for _ in range(rng.randrange(6, 24)):
         more = texts | dict([new_file(rng)])
@@ -132,7 +132,7 @@ def texts_of(loaded: Loaded) -> Texts:
 
 
 def check_accounts(before: Texts, now: Texts, loaded: Loaded) -> None:
-    """Each account is served whole, as it is or as it was; only who has changed is held, for reasons with places."""
+    """Each account is served as a whole, current or last good; only changed ones are held, with placed reasons."""
     serving = texts_of(loaded)
     for account in ACCOUNTS:
         assert of(serving, account) == of(before if account in loaded.held else now, account), account

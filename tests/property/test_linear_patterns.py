@@ -1,7 +1,7 @@
-"""Every regular expression of the package takes time in proportion to its input, whatever that is.
+"""Every regular expression of the package takes time in proportion to the size of any input.
 
-The patterns are found, not listed: the compiled ones in every module, and those that stand in a call. Each is fed
-inputs made of its own letters, in the ways in which the package uses it.
+The test finds the patterns itself: compiled ones in every module, and literals in calls. Each gets
+inputs made of its own letters, through the methods that the package calls.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ import pytest
 import dnsd
 
 ROOT = Path(dnsd.__file__).parent
-LEAST_S = 0.001  # from where times are compared
-TIMES, MOST = 10, 15  # so many times the input, at most so many times the time
-LARGEST = 400_000  # characters; what takes less than LEAST_S for so many is fast enough
+LEAST_S = 0.001  # shorter times are not compared
+TIMES, MOST = 10, 15  # factor of the input's size, and limit of the time's factor
+LARGEST = 400_000  # characters; a pattern that takes less than LEAST_S for so many is fast enough
 TRIALS = 5
 STEPS = (1.1, 1.2, 1.3, 1.4, 1.5, 2, 3, TIMES)
-SCREEN, MOST_OF_SCREEN = 3, 3.3  # the same for so many times: t + 0.06 t² is fifteen at ten, and 3.3 at three
-SMALL, MOST_STEP = 1_000, 8  # characters from where on sizes grow by more at once, and by how much
-WORST = 2  # inputs of each pattern that are tried with TIMES as much, however they have grown
+SCREEN, MOST_OF_SCREEN = 3, 3.3  # for a first look: t + 0.06 t² grows 3.3-fold at 3 times the size, 15-fold at 10
+SMALL, MOST_STEP = 1_000, 8  # characters; sizes beyond it grow by larger factors, up to this
+WORST = 2  # inputs of each pattern with the largest growth, always tried with TIMES the size
 PER_REPEAT = 2
 MAX_INPUTS = 24
 SCANS = {"search", "finditer", "findall", "sub", "subn", "split"}
@@ -41,7 +41,7 @@ METHODS = {"match", "fullmatch", *SCANS}
 
 
 class Found(NamedTuple):
-    """A regular expression, and the methods that it is used by."""
+    """A regular expression, and the methods called on it."""
 
     where: str
     pattern: re.Pattern[Any]
@@ -49,10 +49,10 @@ class Found(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A call that makes or uses a regular expression."""
+    """A call that compiles or uses a regular expression."""
 
     where: str
-    text: str | bytes | None  # None: it is put together when the program runs
+    text: str | bytes | None  # None: built at run time
     method: str
     is_compiled: bool  # by re.compile
 
@@ -67,7 +67,7 @@ def sources() -> list[tuple[str, ast.Module]]:
 
 
 def compiled_in(value: Any, where: str) -> Iterator[tuple[str, re.Pattern[Any]]]:
-    """The patterns in what stands in a module: also in its collections and classes."""
+    """The patterns in a module's values, including collections and classes."""
     if isinstance(value, re.Pattern):
         yield where, value
     elif isinstance(value, dict):
@@ -84,7 +84,7 @@ def compiled_in(value: Any, where: str) -> Iterator[tuple[str, re.Pattern[Any]]]
 
 @cache
 def compiled() -> dict[str, re.Pattern[Any]]:
-    """Each compiled pattern by where it stands."""
+    """Each compiled pattern by the name of its constant."""
     found: dict[str, re.Pattern[Any]] = {}
     for info in pkgutil.walk_packages(dnsd.__path__, "dnsd."):
         if info.name.endswith("__main__"):
@@ -129,7 +129,7 @@ def _text(node: ast.expr) -> str | bytes | None:
 
 @cache
 def imported() -> dict[str, dict[str, str]]:
-    """By module: the names that it has from others of the package, and from which."""
+    """By module: the names that it imports from the package, and the module of each."""
     return {
         module: {
             alias.asname or alias.name: node.module
@@ -142,7 +142,7 @@ def imported() -> dict[str, dict[str, str]]:
 
 
 def home(module: str, name: str) -> str:
-    """The module that a name is made in; two of them may have one of the same name."""
+    """The module that defines a name; two modules may define the same name."""
     while source := imported().get(module, {}).get(name):
         module = source
     return module
@@ -150,7 +150,7 @@ def home(module: str, name: str) -> str:
 
 @cache
 def uses() -> dict[tuple[str, str], set[str]]:
-    """By module and name of a constant, the methods that are called of it; without a module, of attributes."""
+    """By module and name of a constant, the methods called on it; attributes have no module."""
     found: dict[tuple[str, str], set[str]] = {}
     for module, tree in sources():
         for node in ast.walk(tree):
@@ -167,7 +167,7 @@ def uses() -> dict[tuple[str, str], set[str]]:
 
 
 def methods_of(where: str) -> frozenset[str]:
-    """The methods that are called of the constant that stands there; all where none is seen."""
+    """The methods called on a constant; all methods if no call is found."""
     path = re.split(r"[.\[]", where)
     place = next((place for place, part in enumerate(path) if part.isupper()), len(path))
     module = ".".join(path[:place])
@@ -187,7 +187,7 @@ PATTERNS = patterns()
 
 
 def test_each_pattern_is_covered() -> None:
-    """None is put together in a call, and each that is compiled stands where the test finds it."""
+    """No pattern is built in a call, and the test finds every compiled pattern."""
     texts = {found.pattern.pattern for found in PATTERNS}
     assert [one.where for one in written() if one.text is None and not one.is_compiled] == []
     assert [one.where for one in written() if one.text is not None and one.text not in texts] == []
@@ -196,7 +196,7 @@ def test_each_pattern_is_covered() -> None:
 
 
 def hidden() -> Iterator[str]:
-    """The places where a pattern is compiled that no constant of the module holds."""
+    """The places that compile a pattern without assigning it to a constant of the module."""
     for module, tree in sources():
         constants = {one for statement in tree.body if _is_constant(statement) for one in ast.walk(statement)}
         for node in ast.walk(tree):
@@ -205,7 +205,7 @@ def hidden() -> Iterator[str]:
 
 
 def _is_constant(statement: ast.stmt) -> bool:
-    """Whether it is `NAME = …`: a pattern, or a collection of them that `compiled_in` looks into."""
+    """Whether the statement is `NAME = …`: a pattern, or a collection that `compiled_in` searches."""
     return isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(
         statement.value, ast.Call | ast.Dict | ast.Tuple | ast.List
     )
@@ -215,7 +215,7 @@ def _is_constant(statement: ast.stmt) -> bool:
 
 
 def letters(node: Any) -> Iterator[str]:
-    """Some characters of each class and each literal of a parsed pattern."""
+    """Some characters of each class, and each literal, of a parsed pattern."""
     for op, value in node:
         if op in (codes.LITERAL, codes.NOT_LITERAL):
             yield chr(value) if op is codes.LITERAL else "~"
@@ -229,7 +229,7 @@ def letters(node: Any) -> Iterator[str]:
 
 
 def parts(op: Any, value: Any) -> Iterable[Any]:
-    """The patterns that are part of an operation."""
+    """The patterns inside an operation."""
     if op in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
         return [value[2]]
     if op is codes.SUBPATTERN:
@@ -244,7 +244,7 @@ def parts(op: Any, value: Any) -> Iterable[Any]:
 
 
 def members(value: Any) -> list[str]:
-    """Characters that are in a class: the first of each range, each literal, and one of each category."""
+    """Characters of a class: the first of each range, each literal, and one of each category."""
     shown = {codes.CATEGORY_DIGIT: "0", codes.CATEGORY_SPACE: " ", codes.CATEGORY_WORD: "a"}
     negated = value[0][0] is codes.NEGATE
     found = []
@@ -259,7 +259,7 @@ def members(value: Any) -> list[str]:
 
 
 def example(node: Any, *, repeats: int) -> str:
-    """A text that matches, or nearly so; what may be repeated is, so many times."""
+    """A text that matches, or nearly; repeatable parts are repeated so many times."""
     text = ""
     for op, value in node:
         if op in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
@@ -277,7 +277,7 @@ def example(node: Any, *, repeats: int) -> str:
 
 
 def inputs(pattern: re.Pattern[Any]) -> dict[str, Callable[[int], str]]:
-    """Texts of about so many characters: runs of letters and of almost matches, alone and with what fits nowhere."""
+    """Makers of texts by size: runs of letters and of near matches, alone and with characters that never match."""
     text = pattern.pattern.decode("latin-1") if isinstance(pattern.pattern, bytes) else pattern.pattern
     tree = parser.parse(text, pattern.flags & ~re.UNICODE)
     alone = list(dict.fromkeys([" ", "\t", "\n", *letters(tree)]))
@@ -291,44 +291,44 @@ def inputs(pattern: re.Pattern[Any]) -> dict[str, Callable[[int], str]]:
     return texts | {f"{once[:-1]!r}, then {unit!r}": repeated(once[:-1], unit, "") for unit in alone}
 
 
-def repeated(before: str, unit: str, behind: str) -> Callable[[int], str]:
-    """What makes a text of a size: one part over and over, between others."""
-    return lambda size: before + unit * (size // len(unit) + 1) + behind
+def repeated(before: str, unit: str, after: str) -> Callable[[int], str]:
+    """A maker of texts by size: one unit repeated, between a prefix and a suffix."""
+    return lambda size: before + unit * (size // len(unit) + 1) + after
 
 
 def run(found: Found, text: str) -> float:
-    """Seconds of this thread that the pattern takes for a text, in all ways in which it is used."""
+    """CPU seconds of this thread for a text, through all methods used with the pattern."""
     subject: Any = text.encode("latin-1", "replace") if isinstance(found.pattern.pattern, bytes) else text
     start = time.thread_time()
     for method in found.methods - SCANS:
         getattr(found.pattern, method)(subject)
     if found.methods & (SCANS - {"finditer"}):
         deque(found.pattern.finditer(subject), maxlen=0)
-    elif "finditer" in found.methods:  # whose callers end where nothing is found
+    elif "finditer" in found.methods:  # callers stop at the first gap
         deque(takewhile(lambda match: match[0], found.pattern.finditer(subject)), maxlen=0)
     return time.thread_time() - start
 
 
 def size_that_takes_a_millisecond(found: Found, text_of: Callable[[int], str]) -> int | None:
-    """None where the largest takes less."""
+    """The size of text that takes a millisecond; None if the largest takes less."""
     size = 16
     while (spent := run(found, text_of(size))) < LEAST_S:
         if size >= LARGEST:
             return None
-        # A pattern that backtracks without end shows while the steps are small.
+        # Small steps reveal exponential backtracking early.
         likely = int(size * LEAST_S / max(spent, LEAST_S / MOST_STEP)) if size > SMALL else 0
         size = min(max(size + size // 8, likely), LARGEST)
     return size
 
 
 def growth(found: Found, text_of: Callable[[int], str]) -> float:
-    """How many times as long `SCREEN` times the input takes, from where it takes a millisecond; 0 if it never does."""
+    """The time's factor for SCREEN times the size that takes a millisecond; 0 if no size takes that long."""
     size = size_that_takes_a_millisecond(found, text_of)
     if size is None:
         return 0
     few = max(run(found, text_of(size)), LEAST_S)
     for share in takewhile(lambda share: share < 2, STEPS):
-        if run(found, text_of(int(share * size))) > MOST * few:  # it backtracks without end
+        if run(found, text_of(int(share * size))) > MOST * few:  # exponential backtracking
             return MOST
     return run(found, text_of(SCREEN * size)) / few
 
@@ -338,7 +338,7 @@ def is_linear(found: Found, text_of: Callable[[int], str]) -> bool:
     if size is None:
         return True
     few = text_of(size)
-    for share in STEPS:  # in steps, or a pattern that backtracks without end would never come back
+    for share in STEPS:  # in steps, as exponential backtracking would never return
         many = text_of(int(share * size))
         # In pairs, as the machine's speed drifts.
         if all(run(found, many) > MOST * max(run(found, few), LEAST_S) for _ in range(TRIALS)):
@@ -349,8 +349,8 @@ def is_linear(found: Found, text_of: Callable[[int], str]) -> bool:
 def not_linear(found: Found) -> Iterator[str]:
     """The inputs for which a pattern is not linear.
 
-    What grows no faster than t + 0.06 t² costs at most fifteen times as much for ten times the input, and is known by
-    less. All other inputs are tried with ten times as much, and the worst of each pattern in any case.
+    An input that grows no faster than t + 0.06 t² passes a cheaper look at SCREEN times the size. All others are
+    tried with TIMES the size, and so are the worst of each pattern in any case.
     """
     texts = inputs(found.pattern)
     grown = []
@@ -368,12 +368,12 @@ def test_ten_times_the_input_costs_at_most_fifteen_times_as_much(found: Found) -
     assert list(not_linear(found)) == []
 
 
-def test_a_pattern_is_used_as_its_own_module_and_those_that_import_it_use_it() -> None:
+def test_methods_are_found_in_all_modules_that_import_a_pattern() -> None:
     for module in ("zone_edit", "zone_entries"):
         assert methods_of(f"dnsd.formats.{module}.BLANK") == {"match", "fullmatch"}
 
 
 @pytest.mark.parametrize("text", [r"\s*\bcf_tags=(\S+)", r"(?:a+)+b", r"a*a*b", r"(?:x|x)*y", r"[ \t]*#"])
-def test_the_test_sees_a_pattern_that_is_not_linear(text: str) -> None:
+def test_nonlinear_pattern_is_detected(text: str) -> None:
     found = Found("here", re.compile(text), frozenset({"search"}))
     assert next(not_linear(found), None)

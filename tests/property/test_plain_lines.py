@@ -1,4 +1,4 @@
-"""Lines of known parts are read as every other line is: the same records in the same order, and the same problems."""
+"""The fast reader of plain lines agrees with the full reader: same records, same order, same problems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conformance.generate import generated_zones
 from tests.samples.zones import ZONES
 
 EXAMPLE = parse_name_text("example.com")
-NO_LINE = re.compile(r"()()()()(?!)|")  # what is plain when nothing is
+NO_LINE = re.compile(r"()()()()(?!)|")  # matches no line, so that none is plain
 
 OWNERS = ["a", "a", "B.a", "*", "*.b", "_x-1", "@", "", "", "a.example.com.", "b.Example.COM.", "x.example.org.", "10"]
 OWNERS += ["example.com", "a..b", ".", ".a", r"a\.b", r"\097", "ä", '"a"', "a@b", "$x", "a/b", "l" * 63, "l" * 64]
@@ -97,7 +97,7 @@ def lines(draw: st.DrawFn) -> str:
 @st.composite
 def texts(draw: st.DrawFn) -> str:
     some = draw(st.lists(lines() | lines() | st.sampled_from(OTHERS), max_size=12))
-    # The same parts again and again: what is known must be the same for the second line, and the third.
+    # Repeat the same parts: remembered meanings must also fit the second and the third line.
     chosen = draw(st.lists(st.sampled_from(some), max_size=30)) if some else []
     text = draw(st.sampled_from(["\n", "\n", "\n", "\r\n"])).join(chosen) + draw(st.sampled_from(["", "\n"]))
     if text and draw(st.integers(0, 3)) == 0:
@@ -141,7 +141,7 @@ def test_generated_zones_are_read_alike(seed: int) -> None:
         assert_read_alike(text)
 
 
-def test_what_is_read_alike_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_parts_are_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = []
     read: Callable[..., None] = zone_text._EntryReader._read_words
     monkeypatch.setattr(

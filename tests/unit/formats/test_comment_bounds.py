@@ -1,4 +1,4 @@
-"""Comments and tags are bounded: refused where they are asked for, cut where text behind a record is free."""
+"""Limits of comments and tags: the API and YAML refuse longer ones, master files shorten them with a warning."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ EXAMPLE = parse_name_text("example.com")
 SAID = {"name": "a", "type": "A", "content": "192.0.2.1"}
 MANY = [f"t{number}:x" for number in range(MAX_TAGS)]
 
-# What a record says beside its data; where that is wrong, and the message. None: it is right.
+# Comment and tags of a record; path and message of the problem, or None if valid
 CASES = {
-    "a comment that just fits": ({"comment": "ü" * MAX_COMMENT}, None, None),
-    "a comment that is too long": (
+    "the longest comment": ({"comment": "ü" * MAX_COMMENT}, None, None),
+    "a comment too long": (
         {"comment": "ü" * (MAX_COMMENT + 1)},
         ("comment",),
         "has 501 characters; the limit is 500",
     ),
     "a comment of blanks": ({"comment": "a" + " " * 40_000 + "b"}, ("comment",), "has 40,002 characters"),
-    "as many tags as fit": ({"tags": MANY}, None, None),
+    "the most tags": ({"tags": MANY}, None, None),
     "one tag too many": ({"tags": [*MANY, "last"]}, ("tags",), "has too many entries; the limit is 20"),
-    "a tag that just fits": ({"tags": ["n:" + "x" * (MAX_TAG - 2)]}, None, None),
-    "a tag that is too long": ({"tags": ["fits", "n:" + "x" * (MAX_TAG - 1)]}, ("tags", 1), "has 501 characters"),
+    "the longest tag": ({"tags": ["n:" + "x" * (MAX_TAG - 2)]}, None, None),
+    "a tag too long": ({"tags": ["fits", "n:" + "x" * (MAX_TAG - 1)]}, ("tags", 1), "has 501 characters"),
 }
 
 
@@ -51,23 +51,23 @@ def test_api(said: dict[str, object], path: tuple[str | int, ...] | None, messag
         assert str(message) in caught.value.faults[0].message
 
 
-# The text behind a record, and what is kept of it
+# A comment after a record, and the part that is kept
 MASTER = {
-    "a text that just fits": ("x" * MAX_COMMENT, "x" * MAX_COMMENT, False),
-    "a text that is too long": ("ü" * 501, "ü" * 500, True),
+    "the longest text": ("x" * MAX_COMMENT, "x" * MAX_COMMENT, False),
+    "a text too long": ("ü" * 501, "ü" * 500, True),
     "a text of blanks": ("a" + " " * 40_000 + "b", "a", True),
     "a TAB": ("a\tb", "a b", True),
-    "what terminals obey": ("a\x1b[2J\x07b\x85\x9b\x7f", "a[2Jb", True),
+    "control characters": ("a\x1b[2J\x07b\x85\x9b\x7f", "a[2Jb", True),
     "a TAB at the end": ("a \t", "a", False),
     "a TAB before the tags": ("a\tcf_tags=cf-proxied:true", "a", True),
-    "what terminals obey, in a tag": ("a cf_tags=cf-proxied:true,n:\x1b[2J", "a", True),
+    "control characters in a tag": ("a cf_tags=cf-proxied:true,n:\x1b[2J", "a", True),
     "too long before the tags": ("y" * 9_000 + " cf_tags=cf-proxied:true", "y" * 500, True),
 }
 
 
 @pytest.mark.parametrize(("comment", "kept", "warns"), MASTER.values(), ids=MASTER.keys())
 def test_master_file(comment: str, kept: str, warns: bool) -> None:
-    """Read word for word, and as a line of known parts; with one warning, at the first of them."""
+    """Both the full reader and the reader of known parts keep the same, with one warning at the first line."""
     lines = ["z 1 A 192.0.2.9", "z 1 A 192.0.2.8 ; x"]
     lines += [f"a{number} 1 A 192.0.2.{number} ; {comment}" for number in range(4)]
     found = parse_zone_text("\n".join([*lines, ""]), EXAMPLE)

@@ -1,4 +1,4 @@
-"""What the comment behind a record says: text, and tags for whether it is proxied and for who it is."""
+"""Comments after records: text, and tags for proxying and identity."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHOLE = f"dnsd-id:{ID},dnsd-created:2026-11-27T07:00:00.123456Z,dnsd-modified:20
 
 FLAT, NOT_FLAT = RecordSettings(flatten_cname=True), RecordSettings(flatten_cname=False)
 
-# The comment, and what it says
+# A comment and its meaning
 SAID = {
     "no tags": (" hello ", Comment("hello")),
     "all": (f"hello cf_tags=cf-proxied:true,{WHOLE}", Comment("hello", True, Identity(ID, CREATED, MODIFIED))),
@@ -32,7 +32,7 @@ SAID = {
     "an id in capitals": (f"cf_tags=dnsd-id:{ID.upper()}", Comment("", None, Identity(ID))),
     "a tag in capitals": (f"cf_tags=DNSD-Id:{ID},CF-Proxied:true", Comment("", True, Identity(ID))),
     "a time alone": ("cf_tags=dnsd-modified:2026-11-28T23:59:59Z", Comment("", None, Identity(modified_on=MODIFIED))),
-    "a time elsewhere": (
+    "a time in another zone": (
         "cf_tags=dnsd-created:2026-11-27T09:00:00.123456+02:00",
         Comment("", None, Identity(created_on=CREATED)),
     ),
@@ -40,10 +40,10 @@ SAID = {
         f"cf_tags=a,team:b:c,dnsd-id:{ID},",
         Comment("", None, Identity(ID), tags=("a", "team:b:c")),
     ),
-    "text behind": (f"x cf_tags=dnsd-id:{ID} y", Comment("x y", None, Identity(ID))),
-    "text with commas behind": ("cf_tags=cf-proxied:true by Ann, Bob", Comment("by Ann, Bob", True)),
-    "not in the tags": (f"dnsd-id:{ID}", Comment(f"dnsd-id:{ID}")),
-    "a last word of tags": (f"cf_tags=dnsd-id:{ID} cf_tags=cf-proxied:true", Comment(f"cf_tags=dnsd-id:{ID}", True)),
+    "text after the tags": (f"x cf_tags=dnsd-id:{ID} y", Comment("x y", None, Identity(ID))),
+    "text with commas after the tags": ("cf_tags=cf-proxied:true by Ann, Bob", Comment("by Ann, Bob", True)),
+    "outside the tags": (f"dnsd-id:{ID}", Comment(f"dnsd-id:{ID}")),
+    "tags within the text": (f"cf_tags=dnsd-id:{ID} cf_tags=cf-proxied:true", Comment(f"cf_tags=dnsd-id:{ID}", True)),
     "a comma in a value": ('cf_tags=owner:"dns, mail",cf-proxied:true', Comment("", True, tags=("owner:dns, mail",))),
     "a blank in a value": ("cf_tags=owner:dns mail,cf-proxied:true", Comment("", True, tags=("owner:dns mail",))),
     "blanks between tags": ("cf_tags= a , cf-proxied:true ", Comment("", True, tags=("a",))),
@@ -53,8 +53,8 @@ SAID = {
     ),
     "other characters in JSON": (r'cf_tags=n:"\u00fc\ud83d\ude00"', Comment("", tags=("n:ü😀",))),
     "no value in three ways": ('cf_tags=k:"",l:,m', Comment("", tags=("k", "l", "m"))),
-    "an equals sign that should be quoted": ("cf_tags=a:b=c,cf-proxied:true", Comment("", True, tags=("a:b=c",))),
-    "a backslash that should be quoted": (
+    "an unquoted equals sign": ("cf_tags=a:b=c,cf-proxied:true", Comment("", True, tags=("a:b=c",))),
+    "an unquoted backslash": (
         r"cf_tags=a:C:\b,cf-proxied:true",
         Comment("", True, tags=(r"a:C:\b",)),
     ),
@@ -62,24 +62,24 @@ SAID = {
         'cf_tags=note:"put cf_tags=cf-proxied:false",cf-proxied:true',
         Comment("", True, tags=("note:put cf_tags=cf-proxied:false",)),
     ),
-    "what looks like tags as text": ("it has cf_tags= in it cf_tags=", Comment("it has cf_tags= in it")),
-    "no tags behind the mark": ("note cf_tags=", Comment("note")),
-    "text about tags": ("what cf_tags= is good for", Comment("what cf_tags= is good for")),
-    "tags as text, and others": (
+    "a mention of tags in text": ("it has cf_tags= in it cf_tags=", Comment("it has cf_tags= in it")),
+    "no tags after the mark": ("note cf_tags=", Comment("note")),
+    "text about tags": ("the mark cf_tags= begins tags", Comment("the mark cf_tags= begins tags")),
+    "tags as text, then real tags": (
         "was cf_tags=cf-proxied:true once cf_tags=cf-proxied:false",
         Comment("was cf_tags=cf-proxied:true once", False),
     ),
     "a flattened CNAME": ("cf_tags=team:a,cf-flatten-cname", Comment("", settings=FLAT, tags=("team:a",))),
-    "one that is not, in capitals": ("cf_tags=CF-Flatten-CNAME:false", Comment("", settings=NOT_FLAT)),
+    "an unflattened CNAME, in capitals": ("cf_tags=CF-Flatten-CNAME:false", Comment("", settings=NOT_FLAT)),
     "switches of the server's own": (
         "cf_tags=dnsd-ipv4-only:true,dnsd-ipv6-only:false,cf-proxied:true",
         Comment("", True, settings=RecordSettings(ipv4_only=True, ipv6_only=False)),
     ),
-    "a comment that cannot stand as it is": (
+    "a comment that needs a tag": (
         r'cf_tags=cf-proxied:true,dnsd-comment:" two\nlines "',
         Comment(" two\nlines ", True),
     ),
-    "a tag that cannot stand as it is": (
+    "a tag that needs a tag of its own": (
         'cf_tags=dnsd-tag:"cf-proxied:true",b',
         Comment("", tags=("cf-proxied:true", "b")),
     ),
@@ -101,7 +101,7 @@ def test_comment(comment: str, said: Comment) -> None:
 
 @pytest.mark.parametrize(("comment", "said"), SAID.values(), ids=SAID.keys())
 def test_comment_in_a_file(comment: str, said: Comment) -> None:
-    """The first line is read word for word, others as what is known of it, and one in parentheses by itself again."""
+    """The full reader reads the first line and the entry in parentheses; the second line has known parts."""
     lines = [f"a 1 A 192.0.2.1 ; {comment}", f"b 1 A 192.0.2.2 ; {comment}", "c 1 A 192.0.2.3"]
     lines += [f"d 1 ( A ; x\n 192.0.2.4 ) ; {comment}"]
     found = parse_zone_text("\n".join(lines), EXAMPLE)
@@ -114,28 +114,28 @@ def test_comment_in_a_file(comment: str, said: Comment) -> None:
     assert len(found.records.identities) == (0 if said.identity == UNWRITTEN else 3)
 
 
-# Tags that cannot be read to their end, or that contradict themselves: never DNS-only by silence
+# Unreadable or contradictory tags: an error, never silently DNS-only
 UNREADABLE = {
-    "no end of the quotes": 'cf_tags=team:"red, cf-proxied:true',
-    "no end of the quotes, and nothing in them": 'cf_tags=cf-proxied:true,team:"',
+    "unclosed quotes": 'cf_tags=team:"red, cf-proxied:true',
+    "unclosed quotes at the end": 'cf_tags=cf-proxied:true,team:"',
     "quotes within a value": 'cf_tags=team:re"d",cf-proxied:true',
     "quotes around a tag": 'cf_tags="cf-proxied:true"',
-    "text behind quotes": 'cf_tags=team:"red" blue,cf-proxied:true',
-    "text behind quotes at the end": 'cf_tags=cf-proxied:true,team:"red" blue',
+    "text after quotes": 'cf_tags=team:"red" blue,cf-proxied:true',
+    "text after quotes at the end": 'cf_tags=cf-proxied:true,team:"red" blue',
     "an equals sign in a name": "cf_tags=a=b,cf-proxied:true",
-    "no JSON": r'cf_tags=team:"\x",cf-proxied:true',
-    "half of a surrogate pair": r'cf_tags=team:"\ud800",cf-proxied:true',
-    "a blank that should be quoted": "cf_tags=red blue,cf-proxied:true",
-    "a comma that is missing": "cf_tags=team:red cf-proxied:true",
-    "a comma that is missing between own tags": "cf_tags=cf-proxied:false cf-proxied:true",
+    "invalid JSON": r'cf_tags=team:"\x",cf-proxied:true',
+    "a lone surrogate": r'cf_tags=team:"\ud800",cf-proxied:true',
+    "an unquoted blank in a name": "cf_tags=red blue,cf-proxied:true",
+    "a missing comma": "cf_tags=team:red cf-proxied:true",
+    "a missing comma between reserved tags": "cf_tags=cf-proxied:false cf-proxied:true",
     "neither true nor false": "cf_tags=cf-proxied:yes",
     "no value": "cf_tags=cf-proxied",
-    "no value behind the colon": "cf_tags=CF-Proxied:,a",
+    "no value after the colon": "cf_tags=CF-Proxied:,a",
     "before the last mark": "cf_tags=cf-proxied:true cf_tags=team:red",
     "before an empty mark": "cf_tags=cf-proxied:true cf_tags=",
-    "a switch that is neither": "cf_tags=cf-flatten-cname:maybe",
-    "a switch of our own without a value": "cf_tags=dnsd-ipv4-only",
-    "behind too many tags": f"cf_tags={','.join(f't{one}' for one in range(21))},cf-proxied:true",
+    "a switch neither true nor false": "cf_tags=cf-flatten-cname:maybe",
+    "a reserved switch without a value": "cf_tags=dnsd-ipv4-only",
+    "after too many tags": f"cf_tags={','.join(f't{one}' for one in range(21))},cf-proxied:true",
 }
 
 
@@ -163,10 +163,10 @@ def test_unknown_tag_of_the_server_is_a_warning() -> None:
 
 MANY = ",".join(f"t{number}:v" for number in range(20))
 LIMITS = {
-    "as many as there may be": (f"{MANY},cf-proxied:true", 20, False),
-    "one more": (f"cf-proxied:true,{MANY},last", 20, True),
-    "one that is long": (f"cf-proxied:true,a:{'x' * 498},b", 2, False),
-    "one that is too long": (f"cf-proxied:true,a:{'x' * 499},b", 1, True),
+    "the most tags": (f"{MANY},cf-proxied:true", 20, False),
+    "one tag too many": (f"cf-proxied:true,{MANY},last", 20, True),
+    "the longest tag": (f"cf-proxied:true,a:{'x' * 498},b", 2, False),
+    "a tag too long": (f"cf-proxied:true,a:{'x' * 499},b", 1, True),
     "many": ("cf-proxied:true," + ",".join(f"t{number}" for number in range(9_000)), 20, True),
 }
 
@@ -193,35 +193,35 @@ def test_reading_takes_time_in_proportion(unit: str) -> None:
     assert many <= 15 * max(few, 0.001)
 
 
-def test_identity_is_not_that_of_the_next_line() -> None:
+def test_identity_does_not_carry_over_to_the_next_line() -> None:
     ids = [f"{number:032x}" if number % 3 else None for number in range(9)]
     comments = [f"cf_tags=dnsd-id:{one}" if one else "x" for one in ids]
     lines = [f"h{number} 1 IN A 192.0.2.1 ; {comment}" for number, comment in enumerate(comments)]
     assert [one.identity.id for one in parse_zone_text("\n".join(lines), EXAMPLE).records] == ids
 
 
-def test_time_is_kept_as_that_of_utc() -> None:
+def test_time_is_kept_in_utc() -> None:
     created = parse_comment(A, "cf_tags=dnsd-created:2026-11-27T07:00:00-03:30").identity.created_on
     assert created == datetime(2026, 11, 27, 7, tzinfo=timezone(-timedelta(hours=3, minutes=30)))
     assert created.tzinfo is UTC
 
 
 WRONG = {
-    "an id that is too short": (f"dnsd-id:{ID[:-1]}", "dnsd-id must be 32 hexadecimal digits, found '0123"),
-    "an id that is too long": (f"dnsd-id:{ID}0", "32 hexadecimal digits"),
-    "an id of other letters": (f"dnsd-id:{ID[:-1]}g", "32 hexadecimal digits"),
-    "an id of other digits": (f"dnsd-id:{ID[:-1]}١", "32 hexadecimal digits"),
-    "no id": ("dnsd-id:", "found ''"),
+    "an id too short": (f"dnsd-id:{ID[:-1]}", "dnsd-id must be 32 hexadecimal digits, found '0123"),
+    "an id too long": (f"dnsd-id:{ID}0", "32 hexadecimal digits"),
+    "an id with a letter beyond f": (f"dnsd-id:{ID[:-1]}g", "32 hexadecimal digits"),
+    "an id with a non-ASCII digit": (f"dnsd-id:{ID[:-1]}١", "32 hexadecimal digits"),
+    "an empty id": ("dnsd-id:", "found ''"),
     "an id without a colon": ("dnsd-id", "found ''"),
     "a date": (
         "dnsd-created:2026-11-27",
         "dnsd-created must be a time such as 2026-01-01T00:00:00.000000Z, found '2026",
     ),
-    "a time without its zone": ("dnsd-created:2026-11-27T07:00:00", "must be a time"),
-    "a month too many": ("dnsd-modified:2026-13-27T07:00:00Z", "dnsd-modified must be a time"),
-    "a week": ("dnsd-modified:2026-W48-5T07:00:00Z", "must be a time"),
-    "a time before all": ("dnsd-modified:0001-01-01T00:00:00+01:00", "must be a time"),
-    "no time": ("dnsd-modified:", "must be a time"),
+    "a time without a zone": ("dnsd-created:2026-11-27T07:00:00", "must be a time"),
+    "month 13": ("dnsd-modified:2026-13-27T07:00:00Z", "dnsd-modified must be a time"),
+    "a date by week": ("dnsd-modified:2026-W48-5T07:00:00Z", "must be a time"),
+    "a time before year 1": ("dnsd-modified:0001-01-01T00:00:00+01:00", "must be a time"),
+    "an empty time": ("dnsd-modified:", "must be a time"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Any octet may stand in a master file (RFC 1035 §5.1): it is answered, and stays as it is when the file is edited."""
+"""Master files may contain any octet (RFC 1035 §5.1): it is served, and edits of the file keep it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXAMPLE = parse_name_text("example.net")
 HEAD = b"$TTL 300\n@ SOA ns1 host 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.1\n"
 MASTER, YAML = "accounts/a1/zones/example.net.zone", "accounts/a1/zones/example.com.yaml"
 
-# A line, and owner, data and comment of the record that it is
+# A line; owner, data and comment of its record
 LINES: dict[str, tuple[bytes, bytes, bytes, str]] = {
     "a comment": (b"a A 192.0.2.7 ; B\xfcro", b"\1a", b"\xc0\0\2\7", "Büro"),
     "a comment in UTF-8": ("a A 192.0.2.7 ; Büro €".encode(), b"\1a", b"\xc0\0\2\7", "Büro €"),
@@ -32,9 +32,9 @@ LINES: dict[str, tuple[bytes, bytes, bytes, str]] = {
     "a string in quotes": (b'a TXT "B\xfcro; x" ; y', b"\1a", b"\7B\xfcro; x", "y"),
     "a string in UTF-8": ('a TXT "Büro"'.encode(), b"\1a", "\5Büro".encode(), ""),
     "a string without quotes": (b"a TXT \xe4\xf6\xfc \xff", b"\1a", b"\3\xe4\xf6\xfc\1\xff", ""),
-    "UTF-8 beside other octets": (b'a TXT "\xc3\xbc\xfc"', b"\1a", b"\3\xc3\xbc\xfc", ""),
+    "UTF-8 next to other octets": (b'a TXT "\xc3\xbc\xfc"', b"\1a", b"\3\xc3\xbc\xfc", ""),
     "an escaped octet": (b'a TXT "\\\xfc\\\\\xfd\\"" ', b"\1a", b'\4\xfc\\\xfd"', ""),
-    "an octet behind an escape": (b"a TXT \\065\xfc\\252", b"\1a", b"\3A\xfc\xfc", ""),
+    "an octet after an escape": (b"a TXT \\065\xfc\\252", b"\1a", b"\3A\xfc\xfc", ""),
     "strings over lines": (b'a TXT ( "\xfc" ; \xe9\n "\xfd" ) ; \xe8', b"\1a", b"\1\xfc\1\xfd", "è"),
     "a name": (b"b\xfcro A 192.0.2.7", b"\4b\xfcro", b"\xc0\0\2\7", ""),
     "a name with an escape": (b"\\\xfc.x\\.\xfd A 192.0.2.7", b"\1\xfc\3x.\xfd", b"\xc0\0\2\7", ""),
@@ -54,8 +54,8 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {  # the text, place and reason
     "NUL": (HEAD + b"a TXT x\0", "5:8", "a NUL character"),
     "an octet in a type": (HEAD + b"a 300 IN \xc4 192.0.2.7", "5:10", r"\\196"),
     "an octet in a TTL": (HEAD + b"\xfca 3\xfc A 192.0.2.7", "5:4", "not a TTL"),
-    "data behind an octet": (HEAD + b"\xfc\xfd\xfe A 192.0.2 ; \xe9", "5:7", "not valid A data"),
-    "data behind octets and escapes": (HEAD + b"\\\xfc\\065 A 192.0.2", "5:10", "not valid A data"),
+    "data after an octet": (HEAD + b"\xfc\xfd\xfe A 192.0.2 ; \xe9", "5:7", "not valid A data"),
+    "data after octets and escapes": (HEAD + b"\\\xfc\\065 A 192.0.2", "5:10", "not valid A data"),
     "an octet in an address": (HEAD + b"a A 192.0.2.\xfc", "5:5", "not valid A data"),
     "a label too long": (HEAD + b"a CNAME " + b"\xfc" * 64, "5:9", "not valid CNAME data"),
     "an unknown directive": (HEAD + b"$\xfc x", "5:1", "is not supported"),
@@ -86,7 +86,7 @@ def test_is_read_and_answered(tmp_path: Path, line: bytes, owner: bytes, rdata: 
 
 @pytest.mark.parametrize(("line", "owner", "rdata", "comment"), LINES.values(), ids=LINES.keys())
 def test_lines_that_are_known_mean_the_same(line: bytes, owner: bytes, rdata: bytes, comment: str) -> None:
-    """What stands a second time is not parsed again."""
+    """Repeated parts are not parsed again."""
     text = decoded(HEAD + b"\n".join((line, b"z MX 1 z", line.replace(b"a", b"b", 1), line)) + b"\n", any_octets=True)
     found = parse_zone_text(text, EXAMPLE)
     assert not found.problems
@@ -137,6 +137,6 @@ def test_an_edit_leaves_other_octets_as_they_are(tmp_path: Path, newline: bytes)
 @pytest.mark.parametrize(
     "octets", [bytes(range(1, 256)), b"\xc3", b"\xed\xb3\xbc", b"\xf4\x90\x80\x80", b"\xfc\xc3\xbc"]
 )
-def test_what_is_read_is_written_again(octets: bytes) -> None:
+def test_octets_survive_reading_and_writing(octets: bytes) -> None:
     assert octets_of(decoded(octets, any_octets=True)) == octets
     assert readable(decoded(octets, any_octets=True)).encode()

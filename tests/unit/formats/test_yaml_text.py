@@ -1,4 +1,4 @@
-"""YAML text to plain data: what is read, what is refused and where, and that no text can hurt the process."""
+"""YAML text to plain data: accepted and refused texts, places of problems, and no harm from hostile text."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_nesting_up_to_the_limit_is_read() -> None:
 
 
 REFUSED: list[tuple[str, str, list[tuple[int, int, str]]]] = [
-    # Syntax. Where the two loaders point at different characters the line is all that is compared (column 0).
+    # Syntax. Column 0: not compared, as the two loaders point at different characters.
     ("a tab as indentation", "a:\n\t- b", [(2, 1, "a tab is not allowed here: indent with spaces")]),
     ("an unquoted @", "- {name: @, type: A}", [(1, 10, "a value that begins with @ needs quotes")]),
     ("an unquoted wildcard", "name: *.shop", [(1, 7, "a value that begins with * needs quotes")]),
@@ -94,7 +94,7 @@ REFUSED: list[tuple[str, str, list[tuple[int, int, str]]]] = [
     ("an open brace", "a: {b: 2\n", [(2, 1, "while parsing a flow mapping that begins in line 1")]),
     ("an open quote", "a: 1\nb: 'x\n\n", [(2, 4, "this quote is never closed")]),
     ("an unknown escape", r'a: "\q"', [(1, 0, "unknown escape")]),
-    ("half a character", r'a: "\ud800"', [(1, 0, "escape")]),
+    ("an escaped surrogate", r'a: "\ud800"', [(1, 0, "escape")]),
     ("an escape beyond Unicode", r'a: "\UFFFFFFFF"', [(1, 0, "")]),
     # Characters
     ("NUL", "a: b\n c\0d", [(2, 3, "the character U+0000 is not allowed")]),
@@ -109,7 +109,7 @@ REFUSED: list[tuple[str, str, list[tuple[int, int, str]]]] = [
     ("two documents, the first empty", "---\n---\nb: 2\n", [(2, 1, "a second document begins here")]),
     # Keys
     ("a duplicate key", "a: 1\nb: 2\na: 3", [(3, 1, "duplicate key 'a': first in line 1")]),
-    ("keys alike as text", "1: a\n'1': b", [(2, 1, "duplicate key '1': first in line 1")]),
+    ("keys with the same text", "1: a\n'1': b", [(2, 1, "duplicate key '1': first in line 1")]),
     ("every duplicate key", "a: {b: 1, b: 2}\na: 3\na: 4", [(1, 11, "'b'"), (2, 1, "'a'"), (3, 1, "line 1")]),
     ("a second merge key", "[&x {a: 1}, {<<: *x, <<: *x}]", [(1, 22, "duplicate key '<<'")]),
     ("a null key", "null: 1", [(1, 1, "the key before \":\" is missing")]),
@@ -135,7 +135,7 @@ REFUSED: list[tuple[str, str, list[tuple[int, int, str]]]] = [
     ("33 levels of keys", "\n".join(" " * i + "a:" for i in range(34)), [(33, 33, "nested too deeply")]),
     ("an alias bomb", "- &a [" + "x," * 1000 + "]\n- [" + "*a, " * 100 + "]", [(2, 0, "aliases repeat too much")]),
     ("an alias bomb of text", "- &a " + "x" * 10_000_000 + "\n- [*a, *a]", [(2, 0, "aliases repeat too much")]),
-    # What was found before a syntax error is told as well.
+    # Problems before a syntax error are reported too.
     ("all problems at once", "a: 1\na: 2\n b: 3\n", [(2, 1, "duplicate"), (3, 3, "unexpected colon")]),
 ]  # fmt: skip
 
@@ -182,9 +182,9 @@ PLACES: list[tuple[str, str, dict[tuple[str | int, ...], Mark]]] = [
         (): (1, 1), ("r",): (1, 1), ("r", 0): (2, 5), ("r", 0, "n"): (2, 6), ("r", 0, "t"): (2, 12)}),
     ("characters count, not bytes", "é: 1\n😀😀: [a, b]", {
         (): (1, 1), ("é",): (1, 1), ("😀😀",): (2, 1), ("😀😀", 0): (2, 6), ("😀😀", 1): (2, 9)}),
-    ("an alias is where it is used, its content where it is written", "a: &x [y]\nb: *x", {
+    ("an alias has the place of its use, its content that of its text", "a: &x [y]\nb: *x", {
         (): (1, 1), ("a",): (1, 1), ("a", 0): (1, 8), ("b",): (2, 1), ("b", 0): (1, 8)}),
-    ("merged entries are where they are written", "a: &x {y: [1], z: 0}\nb:\n  <<: *x\n  z: 2", {
+    ("merged entries have the places of their text", "a: &x {y: [1], z: 0}\nb:\n  <<: *x\n  z: 2", {
         (): (1, 1), ("a",): (1, 1), ("a", "y"): (1, 8), ("a", "y", 0): (1, 12), ("a", "z"): (1, 16),
         ("b",): (2, 1), ("b", "y"): (1, 8), ("b", "y", 0): (1, 12), ("b", "z"): (4, 3)}),
     ("a scalar document", "\n\n  x", {(): (3, 3)}),
@@ -262,8 +262,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert all(problem.line >= 1 and problem.column >= 1 and problem.message for problem in refused)
 
 
-# Expressions, as the texts are too large to hand over.
-HOSTILE = [  # a text of a size, and the size
+# Expressions, as the texts are too large for a command line.
+HOSTILE = [  # an expression for a text of a size, the size, and the message
     ("brackets", "'[' * size", 200_000, "nested too deeply"),
     ("braces", "'{' * size", 200_000, "a key must be text"),
     ("flow mappings", "'{a: ' * size", 100_000, "nested too deeply"),
@@ -303,7 +303,7 @@ print(said)
 
 @pytest.mark.parametrize(("text", "size", "outcome"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE])
 def test_hostile_text_costs_in_proportion_and_ends_nothing(text: str, size: int, outcome: str) -> None:
-    """In a process of its own, which a crash would end."""
+    """In a separate process, as a crash would end it."""
     probe = subprocess.run(
         [sys.executable, "-c", PROBE.replace("{text}", text).replace("{size}", str(size))],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Edits in the text of a master file: what is edited changes, what people wrote beside it stays, and means the same."""
+"""Edits in the text of a master file: the edited records change; all else keeps its text and meaning."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ MODIFIED = datetime(2026, 11, 28, 7, 0, 0, 0, UTC)
 
 
 def record(line: str) -> Record:
-    """The record that a line of a master file says."""
+    """The record in a line of a master file."""
     found = parse_zone_text(line, EXAMPLE)
     assert not found.problems
     return found.records[0]
 
 
 def read(text: str, file_name: str = "example.com") -> tuple[Zone, array[int]]:
-    """The zone in a master file, as `read_zone` has it, and the line of each record that is written."""
+    """The zone in a master file, as from `read_zone`, and the line of each record in the file."""
     found = parse_zone_text(text, parse_name_text(file_name))
     assert found.problems == []
     made = apex_records(found.name, found.records.at(found.name), ["ns1.example.net."], SoaFields(), 7)
@@ -61,12 +61,12 @@ class Case:
 A1, A2, A3 = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 CASES = {
     "nothing": Case(f"www 60 A {A1}\n", f"www 60 A {A1}\n"),
-    "one is added": Case(
+    "an added record": Case(
         f"www 60 A {A1} ; first\n",
         f"www 60 A {A1} ; first\nx.example.com.\t60\tIN\tMX\t10 mail.example.com.\n",
         added=("x 60 MX 10 mail",),
     ),
-    "behind a file without a final newline": Case(
+    "after a file without a final newline": Case(
         f"www 60 A {A1}",
         f"www 60 A {A1}\nx.example.com.\t1\tIN\tA\t{A2} ; hello cf_tags=cf-proxied:true\n",
         added=(f"x 1 A {A2} ; hello cf_tags=cf-proxied:true",),
@@ -76,73 +76,75 @@ CASES = {
         f'$ORIGIN a.example.com.\nwww 60 A {A1}\nx.example.com.\t60\tIN\tTXT\t"t"\n',
         added=("x 60 TXT t",),
     ),
-    "one is removed": Case(
+    "a removed record": Case(
         f"; above\na 60 A {A1} ; beside\n\n; below\nb 60 A {A2}\n",
         f"; above\n\n; below\nb 60 A {A2}\n",
         removed=(0,),
     ),
-    "the last is removed": Case(f"a 60 A {A1}\nb 60 A {A2}", f"a 60 A {A1}\n", removed=(1,)),
-    "of several lines": Case(f"a 60 TXT ( one ; (\n  two\n\n ) ; three\nb 60 A {A2}\n", f"b 60 A {A2}\n", removed=(0,)),
-    "one is replaced": Case(
+    "a removed last record": Case(f"a 60 A {A1}\nb 60 A {A2}", f"a 60 A {A1}\n", removed=(1,)),
+    "an entry of several lines": Case(
+        f"a 60 TXT ( one ; (\n  two\n\n ) ; three\nb 60 A {A2}\n", f"b 60 A {A2}\n", removed=(0,)
+    ),
+    "a replaced record": Case(
         f"a 60 A {A1} ; beside\nb 60 ( A ; x\n{A2} )\nc 60 A {A3}\n",
         f"a 60 A {A1} ; beside\nb.example.com.\t90\tIN\tA\t{A3} ; cf_tags=cf-proxied:false\nc 60 A {A3}\n",
         replaced={1: f"b 90 A {A3}"},
     ),
     # Owners
-    "the owner of the next is removed": Case(
+    "the next entry's owner is removed": Case(
         f"a 60 A {A1}\n ; c\n\tIN A {A2} ; d\n 60 A {A3}\n",
         f" ; c\na.example.com. 60\tIN A {A2} ; d\n 60 A {A3}\n",
         removed=(0,),
     ),
-    "two owners of the next are removed": Case(
+    "the next entry's owner is removed twice": Case(
         f"a 60 A {A1}\n 60 A {A2}\n 60 A {A3}\n", f"a.example.com. 60 A {A3}\n", removed=(0, 1)
     ),
-    "one between owner and next is removed": Case(
+    "an entry between the owner and the next is removed": Case(
         f"a 60 A {A1}\n 60 A {A2}\n 60 A {A3}\n", f"a 60 A {A1}\n 60 A {A3}\n", removed=(1,)
     ),
     "the owner before a directive is removed": Case(
         f"a 60 A {A1}\n$ORIGIN x\n 60 A {A2}\n", f"$ORIGIN x\na.example.com. 60 A {A2}\n", removed=(0,)
     ),
-    "the owner is another": Case(
+    "the owner changes": Case(
         f"a 60 A {A1}\n 60 A {A2}\n",
         f"b.example.com.\t60\tIN\tA\t{A1} ; cf_tags=cf-proxied:false\na.example.com. 60 A {A2}\n",
         replaced={0: f"b 60 A {A1}"},
     ),
-    "the owner is the same": Case(
+    "the owner stays": Case(
         f"a 60 A {A1}\n 60 A {A2}\n",
         f"a.example.com.\t60\tIN\tA\t{A3} ; cf_tags=cf-proxied:false\n 60 A {A2}\n",
         replaced={0: f"a 60 A {A3}"},
     ),
     # TTLs
-    "the TTL of the next is removed": Case(
+    "the next entry's TTL is removed": Case(
         f"a 1h A {A1}\nb ( IN\nA {A2} )\nc A {A3}\n", f"b 3600 ( IN\nA {A2} )\nc A {A3}\n", removed=(0,)
     ),
-    "the TTL of a proxied one is removed": Case(
+    "a proxied entry's TTL is removed": Case(
         f"a 60 A {A1}\nb A {A2} ; cf_tags=cf-proxied:true\nc A {A3}\n",
         f"b 1 A {A2} ; cf_tags=cf-proxied:true\nc 60 A {A3}\n",
         removed=(0,),
     ),
-    "the TTL is another": Case(
+    "the TTL changes": Case(
         f"a 60 A {A1}\nb A {A2}\n",
         f"a.example.com.\t90\tIN\tA\t{A1} ; cf_tags=cf-proxied:false\nb 60 A {A2}\n",
         replaced={0: f"a 90 A {A1}"},
     ),
-    "the TTL is the same": Case(
+    "the TTL stays": Case(
         f"a 1m A {A1}\nb A {A2}\n",
         f"a.example.com.\t60\tIN\tA\t{A3} ; cf_tags=cf-proxied:false\nb A {A2}\n",
         replaced={0: f"a 60 A {A3}"},
     ),
-    "the TTL is another, and was that of the one before": Case(
+    "an inherited TTL changes": Case(
         f"a 60 A {A1}\nb A {A2}\nc A {A3}\n",
         f"a 60 A {A1}\nb.example.com.\t90\tIN\tA\t{A2} ; cf_tags=cf-proxied:false\nc 60 A {A3}\n",
         replaced={1: f"b 90 A {A2}"},
     ),
-    "one without a TTL is removed": Case(
+    "an entry without a TTL is removed": Case(
         f"a 60 A {A1}\nb A {A2}\nc A {A3}\n", f"a 60 A {A1}\nc A {A3}\n", removed=(1,)
     ),
-    "there is a $TTL": Case(f"$TTL 30\na 60 A {A1}\nb A {A2}\n", f"$TTL 30\nb A {A2}\n", removed=(0,)),
-    "there is a $TTL in between": Case(f"a 60 A {A1}\n$ttl 30\nb A {A2}\n", f"$ttl 30\nb A {A2}\n", removed=(0,)),
-    "there is a $TTL too late": Case(
+    "after $TTL": Case(f"$TTL 30\na 60 A {A1}\nb A {A2}\n", f"$TTL 30\nb A {A2}\n", removed=(0,)),
+    "with $TTL in between": Case(f"a 60 A {A1}\n$ttl 30\nb A {A2}\n", f"$ttl 30\nb A {A2}\n", removed=(0,)),
+    "with a $TTL too late": Case(
         f"a 60 A {A1}\nb A {A2}\n$TTL 30\nc A {A3}\n", f"b 60 A {A2}\n$TTL 30\nc A {A3}\n", removed=(0,)
     ),
     # The SOA
@@ -183,14 +185,14 @@ CASES = {
         f"example.com.\t90\tIN\tSOA\tns2.example.com. host.example.com. {NOW_S} 2 3 4 9\na 60 A {A1}\n",
         replaced={0: "@ 90 SOA ns2 host 1 2 3 4 9"},
     ),
-    # Records that stand twice
-    "one that stands twice is removed": Case(
+    # Repeated records
+    "a record given twice is removed": Case(
         f"a 60 A {A1}\nb 60 A {A2}\nA 90 A {A1} ; again\n", f"b 60 A {A2}\n", removed=(0,)
     ),
-    "one that stands four times is removed": Case(
+    "a record given four times is removed": Case(
         f"a 60 A {A1}\n" * 4 + f"b 60 A {A2}\n", f"b 60 A {A2}\n", removed=(0,)
     ),
-    "the next stands twice": Case(
+    "the next record is given twice": Case(
         f"b 60 A {A1}\na 60 A {A2}\n A {A2}\n A {A3}\n", f"b 60 A {A1}\na.example.com. 60 A {A3}\n", removed=(1,)
     ),
     "the SOA first and last": Case(
@@ -209,14 +211,14 @@ CASES = {
         f"a 60 A {A1}\r\nb 60 A {A2}\nc 60 A {A3}\r\n", f"b 60 A {A2}\nc 60 A {A3}\n", removed=(0,)
     ),
     # The last record
-    "nothing would be left": Case(
+    "no record would be left": Case(
         f"; c\na 60 A {A1}\n",
         "; c\nexample.com.\t3600\tIN\tSOA\tns1.example.net. hostmaster.example.com. "
         f"{NOW_S} 10000 2400 604800 300\n"
         "example.com.\t86400\tIN\tNS\tns1.example.net.\n",
         removed=(0,),
     ),
-    "one that is not in the file is replaced": Case(
+    "a record outside the file is replaced": Case(
         f"a 60 A {A1}\n",
         f"a 60 A {A1}\nexample.com.\t60\tIN\tNS\tns9.example.net.\n",
         replaced={2: "@ 60 NS ns9.example.net."},
@@ -258,14 +260,14 @@ def test_comment_cannot_make_a_record_dns_only() -> None:
     assert (found.proxied, found.comment) == (True, "x cf_tags=cf-proxied:false y")
 
 
-def test_zone_whose_name_is_not_its_file_s() -> None:
+def test_zone_with_another_name_than_its_file() -> None:
     text = f"example.org 60 SOA a. b. 1 2 3 4 5\nwww 60 A {A1}\n"
     zone, rows = read(text, "export")
     edited = edited_zone_text(text, zone, rows, RecordEdit(removed=frozenset({1})), now_s=NOW_S)
     assert edited == f"example.org 60 SOA a. b. {NOW_S} 2 3 4 5\n"
 
 
-def test_what_cannot_be_edited_is_written_anew_with_its_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_cannot_be_edited_is_written_anew_with_its_comments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zone_edit, "_edited", lambda text, *_: text)
     text = f"; one\n@ 60 SOA a. b. 1 2 3 4 5 ; two\n\n  ; three\na TXT ( x\n ; four\n y )\nb A {A1}\n"
     zone, rows = read(text)
@@ -276,7 +278,7 @@ def test_what_cannot_be_edited_is_written_anew_with_its_comments(monkeypatch: py
     )
 
 
-def test_what_no_file_can_say_is_refused() -> None:
+def test_records_that_no_file_can_hold_are_refused() -> None:
     text = f"a 60 A {A1}\nb 60 A {A2}\n"
     zone, rows = read(text)
     outside = replace(record(f"a 60 A {A3}"), owner=parse_name_text("a.example.org"))
@@ -292,8 +294,8 @@ SERIALS = {  # serial, time, next serial
     "the time": (1, 100, 100),
     "no time": (100, 0, 101),
     "the time is that serial": (100, 100, 101),
-    "the time is one behind": (100, 99, 101),
-    "the time is one ahead": (100, 101, 101),
+    "the time is one less": (100, 99, 101),
+    "the time is one more": (100, 101, 101),
     "a date": (2_026_112_701, NOW_S, 2_026_112_702),
     "the last number": (2**32 - 1, 0, 0),
     "a time that wraps": (2**32 - 5, 2**32 + 3, 3),

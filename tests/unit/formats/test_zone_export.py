@@ -1,4 +1,4 @@
-"""Exported zones: the form is Cloudflare's, and what is read from one is the zone's records."""
+"""Exported zones: Cloudflare's format, and the same records when read back."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ APEX = (
 
 
 def read(text: str) -> Counter[Record]:
-    """What is in an exported file, whatever its name."""
+    """The records in an exported file; its name does not matter."""
     found = parse_zone_text(text, parse_name_text("export"))
     assert found.problems == []
     return Counter(found.records)
 
 
-def test_sample_is_exported_as_it_is_but_for_the_dot_that_its_soa_lacks() -> None:
+def test_sample_is_exported_unchanged_except_for_the_final_dot_of_its_soa() -> None:
     text = EXPORT.read_text("utf-8")
     found = parse_zone_text(text, EXAMPLE)
     assert len({record.rtype for record in found.records}) == 22
@@ -80,7 +80,7 @@ def test_sections() -> None:
     )
 
 
-def test_identities_are_exported_where_they_are_wanted() -> None:
+def test_identities_are_exported_on_request() -> None:
     identity = Identity(ID, NOW, None)
     one = replace(record("a.example.com", "TXT", "t"), identity=identity, comment="hello")
     zone = zone_of(one, *APEX)
@@ -95,20 +95,20 @@ FLAT = RecordSettings(flatten_cname=True)
 LINES = {
     "tags": ("", ("owner:net", "urgent"), RecordSettings(), "cf_tags=cf-proxied:false,owner:net,urgent"),
     "tags and a comment": ("why", ("a:b",), RecordSettings(), "why cf_tags=cf-proxied:false,a:b"),
-    "what stands in quotes": (
+    "a tag that needs quotes": (
         "",
         ("x:a, b", 'y:"', "z:a=b", "w:\\", "v: c ", "u:d e"),
         RecordSettings(),
         r'cf_tags=cf-proxied:false,x:"a, b",y:"\"",z:"a=b",w:"\\",v:" c ",u:"d e"',
     ),
     "a flattened CNAME": ("", (), FLAT, "cf_tags=cf-proxied:false,cf-flatten-cname"),
-    "what Cloudflare has no word for": (
+    "settings without a tag of Cloudflare's": (
         "",
         (),
         RecordSettings(ipv4_only=True, ipv6_only=False, flatten_cname=False),
         "cf_tags=cf-proxied:false,dnsd-flatten-cname:false,dnsd-ipv4-only:true,dnsd-ipv6-only:false",
     ),
-    "what looks like tags": ("a cf_tags=b", (), RecordSettings(), "a cf_tags=b cf_tags=cf-proxied:false"),
+    "a mention of tags in the comment": ("a cf_tags=b", (), RecordSettings(), "a cf_tags=b cf_tags=cf-proxied:false"),
     "lines": ("a\nb", (), RecordSettings(), r'cf_tags=cf-proxied:false,dnsd-comment:"a\nb"'),
     "a reserved name": (
         "",
@@ -137,7 +137,7 @@ def test_data_of_every_type_is_read_back(rtype: str, content: str) -> None:
 
 
 ODD = {
-    "a URI that is no text": ("URI", r"\# 5 00010001ff"),
+    "a URI that is not text": ("URI", r"\# 5 00010001ff"),
     "a URI with a quote": ("URI", r"\# 6 00010001 2241"),
     "a URI with a backslash": ("URI", r"\# 6 00010001 5c5c"),
     "a CAA value of any octets": ("CAA", r"\# 6 00 01 61 ff2200"),
@@ -149,8 +149,8 @@ ODD = {
     "a key without a value": ("SVCB", r"1 . key65333"),
     "a value of any octets": ("SVCB", r'1 . key65333="\"\\\255,a"'),
     "lists with commas": ("HTTPS", r'1 . alpn="f\\\\oo\\,bar,h2"'),
-    "a LOC of other sizes": ("LOC", "51 30 12.748 N 0 7 39.612 W -100.00m 90000m 10m 0.5m"),
-    "NSEC of no types": ("NSEC", "a."),
+    "a LOC with sizes": ("LOC", "51 30 12.748 N 0 7 39.612 W -100.00m 90000m 10m 0.5m"),
+    "NSEC without types": ("NSEC", "a."),
 }
 
 

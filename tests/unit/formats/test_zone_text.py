@@ -1,4 +1,4 @@
-"""Master files (RFC 1035 §5) and Cloudflare's exports: every form that is read, and where each problem stands."""
+"""Master files (RFC 1035 §5) and Cloudflare's exports: every accepted form, and the place of each problem."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ READ: dict[str, tuple[str, list[Row]]] = {
     "@ in the data": ("www 60 CNAME @", [("www.example.com", 60, "CNAME", "example.com.")]),
     "a full owner": ("WWW.Example.com. 60 A 192.0.2.1", [("www.example.com", 60, "A", "192.0.2.1")]),
     "a wildcard": ("*.a 60 A 192.0.2.1", [("*.a.example.com", 60, "A", "192.0.2.1")]),
-    "an owner that is called like a type": ("A 60 A 192.0.2.1", [("a.example.com", 60, "A", "192.0.2.1")]),
-    "an owner that is a number": ("10 60 PTR a", [("10.example.com", 60, "PTR", "a.example.com.")]),
+    "an owner with the name of a type": ("A 60 A 192.0.2.1", [("a.example.com", 60, "A", "192.0.2.1")]),
+    "a number as owner": ("10 60 PTR a", [("10.example.com", 60, "PTR", "a.example.com.")]),
     "a blank owner": (
         "www 60 A 192.0.2.1\n 60 A 192.0.2.2\n\tAAAA 2001:db8::1",
         [
@@ -45,7 +45,7 @@ READ: dict[str, tuple[str, list[Row]]] = {
             ("www.example.com", 60, "AAAA", "2001:db8::1"),
         ],
     ),
-    "a blank owner behind comments and blank lines": (
+    "a blank owner after comments and blank lines": (
         "www 60 A 192.0.2.1\n\n; comment\n   \n   ; another\n A 192.0.2.2",
         [("www.example.com", 60, "A", "192.0.2.1"), ("www.example.com", 60, "A", "192.0.2.2")],
     ),
@@ -69,11 +69,11 @@ READ: dict[str, tuple[str, list[Row]]] = {
         "$TTL 60\na A 192.0.2.1\n$TTL 90\nb A 192.0.2.1",
         [("a.example.com", 60, "A", "192.0.2.1"), ("b.example.com", 90, "A", "192.0.2.1")],
     ),
-    "$TTL goes before the TTL of the record before": (
+    "$TTL wins over the previous record's TTL": (
         "$TTL 60\na 90 A 192.0.2.1\nb A 192.0.2.1",
         [("a.example.com", 90, "A", "192.0.2.1"), ("b.example.com", 60, "A", "192.0.2.1")],
     ),
-    "the TTL of the record before": (
+    "the previous record's TTL": (
         "a 90 A 192.0.2.1\nb A 192.0.2.1",
         [("a.example.com", 90, "A", "192.0.2.1"), ("b.example.com", 90, "A", "192.0.2.1")],
     ),
@@ -144,7 +144,7 @@ def test_read_alike_with_other_line_ends(text: str, expected: list[Row]) -> None
     assert rows(text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n") + "\r\n") == expected
 
 
-# The text behind the record, whether it is proxied, the comment that is left
+# The text after the record, whether it is proxied, the remaining comment
 TAGS = {
     "no comment": ("", False, ""),
     "a comment": ("; cloud", False, "cloud"),
@@ -154,14 +154,14 @@ TAGS = {
     "several tags": ("; cf_tags=team:web,cf-proxied:true,env:prod", True, ""),
     "several tags, DNS-only": ("; cf_tags=cf-proxied:false,x:cf-proxied:true", False, ""),
     "no space": (";cf_tags=cf-proxied:true", True, ""),
-    "a word that ends alike": ("; xcf_tags=cf-proxied:true", False, "xcf_tags=cf-proxied:true"),
+    "a word with the same ending": ("; xcf_tags=cf-proxied:true", False, "xcf_tags=cf-proxied:true"),
     "the tag without its name": ("; cf-proxied:true", False, "cf-proxied:true"),
 }
 
 
-@pytest.mark.parametrize(("behind", "proxied", "comment"), TAGS.values(), ids=TAGS.keys())
-def test_tags_of_a_cloudflare_export(behind: str, proxied: bool, comment: str) -> None:
-    [found] = parse_zone_text(f"www 1 IN A 192.0.2.1 {behind}\n", EXAMPLE).records
+@pytest.mark.parametrize(("rest", "proxied", "comment"), TAGS.values(), ids=TAGS.keys())
+def test_tags_of_a_cloudflare_export(rest: str, proxied: bool, comment: str) -> None:
+    [found] = parse_zone_text(f"www 1 IN A 192.0.2.1 {rest}\n", EXAMPLE).records
     assert (found.proxied, found.comment, found.ttl_s) == (proxied, comment, 300)
 
 
@@ -170,7 +170,7 @@ def test_tag_in_data_is_data() -> None:
     assert not found.proxied
 
 
-# The name that the file's name says, the text, the zone's name
+# The name from the file's name, the text, the zone's name
 ZONE_NAMES = {
     "no SOA": ("example.com", "www 60 A 192.0.2.1", "example.com"),
     "SOA at @": ("example.com", SOA, "example.com"),
@@ -202,17 +202,17 @@ def test_names_are_relative_to_the_soa() -> None:
     assert [name_text(record.owner) for record in found.records] == ["example.org", "www.example.org"]
 
 
-# Lines; each problem as (line, column, part of the text)
+# Lines; each problem as (line, column, part of the message)
 PROBLEMS: dict[str, tuple[list[str], list[tuple[int, int, str]]]] = {
     "nothing": ([], [(1, 1, "no records")]),
-    "comments alone": (["; a", "", "$TTL 60"], [(1, 1, "no records")]),
+    "only comments": (["; a", "", "$TTL 60"], [(1, 1, "no records")]),
     "an unknown type": (["a 60 IN AAB x"], [(1, 9, "'AAB' is not a record type")]),
-    "a type of questions": (["a 60 IN ANY x"], [(1, 9, "is not a type of records")]),
+    "a query type": (["a 60 IN ANY x"], [(1, 9, "is not a type of records")]),
     "a TTL": (["a 6x IN A 192.0.2.1"], [(1, 3, "'6x' is not a TTL")]),
     "a class": (["a 60 HS A 192.0.2.1"], [(1, 6, "class HS is not supported")]),
     "no type": (["a 60 IN"], [(1, 1, "type is missing")]),
-    "nothing but an owner": (["a"], [(1, 1, "type is missing")]),
-    "a tag that is neither true nor false": (["a 1 A 192.0.2.1 ; cf_tags=cf-proxied:yes"], [(1, 1, "true or false")]),
+    "only an owner": (["a"], [(1, 1, "type is missing")]),
+    "a tag neither true nor false": (["a 1 A 192.0.2.1 ; cf_tags=cf-proxied:yes"], [(1, 1, "true or false")]),
     "no TTL": (["a A 192.0.2.1"], [(1, 1, "no TTL")]),
     "no owner": ([" 60 A 192.0.2.1"], [(1, 2, "no owner")]),
     "an owner outside": (
@@ -228,7 +228,7 @@ PROBLEMS: dict[str, tuple[list[str], list[tuple[int, int, str]]]] = {
         ["a 60 TXT x", "b 60 ( IN", "  AAB", "x )", "c 60 X 1"],
         [(3, 3, "'AAB'"), (5, 6, "'X'")],
     ),
-    "several, and good ones between": (
+    "several, with valid lines in between": (
         ["$TTL 60", "a A 1.2.3", "b A 192.0.2.1", "", "c 6x A 192.0.2.1", "d MX 10", 'e TXT "x', "f A 192.0.2.1"],
         [(2, 5, "not valid A"), (5, 3, "TTL"), (6, 6, "not valid MX"), (7, 7, "too early")],
     ),
@@ -244,7 +244,7 @@ def test_problem(lines: list[str], said: list[tuple[int, int, str]], newline: st
         assert text in problem.message
 
 
-def test_good_records_beside_problems_are_known() -> None:
+def test_valid_records_among_problems_are_known() -> None:
     found = parse_zone_text("$TTL 60\na A 1.2.3\nb A 192.0.2.1\n", EXAMPLE)
     assert [(name_text(record.owner), line) for record, line in zip(found.records, found.lines, strict=True)] == [
         ("b.example.com", 3)
@@ -255,13 +255,13 @@ def test_number_of_problems_is_bounded() -> None:
     assert len(parse_zone_text("a 60 AAB x\n" * 5000, EXAMPLE).problems) == MAX_PROBLEMS
 
 
-HOSTILE = {  # texts by how many times something stands in them
+HOSTILE = {  # texts by number of repetitions
     "opening parentheses": lambda times: "a 60 TXT " + "(" * times,
     "closing parentheses": lambda times: "a 60 TXT " + ")" * times,
     "quotes": lambda times: 'a 60 TXT "' + '"' * times,
     "backslashes": lambda times: "a 60 TXT " + "\\" * times,
-    "a quote without end": lambda times: 'a 60 TXT "' + "x" * 2 * times,
-    "quotes without end": lambda times: 'a 60 TXT "x\n' * (times // 5),
+    "an unclosed quote": lambda times: 'a 60 TXT "' + "x" * 2 * times,
+    "unclosed quotes": lambda times: 'a 60 TXT "x\n' * (times // 5),
     "one word": lambda times: "a" * 5 * times,
     "one comment": lambda times: "; " + "(" * 5 * times,
     "blank lines": lambda times: "\n" * 2 * times,
@@ -272,7 +272,7 @@ HOSTILE = {  # texts by how many times something stands in them
 
 @pytest.mark.parametrize("text_of", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_text_meets_an_error_in_time_that_grows_with_its_size(text_of: Callable[[int], str]) -> None:
-    """Four times the text costs four times as much, and would cost sixteen if it were read again and again."""
+    """Four times the text costs four times as much; repeated reading would cost sixteen times as much."""
 
     def spent(times: int) -> float:
         text = text_of(times)

@@ -1,4 +1,4 @@
-"""The snapshot file: whole or not at all, and nothing but this package's data in it."""
+"""The snapshot file: complete or absent, with data of this package only."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def loaded(file: pathlib.Path) -> Snapshot:
     return found
 
 
-def test_what_was_saved_is_loaded(file: pathlib.Path, snapshot: Snapshot) -> None:
+def test_saved_snapshot_is_loaded(file: pathlib.Path, snapshot: Snapshot) -> None:
     assert load_snapshot(file)[0] == TITLE
     found = loaded(file)
     assert found.names.keys() == snapshot.names.keys()
@@ -94,7 +94,7 @@ def test_a_damaged_file_is_no_snapshot(file: pathlib.Path) -> None:
             pytest.fail(f"{name}: {load_snapshot(file)[0]}")
 
 
-def test_a_file_that_is_not_there(tmp_path: pathlib.Path) -> None:
+def test_a_missing_file(tmp_path: pathlib.Path) -> None:
     with pytest.raises(SnapshotFileError, match="cannot be read: No such file"):
         load_snapshot(tmp_path / "none")
 

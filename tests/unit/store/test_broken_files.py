@@ -1,6 +1,6 @@
-"""Broken configurations: each is refused with every problem at its place, and nothing of it is loaded.
+"""Broken configurations: each is refused as a whole, with every problem at its place.
 
-In the texts → stands where a problem is reported; it is taken out before the text is written.
+In the texts, → marks the place of a reported problem; it is removed before the text is written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OTHER = "accounts/a2/account.yaml"
 OTHER_ZONE = "accounts/a2/zones/example.org.yaml"
 
 Files = dict[str, str | bytes]
-Edit = tuple[Files, list[str]]  # files that differ from VALID; what is said at each →, in order of the files
+Edit = tuple[Files, list[str]]  # files that differ from VALID; part of the message at each →, in order of the files
 
 VALID: Files = {
     SETTINGS: """\
@@ -75,7 +75,7 @@ def zone(text: str, *messages: str) -> Edit:
 
 
 def records(*lines: str) -> Edit:
-    """A zone of the records among `lines`; the others are messages."""
+    """A zone with the records among `lines`; the other lines are messages."""
     found = [line for line in lines if line.lstrip("→").startswith("{")]
     text = "records:\n" + "".join(f"- {line}\n" for line in found)
     return zone(text, *(line for line in lines if line not in found))
@@ -86,14 +86,14 @@ def master(text: str, *messages: str) -> Edit:
 
 
 def setting(line: str, *messages: str) -> Edit:
-    """The valid settings with one more line, in the place of the line of the same key."""
+    """The valid settings with a line added, or replaced if its key is there."""
     key = line.lstrip("→").partition(":")[0]
     kept = [one for one in str(VALID[SETTINGS]).splitlines(keepends=True) if not one.startswith(key + ":")]
     return {SETTINGS: "".join(kept) + line + "\n"}, list(messages)
 
 
 CASES: dict[str, Edit] = {
-    # YAML as such; unit/test_yaml_text.py has the rest.
+    # YAML itself; test_yaml_text.py has the rest.
     "a tab in YAML": zone("records:\n→\t- {}", "indent with spaces"),
     "an unquoted @": zone("records:\n- {name: →@, type: A}", "needs quotes"),
     "an unquoted wildcard": zone("records:\n- {name: →*, type: A}", "needs quotes"),
@@ -113,8 +113,8 @@ CASES: dict[str, Edit] = {
     "an emptied account": account("→\n\n", "the file is empty"),
     "an emptied map": in_map("→# nothing left\n", "the file is empty"),
     "emptied settings": ({SETTINGS: "→"}, ["the file is empty"]),
-    "a list in the place of a zone": zone("→- {name: www}", "expected keys and values, found a list"),
-    "text in the place of a map": in_map("→later", "expected keys and values, found 'later'"),
+    "a list instead of a zone": zone("→- {name: www}", "expected keys and values, found a list"),
+    "text instead of a map": in_map("→later", "expected keys and values, found 'later'"),
     # Files
     "not UTF-8": ({ZONE: b"records: []\n# caf\xe9\n"}, [ZONE + ":2:6 not UTF-8"]),
     "a master file in UTF-16": ({MASTER: b"\xff\xfe;\0\n\0"}, [MASTER + ":1:1 the text is in UTF-16"]),
@@ -124,7 +124,7 @@ CASES: dict[str, Edit] = {
     ),
     "a map as a master file": ({"accounts/a1/maps/x.zone": "→" + SOA}, ["unknown file extension '.zone'"]),
     "a stray file in an account": ({"accounts/a1/notes.txt": "→x"}, ["not part of an account"]),
-    "a zone given both ways": (
+    "a zone defined twice": (
         {"accounts/a1/zones/example.com.zone": "→" + SOA, ZONE: "records: []"},
         ["is defined twice"],
     ),
@@ -140,18 +140,16 @@ CASES: dict[str, Edit] = {
     ),
     "a switch that is a word": in_map("→enabled: perhaps", "found 'perhaps'"),
     "a switch of a zone": zone("→paused: 7", "found '7'"),
-    "a status that is none": zone("→status: activ", "found 'activ'"),
-    "a map where a list is wanted": in_map("→ips: {a: 203.0.113.10}", "expected a list, found keys and values"),
-    "text where a list is wanted": in_map("→ips: 203.0.113.10", "expected a list, found '203.0.113.10'"),
-    "a list where text is wanted": records(
-        "{name: www, type: A, →content: [192.0.2.1]}", "expected text, found a list"
-    ),
+    "an unknown status": zone("→status: activ", "found 'activ'"),
+    "a mapping instead of a list": in_map("→ips: {a: 203.0.113.10}", "expected a list, found keys and values"),
+    "text instead of a list": in_map("→ips: 203.0.113.10", "expected a list, found '203.0.113.10'"),
+    "a list instead of text": records("{name: www, type: A, →content: [192.0.2.1]}", "expected text, found a list"),
     "a record that is text": zone("records:\n- →www A 192.0.2.1", "expected keys and values"),
     "records that are text": zone("→records: none", "expected a list"),
-    "a zone that is null": zone("→null", "expected keys and values, found nothing"),
-    "a map that is null": in_map("→~", "expected keys and values, found nothing"),
-    "an account that is null": account("→null # later", "expected keys and values, found nothing"),
-    "settings that are null": ({SETTINGS: "→~"}, ["expected keys and values, found nothing"]),
+    "a null zone": zone("→null", "expected keys and values, found nothing"),
+    "a null map": in_map("→~", "expected keys and values, found nothing"),
+    "a null account": account("→null # later", "expected keys and values, found nothing"),
+    "null settings": ({SETTINGS: "→~"}, ["expected keys and values, found nothing"]),
     "a record without type and content": records("→→{name: www}", "type: is missing", "content: is missing"),
     "a TTL that is text": records("{name: www, type: A, content: 192.0.2.1, →ttl: 1h}", "found '1h'"),
     "a TTL out of range": records("{name: www, type: A, content: 192.0.2.1, →ttl: 2147483648}", "found '2147483648'"),
@@ -160,7 +158,7 @@ CASES: dict[str, Edit] = {
         "{name: www, type: MX, content: a.example.com, →priority: 65536}", "found '65536'"
     ),
     "an AS number out of range": account("prefixes: [{cidr: 203.0.113.0/24, →asn: 4294967296}]", "found '4294967296'"),
-    "an id that is none": in_map("→id: 12ab", "32 hexadecimal digits"),
+    "an invalid id": in_map("→id: 12ab", "32 hexadecimal digits"),
     "a time without a zone": in_map(
         "memberships: [{kind: account, identifier: a1, →created_at: 2026-01-01T00:00:00}]", "a time with a time zone"
     ),
@@ -188,7 +186,7 @@ CASES: dict[str, Edit] = {
     "a member twice": in_map(
         "memberships:\n- {kind: account, identifier: a1}\n- {kind: account, →identifier: a1}", "already"
     ),
-    "a kind that is none": in_map("memberships: [{→kind: zones, identifier: example.com}]", "found 'zones'"),
+    "an unknown kind": in_map("memberships: [{→kind: zones, identifier: example.com}]", "found 'zones'"),
     "an immutable map for a zone": in_map(
         "immutable: true\nenabled: true\nips: [203.0.113.10]\nmemberships: [{kind: zone, →identifier: example.com}]",
         "only the account can be a member",
@@ -203,7 +201,7 @@ CASES: dict[str, Edit] = {
     "a name outside the zone": records("{→name: www.example.org., type: A, content: 192.0.2.1}", "outside the zone"),
     "a label too long": records("{→name: " + "a" * 64 + ", type: A, content: 192.0.2.1}", "63"),
     "an unknown type": records("{name: www, →type: AAA, content: 192.0.2.1}", "'AAA'"),
-    "a type of questions": records("{name: www, →type: ANY, content: x}", "ANY"),
+    "a query type": records("{name: www, →type: ANY, content: x}", "ANY"),
     "no IPv4 address": records("{name: www, type: A, →content: 192.0.2.256}", "is not an IP address"),
     "an IPv6 address in A": records('{name: www, type: A, →content: "2001:db8::1"}', "is not an IPv4 address"),
     "an IPv4 address in AAAA": records("{name: www, type: AAAA, →content: 192.0.2.1}", "is not an IPv6 address"),
@@ -225,7 +223,7 @@ CASES: dict[str, Edit] = {
     "no record data": records("{name: www, type: TXT, →content: ''}", "is empty"),
     "a proxied TXT": records("{name: www, type: TXT, content: x, →proxied: true}", "cannot be proxied"),
     "a proxied MX": records("{name: www, type: MX, content: 1 a.example.com, →proxied: true}", "cannot be proxied"),
-    "a CNAME beside A": records(
+    "a CNAME next to A": records(
         "{name: www, type: A, content: 192.0.2.1}",
         "→{name: www, type: CNAME, content: a.example.com}",
         "cannot coexist with",
@@ -256,7 +254,7 @@ CASES: dict[str, Edit] = {
     "an SOA below the apex": records(
         "→{name: a, type: SOA, content: a.example.com b.example.com 1 2 3 4 5}", "must be at the apex"
     ),
-    "a nameserver that is no name": zone("nameservers: [→'a..b']", "empty label"),
+    "a nameserver that is not a name": zone("nameservers: [→'a..b']", "empty label"),
     "an SOA with a bad mailbox": zone("soa: {→rname: a..b}", "empty label"),
     "an SOA time out of range": zone("soa: {→refresh: -1}", "found '-1'"),
     # Master files
@@ -274,18 +272,18 @@ CASES: dict[str, Edit] = {
     "no owner at the beginning": master(" →NS ns1.example.net.\n" + SOA, "no owner"),
     "a record that ends early": master(SOA + NS + "→www 60 IN", "type is missing"),
     "data that ends early": master(SOA + NS + "@ MX →10", "not valid MX data"),
-    "data that goes on": master(SOA + NS + "www A →192.0.2.1 192.0.2.2", "more text"),
+    "surplus data": master(SOA + NS + "www A →192.0.2.1 192.0.2.2", "unexpected text"),
     "several problems in a master file": master(
         SOA + NS + "www →X 1\nok A 192.0.2.1\nb →3x A 192.0.2.1\nc A →1.2.3\n", "record type", "TTL", "not valid A data"
     ),
-    "a CNAME beside A in a master file": master(
+    "a CNAME next to A in a master file": master(
         SOA + NS + "www A 192.0.2.1\n→www CNAME a.example.net.", "cannot coexist with"
     ),
     # Prefixes
     "host bits": account("prefixes: [{→cidr: 203.0.113.1/24}]", "did you mean 203.0.113.0/24"),
-    "an address in the place of a prefix": account("prefixes: [{→cidr: 203.0.113.0}]", "is not a prefix"),
+    "an address instead of a prefix": account("prefixes: [{→cidr: 203.0.113.0}]", "is not a prefix"),
     "a prefix length out of range": account("prefixes: [{→cidr: 203.0.113.0/33}]", "is not a prefix"),
-    "an approval that is none": account("prefixes: [{cidr: 203.0.113.0/24, →approved: yes}]", "found 'yes'"),
+    "an unknown approval": account("prefixes: [{cidr: 203.0.113.0/24, →approved: yes}]", "found 'yes'"),
     "a prefix of another account": (
         {OTHER: "prefixes:\n- {cidr: 192.0.2.0/25, approved: V}\n- {→cidr: 203.0.113.128/25, approved: V}"},
         ["overlaps with 203.0.113.0/24"],
@@ -295,7 +293,7 @@ CASES: dict[str, Edit] = {
         "prefixes: [{cidr: 203.0.113.0/24, delegations: [{→cidr: 198.51.100.0/25, account: a2}]}]",
         "outside the prefix",
     ),
-    "a delegation to nobody": account(
+    "a delegation to a missing account": account(
         "prefixes: [{cidr: 203.0.113.0/24, delegations: [{cidr: 203.0.113.0/25, →account: a9}]}]",
         "there is no account 'a9'",
     ),
@@ -312,7 +310,7 @@ CASES: dict[str, Edit] = {
     "a bad missing_family": setting("→missing_family: pool", "found 'pool'"),
     "an empty pool": setting("→default_addresses: []", "must not be empty"),
     "a pool with a prefix": setting("default_addresses: [→198.51.100.0/24]", "is not an IP address"),
-    "a folder that is not there": (
+    "a missing folder": (
         {SETTINGS: str(VALID[SETTINGS]).replace("accounts", "none")},
         ["dnsd.yaml:3:1 there is no folder"],
     ),
@@ -332,7 +330,7 @@ CASES: dict[str, Edit] = {
 
 
 def expected_problems(edit: Edit) -> list[tuple[str, str]]:
-    """`file:line:column` and a part of the message, for each problem."""
+    """`file:line:column` and part of the message of each problem."""
     files, messages = edit
     places = [f"{file}:{place}" for file, text in files.items() if isinstance(text, str) for place in marked(text)]
     if not places:

@@ -1,4 +1,4 @@
-"""Edits of files: what the disk has afterwards is what was meant, and what it may not have before."""
+"""Edits of files: their result on disk, and the states of the disk in which they are refused."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def edit(
     return FilesEdit(before, edited_files(before, files, removed, gone))
 
 
-# name -> the edit, and how many files and folders it changes
+# name -> the edit, and the number of files and folders that it changes
 EDITS: dict[str, tuple[Callable[[Path], FilesEdit], int]] = {
     "nothing": (lambda root: edit(root, ("a/maps/m", FileKind.MAP, "enabled: true\n")), 0),
     "a map": (lambda root: edit(root, ("a/maps/m", FileKind.MAP, "enabled: false\n")), 1),
@@ -66,10 +66,10 @@ EDITS: dict[str, tuple[Callable[[Path], FilesEdit], int]] = {
         lambda root: edit(root, ("a/zones/d.example", FileKind.ZONE_YAML, "{}\n"), removed={"a/zones/d.example"}),
         2,
     ),
-    "a zone that goes": (lambda root: edit(root, removed={"a/zones/b.example"}), 1),
+    "a removed zone": (lambda root: edit(root, removed={"a/zones/b.example"}), 1),
     "a new account": (lambda root: edit(root, ("a-1", FileKind.ACCOUNT, "name: One\n")), 1),
     "an account's first file": (lambda root: edit(root, ("a-2", FileKind.ACCOUNT, "name: Two\n")), 1),
-    "an account that goes": (
+    "a removed account": (
         lambda root: edit(root, removed={"a", "a/maps/m", "a/zones/b.example", "a/zones/d.example"}, gone={"a"}),
         1,
     ),
@@ -81,7 +81,7 @@ def carry_out(made: FilesEdit, root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_disk_has_what_was_meant(root: Path, name: str) -> None:
+def test_disk_has_the_result(root: Path, name: str) -> None:
     make, count = EDITS[name]
     made = make(root)
     assert made.is_current()
@@ -91,9 +91,9 @@ def test_disk_has_what_was_meant(root: Path, name: str) -> None:
     assert made.applied(made.before) == made.after
 
 
-def test_edits_one_upon_another_are_one(root: Path) -> None:
+def test_edits_in_sequence_combine(root: Path) -> None:
     before = after = read_files(root)
-    for name in ("a new account", "zones in between", "a zone in another form", "a map", "a zone that goes"):
+    for name in ("a new account", "zones in between", "a zone in another form", "a map", "a removed zone"):
         step = EDITS[name][0](root)
         after = step.applied(after)
     made = FilesEdit(before, after)
@@ -102,7 +102,7 @@ def test_edits_one_upon_another_are_one(root: Path) -> None:
     assert read_files(root, after) == after
 
 
-def test_what_comes_and_goes_was_never_there(root: Path) -> None:
+def test_file_added_and_removed_again_is_no_change(root: Path) -> None:
     before = read_files(root)
     there = edited_files(before, {"c": file(root, "c", FileKind.ACCOUNT, "name: C\n")}, set(), set())
     made = FilesEdit(before, edited_files(there, {}, {"c"}, {"c"}))
@@ -110,8 +110,8 @@ def test_what_comes_and_goes_was_never_there(root: Path) -> None:
     assert made.is_current()
 
 
-def test_edit_of_what_was_read_last_leaves_all_else_in_it(root: Path) -> None:
-    """What was read last may be more than what could be loaded, and is not lost."""
+def test_edit_keeps_all_else_that_was_read_last(root: Path) -> None:
+    """The files read last may hold more than the loaded data; the rest is kept."""
     made = EDITS["a map"][0](root)
     (root / "b/account.yaml").write_text("name: [broken\n")
     (root / "b/maps").mkdir()
@@ -126,7 +126,7 @@ def write(root: Path, name: str, text: str = "# by hand\n") -> None:
     (root / name).write_text(text)
 
 
-# the edit, and what somebody does meanwhile that it must not undo, or make something odd of
+# an edit, and a concurrent change on disk that it must not undo or corrupt
 MEANWHILE: list[tuple[str, Callable[[Path], None]]] = [
     ("a map", lambda root: write(root, "a/maps/m.yaml")),
     ("a map", lambda root: (root / "a/maps/m.yaml").unlink()),
@@ -139,24 +139,24 @@ MEANWHILE: list[tuple[str, Callable[[Path], None]]] = [
     ("zones in between", lambda root: write(root, "a/zones/c.example.zone")),
     ("a zone in another form", lambda root: write(root, "a/zones/d.example.zone")),
     ("a zone in another form", lambda root: write(root, "a/zones/d.example.yaml")),
-    ("a zone that goes", lambda root: write(root, "a/zones/b.example.yaml")),
+    ("a removed zone", lambda root: write(root, "a/zones/b.example.yaml")),
     ("a new account", lambda root: write(root, "a-1/account.yaml")),
     ("an account's first file", lambda root: write(root, "a-2/account.yaml")),
-    ("an account that goes", lambda root: write(root, "a/zones/new.example.yaml")),
-    ("an account that goes", lambda root: write(root, "a/account.yaml")),
-    ("an account that goes", lambda root: shutil.rmtree(root / "a")),
+    ("a removed account", lambda root: write(root, "a/zones/new.example.yaml")),
+    ("a removed account", lambda root: write(root, "a/account.yaml")),
+    ("a removed account", lambda root: shutil.rmtree(root / "a")),
 ]
 
 
 @pytest.mark.parametrize(("name", "meanwhile"), MEANWHILE)
-def test_what_was_done_meanwhile_is_seen(root: Path, name: str, meanwhile: Callable[[Path], None]) -> None:
+def test_concurrent_change_is_detected(root: Path, name: str, meanwhile: Callable[[Path], None]) -> None:
     made = EDITS[name][0](root)
     meanwhile(root)
     assert not made.is_current()
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_what_was_done_elsewhere_does_not_matter(root: Path, name: str) -> None:
+def test_change_elsewhere_does_not_matter(root: Path, name: str) -> None:
     made = EDITS[name][0](root)
     write(root, "b/account.yaml", "name: [broken\n")
     write(root, "b/zones/new.example.zone")

@@ -1,4 +1,4 @@
-"""One customer's mistake is that customer's alone: who is held at the last good version, and who goes on."""
+"""A customer's mistake affects no other: accounts held at their last good version, and accounts served as edited."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ FILES = {
 BROKEN_ZONE = "records:\n- {name: oak, type: A, content: not-an-address}\n"
 MORE_WOOD = "records:\n- {name: oak, type: A, content: 192.0.2.91}\n"
 
-Edits = Mapping[str, str | None]  # a file -> its text from now on; None: it is gone
+Edits = Mapping[str, str | None]  # a file -> its new text; None: removed
 
 
 @dataclass(frozen=True)
 class Case:
-    """Edits of files that were good, and what comes of them."""
+    """Edits of good files, and the accounts held."""
 
     edits: Edits
     held: set[str]
-    said: list[str] = field(default_factory=list)  # in the problems
+    messages: list[str] = field(default_factory=list)  # parts of the problems' messages
     served: Edits = field(default_factory=dict)  # files whose new text is served, though not all are
 
 
@@ -65,14 +65,14 @@ CASES = {
     "all accounts in error": Case(
         {TEA_MAP: "ips: [", WOOD_ZONE: BROKEN_ZONE, PRINT: "nmae: x\n"}, {"print", "tea", "wood"}
     ),
-    "a file of no known kind": Case(
+    "a file of unknown kind": Case(
         {"accounts/wood/zones/notes.txt": "?", PRINT_ZONE: "records: []\n"},
         {"wood"},
         ["'.txt'"],
         {PRINT_ZONE: "records: []\n"},
     ),
-    "a zone given both ways": Case({"accounts/tea/zones/teahouse.example.yaml": "records: []\n"}, {"tea"}),
-    "an unknown key in account.yaml does not hide what is wrong beside it": Case(
+    "a zone defined twice": Case({"accounts/tea/zones/teahouse.example.yaml": "records: []\n"}, {"tea"}),
+    "an unknown key in account.yaml does not hide other errors": Case(
         {
             WOOD: "nmae: Wood\n",
             WOOD_ZONE: BROKEN_ZONE,
@@ -81,7 +81,7 @@ CASES = {
         {"wood"},
         ["did you mean 'name'", "not-an-address", "there is no zone 'x.example'"],
     ),
-    # Rules between accounts, in both directions: in the files' order print comes before tea, and tea before wood.
+    # Rules between accounts, in both directions: print comes before tea, and tea before wood, in the files' order.
     "a zone that an earlier account takes": Case(
         {"accounts/print/zones/teahouse.example.yaml": "records: []\n"},
         {"print"},
@@ -90,7 +90,7 @@ CASES = {
     "a zone that a later account takes": Case(
         {"accounts/wood/zones/teahouse.example.yaml": "records: []\n"}, {"wood"}, ["teahouse.example is already served"]
     ),
-    "a zone that is taken from an account which has changed too": Case(
+    "a zone taken from an account that has changed too": Case(
         {
             "accounts/print/zones/timber.example.yaml": "records: []\n",
             WOOD_ZONE: MORE_WOOD,
@@ -102,7 +102,7 @@ CASES = {
         {"accounts/paper/account.yaml": "static_ips: [192.0.2.7]\n"}, {"paper"}, ["192.0.2.7 is a static IP"]
     ),
     "a static IP that a later account takes": Case({WOOD: "static_ips: [192.0.2.7]\n"}, {"wood"}, ["192.0.2.7"]),
-    "a static IP that is taken from an account which has changed too": Case(
+    "a static IP taken from an account that has changed too": Case(
         {WOOD: "static_ips: [192.0.2.7]\n", PRINT_ZONE: "records: []\n"}, {"wood"}, served={PRINT_ZONE: "records: []\n"}
     ),
     "a wider prefix around another account's": Case(
@@ -111,7 +111,7 @@ CASES = {
     "a prefix within another account's": Case(
         {"accounts/paper/account.yaml": "prefixes: [{cidr: 198.18.4.128/25, approved: V}]\n"}, {"paper"}, ["overlaps"]
     ),
-    "a prefix within one of an account which has changed too": Case(
+    "a prefix within one of an account that has changed too": Case(
         {
             "accounts/paper/account.yaml": "prefixes: [{cidr: 198.18.4.128/25, approved: V}]\n",
             TEA_ZONE: FILES[TEA_ZONE] + "b 60 A 192.0.2.55\n",
@@ -119,17 +119,17 @@ CASES = {
         {"paper"},
         served={TEA_ZONE: FILES[TEA_ZONE] + "b 60 A 192.0.2.55\n"},
     ),
-    "an id that another account has": Case(
+    "the id of another account": Case(
         {WOOD: "id: 0123456789abcdef0123456789abcdef\n", TEA: FILES[TEA] + "id: 0123456789abcdef0123456789abcdef\n"},
         {"tea", "wood"},
         ["has the same id"],
     ),
-    "a part of a prefix that is withdrawn from who uses it": Case(
+    "a withdrawn part of a prefix in use": Case(
         {PRINT: "prefixes: [{cidr: 203.0.113.0/24, approved: V}]\nstatic_ips: [192.0.2.7]\n"},
         {"print"},
         ["203.0.113.70 is outside the account"],
     ),
-    "a part that is withdrawn while its user, and others, change": Case(
+    "a withdrawn part while its user and others change": Case(
         {
             PRINT: "prefixes: [{cidr: 203.0.113.0/24, approved: V}]\nstatic_ips: [192.0.2.7]\n",
             TEA_ZONE: FILES[TEA_ZONE] + "b 60 A 192.0.2.55\n",
@@ -138,8 +138,8 @@ CASES = {
         {"print"},
         served={WOOD_ZONE: MORE_WOOD, TEA_ZONE: FILES[TEA_ZONE] + "b 60 A 192.0.2.55\n"},
     ),
-    "a prefix that is not approved any more": Case({PRINT: FILES[PRINT].replace("V", "P", 1)}, {"print"}),
-    "the account that a part is delegated to goes": Case(
+    "a prefix no longer approved": Case({PRINT: FILES[PRINT].replace("V", "P", 1)}, {"print"}),
+    "a delegation to a removed account": Case(
         {TEA: None, TEA_MAP: None, TEA_ZONE: None}, {"tea"}, ["there is no account 'tea'"]
     ),
     "an address of another account's": Case(
@@ -151,18 +151,18 @@ CASES = {
         ["belong to different accounts"],
         {WOOD_ZONE: MORE_WOOD},
     ),
-    "what a held account has lent stays usable": Case(
+    "a part lent by a held account stays usable": Case(
         {PRINT: "nmae: Print\n", TEA_ZONE: FILES[TEA_ZONE] + "b 60 A 192.0.2.55\n"},
         {"print"},
         served={TEA_ZONE: FILES[TEA_ZONE] + "b 60 A 192.0.2.55\n"},
     ),
-    # What has moved to an account that is held.
+    # Objects that moved to a held account.
     "a zone that moved to a held account": Case(
         {WOOD_ZONE: None, "accounts/tea/zones/timber.example.yaml": FILES[WOOD_ZONE], TEA_MAP: "ips: ["},
         {"tea", "wood"},
         ["the zone timber.example moved to tea, which is held"],
     ),
-    "a zone that moved, and is a member still": Case(
+    "a zone that moved and is still a member": Case(
         {PRINT_ZONE: None, "accounts/tea/zones/printers.example.yaml": FILES[PRINT_ZONE]},
         {"print", "tea"},
         ["it moved to tea: remove the member"],
@@ -181,7 +181,7 @@ CASES = {
         {"tea", "wood"},
         ["the prefix 198.18.4.0/24 moved to wood"],
     ),
-    "a zone that moved, and nothing is wrong": Case(
+    "a zone that moved without errors": Case(
         {WOOD_ZONE: None, "accounts/tea/zones/timber.example.yaml": FILES[WOOD_ZONE]}, set()
     ),
     "an account without a last good version is left out": Case(
@@ -197,7 +197,7 @@ CASES = {
         {"new", "newer"},
         ["both.example is already served"],
     ),
-    # Who shares a fault with an account that is held for one of its own.
+    # Accounts that share an error with an account held for its own.
     "a static IP that two take, one of them another's as well": Case(
         {
             "accounts/paper/account.yaml": "static_ips: [192.0.2.7, 192.0.2.44]\n",
@@ -224,7 +224,7 @@ CASES = {
         {"aaa"},
         ["both.example is already served", "m.yaml:2:"],
     ),
-    "a README beside the accounts": Case({"accounts/README.md": "Ours\n", WOOD_ZONE: MORE_WOOD}, set()),
+    "a README among the accounts": Case({"accounts/README.md": "Ours\n", WOOD_ZONE: MORE_WOOD}, set()),
 }
 
 
@@ -235,7 +235,7 @@ def _root(tmp_path: Path) -> Path:
 
 
 def edit(root: Path, edits: Edits) -> None:
-    """Make the edits; a folder without files goes."""
+    """Make the edits; remove empty folders."""
     for name, text in edits.items():
         file = root / name
         if text is None:
@@ -249,7 +249,7 @@ def edit(root: Path, edits: Edits) -> None:
 
 
 def start(root: Path) -> Loaded:
-    """What a start serves, with the copies that the run before has left; it leaves its own."""
+    """Load as at a start, with the copies of the previous run; then keep new copies."""
     good = GoodTexts(root / "state")
     loaded = load(root / "dnsd.yaml", {}, good=good.read)
     (root / "state").mkdir(exist_ok=True)
@@ -259,7 +259,7 @@ def start(root: Path) -> Loaded:
 
 
 def reload(root: Path, before: Loaded) -> Loaded:
-    """What a reload serves."""
+    """Load as at a reload."""
     good = GoodTexts(root / "state")
     good.read()
     loaded = load(root / "dnsd.yaml", {}, previous=before, good=lambda: good.of(before.files))
@@ -269,12 +269,12 @@ def reload(root: Path, before: Loaded) -> Loaded:
 
 
 def served(loaded: Loaded) -> dict[str, str]:
-    """The texts that are served, by their names below the settings."""
+    """The served texts, by path below the accounts folder."""
     return {file.path[file.path.index(f"/{file.key.partition('/')[0]}/") :]: file.text() for file in loaded.files.files}
 
 
 def expected(case: Case) -> dict[str, str]:
-    """All files of accounts that are not held as they are now, those of the others as they were."""
+    """The current files of accounts that are not held, and the last good files of held ones."""
     now = {name: text for name, text in {**FILES, **case.edits}.items() if text is not None}
     texts = {
         name: text
@@ -286,14 +286,14 @@ def expected(case: Case) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_reload_holds_who_has_or_causes_an_error(case: Case, root: Path) -> None:
+def test_reload_holds_accounts_that_have_or_cause_an_error(case: Case, root: Path) -> None:
     before = start(root)
     edit(root, case.edits)
     loaded = reload(root, before)
     assert set(loaded.held) == case.held
     assert served(loaded) == expected(case)
-    said = "\n".join(map(str, loaded.errors))
-    assert all(part in said for part in case.said), said
+    errors = "\n".join(map(str, loaded.errors))
+    assert all(part in errors for part in case.messages), errors
     assert all(problem.place for problem in loaded.errors)
     folders = {
         problem.place.file.removeprefix(f"{root}/accounts/").split("/")[0] for problem in loaded.errors if problem.place
@@ -313,7 +313,7 @@ def test_start_holds_them_too(case: Case, root: Path) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_what_is_put_back_is_served_as_before(case: Case, root: Path) -> None:
+def test_restored_files_are_served_as_before(case: Case, root: Path) -> None:
     before = start(root)
     edit(root, case.edits)
     held = reload(root, before)
@@ -341,7 +341,7 @@ def test_first_start_is_refused_with_every_problem(root: Path) -> None:
     assert "cups.yaml:2:" in said
 
 
-def test_settings_may_refuse_what_is_in_error(root: Path) -> None:
+def test_settings_may_refuse_all_on_an_error(root: Path) -> None:
     before = start(root)
     edit(root, {WOOD_ZONE: BROKEN_ZONE, "dnsd.yaml": FILES["dnsd.yaml"] + "on_error: refuse\n"})
     with pytest.raises(InvalidDataError):
@@ -366,7 +366,7 @@ def test_folder_of_accounts_that_is_gone_is_no_accounts(root: Path) -> None:
 
 
 def test_error_that_stays_with_all_good_versions_is_refused(root: Path) -> None:
-    """Nothing that an account could put back would help: the settings are to blame."""
+    """No account could fix it by restoring its files: the good versions contain the error."""
     start(root)
     edit(root / "state" / "good", {"tea/maps/cups.yaml": "ips: ["})
     edit(root, {TEA_MAP: "ips: [1"})
@@ -374,14 +374,14 @@ def test_error_that_stays_with_all_good_versions_is_refused(root: Path) -> None:
         start(root)
 
 
-def test_copies_are_for_nobody_else(root: Path) -> None:
+def test_copies_are_private(root: Path) -> None:
     start(root)
     modes = {path: path.stat().st_mode & 0o777 for path in (root / "state" / "good").rglob("*")}
     assert len(modes) > len(FILES)
     assert all(mode == (0o700 if path.is_dir() else 0o600) for path, mode in modes.items())
 
 
-def test_copies_follow_what_is_served(root: Path) -> None:
+def test_copies_follow_the_served_files(root: Path) -> None:
     before = start(root)
     edit(root, {WOOD_ZONE: None, "accounts/wood/zones/timber.example.zone": FILES[TEA_ZONE].replace("7", "8")})
     edit(root, {"accounts/paper/account.yaml": "name: Paper\n", TEA_MAP: "ips: ["})
@@ -394,7 +394,7 @@ def test_copies_follow_what_is_served(root: Path) -> None:
     assert copies["tea/maps/cups.yaml"] == FILES[TEA_MAP]
 
 
-def test_copy_that_cannot_be_made_keeps_no_other_from_being_made(root: Path) -> None:
+def test_failed_copy_does_not_prevent_others(root: Path) -> None:
     before = start(root)
     taken = root / "state" / "good" / PRINT_ZONE.removeprefix("accounts/")
     taken.unlink()
@@ -413,7 +413,7 @@ def test_file_with_the_longest_name_is_copied(root: Path) -> None:
     assert (root / "state" / "good" / name).read_text() == "enabled: false\n"
 
 
-def test_copies_that_somebody_removed_are_made_anew(root: Path) -> None:
+def test_removed_copies_are_made_again(root: Path) -> None:
     good = GoodTexts(root / "state")
     (root / "state").mkdir()
     before = load(root / "dnsd.yaml", {}, good=good.read)
@@ -427,7 +427,7 @@ def test_copies_that_somebody_removed_are_made_anew(root: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["records: []\n", "records: 1\n"])
-def test_folder_whose_name_is_no_text_is_held_alone(text: str, root: Path) -> None:
+def test_folder_with_a_name_that_is_not_text_is_held_alone(text: str, root: Path) -> None:
     before = start(root)
     edit(root, {"accounts/w\udcffd/zones/q.example.yaml": text, WOOD_ZONE: MORE_WOOD})
     loaded = reload(root, before)
@@ -438,8 +438,8 @@ def test_folder_whose_name_is_no_text_is_held_alone(text: str, root: Path) -> No
     ]
 
 
-def test_accounts_that_are_held_are_listed_in_order(root: Path) -> None:
-    """However they were found: wood is wrong in itself, print only because its zone has moved there."""
+def test_held_accounts_are_listed_in_order(root: Path) -> None:
+    """In any order of discovery: wood has an error of its own; print only lost a zone to it."""
     before = start(root)
     edit(root, {PRINT_ZONE: None, PRINT_MAP: None, "accounts/wood/zones/printers.example.yaml": BROKEN_ZONE})
     assert [*reload(root, before).held] == ["print", "wood"]
@@ -449,7 +449,7 @@ def test_large_zone_is_held_with_its_text(root: Path) -> None:
     large = FILES[TEA_ZONE] + "".join(f"h{number} 60 A 192.0.2.1\n" for number in range(10_000))
     edit(root, {TEA_ZONE: large})
     before = start(root)
-    edit(root, {TEA_ZONE: large + "x 60 A none\n"})
+    edit(root, {TEA_ZONE: large + "x 60 A bad\n"})
     held = reload(root, before)
     assert set(held.held) == {"tea"}
     assert served(held)["/tea/zones/teahouse.example.zone"] == large
@@ -458,7 +458,7 @@ def test_large_zone_is_held_with_its_text(root: Path) -> None:
 
 
 def test_takers_are_found_however_many_they_are(root: Path) -> None:
-    """Each of a hundred accounts takes the zone of another one, which has changed too."""
+    """Each of a hundred accounts takes the zone of another account that has changed too."""
     owned = [f"accounts/b{number}/zones/z{number}.example.yaml" for number in range(100)]
     edit(root, dict.fromkeys(owned, "records: []\n"))
     before = start(root)
@@ -470,8 +470,8 @@ def test_takers_are_found_however_many_they_are(root: Path) -> None:
     assert served(loaded)["/b7/zones/z7.example.yaml"] == MORE_WOOD
 
 
-def test_reason_is_looked_for_a_bounded_time(root: Path) -> None:
-    """A hundred accounts change, and one withdraws what another uses; each of the others goes on."""
+def test_search_for_the_cause_is_bounded(root: Path) -> None:
+    """A hundred accounts change, and one withdraws a part in use; all others are served as edited."""
     edit(root, {f"accounts/a{number}/zones/z{number}.example.yaml": "records: []\n" for number in range(100)})
     before = start(root)
     edit(

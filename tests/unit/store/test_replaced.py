@@ -1,7 +1,7 @@
-"""What is replaced is gone at once: nothing that a worker or control replaces again and again waits for the collector.
+"""Replaced objects are freed at once: objects that a worker or control replaces often need no garbage collection.
 
-A worker has what it serves frozen, and what is frozen is never looked through for garbage: what refers to itself by
-then stays for ever.
+A worker freezes the objects that it serves. The collector skips frozen objects, so a reference cycle among them would
+stay for ever.
 """
 
 from __future__ import annotations
@@ -78,15 +78,15 @@ CASES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("use", CASES.values(), ids=CASES.keys())
-def test_what_was_used_leaves_no_garbage(use: Callable[[Path], None], tmp_path: Path) -> None:
-    use(tmp_path)  # what is made once stays
+def test_used_objects_leave_no_garbage(use: Callable[[Path], None], tmp_path: Path) -> None:
+    use(tmp_path)  # objects made once stay
     gc.collect()
     use(tmp_path)
     assert gc.collect() == 0
 
 
 class Large:
-    """Something that a thread returns, or holds when it fails."""
+    """An object that a thread returns, or holds when it fails."""
 
 
 def failing(held: Large) -> None:
@@ -98,14 +98,14 @@ def large_things() -> int:
 
 
 async def forgotten() -> None:
-    """Have the threads end, and the event loop let go of what has woken us."""
+    """Let the threads end, and the event loop release its last callbacks."""
     for thread in threading.enumerate():
         if thread.name == "work":
             thread.join()
     await asyncio.sleep(0)
 
 
-def test_what_a_thread_returned_is_gone_when_nobody_has_it() -> None:
+def test_result_of_a_thread_is_freed_with_its_last_reference() -> None:
     async def run() -> None:
         made = await in_thread(Large)
         assert large_things() == 1
@@ -116,7 +116,7 @@ def test_what_a_thread_returned_is_gone_when_nobody_has_it() -> None:
     asyncio.run(run())
 
 
-def test_a_thread_that_nobody_waits_for_any_more_is_no_error() -> None:
+def test_thread_without_a_waiter_is_no_error() -> None:
     problems: list[object] = []
 
     async def run() -> None:
@@ -146,7 +146,7 @@ def test_garbage_is_not_frozen() -> None:
         gc.unfreeze()
 
 
-def test_what_fails_is_not_frozen() -> None:
+def test_failed_objects_are_not_frozen() -> None:
     gc.enable()
     before = gc.get_freeze_count()
     with pytest.raises(ValueError, match="no"), _no_garbage():

@@ -1,4 +1,4 @@
-"""Text files: read whole or in blocks, and told from one another by digest."""
+"""Text files: read whole or in blocks, compared by digest."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from dnsd.store.text_file import (
     read_text,
 )
 
-NOT_TEXT = {  # octets, and where and why they are no text
+NOT_TEXT = {  # octets, and position and reason of the error
     "not UTF-8": (b"a\nbc\xff\n", 2, 3, "octet 0xff"),
-    "not UTF-8, far behind": (b"abc\n" * 100 + b"\xe9\n", 101, 1, "octet 0xe9"),
+    "not UTF-8, far from the start": (b"abc\n" * 100 + b"\xe9\n", 101, 1, "octet 0xe9"),
     "a character cut short": (b"a\n\xc3", 2, 1, "octet 0xc3"),
     "NUL": (b"abc\n\xc3\xa9\0\n", 2, 2, "NUL"),
 }
@@ -77,7 +77,7 @@ def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("after", [b"other\n" * 100, b"\xff", None])
-def test_file_that_changed_is_not_taken_for_the_same(tmp_path: Path, after: bytes | None) -> None:
+def test_changed_file_is_detected(tmp_path: Path, after: bytes | None) -> None:
     file = tmp_path / "a"
     file.write_text("one\n" * 100)
     digest = read_content(file).digest
@@ -89,7 +89,7 @@ def test_file_that_changed_is_not_taken_for_the_same(tmp_path: Path, after: byte
         list(blocks_again(file, digest))
 
 
-# Large zone files that change between one look and the next
+# Large zone files that change between two readings
 
 MASTER = "\n".join(f"h{number} 300 IN A 192.0.2.{number}" for number in range(100))
 YAML = "records:\n" + "".join(f"- {{name: h{number}, type: A, content: 192.0.2.{number}}}\n" for number in range(100))
@@ -113,7 +113,7 @@ def test_zone_file_that_changed_before_it_is_read_is_refused(
     assert len(read_zone(source(tmp_path / name, kind), "a1", ("ns1.example.net.",)).zone.records) == 102  # type: ignore[union-attr]
 
 
-def test_places_of_a_file_that_changed_are_not_made_up(tmp_path: Path) -> None:
+def test_changed_file_has_no_places(tmp_path: Path) -> None:
     (tmp_path / "y").write_text(YAML.replace("h8,", "h7,").replace("192.0.2.8}", "192.0.2.7}"))
     read = read_zone(source(tmp_path / "y", FileKind.ZONE_YAML), "a1", ("ns1.example.net.",))
     assert read.zone

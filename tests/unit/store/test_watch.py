@@ -1,4 +1,4 @@
-"""What wakes the watcher: real files, real renames and links."""
+"""Events that wake the watcher: real files, renames and links."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_folder_of_another_account_by_the_same_name_is_watched(config: Path, wat
     assert watch.wait(HANG_S)
 
 
-def test_folder_with_the_inode_of_the_one_before_is_watched(config: Path, watch: Watch) -> None:
+def test_folder_with_a_reused_inode_is_watched(config: Path, watch: Watch) -> None:
     zones = config.parent / "accounts/acme/zones"
     (zones / "example.com.yaml").unlink()
     zones.rmdir()
@@ -158,7 +158,7 @@ def test_kubernetes_swaps_a_link(tmp_path: Path) -> None:
     assert watch.wait(HANG_S)
 
 
-def test_files_and_folders_that_lie_elsewhere(tmp_path: Path) -> None:
+def test_linked_files_and_folders(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     make_account(elsewhere / "account")
     (elsewhere / "file").mkdir()
@@ -178,7 +178,7 @@ def test_files_and_folders_that_lie_elsewhere(tmp_path: Path) -> None:
     assert watch.wait(HANG_S)
 
 
-def test_folder_that_is_reached_by_a_link_of_a_link(tmp_path: Path) -> None:
+def test_folder_behind_a_link_to_a_link(tmp_path: Path) -> None:
     for version in ("v1", "v2"):
         make_account(tmp_path / "opt" / version / "accounts/acme")
     (tmp_path / "run").mkdir()
@@ -199,11 +199,11 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     assert str(tmp_path) in watched_folders(tmp_path / "dnsd.yaml", tmp_path / "accounts")
 
 
-# What cannot be watched
+# Folders that cannot be watched
 
 
 def wait_until_retried(watch: Watch) -> None:
-    """Watched again: what happened before is not known."""
+    """Wait until the folders are watched again; changes before that went unreported."""
     assert any(watch.wait(0.01) for _ in range(watching.RETRY_AFTER))
 
 
@@ -220,7 +220,7 @@ def test_missing_folder_is_no_error_and_watched_once_it_is_there(tmp_path: Path)
     assert watch.wait(HANG_S)
 
 
-def test_folder_whose_name_is_no_text_keeps_no_other_from_being_watched(config: Path) -> None:
+def test_folder_with_a_name_that_is_not_text_does_not_affect_others(config: Path) -> None:
     (config.parent / "accounts" / "w\udcffd").mkdir(parents=True)
     watch = Watch(lambda: watched_folders(config, config.parent / "accounts"))
     assert "w\\udcffd: its name is not UTF-8" in (watch.problem or "")

@@ -1,4 +1,4 @@
-"""Changes of files: whole or absent, whatever call a process dies in or fails in; and what of a file stays as it is."""
+"""Changes of files: all or nothing at any call where the process dies or fails; and a file's kept attributes."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ BEFORE = {
 SHOP, ZONE = "acme/maps/shop.yaml", "acme/zones/example.com.yaml"
 LONG = "x" * 100_000
 
-# What is to be written, or None for what is to go, by path; folders without a file stand for themselves.
+# The text to write by path; None removes the file or folder.
 CASES: dict[str, dict[str, str | None]] = {
     "one file": {SHOP: "enabled: true\n"},
     "a new file": {"acme/maps/new.yaml": LONG},
-    "a file that goes": {SHOP: None},
+    "a removed file": {SHOP: None},
     "a file in a new folder": {"globex/maps/new.yaml": "{}\n"},
     "a new account with a zone": {"new/account.yaml": "name: New\n", "new/zones/example.edu.yaml": "{}\n"},
-    "an account that goes": {"globex": None},
+    "a removed account": {"globex": None},
     "a zone with its membership": {ZONE: None, SHOP: "enabled: true\n"},
     "a zone in another form": {
         "acme/zones/example.net.zone": None,
@@ -79,11 +79,11 @@ class Disk:
         write_files(self.changes(case), self.journal, **options)
 
     def visible(self) -> dict[str, str]:
-        """What readers see: files and folders without those whose names begin with a dot."""
+        """The files and folders that readers see: all without a leading dot."""
         return {name: text for name, text in self.everything().items() if "/." not in f"/{name}"}
 
     def everything(self) -> dict[str, str]:
-        """The texts of all files, journal too, and a mark for folders."""
+        """The texts of all files, journal included, and a mark for folders."""
         paths = [*self.root.rglob("*"), *self.journal.parent.iterdir()]
         return {os.path.relpath(path, self.root): path.read_text() if path.is_file() else "/" for path in paths}
 
@@ -94,7 +94,7 @@ def disk(tmp_path: Path) -> Disk:
 
 
 def wanted(case: str, folder: Path) -> dict[str, str]:
-    """What readers see after a change."""
+    """The files that readers see after a change."""
     disk = Disk(folder)
     for name, text in CASES[case].items():
         path = disk.root / name
@@ -108,7 +108,7 @@ def wanted(case: str, folder: Path) -> dict[str, str]:
     return disk.visible()
 
 
-# Calls that can fail, and in which a process can die
+# Calls that can fail, or during which the process can die
 
 CALLS = ("open", "fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir", "utime", "chown")
 NEED_ROOM = {"create", "fsync", "replace", "rename", "link", "mkdir", "write"}
@@ -118,7 +118,7 @@ Trip = Callable[[str], None]
 
 
 class Half:
-    """A file of which only a half is written if the call trips."""
+    """A file that is half written if the call trips."""
 
     def __init__(self, file: Any, trip: Trip) -> None:
         self._file, self._trip = file, trip
@@ -137,7 +137,7 @@ class Half:
 
 
 def tripping(patch: pytest.MonkeyPatch, trip: Trip) -> None:
-    """Have `trip` hear of each call before it is made."""
+    """Call `trip` with the name of each call, before the call."""
 
     def wrapped(name: str) -> Callable[..., Any]:
         call = getattr(os, name)
@@ -154,7 +154,7 @@ def tripping(patch: pytest.MonkeyPatch, trip: Trip) -> None:
 
 
 def killed_in(call: int, work: Callable[[], object]) -> bool:
-    """Do the work in a process that dies before its `call`-th call, from 0; False where it ended before."""
+    """Do the work in a process that dies before its `call`-th call, from 0; False if it ended earlier."""
     if pid := os.fork():
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) in (0, KILLED)
@@ -191,7 +191,7 @@ def test_process_that_is_killed_leaves_all_or_nothing(tmp_path: Path, case: str)
             disk.write(case)
             assert disk.everything() == after, f"leftovers of call {call}"
     assert disk.everything() == after
-    assert outcomes == sorted(outcomes)  # nothing, nothing, …, and from then on all
+    assert outcomes == sorted(outcomes)  # nothing up to some call, all from there on
     assert len(outcomes) > 5
 
 
@@ -216,7 +216,7 @@ def test_process_that_is_killed_while_it_undoes_can_be_followed_by_others(tmp_pa
 
 
 def failing(patch: pytest.MonkeyPatch, call: int, *, for_ever: bool) -> list[str]:
-    """Have the `call`-th call fail, or all that need room from then on; the names of those that did."""
+    """Make the `call`-th call fail, or from then on all that need space; return the names of failed calls."""
     count, failed = iter(range(1000)), list[str]()
 
     def trip(name: str) -> None:
@@ -246,7 +246,7 @@ def test_call_that_fails_leaves_nothing(
             with contextlib.suppress(OSError):
                 disk.write(case)
         if disk.visible() == after:
-            assert failed in ([], ["link"], ["mkdir"])  # a copy will do; and a folder that is there
+            assert failed in ([], ["link"], ["mkdir"])  # a copy replaces a link; the folder exists
             assert disk.everything() == after
         else:
             assert failed
@@ -279,7 +279,7 @@ def test_disk_that_refuses_even_to_undo_is_put_right_by_the_next(disk: Disk, mon
     assert not disk.journal.exists()
 
 
-def test_journal_that_was_not_written_to_its_end_means_nothing_was_done(disk: Disk) -> None:
+def test_incomplete_journal_means_that_no_step_was_taken(disk: Disk) -> None:
     before = disk.visible()
     disk.journal.write_text('[["/acc')
     assert undo_unfinished(disk.journal) is False
@@ -291,7 +291,7 @@ def test_without_a_journal_there_is_nothing_to_undo(disk: Disk) -> None:
     assert undo_unfinished(disk.journal) is False
 
 
-def test_what_somebody_edited_after_the_kill_is_not_undone(disk: Disk) -> None:
+def test_edit_after_the_kill_is_not_undone(disk: Disk) -> None:
     call = 0
     while disk.visible()[SHOP] == "enabled: false\n":
         undo_unfinished(disk.journal)
@@ -303,10 +303,10 @@ def test_what_somebody_edited_after_the_kill_is_not_undone(disk: Disk) -> None:
     assert disk.visible()[SHOP] == "enabled: true  # by hand\n"
 
 
-# What is asked last
+# The final check
 
 
-def test_what_is_asked_last_can_refuse(disk: Disk) -> None:
+def test_final_check_can_refuse(disk: Disk) -> None:
     before = disk.everything()
 
     def verify() -> None:
@@ -319,7 +319,7 @@ def test_what_is_asked_last_can_refuse(disk: Disk) -> None:
         assert disk.everything() == before
 
 
-# What stays as it is
+# Kept attributes
 
 
 def test_mode_and_owner_stay(disk: Disk) -> None:
@@ -345,7 +345,7 @@ def test_attributes_stay(disk: Disk) -> None:
     assert os.getxattr(file, "user.note") == b"mine"
 
 
-def test_new_file_has_the_mode_that_others_have(disk: Disk) -> None:
+def test_new_file_has_the_mode_of_the_others(disk: Disk) -> None:
     before = os.umask(0o027)
     try:
         disk.write("a new account with a zone")
@@ -355,7 +355,7 @@ def test_new_file_has_the_mode_that_others_have(disk: Disk) -> None:
     assert stat.S_IMODE((disk.root / "new").stat().st_mode) == 0o750
 
 
-def test_nobody_else_reads_a_secret_file_while_it_is_written(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_file_is_private_while_it_is_written(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     (disk.root / SHOP).chmod(0o600)
     modes = set()
 
@@ -369,7 +369,7 @@ def test_nobody_else_reads_a_secret_file_while_it_is_written(disk: Disk, monkeyp
 
 @pytest.fixture
 def elsewhere(disk: Disk) -> Path:
-    """Where the file of the map is, to which there is a link."""
+    """The target of the link in place of the map's file."""
     target = disk.folder / "elsewhere/shop-1.yaml"
     target.parent.mkdir()
     (disk.root / SHOP).rename(target)
@@ -385,22 +385,22 @@ def test_link_stays_a_link(disk: Disk, elsewhere: Path) -> None:
         assert sorted(elsewhere.parent.iterdir()) == [elsewhere]
 
 
-def test_link_that_goes_leaves_what_it_leads_to(disk: Disk, elsewhere: Path) -> None:
-    disk.write("a file that goes")
+def test_removed_link_leaves_its_target(disk: Disk, elsewhere: Path) -> None:
+    disk.write("a removed file")
     assert not os.path.lexists(disk.root / SHOP)
     assert elsewhere.read_text() == "enabled: false\n"
 
 
-def test_linked_account_that_goes_leaves_what_it_leads_to(disk: Disk) -> None:
+def test_removed_link_of_an_account_leaves_its_target(disk: Disk) -> None:
     (disk.root / "globex").rename(disk.folder / "elsewhere")
     (disk.root / "globex").symlink_to("../elsewhere")
-    disk.write("an account that goes")
+    disk.write("a removed account")
     assert not os.path.lexists(disk.root / "globex")
     assert (disk.folder / "elsewhere/account.yaml").exists()
     assert not any(name.startswith(".globex") for name in disk.everything())
 
 
-def test_two_files_that_are_one_by_a_link_are_not_written_at_once(disk: Disk) -> None:
+def test_two_names_of_one_file_are_refused(disk: Disk) -> None:
     (disk.root / "acme/maps/copy.yaml").symlink_to("shop.yaml")
     before = disk.everything()
     changes = [FileChange(str(disk.root / f"acme/maps/{name}.yaml"), f"{name}\n", 1) for name in ("shop", "copy")]
@@ -409,7 +409,7 @@ def test_two_files_that_are_one_by_a_link_are_not_written_at_once(disk: Disk) ->
     assert disk.everything() == before
 
 
-def test_without_hard_links_all_is_undone_all_the_same(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_is_undone_without_hard_links_too(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     (disk.root / SHOP).chmod(0o640)
     os.utime(disk.root / SHOP, (1_000_000_000, 1_000_000_000))
     before, status = disk.everything(), (disk.root / SHOP).stat()
@@ -435,7 +435,7 @@ def test_without_hard_links_all_is_undone_all_the_same(disk: Disk, monkeypatch: 
     assert disk.visible()[SHOP] == "enabled: true\n"
 
 
-def test_file_system_that_cannot_sync_folders_will_do(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_system_that_cannot_sync_folders_is_accepted(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     fsync = os.fsync
 
     def tripped(fd: int) -> None:
@@ -448,7 +448,7 @@ def test_file_system_that_cannot_sync_folders_will_do(disk: Disk, monkeypatch: p
     assert not disk.journal.exists()
 
 
-# A disk that really is full
+# A full disk
 
 
 @pytest.fixture
