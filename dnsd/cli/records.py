@@ -34,7 +34,7 @@ from dnsd.model.records import (
 from dnsd.model.requests import is_servers_own
 from dnsd.store.text_file import NotTextError, decoded
 from dnsd.wire.names import name_text, parse_name_text
-from dnsd.wire.rdata import canonical_rdata, parse_type_text
+from dnsd.wire.rdata import parse_type_text
 
 STANDARD_INPUT = "-"
 
@@ -220,7 +220,7 @@ def exported(api: Client, zone: ApiObject) -> str:
 
 def record_lines(zone_name: bytes, records: Iterable[Record]) -> list[str]:
     """Records as lines of a master file, without the SOA and the NS records at the apex."""
-    return [_line(record) for record in records if _is_shown(zone_name, record)]
+    return [_line(record) for record in records if not is_servers_own(zone_name, record.owner, record.rtype)]
 
 
 def print_difference(removed: Sequence[str], added: Sequence[str], *, as_json: bool) -> None:
@@ -250,18 +250,9 @@ def _imported(api: Client, zone: ApiObject, file: str, octets: bytes, *, proxied
         raise FailedError(*(f"{file}:{one.line}:{one.column}: {one.message}" for one in found.problems))
     if found.name != name:
         raise FailedError(f"{file} holds the zone {name_text(found.name)}, not {zone['name']}")
-    existing = {_data(record) for record in parse_zone_text(exported(api, zone), name).records}
-    new = (record for record in found.records if _data(record) not in existing)
+    existing = {record.duplicate_key for record in parse_zone_text(exported(api, zone), name).records}
+    new = (record for record in found.records if record.duplicate_key not in existing)
     return record_lines(name, new)
-
-
-def _data(record: Record) -> tuple[bytes, int, bytes]:
-    """The key of a record: two records with the same key are duplicates (RFC 2181 §5)."""
-    return record.owner, record.rtype, canonical_rdata(record.rtype, record.rdata)
-
-
-def _is_shown(zone_name: bytes, record: Record) -> bool:
-    return not is_servers_own(zone_name, record.owner, record.rtype)
 
 
 def _line(record: Record) -> str:

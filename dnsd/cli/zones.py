@@ -213,17 +213,17 @@ def restore_command(api: Client, *, zone: str, version: str, account: str | None
     if not dry_run:
         _print_done("restored", api.post(f"{version_path}/restore"), as_json=as_json)
         return
-    there = find_zone(api, zone) if path.startswith("/zones/") else None
-    then = _read_version(api.get(version_path)["text"], there["name"] if there else zone)
-    new = record_lines(then.name, then.records)
-    old = _lines_now(api, there) if there else []
+    current = find_zone(api, zone) if path.startswith("/zones/") else None
+    restored = _read_version(api.get(version_path)["text"], current["name"] if current else zone)
+    new = record_lines(restored.name, restored.records)
+    old = _current_lines(api, current) if current else []
     removed, added = set(old).difference(new), set(new).difference(old)
     print_difference(
         [line for line in old if line in removed], [line for line in new if line in added], as_json=as_json
     )
 
 
-def _lines_now(api: Client, zone: ApiObject) -> list[str]:
+def _current_lines(api: Client, zone: ApiObject) -> list[str]:
     name = zone_name(zone)
     return record_lines(name, parse_zone_text(exported(api, zone), name).records)
 

@@ -25,7 +25,7 @@ from dnsd.model.records import AUTOMATIC_TTL, Record
 from dnsd.model.zone_rules import WIDEST_LIMITS, zone_problems
 from dnsd.model.zones import Zone
 from dnsd.wire.names import parse_name_text
-from dnsd.wire.rdata import SOA, canonical_rdata
+from dnsd.wire.rdata import SOA
 
 WORD = re.compile(r'[ \t\n()]++|;[^\n]*+|("(?:[^"\\]|\\.)*+"?|(?:[^ \t\n()";\\]|\\.?)++)', re.DOTALL)
 DEFAULT_TTL = re.compile(r"^\$TTL\b", re.IGNORECASE | re.MULTILINE)
@@ -139,12 +139,8 @@ def _surfaced_repeats(found: Records, expected: Records) -> frozenset[int]:
     """The unexpected records: repeats in the file, ignored until the edit changed their first occurrence."""
     if len(found) <= len(expected):
         return frozenset()
-    wanted = {_key(record) for record in expected}
-    return frozenset(index for index, record in enumerate(found) if _key(record) not in wanted)
-
-
-def _key(record: Record) -> tuple[bytes, int, bytes]:
-    return record.owner, record.rtype, canonical_rdata(record.rtype, record.rdata)
+    wanted = {record.duplicate_key for record in expected}
+    return frozenset(index for index, record in enumerate(found) if record.duplicate_key not in wanted)
 
 
 def _edited(text: str, records: Records, rows: Sequence[int], edit: RecordEdit) -> str:

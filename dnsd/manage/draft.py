@@ -50,7 +50,7 @@ class Draft:
         self.by_operator = by_operator
         self._written: dict[str, SourceFile] = {}  # by key
         self._removed: dict[str, SourceFile] = {}
-        self._gone_accounts: list[str] = []
+        self._removed_accounts: list[str] = []
         self.notes: list[Note] = []
         self.places: dict[str, Mapping[int, Path]] = {}  # the place of each record in the request, by key and row
 
@@ -129,7 +129,7 @@ class Draft:
             if account_of(file.key) == key:
                 self.check_served(file.key)
         self.note(key, self.document(key), None)
-        self._gone_accounts.append(key)
+        self._removed_accounts.append(key)
         for file in self._files.files:
             if file.key == key or file.key.startswith(f"{key}/"):
                 self._removed[file.key] = file
@@ -145,7 +145,7 @@ class Draft:
         return key
 
     def is_free(self, key: str) -> bool:
-        """Whether a key is unused, regardless of case: not every file system distinguishes it."""
+        """Whether a key is unused, regardless of case, which not every file system distinguishes."""
         wanted = key.lower()
         found = self.loaded.source.files or self._files  # the files of a held account differ from the served ones
         taken = (*self._files.by_key(), *found.by_key(), *self._files.accounts, *found.accounts, *self._written)
@@ -153,7 +153,7 @@ class Draft:
 
     def _edited(self) -> Files:
         """The served files with the change."""
-        return edited_files(self._files, self._written, self._removed.keys(), self._gone_accounts)
+        return edited_files(self._files, self._written, self._removed.keys(), self._removed_accounts)
 
     def load(self) -> Loaded:
         """The loaded data with the change; the same object as before if nothing changes.

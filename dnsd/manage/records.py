@@ -199,10 +199,10 @@ def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) 
     if found.name != zone.name:
         message = f"the file holds the zone {name_text(found.name)}, not {zone.name_text}"
         raise refused(Reason.BAD_CONTENT, message, "file")
-    existing = {_data_of(record) for record in zone.records}
+    existing = {record.duplicate_key for record in zone.records}
     added = []
     for record in found.records:
-        if is_shown(zone, record) and _data_of(record) not in existing:
+        if is_shown(zone, record) and record.duplicate_key not in existing:
             if record.proxied and (target := unreachable_target(record)):
                 where = f"{name_text(record.owner)} {type_text(record.rtype)}"
                 raise refused(Reason.TARGET_NOT_ALLOWED, f"{where}: {not_reachable(target)}", "file")
@@ -211,11 +211,6 @@ def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) 
         write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))
     warnings = [f"line {one.line}: {one.message}" for one in found.warnings]
     return Imported(sum(is_shown(zone, record) for record in found.records), len(added), warnings)
-
-
-def _data_of(record: Record) -> tuple[bytes, int, bytes]:
-    """The key of a record: two records with the same key are duplicates (RFC 2181 §5)."""
-    return record.owner, record.rtype, canonical_rdata(record.rtype, record.rdata)
 
 
 def record_document(record: Record, zone_name: bytes) -> Document:
@@ -254,7 +249,7 @@ def _edited(
 def _renewed(draft: Draft, zone: Zone, before: Record, record_id: str, build: Build) -> Record:
     """The replacement of a record, with its id and the time of the change; the record itself if nothing changes."""
     built = build(before)
-    if _data_of(built) == _data_of(before):  # a difference in the case of names alone is no change
+    if built.duplicate_key == before.duplicate_key:  # a difference in the case of names alone is no change
         built = replace(built, rdata=before.rdata)
     after = replace(built, identity=before.identity._replace(written=built.identity.written))
     if after == before:

@@ -24,6 +24,7 @@ from dnsd.wire.rdata import (
     TXT,
     URI,
     A,
+    canonical_rdata,
     pack_rdata,
     parse_rdata_text,
     parse_type_text,
@@ -144,6 +145,11 @@ class Record:
         if written == UNQUOTED:
             return unquoted_text(self.rdata) or self.content
         return written if written and _means(written, self.rtype, self.rdata) else self.content
+
+    @property
+    def duplicate_key(self) -> tuple[bytes, int, bytes]:
+        """Owner, type and canonical data: equal for two records that are duplicates (RFC 2181 §5)."""
+        return self.owner, self.rtype, canonical_rdata(self.rtype, self.rdata)
 
     @property
     def ttl_s(self) -> int:
