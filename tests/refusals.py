@@ -193,7 +193,7 @@ OPCODES = {
         ),
         f"{name}, signed": Refused(of_opcode(opcode, record() + opt() + tsig(), (1, 0, 1, 2)), "NOTIMP"),
         f"{name}, no question": Refused(without_question(opt(), flags=opcode << 11), "NOTIMP", question=False),
-        f"{name}, a header alone": Refused(without_question(flags=opcode << 11), "NOTIMP", question=False, opt=False),
+        f"{name}, only a header": Refused(without_question(flags=opcode << 11), "NOTIMP", question=False, opt=False),
         f"{name}, two questions": Refused(of_opcode(opcode, ASKED + opt(), (2, 0, 0, 1)), "NOTIMP", question=False),
         f"{name}, EDNS version 1": Refused(of_opcode(opcode, opt(version=1), ONE_MORE), "BADVERS"),
         f"{name}, a record cut short": Refused(of_opcode(opcode, record()[:-1], (1, 0, 1, 0)), "NOTIMP", opt=False),

@@ -1,4 +1,4 @@
-"""Asks one server many questions quickly: a window of UDP datagrams, or pipelined TCP. Bytes only; judges nothing."""
+"""Sends many questions to one server quickly: a window of UDP datagrams, or pipelined TCP. Bytes only, no judgement."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 from tests.limits import HANG_S
 
-WINDOW = 64  # datagrams on their way at once: well inside every server's socket buffer
+WINDOW = 64  # datagrams in flight: well within every server's socket buffer
 TRIES = 3
 TIMEOUT_S = 5.0
 SILENCE_S = 1.0
-TCP_BATCH = 200  # questions a connection: below every server's limit
+TCP_BATCH = 200  # questions per connection: below every server's limit
 
 
 def ask(port: int, wires: Sequence[bytes], *, tcp: bool) -> list[bytes | None]:
-    """The replies, each without its ID, in the order of the questions; None where none came."""
+    """The replies without their IDs, in the order of the questions; None for a missing reply."""
     return ask_tcp(port, wires) if tcp else ask_udp(port, wires)
 
 
@@ -54,7 +54,7 @@ def _receive(client: socket.socket, waiting: dict[int, int], replies: list[bytes
 
 
 def ask_once(port: int, wires: Sequence[bytes]) -> list[bytes | None]:
-    """Over UDP, all at once, and no second try: for questions that may rightly get no answer."""
+    """Over UDP, all at once, without retries: for questions that may rightly get no reply."""
     replies: list[bytes | None] = [None] * len(wires)
     with socket.socket(type=socket.SOCK_DGRAM) as client:
         client.connect(("127.0.0.1", port))

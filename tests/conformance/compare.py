@@ -1,7 +1,7 @@
-"""When servers agree, and every difference between dnsd and its peers that is meant.
+"""The agreement of servers, and every intended difference between dnsd and its peers.
 
-Where the three peers agree, dnsd must agree; where they differ, dnsd must answer as one of them. Anything else must
-match an entry of EXPLAINED, whose predicate says exactly what dnsd answers instead. Pure: views in, verdicts out.
+If the three peers agree, dnsd must agree; if they differ, dnsd must answer like one of them. Any other difference must
+match an entry of EXPLAINED, whose predicate describes exactly dnsd's answer. Pure: views in, verdicts out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.conformance.replies import View
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question and what dnsd and the three peers answered."""
+    """One question, and the answers of dnsd and the three peers."""
 
     question: Question
     ours: View
@@ -28,12 +28,12 @@ class Case:
 
     @property
     def sides(self) -> list[str]:
-        """The peers that answer as dnsd does."""
+        """The peers with the same answer as dnsd."""
         return [name for name, view in self.peers.items() if view == self.ours]
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """What differences that have one cause are likely to share."""
+        """A key that differences with the same cause are likely to share."""
         views = [self.ours, *self.peers.values()]
         differing = tuple(one.name for one in fields(View) if len({getattr(view, one.name) for view in views}) > 1)
         shapes = tuple((view.rcode, view.flags, len(view.answer), view.is_referral) for view in views)
@@ -51,7 +51,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A difference that is meant: what, why, and exactly when."""
+    """An intended difference: name, reason, and exact condition."""
 
     name: str
     reason: str
@@ -59,7 +59,7 @@ class Explained:
 
 
 def _is_any(case: Case) -> bool:
-    """One HINFO where the peers give records; a CNAME is data too, not followed."""
+    """One HINFO instead of the peers' records; a CNAME is data, too, and not followed."""
     is_hinfo = [[(rr.rtype, rr.rdata) for rr in rrset] for rrset in case.ours.answer[-1:]] == [
         [("HINFO", b"\x07RFC8482\x00")]
     ]
@@ -74,7 +74,7 @@ def _is_any(case: Case) -> bool:
 
 
 def _is_bare_truncation(case: Case) -> bool:
-    """Nothing but header, question and OPT, where a peer sends TC with what fits."""
+    """Only header, question and OPT, while a peer sends TC with as many records as fit."""
     ours = case.ours
     return (
         "TC" in ours.flags
@@ -85,7 +85,7 @@ def _is_bare_truncation(case: Case) -> bool:
 
 
 def _is_lost_glue(case: Case) -> bool:
-    """TC where the peers leave out glue without which the servers of the cut cannot be reached."""
+    """TC, while the peers leave out glue that is needed to reach the servers of the zone cut."""
     ours = case.ours
     return (
         "TC" in ours.flags
@@ -97,7 +97,7 @@ def _is_lost_glue(case: Case) -> bool:
 
 
 def _is_less_glue(case: Case) -> bool:
-    """The same name servers in a reply full to the brim, with another choice of the glue that fits."""
+    """The same name servers in a full reply, with a different choice of glue."""
     return (
         bool(case.ours.glue)
         and not case.question.tcp
@@ -125,7 +125,7 @@ def _is_capped_chain(case: Case) -> bool:
 
 
 def _is_fuller_refusal(case: Case) -> bool:
-    """A peer's error, with the question and the OPT as far as they can be read: peers leave out one or both."""
+    """A peer's error, with the question and the OPT if readable: peers leave out one or both."""
     ours = case.ours
     return (
         ours.rcode in ("FORMERR", "NOTIMP")
@@ -159,7 +159,7 @@ EXPLAINED = (
 
 
 def explanation(case: Case) -> str | None:
-    """`agrees`, `as nsd+knot`, the name of an entry of EXPLAINED, or None for a difference nobody meant."""
+    """`agrees`, `as nsd+knot`, the name of an entry of EXPLAINED, or None for an unintended difference."""
     sides = case.sides
     if len(sides) == len(case.peers):
         return "agrees with all three"
@@ -186,7 +186,7 @@ class Tally:
         return "\n".join([f"{self.counts.total():8,}  questions", *rows])
 
     def report(self, most: int = 15) -> str:
-        """The table, and one example of each kind of difference nobody meant."""
+        """The table, and one example of each kind of unintended difference."""
         kinds: dict[tuple[object, ...], list[Case]] = {}
         for case in self.unexplained:
             kinds.setdefault(case.kind, []).append(case)

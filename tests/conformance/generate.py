@@ -1,8 +1,7 @@
 """Zones made from a seed: wildcards, empty non-terminals, cuts with glue, chains, DNAME, child zones, in few names.
 
-Few labels are used again and again, so that records meet each other in ways nobody would write by hand. What not every
-party loads is never made: data below a DNAME, a CNAME beside other data or to itself, NS or DNAME
-at a wildcard.
+The same few labels are used repeatedly, so that records combine in ways that hand-written zones lack. Data that not
+all servers load is never made: data below a DNAME, a CNAME with other data or to itself, NS or DNAME at a wildcard.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ KINDS = ("address", "address", "text", "mail", "mixed", "alias", "alias", "alias
 
 @dataclass
 class Sketch:
-    """One zone while it is made: relative owner name ("" is the apex) to its lines `TYPE rdata`."""
+    """A zone under construction: relative owner name ("" is the apex) to its lines `TYPE rdata`."""
 
     origin: str
     lines: dict[str, list[str]] = field(default_factory=dict)
@@ -89,7 +88,7 @@ def _add_cut(rng: random.Random, sketch: Sketch, owner: str) -> None:
 
 
 def _sibling_server(rng: random.Random, sketch: Sketch) -> str:
-    """A server's name elsewhere in the zone, which exists: one made up by a wildcard gets glue from some peers only."""
+    """An existing server's name elsewhere in the zone: some peers give no glue for names from a wildcard."""
     name = f"ns.{rng.choice(LABELS[:4])}"
     if _below_dname(sketch, name):
         return "ns"
@@ -98,7 +97,7 @@ def _sibling_server(rng: random.Random, sketch: Sketch) -> str:
 
 
 def _add_targets(rng: random.Random, sketch: Sketch, sketches: list[Sketch]) -> None:
-    """Targets are chosen once every name of every zone is known, so that most chains lead somewhere."""
+    """Targets are chosen after all names of all zones are known, so that most chains lead to existing names."""
     for owner, lines in sketch.lines.items():
         if lines == ["CNAME"]:
             lines[0] = f"CNAME {_target(rng, sketch, sketches, owner)}"
@@ -117,7 +116,7 @@ def _target(rng: random.Random, sketch: Sketch, sketches: list[Sketch], source: 
 
 
 def _tree(rng: random.Random, sketch: Sketch, sketches: list[Sketch]) -> str:
-    """A DNAME's target away from every DNAME: names that grow with each step are a case for the hand-written zones."""
+    """A DNAME's target outside of all DNAMEs: the hand-written zones cover names that grow with each step."""
     there = sketch if rng.random() < 0.6 else rng.choice(sketches)
     trees = [owner for owner in there.lines if owner and not _below_dname(there, owner) and owner not in there.dnames]
     trees = [tree for tree in trees if not any(dname.endswith("." + tree) for dname in there.dnames)]
@@ -127,8 +126,8 @@ def _tree(rng: random.Random, sketch: Sketch, sketches: list[Sketch]) -> str:
 def _child(rng: random.Random, parent: Sketch) -> Sketch:
     """A zone of its own at one of the parent's cuts.
 
-    The parent has nothing but glue there: NSD keeps the names of all zones in one tree, and takes a name that only the
-    parent has, hidden by the cut, for one that exists in the child.
+    The parent has only glue there: NSD keeps the names of all zones in one tree, and treats a name that only the
+    parent has, hidden by the cut, as existing in the child.
     """
     bare = [cut for cut in sorted(parent.cuts) if not _below(parent, cut) - {f"ns.{cut}"}]
     cut = rng.choice(bare)

@@ -1,6 +1,6 @@
-"""NSD, Knot and BIND from Debian's packages, each started on a free port of 127.0.0.1 in a folder of its own.
+"""NSD, Knot and BIND from Debian's packages, each started on a free port of 127.0.0.1 in its own folder.
 
-Knows three configuration files and how to start and stop a process; knows no zone and no question.
+Knows the three configuration files and how to start and stop a process; knows no zones and no questions.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ STARTS = 3
 
 @dataclass(frozen=True)
 class PeerKind:
-    """How one server is named, found, configured and started."""
+    """The name, package, configuration and command of one server."""
 
     name: str
     package: str
     binary: str
     configure: Callable[[Path, int, Mapping[str, Path]], str]
     arguments: Callable[[Path], list[str]]
-    unread_types: frozenset[str]  # known to others by name; this server reads them in the form of RFC 3597 only
+    unread_types: frozenset[str]  # types that this server reads only in the form of RFC 3597, others by name
 
 
 class StartError(Exception):
-    """A server that ended, or took too long, before it served its zones."""
+    """A server ended, or took too long, before it served its zones."""
 
 
 def nsd_conf(folder: Path, port: int, zones: Mapping[str, Path]) -> str:
-    # refuse-any off and no RRL: what is compared is what the data says, not what a server may hold back.
+    # refuse-any off and no RRL: the comparison is about the data, not about limits.
     lines = [
         "server:",
         f"  ip-address: 127.0.0.1@{port}",
@@ -133,17 +133,17 @@ KINDS = (
 
 
 def binary_of(kind: PeerKind) -> str | None:
-    """Path of the server's binary, or None where its package is not installed."""
+    """Path of the server's binary, or None if its package is not installed."""
     return shutil.which(kind.binary, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
 def missing_packages() -> list[str]:
-    """The Debian packages to install before the three peers can be started."""
+    """The Debian packages that are missing for the three peers."""
     return [kind.package for kind in KINDS if binary_of(kind) is None]
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP at this moment."""
+    """A port of 127.0.0.1 that is currently free for UDP and TCP."""
     for _ in range(50):
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             tcp.bind(("127.0.0.1", 0))
@@ -205,7 +205,7 @@ class Peer:
         self.stop()
 
     def stop(self) -> None:
-        """End the process, in the rough way if it does not listen."""
+        """Terminate the process, or kill it if it does not react."""
         if self._process is None:
             return
         self._process.terminate()
@@ -217,7 +217,7 @@ class Peer:
         self._process = None
 
     def _start(self) -> None:
-        self.port = free_port()  # another process may take it before the server does: hence more than one start
+        self.port = free_port()  # another process may take it before the server does: hence several attempts
         conf = self._write_files()
         binary = binary_of(self._kind)
         assert binary is not None, f"{self._kind.package} is not installed"
@@ -241,7 +241,7 @@ class Peer:
 
 
 def wait_until_served(port: int, zones: Mapping[str, str], *, still_running: Callable[[], bool]) -> None:
-    """Return once the server on `port` answers the SOA of every zone with AA; raise if it ends or takes too long."""
+    """Wait until the server on `port` answers the SOA of every zone with AA; raise if it ends or takes too long."""
     waiting = [dns.name.from_text(name) for name in zones]
     deadline = time.monotonic() + START_S
     with socket.socket(type=socket.SOCK_DGRAM) as client:

@@ -1,4 +1,4 @@
-"""What is asked: names of zones, names near them, and messages out of the ordinary. Makes bytes; no sockets."""
+"""The questions: names of zones, names near them, and unusual messages. Makes bytes; no sockets."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TYPES = ("A", "AAAA", "NS", "CNAME", "DNAME", "DS", "TXT", "MX", "SOA", "ANY", "
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One message to send, but for its ID (two zero octets), and what it asks, for those who explain a difference."""
+    """One message to send, with a zero ID, and a description for reports of differences."""
 
     wire: bytes
     qname: str
     qtype: str
     tcp: bool = False
     edns: int | None = None  # the client's size
-    label: str = ""  # of a message out of the ordinary
+    label: str = ""  # of an unusual message
 
     def __str__(self) -> str:
         transport = "tcp" if self.tcp else "udp"
@@ -32,7 +32,7 @@ class Question:
 
     @property
     def limit(self) -> int:
-        """The largest reply that may be sent (RFC 1035 §4.2.1, RFC 6891 §6.2.3, and the 1232 of all four servers)."""
+        """The largest allowed reply (RFC 1035 §4.2.1, RFC 6891 §6.2.3, and the 1232 of all four servers)."""
         return 65535 if self.tcp else min(1232, max(512, self.edns or 0))
 
 
@@ -55,7 +55,7 @@ def every_way(pairs: Iterable[tuple[str, str]]) -> list[Question]:
 
 
 def pairs_of(zones: Mapping[str, str], rng: random.Random, most: int) -> list[tuple[str, str]]:
-    """Up to `most` names and types: every RRset there is, then a sample of other types, of names near and of case."""
+    """Up to `most` names and types: every existing RRset, then a sample of other types, near names and letter case."""
     exact: dict[tuple[str, str], None] = {}
     near: dict[tuple[str, str], None] = {}
     for origin, text in zones.items():
@@ -72,7 +72,7 @@ def pairs_of(zones: Mapping[str, str], rng: random.Random, most: int) -> list[tu
 
 
 def names_near(name: dns.name.Name, origin: dns.name.Name, rng: random.Random) -> Iterator[str]:
-    """The name, in odd case too, its ancestors, and names below and beside it, as text."""
+    """The name, also in mixed case, its ancestors, and names below and next to it, as text."""
     yield name.to_text()
     yield "".join(rng.choice((char.upper(), char.lower())) for char in name.to_text())
     if name != origin:
@@ -193,7 +193,7 @@ UNUSUAL: list[tuple[str, bytes]] = [
 
 
 def unusual() -> list[Question]:
-    """The messages out of the ordinary, as questions."""
+    """The unusual messages, as questions."""
     return [Question(wire, "", "", edns=1232 if _has_opt(wire) else None, label=label) for label, wire in UNUSUAL]
 
 

@@ -1,6 +1,6 @@
-"""Replies as views: what of a message is compared. A reader of its own, as dnspython takes milliseconds for a referral.
+"""Replies as views: the compared parts of a message. A separate reader, as dnspython takes milliseconds for a referral.
 
-It is strict: a pointer that leads forward, a count that is wrong or an octet too many make a view that equals no other.
+It is strict: a forward pointer, a wrong count or an extra octet makes a view that equals no other.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ Rrset = tuple[Rr, ...]  # sorted
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What of a reply is compared. Orders that carry no meaning are gone: of records in an RRset, of glue."""
+    """The compared parts of a reply, without meaningless order: of records in an RRset, of glue."""
 
     rcode: str
     flags: frozenset[str]
-    question: bytes | None  # as it came, or None for a header alone
+    question: bytes | None  # as received, or None for only a header
     answer: tuple[Rrset, ...]  # the RRsets in their order: a chain is in sequence
     authority: tuple[Rrset, ...]
     glue: frozenset[Rr]  # additional records of a reply that has NS records
@@ -79,7 +79,7 @@ SILENCE = View("silence", frozenset(), None, (), (), frozenset(), None, frozense
 
 
 def view_of(reply: bytes | None) -> View:
-    """The view of a reply that comes without its ID, or of silence."""
+    """The view of a reply without its ID, or of no reply."""
     return SILENCE if reply is None else _view(reply)
 
 
@@ -166,7 +166,7 @@ class _Reader:
         return name
 
     def _name_at(self, start: int) -> tuple[bytes, int]:
-        """The name at `start`, lower case and in full, and the offset behind it."""
+        """The name at `start`, lower case and in full, and the offset after it."""
         size = self.message[start]
         if size >= 0xC0:
             target = (size & 0x3F) << 8 | self.message[start + 1]
@@ -186,14 +186,14 @@ class _Reader:
 
 
 class _Opt(NamedTuple):
-    """The OPT record: the upper bits of the rcode, and what is compared of the rest."""
+    """The OPT record: the upper bits of the rcode, and the compared parts of the rest."""
 
     rcode: int
     shown: tuple[int, int, bool]
 
 
 def _rrsets(records: list[Rr | _Opt]) -> tuple[Rrset, ...]:
-    """Records that follow each other and have one owner, type and TTL, as sorted groups in their order."""
+    """Consecutive records of one owner, type and TTL, as sorted groups in their order."""
     groups: list[list[Rr]] = []
     for rr in records:
         if not isinstance(rr, Rr):

@@ -1,4 +1,4 @@
-"""dnsd and its three peers with the same zones, asked the same questions side by side."""
+"""dnsd and its three peers with the same zones, asked the same questions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ data: accounts
 def running(zones: Mapping[str, str], folder: Path, *, dnsd_zones: Mapping[str, str] | None = None) -> Iterator[Ports]:
     """All four servers with `zones` (name to master file text), until the end of the block.
 
-    `dnsd_zones` are what dnsd reads instead, where the same data has a form that not all peers load.
+    dnsd reads `dnsd_zones` instead if the data has a form that not all peers load.
     """
     with ExitStack() as stack:
         peers = [stack.enter_context(Peer(kind, zones, folder)) for kind in KINDS]
@@ -49,7 +49,7 @@ def write_config(zones: Mapping[str, str], folder: Path) -> Path:
 
 
 def compare(ports: Ports, questions: Sequence[Question], *, once: bool = False) -> Tally:
-    """Ask all four servers everything, and judge; `once` where silence is a reply too."""
+    """Send all questions to all four servers and judge; `once`: no reply is a valid result, too."""
     tally = Tally()
     for tcp in (False, True):
         batch = [question for question in questions if question.tcp == tcp]

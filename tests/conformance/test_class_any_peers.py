@@ -1,4 +1,4 @@
-"""QCLASS ANY over the written zones, beside NSD: the same replies."""
+"""QCLASS ANY over the written zones: the same replies as NSD."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PAIRS = 3_000
 TRANSFERS = ("AXFR", "IXFR")
 
 
-def test_replies_are_those_of_nsd(ports: Ports, written_zones: dict[str, str]) -> None:
-    """Wherever those of class IN are; over TCP, where nothing is cut. Type ANY is one HINFO here."""
+def test_replies_equal_those_of_nsd(ports: Ports, written_zones: dict[str, str]) -> None:
+    """If those of class IN are; over TCP, without truncation. Type ANY is one HINFO here."""
     pairs = [pair for pair in pairs_of(written_zones, random.Random(1035), PAIRS) if pair[1] not in ("ANY", *TRANSFERS)]
     of_in = [question(*pair, tcp=True, edns=1232).wire for pair in pairs]
     of_any = [wire.replace(b"\0\1\0\0\x29", b"\0\xff\0\0\x29") for wire in of_in]
@@ -44,7 +44,7 @@ def views(port: int, wires: list[bytes]) -> list[View]:
 
 
 def is_chain_to_cut(ours: View, theirs: View) -> bool:
-    """NSD sets AA then, in class ANY too."""
+    """NSD then sets AA, also in class ANY."""
     return (
         bool(ours.answer) and ours.is_referral and theirs.flags - ours.flags == {"AA"} and ours.answer == theirs.answer
     )

@@ -1,4 +1,4 @@
-"""DNAMEs that meet themselves again, asked of NSD and of us: the same records in the same order, none of them twice."""
+"""DNAMEs that lead back to themselves: the same records as NSD in the same order, without duplicates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nsd(peers_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.mark.parametrize("question", CASES)
-def test_nsd_answers_what_the_table_says(nsd: Peer, question: str) -> None:
+def test_nsd_answers_as_in_the_table(nsd: Peer, question: str) -> None:
     query = dns.message.make_query(*question.split())
     reply = dns.query.tcp(query, "127.0.0.1", port=nsd.port, timeout=HANG_S, one_rr_per_rrset=True)
     assert (lines(reply), dns.rcode.to_text(reply.rcode())) == CASES[question]

@@ -1,4 +1,4 @@
-"""The same zones asked of dnsd, NSD, Knot and BIND: every difference is one of those explained in `compare`."""
+"""The same zones in dnsd, NSD, Knot and BIND: every difference is explained in `compare`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ WRITTEN_PAIRS = 4_000  # each is asked in four ways
 MADE_PAIRS = 2_000
 AT_LEAST = 20_000
 
-# qname, qtype, EDNS size: whom dnsd sides with where the peers differ, by dns.md or the RFC named
+# qname, qtype, EDNS size: the peers that dnsd agrees with where they differ, by dns.md or the RFC named
 SIDES: list[tuple[str, str, int | None, set[str]]] = [
-    ("to-org.example.com.", "A", None, {"nsd"}),  # chains go on in other zones of ours
+    ("to-org.example.com.", "A", None, {"nsd"}),  # chains continue in our other zones
     ("to-org-nothing.example.com.", "A", None, {"nsd"}),
     ("to-org-cut.example.com.", "A", None, {"nsd"}),
     ("to-child.example.com.", "A", None, {"nsd"}),
     ("up.child.example.com.", "A", None, {"nsd"}),
     ("www.dname-org.example.com.", "A", None, {"nsd"}),
-    ("loop-1.example.com.", "A", None, {"nsd", "knot"}),  # a loop is no failure of ours
+    ("loop-1.example.com.", "A", None, {"nsd", "knot"}),  # a loop is not a server failure
     ("loop-3.example.com.", "A", None, {"nsd", "knot"}),
     (f"{'l' * 60}.{'l' * 20}.dname-long.example.com.", "A", None, {"nsd", "bind"}),  # RFC 6672 §2.2: YXDOMAIN
     ("x.sub.example.com.", "A", None, {"nsd", "knot"}),  # glue: also authoritative addresses of the zone
-    ("c02.example.com.", "NAPTR", 1232, set()),  # longer than our cap: nobody
+    ("c02.example.com.", "NAPTR", 1232, set()),  # longer than our limit: no peer
 ]
 
 
@@ -66,7 +66,7 @@ def test_where_the_peers_differ_dnsd_sides_with(
 
 
 def test_every_explanation_is_needed(ports: Ports, written_zones: dict[str, str]) -> None:
-    """An entry that no question needs any more would only hide a bug to come."""
+    """An unused entry would only hide a future bug."""
     names = {entry.name for entry in EXPLAINED}
     tally = compare(ports, [*every_way(pairs_of(written_zones, random.Random(2308), WRITTEN_PAIRS))])
     odd = compare(ports, unusual(), once=True)

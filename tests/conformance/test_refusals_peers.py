@@ -1,4 +1,4 @@
-"""The refusals of tests/refusals.py, live over UDP and TCP, beside those of NSD, Knot and BIND."""
+"""The refusals of tests/refusals.py, live over UDP and TCP, compared with those of NSD, Knot and BIND."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ pytestmark = pytest.mark.peers
 
 PEERS = ("nsd", "knot", "bind")
 
-# Where all peers that reply have one rcode, and dnsd means to have another.
+# Cases where all replying peers have one rcode and dnsd intentionally has another.
 DIFFERENT = {
-    "too many options": "what a stranger makes us read is bounded",
+    "too many options": "the work for one message is bounded",
     "NOTIFY, signed": "the peers know NOTIFY",
-    "NOTIFY, a header alone": "the peers know NOTIFY",
-    "opcode 11, two questions": "NOTIMP whatever else is in the message, as NSD has it for the opcodes that it answers",
+    "NOTIFY, only a header": "the peers know NOTIFY",
+    "opcode 11, two questions": "NOTIMP with any contents, like NSD for the opcodes that it answers",
     "opcode 11, a record cut short": "likewise",
 }
 
 
 @pytest.fixture(scope="module")
 def views(ports: Ports) -> dict[str, dict[str, View]]:
-    """What each server replies to each of the messages over UDP; dnsd over TCP, too."""
+    """The reply of each server to each message over UDP; of dnsd over TCP, too."""
     messages = [refused.message for refused in CASES.values()]
     replies = {name: ask_once(port, messages) for name, port in ports.items()}
     replies["dnsd over TCP"] = ask_tcp(ports["dnsd"], messages)
@@ -59,7 +59,7 @@ def test_rcode_is_the_peers_where_they_agree(views: Mapping[str, Mapping[str, Vi
 
 @pytest.mark.parametrize("label", CASES)
 def test_no_peer_repeats_more_of_the_message(views: Mapping[str, Mapping[str, View]], label: str) -> None:
-    """Where a peer refuses in the same way, what it could read is in our reply, too."""
+    """If a peer refuses in the same way, our reply has everything that the peer could read, too."""
     ours = views[label]["dnsd"]
     for theirs in (views[label][peer] for peer in PEERS):
         if theirs.rcode == ours.rcode:

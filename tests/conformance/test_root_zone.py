@@ -1,4 +1,4 @@
-"""A real root zone, asked of dnsd, NSD, Knot and BIND: delegations with glue, DS, and names that do not exist."""
+"""A real root zone in dnsd, NSD, Knot and BIND: delegations with glue, DS, and nonexistent names."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def ports(peers_installed: None, root_zone: str, tmp_path_factory: pytest.TempPa
 
 
 def without_second_soa(text: str) -> str:
-    """The zone for those that take a second SOA for an error."""
+    """The zone for servers that refuse a second SOA."""
     lines = text.splitlines()
     return "\n".join(lines[:-1] if "\tSOA\t" in lines[-1] else lines) + "\n"
 
 
 def names(text: str, rng: random.Random) -> list[str]:
-    """Owner names of the zone, names below them, and names that do not exist."""
+    """Owner names of the zone, names below them, and nonexistent names."""
     owners = sorted({line.split(None, 1)[0] for line in text.splitlines() if line.strip()})
     below = [f"{rng.choice(('www', 'a.b', '*', 'ns'))}.{owner.lstrip('.')}" for owner in owners]
     none = [f"{''.join(rng.choices('abcdefghijklmnopqrstuvwxyz-', k=rng.randrange(2, 12)))}." for _ in range(1_000)]

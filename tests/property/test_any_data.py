@@ -61,7 +61,7 @@ CHARACTERS = '0123456789abcdefN"\\.-:/=+,é\x00\x7f'
 
 
 def changed_text(text: str, rng: random.Random) -> str:
-    """A valid text with some words or characters changed."""
+    """A valid text with a few words or characters changed."""
     words = text.split()
     for _ in range(rng.randrange(1, 4)):
         index = rng.randrange(len(words) + 1)

@@ -12,7 +12,7 @@ from dnsd.errors import InvalidDataError
 from tests.unit.store.test_hold import edit, reload, served, start
 
 WORLDS = 40
-RELOADS = 2  # of each world, after edits of any kind
+RELOADS = 2  # per world, after edits of any kind
 
 SETTINGS = "default_addresses: [198.51.100.10]\nnameservers: [ns1.example.net]\n"
 ACCOUNTS = ["ada", "bob", "cyd", "dee", "eve"]
@@ -23,7 +23,7 @@ PARTS = ["203.0.113.64/26", "203.0.113.0/26", "198.18.4.128/26", "198.18.5.0/25"
 STATIC_IPS = ["192.0.2.7", "192.0.2.8", "192.0.2.9", "203.0.113.3"]
 MAP_IPS = [*STATIC_IPS, "203.0.113.70", "198.18.4.9", "198.18.4.200", "2001:db8:1::5"]
 
-Texts = dict[str, str]  # by name below the folder of accounts
+Texts = dict[str, str]  # text by path below the folder of accounts
 
 
 def often(rng: random.Random, share: float, text: str) -> str:

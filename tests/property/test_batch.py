@@ -1,4 +1,4 @@
-"""The compiled loop sends what `respond` says, also when it sends it again, to another name, or to one in capitals."""
+"""The compiled loop sends the reply of `respond`, also when repeated, for another name, or for a name in capitals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FLAGS = (0, 0x0100, 0x0110, 0x0120)
 
 
 class Asked:
-    """A batching server on a socket of its own, turned by hand, and a client."""
+    """A batching server on its own socket, with turns by hand, and a client."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -61,7 +61,7 @@ class Asked:
         self.loop.close()
 
     def ask(self, *queries: bytes) -> list[bytes | None]:
-        """The replies, in the order of the queries: their ids are told apart."""
+        """The replies in the order of the queries, by their distinct ids."""
         for query in queries:
             self.client.send(query)
         while self.server._turn():
@@ -76,7 +76,7 @@ class Asked:
             replies[reply[:2]] = reply
 
     def again(self) -> int:
-        """How many replies were sent from memory since the last call."""
+        """The number of replies sent from the cache since the last call."""
         hits = self.server._batch.take()
         for account, count, truncated in hits:
             self.answering.sent_again(account, count, truncated=truncated)
@@ -102,7 +102,7 @@ def questions(rng: random.Random, snapshot: Snapshot) -> Iterator[bytes]:
 
 
 def in_capitals(rng: random.Random, rest: bytes) -> bytes:
-    """The question's name with letters of either case; all else as it is."""
+    """The question's name in mixed case; the rest unchanged."""
     end = 10
     while rest[end]:
         end += 1 + rest[end]
@@ -115,7 +115,7 @@ def test_same_as_respond(seed: int, tmp_path: pathlib.Path) -> None:
     rng = random.Random(seed)
     snapshot = load(write_world(random_world(rng), tmp_path), {}).snapshot
     asked = list(questions(rng, snapshot))
-    asked *= 3  # a reply is kept the second time, and sent again the third
+    asked *= 3  # a reply is kept the second time and repeated the third time
     asked += [in_capitals(rng, rest) for rest in asked]
     rng.shuffle(asked)
     with closing(Asked(snapshot)) as server:
@@ -126,11 +126,11 @@ def test_same_as_respond(seed: int, tmp_path: pathlib.Path) -> None:
         assert server.again() > len(asked) / 3
 
 
-def test_refusals_are_kept_for_nobody(tmp_path: pathlib.Path) -> None:
-    """Nor is what others were told sent to who is to be refused: with the same name, and the same octets behind it."""
+def test_refusals_are_not_kept(tmp_path: pathlib.Path) -> None:
+    """Kept replies are not sent to queries that must be refused, with the same name and the same octets after it."""
     snapshot = load(write_world(random_world(random.Random(3)), tmp_path), {}).snapshot
     refused = [one.message for label, one in CASES.items() if not label.startswith(("a foreign name", "a bad cookie"))]
-    rests = [message[2:] for message in refused if b"\0\x0a\0" not in message]  # cookies have a secret of their own
+    rests = [message[2:] for message in refused if b"\0\x0a\0" not in message]  # cookies have a separate secret
     asked = [*rests, *(in_capitals(random.Random(4), rest) for rest in questions(random.Random(5), snapshot))] * 4
     random.Random(6).shuffle(asked)
     with closing(Asked(snapshot)) as server:
@@ -187,7 +187,7 @@ def test_broken_datagrams(query: bytes, tmp_path: pathlib.Path) -> None:
 
 
 def in_many_ways(snapshot: Snapshot) -> Iterator[bytes]:
-    """One question, with ever other EDNS sizes."""
+    """One question, each time with another EDNS size."""
     name = next(name for name in snapshot.names if len(name) > 5)
     for size in range(512, 700):
         opt = struct.pack("!BHHIH", 0, 41, size, 0, 0)
@@ -196,7 +196,7 @@ def in_many_ways(snapshot: Snapshot) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_the_memory_is_bounded(times: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked once takes none of it."""
+    """Questions asked only once use no room."""
     monkeypatch.setattr(udp, "MAX_KNOWN", 10)
     snapshot = load(write_world(random_world(random.Random(3)), tmp_path), {}).snapshot
     with closing(Asked(snapshot)) as server:
@@ -209,7 +209,7 @@ def test_the_memory_is_bounded(times: int, tmp_path: pathlib.Path, monkeypatch: 
 
 
 def test_no_count_is_lost_where_a_rate_is_at_its_limit(tmp_path: pathlib.Path) -> None:
-    """A known reply that may not go now is asked for again, and may be learnt again."""
+    """A known reply that may not be sent is requested again, and may be kept again."""
     snapshot = load(write_world(random_world(random.Random(3)), tmp_path), {}).snapshot
     rests = [rest for rest in questions(random.Random(3), snapshot) if rest[8:10] != b"\0\1"][:20]
     with closing(Asked(snapshot)) as server:
@@ -227,7 +227,7 @@ def test_both_loops_have_batches_of_one_size() -> None:
 
 
 class FickleLimiter:
-    """Lets every other reply pass, and everything that is asked for again."""
+    """Lets every second reply pass, and all requested replies."""
 
     def __init__(self) -> None:
         self.asked = 0

@@ -1,6 +1,6 @@
-"""Any YAML that is written or edited says the data again; comments stay.
+"""Written and edited YAML has the given data when read back; comments stay.
 
-Documents have the form of our files, and edits keep part of them.
+Documents have the form of our files, and edits keep a part of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dnsd.formats.yaml_style import PlainData, as_read
 from dnsd.formats.yaml_text import YamlError, parse_yaml
 from tests.unit.formats.test_yaml_edit import library
 
-__all__ = ["library"]  # a fixture that every test uses
+__all__ = ["library"]  # a fixture for every test
 
 TEXTS = st.sampled_from(
     ["a", "www", "no", "~", "2001:db8::1", "192.0.2.1", "*", "a: b", "a #b", "", " ", '"', "ü", "\n"]
@@ -28,7 +28,7 @@ DOCUMENTS = st.dictionaries(KEYS, VALUES, min_size=1, max_size=5)
 
 @st.composite
 def edits(draw: st.DrawFn, data: PlainData) -> PlainData:
-    """The data with some of it changed."""
+    """The data with a few changes."""
     match draw(st.integers(0, 4)), data:
         case 0, _:
             return draw(VALUES)
@@ -103,7 +103,7 @@ def test_edited_text_says_the_data_and_keeps_all_comments(case: tuple[PlainData,
     assert as_read(parse_yaml(text)) == as_read(data)
     edited = edited_yaml(text, wanted)
     assert as_read(parse_yaml(edited)) == as_read(wanted)
-    assert comments(edited) == comments(text)  # there is one at least, so nothing was written anew
+    assert comments(edited) == comments(text)  # at least one, so the text was not written anew
     assert ("\r\n" in edited) >= ("\r\n" in text and "\n" in edited)
     assert edited_yaml(edited, wanted) == edited
 

@@ -1,4 +1,4 @@
-"""Any edit of any master file: what is edited changes, all else stays, and nothing is written anew."""
+"""Any edit of any master file: edited entries change, the rest stays, and the file is not written anew."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def texts(draw: st.DrawFn) -> str:
     if draw(st.booleans()):
         lines.insert(draw(st.integers(0, min(2, len(lines)))), draw(st.sampled_from(SOAS)))
     if lines and draw(st.booleans()):
-        lines.append(draw(st.sampled_from(lines)))  # something twice
+        lines.append(draw(st.sampled_from(lines)))  # a duplicate
     newline = draw(st.sampled_from(["\n", "\n", "\n", "\r\n"]))
     return "\n".join(lines).replace("\n", newline) + draw(st.sampled_from(["", newline]))
 
@@ -140,11 +140,11 @@ def key(one: Record) -> tuple[bytes, int, bytes]:
 
 
 def random_edit(zone: Zone, written: int, new: list[Record], random: Random, *, is_repeating: bool) -> RecordEdit:
-    """An edit that leaves no two records the same, nor takes the SOA away."""
+    """An edit that neither leaves duplicates nor removes the SOA."""
     indexes = [index for index in range(written) if zone.records[index].rtype != SOA]
     chosen = random.sample(indexes, random.randint(0, len(indexes)))
     removed = frozenset(chosen[: random.randint(0, len(chosen))])
-    # Where one that is removed stands twice, a new one like it would count as the second: all is written anew.
+    # If a removed record has a duplicate, an equal new one would count as the second: the file is written anew.
     taken = {key(one) for index, one in enumerate(zone.records) if index not in removed or is_repeating}
     fresh = []
     for one in new:
@@ -178,14 +178,14 @@ def test_any_edit_of_any_text(text: str, new: list[Record], random: Random) -> N
     }
     after = Counter(piece for _, piece in parts(edited))
     assert not Counter(says_nothing) - after
-    # What is not edited stands as it did, but that an owner or a TTL may have been put before it.
+    # Unedited entries are unchanged, except that an owner or a TTL may have been put before them.
     ends = Counter(behind_owner(piece) for piece in after.elements())
     for line in set(rows) - edited_lines:
         assert pieces[line] in after or any(end.endswith(behind_owner(pieces[line])) for end in ends)
 
 
 def parts(text: str) -> Iterator[tuple[int, str]]:
-    """The entries and the lines that say nothing, each with the number of its first line, by a reader of its own."""
+    """The entries and the lines without data, each with the number of its first line, by a separate reader."""
     part, start, depth = "", 1, 0
     for number, line in enumerate(re.split("\r?\n", text), 1):
         part += line

@@ -1,7 +1,7 @@
-"""What is explained is what was done: over made-up worlds, the explained reply is the reply, and its steps are true.
+"""Explanations are true: over generated worlds, the explained reply is the actual reply, and its steps are correct.
 
-The steps are compared with those of the reference, which knows nothing of the answering code; the map that is said to
-be taken, with the addresses in the packed reply.
+The steps are compared with those of the reference, which is independent of the answering code; the map named in the
+explanation, with the addresses in the packed reply.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.reference import Reference
 from tests.worlds import World, random_world, write_world
 
 FIRST, LAST = map(int, os.environ.get("WORLDS", "501-524").split("-"))
-TYPES = ("DS", "ANY", "RRSIG", "DNAME", "CNAME", "AXFR")  # that are asked more often here than there
+TYPES = ("DS", "ANY", "RRSIG", "DNAME", "CNAME", "AXFR")  # asked more often here than elsewhere
 
 
 def explained(loaded: Loaded, qname: Name, qtype: RdataType) -> Explanation:
@@ -45,7 +45,7 @@ def questions(rng: random.Random, reference: Reference) -> Iterator[tuple[Name, 
 
 
 @pytest.mark.parametrize("seed", range(FIRST, LAST + 1))
-def test_steps_are_those_that_were_taken(seed: int, tmp_path: pathlib.Path) -> None:
+def test_steps_match_the_reference(seed: int, tmp_path: pathlib.Path) -> None:
     rng = random.Random(seed)
     world = random_world(rng)
     reference = Reference(world)
@@ -62,7 +62,7 @@ def differences(
     wire = qname.to_wire()
     assert wire is not None
     query = struct.pack("!6H", 0, 0x0100, 1, 0, 0, 0) + wire + struct.pack("!2H", int(qtype), 1)
-    for _ in range(2):  # the second one may come from memory
+    for _ in range(2):  # the second may come from the cache
         if respond(loaded.snapshot, query, stream=True) != found.reply:
             yield "the reply is another one"
     if qtype == dns.rdatatype.AXFR:
@@ -86,7 +86,7 @@ def is_spoken_for(step: NameExplained) -> bool:
 
 
 def differences_of_maps(world: World, qtype: RdataType, found: Explanation) -> Iterator[str]:
-    """Whether the addresses in a reply are those of the map that is said to be taken."""
+    """Whether the addresses in a reply are those of the map named in the explanation."""
     last = found.names[-1]
     if qtype not in (A, AAAA, HTTPS) or not last.served.startswith("proxied: addresses"):
         return

@@ -1,4 +1,4 @@
-"""Any zone that is exported is read back as it was, by us and by dnspython."""
+"""Exported zones are read back unchanged, by us and by dnspython."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_records_are_read_back(zone: Zone, identities: bool) -> None:
 @settings(max_examples=100, deadline=None)
 @given(zones())
 def test_others_read_the_same(zone: Zone) -> None:
-    """What dnspython's reader of zones finds, which knows nothing of ours; it has no CNAME beside other data."""
+    """The zone as read by dnspython, independently of our reader; it refuses a CNAME with other data."""
     aliases = {one.owner for one in zone.records if one.rtype == CNAME}
     assume(not any(one.owner in aliases and one.rtype != CNAME for one in zone.records))
     text = exported_zone(zone, NOW)

@@ -1,6 +1,6 @@
-"""The C parts withstand whatever octets they are given: no crash, no endless loop, nothing read outside.
+"""The C parts withstand any octets: no crash, no endless loop, no read out of bounds.
 
-`make sanitize` runs the same attacks for longer, and with sanitizers that see what does not crash.
+`make sanitize` runs the same attacks for longer, with sanitizers that detect errors without a crash.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ needs_compiled = pytest.mark.skipif(not udp.IS_BUILT, reason="the C parts were n
 
 
 def run(*arguments: str) -> None:
-    """In a process of its own, which may crash, or not end."""
+    """In a separate process, which may crash or hang."""
     ran = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
@@ -42,7 +42,7 @@ def table(key: bytes, count: int, slots: int, size: int, rest: bytes) -> bytes:
 FULL = b"\1\0\0\0" * 8  # every slot leads to the first entry
 ENTRY = b"\0\0\0\0\1y"
 
-# The octets; whether their header could be a table's
+# The octets; whether their header is possible
 HOSTILE = {
     "a slot that leads nowhere, no entries": (table(bytes(16), 0, 1, 0, b"\xff" * 4), True),
     "a size that makes the sum wrap": (table(bytes(16), 0, 2**20, 2**64 - 4 * 2**20, b""), False),
@@ -97,16 +97,16 @@ def test_plain_table_that_is_cut_short_is_refused(size: int) -> None:
             plain_names.Table(table(bytes(16), 2, 0, len(entries), entries), [None, None], {})  # type: ignore[list-item]
 
 
-def test_plain_table_of_nodes_that_are_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match="a node that is not there"):
+def test_python_table_with_unknown_nodes_is_refused() -> None:
+    with pytest.raises(ValueError, match="number of a node is out of range"):
         plain_names.Table(PLAIN, [None], {})  # type: ignore[list-item]
 
 
 @needs_compiled
-def test_batch_refuses_what_it_could_not_bear() -> None:
+def test_batch_refuses_invalid_arguments() -> None:
     batch_type = importlib.import_module("dnsd.net._batch").Batch
     batch = batch_type(-1, None, None, None, None, False, 1)
     for longest in (0, -1, -(2**62)):
-        with pytest.raises(ValueError, match="the longest name"):
+        with pytest.raises(ValueError, match="`longest` must be at least 1"):
             batch.forget((), longest)
     assert batch.exchange() == -1  # no socket

@@ -1,4 +1,4 @@
-"""The table of names, compiled and plain, beside a dict that the same is done to."""
+"""The table of names, compiled and in Python, compared with a dict after the same operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEPS = 400
 
 
 class PlainTable(plain_names.Table, module.MutableMapping[bytes, Node]):
-    """What `NameTable` is where nothing was compiled."""
+    """`NameTable` without the compiled part."""
 
     for _name in ("__getitem__", "__setitem__", "__delitem__", "__len__", "__iter__", "entries", "items"):
         locals()[_name] = vars(NameTable)[_name]
@@ -105,7 +105,7 @@ def test_much_change_is_packed_anew() -> None:
     assert sum(node is NODES[2] for node in third.values()) == FEW + 20
 
 
-def test_what_is_no_name_is_not_there() -> None:
+def test_other_objects_than_names_are_not_found() -> None:
     table = packed(numbered(3, NODES[0]))
     assert table.get(b"") is None
     assert table.get(b"x" * 300) is None

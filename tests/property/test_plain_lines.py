@@ -112,7 +112,7 @@ def contents(found: ZoneText) -> object:
 
 def assert_read_alike(text: str) -> None:
     known = contents(parse_zone_text(text, EXAMPLE))
-    # In blocks of one line each, some of which end in the middle of an entry.
+    # In blocks of one line each, so that blocks end in the middle of an entry.
     assert contents(parse_zone_text(re.findall("[^\n]*\n|[^\n]+$", text), EXAMPLE)) == known
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zone_text, "LINE", NO_LINE)

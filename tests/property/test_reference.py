@@ -1,6 +1,6 @@
-"""The server and the reference are asked the same questions over made-up worlds, and must never differ.
+"""The server and the reference answer the same questions over generated worlds, and must never differ.
 
-A failure prints its seed, the files that matter and both answers; `WORLDS=first-last` asks other seeds by hand.
+A failure prints its seed, the relevant files and both answers; `WORLDS=first-last` selects other seeds by hand.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ FOREIGN = ["x.other.example.", "com.", ".", "test.", "nothing.here."]
 EDNS_SIZE = 1232
 EDGE_ADDRESSES = {ip for ips in (*POOLS, *USABLE.values()) for ip in ips}
 MAX_NAME = 255  # RFC 1035 §2.3.4
-ODD_LABEL = b"\x02x\xff"  # of the generator's labels the one that is not text
-DECODED_TWICE = 8  # one reply of so many is decoded by dnslib too, which is slow
+ODD_LABEL = b"\x02x\xff"  # the only label of the generator that is not text
+DECODED_TWICE = 8  # one in so many replies is also decoded by dnslib, which is slow
 
 Comparable = tuple[str, str, int, str]
 
@@ -78,11 +78,11 @@ def test_server_agrees_with_reference(seed: int, tmp_path: pathlib.Path) -> None
         pytest.fail("\n".join(failures), pytrace=False)
 
 
-# What is asked.
+# Questions.
 
 
 def random_questions(rng: random.Random, reference: Reference) -> Iterator[tuple[Name, RdataType]]:
-    """Names and types of interest; the names and types of records come most often."""
+    """Interesting names and types; mostly those of records."""
     names = interesting_names(reference)
     records = [record for zone in reference.zones for record in zone.records]
     for _ in range(QUESTIONS_A_WORLD):
@@ -98,7 +98,7 @@ def random_questions(rng: random.Random, reference: Reference) -> Iterator[tuple
 
 
 def interesting_names(reference: Reference) -> list[Name]:
-    """Owners, targets, names above and below them, instances of wildcards, and names that are not ours."""
+    """Owners, targets, names above and below them, instances of wildcards, and names outside of our zones."""
     names = {dns.name.from_text(text) for text in FOREIGN}
     for zone in reference.zones:
         names.add(zone.name.parent())
@@ -116,13 +116,13 @@ def above(name: Name) -> list[Name]:
 
 
 def below(name: Name) -> list[Name]:
-    """Names below, where there is room for them."""
+    """Names below, if they are not too long."""
     prefixes = [dns.name.Name([b"b"]), dns.name.Name([b"x", b"www"])]
     return [prefix.concatenate(name) for prefix in prefixes if wire_size(name) + 8 < MAX_NAME]
 
 
 def instances(name: Name) -> list[Name]:
-    """Names that a wildcard covers, or would cover did they not exist."""
+    """Names that a wildcard covers, or would cover if they did not exist."""
     if name.labels[0] != b"*":
         return [dns.name.Name([b"*", *name.labels[1:]])] if len(name) > 1 else []
     return [dns.name.Name([*labels, *name.labels[1:]]) for labels in ([b"q"], [b"a"], [b"q", b"r"])]
@@ -133,7 +133,7 @@ def wire_size(name: Name) -> int:
 
 
 def question(rng: random.Random, qname: Name, qtype: RdataType) -> QueryMessage:
-    """A query with its letters in random case (0x20), of class ANY and with an OPT record now and then."""
+    """A query in random case (0x20), sometimes of class ANY or with an OPT record."""
     labels = [bytes(rng.choice((octet, swapped_case(octet))) for octet in label) for label in qname.labels]
     edns = 0 if rng.random() < 0.5 else False
     qclass = "IN" if rng.random() < 0.9 else "ANY"
@@ -148,15 +148,15 @@ def swapped_case(octet: int) -> int:
     return ord(chr(octet).swapcase()) if chr(octet).isascii() and chr(octet).isalpha() else octet
 
 
-# What is compared.
+# Comparison.
 
 
 def differences(expected: Expected, query: QueryMessage, wire: bytes, reply: bytes) -> Iterator[str]:
-    """Everything in which a reply is not as expected."""
+    """All differences between a reply and the expected reply."""
     question_end = 12 + wire_size(query.question[0].name) + 4
     if reply[12:question_end] != wire[12:question_end]:
         yield "the question is not echoed byte for byte"
-    message = dns.message.from_wire(reply, one_rr_per_rrset=True)  # one that is there twice is seen twice
+    message = dns.message.from_wire(reply, one_rr_per_rrset=True)  # duplicates are counted
     if message.id != query.id or message.opcode() != query.opcode() or not message.flags & dns.flags.QR:
         yield "the header is not that of a reply to this query"
     wanted_flags = dns.flags.QR | (query.flags & dns.flags.RD) | (dns.flags.AA if expected.aa else 0)
@@ -180,7 +180,7 @@ def section_differences(name: str, got: list[Comparable], want: list[Comparable]
 
 
 def stored_in_any_order(section: list[Comparable]) -> list[Comparable]:
-    """The section with the records of each RRset sorted, but for edge addresses, which have the order of their map."""
+    """The section with sorted records in each RRset, except edge addresses, which keep the order of their map."""
 
     def place(one: Comparable) -> tuple[int, str]:
         rrset = next(index for index, other in enumerate(section) if other[:2] == one[:2])
@@ -199,7 +199,7 @@ def wanted(section: list[Answered]) -> list[Comparable]:
 
 
 def comparable(owner: Name, rdtype: RdataType, ttl: int, rdata: dns.rdata.Rdata) -> Comparable:
-    """A record with what the notes leave open made equal: the case of names, the SOA's serial, the TTL of ANY."""
+    """A record without unspecified differences: the case of names, the SOA's serial, the TTL of ANY."""
     if rdtype == dns.rdatatype.SOA:
         rdata = rdata.replace(serial=0)
     if rdtype == dns.rdatatype.HINFO:
@@ -214,7 +214,7 @@ def as_lines(head: str, section: list[Comparable]) -> str:
 
 
 def differences_over_udp(snapshot: object, wire: bytes, reply: bytes) -> Iterator[str]:
-    """A datagram is answered alike, or with TC and no record but the OPT."""
+    """A datagram has the same answer, or TC and no record except the OPT."""
     datagram = respond(snapshot, wire)  # type: ignore[arg-type]
     if datagram == reply:
         return
@@ -225,20 +225,20 @@ def differences_over_udp(snapshot: object, wire: bytes, reply: bytes) -> Iterato
 
 
 def differences_to_dnslib(reply: bytes) -> Iterator[str]:
-    """A second decoder must be able to read the reply, and to find as many records in it."""
+    """A second decoder must read the reply and find the same number of records."""
     if ODD_LABEL in reply.lower():
-        return  # dnslib reads no label that is not text
+        return  # dnslib reads only labels that are text
     second = dnslib.DNSRecord.parse(reply)
     counts = [int.from_bytes(reply[start : start + 2], "big") for start in (4, 6, 8, 10)]
     if [len(second.questions), len(second.rr), len(second.auth), len(second.ar)] != counts:
         yield "dnslib reads other records"
-    ttls = {(str(rr.rname).lower(), rr.rtype, rr.ttl) for rr in second.rr}  # dnspython hides unequal ones
+    ttls = {(str(rr.rname).lower(), rr.rtype, rr.ttl) for rr in second.rr}  # dnspython hides unequal TTLs
     if len(ttls) != len({one[:2] for one in ttls}):
         yield "records of one RRset have different TTLs"
 
 
 def matching_files(world: World, reference: Reference, qname: Name, qtype: RdataType) -> str:
-    """The settings, and the accounts and zones that the answer may depend on."""
+    """The settings, and the accounts and zones that may affect the answer."""
     names = {qname} | {owner for owner, *_ in reference.expect(qname, qtype).answer}
     names |= {getattr(rdata, "target", qname) for *_, rdata in reference.expect(qname, qtype).answer}
     zones = [zone for zone in map(reference.zone_of, names) if zone is not None]

@@ -1,4 +1,4 @@
-"""`respond` never raises and never shows the origin of a proxied name, whatever is asked, and however broken."""
+"""`respond` never raises and never reveals the origin of a proxied name, for any query, valid or broken."""
 
 import itertools
 import random
@@ -29,7 +29,7 @@ CLASSES = [0, 1, 2, 3, 4, 254, 255, 1000, 65535]
 
 
 class Served:
-    """The example configuration, and the octets that must never leave: the origins of its proxied records."""
+    """The example configuration, and the octets that must never be sent: the origins of its proxied records."""
 
     def __init__(self) -> None:
         loaded = load(CONFIG, {})
@@ -46,12 +46,12 @@ class Served:
             if not record.proxied or zone not in applying
         }
         self.origins = hidden - stored
-        # CNAME targets that are names of their own may be shown as such; addresses and outside names may not.
+        # CNAME targets that are also served names may be shown; addresses and outside names may not.
         self.origins -= set(self.owners)
         assert len(self.origins) >= 10
 
     def check(self, query: bytes, *, stream: bool = False) -> bytes | None:
-        """Ask; what comes back is well-formed, or nothing."""
+        """Ask; the reply is well-formed or missing."""
         reply = respond(self.snapshot, query, stream=stream)
         if len(query) < 12 or query[2] & 0x80:
             assert reply is None
@@ -82,7 +82,7 @@ def test_mutated_packets(served: Served) -> None:
             assert reply[:2] == query[:2]
             assert not any(origin in reply for origin in served.origins if len(origin) > 4), query.hex()
             if number % 20 == 0:
-                # As a reply to a query: dnspython has rules of its own on the zone section of an UPDATE.
+                # As a reply to a query: dnspython has special rules for the zone section of an UPDATE.
                 dns.message.from_wire(reply[:2] + bytes([reply[2] & 0x87]) + reply[3:])
     assert served.check(probe) == before
 

@@ -1,4 +1,4 @@
-"""A snapshot that came to a worker as octets, whole or as changes, answers as the one that was sent."""
+"""A snapshot received by a worker as octets, whole or as changes, answers like the snapshot that was sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TYPES = (1, 2, 5, 6, 16, 28, 39, 43, 65, 255)
 
 
 def travelled(base: Snapshot | None, sent: Snapshot | None, snapshot: Snapshot) -> Snapshot:
-    """What a worker that holds `base`, a copy of `sent`, has once it was sent `snapshot`."""
+    """A worker's snapshot after it had `base`, a copy of `sent`, and was sent `snapshot`."""
     octets = b"".join(pickled(delta(sent, snapshot)))
     *steps, arrived = apply_delta(base, unpickled(io.BytesIO(octets)))
     assert steps
@@ -42,7 +42,7 @@ def questions(rng: random.Random, snapshots: list[Snapshot]) -> list[bytes]:
 
 
 def changed(world: World, other: World, rng: random.Random) -> World:
-    """The world with some files of the other's, so that most stays as it is."""
+    """The world with a few files of the other world, so that most of it is unchanged."""
     accounts = {}
     for name, files in world.accounts.items():
         theirs = other.accounts.get(name, files)

@@ -1,4 +1,4 @@
-"""Reloading: what did not change is neither read nor made again, and what did change is never missed (R2, R4)."""
+"""Reloading: unchanged data is neither read nor built again, and no change is missed (R2, R4)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def serial(loaded: Loaded) -> int:
     return next(int.from_bytes(record.rdata[-20:-16]) for record in zone(loaded).records if record.rtype == SOA)
 
 
-# What changes nothing
+# Edits without effect
 
 
 def touch(root: Path) -> None:
@@ -143,7 +143,7 @@ def test_refused_content_that_is_taken_back_is_no_change(root: Path) -> None:
     assert load(root / "dnsd.yaml", {}, previous=loaded, source=mended) is loaded
 
 
-# What is a change
+# Edits with an effect
 
 
 def append(name: str, text: str) -> Callable[[Path], None]:
@@ -209,7 +209,7 @@ def test_change_is_seen_and_once(change: Callable[[Path], None], root: Path) -> 
 
 
 def test_change_within_one_tick_of_the_clock_is_seen(root: Path) -> None:
-    """Same size, inode and times: a status that was young when it was read is not trusted (as in git)."""
+    """Same size, inode and times: a status that was recent when read is not trusted (as in git)."""
     source = sources(root)
     status = (root / ZONE).stat()
     (root / ZONE).write_text(FILES[ZONE].replace("192.0.2.1", "192.0.2.2"))
@@ -217,12 +217,12 @@ def test_change_within_one_tick_of_the_clock_is_seen(root: Path) -> None:
     assert sources(root, source) != source
 
 
-# What is done again
+# Repeated work
 
 
 @pytest.fixture(name="counted")
 def _counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each kind of work is done, the files' status being trusted at once."""
+    """Count each kind of work, with files' status trusted at once."""
     counts: Counter[str] = Counter()
 
     def counting(module: object, name: str) -> None:
@@ -259,7 +259,7 @@ def test_unchanged_objects_are_not_made_again(root: Path, counted: Counter[str])
     counted.clear()
     changed = again(root, loaded)
     assert counted["read_content"] == 1
-    assert counted["parse_yaml"] <= 3  # the map; and for the places of two warnings about rivals
+    assert counted["parse_yaml"] <= 3  # the map; and the places of two warnings about rivals
     assert counted["parse_zone_text"] == 0
     assert changed.snapshot.names is loaded.snapshot.names
     assert changed.snapshot.revision == loaded.snapshot.revision + 1
@@ -312,7 +312,7 @@ def test_serial_grows_with_each_change(root: Path, modified: int | None) -> None
 # Problems
 
 
-HALVES = {  # what a file is replaced by, and what is said of it
+HALVES = {  # new text of a file, and its problem
     ZONE: ("records:\n- {name: www, type: A, con", "example.com.yaml:3:1: "),
     MAP: ("", "m.yaml:1:1: the file is empty"),
     MASTER: ("@ 60 SOA ns1 host 1 2 3 4", "example.net.zone:1:"),
@@ -354,7 +354,7 @@ def test_folder_that_went_away_is_refused(root: Path) -> None:
         again(root, loaded)
 
 
-def test_map_is_judged_again_when_what_it_refers_to_changes(root: Path) -> None:
+def test_map_is_checked_again_when_its_references_change(root: Path) -> None:
     loaded = first(root)
     (root / ZONE).unlink()
     with pytest.raises(InvalidDataError) as caught:
@@ -366,7 +366,7 @@ def test_map_is_judged_again_when_what_it_refers_to_changes(root: Path) -> None:
         again(root, loaded)
 
 
-def test_map_follows_a_zone_that_gets_another_id(root: Path) -> None:
+def test_map_follows_a_zone_with_a_new_id(root: Path) -> None:
     loaded = first(root)
     (root / ZONE).write_text(f"id: {'0' * 32}\n{FILES[ZONE]}")
     changed = again(root, loaded)
@@ -402,7 +402,7 @@ def test_warnings_stay_and_stay_in_place(root: Path) -> None:
 
 
 def random_change(rng: random.Random, root: Path) -> None:
-    """Some file becomes another one, or goes, or comes back."""
+    """Replace, remove or restore a file."""
     account = rng.choice(["a1", "a2"])
     choices = {
         ACCOUNT: ["", "prefixes: [{cidr: 203.0.113.0/24, approved: V}]\n", "name: One\n" + FILES[ACCOUNT], "x: 1\n"],
@@ -432,7 +432,7 @@ def random_change(rng: random.Random, root: Path) -> None:
 
 
 def outcome(root: Path, previous: Loaded | None) -> tuple[Loaded | None, object]:
-    """What was loaded; and what can be compared of it: names in place of serials, which depend on what was before."""
+    """The loaded data in a comparable form: without serials, which depend on earlier revisions."""
     try:
         loaded = load(root / "dnsd.yaml", {}, previous=previous)
     except InvalidDataError as error:

@@ -1,4 +1,4 @@
-"""A zone that somebody has signed is answered, without its signatures, and `check` says what that means."""
+"""A signed zone is answered without its signatures, and `check` warns of the consequences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OVER_SOA = f"@ RRSIG SOA {TIMES}\n"
 KEY = "@ DNSKEY 257 3 13 mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==\n"
 DS = "4711 13 2 " + "ab" * 32
 
-# What stands in the zone, and the line that is warned of
+# Records of the zone, and the line with the warning
 CASES: dict[str, tuple[str, int | None]] = {
     "a signature over the SOA": (OVER_SOA, 5),
     "its type by number": (f"@ TYPE46 TYPE6 {TIMES}\n", 5),
@@ -61,7 +61,7 @@ def test_a_signed_zone_is_warned_of_and_served(tmp_path: Path, zone: str, line: 
 
 
 def test_a_zone_as_a_signer_writes_it(tmp_path: Path) -> None:
-    """Without $ORIGIN; owners are left out, and data stands in parentheses over several lines."""
+    """Without $ORIGIN; with omitted owners, and data in parentheses over several lines."""
     write(tmp_path, VALID | {"accounts/a1/zones/signed.example.zone": SIGNED.read_text("ascii")})
     found = load(tmp_path / "dnsd.yaml", {})
     (warning,) = found.warnings
@@ -78,7 +78,7 @@ def test_a_signed_zone_in_yaml(tmp_path: Path) -> None:
     assert_says_what_it_means(warning, f"{YAML}:3:3")
 
 
-def test_it_is_said_again_at_each_reload(tmp_path: Path) -> None:
+def test_warning_is_repeated_at_each_reload(tmp_path: Path) -> None:
     first = loaded(tmp_path, OVER_SOA)
     (tmp_path / "accounts/a2/account.yaml").write_text("name: Three\n")
     second = load(tmp_path / "dnsd.yaml", {}, previous=first)

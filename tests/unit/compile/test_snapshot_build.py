@@ -1,4 +1,4 @@
-"""From dataset to snapshot: what is taken over from the previous one, zones inside zones, and bounded memory."""
+"""From dataset to snapshot: reuse of the previous snapshot, zones inside zones, and bounded memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ask(snapshot: Snapshot, name: str, qtype: str = "A") -> bytes:
     return reply
 
 
-# What is taken over
+# Reuse
 
 
 def test_nothing_changed() -> None:
@@ -98,7 +98,7 @@ def test_state_that_decides_about_maps_is_seen(changed: Zone, accounts: dict[str
     ]
 
 
-def test_zone_that_is_gone_is_refused() -> None:
+def test_removed_zone_is_refused() -> None:
     first = built([zone("example.com", [WWW]), zone("example.net")])
     second = built([zone("example.net")], previous=first)
     assert rcode_text(ask(second, "www.example.com")) == "REFUSED"
@@ -120,7 +120,7 @@ def test_settings_alone_change() -> None:
 
 
 def test_chains_are_not_taken_over() -> None:
-    """A chain that ends at a proxied name holds addresses of the map of its day."""
+    """A cached chain that ends at a proxied name contains the addresses of the map at that time."""
     zones = [zone("example.com", [WWW, record("a CNAME www.example.com")])]
     first = built(zones)
     assert answers(ask(first, "a.example.com"))[-1] == "198.51.100.10"
@@ -147,7 +147,7 @@ def test_map_edit_does_not_depend_on_the_number_of_names() -> None:
         return lambda: [build_snapshot(data[names], OPTIONS, first[names]) for _ in range(10)]
 
     assert growth(edits_of, 100, 100_000, enough=10) <= 10
-    # Names that are alike share one node, so that a million of them fit in memory.
+    # Equal names share one node, so that a million of them fit in memory.
     assert len(set(map(id, first[100_000].names.values()))) < 10
 
 
@@ -164,7 +164,7 @@ def rcodes(snapshot: Snapshot) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("zones", [[PARENT, CHILD], [CHILD, PARENT]], ids=["parent first", "child first"])
-def test_child_zone_hides_what_the_parent_holds(zones: list[Zone]) -> None:
+def test_child_zone_hides_the_parent_s_data(zones: list[Zone]) -> None:
     snapshot = built(zones)
     assert rcodes(snapshot) == BOTH
     assert answers(ask(snapshot, "sub.example.com", "TXT")) == []
@@ -208,7 +208,7 @@ def test_ds_is_the_parents_to_answer(records: list[RecordFields], data: list[str
     reply = shown(ask(snapshot, "sub.example.com", "DS"))
     assert [line.split(" DS ")[1] for line in reply["answer"]] == data
     assert [line.split()[0] for line in reply["authority"]] == ([] if data else [soa])
-    # all else is the child's
+    # all other types are the child's
     assert shown(ask(snapshot, "sub.example.com", "MX"))["authority"][0].startswith("sub.example.com. ")
 
 
@@ -246,11 +246,11 @@ def test_unknown_names_leave_nothing_behind() -> None:
     for number in range(50):
         ask(snapshot, f"n{number}.w.example.com")
         ask(snapshot, f"n{number}.w.example.com", f"TYPE{60_000 + number}")
-    assert len(snapshot.chains) == 2  # the wildcard's address, and one denial for all types
+    assert len(snapshot.chains) == 2  # the wildcard's address, and one negative answer for all types
 
 
-def test_answer_does_not_depend_on_what_was_asked_before() -> None:
-    """A chain met on the way from another name may be cut short there, and must not be remembered so."""
+def test_answer_does_not_depend_on_earlier_questions() -> None:
+    """A chain that starts at another name may be cut short, and must not be cached in that form."""
     aliases = [record(f"c{n} CNAME c{n + 1}.example.com") for n in range(12)]
     flat = [record(f"f{n} CNAME c{n}.example.com", settings={"flatten_cname": True}) for n in range(12)]
     mixed = [record("m CNAME x.d.example.com"), record("d DNAME e.example.com"), record("x.e CNAME f6.example.com")]

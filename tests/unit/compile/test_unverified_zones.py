@@ -1,4 +1,4 @@
-"""Zones that are not verified: what other accounts' names lead to is not theirs to say; all of their own is."""
+"""Unverified zones: they answer for their own names, but not for other accounts' aliases into them."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def verified_now(data: Dataset, name: str, *, verified: bool) -> Dataset:
 
 
 @pytest.mark.parametrize("question", NOT_FOLLOWED)
-def test_another_account_s_alias_ends_as_one_that_leads_elsewhere(question: str) -> None:
+def test_another_account_s_alias_ends_like_an_alias_out_of_our_zones(question: str) -> None:
     assert answer(SNAPSHOT, question) == NOT_FOLLOWED[question]
     message = dns.message.from_wire(reply(SNAPSHOT, question))
     assert message.authority == []
@@ -162,7 +162,7 @@ def test_flattened_one_says_that_it_leads_outside() -> None:
 
 @pytest.mark.parametrize("order", [("own", "other"), ("other", "own")])
 def test_memory_of_chains_is_not_shared_between_accounts(order: tuple[str, str]) -> None:
-    """The same target, led to by its own account and by another one, in either order, asked twice."""
+    """The same target, reached from its own account and from another account, in either order, asked twice."""
     snapshot = build_snapshot(DATA, OPTIONS)
     questions = {"own": "own.tarts.test A", "other": "ext.bread.example A"}
     expected = {"own": (FOLLOWED["own.tarts.test A"], "NOERROR"), "other": NOT_FOLLOWED["ext.bread.example A"]}
@@ -185,7 +185,7 @@ def test_ds_is_not_taken_from_a_zone_above_that_is_another_account_s() -> None:
     for verified in (True, False):
         snapshot = build_snapshot(verified_now(DATA, "cakes.test", verified=verified), OPTIONS, SNAPSHOT)
         assert bool(shown(reply(snapshot, "kid.cakes.test DS"))["answer"]) is verified
-        assert shown(reply(snapshot, "host.kid.cakes.test A"))["answer"] == []  # the zone above never answers there
+        assert shown(reply(snapshot, "host.kid.cakes.test A"))["answer"] == []  # the parent zone never answers there
         assert shown(reply(snapshot, "host.kid.cakes.test A"))["authority"][0].startswith("kid.cakes.test. ")
 
 
@@ -198,7 +198,7 @@ def test_verifying_takes_effect_at_once_and_so_does_taking_it_back() -> None:
         assert answer(closed, question) == expected
 
 
-def test_explain_says_what_is_not_followed_and_why() -> None:
+def test_explain_names_unfollowed_targets_and_the_reason() -> None:
     def explained(question: str) -> list[tuple[str, str, str]]:
         name, qtype = question.split()
         found = explain(SNAPSHOT, DATA, parse_name_text(name), parse_type_text(qtype), MissingFamily.NODATA)

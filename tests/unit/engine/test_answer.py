@@ -1,4 +1,4 @@
-"""Compiled answers, decoded again by dnspython: constant bodies, compression, what is left out when room is short."""
+"""Compiled answers, decoded by dnspython: constant bodies, compression, reduction to the available room."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dnsd.wire.message import CD, NOERROR, NXDOMAIN, RD, pack_opt
 from dnsd.wire.rdata import pack_rdata, parse_rdata_text, parse_type_text
 from tests.packets import wire_name
 
-# A question's name from the shortest to the longest.
+# Question names from the shortest to the longest.
 QNAMES = [".", "a.", "www.example.com.", "a." * 60 + "example.com.", ".".join(["a" * 63] * 3 + ["b" * 61]) + "."]
 
 
@@ -89,7 +89,7 @@ BODIES = {
 
 @pytest.mark.parametrize("qname", QNAMES, ids=len)
 @pytest.mark.parametrize("answer", BODIES.values(), ids=BODIES.keys())
-def test_dnspython_reads_what_was_compiled(answer: Answer, qname: str) -> None:
+def test_dnspython_reads_compiled_answers(answer: Answer, qname: str) -> None:
     message = decoded(answer, qname)
     assert records(message.answer) == expected(answer.answer, qname)
     assert records(message.authority) == expected(answer.authority, qname)
@@ -122,7 +122,7 @@ def test_large_bodies_are_compressed() -> None:
 
 
 def test_names_in_srv_are_written_in_full() -> None:
-    """RFC 2782: no compression of the target, however large the answer."""
+    """RFC 2782: no compression of the target, for answers of any size."""
     answer = BODIES["names that are not to be compressed"]
     assert answer.body.count(b"\x03sip\x07example\x03com\0") == 30
 
@@ -149,7 +149,7 @@ REFERRAL = BODIES["a referral with glue"]
 
 @pytest.mark.parametrize("room", [*range(0, len(REFERRAL.body) + 1, 7), len(REFERRAL.body) - 1])
 def test_fitted_leaves_optional_glue_out_or_says_so(room: int) -> None:
-    """RFC 9471 §2.2: glue of the delegated zone's own servers must come along; other glue may go without TC."""
+    """RFC 9471 §2.2: glue of the delegated zone's own servers is required; other glue may be left out without TC."""
     if room >= len(REFERRAL.body):
         return
     fitted = REFERRAL.fitted(room)
@@ -166,7 +166,7 @@ def test_fitted_leaves_optional_glue_out_or_says_so(room: int) -> None:
 
 
 def test_as_much_glue_as_fits() -> None:
-    """One octet less than all loses exactly one RRset; room for `shorter` loses what that says."""
+    """With one octet too few, exactly one RRset is left out; with the room of `shorter`, exactly its difference."""
     for size, additional in REFERRAL.shorter:
         assert len(decoded(REFERRAL.fitted(size), "a.").additional) == additional
         assert len(decoded(REFERRAL.fitted(size + 1), "a.").additional) == additional

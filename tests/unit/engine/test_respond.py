@@ -1,4 +1,4 @@
-"""`respond`, octets in and octets out: dns.md and address-maps.md's protocol rules, line by line."""
+"""`respond`, octets in and octets out: the protocol rules of dns.md and address-maps.md, line by line."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("opcode", [0, 2, 4, 5, 15])
 @pytest.mark.parametrize("message", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_question_that_cannot_be_read(snapshot: Snapshot, message: bytes, opcode: int) -> None:
-    """A header alone: nothing of the sender's octets but the id and what RFC 1035 §4.1.1 has copied."""
+    """Only a header: of the query only the id and the flags that RFC 1035 §4.1.1 copies."""
     flags = int.from_bytes(message[2:4]) & 0x0100 | opcode << 11
     sent = message[:2] + flags.to_bytes(2) + message[4:]
     rcode = 4 if opcode else 1
@@ -123,7 +123,7 @@ REPLIES = {
     "below a DNAME": ("dns.d.example.com", "A", "NOERROR", True, 3, 0),
     "a delegation": ("x.sub.example.com", "A", "NOERROR", False, 0, 2),
     "DS at a delegation": ("sub.example.com", "DS", "NOERROR", True, 0, 1),
-    "a zone of somebody else": ("www.example.org", "A", "REFUSED", False, 0, 0),
+    "another server's zone": ("www.example.org", "A", "REFUSED", False, 0, 0),
     "a zone that is not set up": ("www.secret.example", "A", "REFUSED", False, 0, 0),
     "the apex of a zone that is not set up": ("secret.example", "SOA", "REFUSED", False, 0, 0),
     "the root": (".", "NS", "REFUSED", False, 0, 0),
@@ -131,7 +131,7 @@ REPLIES = {
     "RRSIG": ("dns.example.com", "RRSIG", "NOERROR", True, 0, 1),
     "AXFR of a zone": ("example.com", "AXFR", "REFUSED", False, 0, 0),
     "AXFR of a name": ("www.example.com", "AXFR", "NOTAUTH", False, 0, 0),
-    "IXFR of somebody else's zone": ("example.org", "IXFR", "NOTAUTH", False, 0, 0),
+    "IXFR of another server's zone": ("example.org", "IXFR", "NOTAUTH", False, 0, 0),
     "an unknown type": ("dns.example.com", "TYPE65534", "NOERROR", True, 0, 1),
     "a zero octet in a label": (b"\x03a\0b\x07example\x03com\0", "A", "NOERROR", True, 1, 0),
     "a dot in a label": (b"\x03a.b\x07example\x03com\0", "A", "NOERROR", True, 1, 0),
@@ -172,7 +172,7 @@ def test_flags(snapshot: Snapshot, sent: int, received: set[str]) -> None:
     "name", [b"\x03wWw\x07eXaMpLe\x03CoM\0", b"\x04cAsE\x07EXAMPLE\x03com\0", b"\x02nO\x07Example\x03com\0"]
 )
 def test_question_is_echoed_byte_for_byte(snapshot: Snapshot, name: bytes) -> None:
-    """The case is entropy for resolvers (0x20); the answer's owner is a pointer to it."""
+    """Resolvers use the case as entropy (0x20); the answer's owner name is a pointer to the question."""
     message = query(name)
     reply = ask(snapshot, message)
     assert reply[12 : len(message)] == message[12:]
@@ -187,7 +187,7 @@ def test_octets_beyond_ascii_are_not_folded(snapshot: Snapshot) -> None:
 # EDNS
 
 EDNS = {
-    "none asked, none given": (b"", -1, 0, "NOERROR"),
+    "no EDNS in the query or the reply": (b"", -1, 0, "NOERROR"),
     "plain": (opt(), 0, 0, "NOERROR"),
     "DO": (opt(flags=0x8000), 0, 0x8000, "NOERROR"),
     "Z bits": (opt(flags=0x7FFF), 0, 0, "NOERROR"),
@@ -282,7 +282,7 @@ SIZED = "sized.example.com"
 
 
 def strings(size: int) -> Snapshot:
-    """A zone with one TXT record, the reply to which has `size` octets without EDNS."""
+    """A zone with one TXT record whose reply has `size` octets without EDNS."""
     data = size - 12 - (len(SIZED) + 2 + 4) - 12
     whole, rest = divmod(data, 256)
     content = [f'"{"x" * 255}"'] * whole + ([f'"{"x" * (rest - 1)}"'] if rest else [])

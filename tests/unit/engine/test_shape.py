@@ -1,4 +1,4 @@
-"""Shapes: what a query says besides its id and name, the same for all that say the same."""
+"""Shapes: the contents of a query without its id and name, shared by equal queries."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ MALFORMED = {
     "65,535 questions": key(counts=(65_535, 0, 0, 0)),
     "an additional record that is not there": key(counts=(1, 0, 0, 1)),
     "trailing octets": key(counts=(1, 0, 0, 0), after=b"\0"),
-    "trailing octets behind OPT": key(counts=(1, 0, 0, 1), after=opt() + b"\0"),
+    "trailing octets after OPT": key(counts=(1, 0, 0, 1), after=opt() + b"\0"),
     "two OPTs": key(counts=(1, 0, 0, 2), after=opt() * 2),
 }
 
 
 @pytest.mark.parametrize("octets", MALFORMED.values(), ids=MALFORMED.keys())
 def test_malformed(octets: bytes) -> None:
-    for _ in range(2):  # a refusal is not kept
+    for _ in range(2):  # refusals are not cached
         with pytest.raises(WireError):
             shape_of(octets)
 
@@ -98,7 +98,7 @@ def test_equal_queries_share_a_shape() -> None:
 
 
 def test_long_shapes_are_not_kept() -> None:
-    """A stranger could fill the memory with them."""
+    """Attackers could fill the memory with them."""
     octets = key(after=opt(options=PADDING))
     assert len(octets) > MAX_CACHED
     assert shape_of(octets) is not shape_of(octets)

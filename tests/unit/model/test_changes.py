@@ -110,7 +110,7 @@ def zone_of(name: str = "shop.example", *, account_id: str = A1, verified: bool 
     return replace(zone(name, verified=verified), id="2" * 32, account_id=account_id)
 
 
-VERIFICATION: dict[str, tuple[Zone | None, Zone, bool]] = {  # before, after, whether others than the operator may
+VERIFICATION: dict[str, tuple[Zone | None, Zone, bool]] = {  # before, after, whether customers may make the change
     "a new zone, verified": (None, zone_of(), False),
     "a new zone, not verified": (None, zone_of(verified=False), True),
     "it becomes verified": (zone_of(verified=False), zone_of(), False),

@@ -1,4 +1,4 @@
-"""Records in columns are the records that went in."""
+"""Records in columns equal the records that were put in."""
 
 from __future__ import annotations
 

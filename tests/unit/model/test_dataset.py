@@ -1,4 +1,4 @@
-"""Rules between objects: whose addresses a map may use, who may be its member, what two objects cannot share."""
+"""Rules between objects: addresses a map may use, members it may have, properties that must be unique."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ACCOUNTS: dict[str, Fields] = {
 }
 ZONES = [zone("example.com"), zone("example.net"), zone("example.org", account="a2")]
 
-# account, address, what is said; None: it may be used
+# account, address, message; None: allowed
 USE = {
     "own prefix": ("a1", "203.0.113.10", None),
     "the first and last of a prefix": ("a1", "203.0.113.255", None),
@@ -47,17 +47,17 @@ USE = {
     "own prefix, delegated to another": ("a1", "203.0.113.70", None),
     "a static IP": ("a1", "192.0.2.200", None),
     "a static IPv6": ("a1", "2001:db8::200", None),
-    "beside a prefix": ("a1", "203.0.114.0", "is outside the account"),
-    "beside a static IP": ("a1", "192.0.2.201", "is outside the account"),
-    "beside an IPv6 prefix": ("a1", "2001:db8:101::", "is outside the account"),
+    "next to a prefix": ("a1", "203.0.114.0", "is outside the account"),
+    "next to a static IP": ("a1", "192.0.2.201", "is outside the account"),
+    "next to an IPv6 prefix": ("a1", "2001:db8:101::", "is outside the account"),
     "a pending prefix": ("a1", "198.51.100.1", "198.51.100.0/25, which is not approved"),
     "delegated": ("a2", "203.0.113.64", None),
     "delegated to an id": ("a2", "203.0.113.128", None),
-    "beside what is delegated": ("a2", "203.0.113.129", "is outside the account"),
+    "next to a delegated prefix": ("a2", "203.0.113.129", "is outside the account"),
     "another's prefix": ("a2", "203.0.113.10", "is outside the account"),
     "another's static IP": ("a2", "192.0.2.200", "is outside the account"),
     "delegated from a pending prefix": ("a2", "198.51.100.65", "not approved"),
-    "approval is pending unless said": ("a2", "2001:db8:200::1", "not approved"),
+    "approval is pending by default": ("a2", "2001:db8:200::1", "not approved"),
 }
 
 
@@ -67,7 +67,7 @@ def test_addresses_that_an_account_may_use(key: str, ip: str, said: str | None) 
     assert found is None if said is None else found is not None and said in found
 
 
-# Maps by name; what is said, as (map, path, text, is a warning). A list of none: the maps are good.
+# Maps by name; problems as (map, path, text, is a warning); an empty list: the maps are valid.
 MEMBER = {"kind": "zone", "identifier": "example.com"}
 Said = tuple[str, tuple[str | int, ...], str, bool]
 MAPS: dict[str, tuple[dict[str, Fields], list[Said]]] = {
@@ -88,7 +88,7 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Said]]] = {
         {"a1/m": zone_map("example.edu", "203.0.113.1")},
         [("m", ("memberships", 0, "identifier"), "there is no zone 'example.edu'", False)],
     ),
-    "of what cannot be a zone": (
+    "of an invalid zone name": (
         {"a1/m": zone_map("a..b", "203.0.113.1")},
         [("m", ("memberships", 0, "identifier"), "there is no zone 'a..b'", False)],
     ),
@@ -171,7 +171,7 @@ def test_map(maps: dict[str, Fields], said: list[Said]) -> None:
 
 
 SPACES: dict[str, tuple[dict[str, Fields], list[str]]] = {
-    "beside each other": (
+    "next to each other": (
         {"a1": {"prefixes": [{"cidr": "203.0.113.0/25"}]}, "a2": {"prefixes": [{"cidr": "203.0.113.128/25"}]}},
         [],
     ),
@@ -238,7 +238,7 @@ SPACES: dict[str, tuple[dict[str, Fields], list[str]]] = {
         },
         ["cannot be delegated to its own account"],
     ),
-    "a delegation to nobody": (
+    "a delegation to an unknown account": (
         {
             "a1": {
                 "prefixes": [{"cidr": "203.0.113.0/24", "delegations": [{"cidr": "203.0.113.0/25", "account": "a9"}]}]
@@ -273,7 +273,7 @@ def test_two_zones_of_one_id() -> None:
 
 
 def test_ids_are_stable() -> None:
-    """They are in people's scripts: the same for the same names, for ever."""
+    """Users' scripts contain them: the same names must always give the same ids."""
     built = dataset([zone("example.com")], {"a1/m": {}}, ACCOUNTS)
     assert list(built.zones) == ["a65d7d0c6f97330768e12fb74f755061"]
     assert next(iter(built.accounts)) == "066877e9870395eb748dc5261e4f6db6"

@@ -1,4 +1,4 @@
-"""Which map decides: precedence, the newest membership, ties, what is passed over, the missing family."""
+"""Which map decides: precedence, the newest membership, ties, skipped maps, a missing family."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ MI = address_map("MI", in_account(), immutable=True)
 V4 = ("203.0.113.9",)
 V6 = ("2001:db8:100::9",)
 
-# The maps, and the one that is taken; None is the default pool.
+# The maps, and the chosen map; None is the default pool.
 CASES: dict[str, tuple[list[AddressMap], str | None]] = {
     "none": ([], None),
     "the zone's": ([MZ], "MZ"),
@@ -124,7 +124,7 @@ FAMILIES: dict[str, tuple[list[AddressMap], tuple[list[str], list[str]], tuple[l
     "v4 only": ([ZONE_V4], ([*V4], []), ([*V4], [])),
     "v6 only": ([ZONE_V6], ([], [*V6]), ([], [*V6])),
     "v4 only, then the account's": ([ZONE_V4, MA], ([*V4], []), ([*V4], ["2001:db8:100::1"])),
-    "v4 only, then one that is disabled": (
+    "v4 only, then a disabled map": (
         [ZONE_V4, address_map("M", in_account(), enabled=False)],
         ([*V4], []),
         ([*V4], []),

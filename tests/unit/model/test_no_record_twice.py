@@ -1,6 +1,6 @@
-"""No record stands twice in a section, and what meets itself again comes to an end: DNAMEs, CNAMEs back below them.
+"""No section has a record twice, and chains that return to themselves end: DNAMEs, CNAMEs back below them.
 
-What is expected is what NSD 4.6.1 answers, but for the cap of 8 CNAMEs; tests/conformance/test_dnames.py asks it.
+The expected answers are those of NSD 4.6.1, except for the limit of 8 CNAMEs; tests/conformance/test_dnames.py asks it.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ CASES: dict[str, tuple[list[str], str]] = {
         "NXDOMAIN",
     ),
 }
-# Two that grow by turns: NSD goes on to a cap of its own, we to ours, of 8 CNAMEs.
+# Two that grow in turns: NSD continues to its own limit, we to ours of 8 CNAMEs.
 TURNS = """\
 turns.test. 3600 IN SOA ns1.one.test. h.one.test. 1 2 3 4 300
 turns.test. 3600 IN NS ns1.one.test.
@@ -213,7 +213,7 @@ def snapshot(world: World, tmp_path_factory: pytest.TempPathFactory) -> Snapshot
 
 
 def asked(snapshot: Snapshot, question: str) -> dns.message.Message:
-    """The reply, in which each record stands by itself."""
+    """The reply, parsed without grouping its records."""
     reply = respond(snapshot, dns.message.make_query(*question.split()).to_wire(), stream=True)
     return dns.message.from_wire(reply or b"", one_rr_per_rrset=True)
 
@@ -243,7 +243,7 @@ def test_two_that_grow_by_turns_come_to_the_cap(snapshot: Snapshot) -> None:
 
 
 def test_no_question_has_a_record_twice(snapshot: Snapshot, tmp_path: pathlib.Path) -> None:
-    """Random aliases among few names, so that they meet: DNAMEs, CNAMEs and wildcards."""
+    """Random aliases among few names, so that chains are likely: DNAMEs, CNAMEs and wildcards."""
     rng = random.Random(6672)
     for number in range(40):
         names = [f"{letter}.z.test." for letter in "abcdef"]

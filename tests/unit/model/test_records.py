@@ -1,4 +1,4 @@
-"""One record as people write it: owners, content forms, priority, TTL, and what is refused in which field."""
+"""The written form of a record: owners, content, priority, TTL, and errors with their fields."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_ttl(fields: dict[str, Any], ttl_s: int) -> None:
     assert build(**fields).ttl_s == ttl_s
 
 
-def test_what_is_said_besides_is_kept() -> None:
+def test_comment_tags_and_settings_are_kept() -> None:
     record = build(comment="web", tags=["a", "b"], settings={"ipv4_only": True}, proxied=True)
     assert (record.comment, record.tags, record.settings.ipv4_only) == ("web", ("a", "b"), True)
 

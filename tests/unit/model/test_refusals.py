@@ -1,4 +1,4 @@
-"""A refusal has the question and an OPT record wherever the query's own can be read (RFC 6891 §6.1.1, §7)."""
+"""A refusal has the question and an OPT record if those of the query are readable (RFC 6891 §6.1.1, §7)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def snapshot() -> Snapshot:
 
 
 def parts(reply: bytes) -> tuple[str, bytes, bool]:
-    """The whole rcode, the question's octets, and whether there is an OPT; there is nothing else but a TSIG."""
+    """The extended rcode, the question's octets, and whether there is an OPT; other records than a TSIG fail."""
     _, flags, questions, answers, authorities, additional = struct.unpack_from("!6H", reply)
     assert (answers, authorities) == (0, 0)
     end = 12
@@ -71,7 +71,7 @@ def test_transfer_is_refused_as_prohibited(snapshot: Snapshot, label: str) -> No
     assert reply is not None
     if TRANSFERS[label].opt:
         assert option(b"\0\x12", 15) in reply  # RFC 8914 §4.19
-    # What the client has makes no difference: an IXFR without an SOA gets the same.
+    # The client's version makes no difference: an IXFR without an SOA gets the same reply.
     assert reply[12:] == (respond(snapshot, without_soa(message)) or b"")[12:]
 
 
@@ -97,7 +97,7 @@ def test_refusal_is_counted_and_not_kept_for_others(snapshot: Snapshot, label: s
     counts = Counts()
     answering = Answering(serving(snapshot), counts, Log(), "udp", "ipv4")
     _, account, _ = answering.learn(CASES[label].message, "192.0.2.9")
-    assert (account is not None) == label.startswith("a foreign name")  # a well-formed query, answered as all are
+    assert (account is not None) == label.startswith("a foreign name")  # a well-formed query, answered as usual
     answering.flush_tally()
     said = {key[-1]: value for key, value in counts.take() if key[0] == "dnsd_responses_total"}
     assert said == {CASES[label].rcode: 1}
@@ -107,7 +107,7 @@ def serving(snapshot: Snapshot) -> Serving:
     return Serving(snapshot, Cookies((bytes(16),)), None, log_only=False, query_sample=0)
 
 
-def test_every_cut_of_a_message_keeps_what_can_be_read() -> None:
+def test_refusal_of_a_truncated_message_keeps_its_readable_parts() -> None:
     whole = ixfr(APEX, soa() + opt(flags=0x8000), (1, 0, 1, 1))
     question = query(APEX, "IXFR")[12:]
     for size in range(12, len(whole)):
@@ -116,8 +116,8 @@ def test_every_cut_of_a_message_keeps_what_can_be_read() -> None:
         assert parts(refusal.reply) == ("FORMERR", question if size >= 12 + len(question) else b"", False)
 
 
-def test_what_is_looked_through_is_bounded() -> None:
-    """A message may have 5,000 records; who sends that many need not be told of EDNS."""
+def test_number_of_examined_records_is_bounded() -> None:
+    """A message may have 5,000 records; senders of so many need no OPT record."""
     for count, has_opt in ((MAX_OUTLINED - 1, True), (MAX_OUTLINED, False), (5_000, False)):
         refusal = refuse(query(APEX, counts=(1, count, 0, 1), after=wire_record() * count + opt()))
         assert refusal is not None
@@ -127,7 +127,7 @@ def test_what_is_looked_through_is_bounded() -> None:
     assert parts(refusal.reply) == ("FORMERR", b"", False)
 
 
-def test_noise_is_refused_with_what_dnspython_can_read() -> None:
+def test_noise_is_refused_with_the_parts_that_dnspython_can_read() -> None:
     rng = random.Random(6891)
     messages = [refused.message for refused in CASES.values()]
     for _ in range(20_000):
@@ -139,6 +139,6 @@ def test_noise_is_refused_with_what_dnspython_can_read() -> None:
         if refusal is not None:
             assert len(refusal.reply) <= len(message) + 11
             assert refusal.reply[2] >> 3 & 0xF == message[2] >> 3
-            # dnspython has rules of its own on the zone section of an UPDATE.
+            # dnspython has special rules for the zone section of an UPDATE.
             reply = dns.message.from_wire(refusal.reply[:2] + bytes([refusal.reply[2] & 0x87]) + refusal.reply[3:])
             assert (reply.id, reply.rcode()) == (0xBEEF, refusal.rcode)

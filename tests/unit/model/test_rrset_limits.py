@@ -1,4 +1,4 @@
-"""How much may stand at one name is a setting: a breach names it, and no answer is too large for TCP by it."""
+"""The limits of RRsets are settings: errors name the setting, and within the limits every answer fits into TCP."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def loaded(root: Path, limits: str, zone: str, **more: str) -> Loaded:
     return load(root / "dnsd.yaml", {})
 
 
-# Limits, records, what is said
+# Limits, records, message
 CASES: dict[str, tuple[str, str, str]] = {
     "as many as there may be by default": ("", addresses("a", 100), ""),
     "one more": ("", addresses("a", 101), f"101 A records at a.example.net; the limit is 100 ({RECORDS})"),
@@ -80,7 +80,7 @@ def test_setting_out_of_range(tmp_path: Path, limits: str, place: str, said: str
     assert [str(one.place) for one in caught.value.problems] == [f"{tmp_path}/dnsd.yaml:{place}"]
 
 
-def test_a_zone_that_was_taken_over_is_judged_by_the_new_limit(tmp_path: Path) -> None:
+def test_an_unchanged_zone_is_checked_against_the_new_limit(tmp_path: Path) -> None:
     first = loaded(tmp_path, "rrset_records: 200", addresses("a", 150))
     (tmp_path / "dnsd.yaml").write_text(f"{SETTINGS}limits: {{rrset_records: 149}}\n")
     with pytest.raises(InvalidDataError, match=r"150 A records at a\.example\.net; the limit is 149"):
@@ -107,13 +107,13 @@ def test_maps_and_the_pool_keep_a_hundred_addresses(tmp_path: Path) -> None:
 
 
 def chain(count: int, target: str) -> str:
-    """A chain of CNAMEs with names as long as can be, to `target`."""
+    """A chain of CNAMEs with names of maximum length, to `target`."""
     names = [f"{number}{'c' * 62}.{LABEL}.{LABEL}.{'x' * 47}" for number in range(count)]
     return "".join(f"{name} CNAME {after}\n" for name, after in zip(names, [*names[1:], target], strict=True))
 
 
 def largest(kind: str) -> tuple[str, str, str]:
-    """Records that fill an answer, and the question for them."""
+    """Records that fill an answer, and their question."""
     if kind == "text":
         return f"a TXT {' '.join(['x' * 255] * 234)} {'y' * 83}\n", "a", "TXT"
     if kind == "addresses behind a chain":

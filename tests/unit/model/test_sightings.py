@@ -1,4 +1,4 @@
-"""When objects are seen, and the file that outlasts the process: what an object's times follow from."""
+"""Times of objects: sightings, and the file that keeps them beyond the process."""
 
 from __future__ import annotations
 
@@ -30,34 +30,40 @@ def dataset(*zones: Zone, maps: tuple[AddressMap, ...] = ()) -> Dataset:
 
 
 STEPS: dict[str, tuple[list[Zone], tuple[int, int, int | None]]] = {
-    # a zone day after day -> days from T0: made, changed, made active
+    # versions of a zone, one a day -> days from T0: created, modified, activated
     "as it is": ([ZONE, ZONE], (0, 0, 0)),
     "read anew": ([ZONE, replace(ZONE), replace(ZONE)], (0, 0, 0)),
     "under another key": ([ZONE, replace(ZONE, key="acme/zones/y")], (0, 0, 0)),
     "paused": ([ZONE, replace(ZONE, paused=True)], (0, 1, 0)),
     "paused, and resumed": ([ZONE, replace(ZONE, paused=True), ZONE], (0, 2, 0)),
     "a setting": ([ZONE, replace(ZONE, settings=ZoneSettings(ipv6=False))], (0, 1, 0)),
-    "a setting that is said and no other": ([ZONE, replace(ZONE, settings=ZoneSettings(ipv6=True))], (0, 0, 0)),
+    "a default setting written out": ([ZONE, replace(ZONE, settings=ZoneSettings(ipv6=True))], (0, 0, 0)),
     "another account's": ([ZONE, replace(ZONE, account_id="a2" * 16)], (0, 1, 0)),
     "never active": ([replace(ZONE, status=Status.PENDING)], (0, 0, None)),
     "active at last": ([replace(ZONE, status=Status.PENDING), ZONE, ZONE], (0, 1, 1)),
     "active again": ([ZONE, replace(ZONE, status=Status.MOVED), ZONE], (0, 2, 2)),
-    "said to be older": ([ZONE, replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))], (-9, 0, 0)),
-    "said to be older, and no more": ([ZONE, replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY)), ZONE], (-9, 0, 0)),
-    "said to be older from the beginning": ([replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))], (-9, -9, -9)),
-    "said to be changed": ([ZONE, replace(ZONE, said=WrittenTimes(modified=T0 - 3 * DAY), paused=True)], (0, -3, 0)),
-    "said to be changed, and no more": ([replace(ZONE, said=WrittenTimes(modified=T0 - 3 * DAY)), ZONE], (0, 1, 0)),
-    "said to be changed, and changed": (
+    "created earlier": ([ZONE, replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))], (-9, 0, 0)),
+    "created earlier, time removed": (
+        [ZONE, replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY)), ZONE],
+        (-9, 0, 0),
+    ),
+    "created earlier from the start": ([replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))], (-9, -9, -9)),
+    "modified": ([ZONE, replace(ZONE, said=WrittenTimes(modified=T0 - 3 * DAY), paused=True)], (0, -3, 0)),
+    "modified, time removed": ([replace(ZONE, said=WrittenTimes(modified=T0 - 3 * DAY)), ZONE], (0, 1, 0)),
+    "modified, and changed": (
         [replace(ZONE, said=WrittenTimes(modified=T0)), replace(ZONE, said=WrittenTimes(modified=T0))],
         (0, 0, 0),
     ),
-    "all is said": ([replace(ZONE, said=WrittenTimes(T0 - 9 * DAY, T0 - 8 * DAY, T0 - 7 * DAY))], (-9, -8, -7)),
+    "all times in its file": (
+        [replace(ZONE, said=WrittenTimes(T0 - 9 * DAY, T0 - 8 * DAY, T0 - 7 * DAY))],
+        (-9, -8, -7),
+    ),
 }
 
 
 @pytest.mark.parametrize("is_another_process", [False, True])
 @pytest.mark.parametrize("case", STEPS)
-def test_times_follow_from_what_was_seen(tmp_path: Path, case: str, is_another_process: bool) -> None:
+def test_times_follow_from_sightings(tmp_path: Path, case: str, is_another_process: bool) -> None:
     zones, expected = STEPS[case]
     times, previous = NEVER_SEEN, None
     for day, zone in enumerate(zones):
@@ -75,7 +81,7 @@ def test_times_follow_from_what_was_seen(tmp_path: Path, case: str, is_another_p
 
 
 def test_change_beside_the_time_that_a_file_says_counts(tmp_path: Path) -> None:
-    """An editor changes what the API has written, and leaves its time as it was."""
+    """An editor changes an object that the API wrote, and leaves the time in the file unchanged."""
     made = replace(MAP, created_at=T0, modified_at=T0)
     steps = {
         "made": (made, 0),
@@ -103,7 +109,7 @@ def test_nothing_is_new_where_nothing_has_changed() -> None:
     assert see(again, T0 + DAY, before=first, previous=dataset(ZONE, maps=(MAP,))) is first
 
 
-def test_what_comes_back_and_says_some_of_its_times_has_the_others_as_they_were() -> None:
+def test_object_that_comes_back_with_some_times_keeps_the_others() -> None:
     zone = replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))
     full, empty = dataset(zone), dataset()
     changed = dataset(replace(zone, paused=True))
@@ -115,11 +121,11 @@ def test_what_comes_back_and_says_some_of_its_times_has_the_others_as_they_were(
 
 @pytest.mark.parametrize("is_another_process", [False, True])
 @pytest.mark.parametrize(("away", "made"), [(KEPT - DAY, 0), (KEPT + DAY, 40)])
-def test_what_comes_back_is_as_old_as_it_was_for_a_while(away: timedelta, made: int, is_another_process: bool) -> None:
+def test_object_that_comes_back_soon_keeps_its_age(away: timedelta, made: int, is_another_process: bool) -> None:
     full, empty, other = dataset(ZONE), dataset(), dataset(replace(ZONE, id="4e" * 16))
     times = see(full, T0)
     times = see(empty, T0 + DAY, before=times, previous=None if is_another_process else full)
-    # Something else goes meanwhile, which is when what is gone is looked at.
+    # Another object is removed meanwhile, which triggers the cleanup of removed objects.
     times = see(other, T0 + 2 * DAY, before=times, previous=empty)
     times = see(empty, T0 + DAY + away, before=times, previous=other)
     back = see(full, T0 + 40 * DAY, before=times, previous=empty)
@@ -134,8 +140,8 @@ def test_objects_that_are_gone_are_bounded() -> None:
     assert len(times.sightings) == MAX_GONE + 1
 
 
-def test_nothing_is_kept_of_what_has_gone_and_said_its_times() -> None:
-    """Of zones that are made over the API and deleted, however many."""
+def test_removed_objects_with_all_times_in_their_files_are_forgotten() -> None:
+    """However many zones are created over the API and deleted."""
     times, previous = see(dataset(ZONE), T0), dataset(ZONE)
     for number in range(3):
         made = replace(ZONE, id=f"{number:032x}", said=WrittenTimes(T0, T0, T0))
@@ -158,7 +164,7 @@ def saved(folder: Path, *states: Mapping[str, Sighting]) -> Path:
     return file.path
 
 
-def test_file_says_what_was_saved_last(tmp_path: Path) -> None:
+def test_file_has_the_last_saved_state(tmp_path: Path) -> None:
     first = sightings(3)
     second = first | {"map:x": Sighting(EARLIEST, LATEST, T0, "", T0 + DAY)}
     third = second | sightings(1, modified=T0 + DAY)
@@ -168,7 +174,7 @@ def test_file_says_what_was_saved_last(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == [file]
 
 
-def test_what_is_new_is_appended(tmp_path: Path) -> None:
+def test_new_sightings_are_appended(tmp_path: Path) -> None:
     first = sightings(200)
     file = saved(tmp_path, first)
     before = file.read_bytes()
@@ -194,14 +200,14 @@ DAMAGES = {
     "a line that was not finished": lambda octets: octets + b"zone:00 2026-0",
     "a line of something else": lambda octets: octets + b"\xff\0\n",
     "a line of a later version": lambda octets: octets + b"zone:00 1 2 3 4 5 6 7\n",
-    "a time that is none": lambda octets: octets + b"zone:00 yesterday - - - -\n",
+    "an invalid time": lambda octets: octets + b"zone:00 yesterday - - - -\n",
     "a thing that was never made": lambda octets: octets + b"zone:00 - - - - -\n",
     "an empty line": lambda octets: octets + b"\n",
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_file_says_what_can_be_read(tmp_path: Path, damage: str) -> None:
+def test_damaged_file_is_read_as_far_as_possible(tmp_path: Path, damage: str) -> None:
     first = sightings(3)
     file = saved(tmp_path, first)
     file.write_bytes(DAMAGES[damage](file.read_bytes()))
@@ -214,7 +220,7 @@ def test_damaged_file_says_what_can_be_read(tmp_path: Path, damage: str) -> None
     assert FirstSeen(tmp_path).load().sightings == new.sightings
 
 
-def test_file_that_is_gone_is_written_whole(tmp_path: Path) -> None:
+def test_missing_file_is_written_whole(tmp_path: Path) -> None:
     file = FirstSeen(tmp_path)
     file.save(ObjectTimes(sightings(2)))
     file.path.unlink()

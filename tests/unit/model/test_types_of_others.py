@@ -1,4 +1,4 @@
-"""What NSD, Knot and BIND load is loaded: types that dnspython has no class for, and parameters in AliasMode."""
+"""Data that NSD, Knot and BIND load is loaded: types that dnspython lacks, and parameters in AliasMode."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEAD = "$TTL 300\n@ SOA ns1 host 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.1\n"
 MASTER, YAML = "accounts/a1/zones/example.net.zone", "accounts/a1/zones/example.com.yaml"
 IGNORED = "priority 0 is AliasMode: clients ignore the parameters"
 
-# What stands in a master file, and what dig shows
+# Data in a master file, and its form in dig
 LOADED: dict[str, tuple[str, str]] = {
     "MINFO": ("MINFO b c.example.org.", "b.example.net. c.example.org."),
     "MB": ("MB Host", "Host.example.net."),
@@ -42,7 +42,7 @@ LOADED: dict[str, tuple[str, str]] = {
     "SMIMEA with one, of octets": (r"SMIMEA \# 5 030102cdcd", "3 1 2 cdcd"),
     "HTTPS in ServiceMode": ("HTTPS 1 . alpn=h2", '1 . alpn="h2"'),
 }
-# Type and content over the API and in YAML, what is shown
+# Type and content over the API and in YAML, resulting content
 CONTENTS = {
     "HTTPS": ("0 x.example.org. alpn=h2", '0 x.example.org. alpn="h2"'),
     "SVCB": (r"\# 12 000001780000010003026832", '0 x. alpn="h2"'),
@@ -111,7 +111,7 @@ def test_parameters_that_are_ignored_are_warned_of_once_a_record(tmp_path: Path)
     places = [str(warning).partition(": ")[0].removeprefix(f"{tmp_path}/") for warning in first.warnings]
     assert places == [f"{YAML}:3:3", f"{MASTER}:5:1", f"{MASTER}:8:1"]
     assert all(IGNORED in warning.message and "RFC 9460" in warning.message for warning in first.warnings)
-    # A reload that finds the zone unchanged says it again.
+    # A reload with an unchanged zone repeats the warning.
     (tmp_path / "accounts/a2/account.yaml").write_text("name: Three\n")
     second = load(tmp_path / "dnsd.yaml", {}, previous=first)
     assert second is not first

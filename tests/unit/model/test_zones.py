@@ -1,4 +1,4 @@
-"""The records of one zone together: conflicts, limits, and what is made at the apex."""
+"""The records of one zone together: conflicts, limits, and generated records at the apex."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CNAME = record("www CNAME a.example.org")
 LARGE = [record(f"big TXT {' '.join([chr(34) + f'{n:03}' + 'x' * 240 + chr(34)] * 10)}") for n in range(24)]
 assert 24 * 10 * 244 < MOST_RRSET_OCTETS < 26 * 10 * 244
 
-# Records; the index and a part of the text of each problem.
+# Records; index and part of the text of each problem.
 CASES: dict[str, tuple[list[RecordFields], list[tuple[int, str]]]] = {
     "nothing": ([], []),
     "different data": ([A, record("www A 192.0.2.2")], []),
@@ -25,15 +25,15 @@ CASES: dict[str, tuple[list[RecordFields], list[tuple[int, str]]]] = {
     "the same data twice, proxied once": ([A, proxied("www A 192.0.2.1")], [(1, "duplicate of records")]),
     "the same data thrice": ([A, A, A], [(1, "records[0]"), (2, "records[0]")]),
     "the same data at two names": ([A, record("w2 A 192.0.2.1")], []),
-    # CNAME beside others: address-maps.md
+    # CNAME with other types: address-maps.md
     "CNAME alone": ([CNAME], []),
-    "CNAME beside TXT and MX": ([CNAME, record("www TXT a"), record("www MX 1 m.example.org")], []),
-    "CNAME beside A": ([A, CNAME], [(1, "a CNAME cannot coexist with A records at www.example.com")]),
+    "CNAME with TXT and MX": ([CNAME, record("www TXT a"), record("www MX 1 m.example.org")], []),
+    "CNAME with A": ([A, CNAME], [(1, "a CNAME cannot coexist with A records at www.example.com")]),
     "CNAME before A": ([CNAME, A], [(1, "cannot coexist with A records")]),
-    "CNAME beside AAAA": ([record("www AAAA 2001:db8::1"), CNAME], [(1, "cannot coexist with AAAA records")]),
-    "proxied CNAME beside A": ([A, proxied("www CNAME a.example.org")], [(1, "cannot coexist with A")]),
-    "CNAME beside NS": ([record("www NS ns1.example.org"), CNAME], [(1, "cannot coexist with NS records")]),
-    "CNAME beside DNAME": ([record("www DNAME a.example.net"), CNAME], [(1, "cannot coexist with DNAME")]),
+    "CNAME with AAAA": ([record("www AAAA 2001:db8::1"), CNAME], [(1, "cannot coexist with AAAA records")]),
+    "proxied CNAME with A": ([A, proxied("www CNAME a.example.org")], [(1, "cannot coexist with A")]),
+    "CNAME with NS": ([record("www NS ns1.example.org"), CNAME], [(1, "cannot coexist with NS records")]),
+    "CNAME with DNAME": ([record("www DNAME a.example.net"), CNAME], [(1, "cannot coexist with DNAME")]),
     "two CNAMEs": (
         [CNAME, record("www CNAME b.example.org")],
         [(1, "2 CNAME records at www.example.com; only one is allowed")],
@@ -53,7 +53,7 @@ CASES: dict[str, tuple[list[RecordFields], list[tuple[int, str]]]] = {
     "a name below DNAME at the apex": ([record("@ DNAME example.org"), A], [(1, "below the DNAME at example.com")]),
     "a name that only looks as if below DNAME": ([record("d DNAME a.example.org"), record("xd A 192.0.2.1")], []),
     "two DNAMEs": ([record("d DNAME a.example.org"), record("d DNAME b.example.org")], [(1, "2 DNAME records")]),
-    "DNAME beside NS": (
+    "DNAME with NS": (
         [record("d NS ns1.example.org"), record("d DNAME a.example.org")],
         [(1, "cannot coexist with NS")],
     ),

@@ -1,4 +1,4 @@
-"""Cookies: found in a query, made as RFC 9018 prescribes, and believed for an hour, from one address."""
+"""Cookies: found in a query, made by RFC 9018, and valid for an hour from one address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIENT = ipaddress.ip_address("198.51.100.100").packed
 NOW_S = 1559731985
 COOKIES = Cookies((SECRET,))
 
-# RFC 9018 appendix A: secrets, address, time, cookie that is sent, what it is, cookie that is sent back.
+# RFC 9018 appendix A: secrets, address, time, cookie received, verdict, cookie sent back.
 VECTORS = {
     "A.1 a new cookie": (
         (SECRET,),
@@ -66,7 +66,7 @@ def test_vectors_of_the_rfc(
 
 
 def test_reserved_octets_of_others_are_hashed_and_not_sent_back() -> None:
-    """RFC 9018 A.3, asked while its cookie is young."""
+    """RFC 9018 A.3, while its cookie is young."""
     cookie, client = bytes.fromhex(VECTORS["A.3 another client, too late"][3]), bytes((203, 0, 113, 203))
     made_s = 1559727985
     assert COOKIES.verdict(cookie, client, made_s) is Verdict.VALID
@@ -118,7 +118,7 @@ TIMES = st.integers(0, 2**34)
 
 
 @given(CLIENT_COOKIES, CLIENTS, TIMES)
-def test_what_is_made_is_recognised_by_any_server_with_the_secret(sent: bytes, client: bytes, now_s: int) -> None:
+def test_cookie_is_recognised_by_any_server_with_the_secret(sent: bytes, client: bytes, now_s: int) -> None:
     made = COOKIES.option(sent, client, now_s)[4:]
     assert made[:8] == sent
     assert Cookies((OTHER_SECRET, SECRET)).verdict(made, client, now_s + 60) is Verdict.VALID
@@ -201,7 +201,7 @@ def test_cookie_is_found_and_zeroed(additional: bytes, cookie: bytes, without: b
 
 
 @pytest.mark.parametrize("additional", NOT_FOUND.values(), ids=NOT_FOUND.keys())
-def test_what_holds_no_cookie_is_left_alone(additional: bytes) -> None:
+def test_query_without_a_cookie_is_unchanged(additional: bytes) -> None:
     assert split_cookie(HEAD + additional) == (HEAD + additional, b"")
 
 

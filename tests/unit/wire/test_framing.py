@@ -1,4 +1,4 @@
-"""Messages in a stream: found however the stream is cut."""
+"""Messages in a stream: found in chunks of any size."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_cut_at_random(messages: list[bytes]) -> None:
         assert found == messages
 
 
-def test_each_message_is_given_as_soon_as_it_is_whole() -> None:
+def test_each_message_is_returned_as_soon_as_it_is_complete() -> None:
     reader = FrameReader()
     assert reader.feed(b"\0") == []
     assert reader.feed(b"\x02a") == []
@@ -56,7 +56,7 @@ def test_each_message_is_given_as_soon_as_it_is_whole() -> None:
     assert reader.feed(b"c\0") == [b"c"]
 
 
-def test_what_is_unfinished_is_kept_back() -> None:
+def test_unfinished_message_is_kept_back() -> None:
     for missing in range(1, 6):
         assert FrameReader().feed((frame(b"ab") + frame(b"cde"))[:-missing]) == [b"ab"]
 

@@ -45,7 +45,7 @@ READ: dict[str, tuple[bytes, int, Opt | None]] = {
     "an unknown option": (opt(options=pack_option(65_001, b"x" * 200)), 1, Opt(4096, 0, False, frozenset({65_001}))),
     "an option twice": (opt(options=COOKIE * 2), 1, Opt(4096, 0, False, frozenset({10}))),
     "another record alone": (A_RECORD, 1, None),
-    "OPT behind another record": (A_RECORD + opt(), 2, PLAIN),
+    "OPT after another record": (A_RECORD + opt(), 2, PLAIN),
     "OPT before TSIG": (opt() + tsig(), 2, PLAIN),
     "a record owned by a pointer": (b"\xc0\x0c" + A_RECORD[3:], 1, None),
     "a record owned by labels and a pointer": (b"\x01a\xc0\x0c" + A_RECORD[3:], 1, None),
@@ -64,7 +64,7 @@ MALFORMED = {
     "records that are not counted": (opt(), 0),
     "one octet too many": (opt() + b"\0", 1),
     "a second OPT": (opt() + opt(), 2),
-    "a second OPT behind another record": (opt() + A_RECORD + opt(), 3),
+    "a second OPT after another record": (opt() + A_RECORD + opt(), 3),
     "OPT owned by a name": (opt(owner=b"\x01a\0"), 1),
     "OPT owned by a pointer": (opt(owner=b"\xc0\x0c"), 1),
     "an owner of a reserved label type": (b"\x40" + A_RECORD, 1),
@@ -99,7 +99,7 @@ def test_cut_anywhere(kept: int) -> None:
 
 
 def test_signed_query_meets_an_unknown_key() -> None:
-    """RFC 8945 §5.2.1, §5.3.2: BADKEY, unsigned, all else as in the query."""
+    """RFC 8945 §5.2.1, §5.3.2: BADKEY, unsigned, otherwise as in the query."""
     expected = ALGORITHM + struct.pack("!6sHH3H", b"\0\0time", 300, 0, 0xBEEF, 17, 0)
     assert parse_additional(opt() + tsig(), 2).unknown_key == tsig(expected)
     assert parse_additional(opt(), 1).unknown_key == b""

@@ -1,4 +1,4 @@
-"""Names as bytes: where they end, what is above and below them, and their text."""
+"""Names as bytes: their end, their ancestors and descendants, and their text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MALFORMED = {
     "label type 10": (b"\x80\0", 0),
     "a pointer": (b"\xc0\x0c", 0),
     "a pointer to itself": (b"\xc0\x00\0", 0),
-    "a pointer behind a label": (b"\x01a\xc0\x00\0", 0),
+    "a pointer after a label": (b"\x01a\xc0\x00\0", 0),
     "256 octets": (b"\x01a" + LONGEST[2:] + b"\x01", 0),
     "256 octets with a root": ((b"\x3f" + b"a" * 63) * 3 + b"\x3e" + b"b" * 62 + ROOT, 0),
     "257 octets": (b"\x01a" + LONGEST, 0),

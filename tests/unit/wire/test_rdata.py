@@ -146,7 +146,7 @@ WRONG = {
     "a missing part": ("MX", "10", "a part of it is missing"),
     "generic data of another length": ("TYPE65534", r"\# 3 0102", "wrong length"),
     "generic data that is not of the type": ("A", r"\# 3 010203", "not valid A data"),
-    "hexadecimal digits that are none": ("TLSA", "3 1 1 xyz", "not valid TLSA data"),
+    "invalid hexadecimal digits": ("TLSA", "3 1 1 xyz", "not valid TLSA data"),
     "a string over 255 octets": ("TXT", '"' + "a" * 256 + '"', "not valid TXT data"),
     "a label over 63 octets": ("CNAME", "a" * 64 + ".example.com.", "not valid CNAME data"),
     "a number out of range": ("MX", "65536 mail.example.com.", "not valid MX data"),

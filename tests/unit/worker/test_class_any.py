@@ -70,7 +70,7 @@ CASES = {
     "below a DNAME, too long": (f"{LABEL}.{LABEL}.long.example.net", "A", "YXDOMAIN", 1, 0, True),
     "a flattened name that leads outside": ("flat.example.net", "A", "SERVFAIL", 0, 0, False),
     "type ANY": ("host.example.net", "ANY", "NOERROR", 1, 0, True),
-    "nobody's name": ("www.example.edu", "A", "REFUSED", 0, 0, False),
+    "a foreign name": ("www.example.edu", "A", "REFUSED", 0, 0, False),
     "a zone that is not set up": ("www.held.example", "A", "REFUSED", 0, 0, False),
     "a name of class CH": ("id.server", "TXT", "REFUSED", 0, 0, False),
     "AXFR": ("example.net", "AXFR", "REFUSED", 0, 0, False),
