@@ -111,6 +111,23 @@ def _check_scope(dataset: Dataset, token: Token, path: Mapping[str, str]) -> Non
             raise no_zone()
 
 
+def account_for_zone(token: Token, dataset: Dataset, account_id: str | None) -> str:
+    """The account of a new zone: the given one, or else the token's only account. Raises RefusedError."""
+    if account_id is None:
+        own = [one for one in dataset.accounts if token.covers(one)]
+        if len(own) != 1:
+            raise refused(
+                Reason.INVALID, f"an account is required: the token covers {len(own)} accounts", "account", "id"
+            )
+        account_id = own[0]
+    account_id = account_id.lower()
+    if account_id not in dataset.accounts or not token.covers(account_id):
+        raise refused(Reason.NOT_FOUND, "not_found: there is no account with this id", "account", "id")
+    if not token.may(Area.ZONES, AccessLevel.EDIT, account_id=account_id):
+        raise refused(Reason.BAD_CREDENTIALS, "Authentication error: the token lacks the permission zones:edit")
+    return account_id
+
+
 def _credentials(request: Request) -> list[str]:
     """The secrets in a request's headers; clients send one kind or both. Raises RefusedError."""
     header, key = request.headers.get("authorization"), request.headers.get("x-auth-key")

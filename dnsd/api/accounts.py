@@ -106,7 +106,7 @@ async def get_prefix(call: Call) -> Reply:
 async def edit_prefix(call: Call) -> Reply:
     """Change the description of a prefix; the operator can also approve it"""
     account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
-    change = bodies.prefix_change(call.fields(bodies.PrefixEdit), call.json())
+    change = bodies.prefix_change(call.fields(bodies.PrefixEdit), call.json)
     _, loaded = await call.service.change(
         call.actor, "prefix.edit", lambda draft: accounts.edit_prefix(draft, account_id, prefix_id, change)
     )

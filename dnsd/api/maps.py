@@ -42,7 +42,7 @@ async def create_map(call: Call) -> Reply:
 
 async def plan_map(call: Call) -> Reply:
     """Show how answers would change with a new map or, given an id, with a change to a map; changes nothing"""
-    account_id, body, given = call.path["account_id"], call.fields(bodies.MapPlan), call.json()
+    account_id, body, given = call.path["account_id"], call.fields(bodies.MapPlan), call.json
     map_id = body.id
 
     def verb(draft: Draft) -> None:
@@ -64,7 +64,7 @@ async def get_map(call: Call) -> Reply:
 
 async def edit_map(call: Call) -> Reply:
     """Change the description or the SNI, enable or disable"""
-    change = bodies.map_change(call.fields(bodies.MapEdit), call.json())
+    change = bodies.map_change(call.fields(bodies.MapEdit), call.json)
     loaded = await _change(call, "map.edit", partial(maps.edit_map, change=change))
     return _reply(loaded, call.path["account_id"], call.path["map_id"])
 

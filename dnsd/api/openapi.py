@@ -42,7 +42,7 @@ MESSAGE = {
 
 def tag(route: Route) -> str:
     """The topic of a route: the name of its module."""
-    return route.answer.__module__.rpartition(".")[2]
+    return route.answer.__module__.split(".")[2]
 
 
 def operation_id(route: Route) -> str:

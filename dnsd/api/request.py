@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -30,12 +31,13 @@ _large_jobs = asyncio.Semaphore(1)
 MAX_BODY = 1024 * 1024  # octets
 MAX_FAULTS = 100  # of one body
 BODY_WITHIN_S = 5.0
-CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # in JSON, except \b \f \n \r \t
+CONTROL_CHARACTERS = re.compile(r"[\0-\x07\x0b\x0e-\x1f\x7f-\x9f]")  # except \b \f \n \r \t
+CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # the same in JSON, to look at all texts at once
 UNTAGGED = frozenset({"created_at", "modified_at", "created_on", "modified_on", "activated_on", "meta"})
 ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """An authorized request."""
 
@@ -59,6 +61,7 @@ class Call:
         """A short list, all on one page unless the query asks for fewer items."""
         return self.page(default=ALL, largest=ALL).of_list(items, shape)
 
+    @cached_property
     def json(self) -> dict[str, Any]:
         """The body as a JSON object, empty for an empty body. Raises RefusedError."""
         if not self.body.strip():
@@ -70,24 +73,33 @@ class Call:
         except (ValueError, RecursionError):
             raise refused(Reason.INVALID, "the body is not usable JSON") from None
         if CONTROL.search(text):  # never meant, and terminals act on them
-            raise _with_control_characters(data)
+            check_texts(data)
         if not isinstance(data, dict):
             raise refused(Reason.INVALID, "the body must be a JSON object")
         return data
 
     def fields(self, model: type[F]) -> F:
         """The body as a model instance. Raises RefusedError with every fault."""
-        fields, problems = validate(model, self.json(), "")
-        if fields is None:
-            raise refused_for(problems)
-        return fields
+        return fields_of(model, self.json)
 
     def expect(self, etag: str) -> None:
         """Raise RefusedError if the client read a version other than this (If-Match, RFC 9110 §13.1.1)."""
-        wanted = self.headers.get("if-match", "*")
-        tags = {tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")}
-        if "*" not in tags and etag not in tags:
-            raise refused(Reason.CHANGED_MEANWHILE, "changed since you read it: read it again, then retry")
+        check_tag(self.headers.get("if-match", "*"), etag)
+
+
+def fields_of(model: type[F], data: Mapping[str, Any]) -> F:
+    """A model instance from plain data. Raises RefusedError with every fault."""
+    fields, problems = validate(model, data, "")
+    if fields is None:
+        raise refused_for(problems)
+    return fields
+
+
+def check_tag(if_match: str, etag: str) -> None:
+    """Raise RefusedError unless the tags of `if_match` include `etag` or `*` (RFC 9110 §13.1.1)."""
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in if_match.split(",")}
+    if "*" not in tags and etag not in tags:
+        raise refused(Reason.CHANGED_MEANWHILE, "changed since you read it: read it again, then retry")
 
 
 def etag_of(shape: Any) -> str:
@@ -139,12 +151,14 @@ def _too_large() -> Exception:
     return refused(Reason.TOO_LARGE, f"the body is larger than {MAX_BODY:,} octets")
 
 
-def _with_control_characters(data: Any) -> RefusedError:
-    """The error for control characters, one fault per text; those in names have their own code."""
-    message = "control characters are not allowed"
-    paths = [path for path, text in _texts(data) if CONTROL.search(json.dumps(text, ensure_ascii=False))]
-    faults = [Fault(Reason.BAD_NAME if path[-1:] == ("name",) else Reason.INVALID, message, path) for path in paths]
-    return RefusedError(*faults[:MAX_FAULTS])
+def check_texts(data: Any) -> None:
+    """Raise RefusedError for texts with control characters, one fault per text; those in names have their own code."""
+    paths = [path for path, text in _texts(data) if CONTROL_CHARACTERS.search(text)]
+    if paths:
+        message = "control characters are not allowed"
+        reasons = (Reason.BAD_NAME if path[-1:] == ("name",) else Reason.INVALID for path in paths)
+        faults = [Fault(reason, message, path) for reason, path in zip(reasons, paths, strict=True)]
+        raise RefusedError(*faults[:MAX_FAULTS])
 
 
 def _texts(data: Any) -> Iterator[tuple[Path, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dnsd.api import accounts, history, maps, memberships, records, zones
+from dnsd.api import accounts, history, maps, memberships, zones
 from dnsd.api.access import Need, Permission
 from dnsd.api.bodies import (
     AccountBody,
@@ -28,7 +28,8 @@ from dnsd.api.bodies import (
     ZoneEdit,
 )
 from dnsd.api.envelope import Raw, Reply
-from dnsd.api.record_filter import COMPARISONS
+from dnsd.api.records import routes as records
+from dnsd.api.records.filter import COMPARISONS
 from dnsd.api.request import Call
 from dnsd.manage.tokens import AccessLevel, Area
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from dnsd.api import bodies
+from dnsd.api.access import account_for_zone
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.request import Call, in_thread
 from dnsd.api.shapes import zone_dns_settings_shape, zone_shape, zones_in_order
@@ -15,8 +16,6 @@ from dnsd.formats.zone_export import exported_zone
 from dnsd.manage import zones
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
-from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.model.dataset import Dataset
 from dnsd.model.spelling import readings, spellings
 from dnsd.model.times import time_text
@@ -50,7 +49,7 @@ async def list_zones(call: Call) -> Reply:
 async def create_zone(call: Call) -> Reply:
     """Create a zone; it is active at once, but verified only if the operator creates it"""
     body = call.fields(bodies.ZoneBody)
-    account_id = _account_for(call, body.account.id)
+    account_id = account_for_zone(call.actor.token, call.dataset, body.account.id)
     zone_id, loaded = await call.service.change(
         call.actor, "zone.create", lambda draft: zones.create_zone(draft, account_id, body.name)
     )
@@ -178,21 +177,3 @@ def _called(dataset: Dataset, name: str) -> Iterator[Zone]:
         return
     if zone:
         yield zone
-
-
-def _account_for(call: Call, account_id: str | None) -> str:
-    """The account of a new zone: the given one, or else the token's only account. Raises RefusedError."""
-    token = call.actor.token
-    if account_id is None:
-        own = [one for one in call.dataset.accounts if token.covers(one)]
-        if len(own) != 1:
-            raise refused(
-                Reason.INVALID, f"an account is required: the token covers {len(own)} accounts", "account", "id"
-            )
-        account_id = own[0]
-    account_id = account_id.lower()
-    if account_id not in call.dataset.accounts or not token.covers(account_id):
-        raise refused(Reason.NOT_FOUND, "not_found: there is no account with this id", "account", "id")
-    if not token.may(Area.ZONES, AccessLevel.EDIT, account_id=account_id):
-        raise refused(Reason.BAD_CREDENTIALS, "Authentication error: the token lacks the permission zones:edit")
-    return account_id

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from dnsd.api.codes import shown_faults
-from dnsd.api.record_shape import RecordBodyError, built_record
+from dnsd.api.records.read import RecordBodyError, built_record
 from dnsd.cli.client import ApiObject, Client, FailedError, fault_line, with_api
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import find_record, find_zone

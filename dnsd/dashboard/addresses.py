@@ -2,82 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from dnsd.api import accounts
-from dnsd.api.codes import status_of
-from dnsd.api.request import Call
+from dnsd.api.bodies import DelegationBody, LeaseBody, PrefixBody, new_prefix
+from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.spaces import spaces_of, uses_of
-from dnsd.dashboard.visit import Visit, Wrong
-from dnsd.manage.accounts import delegation_id, lease_id
+from dnsd.dashboard.visit import Visit
+from dnsd.manage import accounts
+from dnsd.manage.draft import Draft
 from dnsd.manage.refusal import RefusedError
+from dnsd.model.accounts import Approval
 
+Verb = Callable[[Draft], Any]
 PREFIX_FIELDS = ("cidr", "asn", "description")
 
 
 async def show_addresses(visit: Visit) -> HtmlPage:
     """The prefixes, each with a picture, and the static IPs."""
-    return _page(visit)
+    return _page(visit, FormErrors())
 
 
 async def add_prefix(visit: Visit) -> HtmlPage | Redirect:
     """Add a prefix; the operator has to approve it."""
-    body: dict[str, Any] = {name: visit.form.text(name) for name in ("cidr", "description")}
+    values: dict[str, Any] = {name: visit.form.text(name) for name in ("cidr", "description")}
     asn = visit.form.text("asn").upper().removeprefix("AS")
-    body |= {"asn": int(asn) if asn.isascii() and asn.isdigit() and len(asn) < 12 else asn or None}
+    values["asn"] = int(asn) if asn.isascii() and asn.isdigit() and len(asn) < 12 else asn or None
+
+    def verb() -> Verb:
+        new = new_prefix(visit.body(PrefixBody, values))
+        return partial(accounts.create_prefix, account_id=visit.account.id, new=new)
+
     done = "The prefix is added. It can be used once the operator has approved it."
-    return await _done(visit, accounts.create_prefix, body, done, PREFIX_FIELDS)
+    return await _done(visit, "prefix.create", verb, done, PREFIX_FIELDS)
 
 
 async def approve_prefix(visit: Visit) -> HtmlPage | Redirect:
     """Approve a prefix."""
-    return await _done(visit, accounts.edit_prefix, {"approved": "V"}, "The prefix is approved.")
+    account_id, prefix_id = _prefix(visit)
+    change: accounts.PrefixChange = {"approved": Approval.ACTIVE}
+    verb = partial(accounts.edit_prefix, account_id=account_id, prefix_id=prefix_id, change=change)
+    return await _done(visit, "prefix.edit", lambda: verb, "The prefix is approved.")
 
 
 async def delete_prefix(visit: Visit) -> HtmlPage | Redirect:
     """Delete a prefix; no map may use it."""
-    return await _done(visit, accounts.delete_prefix, {}, "The prefix is deleted.")
+    account_id, prefix_id = _prefix(visit)
+    verb = partial(accounts.delete_prefix, account_id=account_id, prefix_id=prefix_id)
+    return await _done(visit, "prefix.delete", lambda: verb, "The prefix is deleted.")
 
 
 async def delegate(visit: Visit) -> HtmlPage | Redirect:
     """Delegate a part of a prefix to another account."""
-    body = {"cidr": visit.form.text("part"), "delegated_account_id": visit.form.text("delegated_account_id")}
-    return await _done(visit, accounts.create_delegation, body, "The part is delegated.", ("delegated_account_id",))
+    account_id, prefix_id = _prefix(visit)
+    values = {"cidr": visit.form.text("part"), "delegated_account_id": visit.form.text("delegated_account_id")}
+
+    def verb() -> Verb:
+        body = visit.body(DelegationBody, values)
+        return lambda draft: accounts.create_delegation(
+            draft, account_id, prefix_id, body.cidr, body.delegated_account_id
+        )
+
+    return await _done(visit, "prefix.delegate", verb, "The part is delegated.", ("delegated_account_id",))
 
 
 async def undelegate(visit: Visit) -> HtmlPage | Redirect:
     """Delete a delegation; no map may use it."""
-    return await _done(visit, accounts.delete_delegation, {}, "The delegation is deleted.")
+    account_id, prefix_id = _prefix(visit)
+    verb = partial(
+        accounts.delete_delegation, account_id=account_id, prefix_id=prefix_id, wanted=visit.path["delegation_id"]
+    )
+    return await _done(visit, "prefix.undelegate", lambda: verb, "The delegation is deleted.")
 
 
 async def lease(visit: Visit) -> HtmlPage | Redirect:
     """Lease a static IP to the account."""
-    return await _done(visit, accounts.create_lease, {"ip": visit.form.text("ip")}, "The static IP is leased.", ("ip",))
+
+    def verb() -> Verb:
+        body = visit.body(LeaseBody, {"ip": visit.form.text("ip")})
+        return partial(accounts.create_lease, account_id=visit.account.id, ip=body.ip)
+
+    return await _done(visit, "lease.create", verb, "The static IP is leased.", ("ip",))
 
 
 async def take_back(visit: Visit) -> HtmlPage | Redirect:
     """End the lease of a static IP; no map may use it."""
-    return await _done(visit, accounts.delete_lease, {}, "The lease of the static IP has ended.")
+    verb = partial(accounts.delete_lease, account_id=visit.account.id, wanted=visit.path["lease_id"])
+    return await _done(visit, "lease.delete", lambda: verb, "The lease of the static IP has ended.")
+
+
+def _prefix(visit: Visit) -> tuple[str, str]:
+    """The ids of the account and the prefix in the path."""
+    return visit.path["account_id"], visit.path["prefix_id"]
 
 
 async def _done(
-    visit: Visit,
-    change: Callable[[Call], Awaitable[Any]],
-    body: dict[str, Any],
-    done: str,
-    fields: tuple[str, ...] = (),
+    visit: Visit, action: str, prepare: Callable[[], Verb], done: str, fields: tuple[str, ...] = ()
 ) -> HtmlPage | Redirect:
-    """Call a route of the API; if it refuses, show the page again with the errors."""
+    """Prepare a verb and carry it out; if it is refused, show the page again with the errors."""
     try:
-        await change(visit.call(body))
+        await visit.change(action, prepare())
     except RefusedError as error:
-        return _page(visit, Wrong(error, fields), status_of(error))
+        return _page(visit, FormErrors(error, fields))
     return Redirect(f"/accounts/{visit.account.id}/addresses", done)
 
 
-def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> HtmlPage:
+def _page(visit: Visit, wrong: FormErrors) -> HtmlPage:
     dataset, account = visit.dataset, visit.account
     uses = uses_of(dataset, account.id)
     return HtmlPage(
@@ -86,11 +118,11 @@ def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> HtmlPa
             "account": account,
             "spaces": spaces_of(dataset, account),
             "accounts_by_id": dataset.accounts,
-            "delegation_id": delegation_id,
-            "static_ips": [(ip, lease_id(account, ip), uses.get(ip, ())) for ip in account.static_ips],
-            "wrong": wrong or Wrong(),
+            "delegation_id": accounts.delegation_id,
+            "static_ips": [(ip, accounts.lease_id(account, ip), uses.get(ip, ())) for ip in account.static_ips],
+            "wrong": wrong,
             "form": visit.form,
             "wrong_prefix": visit.path.get("prefix_id", ""),
         },
-        status,
+        wrong.status,
     )

@@ -20,6 +20,7 @@ from dnsd.api.codes import shown_faults, status_of
 from dnsd.api.envelope import refusal
 from dnsd.api.multipart import MultipartError, read_parts
 from dnsd.api.request import read_body
+from dnsd.dashboard.forms import FormValues
 from dnsd.dashboard.page import (
     HEADERS,
     NOTICE,
@@ -39,7 +40,7 @@ from dnsd.dashboard.page import (
 )
 from dnsd.dashboard.routes import ROUTES, PageRoute
 from dnsd.dashboard.sessions import Session, Sessions, is_form_secret, new_secret
-from dnsd.dashboard.visit import FormValues, Visit
+from dnsd.dashboard.visit import Visit
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Service
 from dnsd.manage.tokens import TokenFile, TokenFileError

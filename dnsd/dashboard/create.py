@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 from dnsd.api.bodies import new_map
-from dnsd.api.codes import status_of
+from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
 from dnsd.dashboard.maps import maps_path
 from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.views import plan_view
-from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.dashboard.visit import Visit
 from dnsd.manage import maps
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.model.fields import derived_id
@@ -25,20 +25,20 @@ STEP_OF = {"ips": "members", "memberships": "members", "description": "name", "d
 
 async def show_create(visit: Visit) -> HtmlPage:
     """The first step."""
-    return _page(visit, "scope", MapForm(), Wrong())
+    return _page(visit, "scope", MapForm(), FormErrors())
 
 
 async def step(visit: Visit) -> HtmlPage | Redirect:
     """Go to the step that a button names, or deploy the map."""
     form, do, at = MapForm.of(visit.form), visit.form.get("do"), visit.form.get("step")
     if do == "find":
-        return _page(visit, "members", form, Wrong())
+        return _page(visit, "members", form, FormErrors())
     if do.startswith("add:"):
-        return _page(visit, "members", form.with_ip(do.removeprefix("add:")), Wrong())
+        return _page(visit, "members", form.with_ip(do.removeprefix("add:")), FormErrors())
     if do not in (*STEPS, "deploy") or not visit.form.get("number"):
         raise refused(Reason.INVALID, "the form cannot be read")
     if at in STEPS and do in STEPS and STEPS.index(do) <= STEPS.index(at):
-        return _page(visit, do, form, Wrong())
+        return _page(visit, do, form, FormErrors())
     try:
         body = form.body(visit)
         make = partial(maps.create_map, account_id=visit.account.id, new=new_map(body), map_id=_new_id(visit))
@@ -51,14 +51,14 @@ async def step(visit: Visit) -> HtmlPage | Redirect:
         # Errors in the input so far are shown at the step where they can be fixed.
         plan = await visit.plan(make) if do in ("name", "review") else None
     except RefusedError as error:
-        wrong = Wrong(error, FIELDS)
+        wrong = FormErrors(error, FIELDS)
         place = next((STEP_OF[name] for name in STEP_OF if wrong.of(name)), "review")
         is_ahead = do in STEPS and STEPS.index(place) > STEPS.index(at if at in STEPS else "scope")
-        return _page(visit, do, form, Wrong()) if is_ahead else _page(visit, place, form, wrong, status_of(error))
+        return _page(visit, do, form, FormErrors()) if is_ahead else _page(visit, place, form, wrong)
     view = None
     if do == "review":
         view = plan_view(visit.dataset, plan, body.ips, visit.loaded.settings.missing_family) if plan else None
-    return _page(visit, do, form, Wrong(), plan=view)
+    return _page(visit, do, form, FormErrors(), plan=view)
 
 
 def _new_id(visit: Visit) -> str:
@@ -69,7 +69,7 @@ def _new_id(visit: Visit) -> str:
     return derived_id("map", visit.account.id, visit.form.get("number"))
 
 
-def _page(visit: Visit, at: str, form: MapForm, wrong: Wrong, status: int = 200, *, plan: Any = None) -> HtmlPage:
+def _page(visit: Visit, at: str, form: MapForm, wrong: FormErrors, *, plan: Any = None) -> HtmlPage:
     dataset, account = visit.dataset, visit.account
     chosen = form.chosen(dataset, account)
     zones, total = found_zones(dataset, account, visit.form.text("find"), chosen)
@@ -93,5 +93,5 @@ def _page(visit: Visit, at: str, form: MapForm, wrong: Wrong, status: int = 200,
             "number": visit.form.get("number") or secrets.token_hex(16),
             "path": f"{maps_path(account.id)}/create",
         },
-        status,
+        wrong.status,
     )

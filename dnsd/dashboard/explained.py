@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dnsd.api.codes import status_of
 from dnsd.compile.explain import NO_STEP, Explanation, MapVerdict, NameExplained, explain
+from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.page import HtmlPage
-from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.dashboard.visit import Visit
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.model.zones import Zone
@@ -22,13 +22,14 @@ TYPES = ("A", "AAAA", "HTTPS", "CNAME", "TXT", "MX", "NS", "SOA", "SRV", "CAA", 
 async def show_explained(visit: Visit) -> HtmlPage:
     """The answer to a question, and the path to it."""
     name, rtype = visit.query.text("name"), visit.query.text("type").upper() or "A"
-    data: dict[str, Any] = {"name": name, "type": rtype, "types": TYPES, "wrong": Wrong(), "found": None}
+    data: dict[str, Any] = {"name": name, "type": rtype, "types": TYPES, "wrong": FormErrors(), "found": None}
     if not name:
         return HtmlPage("explain.html", data)
     try:
         wire, number = _question(visit, name, rtype)
     except RefusedError as error:
-        return HtmlPage("explain.html", data | {"wrong": Wrong(error, ("name", "type"))}, status_of(error))
+        wrong = FormErrors(error, ("name", "type"))
+        return HtmlPage("explain.html", data | {"wrong": wrong}, wrong.status)
     loaded = visit.loaded
     found = explain(loaded.snapshot, loaded.dataset, wire, number, loaded.settings.missing_family)
     maps = {one.key: one for one in loaded.dataset.maps.values()}

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dnsd.api.bodies import MapBody
-from dnsd.dashboard.visit import FormValues, Visit
+from dnsd.dashboard.forms import FormValues
+from dnsd.dashboard.visit import Visit
 from dnsd.model.accounts import Account
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, parse_ip
@@ -79,7 +80,7 @@ class MapForm:
 
     def body(self, visit: Visit) -> MapBody:
         """The body of a request, validated like the API's. Raises RefusedError."""
-        return visit.call(self.request(visit.account)).fields(MapBody)
+        return visit.body(MapBody, self.request(visit.account))
 
     def typed(self) -> set[IPAddress]:
         """The lines that parse as addresses."""

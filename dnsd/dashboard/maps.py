@@ -10,7 +10,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from dnsd.api.bodies import map_change
-from dnsd.api.codes import status_of
+from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
 from dnsd.dashboard.page import HtmlPage, Redirect
@@ -25,7 +25,7 @@ from dnsd.dashboard.views import (
     plan_view,
     problems_of,
 )
-from dnsd.dashboard.visit import Visit, Wrong, map_tag
+from dnsd.dashboard.visit import Visit, map_tag
 from dnsd.manage import maps
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
@@ -123,7 +123,7 @@ class _Edited:
 
     form: MapForm
     tag: str
-    wrong: Wrong
+    wrong: FormErrors
     plan: Any = None
     has_conflict: bool = False
 
@@ -131,16 +131,16 @@ class _Edited:
 async def show_edit(visit: Visit) -> HtmlPage:
     """The form, filled with the current map."""
     found = visit.map
-    return _edit_page(visit, _Edited(MapForm.of_map(found), map_tag(visit.loaded, found), Wrong()))
+    return _edit_page(visit, _Edited(MapForm.of_map(found), map_tag(visit.loaded, found), FormErrors()))
 
 
 async def save_edit(visit: Visit) -> HtmlPage | Redirect:
     """Preview or save a change; if it is refused, show the form again."""
     form, tag, found = MapForm.of(visit.form), visit.form.get("tag"), visit.map
     if (do := visit.form.get("do")) == "find":
-        return _edit_page(visit, _Edited(form, tag, Wrong()))
+        return _edit_page(visit, _Edited(form, tag, FormErrors()))
     if do.startswith("add:"):
-        return _edit_page(visit, _Edited(form.with_ip(do.removeprefix("add:")), tag, Wrong()))
+        return _edit_page(visit, _Edited(form.with_ip(do.removeprefix("add:")), tag, FormErrors()))
     try:
         body = form.body(visit)
         given = form.request(visit.account)
@@ -155,12 +155,12 @@ async def save_edit(visit: Visit) -> HtmlPage | Redirect:
             ips = body.ips if found.can_modify_ips else None
             missing = visit.loaded.settings.missing_family
             view = plan_view(visit.dataset, plan, ips, missing, is_enabled=found.enabled)
-            return _edit_page(visit, _Edited(form, tag, Wrong(), plan=view))
+            return _edit_page(visit, _Edited(form, tag, FormErrors(), plan=view))
         await visit.change("map.edit", verb)
     except RefusedError as error:
         has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
         tag = map_tag(visit.loaded, visit.map) if has_conflict else tag
-        return _edit_page(visit, _Edited(form, tag, Wrong(error, FIELDS), has_conflict=has_conflict), status_of(error))
+        return _edit_page(visit, _Edited(form, tag, FormErrors(error, FIELDS), has_conflict=has_conflict))
     saved = "The map is saved. DNS answers with it." if found.enabled else "The map is saved. It is still disabled."
     return Redirect(map_path(visit), saved)
 
@@ -172,7 +172,7 @@ def _checked(draft: Draft, *, account_id: str, map_id: str, tag: str, change: Ma
     maps.edit_map(draft, account_id, map_id, change)
 
 
-def _edit_page(visit: Visit, edited: _Edited, status: int = 200) -> HtmlPage:
+def _edit_page(visit: Visit, edited: _Edited) -> HtmlPage:
     dataset, account, found = visit.dataset, visit.account, visit.map
     chosen = edited.form.chosen(dataset, account)
     zones, total = found_zones(dataset, account, visit.form.text("find"), chosen)
@@ -198,7 +198,7 @@ def _edit_page(visit: Visit, edited: _Edited, status: int = 200) -> HtmlPage:
             "uses": uses_of(dataset, account.id),
             "path": map_path(visit),
         },
-        status,
+        edited.wrong.status,
     )
 
 
@@ -231,9 +231,9 @@ async def ask(action: Action, visit: Visit) -> HtmlPage:
     try:
         plan = await visit.plan(partial(action.verb, account_id=visit.account.id, map_id=visit.map.id))
     except RefusedError as error:
-        return _ask_page(visit, action, None, Wrong(error), status_of(error))
+        return _ask_page(visit, action, None, FormErrors(error))
     view = plan_view(visit.dataset, plan, None, visit.loaded.settings.missing_family)
-    return _ask_page(visit, action, view, Wrong(), 200)
+    return _ask_page(visit, action, view, FormErrors())
 
 
 async def act(action: Action, visit: Visit) -> HtmlPage | Redirect:
@@ -242,21 +242,21 @@ async def act(action: Action, visit: Visit) -> HtmlPage | Redirect:
     try:
         await visit.change(f"map.{action.name}", partial(action.verb, account_id=account.id, map_id=found.id))
     except RefusedError as error:
-        return _ask_page(visit, action, None, Wrong(error), status_of(error))
+        return _ask_page(visit, action, None, FormErrors(error))
     to = maps_path(account.id) if action is DELETE else map_path(visit)
     more = "It can be restored from the deleted maps, below." if action is DELETE else "DNS answers accordingly."
     return Redirect(to, f"{map_title(found)} is {action.done}. {more}")
 
 
-def _ask_page(visit: Visit, action: Action, plan: Any, wrong: Wrong, status: int) -> HtmlPage:
+def _ask_page(visit: Visit, action: Action, plan: Any, wrong: FormErrors) -> HtmlPage:
     found = visit.map
     data = {"account": visit.account, "map": found, "title": map_title(found), "path": map_path(visit)}
-    return HtmlPage("map_action.html", {**data, "action": action, "plan": plan, "wrong": wrong}, status)
+    return HtmlPage("map_action.html", {**data, "action": action, "plan": plan, "wrong": wrong}, wrong.status)
 
 
 async def show_version(visit: Visit) -> HtmlPage:
     """A version of a map, and the effect of restoring it."""
-    return await _version_page(visit, Wrong(), 200)
+    return await _version_page(visit, FormErrors())
 
 
 async def restore_version(visit: Visit) -> HtmlPage | Redirect:
@@ -264,7 +264,7 @@ async def restore_version(visit: Visit) -> HtmlPage | Redirect:
     try:
         await visit.change("map.restore", partial(_restored, visit=visit))
     except RefusedError as error:
-        return await _version_page(visit, Wrong(error), status_of(error))
+        return await _version_page(visit, FormErrors(error))
     return Redirect(map_path(visit), "The version is restored. DNS answers with it.")
 
 
@@ -272,12 +272,12 @@ def _restored(draft: Draft, *, visit: Visit) -> None:
     restore(draft, visit.service.history, visit.path["account_id"], visit.path["map_id"], visit.path["version"].upper())
 
 
-async def _version_page(visit: Visit, wrong: Wrong, status: int) -> HtmlPage:
+async def _version_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
     version = visit.path["version"].upper()
     found = await run_in_threadpool(visit.service.history.text, visit.path["map_id"], version)
     if found is None or found[0].account_id != visit.account.id or found[0].kind != FileKind.MAP.name:
         raise refused(Reason.NOT_FOUND, "there is no such version of the map")
-    plan = None
+    plan, status = None, wrong.status
     if not wrong:
         try:
             plan = plan_view(
@@ -287,7 +287,7 @@ async def _version_page(visit: Visit, wrong: Wrong, status: int) -> HtmlPage:
                 visit.loaded.settings.missing_family,
             )
         except RefusedError as error:
-            wrong = Wrong(error)
+            wrong = FormErrors(error)
     there = visit.dataset.maps.get(visit.path["map_id"])
     there = there if there and there.account_id == visit.account.id else None
     return HtmlPage(

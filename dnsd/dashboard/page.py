@@ -17,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dnsd import __version__
+from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.sessions import LASTS, Session, form_secret
 from dnsd.dashboard.views import action_words
-from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.dashboard.visit import Visit
 from dnsd.model.spelling import unicode_text
 
 SESSION = "dnsd_session"  # cookies
@@ -82,7 +83,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals |= {"version": __version__, "assets": self._assets, "nothing": Wrong()}
+        self._environment.globals |= {"version": __version__, "assets": self._assets, "nothing": FormErrors()}
         self._environment.filters |= {
             "action": action_words,
             "count": _count,

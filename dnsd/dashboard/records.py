@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from dnsd.api import records as api
-from dnsd.api import zones as api_zones
-from dnsd.api.codes import status_of
-from dnsd.api.envelope import Listed, Raw, Reply
-from dnsd.api.record_parts import PARTS
+from dnsd.api.envelope import Listed, Page
+from dnsd.api.records.change import change_zone
+from dnsd.api.records.parts import PARTS
+from dnsd.api.records.read import record_builder
+from dnsd.api.records.show import find_shown, listed_records
+from dnsd.api.request import check_texts, etag_of, in_thread
+from dnsd.api.shapes import JsonObject
+from dnsd.dashboard.forms import FormErrors, FormValues
 from dnsd.dashboard.listing import PER_PAGE
 from dnsd.dashboard.page import Download, HtmlPage, Redirect, sentence
-from dnsd.dashboard.visit import FormValues, Visit, Wrong
-from dnsd.manage.records import import_records, relative_name
+from dnsd.dashboard.visit import Visit
+from dnsd.formats.zone_export import exported_zone
+from dnsd.manage.records import Batch, import_records, relative_name
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.model.records import AUTOMATIC_TTL, PROXIABLE, WITH_PRIORITY, parse_owner
 from dnsd.model.zones import Zone
@@ -65,10 +70,10 @@ def records_path(visit: Visit) -> str:
 
 async def list_records(visit: Visit) -> HtmlPage:
     """The records of a zone."""
-    return await _list_page(visit)
+    return await _list_page(visit, FormErrors())
 
 
-async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> HtmlPage:
+async def _list_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
     zone, query = visit.zone, visit.query
     if back := _back(visit):  # a form on the list was sent
         query = FormValues.of(urlsplit(back).query)
@@ -95,27 +100,27 @@ async def _list_page(visit: Visit, wrong: Wrong | None = None, status: int = 200
             "q": q,
             "type": rtype,
             "types": TYPES,
-            "wrong": wrong or Wrong(),
+            "wrong": wrong,
             "path": records_path(visit),
             "back": link(page),
         },
-        status,
+        wrong.status,
     )
 
 
 async def _found(visit: Visit, q: str, rtype: str, page: int) -> Listed:
     """The records of a page, in the order of the zone's file; any other order would examine all records."""
-    reply = await api.list_records(visit.call(search=q, type=rtype, page=str(page), per_page=str(PER_PAGE)))
-    listed: Listed = reply.result
-    return listed
+    zone = visit.zone
+    query = {name: text for name, text in (("search", q), ("type", rtype)) if text}
+    return await in_thread(len(zone.records), listed_records, visit.loaded, zone, query, Page(page, PER_PAGE))
 
 
 async def turn_proxy(visit: Visit) -> HtmlPage | Redirect:
     """Turn the proxy of one record on or off."""
     try:
-        await api.edit_record(visit.call({"proxied": visit.form.get("proxied") == "on"}))
+        await _edit(visit, {"proxied": visit.form.get("proxied") == "on"})
     except RefusedError as error:
-        return await _list_page(visit, Wrong(error), status_of(error))
+        return await _list_page(visit, FormErrors(error))
     return Redirect(_back(visit) or records_path(visit))
 
 
@@ -132,91 +137,116 @@ async def show_create(visit: Visit) -> HtmlPage:
     """The form of a new record of a type."""
     rtype = visit.query.text("type").upper()
     typed = {name: visit.query.text(name) for name in ("name", "comment")}
-    return _form_page(visit, {"type": rtype if rtype in TYPES else "A", "ttl": AUTOMATIC_TTL, **typed}, Wrong())
+    return _form_page(visit, {"type": rtype if rtype in TYPES else "A", "ttl": AUTOMATIC_TTL, **typed}, FormErrors())
 
 
 async def create(visit: Visit) -> HtmlPage | Redirect:
     """Create a record."""
-    said = _said(visit)
+    values = _values(visit)
     try:
-        await api.create_record(visit.call(said))
+        check_texts(values)
+        await _change(visit, "record.create", lambda zone: Batch(posts=[record_builder(zone, values)]))
     except RefusedError as error:
-        return _form_page(visit, said, Wrong(error, _fields(said)), status_of(error))
+        return _form_page(visit, values, FormErrors(error, _fields(values)))
     return Redirect(records_path(visit), "The record is created. DNS answers it.")
 
 
 async def show_edit(visit: Visit) -> HtmlPage:
     """The form, filled with the current record."""
-    reply = await api.get_record(visit.call())
-    return _form_page(visit, reply.result, Wrong(), tag=reply.etag or "", is_stored=True)
+    shown = _shown(visit)
+    return _form_page(visit, shown, FormErrors(), tag=etag_of(shown), is_stored=True)
 
 
 async def edit(visit: Visit) -> HtmlPage | Redirect:
     """Change a record, unless it has changed since the form was made."""
-    said = _said(visit)
+    values = _values(visit)
     try:
-        await api.edit_record(visit.call(said, tag=visit.form.get("tag")))
+        check_texts(values)
+        await _edit(visit, values, tag=visit.form.get("tag"))
     except RefusedError as error:
         has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
-        now = await _now(visit)
-        tag = (now.etag or "") if has_conflict and now else visit.form.get("tag")
-        wrong = Wrong(error, _fields(said))
-        return _form_page(
-            visit, said, wrong, status_of(error), tag=tag, now=now.result if has_conflict and now else None
-        )
+        now = _now(visit) if has_conflict else None
+        tag = etag_of(now) if now else visit.form.get("tag")
+        return _form_page(visit, values, FormErrors(error, _fields(values)), tag=tag, now=now)
     return Redirect(records_path(visit), "The record is saved. DNS answers it.")
 
 
-async def _now(visit: Visit) -> Reply | None:
+async def _edit(visit: Visit, values: Mapping[str, Any], *, tag: str = "") -> None:
+    """Change fields of the record in the path; with `tag`, only if it has not changed since."""
+    record_id = visit.path["record_id"]
+
+    def batch(zone: Zone) -> Batch:
+        return Batch(patches=[(record_id, record_builder(zone, values, is_whole=False))])
+
+    await _change(visit, "record.edit", batch, tag=tag)
+
+
+async def _change(visit: Visit, action: str, batch: Callable[[Zone], Batch], *, tag: str = "") -> None:
+    await change_zone(
+        visit.service,
+        visit.actor,
+        action,
+        visit.path["zone_id"],
+        batch,
+        record_id=visit.path.get("record_id", ""),
+        if_match=tag or "*",
+    )
+
+
+def _now(visit: Visit) -> JsonObject | None:
     try:
-        return await api.get_record(visit.call())
+        return _shown(visit)
     except RefusedError:
         return None
 
 
+def _shown(visit: Visit) -> JsonObject:
+    """The record in the path, as the API shows it. Raises RefusedError."""
+    return find_shown(visit.loaded, visit.zone, visit.path["record_id"])
+
+
 def _form_page(
     visit: Visit,
-    said: Mapping[str, Any],
-    wrong: Wrong,
-    status: int = 200,
+    values: Mapping[str, Any],
+    wrong: FormErrors,
     *,
     tag: str = "",
     now: Any = None,
     is_stored: bool = False,
 ) -> HtmlPage:
     zone = visit.zone
-    rtype = str(said["type"])
-    name = str(said.get("name") or "")
+    rtype = str(values["type"])
+    name = str(values.get("name") or "")
     return HtmlPage(
         "record_form.html",
         {
             "zone": zone,
             "account": visit.dataset.accounts[zone.account_id],
-            "said": {**said, "name": _shown_name(name, zone) if is_stored else name},
+            "said": {**values, "name": _shown_name(name, zone) if is_stored else name},
             "type": rtype,
             "types": TYPES if rtype in TYPES else (*TYPES, rtype),
             "parts": FORM_OF.get(rtype, ()),
-            "data": said.get("data") or {},
+            "data": values.get("data") or {},
             "content_label": CONTENT_LABELS.get(rtype, "Content"),
             "has_priority": rtype in PRIORITY_TYPES,
             "is_proxiable": rtype in PROXIABLE_TYPES,
             "ttls": TTLS,
-            "ttl": _number(said.get("ttl")),
+            "ttl": _number(values.get("ttl")),
             "wrong": wrong,
             "tag": tag,
             "now": now,
             "is_new": "record_id" not in visit.path,
             "path": records_path(visit),
         },
-        status,
+        wrong.status,
     )
 
 
-def _said(visit: Visit) -> dict[str, Any]:
+def _values(visit: Visit) -> dict[str, Any]:
     """The body of a request, from the form."""
     form = visit.form
     rtype = form.text("type").upper()
-    said: dict[str, Any] = {
+    values: dict[str, Any] = {
         "type": rtype,
         "name": form.text("name") or "@",
         "ttl": _number(form.text("ttl_s") or form.text("ttl") or "1"),
@@ -224,15 +254,15 @@ def _said(visit: Visit) -> dict[str, Any]:
         "tags": [line.strip() for line in form.get("tags").splitlines() if line.strip()],
     }
     if rtype in FORM_OF:
-        said["data"] = {name: form.text(f"data_{name}") or None for name in FORM_OF[rtype]}
+        values["data"] = {name: form.text(f"data_{name}") or None for name in FORM_OF[rtype]}
     else:
-        said["content"] = form.get("content").strip()
+        values["content"] = form.get("content").strip()
     if rtype in PRIORITY_TYPES:
-        said["priority"] = _number(form.text("priority"))
+        values["priority"] = _number(form.text("priority"))
     if rtype in PROXIABLE_TYPES:
-        said["proxied"] = "proxied" in form
-        said["settings"] = _settings(form, rtype)
-    return said
+        values["proxied"] = "proxied" in form
+        values["settings"] = _settings(form, rtype)
+    return values
 
 
 def _settings(form: FormValues, rtype: str) -> dict[str, bool | None]:
@@ -244,8 +274,8 @@ def _settings(form: FormValues, rtype: str) -> dict[str, bool | None]:
     return {name: is_on or (False if name in known else None) for name, is_on in wanted.items()}
 
 
-def _fields(said: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("type", "name", "content", "priority", "ttl", "proxied", "comment", "tags", *(said.get("data") or ()))
+def _fields(values: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("type", "name", "content", "priority", "ttl", "proxied", "comment", "tags", *(values.get("data") or ()))
 
 
 def _shown_name(name: str, zone: Zone) -> str:
@@ -266,29 +296,31 @@ def _number(text: Any) -> Any:
 
 async def show_delete(visit: Visit) -> HtmlPage:
     """Show a record and ask to confirm its deletion."""
-    reply = await api.get_record(visit.call())
-    data = {"zone": visit.zone, "account": visit.dataset.accounts[visit.zone.account_id], "record": reply.result}
-    return HtmlPage("record_delete.html", data | {"wrong": Wrong(), "path": records_path(visit)})
+    zone = visit.zone
+    data = {"zone": zone, "account": visit.dataset.accounts[zone.account_id], "record": _shown(visit)}
+    return HtmlPage("record_delete.html", data | {"wrong": FormErrors(), "path": records_path(visit)})
 
 
 async def delete(visit: Visit) -> HtmlPage | Redirect:
     """Delete a record."""
+    record_id = visit.path["record_id"]
     try:
-        await api.delete_record(visit.call())
+        await _change(visit, "record.delete", lambda zone: Batch(deletes=[record_id]))
     except RefusedError as error:
-        return await _list_page(visit, Wrong(error), status_of(error))
+        return await _list_page(visit, FormErrors(error))
     return Redirect(records_path(visit), "The record is deleted.")
 
 
 async def export(visit: Visit) -> Download:
     """The zone as a master file."""
-    reply: Raw = await api_zones.export_zone(visit.call())
-    return Download(f"{visit.zone.name_text}.zone", reply.text)
+    zone = visit.zone
+    text = await in_thread(len(zone.records), exported_zone, zone, datetime.now(UTC))
+    return Download(f"{zone.name_text}.zone", text)
 
 
 async def show_import(visit: Visit) -> HtmlPage:
     """The form for a master file."""
-    return _import_page(visit, b"", Wrong(), 200)
+    return _import_page(visit, b"", FormErrors())
 
 
 async def import_file(visit: Visit) -> HtmlPage | Redirect:
@@ -302,7 +334,7 @@ async def import_file(visit: Visit) -> HtmlPage | Redirect:
             "record.import", lambda draft: import_records(draft, zone_id, octets, proxies=proxies)
         )
     except RefusedError as error:
-        return _import_page(visit, octets, Wrong(error, ("file",)), status_of(error))
+        return _import_page(visit, octets, FormErrors(error, ("file",)))
     added = f"{counts.added:,} of {counts.parsed:,} records were added."
     notes = " ".join(sentence(one) for one in counts.warnings)
     return Redirect(
@@ -311,7 +343,7 @@ async def import_file(visit: Visit) -> HtmlPage | Redirect:
     )
 
 
-def _import_page(visit: Visit, octets: bytes, wrong: Wrong, status: int) -> HtmlPage:
+def _import_page(visit: Visit, octets: bytes, wrong: FormErrors) -> HtmlPage:
     """The form, with the sent text unless it is not UTF-8, which the form would alter."""
     zone = visit.zone
     try:
@@ -319,4 +351,4 @@ def _import_page(visit: Visit, octets: bytes, wrong: Wrong, status: int) -> Html
     except UnicodeDecodeError:
         text = ""
     data = {"zone": zone, "account": visit.dataset.accounts[zone.account_id], "text": text, "wrong": wrong}
-    return HtmlPage("record_import.html", data | {"path": records_path(visit)}, status)
+    return HtmlPage("record_import.html", data | {"path": records_path(visit)}, wrong.status)

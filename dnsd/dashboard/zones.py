@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from dnsd.api import zones as api
-from dnsd.api.codes import status_of
+from dnsd.api.access import account_for_zone
+from dnsd.api.bodies import ZoneBody
+from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.views import not_applied, problems_of, steps_of
-from dnsd.dashboard.visit import Visit, Wrong
+from dnsd.dashboard.visit import Visit
 from dnsd.manage.plan import answering
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.tokens import AccessLevel, Area
-from dnsd.manage.zones import edit_zone, not_followed, set_zone_switches
+from dnsd.manage.zones import create_zone, delete_zone, edit_zone, not_followed, set_zone_switches
 from dnsd.model.maps import MemberKind
 from dnsd.model.requests import is_servers_own
 from dnsd.model.zones import Zone
@@ -65,32 +66,34 @@ def _accounts_to_create_in(visit: Visit) -> list[Any]:
 
 async def show_create(visit: Visit) -> HtmlPage:
     """The form of a new zone."""
-    return _create_page(visit, Wrong(), 200)
+    return _create_page(visit, FormErrors())
 
 
 async def create(visit: Visit) -> HtmlPage | Redirect:
     """Create a zone."""
-    body = {"name": visit.form.text("name"), "account": {"id": visit.form.text("account")}}
+    values = {"name": visit.form.text("name"), "account": {"id": visit.form.text("account")}}
     try:
-        reply = await api.create_zone(visit.call(body))
+        body = visit.body(ZoneBody, values)
+        account_id = account_for_zone(visit.token, visit.dataset, body.account.id)
+        zone_id, _ = await visit.change("zone.create", lambda draft: create_zone(draft, account_id, body.name))
     except RefusedError as error:
-        return _create_page(visit, Wrong(error, ("name", "account")), status_of(error))
-    return Redirect(f"/zones/{reply.result['id']}", "The zone is created. DNS answers for it.")
+        return _create_page(visit, FormErrors(error, ("name", "account")))
+    return Redirect(f"/zones/{zone_id}", "The zone is created. DNS answers for it.")
 
 
-def _create_page(visit: Visit, wrong: Wrong, status: int) -> HtmlPage:
+def _create_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
     data = {"accounts": _accounts_to_create_in(visit), "form": visit.form, "wrong": wrong}
     return HtmlPage(
-        "zone_create.html", data | {"chosen": visit.form.text("account") or visit.query.text("account")}, status
+        "zone_create.html", data | {"chosen": visit.form.text("account") or visit.query.text("account")}, wrong.status
     )
 
 
 async def show_zone(visit: Visit) -> HtmlPage:
     """The page of a zone: its effective addresses, the reason for them, and its settings."""
-    return await _page(visit)
+    return await _page(visit, FormErrors())
 
 
-async def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> HtmlPage:
+async def _page(visit: Visit, wrong: FormErrors) -> HtmlPage:
     loaded, zone = visit.loaded, visit.zone
     return HtmlPage(
         "zone.html",
@@ -104,11 +107,11 @@ async def _page(visit: Visit, wrong: Wrong | None = None, status: int = 200) -> 
             "not_followed": not_followed(zone),
             "warnings": problems_of(loaded, zone.key),
             "records_total": _records_total(zone),
-            "wrong": wrong or Wrong(),
+            "wrong": wrong,
             "may_see_maps": visit.token.may(Area.MAPS, AccessLevel.READ, account_id=zone.account_id),
             "versions": await visit.versions(zone.id, zone.account_id),
         },
-        status,
+        wrong.status,
     )
 
 
@@ -123,7 +126,7 @@ async def save_settings(visit: Visit) -> HtmlPage | Redirect:
     try:
         await visit.change("zone.edit_settings", lambda draft: set_zone_switches(draft, zone_id, wanted))
     except RefusedError as error:
-        return await _page(visit, Wrong(error), status_of(error))
+        return await _page(visit, FormErrors(error))
     return Redirect(f"/zones/{zone_id}", "The settings are saved.")
 
 
@@ -139,7 +142,7 @@ async def pause(visit: Visit) -> HtmlPage | Redirect:
     try:
         await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, paused=is_paused))
     except RefusedError as error:
-        return await _page(visit, Wrong(error), status_of(error))
+        return await _page(visit, FormErrors(error))
     done = "The zone is paused: proxied records are answered as stored." if is_paused else "The zone is resumed."
     return Redirect(f"/zones/{zone_id}", done)
 
@@ -150,24 +153,25 @@ async def verify(visit: Visit) -> HtmlPage | Redirect:
     try:
         await visit.change("zone.edit", lambda draft: edit_zone(draft, zone_id, verified=True))
     except RefusedError as error:
-        return await _page(visit, Wrong(error), status_of(error))
+        return await _page(visit, FormErrors(error))
     return Redirect(f"/zones/{zone_id}", "The zone is verified: CNAMEs of other accounts are followed into it.")
 
 
 async def show_delete(visit: Visit) -> HtmlPage:
     """Show the effect of deleting a zone and ask to confirm."""
-    return _delete_page(visit, Wrong(), 200)
+    return _delete_page(visit, FormErrors())
 
 
 async def delete(visit: Visit) -> HtmlPage | Redirect:
     """Delete a zone; the form must repeat its name."""
     zone = visit.zone
+    zone_id = zone.id
     try:
         if not _is_name_of(zone, visit.form.text("name")):
             raise refused(Reason.INVALID, f"type the zone's name, {zone.name_text}, to delete it", "name")
-        await api.delete_zone(visit.call())
+        await visit.change("zone.delete", lambda draft: delete_zone(draft, zone_id))
     except RefusedError as error:
-        return _delete_page(visit, Wrong(error, ("name",)), status_of(error))
+        return _delete_page(visit, FormErrors(error, ("name",)))
     return Redirect("/zones", f"{zone.name_text} is deleted, and its memberships in address maps with it.")
 
 
@@ -178,8 +182,8 @@ def _is_name_of(zone: Zone, text: str) -> bool:
         return False
 
 
-def _delete_page(visit: Visit, wrong: Wrong, status: int) -> HtmlPage:
+def _delete_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
     zone, dataset = visit.zone, visit.dataset
     members = [one for one in dataset.maps_by_member.get(zone.id, ()) if (MemberKind.ZONE, zone.id) in one.by_member]
     data = {"zone": zone, "account": dataset.accounts[zone.account_id], "members": members, "wrong": wrong}
-    return HtmlPage("zone_delete.html", data | {"records_total": _records_total(zone)}, status)
+    return HtmlPage("zone_delete.html", data | {"records_total": _records_total(zone)}, wrong.status)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from dnsd.api.record_data import shown_data
+from dnsd.api.records.data import shown_data
 from dnsd.wire import rdata
 from dnsd.wire.rdata import PROVEN, canonical_rdata, pack_rdata, parse_rdata_text, parse_type_text, rdata_text
 from tests.unit.wire.test_rdata import SAMPLES

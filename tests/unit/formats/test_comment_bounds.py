@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.api.record_shape import RecordBodyError, built_record
+from dnsd.api.records.read import RecordBodyError, built_record
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.fields import validate
 from dnsd.model.records import MAX_COMMENT, MAX_TAG, MAX_TAGS, RecordFields

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dnsd.api.record_shape import RecordBodyError, built_record
+from dnsd.api.records.read import RecordBodyError, built_record
 from dnsd.app import load
 from dnsd.errors import InvalidDataError
 from dnsd.manage.refusal import Reason

@@ -9,8 +9,8 @@ import dns.message
 import dns.rdatatype
 import pytest
 
-from dnsd.api.record_data import shown_data
-from dnsd.api.record_shape import built_record
+from dnsd.api.records.data import shown_data
+from dnsd.api.records.read import built_record
 from dnsd.app import Loaded, load
 from dnsd.engine.respond import respond
 from dnsd.errors import InvalidDataError

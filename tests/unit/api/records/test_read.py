@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.api.codes import shown_faults
-from dnsd.api.record_data import in_lower_case
-from dnsd.api.record_parts import PARTS
-from dnsd.api.record_shape import RecordBodyError, built_record, record_fields, record_json
+from dnsd.api.records.data import in_lower_case
+from dnsd.api.records.parts import PARTS
+from dnsd.api.records.read import RecordBodyError, built_record, record_fields
+from dnsd.api.records.show import record_json
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.records import UNWRITTEN, Identity, Record, RecordSettings, build_record
 from dnsd.model.times import Times

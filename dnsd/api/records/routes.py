@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from dnsd.api.envelope import Listed, Reply
+from dnsd.api.envelope import Reply
 from dnsd.api.multipart import MultipartError, read_parts
-from dnsd.api.record_filter import is_descending, record_filter, sort_key
-from dnsd.api.record_shape import RecordBodyError, built_record, record_json
+from dnsd.api.records.change import change_zone
+from dnsd.api.records.read import record_builder
+from dnsd.api.records.show import find_shown, listed_records, shown_at
 from dnsd.api.request import Call, etag_of, in_thread
-from dnsd.api.shapes import JsonObject, held_meta
+from dnsd.api.shapes import JsonObject
 from dnsd.app import Loaded
-from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
-from dnsd.manage.records import Batch, BatchResult, Build, RecordIds, change_records, import_records, record_ids
-from dnsd.manage.refusal import Fault, Reason, RefusedError, refused
-from dnsd.model.records import Record
+from dnsd.manage.records import Batch, BatchResult, import_records, record_ids
+from dnsd.manage.refusal import Reason, refused
 from dnsd.model.zones import Zone
 
 MAX_RECORDS = 5_000_000  # on one page
@@ -26,14 +25,15 @@ MAX_SHOWN = 40  # octets of a part quoted in a message
 
 async def list_records(call: Call) -> Reply:
     """List the records of a zone, without its SOA and apex NS records"""
-    zone = find_zone(call.dataset, call.path["zone_id"])
-    return Reply(await in_thread(len(zone.records), _listed, call))
+    loaded, zone = call.service.loaded, find_zone(call.dataset, call.path["zone_id"])
+    page = call.page(default=100, largest=MAX_RECORDS)
+    return Reply(await in_thread(len(zone.records), listed_records, loaded, zone, call.query, page))
 
 
 async def create_record(call: Call) -> Reply:
     """Create a record"""
-    body = call.json()
-    result, loaded, zone = await _change(call, "record.create", lambda zone: Batch(posts=[_builder(zone, body)]))
+    body = call.json
+    result, loaded, zone = await _change(call, "record.create", lambda zone: Batch(posts=[record_builder(zone, body)]))
     return _reply(loaded, zone, result.posts[0])
 
 
@@ -61,20 +61,20 @@ async def delete_record(call: Call) -> Reply:
 
 async def change_batch(call: Call) -> Reply:
     """Delete, change, replace and create records, in this order, all or nothing"""
-    body = call.json()
+    body = call.json
     parts = {name: _items(body, name) for name in ("deletes", "patches", "puts", "posts")}
     if not any(parts.values()):
         raise refused(Reason.INVALID, "nothing to do: give deletes, patches, puts or posts")
     before = find_zone(call.dataset, call.path["zone_id"])
     gone = [
-        _shape(call.service.loaded, before, record_ids(before), index)
+        shown_at(call.service.loaded, before, record_ids(before), index)
         for one in parts["deletes"]
         if (index := record_ids(before).by_id.get(_id_of(one))) is not None
     ]
     result, loaded, zone = await _change(call, "record.batch", partial(_batch, parts))
     ids = record_ids(zone)
     shapes = {
-        name: [_shape(loaded, zone, ids, ids.by_id[one]) for one in getattr(result, name)]
+        name: [shown_at(loaded, zone, ids, ids.by_id[one]) for one in getattr(result, name)]
         for name in ("patches", "puts", "posts")
     }
     return Reply({"deletes": gone, **shapes})
@@ -105,27 +105,11 @@ def _warnings(loaded: Loaded, zone_id: str) -> set[str]:
     return {one.message for one in loaded.warnings if zone and one.source == zone.key}
 
 
-def _listed(call: Call) -> Listed:
-    """The records that a query asks for; only records that are examined or shown become JSON."""
-    loaded, zone = call.service.loaded, find_zone(call.dataset, call.path["zone_id"])
-    ids = record_ids(zone)
-    is_wanted, key = record_filter(call.query), sort_key(call.query.get("order", ""))
-    page, is_reversed = call.page(default=100, largest=MAX_RECORDS), is_descending(call.query.get("direction", ""))
-    shape = partial(_shape, loaded, zone, ids)
-    indexes = [index for index in is_wanted.candidates(zone.records) if index in ids.by_index]
-    if not is_wanted.needs_json and key is None:  # build JSON for this page only
-        return page.of_list(indexes[::-1] if is_reversed else indexes, shape)
-    found = list(filter(is_wanted, map(shape, indexes)))
-    if key:
-        found.sort(key=key)
-    return page.of_list(found[::-1] if is_reversed else found, dict)
-
-
 async def _edit(call: Call, action: str, *, is_whole: bool) -> Reply:
-    record_id, body = call.path["record_id"], call.json()
+    record_id, body = call.path["record_id"], call.json
 
     def batch(zone: Zone) -> Batch:
-        change = (record_id, _builder(zone, body, is_whole=is_whole))
+        change = (record_id, record_builder(zone, body, is_whole=is_whole))
         return Batch(puts=[change]) if is_whole else Batch(patches=[change])
 
     _, loaded, zone = await _change(call, action, batch)
@@ -133,63 +117,33 @@ async def _edit(call: Call, action: str, *, is_whole: bool) -> Reply:
 
 
 async def _change(call: Call, action: str, batch: Callable[[Zone], Batch]) -> tuple[BatchResult, Loaded, Zone]:
-    """Change the records of a zone; a single record only if it has not changed since the client read it."""
-    zone_id, record_id = call.path["zone_id"], call.path.get("record_id")
-
-    def verb(draft: Draft) -> BatchResult:
-        zone = find_zone(draft.dataset, zone_id)
-        if record_id and (index := record_ids(zone).by_id.get(record_id)) is not None:
-            call.expect(etag_of(_shape(draft.loaded, zone, record_ids(zone), index)))
-        return change_records(draft, zone_id, batch(zone))
-
-    result, loaded = await call.service.change(call.actor, action, verb)
-    zone = find_zone(loaded.dataset, zone_id)
-    await in_thread(len(zone.records), record_ids, zone)
-    return result, loaded, zone
+    return await change_zone(
+        call.service,
+        call.actor,
+        action,
+        call.path["zone_id"],
+        batch,
+        record_id=call.path.get("record_id", ""),
+        if_match=call.headers.get("if-match", "*"),
+    )
 
 
 def _batch(parts: Mapping[str, list[JsonObject]], zone: Zone) -> Batch:
     return Batch(
         deletes=[_id_of(one) for one in parts["deletes"]],
         patches=[
-            (_id_of(one), _builder(zone, one, "patches", index, is_whole=False))
+            (_id_of(one), record_builder(zone, one, "patches", index, is_whole=False))
             for index, one in enumerate(parts["patches"])
         ],
-        puts=[(_id_of(one), _builder(zone, one, "puts", index)) for index, one in enumerate(parts["puts"])],
-        posts=[_builder(zone, one, "posts", index) for index, one in enumerate(parts["posts"])],
+        puts=[(_id_of(one), record_builder(zone, one, "puts", index)) for index, one in enumerate(parts["puts"])],
+        posts=[record_builder(zone, one, "posts", index) for index, one in enumerate(parts["posts"])],
         is_list=True,
     )
 
 
-def _builder(zone: Zone, body: JsonObject, *path: str | int, is_whole: bool = True) -> Build:
-    """A function that builds a record from a body, completed from the record it changes unless `is_whole`."""
-
-    def build(before: Record | None) -> Record:
-        try:
-            return built_record(body, zone.name, None if is_whole else before)
-        except RecordBodyError as error:
-            raise RefusedError(*(Fault(one.reason, one.message, (*path, *one.path)) for one in error.faults)) from None
-
-    return build
-
-
 def _reply(loaded: Loaded, zone: Zone, record_id: str) -> Reply:
-    ids = record_ids(zone)
-    if record_id not in ids.by_id:
-        raise refused(Reason.NO_RECORD, "Record does not exist.")
-    shape = _shape(loaded, zone, ids, ids.by_id[record_id])
+    shape = find_shown(loaded, zone, record_id)
     return Reply(shape, etag=etag_of(shape))
-
-
-def _shape(loaded: Loaded, zone: Zone, ids: RecordIds, index: int) -> JsonObject:
-    shape = record_json(
-        zone.records[index],
-        ids.by_index[index],
-        zone_id=zone.id,
-        zone_name=zone.name_text,
-        times=loaded.times.of_record(zone, zone.records[index]),
-    )
-    return {**shape, "meta": held_meta(loaded, zone.key)}
 
 
 def _items(body: JsonObject, name: str) -> list[JsonObject]:

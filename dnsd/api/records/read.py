@@ -1,26 +1,36 @@
-"""The reader of a record in a request's body: as tolerant as clients need; it collects every fault."""
+"""A record from a request: reads a body as tolerantly as clients need, and collects every fault.
+
+The model decides which values are valid.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from dnsd.api.record_data import DataError, ShownData, data_text, has_priority, kept_data
-from dnsd.api.record_parts import MAX_U16, PARTS, DataPart, whole_number
+from dnsd.api.records.data import DataError, ShownData, data_text, has_priority, kept_data
+from dnsd.api.records.parts import MAX_U16, PARTS, DataPart, whole_number
 from dnsd.errors import Path
-from dnsd.manage.refusal import Fault, Reason
-from dnsd.model.fields import parse_ip
+from dnsd.manage.records import Build
+from dnsd.manage.refusal import OF_RULES, Fault, Reason, RefusedError
+from dnsd.model.fields import parse_ip, validate
 from dnsd.model.records import (
     AS_WRITTEN,
     AUTOMATIC_TTL,
     GENERIC,
     PROXIABLE,
+    UNWRITTEN,
     WITH_PRIORITY,
     Record,
+    RecordError,
+    RecordFields,
+    build_record,
     parse_data_type,
     parse_owner,
 )
-from dnsd.model.requests import TTL_S, is_reachable, is_ttl, not_reachable
+from dnsd.model.requests import TTL_S, is_reachable, is_ttl, not_reachable, unreachable_target
+from dnsd.model.zones import Zone
 from dnsd.wire.names import has_blanks, name_text
 from dnsd.wire.rdata import AAAA, A, type_text
 
@@ -40,7 +50,76 @@ def record_fault(reason: Reason, message: str, path: Path) -> Fault:
     return Fault(reason, message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…", path)
 
 
-class Body:
+class RecordBodyError(RefusedError):
+    """All faults of a record in a request, each with its reason, message and path."""
+
+
+def record_builder(zone: Zone, body: Mapping[str, Any], *path: str | int, is_whole: bool = True) -> Build:
+    """A function that builds a record from a body, completed from the record it changes unless `is_whole`.
+
+    `path` is the body's place in the request.
+    """
+
+    def build(before: Record | None) -> Record:
+        try:
+            return built_record(body, zone.name, None if is_whole else before)
+        except RecordBodyError as error:
+            raise RefusedError(*(Fault(one.reason, one.message, (*path, *one.path)) for one in error.faults)) from None
+
+    return build
+
+
+def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None = None) -> Record:
+    """The record that a request describes. `base` is the stored record to change; its identity is kept.
+
+    Raises RecordBodyError.
+    """
+    fields = record_fields(body, zone_name, base=base)
+    try:
+        record = build_record(fields, zone_name)
+    except RecordError as error:
+        raise RecordBodyError(record_fault(_reason(error, fields.type), str(error), error.path)) from None
+    if record.proxied and (target := unreachable_target(record)):  # the content may be octets (RFC 3597)
+        raise RecordBodyError(record_fault(Reason.TARGET_NOT_ALLOWED, not_reachable(target), ("content",)))
+    return replace(record, identity=(base.identity if base else UNWRITTEN)._replace(written=record.identity.written))
+
+
+def _reason(error: RecordError, rtype_text: str) -> Reason:
+    if error.rule:
+        return OF_RULES[error.rule]
+    return content_reason(parse_data_type(rtype_text)) if error.path == ("content",) else Reason.INVALID
+
+
+def record_fields(body: Mapping[str, Any], zone_name: bytes, *, base: Record | None = None) -> RecordFields:
+    """The fields for `build_record` from a request; without `base`, it must have a name, a type and data.
+
+    Unknown keys are ignored. Raises RecordBodyError.
+    """
+    if not isinstance(body, Mapping):
+        raise RecordBodyError(record_fault(Reason.INVALID, "a record must be a JSON object", ()))
+    reading = RecordReader(body, base)
+    rtype = reading.rtype()
+    content, priority = ("", None) if rtype is None else reading.data(rtype)
+    ttl, proxied = reading.ttl(), reading.proxied(rtype, content)
+    said = {
+        "name": reading.name(zone_name),
+        "type": "" if rtype is None else type_text(rtype),
+        "content": content,
+        "priority": priority,
+        "ttl": AUTOMATIC_TTL if proxied else ttl,
+        "proxied": proxied,
+        "settings": reading.settings(),
+        "comment": reading.comment(),
+        "tags": reading.tags(),
+    }
+    fields, problems = validate(RecordFields, said, "")
+    faults = reading.faults or [record_fault(Reason.INVALID, one.message, one.path) for one in problems]
+    if fields is None or faults:
+        raise RecordBodyError(*faults)
+    return fields
+
+
+class RecordReader:
     """Reads a body value by value. Null counts as absent; absent values come from the stored record, `base`.
 
     Every reader returns a usable value, even for wrong input; `faults` collects the errors.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from dnsd.api.record_data import ShownData, read_content, shown_data
-from dnsd.api.record_parts import quoted_text
+from dnsd.api.records.data import ShownData, read_content, shown_data
+from dnsd.api.records.parts import quoted_text
 from dnsd.model.columns import Records
 from dnsd.model.records import TEXT_TYPES, character_strings
 from dnsd.model.spelling import folded, readings, spellings

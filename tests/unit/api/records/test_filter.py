@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from dnsd.api.record_filter import is_descending, record_filter, sort_key
-from dnsd.api.record_shape import built_record, record_json
+from dnsd.api.records.filter import is_descending, record_filter, sort_key
+from dnsd.api.records.read import built_record
+from dnsd.api.records.show import record_json
 from dnsd.model.columns import Records
 from dnsd.model.times import Times
 from dnsd.wire.names import parse_name_text

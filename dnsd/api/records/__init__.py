@@ -1,0 +1,1 @@
+"""DNS records in the API: their data, reading, JSON, filters and routes."""
