@@ -10,7 +10,7 @@ import ipaddress
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -73,7 +73,7 @@ class ApiRefusedError(FailedError):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client of the API. Every method raises RefusedError, or FailedError without a usable response."""
+    """A client of the API. Every method raises ApiRefusedError, or FailedError without a usable response."""
 
     http: httpx.Client
 
@@ -136,7 +136,7 @@ class Client:
 
 
 def _checked(response: httpx.Response) -> ApiObject:
-    """The envelope of a successful response. Raises RefusedError or FailedError."""
+    """The envelope of a successful response. Raises ApiRefusedError or FailedError."""
     try:
         envelope = response.json()
         succeeded, errors = envelope["success"], envelope["errors"]
@@ -213,7 +213,7 @@ def _connected(config: Path, url: str | None, token_file: Path | None) -> Iterat
 
     token = _given_token(token_file)
     api = _Api(url, is_ours=False) if url else _api_of(config)
-    with _own_token(config, api) if token is None else _kept(token) as secret:
+    with _own_token(config, api) if token is None else nullcontext(token) as secret:
         headers = {"Authorization": f"Bearer {secret}", "User-Agent": "dnsd"}
         timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
         may_use_proxy = token is not None and not api.is_ours
@@ -269,11 +269,6 @@ def _given_token(file: Path | None) -> str | None:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise click.UsageError(f"{source} holds no token: a token is one word of letters, digits, - and _")
     return token
-
-
-@contextmanager
-def _kept(token: str) -> Iterator[str]:
-    yield token
 
 
 @contextmanager

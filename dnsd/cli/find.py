@@ -61,7 +61,7 @@ def find_accounts(api: Client, wanted: str | None) -> list[ApiObject]:
         return [api.get(f"/accounts/{wanted.lower()}")]
     found = [one for one in api.all("/accounts", name=wanted) if one["name"].casefold() == wanted.casefold()]
     found = [one for one in found if one["name"] == wanted] or found
-    return [_only(found, f"account {wanted!r}", lambda one: str(one["id"]))]
+    return [_single(found, f"account {wanted!r}", lambda one: str(one["id"]))]
 
 
 def find_account(api: Client, wanted: str | None) -> ApiObject:
@@ -83,7 +83,7 @@ def find_map(api: Client, text: str, account: str | None) -> FoundMap:
     ]
     found = [one for one in every if one.shape["id"] == wanted.lower()]
     found = found or [one for one in every if _is_meant(one.shape, wanted)]
-    return _only(found, f"address map {wanted!r}", lambda one: map_name(one.shape))
+    return _single(found, f"address map {wanted!r}", lambda one: map_name(one.shape))
 
 
 def find_map_path(api: Client, text: str, account: str | None) -> tuple[str, str, FoundMap | None]:
@@ -109,7 +109,7 @@ def find_zone(api: Client, text: str) -> ApiObject:
     name = _zone_name(wanted)
     # A name such as `contains:a` is a filter of another kind.
     zones = [one for one in api.all("/zones", name=name) if one["name"] == name]
-    return _only(zones, f"zone {wanted!r}", lambda one: str(one["id"]))
+    return _single(zones, f"zone {wanted!r}", lambda one: str(one["id"]))
 
 
 def find_zone_path(api: Client, text: str, account: str | None) -> str:
@@ -143,7 +143,7 @@ def find_record(api: Client, zone: ApiObject, text: str) -> ApiObject:
     found = []
     if ID_PREFIX.fullmatch(wanted):
         found = [one for one in api.all(path) if one["id"].startswith(wanted)]
-    return _only(found, f"record {wanted!r} in {zone['name']}", lambda one: str(one["id"]))
+    return _single(found, f"record {wanted!r} in {zone['name']}", lambda one: str(one["id"]))
 
 
 def map_name(shape: ApiObject) -> str:
@@ -169,7 +169,7 @@ def _zone_name(text: str) -> str:
         raise click.UsageError(f"the zone's name: {error}") from None
 
 
-def _only(found: Sequence[T], what: str, name: Callable[[T], str]) -> T:
+def _single(found: Sequence[T], what: str, name: Callable[[T], str]) -> T:
     """The only item of `found`. Raises NoSuchError if it is empty, FailedError if it has several."""
     if not found:
         raise NoSuchError(f"there is no {what}")

@@ -43,7 +43,7 @@ map_argument = click.argument("map", metavar="MAP")
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class ChangeOptions:
     """The options of a change: only show its plan, and print JSON."""
 
     dry_run: bool
@@ -54,7 +54,7 @@ def _on_map(command: Callable[..., None]) -> Callable[..., None]:
     """Find the map for a command that changes it, and add the options of all such commands."""
 
     def run(api: Client, *, dry_run: bool, as_json: bool, map: str, account: str | None, **given: Any) -> None:
-        command(api, find_map(api, map, account), How(dry_run, as_json), **given)
+        command(api, find_map(api, map, account), ChangeOptions(dry_run, as_json), **given)
 
     run.__doc__ = command.__doc__
     run.__dict__.update(command.__dict__)
@@ -163,41 +163,43 @@ def create_command(
 @_on_map
 @click.option("--description", metavar="TEXT", help="New description; an empty text clears it.")
 @click.option("--sni", metavar="NAME", help="New default SNI; an empty text clears it.")
-def edit_command(api: Client, found: FoundMap, how: How, *, description: str | None, sni: str | None) -> None:
+def edit_command(
+    api: Client, found: FoundMap, options: ChangeOptions, *, description: str | None, sni: str | None
+) -> None:
     """Change a map's description or default SNI."""
     body = {"description": description, "default_sni": sni}
     body = {name: value for name, value in body.items() if value is not None}
     if not body:
         raise click.UsageError("nothing to change: use --description or --sni")
-    _edit(api, found, how, body, "edited")
+    _edit(api, found, options, body, "edited")
 
 
 @map_commands.command("enable")
 @_on_map
-def enable_command(api: Client, found: FoundMap, how: How) -> None:
+def enable_command(api: Client, found: FoundMap, options: ChangeOptions) -> None:
     """Enable a map, so that it answers for its members."""
-    _edit(api, found, how, {"enabled": True}, "enabled")
+    _edit(api, found, options, {"enabled": True}, "enabled")
 
 
 @map_commands.command("disable")
 @_on_map
-def disable_command(api: Client, found: FoundMap, how: How) -> None:
+def disable_command(api: Client, found: FoundMap, options: ChangeOptions) -> None:
     """Disable a map, so that it has no effect."""
-    _edit(api, found, how, {"enabled": False}, "disabled")
+    _edit(api, found, options, {"enabled": False}, "disabled")
 
 
 @map_commands.command("delete")
 @_on_map
-def delete_command(api: Client, found: FoundMap, how: How) -> None:
+def delete_command(api: Client, found: FoundMap, options: ChangeOptions) -> None:
     """Delete a disabled map.
 
     `dnsd map restore` brings it back by its id.
     """
-    if how.dry_run:
-        _plan(api, found, how, {"delete": True})
+    if options.dry_run:
+        _plan(api, found, options, {"delete": True})
         return
     result = api.delete(found.path)
-    if how.as_json:
+    if options.as_json:
         print_json(result)
     else:
         click.echo(f"deleted {printable(map_name(found.shape))}")
@@ -206,66 +208,66 @@ def delete_command(api: Client, found: FoundMap, how: How) -> None:
 @map_commands.command("add-ip")
 @_on_map
 @click.argument("ips", metavar="IP...", nargs=-1, required=True, callback=_read_ips)
-def add_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[str]) -> None:
+def add_ip_command(api: Client, found: FoundMap, options: ChangeOptions, *, ips: Sequence[str]) -> None:
     """Add addresses to a map.
 
     Addresses already in the map keep their place.
     """
     wanted = list(dict.fromkeys((*ips_of(found), *ips)))
-    _each(api, found, how, {"ips": wanted}, api.put, [f"ips/{in_path(ip)}" for ip in ips])
+    _change_parts(api, found, options, {"ips": wanted}, api.put, [f"ips/{in_path(ip)}" for ip in ips])
 
 
 @map_commands.command("remove-ip")
 @_on_map
 @click.argument("ips", metavar="IP...", nargs=-1, required=True, callback=_read_ips)
-def remove_ip_command(api: Client, found: FoundMap, how: How, *, ips: Sequence[str]) -> None:
+def remove_ip_command(api: Client, found: FoundMap, options: ChangeOptions, *, ips: Sequence[str]) -> None:
     """Remove addresses from a map."""
     _warn_of_missing(found, [ip for ip in ips if ip not in ips_of(found)])
     left = [ip for ip in ips_of(found) if ip not in ips]
-    _each(api, found, how, {"ips": left}, api.delete, [f"ips/{in_path(ip)}" for ip in ips])
+    _change_parts(api, found, options, {"ips": left}, api.delete, [f"ips/{in_path(ip)}" for ip in ips])
 
 
 @map_commands.command("add-zone")
 @_on_map
 @click.argument("zones", metavar="ZONE...", nargs=-1, required=True)
-def add_zone_command(api: Client, found: FoundMap, how: How, *, zones: Sequence[str]) -> None:
+def add_zone_command(api: Client, found: FoundMap, options: ChangeOptions, *, zones: Sequence[str]) -> None:
     """Add zones to a map's members.
 
     The map then answers for the proxied names of each ZONE, given by name or id.
     """
-    _add_members(api, found, how, [("zone", find_zone(api, zone)["id"]) for zone in zones])
+    _add_members(api, found, options, [("zone", find_zone(api, zone)["id"]) for zone in zones])
 
 
 @map_commands.command("remove-zone")
 @_on_map
 @click.argument("zones", metavar="ZONE...", nargs=-1, required=True)
-def remove_zone_command(api: Client, found: FoundMap, how: How, *, zones: Sequence[str]) -> None:
+def remove_zone_command(api: Client, found: FoundMap, options: ChangeOptions, *, zones: Sequence[str]) -> None:
     """Remove zones from a map's members.
 
     ZONE is a zone's name or id.
     """
     members = [("zone", find_zone(api, zone)["id"]) for zone in zones]
     _warn_of_missing(found, [zone for zone, key in zip(zones, members, strict=True) if key not in keys_of(found)])
-    _remove_members(api, found, how, members)
+    _remove_members(api, found, options, members)
 
 
 @map_commands.command("add-account")
 @_on_map
-def add_account_command(api: Client, found: FoundMap, how: How) -> None:
+def add_account_command(api: Client, found: FoundMap, options: ChangeOptions) -> None:
     """Add the account to its map's members.
 
     The map then answers for all zones of the account without a map of their own.
     """
-    _add_members(api, found, how, [("account", found.account_id)])
+    _add_members(api, found, options, [("account", found.account_id)])
 
 
 @map_commands.command("remove-account")
 @_on_map
-def remove_account_command(api: Client, found: FoundMap, how: How) -> None:
+def remove_account_command(api: Client, found: FoundMap, options: ChangeOptions) -> None:
     """Remove the account from its map's members."""
     key = ("account", found.account_id)
     _warn_of_missing(found, ["its account"] if key not in keys_of(found) else [])
-    _remove_members(api, found, how, [key])
+    _remove_members(api, found, options, [key])
 
 
 @map_commands.command("history")
@@ -313,37 +315,42 @@ def restore_command(api: Client, *, map: str, version: str, account: str | None,
 # Shared by the commands
 
 
-def _edit(api: Client, found: FoundMap, how: How, body: ApiObject, done: str) -> None:
+def _edit(api: Client, found: FoundMap, options: ChangeOptions, body: ApiObject, done: str) -> None:
     """Change fields of a map, or show the plan."""
-    if how.dry_run:
-        _plan(api, found, how, body)
+    if options.dry_run:
+        _plan(api, found, options, body)
     else:
-        print_done(done, api.patch(found.path, body), as_json=how.as_json)
+        print_done(done, api.patch(found.path, body), as_json=options.as_json)
 
 
-def _add_members(api: Client, found: FoundMap, how: How, members: Sequence[MemberKey]) -> None:
+def _add_members(api: Client, found: FoundMap, options: ChangeOptions, members: Sequence[MemberKey]) -> None:
     wanted = _members(dict.fromkeys((*keys_of(found), *members)))
-    _each(api, found, how, {"memberships": wanted}, api.put, [f"{kind}s/{one}" for kind, one in members])
+    _change_parts(api, found, options, {"memberships": wanted}, api.put, [f"{kind}s/{one}" for kind, one in members])
 
 
-def _remove_members(api: Client, found: FoundMap, how: How, members: Sequence[MemberKey]) -> None:
+def _remove_members(api: Client, found: FoundMap, options: ChangeOptions, members: Sequence[MemberKey]) -> None:
     left = _members(dict.fromkeys(key for key in keys_of(found) if key not in members))
-    _each(api, found, how, {"memberships": left}, api.delete, [f"{kind}s/{one}" for kind, one in members])
+    _change_parts(api, found, options, {"memberships": left}, api.delete, [f"{kind}s/{one}" for kind, one in members])
 
 
-def _each(
-    api: Client, found: FoundMap, how: How, body: ApiObject, change: Callable[[str], Any], parts: Sequence[str]
+def _change_parts(
+    api: Client,
+    found: FoundMap,
+    options: ChangeOptions,
+    body: ApiObject,
+    change: Callable[[str], Any],
+    parts: Sequence[str],
 ) -> None:
     """Change several parts of a map one by one, as the API requires; `body` has the fields of the final map.
 
     The whole change is planned first, so that a change against the rules is refused before anything is written.
     """
-    if how.dry_run:
-        _plan(api, found, how, body)
+    if options.dry_run:
+        _plan(api, found, options, body)
         return
     now = {"ips": ips_of(found), "memberships": _members(dict.fromkeys(keys_of(found)))}
     if all(now[name] == wanted for name, wanted in body.items()):
-        print_done("unchanged", found.shape, as_json=how.as_json)
+        print_done("unchanged", found.shape, as_json=options.as_json)
         return
     if len(parts) > 1:
         api.post(f"{maps_path(found.account_id)}/plan", {"id": found.shape["id"], **body})
@@ -353,7 +360,7 @@ def _each(
         except FailedError as error:
             done = f"the first {number} of {len(parts)} changes were carried out" if number else ""
             raise FailedError(*error.lines, *filter(None, [done]), status=error.status) from None
-    print_done("changed", api.get(found.path), as_json=how.as_json)
+    print_done("changed", api.get(found.path), as_json=options.as_json)
 
 
 def _warn_of_missing(found: FoundMap, missing: Sequence[str]) -> None:
@@ -362,9 +369,9 @@ def _warn_of_missing(found: FoundMap, missing: Sequence[str]) -> None:
         say(printable(f"warning: the map {map_name(found.shape)} does not have {one}"))
 
 
-def _plan(api: Client, found: FoundMap, how: How, body: ApiObject) -> None:
+def _plan(api: Client, found: FoundMap, options: ChangeOptions, body: ApiObject) -> None:
     plan = api.post(f"{maps_path(found.account_id)}/plan", {"id": found.shape["id"], **body})
-    print_plan(plan, found.descriptions, as_json=how.as_json)
+    print_plan(plan, found.descriptions, as_json=options.as_json)
 
 
 def _body_of(api: Client, account_id: str, text: str) -> ApiObject:

@@ -43,7 +43,7 @@ def token_commands() -> None:
     """
 
 
-def _each(parse: Callable[[str], T]) -> Callable[..., tuple[T, ...]]:
+def _parse_each(parse: Callable[[str], T]) -> Callable[..., tuple[T, ...]]:
     """A click callback that parses each value of a repeatable option."""
 
     def parsed(context: click.Context, option: click.Parameter, values: Iterable[str]) -> tuple[T, ...]:
@@ -77,7 +77,7 @@ def _expiry(context: click.Context, option: click.Parameter, value: str | None) 
     "permissions",
     multiple=True,
     metavar=f"AREA:{'|'.join(AccessLevel)}",
-    callback=_each(parse_permission),
+    callback=_parse_each(parse_permission),
     help=f"Limit to this permission; AREA is one of {', '.join(Area)}; edit includes read.",
 )
 @click.option("--expires", metavar="RFC3339", callback=_expiry, help="Expiry time; default: never.")

@@ -88,7 +88,7 @@ class AuditLog:
 
         Incomplete lines are ignored, and the search ends after MAX_SEARCHED octets. Raises OSError.
         """
-        lines = _within(MAX_SEARCHED, (line for file in self._files() for line in _lines_from_end(file)))
+        lines = _limited(MAX_SEARCHED, (line for file in self._files() for line in _lines_from_end(file)))
         entries = (entry for line in lines if (entry := _parsed(line)) is not None and is_wanted(entry))
         return list(islice(entries, skip, skip + limit))
 
@@ -168,7 +168,7 @@ def _lines_from_end(file: Path) -> Iterator[bytes]:
         yield rest
 
 
-def _within(octets: int, lines: Iterator[bytes]) -> Iterator[bytes]:
+def _limited(octets: int, lines: Iterator[bytes]) -> Iterator[bytes]:
     for line in lines:
         octets -= len(line)
         if octets < 0:

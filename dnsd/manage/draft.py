@@ -66,11 +66,11 @@ class Draft:
 
     def file(self, key: str) -> SourceFile:
         """An object's file, with the draft's changes. Raises KeyError without a file."""
-        return self._written.get(key) or self._kept()[key]
+        return self._written.get(key) or self._remaining()[key]
 
     def has_file(self, key: str) -> bool:
         """Whether an object has a file; an account may have none."""
-        return key in self._written or key in self._kept()
+        return key in self._written or key in self._remaining()
 
     def written_records(self, zone: Zone) -> Iterator[Record]:
         """The records of a zone that are in its file, without the generated ones after them."""
@@ -163,12 +163,12 @@ class Draft:
         try:
             loaded = load_change(self.loaded, self._edited(), self.now)
         except InvalidDataError as error:
-            raise refused_for(map(self._of_request, error.problems)) from None
+            raise refused_for(map(self._in_terms_of_request, error.problems)) from None
         if unresolved := [problem for problem in loaded.flattening if self._is_new_target(problem)]:
             raise refused_for(replace(problem, warning=False, path=()) for problem in unresolved)
         broken = change_problems(self.dataset, loaded.dataset, by_operator=self.by_operator)
         if broken:
-            raise refused_for(map(self._of_request, broken), Reason.FORBIDDEN)
+            raise refused_for(map(self._in_terms_of_request, broken), Reason.FORBIDDEN)
         return loaded
 
     def check_served(self, key: str) -> None:
@@ -192,7 +192,7 @@ class Draft:
             return False
         return all((one.source, one.message) != (problem.source, problem.message) for one in self.loaded.flattening)
 
-    def _of_request(self, problem: Problem) -> Problem:
+    def _in_terms_of_request(self, problem: Problem) -> Problem:
         """A problem in terms of the request: with a path in the request's body, or with the name of another file.
 
         Only the operator learns about other accounts.
@@ -226,7 +226,7 @@ class Draft:
         """The files to write."""
         return list(self._written.values())
 
-    def _kept(self) -> Mapping[str, SourceFile]:
+    def _remaining(self) -> Mapping[str, SourceFile]:
         known = self._files.by_key()
         return {key: file for key, file in known.items() if key not in self._removed} if self._removed else known
 

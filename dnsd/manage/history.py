@@ -104,9 +104,9 @@ class History:
         newest = next(self._versions(object_id), None)
         if newest and newest.digest == digest:
             return
-        name = _name(provenance.at)
+        name = _version_name(provenance.at)
         if newest and name <= newest.version:  # the order of arrival is more reliable than a file's time
-            name = max(_name(datetime.now(UTC)), _name_after(newest.version))
+            name = max(_version_name(datetime.now(UTC)), _next_version_name(newest.version))
         version = Version(
             version=name,
             at=time_text(provenance.at),
@@ -126,7 +126,7 @@ class History:
     def _versions(self, object_id: str) -> Iterator[Version]:
         if OBJECT_ID.fullmatch(object_id):
             for file in sorted(_files(self._folder / object_id), reverse=True):
-                if version := _head(file):
+                if version := _description(file):
                     yield version
 
     def _note_size(self, account_id: str, object_id: str, size: int) -> None:
@@ -148,7 +148,7 @@ class History:
         found = []
         for folder in self._folder.iterdir() if self._folder.exists() else ():
             if files := sorted(_files(folder)):
-                version = _head(files[-1])
+                version = _description(files[-1])
                 size = sum(file.stat().st_size for file in files)
                 found.append((files[-1].name, version.account_id if version else "", folder.name, size))
         sizes: dict[str, dict[str, int]] = {}
@@ -169,7 +169,7 @@ def _pruned(folder: Path) -> int:
     return left
 
 
-def _head(file: Path) -> Version | None:
+def _description(file: Path) -> Version | None:
     """The description of the version in a file; None if the file is corrupt."""
     try:
         with file.open(encoding="utf-8", errors=KEEP_OCTETS) as stream:
@@ -185,11 +185,11 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def _name(at: datetime) -> str:
+def _version_name(at: datetime) -> str:
     return at.astimezone(UTC).strftime(NAME_FORM)
 
 
-def _name_after(name: str) -> str:
+def _next_version_name(name: str) -> str:
     return (datetime.strptime(name, NAME_FORM) + timedelta(microseconds=1)).strftime(NAME_FORM)
 
 
@@ -213,12 +213,12 @@ def keep_change(
 ) -> None:
     """Keep the versions of all objects of a change, before and after it. Raises OSError."""
     for one in replaced:
-        if found := _identified(before, one.file.key):
+        if found := _ids_of(before, one.file.key):
             at = datetime.fromtimestamp(one.file.modified, UTC)
             provenance = _Provenance(one.file.key, one.file.kind.name, found[1], at, BY_HAND, "")
             history.keep(found[0], provenance, one.text)
     for file in draft.written():
-        if found := _identified(after, file.key):
+        if found := _ids_of(after, file.key):
             provenance = _Provenance(file.key, file.kind.name, found[1], draft.now, action, token)
             history.keep(found[0], provenance, file.text())
 
@@ -282,7 +282,7 @@ def _with_later_serial(draft: Draft, key: str, account_id: str, text: str) -> st
     return edited_zone_text(text, read.zone, read.rows, RecordEdit(), now_s=now_s)
 
 
-def _identified(loaded: Loaded, key: str) -> tuple[str, str] | None:
+def _ids_of(loaded: Loaded, key: str) -> tuple[str, str] | None:
     """The ids of an object and of its account, by the object's key."""
     if address_map := loaded.stored.maps.get(key):
         return address_map.id, address_map.account_id
@@ -295,7 +295,7 @@ def _identified(loaded: Loaded, key: str) -> tuple[str, str] | None:
 def owner_of(before: Loaded, after: Loaded | None, key: str) -> tuple[str, str]:
     """The ids of the account and the zone of an object, by its key; an id is empty if unknown."""
     for loaded in filter(None, (after, before)):
-        if found := _identified(loaded, key):
+        if found := _ids_of(loaded, key):
             object_id, account_id = found
             return account_id, object_id if object_id in loaded.dataset.zones else ""
         if account := loaded.stored.map_context.accounts.get(account_of(key)):

@@ -94,14 +94,14 @@ def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
     for part, changes, done in (("patches", batch.patches, result.patches), ("puts", batch.puts, result.puts)):
         for number, (record_id, build) in enumerate(changes):
             index = _index(ids, records, record_id)
-            records[index] = _renewed(draft, zone, records.get(index) or zone.records[index], record_id, build)
+            records[index] = _replacement(draft, zone, records.get(index) or zone.records[index], record_id, build)
             places[index] = (part, number)
             done.append(record_id)
     added = []
     for build in batch.posts:
         record_id = secrets.token_hex(16)
         result.posts.append(record_id)
-        added.append(_identified(build(None), draft, record_id))
+        added.append(_with_identity(build(None), draft, record_id))
     if not all(is_shown(zone, record) for record in (*added, *filter(None, records.values()))):
         message = "the SOA record and the NS records at the zone's apex cannot be changed"
         raise refused(Reason.BAD_CONTENT, message, "type")
@@ -206,7 +206,7 @@ def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) 
             if record.proxied and (target := unreachable_target(record)):
                 where = f"{name_text(record.owner)} {type_text(record.rtype)}"
                 raise refused(Reason.TARGET_NOT_ALLOWED, f"{where}: {not_reachable(target)}", "file")
-            added.append(_identified(replace(record, ttl=nearest_ttl(record.ttl)), draft, secrets.token_hex(16)))
+            added.append(_with_identity(replace(record, ttl=nearest_ttl(record.ttl)), draft, secrets.token_hex(16)))
     if added:
         write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))
     warnings = [f"line {one.line}: {one.message}" for one in found.warnings]
@@ -246,7 +246,7 @@ def _edited(
     return [written[row] for row in left] + added, [*left, *(None for _ in added)]
 
 
-def _renewed(draft: Draft, zone: Zone, before: Record, record_id: str, build: Build) -> Record:
+def _replacement(draft: Draft, zone: Zone, before: Record, record_id: str, build: Build) -> Record:
     """The replacement of a record, with its id and the time of the change; the record itself if nothing changes."""
     built = build(before)
     if built.duplicate_key == before.duplicate_key:  # a difference in the case of names alone is no change
@@ -259,7 +259,7 @@ def _renewed(draft: Draft, zone: Zone, before: Record, record_id: str, build: Bu
     return replace(after, identity=identity)
 
 
-def _identified(record: Record, draft: Draft, record_id: str) -> Record:
+def _with_identity(record: Record, draft: Draft, record_id: str) -> Record:
     """A new record, with its id and its times."""
     identity = record.identity._replace(id=record_id, created_on=draft.now, modified_on=draft.now)
     return replace(record, identity=identity)
@@ -276,10 +276,10 @@ def _found_ids(zone: Zone) -> RecordIds:
     written = {one.id for one in zone.records.identities.values() if one.id}
     by_id: dict[str, int] = {}
     for index, record in _shown(zone):
-        record_id = record.identity.id or _derived(zone, record)
+        record_id = record.identity.id or _derived_id(zone, record)
         number = 1
         while record_id in by_id or (record_id in written and record_id != record.identity.id):
-            record_id = derived_id(_derived(zone, record), str(number))
+            record_id = derived_id(_derived_id(zone, record), str(number))
             number += 1
         by_id[record_id] = index
     return RecordIds(zone, by_id, {index: record_id for record_id, index in by_id.items()})
@@ -289,7 +289,7 @@ def _shown(zone: Zone) -> Iterator[tuple[int, Record]]:
     return ((index, record) for index, record in enumerate(zone.records) if is_shown(zone, record))
 
 
-def _derived(zone: Zone, record: Record) -> str:
+def _derived_id(zone: Zone, record: Record) -> str:
     rdata = canonical_rdata(record.rtype, record.rdata).hex()
     return derived_id("record", zone.id, name_text(record.owner), type_text(record.rtype), rdata)
 

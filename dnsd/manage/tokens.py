@@ -216,7 +216,7 @@ class TokenFile:
     def revoke(self, id_or_name: str) -> Token:
         """Delete a token. Raises NoSuchTokenError if no token, or more than one, has the id or name."""
         with self._writing():
-            token = _named(self.tokens(), id_or_name)
+            token = _single_token(self.tokens(), id_or_name)
             self._write(entry for entry in self._read().entries.values() if entry.token is not token)
         return token
 
@@ -267,7 +267,7 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
-def _named(tokens: Iterable[Token], id_or_name: str) -> Token:
+def _single_token(tokens: Iterable[Token], id_or_name: str) -> Token:
     """The only token with an id or a name. Raises NoSuchTokenError."""
     found = [token for token in tokens if token.id == id_or_name.lower()]
     found = found or [token for token in tokens if id_or_name and token.name == id_or_name]
