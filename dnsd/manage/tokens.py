@@ -24,8 +24,8 @@ from typing import Any
 
 from dnsd.errors import DnsdError
 from dnsd.model.times import parse_time, time_text
-from dnsd.net.limits import packed_ip
 from dnsd.whole_file import hand_over, replacing
+from dnsd.wire.addresses import packed_ip
 
 FILE_NAME = "tokens.json"  # in the state folder
 LOCK_NAME = "tokens.lock"

@@ -10,26 +10,18 @@ not seeded; all hashed values here include an address as bytes.)
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
+
+from dnsd.wire.addresses import MAPPED, packed_ip
 
 PASS, DROP, SLIP = 0, 1, 2  # verdicts on a response
 
 Network = tuple[int, int, bytes]  # octets of an address, prefix length, network address
 
 CACHED_PEERS = 16_384  # addresses whose network or slot is cached
-MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, IPv4 in IPv6, RFC 4291 §2.5.5.2
 BURST_S = 1.0  # seconds' worth of responses that may go out at once
-
-
-def packed_ip(peer: str) -> bytes:
-    """Pack an address in the text form of sockets to 4 or 16 octets; IPv4 in IPv6 becomes IPv4, a zone is dropped."""
-    if ":" not in peer:
-        return socket.inet_pton(socket.AF_INET, peer)
-    ip = socket.inet_pton(socket.AF_INET6, peer.partition("%")[0])
-    return ip.removeprefix(MAPPED)
 
 
 class RateLimiter:

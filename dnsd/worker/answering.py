@@ -23,8 +23,9 @@ from dnsd.engine.shape import Shape
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.metrics import NO_ZONE, Counts
-from dnsd.net.limits import DROP, PASS, RateLimiter, packed_ip
+from dnsd.net.limits import DROP, PASS, RateLimiter
 from dnsd.net.udp import Learned
+from dnsd.wire.addresses import packed_ip
 from dnsd.wire.cookies import Cookies, Verdict
 from dnsd.wire.message import HEADER_SIZE, NOERROR
 from dnsd.wire.names import name_text

@@ -40,7 +40,7 @@ CONFINED = {
     "pydantic": {"api", "model", "settings"},
     "asyncio": {"api", "control", "net", "process", "serve", "web", "worker"},
     "jinja2": {"dashboard"},
-    "socket": {"control", "log", "net", "process", "serve", "web"},
+    "socket": {"control", "log", "net", "process", "serve", "web", "wire"},
     "click": {"cli"},
     "httpx": {"cli"},
     "dnslib": set(),
