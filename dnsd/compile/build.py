@@ -271,10 +271,10 @@ def _search_zone(nodes: Mapping[bytes, Node], name: bytes) -> Node | None:
 
 def _chaos(options: Options) -> dict[bytes, Answer]:
     """The configured answers about the server itself in class CH."""
-    said = {**dict.fromkeys(VERSION_NAMES, options.version), **dict.fromkeys(IDENTITY_NAMES, options.identity)}
+    texts = {**dict.fromkeys(VERSION_NAMES, options.version), **dict.fromkeys(IDENTITY_NAMES, options.identity)}
     return {
         parse_name_text(name): build_answer([Rrset(None, TXT, 0, (_string(text),), CH)], aa=False)
-        for name, text in said.items()
+        for name, text in texts.items()
         if text is not None
     }
 

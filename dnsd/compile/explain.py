@@ -164,7 +164,7 @@ class _Explainer:
         raise AssertionError("a step without an answer is an alias")
 
     def _is_followed(self, step: Step) -> bool:
-        return step.led is not None and step.led is not UNVERIFIED_NODE
+        return step.target_node is not None and step.target_node is not UNVERIFIED_NODE
 
     def _how(self, step: Step) -> str:
         if self._is_followed(step):
@@ -183,8 +183,8 @@ class _Explainer:
         for candidate in considered(maps, zone.account_id, zone.id):
             step = str(candidate.step) if candidate.step else NO_STEP
             taken = candidate.map.key in sources
-            if candidate.passed_over:
-                why = candidate.passed_over
+            if candidate.skipped:
+                why = candidate.skipped
             elif taken:
                 why = (
                     "it is the first that covers the zone" if decisive is None else "it has the family that others lack"

@@ -83,7 +83,7 @@ class _Builder:
         return [*names, *self.nodes], [*nodes, *self.nodes.values()]
 
     def _add_names_with_several_records(self) -> None:
-        for indexes in self.records.crowds():
+        for indexes in self.records.groups():
             owner = self.records.owners[indexes[0]]
             if owner not in self.nodes and not self._is_occluded(owner):
                 traits = tuple(self.records.traits[index] for index in indexes)
@@ -112,7 +112,7 @@ class _Builder:
         """For each record, 1 if it is the only record of a name without special data, and its own data is hidden."""
         is_hidden = [traits in self.hidden and not self.cuts for traits in range(len(self.records.distinct))]
         found = bytearray(map(is_hidden.__getitem__, self.records.traits))
-        for index in chain(self.at_special, self.records.crowded):
+        for index in chain(self.at_special, self.records.grouped):
             found[index] = False
         return found
 

@@ -115,7 +115,7 @@ def member_view(loaded: Loaded, found: AddressMap, zone: Zone) -> MemberView:
     if taken == found.id:
         return MemberView(zone, True, "")
     own = next((one for one in loaded.dataset.considered(zone) if one.map is found), None)
-    why = own.passed_over if own and own.passed_over else f"{map_name(loaded.dataset, taken)} comes before it"
+    why = own.skipped if own and own.skipped else f"{map_name(loaded.dataset, taken)} comes before it"
     return MemberView(zone, False, why)
 
 
@@ -188,7 +188,7 @@ def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
         for one in found:
             if one.step == step:
                 otherwise = "not consulted" if not_consulted else "another map comes first"
-                why = "" if one.map.id == taken else one.passed_over or otherwise
+                why = "" if one.map.id == taken else one.skipped or otherwise
                 maps.append((one, why))
         steps.append(StepView(title, tuple(maps), any(not why for _, why in maps)))
     return [*steps, StepView("Default pool", (), taken is None)]

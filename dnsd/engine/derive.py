@@ -24,7 +24,7 @@ TARGET_OUTSIDE = build_answer(rcode=SERVFAIL, aa=False, option=pack_extended_err
 TARGET_CIRCULAR = build_answer(rcode=SERVFAIL, aa=False)
 
 Trail = tuple[bytes, ...]  # aliases, canonical
-Leading = Alias | Flattened | Redirection
+AliasRule = Alias | Flattened | Redirection
 
 
 class End(Enum):
@@ -44,7 +44,7 @@ class Step(NamedTuple):
     node: Node  # that answers for the name; for the DS at a zone cut, the parent zone's
     answer: Answer | None  # of the node; None for an alias
     target: bytes | None = None  # of an alias, canonical; None if not examined, or too long
-    led: Node | None = None  # the node that answers for the target, if the alias was followed
+    target_node: Node | None = None  # the node that answers for the target, if the alias was followed
     end: End | None = None  # the reason if it was not followed
 
 
@@ -84,7 +84,7 @@ def _side(node: Node, qtype: int) -> Node:
     return node.parent if qtype == DS and node.parent is not None else node
 
 
-def _led_to(snapshot: Snapshot, node: Node, target: bytes, qtype: int) -> Node:
+def _target_node(snapshot: Snapshot, node: Node, target: bytes, qtype: int) -> Node:
     """The node that answers for canonical `target`, the target of `node`; UNVERIFIED_NODE if it may not be followed."""
     found = _side(snapshot.search(target), qtype)
     there, here = found.apex, node.apex
@@ -146,14 +146,14 @@ def _steps(snapshot: Snapshot, node: Node, name: bytes, qtype: int, trail: Trail
         if target is None or end is not None:
             steps.append(Step._make((name, node, None, target, None, end)))
             break
-        led = _led_to(snapshot, node, target, qtype)
-        steps.append(Step._make((name, node, None, target, led, None)))
+        target_node = _target_node(snapshot, node, target, qtype)
+        steps.append(Step._make((name, node, None, target, target_node, None)))
         trail = (*trail, name)
-        name, node = target, led
+        name, node = target, target_node
     return steps
 
 
-def _target(rule: Leading, name: bytes, qtype: int, trail: Trail) -> tuple[bytes | None, End | None]:
+def _target(rule: AliasRule, name: bytes, qtype: int, trail: Trail) -> tuple[bytes | None, End | None]:
     """The target of an alias at `name`, and the reason if it is not followed."""
     if len(trail) == MAX_CHAIN:
         return None, End.COUNT
@@ -203,9 +203,9 @@ def _flatten(
     if target is None or end is not None:
         trace.append(Step(name, node, None, target, None, end))
         return TARGET_CIRCULAR
-    led = _led_to(snapshot, node, target, qtype)
-    trace.append(Step(name, node, None, target, led))
-    found = answer_at(snapshot, led, target, qtype, (*trail, name), trace)
+    target_node = _target_node(snapshot, node, target, qtype)
+    trace.append(Step(name, node, None, target, target_node))
+    found = answer_at(snapshot, target_node, target, qtype, (*trail, name), trace)
     if found.answer and found.answer[-1].rtype == qtype:
         ttl = min(rule.ttl, *(rrset.ttl for rrset in found.answer))
         answer = build_answer([Rrset(None, qtype, ttl, found.answer[-1].rdatas)], edge=found.edge)

@@ -77,7 +77,7 @@ REFUSED_NODE = Node(None, {}, NOT_OUR_ZONE)
 UNVERIFIED_NODE = Node(None, {}, NOT_OUR_ZONE)  # stands for unverified zones in chains from other accounts
 
 
-class Held(Protocol):
+class OwnedZone(Protocol):
     """A zone's account, and whether the operator has verified that the zone belongs to it."""
 
     @property
@@ -89,7 +89,7 @@ class Held(Protocol):
         """Whether the operator has verified the zone."""
 
 
-def is_followed(zone: Held, leading: Held) -> bool:
+def is_followed(zone: OwnedZone, leading: OwnedZone) -> bool:
     """Whether `zone` may answer for names to which the zone `leading` leads.
 
     An unverified zone may do so for its own account only; for other accounts it counts as served elsewhere.

@@ -351,11 +351,11 @@ class _EntryReader:
 
 def _repeated(records: Records) -> Iterator[int]:
     """The indexes of records that repeat an earlier one, with any TTL."""
-    for crowd in records.crowds():
-        if len({records.rtype(index) for index in crowd}) == len(crowd):
+    for group in records.groups():
+        if len({records.rtype(index) for index in group}) == len(group):
             continue
         seen = set()
-        for index in crowd:
+        for index in group:
             rtype = records.rtype(index)
             key = rtype, canonical_rdata(rtype, records.rdatas[index])
             if key in seen:

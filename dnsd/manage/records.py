@@ -156,7 +156,7 @@ def text_as_yaml(master: str, zone: Zone, records: Iterable[Record], added: Mapp
     document: Document = {
         "name": zone.name_text,
         "soa": _soa_document(zone),
-        **times_document(zone.said),
+        **times_document(zone.written_times),
         "records": [record_document(record, zone.name) for record in records if record.rtype != SOA],
     }
     return "".join(f"# {line}\n" for line in comment_lines(master)) + written_yaml(document | dict(added))

@@ -19,7 +19,7 @@ BLOCK = 1000  # names compared at once
 class Records(Sequence[Record]):
     """The records of a zone, in order; immutable."""
 
-    __slots__ = ("crowded", "distinct", "identities", "owners", "rdatas", "traits")
+    __slots__ = ("distinct", "grouped", "identities", "owners", "rdatas", "traits")
 
     def __init__(
         self,
@@ -27,14 +27,14 @@ class Records(Sequence[Record]):
         rdatas: tuple[bytes, ...],
         traits: array[int],
         distinct: tuple[Traits, ...],
-        crowded: array[int],
+        grouped: array[int],
         identities: Mapping[int, Identity],
     ) -> None:
         self.owners = owners  # equal names are the same object
         self.rdatas = rdatas
         self.traits = traits  # for each record the index of its traits in `distinct`
         self.distinct = distinct
-        self.crowded = crowded  # indexes of records that share their owner name with others, in order within a name
+        self.grouped = grouped  # indexes of records that share their owner name with others, in order within a name
         self.identities = identities  # by index, for records with an identity in their file
 
     @classmethod
@@ -92,16 +92,16 @@ class Records(Sequence[Record]):
 
     def followed_by(self, records: Iterable[Record]) -> Records:
         """These records followed by `records`, which should be few."""
-        columns, crowded = Columns(self), self.crowded[:]
+        columns, grouped = Columns(self), self.grouped[:]
         for index, record in enumerate(records, len(self)):
             if record.owner in columns.owners:
                 first = columns.owners.index(record.owner)
-                if first not in crowded:
-                    crowded.append(first)
-                crowded.append(index)
+                if first not in grouped:
+                    grouped.append(first)
+                grouped.append(index)
                 record = replace(record, owner=columns.owners[first])
             columns.add(record)
-        return columns.finished(crowded)
+        return columns.finished(grouped)
 
     def without(self, indexes: Collection[int]) -> Records:
         """The records except those at `indexes`."""
@@ -124,21 +124,21 @@ class Records(Sequence[Record]):
         is_wanted = [traits.rtype in types for traits in self.distinct]
         return list(compress(count(), map(is_wanted.__getitem__, self.traits))) if any(is_wanted) else []
 
-    def crowds(self) -> Iterator[list[int]]:
+    def groups(self) -> Iterator[list[int]]:
         """For each name that owns several records, the indexes of its records."""
         # Each record links to the previous one of its name: a list for each of a million names needs far more memory.
         before, last = array("I"), dict[bytes, int]()
-        for place, index in enumerate(self.crowded):
+        for place, index in enumerate(self.grouped):
             owner = self.owners[index]
             before.append(last.get(owner, NONE))
             last[owner] = place
         for place in last.values():
-            crowd = []
+            group = []
             while place != NONE:
-                crowd.append(self.crowded[place])
+                group.append(self.grouped[place])
                 place = before[place]
-            crowd.reverse()
-            yield crowd
+            group.reverse()
+            yield group
 
 
 class Columns:
@@ -167,18 +167,18 @@ class Columns:
         """The finished `Records`."""
         owners, first = self.owners, list(dict.fromkeys(self.owners))
         repeated = {owners[index] for index in _repeats(owners, first)}
-        crowded = array("I")
+        grouped = array("I")
         if repeated:
-            crowded.extend(compress(count(), map(repeated.__contains__, owners)))
+            grouped.extend(compress(count(), map(repeated.__contains__, owners)))
             one: dict[bytes, bytes] = {}
-            for index in crowded:
+            for index in grouped:
                 owners[index] = one.setdefault(owners[index], owners[index])
-        return self.finished(crowded)
+        return self.finished(grouped)
 
-    def finished(self, crowded: array[int]) -> Records:
-        """The finished `Records`; the records at `crowded` indexes must already share one object per name."""
+    def finished(self, grouped: array[int]) -> Records:
+        """The finished `Records`; the records at `grouped` indexes must already share one object per name."""
         return Records(
-            tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), crowded, self.identities
+            tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), grouped, self.identities
         )
 
 

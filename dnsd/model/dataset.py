@@ -297,7 +297,7 @@ def _rivals(dataset: Dataset) -> Iterator[Problem]:
             continue
         zone_id = identifier if kind is MemberKind.ZONE else None
         candidates = considered(maps.values(), account_id, zone_id)
-        rivals = [candidate.map for candidate in candidates if not candidate.passed_over]
+        rivals = [candidate.map for candidate in candidates if not candidate.skipped]
         for loser in rivals[1:]:
             index = next(i for i, m in enumerate(loser.memberships) if (m.kind, m.identifier) == (kind, identifier))
             what = dataset.zones[identifier].name_text if zone_id else "the account"

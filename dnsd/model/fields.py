@@ -160,9 +160,9 @@ def _sentence(model: type[BaseModel], item: Any, data: Any) -> str:
         return f"expected a whole number, found {_kind(given)}"
     if kind in ("greater_than_equal", "less_than_equal") and (bounds := _bounds(model, loc)):
         return f"expected a number from {bounds[0]:,} to {bounds[1]:,}, found {_kind(given)}"
-    said = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    wanted = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     found = "" if isinstance(given, Mapping | list) else f", found {_kind(given)}"
-    return f"expected {said}{found}"
+    return f"expected {wanted}{found}"
 
 
 def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

@@ -123,7 +123,7 @@ class Considered:
 
     map: AddressMap
     step: Precedence | None  # None: the map covers neither the zone nor its account
-    passed_over: str | None
+    skipped: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def considered(maps: Iterable[AddressMap], account_id: str, zone_id: str | None)
     for address_map in maps:
         step, membership = _coverage(address_map, account_id, zone_id)
         rank = (list(Precedence).index(step) if step else len(Precedence), -_age(membership), address_map.id)
-        found.append((rank, Considered(address_map, step, _reason_to_pass_over(address_map, step))))
+        found.append((rank, Considered(address_map, step, _reason_to_skip(address_map, step))))
     found.sort(key=lambda pair: pair[0][2], reverse=True)  # the greater id first among equals
     found.sort(key=lambda pair: pair[0][:2])
     return [candidate for _, candidate in found]
@@ -156,7 +156,7 @@ def effective(candidates: Sequence[Considered], missing_family: MissingFamily) -
 
     The first usable map decides both families; with `fallback`, the first usable map with addresses of the family.
     """
-    usable = [candidate for candidate in candidates if candidate.passed_over is None]
+    usable = [candidate for candidate in candidates if candidate.skipped is None]
     if not usable:
         return None
     if missing_family is MissingFamily.NODATA:
@@ -190,7 +190,7 @@ def _age(membership: Membership | None) -> float:
     return membership.created_at.timestamp()
 
 
-def _reason_to_pass_over(address_map: AddressMap, step: Precedence | None) -> str | None:
+def _reason_to_skip(address_map: AddressMap, step: Precedence | None) -> str | None:
     if not address_map.enabled:
         return "it is disabled"
     if not address_map.memberships:

@@ -18,7 +18,7 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import AddressMap
 from dnsd.model.records import Record
-from dnsd.model.times import UNSAID, Times, WrittenTimes, time_text
+from dnsd.model.times import NO_TIMES, Times, WrittenTimes, time_text
 from dnsd.model.zones import Status, Zone, ZoneSettings
 
 KEPT = timedelta(days=30)  # for a removed object: it may come back, as when a repository switches branches
@@ -43,7 +43,7 @@ class ObjectTimes:
 
     def of_zone(self, zone: Zone) -> Times:
         """A zone's times; changes to its records do not count."""
-        return self._times(_zone_key(zone.id), zone.said)
+        return self._times(_zone_key(zone.id), zone.written_times)
 
     def of_record(self, zone: Zone, record: Record) -> Times:
         """A record's times; without times in its file it counts as created with its zone and never modified."""
@@ -74,10 +74,10 @@ class ObjectTimes:
         """A static IP's times; static IPs never change."""
         return self._times(_lease_key(account, ip))
 
-    def _times(self, key: str, said: WrittenTimes = UNSAID) -> Times:
+    def _times(self, key: str, written: WrittenTimes = NO_TIMES) -> Times:
         seen = self.sightings[key]
-        modified = max(filter(None, (said.modified, seen.modified)))
-        return Times(said.created or seen.created, modified, said.activated or seen.activated)
+        modified = max(filter(None, (written.modified, seen.modified)))
+        return Times(written.created or seen.created, modified, written.activated or seen.activated)
 
 
 NEVER_SEEN = ObjectTimes({})
@@ -111,22 +111,22 @@ class _Object(NamedTuple):
 
     key: str
     digest: str = ""  # of its content
-    said: WrittenTimes = UNSAID
+    written: WrittenTimes = NO_TIMES
     is_active: bool = False
 
     @property
     def has_all_times(self) -> bool:
         """Whether its file has all its times."""
-        return bool(self.said.created and self.said.modified and (self.said.activated or not self.is_active))
+        return bool(self.written.created and self.written.modified and (self.written.activated or not self.is_active))
 
 
 def _seen(one: _Object, was: _Object | None, old: Sighting | None, now: datetime) -> Sighting:
     """The new sighting of an object; `was` is the object in the previous dataset, `old` its last sighting."""
-    created = one.said.created or (old.created if old else now)
+    created = one.written.created or (old.created if old else now)
     activated = None
-    if one.is_active and not one.said.activated:
+    if one.is_active and not one.written.activated:
         activated = created if old is None else old.activated or now
-    if one.said.modified:
+    if one.written.modified:
         return Sighting(created, _modified_since(one, was, old, now), activated, "")
     if old is None:
         return Sighting(created, created, activated, one.digest)
@@ -135,7 +135,7 @@ def _seen(one: _Object, was: _Object | None, old: Sighting | None, now: datetime
 
 def _modified_since(one: _Object, was: _Object | None, old: Sighting | None, now: datetime) -> datetime | None:
     """When an object changed although the modification time in its file did not; None if it has not."""
-    if old is None or old.digest or (was and was.said.modified != one.said.modified):
+    if old is None or old.digest or (was and was.written.modified != one.written.modified):
         return None
     return now if was and was.digest != one.digest else old.modified
 
@@ -165,7 +165,7 @@ def _objects(dataset: Dataset, previous: Dataset | None) -> Iterator[tuple[_Obje
 
 def _zone(zone: Zone) -> _Object:
     digest = _zone_digest(zone.account_id, zone.status, zone.settings, paused=zone.paused, verified=zone.verified)
-    return _Object(_zone_key(zone.id), digest, zone.said, zone.status is Status.ACTIVE)
+    return _Object(_zone_key(zone.id), digest, zone.written_times, zone.status is Status.ACTIVE)
 
 
 def _map(found: AddressMap) -> _Object:

@@ -17,7 +17,7 @@ class WrittenTimes(NamedTuple):
     activated: datetime | None = None  # of a zone
 
 
-UNSAID = WrittenTimes()
+NO_TIMES = WrittenTimes()
 
 
 class Times(NamedTuple):

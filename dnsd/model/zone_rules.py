@@ -63,7 +63,7 @@ RrsetIndexes = Mapping[int, list[int]]  # of one name: type -> indexes of its re
 
 def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Problem]:
     """The problems and warnings of a zone, MAX_PROBLEMS of each at most, at the paths of records: `records[3]`."""
-    rules = (_crowded, partial(_oversized, limits), _cname_conflicts, _misplaced)
+    rules = (_surplus, partial(_oversized, limits), _cname_conflicts, _misplaced)
     found = chain(
         (
             finding
@@ -105,12 +105,12 @@ def _names_to_check(records: Records, limits: RrsetLimits) -> Iterator[tuple[byt
     is_large = max(map(len, records.rdatas), default=0) > largest
     large = [index for index, rdata in enumerate(records.rdatas) if len(rdata) > largest] if is_large else []
     indexes = {records.owners[index]: index for index in chain(records.of_types({SOA, NS, DNAME}), large)}
-    for crowd in records.crowds():
-        owner = records.owners[crowd[0]]
-        types = {records.rtype(index) for index in crowd}
-        is_harmless = len(types) == len(crowd) <= MAX_TYPES and types.isdisjoint(SINGLE)
+    for group in records.groups():
+        owner = records.owners[group[0]]
+        types = {records.rtype(index) for index in group}
+        is_harmless = len(types) == len(group) <= MAX_TYPES and types.isdisjoint(SINGLE)
         if indexes.pop(owner, None) is not None or not is_harmless:
-            yield owner, _rrsets(records, crowd)
+            yield owner, _rrsets(records, group)
     for owner, index in indexes.items():
         yield owner, _rrsets(records, [index])
 
@@ -133,7 +133,7 @@ def _oversized(limits: RrsetLimits, zone: Zone, owner: bytes, rrsets: RrsetIndex
             yield indexes[0], message, None
 
 
-def _crowded(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding]:
+def _surplus(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding]:
     for rtype, indexes in rrsets.items():
         what = f"{type_text(rtype)} records at {name_text(owner)}"
         if rtype in SINGLE and len(indexes) > 1:
@@ -181,10 +181,10 @@ def _misplaced(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Findi
 def _below_dnames(zone: Zone) -> Iterator[Finding]:
     records = zone.records
     redirected = {records.owners[index] for index in records.of_types({DNAME})}
-    said = set()
+    reported = set()
     for index, owner in enumerate(records.owners if redirected else ()):
         for dname in redirected.intersection(ancestors(owner)):
-            if (owner, records.rtype(index)) not in said:
+            if (owner, records.rtype(index)) not in reported:
                 message = f"{name_text(owner)} lies below the DNAME at {name_text(dname)} (RFC 6672 §2.4)"
                 yield index, message, None
-        said.add((owner, records.rtype(index)))
+        reported.add((owner, records.rtype(index)))

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 from dnsd.model.columns import Records
 from dnsd.model.fields import Fields, Host, Id, derived_id
 from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
-from dnsd.model.times import UNSAID, WrittenTimes
+from dnsd.model.times import NO_TIMES, WrittenTimes
 from dnsd.wire.names import ROOT, ancestors, name_text
 from dnsd.wire.rdata import (
     NS,
@@ -117,7 +117,7 @@ class Zone:
     settings: ZoneSettings
     records: Records  # may be given as any iterable of records
     verified: bool = True  # whether the operator confirms that the zone belongs to the account
-    said: WrittenTimes = UNSAID  # the times in its file
+    written_times: WrittenTimes = NO_TIMES  # the times in its file
     name_text: str = field(init=False, compare=False)  # the name as people write it
 
     def __post_init__(self) -> None:

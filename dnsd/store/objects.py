@@ -264,7 +264,7 @@ class _ZoneReader(_FileReader):
             settings=fields.settings,
             records=records.followed_by(made),
             verified=fields.verified,
-            said=_said(fields, at_apex),
+            written_times=_written_times(fields, at_apex),
         )
 
     def _name(self, given: str | None) -> bytes | None:
@@ -275,7 +275,7 @@ class _ZoneReader(_FileReader):
             return None
 
 
-def _said(fields: ZoneFields, at_apex: Iterable[Record]) -> WrittenTimes:
+def _written_times(fields: ZoneFields, at_apex: Iterable[Record]) -> WrittenTimes:
     """The times in a zone's file: its own keys, or, in a master file, tags of its SOA record."""
     of_soa = next((record.identity for record in at_apex if record.rtype == SOA), UNWRITTEN)
     return WrittenTimes(

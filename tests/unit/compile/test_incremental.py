@@ -321,15 +321,17 @@ HALVES = {  # new text of a file, and its problem
 }
 
 
-@pytest.mark.parametrize(("name", "half", "said"), [(name, *half) for name, half in HALVES.items()], ids=HALVES.keys())
+@pytest.mark.parametrize(
+    ("name", "half", "expected"), [(name, *half) for name, half in HALVES.items()], ids=HALVES.keys()
+)
 def test_half_written_file_is_refused_at_its_place_until_it_is_whole(
-    root: Path, name: str, half: str, said: str
+    root: Path, name: str, half: str, expected: str
 ) -> None:
     loaded = first(root)
     (root / name).write_text(half)
     with pytest.raises(InvalidDataError) as caught:
         again(root, loaded)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     (root / name).write_text(FILES[name] + "\n")
     assert zone(again(root, loaded)) == replace(zone(loaded), records=zone(again(root, loaded)).records)
 

@@ -285,10 +285,10 @@ FLATTENED: dict[str, tuple[list[RecordFields], list[tuple[int, str]]]] = {
 }
 
 
-@pytest.mark.parametrize(("records", "said"), FLATTENED.values(), ids=FLATTENED.keys())
-def test_flattened_cname(records: list[RecordFields], said: list[tuple[int, str]]) -> None:
+@pytest.mark.parametrize(("records", "expected"), FLATTENED.values(), ids=FLATTENED.keys())
+def test_flattened_cname(records: list[RecordFields], expected: list[tuple[int, str]]) -> None:
     found = list(flattening_problems(built([zone("example.com", records)])))
     assert all(problem.warning for problem in found)
-    assert [problem.path for problem in found] == [("records", index, "content") for index, _ in said]
-    for problem, (_, text) in zip(found, said, strict=True):
+    assert [problem.path for problem in found] == [("records", index, "content") for index, _ in expected]
+    for problem, (_, text) in zip(found, expected, strict=True):
         assert text in problem.message

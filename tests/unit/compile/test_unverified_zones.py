@@ -155,9 +155,9 @@ def test_flattened_one_says_that_it_leads_outside() -> None:
         found = respond(SNAPSHOT, dns.message.make_query(name, "A", use_edns=True).to_wire())
         options = dns.message.from_wire(found or b"").options
         assert [option.code for option in options if isinstance(option, EDEOption)] == [EDECode.NETWORK_ERROR]
-    said = [problem.message.rpartition("; ")[2] for problem in flattening_problems(SNAPSHOT)]
+    targets = [problem.message.rpartition("; ")[2] for problem in flattening_problems(SNAPSHOT)]
     why = "leads outside: the zone of host.cakes.test belongs to another account and is not verified"
-    assert said == [f"host.cakes.test {why}", f"ext.bread.example {why}"]
+    assert targets == [f"host.cakes.test {why}", f"ext.bread.example {why}"]
 
 
 @pytest.mark.parametrize("order", [("own", "other"), ("other", "own")])

@@ -61,16 +61,16 @@ USE = {
 }
 
 
-@pytest.mark.parametrize(("key", "ip", "said"), USE.values(), ids=USE.keys())
-def test_addresses_that_an_account_may_use(key: str, ip: str, said: str | None) -> None:
+@pytest.mark.parametrize(("key", "ip", "expected"), USE.values(), ids=USE.keys())
+def test_addresses_that_an_account_may_use(key: str, ip: str, expected: str | None) -> None:
     found = may_not_use(dataset([], {}, ACCOUNTS), derived_id("account", key), ip_address(ip))
-    assert found is None if said is None else found is not None and said in found
+    assert found is None if expected is None else found is not None and expected in found
 
 
 # Maps by name; problems as (map, path, text, is a warning); an empty list: the maps are valid.
 MEMBER = {"kind": "zone", "identifier": "example.com"}
-Said = tuple[str, tuple[str | int, ...], str, bool]
-MAPS: dict[str, tuple[dict[str, Fields], list[Said]]] = {
+Expected = tuple[str, tuple[str | int, ...], str, bool]
+MAPS: dict[str, tuple[dict[str, Fields], list[Expected]]] = {
     "of a zone": ({"a1/m": zone_map("example.com", "203.0.113.1")}, []),
     "of a zone's id": ({"a1/m": zone_map(ZONES[0].id, "203.0.113.1")}, []),
     "of a zone in another spelling": ({"a1/m": zone_map("EXAMPLE.com.", "203.0.113.1")}, []),
@@ -162,11 +162,13 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Said]]] = {
 }
 
 
-@pytest.mark.parametrize(("maps", "said"), MAPS.values(), ids=MAPS.keys())
-def test_map(maps: dict[str, Fields], said: list[Said]) -> None:
+@pytest.mark.parametrize(("maps", "expected"), MAPS.values(), ids=MAPS.keys())
+def test_map(maps: dict[str, Fields], expected: list[Expected]) -> None:
     _, found = resolved(ACCOUNTS, ZONES, maps)
-    assert [(p.source.rpartition("/")[2], p.path, p.warning) for p in found] == [(m, path, w) for m, path, _, w in said]
-    for problem, (_, _, text, _) in zip(found, said, strict=True):
+    assert [(p.source.rpartition("/")[2], p.path, p.warning) for p in found] == [
+        (m, path, w) for m, path, _, w in expected
+    ]
+    for problem, (_, _, text, _) in zip(found, expected, strict=True):
         assert text in problem.message
 
 
@@ -254,11 +256,11 @@ SPACES: dict[str, tuple[dict[str, Fields], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("accounts", "said"), SPACES.values(), ids=SPACES.keys())
-def test_address_space(accounts: dict[str, Fields], said: list[str]) -> None:
+@pytest.mark.parametrize(("accounts", "expected"), SPACES.values(), ids=SPACES.keys())
+def test_address_space(accounts: dict[str, Fields], expected: list[str]) -> None:
     _, found = resolved(accounts, [], {})
-    assert len(found) == len(said)
-    for problem, text in zip(found, said, strict=True):
+    assert len(found) == len(expected)
+    for problem, text in zip(found, expected, strict=True):
         assert text in problem.message
 
 

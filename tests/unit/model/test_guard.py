@@ -67,11 +67,11 @@ DROPS: dict[str, tuple[Dataset, Dataset, list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("old", "new", "said"), DROPS.values(), ids=DROPS.keys())
-def test_dropped_share(old: Dataset, new: Dataset, said: list[str]) -> None:
+@pytest.mark.parametrize(("old", "new", "expected"), DROPS.values(), ids=DROPS.keys())
+def test_dropped_share(old: Dataset, new: Dataset, expected: list[str]) -> None:
     found = drop_problems(old, new, LIMIT_PERCENT)
-    assert [problem.path for problem in found] == [LIMIT] * len(said)
-    for problem, text in zip(found, said, strict=True):
+    assert [problem.path for problem in found] == [LIMIT] * len(expected)
+    for problem, text in zip(found, expected, strict=True):
         assert problem.message.startswith(text)
         assert "dnsd reload --force" in problem.message
         assert not problem.warning
@@ -132,11 +132,11 @@ def test_problems_are_at_their_places(tmp_path: Path) -> None:
         "enabled: true\nips: []\nmemberships: [{kind: account, identifier: acme}]\n"
     )
     (account / "zones/example.net.yaml").unlink()
-    said = [str(problem) for problem in guard_problems(load(config, {}, previous=loaded), loaded)]
-    assert [line.split(": ")[:2] for line in said] == [
+    lines = [str(problem) for problem in guard_problems(load(config, {}, previous=loaded), loaded)]
+    assert [line.split(": ")[:2] for line in lines] == [
         [f"{account}/maps/shop.yaml:2:1", "ips"],
         [f"{config}:3:3", "reload.max_drop_percent"],
     ]
-    assert "would lose its address" in said[0]
+    assert "would lose its address" in lines[0]
     config.write_text("default_addresses: [198.51.100.10]\nreload:\n  max_drop_percent: 50\n")
     assert len(guard_problems(load(config, {}, previous=loaded), loaded)) == 1

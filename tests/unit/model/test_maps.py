@@ -165,9 +165,9 @@ REASONS = {
 
 
 @pytest.mark.parametrize(("reason", "case"), REASONS.items(), ids=REASONS.keys())
-def test_reason_to_pass_over(reason: str, case: tuple[AddressMap, Precedence | None]) -> None:
+def test_reason_to_skip(reason: str, case: tuple[AddressMap, Precedence | None]) -> None:
     [candidate] = considered([case[0]], ACCOUNT, ZONE)
-    assert (candidate.passed_over, candidate.step) == (reason, case[1])
+    assert (candidate.skipped, candidate.step) == (reason, case[1])
 
 
 def test_every_map_is_considered_the_decisive_one_first() -> None:

@@ -231,8 +231,8 @@ def test_answer(snapshot: Snapshot, question: str) -> None:
 @pytest.mark.parametrize("question", CASES)
 def test_reference_says_the_same(world: World, question: str) -> None:
     expected = Reference(world).expect(*question.split())
-    said = [f"{owner} {dns.rdatatype.to_text(rdtype)} {rdata}" for owner, rdtype, _, rdata in expected.answer]
-    assert (said, dns.rcode.to_text(expected.rcode)) == CASES[question]
+    lines = [f"{owner} {dns.rdatatype.to_text(rdtype)} {rdata}" for owner, rdtype, _, rdata in expected.answer]
+    assert (lines, dns.rcode.to_text(expected.rcode)) == CASES[question]
 
 
 def test_two_that_grow_by_turns_come_to_the_cap(snapshot: Snapshot) -> None:

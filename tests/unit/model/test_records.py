@@ -128,9 +128,9 @@ WRONG: dict[str, tuple[dict[str, Any], Path, str]] = {
 }
 
 
-@pytest.mark.parametrize(("fields", "path", "said"), WRONG.values(), ids=WRONG.keys())
-def test_refused(fields: dict[str, Any], path: Path, said: str) -> None:
+@pytest.mark.parametrize(("fields", "path", "expected"), WRONG.values(), ids=WRONG.keys())
+def test_refused(fields: dict[str, Any], path: Path, expected: str) -> None:
     with pytest.raises(RecordError) as caught:
         build(**fields)
     assert caught.value.path == path
-    assert said in str(caught.value)
+    assert expected in str(caught.value)

@@ -99,8 +99,8 @@ def test_refusal_is_counted_and_not_kept_for_others(snapshot: Snapshot, label: s
     _, account, _ = answering.learn(CASES[label].message, "192.0.2.9")
     assert (account is not None) == label.startswith("a foreign name")  # a well-formed query, answered as usual
     answering.flush_tally()
-    said = {key[-1]: value for key, value in counts.take() if key[0] == "dnsd_responses_total"}
-    assert said == {CASES[label].rcode: 1}
+    counted = {key[-1]: value for key, value in counts.take() if key[0] == "dnsd_responses_total"}
+    assert counted == {CASES[label].rcode: 1}
 
 
 def serving(snapshot: Snapshot) -> Serving:

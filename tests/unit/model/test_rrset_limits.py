@@ -52,21 +52,21 @@ CASES: dict[str, tuple[str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("limits", "zone", "said"), CASES.values(), ids=CASES.keys())
-def test_limit(tmp_path: Path, limits: str, zone: str, said: str) -> None:
-    if not said:
+@pytest.mark.parametrize(("limits", "zone", "expected"), CASES.values(), ids=CASES.keys())
+def test_limit(tmp_path: Path, limits: str, zone: str, expected: str) -> None:
+    if not expected:
         assert not loaded(tmp_path, limits, zone).warnings
         return
     with pytest.raises(InvalidDataError) as caught:
         loaded(tmp_path, limits, zone)
     (found,) = caught.value.problems
-    assert said in found.message
+    assert expected in found.message
     assert found.place
     assert found.place.file.endswith(MASTER)
 
 
 @pytest.mark.parametrize(
-    ("limits", "place", "said"),
+    ("limits", "place", "expected"),
     [
         ("rrset_records: 3501", "5:10", "from 1 to 3,500"),
         ("rrset_records: 0", "5:10", "1"),
@@ -74,8 +74,8 @@ def test_limit(tmp_path: Path, limits: str, zone: str, said: str) -> None:
         ("rrset_octets: many", "5:10", "number"),
     ],
 )
-def test_setting_out_of_range(tmp_path: Path, limits: str, place: str, said: str) -> None:
-    with pytest.raises(InvalidDataError, match=said) as caught:
+def test_setting_out_of_range(tmp_path: Path, limits: str, place: str, expected: str) -> None:
+    with pytest.raises(InvalidDataError, match=expected) as caught:
         loaded(tmp_path, limits, "")
     assert [str(one.place) for one in caught.value.problems] == [f"{tmp_path}/dnsd.yaml:{place}"]
 

@@ -42,20 +42,23 @@ STEPS: dict[str, tuple[list[Zone], tuple[int, int, int | None]]] = {
     "never active": ([replace(ZONE, status=Status.PENDING)], (0, 0, None)),
     "active at last": ([replace(ZONE, status=Status.PENDING), ZONE, ZONE], (0, 1, 1)),
     "active again": ([ZONE, replace(ZONE, status=Status.MOVED), ZONE], (0, 2, 2)),
-    "created earlier": ([ZONE, replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))], (-9, 0, 0)),
+    "created earlier": ([ZONE, replace(ZONE, written_times=WrittenTimes(created=T0 - 9 * DAY))], (-9, 0, 0)),
     "created earlier, time removed": (
-        [ZONE, replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY)), ZONE],
+        [ZONE, replace(ZONE, written_times=WrittenTimes(created=T0 - 9 * DAY)), ZONE],
         (-9, 0, 0),
     ),
-    "created earlier from the start": ([replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))], (-9, -9, -9)),
-    "modified": ([ZONE, replace(ZONE, said=WrittenTimes(modified=T0 - 3 * DAY), paused=True)], (0, -3, 0)),
-    "modified, time removed": ([replace(ZONE, said=WrittenTimes(modified=T0 - 3 * DAY)), ZONE], (0, 1, 0)),
+    "created earlier from the start": ([replace(ZONE, written_times=WrittenTimes(created=T0 - 9 * DAY))], (-9, -9, -9)),
+    "modified": ([ZONE, replace(ZONE, written_times=WrittenTimes(modified=T0 - 3 * DAY), paused=True)], (0, -3, 0)),
+    "modified, time removed": ([replace(ZONE, written_times=WrittenTimes(modified=T0 - 3 * DAY)), ZONE], (0, 1, 0)),
     "modified, and changed": (
-        [replace(ZONE, said=WrittenTimes(modified=T0)), replace(ZONE, said=WrittenTimes(modified=T0))],
+        [
+            replace(ZONE, written_times=WrittenTimes(modified=T0)),
+            replace(ZONE, written_times=WrittenTimes(modified=T0)),
+        ],
         (0, 0, 0),
     ),
     "all times in its file": (
-        [replace(ZONE, said=WrittenTimes(T0 - 9 * DAY, T0 - 8 * DAY, T0 - 7 * DAY))],
+        [replace(ZONE, written_times=WrittenTimes(T0 - 9 * DAY, T0 - 8 * DAY, T0 - 7 * DAY))],
         (-9, -8, -7),
     ),
 }
@@ -110,7 +113,7 @@ def test_nothing_is_new_where_nothing_has_changed() -> None:
 
 
 def test_object_that_comes_back_with_some_times_keeps_the_others() -> None:
-    zone = replace(ZONE, said=WrittenTimes(created=T0 - 9 * DAY))
+    zone = replace(ZONE, written_times=WrittenTimes(created=T0 - 9 * DAY))
     full, empty = dataset(zone), dataset()
     changed = dataset(replace(zone, paused=True))
     times = see(changed, T0 + DAY, before=see(full, T0), previous=full)
@@ -144,7 +147,7 @@ def test_removed_objects_with_all_times_in_their_files_are_forgotten() -> None:
     """However many zones are created over the API and deleted."""
     times, previous = see(dataset(ZONE), T0), dataset(ZONE)
     for number in range(3):
-        made = replace(ZONE, id=f"{number:032x}", said=WrittenTimes(T0, T0, T0))
+        made = replace(ZONE, id=f"{number:032x}", written_times=WrittenTimes(T0, T0, T0))
         times = see(now := dataset(ZONE, made), T0, before=times, previous=previous)
         assert len(times.sightings) == 2
         times, previous = see(dataset(ZONE), T0, before=times, previous=now), dataset(ZONE)

@@ -91,7 +91,7 @@ def test_is_refused_at_its_place(tmp_path: Path, text: str, place: str, message:
     assert (str(found.place), message in found.message) == (f"{tmp_path / MASTER}:{place}", True), found
 
 
-@pytest.mark.parametrize(("rtype", "content", "shown"), [(rtype, *said) for rtype, said in CONTENTS.items()])
+@pytest.mark.parametrize(("rtype", "content", "shown"), [(rtype, *expected) for rtype, expected in CONTENTS.items()])
 def test_is_taken_over_the_api(rtype: str, content: str, shown: str) -> None:
     record = built_record({"type": rtype, "name": "a", "content": content}, EXAMPLE)
     content = shown_data(record.rtype, record.rdata).content
@@ -123,12 +123,12 @@ def test_digests_of_another_length_are_warned_of(tmp_path: Path) -> None:
     found = loaded(
         tmp_path, master=f"{HEAD}a TLSA 3 1 1 abab\nb SMIMEA 3 1 2 {'ab' * 32}\nc TLSA 3 1 1 {right}"
     ).warnings
-    said = [
+    expected = [
         "type 1 of this TLSA is a digest of 32 octets, not 2",
         "type 2 of this SMIMEA is a digest of 64 octets, not 32",
     ]
     assert [str(one.place).removeprefix(f"{tmp_path}/") for one in found] == [f"{MASTER}:5:1", f"{MASTER}:6:1"]
-    assert all(words in one.message for words, one in zip(said, found, strict=True))
+    assert all(words in one.message for words, one in zip(expected, found, strict=True))
 
 
 def test_comes_back_from_an_export(tmp_path: Path) -> None:

@@ -83,11 +83,11 @@ CASES: dict[str, tuple[list[RecordFields], list[tuple[int, str]]]] = {
 }
 
 
-@pytest.mark.parametrize(("records", "said"), CASES.values(), ids=CASES.keys())
-def test_records_together(records: list[RecordFields], said: list[tuple[int, str]]) -> None:
+@pytest.mark.parametrize(("records", "expected"), CASES.values(), ids=CASES.keys())
+def test_records_together(records: list[RecordFields], expected: list[tuple[int, str]]) -> None:
     found = zone_problems(zone("example.com", records))
-    assert [problem.path for problem in found] == [("records", index) for index, _ in said]
-    for problem, (_, text) in zip(found, said, strict=True):
+    assert [problem.path for problem in found] == [("records", index) for index, _ in expected]
+    for problem, (_, text) in zip(found, expected, strict=True):
         assert text in problem.message
 
 
