@@ -82,7 +82,7 @@ class Current:
 
     def good_files(self) -> Files | None:
         """The last good version of each account: the served one; at a start, the one served last. Blocks."""
-        return self.good.of(self.loaded.files) if self.loaded else self.good.read()
+        return self.good.copies_of(self.loaded.files) if self.loaded else self.good.read()
 
     def saved_snapshot(self) -> Snapshot | None:
         """The snapshot file's snapshot, None if unusable. Blocks, for long."""

@@ -20,7 +20,7 @@ NAME = re.compile(r'[^\s",:\\=]+')
 SEPARATORS = re.compile(r"[ \t]*+(?:,[ \t]*+)*+")  # superfluous commas are ignored
 WHITE_SPACE = re.compile(r"\s")
 RESERVED = re.compile(r"(?<![\w-])(?:cf|dnsd)-\w", re.IGNORECASE)  # start of a reserved name
-FORGOTTEN = re.compile(r"\s(?:cf|dnsd)-\w", re.IGNORECASE)  # a reserved tag after a missing comma
+MISSING_COMMA = re.compile(r"\s(?:cf|dnsd)-\w", re.IGNORECASE)  # a reserved tag after a missing comma
 QUOTED = frozenset('"=,\\')  # characters that need quotes around the value
 MAX_SHOWN = 40  # characters of the user's text in a message
 
@@ -72,7 +72,7 @@ def _read(comment: str, start: int) -> tuple[list[Tag], int]:
     while match := TAG.match(comment, start):
         name, plain = match[1], (match[3] or "").strip()
         value = _unquoted(match[2]) if match[2] else plain
-        if value is None or FORGOTTEN.search(plain):
+        if value is None or MISSING_COMMA.search(plain):
             break
         tag, start = Tag(name, value), match.end()
         if tag.is_reserved and (blank := WHITE_SPACE.search(plain)):

@@ -2,7 +2,7 @@
 
 Operators and the HTTP API write the same files, so an edit keeps the wording, order and comments of everything else.
 A text is edited between the marks of its nodes. The result is parsed to check it; if it does not hold the wanted data,
-the text is written anew. Form only; no model, no files.
+the text is rewritten. Form only; no model, no files.
 """
 
 from __future__ import annotations

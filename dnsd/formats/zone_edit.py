@@ -31,7 +31,7 @@ WORD = re.compile(r'[ \t\n()]++|;[^\n]*+|("(?:[^"\\]|\\.)*+"?|(?:[^ \t\n()";\\]|
 DEFAULT_TTL = re.compile(r"^\$TTL\b", re.IGNORECASE | re.MULTILINE)
 COMMENT_LINE = re.compile(r"^[ \t]*+;[^\n]*+", re.MULTILINE)
 SERIALS = 2**32
-MAX_ROUNDS = 16  # a file may repeat a record so many times
+MAX_ROUNDS = 16  # so many repeats of a record can be edited
 
 
 class UnwritableError(InvalidDataError):
@@ -43,7 +43,7 @@ def edited_zone_text(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdi
 
     `zone` was read from `text`, and `rows` are the lines of its records. Records after these were made for the zone
     (`apex_records`); they are written only if replaced, or if the file would be empty without them. If the text cannot
-    be edited in place, the whole zone is written anew. Raises UnwritableError if that fails too, as with two equal
+    be edited in place, the whole zone is rewritten. Raises UnwritableError if that fails too, as with two equal
     records, and ValueError if a record to be removed is not in the file.
     """
     plan = _plan(zone, len(rows), edit, now_s)

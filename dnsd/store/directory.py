@@ -30,8 +30,8 @@ COARSEST_CLOCK_NS = 2_000_000_000
 LATEST_S = 250_000_000_000  # upper bound of a file's time: dates need a year of four digits
 
 # Files that editors, package managers and file systems leave or swap (Kubernetes' `..data`): ignored.
-PASSED_OVER = (".*", "*~", "#*#", "4913", "*.bak", "*.rpmnew", "*.rpmsave", "*.dpkg-*", "lost+found", "@eaDir")
-LEFTOVER = re.compile("|".join(map(translate, PASSED_OVER)))
+IGNORED = (".*", "*~", "#*#", "4913", "*.bak", "*.rpmnew", "*.rpmsave", "*.dpkg-*", "lost+found", "@eaDir")
+IGNORED_NAME = re.compile("|".join(map(translate, IGNORED)))
 
 PATIENCE_S = 5.0  # age at which a file with an unknown extension counts, while the server watches
 
@@ -138,11 +138,11 @@ def read_files(root: Path, previous: Files | None = None, *, patient: bool = Fal
     for entry in reading.entries(str(root), ""):
         if reading.is_folder(entry):
             _read_account(entry, reading)
-        elif reading.leads_nowhere(entry):
+        elif reading.is_broken_link(entry):
             reading.accounts.append(entry.name)
             reading.refuse(entry.path, "broken link: its target is not a readable folder", entry.name)
         else:
-            reading.pass_over(entry, "this file is ignored: each account is a folder")
+            reading.warn_ignored(entry, "this file is ignored: each account is a folder")
     return Files(str(root), tuple(reading.accounts), tuple(reading.files), tuple(reading.problems))
 
 
@@ -154,7 +154,7 @@ def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
     already = len(reading.problems)
     entries = reading.entries(folder.path, folder.name)
     if len(reading.problems) == already and not any(_is_part(entry.name) for entry in entries):
-        reading.pass_over(folder, "this folder is not an account: it has no account.yaml, maps/ or zones/")
+        reading.warn_ignored(folder, "this folder is not an account: it has no account.yaml, maps/ or zones/")
         return
     reading.accounts.append(folder.name)
     for entry in entries:
@@ -162,7 +162,7 @@ def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
             reading.read(entry, folder.name, FileKind.ACCOUNT)
         elif entry.name in KINDS and reading.is_folder(entry):
             _read_objects(entry, f"{folder.name}/{entry.name}", reading)
-        elif reading.counts(entry):
+        elif reading.is_old_enough(entry):
             message = "not part of an account: expected account.yaml, maps/ or zones/"
             reading.refuse(entry.path, message, folder.name)
 
@@ -180,7 +180,7 @@ def _read_objects(folder: os.DirEntry[str], prefix: str, reading: _Reading) -> N
         kind = kinds.get(suffix)
         key = f"{prefix}/{stem}"
         if kind is None:
-            if reading.counts(entry):
+            if reading.is_old_enough(entry):
                 message = f"unknown file extension {suffix!r}; in {folder.name}/ use {' or '.join(kinds)}"
                 reading.refuse(entry.path, message, key)
         elif (other := by_key.setdefault(key.lower(), entry.path)) != entry.path:
@@ -197,9 +197,9 @@ class _Reading:
         self.files: list[SourceFile] = []
         self.problems: list[Problem] = []
         self._known = previous.by_key()
-        self._counted = {problem.place.file for problem in previous.problems if problem.place}
+        self._reported = {problem.place.file for problem in previous.problems if problem.place}
         self._now_ns = time.time_ns()  # at the beginning: a change during reading has a later time
-        self._counts_from_ns = self._now_ns - int(patience_s * 1_000_000_000)
+        self._old_before_ns = self._now_ns - int(patience_s * 1_000_000_000)
 
     def entries(self, folder: str, source: str) -> list[os.DirEntry[str]]:
         """The visible entries of a folder, ordered by name; a problem if it cannot be read."""
@@ -215,17 +215,17 @@ class _Reading:
         except OSError:
             return False
 
-    def leads_nowhere(self, entry: os.DirEntry[str]) -> bool:
+    def is_broken_link(self, entry: os.DirEntry[str]) -> bool:
         """Whether the entry is a broken link, such as to an account's folder on an unmounted disk."""
         try:
             return entry.is_symlink() and not os.path.exists(entry.path)
         except OSError:
             return True
 
-    def counts(self, entry: os.DirEntry[str]) -> bool:
+    def is_old_enough(self, entry: os.DirEntry[str]) -> bool:
         """Whether a file or folder with an unknown name is old enough to report."""
         try:
-            return entry.path in self._counted or entry.stat(follow_symlinks=False).st_ctime_ns <= self._counts_from_ns
+            return entry.path in self._reported or entry.stat(follow_symlinks=False).st_ctime_ns <= self._old_before_ns
         except OSError as error:  # it has gone, or access is denied
             return not isinstance(error, FileNotFoundError)
 
@@ -235,15 +235,15 @@ class _Reading:
     def refuse(self, path: str, message: str, source: str) -> None:
         self.problems.append(_problem(path, message, source))
 
-    def pass_over(self, entry: os.DirEntry[str], message: str) -> None:
-        if self.counts(entry):
+    def warn_ignored(self, entry: os.DirEntry[str], message: str) -> None:
+        if self.is_old_enough(entry):
             self.problems.append(replace(_problem(entry.path, message, ""), warning=True))
 
 
 def visible_entries(folder: str) -> list[os.DirEntry[str]]:
     """The entries of a folder, ordered by name, without ignored ones. Raises OSError."""
     with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not LEFTOVER.match(entry.name)), key=attrgetter("name"))
+        return sorted((entry for entry in entries if not IGNORED_NAME.match(entry.name)), key=attrgetter("name"))
 
 
 def _is_utf8(name: str) -> bool:

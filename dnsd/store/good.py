@@ -18,7 +18,7 @@ from dnsd.store.text_file import FileChangedError, octets_again
 from dnsd.whole_file import replacing
 
 FOLDER = "good"  # its name, in the state folder
-MANY = 64  # from so many copies at once, the system brings them to disk, without fsync
+UNSYNCED_FROM = 64  # so many copies at once are written without fsync
 
 
 class GoodTexts:
@@ -35,7 +35,7 @@ class GoodTexts:
             self._files = read_files(self._folder)
         return self._files
 
-    def of(self, served: Files) -> Files:
+    def copies_of(self, served: Files) -> Files:
         """The served files, replaced by their copies if up to date: a copy remains when users edit the file."""
         copies = self._files.by_key() if self._files else {}
         files = (_same(copies.get(file.key), file) or file for file in served.files)
@@ -80,7 +80,7 @@ class GoodTexts:
         for file in outdated:
             path, old = _path(folder, file), copies.get(file.key)
             try:
-                _copy(file, path, is_synced=len(outdated) < MANY)
+                _copy(file, path, is_synced=len(outdated) < UNSYNCED_FROM)
                 if old and old.kind is not file.kind:
                     Path(old.path).unlink(missing_ok=True)
             except FileChangedError:  # it is read again soon, and copied if served then

@@ -101,8 +101,8 @@ class _Judge:
         # First hold the accounts with errors of their own, next those that cause an error alone; judge again after
         # each step. Holding them may clear the other errors between objects, so that the others need not be held.
         between = [*filter(_is_error, judged.between)]
-        apart = _apart(map(_sides, between))
-        causes = {problem: _sides(problem) if found else self._causes(problem, held, apart) for problem in between}
+        groups = _independent_groups(map(_sides, between))
+        causes = {problem: _sides(problem) if found else self._causes(problem, held, groups) for problem in between}
         alone = (accounts for accounts in causes.values() if len(accounts) == 1)
         blamed = frozenset(found) or frozenset().union(*alone) or frozenset().union(*causes.values())
         for problem in between:
@@ -112,28 +112,28 @@ class _Judge:
                 found[account].append(explained if is_own else self._caused(account, explained, judged))
         return {account: tuple(problems) for account, problems in found.items()}
 
-    def _causes(self, problem: Problem, held: Accounts, apart: Mapping[str, Accounts]) -> Accounts:
+    def _causes(self, problem: Problem, held: Accounts, groups: Mapping[str, Accounts]) -> Accounts:
         """The accounts, not held yet, that cause a problem between objects."""
         open_ = self._changed - held
         sides = _sides(problem) & open_
         if problem.other and account_of(problem.other) != account_of(problem.source) and sides:
-            return sides if len(sides) == 1 else self._takers(problem, sides, held, apart)
+            return sides if len(sides) == 1 else self._takers(problem, sides, held, groups)
         if len(open_) <= 1:
             return open_
         if len(sides) == 1 and (self._is_exhausted() or not self._is_there(problem, held | sides)):
             return sides
         return self._culprits(problem, open_, held)
 
-    def _takers(self, problem: Problem, sides: Accounts, held: Accounts, apart: Mapping[str, Accounts]) -> Accounts:
+    def _takers(self, problem: Problem, sides: Accounts, held: Accounts, groups: Mapping[str, Accounts]) -> Accounts:
         """Of two accounts with the same claim, the one that did not have it before; both if neither had it."""
 
-        def had_it(account: str) -> bool:
-            judged = self._judge(held | apart[account], is_trial=True)
+        def had_claim(account: str) -> bool:
+            judged = self._judge(held | groups[account], is_trial=True)
             return any(_is_same_claim(one, problem) for one in filter(_is_error, judged.between))
 
         if self._is_exhausted():
             return sides
-        takers = frozenset(account for account in sides if not had_it(account))
+        takers = frozenset(account for account in sides if not had_claim(account))
         return takers or sides
 
     def _culprits(self, problem: Problem, among: Accounts, held: Accounts) -> Accounts:
@@ -256,7 +256,7 @@ def _sides(problem: Problem) -> Accounts:
     return frozenset((account_of(problem.source), account_of(problem.other)))
 
 
-def _apart(clashes: Iterable[Accounts]) -> Mapping[str, Accounts]:
+def _independent_groups(clashes: Iterable[Accounts]) -> Mapping[str, Accounts]:
     """Each account of the clashes -> a group of accounts that do not clash: one trial serves the whole group."""
     rivals: dict[str, set[str]] = defaultdict(set)
     for sides in clashes:

@@ -76,7 +76,7 @@ def decoded(octets: bytes, *, any_octets: bool = False) -> str:
 
 
 def blocks_again(path: Path, digest: bytes, *, any_octets: bool = False) -> Iterator[str]:
-    """Read a file whose content had this digest once more, in blocks of whole lines.
+    """Re-read a file that had this digest, in blocks of whole lines.
 
     Raises FileChangedError if the digest differs now, possibly only after the last block.
     """

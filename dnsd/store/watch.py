@@ -50,7 +50,7 @@ class Watch:
     def renew(self) -> None:
         """Watch the current folders: one may have been replaced, even with the same inode. Never raises."""
         self._idle_waits = 0
-        folders, missing = _present(self._folders())
+        folders, missing = _existing(self._folders())
         try:
             self._notify = RustNotify(folders, False, False, 0, False, True)
             self.problem = missing
@@ -69,7 +69,7 @@ class Watch:
             return True
 
 
-def _present(folders: Iterable[str]) -> tuple[list[str], str | None]:
+def _existing(folders: Iterable[str]) -> tuple[list[str], str | None]:
     """The existing folders, each once, and a message about a missing one."""
     found: dict[tuple[int, int], str] = {}
     missing = None
@@ -91,9 +91,9 @@ def watched_folders(config: Path, data: Path | None) -> list[str]:
 
     That is, the folders that `read_files` reads, and the folder of each link on the way to a file or folder.
     """
-    found = dict.fromkeys(_ways_to(str(config)))
+    found = dict.fromkeys(_link_folders(str(config)))
     if data is not None:
-        found.update(dict.fromkeys(_ways_to(str(data))))
+        found.update(dict.fromkeys(_link_folders(str(data))))
         found.update(dict.fromkeys(_below(str(data), depth=0)))
     return list(found)
 
@@ -107,7 +107,7 @@ def _below(folder: str, *, depth: int) -> Iterator[str]:
         return
     for entry in entries:
         if entry.is_symlink():
-            yield from _ways_to(entry.path)
+            yield from _link_folders(entry.path)
         if depth == 0 or (depth == 1 and entry.name in KINDS):
             try:
                 is_folder = entry.is_dir()
@@ -117,7 +117,7 @@ def _below(folder: str, *, depth: int) -> Iterator[str]:
                 yield from _below(entry.path, depth=depth + 1)
 
 
-def _ways_to(path: str) -> Iterator[str]:
+def _link_folders(path: str) -> Iterator[str]:
     """The folder of each link on the way to `path`, and the folder of its target."""
     at = "/"
     steps = os.path.abspath(path).split("/")[::-1]

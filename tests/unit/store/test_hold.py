@@ -262,7 +262,7 @@ def reload(root: Path, before: Loaded) -> Loaded:
     """Load as at a reload."""
     good = GoodTexts(root / "state")
     good.read()
-    loaded = load(root / "dnsd.yaml", {}, previous=before, good=lambda: good.of(before.files))
+    loaded = load(root / "dnsd.yaml", {}, previous=before, good=lambda: good.copies_of(before.files))
     keep_times(loaded.files, before.files)
     good.keep(loaded.files)
     return loaded
@@ -419,7 +419,7 @@ def test_removed_copies_are_made_again(root: Path) -> None:
     before = load(root / "dnsd.yaml", {}, good=good.read)
     good.keep(before.files)
     edit(root, {WOOD_ZONE: BROKEN_ZONE})
-    loaded = load(root / "dnsd.yaml", {}, previous=before, good=lambda: good.of(before.files))
+    loaded = load(root / "dnsd.yaml", {}, previous=before, good=lambda: good.copies_of(before.files))
     good.keep(loaded.files)
     shutil.rmtree(root / "state" / "good")
     good.keep(loaded.files)

@@ -1,4 +1,4 @@
-"""Files and folders with unknown names in the data folder: when the watching server takes them into account."""
+"""Files and folders with unknown names in the accounts folder: the age at which a watching server reports them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def entry(path: Path, error: OSError | None = None) -> Any:
 CASES = {
     "new": (None, PATIENCE_S, False),
     "old enough": (None, WAY_BACK, True),
-    "gone": (FileNotFoundError(), 0, False),
-    "nobody may look": (PermissionError(), PATIENCE_S, True),  # affects only its own account
+    "removed": (FileNotFoundError(), 0, False),
+    "access denied": (PermissionError(), PATIENCE_S, True),  # affects only its own account
 }
 
 
-@pytest.mark.parametrize(("error", "patience_s", "counts"), CASES.values(), ids=CASES.keys())
-def test_counts(tmp_path: Path, error: OSError | None, patience_s: float, *, counts: bool) -> None:
+@pytest.mark.parametrize(("error", "patience_s", "is_reported"), CASES.values(), ids=CASES.keys())
+def test_is_reported(tmp_path: Path, error: OSError | None, patience_s: float, *, is_reported: bool) -> None:
     file = tmp_path / "notes.txt"
     file.touch()
     reading = _Reading(Files(str(tmp_path)), patience_s=patience_s)
-    assert reading.counts(entry(file, error)) is counts
+    assert reading.is_old_enough(entry(file, error)) is is_reported
