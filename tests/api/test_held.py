@@ -245,7 +245,7 @@ def test_held_account_is_an_alarm_after_a_while(api: Api) -> None:
 
     assert "account.held acme" not in actions()
     wait_for(lambda: "account.held acme" in actions())
-    assert "alarm: the account acme is held" in api.dns.stderr.text()
+    wait_for(lambda: "alarm: the account acme is held" in api.dns.stderr.text())
     api.write("acme/maps/shop.yaml", MAP)
     wait_for(lambda: "account.let_go acme" in actions())
 
