@@ -33,6 +33,11 @@ class Listing(Generic[T]):
         """The number of pages."""
         return max(1, ceil(self.total / PER_PAGE))
 
+    @property
+    def to_all(self) -> str:
+        """The address of the list without the search."""
+        return self._link(q="")
+
     def to_page(self, page: int) -> str:
         """The address of another page."""
         return self._link(page=str(page))
