@@ -51,7 +51,7 @@ class Version:
     version: str  # its time; versions sort by it
     at: str  # RFC 3339
     action: str  # such as map.edit
-    token: str  # the token's id; empty: unknown
+    token: str  # the token's name, else its id; empty: unknown
     key: str  # of the object at that time
     kind: str  # of file
     account_id: str

@@ -32,7 +32,7 @@ class Service(Protocol):
 
     @property
     def loaded(self) -> Loaded:
-        """The loaded data. Raises RefusedError if the files are invalid and no good version exists."""
+        """The loaded data. Raises RefusedError if the files cannot be used."""
 
     @property
     def traffic(self) -> Traffic:

@@ -211,10 +211,10 @@ def test_json_is_what_the_api_says(api: Api, command: str) -> None:
 
 
 def test_json_of_a_zone_includes_its_settings(api: Api) -> None:
-    said = json.loads(done(api, "zone", "show", "example.com", "--json"))
-    assert said.pop("ipv6") == api.result("GET", f"/zones/{Z1}/settings/ipv6")
-    assert said.pop("dns_settings") == api.result("GET", f"/zones/{Z1}/dns_settings")
-    assert said == api.result("GET", f"/zones/{Z1}")
+    output = json.loads(done(api, "zone", "show", "example.com", "--json"))
+    assert output.pop("ipv6") == api.result("GET", f"/zones/{Z1}/settings/ipv6")
+    assert output.pop("dns_settings") == api.result("GET", f"/zones/{Z1}/dns_settings")
+    assert output == api.result("GET", f"/zones/{Z1}")
 
 
 COLOUR: dict[str, tuple[bool, dict[str, str], bool]] = {
@@ -280,11 +280,13 @@ def test_life_of_a_map(api: Api) -> None:
 
 
 def test_created_map_as_json(api: Api) -> None:
-    said = json.loads(done(api, "map", "create", "--account", A1, "--ip", "203.0.113.42", "--account-wide", "--json"))
-    assert said == api.result("GET", f"{P}/{said['id']}")
-    assert [(one["kind"], one["identifier"]) for one in said["memberships"]] == [("account", A1)]
-    assert json.loads(done(api, "map", "add-zone", said["id"], Z2, "--json")) == api.result("GET", f"{P}/{said['id']}")
-    api.result("DELETE", f"{P}/{said['id']}")
+    output = json.loads(done(api, "map", "create", "--account", A1, "--ip", "203.0.113.42", "--account-wide", "--json"))
+    assert output == api.result("GET", f"{P}/{output['id']}")
+    assert [(one["kind"], one["identifier"]) for one in output["memberships"]] == [("account", A1)]
+    assert json.loads(done(api, "map", "add-zone", output["id"], Z2, "--json")) == api.result(
+        "GET", f"{P}/{output['id']}"
+    )
+    api.result("DELETE", f"{P}/{output['id']}")
 
 
 def test_all_parts_are_refused_before_the_first_is_written(api: Api, shop: str) -> None:
@@ -425,8 +427,8 @@ def test_dry_run_shows_the_change_and_writes_nothing(api: Api, shop: str, argume
     before = files(api), answers(api)
     lines = [line[8:] for line in expected.splitlines()[:-1]]
     assert done(api, *arguments, "--dry-run", input=MASTER).splitlines() == lines
-    said = json.loads(done(api, *arguments, "--dry-run", "--json", input=MASTER))
-    assert said.keys() in ({"zones", "zones_total", "names_total", "warnings"}, {"added", "removed"})
+    output = json.loads(done(api, *arguments, "--dry-run", "--json", input=MASTER))
+    assert output.keys() in ({"zones", "zones_total", "names_total", "warnings"}, {"added", "removed"})
     assert (files(api), answers(api)) == before
 
 
@@ -441,8 +443,8 @@ def test_dry_run_of_restoring_a_map(api: Api, shop: str) -> None:
     done(api, "map", "add-ip", "Shop", "203.0.113.12")
     first = json.loads(done(api, "map", "history", "Shop", "--json"))[-1]["version"]
     before = files(api), answers(api)
-    said = done(api, "map", "restore", "Shop", first, "--dry-run")
-    assert "  A      203.0.113.10, 203.0.113.12 -> 203.0.113.10\n" in said
+    output = done(api, "map", "restore", "Shop", first, "--dry-run")
+    assert "  A      203.0.113.10, 203.0.113.12 -> 203.0.113.10\n" in output
     assert (files(api), answers(api)) == before
     done(api, "map", "restore", "Shop", first)
     assert api.ask("www.example.com") == ["203.0.113.10"]
@@ -467,8 +469,8 @@ def test_life_of_a_zone(api: Api) -> None:
     assert api.reply("www.life.example").rcode() == 5
     history = json.loads(done(api, "zone", "history", "life.example", "--json"))
     assert not any(one["current"] for one in history)
-    said = done(api, "zone", "restore", "life.example", history[0]["version"], "--dry-run")
-    assert said.splitlines()[0] == "+ www.life.example. 1 IN A 192.0.2.5 ; cf_tags=cf-proxied:true"
+    output = done(api, "zone", "restore", "life.example", history[0]["version"], "--dry-run")
+    assert output.splitlines()[0] == "+ www.life.example. 1 IN A 192.0.2.5 ; cf_tags=cf-proxied:true"
     assert api.reply("www.life.example").rcode() == 5
     done(api, "zone", "restore", made[1], history[0]["version"])
     assert api.ask("www.life.example") == ["203.0.113.30"]
@@ -485,14 +487,14 @@ def test_life_of_records(api: Api) -> None:
     done(api, "zone", "edit-record", Z2, made[1][:6], "--content", "mx.example.org", "--comment", "the new one")
     assert api.ask("cli.example.net", "MX") == ["10 mx.example.org."]
     assert done(api, "zone", "records", Z2, "--name", "cli").splitlines()[1].endswith("10 mx.example.org  the new one")
-    said = json.loads(done(api, "zone", "add-record", Z2, "cli", "TXT", "--json", "--", "-x"))
-    assert said == api.result("GET", f"/zones/{Z2}/dns_records/{said['id']}")
+    output = json.loads(done(api, "zone", "add-record", Z2, "cli", "TXT", "--json", "--", "-x"))
+    assert output == api.result("GET", f"/zones/{Z2}/dns_records/{output['id']}")
     result = run(api.config, "zone", "delete-record", Z2, made[1], "0" * 32)
     assert (result.exit_code, result.stdout) == (1, "")
     assert api.ask("cli.example.net", "MX") == ["10 mx.example.org."]
-    assert done(api, "zone", "delete-record", Z2, made[1], said["id"]) == (
+    assert done(api, "zone", "delete-record", Z2, made[1], output["id"]) == (
         f"deleted {made[1]} (cli.example.net MX 10 mx.example.org)\n"
-        f"deleted {said['id']} (cli.example.net TXT {said['content']})\n"
+        f"deleted {output['id']} (cli.example.net TXT {output['content']})\n"
     )
     assert run(api.config, "zone", "records", Z2, "--name", "cli").stderr == "no records match\n"
 
@@ -512,13 +514,13 @@ def test_export_can_be_imported(api: Api, tmp_path: pathlib.Path) -> None:
     text = done(api, "zone", "history", "export.example", history[-1]["version"])
     assert "name: export.example" in text
     before = files(api)
-    said = done(api, "zone", "restore", "export.example", history[-1]["version"], "--dry-run").splitlines()
-    assert [line[0] for line in said] == ["-", "-", "-", "0"]
+    output = done(api, "zone", "restore", "export.example", history[-1]["version"], "--dry-run").splitlines()
+    assert [line[0] for line in output] == ["-", "-", "-", "0"]
     assert files(api) == before
     records = json.loads(done(api, "zone", "records", "export.example", "--json"))
     done(api, "zone", "delete-record", "export.example", *(one["id"] for one in records))
-    said = json.loads(done(api, "zone", "import", "export.example", str(file), "--json"))
-    assert said == {"recs_added": 3, "total_records_parsed": 3}
+    output = json.loads(done(api, "zone", "import", "export.example", str(file), "--json"))
+    assert output == {"recs_added": 3, "total_records_parsed": 3}
     done(api, "zone", "delete", "export.example", "--yes")
 
 
@@ -531,15 +533,15 @@ def test_deletion_on_a_terminal_asks_for_the_name(api: Api, typed: str, status: 
         command, cwd=PROJECT, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         os.write(reader, typed.encode())
-        output, said = process.communicate(timeout=HANG_S)
+        stdout, stderr = process.communicate(timeout=HANG_S)
     os.close(reader)
     os.close(terminal)
-    assert "This deletes all records of example.test. Type the zone's name: " in said
+    assert "This deletes all records of example.test. Type the zone's name: " in stderr
     assert process.returncode == status
-    assert output.startswith("deleted ") is (status == 0)
+    assert stdout.startswith("deleted ") is (status == 0)
     assert api.reply("example.test").rcode() == (5 if status == 0 else 0)
     if status:
-        assert "nothing was deleted" in said
+        assert "nothing was deleted" in stderr
         done(api, "zone", "delete", "example.test", "--yes")
 
 
@@ -719,8 +721,8 @@ def test_given_token_is_used(api: Api, tmp_path: pathlib.Path) -> None:
         ({"DNSD_API_TOKEN": zone_token}, ("--token-file", str(file)), ["example.org"]),
         ({"DNSD_API_TOKEN": ""}, (), ["example.com", "example.net", "example.org"]),
     ):
-        said = json.loads(done(api, "zone", "list", "--json", *arguments, env=env))
-        assert [one["name"] for one in said] == zones
+        output = json.loads(done(api, "zone", "list", "--json", *arguments, env=env))
+        assert [one["name"] for one in output] == zones
     assert "flatten" not in done(api, "zone", "show", Z2, env={"DNSD_API_TOKEN": zone_token})
     result = run(api.config, "map", "list", env={"DNSD_API_TOKEN": zone_token})
     assert (result.exit_code, result.stderr) == (1, "the token covers no account\n")

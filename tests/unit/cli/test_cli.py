@@ -97,10 +97,10 @@ def test_check_as_json(good: str) -> None:
 
 def test_check_of_broken_files_as_json(broken: str) -> None:
     result = run("check", "--json", "-c", broken)
-    said = json.loads(result.stdout)
-    assert (result.exit_code, said["ok"]) == (1, False)
-    assert sorted(problem["severity"] for problem in said["problems"]) == ["error", "error", "warning"]
-    [problem] = [problem for problem in said["problems"] if problem["path"] == "records[2].content"]
+    output = json.loads(result.stdout)
+    assert (result.exit_code, output["ok"]) == (1, False)
+    assert sorted(problem["severity"] for problem in output["problems"]) == ["error", "error", "warning"]
+    [problem] = [problem for problem in output["problems"] if problem["path"] == "records[2].content"]
     assert problem["file"].endswith("accounts/a1/zones/example.com.yaml")
     assert problem["message"] == "'x' is not an IP address"
     lines = pathlib.Path(problem["file"]).read_text().splitlines()
@@ -146,9 +146,9 @@ def test_explain(good: str) -> None:
 
 def test_explain_as_json(good: str) -> None:
     result = run("explain", "--json", "WWW.example.com", "aaaa", "-c", good)
-    said = json.loads(result.stdout)
-    assert (result.exit_code, said["rcode"], said["answer"]) == (0, "NOERROR", [])
-    [step] = said["names"]
+    output = json.loads(result.stdout)
+    assert (result.exit_code, output["rcode"], output["answer"]) == (0, "NOERROR", [])
+    [step] = output["names"]
     assert (step["name"], step["node"], step["account"]) == ("www.example.com", "exact", "a1")
     assert [(verdict["map"], verdict["taken"]) for verdict in step["maps"]] == [
         ("a1/maps/shop", True),

@@ -130,13 +130,13 @@ def test_terminal_shows_details_and_the_token_last(config: pathlib.Path) -> None
     reader, terminal = pty.openpty()
     try:
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, text=True, check=True)
-        said = os.read(reader, 4096).decode()
+        output = os.read(reader, 4096).decode()
     finally:
         os.close(reader)
         os.close(terminal)
     assert SECRET.fullmatch(result.stdout)
     made = find(config, result.stdout)
-    assert said.splitlines() == [
+    assert output.splitlines() == [
         f"token {made.id} for zone {ID}: everything; expires: never",
         "it cannot be shown again:",
     ]
@@ -198,10 +198,10 @@ def test_list(config: pathlib.Path) -> None:
 def test_list_as_json(config: pathlib.Path) -> None:
     secret = run(config, "create", "--name", "ci", "--zone", ZONE, "--permission", "dns:edit").stdout.strip()
     result = run(config, "list", "--json")
-    [said] = json.loads(result.stdout)
+    [output] = json.loads(result.stdout)
     made = find(config, secret)
-    assert (said.pop("id"), said.pop("created_at")) == (made.id, made.created_at.isoformat().replace("+00:00", "Z"))
-    assert said == {
+    assert (output.pop("id"), output.pop("created_at")) == (made.id, made.created_at.isoformat().replace("+00:00", "Z"))
+    assert output == {
         "name": "ci",
         "accounts": [],
         "zones": [ZONE],
@@ -216,8 +216,8 @@ def test_list_shows_expired_tokens(config: pathlib.Path) -> None:
     past = datetime(2026, 1, 1, tzinfo=UTC)
     TokenFile(config.parent / "state").create(name="", now=past, expires_at=past)
     assert "2026-01-01T00:00:00Z (expired)" in run(config, "list").stdout
-    [said] = json.loads(run(config, "list", "--json").stdout)
-    assert (said["expires_at"], said["is_expired"]) == ("2026-01-01T00:00:00.000000Z", True)
+    [output] = json.loads(run(config, "list", "--json").stdout)
+    assert (output["expires_at"], output["is_expired"]) == ("2026-01-01T00:00:00.000000Z", True)
 
 
 def test_empty_list_creates_no_folder(config: pathlib.Path) -> None:
