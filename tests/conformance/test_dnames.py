@@ -11,7 +11,7 @@ import pytest
 
 from tests.conformance.peers import KINDS, Peer
 from tests.limits import HANG_S
-from tests.unit.model.test_no_record_twice import CASES, ZONES, lines
+from tests.unit.engine.test_no_record_twice import CASES, ZONES, lines
 
 pytestmark = pytest.mark.peers
 
