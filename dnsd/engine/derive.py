@@ -1,6 +1,6 @@
 """Answers that depend on more than their own name: edge addresses, CNAME chains, flattening and DNAME.
 
-The functions can record their steps, which `explain` reads, so that there is only one description of the way.
+The functions can record their steps for `explain`, so that the rules of chains exist only once.
 """
 
 from __future__ import annotations
