@@ -22,6 +22,11 @@ def judged(seconds: float) -> float:
     return seconds if IS_LONG else max(HANG_S, seconds)
 
 
+def examples(short: int, long: int) -> int:
+    """Return how many examples a property test makes in `make test`, and in `make soak`."""
+    return long if IS_LONG else short
+
+
 def growth(work_of: Callable[[int], Callable[[], object]], few: int, many: int, *, enough: float) -> float:
     """Return how many times the CPU time of `few` the work for `many` takes; the least of several trials.
 

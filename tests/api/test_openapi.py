@@ -21,10 +21,11 @@ from dnsd.api.docs_page import docs_page
 from dnsd.api.routes import BASE, ROUTES
 from tests.api.server import Api
 from tests.api.test_access import FILES
+from tests.limits import examples
 from tests.live.server import PROJECT
 
-EXAMPLES = 12  # random requests per operation, in addition to about 40 systematic ones
-FUZZING_S = 180  # generous: only to end a hanging test
+EXAMPLES = examples(3, 12)  # random requests per operation, in addition to about 40 systematic ones
+FUZZING_S = 600  # generous: only to end a hanging test
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dnsd.formats.yaml_edit import edited_yaml, written_yaml
 from dnsd.formats.yaml_style import PlainData, as_read
 from dnsd.formats.yaml_text import YamlError, parse_yaml
+from tests.limits import examples
 from tests.unit.formats.test_yaml_edit import library
 
 __all__ = ["library"]  # a fixture for every test
@@ -96,7 +97,7 @@ def comments(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.lstrip().startswith("#")]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(150, 500))
 @given(cases())
 def test_edited_text_says_the_data_and_keeps_all_comments(case: tuple[PlainData, str, PlainData]) -> None:
     data, text, wanted = case
@@ -108,7 +109,7 @@ def test_edited_text_says_the_data_and_keeps_all_comments(case: tuple[PlainData,
     assert edited_yaml(edited, wanted) == edited
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(150, 500))
 @given(VALUES)
 def test_written_text_says_the_data(data: PlainData) -> None:
     assert parse_yaml(written_yaml({"a": data})) == as_read({"a": data})
@@ -122,7 +123,7 @@ LINES = [
 ]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(300, 1000))
 @given(st.lists(st.sampled_from(LINES), max_size=8).map("\n".join), VALUES)
 def test_any_text_can_be_edited(text: str, data: PlainData) -> None:
     try:

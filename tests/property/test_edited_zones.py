@@ -20,6 +20,7 @@ from dnsd.model.edits import RecordEdit
 from dnsd.model.records import Identity, Record, RecordSettings
 from dnsd.model.zones import Zone
 from dnsd.wire.rdata import SOA, canonical_rdata
+from tests.limits import examples
 from tests.unit.formats.test_zone_edit import EXAMPLE, ID, NOW_S, assert_as_expected, read, record
 
 OWNERS = [
@@ -158,7 +159,7 @@ def random_edit(zone: Zone, written: int, new: list[Record], random: Random, *, 
     return RecordEdit(removed, replaced, tuple(fresh[len(replaced) :]))
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=examples(500, 1_500))
 @given(texts(), st.lists(new_records(), max_size=5), st.randoms(use_true_random=False))
 def test_any_edit_of_any_text(text: str, new: list[Record], random: Random) -> None:
     found = parse_zone_text(text, EXAMPLE)

@@ -16,6 +16,7 @@ from dnsd.model.records import Identity, Record, RecordSettings
 from dnsd.model.zones import Zone
 from dnsd.wire.names import ROOT
 from dnsd.wire.rdata import CNAME, TXT, A, canonical_rdata
+from tests.limits import examples
 from tests.unit.formats.test_zone_export import APEX, EXAMPLE, ID, NOW, read, record, zone_of
 from tests.unit.wire.test_rdata import SAMPLES
 
@@ -89,7 +90,7 @@ def zones(draw: st.DrawFn) -> Zone:
     return zone_of(*distinct.values(), soa, name=name)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(200, 600))
 @given(zones(), st.booleans())
 def test_records_are_read_back(zone: Zone, identities: bool) -> None:
     expected = Counter(
@@ -98,7 +99,7 @@ def test_records_are_read_back(zone: Zone, identities: bool) -> None:
     assert read(exported_zone(zone, NOW, identities=identities)) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(zones())
 def test_others_read_the_same(zone: Zone) -> None:
     """The zone as read by dnspython, independently of our reader; it refuses a CNAME with other data."""

@@ -13,6 +13,7 @@ from dnsd.formats import zone_text
 from dnsd.formats.zone_text import ZoneText, parse_zone_text
 from dnsd.wire.names import parse_name_text
 from tests.conformance.generate import generated_zones
+from tests.limits import examples
 from tests.samples.zones import ZONES
 
 EXAMPLE = parse_name_text("example.com")
@@ -119,7 +120,7 @@ def assert_read_alike(text: str) -> None:
         assert contents(parse_zone_text(text, EXAMPLE)) == known
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=examples(500, 1_500))
 @given(texts())
 @example("a 60 A 192.0.2.1\nb 60 A 192.0.2.1\n$ORIGIN x\nb 60 A 192.0.2.1\n 60 A 192.0.2.1\n")
 @example("$TTL 60\na CNAME b\nc CNAME b\n$TTL 90\nd CNAME b\n$ORIGIN x\ne CNAME b\n")

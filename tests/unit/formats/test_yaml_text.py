@@ -234,7 +234,7 @@ def lines() -> Iterator[str]:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(list(lines())), max_size=8).map("\n".join))
 def test_both_loaders_agree(text: str) -> None:
     results: list[Data | str] = []
@@ -248,7 +248,7 @@ def test_both_loaders_agree(text: str) -> None:
     assert results[0] == results[1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.sampled_from("ab:- \n\t[]{},&*!|>'\"#%@?~\\\0\ufeff\x85é😀"), max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     places: dict[tuple[str | int, ...], Mark] = {}

@@ -792,7 +792,7 @@ VALUES = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(WORDS, SCALAR
 PART_NAMES = sorted({"priority", *(part.name for parts in PARTS.values() for part in parts)})
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.dictionaries(st.sampled_from(["content", "ttl", "priority", "proxied", "settings", "tags", "comment"]), VALUES),
     st.sampled_from(sorted(SAMPLES)),
