@@ -112,7 +112,7 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
         elif result["held"]:
             say(printable(f"revision {result['revision']} is served; held: {', '.join(result['held'])}"))
         else:
-            click.echo(f"revision {result['revision']} is served after {result['seconds']:.2f} s")
+            click.echo(f"revision {result['revision']} is served, after {result['seconds']:.2f} s")
     sys.exit(0 if result["ok"] and not result["late"] else 1)
 
 

@@ -58,7 +58,7 @@ def test_reload_returns_when_every_worker_serves_it(server: Dnsd, tmp_path: path
     (tmp_path / ZONE).write_text(as_yaml(zone("192.0.2.3")))
     done = run("reload", "-c", str(tmp_path / "dnsd.yaml"))
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(r"revision 2 is served after \d+\.\d\d s\n", done.stdout)
+    assert re.fullmatch(r"revision 2 is served, after \d+\.\d\d s\n", done.stdout)
     assert {answers(server.udp(DNS))[0] for _ in range(20)} == {"192.0.2.3"}  # from many sockets, so from both workers
 
 
