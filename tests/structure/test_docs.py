@@ -88,6 +88,13 @@ def test_cited_names_are_in_the_code(page: Path) -> None:
     assert [name for name in names if not words().issuperset(name.split("."))] == []
 
 
+def test_types_of_the_glossary_are_in_the_code() -> None:
+    glossary = (DOCS / "style.md").read_text(encoding="utf-8").partition("## Glossary")[2]
+    types = [text for text in CITED.findall(glossary) if NAME.fullmatch(text) and text[0].isupper()]
+    assert types
+    assert [name for name in types if name not in words()] == []
+
+
 def test_the_layers_shown_are_those_of_the_test() -> None:
     picture = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1]
     shown = [set(re.split(r" \| ", re.split(r"  +", line)[0].strip())) for line in picture.strip().splitlines()]
