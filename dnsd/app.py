@@ -1,7 +1,7 @@
 """From settings and data files to a snapshot, the same way for `serve`, `check` and `explain`.
 
-A reload reads the source. If its content is unchanged, the reload is done; else it is loaded, reusing unchanged parts
-of the served data.
+A reload reads the source. If its content is unchanged, the reload ends there; else the source is loaded, reusing
+unchanged parts of the served data.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dnsd.store.load import NOTHING, Loading, Stored, load_files
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The content of all files. Sources with the same content are equal, whenever it was written."""
+    """The content of all files. Sources with the same content are equal, whatever the times of their files."""
 
     settings_file: SourceFile
     settings: SettingsFile | InvalidDataError = field(compare=False)
@@ -183,7 +183,7 @@ def _built(
 
 
 def guard_problems(loaded: Loaded, previous: Loaded) -> tuple[Problem, ...]:
-    """The drops for which `loaded` must not replace `previous` without --force, each with its place."""
+    """The reasons not to replace `previous` with `loaded` without --force: its drops, each with its place."""
     found = drop_problems(previous.dataset, loaded.dataset, loaded.settings.reload.max_drop_percent)
     return in_order(map(loaded.locate, found))
 

@@ -57,7 +57,7 @@ class Log:
         self.note_dropped: Callable[[int], object] = int  # called with `dropped` after each drop; by default a no-op
         self._wait_s = wait_s
         self._is_blocked = False
-        self._write: Write = like._write if like else _unblocked(STDERR)
+        self._write: Write = like._write if like else _nonblocking_writer(STDERR)
 
     def debug(self, event: str, **fields: Any) -> None:
         """Log a detail for debugging."""
@@ -113,11 +113,11 @@ def _console(level: Level, event: str, fields: dict[str, Any]) -> str:
     return " ".join([event, *(f"{key}={value}" for key, value in fields.items())])
 
 
-def _unblocked(fd: int) -> Write:
+def _nonblocking_writer(fd: int) -> Write:
     """A function that writes to a descriptor without blocking, and without effect on processes that share it.
 
     O_NONBLOCK is a flag of the open file, which other processes share, so the file is opened again. If that is not
-    allowed, as for another user's file, `poll` checks for room before each write, which is safe for one writer at once.
+    allowed, as for another user's file, `poll` checks for room before each write: safe with one writer at a time.
     """
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode):  # such as the journal's

@@ -24,8 +24,8 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "dnsd_requests_total": Metric("counter", "Messages received, by query type.", ("protocol", "family", "type")),
-    "dnsd_zone_requests_total": Metric("counter", "Queries by zone.", ("zone",)),
-    "dnsd_responses_total": Metric("counter", "Responses sent, by rcode.", ("protocol", "rcode")),
+    "dnsd_zone_requests_total": Metric("counter", "Queries, by the zone of their name.", ("zone",)),
+    "dnsd_responses_total": Metric("counter", "Messages answered, by rcode.", ("protocol", "rcode")),
     "dnsd_dropped_total": Metric(
         "counter", "Messages received but not answered; requests = responses + dropped.", ("protocol", "reason")
     ),

@@ -122,7 +122,7 @@ class ApiSettings(Fields):
 class MetricsSettings(Fields):
     """Prometheus metrics and health."""
 
-    listen: Listen = Field(description="address of /metrics, /healthz and /readyz; without `metrics`, disabled")
+    listen: Listen = Field(description="address of /metrics, /healthz and /readyz; without `metrics`, all are disabled")
 
 
 class RrlSettings(Fields):
@@ -163,7 +163,7 @@ class TcpSettings(Fields):
         ge=0.1,
         le=3600,
         allow_inf_nan=False,
-        description="seconds a new connection may stay silent until it is closed",
+        description="seconds that a new connection may stay silent before it is closed",
     )
     queries: int = Field(
         default=1000, ge=1, le=1_000_000, description="limit on queries of one connection, which is then closed"
@@ -209,7 +209,9 @@ class LogSettings(Fields):
 class QueryLogSettings(Fields):
     """Queries in the log."""
 
-    sample: float = Field(default=0, ge=0, le=1, allow_inf_nan=False, description="share of queries to log; 1 = all")
+    sample: float = Field(
+        default=0, ge=0, le=1, allow_inf_nan=False, description="share of queries to log; 0 = none, 1 = all"
+    )
 
 
 class LimitSettings(Fields):
@@ -219,7 +221,10 @@ class LimitSettings(Fields):
         default=DEFAULT_LIMITS.records, ge=1, le=MOST_RRSET_RECORDS, description="limit on records of one name and type"
     )
     rrset_octets: int = Field(
-        default=DEFAULT_LIMITS.octets, ge=512, le=MOST_RRSET_OCTETS, description="limit on their size in an answer"
+        default=DEFAULT_LIMITS.octets,
+        ge=512,
+        le=MOST_RRSET_OCTETS,
+        description="limit on the octets of such records in an answer",
     )
     rrl: RrlSettings = RrlSettings()
     cookies: CookieSettings = CookieSettings()
@@ -259,7 +264,7 @@ class Settings(Fields):
         "$STATE_DIRECTORY, else `state`",
     )
     user: str | None = Field(default=None, description="user to switch to after binding, when started as root")
-    group: str | None = Field(default=None, description="group to switch to with it; default: the user's")
+    group: str | None = Field(default=None, description="group to switch to after binding; default: the user's")
     udp: Udp = Field(
         default=Udp.AUTO, description="batch: the compiled loop; portable: pure Python; auto: batch where available"
     )

@@ -50,7 +50,7 @@ def create_file(path: str | Path, *, mode: int) -> BinaryIO:
 
 
 def sync(path: str | Path) -> None:
-    """Bring a file, or the names in a folder, to disk. Raises OSError."""
+    """Flush a file, or the names in a folder, to disk. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -62,9 +62,9 @@ def sync(path: str | Path) -> None:
 
 
 def hand_over(fd: int, uid: int, gid: int) -> None:
-    """Give an open file or folder to its owner if root made it.
+    """Give an open file or folder that root owns to `uid` and `gid`.
 
-    A file with a second link is skipped: the owner may have linked a file of root's to this name.
+    A file with a second link is skipped: the new owner may have linked a file of root's to this name.
     """
     status = os.fstat(fd)
     is_single_file = stat.S_ISREG(status.st_mode) and status.st_nlink == 1

@@ -279,7 +279,7 @@ def remove_account_command(api: Client, found: FoundMap, options: ChangeOptions)
 def history_command(api: Client, *, map: str, version: str | None, account: str | None, as_json: bool) -> None:
     """List a map's versions, or show one VERSION.
 
-    Lists the versions newest first, or prints the map's file as it was in VERSION. A deleted map is given by its id.
+    Lists the versions newest first, or prints the map's file as it was in VERSION. Name a deleted map by its id.
     """
     _, path, _ = find_map_path(api, map, account)
     if version:
@@ -296,9 +296,9 @@ def history_command(api: Client, *, map: str, version: str | None, account: str 
 @json_option
 @with_api
 def restore_command(api: Client, *, map: str, version: str, account: str | None, dry_run: bool, as_json: bool) -> None:
-    """Restore a map to VERSION of its history.
+    """Restore a map to a VERSION from its history.
 
-    A deleted map is given by its id, and is created again.
+    A deleted map, named by its id, is created again.
     """
     account_id, path, found = find_map_path(api, map, account)
     version_path = f"{path}/history/{in_path(version)}"

@@ -146,7 +146,7 @@ def list_command(config: Path, *, as_json: bool) -> None:
 def revoke_command(id_or_name: str, config: Path) -> None:
     """Revoke a token by its id or name.
 
-    It gives no access from the next request on.
+    The API rejects it from the next request on.
     """
     try:
         token = _token_file(config).revoke(id_or_name)

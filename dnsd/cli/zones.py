@@ -204,7 +204,7 @@ def history_command(api: Client, *, zone: str, version: str | None, account: str
 @json_option
 @with_api
 def restore_command(api: Client, *, zone: str, version: str, account: str | None, dry_run: bool, as_json: bool) -> None:
-    """Restore a zone to VERSION of its history.
+    """Restore a zone to a VERSION from its history.
 
     A deleted ZONE is created again. --dry-run compares only the records, not the zone's settings.
     """

@@ -152,7 +152,7 @@ def _built(zone: Zone, dataset: Dataset, old: BuiltZone | None) -> BuiltZone:
 def _effective_addresses(
     dataset: Dataset, missing_family: MissingFamily, previous: Snapshot | None
 ) -> tuple[dict[str, Addresses], dict[str, Addresses]]:
-    """The addresses of zones that are members of maps, and of accounts for their other zones, unless from the pool."""
+    """The addresses of member zones, and of accounts for their other zones; without entries for the default pool."""
     compiled = _compiled_before(previous)
     changed = _changed_members(dataset, missing_family, previous)
     by_account = {

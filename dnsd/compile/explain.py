@@ -132,7 +132,7 @@ class _Explainer:
         if node.apex is None or zone is None:
             return "refused"
         if answer is None:
-            return self._led(step)
+            return self._alias(step)
         if self._consults_maps(step):
             return self._proxied(step, zone)
         if answer is node.otherwise:
@@ -146,27 +146,29 @@ class _Explainer:
     def _proxied(self, step: Step, zone: Zone) -> str:
         edge = step.answer.edge if step.answer else None
         source = edge or self.snapshot.addresses(zone.id, zone.account_id).sources[0]
-        pool = "its map" if source.map else "the default pool"
+        supplier = "its map" if source.map else "the default pool"
         if step.answer is step.node.otherwise:
-            return f"proxied: no data, as {pool} has no address of the family (missing_family: {self.missing_family})"
-        return f"proxied: addresses of {pool}"
+            return (
+                f"proxied: no data, as {supplier} has no address of the family (missing_family: {self.missing_family})"
+            )
+        return f"proxied: addresses of {supplier}"
 
-    def _led(self, step: Step) -> str:
-        """How an alias was treated."""
+    def _alias(self, step: Step) -> str:
+        """How an alias was answered, and whether it was followed."""
         match step.node.rule:
             case Alias(target=target):
-                return f"as stored: a CNAME to {name_text(target)}, which is {self._how(step)}"
+                return f"as stored: a CNAME to {name_text(target)}, which is {self._outcome(step)}"
             case Flattened(target=target):
                 served = f"a CNAME flattened to the addresses of {name_text(target)}"
-                return served if self._is_followed(step) else f"{served}, which is {self._how(step)}"
+                return served if self._is_followed(step) else f"{served}, which is {self._outcome(step)}"
             case Redirection(target=target):
-                return f"a DNAME to {name_text(target)}, which is {self._how(step)}"
+                return f"a DNAME to {name_text(target)}, which is {self._outcome(step)}"
         raise AssertionError("a step without an answer is an alias")
 
     def _is_followed(self, step: Step) -> bool:
         return step.target_node is not None and step.target_node is not UNVERIFIED_NODE
 
-    def _how(self, step: Step) -> str:
+    def _outcome(self, step: Step) -> str:
         if self._is_followed(step):
             return "followed"
         if step.end:

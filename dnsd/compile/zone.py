@@ -20,7 +20,7 @@ from dnsd.wire.rdata import AAAA, ANY, CNAME, DNAME, DS, HINFO, NS, SOA, A
 ANY_ANSWER = build_answer([Rrset(None, HINFO, 3789, (b"\x07RFC8482\x00",))])  # RFC 8482 §4.2; the TTL Cloudflare uses
 
 HIDDEN_BY = {Edge: (A, AAAA, CNAME), Flattened: (CNAME,)}  # types for which the rule decides, not the data
-MAX_ALIKE = 100_000  # nodes kept for reuse by equal names while a zone is built
+MAX_ALIKE = 100_000  # nodes kept for reuse by names with equal records while a zone is built
 
 Rrsets = dict[int, list[Record]]
 
@@ -58,7 +58,7 @@ class _Builder:
         denial = (Rrset(zone.name, SOA, min(soa.ttl_s, minimum), (soa.rdata,)),)
         self.nodata = build_answer(authority=denial, below=zone.name)
         nxdomain = build_answer(authority=denial, rcode=NXDOMAIN, below=zone.name)
-        self.nowhere = Node(self.apex, {}, nxdomain)
+        self.nxdomain_node = Node(self.apex, {}, nxdomain)
         self.nodes: dict[bytes, Node] = {}
         self.plain_edges: dict[int, Node] = {}
         self.alike: dict[object, Node] = {}
@@ -92,9 +92,9 @@ class _Builder:
                 self.nodes[owner] = self.alike.get(key) or self._new(owner, indexes, key)
 
     def _add_names_with_one_record(self) -> tuple[list[bytes], list[Node]]:
-        """Add the nodes of all remaining names, except those decided by traits, which are returned with their names.
+        """Add the nodes of the remaining names, but return the names and nodes that the traits alone decide.
 
-        There may be a million of the latter: they need no `Record` and no lookup of a name.
+        A zone may have a million of these: they need no `Record` and no lookup of a name.
         """
         owners, column, nodes = self.records.owners, self.records.traits, self.nodes
         is_decided = self._decided_by_traits()
@@ -117,7 +117,7 @@ class _Builder:
         return found
 
     def _new(self, owner: bytes, indexes: Iterable[int], key: object) -> Node:
-        """Build the node of a name without special data below it, and keep it for equal names."""
+        """Build the node of a name without special data below it, and keep it for names with equal records."""
         records = [self.records[index] for index in indexes]
         node = self._node(owner, _rrsets(records))
         # The compression of a large answer depends on its owner.
@@ -135,7 +135,7 @@ class _Builder:
             while name not in nodes and name not in above and len(name) > shortest:
                 above.add(name)
                 name = name[1 + name[0] :]
-        nodes |= dict.fromkeys(above.difference(names), Node(self.apex, {}, self.nodata, None, self.nowhere))
+        nodes |= dict.fromkeys(above.difference(names), Node(self.apex, {}, self.nodata, None, self.nxdomain_node))
 
     def _wildcards(self) -> Iterator[bytes]:
         """The existing wildcards, also those without records."""
@@ -160,7 +160,7 @@ class _Builder:
 
     def _below(self, owner: bytes) -> Node:
         """The node for nonexistent names below `owner`."""
-        return self.nodes.get(ASTERISK + owner, self.nowhere)
+        return self.nodes.get(ASTERISK + owner, self.nxdomain_node)
 
     def _node(self, owner: bytes, rrsets: Rrsets) -> Node:
         if owner in self.cuts:
@@ -168,8 +168,8 @@ class _Builder:
         rule = self._rule(owner, rrsets)
         shown = {rtype: records for rtype, records in rrsets.items() if rtype not in HIDDEN_BY.get(type(rule), ())}
         below = self._redirection(owner, rrsets) if DNAME in rrsets else self._below(owner)
-        if isinstance(rule, Edge) and not shown and below is self.nowhere:
-            # Equal proxied names of a zone share one node.
+        if isinstance(rule, Edge) and not shown and below is self.nxdomain_node:
+            # Proxied names of a zone with the same rule share one node.
             return self.plain_edges.setdefault(id(rule), Node(self.apex, {ANY: ANY_ANSWER}, self.nodata, rule, below))
         answers = {rtype: self._answer(owner, rtype, records) for rtype, records in shown.items()}
         if rrsets:

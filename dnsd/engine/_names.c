@@ -5,10 +5,10 @@
    slot of the name's hash and ends at an empty slot. The hash is SipHash-1-3 with a key in the header, so that
    attackers cannot choose colliding names.
 
-   `changes` is a dict of changes since: a name to its new node, or to None if it was removed.
+   `changes` is a dict of the changes since the names were packed: a name to its new node, or to None if removed.
 
-   Only the header is checked at once, as a table may be large. With any contents after it, even if they are
-   changed while mapped, a lookup ends and reads nothing outside of the octets. */
+   Only the header is checked at once, as a table may be large. Whatever follows it, even if it changes while
+   mapped, a lookup terminates and reads nothing outside of the octets. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -49,7 +49,7 @@ static inline const unsigned char *entry_at(const Table *self, uint64_t at, Py_s
 static int64_t stored(const Table *self, const unsigned char *name, Py_ssize_t size) {
     if (size > MAX_NAME || !self->slots) return -1;
     uint32_t mask = self->header.slots - 1, slot = siphash(self->header.key, name, size) & mask;
-    for (uint32_t left = self->header.count; left; left--) { /* as many slots are used, in a valid table */
+    for (uint32_t left = self->header.count; left; left--) { /* a valid table uses that many slots */
         uint32_t place = number_at(self->slots + 4 * (size_t)slot);
         Py_ssize_t name_size;
         const unsigned char *entry = place ? entry_at(self, place - 1, &name_size) : NULL;
@@ -123,7 +123,7 @@ static int may_have(const Header *header, uint64_t octets) {
            octets >= sizeof *header + slots_size && octets - sizeof *header - slots_size == size;
 }
 
-/* Use these octets from now on. 0, or -1 with an exception and without a change. */
+/* Use these octets from now on. 0, or -1 with an exception: then nothing has changed. */
 static int use(Table *self, PyObject *octets) {
     Py_buffer buffer, old = self->buffer;
     Header header = {.slots = 0};
@@ -268,8 +268,9 @@ static int fill(unsigned char *out, Header *header, PyObject *names, PyObject *n
     return 0;
 }
 
-PyDoc_STRVAR(pack_doc, "pack(names, numbers, key): the octets of a table of distinct names and numbers of nodes;\n"
-                       "`key`: of the hash, 16 octets. Raises ValueError for data that does not fit.");
+PyDoc_STRVAR(pack_doc, "pack(names, numbers, key): the octets of a table of distinct names; `numbers` is a list of\n"
+                       "the same length, of the names' nodes; `key`: of the hash, 16 octets. Raises ValueError for\n"
+                       "data that does not fit.");
 static PyObject *pack(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *names, *numbers;
     Py_buffer key;

@@ -35,7 +35,7 @@ LARGEST_OPT = 64  # octets of our OPT record: the fixed part, an NSID of common 
 ALWAYS_FITS = MIN_UDP_SIZE - HEADER_SIZE - MAX_NAME - QUESTION_TAIL - LARGEST_OPT
 FARTHEST = 0x3FFF - HEADER_SIZE - MAX_NAME - QUESTION_TAIL  # offset in a body that a pointer always reaches
 
-LONGEST_SHARED = 64  # octets of a name's suffix that is searched in other names, besides the whole name
+LONGEST_SHARED = 64  # octets of the longest suffix that later names can point to; a whole name may be longer
 
 _HEAD = struct.Struct("!HHHHH")  # flags and the four counts
 _LENGTH = struct.Struct("!H")
@@ -86,7 +86,7 @@ class Answer:
     edge: EdgeSource | None
 
     def fitted(self, room: int) -> Answer:
-        """This answer in `room` octets: with less optional glue (RFC 9471 §2.2), else with TC and without records."""
+        """This answer in at most `room` octets: with less optional glue (RFC 9471 §2.2), else TC and no records."""
         counts = _count(self.answer), _count(self.authority)
         for size, additional in self.shorter:
             if size <= room:
@@ -217,7 +217,7 @@ class _Body:
         self.octets += rdata[position:]
 
     def _add_name(self, name: bytes) -> None:
-        """Write a name, its longest known suffix (case included) as a pointer (RFC 1035 §4.1.4)."""
+        """Write a name, with its longest known suffix in the same case as a pointer (RFC 1035 §4.1.4)."""
         if self._offsets is None:
             self.octets += name
             return
@@ -235,7 +235,7 @@ class _Body:
         self.octets += ROOT
 
     def _add_long(self, name: bytes) -> bytes:
-        """Write the first labels of a new long name, which hardly recur as suffixes, and return the rest."""
+        """Write the first labels of a long new name and return the rest: suffixes as long as this rarely recur."""
         assert self._offsets is not None
         start = 0
         while len(name) - start > LONGEST_SHARED:

@@ -41,8 +41,8 @@ class AddressChanges:
     by_account: Mapping[str, Addresses | None]
 
 
-# Whole snapshot: heading, addresses, nodes by number, octets of the names. Change: heading, addresses, changes of
-# names.
+# Parts of a whole snapshot: heading, addresses, nodes by number, octets of the names. Parts of a change: heading,
+# addresses, changes of names.
 DeltaPart = Heading | AddressChanges | list[Node] | Octets | NameChanges
 
 
@@ -84,8 +84,8 @@ def apply_delta(base: Snapshot | None, parts: Iterable[DeltaPart]) -> Iterator[S
     if heading.base == 0:
         base = None
     elif base is None or base.revision != heading.base:
-        found = f"revision {base.revision}" if base else "no revision"
-        raise ValueError(f"a change to revision {heading.base}, applied to {found}")
+        found = f"revision {base.revision}" if base else "nothing"
+        raise ValueError(f"a delta from revision {heading.base}, applied to {found}")
     yield None
     names, nodes = base.names if base else packed_names((), ()), list[Node]()
     by_zone, by_account = (dict(base.by_zone), dict(base.by_account)) if base else ({}, {})

@@ -25,7 +25,7 @@ NameChanges = dict[bytes, "Node | None"]  # canonical name -> its new node; None
 
 KEY_SIZE = 16  # octets
 FEW = 1_000  # changes always allowed before the names are packed again
-FEW_SHARE = 8  # with more names, changes of up to an eighth of them
+FEW_SHARE = 8  # or changes of up to an eighth of the names, if that is more
 
 
 class NameTable(Table, MutableMapping[bytes, "Node"]):
@@ -107,7 +107,7 @@ class _Items(ItemsView[bytes, "Node"]):
 
 
 def names_in(octets: Octets, nodes: list[Node]) -> NameTable:
-    """The table in `octets`, packed by the compiled or the Python form. Raises ValueError for other octets."""
+    """The table in `octets`, which _names.c or plain_names packed. Raises ValueError for other octets."""
     if issubclass(Table, plain_names.Table) or plain_names.has_index(octets):
         return NameTable(octets, nodes, {})
     return packed_names(*plain_names.Table(octets, nodes, {}).columns())

@@ -12,7 +12,7 @@ from dnsd.wire.message import EDE_NOT_AUTHORITATIVE, REFUSED, pack_extended_erro
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A proxied name: the effective map's answer for each type."""
+    """A proxied name: the keys of the effective map's answers."""
 
     keys: Mapping[int, int]  # type -> key into Addresses.answers
 
@@ -60,8 +60,8 @@ class Node:
     """The answers of a name: those in `answers`, else the result of its rule, else `otherwise`.
 
     `below` answers for names below this one without their own node: a wildcard, a delegation, a DNAME or NXDOMAIN; None
-    if no such name is ever looked up. `parent` is the node in the parent zone for the apex of a zone
-    whose parent is served too: the parent answers queries for DS (RFC 4035 §3.1.4.1).
+    if no such name is ever looked up. At the apex of a zone whose parent zone is served too, `parent` is the parent's
+    node of the same name, which answers queries for DS (RFC 4035 §3.1.4.1).
     """
 
     apex: Apex | None  # None: not in our zones

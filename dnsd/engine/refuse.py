@@ -1,7 +1,7 @@
 """Refusals: replies to messages that cannot be answered, with the error and, if readable, the question.
 
-Resolvers take FORMERR with only a header for a server without EDNS (RFC 6891 §7), and secondaries cannot use it at
-all. A refusal therefore has the question and an OPT record whenever those of the query are readable.
+A FORMERR with only a header tells resolvers that the server lacks EDNS (RFC 6891 §7), and secondaries nothing at all.
+ A refusal therefore has the question and an OPT record whenever those of the query are readable.
 """
 
 from __future__ import annotations

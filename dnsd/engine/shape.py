@@ -54,9 +54,10 @@ def shape_of(key: bytes) -> Shape:
 
 
 def without_serial(key: bytes) -> bytes:
-    """The same query without the SOA in the authority section of an IXFR, the client's version (RFC 1995 §3).
+    """The query without the SOA record in an IXFR's authority section, which gives the client's version (RFC 1995 §3).
 
-    `key` is that of `shape_of`; queries of other types are returned unchanged. Raises WireError for other records.
+    `key` is as for `shape_of`; queries of other types are returned unchanged. Raises WireError for other records
+    in its place.
     """
     if len(key) < _KEY.size:
         return key

@@ -66,7 +66,7 @@ class Snapshot:
     revision: int
     zones: Mapping[str, BuiltZone]  # by zone id, for reuse by the next snapshot; empty in workers
     maps: MapsUsed | None = None  # likewise; None in workers
-    # Completed chains by their first node and the query type, or the last name's answer.
+    # Completed chains by their first node, and by the query type or the last name's answer.
     chains: dict[tuple[Node, int | Answer], Answer] = field(default_factory=dict)
 
     def search(self, name: bytes) -> Node:

@@ -18,7 +18,7 @@ from dnsd.manage.zone_times import shown_times, times_document
 from dnsd.model.edits import RecordEdit
 from dnsd.model.fields import derived_id
 from dnsd.model.records import AUTOMATIC_TTL, Record, parse_owner
-from dnsd.model.requests import is_servers_own, nearest_ttl, not_reachable, unreachable_target
+from dnsd.model.requests import is_servers_own, nearest_ttl, unreachable_message, unreachable_target
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import FileKind
@@ -205,7 +205,7 @@ def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) 
         if is_shown(zone, record) and record.duplicate_key not in existing:
             if record.proxied and (target := unreachable_target(record)):
                 where = f"{name_text(record.owner)} {type_text(record.rtype)}"
-                raise refused(Reason.TARGET_NOT_ALLOWED, f"{where}: {not_reachable(target)}", "file")
+                raise refused(Reason.TARGET_NOT_ALLOWED, f"{where}: {unreachable_message(target)}", "file")
             added.append(_with_identity(replace(record, ttl=nearest_ttl(record.ttl)), draft, secrets.token_hex(16)))
     if added:
         write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))

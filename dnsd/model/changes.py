@@ -32,7 +32,7 @@ def change_problems(old: Dataset, new: Dataset, *, by_operator: bool) -> list[Pr
 
 
 def _operator_only(old: Dataset, new: Dataset) -> Iterator[Problem]:
-    """Changes that only the operator may make: approvals, static IPs, a zone's verification and status, some names."""
+    """Changes reserved to the operator: prefix approval, static IPs, verification and status of zones, some names."""
     for account_id, account in new.accounts.items():
         before = old.accounts.get(account_id)
         if before is account:
@@ -63,7 +63,7 @@ def _verification(before: Zone | None, zone: Zone) -> Iterator[Problem]:
 
 
 def _new_zone(new: Dataset, zone: Zone) -> Iterator[Problem]:
-    """A zone owns all names at and below its apex, so a customer's may not enclose, or lie in, another account's."""
+    """A zone owns all names at and below its apex: a customer's zone must not contain, or lie in, another account's."""
     if len([*ancestors(zone.name)]) == 1:
         message = f"{zone.name_text} is a top-level domain: only the operator can create its zone"
         yield Problem(zone.key, ("name",), message)

@@ -1,5 +1,5 @@
-"""The records of one zone, stored in columns: for a million records about 20 octets each, plus names and data, which
-are shared with other holders of the same octets. `Record` objects are built on access.
+"""The records of one zone, stored in columns: about 20 octets per record if there are a million, plus names and data,
+which equal records share. `Record` objects are built on access.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import overload
 
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
 
-NONE = 2**32 - 1  # stands for "no index"
+NO_INDEX = 2**32 - 1
 BLOCK = 1000  # names compared at once
 
 
@@ -130,11 +130,11 @@ class Records(Sequence[Record]):
         before, last = array("I"), dict[bytes, int]()
         for place, index in enumerate(self.grouped):
             owner = self.owners[index]
-            before.append(last.get(owner, NONE))
+            before.append(last.get(owner, NO_INDEX))
             last[owner] = place
         for place in last.values():
             group = []
-            while place != NONE:
+            while place != NO_INDEX:
                 group.append(self.grouped[place])
                 place = before[place]
             group.reverse()

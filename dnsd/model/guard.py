@@ -1,4 +1,4 @@
-"""The change guard: refuses a reload that would remove too much, unless the operator confirms it (R3).
+"""The change guard: refuses a reload that would remove too much, unless the operator confirms it.
 
 A source that shrinks a lot is usually an accident, such as a generator that stopped half-way or a folder that is not
 mounted.

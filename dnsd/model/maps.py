@@ -119,7 +119,7 @@ class AddressMap:
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """One map in the search for a zone's addresses, with the reason if it was skipped."""
+    """One map in the search for a zone's addresses, and the reason for skipping it; None if it is usable."""
 
     map: AddressMap
     step: Precedence | None  # None: the map covers neither the zone nor its account
@@ -144,7 +144,7 @@ def considered(maps: Iterable[AddressMap], account_id: str, zone_id: str | None)
     found = []
     for address_map in maps:
         step, membership = _coverage(address_map, account_id, zone_id)
-        rank = (list(Precedence).index(step) if step else len(Precedence), -_age(membership), address_map.id)
+        rank = (list(Precedence).index(step) if step else len(Precedence), -_time_s(membership), address_map.id)
         found.append((rank, Considered(address_map, step, _reason_to_skip(address_map, step))))
     found.sort(key=lambda pair: pair[0][2], reverse=True)  # the greater id first among equals
     found.sort(key=lambda pair: pair[0][:2])
@@ -183,8 +183,8 @@ def _coverage(
     return None, None
 
 
-def _age(membership: Membership | None) -> float:
-    """A membership's time in seconds since 1970; minus infinity without a time, as it counts as oldest."""
+def _time_s(membership: Membership | None) -> float:
+    """A membership's creation in seconds since 1970; minus infinity without a time, which counts as oldest."""
     if membership is None or membership.created_at is None:
         return float("-inf")
     return membership.created_at.timestamp()

@@ -43,7 +43,7 @@ MAX_COMMENT = 500  # characters
 MAX_TAGS = 20  # of one record
 MAX_TAG = 500  # characters of one tag, its name and its value together
 TEXT_TYPES = frozenset({TXT, parse_type_text("SPF")})  # their content may be text without quotes
-# Clients compare the content of these types with the content that they sent: character-strings, hexadecimal digits.
+# Types of character-strings or hexadecimal digits: clients compare their content with the content that they sent.
 AS_WRITTEN = TEXT_TYPES.union(
     map(parse_type_text, ("AVC", "NINFO", "RESINFO", "WALLET", "DS", "SSHFP", "TLSA", "SMIMEA", "CDS", "DLV"))
 )
@@ -63,7 +63,7 @@ class RecordSettings(Fields):
 
 
 def _without_empty_value(tag: str) -> str:
-    """`name:` as `name`, which means the same."""
+    """Shorten `name:` to `name`, which means the same."""
     name, _, value = tag.partition(":")
     return tag if value or not name else name
 
@@ -227,7 +227,7 @@ def parse_data_type(text: str) -> int:
     """Parse the type of a record. Raises ValueError, also for a meta-type such as ANY (RFC 6895 §3.1)."""
     rtype = parse_type_text(text)
     if rtype in META_TYPES:
-        raise ValueError(f"{text} is not a type of records")
+        raise ValueError(f"{text} cannot be the type of a record")
     return rtype
 
 
@@ -256,7 +256,9 @@ def pack_content(rtype: int, content: str, priority: int | None) -> bytes:
     if rtype in (A, AAAA) and not content.startswith(GENERIC):
         ip = parse_ip(content)
         if ip.version != (4 if rtype == A else 6):
-            raise ValueError(f"{content!r} is not an IPv{4 if rtype == A else 6} address: {type_text(rtype)} needs one")
+            raise ValueError(
+                f"{content!r} is not an IPv{4 if rtype == A else 6} address, which {type_text(rtype)} requires"
+            )
         return ip.packed
     rdata = parse_rdata_text(rtype, _presentation(rtype, content, priority))
     if rdata.rdcomment is not None:
@@ -265,7 +267,7 @@ def pack_content(rtype: int, content: str, priority: int | None) -> bytes:
 
 
 def forget_contents() -> None:
-    """Empty the cache of packed contents: edits bring ever new contents that do not recur."""
+    """Empty the cache of packed contents: edits bring new contents, which rarely recur."""
     pack_content.cache_clear()
 
 
@@ -274,7 +276,7 @@ def _presentation(rtype: int, content: str, priority: int | None) -> str:
     if rtype in TEXT_TYPES:
         if PLAIN_STRINGS.fullmatch(content):
             return content
-        return " ".join(map(_cut, character_strings(content, rtype)))
+        return " ".join(map(_quoted_strings, character_strings(content, rtype)))
     if rtype in WITH_PRIORITY and priority is not None:
         return f"{priority} {content}"
     if rtype in WITH_PRIORITY and not content.lstrip()[0].isdigit() and not content.startswith(GENERIC):
@@ -333,7 +335,7 @@ def _is_quoted(content: str) -> bool:
     return content.lstrip().startswith('"')
 
 
-def _cut(octets: bytes) -> str:
+def _quoted_strings(octets: bytes) -> str:
     """The octets as quoted character-strings of at most 255 octets each."""
     starts = range(0, len(octets), MAX_STRING) or (0,)
     return " ".join(_quoted(octets[start : start + MAX_STRING]) for start in starts)

@@ -13,7 +13,7 @@ from dnsd.wire.rdata import AAAA, NS, SOA, A
 
 TTL_S = range(60, 86_401)  # in addition to 1, automatic
 HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_./-]*[a-z0-9_])?")  # slashes: RFC 2317
-# A proxy reaches no origin there. Not `is_private`, which includes the documentation prefixes.
+# Networks where no proxy can reach an origin. Not `is_private`, which includes the documentation prefixes.
 UNREACHABLE = [
     ip_network(prefix)
     for prefix in (
@@ -40,13 +40,13 @@ def is_reachable(ip: IPAddress) -> bool:
 
 
 def unreachable_target(record: Record) -> str | None:
-    """The address of an A or AAAA record if no proxy can reach it."""
+    """The address of an A or AAAA record that no proxy can reach; else None."""
     if record.rtype in (A, AAAA) and not is_reachable(ip := ip_address(record.rdata)):
         return str(ip)
     return None
 
 
-def not_reachable(target: str) -> str:
+def unreachable_message(target: str) -> str:
     """The message for a proxied record with an unreachable target, in Cloudflare's words."""
     return f"Target {target} is not allowed for a proxied record."
 

@@ -29,7 +29,7 @@ class Sighting(NamedTuple):
     """The times of an object that are known from observation, not from its file."""
 
     created: datetime  # the time in its file if it has one, in case that is removed later
-    modified: datetime | None  # None: use the time in the file; also set if the object changed and that time did not
+    modified: datetime | None  # None: use the file's time; a later time: the object changed, the file's time did not
     activated: datetime | None  # None: use the time in the file, or the zone is not active
     digest: str  # of the object's content when last seen; empty if its file has the modification time
     gone: datetime | None = None  # when it was first found missing

@@ -43,7 +43,7 @@ SIGNED = (
 )
 DIGEST_SIZES = {1: 32, 2: 64}  # octets by matching type: SHA-256 and SHA-512, RFC 6698 §2.1.3
 ALIAS_MODE = bytes(2)  # priority of an SVCB or HTTPS record, RFC 9460 §2.4.1
-EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # other types may share its name [D]
+EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # as at Cloudflare, other types may share its name
 
 
 @dataclass(frozen=True, slots=True)

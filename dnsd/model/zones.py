@@ -94,7 +94,8 @@ class ZoneFields(Fields):
         default=None, description="set by the API; default: when the server first saw the zone active"
     )
     modified_on: AwareDatetime | None = Field(
-        default=None, description="set by the API; default: when the server first saw the zone's present settings"
+        default=None,
+        description="set by the API; default: when the server first saw the zone as it is, apart from its records",
     )
     records: tuple[RecordFields, ...] = ()
 
@@ -118,7 +119,7 @@ class Zone:
     records: Records  # may be given as any iterable of records
     verified: bool = True  # whether the operator confirms that the zone belongs to the account
     written_times: WrittenTimes = NO_TIMES  # the times in its file
-    name_text: str = field(init=False, compare=False)  # the name as people write it
+    name_text: str = field(init=False, compare=False)  # the name as dotted text
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", Records.of(self.records))

@@ -1,8 +1,8 @@
 /* Datagrams in batches: recvmmsg, known replies, sendmmsg.
 
    Transport, not a second way to answer. Each datagram is looked up in the reply cache (replies.h). If it is not
-   found, the Python function `learn` answers it and tells whether the reply may be repeated for equal queries.
-   When the data behind the replies is replaced, `forget` must be called. The portable loop in udp.py does the same
+   found, the Python function `learn` answers it and says whether the reply may be repeated for equal queries.
+   The caller calls `forget` when it replaces the data behind the replies. The portable loop in udp.py does the same
    without a cache.
 */
 
@@ -178,7 +178,7 @@ static int may_begin(const Batch *self) {
 }
 
 PyDoc_STRVAR(exchange_doc, "Receive and answer at most BATCH_SIZE datagrams; return their number, or -1 if\n"
-                           "0 were received but more may wait.");
+                           "the system reported an error instead and datagrams may still wait.");
 static PyObject *batch_exchange(Batch *self, PyObject *Py_UNUSED(unused)) {
     if (!may_begin(self)) return NULL;
     int received = receive(self);
@@ -298,7 +298,7 @@ static PyMethodDef batch_methods[] = {
 
 PyDoc_STRVAR(batch_doc,
              "Batch(fd, learn, limits, passes, not_sent, wants_ancillary, max_known)\n\n"
-             "`learn(query, peer)` returns (reply or None, account or None, kind); without account the reply is\n"
+             "`learn(query, peer)` returns (reply or None, account or None, kind); without an account the reply is\n"
              "for this query only. `limits(ip)`: whether replies to an address are limited at all; if so,\n"
              "`passes(ip, kind)`: whether a known reply may be sent to it now.\n"
              "A reply for a name not in `names` may be repeated for all such names of the same length with the\n"

@@ -28,9 +28,9 @@ class RateLimiter:
     """Limits the responses of a kind to a network by GCRA: a leaky bucket whose state is one number.
 
     The number is the time on the monotonic clock at which the responses so far would have been sent at an even pace. It
-    is kept in a slot of `table` (format "d", zeroed), chosen by a hash of network and kind. Slots have no tags: two
-    kinds in one slot share its rate, so the table has a fixed size and a flood from forged addresses evicts no client.
-    Two workers that use a slot at the same instant may count two responses as one.
+    is kept in a slot of `table` (format "d", zeroed), chosen by a hash of network and kind. Slots have no tags: if two
+    hashes collide, both share one rate. So the table has a fixed size, and a flood from forged addresses evicts no
+    client. Two workers that use a slot at the same instant may count two responses as one.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class RateLimiter:
         return True
 
     def limits(self, peer: str) -> bool:
-        """Whether the peer is limited at all."""
+        """Whether the peer is limited at all; if not, the kinds of its responses do not matter."""
         return bool(self._interval_s) and self._network_of_peer(peer) is not None
 
     def limits_ip(self, ip: bytes) -> bool:
@@ -133,7 +133,7 @@ class Admission:
 
     A client is an IPv4 address or an IPv6 /64 (RFC 4291 §2.5.4: the size of one network). Each worker counts in its own
     region and reads all regions, so that the counts of a dead worker can be cleared. Clients with colliding hashes are
-    counted together. Workers that admit at the same instant may each take the last place: one extra per worker.
+    counted together. Workers that admit at the same instant may each take the last place: one too many per worker.
     """
 
     def __init__(self, regions: Sequence[memoryview], index: int, *, connections: int, per_client: int) -> None:

@@ -104,7 +104,7 @@ def address_of(sock: socket.socket) -> Address:
 def activated_listeners(environment: Mapping[str, str] = os.environ) -> list[Listener]:
     """The sockets that systemd has bound for this process (socket activation); empty without activation.
 
-    All workers share them. Sockets other than IP sockets are ignored.
+    All workers share them. Sockets other than IPv4 and IPv6 ones are left alone.
     """
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return []
@@ -125,7 +125,7 @@ def activated_listeners(environment: Mapping[str, str] = os.environ) -> list[Lis
 
 
 def dropped_datagrams(sock: socket.socket) -> int:
-    """Datagrams dropped since the socket was opened because its buffer was full, modulo 2³²; 0 if not known."""
+    """The number of datagrams dropped for lack of buffer since the socket was opened, modulo 2³²; 0 if not known."""
     with contextlib.suppress(OSError):
         counters = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 64)
         return int.from_bytes(counters[4 * MEMINFO_DROPS : 4 * MEMINFO_DROPS + 4], sys.byteorder)

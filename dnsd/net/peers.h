@@ -36,14 +36,14 @@ static PyObject *peer_text(const struct sockaddr_storage *peer) {
 
 /* Call a Python predicate with a peer and, unless NULL, a kind. Return 1 or 0; -1 with an exception. */
 static int ask_about(PyObject *function, const struct sockaddr_storage *peer, PyObject *kind) {
-    PyObject *ip = packed_peer(peer), *said;
+    PyObject *ip = packed_peer(peer), *verdict;
     int result;
     if (!ip) return -1;
-    said = PyObject_CallFunctionObjArgs(function, ip, kind, NULL);
+    verdict = PyObject_CallFunctionObjArgs(function, ip, kind, NULL);
     Py_DECREF(ip);
-    if (!said) return -1;
-    result = PyObject_IsTrue(said);
-    Py_DECREF(said);
+    if (!verdict) return -1;
+    result = PyObject_IsTrue(verdict);
+    Py_DECREF(verdict);
     return result;
 }
 

@@ -1,10 +1,10 @@
 /* The reply cache: replies kept for equal queries.
 
    A query is looked up without its id and with its name in lower case. If its name is not one of `names`, it is
-   looked up by its closest encloser in `names` and its length, as all nonexistent names with one closest encloser
-   have the same answer. A reply is kept when its question is asked for the second time, so that random queries use
-   hardly any memory. Part of _batch.c, which handles the sockets; of DNS, this part knows only the question's
-   name.
+   looked up by its closest encloser in `names` and its length, as all nonexistent names with the same closest
+   encloser have the same answer. A reply is kept when its question is asked for the second time, so that random
+   queries use hardly any memory. Part of _batch.c, which handles the sockets; of DNS, this part knows only the
+   question's name.
 */
 
 #ifndef DNSD_REPLIES_H
@@ -17,7 +17,7 @@
 #include "../siphash.h"
 
 enum {
-    MAX_MESSAGE = 4096,   /* octets of a query, MAX_QUERY in udp.py, and of a kept reply; UDP replies have 1,232 */
+    MAX_MESSAGE = 4096,   /* octets of a query (MAX_QUERY in udp.py) and of a kept reply; UDP replies have 1,232 */
     MAX_KEY = 352,        /* octets of a kept query: header, longest name, OPT record */
     FIRST_SLOTS = 256,    /* of the table of replies; a power of two, doubled when half full */
     MARKS = 1 << 20,      /* bits for questions asked once; a power of two */

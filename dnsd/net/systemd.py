@@ -14,8 +14,8 @@ class Notifier:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        asked_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        watchdog_us = environment.get("WATCHDOG_USEC", "") if asked_us else ""
+        is_for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        watchdog_us = environment.get("WATCHDOG_USEC", "") if is_for_us else ""
         # Half of the manager's timeout, as sd_watchdog_enabled(3) recommends.
         self.watchdog_s = int(watchdog_us) / 2e6 if watchdog_us.isdecimal() else None
 

@@ -23,7 +23,7 @@ class Count(Protocol):
         """Increment the counter `name` with these labels."""
 
 
-GRACE_S = 0.5  # for which clients that send more queries are still answered at shutdown
+GRACE_S = 0.5  # at shutdown, in which clients that keep asking are still answered
 POLL_S = 0.01  # between checks for remaining work at shutdown
 
 ACCEPTS = 64  # connections accepted before open connections have their turn
@@ -69,7 +69,7 @@ class TcpServer:
     def stop(self) -> None:
         """Accept established connections, then stop accepting; open connections continue."""
         self._is_stopped = True
-        self._rest()
+        self._stop_accepting()
         if self._pause:
             self._pause.cancel()
         for _ in range(LAST_TURNS):
@@ -77,7 +77,7 @@ class TcpServer:
                 break
 
     async def finish(self, within_s: float) -> None:
-        """Answer the queries already received and close all connections, within `within_s` at most.
+        """Answer the queries already received and close all connections, within `within_s` seconds at most.
 
         To be called after `stop`. Queries that arrive later are answered for GRACE_S.
         """
@@ -114,7 +114,7 @@ class TcpServer:
                 break
         return True
 
-    def _rest(self) -> None:
+    def _stop_accepting(self) -> None:
         if self._seat:
             self._turns.leave(self._seat)
             self._seat = None
@@ -122,7 +122,7 @@ class TcpServer:
     def _pause_accepting(self) -> None:
         """Let connections wait in the kernel: the socket stays readable, but another attempt would fail at once."""
         self._count("dnsd_tcp_refused_total", "no_descriptors")
-        self._rest()
+        self._stop_accepting()
         if not self._is_stopped:
             self._pause = self._loop.call_later(PAUSE_S, self._resume_accepting)
 

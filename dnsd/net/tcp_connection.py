@@ -29,11 +29,11 @@ TURN = 64  # queries of one connection answered in one turn
 READ_SIZE = 16 * 1024  # octets read from one connection in one turn
 WRITE_SIZE = 64 * 1024  # octets of replies gathered before they are written
 UNREAD_LIMIT = 256 * 1024  # octets of unsent replies at which we stop answering and reading
-GO_ON_LIMIT = 64 * 1024  # octets of unsent replies at which we continue
-UNSENT_LIMIT = 128 * 1024  # octets of them in the kernel, which would buffer megabytes; it accepts more at half of it
-CHECKS = 4  # per idle time, whether the client reads its replies: 64 KiB count as progress
+RESUME_LIMIT = 64 * 1024  # octets of unsent replies at which we continue
+UNSENT_LIMIT = 128 * 1024  # octets of them in the kernel, which else buffers megabytes; at half, it takes more
+CHECKS = 4  # per idle time, of whether the client reads its replies: 64 KiB count as progress
 
-LINGER_S = 2.0  # of reading after the last reply: closing with unread octets would reset the connection and lose it
+LINGER_S = 2.0  # of reading after the last reply: a close with unread octets sends a reset, and the reply is lost
 SHUTDOWN_LINGER_S = 0.5  # the same at shutdown
 
 # Reasons for closing connections, the labels of dnsd_tcp_closed_total.
@@ -164,7 +164,7 @@ class TcpConnection:
     def _flush(self) -> None:
         """Send unsent replies; once the client reads again, continue answering."""
         del self._unsent[: self._send(self._unsent)]
-        if not self._may_write and len(self._unsent) <= GO_ON_LIMIT:
+        if not self._may_write and len(self._unsent) <= RESUME_LIMIT:
             self._may_write = True
             self._active_at = self._loop.time()
 
@@ -212,7 +212,7 @@ class TcpConnection:
             self._turns.want(self._seat, self._wanted())
 
     def _wanted(self) -> int:
-        """The events to wait for; nothing is read while many replies are unsent, or the last ones at the end."""
+        """The events to wait for: no reading while too many replies are unsent or, at the end, any."""
         if not self._unsent:
             return READ
         return WRITE if self._is_ending or not self._may_write else READ | WRITE

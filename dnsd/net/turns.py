@@ -98,7 +98,7 @@ class Turns:
         try:
             gave = self._give_turns(self.clock() + self._budget_s)
         finally:
-            # Events that arrived meanwhile also wait for the next pass, as this one may still wake us for them.
+            # Events that arrived meanwhile also wait for the next pass: the loop may yet wake us for them in this one.
             if self._waiting or (gave and not woken):
                 self._next_pass = self._loop.call_soon(self._pass)
 

@@ -19,7 +19,7 @@ from dnsd.errors import DnsdError
 Learned = tuple[bytes | None, Hashable | None, Hashable]  # see Responder.learn
 Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: the destination address of a datagram
 
-MAX_KNOWN = 65_536  # replies kept for one socket, about a hundred octets each
+MAX_KNOWN = 65_536  # replies kept for one socket, usually 100 to 200 octets each
 MAX_QUERY = 4096  # octets; longer queries are truncated and thus malformed
 BATCH_SIZE = 32  # datagrams received at once, and lost if the worker is killed
 TURN_S = 0.001  # of answering before the event loop can serve TCP and control; at least one batch
@@ -144,7 +144,7 @@ class _TurningUdpServer:
         return count != 0
 
     def _exchange(self) -> int:
-        """Receive and answer a batch; return the number of datagrams, or -1 if 0 were received but more may wait."""
+        """Receive and answer a batch; return the number of datagrams, or -1 after errors alone: more may wait."""
         raise NotImplementedError
 
 

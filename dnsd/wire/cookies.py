@@ -1,6 +1,6 @@
-"""DNS cookies (RFC 7873) in the interoperable form for the servers of an anycast set (RFC 9018).
+"""DNS cookies (RFC 7873) in the form that all servers of an anycast set can make and check (RFC 9018).
 
-Bytes only: the caller passes the time, the secrets and the client's address; no client has any state here.
+Bytes only: the caller passes the time, the secrets and the client's address; nothing is stored per client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OUR_SIZE = 24  # octets: client cookie, version, three reserved, time, hash; RFC
 MAX_AGE_S, MAX_AHEAD_S, RENEW_AGE_S = 3600, 300, 1800  # RFC 9018 §4.3
 CACHED = 4096  # results kept, each valid for one second
 
-_HEAD = 14  # octets of the header without the id, type and class
+_HEAD = 14  # octets: the header without its id, then type and class
 _OPTIONS_AT = _HEAD + 11
 _OPT_WITH_OPTION = struct.Struct("!BH6xHHH")  # owner, type, length of the options, code and size of the first option
 _OPTION = struct.Struct("!HH")
@@ -88,7 +88,7 @@ class Cookies:
         return self._check(cookie, client, now_s)[0]
 
     def option(self, cookie: bytes, client: bytes, now_s: int) -> bytes:
-        """The COOKIE option for the reply: the client's own server cookie while it is young, else a new one.
+        """The COOKIE option for the reply: the client's cookie unchanged while it is young, else a new one.
 
         The arguments are those of `verdict`; every cookie begins with the client cookie, which is sent back.
         """
@@ -97,19 +97,19 @@ class Cookies:
 
 def _checked(secrets: tuple[bytes, ...], cookie: bytes, client: bytes, now_s: int) -> tuple[Verdict, bytes]:
     """The verdict on a cookie, and the option for the reply."""
-    maker = _maker(secrets, cookie, client, now_s)
-    if maker is None:
+    secret = _secret_of(secrets, cookie, client, now_s)
+    if secret is None:
         verdict = Verdict.NEW if len(cookie) == CLIENT_COOKIE_SIZE else Verdict.INVALID
     else:
         verdict = Verdict.VALID
     # RFC 9018 §4.3: renew after half an hour at the latest; §5: use a new secret as soon as it is the first.
-    if maker != secrets[0] or not 0 <= _age_s(cookie, now_s) < RENEW_AGE_S or not _is_plain(cookie):
+    if secret != secrets[0] or not 0 <= _age_s(cookie, now_s) < RENEW_AGE_S or not _is_plain(cookie):
         cookie = _fresh(secrets[0], cookie[:CLIENT_COOKIE_SIZE], client, now_s)
     return verdict, pack_option(COOKIE, cookie)
 
 
-def _maker(secrets: tuple[bytes, ...], cookie: bytes, client: bytes, now_s: int) -> bytes | None:
-    """The secret with which the cookie was made for this client; None if it is invalid or too old."""
+def _secret_of(secrets: tuple[bytes, ...], cookie: bytes, client: bytes, now_s: int) -> bytes | None:
+    """The secret with which the cookie was made for this client; None for an invalid or too old cookie."""
     if len(cookie) != OUR_SIZE or cookie[CLIENT_COOKIE_SIZE] != VERSION:
         return None
     if not -MAX_AHEAD_S <= _age_s(cookie, now_s) <= MAX_AGE_S:

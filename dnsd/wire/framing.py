@@ -6,7 +6,7 @@ LENGTH_SIZE = 2  # octets
 
 
 class FrameReader:
-    """Splits a stream into messages, in chunks of any size; holds at most one unfinished message."""
+    """Splits a stream, fed in chunks of any size, into messages; holds at most one unfinished message."""
 
     __slots__ = ("_buffer",)
 

@@ -26,7 +26,7 @@ DO = 0x8000  # RFC 3225
 OPT, TSIG = 41, 250
 MAX_ADDITIONAL = 3  # records in a query; OPT and TSIG are two
 MAX_OPTIONS = 16  # in a query; resolvers send two or three
-MAX_OUTLINED = 32  # questions or records of a refused message to examine for its OPT
+MAX_OUTLINED = 32  # limit on the questions, and on the records, of a refused message searched for its OPT
 BADKEY = 17  # RFC 8945 §3
 NSID, COOKIE, EDE = 3, 10, 15  # option codes: RFC 5001, RFC 7873, RFC 8914
 CLIENT_COOKIE_SIZE = 8  # octets, RFC 7873 §4.1
@@ -203,7 +203,7 @@ def _pack_unknown_key(key_name: bytes, rdata: bytes) -> bytes:
     time, fudge, mac_size = _TSIG.unpack_from(rdata, end)
     rest = rdata[end + _TSIG.size + mac_size :]  # original id, error, length of other data, other data
     if len(rest) < 6 or len(rest) != 6 + int.from_bytes(rest[4:6]):
-        raise WireError("a TSIG of the wrong length")
+        raise WireError("a TSIG whose parts do not match its length")
     reply = rdata[:end] + _TSIG.pack(time, fudge, 0) + rest[:2] + BADKEY.to_bytes(2) + bytes(2)
     return key_name + RECORD_FIXED.pack(TSIG, ANY_CLASS, 0, len(reply)) + reply
 

@@ -1,8 +1,8 @@
 """Domain names as bytes, in the uncompressed wire form of RFC 1035 §3.1, and as dotted text.
 
-A name is `bytes` ending in the root's zero octet. *Canonical* means ASCII lower case; bytes of 128 and more are
-unchanged, as names compare by ASCII case only (RFC 4343 §3). Length octets are at most 63, so lowering a whole wire
-name never changes them.
+A name is `bytes` ending in the root's zero octet. *Canonical* means ASCII lower case; bytes from 128 on
+are not changed, as names compare by ASCII case only (RFC 4343 §3). Length octets are at most 63, so lowering a whole
+wire name never changes them.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def _check_readable(rtype: int, wire: bytes) -> None:
 
 
 def unpack_rdata(rtype: int, wire: bytes) -> Any:
-    """Packed record data as a dnspython object."""
+    """Record data from `pack_rdata` as a dnspython object."""
     kind = dns.rdatatype.RdataType.make(rtype)
     return dns.rdata.from_wire(dns.rdataclass.IN, kind, wire, 0, len(wire))
 
@@ -122,7 +122,7 @@ def _from_text(rtype: int, text: str) -> dns.rdata.Rdata:
 
 
 def reason(error: Exception) -> str:
-    """A dnspython exception as the end of a sentence."""
+    """The message of a dnspython exception, worded as the end of a sentence."""
     if isinstance(error, dns.exception.UnexpectedEnd):
         return "it ends too early; check for an unclosed quote or parenthesis"
     if isinstance(error, dns.ttl.BadTTL):

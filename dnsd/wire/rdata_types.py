@@ -61,7 +61,7 @@ class MG(Names):
 
 
 class MINFO(Names):
-    """The mailboxes for the owner of a mailing list and for its errors, RFC 1035 §3.3.7."""
+    """The mailboxes responsible for a mailing list and for its error messages, RFC 1035 §3.3.7."""
 
     COUNT = 2
 

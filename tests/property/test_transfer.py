@@ -92,5 +92,5 @@ def test_an_edit_of_a_map_sends_no_name(tmp_path: pathlib.Path) -> None:
 def test_a_change_of_another_revision_is_not_applied(tmp_path: pathlib.Path) -> None:
     first = load(write_world(random_world(random.Random(4)), tmp_path), {}).snapshot
     second, third = (dataclasses.replace(first, revision=number) for number in (2, 3))
-    with pytest.raises(ValueError, match="a change to revision 2, applied to revision 1"):
+    with pytest.raises(ValueError, match="a delta from revision 2, applied to revision 1"):
         list(apply_delta(first, delta(second, third)))

@@ -29,7 +29,7 @@ from dnsd.model.records import (
     parse_data_type,
     parse_owner,
 )
-from dnsd.model.requests import TTL_S, is_reachable, is_ttl, not_reachable, unreachable_target
+from dnsd.model.requests import TTL_S, is_reachable, is_ttl, unreachable_message, unreachable_target
 from dnsd.model.zones import Zone
 from dnsd.wire.names import has_blanks, name_text
 from dnsd.wire.rdata import AAAA, A, type_text
@@ -80,7 +80,7 @@ def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None 
     except RecordError as error:
         raise RecordBodyError(record_fault(_reason(error, fields.type), str(error), error.path)) from None
     if record.proxied and (target := unreachable_target(record)):  # the content may be octets (RFC 3597)
-        raise RecordBodyError(record_fault(Reason.TARGET_NOT_ALLOWED, not_reachable(target), ("content",)))
+        raise RecordBodyError(record_fault(Reason.TARGET_NOT_ALLOWED, unreachable_message(target), ("content",)))
     return replace(record, identity=(base.identity if base else UNWRITTEN)._replace(written=record.identity.written))
 
 
@@ -191,7 +191,7 @@ class RecordReader:
             and _is_address(rtype, content)
             and not is_reachable(parse_ip(content))
         ):
-            self.blame(Reason.TARGET_NOT_ALLOWED, not_reachable(content), "content")
+            self.blame(Reason.TARGET_NOT_ALLOWED, unreachable_message(content), "content")
         return proxied
 
     def settings(self) -> dict[str, bool]:

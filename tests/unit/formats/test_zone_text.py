@@ -207,7 +207,7 @@ PROBLEMS: dict[str, tuple[list[str], list[tuple[int, int, str]]]] = {
     "nothing": ([], [(1, 1, "no records")]),
     "only comments": (["; a", "", "$TTL 60"], [(1, 1, "no records")]),
     "an unknown type": (["a 60 IN AAB x"], [(1, 9, "'AAB' is not a record type")]),
-    "a query type": (["a 60 IN ANY x"], [(1, 9, "is not a type of records")]),
+    "a query type": (["a 60 IN ANY x"], [(1, 9, "cannot be the type of a record")]),
     "a TTL": (["a 6x IN A 192.0.2.1"], [(1, 3, "'6x' is not a TTL")]),
     "a class": (["a 60 HS A 192.0.2.1"], [(1, 6, "class HS is not supported")]),
     "no type": (["a 60 IN"], [(1, 1, "type is missing")]),

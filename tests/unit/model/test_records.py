@@ -111,7 +111,7 @@ WRONG: dict[str, tuple[dict[str, Any], Path, str]] = {
     "no type": ({"type": ""}, ("type",), "is not a record type"),
     "an unknown mnemonic": ({"type": "ALIAS"}, ("type",), "'ALIAS' is not a record type"),
     **{
-        f"the type {rtype}": ({"type": rtype}, ("type",), "is not a type of records")
+        f"the type {rtype}": ({"type": rtype}, ("type",), "cannot be the type of a record")
         for rtype in ("ANY", "AXFR", "OPT", "TSIG", "TYPE0", "TYPE255")
     },
     "no content": ({"content": " "}, ("content",), "is empty"),
