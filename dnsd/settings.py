@@ -224,7 +224,7 @@ class LimitSettings(Fields):
         default=DEFAULT_LIMITS.octets,
         ge=512,
         le=MOST_RRSET_OCTETS,
-        description="limit on the octets of such records in an answer",
+        description="limit on the octets of one RRset in an answer",
     )
     rrl: RrlSettings = RrlSettings()
     cookies: CookieSettings = CookieSettings()

@@ -71,7 +71,7 @@ def settings_rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
         mark = "*start*; " if needs_start(prefix + name) else ""
         default = default_text(field)
         if field.is_required():
-            default = f"needed with `{prefix[:-1]}`" if prefix else "needed"
+            default = f"required with `{prefix[:-1]}`" if prefix else "required"
         yield prefix + name, default, range_text(field), mark + field.description
 
 
