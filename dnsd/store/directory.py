@@ -1,4 +1,4 @@
-"""Read the accounts folder: its files, the kind of each, and their content (config.md's layout).
+"""Read the accounts folder: its files, the kind of each, and their content.
 
 ACCOUNT/account.yaml, ACCOUNT/maps/NAME.yaml, ACCOUNT/zones/NAME.yaml or NAME.zone
 
