@@ -109,7 +109,7 @@ async def _done(
     return Redirect(f"/accounts/{visit.account.id}/addresses", done)
 
 
-def _page(visit: Visit, wrong: FormErrors) -> HtmlPage:
+def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
     dataset, account = visit.dataset, visit.account
     uses = uses_of(dataset, account.id)
     return HtmlPage(
@@ -120,9 +120,9 @@ def _page(visit: Visit, wrong: FormErrors) -> HtmlPage:
             "accounts_by_id": dataset.accounts,
             "delegation_id": accounts.delegation_id,
             "static_ips": [(ip, accounts.lease_id(account, ip), uses.get(ip, ())) for ip in account.static_ips],
-            "wrong": wrong,
+            "errors": errors,
             "form": visit.form,
             "wrong_prefix": visit.path.get("prefix_id", ""),
         },
-        wrong.status,
+        errors.status,
     )

@@ -51,10 +51,10 @@ async def step(visit: Visit) -> HtmlPage | Redirect:
         # Errors in the input so far are shown at the step where they can be fixed.
         plan = await visit.plan(make) if do in ("name", "review") else None
     except RefusedError as error:
-        wrong = FormErrors(error, FIELDS)
-        place = next((STEP_OF[name] for name in STEP_OF if wrong.of(name)), "review")
+        errors = FormErrors(error, FIELDS)
+        place = next((STEP_OF[name] for name in STEP_OF if errors.of(name)), "review")
         is_ahead = do in STEPS and STEPS.index(place) > STEPS.index(at if at in STEPS else "scope")
-        return _page(visit, do, form, FormErrors()) if is_ahead else _page(visit, place, form, wrong)
+        return _page(visit, do, form, FormErrors()) if is_ahead else _page(visit, place, form, errors)
     view = None
     if do == "review":
         view = plan_view(visit.dataset, plan, body.ips, visit.loaded.settings.missing_family) if plan else None
@@ -69,7 +69,7 @@ def _new_id(visit: Visit) -> str:
     return derived_id("map", visit.account.id, visit.form.get("number"))
 
 
-def _page(visit: Visit, at: str, form: MapForm, wrong: FormErrors, *, plan: Any = None) -> HtmlPage:
+def _page(visit: Visit, at: str, form: MapForm, errors: FormErrors, *, plan: Any = None) -> HtmlPage:
     dataset, account = visit.dataset, visit.account
     chosen = form.chosen(dataset, account)
     zones, total = found_zones(dataset, account, visit.form.text("find"), chosen)
@@ -81,7 +81,7 @@ def _page(visit: Visit, at: str, form: MapForm, wrong: FormErrors, *, plan: Any 
             "steps": STEPS,
             "titles": TITLES,
             "form": form,
-            "wrong": wrong,
+            "errors": errors,
             "chosen": chosen,
             "find": visit.form.text("find"),
             "found": zones,
@@ -93,5 +93,5 @@ def _page(visit: Visit, at: str, form: MapForm, wrong: FormErrors, *, plan: Any 
             "number": visit.form.get("number") or secrets.token_hex(16),
             "path": f"{maps_path(account.id)}/create",
         },
-        wrong.status,
+        errors.status,
     )

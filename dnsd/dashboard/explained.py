@@ -22,14 +22,14 @@ TYPES = ("A", "AAAA", "HTTPS", "CNAME", "TXT", "MX", "NS", "SOA", "SRV", "CAA", 
 async def show_explained(visit: Visit) -> HtmlPage:
     """The answer to a question, and the path to it."""
     name, rtype = visit.query.text("name"), visit.query.text("type").upper() or "A"
-    data: dict[str, Any] = {"name": name, "type": rtype, "types": TYPES, "wrong": FormErrors(), "found": None}
+    data: dict[str, Any] = {"name": name, "type": rtype, "types": TYPES, "errors": FormErrors(), "found": None}
     if not name:
         return HtmlPage("explain.html", data)
     try:
         wire, number = _question(visit, name, rtype)
     except RefusedError as error:
-        wrong = FormErrors(error, ("name", "type"))
-        return HtmlPage("explain.html", data | {"wrong": wrong}, wrong.status)
+        errors = FormErrors(error, ("name", "type"))
+        return HtmlPage("explain.html", data | {"errors": errors}, errors.status)
     loaded = visit.loaded
     found = explain(loaded.snapshot, loaded.dataset, wire, number, loaded.settings.missing_family)
     maps = {one.key: one for one in loaded.dataset.maps.values()}

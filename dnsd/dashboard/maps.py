@@ -123,7 +123,7 @@ class _Edited:
 
     form: MapForm
     tag: str
-    wrong: FormErrors
+    errors: FormErrors
     plan: Any = None
     has_conflict: bool = False
 
@@ -185,7 +185,7 @@ def _edit_page(visit: Visit, edited: _Edited) -> HtmlPage:
             "title": map_title(found),
             "form": edited.form,
             "tag": edited.tag,
-            "wrong": edited.wrong,
+            "errors": edited.errors,
             "plan": edited.plan,
             "now": now,
             "now_zones": [zone.name_text for zone in now.chosen(dataset, account)[:MAX_MEMBERS]] if now else [],
@@ -198,7 +198,7 @@ def _edit_page(visit: Visit, edited: _Edited) -> HtmlPage:
             "uses": uses_of(dataset, account.id),
             "path": map_path(visit),
         },
-        edited.wrong.status,
+        edited.errors.status,
     )
 
 
@@ -248,10 +248,10 @@ async def act(action: Action, visit: Visit) -> HtmlPage | Redirect:
     return Redirect(to, f"{map_title(found)} is {action.done}. {more}")
 
 
-def _ask_page(visit: Visit, action: Action, plan: Any, wrong: FormErrors) -> HtmlPage:
+def _ask_page(visit: Visit, action: Action, plan: Any, errors: FormErrors) -> HtmlPage:
     found = visit.map
     data = {"account": visit.account, "map": found, "title": map_title(found), "path": map_path(visit)}
-    return HtmlPage("map_action.html", {**data, "action": action, "plan": plan, "wrong": wrong}, wrong.status)
+    return HtmlPage("map_action.html", {**data, "action": action, "plan": plan, "errors": errors}, errors.status)
 
 
 async def show_version(visit: Visit) -> HtmlPage:
@@ -272,13 +272,13 @@ def _restored(draft: Draft, *, visit: Visit) -> None:
     restore(draft, visit.service.history, visit.path["account_id"], visit.path["map_id"], visit.path["version"].upper())
 
 
-async def _version_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
+async def _version_page(visit: Visit, errors: FormErrors) -> HtmlPage:
     version = visit.path["version"].upper()
     found = await run_in_threadpool(visit.service.history.text, visit.path["map_id"], version)
     if found is None or found[0].account_id != visit.account.id or found[0].kind != FileKind.MAP.name:
         raise refused(Reason.NOT_FOUND, "there is no such version of the map")
-    plan, status = None, wrong.status
-    if not wrong:
+    plan, status = None, errors.status
+    if not errors:
         try:
             plan = plan_view(
                 visit.dataset,
@@ -287,7 +287,7 @@ async def _version_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
                 visit.loaded.settings.missing_family,
             )
         except RefusedError as error:
-            wrong = FormErrors(error)
+            errors = FormErrors(error)
     there = visit.dataset.maps.get(visit.path["map_id"])
     there = there if there and there.account_id == visit.account.id else None
     return HtmlPage(
@@ -298,7 +298,7 @@ async def _version_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
             "version": found[0],
             "text": found[1],
             "plan": plan,
-            "wrong": wrong,
+            "errors": errors,
             "path": map_path(visit),
             "is_there": there is not None,
         },

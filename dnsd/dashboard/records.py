@@ -73,7 +73,7 @@ async def list_records(visit: Visit) -> HtmlPage:
     return await _list_page(visit, FormErrors())
 
 
-async def _list_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
+async def _list_page(visit: Visit, errors: FormErrors) -> HtmlPage:
     zone, query = visit.zone, visit.query
     if back := _back(visit):  # a form on the list was sent
         query = FormValues.of(urlsplit(back).query)
@@ -100,11 +100,11 @@ async def _list_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
             "q": q,
             "type": rtype,
             "types": TYPES,
-            "wrong": wrong,
+            "errors": errors,
             "path": records_path(visit),
             "back": link(page),
         },
-        wrong.status,
+        errors.status,
     )
 
 
@@ -208,7 +208,7 @@ def _shown(visit: Visit) -> JsonObject:
 def _form_page(
     visit: Visit,
     values: Mapping[str, Any],
-    wrong: FormErrors,
+    errors: FormErrors,
     *,
     tag: str = "",
     now: Any = None,
@@ -232,13 +232,13 @@ def _form_page(
             "is_proxiable": rtype in PROXIABLE_TYPES,
             "ttls": TTLS,
             "ttl": _number(values.get("ttl")),
-            "wrong": wrong,
+            "errors": errors,
             "tag": tag,
             "now": now,
             "is_new": "record_id" not in visit.path,
             "path": records_path(visit),
         },
-        wrong.status,
+        errors.status,
     )
 
 
@@ -298,7 +298,7 @@ async def show_delete(visit: Visit) -> HtmlPage:
     """Show a record and ask to confirm its deletion."""
     zone = visit.zone
     data = {"zone": zone, "account": visit.dataset.accounts[zone.account_id], "record": _shown(visit)}
-    return HtmlPage("record_delete.html", data | {"wrong": FormErrors(), "path": records_path(visit)})
+    return HtmlPage("record_delete.html", data | {"errors": FormErrors(), "path": records_path(visit)})
 
 
 async def delete(visit: Visit) -> HtmlPage | Redirect:
@@ -343,12 +343,12 @@ async def import_file(visit: Visit) -> HtmlPage | Redirect:
     )
 
 
-def _import_page(visit: Visit, octets: bytes, wrong: FormErrors) -> HtmlPage:
+def _import_page(visit: Visit, octets: bytes, errors: FormErrors) -> HtmlPage:
     """The form, with the sent text unless it is not UTF-8, which the form would alter."""
     zone = visit.zone
     try:
         text = octets.decode()
     except UnicodeDecodeError:
         text = ""
-    data = {"zone": zone, "account": visit.dataset.accounts[zone.account_id], "text": text, "wrong": wrong}
-    return HtmlPage("record_import.html", data | {"path": records_path(visit)}, wrong.status)
+    data = {"zone": zone, "account": visit.dataset.accounts[zone.account_id], "text": text, "errors": errors}
+    return HtmlPage("record_import.html", data | {"path": records_path(visit)}, errors.status)

@@ -81,10 +81,10 @@ async def create(visit: Visit) -> HtmlPage | Redirect:
     return Redirect(f"/zones/{zone_id}", "The zone is created. DNS answers for it.")
 
 
-def _create_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
-    data = {"accounts": _accounts_to_create_in(visit), "form": visit.form, "wrong": wrong}
+def _create_page(visit: Visit, errors: FormErrors) -> HtmlPage:
+    data = {"accounts": _accounts_to_create_in(visit), "form": visit.form, "errors": errors}
     return HtmlPage(
-        "zone_create.html", data | {"chosen": visit.form.text("account") or visit.query.text("account")}, wrong.status
+        "zone_create.html", data | {"chosen": visit.form.text("account") or visit.query.text("account")}, errors.status
     )
 
 
@@ -93,7 +93,7 @@ async def show_zone(visit: Visit) -> HtmlPage:
     return await _page(visit, FormErrors())
 
 
-async def _page(visit: Visit, wrong: FormErrors) -> HtmlPage:
+async def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
     loaded, zone = visit.loaded, visit.zone
     return HtmlPage(
         "zone.html",
@@ -107,11 +107,11 @@ async def _page(visit: Visit, wrong: FormErrors) -> HtmlPage:
             "not_followed": not_followed(zone),
             "warnings": problems_of(loaded, zone.key),
             "records_total": _records_total(zone),
-            "wrong": wrong,
+            "errors": errors,
             "may_see_maps": visit.token.may(Area.MAPS, AccessLevel.READ, account_id=zone.account_id),
             "versions": await visit.versions(zone.id, zone.account_id),
         },
-        wrong.status,
+        errors.status,
     )
 
 
@@ -182,8 +182,8 @@ def _is_name_of(zone: Zone, text: str) -> bool:
         return False
 
 
-def _delete_page(visit: Visit, wrong: FormErrors) -> HtmlPage:
+def _delete_page(visit: Visit, errors: FormErrors) -> HtmlPage:
     zone, dataset = visit.zone, visit.dataset
     members = [one for one in dataset.maps_by_member.get(zone.id, ()) if (MemberKind.ZONE, zone.id) in one.by_member]
-    data = {"zone": zone, "account": dataset.accounts[zone.account_id], "members": members, "wrong": wrong}
-    return HtmlPage("zone_delete.html", data | {"records_total": _records_total(zone)}, wrong.status)
+    data = {"zone": zone, "account": dataset.accounts[zone.account_id], "members": members, "errors": errors}
+    return HtmlPage("zone_delete.html", data | {"records_total": _records_total(zone)}, errors.status)

@@ -97,23 +97,23 @@ def record_fields(body: Mapping[str, Any], zone_name: bytes, *, base: Record | N
     """
     if not isinstance(body, Mapping):
         raise RecordBodyError(record_fault(Reason.INVALID, "a record must be a JSON object", ()))
-    reading = RecordReader(body, base)
-    rtype = reading.rtype()
-    content, priority = ("", None) if rtype is None else reading.data(rtype)
-    ttl, proxied = reading.ttl(), reading.proxied(rtype, content)
-    said = {
-        "name": reading.name(zone_name),
+    reader = RecordReader(body, base)
+    rtype = reader.rtype()
+    content, priority = ("", None) if rtype is None else reader.data(rtype)
+    ttl, proxied = reader.ttl(), reader.proxied(rtype, content)
+    values = {
+        "name": reader.name(zone_name),
         "type": "" if rtype is None else type_text(rtype),
         "content": content,
         "priority": priority,
         "ttl": AUTOMATIC_TTL if proxied else ttl,
         "proxied": proxied,
-        "settings": reading.settings(),
-        "comment": reading.comment(),
-        "tags": reading.tags(),
+        "settings": reader.settings(),
+        "comment": reader.comment(),
+        "tags": reader.tags(),
     }
-    fields, problems = validate(RecordFields, said, "")
-    faults = reading.faults or [record_fault(Reason.INVALID, one.message, one.path) for one in problems]
+    fields, problems = validate(RecordFields, values, "")
+    faults = reader.faults or [record_fault(Reason.INVALID, one.message, one.path) for one in problems]
     if fields is None or faults:
         raise RecordBodyError(*faults)
     return fields
