@@ -1,4 +1,4 @@
-"""The loaded data: the one place that holds them, and the one method that replaces them."""
+"""The served data: held here alone, and replaced here alone."""
 
 from __future__ import annotations
 
@@ -23,30 +23,31 @@ from dnsd.store.write import JOURNAL
 
 
 class Current:
-    """The data that are served, the source as read last, and the files in the state folder that outlive both."""
+    """The served data, the source as last read, and the files in the state folder that outlive the process."""
 
     def __init__(self, state: Path, settings: Settings, publisher: Publisher, log: Log) -> None:
-        """`settings` are the server's at its start."""
-        self.loaded: Loaded | None = None  # None: a snapshot file is served
+        """`settings` are those of the server's start; those of the loaded data replace them."""
+        self.loaded: Loaded | None = None  # None: the snapshot file is served, or nothing yet
         self.source: Source | None = None  # as read by the last attempt to load it, successful or not
         self.settings = settings
-        self.turn = asyncio.Lock()  # its holder may replace the data
+        self.turn = asyncio.Lock()  # only its holder may replace the data
         self.good = GoodTexts(state)
         self.times = KeptTimes(state, log)
         self.journal = state / JOURNAL
         self.snapshot_file = state / FILE_NAME
         self._publisher = publisher
         self._log = log
-        self._revision = 0  # the last one assigned
+        self._revision = 0  # assigned last
 
     def number_from(self, revision: int) -> None:
-        """Assign revisions after this one, the last one of earlier processes."""
+        """Assign revisions that follow this one, the last of earlier processes."""
         self._revision = revision
 
     async def replace(self, loaded: Loaded, *, source: Source | None = None, keep_good: bool = True) -> None:
-        """Serve `loaded` under the next revision, read from `source` if given. The caller holds `turn`.
+        """Serve `loaded`, read from `source` if given, under the next revision.
 
-        First, times and texts are written to the state folder: after a kill, no object may go back to older ones.
+        The caller holds `turn`, except at the start. Times and texts are saved before they are served: if the process
+        is killed in between, its successor must not go back to older ones.
         """
         self.source = source or self.source
         await self._keep_times(loaded)
@@ -58,34 +59,34 @@ class Current:
         await self._publish(loaded.snapshot)
 
     async def renew(self, loaded: Loaded) -> None:
-        """Take over `loaded`, read anew but with the served content, without a new revision."""
+        """Replace the data by `loaded`, read again but unchanged; the revision stays. The caller holds `turn`."""
         assert self.loaded is not None
         await self._keep_times(loaded)
         self.loaded = replace(loaded, snapshot=self.loaded.snapshot)
 
     async def serve_file(self, snapshot: Snapshot) -> None:
-        """Serve a snapshot from the file, as nothing can be loaded."""
+        """Serve a snapshot from the snapshot file, when the files cannot be loaded."""
         await self._publish(self._numbered(snapshot))
 
     async def keep_first_good(self) -> None:
-        """Keep the texts served since the start as good; the start itself does not wait for this."""
+        """Save the texts served since the start as the last good ones; the start itself does not wait for this."""
         async with self.turn:
             if self.loaded:
                 await self.keep_good(self.loaded)
 
     async def keep_good(self, loaded: Loaded) -> None:
-        """Keep the texts as the last good version of each account."""
+        """Save the texts as the last good version of each account. The caller holds `turn`."""
         before = self.good.problem
         await in_thread(partial(self.good.keep, loaded.files))
         if self.good.problem and self.good.problem != before:
             self._log.error(f"{self.good.problem}; an account with an error would be held at an older version")
 
     def good_files(self) -> Files | None:
-        """The last good version of each account: the served one; at a start, the one served last. Blocks."""
+        """The last good version of each account: as served now or, at a start, last. None if there is none. Blocks."""
         return self.good.copies_of(self.loaded.files) if self.loaded else self.good.read()
 
     def saved_snapshot(self) -> Snapshot | None:
-        """The snapshot file's snapshot, None if unusable. Blocks, for long."""
+        """The snapshot in the snapshot file; None if it is unusable. Blocks for a long time."""
         gc.disable()  # a million objects are made, none is freed
         try:
             _, parts = load_snapshot(self.snapshot_file)
@@ -97,8 +98,7 @@ class Current:
             gc.enable()
 
     async def _keep_times(self, loaded: Loaded) -> None:
-        if not self.times.has(loaded.times):
-            await in_thread(partial(self.times.save, loaded.times))
+        await in_thread(partial(self.times.save, loaded.times))
 
     async def _publish(self, snapshot: Snapshot) -> None:
         await self._publisher.publish(snapshot, self.settings.for_workers)

@@ -24,12 +24,8 @@ class KeptTimes:
             self._warn("read", error)
             return NEVER_SEEN
 
-    def has(self, times: ObjectTimes) -> bool:
-        """Whether these times are on the disk already; does not block."""
-        return self._file.has(times)
-
     def save(self, times: ObjectTimes) -> None:
-        """Write the times to the disk, before any client sees them."""
+        """Save the times to disk. Call this before any client sees them."""
         try:
             self._file.save(times)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The file with the times when objects were first seen, in the state folder: a line per object and per change to it.
+"""The file of first sights in the state folder: when objects were first seen, a line per object and per change to it.
 
 The last line of an object counts. Changes are appended, so that each costs only its own line; the whole file is
 rewritten once most of its lines are outdated. An incomplete line is ignored.
@@ -31,7 +31,7 @@ class FirstSeen:
         self._lines = 0
 
     def load(self) -> ObjectTimes:
-        """Read the file, as far as it is readable; empty without a file. Raises OSError."""
+        """Read the times in the file, as far as it is readable; empty without a file. Raises OSError."""
         self._saved = None
         try:
             octets = self.path.read_bytes()
@@ -43,12 +43,8 @@ class FirstSeen:
             self._saved, self._size, self._lines = sightings, len(octets), len(lines) - 1
         return ObjectTimes(sightings)
 
-    def has(self, times: ObjectTimes) -> bool:
-        """Whether the file holds these times already, as far as is known without reading it."""
-        return times.sightings is self._saved
-
     def save(self, times: ObjectTimes) -> None:
-        """Save the times to the file and to disk. Raises OSError."""
+        """Save the times to disk, unless the file holds them already. Raises OSError."""
         sightings, saved = times.sightings, self._saved
         if saved is not None and not self._is_unchanged():
             saved = None
