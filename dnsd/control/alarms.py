@@ -1,4 +1,4 @@
-"""Alarms about accounts held for longer than it takes to save two files."""
+"""Alarms about accounts held for longer than a person needs to save two files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ LOOK_S = 0.5
 
 
 class Alarms:
-    """Reports held accounts to the log and the audit log: once after a while, and again when they are released."""
+    """Reports held accounts to the log and the audit log: once, after PATIENCE_S, and again when they are released."""
 
     def __init__(self, current: Current, audit: AuditLog, log: Log) -> None:
         self._current = current
         self._audit = audit
         self._log = log
         self._since: dict[str, float] = {}  # on the monotonic clock, by account
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     async def watch(self) -> None:
         """Check every LOOK_S, forever."""
@@ -37,16 +37,16 @@ class Alarms:
             await asyncio.sleep(LOOK_S)
 
     def due(self, loaded: Loaded, now: float) -> Iterator[Entry]:
-        """The audit entries due at `now`; each is also logged."""
+        """The audit entries due at `now`, in monotonic seconds; each is also logged."""
         self._since = {account: self._since.get(account, now) for account in loaded.held}
         for account, since in self._since.items():
-            if account not in self._told and now - since >= PATIENCE_S:
-                self._told.add(account)
+            if account not in self._reported and now - since >= PATIENCE_S:
+                self._reported.add(account)
                 why = loaded.reason(account, is_operator=True)
                 self._log.error(f"alarm: the account {account} is held at its last good version: {why}")
                 yield self._entry(loaded, account, "account.held", loaded.reason(account, is_operator=False))
-        for account in sorted(self._told - loaded.held.keys()):
-            self._told.remove(account)
+        for account in sorted(self._reported - loaded.held.keys()):
+            self._reported.remove(account)
             self._log.info(f"the account {account} is no longer held")
             yield self._entry(loaded, account, "account.let_go")
 

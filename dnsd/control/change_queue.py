@@ -1,4 +1,4 @@
-"""Changes on request: made to the loaded data, written durably and published, many together."""
+"""Changes on request: applied to the loaded data, written durably and published, many at a time."""
 
 from __future__ import annotations
 
@@ -21,109 +21,113 @@ from dnsd.process.tasks import in_thread
 
 T = TypeVar("T")
 
-TRIES = 3  # attempts at a change, if files are edited meanwhile
-SAVE_PAUSE_S = 1.0  # from the last change to saving the snapshot, as saving delays later changes
-SAVE_WITHIN_S = 30.0  # from the first change to saving it; until then the file counts as behind
-SAVE_PAUSE_FACTOR = 10  # pause per second of saving: saving takes less than a tenth of the time
+TRIES = 3  # attempts at a change while files are being edited
+SAVE_PAUSE_S = 1.0  # from the last change to the save of the snapshot: a save delays the changes that follow
+SAVE_WITHIN_S = 30.0  # from the first change to the save; until it, the snapshot file counts as behind
+SAVE_PAUSE_FACTOR = 10  # seconds of pause per second of saving, so that saves take less than a tenth of the time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Wanted:
-    """A requested change, and the future that its requester awaits."""
+class _Pending:
+    """A requested change, and the future on which its requester waits."""
 
     make: Make[Any]
-    done: asyncio.Future[Changed[Any]]
+    future: asyncio.Future[Changed[Any]]
 
     def settle(self, outcome: Changed[Any] | Exception) -> None:
         """Set the outcome, unless the requester has gone."""
-        if self.done.done():
+        if self.future.done():
             return
         if isinstance(outcome, Changed):
-            self.done.set_result(outcome)
+            self.future.set_result(outcome)
         else:
-            self.done.set_exception(outcome)
+            self.future.set_exception(outcome)
 
 
 class ChangeQueue:
-    """Carries out changes, taking turns with the loader, which loads edits made in the files themselves."""
+    """Carries out changes, in turn with the loader, which loads edits of the files themselves."""
 
     def __init__(self, current: Current, loader: Loader, publisher: Publisher) -> None:
         self._current = current
         self._loader = loader
         self._publisher = publisher
-        self._wanted: list[_Wanted] = []
-        self._is_to_save = asyncio.Event()
+        self._pending: list[_Pending] = []
+        self._has_unsaved = asyncio.Event()
 
     async def change(self, make: Make[T]) -> Changed[T]:
         """Write and publish a change.
 
         `make` applies it to the loaded data, in a thread, while no other change runs. It is called again if files were
-        edited and not loaded yet. Raises the exceptions of `make`, RefusedError if the rules refuse the result, and
-        OSError; nothing has changed then. Changes that wait for their turn are written and published together.
+        edited but not loaded yet. Raises the exceptions of `make`, RefusedError if the rules refuse the result or files
+        cannot be used, and OSError; nothing has changed then. Changes that wait for their turn are written and
+        published together.
         """
-        wanted = _Wanted(make, asyncio.get_running_loop().create_future())
-        self._wanted.append(wanted)
+        pending = _Pending(make, asyncio.get_running_loop().create_future())
+        self._pending.append(pending)
         async with self._current.turn:
-            if not wanted.done.done():  # else an earlier caller carried it out with its own
-                waiting, self._wanted = self._wanted, []
-                await self._carry_out(waiting)
-        changed: Changed[T] = await wanted.done
+            if not pending.future.done():  # else an earlier caller carried it out with its own
+                batch, self._pending = self._pending, []
+                await self._carry_out(batch)
+        changed: Changed[T] = await pending.future
         if not self._loader.last.ok:
-            await self._publisher.save()  # a restart could not load the files, and would serve the snapshot file
+            await self._publisher.save()  # a restart could not load the files: it would serve the snapshot file
         return changed
 
     async def save(self) -> None:
         """Keep the snapshot file up to date with changes, in the background, forever."""
         pause_s = SAVE_PAUSE_S
         while True:
-            await self._is_to_save.wait()
+            await self._has_unsaved.wait()
             deadline = time.monotonic() + SAVE_WITHIN_S
-            while self._is_to_save.is_set() and time.monotonic() < deadline:  # until changes stop
-                self._is_to_save.clear()
+            while self._has_unsaved.is_set() and time.monotonic() < deadline:  # until changes stop
+                self._has_unsaved.clear()
                 await asyncio.sleep(pause_s)
-            self._is_to_save.clear()
+            self._has_unsaved.clear()
             start = time.monotonic()
             await self._publisher.save(gently=True)
             forget_contents()
             await in_thread(trim)
             pause_s = max(SAVE_PAUSE_S, SAVE_PAUSE_FACTOR * (time.monotonic() - start))
             if self._current.turn.locked():
-                self._is_to_save.set()
+                self._has_unsaved.set()
             elif self._publisher.save_problem is None:
                 self._publisher.is_behind = False
 
-    async def _carry_out(self, waiting: Sequence[_Wanted]) -> None:
+    async def _carry_out(self, batch: Sequence[_Pending]) -> None:
         """Carry out changes together; if that fails, one by one, so that one failure does not affect the others."""
-        if len(waiting) > 1:
+        if len(batch) > 1:
             with suppress(Exception):
-                await self._make(waiting)
+                await self._make(batch)
                 return
-        for one in waiting:
-            if one.done.done():  # it was written, and failed after that
+        for one in batch:
+            if one.future.done():  # its files were written before the failure
                 continue
             try:
                 await self._make_alone(one)
             except Exception as error:  # reported to the requester
                 one.settle(error)
 
-    async def _make_alone(self, wanted: _Wanted) -> None:
-        """Carry out one change, after loading files edited meanwhile. Raises its failure, of any type."""
+    async def _make_alone(self, pending: _Pending) -> None:
+        """Carry out one change; if files were edited meanwhile, load them and try again. Raises any exception."""
         for _ in range(TRIES):
             try:
-                await self._make([wanted])
+                await self._make([pending])
                 return
             except StaleError as error:
                 await self._catch_up(error.keys)
         raise refused(Reason.NOT_WRITABLE, "the files keep changing; nothing was written: try again")
 
-    async def _make(self, waiting: Sequence[_Wanted]) -> None:
-        """Make changes one upon another, then write and publish them. Raises StaleError or OSError for all of them."""
+    async def _make(self, batch: Sequence[_Pending]) -> None:
+        """Make changes, each on top of the one before, then write and publish them.
+
+        Raises StaleError, OSError or, without loaded data, RefusedError; each is about all of them.
+        """
         before = self._current.loaded
         if before is None:
             raise refused(Reason.NOT_LOADED, "the files cannot be used; the last snapshot is served, read-only")
         self._publisher.is_behind = True
-        self._is_to_save.set()
-        outcomes = await in_thread(partial(draw_up, [one.make for one in waiting], before))
+        self._has_unsaved.set()
+        outcomes = await in_thread(partial(draw_up, [one.make for one in batch], before))
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
         if loaded is not before:
             read, journal = self._current.source or before.source, self._current.journal
@@ -132,14 +136,14 @@ class ChangeQueue:
                 await self._current.replace(loaded, source=source)
                 self._loader.note_change(loaded)
             except Exception as error:  # settled here, so that no change is written twice
-                for one in waiting:
+                for one in batch:
                     one.settle(error)
                 raise
-        for one, outcome in zip(waiting, outcomes, strict=True):
+        for one, outcome in zip(batch, outcomes, strict=True):
             one.settle(replace(outcome, revision=self._publisher.revision) if isinstance(outcome, Changed) else outcome)
 
     async def _catch_up(self, keys: Collection[str]) -> None:
-        """Load edited files. Raises RefusedError with an error of them, of one of these keys if there is one."""
+        """Load edited files. Raises RefusedError with one of their errors, if possible about an object of `keys`."""
         await self._loader.catch_up()
         if self._loader.last.ok:
             return

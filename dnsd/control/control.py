@@ -37,7 +37,7 @@ class ControlSetup:
     process: Process
     shared: Shared
     config: Path
-    settings: Settings  # as of the server's start
+    settings: Settings  # at the server's start
     state: State
     supervisor: socket.socket  # lines in both directions
     metrics: socket.socket | None
@@ -62,16 +62,16 @@ class Control:
         self._may_report_at = 0.0  # on the monotonic clock
 
     async def run(self, services: Sequence[ControlTask]) -> int:
-        """Load, publish, and run the services until a signal to end. Return the exit status: 1 for nothing to serve."""
+        """Load, publish, and run the services until a signal to end. Return an exit status, 1 without data to serve."""
         stop = asyncio.Event()
-        asyncio.get_running_loop().set_exception_handler(self._report_loop)
+        asyncio.get_running_loop().set_exception_handler(self._log_loop_error)
         leave_on_signal(asyncio.get_running_loop(), stop.set)
         statuses: list[int] = []
         await run_until(stop, [self._beat(), self._work(stop, services, statuses)])
         return sum(statuses)
 
-    def _report_loop(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log asyncio's errors; OSError, as for a lack of descriptors, without stack and at most once a second."""
+    def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log asyncio's errors; an OSError, such as a lack of descriptors, without its stack, at most once a second."""
         error = context.get("exception")
         if not isinstance(error, OSError):
             loop.default_exception_handler(context)

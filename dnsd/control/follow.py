@@ -1,4 +1,4 @@
-"""Reload when the files change, watched by the system's means and by checks of their stat data."""
+"""Reload when the files change: the system reports changes, and regular checks find the others."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dnsd.control.loading import Loader
 from dnsd.process.tasks import in_thread
 from dnsd.store.watch import Watch, watched_folders
 
-SCAN_S = 1.0  # the longest time between checks of the files, if the system reports no change
-SCAN_PAUSE_FACTOR = 20  # pause per second of checking: checks take less than a 20th of the time
-OWN_CHANGE_PAUSE_FACTOR = 4  # the same for checks after our own changes: less than a fifth
+SCAN_S = 1.0  # least time between checks of the files while the system reports no change
+SCAN_PAUSE_FACTOR = 20  # seconds of pause per second of checking, so that checks take less than a 20th of the time
+OWN_CHANGE_PAUSE_FACTOR = 4  # the same after a reported change that is the server's own: less than a fifth
 
 
 class Follower:
-    """Watches the files, and has the loader load those that changed."""
+    """Watches the files, and asks the loader to load changes."""
 
     def __init__(self, config: Path, current: Current, loader: Loader) -> None:
         self._config = config
@@ -26,7 +26,7 @@ class Follower:
         self._loader = loader
 
     async def follow(self) -> None:
-        """Reload when the files' content differs from the last attempt's, forever."""
+        """Reload whenever the files differ from the last attempt to load them, forever."""
         watch = await in_thread(lambda: Watch(lambda: watched_folders(self._config, self._folder)))
         pause_s = SCAN_S
         while True:
@@ -34,16 +34,16 @@ class Follower:
             if not self._current.settings.reload.watch:
                 continue
             start, folder = time.monotonic(), self._folder
-            is_new = await self._loader.load_change()
+            is_served = await self._loader.load_change()
             seconds = time.monotonic() - start
             pause_s = max(SCAN_S, SCAN_PAUSE_FACTOR * seconds)
             if self._folder != folder:
                 await in_thread(watch.renew)
                 pause_s = 0  # the new folder may have changed before it was watched
-            if not is_new:
+            if not is_served:
                 await asyncio.sleep(min(SCAN_S, OWN_CHANGE_PAUSE_FACTOR * seconds))
 
     @property
     def _folder(self) -> Path | None:
-        """The accounts' folder at the last attempt."""
+        """The accounts folder at the last attempt."""
         return self._current.source.folder if self._current.source else None

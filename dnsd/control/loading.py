@@ -28,8 +28,8 @@ from dnsd.progress import progress_on
 from dnsd.store.directory import Files, keep_times
 from dnsd.store.write import undo_unfinished
 
-SERVED_WITHIN_S = 30.0  # a slower worker is logged, and not waited for
-SETTLE_S, SETTLE_TRIES = 0.1, 10  # files are loaded once unchanged for this long; the number of checks for it
+SERVED_WITHIN_S = 30.0  # a slower worker is logged and not waited for
+SETTLE_S, SETTLE_TRIES = 0.1, 10  # files must stay unchanged for this long before they are loaded; number of checks
 NEEDS_START = (  # settings that only a restart can change
     ("listen",),
     ("workers",),
@@ -55,7 +55,7 @@ class Attempt:
 
 
 class Loader:
-    """Reads the files, and reports what became of each attempt to serve them."""
+    """Loads the files into the current data, and keeps and logs the outcome of each attempt."""
 
     def __init__(self, config: Path, current: Current, publisher: Publisher, log: Log) -> None:
         self.last = Attempt(ok=False, problems=(), seconds=0, at=0)
@@ -65,12 +65,12 @@ class Loader:
         self._first_settings = current.settings
         self._publisher = publisher
         self._log = log
-        self._is_to_await = asyncio.Event()  # workers are to serve what was loaded without a request
-        self._served_when_held: Files | None = None  # the files served when `held` was decided
+        self._has_loaded_unasked = asyncio.Event()  # since the last wait for the workers
+        self._served_when_held: Files | None = None  # the files served when held accounts were last judged
         self._reported: frozenset[Problem] = frozenset()
 
     async def load_first(self, before: int) -> bool:
-        """Publish the files' data, else the snapshot file's; return whether either could be used.
+        """Publish the data of the files, else the snapshot file; return whether either could be used.
 
         `before` is the revision published by a previous control process; 0 at the server's start.
         """
@@ -111,7 +111,7 @@ class Loader:
         return attempt
 
     def note_change(self, loaded: Loaded) -> None:
-        """Take over the problems of a change's data into the last attempt."""
+        """Update the problems of the last attempt to those of `loaded`, the data after a change on request."""
         if self.last.ok:
             self.last = replace(self.last, problems=self._problems(loaded))
 
@@ -120,19 +120,19 @@ class Loader:
         if await self._settled() != self._current.source or self.last.ok:
             await self._reload(force=False, patient=True)
         if self.last.ok:
-            self._is_to_await.set()
+            self._has_loaded_unasked.set()
 
     async def await_workers(self) -> None:
-        """Wait until every worker serves what was loaded without a request, forever: a hung one delays only this."""
+        """After each load without a request, wait for all workers to serve it, forever: a hung one delays only this."""
         while True:
-            await self._is_to_await.wait()
-            self._is_to_await.clear()
+            await self._has_loaded_unasked.wait()
+            self._has_loaded_unasked.clear()
             await self._await_workers(again=False)
 
     async def load_change(self) -> bool:
-        """Load changed files, if any; return whether they could be served.
+        """Load changed files; return False if there are none or they cannot be served.
 
-        A reload or change on request goes first, so that its reply reports its own effect.
+        A reload or a change on request goes first, so that its reply reports its own effect.
         """
         current = self._current
         while (source := await self._settled()) != current.source or self._may_release():
@@ -143,16 +143,16 @@ class Loader:
                     before = self._publisher.revision, self.last.held
                     attempt = await self._reload(force=False, patient=True)
                     if attempt.ok and before != (self._publisher.revision, attempt.held):
-                        self._is_to_await.set()
+                        self._has_loaded_unasked.set()
                     return attempt.ok
                 current.source = source
                 self._note_loaded(current.loaded, time.monotonic())
                 self._log.info(f"files unchanged, still serving revision {self._publisher.revision}")
-        current.source = source  # equal, but with the files' new stat data, so that they are not read again
+        current.source = source  # equal, but with the files' latest status, so that they are not read again
         return False
 
     def _may_release(self) -> bool:
-        """Whether accounts are held and the served files have changed since: the cause may be gone."""
+        """Whether a held account might be released: the served files have changed since it was judged."""
         loaded = self._current.loaded
         return bool(loaded and loaded.held and loaded.files is not self._served_when_held)
 
@@ -173,7 +173,7 @@ class Loader:
                 await in_thread(partial(keep_times, loaded.files, before.files))
         except InvalidDataError as error:
             return self._refuse("refused", error.problems, start)
-        except Exception as error:  # no failed reload may end the process: the served data must outlive it
+        except Exception as error:  # a failed reload must not end the process, which serves the data
             return self._refuse("failed", (self._problem(error),), start)
         self.results["held" if loaded.held else "ok"] += 1
         self._note_loaded(loaded, start)
@@ -193,8 +193,8 @@ class Loader:
     async def _load(self, *, force: bool, served: Snapshot | None, patient: bool = False) -> Loaded:
         """Read and load the files, without serving them yet.
 
-        `served` is the change guard's reference if nothing was loaded before. Raises InvalidDataError, also for the
-        change guard.
+        `served` is the change guard's reference if nothing was loaded before. Raises InvalidDataError, also when the
+        change guard refuses the data.
         """
         current = self._current
         current.source = await self._read(current.source, patient=patient)
@@ -224,7 +224,7 @@ class Loader:
         return True
 
     def _warn_of_loss(self, before: int, loaded: Loaded) -> None:
-        """The change guard at a start: a warning only, as starting the server asks for the files as they are."""
+        """The change guard at a start only warns: whoever starts the server wants the files as they are."""
         now, limit = len(loaded.snapshot.names), loaded.settings.reload.max_drop_percent
         if (before - now) * 100 > before * limit:
             self._log.warning(f"warning: serving {now:,} names; {before:,} were served before this start")
@@ -259,7 +259,7 @@ class Loader:
         self._note(self._problems(loaded), start, ok=True, held=tuple(loaded.held))
 
     def _problems(self, loaded: Loaded) -> tuple[Problem, ...]:
-        """The errors in held accounts, and all warnings."""
+        """The errors in held accounts, and all warnings, also about settings that need a restart."""
         return (*loaded.errors, *loaded.warnings, *self._waiting_for_start(loaded))
 
     def _waiting_for_start(self, loaded: Loaded) -> Iterator[Problem]:
@@ -274,7 +274,7 @@ class Loader:
         return in_thread(lambda: read_source(self._config, previous=previous, patient=patient))
 
     async def _settled(self) -> Source:
-        """The source, once unchanged for a moment: a file cut off between two lines may look complete."""
+        """The source, once it stays unchanged for a moment: a half-written file may look complete."""
         known = self._current.source
         source = await self._read(known)
         for _ in range(SETTLE_TRIES):
@@ -288,7 +288,7 @@ class Loader:
 
 
 def _dropped(loaded: Loaded, before: Loaded | None, served: Snapshot | None) -> Iterable[Problem]:
-    """The change guard's problems, compared with the data loaded before, else with the names served before."""
+    """The change guard's problems: `loaded` compared with the data before, else with the names served before."""
     if before:
         return guard_problems(loaded, before)
     if served is None:
@@ -298,13 +298,13 @@ def _dropped(loaded: Loaded, before: Loaded | None, served: Snapshot | None) -> 
 
 
 def _is_unchanged(loaded: Loaded, before: Loaded) -> bool:
-    """Whether settings and files equal the served ones."""
+    """Whether settings and files equal those before."""
     return loaded.settings == before.settings and loaded.files.has_same_content(before.files)
 
 
 @contextmanager
 def _no_garbage(*, freeze: bool) -> Iterator[None]:
-    """Look for no garbage, as a million objects are made and few are freed; `freeze` those that mostly stay."""
+    """Collect no garbage in this context: it makes a million objects and frees few. If `freeze`, never look at them."""
     gc.disable()
     try:
         yield

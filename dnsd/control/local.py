@@ -10,21 +10,21 @@ from typing import Any
 
 from dnsd.control.control import Control
 from dnsd.control.status import COLLECT_S, status
-from dnsd.process.link import MAX_ASKED, MessageKind, packed, peer_uid, read_message
+from dnsd.process.link import MAX_REQUEST, MessageKind, packed, peer_uid, read_message
 
 RETRY_S = 1.0
-BACKLOG = 16  # also the failed accepts, each reported, after which asyncio waits for free descriptors
+BACKLOG = 16  # connections; without free descriptors, asyncio also tries and reports so many accepts before it waits
 
 
 async def serve_local(control: Control) -> None:
-    """Serve the socket until cancelled, to processes of the server's own user and root only."""
+    """Serve the socket until cancelled, only to processes of the server's own user and root."""
 
     async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Cancelled when the server ends, which asyncio would report as an error.
+        # The end of the server cancels this, which asyncio would report as an error.
         with suppress(OSError, EOFError, ValueError, asyncio.CancelledError):
             if peer_uid(writer.get_extra_info("socket")) not in (0, os.geteuid()):
                 raise PermissionError
-            kind, payload = await read_message(reader, limit=MAX_ASKED)
+            kind, payload = await read_message(reader, limit=MAX_REQUEST)
             if kind is MessageKind.HELLO:
                 await control.publisher.serve_worker(reader, writer, payload)
             else:

@@ -25,10 +25,10 @@ from dnsd.process.worker_settings import WorkerSettings
 from dnsd.wire.names import name_text
 
 MAX_UNREAD = 64 * 1024 * 1024  # octets queued for one worker
-SAVED_WITHIN_S = 5.0  # after that, workers are sent the whole snapshot instead
+SAVED_WITHIN_S = 5.0  # for a save; if it takes longer, workers are sent the whole snapshot instead
 MAX_PAUSE_S = 0.1
 SAVE_AGAIN_S = 30.0  # pause between attempts, as after a full disk
-MANY_COUNTS = 300  # counters; from here, or from twice those kept, the ones of removed zones and maps are dropped
+MANY_COUNTS = 300  # counters before those of removed zones and maps are dropped; then twice the number left
 
 
 @dataclass(slots=True, eq=False)
@@ -40,8 +40,8 @@ class WorkerLink:
     writer: asyncio.StreamWriter
     serves: int  # revision
     sent: int  # the last revision sent to it
-    told: WorkerSettings | None = None  # the last settings sent to it
-    asked: int = 0  # the last request for counts that it answered
+    settings: WorkerSettings | None = None  # the last ones sent to it
+    answered: int = 0  # the last request for counts that it answered
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held during an update
 
 
@@ -58,10 +58,10 @@ class Publisher:
         self._log = log
         self._settings: WorkerSettings | None = None
         self._saved: Snapshot | None = None
-        self._unsaved: Snapshot | None = None  # saving this one failed
+        self._unsaved: Snapshot | None = None  # the one that could not be saved
         self._previous: Snapshot | None = None
         self._news = asyncio.Condition()  # notified when a link changes
-        self._asked = 0
+        self._asked = 0  # the last request for counts
         self._saving = asyncio.Lock()
         self._many_counts = MANY_COUNTS
         self._packed: tuple[tuple[int, int], bytes] = ((0, 0), b"")  # the last delta: (its base, its revision), octets
@@ -100,14 +100,15 @@ class Publisher:
 
     async def serve_worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: bytes) -> None:
         """Keep one worker up to date and add up its counts, for as long as it is connected."""
-        said = json.loads(hello)
-        link = WorkerLink(said["worker"], said["pid"], writer, serves=said["revision"], sent=said["revision"])
+        worker = json.loads(hello)
+        revision = worker["revision"]
+        link = WorkerLink(worker["worker"], worker["pid"], writer, serves=revision, sent=revision)
         self.links[link.index] = link
         try:
             if link.sent == self.revision:
                 self._tell_settings(link)
             await self._bring_up_to_date(link)
-            await self._tell()
+            await self._notify()
             while True:
                 kind, payload = await read_message(reader)
                 if kind is MessageKind.SERVING:
@@ -115,14 +116,14 @@ class Publisher:
                 elif kind is MessageKind.COUNTED:
                     counted = json.loads(payload)
                     self.counts.merge((tuple(key), value) for key, value in counted["counts"])
-                    link.asked = counted["asked"] or link.asked
-                await self._tell()
+                    link.answered = counted["asked"] or link.answered
+                await self._notify()
         except (EOFError, OSError):
             pass  # the worker ended; the supervisor starts another
         finally:
             if self.links.get(link.index) is link:
                 del self.links[link.index]
-            await self._tell()
+            await self._notify()
 
     async def collect(self, within_s: float) -> None:
         """Collect every worker's counts; workers slower than `within_s` are left out."""
@@ -130,7 +131,7 @@ class Publisher:
         asked = self._asked
         for link in tuple(self.links.values()):
             link.writer.write(packed(MessageKind.COUNT, {"asked": asked}))
-        await self._wait_for(lambda: all(link.asked >= asked for link in self.links.values()), within_s)
+        await self._wait_for(lambda: all(link.answered >= asked for link in self.links.values()), within_s)
 
     async def save(self, *, gently: bool = False) -> None:
         """Save the published snapshot to the file, for starting workers and for a start with unusable files.
@@ -163,13 +164,13 @@ class Publisher:
         share_octets(self._file, snapshot.names)
 
     async def save_again(self) -> None:
-        """Retry failed saves, forever."""
+        """Save what is not saved yet every SAVE_AGAIN_S, forever."""
         while True:
             await asyncio.sleep(SAVE_AGAIN_S)
             await self.save()
 
     def _forget_counts(self, snapshot: Snapshot) -> None:
-        """Drop the counters of removed zones and maps, whose number is otherwise unbounded."""
+        """Drop the counters of removed zones and maps, as their number has no bound."""
         zones = {name_text(built.zone.name) for built in snapshot.zones.values()}
         used = (*snapshot.by_zone.values(), *snapshot.by_account.values(), snapshot.default)
         maps = {source.map for addresses in used for source in addresses.sources}
@@ -187,7 +188,7 @@ class Publisher:
         async with link.lock:
             while self.snapshot and link.sent != self.snapshot.revision:
                 snapshot = self.snapshot
-                message = await self._change(link, snapshot)
+                message = await self._update_for(link, snapshot)
                 if link.writer.transport.get_write_buffer_size() > MAX_UNREAD:
                     link.writer.close()  # it hangs; once it connects again, it is brought up to date
                     return
@@ -195,12 +196,12 @@ class Publisher:
                 link.writer.write(message)
                 link.sent = snapshot.revision
 
-    async def _change(self, link: WorkerLink, snapshot: Snapshot) -> bytes:
-        """The message that makes a worker serve the snapshot: a delta, else a load of the file, else the whole."""
+    async def _update_for(self, link: WorkerLink, snapshot: Snapshot) -> bytes:
+        """The message that makes a worker serve the snapshot: a small delta, else a load of the file, else all."""
         base = next((one for one in (self._previous, self._saved) if one and one.revision == link.sent), None)
         if base is None or not is_small(base, snapshot):
             base = None
-            if link.sent and await self._is_saved(snapshot):  # 0: it could not use the file
+            if link.sent and await self._is_saved(snapshot):  # 0: the worker could not use the file
                 return packed(MessageKind.LOAD, {"revision": snapshot.revision})
         return packed(MessageKind.DELTA, await self._delta(base, snapshot))
 
@@ -213,8 +214,8 @@ class Publisher:
 
     def _tell_settings(self, link: WorkerLink) -> None:
         """Send a worker the settings if they differ from the last ones sent."""
-        if self._settings is not None and link.told != self._settings:
-            link.told = self._settings
+        if self._settings is not None and link.settings != self._settings:
+            link.settings = self._settings
             link.writer.write(packed(MessageKind.LIMITS, self._settings.to_json()))
 
     async def _delta(self, base: Snapshot | None, snapshot: Snapshot) -> bytes:
@@ -224,7 +225,7 @@ class Publisher:
             self._packed = revisions, await in_thread(partial(b"".join, pickled(delta(base, snapshot))))
         return self._packed[1]
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._news:
             self._news.notify_all()
 
@@ -238,7 +239,7 @@ class Publisher:
 
 
 def _with_pauses(parts: Iterable[DeltaPart]) -> Iterator[DeltaPart]:
-    """The same parts, each followed by a pause as long as its use took, as packing a part blocks other threads."""
+    """Yield the parts, and pause after each for as long as its use took: packing a part blocks other threads."""
     for part in parts:
         start = time.monotonic()
         yield part

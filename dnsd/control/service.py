@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from dnsd.api.codes import code_of, text_of
 from dnsd.app import Loaded
 from dnsd.control.control import Control
-from dnsd.control.status import COLLECT_S, worries
+from dnsd.control.status import COLLECT_S, problems_for_operator
 from dnsd.manage.audit import Entry, Outcome
 from dnsd.manage.draft import Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change, owner_of
@@ -54,7 +54,7 @@ class ControlService:
 
     def problems(self) -> list[str]:
         """Problems of the running server, for its operator."""
-        return worries(self._control)
+        return problems_for_operator(self._control)
 
     async def audit(
         self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0
@@ -74,7 +74,7 @@ class ControlService:
             await asyncio.sleep(SAMPLE_S)
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
-        """Carry out a verb and publish its change; return its result and the data loaded with it."""
+        """Carry out a verb, publish its change, and return its result and the loaded data. Raises RefusedError."""
         request = _Request(actor, action)
 
         def make(loaded: Loaded) -> tuple[T, Draft]:
@@ -119,7 +119,7 @@ class ControlService:
         return problems
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
-        """The loaded data, and the data that a verb would make of it; changes nothing."""
+        """The loaded data, and the data that a verb would make of it; changes nothing. Raises RefusedError."""
         before = self.loaded
         draft = Draft(before, datetime.now(UTC), by_operator=actor.token.is_operator)
 

@@ -29,7 +29,7 @@ def unhealthy(control: Control) -> list[str]:
 
 
 def unready(control: Control) -> list[str]:
-    """Reasons why the server is not ready: a worker is behind, or the files as a whole are not served."""
+    """Reasons why the server is not ready: no worker answers, one is behind, or the last load of the files failed."""
     reasons, load = unhealthy(control), control.loader.last
     if late := control.publisher.late(control.publisher.revision):
         reasons.append(f"the published revision is not yet served by {', '.join(late)}")
@@ -41,8 +41,8 @@ def unready(control: Control) -> list[str]:
     return reasons
 
 
-def worries(control: Control) -> list[str]:
-    """All problems for the operator: also those that leave the server ready."""
+def problems_for_operator(control: Control) -> list[str]:
+    """All problems for the operator, including those with which the server is still ready."""
     loaded, good = control.current.loaded, control.current.good
     why = loaded.held if loaded else {}
     accounts = [f"the account {account} is held at its last good version: {why[account][0]}" for account in why]
@@ -63,7 +63,7 @@ def status(control: Control) -> dict[str, Any]:
         "state": str(control.setup.state.folder),
         "ready": not unready(control),
         "answering": not unhealthy(control),
-        "reasons": worries(control),
+        "reasons": problems_for_operator(control),
         "snapshot_problem": publisher.save_problem,
         "held": list(load.held),
         "source": {

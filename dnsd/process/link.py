@@ -1,8 +1,8 @@
 """Messages between control, workers and the command line, over the local control socket.
 
-The socket has a random name in Linux's abstract namespace (unix(7)), kept in the state folder's lock file: no path that
-could be too long or shared by two containers. Every user of the machine can connect to it, so each side checks the
-other's user id.
+The socket has a random name in Linux's abstract namespace (unix(7)), as a path could be too long, or be shared by two
+containers. The state folder's lock file holds the name for those who may read it. Every user of the machine can connect
+to the socket, so each side checks the other's user id.
 
 A message is four octets of length, one of kind, and the payload. Payloads are JSON, except for snapshots sent to
 workers: data from a worker, which faces the network, is never unpickled.
@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from dnsd.process.state import read_address
 
-MAX_ASKED = 64 * 1024  # octets of a message to control
+MAX_REQUEST = 64 * 1024  # octets of a message to control
 MAX_REPLY = 64 * 1024 * 1024  # octets of its reply
 
 _HEAD = struct.Struct("!IB")
@@ -74,7 +74,10 @@ def peer_uid(sock: socket.socket) -> int:
 
 
 def ask(state: Path, kind: MessageKind, payload: Any, *, timeout_s: float) -> Any:
-    """Send a request to the server with this state folder; return the reply. Raises OSError if that fails."""
+    """Send a request to the server with this state folder; return the reply.
+
+    Raises OSError if the server cannot be reached, or does not reply within `timeout_s`.
+    """
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(timeout_s)
         sock.connect(read_address(state))
