@@ -33,7 +33,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 PROXIED, FLATTENED = "cf-proxied", "cf-flatten-cname"
 OWN = "dnsd-"  # prefix of the server's own tags
 ID, CREATED, MODIFIED = "dnsd-id", "dnsd-created", "dnsd-modified"
-UNQUOTED_TEXT, CONTENT = "dnsd-unquoted", "dnsd-content"  # the data's form as content in the API
+UNQUOTED_TEXT, CONTENT = "dnsd-unquoted", "dnsd-content"  # the form of the data in the API's `content`
 COMMENT, ANY_TAG = "dnsd-comment", "dnsd-tag"  # a comment, or a tag, that needs quoting
 SWITCHES = {
     FLATTENED: "flatten_cname",
@@ -49,7 +49,7 @@ OF_ONE_RECORD = re.compile(r"dnsd-(?:id|created|modified):")
 IDENTITY = re.compile(  # in the order of writing, at the end of the tags
     rf"(?:{ID}:([0-9a-fA-F]{{32}})(?:,|$))?(?:{CREATED}:({TIME})(?:,|$))?(?:{MODIFIED}:({TIME}))?"
 )
-SOME_ID, SOME_TIME = "0" * 32, "2000-01-01T00:00:00Z"
+EXAMPLE_ID, EXAMPLE_TIME = "0" * 32, "2000-01-01T00:00:00Z"
 NO_WARNING = ""
 SHORTENED = (
     f"this comment was shortened: the limits are {MAX_COMMENT} characters, without control characters, and {MAX_TAGS} "
@@ -61,7 +61,7 @@ class Comment(NamedTuple):
     """A parsed comment."""
 
     text: str  # without the tags
-    proxied: bool | None = None  # None: no such tag
+    proxied: bool | None = None  # None: there is no tag for it
     identity: Identity = UNWRITTEN
     settings: RecordSettings = DEFAULT_SETTINGS
     tags: tuple[str, ...] = ()
@@ -71,12 +71,12 @@ class Comment(NamedTuple):
 NO_COMMENT = Comment("")
 
 
-class Common(NamedTuple):
-    """A comment with a stand-in for its identity, so that many comments are equal; both identities lack `written`."""
+class CommonComment(NamedTuple):
+    """A comment with example tags in place of its id and times, so that many comments are equal."""
 
     comment: str
-    stand_in: Identity
-    own: Identity
+    stand_in: Identity  # meaning of the example tags; without `written`
+    own: Identity  # meaning of the replaced tags; without `written`
 
 
 def parse_comment(rtype: int, comment: str) -> Comment:
@@ -121,32 +121,32 @@ def _split_reserved(tags: tuple[Tag, ...]) -> tuple[dict[str, str], list[str], b
 
 
 def one_line(text: str) -> str:
-    """The text as a comment in a master file can hold it: one line, without control characters."""
+    """The text in the form that a comment in a master file can hold: one line, without control characters."""
     return CONTROL.sub("", BLANKS.sub(" ", text)).strip()
 
 
-def without_identity(comment: str) -> Common:
-    """The comment without its record's id and times. Raises ValueError for a malformed time."""
+def without_identity(comment: str) -> CommonComment:
+    """The comment with its record's id and times replaced by examples. Raises ValueError for a malformed time."""
     start = OF_ONE_RECORD.search(comment)
     found = IDENTITY.fullmatch(comment, start.start()) if start else None
     if not start or not found:
-        return Common(comment, UNWRITTEN, UNWRITTEN)
+        return CommonComment(comment, UNWRITTEN, UNWRITTEN)
     id, created, modified = found.groups()
     words, stand_in = _stand_in(id is not None, created is not None, modified is not None)
     own = Identity(id and id.lower(), _parse_time(CREATED, created), _parse_time(MODIFIED, modified))
-    return Common(comment[: start.start()] + words, stand_in, own)
+    return CommonComment(comment[: start.start()] + words, stand_in, own)
 
 
 @cache
 def _stand_in(*are_given: bool) -> tuple[str, Identity]:
-    """Example tags for the given ones of id, creation and change, and the identity that they mean."""
-    tags = {ID: SOME_ID, CREATED: SOME_TIME, MODIFIED: SOME_TIME}
+    """Example tags for the given parts, of id, creation and modification, and the identity that these tags mean."""
+    tags = {ID: EXAMPLE_ID, CREATED: EXAMPLE_TIME, MODIFIED: EXAMPLE_TIME}
     given = {name: value for (name, value), is_given in zip(tags.items(), are_given, strict=True) if is_given}
     return ",".join(f"{name}:{value}" for name, value in given.items()), _parse_identity(given)
 
 
 def comment_text(record: Record, *, identity: bool) -> str:
-    """The comment with all properties that a record's line lacks; if `identity`, id and times too. May be empty."""
+    """The comment with all properties that have no other place in a record's line; if `identity`, also id and times."""
     own = [Tag(PROXIED, str(record.proxied).lower())] if record.rtype in PROXIABLE else []
     own += _switch_tags(record.settings) if record.settings != DEFAULT_SETTINGS else []
     own += _written_tags(record.identity.written)
@@ -174,7 +174,7 @@ def _tag(text: str) -> Tag:
 
 
 def _proxied(tagged: Tagged) -> bool | None:
-    """The value of the tag for proxied records; None without one.
+    """The value of the tag `cf-proxied`; None without this tag.
 
     Raises ValueError for any other value than true and false: a guess might expose an origin.
     """
@@ -218,7 +218,7 @@ def _parse_identity(tags: Mapping[str, str | None]) -> Identity:
 
 
 def _written_tags(written: str | None) -> list[Tag]:
-    """The tag for the content's form; percent-encoded, as content may contain the separators of tags."""
+    """The tag for the form of the content; percent-encoded, as content may contain separators of tags."""
     if written is None:
         return []
     return [Tag(UNQUOTED_TEXT, "true") if written == UNQUOTED else Tag(CONTENT, quote(written, safe=""))]

@@ -16,7 +16,7 @@ ESCAPE = re.compile(rb"\\(1(?:2[89]|[3-9][0-9])|2[0-9]{2})")
 
 
 def has_odd(text: str) -> bool:
-    """Whether a text contains octets that are not UTF-8."""
+    """Whether a text stands for octets that are not UTF-8."""
     return not text.isascii() and ODD.search(text) is not None
 
 
@@ -35,7 +35,7 @@ def escaped(entry: str) -> str:
 
 def unescaped(word: str) -> str:
     """Undo `escaped` for one word, unless the word had escapes of its own."""
-    octets = ESCAPE.sub(lambda found: bytes((int(found[1]),)), word.encode())
+    octets = ESCAPE.sub(lambda escape: bytes((int(escape[1]),)), word.encode())
     return octets.decode(errors="surrogateescape")
 
 
@@ -50,5 +50,5 @@ def _escaped_piece(piece: re.Match[str]) -> str:
     return NOT_ASCII.sub(_escape, piece[0])
 
 
-def _escape(found: re.Match[str]) -> str:
-    return "".join(f"\\{octet:03}" for octet in octets_of(found[1])) if found[1] else found[0]
+def _escape(piece: re.Match[str]) -> str:
+    return "".join(f"\\{octet:03}" for octet in octets_of(piece[1])) if piece[1] else piece[0]

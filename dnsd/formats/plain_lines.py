@@ -1,8 +1,8 @@
-"""A fast reader of the plain lines in large master files: owner, TTL, class, type, data and comment, nothing unusual.
+"""Read plain lines of large master files fast: owner name, TTL, class, type, data and comment, nothing unusual.
 
-The parts before and after the data mean the same on every line. So this module does not parse them: the full reader
-(zone_text.py) has each part remembered with its meaning. Only names and addresses, which differ from line to line, have
-code of their own. A line with an unknown part goes to the full reader.
+The text before the data, and the comment after it, mean the same on every line. This module does not parse them: it
+remembers the meaning that the full reader (zone_text.py) found. Only names and addresses, which differ from line to
+line, have code of their own. A line with an unknown part is left to the full reader.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ MAX_PART = 10_000  # characters of a remembered part
 # No part matches in two ways, and matches are possessive: the time is that of reading the line once.
 WORD = r'(?:[^ \t\n"()\\;]++|"[^"\\\n]*+")++'
 LINE = re.compile(
-    r"([-\w*.]*+)"  # owner; empty: the previous line's
+    r"([-\w*.]*+)"  # owner name; if empty, the previous line's
     r"([ \t]++(?:\d++[ \t]++)?+(?:IN[ \t]++)?+[A-Z][A-Z0-9]*+[ \t]++)"  # TTL, class and type
     rf"({WORD}(?:[ \t]++{WORD})*+)"  # data
     r"([ \t]*+(?:;[^\n]*+)?+)\n"  # comment
-    r"|",  # the empty match at any other line, so that the search does not skip it
+    r"|",  # any other line: an empty match, so that the search does not skip it
     re.ASCII,
 )
 PLAIN_NAME = re.compile(r"[-\w*.]+", re.ASCII)
@@ -38,7 +38,7 @@ LENGTHS = tuple(chr(length) for length in range(MAX_LABEL + 1))  # one octet eac
 
 
 class Head(NamedTuple):
-    """The part of a line between its owner and its data."""
+    """The meaning of the part of a line between its owner name and its data."""
 
     rtype: int
     ttl: int  # seconds
@@ -54,15 +54,15 @@ class LineMeaning(NamedTuple):
 
 
 class Form(NamedTuple):
-    """The meaning of a line apart from its owner and its data."""
+    """The meaning of a line apart from its owner name and its data."""
 
     ttl_given: int | None  # seconds; None if it comes from $TTL
-    said: LineMeaning
+    meaning: LineMeaning
     rdatas: dict[str, bytes]  # known data of this type -> wire form
-    parse: Callable[[str], bytes | None]  # for other data; None unless it is plain
+    parse: Callable[[str], bytes | None]  # other data -> wire form; None unless it is plain
 
 
-class Known:
+class KnownParts:
     """The known parts of lines and their meaning, under one origin and one $TTL."""
 
     def __init__(self, origin: bytes, interpret: Callable[[Head, str], LineMeaning]) -> None:
@@ -75,7 +75,7 @@ class Known:
         self._rdatas: dict[int, dict[str, bytes]] = defaultdict(dict)
 
     def remember(self, entry: str, head: Head, rdata: bytes) -> None:
-        """Remember the parts of an entry that the full reader has read, if it is plain."""
+        """Remember the parts of an entry that the full reader has read, if the entry is a plain line."""
         match = LINE.fullmatch(entry + "\n")
         if match and len(entry) <= MAX_PART:
             _, text, data, _ = match.groups()
@@ -83,7 +83,7 @@ class Known:
             _room_in(self._rdatas[head.rtype])[data] = rdata
 
     def form(self, text: str, comment: str) -> Form | None:
-        """The form of a line by the text before its data and its comment; None if unknown."""
+        """The form of a line with this text before its data and this comment; None if unknown."""
         return self._forms.get((text, comment)) or self._new_form(text, comment)
 
     def _new_form(self, text: str, comment: str) -> Form | None:
@@ -91,11 +91,11 @@ class Known:
         if head is None or len(comment) > MAX_PART:
             return None
         try:
-            said = self._interpret(head, comment.partition(";")[2])
+            meaning = self._interpret(head, comment.partition(";")[2])
         except ValueError:
             return None
         ttl_given = head.ttl if head.is_ttl_given else None
-        form = Form(ttl_given, said, self._rdatas[head.rtype], self._parser(head.rtype))
+        form = Form(ttl_given, meaning, self._rdatas[head.rtype], self._parser(head.rtype))
         _room_in(self._forms)[text, comment] = form
         return form
 
@@ -157,7 +157,7 @@ V = TypeVar("V")
 
 
 def _room_in(known: dict[K, V]) -> dict[K, V]:
-    """The dict, emptied first if it is full."""
+    """The dict, which is emptied first if it is full."""
     if len(known) >= MAX_KNOWN:
         known.clear()
     return known

@@ -11,7 +11,7 @@ from dnsd.wire.rdata import pack_rdata, parse_rdata_text, type_text
 
 
 def record_line(record: Record, *, identity: bool = True) -> str:
-    """The line of a record, without a line break; if `identity`, with tags for its id and times."""
+    """The line of a record, without a line break; if `identity`, with tags for the id and times that it has."""
     words = (full_name(record.owner), str(record.ttl), "IN", type_text(record.rtype), data_text(record))
     comment = comment_text(record, identity=identity)
     return "\t".join(words) + (f" ; {comment}" if comment else "")

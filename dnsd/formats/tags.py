@@ -52,7 +52,7 @@ class Tagged(NamedTuple):
 def split_tags(comment: str) -> Tagged:
     """Split a comment into text and tags; the tags follow the last `cf_tags=` outside quotes.
 
-    More text may follow the tags, unless it could be meant as a reserved tag. Raises ValueError for tags that cannot be
+    More text may follow the tags, unless it may hold quoted or reserved tags. Raises ValueError for tags that cannot be
     read to their end: a misread tag must not turn a proxied record into a DNS-only one.
     """
     marks = [match.span() for match in MARK.finditer(comment)]

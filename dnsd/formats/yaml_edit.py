@@ -1,7 +1,7 @@
 """YAML text for data, and minimal edits that make an existing text hold other data.
 
 Operators and the HTTP API write the same files, so an edit keeps the wording, order and comments of everything else.
-A text is edited between the marks of its nodes. The result is parsed to check it; if it does not hold the wanted data,
+An edit replaces text at the positions of nodes. The result is parsed to check it; if it does not hold the wanted data,
 the text is rewritten. Form only; no model, no files.
 """
 
@@ -31,7 +31,7 @@ NO_ORIGINS: Origins = {}
 
 
 def written_yaml(data: PlainData) -> str:
-    """The text of a new file with this data. Keys of None are left out.
+    """The text of a new file with this data. Keys with the value None are left out.
 
     Raises ValueError for data that `parse_yaml` would refuse: more than MAX_DEPTH levels, or a lone surrogate.
     """
@@ -39,11 +39,11 @@ def written_yaml(data: PlainData) -> str:
 
 
 def edited_yaml(text: str, data: PlainData, origins: Origins = NO_ORIGINS) -> str:
-    """Edit `text` as little as possible so that it holds `data`; a key of None is left out, and `true` equals True.
+    """Edit `text` as little as possible so that it holds `data`; keys with the value None are left out.
 
-    A removed entry takes the comment on its line along; comments on lines of their own stay. `origins` tells changed
-    from new items of top-level lists: by the list's key, the old index of each item, ascending, or None for a new item.
-    In other lists, items with the same id, identifier or cidr are the same item.
+    The text `true` equals the value True. The comment on the line of a removed entry is removed too; comments on lines
+    of their own stay. `origins` maps the key of a top-level list to the old index of each item, ascending, or None for
+    a new item. In other lists, items with the same id, identifier or cidr are the same item.
 
     If an edit in place is impossible, as for a node repeated by an alias, the text becomes that of `written_yaml` and
     loses its comments.
@@ -107,7 +107,10 @@ class _Edit:
         return text[found.end() :] if found else text
 
     def _edit(self, node: YamlNode, wanted: Data, slot: int | None = None, column: int | None = None) -> None:
-        """`slot` is the offset after the colon or dash, `column` the key's in block style; a document has neither."""
+        """Edit a node to hold `wanted`.
+
+        `slot` is the offset after its colon or dash, `column` that of its key in block style; a document has neither.
+        """
         if node.value == wanted:
             return
         if node.keys and isinstance(wanted, dict) and any(_keeps(node, wanted)):
@@ -265,7 +268,7 @@ def _end(found: re.Match[str] | None, otherwise: int) -> int:
 
 
 def _keeps(node: YamlNode, wanted: dict[str, Data]) -> list[bool]:
-    """Whether to keep each key of a mapping: wanted keys, null keys (they mean nothing) and merge keys."""
+    """For each key of a mapping, whether to keep it: if it is wanted, has a null (no meaning), or is a merge key."""
     pairs = zip(node.keys, node.children, strict=True)
     return [key.value in wanted or child.value is None or key.is_merge for key, child in pairs]
 
@@ -292,7 +295,7 @@ def _names(item: Data) -> list[tuple[str, str]]:
 
 
 def _matches(old: list[Data], new: list[Data]) -> Iterator[tuple[int, int]]:
-    """Pairs of equal items, ascending in both: all at the beginning and the end, and many in between, in n log n."""
+    """Pairs of equal items, ascending in both: all at the beginning and the end, and many in between, in O(n log n)."""
     shared = min(len(old), len(new))
     head = next((index for index in range(shared) if old[index] != new[index]), shared)
     shared -= head
@@ -311,7 +314,7 @@ def _matches(old: list[Data], new: list[Data]) -> Iterator[tuple[int, int]]:
 
 
 def _ascending(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The longest run of pairs that ascends in both numbers; the second numbers ascend already."""
+    """The most pairs whose numbers ascend; the second numbers ascend already."""
     ends: list[int] = []  # ends[n]: the least last number of n + 1 ascending pairs
     at_end: list[int] = []  # the pair with that number
     before: list[int] = []  # each pair's predecessor

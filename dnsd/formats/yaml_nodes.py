@@ -31,7 +31,7 @@ class YamlNode(NamedTuple):
 
     start: int
     end: int
-    value: Data  # as from `as_read`: without keys of None
+    value: Data  # as from `as_read`, without keys whose value is null
     is_flow: bool = False
     is_block: bool = False
     keys: Sequence[YamlNode] = ()  # of a mapping
@@ -73,7 +73,7 @@ class Layout:
         return self.text[self.line_start(offset) : offset].isspace() or not self.column(offset)
 
     def comments(self, start: int, end: int) -> list[str]:
-        """The comments on lines of their own that lie between `start` and `end`."""
+        """The comments between `start` and `end` that have lines of their own."""
         first = bisect_right(self._comments, (start, len(self.text)))
         last = bisect_right(self._comments, (end, 0), first)
         return [self.text[begin:stop] for begin, stop in self._comments[first:last] if stop <= end]
@@ -87,7 +87,7 @@ def _comment_lines(text: str, long_scalars: list[tuple[int, int]]) -> list[tuple
 
 
 def _parse_nodes(text: str) -> tuple[YamlNode, list[tuple[int, int]]]:
-    """The document's node, and the spans of scalars over several lines."""
+    """The document's node, and the spans of scalars that extend over several lines."""
     nodes: list[YamlNode] = []
     outer: list[tuple[CollectionStartEvent, list[YamlNode]]] = []
     anchors: dict[str, YamlNode] = {}

@@ -23,7 +23,7 @@ UNLIMITED = 2**31 - 1  # libyaml takes an int
 DUMPER: type[yaml.CSafeDumper | yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 RESOLVE: Callable[[type[yaml.Node], str, tuple[bool, bool]], str] = yaml.resolver.Resolver().resolve
 
-# Unmistakably text. A matter of taste only: the emitter quotes every scalar that needs quotes.
+# Unmistakably text, written without quotes. A matter of taste: the emitter quotes every scalar that needs quotes.
 PLAIN = re.compile(r"[\w./](?:[\w./+=@%;()$*!<>~^' -]*[\w./+=@%;()$*!<>~^'-])?", re.ASCII)
 # Not resolved by PyYAML: numbers of YAML 1.2, and booleans of YAML 1.1 as other parsers read them.
 NUMBER = re.compile(r"(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0o[0-7]+|[yYnN]", re.ASCII)
@@ -36,7 +36,7 @@ class _Unquoted(str):
 
 
 def as_read(data: PlainData, depth: int = 0) -> Data:
-    """The data as `parse_yaml` would return it after writing: scalars are text, keys of None are dropped.
+    """The data as `parse_yaml` reads it back: scalars are text, and keys with the value None are dropped.
 
     Numbers and booleans equal their text (`true`) but are written without quotes. Raises ValueError for more than
     MAX_DEPTH levels.

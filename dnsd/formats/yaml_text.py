@@ -32,7 +32,7 @@ Places: TypeAlias = dict[Path, Mark]
 MAX_SIZE = 64 * 1024 * 1024  # characters
 MAX_DEPTH = 32  # our deepest file needs 5
 MAX_EXPANSION = 100_000  # nodes that aliases may add to a file
-MAX_PROBLEMS = 100  # of one text
+MAX_PROBLEMS = 100  # of one text; the rest is not worth reading
 MAX_SHOWN = 60  # characters of the user's text in a message
 LONG_SCALAR = 128  # characters of a scalar that weigh as much as one more node when an alias repeats it
 
@@ -42,7 +42,7 @@ BYTE_ORDER_MARK = "\ufeff"
 
 TOO_DEEP = f"nested too deeply: the limit is {MAX_DEPTH} levels"
 
-# PyYAML's messages for the most common slips, and better advice for each.
+# Phrases in PyYAML's messages about the most common slips, and better advice for each.
 SLIPS = (
     ("exceeded maximum nesting depth", TOO_DEEP),  # newer releases of libyaml detect it while reading ahead
     (
@@ -63,7 +63,7 @@ LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1 §5.4
 TAG_DIRECTIVE = re.compile("(?<![^\n\r\x85\u2028\u2029])%TAG")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
-KNOWN, MAX_KNOWN = 4, 256 * 1024  # number of texts whose documents are cached; characters of the largest
+CACHED_TEXTS, MAX_CACHED = 4, 256 * 1024  # number of texts whose documents are cached; characters of the largest
 EMPTY = "the file is empty: expected keys and values (to remove the object, delete the file)"
 
 
@@ -84,7 +84,7 @@ class YamlError(DnsdError):
 
 
 def parse_yaml(text: str, *, places: Places | None = None, max_size: int = MAX_SIZE) -> Data:
-    """Parse `text` to dicts, lists, strings and None; the latter only for a plain `null`, `~` or empty value.
+    """Parse `text` to dicts, lists, strings and None, which stands for a plain `null`, `~` or empty value.
 
     A node repeated by an alias is one shared object: do not modify the result. If given, `places` receives the position
     of each path: an entry of a mapping at its key, an item of a list at its beginning, the document (path `()`) at its
@@ -92,13 +92,13 @@ def parse_yaml(text: str, *, places: Places | None = None, max_size: int = MAX_S
 
     Raises YamlError with every problem that one reading can find.
     """
-    if places is None and len(text) <= MAX_KNOWN:
-        return _known(text, max_size)
+    if places is None and len(text) <= MAX_CACHED:
+        return _cached(text, max_size)
     return _parsed(text, places, max_size)
 
 
-@lru_cache(maxsize=KNOWN)
-def _known(text: str, max_size: int) -> Data:
+@lru_cache(maxsize=CACHED_TEXTS)
+def _cached(text: str, max_size: int) -> Data:
     """Parse with a cache: a change to a file parses its old and its new text several times each."""
     return _parsed(text, None, max_size)
 
@@ -165,8 +165,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> YamlProblem:
         return YamlProblem(*at, "this quote is never closed")
     if char and (mark is begin or "cannot start any token" in problem or text.startswith("::", mark.index)):
         return YamlProblem(*at, f"a value that begins with {char} needs quotes")
-    for said, advice in SLIPS:
-        if said in problem:
+    for phrase, advice in SLIPS:
+        if phrase in problem:
             return YamlProblem(*at, advice)
     if context:
         problem += f", {context}"

@@ -1,7 +1,7 @@
 """Edit a zone's records in the text of its master file, keeping comments and formatting of everything else.
 
-Later entries may take their owner or TTL from an edited entry (RFC 1035 §5.1); they get it written out. The edited text
-is parsed to check it: only a text with the expected records is returned.
+Later entries may inherit their owner name or TTL from an edited entry (RFC 1035 §5.1); it is then written into them.
+The edited text is parsed to check it: only a text with the expected records is returned.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WORD = re.compile(r'[ \t\n()]++|;[^\n]*+|("(?:[^"\\]|\\.)*+"?|(?:[^ \t\n()";\\]|
 DEFAULT_TTL = re.compile(r"^\$TTL\b", re.IGNORECASE | re.MULTILINE)
 COMMENT_LINE = re.compile(r"^[ \t]*+;[^\n]*+", re.MULTILINE)
 SERIALS = 2**32
-MAX_ROUNDS = 16  # so many repeats of a record can be edited
+MAX_ROUNDS = 16  # of edits: so many repeats of a record can be removed
 
 
 class UnwritableError(InvalidDataError):
@@ -136,7 +136,7 @@ def _holds(found: ZoneText, zone: Zone, expected: Records) -> bool:
 
 
 def _surfaced_repeats(found: Records, expected: Records) -> frozenset[int]:
-    """The unexpected records: repeats in the file, ignored until the edit changed their first occurrence."""
+    """The unexpected records: repeats, which counted for nothing until the edit changed their first occurrence."""
     if len(found) <= len(expected):
         return frozenset()
     wanted = {record.duplicate_key for record in expected}
@@ -155,7 +155,7 @@ def _edited(text: str, records: Records, rows: Sequence[int], edit: RecordEdit) 
 class _Head:
     """The part of an entry before its data."""
 
-    owner_end: int  # 0: no owner; the previous entry's applies
+    owner_end: int  # 0: no owner name; the previous entry's applies
     ttl: str  # as written; may be empty
     end: int
 
@@ -188,8 +188,8 @@ class _Sweep:
         self._line, self._start = 1, 0  # of the next entry
         self._parts: list[str] = []  # of the new text
         self._taken = 0  # end in the old text of the part already copied
-        self._owner: bytes | None = None  # to write into the next entry if it has no owner
-        self._lacks_ttl = False  # whether an entry without a TTL would change its TTL
+        self._owner: bytes | None = None  # to write into the next entry if it has no owner name
+        self._lacks_ttl = False  # whether the next entry, without a TTL of its own, would get another TTL
 
     def edit_at(self, line: int) -> None:
         """Edit the entry in this line and the entries that depend on it, unless already done."""
@@ -237,13 +237,13 @@ class _Sweep:
         return index if index < len(self._rows) and self._rows[index] == self._line else None
 
     def _remove(self, index: int, head: _Head) -> None:
-        """Note the owner and TTL that later entries took from a removed one."""
+        """Note the owner name and TTL that later entries inherited from a removed one."""
         if head.owner_end:
             self._owner = self._records.owners[index]
         self._lacks_ttl = self._lacks_ttl or bool(head.ttl)
 
     def _replaced(self, index: int, head: _Head, entry: str) -> str:
-        """The replacement of an entry; notes the owner and TTL that later entries took from it."""
+        """The replacement of an entry; notes the owner name and TTL that later entries inherited from it."""
         old, new = self._records[index], self._edit.replaced[index]
         if in_place := _with_serial_of(new, old, head, entry):
             return self._completed(index, head, in_place)
@@ -253,13 +253,13 @@ class _Sweep:
         return record_line(new)
 
     def _completed(self, index: int | None, head: _Head, entry: str) -> str:
-        """A kept entry, completed by the owner or TTL that it took from an edited one."""
+        """A kept entry, completed by the owner name or TTL that it inherited from an edited one."""
         start = entry[: head.owner_end]
         if self._owner is not None and not start:
             start = full_name(self._owner)
         self._owner = None
         if self._lacks_ttl:
-            # The TTL of a proxied or repeated record does not matter, but is no guide for the next entry either.
+            # The TTL of a proxied or repeated record does not matter, but the next entry must not inherit it.
             ttl = AUTOMATIC_TTL if index is None else self._records[index].ttl
             start += "" if head.ttl else f" {ttl}"
             self._lacks_ttl = not head.ttl and (index is None or self._records[index].proxied)
@@ -271,7 +271,7 @@ class _Sweep:
 
 
 def _with_serial_of(new: Record, old: Record, head: _Head, entry: str) -> str | None:
-    """The entry of an SOA record with the new serial; None if more has changed, or the serial is not in plain form."""
+    """The entry of an SOA record with the new serial; None if more has changed, or the serial is written oddly."""
     if new.rtype != SOA or old != _with_serial(new, _serial(old)):
         return None
     words = (match for match in WORD.finditer(entry, head.end) if match[1])

@@ -37,7 +37,7 @@ def entry_end(text: str, start: int) -> int | None:
 
 
 class EntryError(ValueError):
-    """An error at an offset in an entry; the offset is None if something is missing."""
+    """An error in an entry, at an offset; None if a part is missing."""
 
     def __init__(self, message: str, offset: int | None = None) -> None:
         self.offset = offset
@@ -45,7 +45,7 @@ class EntryError(ValueError):
 
 
 class Words:
-    """Reads the words of an entry one by one; knows the offset of the last one."""
+    """Reads the words of an entry one by one; `offset` is that of the last word."""
 
     def __init__(self, entry: str) -> None:
         self.tokenizer = dns.tokenizer.Tokenizer(escaped(entry))
@@ -95,7 +95,7 @@ def parse_ttl(words: Words, word: str) -> int:
 
 
 def comment_of(entry: str, last: str) -> str:
-    """The entry's comment: the one on its last line. Raises ValueError if an earlier line has tags."""
+    """Return `last`, the comment on the entry's last line. Raises ValueError if an earlier line has tags."""
     if entry.count(MARK_TEXT) > last.count(MARK_TEXT):
         comments = [match[0] for match in SPECIAL.finditer(entry) if match[0][0] == ";"]
         if sum(one.count(MARK_TEXT) for one in comments) > last.count(MARK_TEXT):

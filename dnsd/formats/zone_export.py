@@ -28,7 +28,7 @@ HEADER = """\
 def exported_zone(zone: Zone, now: datetime, *, identities: bool = False) -> str:
     """A zone as a master file: SOA, NS, then all other types by name, each in the zone's order.
 
-    `now` goes into the header. If `identities`, tags hold the ids and times of records.
+    The header shows `now`. If `identities`, tags hold the ids and times of records.
     """
     lines: dict[int, list[str]] = defaultdict(list)
     for record in zone.records:

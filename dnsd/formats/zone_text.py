@@ -1,8 +1,8 @@
 """Parse master files (RFC 1035 §5), Cloudflare's exports included, to records.
 
 The text is cut into entries. dnspython's tokenizer reads each one separately, so that a wrong entry does not hide the
-others, and each problem has its line and column. Parts are remembered, and lines of known parts are not parsed again
-(plain_lines.py).
+others, and each problem has its line and column. The parts of lines are remembered, and lines made of known parts are
+not parsed again (plain_lines.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import dns.ttl
 
 from dnsd.formats.comments import NO_COMMENT, OWN, Comment, parse_comment, without_identity
 from dnsd.formats.odd_octets import readable
-from dnsd.formats.plain_lines import LINE, Form, Head, Known, LineMeaning
+from dnsd.formats.plain_lines import LINE, Form, Head, KnownParts, LineMeaning
 from dnsd.formats.zone_entries import BLANK, NEWLINE, EntryError, Words, comment_of, entry_end, parse_ttl, read_rdata
 from dnsd.model.columns import Columns, Records
 from dnsd.model.records import (
@@ -55,7 +55,7 @@ class TextProblem:
 class ZoneText:
     """The content of a master file: records, the line of each, problems and warnings."""
 
-    name: bytes  # canonical; the SOA's owner name, if there is an SOA
+    name: bytes  # canonical; if there is an SOA, its owner name
     records: Records
     lines: Sequence[int]
     problems: list[TextProblem]
@@ -108,7 +108,7 @@ class _EntryReader:
         self.default_ttl: int | None = None
         self.last_ttl: int | None = None
         self.owner: bytes | None = None
-        self.known = Known(default_name, self._interpret)
+        self.known = KnownParts(default_name, self._interpret)
 
     def read(self, text: str) -> str:
         """Read all complete entries; return the rest of the text."""
@@ -145,9 +145,9 @@ class _EntryReader:
                 if comment and OWN in comment:
                     form, identity = self._form_and_identity(head, comment)
                 elif form := known.form(head, comment):
-                    identity = form.said.identity
-                if form and form.said.warning:
-                    self._warn(self.line + len(owners) - already, form.said.warning)
+                    identity = form.meaning.identity
+                if form and form.meaning.warning:
+                    self._warn(self.line + len(owners) - already, form.meaning.warning)
             name = known.name(owner_text) if owner_text else owner
             if form is None or name is None:
                 break
@@ -159,7 +159,7 @@ class _EntryReader:
                 identities[len(owners)] = identity
             owners.append(owner)
             rdatas.append(rdata)
-            traits.append(form.said.traits)
+            traits.append(form.meaning.traits)
             if form.ttl_given is not None:
                 last_ttl = form.ttl_given
             last = match
@@ -172,18 +172,18 @@ class _EntryReader:
         return start
 
     def _form_and_identity(self, head: str, comment: str) -> tuple[Form | None, Identity]:
-        """The form of a plain line without its record's identity, and that identity; no form if it is malformed."""
+        """The form of a plain line apart from its record's identity, and this identity; no form if it is malformed."""
         try:
             common, stand_in, own = without_identity(comment)
         except ValueError:
             return None, UNWRITTEN
         form = self.known.form(head, common)
         if form is None or own is UNWRITTEN:
-            return form, form.said.identity if form else UNWRITTEN
-        if (written := form.said.identity.written) is not None:
+            return form, form.meaning.identity if form else UNWRITTEN
+        if (written := form.meaning.identity.written) is not None:
             stand_in, own = stand_in._replace(written=written), own._replace(written=written)
-        # The identities differ if apparent tags were part of a text or in quotes.
-        return form if form.said.identity == stand_in else None, own
+        # The stand-in is not read back if the replaced tags were text, or in quotes.
+        return form if form.meaning.identity == stand_in else None, own
 
     def read_entry(self, entry: str) -> None:
         """Read one entry of any kind."""
@@ -255,7 +255,7 @@ class _EntryReader:
 
     def _forget(self) -> None:
         """Forget all parts that depend on the origin or on $TTL."""
-        self.known = Known(bytes(self.origin.to_wire() or ROOT), self._interpret)
+        self.known = KnownParts(bytes(self.origin.to_wire() or ROOT), self._interpret)
 
     def _record(self, entry: str) -> None:
         words = Words(entry)
@@ -265,16 +265,17 @@ class _EntryReader:
         if rtype == SOA:
             self._read_soa(name, relative, rdata)
         ttl = self._ttl(given)
-        said = parse_comment(rtype, readable(comment_of(entry, rdata.rdcomment or "")))
-        proxied = self._is_proxied(rtype, said)
+        comment = parse_comment(rtype, readable(comment_of(entry, rdata.rdcomment or "")))
+        proxied = self._is_proxied(rtype, comment)
         try:
             record = record_from_rdata(self.owner or ROOT, rdata, ttl=ttl, proxied=proxied)
         except RecordError as error:
             raise (words.error_after if error.path == ("content",) else EntryError)(str(error)) from None
-        if said != NO_COMMENT:
-            record = replace(record, settings=said.settings, comment=said.text, tags=said.tags, identity=said.identity)
-        if said.warning:
-            self._warn(self.line, said.warning)
+        if comment != NO_COMMENT:
+            text, identity = comment.text, comment.identity
+            record = replace(record, settings=comment.settings, comment=text, tags=comment.tags, identity=identity)
+        if comment.warning:
+            self._warn(self.line, comment.warning)
         self.columns.add(record)
         self.lines.append(self.line)
         if rtype != SOA and (given is not None or self.default_ttl is not None):
@@ -284,20 +285,24 @@ class _EntryReader:
         """Warn of the first comment that is not kept whole; one warning is enough for a file."""
         self.warnings = self.warnings or [TextProblem(line, 1, message)]
 
-    def _is_proxied(self, rtype: int, said: Comment) -> bool:
-        return rtype in PROXIABLE and (self.proxies if said.proxied is None else said.proxied)
+    def _is_proxied(self, rtype: int, comment: Comment) -> bool:
+        return rtype in PROXIABLE and (self.proxies if comment.proxied is None else comment.proxied)
 
-    def _interpret(self, head: Head, comment: str) -> LineMeaning:
+    def _interpret(self, head: Head, comment_text: str) -> LineMeaning:
         """The meaning of a plain line's head and comment. Raises ValueError."""
-        said = parse_comment(head.rtype, readable(comment))
-        proxied = self._is_proxied(head.rtype, said)
+        comment = parse_comment(head.rtype, readable(comment_text))
         traits = build_traits(
-            head.rtype, ttl=head.ttl, proxied=proxied, settings=said.settings, comment=said.text, tags=said.tags
+            head.rtype,
+            ttl=head.ttl,
+            proxied=self._is_proxied(head.rtype, comment),
+            settings=comment.settings,
+            comment=comment.text,
+            tags=comment.tags,
         )
-        return LineMeaning(self.columns.index_of(traits), said.identity, said.warning)
+        return LineMeaning(self.columns.index_of(traits), comment.identity, comment.warning)
 
     def _read_owner(self, words: Words) -> tuple[dns.name.Name | None, str]:
-        """Read the owner, if the entry has one. Return the name, and its text if relative."""
+        """Read the owner name, if the entry has one. Return it, and its text if it is relative."""
         token = words.next(want_leading=True)
         if token.is_whitespace():
             if self.owner is None:
