@@ -2,8 +2,8 @@
 
 ACCOUNT/account.yaml, ACCOUNT/maps/NAME.yaml, ACCOUNT/zones/NAME.yaml or NAME.zone
 
-A file with an unchanged status is not read again, so checking ten thousand files costs little more than listing them.
-Compare two readings with `==`.
+A file whose status is unchanged is not read again, so checking ten thousand files costs little more than listing them.
+Two readings of the same content are equal (`==`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pathlib import Path
 from dnsd.errors import Place, Problem, printable
 from dnsd.store.text_file import Content, NotTextError, blocks_again, read_content
 
-# A status reveals a second change only if the file system's clock has advanced since the first. FAT's clock is the
-# coarsest in use.
+# A file's status reveals a second change only if the file system's clock has advanced since the first. FAT has the
+# coarsest clock in use.
 COARSEST_CLOCK_NS = 2_000_000_000
 
 LATEST_S = 250_000_000_000  # upper bound of a file's time: dates need a year of four digits
@@ -33,7 +33,7 @@ LATEST_S = 250_000_000_000  # upper bound of a file's time: dates need a year of
 IGNORED = (".*", "*~", "#*#", "4913", "*.bak", "*.rpmnew", "*.rpmsave", "*.dpkg-*", "lost+found", "@eaDir")
 IGNORED_NAME = re.compile("|".join(map(translate, IGNORED)))
 
-PATIENCE_S = 5.0  # age at which a file with an unknown extension counts, while the server watches
+PATIENCE_S = 5.0  # age from which a file with an unknown extension is a problem, while the server watches
 
 NO_CONTENT = Content(b"", "")
 
@@ -88,7 +88,7 @@ class SourceFile:
     path: str
     content: Content
     problem: Problem | None = None  # the reason if it cannot be read; the content is empty then
-    modified: int = field(default=0, compare=False)  # seconds since 1970; always increases with a new content
+    modified: int = field(default=0, compare=False)  # seconds since 1970; at least one more for each new content
     stamp: Stamp | None = field(default=None, compare=False)  # None: changed too recently to trust its status
 
     def text(self) -> str:
@@ -116,7 +116,7 @@ class Files:
         return self._by_key
 
     def has_same_content(self, other: Files) -> bool:
-        """Whether both have the same accounts and contents, possibly in different places."""
+        """Whether both have the same accounts and contents, in whatever folders."""
         return self.accounts == other.accounts and [*map(_text, self.files)] == [*map(_text, other.files)]
 
     @cached_property
@@ -132,7 +132,7 @@ def read_files(root: Path, previous: Files | None = None, *, patient: bool = Fal
     """Read all files below the folder `root`, ordered by name; unchanged files are taken over from `previous`.
 
     A problem's `source` is the key of an object or the name of an account; it is empty outside accounts. If `patient`,
-    files with unknown extensions count only at an age of PATIENCE_S, as an editor may be at work.
+    files with unknown extensions are problems only from an age of PATIENCE_S on, as an editor may be at work.
     """
     reading = _Reading(previous or Files(str(root)), patience_s=PATIENCE_S if patient else 0)
     for entry in reading.entries(str(root), ""):
@@ -140,7 +140,7 @@ def read_files(root: Path, previous: Files | None = None, *, patient: bool = Fal
             _read_account(entry, reading)
         elif reading.is_broken_link(entry):
             reading.accounts.append(entry.name)
-            reading.refuse(entry.path, "broken link: its target is not a readable folder", entry.name)
+            reading.report(entry.path, "broken link: its target is not a readable folder", entry.name)
         else:
             reading.warn_ignored(entry, "this file is ignored: each account is a folder")
     return Files(str(root), tuple(reading.accounts), tuple(reading.files), tuple(reading.problems))
@@ -149,7 +149,7 @@ def read_files(root: Path, previous: Files | None = None, *, patient: bool = Fal
 def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
     if not _is_utf8(folder.name):  # JSON output could not hold the account's name
         reading.accounts.append(printable(folder.name))
-        reading.refuse(folder.path, "the folder's name is not UTF-8: rename it", printable(folder.name))
+        reading.report(folder.path, "the folder's name is not UTF-8: rename it", printable(folder.name))
         return
     already = len(reading.problems)
     entries = reading.entries(folder.path, folder.name)
@@ -164,7 +164,7 @@ def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
             _read_objects(entry, f"{folder.name}/{entry.name}", reading)
         elif reading.is_old_enough(entry):
             message = "not part of an account: expected account.yaml, maps/ or zones/"
-            reading.refuse(entry.path, message, folder.name)
+            reading.report(entry.path, message, folder.name)
 
 
 def _is_part(name: str) -> bool:
@@ -182,15 +182,15 @@ def _read_objects(folder: os.DirEntry[str], prefix: str, reading: _Reading) -> N
         if kind is None:
             if reading.is_old_enough(entry):
                 message = f"unknown file extension {suffix!r}; in {folder.name}/ use {' or '.join(kinds)}"
-                reading.refuse(entry.path, message, key)
+                reading.report(entry.path, message, key)
         elif (other := by_key.setdefault(key.lower(), entry.path)) != entry.path:
-            reading.refuse(entry.path, f"is defined twice, here and in {other}; remove one of the two", key)
+            reading.report(entry.path, f"is defined twice, here and in {other}; remove one of the two", key)
         else:
             reading.read(entry, key, kind)
 
 
 class _Reading:
-    """The findings so far, and the files known before."""
+    """The files and problems found so far, and those of the previous reading."""
 
     def __init__(self, previous: Files, *, patience_s: float) -> None:
         self.accounts: list[str] = []
@@ -198,15 +198,15 @@ class _Reading:
         self.problems: list[Problem] = []
         self._known = previous.by_key()
         self._reported = {problem.place.file for problem in previous.problems if problem.place}
-        self._now_ns = time.time_ns()  # at the beginning: a change during reading has a later time
+        self._now_ns = time.time_ns()  # taken first: a change during the reading has a later time
         self._old_before_ns = self._now_ns - int(patience_s * 1_000_000_000)
 
     def entries(self, folder: str, source: str) -> list[os.DirEntry[str]]:
-        """The visible entries of a folder, ordered by name; a problem if it cannot be read."""
+        """The visible entries of a folder, ordered by name; if it cannot be read, none and a problem."""
         try:
             return visible_entries(folder)
         except OSError as error:
-            self.refuse(folder, _cannot_be_read(error), source)
+            self.report(folder, _cannot_be_read(error), source)
             return []
 
     def is_folder(self, entry: os.DirEntry[str]) -> bool:
@@ -216,7 +216,7 @@ class _Reading:
             return False
 
     def is_broken_link(self, entry: os.DirEntry[str]) -> bool:
-        """Whether the entry is a broken link, such as to an account's folder on an unmounted disk."""
+        """Whether the entry is a broken link, for example to an account's folder on an unmounted disk."""
         try:
             return entry.is_symlink() and not os.path.exists(entry.path)
         except OSError:
@@ -232,7 +232,7 @@ class _Reading:
     def read(self, entry: os.DirEntry[str], key: str, kind: FileKind) -> None:
         self.files.append(read_file(entry.path, key, kind, previous=self._known.get(key), now_ns=self._now_ns))
 
-    def refuse(self, path: str, message: str, source: str) -> None:
+    def report(self, path: str, message: str, source: str) -> None:
         self.problems.append(_problem(path, message, source))
 
     def warn_ignored(self, entry: os.DirEntry[str], message: str) -> None:
@@ -280,14 +280,14 @@ def read_file(path: str, key: str, kind: FileKind, *, previous: SourceFile | Non
     if previous is None:
         return file
     if file == previous:
-        return replace(previous, content=content, stamp=stamp)  # drop a large text that is on disk now
+        return replace(previous, content=content, stamp=stamp)  # without a large text, which is on disk now
     return replace(file, modified=max(modified, previous.modified + 1))
 
 
 def keep_times(files: Files, previous: Files) -> None:
-    """Set the time of each new file in `files` to its `modified`, if the disk's time is earlier.
+    """Set the time on disk of each new or changed file in `files` to its `modified`, if the disk's time is earlier.
 
-    The time is the zone's serial, which must not go back when the server restarts. Without permission, it stays.
+    The time is the zone's serial, which must not go back when the server restarts. Without permission, nothing happens.
     """
     known = previous.by_key()
     for key, file in files.by_key().items():
@@ -303,7 +303,7 @@ def is_as_read(file: SourceFile) -> bool:
 
 
 def _stamp(status: os.stat_result, now_ns: int) -> Stamp | None:
-    """The stamp in a status; None if the file has just changed: another change might leave the status the same."""
+    """The stamp from a status; None if the file has just changed, as another change might leave the same status."""
     if max(status.st_mtime_ns, status.st_ctime_ns) > now_ns - COARSEST_CLOCK_NS:
         return None
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -1,4 +1,4 @@
-"""An edit of the accounts' files: the changes on the disk, and a check that the disk still has the files as read."""
+"""An edit of the accounts' files: its changes on disk, and the check that the files on disk are still as read."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class FilesEdit:
         return edited_files(files, self.written, self.removed.keys(), self.gone_accounts)
 
     def changes(self) -> list[FileChange]:
-        """The changes on the disk."""
+        """The changes on disk that make the edit."""
         before = self.before.by_key()
         written = [
             FileChange(file.path, file.text(), file.modified, before[key].path if key in before else None)
@@ -79,7 +79,7 @@ class FilesEdit:
         return [*written, *(FileChange(path, None, 0) for path in (*gone, *folders))]
 
     def is_current(self) -> bool:
-        """Whether the disk still agrees with `before` in all files that this edit touches."""
+        """Whether the files on disk that this edit touches are still those in `before`. Raises OSError."""
         return all(map(is_as_read, self._touched())) and self._has_room() and self._has_known_accounts()
 
     def touched_keys(self) -> set[str]:
@@ -91,7 +91,7 @@ class FilesEdit:
         return (before[key] for key in self.touched_keys() if key in before)
 
     def _has_room(self) -> bool:
-        """Whether no file of any kind exists for a new object, and its account's folder still exists."""
+        """Whether nobody made another file for a written object, or removed the folder of its account."""
         known = {file.path for file in self._touched()}
         there = self.before.by_key()
         for key in self.written:
@@ -104,12 +104,12 @@ class FilesEdit:
         return os.path.isdir(self.before.root)
 
     def _has_known_accounts(self) -> bool:
-        """Whether the removed accounts hold only files in `before`. Raises OSError for a file foreign to dnsd."""
+        """Whether the removed accounts hold only files in `before`. Raises OSError for a file that is not dnsd's."""
         if not self.gone_accounts:
             return True
         for folder in map(self._folder, self.gone_accounts):
-            if stranger := _stranger(folder):
-                raise OSError(errno.ENOTEMPTY, f"it contains files that are not dnsd's, such as {stranger}", folder)
+            if foreign := _foreign_file(folder):
+                raise OSError(errno.ENOTEMPTY, f"it contains files that are not dnsd's, such as {foreign}", folder)
         now = read_files(Path(self.before.root), self.before)
         known = [file for file in self.before.files if account_of(file.key) in self.gone_accounts]
         return known == [file for file in now.files if account_of(file.key) in self.gone_accounts]
@@ -124,8 +124,8 @@ def _is_taken(path: str) -> bool:
     return os.path.isdir(folder) and name.lower() in map(str.lower, os.listdir(folder))
 
 
-def _stranger(folder: str) -> str | None:
-    """The path of a file that dnsd neither reads nor left behind while writing; None if there is none."""
+def _foreign_file(folder: str) -> str | None:
+    """The path of a file that dnsd neither reads nor left over from writing; None without such a file."""
     for parent, folders, names in os.walk(folder):
         read = {entry.name for entry in visible_entries(parent)}
         for name in (*folders, *names):

@@ -18,7 +18,7 @@ from dnsd.store.text_file import FileChangedError, octets_again
 from dnsd.whole_file import replacing
 
 FOLDER = "good"  # its name, in the state folder
-UNSYNCED_FROM = 64  # so many copies at once are written without fsync
+UNSYNCED_FROM = 64  # copies made at once, from which on the system decides when they go to disk
 
 
 class GoodTexts:
@@ -36,7 +36,7 @@ class GoodTexts:
         return self._files
 
     def copies_of(self, served: Files) -> Files:
-        """The served files, replaced by their copies if up to date: a copy remains when users edit the file."""
+        """The served files, or their copies where these are up to date: a copy stays when users edit its file."""
         copies = self._files.by_key() if self._files else {}
         files = (_same(copies.get(file.key), file) or file for file in served.files)
         return Files(str(self._folder), served.accounts, tuple(files))
@@ -51,7 +51,7 @@ class GoodTexts:
             self.problem = printable(f"{path} cannot be written: {os.strerror(error.errno or 0)}")
 
     def _keep(self, served: Files) -> None:
-        """Raises OSError for the first copy that fails, after bringing the others up to date."""
+        """Bring all copies up to date. Raises the OSError of the first that fails, after the others."""
         if not self._folder.is_dir():  # no data was served yet, or the folder was removed
             self._files = None
         known = self.read()
@@ -75,7 +75,7 @@ class GoodTexts:
             raise failures[0]
 
     def _copy_outdated(self, served: Files, folder: Path, copies: dict[str, SourceFile]) -> Iterator[OSError]:
-        """Copy all files that differ from `copies` and update these; yield the error of each failed copy."""
+        """Copy all files that differ from `copies`, and update `copies`; yield the error of each failed copy."""
         outdated = [file for file in served.files if not _same(copies.get(file.key), file)]
         for file in outdated:
             path, old = _path(folder, file), copies.get(file.key)
@@ -106,7 +106,7 @@ def _path(folder: Path, file: SourceFile) -> Path:
 def _copy(file: SourceFile, path: Path, *, is_synced: bool) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     octets = octets_again(file.path, file.content)
-    # The other name is short, as `path` may have the greatest length for a name.
+    # The temporary name is short, as the name in `path` may already have the greatest possible length.
     with replacing(path, other_name=".new", is_synced=is_synced) as out:
         out.write(octets)
         out.flush()

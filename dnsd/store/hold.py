@@ -21,7 +21,7 @@ from dnsd.store.directory import Files, SourceFile, account_of
 from dnsd.store.load import Judged, Loading, Stored
 from dnsd.wire.names import name_text
 
-MAX_TRIALS = 64  # trials to find the cause of errors; after that, all suspects are held
+MAX_TRIALS = 64  # to find the cause of errors; after that, all suspects are held
 
 Accounts = frozenset[str]  # by folder name
 
@@ -85,26 +85,26 @@ class _Judge:
                 return Served(self._accepted(judged), self._variant(frozenset(held)), dict(sorted(held.items())))
 
     def _accepted(self, judged: Judged) -> Stored:
-        """The judged data without warnings placed in the copies of good files, which users do not edit."""
+        """The judged data, without warnings about copies of good files, which users do not edit."""
         stored = self._loading.accept(judged)
         copies = self._good.root + "/"
         warnings = (one for one in stored.warnings if not (one.place and one.place.file.startswith(copies)))
         return replace(stored, warnings=tuple(warnings))
 
     def _blamed(self, judged: Judged, held: Accounts) -> Mapping[str, tuple[Problem, ...]]:
-        """The accounts, not held yet, that have or cause errors, with their errors placed."""
+        """The accounts, not held yet, that have or cause errors; and their errors, with places."""
         found: dict[str, list[Problem]] = defaultdict(list)
         placed = self._loading.placed(judged)
         for problem in filter(_is_error, judged.own):
             if (account := account_of(problem.source)) in self._changed - held:
                 found[account].append(placed[problem])
-        # First hold the accounts with errors of their own, next those that cause an error alone; judge again after
-        # each step. Holding them may clear the other errors between objects, so that the others need not be held.
+        # First hold accounts with errors of their own, next the sole causes of an error; judge again after each step.
+        # Holding these may clear the other errors between objects, so that no more accounts need to be held.
         between = [*filter(_is_error, judged.between)]
         groups = _independent_groups(map(_sides, between))
         causes = {problem: _sides(problem) if found else self._causes(problem, held, groups) for problem in between}
-        alone = (accounts for accounts in causes.values() if len(accounts) == 1)
-        blamed = frozenset(found) or frozenset().union(*alone) or frozenset().union(*causes.values())
+        sole = (accounts for accounts in causes.values() if len(accounts) == 1)
+        blamed = frozenset(found) or frozenset().union(*sole) or frozenset().union(*causes.values())
         for problem in between:
             for account in causes[problem] & blamed:
                 explained = self._explained(placed[problem], problem, judged)
@@ -228,7 +228,7 @@ class _Judge:
         return Files(self._found.root, tuple(accounts), tuple(files), tuple(problems))
 
     def _good_files(self, account: str) -> Iterator[SourceFile]:
-        """The last good files of an account; unchanged files as found now."""
+        """The last good files of an account; those that are unchanged, as found now."""
         now = {file.key: file for file in self._now.get(account, ())}
         for file in self._before.get(account, ()):
             found = now.get(file.key)
@@ -273,7 +273,7 @@ def _independent_groups(clashes: Iterable[Accounts]) -> Mapping[str, Accounts]:
 
 
 def _is_same_claim(one: Problem, other: Problem) -> bool:
-    """Whether two problems have the same two accounts claim a thing of the same kind."""
+    """Whether in both problems the same two accounts claim something of the same kind."""
     accounts = {account_of(one.source), account_of(one.other)}
     return accounts == {account_of(other.source), account_of(other.other)} and one.path[:1] == other.path[:1]
 
@@ -303,7 +303,7 @@ class _Holdings:
         return _Holdings(self.zones - now.zones, self.prefixes - now.prefixes, self.static_ips - now.static_ips)
 
     def now_in(self, other: _Holdings) -> Iterator[str]:
-        """Names of the holdings that `other` has, for messages."""
+        """The holdings that `other` has too, in words."""
         yield from (f"the zone {name_text(name)}" for name in sorted(self.zones & other.zones))
         yield from (
             f"the prefix {prefix}"
@@ -314,7 +314,7 @@ class _Holdings:
 
 
 def _holdings(judged: Judged, accounts: Collection[str]) -> Mapping[str, _Holdings]:
-    """The holdings of accounts, as far as their files are readable."""
+    """The holdings of accounts, as far as their files can be read."""
     return {account: _holdings_of(judged, account) for account in accounts}
 
 

@@ -1,7 +1,7 @@
 """Build a dataset from files, all or nothing, with every problem at its place.
 
-Unchanged objects are taken over from the previous load, with the problems of each by itself. Only the rules between
-objects are applied to all of them each time.
+Unchanged objects are taken over from the previous load, each with the problems of its own. Only the rules between
+objects are applied to all objects each time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Objects:
         return self.accounts.get(key) or self.maps.get(key) or self.zones.get(key)
 
     def problems(self) -> Iterator[Problem]:
-        """The problems of all objects with their own files."""
+        """The problems found in reading each object's file."""
         reads: Iterable[Read] = chain(self.accounts.values(), self.maps.values(), self.zones.values())
         return (problem for read in reads for problem in read.problems)
 
@@ -58,7 +58,7 @@ class MapContext:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """A dataset without errors, its warnings, and results that the next load may reuse."""
+    """A dataset without errors, its warnings, and the results that the next load can reuse."""
 
     dataset: Dataset
     warnings: tuple[Problem, ...]
@@ -66,7 +66,7 @@ class Stored:
     map_context: MapContext = field(default_factory=MapContext)
     maps: Mapping[str, AddressMap] = field(default_factory=dict)  # by key
     map_findings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each map by itself
-    zone_findings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each zone by itself, if any
+    zone_findings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each zone by itself, unless empty
     limits: RrsetLimits = DEFAULT_LIMITS  # used to judge the zones
     places: Mapping[Problem, Problem] = field(default_factory=dict)  # a warning -> the same with its place
 
@@ -99,7 +99,7 @@ class Judged:
     """The data in files, with every problem; to be served only if there are no errors."""
 
     stored: Stored
-    own: tuple[Problem, ...]  # of objects by themselves
+    own: tuple[Problem, ...]  # of single objects
     between: tuple[Problem, ...]  # between objects
 
     @property
@@ -137,7 +137,7 @@ class Loading:
         return self.accept(self.judge(found))
 
     def accept(self, judged: Judged) -> Stored:
-        """The judged data, its warnings with their places. Raises InvalidDataError if there is an error."""
+        """The judged data, its warnings with places. Raises InvalidDataError if there is an error."""
         placed = self.placed(judged)
         if any(not problem.warning for problem in placed):
             raise InvalidDataError(placed.values())
@@ -173,13 +173,13 @@ class Loading:
         between = [*unresolved, *without_members, *clashes, *problems_between(dataset)]
         between += chain.from_iterable(map_findings.values())
         if any(problem for read in read_accounts.values() for problem in read.problems if not problem.warning):
-            # Avoid false alarms: without all accounts, the addresses available to their maps are unknown.
+            # Avoid false alarms: unless all accounts are read, the addresses that maps may use are unknown.
             between = [problem for problem in between if problem.rule is not BrokenRule.OUTSIDE_SPACE]
         stored = Stored(dataset, (), objects, map_context, maps, map_findings, zone_findings, self._limits)
         return Judged(stored, tuple(own), tuple(between))
 
     def _findings_of_zone(self, key: str, read: ReadZone) -> Sequence[Problem]:
-        """The problems of a zone by itself, by the rules for zones."""
+        """The problems that the rules for zones find in a zone by itself."""
         previous = self._previous
         if read is previous.objects.zones.get(key) and self._limits == previous.limits:
             return previous.zone_findings.get(key, ())
@@ -273,7 +273,7 @@ def _placed(problems: Iterable[Problem], objects: Objects, known: Mapping[Proble
 
 
 def _still_in_place(previous: Stored, objects: Objects) -> dict[Problem, Problem]:
-    """The places of earlier problems in unchanged files."""
+    """The problems of the previous load in unchanged files -> the same with their places."""
     return {
         problem: placed
         for problem, placed in previous.places.items()

@@ -32,12 +32,12 @@ PLACEHOLDER_NAMESERVERS = ("ns1.dnsd.invalid.", "ns2.dnsd.invalid.")  # RFC 6761
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadFields(Generic[F]):
-    """The fields of an account or a map; None if they are wrong, as `problems` says then."""
+    """The fields of an account or a map; None if they are wrong, with the reasons in `problems`."""
 
     file: SourceFile
     fields: F | None
     problems: tuple[Problem, ...]
-    salvaged: F | None = None  # the valid keys of wrong fields: other objects may refer to them
+    salvaged: F | None = None  # of wrong fields, those with valid keys: other objects may refer to them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +85,7 @@ def read_zone(
 
 
 def located(problems: Iterable[Problem], read: Read) -> list[Problem]:
-    """Place problems that the model reports by path: each at its position in the file."""
+    """The problems, which the model reports by path, each at its position in the file."""
     text = _Text(read.file)
     return [_located(problem, read, text) for problem in problems]
 
@@ -122,7 +122,7 @@ class _Text:
         return replace(problem, message=message + UNPLACED if self._has_changed else message, place=place)
 
     def _find(self) -> Places:
-        # Parse again: problems are rare, and positions would need more memory than all the data.
+        # Parse again: problems are rare, and to keep positions would need more memory than all else.
         places: Places = {}
         try:
             if self._file.kind is not FileKind.ZONE_MASTER:
@@ -143,7 +143,7 @@ class _FileReader:
         self._text = _Text(file)
 
     def data(self) -> dict[str, Data] | None:
-        """The file's keys and values; None, with a problem, if it cannot be read as such."""
+        """The file's keys and values; None, and a problem, if the file does not hold any."""
         if self.file.problem:
             return None
         try:
@@ -161,7 +161,7 @@ class _FileReader:
         return data
 
     def fields(self, model: type[F], data: Data, path: ObjectPath = ()) -> F | None:
-        """The validated object at `path`; None, with a problem, if it is wrong."""
+        """The validated object at `path`; None, and problems, if it is wrong."""
         fields, found = validate(model, data, self.file.key, path)
         self.add_all(found)
         return fields
@@ -179,7 +179,7 @@ class _FileReader:
 
 
 class _ZoneReader(_FileReader):
-    """A zone's file, and the zone as far as it is read."""
+    """A zone's file, and the zone as far as it has been read."""
 
     def __init__(self, file: SourceFile, account_id: str, nameservers: tuple[str, ...], progress: Progress) -> None:
         super().__init__(file)

@@ -31,11 +31,11 @@ class Content:
     """The content of a file: its digest, and its text unless large."""
 
     digest: bytes
-    text: str | None = field(compare=False)
+    text: str | None = field(compare=False)  # None: large
 
 
 class NotTextError(Exception):
-    """The file is not text; `line` and `column` give the first position at fault."""
+    """The file is not text; `line` and `column` are the first position at fault."""
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
         self.line, self.column = line, column
@@ -61,7 +61,7 @@ def read_content(path: Path, *, any_octets: bool = False) -> Content:
 
 
 def content_of(text: str) -> Content:
-    """The content of a file with this text, kept at any size as it is not on disk yet. Raises NotTextError."""
+    """The content of a file with this text, which is kept at any size, not being on disk yet. Raises NotTextError."""
     octets = octets_of(text)
     if len(octets) > MAX_FILE_SIZE:
         raise NotTextError(f"has {len(octets):,} octets; the limit is {MAX_FILE_SIZE:,}")

@@ -1,8 +1,8 @@
-"""Wait for changes of the source: the folders to watch, and a wait for any event in them.
+"""Wait for changes of the source: find the folders to watch, and wait for an event in one of them.
 
-An event does not say what changed; directory.py compares the content. Folders are watched one by one, not recursively:
-if a folder is swapped by renaming a link to it (as Kubernetes does), the folder with the link reports that. No clocks
-and no threads of its own: `wait` blocks.
+An event does not tell whether content changed; directory.py compares it. Folders are watched one by one, not
+recursively: if a folder is swapped by renaming a link to it (as Kubernetes does), the folder with the link reports
+that. No clocks and no threads of its own: `wait` blocks.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 from dnsd.errors import printable
 from dnsd.store.directory import KINDS, visible_entries
 
-QUIET_MS = 50  # a change is reported after so long without another event
-MOST_MS = 500  # or at the latest after so long
-RETRY_AFTER = 10  # waits without an event before a retry, if a folder cannot be watched
+QUIET_MS = 50  # a change is reported once no other event has followed for so long,
+MOST_MS = 500  # or after so long at the latest
+RETRY_AFTER = 10  # waits without an event before a retry to watch, if a folder cannot be watched
 MAX_LINKS = 40  # on the way to one file, as in Linux
 
 
@@ -37,7 +37,7 @@ class Watch:
     def wait(self, timeout_s: float) -> bool:
         """Block until an event in the folders, or for `timeout_s`; return whether there was an event.
 
-        After True, the current folders are watched already: a reader that looks at them now misses no change.
+        When it returns True, the current folders are watched already: a reader that looks at them now misses no change.
         """
         happened = self._wait_for_event(timeout_s)
         self._idle_waits = 0 if happened else self._idle_waits + 1
@@ -118,7 +118,7 @@ def _below(folder: str, *, depth: int) -> Iterator[str]:
 
 
 def _link_folders(path: str) -> Iterator[str]:
-    """The folder of each link on the way to `path`, and the folder of its target."""
+    """The folder of each link on the way to `path`, and the folder of the file or folder at its end."""
     at = "/"
     steps = os.path.abspath(path).split("/")[::-1]
     links = 0

@@ -1,9 +1,9 @@
 """Write the files of a change, all or nothing; they are on disk before the caller goes on.
 
-Each new file is written next to its target, under a name that readers of the folder ignore, and renamed to it; the old
-file is kept under another such name until all is done, so that a failed change is undone. A change of several steps
-first lists them in a journal. A leftover journal means that the process was killed; the next start undoes the steps.
-Removing the journal completes the change.
+Each new file is written next to its target, under a name that readers of the folder ignore, and then renamed. The old
+file is kept under another such name until all is done, so that a failed change can be undone. A change of several steps
+first lists them in a journal. A leftover journal means that the process was killed: its steps are undone before the
+next load or change. Removing the journal completes the change.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Step:
 
 
 def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[], None] = lambda: None) -> None:
-    """Make all changes, or none; calls `verify` just before the renamings, and passes on its errors. Raises OSError."""
+    """Make all changes, or none. Raises OSError, and the exceptions of `verify`, called just before the renamings."""
     undo_unfinished(journal)
     steps, texts = _planned(changes)
     try:
@@ -89,17 +89,17 @@ def undo_unfinished(journal: Path) -> bool:
 
 
 def _planned(changes: Iterable[FileChange]) -> tuple[list[_Step], dict[str, FileChange]]:
-    """The steps that make the changes, and each text by the temporary file for it."""
+    """The steps that make the changes; and each changed file by the name of its temporary file. Raises OSError."""
     steps: dict[str, _Step] = {}
     texts: dict[str, FileChange] = {}
     for change in changes:
         if change.text is None:
             steps[change.path] = _Step(change.path, None, _temporary_name(change.path, "old"))
             continue
-        path = os.path.realpath(change.path)  # a link stays one
+        path = os.path.realpath(change.path)  # of a link, change the target
         if _is_read_only(path):
             raise OSError(errno.EACCES, "it is read-only", change.path)
-        place = path  # the path to rename: the topmost of missing folders, else the file
+        place = path  # the path to rename to: the topmost missing folder, else the file
         while not os.path.isdir(os.path.dirname(place)):
             place = os.path.dirname(place)
         new = _temporary_name(place, "new")
@@ -125,7 +125,7 @@ def _temporary_name(path: str, suffix: str) -> str:
 
 
 def is_temporary_name(name: str) -> bool:
-    """Whether a file's name is one of those used for new and old files during a change."""
+    """Whether a name is one that new and old files have during a change."""
     return name.startswith(".") and name.endswith((".new", ".old"))
 
 
@@ -190,7 +190,7 @@ def _take(step: _Step) -> None:
 
 
 def _undo(steps: Iterable[_Step], journal: Path) -> None:
-    """Restore the state before the steps, whether or not each was taken; files put there by others stay."""
+    """Restore the state before the steps, whether or not each was taken; files that others put there stay."""
     steps = list(steps)
     for step in steps:
         if step.new is None and step.old:
@@ -216,7 +216,7 @@ def _stamp(path: str | None) -> FileId:
 
 
 def _discard(path: str | None) -> None:
-    """Remove a temporary file or folder; if that fails, it is harmless, as readers ignore it."""
+    """Remove a temporary file or folder; a failure is harmless, as readers ignore it."""
     with suppress(OSError):
         if path and os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path, ignore_errors=True)
