@@ -1,7 +1,7 @@
-"""Memory of glibc, if that is the C library: use one heap for all threads, and return free memory to the system.
+"""Limit the memory that glibc holds: one heap for all threads, and free memory returned to the system.
 
 Control runs each task in a new thread. By default, glibc uses up to eight heaps per core, each of which keeps memory
-that its threads have freed.
+that its threads have freed. With another C library, nothing happens.
 """
 
 from __future__ import annotations

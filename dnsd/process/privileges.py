@@ -34,8 +34,8 @@ class ServerUser:
             raise PrivilegeError(message) from None
 
 
-def identity(user: str | None, group: str | None) -> ServerUser | None:
-    """The identity to switch to by the settings; None to stay the current user. Raises PrivilegeError."""
+def user_to_assume(user: str | None, group: str | None) -> ServerUser | None:
+    """The user to switch to according to the settings; None to stay the current one. Raises PrivilegeError."""
     if user is None and group is None:
         return None
     try:

@@ -15,16 +15,16 @@ from dnsd.net.limits import REGION_SIZE, clear, open_connections
 
 
 class Slot(IntEnum):
-    """The numbers kept for each process, by their index in its part of the memory."""
+    """The numbers kept for each process; the value is the index in its part of the memory."""
 
     BEAT = 0  # time.monotonic() of its last heartbeat
     LOG_DROPPED = 1  # log lines dropped since it started
     REVISION = 2  # served by a worker; published by control, and read by its successor
     STARTS = 3  # of this process and its predecessors
     ENDED_LOG_DROPPED = 4  # log lines dropped by its predecessors; written by the supervisor
-    SOCKET_DROPS = 5  # datagrams dropped, receive buffer full; the supervisor's alone
+    SOCKET_DROPS = 5  # the supervisor's alone: datagrams dropped because a receive buffer was full
     ENDED_CPU_S = 6  # user and system time of its predecessors; written by the supervisor
-    TOLD_CPU_S = 7  # its time last shown in /metrics, predecessors included; written by control
+    SHOWN_CPU_S = 7  # its time last shown in /metrics, predecessors included; written by control
     IS_BEHIND = 8  # control's alone: 1 while the snapshot file may lack changes confirmed to a client
 
 
@@ -40,7 +40,7 @@ class Shared:
     """The shared memory of a server."""
 
     def __init__(self, workers: int, rates: int) -> None:
-        """`workers` is their number, `rates` the size of the rate limiter's table."""
+        """`workers` is the number of workers, `rates` the size of the rate limiter's table."""
         self.workers = tuple(Process(f"worker-{index}", index) for index in range(workers))
         self.control = Process("control", workers)
         self.supervisor = Process("supervisor", workers + 1)
@@ -51,11 +51,11 @@ class Shared:
         self.regions = [area[REGION_SIZE * index : REGION_SIZE * (index + 1)] for index in range(workers)]
 
     def get(self, process: Process, slot: Slot) -> float:
-        """Return a number of a process."""
+        """Return one of a process's numbers."""
         return self._numbers[process.index * len(Slot) + slot]
 
     def set(self, process: Process, slot: Slot, value: float) -> None:
-        """Set a number of a process."""
+        """Set one of a process's numbers."""
         self._numbers[process.index * len(Slot) + slot] = value
 
     def beat(self, process: Process) -> None:
@@ -69,11 +69,11 @@ class Shared:
     def cpu_s(self, process: Process, now_s: float) -> float:
         """User and system time of a process, which has used `now_s`, and its predecessors; never decreases.
 
-        A process that has ended is missing until the supervisor has added its time.
+        The time of a process that has ended is missing until the supervisor has added it.
         """
-        told = max(self.get(process, Slot.TOLD_CPU_S), self.get(process, Slot.ENDED_CPU_S) + now_s)
-        self.set(process, Slot.TOLD_CPU_S, told)
-        return told
+        shown = max(self.get(process, Slot.SHOWN_CPU_S), self.get(process, Slot.ENDED_CPU_S) + now_s)
+        self.set(process, Slot.SHOWN_CPU_S, shown)
+        return shown
 
     def log_dropped(self) -> int:
         """Log lines dropped by all processes, past and present."""

@@ -1,4 +1,4 @@
-"""Signals: some end the server or reload it; the others sent to it are ignored.
+"""Signals: some end or reload the server; others that a user may send to it are ignored.
 
 Signals for a fault in the process itself, or for a limit on it, keep their default.
 """
@@ -24,15 +24,15 @@ REAL_TIME = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
 
 
 def ignore_signals() -> None:
-    """Ignore all other signals for good, and RELOAD and SIGUSR2 until the supervisor handles them."""
+    """Ignore IGNORED and REAL_TIME; also RELOAD and SIGUSR2, until the supervisor handles them."""
     for number in (*RELOAD, signal.SIGUSR2, *IGNORED, *REAL_TIME):
         signal.signal(number, signal.SIG_IGN)
 
 
 def leave_on_signal(loop: asyncio.AbstractEventLoop, leave: Callable[[], object]) -> None:
-    """Call `leave` on a LEAVE signal to this worker or control, also on one pending since the fork.
+    """Call `leave` when this process, a worker or control, gets a LEAVE signal, or has one pending since the fork.
 
-    A real-time signal, which no one sends to a single process by mistake, ends it at once; another is started.
+    A real-time signal ends it at once, and the supervisor starts another: a mistake is unlikely to hit one process.
     """
     for number in REAL_TIME:
         signal.signal(number, signal.SIG_DFL)

@@ -71,7 +71,7 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> None:
 
 
 def load_snapshot(file: Path) -> tuple[Title, Iterator[DeltaPart]]:
-    """The title of a snapshot file, and its parts, read on demand. Raises SnapshotFileError."""
+    """The title of a snapshot file, and its parts, unpickled on demand. Raises SnapshotFileError."""
     octets = _mapped(file, check=True)
     line, _, _ = bytes(octets[len(MAGIC) : len(MAGIC) + MAX_TITLE]).partition(b"\n")
     title = json.loads(line)  # trusted, as the digest is right
@@ -86,7 +86,7 @@ def share_octets(file: Path, names: NameTable) -> None:
     """Switch a name table that was saved in the file to the file's octets, which processes share."""
     with suppress(SnapshotFileError):
         table = _table_in(_mapped(file))
-        if table[:KEY_SIZE] == names.octets[:KEY_SIZE]:  # from the same packing
+        if table[:KEY_SIZE] == names.octets[:KEY_SIZE]:  # the key differs for each packing
             names.move(table)
 
 
@@ -128,7 +128,7 @@ def _table_in(octets: memoryview) -> memoryview:
 
 
 def load_title(file: Path) -> Title | None:
-    """The title of a snapshot file, without a check of the digest; None without a file of this format."""
+    """The title of a snapshot file, digest not checked; None if there is no file, or one of another format."""
     try:
         with open(file, "rb") as stream:
             line = stream.read(len(MAGIC) + MAX_TITLE).removeprefix(MAGIC).partition(b"\n")[0]

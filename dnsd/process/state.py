@@ -53,7 +53,7 @@ def make_folder(folder: Path, owner: ServerUser, patterns: Iterable[str]) -> Non
 
 
 def _hand_over(path: Path, owner: ServerUser, parent: int | None = None) -> None:
-    """Give a file or folder to its owner if root made it; links placed there by the owner are not followed.
+    """Give a file or folder to its owner if root made it, but follow no link that the owner put there.
 
     `parent` is the descriptor of the folder to which `path` is relative.
     """

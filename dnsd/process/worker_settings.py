@@ -13,7 +13,7 @@ from dnsd.net.tcp_connection import TcpLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimits:
-    """Response rate limiting; the prefix lengths, in bits, delimit client networks."""
+    """Response rate limiting, for client networks with these prefix lengths, in bits."""
 
     responses_per_second: int  # 0: no limit
     slip: int  # every n-th limited response is sent truncated; 0: none
@@ -25,11 +25,11 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """All settings of a worker, besides its snapshot."""
+    """All settings of a worker. Its data is in the snapshot."""
 
     rates: RateLimits
     cookies: bool
-    cookie_secrets: tuple[bytes, ...]  # empty: the one made at the server's start
+    cookie_secrets: tuple[bytes, ...]  # if empty, workers use the secret made at the server's start
     tcp: TcpLimits  # of one connection
     tcp_connections: int  # at once, over all workers
     tcp_per_client: int  # at once, of one IPv4 address or IPv6 /64

@@ -22,7 +22,7 @@ LATE_MODULES = (
 
 
 def import_late_modules() -> None:
-    """Import all of them, before the server switches to a user who may not be able to read their files."""
+    """Import all of them now, as the user to whom the server switches may not be able to read their files."""
     for name in LATE_MODULES:
         importlib.import_module(name)
     dns.rdata.load_all_types()  # type: ignore[no-untyped-call]

@@ -37,7 +37,7 @@ from dnsd.net.listen import (
 )
 from dnsd.net.udp import Udp, available
 from dnsd.process.memory import share_heap
-from dnsd.process.privileges import identity, raise_descriptor_limit
+from dnsd.process.privileges import raise_descriptor_limit, user_to_assume
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import ignore_signals
 from dnsd.process.snapshot_file import FILE_NAME as SNAPSHOT
@@ -51,7 +51,7 @@ from dnsd.store.good import FOLDER as GOOD
 from dnsd.store.write import JOURNAL
 from dnsd.worker.worker import Worker, WorkerSetup
 
-# Names in the state folder, besides its lock, as patterns.
+# Glob patterns of the state folder's entries that the server's user gets, in addition to the lock.
 STATE_FILES = (f"{SNAPSHOT}*", f"{TOKENS}*", TOKENS_LOCK, JOURNAL, SESSIONS, FIRST_SEEN, f"{AUDIT_LOG}*", HISTORY, GOOD)
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 
@@ -67,7 +67,7 @@ def serve(config: Path) -> int:
     settings = _settings(config)
     log = Log("supervisor", wait_s=SUPERVISOR_WAIT_S)
     log.format, log.level = settings.log.format, settings.log.level
-    owner = identity(settings.user, settings.group)
+    owner = user_to_assume(settings.user, settings.group)
     udp = available(settings.udp)
     raise_descriptor_limit()
     listeners = activated_listeners() or open_listeners(settings.listen, settings.worker_count, log)
@@ -131,7 +131,7 @@ def open_listeners(addresses: Iterable[Address], workers: int, log: Log) -> list
 
 
 class _Server:
-    """Everything made before the first fork, and each process's main function with its part of it."""
+    """Everything made before the first fork, and the main functions of the processes, which use it."""
 
     def __init__(
         self,
@@ -154,9 +154,9 @@ class _Server:
         self.shared = Shared(settings.worker_count, settings.limits.rrl.table_size)
         log.note_dropped = partial(self.shared.set, self.shared.supervisor, Slot.LOG_DROPPED)
         self.cookie_secret = os.urandom(SECRET_SIZE)
-        # Lines between the supervisor and the current control process.
-        self.ours, self.controls = socket.socketpair()
-        self.lifeline, self.lifeline_w = os.pipe()  # at its end when the supervisor ends
+        # For lines between the supervisor and the current control process.
+        self.supervisor_end, self.control_end = socket.socketpair()
+        self.lifeline, self.lifeline_w = os.pipe()  # children read its end when the supervisor has ended
 
     def run(self) -> int:
         workers = [Child(one, self._worker(one.index, until_drained=False)) for one in self.shared.workers]
@@ -167,7 +167,7 @@ class _Server:
             supervisor = Supervisor(
                 shared=self.shared,
                 children=children,
-                channel=self.ours,
+                channel=self.supervisor_end,
                 log=self.log,
                 announce=self._announce,
                 count_drops=self._count_drops,
@@ -182,13 +182,13 @@ class _Server:
 
         def run() -> int:
             self._leave(process.name)
-            for sock in (self.controls, *self.http.values()):
+            for sock in (self.control_end, *self.http.values()):
                 if sock:
                     sock.close()
             own = tuple(listener.of_worker(index) for listener in self.listeners)
             kept = {sock for listener in own for sock in (*listener.udp, *listener.tcp)}
             self._close_sockets(but=kept)
-            place = WorkerSetup(
+            setup = WorkerSetup(
                 process=process,
                 shared=self.shared,
                 listeners=own,
@@ -198,7 +198,7 @@ class _Server:
                 log=self._log_of(process, wait_s=0),
                 udp=self.udp,
             )
-            asyncio.run(Worker(place).run(until_drained=until_drained))
+            asyncio.run(Worker(setup).run(until_drained=until_drained))
             return 0
 
         return run
@@ -212,7 +212,7 @@ class _Server:
             config=self.config,
             settings=self.settings,
             state=self.state,
-            supervisor=self.controls,
+            supervisor=self.control_end,
             metrics=self.http["metrics"],
             api=self.http["api"],
             log=self._log_of(self.shared.control, wait_s=CONTROL_WAIT_S),
@@ -223,7 +223,7 @@ class _Server:
     def _leave(self, name: str) -> None:
         """Close the supervisor's descriptors, and end with the supervisor."""
         os.close(self.lifeline_w)
-        self.ours.close()
+        self.supervisor_end.close()
         threading.Thread(target=_end_with, args=(self.lifeline,), name="lifeline", daemon=True).start()
 
     def _close_sockets(self, *, but: set[socket.socket]) -> None:

@@ -20,11 +20,11 @@ from dnsd.net.systemd import Notifier
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import END, LEAVE, RELOAD
 
-HANG_S = 10.0  # a process without a heartbeat for this long is killed
-STOOD_STILL_S = 3.0  # unless the supervisor itself had none for this long
+HANG_S = 10.0  # a process without a heartbeat for this long is killed,
+STOOD_STILL_S = 3.0  # unless the supervisor itself had no heartbeat for this long
 STOP_S, STOP_CONTROL_S = 4.3, 0.4  # for workers, and then control, to end before they are killed
 HEALTHY_S = 1.0  # a process that ends within this time has failed at its start
-FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0  # before a failed process is restarted, doubled each time
+FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0  # before a failed process is restarted: doubled each time, up to the last
 TICK_S = 0.5
 EX_SOFTWARE = 70  # sysexits.h
 
@@ -249,16 +249,16 @@ class Supervisor:
         self._notifier.tell("STOPPING=1")
         self._log.info("shutting down: answering queries already received")
         running = [worker for worker in self._children.workers if worker.pid]
-        self._tell(running)
+        self._terminate(running)
         for worker in self._children.workers:
             if worker not in running:
                 self._drain(worker)
         self._await_end(self._children.workers, STOP_S)
-        self._tell([self._children.control])
+        self._terminate([self._children.control])
         self._await_end([self._children.control], STOP_CONTROL_S)
         return 0
 
-    def _tell(self, children: list[Child]) -> None:
+    def _terminate(self, children: list[Child]) -> None:
         for child in children:
             if child.pid:
                 _kill(child.pid, signal.SIGTERM)

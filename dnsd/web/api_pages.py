@@ -1,4 +1,4 @@
-"""The API and the dashboard of the running server, on one listener; imported on demand, as they take 30 MB."""
+"""The API and the dashboard of the running server, on one listener; imported only if configured, as they need 30 MB."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from dnsd.manage.refusal import Reason, refused
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
-BACKLOG = 16  # failed accepts, each reported, after which asyncio waits for free descriptors
+BACKLOG = 16  # without free descriptors, asyncio tries and reports so many accepts before it waits
 REQUEST_S = 5  # from the connection, or the last response, to the end of the next request's headers
 LEAST_TAKEN = 64 * 1024  # octets of a response that a client must read within REQUEST_S, unless fewer are left
 LINGER_S = 1.0  # from an error response to closing the connection: else the client may not see it (RFC 9112 §9.6)
@@ -31,7 +31,7 @@ MALFORMED = refusal(refused(Reason.INVALID, "not an HTTP request, or its headers
 BROKEN_OFF = refusal(
     refused(Reason.FAILED, "the server is shutting down; the request may or may not have taken effect")
 )
-NEVER_S = 10**9  # for uvicorn's own limit, which ignores a response's progress
+NEVER_S = 10**9  # for uvicorn's own time limit, which ignores the progress of a response
 
 
 async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
@@ -73,7 +73,7 @@ class _HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for sock in sockets or ():
-            sock.listen(MAX_CONNECTIONS)  # this many may connect at once; asyncio has set BACKLOG
+            sock.listen(MAX_CONNECTIONS)  # so many may connect at once; asyncio has set BACKLOG
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,8 +90,8 @@ class _BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio sets this only for sockets made with a protocol number, unlike these. Without it, a response's second
-        # write waits 40 ms for the first one's ACK.
+        # asyncio sets this only on sockets made with a protocol number, and these are not. Without it, a response's
+        # second write waits 40 ms for the ACK of the first.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         self._waiting_since = self.loop.time()
         self._make_room()

@@ -20,7 +20,7 @@ from dnsd.web.metrics_page import metrics_page
 
 
 def monitoring_app(control: Control) -> ASGIApp:
-    """The application with the pages."""
+    """The application that serves the pages."""
 
     async def show_metrics(request: Request) -> Response:
         await control.publisher.collect(COLLECT_S)
@@ -31,7 +31,7 @@ def monitoring_app(control: Control) -> ASGIApp:
         return _verdict(unhealthy(control))
 
     async def show_readiness(request: Request) -> Response:
-        # A held account leaves the server ready: a load balancer must not drop all accounts for one's error.
+        # A held account leaves the server ready: a load balancer must not drop all accounts for the error of one.
         return _verdict(unready(control), [printable(f"held: {account}") for account in control.loader.last.held])
 
     return Starlette(

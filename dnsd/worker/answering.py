@@ -72,9 +72,9 @@ class Answering:
         return self.learn(query, peer)[0]
 
     def learn(self, query: bytes, peer: str) -> Learned:
-        """The reply; and, if it may be repeated to other clients, its keys for counting and for rate limits.
+        """The reply; and, if it may be repeated to other clients, its keys for counting and for the rate limit.
 
-        A reply for a nonexistent name may be repeated for the closest encloser's other nonexistent names, unless it
+        A reply for a nonexistent name may be repeated for other nonexistent names below the closest encloser, unless it
         is made from the name.
         """
         serving = self._serving
@@ -82,15 +82,15 @@ class Answering:
         if found is None:
             return self._refuse(query, peer), None, None
         shape, node, answer, _, _, cookie = found
-        option, is_known = b"", False
+        option, is_verified = b"", False
         if cookie and serving.cookies:
-            option, is_known = self._cookie(serving.cookies, cookie, peer)
+            option, is_verified = self._cookie(serving.cookies, cookie, peer)
         if serving.query_sample and random.random() < serving.query_sample:
             self._log_query(found, peer)
         verdict, kind = PASS, None
         if serving.limiter and not self._is_stream:
             kind = _kind_of_response(serving.snapshot, found)
-            if not is_known and serving.limiter.limits(peer):
+            if not is_verified and serving.limiter.limits(peer):
                 verdict = self._rate_verdict(peer, kind)
         key = (shape, node.apex, answer)
         if verdict == DROP:
@@ -100,7 +100,7 @@ class Answering:
         reply = pack(serving.snapshot, query, found, stream=self._is_stream, option=option, empty=verdict != PASS)
         if reply[TC_OCTET] & TC_BIT:
             self._truncated += 1
-        if cookie or verdict != PASS or serving.query_sample or not _is_general(serving.snapshot, found):
+        if cookie or verdict != PASS or serving.query_sample or not _may_be_repeated(serving.snapshot, found):
             return reply, None, None
         return reply, key, kind
 
@@ -110,7 +110,7 @@ class Answering:
         return limiter is not None and limiter.limits_ip(ip)
 
     def passes(self, ip: bytes, kind: Hashable) -> bool:
-        """Whether the rate limit passes a repeated response of this kind to a packed address."""
+        """Whether the rate limit lets a repeated response of this kind pass to a packed address."""
         limiter = self._serving.limiter
         return limiter is None or limiter.passes(ip, kind, time.monotonic())
 
@@ -155,8 +155,8 @@ class Answering:
             return
         for action, number in self._rate_actions.items():
             self._counts.add("dnsd_rate_limited_total", action, by=number)
-        said = ", ".join(f"{number} {action}" for action, number in sorted(self._rate_actions.items()))
-        self._log.warning(f"rate limit: responses {said}; the last to {self._last_limited}")
+        actions = ", ".join(f"{number} {action}" for action, number in sorted(self._rate_actions.items()))
+        self._log.warning(f"rate limit: responses {actions}; the last to {self._last_limited}")
         self._rate_actions.clear()
 
     def _refuse(self, query: bytes, peer: str) -> bytes | None:
@@ -223,13 +223,13 @@ class Answering:
         self._counts.add("dnsd_dropped_total", self._protocol, reason, by=number)
 
 
-def _is_general(snapshot: Snapshot, found: Found) -> bool:
-    """Whether a reply may be repeated: for the same question, or for other nonexistent names of its encloser."""
+def _may_be_repeated(snapshot: Snapshot, found: Found) -> bool:
+    """Whether a reply may be repeated: for the same question, or for other nonexistent names below its encloser."""
     shape, node, answer, qname, _, _ = found
     if not shape.plain:
         return False
-    is_made = isinstance(node.rule, Alias | Redirection) and answer is not node.otherwise
-    return not is_made or shape.qtype in node.answers or qname in snapshot.names
+    is_from_name = isinstance(node.rule, Alias | Redirection) and answer is not node.otherwise
+    return not is_from_name or shape.qtype in node.answers or qname in snapshot.names
 
 
 def _kind_of_response(snapshot: Snapshot, found: Found) -> Hashable:

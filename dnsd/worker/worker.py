@@ -40,7 +40,7 @@ BEAT_S = 0.25
 COUNT_S = 1.0  # between two messages with counts to control
 LAST_COUNTS_S = 0.3  # for control to read the last counts
 RECONNECT_S = 0.1
-MAX_UNREAD = 1024 * 1024  # octets of counts unread by control; above this, counts are kept and added up
+MAX_UNREAD = 1024 * 1024  # octets of counts not yet read by control; above this, the worker goes on counting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,37 +51,37 @@ class WorkerSetup:
     shared: Shared
     listeners: tuple[Listener, ...]
     state: State
-    settings: WorkerSettings  # as of the server's start; control sends later ones
+    settings: WorkerSettings  # at the server's start; control sends later ones
     cookie_secret: bytes  # used if the settings have none
     log: Log
     udp: Udp
 
 
 class _SupersededError(ValueError):
-    """A newer revision was saved before this one was loaded; control still knows which revision is served."""
+    """The snapshot file holds a newer revision than the one to load; control still knows which revision is served."""
 
 
 class Worker:
     """One worker process, from its start to its end."""
 
-    def __init__(self, place: WorkerSetup) -> None:
-        self._place = place
-        self._log = place.log
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self._log = setup.log
         self._counts = Counts()
         self._answerings: list[Answering] = []
         self._serving: Serving | None = None
         self._control: asyncio.StreamWriter | None = None
-        self._limited_by: RateLimits | None = None  # the current limiter's settings
-        self._is_known = True  # control's idea of the served revision is right
+        self._limiter_settings: RateLimits | None = None  # those of the current limiter
+        self._is_revision_known = True  # to control
         self._udp: list[UdpServer] = []
         self._tcp: list[TcpServer] = []
         self._stop = asyncio.Event()
         self._has_begun = asyncio.Event()  # the snapshot file is served or has proved unusable
         self._admission = Admission(
-            place.shared.regions,
-            place.process.index,
-            connections=place.settings.tcp_connections,
-            per_client=place.settings.tcp_per_client,
+            setup.shared.regions,
+            setup.process.index,
+            connections=setup.settings.tcp_connections,
+            per_client=setup.settings.tcp_per_client,
         )
 
     async def run(self, *, until_drained: bool) -> None:
@@ -102,16 +102,16 @@ class Worker:
         try:
             await self._load()
         except ValueError as error:
-            self._log.warning(f"{self._place.process.name} waits for a snapshot from control: {error}")
+            self._log.warning(f"{self._setup.process.name} waits for a snapshot from control: {error}")
         finally:
             self._has_begun.set()
         if until_drained:
             self._stop.set()
 
     async def _load(self, revision: int | None = None) -> Snapshot:
-        """Serve the snapshot file. Raises ValueError if it cannot be used or is not of `revision`."""
+        """Serve the snapshot file. Raises ValueError if it cannot be used or holds another `revision`."""
         with _no_garbage():
-            title, parts = await in_thread(partial(load_snapshot, self._place.state.folder / FILE_NAME))
+            title, parts = await in_thread(partial(load_snapshot, self._setup.state.folder / FILE_NAME))
             if revision not in (None, title.revision):
                 raise _SupersededError(f"the snapshot file holds revision {title.revision}, not {revision}")
             snapshot = await _in_turns(apply_delta(None, parts))
@@ -122,20 +122,20 @@ class Worker:
         """Answer from this snapshot from now on."""
         if self._serving is None:
             self._serving = Serving(snapshot, None, None, log_only=False, query_sample=0)
-            self._use(self._place.settings)
+            self._use(self._setup.settings)
             self._open()
         self._serving.snapshot = snapshot
         self._forget()
-        self._place.shared.set(self._place.process, Slot.REVISION, snapshot.revision)
+        self._setup.shared.set(self._setup.process, Slot.REVISION, snapshot.revision)
 
     def _open(self) -> None:
         """Start reading queries from the sockets."""
         loop = asyncio.get_running_loop()
         turns = Turns(loop)
-        for listener in self._place.listeners:
+        for listener in self._setup.listeners:
             for sock in listener.udp:
                 answering = self._answering("udp", listener)
-                self._udp.append(udp_server(self._place.udp, loop, sock, answering))
+                self._udp.append(udp_server(self._setup.udp, loop, sock, answering))
             for sock in listener.tcp:
                 answering = self._answering("tcp", listener)
                 self._tcp.append(
@@ -145,7 +145,7 @@ class Worker:
                         answering.respond,
                         turns=turns,
                         admission=self._admission,
-                        limits=self._place.settings.tcp,
+                        limits=self._setup.settings.tcp,
                         count=self._counts.add,
                         observe=answering.observe,
                     )
@@ -166,11 +166,11 @@ class Worker:
         """Apply these settings from now on."""
         assert self._serving is not None
         serving = self._serving
-        secrets = settings.cookie_secrets or (self._place.cookie_secret,)
+        secrets = settings.cookie_secrets or (self._setup.cookie_secret,)
         serving.cookies = Cookies(secrets) if settings.cookies else None
-        if settings.rates != self._limited_by:
-            serving.limiter = _limiter(settings.rates, self._place.shared.rates)
-            self._limited_by = settings.rates
+        if settings.rates != self._limiter_settings:
+            serving.limiter = _limiter(settings.rates, self._setup.shared.rates)
+            self._limiter_settings = settings.rates
         serving.log_only = settings.rates.log_only
         serving.query_sample = settings.query_sample
         self._admission.connections = settings.tcp_connections
@@ -187,27 +187,27 @@ class Worker:
                 udp.forget(self._serving.snapshot.names, self._serving.snapshot.longest)
 
     async def _follow_control(self) -> None:
-        """Receive snapshots and settings from control; answering goes on while it is away."""
+        """Receive snapshots and settings from control, forever; answering goes on while control is away."""
         await self._has_begun.wait()
         while True:
             with suppress(OSError, EOFError):
-                reader, self._control = await asyncio.open_unix_connection(self._place.state.address)
+                reader, self._control = await asyncio.open_unix_connection(self._setup.state.address)
                 try:
                     if peer_uid(self._control.get_extra_info("socket")) != os.geteuid():
                         raise PermissionError
                     self._control.write(packed(MessageKind.HELLO, self._introduction()))
                     await self._obey(reader)
                 except ValueError as error:
-                    self._log.error(f"{self._place.process.name} cannot use control's message: {error}; reconnecting")
-                    self._is_known = isinstance(error, _SupersededError)
+                    self._log.error(f"{self._setup.process.name} cannot use control's message: {error}; reconnecting")
+                    self._is_revision_known = isinstance(error, _SupersededError)
                 finally:
                     self._control.close()
                     self._control = None
             await asyncio.sleep(RECONNECT_S)
 
     def _introduction(self) -> dict[str, int]:
-        revision = self._serving.snapshot.revision if self._serving and self._is_known else 0
-        return {"worker": self._place.process.index, "pid": os.getpid(), "revision": revision}
+        revision = self._serving.snapshot.revision if self._serving and self._is_revision_known else 0
+        return {"worker": self._setup.process.index, "pid": os.getpid(), "revision": revision}
 
     async def _obey(self, reader: asyncio.StreamReader) -> None:
         while True:
@@ -223,9 +223,9 @@ class Worker:
 
     def _change_settings(self, settings: WorkerSettings) -> None:
         """Apply settings, unless they are in force already."""
-        if settings == self._place.settings:
+        if settings == self._setup.settings:
             return
-        self._place = replace(self._place, settings=settings)
+        self._setup = replace(self._setup, settings=settings)
         if self._serving is not None:
             self._use(settings)
 
@@ -238,7 +238,7 @@ class Worker:
         return snapshot
 
     def _tell_served(self, snapshot: Snapshot) -> None:
-        self._is_known = True
+        self._is_revision_known = True
         if self._control is not None:
             self._control.write(packed(MessageKind.SERVING, {"revision": snapshot.revision}))
 
@@ -249,7 +249,7 @@ class Worker:
                 await self._send_counts()
 
     async def _send_counts(self, asked: int = 0) -> None:
-        """Send the counts to control; keep them while it is away or does not read."""
+        """Send the counts to control; keep them while control is away or does not read."""
         for udp in self._udp:
             udp.account()
         for answering in self._answerings:
@@ -262,7 +262,7 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
-            self._place.shared.beat(self._place.process)
+            self._setup.shared.beat(self._setup.process)
             await asyncio.sleep(BEAT_S)
 
     async def _drain(self) -> None:
@@ -304,7 +304,7 @@ def _no_garbage() -> Iterator[None]:
 
 
 async def _in_turns(steps: Iterator[Snapshot | None]) -> Snapshot:
-    """Run the steps to their snapshot; queries are answered between them."""
+    """Run the steps and return their snapshot; queries are answered between steps."""
     for snapshot in steps:
         if snapshot is not None:
             return snapshot
