@@ -22,9 +22,9 @@ def replacing(
     """A new file to write; it takes the place of `path` at the end of the block.
 
     Its name until then is `path` with `.new`, or `other_name` in the same folder: always the same, so that killed
-    writers leave at most one file, which the next writer removes. If the block or a step after it fails, the new file
-    is removed, which frees the space on a full disk, and `path` keeps its content. Without `is_synced`, the system
-    decides when the content goes to disk. Raises OSError.
+    writers leave at most one file, which the next writer removes. If the block or the renaming fails, the new file is
+    removed, which frees the space on a full disk, and `path` keeps its content. Without `is_synced`, the system decides
+    when the content goes to disk. Raises OSError, also if only the folder cannot be flushed after the renaming.
     """
     new = path.with_name(other_name or f"{path.name}.new")
     new.unlink(missing_ok=True)

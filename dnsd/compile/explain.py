@@ -28,7 +28,7 @@ class MapVerdict:
     """One address map in the search for addresses."""
 
     map: str  # key
-    step: str  # zone, account, immutable; NO_STEP if it covers only other zones
+    step: str  # zone, account, immutable; NO_STEP if it does not cover the zone
     taken: bool
     why: str
 
@@ -43,7 +43,7 @@ class NameExplained:
     account: str | None
     node: str  # how the name was matched
     served: str  # how the answer was decided
-    maps: tuple[MapVerdict, ...]  # empty if no map was consulted
+    maps: tuple[MapVerdict, ...]  # in order of precedence; empty if no map was consulted
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +187,12 @@ class _Explainer:
             taken = candidate.map.key in sources
             if candidate.skipped:
                 why = candidate.skipped
+            elif taken and decisive:
+                why = "it has a family that the first map lacks"
             elif taken:
-                why = (
-                    "it is the first that covers the zone" if decisive is None else "it has the family that others lack"
-                )
-                decisive = decisive or candidate
+                decisive, why = candidate, "it is the first usable map for the zone"
             else:
-                why = f"{decisive.map.key} comes before it" if decisive else "it has no address of the family"
+                why = f"{decisive.map.key} takes precedence" if decisive else "it has no address of the family"
             yield MapVerdict(candidate.map.key, step, taken, why)
 
 

@@ -115,7 +115,7 @@ def member_view(loaded: Loaded, found: AddressMap, zone: Zone) -> MemberView:
     if taken == found.id:
         return MemberView(zone, True, "")
     own = next((one for one in loaded.dataset.considered(zone) if one.map is found), None)
-    why = own.skipped if own and own.skipped else f"{map_name(loaded.dataset, taken)} comes before it"
+    why = own.skipped if own and own.skipped else f"{map_name(loaded.dataset, taken)} takes precedence"
     return MemberView(zone, False, why)
 
 

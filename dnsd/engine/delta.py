@@ -68,7 +68,7 @@ def delta(base: Snapshot | None, snapshot: Snapshot) -> Iterator[DeltaPart]:
 
 
 def is_small(base: Snapshot, snapshot: Snapshot) -> bool:
-    """Whether the names differ only in a few changes, without being packed again."""
+    """Whether both have their names in the same octets, and thus differ only in a few changes of names."""
     return snapshot.names.shares_octets(base.names)
 
 

@@ -114,7 +114,7 @@ def names_in(octets: Octets, nodes: list[Node]) -> NameTable:
 
 
 def packed_names(names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:
-    """Pack a table of distinct names and their nodes.
+    """Pack a table of distinct names and their nodes, without changes.
 
     Raises ValueError for over 4 GiB of names.
     """

@@ -29,7 +29,7 @@ class Alias:
 class Flattened:
     """A CNAME answered with the addresses of its target."""
 
-    ttl: int
+    ttl: int  # seconds
     target: bytes  # canonical
 
 

@@ -110,7 +110,7 @@ def pack(
 
 
 def _reply_to_unknown_key(shape: Shape, query: bytes, end: int) -> bytes:
-    """NOTAUTH, with a TSIG record as the last record that gives the reason (RFC 8945 §5.2.1)."""
+    """NOTAUTH, with the reason in a TSIG record at the end (RFC 8945 §5.2.1)."""
     flags = QR | int.from_bytes(query[2:4]) & (RD | CD) | NOTAUTH
     counts = struct.pack("!HHHH", 1, 0, 0, 2 if shape.opt else 1)
     question = query[HEADER_SIZE : end + QUESTION_TAIL]

@@ -1,5 +1,5 @@
 """The records of one zone, stored in columns: about 20 octets per record if there are a million, plus names and data,
-which equal records share. `Record` objects are built on access.
+which are shared with other holders of equal octets. `Record` objects are built on access.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def considered(maps: Iterable[AddressMap], account_id: str, zone_id: str | None)
     """The maps in order of precedence for a zone; for zones without maps of their own if `zone_id` is None.
 
     The zone's maps come first, then the account's, then immutable maps; among equals the newest membership comes
-    first, then the greater id. Maps that cover only other zones come last.
+    first, then the greater id. Maps that do not cover the zone come last.
     """
     found = []
     for address_map in maps:

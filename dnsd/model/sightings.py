@@ -1,4 +1,4 @@
-"""When objects were created and modified: the times in their files, else the times when the server first saw them.
+"""The only source of objects' creation and modification times: their files, else when the server first saw them.
 
 Sightings must outlast the process and are kept in the state folder (store/first_seen.py). The modification time of a
 file is useless here: a file holds several objects, and editors, git and backups touch it.

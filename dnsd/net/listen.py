@@ -16,7 +16,7 @@ BACKLOG = 1024  # TCP connections not yet accepted
 PORT_TRIES = 20
 SO_RCVBUFFORCE = 33  # Linux, with CAP_NET_ADMIN: more than net.core.rmem_max; not in Python's socket module
 SO_MEMINFO, MEMINFO_DROPS = 55, 8  # Linux: a socket's counters of 4 octets each; index of the dropped datagrams
-FIRST_ACTIVATED = 3  # the descriptor at which systemd begins to hand over sockets, sd_listen_fds(3)
+FIRST_ACTIVATED = 3  # the first descriptor that systemd passes, sd_listen_fds(3)
 
 
 @dataclass(frozen=True, slots=True)

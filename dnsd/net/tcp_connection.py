@@ -107,7 +107,7 @@ class TcpConnection:
         return bool(self._queries) and self._may_write
 
     def _read(self) -> None:
-        """Read queries; only called when all earlier ones are answered."""
+        """Read queries, or at the end discard input; only called when all earlier queries are answered."""
         try:
             size = self.sock.recv_into(self._buffer)
         except (BlockingIOError, InterruptedError):

@@ -236,8 +236,8 @@ def test_every_map_has_a_verdict() -> None:
     maps = explained("www.example.com").names[0].maps
     assert {verdict.map: (verdict.step, verdict.taken, verdict.why) for verdict in maps} == {
         "a1/maps/off": ("zone", False, "it is disabled"),
-        "a1/maps/shop": ("zone", True, "it is the first that covers the zone"),
-        "a1/maps/company": ("account", False, "a1/maps/shop comes before it"),
+        "a1/maps/shop": ("zone", True, "it is the first usable map for the zone"),
+        "a1/maps/company": ("account", False, "a1/maps/shop takes precedence"),
         "a1/maps/empty": ("account", False, "it has no addresses"),
         "a1/maps/nobody": ("-", False, "it has no members"),
         "a1/maps/other": ("-", False, "no member covers the zone"),
@@ -248,6 +248,6 @@ def test_every_map_has_a_verdict() -> None:
 def test_map_that_provides_the_missing_family() -> None:
     found = explained("www.example.com", "AAAA", MissingFamily.FALLBACK).names[0]
     assert {verdict.map: verdict.why for verdict in found.maps if verdict.taken} == {
-        "a1/maps/shop": "it is the first that covers the zone",
-        "a1/maps/company": "it has the family that others lack",
+        "a1/maps/shop": "it is the first usable map for the zone",
+        "a1/maps/company": "it has a family that the first map lacks",
     }
