@@ -72,7 +72,7 @@ async def edit_zone(call: Call) -> Reply:
 
 
 async def delete_zone(call: Call) -> Reply:
-    """Delete a zone, and its memberships in address maps"""
+    """Delete a zone and its memberships in address maps"""
     zone_id = call.path["zone_id"]
     await call.service.change(call.actor, "zone.delete", lambda draft: zones.delete_zone(draft, zone_id))
     return Reply({"id": zone_id})
@@ -115,7 +115,7 @@ async def get_dnssec(call: Call) -> Reply:
 
 
 async def check_activation(call: Call) -> Reply:
-    """Ask for an activation check; it has no effect, as zones are active from the start"""
+    """Ask for an activation check; it has no effect, as files set the status of zones"""
     return Reply({"id": call.path["zone_id"]})
 
 

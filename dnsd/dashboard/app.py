@@ -87,7 +87,7 @@ class _Dashboard:
             session = self._sessions.find(request.cookies.get(SESSION, ""), datetime.now(UTC))
         except TokenFileError as error:
             self._report(str(error))
-            return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be read"), None)
+            return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be used"), None)
         visit = None
         try:
             if request.method == "POST":
@@ -147,7 +147,7 @@ class _Dashboard:
             return self._sign_in_page(request, then, kept, wrong[0].upper() + wrong[1:], status_of(error))
         except TokenFileError as error:
             self._report(str(error))
-            return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be read"), None)
+            return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be used"), None)
         try:
             session = self._sessions.begin(token, datetime.now(UTC))
         except OSError as error:
