@@ -264,7 +264,7 @@ def test_headers_that_are_too_large_are_refused(api: Api, what: str) -> None:
 
 
 @pytest.mark.usefixtures("steady")
-def test_bodies_that_are_hard_to_read_hold_nobody_up(api: Api) -> None:
+def test_bodies_that_are_hard_to_read_delay_no_client(api: Api) -> None:
     bodies = [
         b"[" * MIB,
         b'{"a":' * (MIB // 6),
@@ -309,7 +309,7 @@ SLOW: dict[str, tuple[bytes, bytes]] = {  # sent first, then once a second
 
 
 @pytest.mark.usefixtures("steady")
-def test_slow_clients_are_closed_and_hold_nobody_up(api: Api) -> None:
+def test_slow_clients_are_closed_and_delay_no_client(api: Api) -> None:
     good_head = head(api, "POST", MAPS)[:-2]  # to be continued
     kinds = [(good_head + first if "-" in first.decode()[:15] else first, then) for first, then in SLOW.values()]
     waited, start = [], time.monotonic()
@@ -359,7 +359,7 @@ def test_connections_over_the_limit_take_the_place_of_idle_ones(api: Api) -> Non
 
 
 @pytest.mark.usefixtures("steady")
-def test_response_that_nobody_takes_is_not_kept(api: Api) -> None:
+def test_response_without_a_reader_is_not_kept(api: Api) -> None:
     names = [{"name": f"big{n}", "type": "TXT", "content": "x" * 200, "ttl": 60} for n in range(3000)]
     api.result("POST", f"/zones/{Z1}/dns_records/batch", {"posts": names})
     with contextlib.ExitStack() as stack:
@@ -386,7 +386,7 @@ def _established(port: int, clients: list[socket.socket]) -> int:
 
 
 @pytest.mark.usefixtures("steady")
-def test_pipelined_requests_without_end_hold_nobody_up(api: Api) -> None:
+def test_endless_pipelined_requests_delay_no_client(api: Api) -> None:
     request = head(api, "GET", "/user") * 100
     with connected(api) as client:
         reader = threading.Thread(target=is_closed, args=(client, HANG_S))

@@ -310,7 +310,7 @@ def test_token_without_the_permission_is_refused(ask: Asking, route: Route, toke
         assert reason(ask(tokens.reader)) == (403, 10000)
 
 
-def test_what_is_out_of_scope_is_as_if_it_were_not_there(ask: Asking, route: Route, tokens: Tokens) -> None:
+def test_objects_out_of_scope_are_not_found(ask: Asking, route: Route, tokens: Tokens) -> None:
     strangers = [tokens.other_account, tokens.other_zone]
     if "{account_id}" in route.path or "{membership_id}" in route.path:
         strangers.append(tokens.own_zone)  # a zone's token does not see the account
@@ -404,7 +404,7 @@ def test_other_s_object_in_a_body_is_as_if_it_were_not_there(api: Api, tokens: T
     assert theirs.json() == nobody_s.json()
 
 
-def test_version_is_had_by_who_may_see_its_object_only(api: Api, tokens: Tokens, versions: dict[str, str]) -> None:
+def test_version_needs_access_to_its_object(api: Api, tokens: Tokens, versions: dict[str, str]) -> None:
     maps_only, dns_only = tokens.one_area[Area.MAPS, AccessLevel.EDIT], tokens.dns_and_zones
     of_zone, of_map = versions["zone_id"], versions["map_id"]
     for token, path in (
@@ -427,7 +427,7 @@ SECRETS_OF_OTHERS = {
 
 
 @pytest.mark.parametrize("what", SECRETS_OF_OTHERS)
-def test_refusal_does_not_say_whose_something_is(api: Api, tokens: Tokens, what: str) -> None:
+def test_refusal_does_not_reveal_an_owner(api: Api, tokens: Tokens, what: str) -> None:
     path, body = SECRETS_OF_OTHERS[what]
     response = api.call("POST", path.format(account_id=A1), body, token=tokens.own)
     assert response.status_code == 400
@@ -435,7 +435,7 @@ def test_refusal_does_not_say_whose_something_is(api: Api, tokens: Tokens, what:
         assert word not in response.text.lower()
 
 
-def test_pending_prefix_keeps_nobody_away(api: Api, tokens: Tokens) -> None:
+def test_pending_prefix_does_not_block_others(api: Api, tokens: Tokens) -> None:
     """A pending prefix is only recorded; the operator verifies its owner."""
     path = f"/accounts/{A2}/addressing/prefixes"
     squat = api.result("POST", path, {"cidr": "2001:db8:77::/48"}, token=tokens.other_account)
@@ -453,7 +453,7 @@ def ids(api: Api, path: str, token: str) -> set[str]:
     return {one["id"] for one in api.result("GET", path, token=token)}
 
 
-def test_lists_show_what_a_token_covers(api: Api, tokens: Tokens) -> None:
+def test_lists_contain_only_objects_in_scope(api: Api, tokens: Tokens) -> None:
     all_zones, all_accounts = ids(api, "/zones?per_page=50", api.operator), ids(api, "/accounts", api.operator)
     assert {Z1, Z2, Z3} <= all_zones
     assert {A1, A2} <= all_accounts
@@ -507,7 +507,7 @@ def test_either_kind_of_credentials_is_enough(api: Api, headers: dict[str, str])
     assert api.client.get("/user", headers=headers).status_code == 200
 
 
-def test_who_fails_too_often_is_told_but_a_good_token_is_always_heard(api: Api) -> None:
+def test_client_over_the_limit_of_failures_is_told_but_valid_tokens_are_accepted(api: Api) -> None:
     def status(token: str, client: httpx.Client = api.client) -> int:
         return client.get("/user", headers={"Authorization": f"Bearer {token}"}).status_code
 

@@ -46,7 +46,7 @@ def test_new_map_is_as_the_contract_has_it(api: Api, shop: Any) -> None:
     assert shop in api.result("GET", P)
 
 
-def test_enabling_and_disabling_is_what_the_next_query_sees(api: Api, shop: Any) -> None:
+def test_enabling_and_disabling_show_in_the_next_answer(api: Api, shop: Any) -> None:
     assert api.ask("www.example.com") == FALLBACK
     enabled = api.result("PATCH", f"{P}/{shop['id']}", {"enabled": True})
     assert enabled["enabled"] is True
@@ -170,7 +170,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("what", FOREIGN)
-def test_what_is_not_ones_own_is_not_found(api: Api, places: dict[str, str], what: str) -> None:
+def test_objects_of_others_are_not_found(api: Api, places: dict[str, str], what: str) -> None:
     method, path, body = FOREIGN[what]
     assert api.refused(method, P + path.format(**places), body)[:2] == (404, 1000)
 

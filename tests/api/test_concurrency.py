@@ -177,7 +177,7 @@ def test_all_records_are_listed(done: Writers) -> None:
     assert listed == names
 
 
-def test_maps_are_what_the_last_edits_made_them(done: Writers) -> None:
+def test_maps_reflect_the_last_edits(done: Writers) -> None:
     described = {one["description"]: one for one in done.api.result("GET", MAPS)}
     assert all(f"{number}: edit {EDITS - 1}" in described for number in OWN_MAPS)
     shared = done.api.result("GET", f"{MAPS}/{SHARED}")
@@ -244,7 +244,7 @@ def test_each_of_many_is_refused_by_itself(done: Writers) -> None:
     assert sorted(name for name in listed if name.startswith("both")) == [f"both{n}.own11.example" for n in range(10)]
 
 
-def test_benchmark_measures_and_says_what_is_too_slow(tmp_path: Path) -> None:
+def test_benchmark_measures_and_names_slow_results(tmp_path: Path) -> None:
     found = measure(Size(maps=20, zones=40, records=3, rounds=3), tmp_path)
     assert all(0 < time < 5_000 for times in found.times.values() for time in times)
     assert all(len(times) == 3 for times in found.times.values())

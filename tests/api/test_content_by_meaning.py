@@ -122,7 +122,7 @@ def test_part_of_content_is_found_in_other_spellings(api: Api, query: dict[str, 
     assert names(api, **query) == expected
 
 
-def test_ansible_finds_what_it_has_made(api: Api) -> None:
+def test_ansible_finds_its_own_records(api: Api) -> None:
     """As community.general's cloudflare_dns asks: a second run changes nothing, and `absent` finds the record."""
     bodies: list[tuple[dict[str, Any], str]] = [
         (

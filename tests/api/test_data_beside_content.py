@@ -87,7 +87,7 @@ def test_data_without_a_part_of_the_type_leaves_content_in_force(api: Api, rtype
 
 
 @pytest.mark.parametrize("rtype", [one for one in CONTENTS if one not in ("HTTPS", "SVCB", "NAPTR", "CAA", "URI")])
-def test_edit_whose_data_says_nothing_keeps_the_content(api: Api, rtype: str, made: Any) -> None:
+def test_edit_with_empty_data_keeps_the_content(api: Api, rtype: str, made: Any) -> None:
     for what, data in SAYING_NOTHING.items():
         edited = api.result("PATCH", f"{RECORDS}/{made['id']}", {"comment": what, "data": data})
         assert (same(edited, made), edited["comment"]) == (True, what)

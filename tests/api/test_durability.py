@@ -496,7 +496,7 @@ def test_account_that_was_moved_away_is_not_made_anew(by_hand: Api) -> None:
     by_hand.result("POST", MAPS, {"description": "New"})
 
 
-def test_edit_of_a_zone_that_goes_is_seen(by_hand: Api) -> None:
+def test_edit_of_a_zone_being_deleted_is_seen(by_hand: Api) -> None:
     """A deletion removes the current version of the intended object; no other file is lost."""
     edit_by_hand(by_hand, SHOP_FILE, "enabled: true", "enabled: true\ndescription: by hand")
     by_hand.result("DELETE", f"/zones/{Z1}")
@@ -558,7 +558,7 @@ def test_refused_changes_are_not_tried_again_and_again(by_hand: Api) -> None:
     assert by_hand.dns.stderr.since(lines) == ""
 
 
-def test_large_zone_that_is_edited_meanwhile(by_hand: Api) -> None:
+def test_large_zone_edited_in_the_meantime(by_hand: Api) -> None:
     """Its text is not in memory; when it is read again, it has changed."""
     large = "records:\n" + "".join(f"- {{name: h{n}, type: A, content: 192.0.2.1}}  # {n}\n" for n in range(2_000))
     by_hand.write("acme/zones/large.example.yaml", large)
@@ -601,7 +601,7 @@ def test_change_is_no_change_of_files_afterwards(watched: Api) -> None:
     assert watched.dns.stderr.since(lines) == ""
 
 
-def test_other_file_that_is_broken_holds_nobody_up(watched: Api) -> None:
+def test_broken_file_elsewhere_delays_no_change(watched: Api) -> None:
     """Its edit is neither lost nor loaded; after the fix it is loaded together with the changes made meanwhile."""
     revision = status(watched)["revision"]
     edit_by_hand(watched, "globex/zones/example.org.yaml", "192.0.2.1", "192.0.2.300")

@@ -90,7 +90,7 @@ def more(name: str, ip: str) -> str:
     return f"  - {{name: {name}, type: A, content: {ip}}}\n"
 
 
-def test_reload_says_who_is_held_and_exits_1(api: Api) -> None:
+def test_reload_names_held_accounts_and_exits_1(api: Api) -> None:
     api.write("acme/maps/shop.yaml", BROKEN_MAP)
     done = cli(api, "reload")
     assert done.returncode == 1
@@ -167,7 +167,7 @@ def kill_all(api: Api) -> None:
     api.dns.process.wait(HANG_S)
 
 
-def test_reads_show_what_is_served(api: Api) -> None:
+def test_reads_show_the_served_version(api: Api) -> None:
     api.write("acme/zones/example.net.yaml", NEW_ZONE.replace("192.0.2.99", "none"))
     wait_for(lambda: held(api) == ["held: acme"])
     records = api.result("GET", f"/zones/{Z2}/dns_records")
@@ -180,7 +180,7 @@ def test_reads_show_what_is_served(api: Api) -> None:
     assert "held" not in api.result("GET", f"/zones/{Z3}/dns_records")[0]["meta"]
 
 
-def test_what_is_served_already_is_not_given_away(api: Api) -> None:
+def test_refusal_of_a_claimed_name_does_not_reveal_its_owner(api: Api) -> None:
     """A tenant learns nothing about another tenant whose object its own file claims."""
     api.write("globex/zones/example.net.yaml", WWW)
     wait_for(lambda: held(api) == ["held: globex"])
@@ -205,7 +205,7 @@ def test_name_of_a_held_account_is_shown_on_one_line(name: str, api: Api) -> Non
     assert "Traceback" not in api.dns.stderr.text()
 
 
-def test_dashboard_tells_those_whom_it_concerns(api: Api) -> None:
+def test_dashboard_tells_the_users_of_held_accounts(api: Api) -> None:
     api.write("acme/zones/example.org.yaml", WWW)  # globex has it
     wait_for(lambda: held(api) == ["held: acme"])
     banners = {}

@@ -7,7 +7,7 @@ from tests.api.server import A1, A2, Z1, Z2, Z3, Api
 P = f"/accounts/{A1}/addressing/address_maps"
 
 
-def test_map_is_restored_to_what_it_was_and_from_nothing(api: Api) -> None:
+def test_map_is_restored_to_a_version_and_after_deletion(api: Api) -> None:
     made = api.result("POST", P, {"description": "one", "ips": ["203.0.113.70"]})
     path = f"{P}/{made['id']}"
     api.result("PATCH", path, {"description": "two"})
@@ -58,7 +58,7 @@ def test_zone_edited_by_hand_and_by_request_has_both_versions(api: Api) -> None:
     assert api.refused("GET", f"/zones/{Z3}/dns_records/{record['id']}")[:2] == (404, 81044)
 
 
-def test_plan_says_whose_answers_change_and_changes_nothing(api: Api) -> None:
+def test_plan_names_changed_answers_and_changes_nothing(api: Api) -> None:
     before = api.result("GET", P)
     body = {"enabled": True, "ips": ["203.0.113.80"], "memberships": [{"kind": "zone", "identifier": Z2}]}
     plan = api.result("POST", f"{P}/plan", body)

@@ -206,7 +206,7 @@ AS_JSON = {
 
 
 @pytest.mark.parametrize("command", AS_JSON)
-def test_json_is_what_the_api_says(api: Api, command: str) -> None:
+def test_json_equals_the_apis_result(api: Api, command: str) -> None:
     assert json.loads(done(api, *command.split(), "--json")) == api.result("GET", AS_JSON[command])
 
 

@@ -79,7 +79,7 @@ def test_switches_and_tags_stay_in_the_master_file(master: Api) -> None:
     assert master.ask("flat.example.edu") == ["192.0.2.78"]
 
 
-def test_what_a_master_file_cannot_say_makes_it_yaml(master: Api) -> None:
+def test_settings_unknown_to_master_files_make_a_zone_yaml(master: Api) -> None:
     records = f"/zones/{zone_id(master)}/dns_records"
     before = {one["id"]: one["content"] for one in master.result("GET", records)}
     soa = master.ask("example.edu", "SOA")[0].split()
@@ -93,7 +93,7 @@ def test_what_a_master_file_cannot_say_makes_it_yaml(master: Api) -> None:
     assert master.ask("old.example.edu") == ["192.0.2.11"]
 
 
-def test_paused_zone_shows_what_is_stored(master: Api) -> None:
+def test_paused_zone_shows_stored_records(master: Api) -> None:
     path = f"/zones/{zone_id(master)}"
     assert master.ask("www.example.edu") == ["198.51.100.10", "198.51.100.11"]
     assert master.result("PATCH", path, {"paused": True})["paused"] is True
@@ -214,7 +214,7 @@ def test_octets_that_are_not_utf8_are_imported_on_the_dashboard(octets: Api) -> 
         assert (page.status_code, octets.ask("e.example.edu", "TXT")) == (303, [r'"Stra\195\159e"'])
 
 
-def test_import_says_what_is_doubtful(master: Api) -> None:
+def test_import_reports_doubtful_data(master: Api) -> None:
     path = f"/zones/{zone_id(master)}/dns_records/import"
     signature = "@ 300 IN RRSIG SOA 13 2 300 20300101000000 20200101000000 4711 example.edu. AQIDBA=="
     said = master.call("POST", path, files={"file": (None, f"{signature}\nh 300 IN SVCB 0 x. port=53\n")}).json()
@@ -235,7 +235,7 @@ def test_limit_of_records_is_that_of_the_settings(master: Api) -> None:
     assert master.refused("POST", records, {"type": "A", "name": "m", "content": "198.51.100.1"})[2] == breach
 
 
-def test_tags_of_an_imported_file_go_before_what_is_asked_for_all(master: Api) -> None:
+def test_tags_of_an_imported_file_take_precedence_over_the_request(master: Api) -> None:
     """As the import page says: with `proxied`, records without cf-proxied are proxied; the others follow their tag."""
     records = f"/zones/{zone_id(master)}/dns_records"
     text = "i1 1 A 192.0.2.31 ; cf_tags=cf-proxied:false\ni2 1 A 192.0.2.32 ; cf_tags=team:a\ni3 1 A 192.0.2.33\n"
@@ -261,7 +261,7 @@ def test_imported_comment_is_cut_with_a_message(master: Api) -> None:
 
 
 @pytest.mark.parametrize("said", [{"comment": "x" * 501}, {"tags": [f"t{one}" for one in range(21)]}])
-def test_what_is_too_long_is_refused(master: Api, said: dict[str, object]) -> None:
+def test_too_long_texts_are_refused(master: Api, said: dict[str, object]) -> None:
     records = f"/zones/{zone_id(master)}/dns_records"
     (old,) = master.result("GET", records, params={"name": "old.example.edu"})
     new = {"type": "A", "name": "z", "content": "192.0.2.51"} | said

@@ -72,11 +72,11 @@ QUERIES = {
 
 
 @pytest.mark.parametrize(("query", "expected"), QUERIES.values(), ids=QUERIES.keys())
-def test_list_is_what_its_query_asks_for(api: Api, query: str, expected: list[str]) -> None:
+def test_list_follows_its_query(api: Api, query: str, expected: list[str]) -> None:
     assert accounts_of(api.result("GET", f"/memberships?{query}")) == expected
 
 
-def test_permissions_and_roles_are_those_of_the_token(api: Api) -> None:
+def test_permissions_and_roles_follow_the_token(api: Api) -> None:
     token = api.token("--account", "acme", "--permission", "dns:edit", "--permission", "maps:read")
     (found,) = api.result("GET", "/memberships", token=token)
     assert found["roles"] == ["dns:edit", "maps:read"]

@@ -187,7 +187,7 @@ def test_page_needs_no_script_and_nothing_from_elsewhere(api: Api) -> None:
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-def test_page_escapes_what_it_shows() -> None:
+def test_page_escapes_its_texts() -> None:
     page = docs_page(tuple(ROUTES))
     assert "operator&#x27;s" in page
     assert "prefers-color-scheme: dark" in page

@@ -171,7 +171,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("client", EMPTY)
-def test_write_without_a_body_is_none_the_worse(api: Api, client: str) -> None:
+def test_write_without_a_body_is_accepted(api: Api, client: str) -> None:
     made = api.result("POST", MAPS, **EMPTY[client])
     path = f"{MAPS}/{made['id']}"
     for call in (("PUT", f"{path}/ips/203.0.113.80"), ("DELETE", f"{path}/ips/203.0.113.80"), ("DELETE", path)):
@@ -221,7 +221,7 @@ IMPORTS: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize("what", IMPORTS)
-def test_import_of_what_is_no_form_is_refused(api: Api, what: str) -> None:
+def test_import_of_a_body_other_than_a_form_is_refused(api: Api, what: str) -> None:
     content_type, content = IMPORTS[what]
     response = api.call("POST", f"{RECORDS}/import", content=content, headers={"Content-Type": content_type})
     assert envelope(response)[0] == 400
@@ -305,7 +305,7 @@ IPS = (
 
 
 @pytest.mark.parametrize("ip", IPS)
-def test_address_in_a_path_that_is_none_is_refused(api: Api, ip: str) -> None:
+def test_invalid_address_in_a_path_is_refused(api: Api, ip: str) -> None:
     for method in ("PUT", "DELETE"):
         assert envelope(api.call(method, f"{MAPS}/{MI}/ips/{ip}")) in ((400, 1001), (404, 7003), (405, 1011))
 
@@ -401,7 +401,7 @@ UNREAD = {
 
 @pytest.mark.parametrize("size", [2, 100_000])
 @pytest.mark.parametrize("what", UNREAD)
-def test_body_that_nobody_wants_is_read(api: Api, what: str, size: int) -> None:
+def test_unneeded_body_is_read(api: Api, what: str, size: int) -> None:
     method, path, status = UNREAD[what]
     body = b"{" + b" " * (size - 2) + b"}"
     sent = request(api, method, path, body), request(api, "GET", f"/zones/{Z1}", more=CLOSE)
@@ -411,7 +411,7 @@ def test_body_that_nobody_wants_is_read(api: Api, what: str, size: int) -> None:
     assert second[1]["result"]["id"] == Z1
 
 
-def test_body_of_who_is_refused_is_read(api: Api) -> None:
+def test_body_of_a_refused_request_is_read(api: Api) -> None:
     bad = request(api, "POST", MAPS, b"{}" + b" " * 100_000).replace(api.operator.encode(), b"wrong")
     first, second = talk(api, bad, request(api, "GET", "/user", more=CLOSE))
     assert (first[0], second[0]) == (403, 200)
@@ -467,12 +467,12 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("octets", MALFORMED, ids=lambda octets: repr(octets[:60]))
-def test_what_is_no_request_is_refused_in_the_envelope(api: Api, octets: bytes) -> None:
+def test_garbage_is_refused_in_the_envelope(api: Api, octets: bytes) -> None:
     *_, (status, said) = talk(api, octets)
     assert (status, said["success"], said["errors"][0]["code"]) == (400, False, 1001)
 
 
-def test_chunk_that_is_none_ends_the_connection(api: Api) -> None:
+def test_malformed_chunk_ends_the_connection(api: Api) -> None:
     head = request(api, "POST", MAPS).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
     assert [status for status, _ in talk(api, head, b"nonsense\r\n")] == [400]
     said = talk(api, head.replace(MAPS.encode(), b"/nonsense"), b"nonsense\r\n")
@@ -560,7 +560,7 @@ class Broker:
         return asyncio.run(response())
 
 
-def test_our_own_mistake_is_reported_and_says_nothing(tmp_path: Path) -> None:
+def test_internal_error_is_reported_and_reveals_nothing(tmp_path: Path) -> None:
     broker = Broker(tmp_path, RuntimeError("a secret of /etc"))
     for token in (broker.operator, broker.tenant):
         response = broker.get("/zones", token)
@@ -570,7 +570,7 @@ def test_our_own_mistake_is_reported_and_says_nothing(tmp_path: Path) -> None:
     assert broker.reported == [f"GET {BASE}/zones: RuntimeError: a secret of /etc"] * 2
 
 
-def test_what_is_wrong_with_files_is_the_operator_s_to_know(tmp_path: Path) -> None:
+def test_only_the_operator_learns_about_problems_with_files(tmp_path: Path) -> None:
     broker = Broker(tmp_path, refused(Reason.NO_ROOM, "/srv/x cannot be written"))
     for token, told in ((broker.operator, True), (broker.tenant, False)):
         response = broker.get("/zones", token)
@@ -579,7 +579,7 @@ def test_what_is_wrong_with_files_is_the_operator_s_to_know(tmp_path: Path) -> N
         assert ("/srv" in response.text) is told
 
 
-def test_damaged_file_of_tokens_lets_nobody_in(tmp_path: Path) -> None:
+def test_damaged_token_file_refuses_everybody(tmp_path: Path) -> None:
     broker = Broker(tmp_path, RuntimeError())
     (tmp_path / FILE_NAME).write_text("{}")
     response = broker.get("/user", broker.operator)

@@ -381,7 +381,7 @@ CASES: dict[str, tuple[Callable[[Server], None], set[str]]] = {  # the action, a
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_only_what_is_changed_has_another_time(server: Server, case: str) -> None:
+def test_only_changed_objects_get_a_new_time(server: Server, case: str) -> None:
     act, expected = CASES[case]
     before = all_times(server.api)
     act(server)
@@ -391,7 +391,7 @@ def test_only_what_is_changed_has_another_time(server: Server, case: str) -> Non
     assert moved(after, all_times(server.api)) == set()
 
 
-def test_what_was_changed_outlasts_starts(server: Server) -> None:
+def test_times_survive_restarts_and_kills(server: Server) -> None:
     before = all_times(server.api)
     server.restart()
     assert all_times(server.api) == before

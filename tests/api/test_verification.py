@@ -71,7 +71,7 @@ def is_verified(api: Api, zone_id: str) -> bool:
     return shown
 
 
-def test_zone_that_a_tenant_makes_is_not_verified_and_the_message_says_so(api: Api, globex: str) -> None:
+def test_zone_created_by_a_tenant_is_not_verified_and_the_message_says_so(api: Api, globex: str) -> None:
     response = api.call("POST", "/zones", {"name": "Fresh.test"}, token=globex).json()
     assert response["result"]["verified"] is False
     (message,) = (one["message"] for one in response["messages"])
@@ -89,7 +89,7 @@ def test_every_token_but_the_operator_s_is_a_tenant_s(api: Api, limits: tuple[st
     api.result("DELETE", f"/zones/{made['id']}", token=token)
 
 
-def test_zone_that_the_operator_makes_is_verified(api: Api) -> None:
+def test_zone_created_by_the_operator_is_verified(api: Api) -> None:
     response = api.call("POST", "/zones", {"name": "ours.test", "account": {"id": A2}}).json()
     assert (response["result"]["verified"], response["messages"]) == (True, [])
     assert "verified" not in api.read("globex/zones/ours.test.yaml")
@@ -148,7 +148,7 @@ def test_no_write_verifies_it(api: Api, globex: str, partner: str) -> None:
     assert answers(api) == CLOSED
 
 
-def test_zone_that_is_made_again_is_not_verified(api: Api, globex: str, partner: str) -> None:
+def test_recreated_zone_is_not_verified(api: Api, globex: str, partner: str) -> None:
     api.result("PATCH", f"/zones/{partner}", {"verified": True})
     api.result("DELETE", f"/zones/{partner}", token=globex)
     made = api.result("POST", "/zones", {"name": "partner.test"}, token=globex)
@@ -199,7 +199,7 @@ def test_operator_brings_a_zone_back_as_it_was(api: Api, partner: str) -> None:
         assert restored["verified"] is verified
 
 
-def test_master_file_that_a_tenant_brings_back_becomes_one_that_can_say_it(api: Api, globex: str) -> None:
+def test_master_file_restored_by_a_tenant_becomes_yaml_with_verified_false(api: Api, globex: str) -> None:
     (zone,) = api.result("GET", "/zones?name=master.test")
     assert zone["verified"] is True
     body = {"name": "more", "type": "A", "content": "198.18.4.5", "ttl": 60}
@@ -274,7 +274,7 @@ def test_page_says_so_and_only_the_operator_verifies_there(api: Api, globex: str
         assert "not verified" not in operator.get(path).text
 
 
-def test_explain_page_tells_who_is_led_there_why_it_is_not_followed(api: Api, partner: str) -> None:
+def test_explain_page_says_why_an_alias_is_not_followed(api: Api, partner: str) -> None:
     with Person(api, api.token("--account", A1)) as tenant:
         shown = tenant.get("/explain?name=ext.leads.example&type=A").text
         assert "not followed: the zone partner.test belongs to another account and is not verified" in shown

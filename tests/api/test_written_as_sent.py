@@ -119,7 +119,7 @@ def test_edit_of_something_else_keeps_it(api: Api) -> None:
     check(api)
 
 
-def test_write_of_what_was_read_changes_nothing(api: Api) -> None:
+def test_writing_a_read_value_back_changes_nothing(api: Api) -> None:
     for path in paths(api):
         before = stored(api, path)
         keys = ("id", "name", "type", "ttl", "comment")
@@ -138,7 +138,7 @@ def test_export_and_import_keep_it(api: Api) -> None:
     check(api)
 
 
-def test_other_spelling_is_what_comes_back_from_then_on(api: Api) -> None:
+def test_new_spelling_comes_back_after_an_edit(api: Api) -> None:
     for path in paths(api):
         one = api.result("POST", path, {"name": "again", "type": "TXT", "content": '"Größe"'})
         for content in (r'"Gr\195\182\195\159e"', "Größe", '"Größe"'):
@@ -147,7 +147,7 @@ def test_other_spelling_is_what_comes_back_from_then_on(api: Api) -> None:
         assert api.ask(one["name"], "TXT") == [r'"Gr\195\182\195\159e"']
 
 
-def test_data_edited_in_the_file_is_what_counts(api: Api) -> None:
+def test_data_edited_in_the_file_takes_precedence(api: Api) -> None:
     """A spelling that no longer matches the data is ignored."""
     (path,) = [f"/zones/{one['id']}/dns_records" for one in api.result("GET", "/zones?name=example.net")]
     made = api.result("POST", path, {"name": "hand", "type": "TXT", "content": '"Äpfel"'})

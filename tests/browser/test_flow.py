@@ -139,7 +139,7 @@ def test_map_of_the_account_without_zones_or_addresses(api: Api, acme: str, open
     assert page.get_by_role("heading", level=1).inner_text() == "(no description)"
 
 
-def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_lost(api: Api, acme: str, opened: Open) -> None:
+def test_errors_stand_at_their_fields_and_input_is_kept(api: Api, acme: str, opened: Open) -> None:
     page = opened(api, acme, f"{MAPS}/create")
     press(page, "Continue")
     page.get_by_role("checkbox", name="blog.example").check()
@@ -167,7 +167,7 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_lost(api: Api, ac
     assert page.get_by_label(re.compile("^IPv4 and IPv6 addresses")).input_value() == "203.0.113.5"
 
 
-def test_two_who_edit_one_map_are_told(api: Api, acme: str, opened: Open) -> None:
+def test_simultaneous_edits_of_a_map_are_reported(api: Api, acme: str, opened: Open) -> None:
     one, other = (opened(api, acme, f"{MAPS}/{MAP_SHOP}/edit") for _ in range(2))
     other.get_by_label("Name").fill("Shop of the other")
     press(other, "Save")
@@ -381,7 +381,7 @@ def test_times_are_in_the_viewer_s_zone(api: Api, acme: str, opened: Open) -> No
     assert "14:06:07" in shown  # 05:06:07 UTC
 
 
-def test_overview_draws_what_is_asked(api: Api, opened: Open) -> None:
+def test_overview_draws_the_traffic(api: Api, opened: Open) -> None:
     page = opened(api)
     page.wait_for_timeout(1000)
     for _ in range(200):
@@ -412,7 +412,7 @@ def test_failed_switch_leaves_its_row(api: Api, acme: str, opened: Open) -> None
     assert switch.get_attribute("aria-checked") == "false"
 
 
-def test_saving_a_record_changes_what_was_changed_alone(api: Api, acme: str, opened: Open) -> None:
+def test_saving_a_record_changes_only_edited_fields(api: Api, acme: str, opened: Open) -> None:
     path = f"/zones/{SHOP}/dns_records"
     odd = api.result(
         "POST",

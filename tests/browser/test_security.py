@@ -167,7 +167,7 @@ def test_sign_in_and_out_take_their_own_forms(still: Api) -> None:
         assert stranger.post("/sign-in", {"token": still.operator}, secret=foreign).status_code == 403
 
 
-def test_what_was_sent_when_the_session_ended_can_be_sent_again(api: Api) -> None:
+def test_form_sent_after_the_session_ended_can_be_sent_again(api: Api) -> None:
     token = api.token("--account", ACME)
     form = {"tag": "", "description": "Kept", "ips": "203.0.113.10", "zone": SHOP, "do": "preview"}
     with Person(api, token) as person:
@@ -209,13 +209,13 @@ def test_odd_origins_are_foreign(still: Api, origin: str) -> None:
         assert stranger.post("/sign-in", {"token": still.operator}, headers=headers).status_code == 403  # type: ignore[arg-type]
 
 
-def test_address_of_a_client_is_not_what_it_says(api: Api) -> None:
+def test_clients_address_does_not_come_from_its_headers(api: Api) -> None:
     with Person(api, api.operator) as person:
         person.post(f"{MAPS}/{MAP_SHOP}/disable", {}, headers={"x-forwarded-for": "9.9.9.9"})
     assert "9.9.9.9" not in (api.folder / "state/audit.log").read_text()
 
 
-def test_what_a_token_may_not_read_is_on_no_page(api: Api) -> None:
+def test_unreadable_objects_are_on_no_page(api: Api) -> None:
     """Reading origins needs dns:read, reading maps maps:read; the audit log reveals no more."""
     api.result(
         "POST", f"/zones/{SHOP}/dns_records", {"type": "A", "name": "o", "content": "198.51.100.77", "proxied": True}
@@ -384,7 +384,7 @@ def people(still: Api) -> Iterator[dict[str, Person]]:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_page_is_for_whom_it_is(still: Api, people: dict[str, Person], route: PageRoute) -> None:
+def test_pages_need_their_permission(still: Api, people: dict[str, Person], route: PageRoute) -> None:
     path = filled(route)
     has_scope = "{" in route.path
 
@@ -451,7 +451,7 @@ def test_lists_tell_of_one_s_own_alone(still: Api, people: dict[str, Person]) ->
         "/zones/" + "9" * 5000,
     ],
 )
-def test_what_is_not_there_is_not_found(still: Api, path: str) -> None:
+def test_missing_objects_are_not_found(still: Api, path: str) -> None:
     with Person(still, still.operator) as person:
         assert person.get(path, headers={"accept": "text/html"}).status_code == 404
         said = person.get(path)  # a client other than a browser expects the API
@@ -464,7 +464,7 @@ def test_what_is_not_there_is_not_found(still: Api, path: str) -> None:
     [b"\xff\xfe", b"a=%ff", b"=&" * 60_000, b"{}", b"x" * 2_000_000],
     ids=["octets", "escapes", "fields", "json", "large"],
 )
-def test_form_that_is_none_is_refused(still: Api, body: bytes) -> None:
+def test_malformed_form_is_refused(still: Api, body: bytes) -> None:
     with Person(still, still.operator) as person:
         for kind in ("application/x-www-form-urlencoded", "multipart/form-data", "multipart/form-data; boundary=x"):
             response = person.client.post(f"{MAPS}/create", content=body, headers={"content-type": kind})

@@ -23,7 +23,7 @@ def test_zone_name_unlike_its_file_name_is_a_warning(tmp_path: pathlib.Path) -> 
     assert ["example.org" in str(warning) for warning in loaded.warnings] == [True]
 
 
-def test_problem_is_one_line_whatever_the_file_s_name(tmp_path: pathlib.Path) -> None:
+def test_problem_is_one_line_with_any_file_name(tmp_path: pathlib.Path) -> None:
     config = write(tmp_path, {"accounts/a/zones/a\n\x1b[31mb.txt": "x", "accounts/a/zones/example.com.yaml": "{}"})
     with pytest.raises(InvalidDataError) as caught:
         load(config, {})

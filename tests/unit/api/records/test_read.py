@@ -332,7 +332,7 @@ def test_patch_that_changes_nothing(rtype: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(("rtype", "text"), ROUND)
-def test_python_client_sends_back_what_it_has_read(rtype: str, text: str) -> None:
+def test_python_client_sends_back_records_as_read(rtype: str, text: str) -> None:
     """The client reads every number in `data` as a float, and adds all fields of its class."""
     one = lowered(record(rtype, text))
     made = shown(one)
