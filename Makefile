@@ -7,6 +7,7 @@ CONFIG ?= config/dnsd.yaml
 TESTS ?= tests
 BENCH ?=
 SANITIZE ?=
+ALONE := tests/soak/test_floods.py tests/soak/test_fairness.py
 
 .PHONY: help serve check test sanitize test-browser screenshots soak bench format clean
 
@@ -31,16 +32,16 @@ serve: $(VENV)/.serve
 check: $(VENV)/.test
 	@$(BIN)/python -m pytest -q -n 2 tests/structure tests/unit
 
-# First the tests that may share the cores, two at a time; then the dashboard in a browser; then the tests that measure;
-# then the tests of answers again, with the loop that needs no compiler.
+# First the tests that may share the cores, two at a time; then the dashboard in a browser; then the tests of floods and
+# shares, alone; then the tests of answers again, with the loop that needs no compiler.
 test: $(VENV)/.test
 ifeq ($(TESTS),tests)
 	@echo "==> running the tests, two at a time"
-	@$(BIN)/python -m pytest -n 2 --ignore tests/soak --ignore tests/browser tests
+	@$(BIN)/python -m pytest -n 2 --ignore tests/browser $(addprefix --ignore ,$(ALONE)) tests
 	@if command -v chromium >/dev/null; then $(MAKE) --no-print-directory test-browser; \
 		else echo "==> Chromium is not installed: the dashboard is not tested (apt install chromium)"; fi
-	@echo "==> floods, faults and reloads on live servers"
-	@$(BIN)/python -m pytest tests/soak
+	@echo "==> floods on live servers"
+	@$(BIN)/python -m pytest $(ALONE)
 	@echo "==> the tests of answers again, on the portable loop"
 	@DNSD_UDP=portable $(BIN)/python -m pytest -n 2 tests/live/test_cases.py tests/live/test_service.py tests/live/test_export.py tests/conformance
 else

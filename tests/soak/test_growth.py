@@ -17,7 +17,7 @@ FEW_CHANGES, WARM_UP = 100, 1_000
 
 
 def test_changes(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
-    map_edits, record_edits, reloads, zones = scale((200, 200, 30, 50), (10_000, 10_000, 500, 2_500))
+    map_edits, record_edits, reloads, zones = scale((100, 100, 15, 50), (10_000, 10_000, 500, 2_500))
     with Api(tmp_path).running() as api:
         changing = Changing(api)
         for _ in range(scale(FEW_CHANGES, WARM_UP)):

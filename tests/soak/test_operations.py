@@ -461,6 +461,7 @@ WALL_CLOCKS = {
     "manage/history.py": "time of viewing a version, for people",
     "api/access.py": "tokens expire at a time of day",
     "api/zones.py": "time of a zone's export, for people",
+    "dashboard/records.py": "time of a zone's export, for people",
     "dashboard/app.py": "sessions begin and end at a time of day",
     "cli/tokens.py": "tokens are made and expire at a time of day",
     "cli/client.py": "tokens are made and expire at a time of day",
