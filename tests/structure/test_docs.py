@@ -43,7 +43,7 @@ def test_made_pages_are_up_to_date() -> None:
     pages = module.pages()
     assert {file.stem for file in pages} == {*main.commands, "README", "settings", "api"}
     for file, text in pages.items():
-        assert file.read_text(encoding="utf-8") == text, f"{file.name}: run `python -m docs.make_pages`"
+        assert file.read_text(encoding="utf-8") == text, f"{file.name}: run `.venv/bin/python -m docs.make_pages`"
 
 
 def headings(page: Path) -> set[str]:
@@ -73,7 +73,7 @@ def cited(page: Path) -> Iterator[str]:
 def test_cited_files_exist(page: Path) -> None:
     files = [text for text in cited(page) if FILE.fullmatch(text)]
     gone = [file for file in files if not (ROOT / file).exists() and not (ROOT / "dnsd" / file).exists()]
-    assert gone == []
+    assert gone == [], f"{page.name} cites files that do not exist"
 
 
 @cache
@@ -85,7 +85,8 @@ def words() -> set[str]:
 @pytest.mark.parametrize("page", ABOUT_CODE, ids=named)
 def test_cited_names_are_in_the_code(page: Path) -> None:
     names = [text for text in cited(page) if NAME.fullmatch(text) and not FILE.fullmatch(text)]
-    assert [name for name in names if not words().issuperset(name.split("."))] == []
+    unknown = [name for name in names if not words().issuperset(name.split("."))]
+    assert unknown == [], f"{page.name} cites names that are not in the code"
 
 
 def test_types_of_the_glossary_are_in_the_code() -> None:
