@@ -82,7 +82,7 @@ class Current:
             self._log.error(f"{self.good.problem}; an account with an error would be held at an older version")
 
     def good_files(self) -> Files | None:
-        """The last good version of each account: as served now or, at a start, last. None if there is none. Blocks."""
+        """The last good version of each account: as served now or, at a start, last. None before the first. Blocks."""
         return self.good.copies_of(self.loaded.files) if self.loaded else self.good.read()
 
     def saved_snapshot(self) -> Snapshot | None:

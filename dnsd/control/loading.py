@@ -304,7 +304,7 @@ def _is_unchanged(loaded: Loaded, before: Loaded) -> bool:
 
 @contextmanager
 def _no_garbage(*, freeze: bool) -> Iterator[None]:
-    """Collect no garbage in this context: it makes a million objects and frees few. If `freeze`, never look at them."""
+    """Collect no garbage in this context: it makes a million objects and frees few. If `freeze`, never scan them."""
     gc.disable()
     try:
         yield

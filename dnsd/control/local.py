@@ -13,7 +13,7 @@ from dnsd.control.status import COLLECT_S, status
 from dnsd.process.link import MAX_REQUEST, MessageKind, packed, peer_uid, read_message
 
 RETRY_S = 1.0
-BACKLOG = 16  # connections; without free descriptors, asyncio also tries and reports so many accepts before it waits
+BACKLOG = 16  # of the socket; also the accepts that asyncio tries, and reports, before it waits for a free descriptor
 
 
 async def serve_local(control: Control) -> None:

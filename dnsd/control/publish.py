@@ -1,4 +1,4 @@
-"""Publish a snapshot: the whole to the snapshot file, the changes to every worker; and collect the workers' counts."""
+"""Publish a snapshot: the whole to the snapshot file, a delta to every worker; and collect the workers' counts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Publisher:
         self._log = log
         self._settings: WorkerSettings | None = None
         self._saved: Snapshot | None = None
-        self._unsaved: Snapshot | None = None  # the one that could not be saved
+        self._unsaved: Snapshot | None = None  # could not be saved
         self._previous: Snapshot | None = None
         self._news = asyncio.Condition()  # notified when a link changes
         self._asked = 0  # the last request for counts

@@ -15,7 +15,7 @@ from dnsd import __version__
 from dnsd.control.control import Control
 from dnsd.metrics import Key
 from dnsd.net.listen import address_of
-from dnsd.process.shared import Slot
+from dnsd.process.shared import Process, Slot
 
 COLLECT_S = 0.5  # for workers to send their counts
 SILENT_S = 3.0  # a worker without a heartbeat for this long counts as not answering
@@ -81,13 +81,13 @@ def status(control: Control) -> dict[str, Any]:
         },
         "processes": [
             {
-                "process": name,
-                "pid": process.pid,
-                "revision": int(shared.get(one, Slot.REVISION)),
-                "starts": int(shared.get(one, Slot.STARTS)),
-                **_figures(process),
+                "process": process.name,
+                "pid": running.pid,
+                "revision": int(shared.get(process, Slot.REVISION)),
+                "starts": int(shared.get(process, Slot.STARTS)),
+                **_figures(running),
             }
-            for one, name, process in _processes(control)
+            for process, running in _processes(control)
         ],
     }
 
@@ -120,13 +120,13 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     for what, count in _sizes(control).items():
         yield (f"dnsd_{what}",), count
     yield ("dnsd_log_dropped_total",), shared.log_dropped()
-    figures = {one: _figures(process) for one, _, process in _processes(control)}
-    for one in shared.processes:
-        taken = figures.get(one, {})  # empty during a restart
-        yield ("dnsd_process_resident_bytes", one.name), taken.get("resident_bytes", 0)
-        yield ("dnsd_process_cpu_seconds_total", one.name), shared.cpu_s(one, taken.get("cpu_s", 0))
-        yield ("dnsd_process_open_fds", one.name), taken.get("open_fds", 0)
-        yield ("dnsd_process_threads", one.name), taken.get("threads", 0)
+    figures = {process: _figures(running) for process, running in _processes(control)}
+    for process in shared.processes:
+        used = figures.get(process, {})  # empty during a restart
+        yield ("dnsd_process_resident_bytes", process.name), used.get("resident_bytes", 0)
+        yield ("dnsd_process_cpu_seconds_total", process.name), shared.cpu_s(process, used.get("cpu_s", 0))
+        yield ("dnsd_process_open_fds", process.name), used.get("open_fds", 0)
+        yield ("dnsd_process_threads", process.name), used.get("threads", 0)
     yield ("dnsd_build_info", __version__), 1
 
 
@@ -140,14 +140,15 @@ def _sizes(control: Control) -> dict[str, int]:
     return {"zones": len(dataset.zones), **names, "records": records, "maps": len(dataset.maps)}
 
 
-def _processes(control: Control) -> Iterator[tuple[Any, str, psutil.Process]]:
+def _processes(control: Control) -> Iterator[tuple[Process, psutil.Process]]:
+    """The running processes of the server."""
     shared = control.setup.shared
     pids = {shared.control: os.getpid(), shared.supervisor: os.getppid()}
     pids |= {shared.workers[index]: link.pid for index, link in control.publisher.links.items()}
-    for one in shared.processes:
-        if one in pids and psutil.pid_exists(pids[one]):
+    for process in shared.processes:
+        if process in pids and psutil.pid_exists(pids[process]):
             try:
-                yield one, one.name, psutil.Process(pids[one])
+                yield process, psutil.Process(pids[process])
             except psutil.Error:
                 continue  # it just ended
 

@@ -100,7 +100,7 @@ class KnownParts:
         return form
 
     def name(self, text: str) -> bytes | None:
-        """The wire form of a plain name (LINE's owner characters), case kept; None for any other name."""
+        """The wire form of a plain name, such as LINE has as owner name, case kept; None for any other name."""
         label, dot, ending = text.partition(".")
         rest = self._endings.get(ending if dot else None) or self._new_ending(ending)
         size = len(label)

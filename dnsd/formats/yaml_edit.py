@@ -154,8 +154,8 @@ class _Edit:
             return [(old, new) for new, old in enumerate(origins) if old is not None]
         found: list[tuple[int, int]] = []
         old = new = 0
-        for next_old, next_new in [*_matches(items, wanted), (len(items), len(wanted))]:
-            found += _alike(items, range(old, next_old), wanted, range(new, next_new), is_block=node.is_block)
+        for next_old, next_new in [*_equal_pairs(items, wanted), (len(items), len(wanted))]:
+            found += _named_pairs(items, range(old, next_old), wanted, range(new, next_new), is_block=node.is_block)
             found.append((next_old, next_new))
             old, new = next_old + 1, next_new + 1
         return found[:-1]
@@ -268,12 +268,14 @@ def _end(found: re.Match[str] | None, otherwise: int) -> int:
 
 
 def _keeps(node: YamlNode, wanted: dict[str, Data]) -> list[bool]:
-    """For each key of a mapping, whether to keep it: if it is wanted, has a null (no meaning), or is a merge key."""
+    """For each key of a mapping, whether it stays: wanted keys, nulls (no meaning), merge keys (own keys win)."""
     pairs = zip(node.keys, node.children, strict=True)
     return [key.value in wanted or child.value is None or key.is_merge for key, child in pairs]
 
 
-def _alike(old: list[Data], olds: range, new: list[Data], news: range, *, is_block: bool) -> list[tuple[int, int]]:
+def _named_pairs(
+    old: list[Data], olds: range, new: list[Data], news: range, *, is_block: bool
+) -> list[tuple[int, int]]:
     """Pairs of old and new index of items with the same name; unnamed items pair up in order if their counts match.
 
     In brackets, items pair up in order in any case: a comment after them belongs to all.
@@ -294,7 +296,7 @@ def _names(item: Data) -> list[tuple[str, str]]:
     return [(key, repr(item[key])) for key in NAMING if item.get(key) is not None] if isinstance(item, dict) else []
 
 
-def _matches(old: list[Data], new: list[Data]) -> Iterator[tuple[int, int]]:
+def _equal_pairs(old: list[Data], new: list[Data]) -> Iterator[tuple[int, int]]:
     """Pairs of equal items, ascending in both: all at the beginning and the end, and many in between, in O(n log n)."""
     shared = min(len(old), len(new))
     head = next((index for index in range(shared) if old[index] != new[index]), shared)

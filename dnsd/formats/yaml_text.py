@@ -32,7 +32,7 @@ Places: TypeAlias = dict[Path, Mark]
 MAX_SIZE = 64 * 1024 * 1024  # characters
 MAX_DEPTH = 32  # our deepest file needs 5
 MAX_EXPANSION = 100_000  # nodes that aliases may add to a file
-MAX_PROBLEMS = 100  # of one text; the rest is not worth reading
+MAX_PROBLEMS = 100  # of one text; after these, the rest is not worth reading
 MAX_SHOWN = 60  # characters of the user's text in a message
 LONG_SCALAR = 128  # characters of a scalar that weigh as much as one more node when an alias repeats it
 

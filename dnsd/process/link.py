@@ -1,7 +1,7 @@
 """Messages between control, workers and the command line, over the local control socket.
 
 The socket has a random name in Linux's abstract namespace (unix(7)), as a path could be too long, or be shared by two
-containers. The state folder's lock file holds the name for those who may read it. Every user of the machine can connect
+containers. The state folder's lock file holds the name. Every user of the machine can connect
 to the socket, so each side checks the other's user id.
 
 A message is four octets of length, one of kind, and the payload. Payloads are JSON, except for snapshots sent to

@@ -32,7 +32,7 @@ def ignore_signals() -> None:
 def leave_on_signal(loop: asyncio.AbstractEventLoop, leave: Callable[[], object]) -> None:
     """Call `leave` when this process, a worker or control, gets a LEAVE signal, or has one pending since the fork.
 
-    A real-time signal ends it at once, and the supervisor starts another: a mistake is unlikely to hit one process.
+    A real-time signal to this process alone cannot be a mistake: it ends the process at once, and another is started.
     """
     for number in REAL_TIME:
         signal.signal(number, signal.SIG_DFL)

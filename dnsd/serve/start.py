@@ -181,7 +181,7 @@ class _Server:
         process = self.shared.workers[index]
 
         def run() -> int:
-            self._leave(process.name)
+            self._leave_supervisor()
             for sock in (self.control_end, *self.http.values()):
                 if sock:
                     sock.close()
@@ -204,7 +204,7 @@ class _Server:
         return run
 
     def _control(self) -> int:
-        self._leave("control")
+        self._leave_supervisor()
         self._close_sockets(but=set())
         setup = ControlSetup(
             process=self.shared.control,
@@ -220,7 +220,7 @@ class _Server:
         )
         return asyncio.run(Control(setup).run([serve_local, _serve_web]))
 
-    def _leave(self, name: str) -> None:
+    def _leave_supervisor(self) -> None:
         """Close the supervisor's descriptors, and end with the supervisor."""
         os.close(self.lifeline_w)
         self.supervisor_end.close()
@@ -233,7 +233,7 @@ class _Server:
                     sock.close()
 
     def _log_of(self, process: Process, *, wait_s: float) -> Log:
-        """The log of a child, which also receives its libraries' messages."""
+        """The log of a child process, which also receives the messages of libraries."""
         log = Log(process.name, wait_s=wait_s, like=self.log)
         log.note_dropped = partial(self.shared.set, process, Slot.LOG_DROPPED)
         logging.getLogger().addHandler(LibraryHandler(log))
@@ -249,9 +249,9 @@ class _Server:
             for listener in self.listeners:
                 kinds = " ".join(kind for kind, socks in (("udp", listener.udp), ("tcp", listener.tcp)) if socks)
                 print(f"listening on {listener.address} {kinds}")
-            for what, sock in self.http.items():
+            for service, sock in self.http.items():
                 if sock:
-                    print(f"listening on {address_of(sock)} {what}")
+                    print(f"listening on {address_of(sock)} {service}")
             print("ready", flush=True)
 
 

@@ -18,7 +18,7 @@ from dnsd.store.text_file import FileChangedError, octets_again
 from dnsd.whole_file import replacing
 
 FOLDER = "good"  # its name, in the state folder
-UNSYNCED_FROM = 64  # copies made at once, from which on the system decides when they go to disk
+UNSYNCED_FROM = 64  # number of copies at once from which the system decides when they go to disk
 
 
 class GoodTexts:

@@ -120,7 +120,7 @@ class _Judge:
             return sides if len(sides) == 1 else self._takers(problem, sides, held, groups)
         if len(open_) <= 1:
             return open_
-        if len(sides) == 1 and (self._is_exhausted() or not self._is_there(problem, held | sides)):
+        if len(sides) == 1 and (self._is_exhausted() or not self._persists(problem, held | sides)):
             return sides
         return self._culprits(problem, open_, held)
 
@@ -143,11 +143,11 @@ class _Judge:
         ordered = sorted(among)
         first = frozenset(ordered[: len(ordered) // 2])
         for half in (first, among - first):
-            if self._is_there(problem, held | (among - half)):
+            if self._persists(problem, held | (among - half)):
                 return self._culprits(problem, half, held | (among - half))
         return among
 
-    def _is_there(self, problem: Problem, held: Accounts) -> bool:
+    def _persists(self, problem: Problem, held: Accounts) -> bool:
         judged = self._judge(held, is_trial=True)
         return any((one.source, one.message) == (problem.source, problem.message) for one in judged.between)
 

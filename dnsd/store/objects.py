@@ -216,7 +216,7 @@ class _ZoneReader(_FileReader):
         for one in found.warnings:
             self.add_at(one.line, one.column, one.message, warning=True)
         if found.name != name:
-            message = f"the SOA's owner is {name_text(found.name)}: the zone has that name, not the file's"
+            message = f"the SOA's owner name is {name_text(found.name)}: the zone has that name, not the file's"
             self.add_at(1, 1, message, warning=True)
         self.rows = found.lines
         self._finish(found.name, ZoneFields(), found.records)

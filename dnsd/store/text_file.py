@@ -117,7 +117,7 @@ def _new_digest() -> hashlib.blake2b:
 
 def _blocks(path: Path, digest: hashlib.blake2b, *, any_octets: bool = False) -> Iterator[str]:
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
+    if not stat.S_ISREG(status.st_mode):  # a pipe would block forever
         raise NotTextError("is not a regular file")
     size, line = 0, 1
     for octets in _whole_lines(path):

@@ -64,7 +64,7 @@ class Watch:
             return False
         try:
             return isinstance(self._notify.watch(MOST_MS, QUIET_MS, max(1, int(timeout_s * 1000)), None), set)
-        except WatchfilesRustInternalError:  # the changed file's name is not text; the error would repeat for ever
+        except WatchfilesRustInternalError:  # the changed file's name is not text; the error would repeat forever
             self._notify = None
             return True
 

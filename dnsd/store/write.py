@@ -37,7 +37,7 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One renaming: a path, and the temporary names of its new and its old file or folder."""
+    """One renaming: a path, and the temporary names of the new and the old file or folder."""
 
     path: str
     new: str | None  # None: the path is removed
@@ -56,7 +56,7 @@ def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[
             _write_text(file, change)
         for step in steps:
             if step.new and step.old:
-                _keep(step.path, step.old)
+                _keep_old(step.path, step.old)
         steps = [replace(step, stamp=_stamp(step.new)) for step in steps]
         _sync([*texts, *_folders(steps, texts)])
         if len(steps) > 1:
@@ -64,7 +64,7 @@ def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[
             _sync([str(journal), str(journal.parent)])
         verify()
         for step in steps:
-            _take(step)
+            _rename(step)
         _sync({os.path.dirname(step.path) for step in steps})
         if len(steps) > 1:
             _remove(journal)
@@ -172,7 +172,7 @@ def _copy_attributes(template: str, file: str) -> None:
     shutil.copystat(template, file)
 
 
-def _keep(path: str, old: str) -> None:
+def _keep_old(path: str, old: str) -> None:
     """Give the file at a path a second name, or copy it."""
     try:
         os.link(path, old)
@@ -182,7 +182,7 @@ def _keep(path: str, old: str) -> None:
         _sync([old])
 
 
-def _take(step: _Step) -> None:
+def _rename(step: _Step) -> None:
     if step.new:
         os.replace(step.new, step.path)
     elif step.old:

@@ -26,11 +26,11 @@ async def serve_api(control: Control, sock: socket.socket) -> None:
     service, log, folder = ControlService(control), control.setup.log, control.setup.state.folder
     tokens = TokenFile(folder)
     api = _Counting(api_app(service, tokens, log.error), control.publisher.counts)
-    app = _Both(api, dashboard_app(service, tokens, folder, log.error))
+    app = _ApiOrDashboard(api, dashboard_app(service, tokens, folder, log.error))
     await run_all([serve_http(app, sock), service.sample()])
 
 
-class _Both:
+class _ApiOrDashboard:
     """Serves the API at its paths, the dashboard elsewhere."""
 
     def __init__(self, api: ASGIApp, dashboard: ASGIApp) -> None:

@@ -22,7 +22,7 @@ from dnsd.manage.refusal import Reason, refused
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
-BACKLOG = 16  # without free descriptors, asyncio tries and reports so many accepts before it waits
+BACKLOG = 16  # accepts that asyncio tries, and reports, before it waits for a free descriptor
 REQUEST_S = 5  # from the connection, or the last response, to the end of the next request's headers
 LEAST_TAKEN = 64 * 1024  # octets of a response that a client must read within REQUEST_S, unless fewer are left
 LINGER_S = 1.0  # from an error response to closing the connection: else the client may not see it (RFC 9112 §9.6)
@@ -37,7 +37,7 @@ NEVER_S = 10**9  # for uvicorn's own time limit, which ignores the progress of a
 async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
     """Serve an application until cancelled, on a socket that the supervisor has bound."""
     settings = uvicorn.Config(
-        _Ending(app),
+        _ShutdownReplies(app),
         lifespan="off",
         log_config=None,
         log_level="error",  # clients' errors are not logged
@@ -54,7 +54,7 @@ async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
     await _HttpServer(settings).serve(sockets=[sock])
 
 
-class _Ending:
+class _ShutdownReplies:
     """Answers, in the API's form, requests cut off by a shutdown, for which uvicorn sends plain text."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -176,7 +176,7 @@ class Answering:
         limiter = self._serving.limiter
         if limiter is None or self._is_stream or not limiter.limits(peer):
             return False
-        return self._limited_as(limiter.verdict(peer, MALFORMED, time.monotonic()) and DROP, peer) != PASS
+        return self._applied_verdict(limiter.verdict(peer, MALFORMED, time.monotonic()) and DROP, peer) != PASS
 
     def _cookie(self, cookies: Cookies, cookie: bytes, peer: str) -> tuple[bytes, bool]:
         """The option for the reply, and whether the client has proved that it owns its address."""
@@ -188,9 +188,9 @@ class Answering:
     def _rate_verdict(self, peer: str, kind: Hashable) -> int:
         limiter = self._serving.limiter
         assert limiter is not None
-        return self._limited_as(limiter.verdict(peer, kind, time.monotonic()), peer)
+        return self._applied_verdict(limiter.verdict(peer, kind, time.monotonic()), peer)
 
-    def _limited_as(self, verdict: int, peer: str) -> int:
+    def _applied_verdict(self, verdict: int, peer: str) -> int:
         """Count a verdict and return the one to apply: PASS if limits are only logged."""
         if verdict == PASS:
             return PASS

@@ -213,7 +213,7 @@ class Worker:
         while True:
             kind, payload = await read_message(reader)
             if kind is MessageKind.DELTA:
-                self._tell_served(await self._change(payload))
+                self._tell_served(await self._apply_delta(payload))
             elif kind is MessageKind.LOAD:
                 self._tell_served(await self._load(json.loads(payload)["revision"]))
             elif kind is MessageKind.LIMITS:
@@ -229,7 +229,7 @@ class Worker:
         if self._serving is not None:
             self._use(settings)
 
-    async def _change(self, payload: bytes) -> Snapshot:
+    async def _apply_delta(self, payload: bytes) -> Snapshot:
         """Apply a delta to the served snapshot, and serve the result. Raises ValueError for a delta of another base."""
         current = self._serving.snapshot if self._serving else None
         with _no_garbage():
