@@ -171,7 +171,9 @@ class Stream:
 
     def _next(self) -> tuple[Model, tuple[Any, ...]]:
         """A change: the state after it, and its request."""
-        kinds = [self._add_record] * 3 + [self._edit_map] * 2 + [self._delete_record, self._batch]
+        kinds = [self._add_record] * 3 + [self._edit_map] * 2
+        if any(deletable(self.model, zone) for zone in self.model.zones):  # not so if all records were deleted
+            kinds += [self._delete_record, self._batch]
         kinds += [self._create_zone] * 2 if len(self.model.zones) < 9 else [self._delete_zone] * 9
         model = deepcopy(self.model)
         return model, self.rng.choice(kinds)(model)
@@ -250,9 +252,7 @@ class Stream:
         for records in model.zones.values():
             for name, ip in records:
                 wanted[name] = sorted([*wanted.get(name, ()), ip])
-        first = min(
-            model.maps, key=lambda map_id: map_id != SALE
-        )  # of two maps with the same member, the later one counts
+        first = min(model.maps, key=lambda map_id: map_id != SALE)  # of two maps with one member, the later counts
         if "example.com" in model.maps[first][1]:
             wanted["www.example.com"] = sorted(ip for ip in model.maps[first][0])
         said = {name: sorted(self.api.ask(name)) for name in wanted}
