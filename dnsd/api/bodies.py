@@ -7,18 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 
+from dnsd.api.records.parts import PARTS
 from dnsd.manage.accounts import NewPrefix, PrefixChange
 from dnsd.manage.maps import MapChange, Member, NewMap
 from dnsd.model.accounts import Approval
 from dnsd.model.fields import Cidr, Fields, Id, Ip
 from dnsd.model.maps import MemberKind
 from dnsd.model.records import MAX_COMMENT, MAX_TAGS, TagText
+from dnsd.wire.rdata import type_text
 
 MAX_TEXT = 1000  # characters of a description
 MAX_LISTED = 10_000  # addresses, or members, in a request
 TEXT_OF_NAME = "relative to the zone, fully qualified, or @ for the zone apex"
 TEXT_OF_DATA = (
-    "the content in parts, instead of content: CAA, CERT, DNSKEY, DS, HTTPS, LOC, NAPTR, SRV, TLSA, URI …; "
+    f"the content in parts, instead of content: {', '.join(map(type_text, PARTS))}; "
     "ignored without a part of the record's type"
 )
 

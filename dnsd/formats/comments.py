@@ -146,7 +146,7 @@ def _stand_in(*are_given: bool) -> tuple[str, Identity]:
 
 
 def comment_text(record: Record, *, identity: bool) -> str:
-    """The comment for properties without another place in the record's line; id and times if `identity`. May be empty."""
+    """The comment for properties without another place in the line; id and times if `identity`. May be empty."""
     own = [Tag(PROXIED, str(record.proxied).lower())] if record.rtype in PROXIABLE else []
     own += _switch_tags(record.settings) if record.settings != DEFAULT_SETTINGS else []
     own += _written_tags(record.identity.written)
