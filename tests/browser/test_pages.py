@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PHONE = {"viewport": {"width": 360, "height": 740}}
 WIDE = {"viewport": {"width": 1280, "height": 900}}
 PAGE_S = judged(0.2)
-TIMES_FEW = 50  # times as long as a page of a few zones may one of ten thousand take
+TIMES_FEW = 500  # by which a page of ten thousand zones may take longer than a page of a few
 ZONES = 10_000
 
 
