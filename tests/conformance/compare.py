@@ -148,13 +148,13 @@ def _refused(question: Question) -> View:
 
 
 EXPLAINED = (
-    Explained("any-hinfo", "dns.md, Answers; RFC 8482 §4.2: ANY is one HINFO", _is_any),
-    Explained("bare-tc", "dns.md, Truncation: with TC come header, question and OPT only", _is_bare_truncation),
+    Explained("any-hinfo", "RFC 8482 §4.2: ANY is one HINFO", _is_any),
+    Explained("bare-tc", "docs/decisions.md: with TC come header, question and OPT only", _is_bare_truncation),
     Explained("lost-glue-tc", "RFC 9471 §3.1: in-domain glue that does not fit sets TC, as Knot does", _is_lost_glue),
     Explained("less-glue", "RFC 9471 §3.2: which sibling glue is left out is the server's choice", _is_less_glue),
     Explained("fuller-refusal", "RFC 6891 §6.1.1, §7: refusals have the question and the OPT", _is_fuller_refusal),
     Explained("no-transfer", "RFC 5936 §4.2: AXFR is not for UDP, and refused to all anyway", _is_transfer_over_udp),
-    Explained("chain-cap", "dns.md, Zones and names: chains are capped at 8 CNAMEs", _is_capped_chain),
+    Explained("chain-cap", "docs/decisions.md: chains are capped at 8 CNAMEs", _is_capped_chain),
 )
 
 

@@ -18,7 +18,7 @@ WRITTEN_PAIRS = 4_000  # each is asked in four ways
 MADE_PAIRS = 2_000
 AT_LEAST = 20_000
 
-# qname, qtype, EDNS size: the peers that dnsd agrees with where they differ, by dns.md or the RFC named
+# qname, qtype, EDNS size: the peers that dnsd agrees with where they differ, by docs/decisions.md or the RFC named
 SIDES: list[tuple[str, str, int | None, set[str]]] = [
     ("to-org.example.com.", "A", None, {"nsd"}),  # chains continue in our other zones
     ("to-org-nothing.example.com.", "A", None, {"nsd"}),

@@ -1,4 +1,4 @@
-"""`respond`, octets in and octets out: the protocol rules of dns.md and address-maps.md, line by line."""
+"""`respond`, octets in and octets out: the protocol rules, one by one."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ CASES: dict[str, tuple[list[RecordFields], list[tuple[int, str]]]] = {
     "the same data twice, proxied once": ([A, proxied("www A 192.0.2.1")], [(1, "duplicate of records")]),
     "the same data thrice": ([A, A, A], [(1, "records[0]"), (2, "records[0]")]),
     "the same data at two names": ([A, record("w2 A 192.0.2.1")], []),
-    # CNAME with other types: address-maps.md
+    # CNAME with other types
     "CNAME alone": ([CNAME], []),
     "CNAME with TXT and MX": ([CNAME, record("www TXT a"), record("www MX 1 m.example.org")], []),
     "CNAME with A": ([A, CNAME], [(1, "a CNAME cannot coexist with A records at www.example.com")]),
