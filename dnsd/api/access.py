@@ -50,7 +50,7 @@ class Permission:
 
     @property
     def areas(self) -> tuple[Area, ...]:
-        """The areas for which the token needs the level; it needs all of them."""
+        """The areas; the token needs the level in each of them."""
         return tuple(area for area in (self.area, self.also) if area)
 
 
@@ -101,7 +101,7 @@ def check_access(token: Token, permission: Permission, dataset: Dataset, path: M
 
 
 def _check_scope(dataset: Dataset, token: Token, path: Mapping[str, str]) -> None:
-    """Raise RefusedError if the path's account, or else its zone, does not exist or is out of scope."""
+    """Raise RefusedError if the account in the path, or else the zone, does not exist or is out of scope."""
     if "account_id" in path:
         if not token.covers(find_account(dataset, path["account_id"]).id):
             raise no_account()
@@ -114,7 +114,7 @@ def _check_scope(dataset: Dataset, token: Token, path: Mapping[str, str]) -> Non
 def account_for_zone(token: Token, dataset: Dataset, account_id: str | None) -> str:
     """The account of a new zone: the given one, or else the token's only account. Raises RefusedError."""
     if account_id is None:
-        own = [one for one in dataset.accounts if token.covers(one)]
+        own = [key for key in dataset.accounts if token.covers(key)]
         if len(own) != 1:
             raise refused(
                 Reason.INVALID, f"an account is required: the token covers {len(own)} accounts", "account", "id"
@@ -129,7 +129,7 @@ def account_for_zone(token: Token, dataset: Dataset, account_id: str | None) -> 
 
 
 def _credentials(request: Request) -> list[str]:
-    """The secrets in a request's headers; clients send one kind or both. Raises RefusedError."""
+    """The secrets in a request's headers: clients send Authorization, X-Auth-Key, or both. Raises RefusedError."""
     header, key = request.headers.get("authorization"), request.headers.get("x-auth-key")
     if header is None and key is None:
         raise refused(Reason.NO_CREDENTIALS, "Missing Authorization header, or X-Auth-Email and X-Auth-Key")

@@ -123,7 +123,7 @@ async def delete_prefix(call: Call) -> Reply:
 
 
 async def get_bgp_status(call: Call) -> Reply:
-    """Get whether a prefix is announced: dnsd announces nothing and reports every approved prefix as announced"""
+    """Get the BGP status of a prefix: dnsd announces nothing, but reports approved prefixes as announced"""
     shape = prefix_shape(
         call.service.loaded, *find_prefix(call.dataset, call.path["account_id"], call.path["prefix_id"])[:2]
     )
@@ -141,14 +141,14 @@ async def create_delegation(call: Call) -> Reply:
     """Delegate a part of a prefix to another account"""
     account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
     body = call.fields(bodies.DelegationBody)
-    made_id, loaded = await call.service.change(
+    created_id, loaded = await call.service.change(
         call.actor,
         "prefix.delegate",
         lambda draft: accounts.create_delegation(draft, account_id, prefix_id, body.cidr, body.delegated_account_id),
     )
     _, prefix, _ = find_prefix(loaded.dataset, account_id, prefix_id)
-    made = next(one for one in prefix.delegations if accounts.delegation_id(prefix, one) == made_id)
-    return Reply(delegation_shape(loaded, prefix, made))
+    created = next(one for one in prefix.delegations if accounts.delegation_id(prefix, one) == created_id)
+    return Reply(delegation_shape(loaded, prefix, created))
 
 
 async def delete_delegation(call: Call) -> Reply:
@@ -172,8 +172,8 @@ async def create_lease(call: Call) -> Reply:
     _, loaded = await call.service.change(
         call.actor, "lease.create", lambda draft: accounts.create_lease(draft, account_id, ip)
     )
-    found = leases_shape(loaded, find_account(loaded.dataset, account_id))
-    return Reply(next(one for one in found if one["ip"] == str(ip)))
+    leases = leases_shape(loaded, find_account(loaded.dataset, account_id))
+    return Reply(next(lease for lease in leases if lease["ip"] == str(ip)))
 
 
 async def delete_lease(call: Call) -> Reply:

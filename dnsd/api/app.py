@@ -28,8 +28,8 @@ from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import TokenFile, TokenFileError
 
-SLASHES = re.compile("/{2,}")  # acme.sh ends the base with one and begins the path with another
-OPERATOR_S = "temporarily unavailable; the server's operator can see the cause"
+SLASHES = re.compile("/{2,}")  # acme.sh ends the base URL with a slash and begins the path with another
+UNAVAILABLE = "temporarily unavailable; the server's operator can see the cause"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -39,7 +39,7 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
     app = FastAPI(
         title="dnsd",
         version=__version__,
-        summary="Address maps, zones and records: the part of Cloudflare's API v4 for them.",
+        summary="The part of Cloudflare's API v4 for address maps, zones and records.",
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
@@ -58,7 +58,7 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
             response_model=None,
         )
     app.add_route("/docs", _show_docs, include_in_schema=False)
-    app.openapi = partial(_described, app)  # type: ignore[method-assign]
+    app.openapi = partial(_openapi_document, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, partial(_on_failure, report))
     return _Normalized(app)
@@ -78,18 +78,18 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             return response(await route.answer(call))
         except RefusedError as error:
             if status_of(error) >= 500 and not by_operator:  # the message may name the server's files
-                error = refused(error.faults[0].reason, OPERATOR_S)
+                error = refused(error.faults[0].reason, UNAVAILABLE)
             return refusal(error)
         except (TokenFileError, OSError) as error:
             report(f"{request.method} {request.url.path}: {error}")
-            return refusal(refused(Reason.NOT_LOADED, OPERATOR_S))
+            return refusal(refused(Reason.NOT_LOADED, UNAVAILABLE))
         except Exception as error:  # the framework would close the connection
             return await _on_failure(report, request, error)
 
     return endpoint
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
+def _openapi_document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, built once."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)

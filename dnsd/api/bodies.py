@@ -20,8 +20,8 @@ MAX_TEXT = 1000  # characters of a description
 MAX_LISTED = 10_000  # addresses, or members, in a request
 TEXT_OF_NAME = "relative to the zone, fully qualified, or @ for the zone apex"
 TEXT_OF_DATA = (
-    f"the content in parts, instead of content: {', '.join(map(type_text, PARTS))}; "
-    "ignored without a part of the record's type"
+    f"the parts of the content, instead of content, for {', '.join(map(type_text, PARTS))}; "
+    "ignored if it has no part of the record's type"
 )
 
 
@@ -34,8 +34,8 @@ class RequestBody(Fields):
 # Address maps
 
 
-def _short(value: Any) -> Any:
-    """The list itself. Raises ValueError if it is too long: reporting an error for every item would take seconds."""
+def _bounded(value: Any) -> Any:
+    """The value itself. Raises ValueError for too long a list: reporting every item's error would take seconds."""
     if isinstance(value, list) and len(value) > MAX_LISTED:
         raise ValueError(f"{len(value):,} items; the limit is {MAX_LISTED:,}")
     return value
@@ -53,8 +53,8 @@ class MapBody(RequestBody):
 
     description: str | None = Field(default=None, max_length=MAX_TEXT)
     enabled: StrictBool = False
-    ips: Annotated[tuple[Ip, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
-    memberships: Annotated[tuple[MemberBody, ...], BeforeValidator(_short)] = Field(default=(), max_length=MAX_LISTED)
+    ips: Annotated[tuple[Ip, ...], BeforeValidator(_bounded)] = Field(default=(), max_length=MAX_LISTED)
+    memberships: Annotated[tuple[MemberBody, ...], BeforeValidator(_bounded)] = Field(default=(), max_length=MAX_LISTED)
     default_sni: str | None = Field(default=None, max_length=255)
     immutable: StrictBool = Field(
         default=False, description="the account's immutable map; only the operator can create it"
@@ -89,7 +89,7 @@ def new_map(body: MapBody) -> NewMap:
 
 
 def map_change(body: MapEdit | MapBody, given: Mapping[str, Any]) -> MapChange:
-    """The change to a map that a body describes; `given` is its JSON, which tells null from absent."""
+    """The change to a map that a body describes; `given` is its JSON, which distinguishes null from absent."""
     change = MapChange()
     if "description" in given:
         change["description"] = body.description or None
@@ -159,7 +159,7 @@ def new_prefix(body: PrefixBody) -> NewPrefix:
 
 
 def prefix_change(body: PrefixEdit, given: Mapping[str, Any]) -> PrefixChange:
-    """The change to a prefix that a body describes; `given` is its JSON, which tells null from absent."""
+    """The change to a prefix that a body describes; `given` is its JSON, which distinguishes null from absent."""
     change = PrefixChange()
     if "description" in given:
         change["description"] = body.description or None
@@ -191,7 +191,7 @@ class ZoneEdit(RequestBody):
     paused: StrictBool | None = None
     verified: StrictBool | None = Field(
         default=None,
-        description="operator only: the zone belongs to the account, so other accounts' CNAMEs into it are followed",
+        description="operator only: the zone belongs to its account, and other accounts' CNAMEs into it are followed",
     )
     type: Literal["full"] | None = None
 
@@ -208,7 +208,7 @@ class ZoneDnsSettingsEdit(RequestBody):
     flatten_all_cnames: StrictBool | None = None
 
 
-# Records: for the documentation; their reader, records/read.py, is more tolerant.
+# Records: these models only document the bodies; the reader, records/read.py, is more tolerant.
 
 
 class RecordSettingsBody(RequestBody):
@@ -227,8 +227,8 @@ class RecordEditBody(RequestBody):
     content: str | None = Field(default=None, description="as in a master file; MX, SRV and URI without the priority")
     data: dict[str, Any] | None = Field(default=None, description=TEXT_OF_DATA)
     priority: int | None = Field(default=None, ge=0, le=65_535, description="of MX, SRV and URI")
-    ttl: int | None = Field(default=None, ge=1, le=86_400, description="60 to 86,400 seconds, or 1 for automatic")
-    proxied: StrictBool | None = Field(default=None, description="answered from address maps: A, AAAA and CNAME")
+    ttl: int | None = Field(default=None, ge=1, le=86_400, description="from 60 to 86,400 seconds, or 1 for automatic")
+    proxied: StrictBool | None = Field(default=None, description="answered with edge addresses; A, AAAA and CNAME only")
     comment: str | None = Field(default=None, max_length=MAX_COMMENT)
     tags: tuple[TagText, ...] | None = Field(default=None, max_length=MAX_TAGS, description="such as team:shop")
     settings: RecordSettingsBody | None = None
@@ -248,13 +248,13 @@ class RecordReference(RequestBody):
 
 
 class RecordEditAt(RecordEditBody):
-    """The id of a record and its fields to change."""
+    """The id of a record, and the fields to change."""
 
     id: Id
 
 
 class RecordBodyAt(RecordBody):
-    """The id of a record and its complete replacement."""
+    """The id of a record, and its complete replacement."""
 
     id: Id
 

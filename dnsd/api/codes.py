@@ -1,6 +1,6 @@
 """The API's error codes: for each reason to refuse a request, its number, HTTP status and meaning, in one table.
 
-Most numbers are Cloudflare's own, and its clients act on some of them; 1000 to 1011 are dnsd's.
+Most numbers are Cloudflare's own, and its clients react to some of them; 1000 to 1011 are dnsd's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Code(NamedTuple):
     number: int
     status: int  # of the HTTP response
     meaning: str  # for the documentation
-    sentence: str = ""  # Cloudflare's, which clients match: sent instead of the fault's message
+    sentence: str = ""  # Cloudflare's wording, which clients match; sent instead of the fault's message
 
 
 CODES: Mapping[Reason, Code] = {
@@ -47,7 +47,7 @@ CODES: Mapping[Reason, Code] = {
     Reason.BAD_IPV4: Code(9005, 400, "an A record without an IPv4 address"),
     Reason.BAD_IPV6: Code(9006, 400, "an AAAA record without an IPv6 address"),
     Reason.BAD_CONTENT: Code(9007, 400, "content not valid for the type"),
-    Reason.BAD_TTL: Code(9021, 400, "a TTL other than 1 or 60 to 86,400"),
+    Reason.BAD_TTL: Code(9021, 400, "a TTL that is neither 1 nor from 60 to 86,400"),
     Reason.CNAME_TO_ITSELF: Code(9039, 400, "a CNAME that points to its own name"),
     Reason.NO_RECORD: Code(81044, 404, "no such record"),
     Reason.OTHERS_AT_NAME: Code(
@@ -77,7 +77,7 @@ class ShownFault(NamedTuple):
 
 
 def shown_faults(error: RefusedError) -> Iterator[ShownFault]:
-    """The faults of an error as clients see them; a sentence of Cloudflare's appears once for each place."""
+    """The faults of an error as clients see them; Cloudflare's wording is not repeated for the same place."""
     seen: set[ShownFault] = set()
     for fault in error.faults:
         code = code_of(fault)
@@ -93,7 +93,7 @@ def code_of(fault: Fault) -> Code:
 
 
 def status_of(error: RefusedError) -> int:
-    """The HTTP status of the response to a refused request: that of its first fault."""
+    """The HTTP status of the response to a refused request, from its first fault."""
     return code_of(error.faults[0]).status
 
 

@@ -85,7 +85,7 @@ def docs_response() -> Response:
 def docs_page(routes: tuple[Route, ...]) -> str:
     """The page as HTML."""
     schemas = components(routes)["schemas"]
-    by_tag = {name: list(group) for name, group in groupby(sorted(routes, key=_place), key=tag)}
+    by_tag = {name: list(group) for name, group in groupby(sorted(routes, key=_rank), key=tag)}
     links = "\n".join(f'<a href="#{name}">{_title(name)}</a>' for name in by_tag)
     sections = "\n".join(_section(name, group, schemas) for name, group in by_tag.items())
     return f"""<!DOCTYPE html>
@@ -114,7 +114,7 @@ def docs_page(routes: tuple[Route, ...]) -> str:
 """
 
 
-def _place(route: Route) -> int:
+def _rank(route: Route) -> int:
     names = list(TITLES)
     return names.index(tag(route)) if tag(route) in names else len(names)
 

@@ -18,7 +18,7 @@ HEADERS: Mapping[int, Mapping[str, str]] = {  # sent with a status
     401: {"WWW-Authenticate": "Bearer"},  # RFC 9110 §15.5.2
     408: {"Connection": "close"},  # RFC 9110 §15.5.9
 }
-MAX_PAGE = 1_000_000_000  # the highest page number that is told apart; such pages are empty
+MAX_PAGE = 1_000_000_000  # higher page numbers are lowered to this; the page is empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,10 @@ def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Re
         "messages": [],
         "result": None,
     }
-    # Clients retry after these statuses, to no use: a wrong token stays wrong, a file that cannot be written now cannot
-    # be written in a second, and a failed change may have been applied.
-    never_again = {"x-should-retry": "false"} if status == 429 or status >= 500 else {}
-    return _json(body, status, {**never_again, **HEADERS.get(status, {}), **(headers or {})})
+    # Clients retry after these statuses, in vain: a wrong token stays wrong, a file that cannot be written now cannot
+    # be written a second later, and a failed change may have been applied.
+    no_retry = {"x-should-retry": "false"} if status == 429 or status >= 500 else {}
+    return _json(body, status, {**no_retry, **HEADERS.get(status, {}), **(headers or {})})
 
 
 def _error(fault: ShownFault) -> dict[str, Any]:

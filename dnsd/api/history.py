@@ -9,7 +9,7 @@ from dnsd.formats.odd_octets import readable
 from dnsd.manage.find import find_account, find_map, find_zone
 from dnsd.manage.history import Version, restore
 from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.zones import not_followed
+from dnsd.manage.zones import unverified_notes
 from dnsd.store.directory import FileKind
 
 MAPS = (FileKind.MAP.name,)
@@ -17,7 +17,7 @@ ZONES = (FileKind.ZONE_YAML.name, FileKind.ZONE_MASTER.name)
 
 
 async def list_map_versions(call: Call) -> Reply:
-    """List the versions of an address map, newest first; also of a deleted map"""
+    """List the versions of an address map, also of a deleted one, newest first"""
     return _versions(call, call.path["map_id"])
 
 
@@ -29,7 +29,7 @@ async def get_map_version(call: Call) -> Reply:
 async def restore_map(call: Call) -> Reply:
     """Restore a version of an address map; also brings back a deleted map"""
     map_id, account_id = call.path["map_id"], call.path["account_id"]
-    _known(call, map_id)
+    _version_in_path(call, map_id)
     _, loaded = await call.service.change(
         call.actor,
         "map.restore",
@@ -51,34 +51,34 @@ async def get_zone_version(call: Call) -> Reply:
 async def restore_zone(call: Call) -> Reply:
     """Restore a version of a zone"""
     zone_id = call.path["zone_id"]
-    _known(call, zone_id)
+    _version_in_path(call, zone_id)
     _, loaded = await call.service.change(
         call.actor,
         "zone.restore",
         lambda draft: restore(draft, call.service.history, _account(call), zone_id, call.path["version"].upper()),
     )
     zone = find_zone(loaded.dataset, zone_id)
-    return Reply(zone_shape(loaded, zone), not_followed(zone))
+    return Reply(zone_shape(loaded, zone), unverified_notes(zone))
 
 
 def _versions(call: Call, object_id: str) -> Reply:
     account_id = _account(call)
     found = [one for one in call.service.history.versions(object_id) if _is_of(call, one)]
-    there = (call.dataset.maps if "map_id" in call.path else call.dataset.zones).get(object_id)
-    is_there = there is not None and there.account_id == account_id
-    if not found and not is_there:
-        raise refused(Reason.NOT_FOUND, "not_found: there is no object with this id, and no version of one")
+    current = (call.dataset.maps if "map_id" in call.path else call.dataset.zones).get(object_id)
+    exists = current is not None and current.account_id == account_id
+    if not found and not exists:
+        raise refused(Reason.NOT_FOUND, "not_found: there is no object with this id, and no version of it")
     return Reply(
-        call.listed([version_shape(one, is_current=is_there and not place) for place, one in enumerate(found)], dict)
+        call.listed([version_shape(one, is_current=exists and not number) for number, one in enumerate(found)], dict)
     )
 
 
 def _version(call: Call, object_id: str) -> Reply:
-    version, text = _known(call, object_id)
+    version, text = _version_in_path(call, object_id)
     return Reply({"version": version.version, "text": readable(text)})
 
 
-def _known(call: Call, object_id: str) -> tuple[Version, str]:
+def _version_in_path(call: Call, object_id: str) -> tuple[Version, str]:
     """The version in a path, and its text. Raises RefusedError."""
     found = call.service.history.text(object_id, call.path["version"].upper())
     if found is None or not _is_of(call, found[0]):

@@ -63,7 +63,7 @@ async def get_map(call: Call) -> Reply:
 
 
 async def edit_map(call: Call) -> Reply:
-    """Change the description or the SNI, enable or disable"""
+    """Change the description or default SNI of a map, or enable or disable it"""
     change = bodies.map_change(call.fields(bodies.MapEdit), call.json)
     loaded = await _change(call, "map.edit", partial(maps.edit_map, change=change))
     return _reply(loaded, call.path["account_id"], call.path["map_id"])

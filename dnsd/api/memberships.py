@@ -16,8 +16,8 @@ from dnsd.model.fields import derived_id
 ACCEPTED = "accepted"
 MAX_MEMBERSHIPS = 50  # on one page
 AREAS = {Area.MAPS: "address_maps", Area.PREFIXES: "prefixes", Area.ZONES: "zones", Area.DNS: "dns_records"}
-OPERATOR_S_ROLE = "Super Administrator - All Privileges"
-EVERYTHING_S_ROLE = "Administrator"
+OPERATOR_ROLE = "Super Administrator - All Privileges"
+UNLIMITED_ROLE = "Administrator"
 
 
 async def list_memberships(call: Call) -> Reply:
@@ -67,7 +67,7 @@ def _shape(loaded: Loaded, token: Token, account: Account) -> JsonObject:
 
 
 def _roles(token: Token) -> list[str]:
-    """Cloudflare's role names for full access; otherwise the token's permissions."""
+    """Cloudflare's role names for a token without permissions, which has all; otherwise the token's permissions."""
     if token.is_operator:
-        return [OPERATOR_S_ROLE]
-    return [*map(permission_text, token.permissions)] or [EVERYTHING_S_ROLE]
+        return [OPERATOR_ROLE]
+    return [*map(permission_text, token.permissions)] or [UNLIMITED_ROLE]

@@ -41,7 +41,7 @@ MESSAGE = {
 
 
 def tag(route: Route) -> str:
-    """The topic of a route: the name of its module."""
+    """The topic of a route: the name of its module or package below dnsd.api."""
     return route.answer.__module__.split(".")[2]
 
 

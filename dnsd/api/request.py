@@ -32,7 +32,7 @@ MAX_BODY = 1024 * 1024  # octets
 MAX_FAULTS = 100  # of one body
 BODY_WITHIN_S = 5.0
 CONTROL_CHARACTERS = re.compile(r"[\0-\x07\x0b\x0e-\x1f\x7f-\x9f]")  # except \b \f \n \r \t
-CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # the same in JSON, to look at all texts at once
+CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # the same in JSON, to search all texts at once
 UNTAGGED = frozenset({"created_at", "modified_at", "created_on", "modified_on", "activated_on", "meta"})
 ID = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -69,10 +69,10 @@ class Call:
         try:
             data = json.loads(self.body, parse_constant=_no_number, parse_float=_finite)
             text = json.dumps(data, ensure_ascii=False)
-            text.encode()  # lone surrogates cannot be stored, nor sent back
+            text.encode()  # lone surrogates can be neither stored nor sent back
         except (ValueError, RecursionError):
             raise refused(Reason.INVALID, "the body is not usable JSON") from None
-        if CONTROL.search(text):  # never meant, and terminals act on them
+        if CONTROL.search(text):  # never intended, and terminals act on them
             check_texts(data)
         if not isinstance(data, dict):
             raise refused(Reason.INVALID, "the body must be a JSON object")
@@ -152,7 +152,7 @@ def _too_large() -> Exception:
 
 
 def check_texts(data: Any) -> None:
-    """Raise RefusedError for texts with control characters, one fault per text; those in names have their own code."""
+    """Raise RefusedError for texts with control characters, one fault per text; names have their own code."""
     paths = [path for path, text in _texts(data) if CONTROL_CHARACTERS.search(text)]
     if paths:
         message = "control characters are not allowed"

@@ -33,7 +33,7 @@ PLAN = {
     "legacy_discount": False,
     "externally_managed": False,
 }
-FIXED: JsonObject = {  # the DNS settings of every zone that cannot be changed
+FIXED: JsonObject = {  # DNS settings that cannot be changed, the same for every zone
     "foundation_dns": False,
     "multi_provider": False,
     "nameservers": {"type": "cloudflare.standard"},
@@ -44,7 +44,7 @@ FIXED: JsonObject = {  # the DNS settings of every zone that cannot be changed
 
 
 def held_meta(loaded: Loaded, key: str) -> JsonObject:
-    """The `meta` of an object: marks one whose account is held at its last good version, which is then shown."""
+    """The `meta` of an object: marks it as held if its account is; its last good version is then shown."""
     return {"held": True} if account_of(key) in loaded.held else {}
 
 
@@ -54,29 +54,29 @@ def _with_meta(loaded: Loaded, key: str, shape: JsonObject) -> JsonObject:
     return {**shape, "meta": meta} if meta else shape
 
 
-def map_shape(loaded: Loaded, found: AddressMap) -> JsonObject:
+def map_shape(loaded: Loaded, address_map: AddressMap) -> JsonObject:
     """An address map, with its addresses and members."""
-    created, modified, _ = loaded.times.of_map(found)
+    created, modified, _ = loaded.times.of_map(address_map)
     shape = {
-        "id": found.id,
-        "description": found.description,
-        "can_delete": found.can_delete,
-        "can_modify_ips": found.can_modify_ips,
-        "default_sni": found.default_sni,
-        "enabled": found.enabled,
+        "id": address_map.id,
+        "description": address_map.description,
+        "can_delete": address_map.can_delete,
+        "can_modify_ips": address_map.can_modify_ips,
+        "default_sni": address_map.default_sni,
+        "enabled": address_map.enabled,
         "created_at": time_text(created),
         "modified_at": time_text(modified),
-        "ips": [{"ip": str(ip), "created_at": time_text(created)} for ip in found.ips],
-        "memberships": [_member_shape(found, member, created) for member in found.memberships],
+        "ips": [{"ip": str(ip), "created_at": time_text(created)} for ip in address_map.ips],
+        "memberships": [_member_shape(address_map, member, created) for member in address_map.memberships],
     }
-    return _with_meta(loaded, found.key, shape)
+    return _with_meta(loaded, address_map.key, shape)
 
 
-def _member_shape(found: AddressMap, member: Membership, created: datetime) -> JsonObject:
+def _member_shape(address_map: AddressMap, member: Membership, created: datetime) -> JsonObject:
     return {
         "kind": member.kind.value,
         "identifier": member.identifier,
-        "can_delete": not found.immutable,
+        "can_delete": not address_map.immutable,
         "created_at": time_text(member.created_at or created),
     }
 
@@ -206,9 +206,9 @@ def plan_shape(plan: Plan) -> JsonObject:
     }
 
 
-def answering_shape(found: ZoneAddresses) -> JsonObject:
-    """The addresses that answer for a zone, and the map they are from; null is the default pool."""
-    return {"A": list(found.v4), "AAAA": list(found.v6), "map": found.map_id}
+def answering_shape(addresses: ZoneAddresses) -> JsonObject:
+    """The addresses that answer for a zone, and their map; null means the default pool."""
+    return {"A": list(addresses.v4), "AAAA": list(addresses.v6), "map": addresses.map_id}
 
 
 def version_shape(version: Version, *, is_current: bool) -> JsonObject:

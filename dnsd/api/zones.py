@@ -39,7 +39,9 @@ OPERATORS: Mapping[str, Callable[[str, str], bool]] = {  # of a filter such as n
 async def list_zones(call: Call) -> Reply:
     """List the zones that the token covers"""
     loaded = call.service.loaded
-    found = [zone for zone in _wanted(call, loaded.dataset) if call.actor.token.covers(zone.account_id, zone.id)]
+    found = [
+        zone for zone in _matching_zones(call, loaded.dataset) if call.actor.token.covers(zone.account_id, zone.id)
+    ]
     in_order = zones_in_order(
         loaded.dataset, found, call.query.get("order", ""), descending=call.query.get("direction") == "desc"
     )
@@ -54,7 +56,7 @@ async def create_zone(call: Call) -> Reply:
         call.actor, "zone.create", lambda draft: zones.create_zone(draft, account_id, body.name)
     )
     zone = find_zone(loaded.dataset, zone_id)
-    return Reply(zone_shape(loaded, zone), zones.not_followed(zone))
+    return Reply(zone_shape(loaded, zone), zones.unverified_notes(zone))
 
 
 async def get_zone(call: Call) -> Reply:
@@ -79,12 +81,12 @@ async def delete_zone(call: Call) -> Reply:
 
 
 async def get_ipv6(call: Call) -> Reply:
-    """Get whether proxied names have AAAA records"""
+    """Get the IPv6 setting of a zone: whether proxied names have AAAA records"""
     return Reply(_ipv6_shape(call, find_zone(call.dataset, call.path["zone_id"])))
 
 
 async def edit_ipv6(call: Call) -> Reply:
-    """Set whether proxied names have AAAA records: on or off"""
+    """Turn AAAA records of proxied names on or off"""
     is_on = call.fields(bodies.SwitchBody).value == "on"
     zone, _ = await _change(
         call, "zone.edit_ipv6", lambda draft, zone_id: zones.set_zone_switches(draft, zone_id, {"ipv6": is_on})
@@ -145,7 +147,7 @@ def _ipv6_shape(call: Call, zone: Zone) -> dict[str, Any]:
     }
 
 
-def _wanted(call: Call, dataset: Dataset) -> Iterator[Zone]:
+def _matching_zones(call: Call, dataset: Dataset) -> Iterator[Zone]:
     """The zones that match the filters of a query."""
     query = call.query
     zones: Iterator[Zone] = iter(dataset.zones.values())
@@ -155,7 +157,7 @@ def _wanted(call: Call, dataset: Dataset) -> Iterator[Zone]:
             is_named = partial(_is_named, OPERATORS[operator], spellings(value.strip().rstrip(".")) or ("",))
             zones = (zone for zone in zones if is_named(zone) is not (operator == NOT_EQUAL))
         else:
-            zones = _called(dataset, name)
+            zones = _zone_named(dataset, name)
     if account_id := query.get("account.id"):
         zones = (zone for zone in zones if zone.account_id == account_id.lower())
     if account_name := query.get("account.name"):
@@ -170,7 +172,7 @@ def _is_named(compare: Callable[[str, str], bool], values: Sequence[str], zone: 
     return any(compare(text, value) for text in readings(zone.name_text) for value in values)
 
 
-def _called(dataset: Dataset, name: str) -> Iterator[Zone]:
+def _zone_named(dataset: Dataset, name: str) -> Iterator[Zone]:
     try:
         zone = dataset.zones_by_name.get(parse_name_text(name).lower())
     except ValueError:

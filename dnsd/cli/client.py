@@ -37,7 +37,7 @@ BASE = "/client/v4"
 ADD_API = 'api: {listen: "127.0.0.1:8053"}'
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # wildcard address -> loopback address
 CONNECT_S = 5.0
-ANSWER_S = 300.0  # a write is answered once all workers serve it: with a million records, that takes a while
+ANSWER_S = 300.0  # the API answers a write once all workers serve it: with a million records, that takes a while
 OWN_TOKEN = "cli "  # prefix of the name of a token that a command creates for itself
 OWN_TOKEN_LIFETIME = timedelta(minutes=5)
 PER_PAGE = {"dns_records": 100_000}
@@ -64,7 +64,7 @@ class FailedError(DnsdError):
 
 
 class ApiRefusedError(FailedError):
-    """A request that the API refused; `code` is that of its first error."""
+    """A request that the API refused; `code` is the code of its first error."""
 
     def __init__(self, errors: list[ApiObject]) -> None:
         self.code = errors[0].get("code") if errors else None
@@ -131,8 +131,8 @@ class Client:
             message = f"{self.http.base_url} did not answer within {ANSWER_S:.0f} s{doubt}"
             raise FailedError(message, status=NOT_RUNNING) from None
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            why = str(error) or type(error).__name__
-            raise FailedError(f"the request to {self.http.base_url} failed: {why}", status=NOT_RUNNING) from None
+            reason = str(error) or type(error).__name__
+            raise FailedError(f"the request to {self.http.base_url} failed: {reason}", status=NOT_RUNNING) from None
 
 
 def _checked(response: httpx.Response) -> ApiObject:
@@ -263,8 +263,8 @@ def _given_token(file: Path | None) -> str | None:
         try:
             text = file.read_text()
         except (OSError, UnicodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise click.UsageError(f"{file} cannot be read: {why}") from None
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise click.UsageError(f"{file} cannot be read: {reason}") from None
     token = text.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise click.UsageError(f"{source} holds no token: a token is one word of letters, digits, - and _")
@@ -291,24 +291,26 @@ def _own_token(config: Path, api: _Api) -> Iterator[str]:
 
 
 def _running_state_folder(config: Path, api: _Api) -> Path:
-    """The state folder of the settings, if its server runs and a token may be created for it and sent to it.
+    """The state folder of the settings; its server runs and may get a new token. Raises FailedError or UsageError.
 
-    Any process could listen at the API's address. So the server is asked over its control socket: its process belongs
+    Any process could listen at the API's address. The control socket proves that the server runs: its process belongs
     to the state folder's owner, and already holds the API's address.
     """
-    how = f"set ${TOKEN_VARIABLE} or use --token-file"
+    remedy = f"set ${TOKEN_VARIABLE} or use --token-file"
     if not api.is_ours and not _is_loopback(api.url):
-        raise click.UsageError(f"{api.url} requires a token: {how}; none can be created for another machine")
+        raise click.UsageError(
+            f"{api.url} requires a token: {remedy}; this command cannot create a token for another machine"
+        )
     folder = state_folder_of(config, load_settings(config).settings.state)
     if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise click.UsageError(f"{api.url} requires a token: {how}; creating one requires write access to {folder}")
+        raise click.UsageError(f"{api.url} requires a token: {remedy}; creating one requires write access to {folder}")
     try:
         status = ask(folder, MessageKind.STATUS, {}, timeout_s=STATUS_TIMEOUT_S)
     except OSError as error:
         message = f"no server can be reached in {folder}: {error.strerror or error}; is it running with {config}?"
         raise FailedError(message, status=NOT_RUNNING) from None
     if not api.is_ours and str(urlsplit(api.url).port or 80) != status["http"].get("api", "").rpartition(":")[2]:
-        raise click.UsageError(f"{api.url} is not the server of {config} and requires its own token: {how}")
+        raise click.UsageError(f"{api.url} is not the server of {config} and requires its own token: {remedy}")
     return folder
 
 

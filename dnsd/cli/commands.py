@@ -94,8 +94,8 @@ def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
     If a file has an error, its whole account is held at its last good version and all other accounts are updated; every
     problem is printed, and the exit status is 1. With `on_error: refuse`, or with an error in dnsd.yaml, nothing
     changes. A reload is also refused if it would drop more zones or records than `reload.max_drop_percent`, or empty a
-    map; use --force to apply it anyway. A map with a member that no longer exists is an error: remove the membership,
-    too.
+    map; use --force to apply it anyway. A map with a member that does not exist is an error: when you remove a
+    zone, remove its memberships, too.
 
     With --json, `served` is the revision or null, `held` lists the held accounts, and `refused` is true if nothing
     changed.

@@ -73,21 +73,21 @@ def find_account(api: Client, wanted: str | None) -> ApiObject:
 
 
 def find_map(api: Client, text: str, account: str | None) -> FoundMap:
-    """The map with an id, with an id that begins with `text`, or with a description that no other map has."""
-    wanted = _wanted(text, "map")
-    places = [(one["id"], api.all(maps_path(one["id"]))) for one in find_accounts(api, account)]
+    """The only map whose id is `text` or begins with it, or whose description is `text`."""
+    wanted = _stripped(text, "map")
+    by_account = [(one["id"], api.all(maps_path(one["id"]))) for one in find_accounts(api, account)]
     every = [
         FoundMap(account_id, shape, {one["id"]: one["description"] for one in shapes})
-        for account_id, shapes in places
+        for account_id, shapes in by_account
         for shape in shapes
     ]
     found = [one for one in every if one.shape["id"] == wanted.lower()]
-    found = found or [one for one in every if _is_meant(one.shape, wanted)]
+    found = found or [one for one in every if _matches(one.shape, wanted)]
     return _single(found, f"address map {wanted!r}", lambda one: map_name(one.shape))
 
 
 def find_map_path(api: Client, text: str, account: str | None) -> tuple[str, str, FoundMap | None]:
-    """A map's account id, path in the API, and the map itself: None for a deleted map, which is given by its id."""
+    """A map's account id, its path in the API, and the map; None for a deleted map, which only its id finds."""
     try:
         found = find_map(api, text, account)
         return found.account_id, found.path, found
@@ -95,19 +95,19 @@ def find_map_path(api: Client, text: str, account: str | None) -> tuple[str, str
         wanted = text.strip().lower()
         if ID.fullmatch(wanted):
             for one in find_accounts(api, account):
-                if _is_known(api, path := f"{maps_path(one['id'])}/{wanted}"):
+                if _has_history(api, path := f"{maps_path(one['id'])}/{wanted}"):
                     return one["id"], path, None
         raise
 
 
 def find_zone(api: Client, text: str) -> ApiObject:
     """The zone with a name or an id."""
-    wanted = _wanted(text, "zone")
+    wanted = _stripped(text, "zone")
     if ID.fullmatch(wanted.lower()) and (found := _get(api, f"/zones/{wanted.lower()}")):
         shown: ApiObject = found
         return shown
     name = _zone_name(wanted)
-    # A name such as `contains:a` is a filter of another kind.
+    # The API takes a name such as `contains:a` for another filter.
     zones = [one for one in api.all("/zones", name=name) if one["name"] == name]
     return _single(zones, f"zone {wanted!r}", lambda one: str(one["id"]))
 
@@ -120,7 +120,7 @@ def find_zone_path(api: Client, text: str, account: str | None) -> str:
         wanted = text.strip()
         for one in api.all("/accounts") if account is None else find_accounts(api, account):
             for zone_id in _deleted_zone_ids(wanted, one["id"]):
-                if _is_known(api, path := f"/accounts/{one['id']}/zones/{zone_id}"):
+                if _has_history(api, path := f"/accounts/{one['id']}/zones/{zone_id}"):
                     return path
         raise
 
@@ -135,7 +135,7 @@ def _deleted_zone_ids(wanted: str, account_id: str) -> list[str]:
 
 def find_record(api: Client, zone: ApiObject, text: str) -> ApiObject:
     """A zone's record with an id, or the only one with an id that begins with `text`."""
-    wanted = _wanted(text, "record").lower()
+    wanted = _stripped(text, "record").lower()
     path = f"/zones/{zone['id']}/dns_records"
     if ID.fullmatch(wanted):
         shown: ApiObject = api.get(f"{path}/{wanted}")
@@ -151,12 +151,12 @@ def map_name(shape: ApiObject) -> str:
     return f"{shape['id']} ({shape['description']})" if shape["description"] else str(shape["id"])
 
 
-def _is_meant(shape: ApiObject, wanted: str) -> bool:
+def _matches(shape: ApiObject, wanted: str) -> bool:
     has_prefix = ID_PREFIX.fullmatch(wanted.lower()) and shape["id"].startswith(wanted.lower())
     return bool(has_prefix) or shape["description"] == wanted
 
 
-def _wanted(text: str, what: str) -> str:
+def _stripped(text: str, what: str) -> str:
     if not text.strip():
         raise click.UsageError(f"the {what} must not be empty")
     return text.strip()
@@ -178,7 +178,7 @@ def _single(found: Sequence[T], what: str, name: Callable[[T], str]) -> T:
     return found[0]
 
 
-def _is_known(api: Client, path: str) -> bool:
+def _has_history(api: Client, path: str) -> bool:
     """Whether the API has a history of the object at a path."""
     return _get(api, f"{path}/history") is not None
 

@@ -69,7 +69,7 @@ def map_commands() -> None:
     command returns, DNS already answers with the change. With --dry-run, a command shows which answers would change,
     and writes nothing.
 
-    The server is that of the settings file (-c) or of --url. The token comes from --token-file or $DNSD_API_TOKEN.
+    The server is given by --url, else by the settings file (-c). The token comes from --token-file or $DNSD_API_TOKEN.
     Without either, and with write access to the server's state folder, the command creates a token and revokes it when
     it ends.
     """

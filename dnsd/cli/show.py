@@ -99,7 +99,7 @@ def _process_row(process: dict[str, Any]) -> tuple[str, ...]:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> None:
-    """Print a table; the first `words` columns are aligned left, the others, numbers, right."""
+    """Print a table: the first `words` columns aligned left, the others, which are numbers, aligned right."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
     for number, row in enumerate((columns, *rows)):

@@ -43,7 +43,7 @@ def zone_commands() -> None:
 
     ZONE is a zone's name or id. When a command returns, DNS already answers with the change.
 
-    The server is that of the settings file (-c) or of --url. The token comes from --token-file or $DNSD_API_TOKEN.
+    The server is given by --url, else by the settings file (-c). The token comes from --token-file or $DNSD_API_TOKEN.
     Without either, and with write access to the server's state folder, the command creates a token and revokes it when
     it ends.
     """
@@ -229,7 +229,7 @@ def _current_lines(api: Client, zone: ApiObject) -> list[str]:
 
 
 def _read_version(text: str, name: str) -> Zone:
-    """The zone in the text of a version. The API does not tell its format, so YAML and master file are both tried."""
+    """The zone in the text of a version. The API does not give its format, so YAML and master file are both tried."""
     problems: list[str] = []
     for kind in (FileKind.ZONE_YAML, FileKind.ZONE_MASTER):
         read = read_zone(SourceFile(name, kind, "the version", content_of(text)), "", PLACEHOLDER_NAMESERVERS)

@@ -36,7 +36,7 @@ async def add_prefix(visit: Visit) -> HtmlPage | Redirect:
         return partial(accounts.create_prefix, account_id=visit.account.id, new=new)
 
     done = "The prefix is added. It can be used once the operator has approved it."
-    return await _done(visit, "prefix.create", verb, done, PREFIX_FIELDS)
+    return await _carry_out(visit, "prefix.create", verb, done, PREFIX_FIELDS)
 
 
 async def approve_prefix(visit: Visit) -> HtmlPage | Redirect:
@@ -44,14 +44,14 @@ async def approve_prefix(visit: Visit) -> HtmlPage | Redirect:
     account_id, prefix_id = _prefix(visit)
     change: accounts.PrefixChange = {"approved": Approval.ACTIVE}
     verb = partial(accounts.edit_prefix, account_id=account_id, prefix_id=prefix_id, change=change)
-    return await _done(visit, "prefix.edit", lambda: verb, "The prefix is approved.")
+    return await _carry_out(visit, "prefix.edit", lambda: verb, "The prefix is approved.")
 
 
 async def delete_prefix(visit: Visit) -> HtmlPage | Redirect:
     """Delete a prefix; no map may use it."""
     account_id, prefix_id = _prefix(visit)
     verb = partial(accounts.delete_prefix, account_id=account_id, prefix_id=prefix_id)
-    return await _done(visit, "prefix.delete", lambda: verb, "The prefix is deleted.")
+    return await _carry_out(visit, "prefix.delete", lambda: verb, "The prefix is deleted.")
 
 
 async def delegate(visit: Visit) -> HtmlPage | Redirect:
@@ -65,7 +65,7 @@ async def delegate(visit: Visit) -> HtmlPage | Redirect:
             draft, account_id, prefix_id, body.cidr, body.delegated_account_id
         )
 
-    return await _done(visit, "prefix.delegate", verb, "The part is delegated.", ("delegated_account_id",))
+    return await _carry_out(visit, "prefix.delegate", verb, "The part is delegated.", ("delegated_account_id",))
 
 
 async def undelegate(visit: Visit) -> HtmlPage | Redirect:
@@ -74,7 +74,7 @@ async def undelegate(visit: Visit) -> HtmlPage | Redirect:
     verb = partial(
         accounts.delete_delegation, account_id=account_id, prefix_id=prefix_id, wanted=visit.path["delegation_id"]
     )
-    return await _done(visit, "prefix.undelegate", lambda: verb, "The delegation is deleted.")
+    return await _carry_out(visit, "prefix.undelegate", lambda: verb, "The delegation is deleted.")
 
 
 async def lease(visit: Visit) -> HtmlPage | Redirect:
@@ -84,13 +84,13 @@ async def lease(visit: Visit) -> HtmlPage | Redirect:
         body = visit.body(LeaseBody, {"ip": visit.form.text("ip")})
         return partial(accounts.create_lease, account_id=visit.account.id, ip=body.ip)
 
-    return await _done(visit, "lease.create", verb, "The static IP is leased.", ("ip",))
+    return await _carry_out(visit, "lease.create", verb, "The static IP is leased.", ("ip",))
 
 
 async def take_back(visit: Visit) -> HtmlPage | Redirect:
     """End the lease of a static IP; no map may use it."""
     verb = partial(accounts.delete_lease, account_id=visit.account.id, wanted=visit.path["lease_id"])
-    return await _done(visit, "lease.delete", lambda: verb, "The lease of the static IP has ended.")
+    return await _carry_out(visit, "lease.delete", lambda: verb, "The lease of the static IP has ended.")
 
 
 def _prefix(visit: Visit) -> tuple[str, str]:
@@ -98,7 +98,7 @@ def _prefix(visit: Visit) -> tuple[str, str]:
     return visit.path["account_id"], visit.path["prefix_id"]
 
 
-async def _done(
+async def _carry_out(
     visit: Visit, action: str, prepare: Callable[[], Verb], done: str, fields: tuple[str, ...] = ()
 ) -> HtmlPage | Redirect:
     """Prepare a verb and carry it out; if it is refused, show the page again with the errors."""

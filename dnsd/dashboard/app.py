@@ -47,7 +47,7 @@ from dnsd.manage.tokens import TokenFile, TokenFileError
 
 FORM_FIELD = "form_secret"
 KEPT = "kept"  # marks a sign-in form that also carries a form sent after its session had ended
-OF_SIGN_IN = (FORM_FIELD, KEPT, "token", "next")
+SIGN_IN_FIELDS = (FORM_FIELD, KEPT, "token", "next")
 MAX_KEPT = 256 * 1024  # octets
 ENDED = "Your session has ended. Sign in again."
 OTHER_SESSION = "the form belongs to another session: go back and reload the page"
@@ -221,18 +221,18 @@ class _Dashboard:
         return self._pages.shown(page, visit)
 
     def _of_another_session(self, request: Request, session: Session, form: FormValues) -> Response:
-        """Offer to send a form of another session again: the user may have signed in anew in another tab."""
+        """Offer to resend a form of another session: the user may have signed in again in another tab."""
         if not request.headers.get("origin"):
             error = refused(Reason.BAD_CREDENTIALS, OTHER_SESSION)
             return self._refusal(error, None)
         return self._resume_page(_url(request), form, session, 403)
 
     def _resume_page(self, then: str, form: FormValues, session: Session, status: int = 200) -> Response:
-        pairs = [(name, text) for name, text in form.pairs() if name not in OF_SIGN_IN]
+        pairs = [(name, text) for name, text in form.pairs() if name not in SIGN_IN_FIELDS]
         return self._pages.shown(HtmlPage("resume.html", {"then": then, "pairs": pairs}, status), secret=session.secret)
 
     async def _signed_out(self, request: Request, body: bytes) -> Response:
-        """Show the sign-in page; a form that was sent from one of our pages is kept, to be sent again."""
+        """Show the sign-in page; a form sent from one of the dashboard's pages is kept, to be sent again."""
         if request.headers.get("hx-request"):  # a fragment of a page has no room for signing in
             return Response(status_code=204, headers={**HEADERS, "HX-Redirect": "/sign-in"})
         if request.method != "POST":
@@ -245,7 +245,7 @@ class _Dashboard:
         self, request: Request, then: str, kept: FormValues | None = None, wrong: str = "", status: int = 200
     ) -> Response:
         visitor = request.cookies.get(VISITOR) or new_secret()
-        pairs = [(name, text) for name, text in kept.pairs() if name not in OF_SIGN_IN] if kept else []
+        pairs = [(name, text) for name, text in kept.pairs() if name not in SIGN_IN_FIELDS] if kept else []
         data = {"then": then, "is_kept": kept is not None, "kept": pairs, "wrong": wrong}
         response = self._pages.shown(HtmlPage("sign_in.html", data, status), secret=visitor)
         response.set_cookie(VISITOR, visitor, httponly=True, samesite="strict", secure=is_secure(request))
@@ -285,6 +285,6 @@ def _url(request: Request) -> str:
 
 
 def _local(path: str) -> str:
-    """The path to continue at after signing in: always one of our pages."""
+    """The path to continue at after signing in: always a page of the dashboard."""
     is_ours = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if is_ours and not path.startswith("/sign-") else "/"

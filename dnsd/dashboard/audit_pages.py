@@ -33,7 +33,7 @@ async def show_audit(visit: Visit) -> HtmlPage:
 
 
 def _is_visible(token: Token, wanted: Collection[str], entry: Mapping[str, Any]) -> bool:
-    """Whether a token may read the object of an entry, and the entry contains one of the texts."""
+    """Whether a token may read an entry's object, and the entry contains one of the texts, if there are any."""
     if not token.is_operator:
         account_id, zone_id = str(entry.get("account_id") or ""), str(entry.get("zone_id") or "")
         area = AREAS.get(str(entry.get("action") or "").partition(".")[0])

@@ -1,4 +1,4 @@
-"""The steps of creating an address map: scope, zones and addresses, name, review. Each form carries earlier input."""
+"""The steps of creating an address map: scope, zones and addresses, name, review. Forms carry the earlier input."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ async def step(visit: Visit) -> HtmlPage | Redirect:
         body = form.body(visit)
         make = partial(maps.create_map, account_id=visit.account.id, new=new_map(body), map_id=_new_id(visit))
         if do == "deploy":
-            if known := visit.dataset.maps.get(_new_id(visit)):  # the form was sent twice
-                return Redirect(f"{maps_path(visit.account.id)}/{known.id}")
+            if created := visit.dataset.maps.get(_new_id(visit)):  # the form was sent twice
+                return Redirect(f"{maps_path(visit.account.id)}/{created.id}")
             map_id, _ = await visit.change("map.create", make)
             notice = "The map is deployed. DNS answers with it." if body.enabled else "The map is saved, and disabled."
             return Redirect(f"{maps_path(visit.account.id)}/{map_id}", notice)
@@ -64,7 +64,8 @@ async def step(visit: Visit) -> HtmlPage | Redirect:
 def _new_id(visit: Visit) -> str:
     """The id of the new map: one form creates one map, however often it is sent.
 
-    It is derived from the account and the form's number, so that a form cannot choose another account's id.
+    It is derived from the account and the form's number, so that a form cannot choose the id of another
+    account's map, existing or deleted.
     """
     return derived_id("map", visit.account.id, visit.form.get("number"))
 

@@ -63,7 +63,7 @@ def _covers_zone(visit: Visit, zone: Zone | None) -> bool:
 
 
 def _visible(visit: Visit, found: Explanation) -> Explanation:
-    """The part of the path that the token may see: only steps in its zones, and maps only with permission."""
+    """The part of the path that the token may see: steps in its zones and, with permission, their maps."""
     zones = visit.dataset.zones
     steps = [step for step in found.names if _covers_zone(visit, zones.get(step.zone_id or ""))]
     return replace(found, names=tuple(replace(step, maps=_visible_maps(visit, step)) for step in steps))

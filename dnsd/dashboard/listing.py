@@ -17,12 +17,12 @@ PER_PAGE = 50
 
 @dataclass(frozen=True)
 class Listing(Generic[T]):
-    """One page of a list, and the addresses of the others."""
+    """One page of a list, and the URLs of the others."""
 
     path: str
     items: Sequence[T]  # on this page
     total: int  # items found
-    there_are: int  # items before the search
+    unfiltered_total: int  # items before the search
     query: Mapping[str, str]
     order: str
     is_descending: bool
@@ -35,15 +35,15 @@ class Listing(Generic[T]):
 
     @property
     def to_all(self) -> str:
-        """The address of the list without the search."""
+        """The URL of the list without the search."""
         return self._link(q="")
 
     def to_page(self, page: int) -> str:
-        """The address of another page."""
+        """The URL of another page."""
         return self._link(page=str(page))
 
     def sorted_by(self, order: str) -> str:
-        """The address of the list in another order; for the current order, reversed."""
+        """The URL of the list in another order; for the current order, of the reversed list."""
         is_turned = order == self.order and not self.is_descending
         return self._link(order=order, direction="desc" if is_turned else "asc", page="")
 
@@ -68,7 +68,7 @@ def listing(
     order: str,
     kept: Sequence[str] = (),
 ) -> Listing[T]:
-    """The page of a list that a query asks for; `q`, in any spelling, is searched in the texts of an item.
+    """The page of a list that a query asks for. `q`, in any spelling, is searched for in the texts of an item.
 
     `orders` maps each sortable column to its key, `order` is the default column, and `kept` names further query
     parameters to keep in links.
@@ -84,7 +84,7 @@ def listing(
         path=path,
         items=found[(page - 1) * PER_PAGE : page * PER_PAGE],
         total=len(found),
-        there_are=len(items),
+        unfiltered_total=len(items),
         query={name: visit.query.text(name) for name in ("q", *kept)},
         order=by,
         is_descending=is_descending,

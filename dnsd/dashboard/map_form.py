@@ -1,4 +1,4 @@
-"""Address maps as forms: the input, and the request body that it makes."""
+"""Address maps as forms: the input, and the request body built from it."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ class MapForm:
         )
 
     @classmethod
-    def of_map(cls, found: AddressMap) -> MapForm:
+    def of_map(cls, address_map: AddressMap) -> MapForm:
         """The input that describes a map."""
         return cls(
-            description=found.description,
-            default_sni=found.default_sni or "",
-            enabled=found.enabled,
-            account_wide=any(one.kind is MemberKind.ACCOUNT for one in found.memberships),
-            zones=tuple(one.identifier for one in found.memberships if one.kind is MemberKind.ZONE),
-            ips="\n".join(map(str, found.ips)),
+            description=address_map.description,
+            default_sni=address_map.default_sni or "",
+            enabled=address_map.enabled,
+            account_wide=any(one.kind is MemberKind.ACCOUNT for one in address_map.memberships),
+            zones=tuple(one.identifier for one in address_map.memberships if one.kind is MemberKind.ZONE),
+            ips="\n".join(map(str, address_map.ips)),
         )
 
     def with_ip(self, ip: str) -> MapForm:
-        """The same, with one more address."""
+        """The input with one more address."""
         return replace(self, ips="\n".join(part for part in (self.ips.rstrip("\n"), ip) if part))
 
     def ip_lines(self) -> list[str]:
@@ -97,13 +97,13 @@ class MapForm:
 
 
 def found_zones(dataset: Dataset, account: Account, text: str, chosen: Sequence[Zone]) -> tuple[list[Zone], int]:
-    """The first zones of an account with a text in their names, without the chosen ones; and the number of all such."""
-    known = {zone.id for zone in chosen}
+    """The first zones of an account that are not chosen and have a text in their names; and the number of all."""
+    chosen_ids = {zone.id for zone in chosen}
     wanted = spellings(text.strip()) or ("",)
     found = [
         zone
         for zone in dataset.zones.values()
-        if zone.account_id == account.id and zone.id not in known and is_found(wanted, (f"{zone.name_text}.",))
+        if zone.account_id == account.id and zone.id not in chosen_ids and is_found(wanted, (f"{zone.name_text}.",))
     ]
     found.sort(key=lambda zone: zone.name_text)
     return found[:FOUND_ZONES], len(found)

@@ -23,7 +23,7 @@ from dnsd.dashboard.views import (
     members_of,
     origin_of,
     plan_view,
-    problems_of,
+    warnings_of,
 )
 from dnsd.dashboard.visit import Visit, map_tag
 from dnsd.manage import maps
@@ -83,15 +83,15 @@ def _has_zones(visit: Visit) -> bool:
 
 async def list_deleted(visit: Visit) -> HtmlPage:
     """The deleted maps of an account, which can be restored."""
-    there = visit.dataset.maps
-    gone: list[tuple[str, Version]] = []
+    current = visit.dataset.maps
+    deleted: list[tuple[str, Version]] = []
     for object_id in await run_in_threadpool(visit.service.history.objects, visit.account.id):
-        if len(gone) == MAX_DELETED:
+        if len(deleted) == MAX_DELETED:
             break
-        versions = [] if object_id in there else await visit.versions(object_id, visit.account.id)
+        versions = [] if object_id in current else await visit.versions(object_id, visit.account.id)
         if versions and versions[0].kind == FileKind.MAP.name:
-            gone.append((object_id, versions[0]))
-    return HtmlPage("maps_deleted.html", {"account": visit.account, "gone": gone})
+            deleted.append((object_id, versions[0]))
+    return HtmlPage("maps_deleted.html", {"account": visit.account, "deleted": deleted})
 
 
 async def show_map(visit: Visit) -> HtmlPage:
@@ -107,7 +107,7 @@ async def show_map(visit: Visit) -> HtmlPage:
             "members": members_of(loaded, found),
             "is_account_wide": any(one.kind == "account" for one in found.memberships),
             "answered": answered_for(loaded, found),
-            "warnings": problems_of(loaded, found.key),
+            "warnings": warnings_of(loaded, found.key),
             "versions": await visit.versions(found.id, account.id),
             "path": map_path(visit),
         },
@@ -244,7 +244,7 @@ async def act(action: Action, visit: Visit) -> HtmlPage | Redirect:
     except RefusedError as error:
         return _ask_page(visit, action, None, FormErrors(error))
     to = maps_path(account.id) if action is DELETE else map_path(visit)
-    more = "It can be restored from the deleted maps, below." if action is DELETE else "DNS answers accordingly."
+    more = "Restore it from the deleted address maps, linked below." if action is DELETE else "DNS answers accordingly."
     return Redirect(to, f"{map_title(found)} is {action.done}. {more}")
 
 
@@ -262,13 +262,13 @@ async def show_version(visit: Visit) -> HtmlPage:
 async def restore_version(visit: Visit) -> HtmlPage | Redirect:
     """Restore a version of a map."""
     try:
-        await visit.change("map.restore", partial(_restored, visit=visit))
+        await visit.change("map.restore", partial(_restore_in_path, visit=visit))
     except RefusedError as error:
         return await _version_page(visit, FormErrors(error))
     return Redirect(map_path(visit), "The version is restored. DNS answers with it.")
 
 
-def _restored(draft: Draft, *, visit: Visit) -> None:
+def _restore_in_path(draft: Draft, *, visit: Visit) -> None:
     restore(draft, visit.service.history, visit.path["account_id"], visit.path["map_id"], visit.path["version"].upper())
 
 
@@ -282,25 +282,25 @@ async def _version_page(visit: Visit, errors: FormErrors) -> HtmlPage:
         try:
             plan = plan_view(
                 visit.dataset,
-                await visit.plan(partial(_restored, visit=visit)),
+                await visit.plan(partial(_restore_in_path, visit=visit)),
                 None,
                 visit.loaded.settings.missing_family,
             )
         except RefusedError as error:
             errors = FormErrors(error)
-    there = visit.dataset.maps.get(visit.path["map_id"])
-    there = there if there and there.account_id == visit.account.id else None
+    current = visit.dataset.maps.get(visit.path["map_id"])
+    current = current if current and current.account_id == visit.account.id else None
     return HtmlPage(
         "map_version.html",
         {
             "account": visit.account,
-            "title": map_title(there) if there else "a deleted map",
+            "title": map_title(current) if current else "a deleted map",
             "version": found[0],
             "text": found[1],
             "plan": plan,
             "errors": errors,
             "path": map_path(visit),
-            "is_there": there is not None,
+            "exists": current is not None,
         },
         status,
     )

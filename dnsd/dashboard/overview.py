@@ -34,8 +34,8 @@ async def show_overview(visit: Visit) -> HtmlPage:
     )
 
 
-def _may_read(visit: Visit, found: AddressMap) -> bool:
-    return visit.token.may(Area.MAPS, AccessLevel.READ, account_id=found.account_id)
+def _may_read(visit: Visit, address_map: AddressMap) -> bool:
+    return visit.token.may(Area.MAPS, AccessLevel.READ, account_id=address_map.account_id)
 
 
 def _plots(visit: Visit) -> list[Plot]:

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dnsd import __version__
 from dnsd.dashboard.forms import FormErrors
-from dnsd.dashboard.sessions import LASTS, Session, form_secret
+from dnsd.dashboard.sessions import LIFETIME, Session, form_secret
 from dnsd.dashboard.views import action_words
 from dnsd.dashboard.visit import Visit
 from dnsd.model.spelling import unicode_text
@@ -39,7 +39,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 STATIC = "/static"
-# Read at import: after the change of user, the process may not be able to.
+# Read at import: after the change of user, the process may be unable to read them.
 TEMPLATES = {one.name: one.read_text("utf-8") for one in files("dnsd.dashboard").joinpath("templates").iterdir()}
 FILES = {one.name: one.read_bytes() for one in files("dnsd.dashboard").joinpath("static").iterdir()}
 MAX_NOTICE = 500  # characters
@@ -83,7 +83,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals |= {"version": __version__, "assets": self._assets, "nothing": FormErrors()}
+        self._environment.globals |= {"version": __version__, "assets": self._assets, "no_errors": FormErrors()}
         self._environment.filters |= {
             "action": action_words,
             "count": _count,
@@ -148,7 +148,7 @@ def begin_session(response: Response, session: Session, request: Request) -> Res
     response.set_cookie(
         SESSION,
         session.secret,
-        max_age=int(LASTS.total_seconds()),
+        max_age=int(LIFETIME.total_seconds()),
         httponly=True,
         samesite="strict",
         secure=is_secure(request),

@@ -10,7 +10,7 @@ from dnsd.manage.traffic import Sample
 
 WIDTH, HEIGHT = 720, 200
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 24
-MAX_SERIES = 6  # the rest is summed up
+MAX_SERIES = 6  # the others are summed up
 OTHERS = "others"
 HOUR_S = 3600.0
 TICKS = 4
@@ -89,7 +89,7 @@ def rates_of(samples: Iterable[Sample], series: str, names: Mapping[str, str] | 
 
 
 def _labels(rates: Sequence[Mapping[str, float]]) -> list[str]:
-    """The labels with the highest totals, in descending order; the rest as one."""
+    """The labels with the highest totals, in descending order; all others as one."""
     totals: dict[str, float] = {}
     for one in rates:
         for label, value in one.items():

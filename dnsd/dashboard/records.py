@@ -109,7 +109,7 @@ async def _list_page(visit: Visit, errors: FormErrors) -> HtmlPage:
 
 
 async def _found(visit: Visit, q: str, rtype: str, page: int) -> Listed:
-    """The records of a page, in the order of the zone's file; any other order would examine all records."""
+    """The records of a page, in the order of the zone's file: any other order would require examining all records."""
     zone = visit.zone
     query = {name: text for name, text in (("search", q), ("type", rtype)) if text}
     return await in_thread(len(zone.records), listed_records, visit.loaded, zone, query, Page(page, PER_PAGE))
@@ -165,7 +165,7 @@ async def edit(visit: Visit) -> HtmlPage | Redirect:
         await _edit(visit, values, tag=visit.form.get("tag"))
     except RefusedError as error:
         has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
-        now = _now(visit) if has_conflict else None
+        now = _current(visit) if has_conflict else None
         tag = etag_of(now) if now else visit.form.get("tag")
         return _form_page(visit, values, FormErrors(error, _fields(values)), tag=tag, now=now)
     return Redirect(records_path(visit), "The record is saved. DNS answers it.")
@@ -193,7 +193,7 @@ async def _change(visit: Visit, action: str, batch: Callable[[Zone], Batch], *, 
     )
 
 
-def _now(visit: Visit) -> JsonObject | None:
+def _current(visit: Visit) -> JsonObject | None:
     try:
         return _shown(visit)
     except RefusedError:
@@ -222,7 +222,7 @@ def _form_page(
         {
             "zone": zone,
             "account": visit.dataset.accounts[zone.account_id],
-            "said": {**values, "name": _shown_name(name, zone) if is_stored else name},
+            "values": {**values, "name": _shown_name(name, zone) if is_stored else name},
             "type": rtype,
             "types": TYPES if rtype in TYPES else (*TYPES, rtype),
             "parts": FORM_OF.get(rtype, ()),
@@ -270,8 +270,8 @@ def _settings(form: FormValues, rtype: str) -> dict[str, bool | None]:
     wanted = {name: form.get("only") == name for name in ("ipv4_only", "ipv6_only")}
     if rtype == "CNAME":
         wanted["flatten_cname"] = "flatten_cname" in form
-    known = form.all("said_setting")
-    return {name: is_on or (False if name in known else None) for name, is_on in wanted.items()}
+    was_set = form.all("said_setting")
+    return {name: is_on or (False if name in was_set else None) for name, is_on in wanted.items()}
 
 
 def _fields(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -344,7 +344,7 @@ async def import_file(visit: Visit) -> HtmlPage | Redirect:
 
 
 def _import_page(visit: Visit, octets: bytes, errors: FormErrors) -> HtmlPage:
-    """The form, with the sent text unless it is not UTF-8, which the form would alter."""
+    """The form, with the text that was sent; if it is not UTF-8, without it, as the form would alter it."""
     zone = visit.zone
     try:
         text = octets.decode()

@@ -1,6 +1,6 @@
 """Sessions of signed-in users. The browser has a session's secret in a cookie; the state folder has only its hash.
 
-A session belongs to a token: it ends when the token expires or is revoked, on signing out, and after 12 hours.
+A session belongs to a token. It ends when the token expires or is revoked, when the user signs out, or after 12 hours.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dnsd.model.times import parse_time, time_text
 from dnsd.whole_file import replacing
 
 FILE_NAME = "sessions.json"  # in the state folder
-LASTS = timedelta(hours=12)
+LIFETIME = timedelta(hours=12)
 MAX_SESSIONS = 20  # of one token; a new session replaces the oldest
 
 
@@ -60,7 +60,7 @@ class Sessions:
     def find(self, secret: str, now: datetime) -> Session | None:
         """The session with a secret; None if unknown or ended. Raises TokenFileError."""
         begun = self._begun.get(_digest(secret))
-        if begun is None or now >= begun.at + LASTS:
+        if begun is None or now >= begun.at + LIFETIME:
             return None
         token = self._tokens.get(begun.token_id, now)
         return Session(secret, token) if token else None
@@ -71,7 +71,7 @@ class Sessions:
             self._write()
 
     def _forget_ended(self, now: datetime) -> None:
-        self._begun = {digest: begun for digest, begun in self._begun.items() if now < begun.at + LASTS}
+        self._begun = {digest: begun for digest, begun in self._begun.items() if now < begun.at + LIFETIME}
 
     def _read(self) -> dict[str, _Begun]:
         """The sessions of an earlier run; empty if the file cannot be read, so that users sign in again."""

@@ -19,7 +19,7 @@ MAX_TITLE = 6  # addresses in a cell's tooltip
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A square in a prefix's picture: `free`, `used` by maps, or `lent` to another account."""
+    """A square in a prefix's picture: `free`, `used` by maps, or `lent`: delegated to another account."""
 
     column: int
     row: int
@@ -49,7 +49,7 @@ class Space:
 
     @property
     def is_active(self) -> bool:
-        """Whether it can be used."""
+        """Whether maps may use its addresses."""
         return self.prefix.approved is Approval.ACTIVE
 
     @property
@@ -163,5 +163,5 @@ def _free_title(cidr: IPNetwork, start: int, count: int) -> str:
 
 
 def _title(uses: Sequence[Use]) -> str:
-    said = [f"{use.ip}: {', '.join(one.description or one.id for one in use.maps)}" for use in uses[:MAX_TITLE]]
-    return "\n".join([*said, f"and {len(uses) - MAX_TITLE:,} more"] if len(uses) > MAX_TITLE else said)
+    lines = [f"{use.ip}: {', '.join(one.description or one.id for one in use.maps)}" for use in uses[:MAX_TITLE]]
+    return "\n".join([*lines, f"and {len(uses) - MAX_TITLE:,} more"] if len(uses) > MAX_TITLE else lines)

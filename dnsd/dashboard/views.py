@@ -43,30 +43,30 @@ class MapRow:
         return "Enabled" if self.map.enabled else "Disabled"
 
 
-def map_row(loaded: Loaded, found: AddressMap) -> MapRow:
+def map_row(loaded: Loaded, address_map: AddressMap) -> MapRow:
     """The row of a map in a list."""
-    zones = [one for one in found.memberships if one.kind is MemberKind.ZONE]
+    zones = [one for one in address_map.memberships if one.kind is MemberKind.ZONE]
     names = tuple(loaded.dataset.zones[one.identifier].name_text for one in zones[:3])
-    is_account = len(zones) < len(found.memberships)
+    is_account = len(zones) < len(address_map.memberships)
     scopes = [*(["Account"] if is_account else []), *(["Zones"] if zones else [])]
-    v4 = sum(ip.version == 4 for ip in found.ips)
-    times = loaded.times.of_map(found)
+    v4 = sum(ip.version == 4 for ip in address_map.ips)
+    times = loaded.times.of_map(address_map)
     return MapRow(
-        map=found,
-        title=map_title(found),
+        map=address_map,
+        title=map_title(address_map),
         scope=" and ".join(scopes) or "None",
         members=names,
         members_total=len(zones),
         v4=v4,
-        v6=len(found.ips) - v4,
+        v6=len(address_map.ips) - v4,
         created=times.created,
         modified=times.modified,
     )
 
 
-def map_title(found: AddressMap) -> str:
+def map_title(address_map: AddressMap) -> str:
     """The title of a map: its description."""
-    return found.description or UNNAMED
+    return address_map.description or UNNAMED
 
 
 def map_name(dataset: Dataset, map_id: str | None) -> str:
@@ -87,34 +87,34 @@ def origin_of(dataset: Dataset, account_id: str, ip: IPAddress) -> str:
     return "no longer the account's"
 
 
-def problems_of(loaded: Loaded, key: str) -> list[str]:
+def warnings_of(loaded: Loaded, key: str) -> list[str]:
     """The warnings about one object."""
     return [problem.message for problem in loaded.warnings if problem.source == key]
 
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
-    """A zone that a map covers, and whether the map answers for it or why not."""
+    """A zone that a map covers, and whether the map answers for it; if not, the reason."""
 
     zone: Zone
     answers: bool
-    why: str  # not; empty if it answers
+    why_not: str  # empty if it answers
 
 
-def members_of(loaded: Loaded, found: AddressMap) -> list[MemberView]:
+def members_of(loaded: Loaded, address_map: AddressMap) -> list[MemberView]:
     """The first member zones of a map, as many as a page shows."""
-    zones = [loaded.dataset.zones[one.identifier] for one in found.memberships if one.kind is MemberKind.ZONE]
-    return [member_view(loaded, found, zone) for zone in zones[:MAX_MEMBERS]]
+    zones = [loaded.dataset.zones[one.identifier] for one in address_map.memberships if one.kind is MemberKind.ZONE]
+    return [member_view(loaded, address_map, zone) for zone in zones[:MAX_MEMBERS]]
 
 
-def member_view(loaded: Loaded, found: AddressMap, zone: Zone) -> MemberView:
+def member_view(loaded: Loaded, address_map: AddressMap, zone: Zone) -> MemberView:
     """Whether a map answers for a zone."""
     if why := not_applied(loaded.dataset, zone):
         return MemberView(zone, False, why)
     taken = answering(loaded, zone).map_id
-    if taken == found.id:
+    if taken == address_map.id:
         return MemberView(zone, True, "")
-    own = next((one for one in loaded.dataset.considered(zone) if one.map is found), None)
+    own = next((one for one in loaded.dataset.considered(zone) if one.map is address_map), None)
     why = own.skipped if own and own.skipped else f"{map_name(loaded.dataset, taken)} takes precedence"
     return MemberView(zone, False, why)
 
@@ -149,9 +149,9 @@ class AnsweredFor:
     zones_total: int
 
 
-def answered_for(loaded: Loaded, found: AddressMap) -> AnsweredFor:
-    """The zones whose proxied names a map answers for now; the first of them with their first names."""
-    zones = sorted(_zones_answered(loaded, found), key=lambda zone: zone.name_text)
+def answered_for(loaded: Loaded, address_map: AddressMap) -> AnsweredFor:
+    """The zones whose proxied names a map answers for now; the first zones have their first names."""
+    zones = sorted(_zones_answered(loaded, address_map), key=lambda zone: zone.name_text)
     shown = []
     for zone in zones[:MAX_ZONES]:
         names = [name_text(name) for name in islice(proxied_names(loaded, zone), MAX_NAMES + 1)]
@@ -159,11 +159,11 @@ def answered_for(loaded: Loaded, found: AddressMap) -> AnsweredFor:
     return AnsweredFor(tuple(shown), len(zones))
 
 
-def _zones_answered(loaded: Loaded, found: AddressMap) -> Iterator[Zone]:
+def _zones_answered(loaded: Loaded, address_map: AddressMap) -> Iterator[Zone]:
     for zone in loaded.dataset.zones.values():
-        if zone.account_id == found.account_id and loaded.dataset.applies_maps(zone):
+        if zone.account_id == address_map.account_id and loaded.dataset.applies_maps(zone):
             addresses = loaded.snapshot.addresses(zone.id, zone.account_id)
-            if any(source.map == found.key for source in addresses.sources):
+            if any(source.map == address_map.key for source in addresses.sources):
                 yield zone
 
 
@@ -215,19 +215,19 @@ def plan_view(
     is_enabled: bool = True,
 ) -> PlanView:
     """The view of a plan; `ips` are the map's new addresses, if the change sets them."""
-    asleep = () if is_enabled else ("The map is disabled: nothing changes in DNS until it is enabled.",)
+    disabled = () if is_enabled else ("The map is disabled: nothing changes in DNS until it is enabled.",)
     shown = plan.zones[:MAX_ZONES]
     return PlanView(
         zones=shown,
         zones_total=len(plan.zones),
         names_total=plan.names_total,
-        warnings=(*asleep, *_of_families(ips, missing), *map(_warning, plan.warnings)),
+        warnings=(*disabled, *_family_warnings(ips, missing), *map(_warning, plan.warnings)),
         old_maps={one.zone.id: map_name(dataset, one.old.map_id) for one in shown},
         new_maps={one.zone.id: map_name(dataset, one.new.map_id) for one in shown},
     )
 
 
-def _of_families(ips: Sequence[IPAddress] | None, missing: MissingFamily) -> Iterator[str]:
+def _family_warnings(ips: Sequence[IPAddress] | None, missing: MissingFamily) -> Iterator[str]:
     if ips is None:
         return
     if not ips:

@@ -129,6 +129,6 @@ class Visit:
         return [version for version in found if version.account_id == account_id]
 
 
-def map_tag(loaded: Loaded, found: AddressMap) -> str:
+def map_tag(loaded: Loaded, address_map: AddressMap) -> str:
     """The entity tag of a map."""
-    return etag_of(map_shape(loaded, found))
+    return etag_of(map_shape(loaded, address_map))

@@ -9,12 +9,12 @@ from dnsd.api.bodies import ZoneBody
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.page import HtmlPage, Redirect
-from dnsd.dashboard.views import not_applied, problems_of, steps_of
+from dnsd.dashboard.views import not_applied, steps_of, warnings_of
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.plan import answering
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.tokens import AccessLevel, Area
-from dnsd.manage.zones import create_zone, delete_zone, edit_zone, not_followed, set_zone_switches
+from dnsd.manage.zones import create_zone, delete_zone, edit_zone, set_zone_switches, unverified_notes
 from dnsd.model.maps import MemberKind
 from dnsd.model.requests import is_servers_own
 from dnsd.model.zones import Zone
@@ -104,8 +104,8 @@ async def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
             "steps": steps_of(loaded, zone),
             "pool": loaded.settings.default_addresses,
             "why_not": not_applied(loaded.dataset, zone),
-            "not_followed": not_followed(zone),
-            "warnings": problems_of(loaded, zone.key),
+            "unverified_notes": unverified_notes(zone),
+            "warnings": warnings_of(loaded, zone.key),
             "records_total": _records_total(zone),
             "errors": errors,
             "may_see_maps": visit.token.may(Area.MAPS, AccessLevel.READ, account_id=zone.account_id),

@@ -65,14 +65,14 @@ def create_prefix(draft: Draft, account_id: str, new: NewPrefix) -> str:
     """Create a prefix, pending unless the operator approves it, and return its id."""
     document = draft.document(find_account(draft.dataset, account_id).key)
     prefix_id = secrets.token_hex(16)
-    made = {
+    created = {
         "id": prefix_id,
         "cidr": str(new.cidr),
         "asn": new.asn,
         "approved": new.approved.value,
         "description": new.description,
     }
-    document["prefixes"] = [*(document.get("prefixes") or ()), _present(made)]
+    document["prefixes"] = [*(document.get("prefixes") or ()), _present(created)]
     _write(draft, account_id, document)
     return prefix_id
 
@@ -104,9 +104,9 @@ def create_delegation(draft: Draft, account_id: str, prefix_id: str, cidr: IPNet
     _, prefix, _ = find_prefix(draft.dataset, account_id, prefix_id)
     if not any((one.cidr, one.account_id) == (cidr, other.id) for one in prefix.delegations):
         document, index = _prefix(draft, account_id, prefix_id)
-        made = {"cidr": str(cidr), "account": other.key}
+        created = {"cidr": str(cidr), "account": other.key}
         written = document["prefixes"][index]
-        document["prefixes"][index] = {**written, "delegations": [*(written.get("delegations") or ()), made]}
+        document["prefixes"][index] = {**written, "delegations": [*(written.get("delegations") or ()), created]}
         _write(draft, account_id, document)
     return delegation_id(prefix, Delegation(cidr, other.id))
 

@@ -1,4 +1,4 @@
-"""The audit log: one JSON object a line for each request to change data, with its time, actor, client and outcome.
+"""The audit log: one JSON object per line for each request to change data, with its time, actor, client and outcome.
 
 Lines are written at once and never changed. A full file is renamed to `audit.log.1`, and so on; the oldest is deleted.
 """
@@ -27,7 +27,7 @@ MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
 KEPT_FILES = 4  # full files, in addition to the current one
 MAX_STATE_SIZE = 64 * 1024  # octets of JSON of an object's state before or after the change
 MAX_REFUSED_SIZE = 1024  # the same for a refused request: it costs a client nothing to send many
-MAX_TEXT = 4096  # characters of a text, and of the rest of a state that is too large
+MAX_TEXT = 4096  # characters of a text; octets that are kept of a state that is too large
 BLOCK_SIZE = 64 * 1024  # octets per read
 MAX_SEARCHED = 32 * 1024 * 1024  # octets of the log that one search reads
 
@@ -41,7 +41,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One request to change data; `before` and `after` are plain data, None if the object did or does not exist."""
+    """One request to change data; `before` and `after` are plain data, None if the object did not or does not exist."""
 
     at: datetime
     token: Token | None  # None: unknown
@@ -71,7 +71,7 @@ class AuditLog:
         """Write entries, and sync those of successful changes to disk. Returns the problem or None; never raises.
 
         An entry has at most about 150 kB: a state over 64 KiB, or 1 KiB for a refused request, is replaced by its
-        beginning and its size.
+        size and its beginning.
         """
         try:
             with self._turn:

@@ -16,7 +16,7 @@ from dnsd.store.text_file import FileChangedError
 from dnsd.store.write import write_files
 
 T = TypeVar("T")
-Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]
+Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]  # makes a change on top of the loaded data
 
 
 class StaleError(DnsdError):
@@ -29,7 +29,7 @@ class StaleError(DnsdError):
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[T]):
-    """A change: the result of its maker, the data loaded with it, and the revision that serves it."""
+    """A change: the result of its verb, the data loaded with it, and the revision that serves it."""
 
     result: T
     loaded: Loaded
@@ -53,7 +53,7 @@ def draw_up(makes: Iterable[Make[Any]], before: Loaded) -> list[Changed[Any] | E
 
 
 def write_change(before: Files, after: Files, read: Source, journal: Path) -> Source:
-    """Write the files that differ between `before` and `after`. Returns `read`, the source as last read, with them.
+    """Write the files that differ between `before` and `after`. Returns `read`, the source last read, with them.
 
     `read` may differ from `before`, the files that are served. After OSError or StaleError, nothing has changed.
     """

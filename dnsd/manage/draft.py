@@ -42,7 +42,7 @@ class Note:
 
 
 class Draft:
-    """The files as a request changes them; `now` is the time of the request."""
+    """The files with the changes of a request; `now` is the time of the request."""
 
     def __init__(self, loaded: Loaded, now: datetime, *, by_operator: bool) -> None:
         self.loaded = loaded
@@ -65,7 +65,7 @@ class Draft:
         return time_text(self.now)
 
     def file(self, key: str) -> SourceFile:
-        """An object's file, with the draft's changes. Raises KeyError without a file."""
+        """An object's file, with the draft's changes. Raises KeyError if it has none."""
         return self._written.get(key) or self._remaining()[key]
 
     def has_file(self, key: str) -> bool:
@@ -124,8 +124,8 @@ class Draft:
 
     def remove_account(self, key: str) -> None:
         """Remove an account's folder with its content. Raises RefusedError if one of its files is not served."""
-        found = self.loaded.source.files or self._files
-        for file in (*self._files.files, *found.files):
+        read = self.loaded.source.files or self._files
+        for file in (*self._files.files, *read.files):
             if account_of(file.key) == key:
                 self.check_served(file.key)
         self.note(key, self.document(key), None)
@@ -145,11 +145,11 @@ class Draft:
         return key
 
     def is_free(self, key: str) -> bool:
-        """Whether a key is unused, regardless of case, which not every file system distinguishes."""
+        """Whether a key is unused in any case: some file systems do not distinguish upper and lower case."""
         wanted = key.lower()
-        found = self.loaded.source.files or self._files  # the files of a held account differ from the served ones
-        taken = (*self._files.by_key(), *found.by_key(), *self._files.accounts, *found.accounts, *self._written)
-        return all(one.lower() != wanted for one in taken)
+        read = self.loaded.source.files or self._files  # the files of a held account differ from the served ones
+        taken = (*self._files.by_key(), *read.by_key(), *self._files.accounts, *read.accounts, *self._written)
+        return all(other.lower() != wanted for other in taken)
 
     def _edited(self) -> Files:
         """The served files with the change."""
@@ -179,12 +179,12 @@ class Draft:
         problem = self.loaded.unserved(key)
         if problem is None:
             return
-        found = self.loaded.source.files.by_key().get(key) if self.loaded.source.files else None
-        if found and not is_as_read(found):
+        file = self.loaded.source.files.by_key().get(key) if self.loaded.source.files else None
+        if file and not is_as_read(file):
             raise FileChangedError
-        why = self.loaded.described(problem, account_of(key), is_operator=self.by_operator)
-        what = f"the file of {key} was edited, and its account is held at its last good version"
-        raise refused(Reason.FORBIDDEN, f"{what}: {why}; fix the file or undo the edit")
+        reason = self.loaded.described(problem, account_of(key), is_operator=self.by_operator)
+        state = f"the file of {key} was edited, and its account is held at its last good version"
+        raise refused(Reason.FORBIDDEN, f"{state}: {reason}; fix the file or undo the edit")
 
     def _is_new_target(self, problem: Problem) -> bool:
         """Whether the draft adds a flattened CNAME with a target outside of the zones served here."""
@@ -219,16 +219,16 @@ class Draft:
 
     def touched(self) -> list[SourceFile]:
         """The files to write or remove, as loaded; without new files."""
-        known = self._files.by_key()
-        return [known[key] for key in dict.fromkeys((*self._written, *self._removed)) if key in known]
+        files = self._files.by_key()
+        return [files[key] for key in dict.fromkeys((*self._written, *self._removed)) if key in files]
 
     def written(self) -> list[SourceFile]:
         """The files to write."""
         return list(self._written.values())
 
     def _remaining(self) -> Mapping[str, SourceFile]:
-        known = self._files.by_key()
-        return {key: file for key, file in known.items() if key not in self._removed} if self._removed else known
+        files = self._files.by_key()
+        return {key: file for key, file in files.items() if key not in self._removed} if self._removed else files
 
     @property
     def _files(self) -> Files:

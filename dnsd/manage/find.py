@@ -18,12 +18,12 @@ def find_account(dataset: Dataset, account_id: str) -> Account:
 
 
 def no_account() -> RefusedError:
-    """The error for an account that does not exist, or that a token does not cover."""
+    """The error for an account that does not exist, or is outside a token's scope."""
     return refused(Reason.NOT_FOUND, "not_found: there is no account with this id")
 
 
 def no_zone() -> RefusedError:
-    """The error for a zone that does not exist, or that a token does not cover."""
+    """The error for a zone that does not exist, or is outside a token's scope."""
     return refused(Reason.NOT_FOUND, "not_found: there is no zone with this id")
 
 
@@ -44,7 +44,7 @@ def find_zone(dataset: Dataset, zone_id: str) -> Zone:
 
 
 def find_prefix(dataset: Dataset, account_id: str, prefix_id: str) -> tuple[Account, Prefix, int]:
-    """An account, its prefix with an id, and the index of the prefix. Raises RefusedError."""
+    """An account, its prefix with this id, and the prefix's index. Raises RefusedError."""
     account = find_account(dataset, account_id)
     for index, prefix in enumerate(account.prefixes):
         if prefix.id == prefix_id:

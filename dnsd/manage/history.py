@@ -84,7 +84,7 @@ class History:
     def objects(self, account_id: str) -> list[str]:
         """The ids of an account's objects with versions, most recently changed first."""
         if self._sizes is None:
-            self._sizes = self._found_sizes()
+            self._sizes = self._read_sizes()
         return [*self._sizes.get(account_id, ())][::-1]
 
     def text(self, object_id: str, version: str) -> tuple[Version, str] | None:
@@ -130,9 +130,9 @@ class History:
                     yield version
 
     def _note_size(self, account_id: str, object_id: str, size: int) -> None:
-        """Remember an object's size. Over the account's limit, delete the versions of the least recently changed."""
+        """Remember an object's size. Over the account's limit, delete those of the objects changed least recently."""
         if self._sizes is None:
-            self._sizes = self._found_sizes()
+            self._sizes = self._read_sizes()
         sizes = self._sizes.setdefault(account_id, {})
         sizes.pop(object_id, None)
         sizes[object_id] = size
@@ -143,30 +143,30 @@ class History:
             total -= sizes.pop(oldest)
             shutil.rmtree(self._folder / oldest, ignore_errors=True)
 
-    def _found_sizes(self) -> dict[str, dict[str, int]]:
+    def _read_sizes(self) -> dict[str, dict[str, int]]:
         """The octets kept by earlier runs, by account and object, least recently changed first."""
-        found = []
+        objects = []
         for folder in self._folder.iterdir() if self._folder.exists() else ():
             if files := sorted(_files(folder)):
                 version = _description(files[-1])
                 size = sum(file.stat().st_size for file in files)
-                found.append((files[-1].name, version.account_id if version else "", folder.name, size))
+                objects.append((files[-1].name, version.account_id if version else "", folder.name, size))
         sizes: dict[str, dict[str, int]] = {}
-        for _, account_id, object_id, size in sorted(found):
+        for _, account_id, object_id, size in sorted(objects):
             sizes.setdefault(account_id, {})[object_id] = size
         return sizes
 
 
 def _pruned(folder: Path) -> int:
     """Delete the oldest versions of an object beyond its limits. Returns the octets of the others."""
-    left = size = 0
+    kept = size = 0
     for number, file in enumerate(sorted(_files(folder), reverse=True)):
         size += file.stat().st_size
         if number and (number >= MAX_VERSIONS or size > MAX_SIZE):
             file.unlink()
         else:
-            left = size
-    return left
+            kept = size
+    return kept
 
 
 def _description(file: Path) -> Version | None:
@@ -211,7 +211,7 @@ def keep_change(
     action: str,
     token: str,
 ) -> None:
-    """Keep the versions of all objects of a change, before and after it. Raises OSError."""
+    """Keep the versions of all changed objects, before and after the change. Raises OSError."""
     for one in replaced:
         if found := _ids_of(before, one.file.key):
             at = datetime.fromtimestamp(one.file.modified, UTC)
@@ -232,23 +232,23 @@ def restore(draft: Draft, history: History, account_id: str, object_id: str, ver
     current = draft.dataset.maps.get(object_id) or draft.dataset.zones.get(object_id)
     if found is None or {found[0].account_id, current.account_id if current else account_id} != {account_id}:
         raise refused(Reason.NOT_FOUND, "not_found: there is no such version of the object")
-    known, text = found
-    kind = FileKind[known.kind]
+    restored, text = found
+    kind = FileKind[restored.kind]
     if kind is not FileKind.MAP:
-        file = SourceFile(known.key, kind, known.key, content_of(text))
+        file = SourceFile(restored.key, kind, restored.key, content_of(text))
         kind, text = _with_current_verified(draft, file, account_id)
     if current:
         key = current.key
         if draft.file(key).kind is not kind:
             draft.remove(key)
     else:  # the account's folder may have been renamed
-        key = f"{find_account(draft.dataset, account_id).key}/{known.key.partition('/')[2]}"
+        key = f"{find_account(draft.dataset, account_id).key}/{restored.key.partition('/')[2]}"
         if not draft.is_free(key):
             key = draft.free_key(*key.rsplit("/", 1))
     if kind is FileKind.ZONE_MASTER:
-        text = _with_later_serial(draft, key, known.account_id, text)
+        text = _with_later_serial(draft, key, restored.account_id, text)
     draft.write_text(key, kind, text)
-    draft.note(key, None, {"restored": known.version})
+    draft.note(key, None, {"restored": restored.version})
 
 
 def _with_current_verified(draft: Draft, file: SourceFile, account_id: str) -> tuple[FileKind, str]:

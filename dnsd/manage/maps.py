@@ -49,7 +49,7 @@ class MapChange(TypedDict, total=False):
 
 
 def create_map(draft: Draft, account_id: str, new: NewMap, map_id: str | None = None) -> str:
-    """Create a map and return its id; `map_id` chooses it, and a rule refuses an id in use."""
+    """Create a map and return its id: `map_id` if given. A rule refuses an id in use."""
     account = find_account(draft.dataset, account_id)
     map_id = map_id or secrets.token_hex(16)
     document: Document = {
@@ -96,7 +96,7 @@ def delete_map(draft: Draft, account_id: str, map_id: str) -> None:
 
 
 def add_ip(draft: Draft, account_id: str, map_id: str, ip: IPAddress) -> None:
-    """Append an address to a map; an address of the map keeps its place."""
+    """Append an address to a map; an address already in the map keeps its place."""
     found = find_map(draft.dataset, account_id, map_id)
     if ip not in found.ips:
         document = draft.document(found.key)

@@ -49,9 +49,9 @@ class Plan:
 
 
 def plan_of(before: Loaded, after: Loaded) -> Plan:
-    """The plan of replacing `before` by `after`; created and deleted zones are left out."""
-    known = {(problem.source, problem.message) for problem in before.warnings}
-    warnings = tuple(problem for problem in after.warnings if (problem.source, problem.message) not in known)
+    """The effect of replacing `before` with `after`; created and deleted zones are left out."""
+    old = {(problem.source, problem.message) for problem in before.warnings}
+    warnings = tuple(problem for problem in after.warnings if (problem.source, problem.message) not in old)
     return Plan(tuple(_changed_zones(before, after)), warnings)
 
 
@@ -69,16 +69,16 @@ def _answering(loaded: Loaded, addresses: Addresses) -> ZoneAddresses:
 
 
 def proxied_names(loaded: Loaded, zone: Zone) -> Iterator[bytes]:
-    """The names of a zone that are answered with addresses of its map."""
+    """The names of a zone that are answered with edge addresses."""
     built = loaded.snapshot.zones[zone.id]
     return (name for name, node in built.items() if isinstance(node.rule, Edge))
 
 
 def _changed_zones(before: Loaded, after: Loaded) -> Iterator[ZonePlan]:
-    known: dict[int, ZoneAddresses] = {}  # one map may answer for thousands of zones
+    cache: dict[int, ZoneAddresses] = {}  # one map may answer for thousands of zones
 
-    def of(loaded: Loaded, addresses: Addresses) -> ZoneAddresses:
-        return known.get(id(addresses)) or known.setdefault(id(addresses), _answering(loaded, addresses))
+    def cached(loaded: Loaded, addresses: Addresses) -> ZoneAddresses:
+        return cache.get(id(addresses)) or cache.setdefault(id(addresses), _answering(loaded, addresses))
 
     for zone in after.dataset.zones.values():
         if zone.id not in before.dataset.zones or not after.dataset.applies_maps(zone):
@@ -88,4 +88,4 @@ def _changed_zones(before: Loaded, after: Loaded) -> Iterator[ZonePlan]:
             continue
         names = list(proxied_names(after, zone))
         sample = tuple(map(name_text, names[:MAX_NAMES]))
-        yield ZonePlan(zone, of(before, old), of(after, new), len(names), sample)
+        yield ZonePlan(zone, cached(before, old), cached(after, new), len(names), sample)

@@ -27,7 +27,7 @@ from dnsd.wire.names import name_text
 from dnsd.wire.rdata import SOA, canonical_rdata, type_text
 
 SOA_FIELDS = ("mname", "rname", "serial", "refresh", "retry", "expire", "minimum")  # RFC 1035 §3.3.13
-MAX_KNOWN_ZONES = 64  # zones with remembered record ids
+MAX_CACHED_ZONES = 64  # zones with remembered record ids
 
 Build = Callable[[Record | None], Record]  # builds a record; the argument is the record to replace
 
@@ -62,22 +62,22 @@ class BatchResult:
     posts: list[str] = field(default_factory=list)
 
 
-_known: dict[str, RecordIds] = {}
+_ids_by_zone: dict[str, RecordIds] = {}  # a cache
 
 
 def record_ids(zone: Zone) -> RecordIds:
     """The ids of a zone's records: from the file, else derived from the record's content."""
-    known = _known.get(zone.id)
-    if known is None or known.zone is not zone:
-        known = _found_ids(zone)
-        if len(_known) >= MAX_KNOWN_ZONES:
-            _known.clear()
-        _known[zone.id] = known
-    return known
+    ids = _ids_by_zone.get(zone.id)
+    if ids is None or ids.zone is not zone:
+        ids = _ids_of(zone)
+        if len(_ids_by_zone) >= MAX_CACHED_ZONES:
+            _ids_by_zone.clear()
+        _ids_by_zone[zone.id] = ids
+    return ids
 
 
 def is_shown(zone: Zone, record: Record) -> bool:
-    """Whether clients see a record."""
+    """Whether clients see a record: the SOA and the NS records at the apex are the server's own."""
     return not is_servers_own(zone.name, record.owner, record.rtype)
 
 
@@ -114,11 +114,11 @@ def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
         write_records(draft, zone, edit)
         if batch.is_list:
             left = [index for index in range(len(zone.records)) if index not in edit.removed]
-            known = len(draft.loaded.stored.objects.zones[zone.key].rows)
-            new = sum(index < known for index in left)
+            written = len(draft.loaded.stored.objects.zones[zone.key].rows)
+            first_added = sum(index < written for index in left)
             draft.places[zone.key] = {
                 **{row: places[index] for row, index in enumerate(left) if index in places},
-                **{new + number: ("posts", number) for number in range(len(added))},
+                **{first_added + number: ("posts", number) for number in range(len(added))},
             }
     return result
 
@@ -143,7 +143,7 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
 
 
 def write_as_yaml(draft: Draft, zone: Zone, added: Mapping[str, Any]) -> None:
-    """Replace a zone's master file by a YAML file with additional keys, such as settings of the zone."""
+    """Replace a zone's master file with a YAML file with additional keys, such as settings of the zone."""
     text = text_as_yaml(
         draft.file(zone.key).text(), zone, draft.written_records(zone), shown_times(draft, zone) | dict(added)
     )
@@ -179,29 +179,29 @@ class Imported:
 
 
 def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) -> Imported:
-    """Add the records of a master file that the zone lacks; the file's SOA and apex NS records are skipped.
+    """Add the records of a master file that the zone lacks, except for the file's SOA and apex NS records.
 
     With `proxies`, records are proxied if their type allows it, unless their tags say otherwise. Raises RefusedError
     with every error and its line.
     """
     zone = find_zone(draft.dataset, zone_id)
     try:
-        found = parse_zone_text(decoded(octets, any_octets=True), zone.name, proxies=proxies)
+        parsed = parse_zone_text(decoded(octets, any_octets=True), zone.name, proxies=proxies)
     except NotTextError as error:
         raise refused(Reason.BAD_CONTENT, f"line {error.line}, column {error.column}: {error}", "file") from None
-    if found.problems:
+    if parsed.problems:
         raise RefusedError(
             *(
                 Fault(Reason.BAD_CONTENT, f"line {one.line}, column {one.column}: {one.message}", ("file",))
-                for one in found.problems
+                for one in parsed.problems
             )
         )
-    if found.name != zone.name:
-        message = f"the file holds the zone {name_text(found.name)}, not {zone.name_text}"
+    if parsed.name != zone.name:
+        message = f"the file holds the zone {name_text(parsed.name)}, not {zone.name_text}"
         raise refused(Reason.BAD_CONTENT, message, "file")
     existing = {record.duplicate_key for record in zone.records}
     added = []
-    for record in found.records:
+    for record in parsed.records:
         if is_shown(zone, record) and record.duplicate_key not in existing:
             if record.proxied and (target := unreachable_target(record)):
                 where = f"{name_text(record.owner)} {type_text(record.rtype)}"
@@ -209,8 +209,8 @@ def import_records(draft: Draft, zone_id: str, octets: bytes, *, proxies: bool) 
             added.append(_with_identity(replace(record, ttl=nearest_ttl(record.ttl)), draft, secrets.token_hex(16)))
     if added:
         write_records(draft, zone, RecordEdit(frozenset(), {}, tuple(added)))
-    warnings = [f"line {one.line}: {one.message}" for one in found.warnings]
-    return Imported(sum(is_shown(zone, record) for record in found.records), len(added), warnings)
+    warnings = [f"line {one.line}: {one.message}" for one in parsed.warnings]
+    return Imported(sum(is_shown(zone, record) for record in parsed.records), len(added), warnings)
 
 
 def record_document(record: Record, zone_name: bytes) -> Document:
@@ -236,7 +236,7 @@ def record_document(record: Record, zone_name: bytes) -> Document:
 def _edited(
     document: Document, zone: Zone, rows: Sequence[int], edit: RecordEdit
 ) -> tuple[list[Any], list[int | None]]:
-    """The records of a YAML file after an edit, and the former row of each; `rows` has the row of each record."""
+    """The records of a YAML file after an edit, and the former row of each; `rows` are the rows of all records."""
     written: list[Any] = list(document.get("records") or ())
     for index, record in edit.replaced.items():
         written[rows[index]] = record_document(record, zone.name)
@@ -272,7 +272,7 @@ def _index(ids: RecordIds, records: Mapping[int, Record | None], record_id: str)
     return index
 
 
-def _found_ids(zone: Zone) -> RecordIds:
+def _ids_of(zone: Zone) -> RecordIds:
     written = {one.id for one in zone.records.identities.values() if one.id}
     by_id: dict[str, int] = {}
     for index, record in _shown(zone):

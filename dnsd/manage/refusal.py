@@ -43,7 +43,7 @@ class Reason(Enum):
     IDENTICAL_RECORD = auto()
 
 
-OF_RULES: Mapping[BrokenRule, Reason] = {
+REASON_OF_RULE: Mapping[BrokenRule, Reason] = {
     BrokenRule.NOT_PROXIABLE: Reason.NOT_PROXIABLE,
     BrokenRule.CNAME_TO_ITSELF: Reason.CNAME_TO_ITSELF,
     BrokenRule.OTHERS_AT_NAME: Reason.OTHERS_AT_NAME,
@@ -78,11 +78,13 @@ def refused(reason: Reason, message: str, *path: str | int) -> RefusedError:
 
 
 def refused_for(problems: Iterable[Problem], reason: Reason = Reason.INVALID) -> RefusedError:
-    """A RefusedError for problems that break the model's rules, at least one of them not a warning.
+    """A RefusedError for problems found by the model; at least one must be an error, and warnings are left out.
 
     `reason` is for problems without a rule of their own.
     """
     faults = [
-        Fault(OF_RULES[one.rule] if one.rule else reason, one.message, one.path) for one in problems if not one.warning
+        Fault(REASON_OF_RULE[one.rule] if one.rule else reason, one.message, one.path)
+        for one in problems
+        if not one.warning
     ]
     return RefusedError(*dict.fromkeys(faults))

@@ -49,8 +49,8 @@ class Service(Protocol):
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb of this package. Returns the verb's result, and the loaded data with the change.
 
-        On return, the change is durable and DNS answers with it. `action` is its name in the audit log, such as
-        `map.create`. After RefusedError, nothing has changed.
+        On return, the change is durable and DNS answers with it. `action` names the change in the
+        audit log, such as `map.create`. After RefusedError, nothing has changed.
         """
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:

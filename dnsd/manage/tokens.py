@@ -88,13 +88,13 @@ class Token:
         return self.expires_at is not None and now >= self.expires_at
 
     def may(self, area: Area, level: AccessLevel, *, account_id: str, zone_id: str | None = None) -> bool:
-        """Whether the token permits this on a zone and its records, or without a zone, on the account's own objects."""
+        """Whether the token permits access to a zone and its records or, without a zone, to the account's objects."""
         return self.covers(account_id, zone_id) and self.grants(area, level)
 
     def covers(self, account_id: str, zone_id: str | None = None) -> bool:
-        """Whether a zone, or without one its account, is in the token's scope; the token must not learn of others.
+        """Whether a zone or, without a zone, the account is in the token's scope; others must stay hidden.
 
-        A token for zones alone covers no account.
+        A token for zones only covers no account.
         """
         if not (self.accounts or self.zones):
             return True
@@ -132,7 +132,7 @@ class Unusable(Enum):
     EXPIRED = auto()
 
 
-KnownToken = Token | Unusable  # the result of looking up a secret
+TokenLookup = Token | Unusable  # the result of looking up a secret
 
 
 class TokenFileError(DnsdError):
@@ -140,7 +140,7 @@ class TokenFileError(DnsdError):
 
 
 class NoSuchTokenError(DnsdError, LookupError):
-    """No token, or more than one, has an id or a name."""
+    """No token has the id or name, or more than one has the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class TokenFile:
         self._file = folder / FILE_NAME
         self._content = _Content()
 
-    def find(self, secret: str, now: datetime) -> KnownToken:
+    def find(self, secret: str, now: datetime) -> TokenLookup:
         """The token with this secret, or the reason to refuse it. A token revoked before the call is not found."""
         digest = _digest(secret)
         entry = self._read().entries.get(digest)
@@ -251,7 +251,7 @@ class TokenFile:
     def _write(self, entries: Iterable[_Entry]) -> None:
         """Replace the file atomically. Its modification time always increases, even if the clock is set back."""
         data = {"format": FORMAT, "tokens": [_entry_data(entry) for entry in entries]}
-        with replacing(self._file) as out:  # a new file: root must not write to a file placed there by the owner
+        with replacing(self._file) as out:  # a new file: root must not write to, or give away, a file of the owner's
             out.write(json.dumps(data, indent=1).encode() + b"\n")
             out.flush()
             _hand_over(out.fileno(), self._folder)
@@ -280,7 +280,7 @@ def _single_token(tokens: Iterable[Token], id_or_name: str) -> Token:
 
 
 def _hand_over(fd: int, folder: Path) -> None:
-    """Give a file that root made to the folder's owner, who must be able to read it."""
+    """Give an open file that root made, no other at its path, to the folder's owner, who must be able to read it."""
     owner = os.stat(folder)
     if os.geteuid() == 0 and owner.st_uid != 0:
         hand_over(fd, owner.st_uid, owner.st_gid)

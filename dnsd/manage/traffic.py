@@ -12,7 +12,7 @@ SAMPLE_S = 10.0  # from one sample to the next
 KEPT = 360  # samples: an hour
 MAX_NAMED = 200  # zones or maps of one sample; the busiest are kept
 
-# Each kind of series, its metric, and the index in the metric's key of the label that identifies a series.
+# For each kind of series: its metric, and the index in the metric's key of the label to count by; None: one series.
 QUERIES, RCODES, MAPS, ZONES = "queries", "rcodes", "maps", "zones"
 SERIES: Mapping[str, tuple[str, int | None]] = {
     QUERIES: ("dnsd_requests_total", None),
@@ -40,7 +40,7 @@ class Traffic:
         self._totals: dict[str, dict[str, float]] | None = None
 
     def add(self, counted: Iterable[tuple[Key, float]], at: float, seconds: float) -> None:
-        """Add a sample from the current totals `counted`."""
+        """Add a sample: the growth of the totals `counted` since the last call. The first call only remembers them."""
         totals: dict[str, dict[str, float]] = {name: {} for name in SERIES}
         for key, value in counted:
             if key[0] in OF_METRIC:

@@ -21,7 +21,7 @@ PLAIN_FILE_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,198}[a-z0-9_])?")
 
 
 def create_zone(draft: Draft, account_id: str, name: str) -> str:
-    """Create a zone, active at once and verified if the operator creates it; return its id. Raises RefusedError."""
+    """Create an active zone, verified if the operator creates it, and return its id. Raises RefusedError."""
     account = find_account(draft.dataset, account_id)
     if has_blanks(name):
         raise refused(Reason.BAD_NAME, "the zone's name contains blanks or control characters", "name")
@@ -41,15 +41,15 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
     draft.check_served(plain)
     is_plain = bool(PLAIN_FILE_NAME.fullmatch(text)) and draft.is_free(plain)
     key = plain if is_plain else f"{account.key}/zones/{zone_id}"
-    kept_out = {} if draft.by_operator else {"verified": False}
+    unverified = {} if draft.by_operator else {"verified": False}
     times = dict.fromkeys(("created_on", "activated_on", "modified_on"), draft.stamp)
-    document = {"id": zone_id, "name": text, "status": Status.ACTIVE.value, **kept_out, **times}
+    document = {"id": zone_id, "name": text, "status": Status.ACTIVE.value, **unverified, **times}
     draft.write(key, FileKind.ZONE_YAML, document)
-    draft.note(key, None, {"name": text, **kept_out})
+    draft.note(key, None, {"name": text, **unverified})
     return zone_id
 
 
-def not_followed(zone: Zone) -> list[str]:
+def unverified_notes(zone: Zone) -> list[str]:
     """The note about a zone that is not verified; empty for a verified zone."""
     if zone.verified:
         return []
@@ -60,7 +60,10 @@ def not_followed(zone: Zone) -> list[str]:
 
 
 def new_zone_id(account_id: str, name: str) -> str:
-    """The id of a new zone, derived from account and name: the same name in another account gets another id."""
+    """The id of a new zone, derived from account and name.
+
+    So if another account had a zone of this name before, that zone had another id.
+    """
     return derived_id("zone", account_id, name)
 
 
@@ -93,13 +96,13 @@ def delete_zone(draft: Draft, zone_id: str) -> None:
     draft.note(zone.key, {"name": zone.name_text, "records": len(zone.records)}, None)
 
 
-def _set(draft: Draft, zone: Zone, said: Document) -> None:
+def _set(draft: Draft, zone: Zone, changed: Document) -> None:
     now = {"modified_on": draft.stamp}
     if draft.file(zone.key).kind is FileKind.ZONE_YAML:
         document = draft.document(zone.key)
-        before = {name: document.get(name) for name in said}
-        draft.write(zone.key, FileKind.ZONE_YAML, shown_times(draft, zone) | document | said | now)
+        before = {name: document.get(name) for name in changed}
+        draft.write(zone.key, FileKind.ZONE_YAML, shown_times(draft, zone) | document | changed | now)
     else:
         before = {}
-        write_as_yaml(draft, zone, said | now)
-    draft.note(zone.key, before, said)
+        write_as_yaml(draft, zone, changed | now)
+    draft.note(zone.key, before, changed)

@@ -84,7 +84,7 @@ def in_lower_case(rtype: int, wire: bytes) -> bytes:
 
 
 def _as_written(record: Record, shown: ShownData) -> ShownData:
-    """The data as it was written, where clients see a difference."""
+    """The shown data, spelled as it was written wherever clients see a difference."""
     if record.identity.written is None:
         return shown
     if shown.data is None:
@@ -132,7 +132,7 @@ def data_text(rtype: int, data: Mapping[str, Any]) -> str:
 
 
 def read_content(rtype: int, content: str) -> tuple[bytes, bool]:
-    """The rdata of content, and whether the content includes the priority of its type. Raises ValueError."""
+    """The rdata of content, and whether the content is complete: the priority may be missing. Raises ValueError."""
     has_its_priority = rtype not in WITH_PRIORITY or has_priority(rtype, content)
     return pack_content(rtype, content, None if has_its_priority else 0), has_its_priority
 

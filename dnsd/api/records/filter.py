@@ -37,7 +37,7 @@ class RecordFilter:
     """Decides whether a list shows a record. `candidates` narrows by name and type without building JSON."""
 
     conditions: tuple[Condition, ...]
-    needs_all: bool  # conditions; otherwise one suffices
+    needs_all: bool  # whether all conditions must hold; otherwise one suffices
     search: Condition | None  # required in addition to the conditions
     owner: bytes | None  # None: any
     rtype: int | None  # None: any
@@ -84,7 +84,7 @@ def record_filter(query: Mapping[str, str]) -> RecordFilter:
 
 
 def sort_key(order: str) -> Callable[[ShownRecord], Any] | None:
-    """The ascending sort key of an order; None for an unknown one: the zone's own order."""
+    """The ascending sort key of an order; None for an unknown order, which leaves the zone's own."""
     if order not in ORDERS:
         return None
     return lambda shown: (shown[order], shown["name"], shown["type"], shown["content"])
@@ -154,8 +154,8 @@ def _content_condition(compare: Comparison, value: str) -> Condition:
     has_text = partial(_has_content, compare, values, values | ({folded(_plain(value))} - {""}))
     if compare is not operator.eq:
         return has_text
-    meant = cache(partial(_meant, value))
-    return lambda shown: has_text(shown) or _is_same(meant(shown["type"]), shown)
+    wanted = cache(partial(_shown_as, value))
+    return lambda shown: has_text(shown) or _is_same(wanted(shown["type"]), shown)
 
 
 def _has_content(compare: Comparison, values: Collection[str], of_text: Collection[str], shown: ShownRecord) -> bool:
@@ -163,25 +163,25 @@ def _has_content(compare: Comparison, values: Collection[str], of_text: Collecti
     return any(compare(text, one) for text in _content_texts(shown) for one in wanted)
 
 
-def _meant(text: str, mnemonic: str) -> ShownData | None:
+def _shown_as(text: str, mnemonic: str) -> ShownData | None:
     """Content as a record of this type would show it; None if the type cannot have it."""
     try:
         rtype = parse_type_text(mnemonic)
         rdata, has_its_priority = read_content(rtype, text)
     except ValueError:
         return None
-    meant = shown_data(rtype, rdata)
-    return meant if has_its_priority else meant._replace(priority=None)
+    data = shown_data(rtype, rdata)
+    return data if has_its_priority else data._replace(priority=None)
 
 
-def _is_same(meant: ShownData | None, shown: ShownRecord) -> bool:
-    if meant is None or meant.content.casefold() != shown["content"].casefold():
+def _is_same(wanted: ShownData | None, shown: ShownRecord) -> bool:
+    if wanted is None or wanted.content.casefold() != shown["content"].casefold():
         return False
-    return meant.priority is None or meant.priority == shown["priority"]
+    return wanted.priority is None or wanted.priority == shown["priority"]
 
 
 def _content_texts(shown: ShownRecord) -> set[str]:
-    """The content as clients may spell it: text without quotes, a host name with a final dot, after a priority."""
+    """The spellings of the content that clients may send: text without quotes, a final dot, the priority before it."""
     content = shown["content"]
     if shown["type"] in TEXT_TYPE_NAMES:
         plain = _plain(content)
@@ -207,8 +207,8 @@ def _has_comment(compare: Comparison, value: str, shown: ShownRecord) -> bool:
 
 def _is_found(values: Collection[str], shown: ShownRecord) -> bool:
     """Whether a search for one of these texts finds the record."""
-    said = (shown["type"], shown["comment"] or "", *shown["tags"])
-    texts = [*_name_texts(shown["name"]), *map(folded, said), *_content_texts(shown)]
+    others = (shown["type"], shown["comment"] or "", *shown["tags"])
+    texts = [*_name_texts(shown["name"]), *map(folded, others), *_content_texts(shown)]
     return any(value in text for value in values for text in texts)
 
 

@@ -22,7 +22,7 @@ DECIMAL = re.compile(r"[+-]?\d{1,10}(?:\.\d{1,20})?", re.ASCII)
 WORD = re.compile(r"[A-Za-z0-9]+")
 HEX = re.compile(r"(?:[0-9a-fA-F]{2})++")
 BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-MAX_SIZE = (0, 90_000_000)  # metres; RFC 1876 §2, also for the defaults
+SIZE_BOUNDS = (0, 90_000_000)  # metres; RFC 1876 §2, which also has the defaults
 
 # All data in one piece, names with their final dot.
 STYLE = dns.rdata.RdataStyle(hex_chunk_size=0, base64_chunk_size=0)
@@ -209,9 +209,9 @@ LOCATION = (
     *_angle("lat", "latitude", 90, "NS"),
     *_angle("long", "longitude", 180, "EW"),
     _metres("altitude", "altitude", (-100_000, 42_849_672.95), 0),
-    _metres("size", "size", MAX_SIZE, 1),
-    _metres("precision_horz", "horizontal_precision", MAX_SIZE, 10_000),
-    _metres("precision_vert", "vertical_precision", MAX_SIZE, 10),
+    _metres("size", "size", SIZE_BOUNDS, 1),
+    _metres("precision_horz", "horizontal_precision", SIZE_BOUNDS, 10_000),
+    _metres("precision_vert", "vertical_precision", SIZE_BOUNDS, 10),
 )
 ASSOCIATION = (_u8("usage"), _u8("selector"), _u8("matching_type", "mtype"), _hex("certificate", "cert"))
 

@@ -13,7 +13,7 @@ from dnsd.api.records.data import DataError, ShownData, data_text, has_priority,
 from dnsd.api.records.parts import MAX_U16, PARTS, DataPart, whole_number
 from dnsd.errors import Path
 from dnsd.manage.records import Build
-from dnsd.manage.refusal import OF_RULES, Fault, Reason, RefusedError
+from dnsd.manage.refusal import REASON_OF_RULE, Fault, Reason, RefusedError
 from dnsd.model.fields import parse_ip, validate
 from dnsd.model.records import (
     AS_WRITTEN,
@@ -55,7 +55,7 @@ class RecordBodyError(RefusedError):
 
 
 def record_builder(zone: Zone, body: Mapping[str, Any], *path: str | int, is_whole: bool = True) -> Build:
-    """A function that builds a record from a body, completed from the record it changes unless `is_whole`.
+    """A function that builds a record from a body. Unless `is_whole`, absent fields stay as in the record to change.
 
     `path` is the body's place in the request.
     """
@@ -86,7 +86,7 @@ def built_record(body: Mapping[str, Any], zone_name: bytes, base: Record | None 
 
 def _reason(error: RecordError, rtype_text: str) -> Reason:
     if error.rule:
-        return OF_RULES[error.rule]
+        return REASON_OF_RULE[error.rule]
     return content_reason(parse_data_type(rtype_text)) if error.path == ("content",) else Reason.INVALID
 
 
@@ -157,7 +157,7 @@ class RecordReader:
         return text or ""
 
     def _is_kept(self, name: str, zone_name: bytes) -> bool:
-        """Whether the name is that of the base: files may contain names that requests may not."""
+        """Whether the name is the stored one: files may contain names that requests may not."""
         try:
             return self._base is not None and parse_owner(name, zone_name) == self._base.owner
         except ValueError:
@@ -168,13 +168,13 @@ class RecordReader:
         return self._text("comment", self._base.comment if self._base else "") or ""
 
     def ttl(self) -> int:
-        """The TTL; that of the base is accepted even out of range, as the operator's files may have it."""
-        known = self._base.ttl if self._base else AUTOMATIC_TTL
+        """The TTL. The stored TTL is accepted even out of range, as the operator's files may contain any."""
+        stored = self._base.ttl if self._base else AUTOMATIC_TTL
         try:
-            ttl = whole_number(self._given.get("ttl", known), max(TTL_S.stop, known))
+            ttl = whole_number(self._given.get("ttl", stored), max(TTL_S.stop, stored))
         except ValueError:
             ttl = -1
-        if not is_ttl(ttl) and ttl != known:
+        if not is_ttl(ttl) and ttl != stored:
             self.blame(Reason.BAD_TTL, "Invalid TTL. Must be between 60 and 86400 seconds, or 1 for automatic.", "ttl")
         return ttl
 
@@ -218,7 +218,7 @@ class RecordReader:
     def data(self, rtype: int) -> tuple[str, int | None]:
         """The content in the model's form, and the priority if the content does not include it.
 
-        `data` takes precedence over `content`. Either one replaces both of the base; absent parts of `data` are kept.
+        `data` takes precedence over `content`. Either one replaces the stored data; absent parts of `data` are kept.
         """
         base = self._base if self._base and self._base.rtype == rtype else None
         shown = kept_data(base) if base else None
@@ -233,7 +233,7 @@ class RecordReader:
         return content, priority
 
     def _data(self, rtype: int) -> dict[str, Any]:
-        """The type's parts in `data`; empty if they carry no value, as some clients send `data` with every type."""
+        """The type's parts in `data`; empty if no part carries a value: some clients send `data` with every type."""
         data = self._given.get("data", {}) if rtype in PARTS else {}
         if not isinstance(data, Mapping):
             self.blame(Reason.INVALID, "data must be an object", "data")
@@ -244,7 +244,7 @@ class RecordReader:
         return given if any(self._has_value(parts.get(name), value) for name, value in given.items()) else {}
 
     def _has_value(self, part: DataPart | None, value: Any) -> bool:
-        """Whether a part carries a value; an empty text does only without `content` and if the part may be empty."""
+        """Whether a part carries a value: an empty text counts only without `content`, and if the part may be empty."""
         return value != "" or ("content" not in self._given and part is not None and part.may_be_empty)
 
     def _content_of_data(self, rtype: int, data: Mapping[str, Any]) -> str:
@@ -267,16 +267,16 @@ class RecordReader:
 
     def _priority(self, rtype: int, content: str, data: Mapping[str, Any], shown: ShownData | None) -> int | None:
         """The priority, unless the content includes it."""
-        known = shown.priority if shown else None
+        stored = shown.priority if shown else None
         if "priority" in data:
             return self._number(data["priority"], "data", "priority")
         if "priority" in self._given:
             return self._number(self._given["priority"], "priority")
         if not data and has_priority(rtype, content):
             return None
-        if known is None:
+        if stored is None:
             self.blame(Reason.INVALID, "priority is a required field.", "priority")
-        return known
+        return stored
 
     def _number(self, value: Any, *path: str) -> int:
         try:
@@ -286,7 +286,7 @@ class RecordReader:
             return 0
 
     def _text(self, key: str, otherwise: str | None, reason: Reason = Reason.INVALID) -> str | None:
-        """A text, `otherwise` if it is absent; None if it is missing or not text."""
+        """A text, or `otherwise` if it is absent; None, with a fault, if both are missing or it is not text."""
         value = self._given.get(key, otherwise)
         if value is None:
             self.blame(reason, f"{key} is missing", key)

@@ -64,9 +64,9 @@ async def change_batch(call: Call) -> Reply:
     body = call.json
     parts = {name: _items(body, name) for name in ("deletes", "patches", "puts", "posts")}
     if not any(parts.values()):
-        raise refused(Reason.INVALID, "nothing to do: give deletes, patches, puts or posts")
+        raise refused(Reason.INVALID, "nothing to do: send deletes, patches, puts or posts")
     before = find_zone(call.dataset, call.path["zone_id"])
-    gone = [
+    deleted = [
         shown_at(call.service.loaded, before, record_ids(before), index)
         for one in parts["deletes"]
         if (index := record_ids(before).by_id.get(_id_of(one))) is not None
@@ -77,14 +77,14 @@ async def change_batch(call: Call) -> Reply:
         name: [shown_at(loaded, zone, ids, ids.by_id[one]) for one in getattr(result, name)]
         for name in ("patches", "puts", "posts")
     }
-    return Reply({"deletes": gone, **shapes})
+    return Reply({"deletes": deleted, **shapes})
 
 
 async def import_zone(call: Call) -> Reply:
     """Create the records of a master file; its SOA and apex NS records are skipped"""
     parts = await _parts(call)
     if not parts.get("file", b"").strip():
-        raise refused(Reason.INVALID, "the part `file` is missing or empty; it is a master file", "file")
+        raise refused(Reason.INVALID, "the part `file` is missing or empty: send a master file", "file")
     proxied = _proxied(parts)
     zone_id = call.path["zone_id"]
     before = _warnings(call.service.loaded, zone_id)
@@ -172,7 +172,7 @@ def _proxied(parts: Mapping[str, bytes]) -> bool:
 
 
 async def _parts(call: Call) -> dict[str, bytes]:
-    """The parts of a multipart body, with a file name or without. Raises RefusedError."""
+    """The parts of a multipart body by name, with or without a file name. Raises RefusedError."""
     try:
         return {part.name: part.octets for part in await read_parts(call.headers.get("content-type", ""), call.body)}
     except MultipartError as error:

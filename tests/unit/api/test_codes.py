@@ -6,7 +6,7 @@ import pytest
 
 from dnsd.api.codes import CODES, ShownFault, shown_faults, status_of, text_of
 from dnsd.errors import BrokenRule, Path, Problem
-from dnsd.manage.refusal import OF_RULES, Fault, Reason, RefusedError, refused, refused_for
+from dnsd.manage.refusal import REASON_OF_RULE, Fault, Reason, RefusedError, refused, refused_for
 
 IDENTICAL = "An identical record already exists."
 
@@ -17,7 +17,7 @@ def test_every_reason_has_a_code_of_its_own() -> None:
 
 
 def test_every_rule_has_a_reason() -> None:
-    assert set(OF_RULES) == set(BrokenRule)
+    assert set(REASON_OF_RULE) == set(BrokenRule)
 
 
 def test_status_is_that_of_the_first_fault() -> None:
