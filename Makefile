@@ -20,7 +20,7 @@ help:
 	@echo "make sanitize  compile the C parts with warnings as errors, and attack them under sanitizers; short form: SANITIZE=--quick"
 	@echo "make soak     test every guarantee of docs/reliability.md under load for some minutes, and write the figures there"
 	@echo "make bench    compare with NSD, Knot, BIND, PowerDNS and others, and write docs/benchmarks.md; short form: BENCH=--quick"
-	@echo "make format   format the code as make check wants it"
+	@echo "make format   format the code as make check requires"
 	@echo "make clean    remove what these commands made"
 	@echo "$(BIN)/dnsd check   read your files and print every problem in them"
 

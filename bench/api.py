@@ -1,6 +1,6 @@
 """The API with many objects: times of list pages, and of changes until DNS answers with them.
 
-    python -m bench.api                             1,000 maps and 10,000 zones; some 30 s
+    python -m bench.api                             1,000 maps and 10,000 zones; about 30 s
     python -m bench.api --maps 100 --zones 1000
 
 A change is measured from its request to the first DNS answer that shows it; by then it is on the disk. The exit status
@@ -30,7 +30,7 @@ READY_S = 300.0
 WRITERS = 8
 ACCOUNTS = 10
 
-START, MEMORY, RATE = "start, s", "memory of control, MiB", f"map edits a second, {WRITERS} writers"
+START, MEMORY, RATE = "start, s", "memory of control, MiB", f"map edits per second, {WRITERS} writers"
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def requirements(traffic: Traffic, scale: Scale) -> list[Requirement]:
             rows.append(_at_most(f"CPU per answer, {label}: ≤ {most} × {name}{aim}", found, most))
         for peer, name in (("bind", "BIND"), ("pdns", "PowerDNS")):
             found = ratio(traffic, (peer, mix), ("dnsd", mix))
-            rows.append(_at_least(f"CPU per answer, {label}: {name} takes ≥ 2 × ours", found, 2))
+            rows.append(_at_least(f"CPU per answer, {label}: {name} needs ≥ 2 × dnsd's", found, 2))
     denial = ratio(traffic, ("dnsd", "nxdomain"), ("nsd", "nxdomain"))
     rows.append(_at_most("CPU per answer, NXDOMAIN of random names: ≤ 1.3 × NSD", denial, 1.3))
     cased = ratio(traffic, ("dnsd", "0x20"), ("dnsd", "proxied"))
@@ -87,7 +87,7 @@ def _scale_requirements(scale: Scale) -> list[Requirement]:
         ours, theirs = scale.median(above[0], MILLION, above[1]), scale.median(below[0], MILLION, below[1])
         if ours is None or theirs is None:
             return None, ""
-        return figure([ours / theirs]), f": {ours:,.2f} by {theirs:,.2f}"
+        return figure([ours / theirs]), f": {ours:,.2f} ÷ {theirs:,.2f}"
 
     asked = [
         ("1,000,000 names, first start: ≤ 3 × NSD", divided(("dnsd", START), ("nsd", START)), 3.0),
@@ -100,10 +100,10 @@ def _scale_requirements(scale: Scale) -> list[Requirement]:
     edit = figure([many["median"]]) if many else None
     rows.append(_at_most("a map edit inside a worker, 1,000,000 names: ≤ 5 ms", edit, 5.0, unit=" ms"))
     even = figure([many["median"] / few["median"]]) if many and few else None
-    text = f": {many['median']:.2f} ms by {few['median']:.2f} ms" if many and few else ""
+    text = f": {many['median']:.2f} ms ÷ {few['median']:.2f} ms" if many and few else ""
     rows.append(
         Requirement(
-            "a map edit inside a worker: as for 1,000 names, ± 50 %",
+            "a map edit inside a worker: the time for 1,000 names, ± 50 %",
             even.text() + " ×" + text if even else "not measured",
             0.5 <= even.median <= 1.5 if even else None,
         )
@@ -133,7 +133,7 @@ def remarks(traffic: Traffic) -> list[str]:
         if lost:
             found.append(f"{server}, {mix}: {lost:,} of {sent:,} queries lost")
     if idle := _idle(traffic):
-        found.append(f"not saturated (share of the core that the server took): {', '.join(idle)}")
+        found.append(f"not saturated (share of the core that the server used): {', '.join(idle)}")
     if traffic.measures:
         found.append(_of_others(traffic))
         found.append(_of_accounting(traffic))
@@ -155,17 +155,17 @@ def _of_others(traffic: Traffic) -> str:
     seconds = sum(one.seconds for one in traffic.measures)
     others = sum(one.others_s for one in traffic.measures) / seconds / 2
     steal = sum(one.steal_s for one in traffic.measures) / seconds / 2
-    text = f"other processes took {others:.1%} of the two cores during the measures, the hypervisor {steal:.1%}"
+    text = f"other processes took {others:.1%} of the two cores during the measurements, the hypervisor {steal:.1%}"
     return text if others < 0.05 else f"**{text}: the machine was not quiet**"
 
 
 def _of_accounting(traffic: Traffic) -> str:
     long = [one for one in traffic.measures if one.cpu_s >= LONG_ENOUGH_S]
     if not long:
-        return "no measure was long enough to compare the two ways of counting processor time"
+        return "no measurement was long enough to compare the two ways of counting processor time"
     apart = statistics.median(abs(one.user_s + one.system_s - one.cpu_s) / one.cpu_s for one in long)
     most = max(abs(one.user_s + one.system_s - one.cpu_s) / one.cpu_s for one in long)
     return (
-        "user + system time of `stat` (10 ms) and the process' clock (nanoseconds; used here) differ by "
+        "user + system time of `stat` (10 ms) and the process's clock (nanoseconds; used here) differ by "
         f"{apart:.1%} (median), {most:.1%} at most"
     )

@@ -24,14 +24,14 @@
 #include <unistd.h>
 
 enum {
-    TURN = 64,              /* datagrams a call */
-    SIZE = 4096,            /* octets of a reply that are read */
+    TURN = 64,              /* datagrams per call */
+    SIZE = 4096,            /* octets read of a reply */
     MAX_SOCKETS = 256,
     SLOT_BITS = 10,         /* the low bits of an id are the query's slot on its socket, the others are random */
     MAX_WINDOW = 1 << SLOT_BITS,
     STREAM = 128 * 1024,    /* octets of a connection's buffers */
     BUFFER = 4 * 1024 * 1024,
-    BUCKETS = 64 * 16,      /* of latencies: sixteen to each power of two */
+    BUCKETS = 64 * 16,      /* of latencies: sixteen for each power of two */
     HEADER = 12
 };
 
@@ -86,7 +86,7 @@ static void read_queries(const char *file) {
     fclose(in);
     queries = malloc(sizeof *queries * (status.st_size / (2 + HEADER) + 1));
     for (unsigned char *at = octets; at + 2 + HEADER <= end; at += 2 + (at[0] << 8 | at[1])) queries[query_count++] = at;
-    if (query_count < TURN) { /* else a batch could hold one twice, with the same id */
+    if (query_count < TURN) { /* else a batch could contain a query twice, with the same id */
         fprintf(stderr, "%s: holds fewer than %d queries\n", file, TURN);
         exit(1);
     }
@@ -113,7 +113,7 @@ static void open_client(Client *client) {
     }
 }
 
-/* The next query with an id of its own, its length before it. */
+/* The next query with a new id, after its length. */
 static unsigned char *begin(Client *client, uint64_t now) {
     unsigned char *query = queries[next_query];
     if (++next_query == query_count) next_query = 0;
@@ -191,7 +191,7 @@ static int take_datagrams(Client *client) {
     return received;
 }
 
-/* Connections send once half of their window is free, as clients do that have more than one question. */
+/* A connection sends once half of its window is free, like clients with several questions. */
 static void ask_stream(Client *client, uint64_t now) {
     if (client->free_count * 2 >= window)
         while (client->free_count && client->asked < per_connection) {
@@ -219,7 +219,7 @@ static int take_stream(Client *client) {
         return 1;
     }
     uint64_t now = now_ns();
-    int on = 1; /* else servers that do not turn Nagle's algorithm off would wait for acknowledgements that are delayed */
+    int on = 1; /* else servers with Nagle's algorithm would wait for delayed acknowledgements */
     setsockopt(client->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
     client->received += octets;
     int at = 0, size;

@@ -152,7 +152,7 @@ MIXES = (
     Mix("wildcard", "random names below a proxied wildcard", wildcard),
     Mix("referral", "referrals, with glue", referral),
     Mix("nxdomain", "NXDOMAIN of random names", nxdomain, simple=True),
-    Mix("tcp", "proxied A and AAAA over TCP, 1,000 a connection", proxied, tcp=True),
+    Mix("tcp", "proxied A and AAAA over TCP, 1,000 per connection", proxied, tcp=True),
 )
 
 

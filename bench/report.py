@@ -80,17 +80,21 @@ def _traffic_text(traffic: Traffic) -> Iterator[str]:
     times = "One round" if rounds == 1 else f"Median of {rounds} rounds"
     yield (
         f"\n## CPU per answer, µs\n\n{times} of {traffic.seconds:g} s (least–most); user and system time of all of a "
-        f"server's processes by its answers. {traffic.names:,} names of each kind.\n\n![CPU per answer]({PLOT_FILE})\n"
+        f"server's processes, divided by its answers. {traffic.names:,} names of each kind."
+        f"\n\n![CPU per answer]({PLOT_FILE})\n"
     )
     yield from _by_mix(traffic, lambda server, mix: _cell(of(traffic, server, mix, lambda one: one.cpu_us), 2))
-    yield "\n## dnsd by the others: CPU per answer\n\nEach ratio is of one round; below 1, dnsd takes less.\n"
+    yield (
+        "\n## dnsd compared with the others: CPU per answer\n\n"
+        "Each ratio compares figures of one round; below 1, dnsd needs less.\n"
+    )
     compared = [one for one in COMPARED if one in traffic.versions]
     yield from _by_mix(
-        traffic, lambda server, mix: _cell(ratio(traffic, ("dnsd", mix), (server, mix)), 2), compared, "dnsd by …"
+        traffic, lambda server, mix: _cell(ratio(traffic, ("dnsd", mix), (server, mix)), 2), compared, "dnsd ÷ …"
     )
     yield "\n## User time, µs per answer\n\nThe server's own part; the rest is the kernel's.\n"
     yield from _by_mix(traffic, lambda server, mix: _cell(of(traffic, server, mix, user_us), 1, spread=False))
-    yield "\n## Answers a second\n"
+    yield "\n## Answers per second\n"
     yield from _by_mix(traffic, lambda server, mix: _cell(of(traffic, server, mix, lambda one: one.rate), 0))
 
 
@@ -120,8 +124,9 @@ def _cell(found: Figure | None, digits: int, *, spread: bool = True) -> str:
 def _scale_text(scale: Scale) -> Iterator[str]:
     sizes = sorted({names for _, names, _ in scale.values})
     yield (
-        "\n## Scale\n\nOne zone in one master file, one address a name; dnsd's are proxied, behind one map. Start: "
-        "until the last name is answered. Memory: proportional set sizes of all processes, so shared pages count once. "
+        "\n## Scale\n\nOne zone in one master file, one address per name; in dnsd, all are proxied, behind one map. "
+        "Start: until the last name is answered. "
+        "Memory: proportional set sizes of all processes, so shared pages count once. "
         "NSD and Knot start from the master file each time, and read it again when the addresses of all names change.\n"
     )
     digits = {START: 2, AGAIN: 2, RELOAD: 2, YAML: 2, MAP_EDIT: 0, WAIT: 1}
@@ -136,7 +141,7 @@ def _scale_text(scale: Scale) -> Iterator[str]:
         each = " + ".join(f"{part:,.0f}" for part in parts)
         yield f"\n{names:,} names, dnsd's memory: {each} MiB (supervisor, control, one worker)."
     if scale.worker_edit:
-        yield "\nA map edit inside a worker, with 10,000 replies in its memory:\n"
+        yield "\nA map edit inside a worker, with 10,000 remembered replies:\n"
         edits = [
             [f"{names:,}", Figure(one["median"], one["least"], one["most"]).text()]
             for names, one in sorted(scale.worker_edit.items())

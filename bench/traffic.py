@@ -164,7 +164,7 @@ def _comparable(
                 if views != expected:
                     wrong = next(pair for pair in zip(views, expected, strict=True) if pair[0] != pair[1])
                     found.skipped.append(
-                        f"{server.kind.label}: answers {mix.name} otherwise: {wrong[0]}, not {wrong[1]}"
+                        f"{server.kind.label}: answers {mix.name} differently: {wrong[0]}, not {wrong[1]}"
                     )
                     continue
             yield server, mix

@@ -1,4 +1,4 @@
-"""Write the pages made from the code: one for each command, one for all settings, and the API's tables.
+"""Generate pages from the code: one for each command, one for all settings, and the API's tables.
 
 python -m docs.make_pages
 """

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 
 @pytest.fixture(scope="session", autouse=True)
 def _environment() -> None:
-    """A server takes all that is called DNSD_… for settings of its own."""
+    """Remove a variable that servers would read as a setting, like every DNSD_… variable."""
     os.environ.pop(LENGTH, None)

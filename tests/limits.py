@@ -1,7 +1,7 @@
-"""How long work may take, and how its cost may grow, however busy the machine is.
+"""Limits on the time and the growth of work, which also hold on a busy machine.
 
-`make test` judges order, loss and growth. A figure in seconds is judged by `make soak` alone; until then it stands for
-a hang, which `HANG_S` catches.
+`make test` judges order, loss and growth. Only `make soak` judges seconds; in `make test`, a limit in seconds is
+`HANG_S`, which only catches hangs.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ TRIALS = 5
 
 
 def judged(seconds: float) -> float:
-    """A promised time in `make soak`; in `make test` the time of a hang."""
+    """The promised time in `make soak`; in `make test` at least HANG_S."""
     return seconds if IS_LONG else max(HANG_S, seconds)
 
 
 def examples(short: int, long: int) -> int:
-    """Return how many examples a property test makes in `make test`, and in `make soak`."""
+    """The number of examples of a property test: `short` in `make test`, `long` in `make soak`."""
     return long if IS_LONG else short
 
 
 def growth(work_of: Callable[[int], Callable[[], object]], few: int, many: int, *, enough: float) -> float:
-    """Return how many times the CPU time of `few` the work for `many` takes; the least of several trials.
+    """The CPU time of the work for `many`, divided by that for `few`; the least ratio of several trials.
 
-    `work_of(size)` prepares the work, whose call is measured. Both sizes are measured in turn, as the speed of a
-    machine drifts; the first trial that is not above `enough` ends it.
+    `work_of(size)` returns the work; only its call is measured. Both sizes are measured in turn, as the speed of a
+    machine drifts. The first ratio of at most `enough` ends the trials.
     """
     least = float("inf")
     for _ in range(TRIALS):

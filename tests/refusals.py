@@ -91,7 +91,7 @@ TRANSFERS = {
     "IXFR, two SOAs": Refused(ixfr(APEX, soa() + soa() + opt(), (1, 0, 2, 1)), "FORMERR"),
     "IXFR, the SOA in the answer section": Refused(ixfr(APEX, soa() + opt(), (1, 1, 0, 1)), "FORMERR"),
     "IXFR, the SOA cut short": Refused(ixfr(APEX, soa()[:-1], (1, 0, 1, 0)), "FORMERR", opt=False),
-    "IXFR, the SOA counted, not there": Refused(ixfr(APEX, b"", (1, 0, 1, 0)), "FORMERR", opt=False),
+    "IXFR, the SOA counted but missing": Refused(ixfr(APEX, b"", (1, 0, 1, 0)), "FORMERR", opt=False),
     "IXFR, trailing octets": Refused(ixfr(APEX, soa() + opt() + b"x", (1, 0, 1, 1)), "FORMERR"),
     "AXFR": Refused(query(APEX, "AXFR", flags=0, after=opt()), "REFUSED"),
     "AXFR, no EDNS": Refused(query(APEX, "AXFR", flags=0), "REFUSED", opt=False),
@@ -111,14 +111,14 @@ SECTIONS = {
     "an answer, and EDNS version 1": Refused(
         query(WWW, counts=(1, 1, 0, 1), after=record() + opt(version=1)), "BADVERS"
     ),
-    "an answer counted, not there": Refused(query(WWW, counts=(1, 1, 0, 0)), "FORMERR", opt=False),
+    "an answer counted but missing": Refused(query(WWW, counts=(1, 1, 0, 0)), "FORMERR", opt=False),
     "OPT in the answer section": Refused(query(WWW, counts=(1, 1, 0, 0), after=opt()), "FORMERR", opt=False),
     "OPT in the authority section": Refused(query(WWW, counts=(1, 0, 1, 0), after=opt()), "FORMERR", opt=False),
     "four additional records": Refused(query(WWW, counts=(1, 0, 0, 4), after=opt() + record() * 3), "FORMERR"),
     "octets after the question": Refused(query(WWW, counts=(1, 0, 0, 0), after=b"\0"), "FORMERR", opt=False),
     "octets after the OPT": Refused(query(WWW, counts=ONE_MORE, after=opt(flags=DO) + bytes(9)), "FORMERR", do=True),
     "OPT not counted": Refused(query(WWW, counts=(1, 0, 0, 0), after=opt()), "FORMERR", opt=False),
-    "additional counted, not there": Refused(query(WWW, counts=ONE_MORE), "FORMERR", opt=False),
+    "additional counted but missing": Refused(query(WWW, counts=ONE_MORE), "FORMERR", opt=False),
     "OPT, then a record cut short": Refused(query(WWW, counts=TWO_MORE, after=opt() + record()[:-1]), "FORMERR"),
     "a record cut short, then OPT": Refused(query(WWW, counts=TWO_MORE, after=record()[:-1]), "FORMERR", opt=False),
 }
@@ -134,7 +134,9 @@ QUESTIONS = {
         query(WWW, counts=(2, 0, 0, 0), after=ASKED), "FORMERR", question=False, opt=False
     ),
     "three questions": Refused(query(WWW, counts=(3, 0, 0, 1), after=ASKED * 2 + opt()), "FORMERR", question=False),
-    "two questions counted, one there": Refused(query(WWW, counts=(2, 0, 0, 0)), "FORMERR", question=False, opt=False),
+    "two questions counted, one present": Refused(
+        query(WWW, counts=(2, 0, 0, 0)), "FORMERR", question=False, opt=False
+    ),
     "a name that points at itself": Refused(query(POINTER, after=opt()), "FORMERR", question=False, opt=False),
     "a name cut short": Refused(query(WWW)[:-7], "FORMERR", question=False, opt=False),
     "a question without its class": Refused(query(WWW)[:-2], "FORMERR", question=False, opt=False),

@@ -36,7 +36,7 @@ SERVED_WITHIN_S = judged(1.0)
 CLOSED_WITHIN_S = judged(REQUEST_S + 1.5)
 
 # Queries the server over UDP, and an echo process for comparison, until its input ends; then writes the 99th
-# percentile of the times of each in ms: of few, the 90th. A process of its own: threads here would wait for each other.
+# percentile of each one's times in ms; of few times, the 90th. A separate process: threads wait for each other.
 PROBE = """
 import os, select, socket, sys, time
 echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -202,7 +202,7 @@ def time_out(seconds: float) -> Callable[[], bool]:
 CHUNK = b"10000\r\n" + b"x" * 65536 + b"\r\n"
 LARGE = {
     "announced": ("Content-Length: 1000000000", b" " * 65536),
-    "announced, beyond counting": ("Content-Length: " + "9" * 18, b" " * 65536),
+    "an absurd announced length": ("Content-Length: " + "9" * 18, b" " * 65536),
     "without end": ("Transfer-Encoding: chunked", CHUNK),
 }
 
@@ -232,7 +232,7 @@ def test_body_of_the_largest_size_is_read(api: Api) -> None:
 
 
 @pytest.mark.usefixtures("steady")
-def test_many_large_bodies_of_strangers_fill_nothing(api: Api) -> None:
+def test_large_bodies_of_strangers_fill_no_memory(api: Api) -> None:
     request = head(api, "POST", MAPS, f"Content-Length: {MIB}").replace(api.operator.encode(), b"wrong")
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connected(api)) for _ in range(MAX_CONNECTIONS)]
@@ -264,7 +264,7 @@ def test_headers_that_are_too_large_are_refused(api: Api, what: str) -> None:
 
 
 @pytest.mark.usefixtures("steady")
-def test_bodies_that_are_hard_to_read_delay_no_client(api: Api) -> None:
+def test_expensive_bodies_delay_no_client(api: Api) -> None:
     bodies = [
         b"[" * MIB,
         b'{"a":' * (MIB // 6),
@@ -348,9 +348,9 @@ def test_connections_over_the_limit_take_the_place_of_idle_ones(api: Api) -> Non
     request = head(api, "GET", "/user")
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connected(api)) for _ in range(MAX_CONNECTIONS)]
-        time.sleep(0.3)  # they are accepted, one and all
+        time.sleep(0.3)  # for all to be accepted
         clients[0].sendall(request)
-        assert answer(clients[0])[0] == 200  # so it has not waited longest
+        assert answer(clients[0])[0] == 200  # so another client has waited longest
         late = [stack.enter_context(connected(api)) for _ in range(20)]
         for client in (*late, clients[0]):
             client.sendall(request)

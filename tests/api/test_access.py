@@ -241,7 +241,7 @@ class Asking:
         """The response; `scope` replaces the account's id in the path or, without an account, the zone's."""
         path = dict(self._path)
         if scope:
-            names = ("account_id", "membership_id")  # else it is a zone's
+            names = ("account_id", "membership_id")  # without them, the path has a zone's id
             path[next((name for name in names if f"{{{name}}}" in self._route.path), "zone_id")] = scope
         headers = {"Authorization": f"Bearer {token}"} if token else headers or {}
         if self._sample.body is not None:
@@ -272,7 +272,7 @@ def ask(api: Api, route: Route, versions: dict[str, str]) -> Asking:
     return Asking(api, route, versions)
 
 
-def test_the_table_of_samples_is_that_of_routes() -> None:
+def test_every_route_has_a_sample() -> None:
     assert SAMPLES.keys() == {name_of(route) for route in ROUTES}
 
 
@@ -285,7 +285,7 @@ MALFORMED = [
 ]
 
 
-def test_without_a_token_nothing_is_to_be_had(api: Api, ask: Asking, tokens: Tokens) -> None:
+def test_nothing_is_available_without_a_token(api: Api, ask: Asking, tokens: Tokens) -> None:
     missing = ask(None)
     assert reason(missing) == (401, 9106)
     assert missing.headers["WWW-Authenticate"] == "Bearer"
@@ -342,7 +342,7 @@ def test_token_with_the_permission_is_enough(api: Api, ask: Asking, route: Route
     assert response.status_code == 200, response.text
 
 
-# Objects of others below one's own
+# Other accounts' objects in paths below one's own
 
 
 ACME, ACME_MAPS, ACME_PREFIXES = (text.format(account_id=A1) for text in ("/accounts/{account_id}", MAPS, PREFIXES))
@@ -367,7 +367,7 @@ BELOW_OWN = {
 
 
 @pytest.mark.parametrize("what", BELOW_OWN)
-def test_other_s_object_below_one_s_own_is_as_if_it_were_not_there(api: Api, tokens: Tokens, what: str) -> None:
+def test_foreign_object_below_an_own_one_is_not_found(api: Api, tokens: Tokens, what: str) -> None:
     method, path, identifier = BELOW_OWN[what]
     body = {} if method == "PATCH" else None
     theirs = api.call(method, path.format(identifier), body, token=tokens.own)
@@ -396,7 +396,7 @@ def filled(body: Any, identifier: str) -> Any:
 
 
 @pytest.mark.parametrize("what", IN_BODY)
-def test_other_s_object_in_a_body_is_as_if_it_were_not_there(api: Api, tokens: Tokens, what: str) -> None:
+def test_foreign_object_in_a_body_is_not_found(api: Api, tokens: Tokens, what: str) -> None:
     path, body, identifier = IN_BODY[what]
     theirs = api.call("POST", path, filled(body, identifier), token=tokens.own)
     nobody_s = api.call("POST", path, filled(body, NOTHING), token=tokens.own)
@@ -474,7 +474,7 @@ def test_zone_s_token_sees_that_zone_only(api: Api, tokens: Tokens) -> None:
     assert (result_info["count"], result_info["total_count"]) == (1, 1)
 
 
-def test_operator_s_token_is_one_without_any_limit(api: Api) -> None:
+def test_operator_s_token_has_no_limits(api: Api) -> None:
     limited = api.token("--permission", "zones:edit", "--permission", "dns:edit")
     assert {Z1, Z3} <= ids(api, "/zones", limited)
     assert reason(api.call("POST", "/accounts", {"name": "x"}, token=limited)) == (403, 10000)
@@ -507,7 +507,7 @@ def test_either_kind_of_credentials_is_enough(api: Api, headers: dict[str, str])
     assert api.client.get("/user", headers=headers).status_code == 200
 
 
-def test_client_over_the_limit_of_failures_is_told_but_valid_tokens_are_accepted(api: Api) -> None:
+def test_client_over_the_failure_limit_gets_429_but_valid_tokens_are_accepted(api: Api) -> None:
     def status(token: str, client: httpx.Client = api.client) -> int:
         return client.get("/user", headers={"Authorization": f"Bearer {token}"}).status_code
 

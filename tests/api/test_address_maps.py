@@ -34,7 +34,7 @@ def shop(api: Api) -> Any:
         api.result("DELETE", f"{P}/{made['id']}")
 
 
-def test_new_map_is_as_the_contract_has_it(api: Api, shop: Any) -> None:
+def test_new_map_follows_the_contract(api: Api, shop: Any) -> None:
     assert ID.fullmatch(shop["id"])
     assert (shop["description"], shop["enabled"], shop["default_sni"]) == ("Shop", False, "*.example.com")
     assert (shop["can_delete"], shop["can_modify_ips"]) == (True, True)
@@ -58,7 +58,7 @@ def test_enabling_and_disabling_show_in_the_next_answer(api: Api, shop: Any) -> 
     assert api.ask("www.example.com") == FALLBACK
 
 
-def test_addresses_come_and_go(api: Api, shop: Any) -> None:
+def test_addresses_are_added_and_removed(api: Api, shop: Any) -> None:
     path = f"{P}/{shop['id']}"
     api.result("PATCH", path, {"enabled": True})
     for ip in ("203.0.113.11", "203.0.113.11", "2001:0db8:0100:0000:0000:0000:0000:0011", "2001%3Adb8%3A100%3A%3A12"):
@@ -75,7 +75,7 @@ def test_addresses_come_and_go(api: Api, shop: Any) -> None:
     assert api.ask("www.example.com") == ["203.0.113.11"]
 
 
-def test_members_come_and_go(api: Api, shop: Any) -> None:
+def test_members_are_added_and_removed(api: Api, shop: Any) -> None:
     path = f"{P}/{shop['id']}"
     api.result("PATCH", path, {"enabled": True})
     api.result("PUT", f"{path}/zones/{Z2}")
@@ -91,7 +91,7 @@ def test_members_come_and_go(api: Api, shop: Any) -> None:
     assert api.ask("www.example.com") == FALLBACK
 
 
-def test_texts_are_cleared_by_null_and_by_nothing(api: Api, shop: Any) -> None:
+def test_texts_are_cleared_by_null_and_by_an_empty_text(api: Api, shop: Any) -> None:
     path = f"{P}/{shop['id']}"
     assert api.result("PATCH", path, {"description": None})["description"] in (None, "")
     assert api.result("PATCH", path, {"default_sni": ""})["default_sni"] is None
@@ -189,7 +189,7 @@ def test_only_the_operator_makes_immutable_maps(api: Api) -> None:
     made = api.result("POST", P, body)
     assert made["can_delete"] is False
     assert api.refused("DELETE", f"{P}/{made['id']}")[:2] == (400, 1002)
-    for file in (api.folder / "accounts/acme/maps").glob("*.yaml"):  # the operator's file is where it ends
+    for file in (api.folder / "accounts/acme/maps").glob("*.yaml"):  # only its file can end it
         if made["id"] in file.read_text():
             file.unlink()
 

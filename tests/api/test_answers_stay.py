@@ -141,8 +141,8 @@ EVENTS: dict[str, Callable[[Server], None]] = {
     "files are written again, and a start": lambda server: (write_again(server), server.restart(), None)[-1],
     "kill -9 of all": kill_all,
     "kill -9 of control": kill_control,
-    "another zone comes and goes": other_zone_by_hand,
-    "other objects come and go": other_objects,
+    "another zone is created and deleted": other_zone_by_hand,
+    "other objects are created and deleted": other_objects,
     "a comment of a file": lambda server: edit(server, "acme/account.yaml", "# Acme, since 2019", "# Acme"),
 }
 
@@ -157,7 +157,7 @@ def test_answers_stay(server: Server, event: str) -> None:
     assert changed == {}
 
 
-def test_every_get_is_looked_at(server: Server) -> None:
+def test_every_get_route_is_compared(server: Server) -> None:
     found = answers(server)
     routes = [route for route in ROUTES if route.method == "GET"]
     assert all(status == 200 for status, _, _ in found.values()), {path for path, one in found.items() if one[0] != 200}
@@ -166,8 +166,8 @@ def test_every_get_is_looked_at(server: Server) -> None:
         assert any(map(form.fullmatch, found)), route.path
 
 
-def test_records_that_are_not_changed_stay_in_their_order(server: Server) -> None:
-    """Also in DNS, after creating, changing and deleting objects of the same name many times."""
+def test_unchanged_records_keep_their_order(server: Server) -> None:
+    """DNS answers stay the same, too, after many objects of one name were created, changed and deleted."""
     for zone in ("made.example", "institute.example", "spelled.example"):
         path = f"/zones/{server.zone(zone)}/dns_records"
         before = server.api.result("GET", path, params={"per_page": "1000"})

@@ -183,12 +183,12 @@ def test_maps_reflect_the_last_edits(done: Writers) -> None:
     shared = done.api.result("GET", f"{MAPS}/{SHARED}")
     ips = {one["ip"] for one in shared["ips"]}
     wanted = {f"2001:db8:100::{number}:{edit % 2}" for number in SHARED_MAP for edit in range(EDITS)}
-    assert ips == {"203.0.113.250", *wanted}  # the others were added and removed as often
+    assert ips == {"203.0.113.250", *wanted}  # all others were removed as often as added
     assert sorted(done.api.ask("www.own0.example", "AAAA")) == sorted(wanted)
     assert shared["default_sni"] in {f"{number}-{EDITS - 1}.example.com" for number in PATCHED}
 
 
-def test_files_say_all_of_it(done: Writers) -> None:
+def test_files_have_all_changes(done: Writers) -> None:
     """A server restarted on the files answers the same; comments keep their places."""
     assert done.api.read("acme/zones/shared.example.yaml").startswith(f'id: "{Y}"  # by all\n')
     hidden = [path for path in done.api.folder.glob("accounts/**/.*") if path.is_file()]
@@ -230,7 +230,7 @@ def test_one_of_many_with_the_same_tag_wins(done: Writers) -> None:
         assert sorted(statuses(done.api, requests, **{"If-Match": tag})) == [200] + [412] * 7
 
 
-def test_each_of_many_is_refused_by_itself(done: Writers) -> None:
+def test_waiting_changes_are_refused_one_by_one(done: Writers) -> None:
     """Waiting changes are carried out together; a refused change does not affect the others."""
     path = f"/zones/{done.zones['own11.example']}/dns_records"
     requests = []

@@ -101,7 +101,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("rtype", "content"), OTHERS)
-def test_content_that_means_something_else_is_not_found(api: Api, rtype: str, content: str) -> None:
+def test_content_with_another_meaning_is_not_found(api: Api, rtype: str, content: str) -> None:
     assert names(api, type=rtype, content=content) == []
 
 
@@ -123,7 +123,7 @@ def test_part_of_content_is_found_in_other_spellings(api: Api, query: dict[str, 
 
 
 def test_ansible_finds_its_own_records(api: Api) -> None:
-    """As community.general's cloudflare_dns asks: a second run changes nothing, and `absent` finds the record."""
+    """Like community.general's cloudflare_dns: a second run changes nothing, and `absent` finds the record."""
     bodies: list[tuple[dict[str, Any], str]] = [
         (
             {"type": "SRV", "data": {"target": "a.example.com", "port": 1, "weight": 2, "priority": 3}},

@@ -70,7 +70,7 @@ def pid_of(api: Api, name: str = "control") -> int:
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = HANG_S, what: Callable[[], str] = str) -> float:
-    """The seconds it took."""
+    """Wait for the condition; return the seconds waited."""
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < timeout_s, what() or f"not within {timeout_s} s"
@@ -172,7 +172,7 @@ class Stream:
     def _next(self) -> tuple[Model, tuple[Any, ...]]:
         """A change: the state after it, and its request."""
         kinds = [self._add_record] * 3 + [self._edit_map] * 2
-        if any(deletable(self.model, zone) for zone in self.model.zones):  # not so if all records were deleted
+        if any(deletable(self.model, zone) for zone in self.model.zones):  # unless all records were deleted
             kinds += [self._delete_record, self._batch]
         kinds += [self._create_zone] * 2 if len(self.model.zones) < 9 else [self._delete_zone] * 9
         model = deepcopy(self.model)
@@ -361,7 +361,7 @@ def test_end_of_the_server_loses_nothing(tmp_path: Path) -> None:
             stream.run()
 
 
-def test_change_that_was_broken_off_is_undone_at_the_start(tmp_path: Path) -> None:
+def test_interrupted_change_is_undone_at_the_start(tmp_path: Path) -> None:
     api = Api(tmp_path, WORLD)
     before, journal = everything(api), state_folder(api.config) / "journal"
     files = [str(tmp_path / "accounts" / name) for name in (SHOP_FILE, ZONE_FILE)]
@@ -377,7 +377,7 @@ def test_change_that_was_broken_off_is_undone_at_the_start(tmp_path: Path) -> No
         assert api.ask("www.example.com") in (["203.0.113.1"], ["203.0.113.2"])
 
 
-def test_change_that_drops_much_outlasts_a_kill(tmp_path: Path) -> None:
+def test_large_deletion_survives_a_kill(tmp_path: Path) -> None:
     """The change guard is for files: changes acknowledged over the API need no force."""
     with Api(tmp_path, WORLD | {"acme/zones/many.example.yaml": MANY}).running() as api:
         zone = api.result("GET", "/zones?name=many.example")[0]["id"]
@@ -405,7 +405,7 @@ def test_change_guard_is_there_again_after_a_change(tmp_path: Path) -> None:
         assert api.ask("h1.many.example") == ["192.0.2.1"]
 
 
-# Files that are edited by hand
+# Files edited by hand
 
 
 @pytest.fixture(scope="module")
@@ -417,7 +417,7 @@ def unwatched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 @pytest.fixture
 def by_hand(unwatched: Api) -> Iterator[Api]:
-    """The same with the files of an earlier time; some files disappear and others appear."""
+    """The same server; after the test it has its original files again."""
     yield unwatched
     root = unwatched.folder / "accounts"
     for name in everything(unwatched):
@@ -469,7 +469,7 @@ def test_edit_of_an_account_is_not_undone(by_hand: Api) -> None:
     assert "# the old one" in text
 
 
-def test_file_that_was_removed_does_not_come_back(by_hand: Api) -> None:
+def test_removed_file_does_not_come_back(by_hand: Api) -> None:
     (by_hand.folder / "accounts" / SHOP_FILE).unlink()
     assert by_hand.refused("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})[:2] == (404, 1000)
     assert SHOP_FILE not in everything(by_hand)
@@ -484,7 +484,7 @@ def test_file_that_was_made_is_not_overwritten(by_hand: Api, ending: str) -> Non
     assert by_hand.read(f"acme/zones/new.example.{ending}") == text
 
 
-def test_account_that_was_moved_away_is_not_made_anew(by_hand: Api) -> None:
+def test_moved_account_is_not_recreated(by_hand: Api) -> None:
     """Nothing is written into a deleted folder, neither an account's nor the folder of all accounts."""
     for folder in (by_hand.folder / "accounts/acme", by_hand.folder / "accounts"):
         folder.rename(by_hand.folder / "away")
@@ -526,7 +526,7 @@ def test_edit_that_is_broken_refuses_changes_of_that_file(
     assert everything(by_hand) == before
     assert status(by_hand)["revision"] == revision
     assert by_hand.result("GET", f"{MAPS}/{SHOP}")["enabled"] is True
-    by_hand.result("PUT", f"{MAPS}/{SALE}/ips/203.0.113.8")  # others are not concerned
+    by_hand.result("PUT", f"{MAPS}/{SALE}/ips/203.0.113.8")  # other objects are unaffected
     assert "203.0.113.8" in by_hand.ask("www.example.com")
     assert by_hand.read(name) == before[name]
     edit_by_hand(by_hand, name, new, old)
@@ -545,7 +545,7 @@ def test_broken_edit_refuses_changes_where_no_account_is_held(by_hand: Api) -> N
         error = response.json()["errors"][0]
         assert error["code"] == 1007
         assert f"/{name}:{line}:" in error["message"]
-    by_hand.result("PUT", f"{MAPS}/{SALE}/ips/203.0.113.8")  # others are not concerned
+    by_hand.result("PUT", f"{MAPS}/{SALE}/ips/203.0.113.8")  # other objects are unaffected
     by_hand.config.write_text(settings)
 
 
@@ -559,7 +559,7 @@ def test_refused_changes_are_not_tried_again_and_again(by_hand: Api) -> None:
 
 
 def test_large_zone_edited_in_the_meantime(by_hand: Api) -> None:
-    """Its text is not in memory; when it is read again, it has changed."""
+    """The zone's text is not kept in memory; when it is read again, it has changed."""
     large = "records:\n" + "".join(f"- {{name: h{n}, type: A, content: 192.0.2.1}}  # {n}\n" for n in range(2_000))
     by_hand.write("acme/zones/large.example.yaml", large)
     assert reload(by_hand)["ok"]
@@ -583,7 +583,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield api
 
 
-def test_change_is_no_change_of_files_afterwards(watched: Api) -> None:
+def test_api_change_is_not_seen_as_an_edit(watched: Api) -> None:
     time.sleep(0.5)  # the files are watched by now
     watched.result("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})
     watched.result("POST", f"/zones/{Z1}/dns_records", {"name": "a", "type": "A", "content": "192.0.2.3", "ttl": 300})
@@ -602,7 +602,7 @@ def test_change_is_no_change_of_files_afterwards(watched: Api) -> None:
 
 
 def test_broken_file_elsewhere_delays_no_change(watched: Api) -> None:
-    """Its edit is neither lost nor loaded; after the fix it is loaded together with the changes made meanwhile."""
+    """The broken edit is neither lost nor loaded; once fixed, it is loaded with the changes made meanwhile."""
     revision = status(watched)["revision"]
     edit_by_hand(watched, "globex/zones/example.org.yaml", "192.0.2.1", "192.0.2.300")
     wait_until(lambda: not status(watched)["source"]["ok"])
@@ -624,7 +624,7 @@ def test_broken_file_elsewhere_delays_no_change(watched: Api) -> None:
 
 
 @pytest.mark.parametrize("on_error", ["hold", "refuse"])
-def test_kill_beside_a_broken_file_loses_no_answer(watched: Api, on_error: str) -> None:
+def test_kill_with_a_broken_file_loses_no_answer(watched: Api, on_error: str) -> None:
     """With `refuse`, control cannot load the files and serves the snapshot file, which contains the last change."""
     settings = watched.config.read_text()
     watched.config.write_text(settings + f"on_error: {on_error}\n")
@@ -655,7 +655,7 @@ def new_pid(api: Api, before: int) -> bool:
         return False
 
 
-def test_changes_beside_reloads_and_edits(watched: Api) -> None:
+def test_changes_during_reloads_and_edits(watched: Api) -> None:
     """One file is edited by hand and reloaded continuously, while clients change other objects over HTTP."""
     stop = threading.Event()
     edits = reloads = 0

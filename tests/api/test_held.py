@@ -68,7 +68,7 @@ def break_the_map(api: Api) -> None:
     wait_for(lambda: held(api) == ["held: acme"])
 
 
-def test_others_go_on_and_monitors_are_told(api: Api) -> None:
+def test_others_are_updated_and_monitors_notified(api: Api) -> None:
     api.write("globex/zones/example.org.yaml", FILES["globex/zones/example.org.yaml"] + more("new", "192.0.2.77"))
     break_the_map(api)
     wait_for(lambda: api.ask("new.example.org") == ["192.0.2.77"])
@@ -140,7 +140,7 @@ def test_object_whose_file_is_in_error_is_not_written(api: Api) -> None:
     assert api.read("acme/maps/shop.yaml") == BROKEN_MAP
 
 
-def test_objects_beside_it_are_written_and_outlast_kills(tmp_path: Path) -> None:
+def test_other_objects_are_written_and_survive_kills(tmp_path: Path) -> None:
     """ACME must not stop for a broken map."""
     world = Api(tmp_path, WORLD, settings=WITH_METRICS)
     with world.running() as api:
@@ -205,7 +205,7 @@ def test_name_of_a_held_account_is_shown_on_one_line(name: str, api: Api) -> Non
     assert "Traceback" not in api.dns.stderr.text()
 
 
-def test_dashboard_tells_the_users_of_held_accounts(api: Api) -> None:
+def test_dashboard_shows_held_accounts_to_their_users(api: Api) -> None:
     api.write("acme/zones/example.org.yaml", WWW)  # globex has it
     wait_for(lambda: held(api) == ["held: acme"])
     banners = {}
@@ -226,7 +226,7 @@ def test_new_objects_keep_clear_of_files_that_are_not_served(api: Api) -> None:
     assert api.read("acme/zones/new.example.yaml") == "records: 1\n"
 
 
-def test_write_that_clears_the_way_lets_an_account_go(api: Api) -> None:
+def test_write_that_resolves_a_clash_releases_the_account(api: Api) -> None:
     api.write("globex/zones/example.net.yaml", NEW_ZONE)
     wait_for(lambda: held(api) == ["held: globex"])
     api.result("DELETE", f"/zones/{Z2}")
@@ -254,7 +254,7 @@ RESTARTS = ("restart", "kill -9, and again")
 
 
 @pytest.mark.parametrize("how", RESTARTS)
-def test_old_answers_outlast_restarts(how: str, tmp_path: Path) -> None:
+def test_old_answers_survive_restarts(how: str, tmp_path: Path) -> None:
     world = Api(tmp_path, WORLD, settings=WITH_METRICS)
     with world.running() as api:
         break_the_map(api)
@@ -293,7 +293,7 @@ def test_leftovers_do_not_count_and_strangers_count_after_a_while(api: Api) -> N
     api.write("README.md", "?")
     api.write("acme/zones/notes.txt", "?")
     time.sleep(2)
-    assert held(api) == []  # somebody may be saving a file
+    assert held(api) == []  # an editor may be in the middle of a save
     assert cli(api, "check").returncode == 1
     wait_for(lambda: held(api) == ["held: acme"])
     (api.folder / "accounts/acme/zones/notes.txt").unlink()

@@ -552,7 +552,7 @@ def test_token_of_an_interrupted_command_is_revoked(api: Api) -> None:
         assert process.stderr
         assert process.stderr.read(4) == b"This"
         assert len(TokenFile(api.folder / "state").tokens()) == 2
-        for _ in range(10):  # a signal just before the terminal is read takes effect with the next
+        for _ in range(10):  # a signal just before the read of the terminal takes effect only at the next signal
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=3)
@@ -567,7 +567,7 @@ def test_token_of_an_interrupted_command_is_revoked(api: Api) -> None:
 
 REFUSED: dict[str, tuple[list[str], int, str]] = {
     "a rule": (["map", "delete", "Shop"], 1, r"the map is enabled: disable it before deleting it \(code 1002\)\n"),
-    "a rule, dry": (["map", "delete", "Shop", "--dry-run"], 1, r"the map is enabled.* \(code 1002\)\n"),
+    "a rule, dry run": (["map", "delete", "Shop", "--dry-run"], 1, r"the map is enabled.* \(code 1002\)\n"),
     "an immutable map": (["map", "add-ip", MI, "203.0.113.31"], 1, r".*immutable.* \(code 1002\)\n"),
     "an address outside every prefix": (
         ["map", "create", "--account", A1, "--ip", "192.0.2.77"],
@@ -597,12 +597,20 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
         r".* \(code 81058\)\n",
     ),
     "a record's data": (["zone", "add-record", Z1, "x", "A", "x"], 1, r"content: .* \(code 9005\)\n"),
-    "a record's data, dry": (["zone", "add-record", Z1, "x", "A", "x", "--dry-run"], 1, r"content: .* \(code 9005\)\n"),
+    "a record's data, dry run": (
+        ["zone", "add-record", Z1, "x", "A", "x", "--dry-run"],
+        1,
+        r"content: .* \(code 9005\)\n",
+    ),
     "no such record": (["zone", "delete-record", Z1, "0" * 32], 1, r"Record does not exist\. \(code 81044\)\n"),
     "no record with such an id": (["zone", "delete-record", Z1, "0000"], 1, "there is no record '0000' in example.com"),
     "an asterisk for a record": (["zone", "delete-record", Z1, "*"], 1, r"there is no record '\*' in example\.com\n"),
     "a record's file": (["zone", "import", Z1, "/nowhere"], 1, "/nowhere cannot be read: No such file or directory\n"),
-    "an export to nowhere": (["zone", "export", Z1, "/nowhere/x"], 1, "/nowhere/x cannot be written: No such file"),
+    "an export to a missing folder": (
+        ["zone", "export", Z1, "/nowhere/x"],
+        1,
+        "/nowhere/x cannot be written: No such file",
+    ),
     "which account": (["map", "create"], 2, r"(?s).*Error: the token covers 2 accounts; choose .*Acme \(a1a1"),
     "which account of a zone": (["zone", "create", "example.edu"], 2, "(?s).*choose with --account"),
     "an invalid address": (

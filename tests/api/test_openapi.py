@@ -66,7 +66,7 @@ def test_document_is_openapi_3_1(document: dict[str, Any]) -> None:
         assert jsonschema_rs.meta.is_valid(schema), name
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_has_a_target(document: dict[str, Any]) -> None:
     for reference in references(document):
         found: Any = document
         for step in reference.removeprefix("#/").split("/"):
@@ -88,7 +88,7 @@ def test_every_route_is_described_once(document: dict[str, Any]) -> None:
         assert operation["responses"].keys() == {"200", "default"}
 
 
-def test_routes_with_a_body_say_which() -> None:
+def test_routes_with_a_body_describe_it() -> None:
     for route in ROUTES:
         is_restore = route.path.endswith("/restore")
         assert (route.body is not None) == (route.method in ("POST", "PATCH") and not is_restore) or (

@@ -47,7 +47,7 @@ def envelope(response: httpx.Response) -> tuple[int, int]:
 
 NESTED = '{"a":' * 3000 + "1" + "}" * 3000
 BROKEN = {
-    "no JSON": b"{",
+    "not JSON": b"{",
     "two texts": b"{}{}",
     "a list": b"[]",
     "a text": b'"text"',
@@ -64,9 +64,9 @@ BROKEN = {
     "a lone surrogate": rb'{"description": "\ud800"}',
     "a lone surrogate as a key": rb'{"\udfff": 1}',
     "NUL": rb'{"description": "a\u0000b"}',
-    "NUL as it is": b'{"description": "a\x00b"}',
+    "an unescaped NUL": b'{"description": "a\x00b"}',
     "an escape sequence": rb'{"description": "\u001b[2J"}',
-    "octets that are no UTF-8": b'{"description": "\xff\xfe"}',
+    "octets that are not UTF-8": b'{"description": "\xff\xfe"}',
     "an overlong encoding": b'{"description": "\xc0\xaf"}',
     "UTF-7": b"+AHsAfQ-",
     "a form": b"description=x",
@@ -89,7 +89,7 @@ WRITES = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_body_that_cannot_be_used_is_refused(api: Api, what: str) -> None:
+def test_unusable_body_is_refused(api: Api, what: str) -> None:
     for where, (method, path) in WRITES.items():
         response = api.call(method, path, content=BROKEN[what], headers=JSON)
         assert envelope(response) == (400, 1001), where
@@ -189,11 +189,11 @@ IMPORTS: dict[str, tuple[str, bytes]] = {
     "no boundary": ("multipart/form-data", b"--x\r\n\r\n--x--"),
     "no parts": ("multipart/form-data; boundary=x", b"--x--\r\n"),
     "cut off": ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nab'),
-    "no UTF-8": (
+    "not UTF-8": (
         "multipart/form-data; boundary=x",
         b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n\xff\xfe\r\n--x--\r\n',
     ),
-    "a file that is no UTF-8": (
+    "a file that is not UTF-8": (
         "multipart/form-data; boundary=x",
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n\xff\xfe\r\n--x--\r\n',
     ),

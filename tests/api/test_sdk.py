@@ -29,7 +29,7 @@ def sdk(api: Api) -> Iterator[Cloudflare]:
         yield client
 
 
-def test_address_map_from_its_making_to_its_end(api: Api, sdk: Cloudflare) -> None:
+def test_life_of_an_address_map(api: Api, sdk: Cloudflare) -> None:
     maps = sdk.addressing.address_maps
     made = maps.create(
         account_id=A1,
@@ -63,7 +63,7 @@ def test_address_map_from_its_making_to_its_end(api: Api, sdk: Cloudflare) -> No
         maps.get(made.id, account_id=A1)
 
 
-def test_records_from_their_making_to_their_end(api: Api, sdk: Cloudflare) -> None:
+def test_life_of_some_records(api: Api, sdk: Cloudflare) -> None:
     records = sdk.dns.records
     made = records.create(zone_id=Z1, name="sdk", type="A", content="192.0.2.50", ttl=1, proxied=True)
     assert (made.name, made.ttl, made.proxied) == ("sdk.example.com", 1, True)
@@ -121,7 +121,7 @@ def test_many_types_are_written_back_as_read(api: Api, sdk: Cloudflare) -> None:
     records.delete(done.posts[0].id, zone_id=Z3)
 
 
-def test_zone_from_its_making_to_its_end(api: Api, sdk: Cloudflare, tmp_path: Path) -> None:
+def test_life_of_one_zone(api: Api, sdk: Cloudflare, tmp_path: Path) -> None:
     zone = sdk.zones.create(account={"id": A1}, name="sdk.test", type="full")
     assert (zone.status, zone.name) == ("active", "sdk.test")
     sdk.dns.records.create(zone_id=zone.id, name="@", type="A", content="192.0.2.1", proxied=True, ttl=1)
@@ -178,7 +178,7 @@ def test_accounts_prefixes_and_tokens(api: Api, sdk: Cloudflare) -> None:
     assert sdk.user.tokens.verify().status == "active"
 
 
-def test_key_beside_an_address_is_a_token_too(api: Api) -> None:
+def test_x_auth_key_accepts_a_token(api: Api) -> None:
     with Cloudflare(api_email="who@example.com", api_key=api.operator, base_url=f"{api.origin}/client/v4") as sdk:
         assert {zone.id for zone in sdk.zones.list()} >= {Z1, Z2, Z3}
     with (

@@ -82,7 +82,7 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("query", "expected"), FOUND, ids=[str(one[0])[:50] for one in FOUND])
-def test_records_are_found_as_people_type_them(api: Api, query: dict[str, str], expected: list[str]) -> None:
+def test_records_are_found_in_typed_spellings(api: Api, query: dict[str, str], expected: list[str]) -> None:
     assert listed(api, RECORDS, **query) == expected
 
 
@@ -100,7 +100,7 @@ ZONES = [
 
 
 @pytest.mark.parametrize(("name", "expected"), ZONES)
-def test_zones_are_found_as_people_type_them(api: Api, name: str, expected: list[str]) -> None:
+def test_zones_are_found_in_typed_spellings(api: Api, name: str, expected: list[str]) -> None:
     found = api.client.get("/zones", params={"name": name}, headers={"Authorization": f"Bearer {api.operator}"}).json()
     assert [one["name"] for one in found["result"]] == expected
 
@@ -144,7 +144,7 @@ def test_fields_of_pages_find_the_same(pages: httpx.Client, path: str, there: st
     assert missing not in results
 
 
-def test_pages_show_a_name_as_people_read_it_beside_it(pages: httpx.Client) -> None:
+def test_pages_show_names_also_in_unicode(pages: httpx.Client) -> None:
     assert "(bücher.example)" in html.unescape(pages.get("/zones").text)
     records = html.unescape(pages.get(f"/zones/{Z1}/records").text)
     for name in ("müller.example.com", "straße.example.com", "日本語.example.com", "bücher.example.org"):

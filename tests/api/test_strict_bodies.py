@@ -58,18 +58,18 @@ BLANK = {
     "a control character": "a\x07b",
     "NUL": "a\x00b",
     "DEL": "a\x7fb",
-    "one of C1": "a\x85b",
+    "a C1 control character": "a\x85b",
     "an escape sequence": "\x1b[2J",
-    "a blank that does not break": "a\xa0b",
-    "a wide blank": "a\u3000b",
-    "a blank without a width": "a\u200bb",
-    "text that runs the other way": "a\u202eb",
+    "a no-break space": "a\xa0b",
+    "an ideographic space": "a\u3000b",
+    "a zero-width space": "a\u200bb",
+    "a right-to-left override": "a\u202eb",
     "an escaped blank": r"a\032b",
-    "a blank behind a backslash": "a\\ b",
+    "a blank after a backslash": "a\\ b",
     "an escaped control character": r"a\007b",
     "an escaped DEL": r"a\127b",
     "an escaped backslash before an escaped blank": r"a\\\032b",
-    "blanks alone": "   ",
+    "only blanks": "   ",
 }
 
 
@@ -90,7 +90,7 @@ GOOD = ["_sip._tcp", "*", "a-b", r"a\.b", r"a\033b", r"a\\032b", "müller", "A",
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_other_names_are_not(api: Api, name: str) -> None:
+def test_other_names_are_accepted(api: Api, name: str) -> None:
     made = api.result("POST", RECORDS, {"type": "TXT", "name": f"{name}.good", "content": "x"})
     api.result("DELETE", f"{RECORDS}/{made['id']}")
 
@@ -119,7 +119,7 @@ FLAGS = {
     "new map": ("POST", MAPS, "enabled"),
     "immutable map": ("POST", MAPS, "immutable"),
     "plan": ("POST", f"{MAPS}/plan", "enabled"),
-    "plan of an end": ("POST", f"{MAPS}/plan", "delete"),
+    "plan of a deletion": ("POST", f"{MAPS}/plan", "delete"),
     "zone": ("PATCH", f"/zones/{Z1}", "paused"),
     "zone's settings": ("PATCH", f"/zones/{Z1}/dns_settings", "flatten_all_cnames"),
     "account's settings": ("PATCH", f"/accounts/{A1}/dns_settings", "enforce_dns_only"),
@@ -196,7 +196,7 @@ NO_BOOLEANS = {
     "yes": "yes",
     "a digit": "1",
     "another word": "proxied",
-    "a word too much": "true false",
+    "two words": "true false",
     "JSON": '"true"',
 }
 

@@ -278,16 +278,16 @@ def change(method: str, path: str, body: Any = None) -> Callable[[Server], None]
 CASES: dict[str, tuple[Callable[[Server], None], set[str]]] = {  # the action, and the times that move
     "files are touched": (touch, set()),
     "files are written again": (write_again, set()),
-    "another branch, and back": (other_branch_and_back, set()),
+    "another branch and back": (other_branch_and_back, set()),
     "a start": (Server.restart, set()),
     "two starts": (lambda server: (server.restart(), server.restart(), None)[-1], set()),
     "kill -9 of all": (kill_all, set()),
     "kill -9 of control": (kill_control, set()),
     "files are touched, and a start": (lambda server: (touch(server), server.restart(), None)[-1], set()),
     "other name servers in the settings": (other_nameservers, set()),
-    "a record of a YAML zone is made": (lambda server: post_record(server, "example.com"), set()),
-    "a record of a master file is made": (lambda server: post_record(server, "institute.example"), set()),
-    "a record of a zone that was made": (lambda server: post_record(server, "made.example"), set()),
+    "a record of a YAML zone is created": (lambda server: post_record(server, "example.com"), set()),
+    "a record of a master file is created": (lambda server: post_record(server, "institute.example"), set()),
+    "a record of a new zone is created": (lambda server: post_record(server, "made.example"), set()),
     "a record of YAML is edited by hand": (
         lambda server: edit(server, "acme/zones/example.com.yaml", "192.0.2.2,", "192.0.2.22,"),
         set(),
@@ -318,7 +318,7 @@ CASES: dict[str, tuple[Callable[[Server], None], set[str]]] = {  # the action, a
     "a master file becomes YAML": (convert, {"academy.example modified_on"}),
     "a master file becomes YAML by hand": (convert_by_hand, set()),
     "a zone is paused": (change("PATCH", f"/zones/{Z1}", {"paused": True}), {"example.com modified_on"}),
-    "a zone is paused that is not": (change("PATCH", f"/zones/{Z2}", {"paused": False}), set()),
+    "an active zone is resumed": (change("PATCH", f"/zones/{Z2}", {"paused": False}), set()),
     "a zone's settings": (
         change("PATCH", f"/zones/{Z2}/settings/ipv6", {"value": "off"}),
         {"example.net modified_on"},
@@ -335,7 +335,7 @@ CASES: dict[str, tuple[Callable[[Server], None], set[str]]] = {  # the action, a
         lambda server: edit(server, "acme/zones/waiting.example.yaml", "status: pending", "status: active"),
         {"waiting.example modified_on", "waiting.example activated_on"},
     ),
-    "a zone is made": (change("POST", "/zones", {"name": "third.example", "account": {"id": A1}}), set()),
+    "a zone is created": (change("POST", "/zones", {"name": "third.example", "account": {"id": A1}}), set()),
     "a zone is deleted": (
         lambda server: server.api.result("DELETE", f"/zones/{server.zone('museum.example')}"),
         {"Sale modified_at"},  # it was a member
@@ -348,7 +348,7 @@ CASES: dict[str, tuple[Callable[[Server], None], set[str]]] = {  # the action, a
         lambda server: edit(server, "acme/maps/sale.yaml", "203.0.113.8,", "203.0.113.88,"),
         {"Sale modified_at"},
     ),
-    "a map that was made is changed": (
+    "a new map is changed": (
         lambda server: server.api.result("PATCH", server.map("made"), {"enabled": True}),
         {"made modified_at"},
     ),
@@ -356,8 +356,8 @@ CASES: dict[str, tuple[Callable[[Server], None], set[str]]] = {  # the action, a
         lambda server: edit(server, "acme/maps/sale.yaml", "enabled: true", "enabled: true  # at last"),
         set(),
     ),
-    "a map is made": (change("POST", MAPS, {"description": "third"}), set()),
-    "an account gets more": (add_parts, set()),
+    "a map is created": (change("POST", MAPS, {"description": "third"}), set()),
+    "an account gets new objects": (add_parts, set()),
     "an account is renamed": (change("PUT", f"/accounts/{A2}", {"name": "Globex"}), set()),
     "an account enforces DNS only": (
         change("PATCH", f"/accounts/{A1}/dns_settings", {"enforce_dns_only": True}),
@@ -419,7 +419,7 @@ def test_new_objects_have_the_time_at_which_they_were_seen(fresh: Server) -> Non
     assert not {what for what in begun if what.startswith(("made", "a.made"))}
 
 
-def test_files_say_times(tmp_path: Path) -> None:
+def test_files_may_contain_times(tmp_path: Path) -> None:
     said = (
         "created_on: 2019-03-01T12:00:00+02:00\nactivated_on: 2019-03-02T12:00:00Z\nmodified_on: 2024-05-06T07:08:09Z\n"
     )
@@ -458,7 +458,7 @@ def test_files_say_times(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_a_zone_is_as_old_as_it_is_however_often_it_is_asked_for(server: Server) -> None:
+def test_record_changes_do_not_move_the_times_of_their_zone(server: Server) -> None:
     """A change of one record rewrites the whole zone file."""
     made = server.api.result("POST", "/zones", {"name": "seventeen.example", "account": {"id": A1}})
     assert made["created_on"] == made["activated_on"] == made["modified_on"]

@@ -82,7 +82,7 @@ def test_zone_created_by_a_tenant_is_not_verified_and_the_message_says_so(api: A
 
 
 @pytest.mark.parametrize("limits", [("--permission", "zones:edit"), ("--account", A1, "--account", A2)])
-def test_every_token_but_the_operator_s_is_a_tenant_s(api: Api, limits: tuple[str, ...]) -> None:
+def test_zone_of_a_limited_token_is_not_verified(api: Api, limits: tuple[str, ...]) -> None:
     token = api.token(*limits)
     made = api.result("POST", "/zones", {"name": "limited.test", "account": {"id": A2}}, token=token)
     assert made["verified"] is False
@@ -96,7 +96,7 @@ def test_zone_created_by_the_operator_is_verified(api: Api) -> None:
     api.result("DELETE", f"/zones/{response['result']['id']}")
 
 
-def test_other_accounts_names_go_on_into_it_once_the_operator_says_so(api: Api, partner: str) -> None:
+def test_other_accounts_aliases_are_followed_once_it_is_verified(api: Api, partner: str) -> None:
     assert answers(api) == CLOSED
     assert api.ask("host.partner.test") == [ADDRESS]
     assert api.result("PATCH", f"/zones/{partner}", {"verified": True})["verified"] is True
@@ -114,7 +114,7 @@ def test_operator_deletes_the_line(api: Api, partner: str) -> None:
     assert answers(api) == OPEN
 
 
-def test_tenant_says_nothing_of_it(api: Api, globex: str, partner: str) -> None:
+def test_tenant_cannot_set_verified(api: Api, globex: str, partner: str) -> None:
     for body in ({"verified": True}, {"verified": True, "paused": True}):
         response = api.call("PATCH", f"/zones/{partner}", body, token=globex)
         (error,) = response.json()["errors"]
@@ -167,7 +167,9 @@ def versions(api: Api, zone_id: str, token: str) -> dict[bool, str]:
 
 
 @pytest.mark.parametrize("where", ["there", "gone"])
-def test_earlier_version_is_no_word_of_the_operator_s(api: Api, globex: str, partner: str, where: str) -> None:
+def test_restored_version_does_not_count_as_verified_by_the_operator(
+    api: Api, globex: str, partner: str, where: str
+) -> None:
     api.result("PATCH", f"/zones/{partner}", {"verified": True})
     api.result("PATCH", f"/zones/{partner}", {"paused": True})
     api.result("PATCH", f"/zones/{partner}", {"paused": False, "verified": False})
@@ -182,7 +184,7 @@ def test_earlier_version_is_no_word_of_the_operator_s(api: Api, globex: str, par
     assert answers(api)[0] == ALIASES
 
 
-def test_earlier_version_takes_no_verification_back(api: Api, globex: str, partner: str) -> None:
+def test_restored_version_keeps_the_verification(api: Api, globex: str, partner: str) -> None:
     known = versions(api, partner, globex)
     api.result("PATCH", f"/zones/{partner}", {"verified": True})
     for token in (globex, api.operator):
@@ -225,7 +227,7 @@ def test_master_file_restored_by_a_tenant_becomes_yaml_with_verified_false(api: 
     assert api.read("globex/zones/master.test.zone").startswith("; kept by hand\n")
 
 
-def test_operator_says_of_a_master_file_that_it_is_not_verified(api: Api) -> None:
+def test_operator_marks_a_master_file_as_unverified(api: Api) -> None:
     (zone,) = api.result("GET", "/zones?name=master.test")
     assert api.result("PATCH", f"/zones/{zone['id']}", {"verified": False})["verified"] is False
     assert "verified: false\n" in api.read("globex/zones/master.test.yaml")
@@ -238,7 +240,7 @@ def test_zone_of_a_tenant_lies_neither_in_nor_around_another_account_s(api: Api,
         assert api.refused("POST", "/zones", {"name": name}, token=globex)[:2] == (400, 1002)
 
 
-def test_flattened_record_that_leads_there_is_refused(api: Api, partner: str) -> None:
+def test_flattened_record_with_that_target_is_refused(api: Api, partner: str) -> None:
     acme = api.token("--account", A1)
     body: Any = {"name": "f", "type": "CNAME", "content": "host.partner.test", "settings": {"flatten_cname": True}}
     status, code, message = api.refused("POST", f"/zones/{Z1}/dns_records", body, token=acme)
@@ -259,7 +261,7 @@ def test_commands_show_it_and_verify(api: Api, partner: str) -> None:
     assert answers(api) == OPEN
 
 
-def test_page_says_so_and_only_the_operator_verifies_there(api: Api, globex: str, partner: str) -> None:
+def test_page_shows_it_and_only_the_operator_can_verify(api: Api, globex: str, partner: str) -> None:
     path = f"/zones/{partner}"
     with Person(api, globex) as tenant, Person(api, api.operator) as operator:
         shown = tenant.get(path).text
@@ -274,7 +276,7 @@ def test_page_says_so_and_only_the_operator_verifies_there(api: Api, globex: str
         assert "not verified" not in operator.get(path).text
 
 
-def test_explain_page_says_why_an_alias_is_not_followed(api: Api, partner: str) -> None:
+def test_explain_page_shows_why_an_alias_is_not_followed(api: Api, partner: str) -> None:
     with Person(api, api.token("--account", A1)) as tenant:
         shown = tenant.get("/explain?name=ext.leads.example&type=A").text
         assert "not followed: the zone partner.test belongs to another account and is not verified" in shown

@@ -29,10 +29,10 @@ TEXTS = {
     "an empty string": '""',
     "one string over 255 octets": '"' + "k" * 300 + '"',
     "over 255 octets without quotes": "k" * 300 + " ü",
-    "what separates tags": '"a,b=c:d cf_tags=x,cf-proxied:true"',
-    "escapes that are not needed": r'"\a\b\c"',
+    "separators of tags": '"a,b=c:d cf_tags=x,cf-proxied:true"',
+    "needless escapes": r'"\a\b\c"',
     "emoji": '"💥 日本語"',
-    "a word behind a quoted one": '"a" b',
+    "a word after a quoted one": '"a" b',
     "a percent sign": '"100%25"',
 }
 SPF = {"type": "SPF", "content": "v=spf1 mx -all"}

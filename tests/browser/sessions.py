@@ -1,4 +1,4 @@
-"""A user of the dashboard without a browser, who can send anything."""
+"""A user of the dashboard without a browser: it can send anything."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_simultaneous_edits_of_a_map_are_reported(api: Api, acme: str, opened: O
     assert api.ask("www.shop.example") == ["203.0.113.60"]
 
 
-def test_managed_map_says_why_it_is_locked(api: Api, acme: str, opened: Open) -> None:
+def test_managed_map_shows_why_it_is_locked(api: Api, acme: str, opened: Open) -> None:
     page = opened(api, acme, f"{MAPS}/{MAP_MANAGED}")
     assert "Why this map is locked" in page.locator("main").inner_text()
     for name in ("Enable", "Disable", "Delete"):
@@ -229,7 +229,7 @@ def test_list_is_sorted_and_searched(api: Api, acme: str, opened: Open) -> None:
     assert len(names()) == 4
 
 
-def test_zone_says_why(api: Api, acme: str, opened: Open) -> None:
+def test_zone_page_shows_the_reason(api: Api, acme: str, opened: Open) -> None:
     page = opened(api, acme, f"/zones/{SHOP}")
     assert page.locator("ol.chain li.taken").inner_text().startswith("Map of the zone")
     page.goto(f"{api.origin}/zones/{BLOG}")
@@ -309,7 +309,7 @@ def test_records_in_a_browser(api: Api, acme: str, opened: Open) -> None:
     assert api.reply("new.blog.example").rcode() == 3
 
 
-def test_record_that_somebody_else_changed(api: Api, acme: str, opened: Open) -> None:
+def test_record_changed_by_another_user(api: Api, acme: str, opened: Open) -> None:
     page = opened(api, acme, f"/zones/{SHOP}/records/{WWW}/edit")
     api.result("PATCH", f"/zones/{SHOP}/dns_records/{WWW}", {"comment": "by the other"})
     page.get_by_label("IPv4 address").fill("192.0.2.77")

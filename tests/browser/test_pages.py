@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PHONE = {"viewport": {"width": 360, "height": 740}}
 WIDE = {"viewport": {"width": 1280, "height": 900}}
 PAGE_S = judged(0.2)
-TIMES_FEW = 500  # by which a page of ten thousand zones may take longer than a page of a few
+TIMES_FEW = 500  # limit on the time of a page of ten thousand zones, in multiples of a page of a few
 ZONES = 10_000
 
 
@@ -32,7 +32,7 @@ def problems(page: Page, rules: list[str] | None = None) -> list[str]:
     return [f"{page.url}: {one['id']}: {one['help']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 
 
-def test_pages_are_for_everybody(still: Api, opened: Open) -> None:
+def test_pages_are_accessible(still: Api, opened: Open) -> None:
     page = opened(still, **WIDE, color_scheme="light")
     found: list[str] = []
     for path in PAGES.values():
@@ -41,7 +41,7 @@ def test_pages_are_for_everybody(still: Api, opened: Open) -> None:
     assert found == []
 
 
-def test_pages_can_be_read_in_the_dark(still: Api, opened: Open) -> None:
+def test_pages_have_a_dark_theme(still: Api, opened: Open) -> None:
     page = opened(still, **WIDE, color_scheme="dark")
     found: list[str] = []
     for name in ("overview", "maps", "managed map", "edit a map", "disable", "addresses", "paused zone", "records"):
@@ -63,7 +63,7 @@ def test_pages_fit_a_phone(still: Api, opened: Open) -> None:
     assert found == []
 
 
-def test_page_to_sign_in_is_for_everybody(still: Api, opened: Open) -> None:
+def test_sign_in_page_is_accessible(still: Api, opened: Open) -> None:
     page = opened(still)
     page.get_by_role("button", name="Sign out").click()
     page.get_by_label("API token").fill("wrong")
@@ -72,7 +72,7 @@ def test_page_to_sign_in_is_for_everybody(still: Api, opened: Open) -> None:
     assert problems(page) == []
 
 
-def test_pages_with_mistakes_are_for_everybody(still: Api, opened: Open) -> None:
+def test_pages_with_errors_are_accessible(still: Api, opened: Open) -> None:
     page = opened(still, path=f"{MAPS}/create")
     page.get_by_role("button", name="Continue", exact=True).click()
     page.locator("#ips").fill("nonsense")
@@ -134,7 +134,7 @@ LARGE = (
 
 
 def fastest_s(person: Person, path: str, times: int) -> float:
-    """The least time that a page takes; `times` more than one, as the server saves its snapshot meanwhile."""
+    """The least time of a page in several tries: the server may save its snapshot during one of them."""
     seconds = []
     for _ in range(times):
         start = time.perf_counter()

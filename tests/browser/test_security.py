@@ -44,7 +44,7 @@ PAYLOADS = (
 # Sessions
 
 
-def test_page_is_the_sign_in_for_strangers(still: Api) -> None:
+def test_strangers_get_the_sign_in_page(still: Api) -> None:
     with Person(still, None) as stranger:
         for path in PAGES.values():
             shown = stranger.get(path)
@@ -232,7 +232,7 @@ def test_unreadable_objects_are_on_no_page(api: Api) -> None:
         assert "198.51.100.77" in dns_only.get("/audit").text
 
 
-def test_new_account_does_not_hear_of_an_old_one(api: Api) -> None:
+def test_new_account_sees_no_entries_of_an_old_one(api: Api) -> None:
     old = api.result("POST", "/accounts", {"name": "Tenant"})
     zone = api.result("POST", "/zones", {"name": "tenant.test", "account": {"id": old["id"]}})
     api.result("POST", f"/zones/{zone['id']}/dns_records", {"type": "A", "name": "o", "content": "198.51.100.99"})
@@ -250,7 +250,7 @@ def test_control_characters_are_refused_as_by_the_api(api: Api) -> None:
             assert person.post(f"{MAPS}/create", form).status_code == 400
 
 
-def test_files_that_cannot_be_used_are_told_of(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_unusable_files_are_reported(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("broken")
     with Api(folder, FILES, settings=SETTINGS + "on_error: refuse\n").running() as api:
         again, operator = api, api.operator
@@ -413,7 +413,7 @@ def test_pages_need_their_permission(still: Api, people: dict[str, Person], rout
     assert state_of(still) == before
 
 
-def test_lists_tell_of_one_s_own_alone(still: Api, people: dict[str, Person]) -> None:
+def test_lists_show_only_own_objects(still: Api, people: dict[str, Person]) -> None:
     with Person(still, still.operator) as operator:
         operator.post(f"{MAPS}/{MAP_OFF}/disable", {})
     still.result("PATCH", f"/accounts/{ACME}/addressing/address_maps/{MAP_MANAGED}", {"description": "Secret plans"})

@@ -102,8 +102,8 @@ PAGES: Mapping[str, str] = {
     "disable": f"{MAPS}/{MAP_SHOP}/disable",
     "delete": f"{MAPS}/{MAP_OFF}/delete",
     "addresses": f"/accounts/{ACME}/addresses",
-    "nobody's addresses": f"/accounts/{GLOBEX}/addresses",
-    "nobody's maps": f"/accounts/{GLOBEX}/maps",
+    "addresses of an empty account": f"/accounts/{GLOBEX}/addresses",
+    "maps of an empty account": f"/accounts/{GLOBEX}/maps",
     "zones": "/zones",
     "zones of an account": f"/zones?account={ACME}",
     "nothing found": "/zones?q=nothing",
@@ -120,6 +120,6 @@ PAGES: Mapping[str, str] = {
     "delete a record": f"/zones/{SHOP}/records/{WWW}/delete",
     "import": f"/zones/{SHOP}/records/import",
     "explain": "/explain?name=www.shop.example&type=A",
-    "explain nothing": "/explain",
+    "explain, empty form": "/explain",
     "audit log": "/audit",
 }

@@ -1,4 +1,4 @@
-"""Responses say what was written, and change only with their object; lists have pages and filters."""
+"""Responses show the written data, and change only with their object; lists have pages and filters."""
 
 from __future__ import annotations
 

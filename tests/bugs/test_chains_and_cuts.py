@@ -56,7 +56,7 @@ CASES: dict[str, tuple[dict[str, list[Fields]], list[str]]] = {
 
 
 @pytest.mark.parametrize(("zones", "questions"), CASES.values(), ids=CASES.keys())
-def test_answer_is_the_reference_s(
+def test_answer_equals_the_reference(
     tmp_path: pathlib.Path, zones: dict[str, list[Fields]], questions: list[str]
 ) -> None:
     files = AccountFiles(zones={f"{name}.yaml": {"records": records} for name, records in zones.items()})

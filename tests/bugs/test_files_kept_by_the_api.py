@@ -26,7 +26,7 @@ def test_file_name_that_differs_in_case_alone_is_not_reused(api: Api) -> None:
     api.result("DELETE", f"/zones/{made['id']}")
 
 
-def test_account_with_files_of_others_is_not_deleted(api: Api) -> None:
+def test_account_with_foreign_files_is_not_deleted(api: Api) -> None:
     account = api.result("POST", "/accounts", {"name": "Old"})
     folder = next(
         one.parent for one in (api.folder / "accounts").glob("*/account.yaml") if account["id"] in one.read_text()

@@ -22,7 +22,7 @@ def config(folder: pathlib.Path, name: str, zone: Fields | str) -> pathlib.Path:
     ("name", "zone"),
     [("example.com.yaml", {"records": [NS]}), ("example.com.zone", "@ 60 IN NS ns1.example.net.\n")],
 )
-def test_soa_is_made_where_only_the_zone_itself_names_servers(
+def test_soa_is_generated_from_the_zone_s_own_nameservers(
     tmp_path: pathlib.Path, name: str, zone: Fields | str
 ) -> None:
     loaded = load(config(tmp_path, name, zone), {})
@@ -38,7 +38,7 @@ def test_soa_is_made_where_only_the_zone_itself_names_servers(
     ],
     ids=["101 nameservers", "a wildcard's zone"],
 )
-def test_problem_with_a_made_record_has_a_place(tmp_path: pathlib.Path, zone: Fields, said: str) -> None:
+def test_problem_with_a_generated_record_has_a_place(tmp_path: pathlib.Path, zone: Fields, said: str) -> None:
     with pytest.raises(InvalidDataError, match=said) as caught:
         load(config(tmp_path, "example.com.yaml", zone), {})
     assert all(problem.place is not None for problem in caught.value.problems)

@@ -30,7 +30,7 @@ def test_start_with_much_less_data_is_a_warning(tmp_path: pathlib.Path) -> None:
         assert answers(again.udp(DNS)) == ["192.0.2.2"]
 
 
-def test_start_with_as_much_data_is_not(tmp_path: pathlib.Path) -> None:
+def test_start_with_as_much_data_is_no_warning(tmp_path: pathlib.Path) -> None:
     for _ in range(2):
         with Soaked(tmp_path) as server:
             assert "before this start" not in server.stderr.text()
@@ -41,7 +41,7 @@ def test_reload_warns_of_settings_that_wait_for_a_restart(tmp_path: pathlib.Path
         settings = tmp_path / "dnsd.yaml"
         settings.write_text(settings.read_text() + "user: somebody\n")
         line = len(settings.read_text().splitlines())
-        for _ in range(2):  # as long as it waits
+        for _ in range(2):  # until the restart
             done = server.reload()
             assert done.returncode == 0
             assert f"{settings}:{line}:1: user: the change takes effect after a restart" in done.stderr

@@ -39,7 +39,7 @@ def test_variables_of_a_kubernetes_service_are_not_settings(tmp_path: pathlib.Pa
     load(config, {"DNSD_SERVICE_HOST": "192.0.2.1", "DNSD_PORT_53_UDP": "x", "DNSD_PORT": "udp://192.0.2.1:53"})
 
 
-def test_text_from_the_environment_is_taken_as_it_is(tmp_path: pathlib.Path) -> None:
+def test_text_from_the_environment_is_used_unchanged(tmp_path: pathlib.Path) -> None:
     config = write(tmp_path, {"accounts/a/account.yaml": "name: A\n"})
     assert load(config, {"DNSD_VERSION": "2 # of 3"}).settings.version == "2 # of 3"
 

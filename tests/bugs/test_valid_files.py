@@ -44,7 +44,7 @@ CASES: dict[str, dict[str, str | bytes]] = {
 
 
 @pytest.mark.parametrize("files", CASES.values(), ids=CASES.keys())
-def test_is_loaded_without_a_word(tmp_path: pathlib.Path, files: dict[str, str | bytes]) -> None:
+def test_is_loaded_without_warnings(tmp_path: pathlib.Path, files: dict[str, str | bytes]) -> None:
     for name, text in {**FILES, **files}.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -261,7 +261,7 @@ def _is_served(client: socket.socket, zone: dns.name.Name) -> bool:
     try:
         client.send(query.to_wire())
         reply = dns.message.from_wire(client.recv(65535))
-        while reply.id != query.id:  # a late one, to the question before
+        while reply.id != query.id:  # a late reply to the previous question
             reply = dns.message.from_wire(client.recv(65535))
     except OSError:
         return False

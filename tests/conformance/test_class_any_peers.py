@@ -18,7 +18,7 @@ TRANSFERS = ("AXFR", "IXFR")
 
 
 def test_replies_equal_those_of_nsd(ports: Ports, written_zones: dict[str, str]) -> None:
-    """If those of class IN are; over TCP, without truncation. Type ANY is one HINFO here."""
+    """If the replies in class IN are equal, too. Over TCP, so not truncated; without type ANY, one HINFO here."""
     pairs = [pair for pair in pairs_of(written_zones, random.Random(1035), PAIRS) if pair[1] not in ("ANY", *TRANSFERS)]
     of_in = [question(*pair, tcp=True, edns=1232).wire for pair in pairs]
     of_any = [wire.replace(b"\0\1\0\0\x29", b"\0\xff\0\0\x29") for wire in of_in]

@@ -14,7 +14,7 @@ from tests.conformance.servers import Ports, compare
 
 pytestmark = pytest.mark.peers
 
-WRITTEN_PAIRS = 4_000  # each is asked in four ways
+WRITTEN_PAIRS = 4_000  # each asked in four ways
 MADE_PAIRS = 2_000
 AT_LEAST = 20_000
 
@@ -30,7 +30,7 @@ SIDES: list[tuple[str, str, int | None, set[str]]] = [
     ("loop-3.example.com.", "A", None, {"nsd", "knot"}),
     (f"{'l' * 60}.{'l' * 20}.dname-long.example.com.", "A", None, {"nsd", "bind"}),  # RFC 6672 §2.2: YXDOMAIN
     ("x.sub.example.com.", "A", None, {"nsd", "knot"}),  # glue: also authoritative addresses of the zone
-    ("c02.example.com.", "NAPTR", 1232, set()),  # longer than our limit: no peer
+    ("c02.example.com.", "NAPTR", 1232, set()),  # longer than our limit: unlike any peer
 ]
 
 
@@ -56,7 +56,7 @@ def test_unusual_messages_are_answered_as_the_peers_do(ports: Ports) -> None:
 
 
 @pytest.mark.parametrize(("qname", "qtype", "edns", "expected"), SIDES)
-def test_where_the_peers_differ_dnsd_sides_with(
+def test_dnsd_sides_with_the_named_peers(
     ports: Ports, qname: str, qtype: str, edns: int | None, expected: set[str]
 ) -> None:
     asked = question(qname, qtype, edns=edns)

@@ -52,7 +52,7 @@ def test_reply_is_the_one_of_the_table(
 def test_rcode_is_the_peers_where_they_agree(views: Mapping[str, Mapping[str, View]], label: str) -> None:
     rcodes = {views[label][peer].rcode for peer in PEERS if views[label][peer] != SILENCE}
     if label in DIFFERENT:
-        assert rcodes != {CASES[label].rcode}, "this difference is no more"
+        assert rcodes != {CASES[label].rcode}, "this difference no longer exists"
     elif len(rcodes) == 1:
         assert rcodes == {CASES[label].rcode}, views[label]
 

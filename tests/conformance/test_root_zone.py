@@ -21,7 +21,7 @@ ASKED = 5_000
 @pytest.fixture(scope="module")
 def root_zone() -> str:
     if not ROOT_ZONE.exists():
-        pytest.skip("no shared data folder beside the project: ../shared/data/root.zone")
+        pytest.skip("no shared data folder next to the project: ../shared/data/root.zone")
     return ROOT_ZONE.read_text(encoding="ascii")
 
 

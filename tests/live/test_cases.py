@@ -189,7 +189,7 @@ NUMBERED = [pytest.param(where, query, answer, id=f"case-{number}") for number, 
 
 
 def world_of(one: State) -> World:
-    """The four zones of the two accounts, in this state."""
+    """The two accounts with their four zones, in this state."""
     z1 = {"records": [*Z1_RECORDS, *one.apex], **dict(one.z1)}
     a1 = AccountFiles(
         {**(A1_DELEGATES if one.delegated else A1), **dict(one.a1)},

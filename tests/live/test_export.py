@@ -135,7 +135,7 @@ def test_other_record_is_answered_as_stored(server: Dnsd, name: str, rtype: str)
             )
 
 
-def test_a_dns_only_cname_is_answered_as_one(server: Dnsd) -> None:
+def test_dns_only_cname_is_answered_as_stored(server: Dnsd) -> None:
     assert answers(server.udp(query("status.shop.example", "A"))) == ["status.example.org."]
 
 

@@ -1,4 +1,4 @@
-"""Every command and every block of README.md does what it says."""
+"""Every command and every block of README.md works as described."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def test_example(command: str, output: str, port: int) -> None:
     assert done.stdout == output
 
 
-def test_commands_over_http_do_what_they_say(tmp_path: Path) -> None:
+def test_commands_over_http_work_as_described(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config", ignore=shutil.ignore_patterns("state"))
     config = tmp_path / "config" / "dnsd.yaml"
     with Dnsd(config, env=FREE_PORTS) as server:

@@ -293,7 +293,7 @@ def test_client_that_goes_away(server: Dnsd) -> None:
 
 
 def test_client_that_does_not_read_takes_no_memory(server: Dnsd) -> None:
-    """Its queries cause 250 MB of replies; others are served meanwhile, and it gets its replies once it reads."""
+    """Its 250 MB of replies wait while others are served; the client gets them once it reads."""
     asked = frame(query("large.example.com", "TXT"))
     before = resident_kib(server)
     with socket.create_connection((server.host, server.port)) as client:
@@ -397,7 +397,7 @@ def test_port_in_use(tmp_path: pathlib.Path, kind: socket.SocketKind) -> None:
     ]
 
 
-def test_address_that_is_not_ours(tmp_path: pathlib.Path) -> None:
+def test_foreign_address(tmp_path: pathlib.Path) -> None:
     result = serve(config(tmp_path, listen=["192.0.2.1:0"]))
     assert (result.returncode, result.stdout) == (1, "")
     assert "cannot listen on 192.0.2.1:0: " in result.stderr

@@ -88,7 +88,7 @@ def test_reloads(server: Dnsd, tmp_path: pathlib.Path, name: str) -> None:
     assert pids(tmp_path) == before
 
 
-def test_no_process_ends_by_a_signal_that_is_no_order(server: Dnsd, tmp_path: pathlib.Path) -> None:
+def test_other_signals_kill_no_process(server: Dnsd, tmp_path: pathlib.Path) -> None:
     before = pids(tmp_path)
     assert before.keys() == {"supervisor", "control", "worker-0", "worker-1"}
     for process, pid in before.items():
@@ -118,7 +118,7 @@ def test_the_server_drains_and_ends(server: Dnsd, tmp_path: pathlib.Path, number
 
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGTERM], ids=["QUIT", "TERM"])
 @pytest.mark.parametrize("process", ["worker-0", "worker-1", "control"])
-def test_a_process_that_is_told_to_end_drains_and_is_followed_by_another(
+def test_terminated_process_drains_and_is_replaced(
     server: Dnsd, tmp_path: pathlib.Path, process: str, number: int
 ) -> None:
     before = pids(tmp_path)

@@ -21,7 +21,7 @@ SANITIZED = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefin
 
 
 class CompileError(Exception):
-    """Compiling failed; the message has the compiler's output or what to install."""
+    """Compiling failed; the message has the compiler's output, or the name of the missing package."""
 
 
 def extensions() -> dict[str, list[str]]:

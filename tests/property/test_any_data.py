@@ -125,7 +125,7 @@ def test_accepted_data_can_be_read_again(rtype_text: str, sample: str) -> None:
 
 
 @pytest.mark.parametrize("rtype", PROVEN)
-def test_data_that_is_not_read_again_could_be(rtype: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_exempt_from_a_second_read_could_be_read(rtype: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Types exempt from the second parse would pass it."""
     rng = random.Random(rtype)
     sample = SAMPLES[rdata.type_text(rtype)]

@@ -156,7 +156,7 @@ def test_every_reply_is_counted(tmp_path: pathlib.Path) -> None:
     assert totals["dnsd_requests_total"] == totals["dnsd_responses_total"] == len(asked)
 
 
-def test_a_new_snapshot_is_answered_from_at_once(tmp_path: pathlib.Path) -> None:
+def test_new_snapshot_is_used_at_once(tmp_path: pathlib.Path) -> None:
     first, second = (
         load(write_world(random_world(random.Random(seed)), tmp_path / str(seed)), {}).snapshot for seed in (5, 6)
     )

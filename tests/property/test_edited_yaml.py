@@ -99,7 +99,7 @@ def comments(text: str) -> list[str]:
 
 @settings(max_examples=examples(150, 500))
 @given(cases())
-def test_edited_text_says_the_data_and_keeps_all_comments(case: tuple[PlainData, str, PlainData]) -> None:
+def test_edited_text_has_the_data_and_keeps_all_comments(case: tuple[PlainData, str, PlainData]) -> None:
     data, text, wanted = case
     assert as_read(parse_yaml(text)) == as_read(data)
     edited = edited_yaml(text, wanted)
@@ -111,7 +111,7 @@ def test_edited_text_says_the_data_and_keeps_all_comments(case: tuple[PlainData,
 
 @settings(max_examples=examples(150, 500))
 @given(VALUES)
-def test_written_text_says_the_data(data: PlainData) -> None:
+def test_written_text_has_the_data(data: PlainData) -> None:
     assert parse_yaml(written_yaml({"a": data})) == as_read({"a": data})
     assert parse_yaml(written_yaml(data)) == as_read(data)
 

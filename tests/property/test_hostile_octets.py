@@ -54,7 +54,7 @@ HOSTILE = {
     "fewer than five octets of entries": (table(bytes(16), 0, 8, 4, b"\1\0\0\0" * 8 + bytes(4)), True),
     "as many names as slots": (table(bytes(16), 8, 8, 40, FULL + bytes(40)), False),
     "no slots": (table(bytes(16), 0, 0, 0, b""), False),
-    "slots that are no power of two": (table(bytes(16), 0, 3, 0, bytes(12)), False),
+    "a number of slots that is not a power of two": (table(bytes(16), 0, 3, 0, bytes(12)), False),
 }
 
 LOOK = """\

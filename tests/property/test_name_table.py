@@ -67,7 +67,7 @@ def test_same_as_a_dict(seed: int, kind: type[NameTable]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_changes_make_one_of_the_other(seed: int) -> None:
+def test_changes_turn_one_snapshot_into_the_other(seed: int) -> None:
     rng = random.Random(seed)
     old = packed(some_names(rng, 50))
     for _ in range(10):
@@ -94,7 +94,7 @@ def numbered(count: int, node: Node) -> dict[bytes, Node]:
     return {b"\x04" + number.to_bytes(4) + b"\0": node for number in range(count)}
 
 
-def test_much_change_is_packed_anew() -> None:
+def test_large_change_is_packed_again() -> None:
     first = renewed(None, numbered(8 * FEW + 80, NODES[0]))
     second = renewed(first, numbered(8 * FEW + 80, NODES[0]) | numbered(FEW, NODES[1]))
     assert second.shares_octets(first)
@@ -133,7 +133,7 @@ def test_other_octets_are_refused() -> None:
     assert len(list(table)) == 3
 
 
-def test_a_table_that_was_written_without_the_compiled_part_is_refused_by_it() -> None:
+def test_compiled_part_refuses_a_plain_table() -> None:
     with pytest.raises(ValueError, match="not a table of names"):
         importlib.import_module("dnsd.engine._names").Table(plain_names.pack([b"\0"], [0], bytes(16)), NODES, {})
     octets = module.pack([b"\0"], [0], bytes(16))

@@ -17,7 +17,7 @@ from tests.limits import examples
 from tests.samples.zones import ZONES
 
 EXAMPLE = parse_name_text("example.com")
-NO_LINE = re.compile(r"()()()()(?!)|")  # matches no line, so that none is plain
+NO_LINE = re.compile(r"()()()()(?!)|")  # matches no line, so that no line is plain
 
 OWNERS = ["a", "a", "B.a", "*", "*.b", "_x-1", "@", "", "", "a.example.com.", "b.Example.COM.", "x.example.org.", "10"]
 OWNERS += ["example.com", "a..b", ".", ".a", r"a\.b", r"\097", "ä", '"a"', "a@b", "$x", "a/b", "l" * 63, "l" * 64]

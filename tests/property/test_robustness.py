@@ -111,6 +111,6 @@ def test_every_opcode_class_and_flag(served: Served) -> None:
                 assert reply[3] & 0xF == dns.rcode.REFUSED
 
 
-def test_responses_meet_silence(served: Served) -> None:
+def test_responses_get_no_reply(served: Served) -> None:
     for flags in range(0x8000, 0x10000, 7):
         assert respond(served.snapshot, question(b"\x03www\x07example\x03com\x00", 1, flags=flags)) is None

@@ -75,7 +75,7 @@ def test_workers_answer_as_the_snapshot_that_was_sent(seed: int, tmp_path: pathl
     assert asked > 300
 
 
-def test_an_edit_of_a_map_sends_no_name(tmp_path: pathlib.Path) -> None:
+def test_map_edit_sends_no_names(tmp_path: pathlib.Path) -> None:
     world = World(
         {"default_addresses": ["198.51.100.10"], "nameservers": ["ns1.example.net"]},
         random_world(random.Random(3)).accounts,

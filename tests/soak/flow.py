@@ -183,7 +183,7 @@ class Scrapes:
         self._thread.join()
 
     def check(self) -> None:
-        """Assert that every read was as promised."""
+        """Assert that every read kept the promise."""
         assert self.count
         assert not self.problems, "\n".join(self.problems)
         assert self.slowest_s <= judged(1.0)

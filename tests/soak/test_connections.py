@@ -99,7 +99,7 @@ def test_slow_and_too_many_clients(tmp_path: pathlib.Path, figures: Figures) -> 
     limits = {"tcp": {"connections": CLIENTS, "per_client": CLIENTS}}
     with soaked(tmp_path, limits=limits) as server:
         rss = server.rss_kib()
-        beside = Dnsperf(server, QUESTIONS, CLOSED_WITHIN_S, max_qps=500)
+        others = Dnsperf(server, QUESTIONS, CLOSED_WITHIN_S, max_qps=500)
         with Clients(server, CLIENTS) as slow:
             slow.send(SLOW_QUERY[:1])
             wait_until(lambda: server.metric("dnsd_tcp_connections") == CLIENTS)
@@ -108,7 +108,7 @@ def test_slow_and_too_many_clients(tmp_path: pathlib.Path, figures: Figures) -> 
             refused = server.metric("dnsd_tcp_refused_total", reason="connections")
             grown_kib = max(after - rss[name] for name, after in server.rss_kib().items())
             open_s = drip(slow)
-        perf = beside.result()
+        perf = others.result()
         closed = server.metric("dnsd_tcp_closed_total", reason="idle")
         recovered_s = crowd_out(server)
         figures(

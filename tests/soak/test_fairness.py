@@ -49,7 +49,7 @@ def nsd_with_room(folder: pathlib.Path, port: int, zones: Mapping[str, pathlib.P
 NSD = replace(KINDS[0], configure=nsd_with_room)
 
 
-def beside(server: Soaked | Peer, load: Load, seconds: int) -> tuple[Latencies, Perf]:
+def udp_under(server: Soaked | Peer, load: Load, seconds: int) -> tuple[Latencies, Perf]:
     """The latencies of a UDP client under a load, and then dnsperf's measurements."""
     with pipelining(server.port, load):
         ask_over_udp(server.port, 0.5)  # until the load has started
@@ -58,22 +58,22 @@ def beside(server: Soaked | Peer, load: Load, seconds: int) -> tuple[Latencies, 
     return latencies, perf
 
 
-def test_udp_beside_pipelining_clients(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
+def test_udp_with_pipelining_clients(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
     if binary_of(NSD) is None:
         pytest.skip(f"not installed: {NSD.package}")
     seconds = scale(0, 10)
     if not seconds:  # the test below looks at the same path, without milliseconds
-        pytest.skip("judges milliseconds beside NSD: DNSD_SOAK=long")
+        pytest.skip("compares milliseconds with NSD's: DNSD_SOAK=long")
     with Peer(NSD, {"example.com": ZONE}, tmp_path) as nsd:
-        theirs, _ = beside(nsd, LOADS["900 of nine networks"], seconds)
+        theirs, _ = udp_under(nsd, LOADS["900 of nine networks"], seconds)
     bound_s = TIMES_NSD * theirs.percentile(0.99)
     with Soaked(tmp_path, soak_world(**ROOM)) as server:
-        found = {name: beside(server, load, seconds) for name, load in LOADS.items()}
+        found = {name: udp_under(server, load, seconds) for name, load in LOADS.items()}
         server.baseline()
     for name, (latencies, perf) in found.items():
         figures(
             "F16",
-            f"UDP beside TCP, {name}",
+            f"UDP and TCP, {name}",
             median_ms=1e3 * latencies.percentile(0.5),
             p99_ms=1e3 * latencies.percentile(0.99),
             NSD_p99_ms_with_900=1e3 * theirs.percentile(0.99),
@@ -95,13 +95,13 @@ SHARE = 0.2 if IS_LONG else 0.1  # of the queries that are answered without the 
 def test_udp_has_its_share(udp: str, tmp_path: pathlib.Path) -> None:
     """The ratio of queries answered one at a time with and without TCP clients, independent of the machine's load."""
     with Soaked(tmp_path, soak_world(**ROOM), env={"DNSD_UDP": udp}) as server:
-        alone, beside_many = 0, 0
+        alone, together = 0, 0
         for _ in range(2):
             alone += answered_in_a_second(server)
             with pipelining(server.port, MANY):
                 ask_over_udp(server.port, 0.3)
-                beside_many += answered_in_a_second(server)
-        assert beside_many >= SHARE * alone
+                together += answered_in_a_second(server)
+        assert together >= SHARE * alone
 
 
 def answered_in_a_second(server: Soaked) -> int:

@@ -63,7 +63,7 @@ def test_malformed_packets(tmp_path: pathlib.Path, scale: Scale, figures: Figure
         took_s, growth = time.monotonic() - started, growth_percent(rss, server.rss_kib())
         received = server.counted()["received"] - counted["received"]
         figures(
-            "F1", "malformed packets", UDP=datagrams, TCP=messages, a_second=sent / took_s, memory=f"{growth:+.1f} %"
+            "F1", "malformed packets", UDP=datagrams, TCP=messages, per_second=sent / took_s, memory=f"{growth:+.1f} %"
         )
         assert received == sent
         assert growth < FLAT_PERCENT
@@ -134,7 +134,7 @@ def test_work_bombs(tmp_path: pathlib.Path, snapshot: Snapshot, scale: Scale, fi
     count = scale(200, 20_000)
     kinds = list(BOMBS.values())
     costs = {name: cost_us(snapshot, make, count) for name, make in BOMBS.items()}
-    dearest = max(costs, key=costs.__getitem__)
+    worst = max(costs, key=costs.__getitem__)
     mean = cost_us(snapshot, lambda rng: rng.choice(kinds)(rng), count * len(kinds))
     most = bound_us(snapshot, CPU_US)
     with soaked(tmp_path) as server:
@@ -142,30 +142,30 @@ def test_work_bombs(tmp_path: pathlib.Path, snapshot: Snapshot, scale: Scale, fi
         rng = random.Random(2)
         bombs = [make(rng) for _ in range(count) for make in BOMBS.values()]
         live = live_cost_us(server, bombs * 3)
-        beside = Dnsperf(server, POSITIVE, scale(2, 20), max_qps=500)
-        while beside.process.poll() is None:
+        others = Dnsperf(server, POSITIVE, scale(2, 20), max_qps=500)
+        while others.process.poll() is None:
             flood_udp(server, bombs)
-        perf = beside.result()
+        perf = others.result()
         figures(
             "F2",
             "work bombs",
             kinds=len(BOMBS),
             mean=f"{mean:.1f} µs",
-            dearest=f"{costs[dearest]:.1f} µs ({dearest})",
+            most_expensive=f"{costs[worst]:.1f} µs ({worst})",
             live=f"{live:.1f} µs (a plain query {plain:.1f})",
-            lost_beside=perf.lost,
-            latency_beside=f"{1e3 * perf.latency_s:.1f} ms",
+            lost_meanwhile=perf.lost,
+            latency_meanwhile=f"{1e3 * perf.latency_s:.1f} ms",
         )
         assert perf.lost == 0
         assert perf.completed > 0
     assert mean <= most
-    assert costs[dearest] <= 3 * most
+    assert costs[worst] <= 3 * most
 
 
-def test_dear_queries(snapshot: Snapshot, scale: Scale, figures: Figures) -> None:
+def test_expensive_queries(snapshot: Snapshot, scale: Scale, figures: Figures) -> None:
     """Well-formed queries, not bombs: they need zones made for them."""
     costs = {name: cost_us(snapshot, make, scale(200, 20_000)) for name, make in DEAR.items()}
-    figures("F2", "dear queries", **{name: f"{cost:.0f} µs" for name, cost in costs.items()})
+    figures("F2", "expensive queries", **{name: f"{cost:.0f} µs" for name, cost in costs.items()})
     most = bound_us(snapshot, CPU_US)
     assert {name: cost for name, cost in costs.items() if cost > (50 if "DNAME" in name else 2) * most} == {}
 
@@ -319,7 +319,7 @@ def test_amplification(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -
             "amplification",
             networks=len(networks),
             queries=sent,
-            whole_answers_a_second=f"{min(whole.values()) / took_s:.0f} to {max(whole.values()) / took_s:.0f}",
+            whole_answers_per_second=f"{min(whole.values()) / took_s:.0f} to {max(whole.values()) / took_s:.0f}",
             cut=cut,
             amplification=f"{one.received_octets / one.sent_octets:.1f} (without a limit 25)",
             innocent=f"{min(others[1:]):.0%}",
@@ -442,7 +442,7 @@ def test_forged_addresses(tmp_path: pathlib.Path, scale: Scale, figures: Figures
             "F11",
             "forged addresses",
             addresses=count,
-            answered_a_second=count / took_s,
+            answered_per_second=count / took_s,
             memory=f"{growth:+.1f} %",
             limited=int(server.metric("dnsd_rate_limited_total")),
         )

@@ -38,7 +38,7 @@ def test_changes(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None
         after = memory_kib(api)
     figures(
         "R16",
-        "changes, ever more of them",
+        "a growing number of changes",
         map_edits=map_edits,
         record_edits=record_edits,
         reloads=reloads,

@@ -36,7 +36,7 @@ YAML: dict[str, str | bytes] = {
     "many keys twice": "records: []\n" * MANY,
     "a zero octet": "records:\n- {name: \0, type: A, content: 192.0.2.1}\n",
     "zero octets": bytes(MIB),
-    "65 MiB of nothing": "\n" * TOO_LARGE,
+    "65 MiB of empty lines": "\n" * TOO_LARGE,
     "65 MiB of one word": "x" * TOO_LARGE,
     "65 MiB of brackets": "[" * TOO_LARGE,
     "not UTF-8": b"records:\n- {name: \xff\xfe}\n",
@@ -48,7 +48,7 @@ YAML: dict[str, str | bytes] = {
     "an impossible escape": 'records: "\\UFFFFFFFF"\n',
     "two documents": "records: []\n---\nrecords: []\n",
     "thousands of mistakes": "records:\n" + "- {name: a, type: A, content: x}\n" * MANY_RECORDS,
-    "text where a list is": "records: " + "x " * 2 * MIB,
+    "text instead of a list": "records: " + "x " * 2 * MIB,
     "an empty file": "",
 }
 ZONE_TEXT: dict[str, str | bytes] = {
@@ -56,7 +56,7 @@ ZONE_TEXT: dict[str, str | bytes] = {
     "nested brackets": SOA + "( " * MANY + ") " * MANY,
     "a bracket that never ends": SOA + "a TXT ( " + "x " * 2 * MIB,
     "a quote that never ends": SOA + 'a TXT "' + "x" * 4 * MIB,
-    "65 MiB of nothing": "\n" * TOO_LARGE,
+    "65 MiB of empty lines": "\n" * TOO_LARGE,
     "65 MiB of one word": "x" * TOO_LARGE,
     "65 MiB of comment": SOA + ";" * TOO_LARGE,
     "a zero octet": SOA + "a\0 A 192.0.2.1\n",

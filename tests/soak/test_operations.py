@@ -61,7 +61,7 @@ def server(tmp_path: pathlib.Path) -> Iterator[Soaked]:
 def has_answer(server: Soaked, timeout_s: float = REPLY_TIMEOUT_S) -> bool:
     try:
         return answers(server.udp(DNS, timeout_s)) == DNS_ANSWER
-    except OSError:  # silence among others
+    except OSError:  # silence, for example
         return False
 
 
@@ -125,7 +125,7 @@ def test_three_times_more_load_than_can_be_served(tmp_path: pathlib.Path, scale:
             memory_growth_percent=growth,
             back_within_s=recovered_s,
         )
-        figures("R14", "metrics under overload", looks=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
+        figures("R14", "metrics under overload", reads=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
         assert is_telling(best)
         assert drops > 0
         assert growth < 20
@@ -216,7 +216,7 @@ class Held:
 # R7
 
 
-def test_source_that_is_gone_stops_nothing(server: Soaked, figures: Figures) -> None:
+def test_missing_source_stops_no_answer(server: Soaked, figures: Figures) -> None:
     (server.folder / "accounts").rename(server.folder / "away")
     wait_for_line(server, "reload refused")
     assert has_answer(server)
@@ -224,13 +224,13 @@ def test_source_that_is_gone_stops_nothing(server: Soaked, figures: Figures) -> 
     assert "there is no folder" in server.get("/readyz")[1]
     (server.folder / "away").rename(server.folder / "accounts")
     server.write(MAP, map_text(1))
-    mended_s = wait_for_edition(server, map=1)
+    fixed_s = wait_for_edition(server, map=1)
     assert server.ready()
-    figures("R7", "data folder gone", served_after_mending_s=mended_s)
-    assert mended_s <= judged(2.0)
+    figures("R7", "data folder gone", served_after_fix_s=fixed_s)
+    assert fixed_s <= judged(2.0)
 
 
-def test_control_that_is_killed_or_stopped_stops_nothing(server: Soaked, scale: Scale, figures: Figures) -> None:
+def test_answers_continue_without_control(server: Soaked, scale: Scale, figures: Figures) -> None:
     before = server.pids()
     with Flow(server, questions()) as flow:
         os.kill(before["control"], signal.SIGKILL)
@@ -283,12 +283,12 @@ def test_start_without_source_serves_the_snapshot(tmp_path: pathlib.Path, figure
             assert server.metric("dnsd_source_ok") == 0
             wait_for_line(server, r"the snapshot of \d+ s ago")
             mend()
-            mended_s = wait_until(server.ready, server.stderr.text)
+            fixed_s = wait_until(server.ready, server.stderr.text)
             assert serves_map(server, 3)
             server.write(MAP, map_text(3))
-        figures("R7", "start without the source", ready_s=ready_s, mended_s=mended_s)
+        figures("R7", "start without the source", ready_s=ready_s, served_after_fix_s=fixed_s)
         assert ready_s <= judged(5.0)
-        assert mended_s <= judged(2.0)
+        assert fixed_s <= judged(2.0)
 
 
 class Restarted(Soaked):
@@ -320,7 +320,7 @@ def large_zone(edition: int, names: int) -> str:
 
 
 @pytest.mark.parametrize("how", ["file size limit", "full disk"])
-def test_disk_that_is_full_leaves_a_whole_version(tmp_path: pathlib.Path, figures: Figures, how: str) -> None:
+def test_full_disk_keeps_a_whole_version(tmp_path: pathlib.Path, figures: Figures, how: str) -> None:
     state = tmp_path / "state"
     with room(state, how) as (fill, free), Soaked(tmp_path, edition_world(state=str(state))) as server:
         saved = wait_for_save(state, 1)
@@ -469,7 +469,7 @@ WALL_CLOCKS = {
 OF_THE_DAY = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
 
-def test_time_of_day_is_read_where_it_must_be_only() -> None:
+def test_time_of_day_is_read_only_where_necessary() -> None:
     package = PROJECT / "dnsd"
     found = {
         str(path.relative_to(package))
@@ -488,8 +488,8 @@ def test_time_of_day_is_read_where_it_must_be_only() -> None:
 PAUSE_S = 11.0  # longer than HANG_S, after which a process is killed
 
 
-def test_machine_that_stood_still_kills_nobody(server: Soaked, scale: Scale, figures: Figures) -> None:
-    """As under `docker pause`: no process had a heartbeat, but none hung."""
+def test_paused_machine_kills_no_process(server: Soaked, scale: Scale, figures: Figures) -> None:
+    """As under `docker pause`: no process had a heartbeat, but all are healthy."""
     if scale(True, False):
         pytest.skip("takes too long: DNSD_SOAK=long")
     before = server.pids()
@@ -514,7 +514,7 @@ RESTART_S = 0.3
 ASKED = ["www.example.com A", "multi.example.net A", "none.example.com A"]
 
 
-def test_workers_that_are_killed_lose_next_to_nothing(server: Soaked, scale: Scale, figures: Figures) -> None:
+def test_killed_workers_lose_almost_nothing(server: Soaked, scale: Scale, figures: Figures) -> None:
     """A client of a killed worker waits for its successor: the longest wait is the restart."""
     kills, rate = scale(3, 60), scale(3_000, 5_000)
     with Scrapes(server) as scrapes:
@@ -535,7 +535,7 @@ def test_workers_that_are_killed_lose_next_to_nothing(server: Soaked, scale: Sca
         lost_percent=100 * lost / queries,
         restart_ms=round(1000 * flow.slowest_s),
     )
-    figures("R14", "metrics while workers die", looks=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
+    figures("R14", "metrics while workers die", reads=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
     assert not flow.wrong, flow.wrong
     assert lost <= max(0.0005 * queries, 0 if IS_LONG else kills * BATCH_SIZE)
     assert flow.slowest_s <= judged(RESTART_S)
@@ -543,7 +543,7 @@ def test_workers_that_are_killed_lose_next_to_nothing(server: Soaked, scale: Sca
     scrapes.check()
 
 
-def test_worker_that_dies_at_each_start_is_started_less_and_less_often(
+def test_worker_that_dies_at_each_start_is_restarted_with_growing_delays(
     server: Soaked, scale: Scale, figures: Figures
 ) -> None:
     """It is killed as soon as it runs; the other worker answers."""
@@ -650,7 +650,7 @@ def unread_pipe(path: pathlib.Path) -> Iterator[int]:
         os.close(reader)
 
 
-def test_log_that_nobody_reads_harms_nothing(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
+def test_unread_log_does_no_harm(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
     seconds = scale(2, 60)
     pipe = tmp_path / "log"
     with (
@@ -671,13 +671,13 @@ def test_log_that_nobody_reads_harms_nothing(tmp_path: pathlib.Path, scale: Scal
         dropped = int(server.metric("dnsd_log_dropped_total"))
         figures(
             "R15",
-            "log pipe that nobody reads",
+            "unread log pipe",
             queries=flow.answered,
             lost=flow.lost,
             lines_dropped=dropped,
             slowest_ms=round(1000 * flow.slowest_s),
         )
-        figures("R14", "metrics beside a blocked log", looks=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
+        figures("R14", "metrics with a blocked log", reads=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
         assert flow.lost <= BATCH_SIZE  # the killed worker's last batch
         assert not flow.wrong, flow.wrong
         scrapes.check()

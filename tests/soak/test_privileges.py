@@ -155,7 +155,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @needs_root
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_needs_root_is_refused_without(own_folder: pathlib.Path, what: str) -> None:
+def test_settings_that_need_root_are_refused_without_root(own_folder: pathlib.Path, what: str) -> None:
     unprivileged = pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     if what == "a port below 1024" and int(unprivileged.read_text()) <= 53:
         pytest.skip("every user may bind port 53 here")
@@ -168,28 +168,28 @@ def test_what_needs_root_is_refused_without(own_folder: pathlib.Path, what: str)
     assert "Traceback" not in str(failed.value)
 
 
-def test_user_who_is_not_there(folder: pathlib.Path) -> None:
+def test_unknown_user(folder: pathlib.Path) -> None:
     world = edition_world(user="no-such-user")
     with pytest.raises(AssertionError, match=r"ended with status 1(?s:.*)user: .*no-such-user"), Soaked(folder, world):
         pass
 
 
 @needs_root
-def test_blocked_log_harms_nothing_after_root_is_given_up(folder: pathlib.Path, figures: Figures) -> None:
+def test_blocked_log_does_no_harm_after_dropping_root(folder: pathlib.Path, figures: Figures) -> None:
     """The pipe is root's, so the server's user cannot open it again (R15)."""
     with (
-        tempfile.TemporaryDirectory() as beside,
-        unread_pipe(pathlib.Path(beside) / "log") as reader,
+        tempfile.TemporaryDirectory() as outside,
+        unread_pipe(pathlib.Path(outside) / "log") as reader,
         Soaked(
             folder,
             edition_world(user=USER, query_log={"sample": 1}),
-            command=command_with_log(folder / "dnsd.yaml", pathlib.Path(beside) / "log"),
+            command=command_with_log(folder / "dnsd.yaml", pathlib.Path(outside) / "log"),
         ) as server,
     ):
         with Scrapes(server) as scrapes, Flow(server, questions()) as flow:
             time.sleep(2)
         assert b"query" in read_some(reader)
-        figures("R15", "blocked log pipe of root's, as a user", queries=flow.answered, lost=flow.lost)
+        figures("R15", "root's blocked log pipe, as a user", queries=flow.answered, lost=flow.lost)
         flow.check()
         scrapes.check()
         assert server.metric("dnsd_log_dropped_total") > 0
@@ -207,7 +207,7 @@ def service_manager(address: str | bytes) -> Iterator[socket.socket]:
         yield sock
 
 
-def test_service_manager_is_told(tmp_path: pathlib.Path) -> None:
+def test_service_manager_is_notified(tmp_path: pathlib.Path) -> None:
     address = str(tmp_path / "notify")
     env = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"}
     with service_manager(address) as sock, Soaked(tmp_path, edition_world(), env=env) as server:
@@ -228,14 +228,14 @@ def test_service_manager_is_told(tmp_path: pathlib.Path) -> None:
         assert server.process.wait(HANG_S) == 0
 
 
-def test_service_manager_at_an_abstract_address_is_told(tmp_path: pathlib.Path) -> None:
+def test_service_manager_at_an_abstract_address_is_notified(tmp_path: pathlib.Path) -> None:
     name = f"dnsd-test-{os.getpid()}"
     with service_manager(f"\0{name}") as sock, Soaked(tmp_path, edition_world(), env={"NOTIFY_SOCKET": f"@{name}"}):
         collect(sock, "READY=1")
 
 
 def collect(sock: socket.socket, wanted: str) -> list[str]:
-    """The messages received, up to one that contains the text."""
+    """The messages received, up to the first with the text."""
     said: list[str] = []
     while wanted not in said:
         said += sock.recv(4096).decode().split("\n")
@@ -254,6 +254,6 @@ def drain(sock: socket.socket) -> list[str]:
     return said
 
 
-def test_socket_of_no_manager_harms_nothing(tmp_path: pathlib.Path) -> None:
+def test_missing_manager_socket_does_no_harm(tmp_path: pathlib.Path) -> None:
     with Soaked(tmp_path, edition_world(), env={"NOTIFY_SOCKET": str(tmp_path / "nobody")}) as server:
         assert answers(server.udp(DNS)) == DNS_ANSWER

@@ -91,7 +91,7 @@ def test_reloads_under_load_lose_and_mix_nothing(server: Soaked, scale: Scale, f
         mixed=len(flow.wrong),
         slowest_ms=round(1000 * flow.slowest_s),
     )
-    figures("R14", "metrics during reloads", looks=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
+    figures("R14", "metrics during reloads", reads=scrapes.count, slowest_ms=round(1000 * scrapes.slowest_s))
     flow.check()
     scrapes.check()
     assert reloads >= turns
@@ -112,12 +112,12 @@ BROKEN: dict[str, tuple[str, str]] = {
     "emptied settings": ("dnsd.yaml", ""),
     "half-written settings": ("dnsd.yaml", "listen: [127.0.0.1:0\ndefault_addr"),
     "a map ten times as large": (MAP, as_yaml({**map_of(0), "ips": [f"203.0.113.{n}" for n in range(1, 252)]})),
-    "octets that are no text": (ZONE, "@ 300 TXT \0\0"),
+    "a zone with zero octets": (ZONE, "@ 300 TXT \0\0"),
 }
 
 
 @pytest.mark.parametrize("on_error", ["hold", "refuse"])
-def test_broken_source_is_refused_at_its_place_and_mended_in_time(
+def test_broken_source_is_reported_with_its_place_and_served_once_fixed(
     tmp_path: pathlib.Path, figures: Figures, on_error: str
 ) -> None:
     """By watching the files alone."""
@@ -148,7 +148,7 @@ def _break_and_mend(server: Soaked, figures: Figures, on_error: str) -> None:
         server.write(MAP, map_text(number))
         slowest_s = max(slowest_s, wait_for_edition(server, map=number))
         wait_until(lambda: server.get("/readyz") == (200, "ok\n"), lambda: server.get("/readyz")[1])
-    figures("R2", f"broken source, on_error: {on_error}", kinds=len(BROKEN), served_after_mending_s=slowest_s)
+    figures("R2", f"broken source, on_error: {on_error}", kinds=len(BROKEN), served_after_fix_s=slowest_s)
     assert slowest_s <= judged(SERVED_WITHIN_S)
     assert server.metric("dnsd_source_ok") == 1
     server.check_clean()
@@ -403,13 +403,13 @@ def test_every_way_to_save_a_file_is_seen(server: Soaked, figures: Figures) -> N
         slowest_s, slowest = max((slowest_s, slowest), (taken_s, save.__name__))
         wait_until(server.ready, server.stderr.text)
         assert server.metric("dnsd_revision") == revision + 1, save.__name__
-    figures("R4", "ways to save a file", ways=len(SAVES), slowest_s=slowest_s, which=slowest)
+    figures("R4", "ways to save a file", ways=len(SAVES), slowest_s=slowest_s, slowest_way=slowest)
     assert slowest_s <= judged(SERVED_WITHIN_S)
     server.check_clean()
 
 
 ODD_ENTRIES: dict[str, Callable[[pathlib.Path], None]] = {
-    "a name that is no text": lambda folder: os.close(os.open(os.fsencode(folder) + b"/\xff.yaml", os.O_CREAT)),
+    "a name that is not UTF-8": lambda folder: os.close(os.open(os.fsencode(folder) + b"/\xff.yaml", os.O_CREAT)),
     "a pipe": lambda folder: os.mkfifo(folder / "pipe.test.zone"),
     "a folder": lambda folder: (folder / "folder.test.yaml").mkdir(),
     "a link to itself": lambda folder: (folder / "loop.test.yaml").symlink_to("loop.test.yaml"),
@@ -419,7 +419,7 @@ ODD_ENTRIES: dict[str, Callable[[pathlib.Path], None]] = {
 
 
 def test_odd_entries_do_not_end_the_watch(server: Soaked) -> None:
-    """Each has its account held, until the entry is removed."""
+    """Each entry makes its account held until it is removed."""
     folder = (server.folder / ZONE).parent
     usual = set(os.listdir(os.fsencode(folder)))
     for edition, (name, make) in enumerate(ODD_ENTRIES.items(), start=1):

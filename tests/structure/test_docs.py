@@ -1,4 +1,4 @@
-"""Pages agree with the tree: made pages are up to date, links lead somewhere, cited files and names exist."""
+"""Pages agree with the tree: generated pages are up to date, links lead somewhere, cited files and names exist."""
 
 import importlib.util
 import re
@@ -34,7 +34,7 @@ def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def test_made_pages_are_up_to_date() -> None:
+def test_generated_pages_are_up_to_date() -> None:
     spec = importlib.util.spec_from_file_location("make_pages", DOCS / "make_pages.py")
     assert spec
     assert spec.loader
@@ -64,7 +64,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 
 def cited(page: Path) -> Iterator[str]:
-    """What stands between backquotes, outside of blocks."""
+    """The texts between backquotes, outside of blocks."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     yield from CITED.findall(text)
 

@@ -25,7 +25,7 @@ def written(write: str, *, prelude: str = "") -> str:
     return result.stderr
 
 
-def test_a_line_for_people() -> None:
+def test_console_line() -> None:
     assert written("log.info('reloaded: revision 2')\nlog.info('query', name='example.com', type='A')") == (
         "reloaded: revision 2\nquery name=example.com type=A\n"
     )
@@ -51,7 +51,7 @@ def test_a_long_line_is_cut() -> None:
     assert line.endswith("…\n".encode())
 
 
-def test_what_is_not_text_is_written_all_the_same() -> None:
+def test_surrogates_are_written_as_escapes() -> None:
     assert written("log.info('\\udcff')") == "\\udcff\n"
 
 
@@ -79,11 +79,11 @@ def blocked(log_kind: str) -> int:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_nobody_reads(kind: str) -> None:
+def test_unread_pipe(kind: str) -> None:
     assert 1000 < blocked(kind) < 3000
 
 
-def test_the_reader_is_gone() -> None:
+def test_closed_reader() -> None:
     code = "from dnsd.log import *\nlog = Log('x')\nlog.info('a')\nlog.info('b')\nprint(log.dropped)"
     reader, writer = os.pipe()
     os.close(reader)
@@ -104,7 +104,7 @@ def test_a_slow_reader_loses_nothing() -> None:
     assert len(lines) == 2001
 
 
-def test_the_shared_pipe_stays_as_it_was() -> None:
+def test_shared_pipe_is_unchanged() -> None:
     """O_NONBLOCK on the shared descriptor would affect all processes that have the pipe."""
     code = "import os\nfrom dnsd.log import *\nLog('x').info('a')\nprint(os.get_blocking(2))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -65,7 +65,7 @@ def test_observations_fall_into_the_bucket_of_their_mean() -> None:
     assert found[("dnsd_response_seconds", "udp", SUM)] == pytest.approx(9.00096)
 
 
-def test_a_bound_belongs_to_its_bucket() -> None:
+def test_bucket_includes_its_upper_bound() -> None:
     for bound, bucket in zip(BOUNDS_S, BUCKETS, strict=False):
         counts = Counts()
         counts.observe("dnsd_response_seconds", "udp", seconds=bound, count=1)

@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
         return shown.rstrip()
 
 
-def test_a_terminal_shows_how_far_a_file_is_read_and_nothing_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_shows_progress_and_erases_it_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "EVERY_S", 0)
     terminal = Terminal()
     with progress_on(terminal) as show:
@@ -47,7 +47,7 @@ def test_a_terminal_shows_how_far_a_file_is_read_and_nothing_in_the_end(monkeypa
     assert "\n" not in terminal.getvalue()
 
 
-def test_it_is_written_now_and_then_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_written_only_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     milliseconds = count(1_000)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(milliseconds) / 1000))
     terminal = Terminal()
@@ -57,14 +57,14 @@ def test_it_is_written_now_and_then_only(monkeypatch: pytest.MonkeyPatch) -> Non
     assert terminal.getvalue().count("reading") == 10_000 / (1000 * progress.EVERY_S)
 
 
-def test_a_terminal_without_progress_stays_as_it_is() -> None:
+def test_terminal_without_progress_is_unchanged() -> None:
     terminal = Terminal()
     with progress_on(terminal):
         pass
     assert terminal.getvalue() == ""
 
 
-def test_a_pipe_gets_nothing() -> None:
+def test_pipe_gets_no_progress() -> None:
     pipe = io.StringIO()
     with progress_on(pipe) as show:
         show("a.zone", 1)

@@ -85,14 +85,14 @@ FORMS: dict[str, tuple[str, str, Any]] = {
         ["ns1.example.net.", "ns2.example.net."],
     ),
     "version": ("version: 9.18", "version", "9.18"),
-    "nothing as version": ("version: null", "version", None),
+    "null as version": ("version: null", "version", None),
     "api": ('api: {listen: "127.0.0.1:8053"}', "api.listen", "127.0.0.1:8053"),
     "metrics": ('metrics: {listen: "[::1]:9153"}', "metrics.listen", "[::1]:9153"),
     "no rate limit": ("limits: {rrl: {responses_per_second: 0}}", "limits.rrl.responses_per_second", 0),
     "fractions of a second": ("limits: {tcp: {idle_s: 0.5}}", "limits.tcp.idle_s", 0.5),
     "exempt": ("limits: {rrl: {exempt: [192.0.2.0/24]}}", "limits.rrl.exempt", ["192.0.2.0/24"]),
-    "nobody exempt": ("limits: {rrl: {exempt: []}}", "limits.rrl.exempt", []),
-    "limits beside a given one keep their default": ("limits: {tcp: {connections: 5}}", "limits.tcp.queries", 1000),
+    "no exempt networks": ("limits: {rrl: {exempt: []}}", "limits.rrl.exempt", []),
+    "limits next to a given one keep their default": ("limits: {tcp: {connections: 5}}", "limits.tcp.queries", 1000),
 }
 
 
@@ -154,7 +154,7 @@ def test_wrong(tmp_path: pathlib.Path, line: str, column: int, said: str) -> Non
 
 
 @pytest.mark.parametrize("line", ["default_addresses: []", "default_addresses: [198.51.100.0/24]", "data: accounts"])
-def test_pool_is_needed(tmp_path: pathlib.Path, line: str) -> None:
+def test_pool_is_required(tmp_path: pathlib.Path, line: str) -> None:
     with pytest.raises(InvalidDataError, match="default_addresses"):
         load(tmp_path, line)
 
@@ -165,12 +165,12 @@ def test_every_problem_is_reported_at_once(tmp_path: pathlib.Path) -> None:
     assert len(caught.value.problems) == 4
 
 
-def test_file_that_is_not_there(tmp_path: pathlib.Path) -> None:
+def test_settings_file_is_missing(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InvalidDataError, match=r"cannot be read.*-c.*DNSD_CONFIG"):
         load_settings(tmp_path / "none.yaml", {})
 
 
-def test_file_that_is_not_text(tmp_path: pathlib.Path) -> None:
+def test_file_in_binary(tmp_path: pathlib.Path) -> None:
     (tmp_path / "dnsd.yaml").write_bytes(b"\xff")
     with pytest.raises(InvalidDataError, match="not UTF-8"):
         load_settings(tmp_path / "dnsd.yaml", {})

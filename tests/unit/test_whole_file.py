@@ -70,7 +70,7 @@ def test_mode_and_other_name_can_be_chosen(file: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o640
 
 
-def test_name_may_have_the_greatest_length(file: Path) -> None:
+def test_longest_file_name_is_replaced(file: Path) -> None:
     longest = file.with_name("x" * 255)
     with replacing(longest, other_name=".new") as out:
         out.write(NEW)

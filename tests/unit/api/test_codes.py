@@ -33,7 +33,7 @@ def test_place_is_a_json_pointer(path: Path, pointer: str) -> None:
     assert fault.pointer == pointer
 
 
-def test_cloudflares_sentence_replaces_the_message_and_appears_once_for_each_place() -> None:
+def test_cloudflares_message_replaces_ours_once_for_each_place() -> None:
     rule = BrokenRule.IDENTICAL_RECORD
     places: list[Path] = [(), (), ("posts", 1)]
     problems = [Problem("acme/zones/x", path, f"{n} records are equal", rule=rule) for n, path in enumerate(places)]

@@ -1,4 +1,4 @@
-"""The benchmarks' own parts: what is asked, how time is counted, what is said of it; and the C programs, briefly."""
+"""The benchmarks' own parts: queries, counts of time and memory, report; and the C programs, briefly."""
 
 import json
 import os
@@ -45,7 +45,7 @@ from tests.limits import HANG_S
 MILLION = 1_000_000
 
 
-# What is asked.
+# Queries.
 
 
 @pytest.mark.parametrize("mix", MIXES, ids=lambda mix: mix.name)
@@ -74,7 +74,7 @@ def test_mixed_case_changes_letters_of_the_name_only() -> None:
     assert {one[-15:] for one in changed} == {message[-15:]}
 
 
-def test_a_file_of_queries_holds_as_many_as_the_load_generator_wants() -> None:
+def test_query_file_has_enough_queries_for_the_load_generator() -> None:
     octets = framed([query("h1", 1)] * 3)
     assert len(octets) >= LEAST_QUERIES * (2 + len(query("h1", 1)))
     assert int.from_bytes(octets[:2]) == len(query("h1", 1))
@@ -93,7 +93,7 @@ def test_the_mixes_of_the_small_servers_are_the_simple_ones() -> None:
     assert len(set(TYPES)) == len(TYPES)
 
 
-# How time and memory are counted.
+# Counts of time and memory.
 
 
 def test_the_clock_of_a_process_agrees_with_its_other_counts() -> None:
@@ -109,7 +109,7 @@ def test_the_clock_of_a_process_agrees_with_its_other_counts() -> None:
     assert schedstat_s(os.getpid()) <= cpu_of([os.getpid()]).total_s + 0.01
 
 
-def test_the_clock_keeps_what_ended_threads_have_taken() -> None:
+def test_clock_includes_ended_threads() -> None:
     def work() -> None:
         end = time.thread_time() + 0.1
         while time.thread_time() < end:
@@ -122,13 +122,13 @@ def test_the_clock_keeps_what_ended_threads_have_taken() -> None:
     assert time.clock_gettime(cpu_clock(os.getpid())) - before >= 0.1
 
 
-def test_memory_that_is_shared_counts_in_proportion() -> None:
+def test_shared_memory_counts_in_proportion() -> None:
     assert 0 < memory_bytes(os.getpid()) <= resident_bytes(os.getpid()) * 1.1
     assert children(os.getpid())[0] == os.getpid()
     assert {"processor", "memory", "kernel"} <= machine().keys()
 
 
-# What is said of it.
+# Report.
 
 
 def measures(server: str, mix: str, *cpu_us: float, lost: int = 0) -> list[Measure]:
@@ -159,7 +159,7 @@ def test_requirements_say_what_is_met_what_is_not_and_what_was_not_measured() ->
     met = {one.text: one.is_met for one in requirements(traffic, Scale())}
     assert met["CPU per answer, proxied A and AAAA: ≤ 1.0 × NSD; aim 0.85"] is True
     assert met["CPU per answer, proxied A and AAAA: ≤ 1.0 × Knot; aim 0.85"] is False
-    assert met["CPU per answer, proxied A and AAAA: BIND takes ≥ 2 × ours"] is True
+    assert met["CPU per answer, proxied A and AAAA: BIND needs ≥ 2 × dnsd's"] is True
     assert met["CPU per answer, random case: ≤ 1.1 × plain"] is None
     assert met["two workers answer ≥ 1.8 × one, by CPU accounting"] is True
 
@@ -181,10 +181,10 @@ def test_requirements_of_scale_are_those_of_a_million_names() -> None:
         scale.add(server, MILLION, what, value)
     found = requirements(Traffic(), scale)[-8:-1]
     assert [one.is_met for one in found] == [True, False, True, True, True, False, True]
-    assert found[0].reached == "2.50 ×: 5.00 by 2.00"
+    assert found[0].reached == "2.50 ×: 5.00 ÷ 2.00"
 
 
-def test_what_a_reader_must_know_is_remarked() -> None:
+def test_conditions_of_the_run_are_remarked() -> None:
     traffic = Traffic(measures=measures("dnsd", "proxied", 3, lost=5), skipped=["NSD: not installed"])
     said = "\n".join(remarks(traffic))
     assert "NSD: not installed" in said
@@ -192,7 +192,7 @@ def test_what_a_reader_must_know_is_remarked() -> None:
     assert "dnsd proxied 30%" in said
 
 
-def test_what_people_wrote_on_the_page_stays(tmp_path: Path) -> None:
+def test_other_text_of_the_page_stays(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
     page.write_text(f"# Title\n\nbefore\n{BEGIN}\nold figures\n{END}\nafter\n")
     traffic = Traffic(measures=measures("dnsd", "proxied", 3), versions={"dnsd": "1"}, commands={"dnsd": "dnsd serve"})
@@ -232,7 +232,7 @@ def test_the_load_generator_loses_nothing_against_the_null_responder(tmp_path: P
     queries.write_bytes(framed(names_of(MIXES[0], 100)))
     with subprocess.Popen([str(build("null")), str(port)]) as responder:
         try:
-            # Not asked before it is there: a client that is given the same port would hear itself.
+            # No query before it listens: a client with the same port by chance would receive its own query.
             deadline = time.monotonic() + HANG_S
             while not psutil.Process(responder.pid).net_connections("udp") and time.monotonic() < deadline:
                 time.sleep(0.01)

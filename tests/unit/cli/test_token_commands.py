@@ -145,7 +145,7 @@ def test_terminal_shows_details_and_the_token_last(config: pathlib.Path) -> None
 # The state folder
 
 FOLDERS: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
-    "beside the settings": ({}, {}, "state"),
+    "next to the settings": ({}, {}, "state"),
     "of the settings": ({"state": "var/lib"}, {}, "var/lib"),
     "of the environment": ({"state": "var"}, {"DNSD_STATE": "elsewhere"}, "elsewhere"),
     "of systemd": ({}, {"STATE_DIRECTORY": "systemd"}, "systemd"),

@@ -218,7 +218,7 @@ def test_way(name: str, qtype: str, names: list[str]) -> None:
     assert [step.name for step in explained(name, qtype).names] == names
 
 
-def test_ever_longer_names_end() -> None:
+def test_growing_names_end() -> None:
     found = explained("x.grows.example.com")
     assert rcode_text(found.reply) == "NOERROR"
     assert [step.name for step in found.names] == ["x.grows.example.com"]

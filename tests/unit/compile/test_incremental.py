@@ -349,7 +349,7 @@ def test_unreadable_file_is_refused_and_its_reason_is_content(root: Path) -> Non
     assert load(root / "dnsd.yaml", {}, previous=loaded, source=sources(root, broken)) is loaded
 
 
-def test_folder_that_went_away_is_refused(root: Path) -> None:
+def test_removed_folder_is_refused(root: Path) -> None:
     loaded = first(root)
     (root / "accounts").rename(root / "away")
     with pytest.raises(InvalidDataError, match="there is no folder"):
@@ -445,7 +445,7 @@ def outcome(root: Path, previous: Loaded | None) -> tuple[Loaded | None, object]
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_reloading_comes_to_the_same_as_loading(seed: int, root: Path) -> None:
+def test_reloading_equals_loading(seed: int, root: Path) -> None:
     rng = random.Random(seed)
     served, accepted = first(root), 0
     shutil.copytree(root, root / "..good")

@@ -26,7 +26,7 @@ DS = "4711 13 2 " + "ab" * 32
 CASES: dict[str, tuple[str, int | None]] = {
     "a signature over the SOA": (OVER_SOA, 5),
     "its type by number": (f"@ TYPE46 TYPE6 {TIMES}\n", 5),
-    "two of them": (OVER_SOA + OVER_SOA.replace("4711", "4712"), 5),
+    "two signatures": (OVER_SOA + OVER_SOA.replace("4711", "4712"), 5),
     "a whole signed zone": (KEY + f"@ RRSIG DNSKEY {TIMES}\n" + OVER_SOA + f"ns1 RRSIG A {TIMES}\n@ NSEC @ SOA\n", 7),
     "in other letters": (OVER_SOA.replace("@", "EXAMPLE.net."), 5),
     "a signature over other data": (f"ns1 RRSIG A {TIMES}\n", None),
@@ -49,7 +49,7 @@ def assert_says_what_it_means(found: Problem, place: str) -> None:
 
 
 @pytest.mark.parametrize(("zone", "line"), CASES.values(), ids=CASES.keys())
-def test_a_signed_zone_is_warned_of_and_served(tmp_path: Path, zone: str, line: int | None) -> None:
+def test_signed_zone_is_served_with_a_warning(tmp_path: Path, zone: str, line: int | None) -> None:
     found = loaded(tmp_path, zone)
     if line is None:
         assert not found.warnings

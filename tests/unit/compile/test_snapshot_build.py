@@ -104,7 +104,7 @@ def test_removed_zone_is_refused() -> None:
     assert rcode_text(ask(second, "www.example.com")) == "REFUSED"
 
 
-def test_settings_alone_change() -> None:
+def test_only_the_settings_change() -> None:
     zones, maps = (
         [zone("example.com", [WWW])],
         {"a1/m": zone_map("example.com", "203.0.113.1"), "a1/a": account_map("2001:db8:100::1")},
@@ -203,7 +203,7 @@ DS: dict[str, tuple[list[RecordFields], list[str], str]] = {
 
 
 @pytest.mark.parametrize(("records", "data", "soa"), DS.values(), ids=DS.keys())
-def test_ds_is_the_parents_to_answer(records: list[RecordFields], data: list[str], soa: str) -> None:
+def test_ds_is_answered_from_the_parent(records: list[RecordFields], data: list[str], soa: str) -> None:
     snapshot = built([zone("example.com", records), CHILD])
     reply = shown(ask(snapshot, "sub.example.com", "DS"))
     assert [line.split(" DS ")[1] for line in reply["answer"]] == data

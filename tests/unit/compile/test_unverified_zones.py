@@ -150,7 +150,7 @@ def test_own_names_and_those_of_the_same_account_are_answered_in_full(question: 
     assert answer(SNAPSHOT, question) == (FOLLOWED[question], "NOERROR")
 
 
-def test_flattened_one_says_that_it_leads_outside() -> None:
+def test_flattened_cname_to_an_outside_target_is_reported() -> None:
     for name in ("flat.bread.example", "flat2.bread.example"):
         found = respond(SNAPSHOT, dns.message.make_query(name, "A", use_edns=True).to_wire())
         options = dns.message.from_wire(found or b"").options
@@ -175,7 +175,7 @@ def test_no_address_of_it_is_in_an_additional_section() -> None:
         assert shown(reply(SNAPSHOT, question))["additional"] == []
 
 
-def test_ds_is_not_taken_from_a_zone_above_that_is_another_account_s() -> None:
+def test_ds_is_not_answered_from_another_account_s_parent_zone() -> None:
     found = shown(reply(SNAPSHOT, "kid.cakes.test DS"))
     assert found["answer"] == []
     assert found["authority"][0].startswith("kid.cakes.test. ")

@@ -131,7 +131,7 @@ def test_changes_that_add_up_are_packed_in_the_file(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_worker_that_serves_what_nobody_knows_any_more_loads_the_file(tmp_path: Path) -> None:
+def test_worker_with_an_unknown_revision_loads_the_file(tmp_path: Path) -> None:
     publisher = Publisher(Shared(1, 8), tmp_path, Log())
 
     async def run() -> None:
@@ -144,7 +144,7 @@ def test_a_worker_that_serves_what_nobody_knows_any_more_loads_the_file(tmp_path
     asyncio.run(run())
 
 
-def test_a_disk_that_hangs_holds_nobody_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_disk_delays_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     is_over = threading.Event()
     monkeypatch.setattr(module, "SAVED_WITHIN_S", 0.05)
     monkeypatch.setattr(module, "save_snapshot", lambda *_: is_over.wait(HANG_S))
@@ -161,9 +161,7 @@ def test_a_disk_that_hangs_holds_nobody_back(tmp_path: Path, monkeypatch: pytest
     asyncio.run(run())
 
 
-def test_what_could_not_be_saved_is_not_tried_again_for_each_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_save_is_not_repeated_for_each_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 
     def fail(*_: object) -> None:
@@ -192,7 +190,7 @@ def test_messages_have_kinds_of_their_own() -> None:
     assert len({packed(kind, b"")[4] for kind in kinds}) == len(kinds)
 
 
-def test_settings_are_sent_when_they_are_not_those_that_a_worker_has(tmp_path: Path) -> None:
+def test_changed_settings_are_sent(tmp_path: Path) -> None:
     publisher = Publisher(Shared(1, 8), tmp_path, Log())
     usual, sampled = worker_settings(), worker_settings(query_log={"sample": 0.5})
 
@@ -212,9 +210,7 @@ def test_settings_are_sent_when_they_are_not_those_that_a_worker_has(tmp_path: P
     asyncio.run(run())
 
 
-def test_counts_of_zones_and_maps_that_are_gone_are_dropped_once_they_are_many(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_of_many_removed_zones_and_maps_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MANY_COUNTS", 10)
     publisher = Publisher(Shared(1, 8), tmp_path, Log())
     kept = [

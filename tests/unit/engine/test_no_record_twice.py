@@ -229,13 +229,13 @@ def test_answer(snapshot: Snapshot, question: str) -> None:
 
 
 @pytest.mark.parametrize("question", CASES)
-def test_reference_says_the_same(world: World, question: str) -> None:
+def test_reference_agrees_with_the_table(world: World, question: str) -> None:
     expected = Reference(world).expect(*question.split())
     lines = [f"{owner} {dns.rdatatype.to_text(rdtype)} {rdata}" for owner, rdtype, _, rdata in expected.answer]
     assert (lines, dns.rcode.to_text(expected.rcode)) == CASES[question]
 
 
-def test_two_that_grow_by_turns_come_to_the_cap(snapshot: Snapshot) -> None:
+def test_names_growing_in_turns_reach_the_cap(snapshot: Snapshot) -> None:
     found = lines(asked(snapshot, "x.a.turns.test A"))
     assert sum(" DNAME " in line for line in found) == 2
     assert sum(" CNAME " in line for line in found) == 8

@@ -94,7 +94,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("opcode", [0, 2, 4, 5, 15])
 @pytest.mark.parametrize("message", UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_question_that_cannot_be_read(snapshot: Snapshot, message: bytes, opcode: int) -> None:
+def test_unreadable_question(snapshot: Snapshot, message: bytes, opcode: int) -> None:
     """Only a header: of the query only the id and the flags that RFC 1035 §4.1.1 copies."""
     flags = int.from_bytes(message[2:4]) & 0x0100 | opcode << 11
     sent = message[:2] + flags.to_bytes(2) + message[4:]
@@ -270,7 +270,7 @@ def test_class(snapshot: Snapshot, name: str | bytes, qtype: str, qclass: int, r
     assert "AA" not in flags_of(reply)
 
 
-def test_server_says_nothing_of_itself_unless_told_to() -> None:
+def test_server_reveals_nothing_of_itself_by_default() -> None:
     bare = build_snapshot(dataset(ZONES, {}), Options(OPTIONS.default_addresses))
     for name in ("version.bind", "version.server", "id.server", "hostname.bind"):
         assert rcode_text(ask(bare, query(name, "TXT", qclass=3))) == "REFUSED"
@@ -330,7 +330,7 @@ def test_stream_takes_the_largest_rrset() -> None:
 
 
 @pytest.mark.parametrize(("sent", "limit"), [(b"", 512), (opt(size=1000), 1000), (opt(size=4096), 1232)])
-def test_glue_that_need_not_be_there_is_left_out(snapshot: Snapshot, sent: bytes, limit: int) -> None:
+def test_optional_glue_is_left_out(snapshot: Snapshot, sent: bytes, limit: int) -> None:
     reply = ask(snapshot, query("far.example.com", after=sent))
     assert len(reply) <= limit
     assert "TC" not in flags_of(reply) or limit == 512
@@ -356,7 +356,7 @@ def test_negative_answers_carry_the_soa_with_the_lower_ttl(snapshot: Snapshot) -
 
 
 @pytest.mark.parametrize("name", ["www.example.com", "dns.example.com", "example.com", "a.example.com"])
-def test_any_is_answered_as_rfc_8482_says(snapshot: Snapshot, name: str) -> None:
+def test_any_follows_rfc_8482(snapshot: Snapshot, name: str) -> None:
     assert answers(ask(snapshot, query(name, "ANY"))) == ['"RFC8482" ""']
 
 

@@ -67,7 +67,7 @@ MASTER = {
 
 @pytest.mark.parametrize(("comment", "kept", "warns"), MASTER.values(), ids=MASTER.keys())
 def test_master_file(comment: str, kept: str, warns: bool) -> None:
-    """Both the full reader and the reader of known parts keep the same, with one warning at the first line."""
+    """The full reader and the reader of known parts keep the same text, with one warning at the first line."""
     lines = ["z 1 A 192.0.2.9", "z 1 A 192.0.2.8 ; x"]
     lines += [f"a{number} 1 A 192.0.2.{number} ; {comment}" for number in range(4)]
     found = parse_zone_text("\n".join([*lines, ""]), EXAMPLE)

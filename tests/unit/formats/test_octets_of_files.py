@@ -85,7 +85,7 @@ def test_is_read_and_answered(tmp_path: Path, line: bytes, owner: bytes, rdata: 
 
 
 @pytest.mark.parametrize(("line", "owner", "rdata", "comment"), LINES.values(), ids=LINES.keys())
-def test_lines_that_are_known_mean_the_same(line: bytes, owner: bytes, rdata: bytes, comment: str) -> None:
+def test_remembered_lines_mean_the_same(line: bytes, owner: bytes, rdata: bytes, comment: str) -> None:
     """Repeated parts are not parsed again."""
     text = decoded(HEAD + b"\n".join((line, b"z MX 1 z", line.replace(b"a", b"b", 1), line)) + b"\n", any_octets=True)
     found = parse_zone_text(text, EXAMPLE)

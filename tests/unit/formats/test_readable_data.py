@@ -1,6 +1,6 @@
-"""Record data that could not be read again is refused where its line is known, however it comes in; other data is not.
+"""Record data that cannot be read back is refused at its line, in files, edits and requests; other data is accepted.
 
-In the texts → stands where the problem is reported; it is taken out before the text is written.
+In the texts, → marks the place of the reported problem; it is removed before the text is written.
 """
 
 from __future__ import annotations

@@ -325,7 +325,7 @@ ANEW: list[tuple[str, str, PlainData]] = [
 
 
 @pytest.mark.parametrize(("text", "data"), [case[1:] for case in ANEW], ids=[case[0] for case in ANEW])
-def test_text_that_cannot_be_edited_is_written_anew(text: str, data: PlainData) -> None:
+def test_uneditable_text_is_written_again(text: str, data: PlainData) -> None:
     assert edited_yaml(text, data) == written_yaml(data)
     assert edited_yaml("\ufeff" + text.replace("\n", "\r\n"), data) == "\ufeff" + written_yaml(data).replace(
         "\n", "\r\n"
@@ -333,7 +333,7 @@ def test_text_that_cannot_be_edited_is_written_anew(text: str, data: PlainData) 
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2", "--- a\n--- b", "a: \0", "[" * 33 + "]" * 33, "a: *b"])
-def test_text_that_cannot_be_read_is_not_edited(text: str) -> None:
+def test_unreadable_text_is_not_edited(text: str) -> None:
     with pytest.raises(YamlError):
         edited_yaml(text, {"a": 1})
 

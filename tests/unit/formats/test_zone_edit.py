@@ -267,7 +267,7 @@ def test_zone_with_another_name_than_its_file() -> None:
     assert edited == f"example.org 60 SOA a. b. {NOW_S} 2 3 4 5\n"
 
 
-def test_text_that_cannot_be_edited_is_written_anew_with_its_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uneditable_text_is_written_again_with_its_comments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zone_edit, "_edited", lambda text, *_: text)
     text = f"; one\n@ 60 SOA a. b. 1 2 3 4 5 ; two\n\n  ; three\na TXT ( x\n ; four\n y )\nb A {A1}\n"
     zone, rows = read(text)
@@ -278,7 +278,7 @@ def test_text_that_cannot_be_edited_is_written_anew_with_its_comments(monkeypatc
     )
 
 
-def test_records_that_no_file_can_hold_are_refused() -> None:
+def test_impossible_records_are_refused() -> None:
     text = f"a 60 A {A1}\nb 60 A {A2}\n"
     zone, rows = read(text)
     outside = replace(record(f"a 60 A {A3}"), owner=parse_name_text("a.example.org"))

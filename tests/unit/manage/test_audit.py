@@ -63,7 +63,7 @@ ENTRIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "another zone's time": ({"at": NOW.astimezone(timezone(timedelta(hours=2)))}, {}),
     "two lines": ({"message": "a\nb\r\u2028"}, {"message": "a\nb\r\u2028"}),
     "letters": ({"message": "žluťoučký 🐎"}, {"message": "žluťoučký 🐎"}),
-    "half a surrogate pair": ({"message": "\ud800"}, {"message": "\ud800"}),
+    "a lone surrogate": ({"message": "\ud800"}, {"message": "\ud800"}),
     "other types than plain data": ({"after": {"at": NOW}}, {"after": {"at": str(NOW)}}),
     "a long text": ({"message": "x" * 10_000}, {"message": "x" * 4096}),
 }

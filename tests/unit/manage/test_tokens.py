@@ -118,7 +118,7 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "a long id": {"zones": ("a" * 32 + "\n",)},
     "a name of two lines": {"name": "a\nb"},
     "a name that turns a terminal red": {"name": "\x1b[31m"},
-    "half a surrogate pair": {"name": "\ud800"},
+    "a lone surrogate": {"name": "\ud800"},
     "a long name": {"name": "x" * 101},
     "a time without a zone": {"expires_at": datetime(2026, 1, 1)},
 }

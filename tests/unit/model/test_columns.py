@@ -40,7 +40,7 @@ def test_columns_hold_the_records_in_their_order(first: list[Record], second: li
 
 
 @given(lists, lists)
-def test_columns_are_equal_where_the_records_are(first: list[Record], second: list[Record]) -> None:
+def test_equal_records_make_equal_columns(first: list[Record], second: list[Record]) -> None:
     assert (Records.of(first) == Records.of(second)) == (first == second)
     assert Records.of(first).without({0, 2}) == Records.of([one for i, one in enumerate(first) if i not in (0, 2)])
 

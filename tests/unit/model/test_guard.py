@@ -1,4 +1,4 @@
-"""The limit on what a reload may drop without --force."""
+"""The guard: the limit on drops by a reload without --force."""
 
 from __future__ import annotations
 

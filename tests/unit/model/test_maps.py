@@ -88,7 +88,7 @@ CASES: dict[str, tuple[list[AddressMap], str | None]] = {
         [address_map("X", in_zone(JANUARY), in_account(JUNE)), address_map("B", in_zone(JUNE))],
         "B",
     ),
-    "a step goes before a time": ([address_map("X", in_zone(JANUARY)), address_map("B", in_account(JUNE))], "X"),
+    "precedence counts before time": ([address_map("X", in_zone(JANUARY)), address_map("B", in_account(JUNE))], "X"),
     "a tie goes to the greater id": ([address_map("X", in_zone(JUNE)), address_map("Y", in_zone(JUNE))], "Y"),
     "a tie without times": ([address_map("X", in_zone(), id="f0"), address_map("Y", in_zone(), id="0f")], "X"),
     "a tie of immutable maps": ([MI, address_map("MJ", in_account(), immutable=True)], "MJ"),
@@ -150,7 +150,7 @@ def test_addresses_keep_the_order_of_the_map() -> None:
     assert both([address_map("M", in_zone(), ips=ips)], MissingFamily.NODATA) == (list(ips[::2]), list(ips[1::2]))
 
 
-def test_fallback_names_every_map_it_took_from() -> None:
+def test_fallback_lists_every_map_used() -> None:
     found = effective(considered([ZONE_V4, MA], ACCOUNT, ZONE), MissingFamily.FALLBACK)
     assert found
     assert [candidate.map.key for candidate in found.maps] == ["Z4", "MA"]

@@ -55,7 +55,7 @@ CONTENTS: dict[str, tuple[str, str, int | None, str]] = {
     "a target keeps its case": ("CNAME", "Target.Example.org", None, "Target.Example.org."),
     "MX with a priority": ("MX", "mail.example.com", 10, "10 mail.example.com."),
     "MX with its number in the content": ("MX", "10 mail.example.com", None, "10 mail.example.com."),
-    "MX of nothing": ("MX", ".", 0, "0 ."),
+    "null MX": ("MX", ".", 0, "0 ."),
     "SRV with a priority": ("SRV", "5 5060 sip.example.com", 10, "10 5 5060 sip.example.com."),
     "SRV without": ("SRV", "10 5 5060 sip.example.com", None, "10 5 5060 sip.example.com."),
     "URI with a priority": ("URI", '1 "https://example.com/"', 10, '10 1 "https://example.com/"'),

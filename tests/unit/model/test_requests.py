@@ -66,7 +66,7 @@ def test_names_of_zones_are_read_in_any_case_with_final_dots(text: str) -> None:
     ("text", "message"),
     [("", "the root zone cannot be created"), (".", "the root zone"), ("a..b", "the zone's name: ")],
 )
-def test_names_that_no_zone_can_have(text: str, message: str) -> None:
+def test_invalid_zone_names(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_zone_name(text)
 

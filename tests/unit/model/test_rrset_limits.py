@@ -93,7 +93,7 @@ def test_an_unchanged_zone_is_checked_against_the_new_limit(tmp_path: Path) -> N
     assert load(tmp_path / "dnsd.yaml", {"DNSD_LIMITS__RRSET_RECORDS": "160"}, previous=first).dataset.zones
 
 
-def test_the_environment_says_it(tmp_path: Path) -> None:
+def test_environment_sets_the_limit(tmp_path: Path) -> None:
     write(tmp_path, VALID | {MASTER: HEAD + addresses("a", 300)})
     assert load(tmp_path / "dnsd.yaml", {"DNSD_LIMITS__RRSET_RECORDS": "300"}).settings.rrset_limits.records == 300
     with pytest.raises(InvalidDataError, match="the limit is 299"):
@@ -145,7 +145,7 @@ def test_the_largest_answer_fits_into_a_message(tmp_path: Path, kind: str) -> No
     assert wire is not None
     assert len(wire) <= 65_535
     reply = dns.message.from_wire(wire)
-    if kind == "a referral":  # glue that must be there may be too much for any message (RFC 9471 §3.1)
+    if kind == "a referral":  # required glue may be too large for any message (RFC 9471 §3.1)
         return
     assert not reply.flags & dns.flags.TC
     assert sum(map(len, reply.answer)) >= 1

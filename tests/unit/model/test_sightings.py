@@ -83,7 +83,7 @@ def test_times_follow_from_sightings(tmp_path: Path, case: str, is_another_proce
     assert tuple(None if at is None else (at - T0) // DAY for at in found) == expected
 
 
-def test_change_beside_the_time_that_a_file_says_counts(tmp_path: Path) -> None:
+def test_change_with_an_unchanged_time_in_the_file_counts(tmp_path: Path) -> None:
     """An editor changes an object that the API wrote, and leaves the time in the file unchanged."""
     made = replace(MAP, created_at=T0, modified_at=T0)
     steps = {
@@ -105,7 +105,7 @@ def test_change_beside_the_time_that_a_file_says_counts(tmp_path: Path) -> None:
         previous = now
 
 
-def test_nothing_is_new_where_nothing_has_changed() -> None:
+def test_unchanged_data_changes_no_sighting() -> None:
     first = see(dataset(ZONE, maps=(MAP,)), T0)
     again = dataset(replace(ZONE), maps=(replace(MAP),))
     assert see(again, T0 + DAY, before=first) is first
@@ -135,7 +135,7 @@ def test_object_that_comes_back_soon_keeps_its_age(away: timedelta, made: int, i
     assert (back.of_zone(ZONE).created - T0) // DAY == made
 
 
-def test_objects_that_are_gone_are_bounded() -> None:
+def test_remembered_removed_objects_are_bounded() -> None:
     zones = [replace(ZONE, id=f"{number:032x}") for number in range(MAX_GONE + 500)]
     full = dataset(*zones)
     times = see(full, T0)
@@ -231,7 +231,7 @@ def test_missing_file_is_written_whole(tmp_path: Path) -> None:
     assert FirstSeen(tmp_path).load().sightings == sightings(3)
 
 
-def test_file_that_cannot_be_written_is_written_whole_later(tmp_path: Path) -> None:
+def test_unwritable_file_is_written_whole_later(tmp_path: Path) -> None:
     file = FirstSeen(tmp_path)
     file.save(ObjectTimes(sightings(2)))
     os.rename(file.path, tmp_path / "kept")

@@ -56,7 +56,7 @@ REFUSED = {
     "MR of a name too long": (f"MR {'l' * 64}", "5:6", "63"),
     "MG without a name": ("MG", "5:1", "a part of it is missing"),
     "MG of an empty label": ("MG a..b", "5:6", "empty"),
-    "MINFO of octets too many": (r"MINFO \# 7 01620001630000", "5:9", "not valid MINFO data"),
+    "MINFO with too many octets": (r"MINFO \# 7 01620001630000", "5:9", "not valid MINFO data"),
     "MB of a pointer": (r"MB \# 2 c000", "5:6", "not valid MB data"),
     "a type without a form": ("MD b", "5:6", r"no text form is known for this type; write its octets: \# LENGTH HEX"),
     "another": ("TYPE65280 b", "5:13", r"no text form is known for this type; write its octets: \# LENGTH HEX"),
@@ -92,7 +92,7 @@ def test_is_refused_at_its_place(tmp_path: Path, text: str, place: str, message:
 
 
 @pytest.mark.parametrize(("rtype", "content", "shown"), [(rtype, *expected) for rtype, expected in CONTENTS.items()])
-def test_is_taken_over_the_api(rtype: str, content: str, shown: str) -> None:
+def test_is_accepted_over_the_api(rtype: str, content: str, shown: str) -> None:
     record = built_record({"type": rtype, "name": "a", "content": content}, EXAMPLE)
     content = shown_data(record.rtype, record.rdata).content
     assert content == shown

@@ -85,7 +85,7 @@ def test_network_shares_a_rate(one: str, other: str, is_shared: bool) -> None:
     assert verdicts(limits, 1, peer=other) == [DROP if is_shared else PASS]
 
 
-def test_kinds_of_responses_have_rates_of_their_own() -> None:
+def test_each_kind_of_response_has_its_own_rate() -> None:
     limits = limiter(responses_per_second=2)
     verdicts(limits, 3)
     assert limits.verdict("192.0.2.1", (b"\3org\0", 1), START) == PASS
@@ -111,7 +111,7 @@ def test_rate_0_is_no_limit() -> None:
     assert set(verdicts(limiter(responses_per_second=0), 5000)) == {PASS}
 
 
-def test_what_meets_in_a_slot_shares_its_rate() -> None:
+def test_networks_in_one_slot_share_its_rate() -> None:
     """With any number of networks, the table does not grow, and every network is limited."""
     limits = limiter(table(1))
     assert [limits.verdict(f"10.0.{n}.1", KEY, START) for n in range(7)] == [PASS] * 5 + [DROP] * 2
@@ -218,7 +218,7 @@ def test_counts_do_not_overflow() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.booleans()), max_size=200))
-def test_open_is_what_was_admitted_and_not_released(steps: list[tuple[int, int, bool]]) -> None:
+def test_open_count_is_admissions_minus_releases(steps: list[tuple[int, int, bool]]) -> None:
     workers = admissions(3, connections=12, per_client=5)
     held: list[tuple[Admission, str]] = []
     for worker, client, is_new in steps:

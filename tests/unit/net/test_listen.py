@@ -50,7 +50,7 @@ def test_workers_share_one_port() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_another_server_at_the_address_is_noticed(workers: int) -> None:
-    """Also one that would share its port: two servers must not answer in turns."""
+    """Another server is detected even if it would share its port: two servers must not answer in turns."""
     first = open_listener(ANY_PORT, workers=2)
     try:
         with pytest.raises(ListenError, match="another server is running there"):
@@ -116,7 +116,7 @@ def test_sockets_of_systemd(tmp_path: pathlib.Path) -> None:
         assert activated([udp, tcp], other_pid=1) == ""  # meant for another process
 
 
-def test_the_service_manager_is_told(tmp_path: pathlib.Path) -> None:
+def test_messages_reach_the_service_manager(tmp_path: pathlib.Path) -> None:
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(path)

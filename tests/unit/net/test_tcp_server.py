@@ -223,7 +223,7 @@ def test_silence_leaves_the_connection_open() -> None:
         assert receive(client) == [b"y"]
 
 
-def test_peer_is_told_to_respond() -> None:
+def test_respond_gets_the_peer() -> None:
     with Running(lambda message, peer: peer.encode()) as running, running.connect(frame(b"?")) as client:
         assert receive(client) == [b"127.0.0.1"]
 
@@ -258,7 +258,7 @@ def test_client_that_goes_away_is_forgotten() -> None:
 # Time
 
 
-def test_client_that_says_nothing_is_closed() -> None:
+def test_silent_client_is_closed() -> None:
     with Running() as running, running.connect() as client:
         assert_closed_after(running, client, FIRST_BYTE_S)
         running.await_count("closed", "first_byte")
@@ -267,7 +267,7 @@ def test_client_that_says_nothing_is_closed() -> None:
 @pytest.mark.parametrize(
     "limits", [{"first_byte_s": 2.0}, {"idle_s": 2.0, "first_byte_s": 2.0}], ids=["first octet", "idle"]
 )
-def test_client_is_not_blamed_for_the_time_that_others_take(limits: dict[str, float]) -> None:
+def test_time_of_other_clients_does_not_count(limits: dict[str, float]) -> None:
     """The client is accepted after five others, and their turns take longer than its limit."""
 
     def respond(message: bytes, peer: str) -> bytes:
@@ -285,7 +285,7 @@ def test_client_is_not_blamed_for_the_time_that_others_take(limits: dict[str, fl
         assert [receive(one, 3) for one in slow] == [[b"slow"] * 3] * 5
 
 
-def test_connections_that_are_closed_are_freed_at_once() -> None:
+def test_closed_connections_are_freed_at_once() -> None:
     gc.collect()
     gc.disable()
     try:
@@ -420,7 +420,7 @@ def test_no_reply_is_lost_to_a_reset_when_queries_keep_coming() -> None:
         assert running.counts["closed", "queries"] == 0
 
 
-def test_client_that_does_not_close_is_waited_for_briefly() -> None:
+def test_client_that_does_not_close_gets_a_short_time() -> None:
     with Running(queries=1) as running, running.connect(frame(b"x")) as client:
         assert receive(client) == [b"x"]
         assert client.recv(1) == b""
@@ -491,7 +491,7 @@ def test_without_descriptors_accepting_pauses(number: int) -> None:
         running.await_count("refused", "no_descriptors", count=2)
 
 
-def test_client_that_went_away_in_the_queue_is_passed_over() -> None:
+def test_departed_client_in_the_queue_is_skipped() -> None:
     running = Running()
     exhausted(running, errno.ECONNABORTED, failures=3)
     with running, running.connect(frame(b"x")) as client:
@@ -530,7 +530,7 @@ def test_end_of_an_idle_server_takes_no_time() -> None:
         assert running.end(HANG_S) < STEP_S
 
 
-def test_what_was_received_is_answered_at_the_end() -> None:
+def test_received_queries_are_answered_at_the_end() -> None:
     queries = numbered(900)
     with Running() as running, contextlib.ExitStack() as clients:
         held = threading.Event()
@@ -562,7 +562,7 @@ def test_end_does_not_wait_for_clients_that_do_not_read() -> None:
         assert running.counts["closed", "shutdown"] == 1
 
 
-def test_client_that_goes_on_asking_does_not_hold_up_the_end() -> None:
+def test_busy_client_does_not_delay_the_shutdown() -> None:
     with Running(queries=10**9) as running, running.connect() as client:
         stop = threading.Event()
 
@@ -581,7 +581,7 @@ def test_client_that_goes_on_asking_does_not_hold_up_the_end() -> None:
         asking.join()
 
 
-def test_after_stop_nobody_is_accepted() -> None:
+def test_no_connection_is_accepted_after_stop() -> None:
     with Running() as running:
         running.do(running.server.stop)
         with running.connect(frame(b"x")) as client:

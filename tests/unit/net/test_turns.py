@@ -124,7 +124,7 @@ def clients(scene: Scene, count: int, queries: int) -> Iterator[list[socket.sock
 
 
 @pytest.mark.parametrize(("count", "queries"), [(1, 900), (7, 300), (60, 120), (200, 5)])
-def test_datagrams_wait_for_one_budget_however_many_connections_there_are(count: int, queries: int) -> None:
+def test_datagrams_wait_for_one_budget_with_any_number_of_connections(count: int, queries: int) -> None:
     async def act(scene: Scene) -> None:
         with clients(scene, count, queries):
             scene.start()
@@ -201,7 +201,7 @@ def test_clients_that_do_not_read_have_no_turns() -> None:
     assert looks == [0]
 
 
-def test_connections_that_come_and_go_are_bounded_too() -> None:
+def test_short_lived_connections_are_bounded_too() -> None:
     async def act(scene: Scene) -> None:
         scene.start()
         for _ in range(3):

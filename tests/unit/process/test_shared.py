@@ -5,7 +5,7 @@ import pytest
 from dnsd.process.shared import Shared
 
 
-def test_the_time_that_a_process_took_never_goes_back() -> None:
+def test_cpu_time_of_a_process_never_decreases() -> None:
     """Its successor is measured before the supervisor has added its time."""
     shared = Shared(1, 8)
     worker = shared.workers[0]

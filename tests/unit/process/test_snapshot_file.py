@@ -87,7 +87,7 @@ def damage(octets: bytes) -> Iterator[tuple[str, bytes]]:
     yield "something else", b"x" * 5000
 
 
-def test_a_damaged_file_is_no_snapshot(file: pathlib.Path) -> None:
+def test_damaged_snapshot_file_is_refused(file: pathlib.Path) -> None:
     for name, octets in damage(file.read_bytes()):
         file.write_bytes(octets)
         with pytest.raises(SnapshotFileError):

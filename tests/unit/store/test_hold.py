@@ -298,7 +298,7 @@ def test_reload_holds_accounts_that_have_or_cause_an_error(case: Case, root: Pat
     folders = {
         problem.place.file.removeprefix(f"{root}/accounts/").split("/")[0] for problem in loaded.errors if problem.place
     }
-    assert folders <= case.held, "who has to mend something is told where"
+    assert folders <= case.held, "every problem is in the files of a held account"
     assert all(served(loaded)[name.removeprefix("accounts")] == text for name, text in case.served.items())
 
 
@@ -358,7 +358,7 @@ def test_error_in_the_settings_is_no_accounts(text: str, root: Path) -> None:
         reload(root, before)
 
 
-def test_folder_of_accounts_that_is_gone_is_no_accounts(root: Path) -> None:
+def test_missing_accounts_folder_is_an_error(root: Path) -> None:
     before = start(root)
     shutil.rmtree(root / "accounts")
     with pytest.raises(InvalidDataError, match="there is no folder"):
@@ -457,7 +457,7 @@ def test_large_zone_is_held_with_its_text(root: Path) -> None:
     assert not reload(root, held).held
 
 
-def test_takers_are_found_however_many_they_are(root: Path) -> None:
+def test_any_number_of_takers_is_found(root: Path) -> None:
     """Each of a hundred accounts takes the zone of another account that has changed too."""
     owned = [f"accounts/b{number}/zones/z{number}.example.yaml" for number in range(100)]
     edit(root, dict.fromkeys(owned, "records: []\n"))

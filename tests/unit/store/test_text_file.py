@@ -56,7 +56,7 @@ def test_blocks_are_the_text_and_end_with_lines(tmp_path: Path, text: str) -> No
     assert content.text == (text if len(text) <= 100 else None)
 
 
-def test_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+def test_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\xef\xbb\xbfa\n")
     assert read_text(tmp_path / "a") == "a\n"
 
@@ -138,7 +138,7 @@ def test_octets_are_those_read_before(tmp_path: Path, octets: bytes, *, is_edite
     assert octets_again(str(source), content) == octets
 
 
-def test_octets_of_an_edited_large_file_are_gone(tmp_path: Path) -> None:
+def test_octets_of_an_edited_large_file_are_not_read(tmp_path: Path) -> None:
     source = tmp_path / "a"
     source.write_bytes(b"x" * 200)
     content = read_content(source)

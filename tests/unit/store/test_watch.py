@@ -97,7 +97,7 @@ def test_reading_is_no_change(config: Path, watch: Watch) -> None:
     assert not watch.wait(QUIET_S)
 
 
-def test_account_that_came_back_is_watched(config: Path, watch: Watch) -> None:
+def test_restored_account_is_watched(config: Path, watch: Watch) -> None:
     account = config.parent / "accounts/acme"
     account.rename(config.parent / "away")
     assert watch.wait(HANG_S)

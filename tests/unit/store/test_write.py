@@ -174,7 +174,7 @@ def killed_in(call: int, work: Callable[[], object]) -> bool:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_process_that_is_killed_leaves_all_or_nothing(tmp_path: Path, case: str) -> None:
+def test_killed_process_leaves_all_or_nothing(tmp_path: Path, case: str) -> None:
     after = wanted(case, tmp_path / "after")
     outcomes = []
     for call in range(1000):
@@ -195,7 +195,7 @@ def test_process_that_is_killed_leaves_all_or_nothing(tmp_path: Path, case: str)
     assert len(outcomes) > 5
 
 
-def test_process_that_is_killed_while_it_undoes_can_be_followed_by_others(tmp_path: Path) -> None:
+def test_process_killed_during_an_undo_can_have_successors(tmp_path: Path) -> None:
     undone = 0
     for call in range(0, 1000, 5):
         for second in range(0, 1000, 4):
@@ -233,7 +233,7 @@ def failing(patch: pytest.MonkeyPatch, call: int, *, for_ever: bool) -> list[str
 
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
 @pytest.mark.parametrize("case", CASES)
-def test_call_that_fails_leaves_nothing(
+def test_failed_call_leaves_no_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, for_ever: bool
 ) -> None:
     refused = 0
@@ -257,7 +257,7 @@ def test_call_that_fails_leaves_nothing(
     assert refused >= 3
 
 
-def test_disk_that_refuses_even_to_undo_is_put_right_by_the_next(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_undo_is_completed_by_the_next_write(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     before, renames = disk.visible(), iter(range(100))
     replace = os.replace
 
@@ -287,7 +287,7 @@ def test_incomplete_journal_means_that_no_step_was_taken(disk: Disk) -> None:
     assert disk.visible() == before
 
 
-def test_without_a_journal_there_is_nothing_to_undo(disk: Disk) -> None:
+def test_nothing_to_undo_without_a_journal(disk: Disk) -> None:
     assert undo_unfinished(disk.journal) is False
 
 

@@ -73,7 +73,7 @@ def test_reserved_octets_of_others_are_hashed_and_not_sent_back() -> None:
     assert COOKIES.option(cookie, client, made_s)[12:16] == b"\1\0\0\0"
 
 
-def test_cookie_made_with_a_secret_that_is_gone_is_invalid() -> None:
+def test_cookie_of_a_removed_secret_is_invalid() -> None:
     _, ip, now_s, sent, _, _ = VECTORS["A.4 IPv6, the secret rolled over"]
     client = ipaddress.ip_address(ip).packed
     assert Cookies((NEW_SECRET,)).verdict(bytes.fromhex(sent), client, now_s) is Verdict.INVALID

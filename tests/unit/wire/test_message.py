@@ -98,7 +98,7 @@ def test_cut_anywhere(kept: int) -> None:
         parse_additional((A_RECORD + opt(options=COOKIE))[:kept], 2)
 
 
-def test_signed_query_meets_an_unknown_key() -> None:
+def test_signed_query_gets_badkey() -> None:
     """RFC 8945 §5.2.1, §5.3.2: BADKEY, unsigned, otherwise as in the query."""
     expected = ALGORITHM + struct.pack("!6sHH3H", b"\0\0time", 300, 0, 0xBEEF, 17, 0)
     assert parse_additional(opt() + tsig(), 2).unknown_key == tsig(expected)

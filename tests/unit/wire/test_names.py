@@ -42,7 +42,7 @@ MALFORMED = {
     "256 octets": (b"\x01a" + LONGEST[2:] + b"\x01", 0),
     "256 octets with a root": ((b"\x3f" + b"a" * 63) * 3 + b"\x3e" + b"b" * 62 + ROOT, 0),
     "257 octets": (b"\x01a" + LONGEST, 0),
-    "ones without end": (b"\x01a" * 1000, 0),
+    "an endless name": (b"\x01a" * 1000, 0),
 }
 
 

@@ -113,7 +113,7 @@ def test_everything_received_is_answered_or_dropped(snapshot: Snapshot) -> None:
     assert total("dropped_total") > 100
 
 
-def test_what_is_counted_for_one_query(snapshot: Snapshot) -> None:
+def test_counts_of_one_query(snapshot: Snapshot) -> None:
     worker = Worker(snapshot)
     worker.udp.respond(query("www.example.com", "A"), PEER)
     assert worker.counted() == {
@@ -158,7 +158,7 @@ def test_a_reply_that_was_not_sent_is_counted(snapshot: Snapshot) -> None:
     assert counted["send_errors_total udp"] == 1
 
 
-def test_strangers_cannot_fill_memory_with_what_is_counted(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_cannot_fill_memory(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TALLY", 50)
     worker = Worker(snapshot)
     for number in range(2000):
@@ -197,7 +197,7 @@ def test_random_names_share_a_rate(snapshot: Snapshot, asked: list[bytes]) -> No
     assert kinds([worker.udp.respond(one, PEER) for one in asked])["whole"] == 20
 
 
-def test_names_have_rates_of_their_own(snapshot: Snapshot) -> None:
+def test_each_name_has_its_own_rate(snapshot: Snapshot) -> None:
     worker = Worker(snapshot, rate=20, slip=0)
     asked = [query("www.example.com"), query("dns.example.com"), query("a.example.com")] * 20
     assert kinds([worker.udp.respond(one, PEER) for one in asked]) == {"whole": 60}
@@ -241,7 +241,7 @@ def cookie_in(reply: bytes | None) -> bytes:
     return option.to_wire() or b""
 
 
-def test_a_client_gets_a_cookie_and_is_not_limited_with_it(snapshot: Snapshot) -> None:
+def test_client_with_a_cookie_is_not_limited(snapshot: Snapshot) -> None:
     worker = Worker(snapshot, rate=1, slip=0)
     first = worker.udp.respond(asked_with(b"12345678"), PEER)
     assert answers(first or b"") == ["203.0.113.1"]
@@ -257,7 +257,7 @@ def test_a_client_gets_a_cookie_and_is_not_limited_with_it(snapshot: Snapshot) -
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 9, 15, 41, 100])
-def test_a_cookie_of_no_possible_size(snapshot: Snapshot, size: int) -> None:
+def test_cookie_of_an_invalid_size(snapshot: Snapshot, size: int) -> None:
     reply = Worker(snapshot).udp.respond(asked_with(bytes(size)), PEER)
     assert reply
     assert rcode_text(reply) == "FORMERR"

@@ -110,7 +110,7 @@ def has_aa(reply: bytes) -> bool:
     return bool(dns.message.from_wire(reply).flags & dns.flags.AA)
 
 
-def test_what_does_not_fit_is_cut_without_aa(snapshot: Snapshot) -> None:
+def test_truncated_reply_has_no_aa(snapshot: Snapshot) -> None:
     reply = respond(snapshot, query("many.example.net", "TXT", qclass=255))
     assert reply is not None
     assert dns.message.from_wire(reply).flags == dns.flags.QR | dns.flags.TC | dns.flags.RD

@@ -58,7 +58,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize("settings", KEPT.values(), ids=KEPT.keys())
-def test_the_limiter_outlasts_what_it_does_not_depend_on(worker: Worker, settings: WorkerSettings) -> None:
+def test_limiter_survives_unrelated_changes(worker: Worker, settings: WorkerSettings) -> None:
     assert worker._serving is not None
     limiter = worker._serving.limiter
     assert limiter is not None
@@ -72,7 +72,7 @@ REPLACED = {"another rate": live(responses_per_second=21), "none": live(response
 
 
 @pytest.mark.parametrize("settings", REPLACED.values(), ids=REPLACED.keys())
-def test_what_is_replaced_is_gone(worker: Worker, settings: WorkerSettings) -> None:
+def test_replaced_objects_are_freed(worker: Worker, settings: WorkerSettings) -> None:
     serving = worker._serving
     assert serving is not None
     assert serving.limiter is not None

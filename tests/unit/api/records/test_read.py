@@ -320,7 +320,7 @@ def test_shown_json_builds_the_same_record(rtype: str, text: str) -> None:
     assert build_record(record_fields(made, EXAMPLE), EXAMPLE) == one
     if "data" in made:
         assert built({**made, "content": None}) == one, "of data alone"
-        assert built({**made, "content": "nonsense"}) == one, "data goes before content"
+        assert built({**made, "content": "nonsense"}) == one, "data takes precedence over content"
 
 
 @pytest.mark.parametrize(("rtype", "text"), ROUND)
@@ -469,8 +469,8 @@ SENT: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown keys": ({**ADDRESS, "locked": False, "meta": {"a": 1}, "id": 7}, "A", "192.0.2.1"),
     "data of a type without data": ({**ADDRESS, "data": {"flags": 1}}, "A", "192.0.2.1"),
     "a priority of a type without priority": ({**ADDRESS, "priority": "x"}, "A", "192.0.2.1"),
-    "empty data beside content": ({"type": "CAA", "content": '0 issue "a"', "data": {}}, "CAA", '0 issue "a"'),
-    "empty content beside data": (
+    "empty data with content": ({"type": "CAA", "content": '0 issue "a"', "data": {}}, "CAA", '0 issue "a"'),
+    "empty content with data": (
         {"type": "CAA", "content": "", "data": {"flags": 0, "tag": "issue", "value": "a"}},
         "CAA",
         '0 issue "a"',
@@ -494,7 +494,7 @@ SENT: dict[str, tuple[dict[str, Any], str, str]] = {
         "SRV",
         "1 5 80 a.example.net.",
     ),
-    "the priority in data goes first": (
+    "the priority in data takes precedence": (
         {"type": "SRV", "priority": 9, "data": {"priority": 1, "weight": 5, "port": 80, "target": "a."}},
         "SRV",
         "1 5 80 a.",
@@ -656,13 +656,13 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
     "a name outside": ({"name": "www.example.org."}, [(1001, "/name")]),
     "no name": ({"name": "a..b"}, [(1001, "/name")]),
     "an invalid name": ({"name": ["a"]}, [(1001, "/name")]),
-    "a name with half a character": ({"name": "\ud800"}, [(1001, "/name")]),
+    "a name with a lone surrogate": ({"name": "\ud800"}, [(1001, "/name")]),
     "a name of a megabyte": ({"name": "a" * 1_000_000}, [(1001, "/name")]),
     "IPv6 in A": ({"content": "2001:db8::1"}, [(9005, "/content")]),
     "an invalid IPv4 address": ({"content": "www.example.org"}, [(9005, "/content")]),
     "an empty address": ({"content": ""}, [(9005, "/content")]),
     "an address that is a number": ({"content": 3221225985}, [(9005, "/content")]),
-    "half a character for an address": ({"content": "\udfff"}, [(9005, "/content")]),
+    "a lone surrogate for an address": ({"content": "\udfff"}, [(9005, "/content")]),
     "IPv4 in AAAA": ({"type": "AAAA", "content": "192.0.2.1"}, [(9006, "/content")]),
     "a scope": ({"type": "AAAA", "content": "fe80::1%eth0"}, [(9006, "/content")]),
     "an invalid IPv6 address": ({"type": "AAAA", "content": None}, [(9006, "/content")]),
@@ -678,7 +678,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
     "two lines in quotes": ({"type": "TXT", "content": '"a"\n"b"'}, [(9007, "/content")]),
     "an invalid escape": ({"type": "TXT", "content": r'"\999"'}, [(9007, "/content")]),
     "text that is a list": ({"type": "TXT", "content": ["a"]}, [(9007, "/content")]),
-    "half a character in text": ({"type": "TXT", "content": "a\ud800"}, [(9007, "/content")]),
+    "a lone surrogate in text": ({"type": "TXT", "content": "a\ud800"}, [(9007, "/content")]),
     "too much text": ({"type": "TXT", "content": "a" * 70_000}, [(9007, "/content")]),
     "MX without a priority": ({"type": "MX", "content": "a."}, [(1001, "/priority")]),
     "MX with two priorities": ({"type": "MX", "content": "10 a.", "priority": 5}, [(9007, "/content")]),
@@ -706,7 +706,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
         {"type": "TLSA", "data": {"usage": 3, "selector": 1, "matching_type": 1, "certificate": "xyz"}},
         [(9007, "/data/certificate")],
     ),
-    "half a character in data": (
+    "a lone surrogate in data": (
         {"type": "CAA", "data": {"flags": 0, "tag": "\ud800", "value": "\ud800"}},
         [(9007, "/data/tag"), (9007, "/data/value")],
     ),
@@ -753,7 +753,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[int, str]]]] = {
     "an invalid comment": ({"comment": {"a": 1}}, [(1001, "/comment")]),
     "tags that are a text": ({"tags": "a"}, [(1001, "/tags")]),
     "an invalid tag": ({"tags": ["a", None]}, [(1001, "/tags")]),
-    "half a character in a tag": ({"tags": ["\ud83d"]}, [(1001, "/tags")]),
+    "a lone surrogate in a tag": ({"tags": ["\ud83d"]}, [(1001, "/tags")]),
     "many faults": (
         {"name": "a..b", "content": "x", "ttl": 5, "proxied": 1, "tags": 1},
         [(9005, "/content"), (9021, "/ttl"), (1001, "/proxied"), (1001, "/name"), (1001, "/tags")],

@@ -128,7 +128,7 @@ def test_data_with_some_parts_is_refused_by_their_names(api: Api, what: str, sai
 def test_neither_content_nor_data_is_content_missing(api: Api, rtype: str) -> None:
     for data in SAYING_NOTHING.values():
         if rtype == "CAA" and data and data.get("value") == "":
-            continue  # which is a value
+            continue  # an empty string is a valid value here
         response = api.call("POST", RECORDS, {"type": rtype, "name": "none", "priority": 1, "data": data})
         (error,) = response.json()["errors"]
         assert (response.status_code, error["code"], error["source"]["pointer"]) == (400, 9007, "/content")
