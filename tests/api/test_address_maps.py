@@ -194,7 +194,7 @@ def test_only_the_operator_makes_immutable_maps(api: Api) -> None:
             file.unlink()
 
 
-def test_one_of_two_writers_with_one_tag_wins(api: Api, shop: Any) -> None:
+def test_one_of_two_writers_with_the_same_tag_wins(api: Api, shop: Any) -> None:
     path = f"{P}/{shop['id']}"
     tag = api.call("GET", path).headers["ETag"]
     first = api.call("PATCH", path, {"description": "first"}, headers={"If-Match": tag})

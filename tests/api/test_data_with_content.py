@@ -93,7 +93,7 @@ def test_edit_with_empty_data_keeps_the_content(api: Api, rtype: str, made: Any)
         assert (same(edited, made), edited["comment"]) == (True, what)
 
 
-def test_part_that_may_be_empty_can_be_emptied_by_itself(api: Api) -> None:
+def test_optional_part_can_be_emptied_on_its_own(api: Api) -> None:
     made = api.result("POST", RECORDS, {"type": "HTTPS", "name": "emptied", **CONTENTS["HTTPS"]})
     edited = api.result("PATCH", f"{RECORDS}/{made['id']}", {"data": {"value": ""}})
     assert edited["content"] == "1 ."

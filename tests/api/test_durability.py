@@ -392,7 +392,7 @@ def test_large_deletion_survives_a_kill(tmp_path: Path) -> None:
         assert api.refused("GET", f"/zones/{zone}")[:2] == (404, 1000)
 
 
-def test_change_guard_is_there_again_after_a_change(tmp_path: Path) -> None:
+def test_change_guard_applies_again_after_a_change(tmp_path: Path) -> None:
     with Api(tmp_path, WORLD | {"acme/zones/many.example.yaml": MANY}).running() as api:
         api.result("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})
         time.sleep(2.5)  # the snapshot file holds it by now

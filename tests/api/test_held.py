@@ -217,7 +217,7 @@ def test_dashboard_shows_held_accounts_to_their_users(api: Api) -> None:
     assert "globex" not in banners["acme"][0]
 
 
-def test_new_objects_keep_clear_of_files_that_are_not_served(api: Api) -> None:
+def test_new_objects_avoid_files_that_are_not_served(api: Api) -> None:
     api.write("acme/zones/new.example.yaml", "records: 1\n")
     wait_for(lambda: held(api) == ["held: acme"])
     status, code, message = api.refused("POST", "/zones", {"name": "new.example", "account": {"id": A1}})

@@ -72,7 +72,7 @@ def test_plan_names_changed_answers_and_changes_nothing(api: Api) -> None:
     assert api.refused("POST", f"{P}/plan", body | {"ips": ["192.0.2.1"]})[:2] == (400, 1001)
 
 
-def test_plan_of_a_change_and_of_an_end(api: Api) -> None:
+def test_plan_of_a_change_and_of_a_deletion(api: Api) -> None:
     body = {"enabled": True, "ips": ["203.0.113.81"], "memberships": [{"kind": "account", "identifier": A1}]}
     made = api.result("POST", P, body)
     names = {zone["name"] for zone in api.result("POST", f"{P}/plan", {"id": made["id"], "enabled": False})["zones"]}

@@ -162,7 +162,7 @@ def octets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield api
 
 
-def test_octets_that_are_not_utf8_stay_with_edits_and_restores(octets: Api) -> None:
+def test_octets_that_are_not_utf8_survive_edits_and_restores(octets: Api) -> None:
     zone = f"/zones/{zone_id(octets)}"
     (odd,) = octets.result("GET", f"{zone}/dns_records", params={"comment": "Büro"})
     assert (odd["name"], odd["content"]) == (r"b\252ro.example.edu", r'"B\252ro"')
@@ -226,7 +226,7 @@ def test_import_reports_doubtful_data(master: Api) -> None:
     assert (said["success"], said["messages"]) == (True, [])
 
 
-def test_limit_of_records_is_that_of_the_settings(master: Api) -> None:
+def test_limit_of_records_follows_the_settings(master: Api) -> None:
     records = f"/zones/{zone_id(master)}/dns_records"
     lines = "".join(f"m 300 IN A 192.0.2.{number}\n" for number in range(101))
     breach = "101 A records at m.example.edu; the limit is 100 (limits.rrset_records in dnsd.yaml)"

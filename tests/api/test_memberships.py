@@ -50,7 +50,7 @@ def test_libcloud_finds_the_one_account_of_its_token(api: Api) -> None:
     api.result("DELETE", f"/zones/{made['id']}", token=token)
 
 
-def test_membership_by_its_id_is_that_of_the_list(api: Api) -> None:
+def test_membership_by_id_equals_the_listed_one(api: Api) -> None:
     first, second = api.result("GET", "/memberships?per_page=2")
     assert api.result("GET", f"/memberships/{first['id']}") == first
     token = api.token("--account", "globex")

@@ -417,7 +417,7 @@ def test_body_of_a_refused_request_is_read(api: Api) -> None:
     assert (first[0], second[0]) == (403, 200)
 
 
-def test_requests_one_behind_the_other_are_answered_in_order(api: Api) -> None:
+def test_pipelined_requests_are_answered_in_order(api: Api) -> None:
     paths = ["/user", f"/zones/{Z1}", "/nonsense", RECORDS, "/accounts"] * 10
     sent = b"".join(request(api, "GET", path) for path in paths) + request(api, "GET", "/zones", more=CLOSE)
     statuses = [status for status, _ in talk(api, sent)]
@@ -579,7 +579,7 @@ def test_only_the_operator_learns_about_problems_with_files(tmp_path: Path) -> N
         assert ("/srv" in response.text) is told
 
 
-def test_damaged_token_file_refuses_everybody(tmp_path: Path) -> None:
+def test_damaged_token_file_refuses_every_token(tmp_path: Path) -> None:
     broker = Broker(tmp_path, RuntimeError())
     (tmp_path / FILE_NAME).write_text("{}")
     response = broker.get("/user", broker.operator)

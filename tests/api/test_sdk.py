@@ -82,7 +82,7 @@ def test_life_of_some_records(api: Api, sdk: Cloudflare) -> None:
     assert error.value.errors[0].code == 81044
 
 
-def test_many_types_are_written_back_as_read(api: Api, sdk: Cloudflare) -> None:
+def test_many_types_are_written_as_read(api: Api, sdk: Cloudflare) -> None:
     records = sdk.dns.records
     made = [
         records.create(zone_id=Z3, name="m", type="MX", content="mail.example.org", priority=10, ttl=3600),

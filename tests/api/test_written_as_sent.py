@@ -109,7 +109,7 @@ def test_master_file_stays_one(api: Api) -> None:
     assert text.isascii(), "Knot reads no other strings"
 
 
-def test_edit_of_something_else_keeps_it(api: Api) -> None:
+def test_edit_of_another_object_keeps_it(api: Api) -> None:
     for path in paths(api):
         patches = [{"id": one["id"], "comment": "seen", "ttl": 120} for one in stored(api, path).values()]
         edited = api.result("POST", f"{path}/batch", {"patches": patches})["patches"]

@@ -347,7 +347,7 @@ def test_address_space_in_a_browser(api: Api, acme: str, opened: Open) -> None:
     assert "203.0.113.10" in said(page)  # a map needs it
 
 
-def test_explained_in_a_browser(api: Api, acme: str, opened: Open) -> None:
+def test_explain_page_in_a_browser(api: Api, acme: str, opened: Open) -> None:
     page = opened(api, acme, "/explain")
     page.get_by_label("Name").fill("www.shop.example")
     press(page, "Explain")
@@ -447,7 +447,7 @@ def test_form_that_is_sent_twice_makes_one_map(api: Api, acme: str) -> None:
     assert found[0]["id"] != MAP_OFF  # forms cannot choose an id, which another account may have had
 
 
-def test_signing_in_anew_elsewhere_loses_no_form(api: Api, acme: str, opened: Open) -> None:
+def test_signing_in_again_elsewhere_loses_no_form(api: Api, acme: str, opened: Open) -> None:
     page = opened(api, acme, f"{MAPS}/{MAP_SHOP}/edit")
     page.get_by_label("Name").fill("Typed before")
     other = page.context.new_page()

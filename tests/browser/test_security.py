@@ -190,7 +190,7 @@ def test_form_sent_after_the_session_ended_can_be_sent_again(api: Api) -> None:
         assert "Kept" not in person.post(path, form, headers={"origin": "https://evil.test"}).text
 
 
-def test_no_token_pushes_others_out(api: Api) -> None:
+def test_no_token_evicts_the_sessions_of_another(api: Api) -> None:
     token = api.token("--account", ACME)
     with Person(api, api.operator) as operator:
         people = [Person(api, None) for _ in range(25)]

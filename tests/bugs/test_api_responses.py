@@ -68,7 +68,7 @@ def test_maps_are_filtered_by_address(api: Api) -> None:
     api.result("DELETE", f"{MAPS}/{one['id']}")
 
 
-def test_zone_of_a_part_of_a_network(api: Api) -> None:
+def test_zone_of_part_of_a_network(api: Api) -> None:
     """RFC 2317 names contain a slash, which file names cannot."""
     made = api.result("POST", "/zones", {"name": "0/25.2.0.192.in-addr.arpa", "account": {"id": A1}})
     assert api.ask("0/25.2.0.192.in-addr.arpa", "SOA")

@@ -17,7 +17,7 @@ def test_proxied_tag_on_another_type_is_ignored(tmp_path: pathlib.Path) -> None:
     assert answers(loaded, "example.com", "MX") == ["example.com. 300 IN MX 5 mail.example.net."]
 
 
-def test_zone_name_unlike_its_file_name_is_a_warning(tmp_path: pathlib.Path) -> None:
+def test_zone_name_that_differs_from_its_file_name_is_a_warning(tmp_path: pathlib.Path) -> None:
     zone = "example.org. 60 SOA a. b. 1 2 3 4 5\nexample.org. 60 NS a.\n"
     loaded = load(write(tmp_path, {"accounts/a/zones/export.zone": zone}), {})
     assert ["example.org" in str(warning) for warning in loaded.warnings] == [True]

@@ -38,7 +38,7 @@ def views(ports: Ports) -> dict[str, dict[str, View]]:
 
 @pytest.mark.parametrize("server", ["dnsd", "dnsd over TCP"])
 @pytest.mark.parametrize(("label", "refused"), CASES.items(), ids=CASES.keys())
-def test_reply_is_the_one_of_the_table(
+def test_reply_matches_the_table(
     views: Mapping[str, Mapping[str, View]], server: str, label: str, refused: Refused
 ) -> None:
     view = views[label][server]

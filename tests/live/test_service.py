@@ -139,7 +139,7 @@ BROKEN: dict[str, tuple[str, str]] = {
 }
 
 
-def test_nothing_broken_is_served(strict: Dnsd, tmp_path: pathlib.Path) -> None:
+def test_broken_data_is_never_served(strict: Dnsd, tmp_path: pathlib.Path) -> None:
     for name, (file, text) in BROKEN.items():
         good = (tmp_path / file).read_text(encoding="utf-8")
         write(tmp_path, file, text)
@@ -344,7 +344,7 @@ def has_ipv6() -> bool:
     return True
 
 
-def test_reply_comes_from_the_address_that_was_asked(tmp_path: pathlib.Path) -> None:
+def test_reply_comes_from_the_queried_address(tmp_path: pathlib.Path) -> None:
     """A connected socket, like a resolver's, accepts replies only from the address that it queried."""
     listen = ["0.0.0.0:0", "[::]:0"] if has_ipv6() else ["0.0.0.0:0"]
     with Dnsd(config(tmp_path, listen=listen)) as server:

@@ -170,13 +170,13 @@ def _own_group(folder: pathlib.Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["HUP", "USR1", "USR2", "ALRM", "RTMIN"])
-def test_a_start_goes_on(tmp_path: pathlib.Path, name: str) -> None:
+def test_start_continues_despite_signals(tmp_path: pathlib.Path, name: str) -> None:
     """Signals are sent once the process ignores SIGHUP, before it has read any file."""
     command = [sys.executable, "-m", "dnsd", "serve", "-c", str(config(tmp_path))]
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
-            await_that(lambda: _ignores(process.pid, signal.SIGHUP), "the start does not come so far")
+            await_that(lambda: _ignores(process.pid, signal.SIGHUP), "the start did not get that far")
             process.send_signal({**OF_THE_SUPERVISOR, **IGNORED}[name])
             assert process.stdout is not None
             assert "ready\n" in iter(process.stdout.readline, "")

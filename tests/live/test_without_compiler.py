@@ -37,7 +37,9 @@ def plain(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path
 
 
-def test_all_works_without_the_compiled_parts(plain: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_everything_works_without_the_compiled_parts(
+    plain: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("world")
     config = write_world(world(5, "203.0.113.1"), folder)
     with Dnsd(config, cwd=plain) as server:

@@ -127,7 +127,7 @@ def assert_read_alike(text: str) -> None:
 @example("a 60 A 192.0.2.1\nb 90 A 192.0.2.1\nc A 192.0.2.1\nd 60 A 192.0.2.1\ne A 192.0.2.1\n")
 @example("B.a 300 IN SOA ns1 host 1 2 3 4 5\na 300 IN A 192.0.2.1\na 300 IN A 192.0.2.1\n")
 @example('a 60 TXT "x;\\\ny"\nb 60 TXT "x;\\\ny"\n')
-def test_lines_of_known_parts_are_read_as_all_others(text: str) -> None:
+def test_lines_of_known_parts_are_read_like_all_others(text: str) -> None:
     assert_read_alike(text)
 
 

@@ -208,7 +208,7 @@ def test_environment_overrides_the_file(
     assert shown(value(load(tmp_path, FILE, environment), path)) == expected
 
 
-def test_environment_may_give_what_the_file_must(tmp_path: pathlib.Path) -> None:
+def test_environment_may_set_required_keys(tmp_path: pathlib.Path) -> None:
     assert shown(load(tmp_path, "data: x\n", {"DNSD_DEFAULT_ADDRESSES": "192.0.2.1"}).default_addresses) == [
         "192.0.2.1"
     ]

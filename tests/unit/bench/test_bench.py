@@ -58,7 +58,7 @@ def test_queries_of_a_mix_are_the_same_at_every_run_and_well_formed(mix: Mix) ->
         assert (parsed.edns, bool(parsed.ednsflags)) == ((0, True) if mix.name == "edns" else (-1, False))
 
 
-def test_both_forms_of_the_zone_are_the_same_but_for_what_a_map_answers() -> None:
+def test_both_forms_of_the_zone_differ_only_in_proxied_names() -> None:
     ours = dns.zone.from_text(zone_text(20, proxied=True), "example.com")
     theirs = dns.zone.from_text(zone_text(20, proxied=False), "example.com")
     assert ours.keys() == theirs.keys()
@@ -80,13 +80,13 @@ def test_query_file_has_enough_queries_for_the_load_generator() -> None:
     assert int.from_bytes(octets[:2]) == len(query("h1", 1))
 
 
-def test_scale_zones_differ_by_edition_in_the_marker_and_in_the_form_of_the_others_everywhere() -> None:
+def test_editions_of_scale_zones_differ_in_the_marker_or_for_other_servers_everywhere() -> None:
     ours, theirs = (["".join(scale_zone(3, edition, proxied=form)) for edition in (0, 1)] for form in (True, False))
     assert [line for line in ours[1].splitlines() if line not in ours[0]][1:] == ["marker A 198.51.100.101"]
     assert len([line for line in theirs[1].splitlines() if line not in theirs[0]]) == 1 + 1 + 3
 
 
-def test_the_mixes_of_the_small_servers_are_the_simple_ones() -> None:
+def test_small_servers_get_only_the_simple_mixes() -> None:
     asked = {server: {mix.name for mix in MIXES if is_asked(server, mix)} for server in KINDS}
     assert asked["dnslib"] == asked["twisted"] == {"proxied", "nxdomain"}
     assert asked["nsd"] == asked["dnsd"] == {mix.name for mix in MIXES}
@@ -146,7 +146,7 @@ def test_ratios_are_of_the_same_round() -> None:
     assert Figure(2, 1, 3).text(1) == "2.0 (1.0–3.0)"
 
 
-def test_requirements_say_what_is_met_what_is_not_and_what_was_not_measured() -> None:
+def test_requirements_are_met_or_not_or_not_measured() -> None:
     traffic = Traffic(
         measures=[
             *measures("dnsd", "proxied", 9),

@@ -131,7 +131,7 @@ def test_same_content_is_no_change(change: Callable[[Path], None], root: Path) -
     assert first(root).source == loaded.source
 
 
-def test_refused_content_that_is_taken_back_is_no_change(root: Path) -> None:
+def test_refused_content_that_is_reverted_is_no_change(root: Path) -> None:
     loaded = first(root)
     good = sources(root)
     (root / ZONE).write_text("records: [\n")
@@ -199,7 +199,7 @@ CHANGES: list[Callable[[Path], None]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_change_is_seen_and_once(change: Callable[[Path], None], root: Path) -> None:
+def test_change_is_seen_exactly_once(change: Callable[[Path], None], root: Path) -> None:
     source = sources(root)
     change(root)
     changed = sources(root, source)
@@ -253,7 +253,7 @@ def test_unchanged_files_are_not_read(root: Path, counted: Counter[str]) -> None
     assert counted == {"read_content": 1}
 
 
-def test_unchanged_objects_are_not_made_again(root: Path, counted: Counter[str]) -> None:
+def test_unchanged_objects_are_reused(root: Path, counted: Counter[str]) -> None:
     loaded = first(root)
     (root / MAP).write_text(FILES[MAP].replace(".10]", ".12]"))
     counted.clear()
@@ -268,7 +268,7 @@ def test_unchanged_objects_are_not_made_again(root: Path, counted: Counter[str])
     )
 
 
-def test_only_the_changed_zone_is_another(root: Path) -> None:
+def test_only_the_changed_zone_is_replaced(root: Path) -> None:
     loaded = first(root)
     (root / ZONE).write_text("records: []\n")
     changed = again(root, loaded)

@@ -75,7 +75,7 @@ def test_zone_edit_rebuilds_that_zone_alone() -> None:
     assert rcode_text(ask(first, "new.example.net")) == "NXDOMAIN"
 
 
-def test_equal_zone_read_anew_is_taken_over() -> None:
+def test_equal_zone_read_again_is_reused() -> None:
     first = built([zone("example.com", [WWW])])
     assert built([zone("example.com", [WWW])], previous=first).names is first.names
 
@@ -87,7 +87,7 @@ CHANGES: dict[str, tuple[Zone, dict[str, Fields]]] = {
 
 
 @pytest.mark.parametrize(("changed", "accounts"), CHANGES.values(), ids=CHANGES.keys())
-def test_state_that_decides_about_maps_is_seen(changed: Zone, accounts: dict[str, Fields]) -> None:
+def test_change_of_a_zone_s_state_is_seen(changed: Zone, accounts: dict[str, Fields]) -> None:
     first = built([zone("example.com", [WWW])])
     second = built([changed], previous=first, accounts=accounts)
     third = built([zone("example.com", [WWW])], previous=second)
@@ -119,7 +119,7 @@ def test_only_the_settings_change() -> None:
     assert answers(ask(third, "www.example.com")) == ["198.51.100.99"]
 
 
-def test_chains_are_not_taken_over() -> None:
+def test_chains_are_not_reused() -> None:
     """A cached chain that ends at a proxied name contains the addresses of the map at that time."""
     zones = [zone("example.com", [WWW, record("a CNAME www.example.com")])]
     first = built(zones)

@@ -189,7 +189,7 @@ def test_ds_is_not_answered_from_another_account_s_parent_zone() -> None:
         assert shown(reply(snapshot, "host.kid.cakes.test A"))["authority"][0].startswith("kid.cakes.test. ")
 
 
-def test_verifying_takes_effect_at_once_and_so_does_taking_it_back() -> None:
+def test_verification_and_its_withdrawal_take_effect_at_once() -> None:
     opened = build_snapshot(verified_now(DATA, "cakes.test", verified=True), OPTIONS, SNAPSHOT)
     assert answer(opened, "ext.bread.example A")[0][1:] == [HOST]
     assert answer(opened, "flat.bread.example A") == (["flat.bread.example. 60 IN A 198.18.2.66"], "NOERROR")

@@ -76,7 +76,7 @@ def test_rule(case: str) -> None:
     assert bool(found) == (words is not None)
 
 
-def test_operator_may_make_an_immutable_map_and_not_end_it() -> None:
+def test_operator_can_create_an_immutable_map_but_not_delete_it() -> None:
     assert change_problems(dataset(None), dataset(IMMUTABLE), by_operator=True) == []
     assert change_problems(dataset(IMMUTABLE), dataset(None), by_operator=True) != []
 

@@ -124,7 +124,7 @@ def test_object_that_comes_back_with_some_times_keeps_the_others() -> None:
 
 @pytest.mark.parametrize("is_another_process", [False, True])
 @pytest.mark.parametrize(("away", "made"), [(KEPT - DAY, 0), (KEPT + DAY, 40)])
-def test_object_that_comes_back_soon_keeps_its_age(away: timedelta, made: int, is_another_process: bool) -> None:
+def test_object_that_comes_back_soon_keeps_its_times(away: timedelta, made: int, is_another_process: bool) -> None:
     full, empty, other = dataset(ZONE), dataset(), dataset(replace(ZONE, id="4e" * 16))
     times = see(full, T0)
     times = see(empty, T0 + DAY, before=times, previous=None if is_another_process else full)

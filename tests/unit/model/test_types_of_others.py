@@ -104,7 +104,7 @@ def test_parameters_in_data_are_kept() -> None:
     assert built_record({"type": "HTTPS", "name": "a", "data": data}, EXAMPLE).content == '0 x.example.org. alpn="h2"'
 
 
-def test_parameters_that_are_ignored_are_warned_of_once_a_record(tmp_path: Path) -> None:
+def test_ignored_parameters_are_warned_of_once_per_record(tmp_path: Path) -> None:
     yaml = "records:\n- {name: a, type: A, content: 192.0.2.1}\n- {name: b, type: HTTPS, content: 0 x. alpn=h2}\n"
     master = HEAD + "a HTTPS 0 x. alpn=h2\nb HTTPS 0 x.\nc SVCB 1 . alpn=h2\nd SVCB 0 . port=1\n"
     first = loaded(tmp_path, yaml=yaml, master=master)

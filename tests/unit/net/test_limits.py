@@ -102,7 +102,7 @@ def test_neighbours_of_exempt_networks_are_limited(peer: str) -> None:
     assert DROP in verdicts(limiter(), 50, peer=peer)
 
 
-def test_everyone_may_be_exempt() -> None:
+def test_all_networks_may_be_exempt() -> None:
     limits = limiter(exempt=(ip_network("0.0.0.0/0"), ip_network("::/0"), ip_network("::ffff:192.0.2.0/120")))
     assert set(verdicts(limits, 50) + verdicts(limits, 50, peer="2001:db8::1")) == {PASS}
 
@@ -138,7 +138,7 @@ def test_processes_share_rates_and_agree_on_slots() -> None:
 
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=200), st.integers(1, 20))
-def test_no_span_of_time_has_more_than_its_share(gaps: list[float], rate: int) -> None:
+def test_no_period_exceeds_the_rate(gaps: list[float], rate: int) -> None:
     limits = limiter(table(1), responses_per_second=rate)
     now, passed = START, []
     for gap in gaps:

@@ -165,7 +165,7 @@ def test_too_long() -> None:
         pack_rdata(parse_rdata_text(parse_type_text("TXT"), strings))
 
 
-def test_names_are_where_the_table_of_compressible_types_says() -> None:
+def test_names_are_at_the_places_in_the_table_of_compressible_types() -> None:
     for number, (before, names) in COMPRESSIBLE.items():
         wire = pack_rdata(parse_rdata_text(number, SAMPLES[type_text(number)]))
         position = before

@@ -126,7 +126,7 @@ def test_flags_are_copied_and_the_question_is_repeated(snapshot: Snapshot, flags
 
 
 @pytest.mark.parametrize("name", ["host.example.net", "nothing.example.net", "edge.example.net"])
-def test_reply_is_not_taken_for_that_of_class_in(snapshot: Snapshot, name: str) -> None:
+def test_reply_is_not_confused_with_class_in(snapshot: Snapshot, name: str) -> None:
     """Neither reply is repeated for the other class, and both are counted."""
     counts = Counts()
     serving = Serving(snapshot, None, None, log_only=False, query_sample=0)
