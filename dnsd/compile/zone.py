@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, compress, count
 from operator import not_
 
 from dnsd.compile.edge import edge
 from dnsd.engine.answer import ALWAYS_FITS, QUESTION_NAME, Answer, Rrset, build_answer
 from dnsd.engine.node import REFUSED_NODE, Alias, Apex, Edge, Flattened, Node, Redirection, Rule
-from dnsd.engine.snapshot import BuiltZone
+from dnsd.engine.snapshot import BuiltZone, ShownNames
 from dnsd.model.records import Record
 from dnsd.model.zones import Status, Zone
 from dnsd.wire.message import NXDOMAIN, RECORD_FIXED
@@ -30,8 +30,18 @@ def build_zone(zone: Zone, *, applies_maps: bool) -> BuiltZone:
     if zone.status is Status.INITIALIZING:
         return BuiltZone(zone, applies_maps, (zone.name,), (REFUSED_NODE,))
     names, nodes = _Builder(zone, applies_maps=applies_maps).build()
-    has_flattened = any(isinstance(node.rule, Flattened) for node in set(nodes))
-    return BuiltZone(zone, applies_maps, tuple(names), tuple(nodes), has_flattened)
+    counts = Counter(nodes)
+    has_flattened = any(isinstance(node.rule, Flattened) for node in counts)
+    return BuiltZone(zone, applies_maps, tuple(names), tuple(nodes), has_flattened, _shown(counts))
+
+
+def _shown(counts: Mapping[Node, int]) -> ShownNames:
+    """The numbers of proxied names by the families that they show, from the names of each node."""
+    found: Counter[tuple[bool, bool]] = Counter()
+    for node, names in counts.items():
+        if isinstance(node.rule, Edge):
+            found[A in node.rule.keys, AAAA in node.rule.keys] += names
+    return ShownNames(found[True, False], found[False, True], found[True, True])
 
 
 class _Builder:

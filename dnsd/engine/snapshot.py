@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dnsd.engine.answer import Answer, EdgeSource
 from dnsd.engine.names import NameTable
@@ -28,6 +28,17 @@ class Addresses:
     answers: Mapping[int, Answer]
 
 
+class ShownNames(NamedTuple):
+    """The numbers of a zone's proxied names that show IPv4 addresses only, IPv6 addresses only, and both."""
+
+    v4: int = 0
+    v6: int = 0
+    both: int = 0
+
+
+NO_NAMES = ShownNames()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltZone:
     """A zone's names with their nodes, and the data that they were built from."""
@@ -37,6 +48,7 @@ class BuiltZone:
     names: Sequence[bytes]  # a column, as only the table of all names is searched
     nodes: Sequence[Node]
     has_flattened: bool = False  # whether any of its names has a flattened CNAME
+    proxied: ShownNames = NO_NAMES
 
     def items(self) -> Iterator[tuple[bytes, Node]]:
         """The names with their nodes."""
