@@ -37,6 +37,7 @@ class BrokenRule(StrEnum):
     ZONE_EXISTS = "zone_exists"
     TARGET_OUTSIDE = "target_outside"
     OUTSIDE_SPACE = "outside_space"
+    BARRED_FROM_POOL = "barred_from_pool"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ async def list_accounts(call: Call) -> Reply:
 
 async def create_account(call: Call) -> Reply:
     """Create an account"""
-    body = call.fields(bodies.AccountBody)
+    change = bodies.account_change(call.fields(bodies.AccountBody), call.json)
     account_id, loaded = await call.service.change(
-        call.actor, "account.create", lambda draft: accounts.create_account(draft, body.name)
+        call.actor, "account.create", lambda draft: accounts.create_account(draft, change)
     )
     return Reply(account_shape(loaded, find_account(loaded.dataset, account_id)))
 
@@ -50,16 +50,17 @@ async def get_account(call: Call) -> Reply:
 
 
 async def edit_account(call: Call) -> Reply:
-    """Rename an account"""
-    account_id, body = call.path["account_id"], call.fields(bodies.AccountBody)
+    """Rename an account, or set whether its names may be answered from the default pool"""
+    account_id = call.path["account_id"]
+    change = bodies.account_change(call.fields(bodies.AccountBody), call.json)
     _, loaded = await call.service.change(
-        call.actor, "account.edit", lambda draft: accounts.edit_account(draft, account_id, body.name)
+        call.actor, "account.edit", lambda draft: accounts.edit_account(draft, account_id, change)
     )
     return Reply(account_shape(loaded, find_account(loaded.dataset, account_id)))
 
 
 async def delete_account(call: Call) -> Reply:
-    """Delete an account; it must have no zones and no address maps"""
+    """Delete an account, with its immutable maps; it must have no zones and no other address maps"""
     account_id = call.path["account_id"]
     await call.service.change(call.actor, "account.delete", lambda draft: accounts.delete_account(draft, account_id))
     return Reply({"id": account_id})

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 
 from dnsd.api.records.parts import PARTS
-from dnsd.manage.accounts import NewPrefix, PrefixChange
+from dnsd.manage.accounts import AccountChange, NewPrefix, PrefixChange
 from dnsd.manage.maps import MapChange, Member, NewMap
-from dnsd.model.accounts import Approval
+from dnsd.model.accounts import Approval, PoolUse
 from dnsd.model.fields import Cidr, Fields, Id, Ip
 from dnsd.model.maps import MemberKind
 from dnsd.model.records import MAX_COMMENT, MAX_TAGS, TagText
@@ -116,6 +116,18 @@ class AccountBody(RequestBody):
     """A complete account."""
 
     name: str = Field(min_length=1, max_length=100)
+    pool: PoolUse | None = Field(
+        default=None,
+        description="whether names may be answered from the default pool; null removes the key from the file",
+    )
+
+
+def account_change(body: AccountBody, given: Mapping[str, Any]) -> AccountChange:
+    """The change to an account that a body describes; `given` is its JSON, which distinguishes null from absent."""
+    change = AccountChange(name=body.name)
+    if "pool" in given:
+        change["pool"] = body.pool
+    return change
 
 
 class DnsSettingsEdit(RequestBody):

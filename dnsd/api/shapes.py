@@ -10,7 +10,7 @@ from dnsd.app import Loaded
 from dnsd.manage.accounts import delegation_id, lease_id
 from dnsd.manage.history import Version
 from dnsd.manage.plan import Plan, ZoneAddresses
-from dnsd.model.accounts import Account, Approval, Delegation, Prefix
+from dnsd.model.accounts import Account, Approval, Delegation, PoolUse, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap, Membership
 from dnsd.model.times import time_text
@@ -89,6 +89,7 @@ def account_shape(loaded: Loaded, account: Account) -> JsonObject:
         "type": "standard",
         "settings": {"enforce_twofactor": False, "abuse_contact_email": None},
         "created_on": time_text(loaded.times.of_account(account).created),
+        "pool": (PoolUse.NEVER if loaded.dataset.is_barred(account) else PoolUse.ALLOWED).value,
     }
     return _with_meta(loaded, account.key, shape)
 

@@ -121,6 +121,12 @@ def show_command(api: Client, *, map: str, account: str | None, as_json: bool) -
 )
 @click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Member zone (name or id); repeatable.")
 @click.option("--account-wide", is_flag=True, help="Answer for all zones of the account without a map of their own.")
+@click.option(
+    "--immutable",
+    is_flag=True,
+    help="For operators: the account's map in place of the default pool. It implies --account-wide, is locked, and "
+    "bars the account from the pool once enabled.",
+)
 @click.option("--sni", metavar="NAME", help="Default SNI.")
 @click.option("--enable", is_flag=True, help="Enable the map; otherwise it has no effect until `dnsd map enable`.")
 @dry_run_option
@@ -134,6 +140,7 @@ def create_command(
     ips: Sequence[str],
     zones: Sequence[str],
     account_wide: bool,
+    immutable: bool,
     sni: str | None,
     enable: bool,
     dry_run: bool,
@@ -142,13 +149,14 @@ def create_command(
     """Create a map and print its id."""
     account_id = find_account(api, account)["id"]
     members: list[MemberKey] = [("zone", find_zone(api, zone)["id"]) for zone in zones]
-    members += [("account", account_id)] if account_wide else []
+    members += [("account", account_id)] if account_wide or immutable else []
     body = {
         "description": description,
         "default_sni": sni,
         "enabled": enable,
         "ips": ips,
         "memberships": _members(dict.fromkeys(members)),
+        "immutable": immutable or None,
     }
     body = {name: value for name, value in body.items() if value is not None}
     path = maps_path(account_id)

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypedDict
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_prefix
 from dnsd.manage.refusal import Reason, refused
-from dnsd.model.accounts import Account, Approval, Delegation, Prefix
+from dnsd.model.accounts import Account, Approval, Delegation, PoolUse, Prefix
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.requests import account_in_use
 from dnsd.store.directory import FileKind
@@ -30,22 +30,43 @@ class PrefixChange(TypedDict, total=False):
     approved: Approval
 
 
-def create_account(draft: Draft, name: str) -> str:
+class AccountChange(TypedDict, total=False):
+    """The fields of an account to set; absent fields stay."""
+
+    name: str
+    pool: PoolUse | None  # None: derived from the account's immutable map
+
+
+def create_account(draft: Draft, change: AccountChange) -> str:
     """Create an account and return its id."""
     account_id = secrets.token_hex(16)
-    draft.write(draft.free_key("", name), FileKind.ACCOUNT, {"id": account_id, "name": name})
+    key = draft.free_key("", change["name"])
+    draft.write(key, FileKind.ACCOUNT, _with_change({"id": account_id}, change))
     return account_id
 
 
-def edit_account(draft: Draft, account_id: str, name: str) -> None:
-    """Rename an account."""
+def edit_account(draft: Draft, account_id: str, change: AccountChange) -> None:
+    """Rename an account, or set whether it may use the default pool."""
     account = find_account(draft.dataset, account_id)
-    if account.name != name:
-        _write(draft, account_id, draft.document(account.key) | {"name": name})
+    if change.get("name", account.name) != account.name or change.get("pool", account.pool) != account.pool:
+        _write(draft, account_id, _with_change(draft.document(account.key), change))
+
+
+def _with_change(document: Document, change: AccountChange) -> Document:
+    if "name" in change:
+        document["name"] = change["name"]
+    if "pool" in change:
+        document["pool"] = change["pool"].value if change["pool"] else None
+    return document
+
+
+def bar_from_pool(draft: Draft, account_id: str) -> None:
+    """Write `pool: never`, so that the bar does not depend on one map alone."""
+    edit_account(draft, account_id, {"pool": PoolUse.NEVER})
 
 
 def delete_account(draft: Draft, account_id: str) -> None:
-    """Delete an account. Raises RefusedError if it has zones or address maps."""
+    """Delete an account, with its immutable maps. Raises RefusedError if it has zones or other address maps."""
     account = find_account(draft.dataset, account_id)
     if use := account_in_use(draft.dataset, account_id):
         raise refused(Reason.FORBIDDEN, use)

@@ -26,7 +26,7 @@ from dnsd.store.text_file import FileChangedError, NotTextError, content_of
 # Keys of a file that are also fields of a request.
 REQUEST_FIELDS = (
     *("ips", "memberships", "description", "default_sni", "enabled", "immutable"),
-    *("name", "status", "verified"),
+    *("name", "status", "verified", "pool"),
 )
 
 Document = dict[str, Any]  # the content of a YAML file, as plain data

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypedDict
 
 from dnsd.formats.yaml_style import as_read
+from dnsd.manage.accounts import bar_from_pool
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_map
 from dnsd.manage.refusal import Reason, refused
@@ -68,6 +69,7 @@ def create_map(draft: Draft, account_id: str, new: NewMap, map_id: str | None = 
     }
     key = draft.free_key(f"{account.key}/maps", new.description or map_id)
     draft.write(key, FileKind.MAP, {name: value for name, value in document.items() if value not in (None, [])})
+    _bar(draft, account_id, document)
     return map_id
 
 
@@ -151,3 +153,11 @@ def _write(draft: Draft, found: AddressMap, document: Document) -> None:
     if as_read(document) != as_read(draft.document(found.key)):
         document.setdefault("created_at", time_text(draft.loaded.times.of_map(found).created))
         draft.write(found.key, FileKind.MAP, document | {"modified_at": draft.stamp})
+        _bar(draft, found.account_id, document)
+
+
+def _bar(draft: Draft, account_id: str, document: Document) -> None:
+    """Bar the account from the pool when the operator brings an immutable map into effect."""
+    is_wide = any(one["kind"] == MemberKind.ACCOUNT for one in document.get("memberships") or ())
+    if draft.by_operator and document.get("immutable") and document.get("enabled") and document.get("ips") and is_wide:
+        bar_from_pool(draft, account_id)

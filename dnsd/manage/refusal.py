@@ -52,6 +52,7 @@ REASON_OF_RULE: Mapping[BrokenRule, Reason] = {
     BrokenRule.ZONE_EXISTS: Reason.ZONE_EXISTS,
     BrokenRule.TARGET_OUTSIDE: Reason.INVALID,
     BrokenRule.OUTSIDE_SPACE: Reason.INVALID,
+    BrokenRule.BARRED_FROM_POOL: Reason.FORBIDDEN,
 }
 
 

@@ -17,6 +17,13 @@ class Approval(StrEnum):
     ACTIVE = "V"
 
 
+class PoolUse(StrEnum):
+    """Whether names of an account may be answered from the default pool."""
+
+    ALLOWED = "allowed"
+    NEVER = "never"
+
+
 class DelegationFields(Fields):
     """A part of a prefix that another account may use in its maps."""
 
@@ -48,6 +55,11 @@ class AccountFields(Fields):
     name: str | None = None
     prefixes: tuple[PrefixFields, ...] = ()
     static_ips: tuple[Ip, ...] = Field(default=(), description="addresses leased to the account")
+    pool: PoolUse | None = Field(
+        default=None,
+        description="whether names may be answered from the default pool; `never` needs an enabled account-wide map "
+        "with addresses; when absent, `never` while an immutable map is in effect, else `allowed`",
+    )
     settings: AccountSettings = AccountSettings()
 
 
@@ -81,6 +93,7 @@ class Account:
     prefixes: tuple[Prefix, ...]
     static_ips: tuple[IPAddress, ...]
     settings: AccountSettings
+    pool: PoolUse | None = None  # as written; `Dataset.is_barred` has its meaning
 
 
 def contains(network: IPNetwork, part: IPNetwork | IPAddress) -> bool:

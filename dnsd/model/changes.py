@@ -11,6 +11,7 @@ from dnsd.errors import Path, Problem
 from dnsd.model.accounts import Approval, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
+from dnsd.model.pool import slip
 from dnsd.model.zones import Zone
 from dnsd.wire.names import ROOT, ancestors, is_below
 
@@ -25,14 +26,26 @@ def change_problems(old: Dataset, new: Dataset, *, by_operator: bool) -> list[Pr
         if before is None and after is not None:
             found += _creation(after, by_operator=by_operator)
         elif before is not None and after is None:
-            found += _deletion(before)
+            found += _deletion(before) if before.account_id in new.accounts else ()
         elif before is not None and after is not None:
             found += _edit(before, after)
+    found += _slips(old, new)
     return found if by_operator else [*found, *_operator_only(old, new)]
 
 
+def _slips(old: Dataset, new: Dataset) -> Iterator[Problem]:
+    """Accounts that would no longer be barred from the pool without the operator's word.
+
+    The rules above keep their immutable maps.
+    """
+    for account_id, account in new.accounts.items():
+        before = old.accounts.get(account_id)
+        if before and before is not account and (reason := slip(old, before, new, account)):
+            yield Problem(account.key, ("pool",), reason)
+
+
 def _operator_only(old: Dataset, new: Dataset) -> Iterator[Problem]:
-    """Changes reserved to the operator: prefix approval, static IPs, verification and status of zones, some names."""
+    """Changes reserved to the operator: approval, static IPs, the pool, verification and status of zones, new names."""
     for account_id, account in new.accounts.items():
         before = old.accounts.get(account_id)
         if before is account:
@@ -42,6 +55,8 @@ def _operator_only(old: Dataset, new: Dataset) -> Iterator[Problem]:
             if _is_approved(prefix) and prefix.cidr not in approved:
                 message = f"only the operator can approve {prefix.cidr}"
                 yield Problem(account.key, ("prefixes", index, "approved"), message)
+        if account.pool is not (before.pool if before else None):
+            yield Problem(account.key, ("pool",), "only the operator can change `pool`")
         if not set(account.static_ips) <= set(before.static_ips if before else ()):
             yield Problem(account.key, ("static_ips",), "only the operator can lease static IPs")
     for zone_id, zone in new.zones.items():

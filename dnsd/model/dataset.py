@@ -13,9 +13,10 @@ from functools import cached_property
 from typing import TypeVar
 
 from dnsd.errors import BrokenRule, Path, Problem
-from dnsd.model.accounts import Account, AccountFields, Approval, Delegation, Prefix, contains
+from dnsd.model.accounts import Account, AccountFields, Approval, Delegation, PoolUse, Prefix, contains
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.maps import MAX_ADDRESSES, AddressMap, Considered, MapFields, MemberKind, Membership, considered
+from dnsd.model.pool import missing_key, pool_problems
 from dnsd.model.zone_rules import zone_problems
 from dnsd.model.zones import Zone, closest
 from dnsd.wire.names import parse_name_text
@@ -69,6 +70,20 @@ class Dataset:
         """The maps that cover an account's zones without maps of their own, in order of precedence."""
         return considered(self.maps_by_member.get(account_id, ()), account_id, None)
 
+    def account_wide(self, account_id: str) -> list[AddressMap]:
+        """The maps in effect for a whole account, in order of precedence."""
+        return [one.map for one in self.considered_elsewhere(account_id) if one.skipped is None]
+
+    def immutable_in_effect(self, account_id: str) -> AddressMap | None:
+        """The first immutable map in effect for an account."""
+        return next((one for one in self.account_wide(account_id) if one.immutable), None)
+
+    def is_barred(self, account: Account) -> bool:
+        """Whether no name of an account may be answered from the default pool."""
+        if account.pool is None:
+            return self.immutable_in_effect(account.id) is not None
+        return account.pool is PoolUse.NEVER
+
     def applies_maps(self, zone: Zone) -> bool:
         """Whether a zone's proxied records are answered from maps instead of as stored."""
         return zone.applies_maps and not self.accounts[zone.account_id].settings.enforce_dns_only
@@ -98,7 +113,7 @@ def resolve_accounts(written: Mapping[str, AccountFields]) -> tuple[dict[str, Ac
                 )
             )
         name = fields.name or key
-        accounts[key] = Account(key, ids[key], name, tuple(prefixes), fields.static_ips, fields.settings)
+        accounts[key] = Account(key, ids[key], name, tuple(prefixes), fields.static_ips, fields.settings, fields.pool)
     return accounts, found
 
 
@@ -185,6 +200,7 @@ def problems_between(dataset: Dataset) -> list[Problem]:
         *_prefix_problems(dataset),
         *(problem for account in dataset.accounts.values() for problem in _account_problems(account)),
         *_rivals(dataset),
+        *pool_problems(dataset),
     ]
 
 
@@ -259,6 +275,7 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
             elif address_map.immutable:
                 yield Problem(key, path, "an immutable map is account-wide: only the account can be a member")
     yield from _without_effect(address_map)
+    yield from missing_key(dataset, address_map)
 
 
 def _without_effect(address_map: AddressMap) -> Iterator[Problem]:

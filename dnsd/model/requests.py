@@ -74,7 +74,7 @@ def check_host_name(name: bytes) -> None:
 
 
 def account_in_use(dataset: Dataset, account_id: str) -> str:
-    """The reason why an account cannot be deleted; empty if it can."""
+    """The reason why an account cannot be deleted; empty if it can. Immutable maps go with their account."""
     zones = sum(zone.account_id == account_id for zone in dataset.zones.values())
-    maps = sum(one.account_id == account_id for one in dataset.maps.values())
+    maps = sum(one.account_id == account_id and one.can_delete for one in dataset.maps.values())
     return f"the account has {zones} zones and {maps} address maps: delete them first" if zones or maps else ""

@@ -113,7 +113,10 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Expected]]] = {
         {"a1/m": zone_map("example.com")},
         [("m", ("ips",), "skipped", True)],
     ),
-    "immutable of an account": ({"a1/m": account_map("203.0.113.1", immutable=True)}, []),
+    "immutable of an account without the key `pool`": (
+        {"a1/m": account_map("203.0.113.1", immutable=True)},
+        [("m", ("immutable",), "write `pool: never`", True)],
+    ),
     "immutable of a zone": (
         {"a1/m": zone_map("example.com", "203.0.113.1", immutable=True)},
         [("m", ("memberships", 0, "identifier"), "only the account can be a member", False)],
@@ -153,7 +156,7 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Expected]]] = {
     ),
     "an account in an ordinary and an immutable one": (
         {"a1/m": account_map("203.0.113.1"), "a1/n": account_map("203.0.113.2", immutable=True)},
-        [],
+        [("n", ("immutable",), "write `pool: never`", True)],
     ),
     "a zone in two, one disabled": (
         {"a1/m": zone_map("example.com", "203.0.113.1"), "a1/n": zone_map("example.com", "203.0.113.2", enabled=False)},
