@@ -43,13 +43,19 @@ class Current:
         """Assign revisions that follow this one, the last of earlier processes."""
         self._revision = revision
 
+    def note_source(self, source: Source) -> Source:
+        """Keep the source as last read, whether or not it can be loaded. Returns it."""
+        self.source = source
+        return source
+
     async def replace(self, loaded: Loaded, *, source: Source | None = None, keep_good: bool = True) -> None:
         """Serve `loaded`, read from `source` if given, under the next revision.
 
         The caller holds `turn`, except at the start. Times and texts are saved before they are served: if the process
         is killed in between, its successor must not go back to older ones.
         """
-        self.source = source or self.source
+        if source:
+            self.note_source(source)
         await self._keep_times(loaded)
         if keep_good:
             await self.keep_good(loaded)

@@ -145,10 +145,10 @@ class Loader:
                     if attempt.ok and before != (self._publisher.revision, attempt.held):
                         self._has_loaded_unasked.set()
                     return attempt.ok
-                current.source = source
+                current.note_source(source)
                 self._note_loaded(current.loaded, time.monotonic())
                 self._log.info(f"files unchanged, still serving revision {self._publisher.revision}")
-        current.source = source  # equal, but with the files' latest status, so that they are not read again
+        current.note_source(source)  # equal, but with the files' latest status, so that they are not read again
         return False
 
     def _may_release(self) -> bool:
@@ -197,8 +197,8 @@ class Loader:
         change guard refuses the data.
         """
         current = self._current
-        current.source = await self._read(current.source, patient=patient)
-        return await in_thread(partial(self._loaded, current.source, current.loaded, served, force=force))
+        source = current.note_source(await self._read(current.source, patient=patient))
+        return await in_thread(partial(self._loaded, source, current.loaded, served, force=force))
 
     def _loaded(self, source: Source, before: Loaded | None, served: Snapshot | None, *, force: bool) -> Loaded:
         with _no_garbage(freeze=before is None):

@@ -335,12 +335,10 @@ async def import_file(visit: Visit) -> HtmlPage | Redirect:
         )
     except RefusedError as error:
         return _import_page(visit, octets, FormErrors(error, ("file",)))
-    added = f"{counts.added:,} of {counts.parsed:,} records were added."
-    notes = " ".join(sentence(one) for one in counts.warnings)
-    return Redirect(
-        records_path(visit),
-        f"{added} {notes}".strip() if counts.added else "Nothing to add: the zone already has all of these records.",
-    )
+    done = f"{counts.added:,} of {counts.parsed:,} records were added."
+    if not counts.added:
+        done = "Nothing to add: the zone already has all of these records."
+    return Redirect(records_path(visit), " ".join((done, *map(sentence, counts.warnings))))
 
 
 def _import_page(visit: Visit, octets: bytes, errors: FormErrors) -> HtmlPage:

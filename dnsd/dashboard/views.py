@@ -123,12 +123,12 @@ def not_applied(dataset: Dataset, zone: Zone) -> str:
     """The reason why maps do not apply to a zone; empty if they do."""
     if dataset.applies_maps(zone):
         return ""
+    if zone.status is Status.INITIALIZING:
+        return "the zone is initializing: its queries are refused"
     if zone.paused:
         return "the zone is paused: proxied records are answered as stored"
     if zone.applies_maps:
         return "the account enforces DNS only: proxied records are answered as stored"
-    if zone.status is Status.INITIALIZING:
-        return "the zone is initializing: its queries are refused"
     return f"the zone is {zone.status}: proxied records are answered as stored"
 
 

@@ -17,7 +17,7 @@ from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.manage.zones import create_zone, delete_zone, edit_zone, set_zone_switches, unverified_notes
 from dnsd.model.maps import MemberKind
 from dnsd.model.requests import is_servers_own
-from dnsd.model.zones import Zone
+from dnsd.model.zones import Status, Zone
 from dnsd.wire.names import parse_name_text
 
 SWITCHES = ("ipv6", "http2", "http3", "https_records", "flatten_all_cnames")
@@ -104,6 +104,7 @@ async def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
             "steps": steps_of(loaded, zone),
             "pool": loaded.settings.default_addresses,
             "why_not": not_applied(loaded.dataset, zone),
+            "instead_of_maps": "refused" if zone.status is Status.INITIALIZING else "as stored",
             "unverified_notes": unverified_notes(zone),
             "warnings": warnings_of(loaded, zone.key),
             "records_total": _records_total(zone),

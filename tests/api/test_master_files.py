@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dnsd.formats.comments import SHORTENED
 from tests.api.server import A1, FILES, Api
 from tests.browser.sessions import Person
 
@@ -269,3 +270,13 @@ def test_too_long_texts_are_refused(master: Api, said: dict[str, object]) -> Non
     assert master.refused("PUT", f"{records}/{old['id']}", new)[0] == 400
     assert master.refused("PATCH", f"{records}/{old['id']}", said)[0] == 400
     assert master.refused("POST", f"{records}/batch", {"posts": [new]})[0] == 400
+
+
+def test_import_on_the_dashboard_that_adds_nothing_still_shows_the_files_warnings(master: Api) -> None:
+    path = f"/zones/{zone_id(master)}/records/import"
+    with Person(master, master.operator) as person:
+        for expected in ("records were added.", "Nothing to add: the zone already has all of these records."):
+            assert person.post(path, {"text": f"h 300 IN A 192.0.2.77 ; {'x' * 501}\n"}).status_code == 303
+            page = person.get(path.removesuffix("/import")).text
+            assert expected in page
+            assert f"Line 1: {SHORTENED}" in page
