@@ -18,14 +18,16 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
 from dnsd.model.guard import drop_problems
+from dnsd.model.pool import slips
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
 from dnsd.progress import Progress, no_progress
 from dnsd.settings import InvalidSettingsError, OnError, Settings, SettingsFile, load_settings
 from dnsd.store.directory import FileKind, Files, SourceFile, account_of, is_folder, read_file, read_files
 from dnsd.store.files_edit import FilesEdit
-from dnsd.store.hold import Served, load_served
-from dnsd.store.load import NOTHING, Loading, Stored, load_files
+from dnsd.store.hold import MayGo, Served, load_served
+from dnsd.store.load import NOTHING, Judged, Loading, Stored, load_files
+from dnsd.store.policies import changed_policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ def load(
     previous: Loaded | None = None,
     source: Source | None = None,
     good: Callable[[], Files | None] = lambda: None,
+    good_policies: Callable[[], Files | None] = lambda: None,
+    may_go: MayGo = lambda account: False,
     progress: Progress = no_progress,
     seen: ObjectTimes = NEVER_SEEN,
     now: datetime | None = None,
@@ -110,7 +114,9 @@ def load(
     """Load the configuration, reusing unchanged parts of `previous`; return `previous` itself if nothing changed.
 
     `source` is the result of an earlier `read_source`. `good` returns the files served last, and is called if needed:
-    with them and `on_error: hold`, accounts with errors are held at these files. `progress` is called while files are
+    with them and `on_error: hold`, accounts with errors are held at these files, and accounts that would be taken off
+    their bar from the pool by a slip; `good_policies` are these files without zones, for a start, and `may_go` says
+    whether such an account may be removed, given its folder. `progress` is called while files are
     read. Without `previous`, `seen` holds the times of objects seen by an earlier process; new objects are seen `now`.
     Raises InvalidDataError with all problems, warnings included; nothing is loaded in part.
     """
@@ -127,16 +133,39 @@ def load(
     stored = previous.stored if previous else NOTHING
     loading = Loading(settings.nameservers, stored, progress, limits=settings.rrset_limits)
     judged = loading.judge(source.files)
-    is_clean = not judged.has_errors and not (previous and previous.held)
+    slipping = _slipping(loading, source.files, judged, previous, good_policies, may_go)
+    is_clean = not judged.has_errors and not slipping and not (previous and previous.held)
     before = None if is_clean or settings.on_error is OnError.REFUSE else good()
-    if before is None:
-        served = Served(loading.accept(judged), source.files, {})
+    if before is not None:
+        served = load_served(loading, source.files, before, may_go)
+    elif slipping:
+        raise InvalidDataError(judged.stored.locate(slipping))
     else:
-        served = load_served(loading, source.files, before)
+        served = Served(loading.accept(judged), source.files, {})
     known = previous.dataset if previous else None
     seen = previous.times if previous else seen
     times = see(served.stored.dataset, now or datetime.now(UTC), before=seen, previous=known)
     return _built(source, settings_file, served, times, previous)
+
+
+def _slipping(
+    loading: Loading,
+    found: Files,
+    judged: Judged,
+    previous: Loaded | None,
+    good_policies: Callable[[], Files | None],
+    may_go: MayGo,
+) -> list[Problem]:
+    """The accounts that files without errors would take off their bar from the pool by a slip."""
+    if judged.has_errors:
+        return []
+    if previous:
+        before = previous.dataset
+    elif good := good_policies():
+        before = changed_policies(loading, found, good)
+    else:
+        return []
+    return [*slips(before, judged.stored.dataset, may_go)]
 
 
 def load_change(previous: Loaded, files: Files, now: datetime) -> Loaded:

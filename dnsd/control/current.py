@@ -91,6 +91,10 @@ class Current:
         """The last good version of each account: as served now or, at a start, last. None before the first. Blocks."""
         return self.good.copies_of(self.loaded.files) if self.loaded else self.good.read()
 
+    def good_policies(self) -> Files | None:
+        """At a start, the last good version of each account without its zones. Blocks."""
+        return self.good.read_policies()
+
     def saved_snapshot(self) -> Snapshot | None:
         """The snapshot in the snapshot file; None if it is unusable. Blocks for a long time."""
         gc.disable()  # a million objects are made, none is freed

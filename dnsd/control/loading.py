@@ -204,8 +204,16 @@ class Loader:
         with _no_garbage(freeze=before is None):
             with progress_on(None if before else sys.stderr) as progress:  # the operator waits for the first load
                 seen = NEVER_SEEN if before else self._current.times.load()
-                good = self._current.good_files
-                loaded = load(self._config, previous=before, source=source, good=good, progress=progress, seen=seen)
+                loaded = load(
+                    self._config,
+                    previous=before,
+                    source=source,
+                    good=self._current.good_files,
+                    good_policies=self._current.good_policies,
+                    may_go=lambda account: force,
+                    progress=progress,
+                    seen=seen,
+                )
             found = () if force else tuple(_dropped(loaded, before, served))
             if found:
                 raise InvalidDataError((*loaded.errors, *found))

@@ -74,14 +74,16 @@ class Dataset:
         """The maps in effect for a whole account, in order of precedence."""
         return [one.map for one in self.considered_elsewhere(account_id) if one.skipped is None]
 
-    def immutable_in_effect(self, account_id: str) -> AddressMap | None:
-        """The first immutable map in effect for an account."""
-        return next((one for one in self.account_wide(account_id) if one.immutable), None)
+    @cached_property
+    def immutable_maps(self) -> Mapping[str, AddressMap]:
+        """An immutable map in effect of each account that has one, by the account's id."""
+        immutable = (one for one in self.maps.values() if one.immutable)
+        return {one.account_id: one for one in immutable if considered([one], one.account_id, None)[0].skipped is None}
 
     def is_barred(self, account: Account) -> bool:
         """Whether no name of an account may be answered from the default pool."""
         if account.pool is None:
-            return self.immutable_in_effect(account.id) is not None
+            return account.id in self.immutable_maps
         return account.pool is PoolUse.NEVER
 
     def applies_maps(self, zone: Zone) -> bool:

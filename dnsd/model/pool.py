@@ -6,7 +6,7 @@ happens to zones, their maps and records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from dnsd.errors import BrokenRule, Problem
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dnsd.model.dataset import Dataset
     from dnsd.model.maps import AddressMap
 
+GONE = "the account is barred from the pool, and its folder is gone: restore it, or remove it by `dnsd reload --force`"
 REMEDY = "if the account may use the pool, write `pool: allowed` in its account.yaml"
 
 
@@ -39,6 +40,24 @@ def missing_key(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]:
         yield Problem(address_map.key, ("immutable",), message, warning=True)
 
 
+def slips(old: Dataset, new: Dataset, may_go: Callable[[str], bool]) -> Iterator[Problem]:
+    """Accounts of `old` that `new` takes off their bar by a slip, as problems of their old keys.
+
+    A whole account may go if its file said `pool: allowed`, or with `--force`: if `may_go`, given its key.
+    """
+    by_key: Mapping[str, Account] = {account.key: account for account in new.accounts.values()}
+    for before in old.accounts.values():
+        if before.pool is not PoolUse.NEVER and before.id not in old.immutable_maps:
+            continue
+        after = new.accounts.get(before.id) or by_key.get(before.key)
+        if after:
+            reason = slip(old, before, new, after)
+        else:
+            reason = None if before.pool is PoolUse.ALLOWED or may_go(before.key) else GONE
+        if reason:
+            yield Problem(before.key, ("pool",), reason)
+
+
 def slip(old: Dataset, before: Account, new: Dataset, after: Account) -> str | None:
     """The reason why a change of an account may not take it off its bar by a slip; None if it may.
 
@@ -46,9 +65,9 @@ def slip(old: Dataset, before: Account, new: Dataset, after: Account) -> str | N
     """
     if after.pool is PoolUse.ALLOWED:
         return None
-    immutable = old.immutable_in_effect(before.id)
-    if immutable and not new.immutable_in_effect(after.id):
-        return f"the account would lose its immutable map {immutable.key}, which answers in place of the pool: {REMEDY}"
+    immutable = old.immutable_maps.get(before.id)
+    if immutable and after.id not in new.immutable_maps:
+        return f"{immutable.key}, which answers in place of the pool, would no longer be in effect: {REMEDY}"
     if old.is_barred(before) and not new.is_barred(after):
         return f"the account is barred from the pool (`pool: never`) and would be so no longer: {REMEDY}"
     return None

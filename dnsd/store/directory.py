@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -128,13 +128,17 @@ def _text(file: SourceFile) -> tuple[str, FileKind, Content]:
     return file.key, file.kind, file.content
 
 
-def read_files(root: Path, previous: Files | None = None, *, patient: bool = False) -> Files:
+def read_files(
+    root: Path, previous: Files | None = None, *, patient: bool = False, folders: Collection[str] = KINDS.keys()
+) -> Files:
     """Read all files below the folder `root`, ordered by name; unchanged files are taken over from `previous`.
+
+    Of the folders of an account, only those in `folders` are read.
 
     A problem's `source` is the key of an object or the name of an account; it is empty outside accounts. If `patient`,
     files with unknown extensions are problems only from an age of PATIENCE_S on, as an editor may be at work.
     """
-    reading = _Reading(previous or Files(str(root)), patience_s=PATIENCE_S if patient else 0)
+    reading = _Reading(previous or Files(str(root)), patience_s=PATIENCE_S if patient else 0, folders=folders)
     for entry in reading.entries(str(root), ""):
         if reading.is_folder(entry):
             _read_account(entry, reading)
@@ -161,7 +165,8 @@ def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
         if entry.name == ACCOUNT_FILE:
             reading.read(entry, folder.name, FileKind.ACCOUNT)
         elif entry.name in KINDS and reading.is_folder(entry):
-            _read_objects(entry, f"{folder.name}/{entry.name}", reading)
+            if entry.name in reading.folders:
+                _read_objects(entry, f"{folder.name}/{entry.name}", reading)
         elif reading.is_old_enough(entry):
             message = "not part of an account: expected account.yaml, maps/ or zones/"
             reading.report(entry.path, message, folder.name)
@@ -192,7 +197,8 @@ def _read_objects(folder: os.DirEntry[str], prefix: str, reading: _Reading) -> N
 class _Reading:
     """The files and problems found so far, and those of the previous reading."""
 
-    def __init__(self, previous: Files, *, patience_s: float) -> None:
+    def __init__(self, previous: Files, *, patience_s: float, folders: Collection[str] = KINDS.keys()) -> None:
+        self.folders = folders
         self.accounts: list[str] = []
         self.files: list[SourceFile] = []
         self.problems: list[Problem] = []

@@ -35,6 +35,10 @@ class GoodTexts:
             self._files = read_files(self._folder)
         return self._files
 
+    def read_policies(self) -> Files | None:
+        """The copies without the zones, which are most of the octets; None as for `read`."""
+        return read_files(self._folder, folders=("maps",)) if self._folder.is_dir() else None
+
     def copies_of(self, served: Files) -> Files:
         """The served files, or their copies where these are up to date: a copy stays when users edit its file."""
         copies = self._files.by_key() if self._files else {}

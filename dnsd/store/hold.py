@@ -8,18 +8,16 @@ have caused an error, trials with the ordinary rules find the culprit.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dnsd.errors import InvalidDataError, Place, Problem
-from dnsd.model.accounts import AccountFields
-from dnsd.model.fields import IPAddress, IPNetwork
 from dnsd.model.maps import MemberKind
-from dnsd.model.zones import Zone
+from dnsd.model.pool import slips
 from dnsd.store.directory import Files, SourceFile, account_of
+from dnsd.store.holdings import holdings, zones_of
 from dnsd.store.load import Judged, Loading, Stored
-from dnsd.wire.names import name_text
 
 MAX_TRIALS = 64  # to find the cause of errors; after that, all suspects are held
 
@@ -35,20 +33,25 @@ class Served:
     held: Mapping[str, tuple[Problem, ...]]  # the reasons by account: errors with their places
 
 
-def load_served(loading: Loading, found: Files, good: Files) -> Served:
+MayGo = Callable[[str], bool]  # whether an account barred from the pool may be removed, given the name of its folder
+
+
+def load_served(loading: Loading, found: Files, good: Files, may_go: MayGo) -> Served:
     """Load the files `found`, holding accounts in error at their last good version in `good`.
 
-    An account in error without a good version is left out. Raises InvalidDataError with every problem if an error
-    belongs to no account, or remains with all changed accounts at their good versions.
+    So are accounts that the files would take off their bar from the pool by a slip (`model/pool.py`). An account in
+    error without a good version is left out. Raises InvalidDataError with every problem if an error belongs to no
+    account, or remains with all changed accounts at their good versions.
     """
-    return _Judge(loading, found, good).served()
+    return _Judge(loading, found, good, may_go).served()
 
 
 class _Judge:
     """Judges files with each account either current or last good."""
 
-    def __init__(self, loading: Loading, found: Files, good: Files) -> None:
+    def __init__(self, loading: Loading, found: Files, good: Files, may_go: MayGo) -> None:
         self._loading = loading
+        self._may_go = may_go
         self._found, self._good = _with_times(found, good), good
         self._judged: dict[Accounts, Judged] = {}
         self._trials = 0
@@ -81,6 +84,8 @@ class _Judge:
                 held |= blamed
             elif judged.has_errors:
                 raise InvalidDataError(self._loading.placed(judged).values())
+            elif slipping := self._slipping(judged, frozenset(held)):
+                held |= slipping
             else:
                 return Served(self._accepted(judged), self._variant(frozenset(held)), dict(sorted(held.items())))
 
@@ -159,8 +164,8 @@ class _Judge:
         others = self._changed - held
         if not held or not others or judged.has_errors:
             return {}
-        now = _holdings(self._judge(frozenset()), self._changed)
-        before = _holdings(self._judge(self._changed), others)
+        now = holdings(self._judge(frozenset()), self._changed)
+        before = holdings(self._judge(self._changed), others)
         found: dict[str, tuple[Problem, ...]] = {}
         for account in sorted(others):
             moved = [
@@ -171,6 +176,14 @@ class _Judge:
             if moved:
                 found[account] = tuple(moved)
         return found
+
+    def _slipping(self, judged: Judged, held: Accounts) -> Mapping[str, tuple[Problem, ...]]:
+        """The accounts, not held yet, that would be taken off their bar from the pool by a slip."""
+        if not (others := self._changed - held):
+            return {}
+        before = self._judge(self._changed).stored.dataset
+        found = slips(before, judged.stored.dataset, self._may_go)
+        return {one.source: (self._in_folder(judged, one),) for one in found if one.source in others}
 
     def _moved(self, account: str, what: str, to: str) -> Problem:
         message = f"{what} moved to {to}, which is held: {account} stays unchanged until {to} is fixed"
@@ -185,11 +198,11 @@ class _Judge:
         account = account_of(problem.source)
         if member.kind is not MemberKind.ZONE or account not in self._changed:
             return placed
-        before = _zones(self._judge(self._changed), account)
+        before = zones_of(self._judge(self._changed), account)
         named = {zone.name_text: zone.name for zone in before} | {zone.id: zone.name for zone in before}
         name = named.get(member.identifier.lower().rstrip("."))
         for to in sorted(self._changed - {account}):
-            if name in {zone.name for zone in _zones(self._judge(frozenset()), to)}:
+            if name in {zone.name for zone in zones_of(self._judge(frozenset()), to)}:
                 return replace(placed, message=f"{placed.message}; it moved to {to}: remove the member", other=to)
         return placed
 
@@ -197,8 +210,13 @@ class _Judge:
         """A problem in another account's file, placed in the file of this account that causes it."""
         key = problem.other if account_of(problem.other) == account and problem.other else self._edited_key(account)
         caused = Problem(key, (), f"this causes an error in another account: {problem}", other=problem.source)
-        (placed,) = judged.stored.locate([caused])
-        return placed if placed.place else replace(placed, place=Place(f"{self._found.root}/{account}", 1, 1))
+        return self._in_folder(judged, caused)
+
+    def _in_folder(self, judged: Judged, problem: Problem) -> Problem:
+        """The problem with its place in a file, else in the account's folder."""
+        (placed,) = judged.stored.locate([problem])
+        folder = f"{self._found.root}/{account_of(problem.source)}"
+        return placed if placed.place else replace(placed, place=Place(folder, 1, 1))
 
     def _edited_key(self, account: str) -> str:
         """The object of the account's changed file; of several, the account itself if changed, else the first."""
@@ -288,43 +306,3 @@ def _by_account(files: Files) -> Mapping[str, Sequence[SourceFile]]:
 def _text(file: SourceFile) -> object:
     """The properties that a file shares with its copy."""
     return file.key, file.kind, file.content.digest, file.problem is None
-
-
-@dataclass(frozen=True, slots=True)
-class _Holdings:
-    """Exclusive holdings of an account: zones (by name), prefixes and static IPs."""
-
-    zones: frozenset[bytes] = frozenset()
-    prefixes: frozenset[IPNetwork] = frozenset()
-    static_ips: frozenset[IPAddress] = frozenset()
-
-    def missing_in(self, now: _Holdings) -> _Holdings:
-        """The holdings that are no longer in `now`."""
-        return _Holdings(self.zones - now.zones, self.prefixes - now.prefixes, self.static_ips - now.static_ips)
-
-    def now_in(self, other: _Holdings) -> Iterator[str]:
-        """The holdings that `other` has too, in words."""
-        yield from (f"the zone {name_text(name)}" for name in sorted(self.zones & other.zones))
-        yield from (
-            f"the prefix {prefix}"
-            for prefix in sorted(self.prefixes, key=str)
-            if any(prefix.version == one.version and prefix.overlaps(one) for one in other.prefixes)
-        )
-        yield from (f"the static IP {ip}" for ip in sorted(self.static_ips & other.static_ips, key=str))
-
-
-def _holdings(judged: Judged, accounts: Collection[str]) -> Mapping[str, _Holdings]:
-    """The holdings of accounts, as far as their files can be read."""
-    return {account: _holdings_of(judged, account) for account in accounts}
-
-
-def _holdings_of(judged: Judged, account: str) -> _Holdings:
-    read = judged.stored.objects.accounts.get(account)
-    fields = (read.salvaged if read else None) or AccountFields()
-    zones = frozenset(zone.name for zone in _zones(judged, account))
-    return _Holdings(zones, frozenset(one.cidr for one in fields.prefixes), frozenset(fields.static_ips))
-
-
-def _zones(judged: Judged, account: str) -> list[Zone]:
-    reads = judged.stored.objects.zones.items()
-    return [read.zone for key, read in reads if read.zone and account_of(key) == account]

@@ -251,18 +251,24 @@ def edit(root: Path, edits: Edits) -> None:
 def start(root: Path) -> Loaded:
     """Load as at a start, with the copies of the previous run; then keep new copies."""
     good = GoodTexts(root / "state")
-    loaded = load(root / "dnsd.yaml", {}, good=good.read)
+    loaded = load(root / "dnsd.yaml", {}, good=good.read, good_policies=good.read_policies)
     (root / "state").mkdir(exist_ok=True)
     good.keep(loaded.files)
     assert good.problem is None
     return loaded
 
 
-def reload(root: Path, before: Loaded) -> Loaded:
+def reload(root: Path, before: Loaded, *, force: bool = False) -> Loaded:
     """Load as at a reload."""
     good = GoodTexts(root / "state")
     good.read()
-    loaded = load(root / "dnsd.yaml", {}, previous=before, good=lambda: good.copies_of(before.files))
+    loaded = load(
+        root / "dnsd.yaml",
+        {},
+        previous=before,
+        good=lambda: good.copies_of(before.files),
+        may_go=lambda account: force,
+    )
     keep_times(loaded.files, before.files)
     good.keep(loaded.files)
     return loaded
