@@ -68,7 +68,7 @@ def sign_in(page: Page, api: Api) -> None:
     page.goto(api.origin)
     page.get_by_label("API token").fill(api.operator)
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("button", name="Sign out").wait_for()
+    page.locator("#menu").wait_for(state="attached")
 
 
 def fill(api: Api) -> None:

@@ -35,6 +35,7 @@ from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.store.directory import FileKind
 
 MAX_DELETED = 50
+DETAILS = ("description", "default_sni")  # the fields that change no answers
 CHANGED = "Somebody else has changed this map in the meantime. Your input is kept; the current map is shown below."
 
 
@@ -96,6 +97,26 @@ async def list_deleted(visit: Visit) -> HtmlPage:
 
 async def show_map(visit: Visit) -> HtmlPage:
     """The page of a map."""
+    found = visit.map
+    return await _page(visit, MapForm.of_map(found), map_tag(visit.loaded, found), FormErrors())
+
+
+async def save_details(visit: Visit) -> HtmlPage | Redirect:
+    """Save the name and SNI of a map, which change no answers."""
+    form, tag = MapForm.of(visit.form), visit.form.get("tag")
+    try:
+        given = {name: value for name, value in form.request(visit.account).items() if name in DETAILS}
+        change = map_change(form.body(visit), given)
+        verb = partial(_checked, account_id=visit.account.id, map_id=visit.map.id, tag=tag, change=change)
+        await visit.change("map.edit", verb)
+    except RefusedError as error:
+        if error.faults[0].reason is Reason.CHANGED_MEANWHILE:
+            tag = map_tag(visit.loaded, visit.map)
+        return await _page(visit, form, tag, FormErrors(error, FIELDS))
+    return Redirect(map_path(visit), "The map is saved.")
+
+
+async def _page(visit: Visit, form: MapForm, tag: str, errors: FormErrors) -> HtmlPage:
     loaded, account, found = visit.loaded, visit.account, visit.map
     return HtmlPage(
         "map.html",
@@ -109,8 +130,12 @@ async def show_map(visit: Visit) -> HtmlPage:
             "answered": answered_for(loaded, found),
             "warnings": warnings_of(loaded, found.key),
             "versions": await visit.versions(found.id, account.id),
+            "form": form,
+            "tag": tag,
+            "errors": errors,
             "path": map_path(visit),
         },
+        errors.status,
     )
 
 
@@ -145,7 +170,7 @@ async def save_edit(visit: Visit) -> HtmlPage | Redirect:
         body = form.body(visit)
         given = form.request(visit.account)
         if not found.can_modify_ips:
-            given = {name: value for name, value in given.items() if name in ("description", "default_sni")}
+            given = {name: value for name, value in given.items() if name in DETAILS}
         else:
             del given["enabled"]  # has its own page
         change = map_change(body, given)

@@ -21,6 +21,7 @@ from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.sessions import LIFETIME, Session, form_secret
 from dnsd.dashboard.views import action_words
 from dnsd.dashboard.visit import Visit
+from dnsd.model.records import AUTOMATIC_TTL
 from dnsd.model.spelling import unicode_text
 
 SESSION = "dnsd_session"  # cookies
@@ -93,6 +94,7 @@ class Pages:
             "segment": _segment,
             "sentence": sentence,
             "time": _time,
+            "ttl": _ttl,
             "u_labels": _u_labels,
         }
         self._environment.globals["m"] = self._environment.get_template("macros.html").module
@@ -161,6 +163,17 @@ def _u_labels(name: str) -> str:
     """The name in U-labels if it is stored in A-labels; otherwise an empty text."""
     text = unicode_text(name)
     return text if text != name else ""
+
+
+def _ttl(ttl_s: int) -> str:
+    """A TTL in words, in the largest unit that divides it: `5 min`, `1 day`."""
+    if ttl_s == AUTOMATIC_TTL:
+        return "Auto"
+    for seconds, unit in ((86_400, "day"), (3600, "h"), (60, "min")):
+        if ttl_s and ttl_s % seconds == 0:
+            count = ttl_s // seconds
+            return f"{count:,} {unit}{'s' if unit == 'day' and count > 1 else ''}"
+    return f"{ttl_s:,} s"
 
 
 def _time(at: datetime | str | float) -> str:

@@ -55,6 +55,7 @@ ROUTES = (
     PageRoute("POST", f"{MAPS}/create", EDIT_MAPS, create.step),
     PageRoute("GET", f"{MAPS}/deleted", READ_MAPS, maps.list_deleted),
     PageRoute("GET", MAP, READ_MAPS, maps.show_map),
+    PageRoute("POST", MAP, EDIT_MAPS, maps.save_details),
     PageRoute("GET", f"{MAP}/edit", EDIT_MAPS, maps.show_edit),
     PageRoute("POST", f"{MAP}/edit", EDIT_MAPS, maps.save_edit),
     *(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -13,7 +13,7 @@ from dnsd.manage.plan import Plan, ZonePlan, answering, proxied_names
 from dnsd.model.accounts import Approval, contains
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
-from dnsd.model.maps import AddressMap, Considered, MemberKind, MissingFamily
+from dnsd.model.maps import AddressMap, Considered, MemberKind, MissingFamily, Precedence
 from dnsd.model.zones import Status, Zone
 from dnsd.wire.names import name_text
 
@@ -21,6 +21,16 @@ MAX_ZONES = 20  # listed one by one on a page
 MAX_NAMES = 5  # of each zone
 MAX_MEMBERS = 100
 UNNAMED = "(no description)"
+STEP_TITLES = {
+    Precedence.ZONE: "Map of the zone",
+    Precedence.ACCOUNT: "Map of the account",
+    Precedence.IMMUTABLE: "Managed map of the account",
+}
+WINS: Mapping[Precedence | None, str] = {
+    Precedence.ZONE: "a zone map wins",
+    Precedence.ACCOUNT: "the account's map wins",
+    Precedence.IMMUTABLE: "the managed map wins",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +184,7 @@ class StepView:
     title: str
     maps: tuple[tuple[Considered, str], ...]  # each with the reason why it was skipped; empty for the map that is taken
     is_taken: bool
+    is_reached: bool  # false after the step that is taken
 
 
 def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
@@ -181,17 +192,15 @@ def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
     not_consulted = not_applied(loaded.dataset, zone)
     taken = answering(loaded, zone).map_id if not not_consulted else ""
     found = loaded.dataset.considered(zone)
-    titles = {"zone": "Map of the zone", "account": "Map of the account", "immutable": "Managed map of the account"}
-    steps = []
-    for step, title in titles.items():
-        maps = []
-        for one in found:
-            if one.step == step:
-                otherwise = "not consulted" if not_consulted else "another map comes first"
-                why = "" if one.map.id == taken else one.skipped or otherwise
-                maps.append((one, why))
-        steps.append(StepView(title, tuple(maps), any(not why for _, why in maps)))
-    return [*steps, StepView("Default pool", (), taken is None)]
+    otherwise = "not consulted" if not_consulted else next((WINS[one.step] for one in found if one.map.id == taken), "")
+    steps, is_reached = [], not not_consulted
+    for step, title in STEP_TITLES.items():
+        in_step = [one for one in found if one.step == step]
+        maps = [(one, "" if one.map.id == taken else one.skipped or otherwise) for one in in_step]
+        is_taken = any(not why for _, why in maps)
+        steps.append(StepView(title, tuple(maps), is_taken, is_reached))
+        is_reached = is_reached and not is_taken
+    return [*steps, StepView("Default pool", (), taken is None, is_reached)]
 
 
 @dataclass(frozen=True, slots=True)

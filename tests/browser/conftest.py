@@ -64,7 +64,7 @@ def opened(browser: Browser) -> Iterator[Open]:
         page.goto(f"{api.origin}{path}")
         page.get_by_label("API token").fill(token or api.operator)
         page.get_by_role("button", name="Sign in").click()
-        page.get_by_role("button", name="Sign out").wait_for()
+        page.locator("#menu").wait_for(state="attached")
         return page
 
     yield open_page

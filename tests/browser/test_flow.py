@@ -95,6 +95,80 @@ def test_map_is_created_reviewed_changed_and_deleted(api: Api, acme: str, opened
     assert page.get_by_role("heading", level=1).inner_text() == "Blog"
 
 
+def test_steps_of_the_documentation_manage_a_map(api: Api, acme: str, opened: Open) -> None:
+    """Proxy IP Addresses; Create an address map, Save and Deploy; Review, edit, Save; enable, disable, delete."""
+    page = opened(api, acme)
+    page.get_by_role("link", name="Proxy IP Addresses", exact=True).click()
+    page.get_by_role("link", name="Create an address map", exact=True).click()
+    page.get_by_role("radio", name=re.compile("^Zones")).check()
+    press(page, "Continue")
+    page.get_by_role("checkbox", name="blog.example").check()
+    page.get_by_label(re.compile("^IPv4 and IPv6 addresses")).fill("203.0.113.70")
+    press(page, "Continue")
+    page.get_by_label("Name").fill("Documented")
+    press(page, "Continue")
+    press(page, "Save and Deploy")
+    assert api.ask("www.blog.example") == ["203.0.113.70"]
+
+    def review(title: str) -> None:
+        page.get_by_role("navigation", name="Main").get_by_role("link", name="Proxy IP Addresses", exact=True).click()
+        row = page.get_by_role("row").filter(has=page.get_by_role("link", name=title, exact=True))
+        row.get_by_role("link", name="Review", exact=True).click()
+
+    assert_every_row_has_review(page, api)
+    review("Documented")
+    page.get_by_label("Name").fill("Documented, renamed")
+    press(page, "Save")
+    assert page.get_by_role("heading", level=1).inner_text() == "Documented, renamed"
+    review("Documented, renamed")
+    page.get_by_role("link", name="Edit", exact=True).click()
+    page.get_by_label(re.compile("^IPv4 and IPv6 addresses")).fill("203.0.113.71")
+    press(page, "Save")
+    assert api.ask("www.blog.example") == ["203.0.113.71"]
+    for action, button, answer in (
+        ("Disable", "Disable", ["203.0.113.20", "192.0.2.200"]),
+        ("Enable", "Enable and deploy", ["203.0.113.71"]),
+        ("Disable", "Disable", ["203.0.113.20", "192.0.2.200"]),
+        ("Delete", "Delete", ["203.0.113.20", "192.0.2.200"]),
+    ):
+        review("Documented, renamed")
+        page.get_by_role("link", name=action, exact=True).click()
+        press(page, button)
+        assert api.ask("www.blog.example") == answer
+    assert page.get_by_role("link", name="Documented, renamed").count() == 0
+
+
+def assert_every_row_has_review(page: Page, api: Api) -> None:
+    page.goto(f"{api.origin}{MAPS}")
+    rows = page.locator("tbody tr")
+    assert rows.count() == page.get_by_role("link", name="Review", exact=True).count() == 5
+
+
+def test_name_saved_on_the_page_of_a_map_heeds_other_users(api: Api, acme: str, opened: Open) -> None:
+    page = opened(api, acme, f"{MAPS}/{MAP_SHOP}")
+    page.get_by_label("Name").fill("Mine")
+    page.get_by_label(re.compile("^Default SNI")).fill("not a name")
+    press(page, "Save")
+    assert "is not a host name" in page.locator("#wrong-default_sni").inner_text()
+    assert page.get_by_label("Name").input_value() == "Mine"
+    api.result("PATCH", f"/accounts/{ACME}/addressing/address_maps/{MAP_SHOP}", {"default_sni": "www.shop.example"})
+    page.get_by_label(re.compile("^Default SNI")).fill("")
+    press(page, "Save")
+    assert "Somebody else has changed this map" in said(page)
+    press(page, "Save")
+    found = api.result("GET", f"/accounts/{ACME}/addressing/address_maps/{MAP_SHOP}")
+    assert (found["description"], found["default_sni"], len(found["ips"])) == ("Mine", None, 3)
+
+
+def test_copy_button_copies(still: Api, opened: Open) -> None:
+    page = opened(still, None, f"{MAPS}/{MAP_SHOP}", permissions=["clipboard-read", "clipboard-write"])
+    for name, text in (("the id", MAP_SHOP), ("203.0.113.10", "203.0.113.10"), ("all addresses", None)):
+        page.get_by_role("button", name=f"Copy {name}", exact=True).click()
+        page.locator("#copied").filter(has_text="Copied").wait_for()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == (text or "203.0.113.10\n203.0.113.11\n2001:db8:100::10")
+
+
 def test_map_is_created_with_the_keyboard_alone(api: Api, acme: str, opened: Open) -> None:
     page = opened(api, acme, f"{MAPS}/create")
 
@@ -193,7 +267,7 @@ def test_managed_map_shows_why_it_is_locked(api: Api, acme: str, opened: Open) -
     assert page.get_by_role("heading", level=1).inner_text() == "Ours"
     for action in ("disable", "delete"):
         page.goto(f"{api.origin}{MAPS}/{MAP_MANAGED}/{action}")
-        assert "immutable" in said(page)
+        assert "immutable" in page.locator("main").inner_text()
         assert page.locator("form[method=post]").count() == 1  # the sign-out form
 
 

@@ -1,4 +1,4 @@
-// Behaviour of pages in addition to htmx: times in the viewer's time zone, and the choice of theme.
+// Behaviour of pages in addition to htmx: times in the viewer's time zone, the choice of theme, and copying.
 "use strict";
 (function () {
   const root = document.documentElement;
@@ -11,6 +11,7 @@
   let theme = null;
   try { theme = localStorage.getItem("theme"); } catch (error) { /* storage is blocked: the choice is not kept */ }
   apply(theme);
+  root.classList.add("js");
 
   function showTimes(within) {
     for (const element of within.querySelectorAll("time[datetime]")) {
@@ -19,6 +20,23 @@
       element.title = element.dateTime;
       element.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
     }
+  }
+
+  async function copy(button) {
+    const text = button.dataset.copy;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch (error) { // without TLS, browsers offer the clipboard to selections only
+      const field = document.createElement("textarea");
+      field.value = text;
+      button.append(field);
+      field.select();
+      document.execCommand("copy");
+      field.remove();
+    }
+    button.classList.add("done");
+    document.getElementById("copied").textContent = "Copied: " + text;
+    setTimeout(function () { button.classList.remove("done"); }, 1500);
   }
 
   function begin() {
@@ -38,6 +56,10 @@
       if (!target) return;
       event.preventDefault();
       document.getElementById(target).click();
+    });
+    document.addEventListener("click", function (event) {
+      const button = event.target.closest("[data-copy]");
+      if (button) copy(button);
     });
     const invalid = document.querySelector("[aria-invalid='true'], #messages .bad");
     if (invalid) invalid.focus();
