@@ -11,9 +11,11 @@ from enum import Enum, auto
 from starlette.requests import Request
 
 from dnsd.api.request import ID
+from dnsd.manage.failures import Failures
 from dnsd.manage.find import find_account, find_zone, no_account, no_zone
 from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.tokens import AccessLevel, Area, Failures, Token, TokenFile
+from dnsd.manage.token_file import TokenFile
+from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.dataset import Dataset
 
 BEARER = "bearer "
@@ -21,6 +23,7 @@ IDS = frozenset(
     {
         *("account_id", "map_id", "prefix_id", "delegation_id", "zone_id", "record_id", "member_id", "lease_id"),
         "membership_id",
+        "token_id",
     }
 )
 

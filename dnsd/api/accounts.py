@@ -1,4 +1,4 @@
-"""The routes of accounts, their prefixes and static IPs, and tokens."""
+"""The routes of accounts, their prefixes and static IPs, and of the user."""
 
 from __future__ import annotations
 
@@ -208,12 +208,3 @@ async def get_user(call: Call) -> Reply:
             "created_on": time_text(token.created_at),
         }
     )
-
-
-async def verify_token(call: Call) -> Reply:
-    """Check that the token is valid"""
-    token = call.actor.token
-    shape = {"id": token.id, "status": "active"}
-    if token.expires_at:
-        shape["expires_on"] = time_text(token.expires_at)
-    return Reply(shape, messages=["This API Token is valid and active"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,13 +21,13 @@ from dnsd import __version__
 from dnsd.api.access import Access, check_access
 from dnsd.api.codes import status_of
 from dnsd.api.docs_page import docs_response
-from dnsd.api.envelope import refusal, response
+from dnsd.api.envelope import Reply, refusal, response
 from dnsd.api.openapi import components, operation, operation_id, tag
 from dnsd.api.request import Call, read_body
 from dnsd.api.routes import BASE, ROUTES, Route
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor, Service
-from dnsd.manage.tokens import TokenFile, TokenFileError
+from dnsd.manage.token_file import TokenFileError
 
 SLASHES = re.compile("/{2,}")  # acme.sh ends the base URL with a slash and begins the path with another
 UNAVAILABLE = "temporarily unavailable; the server's operator can see the cause"
@@ -34,7 +35,7 @@ UNAVAILABLE = "temporarily unavailable; the server's operator can see the cause"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) -> ASGIApp:
+def api_app(service: Service, report: Callable[[str], None]) -> ASGIApp:
     """The API of a running server; `report` is called with internal errors."""
     app = FastAPI(
         title="dnsd",
@@ -44,7 +45,7 @@ def api_app(service: Service, tokens: TokenFile, report: Callable[[str], None]) 
         docs_url=None,
         redoc_url=None,
     )
-    access = Access(tokens)
+    access = Access(service.tokens)
     logging.getLogger("python_multipart").disabled = True  # clients' malformed forms are not logged
     for route in ROUTES:
         app.add_api_route(
@@ -75,7 +76,10 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}
             check_access(token, route.permission, service.loaded.dataset, path)
             call = Call(service, Actor(token, client), path, dict(request.query_params), dict(request.headers), body)
-            return response(await route.answer(call))
+            reply = await route.answer(call)
+            if call.notes and isinstance(reply, Reply):
+                reply = replace(reply, messages=[*reply.messages, *call.notes])
+            return response(reply)
         except RefusedError as error:
             if status_of(error) >= 500 and not by_operator:  # the message may name the server's files
                 error = refused(error.faults[0].reason, UNAVAILABLE)

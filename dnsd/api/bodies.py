@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 
@@ -26,9 +26,14 @@ TEXT_OF_DATA = (
 
 
 class RequestBody(Fields):
-    """The base of all bodies: unknown keys are ignored, as Cloudflare's API does."""
+    """The base of all bodies. `api/other_fields.py` judges the keys that a model lacks.
+
+    `unavailable` has Cloudflare's fields that dnsd does not have, each with the values that ask for nothing.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+    unavailable: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    is_ours: ClassVar[bool] = False  # a body of dnsd alone: unknown keys are refused
 
 
 # Address maps

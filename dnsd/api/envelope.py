@@ -18,6 +18,7 @@ HEADERS: Mapping[int, Mapping[str, str]] = {  # sent with a status
     401: {"WWW-Authenticate": "Bearer"},  # RFC 9110 §15.5.2
     408: {"Connection": "close"},  # RFC 9110 §15.5.9
 }
+NOTE = 10_000  # the code of messages; Cloudflare's schema has no codes below 1000
 MAX_PAGE = 1_000_000_000  # higher page numbers are lowered to this; the page is empty
 
 
@@ -88,7 +89,7 @@ def response(reply: Reply | Raw) -> Response:
     body: dict[str, Any] = {
         "success": True,
         "errors": [],
-        "messages": [{"code": 0, "message": text} for text in reply.messages],
+        "messages": [{"code": NOTE, "message": text, "type": None} for text in reply.messages],
         "result": reply.result.items if isinstance(reply.result, Listed) else reply.result,
     }
     if isinstance(reply.result, Listed):

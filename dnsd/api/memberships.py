@@ -15,7 +15,13 @@ from dnsd.model.fields import derived_id
 
 ACCEPTED = "accepted"
 MAX_MEMBERSHIPS = 50  # on one page
-AREAS = {Area.MAPS: "address_maps", Area.PREFIXES: "prefixes", Area.ZONES: "zones", Area.DNS: "dns_records"}
+AREAS = {
+    Area.MAPS: "address_maps",
+    Area.PREFIXES: "prefixes",
+    Area.ZONES: "zones",
+    Area.DNS: "dns_records",
+    Area.TOKENS: "api_tokens",
+}
 OPERATOR_ROLE = "Super Administrator - All Privileges"
 UNLIMITED_ROLE = "Administrator"
 
@@ -70,4 +76,4 @@ def _roles(token: Token) -> list[str]:
     """Cloudflare's role names for a token without permissions, which has all; otherwise the token's permissions."""
     if token.is_operator:
         return [OPERATOR_ROLE]
-    return [*map(permission_text, token.permissions)] or [UNLIMITED_ROLE]
+    return [*map(permission_text, token.granted)] or [UNLIMITED_ROLE]

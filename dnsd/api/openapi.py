@@ -35,6 +35,7 @@ MESSAGE = {
     "properties": {
         "code": {"type": "integer"},
         "message": {"type": "string"},
+        "type": {"type": "null", "description": "of messages"},
         "source": {"type": "object", "properties": {"pointer": {"type": "string", "description": "RFC 6901"}}},
     },
 }

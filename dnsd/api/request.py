@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 from typing import Any, TypeVar
@@ -16,11 +16,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from dnsd.api.envelope import Listed, Page
+from dnsd.api.other_fields import MAX_NOTES, other_fields
 from dnsd.errors import Path
 from dnsd.manage.refusal import Fault, Reason, RefusedError, refused, refused_for
 from dnsd.manage.service import Actor, Service
 from dnsd.model.dataset import Dataset
-from dnsd.model.fields import F, validate
+from dnsd.model.fields import F, Fields, validate
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -47,6 +48,7 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    notes: list[str] = field(default_factory=list)  # for the messages of the response
 
     @property
     def dataset(self) -> Dataset:
@@ -78,9 +80,17 @@ class Call:
             raise refused(Reason.INVALID, "the body must be a JSON object")
         return data
 
-    def fields(self, model: type[F]) -> F:
-        """The body as a model instance. Raises RefusedError with every fault."""
+    def fields(self, model: type[F], shown: Any = None) -> F:
+        """The body as a model instance; `shown` is the object as clients see it now. Raises RefusedError."""
+        self.check_others(model, shown)
         return fields_of(model, self.json)
+
+    def check_others(self, model: type[Fields], shown: Any) -> None:
+        """Note the body's fields that the model lacks. Raises RefusedError for those that may not be ignored."""
+        found = [*other_fields(model, self.json, shown)]
+        if faults := [one for one in found if isinstance(one, Fault)]:
+            raise RefusedError(*faults[:MAX_FAULTS])
+        self.notes.extend([one for one in found if isinstance(one, str)][:MAX_NOTES])
 
     def expect(self, etag: str) -> None:
         """Raise RefusedError if the client read a version other than this (If-Match, RFC 9110 §13.1.1)."""

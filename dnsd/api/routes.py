@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dnsd.api import accounts, history, maps, memberships, zones
+from dnsd.api import accounts, history, maps, memberships, tokens, zones
 from dnsd.api.access import Need, Permission
 from dnsd.api.bodies import (
     AccountBody,
@@ -28,6 +28,7 @@ from dnsd.api.bodies import (
     ZoneEdit,
 )
 from dnsd.api.envelope import Raw, Reply
+from dnsd.api.policies import TokenBody
 from dnsd.api.records import routes as records
 from dnsd.api.records.filter import COMPARISONS
 from dnsd.api.request import Call
@@ -91,9 +92,24 @@ class Route:
     body_type: str = "application/json"
 
 
+def _token_routes(path: str, anybody: Permission, need: Need) -> tuple[Route, ...]:
+    """The routes of tokens, of the caller or of an account."""
+    token, read, edit = f"{path}/{{token_id}}", _read(Area.TOKENS, need), _edit(Area.TOKENS, need)
+    return (
+        Route("GET", f"{path}/verify", anybody, tokens.verify_token),
+        Route("GET", f"{path}/permission_groups", read, tokens.list_permission_groups, query=("name", "scope", *PAGE)),
+        Route("GET", path, read, tokens.list_tokens, query=("include_expired", "direction", *PAGE)),
+        Route("POST", path, edit, tokens.create_token, TokenBody),
+        Route("GET", token, read, tokens.get_token),
+        Route("PUT", token, edit, tokens.edit_token, TokenBody),
+        Route("DELETE", token, edit, tokens.delete_token),
+        Route("PUT", f"{token}/value", edit, tokens.roll_token),
+    )
+
+
 ROUTES = (
     Route("GET", "/user", ANYBODY, accounts.get_user),
-    Route("GET", "/user/tokens/verify", ANYBODY, accounts.verify_token),
+    *_token_routes("/user/tokens", ANYBODY, Need.TOKEN),
     Route("GET", "/memberships", ANYBODY, memberships.list_memberships, query=MEMBERSHIP_FILTERS),
     Route("GET", "/memberships/{membership_id}", ANYBODY, memberships.get_membership),
     Route("GET", "/accounts", ANYBODY, accounts.list_accounts, query=("name", "direction", *PAGE)),
@@ -101,7 +117,7 @@ ROUTES = (
     Route("GET", ACCOUNT, _read(None), accounts.get_account),
     Route("PUT", ACCOUNT, OPERATOR, accounts.edit_account, AccountBody),
     Route("DELETE", ACCOUNT, OPERATOR, accounts.delete_account),
-    Route("GET", f"{ACCOUNT}/tokens/verify", _read(None), accounts.verify_token),
+    *_token_routes(f"{ACCOUNT}/tokens", _read(None), Need.SCOPE),
     Route("GET", f"{ACCOUNT}/dns_settings", _read(Area.DNS), accounts.get_dns_settings),
     Route("PATCH", f"{ACCOUNT}/dns_settings", _edit(Area.DNS), accounts.edit_dns_settings, DnsSettingsEdit),
     Route("GET", MAPS, _read(Area.MAPS), maps.list_maps, query=("ip", "cidr", *PAGE)),

@@ -24,7 +24,8 @@ from dnsd.cli.commands import STATUS_TIMEOUT_S, config_option
 from dnsd.cli.show import report, say
 from dnsd.errors import DnsdError, InvalidDataError, path_text, printable
 from dnsd.errors import Path as ObjectPath
-from dnsd.manage.tokens import MAX_NAME, NoSuchTokenError, TokenFile, TokenFileError
+from dnsd.manage.token_file import NoSuchTokenError, TokenFile, TokenFileError
+from dnsd.manage.tokens import MAX_NAME
 from dnsd.net.listen import Address
 from dnsd.process.link import MessageKind, ask
 from dnsd.settings import load_settings, state_folder_of

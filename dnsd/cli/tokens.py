@@ -14,19 +14,11 @@ from dnsd.app import load
 from dnsd.cli.commands import config_option, json_option
 from dnsd.cli.show import print_json, print_table, report, say
 from dnsd.errors import DnsdError, InvalidDataError
-from dnsd.manage.tokens import (
-    ID,
-    AccessLevel,
-    Area,
-    NoSuchTokenError,
-    Token,
-    TokenFile,
-    TokenFileError,
-    parse_permission,
-    permission_text,
-)
+from dnsd.manage.token_changes import token_data
+from dnsd.manage.token_file import NoSuchTokenError, TokenFile, TokenFileError
+from dnsd.manage.tokens import ID, AccessLevel, Area, Token, parse_permission, permission_text
 from dnsd.model.dataset import Dataset
-from dnsd.model.times import parse_time, time_text
+from dnsd.model.times import parse_time
 from dnsd.progress import progress_on
 from dnsd.settings import state_folder
 from dnsd.wire.names import parse_name_text
@@ -134,7 +126,7 @@ def list_command(config: Path, *, as_json: bool) -> None:
     if as_json:
         print_json([_data(token, now) for token in tokens])
     elif tokens:
-        columns = ("id", "name", "scope", "permissions", "expires", "created")
+        columns = ("id", "name", "scope", "permissions", "expires", "created", "made with")
         print_table(columns, [_row(token, now) for token in tokens], words=len(columns))
     else:
         say("there are no tokens")
@@ -144,15 +136,16 @@ def list_command(config: Path, *, as_json: bool) -> None:
 @click.argument("id_or_name")
 @config_option
 def revoke_command(id_or_name: str, config: Path) -> None:
-    """Revoke a token by its id or name.
+    """Revoke a token by its id or name, and all tokens made from it.
 
-    The API rejects it from the next request on.
+    The API rejects them from the next request on.
     """
     try:
-        token = _token_file(config).revoke(id_or_name)
+        tokens = _token_file(config).revoke(id_or_name)
     except (TokenFileError, NoSuchTokenError) as error:
         _fail(error)
-    click.echo(f"revoked {token.id}{token.name and f' ({token.name})'}")
+    for token in tokens:
+        click.echo(f"revoked {token.id}{token.name and f' ({token.name})'}")
 
 
 def _token_file(config: Path) -> TokenFile:
@@ -204,21 +197,13 @@ def _zone_id(dataset: Dataset, name_text: str) -> str | None:
 
 
 def _data(token: Token, now: datetime) -> Mapping[str, Any]:
-    return {
-        "id": token.id,
-        "name": token.name,
-        "accounts": token.accounts,
-        "zones": token.zones,
-        "permissions": [permission_text(permission) for permission in token.permissions],
-        "expires_at": time_text(token.expires_at) if token.expires_at else None,
-        "is_expired": token.is_expired(now),
-        "created_at": time_text(token.created_at),
-    }
+    return token_data(token) | {"is_expired": token.is_expired(now)}
 
 
 def _row(token: Token, now: datetime) -> tuple[str, ...]:
-    expires = f"{_time(token.expires_at)}{' (expired)' if token.is_expired(now) else ''}"
-    return token.id, token.name or "-", _scope(token), _permissions(token), expires, _time(token.created_at)
+    expires = f"{_time(token.expires)}{' (expired)' if token.is_expired(now) else ''}"
+    parent = (token.parent.name or token.parent.id) if token.parent else "-"
+    return token.id, token.name or "-", _scope(token), _permissions(token), expires, _time(token.created_at), parent
 
 
 def _scope(token: Token) -> str:

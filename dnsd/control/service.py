@@ -20,6 +20,8 @@ from dnsd.manage.draft import Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change, owner_of
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
+from dnsd.manage.token_changes import TokenChange, accounts_of, token_data
+from dnsd.manage.token_file import TokenFile
 from dnsd.manage.traffic import SAMPLE_S, Traffic
 from dnsd.process.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
@@ -40,6 +42,7 @@ class ControlService:
         self._log = control.setup.log
         self.history = History(control.setup.state.folder)
         self._audit = control.audit
+        self.tokens = TokenFile(control.setup.state.folder)
         self.traffic = Traffic()
         self._unrecorded: list[_Request] = []
         self._recording = asyncio.Lock()
@@ -97,6 +100,35 @@ class ControlService:
             await self._record(request)
         await self._publisher.wait_until_served(changed.revision, SERVED_WITHIN_S)
         return changed.result, changed.loaded
+
+    async def change_tokens(self, actor: Actor, action: str, verb: Callable[[TokenFile], TokenChange]) -> TokenChange:
+        """Carry out a verb on the tokens and log it. Raises RefusedError and TokenFileError."""
+        entry = partial(Entry, at=datetime.now(UTC), token=actor.token, client=actor.client, action=action)
+        try:
+            change = await in_thread(partial(verb, self.tokens))
+        except RefusedError as error:
+            code, message = code_of(error.faults[0]).number, text_of(error)
+            await self._append(entry(object="tokens", outcome=Outcome.REFUSED, code=code, message=message))
+            raise
+        dataset = self._current.loaded.dataset if self._current.loaded else None
+        accounts = accounts_of(change.token, dataset) if dataset else set()
+        await self._append(
+            entry(
+                object=f"tokens/{change.token.id}",
+                account_id=next(iter(accounts)) if len(accounts) == 1 else "",
+                outcome=Outcome.OK,
+                message=f"and {len(change.also_revoked)} made from it" if change.also_revoked else "",
+                before=token_data(change.before) if change.before else None,
+                after=token_data(change.after) if change.after else None,
+            )
+        )
+        self._log.info(f"{action}: {change.token.id}, by {actor.token.name or actor.token.id}")
+        return change
+
+    async def _append(self, entry: Entry) -> None:
+        """Write an entry of the audit log."""
+        if problem := await in_thread(partial(self._audit.append, entry)):
+            self._log.error(problem)
 
     async def _record(self, request: _Request) -> None:
         """Write a request to the audit log and the history, in order, together with other waiting ones."""

@@ -43,7 +43,7 @@ from dnsd.dashboard.sessions import Session, Sessions, is_form_secret, new_secre
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Service
-from dnsd.manage.tokens import TokenFile, TokenFileError
+from dnsd.manage.token_file import TokenFileError
 
 FORM_FIELD = "form_secret"
 KEPT = "kept"  # marks a sign-in form that also carries a form sent after its session had ended
@@ -55,9 +55,9 @@ MULTIPART = "multipart/form-data"
 TITLES = {404: "Not found", 403: "Not allowed", 503: "Temporarily unavailable", 507: "The disk is full"}
 
 
-def dashboard_app(service: Service, tokens: TokenFile, state: Path, report: Callable[[str], None]) -> ASGIApp:
+def dashboard_app(service: Service, state: Path, report: Callable[[str], None]) -> ASGIApp:
     """The dashboard of a running server; `report` is called with internal errors."""
-    dashboard = _Dashboard(service, tokens, state, report)
+    dashboard = _Dashboard(service, state, report)
     routes = [
         Route("/sign-in", dashboard.show_sign_in),
         Route("/sign-in", dashboard.sign_in, methods=["POST"]),
@@ -74,10 +74,10 @@ def dashboard_app(service: Service, tokens: TokenFile, state: Path, report: Call
 class _Dashboard:
     """The endpoints: sessions, pages, static files and errors."""
 
-    def __init__(self, service: Service, tokens: TokenFile, state: Path, report: Callable[[str], None]) -> None:
+    def __init__(self, service: Service, state: Path, report: Callable[[str], None]) -> None:
         self._service = service
-        self._sessions = Sessions(state, tokens)
-        self._access = Access(tokens)
+        self._sessions = Sessions(state, service.tokens)
+        self._access = Access(service.tokens)
         self._pages = Pages()
         self._report = report
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from dnsd.manage.tokens import Token, TokenFile
+from dnsd.manage.token_file import TokenFile
+from dnsd.manage.tokens import Token
 from dnsd.model.times import parse_time, time_text
 from dnsd.whole_file import replacing
 

@@ -9,6 +9,8 @@ from typing import Any, Protocol, TypeVar
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
+from dnsd.manage.token_changes import TokenChange
+from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import Token
 from dnsd.manage.traffic import Traffic
 
@@ -35,6 +37,10 @@ class Service(Protocol):
         """The loaded data. Raises RefusedError if the files cannot be used."""
 
     @property
+    def tokens(self) -> TokenFile:
+        """The tokens; `change_tokens` changes them."""
+
+    @property
     def traffic(self) -> Traffic:
         """Samples of the queries answered in the last hour."""
 
@@ -52,6 +58,9 @@ class Service(Protocol):
         On return, the change is durable and DNS answers with it. `action` names the change in the
         audit log, such as `map.create`. After RefusedError, nothing has changed.
         """
+
+    async def change_tokens(self, actor: Actor, action: str, verb: Callable[[TokenFile], TokenChange]) -> TokenChange:
+        """Carry out a verb on the tokens; the audit log has it. Raises RefusedError and TokenFileError."""
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
         """The loaded data now, and as a verb would change it. Raises RefusedError."""

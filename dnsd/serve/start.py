@@ -23,8 +23,8 @@ from dnsd.errors import InvalidDataError
 from dnsd.log import LibraryHandler, Log
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
 from dnsd.manage.history import FOLDER as HISTORY
-from dnsd.manage.tokens import FILE_NAME as TOKENS
-from dnsd.manage.tokens import LOCK_NAME as TOKENS_LOCK
+from dnsd.manage.token_file import FILE_NAME as TOKENS
+from dnsd.manage.token_file import LOCK_NAME as TOKENS_LOCK
 from dnsd.net.listen import (
     Address,
     Listener,

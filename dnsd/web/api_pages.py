@@ -11,7 +11,6 @@ from dnsd.api.routes import ROUTES
 from dnsd.control.control import Control
 from dnsd.control.service import ControlService
 from dnsd.dashboard.app import dashboard_app
-from dnsd.manage.tokens import TokenFile
 from dnsd.metrics import Counts
 from dnsd.process.tasks import run_all
 from dnsd.web.http import serve_http
@@ -24,9 +23,8 @@ OTHER_METHOD = "other"  # one label for all unknown methods, as clients can inve
 async def serve_api(control: Control, sock: socket.socket) -> None:
     """Serve until cancelled."""
     service, log, folder = ControlService(control), control.setup.log, control.setup.state.folder
-    tokens = TokenFile(folder)
-    api = _Counting(api_app(service, tokens, log.error), control.publisher.counts)
-    app = _ApiOrDashboard(api, dashboard_app(service, tokens, folder, log.error))
+    api = _Counting(api_app(service, log.error), control.publisher.counts)
+    app = _ApiOrDashboard(api, dashboard_app(service, folder, log.error))
     await run_all([serve_http(app, sock), service.sample()])
 
 

@@ -15,9 +15,11 @@ import pytest
 from dnsd.api.access import Need
 from dnsd.api.app import BASE
 from dnsd.api.memberships import membership_id
+from dnsd.api.policies import GROUPS_BY_PERMISSION
 from dnsd.api.routes import ROUTES, Route
 from dnsd.manage.accounts import lease_id
-from dnsd.manage.tokens import AccessLevel, Area, TokenFile
+from dnsd.manage.token_file import FILE_NAME, TokenFile
+from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.accounts import Account, AccountSettings
 from dnsd.model.fields import derived_id, parse_ip
 from tests.api.server import A1, A2, PREFIX1, Z1, Z2, Z3, Api
@@ -25,7 +27,14 @@ from tests.limits import HANG_S
 from tests.live.server import PROJECT
 
 A3 = "a3" * 16  # the same customer's second account, to be deleted
+READ, EDIT = AccessLevel
 NOTHING = "0" * 32
+T_READ, T_EDIT, T_OLD, T_OLD_2 = (
+    "51" * 16,
+    "52" * 16,
+    "53" * 16,
+    "54" * 16,
+)  # made from tokens with one permission on tokens
 Z_OLD, M, M_OLD, M_OTHER = "24" * 16, "31" * 16, "32" * 16, "33" * 16
 PREFIX_OLD, PREFIX_OTHER = "92" * 16, "93" * 16
 RECORD, RECORD_OLD, RECORD_OTHER = "41" * 16, "42" * 16, "43" * 16
@@ -92,6 +101,7 @@ USUAL = {
     "delegation_id": DELEGATION,
     "lease_id": LEASE,
     "membership_id": MEMBERSHIP,
+    "token_id": T_EDIT,
 }
 NEW_RECORD = {"name": "new", "type": "A", "content": "192.0.2.9", "ttl": 60}
 MASTER_FILE = "imported 60 IN A 192.0.2.10\n"
@@ -100,9 +110,35 @@ PREFIXES = "/accounts/{account_id}/addressing/prefixes"
 LEASES = "/accounts/{account_id}/addressing/leases"
 RECORDS = "/zones/{zone_id}/dns_records"
 
+READ_TOKENS = {
+    "name": "new",
+    "policies": [
+        {
+            "effect": "allow",
+            "permission_groups": [{"id": GROUPS_BY_PERMISSION[Area.TOKENS, AccessLevel.READ].id}],
+            "resources": {f"com.cloudflare.api.account.{A1}": "*"},
+        }
+    ],
+}
+
+
+def token_samples(path: str, old: str) -> dict[str, Sample]:
+    return {
+        f"GET {path}/verify": Sample(),
+        f"GET {path}/permission_groups": Sample(),
+        f"GET {path}": Sample(),
+        f"POST {path}": Sample(body=READ_TOKENS),
+        f"GET {path}/{{token_id}}": Sample({"token_id": T_READ}),
+        f"PUT {path}/{{token_id}}": Sample(body=READ_TOKENS),
+        f"PUT {path}/{{token_id}}/value": Sample(),
+        f"DELETE {path}/{{token_id}}": Sample({"token_id": old}),
+    }
+
+
 SAMPLES = {
     "GET /user": Sample(),
-    "GET /user/tokens/verify": Sample(),
+    **token_samples("/user/tokens", T_OLD),
+    **token_samples("/accounts/{account_id}/tokens", T_OLD_2),
     "GET /memberships": Sample(),
     "GET /memberships/{membership_id}": Sample(),
     "GET /accounts": Sample(),
@@ -110,7 +146,6 @@ SAMPLES = {
     "GET /accounts/{account_id}": Sample(),
     "PUT /accounts/{account_id}": Sample(body={"name": "Acme Ltd"}),
     "DELETE /accounts/{account_id}": Sample({"account_id": A3}),
-    "GET /accounts/{account_id}/tokens/verify": Sample(),
     "GET /accounts/{account_id}/dns_settings": Sample(),
     "PATCH /accounts/{account_id}/dns_settings": Sample(body={"enforce_dns_only": False}),
     f"GET {MAPS}": Sample(),
@@ -203,7 +238,7 @@ def tokens(api: Api) -> Tokens:
         return file.create(name="", now=now, **what)[1]
 
     mine = (A1, A3)
-    return Tokens(
+    found = Tokens(
         own=made(accounts=mine),
         reader=made(accounts=mine, permissions=[(area, AccessLevel.READ) for area in Area]),
         dns_and_zones=made(accounts=mine, permissions=[(Area.DNS, AccessLevel.EDIT), (Area.ZONES, AccessLevel.EDIT)]),
@@ -215,6 +250,13 @@ def tokens(api: Api) -> Tokens:
         own_zone=made(zones=[Z1]),
         expired=made(expires_at=now - timedelta(seconds=1)),
     )
+    for level, token_id in ((READ, T_READ), (EDIT, T_EDIT), (EDIT, T_OLD), (EDIT, T_OLD_2)):
+        parent = file.find(found.one_area[Area.TOKENS, level], now)
+        assert isinstance(parent, Token)
+        made_id = file.create(name="", now=now, accounts=[A1], permissions=[(Area.TOKENS, READ)], parent=parent)[0].id
+        text = (api.folder / "state" / FILE_NAME).read_text()
+        (api.folder / "state" / FILE_NAME).write_text(text.replace(made_id, token_id))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +283,7 @@ class Asking:
         """The response; `scope` replaces the account's id in the path or, without an account, the zone's."""
         path = dict(self._path)
         if scope:
-            names = ("account_id", "membership_id")  # without them, the path has a zone's id
+            names = ("account_id", "membership_id", "token_id")  # without them, the path has a zone's id
             path[next((name for name in names if f"{{{name}}}" in self._route.path), "zone_id")] = scope
         headers = {"Authorization": f"Bearer {token}"} if token else headers or {}
         if self._sample.body is not None:
@@ -331,7 +373,8 @@ def test_objects_out_of_scope_are_not_found(ask: Asking, route: Route, tokens: T
 def test_token_with_the_permission_is_enough(api: Api, ask: Asking, route: Route, tokens: Tokens) -> None:
     permission = route.permission
     if permission.level is AccessLevel.READ:
-        assert ask(tokens.reader).status_code == 200
+        if "{token_id}" not in route.path:  # it is not its own
+            assert ask(tokens.reader).status_code == 200
         if "{zone_id}" in route.path and "{account_id}" not in route.path:
             assert ask(tokens.own_zone).status_code == 200
     areas = permission.areas

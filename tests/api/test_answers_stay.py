@@ -83,6 +83,7 @@ def paths(api: Api, route: str) -> list[str]:
         "prefix_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "record_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "membership_id": lambda before: [one["id"] for one in api.result("GET", before)],
+        "token_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "version": lambda before: [one["version"] for one in api.result("GET", before)],
     }
     found = [""]

@@ -23,7 +23,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dnsd.cli import main
-from dnsd.manage.tokens import TokenFile
+from dnsd.manage.token_file import TokenFile
 from dnsd.settings import load_settings
 from tests.api.server import A1, A2, FILES, IMMUTABLE, MI, SETTINGS, Z1, Z2, Z3, Api
 from tests.limits import HANG_S

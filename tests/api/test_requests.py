@@ -19,7 +19,7 @@ from dnsd.api.app import api_app
 from dnsd.api.codes import CODES
 from dnsd.api.routes import BASE
 from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.tokens import FILE_NAME, TokenFile
+from dnsd.manage.token_file import FILE_NAME, TokenFile
 from tests.api.server import A1, MI, PREFIX1, Z1, Api
 from tests.limits import HANG_S
 
@@ -532,8 +532,9 @@ def files_below(folder: Path) -> Iterator[Path]:
 class Broken:
     """A service that fails in every call."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, tokens: TokenFile) -> None:
         self._error = error
+        self.tokens = tokens
 
     @property
     def loaded(self) -> Any:
@@ -549,7 +550,7 @@ class Broker:
         self.operator = self.file.create(name="", now=now)[1]
         self.tenant = self.file.create(name="", now=now, accounts=[A1])[1]
         self.reported: list[str] = []
-        app = api_app(Broken(error), self.file, self.reported.append)  # type: ignore[arg-type]
+        app = api_app(Broken(error, self.file), self.reported.append)  # type: ignore[arg-type]
         self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
 
     def get(self, path: str, token: str) -> httpx.Response:

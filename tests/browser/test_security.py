@@ -98,7 +98,7 @@ def test_session_ends_with_its_token_and_by_signing_out(api: Api) -> None:
         one.client.cookies.set("dnsd_session", cookie)
         assert "API token" in one.get("/").text
         assert "Overview" in other.get("/").text
-        from dnsd.manage.tokens import TokenFile
+        from dnsd.manage.token_file import TokenFile
 
         TokenFile(api.folder / "state").revoke("brief")
         assert "API token" in other.get("/").text

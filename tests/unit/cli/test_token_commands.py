@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dnsd.cli import main
-from dnsd.manage.tokens import AccessLevel, Area, Token, TokenFile
+from dnsd.manage.token_file import TokenFile
+from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.fields import derived_id
 from tests.worlds import AccountFiles, World, write_world
 
@@ -189,7 +190,7 @@ def test_list(config: pathlib.Path) -> None:
     result = run(config, "list")
     assert (result.exit_code, result.stderr) == (0, "")
     heading, first, second = (re.split(r"  +", line.strip()) for line in result.stdout.splitlines())
-    assert heading == ["id", "name", "scope", "permissions", "expires", "created"]
+    assert heading == ["id", "name", "scope", "permissions", "expires", "created", "made with"]
     assert first[1:5] == ["ci", f"zone {ZONE}", "dns:edit", "never"]
     assert second[1:5] == ["-", "all accounts", "everything", "2999-01-01T00:00:00Z"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", second[5])
@@ -208,6 +209,7 @@ def test_list_as_json(config: pathlib.Path) -> None:
         "permissions": ["dns:edit"],
         "expires_at": None,
         "is_expired": False,
+        "parent": None,
     }
     assert secret not in result.output
 
@@ -234,6 +236,14 @@ def test_revoke(config: pathlib.Path) -> None:
     made = find(config, run(config, "create").stdout)
     assert re.fullmatch(r"revoked [0-9a-f]{32} \(ci\)\n", run(config, "revoke", "ci").stdout)
     assert run(config, "revoke", made.id).stdout == f"revoked {made.id}\n"
+    assert run(config, "list", "--json").stdout == "[]\n"
+
+
+def test_revoke_lists_the_tokens_made_from_it(config: pathlib.Path) -> None:
+    parent = find(config, run(config, "create", "--name", "ops").stdout)
+    child, _ = TokenFile(config.parent / "state").create(name="ci", now=datetime.now(UTC), parent=parent)
+    assert [row.split()[-1] for row in run(config, "list").stdout.splitlines()[1:]] == ["-", "ops"]
+    assert run(config, "revoke", "ops").stdout == f"revoked {parent.id} (ops)\nrevoked {child.id} (ci)\n"
     assert run(config, "list", "--json").stdout == "[]\n"
 
 

@@ -11,25 +11,15 @@ import subprocess
 import sys
 import threading
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from dnsd.manage.tokens import (
-    FAILURES_WITHIN_S,
-    MAX_CLIENTS,
-    MAX_FAILURES,
-    AccessLevel,
-    Area,
-    Failures,
-    NoSuchTokenError,
-    Token,
-    TokenFile,
-    TokenFileError,
-    Unusable,
-    parse_permission,
-)
+from dnsd.manage.failures import FAILURES_WITHIN_S, MAX_CLIENTS, MAX_FAILURES, Failures
+from dnsd.manage.token_file import MAX_LINE, NoSuchTokenError, TokenFile, TokenFileError, Unusable
+from dnsd.manage.tokens import AccessLevel, Area, Token, parse_permission
 from dnsd.model.times import parse_time, time_text
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123450, tzinfo=UTC)
@@ -38,7 +28,7 @@ ACCOUNT, OTHER_ACCOUNT = "a" * 32, "b" * 32
 ZONE, OTHER_ZONE = "c" * 32, "d" * 32
 NOBODY = 65_534  # a user that owns nothing
 
-MAPS, PREFIXES, ZONES, DNS = Area
+MAPS, PREFIXES, ZONES, DNS, TOKENS = Area
 READ, EDIT = AccessLevel
 
 
@@ -132,7 +122,7 @@ def test_invalid_token(fields: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("text", ["", "dns", "dns:", ":edit", "dns:write", "dnss:read", "dns:edit:", "DNS:edit"])
 def test_invalid_permission(text: str) -> None:
-    with pytest.raises(ValueError, match=re.escape("use {maps,prefixes,zones,dns}:{read,edit}")):
+    with pytest.raises(ValueError, match=re.escape("use {maps,prefixes,zones,dns,tokens}:{read,edit}")):
         parse_permission(text)
 
 
@@ -238,7 +228,7 @@ def test_change_is_seen_at_once(file: TokenFile, folder: pathlib.Path) -> None:
     for _ in range(200):
         made, secret = file.create(name="ci", now=NOW)
         assert reader.find(secret, NOW) == made
-        assert file.revoke("ci") == made
+        assert file.revoke("ci") == [made]
         assert reader.find(secret, NOW) is Unusable.UNKNOWN
 
 
@@ -269,16 +259,16 @@ def test_deleted_file_has_no_tokens(file: TokenFile, folder: pathlib.Path) -> No
 
 def test_revoke_by_id_and_by_name(file: TokenFile) -> None:
     made = [file.create(name=name, now=NOW)[0] for name in ("a", "b", "c")]
-    assert file.revoke(made[0].id.upper()) == made[0]
-    assert file.revoke("c") == made[2]
+    assert file.revoke(made[0].id.upper()) == [made[0]]
+    assert file.revoke("c") == [made[2]]
     assert file.tokens() == [made[1]]
 
 
 def test_id_has_precedence_over_name(file: TokenFile) -> None:
     first, _ = file.create(name="", now=NOW)
     second, _ = file.create(name=first.id, now=NOW)
-    assert file.revoke(first.id) == first
-    assert file.revoke(first.id) == second
+    assert file.revoke(first.id) == [first]
+    assert file.revoke(first.id) == [second]
 
 
 @pytest.mark.parametrize("text", ["d", "", "A", "e" * 32])
@@ -297,6 +287,101 @@ def test_revoke_of_ambiguous_name(file: TokenFile) -> None:
     assert len(file.tokens()) == 2
 
 
+# Descent
+
+LIMITS: dict[str, tuple[dict[str, Any], dict[str, Any], list[bool]]] = {  # of the parent, of its child; the scope left
+    "none": ({}, {}, [True] * 5),
+    "the parent's account": ({"accounts": (ACCOUNT,)}, {}, [True, True, True, False, False]),
+    "the child's zone": ({"accounts": (ACCOUNT,)}, {"zones": (ZONE,)}, [False, True, False, False, False]),
+    "a child for more accounts": (
+        {"accounts": (ACCOUNT,)},
+        {"accounts": (ACCOUNT, OTHER_ACCOUNT)},
+        [True, True, True, False, False],
+    ),
+    "a zone that has moved away": ({"accounts": (OTHER_ACCOUNT,)}, {"zones": (ZONE,)}, [False] * 5),
+}
+
+
+@pytest.mark.parametrize(("parent", "child", "expected"), LIMITS.values(), ids=LIMITS.keys())
+def test_child_reaches_no_further_than_its_parent(
+    parent: dict[str, Any], child: dict[str, Any], expected: list[bool]
+) -> None:
+    made = token(parent=token(**parent), **child)
+    assert [made.covers(*one) for one in OBJECTS] == expected
+    assert made.is_operator is (not parent and not child)
+
+
+def test_child_has_no_more_permissions_than_its_parent() -> None:
+    parent = token(permissions=((DNS, EDIT), (MAPS, READ)))
+    made = token(parent=token(parent=parent), permissions=((DNS, READ), (MAPS, EDIT), (TOKENS, EDIT)))
+    pairs = {(area, level) for area in Area for level in AccessLevel if made.grants(area, level)}
+    assert pairs == {(DNS, READ), (ZONES, READ), (MAPS, READ)}
+
+
+def test_child_expires_with_its_parent() -> None:
+    made = token(parent=token(expires_at=LATER))
+    assert (made.is_expired(NOW), made.is_expired(LATER)) == (False, True)
+    assert token(expires_at=NOW, parent=token(expires_at=LATER)).expires == NOW
+
+
+def test_root_is_the_author_of_a_line(file: TokenFile) -> None:
+    first, _ = file.create(name="ops", now=NOW)
+    second, _ = file.create(name="job", now=NOW, parent=first)
+    third, secret = file.create(name="step", now=NOW, parent=second)
+    assert [one.root for one in (first, second, third)] == [first] * 3
+    assert file.find(secret, NOW) == third
+    assert [one.name for one in third.line] == ["step", "job", "ops"]
+
+
+def test_revoked_token_takes_with_it_all_made_from_it(file: TokenFile) -> None:
+    first, _ = file.create(name="ops", now=NOW)
+    other, _ = file.create(name="other", now=NOW)
+    second, _ = file.create(name="job", now=NOW, parent=first)
+    third, secret = file.create(name="step", now=NOW, parent=second)
+    assert file.revoke("job") == [second, third]
+    assert file.find(secret, NOW) is Unusable.UNKNOWN
+    assert file.tokens() == [first, other]
+    with pytest.raises(NoSuchTokenError):
+        file.create(name="late", now=NOW, parent=second)
+
+
+def test_token_without_its_parent_in_the_file_is_revoked(file: TokenFile, folder: pathlib.Path) -> None:
+    first, _ = file.create(name="ops", now=NOW)
+    _, secret = file.create(name="job", now=NOW, parent=first)
+    said = json.loads((folder / "tokens.json").read_text())
+    (folder / "tokens.json").write_text(json.dumps(said | {"tokens": said["tokens"][1:]}))
+    assert file.find(secret, NOW) is Unusable.UNKNOWN
+    loop = [one | {"parent": one["id"]} for one in said["tokens"]]
+    (folder / "tokens.json").write_text(json.dumps(said | {"tokens": loop}))
+    assert file.find(secret, NOW) is Unusable.UNKNOWN
+
+
+def test_narrowed_parent_narrows_its_children_at_once(file: TokenFile) -> None:
+    parent, _ = file.create(name="ops", now=NOW, accounts=[ACCOUNT, OTHER_ACCOUNT])
+    _, secret = file.create(name="job", now=NOW, parent=parent, accounts=[ACCOUNT])
+    file.edit(parent.id, lambda old: replace(old, accounts=(OTHER_ACCOUNT,)))
+    found = file.find(secret, NOW)
+    assert isinstance(found, Token)
+    assert not found.covers(ACCOUNT)
+
+
+def test_line_of_descent_is_bounded(file: TokenFile) -> None:
+    last, _ = file.create(name="", now=NOW)
+    for _ in range(MAX_LINE - 1):
+        last, _ = file.create(name="", now=NOW, parent=last)
+    with pytest.raises(ValueError, match="at most 8"):
+        file.create(name="", now=NOW, parent=last)
+    assert len(file.tokens()) == MAX_LINE
+
+
+def test_rolled_token_keeps_everything_but_its_secret(file: TokenFile) -> None:
+    parent, old = file.create(name="ops", now=NOW)
+    child, of_child = file.create(name="ci", now=NOW, parent=parent)
+    rolled, new = file.roll(parent.id)
+    assert rolled == parent
+    assert (file.find(old, NOW), file.find(new, NOW), file.find(of_child, NOW)) == (Unusable.UNKNOWN, parent, child)
+
+
 # Corrupt files
 
 
@@ -312,13 +397,14 @@ def edited(**fields: Any) -> str:
     return json.dumps(said)
 
 
+SECOND_FORMAT = {"parent": None, "modified_at": None}
 DAMAGED = {
     "empty": "",
     "cut": edited()[:-10],
     "zeros": "\0" * 100,
     "no object": "[]",
     "deep": "[" * 100_000,
-    "another format": json.dumps({**good_file(), "format": 2}),
+    "another format": json.dumps({**good_file(), "format": 3}),
     "an unknown key at the top": json.dumps({**good_file(), "more": 1}),
     "tokens by name": json.dumps({"format": 1, "tokens": {}}),
     "a token that is a text": json.dumps({"format": 1, "tokens": ["x"]}),
@@ -335,6 +421,15 @@ DAMAGED = {
     "a time without a zone": edited(expires_at="2026-01-01T00:00:00"),
     "a time that is a number": edited(created_at=1),
     "a name that is a number": edited(name=1),
+    "keys of format 2 in format 1": edited(**SECOND_FORMAT),
+    "keys of format 1 in format 2": json.dumps({**good_file(), "format": 2}),
+    "a parent that is no id": json.dumps(
+        {"format": 2, "tokens": [good_file()["tokens"][0] | {**SECOND_FORMAT, "parent": "x"}]}
+    ),
+    "a parent that is a number": json.dumps(
+        {"format": 2, "tokens": [good_file()["tokens"][0] | {**SECOND_FORMAT, "parent": 1}]}
+    ),
+    "an id twice": json.dumps({"format": 1, "tokens": good_file()["tokens"] * 2}),
 }
 
 
@@ -405,7 +500,7 @@ CREATOR = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from dnsd.manage.tokens import TokenFile
+from dnsd.manage.token_file import TokenFile
 sys.stdin.read(1)
 file = TokenFile(Path(sys.argv[1]))
 for number in range(20):

@@ -1,0 +1,76 @@
+"""The fields of a body that its model lacks: accepted without effect, refused, or ignored with a note.
+
+Cloudflare's own fields that dnsd does not have are refused, unless their value asks for nothing: null, empty,
+Cloudflare's default, or what the object shows now. Fields of nobody are refused on dnsd's own routes; on Cloudflare's,
+where real clients send extra keys, they are ignored, with a note.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from dnsd.errors import Path
+from dnsd.manage.refusal import Fault, Reason
+
+MAX_NOTES = 20  # of one request
+ABSENT = object()
+
+
+def other_fields(model: type[BaseModel], data: Mapping[str, Any], shown: Any, path: Path = ()) -> Iterator[Fault | str]:
+    """The faults and notes for fields of `data` that `model` lacks; `shown` is the object as clients see it now."""
+    unavailable: Mapping[str, tuple[Any, ...]] = getattr(model, "unavailable", {})
+    for name, value in data.items():
+        now = shown.get(name, ABSENT) if isinstance(shown, Mapping) else ABSENT
+        if name in model.model_fields:
+            yield from _nested(model, name, value, now, path)
+        elif _asks_for_nothing(value, now) or any(_is_same(value, one) for one in unavailable.get(name, ())):
+            continue
+        elif name in unavailable:
+            yield Fault(Reason.INVALID, f"{name} is not available here", (*path, name))
+        elif getattr(model, "is_ours", False):
+            near = difflib.get_close_matches(name, model.model_fields, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield Fault(Reason.INVALID, f"unknown field{hint}", (*path, name))
+        else:
+            yield f"{'.'.join(map(str, (*path, name)))} is ignored: there is no such field"
+
+
+def _nested(model: type[BaseModel], name: str, value: Any, shown: Any, path: Path) -> Iterator[Fault | str]:
+    """The faults and notes within a field that is an object, or a list of objects."""
+    inner = next(_models(model.model_fields[name].annotation), None)
+    if inner and isinstance(value, Mapping):
+        yield from other_fields(inner, value, shown, (*path, name))
+    elif inner and isinstance(value, list):
+        for index, one in enumerate(value):
+            if isinstance(one, Mapping):
+                yield from other_fields(inner, one, None, (*path, name, index))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in the type of a field."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _asks_for_nothing(value: Any, shown: Any) -> bool:
+    """Whether a value is null, empty, or part of what is shown."""
+    if value is None or value in ("", [], {}) or _is_same(value, shown):
+        return True
+    if isinstance(value, Mapping):
+        return all(_asks_for_nothing(one, _part(shown, name)) for name, one in value.items())
+    return False
+
+
+def _part(shown: Any, name: str) -> Any:
+    return shown.get(name, ABSENT) if isinstance(shown, Mapping) else ABSENT
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """Whether two values are equal in JSON, where true is not 1, and 1.0 is 1."""
+    return isinstance(value, bool) == isinstance(other, bool) and bool(value == other)

@@ -1,0 +1,222 @@
+"""Verbs on tokens, for the API and the dashboard.
+
+A token sees and changes itself and the tokens made from it; an operator's token, all of them. What it makes is its
+child, no wider and no longer-lived than itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from dnsd.manage.refusal import Reason, RefusedError, refused
+from dnsd.manage.token_file import NoSuchTokenError, TokenFile
+from dnsd.manage.tokens import AccessLevel, Area, Token, permission_text
+from dnsd.model.dataset import Dataset
+from dnsd.model.times import time_text
+
+MAX_OF_ACCOUNT = 100  # tokens for an account or zones of it
+MAX_TOKENS = 50_000  # in the file
+MAX_SCOPE = 500  # accounts and zones of a token
+SCOPE, EXPIRY = ("policies",), ("expires_on",)  # fields of a request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFields:
+    """What a request says about a token. Without accounts and zones, or without permissions: as the token that asks."""
+
+    name: str
+    accounts: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    permissions: tuple[tuple[Area, AccessLevel], ...] = ()
+    expires_at: datetime | None = None
+    within: str | None = None  # an account that the scope must be in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChange:
+    """A change of a token, for its requester and the audit log."""
+
+    before: Token | None = None
+    after: Token | None = None
+    secret: str = ""  # of a new or rolled token
+    also_revoked: tuple[Token, ...] = ()  # made from a revoked token
+
+    @property
+    def token(self) -> Token:
+        """The token after the change or, if it is revoked, before."""
+        found = self.after or self.before
+        assert found
+        return found
+
+
+def own_tokens(file: TokenFile, asks: Token) -> list[Token]:
+    """The tokens that a token may see and change, in order of creation."""
+    return [one for one in file.tokens() if asks.is_operator or one.descends_from(asks)]
+
+
+def account_tokens(file: TokenFile, asks: Token, dataset: Dataset, account_id: str) -> list[Token]:
+    """Those of them whose whole scope is in an account."""
+    return [one for one in own_tokens(file, asks) if accounts_of(one, dataset) == {account_id}]
+
+
+def find_token(file: TokenFile, asks: Token, token_id: str) -> Token:
+    """A token that another one may see. Raises RefusedError."""
+    found = next((one for one in own_tokens(file, asks) if one.id == token_id), None)
+    if found is None:
+        raise refused(Reason.NOT_FOUND, "not_found: there is no token with this id")
+    return found
+
+
+def accounts_of(token: Token, dataset: Dataset) -> set[str]:
+    """The accounts that a token's scope names, itself or by their zones; empty: all accounts."""
+    accounts, zones = token.scope
+    return {*accounts, *(dataset.zones[one].account_id for one in zones if one in dataset.zones)}
+
+
+def create_token(file: TokenFile, asks: Token, fields: TokenFields, dataset: Dataset, now: datetime) -> TokenChange:
+    """Make a token. Raises RefusedError."""
+    new = _within(asks, fields, dataset, now)
+
+    def check(tokens: Sequence[Token], token: Token) -> None:
+        if len(tokens) >= MAX_TOKENS:
+            raise refused(Reason.FORBIDDEN, f"the server has {MAX_TOKENS:,} tokens, the limit: revoke some")
+        _check_room(tokens, token, dataset)
+
+    try:
+        token, secret = file.create(
+            name=new.name,
+            now=now,
+            expires_at=new.expires_at,
+            accounts=new.accounts,
+            zones=new.zones,
+            permissions=new.permissions,
+            parent=asks,
+            check=check,
+        )
+    except (ValueError, NoSuchTokenError) as error:
+        raise _refused(error) from None
+    return TokenChange(after=token, secret=secret)
+
+
+def edit_token(
+    file: TokenFile, asks: Token, token_id: str, fields: TokenFields, dataset: Dataset, now: datetime
+) -> TokenChange:
+    """Replace everything in a token except its secret. Raises RefusedError."""
+    before = find_token(file, asks, token_id)
+    new = _within(asks, fields, dataset, now)
+    if before.parent:
+        new = _within(before.parent, new, dataset, now)
+
+    def change(old: Token) -> Token:
+        return replace(
+            old,
+            name=new.name,
+            accounts=new.accounts,
+            zones=new.zones,
+            permissions=new.permissions,
+            expires_at=new.expires_at,
+            modified_at=now,
+        )
+
+    try:
+        after = file.edit(token_id, change, lambda tokens, token: _check_room(tokens, token, dataset))
+    except (ValueError, NoSuchTokenError) as error:
+        raise _refused(error) from None
+    return TokenChange(before=before, after=after)
+
+
+def roll_token(file: TokenFile, asks: Token, token_id: str) -> TokenChange:
+    """Give a token another secret. Raises RefusedError."""
+    before = find_token(file, asks, token_id)
+    if asks.expires and (before.expires is None or before.expires > asks.expires):
+        message = "this token outlives the one that asks, which therefore may not have its secret"
+        raise refused(Reason.FORBIDDEN, message)
+    try:
+        after, secret = file.roll(token_id)
+    except NoSuchTokenError as error:
+        raise _refused(error) from None
+    return TokenChange(before=before, after=after, secret=secret)
+
+
+def revoke_token(file: TokenFile, asks: Token, token_id: str) -> TokenChange:
+    """Delete a token and all made from it. Raises RefusedError."""
+    find_token(file, asks, token_id)
+    try:
+        revoked, *others = file.revoke(token_id)
+    except NoSuchTokenError as error:
+        raise _refused(error) from None
+    return TokenChange(before=revoked, also_revoked=tuple(others))
+
+
+def token_data(token: Token) -> dict[str, Any]:
+    """A token as plain data, for the audit log and `dnsd token list`."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "accounts": token.accounts,
+        "zones": token.zones,
+        "permissions": [permission_text(permission) for permission in token.permissions],
+        "expires_at": time_text(token.expires_at) if token.expires_at else None,
+        "created_at": time_text(token.created_at),
+        "parent": token.parent.id if token.parent else None,
+    }
+
+
+def _within(limit: Token, fields: TokenFields, dataset: Dataset, now: datetime) -> TokenFields:
+    """The fields with those of `limit` where nothing is said. Raises RefusedError if they reach further than it."""
+    _check_scope(limit, fields, dataset)
+    if not (fields.accounts or fields.zones):
+        accounts, zones = ((fields.within,), ()) if fields.within else limit.scope
+        fields = replace(fields, accounts=accounts, zones=zones)
+    for permission in fields.permissions:
+        if not limit.grants(*permission):
+            message = f"a token without the permission {permission_text(permission)} cannot give it"
+            raise refused(Reason.FORBIDDEN, message, *SCOPE)
+    expires_at = fields.expires_at or limit.expires
+    if expires_at and expires_at <= now:
+        raise refused(Reason.INVALID, "the expiry is in the past", *EXPIRY)
+    if expires_at and limit.expires and expires_at > limit.expires:
+        message = f"a token expires no later than the one that makes it: at the latest {time_text(limit.expires)}"
+        raise refused(Reason.FORBIDDEN, message, *EXPIRY)
+    return replace(fields, permissions=fields.permissions or limit.granted, expires_at=expires_at)
+
+
+def _check_scope(limit: Token, fields: TokenFields, dataset: Dataset) -> None:
+    """Raise RefusedError for accounts and zones that do not exist, or are hidden from `limit`."""
+    if len(fields.accounts) + len(fields.zones) > MAX_SCOPE:
+        raise refused(Reason.INVALID, f"a token is for at most {MAX_SCOPE} accounts and zones", *SCOPE)
+    for account_id in fields.accounts:
+        if (
+            account_id not in dataset.accounts
+            or not limit.covers(account_id)
+            or account_id != (fields.within or account_id)
+        ):
+            raise refused(Reason.NOT_FOUND, f"not_found: there is no account {account_id}", *SCOPE)
+    for zone_id in fields.zones:
+        zone = dataset.zones.get(zone_id)
+        if (
+            zone is None
+            or not limit.covers(zone.account_id, zone_id)
+            or zone.account_id != (fields.within or zone.account_id)
+        ):
+            raise refused(Reason.NOT_FOUND, f"not_found: there is no zone {zone_id}", *SCOPE)
+
+
+def _check_room(tokens: Sequence[Token], new: Token, dataset: Dataset) -> None:
+    """Raise RefusedError if an account would have too many tokens."""
+    totals = Counter(account_id for one in tokens if one.id != new.id for account_id in accounts_of(one, dataset))
+    for account_id in sorted(accounts_of(new, dataset)):
+        if totals[account_id] >= MAX_OF_ACCOUNT:
+            message = f"account {account_id} has {totals[account_id]} tokens; the limit is {MAX_OF_ACCOUNT}: revoke one"
+            raise refused(Reason.FORBIDDEN, message)
+
+
+def _refused(error: Exception) -> RefusedError:
+    """The refusal for an error of the token file."""
+    if isinstance(error, NoSuchTokenError):
+        return refused(Reason.NOT_FOUND, "not_found: the token was revoked meanwhile")
+    return refused(Reason.INVALID, str(error), *(("name",) if "name" in str(error) else ()))

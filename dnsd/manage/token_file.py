@@ -1,0 +1,310 @@
+"""The file of tokens: in the state folder, with only the hashes of the secrets.
+
+The server and the command line share it: writers take turns, and readers notice a change at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+from dnsd.errors import DnsdError
+from dnsd.manage.tokens import ID, AccessLevel, Area, Token, parse_permission, permission_text
+from dnsd.model.times import parse_time, time_text
+from dnsd.whole_file import hand_over, replacing
+
+FILE_NAME = "tokens.json"  # in the state folder
+LOCK_NAME = "tokens.lock"
+FORMAT = 2
+PREFIX = "dnsd_"  # of secrets: scanners recognize a leaked one, and no secret looks like an option
+SECRET_SIZE = 32  # octets
+MAX_LINE = 8  # tokens in a line of descent
+DIGEST = re.compile("[0-9a-f]{64}")
+KEYS = {"id", "name", "hash", "created_at", "expires_at", "accounts", "zones", "permissions"}
+NEW_KEYS = {"parent", "modified_at"}  # since format 2
+
+Check = Callable[[Sequence[Token], Token], None]  # of the tokens in the file, and the token to write; may raise
+
+
+class Unusable(Enum):
+    """The reason why a secret is refused."""
+
+    UNKNOWN = auto()
+    EXPIRED = auto()
+
+
+TokenLookup = Token | Unusable  # the result of looking up a secret
+
+
+class TokenFileError(DnsdError):
+    """The file of tokens cannot be used; the message has the file and the reason."""
+
+
+class NoSuchTokenError(DnsdError, LookupError):
+    """No token has the id or name, or more than one has the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A token, and the SHA-256 of its secret in hex. A secret is random, so a slow hash would add no protection."""
+
+    digest: str
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The content of the file; `version` identifies the file that was read."""
+
+    version: tuple[int, int, int] = (0, 0, 0)  # time of the last change in ns, octets, inode
+    entries: Mapping[str, _Entry] = field(default_factory=dict)  # by digest
+    tokens: Mapping[str, Token] = field(default_factory=dict)  # by id
+
+
+class TokenFile:
+    """The tokens in a state folder. Every method raises TokenFileError if the file cannot be used."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / FILE_NAME
+        self._content = _Content()
+
+    def find(self, secret: str, now: datetime) -> TokenLookup:
+        """The token with this secret, or the reason to refuse it. A token revoked before the call is not found."""
+        digest = _digest(secret)
+        entry = self._read().entries.get(digest)
+        if entry is None or not hmac.compare_digest(entry.digest, digest):
+            return Unusable.UNKNOWN
+        return Unusable.EXPIRED if entry.token.is_expired(now) else entry.token
+
+    def get(self, token_id: str, now: datetime) -> Token | None:
+        """The token with an id; None if it does not exist or has expired."""
+        found = self._read().tokens.get(token_id)
+        return found if found and not found.is_expired(now) else None
+
+    def tokens(self) -> list[Token]:
+        """All tokens in order of creation, expired ones too."""
+        return [*self._read().tokens.values()]
+
+    def create(
+        self,
+        *,
+        name: str,
+        now: datetime,
+        expires_at: datetime | None = None,
+        accounts: Iterable[str] = (),
+        zones: Iterable[str] = (),
+        permissions: Iterable[tuple[Area, AccessLevel]] = (),
+        parent: Token | None = None,
+        check: Check = lambda tokens, new: None,
+    ) -> tuple[Token, str]:
+        """Create a token. Returns it with its secret, which is not stored; on return, the token is on disk.
+
+        Without accounts, zones and permissions, it is as wide as its parent; without a parent, too, it is an operator's
+        token. Creates the folder if needed. Raises ValueError for invalid values, NoSuchTokenError if the parent is
+        gone, and what `check` raises.
+        """
+        secret = _new_secret()
+        with self._writing():
+            token = Token(
+                id=secrets.token_hex(16),
+                name=name,
+                created_at=now,
+                expires_at=expires_at,
+                accounts=tuple(dict.fromkeys(accounts)),
+                zones=tuple(dict.fromkeys(zones)),
+                permissions=tuple(dict.fromkeys(permissions)),
+                parent=parent and _single_token(self.tokens(), parent.id),
+            )
+            if len([*token.line]) > MAX_LINE:
+                raise ValueError(f"a line of tokens made from tokens has at most {MAX_LINE} of them")
+            check(self.tokens(), token)
+            self._write([*self._read().entries.values(), _Entry(_digest(secret), token)])
+        return token, secret
+
+    def edit(self, token_id: str, change: Callable[[Token], Token], check: Check = lambda tokens, new: None) -> Token:
+        """Replace a token; it keeps its id, secret and parent. Raises NoSuchTokenError, and what `change` raises."""
+        with self._writing():
+            old = _single_token(self.tokens(), token_id)
+            new = replace(change(old), id=old.id, created_at=old.created_at, parent=old.parent)
+            check(self.tokens(), new)
+            self._write(replace(one, token=new) if one.token is old else one for one in self._read().entries.values())
+        return new
+
+    def roll(self, token_id: str) -> tuple[Token, str]:
+        """Give a token another secret; the old one is worthless at once. Raises NoSuchTokenError."""
+        secret = _new_secret()
+        with self._writing():
+            token = _single_token(self.tokens(), token_id)
+            self._write(
+                _Entry(_digest(secret), token) if one.token is token else one for one in self._read().entries.values()
+            )
+        return token, secret
+
+    def revoke(self, id_or_name: str) -> list[Token]:
+        """Delete a token and all tokens made from it; return them, it first.
+
+        Raises NoSuchTokenError if no token, or more than one, has the id or name.
+        """
+        with self._writing():
+            tokens = self.tokens()
+            token = _single_token(tokens, id_or_name)
+            self._write(one for one in self._read().entries.values() if not one.token.descends_from(token))
+        return [token, *(one for one in tokens if one is not token and one.descends_from(token))]
+
+    def _read(self) -> _Content:
+        """The content of the file, read again if it has changed; without a file there are no tokens."""
+        try:
+            if _version(os.stat(self._file)) != self._content.version:
+                with open(self._file, "rb") as stream:
+                    entries = _parsed(stream.read())
+                    tokens = {entry.token.id: entry.token for entry in entries.values()}
+                    self._content = _Content(_version(os.fstat(stream.fileno())), entries, tokens)
+        except FileNotFoundError:
+            self._content = _Content()
+        except OSError as error:
+            raise TokenFileError(f"{self._file} cannot be read: {error.strerror}") from None
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            message = "restore it from a backup, or remove it and create new tokens with `dnsd token`"
+            raise TokenFileError(f"{self._file} is corrupt: {message}") from None
+        return self._content
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Exclude other writers, also in other processes."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(self._folder / LOCK_NAME, flags, 0o600), "rb+", buffering=0) as lock:
+                _hand_over(lock.fileno(), self._folder)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise TokenFileError(f"{self._file} cannot be written: {error.strerror}") from None
+
+    def _write(self, entries: Iterable[_Entry]) -> None:
+        """Replace the file atomically. Its modification time always increases, even if the clock is set back."""
+        data = {"format": FORMAT, "tokens": [_entry_data(entry) for entry in entries]}
+        with replacing(self._file) as out:  # a new file: root must not write to, or give away, a file of the owner's
+            out.write(json.dumps(data, indent=1).encode() + b"\n")
+            out.flush()
+            _hand_over(out.fileno(), self._folder)
+            modified_ns = max(os.fstat(out.fileno()).st_mtime_ns, self._content.version[0] + 1)
+            os.utime(out.fileno(), ns=(modified_ns, modified_ns))
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _new_secret() -> str:
+    return PREFIX + secrets.token_urlsafe(SECRET_SIZE)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+
+
+def _single_token(tokens: Iterable[Token], id_or_name: str) -> Token:
+    """The only token with an id or a name. Raises NoSuchTokenError."""
+    found = [token for token in tokens if token.id == id_or_name.lower()]
+    found = found or [token for token in tokens if id_or_name and token.name == id_or_name]
+    if not found:
+        raise NoSuchTokenError(f"there is no token with the id or name {id_or_name!r}")
+    if len(found) > 1:
+        ids = ", ".join(token.id for token in found)
+        raise NoSuchTokenError(f"{len(found)} tokens have the name {id_or_name!r}; choose one by its id: {ids}")
+    return found[0]
+
+
+def _hand_over(fd: int, folder: Path) -> None:
+    """Give an open file that root made, no other at its path, to the folder's owner, who must be able to read it."""
+    owner = os.stat(folder)
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        hand_over(fd, owner.st_uid, owner.st_gid)
+
+
+def _entry_data(entry: _Entry) -> dict[str, Any]:
+    token = entry.token
+    return {
+        "id": token.id,
+        "name": token.name,
+        "hash": entry.digest,
+        "created_at": time_text(token.created_at),
+        "modified_at": time_text(token.modified_at) if token.modified_at else None,
+        "expires_at": time_text(token.expires_at) if token.expires_at else None,
+        "parent": token.parent.id if token.parent else None,
+        "accounts": token.accounts,
+        "zones": token.zones,
+        "permissions": [permission_text(permission) for permission in token.permissions],
+    }
+
+
+def _parsed(octets: bytes) -> dict[str, _Entry]:
+    """The entries of a file, by digest. Raises ValueError, TypeError, KeyError … for any deviation from the format.
+
+    So an unknown or missing key never widens a token's access. A token without its parent is left out: it is revoked.
+    """
+    data = json.loads(octets)
+    if data.keys() != {"format", "tokens"} or data["format"] not in (1, FORMAT):
+        raise ValueError
+    keys = KEYS if data["format"] == 1 else KEYS | NEW_KEYS
+    read = [_parsed_entry(one, keys) for one in _listed(data["tokens"])]
+    by_id = {entry.token.id: (entry.token, parent) for entry, parent in read}
+    if len(by_id) < len(read):
+        raise ValueError
+    entries = {}
+    for entry, _ in read:
+        if token := _with_parent(entry.token.id, by_id, MAX_LINE):
+            entries[entry.digest] = _Entry(entry.digest, token)
+    return entries
+
+
+def _with_parent(token_id: str, by_id: Mapping[str, tuple[Token, str | None]], left: int) -> Token | None:
+    """A token with its line of descent; None if that is broken, or longer than `left` tokens."""
+    if not left or token_id not in by_id:
+        return None
+    token, parent_id = by_id[token_id]
+    if parent_id is None:
+        return token
+    parent = _with_parent(parent_id, by_id, left - 1)
+    return replace(token, parent=parent) if parent else None
+
+
+def _parsed_entry(data: dict[str, Any], keys: set[str]) -> tuple[_Entry, str | None]:
+    """A token, still without its parent, and the parent's id."""
+    if data.keys() != keys or not DIGEST.fullmatch(data["hash"]):
+        raise ValueError
+    parent, modified = data.get("parent"), data.get("modified_at")
+    if parent is not None and not ID.fullmatch(parent):
+        raise ValueError
+    token = Token(
+        id=data["id"],
+        name=data["name"],
+        created_at=parse_time(data["created_at"]),
+        modified_at=None if modified is None else parse_time(modified),
+        expires_at=None if data["expires_at"] is None else parse_time(data["expires_at"]),
+        accounts=tuple(_listed(data["accounts"])),
+        zones=tuple(_listed(data["zones"])),
+        permissions=tuple(map(parse_permission, _listed(data["permissions"]))),
+    )
+    return _Entry(data["hash"], token), parent
+
+
+def _listed(value: Any) -> list[Any]:
+    """A value if it is a list. Raises TypeError for other values, which might be empty and so widen access."""
+    if not isinstance(value, list):
+        raise TypeError
+    return value
