@@ -24,6 +24,8 @@ IDS = frozenset(
         *("account_id", "map_id", "prefix_id", "delegation_id", "zone_id", "record_id", "member_id", "lease_id"),
         "membership_id",
         "token_id",
+        "bgp_prefix_id",
+        "binding_id",
     }
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from dnsd.api import bodies
+from dnsd.api.addressing import forced
 from dnsd.api.envelope import Reply, listed
 from dnsd.api.request import Call
 from dnsd.api.shapes import (
@@ -15,7 +16,9 @@ from dnsd.api.shapes import (
     prefix_shape,
 )
 from dnsd.manage import accounts
+from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_prefix
+from dnsd.manage.prefixes import set_advertised
 from dnsd.model.times import time_text
 
 MAX_ACCOUNTS = 50  # on one page
@@ -105,12 +108,18 @@ async def get_prefix(call: Call) -> Reply:
 
 
 async def edit_prefix(call: Call) -> Reply:
-    """Change the description of a prefix; the operator can also approve it"""
+    """Change a prefix's description or LOA, or advertise or withdraw it; the operator can also approve it"""
     account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
-    change = bodies.prefix_change(call.fields(bodies.PrefixEdit), call.json)
-    _, loaded = await call.service.change(
-        call.actor, "prefix.edit", lambda draft: accounts.edit_prefix(draft, account_id, prefix_id, change)
-    )
+    body, is_forced = call.fields(bodies.PrefixEdit), forced(call)
+    change = bodies.prefix_change(body, call.json)
+
+    def verb(draft: Draft) -> None:
+        draft.forced = is_forced
+        accounts.edit_prefix(draft, account_id, prefix_id, change)
+        if body.advertised is not None:
+            set_advertised(draft, account_id, prefix_id, advertised=body.advertised)
+
+    _, loaded = await call.service.change(call.actor, "prefix.edit", verb)
     return Reply(prefix_shape(loaded, *find_prefix(loaded.dataset, account_id, prefix_id)[:2]))
 
 
@@ -121,14 +130,6 @@ async def delete_prefix(call: Call) -> Reply:
         call.actor, "prefix.delete", lambda draft: accounts.delete_prefix(draft, account_id, prefix_id)
     )
     return Reply(listed([]))
-
-
-async def get_bgp_status(call: Call) -> Reply:
-    """Get the BGP status of a prefix: dnsd announces nothing, but reports approved prefixes as announced"""
-    shape = prefix_shape(
-        call.service.loaded, *find_prefix(call.dataset, call.path["account_id"], call.path["prefix_id"])[:2]
-    )
-    return Reply({name: shape[name] for name in ("advertised", "advertised_modified_at")})
 
 
 async def list_delegations(call: Call) -> Reply:

@@ -55,6 +55,7 @@ def api_app(service: Service, report: Callable[[str], None]) -> ASGIApp:
             summary=(route.answer.__doc__ or "").strip(),
             operation_id=operation_id(route),
             tags=[tag(route)],
+            status_code=route.status,
             openapi_extra=operation(route),
             response_model=None,
         )
@@ -79,7 +80,7 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             reply = await route.answer(call)
             if call.notes and isinstance(reply, Reply):
                 reply = replace(reply, messages=[*reply.messages, *call.notes])
-            return response(reply)
+            return response(reply, route.status)
         except RefusedError as error:
             if status_of(error) >= 500 and not by_operator:  # the message may name the server's files
                 error = refused(error.faults[0].reason, UNAVAILABLE)

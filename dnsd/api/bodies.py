@@ -148,6 +148,8 @@ class PrefixBody(RequestBody):
     asn: int | None = Field(default=None, ge=0, le=4_294_967_295)
     description: str | None = Field(default=None, max_length=1000)
     approved: Approval | None = Field(default=None, description="operator only; P, pending, by default")
+    delegate_loa_creation: StrictBool = False
+    loa_document_id: Id | None = Field(default=None, description="an uploaded letter of agency (LOA)")
 
 
 class PrefixEdit(RequestBody):
@@ -155,6 +157,9 @@ class PrefixEdit(RequestBody):
 
     description: str | None = Field(default=None, max_length=1000)
     approved: Approval | None = Field(default=None, description="operator only")
+    advertised: StrictBool | None = Field(default=None, description="the declared state of all its BGP prefixes")
+    delegate_loa_creation: StrictBool | None = None
+    loa_document_id: Id | None = Field(default=None, description="an uploaded letter of agency (LOA)")
 
 
 class DelegationBody(RequestBody):
@@ -172,7 +177,14 @@ class LeaseBody(RequestBody):
 
 def new_prefix(body: PrefixBody) -> NewPrefix:
     """The new prefix that a body describes."""
-    return NewPrefix(body.cidr, body.asn, body.description or None, body.approved or Approval.PENDING)
+    return NewPrefix(
+        body.cidr,
+        body.asn,
+        body.description or None,
+        body.approved or Approval.PENDING,
+        body.delegate_loa_creation,
+        body.loa_document_id,
+    )
 
 
 def prefix_change(body: PrefixEdit, given: Mapping[str, Any]) -> PrefixChange:
@@ -182,6 +194,10 @@ def prefix_change(body: PrefixEdit, given: Mapping[str, Any]) -> PrefixChange:
         change["description"] = body.description or None
     if body.approved:
         change["approved"] = body.approved
+    if body.delegate_loa_creation is not None:
+        change["delegate_loa_creation"] = body.delegate_loa_creation
+    if "loa_document_id" in given:
+        change["loa_document_id"] = body.loa_document_id
     return change
 
 

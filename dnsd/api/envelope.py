@@ -66,12 +66,12 @@ def listed(items: Sequence[Any]) -> Listed:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A route's result, with its messages, entity tag and status."""
+    """A route's result, with its messages, entity tag and, if it differs from the route's own, its status."""
 
     result: Any  # plain data, or Listed
     messages: Iterable[str] = ()
     etag: str | None = None
-    status: int = 200
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ class Raw:
     media_type: str = "text/plain"
 
 
-def response(reply: Reply | Raw) -> Response:
-    """The HTTP response to a successful request."""
+def response(reply: Reply | Raw, status: int = 200) -> Response:
+    """The HTTP response to a successful request; `status` is the route's."""
     if isinstance(reply, Raw):
         return Response(reply.text, media_type=reply.media_type)
     body: dict[str, Any] = {
@@ -94,7 +94,7 @@ def response(reply: Reply | Raw) -> Response:
     }
     if isinstance(reply.result, Listed):
         body["result_info"] = reply.result.info()
-    return _json(body, reply.status, {"ETag": f'"{reply.etag}"'} if reply.etag else {})
+    return _json(body, reply.status or status, {"ETag": f'"{reply.etag}"'} if reply.etag else {})
 
 
 def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Response:

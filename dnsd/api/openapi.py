@@ -57,7 +57,7 @@ def operation(route: Route) -> dict[str, Any]:
         "parameters": [*map(_path_parameter, PATH_PARAMETER.findall(route.path)), *map(_parameter, route.query)],
         "security": [{"token": []}, {"email": [], "key": []}],
         "x-permission": str(route.permission),
-        "responses": {"200": _response("the result"), "default": _response("the errors")},
+        "responses": {str(route.status): _response("the result"), "default": _response("the errors")},
     }
     if route.body:
         schema = {"$ref": REFERENCE.format(model=route.body.__name__)}

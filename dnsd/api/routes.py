@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dnsd.api import accounts, history, maps, memberships, tokens, zones
+from dnsd.api import accounts, addressing, history, maps, memberships, tokens, zones
 from dnsd.api.access import Need, Permission
 from dnsd.api.bodies import (
     AccountBody,
@@ -29,6 +29,7 @@ from dnsd.api.bodies import (
 )
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.policies import TokenBody
+from dnsd.api.prefix_bodies import AdvertisedBody, BgpPrefixBody, BgpPrefixEdit, BindingBody
 from dnsd.api.records import routes as records
 from dnsd.api.records.filter import COMPARISONS
 from dnsd.api.request import Call
@@ -41,6 +42,9 @@ MAPS = f"{ACCOUNT}/addressing/address_maps"
 MAP = f"{MAPS}/{{map_id}}"
 PREFIXES = f"{ACCOUNT}/addressing/prefixes"
 PREFIX = f"{PREFIXES}/{{prefix_id}}"
+BGP_PREFIXES = f"{PREFIX}/bgp/prefixes"
+BGP_PREFIX = f"{BGP_PREFIXES}/{{bgp_prefix_id}}"
+BINDINGS = f"{PREFIX}/bindings"
 LEASES = f"{ACCOUNT}/addressing/leases"
 GONE_ZONE = f"{ACCOUNT}/zones/{{zone_id}}"  # a deleted zone has no scope of its own
 ZONE = "/zones/{zone_id}"
@@ -49,6 +53,7 @@ RECORD = f"{RECORDS}/{{record_id}}"
 
 FORM = "multipart/form-data"
 PAGE = ("page", "per_page")
+FORCE = ("force",)
 SORTED = ("order", "direction", *PAGE)
 MEMBERSHIP_FILTERS = ("account.name", "name", "status", *SORTED)
 ZONE_FILTERS = ("name", "status", "account.id", "account.name", *SORTED)
@@ -90,6 +95,7 @@ class Route:
     body: type[RequestBody] | None = None
     query: tuple[str, ...] = ()
     body_type: str = "application/json"
+    status: int = 200  # of a success
 
 
 def _token_routes(path: str, anybody: Permission, need: Need) -> tuple[Route, ...]:
@@ -136,11 +142,24 @@ ROUTES = (
     Route("GET", f"{MAP}/history/{{version}}", _read(Area.MAPS), history.get_map_version),
     Route("POST", f"{MAP}/history/{{version}}/restore", _edit(Area.MAPS), history.restore_map),
     Route("GET", PREFIXES, _read(Area.PREFIXES), accounts.list_prefixes, query=PAGE),
-    Route("POST", PREFIXES, _edit(Area.PREFIXES), accounts.create_prefix, PrefixBody),
+    Route("POST", PREFIXES, _edit(Area.PREFIXES), accounts.create_prefix, PrefixBody, status=201),
     Route("GET", PREFIX, _read(Area.PREFIXES), accounts.get_prefix),
-    Route("PATCH", PREFIX, _edit(Area.PREFIXES), accounts.edit_prefix, PrefixEdit),
+    Route("PATCH", PREFIX, _edit(Area.PREFIXES), accounts.edit_prefix, PrefixEdit, query=FORCE),
     Route("DELETE", PREFIX, _edit(Area.PREFIXES), accounts.delete_prefix),
-    Route("GET", f"{PREFIX}/bgp/status", _read(Area.PREFIXES), accounts.get_bgp_status),
+    Route("GET", f"{PREFIX}/bgp/status", _read(Area.PREFIXES), addressing.get_bgp_status),
+    Route(
+        "PATCH", f"{PREFIX}/bgp/status", _edit(Area.PREFIXES), addressing.edit_bgp_status, AdvertisedBody, query=FORCE
+    ),
+    Route("GET", BGP_PREFIXES, _read(Area.PREFIXES), addressing.list_bgp_prefixes, query=PAGE),
+    Route("POST", BGP_PREFIXES, _edit(Area.PREFIXES), addressing.create_bgp_prefix, BgpPrefixBody),
+    Route("GET", BGP_PREFIX, _read(Area.PREFIXES), addressing.get_bgp_prefix),
+    Route("PATCH", BGP_PREFIX, _edit(Area.PREFIXES), addressing.edit_bgp_prefix, BgpPrefixEdit, query=FORCE),
+    Route("DELETE", BGP_PREFIX, _edit(Area.PREFIXES), addressing.delete_bgp_prefix, query=FORCE),
+    Route("GET", BINDINGS, _read(Area.PREFIXES), addressing.list_bindings, query=PAGE),
+    Route("POST", BINDINGS, _edit(Area.PREFIXES), addressing.create_binding, BindingBody, status=201),
+    Route("GET", f"{BINDINGS}/{{binding_id}}", _read(Area.PREFIXES), addressing.get_binding),
+    Route("DELETE", f"{BINDINGS}/{{binding_id}}", _edit(Area.PREFIXES), addressing.delete_binding),
+    Route("GET", f"{ACCOUNT}/addressing/services", _read(Area.PREFIXES), addressing.list_services),
     Route("GET", f"{PREFIX}/delegations", _read(Area.PREFIXES), accounts.list_delegations),
     Route("POST", f"{PREFIX}/delegations", _edit(Area.PREFIXES), accounts.create_delegation, DelegationBody),
     Route("DELETE", f"{PREFIX}/delegations/{{delegation_id}}", _edit(Area.PREFIXES), accounts.delete_delegation),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from ipaddress import ip_network
 from typing import Any
 
 from dnsd.app import Loaded
 from dnsd.manage.accounts import delegation_id, lease_id
 from dnsd.manage.history import Version
 from dnsd.manage.plan import Plan, ZoneAddresses
-from dnsd.model.accounts import Account, Approval, Delegation, PoolUse, Prefix
+from dnsd.manage.prefixes import ownership_token
+from dnsd.model.accounts import Account, Delegation, PoolUse, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap, Membership
 from dnsd.model.times import time_text
@@ -19,6 +21,7 @@ from dnsd.store.directory import account_of
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import NS
 
+PENDING = "pending"  # the state of a check that has not been made
 JsonObject = dict[str, Any]  # an object as the API shows it
 
 PLAN = {
@@ -112,15 +115,26 @@ def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> JsonObject
         "asn": prefix.asn,
         "approved": prefix.approved.value,
         "description": prefix.description,
-        "advertised": prefix.approved is Approval.ACTIVE,
-        "advertised_modified_at": time_text(loaded.times.of_approval(prefix).modified),
-        "loa_document_id": None,
-        "on_demand_enabled": False,
-        "on_demand_locked": False,
+        "advertised": prefix.advertised,
+        "advertised_modified_at": advertised_at(loaded, prefix),
+        "delegate_loa_creation": prefix.delegate_loa_creation,
+        "loa_document_id": prefix.loa_document_id,
+        "on_demand_enabled": bool(prefix.bgp_prefixes),
+        "on_demand_locked": any(one.locked for one in prefix.bgp_prefixes),
+        "irr_validation_state": PENDING,
+        "ownership_validation_state": PENDING,
+        "ownership_validation_token": ownership_token(account, prefix),
+        "rpki_validation_state": PENDING,
         "created_at": time_text(created),
         "modified_at": time_text(modified),
     }
     return _with_meta(loaded, account.key, shape)
+
+
+def advertised_at(loaded: Loaded, prefix: Prefix) -> str | None:
+    """The time of the last change of a prefix's declared state; None without a BGP prefix."""
+    times = [loaded.times.of_advertisement(one).modified for one in prefix.bgp_prefixes]
+    return time_text(max(times)) if times else None
 
 
 def delegation_shape(loaded: Loaded, prefix: Prefix, delegation: Delegation) -> JsonObject:
@@ -143,9 +157,15 @@ def leases_shape(loaded: Loaded, account: Account) -> list[JsonObject]:
             "id": lease_id(account, ip),
             "ip": str(ip),
             "account_id": account.id,
-            "created_at": time_text(loaded.times.of_lease(account, ip).created),
+            "owner_id": account.id,
+            "cidrs": [str(ip_network(ip))],
+            "purpose": "static_ip",
+            "active_from": at,
+            "created_at": at,
+            "modified_at": at,
         }
         for ip in account.static_ips
+        for at in [time_text(loaded.times.of_lease(account, ip).created)]
     ]
 
 

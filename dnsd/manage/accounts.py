@@ -21,6 +21,8 @@ class NewPrefix(NamedTuple):
     asn: int | None
     description: str | None
     approved: Approval
+    delegate_loa_creation: bool = False
+    loa_document_id: str | None = None
 
 
 class PrefixChange(TypedDict, total=False):
@@ -28,6 +30,8 @@ class PrefixChange(TypedDict, total=False):
 
     description: str | None
     approved: Approval
+    delegate_loa_creation: bool
+    loa_document_id: str | None
 
 
 class AccountChange(TypedDict, total=False):
@@ -92,6 +96,8 @@ def create_prefix(draft: Draft, account_id: str, new: NewPrefix) -> str:
         "asn": new.asn,
         "approved": new.approved.value,
         "description": new.description,
+        "delegate_loa_creation": new.delegate_loa_creation or None,
+        "loa_document_id": new.loa_document_id,
     }
     document["prefixes"] = [*(document.get("prefixes") or ()), _present(created)]
     _write(draft, account_id, document)
@@ -106,6 +112,10 @@ def edit_prefix(draft: Draft, account_id: str, prefix_id: str, change: PrefixCha
         written["description"] = change["description"]
     if "approved" in change:
         written["approved"] = change["approved"].value
+    if "delegate_loa_creation" in change:
+        written["delegate_loa_creation"] = change["delegate_loa_creation"] or None
+    if "loa_document_id" in change:
+        written["loa_document_id"] = change["loa_document_id"]
     document["prefixes"][index] = _with_id(_present(written), prefix_id)
     _write(draft, account_id, document)
 

@@ -48,6 +48,7 @@ class Draft:
         self.loaded = loaded
         self.now = now
         self.by_operator = by_operator
+        self.forced = False  # whether prefixes may be withdrawn although maps answer with their addresses
         self._written: dict[str, SourceFile] = {}  # by key
         self._removed: dict[str, SourceFile] = {}
         self._removed_accounts: list[str] = []
@@ -166,7 +167,7 @@ class Draft:
             raise refused_for(map(self._in_terms_of_request, error.problems)) from None
         if unresolved := [problem for problem in loaded.flattening if self._is_new_target(problem)]:
             raise refused_for(replace(problem, warning=False, path=()) for problem in unresolved)
-        broken = change_problems(self.dataset, loaded.dataset, by_operator=self.by_operator)
+        broken = change_problems(self.dataset, loaded.dataset, by_operator=self.by_operator, forced=self.forced)
         if broken:
             raise refused_for(map(self._in_terms_of_request, broken), Reason.FORBIDDEN)
         return loaded

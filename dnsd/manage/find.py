@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dnsd.manage.refusal import Reason, RefusedError, refused
-from dnsd.model.accounts import Account, Prefix
+from dnsd.model.accounts import Account, BgpPrefix, Binding, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
 from dnsd.model.zones import Zone
@@ -50,3 +50,21 @@ def find_prefix(dataset: Dataset, account_id: str, prefix_id: str) -> tuple[Acco
         if prefix.id == prefix_id:
             return account, prefix, index
     raise refused(Reason.NOT_FOUND, "not_found: there is no prefix with this id in the account")
+
+
+def find_bgp_prefix(dataset: Dataset, account_id: str, prefix_id: str, bgp_id: str) -> tuple[Prefix, BgpPrefix, int]:
+    """A prefix, its BGP prefix with this id, and the BGP prefix's index. Raises RefusedError."""
+    _, prefix, _ = find_prefix(dataset, account_id, prefix_id)
+    for index, bgp in enumerate(prefix.bgp_prefixes):
+        if bgp.id == bgp_id:
+            return prefix, bgp, index
+    raise refused(Reason.NOT_FOUND, "not_found: there is no BGP prefix with this id in the prefix")
+
+
+def find_binding(dataset: Dataset, account_id: str, prefix_id: str, binding_id: str) -> tuple[Prefix, Binding, int]:
+    """A prefix, its binding with this id, and the binding's index. Raises RefusedError."""
+    _, prefix, _ = find_prefix(dataset, account_id, prefix_id)
+    for index, binding in enumerate(prefix.bindings):
+        if binding.id == binding_id:
+            return prefix, binding, index
+    raise refused(Reason.NOT_FOUND, "not_found: there is no binding with this id in the prefix")

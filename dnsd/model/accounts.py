@@ -9,6 +9,9 @@ from pydantic import Field
 
 from dnsd.model.fields import Cidr, Fields, Id, Ip, IPAddress, IPNetwork
 
+MAX_ROUTES = 256  # BGP prefixes of one prefix, and bindings
+MAX_PREPENDS = 10
+
 
 class Approval(StrEnum):
     """Whether the operator has verified that a prefix belongs to its account."""
@@ -24,11 +27,45 @@ class PoolUse(StrEnum):
     NEVER = "never"
 
 
+class WithdrawnAction(StrEnum):
+    """The answer with addresses observed withdrawn; the last one of a family is always answered."""
+
+    ANSWER = "answer"
+    SKIP = "skip"
+
+
+class EdgeService(StrEnum):
+    """The services to which traffic can be bound."""
+
+    CDN = "CDN"
+    SPECTRUM = "Spectrum"
+    MAGIC_TRANSIT = "Magic Transit"
+
+
 class DelegationFields(Fields):
     """A part of a prefix that another account may use in its maps."""
 
     cidr: Cidr
     account: str = Field(description="id or folder name of the account that may use it")
+
+
+class BgpPrefixFields(Fields):
+    """A route for a prefix, or for a part of it, and whether it should be advertised."""
+
+    id: Id | None = None
+    cidr: Cidr
+    advertised: bool = Field(description="the declared state; answers do not depend on it, but warnings do")
+    locked: bool = Field(default=False, description="only the operator may advertise or withdraw it")
+    asn_prepend_count: int = Field(default=0, ge=0, le=MAX_PREPENDS, description="for your routers; no effect here")
+    auto_advertise_withdraw: bool = Field(default=False, description="for your routers; no effect here")
+
+
+class BindingFields(Fields):
+    """The service that receives the traffic to a prefix, or to a part of it; no effect on DNS."""
+
+    id: Id | None = None
+    cidr: Cidr
+    service: EdgeService
 
 
 class PrefixFields(Fields):
@@ -40,6 +77,12 @@ class PrefixFields(Fields):
     approved: Approval = Approval.PENDING
     description: str | None = None
     delegations: tuple[DelegationFields, ...] = ()
+    bgp_prefixes: tuple[BgpPrefixFields, ...] = Field(default=(), max_length=MAX_ROUTES)
+    bindings: tuple[BindingFields, ...] = Field(default=(), max_length=MAX_ROUTES)
+    delegate_loa_creation: bool = Field(
+        default=False, description="whether the operator may write the letter of agency (LOA)"
+    )
+    loa_document_id: Id | None = Field(default=None, description="an uploaded letter of agency (LOA)")
 
 
 class AccountSettings(Fields):
@@ -61,6 +104,10 @@ class AccountFields(Fields):
         "with addresses; when absent, `never` while an immutable map is in effect, else `allowed`",
     )
     settings: AccountSettings = AccountSettings()
+    withdrawn: WithdrawnAction = Field(
+        default=WithdrawnAction.ANSWER,
+        description="addresses observed withdrawn: answer them; or skip them while others of their family are left",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +119,29 @@ class Delegation:
 
 
 @dataclass(frozen=True, slots=True)
+class BgpPrefix:
+    """A route for a prefix or a part of it, and its declared state."""
+
+    id: str
+    cidr: IPNetwork
+    advertised: bool
+    locked: bool = False
+    asn_prepend_count: int = 0
+    auto_advertise_withdraw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The service that receives the traffic to a prefix or a part of it."""
+
+    id: str
+    cidr: IPNetwork
+    service: EdgeService
+
+
+@dataclass(frozen=True, slots=True)
 class Prefix:
-    """A prefix and its delegations."""
+    """A prefix with its delegations, routes and bindings."""
 
     id: str
     cidr: IPNetwork
@@ -81,6 +149,20 @@ class Prefix:
     approved: Approval
     description: str
     delegations: tuple[Delegation, ...]
+    bgp_prefixes: tuple[BgpPrefix, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+    delegate_loa_creation: bool = False
+    loa_document_id: str | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the operator has approved the prefix."""
+        return self.approved is Approval.ACTIVE
+
+    @property
+    def advertised(self) -> bool | None:
+        """Whether all of its routes are declared advertised; None without a route."""
+        return all(one.advertised for one in self.bgp_prefixes) if self.bgp_prefixes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +176,7 @@ class Account:
     static_ips: tuple[IPAddress, ...]
     settings: AccountSettings
     pool: PoolUse | None = None  # as written; `Dataset.is_barred` has its meaning
+    withdrawn: WithdrawnAction = WithdrawnAction.ANSWER
 
 
 def contains(network: IPNetwork, part: IPNetwork | IPAddress) -> bool:

@@ -12,13 +12,18 @@ from dnsd.model.accounts import Approval, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
 from dnsd.model.pool import slip
+from dnsd.model.withdrawals import locked_problems, unapproved_problems, withdrawal_problems
 from dnsd.model.zones import Zone
 from dnsd.wire.names import ROOT, ancestors, is_below
 
 
-def change_problems(old: Dataset, new: Dataset, *, by_operator: bool) -> list[Problem]:
-    """Reasons to refuse the change from `old` to `new`; some changes are allowed to the operator only."""
-    found: list[Problem] = []
+def change_problems(old: Dataset, new: Dataset, *, by_operator: bool, forced: bool = False) -> list[Problem]:
+    """Reasons to refuse the change from `old` to `new`; some changes are allowed to the operator only.
+
+    `forced`: the requester knows that maps answer with the addresses to be withdrawn.
+    """
+    found = [*unapproved_problems(old, new)]
+    found += () if forced else withdrawal_problems(old, new)
     for map_id in dict.fromkeys((*old.maps, *new.maps)):
         before, after = old.maps.get(map_id), new.maps.get(map_id)
         if before is after:
@@ -50,6 +55,7 @@ def _operator_only(old: Dataset, new: Dataset) -> Iterator[Problem]:
         before = old.accounts.get(account_id)
         if before is account:
             continue
+        yield from locked_problems(before, account)
         approved = {prefix.cidr for prefix in before.prefixes if _is_approved(prefix)} if before else set()
         for index, prefix in enumerate(account.prefixes):
             if _is_approved(prefix) and prefix.cidr not in approved:

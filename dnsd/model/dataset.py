@@ -7,13 +7,25 @@ dataset breaks. A dataset with a problem other than a warning is never served.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
 from dnsd.errors import BrokenRule, Path, Problem
-from dnsd.model.accounts import Account, AccountFields, Approval, Delegation, PoolUse, Prefix, contains
+from dnsd.model.accounts import (
+    Account,
+    AccountFields,
+    Approval,
+    BgpPrefix,
+    Binding,
+    Delegation,
+    PoolUse,
+    Prefix,
+    PrefixFields,
+    contains,
+)
+from dnsd.model.advertisement import Routes, declared_routes, declared_warnings
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.maps import MAX_ADDRESSES, AddressMap, Considered, MapFields, MemberKind, Membership, considered
 from dnsd.model.pool import missing_key, pool_problems
@@ -60,6 +72,11 @@ class Dataset:
                 for delegation in prefix.delegations:
                     found[delegation.account_id].append((delegation.cidr, prefix))
         return {account_id: tuple(space) for account_id, space in found.items()}
+
+    @cached_property
+    def declared_routes(self) -> Routes:
+        """The declared routes to the accounts' approved prefixes."""
+        return declared_routes(self.accounts.values())
 
     def considered(self, zone: Zone) -> list[Considered]:
         """The maps that cover a zone, in order of precedence."""
@@ -108,15 +125,41 @@ def resolve_accounts(written: Mapping[str, AccountFields]) -> tuple[dict[str, Ac
                     found.append(Problem(key, path, f"there is no account {delegation.account!r}"))
                 else:
                     delegations.append(Delegation(delegation.cidr, account_id))
-            prefix_id = prefix.id or derived_id("prefix", ids[key], str(prefix.cidr))
-            prefixes.append(
-                Prefix(
-                    prefix_id, prefix.cidr, prefix.asn, prefix.approved, prefix.description or "", tuple(delegations)
-                )
-            )
+            prefixes.append(_prefix(prefix, ids[key], delegations))
         name = fields.name or key
-        accounts[key] = Account(key, ids[key], name, tuple(prefixes), fields.static_ips, fields.settings, fields.pool)
+        accounts[key] = Account(
+            key, ids[key], name, tuple(prefixes), fields.static_ips, fields.settings, fields.pool, fields.withdrawn
+        )
     return accounts, found
+
+
+def _prefix(fields: PrefixFields, account_id: str, delegations: Iterable[Delegation]) -> Prefix:
+    prefix_id = fields.id or derived_id("prefix", account_id, str(fields.cidr))
+    return Prefix(
+        id=prefix_id,
+        cidr=fields.cidr,
+        asn=fields.asn,
+        approved=fields.approved,
+        description=fields.description or "",
+        delegations=tuple(delegations),
+        bgp_prefixes=tuple(
+            BgpPrefix(
+                one.id or derived_id("bgp", prefix_id, str(one.cidr)),
+                one.cidr,
+                one.advertised,
+                one.locked,
+                one.asn_prepend_count,
+                one.auto_advertise_withdraw,
+            )
+            for one in fields.bgp_prefixes
+        ),
+        bindings=tuple(
+            Binding(one.id or derived_id("binding", prefix_id, str(one.cidr)), one.cidr, one.service)
+            for one in fields.bindings
+        ),
+        delegate_loa_creation=fields.delegate_loa_creation,
+        loa_document_id=fields.loa_document_id,
+    )
 
 
 def resolve_map(
@@ -214,6 +257,28 @@ def _account_problems(account: Account) -> Iterator[Problem]:
                 yield Problem(account.key, (*path, "cidr"), f"{delegation.cidr} lies outside the prefix {prefix.cidr}")
             if delegation.account_id == account.id:
                 yield Problem(account.key, (*path, "account"), "a prefix cannot be delegated to its own account")
+        yield from _parts_problems(account, prefix, ("prefixes", index))
+
+
+def _parts_problems(account: Account, prefix: Prefix, place: Path) -> Iterator[Problem]:
+    """Problems of a prefix's BGP prefixes and bindings."""
+    kinds: Mapping[str, Sequence[BgpPrefix | Binding]] = {
+        "bgp_prefixes": prefix.bgp_prefixes,
+        "bindings": prefix.bindings,
+    }
+    for kind, parts in kinds.items():
+        ids: set[str] = set()
+        networks: set[IPNetwork] = set()
+        for number, part in enumerate(parts):
+            path = (*place, kind, number)
+            if not contains(prefix.cidr, part.cidr):
+                yield Problem(account.key, (*path, "cidr"), f"{part.cidr} lies outside the prefix {prefix.cidr}")
+            elif part.cidr in networks:
+                yield Problem(account.key, (*path, "cidr"), f"{part.cidr} is listed twice")
+            elif part.id in ids:
+                yield Problem(account.key, (*path, "id"), "another one has the same id")
+            ids.add(part.id)
+            networks.add(part.cidr)
 
 
 def _prefix_problems(dataset: Dataset) -> Iterator[Problem]:
@@ -278,6 +343,7 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
                 yield Problem(key, path, "an immutable map is account-wide: only the account can be a member")
     yield from _without_effect(address_map)
     yield from missing_key(dataset, address_map)
+    yield from declared_warnings(dataset.declared_routes, address_map)
 
 
 def _without_effect(address_map: AddressMap) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from dnsd.model.accounts import Account, Delegation, Prefix
+from dnsd.model.accounts import Account, BgpPrefix, Delegation, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import AddressMap
@@ -62,9 +62,13 @@ class ObjectTimes:
         """A prefix's times."""
         return self._times(_prefix_key(prefix))
 
-    def of_approval(self, prefix: Prefix) -> Times:
-        """The times of a prefix's approval; `modified` is its last change."""
-        return self._times(_approval_key(prefix))
+    def of_bgp_prefix(self, bgp: BgpPrefix) -> Times:
+        """A BGP prefix's times."""
+        return self._times(_bgp_key(bgp))
+
+    def of_advertisement(self, bgp: BgpPrefix) -> Times:
+        """The times of a BGP prefix's declared state; `modified` is its last change."""
+        return self._times(_advertisement_key(bgp))
 
     def of_delegation(self, prefix: Prefix, delegation: Delegation) -> Times:
         """A delegation's times; delegations never change."""
@@ -178,8 +182,13 @@ def _parts(account: Account) -> Iterator[_Object]:
     for ip in account.static_ips:
         yield _Object(_lease_key(account, ip))
     for prefix in account.prefixes:
-        yield _Object(_prefix_key(prefix), _digest(prefix.asn, prefix.approved.value, prefix.description))
-        yield _Object(_approval_key(prefix), _digest(prefix.approved.value))
+        # Defaults are left out here, too.
+        loa = [part for part in (prefix.delegate_loa_creation, prefix.loa_document_id) if part]
+        yield _Object(_prefix_key(prefix), _digest(prefix.asn, prefix.approved.value, prefix.description, *loa))
+        for bgp in prefix.bgp_prefixes:
+            content = (bgp.advertised, bgp.locked, bgp.asn_prepend_count, bgp.auto_advertise_withdraw)
+            yield _Object(_bgp_key(bgp), _digest(*content))
+            yield _Object(_advertisement_key(bgp), _digest(bgp.advertised))
         for delegation in prefix.delegations:
             yield _Object(_delegation_key(prefix, delegation))
 
@@ -234,8 +243,12 @@ def _prefix_key(prefix: Prefix) -> str:
     return f"prefix:{prefix.id}"
 
 
-def _approval_key(prefix: Prefix) -> str:
-    return f"approval:{prefix.id}"
+def _bgp_key(bgp: BgpPrefix) -> str:
+    return f"bgp:{bgp.id}"
+
+
+def _advertisement_key(bgp: BgpPrefix) -> str:
+    return f"advertisement:{bgp.id}"
 
 
 def _delegation_key(prefix: Prefix, delegation: Delegation) -> str:

@@ -114,7 +114,7 @@ class Api:
         """The result of a request that must succeed."""
         response = self.call(method, path, body, **options)
         said = response.json()
-        assert response.status_code == 200, (response.status_code, said)
+        assert response.is_success, (response.status_code, said)
         assert said["success"] is True
         assert said["errors"] == []
         return said["result"]

@@ -18,6 +18,7 @@ from dnsd.api.memberships import membership_id
 from dnsd.api.policies import GROUPS_BY_PERMISSION
 from dnsd.api.routes import ROUTES, Route
 from dnsd.manage.accounts import lease_id
+from dnsd.manage.prefixes import SERVICES
 from dnsd.manage.token_file import FILE_NAME, TokenFile
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.accounts import Account, AccountSettings
@@ -37,6 +38,7 @@ T_READ, T_EDIT, T_OLD, T_OLD_2 = (
 )  # made from tokens with one permission on tokens
 Z_OLD, M, M_OLD, M_OTHER = "24" * 16, "31" * 16, "32" * 16, "33" * 16
 PREFIX_OLD, PREFIX_OTHER = "92" * 16, "93" * 16
+BGP, BGP_OLD, BINDING, BINDING_OLD = "94" * 16, "95" * 16, "96" * 16, "97" * 16
 RECORD, RECORD_OLD, RECORD_OTHER = "41" * 16, "42" * 16, "43" * 16
 DELEGATION = derived_id("delegation", PREFIX1, "203.0.113.128/25", A2)
 ACME_ACCOUNT = Account("acme", A1, "", (), (), AccountSettings())
@@ -52,6 +54,12 @@ prefixes:
     cidr: 203.0.113.0/24
     approved: V
     delegations: [{{cidr: 203.0.113.128/25, account: globex}}]
+    bgp_prefixes:
+      - {{id: "{BGP}", cidr: 203.0.113.0/24, advertised: true}}
+      - {{id: "{BGP_OLD}", cidr: 203.0.113.0/25, advertised: false}}
+    bindings:
+      - {{id: "{BINDING}", cidr: 203.0.113.0/24, service: CDN}}
+      - {{id: "{BINDING_OLD}", cidr: 203.0.113.0/25, service: Spectrum}}
   - {{id: "{PREFIX_OLD}", cidr: 198.51.100.0/25, approved: V}}
 static_ips: [192.0.2.200, 192.0.2.201]
 """,
@@ -100,6 +108,8 @@ USUAL = {
     "record_id": RECORD,
     "delegation_id": DELEGATION,
     "lease_id": LEASE,
+    "bgp_prefix_id": BGP,
+    "binding_id": BINDING,
     "membership_id": MEMBERSHIP,
     "token_id": T_EDIT,
 }
@@ -107,6 +117,8 @@ NEW_RECORD = {"name": "new", "type": "A", "content": "192.0.2.9", "ttl": 60}
 MASTER_FILE = "imported 60 IN A 192.0.2.10\n"
 MAPS = "/accounts/{account_id}/addressing/address_maps"
 PREFIXES = "/accounts/{account_id}/addressing/prefixes"
+BGP_PREFIXES = f"{PREFIXES}/{{prefix_id}}/bgp/prefixes"
+BINDINGS = f"{PREFIXES}/{{prefix_id}}/bindings"
 LEASES = "/accounts/{account_id}/addressing/leases"
 RECORDS = "/zones/{zone_id}/dns_records"
 
@@ -169,6 +181,17 @@ SAMPLES = {
     f"PATCH {PREFIXES}/{{prefix_id}}": Sample(body={"description": "ours"}),
     f"DELETE {PREFIXES}/{{prefix_id}}": Sample({"prefix_id": PREFIX_OLD}),
     f"GET {PREFIXES}/{{prefix_id}}/bgp/status": Sample(),
+    f"PATCH {PREFIXES}/{{prefix_id}}/bgp/status": Sample(body={"advertised": False}),
+    f"GET {BGP_PREFIXES}": Sample(),
+    f"POST {BGP_PREFIXES}": Sample(body={"cidr": "203.0.113.128/25"}),
+    f"GET {BGP_PREFIXES}/{{bgp_prefix_id}}": Sample(),
+    f"PATCH {BGP_PREFIXES}/{{bgp_prefix_id}}": Sample(body={"asn_prepend_count": 2}),
+    f"DELETE {BGP_PREFIXES}/{{bgp_prefix_id}}": Sample({"bgp_prefix_id": BGP_OLD}),
+    f"GET {BINDINGS}": Sample(),
+    f"POST {BINDINGS}": Sample(body={"cidr": "203.0.113.8/29", "service_id": SERVICES[0].id}),
+    f"GET {BINDINGS}/{{binding_id}}": Sample(),
+    f"DELETE {BINDINGS}/{{binding_id}}": Sample({"binding_id": BINDING_OLD}),
+    "GET /accounts/{account_id}/addressing/services": Sample(),
     f"GET {PREFIXES}/{{prefix_id}}/delegations": Sample(),
     f"POST {PREFIXES}/{{prefix_id}}/delegations": Sample(body={"cidr": "203.0.113.0/26", "delegated_account_id": A2}),
     f"DELETE {PREFIXES}/{{prefix_id}}/delegations/{{delegation_id}}": Sample(),
@@ -382,7 +405,7 @@ def test_token_with_the_permission_is_enough(api: Api, ask: Asking, route: Route
         tokens.dns_and_zones if len(areas) > 1 else tokens.one_area[areas[0], permission.level] if areas else tokens.own
     )
     response = ask(api.operator if permission.need is Need.OPERATOR else token)
-    assert response.status_code == 200, response.text
+    assert response.status_code == route.status, response.text
 
 
 # Other accounts' objects in paths below one's own

@@ -64,6 +64,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     api.result("PATCH", f"{PREFIXES}/{PREFIX1}", {"description": "first"})
     api.result("POST", f"/accounts/{A1}/addressing/leases", {"ip": "192.0.2.202"})
     api.result("POST", f"{PREFIXES}/{PREFIX1}/delegations", {"cidr": "203.0.113.0/26", "delegated_account_id": A2})
+    api.result("POST", f"{PREFIXES}/{PREFIX1}/bgp/prefixes", {"cidr": "203.0.113.0/24"})
+    services = api.result("GET", f"/accounts/{A1}/addressing/services")
+    body = {"cidr": "203.0.113.0/24", "service_id": services[0]["id"]}
+    api.result("POST", f"{PREFIXES}/{PREFIX1}/bindings", body)
     api.result("PATCH", f"/zones/{server.zone('academy.example')}", {"paused": True})
     yield server
     server.stop()
@@ -81,6 +85,8 @@ def paths(api: Api, route: str) -> list[str]:
         ],
         "map_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "prefix_id": lambda before: [one["id"] for one in api.result("GET", before)],
+        "bgp_prefix_id": lambda before: [one["id"] for one in api.result("GET", before)],
+        "binding_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "record_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "membership_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "token_id": lambda before: [one["id"] for one in api.result("GET", before)],

@@ -38,9 +38,16 @@ memberships:
   - {kind: zone, identifier: example.net}
   - {kind: zone, identifier: museum.example}
 """
+BGP = "94" * 16
 PLACES = ("institute", "academy", "college", "lyceum", "museum")  # its zones are master files
 WORLD = FILES | {
-    "acme/account.yaml": FILES["acme/account.yaml"].replace(
+    "acme/account.yaml": FILES["acme/account.yaml"]
+    .replace(
+        "cidr: 203.0.113.0/24, asn: 64500, approved: V",
+        "cidr: 203.0.113.0/24, asn: 64500, approved: V, "
+        f'bgp_prefixes: [{{id: "{BGP}", cidr: 203.0.113.0/24, advertised: false}}]',
+    )
+    .replace(
         '"2001:db8:100::/48", asn: 64500, approved: V',
         '"2001:db8:100::/48", asn: 64500, approved: V, delegations: [{cidr: "2001:db8:100:7::/64", account: globex}]',
     ),
@@ -136,6 +143,9 @@ def all_times(api: Api) -> dict[str, str]:
             note(prefix["cidr"], prefix)
             for part in api.result("GET", f"{addressing}/prefixes/{prefix['id']}/delegations"):
                 note(part["cidr"], part)
+            for route in api.result("GET", f"{addressing}/prefixes/{prefix['id']}/bgp/prefixes"):
+                note(f"route {route['cidr']}", route)
+                found[f"route {route['cidr']} since"] = route["on_demand"]["advertised_modified_at"]
         for one in api.result("GET", f"{addressing}/address_maps"):
             note(one["description"], one)
             for ip in one["ips"]:
@@ -371,7 +381,15 @@ CASES: dict[str, tuple[Callable[[Server], None], set[str]]] = {  # the action, a
         lambda server: edit(
             server, "acme/account.yaml", '48", asn: 64500, approved: V', '48", asn: 64500, approved: P'
         ),
-        {"2001:db8:100::/48 modified_at", "2001:db8:100::/48 advertised_modified_at"},
+        {"2001:db8:100::/48 modified_at"},
+    ),
+    "a prefix is advertised": (
+        change("PATCH", f"{PREFIXES}/{PREFIX1}/bgp/prefixes/{BGP}", {"on_demand": {"advertised": True}}),
+        {"203.0.113.0/24 advertised_modified_at", "route 203.0.113.0/24 modified_at", "route 203.0.113.0/24 since"},
+    ),
+    "a route gets prepends": (
+        change("PATCH", f"{PREFIXES}/{PREFIX1}/bgp/prefixes/{BGP}", {"asn_prepend_count": 3}),
+        {"route 203.0.113.0/24 modified_at"},
     ),
     "an account's comment is edited by hand": (
         lambda server: edit(server, "acme/account.yaml", "# the old one", "# the older one"),
@@ -388,6 +406,8 @@ def test_only_changed_objects_get_a_new_time(server: Server, case: str) -> None:
     after = all_times(server.api)
     assert moved(before, after) == expected
     assert all(after[what] > before[what] for what in expected if before[what])
+    now = datetime.now(UTC)
+    assert [what for what, at in after.items() if at and parse_time(at) > now] == []
     assert moved(after, all_times(server.api)) == set()
 
 

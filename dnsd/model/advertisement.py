@@ -1,0 +1,83 @@
+"""Whether the routes to addresses are advertised: as declared in the accounts' files, and as observed on routers.
+
+An address counts as withdrawn if routes that contain it are known, and all of them are withdrawn. Nothing known counts
+as advertised. Only the observed state may change answers, and only for accounts with `withdrawn: skip`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from dnsd.errors import Problem
+from dnsd.model.accounts import Account
+from dnsd.model.fields import IPAddress, IPNetwork
+from dnsd.model.maps import AddressMap
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Networks, each with its state: True if it is advertised, False if it is withdrawn."""
+
+    states: Mapping[IPNetwork, bool]
+
+    @cached_property
+    def has_withdrawn(self) -> bool:
+        """Whether any network is withdrawn."""
+        return not all(self.states.values())
+
+    @cached_property
+    def _by_length(self) -> Mapping[tuple[int, int], Mapping[int, bool]]:
+        """The states by IP version and shift, then by the shifted network address."""
+        found: dict[tuple[int, int], dict[int, bool]] = defaultdict(dict)
+        for network, state in self.states.items():
+            shift = network.max_prefixlen - network.prefixlen
+            found[network.version, shift][int(network.network_address) >> shift] = state
+        return found
+
+    def state(self, ip: IPAddress) -> bool | None:
+        """True if a network with the address is advertised, False if all are withdrawn, None if there is none."""
+        number, found = int(ip), None
+        for (version, shift), networks in self._by_length.items():
+            if version == ip.version and (state := networks.get(number >> shift)) is not None:
+                if state:
+                    return True
+                found = False
+        return found
+
+    def is_withdrawn(self, ip: IPAddress) -> bool:
+        """Whether all networks with the address are withdrawn, and there is at least one."""
+        return self.state(ip) is False
+
+
+NO_ROUTES = Routes({})
+
+
+def declared_routes(accounts: Iterable[Account]) -> Routes:
+    """The declared routes to approved prefixes; a pending prefix is an unverified claim and says nothing."""
+    return Routes(
+        {
+            bgp.cidr: bgp.advertised
+            for account in accounts
+            for prefix in account.prefixes
+            if prefix.is_active
+            for bgp in prefix.bgp_prefixes
+        }
+    )
+
+
+def answers(address_map: AddressMap) -> bool:
+    """Whether a map may answer for a zone."""
+    return address_map.enabled and bool(address_map.memberships) and bool(address_map.ips)
+
+
+def declared_warnings(routes: Routes, address_map: AddressMap) -> Iterator[Problem]:
+    """A warning for each address of an answering map that is declared withdrawn."""
+    if not routes.has_withdrawn or not answers(address_map):
+        return
+    for index, ip in enumerate(address_map.ips):
+        if routes.is_withdrawn(ip):
+            message = f"{ip} is declared withdrawn, but the map answers with it"
+            yield Problem(address_map.key, ("ips", index), message, warning=True)
