@@ -13,7 +13,7 @@ from starlette.requests import Request
 from dnsd.api.request import ID
 from dnsd.manage.failures import Failures
 from dnsd.manage.find import find_account, find_zone, no_account, no_zone
-from dnsd.manage.refusal import Reason, refused
+from dnsd.manage.refusal import Fault, Reason, RefusedError, refused
 from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.dataset import Dataset
@@ -59,6 +59,15 @@ class Permission:
         return tuple(area for area in (self.area, self.also) if area)
 
 
+class NoPermissionError(RefusedError):
+    """The token lacks a permission that it would need within its scope."""
+
+    def __init__(self, permission: str) -> None:
+        message = f"Authentication error: the token lacks the permission {permission}"
+        super().__init__(Fault(Reason.BAD_CREDENTIALS, message))
+        self.permission = permission
+
+
 class Access:
     """Authenticates requests and counts failed attempts per client address.
 
@@ -99,10 +108,7 @@ def check_access(token: Token, permission: Permission, dataset: Dataset, path: M
     if permission.need is Need.OPERATOR and not token.is_operator:
         raise refused(Reason.BAD_CREDENTIALS, "Authentication error: the operator's token is required")
     if not all(token.grants(area, permission.level) for area in permission.areas):
-        raise refused(
-            Reason.BAD_CREDENTIALS,
-            f"Authentication error: the token lacks the permission {permission}",
-        )
+        raise NoPermissionError(str(permission))
 
 
 def _check_scope(dataset: Dataset, token: Token, path: Mapping[str, str]) -> None:
@@ -129,7 +135,7 @@ def account_for_zone(token: Token, dataset: Dataset, account_id: str | None) -> 
     if account_id not in dataset.accounts or not token.covers(account_id):
         raise refused(Reason.NOT_FOUND, "not_found: there is no account with this id", "account", "id")
     if not token.may(Area.ZONES, AccessLevel.EDIT, account_id=account_id):
-        raise refused(Reason.BAD_CREDENTIALS, "Authentication error: the token lacks the permission zones:edit")
+        raise NoPermissionError(f"{Area.ZONES}:{AccessLevel.EDIT}")
     return account_id
 
 

@@ -169,13 +169,15 @@ async def list_leases(call: Call) -> Reply:
 
 
 async def create_lease(call: Call) -> Reply:
-    """Lease a static IP to an account"""
-    account_id, ip = call.path["account_id"], call.fields(bodies.LeaseBody).ip
+    """Lease a static IP to an account, on request with an account-wide map, disabled"""
+    account_id, body = call.path["account_id"], call.fields(bodies.LeaseBody)
     _, loaded = await call.service.change(
-        call.actor, "lease.create", lambda draft: accounts.create_lease(draft, account_id, ip)
+        call.actor,
+        "lease.create",
+        lambda draft: accounts.create_lease(draft, account_id, body.ip, with_map=body.create_map),
     )
     leases = leases_shape(loaded, find_account(loaded.dataset, account_id))
-    return Reply(next(lease for lease in leases if lease["ip"] == str(ip)))
+    return Reply(next(lease for lease in leases if lease["ip"] == str(body.ip)))
 
 
 async def delete_lease(call: Call) -> Reply:

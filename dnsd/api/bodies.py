@@ -173,6 +173,9 @@ class LeaseBody(RequestBody):
     """A static IP to lease; operator only."""
 
     ip: Ip
+    create_map: StrictBool = Field(
+        default=False, description="also make an account-wide map with the address, disabled, if the account has none"
+    )
 
 
 def new_prefix(body: PrefixBody) -> NewPrefix:

@@ -15,6 +15,7 @@ from dnsd.manage import accounts
 from dnsd.manage.draft import Draft
 from dnsd.manage.refusal import RefusedError
 from dnsd.model.accounts import Approval
+from dnsd.model.space import doubts
 
 Verb = Callable[[Draft], Any]
 PREFIX_FIELDS = ("cidr", "asn", "description")
@@ -81,8 +82,8 @@ async def lease(visit: Visit) -> HtmlPage | Redirect:
     """Lease a static IP to the account."""
 
     def verb() -> Verb:
-        body = visit.body(LeaseBody, {"ip": visit.form.text("ip")})
-        return partial(accounts.create_lease, account_id=visit.account.id, ip=body.ip)
+        body = visit.body(LeaseBody, {"ip": visit.form.text("ip"), "create_map": "create_map" in visit.form})
+        return partial(accounts.create_lease, account_id=visit.account.id, ip=body.ip, with_map=body.create_map)
 
     return await _carry_out(visit, "lease.create", verb, "The static IP is leased.", ("ip",))
 
@@ -119,6 +120,8 @@ def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
             "spaces": spaces_of(dataset, account),
             "accounts_by_id": dataset.accounts,
             "delegation_id": accounts.delegation_id,
+            "has_wide_map": accounts.has_wide_map(dataset, account.id),
+            "doubts": partial(doubts, dataset, account, pool=visit.loaded.settings.default_addresses),
             "static_ips": [(ip, accounts.lease_id(account, ip), uses.get(ip, ())) for ip in account.static_ips],
             "errors": errors,
             "form": visit.form,

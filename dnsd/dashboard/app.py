@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from dnsd.api.access import Access, check_access
+from dnsd.api.access import Access, NoPermissionError, check_access
 from dnsd.api.codes import shown_faults, status_of
 from dnsd.api.envelope import refusal
 from dnsd.api.multipart import MultipartError, read_parts
@@ -213,6 +213,11 @@ class _Dashboard:
     def _refusal(self, error: RefusedError, visit: Visit | None) -> Response:
         status = status_of(error)
         messages = [sentence(fault.message) for fault in shown_faults(error)]
+        if isinstance(error, NoPermissionError):
+            messages = [
+                f"You don't have access: {error.permission}.",
+                "Ask the server's operator for a token with this permission.",
+            ]
         if status >= 500 and not (visit and visit.token.is_operator):
             messages = ["Try again later. The server's operator can see the cause."]
         elif status >= 500:

@@ -82,6 +82,10 @@ class Visit:
         """Whether the token has a permission; pages offer only permitted actions."""
         return self.token.may(Area(area), AccessLevel(level), account_id=account_id, zone_id=zone_id)
 
+    def may_read(self, area: str) -> bool:
+        """Whether the token may read an area somewhere; the menu has no other pages."""
+        return self.token.grants(Area(area), AccessLevel.READ)
+
     @property
     def is_loaded(self) -> bool:
         """Whether the files are loaded; otherwise only a snapshot is served, without a dataset."""

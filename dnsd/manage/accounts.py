@@ -7,9 +7,12 @@ from typing import NamedTuple, TypedDict
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_prefix
+from dnsd.manage.maps import Member, NewMap, create_map
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.accounts import Account, Approval, Delegation, PoolUse, Prefix
+from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
+from dnsd.model.maps import MemberKind
 from dnsd.model.requests import account_in_use
 from dnsd.store.directory import FileKind
 
@@ -62,11 +65,6 @@ def _with_change(document: Document, change: AccountChange) -> Document:
     if "pool" in change:
         document["pool"] = change["pool"].value if change["pool"] else None
     return document
-
-
-def bar_from_pool(draft: Draft, account_id: str) -> None:
-    """Write `pool: never`, so that the bar does not depend on one map alone."""
-    edit_account(draft, account_id, {"pool": PoolUse.NEVER})
 
 
 def delete_account(draft: Draft, account_id: str) -> None:
@@ -153,13 +151,21 @@ def delete_delegation(draft: Draft, account_id: str, prefix_id: str, wanted: str
     _write(draft, account_id, document)
 
 
-def create_lease(draft: Draft, account_id: str, ip: IPAddress) -> None:
-    """Lease a static IP to an account."""
+def create_lease(draft: Draft, account_id: str, ip: IPAddress, *, with_map: bool = False) -> None:
+    """Lease a static IP to an account; if `with_map`, and no map covers the whole account, also make one, disabled."""
     account = find_account(draft.dataset, account_id)
     if ip not in account.static_ips:
         document = draft.document(account.key)
         document["static_ips"] = [*(document.get("static_ips") or ()), str(ip)]
         _write(draft, account_id, document)
+    if with_map and not has_wide_map(draft.dataset, account_id):
+        member = Member(MemberKind.ACCOUNT, account_id)
+        create_map(draft, account_id, NewMap(description="Static IPs", ips=(ip,), memberships=(member,)))
+
+
+def has_wide_map(dataset: Dataset, account_id: str) -> bool:
+    """Whether an account is a member of a map, enabled or not."""
+    return bool(dataset.maps_by_member.get(account_id))
 
 
 def delete_lease(draft: Draft, account_id: str, wanted: str) -> None:

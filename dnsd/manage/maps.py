@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypedDict
 
 from dnsd.formats.yaml_style import as_read
-from dnsd.manage.accounts import bar_from_pool
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_map
+from dnsd.manage.pool import bar_from_pool
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import AddressMap, MemberKind

@@ -35,6 +35,7 @@ def change_problems(old: Dataset, new: Dataset, *, by_operator: bool, forced: bo
         elif before is not None and after is not None:
             found += _edit(before, after)
     found += _slips(old, new)
+    found += _delegations(old, new)
     return found if by_operator else [*found, *_operator_only(old, new)]
 
 
@@ -47,6 +48,20 @@ def _slips(old: Dataset, new: Dataset) -> Iterator[Problem]:
         before = old.accounts.get(account_id)
         if before and before is not account and (reason := slip(old, before, new, account)):
             yield Problem(account.key, ("pool",), reason)
+
+
+def _delegations(old: Dataset, new: Dataset) -> Iterator[Problem]:
+    """New delegations of prefixes that are not approved: nobody has verified that the account may lend them."""
+    for account_id, account in new.accounts.items():
+        before = old.accounts.get(account_id)
+        if before is account:
+            continue
+        known = {(prefix.id, one) for prefix in before.prefixes for one in prefix.delegations} if before else set()
+        for index, prefix in enumerate(account.prefixes):
+            for number, one in enumerate(() if _is_approved(prefix) else prefix.delegations):
+                if (prefix.id, one) not in known:
+                    message = f"{prefix.cidr} is not approved yet: a part of it can be delegated once it is"
+                    yield Problem(account.key, ("prefixes", index, "delegations", number, "cidr"), message)
 
 
 def _operator_only(old: Dataset, new: Dataset) -> Iterator[Problem]:

@@ -29,6 +29,7 @@ from dnsd.model.advertisement import Routes, declared_routes, declared_warnings
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.maps import MAX_ADDRESSES, AddressMap, Considered, MapFields, MemberKind, Membership, considered
 from dnsd.model.pool import missing_key, pool_problems
+from dnsd.model.space import lent_addresses, shared_static_ips
 from dnsd.model.zone_rules import zone_problems
 from dnsd.model.zones import Zone, closest
 from dnsd.wire.names import parse_name_text
@@ -246,6 +247,7 @@ def problems_between(dataset: Dataset) -> list[Problem]:
         *(problem for account in dataset.accounts.values() for problem in _account_problems(account)),
         *_rivals(dataset),
         *pool_problems(dataset),
+        *shared_static_ips(dataset),
     ]
 
 
@@ -344,6 +346,7 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
     yield from _without_effect(address_map)
     yield from missing_key(dataset, address_map)
     yield from declared_warnings(dataset.declared_routes, address_map)
+    yield from lent_addresses(dataset, address_map)
 
 
 def _without_effect(address_map: AddressMap) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ import pytest
 
 from dnsd.api.routes import ROUTES
 from tests.api.server import A1, PREFIX1, Z1, Api
+from tests.browser.sessions import Person
 
 RECORDS = f"/zones/{Z1}/dns_records"
 MAPS = f"/accounts/{A1}/addressing/address_maps"
@@ -84,6 +85,16 @@ def test_names_with_blanks_or_control_characters_are_refused(api: Api, name: str
     assert errors(api, "POST", f"{RECORDS}/batch", batch) == [(400, 9000, "/posts/1/name")]
     body = {"name": f"{name}.example", "account": {"id": A1}}
     assert errors(api, "POST", "/zones", body) == [(400, 9000, "/name")]
+
+
+def test_form_of_a_record_refuses_such_a_name(api: Api) -> None:
+    form = {"type": "A", "name": "bad name!", "content": "192.0.2.9", "ttl": "1"}
+    with Person(api, api.operator) as person:
+        page = person.post(f"/zones/{Z1}/records/create", form)
+    assert page.status_code == 400
+    assert "DNS name is invalid" in page.text
+    assert errors(api, "POST", RECORDS, {**form, "ttl": 1}) == [(400, 9000, "/name")]
+    assert "bad" not in api.read("acme/zones/example.com.yaml")
 
 
 GOOD = ["_sip._tcp", "*", "a-b", r"a\.b", r"a\033b", r"a\\032b", "müller", "A", "1", "xn--mller-kva"]

@@ -102,11 +102,14 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Expected]]] = {
     ),
     "100 addresses of each family": (
         {"a1/m": {"ips": [f"203.0.113.{n}" for n in range(100)] + [f"2001:db8:100::{n:x}" for n in range(100)]}},
-        [],
+        [("m", ("ips", 64), "36 addresses, such as 203.0.113.64, lie in 203.0.113.64/26, which is delegated", True)],
     ),
     "101 addresses of one family": (
         {"a1/m": {"ips": [f"203.0.113.{n}" for n in range(101)]}},
-        [("m", ("ips",), "101 IPv4 addresses; the limit is 100", False)],
+        [
+            ("m", ("ips",), "101 IPv4 addresses; the limit is 100", False),
+            ("m", ("ips", 64), "37 addresses", True),
+        ],
     ),
     "enabled and empty": ({"a1/m": {"enabled": True}}, []),
     "members without addresses": (
