@@ -40,7 +40,7 @@ class Listing(Generic[T]):
 
     def to_page(self, page: int) -> str:
         """The URL of another page."""
-        return self._link(page=str(page))
+        return self._link(page=str(page) if page > 1 else "")
 
     def sorted_by(self, order: str) -> str:
         """The URL of the list in another order; for the current order, of the reversed list."""

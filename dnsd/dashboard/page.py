@@ -88,13 +88,13 @@ class Pages:
         self._environment.filters |= {
             "action": action_words,
             "count": _count,
-            "plural": _plural,
+            "plural": plural,
             "pretty": _pretty,
             "rate": _rate,
             "segment": _segment,
             "sentence": sentence,
             "time": _time,
-            "ttl": _ttl,
+            "ttl": ttl_words,
             "u_labels": _u_labels,
         }
         self._environment.globals["m"] = self._environment.get_template("macros.html").module
@@ -165,7 +165,7 @@ def _u_labels(name: str) -> str:
     return text if text != name else ""
 
 
-def _ttl(ttl_s: int) -> str:
+def ttl_words(ttl_s: int) -> str:
     """A TTL in words, in the largest unit that divides it: `5 min`, `1 day`."""
     if ttl_s == AUTOMATIC_TTL:
         return "Auto"
@@ -188,7 +188,7 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
-def _plural(number: int, word: str) -> str:
+def plural(number: int, word: str) -> str:
     """A number with its noun: `1 zone`, `2 zones`."""
     if number != 1:
         word = f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("s") else f"{word}s"

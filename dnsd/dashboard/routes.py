@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from dnsd.api.access import Need, Permission
-from dnsd.dashboard import addresses, audit_pages, create, explained, maps, overview, records, zones
+from dnsd.dashboard import (
+    addresses,
+    audit_pages,
+    bulk,
+    create,
+    explained,
+    maps,
+    overview,
+    record_forms,
+    record_import,
+    records,
+    zones,
+)
 from dnsd.dashboard.page import Download, HtmlPage, Redirect
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.tokens import AccessLevel, Area
@@ -87,13 +99,14 @@ ROUTES = (
     PageRoute("GET", f"{ZONE}/delete", EDIT_ZONES, zones.show_delete),
     PageRoute("POST", f"{ZONE}/delete", EDIT_ZONES, zones.delete),
     PageRoute("GET", RECORDS, READ_DNS, records.list_records),
-    PageRoute("GET", f"{RECORDS}/create", EDIT_DNS, records.show_create),
-    PageRoute("POST", f"{RECORDS}/create", EDIT_DNS, records.create),
-    PageRoute("GET", f"{RECORDS}/import", EDIT_DNS, records.show_import),
-    PageRoute("POST", f"{RECORDS}/import", EDIT_DNS, records.import_file),
+    PageRoute("POST", f"{RECORDS}/bulk", EDIT_DNS, bulk.change_selected),
+    PageRoute("GET", f"{RECORDS}/create", EDIT_DNS, record_forms.show_create),
+    PageRoute("POST", f"{RECORDS}/create", EDIT_DNS, record_forms.create),
+    PageRoute("GET", f"{RECORDS}/import", EDIT_DNS, record_import.show_import),
+    PageRoute("POST", f"{RECORDS}/import", EDIT_DNS, record_import.import_file),
     PageRoute("GET", f"{RECORDS}/export", READ_DNS, records.export),
-    PageRoute("GET", f"{RECORD}/edit", EDIT_DNS, records.show_edit),
-    PageRoute("POST", f"{RECORD}/edit", EDIT_DNS, records.edit),
+    PageRoute("GET", f"{RECORD}/edit", EDIT_DNS, record_forms.show_edit),
+    PageRoute("POST", f"{RECORD}/edit", EDIT_DNS, record_forms.edit),
     PageRoute("POST", f"{RECORD}/proxy", EDIT_DNS, records.turn_proxy),
     PageRoute("GET", f"{RECORD}/delete", EDIT_DNS, records.show_delete),
     PageRoute("POST", f"{RECORD}/delete", EDIT_DNS, records.delete),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -366,11 +367,17 @@ def test_records_in_a_browser(api: Api, acme: str, opened: Open) -> None:
 
     page.get_by_role("link", name="Import").click()
     page.get_by_label("or its text").fill("new 300 IN A 192.0.2.50\nnew 300 IN\n")
-    press(page, "Import")
+    press(page, "Review")
     assert "Line 2" in page.locator("#wrong-file").inner_text()
-    page.set_input_files("#file", {"name": "x.zone", "mimeType": "text/plain", "buffer": b"new 300 IN A 192.0.2.50\n"})
+    master = b"new 300 IN A 192.0.2.50\nwww 300 IN A 192.0.2.1\ntext 60 IN TXT \xff\n"
+    page.set_input_files("#file", {"name": "x.zone", "mimeType": "text/plain", "buffer": master})
+    press(page, "Review")
+    assert page.locator("#added").inner_text() == "2 new records"
+    assert "1 record of the file is in the zone already" in page.locator("main").inner_text()
+    assert api.ask("new.blog.example") == []  # nothing has happened yet
     press(page, "Import")
-    assert "1 of 1 records were added" in said(page)
+    assert "2 of 3 records were added" in said(page)
+    assert api.ask("text.blog.example", "TXT") == ['"\\255"']
     assert api.ask("new.blog.example") == ["192.0.2.50"]
     with page.expect_download() as download:
         page.get_by_role("link", name="Export").click()
@@ -378,9 +385,84 @@ def test_records_in_a_browser(api: Api, acme: str, opened: Open) -> None:
     assert "new.blog.example." in download.value.path().read_text()
     page.get_by_role("searchbox").type("new")
     page.locator("tbody tr:nth-child(2)").wait_for(state="detached")
+    page.get_by_role("button", name=re.compile("^Actions for new")).click()
     page.get_by_role("link", name=re.compile("^Delete new")).click()
     press(page, "Delete the record")
     assert api.reply("new.blog.example").rcode() == 3
+
+
+def test_selected_records_change_together_after_a_review(api: Api, acme: str, opened: Open) -> None:
+    """Each change is made at once, and is one entry in the audit log."""
+    page = opened(api, acme, f"/zones/{BLOG}/records")
+    versions = len((api.folder / "state/audit.log").read_text().splitlines()) if is_logged(api) else 0
+
+    def select(*names: str) -> None:
+        for name in names:
+            page.get_by_role("checkbox", name=re.compile(f"^Select {name}")).check()
+
+    assert not page.get_by_role("button", name="Set TTL").is_visible()
+    select("www", "api", "mail")
+    page.get_by_text("3 selected:").wait_for()
+    press(page, "DNS only")
+    shown = page.locator("main").inner_text()
+    assert page.get_by_role("heading", level=1).inner_text() == "Set 2 records to DNS only?"
+    assert "www.blog.example A 192.0.2.1, api.blog.example A 192.0.2.3" in page.locator(".note.bad").inner_text()
+    assert "1 record left as it is" in shown
+    assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
+    press(page, "Set to DNS only")
+    assert "2 records are DNS only." in said(page)
+    assert (api.ask("www.blog.example"), api.ask("api.blog.example")) == (["192.0.2.1"], ["192.0.2.3"])
+
+    page.get_by_role("checkbox", name="Select all records on this page").check()
+    page.get_by_label("TTL of the selected records").select_option("300")
+    press(page, "Set TTL")
+    assert page.get_by_role("heading", level=1).inner_text() == "Set the TTL of 6 records to 5 min?"
+    press(page, "Set the TTL")
+    assert [rrset.ttl for rrset in api.reply("mail.blog.example").answer] == [300]
+
+    select("www", "api")
+    press(page, "Proxy")
+    press(page, "Proxy")
+    assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]
+    select("www", "mail")
+    press(page, "Delete")
+    assert "192.0.2.25" in page.locator("main").inner_text()
+    press(page, "Delete")
+    assert "2 records are deleted." in said(page)
+    assert (api.reply("www.blog.example").rcode(), api.reply("mail.blog.example").rcode()) == (3, 3)
+    entries = [json.loads(line) for line in (api.folder / "state/audit.log").read_text().splitlines()]
+    assert [one["action"] for one in entries[versions:]] == ["record.batch"] * 4
+
+
+def is_logged(api: Api) -> bool:
+    return (api.folder / "state/audit.log").exists()
+
+
+def test_all_records_found_change_without_scripts(api: Api, acme: str, opened: Open) -> None:
+    records = [{"type": "A", "name": f"n{number:03}", "content": "192.0.2.1"} for number in range(120)]
+    api.result("POST", f"/zones/{SHOP}/dns_records/batch", {"posts": records})
+    page = opened(api, acme, f"/zones/{SHOP}/records?q=n1&type=A&order=name&direction=desc", java_script_enabled=False)
+    assert page.locator("tbody th").first.inner_text() == "n119.shop.example"
+    page.goto(f"{api.origin}/zones/{SHOP}/records?q=n0&type=A")
+    assert page.locator("tbody tr").count() == 50
+    page.get_by_role("checkbox", name=re.compile("^Select n007")).check()
+    page.get_by_role("checkbox", name="all 100 found, on all pages").check()
+    press(page, "Proxy")
+    assert page.get_by_role("heading", level=1).inner_text() == "Proxy 100 records?"
+    press(page, "Proxy")
+    assert page.url.endswith("q=n0&type=A")
+    assert api.ask("n099.shop.example") == api.ask("n007.shop.example") == ["203.0.113.10", "203.0.113.11"]
+    assert api.ask("n100.shop.example") == ["192.0.2.1"]
+    page.get_by_role("checkbox", name=re.compile("^Select n007")).check()
+    press(page, "DNS only")
+    api.result("DELETE", f"/zones/{SHOP}/dns_records/{record_id(api, 'n007.shop.example')}")
+    press(page, "Set to DNS only")
+    assert "no records are selected" in said(page).lower()
+
+
+def record_id(api: Api, name: str) -> str:
+    (found,) = api.result("GET", f"/zones/{SHOP}/dns_records?name={name}")
+    return str(found["id"])
 
 
 def test_record_changed_by_another_user(api: Api, acme: str, opened: Open) -> None:

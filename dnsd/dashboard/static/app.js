@@ -1,4 +1,4 @@
-// Behaviour of pages in addition to htmx: times in the viewer's time zone, the choice of theme, and copying.
+// Behaviour of pages in addition to htmx: times in the viewer's time zone, the choice of theme, copying, and selecting all of a list.
 "use strict";
 (function () {
   const root = document.documentElement;
@@ -39,6 +39,10 @@
     setTimeout(function () { button.classList.remove("done"); }, 1500);
   }
 
+  function boxes(name) {
+    return [...document.querySelectorAll("input[name='" + name + "']")];
+  }
+
   function begin() {
     showTimes(document);
     const button = document.getElementById("theme");
@@ -60,6 +64,12 @@
     document.addEventListener("click", function (event) {
       const button = event.target.closest("[data-copy]");
       if (button) copy(button);
+    });
+    document.addEventListener("change", function (event) {
+      const all = event.target.dataset.all;
+      if (all) for (const box of boxes(all)) box.checked = event.target.checked;
+      for (const shown of document.querySelectorAll("[data-selected]"))
+        shown.textContent = boxes(shown.dataset.selected).filter((box) => box.checked).length;
     });
     const invalid = document.querySelector("[aria-invalid='true'], #messages .bad");
     if (invalid) invalid.focus();
