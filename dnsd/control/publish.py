@@ -22,6 +22,7 @@ from dnsd.process.shared import Shared, Slot
 from dnsd.process.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, share_octets
 from dnsd.process.tasks import in_thread
 from dnsd.process.worker_settings import WorkerSettings
+from dnsd.questions import QuestionSample, slot_at, unpacked_slot
 from dnsd.wire.names import name_text
 
 MAX_UNREAD = 64 * 1024 * 1024  # octets queued for one worker
@@ -52,6 +53,8 @@ class Publisher:
         self.snapshot: Snapshot | None = None
         self.links: dict[int, WorkerLink] = {}
         self.counts = Counts()  # of all workers, since the start
+        self.questions = QuestionSample()  # of all workers
+        self._sampled: dict[int, tuple[int, int]] = {}  # by worker: its pid, and the last slot of its sample
         self.save_problem: str | None = None
         self._shared = shared
         self._file = state / FILE_NAME
@@ -117,6 +120,8 @@ class Publisher:
                     counted = json.loads(payload)
                     self.counts.merge((tuple(key), value) for key, value in counted["counts"])
                     link.answered = counted["asked"] or link.answered
+                elif kind is MessageKind.SAMPLED:
+                    self._add_questions(link, payload)
                 await self._notify()
         except (EOFError, OSError):
             pass  # the worker ended; the supervisor starts another
@@ -132,6 +137,18 @@ class Publisher:
         for link in tuple(self.links.values()):
             link.writer.write(packed(MessageKind.COUNT, {"asked": asked}))
         await self._wait_for(lambda: all(link.answered >= asked for link in self.links.values()), within_s)
+
+    def ask_for_samples(self) -> None:
+        """Ask every worker for the questions of its sample that it has not sent yet."""
+        self.questions.begin(slot_at(time.monotonic()))
+        for link in self.links.values():
+            pid, slot = self._sampled.get(link.index, (link.pid, 0))
+            link.writer.write(packed(MessageKind.SAMPLE, {"after": slot if pid == link.pid else 0}))
+
+    def _add_questions(self, link: WorkerLink, payload: bytes) -> None:
+        slot, questions = unpacked_slot(json.loads(payload))
+        self._sampled[link.index] = link.pid, slot
+        self.questions.add(questions, slot)
 
     async def save(self, *, gently: bool = False) -> None:
         """Save the published snapshot to the file, for starting workers and for a start with unusable files.

@@ -18,6 +18,7 @@ from dnsd.control.status import COLLECT_S, problems_for_operator
 from dnsd.manage.audit import Entry, Outcome
 from dnsd.manage.draft import Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change, owner_of
+from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.token_changes import TokenChange, accounts_of, token_data
@@ -44,6 +45,7 @@ class ControlService:
         self._audit = control.audit
         self.tokens = TokenFile(control.setup.state.folder)
         self.traffic = Traffic()
+        self.recent = RecentQuestions(self._publisher.questions)
         self._unrecorded: list[_Request] = []
         self._recording = asyncio.Lock()
         self._reading_audit = asyncio.Lock()  # one reader of the audit log at a time
@@ -70,6 +72,7 @@ class ControlService:
         """Sample the traffic every SAMPLE_S, forever."""
         last = time.monotonic()
         while True:
+            self._publisher.ask_for_samples()
             await self._publisher.collect(COLLECT_S)
             now = time.monotonic()
             self.traffic.add(self._publisher.counts.items(), time.time(), now - last)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dnsd.engine.answer import Answer, EdgeSource
 from dnsd.engine.names import NameTable
 from dnsd.engine.node import Node
-from dnsd.wire.names import ROOT
+from dnsd.wire.names import ASTERISK, ROOT
 
 if TYPE_CHECKING:
     from dnsd.model.fields import IPAddress
@@ -99,6 +99,23 @@ class Snapshot:
         if node is not None:
             return node.below or self.refused
         return self.refused
+
+    def place_of(self, name: bytes) -> tuple[bytes, bytes]:
+        """The zone of canonical `name`, and the owner name of its answer: itself or a wildcard; b"" without one."""
+        node = self.search(name)
+        zone = node.apex.name if node.apex else b""
+        if name in self.names:
+            return zone, name
+        excess, start = len(name) - self.longest, 0
+        while start < excess:
+            start += 1 + name[start]
+        name = name[start:]
+        while name not in self.names:
+            if name == ROOT:
+                return zone, b""
+            name = name[1 + name[0] :]
+        wildcard = ASTERISK + name
+        return zone, wildcard if wildcard in self.names else b""
 
     def addresses(self, zone_id: str, account_id: str) -> Addresses:
         """The effective addresses of a zone: those of its own map, else of its account's, else the default pool."""

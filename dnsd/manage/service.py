@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
+from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.token_changes import TokenChange
 from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import Token
@@ -43,6 +44,10 @@ class Service(Protocol):
     @property
     def traffic(self) -> Traffic:
         """Samples of the queries answered in the last hour."""
+
+    @property
+    def recent(self) -> RecentQuestions:
+        """A sample of the questions of the last ten minutes."""
 
     def problems(self) -> list[str]:
         """The server's current problems, for its operator."""

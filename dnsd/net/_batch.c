@@ -2,8 +2,8 @@
 
    Transport, not a second way to answer. Each datagram is looked up in the reply cache (replies.h). If it is not
    found, the Python function `learn` answers it and says whether the reply may be repeated for equal queries.
-   The caller calls `forget` when it replaces the data behind the replies. The portable loop in udp.py does the same
-   without a cache.
+   The caller calls `forget` when it replaces the data behind the replies. Every n-th question is copied for a sample
+   (picks.h). The portable loop in udp.py does the same without a cache.
 */
 
 #define PY_SSIZE_T_CLEAN
@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include "peers.h"
+#include "picks.h"
 #include "replies.h"
 
 enum {
@@ -37,6 +38,7 @@ typedef struct {
     struct iovec in_area[SIZE], out_area[SIZE];
     Datagram datagrams[SIZE];
     Replies replies;
+    Picks picks;
 } Batch;
 
 /* Whether a known reply may be sent to this peer now; -1 with an exception. */
@@ -145,7 +147,9 @@ static int send_all(Batch *self, int count) {
 static int answer_all(Batch *self, int received) {
     int replies = 0;
     for (int i = 0; i < received; i++) {
-        if (answer(self, &self->datagrams[i], self->in[i].msg_len, &self->out_area[replies]) < 0) return -1;
+        Datagram *datagram = &self->datagrams[i];
+        if (!--self->picks.left) pick(&self->picks, datagram->octets, datagram->key.question_end);
+        if (answer(self, datagram, self->in[i].msg_len, &self->out_area[replies]) < 0) return -1;
         if (!self->out_area[replies].iov_len) continue;
         struct msghdr *from = &self->in[i].msg_hdr, *to = &self->out[replies].msg_hdr;
         to->msg_name = from->msg_name;
@@ -209,6 +213,10 @@ static PyObject *batch_take(Batch *self, PyObject *Py_UNUSED(unused)) {
     return taken;
 }
 
+PyDoc_STRVAR(picked_doc, "([name and type of a query, or b\"\"], number of queries) since the last call: every n-th\n"
+                         "query on average, at most PICKS of them; b\"\" for one without a whole question.");
+static PyObject *batch_picked(Batch *self, PyObject *Py_UNUSED(unused)) { return take_picks(&self->picks); }
+
 PyDoc_STRVAR(forget_doc, "forget(names, longest): forget all replies, as their data changed; call `take` first.\n"
                          "`longest`: no name has more octets.");
 static PyObject *batch_forget(Batch *self, PyObject *args) {
@@ -250,6 +258,7 @@ static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
     Py_XSETREF(self->passes, Py_NewRef(passes));
     Py_XSETREF(self->not_sent, Py_NewRef(not_sent));
     if (begin(&self->replies) < 0) return -1;
+    begin_picks(&self->picks, self->replies.secret[0]);
     for (int i = 0; i < SIZE; i++) {
         Datagram *datagram = &self->datagrams[i];
         self->in_area[i] = (struct iovec){datagram->octets, MAX_MESSAGE};
@@ -292,6 +301,7 @@ static void batch_dealloc(Batch *self) {
 static PyMethodDef batch_methods[] = {
     {"exchange", (PyCFunction)batch_exchange, METH_NOARGS, exchange_doc},
     {"take", (PyCFunction)batch_take, METH_NOARGS, take_doc},
+    {"picked", (PyCFunction)batch_picked, METH_NOARGS, picked_doc},
     {"forget", (PyCFunction)batch_forget, METH_VARARGS, forget_doc},
     {0},
 };
@@ -328,7 +338,8 @@ PyMODINIT_FUNC PyInit__batch(void) {
     if (PyType_Ready(&BatchType) < 0) return NULL;
     if (!(made = PyModule_Create(&module))) return NULL;
     if (PyModule_AddObjectRef(made, "Batch", (PyObject *)&BatchType) < 0 ||
-        PyModule_AddIntConstant(made, "BATCH_SIZE", SIZE) < 0) {
+        PyModule_AddIntConstant(made, "BATCH_SIZE", SIZE) < 0 ||
+        PyModule_AddIntConstant(made, "PICKS", PICKS) < 0) {
         Py_DECREF(made);
         return NULL;
     }

@@ -1,8 +1,10 @@
 from collections.abc import Callable, Container, Hashable
 
+from dnsd.net.picks import Picked
 from dnsd.net.udp import Learned
 
 BATCH_SIZE: int
+PICKS: int
 
 class Batch:
     is_full: bool
@@ -18,4 +20,5 @@ class Batch:
     ) -> None: ...
     def exchange(self) -> int: ...
     def take(self) -> list[tuple[Hashable, int, bool]]: ...
+    def picked(self) -> Picked: ...
     def forget(self, names: Container[bytes], longest: int, /) -> None: ...

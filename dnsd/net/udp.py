@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from dnsd.errors import DnsdError
+from dnsd.net.picks import Picked, Picks
 
 Learned = tuple[bytes | None, Hashable | None, Hashable]  # see Responder.learn
 Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: the destination address of a datagram
@@ -80,6 +81,9 @@ class UdpServer(Protocol):
 
     def account(self) -> None:
         """Report all repeated replies to the responder."""
+
+    def picked(self) -> Picked:
+        """The questions picked for a sample since the last call."""
 
 
 class Udp(StrEnum):
@@ -178,6 +182,10 @@ class BatchingUdpServer(_TurningUdpServer):
         if self._batch.is_full:  # attackers can vary their queries; frequent questions are soon kept again
             self._batch.forget(self._names, self._longest)
 
+    def picked(self) -> Picked:
+        """The questions picked for a sample since the last call."""
+        return self._batch.picked()
+
     def _exchange(self) -> int:
         count: int = self._batch.exchange()
         return count
@@ -186,11 +194,19 @@ class BatchingUdpServer(_TurningUdpServer):
 class DrainingUdpServer(_TurningUdpServer):
     """Reads and sends datagrams one by one."""
 
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
+        super().__init__(loop, sock, responder)
+        self._picks = Picks()
+
     def forget(self, names: Container[bytes], longest: int) -> None:
         """Do nothing: no reply is kept."""
 
     def account(self) -> None:
         """Do nothing: no reply is repeated."""
+
+    def picked(self) -> Picked:
+        """The questions picked for a sample since the last call."""
+        return self._picks.take()
 
     def _exchange(self) -> int:
         count = 0
@@ -202,6 +218,7 @@ class DrainingUdpServer(_TurningUdpServer):
             except OSError:
                 continue  # an ICMP error caused by an earlier reply
             count += 1
+            self._picks.note(query)
             reply, _, _ = self._responder.learn(query, client[0])
             if reply is not None:
                 try:

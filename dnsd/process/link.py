@@ -36,11 +36,13 @@ class MessageKind(IntEnum):
     HELLO = 1  # its index, pid and served revision
     SERVING = 2  # the revision that it now serves
     COUNTED = 3  # its counts since the last such message
+    SAMPLED = 4  # a slot of its sample of questions
     # From control to a worker.
     LIMITS = 10  # settings
     DELTA = 11  # pickled parts
     LOAD = 12  # serve this revision from the snapshot file
     COUNT = 13  # request for counts
+    SAMPLE = 14  # request for the slots of its sample of questions after a number
     # From the command line to control, with one reply each.
     RELOAD = 20
     STATUS = 21

@@ -24,6 +24,7 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.metrics import NO_ZONE, Counts
 from dnsd.net.limits import DROP, PASS, RateLimiter
+from dnsd.net.picks import Picks
 from dnsd.net.udp import Learned
 from dnsd.wire.addresses import packed_ip
 from dnsd.wire.cookies import Cookies, Verdict
@@ -60,6 +61,7 @@ class Answering:
         self._protocol = protocol
         self._family = family
         self._is_stream = protocol == "tcp"
+        self.picks = Picks()  # of the messages answered by `respond`
         self._answered: Tally = defaultdict(int)
         self._limited: Tally = defaultdict(int)
         self._truncated = 0
@@ -69,6 +71,7 @@ class Answering:
 
     def respond(self, query: bytes, peer: str) -> bytes | None:
         """The reply to a message from `peer`, an IP address; None for no reply. Never raises."""
+        self.picks.note(query)
         return self.learn(query, peer)[0]
 
     def learn(self, query: bytes, peer: str) -> Learned:

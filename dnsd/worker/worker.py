@@ -11,7 +11,8 @@ import gc
 import io
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +23,7 @@ from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.net.limits import Admission, RateLimiter
 from dnsd.net.listen import Listener
+from dnsd.net.picks import Picked
 from dnsd.net.tcp import TcpServer
 from dnsd.net.turns import Turns
 from dnsd.net.udp import Udp, UdpServer, udp_server
@@ -32,6 +34,7 @@ from dnsd.process.snapshot_file import FILE_NAME, load_snapshot, unpickled
 from dnsd.process.state import State
 from dnsd.process.tasks import in_thread, run_until
 from dnsd.process.worker_settings import RateLimits, WorkerSettings
+from dnsd.questions import Question, QuestionSample, packed_slot, slot_at
 from dnsd.wire.cookies import Cookies
 from dnsd.worker.answering import Answering, Serving
 
@@ -75,6 +78,8 @@ class Worker:
         self._is_revision_known = True  # to control
         self._udp: list[UdpServer] = []
         self._tcp: list[TcpServer] = []
+        self._picks: list[Callable[[], Picked]] = []  # of each socket
+        self._sample = QuestionSample()
         self._stop = asyncio.Event()
         self._has_begun = asyncio.Event()  # the snapshot file is served or has proved unusable
         self._admission = Admission(
@@ -135,9 +140,12 @@ class Worker:
         for listener in self._setup.listeners:
             for sock in listener.udp:
                 answering = self._answering("udp", listener)
-                self._udp.append(udp_server(self._setup.udp, loop, sock, answering))
+                udp = udp_server(self._setup.udp, loop, sock, answering)
+                self._udp.append(udp)
+                self._picks.append(udp.picked)
             for sock in listener.tcp:
                 answering = self._answering("tcp", listener)
+                self._picks.append(answering.picks.take)
                 self._tcp.append(
                     TcpServer(
                         loop,
@@ -150,8 +158,8 @@ class Worker:
                         observe=answering.observe,
                     )
                 )
-        for udp in self._udp:
-            udp.start()
+        for server in self._udp:
+            server.start()
         for tcp in self._tcp:
             tcp.start()
 
@@ -220,6 +228,8 @@ class Worker:
                 self._change_settings(WorkerSettings.from_json(payload))
             elif kind is MessageKind.COUNT:
                 await self._send_counts(json.loads(payload)["asked"])
+            elif kind is MessageKind.SAMPLE:
+                await self._send_sample(json.loads(payload)["after"])
 
     def _change_settings(self, settings: WorkerSettings) -> None:
         """Apply settings, unless they are in force already."""
@@ -245,6 +255,7 @@ class Worker:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(COUNT_S)
+            self._sample_questions()
             with suppress(OSError):  # control just ended
                 await self._send_counts()
 
@@ -259,6 +270,32 @@ class Worker:
             return
         control.write(packed(MessageKind.COUNTED, {"asked": asked, "counts": self._counts.take()}))
         await control.drain()
+
+    def _sample_questions(self) -> None:
+        """Add the questions picked since the last call to the sample."""
+        slot = slot_at(time.monotonic())
+        self._sample.begin(slot)
+        for take in self._picks:
+            picked, passed = take()
+            self._sample.add(self._questions(picked, passed), slot)
+
+    def _questions(self, picked: list[bytes], passed: int) -> Iterator[Question]:
+        """The picked questions, each standing for its share of all that passed."""
+        assert self._serving is not None
+        snapshot = self._serving.snapshot
+        for octets in filter(None, picked):
+            qname = octets[:-2].lower()
+            zone, owner = snapshot.place_of(qname)
+            yield Question(qname, int.from_bytes(octets[-2:]), zone, owner, passed / len(picked))
+
+    async def _send_sample(self, after: int) -> None:
+        """Send control the slots of the sample after this number, one at a time."""
+        for slot, questions in tuple(self._sample.after(after)):
+            control = self._control
+            if control is None or control.transport.get_write_buffer_size() > MAX_UNREAD:
+                return
+            control.write(packed(MessageKind.SAMPLED, packed_slot(slot, questions)))
+            await asyncio.sleep(0)  # queries are answered between slots
 
     async def _beat(self) -> None:
         while True:

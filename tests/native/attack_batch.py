@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tests.native.compiled  # noqa: F401  first, as the package then imports the extensions loaded by it
-from dnsd.net._batch import BATCH_SIZE, Batch
+from dnsd.net._batch import BATCH_SIZE, PICKS, Batch
 from dnsd.net.udp import IP_PKTINFO
 from tests.mutations import OPT, mutations, question
 from tests.native.attacker import attack
@@ -201,6 +201,7 @@ class Hostile:
             rng.choice(
                 (
                     batch.take,
+                    batch.picked,
                     batch.exchange,
                     gc.collect,
                     lambda: batch.forget(rng.choice((set(NAMES), Strange(rng), ())), rng.choice((1, 3, 255))),
@@ -272,15 +273,21 @@ def attack_honestly(rng: random.Random) -> None:
         has_name = bool(client.getsockname())
         batch = Batch(server.fileno(), honest.learn, bool, lambda ip, kind: True, lambda reply: None, True, 65_536)
         batch.forget(Everything(), 255)
-        total = 0
+        total = passed = 0
         for _ in range(30):
             expected = [honest.said_to(packet[:MAX_MESSAGE]) for packet in send_some(rng, source, client)]
             while count := batch.exchange():
                 total += max(count, 0)
+            if rng.random() < 0.3:
+                picked, number = batch.picked()
+                passed += number
+                assert len(picked) <= min(number, PICKS)
+                assert all(question_end(bytes(HEADER) + one + bytes(2)) for one in filter(None, picked))
             replies = list(received(client))
             assert replies or not (has_name and any(expected))
             rest = iter(expected)
             assert all(reply in rest for reply in replies)  # in order; a full socket drops some
+        assert passed + batch.picked()[1] == total
         assert sum(count for _, count, _ in batch.take()) == total - honest.asked
 
 
@@ -314,7 +321,7 @@ def attack_batches(rng: random.Random) -> None:
         attack_honestly(rng)
         attack_hostilely(rng)
     bare = Batch.__new__(Batch)
-    assert (bare.exchange(), bare.take(), bare.is_full) == (-1, [], False)
+    assert (bare.exchange(), bare.take(), bare.picked(), bare.is_full) == (-1, [], ([], 0), False)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "dnsd"
 
 # Every module belongs to a part; a part may import only parts of lower layers, and itself.
 LAYERS = [
-    {"cores", "errors", "log", "metrics", "progress", "whole_file", "__init__"},
+    {"cores", "errors", "log", "metrics", "progress", "questions", "whole_file", "__init__"},
     {"wire"},
     {"model"},
     {"engine", "formats"},
@@ -32,7 +32,19 @@ LAYERS = [
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
 # The parts of a worker: they import only types from the model, no code.
-WORKER = {"errors", "log", "metrics", "whole_file", "wire", "engine", "net", "process", "worker", "__init__"}
+WORKER = {
+    "errors",
+    "log",
+    "metrics",
+    "questions",
+    "whole_file",
+    "wire",
+    "engine",
+    "net",
+    "process",
+    "worker",
+    "__init__",
+}
 
 # Libraries that only some parts may import.
 CONFINED = {

@@ -1,0 +1,289 @@
+"""The way of a question from a worker's sockets into control's sample, in both loops and over TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dnsd.compile.build import Options, build_snapshot
+from dnsd.control import publish
+from dnsd.control.publish import Publisher, WorkerLink
+from dnsd.engine.snapshot import Snapshot
+from dnsd.log import Log
+from dnsd.manage.recent import RecentQuestions
+from dnsd.net import udp
+from dnsd.net.listen import Address, Listener, open_listener
+from dnsd.net.udp import Udp
+from dnsd.process.link import MessageKind, read_message
+from dnsd.process.shared import Shared
+from dnsd.process.state import State
+from dnsd.questions import SLOTS
+from dnsd.worker import worker as module
+from dnsd.worker.worker import Worker, WorkerSetup
+from tests.limits import HANG_S
+from tests.models import dataset, record, worker_settings, zone
+from tests.packets import query
+
+COM, ORG = b"\7example\3com\0", b"\7example\3org\0"
+
+
+def served() -> Snapshot:
+    com = zone("example.com", [record("www A 192.0.2.1"), record("* A 192.0.2.2"), record("a.b TXT x")])
+    return build_snapshot(dataset([com, zone("example.org", [record("www A 192.0.2.3")])], {}), Options(()), None)
+
+
+class Clock:
+    """The monotonic clock of workers and control."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture(name="clock")
+def _clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for one in (module, publish):  # not asyncio's
+        monkeypatch.setattr(one, "time", clock)
+    return clock
+
+
+@pytest.fixture(name="listener")
+def _listener() -> Iterator[Listener]:
+    listener = open_listener(Address("127.0.0.1", 0))
+    for sock in (*listener.udp, *listener.tcp):
+        sock.setblocking(False)
+    yield listener
+    listener.close()
+
+
+KINDS = [
+    Udp.PORTABLE,
+    pytest.param(Udp.BATCH, marks=pytest.mark.skipif(not udp.IS_BUILT, reason="no C compiler")),
+]
+
+
+class Wire:
+    """A connection between a worker and control."""
+
+    def __init__(self) -> None:
+        self.octets = b""
+
+    @property
+    def transport(self) -> Wire:
+        return self
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.octets)
+
+    def write(self, octets: bytes) -> None:
+        self.octets += octets
+
+
+class Server:
+    """Control and its workers, in one process and without a loop of their own."""
+
+    def __init__(self, state: Path, workers: int = 1) -> None:
+        self.shared = Shared(workers, 8)
+        self.publisher = Publisher(self.shared, state, Log())
+        self.recent = RecentQuestions(self.publisher.questions)
+        self._state = State(folder=state, address="", lock=-1, is_temporary=False)
+        self.workers = [self.started(index) for index in range(workers)]
+
+    def started(self, index: int, kind: Udp = Udp.PORTABLE, *listeners: Listener, pid: int = 0) -> Worker:
+        setup = WorkerSetup(
+            process=self.shared.workers[index],
+            shared=self.shared,
+            listeners=listeners,
+            state=self._state,
+            settings=worker_settings(),
+            cookie_secret=bytes(16),
+            log=Log("test"),
+            udp=kind,
+        )
+        worker = Worker(setup)
+        self.publisher.links[index] = WorkerLink(index, pid, Wire(), serves=0, sent=0)  # type: ignore[arg-type]
+        return worker
+
+    async def collect(self) -> list[int]:
+        """Ask all workers for their samples; return the slots that they send."""
+        self.publisher.ask_for_samples()
+        slots = []
+        for index, worker in enumerate(self.workers):
+            link: Any = self.publisher.links[index]
+            for kind, payload in await messages(link.writer):
+                assert kind is MessageKind.SAMPLE
+                worker._control = answers = Wire()  # type: ignore[assignment]
+                await worker._send_sample(json.loads(payload)["after"])
+                for sent, slot in await messages(answers):
+                    assert sent is MessageKind.SAMPLED
+                    self.publisher._add_questions(link, slot)
+                    slots.append(json.loads(slot)["slot"])
+        return slots
+
+
+async def messages(wire: Wire) -> list[tuple[MessageKind, bytes]]:
+    reader = asyncio.StreamReader()
+    reader.feed_data(wire.octets)
+    reader.feed_eof()
+    wire.octets = b""
+    found = []
+    while not reader.at_eof():
+        found.append(await read_message(reader))
+    return found
+
+
+def pick(worker: Worker, *names: str) -> None:
+    """Let a worker's only socket pick these questions."""
+    octets = [query(name)[12:-2] for name in names]
+    worker._picks = [lambda: (octets, len(octets))]
+    worker._sample_questions()
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(work(), HANG_S))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_questions_over_udp_and_tcp_are_sampled(tmp_path: Path, clock: Clock, listener: Listener, kind: Udp) -> None:
+    async def work() -> None:
+        server = Server(tmp_path)
+        server.workers = [worker] = [server.started(0, kind, listener)]
+        worker._serve(served())
+        address = (listener.address.host, listener.address.port)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect(address)
+            for _ in range(10):
+                client.send(query("wWw.example.com"))  # repeated from the second time on
+            for name in ("x.example.com", "y.example.com", "no.example.org", "www.example.net"):
+                client.send(query(name))
+            await asyncio.sleep(0.2)
+        reader, writer = await asyncio.open_connection(*address)
+        octets = query("www.example.org", "AAAA")
+        writer.write(struct.pack("!H", len(octets)) + octets)
+        assert await reader.read(2)
+        writer.close()
+        worker._sample_questions()
+        clock.now += 10
+        worker._sample_questions()
+        assert len(await server.collect()) == 1
+        asked = {one.qname: one for one in server.publisher.questions}
+        assert len(list(server.publisher.questions)) == 10 + 5
+        assert asked[b"\1x" + COM].owner == asked[b"\1y" + COM].owner == b"\1*" + COM
+        assert (asked[b"\2no" + ORG].owner, asked[b"\2no" + ORG].zone) == (b"", ORG)
+        assert asked[b"\3www" + ORG].qtype == 28
+        assert asked[b"\3www\7example\3net\0"].zone == b""
+        assert server.recent.share_of({b"\3www" + ORG}) == pytest.approx(1 / 14)
+        for one in worker._udp:
+            one.stop()
+        for other in worker._tcp:
+            other.stop()
+            await other.finish(0.1)
+
+    run(work)
+
+
+def test_samples_of_two_workers_are_merged_and_sent_once(tmp_path: Path, clock: Clock) -> None:
+    async def work() -> None:
+        server = Server(tmp_path, workers=2)
+        for worker in server.workers:
+            worker._serve(served())
+        pick(server.workers[0], *["www.example.com"] * 3)
+        pick(server.workers[1], "www.example.org")
+        assert await server.collect() == []  # the slot is still open
+        clock.now += 10
+        for worker in server.workers:
+            pick(worker)
+        assert await server.collect() == [100, 100]
+        assert server.recent.zone_shares() == {COM: 0.75, ORG: 0.25}
+        assert await server.collect() == []
+        assert server.recent.zone_shares() == {COM: 0.75, ORG: 0.25}
+
+    run(work)
+
+
+def test_sample_outlives_a_worker_and_control(tmp_path: Path, clock: Clock) -> None:
+    async def work() -> None:
+        server = Server(tmp_path)
+        server.workers[0]._serve(served())
+        pick(server.workers[0], "www.example.com")
+        clock.now += 10
+        pick(server.workers[0], "www.example.com")
+        await server.collect()
+        clock.now += 10
+        server.workers = [server.started(0, pid=2)]  # the first one's last slot is lost
+        server.workers[0]._serve(served())
+        pick(server.workers[0], "www.example.org")
+        clock.now += 10
+        pick(server.workers[0])
+        assert await server.collect() == [102]
+        assert server.recent.zone_shares() == {COM: 0.5, ORG: 0.5}
+        after = Server(tmp_path)
+        after.workers = server.workers
+        assert await after.collect() == [102]
+        assert after.recent.zone_shares() == {ORG: 1.0}
+
+    run(work)
+
+
+def test_control_forgets_questions_after_ten_minutes(tmp_path: Path, clock: Clock) -> None:
+    async def work() -> None:
+        server = Server(tmp_path)
+        server.workers[0]._serve(served())
+        pick(server.workers[0], "www.example.com")
+        clock.now += 10
+        pick(server.workers[0])
+        await server.collect()
+        assert server.recent.zone_shares() == {COM: 1.0}
+        clock.now += 10 * SLOTS
+        await server.collect()
+        assert server.recent.zone_shares() == {}
+
+    run(work)
+
+
+def test_worker_sends_no_more_than_control_reads(tmp_path: Path, clock: Clock) -> None:
+    async def work() -> None:
+        server = Server(tmp_path)
+        (worker,) = server.workers
+        worker._serve(served())
+        for _ in range(3):
+            pick(worker, "www.example.com")
+            clock.now += 10
+        pick(worker)
+        full = Wire()
+        full.write(bytes(module.MAX_UNREAD + 1))
+        worker._control = full  # type: ignore[assignment]
+        await worker._send_sample(0)
+        assert len(full.octets) == module.MAX_UNREAD + 1
+        assert await server.collect() == [100, 101, 102]  # later, all of it
+
+    run(work)
+
+
+PLACES = {
+    "a name": ("www.example.com", COM, "www.example.com"),
+    "the apex": ("example.org", ORG, "example.org"),
+    "a wildcard": ("x.y.example.com", COM, "*.example.com"),
+    "no data": ("b.example.com", COM, "b.example.com"),
+    "below a name, where no wildcard applies": ("x.b.example.com", COM, ""),
+    "no name": ("x.example.org", ORG, ""),
+    "a name of 127 labels": (".".join("a" * 125) + ".com", b"", ""),
+    "outside of the zones": ("example.net", b"", ""),
+    "the root": (".", b"", ""),
+}
+
+
+@pytest.mark.parametrize(("name", "apex", "owner"), PLACES.values(), ids=PLACES.keys())
+def test_place_of_a_name(name: str, apex: bytes, owner: str) -> None:
+    qname = query(name)[12:-4]
+    assert served().place_of(qname) == (apex, query(owner)[12:-4] if owner else b"")
