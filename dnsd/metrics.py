@@ -49,6 +49,7 @@ METRICS: dict[str, Metric] = {
     "dnsd_revision": Metric("gauge", "The published revision."),
     "dnsd_source_ok": Metric("gauge", "1 if all files are served as they are."),
     "dnsd_accounts_held": Metric("gauge", "Accounts with errors, kept at their last good version."),
+    "dnsd_pending_changes": Metric("gauge", "Pending changes of address maps, by state.", ("state",)),
     "dnsd_snapshot_saved": Metric("gauge", "1 unless saving the snapshot file failed."),
     "dnsd_last_reload_seconds": Metric("gauge", "Duration of the last load, up to publishing."),
     "dnsd_last_reload_timestamp_seconds": Metric("gauge", "Time of the end of the last load, in seconds since 1970."),

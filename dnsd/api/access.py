@@ -26,6 +26,7 @@ IDS = frozenset(
         "token_id",
         "bgp_prefix_id",
         "binding_id",
+        "change_id",
     }
 )
 

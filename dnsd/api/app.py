@@ -25,6 +25,7 @@ from dnsd.api.envelope import Reply, refusal, response
 from dnsd.api.openapi import components, operation, operation_id, tag
 from dnsd.api.request import Call, read_body
 from dnsd.api.routes import BASE, ROUTES, Route
+from dnsd.manage.pending import FIELD
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.token_file import TokenFileError
@@ -76,6 +77,7 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             body = await read_body(request)  # only after authentication: strangers cannot fill memory
             path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}
             check_access(token, route.permission, service.loaded.dataset, path)
+            _check_time(request, route)
             call = Call(service, Actor(token, client), path, dict(request.query_params), dict(request.headers), body)
             reply = await route.answer(call)
             if call.notes and isinstance(reply, Reply):
@@ -92,6 +94,12 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             return await _on_failure(report, request, error)
 
     return endpoint
+
+
+def _check_time(request: Request, route: Route) -> None:
+    """Refuse a time where changes cannot wait: they would be made at once."""
+    if FIELD in request.query_params and FIELD not in route.query:
+        raise refused(Reason.INVALID, "only changes of address maps can wait: leave it out", FIELD)
 
 
 def _openapi_document(app: FastAPI) -> dict[str, Any]:

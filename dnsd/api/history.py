@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dnsd.api.envelope import Reply
+from dnsd.api.pending import carry_out
 from dnsd.api.request import Call
 from dnsd.api.shapes import map_shape, version_shape, zone_shape
+from dnsd.app import Loaded
 from dnsd.formats.odd_octets import readable
 from dnsd.manage.find import find_account, find_map, find_zone
 from dnsd.manage.history import Version, restore
+from dnsd.manage.map_request import MapRequest
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.zones import unverified_notes
 from dnsd.store.directory import FileKind
@@ -30,12 +33,12 @@ async def restore_map(call: Call) -> Reply:
     """Restore a version of an address map; also brings back a deleted map"""
     map_id, account_id = call.path["map_id"], call.path["account_id"]
     _version_in_path(call, map_id)
-    _, loaded = await call.service.change(
-        call.actor,
-        "map.restore",
-        lambda draft: restore(draft, call.service.history, account_id, map_id, call.path["version"].upper()),
-    )
-    return Reply(map_shape(loaded, find_map(loaded.dataset, account_id, map_id)))
+    request = MapRequest("map.restore", account_id, map_id, {"version": call.path["version"].upper()})
+
+    def answer(loaded: Loaded) -> Reply:
+        return Reply(map_shape(loaded, find_map(loaded.dataset, account_id, map_id)))
+
+    return await carry_out(call, request, answer, is_new=True)
 
 
 async def list_zone_versions(call: Call) -> Reply:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
 from functools import partial
 from ipaddress import ip_network
 
 from dnsd.api import bodies
 from dnsd.api.envelope import Reply, listed
-from dnsd.api.request import Call, etag_of, in_thread
+from dnsd.api.pending import carry_out
+from dnsd.api.request import Call, in_thread
 from dnsd.api.shapes import map_shape, plan_shape
 from dnsd.app import Loaded
 from dnsd.manage import maps
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
+from dnsd.manage.map_request import MapRequest, create_request, edit_request
+from dnsd.manage.maps import map_tag
 from dnsd.manage.plan import plan_of
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.fields import IPAddress, parse_ip
-from dnsd.model.maps import MemberKind
 
 
 async def list_maps(call: Call) -> Reply:
@@ -34,10 +36,8 @@ async def list_maps(call: Call) -> Reply:
 async def create_map(call: Call) -> Reply:
     """Create an address map"""
     account_id, new = call.path["account_id"], bodies.new_map(call.fields(bodies.MapBody))
-    map_id, loaded = await call.service.change(
-        call.actor, "map.create", lambda draft: maps.create_map(draft, account_id, new)
-    )
-    return _reply(loaded, account_id, map_id)
+    request = create_request(account_id, secrets.token_hex(16), new)
+    return await carry_out(call, request, partial(_reply, request=request), is_new=True)
 
 
 async def plan_map(call: Call) -> Reply:
@@ -59,83 +59,67 @@ async def plan_map(call: Call) -> Reply:
 
 async def get_map(call: Call) -> Reply:
     """Get an address map with its addresses and members"""
-    return _reply(call.service.loaded, call.path["account_id"], call.path["map_id"])
+    return _reply(call.service.loaded, _request(call, ""))
 
 
 async def edit_map(call: Call) -> Reply:
     """Change the description or default SNI of a map, or enable or disable it"""
     change = bodies.map_change(call.fields(bodies.MapEdit), call.json)
-    loaded = await _change(call, "map.edit", partial(maps.edit_map, change=change))
-    return _reply(loaded, call.path["account_id"], call.path["map_id"])
+    request = edit_request(call.path["account_id"], call.path["map_id"], change)
+    return await carry_out(call, request, partial(_reply, request=request))
 
 
 async def delete_map(call: Call) -> Reply:
     """Delete an address map; it must be disabled"""
-    await _change(call, "map.delete", maps.delete_map)
-    return Reply(listed([]))
+    return await carry_out(call, _request(call, "map.delete"), _nothing)
 
 
 async def add_ip(call: Call) -> Reply:
     """Add an address"""
-    ip = _ip(call)
-    await _change(call, "map.add_ip", partial(maps.add_ip, ip=ip))
-    return Reply(listed([]))
+    return await carry_out(call, _request(call, "map.add_ip", ip=_ip(call)), _nothing)
 
 
 async def remove_ip(call: Call) -> Reply:
     """Remove an address"""
-    ip = _ip(call)
-    await _change(call, "map.remove_ip", partial(maps.remove_ip, ip=ip))
-    return Reply(listed([]))
+    return await carry_out(call, _request(call, "map.remove_ip", ip=_ip(call)), _nothing)
 
 
 async def add_zone(call: Call) -> Reply:
     """Add a zone as a member"""
-    return await _add_member(call, MemberKind.ZONE)
+    return await _change_member(call, "map.add_zone")
 
 
 async def remove_zone(call: Call) -> Reply:
     """Remove a zone from the members"""
-    return await _remove_member(call, MemberKind.ZONE)
+    return await _change_member(call, "map.remove_zone")
 
 
 async def add_account(call: Call) -> Reply:
     """Add the account as a member: the map then covers all its zones"""
-    return await _add_member(call, MemberKind.ACCOUNT)
+    return await _change_member(call, "map.add_account")
 
 
 async def remove_account(call: Call) -> Reply:
     """Remove the account from the members"""
-    return await _remove_member(call, MemberKind.ACCOUNT)
+    return await _change_member(call, "map.remove_account")
 
 
-async def _add_member(call: Call, kind: MemberKind) -> Reply:
-    member_id = call.path["member_id"]
-    await _change(call, f"map.add_{kind}", partial(maps.add_member, kind=kind, identifier=member_id))
+async def _change_member(call: Call, action: str) -> Reply:
+    return await carry_out(call, _request(call, action, identifier=call.path["member_id"]), _nothing)
+
+
+def _request(call: Call, action: str, **arguments: str) -> MapRequest:
+    """A request for the map in the path."""
+    return MapRequest(action, call.path["account_id"], call.path["map_id"], arguments)
+
+
+def _reply(loaded: Loaded, request: MapRequest) -> Reply:
+    found = find_map(loaded.dataset, request.account_id, request.map_id)
+    return Reply(map_shape(loaded, found), etag=map_tag(found))
+
+
+def _nothing(loaded: Loaded) -> Reply:
     return Reply(listed([]))
-
-
-async def _remove_member(call: Call, kind: MemberKind) -> Reply:
-    member_id = call.path["member_id"]
-    await _change(call, f"map.remove_{kind}", partial(maps.remove_member, kind=kind, identifier=member_id))
-    return Reply(listed([]))
-
-
-async def _change(call: Call, action: str, verb: Callable[[Draft, str, str], None]) -> Loaded:
-    """Change the map in the path, unless it has changed since the client read it."""
-    account_id, map_id = call.path["account_id"], call.path["map_id"]
-
-    def checked(draft: Draft) -> None:
-        call.expect(etag_of(map_shape(draft.loaded, find_map(draft.dataset, account_id, map_id))))
-        verb(draft, account_id, map_id)
-
-    _, loaded = await call.service.change(call.actor, action, checked)
-    return loaded
-
-
-def _reply(loaded: Loaded, account_id: str, map_id: str) -> Reply:
-    shape = map_shape(loaded, find_map(loaded.dataset, account_id, map_id))
-    return Reply(shape, etag=etag_of(shape))
 
 
 def _lies_in(ip: IPAddress, cidr: str) -> bool:
@@ -152,8 +136,8 @@ def _parsed(text: str) -> IPAddress | None:
         return None
 
 
-def _ip(call: Call) -> IPAddress:
+def _ip(call: Call) -> str:
     try:
-        return parse_ip(call.path["ip"])
+        return str(parse_ip(call.path["ip"]))
     except ValueError as error:
         raise refused(Reason.INVALID, str(error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dnsd.api import accounts, addressing, history, maps, memberships, tokens, zones
+from dnsd.api import accounts, addressing, history, maps, memberships, pending, tokens, zones
 from dnsd.api.access import Need, Permission
 from dnsd.api.bodies import (
     AccountBody,
@@ -33,6 +33,7 @@ from dnsd.api.prefix_bodies import AdvertisedBody, BgpPrefixBody, BgpPrefixEdit,
 from dnsd.api.records import routes as records
 from dnsd.api.records.filter import COMPARISONS
 from dnsd.api.request import Call
+from dnsd.manage.pending import FIELD
 from dnsd.manage.tokens import AccessLevel, Area
 
 BASE = "/client/v4"
@@ -40,6 +41,8 @@ BASE = "/client/v4"
 ACCOUNT = "/accounts/{account_id}"
 MAPS = f"{ACCOUNT}/addressing/address_maps"
 MAP = f"{MAPS}/{{map_id}}"
+PENDING = f"{ACCOUNT}/addressing/pending_changes"
+PENDING_CHANGE = f"{PENDING}/{{change_id}}"
 PREFIXES = f"{ACCOUNT}/addressing/prefixes"
 PREFIX = f"{PREFIXES}/{{prefix_id}}"
 BGP_PREFIXES = f"{PREFIX}/bgp/prefixes"
@@ -54,6 +57,7 @@ RECORD = f"{RECORDS}/{{record_id}}"
 FORM = "multipart/form-data"
 PAGE = ("page", "per_page")
 FORCE = ("force",)
+LATER = (FIELD,)
 SORTED = ("order", "direction", *PAGE)
 MEMBERSHIP_FILTERS = ("account.name", "name", "status", *SORTED)
 ZONE_FILTERS = ("name", "status", "account.id", "account.name", *SORTED)
@@ -127,20 +131,25 @@ ROUTES = (
     Route("GET", f"{ACCOUNT}/dns_settings", _read(Area.DNS), accounts.get_dns_settings),
     Route("PATCH", f"{ACCOUNT}/dns_settings", _edit(Area.DNS), accounts.edit_dns_settings, DnsSettingsEdit),
     Route("GET", MAPS, _read(Area.MAPS), maps.list_maps, query=("ip", "cidr", *PAGE)),
-    Route("POST", MAPS, _edit(Area.MAPS), maps.create_map, MapBody),
+    Route("POST", MAPS, _edit(Area.MAPS), maps.create_map, MapBody, query=LATER),
     Route("POST", f"{MAPS}/plan", _read(Area.MAPS), maps.plan_map, MapPlan),
     Route("GET", MAP, _read(Area.MAPS), maps.get_map),
-    Route("PATCH", MAP, _edit(Area.MAPS), maps.edit_map, MapEdit),
-    Route("DELETE", MAP, _edit(Area.MAPS), maps.delete_map),
-    Route("PUT", f"{MAP}/ips/{{ip}}", _edit(Area.MAPS), maps.add_ip),
-    Route("DELETE", f"{MAP}/ips/{{ip}}", _edit(Area.MAPS), maps.remove_ip),
-    Route("PUT", f"{MAP}/zones/{{member_id}}", _edit(Area.MAPS), maps.add_zone),
-    Route("DELETE", f"{MAP}/zones/{{member_id}}", _edit(Area.MAPS), maps.remove_zone),
-    Route("PUT", f"{MAP}/accounts/{{member_id}}", _edit(Area.MAPS), maps.add_account),
-    Route("DELETE", f"{MAP}/accounts/{{member_id}}", _edit(Area.MAPS), maps.remove_account),
+    Route("PATCH", MAP, _edit(Area.MAPS), maps.edit_map, MapEdit, query=LATER),
+    Route("DELETE", MAP, _edit(Area.MAPS), maps.delete_map, query=LATER),
+    Route("PUT", f"{MAP}/ips/{{ip}}", _edit(Area.MAPS), maps.add_ip, query=LATER),
+    Route("DELETE", f"{MAP}/ips/{{ip}}", _edit(Area.MAPS), maps.remove_ip, query=LATER),
+    Route("PUT", f"{MAP}/zones/{{member_id}}", _edit(Area.MAPS), maps.add_zone, query=LATER),
+    Route("DELETE", f"{MAP}/zones/{{member_id}}", _edit(Area.MAPS), maps.remove_zone, query=LATER),
+    Route("PUT", f"{MAP}/accounts/{{member_id}}", _edit(Area.MAPS), maps.add_account, query=LATER),
+    Route("DELETE", f"{MAP}/accounts/{{member_id}}", _edit(Area.MAPS), maps.remove_account, query=LATER),
     Route("GET", f"{MAP}/history", _read(Area.MAPS), history.list_map_versions),
     Route("GET", f"{MAP}/history/{{version}}", _read(Area.MAPS), history.get_map_version),
-    Route("POST", f"{MAP}/history/{{version}}/restore", _edit(Area.MAPS), history.restore_map),
+    Route("POST", f"{MAP}/history/{{version}}/restore", _edit(Area.MAPS), history.restore_map, query=LATER),
+    Route("GET", f"{MAP}/pending_changes", _read(Area.MAPS), pending.list_pending, query=PAGE),
+    Route("GET", PENDING, _read(Area.MAPS), pending.list_pending, query=("map_id", *PAGE)),
+    Route("GET", PENDING_CHANGE, _read(Area.MAPS), pending.get_pending),
+    Route("DELETE", PENDING_CHANGE, _edit(Area.MAPS), pending.cancel_pending),
+    Route("POST", f"{PENDING_CHANGE}/run", _edit(Area.MAPS), pending.run_pending),
     Route("GET", PREFIXES, _read(Area.PREFIXES), accounts.list_prefixes, query=PAGE),
     Route("POST", PREFIXES, _edit(Area.PREFIXES), accounts.create_prefix, PrefixBody, status=201),
     Route("GET", PREFIX, _read(Area.PREFIXES), accounts.get_prefix),

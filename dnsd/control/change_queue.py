@@ -129,9 +129,12 @@ class ChangeQueue:
         self._has_unsaved.set()
         outcomes = await in_thread(partial(draw_up, [one.make for one in batch], before))
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
-        if loaded is not before:
+        beside = [file for one in outcomes if isinstance(one, Changed) for file in one.beside]
+        if loaded is not before or beside:
             read, journal = self._current.source or before.source, self._current.journal
-            source = await in_thread(partial(write_change, before.files, loaded.files, read, journal))
+            write = partial(write_change, before.files, loaded.files, read, journal, beside=beside)
+            source = await in_thread(write)
+        if loaded is not before:
             try:
                 await self._current.replace(loaded, source=source)
                 self._loader.note_change(loaded)

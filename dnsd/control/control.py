@@ -19,10 +19,11 @@ from dnsd.control.publish import Publisher
 from dnsd.log import Log
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
 from dnsd.manage.audit import AuditLog
+from dnsd.manage.pending_files import PendingFiles
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import leave_on_signal
 from dnsd.process.state import State
-from dnsd.process.tasks import run_until
+from dnsd.process.tasks import in_thread, run_until
 from dnsd.settings import Settings
 
 BEAT_S = 0.25
@@ -56,6 +57,7 @@ class Control:
         self.loader = Loader(setup.config, self.current, self.publisher, setup.log)
         self.follower = Follower(setup.config, self.current, self.loader)
         self.audit = AuditLog(setup.state.folder / AUDIT_LOG)
+        self.pending = PendingFiles(setup.state.folder)
         self.alarms = Alarms(self.current, self.audit, setup.log)
         self.changes = ChangeQueue(self.current, self.loader, self.publisher)
         self.started = time.monotonic()
@@ -85,6 +87,7 @@ class Control:
             stop.set()
             return
         await self.publisher.save()
+        await self._look_for_pending()
         # Kept in an attribute: a garbage-collected writer closes its socket.
         reader, self._supervisor = await asyncio.open_connection(sock=self.setup.supervisor)
         self._supervisor.write(b"loaded\n")
@@ -99,6 +102,12 @@ class Control:
             self.publisher.save_again(),
         ]
         await run_until(stop, [*work, *(service(self) for service in services)])
+
+    async def _look_for_pending(self) -> None:
+        for problem in await in_thread(self.pending.refresh):
+            self.setup.log.error(problem)
+        if self.pending.due and self.setup.api is None:
+            self.setup.log.error(f"{len(self.pending.due)} pending changes are not made while `api` is off")
 
     async def _beat(self) -> None:
         while True:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from dnsd.api.codes import code_of, text_of
 from dnsd.app import Loaded
 from dnsd.control.control import Control
+from dnsd.control.scheduler import Scheduler
 from dnsd.control.status import COLLECT_S, problems_for_operator
 from dnsd.manage.audit import Entry, Outcome
 from dnsd.manage.draft import Draft, Note
@@ -46,6 +47,7 @@ class ControlService:
         self.tokens = TokenFile(control.setup.state.folder)
         self.traffic = Traffic()
         self.recent = RecentQuestions(self._publisher.questions)
+        self.schedule = Scheduler(control, self.history, self.change)
         self._unrecorded: list[_Request] = []
         self._recording = asyncio.Lock()
         self._reading_audit = asyncio.Lock()  # one reader of the audit log at a time
@@ -182,8 +184,9 @@ class _Request:
 
     @property
     def by(self) -> str:
-        """The name of the requester's token, else its id."""
-        return self.actor.token.name or self.actor.token.id
+        """The name of the requester's token, else its id; with the actor's note."""
+        name, note = self.actor.token.name or self.actor.token.id, self.actor.note
+        return f"{name} ({note})" if note else name
 
     def entries(self) -> Iterator[Entry]:
         """Entries for the audit log, one per object."""
@@ -201,7 +204,7 @@ class _Request:
                 outcome=Outcome.REFUSED if refusal else Outcome.OK,
                 revision=self.revision,
                 code=code_of(refusal.faults[0]).number if refusal else None,
-                message=text_of(refusal) if refusal else "",
+                message=text_of(refusal) if refusal else self.actor.note,
                 before=note.before,
                 after=note.after,
             )

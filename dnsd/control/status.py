@@ -18,6 +18,7 @@ from dnsd.net.listen import address_of
 from dnsd.process.shared import Process, Slot
 
 COLLECT_S = 0.5  # for workers to send their counts
+MAX_LISTED = 10  # stopped changes
 SILENT_S = 3.0  # a worker without a heartbeat for this long counts as not answering
 
 
@@ -47,7 +48,13 @@ def problems_for_operator(control: Control) -> list[str]:
     why = loaded.held if loaded else {}
     accounts = [f"the account {account} is held at its last good version: {why[account][0]}" for account in why]
     copies = [f"{good.problem}; an account with an error would be held at an older version"] if good.problem else []
-    return [*unready(control), *accounts, *copies]
+    return [*unready(control), *accounts, *copies, *_stopped_changes(control)]
+
+
+def _stopped_changes(control: Control) -> list[str]:
+    stopped = [one for one in control.pending.due if one.stopped]
+    more = [f"{len(stopped) - MAX_LISTED:,} more pending changes are stopped"] if len(stopped) > MAX_LISTED else []
+    return [*(f"the pending change {one.id} is stopped: {one.stopped}" for one in stopped[:MAX_LISTED]), *more]
 
 
 def status(control: Control) -> dict[str, Any]:
@@ -113,6 +120,9 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     yield ("dnsd_revision",), publisher.revision
     yield ("dnsd_source_ok",), load.ok and not load.held
     yield ("dnsd_accounts_held",), len(load.held)
+    stopped = sum(bool(one.stopped) for one in control.pending.due)
+    yield ("dnsd_pending_changes", "pending"), len(control.pending.due) - stopped
+    yield ("dnsd_pending_changes", "stopped"), stopped
     yield ("dnsd_last_reload_seconds",), load.seconds
     yield ("dnsd_last_reload_timestamp_seconds",), load.at
     yield ("dnsd_worker_restarts_total",), shared.restarts()

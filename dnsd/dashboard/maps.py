@@ -25,12 +25,12 @@ from dnsd.dashboard.views import (
     plan_view,
     warnings_of,
 )
-from dnsd.dashboard.visit import Visit, map_tag
+from dnsd.dashboard.visit import Visit
 from dnsd.manage import maps
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
 from dnsd.manage.history import Version, restore
-from dnsd.manage.maps import MapChange
+from dnsd.manage.maps import MapChange, map_tag
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.store.directory import FileKind
 
@@ -98,7 +98,7 @@ async def list_deleted(visit: Visit) -> HtmlPage:
 async def show_map(visit: Visit) -> HtmlPage:
     """The page of a map."""
     found = visit.map
-    return await _page(visit, MapForm.of_map(found), map_tag(visit.loaded, found), FormErrors())
+    return await _page(visit, MapForm.of_map(found), map_tag(found), FormErrors())
 
 
 async def save_details(visit: Visit) -> HtmlPage | Redirect:
@@ -111,7 +111,7 @@ async def save_details(visit: Visit) -> HtmlPage | Redirect:
         await visit.change("map.edit", verb)
     except RefusedError as error:
         if error.faults[0].reason is Reason.CHANGED_MEANWHILE:
-            tag = map_tag(visit.loaded, visit.map)
+            tag = map_tag(visit.map)
         return await _page(visit, form, tag, FormErrors(error, FIELDS))
     return Redirect(map_path(visit), "The map is saved.")
 
@@ -156,7 +156,7 @@ class _Edited:
 async def show_edit(visit: Visit) -> HtmlPage:
     """The form, filled with the current map."""
     found = visit.map
-    return _edit_page(visit, _Edited(MapForm.of_map(found), map_tag(visit.loaded, found), FormErrors()))
+    return _edit_page(visit, _Edited(MapForm.of_map(found), map_tag(found), FormErrors()))
 
 
 async def save_edit(visit: Visit) -> HtmlPage | Redirect:
@@ -184,7 +184,7 @@ async def save_edit(visit: Visit) -> HtmlPage | Redirect:
         await visit.change("map.edit", verb)
     except RefusedError as error:
         has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
-        tag = map_tag(visit.loaded, visit.map) if has_conflict else tag
+        tag = map_tag(visit.map) if has_conflict else tag
         return _edit_page(visit, _Edited(form, tag, FormErrors(error, FIELDS), has_conflict=has_conflict))
     saved = "The map is saved. DNS answers with it." if found.enabled else "The map is saved. It is still disabled."
     return Redirect(map_path(visit), saved)
@@ -192,7 +192,7 @@ async def save_edit(visit: Visit) -> HtmlPage | Redirect:
 
 def _checked(draft: Draft, *, account_id: str, map_id: str, tag: str, change: MapChange) -> None:
     """Change a map, unless it has changed since the form was made."""
-    if map_tag(draft.loaded, find_map(draft.dataset, account_id, map_id)) != tag:
+    if map_tag(find_map(draft.dataset, account_id, map_id)) != tag:
         raise refused(Reason.CHANGED_MEANWHILE, CHANGED)
     maps.edit_map(draft, account_id, map_id, change)
 

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
-from dnsd.api.request import check_texts, etag_of, fields_of, in_thread
-from dnsd.api.shapes import map_shape
+from dnsd.api.request import check_texts, fields_of, in_thread
 from dnsd.app import Loaded
 from dnsd.dashboard.forms import FormValues
 from dnsd.dashboard.sessions import Session
@@ -131,8 +130,3 @@ class Visit:
         """The versions of an account's object, newest first."""
         found = await run_in_threadpool(self.service.history.versions, object_id)
         return [version for version in found if version.account_id == account_id]
-
-
-def map_tag(loaded: Loaded, address_map: AddressMap) -> str:
-    """The entity tag of a map."""
-    return etag_of(map_shape(loaded, address_map))

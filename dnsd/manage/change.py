@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -13,7 +13,7 @@ from dnsd.manage.draft import Draft
 from dnsd.store.directory import Files
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.text_file import FileChangedError
-from dnsd.store.write import write_files
+from dnsd.store.write import FileChange, write_files
 
 T = TypeVar("T")
 Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]  # makes a change on top of the loaded data
@@ -29,10 +29,14 @@ class StaleError(DnsdError):
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[T]):
-    """A change: the result of its verb, the data loaded with it, and the revision that serves it."""
+    """A change: the result of its verb, the data loaded with it, and the revision that serves it.
+
+    `beside` are changes of other files, to be written with it or not at all.
+    """
 
     result: T
     loaded: Loaded
+    beside: Sequence[FileChange] = ()
     revision: int = 0
 
 
@@ -44,7 +48,7 @@ def draw_up(makes: Iterable[Make[Any]], before: Loaded) -> list[Changed[Any] | E
         try:
             result, draft = make(after)
             after = draft.load()
-            outcomes.append(Changed(result, after))
+            outcomes.append(Changed(result, after, draft.beside))
         except FileChangedError:
             raise StaleError from None
         except Exception as error:  # only this change fails; its requester gets the error
@@ -52,10 +56,13 @@ def draw_up(makes: Iterable[Make[Any]], before: Loaded) -> list[Changed[Any] | E
     return outcomes
 
 
-def write_change(before: Files, after: Files, read: Source, journal: Path) -> Source:
+def write_change(
+    before: Files, after: Files, read: Source, journal: Path, *, beside: Sequence[FileChange] = ()
+) -> Source:
     """Write the files that differ between `before` and `after`. Returns `read`, the source last read, with them.
 
-    `read` may differ from `before`, the files that are served. After OSError or StaleError, nothing has changed.
+    `read` may differ from `before`, the files that are served; `beside` are changes of files elsewhere. After OSError
+    or StaleError, nothing has changed.
     """
     edit = FilesEdit(before, after)
 
@@ -63,5 +70,5 @@ def write_change(before: Files, after: Files, read: Source, journal: Path) -> So
         if not edit.is_current():
             raise StaleError(edit.touched_keys())
 
-    write_files(edit.changes(), journal, verify)
+    write_files([*edit.changes(), *beside], journal, verify)
     return replace(read, files=edit.applied(read.files)) if read.files else read

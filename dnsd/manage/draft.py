@@ -22,6 +22,7 @@ from dnsd.model.zones import Zone
 from dnsd.store.directory import FileKind, Files, SourceFile, account_of, is_as_read, path_of
 from dnsd.store.files_edit import edited_files
 from dnsd.store.text_file import FileChangedError, NotTextError, content_of
+from dnsd.store.write import FileChange
 
 # Keys of a file that are also fields of a request.
 REQUEST_FIELDS = (
@@ -53,6 +54,7 @@ class Draft:
         self._removed: dict[str, SourceFile] = {}
         self._removed_accounts: list[str] = []
         self.notes: list[Note] = []
+        self.beside: list[FileChange] = []  # of files outside of the accounts' folder, to be written with the change
         self.places: dict[str, Mapping[int, Path]] = {}  # the place of each record in the request, by key and row
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,6 +134,13 @@ def remove_member(draft: Draft, account_id: str, map_id: str, kind: MemberKind, 
         document = draft.document(found.key)
         del document["memberships"][found.memberships.index(member)]
         _write(draft, found, document)
+
+
+def map_tag(found: AddressMap) -> str:
+    """The entity tag of a map: the same for the same content, whatever its times."""
+    members = sorted((one.kind.value, one.identifier) for one in found.memberships)
+    fields = (found.description, found.enabled, list(map(str, found.ips)), members, found.default_sni, found.immutable)
+    return hashlib.blake2b(json.dumps([found.id, *fields]).encode(), digest_size=12).hexdigest()
 
 
 def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *path: str | int) -> Document:

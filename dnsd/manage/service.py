@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
+from dnsd.manage.map_request import MapRequest
+from dnsd.manage.pending import Due, PendingChange
 from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.token_changes import TokenChange
 from dnsd.manage.token_file import TokenFile
@@ -23,11 +26,43 @@ class Actor:
     """The token that requests a change, and its client."""
 
     token: Token
-    client: str  # IP address
+    client: str  # IP address; empty: a change made at its time
+    note: str = ""  # added to the token's name in the history, such as "scheduled by alice"
+
+
+class Schedule(Protocol):
+    """The pending changes of address maps."""
+
+    def stopped(self) -> list[Due]:
+        """The stopped changes of all accounts."""
+
+    async def of_account(self, account_id: str) -> list[PendingChange]:
+        """The pending changes of an account, in the order of their times. Raises OSError."""
+
+    async def find(self, account_id: str, change_id: str) -> PendingChange:
+        """A pending change of an account. Raises RefusedError."""
+
+    async def add(
+        self, actor: Actor, request: MapRequest, at: datetime, expect: Callable[[str], None]
+    ) -> PendingChange:
+        """Plan a change, and make it at its time; on return, it is on disk. Raises RefusedError.
+
+        `expect` is called with the map's tag, and raises RefusedError if the client read another version.
+        """
+
+    async def cancel(self, actor: Actor, account_id: str, change_id: str) -> list[PendingChange]:
+        """Cancel a change; return those whose plans stand on it, which will be stopped. Raises RefusedError."""
+
+    async def run(self, actor: Actor, account_id: str, change_id: str) -> Loaded:
+        """Make a stopped change now, as a change of the actor. Raises RefusedError."""
 
 
 class Service(Protocol):
     """The running server's data, and changes of it."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The pending changes."""
 
     @property
     def history(self) -> History:

@@ -25,7 +25,7 @@ async def serve_api(control: Control, sock: socket.socket) -> None:
     service, log, folder = ControlService(control), control.setup.log, control.setup.state.folder
     api = _Counting(api_app(service, log.error), control.publisher.counts)
     app = _ApiOrDashboard(api, dashboard_app(service, folder, log.error))
-    await run_all([serve_http(app, sock), service.sample()])
+    await run_all([serve_http(app, sock), service.sample(), service.schedule.follow()])
 
 
 class _ApiOrDashboard:

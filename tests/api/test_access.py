@@ -18,6 +18,9 @@ from dnsd.api.memberships import membership_id
 from dnsd.api.policies import GROUPS_BY_PERMISSION
 from dnsd.api.routes import ROUTES, Route
 from dnsd.manage.accounts import lease_id
+from dnsd.manage.map_request import MapRequest
+from dnsd.manage.pending import PendingChange
+from dnsd.manage.pending_files import PendingFiles
 from dnsd.manage.prefixes import SERVICES
 from dnsd.manage.token_file import FILE_NAME, TokenFile
 from dnsd.manage.tokens import AccessLevel, Area, Token
@@ -39,6 +42,7 @@ T_READ, T_EDIT, T_OLD, T_OLD_2 = (
 Z_OLD, M, M_OLD, M_OTHER = "24" * 16, "31" * 16, "32" * 16, "33" * 16
 PREFIX_OLD, PREFIX_OTHER = "92" * 16, "93" * 16
 BGP, BGP_OLD, BINDING, BINDING_OLD = "94" * 16, "95" * 16, "96" * 16, "97" * 16
+CHANGE, CHANGE_OLD, CHANGE_STOPPED, CHANGE_OTHER = "51" * 16, "52" * 16, "53" * 16, "54" * 16
 RECORD, RECORD_OLD, RECORD_OTHER = "41" * 16, "42" * 16, "43" * 16
 DELEGATION = derived_id("delegation", PREFIX1, "203.0.113.128/25", A2)
 ACME_ACCOUNT = Account("acme", A1, "", (), (), AccountSettings())
@@ -112,10 +116,12 @@ USUAL = {
     "binding_id": BINDING,
     "membership_id": MEMBERSHIP,
     "token_id": T_EDIT,
+    "change_id": CHANGE,
 }
 NEW_RECORD = {"name": "new", "type": "A", "content": "192.0.2.9", "ttl": 60}
 MASTER_FILE = "imported 60 IN A 192.0.2.10\n"
 MAPS = "/accounts/{account_id}/addressing/address_maps"
+PENDING = "/accounts/{account_id}/addressing/pending_changes"
 PREFIXES = "/accounts/{account_id}/addressing/prefixes"
 BGP_PREFIXES = f"{PREFIXES}/{{prefix_id}}/bgp/prefixes"
 BINDINGS = f"{PREFIXES}/{{prefix_id}}/bindings"
@@ -175,6 +181,11 @@ SAMPLES = {
     f"GET {MAPS}/{{map_id}}/history": Sample(),
     f"GET {MAPS}/{{map_id}}/history/{{version}}": Sample(),
     f"POST {MAPS}/{{map_id}}/history/{{version}}/restore": Sample(),
+    f"GET {MAPS}/{{map_id}}/pending_changes": Sample(),
+    f"GET {PENDING}": Sample(),
+    f"GET {PENDING}/{{change_id}}": Sample(),
+    f"DELETE {PENDING}/{{change_id}}": Sample({"change_id": CHANGE_OLD}),
+    f"POST {PENDING}/{{change_id}}/run": Sample({"change_id": CHANGE_STOPPED}),
     f"GET {PREFIXES}": Sample(),
     f"POST {PREFIXES}": Sample(body={"cidr": "198.51.100.128/25"}),
     f"GET {PREFIXES}/{{prefix_id}}": Sample(),
@@ -248,8 +259,33 @@ class Tokens:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with Api(tmp_path_factory.mktemp("access"), FILES).running() as api:
+    prepared = Api(tmp_path_factory.mktemp("access"), FILES)
+    pending = PendingFiles(prepared.folder / "state")
+    for change_id, account_id, map_id, stopped in (
+        (CHANGE, A1, M, ""),
+        (CHANGE_OLD, A1, M, ""),
+        (CHANGE_STOPPED, A1, M, "it is late"),
+        (CHANGE_OTHER, A2, M_OTHER, ""),
+    ):
+        pending.write(pending_change(change_id, MapRequest("map.edit", account_id, map_id, {}), stopped))
+    with prepared.running() as api:
         yield api
+
+
+def pending_change(change_id: str, request: MapRequest, stopped: str) -> PendingChange:
+    now = datetime.now(UTC)
+    return PendingChange(
+        id=change_id,
+        request=request,
+        at=now + timedelta(days=1),
+        created_at=now,
+        token_id=NOTHING,
+        token_name="alice",
+        tag="0" * 24,
+        zones=frozenset(),
+        plan={},
+        stopped=stopped,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -411,7 +447,9 @@ def test_token_with_the_permission_is_enough(api: Api, ask: Asking, route: Route
 # Other accounts' objects in paths below one's own
 
 
-ACME, ACME_MAPS, ACME_PREFIXES = (text.format(account_id=A1) for text in ("/accounts/{account_id}", MAPS, PREFIXES))
+ACME, ACME_MAPS, ACME_PREFIXES, ACME_PENDING = (
+    text.format(account_id=A1) for text in ("/accounts/{account_id}", MAPS, PREFIXES, PENDING)
+)
 BELOW_OWN = {
     "map": ("GET", f"{ACME_MAPS}/{{}}", M_OTHER),
     "map to change": ("PATCH", f"{ACME_MAPS}/{{}}", M_OTHER),
@@ -421,6 +459,10 @@ BELOW_OWN = {
     "a zone for a map": ("GET", f"{ACME_MAPS}/{{}}/history", Z1),
     "member": ("PUT", f"{ACME_MAPS}/{M}/zones/{{}}", Z3),
     "account as member": ("PUT", f"{ACME_MAPS}/{M}/accounts/{{}}", A2),
+    "map's pending changes": ("GET", f"{ACME_MAPS}/{{}}/pending_changes", M_OTHER),
+    "pending change": ("GET", f"{ACME_PENDING}/{{}}", CHANGE_OTHER),
+    "pending change to cancel": ("DELETE", f"{ACME_PENDING}/{{}}", CHANGE_OTHER),
+    "pending change to make": ("POST", f"{ACME_PENDING}/{{}}/run", CHANGE_OTHER),
     "prefix": ("GET", f"{ACME_PREFIXES}/{{}}", PREFIX_OTHER),
     "prefix to delete": ("DELETE", f"{ACME_PREFIXES}/{{}}", PREFIX_OTHER),
     "prefix's delegations": ("GET", f"{ACME_PREFIXES}/{{}}/delegations", PREFIX_OTHER),

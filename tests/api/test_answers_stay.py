@@ -88,6 +88,7 @@ def paths(api: Api, route: str) -> list[str]:
         "bgp_prefix_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "binding_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "record_id": lambda before: [one["id"] for one in api.result("GET", before)],
+        "change_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "membership_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "token_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "version": lambda before: [one["version"] for one in api.result("GET", before)],

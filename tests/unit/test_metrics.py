@@ -14,6 +14,7 @@ COUNTED = {  # gauges of numbers of objects
     "dnsd_revision",
     "dnsd_source_ok",
     "dnsd_accounts_held",
+    "dnsd_pending_changes",
     "dnsd_snapshot_saved",
     "dnsd_workers",
     "dnsd_zones",

@@ -1,0 +1,156 @@
+"""The pending changes in the state folder: one file each, and an index of them in memory.
+
+A file is removed, and those of later changes are rewritten, together with the map's own file (`FileChange`): so a
+killed server has either made a change and forgotten it, or neither. The index has what the clock needs; plans and
+arguments stay on disk. A damaged file is reported, and otherwise ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dnsd.manage.map_request import ACTIONS, MapRequest
+from dnsd.manage.pending import Due, PendingChange
+from dnsd.manage.refusal import Reason, refused
+from dnsd.model.times import parse_time, time_text
+from dnsd.store.write import FileChange
+from dnsd.whole_file import replacing, sync
+
+FOLDER = "pending"  # in the state folder
+FORMAT = 1
+MAX_SIZE = 4 * 1024 * 1024  # octets of one file: the ids of 100,000 zones
+NAME = re.compile(r"([0-9a-f]{32})\.json")
+
+
+class PendingFiles:
+    """The files, written by one process. Methods other than `due` block, and raise OSError."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / FOLDER
+        self._due: dict[str, Due] = {}
+        self._seen: dict[str, tuple[int, int, int]] = {}  # time, size and inode of each file, damaged ones included
+        self._folder_time = 0
+        self._turn = threading.RLock()
+
+    @property
+    def due(self) -> list[Due]:
+        """The index, unordered."""
+        return list(self._due.values())
+
+    def refresh(self) -> list[str]:
+        """Bring the index up to date with the folder; return messages about damaged files, each once."""
+        try:
+            folder_time, names = os.stat(self._folder).st_mtime_ns, os.listdir(self._folder)
+        except FileNotFoundError:
+            folder_time, names = 0, []
+        with self._turn:
+            if folder_time == self._folder_time:
+                return []
+            there = {found[1] for name in names if (found := NAME.fullmatch(name))}
+            problems = [self.note(one) for one in sorted(there | self._seen.keys())]
+            self._folder_time = folder_time
+        return [problem for problem in problems if problem]
+
+    def note(self, change_id: str) -> str:
+        """Bring the index up to date with one file; return a message if it is damaged and was not known to be."""
+        file = self._file(change_id)
+        with self._turn:
+            try:
+                status = os.stat(file)
+            except FileNotFoundError:
+                self._due.pop(change_id, None)
+                self._seen.pop(change_id, None)
+                return ""
+            version = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if self._seen.get(change_id) == version:
+                return ""
+            self._seen[change_id] = version
+            change = self.read(change_id)
+            if change:
+                self._due[change_id] = Due.of(change)
+                return ""
+            self._due.pop(change_id, None)
+            return f"{file} is damaged: this pending change will not be made; remove the file and schedule it again"
+
+    def read(self, change_id: str) -> PendingChange | None:
+        """The change with an id; None if there is none, or its file is damaged."""
+        try:
+            with open(self._file(change_id), "rb") as stream:
+                return _parsed(json.loads(stream.read(MAX_SIZE + 1)), change_id)
+        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
+
+    def of_account(self, account_id: str) -> list[PendingChange]:
+        """The changes of an account, in the order of their times."""
+        ids = [one.id for one in self._due.values() if one.account_id == account_id]
+        return sorted(filter(None, map(self.read, ids)), key=lambda change: change.order)
+
+    def write(self, change: PendingChange) -> None:
+        """Write a change, new or known. Raises RefusedError if it is too large."""
+        octets = _packed(change).encode()
+        if len(octets) > MAX_SIZE:
+            raise refused(Reason.TOO_LARGE, f"the change is too large to wait: the limit is {MAX_SIZE:,} octets")
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(self._file(change.id)) as out:
+            out.write(octets)
+        self.note(change.id)
+
+    def remove(self, change_id: str) -> None:
+        """Remove a change, if it is there."""
+        with suppress(FileNotFoundError):
+            self._file(change_id).unlink()
+            sync(self._folder)
+        self.note(change_id)
+
+    def once_made(self, made: PendingChange, others: Iterable[PendingChange], now: datetime) -> list[FileChange]:
+        """The changes of files that go with a made change: its own file is removed, those of `others` are rewritten."""
+        modified = int(now.timestamp())
+        rewritten = [FileChange(str(self._file(one.id)), _packed(one), modified) for one in others]
+        return [FileChange(str(self._file(made.id)), None, modified), *rewritten]
+
+    def _file(self, change_id: str) -> Path:
+        return self._folder / f"{change_id}.json"
+
+
+def _packed(change: PendingChange) -> str:
+    data = asdict(change) | {
+        "format": FORMAT,
+        "at": time_text(change.at),
+        "created_at": time_text(change.created_at),
+        "stopped_at": time_text(change.stopped_at) if change.stopped_at else None,
+        "zones": sorted(change.zones),
+    }
+    return json.dumps(data, indent=1) + "\n"
+
+
+def _parsed(data: Mapping[str, Any], change_id: str) -> PendingChange:
+    """The change in a file. Raises ValueError, TypeError, KeyError or AttributeError if it is damaged."""
+    fields = dict(data)
+    request = MapRequest(**fields.pop("request"))
+    texts = (request.account_id, request.map_id, *(fields[name] for name in ("token_id", "token_name", "tag")))
+    if fields.pop("format") != FORMAT or fields["id"] != change_id or request.action not in ACTIONS:
+        raise ValueError
+    if not all(isinstance(text, str) for text in texts) or not isinstance(request.arguments, dict):
+        raise TypeError
+    if not isinstance(fields["plan"], dict) or not isinstance(fields["stopped"], str):
+        raise TypeError
+    return PendingChange(
+        **fields
+        | {
+            "request": request,
+            "at": parse_time(fields["at"]),
+            "created_at": parse_time(fields["created_at"]),
+            "stopped_at": parse_time(fields["stopped_at"]) if fields["stopped_at"] else None,
+            "zones": frozenset(fields["zones"]),
+            "follows": tuple(fields["follows"]),
+        }
+    )
