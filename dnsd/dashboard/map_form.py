@@ -29,6 +29,7 @@ class MapForm:
     default_sni: str = ""
     enabled: bool = True
     account_wide: bool = False
+    immutable: bool = False  # in place of the default pool; operators only
     zones: tuple[str, ...] = ()  # ids
     ips: str = ""  # one address per line
 
@@ -41,7 +42,8 @@ class MapForm:
             description=form.text("description"),
             default_sni=form.text("default_sni"),
             enabled="enabled" in form,
-            account_wide=form.text("scope") == "account" or "account_wide" in form,
+            account_wide=form.text("scope") in ("account", "immutable") or "account_wide" in form,
+            immutable=form.text("scope") == "immutable",
             zones=tuple(form.all("zone")),
             ips="\n".join(part for part in (lines.rstrip("\n"), *picked) if part),
         )
@@ -62,6 +64,11 @@ class MapForm:
         """The input with one more address."""
         return replace(self, ips="\n".join(part for part in (self.ips.rstrip("\n"), ip) if part))
 
+    @property
+    def scope(self) -> str:
+        """The value of the form's field `scope`."""
+        return "immutable" if self.immutable else "account" if self.account_wide else "zones"
+
     def ip_lines(self) -> list[str]:
         """The addresses as typed: one per line, or separated by commas, semicolons or spaces."""
         return self.ips.replace(",", " ").replace(";", " ").split()
@@ -76,6 +83,7 @@ class MapForm:
             "enabled": self.enabled,
             "ips": self.ip_lines(),
             "memberships": members,
+            "immutable": self.immutable,
         }
 
     def body(self, visit: Visit) -> MapBody:

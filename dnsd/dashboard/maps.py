@@ -75,7 +75,8 @@ async def list_maps(visit: Visit) -> HtmlPage:
         },
         order="description",
     )
-    return HtmlPage("maps.html", {"account": account, "listing": found, "has_zones": _has_zones(visit)})
+    data = {"account": account, "listing": found, "is_barred": loaded.dataset.is_barred(account)}
+    return HtmlPage("maps.html", {**data, "has_zones": _has_zones(visit)})
 
 
 def _has_zones(visit: Visit) -> bool:

@@ -314,6 +314,7 @@ def test_stored_texts_do_not_run(tmp_path_factory: pytest.TempPathFactory, opene
 
 FORM = {"do": "save", "tag": ""}
 FORMS: dict[str, dict[str, Any]] = {
+    "/accounts/{account_id}/pool": {"pool": "never"},
     "/accounts/{account_id}/maps/create": {"do": "deploy", "step": "review", "number": "1", "ips": "203.0.113.77"},
     "/accounts/{account_id}/maps/{map_id}": {"tag": "", "description": "x"},
     "/accounts/{account_id}/maps/{map_id}/edit": {"do": "save", "tag": "", "description": "x", "ips": "203.0.113.10"},

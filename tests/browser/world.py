@@ -91,6 +91,7 @@ PAGES: Mapping[str, str] = {
     "overview": "/",
     "accounts": "/accounts",
     "maps": MAPS,
+    "default pool": f"/accounts/{ACME}/pool",
     "deleted maps": f"{MAPS}/deleted",
     "create a map": f"{MAPS}/create",
     "map": f"{MAPS}/{MAP_SHOP}",
