@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from dnsd.compile.build import build_snapshot, flattening_problems
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
-from dnsd.model.guard import drop_problems
 from dnsd.model.pool import slips
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
@@ -25,7 +25,7 @@ from dnsd.progress import Progress, no_progress
 from dnsd.settings import InvalidSettingsError, OnError, Settings, SettingsFile, load_settings
 from dnsd.store.directory import FileKind, Files, SourceFile, account_of, is_folder, read_file, read_files
 from dnsd.store.files_edit import FilesEdit
-from dnsd.store.hold import MayGo, Served, load_served
+from dnsd.store.hold import MayGo, Served, Stopped, load_served
 from dnsd.store.load import NOTHING, Judged, Loading, Stored, load_files
 from dnsd.store.policies import changed_policies
 
@@ -110,18 +110,20 @@ def load(
     progress: Progress = no_progress,
     seen: ObjectTimes = NEVER_SEEN,
     now: datetime | None = None,
+    stopped: Stopped = MappingProxyType({}),
 ) -> Loaded:
     """Load the configuration, reusing unchanged parts of `previous`; return `previous` itself if nothing changed.
 
     `source` is the result of an earlier `read_source`. `good` returns the files served last, and is called if needed:
     with them and `on_error: hold`, accounts with errors are held at these files, and accounts that would be taken off
-    their bar from the pool by a slip; `good_policies` are these files without zones, for a start, and `may_go` says
-    whether such an account may be removed, given its folder. `progress` is called while files are
-    read. Without `previous`, `seen` holds the times of objects seen by an earlier process; new objects are seen `now`.
-    Raises InvalidDataError with all problems, warnings included; nothing is loaded in part.
+    their bar from the pool by a slip; so are those in `stopped`, for the reasons given. `good_policies` are the good
+    files without zones, for a start, and `may_go` says whether a barred account may be removed, given its folder.
+    `progress` is called while files are read. Without `previous`, `seen` holds the times of objects seen by an earlier
+    process; new objects are seen `now`. Raises InvalidDataError with all problems, warnings included; nothing is loaded
+    in part.
     """
     source = source or read_source(config, environment, previous=previous.source if previous else None)
-    if previous and source == previous.source and not previous.held:
+    if previous and source == previous.source and not previous.held and not stopped:
         return previous
     settings_file = source.settings
     if isinstance(settings_file, InvalidDataError):
@@ -135,9 +137,12 @@ def load(
     judged = loading.judge(source.files)
     slipping = _slipping(loading, source.files, judged, previous, good_policies, may_go)
     is_clean = not judged.has_errors and not slipping and not (previous and previous.held)
-    before = None if is_clean or settings.on_error is OnError.REFUSE else good()
+    may_hold = stopped or not (is_clean or settings.on_error is OnError.REFUSE)
+    before = good() if may_hold else None
     if before is not None:
-        served = load_served(loading, source.files, before, may_go)
+        served = load_served(loading, source.files, before, may_go, stopped)
+    elif stopped:
+        raise InvalidDataError(problem for problems in stopped.values() for problem in problems)
     elif slipping:
         raise InvalidDataError(judged.stored.locate(slipping))
     else:
@@ -209,12 +214,6 @@ def _built(
         flattening=flattening,
         times=times,
     )
-
-
-def guard_problems(loaded: Loaded, previous: Loaded) -> tuple[Problem, ...]:
-    """The reasons not to replace `previous` with `loaded` without --force: its drops, each with its place."""
-    found = drop_problems(previous.dataset, loaded.dataset, loaded.settings.reload.max_drop_percent)
-    return in_order(map(loaded.locate, found))
 
 
 def read_source(

@@ -21,6 +21,7 @@ from dnsd.log import Format, Level
 from dnsd.model.fields import Cidr, Fields, Host, Ip, IPAddress, validate
 from dnsd.model.maps import MAX_ADDRESSES, MissingFamily
 from dnsd.model.records import MAX_STRING
+from dnsd.model.times import parse_duration
 from dnsd.model.zone_rules import DEFAULT_LIMITS, MOST_RRSET_OCTETS, MOST_RRSET_RECORDS, RrsetLimits
 from dnsd.net.listen import Address
 from dnsd.net.tcp_connection import TcpLimits
@@ -36,6 +37,7 @@ DEFAULT_STATE = "state"
 DNS_PORT = 53
 MAX_WORKERS = 1024
 SECRET_SIZE = 16  # octets, RFC 9018 §4.4
+MAX_WINDOW_S = 24 * 3600
 MAX_NSID = 128  # octets: fits into 512 with the longest question
 
 
@@ -187,6 +189,41 @@ class OnError(StrEnum):
     REFUSE = "refuse"
 
 
+class BrakeSettings(Fields):
+    """The accounts whose addresses one author may change within a window: the greater of both figures."""
+
+    accounts: int = Field(
+        default=25, ge=1, le=10_000_000, description="accounts whose addresses one author may change within the window"
+    )
+    accounts_percent: int = Field(
+        default=5,
+        ge=0,
+        le=100,
+        description="the same in percent of all accounts; the greater counts; 100, or `brake: off` = no brake",
+    )
+
+
+def _parse_brake(value: Any) -> Any:
+    return {"accounts_percent": 100} if value is False or value == "off" else value
+
+
+def _parse_window(value: Any) -> str:
+    seconds = parse_duration(str(value))
+    if not 1 <= seconds <= MAX_WINDOW_S:
+        raise ValueError(f"expected a time from 1s to {MAX_WINDOW_S // 3600}h, found {value!r}")
+    return str(value)
+
+
+BrakeChoice = Annotated[
+    BrakeSettings,
+    BeforeValidator(_parse_brake),
+    WithJsonSchema({"anyOf": [{"const": "off"}, BrakeSettings.model_json_schema()]}),
+]
+WindowText = Annotated[
+    str, BeforeValidator(_parse_window), WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,6}[smh]$"})
+]
+
+
 class ReloadSettings(Fields):
     """When the files are reloaded, and which changes are refused."""
 
@@ -195,8 +232,24 @@ class ReloadSettings(Fields):
         default=30,
         ge=0,
         le=100,
-        description="percentage of zones or records that a reload may drop without --force; 100 = no guard",
+        description="percentage of zones, records or proxied names that a reload may drop, or answer with other "
+        "addresses, without --force; 100 = no guard but the brake",
     )
+    brake: BrakeChoice = BrakeSettings()
+    window: WindowText = Field(
+        default="10m", description="time, such as 90s, 10m or 1h, over which the brake adds up each author's changes"
+    )
+
+    @property
+    def window_s(self) -> int:
+        """The window in seconds."""
+        return parse_duration(self.window)
+
+    @property
+    def brake_limits(self) -> tuple[int, int] | None:
+        """The number and the percentage of accounts; None if the brake is off."""
+        percent = self.brake.accounts_percent
+        return None if percent == 100 else (self.brake.accounts, percent)
 
 
 class LogSettings(Fields):

@@ -86,21 +86,28 @@ def serve_command(config: Path) -> None:
 
 @main.command("reload")
 @config_option
-@click.option("--force", is_flag=True, help="Apply a change even if it drops many zones or records, or empties a map.")
+@click.option("--force", is_flag=True, help="Apply changes that the guard refuses; the brake then begins anew.")
+@click.option("--account", metavar="FOLDER", default="", help="With --force: only the changes of this account.")
 @json_option
-def reload_command(config: Path, *, force: bool, as_json: bool) -> None:
+def reload_command(config: Path, *, force: bool, account: str, as_json: bool) -> None:
     """Reload the running server's files. Returns once every worker serves them.
 
     If a file has an error, its whole account is held at its last good version and all other accounts are updated; every
     problem is printed, and the exit status is 1. With `on_error: refuse`, or with an error in dnsd.yaml, nothing
-    changes. A reload is also refused if it would drop more zones or records than `reload.max_drop_percent`, or empty a
-    map; use --force to apply it anyway. A map with a member that does not exist is an error: when you remove a
-    zone, remove its memberships, too.
+    changes. A map with a member that does not exist is an error: when you remove a zone, remove its memberships, too.
+
+    A guard refuses a reload if names of several accounts would fall from their maps onto the default pool, or go into
+    the open; if more than `reload.max_drop_percent` of the zones, records or addresses of proxied names would change or
+    go; or if names of more accounts than `reload.brake` would change their addresses within `reload.window`. One
+    account alone is held instead: if most of its names would lose `proxied`, if a map would lose all its addresses, or
+    if it alone exceeds the percentage. Use --force to apply the changes anyway, with --account those of one account.
 
     With --json, `served` is the revision or null, `held` lists the held accounts, and `refused` is true if nothing
     changed.
     """
-    result = _ask(config, MessageKind.RELOAD, {"force": force}, RELOAD_TIMEOUT_S)
+    if account and not force:
+        raise click.UsageError("--account needs --force")
+    result = _ask(config, MessageKind.RELOAD, {"force": force, "account": account}, RELOAD_TIMEOUT_S)
     if as_json:
         print_json(result)
     else:

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import islice
-from typing import NamedTuple
 
 from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection, Rule
 from dnsd.engine.snapshot import Addresses, ShownNames, Snapshot
 from dnsd.model.fields import IPAddress
+from dnsd.model.guard import MovedNames
 from dnsd.wire.names import ancestors
 from dnsd.wire.rdata import AAAA, CNAME, A
 
@@ -39,24 +39,6 @@ class Fate(Enum):
     GONE = auto()  # no addresses
 
 
-class MovedNames(NamedTuple):
-    """Numbers of moved names by their fate."""
-
-    readdressed: int = 0
-    pooled: int = 0
-    opened: int = 0
-    gone: int = 0
-
-    @property
-    def total(self) -> int:
-        """The number of all moved names."""
-        return sum(self)
-
-    def plus(self, other: MovedNames) -> MovedNames:
-        """The sums of both."""
-        return MovedNames(*map(sum, zip(self, other, strict=True)))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ZoneMoves:
     """The moved names of a zone, with the addresses of the zone's proxied names before and after.
@@ -73,6 +55,7 @@ class ZoneMoves:
     names: MovedNames
     alone: tuple[bytes, ...] = ()
     alone_total: int = 0
+    applies_maps: bool = True  # after the change; else the zone's state sends its names into the open
 
 
 def moves(old: Snapshot, new: Snapshot) -> Iterator[ZoneMoves]:
@@ -112,7 +95,7 @@ def answered(snapshot: Snapshot, name: bytes) -> Families | None:
     node = snapshot.search(name)
     if not isinstance(node.rule, Edge) or node.apex is None:
         return None
-    return _of(families(snapshot.addresses(node.apex.zone_id, node.apex.account_id)), _shown(node.rule))
+    return of_shown(families(snapshot.addresses(node.apex.zone_id, node.apex.account_id)), _shown(node.rule))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,14 +212,15 @@ class _Comparison:
         if not (names := _moved(counts)).total:
             return None
         alone_total = sum(pairs[pair] for pair, fate in fates.items() if _is_alone(zone, pair, fate))
+        applies_maps = built is None or built.applies_maps
         alone = tuple(islice(self._alone(zone, old, fates), MAX_ALONE)) if alone_total else ()
-        return ZoneMoves(zone.zone_id, zone.name, zone.account_id, old, new, names, alone, alone_total)
+        return ZoneMoves(zone.zone_id, zone.name, zone.account_id, old, new, names, alone, alone_total, applies_maps)
 
     def _by_families(self, shown: ShownNames, old: Addresses, new: Addresses) -> MovedNames:
         """The moved names of a zone with unchanged names."""
         moved: Counter[Fate] = Counter()
         for kind, count in zip(((True, False), (False, True), (True, True)), shown, strict=True):
-            before, after = (_of(self._families(addresses), kind) for addresses in (old, new))
+            before, after = (of_shown(self._families(addresses), kind) for addresses in (old, new))
             moved[self._fate_of(before, after, old, new)] += count
         return _moved(moved)
 
@@ -266,10 +250,10 @@ class _Comparison:
     def _fate(self, old: Addresses, pair: tuple[Node, Node]) -> Fate:
         """The fate of names with these nodes, before and after, in a zone with the addresses `old`."""
         node, now = pair
-        before = _of(self._families(old), _shown(node.rule))
+        before = of_shown(self._families(old), _shown(node.rule))
         if isinstance(now.rule, Edge) and now.apex:
             new = self.new.addresses(now.apex.zone_id, now.apex.account_id)
-            return self._fate_of(before, _of(self._families(new), _shown(now.rule)), old, new)
+            return self._fate_of(before, of_shown(self._families(new), _shown(now.rule)), old, new)
         if not any(before):
             return Fate.SAME
         return Fate.OPENED if _is_stored(now) else Fate.GONE
@@ -296,7 +280,8 @@ def _shown(rule: Rule | None) -> tuple[bool, bool]:
     return A in rule.keys, AAAA in rule.keys
 
 
-def _of(both: Families, shown: tuple[bool, bool]) -> Families:
+def of_shown(both: Families, shown: tuple[bool, bool]) -> Families:
+    """The addresses of the shown families; the others are empty."""
     return both[0] if shown[0] else frozenset(), both[1] if shown[1] else frozenset()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from dnsd.control.brake import Brake
 from dnsd.control.current import Current
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
@@ -47,8 +48,9 @@ class _Pending:
 class ChangeQueue:
     """Carries out changes, in turn with the loader, which loads edits of the files themselves."""
 
-    def __init__(self, current: Current, loader: Loader, publisher: Publisher) -> None:
+    def __init__(self, current: Current, loader: Loader, publisher: Publisher, brake: Brake) -> None:
         self._current = current
+        self._brake = brake
         self._loader = loader
         self._publisher = publisher
         self._pending: list[_Pending] = []
@@ -127,9 +129,11 @@ class ChangeQueue:
             raise refused(Reason.NOT_LOADED, "the files cannot be used; the last snapshot is served, read-only")
         self._publisher.is_behind = True
         self._has_unsaved.set()
-        outcomes = await in_thread(partial(draw_up, [one.make for one in batch], before))
+        trial = self._brake.trial()
+        outcomes = await in_thread(partial(draw_up, [one.make for one in batch], before, trial.check))
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
         beside = [file for one in outcomes if isinstance(one, Changed) for file in one.beside]
+        await self._brake.keep(trial.book)  # first: a sum without its change is corrected by the next check
         if loaded is not before or beside:
             read, journal = self._current.source or before.source, self._current.journal
             write = partial(write_change, before.files, loaded.files, read, journal, beside=beside)

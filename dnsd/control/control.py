@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.control.alarms import Alarms
+from dnsd.control.brake import Brake
 from dnsd.control.change_queue import ChangeQueue
 from dnsd.control.current import Current
 from dnsd.control.follow import Follower
@@ -54,12 +55,13 @@ class Control:
         self.setup = setup
         self.publisher = Publisher(setup.shared, setup.state.folder, setup.log)
         self.current = Current(setup.state.folder, setup.settings, self.publisher, setup.log)
-        self.loader = Loader(setup.config, self.current, self.publisher, setup.log)
+        self.brake = Brake(setup.state.folder, setup.log)
+        self.loader = Loader(setup.config, self.current, self.publisher, self.brake, setup.log)
         self.follower = Follower(setup.config, self.current, self.loader)
         self.audit = AuditLog(setup.state.folder / AUDIT_LOG)
         self.pending = PendingFiles(setup.state.folder)
         self.alarms = Alarms(self.current, self.audit, setup.log)
-        self.changes = ChangeQueue(self.current, self.loader, self.publisher)
+        self.changes = ChangeQueue(self.current, self.loader, self.publisher, self.brake)
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
 
@@ -97,6 +99,7 @@ class Control:
             self.follower.follow(),
             self.loader.await_workers(),
             self.current.keep_first_good(),
+            self.loader.tell_of_start(),
             self.alarms.watch(),
             self.changes.save(),
             self.publisher.save_again(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from dnsd.app import Loaded, Source
 from dnsd.control.publish import Publisher
 from dnsd.control.sightings import KeptTimes
-from dnsd.engine.delta import apply_delta
+from dnsd.engine.delta import DeltaPart, apply_delta
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.process.snapshot_file import FILE_NAME, load_snapshot
@@ -84,6 +85,7 @@ class Current:
         """Save the texts as the last good version of each account. The caller holds `turn`."""
         before = self.good.problem
         await in_thread(partial(self.good.keep, loaded.files))
+        self._publisher.has_good_texts = self.good.problem is None
         if self.good.problem and self.good.problem != before:
             self._log.error(f"{self.good.problem}; an account with an error would be held at an older version")
 
@@ -106,6 +108,13 @@ class Current:
             return None
         finally:
             gc.enable()
+
+    def open_snapshot(self) -> Iterable[DeltaPart] | None:
+        """The parts of the snapshot file, read on demand, even after it was replaced; None if it is unusable."""
+        try:
+            return load_snapshot(self.snapshot_file)[1]
+        except ValueError:
+            return None
 
     async def _keep_times(self, loaded: Loaded) -> None:
         await in_thread(partial(self.times.save, loaded.times))

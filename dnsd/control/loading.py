@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
-from dnsd.app import Loaded, Source, guard_problems, load, read_source
+from dnsd.app import Loaded, Source, read_source
+from dnsd.control.attempt import Attempt
+from dnsd.control.brake import Brake
 from dnsd.control.current import Current
+from dnsd.control.guarded import Admitted, Force, GuardedLoad, GuardRefusedError, UnsettledError, moved_by_start
 from dnsd.control.publish import Publisher
-from dnsd.engine.snapshot import Snapshot
+from dnsd.engine.delta import DeltaPart
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
-from dnsd.model.guard import names_problems
-from dnsd.model.sightings import NEVER_SEEN
-from dnsd.process.memory import trim
 from dnsd.process.snapshot_file import Title, load_title
 from dnsd.process.tasks import in_thread
-from dnsd.progress import progress_on
 from dnsd.store.directory import Files, keep_times
 from dnsd.store.write import undo_unfinished
 
 SERVED_WITHIN_S = 30.0  # a slower worker is logged and not waited for
+STILL_S, STILL_WITHIN_S = 1.0, 30.0  # files that take names off their maps must be still, waited for at most this long
 SETTLE_S, SETTLE_TRIES = 0.1, 10  # files must stay unchanged for this long before they are loaded; number of checks
 NEEDS_START = (  # settings that only a restart can change
     ("listen",),
@@ -43,66 +40,77 @@ NEEDS_START = (  # settings that only a restart can change
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """The outcome of the last attempt to load the files."""
-
-    ok: bool  # the files are served, except for held accounts
-    problems: tuple[Problem, ...]
-    seconds: float
-    at: float  # seconds since 1970
-    held: tuple[str, ...] = ()  # accounts with errors, kept at their last good version
-
-
 class Loader:
     """Loads the files into the current data, and keeps and logs the outcome of each attempt."""
 
-    def __init__(self, config: Path, current: Current, publisher: Publisher, log: Log) -> None:
+    def __init__(self, config: Path, current: Current, publisher: Publisher, brake: Brake, log: Log) -> None:
         self.last = Attempt(ok=False, problems=(), seconds=0, at=0)
         self.results = {"ok": 0, "held": 0, "refused": 0, "failed": 0}  # of reloads
         self._config = config
         self._current = current
         self._first_settings = current.settings
         self._publisher = publisher
+        self._brake = brake
+        self._guarded = GuardedLoad(config, current)
         self._log = log
         self._has_loaded_unasked = asyncio.Event()  # since the last wait for the workers
         self._served_when_held: Files | None = None  # the files served when held accounts were last judged
         self._reported: frozenset[Problem] = frozenset()
+        self._notes: tuple[Problem, ...] = ()  # warnings about the last load itself
+        self._still: Source | None = None  # the last source that was still for a while
+        self._served_before: Iterable[DeltaPart] | None = None  # at the start, the parts of the snapshot file
 
     async def load_first(self, before: int) -> bool:
         """Publish the data of the files, else the snapshot file; return whether either could be used.
 
-        `before` is the revision published by a previous control process; 0 at the server's start.
+        `before` is the revision published by a previous control process; 0 at the server's start. A start takes the
+        files as they are, unless the guard refused the last reload; a restart of control judges like a reload, and
+        serves the last good version of files that are refused.
         """
         start = time.monotonic()
         title = load_title(self._current.snapshot_file)
         self._current.number_from(max(before, title.revision if title else 0))
+        self._served_before = await in_thread(self._current.open_snapshot)
+        base = None
         try:
             await self._undo_unfinished()
-            served = await in_thread(self._current.saved_snapshot) if before and not self._publisher.is_behind else None
-            loaded = await self._load(force=False, served=served)
+            source = await self._read_next()
+            if self._brake.book.is_refused or (before and self._publisher.has_good_texts):
+                base = await in_thread(partial(self._guarded.last_good, source))
+            admitted = await in_thread(partial(self._guarded.first, source, base, self._brake.book))
+        except GuardRefusedError as error:
+            assert base
+            await self._note_refused(error, start)
+            await self._current.replace(base, keep_good=False)
+            self._log.error("the last good version is served, until `dnsd reload --force` or other files")
         except InvalidDataError as error:
             self._note(error.problems, start, ok=False)
         except Exception as error:
             self._note((self._problem(error),), start, ok=False)
         else:
-            self._note_loaded(loaded, start)
-            self._served_when_held = loaded.files
-            await self._current.replace(loaded, keep_good=False)
+            await self._brake.keep(replace(admitted.book, is_refused=False))
+            self._note_loaded(admitted.loaded, start, admitted.notes)
+            self._served_when_held = admitted.loaded.files
+            await self._current.replace(admitted.loaded, keep_good=False)
             self._report(self.last.problems)
-            if title and not before:
-                self._warn_of_loss(title.names, loaded)
-            self._log.info(f"serving {loaded.summary()}")
+            self._log.info(f"serving {admitted.loaded.summary()}")
             return True
         self._report(self.last.problems)
-        return await self._publish_file(title)
+        return base is not None or await self._publish_file(title)
+
+    async def tell_of_start(self) -> None:
+        """Log how many names the start answers otherwise than they were answered before it."""
+        parts, self._served_before = self._served_before, None
+        if parts is not None and self._current.loaded:
+            for problem in await in_thread(partial(moved_by_start, parts, self._current.loaded)):
+                self._log.warning(problem.line())
 
     async def _undo_unfinished(self) -> None:
         """Undo a change that a killed process left half written. Raises OSError: the files are then inconsistent."""
         if await in_thread(partial(undo_unfinished, self._current.journal)):
             self._log.info("undid an unfinished change of several files")
 
-    async def reload(self, *, force: bool = False) -> Attempt:
+    async def reload(self, *, force: Force | None = None) -> Attempt:
         """Reload the files and publish them, each account whole or not at all; return once every worker serves them."""
         async with self._current.turn:
             attempt = await self._reload(force=force)
@@ -113,12 +121,17 @@ class Loader:
     def note_change(self, loaded: Loaded) -> None:
         """Update the problems of the last attempt to those of `loaded`, the data after a change on request."""
         if self.last.ok:
+            self._notes = ()
             self.last = replace(self.last, problems=self._problems(loaded))
 
     async def catch_up(self) -> None:
         """Load files edited meanwhile, once they have settled. The caller holds `turn`."""
-        if await self._settled() != self._current.source or self.last.ok:
-            await self._reload(force=False, patient=True)
+        if (source := await self._settled()) != self._current.source or self.last.ok:
+            try:
+                await self._reload(is_patient=True)
+            except UnsettledError:
+                await self._await_still(source)
+                await self._reload(is_patient=True)
         if self.last.ok:
             self._has_loaded_unasked.set()
 
@@ -139,45 +152,95 @@ class Loader:
             async with current.turn:
                 if not self._may_release() and (source == current.source or await self._read(source) != source):
                     continue
-                if current.loaded is None or source != current.loaded.source or self._may_release():
-                    before = self._publisher.revision, self.last.held
-                    attempt = await self._reload(force=False, patient=True)
-                    if attempt.ok and before != (self._publisher.revision, attempt.held):
-                        self._has_loaded_unasked.set()
-                    return attempt.ok
-                current.note_source(source)
-                self._note_loaded(current.loaded, time.monotonic())
-                self._log.info(f"files unchanged, still serving revision {self._publisher.revision}")
+                if current.loaded and source == current.loaded.source and not self._may_release():
+                    current.note_source(source)
+                    await self._note_unchanged(current.loaded)
+                    continue
+                is_served = await self._load_unasked()
+            if is_served is not None:
+                return is_served
+            await self._await_still(source)
         current.note_source(source)  # equal, but with the files' latest status, so that they are not read again
         return False
+
+    async def _note_unchanged(self, loaded: Loaded) -> None:
+        """Note that the files are again the served ones: edits that waited were undone."""
+        self._note_loaded(loaded, time.monotonic())
+        await self._brake.note_refusal(is_refused=False)
+        self._log.info(f"files unchanged, still serving revision {self._publisher.revision}")
+
+    async def _load_unasked(self) -> bool | None:
+        """Reload; return whether the files are served, None if they must first be still. The caller holds `turn`."""
+        before = self._publisher.revision, self.last.held
+        try:
+            attempt = await self._reload(is_patient=True)
+        except UnsettledError:
+            return None
+        if attempt.ok and before != (self._publisher.revision, attempt.held):
+            self._has_loaded_unasked.set()
+        return attempt.ok
+
+    async def _await_still(self, source: Source) -> None:
+        """Wait until the files have been still for STILL_S: a deletion on a slow disk arrives in pieces."""
+        deadline = time.monotonic() + STILL_WITHIN_S
+        since = time.monotonic()
+        while since + STILL_S > time.monotonic() and time.monotonic() < deadline:
+            await asyncio.sleep(SETTLE_S)
+            last, source = source, await self._read(source)
+            if source != last:
+                since = time.monotonic()
+        self._still = source
 
     def _may_release(self) -> bool:
         """Whether a held account might be released: the served files have changed since it was judged."""
         loaded = self._current.loaded
         return bool(loaded and loaded.held and loaded.files is not self._served_when_held)
 
-    async def _reload(self, *, force: bool, patient: bool = False) -> Attempt:
+    async def _reload(self, *, force: Force | None = None, is_patient: bool = False) -> Attempt:
+        """Load the files. An impatient caller's word is that they are complete; else UnsettledError may be raised."""
         start = time.monotonic()
-        before = self._current.loaded
+        before, read = self._current.loaded, self._current.source
         self._served_when_held = before.files if before else None
         try:
             await self._undo_unfinished()
-            served = None if before else self._publisher.snapshot
-            loaded = await self._load(force=force, served=served, patient=patient)
-            self._served_when_held = loaded.files
-            if patient and before and _is_unchanged(loaded, before):
-                await self._current.renew(loaded)
-            else:
-                await self._current.replace(loaded)
-            if before:
-                await in_thread(partial(keep_times, loaded.files, before.files))
+            source = await self._read_next(is_patient=is_patient)
+            is_settled = not is_patient or source == self._still
+            admitted = await in_thread(partial(self._admit, source, before, force, is_settled=is_settled))
+            await self._serve(admitted, before, is_patient=is_patient)
+        except UnsettledError:
+            self._current.source = read  # not yet loaded
+            raise
+        except GuardRefusedError as error:
+            self.results["refused"] += 1
+            await self._note_refused(error, start)
+            return self._refused("refused")
         except InvalidDataError as error:
             return self._refuse("refused", error.problems, start)
         except Exception as error:  # a failed reload must not end the process, which serves the data
             return self._refuse("failed", (self._problem(error),), start)
-        self.results["held" if loaded.held else "ok"] += 1
-        self._note_loaded(loaded, start)
+        self.results["held" if admitted.loaded.held else "ok"] += 1
+        self._note_loaded(admitted.loaded, start, admitted.notes)
         return self.last
+
+    def _admit(self, source: Source, before: Loaded | None, force: Force | None, *, is_settled: bool) -> Admitted:
+        """The data that may be served after `before`; None: the snapshot file is served. Blocks."""
+        book, served = self._brake.book, self._publisher.snapshot
+        if before is None and served is not None:
+            return self._guarded.after_snapshot(source, served, book, force=force)
+        if before is None:
+            return self._guarded.first(source, None, book)
+        return self._guarded.next(source, before, book, force=force, is_settled=is_settled)
+
+    async def _serve(self, admitted: Admitted, before: Loaded | None, *, is_patient: bool) -> None:
+        loaded = admitted.loaded
+        self._served_when_held = loaded.files
+        await self._brake.keep(replace(admitted.book, is_refused=False))
+        if is_patient and before and _is_unchanged(loaded, before):
+            await self._current.renew(loaded)
+        else:
+            await self._current.replace(loaded)
+        if before:
+            await in_thread(partial(keep_times, loaded.files, before.files))
 
     async def _await_workers(self, *, again: bool) -> None:
         """Wait for the workers, without holding `turn`; then log the outcome and save the snapshot."""
@@ -190,34 +253,9 @@ class Loader:
             self._log.info(f"reloaded: revision {revision}, {loaded.summary()}{held}")
         await self._publisher.save()
 
-    async def _load(self, *, force: bool, served: Snapshot | None, patient: bool = False) -> Loaded:
-        """Read and load the files, without serving them yet.
-
-        `served` is the change guard's reference if nothing was loaded before. Raises InvalidDataError, also when the
-        change guard refuses the data.
-        """
-        current = self._current
-        source = current.note_source(await self._read(current.source, patient=patient))
-        return await in_thread(partial(self._loaded, source, current.loaded, served, force=force))
-
-    def _loaded(self, source: Source, before: Loaded | None, served: Snapshot | None, *, force: bool) -> Loaded:
-        with _no_garbage(freeze=before is None):
-            with progress_on(None if before else sys.stderr) as progress:  # the operator waits for the first load
-                seen = NEVER_SEEN if before else self._current.times.load()
-                loaded = load(
-                    self._config,
-                    previous=before,
-                    source=source,
-                    good=self._current.good_files,
-                    good_policies=self._current.good_policies,
-                    may_go=lambda account: force,
-                    progress=progress,
-                    seen=seen,
-                )
-            found = () if force else tuple(_dropped(loaded, before, served))
-            if found:
-                raise InvalidDataError((*loaded.errors, *found))
-        return loaded
+    async def _read_next(self, *, is_patient: bool = False) -> Source:
+        """Read the files, and keep them as last read."""
+        return self._current.note_source(await self._read(self._current.source, patient=is_patient))
 
     async def _publish_file(self, title: Title | None) -> bool:
         snapshot = await in_thread(self._current.saved_snapshot)
@@ -231,18 +269,22 @@ class Loader:
         await self._current.serve_file(snapshot)
         return True
 
-    def _warn_of_loss(self, before: int, loaded: Loaded) -> None:
-        """The change guard at a start only warns: whoever starts the server wants the files as they are."""
-        now, limit = len(loaded.snapshot.names), loaded.settings.reload.max_drop_percent
-        if (before - now) * 100 > before * limit:
-            self._log.warning(f"warning: serving {now:,} names; {before:,} were served before this start")
-
     def _refuse(self, result: str, problems: tuple[Problem, ...], start: float) -> Attempt:
         self.results[result] += 1
         self._note(problems, start, ok=False)
-        self._report(problems)
+        return self._refused(result)
+
+    def _refused(self, result: str) -> Attempt:
+        self._report(self.last.problems)
         self._log.error(f"reload {result}; still serving revision {self._publisher.revision}")
         return self.last
+
+    async def _note_refused(self, error: GuardRefusedError, start: float) -> None:
+        """Keep the guard's refusal, also on disk: a start then judges like a reload."""
+        self._note(error.problems, start, ok=False)
+        self.last = replace(self.last, by_guard=True, waiting=error.waiting)
+        self._brake.refusals["files"] += error.is_overrun
+        await self._brake.note_refusal(is_refused=True)
 
     def _note(self, problems: tuple[Problem, ...], start: float, *, ok: bool, held: tuple[str, ...] = ()) -> None:
         seconds = time.monotonic() - start
@@ -263,12 +305,13 @@ class Loader:
             else:
                 self._log.error(problem.line())
 
-    def _note_loaded(self, loaded: Loaded, start: float) -> None:
+    def _note_loaded(self, loaded: Loaded, start: float, notes: tuple[Problem, ...] = ()) -> None:
+        self._notes = notes
         self._note(self._problems(loaded), start, ok=True, held=tuple(loaded.held))
 
     def _problems(self, loaded: Loaded) -> tuple[Problem, ...]:
-        """The errors in held accounts, and all warnings, also about settings that need a restart."""
-        return (*loaded.errors, *loaded.warnings, *self._waiting_for_start(loaded))
+        """The errors in held accounts, and all warnings: of data, of the load, and of settings that need a restart."""
+        return (*loaded.errors, *loaded.warnings, *self._notes, *self._waiting_for_start(loaded))
 
     def _waiting_for_start(self, loaded: Loaded) -> Iterator[Problem]:
         """A warning for each changed setting that only a restart can apply."""
@@ -295,29 +338,6 @@ class Loader:
         return source
 
 
-def _dropped(loaded: Loaded, before: Loaded | None, served: Snapshot | None) -> Iterable[Problem]:
-    """The change guard's problems: `loaded` compared with the data before, else with the names served before."""
-    if before:
-        return guard_problems(loaded, before)
-    if served is None:
-        return ()
-    limit = loaded.settings.reload.max_drop_percent
-    return map(loaded.locate, names_problems(served.names, loaded.snapshot.names, limit))
-
-
 def _is_unchanged(loaded: Loaded, before: Loaded) -> bool:
     """Whether settings and files equal those before."""
     return loaded.settings == before.settings and loaded.files.has_same_content(before.files)
-
-
-@contextmanager
-def _no_garbage(*, freeze: bool) -> Iterator[None]:
-    """Collect no garbage in this context: it makes a million objects and frees few. If `freeze`, never scan them."""
-    gc.disable()
-    try:
-        yield
-        if freeze:
-            gc.freeze()
-    finally:
-        gc.enable()
-        trim()

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from dnsd.control.control import Control
+from dnsd.control.guarded import Force
 from dnsd.control.status import COLLECT_S, status
 from dnsd.process.link import MAX_REQUEST, MessageKind, packed, peer_uid, read_message
 
@@ -45,7 +46,8 @@ async def serve_local(control: Control) -> None:
 async def _reply(control: Control, kind: MessageKind, payload: bytes) -> dict[str, Any]:
     """Carry out a command and return its reply. Raises ValueError for other messages."""
     if kind is MessageKind.RELOAD:
-        load = await control.loader.reload(force=bool(json.loads(payload)["force"]))
+        asked = json.loads(payload)
+        load = await control.loader.reload(force=Force(str(asked.get("account", ""))) if asked["force"] else None)
         return {
             "ok": load.ok and not load.held,
             "revision": control.publisher.revision,

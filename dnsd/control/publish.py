@@ -92,6 +92,15 @@ class Publisher:
     def is_behind(self, is_behind: bool) -> None:
         self._shared.set(self._shared.control, Slot.IS_BEHIND, is_behind)
 
+    @property
+    def has_good_texts(self) -> bool:
+        """Whether the last good texts are those served since the start; outlives this process."""
+        return bool(self._shared.get(self._shared.control, Slot.HAS_GOOD_TEXTS))
+
+    @has_good_texts.setter
+    def has_good_texts(self, has: bool) -> None:
+        self._shared.set(self._shared.control, Slot.HAS_GOOD_TEXTS, has)
+
     def late(self, revision: int) -> list[str]:
         """The names of workers that do not serve this revision or a later one, or are not connected."""
         served = {index for index, link in self.links.items() if link.serves >= revision}

@@ -17,6 +17,7 @@ from dnsd.control.control import Control
 from dnsd.control.scheduler import Scheduler
 from dnsd.control.status import COLLECT_S, problems_for_operator
 from dnsd.manage.audit import Entry, Outcome
+from dnsd.manage.brake import author_of
 from dnsd.manage.draft import Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change, owner_of
 from dnsd.manage.recent import RecentQuestions
@@ -87,6 +88,7 @@ class ControlService:
 
         def make(loaded: Loaded) -> tuple[T, Draft]:
             request.draft = draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
+            draft.author = author_of(actor.token)
             result = verb(draft)
             request.replaced = [Replaced(file, file.text()) for file in draft.touched()]
             return result, draft

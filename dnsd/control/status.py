@@ -35,7 +35,7 @@ def unready(control: Control) -> list[str]:
     if late := control.publisher.late(control.publisher.revision):
         reasons.append(f"the published revision is not yet served by {', '.join(late)}")
     errors = [problem for problem in load.problems if not problem.warning]
-    if not load.ok:
+    if not load.ok and not load.by_guard:
         what = "the last reload was refused" if control.current.loaded else "the files cannot be used"
         count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
         reasons.append(f"{what}: {count}, the first is {errors[0]}" if errors else what)
@@ -48,13 +48,20 @@ def problems_for_operator(control: Control) -> list[str]:
     why = loaded.held if loaded else {}
     accounts = [f"the account {account} is held at its last good version: {why[account][0]}" for account in why]
     copies = [f"{good.problem}; an account with an error would be held at an older version"] if good.problem else []
-    return [*unready(control), *accounts, *copies, *_stopped_changes(control)]
+    return [*unready(control), *_waiting(control), *accounts, *copies, *_stopped_changes(control)]
 
 
 def _stopped_changes(control: Control) -> list[str]:
     stopped = [one for one in control.pending.due if one.stopped]
     more = [f"{len(stopped) - MAX_LISTED:,} more pending changes are stopped"] if len(stopped) > MAX_LISTED else []
     return [*(f"the pending change {one.id} is stopped: {one.stopped}" for one in stopped[:MAX_LISTED]), *more]
+
+
+def _waiting(control: Control) -> Iterator[str]:
+    """Files that wait for the operator's word, as the guard refused them."""
+    if control.loader.last.by_guard:
+        errors = [problem for problem in control.loader.last.problems if not problem.warning]
+        yield f"files wait, as the guard refused the last reload: {errors[0]}"
 
 
 def status(control: Control) -> dict[str, Any]:

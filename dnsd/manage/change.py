@@ -18,6 +18,8 @@ from dnsd.store.write import FileChange, write_files
 T = TypeVar("T")
 Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]  # makes a change on top of the loaded data
 
+Check: TypeAlias = Callable[[Draft, Loaded, Loaded], None]
+
 
 class StaleError(DnsdError):
     """A file of a change was edited since it was loaded; `keys` are the keys of all files of the change."""
@@ -40,14 +42,19 @@ class Changed(Generic[T]):
     revision: int = 0
 
 
-def draw_up(makes: Iterable[Make[Any]], before: Loaded) -> list[Changed[Any] | Exception]:
-    """The outcomes of changes, each drawn up on top of the accepted ones before it. Raises StaleError."""
+def draw_up(makes: Iterable[Make[Any]], before: Loaded, check: Check) -> list[Changed[Any] | Exception]:
+    """The outcomes of changes, each drawn up on top of the accepted ones before it. Raises StaleError.
+
+    `check` may refuse a change, given its draft and the data before and after it.
+    """
     outcomes: list[Changed[Any] | Exception] = []
     after = before
     for make in makes:
         try:
             result, draft = make(after)
-            after = draft.load()
+            drawn = draft.load()
+            check(draft, after, drawn)
+            after = drawn
             outcomes.append(Changed(result, after, draft.beside))
         except FileChangedError:
             raise StaleError from None

@@ -13,6 +13,7 @@ from dnsd.app import Loaded, load_change
 from dnsd.errors import BrokenRule, InvalidDataError, Path, Problem
 from dnsd.formats.yaml_edit import NO_ORIGINS, Origins, edited_yaml, written_yaml
 from dnsd.formats.yaml_text import parse_yaml
+from dnsd.manage.brake import Author
 from dnsd.manage.refusal import Reason, refused, refused_for
 from dnsd.model.changes import change_problems
 from dnsd.model.dataset import Dataset
@@ -50,6 +51,7 @@ class Draft:
         self.now = now
         self.by_operator = by_operator
         self.forced = False  # whether prefixes may be withdrawn although maps answer with their addresses
+        self.author: Author | None = None  # for the brake; None: no limit
         self._written: dict[str, SourceFile] = {}  # by key
         self._removed: dict[str, SourceFile] = {}
         self._removed_accounts: list[str] = []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])")
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -46,3 +49,10 @@ def parse_time(text: str) -> datetime:
     except (ValueError, OverflowError):
         pass
     raise ValueError(f"{text!r} is not a time with a time zone, such as 2026-01-01T00:00:00Z")
+
+
+def parse_duration(text: str) -> int:
+    """The seconds of a time such as 90s, 10m, 1h or 2d. Raises ValueError."""
+    if not (found := DURATION.fullmatch(text)):
+        raise ValueError(f"{text!r} is not a time such as 90s, 10m or 1h")
+    return int(found[1]) * UNITS_S[found[2]]

@@ -26,6 +26,7 @@ class Slot(IntEnum):
     ENDED_CPU_S = 6  # user and system time of its predecessors; written by the supervisor
     SHOWN_CPU_S = 7  # its time last shown in /metrics, predecessors included; written by control
     IS_BEHIND = 8  # control's alone: 1 while the snapshot file may lack changes confirmed to a client
+    HAS_GOOD_TEXTS = 9  # control's alone: 1 once the last good texts are those served since the start
 
 
 @dataclass(frozen=True, slots=True)

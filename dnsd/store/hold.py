@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.model.maps import MemberKind
@@ -34,16 +35,24 @@ class Served:
 
 
 MayGo = Callable[[str], bool]  # whether an account barred from the pool may be removed, given the name of its folder
+Stopped = Mapping[str, tuple[Problem, ...]]  # accounts to hold for another reason than an error, and the reason
 
 
-def load_served(loading: Loading, found: Files, good: Files, may_go: MayGo) -> Served:
-    """Load the files `found`, holding accounts in error at their last good version in `good`.
+def load_served(
+    loading: Loading, found: Files, good: Files, may_go: MayGo, stopped: Stopped = MappingProxyType({})
+) -> Served:
+    """Load the files `found`, holding accounts in error, and the `stopped` ones, at their last good version in `good`.
 
     So are accounts that the files would take off their bar from the pool by a slip (`model/pool.py`). An account in
     error without a good version is left out. Raises InvalidDataError with every problem if an error belongs to no
     account, or remains with all changed accounts at their good versions.
     """
-    return _Judge(loading, found, good, may_go).served()
+    return _Judge(loading, found, good, may_go).served(stopped)
+
+
+def changed_accounts(found: Files, good: Files) -> Accounts:
+    """The accounts that differ from their last good version, including new and removed ones."""
+    return _changed(found, _by_account(found), good, _by_account(good))
 
 
 class _Judge:
@@ -67,17 +76,11 @@ class _Judge:
     @cached_property
     def _changed(self) -> Accounts:
         """The accounts that differ from their last good version, including new and removed ones."""
-        in_error = {account_of(problem.source) for problem in self._found.problems if _is_error(problem)}
-        found, good = set(self._found.accounts), set(self._good.accounts)
-        edited = {name for name in found & good if self._texts(self._now, name) != self._texts(self._before, name)}
-        return frozenset((found ^ good) | edited | in_error.intersection(found))
+        return _changed(self._found, self._now, self._good, self._before)
 
-    def _texts(self, files: Mapping[str, Sequence[SourceFile]], account: str) -> set[object]:
-        return set(map(_text, files.get(account, ())))
-
-    def served(self) -> Served:
-        """Hold accounts until no error is left; return the rest with them."""
-        held: dict[str, tuple[Problem, ...]] = {}
+    def served(self, stopped: Stopped) -> Served:
+        """Hold accounts, the `stopped` ones first, until no error is left; return the rest with them."""
+        held = {account: problems for account, problems in stopped.items() if account in self._changed}
         while True:
             judged = self._judge(frozenset(held))
             if blamed := dict(self._blamed(judged, frozenset(held)) or self._blocked_moves(judged, frozenset(held))):
@@ -263,6 +266,18 @@ def _with_times(found: Files, good: Files) -> Files:
         return replace(file, modified=one.modified) if one and is_as_before else file
 
     return replace(found, files=tuple(map(timed, found.files)))
+
+
+def _changed(
+    found: Files, now: Mapping[str, Sequence[SourceFile]], good: Files, before: Mapping[str, Sequence[SourceFile]]
+) -> Accounts:
+    def texts(files: Mapping[str, Sequence[SourceFile]], account: str) -> set[object]:
+        return set(map(_text, files.get(account, ())))
+
+    in_error = {account_of(problem.source) for problem in found.problems if _is_error(problem)}
+    present, known = set(found.accounts), set(good.accounts)
+    edited = {name for name in present & known if texts(now, name) != texts(before, name)}
+    return frozenset((present ^ known) | edited | in_error.intersection(present))
 
 
 def _is_error(problem: Problem) -> bool:

@@ -6,13 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.app import guard_problems, load
+from dnsd.app import Loaded, load
+from dnsd.errors import Problem
+from dnsd.manage.judge import findings, moves_between
 from dnsd.model.dataset import Dataset
-from dnsd.model.guard import LIMIT, drop_problems
+from dnsd.model.guard import drop_findings
 from dnsd.model.records import RecordFields
 from tests.models import Fields, dataset, record, zone, zone_map
 
 LIMIT_PERCENT = 30
+
+
+def drop_problems(old: Dataset, new: Dataset, limit: int) -> list[Problem]:
+    found = drop_findings(old, new, limit)
+    assert all(one.accounts == {"a1"} for one in found)
+    return [one.problem for one in found]
+
+
 TEN = [record(f"n{number} A 192.0.2.{number}") for number in range(10)]
 
 
@@ -70,10 +80,10 @@ DROPS: dict[str, tuple[Dataset, Dataset, list[str]]] = {
 @pytest.mark.parametrize(("old", "new", "expected"), DROPS.values(), ids=DROPS.keys())
 def test_dropped_share(old: Dataset, new: Dataset, expected: list[str]) -> None:
     found = drop_problems(old, new, LIMIT_PERCENT)
-    assert [problem.path for problem in found] == [LIMIT] * len(expected)
+    assert [(problem.source, problem.path) for problem in found] == [("a1", ())] * len(expected)
     for problem, text in zip(found, expected, strict=True):
         assert problem.message.startswith(text)
-        assert "dnsd reload --force" in problem.message
+        assert "dnsd reload --force --account a1" in problem.message
         assert not problem.warning
 
 
@@ -132,11 +142,14 @@ def test_problems_are_at_their_places(tmp_path: Path) -> None:
         "enabled: true\nips: []\nmemberships: [{kind: account, identifier: acme}]\n"
     )
     (account / "zones/example.net.yaml").unlink()
-    lines = [str(problem) for problem in guard_problems(load(config, {}, previous=loaded), loaded)]
-    assert [line.split(": ")[:2] for line in lines] == [
-        [f"{account}/maps/shop.yaml:2:1", "ips"],
-        [f"{config}:3:3", "reload.max_drop_percent"],
-    ]
-    assert "would lose its address" in lines[0]
+    lines = [str(problem) for problem in problems(config, loaded)]
+    assert [line.split(": ")[0] for line in lines] == [f"{account}/account.yaml:1:1", f"{account}/maps/shop.yaml:2:1"]
+    assert "1 of 2 zones would be removed: example.net; the limit is 40 percent" in lines[0]
+    assert "ips: the map answers for 1 member and would lose its address" in lines[1]
     config.write_text("default_addresses: [198.51.100.10]\nreload:\n  max_drop_percent: 50\n")
-    assert len(guard_problems(load(config, {}, previous=loaded), loaded)) == 1
+    assert len(problems(config, loaded)) == 1
+
+
+def problems(config: Path, before: Loaded) -> list[Problem]:
+    after = load(config, {}, previous=before)
+    return [one.problem for one in findings(before, after, moves_between(before, after))]

@@ -1,0 +1,217 @@
+"""Loads under the guard: new files are served only if its rules allow them, or the operator's word does.
+
+An account with a finding of its own is held like an account in error; a finding over several accounts refuses the whole
+load. All of this runs in a thread.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dnsd.app import Loaded, Source, load
+from dnsd.control.current import Current
+from dnsd.engine.delta import DeltaPart, apply_delta
+from dnsd.engine.snapshot import Snapshot
+from dnsd.errors import DnsdError, InvalidDataError, Problem
+from dnsd.manage.brake import FILES, Book, Overrun, judged, limit_of
+from dnsd.manage.judge import Moves, findings, moved_by_settings, moves_between, moves_from
+from dnsd.model.guard import FORCE, AccountMoves, GuardFinding, listed, move_findings, names_problems, taken
+from dnsd.model.sightings import NEVER_SEEN
+from dnsd.process.memory import trim
+from dnsd.progress import progress_on
+from dnsd.settings import OnError
+from dnsd.store.hold import Stopped, changed_accounts
+
+MAX_ROUNDS = 20  # in which accounts are held, before the load is refused
+BRAKE = ("reload", "brake")  # path of the setting
+NOT_FORCED = "waits for `dnsd reload`, as --account named another account"
+
+
+@dataclass(frozen=True, slots=True)
+class Force:
+    """The operator's word to pass the guard: for all files, or for those of one account."""
+
+    account: str = ""  # folder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Admitted:
+    """Data that may be served."""
+
+    loaded: Loaded
+    book: Book  # of the brake, with this load
+    notes: tuple[Problem, ...] = ()  # warnings about the change itself
+
+
+class GuardRefusedError(InvalidDataError):
+    """The guard refuses the files; `waiting` are the moves that wait for the operator's word."""
+
+    def __init__(
+        self, problems: Iterable[Problem], waiting: tuple[AccountMoves, ...] = (), *, is_overrun: bool = False
+    ) -> None:
+        super().__init__(problems)
+        self.waiting = waiting
+        self.is_overrun = is_overrun  # of the brake
+
+
+class UnsettledError(DnsdError):
+    """Names would be taken off their maps, by files that may still be changing."""
+
+
+class GuardedLoad:
+    """Loads of the files, each judged against the data before it."""
+
+    def __init__(self, config: Path, current: Current) -> None:
+        self._config = config
+        self._current = current
+
+    def first(self, source: Source, base: Loaded | None, book: Book) -> Admitted:
+        """The data of the files as they are or, with a `base`, as judged against it. Raises GuardRefusedError."""
+        return self.next(source, base, book) if base else Admitted(self._load(source, None), book)
+
+    def last_good(self, source: Source) -> Loaded | None:
+        """The last good version of all accounts; None if nothing has changed since, or without such a version."""
+        good = self._current.good_files()
+        if good is None or source.files is None or not (changed := changed_accounts(source.files, good)):
+            return None
+        reason = "waits: the files are judged against this version"
+        return self._load(source, None, {account: (Problem(account, (), reason),) for account in changed})
+
+    def next(
+        self, source: Source, before: Loaded, book: Book, *, force: Force | None = None, is_settled: bool = True
+    ) -> Admitted:
+        """The data of the files after `before`, with accounts held as the rules say.
+
+        Raises GuardRefusedError, other InvalidDataErrors, and UnsettledError unless `is_settled`.
+        """
+        if force:
+            return self._forced(source, before, book, force)
+        loaded, moved = self._held(source, before, is_settled=is_settled)
+        reload = loaded.settings.reload
+        limit = limit_of(len(before.dataset.accounts), reload.brake_limits, reload.window_s)
+        after = judged(book, FILES, moved.zones, moved.base, loaded.snapshot, limit, time.time())
+        if isinstance(after, Overrun):
+            problems = (*loaded.errors, loaded.locate(_brake_problem(after, moved)))
+            raise GuardRefusedError(problems, moved.accounts, is_overrun=True)
+        return Admitted(loaded, after, _notes(before, loaded, moved))
+
+    def after_snapshot(self, source: Source, served: Snapshot, book: Book, *, force: Force | None) -> Admitted:
+        """The data of the files, if only the answers before are known. Raises GuardRefusedError."""
+        loaded = self._load(source, None, force=force)
+        if force:
+            return Admitted(loaded, book.renewed(FILES.key))
+        limit = loaded.settings.reload.max_drop_percent
+        moved = moves_from(served, loaded, {account.id: account.key for account in loaded.dataset.accounts.values()})
+        found = [one.problem for one in move_findings(moved.accounts, moved.proxied, limit)]
+        found += names_problems(served.names, loaded.snapshot.names, limit)
+        if found:
+            raise GuardRefusedError((*loaded.errors, *map(loaded.locate, found)), moved.accounts)
+        return Admitted(loaded, book, tuple(map(loaded.locate, taken(moved.accounts))))
+
+    def _forced(self, source: Source, before: Loaded, book: Book, force: Force) -> Admitted:
+        stopped: Stopped = {}
+        if force.account:
+            assert source.files is not None
+            others = changed_accounts(source.files, before.files) - {force.account}
+            stopped = {account: (Problem(account, (), NOT_FORCED),) for account in others}
+        loaded = self._load(source, before, stopped, force)
+        return Admitted(loaded, book.renewed(FILES.key), _notes(before, loaded, moves_between(before, loaded)))
+
+    def _held(self, source: Source, before: Loaded, *, is_settled: bool) -> tuple[Loaded, Moves]:
+        """The data with accounts held until no finding is left, and its moves. Raises GuardRefusedError."""
+        stopped: dict[str, tuple[Problem, ...]] = {}
+        rounds = 0
+        while True:
+            loaded = self._load(source, before, stopped)
+            if loaded is before:
+                return loaded, Moves(before.snapshot, (), (), 0)
+            moved = moves_between(before, loaded)
+            if not is_settled and any(_leaves_map(moved)):
+                raise UnsettledError
+            found = findings(before, loaded, moved)
+            if not found:
+                return loaded, moved
+            own = {} if loaded.settings.on_error is OnError.REFUSE else _by_account(found, stopped)
+            over = [one for one in found if not one.accounts & own.keys() or len(one.accounts) > 1]
+            rounds += 1
+            if not own or any(not one.is_share for one in over) or rounds > MAX_ROUNDS:
+                problems = (*loaded.errors, *(one.problem for one in found))
+                raise GuardRefusedError(problems, moved.accounts)
+            stopped |= own
+
+    def _load(
+        self, source: Source, before: Loaded | None, stopped: Stopped | None = None, force: Force | None = None
+    ) -> Loaded:
+        stream = None if before else sys.stderr  # the operator waits for the first load
+        with _no_garbage(freeze=before is None), progress_on(stream) as progress:
+            return load(
+                self._config,
+                previous=before,
+                source=source,
+                good=self._current.good_files,
+                good_policies=self._current.good_policies,
+                may_go=lambda account: force is not None and force.account in ("", account),
+                progress=progress,
+                seen=NEVER_SEEN if before else self._current.times.load(),
+                stopped=stopped or {},
+            )
+
+
+def moved_by_start(parts: Iterable[DeltaPart], loaded: Loaded) -> list[Problem]:
+    """Warnings with the figures of names that `loaded` answers otherwise than the snapshot in a file, in its parts."""
+    try:
+        before = next(filter(None, apply_delta(None, parts)))
+    except ValueError:  # it is of no use to this version
+        return []
+    keys = {account.id: account.key for account in loaded.dataset.accounts.values()}
+    moved = moves_from(before, loaded, keys).accounts
+    counts = {one.account: one.names.total for one in moved}
+    if not counts:
+        return []
+    what = f"this start changes the answers of {sum(counts.values()):,} proxied names: {listed(counts)}"
+    return [Problem("", (), what, warning=True), *taken(moved)]
+
+
+def _by_account(found: Iterable[GuardFinding], stopped: Stopped) -> dict[str, tuple[Problem, ...]]:
+    """The problems of findings within one account that is not held yet."""
+    own: dict[str, tuple[Problem, ...]] = {}
+    for one in found:
+        if len(one.accounts) == 1 and not one.accounts & stopped.keys():
+            (account,) = one.accounts
+            own[account] = (*own.get(account, ()), one.problem)
+    return own
+
+
+def _leaves_map(moved: Moves) -> Iterator[bool]:
+    """Whether names leave their map, for each zone."""
+    for one in moved.zones:
+        yield one.old is not moved.base.default and one.names.total > one.names.readdressed
+
+
+def _brake_problem(overrun: Overrun, moved: Moves) -> Problem:
+    counts = {one.account: one.names.total for one in moved.accounts}
+    what = f"{overrun.message(time.time())}: {listed(counts)}"
+    return Problem("", BRAKE, f"{what}: use `dnsd brake release files`, then `dnsd reload`; or {FORCE}")
+
+
+def _notes(before: Loaded, loaded: Loaded, moved: Moves) -> tuple[Problem, ...]:
+    return (*map(loaded.locate, taken(moved.accounts)), *moved_by_settings(before, loaded))
+
+
+@contextmanager
+def _no_garbage(*, freeze: bool) -> Iterator[None]:
+    """Collect no garbage in this context: it makes a million objects and frees few. If `freeze`, never scan them."""
+    gc.disable()
+    try:
+        yield
+        if freeze:
+            gc.freeze()
+    finally:
+        gc.enable()
+        trim()
