@@ -8,6 +8,7 @@ from ipaddress import ip_network
 
 from dnsd.api import bodies
 from dnsd.api.envelope import Reply, listed
+from dnsd.api.map_fields import called_fields
 from dnsd.api.pending import carry_out
 from dnsd.api.request import Call, in_thread
 from dnsd.api.shapes import map_shape, plan_shape
@@ -35,14 +36,14 @@ async def list_maps(call: Call) -> Reply:
 
 async def create_map(call: Call) -> Reply:
     """Create an address map"""
-    account_id, new = call.path["account_id"], bodies.new_map(call.fields(bodies.MapBody))
+    account_id, new = call.path["account_id"], bodies.new_map(called_fields(call, bodies.MapBody))
     request = create_request(account_id, secrets.token_hex(16), new)
     return await carry_out(call, request, partial(_reply, request=request), is_new=True)
 
 
 async def plan_map(call: Call) -> Reply:
     """Show how answers would change with a new map or, given an id, with a change to a map; changes nothing"""
-    account_id, body, given = call.path["account_id"], call.fields(bodies.MapPlan), call.json
+    account_id, body, given = call.path["account_id"], called_fields(call, bodies.MapPlan), call.json
     map_id = body.id
 
     def verb(draft: Draft) -> None:

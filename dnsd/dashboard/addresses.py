@@ -14,7 +14,6 @@ from dnsd.dashboard.visit import Visit
 from dnsd.manage import accounts
 from dnsd.manage.draft import Draft
 from dnsd.manage.refusal import RefusedError
-from dnsd.model.accounts import Approval
 from dnsd.model.space import doubts
 
 Verb = Callable[[Draft], Any]
@@ -40,21 +39,6 @@ async def add_prefix(visit: Visit) -> HtmlPage | Redirect:
     return await _carry_out(visit, "prefix.create", verb, done, PREFIX_FIELDS)
 
 
-async def approve_prefix(visit: Visit) -> HtmlPage | Redirect:
-    """Approve a prefix."""
-    account_id, prefix_id = _prefix(visit)
-    change: accounts.PrefixChange = {"approved": Approval.ACTIVE}
-    verb = partial(accounts.edit_prefix, account_id=account_id, prefix_id=prefix_id, change=change)
-    return await _carry_out(visit, "prefix.edit", lambda: verb, "The prefix is approved.")
-
-
-async def delete_prefix(visit: Visit) -> HtmlPage | Redirect:
-    """Delete a prefix; no map may use it."""
-    account_id, prefix_id = _prefix(visit)
-    verb = partial(accounts.delete_prefix, account_id=account_id, prefix_id=prefix_id)
-    return await _carry_out(visit, "prefix.delete", lambda: verb, "The prefix is deleted.")
-
-
 async def delegate(visit: Visit) -> HtmlPage | Redirect:
     """Delegate a part of a prefix to another account."""
     account_id, prefix_id = _prefix(visit)
@@ -69,15 +53,6 @@ async def delegate(visit: Visit) -> HtmlPage | Redirect:
     return await _carry_out(visit, "prefix.delegate", verb, "The part is delegated.", ("delegated_account_id",))
 
 
-async def undelegate(visit: Visit) -> HtmlPage | Redirect:
-    """Delete a delegation; no map may use it."""
-    account_id, prefix_id = _prefix(visit)
-    verb = partial(
-        accounts.delete_delegation, account_id=account_id, prefix_id=prefix_id, wanted=visit.path["delegation_id"]
-    )
-    return await _carry_out(visit, "prefix.undelegate", lambda: verb, "The delegation is deleted.")
-
-
 async def lease(visit: Visit) -> HtmlPage | Redirect:
     """Lease a static IP to the account."""
 
@@ -86,12 +61,6 @@ async def lease(visit: Visit) -> HtmlPage | Redirect:
         return partial(accounts.create_lease, account_id=visit.account.id, ip=body.ip, with_map=body.create_map)
 
     return await _carry_out(visit, "lease.create", verb, "The static IP is leased.", ("ip",))
-
-
-async def take_back(visit: Visit) -> HtmlPage | Redirect:
-    """End the lease of a static IP; no map may use it."""
-    verb = partial(accounts.delete_lease, account_id=visit.account.id, wanted=visit.path["lease_id"])
-    return await _carry_out(visit, "lease.delete", lambda: verb, "The lease of the static IP has ended.")
 
 
 def _prefix(visit: Visit) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dnsd.api.bodies import new_map
 from dnsd.dashboard.forms import FormErrors
-from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
+from dnsd.dashboard.map_form import MapForm, found_zones
 from dnsd.dashboard.maps import maps_path
 from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.spaces import spaces_of, uses_of
@@ -51,7 +51,7 @@ async def step(visit: Visit) -> HtmlPage | Redirect:
         # Errors in the input so far are shown at the step where they can be fixed.
         plan = await visit.plan(make) if do in ("name", "review") else None
     except RefusedError as error:
-        errors = FormErrors(error, FIELDS)
+        errors = form.errors(error)
         place = next((STEP_OF[name] for name in STEP_OF if errors.of(name)), "review")
         is_ahead = do in STEPS and STEPS.index(place) > STEPS.index(at if at in STEPS else "scope")
         return _page(visit, do, form, FormErrors()) if is_ahead else _page(visit, place, form, errors)

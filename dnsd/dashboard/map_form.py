@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dnsd.api.bodies import MapBody
-from dnsd.dashboard.forms import FormValues
+from dnsd.api.map_fields import map_fields
+from dnsd.api.request import check_texts
+from dnsd.dashboard.forms import FormErrors, FormValues
 from dnsd.dashboard.visit import Visit
+from dnsd.manage.refusal import Fault, RefusedError
 from dnsd.model.accounts import Account
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, parse_ip
@@ -71,7 +74,7 @@ class MapForm:
 
     def ip_lines(self) -> list[str]:
         """The addresses as typed: one per line, or separated by commas, semicolons or spaces."""
-        return self.ips.replace(",", " ").replace(";", " ").split()
+        return _split(self.ips)
 
     def request(self, account: Account) -> dict[str, Any]:
         """The body of a request, not yet validated."""
@@ -88,7 +91,24 @@ class MapForm:
 
     def body(self, visit: Visit) -> MapBody:
         """The body of a request, validated like the API's. Raises RefusedError."""
-        return visit.body(MapBody, self.request(visit.account))
+        values = self.request(visit.account)
+        check_texts(values)
+        return map_fields(MapBody, values, visit.dataset, visit.account.id)
+
+    def errors(self, error: RefusedError) -> FormErrors:
+        """The errors of a refused form; those of a single address begin with its line."""
+        return FormErrors(RefusedError(*map(self._placed, error.faults)), FIELDS)
+
+    def _placed(self, fault: Fault) -> Fault:
+        is_one = len(fault.path) == 2 and fault.path[0] == "ips" and isinstance(fault.path[1], int)
+        lines = self._lines() if is_one else []
+        if len(lines) < 2 or int(fault.path[1]) >= len(lines):
+            return fault
+        return replace(fault, message=f"line {lines[int(fault.path[1])]}: {fault.message}")
+
+    def _lines(self) -> list[int]:
+        """The line of each address."""
+        return [number for number, line in enumerate(self.ips.split("\n"), 1) for _ in _split(line)]
 
     def typed(self) -> set[IPAddress]:
         """The lines that parse as addresses."""
@@ -102,6 +122,10 @@ class MapForm:
         """The chosen zones that exist in the account."""
         found = (dataset.zones.get(one) for one in self.zones)
         return [zone for zone in found if zone is not None and zone.account_id == account.id]
+
+
+def _split(text: str) -> list[str]:
+    return text.replace(",", " ").replace(";", " ").split()
 
 
 def found_zones(dataset: Dataset, account: Account, text: str, chosen: Sequence[Zone]) -> tuple[list[Zone], int]:

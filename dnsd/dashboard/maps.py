@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from dnsd.api.bodies import map_change
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.listing import listing
-from dnsd.dashboard.map_form import FIELDS, MapForm, found_zones
+from dnsd.dashboard.map_form import MapForm, found_zones
 from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.views import (
@@ -113,7 +113,7 @@ async def save_details(visit: Visit) -> HtmlPage | Redirect:
     except RefusedError as error:
         if error.faults[0].reason is Reason.CHANGED_MEANWHILE:
             tag = map_tag(visit.map)
-        return await _page(visit, form, tag, FormErrors(error, FIELDS))
+        return await _page(visit, form, tag, form.errors(error))
     return Redirect(map_path(visit), "The map is saved.")
 
 
@@ -186,7 +186,7 @@ async def save_edit(visit: Visit) -> HtmlPage | Redirect:
     except RefusedError as error:
         has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
         tag = map_tag(visit.map) if has_conflict else tag
-        return _edit_page(visit, _Edited(form, tag, FormErrors(error, FIELDS), has_conflict=has_conflict))
+        return _edit_page(visit, _Edited(form, tag, form.errors(error), has_conflict=has_conflict))
     saved = "The map is saved. DNS answers with it." if found.enabled else "The map is saved. It is still disabled."
     return Redirect(map_path(visit), saved)
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from dnsd.api.access import Need, Permission
 from dnsd.dashboard import (
+    address_actions,
     addresses,
     audit_pages,
     bulk,
@@ -86,11 +87,20 @@ ROUTES = (
     PageRoute("GET", ADDRESSES, READ_PREFIXES, addresses.show_addresses),
     PageRoute("POST", f"{ADDRESSES}/prefixes", EDIT_PREFIXES, addresses.add_prefix),
     PageRoute("POST", f"{ADDRESSES}/static-ips", OPERATOR, addresses.lease),
-    PageRoute("POST", f"{ADDRESSES}/static-ips/{{lease_id}}/delete", OPERATOR, addresses.take_back),
-    PageRoute("POST", f"{PREFIX}/approve", OPERATOR, addresses.approve_prefix),
-    PageRoute("POST", f"{PREFIX}/delete", EDIT_PREFIXES, addresses.delete_prefix),
     PageRoute("POST", f"{PREFIX}/delegations", EDIT_PREFIXES, addresses.delegate),
-    PageRoute("POST", f"{PREFIX}/delegations/{{delegation_id}}/delete", EDIT_PREFIXES, addresses.undelegate),
+    *(
+        route
+        for path, permission, make in (
+            (f"{ADDRESSES}/static-ips/{{lease_id}}/delete", OPERATOR, address_actions.lease_end),
+            (f"{PREFIX}/approve", OPERATOR, address_actions.approval),
+            (f"{PREFIX}/delete", EDIT_PREFIXES, address_actions.deletion),
+            (f"{PREFIX}/delegations/{{delegation_id}}/delete", EDIT_PREFIXES, address_actions.delegation_end),
+        )
+        for route in (
+            PageRoute("GET", path, permission, partial(address_actions.ask, make)),
+            PageRoute("POST", path, permission, partial(address_actions.act, make)),
+        )
+    ),
     PageRoute("GET", "/zones", LIST_ZONES, zones.list_zones),
     PageRoute("GET", "/zones/create", CREATE_ZONES, zones.show_create),
     PageRoute("POST", "/zones/create", CREATE_ZONES, zones.create),

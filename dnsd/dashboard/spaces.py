@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from dnsd.model.accounts import Account, Approval, Prefix, contains
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, IPNetwork
 from dnsd.model.maps import AddressMap
 
-CELLS = 256  # of a picture, at most
+CELLS = 256  # of a picture, at most; a larger prefix is a bar
 COLUMNS = 32
+BAR, TICK = 640, 3  # the width of a bar, and the least width of a part in it
+MAX_PARTS = 20  # used subnets that are listed
+SUBNET = {4: 24, 6: 64}  # prefix lengths of the subnets listed for a larger prefix
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 MAX_COUNTED = 2**24  # addresses of a prefix; larger numbers are shown as a power of two
+SMALL = 4  # addresses of a prefix, at most, that has no router of its own
 MAX_TITLE = 6  # addresses in a cell's tooltip
 
 
@@ -23,6 +29,16 @@ class Cell:
 
     column: int
     row: int
+    state: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a prefix drawn as a bar: `used` by maps, or `lent`: delegated to another account."""
+
+    x: float
+    width: float
     state: str
     title: str
 
@@ -44,7 +60,9 @@ class Space:
     owner: Account
     is_own: bool
     uses: tuple[Use, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell, ...]  # of a small prefix
+    stretches: tuple[Stretch, ...]  # of a large one
+    subnets: tuple[tuple[IPNetwork, int], ...]  # of a large one: the used ones, with the addresses in use
     next_free: IPAddress | None
 
     @property
@@ -60,17 +78,12 @@ class Space:
     @property
     def size_text(self) -> str:
         """The number of addresses as text; a power of two if it is too long to read."""
-        return f"{self.size:,}" if self.size <= MAX_COUNTED else f"2^{self.size.bit_length() - 1}"
-
-    @property
-    def cell_text(self) -> str:
-        """The size of a square in the picture; empty for a single address."""
-        return "" if self.size <= CELLS else f"a /{self.cidr.prefixlen + CELLS.bit_length() - 1}"
+        return f"{self.size:,}" if self.size <= MAX_COUNTED else f"2{_raised(self.size)}"
 
     @property
     def rows(self) -> int:
-        """The number of rows in the picture."""
-        return -(-min(CELLS, self.size) // COLUMNS)
+        """The number of rows of squares."""
+        return -(-self.size // COLUMNS)
 
 
 def spaces_of(dataset: Dataset, account: Account, typed: Set[IPAddress] = frozenset()) -> list[Space]:
@@ -107,20 +120,28 @@ def _space(
 ) -> Space:
     used = [Use(ip, maps) for ip, maps in uses.items() if contains(cidr, ip)]
     lent = [one.cidr for one in prefix.delegations] if is_own else []
+    is_large = cidr.num_addresses > CELLS
     return Space(
         cidr=cidr,
         prefix=prefix,
         owner=owner,
         is_own=is_own,
         uses=tuple(used),
-        cells=tuple(_cells(cidr, used, lent)),
+        cells=() if is_large else tuple(_cells(cidr, used, lent)),
+        stretches=(*_lent(cidr, lent), *_ticks(cidr, used)) if is_large else (),
+        subnets=_subnets(cidr, used) if is_large else (),
         next_free=next_free(cidr, {one.ip for one in used} | typed, lent),
     )
 
 
 def next_free(cidr: IPNetwork, used: set[IPAddress], lent: Sequence[IPNetwork]) -> IPAddress | None:
-    """The first free address of a prefix, neither used nor lent; the network address is skipped."""
-    number, last = int(cidr.network_address) + (cidr.num_addresses > 1), int(cidr.broadcast_address)
+    """The first free address of a prefix, neither used nor lent.
+
+    The network and broadcast addresses are skipped, and the first address, which often is a router's.
+    """
+    has_router = cidr.num_addresses > SMALL
+    number = int(cidr.network_address) + (2 if has_router else cidr.num_addresses > 1)
+    last = int(cidr.broadcast_address) - (has_router and cidr.version == 4)
     make = type(cidr.network_address)
     while number <= last:
         ip = make(number)
@@ -131,35 +152,50 @@ def next_free(cidr: IPNetwork, used: set[IPAddress], lent: Sequence[IPNetwork]) 
     return None
 
 
-def _cells(cidr: IPNetwork, used: Sequence[Use], lent: Sequence[IPNetwork]) -> list[Cell]:
-    count = min(CELLS, cidr.num_addresses)
-    each, first = cidr.num_addresses // count, int(cidr.network_address)
-    in_cell: dict[int, list[Use]] = defaultdict(list)
-    for use in used:
-        in_cell[(int(use.ip) - first) // each].append(use)
-    lent_to: dict[int, str] = {}
+def _raised(size: int) -> str:
+    return str(size.bit_length() - 1).translate(SUPERSCRIPTS)
+
+
+def _lent(cidr: IPNetwork, lent: Sequence[IPNetwork]) -> Iterator[Stretch]:
     for part in lent:
-        start = (int(part.network_address) - first) // each
-        for index in range(start, (int(part.broadcast_address) - first) // each + 1):
-            lent_to[index] = f"delegated to another account: {part}"
+        width = max(TICK, BAR * part.num_addresses / cidr.num_addresses)
+        yield Stretch(_x(cidr, part.network_address), width, "lent", f"delegated to another account: {part}")
+
+
+def _ticks(cidr: IPNetwork, used: Sequence[Use]) -> Iterator[Stretch]:
+    """The used addresses; neighbours that would overlap are one tick."""
+    by_place: dict[int, list[Use]] = defaultdict(list)
+    for use in used:
+        by_place[int(_x(cidr, use.ip)) // TICK].append(use)
+    return (Stretch(place * TICK, TICK, "used", _title(uses)) for place, uses in by_place.items())
+
+
+def _x(cidr: IPNetwork, ip: IPAddress) -> float:
+    return min(BAR - TICK, BAR * (int(ip) - int(cidr.network_address)) / cidr.num_addresses)
+
+
+def _subnets(cidr: IPNetwork, used: Sequence[Use]) -> tuple[tuple[IPNetwork, int], ...]:
+    length = max(SUBNET[cidr.version], cidr.prefixlen)
+    counts = Counter(ip_network((use.ip, length), strict=False) for use in used)
+    return tuple(counts.items())
+
+
+def _cells(cidr: IPNetwork, used: Sequence[Use], lent: Sequence[IPNetwork]) -> list[Cell]:
+    """A square for each address."""
+    uses = {use.ip: use for use in used}
     cells = []
-    for index in range(count):
-        if uses := in_cell.get(index):
-            state, title = "used", _title(uses)
-        elif index in lent_to:
-            state, title = "lent", lent_to[index]
+    make, first = type(cidr.network_address), int(cidr.network_address)
+    for index in range(cidr.num_addresses):
+        ip = make(first + index)
+        part = next((part for part in lent if ip in part), None)
+        if ip in uses:
+            state, title = "used", _title([uses[ip]])
+        elif part is not None:
+            state, title = "lent", f"delegated to another account: {part}"
         else:
-            state, title = (
-                "free",
-                _free_title(cidr, first + index * each, each),
-            )
+            state, title = "free", f"free: {ip}"
         cells.append(Cell(index % COLUMNS, index // COLUMNS, state, title))
     return cells
-
-
-def _free_title(cidr: IPNetwork, start: int, count: int) -> str:
-    ip = type(cidr.network_address)(start)
-    return f"free: {ip}" if count == 1 else f"free: {ip}/{cidr.max_prefixlen - count.bit_length() + 1}"
 
 
 def _title(uses: Sequence[Use]) -> str:

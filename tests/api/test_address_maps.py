@@ -225,3 +225,13 @@ def test_prefix_in_use_cannot_be_removed(api: Api) -> None:
             assert "is outside the account" in message
             return
     raise AssertionError("the prefix is gone")
+
+
+def test_faults_of_all_addresses_are_reported_at_once(api: Api) -> None:
+    """Syntax and use of the addresses of a new map, each with its place."""
+    ips = ["203.0.113.300", "8.8.8.8", "203.0.113.5", 7, "198.51.100.1"]
+    for path in ("address_maps", "address_maps/plan"):
+        response = api.call("POST", f"/accounts/{A1}/addressing/{path}", {"ips": ips, "enabled": "yes"})
+        found = [(one["source"]["pointer"], one["message"]) for one in response.json()["errors"]]
+        assert [place for place, _ in found] == ["/enabled", "/ips/0", "/ips/1", "/ips/3", "/ips/4"]
+        assert "is outside the account's prefixes" in found[2][1]

@@ -37,8 +37,8 @@ def test_map_is_created_reviewed_changed_and_deleted(api: Api, acme: str, opened
     page.get_by_label(re.compile("^Find zones")).fill("blog")
     page.keyboard.press("Enter")
     page.get_by_role("checkbox", name="blog.example").check()
-    press(page, "Add the next free address, 203.0.113.1")
-    assert page.get_by_role("button", name="Add the next free address, 203.0.113.2").count() == 1
+    press(page, "Add the next free address, 203.0.113.2")
+    assert page.get_by_role("button", name="Add the next free address, 203.0.113.3").count() == 1
     assert page.get_by_role("checkbox", name="blog.example").is_checked()
     page.get_by_role("checkbox", name=re.compile(r"^192\.0\.2\.201")).check()
     box = page.get_by_label(re.compile("^IPv4 and IPv6 addresses"))
@@ -48,12 +48,12 @@ def test_map_is_created_reviewed_changed_and_deleted(api: Api, acme: str, opened
     press(page, "Continue")
     plan = page.locator("#plan")
     assert "blog.example" in plan.inner_text()
-    for ip in ("203.0.113.20", "203.0.113.1", "192.0.2.201", "2001:db8:100::50"):
+    for ip in ("203.0.113.20", "203.0.113.2", "192.0.2.201", "2001:db8:100::50"):
         assert ip in plan.inner_text(), ip
     assert api.ask("www.blog.example") == ["203.0.113.20", "192.0.2.200"]  # nothing has happened yet
     press(page, "Save and Deploy")
     assert page.get_by_role("heading", level=1).inner_text() == "Blog"
-    assert api.ask("www.blog.example") == ["203.0.113.1", "192.0.2.201"]
+    assert api.ask("www.blog.example") == ["203.0.113.2", "192.0.2.201"]
     assert api.ask("www.blog.example", "AAAA") == ["2001:db8:100::50"]
 
     page.get_by_role("link", name="Edit", exact=True).click()
@@ -62,7 +62,7 @@ def test_map_is_created_reviewed_changed_and_deleted(api: Api, acme: str, opened
     press(page, "Preview the change")
     assert "AAAA" in page.locator("#plan").inner_text()
     assert "IPv4 addresses only" in page.locator("#plan").inner_text()
-    assert api.ask("www.blog.example") == ["203.0.113.1", "192.0.2.201"]
+    assert api.ask("www.blog.example") == ["203.0.113.2", "192.0.2.201"]
     press(page, "Save")
     assert api.ask("www.blog.example") == ["203.0.113.7"]
     assert api.ask("www.blog.example", "AAAA") == []
@@ -81,7 +81,7 @@ def test_map_is_created_reviewed_changed_and_deleted(api: Api, acme: str, opened
     page.locator("#history + ul a").last.click()
     press(page, "Restore this version")
     assert "restored" in said(page)
-    assert api.ask("www.blog.example") == ["203.0.113.1", "192.0.2.201"]
+    assert api.ask("www.blog.example") == ["203.0.113.2", "192.0.2.201"]
     page.get_by_role("link", name="Disable", exact=True).click()
     press(page, "Disable")
     page.get_by_role("link", name="Delete", exact=True).click()
@@ -219,7 +219,8 @@ def test_errors_stand_at_their_fields_and_input_is_kept(api: Api, acme: str, ope
     press(page, "Continue")
     page.get_by_role("checkbox", name="blog.example").check()
     for text, message in (
-        ("203.0.113.5\nnonsense", "nonsense"),
+        ("203.0.113.5\nnonsense", "Line 2: "),
+        ("203.0.113.300\n203.0.113.5, 8.8.8.8", "Line 2: 8.8.8.8 is outside the account's prefixes"),
         ("8.8.8.8", "is outside the account's prefixes"),
         ("198.18.0.1", "is not approved yet"),
     ):
@@ -483,6 +484,9 @@ def test_address_space_in_a_browser(api: Api, acme: str, opened: Open) -> None:
     assert used.count() == 5
     assert "203.0.113.10: Shop" in used.first.text_content()
     assert page.locator("rect.lent").count() == 32
+    bar = page.locator("svg.space").nth(1)  # of a /48
+    assert "2001:db8:100::10: Shop" in bar.locator("rect.used").first.text_content()
+    assert "Used: 2001:db8:100::/64 (3 addresses)" in page.locator("main").inner_text()
     page.get_by_label("Prefix", exact=True).fill("203.0.113.0/33")
     page.get_by_label("Description (optional)").fill("kept")
     press(page, "Add the prefix")
@@ -492,15 +496,28 @@ def test_address_space_in_a_browser(api: Api, acme: str, opened: Open) -> None:
     press(page, "Add the prefix")
     assert "once the operator has approved it" in said(page)
     operator = opened(api, None, path)
-    operator.locator("section", has_text="2001:db8:200::/48").get_by_role("button", name="Approve").click()
+    section = operator.locator("section", has_text="2001:db8:200::/48")
+    assert "Waiting for your approval" in section.inner_text()
+    section.get_by_role("link", name="Approve").click()
+    assert operator.get_by_role("heading", level=1).inner_text() == "Approve 2001:db8:200::/48?"
+    press(operator, "Approve")
+    assert "The prefix is approved." in said(operator)
     operator.get_by_label("Lease a static IP").fill("192.0.2.222")
     press(operator, "Lease")
     assert "192.0.2.222" in api.read("acme/account.yaml")
     page.goto(f"{api.origin}{path}")
-    first = page.locator("section").first
-    first.get_by_text("Delegate a part").click()
-    press(page, "Delete 203.0.113.0/24")
-    assert "203.0.113.10" in said(page)  # a map needs it
+    page.get_by_role("link", name="Delete 203.0.113.0/24").click()
+    text = page.locator("main").inner_text()
+    assert "203.0.113.10" in text  # a map needs it
+    assert "Used by Shop" in text
+    assert page.get_by_role("button", name="Delete").count() == 0
+    page.get_by_role("link", name="Back").click()
+    page.get_by_role("link", name="Take back 203.0.113.192/27").click()
+    press(page, "Take back")
+    assert "The delegation is deleted." in said(page)
+    operator.get_by_role("link", name="Take back 192.0.2.222").click()
+    press(operator, "Take back")
+    assert "192.0.2.222" not in api.read("acme/account.yaml")
 
 
 def test_explain_page_in_a_browser(api: Api, acme: str, opened: Open) -> None:

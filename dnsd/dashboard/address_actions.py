@@ -1,0 +1,146 @@
+"""Changes of address space that need confirmation: approving and deleting a prefix, ending a lease or a delegation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from dnsd.dashboard.forms import FormErrors
+from dnsd.dashboard.page import HtmlPage, Redirect
+from dnsd.dashboard.spaces import uses_of
+from dnsd.dashboard.visit import Visit
+from dnsd.manage import accounts
+from dnsd.manage.draft import Draft
+from dnsd.manage.find import find_prefix
+from dnsd.manage.refusal import Reason, RefusedError, refused
+from dnsd.model.accounts import Approval, Prefix, contains
+from dnsd.model.fields import IPAddress, IPNetwork
+from dnsd.model.maps import AddressMap
+from dnsd.model.space import doubts
+
+
+@dataclass(frozen=True, slots=True)
+class AddressAction:
+    """A change of an account's address space, and its effect in words."""
+
+    name: str  # in the audit log
+    space: IPAddress | IPNetwork
+    button: str
+    effect: str
+    done: str
+    verb: Callable[[Draft], Any]
+    is_dangerous: bool = True
+    doubts: tuple[str, ...] = ()  # about a prefix to approve
+
+
+Make = Callable[[Visit], AddressAction]
+
+
+async def ask(make: Make, visit: Visit) -> HtmlPage:
+    """Show the effect of an action and ask to confirm; if it would be refused, the reasons."""
+    action = make(visit)
+    try:
+        await visit.service.plan(visit.actor, action.verb)
+    except RefusedError as error:
+        return _page(visit, action, FormErrors(error))
+    return _page(visit, action, FormErrors())
+
+
+async def act(make: Make, visit: Visit) -> HtmlPage | Redirect:
+    """Carry out a confirmed action."""
+    action = make(visit)
+    try:
+        await visit.change(action.name, action.verb)
+    except RefusedError as error:
+        return _page(visit, action, FormErrors(error))
+    return Redirect(f"/accounts/{visit.account.id}/addresses", action.done)
+
+
+def approval(visit: Visit) -> AddressAction:
+    """The approval of a prefix, with the operator's doubts about it."""
+    prefix = _prefix(visit)
+    pool = visit.loaded.settings.default_addresses
+    return AddressAction(
+        "prefix.edit",
+        prefix.cidr,
+        "Approve",
+        f"Address maps of {visit.account.name} may use its addresses from then on. No answers change by that alone.",
+        "The prefix is approved.",
+        partial(
+            accounts.edit_prefix,
+            account_id=visit.account.id,
+            prefix_id=prefix.id,
+            change={"approved": Approval.ACTIVE},
+        ),
+        is_dangerous=False,
+        doubts=tuple(doubts(visit.dataset, visit.account, prefix, pool=pool)),
+    )
+
+
+def deletion(visit: Visit) -> AddressAction:
+    """The deletion of a prefix."""
+    prefix = _prefix(visit)
+    lent = ", ".join(str(one.cidr) for one in prefix.delegations)
+    return AddressAction(
+        "prefix.delete",
+        prefix.cidr,
+        "Delete",
+        "Address maps can no longer use its addresses."
+        + (f" The delegations of {lent} end, too." if lent else "")
+        + (" To use it again, you add it again, and the operator approves it." if not visit.token.is_operator else ""),
+        "The prefix is deleted.",
+        partial(accounts.delete_prefix, account_id=visit.account.id, prefix_id=prefix.id),
+    )
+
+
+def lease_end(visit: Visit) -> AddressAction:
+    """The end of the lease of a static IP."""
+    account, wanted = visit.account, visit.path["lease_id"]
+    ip = next((one for one in account.static_ips if accounts.lease_id(account, one) == wanted), None)
+    if ip is None:
+        raise refused(Reason.NOT_FOUND, f"There is no lease {wanted}")
+    return AddressAction(
+        "lease.delete",
+        ip,
+        "Take back",
+        f"Address maps of {account.name} can no longer use it.",
+        "The lease of the static IP has ended.",
+        partial(accounts.delete_lease, account_id=account.id, wanted=wanted),
+    )
+
+
+def delegation_end(visit: Visit) -> AddressAction:
+    """The end of a delegation."""
+    prefix, wanted = _prefix(visit), visit.path["delegation_id"]
+    found = next((one for one in prefix.delegations if accounts.delegation_id(prefix, one) == wanted), None)
+    if found is None:
+        raise refused(Reason.NOT_FOUND, f"There is no delegation {wanted}")
+    return AddressAction(
+        "prefix.undelegate",
+        found.cidr,
+        "Take back",
+        "Address maps of the other account can no longer use it.",
+        "The delegation is deleted.",
+        partial(accounts.delete_delegation, account_id=visit.account.id, prefix_id=prefix.id, wanted=wanted),
+    )
+
+
+def _prefix(visit: Visit) -> Prefix:
+    """The prefix in the path. Raises RefusedError."""
+    return find_prefix(visit.dataset, visit.path["account_id"], visit.path["prefix_id"])[1]
+
+
+def _page(visit: Visit, action: AddressAction, errors: FormErrors) -> HtmlPage:
+    data = {"account": visit.account, "action": action, "users": _users(visit, action), "url": visit.url}
+    return HtmlPage("address_action.html", {**data, "errors": errors}, errors.status)
+
+
+def _users(visit: Visit, action: AddressAction) -> list[AddressMap]:
+    """The account's own maps that use the address space."""
+    space, found = action.space, dict[str, AddressMap]()
+    for ip, maps in uses_of(visit.dataset, visit.account.id).items():
+        if contains(space, ip) if isinstance(space, IPNetwork) else ip == space:
+            found |= {one.id: one for one in maps}
+    return list(found.values())
