@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dnsd.compile.build import build_snapshot, flattening_problems
+from dnsd.compile.foreign import foreign_answers
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.dataset import Dataset
@@ -54,6 +55,7 @@ class Loaded:
     stored: Stored
     settings_file: SettingsFile
     flattening: tuple[Problem, ...]  # warnings about flattened CNAMEs, which depend on the snapshot's names
+    foreign: tuple[Problem, ...]  # warnings about names of barred accounts that lead to other accounts
     times: ObjectTimes
 
     @property
@@ -198,7 +200,11 @@ def _built(
         flattening = previous.flattening
     else:
         flattening = tuple(stored.locate(flattening_problems(snapshot)))
-    found = (*stored.warnings, *flattening)
+    if previous and flattening is previous.flattening and stored.dataset.barred == previous.dataset.barred:
+        foreign = previous.foreign
+    else:
+        foreign = tuple(stored.locate(foreign_answers(stored.dataset, snapshot)))
+    found = (*stored.warnings, *flattening, *foreign)
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
     return Loaded(
@@ -212,6 +218,7 @@ def _built(
         stored=stored,
         settings_file=settings_file,
         flattening=flattening,
+        foreign=foreign,
         times=times,
     )
 

@@ -98,6 +98,11 @@ class Dataset:
         immutable = (one for one in self.maps.values() if one.immutable)
         return {one.account_id: one for one in immutable if considered([one], one.account_id, None)[0].skipped is None}
 
+    @cached_property
+    def barred(self) -> frozenset[str]:
+        """The ids of the accounts that are barred from the default pool."""
+        return frozenset(account.id for account in self.accounts.values() if self.is_barred(account))
+
     def is_barred(self, account: Account) -> bool:
         """Whether no name of an account may be answered from the default pool."""
         if account.pool is None:

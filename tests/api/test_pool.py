@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from tests.api.server import A1, A2, FILES, Z3, Api
+from dnsd.cli import main
+from tests.api.server import A1, A2, FILES, Z1, Z3, Api
 
 MAPS = f"/accounts/{A1}/addressing/address_maps"
 WIDE = [{"kind": "account", "identifier": A1}]
@@ -121,3 +123,20 @@ def test_barred_account_never_asks_the_pool_for_a_new_zone(api: Api) -> None:
     assert api.ask("www.new.example", "AAAA") == []
     assert sorted(api.ask("www.example.org")) == POOL  # of the other account, as before
     assert Z3 in {one["id"] for one in api.result("GET", "/zones")}
+
+
+def test_plan_and_check_warn_of_names_that_lead_to_other_accounts(api: Api) -> None:
+    """Before the account is barred, and after: the other account's addresses are the default pool's."""
+    record = {"name": "partner", "type": "CNAME", "content": "www.example.org"}
+    api.result("POST", f"/zones/{Z1}/dns_records", record)
+    body = {"ips": ["203.0.113.40"], "memberships": WIDE, "enabled": True, "immutable": True}
+    warnings = api.result("POST", f"{MAPS}/plan", body)["warnings"]
+    words = "partner.example.com leads to a proxied name of another account"
+    assert [one for one in warnings if words in one]
+    api.result("POST", MAPS, body)
+    assert sorted(api.ask("partner.example.com")[1:]) == POOL
+    checked = CliRunner().invoke(main, ["check", "-c", str(api.config)])
+    assert checked.exit_code == 0
+    assert words in checked.output
+    api.result("PUT", f"/accounts/{A1}", {"name": "Acme", "pool": "allowed"})
+    assert words not in CliRunner().invoke(main, ["check", "-c", str(api.config)]).output
