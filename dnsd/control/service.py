@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +13,9 @@ from typing import Any, TypeVar
 from dnsd.api.codes import code_of, text_of
 from dnsd.app import Loaded
 from dnsd.control.control import Control
+from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
-from dnsd.control.status import COLLECT_S, problems_for_operator
+from dnsd.control.status import problems_for_operator
 from dnsd.manage.audit import Entry, Outcome
 from dnsd.manage.brake import author_of
 from dnsd.manage.draft import Draft, Note
@@ -25,7 +25,8 @@ from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.token_changes import TokenChange, accounts_of, token_data
 from dnsd.manage.token_file import TokenFile
-from dnsd.manage.traffic import SAMPLE_S, Traffic
+from dnsd.manage.traffic import Traffic
+from dnsd.manage.traffic_files import TrafficFiles
 from dnsd.process.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
 
@@ -72,15 +73,9 @@ class ControlService:
             return await in_thread(partial(self._audit.read, limit, is_wanted, skip=skip))
 
     async def sample(self) -> None:
-        """Sample the traffic every SAMPLE_S, forever."""
-        last = time.monotonic()
-        while True:
-            self._publisher.ask_for_samples()
-            await self._publisher.collect(COLLECT_S)
-            now = time.monotonic()
-            self.traffic.add(self._publisher.counts.items(), time.time(), now - last)
-            last = now
-            await asyncio.sleep(SAMPLE_S)
+        """Sample the traffic, forever."""
+        files = TrafficFiles(self._control.setup.state.folder)
+        await sample_traffic(self.traffic, files, self._publisher, self._log)
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb, publish its change, and return its result and the loaded data. Raises RefusedError."""

@@ -7,7 +7,7 @@ from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.plots import Plot, plot_of, rates_of
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.tokens import AccessLevel, Area
-from dnsd.manage.traffic import MAPS, QUERIES, RCODES, ZONES
+from dnsd.manage.traffic import MAPS, QUERIES, RCODES, ZONES, TimeRange
 from dnsd.model.maps import AddressMap
 
 MAX_WARNINGS = 20
@@ -39,7 +39,7 @@ def _may_read(visit: Visit, address_map: AddressMap) -> bool:
 
 
 def _plots(visit: Visit) -> list[Plot]:
-    samples, dataset = list(visit.service.traffic.samples), visit.dataset
+    samples, dataset = list(visit.service.traffic.rings[TimeRange.HOUR].samples), visit.dataset
     maps = {one.key: one.description or one.key for one in dataset.maps.values() if _may_read(visit, one)}
     if visit.token.is_operator:
         return [

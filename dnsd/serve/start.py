@@ -26,6 +26,7 @@ from dnsd.manage.history import FOLDER as HISTORY
 from dnsd.manage.pending_files import FOLDER as PENDING
 from dnsd.manage.token_file import FILE_NAME as TOKENS
 from dnsd.manage.token_file import LOCK_NAME as TOKENS_LOCK
+from dnsd.manage.traffic_files import PREFIX as TRAFFIC
 from dnsd.net.listen import (
     Address,
     Listener,
@@ -55,7 +56,7 @@ from dnsd.worker.worker import Worker, WorkerSetup
 # Glob patterns of the state folder's entries that the server's user gets, in addition to the lock.
 STATE_FILES = (
     *(f"{SNAPSHOT}*", f"{TOKENS}*", TOKENS_LOCK, JOURNAL, SESSIONS, FIRST_SEEN, f"{AUDIT_LOG}*"),
-    *(HISTORY, GOOD, PENDING),
+    *(HISTORY, GOOD, PENDING, f"{TRAFFIC}*"),
 )
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 
