@@ -62,8 +62,8 @@ class QuestionSample:
                 yield number, questions
 
     def __iter__(self) -> Iterator[Question]:
-        """All questions of the sample."""
-        return chain.from_iterable(self._slots.values())
+        """All questions of the sample; it may change meanwhile, in another thread."""
+        return chain.from_iterable(tuple(self._slots.values()))
 
 
 def slot_at(now_s: float) -> int:

@@ -10,15 +10,16 @@ from dnsd.api import bodies
 from dnsd.api.envelope import Reply, listed
 from dnsd.api.map_fields import called_fields
 from dnsd.api.pending import carry_out
+from dnsd.api.plans import plan_shape
 from dnsd.api.request import Call, in_thread
-from dnsd.api.shapes import map_shape, plan_shape
+from dnsd.api.shapes import map_shape
 from dnsd.app import Loaded
 from dnsd.manage import maps
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
 from dnsd.manage.map_request import MapRequest, create_request, edit_request
 from dnsd.manage.maps import map_tag
-from dnsd.manage.plan import plan_of
+from dnsd.manage.plan import Asked, plan_of
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.fields import IPAddress, parse_ip
 
@@ -55,7 +56,8 @@ async def plan_map(call: Call) -> Reply:
             maps.edit_map(draft, account_id, map_id.lower(), bodies.map_change(body, given))
 
     before, after = await call.service.plan(call.actor, verb)
-    return Reply(plan_shape(await in_thread(len(after.dataset.zones), plan_of, before, after)))
+    asked = Asked(call.service.recent, call.service.traffic.by_zone())
+    return Reply(plan_shape(await in_thread(len(after.dataset.zones), plan_of, before, after, account_id, asked)))
 
 
 async def get_map(call: Call) -> Reply:

@@ -10,7 +10,6 @@ from typing import Any
 from dnsd.app import Loaded
 from dnsd.manage.accounts import delegation_id, lease_id
 from dnsd.manage.history import Version
-from dnsd.manage.plan import Plan, ZoneAddresses
 from dnsd.manage.prefixes import ownership_token
 from dnsd.model.accounts import Account, Delegation, PoolUse, Prefix
 from dnsd.model.dataset import Dataset
@@ -205,31 +204,6 @@ def zone_shape(loaded: Loaded, zone: Zone) -> JsonObject:
 def zone_dns_settings_shape(zone: Zone) -> JsonObject:
     """The DNS settings of a zone."""
     return {"flatten_all_cnames": zone.settings.flatten_all_cnames, **FIXED}
-
-
-def plan_shape(plan: Plan) -> JsonObject:
-    """The effect of a change on answers."""
-    return {
-        "zones": [
-            {
-                "id": one.zone.id,
-                "name": one.zone.name_text,
-                "names_total": one.names_total,
-                "old": answering_shape(one.old),
-                "new": answering_shape(one.new),
-                "names": [{"name": name} for name in one.names],
-            }
-            for one in plan.zones
-        ],
-        "zones_total": len(plan.zones),
-        "names_total": plan.names_total,
-        "warnings": [f"{problem.source}: {problem.message}" for problem in plan.warnings],
-    }
-
-
-def answering_shape(addresses: ZoneAddresses) -> JsonObject:
-    """The addresses that answer for a zone, and their map; null means the default pool."""
-    return {"A": list(addresses.v4), "AAAA": list(addresses.v6), "map": addresses.map_id}
 
 
 def version_shape(version: Version, *, is_current: bool) -> JsonObject:

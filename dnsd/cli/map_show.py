@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from dnsd.cli.client import ApiObject, ApiRefusedError, Client
@@ -10,7 +12,17 @@ from dnsd.cli.show import labelled, print_json, print_rows, say
 from dnsd.errors import printable
 
 MAX_SINGLE_REQUESTS = 20  # zones requested one by one; for more, the list of all zones is cheaper
-POOL = "the default pool"
+SOURCES = {
+    "pool": "the default pool",
+    "stored": "as stored",
+    "none": "no addresses",
+    "other_account": "a map of another account",
+}
+EFFECTS = {  # those that need attention
+    "onto_pool": "would fall onto the default pool",
+    "into_open": "would be answered as stored: their origin becomes public",
+    "unanswered": "would have no addresses any more",
+}
 
 MemberKey = tuple[str, str]  # kind and id of a member
 
@@ -95,25 +107,58 @@ def print_plan(plan: ApiObject, descriptions: dict[str, str], *, as_json: bool) 
         say(printable(f"warning: {warning}"))
     for zone in plan["zones"]:
         click.secho(printable(zone["name"]), bold=True)
-        names = [one["name"] for one in zone["names"]]
-        more = [f"and {zone['names_total'] - len(names):,} more"] if zone["names_total"] > len(names) else []
-        old, new = zone["old"], zone["new"]
-        changes = [
-            (family, f"{', '.join(old[family]) or 'none'} -> {', '.join(new[family]) or 'none'}")
-            for family in ("A", "AAAA")
-            if old[family] != new[family]
-        ]
-        maps = " -> ".join(dict.fromkeys(_answering_name(one["map"], descriptions) for one in (old, new)))
-        print_rows([("names", ", ".join(names + more)), *changes, ("map", maps)])
-    total, zones = plan["names_total"], plan["zones_total"]
-    names_text = f"{total:,} name{'' if total == 1 else 's'} in {zones:,} zone{'' if zones == 1 else 's'}"
-    what = f"{names_text} would be answered differently" if total else "no answer would change"
+        for answers in zone["answers"]:
+            _print_answers(answers, descriptions)
+    for line in _effect_lines(plan):
+        click.echo(line)
+    total, zones, others = plan["names_total"], plan["zones_total"], plan["names_of_other_accounts"]
+    changed = [f"{_names(total)} in {zones:,} zone{'' if zones == 1 else 's'}"] if total else []
+    changed += [f"{_names(others)} of other accounts"] if others else []
+    what = f"{' and '.join(changed)} would be answered differently" if changed else "no answer would change"
     click.echo(f"{what}; nothing was written")
 
 
-def _answering_name(map_id: str | None, descriptions: dict[str, str]) -> str:
-    if map_id is None:
-        return POOL
+def _print_answers(answers: ApiObject, descriptions: dict[str, str]) -> None:
+    """Print a zone's names with the same answers, before and after."""
+    old, new, total = answers["old"], answers["new"], answers["names_total"]
+    names = [f"{one['name']} ({one['via']})" if one["via"] else one["name"] for one in answers["names"]]
+    more = [f"and {total - len(names):,} more"] if total > len(names) else []
+    changes = [
+        (family, f"{', '.join(old[family]) or 'none'} -> {', '.join(new[family]) or 'none'}")
+        for family in ("A", "AAAA")
+        if old[family] != new[family]
+    ]
+    sources = " -> ".join(dict.fromkeys(_source(one, descriptions) for one in (old, new)))
+    print_rows([("names", ", ".join(names + more)), *changes, ("map", sources)])
+
+
+def _effect_lines(plan: ApiObject) -> Iterator[str]:
+    """The figures of a plan's effect, in words."""
+    for effect, words in EFFECTS.items():
+        if count := plan["effects"][effect]:
+            yield f"{_names(count)} {words}"
+    if share := plan["share_of_questions"]:
+        of = "these names" if share["is_sampled"] else "these zones"
+        yield f"{100 * share['share']:.0f} % of the account's recent questions were for {of}"
+    if seconds := plan["forgotten_after_s"]:
+        yield f"caches may give the old answers for {seconds:,} s after the change"
+
+
+def _names(count: int) -> str:
+    return f"{count:,} name{'' if count == 1 else 's'}"
+
+
+def _source(addresses: ApiObject, descriptions: dict[str, str]) -> str:
+    """The source of a name's addresses."""
+    if addresses["outside"]:
+        return f"as stored, a CNAME to {addresses['outside']}"
+    if addresses["source"] in SOURCES:
+        return SOURCES[addresses["source"]]
+    maps = dict.fromkeys((addresses["map"], addresses["AAAA_map"]))
+    return " and ".join(_map_text(one, descriptions) for one in maps if one)
+
+
+def _map_text(map_id: str, descriptions: dict[str, str]) -> str:
     if map_id not in descriptions:
         return "the new map"
     return descriptions[map_id] or map_id

@@ -22,6 +22,7 @@ ALPN, IPV4HINT, IPV6HINT = 1, 4, 6  # service parameters, RFC 9460 §14.3.2
 NO_V4, NO_V6, NO_H3, NO_H2 = 1, 2, 4, 8  # parts that an HTTPS record may lack
 
 _PARAMETER = struct.Struct("!HH")
+_HINTED = {IPV4HINT: 4, IPV6HINT: 16}  # octets of an address
 
 
 @lru_cache
@@ -72,3 +73,16 @@ def _https_rdata(lacks: int, v4: Sequence[IPv4Address], v6: Sequence[IPv6Address
     }
     packed = (_PARAMETER.pack(number, len(value)) + value for number, value in parameters.items() if value)
     return b"\x00\x01\x00" + b"".join(packed)
+
+
+@lru_cache
+def hints(rdata: bytes) -> frozenset[bytes]:
+    """The packed addresses in the hints of an HTTPS record that was made here."""
+    found, position = [], 3  # after priority and target
+    while position < len(rdata):
+        number, size = _PARAMETER.unpack_from(rdata, position)
+        position += _PARAMETER.size
+        if octets := _HINTED.get(number):
+            found += [rdata[start : start + octets] for start in range(position, position + size, octets)]
+        position += size
+    return frozenset(found)

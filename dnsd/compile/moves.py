@@ -118,7 +118,7 @@ def _zones_before(old: Snapshot, new: Snapshot) -> Iterator[_ZoneBefore]:
     if not old.zones:
         yield from _zones_in_file(old)
         return
-    for zone_id in _changed(old, new):
+    for zone_id in changed_zones(old, new):
         built = old.zones[zone_id]
         shown = built.proxied if new.zones.get(zone_id) is built else None
         yield _ZoneBefore(zone_id, built.zone.name, built.zone.account_id, built.names, built.nodes, shown)
@@ -138,8 +138,8 @@ def _zones_in_file(old: Snapshot) -> Iterator[_ZoneBefore]:
         yield _ZoneBefore(zone_id, apex.name, apex.account_id, names, nodes, None)
 
 
-def _changed(old: Snapshot, new: Snapshot) -> set[str]:
-    """The ids of zones that were rebuilt, have other addresses, or contain a zone that came or went."""
+def changed_zones(old: Snapshot, new: Snapshot) -> set[str]:
+    """The ids of the zones in `old` that were rebuilt, have other addresses, or contain a zone that came or went."""
     get = new.zones.get
     changed = {zone_id for zone_id, built in old.zones.items() if get(zone_id) is not built}
     members = {

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from dnsd.api.codes import text_of
-from dnsd.api.shapes import plan_shape
+from dnsd.api.plans import plan_shape
 from dnsd.app import Loaded
 from dnsd.control.control import Control
 from dnsd.manage.audit import Entry, Outcome
@@ -142,7 +142,7 @@ class Scheduler:
         if why := obstacle(change, draft.loaded, token, now, waiting=self._ids()):
             raise refused(Reason.FORBIDDEN, why)
         after = self._apply(change, draft)
-        if why := others_touched(change, plan_of(draft.loaded, after)):
+        if why := others_touched(change, plan_of(draft.loaded, after, change.request.account_id)):
             raise refused(Reason.FORBIDDEN, why)
 
     def _apply(self, change: PendingChange, draft: Draft) -> Loaded:

@@ -12,8 +12,8 @@ from dnsd.api.request import in_thread
 from dnsd.api.shapes import JsonObject
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.page import HtmlPage, Redirect, plural, ttl_words
+from dnsd.dashboard.planned import plan_view
 from dnsd.dashboard.records import back_of, change, found_records, list_page, list_query, records_path
-from dnsd.dashboard.views import plan_view
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone

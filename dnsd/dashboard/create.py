@@ -11,8 +11,8 @@ from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.map_form import MapForm, found_zones
 from dnsd.dashboard.maps import maps_path
 from dnsd.dashboard.page import HtmlPage, Redirect
+from dnsd.dashboard.planned import plan_view
 from dnsd.dashboard.spaces import spaces_of, uses_of
-from dnsd.dashboard.views import plan_view
 from dnsd.dashboard.visit import Visit
 from dnsd.manage import maps
 from dnsd.manage.refusal import Reason, RefusedError, refused

@@ -14,6 +14,7 @@ from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.map_form import MapForm, found_zones
 from dnsd.dashboard.page import HtmlPage, Redirect
+from dnsd.dashboard.planned import plan_view
 from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.views import (
     MAX_MEMBERS,
@@ -22,7 +23,6 @@ from dnsd.dashboard.views import (
     map_title,
     members_of,
     origin_of,
-    plan_view,
     warnings_of,
 )
 from dnsd.dashboard.visit import Visit
@@ -255,7 +255,8 @@ DELETE = Action("delete", "Delete", "Delete", "deleted", maps.delete_map, is_dan
 async def ask(action: Action, visit: Visit) -> HtmlPage:
     """Show the effect of an action and ask to confirm."""
     try:
-        plan = await visit.plan(partial(action.verb, account_id=visit.account.id, map_id=visit.map.id))
+        verb = partial(action.verb, account_id=visit.account.id, map_id=visit.map.id)
+        plan = await visit.plan(verb)
     except RefusedError as error:
         return _ask_page(visit, action, None, FormErrors(error))
     view = plan_view(visit.dataset, plan, None, visit.loaded.settings.missing_family)

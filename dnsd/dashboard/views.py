@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
 from dnsd.app import Loaded
-from dnsd.errors import Problem
-from dnsd.manage.plan import Plan, ZonePlan, answering, proxied_names
+from dnsd.manage.plan import answering, proxied_names
 from dnsd.model.accounts import Approval, contains
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
-from dnsd.model.maps import AddressMap, Considered, MemberKind, MissingFamily, Precedence
+from dnsd.model.maps import AddressMap, Considered, MemberKind, Precedence
 from dnsd.model.zones import Status, Zone
 from dnsd.wire.names import name_text
 
@@ -201,57 +200,6 @@ def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
         steps.append(StepView(title, tuple(maps), is_taken, is_reached))
         is_reached = is_reached and not is_taken
     return [*steps, StepView("Default pool", (), taken is None, is_reached)]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanView:
-    """The effect of a change, as shown on a page."""
-
-    zones: Sequence[ZonePlan]
-    zones_total: int
-    names_total: int
-    warnings: tuple[str, ...]
-    old_maps: dict[str, str]  # by zone id: the map that answers now
-    new_maps: dict[str, str]
-
-
-def plan_view(
-    dataset: Dataset,
-    plan: Plan,
-    ips: Sequence[IPAddress] | None,
-    missing: MissingFamily,
-    *,
-    is_enabled: bool = True,
-) -> PlanView:
-    """The view of a plan; `ips` are the map's new addresses, if the change sets them."""
-    disabled = () if is_enabled else ("The map is disabled: nothing changes in DNS until it is enabled.",)
-    shown = plan.zones[:MAX_ZONES]
-    return PlanView(
-        zones=shown,
-        zones_total=len(plan.zones),
-        names_total=plan.names_total,
-        warnings=(*disabled, *_family_warnings(ips, missing), *map(_warning, plan.warnings)),
-        old_maps={one.zone.id: map_name(dataset, one.old.map_id) for one in shown},
-        new_maps={one.zone.id: map_name(dataset, one.new.map_id) for one in shown},
-    )
-
-
-def _family_warnings(ips: Sequence[IPAddress] | None, missing: MissingFamily) -> Iterator[str]:
-    if ips is None:
-        return
-    if not ips:
-        yield "The map has no addresses: it has no effect until it has one."
-        return
-    for version, other, rtype in ((4, 6, "A"), (6, 4, "AAAA")):
-        if not any(ip.version == version for ip in ips):
-            substitute = (
-                "no address" if missing is MissingFamily.NODATA else "the addresses of the next map that has any"
-            )
-            yield f"The map has IPv{other} addresses only: {rtype} queries are answered with {substitute}."
-
-
-def _warning(problem: Problem) -> str:
-    return f"{problem.source}: {problem.message}"
 
 
 ACTIONS = {

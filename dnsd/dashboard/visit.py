@@ -15,7 +15,7 @@ from dnsd.dashboard.sessions import Session
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_map, find_zone
 from dnsd.manage.history import Version
-from dnsd.manage.plan import Plan, plan_of
+from dnsd.manage.plan import Asked, Plan, plan_of
 from dnsd.manage.refusal import RefusedError
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import AccessLevel, Area, Token
@@ -122,9 +122,22 @@ class Visit:
         return await self.service.change(self.actor, action, verb)
 
     async def plan(self, verb: Callable[[Draft], Any]) -> Plan:
-        """The effect of a verb on answers. Raises RefusedError if the verb is refused."""
+        """The effect of a verb on answers, as the account of the path may see it.
+
+        Raises RefusedError if the verb is refused.
+        """
+        account_id = self.path.get("account_id") or self.zone.account_id
         before, after = await self.service.plan(self.actor, verb)
-        return await in_thread(len(after.dataset.zones), plan_of, before, after)
+        asked = Asked(self.service.recent, self.service.traffic.by_zone())
+
+        def planned() -> Plan:
+            return plan_of(before, after, account_id, asked, may_name=self.covers)
+
+        return await in_thread(len(after.dataset.zones), planned)
+
+    def covers(self, zone: Zone) -> bool:
+        """Whether the token covers a zone."""
+        return self.token.covers(zone.account_id, zone.id)
 
     async def versions(self, object_id: str, account_id: str) -> list[Version]:
         """The versions of an account's object, newest first."""

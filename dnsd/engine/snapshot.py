@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from dnsd.engine.answer import Answer, EdgeSource
 from dnsd.engine.names import NameTable
-from dnsd.engine.node import Node
-from dnsd.wire.names import ASTERISK, ROOT
+from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection
+from dnsd.wire.names import ASTERISK, ROOT, ancestors
 
 if TYPE_CHECKING:
     from dnsd.model.fields import IPAddress
@@ -39,7 +41,7 @@ class ShownNames(NamedTuple):
 NO_NAMES = ShownNames()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class BuiltZone:
     """A zone's names with their nodes, and the data that they were built from."""
 
@@ -53,6 +55,31 @@ class BuiltZone:
     def items(self) -> Iterator[tuple[bytes, Node]]:
         """The names with their nodes."""
         return zip(self.names, self.nodes, strict=True)
+
+    @cached_property
+    def edges(self) -> Mapping[Node, int]:
+        """The nodes of proxied names, each with the number of its names."""
+        return {node: count for node, count in Counter(self.nodes).items() if isinstance(node.rule, Edge)}
+
+    @cached_property
+    def aliases(self) -> tuple[tuple[bytes, Alias | Flattened], ...]:
+        """The names with a CNAME that is followed or flattened, and their rules."""
+        if not any(isinstance(node.rule, Alias | Flattened) for node in set(self.nodes)):
+            return ()
+        rules = ((name, node.rule) for name, node in self.items())
+        return tuple((name, rule) for name, rule in rules if isinstance(rule, Alias | Flattened))
+
+    @cached_property
+    def redirections(self) -> tuple[Redirection, ...]:
+        """The DNAMEs."""
+        below = (node.below.rule for node in set(self.nodes) if node.below)
+        return tuple({rule.owner: rule for rule in below if isinstance(rule, Redirection)}.values())
+
+    @cached_property
+    def leads_to(self) -> frozenset[bytes]:
+        """The targets of all aliases and DNAMEs, and the ancestors of these targets."""
+        targets = {rule.target for rule in (*(rule for _, rule in self.aliases), *self.redirections)}
+        return frozenset(name for target in targets for name in (target, *ancestors(target)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -57,7 +57,8 @@ def plan_pending(
             raise refused(
                 Reason.FORBIDDEN, f"the map is to be deleted before, at {at}: cancel {one.change.id} first", FIELD
             )
-    plan = plan_of(before, _after(before, request, history, now, by_operator=by_operator))
+    after = _after(before, request, history, now, by_operator=by_operator)
+    plan = plan_of(before, after, request.account_id)
     zones = zones_of(plan)
     follows = tuple(one.id for one in made if one.request.map_id == request.map_id or not zones.isdisjoint(one.zones))
     return PendingPlan(plan, follows, tag)

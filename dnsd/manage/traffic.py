@@ -103,6 +103,14 @@ class Traffic:
                 ring.add(sample)
         self._totals = totals
 
+    def by_zone(self) -> dict[str, float]:
+        """The queries of the last hour, by the name of their zone."""
+        found: dict[str, float] = {}
+        for sample in self.rings[TimeRange.HOUR].samples:
+            for zone, count in sample.counts.get(ZONES, {}).items():
+                found[zone] = found.get(zone, 0) + count
+        return found
+
 
 def _grown(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
     grown = {label: value - before.get(label, 0) for label, value in now.items()}
