@@ -24,8 +24,10 @@ from dnsd.cli.commands import STATUS_TIMEOUT_S, config_option
 from dnsd.cli.show import report, say
 from dnsd.errors import DnsdError, InvalidDataError, path_text, printable
 from dnsd.errors import Path as ObjectPath
+from dnsd.manage.pending import MAX_LATE
 from dnsd.manage.token_file import NoSuchTokenError, TokenFile, TokenFileError
 from dnsd.manage.tokens import MAX_NAME
+from dnsd.model.times import time_text
 from dnsd.net.listen import Address
 from dnsd.process.link import MessageKind, ask
 from dnsd.settings import load_settings, state_folder_of
@@ -82,21 +84,21 @@ class Client:
         """The result of a GET."""
         return self.send("GET", path, params=query)["result"]
 
-    def post(self, path: str, body: Any = None) -> Any:
+    def post(self, path: str, body: Any = None, **query: str) -> Any:
         """The result of a POST."""
-        return self.send("POST", path, json=body or {})["result"]
+        return self.send("POST", path, json=body or {}, params=query)["result"]
 
-    def patch(self, path: str, body: Any) -> Any:
+    def patch(self, path: str, body: Any, **query: str) -> Any:
         """The result of a PATCH."""
-        return self.send("PATCH", path, json=body)["result"]
+        return self.send("PATCH", path, json=body, params=query)["result"]
 
-    def put(self, path: str) -> Any:
+    def put(self, path: str, **query: str) -> Any:
         """The result of a PUT without a body."""
-        return self.send("PUT", path)["result"]
+        return self.send("PUT", path, params=query)["result"]
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, **query: str) -> Any:
         """The result of a DELETE."""
-        return self.send("DELETE", path)["result"]
+        return self.send("DELETE", path, params=query)["result"]
 
     def all(self, path: str, **query: str) -> list[ApiObject]:
         """A whole list, requested page by page."""
@@ -178,12 +180,15 @@ class _Api:
 
 
 def with_api(command: Callable[..., None]) -> Callable[..., None]:
-    """Pass a client of the API to a command, and add the options for the API's address and token."""
+    """Pass a client of the API to a command, and add the options for the API's address and token.
+
+    An option `at` is the time of a pending change: the command's own token must last until it is made.
+    """
 
     @wraps(command)
     def run(*, config: Path, url: str | None, token_file: Path | None, **given: Any) -> None:
         try:
-            with _connected(config, url, token_file) as client:
+            with _connected(config, url, token_file, given.get("at")) as client:
                 command(client, **given)
         except InvalidDataError as error:
             report(error.problems)
@@ -208,13 +213,15 @@ def with_api(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _connected(config: Path, url: str | None, token_file: Path | None) -> Iterator[Client]:
-    """Open a client of the API."""
+def _connected(
+    config: Path, url: str | None, token_file: Path | None, until: datetime | None = None
+) -> Iterator[Client]:
+    """Open a client of the API; a token of its own stays `until` then."""
     import httpx
 
     token = _given_token(token_file)
     api = _Api(url, is_ours=False) if url else _api_of(config)
-    with _own_token(config, api) if token is None else nullcontext(token) as secret:
+    with _own_token(config, api, until) if token is None else nullcontext(token) as secret:
         headers = {"Authorization": f"Bearer {secret}", "User-Agent": "dnsd"}
         timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
         may_use_proxy = token is not None and not api.is_ours
@@ -273,22 +280,30 @@ def _given_token(file: Path | None) -> str | None:
 
 
 @contextmanager
-def _own_token(config: Path, api: _Api) -> Iterator[str]:
-    """A temporary operator's token, revoked at the end; requires write access to the running server's state folder."""
+def _own_token(config: Path, api: _Api, until: datetime | None) -> Iterator[str]:
+    """A temporary operator's token; requires write access to the running server's state folder.
+
+    It is revoked at the end; given `until`, the time of a pending change, it is only revoked if the command fails. Its
+    secret is lost anyway.
+    """
     file = TokenFile(_running_state_folder(config, api))
     now = datetime.now(UTC)
     try:
         _forget_expired(file, now)
-        token, secret = file.create(name=_own_token_name(), now=now, expires_at=now + OWN_TOKEN_LIFETIME)
+        expires_at = max(now + OWN_TOKEN_LIFETIME, until + MAX_LATE) if until else now + OWN_TOKEN_LIFETIME
+        token, secret = file.create(name=_own_token_name(), now=now, expires_at=expires_at)
     except TokenFileError as error:
         raise FailedError(str(error)) from None
+    is_needed = False
     try:
         yield secret
+        is_needed = until is not None
     finally:
         try:
-            file.revoke(token.id)
+            if not is_needed:
+                file.revoke(token.id)
         except (TokenFileError, NoSuchTokenError) as error:
-            say(f"could not revoke this command's token {token.id}, which expires in a few minutes: {error}")
+            say(f"could not revoke this command's token {token.id}, which expires at {time_text(expires_at)}: {error}")
 
 
 def _running_state_folder(config: Path, api: _Api) -> Path:

@@ -50,6 +50,11 @@ def maps_path(account_id: str) -> str:
     return f"/accounts/{account_id}/addressing/address_maps"
 
 
+def pending_path(account_id: str) -> str:
+    """The API's path of an account's pending changes."""
+    return f"/accounts/{account_id}/addressing/pending_changes"
+
+
 def find_accounts(api: Client, wanted: str | None) -> list[ApiObject]:
     """The account with an id or a name; for None, all accounts of the token."""
     if wanted is None:

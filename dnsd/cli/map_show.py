@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -35,6 +35,11 @@ def ips_of(found: FoundMap) -> list[str]:
 def keys_of(found: FoundMap) -> list[MemberKey]:
     """The members of a map."""
     return [(one["kind"], one["identifier"]) for one in found.shape["memberships"]]
+
+
+def members_body(keys: Iterable[MemberKey]) -> list[ApiObject]:
+    """Members in a request's body, each once."""
+    return [{"kind": kind, "identifier": identifier} for kind, identifier in dict.fromkeys(keys)]
 
 
 def print_done(what: str, shape: ApiObject, *, as_json: bool) -> None:

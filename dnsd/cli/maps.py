@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
@@ -19,7 +17,8 @@ from dnsd.cli.client import (
 )
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import FoundMap, find_account, find_accounts, find_map, find_map_path, find_zone, map_name, maps_path
-from dnsd.cli.map_show import MemberKey, ips_of, keys_of, map_row, print_done, print_map, print_plan
+from dnsd.cli.map_change import ChangeOptions, change_options, edit, map_argument, on_map, plan
+from dnsd.cli.map_show import MemberKey, map_row, members_body, print_map, print_plan
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.cli.versions import print_version, print_versions
 from dnsd.errors import printable
@@ -28,37 +27,12 @@ from dnsd.model.fields import parse_ip, validate
 from dnsd.model.maps import MapFields
 
 
-def _read_ips(context: click.Context, option: click.Parameter, values: Sequence[str]) -> list[str]:
+def read_ips(context: click.Context, option: click.Parameter, values: Sequence[str]) -> list[str]:
     """The addresses in the API's spelling, without duplicates."""
     try:
         return list(dict.fromkeys(str(parse_ip(value)) for value in values))
     except ValueError as error:
         raise click.BadParameter(str(error), context, option) from None
-
-
-dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Show which answers would change, and how; write nothing."
-)
-map_argument = click.argument("map", metavar="MAP")
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeOptions:
-    """The options of a change: only show its plan, and print JSON."""
-
-    dry_run: bool
-    as_json: bool
-
-
-def _on_map(command: Callable[..., None]) -> Callable[..., None]:
-    """Find the map for a command that changes it, and add the options of all such commands."""
-
-    def run(api: Client, *, dry_run: bool, as_json: bool, map: str, account: str | None, **given: Any) -> None:
-        command(api, find_map(api, map, account), ChangeOptions(dry_run, as_json), **given)
-
-    run.__doc__ = command.__doc__
-    run.__dict__.update(command.__dict__)
-    return map_argument(account_option(dry_run_option(json_option(with_api(run)))))
 
 
 @click.group("map")
@@ -67,11 +41,11 @@ def map_commands() -> None:
 
     MAP is a map's id, the first digits of its id (at least four), or a description that no other map has. When a
     command returns, DNS already answers with the change. With --dry-run, a command shows which answers would change,
-    and writes nothing.
+    and writes nothing. With --at, the change is made at that time (`dnsd map pending`).
 
     The server is given by --url, else by the settings file (-c). The token comes from --token-file or $DNSD_API_TOKEN.
     Without either, and with write access to the server's state folder, the command creates a token and revokes it when
-    it ends.
+    it ends; with --at, the token stays until the change is made.
     """
 
 
@@ -116,7 +90,7 @@ def show_command(api: Client, *, map: str, account: str | None, as_json: bool) -
     "ips",
     metavar="IP",
     multiple=True,
-    callback=_read_ips,
+    callback=read_ips,
     help="Address of the map; repeatable.",
 )
 @click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Member zone (name or id); repeatable.")
@@ -129,9 +103,7 @@ def show_command(api: Client, *, map: str, account: str | None, as_json: bool) -
 )
 @click.option("--sni", metavar="NAME", help="Default SNI.")
 @click.option("--enable", is_flag=True, help="Enable the map; otherwise it has no effect until `dnsd map enable`.")
-@dry_run_option
-@json_option
-@with_api
+@change_options
 def create_command(
     api: Client,
     *,
@@ -143,8 +115,7 @@ def create_command(
     immutable: bool,
     sni: str | None,
     enable: bool,
-    dry_run: bool,
-    as_json: bool,
+    options: ChangeOptions,
 ) -> None:
     """Create a map and print its id."""
     account_id = find_account(api, account)["id"]
@@ -155,20 +126,20 @@ def create_command(
         "default_sni": sni,
         "enabled": enable,
         "ips": ips,
-        "memberships": _members(dict.fromkeys(members)),
+        "memberships": members_body(members),
         "immutable": immutable or None,
     }
     body = {name: value for name, value in body.items() if value is not None}
     path = maps_path(account_id)
-    if dry_run:
+    if options.dry_run:
         descriptions = {one["id"]: one["description"] for one in api.all(path)}
-        print_plan(api.post(f"{path}/plan", body), descriptions, as_json=as_json)
+        print_plan(api.post(f"{path}/plan", body), descriptions, as_json=options.as_json)
     else:
-        print_done("created", api.post(path, body), as_json=as_json)
+        options.print_done("created", api.post(path, body, **options.query))
 
 
 @map_commands.command("edit")
-@_on_map
+@on_map
 @click.option("--description", metavar="TEXT", help="New description; an empty text clears it.")
 @click.option("--sni", metavar="NAME", help="New default SNI; an empty text clears it.")
 def edit_command(
@@ -179,103 +150,40 @@ def edit_command(
     body = {name: value for name, value in body.items() if value is not None}
     if not body:
         raise click.UsageError("nothing to change: use --description or --sni")
-    _edit(api, found, options, body, "edited")
+    edit(api, found, options, body, "edited")
 
 
 @map_commands.command("enable")
-@_on_map
+@on_map
 def enable_command(api: Client, found: FoundMap, options: ChangeOptions) -> None:
     """Enable a map, so that it answers for its members."""
-    _edit(api, found, options, {"enabled": True}, "enabled")
+    edit(api, found, options, {"enabled": True}, "enabled")
 
 
 @map_commands.command("disable")
-@_on_map
+@on_map
 def disable_command(api: Client, found: FoundMap, options: ChangeOptions) -> None:
     """Disable a map, so that it has no effect."""
-    _edit(api, found, options, {"enabled": False}, "disabled")
+    edit(api, found, options, {"enabled": False}, "disabled")
 
 
 @map_commands.command("delete")
-@_on_map
+@on_map
 def delete_command(api: Client, found: FoundMap, options: ChangeOptions) -> None:
     """Delete a disabled map.
 
     `dnsd map restore` brings it back by its id.
     """
     if options.dry_run:
-        _plan(api, found, options, {"delete": True})
+        plan(api, found, options, {"delete": True})
         return
-    result = api.delete(found.path)
-    if options.as_json:
+    result = api.delete(found.path, **options.query)
+    if options.at:
+        options.print_done("", result)
+    elif options.as_json:
         print_json(result)
     else:
         click.echo(f"deleted {printable(map_name(found.shape))}")
-
-
-@map_commands.command("add-ip")
-@_on_map
-@click.argument("ips", metavar="IP...", nargs=-1, required=True, callback=_read_ips)
-def add_ip_command(api: Client, found: FoundMap, options: ChangeOptions, *, ips: Sequence[str]) -> None:
-    """Add addresses to a map.
-
-    Addresses already in the map keep their place.
-    """
-    wanted = list(dict.fromkeys((*ips_of(found), *ips)))
-    _change_parts(api, found, options, {"ips": wanted}, api.put, [f"ips/{in_path(ip)}" for ip in ips])
-
-
-@map_commands.command("remove-ip")
-@_on_map
-@click.argument("ips", metavar="IP...", nargs=-1, required=True, callback=_read_ips)
-def remove_ip_command(api: Client, found: FoundMap, options: ChangeOptions, *, ips: Sequence[str]) -> None:
-    """Remove addresses from a map."""
-    _warn_of_missing(found, [ip for ip in ips if ip not in ips_of(found)])
-    left = [ip for ip in ips_of(found) if ip not in ips]
-    _change_parts(api, found, options, {"ips": left}, api.delete, [f"ips/{in_path(ip)}" for ip in ips])
-
-
-@map_commands.command("add-zone")
-@_on_map
-@click.argument("zones", metavar="ZONE...", nargs=-1, required=True)
-def add_zone_command(api: Client, found: FoundMap, options: ChangeOptions, *, zones: Sequence[str]) -> None:
-    """Add zones to a map's members.
-
-    The map then answers for the proxied names of each ZONE, given by name or id.
-    """
-    _add_members(api, found, options, [("zone", find_zone(api, zone)["id"]) for zone in zones])
-
-
-@map_commands.command("remove-zone")
-@_on_map
-@click.argument("zones", metavar="ZONE...", nargs=-1, required=True)
-def remove_zone_command(api: Client, found: FoundMap, options: ChangeOptions, *, zones: Sequence[str]) -> None:
-    """Remove zones from a map's members.
-
-    ZONE is a zone's name or id.
-    """
-    members = [("zone", find_zone(api, zone)["id"]) for zone in zones]
-    _warn_of_missing(found, [zone for zone, key in zip(zones, members, strict=True) if key not in keys_of(found)])
-    _remove_members(api, found, options, members)
-
-
-@map_commands.command("add-account")
-@_on_map
-def add_account_command(api: Client, found: FoundMap, options: ChangeOptions) -> None:
-    """Add the account to its map's members.
-
-    The map then answers for all zones of the account without a map of their own.
-    """
-    _add_members(api, found, options, [("account", found.account_id)])
-
-
-@map_commands.command("remove-account")
-@_on_map
-def remove_account_command(api: Client, found: FoundMap, options: ChangeOptions) -> None:
-    """Remove the account from its map's members."""
-    key = ("account", found.account_id)
-    _warn_of_missing(found, ["its account"] if key not in keys_of(found) else [])
-    _remove_members(api, found, options, [key])
 
 
 @map_commands.command("history")
@@ -300,86 +208,22 @@ def history_command(api: Client, *, map: str, version: str | None, account: str 
 @map_argument
 @click.argument("version")
 @account_option
-@dry_run_option
-@json_option
-@with_api
-def restore_command(api: Client, *, map: str, version: str, account: str | None, dry_run: bool, as_json: bool) -> None:
+@change_options
+def restore_command(api: Client, *, map: str, version: str, account: str | None, options: ChangeOptions) -> None:
     """Restore a map to a VERSION from its history.
 
     A deleted map, named by its id, is created again.
     """
     account_id, path, found = find_map_path(api, map, account)
     version_path = f"{path}/history/{in_path(version)}"
-    if not dry_run:
-        print_done("restored", api.post(f"{version_path}/restore"), as_json=as_json)
+    if not options.dry_run:
+        options.print_done("restored", api.post(f"{version_path}/restore", **options.query))
         return
     body = _body_of(api, account_id, api.get(version_path)["text"])
     if found:
         body |= {"id": found.shape["id"]}
     descriptions = found.descriptions if found else {}
-    print_plan(api.post(f"{maps_path(account_id)}/plan", body), descriptions, as_json=as_json)
-
-
-# Shared by the commands
-
-
-def _edit(api: Client, found: FoundMap, options: ChangeOptions, body: ApiObject, done: str) -> None:
-    """Change fields of a map, or show the plan."""
-    if options.dry_run:
-        _plan(api, found, options, body)
-    else:
-        print_done(done, api.patch(found.path, body), as_json=options.as_json)
-
-
-def _add_members(api: Client, found: FoundMap, options: ChangeOptions, members: Sequence[MemberKey]) -> None:
-    wanted = _members(dict.fromkeys((*keys_of(found), *members)))
-    _change_parts(api, found, options, {"memberships": wanted}, api.put, [f"{kind}s/{one}" for kind, one in members])
-
-
-def _remove_members(api: Client, found: FoundMap, options: ChangeOptions, members: Sequence[MemberKey]) -> None:
-    left = _members(dict.fromkeys(key for key in keys_of(found) if key not in members))
-    _change_parts(api, found, options, {"memberships": left}, api.delete, [f"{kind}s/{one}" for kind, one in members])
-
-
-def _change_parts(
-    api: Client,
-    found: FoundMap,
-    options: ChangeOptions,
-    body: ApiObject,
-    change: Callable[[str], Any],
-    parts: Sequence[str],
-) -> None:
-    """Change several parts of a map one by one, as the API requires; `body` has the fields of the final map.
-
-    The whole change is planned first, so that a change against the rules is refused before anything is written.
-    """
-    if options.dry_run:
-        _plan(api, found, options, body)
-        return
-    now = {"ips": ips_of(found), "memberships": _members(dict.fromkeys(keys_of(found)))}
-    if all(now[name] == wanted for name, wanted in body.items()):
-        print_done("unchanged", found.shape, as_json=options.as_json)
-        return
-    if len(parts) > 1:
-        api.post(f"{maps_path(found.account_id)}/plan", {"id": found.shape["id"], **body})
-    for number, part in enumerate(parts):
-        try:
-            change(f"{found.path}/{part}")
-        except FailedError as error:
-            done = f"the first {number} of {len(parts)} changes were carried out" if number else ""
-            raise FailedError(*error.lines, *filter(None, [done]), status=error.status) from None
-    print_done("changed", api.get(found.path), as_json=options.as_json)
-
-
-def _warn_of_missing(found: FoundMap, missing: Sequence[str]) -> None:
-    """Warn about parts to remove that the map does not have: not an error, but perhaps a slip."""
-    for one in missing:
-        say(printable(f"warning: the map {map_name(found.shape)} does not have {one}"))
-
-
-def _plan(api: Client, found: FoundMap, options: ChangeOptions, body: ApiObject) -> None:
-    plan = api.post(f"{maps_path(found.account_id)}/plan", {"id": found.shape["id"], **body})
-    print_plan(plan, found.descriptions, as_json=options.as_json)
+    print_plan(api.post(f"{maps_path(account_id)}/plan", body), descriptions, as_json=options.as_json)
 
 
 def _body_of(api: Client, account_id: str, text: str) -> ApiObject:
@@ -399,10 +243,6 @@ def _body_of(api: Client, account_id: str, text: str) -> ApiObject:
         "default_sni": fields.default_sni,
         "enabled": fields.enabled,
         "ips": [str(ip) for ip in fields.ips],
-        "memberships": _members(dict.fromkeys(members)),
+        "memberships": members_body(members),
         **({"immutable": True} if fields.immutable else {}),
     }
-
-
-def _members(keys: dict[MemberKey, None]) -> list[ApiObject]:
-    return [{"kind": kind, "identifier": identifier} for kind, identifier in keys]

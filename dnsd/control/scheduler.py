@@ -174,7 +174,8 @@ class Scheduler:
 
     async def of_account(self, account_id: str) -> list[PendingChange]:
         """The pending changes of an account, in the order of their times. Raises OSError."""
-        found = await in_thread(partial(self._files.of_account, account_id))
+        async with self._turn(account_id):  # a change that is being made is listed until its effect can be seen
+            found = await in_thread(partial(self._files.of_account, account_id))
         loaded = self._current.loaded
         return [one for one in found if not (loaded and Due.of(one).is_gone(loaded.dataset))]
 
