@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
+from dnsd.dashboard.audit_words import AuditWords
 from dnsd.dashboard.page import HtmlPage
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.tokens import AccessLevel, Area, Token
@@ -28,7 +29,8 @@ async def show_audit(visit: Visit) -> HtmlPage:
     q, page = visit.query.text("q"), visit.query.number("page", 1)
     is_wanted = partial(_is_visible, visit.token, spellings(q))
     entries = await visit.service.audit(ENTRIES + 1, is_wanted, skip=(page - 1) * ENTRIES)
-    data = {"entries": entries[:ENTRIES], "page": page, "has_more": len(entries) > ENTRIES, "q": q}
+    changes = AuditWords(visit.dataset).changes(entries[:ENTRIES])
+    data = {"changes": changes, "page": page, "has_more": len(entries) > ENTRIES, "q": q}
     return HtmlPage("audit.html", data)
 
 
