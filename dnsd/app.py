@@ -18,6 +18,7 @@ from dnsd.compile.build import build_snapshot, flattening_problems
 from dnsd.compile.foreign import foreign_answers
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
+from dnsd.model.advertisement import NO_ROUTES, Routes, observed_warnings
 from dnsd.model.dataset import Dataset
 from dnsd.model.pool import slips
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
@@ -57,6 +58,7 @@ class Loaded:
     flattening: tuple[Problem, ...]  # warnings about flattened CNAMEs, which depend on the snapshot's names
     foreign: tuple[Problem, ...]  # warnings about names of barred accounts that lead to other accounts
     times: ObjectTimes
+    observed: Routes = NO_ROUTES  # as they were when this was built
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -113,6 +115,7 @@ def load(
     seen: ObjectTimes = NEVER_SEEN,
     now: datetime | None = None,
     stopped: Stopped = MappingProxyType({}),
+    observed: Routes = NO_ROUTES,
 ) -> Loaded:
     """Load the configuration, reusing unchanged parts of `previous`; return `previous` itself if nothing changed.
 
@@ -121,8 +124,8 @@ def load(
     their bar from the pool by a slip; so are those in `stopped`, for the reasons given. `good_policies` are the good
     files without zones, for a start, and `may_go` says whether a barred account may be removed, given its folder.
     `progress` is called while files are read. Without `previous`, `seen` holds the times of objects seen by an earlier
-    process; new objects are seen `now`. Raises InvalidDataError with all problems, warnings included; nothing is loaded
-    in part.
+    process, `observed` are the observed routes, and new objects are seen `now`. Raises InvalidDataError with all
+    problems, warnings included; nothing is loaded in part.
     """
     source = source or read_source(config, environment, previous=previous.source if previous else None)
     if previous and source == previous.source and not previous.held and not stopped:
@@ -152,7 +155,8 @@ def load(
     known = previous.dataset if previous else None
     seen = previous.times if previous else seen
     times = see(served.stored.dataset, now or datetime.now(UTC), before=seen, previous=known)
-    return _built(source, settings_file, served, times, previous)
+    routes = previous.observed if previous else observed
+    return _built(source, settings_file, served, times, routes, previous)
 
 
 def _slipping(
@@ -188,14 +192,27 @@ def load_change(previous: Loaded, files: Files, now: datetime) -> Loaded:
     stored = load_files(files, settings.nameservers, previous.stored, limits=settings.rrset_limits)
     times = see(stored.dataset, now, before=previous.times, previous=previous.dataset)
     served = Served(stored, files, previous.held)
-    return _built(replace(previous.source, files=found), previous.settings_file, served, times, previous)
+    source = replace(previous.source, files=found)
+    return _built(source, previous.settings_file, served, times, previous.observed, previous)
+
+
+def with_observed(loaded: Loaded, observed: Routes) -> Loaded:
+    """The same data with other observed routes."""
+    served = Served(loaded.stored, loaded.files, loaded.held)
+    return _built(loaded.source, loaded.settings_file, served, loaded.times, observed, loaded)
 
 
 def _built(
-    source: Source, settings_file: SettingsFile, served: Served, times: ObjectTimes, previous: Loaded | None
+    source: Source,
+    settings_file: SettingsFile,
+    served: Served,
+    times: ObjectTimes,
+    observed: Routes,
+    previous: Loaded | None,
 ) -> Loaded:
     settings, stored = settings_file.settings, served.stored
-    snapshot = build_snapshot(stored.dataset, settings.options, previous.snapshot if previous else None)
+    before = previous.snapshot if previous else None
+    snapshot = build_snapshot(stored.dataset, settings.options, before, observed=observed)
     if previous and snapshot.names is previous.snapshot.names:
         flattening = previous.flattening
     else:
@@ -204,7 +221,9 @@ def _built(
         foreign = previous.foreign
     else:
         foreign = tuple(stored.locate(foreign_answers(stored.dataset, snapshot)))
-    found = (*stored.warnings, *flattening, *foreign)
+    dataset = stored.dataset
+    unseen = stored.locate(observed_warnings(dataset.accounts, dataset.maps.values(), observed))
+    found = (*stored.warnings, *flattening, *foreign, *unseen)
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
     return Loaded(
@@ -220,6 +239,7 @@ def _built(
         flattening=flattening,
         foreign=foreign,
         times=times,
+        observed=observed,
     )
 
 

@@ -33,6 +33,9 @@ METRICS: dict[str, Metric] = {
     "dnsd_edge_answers_total": Metric(
         "counter", "Answers with edge addresses, by the step of the map search that found them.", ("step", "map")
     ),
+    "dnsd_unadvertised_answers_total": Metric(
+        "counter", "Answers with addresses that are declared or observed withdrawn, by map.", ("map",)
+    ),
     "dnsd_rate_limited_total": Metric("counter", "Responses over the rate limit, by action.", ("action",)),
     "dnsd_cookies_total": Metric("counter", "Queries with a DNS cookie, by its state.", ("state",)),
     "dnsd_tcp_connections": Metric("gauge", "TCP connections open now."),
@@ -48,6 +51,7 @@ METRICS: dict[str, Metric] = {
     "dnsd_api_requests_total": Metric("counter", "HTTP API requests, by method and status.", ("method", "status")),
     "dnsd_revision": Metric("gauge", "The published revision."),
     "dnsd_source_ok": Metric("gauge", "1 if all files are served as they are."),
+    "dnsd_unadvertised_maps": Metric("gauge", "Maps that answer with withdrawn addresses."),
     "dnsd_accounts_held": Metric("gauge", "Accounts with errors, kept at their last good version."),
     "dnsd_pending_changes": Metric("gauge", "Pending changes of address maps, by state.", ("state",)),
     "dnsd_snapshot_saved": Metric("gauge", "1 unless saving the snapshot file failed."),

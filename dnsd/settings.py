@@ -6,6 +6,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -252,6 +253,34 @@ class ReloadSettings(Fields):
         return None if percent == 100 else (self.brake.accounts, percent)
 
 
+class AdvertisementSettings(Fields):
+    """Observed routes to the addresses of maps, from routers or monitoring."""
+
+    file: str | None = Field(
+        default=None, description="JSON with observed routes, relative to this file; read when it changes"
+    )
+    max_age_s: float = Field(
+        default=300,
+        ge=1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="seconds for which an observation counts; after them, a route counts as advertised",
+    )
+    vrps: str | None = Field(
+        default=None,
+        description="validated ROA payloads (Routinator's JSON), relative to this file, to validate prefixes",
+    )
+
+    @property
+    def max_age(self) -> timedelta:
+        """How long an observation counts."""
+        return timedelta(seconds=self.max_age_s)
+
+    def feed_file(self, config: Path) -> Path | None:
+        """The path of the watched file; `config` is the settings file."""
+        return config.parent / self.file if self.file else None
+
+
 class LogSettings(Fields):
     """The log, on standard error."""
 
@@ -327,6 +356,7 @@ class Settings(Fields):
         "in any account refuses the whole reload",
     )
     reload: ReloadSettings = ReloadSettings()
+    advertisement: AdvertisementSettings = AdvertisementSettings()
     log: LogSettings = LogSettings()
     query_log: QueryLogSettings = QueryLogSettings()
     limits: LimitSettings = LimitSettings()

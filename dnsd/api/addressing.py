@@ -15,6 +15,8 @@ from dnsd.manage.find import find_account, find_bgp_prefix, find_binding, find_p
 from dnsd.manage.prefixes import BgpChange
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.accounts import BgpPrefix, Binding, Prefix
+from dnsd.model.fields import IPNetwork
+from dnsd.model.observed import FeedFields, Observation
 from dnsd.model.times import time_text
 
 
@@ -84,6 +86,26 @@ async def edit_bgp_status(call: Call) -> Reply:
 
     _, loaded = await call.service.change(call.actor, _action({"advertised": advertised}), verb)
     return Reply(_status_shape(loaded, find_prefix(loaded.dataset, account_id, prefix_id)[1]))
+
+
+async def list_observed(call: Call) -> Reply:
+    """List what routers or monitoring last said about routes to a prefix"""
+    found = call.service.observed.at(_prefix(call).cidr)
+    return Reply(listed([_observed_shape(call, network, one) for network, one in found.items()]))
+
+
+async def list_all_observed(call: Call) -> Reply:
+    """List what routers or monitoring last said about all routes"""
+    found = call.service.observed.by_network
+    shapes = [_observed_shape(call, network, one) | {"source": one.source} for network, one in found.items()]
+    return Reply(call.listed(shapes, dict))
+
+
+async def feed_observed(call: Call) -> Reply:
+    """Report the observed states of routes; others stay as they are until they are too old"""
+    feed = call.fields(FeedFields)
+    await call.service.feed(call.actor, feed)
+    return Reply({"routes": len(feed.routes)})
 
 
 async def list_bindings(call: Call) -> Reply:
@@ -170,6 +192,16 @@ def _bgp_shape(loaded: Loaded, prefix: Prefix, bgp: BgpPrefix) -> JsonObject:
             "on_demand_enabled": True,
             "on_demand_locked": bgp.locked,
         },
+    }
+
+
+def _observed_shape(call: Call, network: IPNetwork, one: Observation) -> JsonObject:
+    is_current = network in call.service.loaded.observed.states
+    return {
+        "cidr": str(network),
+        "advertised": one.advertised,
+        "observed_at": time_text(one.at),
+        "is_current": is_current,
     }
 
 

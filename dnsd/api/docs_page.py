@@ -12,10 +12,10 @@ from typing import Any
 
 from starlette.responses import HTMLResponse, Response
 
-from dnsd.api.bodies import RequestBody
 from dnsd.api.codes import CODES
 from dnsd.api.openapi import components, operation_id, tag
 from dnsd.api.routes import BASE, ROUTES, Route
+from dnsd.model.fields import Fields
 
 Schema = Mapping[str, Any]
 
@@ -148,7 +148,7 @@ def _article(route: Route, schemas: Mapping[str, Schema]) -> str:
 
 def _objects(routes: Iterable[Route], schemas: Mapping[str, Schema]) -> str:
     """The objects nested in request bodies, as HTML."""
-    bodies: dict[type[RequestBody] | None, None] = dict.fromkeys(route.body for route in routes)
+    bodies: dict[type[Fields] | None, None] = dict.fromkeys(route.body for route in routes)
     inner = dict.fromkeys(name for body in bodies if body for name in _references(schemas[body.__name__], schemas))
     return "\n".join(
         f'<article id="{name}"><code>{name}</code>: {escape(schemas[name].get("description", ""))}\n'

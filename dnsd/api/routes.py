@@ -21,7 +21,6 @@ from dnsd.api.bodies import (
     PrefixEdit,
     RecordBody,
     RecordEditBody,
-    RequestBody,
     SwitchBody,
     ZoneBody,
     ZoneDnsSettingsEdit,
@@ -35,6 +34,8 @@ from dnsd.api.records.filter import COMPARISONS
 from dnsd.api.request import Call
 from dnsd.manage.pending import FIELD
 from dnsd.manage.tokens import AccessLevel, Area
+from dnsd.model.fields import Fields
+from dnsd.model.observed import FeedFields
 
 BASE = "/client/v4"
 
@@ -47,6 +48,7 @@ PREFIXES = f"{ACCOUNT}/addressing/prefixes"
 PREFIX = f"{PREFIXES}/{{prefix_id}}"
 BGP_PREFIXES = f"{PREFIX}/bgp/prefixes"
 BGP_PREFIX = f"{BGP_PREFIXES}/{{bgp_prefix_id}}"
+OBSERVED_ROUTES = "/addressing/observed_routes"
 BINDINGS = f"{PREFIX}/bindings"
 LEASES = f"{ACCOUNT}/addressing/leases"
 GONE_ZONE = f"{ACCOUNT}/zones/{{zone_id}}"  # a deleted zone has no scope of its own
@@ -96,7 +98,7 @@ class Route:
     permission: Permission
     answer: Callable[[Call], Awaitable[Reply | Raw]]
     # For the documentation:
-    body: type[RequestBody] | None = None
+    body: type[Fields] | None = None
     query: tuple[str, ...] = ()
     body_type: str = "application/json"
     status: int = 200  # of a success
@@ -164,6 +166,9 @@ ROUTES = (
     Route("GET", BGP_PREFIX, _read(Area.PREFIXES), addressing.get_bgp_prefix),
     Route("PATCH", BGP_PREFIX, _edit(Area.PREFIXES), addressing.edit_bgp_prefix, BgpPrefixEdit, query=FORCE),
     Route("DELETE", BGP_PREFIX, _edit(Area.PREFIXES), addressing.delete_bgp_prefix, query=FORCE),
+    Route("GET", f"{PREFIX}/bgp/observed", _read(Area.PREFIXES), addressing.list_observed),
+    Route("GET", OBSERVED_ROUTES, OPERATOR, addressing.list_all_observed, query=PAGE),
+    Route("PUT", OBSERVED_ROUTES, OPERATOR, addressing.feed_observed, FeedFields),
     Route("GET", BINDINGS, _read(Area.PREFIXES), addressing.list_bindings, query=PAGE),
     Route("POST", BINDINGS, _edit(Area.PREFIXES), addressing.create_binding, BindingBody, status=201),
     Route("GET", f"{BINDINGS}/{{binding_id}}", _read(Area.PREFIXES), addressing.get_binding),

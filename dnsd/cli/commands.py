@@ -13,6 +13,7 @@ from click.shell_completion import get_completion_class
 
 from dnsd import __version__
 from dnsd.app import Loaded, load
+from dnsd.cli.observed import observed_by_server
 from dnsd.cli.show import print_explanation, print_json, print_status, report, say
 from dnsd.compile.explain import explain
 from dnsd.errors import InvalidDataError, printable
@@ -160,11 +161,12 @@ def check_command(config: Path, *, as_json: bool) -> None:
     """Check all files and print every problem.
 
     Loads the files as `serve` would. A problem is one line: `file:line:column: path: message`. Warnings alone do not
-    fail the check.
+    fail the check. Maps that answer with withdrawn addresses get a warning, also for routes observed by a server with
+    this configuration.
     """
     try:
         with progress_on(sys.stderr) as progress:
-            loaded = load(config, progress=progress)
+            loaded = load(config, progress=progress, observed=observed_by_server(config))
         problems = loaded.warnings
     except InvalidDataError as error:
         loaded, problems = None, error.problems
@@ -240,7 +242,7 @@ def _ask(config: Path, kind: MessageKind, payload: dict[str, Any], timeout_s: fl
 def _load(config: Path) -> Loaded:
     try:
         with progress_on(sys.stderr) as progress:
-            return load(config, progress=progress)
+            return load(config, progress=progress, observed=observed_by_server(config))
     except InvalidDataError as error:
         _fail(error)
 

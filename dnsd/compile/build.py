@@ -7,9 +7,10 @@ one name depends on it or a million.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from dnsd.compile.edge import build_addresses
 from dnsd.compile.zone import build_zone
@@ -19,9 +20,10 @@ from dnsd.engine.names import NameTable, renewed_names
 from dnsd.engine.node import REFUSED_NODE, UNVERIFIED_NODE, Flattened, Node, is_followed
 from dnsd.engine.snapshot import Addresses, BuiltZone, MapsUsed, Snapshot
 from dnsd.errors import BrokenRule, Problem
+from dnsd.model.advertisement import NO_ROUTES, REACHABLE, Routes, unreachable
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
-from dnsd.model.maps import Effective, MemberKind, MissingFamily, effective
+from dnsd.model.maps import Considered, Effective, MemberKind, MissingFamily, effective
 from dnsd.model.zones import Zone, closest
 from dnsd.wire.message import CH, NSID, pack_option
 from dnsd.wire.names import ROOT, ancestors, name_text, parse_name_text
@@ -47,11 +49,15 @@ class Options:
     nsid: str | None = None
 
 
-def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None = None) -> Snapshot:
-    """Build the snapshot for `dataset`, which must have no errors."""
+def build_snapshot(
+    dataset: Dataset, options: Options, previous: Snapshot | None = None, *, observed: Routes = NO_ROUTES
+) -> Snapshot:
+    """Build the snapshot for `dataset`, which must have no errors; `observed` are the routes seen on routers."""
     old_zones = previous.zones if previous else {}
     zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones.values()}
-    by_zone, by_account = _effective_addresses(dataset, options.missing_family, previous)
+    lost = unreachable(dataset.accounts, dataset.maps.values(), dataset.declared_routes, observed)
+    used = MapsUsed(dataset.maps_by_member, options.missing_family, lost)
+    by_zone, by_account = _effective_addresses(dataset, used, previous)
     names, longest = _names(zones, previous)
     return Snapshot(
         names=names,
@@ -64,7 +70,7 @@ def build_snapshot(dataset: Dataset, options: Options, previous: Snapshot | None
         nsid=pack_option(NSID, options.nsid.encode()) if options.nsid else b"",
         revision=previous.revision + 1 if previous else 1,
         zones=zones,
-        maps=MapsUsed(dataset.maps_by_member, options.missing_family),
+        maps=used,
     )
 
 
@@ -150,15 +156,20 @@ def _built(zone: Zone, dataset: Dataset, old: BuiltZone | None) -> BuiltZone:
 
 
 def _effective_addresses(
-    dataset: Dataset, missing_family: MissingFamily, previous: Snapshot | None
+    dataset: Dataset, used: MapsUsed, previous: Snapshot | None
 ) -> tuple[dict[str, Addresses], dict[str, Addresses]]:
     """The addresses of member zones, and of accounts for their other zones; without entries for the default pool."""
     compiled = _compiled_before(previous)
-    changed = _changed_members(dataset, missing_family, previous)
+    changed = _changed_members(dataset, used, previous)
+
+    def found(candidates: Sequence[Considered], account_id: str) -> Addresses | None:
+        lost = used.unreachable.get(account_id, REACHABLE)
+        return _compiled(effective(candidates, used.missing_family, lost.skipped), compiled, lost.withdrawn)
+
     by_account = {
         account_id: previous.by_account.get(account_id)
         if previous and account_id not in changed
-        else _compiled(effective(dataset.considered_elsewhere(account_id), missing_family), compiled)
+        else found(dataset.considered_elsewhere(account_id), account_id)
         for account_id in dataset.accounts
     }
     by_zone = {}
@@ -167,16 +178,20 @@ def _effective_addresses(
         if previous and changed.isdisjoint((zone_id, zone.account_id)) and _is_in_same_account(zone, previous):
             by_zone[zone_id] = previous.by_zone.get(zone_id)
         else:
-            by_zone[zone_id] = _compiled(effective(dataset.considered(zone), missing_family), compiled)
+            by_zone[zone_id] = found(dataset.considered(zone), zone.account_id)
     return _present(by_zone), _present(by_account)
 
 
-def _changed_members(dataset: Dataset, missing_family: MissingFamily, previous: Snapshot | None) -> set[str]:
+def _changed_members(dataset: Dataset, used: MapsUsed, previous: Snapshot | None) -> set[str]:
     """The ids of zones and accounts whose maps, or whose search for addresses, changed since the previous snapshot."""
-    new, used = dataset.maps_by_member, previous.maps if previous else None
-    if used is None or used.missing_family is not missing_family:
+    old = previous.maps if previous else None
+    if old is None or old.missing_family is not used.missing_family:
         return {*dataset.accounts, *dataset.zones}
-    return {member for member in (*new, *used.by_member) if new.get(member) != used.by_member.get(member)}
+    return _differing(used.by_member, old.by_member) | _differing(used.unreachable, old.unreachable)
+
+
+def _differing(new: Mapping[str, Any], old: Mapping[str, Any]) -> set[str]:
+    return {member for member in (*new, *old) if new.get(member) != old.get(member)}
 
 
 def _is_in_same_account(zone: Zone, previous: Snapshot) -> bool:
@@ -189,20 +204,23 @@ def _compiled_before(previous: Snapshot | None) -> Compiled:
     return {(addresses.ips, addresses.sources): addresses for addresses in known}
 
 
-def _compiled(found: Effective | None, compiled: Compiled) -> Addresses | None:
+def _compiled(found: Effective | None, compiled: Compiled, withdrawn: Set[IPAddress]) -> Addresses | None:
     if found is None:
         return None
-    key = (*found.v4, *found.v6), (_source(found, 4), _source(found, 6))
+    key = (*found.v4, *found.v6), (_source(found, 4, withdrawn), _source(found, 6, withdrawn))
     if key not in compiled:
         compiled[key] = _addresses(*key)
     return compiled[key]
 
 
-def _source(found: Effective, version: int) -> EdgeSource:
+def _source(found: Effective, version: int, withdrawn: Set[IPAddress]) -> EdgeSource:
     """The source of the addresses of a family; with `fallback`, the families may come from different maps."""
     having = (candidate for candidate in found.maps if any(ip.version == version for ip in candidate.map.ips))
     candidate = next(having, found.maps[0] if found.maps else None)
-    return EdgeSource(str(candidate.step or ""), candidate.map.key) if candidate else POOL
+    if candidate is None:
+        return POOL
+    is_unadvertised = not withdrawn.isdisjoint(found.v4 if version == 4 else found.v6)
+    return EdgeSource(str(candidate.step or ""), candidate.map.key, is_unadvertised)
 
 
 def _zones_in_maps(dataset: Dataset) -> set[str]:

@@ -75,6 +75,11 @@ class ChangeQueue:
             await self._publisher.save()  # a restart could not load the files: it would serve the snapshot file
         return changed
 
+    def note_unsaved(self) -> None:
+        """Have the snapshot file saved soon."""
+        self._publisher.is_behind = True
+        self._has_unsaved.set()
+
     async def save(self) -> None:
         """Keep the snapshot file up to date with changes, in the background, forever."""
         pause_s = SAVE_PAUSE_S
@@ -127,8 +132,7 @@ class ChangeQueue:
         before = self._current.loaded
         if before is None:
             raise refused(Reason.NOT_LOADED, "the files cannot be used; the last snapshot is served, read-only")
-        self._publisher.is_behind = True
-        self._has_unsaved.set()
+        self.note_unsaved()
         trial = self._brake.trial()
         outcomes = await in_thread(partial(draw_up, [one.make for one in batch], before, trial.check))
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)

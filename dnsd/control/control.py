@@ -16,6 +16,7 @@ from dnsd.control.change_queue import ChangeQueue
 from dnsd.control.current import Current
 from dnsd.control.follow import Follower
 from dnsd.control.loading import Loader
+from dnsd.control.observer import RouteObserver
 from dnsd.control.publish import Publisher
 from dnsd.log import Log
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
@@ -62,6 +63,9 @@ class Control:
         self.pending = PendingFiles(setup.state.folder)
         self.alarms = Alarms(self.current, self.audit, setup.log)
         self.changes = ChangeQueue(self.current, self.loader, self.publisher, self.brake)
+        self.observer = RouteObserver(
+            setup.config, self.current, self.loader, self.changes, self.brake, self.audit, setup.log
+        )
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
 
@@ -101,6 +105,7 @@ class Control:
             self.current.keep_first_good(),
             self.loader.tell_of_start(),
             self.alarms.watch(),
+            self.observer.watch(),
             self.changes.save(),
             self.publisher.save_again(),
         ]

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from dnsd.app import Loaded, Source
+from dnsd.control.kept_routes import KeptRoutes
 from dnsd.control.publish import Publisher
 from dnsd.control.sightings import KeptTimes
 from dnsd.engine.delta import DeltaPart, apply_delta
@@ -34,6 +35,7 @@ class Current:
         self.turn = asyncio.Lock()  # only its holder may replace the data
         self.good = GoodTexts(state)
         self.times = KeptTimes(state, log)
+        self.routes = KeptRoutes(state, log)
         self.journal = state / JOURNAL
         self.snapshot_file = state / FILE_NAME
         self._publisher = publisher

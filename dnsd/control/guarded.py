@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dnsd.app import Loaded, Source, load
@@ -21,6 +22,7 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import DnsdError, InvalidDataError, Problem
 from dnsd.manage.brake import FILES, Book, Overrun, judged, limit_of
 from dnsd.manage.judge import Moves, findings, moved_by_settings, moves_between, moves_from
+from dnsd.model.advertisement import NO_ROUTES, Routes
 from dnsd.model.guard import FORCE, AccountMoves, GuardFinding, listed, move_findings, names_problems, taken
 from dnsd.model.sightings import NEVER_SEEN
 from dnsd.process.memory import trim
@@ -159,8 +161,17 @@ class GuardedLoad:
                 may_go=lambda account: force is not None and force.account in ("", account),
                 progress=progress,
                 seen=NEVER_SEEN if before else self._current.times.load(),
+                observed=NO_ROUTES if before else self._routes(source),
                 stopped=stopped or {},
             )
+
+    def _routes(self, source: Source) -> Routes:
+        """The routes observed by an earlier process, and those in the watched file, as far as they still count."""
+        if isinstance(source.settings, InvalidDataError):
+            return NO_ROUTES
+        settings = source.settings.settings.advertisement
+        self._current.routes.load(settings.feed_file(self._config))
+        return self._current.routes.observed.routes(datetime.now(UTC), settings.max_age)
 
 
 def moved_by_start(parts: Iterable[DeltaPart], loaded: Loaded) -> list[Problem]:

@@ -27,6 +27,7 @@ from dnsd.manage.token_changes import TokenChange, accounts_of, token_data
 from dnsd.manage.token_file import TokenFile
 from dnsd.manage.traffic import Traffic
 from dnsd.manage.traffic_files import TrafficFiles
+from dnsd.model.observed import FeedFields, Observed
 from dnsd.process.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
 
@@ -60,6 +61,16 @@ class ControlService:
         if self._current.loaded is None:
             raise refused(Reason.NOT_LOADED, "the accounts' files cannot be used: run `dnsd check` for the reasons")
         return self._current.loaded
+
+    @property
+    def observed(self) -> Observed:
+        """The last observation of each route."""
+        return self._control.observer.observed
+
+    async def feed(self, actor: Actor, feed: FeedFields) -> None:
+        """Take the observations of routes that a token sends, and apply them to answers. Raises RefusedError."""
+        await self._control.observer.feed(actor.token, feed)
+        await self._publisher.wait_until_served(self._publisher.revision, SERVED_WITHIN_S)
 
     def problems(self) -> list[str]:
         """Problems of the running server, for its operator."""

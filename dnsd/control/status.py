@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from dnsd import __version__
+from dnsd.app import Loaded
 from dnsd.control.control import Control
 from dnsd.metrics import Key
 from dnsd.net.listen import address_of
@@ -19,6 +20,7 @@ from dnsd.process.shared import Process, Slot
 
 COLLECT_S = 0.5  # for workers to send their counts
 MAX_LISTED = 10  # stopped changes
+MAX_NAMED = 5  # maps in a message
 SILENT_S = 3.0  # a worker without a heartbeat for this long counts as not answering
 
 
@@ -48,7 +50,7 @@ def problems_for_operator(control: Control) -> list[str]:
     why = loaded.held if loaded else {}
     accounts = [f"the account {account} is held at its last good version: {why[account][0]}" for account in why]
     copies = [f"{good.problem}; an account with an error would be held at an older version"] if good.problem else []
-    return [*unready(control), *_waiting(control), *accounts, *copies, *_stopped_changes(control)]
+    return [*unready(control), *_waiting(control), *accounts, *copies, *_stopped_changes(control), *_routes(control)]
 
 
 def _stopped_changes(control: Control) -> list[str]:
@@ -62,6 +64,25 @@ def _waiting(control: Control) -> Iterator[str]:
     if control.loader.last.by_guard:
         errors = [problem for problem in control.loader.last.problems if not problem.warning]
         yield f"files wait, as the guard refused the last reload: {errors[0]}"
+
+
+def _routes(control: Control) -> Iterator[str]:
+    """Observed withdrawals that wait, and maps that answer with addresses declared or observed withdrawn."""
+    if control.observer.waiting:
+        yield f"observed withdrawals wait: {control.observer.waiting}"
+    maps = unadvertised_maps(control.current.loaded)
+    if maps:
+        named = ", ".join(maps[:MAX_NAMED]) + (f" and {len(maps) - MAX_NAMED:,} more" if len(maps) > MAX_NAMED else "")
+        yield f"withdrawn addresses are answered from {named}: `dnsd check` lists them"
+
+
+def unadvertised_maps(loaded: Loaded | None) -> list[str]:
+    """The keys of the maps whose withdrawn addresses are answered, in order."""
+    if loaded is None:
+        return []
+    snapshot = loaded.snapshot
+    served = (*snapshot.by_zone.values(), *snapshot.by_account.values())
+    return sorted({source.map for addresses in served for source in addresses.sources if source.is_unadvertised})
 
 
 def status(control: Control) -> dict[str, Any]:
@@ -130,6 +151,7 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     stopped = sum(bool(one.stopped) for one in control.pending.due)
     yield ("dnsd_pending_changes", "pending"), len(control.pending.due) - stopped
     yield ("dnsd_pending_changes", "stopped"), stopped
+    yield ("dnsd_unadvertised_maps",), len(unadvertised_maps(control.current.loaded))
     yield ("dnsd_last_reload_seconds",), load.seconds
     yield ("dnsd_last_reload_timestamp_seconds",), load.at
     yield ("dnsd_worker_restarts_total",), shared.restarts()

@@ -59,6 +59,7 @@ class EdgeSource(NamedTuple):
 
     step: str  # zone, account, immutable; default for the pool
     map: str  # key; empty for the pool
+    is_unadvertised: bool = False  # whether any of the addresses is declared or observed withdrawn
 
 
 POOL = EdgeSource("default", "")

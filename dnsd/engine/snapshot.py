@@ -14,6 +14,7 @@ from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection
 from dnsd.wire.names import ASTERISK, ROOT, ancestors
 
 if TYPE_CHECKING:
+    from dnsd.model.advertisement import Unreachable
     from dnsd.model.fields import IPAddress
     from dnsd.model.maps import AddressMap, MissingFamily
     from dnsd.model.zones import Zone
@@ -84,10 +85,11 @@ class BuiltZone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapsUsed:
-    """The maps from which the addresses of zones and accounts were taken, and the setting that applied."""
+    """The maps from which the addresses of zones and accounts were taken, and the conditions that applied."""
 
     by_member: Mapping[str, tuple[AddressMap, ...]]  # zone or account id -> the maps with that member
     missing_family: MissingFamily
+    unreachable: Mapping[str, Unreachable] = field(default_factory=dict)  # by account id
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -32,6 +32,7 @@ class Author(NamedTuple):
 
 
 FILES = Author("files", "files")
+ROUTES = Author("routes", "the file of observed routes")
 ALL = "*"  # all authors, in a release
 
 
@@ -105,7 +106,7 @@ class Overrun:
 
     def message(self, now: float) -> str:
         """The reason of the refusal."""
-        whose = "files" if self.author == FILES else f"the token {self.author.name}"
+        whose = self.author.name if self.author in (FILES, ROUTES) else f"the token {self.author.name}"
         what = f"{whose} would have changed the addresses of {len(self.after):,} accounts within the window"
         limit = f"the limit is {self.limit.accounts:,} of {self.limit.total:,} accounts, {len(self.before):,} so far"
         return f"{what}; {limit}; the window ends in {time_left(self.ends_at - now)}"

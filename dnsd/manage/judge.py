@@ -67,7 +67,7 @@ def with_settings(before: Loaded, settings: Settings) -> Snapshot:
     """The snapshot as it would be with other settings of the server."""
     if _options(before.settings) == _options(settings):
         return before.snapshot
-    return build_snapshot(before.dataset, settings.options, before.snapshot)
+    return build_snapshot(before.dataset, settings.options, before.snapshot, observed=before.observed)
 
 
 def moved_by_settings(before: Loaded, after: Loaded) -> list[Problem]:

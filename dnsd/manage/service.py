@@ -17,6 +17,7 @@ from dnsd.manage.token_changes import TokenChange
 from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import Token
 from dnsd.manage.traffic import Traffic
+from dnsd.model.observed import FeedFields, Observed
 
 T = TypeVar("T")
 
@@ -83,6 +84,13 @@ class Service(Protocol):
     @property
     def recent(self) -> RecentQuestions:
         """A sample of the questions of the last ten minutes."""
+
+    @property
+    def observed(self) -> Observed:
+        """The last observation of each route."""
+
+    async def feed(self, actor: Actor, feed: FeedFields) -> None:
+        """Take the observations of routes that a token sends, and apply them to answers. Raises RefusedError."""
 
     def problems(self) -> list[str]:
         """The server's current problems, for its operator."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dnsd.errors import Problem
-from dnsd.model.accounts import Account
+from dnsd.model.accounts import Account, WithdrawnAction
 from dnsd.model.fields import IPAddress, IPNetwork
 from dnsd.model.maps import AddressMap
 
@@ -53,6 +53,48 @@ class Routes:
 
 
 NO_ROUTES = Routes({})
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The addresses of an account's maps without a route."""
+
+    withdrawn: frozenset[IPAddress]  # declared or observed
+    skipped: frozenset[IPAddress]  # those left out of answers while others of their family are left
+
+
+REACHABLE = Unreachable(frozenset(), frozenset())
+
+
+def unreachable(
+    accounts: Mapping[str, Account], maps: Iterable[AddressMap], declared: Routes, observed: Routes
+) -> dict[str, Unreachable]:
+    """The unreachable addresses in the answering maps of each account; without accounts that have none."""
+    found: dict[str, Unreachable] = {}
+    if not declared.has_withdrawn and not observed.has_withdrawn:
+        return found
+    for one in filter(answers, maps):
+        seen = frozenset(filter(observed.is_withdrawn, one.ips))
+        lost = seen.union(filter(declared.is_withdrawn, one.ips))
+        if lost:
+            before = found.get(one.account_id, REACHABLE)
+            skips = accounts[one.account_id].withdrawn is WithdrawnAction.SKIP
+            found[one.account_id] = Unreachable(before.withdrawn | lost, before.skipped | (seen if skips else set()))
+    return found
+
+
+def observed_warnings(
+    accounts: Mapping[str, Account], maps: Iterable[AddressMap], observed: Routes
+) -> Iterator[Problem]:
+    """A warning for each address of an answering map that is observed withdrawn."""
+    if not observed.has_withdrawn:
+        return
+    for one in filter(answers, maps):
+        skips = accounts[one.account_id].withdrawn is WithdrawnAction.SKIP
+        effect = ": it is left out while others of its family are left" if skips else ", but the map answers with it"
+        for index, ip in enumerate(one.ips):
+            if observed.is_withdrawn(ip):
+                yield Problem(one.key, ("ips", index), f"{ip} is observed withdrawn{effect}", warning=True)
 
 
 def declared_routes(accounts: Iterable[Account]) -> Routes:

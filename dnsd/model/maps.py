@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -151,10 +151,13 @@ def considered(maps: Iterable[AddressMap], account_id: str, zone_id: str | None)
     return [candidate for _, candidate in found]
 
 
-def effective(candidates: Sequence[Considered], missing_family: MissingFamily) -> Effective | None:
+def effective(
+    candidates: Sequence[Considered], missing_family: MissingFamily, skipped: Set[IPAddress] = frozenset()
+) -> Effective | None:
     """The result of the search; None means the default pool.
 
     The first usable map decides both families; with `fallback`, the first usable map with addresses of the family.
+    `skipped` addresses are left out afterwards, unless the map has no others of their family.
     """
     usable = [candidate for candidate in candidates if candidate.skipped is None]
     if not usable:
@@ -165,7 +168,8 @@ def effective(candidates: Sequence[Considered], missing_family: MissingFamily) -
     sources: list[Considered] = []
     for version in families:
         for candidate in usable:
-            families[version] = tuple(ip for ip in candidate.map.ips if ip.version == version)
+            of_map = tuple(ip for ip in candidate.map.ips if ip.version == version)
+            families[version] = tuple(ip for ip in of_map if ip not in skipped) or of_map
             if families[version]:
                 sources.append(candidate)
                 break

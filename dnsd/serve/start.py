@@ -50,13 +50,14 @@ from dnsd.serve.supervisor import Child, Children, Run, Supervisor
 from dnsd.settings import SECRET_SIZE, Settings, load_settings, state_folder_of
 from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
 from dnsd.store.good import FOLDER as GOOD
+from dnsd.store.observations import FILE_NAME as OBSERVED
 from dnsd.store.write import JOURNAL
 from dnsd.worker.worker import Worker, WorkerSetup
 
 # Glob patterns of the state folder's entries that the server's user gets, in addition to the lock.
 STATE_FILES = (
     *(f"{SNAPSHOT}*", f"{TOKENS}*", TOKENS_LOCK, JOURNAL, SESSIONS, FIRST_SEEN, f"{AUDIT_LOG}*"),
-    *(HISTORY, GOOD, PENDING, f"{TRAFFIC}*"),
+    *(HISTORY, GOOD, PENDING, f"{TRAFFIC}*", OBSERVED),
 )
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 

@@ -139,7 +139,9 @@ class Answering:
             self._count_request(shape, apex, number)
             self._count_response(_answer_rcode(shape, answer), number)
             if answer.edge:
-                self._counts.add("dnsd_edge_answers_total", *answer.edge, by=number)
+                self._counts.add("dnsd_edge_answers_total", answer.edge.step, answer.edge.map, by=number)
+                if answer.edge.is_unadvertised:
+                    self._counts.add("dnsd_unadvertised_answers_total", answer.edge.map, by=number)
         self._answered.clear()
         for (shape, apex, _), number in self._limited.items():
             self._count_request(shape, apex, number)

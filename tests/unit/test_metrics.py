@@ -21,6 +21,7 @@ COUNTED = {  # gauges of numbers of objects
     "dnsd_names",
     "dnsd_records",
     "dnsd_maps",
+    "dnsd_unadvertised_maps",
 }
 
 

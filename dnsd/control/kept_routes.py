@@ -1,0 +1,58 @@
+"""The observed routes of the running server: kept from one process to the next, and read from the watched file."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dnsd.log import Log
+from dnsd.model.observed import FeedError, Observed
+from dnsd.store.observations import UnusableFileError, load_feed, load_observed, save_observed
+
+
+class KeptRoutes:
+    """The observed routes of an earlier process and of the watched file. The methods block: call them in threads."""
+
+    def __init__(self, state: Path, log: Log) -> None:
+        self.observed = Observed()
+        self._state = state
+        self._log = log
+        self._stamp: tuple[Path, int, int] | None = None  # path, time and size of the file when last read
+        self._problem = ""
+
+    def load(self, file: Path | None) -> None:
+        """Read the kept observations and the watched file. Errors are logged, and otherwise ignored."""
+        try:
+            self.observed = load_observed(self._state)
+        except (OSError, UnusableFileError) as error:
+            self._warn(f"warning: the kept observations of routes cannot be used: {error}; they start again")
+        self.read_file(file)
+
+    def read_file(self, file: Path | None) -> None:
+        """Read the watched file if it changed. An unusable file changes nothing."""
+        if file is None:
+            self._stamp = None
+            return
+        try:
+            status = os.stat(file)
+            stamp = (file, status.st_mtime_ns, status.st_size)
+            if stamp == self._stamp:
+                return
+            self.observed = self.observed.with_feed(load_feed(file), "", datetime.now(UTC))
+            self._stamp, self._problem = stamp, ""
+        except (OSError, UnusableFileError, FeedError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            self._warn(f"{file} cannot be used: {why}; the routes observed last count until they are too old")
+
+    def save(self) -> None:
+        """Keep the observations of tokens; the watched file keeps its own."""
+        try:
+            save_observed(self._state, self.observed.of_tokens())
+        except OSError as error:
+            self._warn(f"the observations of routes cannot be kept: {error.strerror}; a restart would forget them")
+
+    def _warn(self, problem: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            self._log.warning(problem)

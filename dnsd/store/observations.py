@@ -1,0 +1,69 @@
+"""Observed routes in files: those kept in the state folder, and the feed in the watched file."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dnsd.model.fields import parse_network, validate
+from dnsd.model.observed import FeedFields, Observation, Observed, observation_data
+from dnsd.model.times import parse_time
+from dnsd.whole_file import replacing
+
+FILE_NAME = "observed"  # in the state folder
+MAX_SIZE = 4 * 1024 * 1024  # octets of a feed
+MAX_KEPT_SIZE = 16 * 1024 * 1024  # octets of the kept file
+
+
+class UnusableFileError(ValueError):
+    """A file of routes that cannot be used; the message says why."""
+
+
+def load_observed(folder: Path) -> Observed:
+    """The kept observations; empty without a file. Raises OSError, or UnusableFileError for a damaged file."""
+    try:
+        octets = _read(folder / FILE_NAME, MAX_KEPT_SIZE)
+    except FileNotFoundError:
+        return Observed()
+    try:
+        return Observed(dict(map(_parsed, json.loads(octets))))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise UnusableFileError("the file is damaged") from None
+
+
+def save_observed(folder: Path, observed: Observed) -> None:
+    """Keep the observations. Raises OSError."""
+    data = [observation_data(network, one) for network, one in observed.by_network.items()]
+    with replacing(folder / FILE_NAME, is_synced=False) as out:  # it outlives processes; a new feed follows a crash
+        out.write(json.dumps(data).encode())
+
+
+def load_feed(path: Path) -> FeedFields:
+    """The feed in a file; without its own time it has the file's. Raises OSError and UnusableFileError."""
+    modified = datetime.fromtimestamp(os.stat(path).st_mtime, UTC)
+    try:
+        data = json.loads(_read(path, MAX_SIZE))
+    except (ValueError, RecursionError):
+        raise UnusableFileError("it is not JSON") from None
+    feed, problems = validate(FeedFields, data, "")
+    if feed is None:
+        raise UnusableFileError(str(problems[0]))
+    return feed if feed.observed_at else feed.model_copy(update={"observed_at": modified})
+
+
+def _read(path: Path, most: int) -> bytes:
+    with open(path, "rb") as file:
+        octets = file.read(most + 1)
+    if len(octets) > most:
+        raise UnusableFileError(f"it is larger than {most:,} octets")
+    return octets
+
+
+def _parsed(data: Any) -> tuple[Any, Observation]:
+    advertised, source = data["advertised"], data["source"]
+    if not isinstance(advertised, bool) or not isinstance(source, str):
+        raise ValueError("not an observation")
+    return parse_network(data["cidr"]), Observation(advertised, parse_time(data["at"]), source)
