@@ -15,6 +15,7 @@ from dnsd.api.shapes import (
     leases_shape,
     prefix_shape,
 )
+from dnsd.api.zone_bodies import DnsSettingsEdit
 from dnsd.manage import accounts
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_prefix
@@ -55,7 +56,8 @@ async def get_account(call: Call) -> Reply:
 async def edit_account(call: Call) -> Reply:
     """Rename an account, or set whether its names may be answered from the default pool"""
     account_id = call.path["account_id"]
-    change = bodies.account_change(call.fields(bodies.AccountBody), call.json)
+    shown = account_shape(call.service.loaded, find_account(call.dataset, account_id))
+    change = bodies.account_change(call.fields(bodies.AccountBody, shown), call.json)
     _, loaded = await call.service.change(
         call.actor, "account.edit", lambda draft: accounts.edit_account(draft, account_id, change)
     )
@@ -76,7 +78,8 @@ async def get_dns_settings(call: Call) -> Reply:
 
 async def edit_dns_settings(call: Call) -> Reply:
     """Change the DNS settings of an account: `enforce_dns_only`"""
-    account_id, edit = call.path["account_id"], call.fields(bodies.DnsSettingsEdit)
+    account_id = call.path["account_id"]
+    edit = call.fields(DnsSettingsEdit, dns_settings_shape(find_account(call.dataset, account_id)))
     _, loaded = await call.service.change(
         call.actor,
         "account.edit_dns_settings",
@@ -110,7 +113,8 @@ async def get_prefix(call: Call) -> Reply:
 async def edit_prefix(call: Call) -> Reply:
     """Change a prefix's description or LOA, or advertise or withdraw it; the operator can also approve it"""
     account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
-    body, is_forced = call.fields(bodies.PrefixEdit), forced(call)
+    shown = prefix_shape(call.service.loaded, *find_prefix(call.dataset, account_id, prefix_id)[:2])
+    body, is_forced = call.fields(bodies.PrefixEdit, shown), forced(call)
     change = bodies.prefix_change(body, call.json)
 
     def verb(draft: Draft) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 
+from dnsd.api.other_fields import Unavailable
 from dnsd.api.records.parts import PARTS
 from dnsd.manage.accounts import AccountChange, NewPrefix, PrefixChange
 from dnsd.manage.maps import MapChange, Member, NewMap
@@ -28,11 +29,11 @@ TEXT_OF_DATA = (
 class RequestBody(Fields):
     """The base of all bodies. `api/other_fields.py` judges the keys that a model lacks.
 
-    `unavailable` has Cloudflare's fields that dnsd does not have, each with the values that ask for nothing.
+    `unavailable` has Cloudflare's fields that dnsd does not have.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
-    unavailable: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    unavailable: ClassVar[Mapping[str, Unavailable]] = {}
     is_ours: ClassVar[bool] = False  # a body of dnsd alone: unknown keys are refused
 
 
@@ -53,13 +54,25 @@ class MemberBody(RequestBody):
     identifier: str = Field(description="id of the zone or account")
 
 
+def _addresses(value: Any) -> Any:
+    """A list of addresses, each as a text or, as maps show it, an object with `ip`."""
+    value = _bounded(value)
+    if not isinstance(value, list):
+        return value
+    return [one["ip"] if isinstance(one, Mapping) and "ip" in one else one for one in value]
+
+
+Ips = Annotated[tuple[Ip, ...], BeforeValidator(_addresses)]
+Members = Annotated[tuple[MemberBody, ...], BeforeValidator(_bounded)]
+
+
 class MapBody(RequestBody):
     """A new map."""
 
     description: str | None = Field(default=None, max_length=MAX_TEXT)
     enabled: StrictBool = False
-    ips: Annotated[tuple[Ip, ...], BeforeValidator(_bounded)] = Field(default=(), max_length=MAX_LISTED)
-    memberships: Annotated[tuple[MemberBody, ...], BeforeValidator(_bounded)] = Field(default=(), max_length=MAX_LISTED)
+    ips: Ips = Field(default=(), max_length=MAX_LISTED)
+    memberships: Members = Field(default=(), max_length=MAX_LISTED)
     default_sni: str | None = Field(default=None, max_length=255)
     immutable: StrictBool = Field(
         default=False, description="the account's immutable map; only the operator can create it"
@@ -67,15 +80,19 @@ class MapBody(RequestBody):
 
 
 class MapEdit(RequestBody):
-    """The fields of a map to change; null or an empty text clears a text."""
+    """The fields of a map to change; null or an empty text clears a text, and lists are whole."""
 
     description: str | None = Field(default=None, max_length=MAX_TEXT)
     enabled: StrictBool | None = None
+    ips: Ips = Field(default=(), max_length=MAX_LISTED)
+    memberships: Members = Field(default=(), max_length=MAX_LISTED)
     default_sni: str | None = Field(default=None, max_length=255)
 
 
 class MapPlan(MapBody):
     """A new map or, with an id, the fields of a map to change; with `delete`, a map to delete."""
+
+    is_ours = True
 
     id: str | None = None
     delete: StrictBool = False
@@ -102,15 +119,14 @@ def map_change(body: MapEdit | MapBody, given: Mapping[str, Any]) -> MapChange:
         change["default_sni"] = body.default_sni or None
     if given.get("enabled") is not None:
         change["enabled"] = bool(body.enabled)
-    if isinstance(body, MapBody):
-        if given.get("ips") is not None:
-            change["ips"] = body.ips
-        if given.get("memberships") is not None:
-            change["memberships"] = _members(body)
+    if given.get("ips") is not None:
+        change["ips"] = body.ips
+    if given.get("memberships") is not None:
+        change["memberships"] = _members(body)
     return change
 
 
-def _members(body: MapBody) -> tuple[Member, ...]:
+def _members(body: MapEdit | MapBody) -> tuple[Member, ...]:
     return tuple(Member(one.kind, one.identifier) for one in body.memberships)
 
 
@@ -119,6 +135,15 @@ def _members(body: MapBody) -> tuple[Member, ...]:
 
 class AccountBody(RequestBody):
     """A complete account."""
+
+    unavailable: ClassVar[Mapping[str, Unavailable]] = {
+        "id": Unavailable(),
+        "type": Unavailable(("standard",)),
+        "settings": Unavailable(({"enforce_twofactor": False},)),
+        "unit": Unavailable(),
+        "managed_by": Unavailable(),
+        "standalone": Unavailable((True,)),
+    }
 
     name: str = Field(min_length=1, max_length=100)
     pool: PoolUse | None = Field(
@@ -133,12 +158,6 @@ def account_change(body: AccountBody, given: Mapping[str, Any]) -> AccountChange
     if "pool" in given:
         change["pool"] = body.pool
     return change
-
-
-class DnsSettingsEdit(RequestBody):
-    """The DNS settings of an account to change."""
-
-    enforce_dns_only: StrictBool | None = None
 
 
 class PrefixBody(RequestBody):
@@ -172,6 +191,8 @@ class DelegationBody(RequestBody):
 class LeaseBody(RequestBody):
     """A static IP to lease; operator only."""
 
+    is_ours = True
+
     ip: Ip
     create_map: StrictBool = Field(
         default=False, description="also make an account-wide map with the address, disabled, if the account has none"
@@ -204,46 +225,6 @@ def prefix_change(body: PrefixEdit, given: Mapping[str, Any]) -> PrefixChange:
     return change
 
 
-# Zones
-
-
-class AccountReference(RequestBody):
-    """The account of a new zone."""
-
-    id: str | None = None
-
-
-class ZoneBody(RequestBody):
-    """A new zone."""
-
-    name: str = Field(min_length=1, max_length=1000)
-    account: AccountReference = AccountReference()
-    type: Literal["full"] | None = None
-
-
-class ZoneEdit(RequestBody):
-    """The fields of a zone to change."""
-
-    paused: StrictBool | None = None
-    verified: StrictBool | None = Field(
-        default=None,
-        description="operator only: the zone belongs to its account, and other accounts' CNAMEs into it are followed",
-    )
-    type: Literal["full"] | None = None
-
-
-class SwitchBody(RequestBody):
-    """An on/off setting of a zone."""
-
-    value: str = Field(pattern="^(on|off)$")
-
-
-class ZoneDnsSettingsEdit(RequestBody):
-    """The DNS settings of a zone to change."""
-
-    flatten_all_cnames: StrictBool | None = None
-
-
 # Records: these models only document the bodies; the reader, records/read.py, is more tolerant.
 
 
@@ -257,6 +238,8 @@ class RecordSettingsBody(RequestBody):
 
 class RecordEditBody(RequestBody):
     """The fields of a record to change."""
+
+    unavailable: ClassVar[Mapping[str, Unavailable]] = {"private_routing": Unavailable((False,))}
 
     name: str | None = Field(default=None, description=TEXT_OF_NAME)
     type: str | None = Field(default=None, description="such as A or TXT")

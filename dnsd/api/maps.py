@@ -66,8 +66,9 @@ async def get_map(call: Call) -> Reply:
 
 
 async def edit_map(call: Call) -> Reply:
-    """Change the description or default SNI of a map, or enable or disable it"""
-    change = bodies.map_change(call.fields(bodies.MapEdit), call.json)
+    """Change an address map: description, default SNI, whether it is enabled; addresses and members as whole lists"""
+    shown = map_shape(call.service.loaded, find_map(call.dataset, call.path["account_id"], call.path["map_id"]))
+    change = bodies.map_change(call.fields(bodies.MapEdit, shown), call.json)
     request = edit_request(call.path["account_id"], call.path["map_id"], change)
     return await carry_out(call, request, partial(_reply, request=request))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 
@@ -20,17 +20,27 @@ MAX_NOTES = 20  # of one request
 ABSENT = object()
 
 
+class Unavailable(NamedTuple):
+    """A field of Cloudflare's that dnsd does not have."""
+
+    defaults: tuple[Any, ...] = ()  # values that ask for nothing, besides null, empty ones, and what is shown
+    remedy: str = ""
+
+
 def other_fields(model: type[BaseModel], data: Mapping[str, Any], shown: Any, path: Path = ()) -> Iterator[Fault | str]:
     """The faults and notes for fields of `data` that `model` lacks; `shown` is the object as clients see it now."""
-    unavailable: Mapping[str, tuple[Any, ...]] = getattr(model, "unavailable", {})
+    unavailable: Mapping[str, Unavailable] = getattr(model, "unavailable", {})
     for name, value in data.items():
         now = shown.get(name, ABSENT) if isinstance(shown, Mapping) else ABSENT
         if name in model.model_fields:
             yield from _nested(model, name, value, now, path)
-        elif _asks_for_nothing(value, now) or any(_is_same(value, one) for one in unavailable.get(name, ())):
+        elif _asks_for_nothing(value, now):
             continue
         elif name in unavailable:
-            yield Fault(Reason.INVALID, f"{name} is not available here", (*path, name))
+            defaults, remedy = unavailable[name]
+            if not any(_is_same(value, one) for one in defaults):
+                message = f"{name} is not available here" + (f": {remedy}" if remedy else "")
+                yield Fault(Reason.INVALID, message, (*path, name))
         elif getattr(model, "is_ours", False):
             near = difflib.get_close_matches(name, model.model_fields, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -47,7 +57,15 @@ def _nested(model: type[BaseModel], name: str, value: Any, shown: Any, path: Pat
     elif inner and isinstance(value, list):
         for index, one in enumerate(value):
             if isinstance(one, Mapping):
-                yield from other_fields(inner, one, None, (*path, name, index))
+                yield from other_fields(inner, one, _shown_item(inner, one, shown), (*path, name, index))
+
+
+def _shown_item(model: type[BaseModel], item: Mapping[str, Any], shown: Any) -> Any:
+    """The item of a list that an item of a body describes: all fields of the model are equal; else None."""
+    for one in shown if isinstance(shown, list) else ():
+        if isinstance(one, Mapping) and all(item.get(name) == one.get(name) for name in model.model_fields):
+            return one
+    return None
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from dnsd.api.bodies import RequestBody
+from dnsd.api.other_fields import Unavailable
 from dnsd.api.shapes import JsonObject
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.token_changes import TokenFields
@@ -81,10 +82,10 @@ def _time(text: str) -> str:
 class TokenBody(RequestBody):
     """A token."""
 
-    unavailable: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "condition": ({"request_ip": None},),
-        "not_before": (),
-        "status": ("active",),
+    unavailable: ClassVar[Mapping[str, Unavailable]] = {
+        "condition": Unavailable(),
+        "not_before": Unavailable(),
+        "status": Unavailable(("active",), "revoke the token, or let it expire"),
     }
 
     name: str = Field(min_length=1, max_length=MAX_NAME)

@@ -34,7 +34,12 @@ MAX_FAULTS = 100  # of one body
 BODY_WITHIN_S = 5.0
 CONTROL_CHARACTERS = re.compile(r"[\0-\x07\x0b\x0e-\x1f\x7f-\x9f]")  # except \b \f \n \r \t
 CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # the same in JSON, to search all texts at once
-UNTAGGED = frozenset({"created_at", "modified_at", "created_on", "modified_on", "activated_on", "meta"})
+UNTAGGED = frozenset(
+    {
+        *("created_at", "modified_at", "created_on", "modified_on", "activated_on", "meta"),
+        *("comment_modified_on", "tags_modified_on"),
+    }
+)
 ID = re.compile(r"[0-9a-fA-F]{32}")
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dnsd.api import accounts, addressing, history, maps, memberships, pending, tokens, zones
+from dnsd.api import accounts, addressing, history, maps, memberships, pending, tokens, zone_settings, zones
 from dnsd.api.access import Need, Permission
 from dnsd.api.bodies import (
     AccountBody,
     BatchBody,
     DelegationBody,
-    DnsSettingsEdit,
     ImportBody,
     LeaseBody,
     MapBody,
@@ -21,10 +20,6 @@ from dnsd.api.bodies import (
     PrefixEdit,
     RecordBody,
     RecordEditBody,
-    SwitchBody,
-    ZoneBody,
-    ZoneDnsSettingsEdit,
-    ZoneEdit,
 )
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.policies import TokenBody
@@ -32,6 +27,14 @@ from dnsd.api.prefix_bodies import AdvertisedBody, BgpPrefixBody, BgpPrefixEdit,
 from dnsd.api.records import routes as records
 from dnsd.api.records.filter import COMPARISONS
 from dnsd.api.request import Call
+from dnsd.api.zone_bodies import (
+    DnsSettingsEdit,
+    SettingsBody,
+    SwitchBody,
+    ZoneBody,
+    ZoneDnsSettingsEdit,
+    ZoneEdit,
+)
 from dnsd.manage.pending import FIELD
 from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.model.fields import Fields
@@ -189,10 +192,12 @@ ROUTES = (
     Route("PATCH", ZONE, _edit(Area.ZONES), zones.edit_zone, ZoneEdit),
     Route("DELETE", ZONE, _edit(Area.ZONES), zones.delete_zone),
     Route("PUT", f"{ZONE}/activation_check", _edit(Area.ZONES), zones.check_activation),
-    Route("GET", f"{ZONE}/settings/ipv6", _read(Area.ZONES), zones.get_ipv6),
-    Route("PATCH", f"{ZONE}/settings/ipv6", _edit(Area.ZONES), zones.edit_ipv6, SwitchBody),
-    Route("GET", f"{ZONE}/dns_settings", _read(Area.DNS), zones.get_dns_settings),
-    Route("PATCH", f"{ZONE}/dns_settings", _edit(Area.DNS), zones.edit_dns_settings, ZoneDnsSettingsEdit),
+    Route("GET", f"{ZONE}/settings", _read(Area.ZONES), zone_settings.list_settings),
+    Route("PATCH", f"{ZONE}/settings", _edit(Area.ZONES), zone_settings.edit_settings, SettingsBody),
+    Route("GET", f"{ZONE}/settings/{{setting}}", _read(Area.ZONES), zone_settings.get_setting),
+    Route("PATCH", f"{ZONE}/settings/{{setting}}", _edit(Area.ZONES), zone_settings.edit_setting, SwitchBody),
+    Route("GET", f"{ZONE}/dns_settings", _read(Area.DNS), zone_settings.get_dns_settings),
+    Route("PATCH", f"{ZONE}/dns_settings", _edit(Area.DNS), zone_settings.edit_dns_settings, ZoneDnsSettingsEdit),
     Route("GET", f"{ZONE}/dnssec", _read(Area.DNS), zones.get_dnssec),
     Route("GET", f"{ZONE}/pagerules", _read(Area.ZONES), zones.list_page_rules),
     Route("GET", f"{ZONE}/history", _read(Area.DNS), history.list_zone_versions),

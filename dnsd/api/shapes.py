@@ -11,11 +11,13 @@ from dnsd.app import Loaded
 from dnsd.manage.accounts import delegation_id, lease_id
 from dnsd.manage.history import Version
 from dnsd.manage.prefixes import ownership_token
+from dnsd.manage.records import soa_document
+from dnsd.manage.zones import shown_ns_ttl
 from dnsd.model.accounts import Account, Delegation, PoolUse, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap, Membership
 from dnsd.model.times import time_text
-from dnsd.model.zones import Zone
+from dnsd.model.zones import NS_TTL_S, SoaFields, Zone
 from dnsd.store.directory import account_of
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import NS
@@ -37,11 +39,25 @@ PLAN = {
 }
 FIXED: JsonObject = {  # DNS settings that cannot be changed, the same for every zone
     "foundation_dns": False,
+    "internal_dns": {},
     "multi_provider": False,
     "nameservers": {"type": "cloudflare.standard"},
-    "ns_ttl": 86_400,
     "secondary_overrides": False,
     "zone_mode": "standard",
+}
+DEFAULT_SOA = SoaFields()
+ZONE_DEFAULTS: JsonObject = {  # of new zones
+    "flatten_all_cnames": False,
+    "ns_ttl": NS_TTL_S,
+    "soa": {
+        "expire": DEFAULT_SOA.expire,
+        "min_ttl": DEFAULT_SOA.minimum,
+        "mname": None,
+        "refresh": DEFAULT_SOA.refresh,
+        "retry": DEFAULT_SOA.retry,
+        "ttl": DEFAULT_SOA.ttl,
+    },
+    **FIXED,
 }
 
 
@@ -100,7 +116,7 @@ def dns_settings_shape(account: Account) -> JsonObject:
     """The DNS settings of an account."""
     return {
         "enforce_dns_only": account.settings.enforce_dns_only,
-        "zone_defaults": {"flatten_all_cnames": False, **FIXED},
+        "zone_defaults": ZONE_DEFAULTS,
     }
 
 
@@ -189,6 +205,9 @@ def zone_shape(loaded: Loaded, zone: Zone) -> JsonObject:
         "activated_on": time_text(activated) if activated else None,
         "meta": {
             "step": 2,
+            "cdn_only": False,
+            "dns_only": False,
+            "foundation_dns": False,
             "custom_certificate_quota": 0,
             "page_rule_quota": 0,
             "phishing_detected": False,
@@ -198,12 +217,31 @@ def zone_shape(loaded: Loaded, zone: Zone) -> JsonObject:
         "account": {"id": account.id, "name": account.name},
         "permissions": ["#zone:read", "#zone:edit", "#dns_records:read", "#dns_records:edit"],
         "plan": PLAN,
+        "vanity_name_servers": [],
+        "verification_key": None,
+        "cname_suffix": None,
+        "tenant": {"id": None, "name": None},
+        "tenant_unit": {"id": None},
     }
 
 
 def zone_dns_settings_shape(zone: Zone) -> JsonObject:
     """The DNS settings of a zone."""
-    return {"flatten_all_cnames": zone.settings.flatten_all_cnames, **FIXED}
+    soa = soa_document(zone)
+    return {
+        "flatten_all_cnames": zone.settings.flatten_all_cnames,
+        "ns_ttl": shown_ns_ttl(zone),
+        "soa": {
+            "expire": soa["expire"],
+            "min_ttl": soa["minimum"],
+            "mname": soa["mname"].removesuffix("."),
+            "refresh": soa["refresh"],
+            "retry": soa["retry"],
+            "rname": soa["rname"].removesuffix("."),
+            "ttl": soa["ttl"],
+        },
+        **FIXED,
+    }
 
 
 def version_shape(version: Version, *, is_current: bool) -> JsonObject:

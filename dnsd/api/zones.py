@@ -7,18 +7,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from dnsd.api import bodies
 from dnsd.api.access import account_for_zone
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.request import Call, in_thread
-from dnsd.api.shapes import zone_dns_settings_shape, zone_shape, zones_in_order
+from dnsd.api.shapes import zone_shape, zones_in_order
+from dnsd.api.zone_bodies import ZoneBody, ZoneEdit
 from dnsd.formats.zone_export import exported_zone
 from dnsd.manage import zones
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
 from dnsd.model.dataset import Dataset
 from dnsd.model.spelling import readings, spellings
-from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.wire.names import parse_name_text
 
@@ -50,7 +49,7 @@ async def list_zones(call: Call) -> Reply:
 
 async def create_zone(call: Call) -> Reply:
     """Create a zone; it is active at once, but verified only if the operator creates it"""
-    body = call.fields(bodies.ZoneBody)
+    body = call.fields(ZoneBody)
     account_id = account_for_zone(call.actor.token, call.dataset, body.account.id)
     zone_id, loaded = await call.service.change(
         call.actor, "zone.create", lambda draft: zones.create_zone(draft, account_id, body.name)
@@ -67,7 +66,8 @@ async def get_zone(call: Call) -> Reply:
 
 async def edit_zone(call: Call) -> Reply:
     """Pause a zone (its proxied records are answered as stored) or resume it; the operator can also verify it"""
-    edit = call.fields(bodies.ZoneEdit)
+    shown = zone_shape(call.service.loaded, find_zone(call.dataset, call.path["zone_id"]))
+    edit = call.fields(ZoneEdit, shown)
     verb = partial(zones.edit_zone, paused=edit.paused, verified=edit.verified)
     zone, loaded = await _change(call, "zone.edit", verb)
     return Reply(zone_shape(loaded, zone))
@@ -78,37 +78,6 @@ async def delete_zone(call: Call) -> Reply:
     zone_id = call.path["zone_id"]
     await call.service.change(call.actor, "zone.delete", lambda draft: zones.delete_zone(draft, zone_id))
     return Reply({"id": zone_id})
-
-
-async def get_ipv6(call: Call) -> Reply:
-    """Get the IPv6 setting of a zone: whether proxied names have AAAA records"""
-    return Reply(_ipv6_shape(call, find_zone(call.dataset, call.path["zone_id"])))
-
-
-async def edit_ipv6(call: Call) -> Reply:
-    """Turn AAAA records of proxied names on or off"""
-    is_on = call.fields(bodies.SwitchBody).value == "on"
-    zone, _ = await _change(
-        call, "zone.edit_ipv6", lambda draft, zone_id: zones.set_zone_switches(draft, zone_id, {"ipv6": is_on})
-    )
-    return Reply(_ipv6_shape(call, zone))
-
-
-async def get_dns_settings(call: Call) -> Reply:
-    """Get the DNS settings of a zone"""
-    return Reply(zone_dns_settings_shape(find_zone(call.dataset, call.path["zone_id"])))
-
-
-async def edit_dns_settings(call: Call) -> Reply:
-    """Change the DNS settings of a zone: `flatten_all_cnames`"""
-    is_on = call.fields(bodies.ZoneDnsSettingsEdit).flatten_all_cnames
-
-    def verb(draft: Draft, zone_id: str) -> None:
-        if is_on is not None:
-            zones.set_zone_switches(draft, zone_id, {"flatten_all_cnames": is_on})
-
-    zone, _ = await _change(call, "zone.edit_dns_settings", verb)
-    return Reply(zone_dns_settings_shape(zone))
 
 
 async def get_dnssec(call: Call) -> Reply:
@@ -136,15 +105,6 @@ async def _change(call: Call, action: str, verb: Callable[[Draft, str], None]) -
     zone_id = call.path["zone_id"]
     _, loaded = await call.service.change(call.actor, action, lambda draft: verb(draft, zone_id))
     return find_zone(loaded.dataset, zone_id), loaded
-
-
-def _ipv6_shape(call: Call, zone: Zone) -> dict[str, Any]:
-    return {
-        "id": "ipv6",
-        "value": "on" if zone.settings.ipv6 else "off",
-        "editable": True,
-        "modified_on": time_text(call.service.loaded.times.of_zone(zone).modified),
-    }
 
 
 def _matching_zones(call: Call, dataset: Dataset) -> Iterator[Zone]:

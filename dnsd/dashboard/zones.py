@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dnsd.api.access import account_for_zone
-from dnsd.api.bodies import ZoneBody
+from dnsd.api.zone_bodies import ZoneBody
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.page import HtmlPage, Redirect

@@ -20,7 +20,7 @@ from dnsd.model.fields import derived_id
 from dnsd.model.records import AUTOMATIC_TTL, Record, parse_owner
 from dnsd.model.requests import is_servers_own, nearest_ttl, unreachable_message, unreachable_target
 from dnsd.model.times import time_text
-from dnsd.model.zones import Zone
+from dnsd.model.zones import SOA_TTL_S, Zone
 from dnsd.store.directory import FileKind
 from dnsd.store.text_file import NotTextError, decoded
 from dnsd.wire.names import name_text
@@ -155,18 +155,19 @@ def text_as_yaml(master: str, zone: Zone, records: Iterable[Record], added: Mapp
     """The text of a YAML file to replace a `master` file: comments, SOA, times, records and the `added` keys."""
     document: Document = {
         "name": zone.name_text,
-        "soa": _soa_document(zone),
+        "soa": {name: value for name, value in soa_document(zone).items() if (name, value) != ("ttl", SOA_TTL_S)},
         **times_document(zone.written_times),
         "records": [record_document(record, zone.name) for record in records if record.rtype != SOA],
     }
     return "".join(f"# {line}\n" for line in comment_lines(master)) + written_yaml(document | dict(added))
 
 
-def _soa_document(zone: Zone) -> Document:
+def soa_document(zone: Zone) -> Document:
     """The SOA in the form of a YAML file: all fields but the serial."""
     soa = next(record for record in zone.records.at(zone.name) if record.rtype == SOA)
     fields = dict(zip(SOA_FIELDS, soa.content.split(), strict=True))
-    return {name: value for name, value in fields.items() if name != "serial"}
+    numbers = {name: int(fields[name]) for name in SOA_FIELDS[3:]}
+    return {"mname": fields["mname"], "rname": fields["rname"], **numbers, "ttl": soa.ttl_s}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_zone
-from dnsd.manage.records import write_as_yaml
+from dnsd.manage.records import soa_document, write_as_yaml
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.zone_times import shown_times
 from dnsd.model.fields import derived_id
@@ -16,6 +16,7 @@ from dnsd.model.requests import check_host_name, parse_zone_name
 from dnsd.model.zones import Status, Zone
 from dnsd.store.directory import FileKind
 from dnsd.wire.names import has_blanks, name_text
+from dnsd.wire.rdata import NS, SOA, type_text
 
 PLAIN_FILE_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,198}[a-z0-9_])?")
 
@@ -82,6 +83,51 @@ def set_zone_switches(draft: Draft, zone_id: str, wanted: Mapping[str, bool]) ->
     changed = {name: is_on for name, is_on in wanted.items() if getattr(zone.settings, name) != is_on}
     if changed:
         _set(draft, zone, {"settings": zone.settings.model_dump(exclude_defaults=True) | changed})
+
+
+SOA_NAMES = {"min_ttl": "minimum"}  # parts of the SOA with other names in requests than in files
+
+
+def set_dns_settings(
+    draft: Draft, zone_id: str, *, switches: Mapping[str, bool], ns_ttl: int | None, soa: Mapping[str, str | int | None]
+) -> None:
+    """Change settings of a zone, the TTL of its apex NS records, and parts of its SOA; None for `mname`: the default.
+
+    Raises RefusedError if the zone's file has its own NS records or, in YAML, its own SOA record.
+    """
+    zone = find_zone(draft.dataset, zone_id)
+    settings: Document = {name: is_on for name, is_on in switches.items() if getattr(zone.settings, name) != is_on}
+    if ns_ttl not in (None, shown_ns_ttl(zone)):
+        _check_made(draft, zone, NS, "ns_ttl")
+        settings["ns_ttl"] = ns_ttl
+    changed: Document = {}
+    if settings:
+        changed["settings"] = zone.settings.model_dump(exclude_defaults=True) | settings
+    present = soa_document(zone)
+    given = {SOA_NAMES.get(name, name): value for name, value in soa.items()}
+    parts = {name: value for name, value in given.items() if value not in (None, present[name])}
+    is_yaml = draft.file(zone.key).kind is FileKind.ZONE_YAML
+    written = (draft.document(zone.key).get("soa") or {}) if is_yaml else present
+    if parts or ("mname" in given and given["mname"] is None and is_yaml and "mname" in written):
+        if is_yaml:
+            _check_made(draft, zone, SOA, "soa")
+        kept = {name: value for name, value in written.items() if given.get(name, value) is not None}
+        changed["soa"] = kept | parts
+    if changed:
+        _set(draft, zone, changed)
+
+
+def shown_ns_ttl(zone: Zone) -> int:
+    """The TTL of the apex NS records."""
+    return next(record.ttl_s for record in zone.records.at(zone.name) if record.rtype == NS)
+
+
+def _check_made(draft: Draft, zone: Zone, rtype: int, field: str) -> None:
+    """Raise RefusedError if apex records of a type are in the zone's file; otherwise dnsd makes them."""
+    written = len(draft.loaded.stored.objects.zones[zone.key].rows)
+    if any(zone.records.owners[index] == zone.name for index in zone.records.of_types({rtype}) if index < written):
+        message = f"not available here: the zone's file has its own {type_text(rtype)} records; change them there"
+        raise refused(Reason.INVALID, message, field)
 
 
 def delete_zone(draft: Draft, zone_id: str) -> None:

@@ -46,6 +46,9 @@ class ZoneSettings(Fields):
     http2: bool = Field(default=True, description="list h2 in HTTPS records")
     http3: bool = Field(default=True, description="list h3 in HTTPS records")
     https_records: bool = Field(default=True, description="synthesise HTTPS records for proxied names")
+    ns_ttl: int = Field(
+        default=NS_TTL_S, ge=0, le=MAX_TTL_S, description="TTL of the apex NS records made from `nameservers`"
+    )
 
 
 def _mailbox(text: Any) -> Any:
@@ -70,6 +73,7 @@ class SoaFields(Fields):
     minimum: int = Field(
         default=300, ge=0, le=MAX_TTL_S, description="seconds for which resolvers may cache a negative answer"
     )
+    ttl: int = Field(default=SOA_TTL_S, ge=0, le=MAX_TTL_S, description="TTL of the SOA record itself")
 
 
 class ZoneFields(Fields):
@@ -143,7 +147,12 @@ def closest(name: bytes, zones: Mapping[bytes, T]) -> T | None:
 
 
 def apex_records(
-    zone_name: bytes, records: Iterable[Record], nameservers: Iterable[str], soa: SoaFields, serial: int
+    zone_name: bytes,
+    records: Iterable[Record],
+    nameservers: Iterable[str],
+    soa: SoaFields,
+    serial: int,
+    ns_ttl: int = NS_TTL_S,
 ) -> list[Record]:
     """Build the SOA and NS records at the apex for those types that `records` lack there. Raises ValueError."""
     at_apex = [record for record in records if record.owner == zone_name]
@@ -156,7 +165,7 @@ def apex_records(
         rname = soa.rname or ("hostmaster." if zone_name == ROOT else f"hostmaster.{name_text(zone_name)}.")
         numbers = f"{serial} {soa.refresh} {soa.retry} {soa.expire} {soa.minimum}"
         rdata = parse_rdata_text(SOA, f"{soa.mname or hosts[0]} {rname} {numbers}")
-        made.append(record_from_rdata(zone_name, rdata, ttl=SOA_TTL_S))
+        made.append(record_from_rdata(zone_name, rdata, ttl=soa.ttl))
     if NS not in given:
-        made += [record_from_rdata(zone_name, parse_rdata_text(NS, host), ttl=NS_TTL_S) for host in hosts]
+        made += [record_from_rdata(zone_name, parse_rdata_text(NS, host), ttl=ns_ttl) for host in hosts]
     return made

@@ -251,7 +251,8 @@ class _ZoneReader(_FileReader):
             self.add(("nameservers",), message, warning=True)
         made: list[Record] = []
         try:
-            made = apex_records(name, at_apex, nameservers, fields.soa, self.file.modified % 2**32)
+            serial = self.file.modified % 2**32
+            made = apex_records(name, at_apex, nameservers, fields.soa, serial, fields.settings.ns_ttl)
         except ValueError as error:
             self.add(("soa",), str(error))
         self.zone = Zone(

@@ -117,6 +117,7 @@ USUAL = {
     "membership_id": MEMBERSHIP,
     "token_id": T_EDIT,
     "change_id": CHANGE,
+    "setting": "ipv6",
 }
 NEW_RECORD = {"name": "new", "type": "A", "content": "192.0.2.9", "ttl": 60}
 MASTER_FILE = "imported 60 IN A 192.0.2.10\n"
@@ -221,8 +222,10 @@ SAMPLES = {
     "PATCH /zones/{zone_id}": Sample(body={"paused": False}),
     "DELETE /zones/{zone_id}": Sample({"zone_id": Z_OLD}),
     "PUT /zones/{zone_id}/activation_check": Sample(),
-    "GET /zones/{zone_id}/settings/ipv6": Sample(),
-    "PATCH /zones/{zone_id}/settings/ipv6": Sample(body={"value": "on"}),
+    "GET /zones/{zone_id}/settings": Sample(),
+    "PATCH /zones/{zone_id}/settings": Sample(body={"items": [{"id": "ipv6", "value": "on"}]}),
+    "GET /zones/{zone_id}/settings/{setting}": Sample(),
+    "PATCH /zones/{zone_id}/settings/{setting}": Sample(body={"value": "on"}),
     "GET /zones/{zone_id}/dns_settings": Sample(),
     "PATCH /zones/{zone_id}/dns_settings": Sample(body={"flatten_all_cnames": False}),
     "GET /zones/{zone_id}/dnssec": Sample(),

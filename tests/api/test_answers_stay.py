@@ -90,6 +90,7 @@ def paths(api: Api, route: str) -> list[str]:
         "record_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "change_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "membership_id": lambda before: [one["id"] for one in api.result("GET", before)],
+        "setting": lambda before: [one["id"] for one in api.result("GET", before)],
         "token_id": lambda before: [one["id"] for one in api.result("GET", before)],
         "version": lambda before: [one["version"] for one in api.result("GET", before)],
     }

@@ -165,6 +165,7 @@ def test_accounts_prefixes_and_tokens(api: Api, sdk: Cloudflare) -> None:
     assert (prefix.cidr, prefix.approved) == ("198.51.100.64/27", "P")
     edited = sdk.addressing.prefixes.edit(prefix.id, account_id=made.id, description="ours")
     assert edited.description == "ours"
+    api.result("PATCH", f"/accounts/{made.id}/addressing/prefixes/{prefix.id}", {"approved": "V"})
     delegation = sdk.addressing.prefixes.delegations.create(
         prefix.id, account_id=made.id, cidr="198.51.100.64/28", delegated_account_id=A2
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from dnsd.api.bodies import BatchBody, RecordBody, RecordEditBody
 from dnsd.api.envelope import Reply
 from dnsd.api.multipart import MultipartError, read_parts
 from dnsd.api.records.change import change_zone
@@ -32,6 +33,7 @@ async def list_records(call: Call) -> Reply:
 
 async def create_record(call: Call) -> Reply:
     """Create a record"""
+    call.check_others(RecordBody, None)
     body = call.json
     result, loaded, zone = await _change(call, "record.create", lambda zone: Batch(posts=[record_builder(zone, body)]))
     return _reply(loaded, zone, result.posts[0])
@@ -61,6 +63,7 @@ async def delete_record(call: Call) -> Reply:
 
 async def change_batch(call: Call) -> Reply:
     """Delete, change, replace and create records, in this order, all or nothing"""
+    call.check_others(BatchBody, None)
     body = call.json
     parts = {name: _items(body, name) for name in ("deletes", "patches", "puts", "posts")}
     if not any(parts.values()):
@@ -107,6 +110,10 @@ def _warnings(loaded: Loaded, zone_id: str) -> set[str]:
 
 async def _edit(call: Call, action: str, *, is_whole: bool) -> Reply:
     record_id, body = call.path["record_id"], call.json
+    before = find_zone(call.dataset, call.path["zone_id"])
+    index = record_ids(before).by_id.get(record_id)
+    shown = None if index is None else shown_at(call.service.loaded, before, record_ids(before), index)
+    call.check_others(RecordBody if is_whole else RecordEditBody, shown)
 
     def batch(zone: Zone) -> Batch:
         change = (record_id, record_builder(zone, body, is_whole=is_whole))
