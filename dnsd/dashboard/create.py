@@ -8,6 +8,7 @@ from typing import Any
 
 from dnsd.api.bodies import new_map
 from dnsd.dashboard.forms import FormErrors
+from dnsd.dashboard.later import LATER, schedule, scheduled
 from dnsd.dashboard.map_form import MapForm, found_zones
 from dnsd.dashboard.maps import maps_path
 from dnsd.dashboard.page import HtmlPage, Redirect
@@ -15,6 +16,7 @@ from dnsd.dashboard.planned import plan_view
 from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.visit import Visit
 from dnsd.manage import maps
+from dnsd.manage.map_request import create_request
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.model.fields import derived_id
 
@@ -35,7 +37,7 @@ async def step(visit: Visit) -> HtmlPage | Redirect:
         return _page(visit, "members", form, FormErrors())
     if do.startswith("add:"):
         return _page(visit, "members", form.with_ip(do.removeprefix("add:")), FormErrors())
-    if do not in (*STEPS, "deploy") or not visit.form.get("number"):
+    if do not in (*STEPS, "deploy", LATER) or not visit.form.get("number"):
         raise refused(Reason.INVALID, "the form cannot be read")
     if at in STEPS and do in STEPS and STEPS.index(do) <= STEPS.index(at):
         return _page(visit, do, form, FormErrors())
@@ -48,6 +50,9 @@ async def step(visit: Visit) -> HtmlPage | Redirect:
             map_id, _ = await visit.change("map.create", make)
             notice = "The map is deployed. DNS answers with it." if body.enabled else "The map is saved, and disabled."
             return Redirect(f"{maps_path(visit.account.id)}/{map_id}", notice)
+        if do == LATER:
+            change = await schedule(visit, create_request(visit.account.id, _new_id(visit), new_map(body)))
+            return Redirect(maps_path(visit.account.id), scheduled(change))
         # Errors in the input so far are shown at the step where they can be fixed.
         plan = await visit.plan(make) if do in ("name", "review") else None
     except RefusedError as error:

@@ -20,7 +20,7 @@ from dnsd.model.maps import AddressMap, MemberKind
 from dnsd.model.spelling import is_found, spellings
 from dnsd.model.zones import Zone
 
-FIELDS = ("description", "default_sni", "enabled", "ips", "memberships")
+FIELDS = ("description", "default_sni", "enabled", "ips", "memberships", "deploy_at")
 FOUND_ZONES = 20  # shown by a search for zones
 
 

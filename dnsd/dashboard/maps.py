@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,10 +11,11 @@ from starlette.concurrency import run_in_threadpool
 
 from dnsd.api.bodies import map_change
 from dnsd.dashboard.forms import FormErrors
+from dnsd.dashboard.later import is_later, pending_rows, schedule, scheduled
 from dnsd.dashboard.listing import listing
 from dnsd.dashboard.map_form import MapForm, found_zones
 from dnsd.dashboard.page import HtmlPage, Redirect
-from dnsd.dashboard.planned import plan_view
+from dnsd.dashboard.planned import PlanView, plan_view
 from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.views import (
     MAX_MEMBERS,
@@ -30,7 +31,9 @@ from dnsd.manage import maps
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_map
 from dnsd.manage.history import Version, restore
+from dnsd.manage.map_request import MapRequest, edit_request
 from dnsd.manage.maps import MapChange, map_tag
+from dnsd.manage.pending import FIELD, Due
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.store.directory import FileKind
 
@@ -76,7 +79,7 @@ async def list_maps(visit: Visit) -> HtmlPage:
         order="description",
     )
     data = {"account": account, "listing": found, "is_barred": loaded.dataset.is_barred(account)}
-    return HtmlPage("maps.html", {**data, "has_zones": _has_zones(visit)})
+    return HtmlPage("maps.html", {**data, "has_zones": _has_zones(visit), "pending": await pending_rows(visit)})
 
 
 def _has_zones(visit: Visit) -> bool:
@@ -134,6 +137,7 @@ async def _page(visit: Visit, form: MapForm, tag: str, errors: FormErrors) -> Ht
             "form": form,
             "tag": tag,
             "errors": errors,
+            "pending": await pending_rows(visit, found.id),
             "path": map_path(visit),
         },
         errors.status,
@@ -182,6 +186,9 @@ async def save_edit(visit: Visit) -> HtmlPage | Redirect:
             missing = visit.loaded.settings.missing_family
             view = plan_view(visit.dataset, plan, ips, missing, is_enabled=found.enabled)
             return _edit_page(visit, _Edited(form, tag, FormErrors(), plan=view))
+        if is_later(visit):
+            request = edit_request(visit.account.id, found.id, change)
+            return Redirect(map_path(visit), scheduled(await schedule(visit, request, tag=tag, changed=CHANGED)))
         await visit.change("map.edit", verb)
     except RefusedError as error:
         has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
@@ -239,37 +246,47 @@ class Action:
     title: str
     button: str
     done: str
-    verb: Callable[..., None]  # takes a draft and the ids of the account and the map
+    change: Mapping[str, Any]  # fields of the map; empty: its deletion
     is_dangerous: bool = False
 
+    def request(self, visit: Visit) -> MapRequest:
+        """The request for the map in the path."""
+        return MapRequest(f"map.{self.name}", visit.account.id, visit.map.id, self.change)
 
-def _set_enabled(draft: Draft, account_id: str, map_id: str, *, is_on: bool) -> None:
-    maps.edit_map(draft, account_id, map_id, {"enabled": is_on})
+    def verb(self, visit: Visit) -> Callable[[Draft], None]:
+        """The verb on the map in the path."""
+        return partial(self.request(visit).carry_out, history=visit.service.history)
 
 
-ENABLE = Action("enable", "Enable", "Enable and deploy", "enabled", partial(_set_enabled, is_on=True))
-DISABLE = Action("disable", "Disable", "Disable", "disabled", partial(_set_enabled, is_on=False), is_dangerous=True)
-DELETE = Action("delete", "Delete", "Delete", "deleted", maps.delete_map, is_dangerous=True)
+ENABLE = Action("enable", "Enable", "Enable and deploy", "enabled", {"enabled": True})
+DISABLE = Action("disable", "Disable", "Disable", "disabled", {"enabled": False}, is_dangerous=True)
+DELETE = Action("delete", "Delete", "Delete", "deleted", {}, is_dangerous=True)
 
 
 async def ask(action: Action, visit: Visit) -> HtmlPage:
     """Show the effect of an action and ask to confirm."""
     try:
-        verb = partial(action.verb, account_id=visit.account.id, map_id=visit.map.id)
-        plan = await visit.plan(verb)
+        view = await _effect(visit, action)
     except RefusedError as error:
         return _ask_page(visit, action, None, FormErrors(error))
-    view = plan_view(visit.dataset, plan, None, visit.loaded.settings.missing_family)
     return _ask_page(visit, action, view, FormErrors())
+
+
+async def _effect(visit: Visit, action: Action) -> PlanView:
+    plan = await visit.plan(action.verb(visit))
+    return plan_view(visit.dataset, plan, None, visit.loaded.settings.missing_family)
 
 
 async def act(action: Action, visit: Visit) -> HtmlPage | Redirect:
     """Carry out a confirmed action."""
     account, found = visit.account, visit.map
     try:
-        await visit.change(f"map.{action.name}", partial(action.verb, account_id=account.id, map_id=found.id))
+        if is_later(visit):
+            return Redirect(map_path(visit), scheduled(await schedule(visit, action.request(visit))))
+        await visit.change(f"map.{action.name}", action.verb(visit))
     except RefusedError as error:
-        return _ask_page(visit, action, None, FormErrors(error))
+        errors = FormErrors(error, (FIELD,))
+        return _ask_page(visit, action, await _effect(visit, action) if errors.of(FIELD) else None, errors)
     to = maps_path(account.id) if action is DELETE else map_path(visit)
     more = "Restore it from the deleted address maps, linked below." if action is DELETE else "DNS answers accordingly."
     return Redirect(to, f"{map_title(found)} is {action.done}. {more}")
@@ -288,10 +305,16 @@ async def show_version(visit: Visit) -> HtmlPage:
 
 async def restore_version(visit: Visit) -> HtmlPage | Redirect:
     """Restore a version of a map."""
+    request = MapRequest(
+        "map.restore", visit.account.id, visit.path["map_id"], {"version": visit.path["version"].upper()}
+    )
     try:
+        if is_later(visit):
+            change = await schedule(visit, request)
+            return Redirect(visit.place_of(Due.of(change)), scheduled(change))
         await visit.change("map.restore", partial(_restore_in_path, visit=visit))
     except RefusedError as error:
-        return await _version_page(visit, FormErrors(error))
+        return await _version_page(visit, FormErrors(error, (FIELD,)))
     return Redirect(map_path(visit), "The version is restored. DNS answers with it.")
 
 
@@ -305,7 +328,7 @@ async def _version_page(visit: Visit, errors: FormErrors) -> HtmlPage:
     if found is None or found[0].account_id != visit.account.id or found[0].kind != FileKind.MAP.name:
         raise refused(Reason.NOT_FOUND, "there is no such version of the map")
     plan, status = None, errors.status
-    if not errors:
+    if not errors or errors.of(FIELD):
         try:
             plan = plan_view(
                 visit.dataset,

@@ -14,6 +14,7 @@ from dnsd.dashboard import (
     bulk,
     create,
     explained,
+    later,
     maps,
     overview,
     pool,
@@ -82,6 +83,8 @@ ROUTES = (
             PageRoute("POST", f"{MAP}/{action.name}", EDIT_MAPS, partial(maps.act, action)),
         )
     ),
+    PageRoute("POST", f"{ACCOUNT}/pending/{{change_id}}/cancel", EDIT_MAPS, later.cancel),
+    PageRoute("POST", f"{ACCOUNT}/pending/{{change_id}}/run", EDIT_MAPS, later.run),
     PageRoute("GET", VERSION, READ_MAPS, maps.show_version),
     PageRoute("POST", VERSION, EDIT_MAPS, maps.restore_version),
     PageRoute("GET", ADDRESSES, READ_PREFIXES, addresses.show_addresses),

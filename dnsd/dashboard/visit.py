@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +16,7 @@ from dnsd.dashboard.sessions import Session
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_map, find_zone
 from dnsd.manage.history import Version
+from dnsd.manage.pending import Due, map_of
 from dnsd.manage.plan import Asked, Plan, plan_of
 from dnsd.manage.refusal import RefusedError
 from dnsd.manage.service import Actor, Service
@@ -111,6 +113,21 @@ class Visit:
             for key in loaded.held
             if is_operator or key in covered
         ]
+
+    def stopped(self) -> list[Due]:
+        """The stopped changes of maps that the token may see, the first due first."""
+        found = self.service.schedule.stopped()
+        return sorted((one for one in found if self.may("maps", "read", one.account_id)), key=lambda one: one.at)
+
+    def place_of(self, due: Due) -> str:
+        """The page that lists a pending change: its map's or, for a new map, the list of maps."""
+        maps = f"/accounts/{due.account_id}/maps"
+        return f"{maps}/{due.map_id}" if map_of(self.dataset, due.account_id, due.map_id) else maps
+
+    @property
+    def now(self) -> datetime:
+        """The time, as forms show it."""
+        return datetime.now(UTC)
 
     def body(self, model: type[F], values: Mapping[str, Any]) -> F:
         """The body of a request made from a form, validated like the API's. Raises RefusedError."""
