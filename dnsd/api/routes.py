@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dnsd.api import accounts, addressing, history, maps, memberships, pending, tokens, zone_settings, zones
+from dnsd.api import accounts, addressing, brake, history, maps, memberships, pending, tokens, zone_settings, zones
 from dnsd.api.access import Need, Permission
 from dnsd.api.bodies import (
     AccountBody,
@@ -127,6 +127,8 @@ ROUTES = (
     *_token_routes("/user/tokens", ANYBODY, Need.TOKEN),
     Route("GET", "/memberships", ANYBODY, memberships.list_memberships, query=MEMBERSHIP_FILTERS),
     Route("GET", "/memberships/{membership_id}", ANYBODY, memberships.get_membership),
+    Route("GET", "/dnsd/brake", OPERATOR, brake.get_brake),
+    Route("POST", "/dnsd/brake/release", OPERATOR, brake.release_brake, brake.ReleaseBody),
     Route("GET", "/accounts", ANYBODY, accounts.list_accounts, query=("name", "direction", *PAGE)),
     Route("POST", "/accounts", OPERATOR, accounts.create_account, AccountBody),
     Route("GET", ACCOUNT, _read(None), accounts.get_account),

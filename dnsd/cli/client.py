@@ -24,6 +24,7 @@ from dnsd.cli.commands import STATUS_TIMEOUT_S, config_option
 from dnsd.cli.show import report, say
 from dnsd.errors import DnsdError, InvalidDataError, path_text, printable
 from dnsd.errors import Path as ObjectPath
+from dnsd.manage.brake import COMMANDS
 from dnsd.manage.pending import MAX_LATE
 from dnsd.manage.token_file import NoSuchTokenError, TokenFile, TokenFileError
 from dnsd.manage.tokens import MAX_NAME
@@ -41,7 +42,6 @@ ADD_API = 'api: {listen: "127.0.0.1:8053"}'
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # wildcard address -> loopback address
 CONNECT_S = 5.0
 ANSWER_S = 300.0  # the API answers a write once all workers serve it: with a million records, that takes a while
-OWN_TOKEN = "cli "  # prefix of the name of a token that a command creates for itself
 OWN_TOKEN_LIFETIME = timedelta(minutes=5)
 PER_PAGE = {"dns_records": 100_000}
 DEFAULT_PER_PAGE = 50  # the server's limit for accounts and zones
@@ -341,7 +341,7 @@ def _is_loopback(url: str) -> bool:
 def _forget_expired(file: TokenFile, now: datetime) -> None:
     """Revoke expired tokens, left over from killed commands."""
     for token in file.tokens():
-        if token.name.startswith(OWN_TOKEN) and token.is_expired(now):
+        if token.name.startswith(COMMANDS) and token.is_expired(now):
             file.revoke(token.id)
 
 
@@ -351,4 +351,4 @@ def _own_token_name() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.geteuid())
-    return printable(OWN_TOKEN + user)[:MAX_NAME]
+    return printable(COMMANDS + user)[:MAX_NAME]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from dnsd.app import Loaded
 from dnsd.log import Log
-from dnsd.manage.brake import Book, Overrun, judged, limit_of
+from dnsd.manage.audit import AuditLog, Entry, Outcome
+from dnsd.manage.brake import FILES, Book, Overrun, judged, limit_of
 from dnsd.manage.brake_file import BrakeFile
 from dnsd.manage.draft import Draft
 from dnsd.manage.judge import moves_between
@@ -20,7 +22,8 @@ from dnsd.process.tasks import in_thread
 class Brake:
     """Holds the book; only the holder of `turn` may replace it."""
 
-    def __init__(self, state: Path, log: Log) -> None:
+    def __init__(self, state: Path, audit: AuditLog, log: Log) -> None:
+        self._audit = audit
         self._file = BrakeFile(state)
         self._log = log
         self.book = self._file.load()
@@ -38,6 +41,13 @@ class Brake:
     async def note_refusal(self, *, is_refused: bool) -> None:
         """Keep whether the guard refused the last reload: a start then judges like a reload."""
         await self.keep(replace(self.book, is_refused=is_refused))
+
+    async def record(self, action: str, message: str, outcome: Outcome) -> None:
+        """Write an entry about a reload to the audit log."""
+        now = datetime.now(UTC)
+        entry = Entry(at=now, token=None, client="", action=action, object=FILES.key, outcome=outcome, message=message)
+        if problem := await in_thread(partial(self._audit.append, entry)):
+            self._log.error(problem)
 
     def trial(self) -> Trial:
         """Checks of changes that are not made yet."""

@@ -56,10 +56,10 @@ class Control:
         self.setup = setup
         self.publisher = Publisher(setup.shared, setup.state.folder, setup.log)
         self.current = Current(setup.state.folder, setup.settings, self.publisher, setup.log)
-        self.brake = Brake(setup.state.folder, setup.log)
+        self.audit = AuditLog(setup.state.folder / AUDIT_LOG)
+        self.brake = Brake(setup.state.folder, self.audit, setup.log)
         self.loader = Loader(setup.config, self.current, self.publisher, self.brake, setup.log)
         self.follower = Follower(setup.config, self.current, self.loader)
-        self.audit = AuditLog(setup.state.folder / AUDIT_LOG)
         self.pending = PendingFiles(setup.state.folder)
         self.alarms = Alarms(self.current, self.audit, setup.log)
         self.changes = ChangeQueue(self.current, self.loader, self.publisher, self.brake)

@@ -19,6 +19,7 @@ from dnsd.control.publish import Publisher
 from dnsd.engine.delta import DeltaPart
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
+from dnsd.manage.audit import Outcome
 from dnsd.process.snapshot_file import Title, load_title
 from dnsd.process.tasks import in_thread
 from dnsd.store.directory import Files, keep_times
@@ -207,6 +208,11 @@ class Loader:
             is_settled = not is_patient or source == self._still
             admitted = await in_thread(partial(self._admit, source, before, force, is_settled=is_settled))
             await self._serve(admitted, before, is_patient=is_patient)
+            if force:
+                said = "; ".join(map(str, admitted.notes))
+                await self._brake.record(
+                    "reload.forced", f"{force.account}: {said}" if force.account else said, Outcome.OK
+                )
         except UnsettledError:
             self._current.source = read  # not yet loaded
             raise
@@ -285,6 +291,7 @@ class Loader:
         self.last = replace(self.last, by_guard=True, waiting=error.waiting)
         self._brake.refusals["files"] += error.is_overrun
         await self._brake.note_refusal(is_refused=True)
+        await self._brake.record("reload.refused", str(error), Outcome.REFUSED)
 
     def _note(self, problems: tuple[Problem, ...], start: float, *, ok: bool, held: tuple[str, ...] = ()) -> None:
         seconds = time.monotonic() - start

@@ -15,9 +15,10 @@ from dnsd.app import Loaded
 from dnsd.control.control import Control
 from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
-from dnsd.control.status import problems_for_operator
+from dnsd.control.status import brake_state, problems_for_operator
 from dnsd.manage.audit import Entry, Outcome
 from dnsd.manage.brake import author_of
+from dnsd.manage.brake_state import BrakeState, author_key
 from dnsd.manage.draft import Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change, owner_of
 from dnsd.manage.recent import RecentQuestions
@@ -137,6 +138,31 @@ class ControlService:
         )
         self._log.info(f"{action}: {change.token.id}, by {actor.token.name or actor.token.id}")
         return change
+
+    def brake(self) -> BrakeState:
+        """The state of the brake and the guard."""
+        return brake_state(self._control)
+
+    async def release(self, actor: Actor, author: str, seconds: int) -> BrakeState:
+        """Lift the brake for an author, or all if empty, for a time. Raises RefusedError and TokenFileError."""
+        brake = self._control.brake
+        key = author_key(brake.book, self.tokens, author)
+        async with self._current.turn:
+            await brake.keep(brake.book.released_for(key, seconds, time.time()))
+        action, message = "brake.release", f"for {seconds:,} s"
+        await self._append(
+            Entry(
+                at=datetime.now(UTC),
+                token=actor.token,
+                client=actor.client,
+                action=action,
+                object=key,
+                outcome=Outcome.OK,
+                message=message,
+            )
+        )
+        self._log.warning(f"{action}: {key} {message}, by {actor.token.name or actor.token.id}")
+        return self.brake()
 
     async def _append(self, entry: Entry) -> None:
         """Write an entry of the audit log."""

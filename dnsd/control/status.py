@@ -14,6 +14,8 @@ import psutil
 from dnsd import __version__
 from dnsd.app import Loaded
 from dnsd.control.control import Control
+from dnsd.manage.brake import limit_of
+from dnsd.manage.brake_state import BrakeState, authors_of
 from dnsd.metrics import Key
 from dnsd.net.listen import address_of
 from dnsd.process.shared import Process, Slot
@@ -85,6 +87,18 @@ def unadvertised_maps(loaded: Loaded | None) -> list[str]:
     return sorted({source.map for addresses in served for source in addresses.sources if source.is_unadvertised})
 
 
+def brake_state(control: Control) -> BrakeState:
+    """The brake's and the guard's state."""
+    loaded, last, book = control.current.loaded, control.loader.last, control.brake.book
+    reload = control.current.settings.reload
+    limit = limit_of(len(loaded.dataset.accounts) if loaded else 0, reload.brake_limits, reload.window_s)
+    authors = tuple(authors_of(book, loaded.snapshot if loaded else None, limit, time.time()))
+    if not last.by_guard:
+        return BrakeState(limit, authors)
+    reasons = tuple(str(problem) for problem in last.problems if not problem.warning)
+    return BrakeState(limit, authors, True, reasons, last.waiting)
+
+
 def status(control: Control) -> dict[str, Any]:
     """The status as plain data."""
     publisher, shared, load = control.publisher, control.setup.shared, control.loader.last
@@ -152,6 +166,7 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     yield ("dnsd_pending_changes", "pending"), len(control.pending.due) - stopped
     yield ("dnsd_pending_changes", "stopped"), stopped
     yield ("dnsd_unadvertised_maps",), len(unadvertised_maps(control.current.loaded))
+    yield from _brake_samples(control)
     yield ("dnsd_last_reload_seconds",), load.seconds
     yield ("dnsd_last_reload_timestamp_seconds",), load.at
     yield ("dnsd_worker_restarts_total",), shared.restarts()
@@ -167,6 +182,18 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
         yield ("dnsd_process_open_fds", process.name), used.get("open_fds", 0)
         yield ("dnsd_process_threads", process.name), used.get("threads", 0)
     yield ("dnsd_build_info", __version__), 1
+
+
+def _brake_samples(control: Control) -> Iterator[tuple[Key, float]]:
+    state = brake_state(control)
+    yield ("dnsd_guard_refused",), state.is_refused
+    yield ("dnsd_guard_waiting_names",), sum(one.names.total for one in state.waiting)
+    if state.limit:
+        yield ("dnsd_brake_limit",), state.limit.accounts
+    for one in state.authors:
+        yield ("dnsd_brake_accounts", one.key), one.accounts
+    for kind, count in control.brake.refusals.items():
+        yield ("dnsd_brake_refusals_total", kind), count
 
 
 def _sizes(control: Control) -> dict[str, int]:

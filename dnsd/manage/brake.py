@@ -41,17 +41,11 @@ def author_of(token: Token) -> Author | None:
 
     Commands without a token make one for a few minutes: all those of one user are one author.
     """
-    if len(token.accounts) + len(token.zones) == 1:
+    accounts, zones = token.scope
+    if len(accounts) + len(zones) == 1:
         return None
-    root = root_of(token)
+    root = token.root
     return Author(root.name if root.name.startswith(COMMANDS) else root.id, root.name or root.id)
-
-
-def root_of(token: Token) -> Token:
-    """The token from which a token was made, over all generations; itself if it was made on the command line."""
-    while parent := getattr(token, "parent", None):
-        token = parent
-    return token
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from dnsd.app import Loaded
+from dnsd.manage.brake_state import BrakeState
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
 from dnsd.manage.map_request import MapRequest
@@ -109,6 +110,12 @@ class Service(Protocol):
 
     async def change_tokens(self, actor: Actor, action: str, verb: Callable[[TokenFile], TokenChange]) -> TokenChange:
         """Carry out a verb on the tokens; the audit log has it. Raises RefusedError and TokenFileError."""
+
+    def brake(self) -> BrakeState:
+        """The state of the brake and the guard."""
+
+    async def release(self, actor: Actor, author: str, seconds: int) -> BrakeState:
+        """Lift the brake for an author, or all if empty, for a time. Raises RefusedError and TokenFileError."""
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
         """The loaded data now, and as a verb would change it. Raises RefusedError."""

@@ -126,7 +126,7 @@ class TokenFile:
                 accounts=tuple(dict.fromkeys(accounts)),
                 zones=tuple(dict.fromkeys(zones)),
                 permissions=tuple(dict.fromkeys(permissions)),
-                parent=parent and _single_token(self.tokens(), parent.id),
+                parent=parent and single_token(self.tokens(), parent.id),
             )
             if len([*token.line]) > MAX_LINE:
                 raise ValueError(f"a line of tokens made from tokens has at most {MAX_LINE} of them")
@@ -137,7 +137,7 @@ class TokenFile:
     def edit(self, token_id: str, change: Callable[[Token], Token], check: Check = lambda tokens, new: None) -> Token:
         """Replace a token; it keeps its id, secret and parent. Raises NoSuchTokenError, and what `change` raises."""
         with self._writing():
-            old = _single_token(self.tokens(), token_id)
+            old = single_token(self.tokens(), token_id)
             new = replace(change(old), id=old.id, created_at=old.created_at, parent=old.parent)
             check(self.tokens(), new)
             self._write(replace(one, token=new) if one.token is old else one for one in self._read().entries.values())
@@ -147,7 +147,7 @@ class TokenFile:
         """Give a token another secret; the old one is worthless at once. Raises NoSuchTokenError."""
         secret = _new_secret()
         with self._writing():
-            token = _single_token(self.tokens(), token_id)
+            token = single_token(self.tokens(), token_id)
             self._write(
                 _Entry(_digest(secret), token) if one.token is token else one for one in self._read().entries.values()
             )
@@ -160,7 +160,7 @@ class TokenFile:
         """
         with self._writing():
             tokens = self.tokens()
-            token = _single_token(tokens, id_or_name)
+            token = single_token(tokens, id_or_name)
             self._write(one for one in self._read().entries.values() if not one.token.descends_from(token))
         return [token, *(one for one in tokens if one is not token and one.descends_from(token))]
 
@@ -217,7 +217,7 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
-def _single_token(tokens: Iterable[Token], id_or_name: str) -> Token:
+def single_token(tokens: Iterable[Token], id_or_name: str) -> Token:
     """The only token with an id or a name. Raises NoSuchTokenError."""
     found = [token for token in tokens if token.id == id_or_name.lower()]
     found = found or [token for token in tokens if id_or_name and token.name == id_or_name]
