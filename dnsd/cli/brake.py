@@ -85,7 +85,7 @@ def _print_state(state: ApiObject) -> None:
         rows = [
             (
                 one["id"],
-                printable(one["name"]),
+                one["name"],
                 f"{one['accounts']:,}",
                 limit,
                 _left(one["window_ends_at"]),
@@ -93,14 +93,14 @@ def _print_state(state: ApiObject) -> None:
             )
             for one in state["authors"]
         ]
-        print_table(("id", "author", "accounts", "limit", "window ends in", "released for"), rows)
+        print_table(("id", "author", "accounts", "limit", "window ends in", "released for"), rows, words=2)
     else:
         say("no author has changed any account's addresses within the window")
     for reason in state["reasons"]:
         say(printable(reason))
     if state["waiting"]:
-        rows = [(printable(one["account"]), *(f"{one[kind]:,}" for kind in MOVES)) for one in state["waiting"]]
-        print_table(("waiting", "other addresses", "onto the pool", "into the open", "no longer answered"), rows)
+        columns = ("waiting", "other addresses", "onto the pool", "into the open", "no longer answered")
+        print_table(columns, [(one["account"], *(f"{one[kind]:,}" for kind in MOVES)) for one in state["waiting"]])
 
 
 def _left(time: str | None) -> str:

@@ -209,10 +209,8 @@ class Loader:
             admitted = await in_thread(partial(self._admit, source, before, force, is_settled=is_settled))
             await self._serve(admitted, before, is_patient=is_patient)
             if force:
-                said = "; ".join(map(str, admitted.notes))
-                await self._brake.record(
-                    "reload.forced", f"{force.account}: {said}" if force.account else said, Outcome.OK
-                )
+                said = "; ".join(map(str, admitted.notes)) or "no name moves"
+                await self._brake.record("reload.forced", f"{force.account or 'all accounts'}: {said}", Outcome.OK)
         except UnsettledError:
             self._current.source = read  # not yet loaded
             raise

@@ -204,6 +204,9 @@ def steps_of(loaded: Loaded, zone: Zone) -> list[StepView]:
 
 ACTIONS = {
     "file": "as in the file",
+    "brake.release": "brake released",
+    "reload.refused": "reload refused by the guard",
+    "reload.forced": "reload forced",
     "map.create": "created",
     "map.edit": "edited",
     "map.enable": "enabled",

@@ -13,6 +13,7 @@ from dnsd.api.request import check_texts, fields_of, in_thread
 from dnsd.app import Loaded
 from dnsd.dashboard.forms import FormValues
 from dnsd.dashboard.sessions import Session
+from dnsd.manage.brake_state import BrakeState
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_map, find_zone
 from dnsd.manage.history import Version
@@ -133,6 +134,13 @@ class Visit:
         """The body of a request made from a form, validated like the API's. Raises RefusedError."""
         check_texts(values)
         return fields_of(model, values)
+
+    def brake(self) -> BrakeState | None:
+        """For operators, the state of the brake if it needs a person: files wait, or an author is at the limit."""
+        if not self.token.is_operator:
+            return None
+        state = self.service.brake()
+        return state if state.is_refused or state.at_limit or state.released else None
 
     async def change(self, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb; on return, DNS answers accordingly. Raises RefusedError."""

@@ -38,6 +38,21 @@ class BrakeState:
     reasons: tuple[str, ...] = ()
     waiting: tuple[AccountMoves, ...] = ()  # the names that they would move
 
+    @property
+    def at_limit(self) -> tuple[AuthorState, ...]:
+        """The authors whose next account is refused."""
+        return tuple(one for one in self.authors if self.limit and one.accounts >= self.limit.accounts)
+
+    @property
+    def released(self) -> tuple[AuthorState, ...]:
+        """The authors without a limit for now."""
+        return tuple(one for one in self.authors if one.released_until)
+
+    @property
+    def waiting_total(self) -> int:
+        """The number of names that waiting files would move."""
+        return sum(one.names.total for one in self.waiting)
+
     def data(self) -> dict[str, Any]:
         """The state as plain data."""
         return {
