@@ -100,7 +100,10 @@ def _print_state(state: ApiObject) -> None:
         say(printable(reason))
     if state["waiting"]:
         columns = ("waiting", "other addresses", "onto the pool", "into the open", "no longer answered")
-        print_table(columns, [(one["account"], *(f"{one[kind]:,}" for kind in MOVES)) for one in state["waiting"]])
+        waiting: list[tuple[str, ...]] = [
+            (one["account"], *(f"{one[kind]:,}" for kind in MOVES)) for one in state["waiting"]
+        ]
+        print_table(columns, waiting)
 
 
 def _left(time: str | None) -> str:
