@@ -40,7 +40,7 @@ async def show_explained(visit: Visit) -> HtmlPage:
     loaded = visit.loaded
     found = explain(loaded.snapshot, loaded.dataset, wire, number, loaded.settings.missing_family)
     data["maps"] = {one.key: one for one in loaded.dataset.maps.values()}
-    data["accounts"] = {one.key: one.name for one in loaded.dataset.accounts.values()}
+    data["account_names"] = {one.key: one.name for one in loaded.dataset.accounts.values()}
     found = _visible(visit, found)
     return HtmlPage("explain.html", data | {"found": found, "reply": reply_data(found.reply), "titles": STEP_TITLES})
 
