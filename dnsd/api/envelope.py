@@ -59,6 +59,18 @@ class Listed:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Cursored:
+    """A part of a long list, with the cursor of the next part; empty at the end."""
+
+    items: list[Any]
+    cursor: str
+
+    def info(self) -> dict[str, Any]:
+        """`result_info`, with the cursor in the places where older and newer clients look for it."""
+        return {"count": len(self.items), "cursor": self.cursor, "cursors": {"after": self.cursor}}
+
+
 def listed(items: Sequence[Any]) -> Listed:
     """All of a short list, as one page."""
     return Listed(list(items), Page(1, max(1, len(items))), len(items))
@@ -68,7 +80,7 @@ def listed(items: Sequence[Any]) -> Listed:
 class Reply:
     """A route's result, with its messages, entity tag and, if it differs from the route's own, its status."""
 
-    result: Any  # plain data, or Listed
+    result: Any  # plain data, or Listed, or Cursored
     messages: Iterable[str] = ()
     etag: str | None = None
     status: int | None = None
@@ -90,9 +102,9 @@ def response(reply: Reply | Raw, status: int = 200) -> Response:
         "success": True,
         "errors": [],
         "messages": [{"code": NOTE, "message": text, "type": None} for text in reply.messages],
-        "result": reply.result.items if isinstance(reply.result, Listed) else reply.result,
+        "result": reply.result.items if isinstance(reply.result, Listed | Cursored) else reply.result,
     }
-    if isinstance(reply.result, Listed):
+    if isinstance(reply.result, Listed | Cursored):
         body["result_info"] = reply.result.info()
     return _json(body, reply.status or status, {"ETag": f'"{reply.etag}"'} if reply.etag else {})
 

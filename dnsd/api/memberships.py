@@ -8,6 +8,7 @@ from dnsd.api.envelope import Reply
 from dnsd.api.request import Call
 from dnsd.api.shapes import JsonObject, account_shape
 from dnsd.app import Loaded
+from dnsd.manage.find import find_account
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.tokens import AccessLevel, Area, Token, permission_text
 from dnsd.model.accounts import Account
@@ -49,6 +50,26 @@ async def get_membership(call: Call) -> Reply:
     raise refused(Reason.NOT_FOUND, "not_found: there is no membership with this id")
 
 
+async def list_members(call: Call) -> Reply:
+    """List the members of an account: the token itself"""
+    account = find_account(call.dataset, call.path["account_id"])
+    return Reply(call.page(default=20, largest=MAX_MEMBERSHIPS).of_list([_member_shape(call, account)], dict))
+
+
+async def get_member(call: Call) -> Reply:
+    """Get the token as a member of an account"""
+    account = find_account(call.dataset, call.path["account_id"])
+    if call.path["membership_id"] != membership_id(account):
+        raise refused(Reason.NOT_FOUND, "not_found: there is no member with this id")
+    return Reply(_member_shape(call, account))
+
+
+async def list_roles(call: Call) -> Reply:
+    """List the roles in an account: those of the token"""
+    roles = _member_roles(call.actor.token)
+    return Reply(call.page(default=20, largest=MAX_MEMBERSHIPS).of_list(roles, dict))
+
+
 def membership_id(account: Account) -> str:
     """The id of the membership in an account; the same for every token."""
     return derived_id("membership", account.id)
@@ -65,10 +86,33 @@ def _shape(loaded: Loaded, token: Token, account: Account) -> JsonObject:
         "account": account_shape(loaded, account),
         "api_access_enabled": True,
         "roles": _roles(token),
-        "permissions": {
-            name: {"read": token.grants(area, AccessLevel.READ), "write": token.grants(area, AccessLevel.EDIT)}
-            for area, name in AREAS.items()
-        },
+        "permissions": _permissions(token),
+    }
+
+
+def _member_shape(call: Call, account: Account) -> JsonObject:
+    token = call.actor.token
+    return {
+        "id": membership_id(account),
+        "email": "",
+        "status": ACCEPTED,
+        "user": {"id": token.id, "email": "", "first_name": token.name or None, "last_name": None},
+        "roles": _member_roles(token),
+    }
+
+
+def _member_roles(token: Token) -> list[JsonObject]:
+    permissions = _permissions(token)
+    return [
+        {"id": derived_id("role", name), "name": name, "description": name, "permissions": permissions}
+        for name in _roles(token)
+    ]
+
+
+def _permissions(token: Token) -> JsonObject:
+    return {
+        name: {"read": token.grants(area, AccessLevel.READ), "write": token.grants(area, AccessLevel.EDIT)}
+        for area, name in AREAS.items()
     }
 
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dnsd.api import accounts, addressing, brake, history, maps, memberships, pending, tokens, zone_settings, zones
+from dnsd.api import (
+    accounts,
+    addressing,
+    audit_logs,
+    brake,
+    history,
+    maps,
+    memberships,
+    pending,
+    tokens,
+    zone_settings,
+    zones,
+)
 from dnsd.api.access import Need, Permission
 from dnsd.api.bodies import (
     AccountBody,
@@ -25,6 +37,7 @@ from dnsd.api.envelope import Raw, Reply
 from dnsd.api.policies import TokenBody
 from dnsd.api.prefix_bodies import AdvertisedBody, BgpPrefixBody, BgpPrefixEdit, BindingBody
 from dnsd.api.records import routes as records
+from dnsd.api.records import scan
 from dnsd.api.records.filter import COMPARISONS
 from dnsd.api.request import Call
 from dnsd.api.zone_bodies import (
@@ -65,6 +78,20 @@ FORCE = ("force",)
 LATER = (FIELD,)
 SORTED = ("order", "direction", *PAGE)
 MEMBERSHIP_FILTERS = ("account.name", "name", "status", *SORTED)
+TIMES = ("since", "before", "direction")
+LOG_FILTERS = ("id", "action.type", "actor.ip", "zone_id", *TIMES, *PAGE)
+AUDIT_FILTERS = (
+    *(
+        "action_type",
+        "action_result",
+        "actor_ip_address",
+        "actor_token_id",
+        "actor_token_name",
+        "resource_id",
+        "zone_id",
+    ),
+    *("id", "cursor", "limit", *TIMES),
+)
 ZONE_FILTERS = ("name", "status", "account.id", "account.name", *SORTED)
 RECORD_FILTERS = (
     "type",
@@ -137,6 +164,12 @@ ROUTES = (
     *_token_routes(f"{ACCOUNT}/tokens", _read(None), Need.SCOPE),
     Route("GET", f"{ACCOUNT}/dns_settings", _read(Area.DNS), accounts.get_dns_settings),
     Route("PATCH", f"{ACCOUNT}/dns_settings", _edit(Area.DNS), accounts.edit_dns_settings, DnsSettingsEdit),
+    Route("GET", f"{ACCOUNT}/dns_records/usage", _read(Area.DNS), scan.get_account_usage),
+    Route("GET", f"{ACCOUNT}/audit_logs", _read(None), audit_logs.list_audit_logs, query=LOG_FILTERS),
+    Route("GET", f"{ACCOUNT}/logs/audit", _read(None), audit_logs.list_audit, query=AUDIT_FILTERS),
+    Route("GET", f"{ACCOUNT}/members", _read(None), memberships.list_members, query=PAGE),
+    Route("GET", f"{ACCOUNT}/members/{{membership_id}}", _read(None), memberships.get_member),
+    Route("GET", f"{ACCOUNT}/roles", _read(None), memberships.list_roles, query=PAGE),
     Route("GET", MAPS, _read(Area.MAPS), maps.list_maps, query=("ip", "cidr", *PAGE)),
     Route("POST", MAPS, _edit(Area.MAPS), maps.create_map, MapBody, query=LATER),
     Route("POST", f"{MAPS}/plan", _read(Area.MAPS), maps.plan_map, MapPlan),
@@ -207,6 +240,11 @@ ROUTES = (
     Route("POST", f"{ZONE}/history/{{version}}/restore", RESTORE_ZONE, history.restore_zone),
     Route("GET", RECORDS, _read(Area.DNS), records.list_records, query=RECORD_FILTERS),
     Route("POST", RECORDS, _edit(Area.DNS), records.create_record, RecordBody),
+    Route("POST", f"{RECORDS}/scan", _edit(Area.DNS), scan.scan),
+    Route("POST", f"{RECORDS}/scan/trigger", _edit(Area.DNS), scan.trigger_scan),
+    Route("GET", f"{RECORDS}/scan/review", _read(Area.DNS), scan.list_scanned),
+    Route("POST", f"{RECORDS}/scan/review", _edit(Area.DNS), scan.review_scan, scan.ScanReviewBody),
+    Route("GET", f"{RECORDS}/usage", _read(Area.DNS), scan.get_zone_usage),
     Route("GET", f"{RECORDS}/export", _read(Area.DNS), zones.export_zone),
     Route("POST", f"{RECORDS}/import", _edit(Area.DNS), records.import_zone, ImportBody, body_type=FORM),
     Route("POST", f"{RECORDS}/batch", _edit(Area.DNS), records.change_batch, BatchBody),

@@ -10,18 +10,11 @@ from typing import Any
 from dnsd.dashboard.audit_words import AuditWords
 from dnsd.dashboard.page import HtmlPage
 from dnsd.dashboard.visit import Visit
-from dnsd.manage.tokens import AccessLevel, Area, Token
+from dnsd.manage.audit import may_see
+from dnsd.manage.tokens import Token
 from dnsd.model.spelling import is_found, spellings
 
 ENTRIES = 100  # on a page
-AREAS = {  # by the first part of an action
-    "map": Area.MAPS,
-    "prefix": Area.PREFIXES,
-    "lease": Area.PREFIXES,
-    "account": Area.PREFIXES,
-    "zone": Area.ZONES,
-    "record": Area.DNS,
-}
 
 
 async def show_audit(visit: Visit) -> HtmlPage:
@@ -36,13 +29,4 @@ async def show_audit(visit: Visit) -> HtmlPage:
 
 def _is_visible(token: Token, wanted: Collection[str], entry: Mapping[str, Any]) -> bool:
     """Whether a token may read an entry's object, and the entry contains one of the texts, if there are any."""
-    if not token.is_operator:
-        account_id, zone_id = str(entry.get("account_id") or ""), str(entry.get("zone_id") or "")
-        area = AREAS.get(str(entry.get("action") or "").partition(".")[0])
-        if (
-            not account_id
-            or area is None
-            or not token.may(area, AccessLevel.READ, account_id=account_id, zone_id=zone_id)
-        ):
-            return False
-    return not wanted or is_found(wanted, [json.dumps(entry, ensure_ascii=False)])
+    return may_see(token, entry) and (not wanted or is_found(wanted, [json.dumps(entry, ensure_ascii=False)]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from dnsd.manage.tokens import Token
+from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.times import time_text
 from dnsd.whole_file import sync
 
@@ -120,6 +120,31 @@ class AuditLog:
     def _files(self) -> list[Path]:
         """All possible files, newest first."""
         return [self._file, *(self._file.with_name(f"{self._file.name}.{n}") for n in range(1, KEPT_FILES + 1))]
+
+
+AREAS = {  # by the first part of an action
+    "map": Area.MAPS,
+    "prefix": Area.PREFIXES,
+    "bgp_prefix": Area.PREFIXES,
+    "binding": Area.PREFIXES,
+    "loa": Area.PREFIXES,
+    "lease": Area.PREFIXES,
+    "account": Area.PREFIXES,
+    "zone": Area.ZONES,
+    "record": Area.DNS,
+    "token": Area.TOKENS,
+}
+
+
+def may_see(token: Token, entry: Mapping[str, Any]) -> bool:
+    """Whether a token may see an entry: it may read the entry's object."""
+    if token.is_operator:
+        return True
+    account_id, zone_id = str(entry.get("account_id") or ""), str(entry.get("zone_id") or "")
+    area = AREAS.get(str(entry.get("action") or "").partition(".")[0])
+    if area is None or not account_id:
+        return False
+    return token.may(area, AccessLevel.READ, account_id=account_id, zone_id=zone_id)
 
 
 def _line(entry: Entry) -> bytes:

@@ -106,7 +106,7 @@ def answers(server: Server) -> dict[str, tuple[int, str | None, str]]:
     """The response to each GET: status, tag and body."""
     found = {}
     for route in ROUTES:
-        if route.method == "GET":
+        if route.method == "GET" and "audit" not in route.path:  # the audit log grows
             for path in paths(server.api, route.path):
                 response = server.api.call("GET", path, params={"per_page": "1000"})
                 body = PASSING.sub("", response.text)
@@ -168,7 +168,7 @@ def test_answers_stay(server: Server, event: str) -> None:
 
 def test_every_get_route_is_compared(server: Server) -> None:
     found = answers(server)
-    routes = [route for route in ROUTES if route.method == "GET"]
+    routes = [route for route in ROUTES if route.method == "GET" and "audit" not in route.path]
     assert all(status == 200 for status, _, _ in found.values()), {path for path, one in found.items() if one[0] != 200}
     for route in routes:
         form = re.compile(re.sub(r"\{\w+\}", r"[^/]+", route.path))

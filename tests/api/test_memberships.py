@@ -85,6 +85,7 @@ def test_permissions_and_roles_follow_the_token(api: Api) -> None:
         "prefixes": {"read": False, "write": False},
         "zones": {"read": True, "write": False},
         "dns_records": {"read": True, "write": True},
+        "api_tokens": {"read": False, "write": False},
     }
     (found,) = api.result("GET", "/memberships", token=api.token("--account", "acme"))
     assert all(one == {"read": True, "write": True} for one in found["permissions"].values())

@@ -1,0 +1,186 @@
+"""The routes of the audit log, in both of Cloudflare's forms."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from dnsd.api.envelope import Cursored, Listed, Page, Reply
+from dnsd.api.request import Call
+from dnsd.api.shapes import JsonObject
+from dnsd.manage.audit import Outcome, may_see
+from dnsd.manage.find import find_account
+from dnsd.manage.refusal import Reason, refused
+from dnsd.model.fields import derived_id
+from dnsd.model.times import parse_time, time_text
+
+MAX_ENTRIES = 1000  # on one page
+MAX_SKIPPED = 100_000  # entries before a page
+DATE = re.compile(r"\d{4}-\d\d-\d\d")
+CURSOR = re.compile(r"(\d{1,6})\.(.{20,40})")
+TYPES = {"create": "create", "delete": "delete", "revoke": "delete"}  # of actions; others are updates
+TEXTS: Mapping[str, Callable[[JsonObject], Any]] = {  # filters by a text, and their values in an entry
+    "id": lambda entry: _id(entry),
+    "action.type": lambda entry: entry.get("action"),
+    "actor.ip": lambda entry: entry.get("client"),
+    "action_type": lambda entry: _type(entry),
+    "action_result": lambda entry: _result(entry),
+    "actor_ip_address": lambda entry: entry.get("client"),
+    "actor_token_id": lambda entry: _actor(entry).get("id"),
+    "actor_token_name": lambda entry: _actor(entry).get("name"),
+    "resource_id": lambda entry: entry.get("object"),
+    "zone_id": lambda entry: entry.get("zone_id"),
+}
+
+
+async def list_audit_logs(call: Call) -> Reply:
+    """List the changes of an account's objects that the token may see, newest first; `total_count` is a lower bound"""
+    page = call.page(default=100, largest=MAX_ENTRIES)
+    found, has_more = await _entries(call, page.size, (page.number - 1) * page.size, _bound(call, "before"))
+    total = (page.number - 1) * page.size + len(found) + has_more
+    return Reply(Listed([_log_shape(one) for one in found], Page(page.number, page.size), total))
+
+
+async def list_audit(call: Call) -> Reply:
+    """The same in the form of Cloudflare's second version, with a cursor"""
+    limit = Page.of({"per_page": call.query.get("limit", "")}, default=100, largest=MAX_ENTRIES).size
+    skip, before = 0, _bound(call, "before") or datetime.now(UTC)
+    if text := call.query.get("cursor"):
+        skip, before = _cursor(text)
+    found, has_more = await _entries(call, limit, skip, before)
+    cursor = f"{skip + limit}.{time_text(before)}" if has_more else ""
+    account = find_account(call.dataset, call.path["account_id"])
+    names = {zone.id: zone.name_text for zone in call.dataset.zones.values() if zone.account_id == account.id}
+    shape = partial(_audit_shape, {"id": account.id, "name": account.name}, names)
+    return Reply(Cursored([shape(one) for one in found], cursor))
+
+
+async def _entries(call: Call, limit: int, skip: int, before: datetime | None) -> tuple[list[JsonObject], bool]:
+    """The entries of one page, and whether there are more."""
+    if skip > MAX_SKIPPED:
+        raise refused(Reason.INVALID, f"the limit is {MAX_SKIPPED:,} entries: use `before`", "page")
+    since = _bound(call, "since")
+    texts = {name: call.query[name] for name in TEXTS if call.query.get(name)}
+
+    def is_wanted(entry: JsonObject) -> bool:
+        if entry.get("account_id") != call.path["account_id"] or not may_see(call.actor.token, entry):
+            return False
+        at = _time_of(entry)
+        if at is None or (since and at < since) or (before and at >= before):
+            return False
+        return all(TEXTS[name](entry) == text for name, text in texts.items())
+
+    if call.query.get("direction") != "asc":
+        found = await call.service.audit(limit + 1, is_wanted, skip=skip)
+        return found[:limit], len(found) > limit
+    found = (await call.service.audit(MAX_SKIPPED, is_wanted))[::-1][skip : skip + limit + 1]
+    return found[:limit], len(found) > limit
+
+
+def _bound(call: Call, name: str) -> datetime | None:
+    """A bound in the query: a date in UTC, or a time. Raises RefusedError."""
+    if not (text := call.query.get(name, "").replace(" ", "+")):
+        return None
+    try:
+        return parse_time(f"{text}T00:00:00Z" if DATE.fullmatch(text) else text)
+    except ValueError as error:
+        raise refused(Reason.INVALID, str(error), name) from None
+
+
+def _cursor(text: str) -> tuple[int, datetime]:
+    """The number of entries to skip, and the time before which they lie. Raises RefusedError."""
+    try:
+        match = CURSOR.fullmatch(text.replace(" ", "+"))
+        if match:
+            return int(match[1]), parse_time(match[2])
+    except ValueError:
+        pass
+    raise refused(Reason.INVALID, "this is no cursor of an earlier answer", "cursor")
+
+
+def _log_shape(entry: JsonObject) -> JsonObject:
+    actor = _actor(entry)
+    return {
+        "id": _id(entry),
+        "action": {"result": _result(entry) == "success", "type": str(entry.get("action") or "")},
+        "actor": {"id": actor.get("id", ""), "email": "", "ip": str(entry.get("client") or ""), "type": "user"},
+        "interface": "API",
+        "metadata": {
+            "token_name": actor.get("name", ""),
+            **{name: entry[name] for name in ("revision", "code", "message", "zone_id") if entry.get(name)},
+        },
+        "newValue": _value(entry, "after"),
+        "oldValue": _value(entry, "before"),
+        "owner": {"id": entry["account_id"]},
+        "resource": {"id": str(entry.get("object") or ""), "type": _kind(entry)},
+        "when": entry["at"],
+    }
+
+
+def _audit_shape(account: JsonObject, names: Mapping[str, str], entry: JsonObject) -> JsonObject:
+    actor, zone_id = _actor(entry), str(entry.get("zone_id") or "")
+    return {
+        "id": _id(entry),
+        "account": account,
+        "action": {
+            "description": str(entry.get("message") or ""),
+            "result": _result(entry),
+            "time": entry["at"],
+            "type": _type(entry),
+        },
+        "actor": {
+            "id": actor.get("id", ""),
+            "context": "api_token",
+            "email": "",
+            "ip_address": str(entry.get("client") or ""),
+            "token_id": actor.get("id", ""),
+            "token_name": actor.get("name", ""),
+            "type": "user",
+        },
+        "raw": {},
+        "resource": {
+            "id": str(entry.get("object") or ""),
+            "product": str(entry.get("action") or ""),
+            "request": entry.get("before"),
+            "response": entry.get("after"),
+            "scope": "zones" if zone_id else "accounts",
+            "type": _kind(entry),
+        },
+        "zone": {"id": zone_id, "name": names.get(zone_id, "")} if zone_id else {},
+    }
+
+
+def _time_of(entry: JsonObject) -> datetime | None:
+    try:
+        return parse_time(str(entry["at"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _id(entry: JsonObject) -> str:
+    return derived_id("audit", json.dumps(entry, sort_keys=True))
+
+
+def _actor(entry: JsonObject) -> Mapping[str, Any]:
+    actor = entry.get("actor")
+    return actor if isinstance(actor, dict) else {}
+
+
+def _kind(entry: JsonObject) -> str:
+    return str(entry.get("action") or "").partition(".")[0]
+
+
+def _type(entry: JsonObject) -> str:
+    return TYPES.get(str(entry.get("action") or "").partition(".")[2], "update")
+
+
+def _result(entry: JsonObject) -> str:
+    return "success" if entry.get("outcome") == Outcome.OK else "failure"
+
+
+def _value(entry: JsonObject, name: str) -> str:
+    return "" if entry.get(name) is None else json.dumps(entry[name], ensure_ascii=False)
