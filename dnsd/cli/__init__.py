@@ -1,6 +1,6 @@
 """The command line: the only part that prints to a terminal."""
 
-from dnsd.cli import map_parts, map_pending  # noqa: F401, commands of `dnsd map`
+from dnsd.cli import map_drains, map_parts, map_pending  # noqa: F401, commands of `dnsd map`
 from dnsd.cli.brake import brake_commands
 from dnsd.cli.commands import main
 from dnsd.cli.maps import map_commands

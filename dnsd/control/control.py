@@ -88,6 +88,7 @@ class Control:
             self.setup.log.error(f"{context['message']}: {error.strerror}")
 
     async def _work(self, stop: asyncio.Event, services: Sequence[ControlTask], statuses: list[int]) -> None:
+        await self.current.drains.load()
         if not await self.loader.load_first(int(self.setup.shared.get(self.setup.process, Slot.REVISION))):
             statuses.append(1)
             stop.set()
@@ -106,6 +107,7 @@ class Control:
             self.loader.tell_of_start(),
             self.alarms.watch(),
             self.observer.watch(),
+            self.current.drains.watch(self.audit),
             self.changes.save(),
             self.publisher.save_again(),
         ]

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from dnsd.app import Loaded, Source
+from dnsd.control.draining import DrainKeeper
 from dnsd.control.kept_routes import KeptRoutes
 from dnsd.control.publish import Publisher
 from dnsd.control.sightings import KeptTimes
@@ -36,6 +37,7 @@ class Current:
         self.good = GoodTexts(state)
         self.times = KeptTimes(state, log)
         self.routes = KeptRoutes(state, log)
+        self.drains = DrainKeeper(state, publisher, log)
         self.journal = state / JOURNAL
         self.snapshot_file = state / FILE_NAME
         self._publisher = publisher
@@ -54,8 +56,8 @@ class Current:
     async def replace(self, loaded: Loaded, *, source: Source | None = None, keep_good: bool = True) -> None:
         """Serve `loaded`, read from `source` if given, under the next revision.
 
-        The caller holds `turn`, except at the start. Times and texts are saved before they are served: if the process
-        is killed in between, its successor must not go back to older ones.
+        The caller holds `turn`, except at the start. Times, texts and drains are saved before they are served: if the
+        process is killed in between, its successor must not go back to older ones.
         """
         if source:
             self.note_source(source)
@@ -63,6 +65,8 @@ class Current:
         if keep_good:
             await self.keep_good(loaded)
         loaded = replace(loaded, snapshot=self._numbered(loaded.snapshot))
+        if old := self._publisher.snapshot:
+            await self.drains.note(old, self.loaded, loaded, loaded.snapshot.revision)
         self.loaded, self.settings = loaded, loaded.settings
         self._log.format, self._log.level = loaded.settings.log.format, loaded.settings.log.level
         await self._publish(loaded.snapshot)

@@ -174,12 +174,16 @@ class GuardedLoad:
         return self._current.routes.observed.routes(datetime.now(UTC), settings.max_age)
 
 
-def moved_by_start(parts: Iterable[DeltaPart], loaded: Loaded) -> list[Problem]:
-    """Warnings with the figures of names that `loaded` answers otherwise than the snapshot in a file, in its parts."""
+def snapshot_of(parts: Iterable[DeltaPart]) -> Snapshot | None:
+    """The snapshot in a file, in its parts; None if it is of no use to this version."""
     try:
-        before = next(filter(None, apply_delta(None, parts)))
-    except ValueError:  # it is of no use to this version
-        return []
+        return next(filter(None, apply_delta(None, parts)))
+    except ValueError:
+        return None
+
+
+def moved_by_start(before: Snapshot, loaded: Loaded) -> list[Problem]:
+    """Warnings with the figures of names that `loaded` answers otherwise than the snapshot in the file did."""
     keys = {account.id: account.key for account in loaded.dataset.accounts.values()}
     moved = moves_from(before, loaded, keys).accounts
     counts = {one.account: one.names.total for one in moved}

@@ -14,7 +14,15 @@ from dnsd.app import Loaded, Source, read_source
 from dnsd.control.attempt import Attempt
 from dnsd.control.brake import Brake
 from dnsd.control.current import Current
-from dnsd.control.guarded import Admitted, Force, GuardedLoad, GuardRefusedError, UnsettledError, moved_by_start
+from dnsd.control.guarded import (
+    Admitted,
+    Force,
+    GuardedLoad,
+    GuardRefusedError,
+    UnsettledError,
+    moved_by_start,
+    snapshot_of,
+)
 from dnsd.control.publish import Publisher
 from dnsd.engine.delta import DeltaPart
 from dnsd.errors import InvalidDataError, Problem
@@ -102,9 +110,12 @@ class Loader:
     async def tell_of_start(self) -> None:
         """Log how many names the start answers otherwise than they were answered before it."""
         parts, self._served_before = self._served_before, None
-        if parts is not None and self._current.loaded:
-            for problem in await in_thread(partial(moved_by_start, parts, self._current.loaded)):
+        before = await in_thread(partial(snapshot_of, parts)) if parts is not None else None
+        if before is not None and self._current.loaded:
+            loaded = self._current.loaded
+            for problem in await in_thread(partial(moved_by_start, before, loaded)):
                 self._log.warning(problem.line())
+            await self._current.drains.note(before, None, loaded, revision=0)
 
     async def _undo_unfinished(self) -> None:
         """Undo a change that a killed process left half written. Raises OSError: the files are then inconsistent."""

@@ -21,6 +21,7 @@ from dnsd.manage.audit import Entry, Outcome
 from dnsd.manage.brake import author_of
 from dnsd.manage.brake_state import BrakeState, author_key
 from dnsd.manage.draft import Draft, Note
+from dnsd.manage.drains import DrainBook
 from dnsd.manage.history import History, Replaced, keep_change, owner_of
 from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.refusal import Reason, RefusedError, refused
@@ -73,6 +74,11 @@ class ControlService:
         """Take the observations of routes that a token sends, and apply them to answers. Raises RefusedError."""
         await self._control.observer.feed(actor.token, feed)
         await self._publisher.wait_until_served(self._publisher.revision, SERVED_WITHIN_S)
+
+    @property
+    def drains(self) -> DrainBook:
+        """The drains of all maps."""
+        return self._current.drains.book
 
     def problems(self) -> list[str]:
         """Problems of the running server, for its operator."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from dnsd.api.bodies import map_change
+from dnsd.api.drains import answered_addresses, drain_shape
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.later import is_later, pending_rows, schedule, scheduled
 from dnsd.dashboard.listing import listing
@@ -29,6 +31,7 @@ from dnsd.dashboard.views import (
 from dnsd.dashboard.visit import Visit
 from dnsd.manage import maps
 from dnsd.manage.draft import Draft
+from dnsd.manage.drains import DrainState
 from dnsd.manage.find import find_map
 from dnsd.manage.history import Version, restore
 from dnsd.manage.map_request import MapRequest, edit_request
@@ -120,12 +123,21 @@ async def save_details(visit: Visit) -> HtmlPage | Redirect:
     return Redirect(map_path(visit), "The map is saved.")
 
 
+def _drains(visit: Visit) -> dict[str, Any]:
+    """The drains of a map, and whether one of them still runs."""
+    answered = answered_addresses(visit.loaded.snapshot)
+    found = visit.service.drains.of_map(visit.map.id, visit.account.id)
+    shapes = [drain_shape(one, time.time(), answered) for one in found]
+    return {"drains": shapes, "drains_run": any(one["state"] != DrainState.FORGOTTEN for one in shapes)}
+
+
 async def _page(visit: Visit, form: MapForm, tag: str, errors: FormErrors) -> HtmlPage:
     loaded, account, found = visit.loaded, visit.account, visit.map
     return HtmlPage(
         "map.html",
         {
             "account": account,
+            **_drains(visit),
             "map": found,
             "row": map_row(loaded, found),
             "origins": [(ip, origin_of(loaded.dataset, account.id, ip)) for ip in found.ips],

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from dnsd.app import Loaded
 from dnsd.manage.brake_state import BrakeState
 from dnsd.manage.draft import Draft
+from dnsd.manage.drains import DrainBook
 from dnsd.manage.history import History
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending import Due, PendingChange
@@ -92,6 +93,10 @@ class Service(Protocol):
 
     async def feed(self, actor: Actor, feed: FeedFields) -> None:
         """Take the observations of routes that a token sends, and apply them to answers. Raises RefusedError."""
+
+    @property
+    def drains(self) -> DrainBook:
+        """The drains of all maps."""
 
     def problems(self) -> list[str]:
         """The server's current problems, for its operator."""
