@@ -280,6 +280,10 @@ class AdvertisementSettings(Fields):
         """The path of the watched file; `config` is the settings file."""
         return config.parent / self.file if self.file else None
 
+    def vrps_file(self, config: Path) -> Path | None:
+        """The path of the VRPs; `config` is the settings file."""
+        return config.parent / self.vrps if self.vrps else None
+
 
 class LogSettings(Fields):
     """The log, on standard error."""

@@ -26,6 +26,7 @@ IDS = frozenset(
         "token_id",
         "bgp_prefix_id",
         "binding_id",
+        "loa_document_id",
         "change_id",
     }
 )

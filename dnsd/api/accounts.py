@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from starlette.concurrency import run_in_threadpool
+
 from dnsd.api import bodies
 from dnsd.api.addressing import forced
 from dnsd.api.envelope import Reply, listed
 from dnsd.api.request import Call
 from dnsd.api.shapes import (
+    JsonObject,
     account_shape,
     delegation_shape,
     dns_settings_shape,
@@ -16,10 +19,12 @@ from dnsd.api.shapes import (
     prefix_shape,
 )
 from dnsd.api.zone_bodies import DnsSettingsEdit
+from dnsd.app import Loaded
 from dnsd.manage import accounts
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_prefix
 from dnsd.manage.prefixes import set_advertised
+from dnsd.model.accounts import Account, Prefix
 from dnsd.model.times import time_text
 
 MAX_ACCOUNTS = 50  # on one page
@@ -91,31 +96,33 @@ async def edit_dns_settings(call: Call) -> Reply:
 async def list_prefixes(call: Call) -> Reply:
     """List the BYOIP prefixes of an account"""
     loaded, account = call.service.loaded, find_account(call.dataset, call.path["account_id"])
-    return Reply(call.listed(account.prefixes, partial(prefix_shape, loaded, account)))
+    return Reply(call.listed(account.prefixes, partial(_shape, call, loaded, account)))
 
 
 async def create_prefix(call: Call) -> Reply:
     """Add a prefix; it can be used once the operator has approved it"""
     account_id, new = call.path["account_id"], bodies.new_prefix(call.fields(bodies.PrefixBody))
+    await _check_document(call, new.loa_document_id)
     prefix_id, loaded = await call.service.change(
         call.actor, "prefix.create", lambda draft: accounts.create_prefix(draft, account_id, new)
     )
-    return Reply(prefix_shape(loaded, *find_prefix(loaded.dataset, account_id, prefix_id)[:2]))
+    return Reply(_shape(call, loaded, *find_prefix(loaded.dataset, account_id, prefix_id)[:2]))
 
 
 async def get_prefix(call: Call) -> Reply:
     """Get a prefix"""
     loaded = call.service.loaded
     found = find_prefix(loaded.dataset, call.path["account_id"], call.path["prefix_id"])
-    return Reply(prefix_shape(loaded, *found[:2]))
+    return Reply(_shape(call, loaded, *found[:2]))
 
 
 async def edit_prefix(call: Call) -> Reply:
     """Change a prefix's description or LOA, or advertise or withdraw it; the operator can also approve it"""
     account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
-    shown = prefix_shape(call.service.loaded, *find_prefix(call.dataset, account_id, prefix_id)[:2])
+    shown = _shape(call, call.service.loaded, *find_prefix(call.dataset, account_id, prefix_id)[:2])
     body, is_forced = call.fields(bodies.PrefixEdit, shown), forced(call)
     change = bodies.prefix_change(body, call.json)
+    await _check_document(call, body.loa_document_id)
 
     def verb(draft: Draft) -> None:
         draft.forced = is_forced
@@ -124,7 +131,7 @@ async def edit_prefix(call: Call) -> Reply:
             set_advertised(draft, account_id, prefix_id, advertised=body.advertised)
 
     _, loaded = await call.service.change(call.actor, "prefix.edit", verb)
-    return Reply(prefix_shape(loaded, *find_prefix(loaded.dataset, account_id, prefix_id)[:2]))
+    return Reply(_shape(call, loaded, *find_prefix(loaded.dataset, account_id, prefix_id)[:2]))
 
 
 async def delete_prefix(call: Call) -> Reply:
@@ -134,6 +141,16 @@ async def delete_prefix(call: Call) -> Reply:
         call.actor, "prefix.delete", lambda draft: accounts.delete_prefix(draft, account_id, prefix_id)
     )
     return Reply(listed([]))
+
+
+def _shape(call: Call, loaded: Loaded, account: Account, prefix: Prefix) -> JsonObject:
+    return prefix_shape(loaded, account, prefix, call.service.validations.of(prefix))
+
+
+async def _check_document(call: Call, document_id: str | None) -> None:
+    """Raise RefusedError unless the account has the LOA document."""
+    if document_id:
+        await run_in_threadpool(call.service.loa.find, call.path["account_id"], document_id)
 
 
 async def list_delegations(call: Call) -> Reply:

@@ -7,7 +7,7 @@ from functools import partial
 from dnsd.api.envelope import Reply, listed
 from dnsd.api.prefix_bodies import AdvertisedBody, BgpPrefixBody, BgpPrefixEdit, BindingBody, bgp_change
 from dnsd.api.request import Call
-from dnsd.api.shapes import JsonObject, advertised_at
+from dnsd.api.shapes import JsonObject, advertised_at, prefix_shape
 from dnsd.app import Loaded
 from dnsd.manage import prefixes
 from dnsd.manage.draft import Draft
@@ -86,6 +86,14 @@ async def edit_bgp_status(call: Call) -> Reply:
 
     _, loaded = await call.service.change(call.actor, _action({"advertised": advertised}), verb)
     return Reply(_status_shape(loaded, find_prefix(loaded.dataset, account_id, prefix_id)[1]))
+
+
+async def validate_prefix(call: Call) -> Reply:
+    """Check ownership, ASN, size and RPKI of a prefix; the result is in its `…_validation_state`"""
+    account_id, prefix_id = _ids(call)
+    account, prefix, _ = find_prefix(call.dataset, account_id, prefix_id)
+    result = await call.service.validate(call.actor, account, prefix)
+    return Reply(prefix_shape(call.service.loaded, account, prefix, result), messages=result.remarks)
 
 
 async def list_observed(call: Call) -> Reply:

@@ -74,7 +74,7 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             client = request.client.host if request.client else ""
             token = access.token_of(request, client)
             by_operator = token.is_operator
-            body = await read_body(request)  # only after authentication: strangers cannot fill memory
+            body = await read_body(request, route.largest)  # only after authentication: strangers cannot fill memory
             path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}
             check_access(token, route.permission, service.loaded.dataset, path)
             _check_time(request, route)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, TypeVar
 
@@ -88,16 +88,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A result other than JSON: the export of a zone."""
+    """A result other than JSON: the export of a zone, or a document."""
 
-    text: str
+    content: str | bytes
     media_type: str = "text/plain"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def response(reply: Reply | Raw, status: int = 200) -> Response:
     """The HTTP response to a successful request; `status` is the route's."""
     if isinstance(reply, Raw):
-        return Response(reply.text, media_type=reply.media_type)
+        return Response(reply.content, media_type=reply.media_type, headers=dict(reply.headers))
     body: dict[str, Any] = {
         "success": True,
         "errors": [],

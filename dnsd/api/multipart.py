@@ -21,14 +21,15 @@ class FormPart:
     name: str
     octets: bytes
     is_file: bool  # whether it was sent with a file's name
+    filename: str = ""
 
 
 class MultipartError(ValueError):
     """A body that is not multipart form data."""
 
 
-async def read_parts(content_type: str, body: bytes) -> list[FormPart]:
-    """The parts of a body, in their order. Raises MultipartError."""
+async def read_parts(content_type: str, body: bytes, *, most: int = MAX_BODY) -> list[FormPart]:
+    """The parts of a body, in their order, each of at most `most` octets. Raises MultipartError."""
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
@@ -36,11 +37,11 @@ async def read_parts(content_type: str, body: bytes) -> list[FormPart]:
     # Latin-1 maps every octet to one character, so the parser alters nothing.
     headers = Headers({"content-type": f"{CHARSET.sub('', content_type)}; charset=latin-1"})
     try:
-        form = await MultiPartParser(headers, stream(), max_part_size=MAX_BODY).parse()
+        form = await MultiPartParser(headers, stream(), max_part_size=most).parse()
         return [
             FormPart(_text(name), value.encode("latin-1"), is_file=False)
             if isinstance(value, str)
-            else FormPart(_text(name), await value.read(), is_file=True)
+            else FormPart(_text(name), await value.read(), is_file=True, filename=_text(value.filename or ""))
             for name, value in form.multi_items()
         ]
     except (MultiPartException, KeyError, ValueError):

@@ -139,17 +139,17 @@ async def in_thread(size: int, work: Callable[..., T], *arguments: Any) -> T:
         return await run_in_threadpool(work, *arguments)
 
 
-async def read_body(request: Request) -> bytes:
-    """The whole body. Raises RefusedError if it is too large or arrives too slowly."""
+async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
+    """The whole body, of at most `most` octets. Raises RefusedError if it is too large or arrives too slowly."""
     octets = bytearray()
-    if int_of(request.headers.get("content-length")) > MAX_BODY:
-        raise _too_large()
+    if int_of(request.headers.get("content-length")) > most:
+        raise _too_large(most)
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
             async for chunk in request.stream():
                 octets += chunk
-                if len(octets) > MAX_BODY:
-                    raise _too_large()
+                if len(octets) > most:
+                    raise _too_large(most)
     except TimeoutError:
         raise refused(Reason.TOO_SLOW, f"the body did not arrive within {BODY_WITHIN_S:.0f} s") from None
     except ClientDisconnect:
@@ -162,8 +162,8 @@ def int_of(text: str | None) -> int:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
-def _too_large() -> Exception:
-    return refused(Reason.TOO_LARGE, f"the body is larger than {MAX_BODY:,} octets")
+def _too_large(most: int) -> Exception:
+    return refused(Reason.TOO_LARGE, f"the body is larger than {most:,} octets")
 
 
 def check_texts(data: Any) -> None:

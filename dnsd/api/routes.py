@@ -12,6 +12,7 @@ from dnsd.api import (
     brake,
     drains,
     history,
+    loa,
     maps,
     memberships,
     pending,
@@ -40,7 +41,7 @@ from dnsd.api.prefix_bodies import AdvertisedBody, BgpPrefixBody, BgpPrefixEdit,
 from dnsd.api.records import routes as records
 from dnsd.api.records import scan
 from dnsd.api.records.filter import COMPARISONS
-from dnsd.api.request import Call
+from dnsd.api.request import MAX_BODY, Call
 from dnsd.api.zone_bodies import (
     DnsSettingsEdit,
     SettingsBody,
@@ -65,6 +66,7 @@ PREFIXES = f"{ACCOUNT}/addressing/prefixes"
 PREFIX = f"{PREFIXES}/{{prefix_id}}"
 BGP_PREFIXES = f"{PREFIX}/bgp/prefixes"
 BGP_PREFIX = f"{BGP_PREFIXES}/{{bgp_prefix_id}}"
+LOA = f"{ACCOUNT}/addressing/loa_documents"
 OBSERVED_ROUTES = "/addressing/observed_routes"
 BINDINGS = f"{PREFIX}/bindings"
 LEASES = f"{ACCOUNT}/addressing/leases"
@@ -133,6 +135,7 @@ class Route:
     query: tuple[str, ...] = ()
     body_type: str = "application/json"
     status: int = 200  # of a success
+    largest: int = MAX_BODY  # octets of a body
 
 
 def _token_routes(path: str, anybody: Permission, need: Need) -> tuple[Route, ...]:
@@ -209,6 +212,16 @@ ROUTES = (
     Route("GET", f"{PREFIX}/bgp/observed", _read(Area.PREFIXES), addressing.list_observed),
     Route("GET", OBSERVED_ROUTES, OPERATOR, addressing.list_all_observed, query=PAGE),
     Route("PUT", OBSERVED_ROUTES, OPERATOR, addressing.feed_observed, FeedFields),
+    Route("POST", f"{PREFIX}/validate", _edit(Area.PREFIXES), addressing.validate_prefix, status=202),
+    Route("GET", LOA, _read(Area.PREFIXES), loa.list_documents),
+    Route(
+        *("POST", LOA, _edit(Area.PREFIXES), loa.upload_document, loa.LoaBody),
+        body_type=FORM,
+        status=201,
+        largest=loa.MAX_UPLOAD,
+    ),
+    Route("GET", f"{LOA}/{{loa_document_id}}/download", _read(Area.PREFIXES), loa.download_document),
+    Route("DELETE", f"{LOA}/{{loa_document_id}}", _edit(Area.PREFIXES), loa.delete_document),
     Route("GET", BINDINGS, _read(Area.PREFIXES), addressing.list_bindings, query=PAGE),
     Route("POST", BINDINGS, _edit(Area.PREFIXES), addressing.create_binding, BindingBody, status=201),
     Route("GET", f"{BINDINGS}/{{binding_id}}", _read(Area.PREFIXES), addressing.get_binding),

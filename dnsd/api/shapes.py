@@ -12,6 +12,7 @@ from dnsd.manage.accounts import delegation_id, lease_id
 from dnsd.manage.history import Version
 from dnsd.manage.prefixes import ownership_token
 from dnsd.manage.records import soa_document
+from dnsd.manage.validation import NOT_VALIDATED, Validation
 from dnsd.manage.zones import shown_ns_ttl
 from dnsd.model.accounts import Account, Delegation, PoolUse, Prefix
 from dnsd.model.dataset import Dataset
@@ -22,7 +23,6 @@ from dnsd.store.directory import account_of
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import NS
 
-PENDING = "pending"  # the state of a check that has not been made
 JsonObject = dict[str, Any]  # an object as the API shows it
 
 PLAN = {
@@ -120,8 +120,8 @@ def dns_settings_shape(account: Account) -> JsonObject:
     }
 
 
-def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> JsonObject:
-    """A BYOIP prefix."""
+def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix, checks: Validation = NOT_VALIDATED) -> JsonObject:
+    """A BYOIP prefix, with the last result of its validation."""
     created, modified, _ = loaded.times.of_prefix(prefix)
     shape = {
         "id": prefix.id,
@@ -136,10 +136,11 @@ def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix) -> JsonObject
         "loa_document_id": prefix.loa_document_id,
         "on_demand_enabled": bool(prefix.bgp_prefixes),
         "on_demand_locked": any(one.locked for one in prefix.bgp_prefixes),
-        "irr_validation_state": PENDING,
-        "ownership_validation_state": PENDING,
+        "asn_ownership_validation_state": checks.asn,
+        "irr_validation_state": checks.irr,
+        "ownership_validation_state": checks.ownership,
         "ownership_validation_token": ownership_token(account, prefix),
-        "rpki_validation_state": PENDING,
+        "rpki_validation_state": checks.rpki,
         "created_at": time_text(created),
         "modified_at": time_text(modified),
     }

@@ -23,6 +23,7 @@ from dnsd.manage.brake_state import BrakeState, author_key
 from dnsd.manage.draft import Draft, Note
 from dnsd.manage.drains import DrainBook
 from dnsd.manage.history import History, Replaced, keep_change, owner_of
+from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
@@ -30,6 +31,8 @@ from dnsd.manage.token_changes import TokenChange, accounts_of, token_data
 from dnsd.manage.token_file import TokenFile
 from dnsd.manage.traffic import Traffic
 from dnsd.manage.traffic_files import TrafficFiles
+from dnsd.manage.validation import Validation, Validations, validated
+from dnsd.model.accounts import Account, Prefix
 from dnsd.model.observed import FeedFields, Observed
 from dnsd.process.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
@@ -49,6 +52,9 @@ class ControlService:
         self._publisher = control.publisher
         self._log = control.setup.log
         self.history = History(control.setup.state.folder)
+        self.loa = LoaDocuments(control.setup.state.folder)
+        self.validations = Validations(control.setup.state.folder)
+        self._validating = asyncio.Lock()  # one reader of the VRPs at a time
         self._audit = control.audit
         self.tokens = TokenFile(control.setup.state.folder)
         self.traffic = Traffic()
@@ -170,6 +176,29 @@ class ControlService:
         )
         self._log.warning(f"{action}: {key} {message}, by {actor.token.name or actor.token.id}")
         return self.brake()
+
+    async def record(self, actor: Actor, action: str, key: str, account_id: str) -> None:
+        """Write a request that changes no file of an account to the audit log."""
+        entry = Entry(
+            at=datetime.now(UTC),
+            token=actor.token,
+            client=actor.client,
+            action=action,
+            object=key,
+            account_id=account_id,
+            outcome=Outcome.OK,
+        )
+        await self._append(entry)
+        self._log.info(f"{action}: {key}, by {actor.token.name or actor.token.id}")
+
+    async def validate(self, actor: Actor, account: Account, prefix: Prefix) -> Validation:
+        """Check a prefix now, and keep the result."""
+        file = self._current.settings.advertisement.vrps_file(self._control.setup.config)
+        async with self._validating:
+            result = await in_thread(partial(validated, self.loaded.dataset, account, prefix, file, datetime.now(UTC)))
+            await in_thread(partial(self.validations.keep, prefix, result))
+        await self.record(actor, "prefix.validate", account.key, account.id)
+        return result
 
     async def _append(self, entry: Entry) -> None:
         """Write an entry of the audit log."""

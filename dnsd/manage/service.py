@@ -12,6 +12,7 @@ from dnsd.manage.brake_state import BrakeState
 from dnsd.manage.draft import Draft
 from dnsd.manage.drains import DrainBook
 from dnsd.manage.history import History
+from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending import Due, PendingChange
 from dnsd.manage.recent import RecentQuestions
@@ -19,6 +20,8 @@ from dnsd.manage.token_changes import TokenChange
 from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import Token
 from dnsd.manage.traffic import Traffic
+from dnsd.manage.validation import Validation, Validations
+from dnsd.model.accounts import Account, Prefix
 from dnsd.model.observed import FeedFields, Observed
 
 T = TypeVar("T")
@@ -86,6 +89,20 @@ class Service(Protocol):
     @property
     def recent(self) -> RecentQuestions:
         """A sample of the questions of the last ten minutes."""
+
+    @property
+    def loa(self) -> LoaDocuments:
+        """The accounts' letters of agency."""
+
+    @property
+    def validations(self) -> Validations:
+        """The last results of the validation of prefixes."""
+
+    async def validate(self, actor: Actor, account: Account, prefix: Prefix) -> Validation:
+        """Check a prefix now, and keep the result."""
+
+    async def record(self, actor: Actor, action: str, key: str, account_id: str) -> None:
+        """Write a request that changes no file of an account to the audit log."""
 
     @property
     def observed(self) -> Observed:

@@ -24,10 +24,12 @@ from dnsd.log import LibraryHandler, Log
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
 from dnsd.manage.drain_file import FILE_NAME as DRAINS
 from dnsd.manage.history import FOLDER as HISTORY
+from dnsd.manage.loa import FOLDER as LOA
 from dnsd.manage.pending_files import FOLDER as PENDING
 from dnsd.manage.token_file import FILE_NAME as TOKENS
 from dnsd.manage.token_file import LOCK_NAME as TOKENS_LOCK
 from dnsd.manage.traffic_files import PREFIX as TRAFFIC
+from dnsd.manage.validation import FILE_NAME as VALIDATIONS
 from dnsd.net.listen import (
     Address,
     Listener,
@@ -58,7 +60,7 @@ from dnsd.worker.worker import Worker, WorkerSetup
 # Glob patterns of the state folder's entries that the server's user gets, in addition to the lock.
 STATE_FILES = (
     *(f"{SNAPSHOT}*", f"{TOKENS}*", TOKENS_LOCK, JOURNAL, SESSIONS, FIRST_SEEN, f"{AUDIT_LOG}*"),
-    *(HISTORY, GOOD, PENDING, f"{TRAFFIC}*", OBSERVED, f"{DRAINS}*"),
+    *(HISTORY, GOOD, PENDING, f"{TRAFFIC}*", OBSERVED, f"{DRAINS}*", LOA, VALIDATIONS),
 )
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ T_READ, T_EDIT, T_OLD, T_OLD_2 = (
 )  # made from tokens with one permission on tokens
 Z_OLD, M, M_OLD, M_OTHER = "24" * 16, "31" * 16, "32" * 16, "33" * 16
 PREFIX_OLD, PREFIX_OTHER = "92" * 16, "93" * 16
+LOA_1, LOA_OLD = "98" * 16, "99" * 16
 BGP, BGP_OLD, BINDING, BINDING_OLD = "94" * 16, "95" * 16, "96" * 16, "97" * 16
 CHANGE, CHANGE_OLD, CHANGE_STOPPED, CHANGE_OTHER = "51" * 16, "52" * 16, "53" * 16, "54" * 16
 RECORD, RECORD_OLD, RECORD_OTHER = "41" * 16, "42" * 16, "43" * 16
@@ -114,6 +116,7 @@ USUAL = {
     "lease_id": LEASE,
     "bgp_prefix_id": BGP,
     "binding_id": BINDING,
+    "loa_document_id": LOA_1,
     "membership_id": MEMBERSHIP,
     "token_id": T_EDIT,
     "change_id": CHANGE,
@@ -125,6 +128,7 @@ MAPS = "/accounts/{account_id}/addressing/address_maps"
 PENDING = "/accounts/{account_id}/addressing/pending_changes"
 PREFIXES = "/accounts/{account_id}/addressing/prefixes"
 BGP_PREFIXES = f"{PREFIXES}/{{prefix_id}}/bgp/prefixes"
+LOA = "/accounts/{account_id}/addressing/loa_documents"
 BINDINGS = f"{PREFIXES}/{{prefix_id}}/bindings"
 LEASES = "/accounts/{account_id}/addressing/leases"
 RECORDS = "/zones/{zone_id}/dns_records"
@@ -216,6 +220,11 @@ SAMPLES = {
     f"GET {PREFIXES}/{{prefix_id}}/bgp/observed": Sample(),
     "GET /addressing/observed_routes": Sample(),
     "PUT /addressing/observed_routes": Sample(body={"routes": [{"cidr": "203.0.113.0/24", "advertised": True}]}),
+    f"POST {PREFIXES}/{{prefix_id}}/validate": Sample(),
+    f"GET {LOA}": Sample(),
+    f"POST {LOA}": Sample(files={"loa_document": ("loa.pdf", b"%PDF-1.7 ...")}),
+    f"GET {LOA}/{{loa_document_id}}/download": Sample(),
+    f"DELETE {LOA}/{{loa_document_id}}": Sample({"loa_document_id": LOA_OLD}),
     f"GET {BINDINGS}": Sample(),
     f"POST {BINDINGS}": Sample(body={"cidr": "203.0.113.8/29", "service_id": SERVICES[0].id}),
     f"GET {BINDINGS}/{{binding_id}}": Sample(),
@@ -280,6 +289,12 @@ class Tokens:
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     prepared = Api(tmp_path_factory.mktemp("access"), FILES)
+    documents = prepared.folder / "state" / "loa" / A1
+    documents.mkdir(parents=True)
+    for document_id in (LOA_1, LOA_OLD):
+        described = {"filename": "loa.pdf", "size_bytes": 8, "created": "2026-01-01T00:00:00Z"}
+        (documents / f"{document_id}.json").write_text(json.dumps(described))
+        (documents / f"{document_id}.pdf").write_bytes(b"%PDF-1.7")
     pending = PendingFiles(prepared.folder / "state")
     for change_id, account_id, map_id, stopped in (
         (CHANGE, A1, M, ""),

@@ -1,0 +1,107 @@
+"""Letters of agency (LOA): PDF documents of accounts, in the state folder. All functions block."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from dnsd.manage.refusal import Reason, refused
+from dnsd.model.times import parse_time, time_text
+from dnsd.whole_file import replacing
+
+FOLDER = "loa"  # in the state folder: a folder for each account, by id
+MAX_SIZE = 1024 * 1024  # octets of a document
+MAX_DOCUMENTS = 10  # of an account
+MAX_NAME = 200  # characters of a file name
+PDF_START = b"%PDF-"
+ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoaDocument:
+    """An uploaded document without its content."""
+
+    id: str
+    filename: str
+    size_bytes: int
+    created: datetime
+
+
+class LoaDocuments:
+    """The documents in a state folder; only one process writes them."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / FOLDER
+
+    def of_account(self, account_id: str) -> list[LoaDocument]:
+        """The documents of an account, oldest first; damaged ones are left out. Raises OSError."""
+        folder = self._folder / account_id
+        if not folder.is_dir():
+            return []
+        found = (self._described(folder, name.removesuffix(".json")) for name in os.listdir(folder))
+        return sorted(filter(None, found), key=lambda one: (one.created, one.id))
+
+    def add(self, account_id: str, filename: str, octets: bytes, now: datetime) -> LoaDocument:
+        """Keep a document. Raises RefusedError if it may not be kept, and OSError."""
+        if len(octets) > MAX_SIZE:
+            raise refused(Reason.TOO_LARGE, f"{len(octets):,} octets; the limit is {MAX_SIZE:,}", "loa_document")
+        if not octets.startswith(PDF_START):
+            raise refused(Reason.INVALID, "the document is not a PDF file", "loa_document")
+        folder = self._folder / account_id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if len(os.listdir(folder)) >= 2 * MAX_DOCUMENTS:  # each has two files
+            raise refused(Reason.FORBIDDEN, f"the account has {MAX_DOCUMENTS} LOA documents, the limit: delete one")
+        made = LoaDocument(secrets.token_hex(16), _shown_name(filename), len(octets), now)
+        with replacing(folder / f"{made.id}.pdf") as out:
+            out.write(octets)
+        described = {"filename": made.filename, "size_bytes": made.size_bytes, "created": time_text(now)}
+        with replacing(folder / f"{made.id}.json") as out:
+            out.write(json.dumps(described).encode())
+        return made
+
+    def content(self, account_id: str, document_id: str) -> tuple[LoaDocument, bytes]:
+        """A document with its content. Raises RefusedError without it, and OSError."""
+        found = self.find(account_id, document_id)
+        try:
+            return found, (self._folder / account_id / f"{found.id}.pdf").read_bytes()
+        except FileNotFoundError:
+            raise no_document() from None
+
+    def find(self, account_id: str, document_id: str) -> LoaDocument:
+        """A document. Raises RefusedError if the account has no such document."""
+        found = self._described(self._folder / account_id, document_id) if ID.fullmatch(document_id) else None
+        if found is None:
+            raise no_document()
+        return found
+
+    def remove(self, account_id: str, document_id: str) -> None:
+        """Delete a document. Raises RefusedError without it, and OSError."""
+        found = self.find(account_id, document_id)
+        for ending in ("json", "pdf"):
+            with suppress(FileNotFoundError):
+                (self._folder / account_id / f"{found.id}.{ending}").unlink()
+
+    def _described(self, folder: Path, document_id: str) -> LoaDocument | None:
+        try:
+            data = json.loads((folder / f"{document_id}.json").read_bytes())
+            created = parse_time(data["created"])
+            return LoaDocument(document_id, str(data["filename"]), int(data["size_bytes"]), created)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+
+def no_document() -> Exception:
+    """The error for a document that does not exist, or belongs to another account."""
+    return refused(Reason.NOT_FOUND, "not_found: there is no LOA document with this id in the account")
+
+
+def _shown_name(filename: str) -> str:
+    """A file name without its folders and without characters that do not belong into a header."""
+    name = re.split(r"[/\\]", filename)[-1]
+    return "".join(c for c in name if c.isprintable() and c != '"')[:MAX_NAME] or "loa.pdf"

@@ -1,0 +1,199 @@
+"""The validation of prefixes: ownership by a token in reverse DNS, ASN and size, and RPKI. All functions block."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Network, ip_network
+from pathlib import Path
+from typing import NamedTuple
+
+from dnsd.manage.prefixes import ownership_token
+from dnsd.model.accounts import Account, Prefix
+from dnsd.model.dataset import Dataset
+from dnsd.model.fields import IPNetwork
+from dnsd.model.times import time_text
+from dnsd.whole_file import replacing
+from dnsd.wire.names import name_text, parse_name_text
+from dnsd.wire.rdata import TXT
+
+FILE_NAME = "validations"  # in the state folder
+LABEL = "cf-validation"  # as at Cloudflare, in front of the reverse zone's name
+LONGEST = {4: 24, 6: 48}  # of a prefix whose route most networks accept
+RESERVED_ASNS = frozenset((0, 23_456, 65_535, 4_294_967_295))  # RFC 7607, RFC 4893, RFC 7300
+VRP = re.compile(rb'\{[^{}]*"prefix"[^{}]*\}')
+MAX_KEPT = 10_000  # results
+
+
+class ValidationState(StrEnum):
+    """The states of a check, in Cloudflare's words."""
+
+    PENDING = "pending"  # not checked, or not possible here
+    VALID = "valid"
+    MISSING = "missing"
+    INVALID = "invalid"
+    MISMATCH_ASN = "mismatch_asn"
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The states of all checks of a prefix, with remarks for people."""
+
+    irr: str = ValidationState.PENDING
+    rpki: str = ValidationState.PENDING
+    ownership: str = ValidationState.PENDING
+    asn: str = ValidationState.PENDING
+    checked_at: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+NOT_VALIDATED = Validation()
+
+
+class Vrp(NamedTuple):
+    """A validated ROA payload (RFC 6811)."""
+
+    asn: int
+    prefix: IPNetwork
+    max_length: int
+
+
+class Validations:
+    """The last results by prefix, kept in the state folder; a damaged file starts again."""
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / FILE_NAME
+        self._results: dict[str, Validation] = {}
+        with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+            data = json.loads(self._path.read_bytes())
+            self._results = {key: Validation(**{**one, "remarks": tuple(one["remarks"])}) for key, one in data.items()}
+
+    def of(self, prefix: Prefix) -> Validation:
+        """The last result for a prefix."""
+        return self._results.get(_key(prefix), NOT_VALIDATED)
+
+    def keep(self, prefix: Prefix, result: Validation) -> None:
+        """Keep a result; the oldest go first. Raises OSError."""
+        self._results.pop(_key(prefix), None)
+        self._results[_key(prefix)] = result
+        while len(self._results) > MAX_KEPT:
+            del self._results[next(iter(self._results))]
+        with replacing(self._path) as out:
+            out.write(json.dumps({key: asdict(one) for key, one in self._results.items()}).encode())
+
+
+def _key(prefix: Prefix) -> str:
+    """A result is for a network and its ASN: it ends with either."""
+    return f"{prefix.id} {prefix.cidr} {prefix.asn}"
+
+
+def validated(dataset: Dataset, account: Account, prefix: Prefix, vrps: Path | None, now: datetime) -> Validation:
+    """Check a prefix now. The VRP file is read as a stream."""
+    remarks: list[str] = []
+    ownership = _ownership(dataset, account, prefix, remarks)
+    rpki = _rpki(prefix, vrps, remarks)
+    irr = asn = ValidationState.PENDING
+    longest = LONGEST[prefix.cidr.version]
+    if prefix.cidr.prefixlen > longest:
+        irr = ValidationState.INVALID
+        remarks.append(f"{prefix.cidr} is smaller than a /{longest}: most networks do not accept its route")
+    if prefix.asn is None:
+        asn = ValidationState.MISSING
+        remarks.append("the prefix has no ASN")
+    elif prefix.asn in RESERVED_ASNS:
+        asn = ValidationState.INVALID
+        remarks.append(f"AS{prefix.asn} is reserved")
+    elif rpki is ValidationState.VALID:
+        asn = ValidationState.VALID  # a ROA is the holder's word for the ASN
+    return Validation(irr, rpki, ownership, asn, time_text(now), tuple(remarks))
+
+
+def reverse_names(cidr: IPNetwork) -> Iterator[str]:
+    """The names of the reverse zones of a prefix, at octets (RFC 1035 §3.5) or nibbles (RFC 3596 §2.5)."""
+    step = 8 if isinstance(cidr, IPv4Network) else 4
+    length = min(-(-cidr.prefixlen // step) * step, 24 if step == 8 else 128)
+    if cidr.prefixlen > length:
+        cidr = cidr.supernet(new_prefix=length)
+    for part in cidr.subnets(new_prefix=length):
+        if step == 8:
+            octets = str(part.network_address).split(".")[: length // 8]
+            yield ".".join([*reversed(octets), "in-addr.arpa"])
+        else:
+            nibbles = f"{int(part.network_address):032x}"[: length // 4]
+            yield ".".join([*reversed(nibbles), "ip6.arpa"])
+
+
+def _ownership(dataset: Dataset, account: Account, prefix: Prefix, remarks: list[str]) -> ValidationState:
+    token = ownership_token(account, prefix)
+    for reverse in reverse_names(prefix.cidr):
+        name = parse_name_text(f"{LABEL}.{reverse}").lower()
+        zone = dataset.zone_of(name)
+        if zone is None or not zone.verified:  # a customer may make a zone with any name
+            remarks.append(f"{reverse} is not served here by a verified zone: an operator has to check the ownership")
+            return ValidationState.PENDING
+        texts = (record.rdata for record in zone.records.at(name) if record.rtype == TXT)
+        if token not in map(_text, texts):
+            remarks.append(f"the record is missing: {name_text(name)} TXT {token}")
+            return ValidationState.MISSING
+    return ValidationState.VALID
+
+
+def _text(rdata: bytes) -> str:
+    """The strings of a TXT record, joined."""
+    parts, at = [], 0
+    while at < len(rdata):
+        parts.append(rdata[at + 1 : at + 1 + rdata[at]])
+        at += 1 + rdata[at]
+    return b"".join(parts).decode(errors="replace")
+
+
+def _rpki(prefix: Prefix, vrps: Path | None, remarks: list[str]) -> ValidationState:
+    """The state of the prefix's own route (RFC 6811 §2)."""
+    if vrps is None or prefix.asn is None:
+        remarks += ["RPKI is not checked: no file of VRPs is configured"] if vrps is None else []
+        return ValidationState.PENDING
+    try:
+        covering = [*covering_vrps(vrps, prefix.cidr)]
+    except (OSError, ValueError):
+        remarks.append("RPKI is not checked: the file of VRPs cannot be used")
+        return ValidationState.PENDING
+    if not covering:
+        remarks.append(f"no ROA covers {prefix.cidr}")
+        return ValidationState.MISSING
+    own = [one for one in covering if one.asn == prefix.asn and one.asn != 0]
+    if any(one.max_length >= prefix.cidr.prefixlen for one in own):
+        return ValidationState.VALID
+    others = ", ".join(sorted({f"AS{one.asn}" for one in covering}))
+    remarks.append(f"the ROAs of {prefix.cidr} allow {others}" + (", and only larger prefixes" if own else ""))
+    return ValidationState.INVALID if own else ValidationState.MISMATCH_ASN
+
+
+def covering_vrps(path: Path, cidr: IPNetwork) -> Iterator[Vrp]:
+    """The VRPs in a JSON file whose prefixes contain `cidr`. Raises OSError, and ValueError for a file without any."""
+    sign = b":" if cidr.version == 6 else b"."
+    has_any = False
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as octets:
+        for match in VRP.finditer(octets):
+            has_any = True
+            if sign in match[0] and (vrp := _vrp(json.loads(match[0]))) and _contains(vrp.prefix, cidr):
+                yield vrp
+    if not has_any:
+        raise ValueError("no VRPs")
+
+
+def _vrp(data: Mapping[str, object]) -> Vrp | None:
+    try:
+        network = ip_network(str(data["prefix"]))
+        return Vrp(int(str(data["asn"]).upper().removeprefix("AS")), network, int(str(data["maxLength"])))
+    except (KeyError, ValueError):
+        return None
+
+
+def _contains(network: IPNetwork, part: IPNetwork) -> bool:
+    return network.version == part.version and part.subnet_of(network)  # type: ignore[arg-type]
