@@ -21,6 +21,7 @@ from dnsd.dashboard import (
     record_forms,
     record_import,
     records,
+    tokens,
     zones,
 )
 from dnsd.dashboard.page import Download, HtmlPage, Redirect
@@ -47,6 +48,10 @@ LIST_ZONES, CREATE_ZONES = (
     Permission(Area.ZONES, AccessLevel.READ, Need.TOKEN),
     Permission(Area.ZONES, AccessLevel.EDIT, Need.TOKEN),
 )
+READ_TOKENS, EDIT_TOKENS = (
+    Permission(Area.TOKENS, AccessLevel.READ, Need.TOKEN),
+    Permission(Area.TOKENS, AccessLevel.EDIT, Need.TOKEN),
+)
 SEE_ANSWERS = Permission(Area.DNS, AccessLevel.READ, Need.TOKEN)
 
 
@@ -65,6 +70,13 @@ ROUTES = (
     PageRoute("GET", "/accounts", ANYBODY, overview.show_accounts),
     PageRoute("GET", "/explain", SEE_ANSWERS, explained.show_explained),
     PageRoute("GET", "/audit", ANYBODY, audit_pages.show_audit),
+    PageRoute("GET", "/tokens", READ_TOKENS, tokens.list_tokens),
+    PageRoute("GET", "/tokens/create", EDIT_TOKENS, tokens.show_create),
+    PageRoute("POST", "/tokens/create", EDIT_TOKENS, tokens.create),
+    PageRoute("GET", "/tokens/{token_id}/roll", EDIT_TOKENS, tokens.ask_roll),
+    PageRoute("POST", "/tokens/{token_id}/roll", EDIT_TOKENS, tokens.roll),
+    PageRoute("GET", "/tokens/{token_id}/revoke", EDIT_TOKENS, tokens.ask_revoke),
+    PageRoute("POST", "/tokens/{token_id}/revoke", EDIT_TOKENS, tokens.revoke),
     PageRoute("GET", f"{ACCOUNT}/pool", READ_MAPS, pool.show_pool),
     PageRoute("POST", f"{ACCOUNT}/pool", OPERATOR, pool.save_pool),
     PageRoute("GET", MAPS, READ_MAPS, maps.list_maps),

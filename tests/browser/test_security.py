@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dnsd.api.access import Need
 from dnsd.dashboard.routes import ROUTES, PageRoute
-from dnsd.manage.tokens import AccessLevel
+from dnsd.manage.token_file import FILE_NAME, TokenFile
+from dnsd.manage.tokens import AccessLevel, Token
 from dnsd.model.fields import derived_id
 from tests.api.server import Api
 from tests.browser.conftest import Open
@@ -100,8 +102,6 @@ def test_session_ends_with_its_token_and_by_signing_out(api: Api) -> None:
         one.client.cookies.set("dnsd_session", cookie)
         assert "API token" in one.get("/").text
         assert "Overview" in other.get("/").text
-        from dnsd.manage.token_file import TokenFile
-
         TokenFile(api.folder / "state").revoke("brief")
         assert "API token" in other.get("/").text
 
@@ -314,6 +314,7 @@ def test_stored_texts_do_not_run(tmp_path_factory: pytest.TempPathFactory, opene
 
 # Permissions
 
+TOKEN = "7a" * 16  # made from the token "own"
 FORM = {"do": "save", "tag": ""}
 FORMS: dict[str, dict[str, Any]] = {
     "/accounts/{account_id}/pool": {"pool": "never"},
@@ -334,6 +335,9 @@ FORMS: dict[str, dict[str, Any]] = {
         "delegated_account_id": GLOBEX,
     },
     "/accounts/{account_id}/addresses/{prefix_id}/delegations/{delegation_id}/delete": {},
+    "/tokens/create": {"name": "made", "dns": "read"},
+    "/tokens/{token_id}/roll": {},
+    "/tokens/{token_id}/revoke": {},
     "/zones/create": {"name": "made.example", "account": ACME},
     "/zones/{zone_id}/settings": {},
     "/zones/{zone_id}/pause": {"paused": "on"},
@@ -355,6 +359,7 @@ IDS = {
     "lease_id": "00" * 16,
     "delegation_id": derived_id("delegation", PREFIX4, "203.0.113.192/27", GLOBEX),
     "version": "20260101T000000.000000Z",
+    "token_id": TOKEN,
 }
 
 
@@ -384,6 +389,12 @@ def people(still: Api) -> Iterator[dict[str, Person]]:
         ),
         "own": still.token("--account", ACME),
     }
+    file = TokenFile(still.folder / "state")
+    own = file.find(tokens["own"], datetime.now(UTC))
+    assert isinstance(own, Token)
+    child, _ = file.create(name="child", now=datetime.now(UTC), parent=own)
+    written = still.folder / "state" / FILE_NAME
+    written.write_text(written.read_text().replace(child.id, TOKEN))
     found = {name: Person(still, token).__enter__() for name, token in tokens.items()}
     yield found
     for person in found.values():

@@ -123,4 +123,6 @@ PAGES: Mapping[str, str] = {
     "explain": "/explain?name=www.shop.example&type=A",
     "explain, empty form": "/explain",
     "audit log": "/audit",
+    "tokens": "/tokens",
+    "create a token": "/tokens/create",
 }
