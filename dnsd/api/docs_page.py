@@ -65,7 +65,7 @@ HEADERS = {
 INTRODUCTION = f"""
 <p>The part of Cloudflare's API v4 for accounts, address maps, prefixes, zones and records. All paths are relative to
 <code>{BASE}</code>. For programs: <a href="/openapi.json">/openapi.json</a> (OpenAPI).</p>
-<pre>curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8053{BASE}/zones</pre>
+<pre tabindex="0">curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8053{BASE}/zones</pre>
 <p>Create a token with <code>dnsd token create</code>. It covers everything, some accounts, or some zones, and has
 permissions such as <code>dns:edit</code>, which includes <code>dns:read</code>. Objects outside its scope are reported
 as not found. Instead of the <code>Authorization</code> header, clients may send <code>X-Auth-Email</code> and
@@ -97,12 +97,12 @@ def docs_page(routes: tuple[Route, ...]) -> str:
 <style>{STYLE}</style>
 </head>
 <body>
+<main>
 <h1>The HTTP API of dnsd</h1>
 {INTRODUCTION}
-<nav>{links}
+<nav aria-label="Contents">{links}
 <a href="#objects">Objects in bodies</a>
 <a href="#errors">Errors</a></nav>
-<main>
 {sections}
 <h2 id="objects">Objects in bodies</h2>
 {_objects(routes, schemas)}
@@ -179,7 +179,7 @@ def _fields_table(schema: Schema, schemas: Mapping[str, Schema]) -> str:
         for name, field in schema["properties"].items()
     )
     return (
-        '<div class="scroll"><table><thead><tr><th>field</th><th>type</th><th></th></tr></thead>'
+        '<div class="scroll" tabindex="0"><table><thead><tr><th>field</th><th>type</th><th>meaning</th></tr></thead>'
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
 
@@ -226,6 +226,6 @@ def _errors() -> str:
         for code in sorted(CODES.values())
     )
     return (
-        '<div class="scroll"><table><thead><tr><th>code</th><th>status</th><th>meaning</th></tr></thead>'
+        '<div class="scroll" tabindex="0"><table><thead><tr><th>code</th><th>status</th><th>meaning</th></tr></thead>'
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )

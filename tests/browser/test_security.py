@@ -420,7 +420,9 @@ def test_pages_need_their_permission(still: Api, people: dict[str, Person], rout
             for word in ("Acme", "shop.example", "Everything else"):
                 assert word not in response.text, (who, word)
     if route.permission.level is AccessLevel.EDIT:
-        assert ask("reader").status_code == 403
+        refused = ask("reader")
+        assert refused.status_code == 403
+        assert route.permission.need is Need.OPERATOR or "You don&#39;t have access: " in refused.text
     assert state_of(still) == before
     if route.method == "GET" and "{version}" not in route.path and route.permission.need is Need.OPERATOR:
         assert ask("own").status_code == 403, "own"

@@ -103,6 +103,8 @@ PAGES: Mapping[str, str] = {
     "disable": f"{MAPS}/{MAP_SHOP}/disable",
     "delete": f"{MAPS}/{MAP_OFF}/delete",
     "addresses": f"/accounts/{ACME}/addresses",
+    "approve a prefix": f"/accounts/{ACME}/addresses/{PENDING}/approve",
+    "delete a prefix in use": f"/accounts/{ACME}/addresses/{PREFIX4}/delete",
     "addresses of an empty account": f"/accounts/{GLOBEX}/addresses",
     "maps of an empty account": f"/accounts/{GLOBEX}/maps",
     "zones": "/zones",
