@@ -33,6 +33,7 @@ PHRASES: Mapping[str, tuple[str, str, str]] = {
     "map.remove_account": ("end", "ended", "the account-wide effect of {object}"),
     "map.schedule": ("schedule", "scheduled", "a change of {object}"),
     "map.cancel": ("cancel", "cancelled", "a scheduled change of {object}"),
+    "map.drain": ("end", "ended", "the drain of {object}"),
     "map.stop": ("make", "stopped", "a scheduled change of {object}"),
     "zone.create": ("create", "created", "{object}"),
     "zone.edit": ("edit", "edited", "{object}"),
@@ -53,6 +54,14 @@ PHRASES: Mapping[str, tuple[str, str, str]] = {
     "prefix.undelegate": ("take back", "took back", "a part of {items} of {object}"),
     "prefix.advertise": ("advertise", "advertised", "{items} of {object}"),
     "prefix.withdraw": ("withdraw", "withdrew", "{items} of {object}"),
+    "prefix.validate": ("validate", "validated", "{items} of {object}"),
+    "bgp_prefix.create": ("add", "added", "a BGP prefix of {object}"),
+    "bgp_prefix.edit": ("change", "changed", "a BGP prefix of {object}"),
+    "bgp_prefix.delete": ("delete", "deleted", "a BGP prefix of {object}"),
+    "binding.create": ("bind", "bound", "a prefix of {object} to a service"),
+    "binding.delete": ("unbind", "unbound", "a prefix of {object} from a service"),
+    "loa.upload": ("upload", "uploaded", "the letter of agency {object}"),
+    "loa.delete": ("delete", "deleted", "the letter of agency {object}"),
     "lease.create": ("lease", "leased", "{items} to {object}"),
     "lease.delete": ("take back", "took back", "{items} from {object}"),
     "account.create": ("create", "created", "{object}"),
@@ -61,11 +70,13 @@ PHRASES: Mapping[str, tuple[str, str, str]] = {
     "account.delete": ("delete", "deleted", "{object}"),
     "account.held": ("hold", "held", "{object} at its last good version"),
     "account.let_go": ("serve", "served", "the current files of {object} again"),
+    "brake.release": ("release", "released", "the brake {object}"),
     "token.create": ("create", "created", "{object}"),
     "token.edit": ("edit", "edited", "{object}"),
     "token.roll": ("roll", "rolled", "the secret of {object}"),
     "token.revoke": ("revoke", "revoked", "{object}"),
 }
+SPACE_ACTIONS = ("prefix", "lease", "bgp_prefix", "binding")
 LISTS = ("ips", "static_ips", "memberships", "prefixes", "records")  # the parts of objects
 
 
@@ -136,7 +147,7 @@ class AuditWords:
         if isinstance(found, Zone):
             return found.name_text, f"/zones/{found.id}" + ("/records" if kind == "record" else "")
         if isinstance(found, Account):
-            return found.name, f"/accounts/{found.id}/addresses" if kind in ("prefix", "lease") else ""
+            return found.name, f"/accounts/{found.id}/addresses" if kind in SPACE_ACTIONS else ""
         return key.rpartition("/")[2] if key.count("/") > 1 else key, ""
 
 
