@@ -17,7 +17,7 @@ from dnsd.control.control import Control
 from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
 from dnsd.control.status import brake_state, problems_for_operator
-from dnsd.manage.audit import Entry, Outcome
+from dnsd.manage.audit import MAX_SEARCHED, Entry, Outcome
 from dnsd.manage.brake import author_of
 from dnsd.manage.brake_state import BrakeState, author_key
 from dnsd.manage.draft import Draft, Note
@@ -91,11 +91,11 @@ class ControlService:
         return problems_for_operator(self._control)
 
     async def audit(
-        self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0
+        self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0, searched: int = MAX_SEARCHED
     ) -> list[dict[str, Any]]:
         """The last entries of the audit log for which `is_wanted` is true, newest first. Raises OSError."""
         async with self._reading_audit:
-            return await in_thread(partial(self._audit.read, limit, is_wanted, skip=skip))
+            return await in_thread(partial(self._audit.read, limit, is_wanted, skip=skip, searched=searched))
 
     async def sample(self) -> None:
         """Sample the traffic, forever."""

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dnsd import __version__
+from dnsd.dashboard.flow_picture import percent
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.sessions import LIFETIME, Session, form_secret
 from dnsd.dashboard.views import action_words
@@ -88,6 +89,7 @@ class Pages:
         self._environment.filters |= {
             "action": action_words,
             "count": _count,
+            "percent": percent,
             "plural": plural,
             "pretty": _pretty,
             "rate": _rate,

@@ -8,6 +8,7 @@ from functools import partial
 
 from dnsd.api.access import Need, Permission
 from dnsd.dashboard import (
+    account_list,
     address_actions,
     addresses,
     audit_pages,
@@ -67,7 +68,7 @@ class PageRoute:
 
 ROUTES = (
     PageRoute("GET", "/", ANYBODY, overview.show_overview),
-    PageRoute("GET", "/accounts", ANYBODY, overview.show_accounts),
+    PageRoute("GET", "/accounts", ANYBODY, account_list.show_accounts),
     PageRoute("GET", "/explain", SEE_ANSWERS, explained.show_explained),
     PageRoute("GET", "/audit", ANYBODY, audit_pages.show_audit),
     PageRoute("GET", "/tokens", READ_TOKENS, tokens.list_tokens),

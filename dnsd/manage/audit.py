@@ -82,13 +82,18 @@ class AuditLog:
         return self.problem
 
     def read(
-        self, limit: int, is_wanted: Callable[[dict[str, Any]], bool] = lambda entry: True, *, skip: int = 0
+        self,
+        limit: int,
+        is_wanted: Callable[[dict[str, Any]], bool] = lambda entry: True,
+        *,
+        skip: int = 0,
+        searched: int = MAX_SEARCHED,
     ) -> list[dict[str, Any]]:
         """The latest entries that satisfy `is_wanted`, newest first, from all files; the first `skip` are left out.
 
-        Incomplete lines are ignored, and the search ends after MAX_SEARCHED octets. Raises OSError.
+        Incomplete lines are ignored, and the search ends after `searched` octets. Raises OSError.
         """
-        lines = _limited(MAX_SEARCHED, (line for file in self._files() for line in _lines_from_end(file)))
+        lines = _limited(searched, (line for file in self._files() for line in _lines_from_end(file)))
         entries = (entry for line in lines if (entry := _parsed(line)) is not None and is_wanted(entry))
         return list(islice(entries, skip, skip + limit))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from dnsd.questions import Question, QuestionSample
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import type_text
+
+AskedOwners = Mapping[tuple[bytes, bytes, int], float]  # zone, owner name of the answer or b"", type -> weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,13 @@ class RecentQuestions:
             if one.owner in owners:
                 matching += one.weight
         return matching / asked if asked else None
+
+    def asked(self, *, zones: Container[bytes] | None = None) -> AskedOwners:
+        """The questions without their names, as the owner names decide the answers."""
+        weights: defaultdict[tuple[bytes, bytes, int], float] = defaultdict(float)
+        for one in self._questions(zones):
+            weights[one.zone, one.owner, one.qtype] += one.weight
+        return weights
 
     def zone_shares(self, zones: Container[bytes] | None = None) -> dict[bytes, float]:
         """The share of questions of each zone, by apex."""

@@ -559,17 +559,22 @@ def test_overview_draws_the_traffic(api: Api, opened: Open) -> None:
     page.wait_for_timeout(1000)
     for _ in range(200):
         api.ask("www.shop.example")
-    deadline = 25
+    deadline = 40
     for _ in range(deadline):
         page.reload()
-        if page.locator("polyline").count() >= 3:
+        if page.locator("svg.trend path").count() >= 3 and "www.shop.example" in page.locator("main").inner_text():
             break
         page.wait_for_timeout(1000)
     text = page.locator("main").inner_text()
     assert "NOERROR" in text
     assert "Shop" in text
-    labels = [svg.get_attribute("aria-label") or "" for svg in page.locator("svg.plot").all()]
+    labels = [svg.get_attribute("aria-label") or "" for svg in page.locator("svg.trend").all()]
     assert any("NOERROR:" in label for label in labels)
+    assert page.get_by_role("row", name="www.shop.example A").is_visible()
+    page.get_by_text("As a table").click()
+    assert page.get_by_role("row", name="203.0.113.0/24 Shop shop.example").is_visible()
+    page.get_by_role("link", name="Week").click()
+    assert "last week" in (page.locator("svg.trend").first.get_attribute("aria-label") or "")
 
 
 def test_failed_switch_leaves_its_row(api: Api, acme: str, opened: Open) -> None:

@@ -33,10 +33,12 @@ def _picked(request: pytest.FixtureRequest) -> Iterator[Pass]:
         return
     if not udp.IS_BUILT:
         pytest.skip("the compiled loop was not built: no C compiler")
+    from dnsd.net._batch import Batch
+
     server, client = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with server, client:
         server.setblocking(False)
-        batch = udp.Batch(
+        batch = Batch(
             server.fileno(),
             lambda one, peer: (None, "account", None),
             bool,
