@@ -9,6 +9,7 @@ from typing import Any
 from dnsd.api.bodies import DelegationBody, LeaseBody, PrefixBody, new_prefix
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.page import HtmlPage, Redirect
+from dnsd.dashboard.route_actions import seen_routes
 from dnsd.dashboard.spaces import spaces_of, uses_of
 from dnsd.dashboard.visit import Visit
 from dnsd.manage import accounts
@@ -88,6 +89,7 @@ def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
             "account": account,
             "spaces": spaces_of(dataset, account),
             "accounts_by_id": dataset.accounts,
+            "seen_routes": partial(seen_routes, visit),
             "delegation_id": accounts.delegation_id,
             "has_wide_map": accounts.has_wide_map(dataset, account.id),
             "doubts": partial(doubts, dataset, account, pool=visit.loaded.settings.default_addresses),

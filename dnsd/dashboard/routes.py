@@ -22,6 +22,7 @@ from dnsd.dashboard import (
     record_forms,
     record_import,
     records,
+    route_actions,
     tokens,
     zones,
 )
@@ -110,6 +111,8 @@ ROUTES = (
             (f"{ADDRESSES}/static-ips/{{lease_id}}/delete", OPERATOR, address_actions.lease_end),
             (f"{PREFIX}/approve", OPERATOR, address_actions.approval),
             (f"{PREFIX}/delete", EDIT_PREFIXES, address_actions.deletion),
+            (f"{PREFIX}/advertise", EDIT_PREFIXES, route_actions.announcement),
+            (f"{PREFIX}/withdraw", EDIT_PREFIXES, route_actions.withdrawal),
             (f"{PREFIX}/delegations/{{delegation_id}}/delete", EDIT_PREFIXES, address_actions.delegation_end),
         )
         for route in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from dnsd.errors import Problem
 from dnsd.model.accounts import Account, BgpPrefix, Prefix, contains
@@ -37,31 +37,42 @@ def _loss(before: BgpPrefix, after: BgpPrefix | None) -> str:
 
 def _in_use(dataset: Dataset, account: Account, bgp: BgpPrefix, what: str) -> Iterator[Problem]:
     used = zones_without_route(dataset, bgp.cidr)
-    own = sorted(zone.name_text for zone in used if zone.account_id == account.id)
-    others = len(used) - len(own)
     if used:
-        names = [*own[:MAX_NAMED], *([f"{len(own) - MAX_NAMED:,} more"] if len(own) > MAX_NAMED else [])]
-        names += [f"{others:,} of other accounts"] if others else []
-        count = f"{len(used):,} zone{'' if len(used) == 1 else 's'}"
         message = (
-            f"{bgp.cidr} cannot be {what}: maps answer with its addresses for {count}: {', '.join(names)}; "
+            f"{bgp.cidr} cannot be {what}: maps answer with its addresses for {named_zones(used, account.id)}; "
             "change the maps first, or force it"
         )
         yield Problem(account.key, ("prefixes", "advertised"), message)
 
 
+def named_zones(zones: Sequence[Zone], account_id: str) -> str:
+    """The number of zones, and the names of those of an account."""
+    own = sorted(zone.name_text for zone in zones if zone.account_id == account_id)
+    others = len(zones) - len(own)
+    names = [*own[:MAX_NAMED], *([f"{len(own) - MAX_NAMED:,} more"] if len(own) > MAX_NAMED else [])]
+    names += [f"{others:,} of other accounts"] if others else []
+    return f"{len(zones):,} zone{'' if len(zones) == 1 else 's'}: {', '.join(names)}"
+
+
 def zones_without_route(dataset: Dataset, network: IPNetwork) -> list[Zone]:
     """The zones answered with addresses in a network to which no route is declared advertised."""
+    routes = dataset.declared_routes
+    return _zones_with(dataset, lambda ip: contains(network, ip) and routes.state(ip) is not True)
 
-    def is_lost(ip: IPAddress) -> bool:
-        return contains(network, ip) and dataset.declared_routes.state(ip) is not True
 
-    accounts = {one.account_id for one in dataset.maps.values() if answers(one) and any(map(is_lost, one.ips))}
+def zones_answered_from(dataset: Dataset, network: IPNetwork) -> list[Zone]:
+    """The zones answered with addresses in a network."""
+    return _zones_with(dataset, lambda ip: contains(network, ip))
+
+
+def _zones_with(dataset: Dataset, is_meant: Callable[[IPAddress], bool]) -> list[Zone]:
+    """The zones whose proxied names are answered with any such address."""
+    accounts = {one.account_id for one in dataset.maps.values() if answers(one) and any(map(is_meant, one.ips))}
     found = []
     for zone in dataset.zones.values():
         if zone.account_id in accounts and dataset.applies_maps(zone):
             used = effective(dataset.considered(zone), MissingFamily.FALLBACK)
-            if used and any(map(is_lost, (*used.v4, *used.v6))):
+            if used and any(map(is_meant, (*used.v4, *used.v6))):
                 found.append(zone)
     return found
 
