@@ -18,10 +18,12 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dnsd import __version__
+from dnsd.api import into_open
 from dnsd.api.access import Access, check_access
 from dnsd.api.codes import status_of
 from dnsd.api.docs_page import docs_response
 from dnsd.api.envelope import Reply, refusal, response
+from dnsd.api.into_open import OpenWatch, refuses
 from dnsd.api.openapi import components, operation, operation_id, tag
 from dnsd.api.request import Call, read_body
 from dnsd.api.routes import BASE, ROUTES, Route
@@ -78,10 +80,12 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}
             check_access(token, route.permission, service.loaded.dataset, path)
             _check_time(request, route)
-            call = Call(service, Actor(token, client), path, dict(request.query_params), dict(request.headers), body)
+            query = dict(request.query_params)
+            watch = OpenWatch(service, refuses=refuses(query.get(into_open.FIELD)))
+            call = Call(watch.as_service(), Actor(token, client), path, query, dict(request.headers), body)
             reply = await route.answer(call)
-            if call.notes and isinstance(reply, Reply):
-                reply = replace(reply, messages=[*reply.messages, *call.notes])
+            if (notes := [*call.notes, *watch.notes]) and isinstance(reply, Reply):
+                reply = replace(reply, messages=[*reply.messages, *notes])
             return response(reply, route.status)
         except RefusedError as error:
             if status_of(error) >= 500 and not by_operator:  # the message may name the server's files

@@ -71,6 +71,7 @@ class ApiRefusedError(FailedError):
 
     def __init__(self, errors: list[ApiObject]) -> None:
         self.code = errors[0].get("code") if errors else None
+        self.messages = [str(error.get("message", "")) for error in errors]
         super().__init__(*map(_error_line, errors))
 
 

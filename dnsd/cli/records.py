@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dnsd.api.records.read import RecordBodyError, built_record
 from dnsd.cli.client import ApiObject, Client, FailedError, fault_line, with_api
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import find_record, find_zone
+from dnsd.cli.into_open import confirmed, yes_option
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.errors import printable
 from dnsd.formats.record_line import record_line
@@ -78,9 +80,10 @@ def records_command(api: Client, *, zone: str, rtype: str | None, name: str | No
 @priority_option
 @click.option("--comment", metavar="TEXT", help="Comment on the record.")
 @dry_run_option
+@yes_option
 @json_option
 @with_api
-def add_record_command(api: Client, *, zone: str, dry_run: bool, as_json: bool, **given: Any) -> None:
+def add_record_command(api: Client, *, zone: str, dry_run: bool, yes: bool, as_json: bool, **given: Any) -> None:
     """Add a record to a zone and print its id.
 
     NAME is relative to the zone, @ for the apex, or fully qualified. CONTENT is written as in a master file. Put `--`
@@ -91,7 +94,7 @@ def add_record_command(api: Client, *, zone: str, dry_run: bool, as_json: bool, 
     if dry_run:
         print_difference([], [_line(_built(found, body))], as_json=as_json)
     else:
-        _print_done("created", api.post(_path(found), body), as_json=as_json)
+        _print_done("created", confirmed(partial(api.post, _path(found), body), yes=yes), as_json=as_json)
 
 
 @click.command("edit-record")
@@ -105,12 +108,15 @@ def add_record_command(api: Client, *, zone: str, dry_run: bool, as_json: bool, 
 @priority_option
 @click.option("--comment", metavar="TEXT", help="New comment; an empty text clears it.")
 @dry_run_option
+@yes_option
 @json_option
 @with_api
-def edit_record_command(api: Client, *, zone: str, record: str, dry_run: bool, as_json: bool, **given: Any) -> None:
+def edit_record_command(
+    api: Client, *, zone: str, record: str, dry_run: bool, yes: bool, as_json: bool, **given: Any
+) -> None:
     """Change fields of a record.
 
-    ID is a record's id, or the first digits of it (at least four).
+    ID is a record's id, or the first digits of it (at least four). On a terminal, asks before an origin becomes public.
     """
     body = _present(given)
     if not body:
@@ -123,16 +129,20 @@ def edit_record_command(api: Client, *, zone: str, record: str, dry_run: bool, a
         changed = before != after
         print_difference([_line(before)] * changed, [_line(after)] * changed, as_json=as_json)
     else:
-        _print_done("edited", api.patch(f"{_path(found)}/{shown['id']}", body), as_json=as_json)
+        edited = confirmed(partial(api.patch, f"{_path(found)}/{shown['id']}", body), yes=yes)
+        _print_done("edited", edited, as_json=as_json)
 
 
 @click.command("delete-record")
 @zone_argument
 @click.argument("records", metavar="ID...", nargs=-1, required=True)
 @dry_run_option
+@yes_option
 @json_option
 @with_api
-def delete_record_command(api: Client, *, zone: str, records: Sequence[str], dry_run: bool, as_json: bool) -> None:
+def delete_record_command(
+    api: Client, *, zone: str, records: Sequence[str], dry_run: bool, yes: bool, as_json: bool
+) -> None:
     """Delete records.
 
     ID is a record's id, or the first digits of it (at least four). On an error, no record is deleted.
@@ -142,7 +152,8 @@ def delete_record_command(api: Client, *, zone: str, records: Sequence[str], dry
     if dry_run:
         print_difference([_line(_record(found, one)) for one in shown.values()], [], as_json=as_json)
         return
-    result = api.post(f"{_path(found)}/batch", {"deletes": [{"id": one} for one in shown]})
+    body = {"deletes": [{"id": one} for one in shown]}
+    result = confirmed(partial(api.post, f"{_path(found)}/batch", body), yes=yes)
     if as_json:
         print_json(result["deletes"])
     else:
@@ -155,9 +166,12 @@ def delete_record_command(api: Client, *, zone: str, records: Sequence[str], dry
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--proxied", is_flag=True, help="Proxy all A, AAAA and CNAME records; default: as marked in the file.")
 @dry_run_option
+@yes_option
 @json_option
 @with_api
-def import_command(api: Client, *, zone: str, file: str, proxied: bool, dry_run: bool, as_json: bool) -> None:
+def import_command(
+    api: Client, *, zone: str, file: str, proxied: bool, dry_run: bool, yes: bool, as_json: bool
+) -> None:
     """Add a master file's new records to a zone.
 
     FILE is a path, or - for standard input. Either all new records are added or none; existing records stay. The file's
@@ -170,7 +184,11 @@ def import_command(api: Client, *, zone: str, file: str, proxied: bool, dry_run:
         print_difference([], _imported(api, found, file, octets, proxied=proxied), as_json=as_json)
         return
     parts = {"file": (None, octets), "proxied": (None, str(proxied).lower().encode())}
-    envelope = api.send("POST", f"{_path(found)}/import", files=parts)
+
+    def send(**query: str) -> ApiObject:
+        return api.send("POST", f"{_path(found)}/import", files=parts, params=query)
+
+    envelope = confirmed(send, yes=yes)
     result = envelope["result"]
     if as_json:
         print_json(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 
@@ -18,6 +19,7 @@ from dnsd.cli.client import (
 )
 from dnsd.cli.commands import json_option
 from dnsd.cli.find import find_account, find_accounts, find_zone, find_zone_path
+from dnsd.cli.into_open import confirmed, yes_option
 from dnsd.cli.records import (
     RECORD_COMMANDS,
     dry_run_option,
@@ -119,14 +121,16 @@ def create_command(api: Client, *, name: str, account: str | None, as_json: bool
 
 @zone_commands.command("pause")
 @zone_argument
+@yes_option
 @json_option
 @with_api
-def pause_command(api: Client, *, zone: str, as_json: bool) -> None:
+def pause_command(api: Client, *, zone: str, yes: bool, as_json: bool) -> None:
     """Pause a zone: stop proxying its records.
 
-    Proxied records are answered as stored, which reveals the addresses of origins.
+    Proxied records are answered as stored, which reveals the addresses of origins; on a terminal, asks before.
     """
-    shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"paused": True})
+    path = f"/zones/{find_zone(api, zone)['id']}"
+    shape = confirmed(partial(api.patch, path, {"paused": True}), yes=yes)
     _print_done("paused", shape, as_json=as_json)
 
 
@@ -201,21 +205,26 @@ def history_command(api: Client, *, zone: str, version: str | None, account: str
 @click.argument("version")
 @account_option
 @dry_run_option
+@yes_option
 @json_option
 @with_api
-def restore_command(api: Client, *, zone: str, version: str, account: str | None, dry_run: bool, as_json: bool) -> None:
+def restore_command(
+    api: Client, *, zone: str, version: str, account: str | None, dry_run: bool, yes: bool, as_json: bool
+) -> None:
     """Restore a zone to a VERSION from its history.
 
-    A deleted ZONE is created again. --dry-run compares only the records, not the zone's settings.
+    A deleted ZONE is created again. --dry-run compares only the records, not the zone's settings. On a terminal, asks
+    before the addresses of an origin become public.
     """
     path = find_zone_path(api, zone, account)
     version_path = f"{path}/history/{in_path(version)}"
     if not dry_run:
-        _print_done("restored", api.post(f"{version_path}/restore"), as_json=as_json)
+        restored = confirmed(partial(api.post, f"{version_path}/restore"), yes=yes)
+        _print_done("restored", restored, as_json=as_json)
         return
     current = find_zone(api, zone) if path.startswith("/zones/") else None
-    restored = _read_version(api.get(version_path)["text"], current["name"] if current else zone)
-    new = record_lines(restored.name, restored.records)
+    wanted = _read_version(api.get(version_path)["text"], current["name"] if current else zone)
+    new = record_lines(wanted.name, wanted.records)
     old = _current_lines(api, current) if current else []
     removed, added = set(old).difference(new), set(new).difference(old)
     print_difference(

@@ -256,7 +256,7 @@ class _Comparison:
             return self._fate_of(before, of_shown(self._families(new), _shown(now.rule)), old, new)
         if not any(before):
             return Fate.SAME
-        return Fate.OPENED if _is_stored(now) else Fate.GONE
+        return Fate.OPENED if is_stored(now) else Fate.GONE
 
     def _fate_of(self, before: Families, after: Families, old: Addresses, new: Addresses) -> Fate:
         """The fate of names that were answered with `before`, from `old`, and are with `after`, from `new`."""
@@ -285,7 +285,7 @@ def of_shown(both: Families, shown: tuple[bool, bool]) -> Families:
     return both[0] if shown[0] else frozenset(), both[1] if shown[1] else frozenset()
 
 
-def _is_stored(node: Node) -> bool:
+def is_stored(node: Node) -> bool:
     """Whether a node answers with the records as stored: addresses, or an alias."""
     return isinstance(node.rule, Alias | Flattened | Redirection) or not STORED.isdisjoint(node.answers)
 

@@ -21,6 +21,7 @@ from dnsd.api.envelope import refusal
 from dnsd.api.multipart import MultipartError, read_parts
 from dnsd.api.request import read_body
 from dnsd.dashboard.forms import FormValues
+from dnsd.dashboard.into_open import CONFIRMED, WHOLE_PAGE, AskFirst, ask_page, with_undo
 from dnsd.dashboard.page import (
     HEADERS,
     NOTICE,
@@ -37,10 +38,12 @@ from dnsd.dashboard.page import (
     notice_of,
     redirected,
     sentence,
+    undo_of,
 )
 from dnsd.dashboard.routes import ROUTES, PageRoute
 from dnsd.dashboard.sessions import Session, Sessions, is_form_secret, new_secret
 from dnsd.dashboard.visit import Visit
+from dnsd.manage.exposed import IntoOpenError
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Service
 from dnsd.manage.token_file import TokenFileError
@@ -96,8 +99,9 @@ class _Dashboard:
             if session is None:
                 return await self._signed_out(request, body)
             form, upload = await _form(request, body)
+            asks = request.method == "POST" and CONFIRMED not in form
             visit = Visit(
-                service=self._service,
+                service=AskFirst(self._service).as_service() if asks else self._service,
                 session=session,
                 client=_client(request),
                 url=_url(request),
@@ -108,13 +112,21 @@ class _Dashboard:
                 form=form,
                 upload=upload,
                 notice=notice_of(request),
+                undo=undo_of(request),
             )
             if request.method == "POST" and not is_form_secret(form.get(FORM_FIELD), session.secret):
                 return self._of_another_session(request, session, form)
             check_access(session.token, route.permission, visit.dataset, visit.path)
             shown = await route.answer(visit)
+            if isinstance(shown, Redirect) and CONFIRMED in form:
+                shown = await with_undo(visit, shown)
         except RefusedError as error:
             return self._refusal(error, visit)
+        except IntoOpenError as error:
+            assert visit is not None
+            response = self._pages.shown(ask_page(visit, error.exposures), visit)
+            response.headers.update(WHOLE_PAGE)
+            return response
         except OSError as error:
             self._report(f"{request.method} {request.url.path}: {error}")
             return self._refusal(refused(Reason.NOT_LOADED, f"{error.filename or 'a file'}: {error.strerror}"), visit)

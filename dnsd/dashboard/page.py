@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ from dnsd.model.spelling import unicode_text
 SESSION = "dnsd_session"  # cookies
 VISITOR = "dnsd_visitor"
 NOTICE = "dnsd_notice"
+UNDO = "dnsd_undo"
+UNDO_PATH = re.compile(r"/zones/[0-9a-f]{32}/undo/[0-9TZ.]{1,30}/[0-9TZ.]{1,30}")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -62,6 +65,7 @@ class Redirect:
 
     to: str
     notice: str = ""
+    undo: str = ""  # the path of a form that takes the change back
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ class Pages:
         response = HTMLResponse(html, page.status, HEADERS)
         if visit and visit.notice:
             response.delete_cookie(NOTICE)
+            response.delete_cookie(UNDO)
         return response
 
     def file(self, name: str) -> Response:
@@ -128,6 +133,8 @@ def redirected(redirect: Redirect) -> Response:
     if redirect.notice:
         text = quote(redirect.notice[:MAX_NOTICE])
         response.set_cookie(NOTICE, text, max_age=60, httponly=True, samesite="strict")
+    if redirect.undo:
+        response.set_cookie(UNDO, redirect.undo, max_age=60, httponly=True, samesite="strict")
     return response
 
 
@@ -140,6 +147,12 @@ def downloaded(download: Download) -> Response:
 def notice_of(request: Request) -> str:
     """The notice from the previous page."""
     return unquote(request.cookies.get(NOTICE, ""))[:MAX_NOTICE]
+
+
+def undo_of(request: Request) -> str:
+    """The path that takes back the change of the previous page."""
+    path = request.cookies.get(UNDO, "")
+    return path if UNDO_PATH.fullmatch(path) else ""
 
 
 def is_secure(request: Request) -> bool:

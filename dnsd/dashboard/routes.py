@@ -15,6 +15,7 @@ from dnsd.dashboard import (
     bulk,
     create,
     explained,
+    into_open,
     later,
     maps,
     overview,
@@ -54,6 +55,7 @@ READ_TOKENS, EDIT_TOKENS = (
     Permission(Area.TOKENS, AccessLevel.READ, Need.TOKEN),
     Permission(Area.TOKENS, AccessLevel.EDIT, Need.TOKEN),
 )
+RESTORE_ZONE = Permission(Area.DNS, AccessLevel.EDIT, also=Area.ZONES)
 SEE_ANSWERS = Permission(Area.DNS, AccessLevel.READ, Need.TOKEN)
 
 
@@ -125,6 +127,7 @@ ROUTES = (
     PageRoute("POST", "/zones/create", CREATE_ZONES, zones.create),
     PageRoute("GET", ZONE, READ_ZONES, zones.show_zone),
     PageRoute("POST", f"{ZONE}/settings", EDIT_ZONES, zones.save_settings),
+    PageRoute("POST", f"{ZONE}/undo/{{before}}/{{after}}", RESTORE_ZONE, into_open.undo),
     PageRoute("GET", f"{ZONE}/pause", EDIT_ZONES, zones.ask_pause),
     PageRoute("POST", f"{ZONE}/pause", EDIT_ZONES, zones.pause),
     PageRoute("POST", f"{ZONE}/verify", OPERATOR, zones.verify),

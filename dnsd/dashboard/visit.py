@@ -44,6 +44,7 @@ class Visit:
     form: FormValues = field(default_factory=FormValues)
     upload: Mapping[str, bytes] = field(default_factory=dict)  # files, by field
     notice: str = ""  # from the previous page
+    undo: str = ""  # the path that takes back the change of the previous page
 
     @property
     def token(self) -> Token:

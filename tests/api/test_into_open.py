@@ -1,0 +1,198 @@
+"""Changes that make the addresses of origins public: told in the API's messages, refused on request, asked about on a
+terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.api.server import A1, A2, FILES, Z1, Api
+from tests.api.test_manage_commands import free_port, run, settings
+from tests.limits import HANG_S
+from tests.live.server import PROJECT
+
+RECORD, ALIAS, SIX = "41" * 16, "42" * 16, "43" * 16
+ZONE = f"/zones/{Z1}"
+RECORDS = f"{ZONE}/dns_records"
+TEXT = f"""
+id: "{Z1}"
+records:
+  - {{id: "{RECORD}", name: www, type: A, content: 192.0.2.1, proxied: true}}
+  - {{id: "{ALIAS}", name: cdn, type: CNAME, content: origin.example.org, proxied: true}}
+  - {{id: "{SIX}", name: six, type: AAAA, content: "2001:db8::6", proxied: true}}
+  - {{name: plain, type: A, content: 192.0.2.2}}
+"""
+ALL = [
+    "cdn.example.com is answered as stored: origin.example.org becomes public",
+    "six.example.com is answered as stored: 2001:db8::6 becomes public",
+    "www.example.com is answered as stored: 192.0.2.1 becomes public",
+]
+NET = "www.example.net is answered as stored: 192.0.2.1 becomes public"
+FILE = "acme/zones/example.com.yaml"
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    text = settings(f'api: {{listen: "127.0.0.1:{free_port()}"}}')
+    files = FILES | {FILE: TEXT, "globex/zones/example.org.yaml": "records: []\n"}
+    with Api(tmp_path_factory.mktemp("open"), files, settings=text).running() as api:
+        yield api
+
+
+@pytest.fixture(autouse=True)
+def _as_before(api: Api) -> Iterator[None]:
+    yield
+    api.result("PATCH", f"/accounts/{A1}/dns_settings", {"enforce_dns_only": False})
+    api.result("PATCH", ZONE, {"paused": False})
+    for one in api.result("GET", RECORDS):
+        if one["id"] not in (RECORD, ALIAS, SIX) and one["name"] != "plain.example.com":
+            api.result("DELETE", f"{RECORDS}/{one['id']}")
+    there = {one["id"] for one in api.result("GET", RECORDS)}
+    assert {RECORD, ALIAS, SIX} <= there
+    for record_id in (RECORD, ALIAS, SIX):
+        api.result("PATCH", f"{RECORDS}/{record_id}", {"proxied": True})
+
+
+def messages(api: Api, method: str, path: str, body: Any = None, **options: Any) -> list[str]:
+    response = api.call(method, path, body, **options)
+    assert response.status_code == 200, response.text
+    return sorted(one["message"] for one in response.json()["messages"])
+
+
+WAYS: dict[str, tuple[str, str, Any, list[str]]] = {
+    "an edit of a record": ("PATCH", f"{RECORDS}/{RECORD}", {"proxied": False}, ALL[2:]),
+    "a replaced record": (
+        "PUT",
+        f"{RECORDS}/{RECORD}",
+        {"name": "www", "type": "A", "content": "192.0.2.1", "ttl": 60, "proxied": False},
+        ALL[2:],
+    ),
+    "an alias": ("PATCH", f"{RECORDS}/{ALIAS}", {"proxied": False}, ALL[:1]),
+    "an IPv6 record": ("PATCH", f"{RECORDS}/{SIX}", {"proxied": False}, ALL[1:2]),
+    "a batch": (
+        "POST",
+        f"{RECORDS}/batch",
+        {"patches": [{"id": one, "proxied": False} for one in (RECORD, SIX)]},
+        ALL[1:],
+    ),
+    "pause": ("PATCH", ZONE, {"paused": True}, ALL),
+    "enforce_dns_only": ("PATCH", f"/accounts/{A1}/dns_settings", {"enforce_dns_only": True}, [*ALL, NET]),
+}
+
+
+@pytest.mark.parametrize("what", WAYS)
+def test_every_way_into_the_open_is_told_and_can_be_refused(api: Api, what: str) -> None:
+    method, path, body, expected = WAYS[what]
+    before = api.result("GET", RECORDS), api.result("GET", ZONE)
+    response = api.call(method, path, body, params={"into_open": "refuse"})
+    errors = response.json()["errors"]
+    assert (response.status_code, {one["code"] for one in errors}) == (400, {1012})
+    assert sorted(one["message"] for one in errors) == expected
+    assert (api.result("GET", RECORDS), api.result("GET", ZONE)) == before
+    assert messages(api, method, path, body) == expected
+
+
+def test_a_restored_version_is_told(api: Api) -> None:
+    api.result("PATCH", f"{RECORDS}/{RECORD}", {"proxied": False})
+    version = api.result("GET", f"{ZONE}/history")[0]["version"]
+    api.result("PATCH", f"{RECORDS}/{RECORD}", {"proxied": True})
+    path = f"{ZONE}/history/{version}/restore"
+    assert api.refused("POST", path, params={"into_open": "refuse"})[:2] == (400, 1012)
+    assert messages(api, "POST", path) == ALL[2:]
+
+
+def test_an_import_is_told(api: Api) -> None:
+    """A DNS-only record beside a proxied one takes the name into the open."""
+    files = {"file": (None, "www 300 IN A 192.0.2.77\n")}
+    response = api.call("POST", f"{RECORDS}/import", files=files, params={"into_open": "refuse"})
+    if response.status_code == 200:
+        assert api.ask("www.example.com")[0].startswith("198.51.100."), "the proxied record no longer decides"
+    else:
+        assert response.json()["errors"][0]["code"] == 1012
+
+
+UNTOLD = {
+    "a new record": ("POST", RECORDS, {"name": "new", "type": "A", "content": "192.0.2.9", "ttl": 60}),
+    "a comment": ("PATCH", f"{RECORDS}/{RECORD}", {"comment": "hidden"}),
+    "a new origin": ("PATCH", f"{RECORDS}/{RECORD}", {"content": "192.0.2.1"}),
+}
+
+
+@pytest.mark.parametrize("what", UNTOLD)
+def test_other_changes_are_not_told(api: Api, what: str) -> None:
+    method, path, body = UNTOLD[what]
+    assert messages(api, method, path, body, params={"into_open": "refuse"}) == []
+
+
+def test_an_unknown_wish_is_refused(api: Api) -> None:
+    response = api.call("PATCH", ZONE, {"paused": True}, params={"into_open": "ask"})
+    (error,) = response.json()["errors"]
+    assert (response.status_code, error["source"]) == (400, {"pointer": "/into_open"})
+
+
+def test_other_accounts_names_are_not_told(api: Api) -> None:
+    token = api.token("--name", "globex", "--account", "globex")
+    assert messages(api, "PATCH", f"/accounts/{A2}/dns_settings", {"enforce_dns_only": True}, token=token) == []
+    api.result("PATCH", f"/accounts/{A2}/dns_settings", {"enforce_dns_only": False})
+
+
+# Commands
+
+COMMANDS = {
+    "edit-record": ("edit-record", "example.com", RECORD, "--no-proxied"),
+    "pause": ("pause", "example.com"),
+}
+
+
+def on_terminal(api: Api, *arguments: str, typed: str) -> tuple[int, str]:
+    """The exit status and all output of a command on a terminal."""
+    main, terminal = pty.openpty()
+    environment = os.environ | {"DNSD_CONFIG": str(api.config), "DNSD_API_TOKEN": api.operator}
+    command = [sys.executable, "-m", "dnsd", "zone", *arguments]
+    with subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env=environment,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        os.write(main, typed.encode())
+        said, _ = process.communicate(timeout=HANG_S)
+    os.close(main)
+    os.close(terminal)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_a_command_on_a_terminal_asks_first(api: Api, what: str) -> None:
+    before = api.result("GET", RECORDS), api.result("GET", ZONE)
+    status, said = on_terminal(api, *COMMANDS[what], typed="n\n")
+    assert status == 1
+    assert ALL[2] in said
+    assert "Make these addresses public?" in said
+    assert "nothing was changed" in said
+    assert (api.result("GET", RECORDS), api.result("GET", ZONE)) == before
+    status, said = on_terminal(api, *COMMANDS[what], typed="y\n")
+    assert status == 0, said
+    assert api.ask("www.example.com") == ["192.0.2.1"]
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_a_command_with_yes_does_not_ask(api: Api, what: str) -> None:
+    status, said = on_terminal(api, *COMMANDS[what], "--yes", typed="")
+    assert (status, "public" in said) == (0, False)
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_a_command_in_a_pipe_works_as_before(api: Api, what: str) -> None:
+    done = run(api.config, "zone", *COMMANDS[what], env={"DNSD_API_TOKEN": api.operator})
+    assert done.exit_code == 0, done.output
+    assert api.ask("www.example.com") == ["192.0.2.1"]

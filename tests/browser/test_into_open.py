@@ -1,0 +1,98 @@
+"""Changes that make the addresses of origins public: the dashboard shows them first, and offers to undo the change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.api.server import Api
+from tests.browser.sessions import Person
+from tests.browser.world import ACME, SHOP, WWW
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+ZONE = f"/zones/{SHOP}"
+RECORDS = f"{ZONE}/records"
+API_RECORD = f"/zones/{SHOP}/dns_records/{WWW}"
+ASKED = "Make the addresses of origin servers public?"
+
+
+@pytest.fixture
+def person(api: Api) -> Iterator[Person]:
+    with Person(api, api.token("--name", "alice", "--account", "acme")) as person:
+        yield person
+
+
+WAYS: dict[str, tuple[str, dict[str, str]]] = {
+    "the switch": (f"{RECORDS}/{WWW}/proxy", {"proxied": "off"}),
+    "the form": (
+        f"{RECORDS}/{WWW}/edit",
+        {"type": "A", "name": "www", "data_address": "192.0.2.1", "content": "192.0.2.1"},
+    ),
+    "pause": (f"{ZONE}/pause", {"paused": "on"}),
+}
+
+
+@pytest.mark.parametrize("what", WAYS)
+def test_addresses_are_shown_before_they_become_public(api: Api, person: Person, what: str) -> None:
+    path, form = WAYS[what]
+    if what == "the form":
+        form = form | {"tag": ""}
+    page = person.post(path, form)
+    assert page.status_code == 200, page.text
+    assert ASKED in page.text
+    assert "www.shop.example" in page.text.replace("<wbr>", "")
+    assert "192.0.2.1" in page.text
+    assert api.result("GET", API_RECORD)["proxied"] is True
+    assert "192.0.2.1" not in api.ask("www.shop.example")
+    done = person.post(path, form | {"into_open": "confirmed"})
+    assert done.status_code == 303, done.text
+    assert "192.0.2.1" in api.ask("www.shop.example")
+    notice = person.get(done.headers["location"]).text
+    assert f'action="{ZONE}/undo/' in notice
+    undo = notice.partition('action="' + ZONE + "/undo/")[2].partition('"')[0]
+    assert "/undo/" not in person.get(RECORDS).text  # once
+    assert person.post(f"{ZONE}/undo/{undo}", {}).status_code == 303
+    assert "192.0.2.1" not in api.ask("www.shop.example")
+
+
+def test_an_undo_after_another_change_is_refused(api: Api, person: Person) -> None:
+    done = person.post(f"{RECORDS}/{WWW}/proxy", {"proxied": "off", "into_open": "confirmed"})
+    notice = person.get(done.headers["location"]).text
+    undo = notice.partition('action="' + ZONE + "/undo/")[2].partition('"')[0]
+    api.result("PATCH", API_RECORD, {"comment": "meanwhile"})
+    refused = person.post(f"{ZONE}/undo/{undo}", {})
+    assert refused.status_code == 412
+    assert api.result("GET", API_RECORD)["comment"] == "meanwhile"
+
+
+def test_changes_within_the_edge_are_made_at_once(api: Api, person: Person) -> None:
+    assert person.post(f"{RECORDS}/{WWW}/proxy", {"proxied": "on"}).status_code == 303
+    form = {"type": "A", "name": "later", "data_address": "192.0.2.9", "content": "192.0.2.9"}
+    assert person.post(f"{RECORDS}/create", form).status_code == 303
+
+
+def test_a_token_without_the_zone_s_settings_gets_no_undo(api: Api) -> None:
+    token = api.token("--name", "dns", "--account", "acme", "--permission", "dns:edit")
+    with Person(api, token) as person:
+        done = person.post(f"{RECORDS}/{WWW}/proxy", {"proxied": "off", "into_open": "confirmed"})
+        assert done.status_code == 303
+        assert "/undo/" not in person.get(done.headers["location"]).text
+
+
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_the_switch_asks_and_undo_takes_back(api: Api, opened: Callable[..., Page], *, has_scripts: bool) -> None:
+    page = opened(api, path=RECORDS, java_script_enabled=has_scripts)
+    page.locator(f"#record-{WWW} form button").first.click()
+    page.get_by_role("heading", name=ASKED).wait_for()
+    assert "192.0.2.1" in page.inner_text("#main")
+    page.get_by_role("button", name="Make them public").click()
+    page.get_by_text("The addresses are public now").wait_for()
+    assert "192.0.2.1" in api.ask("www.shop.example")
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("The change is undone").wait_for()
+    assert "192.0.2.1" not in api.ask("www.shop.example")
+    assert api.result("GET", f"/accounts/{ACME}/dns_settings")["enforce_dns_only"] is False
