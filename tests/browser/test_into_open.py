@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.api.server import Api
+from tests.api.test_durability import wait_until
 from tests.browser.sessions import Person
 from tests.browser.world import ACME, SHOP, WWW
 
@@ -50,13 +51,13 @@ def test_addresses_are_shown_before_they_become_public(api: Api, person: Person,
     assert "192.0.2.1" not in api.ask("www.shop.example")
     done = person.post(path, form | {"into_open": "confirmed"})
     assert done.status_code == 303, done.text
-    assert "192.0.2.1" in api.ask("www.shop.example")
+    wait_until(lambda: "192.0.2.1" in api.ask("www.shop.example"))
     notice = person.get(done.headers["location"]).text
     assert f'action="{ZONE}/undo/' in notice
     undo = notice.partition('action="' + ZONE + "/undo/")[2].partition('"')[0]
     assert "/undo/" not in person.get(RECORDS).text  # once
     assert person.post(f"{ZONE}/undo/{undo}", {}).status_code == 303
-    assert "192.0.2.1" not in api.ask("www.shop.example")
+    wait_until(lambda: "192.0.2.1" not in api.ask("www.shop.example"))
 
 
 def test_an_undo_after_another_change_is_refused(api: Api, person: Person) -> None:
@@ -91,8 +92,8 @@ def test_the_switch_asks_and_undo_takes_back(api: Api, opened: Callable[..., Pag
     assert "192.0.2.1" in page.inner_text("#main")
     page.get_by_role("button", name="Make them public").click()
     page.get_by_text("The addresses are public now").wait_for()
-    assert "192.0.2.1" in api.ask("www.shop.example")
+    wait_until(lambda: "192.0.2.1" in api.ask("www.shop.example"))
     page.get_by_role("button", name="Undo").click()
     page.get_by_text("The change is undone").wait_for()
-    assert "192.0.2.1" not in api.ask("www.shop.example")
+    wait_until(lambda: "192.0.2.1" not in api.ask("www.shop.example"))
     assert api.result("GET", f"/accounts/{ACME}/dns_settings")["enforce_dns_only"] is False
