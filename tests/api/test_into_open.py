@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.api.server import A1, A2, FILES, Z1, Api
+from tests.api.test_durability import wait_until
 from tests.api.test_manage_commands import free_port, run, settings
 from tests.limits import HANG_S
 from tests.live.server import PROJECT
@@ -182,7 +183,7 @@ def test_a_command_on_a_terminal_asks_first(api: Api, what: str) -> None:
     assert (api.result("GET", RECORDS), api.result("GET", ZONE)) == before
     status, said = on_terminal(api, *COMMANDS[what], typed="y\n")
     assert status == 0, said
-    assert api.ask("www.example.com") == ["192.0.2.1"]
+    wait_until(lambda: api.ask("www.example.com") == ["192.0.2.1"])
 
 
 @pytest.mark.parametrize("what", COMMANDS)
@@ -195,4 +196,4 @@ def test_a_command_with_yes_does_not_ask(api: Api, what: str) -> None:
 def test_a_command_in_a_pipe_works_as_before(api: Api, what: str) -> None:
     done = run(api.config, "zone", *COMMANDS[what], env={"DNSD_API_TOKEN": api.operator})
     assert done.exit_code == 0, done.output
-    assert api.ask("www.example.com") == ["192.0.2.1"]
+    wait_until(lambda: api.ask("www.example.com") == ["192.0.2.1"])
