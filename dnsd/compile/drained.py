@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import islice
+from typing import Any
 
 from dnsd.compile.edge import EDGE_TTL_S
 from dnsd.compile.effects import Moved
@@ -35,7 +36,11 @@ class Drained:
 def drained(old: Snapshot, new: Snapshot, moved: Iterable[ZoneMoves]) -> list[Drained]:
     """The drained addresses of each map; `moved` are the moves from `old` to `new`."""
     found: dict[str, Drained] = {}
+    together: dict[int, list[Any]] = {}
     for off, names, ttl_s in _drained(old, new, moved):
+        same = together.setdefault(id(off), [off, 0, 0])
+        same[1:] = same[1] + names, max(same[2], ttl_s)
+    for off, names, ttl_s in together.values():
         for key in {key for key, _ in off}:
             one = found.setdefault(key, Drained(key))
             one.addresses |= {ip for other, ip in off if other == key}
@@ -49,9 +54,15 @@ Off = set[tuple[str, IPAddress]]  # keys of maps, with addresses
 
 def _drained(old: Snapshot, new: Snapshot, moved: Iterable[ZoneMoves]) -> Iterator[tuple[Off, int, int]]:
     """Sets of drained addresses, each with its number of names and the TTL."""
+    known: dict[tuple[int, int, bool, bool], Off] = {}  # many zones move together
     for zone in moved:
         if zone.names.total > zone.alone_total:
-            yield _off_whole_zone(old, zone), zone.names.total - zone.alone_total, EDGE_TTL_S
+            key = (id(zone.old), id(zone.new), *_shown(old, zone))
+            off = known.get(key)
+            if off is None:
+                kept = set(zone.new.ips) if zone.new else set()
+                off = known[key] = {(source, ip) for source, ip in _edge(old, zone) if ip not in kept}
+            yield off, zone.names.total - zone.alone_total, EDGE_TTL_S
         if zone.alone_total > len(zone.alone):
             yield _edge(old, zone), zone.alone_total, EDGE_TTL_S
         else:
@@ -62,18 +73,17 @@ def _drained(old: Snapshot, new: Snapshot, moved: Iterable[ZoneMoves]) -> Iterat
             yield from _off_aliases(old, new, built)
 
 
-def _off_whole_zone(old: Snapshot, zone: ZoneMoves) -> Off:
-    """The addresses that a zone's names lost together, of the families that they show."""
-    kept = set(zone.new.ips) if zone.new else set()
-    return {(key, ip) for key, ip in _edge(old, zone) if ip not in kept}
+def _shown(old: Snapshot, zone: ZoneMoves) -> tuple[bool, bool]:
+    """Whether proxied names of a zone showed IPv4 and IPv6 addresses."""
+    built = old.zones.get(zone.zone_id)
+    if built is None:
+        return True, True
+    return built.proxied.v4 + built.proxied.both > 0, built.proxied.v6 + built.proxied.both > 0
 
 
 def _edge(old: Snapshot, zone: ZoneMoves) -> Off:
     """The addresses of the maps that answered for a zone's proxied names."""
-    built = old.zones.get(zone.zone_id)
-    shown = {4: True, 6: True}
-    if built is not None:
-        shown = {4: bool(built.proxied.v4 + built.proxied.both), 6: bool(built.proxied.v6 + built.proxied.both)}
+    shown = dict(zip((4, 6), _shown(old, zone), strict=True))
     sources = dict(zip((4, 6), zone.old.sources, strict=True))
     return {(sources[ip.version].map, ip) for ip in zone.old.ips if sources[ip.version].map and shown[ip.version]}
 

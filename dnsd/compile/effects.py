@@ -13,7 +13,7 @@ from itertools import chain
 
 from dnsd.compile.endings import Ending, EndKind, ending
 from dnsd.compile.moves import Fate, changed_zones
-from dnsd.engine.node import Alias, Flattened, Node, Redirection
+from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection, is_followed
 from dnsd.engine.snapshot import BuiltZone, Snapshot
 from dnsd.wire.names import ASTERISK, MAX_NAME, ancestors, is_below
 from dnsd.wire.rdata import HTTPS
@@ -51,7 +51,7 @@ class Moved:
     @property
     def ttl_s(self) -> int:
         """The highest TTL of the RRsets that are answered no longer (caches keep each by itself: RFC 2181 §5.2)."""
-        return max((rrset.ttl for _, rrset in self.old.rrsets - self.new.rrsets), default=0)
+        return max((rrset.ttl for rrset in self.old.rrsets - self.new.rrsets), default=0)
 
 
 def _is_pool(found: Ending) -> bool:
@@ -64,7 +64,7 @@ class Effects:
 
     def __init__(self, old: Snapshot, new: Snapshot) -> None:
         self.old, self.new = old, new
-        self._known: dict[tuple[Node, Node], Pair | None] = {}
+        self._known: dict[tuple[object, ...], Pair | None] = {}  # by the essence of two nodes
         self._groups: dict[str, dict[tuple[object, ...], Moved]] = {}  # by zone id
         self._questions = self._examined = 0  # for names below DNAMEs
         self._names: list[bytes] = []  # names that moved, except those of `_whole`
@@ -213,17 +213,20 @@ class Effects:
         if old.rule is None and new.rule is None:
             return None
         # Only the names below a DNAME have different answers from the same node.
-        may_keep = not isinstance(old.rule, Redirection) and not isinstance(new.rule, Redirection)
-        if may_keep and (old, new) in self._known:
-            return self._known[old, new]
-        before, after = ending(self.old, old, name), ending(self.new, new, name)
-        is_edge = EndKind.EDGE in (before.kind, after.kind)
-        pair = (before, after) if is_edge and before.addresses != after.addresses else None
-        if may_keep:
+        if isinstance(old.rule, Redirection) or isinstance(new.rule, Redirection):
+            return self._compared(name, old, new)
+        is_same = old.rule == new.rule
+        key = is_same, _essence(self.old, old, is_same=is_same), _essence(self.new, new, is_same=is_same)
+        if key not in self._known:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[old, new] = pair
-        return pair
+            self._known[key] = self._compared(name, old, new)
+        return self._known[key]
+
+    def _compared(self, name: bytes, old: Node, new: Node) -> Pair | None:
+        before, after = ending(self.old, old, name), ending(self.new, new, name)
+        is_edge = EndKind.EDGE in (before.kind, after.kind)
+        return (before, after) if is_edge and before.addresses != after.addresses else None
 
     def _zone_of(self, name: bytes, zone_id: str) -> str:
         """The zone for which a name of a zone is counted: the one that answers for it, or did; else none.
@@ -263,3 +266,25 @@ def _is_same_alias(old: Node, new: Node) -> bool:
     return (
         isinstance(new.rule, Alias | Flattened) and old.rule == new.rule and HTTPS not in {*old.answers, *new.answers}
     )
+
+
+def _essence(snapshot: Snapshot, node: Node, *, is_same: bool) -> object:
+    """All that the ending of a name with this node depends on, equal for names of many zones.
+
+    With `is_same`, an alias is left as it is, and its own record does not count.
+    """
+    rule = node.rule
+    if HTTPS in node.answers or node.apex is None:
+        return node
+    if isinstance(rule, Edge):
+        return id(rule), id(snapshot.addresses(node.apex.zone_id, node.apex.account_id))
+    if isinstance(rule, Alias | Flattened):
+        target = snapshot.search(rule.target)
+        if target.apex is not None and (target.rule is None or isinstance(target.rule, Edge)):
+            alias = (type(rule), _ttl(rule)) if is_same else rule
+            return alias, is_followed(target.apex, node.apex), _essence(snapshot, target, is_same=is_same)
+    return node
+
+
+def _ttl(rule: Alias | Flattened) -> int:
+    return rule.rrset.ttl if isinstance(rule, Alias) else rule.ttl

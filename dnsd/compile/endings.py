@@ -40,12 +40,8 @@ class Ending:
     v6_source: EdgeSource | None
     kind: EndKind
     outside: bytes | None  # the last name of a chain that leaves the zones served here
-    rrsets: frozenset[tuple[bytes, Rrset]]  # all RRsets in the three answers, each with its owner
-
-    @property
-    def shown(self) -> tuple[object, ...]:
-        """All that a plan shows of it."""
-        return self.v4, self.v6, self.v4_source, self.v6_source, self.kind, self.outside
+    shown: tuple[object, ...]  # all that a plan shows of it
+    rrsets: frozenset[Rrset]  # all RRsets in the three answers; without an owner: of the name itself
 
     @property
     def addresses(self) -> tuple[frozenset[bytes], frozenset[bytes], frozenset[bytes], bytes | None]:
@@ -55,8 +51,7 @@ class Ending:
 
 def ending(snapshot: Snapshot, node: Node, name: bytes) -> Ending:
     """The ending of canonical `name`, for which `node` answers."""
-    # With a trace, nothing is added to the snapshot's cache of chains.
-    v4, v6, https = (answer_at(snapshot, node, name, qtype, trace=[]) for qtype in (A, AAAA, HTTPS))
+    v4, v6, https = (answer_at(snapshot, node, name, qtype) for qtype in (A, AAAA, HTTPS))
     found = {A: tuple(_rdatas(v4, A)), AAAA: tuple(_rdatas(v6, AAAA))}
     outside = _outside(v4)
     if v4.edge or v6.edge or https.edge:
@@ -65,9 +60,10 @@ def ending(snapshot: Snapshot, node: Node, name: bytes) -> Ending:
         kind = EndKind.STORED
     else:
         kind = EndKind.NOTHING
-    rrsets = frozenset((rrset.owner or name, rrset) for answer in (v4, v6, https) for rrset in answer.answer)
+    rrsets = frozenset(rrset for answer in (v4, v6, https) for rrset in answer.answer)
     hinted = frozenset(ip for rdata in _rdatas(https, HTTPS) for ip in hints(rdata)) if https.edge else frozenset()
-    return Ending(found[A], found[AAAA], hinted, v4.edge, v6.edge, kind, outside, rrsets)
+    shown = (found[A], found[AAAA], v4.edge, v6.edge, kind, outside)
+    return Ending(found[A], found[AAAA], hinted, v4.edge, v6.edge, kind, outside, shown, rrsets)
 
 
 def _rdatas(answer: Answer, rtype: int) -> Iterator[bytes]:

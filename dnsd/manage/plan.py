@@ -179,7 +179,8 @@ def plan_of(
     planner = _Planner(before, after, account_id, may_name)
     zones: dict[str, list[AnswersPlan]] = {}
     others_total = 0
-    for moved in effects.moved:
+    moves = effects.moved
+    for moved in moves:
         if planner.may_show(moved.zone_id):
             zones.setdefault(moved.zone_id, []).append(planner.answers(moved))
         else:
@@ -189,7 +190,7 @@ def plan_of(
         zones=tuple(sorted(plans, key=lambda one: one.zone.name_text)),
         others_total=others_total,
         warnings=planner.warnings(),
-        forgotten_s=max((moved.ttl_s for moved in effects.moved), default=0),
+        forgotten_s=max((moved.ttl_s for moved in moves), default=0),
         share=planner.share(effects, zones, asked) if asked else None,
     )
 
@@ -221,6 +222,7 @@ class _Planner:
     def __init__(self, before: Loaded, after: Loaded, account_id: str, may_name: Callable[[Zone], bool]) -> None:
         self._before, self._after = before, after
         self._account_id, self._may_name = account_id, may_name
+        self._known: dict[int, ZoneAddresses] = {}  # by the id of an ending: many zones may have the same
 
     def may_show(self, zone_id: str) -> bool:
         """Whether a zone belongs to the account, before and after, and may be named."""
@@ -235,8 +237,8 @@ class _Planner:
         """The plan for a group of names."""
         return AnswersPlan(
             effect=EFFECTS[moved.fate],
-            old=self._addresses(self._before, moved.old),
-            new=self._addresses(self._after, moved.new),
+            old=self._known.get(id(moved.old)) or self._addresses(self._before, moved.old),
+            new=self._known.get(id(moved.new)) or self._addresses(self._after, moved.new),
             names_total=moved.names_total,
             names=tuple(sorted(map(self._name, moved.names), key=lambda one: one.name)),
             is_mixed=moved.is_mixed,
@@ -270,7 +272,7 @@ class _Planner:
 
     def _addresses(self, loaded: Loaded, end: Ending) -> ZoneAddresses:
         source, maps = self._source(loaded, end)
-        return ZoneAddresses(
+        found = self._known[id(end)] = ZoneAddresses(
             v4=_texts(end.v4),
             v6=_texts(end.v6),
             source=source,
@@ -278,6 +280,7 @@ class _Planner:
             v6_map_id=maps[1],
             outside=name_text(end.outside) if end.outside else "",
         )
+        return found
 
     def _source(self, loaded: Loaded, end: Ending) -> tuple[AnswerSource, tuple[str | None, str | None]]:
         """The source of an ending, and the maps of its IPv4 and its IPv6 addresses."""

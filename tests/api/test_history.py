@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.api.server import A1, A2, Z1, Z2, Z3, Api
 
 P = f"/accounts/{A1}/addressing/address_maps"
@@ -98,3 +100,34 @@ def test_deleted_zone_comes_back_through_its_account(api: Api) -> None:
     assert api.result("POST", f"{path}/{newest}/restore")["name"] == "gone.test"
     assert api.ask("gone.test") == ["192.0.2.5"]
     api.result("DELETE", f"/zones/{zone['id']}")
+
+
+def test_plan_includes_aliases_and_counts_names_of_other_accounts(api: Api) -> None:
+    body = {"enabled": True, "ips": ["203.0.113.85"], "memberships": [{"kind": "zone", "identifier": Z1}]}
+    records = [
+        (Z2, {"name": "app", "type": "CNAME", "content": "www.example.com", "ttl": 60}),
+        (Z2, {"name": "flat", "type": "CNAME", "content": "app.example.net", "settings": {"flatten_cname": True}}),
+        (Z3, {"name": "partner", "type": "CNAME", "content": "www.example.com", "ttl": 60}),
+    ]
+    made = [(zone, api.result("POST", f"/zones/{zone}/dns_records", record)["id"]) for zone, record in records]
+    before = {name: api.ask(name) for name in ("app.example.net", "flat.example.net", "partner.example.org")}
+    plan = api.result("POST", f"{P}/plan", body)
+    zones = {zone["name"]: zone for zone in plan["zones"]}
+    assert zones.keys() == {"example.com", "example.net"}
+    (answers,) = zones["example.net"]["answers"]
+    assert answers["names"] == [
+        {"name": "app.example.net", "via": "CNAME"},
+        {"name": "flat.example.net", "via": "flattened CNAME"},
+    ]
+    assert (plan["names_total"], plan["names_of_other_accounts"], plan["forgotten_after_s"]) == (3, 1, 300)
+    assert "example.org" not in json.dumps(plan)
+    assert {name: api.ask(name) for name in before} == before, "nothing has changed"
+    map_id = api.result("POST", P, body)["id"]
+    for name, old in before.items():
+        now = api.ask(name)
+        assert now[-1:] == answers["new"]["A"] == ["203.0.113.85"]
+        assert old[-1] in answers["old"]["A"]
+    api.result("PATCH", f"{P}/{map_id}", {"enabled": False})
+    api.result("DELETE", f"{P}/{map_id}")
+    for zone, record in made:
+        api.result("DELETE", f"/zones/{zone}/dns_records/{record}")
