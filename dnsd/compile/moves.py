@@ -11,16 +11,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from itertools import islice
+from itertools import compress, islice
+from operator import attrgetter
 
 from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection, Rule
 from dnsd.engine.snapshot import Addresses, ShownNames, Snapshot
 from dnsd.model.fields import IPAddress
-from dnsd.model.guard import MovedNames
+from dnsd.model.guard import MovedNames, differing
 from dnsd.wire.names import ancestors
 from dnsd.wire.rdata import AAAA, CNAME, A
 
-FEW_ZONES = 16  # changed zones up to which the other zones are compared with each of them
 MAX_ALONE = 100  # names of one zone that are listed
 
 Families = tuple[frozenset[IPAddress], frozenset[IPAddress]]  # IPv4, IPv6
@@ -62,8 +62,7 @@ def moves(old: Snapshot, new: Snapshot) -> Iterator[ZoneMoves]:
     """The zones with moved names. `old` may come from a snapshot file; `new` must know its zones."""
     comparison = _Comparison(old, new)
     before = {zone.zone_id: zone for zone in _zones_before(old, new)}
-    apexes = {zone.name for zone in before.values()}
-    nested = _enclosing(apexes, _apexes(old, new)) if before else set()
+    nested = _may_hide(before.values(), old, new) if before else set()
     for zone in before.values():
         moved = comparison.moved(zone, is_nested=zone.name in nested)
         if moved is not None:
@@ -140,17 +139,11 @@ def _zones_in_file(old: Snapshot) -> Iterator[_ZoneBefore]:
 
 def changed_zones(old: Snapshot, new: Snapshot) -> set[str]:
     """The ids of the zones in `old` that were rebuilt, have other addresses, or contain a zone that came or went."""
-    get = new.zones.get
-    changed = {zone_id for zone_id, built in old.zones.items() if get(zone_id) is not built}
-    members = {
-        member
-        for before, after in ((old.by_zone, new.by_zone), (old.by_account, new.by_account))
-        for member in _differing(before, after)
-    }
-    if members:
-        changed |= {
-            zone_id for zone_id, built in old.zones.items() if zone_id in members or built.zone.account_id in members
-        }
+    changed = {*differing(old.zones, new.zones)}
+    changed |= {*_differing(old.by_zone, new.by_zone)} & old.zones.keys()
+    if accounts := {*_differing(old.by_account, new.by_account)}:
+        account_ids = map(attrgetter("zone.account_id"), old.zones.values())
+        changed |= {*compress(old.zones, map(accounts.__contains__, account_ids))}
     if old.default.ips != new.default.ips:
         changed |= {
             zone_id
@@ -166,25 +159,24 @@ def changed_zones(old: Snapshot, new: Snapshot) -> set[str]:
 
 
 def _differing(before: Mapping[str, Addresses], after: Mapping[str, Addresses]) -> Iterator[str]:
-    get = after.get
-    yield from (member for member, addresses in before.items() if get(member) is not addresses)
+    yield from differing(before, after)
     if before.keys() != after.keys():
         yield from after.keys() - before.keys()
 
 
-def _apexes(old: Snapshot, new: Snapshot) -> set[bytes]:
-    """The names of all zones, before and after."""
-    found = {built.zone.name for built in new.zones.values()}
+def _may_hide(zones: Iterable[_ZoneBefore], old: Snapshot, new: Snapshot) -> set[bytes]:
+    """The names of zones that contain another zone, which answers for its names, before or after.
+
+    If the zones have few names, it is cheaper to look each of them up: then all zones.
+    """
+    zones = tuple(zones)
+    apexes = {zone.name for zone in zones}
+    if sum(len(zone.names) for zone in zones) <= len(new.zones):
+        return apexes
+    name = attrgetter("zone.name")
+    others = {*map(name, new.zones.values())}
     if old.zones.keys() != new.zones.keys():
-        found |= {built.zone.name for built in old.zones.values()}
-    return found
-
-
-def _enclosing(apexes: set[bytes], others: Iterable[bytes]) -> set[bytes]:
-    """The `apexes` that contain one of the `others`, whose names the other zone then answers."""
-    if len(apexes) <= FEW_ZONES:
-        ends = tuple(apexes)
-        others = [name for name in others if name.endswith(ends)]
+        others |= {*map(name, old.zones.values())}
     return {name for other in others for name in ancestors(other) if name in apexes}
 
 

@@ -109,7 +109,7 @@ class GuardedLoad:
         if force:
             return Admitted(loaded, book.renewed(FILES.key))
         limit = loaded.settings.reload.max_drop_percent
-        moved = moves_from(served, loaded, {account.id: account.key for account in loaded.dataset.accounts.values()})
+        moved = moves_from(served, loaded, loaded.dataset.accounts)
         found = [one.problem for one in move_findings(moved.accounts, moved.proxied, limit)]
         found += names_problems(served.names, loaded.snapshot.names, limit)
         if found:
@@ -184,8 +184,7 @@ def snapshot_of(parts: Iterable[DeltaPart]) -> Snapshot | None:
 
 def moved_by_start(before: Snapshot, loaded: Loaded) -> list[Problem]:
     """Warnings with the figures of names that `loaded` answers otherwise than the snapshot in the file did."""
-    keys = {account.id: account.key for account in loaded.dataset.accounts.values()}
-    moved = moves_from(before, loaded, keys).accounts
+    moved = moves_from(before, loaded, loaded.dataset.accounts).accounts
     counts = {one.account: one.names.total for one in moved}
     if not counts:
         return []

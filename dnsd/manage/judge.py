@@ -11,7 +11,8 @@ from dnsd.compile.build import build_snapshot
 from dnsd.compile.moves import ZoneMoves, moves, proxied_by_account
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import Problem
-from dnsd.model.guard import AccountMoves, GuardFinding, MovedNames, drop_findings, move_findings
+from dnsd.model.accounts import Account
+from dnsd.model.guard import LEAST_UNPROXIED, AccountMoves, GuardFinding, MovedNames, drop_findings, move_findings
 from dnsd.settings import Settings
 
 
@@ -22,26 +23,24 @@ class Moves:
     base: Snapshot  # the answers before, with the settings of the change
     zones: tuple[ZoneMoves, ...]
     accounts: tuple[AccountMoves, ...]
-    proxied: int  # names, of all accounts, before; 0 if none moved
+    proxied: int  # names, of all accounts, before; 0 if no rule asks for it
 
 
 def moves_between(before: Loaded, after: Loaded) -> Moves:
     """The moved names; a change of the server's own settings moves none."""
-    base = with_settings(before, after.settings)
-    keys = {account.id: account.key for account in before.dataset.accounts.values()}
-    return moves_from(base, after, keys)
+    return moves_from(with_settings(before, after.settings), after, before.dataset.accounts)
 
 
-def moves_from(base: Snapshot, after: Loaded, keys: Mapping[str, str]) -> Moves:
-    """The moved names since the snapshot `base`; `keys` are the folders of the accounts by id."""
+def moves_from(base: Snapshot, after: Loaded, known: Mapping[str, Account]) -> Moves:
+    """The moved names since the snapshot `base`; `known` are accounts by id, whose folders are named."""
     zones = tuple(moves(base, after.snapshot))
-    proxied = proxied_by_account(base) if zones else {}
-    accounts = tuple(by_account(zones, keys, proxied))
-    return Moves(base, zones, accounts, sum(proxied.values()))
+    few = len({one.account_id for one in zones}) < 2 and sum(one.names.opened for one in zones) < LEAST_UNPROXIED
+    proxied = {} if few else proxied_by_account(base)  # no rule asks for it
+    return Moves(base, zones, tuple(_by_account(zones, known, proxied)), sum(proxied.values()))
 
 
-def by_account(
-    zones: Iterable[ZoneMoves], keys: Mapping[str, str], proxied: Mapping[str, int]
+def _by_account(
+    zones: Iterable[ZoneMoves], known: Mapping[str, Account], proxied: Mapping[str, int]
 ) -> Iterable[AccountMoves]:
     """The moves of zones, summed up by account."""
     names: dict[str, MovedNames] = defaultdict(MovedNames)
@@ -50,7 +49,8 @@ def by_account(
         names[one.account_id] = names[one.account_id].plus(one.names)
         unproxied[one.account_id] += one.names.opened if one.applies_maps else 0
     for account, moved in names.items():
-        yield AccountMoves(keys.get(account, account), moved, unproxied[account], proxied.get(account, 0))
+        key = known[account].key if account in known else account
+        yield AccountMoves(key, moved, unproxied[account], proxied.get(account, 0))
 
 
 def findings(before: Loaded, after: Loaded, moved: Moves) -> list[GuardFinding]:

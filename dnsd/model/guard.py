@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, takewhile
-from typing import NamedTuple
+from itertools import compress, islice, takewhile
+from operator import is_not
+from typing import NamedTuple, TypeVar
 
 from dnsd.errors import Path, Problem
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
 from dnsd.model.zones import Zone
 from dnsd.wire.rdata import NS, SOA
+
+T = TypeVar("T")
 
 LIMIT: Path = ("reload", "max_drop_percent")  # of the setting, for problems about shares
 FORCE = "use `dnsd reload --force` to apply it anyway"
@@ -117,7 +120,7 @@ def drop_findings(old: Dataset, new: Dataset, max_drop_percent: int) -> list[Gua
     return [
         *_too_many_zones(old, new, max_drop_percent),
         *_too_many_records(old, new, max_drop_percent),
-        *(_emptied(one) for one in old.maps.values() if _has_effect(one) and _is_empty(new.maps.get(one.id))),
+        *_emptied_maps(old, new),
     ]
 
 
@@ -157,14 +160,22 @@ def _names(counts: Mapping[str, int]) -> str:
     return f"{total:,} name{'' if total == 1 else 's'}"
 
 
+def differing(before: Mapping[str, T], after: Mapping[str, T]) -> Iterator[str]:
+    """The keys in `before` whose values are other objects in `after`; fast, as most loads change few of many."""
+    return compress(before, map(is_not, before.values(), map(after.get, before)))
+
+
 def _too_many_zones(old: Dataset, new: Dataset, limit: int) -> Iterator[GuardFinding]:
+    if old.zones.keys() <= new.zones.keys():
+        return
     gone = [zone for zone_id, zone in old.zones.items() if zone_id not in new.zones]
     if _is_over(len(gone), len(old.zones), limit):
         yield _excess(f"{len(gone):,} of {len(old.zones):,} zones would be removed: {_named(gone)}", limit, gone)
 
 
 def _too_many_records(old: Dataset, new: Dataset, limit: int) -> Iterator[GuardFinding]:
-    losses = {zone_id: _loss(zone, new.zones.get(zone_id)) for zone_id, zone in old.zones.items()}
+    changed = differing(old.zones, new.zones)
+    losses = {zone_id: _loss(old.zones[zone_id], new.zones.get(zone_id)) for zone_id in changed}
     losing = sorted((zone_id for zone_id, loss in losses.items() if loss), key=losses.__getitem__, reverse=True)
     if not losing:
         return
@@ -220,6 +231,12 @@ def _has_effect(address_map: AddressMap) -> bool:
 
 def _is_empty(address_map: AddressMap | None) -> bool:
     return address_map is not None and not address_map.ips
+
+
+def _emptied_maps(old: Dataset, new: Dataset) -> Iterator[GuardFinding]:
+    for map_id in differing(old.maps, new.maps):
+        if _has_effect(one := old.maps[map_id]) and _is_empty(new.maps.get(map_id)):
+            yield _emptied(one)
 
 
 def _emptied(address_map: AddressMap) -> GuardFinding:

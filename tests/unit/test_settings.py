@@ -56,6 +56,12 @@ DEFAULTS = {
     "limits.tcp.idle_s": 10,
     "limits.tcp.first_byte_s": 2,
     "limits.tcp.queries": 1000,
+    "reload.max_drop_percent": 30,
+    "reload.brake.accounts": 25,
+    "reload.brake.accounts_percent": 5,
+    "reload.brake_limits": [25, 5],
+    "reload.window": "10m",
+    "reload.window_s": 600,
 }
 
 
@@ -78,6 +84,11 @@ FORMS: dict[str, tuple[str, str, Any]] = {
     "workers": ("workers: 4", "workers", 4),
     "1024 workers": ("workers: 1024", "workers", 1024),
     "auto workers": ("workers: auto", "workers", "auto"),
+    "another brake": ("reload: {brake: {accounts: 7}}", "reload.brake_limits", [7, 5]),
+    "no brake": ("reload: {brake: off}", "reload.brake_limits", None),
+    "no brake by percent": ("reload: {brake: {accounts_percent: 100}}", "reload.brake_limits", None),
+    "a window in seconds": ("reload: {window: 90s}", "reload.window_s", 90),
+    "a window in hours": ("reload: {window: 24h}", "reload.window_s", 86_400),
     "fallback": ("missing_family: fallback", "missing_family", "fallback"),
     "nameservers": (
         "nameservers: [ns1.example.net, ns2.example.net.]",
@@ -113,6 +124,11 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "a negative port": ("listen: ['127.0.0.1:-1']", 10, "is not an address"),
     "no port": ("listen: ['127.0.0.1:']", 10, "is not an address"),
     "a port of other digits": ("listen: ['127.0.0.1:５３']", 10, "is not an address"),
+    "a brake as a word": ("reload: {brake: on}", 10, "expected keys and values, found 'on'"),
+    "a brake of no account": ("reload: {brake: {accounts: 0}}", 18, "from 1 to 10,000,000"),
+    "a brake over 100": ("reload: {brake: {accounts_percent: 101}}", 18, "from 0 to 100"),
+    "a window without a unit": ("reload: {window: 600}", 10, "'600' is not a time such as 90s, 10m or 1h"),
+    "a window too long": ("reload: {window: 25h}", 10, "expected a time from 1s to 24h"),
     "no workers": ("workers: 0", 1, "expected auto, or a number from 1 to 1024, found '0'"),
     "too many workers": ("workers: 1025", 1, "from 1 to 1024"),
     "half a worker": ("workers: 1.5", 1, "from 1 to 1024"),
