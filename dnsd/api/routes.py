@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dnsd.api import (
     accounts,
     addressing,
+    analytics,
     audit_logs,
     brake,
     drains,
@@ -74,9 +75,11 @@ GONE_ZONE = f"{ACCOUNT}/zones/{{zone_id}}"  # a deleted zone has no scope of its
 ZONE = "/zones/{zone_id}"
 RECORDS = f"{ZONE}/dns_records"
 RECORD = f"{RECORDS}/{{record_id}}"
+REPORT = f"{ZONE}/dns_analytics/report"
 
 FORM = "multipart/form-data"
 PAGE = ("page", "per_page")
+REPORTED = ("dimensions", "metrics", "since", "until", "filters", "sort", "limit")
 FORCE = ("force",)
 LATER = (FIELD,)
 SORTED = ("order", "direction", *PAGE)
@@ -259,6 +262,8 @@ ROUTES = (
     Route("POST", f"{RECORDS}/scan/trigger", _edit(Area.DNS), scan.trigger_scan),
     Route("GET", f"{RECORDS}/scan/review", _read(Area.DNS), scan.list_scanned),
     Route("POST", f"{RECORDS}/scan/review", _edit(Area.DNS), scan.review_scan, scan.ScanReviewBody),
+    Route("GET", REPORT, _read(Area.DNS), analytics.get_report, query=REPORTED),
+    Route("GET", f"{REPORT}/bytime", _read(Area.DNS), analytics.get_report_by_time, query=("time_delta", *REPORTED)),
     Route("GET", f"{RECORDS}/usage", _read(Area.DNS), scan.get_zone_usage),
     Route("GET", f"{RECORDS}/export", _read(Area.DNS), zones.export_zone),
     Route("POST", f"{RECORDS}/import", _edit(Area.DNS), records.import_zone, ImportBody, body_type=FORM),

@@ -184,6 +184,8 @@ SAMPLES = {
     f"GET {RECORDS}/scan/review": Sample(),
     f"POST {RECORDS}/scan/review": Sample(body={"accepts": [], "rejects": []}),
     f"GET {RECORDS}/usage": Sample(),
+    "GET /zones/{zone_id}/dns_analytics/report": Sample(),
+    "GET /zones/{zone_id}/dns_analytics/report/bytime": Sample(),
     f"GET {MAPS}": Sample(),
     f"POST {MAPS}": Sample(body={}),
     f"POST {MAPS}/plan": Sample(body={"ips": ["203.0.113.9"]}),

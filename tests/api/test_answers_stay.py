@@ -16,6 +16,7 @@ from tests.api.test_times_stay import MAPS, PREFIXES, Server, edit, kill_all, ki
 
 # In an exported zone: the time of the export, and the serial, which is the time of a YAML file.
 PASSING = re.compile(r"^;; Exported: .*$|(?<=\tSOA\t)\S+ \S+ \d+", re.MULTILINE)
+GROWING = ("audit", "dns_analytics")  # parts of paths whose answers change with time
 RECORDS: list[dict[str, Any]] = [
     {"type": "A", "name": "one", "content": "192.0.2.1", "ttl": 60},
     {"type": "A", "name": "one", "content": "192.0.2.3", "ttl": 60},
@@ -106,7 +107,7 @@ def answers(server: Server) -> dict[str, tuple[int, str | None, str]]:
     """The response to each GET: status, tag and body."""
     found = {}
     for route in ROUTES:
-        if route.method == "GET" and "audit" not in route.path:  # the audit log grows
+        if route.method == "GET" and not any(one in route.path for one in GROWING):
             for path in paths(server.api, route.path):
                 response = server.api.call("GET", path, params={"per_page": "1000"})
                 body = PASSING.sub("", response.text)
@@ -168,7 +169,7 @@ def test_answers_stay(server: Server, event: str) -> None:
 
 def test_every_get_route_is_compared(server: Server) -> None:
     found = answers(server)
-    routes = [route for route in ROUTES if route.method == "GET" and "audit" not in route.path]
+    routes = [route for route in ROUTES if route.method == "GET" and not any(one in route.path for one in GROWING)]
     assert all(status == 200 for status, _, _ in found.values()), {path for path, one in found.items() if one[0] != 200}
     for route in routes:
         form = re.compile(re.sub(r"\{\w+\}", r"[^/]+", route.path))
