@@ -32,6 +32,7 @@ from dnsd.store.hold import Stopped, changed_accounts
 
 MAX_ROUNDS = 20  # in which accounts are held, before the load is refused
 BRAKE = ("reload", "brake")  # path of the setting
+NOTHING_WAITS = "no change of this account waits; --account is the name of its folder"
 NOT_FORCED = "waits for `dnsd reload`, as --account named another account"
 
 
@@ -92,8 +93,14 @@ class GuardedLoad:
 
         Raises GuardRefusedError, other InvalidDataErrors, and UnsettledError unless `is_settled`.
         """
-        if force:
-            return self._forced(source, before, book, force)
+        waiting = (
+            changed_accounts(source.files, before.files) if force and force.account and source.files else frozenset()
+        )
+        if force and (not force.account or force.account in waiting):
+            others = waiting - {force.account}
+            stopped = {account: (Problem(account, (), NOT_FORCED),) for account in others}
+            loaded = self._load(source, before, stopped, force)
+            return Admitted(loaded, book.renewed(FILES.key), _notes(before, loaded, moves_between(before, loaded)))
         loaded, moved = self._held(source, before, is_settled=is_settled)
         reload = loaded.settings.reload
         limit = limit_of(len(before.dataset.accounts), reload.brake_limits, reload.window_s)
@@ -101,7 +108,9 @@ class GuardedLoad:
         if isinstance(after, Overrun):
             problems = (*loaded.errors, loaded.locate(_brake_problem(after, moved)))
             raise GuardRefusedError(problems, moved.accounts, is_overrun=True)
-        return Admitted(loaded, after, _notes(before, loaded, moved))
+        unknown = Problem(force.account, (), NOTHING_WAITS, warning=True) if force else None
+        notes = _notes(before, loaded, moved)
+        return Admitted(loaded, after, (*notes, unknown) if unknown else notes)
 
     def after_snapshot(self, source: Source, served: Snapshot, book: Book, *, force: Force | None) -> Admitted:
         """The data of the files, if only the answers before are known. Raises GuardRefusedError."""
@@ -115,15 +124,6 @@ class GuardedLoad:
         if found:
             raise GuardRefusedError((*loaded.errors, *map(loaded.locate, found)), moved.accounts)
         return Admitted(loaded, book, tuple(map(loaded.locate, taken(moved.accounts))))
-
-    def _forced(self, source: Source, before: Loaded, book: Book, force: Force) -> Admitted:
-        stopped: Stopped = {}
-        if force.account:
-            assert source.files is not None
-            others = changed_accounts(source.files, before.files) - {force.account}
-            stopped = {account: (Problem(account, (), NOT_FORCED),) for account in others}
-        loaded = self._load(source, before, stopped, force)
-        return Admitted(loaded, book.renewed(FILES.key), _notes(before, loaded, moves_between(before, loaded)))
 
     def _held(self, source: Source, before: Loaded, *, is_settled: bool) -> tuple[Loaded, Moves]:
         """The data with accounts held until no finding is left, and its moves. Raises GuardRefusedError."""

@@ -300,6 +300,16 @@ def test_force_for_one_account_takes_its_changes_alone(folder: Folder) -> None:
         folder.next(before=forced)
 
 
+def test_force_for_an_account_without_changes_forces_nothing(folder: Folder) -> None:
+    readdressed(folder, "birch")
+    admitted = folder.next(force=Force("birsh"))
+    assert "birsh: no change of this account waits" in str(admitted.notes[0])
+    for account in ACCOUNTS:
+        without_maps(folder, account)
+    with pytest.raises(GuardRefusedError):
+        folder.next(force=Force("birsh"))
+
+
 def test_no_guard_with_100_percent_but_the_brake(folder: Folder) -> None:
     folder.settings(reload={"watch": False, "max_drop_percent": 100})
     for account in ACCOUNTS:
