@@ -98,12 +98,15 @@ def move_findings(moved: Collection[AccountMoves], total: int, max_drop_percent:
 
 def taken(moved: Collection[AccountMoves]) -> Iterator[Problem]:
     """Warnings with the figures of names that a change takes off their maps or into the open."""
-    for fate, what in (("pooled", "from their maps onto the default pool"), ("opened", "into the open")):
+    for fate, one_does, many_do in (
+        ("pooled", "falls from its map onto the default pool", "fall from their maps onto the default pool"),
+        ("opened", "goes into the open", "go into the open"),
+    ):
         counts = {one.account: count for one in moved if (count := getattr(one.names, fate))}
         if counts:
-            verb = "goes" if sum(counts.values()) == 1 else "go"
-            message = f"{_names(counts)} {verb} {what}: {listed(counts)}"
-            yield Problem(next(iter(counts)) if len(counts) == 1 else "", (), message, warning=True)
+            does = one_does if sum(counts.values()) == 1 else many_do
+            source = next(iter(counts)) if len(counts) == 1 else ""
+            yield Problem(source, (), f"{_names(counts)} {does}: {listed(counts)}", warning=True)
 
 
 def drop_findings(old: Dataset, new: Dataset, max_drop_percent: int) -> list[GuardFinding]:

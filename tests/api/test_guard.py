@@ -163,7 +163,7 @@ def test_one_accounts_maps_taken_away_are_a_warning(few: Api) -> None:
     done = cli(few, "reload")
     assert (done.returncode, answer(few, 1)) == (0, POOL)
     assert "warning: " in done.stderr
-    assert "1 name goes from their maps onto the default pool: a01 (1 name)" in done.stderr
+    assert "1 name falls from its map onto the default pool: a01 (1 name)" in done.stderr
 
 
 def test_maps_disabled_by_sed_move_no_one(few: Api) -> None:

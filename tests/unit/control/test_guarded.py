@@ -146,17 +146,17 @@ def commented(folder: Folder, account: str) -> None:
 EDITS: dict[str, tuple[Edit, tuple[str, str], tuple[str, str]]] = {
     "maps' folder removed": (
         without_maps,
-        ("taken", "12 names go from their maps onto the default pool: birch (12 names)"),
+        ("taken", "12 names fall from their maps onto the default pool: birch (12 names)"),
         ("refused", "36 names of 3 accounts would fall from their maps onto the default pool: birch (12 names), cedar"),
     ),
     "map disabled": (
         disabled,
-        ("taken", "12 names go from their maps onto the default pool: birch (12 names)"),
+        ("taken", "12 names fall from their maps onto the default pool: birch (12 names)"),
         ("refused", "36 names of 3 accounts would fall from their maps onto the default pool"),
     ),
     "map without members": (
         without_members,
-        ("taken", "12 names go from their maps onto the default pool"),
+        ("taken", "12 names fall from their maps onto the default pool"),
         ("refused", "36 names of 3 accounts would fall from their maps onto the default pool"),
     ),
     "map emptied": (
@@ -286,7 +286,7 @@ def test_force_takes_everything(folder: Folder) -> None:
     admitted = folder.next(force=Force())
     assert not admitted.loaded.held
     assert {*answers(admitted.loaded).values()} == {admitted.loaded.snapshot.default.ips}
-    assert "48 names go from their maps onto the default pool: birch (12 names), cedar" in str(admitted.notes[0])
+    assert "48 names fall from their maps onto the default pool: birch (12 names), cedar" in str(admitted.notes[0])
 
 
 def test_force_for_one_account_takes_its_changes_alone(folder: Folder) -> None:
