@@ -162,8 +162,7 @@ def token_shape(token: Token, now: datetime) -> JsonObject:
         "status": "expired" if token.is_expired(now) else "active",
         "issued_on": time_text(token.created_at),
         "modified_on": time_text(token.modified_at or token.created_at),
-        "expires_on": time_text(token.expires) if token.expires else None,
-        "not_before": None,
+        **({"expires_on": time_text(token.expires)} if token.expires else {}),
         "policies": [_policy_shape(token)],
     }
 

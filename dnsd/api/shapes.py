@@ -105,7 +105,7 @@ def account_shape(loaded: Loaded, account: Account) -> JsonObject:
         "id": account.id,
         "name": account.name,
         "type": "standard",
-        "settings": {"enforce_twofactor": False, "abuse_contact_email": None},
+        "settings": {"enforce_twofactor": False},
         "created_on": time_text(loaded.times.of_account(account).created),
         "pool": (PoolUse.NEVER if loaded.dataset.is_barred(account) else PoolUse.ALLOWED).value,
     }
@@ -219,10 +219,10 @@ def zone_shape(loaded: Loaded, zone: Zone) -> JsonObject:
         "permissions": ["#zone:read", "#zone:edit", "#dns_records:read", "#dns_records:edit"],
         "plan": PLAN,
         "vanity_name_servers": [],
-        "verification_key": None,
-        "cname_suffix": None,
-        "tenant": {"id": None, "name": None},
-        "tenant_unit": {"id": None},
+        "verification_key": "",
+        "cname_suffix": "",
+        "tenant": {},
+        "tenant_unit": {},
     }
 
 
