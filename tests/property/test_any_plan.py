@@ -30,7 +30,7 @@ from tests.limits import examples
 from tests.mutations import question
 from tests.worlds import USABLE, AccountFiles, Fields, World, random_map, random_world, write_world
 
-RUNS = examples(40, 1_000)
+RUNS = examples(24, 1_000)
 EDITS_A_WORLD = 5
 MOST_BELOW = 1_000  # names below DNAMEs that are asked for: loops of DNAMEs have no end
 TYPES = (A, AAAA, HTTPS)
