@@ -436,7 +436,8 @@ def test_selected_records_change_together_after_a_review(api: Api, acme: str, op
     assert "2 records are deleted." in said(page)
     assert (api.reply("www.blog.example").rcode(), api.reply("mail.blog.example").rcode()) == (3, 3)
     entries = [json.loads(line) for line in (api.folder / "state/audit.log").read_text().splitlines()]
-    assert [one["action"] for one in entries[versions:]] == ["record.batch"] * 4
+    actions = [one["action"] for one in entries[versions:]]
+    assert [action for action in actions if action != "map.drain"] == ["record.batch"] * 4
 
 
 def is_logged(api: Api) -> bool:
