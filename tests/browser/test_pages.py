@@ -29,7 +29,8 @@ def problems(page: Page, rules: list[str] | None = None) -> list[str]:
     """The violations that axe-core finds on a page: each rule with its places."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, options={"runOnly": rules} if rules else None).response["violations"]
+    options = {"runOnly": rules} if rules else {"rules": {"target-size": {"enabled": True}}}  # WCAG 2.2 AA
+    found = Axe().run(page, options=options).response["violations"]
     return [f"{page.url}: {one['id']}: {one['help']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 
 
