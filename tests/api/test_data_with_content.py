@@ -62,7 +62,7 @@ def made(api: Api, name: str, rtype: str) -> Iterator[dict[str, Any]]:
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two records are equal except for id, name, times, comment and TTL."""
-    own = ("id", "name", "created_on", "modified_on", "comment", "ttl")
+    own = ("id", "name", "created_on", "modified_on", "comment", "comment_modified_on", "ttl")
     return {k: v for k, v in one.items() if k not in own} == {k: v for k, v in other.items() if k not in own}
 
 
