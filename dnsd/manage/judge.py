@@ -34,8 +34,9 @@ def moves_between(before: Loaded, after: Loaded) -> Moves:
 def moves_from(base: Snapshot, after: Loaded, known: Mapping[str, Account]) -> Moves:
     """The moved names since the snapshot `base`; `known` are accounts by id, whose folders are named."""
     zones = tuple(moves(base, after.snapshot))
-    few = len({one.account_id for one in zones}) < 2 and sum(one.names.opened for one in zones) < LEAST_UNPROXIED
-    proxied = {} if few else proxied_by_account(base)  # no rule asks for it
+    unproxied = sum(one.names.opened for one in zones if one.applies_maps)
+    is_judged = len({one.account_id for one in zones}) > 1 or unproxied >= LEAST_UNPROXIED
+    proxied = proxied_by_account(base) if is_judged else {}  # else no rule asks for it
     return Moves(base, zones, tuple(_by_account(zones, known, proxied)), sum(proxied.values()))
 
 
