@@ -126,7 +126,7 @@ class Plan:
     others_total: int  # names of other accounts with changed answers
     warnings: tuple[Problem, ...]  # only new ones
     forgotten_s: int  # from the change until caches have forgotten the old answers; 0 if there were none
-    share: Share | None  # None: no recent questions are known
+    share: Share | None  # None: no recent questions are known, or no name changes
 
     @property
     def names_total(self) -> int:
@@ -191,7 +191,7 @@ def plan_of(
         others_total=others_total,
         warnings=planner.warnings(),
         forgotten_s=max((moved.ttl_s for moved in moves), default=0),
-        share=planner.share(effects, zones, asked) if asked else None,
+        share=planner.share(effects, zones, asked) if asked and effects else None,
     )
 
 

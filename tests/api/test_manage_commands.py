@@ -433,7 +433,8 @@ CHANGES = {
 def test_dry_run_shows_the_change_and_writes_nothing(api: Api, shop: str, arguments: list[str], expected: str) -> None:
     before = files(api), answers(api)
     lines = [line[8:] for line in expected.splitlines()[:-1]]
-    assert done(api, *arguments, "--dry-run", input=MASTER).splitlines() == lines
+    shown = done(api, *arguments, "--dry-run", input=MASTER).splitlines()
+    assert [line for line in shown if "recent questions" not in line] == lines  # other tests' questions
     output = json.loads(done(api, *arguments, "--dry-run", "--json", input=MASTER))
     assert output.keys() in (PLAN_KEYS, {"added", "removed"})
     assert (files(api), answers(api)) == before

@@ -209,9 +209,9 @@ def test_octets_that_are_not_utf8_are_imported_on_the_dashboard(octets: Api) -> 
         page = person.post(path, {}, files={"file": ("x.zone", b"d 300 IN TXT Stra\xdfe\ne 300 IN A x\n")})
         assert page.status_code == 400
         assert "ine 2, column 12" in page.text
-        page = person.post(path, {}, files={"file": ("x.zone", b"d 300 IN TXT Stra\xdfe\n")})
+        page = person.post(path, {"do": "import"}, files={"file": ("x.zone", b"d 300 IN TXT Stra\xdfe\n")})
         assert (page.status_code, octets.ask("d.example.edu", "TXT")) == (303, [r'"Stra\223e"'])
-        page = person.post(path, {"text": "e 300 IN TXT Straße\n"}, files={"file": ("", b"")})
+        page = person.post(path, {"text": "e 300 IN TXT Straße\n", "do": "import"}, files={"file": ("", b"")})
         assert (page.status_code, octets.ask("e.example.edu", "TXT")) == (303, [r'"Stra\195\159e"'])
 
 
@@ -276,7 +276,8 @@ def test_import_on_the_dashboard_that_adds_nothing_still_shows_the_files_warning
     path = f"/zones/{zone_id(master)}/records/import"
     with Person(master, master.operator) as person:
         for expected in ("records were added.", "Nothing to add: the zone already has all of these records."):
-            assert person.post(path, {"text": f"h 300 IN A 192.0.2.77 ; {'x' * 501}\n"}).status_code == 303
+            form = {"text": f"h 300 IN A 192.0.2.77 ; {'x' * 501}\n", "do": "import"}
+            assert person.post(path, form).status_code == 303
             page = person.get(path.removesuffix("/import")).text
             assert expected in page
             assert f"Line 1: {SHORTENED}" in page

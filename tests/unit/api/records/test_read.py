@@ -245,6 +245,9 @@ def test_all_fields() -> None:
         "tags": ["a:b", "c"],
         "created_on": "2025-01-01T00:00:00.000000Z",
         "modified_on": "2026-01-02T03:04:05.000678Z",
+        "comment_modified_on": "2026-01-02T03:04:05.000678Z",
+        "tags_modified_on": "2026-01-02T03:04:05.000678Z",
+        "private_routing": False,
     }
 
 
