@@ -140,3 +140,40 @@ def test_plan_and_check_warn_of_names_that_lead_to_other_accounts(api: Api) -> N
     assert words in checked.output
     api.result("PUT", f"/accounts/{A1}", {"name": "Acme", "pool": "allowed"})
     assert words not in CliRunner().invoke(main, ["check", "-c", str(api.config)]).output
+
+
+def test_command_makes_an_immutable_map(api: Api) -> None:
+    env = {"DNSD_API_URL": api.origin, "DNSD_API_TOKEN": None, "DNSD_CONFIG": str(api.config)}
+    command = ["map", "create", "--account", A1, "--ip", "203.0.113.40", "--immutable", "--enable"]
+    planned = CliRunner().invoke(main, [*command, "--dry-run"], env=env)
+    assert (planned.exit_code, api.result("GET", MAPS)) == (0, []), planned.output
+    assert "www.example.com" in planned.output
+    made = CliRunner().invoke(main, command, env=env)
+    assert made.exit_code == 0, made.output
+    (found,) = api.result("GET", MAPS)
+    assert (found["can_delete"], [one["kind"] for one in found["memberships"]]) == (False, ["account"])
+    assert "\npool: never" in api.read("acme/account.yaml")
+    tenant = CliRunner().invoke(main, command, env={**env, "DNSD_API_TOKEN": api.token("--account", A1)})
+    assert tenant.exit_code == 1
+    assert "only the operator can create immutable maps (code 1002)" in tenant.output
+
+
+def test_live_server_holds_an_account_that_loses_its_immutable_map(api: Api) -> None:
+    """At a reload, with or without --force, and at the next start."""
+    made(api, immutable=True)
+    (file,) = (api.folder / "accounts/acme/maps").glob("*.yaml")
+    file.unlink()
+    for force in ([], ["--force"]):
+        reload = CliRunner().invoke(main, ["reload", "-c", str(api.config), *force])
+        assert reload.exit_code == 1, reload.output
+        assert "held: acme" in reload.output
+        assert "write `pool: allowed`" in reload.output
+        assert api.ask("www.example.com") == ["203.0.113.40"]
+    api.dns.stop()
+    with api.running():
+        assert api.ask("www.example.com") == ["203.0.113.40"]
+        assert api.result("GET", f"/accounts/{A1}")["pool"] == "never"
+        api.write("acme/account.yaml", api.read("acme/account.yaml").replace("pool: never", "pool: allowed"))
+        reload = CliRunner().invoke(main, ["reload", "-c", str(api.config)])
+        assert reload.exit_code == 0, reload.output
+        assert sorted(api.ask("www.example.com")) == POOL
