@@ -57,7 +57,7 @@ async def change_selected(visit: Visit) -> HtmlPage | Redirect:
     try:
         if do not in TITLES:
             raise refused(Reason.INVALID, "the form cannot be read")
-        rows = [_row(record, do, ttl_s) for record in await _selected(visit)]
+        rows = [selected_record(record, do, ttl_s) for record in await _selected(visit)]
         ids = [row.record["id"] for row in rows if not row.left]
         if "confirmed" not in visit.form:
             return await _review(visit, do, ttl_s, rows)
@@ -85,7 +85,7 @@ async def _selected(visit: Visit) -> list[JsonObject]:
     return [shown_at(visit.loaded, zone, ids, ids.by_id[one]) for one in found_ids]
 
 
-def _row(record: JsonObject, do: str, ttl_s: int) -> SelectedRecord:
+def selected_record(record: JsonObject, do: str, ttl_s: int) -> SelectedRecord:
     """The change of one record."""
     if do == DELETE:
         return SelectedRecord(record, "", "deleted")
