@@ -16,6 +16,7 @@ from dnsd.dashboard.planned import plan_view
 from dnsd.dashboard.records import back_of, change, found_records, list_page, list_query, records_path
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.draft import Draft
+from dnsd.manage.exposed import Exposures, exposures
 from dnsd.manage.find import find_zone
 from dnsd.manage.records import Batch, change_records, record_ids
 from dnsd.manage.refusal import Reason, RefusedError, refused
@@ -44,11 +45,6 @@ class SelectedRecord:
     old: str
     new: str
     left: str = ""
-
-    @property
-    def becomes_public(self) -> bool:
-        """Whether the change shows the content of a record that edge addresses hid."""
-        return not self.left and self.old == PROXY_WORDS[True] and self.new == PROXY_WORDS[False]
 
 
 async def change_selected(visit: Visit) -> HtmlPage | Redirect:
@@ -112,7 +108,11 @@ async def _review(visit: Visit, do: str, ttl_s: int, rows: list[SelectedRecord])
     def verb(draft: Draft) -> None:
         change_records(draft, zone.id, _batch(find_zone(draft.dataset, zone.id), do, ttl_s, ids))
 
-    plan = await visit.plan(verb) if ids else None
+    plan, public = None, Exposures((), 0)
+    if ids:
+        plan = await visit.plan(verb)
+        before, after = await visit.service.plan(visit.actor, verb)
+        public = await in_thread(len(zone.records), exposures, before, after, visit.token)
     return HtmlPage(
         "records_review.html",
         {
@@ -125,7 +125,7 @@ async def _review(visit: Visit, do: str, ttl_s: int, rows: list[SelectedRecord])
             "changed": changed,
             "shown": changed[:SHOWN_SELECTED],
             "left": [row for row in rows if row.left][:SHOWN_SELECTED],
-            "public": [row.record for row in changed if row.becomes_public],
+            "public": public,
             "plan": plan_view(visit.dataset, plan, None, visit.loaded.settings.missing_family) if plan else None,
             "back": back_of(visit) or records_path(visit),
             "path": records_path(visit),

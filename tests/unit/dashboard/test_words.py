@@ -61,4 +61,3 @@ def test_selected_record_is_changed_or_left(
 ) -> None:
     row = selected_record(one, do, ttl_s)
     assert (row.old, row.new, row.left) == (old, new, left)
-    assert row.becomes_public == ((do, left, one["proxied"]) == (DNS_ONLY, "", True))
