@@ -16,7 +16,7 @@ MENUS = {  # permissions -> further entries
     ("prefixes:edit",): {"Prefixes"},
     ("zones:read",): {"Zones"},
     ("dns:read",): {"Zones", "Explain"},
-    (): {"Proxy IP Addresses", "Prefixes", "Zones", "Explain"},
+    (): {"Proxy IP Addresses", "Prefixes", "Zones", "Explain", "API tokens"},
 }
 PAGES = {
     f"/accounts/{A1}/addresses": "prefixes:read",
