@@ -21,10 +21,20 @@ Schema = Mapping[str, Any]
 
 TITLES = {
     "accounts": "Accounts, prefixes and static IPs",
+    "memberships": "Memberships",
     "maps": "Address maps",
+    "pending": "Pending changes",
+    "drains": "Drains",
     "history": "Earlier versions",
+    "addressing": "BGP prefixes and bindings",
+    "loa": "Letters of agency",
     "zones": "Zones",
+    "zone_settings": "Settings of zones",
     "records": "Records",
+    "analytics": "Analytics",
+    "tokens": "API tokens",
+    "audit_logs": "Audit logs",
+    "brake": "Brake",
 }
 KINDS: Mapping[str, str] = {"string": "text", "boolean": "true or false", "integer": "number"}
 STYLE = """
@@ -86,7 +96,7 @@ def docs_page(routes: tuple[Route, ...]) -> str:
     """The page as HTML."""
     schemas = components(routes)["schemas"]
     by_tag = {name: list(group) for name, group in groupby(sorted(routes, key=_rank), key=tag)}
-    links = "\n".join(f'<a href="#{name}">{_title(name)}</a>' for name in by_tag)
+    links = "\n".join(f'<a href="#{name}">{escape(TITLES[name])}</a>' for name in by_tag)
     sections = "\n".join(_section(name, group, schemas) for name, group in by_tag.items())
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -115,17 +125,12 @@ def docs_page(routes: tuple[Route, ...]) -> str:
 
 
 def _rank(route: Route) -> int:
-    names = list(TITLES)
-    return names.index(tag(route)) if tag(route) in names else len(names)
-
-
-def _title(name: str) -> str:
-    return escape(TITLES.get(name, name.capitalize()))
+    return list(TITLES).index(tag(route))
 
 
 def _section(name: str, routes: Iterable[Route], schemas: Mapping[str, Schema]) -> str:
     articles = "\n".join(_article(route, schemas) for route in routes)
-    return f'<section>\n<h2 id="{name}">{_title(name)}</h2>\n{articles}\n</section>'
+    return f'<section>\n<h2 id="{name}">{escape(TITLES[name])}</h2>\n{articles}\n</section>'
 
 
 def _article(route: Route, schemas: Mapping[str, Schema]) -> str:
