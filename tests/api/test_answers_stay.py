@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -69,6 +70,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     body = {"cidr": "203.0.113.0/24", "service_id": services[0]["id"]}
     api.result("POST", f"{PREFIXES}/{PREFIX1}/bindings", body)
     api.result("PATCH", f"/zones/{server.zone('academy.example')}", {"paused": True})
+    letter = {"loa_document": ("loa.pdf", b"%PDF-1.7 letter")}
+    assert api.call("POST", f"/accounts/{A1}/addressing/loa_documents", files=letter).status_code == 201
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="seconds")
+    assert api.call("PATCH", server.map("made"), {"enabled": True}, params={"deploy_at": tomorrow}).status_code == 202
     yield server
     server.stop()
 
