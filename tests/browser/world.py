@@ -104,6 +104,8 @@ PAGES: Mapping[str, str] = {
     "delete": f"{MAPS}/{MAP_OFF}/delete",
     "addresses": f"/accounts/{ACME}/addresses",
     "approve a prefix": f"/accounts/{ACME}/addresses/{PENDING}/approve",
+    "advertise a prefix": f"/accounts/{ACME}/addresses/{PREFIX4}/advertise",
+    "withdraw a prefix in use": f"/accounts/{ACME}/addresses/{PREFIX4}/withdraw",
     "delete a prefix in use": f"/accounts/{ACME}/addresses/{PREFIX4}/delete",
     "addresses of an empty account": f"/accounts/{GLOBEX}/addresses",
     "maps of an empty account": f"/accounts/{GLOBEX}/maps",
