@@ -183,13 +183,22 @@ def snapshot_of(parts: Iterable[DeltaPart]) -> Snapshot | None:
 
 
 def moved_by_start(before: Snapshot, loaded: Loaded) -> list[Problem]:
-    """Warnings with the figures of names that `loaded` answers otherwise than the snapshot in the file did."""
+    """Warnings with the figures of names lost, or answered otherwise than the snapshot in the file did."""
+    lost = _lost_by_start(len(before.names), loaded)
     moved = moves_from(before, loaded, loaded.dataset.accounts).accounts
     counts = {one.account: one.names.total for one in moved}
     if not counts:
-        return []
+        return lost
     what = f"this start changes the answers of {sum(counts.values()):,} proxied names: {listed(counts)}"
-    return [Problem("", (), what, warning=True), *taken(moved)]
+    return [*lost, Problem("", (), what, warning=True), *taken(moved)]
+
+
+def _lost_by_start(before: int, loaded: Loaded) -> list[Problem]:
+    """A warning if the start lost more of the names, proxied or not, than a reload may."""
+    now, limit = len(loaded.snapshot.names), loaded.settings.reload.max_drop_percent
+    if (before - now) * 100 <= before * limit:
+        return []
+    return [Problem("", (), f"serving {now:,} names; {before:,} were served before this start", warning=True)]
 
 
 def _by_account(found: Iterable[GuardFinding], stopped: Stopped) -> dict[str, tuple[Problem, ...]]:

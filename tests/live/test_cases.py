@@ -44,8 +44,10 @@ DELEGATED = {"enabled": True, "ips": ["203.0.113.70"], "memberships": [Z3_MEMBER
 
 PREFIX_V4 = {"cidr": "203.0.113.0/24", "asn": 64500, "approved": "V"}
 PREFIX_V6 = {"cidr": "2001:db8:100::/48", "asn": 64500, "approved": "V"}
-A1 = {"prefixes": [PREFIX_V4, PREFIX_V6]}
-A1_DELEGATES = {"prefixes": [{**PREFIX_V4, "delegations": [{"cidr": "203.0.113.64/26", "account": "a2"}]}, PREFIX_V6]}
+OPEN = {"pool": "allowed"}  # else an account would be held when the next case lacks its immutable map
+A1 = {**OPEN, "prefixes": [PREFIX_V4, PREFIX_V6]}
+DELEGATION = {"cidr": "203.0.113.64/26", "account": "a2"}
+A1_DELEGATES = {**OPEN, "prefixes": [{**PREFIX_V4, "delegations": [DELEGATION]}, PREFIX_V6]}
 
 WWW = {"name": "www", "type": "A", "content": "192.0.2.1", "proxied": True}
 Z1_RECORDS = [
