@@ -72,7 +72,7 @@ def slot_at(now_s: float) -> int:
 
 
 def thinned(questions: Iterable[Question]) -> list[Question]:
-    """At most MAX_SLOT questions, at most MAX_OF_ZONE from one zone, with the weights that the others had."""
+    """At most MAX_SLOT questions, MAX_OF_ZONE of one zone; they take over the weights of the dropped ones."""
     by_zone: defaultdict[bytes, list[Question]] = defaultdict(list)
     for question in questions:
         by_zone[question.zone].append(question)
@@ -82,7 +82,7 @@ def thinned(questions: Iterable[Question]) -> list[Question]:
 def _drawn(questions: list[Question], limit: int) -> list[Question]:
     """At most `limit` questions, drawn at random, heavy ones first.
 
-    Priority sampling (Duffield, Lund, Thorup, 2007): kept questions get the weight of the others, so that sums
+    Priority sampling (Duffield, Lund, Thorup, 2007): kept questions get the weight of the dropped ones, so that sums
     of weights stay right on average, with close to the least variance.
     """
     if len(questions) <= limit:

@@ -1,8 +1,8 @@
 """The fields of a body that its model lacks: accepted without effect, refused, or ignored with a note.
 
 Cloudflare's own fields that dnsd does not have are refused, unless their value asks for nothing: null, empty,
-Cloudflare's default, or what the object shows now. Fields of nobody are refused on dnsd's own routes; on Cloudflare's,
-where real clients send extra keys, they are ignored, with a note.
+Cloudflare's default, or what the object shows now. Fields that neither has are refused on dnsd's own routes; on
+Cloudflare's, where real clients send extra keys, they are ignored, with a note.
 """
 
 from __future__ import annotations

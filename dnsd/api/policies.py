@@ -96,7 +96,7 @@ class TokenBody(RequestBody):
 
 
 def token_fields(body: TokenBody, within: str | None = None) -> TokenFields:
-    """What a body says about a token, within an account if one is given. Raises RefusedError."""
+    """The fields of a token in a body, within an account if one is given. Raises RefusedError."""
     if not body.policies:
         raise refused(Reason.INVALID, "a token needs a policy", "policies")
     targets = {_targets(policy, index) for index, policy in enumerate(body.policies)}

@@ -14,7 +14,7 @@ from dnsd.store.observations import UnusableFileError, load_feed, load_observed
 
 
 def observed_by_server(config: Path) -> Routes:
-    """The observed routes that count now; without those in files that cannot be read."""
+    """The observed routes that count now; those in unreadable files are left out."""
     try:
         settings, folder = load_settings(config).settings.advertisement, state_folder(config)
     except InvalidDataError:  # `load` reports it

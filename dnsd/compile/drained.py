@@ -1,7 +1,7 @@
 """Drained addresses: the addresses of each map that names moved off, and how long caches may still give them.
 
-From two snapshots, and the moves between them. A name that leads to another account's name drains nothing there: what
-caches keep of it is the alias alone, and its target is answered as before.
+From two snapshots, and the moves between them. A name that leads to another account's name drains nothing there: caches
+keep only the alias of it, and the answers to its target are as before.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _off_name(old: Snapshot, new: Snapshot, name: bytes) -> Off:
 
 
 def _off_aliases(old: Snapshot, new: Snapshot, built: BuiltZone) -> Iterator[tuple[Off, int, int]]:
-    """What the changed and removed aliases of a zone drain."""
+    """The drained addresses of a zone's changed and removed aliases."""
     after = new.zones.get(built.zone.id)
     rules = dict(after.aliases) if after else {}
     account = built.zone.key.partition("/")[0]

@@ -238,7 +238,7 @@ class Effects:
         return apex.zone_id if apex else zone_id if found else ""
 
     def _add(self, zone_id: str, pair: Pair, name: bytes, *, is_single: bool = True) -> None:
-        """Count a name; with `is_single`, what leads to it is traced back."""
+        """Count a name; with `is_single`, aliases that lead to it are traced back."""
         group = self._group(zone_id, pair)
         group.names_total += 1
         if len(group.names) < MAX_SAMPLE:
@@ -269,7 +269,7 @@ def _is_same_alias(old: Node, new: Node) -> bool:
 
 
 def _essence(snapshot: Snapshot, node: Node, *, is_same: bool) -> object:
-    """All that the ending of a name with this node depends on, equal for names of many zones.
+    """Everything on which the ending of a name with this node depends; equal for names of many zones.
 
     With `is_same`, an alias is left as it is, and its own record does not count.
     """

@@ -45,7 +45,7 @@ class Ending:
 
     @property
     def addresses(self) -> tuple[frozenset[bytes], frozenset[bytes], frozenset[bytes], bytes | None]:
-        """All that makes two endings the same for clients: the order of addresses is not part of it."""
+        """A key, equal for endings that clients cannot tell apart: the order of addresses is not part of it."""
         return frozenset(self.v4), frozenset(self.v6), self.hints, self.outside
 
 

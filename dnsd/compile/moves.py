@@ -1,4 +1,4 @@
-"""Moves: the proxied names that a change answers otherwise, by zone, from two snapshots.
+"""Moves: the proxied names whose answers a change alters, by zone, from two snapshots.
 
 Families count as they are shown: a name without IPv6 moves only with the IPv4 addresses, and the hints of HTTPS records
 follow. Aliases and new names are left out. A zone counts for the account that had it before. The work starts from the

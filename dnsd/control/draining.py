@@ -40,9 +40,10 @@ class DrainKeeper:
         self._look()
 
     async def note(self, old: Snapshot, before: Loaded | None, after: Loaded, revision: int) -> None:
-        """Note what the change from `old` to `after` drains; called before it is published, as a kill may follow.
+        """Note the addresses that the change from `old` to `after` drains.
 
-        `before` is the data of `old`, None if it came from the snapshot file.
+        To be called before the change is published, as a kill may follow. `before` is the data of `old`,
+        None if it came from the snapshot file.
         """
         found = await in_thread(partial(_found, old, before, after, revision, time.time()))
         if found:

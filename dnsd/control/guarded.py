@@ -183,7 +183,7 @@ def snapshot_of(parts: Iterable[DeltaPart]) -> Snapshot | None:
 
 
 def moved_by_start(before: Snapshot, loaded: Loaded) -> list[Problem]:
-    """Warnings with the figures of names lost, or answered otherwise than the snapshot in the file did."""
+    """Warnings with the figures of names lost, or with other answers than in the snapshot file."""
     lost = _lost_by_start(len(before.names), loaded)
     moved = moves_from(before, loaded, loaded.dataset.accounts).accounts
     counts = {one.account: one.names.total for one in moved}

@@ -108,7 +108,7 @@ class Loader:
         return base is not None or await self._publish_file(title)
 
     async def tell_of_start(self) -> None:
-        """Log how many names the start answers otherwise than they were answered before it."""
+        """Log the number of names whose answers the start changed."""
         parts, self._served_before = self._served_before, None
         before = await in_thread(partial(snapshot_of, parts)) if parts is not None else None
         if before is not None and self._current.loaded:

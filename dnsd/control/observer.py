@@ -121,7 +121,7 @@ class RouteObserver:
             self._log.error(problem)
 
     def _refuse(self, overrun: Overrun, token: Token | None) -> None:
-        """Count and tell a refusal by the brake. Raises RefusedError for a token's feed."""
+        """Count and log a refusal by the brake. Raises RefusedError for a token's feed."""
         message = f"{overrun.message(time.time())}: `dnsd brake release {overrun.author.key}` lets them pass"
         if token:
             self._brake.refusals["token"] += 1

@@ -1,7 +1,7 @@
 """The clock of pending changes: each is made once when it is due, or stopped with an alarm.
 
-Those of one account are handled one after another, in the order of their times. The files of a change, its own among
-them, are written together (`Draft.beside`), so a killed server neither loses a change nor makes it twice.
+The changes of one account are handled one after another, in the order of their times. The files of a change, with its
+own, are written together (`Draft.beside`), so a killed server neither loses a change nor makes it twice.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Scheduler:
                     await self._make_or_stop(change, now)
 
     async def _make_or_stop(self, change: PendingChange, now: datetime) -> None:
-        """Make a due change; if that is refused, stop it, unless the cause passes without a person."""
+        """Make a due change; if that is refused, stop it, unless the cause will pass without a person's help."""
         try:
             token = await in_thread(partial(self._token, change.token_id))
             if token is None:

@@ -171,7 +171,7 @@ def _renamed(weights: Mapping[FlowPath, float], place: int, limit: int, word: st
 
 
 def is_rest(label: str) -> bool:
-    """Whether a label stands for all that are not shown one by one."""
+    """Whether a label stands for the items that are not shown one by one."""
     return REST.fullmatch(label) is not None
 
 

@@ -1,4 +1,4 @@
-"""Plans as pages show them: the answers that a change would give other addresses. Read only."""
+"""Plans as pages show them: the answers whose addresses a change would replace. Read only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Advertising and withdrawing a prefix on the dashboard, and what is known about its routes."""
+"""Advertising and withdrawing a prefix on the dashboard, and the news of its routes."""
 
 from __future__ import annotations
 

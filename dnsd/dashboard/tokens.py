@@ -99,7 +99,7 @@ async def create(visit: Visit) -> HtmlPage:
 
 
 def _fields(visit: Visit) -> TokenFields:
-    """What the form says. Raises RefusedError with every fault."""
+    """The fields in the form. Raises RefusedError with every fault."""
     faults: list[Fault] = []
     granted = visit.token.granted
     permissions = [
@@ -188,7 +188,7 @@ async def roll(visit: Visit) -> HtmlPage:
 
 
 async def ask_revoke(visit: Visit) -> HtmlPage:
-    """Ask whether to revoke a token, and show which go with it."""
+    """Ask whether to revoke a token, and show the tokens that would be revoked with it."""
     return _action_page(visit, "revoke", FormErrors())
 
 

@@ -2,7 +2,8 @@
 
 Authors are the files, and each token made on the command line, with the tokens and sessions made from it. A window
 begins with an author's first change that moves a proxied name. For each account it keeps the base to which the account
-may return: the addresses of its zones, and the names that moved by themselves. Pure; times are seconds since 1970.
+may return: the addresses of its zones, and the names that moved apart from their zone. Pure; times are seconds since
+1970.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Window:
     accounts: Mapping[str, AccountBase] = field(default_factory=dict)  # by id
 
     def moved(self, snapshot: Snapshot) -> frozenset[str]:
-        """The accounts with names that are still answered otherwise than at the window's beginning."""
+        """The accounts with names whose answers still differ from those at the window's beginning."""
         return frozenset(account for account, base in self.accounts.items() if _is_moved(base, snapshot))
 
 
@@ -90,7 +91,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
-    """A change over the limit: its author has already moved names of `before` accounts, and would of `after`."""
+    """A change over the limit: its author has moved names of `before` accounts, and with it would reach `after`."""
 
     author: Author
     before: frozenset[str]  # ids
@@ -135,7 +136,7 @@ class Book:
 
 
 def limit_of(accounts: int, brake: tuple[int, int] | None, window_s: float) -> Limit | None:
-    """The limit for a number of accounts: of the setting's number and percentage the greater; None if it is off."""
+    """The limit for a number of accounts: the greater of the setting's number and percentage; None if it is off."""
     return Limit(brake_limit(accounts, *brake), accounts, window_s) if brake else None
 
 
@@ -205,7 +206,7 @@ def _is_moved(account: AccountBase, snapshot: Snapshot) -> bool:
 
 
 def _has_moved(zone: ZoneBase, snapshot: Snapshot) -> bool:
-    """Whether a name of the zone is still answered otherwise than at the window's beginning."""
+    """Whether the answers to a name of the zone still differ from those at the window's beginning."""
     for name, shown in zone.names.items():
         if answered(snapshot, name) != of_shown(zone.ips, shown):
             return True

@@ -1,4 +1,4 @@
-"""Judge new data against the data before it: which proxied names move, and which findings of the guard that makes."""
+"""Judge new data against the data before it: the proxied names that move, and the guard's findings about them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def with_settings(before: Loaded, settings: Settings) -> Snapshot:
 
 
 def moved_by_settings(before: Loaded, after: Loaded) -> list[Problem]:
-    """A warning with the numbers of names and accounts that changed settings of the server move."""
+    """A warning with the numbers of names and accounts that move because settings of the server changed."""
     if (base := with_settings(before, after.settings)) is before.snapshot:
         return []
     zones = [*moves(before.snapshot, base)]

@@ -102,6 +102,6 @@ def no_document() -> Exception:
 
 
 def _shown_name(filename: str) -> str:
-    """A file name without its folders and without characters that do not belong into a header."""
+    """A file name without its folders and without characters that do not belong in a header."""
     name = re.split(r"[/\\]", filename)[-1]
     return "".join(c for c in name if c.isprintable() and c != '"')[:MAX_NAME] or "loa.pdf"

@@ -1,7 +1,7 @@
 """Verbs on tokens, for the API and the dashboard.
 
-A token sees and changes itself and the tokens made from it; an operator's token, all of them. What it makes is its
-child, no wider and no longer-lived than itself.
+A token sees and changes itself and the tokens made from it; an operator's token, all tokens. A token made by another is
+its child, no wider and no longer-lived than its parent.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def own_tokens(file: TokenFile, asks: Token) -> list[Token]:
 
 
 def account_tokens(file: TokenFile, asks: Token, dataset: Dataset, account_id: str) -> list[Token]:
-    """Those of them whose whole scope is in an account."""
+    """The tokens of `own_tokens` whose whole scope is in an account."""
     return [one for one in own_tokens(file, asks) if accounts_of(one, dataset) == {account_id}]
 
 
@@ -167,7 +167,7 @@ def token_data(token: Token) -> dict[str, Any]:
 
 
 def _within(limit: Token, fields: TokenFields, dataset: Dataset, now: datetime) -> TokenFields:
-    """The fields with those of `limit` where nothing is said. Raises RefusedError if they reach further than it."""
+    """The fields; those of `limit` stand in for absent ones. Raises RefusedError if they reach further than it."""
     _check_scope(limit, fields, dataset)
     if not (fields.accounts or fields.zones):
         accounts, zones = ((fields.within,), ()) if fields.within else limit.scope

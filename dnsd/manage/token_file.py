@@ -154,7 +154,7 @@ class TokenFile:
         return token, secret
 
     def revoke(self, id_or_name: str) -> list[Token]:
-        """Delete a token and all tokens made from it; return them, it first.
+        """Delete a token and all tokens made from it; return all of them, the named one first.
 
         Raises NoSuchTokenError if no token, or more than one, has the id or name.
         """

@@ -55,7 +55,7 @@ class TrafficFiles:
         return [(time_range, tuple(ring.samples)) for time_range, ring in traffic.rings.items()]
 
     def save(self, rings: Iterable[tuple[TimeRange, tuple[Sample, ...]]]) -> list[str]:
-        """Save rings, such as in a thread. Return new problems."""
+        """Save rings; may run in a thread. Return new problems."""
         with self._saving:
             return [problem for one in rings if (problem := self._saved(*one))]
 

@@ -89,7 +89,7 @@ class Validations:
 
 
 def _key(prefix: Prefix) -> str:
-    """A result is for a network and its ASN: it ends with either."""
+    """A result belongs to a network and its ASN, and ends when either changes."""
     return f"{prefix.id} {prefix.cidr} {prefix.asn}"
 
 

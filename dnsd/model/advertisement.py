@@ -1,7 +1,7 @@
 """Whether the routes to addresses are advertised: as declared in the accounts' files, and as observed on routers.
 
-An address counts as withdrawn if routes that contain it are known, and all of them are withdrawn. Nothing known counts
-as advertised. Only the observed state may change answers, and only for accounts with `withdrawn: skip`.
+An address counts as withdrawn if routes that contain it are known, and all of them are withdrawn. Without known routes
+it counts as advertised. Only the observed state may change answers, and only for accounts with `withdrawn: skip`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ REACHABLE = Unreachable(frozenset(), frozenset())
 def unreachable(
     accounts: Mapping[str, Account], maps: Iterable[AddressMap], declared: Routes, observed: Routes
 ) -> dict[str, Unreachable]:
-    """The unreachable addresses in the answering maps of each account; without accounts that have none."""
+    """The unreachable addresses in the answering maps of each account; accounts without any are left out."""
     found: dict[str, Unreachable] = {}
     if not declared.has_withdrawn and not observed.has_withdrawn:
         return found

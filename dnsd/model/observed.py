@@ -1,4 +1,4 @@
-"""Observed routes: what routers or monitoring last said about networks, and for how long it counts. Values only."""
+"""Observed routes: the last news of networks from routers or monitoring, and how long it counts. Values only."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def shared_static_ips(dataset: Dataset) -> Iterator[Problem]:
 
 
 def doubts(dataset: Dataset, account: Account, prefix: Prefix, pool: Iterable[IPAddress]) -> list[str]:
-    """What an operator should look at before approving a prefix, as sentences, which may name other accounts.
+    """Doubts to settle before an operator approves a prefix, as sentences, which may name other accounts.
 
     `pool` are the addresses of the default pool.
     """

@@ -49,6 +49,6 @@ def _holdings_of(judged: Judged, account: str) -> Holdings:
 
 
 def zones_of(judged: Judged, account: str) -> list[Zone]:
-    """The zones of an account that can be read."""
+    """The readable zones of an account."""
     reads = judged.stored.objects.zones.items()
     return [read.zone for key, read in reads if read.zone and account_of(key) == account]

@@ -1,4 +1,4 @@
-"""The last good accounts and maps at a start: enough to see an account that is taken off its bar from the pool.
+"""The last good accounts and maps at a start: enough to see whether an account is taken off its bar from the pool.
 
 Zones are not read: they are most of the octets, and say nothing about the pool.
 """
@@ -13,7 +13,7 @@ from dnsd.store.load import Loading
 def changed_policies(loading: Loading, found: Files, good: Files) -> Dataset:
     """The last good version, without zones, of each account with a file changed or gone since; others are left out.
 
-    Errors are ignored: this version was served.
+    Errors are ignored, as this version has been served.
     """
     texts = {file.key: file.content.digest for file in found.files}
     changed = {account_of(file.key) for file in good.files if texts.get(file.key) != file.content.digest}
