@@ -14,7 +14,7 @@ from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_bgp_prefix, find_binding, find_prefix
 from dnsd.manage.prefixes import BgpChange
 from dnsd.manage.refusal import Reason, refused
-from dnsd.model.accounts import BgpPrefix, Binding, Prefix
+from dnsd.model.accounts import Approval, BgpPrefix, Binding, Prefix
 from dnsd.model.fields import IPNetwork
 from dnsd.model.observed import FeedFields, Observation
 from dnsd.model.times import time_text
@@ -98,7 +98,9 @@ async def validate_prefix(call: Call) -> Reply:
 
 async def list_observed(call: Call) -> Reply:
     """List what routers or monitoring last said about routes to a prefix"""
-    found = call.service.observed.at(_prefix(call).cidr)
+    prefix = _prefix(call)  # the operator has not verified that a pending one belongs to the account
+    is_shown = prefix.approved is Approval.ACTIVE or call.actor.token.is_operator
+    found = call.service.observed.at(prefix.cidr) if is_shown else {}
     return Reply(listed([_observed_shape(call, network, one) for network, one in found.items()]))
 
 

@@ -24,6 +24,7 @@ DIMENSIONS: Mapping[str, Callable[[TopQuestion], str]] = {
     "queryType": lambda one: one.type,
 }
 MAX_ROWS = 10_000
+MAX_INTERVALS = 1_500  # of one report by time: a day of minutes
 DEFAULT_S = 6 * 3_600.0  # before `until`
 SAMPLED_S = SLOT_S * SLOTS
 DAY_S, WEEK_S = 86_400.0, 604_800.0
@@ -92,6 +93,8 @@ def _query(call: Call, now: float, *, by_time: bool) -> AnalyticsQuery:
     since = _time(call, "since", until - DEFAULT_S, wrong)
     if since >= until:
         wrong("since", "must be before `until`")
+    elif until > now + DAY_S:
+        wrong("until", "may be at most a day ahead")
     elif since < now - WEEK_S - SAMPLE_S:
         wrong("since", "queries are kept for a week")
     dimensions = _list(call, "dimensions")
@@ -189,7 +192,12 @@ def _value_at(place: int) -> Callable[[CountedRow], str]:
 def _delta(call: Call, query: AnalyticsQuery, ring: Ring) -> str:
     """The unit of time. Raises RefusedError if it is unknown or finer than what is kept of that time."""
     wanted = call.query.get("time_delta", "auto")
-    usable = [name for name, seconds in DELTAS.items() if seconds >= 2 * ring.size.step_s]
+    range_s = query.until - query.since
+    usable = [
+        name
+        for name, seconds in DELTAS.items()
+        if seconds >= 2 * ring.size.step_s and range_s <= MAX_INTERVALS * seconds
+    ]
     if wanted == "auto":
         return usable[0]
     if wanted == "all" or wanted in usable:

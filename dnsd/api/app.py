@@ -77,6 +77,7 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             token = access.token_of(request, client)
             by_operator = token.is_operator
             body = await read_body(request, route.largest)  # only after authentication: strangers cannot fill memory
+            token = access.token_of(request, client)  # meanwhile, it may have been narrowed or revoked
             path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}
             check_access(token, route.permission, service.loaded.dataset, path)
             _check_time(request, route)

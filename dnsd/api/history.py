@@ -58,7 +58,9 @@ async def restore_zone(call: Call) -> Reply:
     _, loaded = await call.service.change(
         call.actor,
         "zone.restore",
-        lambda draft: restore(draft, call.service.history, _account(call), zone_id, call.path["version"].upper()),
+        lambda draft: restore(
+            draft, call.service.history, _account(call), zone_id, call.path["version"].upper(), is_map=False
+        ),
     )
     zone = find_zone(loaded.dataset, zone_id)
     return Reply(zone_shape(loaded, zone), unverified_notes(zone))

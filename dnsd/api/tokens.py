@@ -73,14 +73,18 @@ async def edit_token(call: Call) -> Reply:
 async def roll_token(call: Call) -> Reply:
     """Give a token another secret, which is the result; the old one is refused from then on"""
     asks, token = call.actor.token, _token(call)
-    done = await _change(call, "token.roll", lambda file: token_changes.roll_token(file, asks, token.id))
+    done = await _change(
+        call, "token.roll", lambda file: token_changes.roll_token(file, asks, token.id, datetime.now(UTC))
+    )
     return Reply(done.secret)
 
 
 async def delete_token(call: Call) -> Reply:
     """Revoke a token and all tokens made from it"""
     asks, token = call.actor.token, _token(call)
-    done = await _change(call, "token.revoke", lambda file: token_changes.revoke_token(file, asks, token.id))
+    done = await _change(
+        call, "token.revoke", lambda file: token_changes.revoke_token(file, asks, token.id, datetime.now(UTC))
+    )
     others = len(done.also_revoked)
     return Reply({"id": token.id}, messages=[f"{others} tokens made from it are revoked, too"] if others else [])
 

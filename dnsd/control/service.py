@@ -138,7 +138,8 @@ class ControlService:
             await self._append(entry(object="tokens", outcome=Outcome.REFUSED, code=code, message=message))
             raise
         dataset = self._current.loaded.dataset if self._current.loaded else None
-        accounts = accounts_of(change.token, dataset) if dataset else set()
+        seen = [one for one in (change.before, change.after, *change.also_revoked) if one]
+        accounts = {one for token in seen for one in accounts_of(token, dataset) or {""}} if dataset else set()
         await self._append(
             entry(
                 object=f"tokens/{change.token.id}",

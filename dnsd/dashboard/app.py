@@ -87,7 +87,7 @@ class _Dashboard:
     async def answer(self, route: PageRoute, request: Request) -> Response:
         """Answer a request for a page; without a session, show the sign-in page."""
         try:
-            session = self._sessions.find(request.cookies.get(SESSION, ""), datetime.now(UTC))
+            session = self._find_session(request)
         except TokenFileError as error:
             self._report(str(error))
             return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be used"), None)
@@ -95,7 +95,11 @@ class _Dashboard:
         try:
             if request.method == "POST":
                 _check_origin(request)
-            body = await read_body(request) if request.method == "POST" else b""
+            if request.method == "POST":
+                body = await read_body(request)
+                session = self._find_session(request)  # meanwhile, its token may have been narrowed or revoked
+            else:
+                body = b""
             if session is None:
                 return await self._signed_out(request, body)
             form, upload = await _form(request, body)
@@ -127,12 +131,19 @@ class _Dashboard:
             response = self._pages.shown(ask_page(visit, error.exposures), visit)
             response.headers.update(WHOLE_PAGE)
             return response
+        except TokenFileError as error:
+            self._report(str(error))
+            return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be used"), visit)
         except OSError as error:
             self._report(f"{request.method} {request.url.path}: {error}")
             return self._refusal(refused(Reason.NOT_LOADED, f"{error.filename or 'a file'}: {error.strerror}"), visit)
         if isinstance(shown, Redirect):
             return redirected(shown)
         return downloaded(shown) if isinstance(shown, Download) else self._pages.shown(shown, visit)
+
+    def _find_session(self, request: Request) -> Session | None:
+        """The session of a request. Raises TokenFileError."""
+        return self._sessions.find(request.cookies.get(SESSION, ""), datetime.now(UTC))
 
     async def show_sign_in(self, request: Request) -> Response:
         """The page to sign in."""

@@ -78,7 +78,7 @@ async def undo(visit: Visit) -> Redirect:
         newest = next(iter(history.versions(zone.id)), None)
         if newest is None or newest.version != after:
             raise refused(Reason.CHANGED_MEANWHILE, "the zone was changed again: its history has the earlier versions")
-        restore(draft, history, zone.account_id, zone.id, before)
+        restore(draft, history, zone.account_id, zone.id, before, is_map=False)
 
     await visit.change("zone.restore", verb)
     return Redirect(f"/zones/{zone.id}/records", "The change is undone: the zone is as it was before.")

@@ -331,7 +331,8 @@ async def restore_version(visit: Visit) -> HtmlPage | Redirect:
 
 
 def _restore_in_path(draft: Draft, *, visit: Visit) -> None:
-    restore(draft, visit.service.history, visit.path["account_id"], visit.path["map_id"], visit.path["version"].upper())
+    path, history = visit.path, visit.service.history
+    restore(draft, history, path["account_id"], path["map_id"], path["version"].upper(), is_map=True)
 
 
 async def _version_page(visit: Visit, errors: FormErrors) -> HtmlPage:

@@ -179,7 +179,7 @@ async def ask_roll(visit: Visit) -> HtmlPage:
 
 async def roll(visit: Visit) -> HtmlPage:
     """Give a token another secret, and show it."""
-    verb = partial(token_changes.roll_token, asks=visit.token, token_id=visit.path["token_id"])
+    verb = partial(token_changes.roll_token, asks=visit.token, token_id=visit.path["token_id"], now=datetime.now(UTC))
     try:
         done = await _change(visit, "token.roll", verb)
     except RefusedError as error:
@@ -194,7 +194,7 @@ async def ask_revoke(visit: Visit) -> HtmlPage:
 
 async def revoke(visit: Visit) -> HtmlPage | Redirect:
     """Revoke a token and all made from it."""
-    verb = partial(token_changes.revoke_token, asks=visit.token, token_id=visit.path["token_id"])
+    verb = partial(token_changes.revoke_token, asks=visit.token, token_id=visit.path["token_id"], now=datetime.now(UTC))
     try:
         done = await _change(visit, "token.revoke", verb)
     except RefusedError as error:

@@ -14,7 +14,7 @@ from dnsd.compile.moves import ZoneMoves, is_stored, moves
 from dnsd.engine.node import Alias, Edge, Flattened
 from dnsd.errors import DnsdError
 from dnsd.manage.draft import Draft
-from dnsd.manage.tokens import Token
+from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.wire.names import name_text
 
 T = TypeVar("T")
@@ -64,13 +64,14 @@ class IntoOpenError(DnsdError):
 
 
 def exposures(before: Loaded, after: Loaded, token: Token) -> Exposures:
-    """The names that a change takes into the open, as far as a token may see them."""
+    """The names that a change takes into the open, as far as a token may see them; their number, if it may not."""
     found = [
         one
         for one in moves(before.snapshot, after.snapshot)
         if one.names.opened and token.covers(one.account_id, one.zone_id)
     ]
-    names = tuple(islice(_names(before, after, found), MAX_NAMES))
+    shown = [one for one in found if token.grants(Area.DNS, AccessLevel.READ)]
+    names = tuple(islice(_names(before, after, shown), MAX_NAMES))
     return Exposures(names, sum(one.names.opened for one in found))
 
 

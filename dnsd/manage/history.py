@@ -223,12 +223,14 @@ def keep_change(
             history.keep(found[0], provenance, file.text())
 
 
-def restore(draft: Draft, history: History, account_id: str, object_id: str, version: str) -> None:
-    """Restore an object of an account to a version; a deleted object is created again.
+def restore(draft: Draft, history: History, account_id: str, object_id: str, version: str, *, is_map: bool) -> None:
+    """Restore a map, or a zone, of an account to a version; a deleted object is created again.
 
-    Raises RefusedError, also if the object or the version belongs to another account.
+    Raises RefusedError, also if the object or the version is of the other kind or belongs to another account.
     """
     found = history.text(object_id, version)
+    if found and (FileKind[found[0].kind] is FileKind.MAP) is not is_map:
+        found = None  # a token for maps may not restore zones
     current = draft.dataset.maps.get(object_id) or draft.dataset.zones.get(object_id)
     if found is None or {found[0].account_id, current.account_id if current else account_id} != {account_id}:
         raise refused(Reason.NOT_FOUND, "not_found: there is no such version of the object")

@@ -92,7 +92,7 @@ def _member(request: MapRequest) -> tuple[MemberKind, str]:
 
 
 def _restore(draft: Draft, request: MapRequest, history: History) -> None:
-    restore(draft, history, request.account_id, request.map_id, request.arguments["version"])
+    restore(draft, history, request.account_id, request.map_id, request.arguments["version"], is_map=True)
 
 
 _VERBS: Mapping[str, Callable[[Draft, MapRequest, History], None]] = {

@@ -19,6 +19,7 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.times import time_text
 
 MAX_OF_ACCOUNT = 100  # tokens for an account or zones of it
+MAX_OF_LINE = 1_000  # tokens made from one token of a customer, also those for zones that are deleted
 MAX_TOKENS = 50_000  # in the file
 MAX_SCOPE = 500  # accounts and zones of a token
 SCOPE, EXPIRY = ("policies",), ("expires_on",)  # fields of a request
@@ -79,11 +80,16 @@ def accounts_of(token: Token, dataset: Dataset) -> set[str]:
 
 def create_token(file: TokenFile, asks: Token, fields: TokenFields, dataset: Dataset, now: datetime) -> TokenChange:
     """Make a token. Raises RefusedError."""
+    asks = _still(file, asks, now)
     new = _within(asks, fields, dataset, now)
 
     def check(tokens: Sequence[Token], token: Token) -> None:
         if len(tokens) >= MAX_TOKENS:
             raise refused(Reason.FORBIDDEN, f"the server has {MAX_TOKENS:,} tokens, the limit: revoke some")
+        if not asks.is_operator and sum(one.descends_from(asks.root) for one in tokens) > MAX_OF_LINE:
+            raise refused(
+                Reason.FORBIDDEN, f"{MAX_OF_LINE:,} tokens descend from the same token, the limit: revoke some"
+            )
         _check_room(tokens, token, dataset)
 
     try:
@@ -106,6 +112,7 @@ def edit_token(
     file: TokenFile, asks: Token, token_id: str, fields: TokenFields, dataset: Dataset, now: datetime
 ) -> TokenChange:
     """Replace everything in a token except its secret. Raises RefusedError."""
+    asks = _still(file, asks, now)
     before = find_token(file, asks, token_id)
     new = _within(asks, fields, dataset, now)
     if before.parent:
@@ -129,8 +136,9 @@ def edit_token(
     return TokenChange(before=before, after=after)
 
 
-def roll_token(file: TokenFile, asks: Token, token_id: str) -> TokenChange:
+def roll_token(file: TokenFile, asks: Token, token_id: str, now: datetime) -> TokenChange:
     """Give a token another secret. Raises RefusedError."""
+    asks = _still(file, asks, now)
     before = find_token(file, asks, token_id)
     if asks.expires and (before.expires is None or before.expires > asks.expires):
         message = "this token outlives the one that asks, which therefore may not have its secret"
@@ -142,8 +150,9 @@ def roll_token(file: TokenFile, asks: Token, token_id: str) -> TokenChange:
     return TokenChange(before=before, after=after, secret=secret)
 
 
-def revoke_token(file: TokenFile, asks: Token, token_id: str) -> TokenChange:
+def revoke_token(file: TokenFile, asks: Token, token_id: str, now: datetime) -> TokenChange:
     """Delete a token and all made from it. Raises RefusedError."""
+    asks = _still(file, asks, now)
     find_token(file, asks, token_id)
     try:
         revoked, *others = file.revoke(token_id)
@@ -164,6 +173,14 @@ def token_data(token: Token) -> dict[str, Any]:
         "created_at": time_text(token.created_at),
         "parent": token.parent.id if token.parent else None,
     }
+
+
+def _still(file: TokenFile, asks: Token, now: datetime) -> Token:
+    """The token that asks, as it is now: it may have been narrowed since its request began. Raises RefusedError."""
+    current = file.get(asks.id, now)
+    if current is None:
+        raise refused(Reason.FORBIDDEN, "the token that asks has been revoked, or has expired")
+    return current
 
 
 def _within(limit: Token, fields: TokenFields, dataset: Dataset, now: datetime) -> TokenFields:

@@ -104,6 +104,7 @@ REFUSED = {
     "an early time": (REPORT, {"since": "2020-01-01T00:00:00Z"}, "since", "kept for a week"),
     "the first year": (REPORT, {"since": "0001-01-01T00:00:00+23:59"}, "since", "is not a time"),
     "turned round": (REPORT, {"since": ago(10), "until": ago(20)}, "since", "must be before `until`"),
+    "a late end": (BY_TIME, {"until": "9999-12-31T23:59:59Z"}, "until", "at most a day ahead"),
     "no rows": (REPORT, {"limit": "0"}, "limit", "from 1 to 10,000"),
     "too many rows": (REPORT, {"limit": "10001"}, "limit", "from 1 to 10,000"),
     "no number": (REPORT, {"limit": "²"}, "limit", "from 1 to 10,000"),

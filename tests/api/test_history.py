@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.api.server import A1, A2, Z1, Z2, Z3, Api
+from tests.browser.sessions import Person
 
 P = f"/accounts/{A1}/addressing/address_maps"
 
@@ -131,3 +132,13 @@ def test_plan_includes_aliases_and_counts_names_of_other_accounts(api: Api) -> N
     api.result("DELETE", f"{P}/{map_id}")
     for zone, record in made:
         api.result("DELETE", f"/zones/{zone}/dns_records/{record}")
+
+
+def test_page_of_a_map_restores_no_zone(api: Api) -> None:
+    zone = api.result("POST", "/zones", {"name": "kept.test", "account": {"id": A1}})
+    api.result("POST", f"/zones/{zone['id']}/dns_records", {"name": "a", "type": "A", "content": "192.0.2.7"})
+    first = api.result("GET", f"/accounts/{A1}/zones/{zone['id']}/history")[-1]["version"]
+    with Person(api, api.operator) as person:
+        page = person.post(f"/accounts/{A1}/maps/{zone['id']}/history/{first}", {})
+    assert page.status_code == 404
+    assert api.ask("a.kept.test") == ["192.0.2.7"]

@@ -143,6 +143,14 @@ def test_other_accounts_names_are_not_told(api: Api) -> None:
     api.result("PATCH", f"/accounts/{A2}/dns_settings", {"enforce_dns_only": False})
 
 
+def test_token_without_records_learns_no_origin(api: Api) -> None:
+    token = api.token("--account", A1, "--permission", "zones:edit")
+    refused = {"params": {"into_open": "refuse"}, "token": token}
+    status, code, message = api.refused("PATCH", f"/zones/{Z1}", {"paused": True}, **refused)
+    assert (status, code) == (400, 1012), message
+    assert "192.0.2." not in api.call("PATCH", f"/zones/{Z1}", {"paused": True}, **refused).text
+
+
 # Commands
 
 COMMANDS = {

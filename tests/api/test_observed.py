@@ -17,7 +17,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.api.server import A1, SETTINGS, Api
+from tests.api.server import A1, A2, SETTINGS, Api
 from tests.api.server import FILES as USUAL
 from tests.limits import HANG_S
 from tests.live.server import PROJECT
@@ -85,6 +85,17 @@ def test_observed_withdrawal_is_skipped_at_once_and_told(api: Api) -> None:
     feed(api, **{"203.0.113.0/25": True})
     assert api.ask("www.example.com") == ALL
     assert [one["action"] for one in audit(api)][-1] == "route.advertised"
+
+
+def test_pending_prefix_shows_no_routes_of_others(api: Api) -> None:
+    tenant = api.token("--account", A2)
+    prefixes = f"/accounts/{A2}/addressing/prefixes"
+    claimed = api.result("POST", prefixes, {"cidr": "203.0.0.0/8", "asn": 64500}, token=tenant)
+    feed(api, **{"203.0.113.0/25": False})
+    assert api.result("GET", f"{prefixes}/{claimed['id']}/bgp/observed", token=tenant) == []
+    assert api.result("GET", f"{prefixes}/{claimed['id']}/bgp/observed") != []
+    feed(api, **{"203.0.113.0/25": True})
+    api.result("DELETE", f"{prefixes}/{claimed['id']}")
 
 
 def audit(api: Api) -> list[dict[str, Any]]:

@@ -142,7 +142,7 @@ def test_token_sees_itself_and_the_tokens_made_from_it(file: TokenFile) -> None:
     for verb in (roll_token, revoke_token):
         for hidden in (operator, tenant, other):
             with pytest.raises(RefusedError) as error:
-                verb(file, child, hidden.id)
+                verb(file, child, hidden.id, NOW)
             assert refusal(error)[0] is Reason.NOT_FOUND
     assert len(file.tokens()) == 5
 
@@ -157,12 +157,36 @@ def test_edited_child_stays_within_its_parent(file: TokenFile) -> None:
     assert (done.token.name, done.token.zones, done.token.modified_at) == ("renamed", (Z1,), later)
 
 
+def test_token_narrowed_during_its_request_asks_as_it_is_now(file: TokenFile) -> None:
+    operator, tenant = made(file), made(file, accounts=(A1,), permissions=((TOKENS, EDIT), (MAPS, EDIT)))
+    edit_token(
+        file, operator, tenant.id, TokenFields(name="", zones=(Z1,), permissions=((TOKENS, EDIT),)), DATASET, NOW
+    )
+    with pytest.raises(RefusedError):
+        edit_token(file, tenant, tenant.id, TokenFields(name="", permissions=((MAPS, EDIT),)), DATASET, NOW)
+    child = create_token(file, tenant, TokenFields(name="child"), DATASET, NOW).token
+    assert (child.scope, child.granted) == (((), (Z1,)), ((TOKENS, EDIT),))
+    revoke_token(file, operator, tenant.id, NOW)
+    with pytest.raises(RefusedError, match="has been revoked"):
+        create_token(file, tenant, TokenFields(name="late"), DATASET, NOW)
+
+
+def test_line_of_a_tenant_has_a_bounded_number_of_tokens(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_changes, "MAX_OF_LINE", 2)
+    tenant = made(file, accounts=(A1,))
+    gone = Dataset(DATASET.accounts, {}, {})  # its zones are deleted
+    for _ in range(2):
+        create_token(file, tenant, TokenFields(name="", zones=(Z1,)), DATASET, NOW)
+    with pytest.raises(RefusedError, match="2 tokens descend from the same token"):
+        create_token(file, tenant, TokenFields(name=""), gone, NOW)
+
+
 def test_token_that_expires_gets_no_secret_of_a_longer_lived_one(file: TokenFile) -> None:
     lasting, short = made(file), made(file, expires_at=NOW + HOUR)
     with pytest.raises(RefusedError, match="outlives"):
-        roll_token(file, short, lasting.id)
-    assert roll_token(file, lasting, short.id).secret
-    assert roll_token(file, short, short.id).secret
+        roll_token(file, short, lasting.id, NOW)
+    assert roll_token(file, lasting, short.id, NOW).secret
+    assert roll_token(file, short, short.id, NOW).secret
 
 
 def test_account_has_a_bounded_number_of_tokens(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +207,6 @@ def test_revoked_line_is_reported(file: TokenFile) -> None:
     operator = made(file)
     child = create_token(file, operator, TokenFields(name="child"), DATASET, NOW).token
     grandchild = create_token(file, child, TokenFields(name="grandchild"), DATASET, NOW).token
-    done = revoke_token(file, operator, child.id)
+    done = revoke_token(file, operator, child.id, NOW)
     assert (done.before, done.after, done.also_revoked) == (child, None, (grandchild,))
     assert file.tokens() == [operator]
