@@ -114,7 +114,11 @@ class Control:
         await run_until(stop, [*work, *(service(self) for service in services)])
 
     async def _look_for_pending(self) -> None:
-        for problem in await in_thread(self.pending.refresh):
+        try:
+            problems = await in_thread(self.pending.refresh)
+        except OSError as error:
+            problems = [f"pending changes cannot be read: {error}"]
+        for problem in problems:
             self.setup.log.error(problem)
         if self.pending.due and self.setup.api is None:
             self.setup.log.error(f"{len(self.pending.due)} pending changes are not made while `api` is off")

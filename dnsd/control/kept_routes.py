@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dnsd.log import Log
-from dnsd.model.observed import FeedError, Observed
+from dnsd.model.observed import FeedError, FeedFields, Observed
 from dnsd.store.observations import UnusableFileError, load_feed, load_observed, save_observed
 
 
@@ -18,30 +18,41 @@ class KeptRoutes:
         self.observed = Observed()
         self._state = state
         self._log = log
+        self._is_loaded = False
         self._stamp: tuple[Path, int, int] | None = None  # path, time and size of the file when last read
+        self._feed: FeedFields | None = None  # of the file, until its routes are taken
         self._problem = ""
 
     def load(self, file: Path | None) -> None:
-        """Read the kept observations and the watched file. Errors are logged, and otherwise ignored."""
-        try:
-            self.observed = load_observed(self._state)
-        except (OSError, UnusableFileError) as error:
-            self._warn(f"warning: the kept observations of routes cannot be used: {error}; they start again")
+        """Read the watched file and, at first, the kept observations. Errors are logged, and otherwise ignored."""
+        if not self._is_loaded:
+            self._is_loaded, self._stamp = True, None  # the watched file's routes are not among those kept
+            try:
+                self.observed = load_observed(self._state)
+            except (OSError, UnusableFileError) as error:
+                self._warn(f"warning: the kept observations of routes cannot be used: {error}; they start again")
         self.read_file(file)
 
     def read_file(self, file: Path | None) -> None:
-        """Read the watched file if it changed. An unusable file changes nothing."""
+        """Read the watched file if it changed. An unusable file changes nothing.
+
+        A feed that is refused is kept and tried again: it may be of the near future, or wait for room.
+        """
         if file is None:
             self._stamp = None
             return
         try:
             status = os.stat(file)
             stamp = (file, status.st_mtime_ns, status.st_size)
-            if stamp == self._stamp:
-                return
-            self.observed = self.observed.with_feed(load_feed(file), "", datetime.now(UTC))
-            self._stamp, self._problem = stamp, ""
+            if stamp != self._stamp:
+                self._stamp, self._feed = stamp, None
+                self._feed = load_feed(file)
+            if self._feed:
+                self.observed = self.observed.with_feed(self._feed, "", datetime.now(UTC))
+                self._feed, self._problem = None, ""
         except (OSError, UnusableFileError, FeedError) as error:
+            if isinstance(error, OSError):
+                self._stamp = None  # it may become readable without a change
             why = error.strerror if isinstance(error, OSError) else str(error)
             self._warn(f"{file} cannot be used: {why}; the routes observed last count until they are too old")
 

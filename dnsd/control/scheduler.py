@@ -132,7 +132,7 @@ class Scheduler:
         except Exception as error:
             self._log.error(f"pending change {change.id}: {type(error).__name__}: {error}")
             if await in_thread(partial(self._files.read, change.id)):  # else it is made, and its publication failed
-                await self._stop(change, f"it failed: {error}", now)
+                await self._stop(change, "it failed; the server's log has the details", now)
         finally:
             await in_thread(partial(self._note_all, change.request.account_id))
 

@@ -80,9 +80,13 @@ class DrainBook:
 
     def served(self, revision: int, now: float) -> tuple[DrainBook, list[Drain]]:
         """The book once every worker serves a revision, and the drains that waited for it."""
-        done = [replace(one, served_at=now) for one in self if one.served_at is None and one.revision <= revision]
-        by_key = {(one.map_id, one.revision): one for one in done}
-        return book_of(by_key.get((one.map_id, one.revision), one) for one in self), done
+        kept, done = [], []
+        for one in self:
+            if one.served_at is None and one.revision <= revision:
+                one = replace(one, served_at=now)
+                done.append(one)
+            kept.append(one)
+        return book_of(kept), done
 
     def restarted(self) -> DrainBook:
         """The book for a new process, which serves all earlier changes with its first revision."""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,7 @@ class LoaDocuments:
 
     def __init__(self, state: Path) -> None:
         self._folder = state / FOLDER
+        self._adding = threading.Lock()  # from the count to the new files
 
     def of_account(self, account_id: str) -> list[LoaDocument]:
         """The documents of an account, oldest first; damaged ones are left out. Raises OSError."""
@@ -53,16 +55,17 @@ class LoaDocuments:
             raise refused(Reason.TOO_LARGE, f"{len(octets):,} octets; the limit is {MAX_SIZE:,}", "loa_document")
         if not octets.startswith(PDF_START):
             raise refused(Reason.INVALID, "the document is not a PDF file", "loa_document")
+        made = LoaDocument(secrets.token_hex(16), _shown_name(filename), len(octets), now)
+        described = {"filename": made.filename, "size_bytes": made.size_bytes, "created": time_text(now)}
         folder = self._folder / account_id
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if len(os.listdir(folder)) >= 2 * MAX_DOCUMENTS:  # each has two files
-            raise refused(Reason.FORBIDDEN, f"the account has {MAX_DOCUMENTS} LOA documents, the limit: delete one")
-        made = LoaDocument(secrets.token_hex(16), _shown_name(filename), len(octets), now)
-        with replacing(folder / f"{made.id}.pdf") as out:
-            out.write(octets)
-        described = {"filename": made.filename, "size_bytes": made.size_bytes, "created": time_text(now)}
-        with replacing(folder / f"{made.id}.json") as out:
-            out.write(json.dumps(described).encode())
+        with self._adding:
+            if len(os.listdir(folder)) >= 2 * MAX_DOCUMENTS:  # each has two files
+                raise refused(Reason.FORBIDDEN, f"the account has {MAX_DOCUMENTS} LOA documents, the limit: delete one")
+            with replacing(folder / f"{made.id}.pdf") as out:
+                out.write(octets)
+            with replacing(folder / f"{made.id}.json") as out:
+                out.write(json.dumps(described).encode())
         return made
 
     def content(self, account_id: str, document_id: str) -> tuple[LoaDocument, bytes]:

@@ -2,7 +2,8 @@
 
 A file is removed, and those of later changes are rewritten, together with the map's own file (`FileChange`): so a
 killed server has either made a change and forgotten it, or neither. The index has what the clock needs; plans and
-arguments stay on disk. A damaged file is reported, and otherwise ignored.
+arguments stay on disk. A damaged or unreadable file is reported, and
+otherwise ignored.
 """
 
 from __future__ import annotations
@@ -79,19 +80,20 @@ class PendingFiles:
                 self._due[change_id] = Due.of(change)
                 return ""
             self._due.pop(change_id, None)
-            return f"{file} is damaged: this pending change will not be made; remove the file and schedule it again"
+            what = "is damaged or unreadable: this pending change will not be made"
+            return f"{file} {what}; remove the file and schedule it again"
 
     def read(self, change_id: str) -> PendingChange | None:
-        """The change with an id; None if there is none, or its file is damaged."""
+        """The change with an id; None if there is none, or its file is damaged or unreadable."""
         try:
             with open(self._file(change_id), "rb") as stream:
                 return _parsed(json.loads(stream.read(MAX_SIZE + 1)), change_id)
-        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
     def of_account(self, account_id: str) -> list[PendingChange]:
         """The changes of an account, in the order of their times."""
-        ids = [one.id for one in self._due.values() if one.account_id == account_id]
+        ids = [one.id for one in self.due if one.account_id == account_id]
         return sorted(filter(None, map(self.read, ids)), key=lambda change: change.order)
 
     def write(self, change: PendingChange) -> None:

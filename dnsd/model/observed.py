@@ -14,7 +14,7 @@ from dnsd.model.fields import Cidr, Fields, IPNetwork
 
 MAX_FEED = 10_000  # routes in one feed
 MAX_OBSERVED = 20_000  # routes known at a time
-KEPT = timedelta(days=1)  # outdated observations are shown for this long
+KEPT = timedelta(days=1)  # outdated observations are shown for this long; older ones are refused
 SLACK = timedelta(minutes=1)  # between the clocks of a feed's sender and the server
 
 
@@ -63,6 +63,8 @@ class Observed:
         at = feed.observed_at or now
         if at > now + SLACK:
             raise FeedError(f"{at.isoformat()} is in the future", "observed_at")
+        if now - at > KEPT:
+            raise FeedError(f"{at.isoformat()} is more than {KEPT.days * 24} hours ago", "observed_at")
         at = min(at, now)
         states: dict[IPNetwork, bool] = {}
         for index, route in enumerate(feed.routes):

@@ -12,6 +12,7 @@ import pytest
 from dnsd.control import service
 from dnsd.control.status import problems_for_operator
 from dnsd.manage.map_request import MapRequest
+from dnsd.manage.pending_files import PendingFiles
 from dnsd.manage.refusal import RefusedError
 from dnsd.manage.service import Actor
 from dnsd.store.write import undo_unfinished
@@ -415,6 +416,26 @@ def test_a_damaged_file_is_reported_once_and_harms_no_other(world: Scheduling, t
     world.run(looks)
     assert "203.0.113.7" in world.read(SHOP_FILE)
     assert len([line for line in world.lines if "is damaged" in line]) == 1
+
+
+def test_an_unreadable_file_ends_nothing_and_is_reported(world: Scheduling) -> None:
+    change = world.schedule("map.add_ip", ip="203.0.113.7")
+    (world.state / "pending" / f"{'0' * 32}.json").mkdir()
+    files = PendingFiles(world.state)
+    (problem,) = files.refresh()
+    assert "unreadable" in problem
+    assert [one.id for one in files.due] == [change.id]
+
+
+def test_the_reason_of_a_failure_names_no_path(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("/srv/secret")
+
+    world.schedule("map.add_ip", ip="203.0.113.7")
+    monkeypatch.setattr(MapRequest, "carry_out", fail)
+    world.look(hours=1)
+    assert [one.stopped for one in world.pending()] == ["it failed; the server's log has the details"]
+    assert any("/srv/secret" in line for line in world.lines)
 
 
 def test_a_disk_that_is_full_delays_a_change(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:

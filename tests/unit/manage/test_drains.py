@@ -48,6 +48,12 @@ def test_a_new_process_serves_earlier_changes() -> None:
     assert [one.served_at for one in book.served(3, NOW + 1)[0]] == [NOW + 1]
 
 
+def test_drains_of_one_revision_stay_apart() -> None:
+    before = DrainBook().with_drains([drain(900), drain(901)], NOW).restarted()
+    after, done = before.served(3, NOW + 1)
+    assert [one.addresses for one in after] == [one.addresses for one in before] == [one.addresses for one in done]
+
+
 def test_drains_are_kept_for_30_days_after_their_end() -> None:
     book = DrainBook().with_drains([drain(1, served_at=NOW, ttl_s=1000)], NOW)
     assert len([*book.with_drains([], NOW + 1000 + KEPT_S - 1)]) == 1

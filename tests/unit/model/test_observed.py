@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from ipaddress import ip_network
 from typing import Any
 
@@ -13,7 +13,7 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.model.advertisement import Routes
 from dnsd.model.fields import parse_ip
 from dnsd.model.maps import MissingFamily
-from dnsd.model.observed import MAX_OBSERVED, FeedError, FeedFields, Observed, RouteFields, changed_networks
+from dnsd.model.observed import KEPT, MAX_OBSERVED, FeedError, FeedFields, Observed, RouteFields, changed_networks
 from tests.models import SPACE, proxied, resolved, zone
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -49,6 +49,14 @@ def test_clock_of_a_sender_may_be_ahead_by_a_little() -> None:
     assert one.at == NOW
     with pytest.raises(FeedError, match="in the future"):
         Observed().with_feed(feed(NOW + timedelta(minutes=2), whole=True), "t", NOW)
+
+
+def test_news_older_than_is_kept_is_refused() -> None:
+    Observed().with_feed(feed(NOW - KEPT, whole=True), "t", NOW)
+    for old in (NOW - KEPT - timedelta(seconds=1), datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))):
+        with pytest.raises(FeedError, match="more than 24 hours ago") as error:
+            Observed().with_feed(feed(old, whole=True), "t", NOW)
+        assert error.value.path == ("observed_at",)
 
 
 def test_contradiction_within_a_feed_is_refused() -> None:

@@ -36,7 +36,8 @@ def test_files_made_by_root_are_handed_over_and_no_others(tmp_path: pathlib.Path
     version = folder / "history" / ("a" * 32) / "20261127T100000.000000Z"
     version.parent.mkdir(parents=True)
     secret.write_text("secret")
-    own = [folder / "tokens.json", folder / "audit.log", folder / "audit.log.1", version]
+    names = ("tokens.json", "audit.log", "audit.log.1", "brake.json", "brake.json.new")
+    own = [*(folder / name for name in names), version]
     for file in own:
         file.write_text("x")
     (folder / "mine.yaml").write_text("x")
