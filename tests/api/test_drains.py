@@ -38,7 +38,18 @@ ONE_LESS = MAP.replace("203.0.113.11, ", "")
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A server with a drain of 203.0.113.11, which is in use again."""
     with Api(tmp_path_factory.mktemp("drains"), MAPPED).running() as api:
+        api.result("DELETE", f"{P}/{SHOP}/ips/203.0.113.11")
+        served(api)
+        restored(api)
+        yield api
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Api]:
+    """A server without drains."""
+    with Api(tmp_path, MAPPED).running() as api:
         yield api
 
 
@@ -71,8 +82,8 @@ def restored(api: Api) -> None:
         api.result("PUT", f"{P}/{SHOP}/ips/{ip}")
 
 
-def test_a_drain_from_the_change_until_it_is_forgotten(api: Api) -> None:
-    start = time.time()
+def test_a_drain_from_the_change_until_it_is_forgotten(fresh: Api) -> None:
+    api, start = fresh, time.time()
     assert drains(api) == []
     api.result("DELETE", f"{P}/{SHOP}/ips/203.0.113.11")
     (one,) = served(api)
@@ -127,9 +138,9 @@ def test_a_deleted_map_has_its_drains_and_an_unknown_one_none(api: Api) -> None:
 def test_audit_log_has_the_drain(api: Api) -> None:
     wait_for(lambda: "map.drain" in (api.folder / "state/audit.log").read_text())
     lines = map(json.loads, (api.folder / "state/audit.log").read_text().splitlines())
-    entry = next(line for line in lines if line["action"] == "map.drain")
+    drained = [line for line in lines if line["action"] == "map.drain"]
+    entry = next(line for line in drained if "203.0.113.11" in line["message"])
     assert (entry["object"], entry["account_id"]) == ("acme/maps/shop", A1)
-    assert "203.0.113.11" in entry["message"]
     assert "the last cache forgets it at" in entry["message"]
 
 
