@@ -39,7 +39,7 @@ class Brake:
         self._report(before)
 
     async def note_refusal(self, *, is_refused: bool) -> None:
-        """Keep whether the guard refused the last reload: a start then judges like a reload."""
+        """Keep whether files wait for the operator's word: a start then judges like a reload."""
         await self.keep(replace(self.book, is_refused=is_refused))
 
     async def record(self, action: str, message: str, outcome: Outcome) -> None:

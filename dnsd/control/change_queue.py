@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from dnsd.control.brake import Brake
 from dnsd.control.current import Current
+from dnsd.control.guarded import UnsettledError
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
 from dnsd.manage.change import Changed, Make, StaleError, draw_up, write_change
@@ -154,10 +155,19 @@ class ChangeQueue:
             one.settle(replace(outcome, revision=self._publisher.revision) if isinstance(outcome, Changed) else outcome)
 
     async def _catch_up(self, keys: Collection[str]) -> None:
-        """Load edited files. Raises RefusedError with one of their errors, if possible about an object of `keys`."""
-        await self._loader.catch_up()
+        """Load edited files.
+
+        Raises RefusedError if they cannot be used, or not yet; with one of their errors, if possible about an object
+        of `keys`.
+        """
+        try:
+            await self._loader.catch_up()
+        except UnsettledError:
+            raise refused(Reason.NOT_WRITABLE, "files are being removed; nothing was written: try again") from None
         if self._loader.last.ok:
             return
+        if self._loader.last.by_guard:  # its message names other accounts
+            raise refused(Reason.NOT_WRITABLE, "a file was edited, and waits for the server's operator")
         errors = [problem for problem in self._loader.last.problems if not problem.warning]
         first = next((problem for problem in errors if problem.source in keys), errors[0])
         raise refused(Reason.NOT_WRITABLE, f"a file was edited and cannot be used: {first}")

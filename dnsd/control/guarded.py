@@ -50,6 +50,7 @@ class Admitted:
     loaded: Loaded
     book: Book  # of the brake, with this load
     notes: tuple[Problem, ...] = ()  # warnings about the change itself
+    waits: bool = False  # whether accounts are held that wait for the operator's word
 
 
 class GuardRefusedError(InvalidDataError):
@@ -100,8 +101,9 @@ class GuardedLoad:
             others = waiting - {force.account}
             stopped = {account: (Problem(account, (), NOT_FORCED),) for account in others}
             loaded = self._load(source, before, stopped, force)
-            return Admitted(loaded, book.renewed(FILES.key), _notes(before, loaded, moves_between(before, loaded)))
-        loaded, moved = self._held(source, before, is_settled=is_settled)
+            notes = _notes(before, loaded, moves_between(before, loaded))
+            return Admitted(loaded, book.renewed(FILES.key), notes, waits=bool(others))
+        loaded, moved, held = self._held(source, before, is_settled=is_settled)
         reload = loaded.settings.reload
         limit = limit_of(len(before.dataset.accounts), reload.brake_limits, reload.window_s)
         after = judged(book, FILES, moved.zones, moved.base, loaded.snapshot, limit, time.time())
@@ -110,12 +112,12 @@ class GuardedLoad:
             raise GuardRefusedError(problems, moved.accounts, is_overrun=True)
         unknown = Problem(force.account, (), NOTHING_WAITS, warning=True) if force else None
         notes = _notes(before, loaded, moved)
-        return Admitted(loaded, after, (*notes, unknown) if unknown else notes)
+        return Admitted(loaded, after, (*notes, unknown) if unknown else notes, waits=bool(held))
 
     def after_snapshot(self, source: Source, served: Snapshot, book: Book, *, force: Force | None) -> Admitted:
         """The data of the files, if only the answers before are known. Raises GuardRefusedError."""
         loaded = self._load(source, None, force=force)
-        if force:
+        if force and not force.account:
             return Admitted(loaded, book.renewed(FILES.key))
         limit = loaded.settings.reload.max_drop_percent
         moved = moves_from(served, loaded, loaded.dataset.accounts)
@@ -125,20 +127,23 @@ class GuardedLoad:
             raise GuardRefusedError((*loaded.errors, *map(loaded.locate, found)), moved.accounts)
         return Admitted(loaded, book, tuple(map(loaded.locate, taken(moved.accounts))))
 
-    def _held(self, source: Source, before: Loaded, *, is_settled: bool) -> tuple[Loaded, Moves]:
-        """The data with accounts held until no finding is left, and its moves. Raises GuardRefusedError."""
+    def _held(self, source: Source, before: Loaded, *, is_settled: bool) -> tuple[Loaded, Moves, Stopped]:
+        """The data with accounts held until no finding is left, its moves, and these accounts.
+
+        Raises GuardRefusedError and, unless `is_settled`, UnsettledError.
+        """
         stopped: dict[str, tuple[Problem, ...]] = {}
         rounds = 0
         while True:
             loaded = self._load(source, before, stopped)
             if loaded is before:
-                return loaded, Moves(before.snapshot, (), (), 0)
+                return loaded, Moves(before.snapshot, (), (), 0), stopped
             moved = moves_between(before, loaded)
             if not is_settled and any(_leaves_map(moved)):
                 raise UnsettledError
             found = findings(before, loaded, moved)
             if not found:
-                return loaded, moved
+                return loaded, moved, stopped
             own = {} if loaded.settings.on_error is OnError.REFUSE else _by_account(found, stopped)
             over = [one for one in found if not one.accounts & own.keys() or len(one.accounts) > 1]
             rounds += 1

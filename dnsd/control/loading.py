@@ -73,7 +73,7 @@ class Loader:
         """Publish the data of the files, else the snapshot file; return whether either could be used.
 
         `before` is the revision published by a previous control process; 0 at the server's start. A start takes the
-        files as they are, unless the guard refused the last reload; a restart of control judges like a reload, and
+        files as they are, unless some wait for the operator's word; a restart of control judges like a reload, and
         serves the last good version of files that are refused.
         """
         start = time.monotonic()
@@ -88,16 +88,13 @@ class Loader:
                 base = await in_thread(partial(self._guarded.last_good, source))
             admitted = await in_thread(partial(self._guarded.first, source, base, self._brake.book))
         except GuardRefusedError as error:
-            assert base
             await self._note_refused(error, start)
-            await self._current.replace(base, keep_good=False)
-            self._log.error("the last good version is served, until `dnsd reload --force` or other files")
         except InvalidDataError as error:
             self._note(error.problems, start, ok=False)
         except Exception as error:
             self._note((self._problem(error),), start, ok=False)
         else:
-            await self._brake.keep(replace(admitted.book, is_refused=False))
+            await self._brake.keep(replace(admitted.book, is_refused=admitted.waits))
             self._note_loaded(admitted.loaded, start, admitted.notes)
             self._served_when_held = admitted.loaded.files
             await self._current.replace(admitted.loaded, keep_good=False)
@@ -105,7 +102,11 @@ class Loader:
             self._log.info(f"serving {admitted.loaded.summary()}")
             return True
         self._report(self.last.problems)
-        return base is not None or await self._publish_file(title)
+        if base is None:
+            return await self._publish_file(title)
+        await self._current.replace(base, keep_good=False)
+        self._log.error("the last good version is served, until `dnsd reload --force` or other files")
+        return True
 
     async def tell_of_start(self) -> None:
         """Log the number of names whose answers the start changed."""
@@ -178,7 +179,7 @@ class Loader:
     async def _note_unchanged(self, loaded: Loaded) -> None:
         """Note that the files are again the served ones: edits that waited were undone."""
         self._note_loaded(loaded, time.monotonic())
-        await self._brake.note_refusal(is_refused=False)
+        await self._brake.note_refusal(is_refused=bool(loaded.held))  # by the guard, perhaps
         self._log.info(f"files unchanged, still serving revision {self._publisher.revision}")
 
     async def _load_unasked(self) -> bool | None:
@@ -211,7 +212,7 @@ class Loader:
     async def _reload(self, *, force: Force | None = None, is_patient: bool = False) -> Attempt:
         """Load the files. An impatient caller's word is that they are complete; else UnsettledError may be raised."""
         start = time.monotonic()
-        before, read = self._current.loaded, self._current.source
+        before, read, judged = self._current.loaded, self._current.source, self._served_when_held
         self._served_when_held = before.files if before else None
         try:
             await self._undo_unfinished()
@@ -223,7 +224,7 @@ class Loader:
                 said = "; ".join(map(str, admitted.notes)) or "no name moves"
                 await self._brake.record("reload.forced", f"{force.account or 'all accounts'}: {said}", Outcome.OK)
         except UnsettledError:
-            self._current.source = read  # not yet loaded
+            self._current.source, self._served_when_held = read, judged  # not yet loaded
             raise
         except GuardRefusedError as error:
             self.results["refused"] += 1
@@ -249,7 +250,7 @@ class Loader:
     async def _serve(self, admitted: Admitted, before: Loaded | None, *, is_patient: bool) -> None:
         loaded = admitted.loaded
         self._served_when_held = loaded.files
-        await self._brake.keep(replace(admitted.book, is_refused=False))
+        await self._brake.keep(replace(admitted.book, is_refused=admitted.waits))
         if is_patient and before and _is_unchanged(loaded, before):
             await self._current.renew(loaded)
         else:

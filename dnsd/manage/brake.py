@@ -109,7 +109,7 @@ class Overrun:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """All windows and releases, and whether the guard refused the last reload."""
+    """All windows and releases, and whether files wait for the operator's word since the last reload."""
 
     windows: Mapping[str, Window] = field(default_factory=dict)  # by author
     released: Mapping[str, float] = field(default_factory=dict)  # author or ALL -> until

@@ -14,6 +14,7 @@ from dnsd.app import Loaded, load, read_source
 from dnsd.control.current import Current
 from dnsd.control.guarded import Admitted, Force, GuardedLoad, GuardRefusedError, UnsettledError
 from dnsd.manage.brake import FILES, Book
+from dnsd.model.advertisement import NO_ROUTES
 from dnsd.model.sightings import NEVER_SEEN
 from tests.worlds import as_yaml
 
@@ -79,11 +80,14 @@ class Folder:
     ) -> Admitted:
         """The outcome of a reload. Raises GuardRefusedError."""
         before = before or self.before
-        times = SimpleNamespace(load=lambda: NEVER_SEEN)
-        found = SimpleNamespace(good_files=lambda: before.files, good_policies=lambda: None, times=times)
-        current = cast(Current, found)
         source = read_source(self.config, {}, previous=before.source)
-        return GuardedLoad(self.config, current).next(source, before, book or Book(), force=force, is_settled=settled)
+        return self.guarded(before).next(source, before, book or Book(), force=force, is_settled=settled)
+
+    def guarded(self, before: Loaded) -> GuardedLoad:
+        routes = SimpleNamespace(load=lambda file: None, observed=SimpleNamespace(routes=lambda now, age: NO_ROUTES))
+        times = SimpleNamespace(load=lambda: NEVER_SEEN)
+        found = SimpleNamespace(good_files=lambda: before.files, good_policies=lambda: None, times=times, routes=routes)
+        return GuardedLoad(self.config, cast(Current, found))
 
 
 @pytest.fixture(name="folder")
@@ -275,6 +279,7 @@ def test_a_finding_stays_until_the_operators_word(folder: Folder) -> None:
     first = folder.next().loaded
     second = folder.next(before=first).loaded
     assert [*second.held] == ["birch"]
+    assert folder.next(before=second).waits
     forced = folder.next(before=second, force=Force()).loaded
     assert not forced.held
     assert answers(forced)["birch.example"] == forced.snapshot.default.ips
@@ -292,8 +297,10 @@ def test_force_takes_everything(folder: Folder) -> None:
 def test_force_for_one_account_takes_its_changes_alone(folder: Folder) -> None:
     for account in ACCOUNTS:
         without_maps(folder, account)
-    forced = folder.next(force=Force("maple")).loaded
+    admitted = folder.next(force=Force("maple"))
+    forced = admitted.loaded
     assert [*forced.held] == ["birch", "cedar", "oak"]
+    assert admitted.waits
     before = answers(folder.before)
     assert answers(forced) == {**before, "maple.example": forced.snapshot.default.ips}
     with pytest.raises(GuardRefusedError, match="36 names of 3 accounts"):
@@ -308,6 +315,15 @@ def test_force_for_an_account_without_changes_forces_nothing(folder: Folder) -> 
         without_maps(folder, account)
     with pytest.raises(GuardRefusedError):
         folder.next(force=Force("birsh"))
+
+
+def test_force_for_one_account_is_not_one_for_all_when_only_the_answers_before_are_known(folder: Folder) -> None:
+    for account in ACCOUNTS:
+        without_maps(folder, account)
+    guarded, source = folder.guarded(folder.before), read_source(folder.config, {})
+    with pytest.raises(GuardRefusedError, match="48 names of 4 accounts"):
+        guarded.after_snapshot(source, folder.before.snapshot, Book(), force=Force("maple"))
+    assert guarded.after_snapshot(source, folder.before.snapshot, Book(), force=Force())
 
 
 def test_no_guard_with_100_percent_but_the_brake(folder: Folder) -> None:

@@ -1,0 +1,149 @@
+"""Loads while the guard has refused or held files: at starts, of edits that wait, and for changes on request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dnsd.app import Loaded
+from dnsd.control import loading
+from dnsd.control.guarded import Force, UnsettledError
+from dnsd.manage.draft import Draft
+from dnsd.manage.refusal import Reason, RefusedError
+from dnsd.manage.zones import delete_zone
+from dnsd.store.directory import FileKind
+from tests.unit.control.scheduling import WWW, Life, Scheduling
+
+NUMBERS = {"acme": 113, "globex": 114, "hooli": 115}
+FILES = {
+    name: text
+    for account, number in NUMBERS.items()
+    for name, text in {
+        f"{account}/account.yaml": f"prefixes: [{{cidr: 203.0.{number}.0/24, approved: V}}]\n",
+        f"{account}/maps/all.yaml": f"enabled: true\nips: [203.0.{number}.1]\n"
+        f"memberships: [{{kind: account, identifier: {account}}}]\n",
+        f"{account}/zones/{account}.example.yaml": WWW,
+    }.items()
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "SERVED_WITHIN_S", 0)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Scheduling:
+    return Scheduling(tmp_path, FILES)
+
+
+def disable(world: Scheduling, *accounts: str) -> None:
+    for account in accounts:
+        name = f"{account}/maps/all.yaml"
+        world.write(name, world.read(name).replace("enabled: true", "enabled: false"))
+
+
+def with_description(loaded: Loaded) -> tuple[None, Draft]:
+    draft = Draft(loaded, datetime.now(UTC), by_operator=True)
+    draft.write("hooli/maps/all", FileKind.MAP, {**draft.document("hooli/maps/all"), "description": "x"})
+    return None, draft
+
+
+def without_zone(loaded: Loaded) -> tuple[None, Draft]:
+    draft = Draft(loaded, datetime.now(UTC), by_operator=True)
+    delete_zone(draft, next(zone.id for zone in loaded.dataset.zones.values() if zone.key == "acme/zones/acme.example"))
+    return None, draft
+
+
+def test_a_start_with_files_in_error_serves_the_version_that_they_are_judged_against(world: Scheduling) -> None:
+    async def refuse(life: Life) -> None:
+        await life.control.current.keep_first_good()
+        disable(world, *NUMBERS)
+        assert (await life.control.loader.reload()).by_guard
+
+    async def served(life: Life) -> bool:
+        assert not life.control.loader.last.ok
+        assert life.control.current.loaded
+        return any(life.control.current.loaded.snapshot.by_account.values())
+
+    world.run(refuse)
+    world.config.write_text(world.config.read_text() + "on_error: refuse\n")
+    world.write("acme/maps/all.yaml", "enabled: maybe\n")
+    assert world.run(served)
+    assert "the last good version is served, until `dnsd reload --force` or other files" in world.lines
+
+
+def test_a_start_judges_accounts_that_wait_while_another_was_forced(world: Scheduling) -> None:
+    async def force_one(life: Life) -> None:
+        await life.control.current.keep_first_good()
+        disable(world, *NUMBERS)
+        assert (await life.control.loader.reload()).by_guard
+        assert (await life.control.loader.reload(force=Force("acme"))).held == ("globex", "hooli")
+
+    async def is_refused(life: Life) -> bool:
+        return life.control.loader.last.by_guard
+
+    world.run(force_one)
+    assert world.run(is_refused)
+
+
+def test_an_account_still_waits_once_refused_edits_are_undone(world: Scheduling) -> None:
+    async def is_waiting(life: Life) -> bool:
+        name = "acme/maps/all.yaml"
+        world.write(name, world.read(name).replace("203.0.113.1", ""))
+        assert await life.control.loader.load_change()
+        assert life.control.loader.last.held == ("acme",)
+        disable(world, "globex", "hooli")
+        assert not await life.control.loader.load_change()
+        for account in ("globex", "hooli"):
+            world.write(f"{account}/maps/all.yaml", FILES[f"{account}/maps/all.yaml"])
+        await life.control.loader.load_change()
+        assert life.control.loader.last.held == ("acme",)
+        return life.control.brake.book.is_refused
+
+    assert world.run(is_waiting)
+
+
+def test_a_release_by_files_that_were_not_still_is_not_lost(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "STILL_S", 0.1)
+
+    async def release(life: Life) -> tuple[str, ...]:
+        world.write("globex/zones/acme.example.yaml", WWW)  # acme has it
+        disable(world, "globex")
+        assert await life.control.loader.load_change()
+        assert life.control.loader.last.held == ("globex",)
+        await life.control.changes.change(without_zone)
+        assert await life.control.loader.load_change()
+        return life.control.loader.last.held
+
+    assert world.run(release) == ()
+
+
+def test_a_change_on_request_meets_files_that_the_guard_refuses(world: Scheduling) -> None:
+    async def change(life: Life) -> None:
+        disable(world, *NUMBERS)
+        await life.control.changes.change(with_description)
+
+    assert refusal(world, change) == "a file was edited, and waits for the server's operator"
+
+
+def test_a_change_on_request_meets_files_that_are_not_still(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def catch_up() -> None:
+        raise UnsettledError
+
+    async def change(life: Life) -> None:
+        disable(world, "hooli")
+        monkeypatch.setattr(life.control.loader, "catch_up", catch_up)
+        await life.control.changes.change(with_description)
+
+    assert "nothing was written: try again" in refusal(world, change)
+
+
+def refusal(world: Scheduling, work: Callable[[Life], Awaitable[None]]) -> str:
+    with pytest.raises(RefusedError) as caught:
+        world.run(work)
+    assert [one.reason for one in caught.value.faults] == [Reason.NOT_WRITABLE]
+    return str(caught.value)
