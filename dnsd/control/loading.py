@@ -102,8 +102,10 @@ class Loader:
             self._log.info(f"serving {admitted.loaded.summary()}")
             return True
         self._report(self.last.problems)
+        if not self.last.by_guard and await self._publish_file(title):
+            return True
         if base is None:
-            return await self._publish_file(title)
+            return False
         await self._current.replace(base, keep_good=False)
         self._log.error("the last good version is served, until `dnsd reload --force` or other files")
         return True
