@@ -69,12 +69,13 @@ def moves(old: Snapshot, new: Snapshot) -> Iterator[ZoneMoves]:
             yield moved
 
 
-def proxied_by_account(snapshot: Snapshot) -> Counter[str]:
-    """The number of proxied names of each account, by its id."""
+def proxied_by_account(snapshot: Snapshot, only: str | None = None) -> Counter[str]:
+    """The number of proxied names of each account, or of the `only` account asked for, by id."""
     found: Counter[str] = Counter()
     if snapshot.zones:
         for built in snapshot.zones.values():
-            found[built.zone.account_id] += sum(built.proxied)
+            if only is None or built.zone.account_id == only:
+                found[built.zone.account_id] += sum(built.proxied)
     else:
         nodes = Counter(node for _, node in snapshot.names.entries())
         for node, count in nodes.items():

@@ -23,7 +23,7 @@ class Moves:
     base: Snapshot  # the answers before, with the settings of the change
     zones: tuple[ZoneMoves, ...]
     accounts: tuple[AccountMoves, ...]
-    proxied: int  # names, of all accounts, before; 0 if no rule asks for it
+    proxied: int  # names before, of all accounts or the only one that moved; 0 if no rule asks for it
 
 
 def moves_between(before: Loaded, after: Loaded) -> Moves:
@@ -35,8 +35,10 @@ def moves_from(base: Snapshot, after: Loaded, known: Mapping[str, Account]) -> M
     """The moved names since the snapshot `base`; `known` are accounts by id, whose folders are named."""
     zones = tuple(moves(base, after.snapshot))
     unproxied = sum(one.names.opened for one in zones if one.applies_maps)
-    is_judged = len({one.account_id for one in zones}) > 1 or unproxied >= LEAST_UNPROXIED
-    proxied = proxied_by_account(base) if is_judged else {}  # else no rule asks for it
+    accounts = {one.account_id for one in zones}
+    is_judged = len(accounts) > 1 or unproxied >= LEAST_UNPROXIED
+    only = next(iter(accounts)) if len(accounts) == 1 else None  # one account is judged by its own names
+    proxied = proxied_by_account(base, only) if is_judged else {}  # else no rule asks for it
     return Moves(base, zones, tuple(_by_account(zones, known, proxied)), sum(proxied.values()))
 
 
