@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from click.testing import Result
 
 from dnsd.manage.token_file import TokenFile
-from dnsd.model.times import time_text
 from tests.api.server import A1, FILES, Api
 from tests.api.test_durability import wait_until
 from tests.api.test_manage_commands import free_port, run, settings
-from tests.api.test_pending_changes import MAP, MAPS, PENDING, SHOP, SHOP_TEXT, due_without_its_token
+from tests.api.test_pending_changes import MAP, MAPS, PENDING, SHOP, SHOP_TEXT, ahead, due_without_its_token
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +29,6 @@ def _nothing_pending(api: Api) -> Iterator[None]:
     yield
     for one in api.result("GET", PENDING):
         api.result("DELETE", f"{PENDING}/{one['id']}")
-
-
-def ahead(**delta: float) -> str:
-    return time_text(datetime.now(UTC) + timedelta(**delta))
 
 
 def dnsd(api: Api, *arguments: str, token: str | None = "") -> Result:
