@@ -24,7 +24,9 @@ from dnsd.model.pool import slips
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
 from dnsd.progress import Progress, no_progress
-from dnsd.settings import InvalidSettingsError, OnError, Settings, SettingsFile, load_settings
+from dnsd.settings.file import InvalidSettingsError, SettingsFile, load_settings
+from dnsd.settings.sections import OnError
+from dnsd.settings.server import Settings
 from dnsd.store.directory import FileKind, Files, SourceFile, account_of, is_folder, read_file, read_files
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.hold import MayGo, Served, Stopped, load_served

@@ -18,7 +18,7 @@ from dnsd.api.codes import CODES
 from dnsd.api.routes import BASE, ROUTES
 from dnsd.cli import main
 from dnsd.control.loading import NEEDS_START
-from dnsd.settings import Settings
+from dnsd.settings.server import Settings
 
 DOCS = Path(__file__).parent
 STATUSES = "0 success · 1 invalid input, or a change was refused · 2 wrong usage · 3 the server cannot be reached"

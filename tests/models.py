@@ -13,7 +13,7 @@ from dnsd.model.maps import MapFields
 from dnsd.model.records import Record, RecordFields, build_record
 from dnsd.model.zones import Zone, ZoneFields, apex_records
 from dnsd.process.worker_settings import WorkerSettings
-from dnsd.settings import Settings
+from dnsd.settings.server import Settings
 from dnsd.wire.names import parse_name_text
 
 Fields = Mapping[str, Any]

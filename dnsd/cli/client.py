@@ -31,7 +31,7 @@ from dnsd.manage.tokens import MAX_NAME
 from dnsd.model.times import time_text
 from dnsd.net.listen import Address
 from dnsd.process.link import MessageKind, ask
-from dnsd.settings import load_settings, state_folder_of
+from dnsd.settings.file import load_settings, state_folder_of
 
 if TYPE_CHECKING:
     import httpx

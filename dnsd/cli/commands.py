@@ -27,7 +27,8 @@ from dnsd.process.link import MessageKind, ask
 from dnsd.process.privileges import PrivilegeError
 from dnsd.progress import progress_on
 from dnsd.serve.start import serve
-from dnsd.settings import Settings, state_folder
+from dnsd.settings.file import state_folder
+from dnsd.settings.server import Settings
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import parse_type_text
 from dnsd.wire.reply_text import reply_data

@@ -9,7 +9,7 @@ from pathlib import Path
 from dnsd.errors import InvalidDataError
 from dnsd.model.advertisement import NO_ROUTES, Routes
 from dnsd.model.observed import FeedError, Observed
-from dnsd.settings import load_settings, state_folder
+from dnsd.settings.file import load_settings, state_folder
 from dnsd.store.observations import UnusableFileError, load_feed, load_observed
 
 

@@ -20,7 +20,7 @@ from dnsd.manage.tokens import ID, AccessLevel, Area, Token, parse_permission, p
 from dnsd.model.dataset import Dataset
 from dnsd.model.times import parse_time
 from dnsd.progress import progress_on
-from dnsd.settings import state_folder
+from dnsd.settings.file import state_folder
 from dnsd.wire.names import parse_name_text
 
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import leave_on_signal
 from dnsd.process.state import State
 from dnsd.process.tasks import in_thread, run_until
-from dnsd.settings import Settings
+from dnsd.settings.server import Settings
 
 BEAT_S = 0.25
 

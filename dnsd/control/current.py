@@ -19,7 +19,7 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.process.snapshot_file import FILE_NAME, load_snapshot
 from dnsd.process.tasks import in_thread
-from dnsd.settings import Settings
+from dnsd.settings.server import Settings
 from dnsd.store.directory import Files
 from dnsd.store.good import GoodTexts
 from dnsd.store.write import JOURNAL

@@ -27,7 +27,7 @@ from dnsd.model.guard import FORCE, AccountMoves, GuardFinding, listed, move_fin
 from dnsd.model.sightings import NEVER_SEEN
 from dnsd.process.memory import trim
 from dnsd.progress import progress_on
-from dnsd.settings import OnError
+from dnsd.settings.sections import OnError
 from dnsd.store.hold import Stopped, changed_accounts
 
 MAX_ROUNDS = 20  # in which accounts are held, before the load is refused

@@ -13,7 +13,7 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import Problem
 from dnsd.model.accounts import Account
 from dnsd.model.guard import LEAST_UNPROXIED, AccountMoves, GuardFinding, MovedNames, drop_findings, move_findings
-from dnsd.settings import Settings
+from dnsd.settings.server import Settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)

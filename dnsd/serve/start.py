@@ -51,7 +51,9 @@ from dnsd.process.state import State, make_folder, take_state
 from dnsd.process.tasks import in_thread
 from dnsd.serve.late_modules import WEB, import_late_modules
 from dnsd.serve.supervisor import Child, Children, Run, Supervisor
-from dnsd.settings import SECRET_SIZE, Settings, load_settings, state_folder_of
+from dnsd.settings.file import load_settings, state_folder_of
+from dnsd.settings.server import Settings
+from dnsd.settings.values import SECRET_SIZE
 from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
 from dnsd.store.good import FOLDER as GOOD
 from dnsd.store.observations import FILE_NAME as OBSERVED

@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 from dnsd.process.link import MessageKind, ask
-from dnsd.settings import state_folder
+from dnsd.settings.file import state_folder
 from dnsd.store.write import FileChange, undo_unfinished, write_files
 from tests.api.server import A1, FILES, PREFIX1, SETTINGS, Z1, Z2, Z3, Api
 from tests.limits import HANG_S, IS_LONG, judged

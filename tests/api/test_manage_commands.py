@@ -24,7 +24,7 @@ from click.testing import CliRunner, Result
 
 from dnsd.cli import main
 from dnsd.manage.token_file import TokenFile
-from dnsd.settings import load_settings
+from dnsd.settings.file import load_settings
 from tests.api.server import A1, A2, FILES, IMMUTABLE, MI, SETTINGS, Z1, Z2, Z3, Api
 from tests.limits import HANG_S
 from tests.live.server import PROJECT

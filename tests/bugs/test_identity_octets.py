@@ -10,7 +10,8 @@ from dnsd.compile.build import Options, build_snapshot
 from dnsd.engine.respond import respond
 from dnsd.errors import InvalidDataError
 from dnsd.model.fields import parse_ip
-from dnsd.settings import MAX_NSID, load_settings
+from dnsd.settings.file import load_settings
+from dnsd.settings.values import MAX_NSID
 from tests.models import dataset, zone
 from tests.packets import NSID_OPTION, opt, query
 

@@ -33,7 +33,7 @@ from dnsd.manage.draft import Draft
 from dnsd.manage.refusal import RefusedError
 from dnsd.model.accounts import PoolUse
 from dnsd.model.maps import MemberKind
-from dnsd.settings import Settings
+from dnsd.settings.server import Settings
 from dnsd.store.text_file import FileChangedError
 from tests.worlds import as_yaml
 

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from dnsd.metrics import METRICS
-from dnsd.settings import load_settings
+from dnsd.settings.file import load_settings
 from tests.limits import HANG_S
 from tests.live.server import Dnsd
 

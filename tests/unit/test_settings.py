@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dnsd.errors import InvalidDataError
-from dnsd.settings import Settings, load_settings
+from dnsd.settings.file import load_settings
+from dnsd.settings.server import Settings
 
 MINIMAL = "default_addresses: [198.51.100.10]\n"
 

@@ -22,7 +22,7 @@ from dnsd.manage.tokens import Token
 from dnsd.model.fields import derived_id
 from dnsd.process.shared import Shared
 from dnsd.process.state import State
-from dnsd.settings import load_settings
+from dnsd.settings.file import load_settings
 
 T = TypeVar("T")
 ACME, GLOBEX = (derived_id("account", key) for key in ("acme", "globex"))

@@ -11,7 +11,7 @@ import pytest
 
 from dnsd.app import Loaded
 from dnsd.errors import InvalidDataError
-from dnsd.settings import OnError
+from dnsd.settings.sections import OnError
 from tests.unit.store.test_hold import edit, reload, start
 
 SETTINGS = "default_addresses: [198.51.100.10]\nnameservers: [ns1.example.net]\n"
