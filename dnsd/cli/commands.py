@@ -20,6 +20,7 @@ from dnsd.errors import InvalidDataError, printable
 from dnsd.model.accounts import AccountFields
 from dnsd.model.fields import Fields
 from dnsd.model.maps import MapFields
+from dnsd.model.public_suffixes import list_date
 from dnsd.model.zones import ZoneFields
 from dnsd.net.listen import ListenError
 from dnsd.net.udp import NoBatchError
@@ -53,8 +54,21 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def _print_version(context: click.Context, _: click.Parameter, is_given: bool) -> None:
+    if is_given:
+        click.echo(f"dnsd, version {__version__}\nPublic Suffix List of {list_date()}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="dnsd")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version, and the date of the Public Suffix List.",
+)
 @click.pass_context
 def main(context: click.Context) -> None:
     """Authoritative DNS server that answers proxied names from address maps."""

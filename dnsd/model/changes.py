@@ -13,8 +13,7 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
 from dnsd.model.pool import slip
 from dnsd.model.withdrawals import locked_problems, unapproved_problems, withdrawal_problems
-from dnsd.model.zones import Zone
-from dnsd.wire.names import ROOT, ancestors, is_below
+from dnsd.model.zone_changes import zone_change_problems
 
 
 def change_problems(old: Dataset, new: Dataset, *, by_operator: bool, forced: bool = False) -> list[Problem]:
@@ -65,7 +64,7 @@ def _delegations(old: Dataset, new: Dataset) -> Iterator[Problem]:
 
 
 def _operator_only(old: Dataset, new: Dataset) -> Iterator[Problem]:
-    """Changes reserved to the operator: approval, static IPs, the pool, verification and status of zones, new names."""
+    """Changes reserved to the operator: approval, static IPs, the pool, and changes of zones."""
     for account_id, account in new.accounts.items():
         before = old.accounts.get(account_id)
         if before is account:
@@ -80,36 +79,7 @@ def _operator_only(old: Dataset, new: Dataset) -> Iterator[Problem]:
             yield Problem(account.key, ("pool",), "only the operator can change `pool`")
         if not set(account.static_ips) <= set(before.static_ips if before else ()):
             yield Problem(account.key, ("static_ips",), "only the operator can lease static IPs")
-    for zone_id, zone in new.zones.items():
-        known = old.zones.get(zone_id)
-        if known is not zone:
-            yield from _verification(known, zone)
-        if known is None or known.name != zone.name:
-            yield from _new_zone(new, zone)
-        elif known.status is not zone.status:
-            yield Problem(zone.key, ("status",), f"the zone is {known.status}; only the operator can change its status")
-
-
-def _verification(before: Zone | None, zone: Zone) -> Iterator[Problem]:
-    """A problem if `verified` was changed; a new or renamed zone, or one of another account, starts unverified."""
-    is_known = before is not None and (before.name, before.account_id) == (zone.name, zone.account_id)
-    if zone.verified != (is_known and before is not None and before.verified):
-        message = "only the operator can change `verified`; a new zone has `verified: false`"
-        yield Problem(zone.key, ("verified",), message)
-
-
-def _new_zone(new: Dataset, zone: Zone) -> Iterator[Problem]:
-    """A zone owns all names at and below its apex: a customer's zone must not contain, or lie in, another account's."""
-    if len([*ancestors(zone.name)]) == 1:
-        message = f"{zone.name_text} is a top-level domain: only the operator can create its zone"
-        yield Problem(zone.key, ("name",), message)
-    others = {
-        name: one for name, one in new.zones_by_name.items() if one.account_id != zone.account_id and name != ROOT
-    }
-    if not others.keys().isdisjoint(ancestors(zone.name)):
-        yield Problem(zone.key, ("name",), f"{zone.name_text} lies in a zone of another account")
-    if any(is_below(name, zone.name) for name in others):
-        yield Problem(zone.key, ("name",), f"a zone of another account lies in {zone.name_text}")
+    yield from zone_change_problems(old, new)
 
 
 def _is_approved(prefix: Prefix) -> bool:

@@ -41,8 +41,14 @@ def test_restore_of_a_file_moved_to_another_account(api: Api, acme: str) -> None
         wait_for(lambda: api.call("GET", f"/zones/{Z2}", token=acme).status_code == 200)
 
 
-@pytest.mark.parametrize("name", ["www.example.com", "a.b.example.com", "com", "example"])
-def test_only_the_operator_makes_zones_in_or_around_others(api: Api, globex: str, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("www.example.com", "a.b.example.com", "com", "example"),
+        *("co.uk", "gov.uk", "github.io", "in-addr.arpa", "ip6.arpa", "xn--55qx5d.cn"),
+    ],
+)
+def test_only_the_operator_makes_zones_of_others_and_of_public_suffixes(api: Api, globex: str, name: str) -> None:
     body = {"name": name, "account": {"id": A2}}
     assert api.refused("POST", "/zones", body, token=globex)[:2] == (400, 1002)
     zone = api.result("POST", "/zones", body)
@@ -94,3 +100,21 @@ def test_only_the_operator_restores_a_status(api: Api, acme: str) -> None:
     wait_for(lambda: api.result("GET", f"/zones/{zone}")["status"] == "initializing")
     assert api.refused("POST", f"/zones/{zone}/history/{version}/restore", token=acme)[:2] == (400, 1002)
     assert api.result("POST", f"/zones/{zone}/history/{version}/restore")["status"] == "active"
+
+
+@pytest.mark.parametrize("status", ["initializing", "pending", "moved"])
+def test_tenant_cannot_get_around_a_lock(api: Api, acme: str, status: str) -> None:
+    zone = made_zone(api, A1, f"{status}.locked.test", acme)
+    record = {"type": "A", "name": "www", "content": "192.0.2.66"}
+    api.result("POST", f"/zones/{zone}/dns_records", record, token=acme)
+    file = api.folder / f"accounts/acme/zones/{status}.locked.test.yaml"
+    file.write_text(file.read_text().replace("status: active", f"status: {status}"))
+    wait_for(lambda: api.result("GET", f"/zones/{zone}")["status"] == status)
+    answer = api.reply(f"www.{status}.locked.test").to_wire()[2:]
+    code, number, message = api.refused("DELETE", f"/zones/{zone}", token=acme)
+    assert (code, number) == (400, 1002)
+    assert f"the zone is {status}: only the operator can delete it" in message
+    below = {"name": f"www.{status}.locked.test", "account": {"id": A1}}
+    assert api.refused("POST", "/zones", below, token=acme)[:2] == (400, 1002)
+    assert api.reply(f"www.{status}.locked.test").to_wire()[2:] == answer
+    assert api.call("DELETE", f"/zones/{zone}").status_code == 200

@@ -58,6 +58,7 @@ CONFINED = {
     "dnslib": set(),
     "prometheus_client": {"web"},
     "psutil": {"control"},
+    "publicsuffixlist": {"model"},
     "siphash24": {"wire"},
     "fastapi": {"api"},
     "starlette": {"api", "dashboard", "web"},

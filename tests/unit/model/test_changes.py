@@ -11,7 +11,7 @@ from dnsd.model.accounts import Account, AccountSettings, Approval, Prefix
 from dnsd.model.changes import change_problems
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap, MemberKind, Membership
-from dnsd.model.zones import Zone
+from dnsd.model.zones import Status, Zone
 from tests.models import zone
 
 A1, M1 = "a1" * 16, "11" * 16
@@ -110,6 +110,14 @@ def zone_of(name: str = "shop.example", *, account_id: str = A1, verified: bool 
     return replace(zone(name, verified=verified), id="2" * 32, account_id=account_id)
 
 
+def locked() -> Zone:
+    return replace(zone_of(), status=Status.INITIALIZING)
+
+
+def below() -> Zone:
+    return replace(zone_of("www.shop.example", verified=False), id="3" * 32)
+
+
 VERIFICATION: dict[str, tuple[Zone | None, Zone, bool]] = {  # before, after, whether customers may make the change
     "a new zone, verified": (None, zone_of(), False),
     "a new zone, not verified": (None, zone_of(verified=False), True),
@@ -128,4 +136,22 @@ def test_only_the_operator_verifies(before: Zone | None, after: Zone, allowed: b
     new = Dataset({A1: ACCOUNT}, {}, {after.id: after})
     found = change_problems(old, new, by_operator=False)
     assert [problem.path for problem in found] == ([] if allowed else [("verified",)])
+    assert change_problems(old, new, by_operator=True) == []
+
+
+LOCKS: dict[str, tuple[list[Zone], list[Zone], bool]] = {  # before, after, whether customers may make the change
+    "an active zone is deleted": ([zone_of()], [], True),
+    "a locked zone is deleted": ([locked()], [], False),
+    "a locked zone is unlocked": ([locked()], [zone_of()], False),
+    "a zone is locked": ([zone_of()], [locked()], False),
+    "a locked zone is renamed and unlocked": ([locked()], [zone_of("other.example", verified=False)], False),
+    "a zone is made below a locked one": ([locked()], [locked(), below()], False),
+    "a zone is made below an active one": ([zone_of()], [zone_of(), below()], True),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "allowed"), LOCKS.values(), ids=LOCKS.keys())
+def test_only_the_operator_locks_and_unlocks(before: list[Zone], after: list[Zone], allowed: bool) -> None:
+    old, new = (Dataset({A1: ACCOUNT}, {}, {one.id: one for one in zones}) for zones in (before, after))
+    assert (change_problems(old, new, by_operator=False) == []) is allowed
     assert change_problems(old, new, by_operator=True) == []
