@@ -7,10 +7,12 @@ from typing import Any
 
 from dnsd.errors import Problem
 from dnsd.model.accounts import Account, AccountFields
-from dnsd.model.dataset import Dataset, build_dataset, problems, resolve_accounts, resolve_map
+from dnsd.model.dataset import Dataset, build_dataset
+from dnsd.model.dataset_rules import problems
 from dnsd.model.fields import derived_id
 from dnsd.model.maps import MapFields
 from dnsd.model.records import Record, RecordFields, build_record
+from dnsd.model.resolve import resolve_accounts, resolve_map
 from dnsd.model.zones import Zone, ZoneFields, apex_records
 from dnsd.process.worker_settings import WorkerSettings
 from dnsd.settings.server import Settings

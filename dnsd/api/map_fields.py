@@ -10,7 +10,8 @@ from dnsd.api.bodies import MAX_LISTED
 from dnsd.api.request import MAX_FAULTS, Call, fields_of
 from dnsd.errors import BrokenRule
 from dnsd.manage.refusal import REASON_OF_RULE, Fault, RefusedError
-from dnsd.model.dataset import Dataset, may_not_use
+from dnsd.model.dataset import Dataset
+from dnsd.model.dataset_rules import may_not_use
 from dnsd.model.fields import F, parse_ip
 
 

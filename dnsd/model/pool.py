@@ -7,14 +7,11 @@ happens to zones, their maps and records.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from dnsd.errors import BrokenRule, Problem
 from dnsd.model.accounts import Account, PoolUse
-
-if TYPE_CHECKING:
-    from dnsd.model.dataset import Dataset
-    from dnsd.model.maps import AddressMap
+from dnsd.model.dataset import Dataset
+from dnsd.model.maps import AddressMap
 
 GONE = "the account is barred from the pool, and its folder is gone: restore it, or remove it by `dnsd reload --force`"
 REMEDY = "if the account may use the pool, write `pool: allowed` in its account.yaml"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
 
 from dnsd.errors import Problem
 from dnsd.model.accounts import Account, Prefix, contains
+from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, IPNetwork
-
-if TYPE_CHECKING:
-    from dnsd.model.dataset import Dataset
-    from dnsd.model.maps import AddressMap
+from dnsd.model.maps import AddressMap
 
 SMALLEST = {4: 24, 6: 48}  # the longest prefixes that networks accept from each other
 LARGEST = {4: 8, 6: 19}  # the shortest prefixes that registries allocate to one holder

@@ -14,9 +14,11 @@ from typing import Any
 
 from dnsd.errors import BrokenRule, InvalidDataError, Problem
 from dnsd.model.accounts import Account, AccountFields
-from dnsd.model.dataset import Dataset, build_dataset, map_problems, problems_between, resolve_accounts, resolve_map
+from dnsd.model.dataset import Dataset, build_dataset
+from dnsd.model.dataset_rules import map_problems, problems_between
 from dnsd.model.fields import F
 from dnsd.model.maps import AddressMap, MapFields
+from dnsd.model.resolve import resolve_accounts, resolve_map
 from dnsd.model.zone_rules import DEFAULT_LIMITS, RrsetLimits, zone_problems
 from dnsd.model.zones import Zone
 from dnsd.progress import Progress, no_progress

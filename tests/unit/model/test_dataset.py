@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dnsd.model.dataset import may_not_use
+from dnsd.model.dataset_rules import may_not_use
 from dnsd.model.fields import derived_id
 from dnsd.wire.names import parse_name_text
 from tests.models import account_map, dataset, record, resolved, zone, zone_map
