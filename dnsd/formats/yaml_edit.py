@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from dnsd.formats.yaml_nodes import BREAKS, Layout, YamlNode
+from dnsd.formats.yaml_problems import YamlError, YamlProblem
 from dnsd.formats.yaml_style import MAX_WIDTH, PlainData, as_read, document_lines, entry_lines, flow_texts, value_lines
-from dnsd.formats.yaml_text import BYTE_ORDER_MARK, EMPTY, LINE_BREAK, Data, YamlError, YamlProblem, parse_yaml
+from dnsd.formats.yaml_text import BYTE_ORDER_MARK, EMPTY, LINE_BREAK, Data, parse_yaml
 
 COLON = re.compile(r"\s*:")
 COMMA = re.compile(r"\s*,")

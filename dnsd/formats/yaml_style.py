@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 import yaml
 
-from dnsd.formats.yaml_text import MAX_DEPTH, STR_TAG, TOO_DEEP, Data
+from dnsd.formats.yaml_problems import MAX_DEPTH, TOO_DEEP
+from dnsd.formats.yaml_text import STR_TAG, Data
 
 PlainData: TypeAlias = "Mapping[str, PlainData] | Sequence[PlainData] | str | int | float | bool | None"
 

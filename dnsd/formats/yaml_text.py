@@ -8,9 +8,9 @@ construct: the C composer recurses and crashes the process on deep nesting, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final, NamedTuple, NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 import yaml
 from yaml.events import (
@@ -23,14 +23,14 @@ from yaml.events import (
     ScalarEvent,
 )
 
-from dnsd.errors import DnsdError, Path
+from dnsd.errors import Path
+from dnsd.formats.yaml_problems import MAX_DEPTH, TOO_DEEP, YamlError, YamlProblem, syntax_problem
 
 Data: TypeAlias = "dict[str, Data] | list[Data] | str | None"
 Mark: TypeAlias = tuple[int, int]  # line, column, from 1
 Places: TypeAlias = dict[Path, Mark]
 
 MAX_SIZE = 64 * 1024 * 1024  # characters
-MAX_DEPTH = 32  # our deepest file needs 5
 MAX_EXPANSION = 100_000  # nodes that aliases may add to a file
 MAX_PROBLEMS = 100  # of one text; after these, the rest is not worth reading
 MAX_SHOWN = 60  # characters of the user's text in a message
@@ -39,20 +39,6 @@ LONG_SCALAR = 128  # characters of a scalar that weigh as much as one more node 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 STR_TAG = "tag:yaml.org,2002:str"
 BYTE_ORDER_MARK = "\ufeff"
-
-TOO_DEEP = f"nested too deeply: the limit is {MAX_DEPTH} levels"
-
-# Phrases in PyYAML's messages about the most common slips, and better advice for each.
-SLIPS = (
-    ("exceeded maximum nesting depth", TOO_DEEP),  # newer releases of libyaml detect it while reading ahead
-    (
-        "mapping values are not allowed",
-        "unexpected colon: a value that contains a colon and a space needs quotes,"
-        " and all keys of a mapping begin in the same column",
-    ),
-    ("<document start>", "this is indented less than the text above and belongs to nothing: check the indentation"),
-    ("sequence entries are not allowed", "a list cannot begin here: put its first item on a line of its own"),
-)
 
 # The C loader is ten times faster; the fallback serves a PyYAML built without libyaml.
 LOADER: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -65,22 +51,6 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 CACHED_TEXTS, MAX_CACHED = 4, 256 * 1024  # number of texts whose documents are cached; characters of the largest
 EMPTY = "the file is empty: expected keys and values (to remove the object, delete the file)"
-
-
-class YamlProblem(NamedTuple):
-    """A problem at a line and column of a text, both from 1."""
-
-    line: int
-    column: int
-    message: str
-
-
-class YamlError(DnsdError):
-    """The text is not one YAML document of the accepted form; `problems` lists the reasons in the text's order."""
-
-    def __init__(self, problems: Iterable[YamlProblem]) -> None:
-        self.problems = sorted(problems, key=lambda problem: (problem.line, problem.column))
-        super().__init__("\n".join(f"{line}:{column}: {message}" for line, column, message in self.problems))
 
 
 def parse_yaml(text: str, *, places: Places | None = None, max_size: int = MAX_SIZE) -> Data:
@@ -112,7 +82,7 @@ def _parsed(text: str, places: Places | None, max_size: int) -> Data:
         for event in yaml.parse(text, Loader=LOADER):
             reader.take(event)
     except yaml.MarkedYAMLError as error:
-        raise YamlError([*reader.problems, _syntax_problem(error, text)]) from None
+        raise YamlError([*reader.problems, syntax_problem(error, text)]) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # the pure loader, on an escape such as "\UFFFFFFFF"
         mark = _mark(event) if event else (1, 1)
         raise YamlError([*reader.problems, YamlProblem(*mark, f"cannot be read: {error}")]) from None
@@ -148,31 +118,6 @@ def _mark_at(text: str, index: int) -> Mark:
 def _mark(event: Event) -> Mark:
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-
-
-def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> YamlProblem:
-    """PyYAML's problem and context as one sentence, or better advice for a common slip."""
-    problem, context, begin = error.problem or "this is not YAML", error.context or "", error.context_mark
-    mark = error.problem_mark or begin
-    if begin is not None and (context.endswith(("an alias", "an anchor")) or "unexpected end of stream" in problem):
-        mark = begin
-    if mark is None:
-        return YamlProblem(1, 1, problem)
-    at, char = (mark.line + 1, mark.column + 1), text[mark.index : mark.index + 1]
-    if char == "\t":
-        return YamlProblem(*at, "a tab is not allowed here: indent with spaces")
-    if "unexpected end of stream" in problem:
-        return YamlProblem(*at, "this quote is never closed")
-    if char and (mark is begin or "cannot start any token" in problem or text.startswith("::", mark.index)):
-        return YamlProblem(*at, f"a value that begins with {char} needs quotes")
-    for phrase, advice in SLIPS:
-        if phrase in problem:
-            return YamlProblem(*at, advice)
-    if context:
-        problem += f", {context}"
-    if context and begin is not None and begin.line + 1 != at[0]:
-        problem += f" that begins in line {begin.line + 1}"
-    return YamlProblem(*at, problem)
 
 
 class _Sentinel:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.errors import Path as KeyPath
-from dnsd.formats.yaml_text import Data, YamlError, parse_yaml
+from dnsd.formats.yaml_problems import YamlError
+from dnsd.formats.yaml_text import Data, parse_yaml
 from dnsd.model.fields import validate
 from dnsd.settings.server import DEFAULT_DATA, Settings
 from dnsd.store.text_file import NotTextError, read_text

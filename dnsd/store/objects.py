@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeAlias
 
 from dnsd.errors import Path as ObjectPath
 from dnsd.errors import Place, Problem
-from dnsd.formats.yaml_text import Data, Places, YamlError, parse_yaml
+from dnsd.formats.yaml_problems import YamlError
+from dnsd.formats.yaml_text import Data, Places, parse_yaml
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.formats.yaml_edit import edited_yaml, written_yaml
+from dnsd.formats.yaml_problems import YamlError
 from dnsd.formats.yaml_style import PlainData, as_read
-from dnsd.formats.yaml_text import YamlError, parse_yaml
+from dnsd.formats.yaml_text import parse_yaml
 from tests.limits import examples
 from tests.unit.formats.test_yaml_edit import library
 

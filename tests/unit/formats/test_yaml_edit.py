@@ -10,8 +10,9 @@ import yaml
 
 from dnsd.formats import yaml_nodes, yaml_style, yaml_text
 from dnsd.formats.yaml_edit import edited_yaml, written_yaml
+from dnsd.formats.yaml_problems import MAX_DEPTH, YamlError
 from dnsd.formats.yaml_style import PlainData, as_read
-from dnsd.formats.yaml_text import MAX_DEPTH, YamlError, parse_yaml
+from dnsd.formats.yaml_text import parse_yaml
 from tests.limits import growth
 
 A = {"name": "a", "type": "A", "content": "192.0.2.1"}

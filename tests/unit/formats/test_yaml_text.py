@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.formats import yaml_text
-from dnsd.formats.yaml_text import MAX_DEPTH, MAX_PROBLEMS, Data, Mark, YamlError, parse_yaml
+from dnsd.formats.yaml_problems import MAX_DEPTH, YamlError
+from dnsd.formats.yaml_text import MAX_PROBLEMS, Data, Mark, parse_yaml
 from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
@@ -283,7 +284,8 @@ HOSTILE = [  # an expression for a text of a size, the size, and the message
     ("NUL at the end", "'#' * size + '\\0'", 10_000_000, "U+0000"),
 ]  # fmt: skip
 PROBE = """
-from dnsd.formats.yaml_text import YamlError, parse_yaml
+from dnsd.formats.yaml_text import parse_yaml
+from dnsd.formats.yaml_problems import YamlError
 from tests.limits import growth
 said = ""
 def work_of(size):
