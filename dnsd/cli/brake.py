@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import click
 
-from dnsd.cli.client import ApiObject, Client, with_api
+from dnsd.cli.client import ApiObject, Client
 from dnsd.cli.commands import json_option
+from dnsd.cli.connection import with_api
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.errors import printable
 from dnsd.manage.brake import time_left

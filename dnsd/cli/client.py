@@ -1,48 +1,24 @@
-"""The commands' HTTP client: the API's address, the token, and the errors of a request.
+"""The commands' HTTP client: requests, and the errors of a request.
 
 httpx is imported for the first request only: `dnsd serve` and the commands that read files do not need it.
 """
 
 from __future__ import annotations
 
-import getpass
-import ipaddress
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import click
 
-from dnsd.cli.commands import STATUS_TIMEOUT_S, config_option
-from dnsd.cli.show import report, say
-from dnsd.errors import DnsdError, InvalidDataError, path_text, printable
+from dnsd.errors import DnsdError, path_text
 from dnsd.errors import Path as ObjectPath
-from dnsd.manage.brake import COMMANDS
-from dnsd.manage.pending import MAX_LATE
-from dnsd.manage.token_file import NoSuchTokenError, TokenFile, TokenFileError
-from dnsd.manage.tokens import MAX_NAME
-from dnsd.model.times import time_text
-from dnsd.net.listen import Address
-from dnsd.process.link import MessageKind, ask
-from dnsd.settings.file import load_settings, state_folder_of
 
 if TYPE_CHECKING:
     import httpx
 
-URL_VARIABLE, TOKEN_VARIABLE = "DNSD_API_URL", "DNSD_API_TOKEN"
 BASE = "/client/v4"
-ADD_API = 'api: {listen: "127.0.0.1:8053"}'
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # wildcard address -> loopback address
-CONNECT_S = 5.0
 ANSWER_S = 300.0  # the API answers a write once all workers serve it: with a million records, that takes a while
-OWN_TOKEN_LIFETIME = timedelta(minutes=5)
 PER_PAGE = {"dns_records": 100_000}
 DEFAULT_PER_PAGE = 50  # the server's limit for accounts and zones
 NOT_RUNNING = 3  # exit status
@@ -167,189 +143,3 @@ def fault_line(path: ObjectPath, message: str, code: int) -> str:
 def in_path(text: str) -> str:
     """A text, quoted as one segment of a URL path."""
     return quote(text, safe="")
-
-
-# The API's address, and the token
-
-
-@dataclass(frozen=True, slots=True)
-class _Api:
-    """The API's URL. `is_ours`: it comes from the settings file, not from --url."""
-
-    url: str
-    is_ours: bool
-
-
-def with_api(command: Callable[..., None]) -> Callable[..., None]:
-    """Pass a client of the API to a command, and add the options for the API's address and token.
-
-    An option `at` is the time of a pending change: the command's own token must last until it is made.
-    """
-
-    @wraps(command)
-    def run(*, config: Path, url: str | None, token_file: Path | None, **given: Any) -> None:
-        try:
-            with _connected(config, url, token_file, given.get("at")) as client:
-                command(client, **given)
-        except InvalidDataError as error:
-            report(error.problems)
-            sys.exit(1)
-        except FailedError as error:
-            for line in error.lines:
-                say(printable(line))
-            sys.exit(error.status)
-
-    url_option = click.option(
-        "--url",
-        envvar=URL_VARIABLE,
-        callback=_url,
-        help=f"URL of the server; default: ${URL_VARIABLE}, else from the settings file.",
-    )
-    token_option = click.option(
-        "--token-file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help=f"File with an API token; default: ${TOKEN_VARIABLE}, else a temporary token for this command.",
-    )
-    return url_option(token_option(config_option(run)))
-
-
-@contextmanager
-def _connected(
-    config: Path, url: str | None, token_file: Path | None, until: datetime | None = None
-) -> Iterator[Client]:
-    """Open a client of the API; a token of its own stays `until` then."""
-    import httpx
-
-    token = _given_token(token_file)
-    api = _Api(url, is_ours=False) if url else _api_of(config)
-    with _own_token(config, api, until) if token is None else nullcontext(token) as secret:
-        headers = {"Authorization": f"Bearer {secret}", "User-Agent": "dnsd"}
-        timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
-        may_use_proxy = token is not None and not api.is_ours
-        with httpx.Client(base_url=api.url, headers=headers, timeout=timeout, trust_env=may_use_proxy) as http:
-            yield Client(http)
-
-
-def _url(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """The API's URL; `value` is the server's URL, with or without the API's base path."""
-    if not value:
-        return None
-    try:
-        parts = urlsplit(value)
-        is_good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0
-    except ValueError:
-        is_good = False
-    if not is_good or parts.query or parts.fragment:
-        raise click.BadParameter(f"{value!r} is not a URL such as http://127.0.0.1:8053", context, option)
-    if parts.username is not None:
-        raise click.BadParameter("the URL must not contain a user name or a token", context, option)
-    return value.rstrip("/").removesuffix(BASE) + BASE
-
-
-def _api_of(config: Path) -> _Api:
-    """The API of the settings file. Raises InvalidDataError."""
-    settings = load_settings(config).settings
-    if settings.api is None:
-        raise FailedError(
-            f"{config} has no `api`: the server's HTTP API is off. To turn it on, add: {ADD_API}",
-            "and restart the server",
-            status=NOT_RUNNING,
-        )
-    listen = settings.api.listen
-    if not listen.port:
-        raise click.UsageError("`api.listen` has port 0: use --url with the port that the server printed")
-    return _Api(f"http://{Address(ANY_ADDRESS.get(listen.host, listen.host), listen.port)}{BASE}", is_ours=True)
-
-
-def _given_token(file: Path | None) -> str | None:
-    """The token in a file, else in the environment; None if neither is given."""
-    if file is None:
-        source, text = f"${TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE, "")
-        if not text:
-            return None
-    else:
-        source = str(file)
-        try:
-            text = file.read_text()
-        except (OSError, UnicodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise click.UsageError(f"{file} cannot be read: {reason}") from None
-    token = text.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise click.UsageError(f"{source} holds no token: a token is one word of letters, digits, - and _")
-    return token
-
-
-@contextmanager
-def _own_token(config: Path, api: _Api, until: datetime | None) -> Iterator[str]:
-    """A temporary operator's token; requires write access to the running server's state folder.
-
-    It is revoked at the end; given `until`, the time of a pending change, it is only revoked if the command fails. Its
-    secret is lost anyway.
-    """
-    file = TokenFile(_running_state_folder(config, api))
-    now = datetime.now(UTC)
-    try:
-        _forget_expired(file, now)
-        expires_at = max(now + OWN_TOKEN_LIFETIME, until + MAX_LATE) if until else now + OWN_TOKEN_LIFETIME
-        token, secret = file.create(name=_own_token_name(), now=now, expires_at=expires_at)
-    except TokenFileError as error:
-        raise FailedError(str(error)) from None
-    is_needed = False
-    try:
-        yield secret
-        is_needed = until is not None
-    finally:
-        try:
-            if not is_needed:
-                file.revoke(token.id)
-        except (TokenFileError, NoSuchTokenError) as error:
-            say(f"could not revoke this command's token {token.id}, which expires at {time_text(expires_at)}: {error}")
-
-
-def _running_state_folder(config: Path, api: _Api) -> Path:
-    """The state folder of the settings; its server runs and may get a new token. Raises FailedError or UsageError.
-
-    Any process could listen at the API's address. The control socket proves that the server runs: its process belongs
-    to the state folder's owner, and already holds the API's address.
-    """
-    remedy = f"set ${TOKEN_VARIABLE} or use --token-file"
-    if not api.is_ours and not _is_loopback(api.url):
-        raise click.UsageError(
-            f"{api.url} requires a token: {remedy}; this command cannot create a token for another machine"
-        )
-    folder = state_folder_of(config, load_settings(config).settings.state)
-    if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise click.UsageError(f"{api.url} requires a token: {remedy}; creating one requires write access to {folder}")
-    try:
-        status = ask(folder, MessageKind.STATUS, {}, timeout_s=STATUS_TIMEOUT_S)
-    except OSError as error:
-        message = f"no server can be reached in {folder}: {error.strerror or error}; is it running with {config}?"
-        raise FailedError(message, status=NOT_RUNNING) from None
-    if not api.is_ours and str(urlsplit(api.url).port or 80) != status["http"].get("api", "").rpartition(":")[2]:
-        raise click.UsageError(f"{api.url} is not the server of {config} and requires its own token: {remedy}")
-    return folder
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _forget_expired(file: TokenFile, now: datetime) -> None:
-    """Revoke expired tokens, left over from killed commands."""
-    for token in file.tokens():
-        if token.name.startswith(COMMANDS) and token.is_expired(now):
-            file.revoke(token.id)
-
-
-def _own_token_name() -> str:
-    """The name of a command's own token, for the audit log: `cli USER`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.geteuid())
-    return printable(COMMANDS + user)[:MAX_NAME]

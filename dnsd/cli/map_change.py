@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from dnsd.cli.client import ApiObject, Client, account_option, with_api
+from dnsd.cli.client import ApiObject, Client, account_option
 from dnsd.cli.commands import json_option
+from dnsd.cli.connection import with_api
 from dnsd.cli.find import FoundMap, find_map, maps_path
 from dnsd.cli.map_show import print_done, print_plan
 from dnsd.cli.pending_show import print_scheduled

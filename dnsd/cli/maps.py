@@ -6,23 +6,17 @@ from collections.abc import Sequence
 
 import click
 
-from dnsd.cli.client import (
-    ApiObject,
-    Client,
-    FailedError,
-    account_option,
-    in_path,
-    new_account_option,
-    with_api,
-)
+from dnsd.cli.client import ApiObject, Client, FailedError, account_option, in_path, new_account_option
 from dnsd.cli.commands import json_option
+from dnsd.cli.connection import with_api
 from dnsd.cli.find import FoundMap, find_account, find_accounts, find_map, find_map_path, find_zone, map_name, maps_path
 from dnsd.cli.map_change import ChangeOptions, change_options, edit, map_argument, on_map, plan
 from dnsd.cli.map_show import MemberKey, map_row, members_body, print_map, print_plan
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.cli.versions import print_version, print_versions
 from dnsd.errors import printable
-from dnsd.formats.yaml_text import YamlError, parse_yaml
+from dnsd.formats.yaml_problems import YamlError
+from dnsd.formats.yaml_text import parse_yaml
 from dnsd.model.fields import parse_ip, validate
 from dnsd.model.maps import MapFields
 

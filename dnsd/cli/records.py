@@ -1,41 +1,37 @@
-"""The record commands of `dnsd zone`: single records, and a whole zone as a master file.
-
-The API has no plan for records: --dry-run computes the change here, and prints lines of a master file with + and -.
-"""
+"""The record commands of `dnsd zone`: single records, and a whole zone as a master file."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dnsd.api.codes import shown_faults
-from dnsd.api.records.read import RecordBodyError, built_record
-from dnsd.cli.client import ApiObject, Client, FailedError, fault_line, with_api
+from dnsd.cli.client import ApiObject, Client, FailedError
 from dnsd.cli.commands import json_option
+from dnsd.cli.connection import with_api
+from dnsd.cli.difference import (
+    exported,
+    imported_lines,
+    line_of,
+    print_difference,
+    record_of_body,
+    records_path,
+    shown_record,
+    zone_name,
+)
 from dnsd.cli.find import find_record, find_zone
 from dnsd.cli.into_open import confirmed, yes_option
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.errors import printable
-from dnsd.formats.record_line import record_line
-from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.records import (
     AUTOMATIC_TTL,
-    UNWRITTEN,
-    Record,
-    RecordFields,
-    RecordSettings,
-    build_record,
     parse_owner,
 )
-from dnsd.model.requests import is_servers_own
-from dnsd.store.text_file import NotTextError, decoded
-from dnsd.wire.names import name_text, parse_name_text
+from dnsd.wire.names import name_text
 from dnsd.wire.rdata import parse_type_text
 
 STANDARD_INPUT = "-"
@@ -59,7 +55,7 @@ priority_option = click.option("--priority", type=int, metavar="NUMBER", help="P
 def records_command(api: Client, *, zone: str, rtype: str | None, name: str | None, as_json: bool) -> None:
     """List a zone's records, without SOA and apex NS."""
     found = find_zone(api, zone)
-    records = api.all(_path(found), **_filter(found, rtype, name))
+    records = api.all(records_path(found), **_filter(found, rtype, name))
     if as_json:
         print_json(records)
     elif records:
@@ -92,9 +88,9 @@ def add_record_command(api: Client, *, zone: str, dry_run: bool, yes: bool, as_j
     found = find_zone(api, zone)
     body = _present(given)
     if dry_run:
-        print_difference([], [_line(_built(found, body))], as_json=as_json)
+        print_difference([], [line_of(record_of_body(found, body))], as_json=as_json)
     else:
-        _print_done("created", confirmed(partial(api.post, _path(found), body), yes=yes), as_json=as_json)
+        _print_done("created", confirmed(partial(api.post, records_path(found), body), yes=yes), as_json=as_json)
 
 
 @click.command("edit-record")
@@ -124,12 +120,12 @@ def edit_record_command(
     found = find_zone(api, zone)
     shown = find_record(api, found, record)
     if dry_run:
-        before = _record(found, shown)
-        after = _built(found, body, before)
+        before = shown_record(found, shown)
+        after = record_of_body(found, body, before)
         changed = before != after
-        print_difference([_line(before)] * changed, [_line(after)] * changed, as_json=as_json)
+        print_difference([line_of(before)] * changed, [line_of(after)] * changed, as_json=as_json)
     else:
-        edited = confirmed(partial(api.patch, f"{_path(found)}/{shown['id']}", body), yes=yes)
+        edited = confirmed(partial(api.patch, f"{records_path(found)}/{shown['id']}", body), yes=yes)
         _print_done("edited", edited, as_json=as_json)
 
 
@@ -150,10 +146,10 @@ def delete_record_command(
     found = find_zone(api, zone)
     shown = {one["id"]: one for one in (find_record(api, found, record) for record in records)}
     if dry_run:
-        print_difference([_line(_record(found, one)) for one in shown.values()], [], as_json=as_json)
+        print_difference([line_of(shown_record(found, one)) for one in shown.values()], [], as_json=as_json)
         return
     body = {"deletes": [{"id": one} for one in shown]}
-    result = confirmed(partial(api.post, f"{_path(found)}/batch", body), yes=yes)
+    result = confirmed(partial(api.post, f"{records_path(found)}/batch", body), yes=yes)
     if as_json:
         print_json(result["deletes"])
     else:
@@ -181,12 +177,12 @@ def import_command(
     found = find_zone(api, zone)
     octets = _octets(file)
     if dry_run:
-        print_difference([], _imported(api, found, file, octets, proxied=proxied), as_json=as_json)
+        print_difference([], imported_lines(api, found, file, octets, proxied=proxied), as_json=as_json)
         return
     parts = {"file": (None, octets), "proxied": (None, str(proxied).lower().encode())}
 
     def send(**query: str) -> ApiObject:
-        return api.send("POST", f"{_path(found)}/import", files=parts, params=query)
+        return api.send("POST", f"{records_path(found)}/import", files=parts, params=query)
 
     envelope = confirmed(send, yes=yes)
     result = envelope["result"]
@@ -228,85 +224,7 @@ RECORD_COMMANDS: tuple[click.Command, ...] = (
 )
 
 
-# Changes of records, as lines of a master file
-
-
-def exported(api: Client, zone: ApiObject) -> str:
-    """The text of a zone as a master file."""
-    return api.text(f"{_path(zone)}/export")
-
-
-def record_lines(zone_name: bytes, records: Iterable[Record]) -> list[str]:
-    """Records as lines of a master file, without the SOA and the NS records at the apex."""
-    return [_line(record) for record in records if not is_servers_own(zone_name, record.owner, record.rtype)]
-
-
-def print_difference(removed: Sequence[str], added: Sequence[str], *, as_json: bool) -> None:
-    """Print the records to remove and to add."""
-    if as_json:
-        print_json({"removed": list(removed), "added": list(added)})
-        return
-    for mark, colour, lines in (("-", "red", removed), ("+", "green", added)):
-        for line in lines:
-            click.secho(f"{mark} {printable(line)}", fg=colour)
-    click.echo(f"{len(added):,} to add, {len(removed):,} to remove; nothing was written")
-
-
-def zone_name(zone: ApiObject) -> bytes:
-    """The name of a zone, canonical."""
-    return parse_name_text(zone["name"]).lower()
-
-
-def _imported(api: Client, zone: ApiObject, file: str, octets: bytes, *, proxied: bool) -> list[str]:
-    """The lines of the records that an import would add."""
-    name = zone_name(zone)
-    try:
-        found = parse_zone_text(decoded(octets, any_octets=True), name, proxies=proxied)
-    except NotTextError as error:
-        raise FailedError(f"{file}:{error.line}:{error.column}: {error}") from None
-    if found.problems:
-        raise FailedError(*(f"{file}:{one.line}:{one.column}: {one.message}" for one in found.problems))
-    if found.name != name:
-        raise FailedError(f"{file} holds the zone {name_text(found.name)}, not {zone['name']}")
-    existing = {record.duplicate_key for record in parse_zone_text(exported(api, zone), name).records}
-    new = (record for record in found.records if record.duplicate_key not in existing)
-    return record_lines(name, new)
-
-
-def _line(record: Record) -> str:
-    return record_line(replace(record, identity=UNWRITTEN)).replace("\t", " ")
-
-
-def _record(zone: ApiObject, shown: ApiObject) -> Record:
-    """The record in the API's form `shown`."""
-    fields = RecordFields(
-        name=f"{shown['name']}.",
-        type=shown["type"],
-        content=shown["content"],
-        ttl=shown["ttl"],
-        priority=shown.get("priority"),
-        proxied=shown["proxied"],
-        settings=RecordSettings(**shown["settings"]),
-        comment=shown["comment"],
-        tags=tuple(shown["tags"]),
-    )
-    return build_record(fields, zone_name(zone))
-
-
-def _built(zone: ApiObject, body: ApiObject, before: Record | None = None) -> Record:
-    """The record that the API would build from a request body. Raises FailedError where the API would refuse."""
-    try:
-        return built_record(body, zone_name(zone), before)
-    except RecordBodyError as error:
-        faults = shown_faults(error)
-        raise FailedError(*(fault_line(one.path, one.message, one.code.number) for one in faults)) from None
-
-
 # Requests and output
-
-
-def _path(zone: ApiObject) -> str:
-    return f"/zones/{zone['id']}/dns_records"
 
 
 def _present(given: ApiObject) -> ApiObject:

@@ -17,6 +17,7 @@ from dnsd.dashboard import (
     explained,
     into_open,
     later,
+    map_actions,
     maps,
     overview,
     pool,
@@ -93,16 +94,16 @@ ROUTES = (
     PageRoute("POST", f"{MAP}/edit", EDIT_MAPS, maps.save_edit),
     *(
         route
-        for action in (maps.ENABLE, maps.DISABLE, maps.DELETE)
+        for action in (map_actions.ENABLE, map_actions.DISABLE, map_actions.DELETE)
         for route in (
-            PageRoute("GET", f"{MAP}/{action.name}", EDIT_MAPS, partial(maps.ask, action)),
-            PageRoute("POST", f"{MAP}/{action.name}", EDIT_MAPS, partial(maps.act, action)),
+            PageRoute("GET", f"{MAP}/{action.name}", EDIT_MAPS, partial(map_actions.ask, action)),
+            PageRoute("POST", f"{MAP}/{action.name}", EDIT_MAPS, partial(map_actions.act, action)),
         )
     ),
     PageRoute("POST", f"{ACCOUNT}/pending/{{change_id}}/cancel", EDIT_MAPS, later.cancel),
     PageRoute("POST", f"{ACCOUNT}/pending/{{change_id}}/run", EDIT_MAPS, later.run),
-    PageRoute("GET", VERSION, READ_MAPS, maps.show_version),
-    PageRoute("POST", VERSION, EDIT_MAPS, maps.restore_version),
+    PageRoute("GET", VERSION, READ_MAPS, map_actions.show_version),
+    PageRoute("POST", VERSION, EDIT_MAPS, map_actions.restore_version),
     PageRoute("GET", ADDRESSES, READ_PREFIXES, addresses.show_addresses),
     PageRoute("POST", f"{ADDRESSES}/prefixes", EDIT_PREFIXES, addresses.add_prefix),
     PageRoute("POST", f"{ADDRESSES}/static-ips", OPERATOR, addresses.lease),
