@@ -1,10 +1,12 @@
 """The bodies and shapes of tokens: Cloudflare's policies, which grant permission groups on resources.
 
 dnsd's tokens have one scope and one list of permissions, so all policies of a token are for the same resources.
+Policies come back as they were sent: Terraform takes any other form for a change.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from dnsd.api.other_fields import Unavailable
 from dnsd.api.shapes import JsonObject
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.token_changes import TokenFields
-from dnsd.manage.tokens import MAX_NAME, AccessLevel, Area, Token
+from dnsd.manage.tokens import MAX_NAME, AccessLevel, Area, Token, WrittenPolicy
 from dnsd.model.fields import Id, derived_id
 from dnsd.model.times import parse_time, time_text
 
@@ -117,7 +119,12 @@ def token_fields(body: TokenBody, within: str | None = None) -> TokenFields:
         permissions=permissions if len(permissions) == len(groups) else (),
         expires_at=parse_time(body.expires_on) if body.expires_on else None,
         within=within,
+        written=json.dumps([*map(_written, body.policies)]),
     )
+
+
+def _written(policy: PolicyBody) -> WrittenPolicy:
+    return {"permission_groups": [one.id for one in policy.permission_groups], "resources": policy.resources}
 
 
 def _groups(body: TokenBody) -> Iterator[Group]:
@@ -163,18 +170,29 @@ def token_shape(token: Token, now: datetime) -> JsonObject:
         "issued_on": time_text(token.created_at),
         "modified_on": time_text(token.modified_at or token.created_at),
         **({"expires_on": time_text(token.expires)} if token.expires else {}),
-        "policies": [_policy_shape(token)],
+        "policies": [
+            _policy_shape(token, index, policy) for index, policy in enumerate(token.policies or [_plain_policy(token)])
+        ],
     }
 
 
-def _policy_shape(token: Token) -> JsonObject:
+def _policy_shape(token: Token, index: int, policy: WrittenPolicy) -> JsonObject:
+    groups = [GROUPS_BY_ID[one] for one in policy["permission_groups"] if one in GROUPS_BY_ID]
+    return {
+        "id": derived_id("policy", token.id, *([str(index)] if index else [])),
+        "effect": "allow",
+        "permission_groups": [{"id": group.id, "name": group.name} for group in groups],
+        "resources": policy["resources"],
+    }
+
+
+def _plain_policy(token: Token) -> WrittenPolicy:
+    """The policy of a token that no request wrote, or that got less than its request asked for."""
     accounts, zones = token.scope
     resources = [*(f"{ACCOUNT}.{one}" for one in accounts), *(f"{ZONE}.{one}" for one in zones)]
     groups = [GROUPS_BY_PERMISSION[one] for one in token.granted or (None,)]
     return {
-        "id": derived_id("policy", token.id),
-        "effect": "allow",
-        "permission_groups": [{"id": group.id, "name": group.name} for group in groups],
+        "permission_groups": [group.id for group in groups],
         "resources": dict.fromkeys(resources or [f"{ACCOUNT}.{ALL}"], ALL),
     }
 

@@ -35,6 +35,7 @@ class TokenFields:
     permissions: tuple[tuple[Area, AccessLevel], ...] = ()
     expires_at: datetime | None = None
     within: str | None = None  # an account that the scope must be in
+    written: str = ""  # the policies of the request, as JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,7 @@ def create_token(file: TokenFile, asks: Token, fields: TokenFields, dataset: Dat
             zones=new.zones,
             permissions=new.permissions,
             parent=asks,
+            written=new.written,
             check=check,
         )
     except (ValueError, NoSuchTokenError) as error:
@@ -126,6 +128,7 @@ def edit_token(
             zones=new.zones,
             permissions=new.permissions,
             expires_at=new.expires_at,
+            written=new.written,
             modified_at=now,
         )
 
@@ -184,7 +187,11 @@ def _still(file: TokenFile, asks: Token, now: datetime) -> Token:
 
 
 def _within(limit: Token, fields: TokenFields, dataset: Dataset, now: datetime) -> TokenFields:
-    """The fields; those of `limit` stand in for absent ones. Raises RefusedError if they reach further than it."""
+    """The fields; those of `limit` stand in for absent ones. Raises RefusedError if they reach further than it.
+
+    Policies as written are kept only if nothing narrows them.
+    """
+    asked = fields
     _check_scope(limit, fields, dataset)
     if not (fields.accounts or fields.zones):
         accounts, zones = ((fields.within,), ()) if fields.within else limit.scope
@@ -199,7 +206,9 @@ def _within(limit: Token, fields: TokenFields, dataset: Dataset, now: datetime) 
     if expires_at and limit.expires and expires_at > limit.expires:
         message = f"a token expires no later than the one that makes it: at the latest {time_text(limit.expires)}"
         raise refused(Reason.FORBIDDEN, message, *EXPIRY)
-    return replace(fields, permissions=fields.permissions or limit.granted, expires_at=expires_at)
+    fields = replace(fields, permissions=fields.permissions or limit.granted, expires_at=expires_at)
+    is_narrowed = any(getattr(fields, one) != getattr(asked, one) for one in ("accounts", "zones", "permissions"))
+    return replace(fields, written="" if is_narrowed else fields.written)
 
 
 def _check_scope(limit: Token, fields: TokenFields, dataset: Dataset) -> None:
@@ -236,4 +245,4 @@ def _refused(error: Exception) -> RefusedError:
     """The refusal for an error of the token file."""
     if isinstance(error, NoSuchTokenError):
         return refused(Reason.NOT_FOUND, "not_found: the token was revoked meanwhile")
-    return refused(Reason.INVALID, str(error), *(("name",) if "name" in str(error) else ()))
+    return refused(Reason.INVALID, str(error), *(one for one in ("name", "policies") if one in str(error)))

@@ -27,13 +27,14 @@ from dnsd.whole_file import hand_over, replacing
 
 FILE_NAME = "tokens.json"  # in the state folder
 LOCK_NAME = "tokens.lock"
-FORMAT = 2
+FORMAT = 3
 PREFIX = "dnsd_"  # of secrets: scanners recognize a leaked one, and no secret looks like an option
 SECRET_SIZE = 32  # octets
 MAX_LINE = 8  # tokens in a line of descent
 DIGEST = re.compile("[0-9a-f]{64}")
-KEYS = {"id", "name", "hash", "created_at", "expires_at", "accounts", "zones", "permissions"}
-NEW_KEYS = {"parent", "modified_at"}  # since format 2
+FIRST_KEYS = {"id", "name", "hash", "created_at", "expires_at", "accounts", "zones", "permissions"}
+SECOND_KEYS = FIRST_KEYS | {"parent", "modified_at"}
+KEYS = {1: FIRST_KEYS, 2: SECOND_KEYS, FORMAT: SECOND_KEYS | {"policies"}}  # of a token, by format
 
 Check = Callable[[Sequence[Token], Token], None]  # of the tokens in the file, and the token to write; may raise
 
@@ -108,6 +109,7 @@ class TokenFile:
         zones: Iterable[str] = (),
         permissions: Iterable[tuple[Area, AccessLevel]] = (),
         parent: Token | None = None,
+        written: str = "",
         check: Check = lambda tokens, new: None,
     ) -> tuple[Token, str]:
         """Create a token. Returns it with its secret, which is not stored; on return, the token is on disk.
@@ -127,6 +129,7 @@ class TokenFile:
                 zones=tuple(dict.fromkeys(zones)),
                 permissions=tuple(dict.fromkeys(permissions)),
                 parent=parent and single_token(self.tokens(), parent.id),
+                written=written,
             )
             if len([*token.line]) > MAX_LINE:
                 raise ValueError(f"a line of tokens made from tokens has at most {MAX_LINE} of them")
@@ -249,6 +252,7 @@ def _entry_data(entry: _Entry) -> dict[str, Any]:
         "accounts": token.accounts,
         "zones": token.zones,
         "permissions": [permission_text(permission) for permission in token.permissions],
+        "policies": token.policies,
     }
 
 
@@ -258,10 +262,9 @@ def _parsed(octets: bytes) -> dict[str, _Entry]:
     So an unknown or missing key never widens a token's access. A token without its parent is left out: it is revoked.
     """
     data = json.loads(octets)
-    if data.keys() != {"format", "tokens"} or data["format"] not in (1, FORMAT):
+    if data.keys() != {"format", "tokens"}:
         raise ValueError
-    keys = KEYS if data["format"] == 1 else KEYS | NEW_KEYS
-    read = [_parsed_entry(one, keys) for one in _listed(data["tokens"])]
+    read = [_parsed_entry(one, KEYS[data["format"]]) for one in _listed(data["tokens"])]
     by_id = {entry.token.id: (entry.token, parent) for entry, parent in read}
     if len(by_id) < len(read):
         raise ValueError
@@ -299,8 +302,18 @@ def _parsed_entry(data: dict[str, Any], keys: set[str]) -> tuple[_Entry, str | N
         accounts=tuple(_listed(data["accounts"])),
         zones=tuple(_listed(data["zones"])),
         permissions=tuple(map(parse_permission, _listed(data["permissions"]))),
+        written=_written(data.get("policies", [])),
     )
     return _Entry(data["hash"], token), parent
+
+
+def _written(policies: Any) -> str:
+    """Policies as written. Raises ValueError, TypeError, AttributeError."""
+    for policy in _listed(policies):
+        groups, resources = _listed(policy["permission_groups"]), policy["resources"]
+        if len(policy) > 2 or not isinstance(resources, dict) or not all(ID.fullmatch(one) for one in groups):
+            raise ValueError
+    return json.dumps(policies) if policies else ""
 
 
 def _listed(value: Any) -> list[Any]:

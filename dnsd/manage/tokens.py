@@ -6,13 +6,16 @@ a token is also put to its parent. So a token that is narrowed, expires or is re
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, TypedDict
 
 MAX_NAME = 100  # characters
+MAX_POLICIES_SIZE = 65_536  # octets of a token's policies as JSON
 ID = re.compile("[0-9a-f]{32}")
 
 
@@ -33,6 +36,13 @@ class AccessLevel(StrEnum):
     EDIT = "edit"
 
 
+class WrittenPolicy(TypedDict):
+    """A policy as a request had it; scope and permissions of the token say what it grants."""
+
+    permission_groups: list[str]  # their ids
+    resources: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """A token without its secret: its scope (accounts and zones) and its permissions.
@@ -50,6 +60,7 @@ class Token:
     zones: tuple[str, ...] = ()
     permissions: tuple[tuple[Area, AccessLevel], ...] = ()
     parent: Token | None = None  # the token that made it; None: made on the command line
+    written: str = ""  # its policies as the request had them, as JSON; clients compare them with what they sent
 
     def __post_init__(self) -> None:
         for text in (self.id, *self.accounts, *self.zones):
@@ -61,6 +72,14 @@ class Token:
             time is not None and time.tzinfo is None for time in (self.created_at, self.modified_at, self.expires_at)
         ):
             raise ValueError("a time needs a time zone")
+        if len(self.written) > MAX_POLICIES_SIZE:
+            raise ValueError(f"the policies of a token have at most {MAX_POLICIES_SIZE:,} octets as JSON")
+
+    @property
+    def policies(self) -> list[WrittenPolicy]:
+        """Its policies as written; none: they follow from its scope and permissions."""
+        found: list[WrittenPolicy] = json.loads(self.written or "[]")
+        return found
 
     @property
     def line(self) -> Iterator[Token]:

@@ -14,6 +14,7 @@ from cloudflare.types.user import TokenCreateResponse, TokenVerifyResponse
 from cloudflare.types.user.tokens import PermissionGroupListResponse
 
 from dnsd.api.policies import ACCOUNT, GROUPS, GROUPS_BY_PERMISSION, ZONE
+from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.model.times import time_text
 from tests.api.server import A1, A2, FILES, Z1, Z2, Z3, Api
@@ -116,21 +117,54 @@ def test_policies_come_back_as_they_were_shown(api: Api, tenant: str) -> None:
         assert api.result("GET", "/user/tokens/verify", token=token)["id"] == me
 
 
-RESOURCES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
-    "all accounts": ({f"{ACCOUNT}.*": "*"}, {f"{ACCOUNT}.*": "*"}),
-    "all zones": ({f"{ZONE}.*": "*"}, {f"{ACCOUNT}.*": "*"}),
-    "an account": ({f"{ACCOUNT}.{A1}": "*"}, {f"{ACCOUNT}.{A1}": "*"}),
-    "the zones of an account": ({f"{ACCOUNT}.{A1}": {f"{ZONE}.*": "*"}}, {f"{ACCOUNT}.{A1}": "*"}),
-    "a zone of an account": ({f"{ACCOUNT}.{A1}": {f"{ZONE}.{Z1}": "*"}}, {f"{ZONE}.{Z1}": "*"}),
-    "zones": ({f"{ZONE}.{Z1}": "*", f"{ZONE}.{Z3}": "*"}, {f"{ZONE}.{Z1}": "*", f"{ZONE}.{Z3}": "*"}),
+RESOURCES: dict[str, tuple[dict[str, Any], tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "all accounts": ({f"{ACCOUNT}.*": "*"}, ((), ())),
+    "all zones": ({f"{ZONE}.*": "*"}, ((), ())),
+    "an account": ({f"{ACCOUNT}.{A1}": "*"}, ((A1,), ())),
+    "the zones of an account": ({f"{ACCOUNT}.{A1}": {f"{ZONE}.*": "*"}}, ((A1,), ())),
+    "a zone of an account": ({f"{ACCOUNT}.{A1}": {f"{ZONE}.{Z1}": "*"}}, ((), (Z1,))),
+    "zones": ({f"{ZONE}.{Z3}": "*", f"{ZONE}.{Z1}": "*"}, ((), (Z1, Z3))),
 }
 
 
 @pytest.mark.parametrize("what", RESOURCES)
 def test_resources(api: Api, what: str) -> None:
-    given, expected = RESOURCES[what]
+    given, scope = RESOURCES[what]
     rights = policy((Area.DNS, READ)) | {"resources": given}
-    assert api.result("POST", "/user/tokens", body(rights))["policies"][0]["resources"] == expected
+    made = api.result("POST", "/user/tokens", body(rights))
+    (token,) = [one for one in TokenFile(api.folder / "state").tokens() if one.id == made["id"]]
+    assert token.scope == scope
+    assert [*made["policies"][0]["resources"].items()] == [*given.items()], "as sent, in the same order"
+
+
+def test_policies_come_back_as_sent(api: Api) -> None:
+    """Terraform takes another order, or two policies in one, for a change."""
+    nested = {f"{ACCOUNT}.{A1}": {f"{ZONE}.*": "*"}}
+    sent = [
+        policy((Area.DNS, EDIT), (Area.DNS, READ), (Area.ZONES, READ)) | {"resources": nested},
+        policy((Area.MAPS, EDIT), **{A1: "*"}),
+    ]
+    made = api.result("POST", "/user/tokens", body(*sent))
+    path = f"/user/tokens/{made['id']}"
+    for shown in (made, api.result("GET", path), api.result("PUT", path, body(*sent, name="again"))):
+        assert [plain(one) for one in shown["policies"]] == sent
+        assert len({one["id"] for one in shown["policies"]}) == len(sent)
+    changed = api.result("PUT", path, body(*reversed(sent)))["policies"]
+    assert [plain(one) for one in changed] == [*reversed(sent)]
+
+
+def plain(shown: dict[str, Any]) -> dict[str, Any]:
+    """A policy without the fields that the server adds."""
+    groups = [{"id": one["id"]} for one in shown["permission_groups"]]
+    return {"effect": shown["effect"], "permission_groups": groups, "resources": shown["resources"]}
+
+
+def test_policies_are_bounded(api: Api) -> None:
+    nested = {f"{ACCOUNT}.{A1}": {f"{ZONE}.{Z1}": "*"}}
+    many = [policy(*[(Area.DNS, READ)] * 100) | {"resources": nested} for _ in range(100)]
+    (error,) = api.call("POST", "/user/tokens", body(*many)).json()["errors"]
+    assert (error["code"], error["source"]["pointer"]) == (1001, "/policies")
+    assert "65,536" in error["message"]
 
 
 REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {

@@ -398,13 +398,21 @@ def edited(**fields: Any) -> str:
 
 
 SECOND_FORMAT = {"parent": None, "modified_at": None}
+POLICY = {"permission_groups": ["3" * 32], "resources": {"x": "*"}}
+
+
+def third(*policies: Any) -> str:
+    """A file of format 3 with these policies of its token."""
+    return json.dumps({"format": 3, "tokens": [good_file()["tokens"][0] | {**SECOND_FORMAT, "policies": [*policies]}]})
+
+
 DAMAGED = {
     "empty": "",
     "cut": edited()[:-10],
     "zeros": "\0" * 100,
     "no object": "[]",
     "deep": "[" * 100_000,
-    "another format": json.dumps({**good_file(), "format": 3}),
+    "another format": json.dumps({**good_file(), "format": 4}),
     "an unknown key at the top": json.dumps({**good_file(), "more": 1}),
     "tokens by name": json.dumps({"format": 1, "tokens": {}}),
     "a token that is a text": json.dumps({"format": 1, "tokens": ["x"]}),
@@ -429,6 +437,13 @@ DAMAGED = {
     "a parent that is a number": json.dumps(
         {"format": 2, "tokens": [good_file()["tokens"][0] | {**SECOND_FORMAT, "parent": 1}]}
     ),
+    "keys of format 3 in format 2": third().replace('"format": 3', '"format": 2'),
+    "a policy that is a text": third("x"),
+    "a policy without resources": third({"permission_groups": []}),
+    "a policy with another key": third({**POLICY, "effect": "deny"}),
+    "resources that are a list": third({**POLICY, "resources": []}),
+    "a permission group that is a number": third({**POLICY, "permission_groups": [1]}),
+    "policies that are too long": third(*[POLICY] * 1_000),
     "an id twice": json.dumps({"format": 1, "tokens": good_file()["tokens"] * 2}),
 }
 
@@ -454,6 +469,20 @@ def test_original_of_the_corrupt_files_is_valid(file: TokenFile, folder: pathlib
     folder.mkdir()
     (folder / "tokens.json").write_text(edited())
     assert [one.accounts for one in file.tokens()] == [(ACCOUNT,)]
+
+
+def test_policies_as_written_are_kept_in_the_file(file: TokenFile, folder: pathlib.Path) -> None:
+    folder.mkdir()
+    (folder / "tokens.json").write_text(third(POLICY, POLICY))
+    file.create(name="other", now=NOW)  # writes the file
+    assert [one.policies for one in TokenFile(folder).tokens()] == [[POLICY, POLICY], []]
+
+
+@pytest.mark.parametrize("text", [edited(), edited(**SECOND_FORMAT).replace(": 1", ": 2", 1)], ids=["first", "second"])
+def test_older_formats_are_read(file: TokenFile, folder: pathlib.Path, text: str) -> None:
+    folder.mkdir()
+    (folder / "tokens.json").write_text(text)
+    assert [(one.accounts, one.policies) for one in file.tokens()] == [((ACCOUNT,), [])]
 
 
 def test_file_corrupted_after_reading_is_refused(file: TokenFile, folder: pathlib.Path) -> None:
