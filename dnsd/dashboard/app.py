@@ -172,7 +172,7 @@ class _Dashboard:
             self._report(str(error))
             return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be used"), None)
         try:
-            session = self._sessions.begin(token, datetime.now(UTC))
+            session = self._sessions.begin(token, form.text("token"), datetime.now(UTC))
         except OSError as error:
             self._report(f"sessions: {error}")
             return self._refusal(

@@ -1,11 +1,11 @@
 """Sessions of signed-in users. The browser has a session's secret in a cookie; the state folder has only its hash.
 
-A session belongs to a token. It ends when the token expires or is revoked, when the user signs out, or after 12 hours.
+A session stands for the token's secret with which it began. It ends when the token is rolled, expires or is revoked,
+when the user signs out, or after 12 hours.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import secrets
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from dnsd.manage.token_file import TokenFile
+from dnsd.manage.token_file import TokenFile, secret_digest
 from dnsd.manage.tokens import Token
 from dnsd.model.times import parse_time, time_text
 from dnsd.whole_file import replacing
@@ -33,9 +33,9 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A session's token and start."""
+    """The digest of the secret that a session stands for, and its start."""
 
-    token_id: str
+    token: str
     at: datetime
 
 
@@ -47,12 +47,12 @@ class Sessions:
         self._tokens = tokens
         self._begun: dict[str, _Begun] = self._read()  # by digest of the secret, oldest first
 
-    def begin(self, token: Token, now: datetime) -> Session:
+    def begin(self, token: Token, token_secret: str, now: datetime) -> Session:
         """Begin a session of a token. Raises OSError if it cannot be saved; the session is valid anyway."""
-        secret = new_secret()
+        secret, of = new_secret(), secret_digest(token_secret)
         self._forget_ended(now)
-        self._begun[_digest(secret)] = _Begun(token.id, now)
-        of_token = [digest for digest, begun in self._begun.items() if begun.token_id == token.id]
+        self._begun[secret_digest(secret)] = _Begun(of, now)
+        of_token = [digest for digest, begun in self._begun.items() if begun.token == of]
         for digest in of_token[:-MAX_SESSIONS]:
             del self._begun[digest]
         self._write()
@@ -60,15 +60,15 @@ class Sessions:
 
     def find(self, secret: str, now: datetime) -> Session | None:
         """The session with a secret; None if unknown or ended. Raises TokenFileError."""
-        begun = self._begun.get(_digest(secret))
+        begun = self._begun.get(secret_digest(secret))
         if begun is None or now >= begun.at + LIFETIME:
             return None
-        token = self._tokens.get(begun.token_id, now)
-        return Session(secret, token) if token else None
+        token = self._tokens.find_digest(begun.token, now)
+        return Session(secret, token) if isinstance(token, Token) else None
 
     def end(self, secret: str) -> None:
         """End a session. Raises OSError if that cannot be saved."""
-        if self._begun.pop(_digest(secret), None):
+        if self._begun.pop(secret_digest(secret), None):
             self._write()
 
     def _forget_ended(self, now: datetime) -> None:
@@ -78,12 +78,12 @@ class Sessions:
         """The sessions of an earlier run; empty if the file cannot be read, so that users sign in again."""
         try:
             saved = json.loads(self._file.read_bytes())
-            return {digest: _Begun(token_id, parse_time(at)) for digest, (token_id, at) in saved.items()}
+            return {digest: _Begun(token, parse_time(at)) for digest, (token, at) in saved.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
     def _write(self) -> None:
-        saved = {digest: (begun.token_id, time_text(begun.at)) for digest, begun in self._begun.items()}
+        saved = {digest: (begun.token, time_text(begun.at)) for digest, begun in self._begun.items()}
         with replacing(self._file) as out:
             out.write(json.dumps(saved).encode())
 
@@ -101,7 +101,3 @@ def form_secret(secret: str) -> str:
 def is_form_secret(given: str, secret: str) -> bool:
     """Whether a form's secret belongs to a session."""
     return hmac.compare_digest(given.encode(errors="replace"), form_secret(secret).encode())
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()

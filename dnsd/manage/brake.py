@@ -38,12 +38,12 @@ ALL = "*"  # all authors, in a release
 
 
 def author_of(token: Token) -> Author | None:
-    """The author of a token's changes; None for a token of one account or zone, which can move no others.
+    """The author of a token's changes; None if it descends from a token for one account or zone, and moves no others.
 
     Commands without a token make one for a few minutes: all those of one user are one author.
     """
-    accounts, zones = token.scope
-    if len(accounts) + len(zones) == 1:
+    widest = next((one for one in [*token.line][::-1] if not one.is_operator), None)  # of the tenant's tokens
+    if widest and sum(map(len, widest.scope)) == 1:
         return None
     root = token.root
     return Author(root.name if root.name.startswith(COMMANDS) else root.id, root.name or root.id)

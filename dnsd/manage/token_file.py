@@ -84,7 +84,10 @@ class TokenFile:
 
     def find(self, secret: str, now: datetime) -> TokenLookup:
         """The token with this secret, or the reason to refuse it. A token revoked before the call is not found."""
-        digest = _digest(secret)
+        return self.find_digest(secret_digest(secret), now)
+
+    def find_digest(self, digest: str, now: datetime) -> TokenLookup:
+        """The token whose secret has this digest, as `find`."""
         entry = self._read().entries.get(digest)
         if entry is None or not hmac.compare_digest(entry.digest, digest):
             return Unusable.UNKNOWN
@@ -134,7 +137,7 @@ class TokenFile:
             if len([*token.line]) > MAX_LINE:
                 raise ValueError(f"a line of tokens made from tokens has at most {MAX_LINE} of them")
             check(self.tokens(), token)
-            self._write([*self._read().entries.values(), _Entry(_digest(secret), token)])
+            self._write([*self._read().entries.values(), _Entry(secret_digest(secret), token)])
         return token, secret
 
     def edit(self, token_id: str, change: Callable[[Token], Token], check: Check = lambda tokens, new: None) -> Token:
@@ -152,7 +155,8 @@ class TokenFile:
         with self._writing():
             token = single_token(self.tokens(), token_id)
             self._write(
-                _Entry(_digest(secret), token) if one.token is token else one for one in self._read().entries.values()
+                replace(one, digest=secret_digest(secret)) if one.token is token else one
+                for one in self._read().entries.values()
             )
         return token, secret
 
@@ -216,7 +220,8 @@ def _new_secret() -> str:
     return PREFIX + secrets.token_urlsafe(SECRET_SIZE)
 
 
-def _digest(secret: str) -> str:
+def secret_digest(secret: str) -> str:
+    """The SHA-256 of a secret, in hex."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 

@@ -96,6 +96,20 @@ def test_rolled_token_has_another_secret(api: Api, tenant: Person) -> None:
     assert api.result("GET", "/user", token=rolled[1])["id"] == token_id
 
 
+def test_rolling_a_token_ends_the_sessions_begun_with_it(api: Api, tenant: Person) -> None:
+    secret = made(tenant, all="on")
+    token_id = api.result("GET", "/user/tokens/verify", token=secret)["id"]
+    with Person(api, secret) as person, Person(api, made(person, dns="read")) as with_child:
+        assert "people who signed in with it are signed out" in tenant.get(f"/tokens/{token_id}/roll").text
+        assert "and you are signed out" in person.get(f"/tokens/{token_id}/roll").text
+        rolled = SECRET.search(person.post(f"/tokens/{token_id}/roll", {}).text)
+        assert rolled
+        assert "Signed in as" not in person.get("/").text
+        assert "Signed in as" in with_child.get("/").text
+        person.sign_in(rolled[1])
+        assert "Signed in as" in person.get("/").text
+
+
 def test_revoked_token_and_those_made_from_it_end(api: Api, tenant: Person) -> None:
     secret = made(tenant, name="parent", all="on")
     token_id = api.result("GET", "/user/tokens/verify", token=secret)["id"]

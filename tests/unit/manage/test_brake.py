@@ -15,7 +15,7 @@ from dnsd.compile.moves import MAX_ALONE, moves
 from dnsd.manage.brake import ALL, FILES, Author, Book, Limit, Overrun, author_of, judged, limit_of, time_left
 from dnsd.manage.brake_file import FILE_NAME, BrakeFile
 from dnsd.manage.brake_state import authors_of
-from dnsd.manage.tokens import Token
+from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import derived_id
 from tests.models import Fields, account_map, dataset, proxied, record, zone
@@ -204,6 +204,14 @@ def test_authors() -> None:
     assert author_of(token("tenant of the job", parent=job, accounts=(one,))) is None
     assert author_of(token("of a tenant", parent=token("tenant", accounts=(one,)))) is None
     assert author_of(token("two", parent=job, accounts=(one, two))) == Author(job.id, "job")
+    reseller = token("reseller", accounts=(one, two))
+    assert author_of(token("for one", parent=reseller, accounts=(one,))) == Author(reseller.id, "reseller")
+    of_job = token("two", parent=job, accounts=(one, two))
+    assert author_of(token("for one of two", parent=of_job, accounts=(one,))) == Author(job.id, "job")
+    tenant = token("tenant", accounts=(one,))
+    assert author_of(replace(token("zones", parent=tenant), zones=(one, two))) is None
+    limited = replace(token("limited", parent=job), permissions=((Area.MAPS, AccessLevel.EDIT),))
+    assert author_of(token("for one", parent=limited, accounts=(one,))) == Author(job.id, "job")
     first, second = token("cli root"), replace(token("cli root"), id="3" * 32)
     assert author_of(first) == author_of(second)
 
