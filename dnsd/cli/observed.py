@@ -21,7 +21,7 @@ def observed_by_server(config: Path) -> Routes:
         return NO_ROUTES
     observed, now = Observed(), datetime.now(UTC)
     with suppress(OSError, UnusableFileError):
-        observed = load_observed(folder)
+        observed = load_observed(folder) or observed
     file = settings.feed_file(config)
     if file:
         with suppress(OSError, UnusableFileError, FeedError):

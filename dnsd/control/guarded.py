@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from dnsd.app import Loaded, Source, load
@@ -176,7 +175,7 @@ class GuardedLoad:
             return NO_ROUTES
         settings = source.settings.settings.advertisement
         self._current.routes.load(settings.feed_file(self._config))
-        return self._current.routes.observed.routes(datetime.now(UTC), settings.max_age)
+        return self._current.routes.routes(settings.max_age)
 
 
 def snapshot_of(parts: Iterable[DeltaPart]) -> Snapshot | None:

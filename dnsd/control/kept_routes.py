@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dnsd.log import Log
-from dnsd.model.observed import FeedError, FeedFields, Observed
+from dnsd.model.advertisement import NO_ROUTES, Routes
+from dnsd.model.observed import FeedError, FeedFields, Observed, without_new_withdrawals
 from dnsd.store.observations import UnusableFileError, load_feed, load_observed, save_observed
 
 
@@ -16,6 +17,7 @@ class KeptRoutes:
 
     def __init__(self, state: Path, log: Log) -> None:
         self.observed = Observed()
+        self.applied = NO_ROUTES  # to answers; new withdrawals wait until they are judged
         self._state = state
         self._log = log
         self._is_loaded = False
@@ -24,14 +26,36 @@ class KeptRoutes:
         self._problem = ""
 
     def load(self, file: Path | None) -> None:
-        """Read the watched file and, at first, the kept observations. Errors are logged, and otherwise ignored."""
-        if not self._is_loaded:
-            self._is_loaded, self._stamp = True, None  # the watched file's routes are not among those kept
-            try:
-                self.observed = load_observed(self._state)
-            except (OSError, UnusableFileError) as error:
-                self._warn(f"warning: the kept observations of routes cannot be used: {error}; they start again")
+        """Read the watched file and, at first, the kept observations. Errors are logged, and otherwise ignored.
+
+        Without kept observations, as at the first start, the file is taken as it is.
+        """
+        is_first, self._is_loaded = not self._is_loaded, True
+        kept = self._load_kept() if is_first else None
+        if kept is not None:
+            self.observed, self.applied = kept, kept.states
         self.read_file(file)
+        if is_first and kept is None:
+            self.keep(self.observed, self.observed.states)
+
+    def routes(self, max_age: timedelta) -> Routes:
+        """The routes that count now, without withdrawals that are not judged yet."""
+        return without_new_withdrawals(self.applied, self.observed.routes(datetime.now(UTC), max_age))
+
+    def keep(self, observed: Observed, applied: Routes) -> None:
+        """Keep the observations, and the routes applied to answers, for later processes."""
+        self.observed, self.applied = observed, applied
+        try:
+            save_observed(self._state, observed.without_waiting(applied))
+        except OSError as error:
+            self._warn(f"the observations of routes cannot be kept: {error.strerror}; a restart would forget them")
+
+    def _load_kept(self) -> Observed | None:
+        try:
+            return load_observed(self._state)
+        except (OSError, UnusableFileError) as error:
+            self._warn(f"warning: the kept observations of routes cannot be used: {error}; they start again")
+        return None
 
     def read_file(self, file: Path | None) -> None:
         """Read the watched file if it changed. An unusable file changes nothing.
@@ -55,13 +79,6 @@ class KeptRoutes:
                 self._stamp = None  # it may become readable without a change
             why = error.strerror if isinstance(error, OSError) else str(error)
             self._warn(f"{file} cannot be used: {why}; the routes observed last count until they are too old")
-
-    def save(self) -> None:
-        """Keep the observations of tokens; the watched file keeps its own."""
-        try:
-            save_observed(self._state, self.observed.of_tokens())
-        except OSError as error:
-            self._warn(f"the observations of routes cannot be kept: {error.strerror}; a restart would forget them")
 
     def _warn(self, problem: str) -> None:
         if problem != self._problem:

@@ -21,7 +21,7 @@ from dnsd.manage.judge import moves_between
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.tokens import Token
 from dnsd.model.accounts import Account
-from dnsd.model.advertisement import NO_ROUTES
+from dnsd.model.advertisement import NO_ROUTES, Routes
 from dnsd.model.fields import IPNetwork
 from dnsd.model.observed import FeedError, FeedFields, Observed, changed_networks, without_new_withdrawals
 from dnsd.process.tasks import in_thread
@@ -83,25 +83,27 @@ class RouteObserver:
             except FeedError as error:
                 raise refused(Reason.INVALID, str(error), *error.path) from None
             await self._apply(news, token)
-            self._current.routes.observed = news
-            await in_thread(self._current.routes.save)
 
     async def _apply(self, observed: Observed, token: Token | None) -> None:
-        """Publish the data with the routes that count now, if they differ from those published.
+        """Publish the data with the routes that count now, if they differ from those published, and keep them.
 
         The brake counts new withdrawals for the token or, without one, for the file. Over its limit, a token's feed is
-        refused; a file's new withdrawals wait, and only what is advertised again, or too old, is published.
+        refused; a file's new withdrawals wait, and only what is advertised again, or too old, is published. A token's
+        feed leaves them waiting.
         """
         now = datetime.now(UTC)
-        due = observed.routes(now, self.max_age)
+        due, own = observed.routes(now, self.max_age), observed.of_source(token.id if token else "")
         if self._current.loaded is None or due == self._current.loaded.observed:
             self.waiting = ""
+            if token:
+                await self._keep(observed, without_new_withdrawals(self._current.routes.applied, due, but=own))
             return
         if self.waiting and token is None and due == self._refused and now < self._retry_at:
             return
         async with self._current.turn:
             before = self._current.loaded
-            assert before is not None
+            if token:
+                due = without_new_withdrawals(before.observed, due, but=own)
             loaded = await in_thread(partial(with_observed, before, due))
             judgement = await in_thread(partial(self._judged, before, loaded, token))
             if isinstance(judgement, Overrun):
@@ -111,14 +113,19 @@ class RouteObserver:
             else:
                 self.waiting = "" if token is None else self.waiting
                 await self._brake.keep(judgement)
-            if loaded.observed == before.observed:
-                return
-            await self._current.replace(loaded, keep_good=False)
-            self._loader.note_change(loaded)
-            self._changes.note_unsaved()
-        entries = [*self._told(before, loaded, token)]
-        if entries and (problem := await in_thread(partial(self._audit.append, *entries))):
-            self._log.error(problem)
+            is_changed = loaded.observed != before.observed
+            if is_changed:
+                await self._current.replace(loaded, keep_good=False)
+                self._loader.note_change(loaded)
+                self._changes.note_unsaved()
+        if is_changed or token:
+            await self._keep(observed, loaded.observed)
+        if is_changed and (entries := [*self._told(before, loaded, token)]):
+            if problem := await in_thread(partial(self._audit.append, *entries)):
+                self._log.error(problem)
+
+    async def _keep(self, observed: Observed, applied: Routes) -> None:
+        await in_thread(partial(self._current.routes.keep, observed, applied))
 
     def _refuse(self, overrun: Overrun, token: Token | None) -> None:
         """Count and log a refusal by the brake. Raises RefusedError for a token's feed."""

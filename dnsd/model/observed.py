@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -79,9 +79,24 @@ class Observed:
             raise FeedError(f"{len(kept):,} routes would be known; the limit is {MAX_OBSERVED:,}", "routes")
         return Observed(kept)
 
-    def of_tokens(self) -> Observed:
-        """The observations that came from tokens, not from the watched file."""
-        return Observed({network: one for network, one in self.by_network.items() if one.source})
+    @property
+    def states(self) -> Routes:
+        """The last state of each route, of any age."""
+        return Routes({network: one.advertised for network, one in self.by_network.items()})
+
+    def of_source(self, source: str) -> set[IPNetwork]:
+        """The networks whose last news came from a source."""
+        return {network for network, one in self.by_network.items() if one.source == source}
+
+    def without_waiting(self, applied: Routes) -> Observed:
+        """The observations without withdrawals in the watched file that are not among the `applied` routes."""
+        return Observed(
+            {
+                network: one
+                for network, one in self.by_network.items()
+                if one.advertised or one.source or applied.states.get(network) is False
+            }
+        )
 
     def at(self, network: IPNetwork) -> dict[IPNetwork, Observation]:
         """The observations of routes that overlap a network."""
@@ -99,11 +114,11 @@ def changed_networks(old: Routes, new: Routes) -> list[tuple[IPNetwork, bool]]:
     return [*((network, True) for network in gone), *((network, False) for network in back)]
 
 
-def without_new_withdrawals(old: Routes, new: Routes) -> Routes:
-    """The new routes, but those that became withdrawn stay as they were."""
+def without_new_withdrawals(old: Routes, new: Routes, *, but: Container[IPNetwork] = ()) -> Routes:
+    """The new routes, but those that became withdrawn stay as they were, except for the networks in `but`."""
     states = dict(new.states)
     for network, is_withdrawn in changed_networks(old, new):
-        if is_withdrawn:
+        if is_withdrawn and network not in but:
             states.pop(network)
             if network in old.states:
                 states[network] = old.states[network]

@@ -22,12 +22,12 @@ class UnusableFileError(ValueError):
     """A file of routes that cannot be used; the message says why."""
 
 
-def load_observed(folder: Path) -> Observed:
-    """The kept observations; empty without a file. Raises OSError, or UnusableFileError for a damaged file."""
+def load_observed(folder: Path) -> Observed | None:
+    """The kept observations; None without a file. Raises OSError, or UnusableFileError for a damaged file."""
     try:
         octets = _read(folder / FILE_NAME, MAX_KEPT_SIZE)
     except FileNotFoundError:
-        return Observed()
+        return None
     try:
         return Observed(dict(map(_parsed, json.loads(octets))))
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -84,7 +84,7 @@ class Folder:
         return self.guarded(before).next(source, before, book or Book(), force=force, is_settled=settled)
 
     def guarded(self, before: Loaded) -> GuardedLoad:
-        routes = SimpleNamespace(load=lambda file: None, observed=SimpleNamespace(routes=lambda now, age: NO_ROUTES))
+        routes = SimpleNamespace(load=lambda file: None, routes=lambda age: NO_ROUTES)
         times = SimpleNamespace(load=lambda: NEVER_SEEN)
         found = SimpleNamespace(good_files=lambda: before.files, good_policies=lambda: None, times=times, routes=routes)
         return GuardedLoad(self.config, cast(Current, found))
