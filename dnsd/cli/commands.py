@@ -113,10 +113,11 @@ def reload_command(config: Path, *, force: bool, account: str, as_json: bool) ->
     changes. A map with a member that does not exist is an error: when you remove a zone, remove its memberships, too.
 
     A guard refuses a reload if names of several accounts would fall from their maps onto the default pool, or go into
-    the open; if more than `reload.max_drop_percent` of the zones, records or addresses of proxied names would change or
-    go; or if names of more accounts than `reload.brake` would change their addresses within `reload.window`. One
-    account alone is held instead: if most of its names would lose `proxied`, if a map would lose all its addresses, or
-    if it alone exceeds the percentage. Use --force to apply the changes anyway, with --account those of one account.
+    the open; if more than `reload.max_drop_percent` of all zones or records would go, or of all proxied names would
+    change their addresses; or if names of more accounts than `reload.brake` would change their addresses within
+    `reload.window`. One account alone is held instead, if most of its names would lose `proxied`, a map would lose all
+    its addresses, or its zones or records that would go exceed the percentage; its other addresses are applied. Use
+    --force to apply the changes anyway, with --account those of one account.
 
     With --json, `served` is the revision or null, `held` lists the held accounts, and `refused` is true if nothing
     changed.

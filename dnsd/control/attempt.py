@@ -16,6 +16,7 @@ class Attempt:
     problems: tuple[Problem, ...]
     seconds: float
     at: float  # seconds since 1970
+    revision: int = 0  # served after it
     held: tuple[str, ...] = ()  # accounts with errors, kept at their last good version
     by_guard: bool = False  # whether only the guard refused them: the server is ready, and files wait for an operator
     waiting: tuple[AccountMoves, ...] = ()  # then, the names that they would move

@@ -107,7 +107,8 @@ class Loader:
         if base is None:
             return False
         await self._current.replace(base, keep_good=False)
-        self._log.error("the last good version is served, until `dnsd reload --force` or other files")
+        end = "`dnsd reload --force` or other files" if self.last.by_guard else "the files are fixed"
+        self._log.error(f"the last good version is served until {end}")
         return True
 
     async def tell_of_start(self) -> None:
@@ -307,7 +308,8 @@ class Loader:
 
     def _note(self, problems: tuple[Problem, ...], start: float, *, ok: bool, held: tuple[str, ...] = ()) -> None:
         seconds = time.monotonic() - start
-        self.last = Attempt(ok=ok, problems=problems, seconds=seconds, at=time.time(), held=held)
+        revision = self._publisher.revision
+        self.last = Attempt(ok=ok, problems=problems, seconds=seconds, at=time.time(), revision=revision, held=held)
 
     def _problem(self, error: Exception) -> Problem:
         return Problem(str(self._config), (), f"{type(error).__name__}: {error}")

@@ -50,13 +50,13 @@ async def _reply(control: Control, kind: MessageKind, payload: bytes) -> dict[st
         load = await control.loader.reload(force=Force(str(asked.get("account", ""))) if asked["force"] else None)
         return {
             "ok": load.ok and not load.held,
-            "revision": control.publisher.revision,
-            "served": control.publisher.revision if load.ok else None,
+            "revision": load.revision,
+            "served": load.revision if load.ok else None,
             "held": list(load.held),
             "refused": not load.ok,
             "seconds": round(load.seconds, 4),
             "problems": [problem.data() for problem in load.problems],
-            "late": control.publisher.late(control.publisher.revision),
+            "late": control.publisher.late(load.revision),
         }
     if kind is MessageKind.STATUS:
         await control.publisher.collect(COLLECT_S)

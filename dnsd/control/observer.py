@@ -120,9 +120,9 @@ class RouteObserver:
                 self._changes.note_unsaved()
         if is_changed or token:
             await self._keep(observed, loaded.observed)
-        if is_changed and (entries := [*self._told(before, loaded, token)]):
-            if problem := await in_thread(partial(self._audit.append, *entries)):
-                self._log.error(problem)
+        entries = [*self._told(before, loaded, token)] if is_changed else []
+        if entries and (problem := await in_thread(partial(self._audit.append, *entries))):
+            self._log.error(problem)
 
     async def _keep(self, observed: Observed, applied: Routes) -> None:
         await in_thread(partial(self._current.routes.keep, observed, applied))

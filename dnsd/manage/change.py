@@ -77,5 +77,9 @@ def write_change(
         if not edit.is_current():
             raise StaleError(edit.touched_keys())
 
-    write_files([*edit.changes(), *beside], journal, verify)
+    try:
+        write_files([*edit.changes(), *beside], journal, verify)
+    except FileNotFoundError:
+        verify()  # the folder of a file may have been moved away
+        raise
     return replace(read, files=edit.applied(read.files)) if read.files else read

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dnsd.app import Loaded
 from dnsd.control import loading
+from dnsd.control.attempt import Attempt
 from dnsd.control.guarded import Force, UnsettledError
+from dnsd.control.local import _reply
+from dnsd.manage.change import Make
 from dnsd.manage.draft import Draft
+from dnsd.manage.maps import delete_map, edit_map
 from dnsd.manage.refusal import Reason, RefusedError
 from dnsd.manage.zones import delete_zone
+from dnsd.process.link import MessageKind
 from dnsd.store.directory import FileKind
-from tests.unit.control.scheduling import WWW, Life, Scheduling
+from tests.unit.control.scheduling import ACME, WWW, Life, Scheduling
 
 NUMBERS = {"acme": 113, "globex": 114, "hooli": 115}
 FILES = {
@@ -58,6 +64,22 @@ def without_zone(loaded: Loaded) -> tuple[None, Draft]:
     return None, draft
 
 
+def without_map(loaded: Loaded) -> tuple[None, Draft]:
+    draft = Draft(loaded, datetime.now(UTC), by_operator=True)
+    delete_map(draft, ACME, map_id(loaded))
+    return None, draft
+
+
+def with_sni(loaded: Loaded) -> tuple[None, Draft]:
+    draft = Draft(loaded, datetime.now(UTC), by_operator=True)
+    edit_map(draft, ACME, map_id(loaded), {"default_sni": "www.acme.example"})
+    return None, draft
+
+
+def map_id(loaded: Loaded) -> str:
+    return next((one.id for one in loaded.dataset.maps.values() if one.account_id == ACME), "")
+
+
 def test_a_start_with_files_in_error_serves_the_version_that_they_are_judged_against(world: Scheduling) -> None:
     async def refuse(life: Life) -> None:
         await life.control.current.keep_first_good()
@@ -73,7 +95,7 @@ def test_a_start_with_files_in_error_serves_the_version_that_they_are_judged_aga
     world.config.write_text(world.config.read_text() + "on_error: refuse\n")
     world.write("acme/maps/all.yaml", "enabled: maybe\n")
     assert world.run(served)
-    assert "the last good version is served, until `dnsd reload --force` or other files" in world.lines
+    assert "the last good version is served until the files are fixed" in world.lines
 
 
 def test_a_start_judges_accounts_that_wait_while_another_was_forced(world: Scheduling) -> None:
@@ -140,6 +162,47 @@ def test_a_change_on_request_meets_files_that_are_not_still(world: Scheduling, m
         await life.control.changes.change(with_description)
 
     assert "nothing was written: try again" in refusal(world, change)
+
+
+@pytest.mark.parametrize("make", [with_sni, without_map])
+def test_a_change_on_request_meets_a_folder_that_was_moved_away(
+    world: Scheduling, make: Make[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "STILL_S", 0.1)
+
+    async def change(life: Life) -> None:
+        (world.folder / "accounts/acme/maps").rename(world.folder / "away")
+        with pytest.raises(RefusedError, match="not_found"):
+            await life.control.changes.change(make)
+        loaded = life.control.current.loaded
+        assert loaded
+        assert "acme/maps/all" not in loaded.stored.maps
+
+    disable(world, "acme")
+    world.run(change)
+    assert not world.read("acme/maps/all.yaml")
+
+
+def test_a_reload_reports_its_own_revision(world: Scheduling) -> None:
+    """The watch may publish a newer one, which some workers do not serve yet."""
+
+    async def reload(life: Life) -> dict[str, Any]:
+        loader, publisher = life.control.loader, life.control.publisher
+        usual = loader.reload
+
+        async def and_more(*, force: Force | None = None) -> Attempt:
+            attempt = await usual(force=force)
+            disable(world, "globex")
+            assert (await usual()).revision == attempt.revision + 1
+            publisher.late = lambda revision: ["worker-0"] if revision > attempt.revision else []  # type: ignore[method-assign]
+            return attempt
+
+        disable(world, "acme")
+        loader.reload = and_more  # type: ignore[method-assign]
+        return await _reply(life.control, MessageKind.RELOAD, b'{"force": false}')
+
+    found = world.run(reload)
+    assert (found["ok"], found["revision"], found["served"], found["late"]) == (True, 2, 2, [])
 
 
 def refusal(world: Scheduling, work: Callable[[Life], Awaitable[None]]) -> str:
