@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from dnsd.api.codes import CODES
 from dnsd.api.routes import BASE, ROUTES
 from dnsd.cli import main
-from dnsd.control.loading import NEEDS_START
+from dnsd.settings.restart import NEEDS_START
 from dnsd.settings.server import Settings
 
 DOCS = Path(__file__).parent

@@ -14,7 +14,7 @@ from dnsd.api.request import ID
 from dnsd.manage.failures import Failures
 from dnsd.manage.find import find_account, find_zone, no_account, no_zone
 from dnsd.manage.refusal import Fault, Reason, RefusedError, refused
-from dnsd.manage.token_file import TokenFile
+from dnsd.manage.token_file import TokenFile, TokenFileError
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.dataset import Dataset
 
@@ -139,6 +139,15 @@ def account_for_zone(token: Token, dataset: Dataset, account_id: str | None) -> 
     if not token.may(Area.ZONES, AccessLevel.EDIT, account_id=account_id):
         raise NoPermissionError(f"{Area.ZONES}:{AccessLevel.EDIT}")
     return account_id
+
+
+def has_token(request: Request, tokens: TokenFile) -> bool:
+    """Whether a request has a valid token; failures are not counted."""
+    try:
+        found = [tokens.find(secret, datetime.now(UTC)) for secret in _credentials(request)]
+    except (RefusedError, TokenFileError):
+        return False
+    return any(isinstance(one, Token) for one in found)
 
 
 def _credentials(request: Request) -> list[str]:

@@ -1,6 +1,6 @@
 """The API's error codes: for each reason to refuse a request, its number, HTTP status and meaning, in one table.
 
-Most numbers are Cloudflare's own, and its clients react to some of them; 1000 to 1012 are dnsd's.
+Most numbers are Cloudflare's own, and its clients react to some of them; 1000 to 1021 are dnsd's.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ CODES: Mapping[Reason, Code] = {
     Reason.BAD_METHOD: Code(1011, 405, "method not allowed"),
     Reason.INTO_OPEN: Code(1012, 400, "with `into_open=refuse`: the change would make an origin public"),
     Reason.ZONE_EXISTS: Code(1061, 400, "the zone already exists"),
+    Reason.WRONG_HOST: Code(1021, 421, "a name in the URL that is not among `api.hosts`"),
     Reason.BAD_HEADER: Code(6003, 400, "a malformed authentication header"),
     Reason.NO_ROUTE: Code(7003, 404, "no such path, or a malformed id"),
     Reason.NO_CREDENTIALS: Code(9106, 401, "no token"),

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 
 from dnsd.app import Loaded, Source, read_source
@@ -30,23 +29,13 @@ from dnsd.log import Log
 from dnsd.manage.audit import Outcome
 from dnsd.process.snapshot_file import Title, load_title
 from dnsd.process.tasks import in_thread
+from dnsd.settings.restart import waiting_for_start
 from dnsd.store.directory import Files, keep_times
 from dnsd.store.write import undo_unfinished
 
 SERVED_WITHIN_S = 30.0  # a slower worker is logged and not waited for
 STILL_S, STILL_WITHIN_S = 1.0, 30.0  # files that take names off their maps must be still, waited for at most this long
 SETTLE_S, SETTLE_TRIES = 0.1, 10  # files must stay unchanged for this long before they are loaded; number of checks
-NEEDS_START = (  # settings that only a restart can change
-    ("listen",),
-    ("workers",),
-    ("udp",),
-    ("metrics",),
-    ("api",),
-    ("state",),
-    ("user",),
-    ("group",),
-    ("limits", "rrl", "table_size"),
-)
 
 
 class Loader:
@@ -336,11 +325,8 @@ class Loader:
 
     def _waiting_for_start(self, loaded: Loaded) -> Iterator[Problem]:
         """A warning for each changed setting that only a restart can apply."""
-        for path in NEEDS_START:
-            get = attrgetter(".".join(path))
-            if get(loaded.settings) != get(self._first_settings):
-                message = "the change takes effect after a restart"
-                yield loaded.locate(Problem("", path, message, warning=True))
+        for path in waiting_for_start(loaded.settings, self._first_settings):
+            yield loaded.locate(Problem("", path, "the change takes effect after a restart", warning=True))
 
     def _read(self, previous: Source | None, *, patient: bool = True) -> asyncio.Future[Source]:
         return in_thread(lambda: read_source(self._config, previous=previous, patient=patient))

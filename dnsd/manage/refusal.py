@@ -24,6 +24,7 @@ class Reason(Enum):
     FAILED = auto()
     TOO_MANY_FAILURES = auto()
     BAD_METHOD = auto()
+    WRONG_HOST = auto()
     INTO_OPEN = auto()
     ZONE_EXISTS = auto()
     BAD_HEADER = auto()

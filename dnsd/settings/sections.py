@@ -14,19 +14,34 @@ from dnsd.log import Format, Level
 from dnsd.model.fields import Cidr, Fields
 from dnsd.model.times import parse_duration
 from dnsd.model.zone_rules import DEFAULT_LIMITS, MOST_RRSET_OCTETS, MOST_RRSET_RECORDS
-from dnsd.settings.values import Listen, Secret, WindowText, split
+from dnsd.settings.values import HostName, Listen, Secret, WindowText, split
+
+MAX_HOSTS = 100
+
+
+Hosts = Annotated[tuple[HostName, ...], BeforeValidator(split), Field(max_length=MAX_HOSTS)]
 
 
 class ApiSettings(Fields):
     """The HTTP API and dashboard."""
 
     listen: Listen = Field(description="address of the HTTP API and the dashboard; without `api`, both are disabled")
+    hosts: Hosts = Field(
+        default=(),
+        description="names of the server in URLs of the API and the dashboard; addresses and localhost are always "
+        "accepted",
+    )
 
 
 class MetricsSettings(Fields):
     """Prometheus metrics and health."""
 
     listen: Listen = Field(description="address of /metrics, /healthz and /readyz; without `metrics`, all are disabled")
+    hosts: Hosts = Field(
+        default=(),
+        description="names of the server in URLs of /metrics, /healthz and /readyz; addresses and localhost are always "
+        "accepted",
+    )
 
 
 class RrlSettings(Fields):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -12,11 +13,13 @@ from dnsd.model.fields import IPAddress
 from dnsd.model.records import MAX_STRING
 from dnsd.model.times import parse_duration
 from dnsd.net.listen import Address
+from dnsd.wire.names import name_text, parse_name_text
 
 DNS_PORT = 53
 MAX_WORKERS = 1024
 SECRET_SIZE = 16  # octets, RFC 9018 §4.4
 MAX_WINDOW_S = 24 * 3600
+HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 MAX_NSID = 128  # octets: fits into 512 with the longest question
 
 
@@ -62,6 +65,19 @@ def _parse_workers(value: Any) -> int | Literal["auto"]:
     return int(text)
 
 
+def _parse_host_name(value: Any) -> str:
+    text = str(value)
+    try:
+        ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        pass
+    else:
+        raise ValueError(f"{text!r} is an address, and always accepted: list names only")
+    if not HOST_NAME.fullmatch(name := name_text(parse_name_text(text)).removesuffix(".").lower()):
+        raise ValueError(f"{text!r} is not the name of a host, without port and path, such as dns.example.com")
+    return name
+
+
 def split(value: Any) -> Any:
     """A list written as one text, such as `a, b` in an environment variable, as its parts."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -93,6 +109,7 @@ Secret = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{32}$"}),
 ]
 Listen = Annotated[Address, BeforeValidator(_parse_listen), WithJsonSchema({"type": "string"})]
+HostName = Annotated[str, BeforeValidator(_parse_host_name), WithJsonSchema({"type": "string", "format": "hostname"})]
 Workers = Annotated[
     int | Literal["auto"],
     PlainValidator(_parse_workers),

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dnsd.api.access import has_token
 from dnsd.api.app import api_app
+from dnsd.api.envelope import refusal
 from dnsd.api.routes import ROUTES
 from dnsd.control.control import Control
 from dnsd.control.service import ControlService
 from dnsd.dashboard.app import dashboard_app
+from dnsd.manage.refusal import Reason, refused
 from dnsd.metrics import Counts
 from dnsd.process.tasks import run_all
+from dnsd.web.host import WRONG_HOST, HostCheck
 from dnsd.web.http import serve_http
+from dnsd.web.services import host_rules
 
 API_PATHS = ("/client", "/openapi.json", "/docs")
 METHODS = {route.method for route in ROUTES}
@@ -24,8 +32,24 @@ async def serve_api(control: Control, sock: socket.socket) -> None:
     """Serve until cancelled."""
     service, log, folder = ControlService(control), control.setup.log, control.setup.state.folder
     api = _Counting(api_app(service, log.error), control.publisher.counts)
-    app = _ApiOrDashboard(api, dashboard_app(service, folder, log.error))
+    app = HostCheck(
+        _ApiOrDashboard(api, dashboard_app(service, folder, log.error)),
+        partial(host_rules, control, "api"),
+        _refusal,
+        lambda scope: has_token(Request(scope), service.tokens),
+    )
     await run_all([serve_http(app, sock), service.sample(), service.schedule.follow()])
+
+
+def _refusal(scope: Scope, status: int, message: str) -> ASGIApp:
+    """The response to a request with a Host that is not accepted."""
+    if not _is_api(scope):
+        return PlainTextResponse(f"{message}\n", status, {"X-Content-Type-Options": "nosniff"})
+    return refusal(refused(Reason.WRONG_HOST if status == WRONG_HOST else Reason.INVALID, message))
+
+
+def _is_api(scope: Scope) -> bool:
+    return str(scope["path"]).startswith(API_PATHS)
 
 
 class _ApiOrDashboard:
@@ -36,8 +60,7 @@ class _ApiOrDashboard:
         self._dashboard = dashboard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_api = scope["path"].startswith(API_PATHS)
-        await (self._api if is_api else self._dashboard)(scope, receive, send)
+        await (self._api if _is_api(scope) else self._dashboard)(scope, receive, send)
 
 
 class _Counting:

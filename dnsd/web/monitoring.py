@@ -10,13 +10,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from dnsd.control.control import Control
 from dnsd.control.status import COLLECT_S, metric_samples, unhealthy, unready
 from dnsd.errors import printable
 from dnsd.process.tasks import in_thread
+from dnsd.web.host import HostCheck
 from dnsd.web.metrics_page import metrics_page
+from dnsd.web.services import host_rules
 
 
 def monitoring_app(control: Control) -> ASGIApp:
@@ -34,13 +36,18 @@ def monitoring_app(control: Control) -> ASGIApp:
         # A held account leaves the server ready: a load balancer must not drop all accounts for the error of one.
         return _verdict(unready(control), [printable(f"held: {account}") for account in control.loader.last.held])
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/metrics", show_metrics),
             Route("/healthz", show_health),
             Route("/readyz", show_readiness),
         ]
     )
+    return HostCheck(app, partial(host_rules, control, "metrics"), _refusal, lambda scope: False)
+
+
+def _refusal(scope: Scope, status: int, message: str) -> ASGIApp:
+    return PlainTextResponse(f"{message}\n", status, {"X-Content-Type-Options": "nosniff"})
 
 
 def _verdict(reasons: list[str], notes: Sequence[str] = ()) -> Response:

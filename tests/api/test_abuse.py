@@ -145,7 +145,7 @@ def address(api: Api) -> tuple[str, int]:
 
 
 def head(api: Api, method: str, path: str, *headers: str) -> bytes:
-    lines = [f"{method} {BASE}{path} HTTP/1.1", "Host: dnsd", f"Authorization: Bearer {api.operator}", *headers]
+    lines = [f"{method} {BASE}{path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {api.operator}", *headers]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -242,9 +242,9 @@ def test_large_bodies_of_strangers_fill_no_memory(api: Api) -> None:
 
 
 HEADERS = {
-    "a header of 10 MB": [b"GET / HTTP/1.1\r\nHost: dnsd\r\nX: ", *repeat(b"x" * 65536, 160), b"\r\n\r\n"],
-    "a million headers": [b"GET / HTTP/1.1\r\nHost: dnsd\r\n", *repeat(b"X: x\r\n" * 10_000, 100), b"\r\n"],
-    "a path of 10 MB": [b"GET /", *repeat(b"x" * 65536, 160), b" HTTP/1.1\r\nHost: dnsd\r\n\r\n"],
+    "a header of 10 MB": [b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", *repeat(b"x" * 65536, 160), b"\r\n\r\n"],
+    "a million headers": [b"GET / HTTP/1.1\r\nHost: localhost\r\n", *repeat(b"X: x\r\n" * 10_000, 100), b"\r\n"],
+    "a path of 10 MB": [b"GET /", *repeat(b"x" * 65536, 160), b" HTTP/1.1\r\nHost: localhost\r\n\r\n"],
     "a line without end": [*repeat(b"x" * 65536, 160)],
     "empty lines without end": [*repeat(b"\r\n" * 32768, 160)],
 }
@@ -300,10 +300,13 @@ def served_within(api: Api) -> float:
 
 
 SLOW: dict[str, tuple[bytes, bytes]] = {  # sent first, then once a second
-    "headers": (b"GET /client/v4/zones HTTP/1.1\r\nHost: dnsd\r\nX: ", b"x"),
+    "headers": (b"GET /client/v4/zones HTTP/1.1\r\nHost: localhost\r\nX: ", b"x"),
     "bodies": (b"Content-Length: 100000\r\n\r\n{", b" "),
     "chunks": (b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", b"1"),
-    "bodies of strangers": (b"POST /client/v4/zones HTTP/1.1\r\nHost: dnsd\r\nContent-Length: 100000\r\n\r\n{", b" "),
+    "bodies of strangers": (
+        b"POST /client/v4/zones HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{",
+        b" ",
+    ),
     "nothing": (b"", b""),
 }
 

@@ -394,7 +394,7 @@ def responses(octets: bytes) -> Iterator[tuple[int, Any]]:
 
 
 def request(api: Api, method: str, path: str, body: bytes = b"", *, more: str = "") -> bytes:
-    head = f"{method} {BASE}{path} HTTP/1.1\r\nHost: dnsd\r\nAuthorization: Bearer {api.operator}\r\n{more}"
+    head = f"{method} {BASE}{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.operator}\r\n{more}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -21,6 +21,7 @@ import yaml
 
 from dnsd.metrics import METRICS
 from dnsd.settings.file import load_settings
+from dnsd.settings.server import Settings
 from tests.limits import HANG_S
 from tests.live.server import Dnsd
 
@@ -61,6 +62,11 @@ def instructions(keyword: str) -> list[str]:
 
 def image_environment() -> dict[str, str]:
     return dict(word.split("=", 1) for text in instructions("ENV") for word in shlex.split(text))
+
+
+def settings_of(environment: dict[str, str]) -> Settings:
+    """The settings of the image with more variables."""
+    return load_settings(ROOT / "config" / "dnsd.yaml", image_environment() | environment).settings
 
 
 def health_check() -> list[str]:
@@ -153,6 +159,8 @@ def test_prometheus_and_grafana_find_their_files() -> None:
     assert prometheus["scrape_configs"] == [
         {"job_name": "dnsd", "static_configs": [{"targets": [f"dnsd:{port}"]}]},
     ]
+    for service in ("api", "metrics"):
+        assert getattr(settings_of(COMPOSE["services"]["dnsd"]["environment"]), service).hosts == ("dnsd",)
     mounts = [volume.split(":")[1] for volume in COMPOSE["services"]["grafana"]["volumes"]]
     provisioning = MONITORING / "grafana" / "provisioning"
     (provider,) = yaml.safe_load((provisioning / "dashboards" / "dnsd.yml").read_text())["providers"]
@@ -357,4 +365,8 @@ def test_kubernetes_manifest_agrees_with_the_image() -> None:
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert {environment["DNSD_STATE"], os.path.dirname(environment["DNSD_CONFIG"])} <= mounts
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    given = settings_of({one["name"]: one["value"] for one in container["env"] if "value" in one})
+    assert given.api is not None
+    assert given.metrics is not None
+    assert service["metadata"]["name"] in {*given.api.hosts} & {*given.metrics.hosts}
     assert pod["terminationGracePeriodSeconds"] > 5

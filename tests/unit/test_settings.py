@@ -100,6 +100,12 @@ FORMS: dict[str, tuple[str, str, Any]] = {
     "null as version": ("version: null", "version", None),
     "api": ('api: {listen: "127.0.0.1:8053"}', "api.listen", "127.0.0.1:8053"),
     "metrics": ('metrics: {listen: "[::1]:9153"}', "metrics.listen", "[::1]:9153"),
+    "hosts": (
+        "api: {listen: 127.0.0.1, hosts: [DNS.Example.net., bücher.example, edge_1]}",
+        "api.hosts",
+        ["dns.example.net", "xn--bcher-kva.example", "edge_1"],
+    ),
+    "hosts as one text": ("metrics: {listen: 127.0.0.1, hosts: 'a.example, b'}", "metrics.hosts", ["a.example", "b"]),
     "no rate limit": ("limits: {rrl: {responses_per_second: 0}}", "limits.rrl.responses_per_second", 0),
     "fractions of a second": ("limits: {tcp: {idle_s: 0.5}}", "limits.tcp.idle_s", 0.5),
     "exempt": ("limits: {rrl: {exempt: [192.0.2.0/24]}}", "limits.rrl.exempt", ["192.0.2.0/24"]),
@@ -140,6 +146,12 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "a list for a version": ("version: [x]", 1, "expected text"),
     "api without an address": ("api: {}", 1, "is missing"),
     "api as an address": ("api: '127.0.0.1:8053'", 1, "expected keys and values"),
+    "an address as host": ("metrics: {listen: 127.0.0.1, hosts: [192.0.2.1]}", 38, "always accepted"),
+    "an IPv6 address as host": ("api: {listen: 127.0.0.1, hosts: ['[::1]']}", 34, "always accepted"),
+    "a host with a port": ("api: {listen: 127.0.0.1, hosts: ['a.example:80']}", 34, "without port and path"),
+    "a URL as host": ("api: {listen: 127.0.0.1, hosts: ['https://a.example/']}", 34, "without port and path"),
+    "a wildcard host": ("api: {listen: 127.0.0.1, hosts: ['*.example']}", 34, "without port and path"),
+    "a host of empty labels": ("api: {listen: 127.0.0.1, hosts: ['a..b']}", 34, "empty label"),
     "limits as text": ("limits: none", 1, "expected keys and values"),
     **{
         f"{key} {bad}": (f"limits: {{{group}: {{{key}: {bad}}}}}", len(f"limits: {{{group}: {{") + 1, f"found '{bad}'")
@@ -208,6 +220,11 @@ ENVIRONMENT: dict[str, tuple[dict[str, str], str, Any]] = {
         ["2001:db8::1", "198.51.100.1"],
     ),
     "nesting that the file lacks": ({"DNSD_API__LISTEN": "127.0.0.1:1"}, "api.listen", "127.0.0.1:1"),
+    "a list inside": (
+        {"DNSD_METRICS__LISTEN": "127.0.0.1:1", "DNSD_METRICS__HOSTS": "dnsd, localhost"},
+        "metrics.hosts",
+        ["dnsd", "localhost"],
+    ),
     "nesting next to the file's own keys": ({"DNSD_LIMITS__RRL__SLIP": "5"}, "limits.rrl.ipv4_prefix", 20),
     "nesting twice": ({"DNSD_LIMITS__RRL__SLIP": "5"}, "limits.rrl.slip", 5),
     "a switch": ({"DNSD_LIMITS__RRL__LOG_ONLY": "true"}, "limits.rrl.log_only", True),
