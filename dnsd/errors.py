@@ -6,10 +6,13 @@ across a boundary.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+THROUGH_DESCRIPTOR = "/proc/self/fd/"  # the beginning of a path through an open folder
 
 Path = tuple[str | int, ...]  # a place in an object: ("records", 3, "content")
 
@@ -23,7 +26,7 @@ class Place:
     column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{shown(self.file)}:{self.line}:{self.column}"
 
 
 class BrokenRule(StrEnum):
@@ -66,7 +69,7 @@ class Problem:
         """The problem as plain data."""
         place = self.place
         return {
-            "file": printable(place.file if place else self.source),
+            "file": printable(shown(place.file) if place else self.source),
             "line": place.line if place else None,
             "column": place.column if place else None,
             "path": path_text(self.path),
@@ -83,6 +86,18 @@ class Problem:
 def printable(text: str) -> str:
     """Any text, such as a file name, as one line without control characters or unencodable ones."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(path: object) -> str:
+    """A path for people; instead of a descriptor, it has the place of the open folder."""
+    text = str(path)
+    if not text.startswith(THROUGH_DESCRIPTOR):
+        return text
+    descriptor, slash, rest = text.removeprefix(THROUGH_DESCRIPTOR).partition("/")
+    try:
+        return os.readlink(THROUGH_DESCRIPTOR + descriptor) + slash + rest
+    except OSError:  # it is closed
+        return text
 
 
 def path_text(path: Path) -> str:

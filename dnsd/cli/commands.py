@@ -26,8 +26,10 @@ from dnsd.net.listen import ListenError
 from dnsd.net.udp import NoBatchError
 from dnsd.process.link import MessageKind, ask
 from dnsd.process.privileges import PrivilegeError
+from dnsd.process.state_folder import UnsafeFolderError
 from dnsd.progress import progress_on
 from dnsd.serve.start import serve
+from dnsd.serve.supervisor import EX_SOFTWARE
 from dnsd.settings.file import state_folder
 from dnsd.settings.server import Settings
 from dnsd.wire.names import parse_name_text
@@ -89,7 +91,8 @@ def serve_command(config: Path) -> None:
     Started as root, the server switches to `user` after binding its ports. It accepts sockets from systemd and notifies
     systemd when it is ready. If the account files are invalid, it serves its last good data, reports the errors, and
     loads the files once they are fixed. The limit on dropped zones and records applies to reloads; at start, exceeding
-    it is only a warning.
+    it is only a warning. If other users may write to the state folder, the server does not start; the exit status is
+    70.
     """
     try:
         sys.exit(serve(config))
@@ -98,6 +101,9 @@ def serve_command(config: Path) -> None:
     except (ListenError, NoBatchError, PrivilegeError) as error:
         say(str(error))
         sys.exit(1)
+    except UnsafeFolderError as error:
+        say(str(error))
+        sys.exit(EX_SOFTWARE)
 
 
 @main.command("reload")

@@ -28,6 +28,7 @@ from dnsd.manage.tokens import MAX_NAME
 from dnsd.model.times import time_text
 from dnsd.net.listen import Address
 from dnsd.process.link import MessageKind, ask
+from dnsd.process.state_folder import UnsafeFolderError, folder_of_command
 from dnsd.settings.file import load_settings, state_folder_of
 
 URL_VARIABLE, TOKEN_VARIABLE = "DNSD_API_URL", "DNSD_API_TOKEN"
@@ -187,13 +188,16 @@ def _running_state_folder(config: Path, api: _Api) -> Path:
     if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise click.UsageError(f"{api.url} requires a token: {remedy}; creating one requires write access to {folder}")
     try:
-        status = ask(folder, MessageKind.STATUS, {}, timeout_s=STATUS_TIMEOUT_S)
+        opened = folder_of_command(folder)
+        status = ask(opened, MessageKind.STATUS, {}, timeout_s=STATUS_TIMEOUT_S)
+    except UnsafeFolderError as error:
+        raise FailedError(str(error)) from None
     except OSError as error:
         message = f"no server can be reached in {folder}: {error.strerror or error}; is it running with {config}?"
         raise FailedError(message, status=NOT_RUNNING) from None
     if not api.is_ours and str(urlsplit(api.url).port or 80) != status["http"].get("api", "").rpartition(":")[2]:
         raise click.UsageError(f"{api.url} is not the server of {config} and requires its own token: {remedy}")
-    return folder
+    return opened
 
 
 def _is_loopback(url: str) -> bool:

@@ -19,6 +19,7 @@ from dnsd.manage.token_file import NoSuchTokenError, TokenFile, TokenFileError
 from dnsd.manage.tokens import ID, AccessLevel, Area, Token, parse_permission, permission_text
 from dnsd.model.dataset import Dataset
 from dnsd.model.times import parse_time
+from dnsd.process.state_folder import UnsafeFolderError, folder_of_command
 from dnsd.progress import progress_on
 from dnsd.settings.file import state_folder
 from dnsd.wire.names import parse_name_text
@@ -148,10 +149,11 @@ def revoke_command(id_or_name: str, config: Path) -> None:
         click.echo(f"revoked {token.id}{token.name and f' ({token.name})'}")
 
 
-def _token_file(config: Path) -> TokenFile:
+def _token_file(config: Path, *, may_make: bool = False) -> TokenFile:
+    """The tokens; `may_make` makes the state folder if it is missing."""
     try:
-        return TokenFile(state_folder(config))
-    except InvalidDataError as error:
+        return TokenFile(folder_of_command(state_folder(config), may_make=may_make))
+    except (InvalidDataError, UnsafeFolderError) as error:
         _fail(error)
 
 

@@ -42,6 +42,7 @@ class ControlSetup:
     config: Path
     settings: Settings  # at the server's start
     state: State
+    local: socket.socket  # listens for workers and commands, since before the fork
     supervisor: socket.socket  # lines in both directions
     metrics: socket.socket | None
     api: socket.socket | None

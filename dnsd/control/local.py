@@ -12,9 +12,7 @@ from dnsd.control.control import Control
 from dnsd.control.guarded import Force
 from dnsd.control.status import COLLECT_S, status
 from dnsd.process.link import MAX_REQUEST, MessageKind, packed, peer_uid, read_message
-
-RETRY_S = 1.0
-BACKLOG = 16  # of the socket; also the accepts that asyncio tries, and reports, before it waits for a free descriptor
+from dnsd.process.state import BACKLOG
 
 
 async def serve_local(control: Control) -> None:
@@ -33,13 +31,7 @@ async def serve_local(control: Control) -> None:
                 await writer.drain()
         writer.close()
 
-    while True:
-        try:
-            server = await asyncio.start_unix_server(serve_client, control.setup.state.address, backlog=BACKLOG)
-            break
-        except OSError as error:
-            control.setup.log.error(f"the control socket cannot be opened: {error.strerror}; trying again")
-            await asyncio.sleep(RETRY_S)
+    server = await asyncio.start_unix_server(serve_client, sock=control.setup.local, backlog=BACKLOG)
     await server.serve_forever()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from dnsd import __version__
 from dnsd.engine.delta import DeltaPart, delta, is_small
 from dnsd.engine.snapshot import Snapshot
+from dnsd.errors import shown
 from dnsd.log import Log
 from dnsd.metrics import NO_ZONE, Counts, Key
 from dnsd.process.link import MessageKind, packed, read_message
@@ -178,7 +179,7 @@ class Publisher:
                 await in_thread(partial(self._save, snapshot, title, gently=gently))
             except OSError as error:
                 self._unsaved = snapshot
-                self.save_problem = f"{self._file} cannot be written: {os.strerror(error.errno or 0)}"
+                self.save_problem = f"{shown(self._file)} cannot be written: {os.strerror(error.errno or 0)}"
                 self._log.error(f"{self.save_problem}; a start with unusable files would serve an older revision")
                 return
             self._saved, self._unsaved, self.save_problem = snapshot, None, None

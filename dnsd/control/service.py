@@ -17,6 +17,7 @@ from dnsd.control.control import Control
 from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
 from dnsd.control.status import brake_state, problems_for_operator
+from dnsd.errors import shown
 from dnsd.manage.audit import MAX_SEARCHED, Entry, Outcome
 from dnsd.manage.brake import author_of
 from dnsd.manage.brake_state import BrakeState, author_key
@@ -288,5 +289,5 @@ class _Request:
 
 
 def _not_written(error: OSError) -> RefusedError:
-    what = f"{error.filename or 'the files'} cannot be written: {error.strerror}; nothing has changed"
+    what = f"{shown(error.filename or 'the files')} cannot be written: {error.strerror}; nothing has changed"
     return refused(Reason.NO_ROOM if error.errno in NO_ROOM else Reason.NOT_WRITABLE, what)

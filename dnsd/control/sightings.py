@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dnsd.errors import shown
 from dnsd.log import Log
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes
 from dnsd.store.first_seen import FirstSeen
@@ -33,4 +34,4 @@ class KeptTimes:
 
     def _warn(self, what: str, error: OSError) -> None:
         consequence = "objects without times in their files may get other times at the next start"
-        self._log.warning(f"warning: {self._file.path} cannot be {what}: {error.strerror}; {consequence}")
+        self._log.warning(f"warning: {shown(self._file.path)} cannot be {what}: {error.strerror}; {consequence}")

@@ -109,7 +109,7 @@ def status(control: Control) -> dict[str, Any]:
         "uptime_s": round(time.monotonic() - control.started, 1),
         "listening": list(control.setup.listening),
         "http": {what: str(address_of(sock)) for what, sock in _http(control) if sock},
-        "state": str(control.setup.state.folder),
+        "state": control.setup.state.path,
         "ready": not unready(control),
         "answering": not unhealthy(control),
         "reasons": problems_for_operator(control),

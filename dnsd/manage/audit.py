@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from dnsd.errors import shown
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.times import time_text
 from dnsd.whole_file import sync
@@ -78,7 +79,7 @@ class AuditLog:
                 self._append(b"".join(map(_line, entries)), is_synced=any(one.outcome is Outcome.OK for one in entries))
             self.problem = None
         except OSError as error:
-            self.problem = f"{self._file} cannot be written: {error.strerror}"
+            self.problem = f"{shown(self._file)} cannot be written: {error.strerror}"
         return self.problem
 
     def read(

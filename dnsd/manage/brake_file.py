@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.compile.moves import Families
+from dnsd.errors import shown
 from dnsd.manage.brake import AccountBase, Book, Window, ZoneBase
 from dnsd.model.fields import IPAddress
 from dnsd.whole_file import replacing
@@ -35,9 +36,9 @@ class BrakeFile:
         except FileNotFoundError:
             return Book()
         except OSError as error:
-            self.problem = f"{self._file} cannot be read: {error.strerror}; the brake begins anew"
+            self.problem = f"{shown(self._file)} cannot be read: {error.strerror}; the brake begins anew"
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            self.problem = f"{self._file} is corrupt; the brake begins anew"
+            self.problem = f"{shown(self._file)} is corrupt; the brake begins anew"
         return Book()
 
     def save(self, book: Book) -> None:
@@ -47,7 +48,7 @@ class BrakeFile:
                 out.write(json.dumps(_data(book), separators=(",", ":")).encode() + b"\n")
             self.problem = None
         except OSError as error:
-            self.problem = f"{self._file} cannot be written: {error.strerror}; a restart would begin the brake anew"
+            self.problem = f"{shown(self._file)} cannot be written: {error.strerror}; a restart would begin it anew"
 
 
 def _data(book: Book) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dnsd.errors import shown
 from dnsd.manage.drains import Drain, DrainBook, book_of
 from dnsd.whole_file import replacing
 
@@ -34,9 +35,9 @@ class DrainFile:
         except FileNotFoundError:
             return DrainBook()
         except OSError as error:
-            self.problem = f"{self._file} cannot be read: {error.strerror}; earlier drains are not known any more"
+            self.problem = f"{shown(self._file)} cannot be read: {error.strerror}; earlier drains are forgotten"
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            self.problem = f"{self._file} is corrupt; earlier drains are not known any more"
+            self.problem = f"{shown(self._file)} is corrupt; earlier drains are forgotten"
         return DrainBook()
 
     def save(self, book: DrainBook) -> None:
@@ -47,7 +48,7 @@ class DrainFile:
                 out.write(json.dumps(data, separators=(",", ":")).encode() + b"\n")
             self.problem = None
         except OSError as error:
-            self.problem = f"{self._file} cannot be written: {error.strerror}; a restart would forget the last drains"
+            self.problem = f"{shown(self._file)} cannot be written: {error.strerror}; a restart would forget them"
 
 
 def _parsed(data: dict[str, Any]) -> Drain:

@@ -30,7 +30,7 @@ from dnsd.model.times import time_text
 from dnsd.store.directory import FileKind, SourceFile, account_of
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
-from dnsd.whole_file import replacing
+from dnsd.whole_file import make_folder, replacing
 
 FOLDER = "history"  # in the state folder
 MAX_VERSIONS = 100  # of one object
@@ -118,8 +118,8 @@ class History:
             digest=digest,
         )
         folder = self._folder / object_id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with replacing(folder / name, other_name=".new", mode=0o666) as out:
+        make_folder(folder)
+        with replacing(folder / name, other_name=".new") as out:
             out.write(f"{json.dumps(asdict(version))}\n{text}".encode(errors=KEEP_OCTETS))
         self._note_size(provenance.account_id, object_id, _pruned(folder))
 

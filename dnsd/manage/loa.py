@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.times import parse_time, time_text
-from dnsd.whole_file import replacing
+from dnsd.whole_file import make_folder, replacing
 
 FOLDER = "loa"  # in the state folder: a folder for each account, by id
 MAX_SIZE = 1024 * 1024  # octets of a document
@@ -58,7 +58,7 @@ class LoaDocuments:
         made = LoaDocument(secrets.token_hex(16), _shown_name(filename), len(octets), now)
         described = {"filename": made.filename, "size_bytes": made.size_bytes, "created": time_text(now)}
         folder = self._folder / account_id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         with self._adding:
             if len(os.listdir(folder)) >= 2 * MAX_DOCUMENTS:  # each has two files
                 raise refused(Reason.FORBIDDEN, f"the account has {MAX_DOCUMENTS} LOA documents, the limit: delete one")

@@ -19,12 +19,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dnsd.errors import shown
 from dnsd.manage.map_request import ACTIONS, MapRequest
 from dnsd.manage.pending import Due, PendingChange
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.times import parse_time, time_text
 from dnsd.store.write import FileChange
-from dnsd.whole_file import replacing, sync
+from dnsd.whole_file import make_folder, replacing, sync
 
 FOLDER = "pending"  # in the state folder
 FORMAT = 1
@@ -81,7 +82,7 @@ class PendingFiles:
                 return ""
             self._due.pop(change_id, None)
             what = "is damaged or unreadable: this pending change will not be made"
-            return f"{file} {what}; remove the file and schedule it again"
+            return f"{shown(file)} {what}; remove the file and schedule it again"
 
     def read(self, change_id: str) -> PendingChange | None:
         """The change with an id; None if there is none, or its file is damaged or unreadable."""
@@ -101,7 +102,7 @@ class PendingFiles:
         octets = _packed(change).encode()
         if len(octets) > MAX_SIZE:
             raise refused(Reason.TOO_LARGE, f"the change is too large to wait: the limit is {MAX_SIZE:,} octets")
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         with replacing(self._file(change.id)) as out:
             out.write(octets)
         self.note(change.id)
@@ -116,8 +117,8 @@ class PendingFiles:
     def once_made(self, made: PendingChange, others: Iterable[PendingChange], now: datetime) -> list[FileChange]:
         """The changes of files that go with a made change: its own file is removed, those of `others` are rewritten."""
         modified = int(now.timestamp())
-        rewritten = [FileChange(str(self._file(one.id)), _packed(one), modified) for one in others]
-        return [FileChange(str(self._file(made.id)), None, modified), *rewritten]
+        rewritten = [FileChange(shown(self._file(one.id)), _packed(one), modified) for one in others]
+        return [FileChange(shown(self._file(made.id)), None, modified), *rewritten]
 
     def _file(self, change_id: str) -> Path:
         return self._folder / f"{change_id}.json"

@@ -20,10 +20,10 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from dnsd.errors import DnsdError
+from dnsd.errors import DnsdError, shown
 from dnsd.manage.tokens import ID, AccessLevel, Area, Token, parse_permission, permission_text
 from dnsd.model.times import parse_time, time_text
-from dnsd.whole_file import hand_over, replacing
+from dnsd.whole_file import hand_over, make_folder, replacing
 
 FILE_NAME = "tokens.json"  # in the state folder
 LOCK_NAME = "tokens.lock"
@@ -182,24 +182,24 @@ class TokenFile:
         except FileNotFoundError:
             self._content = _Content()
         except OSError as error:
-            raise TokenFileError(f"{self._file} cannot be read: {error.strerror}") from None
+            raise TokenFileError(f"{shown(self._file)} cannot be read: {error.strerror}") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             message = "restore it from a backup, or remove it and create new tokens with `dnsd token`"
-            raise TokenFileError(f"{self._file} is corrupt: {message}") from None
+            raise TokenFileError(f"{shown(self._file)} is corrupt: {message}") from None
         return self._content
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Exclude other writers, also in other processes."""
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self._folder)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             with open(os.open(self._folder / LOCK_NAME, flags, 0o600), "rb+", buffering=0) as lock:
                 _hand_over(lock.fileno(), self._folder)
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
         except OSError as error:
-            raise TokenFileError(f"{self._file} cannot be written: {error.strerror}") from None
+            raise TokenFileError(f"{shown(self._file)} cannot be written: {error.strerror}") from None
 
     def _write(self, entries: Iterable[_Entry]) -> None:
         """Replace the file atomically. Its modification time always increases, even if the clock is set back."""

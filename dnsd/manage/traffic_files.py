@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from pathlib import Path
 
+from dnsd.errors import shown
 from dnsd.manage.traffic import SERIES, Sample, TimeRange, Traffic
 from dnsd.whole_file import replacing
 
@@ -42,7 +43,9 @@ class TrafficFiles:
                 continue
             except (OSError, ValueError) as error:
                 why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-                problems.append(f"{path} cannot be used: {why}; the traffic of the last {time_range} starts again")
+                problems.append(
+                    f"{shown(path)} cannot be used: {why}; the traffic of the last {time_range} starts again"
+                )
         return problems
 
     def due(self, traffic: Traffic) -> list[tuple[TimeRange, tuple[Sample, ...]]]:
@@ -71,7 +74,7 @@ class TrafficFiles:
                 return None
             self._failed.add(time_range)
             lost = f"a restart would lose the traffic of the last {time_range}"
-            return f"{path} cannot be written: {os.strerror(error.errno or 0)}; {lost}"
+            return f"{shown(path)} cannot be written: {os.strerror(error.errno or 0)}; {lost}"
         self._failed.discard(time_range)
         return None
 

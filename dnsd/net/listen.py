@@ -51,8 +51,8 @@ class Listener:
 class ListenError(OSError):
     """The server cannot listen on an address; the message gives the address and the reason."""
 
-    def __init__(self, address: Address, error: OSError) -> None:
-        lacks_ipv6 = error.errno == errno.EADDRNOTAVAIL and ":" in address.host
+    def __init__(self, address: Address | str, error: OSError) -> None:
+        lacks_ipv6 = error.errno == errno.EADDRNOTAVAIL and isinstance(address, Address) and ":" in address.host
         self.no_such_family = error.errno == errno.EAFNOSUPPORT or lacks_ipv6
         hint = {
             errno.EACCES: "; ports below 1024 need CAP_NET_BIND_SERVICE",

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from dnsd import __version__
 from dnsd.engine.delta import DeltaPart
 from dnsd.engine.names import KEY_SIZE, NameTable, Octets
-from dnsd.errors import DnsdError
+from dnsd.errors import DnsdError, shown
 from dnsd.whole_file import replacing
 
 FILE_NAME = "snapshot"  # in the state folder
@@ -59,7 +59,7 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> None:
     """Write the parts of a whole snapshot to the file, all or nothing. Raises OSError."""
     *parts, table = parts
     assert isinstance(table, bytes | memoryview)
-    with replacing(file, mode=0o666) as out:
+    with replacing(file) as out:
         digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
         hashing = _Hashing(out, digest)
         hashing.write(MAGIC + json.dumps(asdict(title)).encode() + b"\n")
@@ -76,7 +76,7 @@ def load_snapshot(file: Path) -> tuple[Title, Iterator[DeltaPart]]:
     line, _, _ = bytes(octets[len(MAGIC) : len(MAGIC) + MAX_TITLE]).partition(b"\n")
     title = json.loads(line)  # trusted, as the digest is right
     if title["version"] != __version__:
-        raise SnapshotFileError(f"{file} was written by dnsd {title['version']}; this is {__version__}")
+        raise SnapshotFileError(f"{shown(file)} was written by dnsd {title['version']}; this is {__version__}")
     table = _table_in(octets)
     parts = octets[len(MAGIC) + len(line) + 1 : -len(table) - SIZE.size - DIGEST_SIZE]
     return Title(**title), chain(unpickled(io.BytesIO(parts)), [table])
@@ -101,13 +101,13 @@ def _mapped(file: Path, *, check: bool = False) -> memoryview:
             octets = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
             is_whole = not check or _digest(stream, len(octets) - DIGEST_SIZE) == stream.read()
     except OSError as error:
-        raise SnapshotFileError(f"{file} cannot be read: {error.strerror}") from None
+        raise SnapshotFileError(f"{shown(file)} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise SnapshotFileError(f"{file} is empty") from None
+        raise SnapshotFileError(f"{shown(file)} is empty") from None
     if octets[: len(MAGIC)] != MAGIC:
-        raise SnapshotFileError(f"{file} is not a snapshot file")
+        raise SnapshotFileError(f"{shown(file)} is not a snapshot file")
     if not is_whole:
-        raise SnapshotFileError(f"{file} is corrupt: digest mismatch")
+        raise SnapshotFileError(f"{shown(file)} is corrupt: digest mismatch")
     return octets
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import socket
 import tempfile
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dnsd.errors import shown
 from dnsd.log import Log
-from dnsd.process.privileges import ServerUser
-from dnsd.whole_file import hand_over
+from dnsd.process.state_folder import StateFolder, open_folder
 
 LOCK_FILE = "lock"
+BACKLOG = 64  # connections that wait while control restarts; also the accepts that asyncio tries at once
 LOCK_WITHIN_S = 0.5  # time for the processes of a killed server to end
 
 
@@ -26,80 +27,69 @@ LOCK_WITHIN_S = 0.5  # time for the processes of a killed server to end
 class State:
     """The state folder, locked for as long as a process of this server lives."""
 
-    folder: Path
+    folder: Path  # through its descriptor: see `StateFolder.at`
     address: str  # of the control socket
     lock: int  # file descriptor
     is_temporary: bool
 
-
-def make_folder(folder: Path, owner: ServerUser, patterns: Iterable[str]) -> None:
-    """Make the state folder for its owner, as root, before the switch to that user.
-
-    Entries that a server running as root left in it are handed over too: the lock, and files and folders whose names
-    match the glob `patterns`.
-    """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
-        for path in (path for pattern in (LOCK_FILE, *patterns) for path in folder.glob(pattern)):
-            if path.is_dir() and not path.is_symlink():
-                for _, folders, files, parent in os.fwalk(path):
-                    for name in (".", *folders, *files):
-                        _hand_over(Path(name), owner, parent)
-            else:
-                _hand_over(path, owner)
-    except OSError:
-        return  # `take_state` reports the error
-
-
-def _hand_over(path: Path, owner: ServerUser, parent: int | None = None) -> None:
-    """Give a file or folder to its owner if root made it, but follow no link that the owner put there.
-
-    `parent` is the descriptor of the folder to which `path` is relative.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
-    except FileNotFoundError:
-        return
-    try:
-        hand_over(fd, owner.uid, owner.gid)
-    finally:
-        os.close(fd)
+    @property
+    def path(self) -> str:
+        """The folder's path, for people."""
+        return shown(self.folder)
 
 
 def take_state(folder: Path, log: Log) -> State:
-    """Make and lock the state folder; if that fails, warn and use a temporary one."""
+    """Make and lock the state folder; if that fails, warn and use a temporary one. Raises UnsafeFolderError."""
     try:
-        return _taken(folder.absolute(), is_temporary=False)
+        return _taken(open_folder(folder, may_make=True), is_temporary=False)
     except BlockingIOError:
         why = f"{folder} is in use by another server, to which `dnsd reload` and `dnsd status` connect"
     except OSError as error:
         why = f"{folder} cannot be used: {os.strerror(error.errno or 0)}"
     temporary = Path(tempfile.mkdtemp(prefix="dnsd-"))
     log.warning(f"warning: state: {why}; this server keeps its state in {temporary}, deleted when it ends")
-    return _taken(temporary, is_temporary=True)
+    return _taken(open_folder(temporary), is_temporary=True)
+
+
+def listen_local(state: State) -> socket.socket:
+    """Listen at the control socket's address. Raises OSError.
+
+    To be called before the fork: the address then stays taken, whatever becomes of the process that accepts.
+    """
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(state.address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def read_address(folder: Path) -> str:
     """The control socket's address of the server that uses this state folder. Raises OSError without such a server."""
-    lines = (folder / LOCK_FILE).read_text().splitlines()
+    lines = (folder / LOCK_FILE).read_text(errors="replace").splitlines()
     if len(lines) < 2:
         raise FileNotFoundError(f"{folder / LOCK_FILE} holds no server's address")
     return f"\0{lines[1]}"
 
 
-def _taken(folder: Path, *, is_temporary: bool) -> State:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    address = f"dnsd:{secrets.token_hex(16)}"
+def _taken(folder: StateFolder, *, is_temporary: bool) -> State:
+    lock = -1
     try:
+        folder.check({os.getegid(), *os.getgroups()})
+        lock = os.open(LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder.fd)
+        address = f"dnsd:{secrets.token_hex(16)}"
         _lock(lock)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n{address}\n".encode(), 0)
-    except OSError:
-        os.close(lock)
+    except BaseException:
+        if lock >= 0:
+            os.close(lock)
+        folder.close()
         raise
-    return State(folder=folder, address=f"\0{address}", lock=lock, is_temporary=is_temporary)
+    return State(folder=folder.at, address=f"\0{address}", lock=lock, is_temporary=is_temporary)
 
 
 def _lock(lock: int) -> None:

@@ -47,7 +47,8 @@ from dnsd.process.privileges import raise_descriptor_limit, user_to_assume
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import ignore_signals
 from dnsd.process.snapshot_file import FILE_NAME as SNAPSHOT
-from dnsd.process.state import State, make_folder, take_state
+from dnsd.process.state import LOCK_FILE, State, listen_local, take_state
+from dnsd.process.state_folder import give_folder
 from dnsd.process.tasks import in_thread
 from dnsd.serve.late_modules import WEB, import_late_modules
 from dnsd.serve.supervisor import Child, Children, Run, Supervisor
@@ -60,8 +61,9 @@ from dnsd.store.observations import FILE_NAME as OBSERVED
 from dnsd.store.write import JOURNAL
 from dnsd.worker.worker import Worker, WorkerSetup
 
-# Glob patterns of the state folder's entries that the server's user gets, in addition to the lock.
+# Glob patterns of the state folder's entries that the server's user gets from root.
 STATE_FILES = (
+    LOCK_FILE,
     *(f"{SNAPSHOT}*", f"{TOKENS}*", TOKENS_LOCK, JOURNAL, SESSIONS, FIRST_SEEN, f"{AUDIT_LOG}*"),
     *(HISTORY, GOOD, PENDING, f"{TRAFFIC}*", OBSERVED, f"{DRAINS}*", f"{BRAKE}*", LOA, VALIDATIONS),
 )
@@ -71,7 +73,7 @@ SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a wor
 def serve(config: Path) -> int:
     """Serve until SIGTERM, SIGINT or SIGQUIT; return the exit status.
 
-    Raises InvalidDataError, ListenError or PrivilegeError before anything is served.
+    Raises InvalidDataError, ListenError, PrivilegeError or UnsafeFolderError before anything is served.
     """
     ignore_signals()
     share_heap()
@@ -88,8 +90,11 @@ def serve(config: Path) -> int:
     folder = state_folder_of(config, settings.state)
     if owner:
         import_late_modules()
-        make_folder(folder, owner, STATE_FILES)
+        if problem := give_folder(folder, owner, STATE_FILES):
+            log.warning(f"warning: state: {problem}")
         owner.assume()
+    elif os.geteuid() == 0:
+        log.warning("warning: the server runs as root, and so does whoever takes it over: set `user`")
     state = take_state(folder, log)
     server = _Server(
         config=config,
@@ -98,6 +103,7 @@ def serve(config: Path) -> int:
         listeners=listeners,
         http={"metrics": metrics, "api": api},
         state=state,
+        local=_listen_local(state),
         udp=udp,
     )
     return server.run()
@@ -118,6 +124,14 @@ def _settings(config: Path) -> Settings:
     except InvalidDataError:
         load(config)  # raises the data's problems too, so that the user sees all at once
         raise
+
+
+def _listen_local(state: State) -> socket.socket:
+    """The control socket. Raises ListenError."""
+    try:
+        return listen_local(state)
+    except OSError as error:
+        raise ListenError("the control socket", error) from None
 
 
 def open_listeners(addresses: Iterable[Address], workers: int, log: Log) -> list[Listener]:
@@ -154,6 +168,7 @@ class _Server:
         listeners: list[Listener],
         http: Mapping[str, socket.socket | None],
         state: State,
+        local: socket.socket,
         udp: Udp,
     ) -> None:
         self.config = config
@@ -162,6 +177,7 @@ class _Server:
         self.listeners = listeners
         self.http = http
         self.state = state
+        self.local = local  # listens for workers and commands; control accepts
         self.udp = udp
         self.shared = Shared(settings.worker_count, settings.limits.rrl.table_size)
         log.note_dropped = partial(self.shared.set, self.shared.supervisor, Slot.LOG_DROPPED)
@@ -187,14 +203,14 @@ class _Server:
             return supervisor.run()
         finally:
             if self.state.is_temporary:
-                shutil.rmtree(self.state.folder, ignore_errors=True)
+                shutil.rmtree(self.state.path, ignore_errors=True)
 
     def _worker(self, index: int, *, until_drained: bool) -> Run:
         process = self.shared.workers[index]
 
         def run() -> int:
             self._leave_supervisor()
-            for sock in (self.control_end, *self.http.values()):
+            for sock in (self.control_end, self.local, *self.http.values()):
                 if sock:
                     sock.close()
             own = tuple(listener.of_worker(index) for listener in self.listeners)
@@ -224,6 +240,7 @@ class _Server:
             config=self.config,
             settings=self.settings,
             state=self.state,
+            local=self.local,
             supervisor=self.control_end,
             metrics=self.http["metrics"],
             api=self.http["api"],

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dnsd.errors import printable
+from dnsd.errors import printable, shown
 from dnsd.store.directory import Files, SourceFile, read_files
 from dnsd.store.text_file import FileChangedError, octets_again
-from dnsd.whole_file import replacing
+from dnsd.whole_file import make_folder, replacing
 
 FOLDER = "good"  # its name, in the state folder
 UNSYNCED_FROM = 64  # number of copies at once from which the system decides when they go to disk
@@ -52,7 +52,7 @@ class GoodTexts:
             self.problem = None
         except OSError as error:
             path = error.filename2 or error.filename or self._folder
-            self.problem = printable(f"{path} cannot be written: {os.strerror(error.errno or 0)}")
+            self.problem = printable(f"{shown(path)} cannot be written: {os.strerror(error.errno or 0)}")
 
     def _keep(self, served: Files) -> None:
         """Bring all copies up to date. Raises the OSError of the first that fails, after the others."""
@@ -63,7 +63,7 @@ class GoodTexts:
         if known is None:
             shutil.rmtree(folder, ignore_errors=True)
             known = Files(str(self._folder))
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder)
         copies = dict(known.by_key())
         failures = list(self._copy_outdated(served, folder, copies))
         current = served.by_key()
@@ -108,7 +108,7 @@ def _path(folder: Path, file: SourceFile) -> Path:
 
 
 def _copy(file: SourceFile, path: Path, *, is_synced: bool) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     octets = octets_again(file.path, file.content)
     # The temporary name is short, as the name in `path` may already have the greatest possible length.
     with replacing(path, other_name=".new", is_synced=is_synced) as out:
@@ -121,6 +121,6 @@ def _match_folders(folder: Path, before: Iterable[str], accounts: Iterable[str])
     """Make the folders of new accounts and remove those of former ones."""
     known = set(before)
     for account in set(accounts) - known:
-        (folder / account).mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder / account)
     for account in known.difference(accounts):
         shutil.rmtree(folder / account, ignore_errors=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.whole_file import create_file, hand_over, replacing, sync
+from dnsd.whole_file import create_file, hand_over, make_folder, replacing, sync
 
 OLD, NEW = b"old\n", b"new\n"
 NOBODY = 65534
@@ -169,6 +169,19 @@ def test_error_of_a_sync_names_the_path(file: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(OSError, match="Input/output error") as caught:
         sync(file.parent)
     assert caught.value.filename == str(file.parent)
+
+
+def test_folders_are_made_for_their_owner_alone(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        for _ in range(2):  # again without effect
+            make_folder(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")} == {0o700}
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "file")
 
 
 def owner_after_hand_over(path: Path) -> int:

@@ -131,6 +131,7 @@ class Life:
             config=world.config,
             settings=settings,
             state=state,
+            local=None,  # type: ignore[arg-type]
             supervisor=None,  # type: ignore[arg-type]
             metrics=None,
             api=None,
