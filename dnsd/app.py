@@ -21,6 +21,7 @@ from dnsd.errors import InvalidDataError, Problem, in_order
 from dnsd.model.advertisement import NO_ROUTES, Routes, observed_warnings
 from dnsd.model.dataset import Dataset
 from dnsd.model.pool import slips
+from dnsd.model.quota_rules import Uses, quota_warnings, uses_of
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
 from dnsd.progress import Progress, no_progress
@@ -60,6 +61,7 @@ class Loaded:
     flattening: tuple[Problem, ...]  # warnings about flattened CNAMEs, which depend on the snapshot's names
     foreign: tuple[Problem, ...]  # warnings about names of barred accounts that lead to other accounts
     times: ObjectTimes
+    uses: Uses  # of the accounts' quotas
     observed: Routes = NO_ROUTES  # as they were when this was built
 
     @property
@@ -225,7 +227,9 @@ def _built(
         foreign = tuple(stored.locate(foreign_answers(stored.dataset, snapshot)))
     dataset = stored.dataset
     unseen = stored.locate(observed_warnings(dataset.accounts, dataset.maps.values(), observed))
-    found = (*stored.warnings, *flattening, *foreign, *unseen)
+    uses = uses_of(dataset)
+    over = stored.locate(quota_warnings(dataset, uses, settings.quotas))
+    found = (*stored.warnings, *flattening, *foreign, *unseen, *over)
     if any(not problem.warning for problem in found):
         raise InvalidDataError(found)
     return Loaded(
@@ -241,6 +245,7 @@ def _built(
         flattening=flattening,
         foreign=foreign,
         times=times,
+        uses=uses,
         observed=observed,
     )
 

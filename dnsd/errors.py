@@ -41,6 +41,9 @@ class BrokenRule(StrEnum):
     TARGET_OUTSIDE = "target_outside"
     OUTSIDE_SPACE = "outside_space"
     BARRED_FROM_POOL = "barred_from_pool"
+    ZONE_QUOTA = "zone_quota"
+    RECORD_QUOTA = "record_quota"
+    QUOTA = "quota"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             token = access.token_of(request, client)  # meanwhile, it may have been narrowed or revoked
             path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}
             check_access(token, route.permission, service.loaded.dataset, path)
+            if route.changes:
+                service.pace(token)
             _check_time(request, route)
             query = dict(request.query_params)
             watch = OpenWatch(service, refuses=refuses(query.get(into_open.FIELD)))

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from dnsd.api.codes import ShownFault, shown_faults, status_of
 from dnsd.manage.refusal import RefusedError
+from dnsd.manage.writes import TooManyWritesError
 
 T = TypeVar("T")
 HEADERS: Mapping[int, Mapping[str, str]] = {  # sent with a status
@@ -121,8 +122,11 @@ def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Re
     }
     # Clients retry after these statuses, in vain: a wrong token stays wrong, a file that cannot be written now cannot
     # be written a second later, and a failed change may have been applied.
-    no_retry = {"x-should-retry": "false"} if status == 429 or status >= 500 else {}
-    return _json(body, status, {**no_retry, **HEADERS.get(status, {}), **(headers or {})})
+    if isinstance(error, TooManyWritesError):
+        retry = {"Retry-After": str(error.retry_after_s)}  # RFC 6585 §4
+    else:
+        retry = {"x-should-retry": "false"} if status == 429 or status >= 500 else {}
+    return _json(body, status, {**retry, **HEADERS.get(status, {}), **(headers or {})})
 
 
 def _error(fault: ShownFault) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from dnsd.api import (
     maps,
     memberships,
     pending,
+    quotas,
     tokens,
     zone_settings,
     zones,
@@ -140,6 +141,11 @@ class Route:
     status: int = 200  # of a success
     largest: int = MAX_BODY  # octets of a body
 
+    @property
+    def changes(self) -> bool:
+        """Whether requests ask for a change."""
+        return self.method != "GET" and self.permission.level is AccessLevel.EDIT
+
 
 def _token_routes(path: str, anybody: Permission, need: Need) -> tuple[Route, ...]:
     """The routes of tokens, of the caller or of an account."""
@@ -171,6 +177,8 @@ ROUTES = (
     *_token_routes(f"{ACCOUNT}/tokens", _read(None), Need.SCOPE),
     Route("GET", f"{ACCOUNT}/dns_settings", _read(Area.DNS), accounts.get_dns_settings),
     Route("PATCH", f"{ACCOUNT}/dns_settings", _edit(Area.DNS), accounts.edit_dns_settings, DnsSettingsEdit),
+    Route("GET", f"{ACCOUNT}/quotas", _read(None), quotas.get_quotas),
+    Route("PATCH", f"{ACCOUNT}/quotas", OPERATOR, quotas.edit_quotas_of, quotas.QuotasBody),
     Route("GET", f"{ACCOUNT}/dns_records/usage", _read(Area.DNS), scan.get_account_usage),
     Route("GET", f"{ACCOUNT}/audit_logs", _read(None), audit_logs.list_audit_logs, query=LOG_FILTERS),
     Route("GET", f"{ACCOUNT}/logs/audit", _read(None), audit_logs.list_audit, query=AUDIT_FILTERS),

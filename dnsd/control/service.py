@@ -6,7 +6,7 @@ import asyncio
 import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from dnsd.manage.brake import author_of
 from dnsd.manage.brake_state import BrakeState, author_key
 from dnsd.manage.draft import Draft, Note
 from dnsd.manage.drains import DrainBook
+from dnsd.manage.find import find_account
 from dnsd.manage.history import History, Replaced, keep_change, owner_of
 from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.recent import RecentQuestions
@@ -30,11 +31,14 @@ from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.token_changes import TokenChange, accounts_of, token_data
 from dnsd.manage.token_file import TokenFile
+from dnsd.manage.tokens import Token
 from dnsd.manage.traffic import Traffic
 from dnsd.manage.traffic_files import TrafficFiles
 from dnsd.manage.validation import Validation, Validations, validated
+from dnsd.manage.writes import Writes, writes_limit
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.observed import FeedFields, Observed
+from dnsd.model.quota_rules import quotas_of
 from dnsd.process.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
 
@@ -62,6 +66,7 @@ class ControlService:
         self.recent = RecentQuestions(self._publisher.questions)
         self.schedule = Scheduler(control, self.history, self.change)
         self._unrecorded: list[_Request] = []
+        self._writes = Writes()
         self._recording = asyncio.Lock()
         self._reading_audit = asyncio.Lock()  # one reader of the audit log at a time
 
@@ -153,6 +158,27 @@ class ControlService:
         )
         self._log.info(f"{action}: {change.token.id}, by {actor.token.name or actor.token.id}")
         return change
+
+    async def quotas(self, token: Token, account_id: str) -> dict[str, dict[str, Any]]:
+        """Each quota of an account: its limit, its use, and whether the account's file sets it. Raises RefusedError."""
+        loaded, now = self.loaded, time.monotonic()
+        account = find_account(loaded.dataset, account_id)
+        limits, own = quotas_of(account, loaded.settings.quotas), dict(account.quotas)
+        used = asdict(loaded.uses[account.id])
+        used["history_octets"] = await in_thread(partial(self.history.size, account.id))
+        used["writes_per_minute"] = self._writes.used(token, self._writes_limit(token), now)
+        return {
+            name: {"limit": getattr(limits, name), "used": used[name], "is_own": name in own}
+            for name in type(limits).model_fields
+        }
+
+    def pace(self, token: Token) -> None:
+        """Count a request to change something. Raises TooManyWritesError over the quota `writes_per_minute`."""
+        self._writes.take(token, self._writes_limit(token), time.monotonic())
+
+    def _writes_limit(self, token: Token) -> int:
+        dataset = self._current.loaded.dataset if self._current.loaded else None
+        return writes_limit(token, dataset, self._current.settings.quotas)
 
     def brake(self) -> BrakeState:
         """The state of the brake and the guard."""

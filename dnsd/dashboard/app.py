@@ -121,6 +121,8 @@ class _Dashboard:
             if request.method == "POST" and not is_form_secret(form.get(FORM_FIELD), session.secret):
                 return self._of_another_session(request, session, form)
             check_access(session.token, route.permission, visit.dataset, visit.path)
+            if route.changes:
+                self._service.pace(session.token)
             shown = await route.answer(visit)
             if isinstance(shown, Redirect) and CONFIRMED in form:
                 shown = await with_undo(visit, shown)

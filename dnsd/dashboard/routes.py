@@ -21,6 +21,7 @@ from dnsd.dashboard import (
     maps,
     overview,
     pool,
+    quotas,
     record_forms,
     record_import,
     records,
@@ -42,6 +43,7 @@ ZONE = "/zones/{zone_id}"
 RECORDS = f"{ZONE}/records"
 RECORD = f"{RECORDS}/{{record_id}}"
 
+READ_ACCOUNT = Permission(None, AccessLevel.READ)
 ANYBODY = Permission(None, AccessLevel.READ, Need.TOKEN)
 OPERATOR = Permission(None, AccessLevel.EDIT, Need.OPERATOR)
 READ_MAPS, EDIT_MAPS = Permission(Area.MAPS, AccessLevel.READ), Permission(Area.MAPS, AccessLevel.EDIT)
@@ -69,10 +71,16 @@ class PageRoute:
     permission: Permission
     answer: Callable[[Visit], Awaitable[HtmlPage | Redirect | Download]]
 
+    @property
+    def changes(self) -> bool:
+        """Whether its form asks for a change."""
+        return self.method != "GET" and self.permission.level is AccessLevel.EDIT
+
 
 ROUTES = (
     PageRoute("GET", "/", ANYBODY, overview.show_overview),
     PageRoute("GET", "/accounts", ANYBODY, account_list.show_accounts),
+    PageRoute("GET", f"{ACCOUNT}/quotas", READ_ACCOUNT, quotas.show_quotas),
     PageRoute("GET", "/explain", SEE_ANSWERS, explained.show_explained),
     PageRoute("GET", "/audit", ANYBODY, audit_pages.show_audit),
     PageRoute("GET", "/tokens", READ_TOKENS, tokens.list_tokens),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from typing import NamedTuple, TypedDict
 
 from dnsd.manage.draft import Document, Draft
@@ -13,6 +14,7 @@ from dnsd.model.accounts import Account, Approval, Delegation, PoolUse, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.maps import MemberKind
+from dnsd.model.quotas import OwnQuotas, written_quotas
 from dnsd.model.requests import account_in_use
 from dnsd.store.directory import FileKind
 
@@ -81,6 +83,17 @@ def edit_dns_settings(draft: Draft, account_id: str, *, enforce_dns_only: bool |
     if enforce_dns_only is not None and enforce_dns_only != account.settings.enforce_dns_only:
         document = draft.document(account.key)
         document["settings"] = {**(document.get("settings") or {}), "enforce_dns_only": enforce_dns_only}
+        _write(draft, account_id, document)
+
+
+def edit_quotas(draft: Draft, account_id: str, given: OwnQuotas, cleared: Iterable[str]) -> None:
+    """Set an account's own quotas, and leave `cleared` ones to the settings."""
+    account = find_account(draft.dataset, account_id)
+    document = draft.document(account.key)
+    before = document.get("quotas") or {}
+    after = written_quotas(before, given, cleared)
+    if after != before:
+        document["quotas"] = after or None
         _write(draft, account_id, document)
 
 

@@ -17,6 +17,7 @@ from dnsd.manage.brake import Author
 from dnsd.manage.refusal import Reason, refused, refused_for
 from dnsd.model.changes import change_problems
 from dnsd.model.dataset import Dataset
+from dnsd.model.quota_rules import quota_problems
 from dnsd.model.records import Record
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
@@ -172,6 +173,8 @@ class Draft:
         if unresolved := [problem for problem in loaded.flattening if self._is_new_target(problem)]:
             raise refused_for(replace(problem, warning=False, path=()) for problem in unresolved)
         broken = change_problems(self.dataset, loaded.dataset, by_operator=self.by_operator, forced=self.forced)
+        quotas = loaded.settings.quotas
+        broken += quota_problems(self.dataset, loaded.dataset, self.loaded.uses, loaded.uses, quotas)
         if broken:
             raise refused_for(map(self._in_terms_of_request, broken), Reason.FORBIDDEN)
         return loaded

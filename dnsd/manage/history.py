@@ -26,6 +26,8 @@ from dnsd.manage.find import find_account
 from dnsd.manage.records import text_as_yaml
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.edits import RecordEdit
+from dnsd.model.quota_rules import quotas_of
+from dnsd.model.quotas import DEFAULT_QUOTAS
 from dnsd.model.times import time_text
 from dnsd.store.directory import FileKind, SourceFile, account_of
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
@@ -36,7 +38,7 @@ FOLDER = "history"  # in the state folder
 MAX_VERSIONS = 100  # of one object
 MAX_SIZE = 16 * 1024 * 1024  # octets of all versions of one object
 MAX_OBJECTS = 10_000  # of one account, deleted ones included
-MAX_ACCOUNT_SIZE = 1024 * 1024 * 1024  # octets of all versions of one account's objects
+DEFAULT_ROOM = DEFAULT_QUOTAS.history_octets
 BY_HAND = "file"  # the action of a version that comes from an edit of the file
 NAME_FORM = "%Y%m%dT%H%M%S.%fZ"
 KEEP_OCTETS = "surrogateescape"  # octets of a master file that are not UTF-8 are kept
@@ -87,6 +89,12 @@ class History:
             self._sizes = self._read_sizes()
         return [*self._sizes.get(account_id, ())][::-1]
 
+    def size(self, account_id: str) -> int:
+        """The octets of the versions of an account's objects. Blocks the first time."""
+        if self._sizes is None:
+            self._sizes = self._read_sizes()
+        return sum(self._sizes.get(account_id, {}).values())
+
     def text(self, object_id: str, version: str) -> tuple[Version, str] | None:
         """A version and its text; None if it does not exist or is corrupt."""
         if not VERSION.fullmatch(version) or not OBJECT_ID.fullmatch(object_id):
@@ -98,8 +106,13 @@ class History:
         except (ValueError, TypeError, FileNotFoundError):
             return None
 
-    def keep(self, object_id: str, provenance: _Provenance, text: str) -> None:
-        """Keep a version, unless its text is that of the newest one. Raises OSError."""
+    def keep(
+        self, object_id: str, provenance: _Provenance, text: str, most: int = DEFAULT_QUOTAS.history_octets
+    ) -> None:
+        """Keep a version, unless its text is that of the newest one. Raises OSError.
+
+        `most` are the octets of the account's history: over them, other objects' versions go.
+        """
         digest = hashlib.blake2b(octets_of(text), digest_size=16).hexdigest()
         newest = next(self._versions(object_id), None)
         if newest and newest.digest == digest:
@@ -121,7 +134,7 @@ class History:
         make_folder(folder)
         with replacing(folder / name, other_name=".new") as out:
             out.write(f"{json.dumps(asdict(version))}\n{text}".encode(errors=KEEP_OCTETS))
-        self._note_size(provenance.account_id, object_id, _pruned(folder))
+        self._note_size(provenance.account_id, object_id, _pruned(folder), most)
 
     def _versions(self, object_id: str) -> Iterator[Version]:
         if OBJECT_ID.fullmatch(object_id):
@@ -129,7 +142,7 @@ class History:
                 if version := _description(file):
                     yield version
 
-    def _note_size(self, account_id: str, object_id: str, size: int) -> None:
+    def _note_size(self, account_id: str, object_id: str, size: int, most: int) -> None:
         """Remember an object's size. Over the account's limit, delete those of the objects changed least recently."""
         if self._sizes is None:
             self._sizes = self._read_sizes()
@@ -138,7 +151,7 @@ class History:
         sizes[object_id] = size
         total = sum(sizes.values())
         for oldest in [*sizes][:-1]:
-            if len(sizes) <= MAX_OBJECTS and total <= MAX_ACCOUNT_SIZE:
+            if len(sizes) <= MAX_OBJECTS and total <= most:
                 break
             total -= sizes.pop(oldest)
             shutil.rmtree(self._folder / oldest, ignore_errors=True)
@@ -216,11 +229,17 @@ def keep_change(
         if found := _ids_of(before, one.file.key):
             at = datetime.fromtimestamp(one.file.modified, UTC)
             provenance = _Provenance(one.file.key, one.file.kind.name, found[1], at, BY_HAND, "")
-            history.keep(found[0], provenance, one.text)
+            history.keep(found[0], provenance, one.text, _room(before, found[1]))
     for file in draft.written():
         if found := _ids_of(after, file.key):
             provenance = _Provenance(file.key, file.kind.name, found[1], draft.now, action, token)
-            history.keep(found[0], provenance, file.text())
+            history.keep(found[0], provenance, file.text(), _room(after, found[1]))
+
+
+def _room(loaded: Loaded, account_id: str) -> int:
+    """The octets that an account's history may have."""
+    account = loaded.dataset.accounts.get(account_id)
+    return (quotas_of(account, loaded.settings.quotas) if account else loaded.settings.quotas).history_octets
 
 
 def restore(draft: Draft, history: History, account_id: str, object_id: str, version: str, *, is_map: bool) -> None:

@@ -43,6 +43,10 @@ class Reason(Enum):
     OTHERS_AT_NAME = auto()
     CNAME_AT_NAME = auto()
     IDENTICAL_RECORD = auto()
+    ZONE_QUOTA = auto()
+    RECORD_QUOTA = auto()
+    QUOTA = auto()
+    TOO_MANY_WRITES = auto()
 
 
 REASON_OF_RULE: Mapping[BrokenRule, Reason] = {
@@ -55,6 +59,9 @@ REASON_OF_RULE: Mapping[BrokenRule, Reason] = {
     BrokenRule.TARGET_OUTSIDE: Reason.INVALID,
     BrokenRule.OUTSIDE_SPACE: Reason.INVALID,
     BrokenRule.BARRED_FROM_POOL: Reason.FORBIDDEN,
+    BrokenRule.ZONE_QUOTA: Reason.ZONE_QUOTA,
+    BrokenRule.RECORD_QUOTA: Reason.RECORD_QUOTA,
+    BrokenRule.QUOTA: Reason.QUOTA,
 }
 
 

@@ -137,6 +137,12 @@ class Service(Protocol):
     async def change_tokens(self, actor: Actor, action: str, verb: Callable[[TokenFile], TokenChange]) -> TokenChange:
         """Carry out a verb on the tokens; the audit log has it. Raises RefusedError and TokenFileError."""
 
+    async def quotas(self, token: Token, account_id: str) -> dict[str, dict[str, Any]]:
+        """Each quota of an account: its limit, its use, and whether the account's file sets it. Raises RefusedError."""
+
+    def pace(self, token: Token) -> None:
+        """Count a request to change something. Raises TooManyWritesError over the quota `writes_per_minute`."""
+
     def brake(self) -> BrakeState:
         """The state of the brake and the guard."""
 

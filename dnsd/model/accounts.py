@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from dnsd.model.fields import Cidr, Fields, Id, Ip, IPAddress, IPNetwork
+from dnsd.model.quotas import DEFAULT_QUOTAS, OwnQuotas, Quotas
 
 MAX_ROUTES = 256  # BGP prefixes of one prefix, and bindings
 MAX_PREPENDS = 10
@@ -108,6 +109,9 @@ class AccountFields(Fields):
         default=WithdrawnAction.ANSWER,
         description="addresses observed withdrawn: answer them; or skip them while others of their family are left",
     )
+    quotas: Quotas = Field(
+        default=DEFAULT_QUOTAS, description="the account's own limits; the others are those of the settings' `quotas`"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,7 @@ class Account:
     settings: AccountSettings
     pool: PoolUse | None = None  # as written; `Dataset.is_barred` has its meaning
     withdrawn: WithdrawnAction = WithdrawnAction.ANSWER
+    quotas: OwnQuotas = ()
 
 
 def contains(network: IPNetwork, part: IPNetwork | IPAddress) -> bool:

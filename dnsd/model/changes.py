@@ -75,6 +75,8 @@ def _operator_only(old: Dataset, new: Dataset) -> Iterator[Problem]:
             if _is_approved(prefix) and prefix.cidr not in approved:
                 message = f"only the operator can approve {prefix.cidr}"
                 yield Problem(account.key, ("prefixes", index, "approved"), message)
+        if account.quotas != (before.quotas if before else ()):
+            yield Problem(account.key, ("quotas",), "only the operator can change `quotas`")
         if account.pool is not (before.pool if before else None):
             yield Problem(account.key, ("pool",), "only the operator can change `pool`")
         if not set(account.static_ips) <= set(before.static_ips if before else ()):

@@ -32,7 +32,15 @@ def resolve_accounts(written: Mapping[str, AccountFields]) -> tuple[dict[str, Ac
             prefixes.append(_prefix(prefix, ids[key], delegations))
         name = fields.name or key
         accounts[key] = Account(
-            key, ids[key], name, tuple(prefixes), fields.static_ips, fields.settings, fields.pool, fields.withdrawn
+            key,
+            ids[key],
+            name,
+            tuple(prefixes),
+            fields.static_ips,
+            fields.settings,
+            fields.pool,
+            fields.withdrawn,
+            fields.quotas.given(),
         )
     return accounts, found
 

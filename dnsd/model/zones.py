@@ -124,10 +124,13 @@ class Zone:
     verified: bool = True  # whether the operator confirms that the zone belongs to the account
     written_times: WrittenTimes = NO_TIMES  # the times in its file
     name_text: str = field(init=False, compare=False)  # the name as dotted text
+    client_records: int = field(init=False, compare=False)  # the number of records that clients see
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", Records.of(self.records))
         object.__setattr__(self, "name_text", name_text(self.name))
+        own = sum(record.rtype in (SOA, NS) for record in self.records.at(self.name))  # the server's
+        object.__setattr__(self, "client_records", len(self.records) - own)
 
     @property
     def serial(self) -> int:

@@ -10,6 +10,7 @@ from dnsd.compile.build import Options
 from dnsd.cores import usable_cores
 from dnsd.model.fields import Fields, Host, Ip
 from dnsd.model.maps import MAX_ADDRESSES, MissingFamily
+from dnsd.model.quotas import DEFAULT_QUOTAS, Quotas
 from dnsd.model.zone_rules import RrsetLimits
 from dnsd.net.listen import Address
 from dnsd.net.tcp_connection import TcpLimits
@@ -77,6 +78,7 @@ class Settings(Fields):
     log: LogSettings = LogSettings()
     query_log: QueryLogSettings = QueryLogSettings()
     limits: LimitSettings = LimitSettings()
+    quotas: Quotas = DEFAULT_QUOTAS
 
     @property
     def for_workers(self) -> WorkerSettings:

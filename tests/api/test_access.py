@@ -179,6 +179,8 @@ SAMPLES = {
     "GET /accounts/{account_id}/members": Sample(),
     "GET /accounts/{account_id}/members/{membership_id}": Sample(),
     "GET /accounts/{account_id}/roles": Sample(),
+    "GET /accounts/{account_id}/quotas": Sample(),
+    "PATCH /accounts/{account_id}/quotas": Sample(body={"zones": 500}),
     f"POST {RECORDS}/scan": Sample(),
     f"POST {RECORDS}/scan/trigger": Sample(),
     f"GET {RECORDS}/scan/review": Sample(),

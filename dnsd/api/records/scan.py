@@ -8,10 +8,9 @@ from typing import ClassVar
 from dnsd.api.bodies import RequestBody
 from dnsd.api.envelope import Reply
 from dnsd.api.other_fields import Unavailable
-from dnsd.api.request import Call, in_thread
+from dnsd.api.request import Call
 from dnsd.manage.find import find_account, find_zone
-from dnsd.model.requests import is_servers_own
-from dnsd.model.zones import Zone
+from dnsd.model.quota_rules import quotas_of
 
 FINDS_NOTHING = Unavailable(remedy="a scan finds no records")
 
@@ -44,19 +43,16 @@ async def review_scan(call: Call) -> Reply:
 
 
 async def get_zone_usage(call: Call) -> Reply:
-    """Get the number of a zone's records; there is no quota"""
-    zone = find_zone(call.dataset, call.path["zone_id"])
-    return Reply({"record_quota": None, "record_usage": await in_thread(len(zone.records), _total, zone)})
+    """Get the number of a zone's records, and the quota"""
+    loaded = call.service.loaded
+    zone = find_zone(loaded.dataset, call.path["zone_id"])
+    limits = quotas_of(loaded.dataset.accounts[zone.account_id], loaded.settings.quotas)
+    return Reply({"record_quota": limits.records_per_zone, "record_usage": zone.client_records})
 
 
 async def get_account_usage(call: Call) -> Reply:
-    """Get the number of records of all zones of an account; there is no quota"""
-    account = find_account(call.dataset, call.path["account_id"])
-    zones = [zone for zone in call.dataset.zones.values() if zone.account_id == account.id]
-    total = await in_thread(sum(len(zone.records) for zone in zones), lambda: sum(map(_total, zones)))
-    return Reply({"record_quota": None, "record_usage": total})
-
-
-def _total(zone: Zone) -> int:
-    """The number of records that clients see."""
-    return sum(not is_servers_own(zone.name, owner, rtype) for owner, rtype in zone.records.owners_and_types())
+    """Get the number of records of all zones of an account, and the quota"""
+    loaded = call.service.loaded
+    account = find_account(loaded.dataset, call.path["account_id"])
+    limits = quotas_of(account, loaded.settings.quotas)
+    return Reply({"record_quota": limits.records, "record_usage": loaded.uses[account.id].records})
