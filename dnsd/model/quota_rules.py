@@ -20,7 +20,7 @@ REMEDY = "delete some, or ask the server's operator for more"
 
 
 @dataclass(slots=True)
-class Use:
+class AccountUse:
     """The use of an account's quotas; of a quota for each object, the most that one object has."""
 
     zones: int = 0
@@ -33,13 +33,13 @@ class Use:
     delegations: int = 0
 
 
-UNUSED = Use()
-Uses = Mapping[str, Use]  # by the account's id
+UNUSED = AccountUse()
+Uses = Mapping[str, AccountUse]  # by the account's id
 
 
 def uses_of(dataset: Dataset) -> Uses:
     """The use of the quotas of all accounts: one pass over the zones and maps, not over their records."""
-    uses: defaultdict[str, Use] = defaultdict(Use)
+    uses: defaultdict[str, AccountUse] = defaultdict(AccountUse)
     for account in dataset.accounts.values():
         use = uses[account.id]
         use.prefixes = len(account.prefixes)
