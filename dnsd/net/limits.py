@@ -1,7 +1,7 @@
-"""Limits on one client's share of the server: responses per second, and TCP connections.
+"""The limit on one client's share of the answers: responses per second.
 
-Both count in memory shared by all workers, allocated before the fork and passed in as memoryviews. Both work without
-locks: each class states the effect of a race, which is at most a few responses or connections.
+It counts in memory shared by all workers, allocated before the fork and passed in as a memoryview, without locks: the
+effect of a race is at most a few responses.
 
 Slots are chosen by `hash`. Python seeds the hash of `bytes` and `str` at random once per process tree: forked workers
 share the seed and agree on slots, and an attacker cannot predict which clients share a slot. (Hashes of numbers are
@@ -121,62 +121,3 @@ def _masked(ip: bytes, length: int) -> bytes:
     """The address with only its first `length` bits, the others zero."""
     host_bits = 8 * len(ip) - length
     return (int.from_bytes(ip) >> host_bits << host_bits).to_bytes(len(ip))
-
-
-CLIENTS = 65_536  # counts of connections by client
-REGION_SIZE = 4 + 2 * CLIENTS  # octets of shared memory for each worker: its total, its counts by client
-MAX_COUNT = 65_535  # the largest value of a count
-
-
-class Admission:
-    """Admits TCP connections by the number of open connections, in total and per client, over all workers.
-
-    A client is an IPv4 address or an IPv6 /64 (RFC 4291 §2.5.4: the size of one network). Each worker counts in its own
-    region and reads all regions, so that the counts of a dead worker can be cleared. Clients with colliding hashes are
-    counted together. Workers that admit at the same instant may each take the last place: one too many per worker.
-    """
-
-    def __init__(self, regions: Sequence[memoryview], index: int, *, connections: int, per_client: int) -> None:
-        """`regions`: one for each worker, of REGION_SIZE zeroed octets; this worker writes only to `regions[index]`."""
-        self._totals = [region[:4].cast("I") for region in regions]
-        self._counts = [region[4:].cast("H") for region in regions]
-        self._total = self._totals[index]
-        self._count = self._counts[index]
-        self.connections = connections
-        self.per_client = per_client
-
-    @property
-    def open(self) -> int:
-        """The number of open connections of all workers."""
-        return sum(total[0] for total in self._totals)
-
-    def admit(self, peer: str) -> str | None:
-        """Count a connection and return None, or return the limit that refuses it: `connections`, `per_client`."""
-        if self.open >= self.connections:
-            return "connections"
-        slot = _client_slot(peer)
-        if sum(count[slot] for count in self._counts) >= min(self.per_client, MAX_COUNT):
-            return "per_client"
-        self._total[0] += 1
-        self._count[slot] += 1
-        return None
-
-    def release(self, peer: str) -> None:
-        """Stop counting an admitted connection."""
-        self._total[0] -= 1
-        self._count[_client_slot(peer)] -= 1
-
-
-def open_connections(region: memoryview) -> int:
-    """The number of open connections of one worker."""
-    return region[:4].cast("I")[0]
-
-
-def clear(region: memoryview) -> None:
-    """Stop counting the connections of a dead worker."""
-    region[:] = bytes(len(region))
-
-
-@lru_cache(maxsize=CACHED_PEERS)
-def _client_slot(peer: str) -> int:
-    return hash(packed_ip(peer)[:8]) % CLIENTS

@@ -1,7 +1,7 @@
 """TCP: connections of slow, hasty and non-reading clients (RFC 7766, RFC 9210), served in turns.
 
 The cost of a connection is bounded: in memory by READ_SIZE, one unfinished message and UNREAD_LIMIT; in time by
-`TcpLimits`. `Admission` bounds the number of connections, `Turns` their share of processor time.
+`TcpLimits`. `Places` bounds the number of connections, `Turns` their share of processor time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import errno
 import socket
 from typing import Protocol
 
-from dnsd.net.limits import Admission
+from dnsd.net.places import Places
 from dnsd.net.tcp_connection import CLIENT, READ_SIZE, SHUTDOWN, Observe, Respond, TcpConnection, TcpLimits
 from dnsd.net.turns import Seat, Turns
 
@@ -42,7 +42,7 @@ class TcpServer:
         respond: Respond,
         *,
         turns: Turns,
-        admission: Admission,
+        places: Places,
         limits: TcpLimits,
         count: Count,
         observe: Observe,
@@ -52,7 +52,7 @@ class TcpServer:
         self._socket = sock
         self._respond = respond
         self._turns = turns
-        self._admission = admission
+        self._places = places
         self.limits = limits  # for connections accepted from now on
         self._count = count
         self._observe = observe
@@ -132,7 +132,7 @@ class TcpServer:
             self.start()
 
     def _admit(self, sock: socket.socket, peer: str) -> None:
-        if refusal := self._admission.admit(peer):
+        if refusal := self._places.take(peer):
             sock.close()
             self._count("dnsd_tcp_refused_total", refusal)
             return
@@ -146,13 +146,15 @@ class TcpServer:
             turns=self._turns,
             limits=self.limits,
             observe=self._observe,
+            used=self._places.note_use,
             ended=self._forget,
         )
         self._connections.add(connection)
+        self._places.add(connection)
 
     def _forget(self, connection: TcpConnection) -> None:
         self._connections.discard(connection)
-        self._admission.release(connection.peer)
+        self._places.leave(connection)
         self._count("dnsd_tcp_closed_total", connection.reason or CLIENT)
         if self._pause:  # a descriptor is free again
             self._pause.cancel()

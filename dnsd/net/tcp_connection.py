@@ -59,9 +59,13 @@ class TcpConnection:
         turns: Turns,
         limits: TcpLimits,
         observe: Observe,
+        used: Callable[[TcpConnection], None],
         ended: Callable[[TcpConnection], None],
     ) -> None:
-        """The connection closes `sock`. All connections share `buffer`: its contents are copied at once."""
+        """The connection closes `sock`. All connections share `buffer`: its contents are copied at once.
+
+        `used` is called when the client has been answered, or reads its replies.
+        """
         self.sock = sock
         self.peer = peer
         self.reason = ""  # for closing it; empty while it is open
@@ -71,6 +75,7 @@ class TcpConnection:
         self._turns = turns
         self._limits = limits
         self._observe = observe
+        self._used = used
         self._ended = ended
         self._frames = FrameReader()
         self._queries: deque[bytes] = deque()
@@ -145,7 +150,7 @@ class TcpConnection:
             if not self._queries or not self._may_write or clock() >= until:
                 break
         self._write(replies)
-        self._active_at = self._loop.time()
+        self._note_use()
         if made:
             self._observe(made, clock() - started)
 
@@ -166,7 +171,12 @@ class TcpConnection:
         del self._unsent[: self._send(self._unsent)]
         if not self._may_write and len(self._unsent) <= RESUME_LIMIT:
             self._may_write = True
+            self._note_use()
+
+    def _note_use(self) -> None:
+        if not self._is_closed:
             self._active_at = self._loop.time()
+            self._used(self)
 
     def _send(self, octets: bytes | bytearray) -> int:
         """Send octets; return how many the kernel has accepted."""
@@ -248,7 +258,7 @@ class TcpConnection:
         unsent = len(self._unsent)
         if unsent and self._written - unsent != self._taken:
             self._taken = self._written - unsent
-            self._active_at = now
+            self._note_use()
         if self._wait_s(now) <= 0:
             self._take_what_waits(now)
         if self._is_closed:

@@ -7,11 +7,12 @@ time, without locks. (The rate limiter's table has several writers: see there.)
 from __future__ import annotations
 
 import mmap
+import os
 import time
 from dataclasses import dataclass
 from enum import IntEnum
 
-from dnsd.net.limits import REGION_SIZE, clear, open_connections
+from dnsd.net.places import REGION_SIZE, clear, open_connections
 
 
 class Slot(IntEnum):
@@ -50,6 +51,9 @@ class Shared:
         self.rates = memoryview(mmap.mmap(-1, 8 * rates)).cast("d")
         area = memoryview(mmap.mmap(-1, REGION_SIZE * workers))
         self.regions = [area[REGION_SIZE * index : REGION_SIZE * (index + 1)] for index in range(workers)]
+        self.asks = [os.pipe() for _ in range(workers)]  # with requests to each worker by others (net/places.py)
+        for end in (end for pipe in self.asks for end in pipe):
+            os.set_blocking(end, False)
 
     def get(self, process: Process, slot: Slot) -> float:
         """Return one of a process's numbers."""

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Self
 
 from dnsd.log import Format, Level
+from dnsd.net.places import PlaceLimits
 from dnsd.net.tcp_connection import TcpLimits
 
 
@@ -31,8 +32,7 @@ class WorkerSettings:
     cookies: bool
     cookie_secrets: tuple[bytes, ...]  # if empty, workers use the secret made at the server's start
     tcp: TcpLimits  # of one connection
-    tcp_connections: int  # at once, over all workers
-    tcp_per_client: int  # at once, of one IPv4 address or IPv6 /64
+    tcp_places: PlaceLimits
     query_sample: float  # share of queries to log, 0 to 1
     log_format: Format
     log_level: Level
@@ -41,9 +41,9 @@ class WorkerSettings:
         """Return the settings as JSON data, for `from_json`."""
         rates = asdict(self.rates) | {"exempt": [str(network) for network in self.rates.exempt]}
         secrets = [secret.hex() for secret in self.cookie_secrets]
-        tcp = asdict(self.tcp)
+        tcp, places = asdict(self.tcp), asdict(self.tcp_places)
         plain = {name: getattr(self, name) for name in PLAIN}
-        return plain | {"rates": rates, "cookie_secrets": secrets, "tcp": tcp}
+        return plain | {"rates": rates, "cookie_secrets": secrets, "tcp": tcp, "tcp_places": places}
 
     @classmethod
     def from_json(cls, octets: bytes) -> Self:
@@ -55,8 +55,9 @@ class WorkerSettings:
             rates=RateLimits(**rates | {"exempt": tuple(map(ip_network, rates["exempt"]))}),
             cookie_secrets=tuple(map(bytes.fromhex, data["cookie_secrets"])),
             tcp=TcpLimits(**data["tcp"]),
+            tcp_places=PlaceLimits(**data["tcp_places"]),
         )
 
 
 # Fields written to JSON unchanged.
-PLAIN = ("cookies", "tcp_connections", "tcp_per_client", "query_sample", "log_format", "log_level")
+PLAIN = ("cookies", "query_sample", "log_format", "log_level")

@@ -65,10 +65,19 @@ class TcpSettings(Fields):
     """Limits on TCP connections (RFC 7766, RFC 9210), for all workers together."""
 
     connections: int = Field(
-        default=1000, ge=1, le=100_000, description="limit on open connections; further ones are closed at once"
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="limit on open connections; a new one then closes the one idle longest",
     )
     per_client: int = Field(
         default=100, ge=1, le=100_000, description="limit on open connections from one IPv4 address or IPv6 /64"
+    )
+    per_network: int = Field(
+        default=300,
+        ge=1,
+        le=100_000,
+        description="limit on open connections from one IPv4 /24 or IPv6 /56; default: `per_client` if that is more",
     )
     idle_s: float = Field(
         default=10,
@@ -87,6 +96,12 @@ class TcpSettings(Fields):
     queries: int = Field(
         default=1000, ge=1, le=1_000_000, description="limit on queries of one connection, which is then closed"
     )
+
+    @property
+    def network_limit(self) -> int:
+        """The limit for a network: unless it is given, never below the limit for one client of it."""
+        is_given = "per_network" in self.model_fields_set
+        return self.per_network if is_given else max(self.per_network, self.per_client)
 
 
 class CookieSettings(Fields):

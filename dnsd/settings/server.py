@@ -13,6 +13,7 @@ from dnsd.model.maps import MAX_ADDRESSES, MissingFamily
 from dnsd.model.quotas import DEFAULT_QUOTAS, Quotas
 from dnsd.model.zone_rules import RrsetLimits
 from dnsd.net.listen import Address
+from dnsd.net.places import PlaceLimits
 from dnsd.net.tcp_connection import TcpLimits
 from dnsd.net.udp import Udp
 from dnsd.process.worker_settings import RateLimits, WorkerSettings
@@ -96,8 +97,7 @@ class Settings(Fields):
             cookies=cookies.enabled,
             cookie_secrets=cookies.secrets,
             tcp=TcpLimits(idle_s=tcp.idle_s, first_byte_s=tcp.first_byte_s, queries=tcp.queries),
-            tcp_connections=tcp.connections,
-            tcp_per_client=tcp.per_client,
+            tcp_places=PlaceLimits(tcp.connections, tcp.per_client, tcp.network_limit),
             query_sample=self.query_log.sample,
             log_format=self.log.format,
             log_level=self.log.level,

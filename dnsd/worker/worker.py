@@ -21,9 +21,10 @@ from dnsd.engine.delta import apply_delta
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.metrics import Counts
-from dnsd.net.limits import Admission, RateLimiter
+from dnsd.net.limits import RateLimiter
 from dnsd.net.listen import Listener
 from dnsd.net.picks import Picked
+from dnsd.net.places import Places
 from dnsd.net.tcp import TcpServer
 from dnsd.net.turns import Turns
 from dnsd.net.udp import Udp, UdpServer, udp_server
@@ -82,12 +83,8 @@ class Worker:
         self._sample = QuestionSample()
         self._stop = asyncio.Event()
         self._has_begun = asyncio.Event()  # the snapshot file is served or has proved unusable
-        self._admission = Admission(
-            setup.shared.regions,
-            setup.process.index,
-            connections=setup.settings.tcp_connections,
-            per_client=setup.settings.tcp_per_client,
-        )
+        shared, index = setup.shared, setup.process.index
+        self._places = Places(shared.regions, index, setup.settings.tcp_places, asks=shared.asks)
 
     async def run(self, *, until_drained: bool) -> None:
         """Answer until a signal to end; with `until_drained`, only queries already received by the sockets."""
@@ -152,12 +149,13 @@ class Worker:
                         sock,
                         answering.respond,
                         turns=turns,
-                        admission=self._admission,
+                        places=self._places,
                         limits=self._setup.settings.tcp,
                         count=self._counts.add,
                         observe=answering.observe,
                     )
                 )
+        loop.add_reader(self._setup.shared.asks[self._setup.process.index][0], self._places.answer_asks)
         for server in self._udp:
             server.start()
         for tcp in self._tcp:
@@ -181,8 +179,7 @@ class Worker:
             self._limiter_settings = settings.rates
         serving.log_only = settings.rates.log_only
         serving.query_sample = settings.query_sample
-        self._admission.connections = settings.tcp_connections
-        self._admission.per_client = settings.tcp_per_client
+        self._places.limits = settings.tcp_places
         self._forget()
         for tcp in self._tcp:
             tcp.limits = settings.tcp

@@ -1,4 +1,4 @@
-"""Limits: bursts and rates of responses by network, and open connections by client, over all workers."""
+"""The rate limit: bursts and rates of responses by network, over all workers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsd.net.limits import DROP, MAX_COUNT, PASS, REGION_SIZE, SLIP, Admission, RateLimiter, clear
-from dnsd.wire.addresses import packed_ip
+from dnsd.net.limits import DROP, PASS, SLIP, RateLimiter
 
 START = 1000.0
 KEY = (b"\7example\3com\0", 1)
@@ -148,89 +147,3 @@ def test_no_period_exceeds_the_rate(gaps: list[float], rate: int) -> None:
     for first, start in enumerate(passed):
         for last in range(first, len(passed)):
             assert last - first + 1 <= rate + (passed[last] - start) * rate + 1
-
-
-# Connections
-
-PEERS = list({hash(packed_ip(peer)) % 65_536: peer for peer in (f"192.0.2.{n}" for n in range(20))}.values())[:10]
-
-
-def regions(count: int) -> list[memoryview]:
-    return [memoryview(bytearray(REGION_SIZE)) for _ in range(count)]
-
-
-def admissions(count: int, connections: int = 10, per_client: int = 3) -> list[Admission]:
-    shared = regions(count)
-    return [Admission(shared, index, connections=connections, per_client=per_client) for index in range(count)]
-
-
-def test_workers_admit_up_to_the_limit_together() -> None:
-    one, other = admissions(2)
-    assert [(one, other)[n % 2].admit(peer) for n, peer in enumerate(PEERS)] == [None] * 10
-    assert one.open == other.open == 10
-    assert one.admit("198.51.100.1") == other.admit("198.51.100.1") == "connections"
-    one.release(PEERS[0])
-    assert other.open == 9
-    assert other.admit("198.51.100.1") is None
-
-
-CLIENTS = [
-    ("192.0.2.1", "192.0.2.1", True),
-    ("192.0.2.1", "::ffff:192.0.2.1", True),
-    ("192.0.2.1", "192.0.2.2", False),
-    ("2001:db8::1", "2001:db8::ffff:0:0:1", True),
-    ("2001:db8::1", "2001:db8:0:1::1", False),
-]
-
-
-@pytest.mark.parametrize(("first", "second", "is_same"), CLIENTS)
-def test_workers_count_a_client_together(first: str, second: str, is_same: bool) -> None:
-    one, other = admissions(2)
-    assert [one.admit(first), other.admit(first), one.admit(first)] == [None] * 3
-    assert other.admit(second) == ("per_client" if is_same else None)
-    one.release(first)
-    assert other.admit(first) is None
-
-
-def test_refused_connections_are_not_counted() -> None:
-    (one,) = admissions(1)
-    for _ in range(100):
-        one.admit("192.0.2.1")
-    assert one.open == 3
-
-
-def test_connections_of_a_dead_worker_are_forgotten() -> None:
-    shared = regions(2)
-    one, other = (Admission(shared, index, connections=10, per_client=2) for index in range(2))
-    assert [dead.admit("192.0.2.1") for dead in (one, other)] == [None, None]
-    clear(shared[0])
-    assert other.open == 1
-    other.release("192.0.2.1")
-    assert other.open == 0
-
-
-def test_counts_do_not_overflow() -> None:
-    (one,) = admissions(1, connections=10**6, per_client=10**6)
-    assert {one.admit("192.0.2.1") for _ in range(MAX_COUNT)} == {None}
-    assert one.admit("192.0.2.1") == "per_client"
-    assert one.admit("192.0.2.2") is None
-    assert one.open == MAX_COUNT + 1
-
-
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.booleans()), max_size=200))
-def test_open_count_is_admissions_minus_releases(steps: list[tuple[int, int, bool]]) -> None:
-    workers = admissions(3, connections=12, per_client=5)
-    held: list[tuple[Admission, str]] = []
-    for worker, client, is_new in steps:
-        peer = PEERS[client]
-        if is_new:
-            expected = (
-                "connections" if len(held) == 12 else "per_client" if sum(of == peer for _, of in held) == 5 else None
-            )
-            assert workers[worker].admit(peer) == expected
-            if expected is None:
-                held.append((workers[worker], peer))
-        elif held:
-            admission, held_peer = held.pop(client % len(held))
-            admission.release(held_peer)
-        assert {one.open for one in workers} == {len(held)}

@@ -22,7 +22,7 @@ from typing import Any, Self
 import pytest
 
 from dnsd.net import tcp, tcp_connection
-from dnsd.net.limits import REGION_SIZE, Admission
+from dnsd.net.places import REGION_SIZE, PlaceLimits, Places
 from dnsd.net.tcp import TcpServer
 from dnsd.net.tcp_connection import TURN, TcpConnection, TcpLimits
 from dnsd.net.turns import Seat, Turns
@@ -58,14 +58,14 @@ class Running:
         queries: int = 1000,
         connections: int = 100,
         per_client: int = 100,
+        per_network: int = 300,
         has_slow_turns: bool = False,  # their budget is measured by the loop's clock
     ) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.observed: list[tuple[int, float]] = []
         self.problems: list[dict[str, Any]] = []
-        self.admission = Admission(
-            [memoryview(bytearray(REGION_SIZE))], 0, connections=connections, per_client=per_client
-        )
+        limits = PlaceLimits(connections, per_client, per_network)
+        self.places = Places([memoryview(bytearray(REGION_SIZE))], 0, limits)
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.listening.setblocking(False)
         self.loop = Loop()
@@ -76,7 +76,7 @@ class Running:
             self.listening,
             respond,
             turns=self.turns,
-            admission=self.admission,
+            places=self.places,
             limits=TcpLimits(idle_s=idle_s, first_byte_s=first_byte_s, queries=queries),
             count=self.count,
             observe=lambda made, seconds: self.observed.append((made, seconds)),
@@ -101,7 +101,7 @@ class Running:
         self.loop.close()
         self.listening.close()
         assert self.problems == []
-        assert self.admission.open == 0
+        assert self.places.open == 0
         assert self.counts[("accepted",)] == sum(n for (name, *_), n in self.counts.items() if name == "closed")
 
     def do(self, action: Callable[[], Any]) -> None:
@@ -139,8 +139,8 @@ class Running:
         finishing.result()
         return self.loop.now - started
 
-    def connect(self, octets: bytes = b"") -> socket.socket:
-        client = socket.create_connection(self.listening.getsockname(), timeout=HANG_S)
+    def connect(self, octets: bytes = b"", source: str = "127.0.0.1") -> socket.socket:
+        client = socket.create_connection(self.listening.getsockname(), timeout=HANG_S, source_address=(source, 0))
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.sendall(octets)
         return client
@@ -430,30 +430,35 @@ def test_client_that_does_not_close_gets_a_short_time() -> None:
         running.await_count("closed", "queries")
 
 
-def test_connections_over_the_limits_are_refused() -> None:
-    with Running(connections=3) as running, contextlib.ExitStack() as clients:
-        for _ in range(3):
-            assert receive(clients.enter_context(running.connect(frame(b"x")))) == [b"x"]
-        with running.connect() as refused:
-            assert refused.recv(1) == b""
-        running.await_count("refused", "connections")
-        assert running.admission.open == 3
-        clients.close()
-        running.await_count("closed", "client", count=3)
-        with running.connect(frame(b"x")) as client:
-            assert receive(client) == [b"x"]
+def test_new_connections_push_out_the_one_idle_longest() -> None:
+    with Running(connections=3) as running, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(running.connect(frame(b"x"))) for _ in range(3)]
+        assert [receive(client) for client in clients] == [[b"x"]] * 3
+        clients[0].sendall(frame(b"again"))
+        assert receive(clients[0]) == [b"again"]
+        with running.connect(frame(b"new")) as newcomer:
+            assert receive(newcomer) == [b"new"]
+            running.await_count("closed", "connections")
+            assert clients[1].recv(1) == b""
+            for client in (clients[0], clients[2]):
+                client.sendall(frame(b"still open"))
+                assert receive(client) == [b"still open"]
+            assert running.places.open == 3
 
 
-def test_connections_over_a_client_s_limit_are_refused() -> None:
-    with Running(per_client=1) as running, running.connect(frame(b"x")) as client:
+LOCAL = {"per_client": ({"per_client": 1}, "127.0.0.1"), "per_network": ({"per_network": 1}, "127.0.0.2")}
+
+
+@pytest.mark.parametrize(("reason", "limits", "neighbour"), [(name, *case) for name, case in LOCAL.items()])
+def test_clients_and_networks_push_out_only_their_own(reason: str, limits: dict[str, int], neighbour: str) -> None:
+    with Running(**limits) as running, running.connect(frame(b"x")) as client:
         assert receive(client) == [b"x"]
-        with running.connect() as refused:
-            assert refused.recv(1) == b""
-        running.await_count("refused", "per_client")
-        other = socket.create_connection(running.listening.getsockname(), HANG_S, source_address=("127.0.0.2", 0))
-        with other:
-            other.sendall(frame(b"y"))
-            assert receive(other) == [b"y"]
+        with running.connect(frame(b"o"), "127.0.9.9") as other, running.connect(frame(b"n"), neighbour) as newcomer:
+            assert [receive(one) for one in (other, newcomer)] == [[b"o"], [b"n"]]
+            running.await_count("closed", reason)
+            assert client.recv(1) == b""
+            other.sendall(frame(b"still open"))
+            assert receive(other) == [b"still open"]
 
 
 class Exhausted(socket.socket):
@@ -485,7 +490,7 @@ def test_without_descriptors_accepting_pauses(number: int) -> None:
             running.await_count("refused", "no_descriptors", count=failures)
             running.advance(tcp.PAUSE_S - STEP_S)
             assert running.counts["refused", "no_descriptors"] == failures
-            assert running.admission.open == 0
+            assert running.places.open == 0
             running.advance(2 * STEP_S)
         assert receive(client) == [b"x"]
         running.await_count("refused", "no_descriptors", count=2)
@@ -604,6 +609,6 @@ def test_many_slow_clients_are_closed_in_time() -> None:
                 with contextlib.suppress(OSError):
                     client.send(b"\1")
             running.advance(1)
-        assert running.admission.open == 0
+        assert running.places.open == 0
         for client in clients:
             client.close()

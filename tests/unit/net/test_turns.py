@@ -11,7 +11,7 @@ from itertools import groupby
 
 import pytest
 
-from dnsd.net.limits import REGION_SIZE, Admission
+from dnsd.net.places import REGION_SIZE, PlaceLimits, Places
 from dnsd.net.tcp import TcpServer
 from dnsd.net.tcp_connection import TURN, UNREAD_LIMIT, TcpLimits
 from dnsd.net.turns import BUDGET_S, Turns
@@ -55,7 +55,7 @@ class Scene:
             self._listening,
             self.respond,
             turns=self.turns,
-            admission=Admission([memoryview(bytearray(REGION_SIZE))], 0, connections=1000, per_client=1000),
+            places=Places([memoryview(bytearray(REGION_SIZE))], 0, PlaceLimits(1000, 1000, 1000)),
             limits=TcpLimits(idle_s=300, first_byte_s=300, queries=10**9),
             count=self.count,
             observe=lambda made, seconds: None,
