@@ -7,12 +7,14 @@ from typing import Any
 
 from dnsd.errors import Problem
 from dnsd.model.accounts import Account, AccountFields
+from dnsd.model.claims import ZoneNames
 from dnsd.model.dataset import Dataset, build_dataset
 from dnsd.model.dataset_rules import problems
 from dnsd.model.fields import derived_id
 from dnsd.model.maps import MapFields
 from dnsd.model.records import Record, RecordFields, build_record
 from dnsd.model.resolve import resolve_accounts, resolve_map
+from dnsd.model.times import WrittenTimes
 from dnsd.model.zones import Zone, ZoneFields, apex_records
 from dnsd.process.worker_settings import WorkerSettings
 from dnsd.settings.server import Settings
@@ -50,6 +52,7 @@ def zone(name: str, records: Iterable[RecordFields | Record] = (), *, account: s
         settings=written.settings,
         records=(*built, *apex_records(origin, built, ["ns1.example.net."], written.soa, 1)),
         verified=written.verified,
+        written_times=WrittenTimes(written.created_on, written.modified_on, written.activated_on),
     )
 
 
@@ -59,12 +62,12 @@ def resolved(
     """The dataset and all its problems; the keys of `maps` are such as `a1/shop`."""
     by_key, found = resolve_accounts({key: AccountFields.model_validate(fields) for key, fields in accounts.items()})
     zones = list(zones)
-    by_name, by_id = {one.name: one for one in zones}, {one.id: one for one in zones}
+    names, by_id = ZoneNames(zones), {one.id: one for one in zones}
     built = []
     for name, fields in maps.items():
         owner, _, stem = name.partition("/")
         address_map, more = resolve_map(
-            f"{owner}/maps/{stem}", MapFields.model_validate(fields), by_key[owner], by_name, by_id
+            f"{owner}/maps/{stem}", MapFields.model_validate(fields), by_key[owner], names, by_id
         )
         built.append(address_map)
         found += more

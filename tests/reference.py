@@ -77,6 +77,7 @@ class Zone:
     settings: dict[str, bool]
     records: list[Record]
     verified: bool = True
+    claim: tuple[str, str] = ("", "")  # the time of an unverified zone's claim to its name, and its key
 
     def is_followed_from(self, leading: Zone | None) -> bool:
         """Whether aliases in `leading` are followed into this zone: an unverified zone is for its own account only."""
@@ -155,9 +156,9 @@ class Reference:
     def __init__(self, world: World) -> None:
         self.pool: list[str] = world.settings["default_addresses"]
         self.missing_family: str = world.settings.get("missing_family", "nodata")
-        self.zones = [
+        self.zones = served_zones(
             zone for folder, files in world.accounts.items() for zone in read_zones(folder, files, world.settings)
-        ]
+        )
 
     def expect(self, qname: Name | str, qtype: RdataType | str, qclass: RdataClass = IN) -> Expected:
         """The expected reply."""
@@ -498,6 +499,17 @@ def of_family(ips: list[str], version: int) -> list[str]:
 # Reading a world.
 
 
+def served_zones(zones: Iterable[Zone]) -> list[Zone]:
+    """The zones that are served: an unverified one only if the nearest zone served around it is its account's own."""
+    zones = list(zones)
+    served = [zone for zone in zones if zone.verified]
+    for zone in sorted((zone for zone in zones if not zone.verified), key=lambda zone: zone.claim):
+        around = [one for one in served if zone.name.is_subdomain(one.name)]
+        if not around or max(around, key=lambda one: len(one.name)).account is zone.account:
+            served.append(zone)
+    return served
+
+
 def read_zones(folder: str, files: AccountFiles, settings: dict[str, Any]) -> list[Zone]:
     """The zones of one account."""
     enforce = files.account.get("settings", {}).get("enforce_dns_only", False)
@@ -523,6 +535,7 @@ def read_zones(folder: str, files: AccountFiles, settings: dict[str, Any]) -> li
                 zone.get("settings", {}),
                 records,
                 zone.get("verified", True),
+                (zone.get("created_on", ""), f"{folder}/zones/{stem}"),
             )
         )
     return zones

@@ -141,6 +141,9 @@ def random_world(rng: random.Random) -> World:
         "missing_family": rng.choice(["nodata", "fallback"]),
         "nameservers": NAMESERVERS,
     }
+    for name in names if len(folders) > 1 else ():
+        if rng.random() < 0.2:
+            add_rival(rng, accounts, owners[name], name, draft)
     world = World(settings, accounts)
     drop_unresolvable_aliases(world)
     return world
@@ -479,6 +482,17 @@ def write_zone(rng: random.Random, files: AccountFiles, name: str, records: list
         zone["id"] = random_id(rng)
         use_id_in_maps(rng, files, name, zone["id"])
     files.zones[file_name] = zone
+
+
+def add_rival(rng: random.Random, accounts: dict[str, AccountFiles], owner: str, name: str, draft: Draft) -> None:
+    """Add an unverified zone of another account with the name of a zone, made before it or after it."""
+    records = legal_records(name, random_zone(rng, name, draft))
+    rival: Fields = {"id": random_id(rng), "verified": False, "records": records}
+    for zone in (rival, *(zone for file, zone in accounts[owner].zones.items() if file == f"{name}.yaml")):
+        if not isinstance(zone, str) and rng.random() < 0.7:
+            zone["created_on"] = f"2026-01-0{rng.randint(1, 9)}T00:00:00Z"
+    other = rng.choice([folder for folder in accounts if folder != owner])
+    accounts[other].zones[f"{name}.yaml"] = rival
 
 
 def use_id_in_maps(rng: random.Random, files: AccountFiles, name: str, zone_id: str) -> None:

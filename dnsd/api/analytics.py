@@ -63,7 +63,7 @@ async def get_report(call: Call) -> Reply:
     total = _count(call, zone, _ring(call.service.traffic, query, now), [(query.since, query.until)])[0]
     rows: list[CountedRow] = [((), total)]
     if query.dimensions:
-        rows = list(_rows(query, total, call.service.recent.top(MAX_ROWS, zones={zone.name})))
+        rows = list(_rows(query, total, call.service.recent.top(MAX_ROWS, zones=_served(call, zone))))
     data = [{"dimensions": list(values), "metrics": [count]} for values, count in _sorted(query, rows)]
     return Reply(_report(query, data[: query.limit], len(rows), total))
 
@@ -151,7 +151,7 @@ def _ring(traffic: Traffic, query: AnalyticsQuery, now: float) -> Ring:
 def _count(call: Call, zone: Zone, ring: Ring, intervals: Sequence[tuple[float, float]]) -> list[int]:
     """The number of queries to a zone in each interval; a sample counts by the part of its time."""
     counts = [0.0] * len(intervals)
-    for sample in ring.samples:
+    for sample in ring.samples if _served(call, zone) else ():
         zones = sample.counts[ZONES]
         count = zones.get(zone.name_text)
         if count is None:
@@ -163,6 +163,11 @@ def _count(call: Call, zone: Zone, ring: Ring, intervals: Sequence[tuple[float, 
             if common_s > 0:
                 counts[place] += count * min(1.0, common_s / sample.seconds)
     return list(map(round, counts))
+
+
+def _served(call: Call, zone: Zone) -> set[bytes]:
+    """The zone's name if it is served; a zone that waits sees nothing of the zone of this name."""
+    return set() if zone.id in call.dataset.waiting else {zone.name}
 
 
 def _rows(query: AnalyticsQuery, total: int, asked: Sequence[TopQuestion]) -> Iterator[CountedRow]:

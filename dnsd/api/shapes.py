@@ -15,6 +15,7 @@ from dnsd.manage.records import soa_document
 from dnsd.manage.validation import NOT_VALIDATED, Validation
 from dnsd.manage.zones import shown_ns_ttl
 from dnsd.model.accounts import Account, Delegation, PoolUse, Prefix
+from dnsd.model.claims import verification_key
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap, Membership
 from dnsd.model.times import time_text
@@ -192,7 +193,7 @@ def zone_shape(loaded: Loaded, zone: Zone) -> JsonObject:
     return {
         "id": zone.id,
         "name": zone.name_text,
-        "status": zone.status.value,
+        "status": loaded.dataset.status_of(zone).value,
         "paused": zone.paused,
         "verified": zone.verified,
         "type": "full",
@@ -219,7 +220,7 @@ def zone_shape(loaded: Loaded, zone: Zone) -> JsonObject:
         "permissions": ["#zone:read", "#zone:edit", "#dns_records:read", "#dns_records:edit"],
         "plan": PLAN,
         "vanity_name_servers": [],
-        "verification_key": "",
+        "verification_key": "" if zone.verified else verification_key(zone),
         "cname_suffix": "",
         "tenant": {},
         "tenant_unit": {},
@@ -259,7 +260,7 @@ def version_shape(version: Version, *, is_current: bool) -> JsonObject:
 def zones_in_order(dataset: Dataset, zones: Iterable[Zone], order: str, *, descending: bool) -> list[Zone]:
     """Zones sorted by name, status or account; by name for any other order."""
     keys = {
-        "status": lambda zone: (zone.status.value, zone.name_text),
+        "status": lambda zone: (dataset.status_of(zone).value, zone.name_text),
         "account.id": lambda zone: (zone.account_id, zone.name_text),
         "account.name": lambda zone: (dataset.accounts[zone.account_id].name, zone.name_text),
     }

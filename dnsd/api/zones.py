@@ -55,7 +55,7 @@ async def create_zone(call: Call) -> Reply:
         call.actor, "zone.create", lambda draft: zones.create_zone(draft, account_id, body.name)
     )
     zone = find_zone(loaded.dataset, zone_id)
-    return Reply(zone_shape(loaded, zone), zones.unverified_notes(zone))
+    return Reply(zone_shape(loaded, zone), zones.unverified_notes(loaded.dataset, zone))
 
 
 async def get_zone(call: Call) -> Reply:
@@ -117,13 +117,13 @@ def _matching_zones(call: Call, dataset: Dataset) -> Iterator[Zone]:
             is_named = partial(_is_named, OPERATORS[operator], spellings(value.strip().rstrip(".")) or ("",))
             zones = (zone for zone in zones if is_named(zone) is not (operator == NOT_EQUAL))
         else:
-            zones = _zone_named(dataset, name)
+            zones = _zones_named(dataset, name)
     if account_id := query.get("account.id"):
         zones = (zone for zone in zones if zone.account_id == account_id.lower())
     if account_name := query.get("account.name"):
         zones = (zone for zone in zones if dataset.accounts[zone.account_id].name == account_name)
     if status := query.get("status"):
-        zones = (zone for zone in zones if zone.status.value == status)
+        zones = (zone for zone in zones if dataset.status_of(zone).value == status)
     return zones
 
 
@@ -132,10 +132,9 @@ def _is_named(compare: Callable[[str, str], bool], values: Sequence[str], zone: 
     return any(compare(text, value) for text in readings(zone.name_text) for value in values)
 
 
-def _zone_named(dataset: Dataset, name: str) -> Iterator[Zone]:
+def _zones_named(dataset: Dataset, name: str) -> Iterator[Zone]:
     try:
-        zone = dataset.zones_by_name.get(parse_name_text(name).lower())
+        wire = parse_name_text(name).lower()
     except ValueError:
         return
-    if zone:
-        yield zone
+    yield from dataset.zones_called(wire)

@@ -192,10 +192,14 @@ def _id(text: str, found: str | None, what: str) -> str:
 
 def _zone_id(dataset: Dataset, name_text: str) -> str | None:
     try:
-        zone = dataset.zones_by_name.get(parse_name_text(name_text).lower())
+        found = dataset.zones_called(parse_name_text(name_text).lower())
     except ValueError:
         return None
-    return zone.id if zone else None
+    if len(found) > 1:
+        ids = ", ".join(zone.id for zone in found)
+        say(f"{len(found)} accounts have a zone {name_text!r}; choose one by its id: {ids}")
+        sys.exit(1)
+    return found[0].id if found else None
 
 
 def _data(token: Token, now: datetime) -> Mapping[str, Any]:

@@ -98,7 +98,8 @@ def create_command(api: Client, *, name: str, account: str | None, as_json: bool
     """Create a zone and print its id.
 
     The zone is active at once. Unless the token is an operator's, the zone is not verified: CNAMEs and DNAMEs of other
-    accounts are not followed into it until `dnsd zone verify`.
+    accounts are not followed into it until `dnsd zone verify`. If another account's zone has the name, or one above it,
+    the zone is pending until then: DNS does not answer from it.
     """
     body = {"name": name, "account": {"id": find_account(api, account)["id"]}}
     _print_done("created", api.post("/zones", body), as_json=as_json)
@@ -139,11 +140,26 @@ def resume_command(api: Client, *, zone: str, as_json: bool) -> None:
 def verify_command(api: Client, *, zone: str, as_json: bool) -> None:
     """Mark a zone as verified.
 
-    Confirms that the zone belongs to its account: CNAMEs and DNAMEs of other accounts are followed into it. Requires an
-    operator's token.
+    Confirms that the zone belongs to its account: CNAMEs and DNAMEs of other accounts are followed into it, and DNS
+    answers from it instead of from unverified zones of other accounts with its name. If another account's zone is
+    verified, use `dnsd zone unverify` on that one first. Requires an operator's token.
     """
     shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"verified": True})
     _print_done("verified", shape, as_json=as_json)
+
+
+@zone_commands.command("unverify")
+@zone_argument
+@json_option
+@with_api
+def unverify_command(api: Client, *, zone: str, as_json: bool) -> None:
+    """Mark a zone as not verified.
+
+    It still answers its own names, unless another account's zone has the name, or one above it. Requires an operator's
+    token.
+    """
+    shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"verified": False})
+    _print_done("unverified", shape, as_json=as_json)
 
 
 @zone_commands.command("delete")

@@ -54,7 +54,7 @@ def build_snapshot(
 ) -> Snapshot:
     """Build the snapshot for `dataset`, which must have no errors; `observed` are the routes seen on routers."""
     old_zones = previous.zones if previous else {}
-    zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones.values()}
+    zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones_by_name.values()}
     lost = unreachable(dataset.accounts, dataset.maps.values(), dataset.declared_routes, observed)
     used = MapsUsed(dataset.maps_by_member, options.missing_family, lost)
     by_zone, by_account = _effective_addresses(dataset, used, previous)

@@ -23,7 +23,7 @@ MAX_ALIASES = 10_000  # examined in a zone
 
 def foreign_answers(dataset: Dataset, snapshot: Snapshot) -> Iterator[Problem]:
     """A warning for each zone of a barred account with such names."""
-    for zone in dataset.zones.values() if dataset.barred else ():
+    for zone in dataset.zones_by_name.values() if dataset.barred else ():
         if zone.account_id not in dataset.barred:
             continue
         found = [*_leading_away(dataset, snapshot, zone)]

@@ -62,7 +62,7 @@ def flows_of(loaded: Loaded, asked: AskedOwners, zones: Mapping[bytes, Zone], ma
 
 def _paths_of_questions(loaded: Loaded, asked: AskedOwners, spaces: _Spaces) -> Iterator[tuple[FlowPath, float]]:
     snapshot = loaded.snapshot
-    names: dict[bytes, str] = {zone.name: zone.name_text for zone in loaded.dataset.zones.values()}
+    names: dict[bytes, str] = {zone.name: zone.name_text for zone in loaded.dataset.zones_by_name.values()}
     for (zone, owner, qtype), weight in asked.items():
         node = snapshot.names.get(owner) if owner else None
         zone_text = names.get(zone, "a deleted zone")

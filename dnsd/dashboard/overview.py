@@ -43,6 +43,7 @@ async def show_overview(visit: Visit) -> HtmlPage:
     time_range = _range(visit)
     ring = visit.service.traffic.rings[time_range]
     zones = [zone for zone in visit.dataset.zones.values() if visit.token.covers(zone.account_id, zone.id)]
+    served = [zone for zone in zones if zone.id not in visit.dataset.waiting]
     maps = {one.key: one for one in visit.dataset.maps.values() if _may_read(visit, one)}
     is_operator = visit.token.is_operator
     return HtmlPage(
@@ -50,8 +51,8 @@ async def show_overview(visit: Visit) -> HtmlPage:
         {
             "time_range": time_range,
             "ranges": list(TimeRange),
-            "tiles": [*_traffic_tiles(visit, time_range, zones), *_object_tiles(visit, zones, maps)],
-            "plots": _plots(visit, time_range, ring, zones, maps),
+            "tiles": [*_traffic_tiles(visit, time_range, served), *_object_tiles(visit, zones, maps)],
+            "plots": _plots(visit, time_range, ring, served, maps),
             **_questions(visit, maps),
             "changes": await _changes(visit),
             "problems": visit.service.problems() if is_operator else [],
@@ -142,7 +143,7 @@ def _questions(visit: Visit, maps: Mapping[str, AddressMap]) -> Mapping[str, Any
     """The flows of answers and the top names, of the zones whose records the token may read."""
     zones = {
         zone.name: zone
-        for zone in visit.dataset.zones.values()
+        for zone in visit.dataset.zones_by_name.values()
         if visit.token.may(Area.DNS, AccessLevel.READ, account_id=zone.account_id, zone_id=zone.id)
     }
     if not zones:

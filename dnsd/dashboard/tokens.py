@@ -146,13 +146,15 @@ def _zones(visit: Visit, faults: list[Fault]) -> Iterable[str]:
     """The ids of the zones in the form."""
     for text in visit.form.text("zones").replace(",", " ").split():
         try:
-            zone = visit.dataset.zones_by_name.get(parse_name_text(text).lower())
+            called = visit.dataset.zones_called(parse_name_text(text).lower())
         except ValueError:
-            zone = None
-        if zone and visit.token.covers(zone.account_id, zone.id):
-            yield zone.id
-        else:
-            faults.append(Fault(Reason.INVALID, f"there is no zone {text!r}", ("zones",)))
+            called = []
+        called += filter(None, [visit.dataset.zones.get(text.lower())])
+        found = [zone.id for zone in called if visit.token.covers(zone.account_id, zone.id)]
+        if len(found) != 1:
+            what = f"several accounts have a zone {text!r}; give the id" if found else f"there is no zone {text!r}"
+            faults.append(Fault(Reason.INVALID, what, ("zones",)))
+        yield from found[:1]
 
 
 def _create_page(visit: Visit, errors: FormErrors) -> HtmlPage:

@@ -132,6 +132,8 @@ def not_applied(dataset: Dataset, zone: Zone) -> str:
     """The reason why maps do not apply to a zone; empty if they do."""
     if dataset.applies_maps(zone):
         return ""
+    if zone.id in dataset.waiting:
+        return "the zone is pending: it is not served until it is verified"
     if zone.status is Status.INITIALIZING:
         return "the zone is initializing: its queries are refused"
     if zone.paused:

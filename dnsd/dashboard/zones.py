@@ -15,6 +15,7 @@ from dnsd.manage.plan import answering
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.manage.zones import create_zone, delete_zone, edit_zone, set_zone_switches, unverified_notes
+from dnsd.model.dataset import Dataset
 from dnsd.model.maps import MemberKind
 from dnsd.model.requests import is_servers_own
 from dnsd.model.zones import Status, Zone
@@ -39,7 +40,7 @@ async def list_zones(visit: Visit) -> HtmlPage:
         orders={
             "name": lambda zone: zone.name_text,
             "account": lambda zone: (dataset.accounts[zone.account_id].name.lower(), zone.name_text),
-            "status": lambda zone: (zone.status, zone.paused, zone.name_text),
+            "status": lambda zone: (dataset.status_of(zone), zone.paused, zone.name_text),
         },
         order="name",
         kept=("account",),
@@ -75,10 +76,13 @@ async def create(visit: Visit) -> HtmlPage | Redirect:
     try:
         body = visit.body(ZoneBody, values)
         account_id = account_for_zone(visit.token, visit.dataset, body.account.id)
-        zone_id, _ = await visit.change("zone.create", lambda draft: create_zone(draft, account_id, body.name))
+        zone_id, after = await visit.change("zone.create", lambda draft: create_zone(draft, account_id, body.name))
     except RefusedError as error:
         return _create_page(visit, FormErrors(error, ("name", "account")))
-    return Redirect(f"/zones/{zone_id}", "The zone is created. DNS answers for it.")
+    is_pending = zone_id in after.dataset.waiting
+    return Redirect(
+        f"/zones/{zone_id}", f"The zone is created. {'It is pending.' if is_pending else 'DNS answers for it.'}"
+    )
 
 
 def _create_page(visit: Visit, errors: FormErrors) -> HtmlPage:
@@ -104,8 +108,8 @@ async def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
             "steps": steps_of(loaded, zone),
             "pool": loaded.settings.default_addresses,
             "why_not": not_applied(loaded.dataset, zone),
-            "instead_of_maps": "refused" if zone.status is Status.INITIALIZING else "as stored",
-            "unverified_notes": unverified_notes(zone),
+            "instead_of_maps": _instead_of_maps(loaded.dataset, zone),
+            "unverified_notes": unverified_notes(loaded.dataset, zone),
             "warnings": warnings_of(loaded, zone.key),
             "records_total": _records_total(zone),
             "errors": errors,
@@ -114,6 +118,13 @@ async def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
         },
         errors.status,
     )
+
+
+def _instead_of_maps(dataset: Dataset, zone: Zone) -> str:
+    """How proxied names of a zone are answered if maps do not apply."""
+    if zone.id in dataset.waiting:
+        return "not from this zone"
+    return "refused" if zone.status is Status.INITIALIZING else "as stored"
 
 
 def _records_total(zone: Zone) -> int:

@@ -21,10 +21,11 @@ from dnsd.formats.odd_octets import octets_of
 from dnsd.formats.yaml_edit import edited_yaml
 from dnsd.formats.yaml_text import parse_yaml
 from dnsd.formats.zone_edit import edited_zone_text
-from dnsd.manage.draft import Draft
+from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account
 from dnsd.manage.records import text_as_yaml
 from dnsd.manage.refusal import Reason, refused
+from dnsd.model.claims import claim_time
 from dnsd.model.edits import RecordEdit
 from dnsd.model.quota_rules import quotas_of
 from dnsd.model.quotas import DEFAULT_QUOTAS
@@ -257,7 +258,7 @@ def restore(draft: Draft, history: History, account_id: str, object_id: str, ver
     kind = FileKind[restored.kind]
     if kind is not FileKind.MAP:
         file = SourceFile(restored.key, kind, restored.key, content_of(text))
-        kind, text = _with_current_verified(draft, file, account_id)
+        kind, text = _with_current_claim(draft, file, account_id)
     if current:
         key = current.key
         if draft.file(key).kind is not kind:
@@ -272,25 +273,30 @@ def restore(draft: Draft, history: History, account_id: str, object_id: str, ver
     draft.note(key, None, {"restored": restored.version})
 
 
-def _with_current_verified(draft: Draft, file: SourceFile, account_id: str) -> tuple[FileKind, str]:
-    """The kind and the text of a zone's version, with `verified` as it is now.
+def _with_current_claim(draft: Draft, file: SourceFile, account_id: str) -> tuple[FileKind, str]:
+    """The kind and the text of a zone's version, with `verified` as it is now; unverified, with the time of its claim.
 
-    The operator decides whether a zone is verified: restoring a version must neither revoke nor grant that.
+    The operator decides whether a zone is verified: restoring a version must neither revoke nor grant that. Nor may a
+    version bring back an earlier claim to the name.
     """
     text, read = file.text(), read_zone(file, account_id, PLACEHOLDER_NAMESERVERS)
     if read.zone is None or any(not problem.warning for problem in read.problems):
         return file.kind, text  # invalid, and refused later
-    served = draft.dataset.zones_by_name.get(read.zone.name)
-    is_own = served is not None and served.account_id == account_id
-    is_verified = served.verified if served and is_own else read.zone.verified and draft.by_operator
-    if is_verified == read.zone.verified:
+    living = draft.dataset.zone_called(read.zone.name, account_id)
+    is_verified = living.verified if living else read.zone.verified and draft.by_operator
+    now: Document = {} if is_verified == read.zone.verified else {"verified": is_verified}
+    if not is_verified:
+        zones = draft.dataset.zones.values()
+        made = living.written_times.created if living else claim_time(zones, read.zone.name, account_id, draft.now)
+        now |= {"created_on": time_text(made)} if made and made != read.zone.written_times.created else {}
+    if not now:
         return file.kind, text
     if file.kind is FileKind.ZONE_MASTER:  # a master file cannot express `verified`
         written = islice(read.zone.records, len(read.rows))
-        return FileKind.ZONE_YAML, text_as_yaml(text, read.zone, written, {"verified": is_verified})
+        return FileKind.ZONE_YAML, text_as_yaml(text, read.zone, written, now)
     data = parse_yaml(text)
     assert isinstance(data, dict)
-    return file.kind, edited_yaml(text, data | {"verified": is_verified})
+    return file.kind, edited_yaml(text, data | now)
 
 
 def _with_later_serial(draft: Draft, key: str, account_id: str, text: str) -> str:

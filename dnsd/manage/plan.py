@@ -207,8 +207,8 @@ def answering(loaded: Loaded, zone: Zone) -> ZoneAddresses:
 
 def proxied_names(loaded: Loaded, zone: Zone) -> Iterator[bytes]:
     """The names of a zone that are answered with edge addresses."""
-    built = loaded.snapshot.zones[zone.id]
-    return (name for name, node in built.items() if isinstance(node.rule, Edge))
+    built = loaded.snapshot.zones.get(zone.id)  # None: the zone is not served
+    return (name for name, node in (built.items() if built else ()) if isinstance(node.rule, Edge))
 
 
 def _map_id(loaded: Loaded, source: EdgeSource | None) -> str | None:
@@ -260,7 +260,8 @@ class _Planner:
 
     def share(self, effects: Effects, changed: Container[str], asked: Asked) -> Share | None:
         """The share of the account's questions that are for changed names, else for zones with changed names."""
-        own = [zone for zone in self._before.dataset.zones.values() if zone.account_id == self._account_id]
+        served = self._before.dataset.zones_by_name.values()
+        own = [zone for zone in served if zone.account_id == self._account_id]
         sampled = asked.sample.share_of(effects, zones={zone.name for zone in own}) if asked.sample else None
         if sampled is not None:
             return Share(sampled, is_sampled=True)

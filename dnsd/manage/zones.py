@@ -10,9 +10,12 @@ from dnsd.manage.find import find_account, find_zone
 from dnsd.manage.records import soa_document, write_as_yaml
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.zone_times import shown_times
+from dnsd.model.claims import claim_time
+from dnsd.model.dataset import Dataset
 from dnsd.model.fields import derived_id
 from dnsd.model.maps import MemberKind
 from dnsd.model.requests import check_host_name, parse_zone_name
+from dnsd.model.times import time_text
 from dnsd.model.zones import Status, Zone
 from dnsd.store.directory import FileKind
 from dnsd.wire.names import has_blanks, name_text
@@ -31,7 +34,8 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
     except ValueError as error:
         raise refused(Reason.INVALID, str(error), "name") from None
     text = name_text(wire)
-    if wire in draft.dataset.zones_by_name:
+    served = draft.dataset.zones_by_name.get(wire)
+    if (served and served.verified) or draft.dataset.zone_called(wire, account_id):
         raise refused(Reason.ZONE_EXISTS, f"{text} already exists", "name")
     try:
         check_host_name(wire)
@@ -43,17 +47,23 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
     is_plain = bool(PLAIN_FILE_NAME.fullmatch(text)) and draft.is_free(plain)
     key = plain if is_plain else f"{account.key}/zones/{zone_id}"
     unverified = {} if draft.by_operator else {"verified": False}
-    times = dict.fromkeys(("created_on", "activated_on", "modified_on"), draft.stamp)
+    times = dict.fromkeys(("activated_on", "modified_on"), draft.stamp)
+    times["created_on"] = time_text(claim_time(draft.dataset.zones.values(), wire, account_id, draft.now))
     document = {"id": zone_id, "name": text, "status": Status.ACTIVE.value, **unverified, **times}
     draft.write(key, FileKind.ZONE_YAML, document)
     draft.note(key, None, {"name": text, **unverified})
     return zone_id
 
 
-def unverified_notes(zone: Zone) -> list[str]:
+def unverified_notes(dataset: Dataset, zone: Zone) -> list[str]:
     """The note about a zone that is not verified; empty for a verified zone."""
     if zone.verified:
         return []
+    if zone.id in dataset.waiting:
+        return [
+            f"{zone.name_text} is pending: DNS does not answer from it until the operator verifies it, as a zone of "
+            "another account has this name, or one above it"
+        ]
     return [
         f"{zone.name_text} is not verified: DNS answers for its names, but until the operator verifies it, CNAMEs and "
         "DNAMEs from other accounts' zones into it are not followed, as if it were served elsewhere"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from dnsd.errors import BrokenRule, Problem
+from dnsd.errors import Problem
 from dnsd.model.accounts import Account, PoolUse, Prefix
 from dnsd.model.advertisement import Routes, declared_routes
+from dnsd.model.claims import clashes, waiting_zones
 from dnsd.model.fields import IPNetwork
 from dnsd.model.maps import AddressMap, Considered, considered
-from dnsd.model.zones import Zone, closest
+from dnsd.model.zones import Status, Zone, closest
 
 T = TypeVar("T", Account, AddressMap, Zone)
 
@@ -27,13 +28,33 @@ class Dataset:
     zones: Mapping[str, Zone]
 
     @cached_property
+    def waiting(self) -> frozenset[str]:
+        """The ids of the zones that are not served, as another account's zone has the name."""
+        return waiting_zones(self.zones.values())
+
+    @cached_property
     def zones_by_name(self) -> Mapping[bytes, Zone]:
-        """Zones by canonical name."""
-        return {zone.name: zone for zone in self.zones.values()}
+        """The served zones by canonical name."""
+        waiting = self.waiting
+        return {zone.name: zone for zone in self.zones.values() if zone.id not in waiting}
 
     def zone_of(self, name: bytes) -> Zone | None:
-        """The zone that contains canonical `name`, in any state."""
+        """The served zone that contains canonical `name`, in any state."""
         return closest(name, self.zones_by_name)
+
+    def zones_called(self, name: bytes) -> list[Zone]:
+        """All accounts' zones with a canonical name, first the served one."""
+        served = self.zones_by_name.get(name)
+        waiting = (zone for zone in map(self.zones.__getitem__, sorted(self.waiting)) if zone.name == name)
+        return [*([served] if served else ()), *waiting]
+
+    def zone_called(self, name: bytes, account_id: str) -> Zone | None:
+        """An account's zone with a canonical name."""
+        return next((zone for zone in self.zones_called(name) if zone.account_id == account_id), None)
+
+    def status_of(self, zone: Zone) -> Status:
+        """The status of a zone as shown: a zone that waits is pending."""
+        return Status.PENDING if zone.id in self.waiting and zone.status is Status.ACTIVE else zone.status
 
     @cached_property
     def maps_by_member(self) -> Mapping[str, tuple[AddressMap, ...]]:
@@ -91,8 +112,10 @@ class Dataset:
         return account.pool is PoolUse.NEVER
 
     def applies_maps(self, zone: Zone) -> bool:
-        """Whether a zone's proxied records are answered from maps instead of as stored."""
-        return zone.applies_maps and not self.accounts[zone.account_id].settings.enforce_dns_only
+        """Whether a zone is served and its proxied records are answered from maps instead of as stored."""
+        if zone.id in self.waiting or not zone.applies_maps:
+            return False
+        return not self.accounts[zone.account_id].settings.enforce_dns_only
 
 
 def build_dataset(
@@ -101,13 +124,9 @@ def build_dataset(
     """Return the dataset of these objects, and a problem for every duplicate id or zone name."""
     found: list[Problem] = []
     zones = tuple(zones)
-    named: dict[bytes, Zone] = {}
-    for zone in zones:
-        other = named.setdefault(zone.name, zone)
-        if other is not zone:
-            message = f"the zone {zone.name_text} is already served from {other.key}"
-            found.append(Problem(zone.key, ("name",), message, rule=BrokenRule.ZONE_EXISTS, other=other.key))
-    zones_by_id = {zone.id: zone for zone in zones} | _by_id(named.values(), found)
+    found += clashes(zones)
+    clashing = {problem.source for problem in found}
+    zones_by_id = {zone.id: zone for zone in zones} | _by_id((one for one in zones if one.key not in clashing), found)
     return Dataset(_by_id(accounts, found), _by_id(maps, found), zones_by_id), found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from dnsd.errors import Problem
 from dnsd.model.accounts import Account, AccountFields, BgpPrefix, Binding, Delegation, Prefix, PrefixFields
+from dnsd.model.claims import ZoneNames
 from dnsd.model.fields import derived_id
 from dnsd.model.maps import AddressMap, MapFields, MemberKind, Membership
 from dnsd.model.zones import Zone
@@ -75,7 +76,7 @@ def _prefix(fields: PrefixFields, account_id: str, delegations: Iterable[Delegat
 
 
 def resolve_map(
-    key: str, fields: MapFields, account: Account, zones_by_name: Mapping[bytes, Zone], zones: Mapping[str, Zone]
+    key: str, fields: MapFields, account: Account, names: ZoneNames, zones: Mapping[str, Zone]
 ) -> tuple[AddressMap, list[Problem]]:
     """Return the address map with members resolved, and a problem for each unknown member."""
     found: list[Problem] = []
@@ -89,7 +90,7 @@ def resolve_map(
                 continue
             identifier = account.id
         else:
-            zone = zones.get(identifier.lower()) or _zone_called(identifier, zones_by_name)
+            zone = zones.get(identifier.lower()) or _zone_called(identifier, account.id, names)
             if zone is None:
                 found.append(Problem(key, ("memberships", index, "identifier"), f"there is no zone {identifier!r}"))
                 continue
@@ -110,8 +111,8 @@ def resolve_map(
     ), found
 
 
-def _zone_called(name: str, zones_by_name: Mapping[bytes, Zone]) -> Zone | None:
+def _zone_called(name: str, account_id: str, names: ZoneNames) -> Zone | None:
     try:
-        return zones_by_name.get(parse_name_text(name).lower())
+        return names.get(parse_name_text(name).lower(), account_id)
     except ValueError:
         return None

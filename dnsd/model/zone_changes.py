@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dnsd.errors import Problem
+from dnsd.errors import BrokenRule, Problem
 from dnsd.model.dataset import Dataset
 from dnsd.model.public_suffixes import is_public_suffix
 from dnsd.model.zones import Status, Zone
@@ -22,11 +22,19 @@ def zone_change_problems(old: Dataset, new: Dataset) -> Iterator[Problem]:
             yield from _new_name(old, new, zone)
         if known is not None and known.status is not zone.status:
             yield Problem(zone.key, ("status",), f"the zone is {known.status}; only the operator can change its status")
+    yield from _displaced(old, new)
     for zone_id in old.zones.keys() - new.zones.keys():
         gone = old.zones[zone_id]
         if gone.status is not Status.ACTIVE and gone.account_id in new.accounts:
             # Otherwise the account could make it again, active.
             yield Problem(gone.key, (), f"the zone is {gone.status}: only the operator can delete it")
+
+
+def _displaced(old: Dataset, new: Dataset) -> Iterator[Problem]:
+    """Zones that would no longer be served, as a zone of another account would have their name."""
+    for zone_id in new.waiting - old.waiting:
+        if (zone := new.zones[zone_id]) is old.zones.get(zone_id):
+            yield Problem(zone.key, ("name",), "another account's zone would take its place", other=zone.key)
 
 
 def _verification(before: Zone | None, zone: Zone) -> Iterator[Problem]:
@@ -38,7 +46,7 @@ def _verification(before: Zone | None, zone: Zone) -> Iterator[Problem]:
 
 
 def _new_name(old: Dataset, new: Dataset, zone: Zone) -> Iterator[Problem]:
-    """A zone owns all names at and below its apex: a customer's zone must not contain, or lie in, another account's."""
+    """A verified zone owns all names at and below its apex: a customer's must neither contain nor lie in another's."""
     if len([*ancestors(zone.name)]) == 1:
         message = f"{zone.name_text} is a top-level domain: only the operator can create its zone"
         yield Problem(zone.key, ("name",), message)
@@ -46,8 +54,12 @@ def _new_name(old: Dataset, new: Dataset, zone: Zone) -> Iterator[Problem]:
         message = f"{zone.name_text} is a public suffix, open to everybody: only the operator can create its zone"
         yield Problem(zone.key, ("name",), message)
     others = {
-        name: one for name, one in new.zones_by_name.items() if one.account_id != zone.account_id and name != ROOT
+        name: one
+        for name, one in new.zones_by_name.items()
+        if one.verified and one.account_id != zone.account_id and name != ROOT
     }
+    if zone.name in others:
+        yield Problem(zone.key, ("name",), f"{zone.name_text} already exists", rule=BrokenRule.ZONE_EXISTS)
     if not others.keys().isdisjoint(ancestors(zone.name)):
         yield Problem(zone.key, ("name",), f"{zone.name_text} lies in a zone of another account")
     if any(is_below(name, zone.name) for name in others):

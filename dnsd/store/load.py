@@ -14,6 +14,7 @@ from typing import Any
 
 from dnsd.errors import BrokenRule, InvalidDataError, Problem
 from dnsd.model.accounts import Account, AccountFields
+from dnsd.model.claims import ZoneNames
 from dnsd.model.dataset import Dataset, build_dataset
 from dnsd.model.dataset_rules import map_problems, problems_between
 from dnsd.model.fields import F
@@ -245,7 +246,7 @@ def _resolve_maps(
 ) -> tuple[dict[str, AddressMap], list[Problem]]:
     """The address maps by key; and a problem for each missing member."""
     is_known = context.is_same_as(previous.map_context)
-    by_name = {zone.name: zone for zone in reversed(zones)}  # the first of two zones with the same name
+    names = ZoneNames(zones)
     by_id = {zone.id: zone for zone in zones}
     maps = {}
     problems: list[Problem] = []
@@ -254,7 +255,7 @@ def _resolve_maps(
             maps[key] = previous.maps[key]
         elif one.fields:
             account = context.accounts[account_of(key)]
-            maps[key], found = resolve_map(key, one.fields, account, by_name, by_id)
+            maps[key], found = resolve_map(key, one.fields, account, names, by_id)
             problems += found
     return maps, problems
 
