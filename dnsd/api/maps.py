@@ -21,7 +21,7 @@ from dnsd.manage.map_request import MapRequest, create_request, edit_request
 from dnsd.manage.maps import map_tag
 from dnsd.manage.plan import Asked, plan_of
 from dnsd.manage.refusal import Reason, refused
-from dnsd.model.fields import IPAddress, parse_ip
+from dnsd.model.fields import IPAddress, IPNetwork, parse_ip
 
 
 async def list_maps(call: Call) -> Reply:
@@ -29,9 +29,11 @@ async def list_maps(call: Call) -> Reply:
     loaded = call.service.loaded
     found = [one for one in loaded.dataset.maps.values() if one.account_id == call.path["account_id"]]
     if text := call.query.get("ip"):
-        found = [one for one in found if _parsed(text) in one.ips]
+        ip = _parsed(text)
+        found = [one for one in found if ip in one.ips]
     if text := call.query.get("cidr"):
-        found = [one for one in found if any(_lies_in(ip, text) for ip in one.ips)]
+        network = _network(text)
+        found = [one for one in found if network and any(ip in network for ip in one.ips)]
     return Reply(call.listed(found, partial(map_shape, loaded)))
 
 
@@ -126,11 +128,11 @@ def _nothing(loaded: Loaded) -> Reply:
     return Reply(listed([]))
 
 
-def _lies_in(ip: IPAddress, cidr: str) -> bool:
+def _network(text: str) -> IPNetwork | None:
     try:
-        return ip in ip_network(cidr)
+        return ip_network(text)
     except ValueError:
-        return False
+        return None
 
 
 def _parsed(text: str) -> IPAddress | None:

@@ -35,6 +35,7 @@ from dnsd.manage.tokens import Token
 from dnsd.manage.traffic import Traffic
 from dnsd.manage.traffic_files import TrafficFiles
 from dnsd.manage.validation import Validation, Validations, validated
+from dnsd.manage.vrps import VrpFile
 from dnsd.manage.writes import Writes, writes_limit
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.observed import FeedFields, Observed
@@ -59,7 +60,8 @@ class ControlService:
         self.history = History(control.setup.state.folder)
         self.loa = LoaDocuments(control.setup.state.folder)
         self.validations = Validations(control.setup.state.folder)
-        self._validating = asyncio.Lock()  # one reader of the VRPs at a time
+        self._vrps = VrpFile()
+        self._validating = asyncio.Lock()  # one validation at a time
         self._audit = control.audit
         self.tokens = TokenFile(control.setup.state.folder)
         self.traffic = Traffic()
@@ -223,7 +225,8 @@ class ControlService:
         """Check a prefix now, and keep the result."""
         file = self._current.settings.advertisement.vrps_file(self._control.setup.config)
         async with self._validating:
-            result = await in_thread(partial(validated, self.loaded.dataset, account, prefix, file, datetime.now(UTC)))
+            vrps = partial(self._vrps.covering, file) if file else None
+            result = await in_thread(partial(validated, self.loaded.dataset, account, prefix, vrps, datetime.now(UTC)))
             await in_thread(partial(self.validations.keep, prefix, result))
         await self.record(actor, "prefix.validate", account.key, account.id)
         return result

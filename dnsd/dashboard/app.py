@@ -239,8 +239,6 @@ class _Dashboard:
         status = status_of(error)
         messages = [sentence(fault.message) for fault in shown_faults(error)]
         if isinstance(error, NoPermissionError):
-            messages = [f"You don't have access: {error.permission}.", "Ask the operator for a token that has it."]
-        if isinstance(error, NoPermissionError):
             messages = [
                 f"You don't have access: {error.permission}.",
                 "Ask the server's operator for a token with this permission.",

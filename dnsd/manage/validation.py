@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import mmap
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 from dnsd.manage.prefixes import ownership_token
+from dnsd.manage.vrps import Vrp
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPNetwork
@@ -27,8 +26,10 @@ FILE_NAME = "validations"  # in the state folder
 LABEL = "cf-validation"  # as at Cloudflare, in front of the reverse zone's name
 LONGEST = {4: 24, 6: 48}  # of a prefix whose route most networks accept
 RESERVED_ASNS = frozenset((0, 23_456, 65_535, 4_294_967_295))  # RFC 7607, RFC 4893, RFC 7300
-VRP = re.compile(rb'\{[^{}]*"prefix"[^{}]*\}')
 MAX_KEPT = 10_000  # results
+
+# The VRPs whose prefixes contain a network. Raises OSError and ValueError.
+CoveringVrps: TypeAlias = Callable[[IPNetwork], Sequence[Vrp]]
 
 
 class ValidationState(StrEnum):
@@ -54,14 +55,6 @@ class Validation:
 
 
 NOT_VALIDATED = Validation()
-
-
-class Vrp(NamedTuple):
-    """A validated ROA payload (RFC 6811)."""
-
-    asn: int
-    prefix: IPNetwork
-    max_length: int
 
 
 class Validations:
@@ -93,8 +86,10 @@ def _key(prefix: Prefix) -> str:
     return f"{prefix.id} {prefix.cidr} {prefix.asn}"
 
 
-def validated(dataset: Dataset, account: Account, prefix: Prefix, vrps: Path | None, now: datetime) -> Validation:
-    """Check a prefix now. The VRP file is read as a stream."""
+def validated(
+    dataset: Dataset, account: Account, prefix: Prefix, vrps: CoveringVrps | None, now: datetime
+) -> Validation:
+    """Check a prefix now; without `vrps`, RPKI is not checked."""
     remarks: list[str] = []
     ownership = _ownership(dataset, account, prefix, remarks)
     rpki = _rpki(prefix, vrps, remarks)
@@ -153,13 +148,13 @@ def _text(rdata: bytes) -> str:
     return b"".join(parts).decode(errors="replace")
 
 
-def _rpki(prefix: Prefix, vrps: Path | None, remarks: list[str]) -> ValidationState:
+def _rpki(prefix: Prefix, vrps: CoveringVrps | None, remarks: list[str]) -> ValidationState:
     """The state of the prefix's own route (RFC 6811 §2)."""
     if vrps is None or prefix.asn is None:
         remarks += ["RPKI is not checked: no file of VRPs is configured"] if vrps is None else []
         return ValidationState.PENDING
     try:
-        covering = [*covering_vrps(vrps, prefix.cidr)]
+        covering = vrps(prefix.cidr)
     except (OSError, ValueError):
         remarks.append("RPKI is not checked: the file of VRPs cannot be used")
         return ValidationState.PENDING
@@ -172,28 +167,3 @@ def _rpki(prefix: Prefix, vrps: Path | None, remarks: list[str]) -> ValidationSt
     others = ", ".join(sorted({f"AS{one.asn}" for one in covering}))
     remarks.append(f"the ROAs of {prefix.cidr} allow {others}" + (", and only larger prefixes" if own else ""))
     return ValidationState.INVALID if own else ValidationState.MISMATCH_ASN
-
-
-def covering_vrps(path: Path, cidr: IPNetwork) -> Iterator[Vrp]:
-    """The VRPs in a JSON file whose prefixes contain `cidr`. Raises OSError, and ValueError for a file without any."""
-    sign = b":" if cidr.version == 6 else b"."
-    has_any = False
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as octets:
-        for match in VRP.finditer(octets):
-            has_any = True
-            if sign in match[0] and (vrp := _vrp(json.loads(match[0]))) and _contains(vrp.prefix, cidr):
-                yield vrp
-    if not has_any:
-        raise ValueError("no VRPs")
-
-
-def _vrp(data: Mapping[str, object]) -> Vrp | None:
-    try:
-        network = ip_network(str(data["prefix"]))
-        return Vrp(int(str(data["asn"]).upper().removeprefix("AS")), network, int(str(data["maxLength"])))
-    except (KeyError, ValueError):
-        return None
-
-
-def _contains(network: IPNetwork, part: IPNetwork) -> bool:
-    return network.version == part.version and part.subnet_of(network)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from dnsd.manage.prefixes import ownership_token
-from dnsd.manage.validation import Validation, Validations, covering_vrps, reverse_names, validated
+from dnsd.manage.validation import Validation, Validations, reverse_names, validated
+from dnsd.manage.vrps import VrpFile
 from dnsd.model.accounts import Account, AccountSettings, Approval, Prefix
 from dnsd.model.dataset import Dataset
 from tests.models import record, zone
@@ -39,7 +41,8 @@ def result(prefix: Prefix = PREFIX, *texts: str, vrps: Path | None = None, **fie
     """The validation of a prefix, with texts at the token's name in a reverse zone unless there are none."""
     records = [record(f'cf-validation TXT "{text}"') for text in texts]
     zones = [zone("113.0.203.in-addr.arpa", records, **fields)] if texts else []
-    return validated(Dataset({ACCOUNT.id: ACCOUNT}, {}, {one.id: one for one in zones}), ACCOUNT, prefix, vrps, NOW)
+    covering = partial(VrpFile().covering, vrps) if vrps else None
+    return validated(Dataset({ACCOUNT.id: ACCOUNT}, {}, {one.id: one for one in zones}), ACCOUNT, prefix, covering, NOW)
 
 
 TOKEN = ownership_token(ACCOUNT, PREFIX)
@@ -95,11 +98,6 @@ def test_unusable_file_of_vrps_leaves_the_state_pending(tmp_path: Path) -> None:
         assert result(vrps=file).rpki == "pending"
     assert result(vrps=tmp_path / "none.json").rpki == "pending"
     assert result().rpki == "pending"
-
-
-def test_ipv6_vrps_are_found(tmp_path: Path) -> None:
-    file = vrps(tmp_path, ("AS64500", "2001:db8::/32", 48), ("AS64500", "203.0.113.0/24", 24))
-    assert [one.max_length for one in covering_vrps(file, ip_network("2001:db8:7::/48"))] == [48]
 
 
 SIZES = {
