@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
+from dnsd.api.cursors import opened_cursor, sealed_cursor
 from dnsd.api.envelope import Cursored, Listed, Page, Reply
 from dnsd.api.request import Call
 from dnsd.api.shapes import JsonObject
 from dnsd.manage.audit import Outcome, may_see
+from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.find import find_account
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.fields import derived_id
-from dnsd.model.times import parse_time, time_text
+from dnsd.model.times import parse_time
 
 MAX_ENTRIES = 1000  # on one page
 MAX_SKIPPED = 100_000  # entries before a page
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
-CURSOR = re.compile(r"(\d{1,6})\.(.{20,40})")
 TYPES = {"create": "create", "delete": "delete", "revoke": "delete"}  # of actions; others are updates
 TEXTS: Mapping[str, Callable[[JsonObject], Any]] = {  # filters by a text, and their values in an entry
     "id": lambda entry: _id(entry),
@@ -40,30 +41,39 @@ TEXTS: Mapping[str, Callable[[JsonObject], Any]] = {  # filters by a text, and t
 async def list_audit_logs(call: Call) -> Reply:
     """List the changes of an account's objects that the token may see, newest first; `total_count` is a lower bound"""
     page = call.page(default=100, largest=MAX_ENTRIES)
-    found, has_more = await _entries(call, page.size, (page.number - 1) * page.size, _bound(call, "before"))
-    total = (page.number - 1) * page.size + len(found) + has_more
-    return Reply(Listed([_log_shape(one) for one in found], Page(page.number, page.size), total))
+    skip = (page.number - 1) * page.size
+    if skip > MAX_SKIPPED:
+        raise refused(Reason.INVALID, f"the limit is {MAX_SKIPPED:,} entries: use `before`", "page")
+    found = await call.service.audit(LogQuery(page.size, _filter(call), skip=skip, **_order(call)))
+    has_more = len(found.entries) == page.size and found.next is not None
+    total = skip + len(found.entries) + has_more
+    return Reply(Listed([_log_shape(one) for one in found.entries], Page(page.number, page.size), total))
 
 
 async def list_audit(call: Call) -> Reply:
     """The same in the form of Cloudflare's second version, with a cursor"""
     limit = Page.of({"per_page": call.query.get("limit", "")}, default=100, largest=MAX_ENTRIES).size
-    skip, before = 0, _bound(call, "before") or datetime.now(UTC)
-    if text := call.query.get("cursor"):
-        skip, before = _cursor(text)
-    found, has_more = await _entries(call, limit, skip, before)
-    cursor = f"{skip + limit}.{time_text(before)}" if has_more else ""
+    start = opened_cursor(text) if (text := call.query.get("cursor")) else None
+    found = await call.service.audit(LogQuery(limit, _filter(call), start=start, **_order(call)))
     account = find_account(call.dataset, call.path["account_id"])
     names = {zone.id: zone.name_text for zone in call.dataset.zones.values() if zone.account_id == account.id}
     shape = partial(_audit_shape, {"id": account.id, "name": account.name}, names)
-    return Reply(Cursored([shape(one) for one in found], cursor))
+    return Reply(Cursored([shape(one) for one in found.entries], sealed_cursor(found.next) if found.next else ""))
 
 
-async def _entries(call: Call, limit: int, skip: int, before: datetime | None) -> tuple[list[JsonObject], bool]:
-    """The entries of one page, and whether there are more."""
-    if skip > MAX_SKIPPED:
-        raise refused(Reason.INVALID, f"the limit is {MAX_SKIPPED:,} entries: use `before`", "page")
-    since = _bound(call, "since")
+class _Order(TypedDict):
+    oldest_first: bool
+    text: bytes
+
+
+def _order(call: Call) -> _Order:
+    """The order of the entries, and the text in the lines of all entries of the account."""
+    return {"oldest_first": call.query.get("direction") == "asc", "text": call.path["account_id"].encode()}
+
+
+def _filter(call: Call) -> Callable[[JsonObject], bool]:
+    """Whether a request is for an entry, and its token may see it. Raises RefusedError."""
+    since, before = _bound(call, "since"), _bound(call, "before")
     texts = {name: call.query[name] for name in TEXTS if call.query.get(name)}
 
     def is_wanted(entry: JsonObject) -> bool:
@@ -74,11 +84,7 @@ async def _entries(call: Call, limit: int, skip: int, before: datetime | None) -
             return False
         return all(TEXTS[name](entry) == text for name, text in texts.items())
 
-    if call.query.get("direction") != "asc":
-        found = await call.service.audit(limit + 1, is_wanted, skip=skip)
-        return found[:limit], len(found) > limit
-    found = (await call.service.audit(MAX_SKIPPED, is_wanted))[::-1][skip : skip + limit + 1]
-    return found[:limit], len(found) > limit
+    return is_wanted
 
 
 def _bound(call: Call, name: str) -> datetime | None:
@@ -89,17 +95,6 @@ def _bound(call: Call, name: str) -> datetime | None:
         return parse_time(f"{text}T00:00:00Z" if DATE.fullmatch(text) else text)
     except ValueError as error:
         raise refused(Reason.INVALID, str(error), name) from None
-
-
-def _cursor(text: str) -> tuple[int, datetime]:
-    """The number of entries to skip, and the time before which they lie. Raises RefusedError."""
-    try:
-        match = CURSOR.fullmatch(text.replace(" ", "+"))
-        if match:
-            return int(match[1]), parse_time(match[2])
-    except ValueError:
-        pass
-    raise refused(Reason.INVALID, "this is no cursor of an earlier answer", "cursor")
 
 
 def _log_shape(entry: JsonObject) -> JsonObject:

@@ -18,7 +18,8 @@ from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
 from dnsd.control.status import brake_state, problems_for_operator
 from dnsd.errors import shown
-from dnsd.manage.audit import MAX_SEARCHED, Entry, Outcome
+from dnsd.manage.audit import Entry, Outcome
+from dnsd.manage.audit_search import FoundEntries, LogQuery
 from dnsd.manage.brake import author_of
 from dnsd.manage.brake_state import BrakeState, author_key
 from dnsd.manage.draft import Draft, Note
@@ -70,7 +71,7 @@ class ControlService:
         self._unrecorded: list[_Request] = []
         self._writes = Writes()
         self._recording = asyncio.Lock()
-        self._reading_audit = asyncio.Lock()  # one reader of the audit log at a time
+        self._reading_audit = asyncio.Lock()  # one step of a search of the audit log at a time
 
     @property
     def loaded(self) -> Loaded:
@@ -98,12 +99,13 @@ class ControlService:
         """Problems of the running server, for its operator."""
         return problems_for_operator(self._control)
 
-    async def audit(
-        self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0, searched: int = MAX_SEARCHED
-    ) -> list[dict[str, Any]]:
-        """The last entries of the audit log for which `is_wanted` is true, newest first. Raises OSError."""
-        async with self._reading_audit:
-            return await in_thread(partial(self._audit.read, limit, is_wanted, skip=skip, searched=searched))
+    async def audit(self, query: LogQuery) -> FoundEntries:
+        """Search the audit log, in steps, so that a long search delays others by a step only. Raises OSError."""
+        search, goes_on = self._audit.search(query), True
+        while goes_on:
+            async with self._reading_audit:
+                goes_on = await in_thread(search.step)
+        return search.result()
 
     async def sample(self) -> None:
         """Sample the traffic, forever."""

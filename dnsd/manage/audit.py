@@ -8,17 +8,18 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from dnsd.errors import shown
+from dnsd.manage.audit_search import FoundEntries, LogQuery, LogSearch
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.times import time_text
 from dnsd.whole_file import sync
@@ -29,8 +30,6 @@ KEPT_FILES = 4  # full files, in addition to the current one
 MAX_STATE_SIZE = 64 * 1024  # octets of JSON of an object's state before or after the change
 MAX_REFUSED_SIZE = 1024  # the same for a refused request: it costs a client nothing to send many
 MAX_TEXT = 4096  # characters of a text; octets that are kept of a state that is too large
-BLOCK_SIZE = 64 * 1024  # octets per read
-MAX_SEARCHED = 32 * 1024 * 1024  # octets of the log that one search reads
 
 
 class Outcome(StrEnum):
@@ -82,21 +81,16 @@ class AuditLog:
             self.problem = f"{shown(self._file)} cannot be written: {error.strerror}"
         return self.problem
 
-    def read(
-        self,
-        limit: int,
-        is_wanted: Callable[[dict[str, Any]], bool] = lambda entry: True,
-        *,
-        skip: int = 0,
-        searched: int = MAX_SEARCHED,
-    ) -> list[dict[str, Any]]:
-        """The latest entries that satisfy `is_wanted`, newest first, from all files; the first `skip` are left out.
+    def search(self, query: LogQuery) -> LogSearch:
+        """A search of all files."""
+        return LogSearch(self._files(), query)
 
-        Incomplete lines are ignored, and the search ends after `searched` octets. Raises OSError.
-        """
-        lines = _limited(searched, (line for file in self._files() for line in _lines_from_end(file)))
-        entries = (entry for line in lines if (entry := _parsed(line)) is not None and is_wanted(entry))
-        return list(islice(entries, skip, skip + limit))
+    def read(self, query: LogQuery) -> FoundEntries:
+        """The result of a search, in one go. Blocks. Raises OSError."""
+        search = self.search(query)
+        while search.step():
+            pass
+        return search.result()
 
     def _append(self, lines: bytes, *, is_synced: bool) -> None:
         with suppress(FileNotFoundError):
@@ -184,32 +178,3 @@ def _bounded(state: Any, largest: int) -> Any:
     if len(octets) <= largest:
         return state
     return {"cut": f"{len(octets):,} octets", "start": octets[: min(largest, MAX_TEXT)].decode(errors="ignore")}
-
-
-def _lines_from_end(file: Path) -> Iterator[bytes]:
-    """The lines of a file, last line first; empty without a file."""
-    with suppress(FileNotFoundError), open(file, "rb") as stream:
-        end, rest = stream.seek(0, os.SEEK_END), b""
-        while end:
-            start = max(0, end - BLOCK_SIZE)
-            stream.seek(start)
-            rest, *lines = (stream.read(end - start) + rest).split(b"\n")
-            yield from reversed(lines)
-            end = start
-        yield rest
-
-
-def _limited(octets: int, lines: Iterator[bytes]) -> Iterator[bytes]:
-    for line in lines:
-        octets -= len(line)
-        if octets < 0:
-            return
-        yield line
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return entry if isinstance(entry, dict) else None

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from dnsd.app import Loaded
-from dnsd.manage.audit import MAX_SEARCHED
+from dnsd.manage.audit_search import FoundEntries, LogQuery
 from dnsd.manage.brake_state import BrakeState
 from dnsd.manage.draft import Draft
 from dnsd.manage.drains import DrainBook
@@ -119,13 +119,8 @@ class Service(Protocol):
     def problems(self) -> list[str]:
         """The server's current problems, for its operator."""
 
-    async def audit(
-        self, limit: int, is_wanted: Callable[[dict[str, Any]], bool], *, skip: int = 0, searched: int = MAX_SEARCHED
-    ) -> list[dict[str, Any]]:
-        """The latest entries of the audit log that satisfy `is_wanted`, newest first. Raises OSError.
-
-        The search ends after `searched` octets.
-        """
+    async def audit(self, query: LogQuery) -> FoundEntries:
+        """Search the audit log; long searches take turns. Raises OSError."""
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb of this package. Returns the verb's result, and the loaded data with the change.

@@ -12,8 +12,8 @@ import os
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from socket import AF_INET, AF_INET6, inet_pton
 from threading import Lock
 from typing import NamedTuple, TypeAlias
 
@@ -110,8 +110,8 @@ def _row(data: Mapping[str, object]) -> bytes | None:
             int(digits),
             int(str(data["maxLength"])),
         )
-        network = inet_pton(AF_INET6 if ":" in address else AF_INET, address)
-    except (KeyError, ValueError, OSError):
+        network = (IPv6Address if ":" in address else IPv4Address)(address).packed
+    except (KeyError, ValueError):
         return None
     bits = 8 * len(network)
     if not (0 <= length <= longest <= bits and 0 <= asn < 1 << 8 * ASN_OCTETS):

@@ -44,15 +44,29 @@ def test_pages_of_an_accounts_entries(api: Api) -> None:
     assert [one for page in pages for one in page] == everything
     assert [len(page) for page in pages] == [4, 4, 2, 0]
     assert api.result("GET", LOGS, params={"direction": "asc"}) == everything[::-1]
+    expected = [one["id"] for one in everything]
+    assert by_cursor(api) == expected
+    assert by_cursor(api, direction="asc") == expected[::-1]
+
+
+def by_cursor(api: Api, **query: str) -> list[str]:
+    """The ids of all entries, in pages of four."""
     found: list[dict[str, Any]] = []
-    query = {"limit": "4"}
+    query["limit"] = "4"
     while True:
         said = api.call("GET", AUDIT, params=query).json()
         found += said["result"]
         if not said["result_info"]["cursor"]:
-            break
+            return [one["id"] for one in found]
         query["cursor"] = said["result_info"]["cursor"]
-    assert [one["id"] for one in found] == [one["id"] for one in everything]
+
+
+def test_cursor_shows_no_entry_of_another_account(api: Api) -> None:
+    cursor = api.call("GET", AUDIT, params={"limit": "1"}).json()["result_info"]["cursor"]
+    tenant = api.token("--account", A2)
+    theirs = api.call("GET", f"/accounts/{A2}/logs/audit", token=tenant, params={"cursor": cursor}).json()["result"]
+    assert {one["account"]["id"] for one in theirs} == {A2}
+    assert {one["resource"]["id"].partition("/")[0] for one in theirs} == {"globex"}
 
 
 def test_entries_say_what_has_changed(api: Api) -> None:

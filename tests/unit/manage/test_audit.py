@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from dnsd.manage import audit
+from dnsd.manage import audit, audit_search
 from dnsd.manage.audit import AuditLog, Entry, Outcome
+from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.tokens import Token
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 120, tzinfo=UTC)
@@ -75,7 +76,7 @@ def test_entry(log: AuditLog, file: pathlib.Path, given: dict[str, Any], expecte
     [line] = file.read_bytes().split(b"\n")[:-1]
     assert json.loads(line) == {**WHOLE, **expected}
     assert list(json.loads(line)) == list(WHOLE)
-    assert log.read(10) == [{**WHOLE, **expected}]
+    assert log.read(LogQuery(10)).entries == [{**WHOLE, **expected}]
 
 
 SIZES = [(65_536 - 2, False), (65_536 - 1, True), (10_000_000, True)]
@@ -84,7 +85,7 @@ SIZES = [(65_536 - 2, False), (65_536 - 1, True), (10_000_000, True)]
 @pytest.mark.parametrize(("size", "is_cut"), SIZES, ids=str)
 def test_large_state_is_cut(log: AuditLog, file: pathlib.Path, size: int, is_cut: bool) -> None:
     log.append(entry(before="é" * (size // 2) + "x" * (size % 2), after="\0" * size))
-    [said] = log.read(1)
+    [said] = log.read(LogQuery(1)).entries
     if is_cut:
         assert said["before"] == {"cut": f"{size + 2:,} octets", "start": '"' + "é" * 2047}
     else:
@@ -123,14 +124,14 @@ def numbers(entries: list[dict[str, Any]]) -> list[int]:
 @pytest.mark.parametrize("block_size", [1, 2, 7, 100, 1 << 16])
 @pytest.mark.parametrize("limit", [0, 1, 3, 5, 100])
 def test_newest_entries_come_first(log: AuditLog, monkeypatch: pytest.MonkeyPatch, block_size: int, limit: int) -> None:
-    monkeypatch.setattr(audit, "BLOCK_SIZE", block_size)
+    monkeypatch.setattr(audit_search, "BLOCK_SIZE", block_size)
     for number in range(5):
         log.append(entry(revision=number, message="é\n" * number))
-    assert numbers(log.read(limit)) == [4, 3, 2, 1, 0][:limit]
+    assert numbers(log.read(LogQuery(limit)).entries) == [4, 3, 2, 1, 0][:limit]
 
 
 def test_without_a_file_there_are_no_entries(log: AuditLog) -> None:
-    assert log.read(10) == []
+    assert log.read(LogQuery(10)).entries == []
 
 
 TORN = {
@@ -147,9 +148,9 @@ def test_torn_line_is_skipped_and_no_other(log: AuditLog, file: pathlib.Path, re
     log.append(entry(revision=1))
     with open(file, "ab") as stream:
         stream.write(rest)
-    assert numbers(log.read(10)) == [1]
+    assert numbers(log.read(LogQuery(10)).entries) == [1]
     AuditLog(file).append(entry(revision=2))
-    assert numbers(log.read(10)) == [2, 1]
+    assert numbers(log.read(LogQuery(10)).entries) == [2, 1]
 
 
 # Rotation
@@ -162,8 +163,8 @@ def test_full_file_is_rotated_and_four_are_kept(file: pathlib.Path) -> None:
         assert log.append(entry(revision=number)) is None
     sizes = {one.name: one.stat().st_size // size for one in file.parent.iterdir()}
     assert sizes == {"audit.log": 2, **{f"audit.log.{number}": 3 for number in (1, 2, 3, 4)}}
-    assert numbers(log.read(100)) == list(range(29, 15, -1))
-    assert numbers(log.read(4)) == [29, 28, 27, 26]
+    assert numbers(log.read(LogQuery(100)).entries) == list(range(29, 15, -1))
+    assert numbers(log.read(LogQuery(4)).entries) == [29, 28, 27, 26]
 
 
 def test_rotation_skips_missing_files(file: pathlib.Path) -> None:
@@ -172,14 +173,14 @@ def test_rotation_skips_missing_files(file: pathlib.Path) -> None:
         log.append(entry(revision=number))
     file.with_name("audit.log.2").unlink()
     log.append(entry(revision=4))
-    assert numbers(log.read(100)) == [4, 3, 2, 0]
+    assert numbers(log.read(LogQuery(100)).entries) == [4, 3, 2, 0]
 
 
 def test_moved_file_is_created_again(log: AuditLog, file: pathlib.Path) -> None:
     log.append(entry(revision=1))
     file.rename(file.with_name("elsewhere"))
     log.append(entry(revision=2))
-    assert numbers(log.read(10)) == [2]
+    assert numbers(log.read(LogQuery(10)).entries) == [2]
 
 
 # Write errors
@@ -202,7 +203,7 @@ def test_full_disk_tears_only_one_line(log: AuditLog, file: pathlib.Path, monkey
         patch.setattr("os.write", lambda fd, octets: write(fd, octets[:20]))
         assert log.append(entry(revision=2)) == f"{file} cannot be written: No space left on device"
     assert log.append(entry(revision=3)) is None
-    assert numbers(log.read(10)) == [3, 1]
+    assert numbers(log.read(LogQuery(10)).entries) == [3, 1]
     assert file.read_bytes().count(b"\n") == 3
 
 
