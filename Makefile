@@ -9,13 +9,14 @@ BENCH ?=
 SANITIZE ?=
 ALONE := tests/soak/test_floods.py tests/soak/test_fairness.py
 
-.PHONY: help serve check test sanitize test-browser screenshots soak bench format clean
+.PHONY: help serve check test sanitize test-browser test-clients screenshots soak bench format clean
 
 help:
 	@echo "make serve    run the server on $(CONFIG), 127.0.0.1:5300"
 	@echo "make check    ruff, mypy, and the tests of structure and units, in a minute and a half"
 	@echo "make test     run all tests"
 	@echo "make test-browser  test the dashboard in Debian's Chromium (part of make test if Chromium is installed)"
+	@echo "make test-clients  build OpenTofu with Cloudflare's provider, lego and Pebble with Go, and run them against the server"
 	@echo "make screenshots   make the pictures in docs/screenshots"
 	@echo "make sanitize  compile the C parts with warnings as errors, and attack them under sanitizers; short form: SANITIZE=--quick"
 	@echo "make soak     test every guarantee of docs/reliability.md under load for some minutes, and write the figures there"
@@ -56,6 +57,11 @@ test-browser: $(VENV)/.test
 	@command -v chromium >/dev/null || { echo "==> Chromium is needed: apt install chromium"; exit 1; }
 	@echo "==> the dashboard in a browser"
 	@$(BIN)/python -m pytest -n 2 tests/browser
+
+# Where Go or a source is missing, the tests skip and say why. The first run builds for up to an hour.
+test-clients: $(VENV)/.test
+	@echo "==> clients written in Go; the first run builds them into $(VENV)/clients"
+	@$(BIN)/python -m pytest tests/clients
 
 screenshots: $(VENV)/.test
 	@PYTHONPATH=. $(BIN)/python -m docs.make_screenshots
