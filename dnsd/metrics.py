@@ -68,6 +68,10 @@ METRICS: dict[str, Metric] = {
     "dnsd_brake_limit": Metric("gauge", "Accounts whose addresses an author may change within the brake's window."),
     "dnsd_brake_accounts": Metric("gauge", "Accounts whose addresses an author has changed within it.", ("author",)),
     "dnsd_brake_refusals_total": Metric("counter", "Changes over the brake's limit, by kind of author.", ("author",)),
+    "dnsd_tls_certificate_expiry_timestamp_seconds": Metric(
+        "gauge", "End of the served certificate, in seconds since 1970; 0 without one.", ("service",)
+    ),
+    "dnsd_tls_certificate_usable": Metric("gauge", "1 if the certificate's files can be used.", ("service",)),
     "dnsd_log_dropped_total": Metric("counter", "Log lines dropped, stderr not read in time."),
     "dnsd_process_resident_bytes": Metric("gauge", "Resident memory of a process.", ("process",)),
     "dnsd_process_cpu_seconds_total": Metric("counter", "User and system time of a process.", ("process",)),

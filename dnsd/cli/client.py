@@ -105,6 +105,10 @@ class Client:
         try:
             return self.http.request(method, path, **options)
         except httpx.ConnectError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                reason = str(error).partition("verify failed: ")[2].partition(" (_ssl")[0]
+                message = f"the certificate of {self.http.base_url} is not trusted: {reason}"
+                raise FailedError(f"{message}; name its authority with --ca", status=NOT_RUNNING) from None
             raise FailedError(f"no server answers at {self.http.base_url}: {error}", status=NOT_RUNNING) from None
         except httpx.ReadTimeout:
             doubt = "" if method == "GET" else "; the request may still have been carried out"

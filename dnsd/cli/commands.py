@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +17,7 @@ from dnsd.app import Loaded, load
 from dnsd.cli.observed import observed_by_server
 from dnsd.cli.show import print_explanation, print_json, print_status, report, say
 from dnsd.compile.explain import explain
-from dnsd.errors import InvalidDataError, printable
+from dnsd.errors import InvalidDataError, in_order, printable
 from dnsd.model.accounts import AccountFields
 from dnsd.model.fields import Fields
 from dnsd.model.maps import MapFields
@@ -32,6 +33,7 @@ from dnsd.serve.start import serve
 from dnsd.serve.supervisor import EX_SOFTWARE
 from dnsd.settings.file import state_folder
 from dnsd.settings.server import Settings
+from dnsd.settings.services import service_problems
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import parse_type_text
 from dnsd.wire.reply_text import reply_data
@@ -184,22 +186,26 @@ def check_command(config: Path, *, as_json: bool) -> None:
 
     Loads the files as `serve` would. A problem is one line: `file:line:column: path: message`. Warnings alone do not
     fail the check. Maps that answer with withdrawn addresses get a warning, also for routes observed by a server with
-    this configuration.
+    this configuration. A certificate gets a warning in its last 14 days, and an error if clients would refuse it or the
+    server cannot use it.
     """
     try:
         with progress_on(sys.stderr) as progress:
             loaded = load(config, progress=progress, observed=observed_by_server(config))
-        problems = loaded.warnings
+        of_services = map(loaded.locate, service_problems(loaded.settings, config, datetime.now(UTC)))
+        problems = in_order((*loaded.warnings, *of_services))
     except InvalidDataError as error:
         loaded, problems = None, error.problems
+    errors = sum(not problem.warning for problem in problems)
     if as_json:
-        print_json({"ok": loaded is not None, "problems": [problem.data() for problem in problems]})
+        print_json({"ok": not errors, "problems": [problem.data() for problem in problems]})
     else:
         report(problems)
-    if loaded is None:
-        errors = sum(not problem.warning for problem in problems)
-        say(f"{errors} error{'' if errors == 1 else 's'}: the files cannot be served")
+    if errors:
+        what = "the files" if loaded is None else "the HTTP services"
+        say(f"{errors} error{'' if errors == 1 else 's'}: {what} cannot be served")
         sys.exit(1)
+    assert loaded is not None
     if not as_json:
         click.echo(f"ok: {loaded.summary()}")
 

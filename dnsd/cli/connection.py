@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import ipaddress
 import os
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -27,11 +28,12 @@ from dnsd.manage.token_file import NoSuchTokenError, TokenFile, TokenFileError
 from dnsd.manage.tokens import MAX_NAME
 from dnsd.model.times import time_text
 from dnsd.net.listen import Address
+from dnsd.net.tls import UnusablePairError, first_certificate
 from dnsd.process.link import MessageKind, ask
 from dnsd.process.state_folder import UnsafeFolderError, folder_of_command
 from dnsd.settings.file import load_settings, state_folder_of
 
-URL_VARIABLE, TOKEN_VARIABLE = "DNSD_API_URL", "DNSD_API_TOKEN"
+URL_VARIABLE, TOKEN_VARIABLE, CA_VARIABLE = "DNSD_API_URL", "DNSD_API_TOKEN", "DNSD_API_CA"
 ADD_API = 'api: {listen: "127.0.0.1:8053"}'
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # wildcard address -> loopback address
 CONNECT_S = 5.0
@@ -40,10 +42,11 @@ OWN_TOKEN_LIFETIME = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class _Api:
-    """The API's URL. `is_ours`: it comes from the settings file, not from --url."""
+    """The API's URL. `is_ours`: it comes from the settings file, not from --url; so does `certificate`, a file."""
 
     url: str
     is_ours: bool
+    certificate: Path | None = None
 
 
 def with_api(command: Callable[..., None]) -> Callable[..., None]:
@@ -53,9 +56,9 @@ def with_api(command: Callable[..., None]) -> Callable[..., None]:
     """
 
     @wraps(command)
-    def run(*, config: Path, url: str | None, token_file: Path | None, **given: Any) -> None:
+    def run(*, config: Path, url: str | None, token_file: Path | None, ca: Path | None, **given: Any) -> None:
         try:
-            with _connected(config, url, token_file, given.get("at")) as client:
+            with _connected(config, url, token_file, ca, given.get("at")) as client:
                 command(client, **given)
         except InvalidDataError as error:
             report(error.problems)
@@ -76,12 +79,19 @@ def with_api(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Path(path_type=Path, dir_okay=False),
         help=f"File with an API token; default: ${TOKEN_VARIABLE}, else a temporary token for this command.",
     )
-    return url_option(token_option(config_option(run)))
+    ca_option = click.option(
+        "--ca",
+        envvar=CA_VARIABLE,
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="File with the certificates to trust for an https URL; default: "
+        f"${CA_VARIABLE}, else the usual authorities, or the certificate in the settings file.",
+    )
+    return url_option(ca_option(token_option(config_option(run))))
 
 
 @contextmanager
 def _connected(
-    config: Path, url: str | None, token_file: Path | None, until: datetime | None = None
+    config: Path, url: str | None, token_file: Path | None, ca: Path | None, until: datetime | None = None
 ) -> Iterator[Client]:
     """Open a client of the API; a token of its own stays `until` then."""
     import httpx
@@ -91,9 +101,34 @@ def _connected(
     with _own_token(config, api, until) if token is None else nullcontext(token) as secret:
         headers = {"Authorization": f"Bearer {secret}", "User-Agent": "dnsd"}
         timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
-        may_use_proxy = token is not None and not api.is_ours
-        with httpx.Client(base_url=api.url, headers=headers, timeout=timeout, trust_env=may_use_proxy) as http:
+        may_use_env = token is not None and not api.is_ours  # proxies, and $SSL_CERT_FILE
+        trust = _trust(api, ca)
+        with httpx.Client(
+            base_url=api.url, headers=headers, timeout=timeout, trust_env=may_use_env, verify=trust
+        ) as http:
             yield Client(http)
+
+
+def _trust(api: _Api, ca: Path | None) -> ssl.SSLContext | bool:
+    """The certificates to trust: those in a file; for the settings' own server, its certificate alone."""
+    try:
+        if ca is not None:
+            context = ssl.create_default_context(cafile=ca)
+        elif api.certificate is not None:
+            context = ssl.create_default_context(cadata=first_certificate(api.certificate))
+            context.check_hostname = False  # no other server has the key of this certificate
+        else:
+            return True
+    except ssl.SSLError:
+        raise click.UsageError(f"{ca} holds no certificate in PEM") from None
+    except OSError as error:
+        raise click.UsageError(f"{ca} cannot be read: {error.strerror}") from None
+    except UnusablePairError as error:
+        raise FailedError(f"{error}: use --ca or --url", status=NOT_RUNNING) from None
+    context.verify_flags |= (
+        ssl.VERIFY_X509_PARTIAL_CHAIN
+    )  # the file may have the server's certificate, not its issuer's
+    return context
 
 
 def _url(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
@@ -124,7 +159,10 @@ def _api_of(config: Path) -> _Api:
     listen = settings.api.listen
     if not listen.port:
         raise click.UsageError("`api.listen` has port 0: use --url with the port that the server printed")
-    return _Api(f"http://{Address(ANY_ADDRESS.get(listen.host, listen.host), listen.port)}{BASE}", is_ours=True)
+    address = Address(ANY_ADDRESS.get(listen.host, listen.host), listen.port)
+    if tls := settings.api.tls:
+        return _Api(f"https://{address}{BASE}", is_ours=True, certificate=tls.files(config).certificate)
+    return _Api(f"http://{address}{BASE}", is_ours=True)
 
 
 def _given_token(file: Path | None) -> str | None:
@@ -195,7 +233,9 @@ def _running_state_folder(config: Path, api: _Api) -> Path:
     except OSError as error:
         message = f"no server can be reached in {folder}: {error.strerror or error}; is it running with {config}?"
         raise FailedError(message, status=NOT_RUNNING) from None
-    if not api.is_ours and str(urlsplit(api.url).port or 80) != status["http"].get("api", "").rpartition(":")[2]:
+    parts = urlsplit(api.url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if not api.is_ours and str(port) != status["http"].get("api", "").rpartition(":")[2]:
         raise click.UsageError(f"{api.url} is not the server of {config} and requires its own token: {remedy}")
     return opened
 

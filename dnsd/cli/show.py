@@ -72,7 +72,7 @@ def print_status(status: dict[str, Any]) -> None:
     loaded = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(source["loaded_at"]))
     rows = [
         ("listening", ", ".join(status["listening"])),
-        *((what, f"http://{address}") for what, address in status["http"].items()),
+        *((what, f"http{'s' * (what in status['tls'])}://{address}") for what, address in status["http"].items()),
         ("source", f"{'good' if source['ok'] else 'not good'}, read {loaded} in {source['seconds']:.2f} s"),
         ("data", ", ".join(f"{count:,} {what}" for what, count in data.items())),
         ("traffic", ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in traffic.items())),

@@ -12,6 +12,7 @@ from typing import Any
 
 from dnsd.control.alarms import Alarms
 from dnsd.control.brake import Brake
+from dnsd.control.certificates import Certificates
 from dnsd.control.change_queue import ChangeQueue
 from dnsd.control.current import Current
 from dnsd.control.follow import Follower
@@ -61,6 +62,7 @@ class Control:
         self.brake = Brake(setup.state.folder, self.audit, setup.log)
         self.loader = Loader(setup.config, self.current, self.publisher, self.brake, setup.log)
         self.follower = Follower(setup.config, self.current, self.loader)
+        self.certificates = Certificates(setup.config, self.current, setup.settings, setup.log)
         self.pending = PendingFiles(setup.state.folder)
         self.alarms = Alarms(self.current, self.audit, setup.log)
         self.changes = ChangeQueue(self.current, self.loader, self.publisher, self.brake)
@@ -99,6 +101,7 @@ class Control:
         # Kept in an attribute: a garbage-collected writer closes its socket.
         reader, self._supervisor = await asyncio.open_connection(sock=self.setup.supervisor)
         self._supervisor.write(b"loaded\n")
+        await self.certificates.look(is_patient=False)
         work = [
             self._tell_when_ready(),
             self._obey_supervisor(reader, stop),
@@ -107,6 +110,7 @@ class Control:
             self.current.keep_first_good(),
             self.loader.tell_of_start(),
             self.alarms.watch(),
+            self.certificates.watch(),
             self.observer.watch(),
             self.current.drains.watch(self.audit),
             self.changes.save(),

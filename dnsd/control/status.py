@@ -52,7 +52,15 @@ def problems_for_operator(control: Control) -> list[str]:
     why = loaded.held if loaded else {}
     accounts = [f"the account {account} is held at its last good version: {why[account][0]}" for account in why]
     copies = [f"{good.problem}; an account with an error would be held at an older version"] if good.problem else []
-    return [*unready(control), *_waiting(control), *accounts, *copies, *_stopped_changes(control), *_routes(control)]
+    return [
+        *unready(control),
+        *_waiting(control),
+        *accounts,
+        *copies,
+        *_stopped_changes(control),
+        *_routes(control),
+        *control.certificates.problems(),
+    ]
 
 
 def _stopped_changes(control: Control) -> list[str]:
@@ -109,6 +117,7 @@ def status(control: Control) -> dict[str, Any]:
         "uptime_s": round(time.monotonic() - control.started, 1),
         "listening": list(control.setup.listening),
         "http": {what: str(address_of(sock)) for what, sock in _http(control) if sock},
+        "tls": control.certificates.data(),
         "state": control.setup.state.path,
         "ready": not unready(control),
         "answering": not unhealthy(control),
@@ -167,6 +176,7 @@ def _own_samples(control: Control) -> Iterator[tuple[Key, float]]:
     yield ("dnsd_pending_changes", "stopped"), stopped
     yield ("dnsd_unadvertised_maps",), len(unadvertised_maps(control.current.loaded))
     yield from _brake_samples(control)
+    yield from control.certificates.samples()
     yield ("dnsd_last_reload_seconds",), load.seconds
     yield ("dnsd_last_reload_timestamp_seconds",), load.at
     yield ("dnsd_worker_restarts_total",), shared.restarts()

@@ -34,10 +34,10 @@ from dnsd.dashboard.page import (
     Redirect,
     begin_session,
     downloaded,
-    is_secure,
     notice_of,
     redirected,
     sentence,
+    set_cookie,
     undo_of,
 )
 from dnsd.dashboard.routes import ROUTES, PageRoute
@@ -140,7 +140,7 @@ class _Dashboard:
             self._report(f"{request.method} {request.url.path}: {error}")
             return self._refusal(refused(Reason.NOT_LOADED, f"{error.filename or 'a file'}: {error.strerror}"), visit)
         if isinstance(shown, Redirect):
-            return redirected(shown)
+            return redirected(shown, request)
         return downloaded(shown) if isinstance(shown, Download) else self._pages.shown(shown, visit)
 
     def _find_session(self, request: Request) -> Session | None:
@@ -183,14 +183,14 @@ class _Dashboard:
         if kept is not None:
             response = self._resume_page(then, kept, session)
         else:
-            response = redirected(Redirect(then))
+            response = redirected(Redirect(then), request)
         return begin_session(response, session, request)
 
     async def sign_out(self, request: Request) -> Response:
         """End the session."""
         secret = request.cookies.get(SESSION, "")
         if not secret:
-            return redirected(Redirect("/sign-in"))
+            return redirected(Redirect("/sign-in"), request)
         try:
             _check_origin(request)
             if not is_form_secret(FormValues.of(await read_body(request)).get(FORM_FIELD), secret):
@@ -201,7 +201,7 @@ class _Dashboard:
             self._sessions.end(secret)
         except OSError as error:
             self._report(f"sessions: {error}")
-        response = redirected(Redirect("/sign-in"))
+        response = redirected(Redirect("/sign-in"), request)
         response.delete_cookie(SESSION)
         response.delete_cookie(NOTICE)
         return response
@@ -278,14 +278,16 @@ class _Dashboard:
         pairs = [(name, text) for name, text in kept.pairs() if name not in SIGN_IN_FIELDS] if kept else []
         data = {"then": then, "is_kept": kept is not None, "kept": pairs, "wrong": wrong}
         response = self._pages.shown(HtmlPage("sign_in.html", data, status), secret=visitor)
-        response.set_cookie(VISITOR, visitor, httponly=True, samesite="strict", secure=is_secure(request))
+        set_cookie(response, request, VISITOR, visitor)
         return response
 
 
 def _check_origin(request: Request) -> None:
     """Refuse requests that a browser marks as coming from another site (CSRF); the form's secret covers the rest."""
     origin = request.headers.get("origin")
-    is_foreign = origin is not None and origin.partition("://")[2] != request.headers.get("host")
+    scheme, _, host = (origin or "").partition("://")
+    is_foreign = origin is not None and host != request.headers.get("host")
+    is_foreign = is_foreign or (scheme == "http" and request.url.scheme == "https")
     if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
         raise refused(Reason.BAD_CREDENTIALS, "the form was sent by another site")
 

@@ -127,14 +127,13 @@ class Pages:
         return Response(octets, 200, {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}, kind)
 
 
-def redirected(redirect: Redirect) -> Response:
+def redirected(redirect: Redirect, request: Request) -> Response:
     """The response for a redirect; a cookie carries the notice."""
     response = RedirectResponse(redirect.to, 303, HEADERS)
     if redirect.notice:
-        text = quote(redirect.notice[:MAX_NOTICE])
-        response.set_cookie(NOTICE, text, max_age=60, httponly=True, samesite="strict")
+        set_cookie(response, request, NOTICE, quote(redirect.notice[:MAX_NOTICE]), max_age_s=60)
     if redirect.undo:
-        response.set_cookie(UNDO, redirect.undo, max_age=60, httponly=True, samesite="strict")
+        set_cookie(response, request, UNDO, redirect.undo, max_age_s=60)
     return response
 
 
@@ -155,21 +154,19 @@ def undo_of(request: Request) -> str:
     return path if UNDO_PATH.fullmatch(path) else ""
 
 
-def is_secure(request: Request) -> bool:
-    """Whether a form was sent over TLS, as its origin shows; TLS ends at a proxy in front of dnsd."""
-    return request.headers.get("origin", "").startswith("https://")
+def set_cookie(response: Response, request: Request, name: str, value: str, *, max_age_s: int | None = None) -> None:
+    """Set a cookie that scripts and other sites cannot use, and that stays on TLS if it was set there."""
+    response.set_cookie(name, value, max_age=max_age_s, httponly=True, samesite="strict", secure=_is_over_tls(request))
+
+
+def _is_over_tls(request: Request) -> bool:
+    """Whether the browser uses TLS: to dnsd itself, or to a proxy in front of it, as the origin of a form shows."""
+    return request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
 
 
 def begin_session(response: Response, session: Session, request: Request) -> Response:
     """Set a session's cookie on a response."""
-    response.set_cookie(
-        SESSION,
-        session.secret,
-        max_age=int(LIFETIME.total_seconds()),
-        httponly=True,
-        samesite="strict",
-        secure=is_secure(request),
-    )
+    set_cookie(response, request, SESSION, session.secret, max_age_s=int(LIFETIME.total_seconds()))
     response.delete_cookie(VISITOR)
     return response
 

@@ -54,6 +54,7 @@ from dnsd.serve.late_modules import WEB, import_late_modules
 from dnsd.serve.supervisor import Child, Children, Run, Supervisor
 from dnsd.settings.file import load_settings, state_folder_of
 from dnsd.settings.server import Settings
+from dnsd.settings.services import plain_warnings
 from dnsd.settings.values import SECRET_SIZE
 from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
 from dnsd.store.good import FOLDER as GOOD
@@ -87,6 +88,8 @@ def serve(config: Path) -> int:
     listeners = activated_listeners() or open_listeners(settings.listen, settings.worker_count, log)
     metrics = open_stream_listener(settings.metrics.listen) if settings.metrics else None
     api = open_stream_listener(settings.api.listen) if settings.api else None
+    for warning in plain_warnings(settings):
+        log.warning(f"warning: {warning}")
     folder = state_folder_of(config, settings.state)
     if owner:
         import_late_modules()

@@ -17,7 +17,7 @@ from dnsd.store.text_file import NotTextError, read_text
 
 PREFIX = "DNSD_"
 # Variables that are not settings: other ones of dnsd, and those set by Kubernetes for a service named dnsd.
-NOT_SETTINGS = ("DNSD_CONFIG", "DNSD_API_URL", "DNSD_API_TOKEN", "DNSD_SERVICE_", "DNSD_PORT")
+NOT_SETTINGS = ("DNSD_CONFIG", "DNSD_API_URL", "DNSD_API_TOKEN", "DNSD_API_CA", "DNSD_SERVICE_", "DNSD_PORT")
 DEFAULT_STATE = "state"
 
 

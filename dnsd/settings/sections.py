@@ -14,12 +14,27 @@ from dnsd.log import Format, Level
 from dnsd.model.fields import Cidr, Fields
 from dnsd.model.times import parse_duration
 from dnsd.model.zone_rules import DEFAULT_LIMITS, MOST_RRSET_OCTETS, MOST_RRSET_RECORDS
+from dnsd.net.tls import PairFiles
 from dnsd.settings.values import HostName, Listen, Secret, WindowText, split
 
 MAX_HOSTS = 100
 
 
 Hosts = Annotated[tuple[HostName, ...], BeforeValidator(split), Field(max_length=MAX_HOSTS)]
+
+
+class TlsSettings(Fields):
+    """A certificate and its key."""
+
+    certificate: str = Field(
+        description="PEM file with the certificate, then those of its issuers, relative to this file; read again "
+        "when it changes"
+    )
+    key: str = Field(description="PEM file with the private key, without a passphrase; readable by `user`")
+
+    def files(self, config: Path) -> PairFiles:
+        """The paths of the files; `config` is the settings file."""
+        return PairFiles(config.parent / self.certificate, config.parent / self.key)
 
 
 class ApiSettings(Fields):
@@ -31,6 +46,7 @@ class ApiSettings(Fields):
         description="names of the server in URLs of the API and the dashboard; addresses and localhost are always "
         "accepted",
     )
+    tls: TlsSettings | None = None
 
 
 class MetricsSettings(Fields):
@@ -42,6 +58,16 @@ class MetricsSettings(Fields):
         description="names of the server in URLs of /metrics, /healthz and /readyz; addresses and localhost are always "
         "accepted",
     )
+    tls: TlsSettings | None = None
+    token_file: str | None = Field(
+        default=None,
+        description="file with the bearer token that /metrics then requires, relative to this file; read again when it "
+        "changes",
+    )
+
+    def token_of(self, config: Path) -> Path | None:
+        """The path of the file with the token; `config` is the settings file."""
+        return config.parent / self.token_file if self.token_file else None
 
 
 class RrlSettings(Fields):

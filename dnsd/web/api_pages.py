@@ -38,7 +38,13 @@ async def serve_api(control: Control, sock: socket.socket) -> None:
         _refusal,
         lambda scope: has_token(Request(scope), service.tokens),
     )
-    await run_all([serve_http(app, sock), service.sample(), service.schedule.follow()])
+    await run_all(
+        [
+            serve_http(app, sock, partial(control.certificates.context, "api")),
+            service.sample(),
+            service.schedule.follow(),
+        ]
+    )
 
 
 def _refusal(scope: Scope, status: int, message: str) -> ASGIApp:

@@ -1,4 +1,4 @@
-"""HTTP servers with limits: on connections, headers, and the time to receive a request and to send a response.
+"""HTTP servers with limits: on connections, headers, and the time for a TLS handshake, a request and a response.
 
 With too many connections, the one that has kept the server waiting longest is closed: clients that hold connections
 open cannot keep others out.
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
 
 import h11
 import uvicorn
@@ -18,6 +21,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dnsd.api.envelope import refusal
+from dnsd.control.certificates import NoPairError
 from dnsd.manage.refusal import Reason, refused
 
 MAX_HEADERS = 16 * 1024  # octets
@@ -34,7 +38,10 @@ BROKEN_OFF = refusal(
 NEVER_S = 10**9  # for uvicorn's own time limit, which ignores the progress of a response
 
 
-async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
+FindContext = Callable[[], ssl.SSLContext | None]  # for a new connection; None: without TLS. May raise NoPairError
+
+
+async def serve_http(app: ASGIApp, sock: socket.socket, find_context: FindContext) -> None:
     """Serve an application until cancelled, on a socket that the supervisor has bound."""
     settings = uvicorn.Config(
         _ShutdownReplies(app),
@@ -44,7 +51,7 @@ async def serve_http(app: ASGIApp, sock: socket.socket) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # local clients could claim any address
-        http=_BoundedProtocol,
+        http=partial(_BoundedProtocol, find_context),  # type: ignore[arg-type]
         ws="none",
         backlog=BACKLOG,
         timeout_keep_alive=NEVER_S,
@@ -87,18 +94,59 @@ class _BoundedProtocol(H11Protocol):
     _waiting_since: float  # on the loop's clock: for a request, or for the rest of its body
     _unsent: int = 0  # octets of a response at the last check
     _is_ending: bool = False
+    _tcp: asyncio.Transport  # below TLS; without TLS the same as `transport`
+    _handshake: asyncio.Task[None] | None = None  # until it has ended
+    _early: bytes = b""  # received before the end of the handshake was noticed
+
+    def __init__(self, find_context: FindContext, **given: Any) -> None:
+        super().__init__(**given)
+        self._find_context = find_context
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._tcp = self.transport = transport
+        self.connections.add(self)  # also during the handshake, which uvicorn's own TLS would hide
         # asyncio sets this only on sockets made with a protocol number, and these are not. Without it, a response's
         # second write waits 40 ms for the ACK of the first.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         self._waiting_since = self.loop.time()
         self._make_room()
         self._watch()
+        try:
+            context = self._find_context()
+        except NoPairError:
+            transport.abort()
+            return
+        if context is None:
+            super().connection_made(transport)
+        else:
+            transport.pause_reading()
+            self._handshake = self.loop.create_task(self._shake_hands(context))
+
+    async def _shake_hands(self, context: ssl.SSLContext) -> None:
+        """Begin TLS; the time limit and the place of the connection are those of any client that owes a request."""
+        transport = None
+        with suppress(OSError):
+            if not self._tcp.is_closing():
+                transport = await self.loop.start_tls(
+                    self._tcp,
+                    self,
+                    context,
+                    server_side=True,
+                    ssl_handshake_timeout=REQUEST_S,
+                    ssl_shutdown_timeout=LINGER_S,
+                )
+        self._handshake = None
+        if transport is None or self._tcp.is_closing():
+            self.connection_lost(None)
+        else:
+            super().connection_made(transport)
+            if self._early:
+                self.data_received(self._early)
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_ending:
+        if self._handshake:
+            self._early += data
+        elif not self._is_ending:
             super().data_received(data)
             self._watch()
 
@@ -108,14 +156,23 @@ class _BoundedProtocol(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._handshake:
+            return  # the task sees it
         super().connection_lost(exc)
         if self._deadline:
             self._deadline.cancel()
 
+    def shutdown(self) -> None:
+        """Close the connection once its request is answered."""
+        if self._handshake:
+            self._tcp.abort()
+        else:
+            super().shutdown()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse malformed input in the API's form, and close the connection."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # a response has begun
-            self.transport.abort()
+            self._tcp.abort()
             return
         for event in (
             h11.Response(status_code=MALFORMED.status_code, headers=[*MALFORMED.raw_headers, CLOSE_HEADER]),
@@ -127,39 +184,48 @@ class _BoundedProtocol(H11Protocol):
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write_eof()
-        self.loop.call_later(LINGER_S, self.transport.abort)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()  # TLS: waits for the client's close_notify
+        self.loop.call_later(LINGER_S, self._tcp.abort)
 
     def _make_room(self) -> None:
         """With too many connections, close the one idle longest; this one if all others are being answered."""
-        there = [
-            one for one in self.connections if isinstance(one, _BoundedProtocol) and not one.transport.is_closing()
-        ]
+        there = [one for one in self.connections if isinstance(one, _BoundedProtocol) and not one._is_closing()]
         if len(there) > MAX_CONNECTIONS:
             waiting = filter(_BoundedProtocol._is_waiting, there)
-            min(waiting, key=lambda one: one._waiting_since).transport.abort()
+            min(waiting, key=lambda one: one._waiting_since)._tcp.abort()
 
     def _is_waiting(self) -> bool:
         """Whether it is the client's turn to send."""
-        return (not self._is_answering() or self.cycle.more_body) and not self.transport.get_write_buffer_size()
+        return (not self._is_answering() or self.cycle.more_body) and not self._unread()
+
+    def _is_closing(self) -> bool:
+        return self._tcp.is_closing() or self.transport.is_closing()
+
+    def _unread(self) -> int:
+        """The octets of responses that wait for the client to read."""
+        sizes = {id(one): one.get_write_buffer_size() for one in (self._tcp, self.transport)}
+        return sum(sizes.values())
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _watch(self) -> None:
         """Unless a request is being answered, start the time limit for the next; partial input does not extend it."""
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self._unread()
         if self._is_answering() and self._deadline:
             self._deadline.cancel()
             self._deadline = None
-        elif not self._is_answering() and self._deadline is None and (unsent or not self.transport.is_closing()):
+        elif not self._is_answering() and self._deadline is None and (unsent or not self._is_closing()):
             self._unsent = unsent
             self._deadline = self.loop.call_later(REQUEST_S, self._give_up)
 
     def _give_up(self) -> None:
         """Close the connection, unless the client is still reading the last response fast enough."""
         self._deadline = None
-        if 0 < self.transport.get_write_buffer_size() <= self._unsent - LEAST_TAKEN:
+        if 0 < self._unread() <= self._unsent - LEAST_TAKEN:
             self._watch()
         else:
-            self.transport.abort()
+            self._tcp.abort()

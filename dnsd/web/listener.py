@@ -18,7 +18,9 @@ async def serve_web(control: Control) -> None:
     module = await in_thread(partial(importlib.import_module, API)) if control.setup.api is not None else None
     work = []  # made after the last `await`: a cancellation there would leave coroutines that are never awaited
     if control.setup.metrics is not None:
-        work.append(serve_http(monitoring_app(control), control.setup.metrics))
+        work.append(
+            serve_http(monitoring_app(control), control.setup.metrics, partial(control.certificates.context, "metrics"))
+        )
     if module is not None:
         work.append(module.serve_api(control, control.setup.api))
     await run_all(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,16 @@ immutable: true
 class Api:
     """A server, its folder, and its clients."""
 
-    def __init__(self, folder: Path, files: Mapping[str, str] = FILES, *, settings: str = SETTINGS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        files: Mapping[str, str] = FILES,
+        *,
+        settings: str = SETTINGS,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
         self.folder = folder
+        self.trust = trust  # of clients; None: the API has no TLS
         self.config = folder / "dnsd.yaml"
         self.config.write_text(settings)
         for name, text in files.items():
@@ -97,8 +106,8 @@ class Api:
         with Dnsd(self.config, **options) as self.dns:
             found = API.search(self.dns.stdout.text())
             assert found, self.dns.stdout.text()
-            self.origin = f"http://{found[1]}"
-            with httpx.Client(base_url=self.origin + BASE, timeout=HANG_S) as self.client:
+            self.origin = f"http{'s' if self.trust else ''}://{found[1]}"
+            with httpx.Client(base_url=self.origin + BASE, timeout=HANG_S, verify=self.trust or True) as self.client:
                 yield self
 
     def call(

@@ -63,6 +63,7 @@ CONFINED = {
     "fastapi": {"api"},
     "starlette": {"api", "dashboard", "web"},
     "uvicorn": {"web"},
+    "cryptography": {"net"},
     "watchfiles": {"store"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -117,6 +117,12 @@ FORMS: dict[str, tuple[str, str, Any]] = {
         "api.hosts",
         ["dns.example.net", "xn--bcher-kva.example", "edge_1"],
     ),
+    "a certificate": (
+        "api: {listen: 127.0.0.1, tls: {certificate: tls.crt, key: tls.key}}",
+        "api.tls.certificate",
+        "tls.crt",
+    ),
+    "a token file": ("metrics: {listen: 127.0.0.1, token_file: token}", "metrics.token_file", "token"),
     "hosts as one text": ("metrics: {listen: 127.0.0.1, hosts: 'a.example, b'}", "metrics.hosts", ["a.example", "b"]),
     "no rate limit": ("limits: {rrl: {responses_per_second: 0}}", "limits.rrl.responses_per_second", 0),
     "fractions of a second": ("limits: {tcp: {idle_s: 0.5}}", "limits.tcp.idle_s", 0.5),
@@ -167,6 +173,8 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "a URL as host": ("api: {listen: 127.0.0.1, hosts: ['https://a.example/']}", 34, "without port and path"),
     "a wildcard host": ("api: {listen: 127.0.0.1, hosts: ['*.example']}", 34, "without port and path"),
     "a host of empty labels": ("api: {listen: 127.0.0.1, hosts: ['a..b']}", 34, "empty label"),
+    "a certificate without a key": ("api: {listen: 127.0.0.1, tls: {certificate: a}}", 26, "is missing"),
+    "tls as a word": ("metrics: {listen: 127.0.0.1, tls: on}", 30, "expected keys and values"),
     "limits as text": ("limits: none", 1, "expected keys and values"),
     **{
         f"{key} {bad}": (f"limits: {{{group}: {{{key}: {bad}}}}}", len(f"limits: {{{group}: {{") + 1, f"found '{bad}'")
