@@ -33,6 +33,7 @@ TITLES = {
     "records": "Records",
     "analytics": "Analytics",
     "tokens": "API tokens",
+    "quotas": "Quotas",
     "audit_logs": "Audit logs",
     "brake": "Brake",
 }
