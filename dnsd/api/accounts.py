@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from starlette.concurrency import run_in_threadpool
@@ -70,9 +71,11 @@ async def edit_account(call: Call) -> Reply:
 
 
 async def delete_account(call: Call) -> Reply:
-    """Delete an account, with its immutable maps; it must have no zones and no other address maps"""
+    """Delete an account, with its immutable maps and LOA documents; it must have no zones and no other address maps"""
     account_id = call.path["account_id"]
     await call.service.change(call.actor, "account.delete", lambda draft: accounts.delete_account(draft, account_id))
+    with suppress(OSError):  # the account is gone; what is left of its documents goes later
+        await run_in_threadpool(call.service.loa.remove_all, account_id)
     return Reply({"id": account_id})
 
 

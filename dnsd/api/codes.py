@@ -106,3 +106,9 @@ def status_of(error: RefusedError) -> int:
 def text_of(error: RefusedError) -> str:
     """The messages of an error as clients see them, on one line."""
     return "; ".join(shown.message for shown in shown_faults(error))
+
+
+def logged_text_of(error: RefusedError) -> str:
+    """The messages of an error for the audit log, which tenants read: nothing of the server's own files."""
+    code = code_of(error.faults[0])
+    return code.meaning if code.status >= 500 else text_of(error)

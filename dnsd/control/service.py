@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from dnsd.api.codes import code_of, text_of
+from dnsd.api.codes import code_of, logged_text_of
 from dnsd.app import Loaded
 from dnsd.control.control import Control
 from dnsd.control.sampling import sample_traffic
@@ -46,6 +46,7 @@ from dnsd.store.text_file import FileChangedError
 
 T = TypeVar("T")
 SERVED_WITHIN_S = 5.0  # a slower worker is not waited for
+SWEEP_S = 3600.0
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -112,6 +113,17 @@ class ControlService:
         files = TrafficFiles(self._control.setup.state.folder)
         await sample_traffic(self.traffic, files, self._publisher, self._log)
 
+    async def sweep(self) -> None:
+        """Delete the letters of agency of accounts that are long gone, forever."""
+        while True:
+            if self._current.loaded:
+                accounts = self._current.loaded.dataset.accounts
+                try:
+                    await in_thread(partial(self.loa.sweep, accounts, datetime.now(UTC)))
+                except OSError as error:
+                    self._log.error(f"LOA documents of accounts that are gone cannot be deleted: {error}")
+            await asyncio.sleep(SWEEP_S)
+
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb, publish its change, and return its result and the loaded data. Raises RefusedError."""
         request = _Request(actor, action)
@@ -144,7 +156,7 @@ class ControlService:
         try:
             change = await in_thread(partial(verb, self.tokens))
         except RefusedError as error:
-            code, message = code_of(error.faults[0]).number, text_of(error)
+            code, message = code_of(error.faults[0]).number, logged_text_of(error)
             await self._append(entry(object="tokens", outcome=Outcome.REFUSED, code=code, message=message))
             raise
         dataset = self._current.loaded.dataset if self._current.loaded else None
@@ -307,7 +319,7 @@ class _Request:
                 outcome=Outcome.REFUSED if refusal else Outcome.OK,
                 revision=self.revision,
                 code=code_of(refusal.faults[0]).number if refusal else None,
-                message=text_of(refusal) if refusal else self.actor.note,
+                message=logged_text_of(refusal) if refusal else self.actor.note,
                 before=note.before,
                 after=note.after,
             )

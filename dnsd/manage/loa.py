@@ -6,10 +6,12 @@ import json
 import os
 import re
 import secrets
+import shutil
 import threading
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dnsd.manage.refusal import Reason, refused
@@ -21,6 +23,8 @@ MAX_SIZE = 1024 * 1024  # octets of a document
 MAX_DOCUMENTS = 10  # of an account
 MAX_NAME = 200  # characters of a file name
 PDF_START = b"%PDF-"
+KEPT_FOR = timedelta(days=30)  # after the account's files are gone
+GONE = ".gone"  # the ending of a file: its time is when the account was first missing
 ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -89,6 +93,30 @@ class LoaDocuments:
         for ending in ("json", "pdf"):
             with suppress(FileNotFoundError):
                 (self._folder / account_id / f"{found.id}.{ending}").unlink()
+
+    def remove_all(self, account_id: str) -> None:
+        """Delete all documents of an account. Raises OSError."""
+        with self._adding, suppress(FileNotFoundError):
+            shutil.rmtree(self._folder / account_id)
+
+    def sweep(self, accounts: Container[str], now: datetime) -> None:
+        """Delete the documents of accounts that have been missing from `accounts` for KEPT_FOR. Raises OSError.
+
+        An account whose files are removed may come back with them; a file next to its folder has the time until then.
+        """
+        if not self._folder.is_dir():
+            return
+        for name in os.listdir(self._folder):
+            account_id = name.removesuffix(GONE)
+            gone = self._folder / f"{account_id}{GONE}"
+            if account_id in accounts or not (self._folder / account_id).is_dir():
+                gone.unlink(missing_ok=True)
+            elif not gone.exists():
+                gone.touch(mode=0o600)
+                os.utime(gone, (now.timestamp(), now.timestamp()))
+            elif datetime.fromtimestamp(gone.stat().st_mtime, UTC) + KEPT_FOR <= now:
+                self.remove_all(account_id)
+                gone.unlink()
 
     def _described(self, folder: Path, document_id: str) -> LoaDocument | None:
         try:

@@ -42,6 +42,7 @@ async def serve_api(control: Control, sock: socket.socket) -> None:
         [
             serve_http(app, sock, partial(control.certificates.context, "api")),
             service.sample(),
+            service.sweep(),
             service.schedule.follow(),
         ]
     )

@@ -792,6 +792,18 @@ def test_full_disk(tmp_path: Path, what: str) -> None:
         accepted_writes(api)
 
 
+def no_path_in_the_audit_log(api: Api) -> None:
+    """Tenants read the log of their account; the server's own log has the path."""
+    token = api.token("--account", "acme")
+    refused = [
+        one for one in api.result("GET", f"/accounts/{A1}/audit_logs", token=token) if not one["action"]["result"]
+    ]
+    assert refused
+    assert "cannot be written" in refused[0]["metadata"]["message"]
+    assert str(api.folder) not in str(refused)
+    assert str(api.folder) in api.dns.stderr.text()
+
+
 def test_read_only_folder(tmp_path: Path) -> None:
     folder = tmp_path / "accounts"
     if os.geteuid():
@@ -801,6 +813,7 @@ def test_read_only_folder(tmp_path: Path) -> None:
                 path.chmod(0o555)
             try:
                 refused_writes(api, (503, 1007))
+                no_path_in_the_audit_log(api)
             finally:
                 for path in folders:
                     path.chmod(0o755)
@@ -809,6 +822,7 @@ def test_read_only_folder(tmp_path: Path) -> None:
         with small_disk(folder), Api(tmp_path, WORLD).running() as api:
             subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
             refused_writes(api, (503, 1007))
+            no_path_in_the_audit_log(api)
             subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
             accepted_writes(api)
 

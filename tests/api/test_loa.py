@@ -62,6 +62,17 @@ def test_document_of_a_prefix_cannot_be_deleted(api: Api) -> None:
     assert api.refused("PATCH", f"{PREFIXES}/{PREFIX1}", {"loa_document_id": "0" * 32})[0] == 404
 
 
+def test_documents_are_deleted_with_their_account(api: Api) -> None:
+    account_id = api.result("POST", "/accounts", {"name": "Short-lived"})["id"]
+    path = f"/accounts/{account_id}/addressing/loa_documents"
+    assert api.call("POST", path, files={"loa_document": ("loa.pdf", PDF)}).status_code == 201
+    upload(api)
+    assert {one.name for one in (api.folder / "state" / "loa").iterdir()} == {A1, account_id}
+    assert api.refused("DELETE", f"/accounts/{A1}")[0] == 400  # it has zones
+    api.result("DELETE", f"/accounts/{account_id}")
+    assert [one.name for one in (api.folder / "state" / "loa").iterdir()] == [A1]
+
+
 NAMES = {
     "../../state/tokens.pdf": "tokens.pdf",
     "c:\\letters\\loa.pdf": "loa.pdf",

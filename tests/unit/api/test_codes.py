@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.api.codes import CODES, ShownFault, shown_faults, status_of, text_of
+from dnsd.api.codes import CODES, ShownFault, logged_text_of, shown_faults, status_of, text_of
 from dnsd.errors import BrokenRule, Path, Problem
 from dnsd.manage.refusal import REASON_OF_RULE, Fault, Reason, RefusedError, refused, refused_for
 
@@ -46,3 +46,14 @@ def test_cloudflares_message_replaces_ours_once_for_each_place() -> None:
 def test_faults_of_two_keys_at_one_place_are_both_shown() -> None:
     fault = Fault(Reason.INVALID, "control characters are not allowed", ("data",))
     assert len([*shown_faults(RefusedError(fault, fault))]) == 2
+
+
+LOGGED = {
+    refused(Reason.NO_ROOM, "/srv/accounts/acme/x.yaml cannot be written"): "the disk is full; nothing was changed",
+    refused(Reason.INVALID, "an invalid address", "ips"): "an invalid address",
+}
+
+
+@pytest.mark.parametrize("error", LOGGED, ids=str)
+def test_audit_log_names_no_file_of_the_server(error: RefusedError) -> None:
+    assert logged_text_of(error) == LOGGED[error]
