@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,9 @@ from dnsd.manage import accounts
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_prefix
 from dnsd.manage.refusal import Reason, RefusedError, refused
+from dnsd.manage.tags import tag_of
 from dnsd.model.accounts import Approval, Prefix, contains
+from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, IPNetwork
 from dnsd.model.maps import AddressMap
 from dnsd.model.space import doubts
@@ -32,9 +34,16 @@ class AddressAction:
     done: str
     verb: Callable[[Draft], Any]
     is_dangerous: bool = True
+    shown: Callable[[Dataset], Sequence[str]] = lambda dataset: ()  # what the page shows, and a person confirms
     doubts: tuple[str, ...] = ()  # about a prefix to approve
 
+    def tag(self, dataset: Dataset) -> str:
+        """The tag of what the page shows; empty for nothing."""
+        shown = self.shown(dataset)
+        return tag_of([*shown]) if shown else ""
 
+
+SHOWN = "shown"  # in a form: the tag of the data that its page has shown
 Make = Callable[[Visit], AddressAction]
 
 
@@ -50,18 +59,29 @@ async def ask(make: Make, visit: Visit) -> HtmlPage:
 
 async def act(make: Make, visit: Visit) -> HtmlPage | Redirect:
     """Carry out a confirmed action."""
-    action = make(visit)
+    action, seen = make(visit), visit.form.get(SHOWN)
+
+    def confirmed(draft: Draft) -> Any:
+        if action.tag(draft.dataset) != seen:
+            raise refused(Reason.CHANGED_MEANWHILE, "This has changed since the page was made: look at it again.")
+        return action.verb(draft)
+
     try:
-        await visit.change(action.name, action.verb)
+        await visit.change(action.name, confirmed)
     except RefusedError as error:
-        return _page(visit, action, FormErrors(error))
+        is_changed = error.faults[0].reason is Reason.CHANGED_MEANWHILE
+        return _page(visit, make(visit), FormErrors(error), is_changed=is_changed)
     return Redirect(f"/accounts/{visit.account.id}/addresses", action.done)
 
 
 def approval(visit: Visit) -> AddressAction:
     """The approval of a prefix, with the operator's doubts about it."""
     prefix = _prefix(visit)
-    pool = visit.loaded.settings.default_addresses
+
+    def found(dataset: Dataset) -> list[str]:
+        account, own, _ = find_prefix(dataset, visit.account.id, prefix.id)
+        return [*doubts(dataset, account, own, pool=visit.loaded.settings.default_addresses)]
+
     return AddressAction(
         "prefix.edit",
         prefix.cidr,
@@ -75,7 +95,8 @@ def approval(visit: Visit) -> AddressAction:
             change={"approved": Approval.ACTIVE},
         ),
         is_dangerous=False,
-        doubts=tuple(doubts(visit.dataset, visit.account, prefix, pool=pool)),
+        shown=found,
+        doubts=tuple(found(visit.dataset)),
     )
 
 
@@ -132,9 +153,10 @@ def _prefix(visit: Visit) -> Prefix:
     return find_prefix(visit.dataset, visit.path["account_id"], visit.path["prefix_id"])[1]
 
 
-def _page(visit: Visit, action: AddressAction, errors: FormErrors) -> HtmlPage:
+def _page(visit: Visit, action: AddressAction, errors: FormErrors, *, is_changed: bool = False) -> HtmlPage:
     data = {"account": visit.account, "action": action, "users": _users(visit, action), "url": visit.url}
-    return HtmlPage("address_action.html", {**data, "errors": errors}, errors.status)
+    asks = {"asks": is_changed or not errors, "tag": action.tag(visit.dataset), "shown": SHOWN}
+    return HtmlPage("address_action.html", {**data, **asks, "errors": errors}, errors.status)
 
 
 def _users(visit: Visit, action: AddressAction) -> list[AddressMap]:

@@ -103,9 +103,8 @@ class _Dashboard:
             if session is None:
                 return await self._signed_out(request, body)
             form, upload = await _form(request, body)
-            asks = request.method == "POST" and CONFIRMED not in form
             visit = Visit(
-                service=AskFirst(self._service).as_service() if asks else self._service,
+                service=AskFirst(self._service, form.get(CONFIRMED)).as_service(),
                 session=session,
                 client=_client(request),
                 url=_url(request),

@@ -15,24 +15,25 @@ from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.service import Actor, Service
 
 T = TypeVar("T")
-CONFIRMED = "into_open"  # in a form that has shown the addresses
+CONFIRMED = "into_open"  # in a form that has shown addresses: their tag
 SHOWN = 20  # names on the page
 WHOLE_PAGE = {"HX-Retarget": "#main", "HX-Reselect": "#main", "HX-Reswap": "outerHTML"}  # for htmx's partial updates
 DONE = "The change is made. The addresses are public now."
 
 
 class AskFirst:
-    """The service, for a form that has not shown the addresses that become public."""
+    """The service, for a form; `seen` is the tag of the addresses that its page has shown."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, seen: str) -> None:
         self._service = service
+        self._seen = seen
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._service, name)
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
-        """Carry out a verb, as `Service.change`. Raises IntoOpenError if it would take names into the open."""
-        careful = unless_exposed(verb, actor.token) if can_expose(action) else verb
+        """Carry out a verb, as `Service.change`. Raises IntoOpenError if it would take others into the open."""
+        careful = unless_exposed(verb, actor.token, seen=self._seen) if can_expose(action) else verb
         return await self._service.change(actor, action, careful)
 
     def as_service(self) -> Service:
@@ -50,7 +51,8 @@ def ask_page(visit: Visit, found: Exposures) -> HtmlPage:
         {
             "names": found.names[:SHOWN],
             "total": found.total,
-            "pairs": [pair for pair in visit.form.pairs() if pair[0] != "form_secret"],
+            "pairs": [pair for pair in visit.form.pairs() if pair[0] not in ("form_secret", CONFIRMED)],
+            "tag": found.tag,
             "action": visit.url,
             "confirmed": CONFIRMED,
             "back": f"/zones/{zone_id}" if zone else "/",

@@ -14,6 +14,7 @@ from dnsd.compile.moves import ZoneMoves, is_stored, moves
 from dnsd.engine.node import Alias, Edge, Flattened
 from dnsd.errors import DnsdError
 from dnsd.manage.draft import Draft
+from dnsd.manage.tags import tag_of
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.wire.names import name_text
 
@@ -42,6 +43,11 @@ class Exposures:
 
     def __bool__(self) -> bool:
         return self.total > 0
+
+    @property
+    def tag(self) -> str:
+        """A digest, to tell whether a person has seen these names and addresses."""
+        return tag_of([self.total, *map(str, self.names)])
 
     @property
     def addresses(self) -> list[str]:
@@ -80,12 +86,16 @@ def can_expose(action: str) -> bool:
     return action.startswith(ACTIONS)
 
 
-def unless_exposed(verb: Callable[[Draft], T], token: Token) -> Callable[[Draft], T]:
-    """A verb that raises IntoOpenError, and changes nothing, if it would take names into the open."""
+def unless_exposed(verb: Callable[[Draft], T], token: Token, *, seen: str = "") -> Callable[[Draft], T]:
+    """A verb that raises IntoOpenError, and changes nothing, if it would take names into the open.
+
+    It may take those whose tag is `seen`.
+    """
 
     def careful(draft: Draft) -> T:
         result = verb(draft)
-        if found := exposures(draft.loaded, draft.load(), token):
+        found = exposures(draft.loaded, draft.load(), token)
+        if found and found.tag != seen:
             raise IntoOpenError(found)
         return result
 

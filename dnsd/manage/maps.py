@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_map
 from dnsd.manage.pool import bar_from_pool
 from dnsd.manage.refusal import Reason, refused
+from dnsd.manage.tags import tag_of
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import AddressMap, MemberKind
 from dnsd.model.times import time_text
@@ -140,7 +139,7 @@ def map_tag(found: AddressMap) -> str:
     """The entity tag of a map: the same for the same content, whatever its times."""
     members = sorted((one.kind.value, one.identifier) for one in found.memberships)
     fields = (found.description, found.enabled, list(map(str, found.ips)), members, found.default_sni, found.immutable)
-    return hashlib.blake2b(json.dumps([found.id, *fields]).encode(), digest_size=12).hexdigest()
+    return tag_of([found.id, *fields])
 
 
 def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *path: str | int) -> Document:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from tests.api.server import Api
@@ -25,6 +26,16 @@ ASKED = "Make the addresses of origin servers public?"
 def person(api: Api) -> Iterator[Person]:
     with Person(api, api.token("--name", "alice", "--account", "acme")) as person:
         yield person
+
+
+def confirmed(person: Person, path: str, form: dict[str, str]) -> httpx.Response:
+    """The response to a form, sent again as the page with the addresses asks."""
+    page = person.post(path, form).text
+    return person.post(path, form | {"into_open": tag_in(page)})
+
+
+def tag_in(page: str) -> str:
+    return page.partition('name="into_open" value="')[2].partition('"')[0]
 
 
 WAYS: dict[str, tuple[str, dict[str, str]]] = {
@@ -49,7 +60,7 @@ def test_addresses_are_shown_before_they_become_public(api: Api, person: Person,
     assert "192.0.2.1" in page.text
     assert api.result("GET", API_RECORD)["proxied"] is True
     assert "192.0.2.1" not in api.ask("www.shop.example")
-    done = person.post(path, form | {"into_open": "confirmed"})
+    done = confirmed(person, path, form)
     assert done.status_code == 303, done.text
     wait_until(lambda: "192.0.2.1" in api.ask("www.shop.example"))
     notice = person.get(done.headers["location"]).text
@@ -61,13 +72,31 @@ def test_addresses_are_shown_before_they_become_public(api: Api, person: Person,
 
 
 def test_an_undo_after_another_change_is_refused(api: Api, person: Person) -> None:
-    done = person.post(f"{RECORDS}/{WWW}/proxy", {"proxied": "off", "into_open": "confirmed"})
+    done = confirmed(person, f"{RECORDS}/{WWW}/proxy", {"proxied": "off"})
     notice = person.get(done.headers["location"]).text
     undo = notice.partition('action="' + ZONE + "/undo/")[2].partition('"')[0]
     api.result("PATCH", API_RECORD, {"comment": "meanwhile"})
     refused = person.post(f"{ZONE}/undo/{undo}", {})
     assert refused.status_code == 412
     assert api.result("GET", API_RECORD)["comment"] == "meanwhile"
+
+
+def test_addresses_that_the_page_did_not_show_are_asked_about_again(api: Api, person: Person) -> None:
+    path, form = f"{ZONE}/pause", {"paused": "on"}
+    seen = tag_in(person.post(path, form).text)
+    made = {"name": "later", "type": "A", "content": "192.0.2.77", "proxied": True}
+    later = api.result("POST", f"/zones/{SHOP}/dns_records", made)["id"]
+    try:
+        page = person.post(path, form | {"into_open": seen})
+        assert (page.status_code, ASKED in page.text, "192.0.2.77" in page.text) == (200, True, True)
+        for other in ("", "confirmed", "x" * 24):
+            assert ASKED in person.post(path, form | {"into_open": other}).text
+        assert api.result("GET", f"/zones/{SHOP}")["paused"] is False
+        assert person.post(path, form | {"into_open": tag_in(page.text)}).status_code == 303
+        assert api.result("GET", f"/zones/{SHOP}")["paused"] is True
+    finally:
+        api.result("PATCH", f"/zones/{SHOP}", {"paused": False})
+        api.result("DELETE", f"/zones/{SHOP}/dns_records/{later}")
 
 
 def test_changes_within_the_edge_are_made_at_once(api: Api, person: Person) -> None:
@@ -79,7 +108,7 @@ def test_changes_within_the_edge_are_made_at_once(api: Api, person: Person) -> N
 def test_a_token_without_the_zone_s_settings_gets_no_undo(api: Api) -> None:
     token = api.token("--name", "dns", "--account", "acme", "--permission", "dns:edit")
     with Person(api, token) as person:
-        done = person.post(f"{RECORDS}/{WWW}/proxy", {"proxied": "off", "into_open": "confirmed"})
+        done = confirmed(person, f"{RECORDS}/{WWW}/proxy", {"proxied": "off"})
         assert done.status_code == 303
         assert "/undo/" not in person.get(done.headers["location"]).text
 
