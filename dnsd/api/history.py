@@ -63,7 +63,7 @@ async def restore_zone(call: Call) -> Reply:
         ),
     )
     zone = find_zone(loaded.dataset, zone_id)
-    return Reply(zone_shape(loaded, zone), unverified_notes(loaded.dataset, zone))
+    return Reply(zone_shape(loaded, zone), unverified_notes(loaded, zone))
 
 
 def _versions(call: Call, object_id: str) -> Reply:

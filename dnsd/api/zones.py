@@ -55,7 +55,7 @@ async def create_zone(call: Call) -> Reply:
         call.actor, "zone.create", lambda draft: zones.create_zone(draft, account_id, body.name)
     )
     zone = find_zone(loaded.dataset, zone_id)
-    return Reply(zone_shape(loaded, zone), zones.unverified_notes(loaded.dataset, zone))
+    return Reply(zone_shape(loaded, zone), zones.unverified_notes(loaded, zone))
 
 
 async def get_zone(call: Call) -> Reply:
@@ -86,8 +86,10 @@ async def get_dnssec(call: Call) -> Reply:
 
 
 async def check_activation(call: Call) -> Reply:
-    """Ask for an activation check; it has no effect, as files set the status of zones"""
-    return Reply({"id": call.path["zone_id"]})
+    """Look up soon, with `resolver`, whether an unverified zone belongs to its account"""
+    zone = find_zone(call.dataset, call.path["zone_id"])
+    call.service.check_activation(zone)
+    return Reply({"id": zone.id})
 
 
 async def list_page_rules(call: Call) -> Reply:

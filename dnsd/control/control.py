@@ -18,6 +18,7 @@ from dnsd.control.current import Current
 from dnsd.control.follow import Follower
 from dnsd.control.loading import Loader
 from dnsd.control.observer import RouteObserver
+from dnsd.control.outside import Outside
 from dnsd.control.publish import Publisher
 from dnsd.log import Log
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
@@ -63,6 +64,7 @@ class Control:
         self.loader = Loader(setup.config, self.current, self.publisher, self.brake, setup.log)
         self.follower = Follower(setup.config, self.current, self.loader)
         self.certificates = Certificates(setup.config, self.current, setup.settings, setup.log)
+        self.outside = Outside()
         self.pending = PendingFiles(setup.state.folder)
         self.alarms = Alarms(self.current, self.audit, setup.log)
         self.changes = ChangeQueue(self.current, self.loader, self.publisher, self.brake)

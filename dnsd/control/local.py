@@ -26,6 +26,8 @@ async def serve_local(control: Control) -> None:
             kind, payload = await read_message(reader, limit=MAX_REQUEST)
             if kind is MessageKind.HELLO:
                 await control.publisher.serve_worker(reader, writer, payload)
+            elif kind is MessageKind.OUTBOUND:
+                await control.outside.serve(reader, writer, payload)
             else:
                 writer.write(packed(MessageKind.REPLY, await _reply(control, kind, payload)))
                 await writer.drain()

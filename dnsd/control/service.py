@@ -17,6 +17,7 @@ from dnsd.control.control import Control
 from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
 from dnsd.control.status import brake_state, problems_for_operator
+from dnsd.control.verifier import Verifier
 from dnsd.errors import shown
 from dnsd.manage.audit import Entry, Outcome
 from dnsd.manage.audit_search import FoundEntries, LogQuery
@@ -41,6 +42,7 @@ from dnsd.manage.writes import Writes, writes_limit
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.observed import FeedFields, Observed
 from dnsd.model.quota_rules import quotas_of
+from dnsd.model.zones import Zone
 from dnsd.process.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
 
@@ -69,6 +71,7 @@ class ControlService:
         self.traffic = Traffic()
         self.recent = RecentQuestions(self._publisher.questions)
         self.schedule = Scheduler(control, self.history, self.change)
+        self.verifier = Verifier(control, self.change)
         self._unrecorded: list[_Request] = []
         self._writes = Writes()
         self._recording = asyncio.Lock()
@@ -244,6 +247,10 @@ class ControlService:
             await in_thread(partial(self.validations.keep, prefix, result))
         await self.record(actor, "prefix.validate", account.key, account.id)
         return result
+
+    def check_activation(self, zone: Zone) -> None:
+        """Look up soon whether an unverified zone belongs to its account. Raises RefusedError if asked too often."""
+        self.verifier.ask(zone)
 
     async def _append(self, entry: Entry) -> None:
         """Write an entry of the audit log."""

@@ -221,6 +221,8 @@ def _processes(control: Control) -> Iterator[tuple[Process, psutil.Process]]:
     shared = control.setup.shared
     pids = {shared.control: os.getpid(), shared.supervisor: os.getppid()}
     pids |= {shared.workers[index]: link.pid for index, link in control.publisher.links.items()}
+    if shared.outbound and control.outside.pid:
+        pids[shared.outbound] = control.outside.pid
     for process in shared.processes:
         if process in pids and psutil.pid_exists(pids[process]):
             try:

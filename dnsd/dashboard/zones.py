@@ -109,7 +109,7 @@ async def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
             "pool": loaded.settings.default_addresses,
             "why_not": not_applied(loaded.dataset, zone),
             "instead_of_maps": _instead_of_maps(loaded.dataset, zone),
-            "unverified_notes": unverified_notes(loaded.dataset, zone),
+            "unverified_notes": unverified_notes(loaded, zone),
             "warnings": warnings_of(loaded, zone.key),
             "records_total": _records_total(zone),
             "errors": errors,

@@ -47,6 +47,7 @@ class Reason(Enum):
     RECORD_QUOTA = auto()
     QUOTA = auto()
     TOO_MANY_WRITES = auto()
+    TOO_SOON = auto()
 
 
 REASON_OF_RULE: Mapping[BrokenRule, Reason] = {

@@ -24,6 +24,7 @@ from dnsd.manage.traffic import Traffic
 from dnsd.manage.validation import Validation, Validations
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.observed import FeedFields, Observed
+from dnsd.model.zones import Zone
 
 T = TypeVar("T")
 
@@ -104,6 +105,9 @@ class Service(Protocol):
 
     async def record(self, actor: Actor, action: str, key: str, account_id: str) -> None:
         """Write a request that changes no file of an account to the audit log."""
+
+    def check_activation(self, zone: Zone) -> None:
+        """Look up soon whether an unverified zone belongs to its account. Raises RefusedError if asked too often."""
 
     @property
     def observed(self) -> Observed:

@@ -133,13 +133,13 @@ def _ownership(dataset: Dataset, account: Account, prefix: Prefix, remarks: list
             remarks.append(f"{reverse} is not served here by a verified zone: an operator has to check the ownership")
             return ValidationState.PENDING
         texts = (record.rdata for record in zone.records.at(name) if record.rtype == TXT)
-        if token not in map(_text, texts):
+        if token not in map(txt_text, texts):
             remarks.append(f"the record is missing: {name_text(name)} TXT {token}")
             return ValidationState.MISSING
     return ValidationState.VALID
 
 
-def _text(rdata: bytes) -> str:
+def txt_text(rdata: bytes) -> str:
     """The strings of a TXT record, joined."""
     parts, at = [], 0
     while at < len(rdata):

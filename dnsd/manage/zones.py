@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from dnsd.app import Loaded
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_zone
 from dnsd.manage.records import soa_document, write_as_yaml
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.zone_times import shown_times
-from dnsd.model.claims import claim_time
-from dnsd.model.dataset import Dataset
+from dnsd.model.claims import VERIFICATION_LABEL, claim_time, verification_key
 from dnsd.model.fields import derived_id
 from dnsd.model.maps import MemberKind
 from dnsd.model.requests import check_host_name, parse_zone_name
@@ -55,18 +55,22 @@ def create_zone(draft: Draft, account_id: str, name: str) -> str:
     return zone_id
 
 
-def unverified_notes(dataset: Dataset, zone: Zone) -> list[str]:
+def unverified_notes(loaded: Loaded, zone: Zone) -> list[str]:
     """The note about a zone that is not verified; empty for a verified zone."""
     if zone.verified:
         return []
-    if zone.id in dataset.waiting:
+    until = "until the operator verifies it"
+    if loaded.settings.resolver:
+        until += ", or resolvers find it delegated to its name servers, or find the TXT record "
+        until += f'{VERIFICATION_LABEL}.{zone.name_text} "{verification_key(zone)}"'
+    if zone.id in loaded.dataset.waiting:
         return [
-            f"{zone.name_text} is pending: DNS does not answer from it until the operator verifies it, as a zone of "
-            "another account has this name, or one above it"
+            f"{zone.name_text} is pending, as a zone of another account has this name, or one above it: DNS does not "
+            f"answer from it {until}"
         ]
     return [
-        f"{zone.name_text} is not verified: DNS answers for its names, but until the operator verifies it, CNAMEs and "
-        "DNAMEs from other accounts' zones into it are not followed, as if it were served elsewhere"
+        f"{zone.name_text} is not verified: DNS answers for its names, but CNAMEs and DNAMEs from other accounts' "
+        f"zones into it are not followed, as if it were served elsewhere, {until}"
     ]
 
 

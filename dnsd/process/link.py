@@ -1,4 +1,4 @@
-"""Messages between control, workers and the command line, over the local control socket.
+"""Messages between control, workers, `outbound` and the command line, over the local control socket.
 
 The socket has a random name in Linux's abstract namespace (unix(7)), as a path could be too long, or be shared by two
 containers. The state folder's lock file holds the name. Every user of the machine can connect
@@ -37,12 +37,17 @@ class MessageKind(IntEnum):
     SERVING = 2  # the revision that it now serves
     COUNTED = 3  # its counts since the last such message
     SAMPLED = 4  # a slot of its sample of questions
+    # From `outbound` to control.
+    OUTBOUND = 5  # its pid
+    FOUND = 6  # an answer to ASK
     # From control to a worker.
     LIMITS = 10  # settings
     DELTA = 11  # pickled parts
     LOAD = 12  # serve this revision from the snapshot file
     COUNT = 13  # request for counts
     SAMPLE = 14  # request for the slots of its sample of questions after a number
+    # From control to `outbound`.
+    ASK = 15  # a question for resolvers
     # From the command line to control, with one reply each.
     RELOAD = 20
     STATUS = 21

@@ -32,7 +32,7 @@ class Slot(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process of the server and its index: workers from 0, then control, then the supervisor."""
+    """A process of the server and its index: workers from 0, then control, the supervisor, and `outbound`."""
 
     name: str
     index: int
@@ -41,12 +41,13 @@ class Process:
 class Shared:
     """The shared memory of a server."""
 
-    def __init__(self, workers: int, rates: int) -> None:
+    def __init__(self, workers: int, rates: int, *, has_outbound: bool = False) -> None:
         """`workers` is the number of workers, `rates` the size of the rate limiter's table."""
         self.workers = tuple(Process(f"worker-{index}", index) for index in range(workers))
         self.control = Process("control", workers)
         self.supervisor = Process("supervisor", workers + 1)
-        self.processes = (*self.workers, self.control, self.supervisor)
+        self.outbound = Process("outbound", workers + 2) if has_outbound else None
+        self.processes = (*self.workers, self.control, self.supervisor, *filter(None, [self.outbound]))
         self._numbers = memoryview(mmap.mmap(-1, 8 * len(Slot) * len(self.processes))).cast("d")
         self.rates = memoryview(mmap.mmap(-1, 8 * rates)).cast("d")
         area = memoryview(mmap.mmap(-1, REGION_SIZE * workers))

@@ -42,6 +42,7 @@ from dnsd.net.listen import (
     open_stream_listener,
 )
 from dnsd.net.udp import Udp, available
+from dnsd.outbound.outbound import Outbound, OutboundSetup
 from dnsd.process.memory import share_heap
 from dnsd.process.privileges import raise_descriptor_limit, user_to_assume
 from dnsd.process.shared import Process, Shared, Slot
@@ -182,7 +183,9 @@ class _Server:
         self.state = state
         self.local = local  # listens for workers and commands; control accepts
         self.udp = udp
-        self.shared = Shared(settings.worker_count, settings.limits.rrl.table_size)
+        self.shared = Shared(
+            settings.worker_count, settings.limits.rrl.table_size, has_outbound=bool(settings.resolver)
+        )
         log.note_dropped = partial(self.shared.set, self.shared.supervisor, Slot.LOG_DROPPED)
         self.cookie_secret = os.urandom(SECRET_SIZE)
         # For lines between the supervisor and the current control process.
@@ -192,7 +195,9 @@ class _Server:
     def run(self) -> int:
         workers = [Child(one, self._worker(one.index, until_drained=False)) for one in self.shared.workers]
         drains = {one.index: self._worker(one.index, until_drained=True) for one in self.shared.workers}
-        children = Children(Child(self.shared.control, self._control), workers, drains)
+        children = Children(Child(self.shared.control, self._control), workers, drains=drains)
+        if one := self.shared.outbound:
+            children.outbound = Child(one, partial(self._outbound, one))
         gc.freeze()  # so that garbage collection does not copy memory shared by the processes
         try:
             supervisor = Supervisor(
@@ -251,6 +256,17 @@ class _Server:
             listening=tuple(str(listener.address) for listener in self.listeners),
         )
         return asyncio.run(Control(setup).run([serve_local, _serve_web]))
+
+    def _outbound(self, process: Process) -> int:
+        self._leave_supervisor()
+        for sock in (self.control_end, self.local, *self.http.values()):
+            if sock:
+                sock.close()
+        self._close_sockets(but=set())
+        log = self._log_of(process, wait_s=CONTROL_WAIT_S)
+        setup = OutboundSetup(process=process, shared=self.shared, state=self.state, log=log)
+        asyncio.run(Outbound(setup).run())
+        return 0
 
     def _leave_supervisor(self) -> None:
         """Close the supervisor's descriptors, and end with the supervisor."""

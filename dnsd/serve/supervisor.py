@@ -45,16 +45,22 @@ class Child:
 
 @dataclass(slots=True)
 class Children:
-    """The processes run by the supervisor: control and the workers."""
+    """The processes run by the supervisor: control, the workers, and `outbound` if the settings give it work."""
 
     control: Child
     workers: list[Child]
+    outbound: Child | None = None
     drains: dict[int, Run] = field(default_factory=dict)  # by index: answer queries already received, then end
 
     @property
     def everyone(self) -> list[Child]:
         """All of them."""
-        return [*self.workers, self.control]
+        return [*self.workers, *self.helpers]
+
+    @property
+    def helpers(self) -> list[Child]:
+        """Those that receive no queries."""
+        return [self.control, *filter(None, [self.outbound])]
 
 
 class Supervisor:
@@ -173,8 +179,8 @@ class Supervisor:
         for line in lines:
             if line == b"loaded" and not self._is_loaded:
                 self._is_loaded = True
-                for worker in self._children.workers:
-                    self._start(worker)
+                for child in (*self._children.workers, *filter(None, [self._children.outbound])):
+                    self._start(child)
             elif line == b"ready" and not self._is_ready:
                 self._is_ready = True
                 self._announce()
@@ -254,8 +260,8 @@ class Supervisor:
             if worker not in running:
                 self._drain(worker)
         self._await_end(self._children.workers, STOP_S)
-        self._terminate([self._children.control])
-        self._await_end([self._children.control], STOP_CONTROL_S)
+        self._terminate(self._children.helpers)
+        self._await_end(self._children.helpers, STOP_CONTROL_S)
         return 0
 
     def _terminate(self, children: list[Child]) -> None:
@@ -284,7 +290,7 @@ class Supervisor:
             if pid:
                 child.pid = 0
                 self._shared.forget(child.process, 0)  # its connections are closed
-                if status and child is not self._children.control:  # killed before it answered all queries
+                if status and child in self._children.workers:  # killed before it answered all queries
                     self._drain(child)
 
     def _drain(self, worker: Child) -> None:

@@ -11,6 +11,7 @@ from dnsd.settings.server import Settings
 NEEDS_START: tuple[tuple[str, ...], ...] = (
     ("listen",),
     ("workers",),
+    ("resolver",),
     ("udp",),
     ("metrics", "listen"),
     ("api", "listen"),

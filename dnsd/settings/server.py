@@ -27,9 +27,10 @@ from dnsd.settings.sections import (
     QueryLogSettings,
     ReloadSettings,
 )
-from dnsd.settings.values import Listen, Name, Nsid, Workers, distinct, split
+from dnsd.settings.values import Listen, Name, Nsid, Resolver, Workers, distinct, split
 
 DEFAULT_DATA = "accounts"
+MAX_RESOLVERS = 4
 
 
 class Settings(Fields):
@@ -53,6 +54,11 @@ class Settings(Fields):
     )
     nameservers: Annotated[tuple[Host, ...], BeforeValidator(split)] = Field(
         default=(), description="apex NS of YAML zones without their own"
+    )
+    resolver: Annotated[tuple[Resolver, ...], BeforeValidator(split), Field(max_length=MAX_RESOLVERS)] = Field(
+        default=(),
+        description="recursive resolvers, such as 127.0.0.1:53, to look up whether a customer's zone belongs to it; "
+        "without one, only the operator verifies zones",
     )
     version: Name | None = Field(default=None, description="answer to version.bind CH TXT")
     identity: Name | None = Field(default=None, description="answer to id.server and hostname.bind CH TXT")

@@ -24,6 +24,18 @@ MAX_NSID = 128  # octets: fits into 512 with the longest question
 
 
 def _parse_listen(value: Any) -> Address:
+    return _parse_address(value, "an address to listen on, such as 127.0.0.1:5300 or [::1]:5300")
+
+
+def _parse_resolver(value: Any) -> Address:
+    what = "the address of a resolver, such as 127.0.0.1 or [::1]:5300"
+    found = _parse_address(value, what)
+    if found.port == 0:
+        raise ValueError(f"{str(value)!r} is not {what}")
+    return found
+
+
+def _parse_address(value: Any, what: str) -> Address:
     if isinstance(value, Address):
         return value
     text = str(value)
@@ -35,7 +47,7 @@ def _parse_listen(value: Any) -> Address:
         if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
             raise ValueError
     except ValueError:
-        raise ValueError(f"{text!r} is not an address to listen on, such as 127.0.0.1:5300 or [::1]:5300") from None
+        raise ValueError(f"{text!r} is not {what}") from None
     return Address(str(ip), int(port))
 
 
@@ -110,6 +122,7 @@ Secret = Annotated[
 ]
 Listen = Annotated[Address, BeforeValidator(_parse_listen), WithJsonSchema({"type": "string"})]
 HostName = Annotated[str, BeforeValidator(_parse_host_name), WithJsonSchema({"type": "string", "format": "hostname"})]
+Resolver = Annotated[Address, BeforeValidator(_parse_resolver), WithJsonSchema({"type": "string"})]
 Workers = Annotated[
     int | Literal["auto"],
     PlainValidator(_parse_workers),

@@ -44,6 +44,7 @@ async def serve_api(control: Control, sock: socket.socket) -> None:
             service.sample(),
             service.sweep(),
             service.schedule.follow(),
+            service.verifier.follow(),
         ]
     )
 

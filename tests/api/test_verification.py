@@ -265,7 +265,7 @@ def test_page_shows_it_and_only_the_operator_can_verify(api: Api, globex: str, p
     path = f"/zones/{partner}"
     with Person(api, globex) as tenant, Person(api, api.operator) as operator:
         shown = tenant.get(path).text
-        assert "is not verified: DNS answers for its names, but until the operator verifies it," in shown
+        assert "is not verified: DNS answers for its names, but CNAMEs and DNAMEs" in shown
         assert f"{path}/verify" not in shown
         assert tenant.post(f"{path}/verify", {}).status_code == 403
         assert "active, not verified" in tenant.get("/zones").text

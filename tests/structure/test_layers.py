@@ -18,7 +18,7 @@ LAYERS = [
     {"engine", "formats"},
     {"compile", "net", "store"},
     {"process"},
-    {"settings", "worker"},
+    {"outbound", "settings", "worker"},
     {"app"},
     {"manage"},
     {"api"},
@@ -50,7 +50,7 @@ WORKER = {
 CONFINED = {
     "yaml": {"formats"},
     "pydantic": {"api", "model", "settings"},
-    "asyncio": {"api", "control", "net", "process", "serve", "web", "worker"},
+    "asyncio": {"api", "control", "net", "outbound", "process", "serve", "web", "worker"},
     "jinja2": {"dashboard"},
     "socket": {"control", "log", "net", "process", "serve", "web", "wire"},
     "click": {"cli"},
