@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import socket
 import ssl
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -205,6 +208,36 @@ def test_clients_that_finish_no_handshake_keep_nobody_out(api: Api) -> None:
     assert "Traceback" not in api.dns.stderr.text()
 
 
+def test_flood_of_handshakes_leaves_dns_and_other_clients_alone(api: Api) -> None:
+    """Whole handshakes, which cost the server the most, until DNS and the API have answered."""
+    done = threading.Event()
+    counted = []
+
+    def flood() -> None:
+        assert api.trust
+        while not done.is_set():
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(endpoint(api), timeout=HANG_S) as sock,
+                api.trust.wrap_socket(sock, server_hostname="localhost"),
+            ):
+                counted.append(1)
+
+    floods = [threading.Thread(target=flood) for _ in range(4)]
+    for one in floods:
+        one.start()
+    try:
+        for _ in range(200):
+            assert api.ask("www.example.com")
+        assert api.trust
+        assert httpx.get(f"{api.origin}/docs", verify=api.trust, timeout=HANG_S).status_code == 200
+    finally:
+        done.set()
+        for one in floods:
+            one.join()
+    assert counted
+
+
 def client_hello() -> bytes:
     """The first message of a client."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -301,3 +334,36 @@ def test_sdk_works(api: Api) -> None:
         made = sdk.dns.records.create(zone_id=Z1, type="A", name="sdk", content="192.0.2.78", ttl=300)
         assert made is not None
         sdk.dns.records.delete(made.id, zone_id=Z1)
+
+
+def test_ddclient_updates_an_address(api: Api, authority: Authority, tmp_path: Path) -> None:
+    perl = shutil.which("perl")
+    if not shutil.which("ddclient") or not perl:
+        pytest.skip("ddclient is not installed")
+    if subprocess.run([perl, "-MIO::Socket::SSL", "-e", "1"], capture_output=True, check=False).returncode:
+        pytest.skip("ddclient has no TLS: libio-socket-ssl-perl is not installed")
+    api.result("POST", f"/zones/{Z1}/dns_records", {"type": "A", "name": "home", "content": "192.0.2.1", "ttl": 60})
+    token = api.token("--name", "ddclient", "--zone", "example.com", "--permission", "dns:edit")
+    server = api.origin.removeprefix("https://")
+    file = tmp_path / "ddclient.conf"
+    file.write_text(
+        f"ssl=yes\nssl_ca_file={authority.ca}\nusev4=ipv4,ipv4=192.0.2.99\n"
+        f"protocol=cloudflare, server={server}{BASE}, zone=example.com, login=token, password={token} \\\n"
+        "home.example.com\n"
+    )
+    file.chmod(0o600)
+    command = [
+        "ddclient",
+        "-file",
+        file,
+        "-cache",
+        tmp_path / "cache",
+        "-pid",
+        tmp_path / "pid",
+        "-verbose",
+        "-noquiet",
+        "-daemon=0",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG_S)
+    assert "IPv4 address set to 192.0.2.99" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert api.ask("home.example.com") == ["192.0.2.99"]
