@@ -64,11 +64,17 @@ async def list_audit(call: Call) -> Reply:
 class _Order(TypedDict):
     oldest_first: bool
     text: bytes
+    accounts: list[str]
 
 
 def _order(call: Call) -> _Order:
     """The order of the entries, and the text in the lines of all entries of the account."""
-    return {"oldest_first": call.query.get("direction") == "asc", "text": call.path["account_id"].encode()}
+    account_id = call.path["account_id"]
+    return {
+        "oldest_first": call.query.get("direction") == "asc",
+        "text": account_id.encode(),
+        "accounts": [account_id],
+    }
 
 
 def _filter(call: Call) -> Callable[[JsonObject], bool]:

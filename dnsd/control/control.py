@@ -7,10 +7,12 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dnsd.control.alarms import Alarms
+from dnsd.control.audit_upkeep import audit_room, keep_up
 from dnsd.control.brake import Brake
 from dnsd.control.certificates import Certificates
 from dnsd.control.change_queue import ChangeQueue
@@ -59,7 +61,9 @@ class Control:
         self.setup = setup
         self.publisher = Publisher(setup.shared, setup.state.folder, setup.log)
         self.current = Current(setup.state.folder, setup.settings, self.publisher, setup.log)
-        self.audit = AuditLog(setup.state.folder / AUDIT_LOG)
+        self.audit = AuditLog(
+            setup.state.folder / AUDIT_LOG, room=partial(audit_room, self.current), report=setup.log.warning
+        )
         self.brake = Brake(setup.state.folder, self.audit, setup.log)
         self.loader = Loader(setup.config, self.current, self.publisher, self.brake, setup.log)
         self.follower = Follower(setup.config, self.current, self.loader)
@@ -113,6 +117,7 @@ class Control:
             self.loader.tell_of_start(),
             self.alarms.watch(),
             self.certificates.watch(),
+            keep_up(self.audit, self.current, self.setup.log),
             self.observer.watch(),
             self.current.drains.watch(self.audit),
             self.changes.save(),

@@ -185,6 +185,7 @@ class ControlService:
         limits, own = quotas_of(account, loaded.settings.quotas), dict(account.quotas)
         used = asdict(loaded.uses[account.id])
         used["history_octets"] = await in_thread(partial(self.history.size, account.id))
+        used["audit_octets"] = await in_thread(partial(self._audit.size, account.id))
         used["writes_per_minute"] = self._writes.used(token, self._writes_limit(token), now)
         return {
             name: {"limit": getattr(limits, name), "used": used[name], "is_own": name in own}

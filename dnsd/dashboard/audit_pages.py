@@ -12,6 +12,7 @@ from dnsd.dashboard.page import HtmlPage
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.audit import may_see
 from dnsd.manage.audit_search import LogQuery
+from dnsd.manage.token_changes import accounts_of
 from dnsd.manage.tokens import Token
 from dnsd.model.spelling import is_found, spellings
 
@@ -22,7 +23,8 @@ async def show_audit(visit: Visit) -> HtmlPage:
     """The audit log, newest entries first."""
     q, page = visit.query.text("q"), visit.query.number("page", 1)
     is_wanted = partial(_is_visible, visit.token, spellings(q))
-    found = await visit.service.audit(LogQuery(ENTRIES, is_wanted, skip=(page - 1) * ENTRIES))
+    accounts = [*accounts_of(visit.token, visit.dataset)] or None  # no flood of another account hides the entries
+    found = await visit.service.audit(LogQuery(ENTRIES, is_wanted, skip=(page - 1) * ENTRIES, accounts=accounts))
     changes = AuditWords(visit.dataset).changes(found.entries)
     data = {"changes": changes, "page": page, "has_more": len(found.entries) == ENTRIES and bool(found.next), "q": q}
     return HtmlPage("audit.html", data)

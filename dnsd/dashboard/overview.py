@@ -15,6 +15,7 @@ from dnsd.dashboard.plots import Plot, plot_of, rates_of, short
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.audit import may_see
 from dnsd.manage.audit_search import LogQuery
+from dnsd.manage.token_changes import accounts_of
 from dnsd.manage.tokens import AccessLevel, Area
 from dnsd.manage.traffic import MAPS, QUERIES, RCODES, ZONES, Ring, TimeRange
 from dnsd.model.maps import AddressMap
@@ -158,8 +159,9 @@ def _questions(visit: Visit, maps: Mapping[str, AddressMap]) -> Mapping[str, Any
 async def _changes(visit: Visit) -> list[LoggedChange] | None:
     """The last changes that the token may see; None if the log cannot be read."""
     is_wanted = partial(may_see, visit.token)
+    accounts = [*accounts_of(visit.token, visit.dataset)] or None
     try:
-        found = await visit.service.audit(LogQuery(MAX_CHANGES, is_wanted, searched=MAX_SEARCHED))
+        found = await visit.service.audit(LogQuery(MAX_CHANGES, is_wanted, accounts=accounts, searched=MAX_SEARCHED))
     except OSError:
         return None
     return AuditWords(visit.dataset).changes(found.entries)

@@ -1,34 +1,35 @@
 """The audit log: one JSON object per line for each request to change data, with its time, actor, client and outcome.
 
-Lines are written at once and never changed. A full file is renamed to `audit.log.1`, and so on; the oldest is deleted.
+Lines are written at once and never changed. A full file is renamed to `NAME.1`, and so on; the oldest is deleted.
 """
 
 from __future__ import annotations
 
-import errno
+import hashlib
 import json
-import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from dnsd.errors import shown
-from dnsd.manage.audit_search import FoundEntries, LogQuery, LogSearch
+from dnsd.manage.audit_files import KEPT_FILES, SECONDS_PER_DAY, LineFile
+from dnsd.manage.audit_search import FoundEntries, LogGroup, LogQuery, LogSearch
 from dnsd.manage.tokens import AccessLevel, Area, Token
+from dnsd.model.quotas import DEFAULT_QUOTAS
 from dnsd.model.times import time_text
-from dnsd.whole_file import sync
 
-FILE_NAME = "audit.log"  # in the state folder
-MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
-KEPT_FILES = 4  # full files, in addition to the current one
+FILE_NAME = "audit.log"  # of operators, in the state folder
+FOLDER = "audit"  # of the accounts' files, in the state folder
+OWNER = re.compile("[0-9a-f]{32}")  # an account, or a token
+MAX_FILE_SIZE = 64 * 1024 * 1024  # octets of one file of operators
 MAX_STATE_SIZE = 64 * 1024  # octets of JSON of an object's state before or after the change
-MAX_REFUSED_SIZE = 1024  # the same for a refused request: it costs a client nothing to send many
+MAX_SMALL_SIZE = 1024  # the same for tenants, and for refused requests: it costs a client nothing to send many
 MAX_TEXT = 4096  # characters of a text; octets that are kept of a state that is too large
 
 
@@ -59,31 +60,68 @@ class Entry:
 
 
 class AuditLog:
-    """The log in a file, written by one process. `problem` is the error of the last write, None if it succeeded."""
+    """The log, written by one process. `problem` is the error of the last write, None if it succeeded.
 
-    def __init__(self, file: Path, *, max_file_size: int = MAX_FILE_SIZE) -> None:
+    What operators do and what nobody asked for goes into one file, which tenants cannot fill. What a tenant's token
+    does goes into a file of the account in the folder `audit`: no tenant can push out the evidence of others.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        max_file_size: int = MAX_FILE_SIZE,
+        room: Callable[[str], int] = lambda account_id: DEFAULT_QUOTAS.audit_octets,
+        report: Callable[[str], None] = lambda problem: None,
+    ) -> None:
+        """`room` is the octets that an account's entries may have; `report` is called when entries are lost."""
+        self._main = LineFile(file)
         self._file = file
+        self._folder = file.parent / FOLDER
         self._max_file_size = max_file_size
+        self._room = room
+        self._report = report
         self.problem: str | None = None
         self._turn = Lock()
+        self._unwritten = 0  # entries since the last write that succeeded
 
     def append(self, *entries: Entry) -> str | None:
         """Write entries, and sync those of successful changes to disk. Returns the problem or None; never raises.
 
-        An entry has at most about 150 kB: a state over 64 KiB, or 1 KiB for a refused request, is replaced by its
-        size and its beginning.
+        An entry of an operator has at most about 150 kB, a tenant's about 8 kB: a larger state is replaced by its size,
+        its digest and its beginning.
         """
-        try:
-            with self._turn:
-                self._append(b"".join(map(_line, entries)), is_synced=any(one.outcome is Outcome.OK for one in entries))
-            self.problem = None
-        except OSError as error:
-            self.problem = f"{shown(self._file)} cannot be written: {error.strerror}"
-        return self.problem
+        with self._turn:
+            try:
+                self._append((*self._gap(), *entries))
+            except OSError as error:
+                self._unwritten += len(entries)
+                self.problem = f"{shown(self._file)} cannot be written: {error.strerror}"
+                return self.problem
+            self.problem, self._unwritten = None, 0
+        return None
+
+    def probe(self) -> None:
+        """Look whether the log can be written again, if it could not."""
+        if self.problem:
+            self.append(_own("audit.resumed", "the log can be written again"))
+
+    def size(self, account_id: str) -> int:
+        """The octets of the entries of an account's tokens."""
+        return self._of(account_id).size()
+
+    def prune(self, days: int, now: float) -> None:
+        """Delete the files whose newest entry is older than `days`, at `now` in seconds since 1970. Blocks."""
+        before = now - days * SECONDS_PER_DAY
+        with self._turn:
+            for file in (self._main, *map(self._of, self._owners())):
+                file.prune(before)
 
     def search(self, query: LogQuery) -> LogSearch:
-        """A search of all files."""
-        return LogSearch(self._files(), query)
+        """A search of all files, or of those that may have entries of the query's accounts."""
+        owners = self._owners() if query.accounts is None else query.accounts
+        files = (self._main, *map(self._of, owners))
+        return LogSearch([LogGroup(one.paths(), one.changed_at()) for one in files], query)
 
     def read(self, query: LogQuery) -> FoundEntries:
         """The result of a search, in one go. Blocks. Raises OSError."""
@@ -92,34 +130,70 @@ class AuditLog:
             pass
         return search.result()
 
-    def _append(self, lines: bytes, *, is_synced: bool) -> None:
-        with suppress(FileNotFoundError):
-            if os.stat(self._file).st_size + len(lines) > self._max_file_size:
-                self._rotate()
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(self._file, flags, 0o600)
+    def _append(self, entries: Iterable[Entry]) -> None:
+        """Write all entries or none. Raises OSError."""
+        lines: dict[str, bytes] = {}
+        synced: set[str] = set()
+        for entry in entries:
+            owner = owner_of_entry(entry)
+            lines[owner] = lines.get(owner, b"") + _line(entry)
+            synced |= {owner} if entry.outcome is Outcome.OK else set()
+        self._write(lines, synced)
+
+    def _write(self, lines: Mapping[str, bytes], synced: Collection[str]) -> None:
+        """Append lines to the files of their owners, to all or to none. Raises OSError."""
+        done: list[tuple[LineFile, int]] = []
+        dropped: list[str] = []
         try:
-            size = os.fstat(fd).st_size
-            is_torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            octets = b"\n" + lines if is_torn else lines
-            if os.write(fd, octets) < len(octets):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if is_synced:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        if size == 0:
-            sync(self._file.parent)  # the file is new
+            for owner, octets in lines.items():
+                if owner:
+                    self._folder.mkdir(mode=0o700, exist_ok=True)
+                file = self._of(owner)
+                largest = self._room(owner) // (KEPT_FILES + 1) if owner else self._max_file_size
+                size, has_dropped = file.append(octets, largest, is_synced=owner in synced)
+                done.append((file, size))
+                dropped += [owner] * has_dropped
+        except OSError:
+            for file, size in done:
+                file.cut(size)
+            raise
+        for owner in dropped:
+            self._tell_of_loss(owner)
 
-    def _rotate(self) -> None:
-        """Rename each file to the next number, replacing the oldest."""
-        for newer, older in reversed([*pairwise(self._files())]):
-            with suppress(FileNotFoundError):
-                os.replace(newer, older)
+    def _tell_of_loss(self, owner: str) -> None:
+        """Report that the oldest entries went for lack of room, and say so in the main file: never silently."""
+        what = f"the oldest entries of {owner or 'operators'} were deleted"
+        self._report(f"audit log: {what}, for lack of room{' (quota `audit_octets`)' if owner else ''}")
+        if owner:
+            with suppress(OSError):
+                self._write({"": _line(replace(_own("audit.dropped", what), account_id=owner))}, {""})
 
-    def _files(self) -> list[Path]:
-        """All possible files, newest first."""
-        return [self._file, *(self._file.with_name(f"{self._file.name}.{n}") for n in range(1, KEPT_FILES + 1))]
+    def _gap(self) -> Iterator[Entry]:
+        """An entry about those that could not be written."""
+        if self._unwritten:
+            yield _own("audit.gap", f"{self._unwritten:,} entries before this one could not be written")
+
+    def _of(self, owner: str) -> LineFile:
+        return LineFile(self._folder / f"{owner}.log") if owner else self._main
+
+    def _owners(self) -> list[str]:
+        """The owners of the files in the folder."""
+        with suppress(OSError):
+            return [name for file in self._folder.iterdir() if OWNER.fullmatch(name := file.name.removesuffix(".log"))]
+        return []
+
+
+def owner_of_entry(entry: Entry) -> str:
+    """The owner of an entry's file: empty for operators, else the account or, if that is unknown, the token's root."""
+    if entry.token and entry.token.is_operator:
+        return ""
+    return entry.account_id or (entry.token.root.id if entry.token else "")
+
+
+def _own(action: str, message: str) -> Entry:
+    """An entry about the log itself."""
+    now = datetime.now(UTC)
+    return Entry(at=now, token=None, client="", action=action, object="audit", outcome=Outcome.OK, message=message)
 
 
 AREAS = {  # by the first part of an action
@@ -148,7 +222,8 @@ def may_see(token: Token, entry: Mapping[str, Any]) -> bool:
 
 
 def _line(entry: Entry) -> bytes:
-    largest = MAX_STATE_SIZE if entry.outcome is Outcome.OK else MAX_REFUSED_SIZE
+    is_large = entry.outcome is Outcome.OK and (entry.token is None or entry.token.is_operator)
+    largest = MAX_STATE_SIZE if is_large else MAX_SMALL_SIZE
     fields = {
         "at": time_text(entry.at),
         "actor": {"id": entry.token.id, "name": entry.token.name} if entry.token else None,
@@ -173,8 +248,10 @@ def _json(data: Any) -> bytes:
 
 
 def _bounded(state: Any, largest: int) -> Any:
-    """A state, or the size and the beginning of a state that is too large."""
+    """A state, or the size, the digest (BLAKE2b-128 of its JSON) and the beginning of a state that is too large."""
     octets = _json(state)
     if len(octets) <= largest:
         return state
-    return {"cut": f"{len(octets):,} octets", "start": octets[: min(largest, MAX_TEXT)].decode(errors="ignore")}
+    digest = hashlib.blake2b(octets, digest_size=16).hexdigest()
+    start = octets[: min(largest, MAX_TEXT)].decode(errors="ignore")
+    return {"cut": f"{len(octets):,} octets", "digest": digest, "start": start}

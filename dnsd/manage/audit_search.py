@@ -1,6 +1,7 @@
-"""Searches of the audit log, in steps: from its end or its beginning, or from the place where another search ended.
+"""Searches of the audit log, in steps: from its end or its beginning, or from the places where another search ended.
 
-A step reads a bounded number of octets, so that searches can take turns. All functions block.
+The log has groups of files: those of operators, and those of each account. A search merges them by the times of their
+entries. A step reads a bounded number of octets, so that searches can take turns. All functions block.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
+from heapq import heappop, heappush
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
@@ -20,6 +24,8 @@ MAX_SEARCHED = 32 * 1024 * 1024  # octets that one search reads
 MAX_LINE = 1024 * 1024  # octets; an entry has at most about 150 kB
 MARK_SIZE = 8  # octets
 MARKED = 64 * 1024  # octets of the first line that count
+EAGER = 8  # groups that are all opened at once
+MAX_OPEN = 32  # groups whose files are open at the same time
 
 LogLine: TypeAlias = dict[str, Any]  # an entry as it was written
 
@@ -31,11 +37,14 @@ class LogPlace(NamedTuple):
     offset: int
 
 
-class LogFile(NamedTuple):
+class OpenLog(NamedTuple):
     """An open file of the log."""
 
     mark: bytes
     stream: BinaryIO
+
+
+Places: TypeAlias = tuple[LogPlace | None, ...]  # in each group; None: at the end that the order begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,84 +55,171 @@ class LogQuery:
     is_wanted: Callable[[LogLine], bool] = lambda entry: True
     skip: int = 0
     text: bytes = b""  # in the lines of all wanted entries: other lines are not parsed
+    accounts: Sequence[str] | None = None  # whose entries are wanted; None: all
     oldest_first: bool = False
-    start: LogPlace | None = None  # None: at the end of the log that the order begins with
+    start: Places | None = None  # None: at the end of the log that the order begins with
     searched: int = MAX_SEARCHED  # octets
 
 
 @dataclass(frozen=True, slots=True)
 class FoundEntries:
-    """The entries that a search found; `next` is the place to search on from, None at the end of the log."""
+    """The entries that a search found; `next` has the places to search on from, None at the end of the log."""
 
     entries: list[LogLine]
-    next: LogPlace | None
+    next: Places | None
 
 
-class LogSearch:
-    """One search; call `step` until it returns False."""
+@dataclass(slots=True, eq=False)
+class LogGroup:
+    """The files of one owner, newest first, and how far a search has read them."""
 
-    def __init__(self, paths: Sequence[Path], query: LogQuery) -> None:
-        self._paths = paths  # newest first
-        self._query = query
-        self._place = query.start
-        self._skip, self._left = query.skip, query.searched
-        self._found: list[tuple[LogLine, LogPlace]] = []
-        self._is_at_end = False
+    paths: Sequence[Path]
+    changed_at: float  # time of the last change, in seconds since 1970
+    place: LogPlace | None = None  # after the lines that the search is done with
+    head: tuple[LogLine, LogPlace] | None = None  # the next wanted entry, and the place after it
+    is_read: bool = False  # to its end
 
-    def step(self) -> bool:
-        """Read the next part of the log; return whether the search goes on. Raises OSError."""
-        query, left = self._query, min(STEP_SIZE, self._left)
-        self._left -= left
-        with ExitStack() as opened:
-            for line, place in self._lines(_opened(self._paths, opened)):
-                self._place = place
-                left -= len(line) + 1
-                entry = _parsed(line) if query.text in line else None
-                if entry is not None and query.is_wanted(entry):
-                    if self._skip:
-                        self._skip -= 1
-                    else:
-                        self._found.append((entry, place))
-                if len(self._found) > query.limit:  # one more tells that there are more
-                    return False
-                if left <= 0:
-                    return self._left > 0
-        self._is_at_end = True
-        return False
+    def take(self) -> LogLine:
+        """The next wanted entry; the search is done with it."""
+        assert self.head
+        entry, self.place = self.head
+        self.head = None
+        return entry
 
-    def result(self) -> FoundEntries:
-        """The entries found, and the place after the last of them."""
-        found, limit = self._found, self._query.limit
-        entries = [entry for entry, _ in found[:limit]]
-        if len(found) > limit:
-            return FoundEntries(entries, found[limit - 1][1] if limit else self._query.start)
-        return FoundEntries(entries, None if self._is_at_end else self._place)
-
-    def _lines(self, files: list[LogFile]) -> Iterator[tuple[bytes, LogPlace]]:
+    def lines(self, files: list[OpenLog], *, oldest_first: bool) -> Iterator[tuple[bytes, LogPlace]]:
         """The lines from the place on, each with the place after it, in the order of the search."""
-        read = _forwards if self._query.oldest_first else _backwards
-        ordered = files[::-1] if self._query.oldest_first else files
+        read = _forwards if oldest_first else _backwards
+        ordered = files[::-1] if oldest_first else files
         offset: int | None = None
-        if place := self._place:
+        if place := self.place:
             index = next((index for index, file in enumerate(ordered) if file.mark == place.mark), None)
             if index is not None:
                 ordered, offset = ordered[index:], place.offset
-            elif not self._query.oldest_first:
+            elif not oldest_first:
                 return  # the file was deleted, and all older ones
+        elif files and not oldest_first:  # later lines are not part of this search
+            self.place = LogPlace(files[0].mark, files[0].stream.seek(0, os.SEEK_END))
         for file in ordered:
             for line, after in read(file.stream, offset):
                 yield line, LogPlace(file.mark, after)
             offset = None
 
 
-def _opened(paths: Sequence[Path], opened: ExitStack) -> list[LogFile]:
+class LogSearch:
+    """One search; call `step` until it returns False."""
+
+    def __init__(self, groups: Sequence[LogGroup], query: LogQuery) -> None:
+        self._groups = groups
+        self._query = query
+        if query.start and len(query.start) == len(groups):
+            for group, place in zip(groups, query.start, strict=True):
+                group.place = place
+        is_eager = query.oldest_first or len(groups) <= EAGER
+        self._unfilled = [*groups] if is_eager else []  # their next entries are not known yet
+        self._waiting = [] if is_eager else sorted(groups, key=lambda one: one.changed_at)  # to be opened, last first
+        self._heads: list[tuple[float, int, LogGroup]] = []
+        self._numbers = count()
+        self._skip, self._left = query.skip, query.searched
+        self._found: list[LogLine] = []
+        self._after: Places | None = None  # the places after the last entry that is asked for
+        self._has_more = True
+
+    def step(self) -> bool:
+        """Read the next part of the log; return whether the search goes on. Raises OSError."""
+        part = _Part(min(STEP_SIZE, self._left))
+        self._left -= part.left
+        with part:
+            while part.left > 0 and (group := self._first(part)):
+                entry = group.take()
+                self._unfilled.append(group)
+                if self._skip:
+                    self._skip -= 1
+                    continue
+                self._found.append(entry)
+                if len(self._found) > self._query.limit:  # one more tells that there are more
+                    return False
+                if len(self._found) == self._query.limit:
+                    self._after = self._places()
+        if part.left <= 0:
+            return self._left > 0
+        self._has_more = False
+        return False
+
+    def result(self) -> FoundEntries:
+        """The entries found, and the places after the last of them."""
+        found, limit = self._found, self._query.limit
+        if len(found) > limit:
+            return FoundEntries(found[:limit], self._after if limit else self._query.start or ())
+        return FoundEntries(found, self._places() if self._has_more else None)
+
+    def _places(self) -> Places:
+        return tuple(group.place for group in self._groups)
+
+    def _first(self, part: _Part) -> LogGroup | None:
+        """The group whose next entry is the next of all; None at the end of the log, or of this part."""
+        sign = 1 if self._query.oldest_first else -1
+        while True:
+            while self._unfilled:
+                if not self._fill(self._unfilled[-1], part):
+                    return None
+                group = self._unfilled.pop()
+                if group.head:
+                    heappush(self._heads, (sign * _time_of(group.head[0]), next(self._numbers), group))
+            if self._waiting and (not self._heads or self._waiting[-1].changed_at >= -self._heads[0][0]):
+                self._unfilled.append(self._waiting.pop())
+            else:
+                return heappop(self._heads)[2] if self._heads else None
+
+    def _fill(self, group: LogGroup, part: _Part) -> bool:
+        """Find the next wanted entry of a group; return False if the part ends before."""
+        query = self._query
+        if group.is_read:
+            return True
+        for line, place in part.lines(group, oldest_first=query.oldest_first):
+            part.left -= len(line) + 1
+            entry = _parsed(line) if query.text in line else None
+            if entry is not None and query.is_wanted(entry):
+                group.head = entry, place
+                return True
+            group.place = place
+            if part.left <= 0:
+                return False
+        group.is_read = True
+        return True
+
+
+class _Part:
+    """One step of a search: the octets left, and the open files, closed at its end."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self._opened = ExitStack()
+        self._lines: dict[LogGroup, Iterator[tuple[bytes, LogPlace]]] = {}
+
+    def __enter__(self) -> _Part:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def lines(self, group: LogGroup, *, oldest_first: bool) -> Iterator[tuple[bytes, LogPlace]]:
+        """The lines of a group, from those that this part has read on."""
+        if group not in self._lines:
+            if len(self._lines) >= MAX_OPEN:
+                self._opened.close()
+                self._lines.clear()
+            self._lines[group] = group.lines(_opened(group.paths, self._opened), oldest_first=oldest_first)
+        return self._lines[group]
+
+
+def _opened(paths: Sequence[Path], opened: ExitStack) -> list[OpenLog]:
     """The files that exist, newest first: each once, even if files are renamed meanwhile."""
-    files: dict[bytes, LogFile] = {}
+    files: dict[bytes, OpenLog] = {}
     for path in paths:
         with suppress(FileNotFoundError):
             stream = opened.enter_context(path.open("rb"))
             mark = blake2b(stream.readline(MARKED), digest_size=MARK_SIZE).digest()
-            files.setdefault(mark, LogFile(mark, stream))
+            files.setdefault(mark, OpenLog(mark, stream))
     return list(files.values())
 
 
@@ -162,3 +258,10 @@ def _parsed(line: bytes) -> LogLine | None:
     except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
+
+
+def _time_of(entry: LogLine) -> float:
+    try:
+        return datetime.fromisoformat(str(entry["at"])).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return 0.0

@@ -33,6 +33,12 @@ class Quotas(Fields):
         le=MOST_OCTETS,
         description="octets of an account's history; beyond, the versions of objects changed least recently go",
     )
+    audit_octets: int = Field(
+        default=64 * 1024**2,
+        ge=LEAST_OCTETS,
+        le=MOST_OCTETS,
+        description="octets of an account's audit log; beyond, the oldest entries go, with a warning",
+    )
     writes_per_minute: int = Field(
         default=12_000,
         ge=1,

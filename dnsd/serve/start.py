@@ -22,6 +22,7 @@ from dnsd.dashboard.sessions import FILE_NAME as SESSIONS
 from dnsd.errors import InvalidDataError
 from dnsd.log import LibraryHandler, Log
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
+from dnsd.manage.audit import FOLDER as AUDIT_FOLDER
 from dnsd.manage.brake_file import FILE_NAME as BRAKE
 from dnsd.manage.drain_file import FILE_NAME as DRAINS
 from dnsd.manage.history import FOLDER as HISTORY
@@ -66,7 +67,7 @@ from dnsd.worker.worker import Worker, WorkerSetup
 # Glob patterns of the state folder's entries that the server's user gets from root.
 STATE_FILES = (
     LOCK_FILE,
-    *(f"{SNAPSHOT}*", f"{TOKENS}*", TOKENS_LOCK, JOURNAL, SESSIONS, FIRST_SEEN, f"{AUDIT_LOG}*"),
+    *(f"{SNAPSHOT}*", f"{TOKENS}*", TOKENS_LOCK, JOURNAL, SESSIONS, FIRST_SEEN, f"{AUDIT_LOG}*", AUDIT_FOLDER),
     *(HISTORY, GOOD, PENDING, f"{TRAFFIC}*", OBSERVED, f"{DRAINS}*", f"{BRAKE}*", LOA, VALIDATIONS),
 )
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait

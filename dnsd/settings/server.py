@@ -86,6 +86,12 @@ class Settings(Fields):
     query_log: QueryLogSettings = QueryLogSettings()
     limits: LimitSettings = LimitSettings()
     quotas: Quotas = DEFAULT_QUOTAS
+    audit_days: int = Field(
+        default=365,
+        ge=1,
+        le=100_000,
+        description="days for which entries of the audit log are kept, within `quotas.audit_octets` of each account",
+    )
 
     @property
     def for_workers(self) -> WorkerSettings:

@@ -15,6 +15,8 @@ import httpx
 from click.testing import CliRunner
 
 from dnsd.cli import main
+from dnsd.manage.audit import AuditLog
+from dnsd.manage.audit_search import LogQuery
 from tests.limits import HANG_S
 from tests.live.server import Dnsd
 
@@ -94,6 +96,10 @@ class Api:
 
     def read(self, name: str) -> str:
         return (self.folder / "accounts" / name).read_text()
+
+    def audited(self) -> list[dict[str, Any]]:
+        """The entries of the audit log, the oldest first."""
+        return AuditLog(self.folder / "state/audit.log").read(LogQuery(100_000)).entries[::-1]
 
     def token(self, *arguments: str) -> str:
         """A new token's secret."""

@@ -239,9 +239,7 @@ def test_held_account_is_an_alarm_after_a_while(api: Api) -> None:
     break_the_map(api)
 
     def actions() -> list[str]:
-        log = api.folder / "state" / "audit.log"
-        lines = log.read_text().splitlines() if log.exists() else []
-        return [f"{entry['action']} {entry['object']}" for entry in map(json.loads, lines)]
+        return [f"{entry['action']} {entry['object']}" for entry in api.audited()]
 
     assert "account.held acme" not in actions()
     wait_for(lambda: "account.held acme" in actions())

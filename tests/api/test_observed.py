@@ -99,7 +99,7 @@ def test_pending_prefix_shows_no_routes_of_others(api: Api) -> None:
 
 
 def audit(api: Api) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (api.folder / "state" / "audit.log").read_text().splitlines()]
+    return api.audited()
 
 
 def test_last_address_of_a_family_stays_and_is_counted(api: Api) -> None:

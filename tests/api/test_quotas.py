@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -308,3 +309,32 @@ def test_settings_have_quotas_for_all(tmp_path: Any) -> None:
     with Api(tmp_path, FILES, settings=f"{SETTINGS}quotas: {{zones: 2}}\n").running() as api:
         assert api.refused("POST", "/zones", {"name": "more.example", "account": {"id": A1}})[:2] == (400, ZONES_CODE)
         assert api.result("POST", "/zones", {"name": "more.example", "account": {"id": A2}})
+
+
+def test_flood_of_one_tenant_leaves_the_evidence_of_others(tmp_path: Path) -> None:
+    with Api(
+        tmp_path, FILES, settings=f"{SETTINGS}quotas: {{audit_octets: 20000, history_octets: 20000}}\n"
+    ).running() as api:
+        acme, globex = (api.token("--account", one, "--name", one[:2]) for one in (A1, A2))
+        made = api.result("POST", f"/zones/{Z3}/dns_records", record(), token=globex)["id"]
+        api.result("DELETE", f"/zones/{Z3}/dns_records/{made}", token=globex)
+        versions = api.result("GET", f"/zones/{Z3}/history", token=globex)
+        for number in range(60):
+            body = {"comment": f"{number} " + "x" * 490}
+            api.result("PATCH", f"/accounts/{A1}/dns_settings", {"enforce_dns_only": number % 2 == 0}, token=acme)
+            api.refused("POST", "/zones", {"name": f"bad name {number}"}, token=acme)
+            if not number % 3:
+                ids = [one["id"] for one in api.result("GET", f"/zones/{Z1}/dns_records", token=acme)]
+                api.result("PATCH", f"/zones/{Z1}/dns_records/{ids[0]}", body, token=acme)
+        theirs = api.result("GET", f"/accounts/{A2}/audit_logs", token=globex)
+        assert [one["action"]["type"] for one in theirs] == ["record.delete", "record.create"]
+        assert api.result("GET", f"/zones/{Z3}/history", token=globex) == versions
+        own = api.result("GET", f"/accounts/{A1}/audit_logs", token=acme)
+        assert 10 < len(own) < 150
+        shown = api.result("GET", QUOTAS, token=acme)
+        assert 0 < shown["audit_octets"]["used"] <= 20_000
+        assert 0 < shown["history_octets"]["used"] <= 20_000
+        assert "were deleted, for lack of room (quota `audit_octets`)" in api.dns.stderr.text()
+        assert "audit.dropped" in [one["action"]["type"] for one in api.result("GET", f"/accounts/{A1}/audit_logs")]
+        with Person(api, globex) as person:
+            assert "record" in person.get("/audit").text

@@ -57,6 +57,8 @@ DEFAULTS = {
     "quotas.prefixes": 100,
     "quotas.delegations": 1_000,
     "quotas.history_octets": 1024**3,
+    "quotas.audit_octets": 64 * 1024**2,
+    "audit_days": 365,
     "quotas.writes_per_minute": 12_000,
     "limits.rrl.slip": 2,
     "limits.rrl.ipv4_prefix": 24,

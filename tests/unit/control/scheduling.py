@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
@@ -14,6 +13,8 @@ from typing import Any, TypeVar
 from dnsd.control.control import Control, ControlSetup
 from dnsd.control.service import ControlService
 from dnsd.log import Log
+from dnsd.manage.audit import AuditLog
+from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending import PendingChange
 from dnsd.manage.service import Actor
@@ -112,8 +113,7 @@ class Scheduling:
 
     def audit(self) -> list[dict[str, Any]]:
         """The entries of the audit log, the oldest first."""
-        file = self.state / "audit.log"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return AuditLog(self.state / "audit.log").read(LogQuery(1000)).entries[::-1]
 
 
 class Life:

@@ -1,0 +1,37 @@
+"""The audit log's upkeep: old files go, and after a failure it is tried again until it can be written."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+
+from dnsd.control.current import Current
+from dnsd.log import Log
+from dnsd.manage.audit import AuditLog
+from dnsd.model.quota_rules import quotas_of
+from dnsd.process.tasks import in_thread
+
+PRUNE_S = 3600.0
+PROBE_S = 5.0
+
+
+def audit_room(current: Current, account_id: str) -> int:
+    """The octets that an account's entries may have; the settings' for an unknown account."""
+    account = current.loaded.dataset.accounts.get(account_id) if current.loaded else None
+    quotas = current.settings.quotas
+    return (quotas_of(account, quotas) if account else quotas).audit_octets
+
+
+async def keep_up(audit: AuditLog, current: Current, log: Log) -> None:
+    """Delete old files every hour, and look every few seconds whether a log with a problem can be written; forever."""
+    prune_at = 0.0
+    while True:
+        if time.monotonic() >= prune_at:
+            prune_at = time.monotonic() + PRUNE_S
+            await in_thread(partial(audit.prune, current.settings.audit_days, time.time()))
+        if audit.problem:
+            await in_thread(audit.probe)
+            if audit.problem is None:
+                log.info("the audit log can be written again")
+        await asyncio.sleep(PROBE_S)
