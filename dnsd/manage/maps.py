@@ -159,7 +159,8 @@ def _member(draft: Draft, account_id: str, kind: MemberKind, identifier: str, *p
 def _write(draft: Draft, found: AddressMap, document: Document) -> None:
     """Write a map with the time of the change, if anything changed."""
     if as_read(document) != as_read(draft.document(found.key)):
-        document.setdefault("created_at", time_text(draft.loaded.times.of_map(found).created))
+        if "created_at" not in document:
+            document["created_at"] = time_text(draft.loaded.times.of_map(found).created)
         draft.write(found.key, FileKind.MAP, document | {"modified_at": draft.stamp})
         _bar(draft, found.account_id, document)
 

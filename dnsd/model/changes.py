@@ -25,17 +25,21 @@ def change_problems(old: Dataset, new: Dataset, *, by_operator: bool, forced: bo
     found += () if forced else withdrawal_problems(old, new)
     for map_id in dict.fromkeys((*old.maps, *new.maps)):
         before, after = old.maps.get(map_id), new.maps.get(map_id)
-        if before is after:
-            continue
-        if before is None and after is not None:
-            found += _creation(after, by_operator=by_operator)
-        elif before is not None and after is None:
-            found += _deletion(before) if before.account_id in new.accounts else ()
-        elif before is not None and after is not None:
-            found += _edit(before, after)
+        if before is not after and (after or (before and before.account_id in new.accounts)):
+            found += map_change_problems(before, after, by_operator=by_operator)
     found += _slips(old, new)
     found += _delegations(old, new)
     return found if by_operator else [*found, *_operator_only(old, new)]
+
+
+def map_change_problems(before: AddressMap | None, after: AddressMap | None, *, by_operator: bool) -> Iterator[Problem]:
+    """Reasons to refuse the change of a map; None: it does not exist."""
+    if before and after:
+        yield from _edit(before, after)
+    elif after:
+        yield from _creation(after, by_operator=by_operator)
+    elif before:
+        yield from _deletion(before)
 
 
 def _slips(old: Dataset, new: Dataset) -> Iterator[Problem]:
