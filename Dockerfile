@@ -3,8 +3,9 @@
 # This stage has a compiler, for the C parts.
 FROM python:3.12 AS build
 COPY pyproject.toml constraints.txt README.md LICENSE /src/
+RUN python -m venv /opt/dnsd && /opt/dnsd/bin/pip install --no-cache-dir --require-hashes --requirement /src/constraints.txt
 COPY dnsd /src/dnsd
-RUN python -m venv /opt/dnsd && /opt/dnsd/bin/pip install --no-cache-dir --constraint /src/constraints.txt /src
+RUN /opt/dnsd/bin/pip install --no-cache-dir --no-deps --no-build-isolation /src
 
 FROM python:3.12-slim
 RUN groupadd --gid 10053 dnsd \

@@ -7,9 +7,13 @@ CONFIG ?= config/dnsd.yaml
 TESTS ?= tests
 BENCH ?=
 SANITIZE ?=
+UPGRADE ?=
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE) pyproject.toml
+LOCKED := Exact versions, with the hashes of all their files on all platforms. Made by `make lock` from pyproject.toml.
 ALONE := tests/soak/test_floods.py tests/soak/test_fairness.py
 
-.PHONY: help serve check test sanitize test-browser test-clients screenshots soak bench format clean
+.PHONY: help serve check test sanitize test-browser test-clients screenshots soak bench format lock clean
 
 help:
 	@echo "make serve    run the server on $(CONFIG), 127.0.0.1:5300"
@@ -22,6 +26,7 @@ help:
 	@echo "make soak     test every guarantee of docs/reliability.md under load for some minutes, and write the figures there"
 	@echo "make bench    compare with NSD, Knot, BIND, PowerDNS and others, and write docs/benchmarks.md; short form: BENCH=--quick"
 	@echo "make format   format the code as make check requires"
+	@echo "make lock     write constraints.txt and constraints-dev.txt after a change of the dependencies in pyproject.toml"
 	@echo "make clean    remove what these commands made"
 	@echo "$(BIN)/dnsd check   read your files and print every problem in them"
 
@@ -78,6 +83,13 @@ format: $(VENV)/.test
 	@$(BIN)/python -m ruff check --fix --exit-zero .
 	@$(BIN)/python -m ruff format .
 
+# Keeps the pinned versions where pyproject.toml allows them; UPGRADE=--upgrade takes the newest, UPGRADE='--upgrade-package NAME' one.
+lock: $(VENV)/.python
+	@$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@$(LOCK) --extra build --output-file constraints.txt
+	@$(LOCK) --extra build --extra dev --constraint constraints.txt --output-file constraints-dev.txt
+	@sed -i '1i# $(LOCKED)' constraints.txt constraints-dev.txt
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -90,11 +102,12 @@ $(VENV)/.python:
 
 $(VENV)/.serve: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "==> installing dnsd"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@$(PIP) --require-hashes --requirement constraints.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.serve
+$(VENV)/.test: $(VENV)/.serve constraints-dev.txt tests/api/cloudflare-4.txt
 	@echo "==> installing the tests' packages"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/cloudflare-4 'cloudflare==4.3.1'
+	@$(PIP) --require-hashes --requirement constraints-dev.txt
+	@$(PIP) --require-hashes --no-deps --upgrade --target $(VENV)/cloudflare-4 --requirement tests/api/cloudflare-4.txt
 	@touch $@

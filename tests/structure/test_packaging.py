@@ -146,7 +146,7 @@ def test_service_is_confined_to_its_volumes_and_to_loopback(name: str) -> None:
 @pytest.mark.parametrize("name", COMPOSE["services"])
 def test_service_is_pinned_and_waits_for_healthy_ones(name: str) -> None:
     service = COMPOSE["services"][name]
-    assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"])
+    assert "build" in service or re.search(r":v?\d+\.\d+\.\d+@sha256:[0-9a-f]{64}$", service["image"])
     assert "build" in service or service["healthcheck"]["test"][0] == "CMD"
     for other, how in service.get("depends_on", {}).items():
         assert how == {"condition": "service_healthy"}
