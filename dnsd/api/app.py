@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -21,8 +21,9 @@ from dnsd import __version__
 from dnsd.api import into_open
 from dnsd.api.access import Access, check_access
 from dnsd.api.codes import status_of
-from dnsd.api.docs_page import docs_response
-from dnsd.api.envelope import Reply, refusal, response
+from dnsd.api.docs_page import fixed_docs
+from dnsd.api.envelope import NO_SNIFFING, Reply, refusal, response
+from dnsd.api.fixed_page import FixedPage
 from dnsd.api.into_open import OpenWatch, refuses
 from dnsd.api.openapi import components, operation, operation_id, tag
 from dnsd.api.request import Call, read_body
@@ -45,6 +46,7 @@ def api_app(service: Service, report: Callable[[str], None]) -> ASGIApp:
         version=__version__,
         summary="The part of Cloudflare's API v4 for address maps, zones and records.",
         redirect_slashes=False,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
@@ -62,8 +64,9 @@ def api_app(service: Service, report: Callable[[str], None]) -> ASGIApp:
             openapi_extra=operation(route),
             response_model=None,
         )
-    app.add_route("/docs", _show_docs, include_in_schema=False)
-    app.openapi = partial(_openapi_document, app)  # type: ignore[method-assign]
+    document = FixedPage(partial(_openapi_document, app), "application/json", NO_SNIFFING)
+    for path, page in (("/openapi.json", document), ("/docs", fixed_docs())):
+        app.add_route(path, page.answer, include_in_schema=False)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, partial(_on_failure, report))
     return _Normalized(app)
@@ -109,16 +112,10 @@ def _check_time(request: Request, route: Route) -> None:
         raise refused(Reason.INVALID, "only changes of address maps can wait: leave it out", FIELD)
 
 
-def _openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, built once."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        app.openapi_schema = document | {"components": components(ROUTES)}
-    return app.openapi_schema
-
-
-async def _show_docs(request: Request) -> Response:
-    return docs_response()
+def _openapi_document(app: FastAPI) -> bytes:
+    document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+    text = json.dumps(document | {"components": components(ROUTES)}, ensure_ascii=False, separators=(",", ":"))
+    return text.encode()
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

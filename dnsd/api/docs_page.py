@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from html import escape
 from itertools import groupby
 from typing import Any
 
-from starlette.responses import HTMLResponse, Response
-
 from dnsd.api.codes import CODES
+from dnsd.api.fixed_page import FixedPage
 from dnsd.api.openapi import components, operation_id, tag
 from dnsd.api.routes import BASE, ROUTES, Route
 from dnsd.model.fields import Fields
@@ -87,12 +85,11 @@ as not found. Instead of the <code>Authorization</code> header, clients may send
 """
 
 
-def docs_response() -> Response:
+def fixed_docs() -> FixedPage:
     """The page, with headers that allow nothing but its own style sheet."""
-    return HTMLResponse(docs_page(ROUTES), headers=HEADERS)
+    return FixedPage(lambda: docs_page(ROUTES).encode(), "text/html", HEADERS)
 
 
-@cache
 def docs_page(routes: tuple[Route, ...]) -> str:
     """The page as HTML."""
     schemas = components(routes)["schemas"]

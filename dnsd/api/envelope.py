@@ -19,6 +19,7 @@ HEADERS: Mapping[int, Mapping[str, str]] = {  # sent with a status
     401: {"WWW-Authenticate": "Bearer"},  # RFC 9110 §15.5.2
     408: {"Connection": "close"},  # RFC 9110 §15.5.9
 }
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}  # a browser must not take a tenant's text for HTML
 NOTE = 10_000  # the code of messages; Cloudflare's schema has no codes below 1000
 MAX_PAGE = 1_000_000_000  # higher page numbers are lowered to this; the page is empty
 
@@ -99,7 +100,7 @@ class Raw:
 def response(reply: Reply | Raw, status: int = 200) -> Response:
     """The HTTP response to a successful request; `status` is the route's."""
     if isinstance(reply, Raw):
-        return Response(reply.content, media_type=reply.media_type, headers=dict(reply.headers))
+        return Response(reply.content, media_type=reply.media_type, headers={**NO_SNIFFING, **reply.headers})
     body: dict[str, Any] = {
         "success": True,
         "errors": [],
@@ -136,7 +137,7 @@ def _error(fault: ShownFault) -> dict[str, Any]:
 
 def _json(body: Any, status: int, headers: Mapping[str, str]) -> Response:
     text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
-    return Response(text, status, {"Cache-Control": "no-store", **headers}, "application/json")
+    return Response(text, status, {"Cache-Control": "no-store", **NO_SNIFFING, **headers}, "application/json")
 
 
 def _number(text: str | None, default: int, largest: int) -> int:

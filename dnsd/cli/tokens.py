@@ -26,6 +26,11 @@ from dnsd.wire.names import parse_name_text
 
 T = TypeVar("T")
 
+FOR_EVERYTHING = (
+    "warning: this token may change everything and never expires; limit it with --account, --zone, --permission or "
+    "--expires, or give --operator to make it without this warning"
+)
+
 
 @click.group("token")
 def token_commands() -> None:
@@ -74,6 +79,7 @@ def _expiry(context: click.Context, option: click.Parameter, value: str | None) 
     help=f"Limit to this permission; AREA is one of {', '.join(Area)}; edit includes read.",
 )
 @click.option("--expires", metavar="RFC3339", callback=_expiry, help="Expiry time; default: never.")
+@click.option("--operator", is_flag=True, help="Make an operator's token, with full access, without a warning.")
 def create_command(
     config: Path,
     *,
@@ -82,14 +88,18 @@ def create_command(
     zones: tuple[str, ...],
     permissions: tuple[tuple[Area, AccessLevel], ...],
     expires: datetime | None,
+    operator: bool,
 ) -> None:
     """Create a token and print it.
 
-    The token is printed once and cannot be shown again. By default it is an operator's token, with full access.
+    The token is printed once and cannot be shown again. By default it is an operator's token, with full access, and a
+    warning says so on standard error.
     --account and --zone limit it to those accounts and zones, --permission limits its permissions; all three are
     repeatable. A token for a zone does not cover the zone's account. Folders and names are looked up in the files; ids
     are used as given.
     """
+    if operator and (accounts or zones or permissions):
+        raise click.UsageError("--operator is full access: leave out --account, --zone and --permission, or --operator")
     file = _token_file(config)
     account_ids, zone_ids = _ids(config, accounts, zones)
     try:
@@ -105,6 +115,8 @@ def create_command(
         raise click.UsageError(str(error)) from None
     except TokenFileError as error:
         _fail(error)
+    if not (operator or accounts or zones or permissions or expires):
+        say(FOR_EVERYTHING)
     if sys.stderr.isatty():
         say(f"token {token.id} for {_scope(token)}: {_permissions(token)}; expires: {_time(token.expires_at)}")
         say("it cannot be shown again:")

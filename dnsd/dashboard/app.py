@@ -114,8 +114,8 @@ class _Dashboard:
                 query=FormValues.of(request.url.query),
                 form=form,
                 upload=upload,
-                notice=notice_of(request),
-                undo=undo_of(request),
+                notice=notice_of(request, session.secret),
+                undo=undo_of(request, session.secret),
             )
             if request.method == "POST" and not is_form_secret(form.get(FORM_FIELD), session.secret):
                 return self._of_another_session(request, session, form)
@@ -139,7 +139,7 @@ class _Dashboard:
             self._report(f"{request.method} {request.url.path}: {error}")
             return self._refusal(refused(Reason.NOT_LOADED, f"{error.filename or 'a file'}: {error.strerror}"), visit)
         if isinstance(shown, Redirect):
-            return redirected(shown, request)
+            return redirected(shown, request, session.secret)
         return downloaded(shown) if isinstance(shown, Download) else self._pages.shown(shown, visit)
 
     def _find_session(self, request: Request) -> Session | None:

@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from dnsd import __version__
 from dnsd.dashboard.flow_picture import percent
 from dnsd.dashboard.forms import FormErrors
-from dnsd.dashboard.sessions import LIFETIME, Session, form_secret
+from dnsd.dashboard.sessions import LIFETIME, Session, form_secret, signed, verified
 from dnsd.dashboard.views import action_words
 from dnsd.dashboard.visit import Visit
 from dnsd.model.records import AUTOMATIC_TTL
@@ -127,13 +127,14 @@ class Pages:
         return Response(octets, 200, {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}, kind)
 
 
-def redirected(redirect: Redirect, request: Request) -> Response:
-    """The response for a redirect; a cookie carries the notice."""
+def redirected(redirect: Redirect, request: Request, secret: str = "") -> Response:
+    """The response for a redirect; cookies, signed with the session's secret, carry the notice and the undo."""
     response = RedirectResponse(redirect.to, 303, HEADERS)
     if redirect.notice:
-        set_cookie(response, request, NOTICE, quote(redirect.notice[:MAX_NOTICE]), max_age_s=60)
+        text = signed(quote(redirect.notice[:MAX_NOTICE]), secret)
+        set_cookie(response, request, NOTICE, text, max_age_s=60)
     if redirect.undo:
-        set_cookie(response, request, UNDO, redirect.undo, max_age_s=60)
+        set_cookie(response, request, UNDO, signed(redirect.undo, secret), max_age_s=60)
     return response
 
 
@@ -143,14 +144,14 @@ def downloaded(download: Download) -> Response:
     return Response(download.text, 200, {**HEADERS, "Content-Disposition": name}, "text/plain")
 
 
-def notice_of(request: Request) -> str:
-    """The notice from the previous page."""
-    return unquote(request.cookies.get(NOTICE, ""))[:MAX_NOTICE]
+def notice_of(request: Request, secret: str) -> str:
+    """The notice from the previous page of a session with this secret."""
+    return unquote(verified(request.cookies.get(NOTICE, ""), secret))[:MAX_NOTICE]
 
 
-def undo_of(request: Request) -> str:
-    """The path that takes back the change of the previous page."""
-    path = request.cookies.get(UNDO, "")
+def undo_of(request: Request, secret: str) -> str:
+    """The path that takes back the change of the previous page of a session with this secret."""
+    path = verified(request.cookies.get(UNDO, ""), secret)
     return path if UNDO_PATH.fullmatch(path) else ""
 
 

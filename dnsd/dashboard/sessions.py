@@ -20,6 +20,7 @@ from dnsd.whole_file import replacing
 
 FILE_NAME = "sessions.json"  # in the state folder
 LIFETIME = timedelta(hours=12)
+SIGNATURE_SIZE = 64  # hexadecimal digits
 MAX_SESSIONS = 20  # of one token; a new session replaces the oldest
 
 
@@ -91,6 +92,17 @@ class Sessions:
 def new_secret() -> str:
     """A random secret of 256 bits, as text."""
     return secrets.token_urlsafe(32)
+
+
+def signed(text: str, secret: str) -> str:
+    """The text with a signature that only a session's secret makes, for a cookie: other sites may set cookies, too."""
+    return f"{hmac.digest(secret.encode(), b'cookie' + text.encode(), 'sha256').hex()}{text}"
+
+
+def verified(given: str, secret: str) -> str:
+    """The text that was signed with a session's secret; empty if it was not."""
+    text = given[SIGNATURE_SIZE:]
+    return text if hmac.compare_digest(given.encode(errors="replace"), signed(text, secret).encode()) else ""
 
 
 def form_secret(secret: str) -> str:

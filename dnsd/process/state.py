@@ -8,9 +8,12 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 import socket
+import stat
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from dnsd.log import Log
 from dnsd.process.state_folder import StateFolder, open_folder
 
 LOCK_FILE = "lock"
+TEMPORARY = "dnsd-state-"  # prefix of temporary state folders
 BACKLOG = 64  # connections that wait while control restarts; also the accepts that asyncio tries at once
 LOCK_WITHIN_S = 0.5  # time for the processes of a killed server to end
 
@@ -40,13 +44,14 @@ class State:
 
 def take_state(folder: Path, log: Log) -> State:
     """Make and lock the state folder; if that fails, warn and use a temporary one. Raises UnsafeFolderError."""
+    _remove_left_over()
     try:
         return _taken(open_folder(folder, may_make=True), is_temporary=False)
     except BlockingIOError:
         why = f"{folder} is in use by another server, to which `dnsd reload` and `dnsd status` connect"
     except OSError as error:
         why = f"{folder} cannot be used: {os.strerror(error.errno or 0)}"
-    temporary = Path(tempfile.mkdtemp(prefix="dnsd-"))
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY))
     log.warning(f"warning: state: {why}; this server keeps its state in {temporary}, deleted when it ends")
     return _taken(open_folder(temporary), is_temporary=True)
 
@@ -90,6 +95,21 @@ def _taken(folder: StateFolder, *, is_temporary: bool) -> State:
         folder.close()
         raise
     return State(folder=folder.at, address=f"\0{address}", lock=lock, is_temporary=is_temporary)
+
+
+def _remove_left_over() -> None:
+    """Remove the temporary state folders of servers that were killed: those with a lock that no process holds."""
+    for entry in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
+        with suppress(OSError):
+            status = os.lstat(entry)
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+                continue
+            lock = os.open(entry / LOCK_FILE, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(entry)
+            finally:
+                os.close(lock)
 
 
 def _lock(lock: int) -> None:

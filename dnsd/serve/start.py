@@ -45,6 +45,7 @@ from dnsd.net.listen import (
 from dnsd.net.udp import Udp, available
 from dnsd.outbound.outbound import Outbound, OutboundSetup
 from dnsd.process.memory import share_heap
+from dnsd.process.parent import end_with_parent
 from dnsd.process.privileges import raise_descriptor_limit, user_to_assume
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import ignore_signals
@@ -189,6 +190,7 @@ class _Server:
         )
         log.note_dropped = partial(self.shared.set, self.shared.supervisor, Slot.LOG_DROPPED)
         self.cookie_secret = os.urandom(SECRET_SIZE)
+        self.pid = os.getpid()  # the supervisor's
         # For lines between the supervisor and the current control process.
         self.supervisor_end, self.control_end = socket.socketpair()
         self.lifeline, self.lifeline_w = os.pipe()  # children read its end when the supervisor has ended
@@ -271,6 +273,7 @@ class _Server:
 
     def _leave_supervisor(self) -> None:
         """Close the supervisor's descriptors, and end with the supervisor."""
+        end_with_parent(self.pid)
         os.close(self.lifeline_w)
         self.supervisor_end.close()
         threading.Thread(target=_end_with, args=(self.lifeline,), name="lifeline", daemon=True).start()

@@ -27,7 +27,7 @@ from dnsd.store.text_file import Content, NotTextError, blocks_again, read_conte
 # coarsest clock in use.
 COARSEST_CLOCK_NS = 2_000_000_000
 
-LATEST_S = 250_000_000_000  # upper bound of a file's time: dates need a year of four digits
+LATEST_S = 2**32 - 1  # upper bound of a file's time, which becomes a serial; a later one is no time of a change
 
 # Files that editors, package managers and file systems leave or swap (Kubernetes' `..data`): ignored.
 IGNORED = (".*", "*~", "#*#", "4913", "*.bak", "*.rpmnew", "*.rpmsave", "*.dpkg-*", "lost+found", "@eaDir")
@@ -276,7 +276,9 @@ def read_file(path: str, key: str, kind: FileKind, *, previous: SourceFile | Non
         stamp = _stamp(status, now_ns)
         if previous and stamp and stamp == previous.stamp and path == previous.path:
             return previous
-        modified = min(max(int(status.st_mtime), 0), LATEST_S)
+        modified = max(int(status.st_mtime), 0)
+        if modified > LATEST_S:
+            modified = now_ns // 10**9
         content = read_content(Path(path), any_octets=kind is FileKind.ZONE_MASTER)
     except OSError as error:
         problem, stamp = _problem(path, _cannot_be_read(error), key), None  # possibly transient: retry each time

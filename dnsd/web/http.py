@@ -1,7 +1,7 @@
 """HTTP servers with limits: on connections, headers, and the time for a TLS handshake, a request and a response.
 
-With too many connections, the one that has kept the server waiting longest is closed: clients that hold connections
-open cannot keep others out.
+With too many connections, the client with the most loses the one that has kept the server waiting longest: clients that
+hold connections open cannot keep others out.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -28,6 +29,7 @@ MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
 BACKLOG = 16  # accepts that asyncio tries, and reports, before it waits for a free descriptor
 REQUEST_S = 5  # from the connection, or the last response, to the end of the next request's headers
+UNSENT_LIMIT = 128 * 1024  # octets of a response in the kernel, which else holds megabytes for a client
 LEAST_TAKEN = 64 * 1024  # octets of a response that a client must read within REQUEST_S, unless fewer are left
 LINGER_S = 1.0  # from an error response to closing the connection: else the client may not see it (RFC 9112 §9.6)
 
@@ -91,8 +93,9 @@ class _BoundedProtocol(H11Protocol):
     """Closes surplus and slow connections, which uvicorn does not."""
 
     _deadline: asyncio.TimerHandle | None = None
-    _waiting_since: float  # on the loop's clock: for a request, or for the rest of its body
+    _waiting_since: float  # on the loop's clock: for a request, the rest of its body, or a reader of the response
     _unsent: int = 0  # octets of a response at the last check
+    _is_unread: bool = False  # a response is complete, but not sent yet; no other request is taken meanwhile
     _is_ending: bool = False
     _tcp: asyncio.Transport  # below TLS; without TLS the same as `transport`
     _handshake: asyncio.Task[None] | None = None  # until it has ended
@@ -107,7 +110,11 @@ class _BoundedProtocol(H11Protocol):
         self.connections.add(self)  # also during the handshake, which uvicorn's own TLS would hide
         # asyncio sets this only on sockets made with a protocol number, and these are not. Without it, a response's
         # second write waits 40 ms for the ACK of the first.
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        with suppress(AttributeError, OSError):  # not on every system
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LIMIT)
+        transport.set_write_buffer_limits(high=0)  # `resume_writing` is called once all is sent
         self._waiting_since = self.loop.time()
         self._make_room()
         self._watch()
@@ -139,6 +146,7 @@ class _BoundedProtocol(H11Protocol):
         if transport is None or self._tcp.is_closing():
             self.connection_lost(None)
         else:
+            transport.set_write_buffer_limits(high=1)  # asyncio pauses at the limit here, above it without TLS
             super().connection_made(transport)
             if self._early:
                 self.data_received(self._early)
@@ -151,9 +159,21 @@ class _BoundedProtocol(H11Protocol):
             self._watch()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
         self._waiting_since = self.loop.time()
+        self._is_unread = self.transport.get_write_buffer_size() > 0 and not self.transport.is_closing()
+        if self._is_unread:
+            self.flow.pause_reading()
+        else:
+            super().on_response_complete()
         self._watch()
+
+    def resume_writing(self) -> None:
+        """Once the last response is sent, go on to the next request: nobody gets more responses than they read."""
+        super().resume_writing()
+        if self._is_unread:
+            self._is_unread = False
+            super().on_response_complete()
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._handshake:
@@ -191,15 +211,23 @@ class _BoundedProtocol(H11Protocol):
         self.loop.call_later(LINGER_S, self._tcp.abort)
 
     def _make_room(self) -> None:
-        """With too many connections, close the one idle longest; this one if all others are being answered."""
+        """With too many connections, close the one idle longest, of the client that has the most.
+
+        It is this one if all others of the client are being answered.
+        """
         there = [one for one in self.connections if isinstance(one, _BoundedProtocol) and not one._is_closing()]
         if len(there) > MAX_CONNECTIONS:
+            held = Counter(map(_BoundedProtocol._host, there))
             waiting = filter(_BoundedProtocol._is_waiting, there)
-            min(waiting, key=lambda one: one._waiting_since)._tcp.abort()
+            min(waiting, key=lambda one: (-held[one._host()], one._waiting_since))._tcp.abort()
 
     def _is_waiting(self) -> bool:
-        """Whether it is the client's turn to send."""
-        return (not self._is_answering() or self.cycle.more_body) and not self._unread()
+        """Whether it is the client's turn to send, or to read."""
+        return not self._is_answering() or self.cycle.more_body
+
+    def _host(self) -> str:
+        peer = self._tcp.get_extra_info("peername")
+        return peer[0] if isinstance(peer, tuple) else ""
 
     def _is_closing(self) -> bool:
         return self._tcp.is_closing() or self.transport.is_closing()

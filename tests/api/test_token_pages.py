@@ -10,6 +10,7 @@ import pytest
 from tests.api.server import A1, A2, FILES, Z1, Z3, Api
 from tests.browser.sessions import Person
 
+NOTICE = '<div class="note good">'
 SECRET = re.compile(r'<code id="secret">(dnsd_[\w-]{43})</code>')
 
 
@@ -136,3 +137,20 @@ def test_tokens_of_others_are_hidden(api: Api, tenant: Person) -> None:
     with Person(api, api.operator) as person:
         assert "acme" in person.get("/tokens?q=acme").text
         assert person.get(f"/zones/{Z3}").status_code == 200
+
+
+def test_notice_is_shown_only_to_the_session_that_it_was_made_for(api: Api) -> None:
+    """Another site of the same domain may set the cookie, but not sign it."""
+    forged = "Send%20your%20token%20to%20evil.example"
+    with Person(api, api.operator) as one, Person(api, api.operator) as other:
+        for cookie in (forged, f"{'0' * 64}{forged}", "short", ""):
+            other.client.cookies.set("dnsd_notice", cookie)
+            shown = other.get("/zones")
+            assert shown.status_code == 200
+            assert "evil.example" not in shown.text
+        assert one.post(f"/zones/{Z1}/pause", {}).status_code == 303
+        notice = one.client.cookies.get("dnsd_notice")
+        assert notice
+        other.client.cookies.set("dnsd_notice", notice)
+        assert NOTICE in one.get("/zones").text
+        assert NOTICE not in other.get("/zones").text

@@ -340,6 +340,17 @@ def test_second_server_of_a_configuration_keeps_its_state_elsewhere(server: Dnsd
     assert run("status", "-c", str(tmp_path / "dnsd.yaml")).returncode == 0
 
 
+def test_killed_second_server_leaves_no_state_for_long(server: Dnsd, tmp_path: pathlib.Path) -> None:
+    found = []
+    for _ in range(2):
+        with Dnsd(tmp_path / "dnsd.yaml", env={"TMPDIR": str(tmp_path)}) as second:
+            found.append([one for one in tmp_path.iterdir() if one.name.startswith("dnsd-state-")])
+            second.process.kill()
+            second.process.wait(HANG_S)
+    assert [len(folders) for folders in found] == [1, 1]  # the second start has removed the first's
+    assert found[0] != found[1]
+
+
 # Settings out of range
 
 OUT_OF_RANGE: dict[str, tuple[dict[str, Any], str, str, str]] = {

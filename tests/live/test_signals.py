@@ -197,3 +197,17 @@ def _ignores(pid: int, number: int) -> bool:
     status = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
     masks = [int(line.split()[1], 16) for line in status if line.startswith(("SigIgn", "SigCgt"))]
     return any(mask >> (number - 1) & 1 for mask in masks)
+
+
+@pytest.mark.parametrize("process", ["worker-0", "control"])
+def test_stopped_process_of_a_killed_server_does_not_outlive_it(
+    server: Dnsd, tmp_path: pathlib.Path, process: str
+) -> None:
+    """A stopped process runs no code that could notice, and would keep the ports and the state folder."""
+    stopped = psutil.Process(pids(tmp_path)[process])
+    stopped.suspend()
+    server.process.kill()
+    server.process.wait(HANG_S)
+    stopped.wait(HANG_S)
+    with Dnsd(tmp_path / "dnsd.yaml") as successor:
+        assert "is in use by another server" not in successor.stderr.text()

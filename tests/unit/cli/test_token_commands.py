@@ -49,8 +49,11 @@ def find(config: pathlib.Path, secret: str) -> Token:
 # create
 
 CREATED: dict[str, tuple[list[str], dict[str, Any]]] = {
-    "the operator's": ([], {"name": "", "accounts": (), "zones": (), "permissions": (), "expires_at": None}),
-    "a name": (["--name", "CI of žižkov"], {"name": "CI of žižkov"}),
+    "the operator's": (
+        ["--operator"],
+        {"name": "", "accounts": (), "zones": (), "permissions": (), "expires_at": None},
+    ),
+    "a name": (["--name", "CI of žižkov", "--operator"], {"name": "CI of žižkov"}),
     "ids": (
         ["--account", ID, "--account", OTHER_ID, "--zone", ID],
         {"accounts": (ID, OTHER_ID.lower()), "zones": (ID,)},
@@ -79,6 +82,14 @@ def test_create(config: pathlib.Path, arguments: list[str], expected: dict[str, 
     assert abs((made.created_at - datetime.now(UTC)).total_seconds()) < 60
 
 
+def test_token_for_everything_for_ever_is_made_with_a_warning(config: pathlib.Path) -> None:
+    result = run(config, "create", "--name", "script")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: this token may change everything and never expires")
+    assert SECRET.fullmatch(result.stdout)
+    assert find(config, result.stdout).is_operator
+
+
 def test_ids_need_no_valid_files(config: pathlib.Path) -> None:
     (config.parent / "accounts/acme/account.yaml").write_text("naem: x")
     assert run(config, "create", "--account", ID, "--zone", ID).exit_code == 0
@@ -98,6 +109,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no such account": (["--account", "globex"], 1, "there is no account in the folder 'globex'"),
     "no such zone": (["--zone", "example.org"], 1, "there is no zone with the name 'example.org'"),
     "an invalid zone name": (["--zone", "a..b"], 1, "there is no zone with the name 'a..b'"),
+    "an operator's for an account": (["--operator", "--account", ID], 2, "--operator is full access: leave out"),
     "an empty account": (["--account", ""], 1, "there is no account in the folder ''"),
     "an id that is too short": (["--zone", "1" * 31], 1, "there is no zone with the name '11"),
     "an invalid permission": (

@@ -1,0 +1,119 @@
+"""The HTTP server by itself: pipelined requests whose responses nobody reads, and which connection makes room."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from dnsd.web.http import MAX_CONNECTIONS, serve_http
+from tests.limits import HANG_S
+
+SIZE = 100_000  # octets of a response
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+FEW = 20  # responses of SIZE that fit into the buffers of both sides, with room to spare
+
+
+@dataclass
+class Served:
+    """A running server; `calls` counts its requests."""
+
+    address: tuple[str, int]
+    calls: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.calls += 1
+        await Response(bytes(SIZE))(scope, receive, send)
+
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        client.settimeout(HANG_S)
+        client.bind((source, 0))
+        client.connect(self.address)
+        return client
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Served]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        served = Served(sock.getsockname())
+        task = asyncio.create_task(serve_http(served, sock, lambda: None))
+        await asyncio.sleep(0.05)
+        yield served
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def in_server(work: Callable[[Served], None], then: Callable[[Served], None] = lambda served: None) -> None:
+    """Run blocking work of clients in a thread while the server runs."""
+
+    async def run() -> None:
+        async with serving() as served:
+            await asyncio.to_thread(work, served)
+            await asyncio.sleep(0.3)
+            then(served)
+            await asyncio.sleep(0.05)  # for the server to see that clients have gone
+
+    asyncio.run(run())
+
+
+def read(client: socket.socket) -> int:
+    """Read one response; return the octets of its body."""
+    octets = b""
+    while b"\r\n\r\n" not in octets:
+        octets += client.recv(1)
+    left = SIZE
+    while left:
+        left -= len(client.recv(min(left, 65_536)))
+    return SIZE
+
+
+def test_client_gets_no_more_responses_than_it_reads() -> None:
+    clients: list[socket.socket] = []
+
+    def ask(served: Served) -> None:
+        client = served.connect()
+        client.sendall(REQUEST * 100)
+        clients.append(client)
+
+    def judge(served: Served) -> None:
+        clients[0].close()
+        assert 1 <= served.calls <= FEW
+
+    in_server(ask, judge)
+
+
+def test_client_that_reads_gets_all_responses_in_order() -> None:
+    def ask(served: Served) -> None:
+        with served.connect() as client:
+            client.sendall(REQUEST * 100)
+            assert sum(read(client) for _ in range(100)) == 100 * SIZE
+            client.sendall(REQUEST)
+            assert read(client) == SIZE
+        assert served.calls == 101
+
+    in_server(ask)
+
+
+def test_client_with_the_most_connections_makes_room() -> None:
+    def ask(served: Served) -> None:
+        with served.connect() as operator:
+            operator.sendall(REQUEST)
+            read(operator)
+            strangers = [served.connect("127.0.0.2") for _ in range(MAX_CONNECTIONS + 20)]
+            for stranger in strangers[-MAX_CONNECTIONS // 2 :]:
+                stranger.sendall(REQUEST)
+                read(stranger)
+            operator.sendall(REQUEST)
+            assert read(operator) == SIZE
+            for stranger in strangers:
+                stranger.close()
+
+    in_server(ask)
