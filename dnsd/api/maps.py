@@ -59,7 +59,9 @@ async def plan_map(call: Call) -> Reply:
 
     before, after = await call.service.plan(call.actor, verb)
     asked = Asked(call.service.recent, call.service.traffic.by_zone())
-    return Reply(plan_shape(await in_thread(len(after.dataset.zones), plan_of, before, after, account_id, asked)))
+    objection = await call.service.objection(call.actor, before, after)
+    plan = partial(plan_of, before, after, account_id, asked, objection=objection)
+    return Reply(plan_shape(await in_thread(len(after.dataset.zones), plan)))
 
 
 async def get_map(call: Call) -> Reply:

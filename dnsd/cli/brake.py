@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import click
 
-from dnsd.cli.client import ApiObject, Client
-from dnsd.cli.commands import json_option
-from dnsd.cli.connection import with_api
+from dnsd.cli.client import ApiObject, FailedError
+from dnsd.cli.commands import STATUS_TIMEOUT_S, ask_server, json_option
+from dnsd.cli.connection import api_options, connected, exit_on_failure, is_api_meant
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.errors import printable
 from dnsd.manage.brake import time_left
 from dnsd.manage.brake_state import MAX_RELEASE_S
 from dnsd.model.times import parse_duration, parse_time
+from dnsd.process.link import MessageKind
 
 PATH = "/dnsd/brake"
 MOVES = ("readdressed", "pooled", "opened", "gone")
@@ -25,7 +28,10 @@ def brake_commands() -> None:
 
     Authors are the files together, and each token with the tokens and sessions made from it. If an author would have
     changed the addresses of names of more accounts than `reload.brake` within `reload.window`, its next change is
-    refused; what went before stays. The token of --token-file or $DNSD_API_TOKEN must be an operator's.
+    refused; what went before stays.
+
+    As the server's user or root, on the server's host, no token and no API is needed. With --url, --token-file or
+    $DNSD_API_TOKEN, the command uses the API; the token must be an operator's.
     """
 
 
@@ -41,14 +47,10 @@ def _seconds(context: click.Context, option: click.Parameter, value: str) -> int
 
 @brake_commands.command("status")
 @json_option
-@with_api
-def status_command(api: Client, *, as_json: bool) -> None:
+@api_options
+def status_command(*, as_json: bool, **server: Any) -> None:
     """Show each author's accounts and the limit, and the names that refused files would move."""
-    state = api.get(PATH)
-    if as_json:
-        print_json(state)
-    else:
-        _print_state(state)
+    _show(_asked({}, **server), as_json=as_json)
 
 
 @brake_commands.command("release")
@@ -62,13 +64,29 @@ def status_command(api: Client, *, as_json: bool) -> None:
     help="Time, such as 90s, 10m or 1h; default: 1h.",
 )
 @json_option
-@with_api
-def release_command(api: Client, *, author: str, seconds: int, as_json: bool) -> None:
+@api_options
+def release_command(*, author: str, seconds: int, as_json: bool, **server: Any) -> None:
     """Lift the limit for one author, or for all, for a time; then a new window begins.
 
     TOKEN is a token's id or name. Files that were refused stay so until `dnsd reload`.
     """
-    state = api.post(f"{PATH}/release", {"author": author, "seconds": seconds})
+    _show(_asked({"author": author, "seconds": seconds}, **server), as_json=as_json)
+
+
+def _asked(release: ApiObject, *, config: Path, url: str | None, token_file: Path | None, ca: Path | None) -> ApiObject:
+    """The state of the brake, after a `release` if one is given."""
+    with exit_on_failure():
+        if is_api_meant(url, token_file):
+            with connected(config, url, token_file, ca) as api:
+                found: ApiObject = api.post(f"{PATH}/release", release) if release else api.get(PATH)
+        else:
+            found = ask_server(config, MessageKind.BRAKE, release, STATUS_TIMEOUT_S)
+            if error := found.get("error"):
+                raise FailedError(error)
+        return found
+
+
+def _show(state: ApiObject, *, as_json: bool) -> None:
     if as_json:
         print_json(state)
     else:

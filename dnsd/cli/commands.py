@@ -132,7 +132,7 @@ def reload_command(config: Path, *, force: bool, account: str, as_json: bool) ->
     """
     if account and not force:
         raise click.UsageError("--account needs --force")
-    result = _ask(config, MessageKind.RELOAD, {"force": force, "account": account}, RELOAD_TIMEOUT_S)
+    result = ask_server(config, MessageKind.RELOAD, {"force": force, "account": account}, RELOAD_TIMEOUT_S)
     if as_json:
         print_json(result)
     else:
@@ -159,7 +159,7 @@ def status_command(config: Path, *, as_json: bool) -> None:
     dropped; and the CPU time and memory of each process. The exit status is 0 whenever the server replies: a watchdog
     should request /healthz and /readyz from the `metrics` address instead.
     """
-    status = _ask(config, MessageKind.STATUS, {}, STATUS_TIMEOUT_S)
+    status = ask_server(config, MessageKind.STATUS, {}, STATUS_TIMEOUT_S)
     if as_json:
         print_json(status)
     else:
@@ -254,7 +254,7 @@ def schema_command(kind: str | None) -> None:
     print_json({"$schema": dialect, "anyOf": choices, "$defs": {**definitions, **kinds}})
 
 
-def _ask(config: Path, kind: MessageKind, payload: dict[str, Any], timeout_s: float) -> Any:
+def ask_server(config: Path, kind: MessageKind, payload: dict[str, Any], timeout_s: float) -> Any:
     """The running server's reply; exits if no server can be reached."""
     try:
         folder = state_folder(config)

@@ -57,17 +57,33 @@ def with_api(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*, config: Path, url: str | None, token_file: Path | None, ca: Path | None, **given: Any) -> None:
-        try:
-            with _connected(config, url, token_file, ca, given.get("at")) as client:
-                command(client, **given)
-        except InvalidDataError as error:
-            report(error.problems)
-            sys.exit(1)
-        except FailedError as error:
-            for line in error.lines:
-                say(printable(line))
-            sys.exit(error.status)
+        with exit_on_failure(), connected(config, url, token_file, ca, given.get("at")) as client:
+            command(client, **given)
 
+    return api_options(run)
+
+
+@contextmanager
+def exit_on_failure() -> Iterator[None]:
+    """Print the reason of a failure, and exit."""
+    try:
+        yield
+    except InvalidDataError as error:
+        report(error.problems)
+        sys.exit(1)
+    except FailedError as error:
+        for line in error.lines:
+            say(printable(line))
+        sys.exit(error.status)
+
+
+def is_api_meant(url: str | None, token_file: Path | None) -> bool:
+    """Whether the options or the environment name a server or a token of the API."""
+    return bool(url or token_file or os.environ.get(TOKEN_VARIABLE))
+
+
+def api_options(run: Callable[..., None]) -> Callable[..., None]:
+    """Add the options for the API's address and token to a command."""
     url_option = click.option(
         "--url",
         envvar=URL_VARIABLE,
@@ -90,7 +106,7 @@ def with_api(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _connected(
+def connected(
     config: Path, url: str | None, token_file: Path | None, ca: Path | None, until: datetime | None = None
 ) -> Iterator[Client]:
     """Open a client of the API; a token of its own stays `until` then."""

@@ -11,11 +11,12 @@ from pathlib import Path
 from dnsd.app import Loaded
 from dnsd.log import Log
 from dnsd.manage.audit import AuditLog, Entry, Outcome
-from dnsd.manage.brake import FILES, Book, Overrun, judged, limit_of
+from dnsd.manage.brake import FILES, Author, Book, Overrun, judged, limit_of
 from dnsd.manage.brake_file import BrakeFile
 from dnsd.manage.draft import Draft
 from dnsd.manage.judge import moves_between
 from dnsd.manage.refusal import Reason, refused
+from dnsd.manage.tokens import Token
 from dnsd.process.tasks import in_thread
 
 
@@ -42,10 +43,27 @@ class Brake:
         """Keep whether files wait for the operator's word: a start then judges like a reload."""
         await self.keep(replace(self.book, is_refused=is_refused))
 
-    async def record(self, action: str, message: str, outcome: Outcome) -> None:
-        """Write an entry about a reload to the audit log."""
+    async def release(self, author: str, seconds: int, token: Token | None, client: str) -> None:
+        """Lift the limit for an author, or ALL, for a time, as a token or, without one, a command on this host asks."""
+        await self.keep(self.book.released_for(author, seconds, time.time()))
+        action, message = "brake.release", f"for {seconds:,} s"
+        await self.record(action, message, Outcome.OK, what=author, token=token, client=client)
+        whose = (token.name or token.id) if token else "a command on this host"
+        self._log.warning(f"{action}: {author} {message}, by {whose}")
+
+    async def record(
+        self,
+        action: str,
+        message: str,
+        outcome: Outcome,
+        *,
+        what: str = FILES.key,
+        token: Token | None = None,
+        client: str = "",
+    ) -> None:
+        """Write an entry about the files, or another author, to the audit log."""
         now = datetime.now(UTC)
-        entry = Entry(at=now, token=None, client="", action=action, object=FILES.key, outcome=outcome, message=message)
+        entry = Entry(at=now, token=token, client=client, action=action, object=what, outcome=outcome, message=message)
         if problem := await in_thread(partial(self._audit.append, entry)):
             self._log.error(problem)
 
@@ -67,14 +85,26 @@ class Trial:
 
     def check(self, draft: Draft, before: Loaded, after: Loaded) -> None:
         """Judge a change by its author, and add it to the book. Raises RefusedError over the limit."""
-        author, reload = draft.author, after.settings.reload
-        limit = limit_of(len(before.dataset.accounts), reload.brake_limits, reload.window_s)
-        if author is None or after is before or limit is None or self.book.is_released(author.key, now := time.time()):
-            return
-        moved = moves_between(before, after)
-        result = judged(self.book, author, moved.zones, moved.base, after.snapshot, limit, now)
+        result = self._judged(draft.author, before, after)
         if isinstance(result, Overrun):
             self._brake.refusals["token"] += 1
-            remedy = f"an operator may lift it with `dnsd brake release {author.key}`"
-            raise refused(Reason.FORBIDDEN, f"{result.message(now)}; {remedy}")
+            raise refused(Reason.FORBIDDEN, _refusal(result))
         self.book = result
+
+    def objection(self, author: Author | None, before: Loaded, after: Loaded) -> str:
+        """The reason to refuse a change if it were made now; empty without one."""
+        result = self._judged(author, before, after)
+        return f"the brake would refuse this now: {_refusal(result)}" if isinstance(result, Overrun) else ""
+
+    def _judged(self, author: Author | None, before: Loaded, after: Loaded) -> Book | Overrun:
+        reload, now = after.settings.reload, time.time()
+        limit = limit_of(len(before.dataset.accounts), reload.brake_limits, reload.window_s)
+        if author is None or after is before or limit is None or self.book.is_released(author.key, now):
+            return self.book
+        moved = moves_between(before, after)
+        return judged(self.book, author, moved.zones, moved.base, after.snapshot, limit, now)
+
+
+def _refusal(overrun: Overrun) -> str:
+    remedy = f"an operator may lift it with `dnsd brake release {overrun.author.key}`"
+    return f"{overrun.message(time.time())}; {remedy}"

@@ -10,7 +10,10 @@ from typing import Any
 
 from dnsd.control.control import Control
 from dnsd.control.guarded import Force
-from dnsd.control.status import COLLECT_S, status
+from dnsd.control.status import COLLECT_S, brake_state, status
+from dnsd.manage.brake_state import author_key
+from dnsd.manage.refusal import RefusedError
+from dnsd.manage.token_file import TokenFile, TokenFileError
 from dnsd.process.link import MAX_REQUEST, MessageKind, packed, peer_uid, read_message
 from dnsd.process.state import BACKLOG
 
@@ -55,4 +58,19 @@ async def _reply(control: Control, kind: MessageKind, payload: bytes) -> dict[st
     if kind is MessageKind.STATUS:
         await control.publisher.collect(COLLECT_S)
         return status(control)
+    if kind is MessageKind.BRAKE:
+        return await _brake(control, json.loads(payload))
     raise ValueError(f"{kind.name} is not a command")
+
+
+async def _brake(control: Control, release: dict[str, Any]) -> dict[str, Any]:
+    """The state of the brake, after a `release` if one is asked for; or an error."""
+    brake = control.brake
+    try:
+        if release:
+            key = author_key(brake.book, TokenFile(control.setup.state.folder), release["author"])
+            async with control.current.turn:
+                await brake.release(key, release["seconds"], None, "")
+    except (RefusedError, TokenFileError) as error:
+        return {"error": str(error)}
+    return brake_state(control).data()

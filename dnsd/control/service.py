@@ -209,20 +209,7 @@ class ControlService:
         brake = self._control.brake
         key = author_key(brake.book, self.tokens, author)
         async with self._current.turn:
-            await brake.keep(brake.book.released_for(key, seconds, time.time()))
-        action, message = "brake.release", f"for {seconds:,} s"
-        await self._append(
-            Entry(
-                at=datetime.now(UTC),
-                token=actor.token,
-                client=actor.client,
-                action=action,
-                object=key,
-                outcome=Outcome.OK,
-                message=message,
-            )
-        )
-        self._log.warning(f"{action}: {key} {message}, by {actor.token.name or actor.token.id}")
+            await brake.release(key, seconds, actor.token, actor.client)
         return self.brake()
 
     async def record(self, actor: Actor, action: str, key: str, account_id: str) -> None:
@@ -277,6 +264,11 @@ class ControlService:
             except Exception as error:  # the change is made, even without a history
                 problems.append(f"{request.action}: this version is not in the history: {error}")
         return problems
+
+    async def objection(self, actor: Actor, before: Loaded, after: Loaded) -> str:
+        """The reason for which the brake would refuse a planned change if the actor made it now; empty without one."""
+        trial = self._control.brake.trial()
+        return await in_thread(partial(trial.objection, author_of(actor.token), before, after))
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
         """The loaded data, and the data that a verb would make of it; changes nothing. Raises RefusedError."""

@@ -155,9 +155,10 @@ class Visit:
         account_id = self.path.get("account_id") or self.zone.account_id
         before, after = await self.service.plan(self.actor, verb)
         asked = Asked(self.service.recent, self.service.traffic.by_zone())
+        objection = await self.service.objection(self.actor, before, after)
 
         def planned() -> Plan:
-            return plan_of(before, after, account_id, asked, may_name=self.covers)
+            return plan_of(before, after, account_id, asked, may_name=self.covers, objection=objection)
 
         return await in_thread(len(after.dataset.zones), planned)
 

@@ -127,6 +127,7 @@ class Plan:
     warnings: tuple[Problem, ...]  # only new ones
     forgotten_s: int  # from the change until caches have forgotten the old answers; 0 if there were none
     share: Share | None  # None: no recent questions are known, or no name changes
+    objection: str = ""  # of the brake, if the change were made now
 
     @property
     def names_total(self) -> int:
@@ -168,6 +169,7 @@ def plan_of(
     asked: Asked | None = None,
     *,
     may_name: Callable[[Zone], bool] = lambda zone: True,
+    objection: str = "",
 ) -> Plan:
     """The effect of replacing `before` with `after`, as shown to an account. Takes seconds for the largest changes.
 
@@ -192,6 +194,7 @@ def plan_of(
         warnings=planner.warnings(),
         forgotten_s=max((moved.ttl_s for moved in moves), default=0),
         share=planner.share(effects, zones, asked) if asked and effects else None,
+        objection=objection,
     )
 
 

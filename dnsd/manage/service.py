@@ -148,5 +148,8 @@ class Service(Protocol):
     async def release(self, actor: Actor, author: str, seconds: int) -> BrakeState:
         """Lift the brake for an author, or all if empty, for a time. Raises RefusedError and TokenFileError."""
 
+    async def objection(self, actor: Actor, before: Loaded, after: Loaded) -> str:
+        """The reason for which the brake would refuse a planned change if the actor made it now; empty without one."""
+
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
         """The loaded data now, and as a verb would change it. Raises RefusedError."""

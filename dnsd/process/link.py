@@ -52,6 +52,7 @@ class MessageKind(IntEnum):
     RELOAD = 20
     STATUS = 21
     REPLY = 22
+    BRAKE = 23
 
 
 Message = tuple[MessageKind, bytes]

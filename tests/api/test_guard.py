@@ -229,6 +229,7 @@ def test_a_row_of_requests_is_stopped_at_the_limit_over_restarts(tmp_path: Path)
         assert readdress(api, 0, method="DELETE", token=job) == (200, "")  # back where the window began
         assert readdress(api, 26, token=child) == (200, "")
         check_stopped(api, job, number=27)
+        check_local_commands(api)
         check_release(api, job)
 
 
@@ -253,10 +254,47 @@ def check_stopped(api: Api, token: str, *, number: int = 25) -> None:
     assert "dnsd brake release" in said
     assert answer(api, number) == own(number)
     assert [one["ip"] for one in api.result("GET", map_path(number))["ips"]] == own(number)
+    for warning in (planned(api, token, number), planned_by_command(api, token, number), shown(api, token, number)):
+        assert "brake would refuse this now: the token job would have changed the addresses of 26 accounts" in warning
+    assert "brake" not in planned(api, api.operator, number)
     authors = brake(api)["authors"]
     assert isinstance(authors, list)
     (found,) = [one for one in authors if one["name"] == "job"]
     assert found["accounts"] == 25
+
+
+def planned(api: Api, token: str, number: int) -> str:
+    """The warnings of a plan over the API."""
+    map_id, ips = map_path(number).rpartition("/")[2], [f"203.0.{number}.99"]
+    plan = {"id": map_id, "ips": ips}
+    reply = api.call("POST", f"/accounts/{account(number)}/addressing/address_maps/plan", plan, token=token)
+    return "\n".join(reply.json()["result"]["warnings"])
+
+
+def planned_by_command(api: Api, token: str, number: int) -> str:
+    file = api.folder / "token"
+    file.write_text(token)
+    map_id = map_path(number).rpartition("/")[2]
+    options = ("--url", api.origin, "--token-file", str(file), "--account", account(number))
+    return cli(api, "map", "add-ip", map_id, f"203.0.{number}.99", "--dry-run", *options).stderr
+
+
+def shown(api: Api, token: str, number: int) -> str:
+    """The page that asks before a map is disabled."""
+    with Person(api, token) as person:
+        return person.get(map_path(number).replace("addressing/address_maps", "maps") + "/disable").text
+
+
+def check_local_commands(api: Api) -> None:
+    """Without a token, through the control socket, and without the port of the API in dnsd.yaml."""
+    shown = cli(api, "brake", "status")
+    assert "limit: 25 of 40 accounts within 10 min" in shown.stderr
+    refused = cli(api, "brake", "release", "jub")
+    assert (refused.returncode, "there is no token with the id or name 'jub'" in refused.stderr) == (1, True)
+    done = cli(api, "brake", "release", "files", "--for", "1m", "--json")
+    released = [one["id"] for one in json.loads(done.stdout)["authors"] if one["released_until"]]
+    assert released == ["files"]
+    assert '"brake.release", "object": "files"' in (api.folder / "state/audit.log").read_text()
 
 
 def check_release(api: Api, token: str) -> None:
