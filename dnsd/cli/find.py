@@ -114,7 +114,7 @@ def find_zone(api: Client, text: str) -> ApiObject:
     name = _zone_name(wanted)
     # The API takes a name such as `contains:a` for another filter.
     zones = [one for one in api.all("/zones", name=name) if one["name"] == name]
-    return _single(zones, f"zone {wanted!r}", lambda one: str(one["id"]))
+    return _single(zones, f"zone {wanted!r}", lambda one: f"{one['id']} ({one['account']['name']}, {one['status']})")
 
 
 def find_zone_path(api: Client, text: str, account: str | None) -> str:

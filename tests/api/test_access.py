@@ -41,6 +41,8 @@ T_READ, T_EDIT, T_OLD, T_OLD_2 = (
     "54" * 16,
 )  # made from tokens with one permission on tokens
 Z_OLD, M, M_OLD, M_OTHER = "24" * 16, "31" * 16, "32" * 16, "33" * 16
+Z_STATES = {"unverified": "25" * 16, "pending": "26" * 16, "locked": "27" * 16, "paused": "28" * 16}
+Z_TWIN = "29" * 16  # served in place of the pending one
 PREFIX_OLD, PREFIX_OTHER = "92" * 16, "93" * 16
 LOA_1, LOA_OLD = "98" * 16, "99" * 16
 BGP, BGP_OLD, BINDING, BINDING_OLD = "94" * 16, "95" * 16, "96" * 16, "97" * 16
@@ -84,6 +86,19 @@ records:
 """,
     "acme/zones/example.net.yaml": f'id: "{Z2}"\n',
     "acme/zones/old.example.yaml": f'id: "{Z_OLD}"\n',
+    "acme/zones/claimed.example.yaml": f'id: "{Z_STATES["unverified"]}"\nverified: false\n',
+    "acme/zones/twice.example.yaml": f"""
+id: "{Z_STATES["pending"]}"
+verified: false
+created_on: 2026-01-02T00:00:00Z
+""",
+    "acme/zones/locked.example.yaml": f'id: "{Z_STATES["locked"]}"\nstatus: initializing\n',
+    "acme/zones/paused.example.yaml": f'id: "{Z_STATES["paused"]}"\npaused: true\n',
+    "globex/zones/twice.example.yaml": f"""
+id: "{Z_TWIN}"
+verified: false
+created_on: 2026-01-01T00:00:00Z
+""",
     "globex/account.yaml": f"""
 id: {A2}
 name: Globex
@@ -468,6 +483,34 @@ def test_objects_out_of_scope_are_not_found(ask: Asking, route: Route, tokens: T
             assert Z1 not in ask(token).text
 
 
+ZONE_ROUTES = [route for route in ROUTES if "{zone_id}" in route.path and "{account_id}" not in route.path]
+
+
+@pytest.mark.parametrize("route", ZONE_ROUTES, ids=name_of)
+@pytest.mark.parametrize("state", Z_STATES)
+def test_scope_of_a_token_does_not_depend_on_a_zones_state(
+    ask: Asking, route: Route, tokens: Tokens, state: str
+) -> None:
+    zone = Z_STATES[state]
+    nobody_s = ask(tokens.own, scope=NOTHING).json()
+    for token, scope in ((tokens.other_account, zone), (tokens.other_zone, zone), (tokens.own, Z_TWIN)):
+        theirs = ask(token, scope=scope)
+        assert reason(theirs) == (404, 1000)
+        assert theirs.json() == nobody_s
+    if route.method == "GET" and not {"{record_id}", "{version}"} & {*route.path.split("/")}:
+        assert ask(tokens.reader, scope=zone).status_code == 200
+
+
+STATE_DELETIONS = {"unverified": 200, "pending": 200, "locked": 400, "paused": 200}
+
+
+@pytest.mark.parametrize(("state", "status"), STATE_DELETIONS.items())
+def test_only_the_operator_deletes_a_locked_zone(api: Api, tokens: Tokens, state: str, status: int) -> None:
+    path = f"/zones/{Z_STATES[state]}"
+    assert api.call("DELETE", path, token=tokens.dns_and_zones).status_code == status
+    assert api.call("GET", path).status_code == (200 if status == 400 else 404)
+
+
 def test_token_with_the_permission_is_enough(api: Api, ask: Asking, route: Route, tokens: Tokens) -> None:
     permission = route.permission
     if permission.level is AccessLevel.READ:
@@ -605,9 +648,9 @@ def test_lists_contain_only_objects_in_scope(api: Api, tokens: Tokens) -> None:
     all_zones, all_accounts = ids(api, "/zones?per_page=50", api.operator), ids(api, "/accounts", api.operator)
     assert {Z1, Z2, Z3} <= all_zones
     assert {A1, A2} <= all_accounts
-    assert ids(api, "/zones", tokens.own) == all_zones - {Z3}
+    assert ids(api, "/zones", tokens.own) == all_zones - {Z3, Z_TWIN}
     assert A2 not in ids(api, "/accounts", tokens.own)
-    assert ids(api, "/zones", tokens.other_account) == {Z3}
+    assert ids(api, "/zones", tokens.other_account) == {Z3, Z_TWIN}
     assert ids(api, "/accounts", tokens.other_account) == {A2}
     for path in (f"/zones?account.id={A2}", "/zones?account.name=Globex", "/zones?name=example.org"):
         assert ids(api, path, tokens.own) == set()

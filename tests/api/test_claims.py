@@ -193,6 +193,8 @@ def test_operator_makes_a_zone_over_a_tenants_and_commands_ask_for_the_id(api: A
     said = run(api.config, "zone", "show", "ours.test", env=env)
     assert said.exit_code == 1
     assert "2 matches for zone 'ours.test'; choose one by its id" in said.stderr
+    assert f"{squatted} (Globex, pending)" in said.stderr
+    assert f"{ours['id']} (Acme, active)" in said.stderr
     assert "pending" in done(api, "zone", "show", squatted, env=env)
     assert done(api, "zone", "list", env=env).count("ours.test") == 2
     assert api.refused("POST", "/zones", {"name": "ours.test"}, token=globex)[:2] == (400, 1061)

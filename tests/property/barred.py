@@ -26,7 +26,7 @@ from dnsd.control.publish import Publisher
 from dnsd.engine.respond import respond
 from dnsd.errors import BrokenRule, InvalidDataError
 from dnsd.log import Log
-from dnsd.manage import accounts, maps
+from dnsd.manage import accounts, maps, zones
 from dnsd.manage.brake import Book
 from dnsd.manage.change import StaleError, write_change
 from dnsd.manage.draft import Draft
@@ -85,6 +85,8 @@ class History:
                     texts[f"{folder}/maps/{name}.yaml"] = as_yaml(self._map(folder, is_immutable=name == "fallback"))
         for zone in ZONES[: self.rng.choice([3, 5, 6])]:
             texts[f"{self.rng.choice(FOLDERS)}/zones/{zone}.yaml"] = self._zone(zone)
+            if self.rng.random() < 0.3:
+                claimed(self, texts)
         for folder in FOLDERS:  # the key only where it breaks no rule
             if f"{folder}/maps/fallback.yaml" in texts and self.rng.random() < 0.5:
                 texts[f"{folder}/account.yaml"] += f"pool: {self.rng.choice(['never', 'never', 'allowed'])}\n"
@@ -100,9 +102,9 @@ class History:
         is_on = is_immutable or self.rng.random() < 0.5
         return {"enabled": is_on, "ips": ips, "memberships": [{"kind": "account", "identifier": folder}], **immutable}
 
-    def _zone(self, zone: str) -> str:
+    def _zone(self, zone: str, **fields: Any) -> str:
         flat = {"name": "flat", "type": "CNAME", "content": f"www.{zone}", "settings": {"flatten_cname": True}}
-        return as_yaml({"records": [*RECORDS, flat]})
+        return as_yaml({**fields, "records": [*RECORDS, flat]})
 
     def _texts(self) -> Texts:
         folder = self.root / "accounts"
@@ -236,7 +238,9 @@ class History:
         for folder in self.barred.values():
             for key in served[folder]:
                 kind, _, zone = key.partition("/")
-                if kind == "zones":
+                if kind == "zones" and served_from(served, key) != folder:
+                    self.seen.add("a barred account's zone waits")
+                elif kind == "zones":
                     self.seen.add("a barred account with zones")
                     for label in ASKED:
                         assert_not_pool(loaded, f"{label}.{zone}", folder)
@@ -290,6 +294,19 @@ def says_barred(folder: str, account_id: str, texts: Mapping[str, Fields]) -> bo
     )
 
 
+def served_from(served: Mapping[str, Mapping[str, Fields]], key: str) -> str:
+    """The folder whose zone is served, of those with a zone of this name: the verified one, else the first."""
+    claims = {folder: texts[key] for folder, texts in served.items() if key in texts}
+    return min(
+        claims,
+        key=lambda folder: (
+            not claims[folder].get("verified", True),
+            str(claims[folder].get("created_on", "")),
+            folder,
+        ),
+    )
+
+
 def assert_not_pool(loaded: Loaded, name: str, folder: str) -> None:
     """Assert that no type of a name is answered with an address of the pool."""
     wire = dns.name.from_text(name).to_wire()
@@ -315,6 +332,16 @@ def created(history: History, texts: Texts) -> None:
     used = {name.rpartition("/")[2].removesuffix(".yaml") for name in texts}
     if left := [zone for zone in ZONES if zone not in used]:
         texts[f"{history.rng.choice(FOLDERS)}/zones/{left[0]}.yaml"] = history._zone(left[0])
+
+
+def claimed(history: History, texts: Texts) -> None:
+    """Add an unverified zone with the name of a zone of another account, made before it or after it."""
+    if name := history.pick(texts, "/zones/"):
+        folder, _, rest = name.partition("/")
+        at = f"2026-01-01T00:00:{history.rng.randrange(60):02}Z"
+        claim = {"id": f"{history.rng.getrandbits(128):032x}", "verified": False, "created_on": at}
+        other = history.rng.choice([one for one in FOLDERS if one != folder])
+        texts[f"{other}/{rest}"] = history._zone(Path(rest).stem, **claim)
 
 
 def removed(part: str) -> Callable[[History, Texts], None]:
@@ -398,7 +425,9 @@ EDITS: dict[str, Callable[[History, Texts], None]] = {
     "a zone moved": moved,
     "a zone removed": removed("/zones/"),
     "a zone created": created,
+    "a zone claimed": claimed,
     "a zone paused": changed("/zones/", paused=True),
+    "a zone no longer verified": changed("/zones/", verified=False),
     "the key never": changed("account.yaml", pool="never"),
     "the key allowed": changed("account.yaml", pool="allowed"),
     "the key gone": changed("account.yaml", pool=None),
@@ -432,6 +461,22 @@ def drop_key(history: History, draft: Draft, account_id: str) -> None:
     accounts.edit_account(draft, history.rng.choice(sorted(alone) or [account_id]), {"pool": None})
 
 
+def claim_zone(history: History, draft: Draft, account_id: str) -> None:
+    """Make a zone, which another account may have."""
+    zones.create_zone(draft, account_id, history.rng.choice(ZONES))
+
+
+def verify_zone(history: History, draft: Draft, account_id: str) -> None:
+    """Verify a zone, or take it back."""
+    zone_id = history.rng.choice(sorted(draft.dataset.zones) or ["0" * 32])
+    zones.edit_zone(draft, zone_id, verified=history.rng.random() < 0.7)
+
+
+def delete_zone(history: History, draft: Draft, account_id: str) -> None:
+    """Delete a zone; another account's may be served then."""
+    zones.delete_zone(draft, history.rng.choice(sorted(draft.dataset.zones) or ["0" * 32]))
+
+
 REQUESTS: dict[str, Callable[[History, Draft, str], None]] = {
     "a request to disable": _of_map(lambda h, d, a, m: maps.edit_map(d, a, m, {"enabled": False})),
     "a request to enable": _of_map(lambda h, d, a, m: maps.edit_map(d, a, m, {"enabled": True})),
@@ -442,13 +487,17 @@ REQUESTS: dict[str, Callable[[History, Draft, str], None]] = {
         d, a, {"pool": h.rng.choice([PoolUse.NEVER, PoolUse.ALLOWED])}
     ),
     "a request without the key": drop_key,
+    "a request for a zone": claim_zone,
+    "another request for a zone": claim_zone,
+    "a request to verify": verify_zone,
+    "a request to delete a zone": delete_zone,
     "a request to delete the account": lambda h, d, a: accounts.delete_account(d, a),
 }
 EVENTS = [*EDITS, *["all maps removed"] * 3, "a map enabled", "a map no longer immutable", *STARTS, *STARTS, *REQUESTS]
 OUTCOMES = [
     *("a reload", "a forced reload", "refused", "held", "held by the rule on slips", "held by the rule on states"),
     *("a request", "a request refused", "a barred account with zones", "a barred account removed"),
-    "a bar ended by the operator's word",
+    *("a bar ended by the operator's word", "a barred account's zone waits"),
 ]
 LEAST_SHARE = 0.05  # of runs, for each kind of event and outcome
 
