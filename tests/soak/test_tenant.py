@@ -1,0 +1,116 @@
+"""A tenant at full speed takes nothing from others: no answer, no time, no memory, no evidence (reliability.md)."""
+
+from __future__ import annotations
+
+import pathlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+import httpx
+
+from tests.api.server import A1, A2, Z1, Z3, Api
+from tests.limits import judged
+from tests.soak.changes import memory_kib
+from tests.soak.conftest import Scale
+from tests.soak.harness import Dnsperf, growth_percent
+from tests.soak.tenant import HostileTenant
+
+Figures = Callable[..., None]
+
+QPS = 1_000
+PAUSE_S = 0.05  # of the neighbour, between two rounds
+API_S = judged(0.25)  # the neighbour's 99th percentile
+GROWTH_PERCENT = 10.0
+WARM_UP = 0.2  # share of the time, until the tenant's data has its size
+
+
+class Neighbour:
+    """Another customer at work: reads, edits a record, and looks at a page, again and again."""
+
+    def __init__(self, api: Api, token: str) -> None:
+        self.seconds: list[float] = []
+        self.contents: list[str] = []  # of the record, in order
+        self.problems: list[str] = []
+        self._api = api
+        self._token = token
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        records = f"/zones/{Z3}/dns_records"
+        headers = {"Authorization": f"Bearer {self._token}"}
+        with httpx.Client(base_url=self._api.client.base_url, headers=headers, timeout=60) as client:
+            new = {"name": "counted", "type": "TXT", "content": '"0"'}
+            record = client.post(records, json=new).json()["result"]["id"]
+            while not self._stop.wait(PAUSE_S):
+                content = f'"{len(self.contents) + 1}"'
+                self._timed(lambda: client.get(records))
+                self._timed(lambda: client.get("/zones", params={"account.id": A2}))
+                self._timed(lambda: client.get(f"/accounts/{A2}/addressing/address_maps"))
+                if self._timed(lambda: client.patch(f"{records}/{record}", json={"content": content})):  # noqa: B023
+                    self.contents.append(content)
+
+    def _timed(self, send: Callable[[], httpx.Response]) -> bool:
+        started = time.monotonic()
+        try:
+            response = send()
+        except httpx.HTTPError as error:
+            self.problems.append(repr(error))
+            return False
+        self.seconds.append(time.monotonic() - started)
+        if not response.is_success:
+            self.problems.append(f"{response.status_code} {response.text[:300]}")
+        return response.is_success
+
+
+def audited(api: Api, token: str) -> int:
+    """The number of edits of a record in the neighbour's audit log."""
+    found, cursor = 0, ""
+    while True:
+        said: dict[str, Any] = api.call("GET", f"/accounts/{A2}/logs/audit?limit=1000{cursor}", token=token).json()
+        found += sum(entry["action"]["type"] == "update" for entry in said["result"])
+        if not said["result_info"].get("cursor"):
+            return found
+        cursor = f"&cursor={said['result_info']['cursor']}"
+
+
+def test_neighbours_of_a_hostile_tenant(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
+    seconds = scale(8, 600)
+    api = Api(tmp_path)
+    tenant = api.token("--name", "tenant", "--account", "acme")
+    other = api.token("--name", "neighbour", "--account", "globex")
+    with api.running():
+        with HostileTenant(api, tenant, A1, Z1) as hostile, Neighbour(api, other) as neighbour:
+            time.sleep(seconds * WARM_UP)
+            before = memory_kib(api)
+            perf = Dnsperf(api.dns, ["www.example.org A", "nothing.example.org AAAA"], seconds, max_qps=QPS).result()
+            after = memory_kib(api)
+        evidence = audited(api, other)
+    times = sorted(neighbour.seconds)
+    slow_s = times[int(0.99 * (len(times) - 1))]
+    figures(
+        "F17",
+        "neighbours of a hostile tenant",
+        requests=hostile.statuses.total(),
+        refused=sum(count for code, count in hostile.statuses.items() if code >= 400),
+        DNS_lost=perf.lost,
+        API_p99_ms=1e3 * slow_s,
+        memory=f"{growth_percent(before, after):+.1f} %",
+        edits_audited=f"{evidence:,} of {len(neighbour.contents):,}",
+    )
+    assert not hostile.broken, hostile.broken[:5]
+    assert not neighbour.problems, neighbour.problems[:5]
+    assert perf.lost == 0
+    assert evidence == len(neighbour.contents) > 0
+    assert slow_s <= API_S
+    assert growth_percent(before, after) <= scale(100.0, GROWTH_PERCENT)
