@@ -11,6 +11,7 @@ UPGRADE ?=
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE) pyproject.toml
 LOCKED := Exact versions, with the hashes of all their files on all platforms. Made by `make lock` from pyproject.toml.
+SHARED := -n 4 --dist worksteal
 ALONE := tests/soak/test_floods.py tests/soak/test_fairness.py
 
 .PHONY: help serve check test sanitize test-browser test-clients screenshots soak bench format lock clean
@@ -38,18 +39,18 @@ serve: $(VENV)/.serve
 check: $(VENV)/.test
 	@$(BIN)/python -m pytest -q -n 2 tests/structure tests/unit
 
-# First the tests that may share the cores, two at a time; then the dashboard in a browser; then the tests of floods and
-# shares, alone; then the tests of answers again, with the loop that needs no compiler.
+# First the tests that may share the cores, four at a time, as most wait for a server; then the dashboard in a browser;
+# then the tests of floods and shares, alone; then the tests of answers again, with the loop that needs no compiler.
 test: $(VENV)/.test
 ifeq ($(TESTS),tests)
-	@echo "==> running the tests, two at a time"
-	@$(BIN)/python -m pytest -n 2 --ignore tests/browser $(addprefix --ignore ,$(ALONE)) tests
+	@echo "==> running the tests, four at a time"
+	@$(BIN)/python -m pytest $(SHARED) --ignore tests/browser $(addprefix --ignore ,$(ALONE)) tests
 	@if command -v chromium >/dev/null; then $(MAKE) --no-print-directory test-browser; \
 		else echo "==> Chromium is not installed: the dashboard is not tested (apt install chromium)"; fi
 	@echo "==> floods on live servers"
 	@$(BIN)/python -m pytest $(ALONE)
 	@echo "==> the tests of answers again, on the portable loop"
-	@DNSD_UDP=portable $(BIN)/python -m pytest -n 2 tests/live/test_cases.py tests/live/test_service.py tests/live/test_export.py tests/conformance
+	@DNSD_UDP=portable $(BIN)/python -m pytest $(SHARED) tests/live/test_cases.py tests/live/test_service.py tests/live/test_export.py tests/conformance
 else
 	@echo "==> running the tests in $(TESTS)"
 	@$(BIN)/python -m pytest $(TESTS)

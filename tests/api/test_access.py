@@ -707,7 +707,8 @@ def test_client_over_the_failure_limit_gets_429_but_valid_tokens_are_accepted(ap
     refused = api.call("GET", "/user", token="wrong")
     assert reason(refused) == (429, 1010)
     assert refused.headers["x-should-retry"] == "false"
-    with httpx.Client(base_url=api.origin + BASE, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as other:
+    transport = httpx.HTTPTransport(local_address="127.0.0.2")
+    with httpx.Client(base_url=api.origin + BASE, transport=transport, timeout=HANG_S) as other:
         assert status("wrong", other) == 403  # another client
     assert status(api.operator) == 200
     assert status("wrong") == 403  # and its count starts again

@@ -19,7 +19,7 @@ from bench.api import RATE, START, Size, measure
 from dnsd.manage.token_file import FILE_NAME as TOKENS
 from dnsd.settings.file import state_folder
 from tests.api.server import A1, BASE, FILES, Api
-from tests.limits import IS_LONG, judged
+from tests.limits import HANG_S, IS_LONG, judged
 
 WRITERS, EDITS = 50, 100 if IS_LONG else 10
 
@@ -48,7 +48,7 @@ class Client:
     """One persistent connection with a minimal client, so that the test measures the server."""
 
     def __init__(self, api: Api, **headers: str) -> None:
-        self._connection = http.client.HTTPConnection(urlsplit(api.origin).netloc, timeout=60)
+        self._connection = http.client.HTTPConnection(urlsplit(api.origin).netloc, timeout=HANG_S)
         self._headers = {"Authorization": f"Bearer {api.operator}", "Content-Type": "application/json", **headers}
         self.slowest_s = 0.0
 

@@ -55,7 +55,7 @@ def cli(api: Api, *arguments: str) -> subprocess.CompletedProcess[str]:
 def page(api: Api, path: str) -> tuple[int, list[str]]:
     """The status and lines of a page for monitors."""
     line = next(line for line in api.dns.stdout.text().splitlines() if line.endswith(" metrics"))
-    reply = httpx.get(f"http://{line.split()[2]}{path}")
+    reply = httpx.get(f"http://{line.split()[2]}{path}", timeout=HANG_S)
     return reply.status_code, reply.text.splitlines()
 
 
@@ -188,7 +188,7 @@ def test_refusal_of_a_claimed_name_does_not_reveal_its_owner(api: Api) -> None:
     status, _, message = api.refused("POST", "/zones", {"name": "example.net", "account": {"id": A2}}, token=token)
     assert status == 400
     assert "acme" not in message
-    with httpx.Client(base_url=api.origin) as client:
+    with httpx.Client(base_url=api.origin, timeout=HANG_S) as client:
         assert client.get("/").status_code in (200, 303)
 
 

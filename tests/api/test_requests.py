@@ -564,7 +564,7 @@ class Broker:
 
     def get(self, path: str, token: str) -> httpx.Response:
         async def response() -> httpx.Response:
-            async with httpx.AsyncClient(transport=self._transport, base_url="http://dnsd") as client:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://dnsd", timeout=HANG_S) as client:
                 return await client.get(f"{BASE}{path}", headers={"Authorization": f"Bearer {token}"})
 
         return asyncio.run(response())

@@ -327,7 +327,7 @@ def test_certificate_of_the_settings_is_trusted_alone(api: Api, authority: Autho
 def test_sdk_works(api: Api) -> None:
     assert api.trust
     with (
-        httpx.Client(verify=api.trust) as http,
+        httpx.Client(verify=api.trust, timeout=HANG_S) as http,
         Cloudflare(api_token=api.operator, base_url=api.origin + BASE, http_client=http) as sdk,
     ):
         assert "example.com" in {zone.name for zone in sdk.zones.list()}

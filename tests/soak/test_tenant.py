@@ -11,7 +11,7 @@ from typing import Any, Self
 import httpx
 
 from tests.api.server import A1, A2, Z1, Z3, Api
-from tests.limits import judged
+from tests.limits import HANG_S, judged
 from tests.soak.changes import memory_kib
 from tests.soak.conftest import Scale
 from tests.soak.harness import Dnsperf, growth_percent
@@ -49,7 +49,7 @@ class Neighbour:
     def _run(self) -> None:
         records = f"/zones/{Z3}/dns_records"
         headers = {"Authorization": f"Bearer {self._token}"}
-        with httpx.Client(base_url=self._api.client.base_url, headers=headers, timeout=60) as client:
+        with httpx.Client(base_url=self._api.client.base_url, headers=headers, timeout=HANG_S) as client:
             new = {"name": "counted", "type": "TXT", "content": '"0"'}
             record = client.post(records, json=new).json()["result"]["id"]
             while not self._stop.wait(PAUSE_S):
