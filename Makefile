@@ -21,7 +21,7 @@ help:
 	@echo "make check    ruff, mypy, and the tests of structure and units, in a minute and a half"
 	@echo "make test     run all tests"
 	@echo "make test-browser  test the dashboard in Debian's Chromium (part of make test if Chromium is installed)"
-	@echo "make test-clients  build OpenTofu with Cloudflare's provider, lego and Pebble with Go, and run them against the server"
+	@echo "make test-clients  install the TypeScript client, build OpenTofu with Cloudflare's provider, lego and Pebble, and run them against the server"
 	@echo "make screenshots   make the pictures in docs/screenshots"
 	@echo "make sanitize  compile the C parts with warnings as errors, and attack them under sanitizers; short form: SANITIZE=--quick"
 	@echo "make soak     test every guarantee of docs/reliability.md under load for some minutes, and write the figures there"
@@ -66,8 +66,11 @@ test-browser: $(VENV)/.test
 
 # Where Go or a source is missing, the tests skip and say why. The first run builds for up to an hour.
 test-clients: $(VENV)/.test
+	@command -v npm >/dev/null || echo "==> npm is not installed: the TypeScript client is not tested"
+	@! command -v npm >/dev/null || { echo "==> the TypeScript client, in $(VENV)/node"; \
+		npm install --silent --no-audit --no-fund --prefix $(VENV)/node cloudflare@7.3.0; }
 	@echo "==> clients written in Go; the first run builds them into $(VENV)/clients"
-	@$(BIN)/python -m pytest tests/clients
+	@$(BIN)/python -m pytest tests/clients tests/api/test_sdk_node.py
 
 screenshots: $(VENV)/.test
 	@PYTHONPATH=. $(BIN)/python -m docs.make_screenshots
