@@ -7,10 +7,11 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import pytest
+from cloudflare import BadRequestError, Cloudflare
 
 from tests.api.server import A1, A2, FILES, Z1, Api
 from tests.api.test_durability import wait_until
@@ -108,6 +109,91 @@ def test_a_restored_version_is_told(api: Api) -> None:
     assert messages(api, "POST", path) == ALL[2:]
 
 
+RECORDS_OF_ALL = {
+    RECORD: ({"name": "www", "type": "A", "content": "192.0.2.1", "ttl": 60}, ALL[2:]),
+    SIX: ({"name": "six", "type": "AAAA", "content": "2001:db8::6", "ttl": 60}, ALL[1:2]),
+    ALIAS: ({"name": "cdn", "type": "CNAME", "content": "origin.example.org", "ttl": 60}, ALL[:1]),
+}
+REQUESTS: dict[str, Callable[[str, Any], tuple[str, str, Any]]] = {
+    "PATCH": lambda one, body: ("PATCH", f"{RECORDS}/{one}", {"proxied": False}),
+    "PUT": lambda one, body: ("PUT", f"{RECORDS}/{one}", {**body, "proxied": False}),
+    "PUT without proxied": lambda one, body: ("PUT", f"{RECORDS}/{one}", body),
+    "patches of a batch": lambda one, body: (
+        "POST",
+        f"{RECORDS}/batch",
+        {"patches": [{"id": one, "proxied": False}]},
+    ),
+    "puts of a batch": lambda one, body: ("POST", f"{RECORDS}/batch", {"puts": [{**body, "id": one}]}),
+}
+
+
+@pytest.mark.parametrize("one", RECORDS_OF_ALL)
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_ways_of_one_record(api: Api, one: str, request_: str) -> None:
+    """IPv6-only names and aliases, too."""
+    body, expected = RECORDS_OF_ALL[one]
+    method, path, said = REQUESTS[request_](one, body)
+    assert api.refused(method, path, said, params={"into_open": "refuse"})[:2] == (400, 1012)
+    assert api.result("GET", f"{RECORDS}/{one}")["proxied"] is True
+    assert messages(api, method, path, said) == expected
+
+
+DELETIONS: dict[str, Callable[[str], tuple[str, str, Any]]] = {
+    "DELETE": lambda one: ("DELETE", f"{RECORDS}/{one}", None),
+    "deletes of a batch": lambda one: ("POST", f"{RECORDS}/batch", {"deletes": [{"id": one}]}),
+}
+
+
+def below_a_wildcard(api: Api) -> str:
+    """The id of a proxied record, without which a wildcard answers for its name, as stored."""
+    made = {"name": "*.shops", "type": "AAAA", "content": "2001:db8::77", "ttl": 60}
+    api.result("POST", RECORDS, made)
+    made = {"name": "one.shops", "type": "AAAA", "content": "2001:db8::78", "proxied": True}
+    return str(api.result("POST", RECORDS, made)["id"])
+
+
+BELOW = "one.shops.example.com is answered as stored: 2001:db8::77 becomes public"
+
+
+@pytest.mark.parametrize("way", DELETIONS)
+def test_name_left_to_a_wildcard_is_told(api: Api, way: str) -> None:
+    method, path, body = DELETIONS[way](below_a_wildcard(api))
+    status, code, message = api.refused(method, path, body, params={"into_open": "refuse"})
+    assert (status, code, message) == (400, 1012, BELOW)
+    assert messages(api, method, path, body) == [BELOW]
+
+
+STATES = {"paused": "paused: true", "moved": "status: moved", "pending": "status: pending"}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_restored_state_of_a_zone_is_told(api: Api, state: str) -> None:
+    reloaded(api, f"{STATES[state]}\n{TEXT}")
+    api.result("PATCH", f"{RECORDS}/{RECORD}", {"comment": f"while {state}"})
+    version = api.result("GET", f"{ZONE}/history")[0]["version"]
+    reloaded(api, TEXT)
+    path = f"{ZONE}/history/{version}/restore"
+    assert api.refused("POST", path, params={"into_open": "refuse"})[:2] == (400, 1012)
+    assert messages(api, "POST", path) == ALL
+    reloaded(api, TEXT)
+
+
+def reloaded(api: Api, text: str) -> None:
+    """Serve another text of the zone's file."""
+    api.write(FILE, text)
+    done = run(api.config, "reload")
+    assert done.exit_code == 0, done.output
+
+
+def test_python_sdk_gets_the_messages(api: Api) -> None:
+    with Cloudflare(api_token=api.operator, base_url=f"{api.origin}/client/v4") as sdk:
+        records = sdk.dns.records.with_raw_response
+        response = records.edit(SIX, zone_id=Z1, name="six", type="AAAA", ttl=60, content="2001:db8::6", proxied=False)
+        assert [one["message"] for one in response.json()["messages"]] == ALL[1:2]
+        with pytest.raises(BadRequestError, match=r"192\.0\.2\.1 becomes public"):
+            sdk.zones.edit(zone_id=Z1, paused=True, extra_query={"into_open": "refuse"})
+
+
 def test_an_import_that_leaves_a_name_proxied_is_not_told(api: Api) -> None:
     """A record without `proxied` at a proxied name does not make the name's origin public."""
     files = {"file": (None, "www 300 IN A 192.0.2.77\n")}
@@ -151,9 +237,34 @@ def test_token_without_records_learns_no_origin(api: Api) -> None:
 
 # Commands
 
-COMMANDS = {
-    "edit-record": ("edit-record", "example.com", RECORD, "--no-proxied"),
-    "pause": ("pause", "example.com"),
+
+class CommandCase(NamedTuple):
+    """A command, the line that it shows first, and the answer after it."""
+
+    arguments: tuple[str, ...]
+    line: str
+    name: str = "www.example.com"
+    rtype: str = "A"
+    answer: str = "192.0.2.1"
+
+
+def restoring(api: Api) -> CommandCase:
+    api.result("PATCH", f"{RECORDS}/{RECORD}", {"proxied": False})
+    version = api.result("GET", f"{ZONE}/history")[0]["version"]
+    api.result("PATCH", f"{RECORDS}/{RECORD}", {"proxied": True})
+    return CommandCase(("restore", "example.com", version), ALL[2])
+
+
+def deleting(api: Api) -> CommandCase:
+    arguments = ("delete-record", "example.com", below_a_wildcard(api))
+    return CommandCase(arguments, BELOW, "one.shops.example.com", "AAAA", "2001:db8::77")
+
+
+COMMANDS: dict[str, Callable[[Api], CommandCase]] = {
+    "edit-record": lambda api: CommandCase(("edit-record", "example.com", RECORD, "--no-proxied"), ALL[2]),
+    "pause": lambda api: CommandCase(("pause", "example.com"), ALL[2]),
+    "delete-record": deleting,
+    "restore": restoring,
 }
 
 
@@ -180,26 +291,28 @@ def on_terminal(api: Api, *arguments: str, typed: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("what", COMMANDS)
 def test_a_command_on_a_terminal_asks_first(api: Api, what: str) -> None:
+    case = COMMANDS[what](api)
     before = api.result("GET", RECORDS), api.result("GET", ZONE)
-    status, said = on_terminal(api, *COMMANDS[what], typed="n\n")
+    status, said = on_terminal(api, *case.arguments, typed="n\n")
     assert status == 1
-    assert ALL[2] in said
+    assert case.line in said
     assert "Make these addresses public?" in said
     assert "nothing was changed" in said
     assert (api.result("GET", RECORDS), api.result("GET", ZONE)) == before
-    status, said = on_terminal(api, *COMMANDS[what], typed="y\n")
+    status, said = on_terminal(api, *case.arguments, typed="y\n")
     assert status == 0, said
-    wait_until(lambda: api.ask("www.example.com") == ["192.0.2.1"])
+    wait_until(lambda: api.ask(case.name, case.rtype) == [case.answer])
 
 
-@pytest.mark.parametrize("what", COMMANDS)
+@pytest.mark.parametrize("what", ["edit-record", "restore"])
 def test_a_command_with_yes_does_not_ask(api: Api, what: str) -> None:
-    status, said = on_terminal(api, *COMMANDS[what], "--yes", typed="")
+    status, said = on_terminal(api, *COMMANDS[what](api).arguments, "--yes", typed="")
     assert (status, "public" in said) == (0, False)
 
 
-@pytest.mark.parametrize("what", COMMANDS)
+@pytest.mark.parametrize("what", ["pause", "delete-record"])
 def test_a_command_in_a_pipe_works_as_before(api: Api, what: str) -> None:
-    done = run(api.config, "zone", *COMMANDS[what], env={"DNSD_API_TOKEN": api.operator})
+    case = COMMANDS[what](api)
+    done = run(api.config, "zone", *case.arguments, env={"DNSD_API_TOKEN": api.operator})
     assert done.exit_code == 0, done.output
-    wait_until(lambda: api.ask("www.example.com") == ["192.0.2.1"])
+    wait_until(lambda: api.ask(case.name, case.rtype) == [case.answer])
