@@ -238,6 +238,35 @@ def test_flood_of_handshakes_leaves_dns_and_other_clients_alone(api: Api) -> Non
     assert counted
 
 
+def spoken(api: Api, context: ssl.SSLContext) -> str | None:
+    """The version of TLS of a new connection."""
+    with (
+        socket.create_connection(endpoint(api), timeout=HANG_S) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as client,
+    ):
+        return client.version()
+
+
+def speaking(authority: Authority, version: str) -> ssl.SSLContext:
+    """A client's context that offers one version, also one that OpenSSL no longer offers by itself."""
+    context = authority.trust()
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+    return context
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+@pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1"])
+def test_old_versions_of_tls_are_refused(api: Api, authority: Authority, version: str) -> None:
+    with pytest.raises((ssl.SSLEOFError, ConnectionError)):  # the server closes, the client did offer the version
+        spoken(api, speaking(authority, version))
+
+
+@pytest.mark.parametrize(("version", "name"), [("TLSv1_2", "TLSv1.2"), ("TLSv1_3", "TLSv1.3")])
+def test_current_versions_of_tls_are_spoken(api: Api, authority: Authority, version: str, name: str) -> None:
+    assert spoken(api, speaking(authority, version)) == name
+
+
 def client_hello() -> bytes:
     """The first message of a client."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

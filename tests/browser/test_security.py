@@ -77,7 +77,7 @@ def test_cookies_and_headers(still: Api) -> None:
 
 def test_cookie_is_secure_behind_tls(still: Api) -> None:
     with Person(still, None) as person:
-        headers = {"origin": "https://dns.example", "host": "dns.example"}
+        headers = {"origin": "https://localhost", "host": "localhost"}
         form = {"token": still.operator, "next": "/", "form_secret": secret_of(person.get("/sign-in"))}
         cookie = person.client.post("/sign-in", data=form, headers=headers).headers["set-cookie"]
         assert "; secure" in cookie.lower()

@@ -20,6 +20,7 @@ COUNTED = {  # gauges of numbers of objects
     "dnsd_brake_limit",
     "dnsd_brake_accounts",
     "dnsd_snapshot_saved",
+    "dnsd_tls_certificate_usable",
     "dnsd_workers",
     "dnsd_zones",
     "dnsd_names",

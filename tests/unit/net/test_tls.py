@@ -23,6 +23,7 @@ def test_pair_is_read_with_its_names_and_dates(authority: Authority) -> None:
     now = datetime.now(UTC)
     assert pair.names == ("dns.example.com", "*.example.net")
     assert pair.context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert pair.context.options & ssl.OP_NO_RENEGOTIATION
     assert pair.fault(now) == pair.warning(now) == ""
     hosts = ["dns.example.com", "x.example.net", "x.y.example.net", "example.net", "other.example"]
     assert pair.missing(hosts) == ["x.y.example.net", "example.net", "other.example"]
