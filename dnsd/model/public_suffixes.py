@@ -19,7 +19,7 @@ DATE = re.compile(rb"^// VERSION: (\d{4}-\d\d-\d\d)", re.MULTILINE)
 def is_public_suffix(name: bytes) -> bool:
     """Whether a canonical name is a public suffix; a top-level domain that is not in the list is one, too."""
     labels = tuple(one[1 : 1 + one[0]] for one in (name, *ancestors(name)) if one != ROOT)
-    return _list().is_public(labels)
+    return public_suffixes().is_public(labels)
 
 
 def list_date() -> str:
@@ -30,5 +30,6 @@ def list_date() -> str:
 
 
 @cache
-def _list() -> PublicSuffixList:
+def public_suffixes() -> PublicSuffixList:
+    """The list, read from its file at the first call."""
     return PublicSuffixList()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from dnsd.errors import BrokenRule, Problem
 from dnsd.model.dataset import Dataset
@@ -13,27 +13,31 @@ from dnsd.wire.names import ROOT, ancestors, is_below
 
 def zone_change_problems(old: Dataset, new: Dataset) -> Iterator[Problem]:
     """Reasons to refuse the change of zones from `old` to `new`, unless the operator makes it."""
+    changing: set[str] = set()  # accounts
     for zone_id, zone in new.zones.items():
         known = old.zones.get(zone_id)
         if known is zone:
             continue
+        changing.add(zone.account_id)
         yield from _verification(known, zone)
         if known is None or known.name != zone.name:
             yield from _new_name(old, new, zone)
         if known is not None and known.status is not zone.status:
             yield Problem(zone.key, ("status",), f"the zone is {known.status}; only the operator can change its status")
-    yield from _displaced(old, new)
     for zone_id in old.zones.keys() - new.zones.keys():
         gone = old.zones[zone_id]
+        changing.add(gone.account_id)
         if gone.status is not Status.ACTIVE and gone.account_id in new.accounts:
             # Otherwise the account could make it again, active.
             yield Problem(gone.key, (), f"the zone is {gone.status}: only the operator can delete it")
+    yield from _displaced(old, new, changing)
 
 
-def _displaced(old: Dataset, new: Dataset) -> Iterator[Problem]:
-    """Zones that would no longer be served, as a zone of another account would have their name."""
+def _displaced(old: Dataset, new: Dataset, changing: Set[str]) -> Iterator[Problem]:
+    """Zones of other accounts than the `changing` ones that would no longer be served."""
     for zone_id in new.waiting - old.waiting:
-        if (zone := new.zones[zone_id]) is old.zones.get(zone_id):
+        zone = new.zones[zone_id]
+        if zone is old.zones.get(zone_id) and zone.account_id not in changing:
             yield Problem(zone.key, ("name",), "another account's zone would take its place", other=zone.key)
 
 

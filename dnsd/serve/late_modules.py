@@ -6,6 +6,8 @@ import importlib
 
 import dns.rdata
 
+from dnsd.model.public_suffixes import public_suffixes
+
 WEB = "dnsd.web.listener"
 LATE_MODULES = (
     WEB,
@@ -28,3 +30,4 @@ def import_late_modules() -> None:
     for name in LATE_MODULES:
         importlib.import_module(name)
     dns.rdata.load_all_types()  # type: ignore[no-untyped-call]
+    public_suffixes()

@@ -119,6 +119,11 @@ CHANGES: dict[str, tuple[list[Zone], list[Zone], bool]] = {  # before, after, wh
     "a claim to a verified name": ([VERIFIED], [VERIFIED, made("globex", "a.test", 3)], False),
     "a claim below a verified name": ([VERIFIED], [VERIFIED, made("globex", "b.a.test", 3)], False),
     "a claim above a verified name": ([VERIFIED], [VERIFIED, made("globex", "test", 3)], False),
+    "a zone of its own waits, as it gives up the one above": (
+        [OF_ACME, made("globex", "a.test", 3), made("acme", "b.a.test", 4)],
+        [made("globex", "a.test", 3), made("acme", "b.a.test", 4)],
+        True,
+    ),
     "the first gives up": ([OF_ACME, made("globex", "a.test", 3)], [made("globex", "a.test", 3)], True),
 }
 
