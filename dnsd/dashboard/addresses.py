@@ -10,7 +10,7 @@ from dnsd.api.bodies import DelegationBody, LeaseBody, PrefixBody, new_prefix
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.route_actions import seen_routes
-from dnsd.dashboard.spaces import spaces_of, uses_of
+from dnsd.dashboard.spaces import page_of, pages_of, spaces_of, uses_of
 from dnsd.dashboard.visit import Visit
 from dnsd.manage import accounts
 from dnsd.manage.draft import Draft
@@ -83,11 +83,16 @@ async def _carry_out(
 def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
     dataset, account = visit.dataset, visit.account
     uses = uses_of(dataset, account.id)
+    wrong, pages = visit.path.get("prefix_id", ""), pages_of(dataset, account)
+    page = page_of(dataset, account, wrong) if wrong else min(visit.query.number("page", 1), pages)
     return HtmlPage(
         "addresses.html",
         {
             "account": account,
-            "spaces": spaces_of(dataset, account),
+            "spaces": spaces_of(dataset, account, page=page),
+            "page": page,
+            "pages": pages,
+            "to_page": lambda number: f"/accounts/{account.id}/addresses?page={number}",
             "accounts_by_id": dataset.accounts,
             "seen_routes": partial(seen_routes, visit),
             "delegation_id": accounts.delegation_id,
@@ -96,7 +101,7 @@ def _page(visit: Visit, errors: FormErrors) -> HtmlPage:
             "static_ips": [(ip, accounts.lease_id(account, ip), uses.get(ip, ())) for ip in account.static_ips],
             "errors": errors,
             "form": visit.form,
-            "wrong_prefix": visit.path.get("prefix_id", ""),
+            "wrong_prefix": wrong,
         },
         errors.status,
     )

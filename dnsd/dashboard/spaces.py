@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from ipaddress import ip_network
+from math import ceil
 
 from dnsd.model.accounts import Account, Approval, Prefix, contains
 from dnsd.model.dataset import Dataset
@@ -21,6 +22,7 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 MAX_COUNTED = 2**24  # addresses of a prefix; larger numbers are shown as a power of two
 SMALL = 4  # addresses of a prefix, at most, that has no router of its own
 MAX_TITLE = 6  # addresses in a cell's tooltip
+PER_PAGE = 20  # prefixes with their pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +88,36 @@ class Space:
         return -(-self.size // COLUMNS)
 
 
-def spaces_of(dataset: Dataset, account: Account, typed: Set[IPAddress] = frozenset()) -> list[Space]:
-    """The prefixes of an account, and the parts of other accounts' prefixes that are delegated to it.
+def spaces_of(dataset: Dataset, account: Account, typed: Set[IPAddress] = frozenset(), *, page: int = 1) -> list[Space]:
+    """The prefixes of an account, and the parts of other accounts' prefixes that are delegated to it: one page.
 
     `typed` are addresses in the form being edited; they no longer count as free.
     """
+    usable = _shown(dataset, account)[(page - 1) * PER_PAGE : page * PER_PAGE]
     uses = uses_of(dataset, account.id)
     owners = {prefix.id: one for one in dataset.accounts.values() for prefix in one.prefixes}
     return [
         _space(cidr, prefix, owners[prefix.id], uses, typed, is_own=prefix in account.prefixes)
-        for cidr, prefix in dataset.usable_space.get(account.id, ())
+        for cidr, prefix in usable
     ]
+
+
+def page_of(dataset: Dataset, account: Account, prefix_id: str) -> int:
+    """The page with a prefix of the account; the first one without such a prefix."""
+    shown = _shown(dataset, account)
+    return next((index // PER_PAGE + 1 for index, (_, one) in enumerate(shown) if one.id == prefix_id), 1)
+
+
+def pages_of(dataset: Dataset, account: Account) -> int:
+    """The number of pages, 1 at least."""
+    return max(1, ceil(len(_shown(dataset, account)) / PER_PAGE))
+
+
+def _shown(dataset: Dataset, account: Account) -> list[tuple[IPNetwork, Prefix]]:
+    """An account's prefixes, and the parts delegated to it; without those of prefixes that nobody has approved yet."""
+    own = {one.id for one in account.prefixes}
+    usable = dataset.usable_space.get(account.id, ())
+    return [one for one in usable if one[1].approved is Approval.ACTIVE or one[1].id in own]
 
 
 def uses_of(dataset: Dataset, account_id: str) -> dict[IPAddress, tuple[AddressMap, ...]]:
@@ -143,12 +164,13 @@ def next_free(cidr: IPNetwork, used: set[IPAddress], lent: Sequence[IPNetwork]) 
     number = int(cidr.network_address) + (2 if has_router else cidr.num_addresses > 1)
     last = int(cidr.broadcast_address) - (has_router and cidr.version == 4)
     make = type(cidr.network_address)
-    while number <= last:
-        ip = make(number)
-        part = next((part for part in lent if ip in part), None)
-        if part is None and ip not in used:
-            return ip
-        number = int(part.broadcast_address) + 1 if part else number + 1
+    parts = sorted((int(part.network_address), int(part.broadcast_address)) for part in lent)
+    for start, end in (*parts, (last + 1, last + 1)):
+        while number < min(start, last + 1):
+            if (ip := make(number)) not in used:
+                return ip
+            number += 1
+        number = max(number, end + 1)
     return None
 
 
@@ -157,9 +179,14 @@ def _raised(size: int) -> str:
 
 
 def _lent(cidr: IPNetwork, lent: Sequence[IPNetwork]) -> Iterator[Stretch]:
+    """The delegated parts; the first of those that begin at the same place."""
+    places = set()
     for part in lent:
         width = max(TICK, BAR * part.num_addresses / cidr.num_addresses)
-        yield Stretch(_x(cidr, part.network_address), width, "lent", f"delegated to another account: {part}")
+        x = _x(cidr, part.network_address)
+        if int(x) // TICK not in places:
+            places.add(int(x) // TICK)
+            yield Stretch(x, width, "lent", f"delegated to another account: {part}")
 
 
 def _ticks(cidr: IPNetwork, used: Sequence[Use]) -> Iterator[Stretch]:
@@ -185,13 +212,17 @@ def _cells(cidr: IPNetwork, used: Sequence[Use], lent: Sequence[IPNetwork]) -> l
     uses = {use.ip: use for use in used}
     cells = []
     make, first = type(cidr.network_address), int(cidr.network_address)
+    parts: dict[int, IPNetwork] = {}  # by the number of an address
+    for part in sorted(set(lent), key=lambda one: one.prefixlen):
+        if int(part.network_address) not in parts:
+            parts |= dict.fromkeys(range(int(part.network_address), int(part.broadcast_address) + 1), part)
     for index in range(cidr.num_addresses):
         ip = make(first + index)
-        part = next((part for part in lent if ip in part), None)
+        found = parts.get(first + index)
         if ip in uses:
             state, title = "used", _title([uses[ip]])
-        elif part is not None:
-            state, title = "lent", f"delegated to another account: {part}"
+        elif found is not None:
+            state, title = "lent", f"delegated to another account: {found}"
         else:
             state, title = "free", f"free: {ip}"
         cells.append(Cell(index % COLUMNS, index // COLUMNS, state, title))

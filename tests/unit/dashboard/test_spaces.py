@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dnsd.dashboard.spaces import BAR, TICK, next_free, spaces_of
+from dnsd.dashboard.spaces import BAR, CELLS, PER_PAGE, TICK, next_free, pages_of, spaces_of
 from tests.models import account_map, dataset
 
 NEXT_FREE = [  # prefix, used, lent, next free
@@ -19,6 +19,8 @@ NEXT_FREE = [  # prefix, used, lent, next free
     ("2001:db8:100::/48", [], [], "2001:db8:100::2"),
     ("2001:db8:100::/126", [], [], "2001:db8:100::1"),
     ("203.0.113.0/24", [], ["203.0.113.0/24"], None),
+    ("203.0.113.0/24", [], ["203.0.113.128/25", "203.0.113.0/26", "203.0.113.64/26"], None),
+    ("203.0.113.0/24", ["203.0.113.64"], ["203.0.113.0/26", "203.0.113.8/29"], "203.0.113.65"),
 ]
 
 
@@ -57,3 +59,31 @@ def test_large_prefix_is_a_bar_with_its_used_subnets() -> None:
     assert [one.title.count("\n") for one in used] == [1, 0, 0]  # neighbours share a tick
     assert all(0 <= one.x <= BAR - TICK for one in large.stretches)
     assert (v6.size_text, len(v6.subnets)) == ("2⁸⁰", 2)
+
+
+DELEGATED = 3_000
+
+
+def lender(approved: str) -> dict[str, object]:
+    """An account that delegates thousands of parts of one prefix to b1."""
+    parts = [{"cidr": f"2001:db8:{n:x}::/120", "account": "b1"} for n in range(DELEGATED)]
+    return {"prefixes": [{"cidr": "2001:db8::/32", "approved": approved, "delegations": parts}]}
+
+
+def test_pictures_are_bounded_whatever_others_delegate() -> None:
+    data = dataset([], {}, {"a1": lender("V"), "b1": {}})
+    owner, borrower = sorted(data.accounts.values(), key=lambda one: one.key)
+    assert pages_of(data, borrower) == DELEGATED // PER_PAGE
+    shown = [spaces_of(data, borrower, page=page) for page in (1, 2, DELEGATED // PER_PAGE)]
+    assert [len(page) for page in shown] == [PER_PAGE] * 3
+    assert len({space.cidr for page in shown for space in page}) == 3 * PER_PAGE
+    assert all(len(space.cells) <= CELLS for page in shown for space in page)
+    (own,) = spaces_of(data, owner)
+    assert len(own.stretches) <= CELLS
+
+
+def test_nothing_of_an_unapproved_prefix_reaches_another_account() -> None:
+    data = dataset([], {}, {"a1": lender("P"), "b1": {}})
+    owner, borrower = sorted(data.accounts.values(), key=lambda one: one.key)
+    assert spaces_of(data, borrower) == []
+    assert len(spaces_of(data, owner)) == 1
