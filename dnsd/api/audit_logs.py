@@ -163,7 +163,7 @@ def _time_of(entry: JsonObject) -> datetime | None:
 
 
 def _id(entry: JsonObject) -> str:
-    return derived_id("audit", json.dumps(entry, sort_keys=True))
+    return str(entry["id"]) if entry.get("id") else derived_id("audit", json.dumps(entry, sort_keys=True))
 
 
 def _actor(entry: JsonObject) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ class Brake:
     """Holds the book; only the holder of `turn` may replace it."""
 
     def __init__(self, state: Path, audit: AuditLog, log: Log) -> None:
-        self._audit = audit
+        self.audit = audit
         self._file = BrakeFile(state)
         self._log = log
         self.book = self._file.load()
@@ -64,7 +64,7 @@ class Brake:
         """Write an entry about the files, or another author, to the audit log."""
         now = datetime.now(UTC)
         entry = Entry(at=now, token=token, client=client, action=action, object=what, outcome=outcome, message=message)
-        if problem := await in_thread(partial(self._audit.append, entry)):
+        if problem := await in_thread(partial(self.audit.append, entry)):
             self._log.error(problem)
 
     def trial(self) -> Trial:

@@ -15,11 +15,13 @@ from dnsd.control.current import Current
 from dnsd.control.guarded import UnsettledError
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
-from dnsd.manage.change import Changed, Make, StaleError, draw_up, write_change
+from dnsd.log import Log
+from dnsd.manage.change import Changed, Make, StaleError, draw_up, testified, write_change
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.records import forget_contents
 from dnsd.process.memory import trim
 from dnsd.process.tasks import in_thread
+from dnsd.store.write import Evidence, finish_change
 
 T = TypeVar("T")
 
@@ -49,9 +51,11 @@ class _Pending:
 class ChangeQueue:
     """Carries out changes, in turn with the loader, which loads edits of the files themselves."""
 
-    def __init__(self, current: Current, loader: Loader, publisher: Publisher, brake: Brake) -> None:
+    def __init__(self, current: Current, loader: Loader, publisher: Publisher, brake: Brake, log: Log) -> None:
         self._current = current
         self._brake = brake
+        self._audit = brake.audit
+        self._log = log
         self._loader = loader
         self._publisher = publisher
         self._pending: list[_Pending] = []
@@ -138,11 +142,13 @@ class ChangeQueue:
         outcomes = await in_thread(partial(draw_up, [one.make for one in batch], before, trial.check))
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
         beside = [file for one in outcomes if isinstance(one, Changed) for file in one.beside]
+        witnesses = [one.witness for one in outcomes if isinstance(one, Changed) and one.witness]
+        evidence = testified(self._audit, witnesses) if witnesses else None
         await self._brake.keep(trial.book)  # first: a sum without its change is corrected by the next check
         if loaded is not before or beside:
             read, journal = self._current.source or before.source, self._current.journal
-            write = partial(write_change, before.files, loaded.files, read, journal, beside=beside)
-            source = await in_thread(write)
+            write = partial(write_change, before.files, loaded.files, read, journal, beside=beside, evidence=evidence)
+            source = await in_thread(partial(write, settle=self._audit.settle_again))
         if loaded is not before:
             try:
                 await self._current.replace(loaded, source=source)
@@ -151,8 +157,19 @@ class ChangeQueue:
                 for one in batch:
                     one.settle(error)
                 raise
+            finally:
+                if evidence:
+                    await in_thread(partial(self._finish, evidence))
         for one, outcome in zip(batch, outcomes, strict=True):
             one.settle(replace(outcome, revision=self._publisher.revision) if isinstance(outcome, Changed) else outcome)
+
+    def _finish(self, evidence: Evidence) -> None:
+        """Write the outcome of a change that was made; if that fails, the next change or start does it. Blocks."""
+        try:
+            self._audit.settle(evidence.entries, True, self._publisher.revision)
+            finish_change(self._current.journal)
+        except OSError as error:
+            self._log.error(f"the outcome of a change is not in the audit log yet: {error.strerror}")
 
     async def _catch_up(self, keys: Collection[str]) -> None:
         """Load edited files.

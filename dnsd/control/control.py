@@ -71,7 +71,7 @@ class Control:
         self.outside = Outside()
         self.pending = PendingFiles(setup.state.folder)
         self.alarms = Alarms(self.current, self.audit, setup.log)
-        self.changes = ChangeQueue(self.current, self.loader, self.publisher, self.brake)
+        self.changes = ChangeQueue(self.current, self.loader, self.publisher, self.brake, setup.log)
         self.observer = RouteObserver(
             setup.config, self.current, self.loader, self.changes, self.brake, self.audit, setup.log
         )

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from dnsd.api.codes import code_of, logged_text_of
 from dnsd.app import Loaded
+from dnsd.control.change_request import ChangeRequest, not_written
 from dnsd.control.control import Control
 from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
 from dnsd.control.status import brake_state, problems_for_operator
 from dnsd.control.verifier import Verifier
-from dnsd.errors import shown
-from dnsd.manage.audit import Entry, Outcome
+from dnsd.manage.audit import Entry, Outcome, pending_entry
 from dnsd.manage.audit_search import FoundEntries, LogQuery
 from dnsd.manage.brake import author_of
 from dnsd.manage.brake_state import BrakeState, author_key
-from dnsd.manage.draft import Draft, Note
+from dnsd.manage.change import EvidenceError
+from dnsd.manage.draft import Draft
 from dnsd.manage.drains import DrainBook
 from dnsd.manage.find import find_account
-from dnsd.manage.history import History, Replaced, keep_change, owner_of
+from dnsd.manage.history import History, Replaced
 from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.refusal import Reason, RefusedError, refused
@@ -49,7 +49,6 @@ from dnsd.store.text_file import FileChangedError
 T = TypeVar("T")
 SERVED_WITHIN_S = 5.0  # a slower worker is not waited for
 SWEEP_S = 3600.0
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ControlService:
@@ -72,7 +71,7 @@ class ControlService:
         self.recent = RecentQuestions(self._publisher.questions)
         self.schedule = Scheduler(control, self.history, self.change)
         self.verifier = Verifier(control, self.change)
-        self._unrecorded: list[_Request] = []
+        self._unrecorded: list[ChangeRequest] = []
         self._writes = Writes()
         self._recording = asyncio.Lock()
         self._reading_audit = asyncio.Lock()  # one step of a search of the audit log at a time
@@ -129,19 +128,22 @@ class ControlService:
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb, publish its change, and return its result and the loaded data. Raises RefusedError."""
-        request = _Request(actor, action)
+        request = ChangeRequest(actor, action)
 
         def make(loaded: Loaded) -> tuple[T, Draft]:
             request.draft = draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
             draft.author = author_of(actor.token)
             result = verb(draft)
             request.replaced = [Replaced(file, file.text()) for file in draft.touched()]
+            request.witness = None
+            if draft.notes and loaded.settings.audit.applies(action, removes=draft.removes):
+                draft.witness = partial(request.testimony, self.history)
             return result, draft
 
         try:
             changed = await self._changes.change(make)
         except (RefusedError, OSError) as error:
-            request.refusal = error if isinstance(error, RefusedError) else _not_written(error)
+            request.refusal = error if isinstance(error, RefusedError) else not_written(error)
             if request.refusal is not error:
                 self._log.error(f"{action}: {request.refusal}")
             await self._record(request)
@@ -156,6 +158,13 @@ class ControlService:
     async def change_tokens(self, actor: Actor, action: str, verb: Callable[[TokenFile], TokenChange]) -> TokenChange:
         """Carry out a verb on the tokens and log it. Raises RefusedError and TokenFileError."""
         entry = partial(Entry, at=datetime.now(UTC), token=actor.token, client=actor.client, action=action)
+        if self._current.settings.audit.applies(action, removes=False):
+            account_id = self._only_account(actor.token)
+            pending = pending_entry(entry(object="tokens", account_id=account_id, outcome=Outcome.PENDING))
+            try:
+                await in_thread(partial(self._audit.testify, [pending]))
+            except OSError as error:
+                raise not_written(EvidenceError(error.errno, error.strerror)) from None
         try:
             change = await in_thread(partial(verb, self.tokens))
         except RefusedError as error:
@@ -199,6 +208,11 @@ class ControlService:
     def _writes_limit(self, token: Token) -> int:
         dataset = self._current.loaded.dataset if self._current.loaded else None
         return writes_limit(token, dataset, self._current.settings.quotas)
+
+    def _only_account(self, token: Token) -> str:
+        """The id of the token's account; empty if it covers several."""
+        accounts = accounts_of(token, self._current.loaded.dataset) if self._current.loaded else set()
+        return next(iter(accounts)) if len(accounts) == 1 else ""
 
     def brake(self) -> BrakeState:
         """The state of the brake and the guard."""
@@ -245,7 +259,7 @@ class ControlService:
         if problem := await in_thread(partial(self._audit.append, entry)):
             self._log.error(problem)
 
-    async def _record(self, request: _Request) -> None:
+    async def _record(self, request: ChangeRequest) -> None:
         """Write a request to the audit log and the history, in order, together with other waiting ones."""
         self._unrecorded.append(request)
         async with self._recording:
@@ -254,9 +268,10 @@ class ControlService:
                 for problem in await in_thread(partial(self._write_records, waiting)):
                     self._log.error(problem)
 
-    def _write_records(self, waiting: Sequence[_Request]) -> list[str]:
+    def _write_records(self, waiting: Sequence[ChangeRequest]) -> list[str]:
         """Write requests to the audit log and the history, in a thread; return the problems."""
-        problem = self._audit.append(*(entry for request in waiting for entry in request.entries()))
+        entries = [entry for request in waiting if not request.has_testified for entry in request.entries()]
+        problem = self._audit.append(*entries) if entries else None
         problems = [problem] if problem else []
         for request in waiting:
             try:
@@ -283,54 +298,3 @@ class ControlService:
             return before, await in_thread(drawn_up)
         except FileChangedError:
             raise refused(Reason.NOT_WRITABLE, "a file was just edited and is not loaded yet: try again") from None
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    """A request for a change, and its outcome."""
-
-    actor: Actor
-    action: str
-    draft: Draft | None = None  # of the last attempt
-    replaced: Sequence[Replaced] = ()
-    refusal: RefusedError | None = None
-    after: Loaded | None = None
-    revision: int | None = None
-
-    @property
-    def by(self) -> str:
-        """The name of the requester's token, else its id; with the actor's note."""
-        name, note = self.actor.token.name or self.actor.token.id, self.actor.note
-        return f"{name} ({note})" if note else name
-
-    def entries(self) -> Iterator[Entry]:
-        """Entries for the audit log, one per object."""
-        refusal = self.refusal
-        for note in (self.draft and self.draft.notes) or [Note("", None, None)]:
-            account_id, zone_id = owner_of(self.draft.loaded, self.after, note.key) if self.draft else ("", "")
-            yield Entry(
-                at=datetime.now(UTC),
-                token=self.actor.token,
-                client=self.actor.client,
-                action=self.action,
-                object=note.key,
-                account_id=account_id,
-                zone_id=zone_id,
-                outcome=Outcome.REFUSED if refusal else Outcome.OK,
-                revision=self.revision,
-                code=code_of(refusal.faults[0]).number if refusal else None,
-                message=logged_text_of(refusal) if refusal else self.actor.note,
-                before=note.before,
-                after=note.after,
-            )
-
-    def keep(self, history: History) -> None:
-        """Keep the objects' versions before and after in the history. Raises OSError."""
-        if self.draft and self.after:
-            before = self.draft.loaded
-            keep_change(history, before, self.after, self.draft, self.replaced, action=self.action, token=self.by)
-
-
-def _not_written(error: OSError) -> RefusedError:
-    what = f"{shown(error.filename or 'the files')} cannot be written: {error.strerror}; nothing has changed"
-    return refused(Reason.NO_ROOM if error.errno in NO_ROOM else Reason.NOT_WRITABLE, what)

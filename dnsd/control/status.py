@@ -19,6 +19,7 @@ from dnsd.manage.brake_state import BrakeState, authors_of
 from dnsd.metrics import Key
 from dnsd.net.listen import address_of
 from dnsd.process.shared import Process, Slot
+from dnsd.settings.sections import AuditMode
 
 COLLECT_S = 0.5  # for workers to send their counts
 MAX_LISTED = 10  # stopped changes
@@ -54,6 +55,7 @@ def problems_for_operator(control: Control) -> list[str]:
     copies = [f"{good.problem}; an account with an error would be held at an older version"] if good.problem else []
     return [
         *unready(control),
+        *evidence_problems(control),
         *_waiting(control),
         *accounts,
         *copies,
@@ -61,6 +63,18 @@ def problems_for_operator(control: Control) -> list[str]:
         *_routes(control),
         *control.certificates.problems(),
     ]
+
+
+def evidence_problems(control: Control) -> list[str]:
+    """What keeps changes from being made because their evidence cannot be written; answers do not suffer."""
+    if control.audit.problem is None:
+        return []
+    refused = {
+        AuditMode.REQUIRED: "changes are refused",
+        AuditMode.DELETES: "changes that remove something are refused, others are made without an entry",
+        AuditMode.BEST_EFFORT: "changes are made without an entry",
+    }
+    return [f"audit log: {control.audit.problem}; {refused[control.current.settings.audit]}"]
 
 
 def _stopped_changes(control: Control) -> list[str]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias, TypedDict
 
 from dnsd.errors import shown
 from dnsd.manage.audit_files import KEPT_FILES, SECONDS_PER_DAY, LineFile
@@ -30,6 +31,7 @@ OWNER = re.compile("[0-9a-f]{32}")  # an account, or a token
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets of one file of operators
 MAX_STATE_SIZE = 64 * 1024  # octets of JSON of an object's state before or after the change
 MAX_SMALL_SIZE = 1024  # the same for tenants, and for refused requests: it costs a client nothing to send many
+UNDONE = "undone: it could not be made, or the server ended before it was made"
 MAX_TEXT = 4096  # characters of a text; octets that are kept of a state that is too large
 
 
@@ -38,6 +40,7 @@ class Outcome(StrEnum):
 
     OK = "ok"
     REFUSED = "refused"
+    PENDING = "pending"  # the change is not made yet; another entry with the same id has the outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,17 @@ class Entry:
     message: str = ""
     before: Any = None
     after: Any = None
+
+
+class PendingEntry(TypedDict):
+    """An entry of a change that is not made yet, as plain data, with the owner of its file."""
+
+    owner: str
+    entry: dict[str, Any]
+
+
+PendingEntries: TypeAlias = Sequence[PendingEntry]
+NOT_MADE = {"outcome": Outcome.REFUSED, "message": UNDONE}
 
 
 class AuditLog:
@@ -100,6 +114,39 @@ class AuditLog:
                 return self.problem
             self.problem, self._unwritten = None, 0
         return None
+
+    def testify(self, entries: PendingEntries) -> None:
+        """Write entries of changes that are not made yet, all or none, and sync them to disk. Raises OSError."""
+        with self._turn:
+            try:
+                self._write_pending(entries)
+                self._append(self._gap())
+            except OSError as error:
+                self.problem = f"{shown(self._file)} cannot be written: {error.strerror}"
+                raise
+            self.problem, self._unwritten = None, 0
+
+    def settle(self, entries: PendingEntries, is_made: bool, revision: int | None = None) -> None:
+        """Write the outcome of entries, and sync it to disk. Raises OSError."""
+        outcome = {"outcome": Outcome.OK, "revision": revision} if is_made else NOT_MADE
+        with self._turn:
+            self._write_pending([one | {"entry": one["entry"] | outcome} for one in entries])
+
+    def settle_again(self, entries: PendingEntries, is_made: bool) -> None:
+        """The same for entries of an earlier process, which may have written it. Raises OSError."""
+        self.settle([one for one in entries if _is_usable(one) and not self._is_settled(one)], is_made)
+
+    def _is_settled(self, pending: PendingEntry) -> bool:
+        wanted = str(pending["entry"]["id"])
+        owners = [pending["owner"]] if pending["owner"] else []
+        query = LogQuery(1, lambda one: one.get("id") == wanted, text=wanted.encode(), accounts=owners)
+        return bool(self.read(query).entries)
+
+    def _write_pending(self, entries: PendingEntries) -> None:
+        lines: dict[str, bytes] = {}
+        for one in entries:
+            lines[one["owner"]] = lines.get(one["owner"], b"") + _json(one["entry"]) + b"\n"
+        self._write(lines, lines)
 
     def probe(self) -> None:
         """Look whether the log can be written again, if it could not."""
@@ -221,10 +268,28 @@ def may_see(token: Token, entry: Mapping[str, Any]) -> bool:
     return token.may(area, AccessLevel.READ, account_id=account_id, zone_id=zone_id)
 
 
+def _is_usable(pending: Any) -> bool:
+    """Whether plain data is a pending entry; a journal may be damaged."""
+    if not isinstance(pending, dict) or not isinstance(entry := pending.get("entry"), dict):
+        return False
+    owner = pending.get("owner")
+    return bool(entry.get("id")) and isinstance(owner, str) and (not owner or bool(OWNER.fullmatch(owner)))
+
+
+def pending_entry(entry: Entry) -> PendingEntry:
+    """An entry of a change that is not made yet, with an id by which its outcome refers to it."""
+    fields = _fields(replace(entry, outcome=Outcome.OK)) | {"outcome": Outcome.PENDING, "id": secrets.token_hex(16)}
+    return {"owner": owner_of_entry(entry), "entry": fields}
+
+
 def _line(entry: Entry) -> bytes:
+    return _json(_fields(entry)) + b"\n"
+
+
+def _fields(entry: Entry) -> dict[str, Any]:
     is_large = entry.outcome is Outcome.OK and (entry.token is None or entry.token.is_operator)
     largest = MAX_STATE_SIZE if is_large else MAX_SMALL_SIZE
-    fields = {
+    return {
         "at": time_text(entry.at),
         "actor": {"id": entry.token.id, "name": entry.token.name} if entry.token else None,
         "client": entry.client[:MAX_TEXT],
@@ -239,7 +304,6 @@ def _line(entry: Entry) -> bytes:
         "before": _bounded(entry.before, largest),
         "after": _bounded(entry.after, largest),
     }
-    return _json(fields) + b"\n"
 
 
 def _json(data: Any) -> bytes:

@@ -24,6 +24,7 @@ MAX_SEARCHED = 32 * 1024 * 1024  # octets that one search reads
 MAX_LINE = 1024 * 1024  # octets; an entry has at most about 150 kB
 MARK_SIZE = 8  # octets
 MARKED = 64 * 1024  # octets of the first line that count
+PENDING = "pending"  # outcome of a change not made yet: another entry follows
 EAGER = 8  # groups that are all opened at once
 MAX_OPEN = 32  # groups whose files are open at the same time
 
@@ -178,7 +179,7 @@ class LogSearch:
         for line, place in part.lines(group, oldest_first=query.oldest_first):
             part.left -= len(line) + 1
             entry = _parsed(line) if query.text in line else None
-            if entry is not None and query.is_wanted(entry):
+            if entry is not None and entry.get("outcome") != PENDING and query.is_wanted(entry):
                 group.head = entry, place
                 return True
             group.place = place

@@ -9,11 +9,12 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from dnsd.app import Loaded, Source
 from dnsd.errors import DnsdError
+from dnsd.manage.audit import AuditLog, Entry, pending_entry
 from dnsd.manage.draft import Draft
 from dnsd.store.directory import Files
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.text_file import FileChangedError
-from dnsd.store.write import FileChange, write_files
+from dnsd.store.write import Evidence, FileChange, Settle, write_files
 
 T = TypeVar("T")
 Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]  # makes a change on top of the loaded data
@@ -29,6 +30,36 @@ class StaleError(DnsdError):
         super().__init__("a file was edited since it was loaded")
 
 
+class EvidenceError(OSError):
+    """The evidence of a change cannot be written."""
+
+
+@dataclass(slots=True)
+class Witness:
+    """The evidence of a change: its entries for the audit log, and the versions that it replaces."""
+
+    entries: Sequence[Entry]
+    keep: Callable[[], None]  # keeps the versions. Raises OSError
+    has_testified: bool = False
+
+
+def testified(audit: AuditLog, witnesses: Sequence[Witness]) -> Evidence:
+    """The evidence of all witnesses together: on disk as a whole or not at all."""
+    entries = [pending_entry(one) for witness in witnesses for one in witness.entries]
+
+    def testify() -> None:
+        try:
+            for witness in witnesses:
+                witness.keep()
+            audit.testify(entries)
+        except OSError as error:
+            raise EvidenceError(error.errno, error.strerror, error.filename) from None
+        for witness in witnesses:
+            witness.has_testified = True
+
+    return Evidence(entries, testify, audit.settle)
+
+
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[T]):
     """A change: the result of its verb, the data loaded with it, and the revision that serves it.
@@ -40,6 +71,7 @@ class Changed(Generic[T]):
     loaded: Loaded
     beside: Sequence[FileChange] = ()
     revision: int = 0
+    witness: Witness | None = None  # if the change needs evidence
 
 
 def draw_up(makes: Iterable[Make[Any]], before: Loaded, check: Check) -> list[Changed[Any] | Exception]:
@@ -55,7 +87,8 @@ def draw_up(makes: Iterable[Make[Any]], before: Loaded, check: Check) -> list[Ch
             drawn = draft.load()
             check(draft, after, drawn)
             after = drawn
-            outcomes.append(Changed(result, after, draft.beside))
+            witness = draft.witness(drawn) if draft.witness else None
+            outcomes.append(Changed(result, after, draft.beside, witness=witness))
         except FileChangedError:
             raise StaleError from None
         except Exception as error:  # only this change fails; its requester gets the error
@@ -64,12 +97,19 @@ def draw_up(makes: Iterable[Make[Any]], before: Loaded, check: Check) -> list[Ch
 
 
 def write_change(
-    before: Files, after: Files, read: Source, journal: Path, *, beside: Sequence[FileChange] = ()
+    before: Files,
+    after: Files,
+    read: Source,
+    journal: Path,
+    *,
+    beside: Sequence[FileChange] = (),
+    evidence: Evidence | None = None,
+    settle: Settle,
 ) -> Source:
     """Write the files that differ between `before` and `after`. Returns `read`, the source last read, with them.
 
-    `read` may differ from `before`, the files that are served; `beside` are changes of files elsewhere. After OSError
-    or StaleError, nothing has changed.
+    `read` may differ from `before`, the files that are served; `beside` are changes of files elsewhere. `evidence` and
+    `settle` are as for `write_files`. After OSError or StaleError, nothing has changed.
     """
     edit = FilesEdit(before, after)
 
@@ -78,7 +118,7 @@ def write_change(
             raise StaleError(edit.touched_keys())
 
     try:
-        write_files([*edit.changes(), *beside], journal, verify)
+        write_files([*edit.changes(), *beside], journal, verify, evidence=evidence, settle=settle)
     except FileNotFoundError:
         verify()  # the folder of a file may have been moved away
         raise

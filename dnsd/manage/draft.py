@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -57,6 +57,8 @@ class Draft:
         self._removed: dict[str, SourceFile] = {}
         self._removed_accounts: list[str] = []
         self.notes: list[Note] = []
+        self.witness: Callable[[Loaded], Any] | None = None  # makes the `Witness`, if the change needs evidence
+        self.removes_records = False
         self.beside: list[FileChange] = []  # of files outside of the accounts' folder, to be written with the change
         self.places: dict[str, Mapping[int, Path]] = {}  # the place of each record in the request, by key and row
 
@@ -149,6 +151,11 @@ class Draft:
             stem = f"{stem or 'x'}-{secrets.token_hex(3)}"
             key = f"{prefix}{stem}"
         return key
+
+    @property
+    def removes(self) -> bool:
+        """Whether the change removes records, objects or an account."""
+        return bool(self.removes_records or self._removed_accounts or self._removed.keys() - self._written.keys())
 
     def is_free(self, key: str) -> bool:
         """Whether a key is unused in any case: some file systems do not distinguish upper and lower case."""

@@ -226,15 +226,20 @@ def keep_change(
     token: str,
 ) -> None:
     """Keep the versions of all changed objects, before and after the change. Raises OSError."""
+    keep_replaced(history, before, replaced)
+    for file in draft.written():
+        if found := _ids_of(after, file.key):
+            provenance = _Provenance(file.key, file.kind.name, found[1], draft.now, action, token)
+            history.keep(found[0], provenance, file.text(), _room(after, found[1]))
+
+
+def keep_replaced(history: History, before: Loaded, replaced: Sequence[Replaced]) -> None:
+    """Keep the versions that a change replaces. Raises OSError."""
     for one in replaced:
         if found := _ids_of(before, one.file.key):
             at = datetime.fromtimestamp(one.file.modified, UTC)
             provenance = _Provenance(one.file.key, one.file.kind.name, found[1], at, BY_HAND, "")
             history.keep(found[0], provenance, one.text, _room(before, found[1]))
-    for file in draft.written():
-        if found := _ids_of(after, file.key):
-            provenance = _Provenance(file.key, file.kind.name, found[1], draft.now, action, token)
-            history.keep(found[0], provenance, file.text(), _room(after, found[1]))
 
 
 def _room(loaded: Loaded, account_id: str) -> int:

@@ -125,6 +125,7 @@ def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
 
 def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
     """Write an edit of records to the zone's file. Raises RefusedError."""
+    draft.removes_records |= bool(edit.removed)
     file, rows = draft.file(zone.key), draft.loaded.stored.objects.zones[zone.key].rows
     changed = (*edit.replaced.values(), *edit.added)
     if file.kind is not FileKind.ZONE_MASTER:

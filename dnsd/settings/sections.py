@@ -37,6 +37,9 @@ class TlsSettings(Fields):
         return PairFiles(config.parent / self.certificate, config.parent / self.key)
 
 
+REMOVALS = frozenset({"delete", "revoke", "undelegate"})  # ends of actions
+
+
 class ApiSettings(Fields):
     """The HTTP API and dashboard."""
 
@@ -145,6 +148,20 @@ class OnError(StrEnum):
 
     HOLD = "hold"
     REFUSE = "refuse"
+
+
+class AuditMode(StrEnum):
+    """The changes that are refused if their entry in the audit log cannot be written."""
+
+    REQUIRED = "required"
+    DELETES = "deletes"
+    BEST_EFFORT = "best_effort"
+
+    def applies(self, action: str, *, removes: bool) -> bool:
+        """Whether a change needs its entry; `removes` says whether it removes objects or records."""
+        if self is AuditMode.DELETES:
+            return removes or action.rpartition(".")[2] in REMOVALS
+        return self is AuditMode.REQUIRED
 
 
 class BrakeSettings(Fields):

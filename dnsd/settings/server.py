@@ -20,6 +20,7 @@ from dnsd.process.worker_settings import RateLimits, WorkerSettings
 from dnsd.settings.sections import (
     AdvertisementSettings,
     ApiSettings,
+    AuditMode,
     LimitSettings,
     LogSettings,
     MetricsSettings,
@@ -86,6 +87,11 @@ class Settings(Fields):
     query_log: QueryLogSettings = QueryLogSettings()
     limits: LimitSettings = LimitSettings()
     quotas: Quotas = DEFAULT_QUOTAS
+    audit: AuditMode = Field(
+        default=AuditMode.DELETES,
+        description="changes on request that are refused (507) if their entry in the audit log cannot be written: "
+        "required: all; deletes: those that remove something; best_effort: none",
+    )
     audit_days: int = Field(
         default=365,
         ge=1,

@@ -4,6 +4,10 @@ Each new file is written next to its target, under a name that readers of the fo
 file is kept under another such name until all is done, so that a failed change can be undone. A change of several steps
 first lists them in a journal. A leftover journal means that the process was killed: its steps are undone before the
 next load or change. Removing the journal completes the change.
+
+A change may need evidence: entries of the audit log, on disk before the first renaming, with their outcome after. The
+journal lists the entries too; renaming it to `journal.made` completes the change, and it stays until their outcome is
+written. So the next start knows the outcome of each entry.
 """
 
 from __future__ import annotations
@@ -16,11 +20,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from dnsd.formats.odd_octets import octets_of
 from dnsd.whole_file import create_file, sync
 
 JOURNAL = "journal"  # its name, in the state folder
+MADE = ".made"  # end of its name once the change is made, until the outcome of its entries is written
 
 FileId = tuple[int, ...]  # identifies a file or folder by its status
 
@@ -35,6 +41,19 @@ class FileChange:
     template: str | None = None  # a new file gets the owner and mode of this one
 
 
+Entries: TypeAlias = Sequence[Any]  # of the audit log, as plain data
+Settle: TypeAlias = Callable[[Entries, bool], None]  # writes the outcome: whether the change was made. Raises OSError
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Entries that must be on disk before a change is made."""
+
+    entries: Entries
+    testify: Callable[[], None]  # writes them, or none and raises OSError
+    settle: Settle  # writes the outcome of a change that was not made
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
     """One renaming: a path, and the temporary names of the new and the old file or folder."""
@@ -45,10 +64,27 @@ class _Step:
     stamp: FileId = ()  # of the new file or folder, once written
 
 
-def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[], None] = lambda: None) -> None:
-    """Make all changes, or none. Raises OSError, and the exceptions of `verify`, called just before the renamings."""
-    undo_unfinished(journal)
+def _nothing(entries: Entries, is_made: bool) -> None:
+    """No outcome to write."""
+
+
+def write_files(
+    changes: Sequence[FileChange],
+    journal: Path,
+    verify: Callable[[], None] = lambda: None,
+    *,
+    evidence: Evidence | None = None,
+    settle: Settle = _nothing,
+) -> None:
+    """Make all changes, or none. Raises OSError, and the exceptions of `verify`, called just before the renamings.
+
+    With evidence, `finish_change` must follow once the outcome is written. `settle` writes the outcome of entries of an
+    earlier change.
+    """
+    undo_unfinished(journal, settle, is_tolerant=evidence is None)
     steps, texts = _planned(changes)
+    entries = evidence.entries if evidence else ()
+    testified: Entries = ()
     try:
         for name in _temporary_names(steps):
             _discard(name)  # left over from a killed process
@@ -59,33 +95,74 @@ def write_files(changes: Sequence[FileChange], journal: Path, verify: Callable[[
                 _keep_old(step.path, step.old)
         steps = [replace(step, stamp=_stamp(step.new)) for step in steps]
         _sync([*texts, *_folders(steps, texts)])
-        if len(steps) > 1:
-            _write(str(journal), json.dumps([astuple(step) for step in steps]).encode(), mode=0o600)
+        if len(steps) > 1 or entries:
+            _write(str(journal), _journal_text(steps, entries), mode=0o600)
             _sync([str(journal), str(journal.parent)])
         verify()
+        if evidence:
+            evidence.testify()
+            testified = entries
         for step in steps:
             _rename(step)
         _sync({os.path.dirname(step.path) for step in steps})
-        if len(steps) > 1:
+        if entries:
+            os.replace(journal, _made(journal))
+            _sync([str(journal.parent)])
+        elif len(steps) > 1:
             _remove(journal)
     except BaseException:
         with suppress(OSError):
-            _undo(steps, journal)
+            _undo(steps, journal, testified, evidence.settle if evidence else _nothing)
         raise
     for step in steps:
         _discard(step.old)
 
 
-def undo_unfinished(journal: Path) -> bool:
-    """Undo the unfinished change of a killed process; return whether there was one. Raises OSError."""
+def finish_change(journal: Path) -> None:
+    """Forget a change with evidence, once its outcome is written."""
+    _remove(_made(journal))
+
+
+def undo_unfinished(journal: Path, settle: Settle = _nothing, *, is_tolerant: bool = False) -> bool:
+    """Undo the unfinished change of a killed process, and write the outcome of its entries, or of a finished change's.
+
+    Returns whether there was an unfinished change. Raises OSError; if `is_tolerant`, not for the outcome of a finished
+    change.
+    """
     try:
-        listed = json.loads(journal.read_bytes())
+        _, entries = _read_journal(_made(journal))
+        settle(entries, True)
+        _remove(_made(journal))
+    except FileNotFoundError:
+        pass
+    except OSError:
+        if not is_tolerant:
+            raise
+    try:
+        steps, entries = _read_journal(journal)
     except FileNotFoundError:
         return False
-    except ValueError:
-        listed = []  # the journal is incomplete, so no step had begun
-    _undo([_Step(path, new, old, tuple(stamp)) for path, new, old, stamp in listed], journal)
-    return bool(listed)
+    _undo(steps, journal, entries, settle)
+    return bool(steps)
+
+
+def _made(journal: Path) -> Path:
+    return journal.with_name(journal.name + MADE)
+
+
+def _journal_text(steps: Iterable[_Step], entries: Entries) -> bytes:
+    listed = [astuple(step) for step in steps]
+    return json.dumps({"steps": listed, "entries": list(entries)} if entries else listed).encode()
+
+
+def _read_journal(file: Path) -> tuple[list[_Step], Entries]:
+    """The steps and entries of a journal; empty if it is incomplete, as no step had begun then. Raises OSError."""
+    try:
+        found = json.loads(file.read_bytes())
+        listed, entries = (found["steps"], found["entries"]) if isinstance(found, dict) else (found, ())
+        return [_Step(path, new, old, tuple(stamp)) for path, new, old, stamp in listed], entries
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return [], ()
 
 
 def _planned(changes: Iterable[FileChange]) -> tuple[list[_Step], dict[str, FileChange]]:
@@ -189,8 +266,11 @@ def _rename(step: _Step) -> None:
         os.rename(step.path, step.old)
 
 
-def _undo(steps: Iterable[_Step], journal: Path) -> None:
-    """Restore the state before the steps, whether or not each was taken; files that others put there stay."""
+def _undo(steps: Iterable[_Step], journal: Path, entries: Entries, settle: Settle) -> None:
+    """Restore the state before the steps, whether or not each was taken; files that others put there stay.
+
+    If the outcome of entries cannot be written, the journal stays, so that it will be. Raises OSError.
+    """
     steps = list(steps)
     for step in steps:
         if step.new is None and step.old:
@@ -204,6 +284,8 @@ def _undo(steps: Iterable[_Step], journal: Path) -> None:
     for name in _temporary_names(steps):
         _discard(name)
     _sync({os.path.dirname(step.path) for step in steps})
+    if entries:
+        settle(entries, False)
     _remove(journal)
 
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
 from dnsd.control.control import Control
-from dnsd.control.status import COLLECT_S, metric_samples, unhealthy, unready
+from dnsd.control.status import COLLECT_S, evidence_problems, metric_samples, unhealthy, unready
 from dnsd.errors import printable
 from dnsd.process.tasks import in_thread
 from dnsd.settings.sections import MetricsSettings
@@ -48,7 +48,8 @@ def monitoring_app(control: Control) -> ASGIApp:
         reasons, held = unready(control), control.loader.last.held
         if not token.is_known_to(request):  # load balancers have no token: they need the status alone
             return _verdict(["not ready"] if reasons else [])
-        return _verdict(reasons, [printable(f"held: {account}") for account in held])
+        notes = [*evidence_problems(control), *(f"held: {account}" for account in held)]
+        return _verdict(reasons, [*map(printable, notes)])
 
     app = Starlette(
         routes=[

@@ -756,7 +756,7 @@ def test_file_size_limit(tmp_path: Path) -> None:
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "dnsd-test", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0755", "dnsd-test", str(folder)]
     mounted = subprocess.run(mount, capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"needs the right to mount: {mounted.stderr.decode().strip()}")

@@ -1,0 +1,92 @@
+"""A request for a change: its entries in the audit log, its versions in the history, and its refusal."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from dnsd.api.codes import code_of, logged_text_of
+from dnsd.app import Loaded
+from dnsd.errors import shown
+from dnsd.manage.audit import Entry, Outcome
+from dnsd.manage.change import EvidenceError, Witness
+from dnsd.manage.draft import Draft, Note
+from dnsd.manage.history import History, Replaced, keep_change, keep_replaced, owner_of
+from dnsd.manage.refusal import Reason, RefusedError, refused
+from dnsd.manage.service import Actor
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(slots=True, eq=False)
+class ChangeRequest:
+    """A request for a change, and its outcome."""
+
+    actor: Actor
+    action: str
+    draft: Draft | None = None  # of the last attempt
+    replaced: Sequence[Replaced] = ()
+    refusal: RefusedError | None = None
+    after: Loaded | None = None
+    revision: int | None = None
+    witness: Witness | None = None  # of the last attempt, if it needs evidence
+
+    @property
+    def has_testified(self) -> bool:
+        """Whether the audit log had the entries before the change was made."""
+        return self.witness is not None and self.witness.has_testified
+
+    @property
+    def by(self) -> str:
+        """The name of the requester's token, else its id; with the actor's note."""
+        name, note = self.actor.token.name or self.actor.token.id, self.actor.note
+        return f"{name} ({note})" if note else name
+
+    def entries(self) -> Iterator[Entry]:
+        """Entries for the audit log, one per object."""
+        refusal = self.refusal
+        for note in (self.draft and self.draft.notes) or [Note("", None, None)]:
+            account_id, zone_id = owner_of(self.draft.loaded, self.after, note.key) if self.draft else ("", "")
+            yield Entry(
+                at=datetime.now(UTC),
+                token=self.actor.token,
+                client=self.actor.client,
+                action=self.action,
+                object=note.key,
+                account_id=account_id,
+                zone_id=zone_id,
+                outcome=Outcome.REFUSED if refusal else Outcome.OK,
+                revision=self.revision,
+                code=code_of(refusal.faults[0]).number if refusal else None,
+                message=logged_text_of(refusal) if refusal else self.actor.note,
+                before=note.before,
+                after=note.after,
+            )
+
+    def testimony(self, history: History, after: Loaded) -> Witness:
+        """The evidence of the change, drawn up as `after` and not made yet."""
+        draft = self.draft
+        assert draft
+        self.refusal, self.after = None, after
+        entries = [*self.entries()]
+        self.after = None
+        self.witness = Witness(entries, partial(keep_replaced, history, draft.loaded, self.replaced))
+        return self.witness
+
+    def keep(self, history: History) -> None:
+        """Keep the objects' versions before and after in the history. Raises OSError."""
+        if self.draft and self.after:
+            before = self.draft.loaded
+            keep_change(history, before, self.after, self.draft, self.replaced, action=self.action, token=self.by)
+
+
+def not_written(error: OSError) -> RefusedError:
+    """The refusal of a change whose files, or whose evidence, cannot be written."""
+    if isinstance(error, EvidenceError):
+        what = f"the change needs an entry in the audit log, which cannot be written: {error.strerror}"
+        return refused(Reason.NO_ROOM, f"{what}; nothing has changed (setting `audit`)")
+    what = f"{shown(error.filename or 'the files')} cannot be written: {error.strerror}; nothing has changed"
+    return refused(Reason.NO_ROOM if error.errno in NO_ROOM else Reason.NOT_WRITABLE, what)

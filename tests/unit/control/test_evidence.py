@@ -1,0 +1,267 @@
+"""Evidence of changes: on disk before they are made, or they are refused; with their outcome after any kill."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dnsd.control import service
+from dnsd.control.status import problems_for_operator
+from dnsd.manage.accounts import delete_lease, lease_id
+from dnsd.manage.audit_files import LineFile
+from dnsd.manage.draft import Draft
+from dnsd.manage.find import find_account
+from dnsd.manage.history import History
+from dnsd.manage.maps import MapChange, delete_map, edit_map
+from dnsd.manage.records import Batch, change_records, record_ids
+from dnsd.manage.refusal import Reason, RefusedError
+from dnsd.manage.service import Actor
+from dnsd.manage.zones import delete_zone
+from dnsd.model.fields import parse_ip
+from dnsd.store import write
+from dnsd.store.write import is_temporary_name
+from tests.limits import IS_LONG
+from tests.unit.control.scheduling import ACME, FILES, SALE, SETTINGS, SHOP, Life, Scheduling
+from tests.unit.store.test_write import killed_in
+
+SALE_FILE, CAKE_FILE = "acme/maps/sale.yaml", "acme/zones/cake.example.yaml"
+Verb = Callable[[Draft], object]
+
+
+@pytest.fixture(autouse=True)
+def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Scheduling:
+    return Scheduling(tmp_path / "world")
+
+
+def cake(draft: Draft) -> str:
+    return next(one.id for one in draft.dataset.zones.values() if one.name_text == "cake.example")
+
+
+def without_record(draft: Draft) -> None:
+    zone_id = cake(draft)
+    ids = record_ids(draft.dataset.zones[zone_id])
+    change_records(draft, zone_id, Batch(deletes=[*ids.by_id]))
+
+
+def without_lease(draft: Draft) -> None:
+    account_id = find_account(draft.dataset, draft.dataset.accounts[ACME].id).id
+    account = draft.dataset.accounts[account_id]
+    delete_lease(draft, account_id, lease_id(account, parse_ip("198.51.100.77")))
+
+
+DELETED: dict[str, tuple[str, Verb]] = {
+    "a map": ("map.delete", lambda draft: delete_map(draft, ACME, SALE)),
+    "a zone": ("zone.delete", lambda draft: delete_zone(draft, cake(draft))),
+    "a record, in a batch": ("record.batch", without_record),
+    "a part of an account's file": ("lease.delete", without_lease),
+}
+EDITED: dict[str, tuple[str, Verb]] = {
+    "a map edited": ("map.edit", lambda draft: edit_map(draft, ACME, SHOP, MapChange(description="x"))),
+}
+CHANGES = DELETED | EDITED
+
+
+OBJECTS = {"a map": ["acme/maps/sale"], "a zone": ["acme/maps/shop", "acme/zones/cake.example"]}
+
+
+async def make(life: Life, what: str) -> None:
+    action, verb = CHANGES[what]
+    await life.service.change(Actor(life.world.alice, "192.0.2.7"), action, verb)
+
+
+async def nothing(life: Life) -> None:
+    """A start, and no more."""
+
+
+def texts(world: Scheduling) -> dict[str, str]:
+    root = world.folder / "accounts"
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and not is_temporary_name(path.name)]
+    return {str(path.relative_to(root)): path.read_text() for path in files}
+
+
+def entries(world: Scheduling, what: str) -> list[dict[str, Any]]:
+    return [one for one in world.audit() if one["action"] == CHANGES[what][0]]
+
+
+def leased(folder: Path) -> Scheduling:
+    files = dict(FILES)
+    files["acme/account.yaml"] += "static_ips: [198.51.100.77]\n"
+    return Scheduling(folder, files)
+
+
+def full(monkeypatch: pytest.MonkeyPatch, after: int = 0, number: int = errno.ENOSPC) -> None:
+    """After some writes, the audit log cannot be written."""
+    append, left = LineFile.append, iter(range(after))
+
+    def failing(self: LineFile, *arguments: Any, **options: Any) -> tuple[int, bool]:
+        if next(left, None) is None:
+            raise OSError(number, os.strerror(number))
+        return append(self, *arguments, **options)
+
+    monkeypatch.setattr(LineFile, "append", failing)
+
+
+# Kills
+
+
+@pytest.mark.parametrize("what", ["a map", "a zone"])
+def test_a_kill_at_any_moment_leaves_one_entry_with_the_outcome(tmp_path: Path, what: str) -> None:
+    first = Scheduling(tmp_path / "first")
+    before = texts(first)
+    ok = [(one, "ok") for one in OBJECTS[what]]
+    outcomes = []
+    for call in range(0, 1000, 1 if IS_LONG else 3):
+        world = first.copy(tmp_path / str(call))
+        is_killed = killed_in(call, partial(world.run, partial(make, what=what)))
+        if call % 3 == 0:  # and again, while the next start completes the entry
+            killed_in(call // 3 % 12, partial(world.run, nothing))
+        world.run(nothing)
+        is_made = texts(world) != before
+        found = entries(world, what)
+        if is_made:
+            assert sorted((one["object"], one["outcome"]) for one in found) == ok, f"killed in call {call}"
+            assert any(world.state.glob("history/*/*")), f"no version after a kill in call {call}"
+        else:
+            said = sorted((one["object"], one["outcome"]) for one in found)
+            assert said in ([], [(one, "refused") for one, _ in ok]), f"killed in call {call}"
+        assert not list(world.state.glob("journal*")), call
+        outcomes.append((is_made, bool(found)))
+        if not is_killed:
+            break
+    assert outcomes == sorted(outcomes)
+    assert {(False, False), (False, True), (True, True)} == set(outcomes)
+
+
+# Full disks
+
+
+MODES = {
+    "required": ({*CHANGES}, set[str]()),
+    "deletes": ({*DELETED}, {*EDITED}),
+    "best_effort": (set[str](), {*CHANGES}),
+}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("what", CHANGES)
+@pytest.mark.parametrize("mode", MODES)
+def test_change_whose_evidence_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, what: str, number: int
+) -> None:
+    world = leased(tmp_path / "world")
+    world.config.write_text(f"{SETTINGS}data: accounts\naudit: {mode}\n")
+    refused, _ = MODES[mode]
+    before = texts(world)
+    full(monkeypatch, number=number)
+
+    async def change(life: Life) -> None:
+        if what in refused:
+            with pytest.raises(RefusedError, match="the change needs an entry in the audit log") as caught:
+                await make(life, what)
+            assert caught.value.faults[0].reason is Reason.NO_ROOM
+        else:
+            await make(life, what)
+        (problem,) = [one for one in problems_for_operator(life.control) if one.startswith("audit log:")]
+        assert "cannot be written" in problem
+
+    world.run(change)
+    assert (texts(world) == before) is (what in refused)
+    assert not list(world.state.glob("journal*"))
+    monkeypatch.undo()
+    assert entries(world, what) == []
+
+
+def test_change_whose_versions_cannot_be_kept_is_refused(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = texts(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "keep", keep)
+        with pytest.raises(RefusedError, match="nothing has changed"):
+            world.run(partial(make, what="a zone"))
+    assert texts(world) == before
+    found = entries(world, "a zone")
+    assert {(one["object"], one["outcome"]) for one in found} == {(one, "refused") for one in OBJECTS["a zone"]}
+    assert len(found) == len(OBJECTS["a zone"])
+    world.run(partial(make, what="a zone"))
+    assert not (world.folder / "accounts" / CAKE_FILE).exists()
+
+
+def test_outcome_that_cannot_be_written_follows_with_the_next_start(
+    world: Scheduling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        full(patch, after=1)
+
+        async def two(life: Life) -> None:
+            await make(life, "a map")
+            with pytest.raises(RefusedError):
+                await make(life, "a zone")
+            await make(life, "a map edited")  # needs no evidence
+
+        world.run(two)
+    assert (world.state / "journal.made").exists()
+    assert entries(world, "a map") == []  # not yet
+    world.run(nothing)
+    [entry] = entries(world, "a map")
+    assert (entry["outcome"], entry["object"]) == ("ok", "acme/maps/sale")
+    assert not list(world.state.glob("journal*"))
+    world.run(nothing)
+    assert len(entries(world, "a map")) == 1
+
+
+def test_change_that_cannot_be_made_after_its_entry_is_refused_once(
+    world: Scheduling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(step: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error", step.path)
+
+    before = texts(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "_rename", rename)
+        with pytest.raises(RefusedError):
+            world.run(partial(make, what="a map"))
+    assert texts(world) == before
+    [entry] = entries(world, "a map")
+    assert entry["outcome"] == "refused"
+    assert entry["message"].startswith("undone:")
+
+
+def test_entry_has_the_revision_and_comes_once(world: Scheduling) -> None:
+    world.run(partial(make, what="a map"))
+    [entry] = entries(world, "a map")
+    assert (entry["outcome"], entry["revision"], entry["actor"]["name"]) == ("ok", 2, "alice")
+    lines = (world.state / "audit" / f"{ACME}.log").read_text().splitlines()
+    raw = [json.loads(line)["outcome"] for line in lines if '"map.delete"' in line]
+    assert raw == ["pending", "ok"]
+
+
+DAMAGED = (
+    "5",
+    "[1]",
+    '{"steps": [], "entries": [1, {"entry": 2}, {"owner": "../x", "entry": {"id": "y"}}]}',
+    "{",
+    "[" * 9999,
+)
+
+
+@pytest.mark.parametrize("name", ["journal", "journal.made"])
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
+def test_damaged_journal_does_not_keep_the_server_from_starting(world: Scheduling, name: str, text: str) -> None:
+    (world.state / name).write_text(text)
+    world.run(nothing)
+    assert not list(world.state.glob("journal*"))
+    assert world.audit() == []
