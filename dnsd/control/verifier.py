@@ -85,7 +85,7 @@ class Verifier:
     def ask(self, zone: Zone) -> None:
         """Check a zone soon, at its account's request. Raises RefusedError if it asked a moment ago."""
         state, now = self._zones.get(zone.id), time.monotonic()
-        if state is None:  # verified, or not seen yet
+        if zone.verified or state is None:  # not seen yet: it is checked soon anyway
             return
         if state.asked_at is not None and now - state.asked_at < ASKED_AGAIN_S:
             wait = f"{int(state.asked_at + ASKED_AGAIN_S - now) + 1} s"

@@ -140,6 +140,7 @@ ROUTES = (
     PageRoute("GET", f"{ZONE}/pause", EDIT_ZONES, zones.ask_pause),
     PageRoute("POST", f"{ZONE}/pause", EDIT_ZONES, zones.pause),
     PageRoute("POST", f"{ZONE}/verify", OPERATOR, zones.verify),
+    PageRoute("POST", f"{ZONE}/check", EDIT_ZONES, zones.check),
     PageRoute("GET", f"{ZONE}/delete", EDIT_ZONES, zones.show_delete),
     PageRoute("POST", f"{ZONE}/delete", EDIT_ZONES, zones.delete),
     PageRoute("GET", RECORDS, READ_DNS, records.list_records),

@@ -169,6 +169,16 @@ async def verify(visit: Visit) -> HtmlPage | Redirect:
     return Redirect(f"/zones/{zone_id}", "The zone is verified: CNAMEs of other accounts are followed into it.")
 
 
+async def check(visit: Visit) -> HtmlPage | Redirect:
+    """Have resolvers look up soon whether a zone belongs to its account."""
+    zone = visit.zone
+    try:
+        visit.service.check_activation(zone)
+    except RefusedError as error:
+        return await _page(visit, FormErrors(error))
+    return Redirect(f"/zones/{zone.id}", "The zone is being checked: reload this page in a moment.")
+
+
 async def show_delete(visit: Visit) -> HtmlPage:
     """Show the effect of deleting a zone and ask to confirm."""
     return _delete_page(visit, FormErrors())

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.api.server import A1, A2, FILES, SETTINGS, Api
+from tests.browser.sessions import Person
 from tests.bugs.accounts import made_zone, wait_for
 from tests.fake_resolver import FakeResolver, fake_resolver
 
@@ -78,6 +79,19 @@ def test_text_verifies_a_pending_zone_once_its_account_asks(
     assert (status, code) == (429, 1014)
     assert "wait" in message
     assert not is_verified(api, squatter)
+
+
+def test_page_has_the_text_and_a_button(api: Api, acme: str, resolver: FakeResolver) -> None:
+    zone = made_zone(api, A1, "page.test", acme)
+    path, key = f"/zones/{zone}", shown(api, zone)["verification_key"]
+    with Person(api, acme) as person:
+        assert f"cloudflare-verify.page.test &#34;{key}&#34;" in person.get(path).text
+        assert f'action="{path}/check"' in person.get(path).text
+        resolver.answers["page.test.", "NS"] = ["ns1.example.net."]
+        assert person.post(f"{path}/check", {}).status_code == 303
+        wait_for(lambda: is_verified(api, zone))
+        assert "Check now" not in person.get(path).text
+        assert person.post(f"{path}/check", {}).status_code == 303
 
 
 def test_own_records_prove_nothing(api: Api, acme: str, globex: str, resolver: FakeResolver) -> None:

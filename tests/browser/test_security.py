@@ -345,6 +345,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "/zones/{zone_id}/settings": {},
     "/zones/{zone_id}/pause": {"paused": "on"},
     "/zones/{zone_id}/verify": {},
+    "/zones/{zone_id}/check": {},
     "/zones/{zone_id}/undo/{before}/{after}": {},
     "/zones/{zone_id}/delete": {"name": "shop.example"},
     "/zones/{zone_id}/records/create": {"type": "A", "name": "made", "content": "192.0.2.9"},
