@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,7 +151,7 @@ def _ring(traffic: Traffic, query: AnalyticsQuery, now: float) -> Ring:
 
 def _count(call: Call, zone: Zone, ring: Ring, intervals: Sequence[tuple[float, float]]) -> list[int]:
     """The number of queries to a zone in each interval; a sample counts by the part of its time."""
-    counts = [0.0] * len(intervals)
+    counts, starts = [0.0] * len(intervals), [start for start, _ in intervals]
     for sample in ring.samples if _served(call, zone) else ():
         zones = sample.counts[ZONES]
         count = zones.get(zone.name_text)
@@ -158,7 +159,8 @@ def _count(call: Call, zone: Zone, ring: Ring, intervals: Sequence[tuple[float, 
             if len(zones) == MAX_NAMED and QUIET not in call.notes:
                 call.notes.append(QUIET)
             continue
-        for place, (start, end) in enumerate(intervals):
+        for place in range(max(0, bisect(starts, sample.at - sample.seconds) - 1), bisect(starts, sample.at)):
+            start, end = intervals[place]
             common_s = min(end, sample.at) - max(start, sample.at - sample.seconds)
             if common_s > 0:
                 counts[place] += count * min(1.0, common_s / sample.seconds)

@@ -13,7 +13,7 @@ from dnsd.app import Loaded
 from dnsd.errors import shown
 from dnsd.manage.audit import Entry, Outcome
 from dnsd.manage.change import EvidenceError, Witness
-from dnsd.manage.draft import Draft, Note
+from dnsd.manage.draft import CONFLICT, Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change, keep_replaced, owner_of
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
@@ -61,7 +61,7 @@ class ChangeRequest:
                 outcome=Outcome.REFUSED if refusal else Outcome.OK,
                 revision=self.revision,
                 code=code_of(refusal.faults[0]).number if refusal else None,
-                message=logged_text_of(refusal) if refusal else self.actor.note,
+                message=self._reason(refusal) if refusal else self.actor.note,
                 before=note.before,
                 after=note.after,
             )
@@ -75,6 +75,10 @@ class ChangeRequest:
         self.after = None
         self.witness = Witness(entries, partial(keep_replaced, history, draft.loaded, self.replaced))
         return self.witness
+
+    def _reason(self, refusal: RefusedError) -> str:
+        """The reason of a refusal for the audit log, which the account's tenants read, too."""
+        return CONFLICT if self.draft and self.draft.names_others else logged_text_of(refusal)
 
     def keep(self, history: History) -> None:
         """Keep the objects' versions before and after in the history. Raises OSError."""

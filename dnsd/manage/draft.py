@@ -32,6 +32,7 @@ REQUEST_FIELDS = (
     *("name", "status", "verified", "pool"),
 )
 
+CONFLICT = "it conflicts with another account"
 Document = dict[str, Any]  # the content of a YAML file, as plain data
 
 
@@ -59,6 +60,7 @@ class Draft:
         self.notes: list[Note] = []
         self.witness: Callable[[Loaded], Any] | None = None  # makes the `Witness`, if the change needs evidence
         self.removes_records = False
+        self.names_others = False  # whether a refusal tells the operator about other accounts
         self.beside: list[FileChange] = []  # of files outside of the accounts' folder, to be written with the change
         self.places: dict[str, Mapping[int, Path]] = {}  # the place of each record in the request, by key and row
 
@@ -212,9 +214,11 @@ class Draft:
 
         Only the operator learns about other accounts.
         """
-        if not self.by_operator and not self._accounts() >= {account_of(problem.source), account_of(problem.other)}:
+        is_about_others = not self._accounts() >= {account_of(problem.source), account_of(problem.other)}
+        if is_about_others and not self.by_operator:
             path = problem.path if problem.source in self._written else ()
-            return replace(problem, path=path, message="it conflicts with another account")
+            return replace(problem, path=path, message=CONFLICT)
+        self.names_others |= is_about_others
         if problem.source in self._written or problem.source in self._removed:
             return replace(problem, path=self._place(problem))
         return replace(problem, path=(), message=f"{problem.source}: {problem.message}")

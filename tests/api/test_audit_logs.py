@@ -140,6 +140,17 @@ def test_token_sees_only_entries_of_its_account_and_areas(api: Api) -> None:
     }
 
 
+def test_refusals_of_operators_name_no_other_account_to_tenants(api: Api) -> None:
+    prefixes = f"/accounts/{A1}/addressing/prefixes"
+    theirs = api.result("POST", f"/accounts/{A2}/addressing/prefixes", {"cidr": "192.88.0.0/16", "asn": 64500})
+    api.result("PATCH", f"/accounts/{A2}/addressing/prefixes/{theirs['id']}", {"approved": "V"})
+    made = api.result("POST", prefixes, {"cidr": "192.88.7.0/24", "asn": 64500}, token=api.token("--account", A1))
+    assert "globex" in api.refused("PATCH", f"{prefixes}/{made['id']}", {"approved": "V"})[2]
+    entries = api.result("GET", LOGS, token=api.token("--account", A1), params={"action.type": "prefix.edit"})
+    assert entries[0]["metadata"]["message"] == "it conflicts with another account"
+    assert "globex" not in str(entries)
+
+
 def test_answers_are_valid_for_the_sdk(api: Api) -> None:
     for one in api.result("GET", LOGS):
         AuditLog.model_validate(one)
