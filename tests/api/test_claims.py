@@ -22,16 +22,6 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture(scope="module")
-def acme(api: Api) -> str:
-    return api.token("--account", A1)
-
-
-@pytest.fixture(scope="module")
-def globex(api: Api) -> str:
-    return api.token("--account", A2)
-
-
 def made(api: Api, name: str, token: str, address: str) -> str:
     """The id of a new zone with the records www and deep.www."""
     zone_id = str(api.result("POST", "/zones", {"name": name}, token=token)["id"])

@@ -28,18 +28,13 @@ ips: [203.0.113.10, 203.0.113.11]
 memberships: [{{kind: zone, identifier: example.com}}]
 """
 
+pytestmark = pytest.mark.usefixtures("nothing_pending")
+
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with Api(tmp_path_factory.mktemp("pending"), FILES | {"acme/maps/shop.yaml": SHOP_TEXT}).running() as api:
         yield api
-
-
-@pytest.fixture(autouse=True)
-def _nothing_pending(api: Api) -> Iterator[None]:
-    yield
-    for one in api.result("GET", PENDING):
-        api.result("DELETE", f"{PENDING}/{one['id']}")
 
 
 def ahead(**delta: float) -> str:

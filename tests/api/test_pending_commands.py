@@ -15,6 +15,8 @@ from tests.api.test_durability import wait_until
 from tests.api.test_manage_commands import free_port, run, settings
 from tests.api.test_pending_changes import MAP, MAPS, PENDING, SHOP, SHOP_TEXT, ahead, due_without_its_token
 
+pytestmark = pytest.mark.usefixtures("nothing_pending")
+
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
@@ -22,13 +24,6 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     files = FILES | {"acme/maps/shop.yaml": SHOP_TEXT}
     with Api(tmp_path_factory.mktemp("later"), files, settings=text).running() as api:
         yield api
-
-
-@pytest.fixture(autouse=True)
-def _nothing_pending(api: Api) -> Iterator[None]:
-    yield
-    for one in api.result("GET", PENDING):
-        api.result("DELETE", f"{PENDING}/{one['id']}")
 
 
 def dnsd(api: Api, *arguments: str, token: str | None = "") -> Result:

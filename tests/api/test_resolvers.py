@@ -29,16 +29,6 @@ def api(tmp_path_factory: pytest.TempPathFactory, resolver: FakeResolver) -> Ite
         yield api
 
 
-@pytest.fixture(scope="module")
-def acme(api: Api) -> str:
-    return api.token("--account", A1)
-
-
-@pytest.fixture(scope="module")
-def globex(api: Api) -> str:
-    return api.token("--account", A2)
-
-
 def shown(api: Api, zone_id: str) -> dict[str, Any]:
     found: dict[str, Any] = api.result("GET", f"/zones/{zone_id}")
     return found
