@@ -6,7 +6,10 @@ import grp
 import os
 import pwd
 import resource
+import stat
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from dnsd.errors import DnsdError
 
@@ -32,6 +35,22 @@ class ServerUser:
         except OSError as error:
             message = f"user: cannot switch to {self.name!r}: {error.strerror}; needs CAP_SETUID and CAP_SETGID"
             raise PrivilegeError(message) from None
+
+    def may_read(self, file: Path) -> bool:
+        """Whether the modes of a file and its folders let this user read it; True if the file is missing."""
+        groups = os.getgrouplist(self.name, self.gid)
+        try:
+            path = file.resolve()
+            needs = [(path, stat.S_IROTH), *((folder, stat.S_IXOTH) for folder in path.parents)]
+            return all(self._may(os.stat(one), need, groups) for one, need in needs)
+        except OSError:
+            return True
+
+    def _may(self, found: os.stat_result, need: int, groups: Collection[int]) -> bool:
+        """Whether a mode grants `need`, given as the bit for others."""
+        if found.st_uid == self.uid:
+            return bool(found.st_mode & need << 6)
+        return bool(found.st_mode & (need << 3 if found.st_gid in groups else need))
 
 
 def user_to_assume(user: str | None, group: str | None) -> ServerUser | None:

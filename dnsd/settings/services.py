@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from dnsd.errors import Path as KeyPath
 from dnsd.errors import Problem
 from dnsd.net.tls import PairFiles, UnusablePairError, load_pair
+from dnsd.process.privileges import PrivilegeError, user_to_assume
 from dnsd.settings.sections import ApiSettings, MetricsSettings
 from dnsd.settings.server import Settings
 from dnsd.settings.token_file import UnusableTokenError, bearer_token
@@ -44,12 +47,27 @@ def service_problems(settings: Settings, config: Path, now: datetime) -> Iterato
     for service in SERVICES:
         found: HttpSettings | None = getattr(settings, service)
         if found and found.tls:
-            yield from _judged(service, found, found.tls.files(config), now)
+            files = found.tls.files(config)
+            yield from _judged(service, found, files, now)
+            yield from _unreadable(settings, (service, "tls", "certificate"), files.certificate)
+            yield from _unreadable(settings, (service, "tls", "key"), files.key)
     if settings.metrics and (file := settings.metrics.token_of(config)):
+        yield from _unreadable(settings, ("metrics", "token_file"), file)
         try:
             bearer_token(file)
         except UnusableTokenError as error:
             yield Problem("", ("metrics", "token_file"), str(error))
+
+
+def _unreadable(settings: Settings, place: KeyPath, file: Path) -> Iterator[Problem]:
+    """A warning about a file that root can read, but not the user to whom the server switches."""
+    try:
+        user = user_to_assume(settings.user, settings.group) if os.geteuid() == 0 else None
+    except PrivilegeError:
+        return  # the start reports it
+    if user and not user.may_read(file):
+        message = f"{file} cannot be read by the user {user.name}, who reads it at the start and after each renewal"
+        yield Problem("", place, message, warning=True)
 
 
 def _judged(service: HttpService, settings: HttpSettings, files: PairFiles, now: datetime) -> Iterator[Problem]:

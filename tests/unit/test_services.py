@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -118,3 +119,23 @@ def test_check_reads_the_token_file_and_never_shows_it(tmp_path: Path, token: st
     assert found_ok is is_ok
     assert [path for path, _, _ in found] == [] if is_ok else ["metrics.token_file"]
     assert not token or all(token not in message for _, message, _ in found)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can switch to another user")
+def test_check_tells_root_what_the_servers_user_cannot_read(tmp_path: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    certificate, key = Authority(tmp_path).issue("dns.example.com")
+    for folder in (tmp_path, *tmp_path.parents[:-1]):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)  # pytest's folders are its user's own
+    place, message, _ = check(tmp_path, f"{POOL}user: nobody\n{API}")[1][0]
+    assert place == "api.tls.key"
+    assert f"{key} cannot be read by the user nobody" in message
+    os.chown(key, 0, nobody.pw_gid)
+    key.chmod(0o640)
+    assert check(tmp_path, f"{POOL}user: nobody\n{API}") == (True, [])
+    (tmp_path / "closed").mkdir(mode=0o700)
+    key.rename(tmp_path / "closed" / "server.key")
+    key.symlink_to("closed/server.key")
+    assert check(tmp_path, f"{POOL}user: nobody\n{API}")[1][0][0] == "api.tls.key"
+    assert certificate.exists()
