@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from dnsd.app import Loaded, Source, read_source
+from dnsd.app import Loaded, Source
 from dnsd.control.attempt import Attempt
 from dnsd.control.brake import Brake
 from dnsd.control.current import Current
@@ -23,6 +23,7 @@ from dnsd.control.guarded import (
     snapshot_of,
 )
 from dnsd.control.publish import Publisher
+from dnsd.control.reading import SourceReader
 from dnsd.engine.delta import DeltaPart
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
@@ -34,8 +35,6 @@ from dnsd.store.directory import Files, keep_times
 from dnsd.store.write import undo_unfinished
 
 SERVED_WITHIN_S = 30.0  # a slower worker is logged and not waited for
-STILL_S, STILL_WITHIN_S = 1.0, 30.0  # files that take names off their maps must be still, waited for at most this long
-SETTLE_S, SETTLE_TRIES = 0.1, 10  # files must stay unchanged for this long before they are loaded; number of checks
 
 
 class Loader:
@@ -55,7 +54,7 @@ class Loader:
         self._served_when_held: Files | None = None  # the files served when held accounts were last judged
         self._reported: frozenset[Problem] = frozenset()
         self._notes: tuple[Problem, ...] = ()  # warnings about the last load itself
-        self._still: Source | None = None  # the last source that was still for a while
+        self._reader = SourceReader(config)
         self._served_before: Iterable[DeltaPart] | None = None  # at the start, the parts of the snapshot file
 
     async def load_first(self, before: int) -> bool:
@@ -132,11 +131,11 @@ class Loader:
 
     async def catch_up(self) -> None:
         """Load files edited meanwhile, once they have settled. The caller holds `turn`."""
-        if (source := await self._settled()) != self._current.source or self.last.ok:
+        if (source := await self._reader.settled(self._current.source)) != self._current.source or self.last.ok:
             try:
                 await self._reload(is_patient=True)
             except UnsettledError:
-                await self._await_still(source)
+                await self._reader.await_still(source)
                 await self._reload(is_patient=True)
         if self.last.ok:
             self._has_loaded_unasked.set()
@@ -154,9 +153,9 @@ class Loader:
         A reload or a change on request goes first, so that its reply reports its own effect.
         """
         current = self._current
-        while (source := await self._settled()) != current.source or self._may_release():
+        while (source := await self._reader.settled(self._current.source)) != current.source or self._may_release():
             async with current.turn:
-                if not self._may_release() and (source == current.source or await self._read(source) != source):
+                if not self._may_release() and (source == current.source or await self._reader.read(source) != source):
                     continue
                 if current.loaded and source == current.loaded.source and not self._may_release():
                     current.note_source(source)
@@ -165,7 +164,7 @@ class Loader:
                 is_served = await self._load_unasked()
             if is_served is not None:
                 return is_served
-            await self._await_still(source)
+            await self._reader.await_still(source)
         current.note_source(source)  # equal, but with the files' latest status, so that they are not read again
         return False
 
@@ -186,17 +185,6 @@ class Loader:
             self._has_loaded_unasked.set()
         return attempt.ok
 
-    async def _await_still(self, source: Source) -> None:
-        """Wait until the files have been still for STILL_S: a deletion on a slow disk arrives in pieces."""
-        deadline = time.monotonic() + STILL_WITHIN_S
-        since = time.monotonic()
-        while since + STILL_S > time.monotonic() and time.monotonic() < deadline:
-            await asyncio.sleep(SETTLE_S)
-            last, source = source, await self._read(source)
-            if source != last:
-                since = time.monotonic()
-        self._still = source
-
     def _may_release(self) -> bool:
         """Whether a held account might be released: the served files have changed since it was judged."""
         loaded = self._current.loaded
@@ -210,7 +198,7 @@ class Loader:
         try:
             await self._undo_unfinished()
             source = await self._read_next(is_patient=is_patient)
-            is_settled = not is_patient or source == self._still
+            is_settled = not is_patient or source == self._reader.still
             admitted = await in_thread(partial(self._admit, source, before, force, is_settled=is_settled))
             await self._serve(admitted, before, is_patient=is_patient)
             if force:
@@ -264,7 +252,7 @@ class Loader:
 
     async def _read_next(self, *, is_patient: bool = False) -> Source:
         """Read the files, and keep them as last read."""
-        return self._current.note_source(await self._read(self._current.source, patient=is_patient))
+        return self._current.note_source(await self._reader.read(self._current.source, patient=is_patient))
 
     async def _publish_file(self, title: Title | None) -> bool:
         snapshot = await in_thread(self._current.saved_snapshot)
@@ -328,22 +316,6 @@ class Loader:
         """A warning for each changed setting that only a restart can apply."""
         for path in waiting_for_start(loaded.settings, self._first_settings):
             yield loaded.locate(Problem("", path, "the change takes effect after a restart", warning=True))
-
-    def _read(self, previous: Source | None, *, patient: bool = True) -> asyncio.Future[Source]:
-        return in_thread(lambda: read_source(self._config, previous=previous, patient=patient))
-
-    async def _settled(self) -> Source:
-        """The source, once it stays unchanged for a moment: a half-written file may look complete."""
-        known = self._current.source
-        source = await self._read(known)
-        for _ in range(SETTLE_TRIES):
-            if source == known:
-                break
-            await asyncio.sleep(SETTLE_S)
-            last, source = source, await self._read(source)
-            if source == last:
-                break
-        return source
 
 
 def _is_unchanged(loaded: Loaded, before: Loaded) -> bool:

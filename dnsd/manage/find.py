@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.model.accounts import Account, BgpPrefix, Binding, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
 from dnsd.model.zones import Zone
+
+T = TypeVar("T", Prefix, BgpPrefix, Binding)
 
 
 def find_account(dataset: Dataset, account_id: str) -> Account:
@@ -46,25 +51,24 @@ def find_zone(dataset: Dataset, zone_id: str) -> Zone:
 def find_prefix(dataset: Dataset, account_id: str, prefix_id: str) -> tuple[Account, Prefix, int]:
     """An account, its prefix with this id, and the prefix's index. Raises RefusedError."""
     account = find_account(dataset, account_id)
-    for index, prefix in enumerate(account.prefixes):
-        if prefix.id == prefix_id:
-            return account, prefix, index
-    raise refused(Reason.NOT_FOUND, "not_found: there is no prefix with this id in the account")
+    return account, *_found(account.prefixes, prefix_id, "prefix with this id in the account")
 
 
 def find_bgp_prefix(dataset: Dataset, account_id: str, prefix_id: str, bgp_id: str) -> tuple[Prefix, BgpPrefix, int]:
     """A prefix, its BGP prefix with this id, and the BGP prefix's index. Raises RefusedError."""
     _, prefix, _ = find_prefix(dataset, account_id, prefix_id)
-    for index, bgp in enumerate(prefix.bgp_prefixes):
-        if bgp.id == bgp_id:
-            return prefix, bgp, index
-    raise refused(Reason.NOT_FOUND, "not_found: there is no BGP prefix with this id in the prefix")
+    return prefix, *_found(prefix.bgp_prefixes, bgp_id, "BGP prefix with this id in the prefix")
 
 
 def find_binding(dataset: Dataset, account_id: str, prefix_id: str, binding_id: str) -> tuple[Prefix, Binding, int]:
     """A prefix, its binding with this id, and the binding's index. Raises RefusedError."""
     _, prefix, _ = find_prefix(dataset, account_id, prefix_id)
-    for index, binding in enumerate(prefix.bindings):
-        if binding.id == binding_id:
-            return prefix, binding, index
-    raise refused(Reason.NOT_FOUND, "not_found: there is no binding with this id in the prefix")
+    return prefix, *_found(prefix.bindings, binding_id, "binding with this id in the prefix")
+
+
+def _found(parts: Sequence[T], wanted: str, what: str) -> tuple[T, int]:
+    """The part with an id, and its index. Raises RefusedError."""
+    for index, one in enumerate(parts):
+        if one.id == wanted:
+            return one, index
+    raise refused(Reason.NOT_FOUND, f"not_found: there is no {what}")

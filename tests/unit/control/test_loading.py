@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dnsd.app import Loaded
-from dnsd.control import loading
+from dnsd.control import loading, reading
 from dnsd.control.attempt import Attempt
 from dnsd.control.guarded import Force, UnsettledError
 from dnsd.control.local import _reply
@@ -130,7 +130,7 @@ def test_an_account_still_waits_once_refused_edits_are_undone(world: Scheduling)
 
 
 def test_a_release_by_files_that_were_not_still_is_not_lost(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "STILL_S", 0.1)
+    monkeypatch.setattr(reading, "STILL_S", 0.1)
 
     async def release(life: Life) -> tuple[str, ...]:
         world.write("globex/zones/acme.example.yaml", WWW)  # acme has it
@@ -168,7 +168,7 @@ def test_a_change_on_request_meets_files_that_are_not_still(world: Scheduling, m
 def test_a_change_on_request_meets_a_folder_that_was_moved_away(
     world: Scheduling, make: Make[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "STILL_S", 0.1)
+    monkeypatch.setattr(reading, "STILL_S", 0.1)
 
     async def change(life: Life) -> None:
         (world.folder / "accounts/acme/maps").rename(world.folder / "away")
