@@ -17,11 +17,12 @@ from dnsd.control.sightings import KeptTimes
 from dnsd.engine.delta import DeltaPart, apply_delta
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
-from dnsd.process.snapshot_file import FILE_NAME, load_snapshot
+from dnsd.process.snapshot_file import FILE_NAME, DamagedSnapshotError, load_snapshot
 from dnsd.process.tasks import in_thread
 from dnsd.settings.server import Settings
 from dnsd.store.directory import Files
 from dnsd.store.good import GoodTexts
+from dnsd.store.kept_file import move_aside
 from dnsd.store.write import JOURNAL
 
 
@@ -91,6 +92,8 @@ class Current:
         """Save the texts as the last good version of each account. The caller holds `turn`."""
         before = self.good.problem
         await in_thread(partial(self.good.keep, loaded.files))
+        while self.good.damaged:
+            self._log.warning(f"warning: {self.good.damaged.pop(0)}; the text was copied again, if it is served")
         self._publisher.has_good_texts = self.good.problem is None
         if self.good.problem and self.good.problem != before:
             self._log.error(f"{self.good.problem}; an account with an error would be held at an older version")
@@ -119,8 +122,11 @@ class Current:
         """The parts of the snapshot file, read on demand, even after it was replaced; None if it is unusable."""
         try:
             return load_snapshot(self.snapshot_file)[1]
-        except ValueError:
-            return None
+        except DamagedSnapshotError as error:
+            self._log.error(f"{error}; {move_aside(self.snapshot_file)}")
+        except ValueError as error:
+            self._log.debug(f"no usable snapshot file: {error}")
+        return None
 
     async def _keep_times(self, loaded: Loaded) -> None:
         await in_thread(partial(self.times.save, loaded.times))

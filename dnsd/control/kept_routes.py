@@ -9,7 +9,8 @@ from pathlib import Path
 from dnsd.log import Log
 from dnsd.model.advertisement import NO_ROUTES, Routes
 from dnsd.model.observed import FeedError, FeedFields, Observed, without_new_withdrawals
-from dnsd.store.observations import UnusableFileError, load_feed, load_observed, save_observed
+from dnsd.store.kept_file import DamagedFileError
+from dnsd.store.observations import UnusableFileError, load_feed, load_own, save_observed
 
 
 class KeptRoutes:
@@ -52,8 +53,8 @@ class KeptRoutes:
 
     def _load_kept(self) -> Observed | None:
         try:
-            return load_observed(self._state)
-        except (OSError, UnusableFileError) as error:
+            return load_own(self._state)
+        except (OSError, DamagedFileError) as error:
             self._warn(f"warning: the kept observations of routes cannot be used: {error}; they start again")
         return None
 

@@ -112,8 +112,8 @@ class Loader:
     async def _undo_unfinished(self) -> None:
         """Undo a change that a killed process left half written. Raises OSError: the files are then inconsistent."""
         undo = partial(undo_unfinished, self._current.journal, self._brake.audit.settle_again, is_tolerant=True)
-        if await in_thread(undo):
-            self._log.info("undid an unfinished change of several files")
+        if done := await in_thread(undo):
+            self._log.warning(done)
 
     async def reload(self, *, force: Force | None = None) -> Attempt:
         """Reload the files and publish them, each account whole or not at all; return once every worker serves them."""

@@ -59,14 +59,16 @@ class ControlService:
         self._current = control.current
         self._changes = control.changes
         self._publisher = control.publisher
-        self._log = control.setup.log
-        self.history = History(control.setup.state.folder)
-        self.loa = LoaDocuments(control.setup.state.folder)
-        self.validations = Validations(control.setup.state.folder)
+        self._log, state = control.setup.log, control.setup.state.folder
+        self.history = History(state, self._log.error)
+        self.loa = LoaDocuments(state, self._log.error)
+        self.validations = Validations(state, self._log.error)
         self._vrps = VrpFile()
         self._validating = asyncio.Lock()  # one validation at a time
         self._audit = control.audit
-        self.tokens = TokenFile(control.setup.state.folder)
+        self.tokens = TokenFile(state)
+        if problem := self.tokens.without_damage():
+            self._log.error(problem)
         self.traffic = Traffic()
         self.recent = RecentQuestions(self._publisher.questions)
         self.schedule = Scheduler(control, self.history, self.change)

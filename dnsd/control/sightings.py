@@ -9,6 +9,8 @@ from dnsd.log import Log
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes
 from dnsd.store.first_seen import FirstSeen
 
+CONSEQUENCE = "objects without times in their files may get other times at the next start"
+
 
 class KeptTimes:
     """The times kept in the state folder. The methods block: call them in threads."""
@@ -20,7 +22,10 @@ class KeptTimes:
     def load(self) -> ObjectTimes:
         """The times of an earlier process; empty if they cannot be read, which must not stop the server."""
         try:
-            return self._file.load()
+            times = self._file.load()
+            if self._file.problem:
+                self._log.warning(f"warning: {self._file.problem}; {CONSEQUENCE}")
+            return times
         except OSError as error:
             self._warn("read", error)
             return NEVER_SEEN
@@ -33,5 +38,4 @@ class KeptTimes:
             self._warn("written", error)
 
     def _warn(self, what: str, error: OSError) -> None:
-        consequence = "objects without times in their files may get other times at the next start"
-        self._log.warning(f"warning: {shown(self._file.path)} cannot be {what}: {error.strerror}; {consequence}")
+        self._log.warning(f"warning: {shown(self._file.path)} cannot be {what}: {error.strerror}; {CONSEQUENCE}")

@@ -79,7 +79,7 @@ class _Dashboard:
 
     def __init__(self, service: Service, state: Path, report: Callable[[str], None]) -> None:
         self._service = service
-        self._sessions = Sessions(state, service.tokens)
+        self._sessions = Sessions(state, service.tokens, report)
         self._access = Access(service.tokens)
         self._pages = Pages()
         self._report = report

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,9 +17,11 @@ from pathlib import Path
 from dnsd.manage.token_file import TokenFile, secret_digest
 from dnsd.manage.tokens import Token
 from dnsd.model.times import parse_time, time_text
+from dnsd.store.kept_file import DamagedFileError, read_kept
 from dnsd.whole_file import replacing
 
 FILE_NAME = "sessions.json"  # in the state folder
+MAX_SIZE = 64 * 1024 * 1024  # octets; a larger file is not ours
 LIFETIME = timedelta(hours=12)
 SIGNATURE_SIZE = 64  # hexadecimal digits
 MAX_SESSIONS = 20  # of one token; a new session replaces the oldest
@@ -43,7 +46,9 @@ class _Begun:
 class Sessions:
     """The sessions of a running server; they survive a restart if the disk can be written."""
 
-    def __init__(self, state: Path, tokens: TokenFile) -> None:
+    def __init__(self, state: Path, tokens: TokenFile, report: Callable[[str], object] = str) -> None:
+        """`report` is called with the problem of a damaged file."""
+        self._report = report
         self._file = state / FILE_NAME
         self._tokens = tokens
         self._begun: dict[str, _Begun] = self._read()  # by digest of the secret, oldest first
@@ -78,15 +83,27 @@ class Sessions:
     def _read(self) -> dict[str, _Begun]:
         """The sessions of an earlier run; empty if the file cannot be read, so that users sign in again."""
         try:
-            saved = json.loads(self._file.read_bytes())
-            return {digest: _Begun(token, parse_time(at)) for digest, (token, at) in saved.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            return {}
+            return read_kept(self._file, _parsed, most=MAX_SIZE)
+        except DamagedFileError as error:
+            self._report(f"{error}; all users have to sign in again")
+        except OSError:
+            pass
+        return {}
 
     def _write(self) -> None:
         saved = {digest: (begun.token, time_text(begun.at)) for digest, begun in self._begun.items()}
         with replacing(self._file) as out:
             out.write(json.dumps(saved).encode())
+
+
+def _parsed(octets: bytes) -> dict[str, _Begun]:
+    """The sessions in a file. Raises ValueError, TypeError … for any deviation from the format."""
+    begun = {}
+    for digest, (token, at) in json.loads(octets).items():
+        if not isinstance(token, str):
+            raise TypeError
+        begun[digest] = _Begun(token, parse_time(at))
+    return begun
 
 
 def new_secret() -> str:

@@ -12,6 +12,7 @@ from dnsd.compile.moves import Families
 from dnsd.errors import shown
 from dnsd.manage.brake import AccountBase, Book, Window, ZoneBase
 from dnsd.model.fields import IPAddress
+from dnsd.store.kept_file import DamagedFileError, read_kept, seconds
 from dnsd.whole_file import replacing
 
 FILE_NAME = "brake.json"  # in the state folder
@@ -29,16 +30,15 @@ class BrakeFile:
     def load(self) -> Book:
         """The book; an empty one without a usable file, and then `problem` says why if there is a file."""
         try:
-            with open(self._file, "rb") as stream:
-                octets = stream.read(MAX_SIZE + 1)
+            book = read_kept(self._file, lambda octets: _parsed(json.loads(octets)), most=MAX_SIZE)
             self.problem = None
-            return _parsed(json.loads(octets[:MAX_SIZE]))
+            return book
         except FileNotFoundError:
             return Book()
         except OSError as error:
             self.problem = f"{shown(self._file)} cannot be read: {error.strerror}; the brake begins anew"
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            self.problem = f"{shown(self._file)} is corrupt; the brake begins anew"
+        except DamagedFileError as error:
+            self.problem = f"{error}; the brake begins anew"
         return Book()
 
     def save(self, book: Book) -> None:
@@ -78,13 +78,13 @@ def _parsed(data: Any) -> Book:
     if data["format"] != FORMAT:
         raise ValueError
     windows = {str(author): _parsed_window(window) for author, window in data["windows"].items()}
-    released = {str(author): float(until) for author, until in data["released"].items()}
+    released = {str(author): seconds(until) for author, until in data["released"].items()}
     return Book(windows, released, data["refused"] is True)
 
 
 def _parsed_window(data: Mapping[str, Any]) -> Window:
     accounts = {str(account): _parsed_account(zones) for account, zones in data["accounts"].items()}
-    return Window(float(data["began_at"]), str(data["name"]), accounts)
+    return Window(seconds(data["began_at"]), str(data["name"]), accounts)
 
 
 def _parsed_account(zones: list[Any] | None) -> AccountBase:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dnsd.errors import shown
 from dnsd.manage.drains import Drain, DrainBook, book_of
+from dnsd.store.kept_file import DamagedFileError, read_kept, seconds
 from dnsd.whole_file import replacing
 
 FILE_NAME = "drains.json"  # in the state folder
@@ -26,18 +27,15 @@ class DrainFile:
     def load(self) -> DrainBook:
         """The drains; none without a usable file, and then `problem` says why if there is a file."""
         try:
-            with open(self._file, "rb") as stream:
-                data = json.loads(stream.read(MAX_SIZE + 1)[:MAX_SIZE])
+            book = read_kept(self._file, _parsed, most=MAX_SIZE)
             self.problem = None
-            if data["format"] != FORMAT:
-                raise ValueError
-            return book_of(map(_parsed, data["drains"]))
+            return book
         except FileNotFoundError:
             return DrainBook()
         except OSError as error:
             self.problem = f"{shown(self._file)} cannot be read: {error.strerror}; earlier drains are forgotten"
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            self.problem = f"{shown(self._file)} is corrupt; earlier drains are forgotten"
+        except DamagedFileError as error:
+            self.problem = f"{error}; earlier drains are forgotten"
         return DrainBook()
 
     def save(self, book: DrainBook) -> None:
@@ -51,7 +49,15 @@ class DrainFile:
             self.problem = f"{shown(self._file)} cannot be written: {error.strerror}; a restart would forget them"
 
 
-def _parsed(data: dict[str, Any]) -> Drain:
+def _parsed(octets: bytes) -> DrainBook:
+    """The drains. Raises ValueError, TypeError, KeyError … for any deviation from the format."""
+    data = json.loads(octets)
+    if data["format"] != FORMAT:
+        raise ValueError
+    return book_of(map(_parsed_drain, data["drains"]))
+
+
+def _parsed_drain(data: dict[str, Any]) -> Drain:
     """A drain. Raises TypeError, ValueError, KeyError … for any deviation from the format."""
     served_at = data["served_at"]
     return Drain(
@@ -60,8 +66,8 @@ def _parsed(data: dict[str, Any]) -> Drain:
         account_id=str(data["account_id"]),
         addresses=tuple(map(str, data["addresses"])),
         names_total=int(data["names_total"]),
-        ttl_s=int(data["ttl_s"]),
+        ttl_s=int(seconds(data["ttl_s"])),
         revision=int(data["revision"]),
-        changed_at=float(data["changed_at"]),
-        served_at=None if served_at is None else float(served_at),
+        changed_at=seconds(data["changed_at"]),
+        served_at=None if served_at is None else seconds(served_at),
     )

@@ -10,11 +10,12 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from dnsd.app import Loaded
 from dnsd.formats.odd_octets import octets_of
@@ -31,11 +32,15 @@ from dnsd.model.quota_rules import quotas_of
 from dnsd.model.quotas import DEFAULT_QUOTAS
 from dnsd.model.times import time_text
 from dnsd.store.directory import FileKind, SourceFile, account_of
+from dnsd.store.kept_file import DamagedFileError, kept, open_regular
 from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
-from dnsd.store.text_file import content_of
+from dnsd.store.text_file import MAX_FILE_SIZE, content_of
 from dnsd.whole_file import make_folder, replacing
 
+T = TypeVar("T")
+
 FOLDER = "history"  # in the state folder
+MAX_HEAD = 64 * 1024  # octets of the line that describes a version
 MAX_VERSIONS = 100  # of one object
 MAX_SIZE = 16 * 1024 * 1024  # octets of all versions of one object
 MAX_OBJECTS = 10_000  # of one account, deleted ones included
@@ -76,8 +81,10 @@ class _Provenance:
 class History:
     """The versions in a state folder."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, report: Callable[[str], object] = str) -> None:
+        """`report` is called with the problem of each damaged version."""
         self._folder = state / FOLDER
+        self._report = report
         self._sizes: dict[str, dict[str, int]] | None = None  # octets by account and object; None: not read yet
 
     def versions(self, object_id: str) -> list[Version]:
@@ -100,12 +107,7 @@ class History:
         """A version and its text; None if it does not exist or is corrupt."""
         if not VERSION.fullmatch(version) or not OBJECT_ID.fullmatch(object_id):
             return None
-        try:
-            with open(self._folder / object_id / version, encoding="utf-8", errors=KEEP_OCTETS, newline="") as stream:
-                head, text = stream.readline(), stream.read()
-            return Version(**json.loads(head)), text
-        except (ValueError, TypeError, FileNotFoundError):
-            return None
+        return self._sound(self._folder / object_id / version, _whole)
 
     def keep(
         self, object_id: str, provenance: _Provenance, text: str, most: int = DEFAULT_QUOTAS.history_octets
@@ -140,8 +142,18 @@ class History:
     def _versions(self, object_id: str) -> Iterator[Version]:
         if OBJECT_ID.fullmatch(object_id):
             for file in sorted(_files(self._folder / object_id), reverse=True):
-                if version := _description(file):
+                if version := self._sound(file, _description):
                     yield version
+
+    def _sound(self, file: Path, read: Callable[[Path], T]) -> T | None:
+        """The result of reading a version; None if it is missing or damaged."""
+        try:
+            return kept(file, read)
+        except DamagedFileError as error:
+            self._report(f"{error}; this version is lost")
+        except FileNotFoundError:
+            pass
+        return None
 
     def _note_size(self, account_id: str, object_id: str, size: int, most: int) -> None:
         """Remember an object's size. Over the account's limit, delete those of the objects changed least recently."""
@@ -161,10 +173,10 @@ class History:
         """The octets kept by earlier runs, by account and object, least recently changed first."""
         objects = []
         for folder in self._folder.iterdir() if self._folder.exists() else ():
-            if files := sorted(_files(folder)):
-                version = _description(files[-1])
-                size = sum(file.stat().st_size for file in files)
-                objects.append((files[-1].name, version.account_id if version else "", folder.name, size))
+            if files := sorted(_files(folder), reverse=True):
+                size = sum(file.lstat().st_size for file in files)
+                version = next(filter(None, (self._sound(file, _description) for file in files)), None)
+                objects.append((files[0].name, version.account_id if version else "", folder.name, size))
         sizes: dict[str, dict[str, int]] = {}
         for _, account_id, object_id, size in sorted(objects):
             sizes.setdefault(account_id, {})[object_id] = size
@@ -183,13 +195,28 @@ def _pruned(folder: Path) -> int:
     return kept
 
 
-def _description(file: Path) -> Version | None:
-    """The description of the version in a file; None if the file is corrupt."""
-    try:
-        with file.open(encoding="utf-8", errors=KEEP_OCTETS) as stream:
-            return Version(**json.loads(stream.readline()))
-    except (ValueError, TypeError, FileNotFoundError):
-        return None
+def _description(file: Path) -> Version:
+    """The description of the version in a file. Raises OSError, and ValueError, TypeError … for a damaged file."""
+    with open_regular(file, most=MAX_FILE_SIZE + MAX_HEAD) as stream:
+        return _parsed_head(stream.readline(MAX_HEAD), file.name)
+
+
+def _whole(file: Path) -> tuple[Version, str]:
+    """The version in a file with its text. Raises OSError, and ValueError, TypeError … for a damaged file."""
+    with open_regular(file, most=MAX_FILE_SIZE + MAX_HEAD) as stream:
+        version, octets = _parsed_head(stream.readline(MAX_HEAD), file.name), stream.read()
+    if hashlib.blake2b(octets, digest_size=16).hexdigest() != version.digest:
+        raise ValueError
+    return version, octets.decode(errors=KEEP_OCTETS)
+
+
+def _parsed_head(line: bytes, name: str) -> Version:
+    version = Version(**json.loads(line))
+    if not all(isinstance(text, str) for text in astuple(version)) or version.version != name:
+        raise ValueError
+    if version.kind not in FileKind.__members__ or not datetime.strptime(name, NAME_FORM):
+        raise ValueError
+    return version
 
 
 def _files(folder: Path) -> list[Path]:

@@ -8,14 +8,16 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.times import parse_time, time_text
+from dnsd.store.kept_file import DamagedFileError, read_kept
 from dnsd.whole_file import make_folder, replacing
 
 FOLDER = "loa"  # in the state folder: a folder for each account, by id
@@ -41,8 +43,10 @@ class LoaDocument:
 class LoaDocuments:
     """The documents in a state folder; only one process writes them."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, report: Callable[[str], object] = str) -> None:
+        """`report` is called with the problem of each damaged document."""
         self._folder = state / FOLDER
+        self._report = report
         self._adding = threading.Lock()  # from the count to the new files
 
     def of_account(self, account_id: str) -> list[LoaDocument]:
@@ -64,7 +68,7 @@ class LoaDocuments:
         folder = self._folder / account_id
         make_folder(folder)
         with self._adding:
-            if len(os.listdir(folder)) >= 2 * MAX_DOCUMENTS:  # each has two files
+            if sum(name.endswith(".json") for name in os.listdir(folder)) >= MAX_DOCUMENTS:
                 raise refused(Reason.FORBIDDEN, f"the account has {MAX_DOCUMENTS} LOA documents, the limit: delete one")
             with replacing(folder / f"{made.id}.pdf") as out:
                 out.write(octets)
@@ -120,11 +124,21 @@ class LoaDocuments:
 
     def _described(self, folder: Path, document_id: str) -> LoaDocument | None:
         try:
-            data = json.loads((folder / f"{document_id}.json").read_bytes())
-            created = parse_time(data["created"])
-            return LoaDocument(document_id, str(data["filename"]), int(data["size_bytes"]), created)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
+            return read_kept(folder / f"{document_id}.json", partial(_parsed, document_id), most=MAX_SIZE)
+        except DamagedFileError as error:
+            self._report(f"{error}; its document is not listed any more")
+        except OSError:
+            pass
+        return None
+
+
+def _parsed(document_id: str, octets: bytes) -> LoaDocument:
+    """The description of a document. Raises ValueError, TypeError, KeyError … for any deviation from the format."""
+    data = json.loads(octets)
+    size = int(data["size_bytes"])
+    if not isinstance(data["filename"], str) or not 0 <= size <= MAX_SIZE:
+        raise ValueError
+    return LoaDocument(document_id, _shown_name(data["filename"]), size, parse_time(data["created"]))
 
 
 def no_document() -> Exception:

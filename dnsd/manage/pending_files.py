@@ -2,8 +2,7 @@
 
 A file is removed, and those of later changes are rewritten, together with the map's own file (`FileChange`): so a
 killed server has either made a change and forgotten it, or neither. The index has what the clock needs; plans and
-arguments stay on disk. A damaged or unreadable file is reported, and
-otherwise ignored.
+arguments stay on disk. A damaged file is moved aside, an unreadable one ignored; both are reported.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from dnsd.manage.map_request import ACTIONS, MapRequest
 from dnsd.manage.pending import Due, PendingChange
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.times import parse_time, time_text
+from dnsd.store.kept_file import DamagedFileError, read_kept
 from dnsd.store.write import FileChange
 from dnsd.whole_file import make_folder, replacing, sync
 
@@ -76,21 +76,27 @@ class PendingFiles:
             if self._seen.get(change_id) == version:
                 return ""
             self._seen[change_id] = version
-            change = self.read(change_id)
-            if change:
-                self._due[change_id] = Due.of(change)
+            try:
+                self._due[change_id] = Due.of(self._load(change_id))
                 return ""
+            except DamagedFileError as error:
+                self._seen.pop(change_id)
+                problem = str(error)
+            except OSError as error:
+                problem = f"{shown(file)} cannot be read: {error.strerror}"
             self._due.pop(change_id, None)
-            what = "is damaged or unreadable: this pending change will not be made"
-            return f"{shown(file)} {what}; remove the file and schedule it again"
+            return f"{problem}; this pending change will not be made: schedule it again"
 
     def read(self, change_id: str) -> PendingChange | None:
         """The change with an id; None if there is none, or its file is damaged or unreadable."""
         try:
-            with open(self._file(change_id), "rb") as stream:
-                return _parsed(json.loads(stream.read(MAX_SIZE + 1)), change_id)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return self._load(change_id)
+        except (OSError, DamagedFileError):
             return None
+
+    def _load(self, change_id: str) -> PendingChange:
+        """The change with an id. Raises OSError and DamagedFileError."""
+        return read_kept(self._file(change_id), lambda octets: _parsed(json.loads(octets), change_id), most=MAX_SIZE)
 
     def of_account(self, account_id: str) -> list[PendingChange]:
         """The changes of an account, in the order of their times."""

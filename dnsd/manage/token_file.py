@@ -23,6 +23,7 @@ from typing import Any
 from dnsd.errors import DnsdError, shown
 from dnsd.manage.tokens import ID, AccessLevel, Area, Token, parse_permission, permission_text
 from dnsd.model.times import parse_time, time_text
+from dnsd.store.kept_file import DamagedFileError, read_kept, read_octets
 from dnsd.whole_file import hand_over, make_folder, replacing
 
 FILE_NAME = "tokens.json"  # in the state folder
@@ -30,6 +31,7 @@ LOCK_NAME = "tokens.lock"
 FORMAT = 3
 PREFIX = "dnsd_"  # of secrets: scanners recognize a leaked one, and no secret looks like an option
 SECRET_SIZE = 32  # octets
+MAX_SIZE = 64 * 1024 * 1024  # octets of the file
 MAX_LINE = 8  # tokens in a line of descent
 DIGEST = re.compile("[0-9a-f]{64}")
 FIRST_KEYS = {"id", "name", "hash", "created_at", "expires_at", "accounts", "zones", "permissions"}
@@ -171,14 +173,28 @@ class TokenFile:
             self._write(one for one in self._read().entries.values() if not one.token.descends_from(token))
         return [token, *(one for one in tokens if one is not token and one.descends_from(token))]
 
+    def without_damage(self) -> str | None:
+        """At a start, move a damaged file aside; return the problem, None if the file is sound or missing.
+
+        While the server runs, a damaged file stays, as somebody may be at work on it.
+        """
+        try:
+            with self._writing():
+                read_kept(self._file, _parsed_or_later, most=MAX_SIZE)
+        except DamagedFileError as error:
+            return f"{error}; nobody has access: restore it from a backup, or create new tokens with `dnsd token`"
+        except (FileNotFoundError, TokenFileError):
+            pass
+        return None
+
     def _read(self) -> _Content:
         """The content of the file, read again if it has changed; without a file there are no tokens."""
         try:
             if _version(os.stat(self._file)) != self._content.version:
-                with open(self._file, "rb") as stream:
-                    entries = _parsed(stream.read())
-                    tokens = {entry.token.id: entry.token for entry in entries.values()}
-                    self._content = _Content(_version(os.fstat(stream.fileno())), entries, tokens)
+                version = _version(os.stat(self._file))  # before the reading: a change meanwhile is read next time
+                entries = _parsed(read_octets(self._file, MAX_SIZE))
+                tokens = {entry.token.id: entry.token for entry in entries.values()}
+                self._content = _Content(version, entries, tokens)
         except FileNotFoundError:
             self._content = _Content()
         except OSError as error:
@@ -278,6 +294,13 @@ def _parsed(octets: bytes) -> dict[str, _Entry]:
         if token := _with_parent(entry.token.id, by_id, MAX_LINE):
             entries[entry.digest] = _Entry(entry.digest, token)
     return entries
+
+
+def _parsed_or_later(octets: bytes) -> None:
+    """Check the content of a file. That of a later version may be anything, as it is useful after the next upgrade."""
+    data = json.loads(octets)
+    if not (isinstance(data["format"], int) and data["format"] > FORMAT):
+        _parsed(octets)
 
 
 def _with_parent(token_id: str, by_id: Mapping[str, tuple[Token, str | None]], left: int) -> Token | None:

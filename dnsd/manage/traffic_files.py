@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dnsd.errors import shown
 from dnsd.manage.traffic import SERIES, Sample, TimeRange, Traffic
+from dnsd.store.kept_file import DamagedFileError, read_kept, seconds
 from dnsd.whole_file import replacing
 
 PREFIX = "traffic_"  # of the files' names
@@ -38,14 +39,14 @@ class TrafficFiles:
         for time_range, ring in traffic.rings.items():
             path = self._path(time_range)
             try:
-                ring.samples.extend(_read(path))
+                ring.samples.extend(read_kept(path, _parsed, most=MAX_SIZE))
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError) as error:
-                why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-                problems.append(
-                    f"{shown(path)} cannot be used: {why}; the traffic of the last {time_range} starts again"
-                )
+            except DamagedFileError as error:
+                problems.append(f"{error}; the traffic of the last {time_range} starts again")
+            except OSError as error:
+                why = f"{shown(path)} cannot be read: {os.strerror(error.errno or 0)}"
+                problems.append(f"{why}; the traffic of the last {time_range} starts again")
         return problems
 
     def due(self, traffic: Traffic) -> list[tuple[TimeRange, tuple[Sample, ...]]]:
@@ -86,28 +87,22 @@ def _line(sample: Sample) -> bytes:
     return json.dumps([round(sample.at, 3), round(sample.seconds, 3), sample.counts]).encode() + b"\n"
 
 
-def _read(path: Path) -> list[Sample]:
-    """The samples of a file. Raises OSError, or ValueError for a damaged one."""
-    if path.stat().st_size > MAX_SIZE:
-        raise ValueError("the file is too large")
-    form, *lines = path.read_bytes().decode(errors="replace").split("\n")
+def _parsed(octets: bytes) -> list[Sample]:
+    """The samples in a file. Raises ValueError, TypeError, KeyError … for any deviation from the form."""
+    form, *lines = octets.decode().split("\n")
     if form != FORM or not lines or lines.pop():
         raise ValueError("the file is incomplete, or has another form")
-    samples = [_sample(number, line) for number, line in enumerate(lines, 2)]
-    return sorted(samples, key=lambda one: one.at)
+    return sorted(map(_sample, lines), key=lambda one: one.at)
 
 
-def _sample(number: int, line: str) -> Sample:
-    try:
-        at, seconds, counts = json.loads(line)
-        sample = Sample(
-            float(at),
-            float(seconds),
-            {name: {str(label): float(count) for label, count in counts[name].items()} for name in SERIES},
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        raise ValueError(f"line {number} is no sample") from None
-    values = (sample.at, *(count for labels in sample.counts.values() for count in labels.values()))
+def _sample(line: str) -> Sample:
+    at, length, counts = json.loads(line)
+    sample = Sample(
+        seconds(at),
+        float(length),
+        {name: {str(label): float(count) for label, count in counts[name].items()} for name in SERIES},
+    )
+    values = (count for labels in sample.counts.values() for count in labels.values())
     if not all(isfinite(one) and one >= 0 for one in values) or not 0 < sample.seconds < float("inf"):
-        raise ValueError(f"line {number} is no sample")
+        raise ValueError("not a sample")
     return sample

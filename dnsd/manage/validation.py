@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Network
@@ -18,6 +17,7 @@ from dnsd.model.accounts import Account, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPNetwork
 from dnsd.model.times import time_text
+from dnsd.store.kept_file import DamagedFileError, read_kept
 from dnsd.whole_file import replacing
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import TXT
@@ -27,6 +27,7 @@ LABEL = "cf-validation"  # as at Cloudflare, in front of the reverse zone's name
 LONGEST = {4: 24, 6: 48}  # of a prefix whose route most networks accept
 RESERVED_ASNS = frozenset((0, 23_456, 65_535, 4_294_967_295))  # RFC 7607, RFC 4893, RFC 7300
 MAX_KEPT = 10_000  # results
+MAX_SIZE = 64 * 1024 * 1024  # octets; a larger file is not ours
 
 # The VRPs whose prefixes contain a network. Raises OSError and ValueError.
 CoveringVrps: TypeAlias = Callable[[IPNetwork], Sequence[Vrp]]
@@ -60,12 +61,16 @@ NOT_VALIDATED = Validation()
 class Validations:
     """The last results by prefix, kept in the state folder; a damaged file starts again."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, report: Callable[[str], object] = str) -> None:
+        """`report` is called with the problem of a damaged file."""
         self._path = state / FILE_NAME
         self._results: dict[str, Validation] = {}
-        with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
-            data = json.loads(self._path.read_bytes())
-            self._results = {key: Validation(**{**one, "remarks": tuple(one["remarks"])}) for key, one in data.items()}
+        try:
+            self._results = read_kept(self._path, _parsed, most=MAX_SIZE)
+        except DamagedFileError as error:
+            report(f"{error}; no prefix counts as checked")
+        except OSError:
+            pass
 
     def of(self, prefix: Prefix) -> Validation:
         """The last result for a prefix."""
@@ -79,6 +84,16 @@ class Validations:
             del self._results[next(iter(self._results))]
         with replacing(self._path) as out:
             out.write(json.dumps({key: asdict(one) for key, one in self._results.items()}).encode())
+
+
+def _parsed(octets: bytes) -> dict[str, Validation]:
+    """The results in a file. Raises ValueError, TypeError … for any deviation from the format."""
+    results = {}
+    for key, one in json.loads(octets).items():
+        results[key] = result = Validation(**{**one, "remarks": tuple(one["remarks"])})
+        if not all(isinstance(text, str) for text in (*astuple(result)[:-1], *result.remarks)):
+            raise TypeError
+    return results
 
 
 def _key(prefix: Prefix) -> str:

@@ -11,7 +11,9 @@ import hashlib
 import io
 import json
 import mmap
+import os
 import pickle
+import stat
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -27,7 +29,8 @@ from dnsd.errors import DnsdError, shown
 from dnsd.whole_file import replacing
 
 FILE_NAME = "snapshot"  # in the state folder
-MAGIC = b"dnsd snapshot 5 "  # the format's number
+ANY_MAGIC = b"dnsd snapshot "
+MAGIC = ANY_MAGIC + b"5 "  # the format's number
 SIZE = struct.Struct("<Q")  # of the table of names
 DIGEST_SIZE = 32  # octets
 MAX_TITLE = 4096  # octets
@@ -55,6 +58,10 @@ class SnapshotFileError(DnsdError, ValueError):
     """A snapshot file cannot be used; the message says why."""
 
 
+class DamagedSnapshotError(SnapshotFileError):
+    """The content of a snapshot file is of no use to any version."""
+
+
 def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> None:
     """Write the parts of a whole snapshot to the file, all or nothing. Raises OSError."""
     *parts, table = parts
@@ -74,12 +81,14 @@ def load_snapshot(file: Path) -> tuple[Title, Iterator[DeltaPart]]:
     """The title of a snapshot file, and its parts, unpickled on demand. Raises SnapshotFileError."""
     octets = _mapped(file, check=True)
     line, _, _ = bytes(octets[len(MAGIC) : len(MAGIC) + MAX_TITLE]).partition(b"\n")
-    title = json.loads(line)  # trusted, as the digest is right
-    if title["version"] != __version__:
-        raise SnapshotFileError(f"{shown(file)} was written by dnsd {title['version']}; this is {__version__}")
+    title = _parsed_title(line)
+    if title is None:
+        raise DamagedSnapshotError(f"{shown(file)} is corrupt: it has no title")
+    if title.version != __version__:
+        raise SnapshotFileError(f"{shown(file)} was written by dnsd {title.version}; this is {__version__}")
     table = _table_in(octets)
     parts = octets[len(MAGIC) + len(line) + 1 : -len(table) - SIZE.size - DIGEST_SIZE]
-    return Title(**title), chain(unpickled(io.BytesIO(parts)), [table])
+    return title, chain(unpickled(io.BytesIO(parts)), [table])
 
 
 def share_octets(file: Path, names: NameTable) -> None:
@@ -97,18 +106,30 @@ def _mapped(file: Path, *, check: bool = False) -> memoryview:
     process.
     """
     try:
-        with open(file, "rb") as stream:
+        with _opened(file) as stream:
             octets = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-            is_whole = not check or _digest(stream, len(octets) - DIGEST_SIZE) == stream.read()
+            is_ours = octets[: len(MAGIC)] == MAGIC and len(octets) >= len(MAGIC) + SIZE.size + DIGEST_SIZE
+            is_whole = is_ours and (not check or _digest(stream, len(octets) - DIGEST_SIZE) == stream.read())
     except OSError as error:
         raise SnapshotFileError(f"{shown(file)} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise SnapshotFileError(f"{shown(file)} is empty") from None
-    if octets[: len(MAGIC)] != MAGIC:
-        raise SnapshotFileError(f"{shown(file)} is not a snapshot file")
+        raise DamagedSnapshotError(f"{shown(file)} is empty, or not a file") from None
+    if not is_ours:
+        is_of_another_version = octets[: len(ANY_MAGIC)] == ANY_MAGIC and octets[: len(MAGIC)] != MAGIC
+        kind = SnapshotFileError if is_of_another_version else DamagedSnapshotError
+        raise kind(f"{shown(file)} is not a snapshot file{' of this version' * is_of_another_version}")
     if not is_whole:
-        raise SnapshotFileError(f"{shown(file)} is corrupt: digest mismatch")
+        raise DamagedSnapshotError(f"{shown(file)} is corrupt: digest mismatch")
     return octets
+
+
+def _opened(file: Path) -> BinaryIO:
+    """Open a regular file. Raises OSError, and ValueError for others."""
+    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError
+    return open(fd, "rb")
 
 
 def _digest(stream: BinaryIO, size: int) -> bytes:
@@ -130,11 +151,21 @@ def _table_in(octets: memoryview) -> memoryview:
 def load_title(file: Path) -> Title | None:
     """The title of a snapshot file, digest not checked; None if there is no file, or one of another format."""
     try:
-        with open(file, "rb") as stream:
+        with _opened(file) as stream:
             line = stream.read(len(MAGIC) + MAX_TITLE).removeprefix(MAGIC).partition(b"\n")[0]
-        return Title(**json.loads(line))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError):
         return None
+    return _parsed_title(line)
+
+
+def _parsed_title(line: bytes) -> Title | None:
+    try:
+        title = Title(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    numbers = (title.revision, title.saved_at, title.names)
+    is_sound = isinstance(title.version, str) and all(isinstance(one, int) and 0 <= one < 2**53 for one in numbers)
+    return title if is_sound else None
 
 
 def pickled(parts: Iterable[DeltaPart]) -> Iterator[bytes]:

@@ -84,6 +84,7 @@ def _taken(folder: StateFolder, *, is_temporary: bool) -> State:
     lock = -1
     try:
         folder.check({os.getegid(), *os.getgroups()})
+        _move_aside_foreign_lock(folder)
         lock = os.open(LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder.fd)
         address = f"dnsd:{secrets.token_hex(16)}"
         _lock(lock)
@@ -110,6 +111,16 @@ def _remove_left_over() -> None:
                 shutil.rmtree(entry)
             finally:
                 os.close(lock)
+
+
+def _move_aside_foreign_lock(folder: StateFolder) -> None:
+    """Rename what has the lock's name but is not a file with this name alone: its content may be somebody else's."""
+    try:
+        status = os.stat(LOCK_FILE, dir_fd=folder.fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.rename(LOCK_FILE, f"{LOCK_FILE}.damaged", src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
 
 
 def _lock(lock: int) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -61,15 +61,28 @@ from dnsd.settings.services import plain_warnings
 from dnsd.settings.values import SECRET_SIZE
 from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
 from dnsd.store.good import FOLDER as GOOD
+from dnsd.store.kept_file import with_right_kinds
 from dnsd.store.observations import FILE_NAME as OBSERVED
 from dnsd.store.write import JOURNAL
 from dnsd.worker.worker import Worker, WorkerSetup
 
-# Glob patterns of the state folder's entries that the server's user gets from root.
-STATE_FILES = (
-    LOCK_FILE,
-    *(f"{SNAPSHOT}*", f"{TOKENS}*", TOKENS_LOCK, JOURNAL, SESSIONS, FIRST_SEEN, f"{AUDIT_LOG}*", AUDIT_FOLDER),
-    *(HISTORY, GOOD, PENDING, f"{TRAFFIC}*", OBSERVED, f"{DRAINS}*", f"{BRAKE}*", LOA, VALIDATIONS),
+STATE_FOLDERS = (HISTORY, GOOD, PENDING, LOA, AUDIT_FOLDER)
+STATE_FILES = (  # glob patterns
+    *(
+        LOCK_FILE,
+        TOKENS,
+        TOKENS_LOCK,
+        JOURNAL,
+        f"{JOURNAL}.*",
+        SNAPSHOT,
+        SESSIONS,
+        FIRST_SEEN,
+        OBSERVED,
+        DRAINS,
+        BRAKE,
+        VALIDATIONS,
+    ),
+    *(f"{TRAFFIC}*", f"{AUDIT_LOG}*", f"{SNAPSHOT}.*", f"{TOKENS}.*", f"{DRAINS}.*", f"{BRAKE}.*"),
 )
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 
@@ -96,12 +109,14 @@ def serve(config: Path) -> int:
     folder = state_folder_of(config, settings.state)
     if owner:
         import_late_modules()
-        if problem := give_folder(folder, owner, STATE_FILES):
+        if problem := give_folder(folder, owner, (*STATE_FILES, *STATE_FOLDERS)):
             log.warning(f"warning: state: {problem}")
         owner.assume()
     elif os.geteuid() == 0:
         log.warning("warning: the server runs as root, and so does whoever takes it over: set `user`")
     state = take_state(folder, log)
+    for problem in sound_state(state.folder):
+        log.error(problem)
     server = _Server(
         config=config,
         settings=settings,
@@ -130,6 +145,12 @@ def _settings(config: Path) -> Settings:
     except InvalidDataError:
         load(config)  # raises the data's problems too, so that the user sees all at once
         raise
+
+
+def sound_state(folder: Path) -> Iterator[str]:
+    """Move aside what is of a wrong kind in the state folder, such as a folder in place of a file; yield messages."""
+    yield from with_right_kinds(folder, STATE_FILES, STATE_FOLDERS)
+    yield from with_right_kinds(folder / AUDIT_FOLDER, ("*",))
 
 
 def _listen_local(state: State) -> socket.socket:

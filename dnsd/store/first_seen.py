@@ -1,7 +1,8 @@
 """The file of first sights in the state folder: when objects were first seen, a line per object and per change to it.
 
 The last line of an object counts. Changes are appended, so that each costs only its own line; the whole file is
-rewritten once most of its lines are outdated. An incomplete line is ignored.
+rewritten once most of its lines are outdated. An incomplete last line is ignored; a file with other damaged lines is
+moved aside, and written again with the rest.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from pathlib import Path
 
 from dnsd.model.sightings import ObjectTimes, Sighting
 from dnsd.model.times import parse_time, time_text
+from dnsd.store.kept_file import DamagedFileError, kept, move_aside, read_octets
 from dnsd.whole_file import replacing
 
 FILE_NAME = "first_seen"  # in the state folder
+MAX_SIZE = 256 * 1024 * 1024  # octets; a larger file is not ours
 NONE = "-"  # an empty field
 SPARE_LINES = 1_000  # outdated lines allowed in addition to one per object
 
@@ -26,20 +29,26 @@ class FirstSeen:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
+        self.problem: str | None = None  # of the last reading
         self._saved: Mapping[str, Sighting] | None = None  # the file's content; None: it must be rewritten
         self._size = 0  # octets of the file
         self._lines = 0
 
     def load(self) -> ObjectTimes:
         """Read the times in the file, as far as it is readable; empty without a file. Raises OSError."""
-        self._saved = None
+        self._saved, self.problem = None, None
         try:
-            octets = self.path.read_bytes()
+            lines, octets = kept(self.path, _lines)
         except FileNotFoundError:
             return ObjectTimes({})
-        lines = octets.decode(errors="replace").split("\n")
-        sightings = dict(filter(None, map(_parsed, lines[:-1])))
-        if lines[-1] == "" and len(lines) - 1 <= _most_lines(sightings):
+        except DamagedFileError as error:
+            self.problem = str(error)
+            return ObjectTimes({})
+        found = [*map(_parsed, lines[:-1])]
+        sightings = dict(filter(None, found))
+        if None in found or "\0" in lines[-1]:
+            self.problem = f"{move_aside(self.path)}, but {len(sightings):,} objects could be read"
+        elif lines[-1] == "" and len(lines) - 1 <= _most_lines(sightings):
             self._saved, self._size, self._lines = sightings, len(octets), len(lines) - 1
         return ObjectTimes(sightings)
 
@@ -82,6 +91,11 @@ class FirstSeen:
         with replacing(self.path) as out:
             out.write(octets)
         self._size, self._lines = len(octets), len(sightings)
+
+
+def _lines(path: Path) -> tuple[list[str], bytes]:
+    octets = read_octets(path, MAX_SIZE)
+    return octets.decode(errors="replace").split("\n"), octets
 
 
 def _most_lines(sightings: Mapping[str, Sighting]) -> int:

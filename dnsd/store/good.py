@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dnsd.errors import printable, shown
 from dnsd.store.directory import Files, SourceFile, read_files
+from dnsd.store.kept_file import move_aside
 from dnsd.store.text_file import FileChangedError, octets_again
 from dnsd.whole_file import make_folder, replacing
 
@@ -27,17 +28,28 @@ class GoodTexts:
     def __init__(self, state: Path) -> None:
         self.problem: str | None = None
         self._folder = state / FOLDER
+        self.damaged: list[str] = []  # messages about copies that were moved aside
         self._files: Files | None = None
 
     def read(self) -> Files | None:
         """Read the copies; None if no data was ever served from this state folder."""
         if self._files is None and self._folder.is_dir():
-            self._files = read_files(self._folder)
+            self._files = self._without_damage(read_files(self._folder))
         return self._files
+
+    def _without_damage(self, found: Files) -> Files:
+        """The copies without damaged ones, which are moved aside under names that readers ignore."""
+        damaged = [file for file in found.files if file.problem]
+        others = [problem.place.file for problem in found.problems if problem.place]
+        for path in dict.fromkeys((*(file.path for file in damaged), *others)):
+            self.damaged.append(str(move_aside(Path(path), prefix=".")))
+        return replace(found, files=tuple(file for file in found.files if not file.problem), problems=())
 
     def read_policies(self) -> Files | None:
         """The copies without the zones, which are most of the octets; None as for `read`."""
-        return read_files(self._folder, folders=("maps",)) if self._folder.is_dir() else None
+        if not self._folder.is_dir():
+            return None
+        return self._without_damage(read_files(self._folder, folders=("maps",)))
 
     def copies_of(self, served: Files) -> Files:
         """The served files, or their copies where these are up to date: a copy stays when users edit its file."""

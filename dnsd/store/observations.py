@@ -11,6 +11,7 @@ from typing import Any
 from dnsd.model.fields import parse_network, validate
 from dnsd.model.observed import FeedFields, Observation, Observed, observation_data
 from dnsd.model.times import parse_time
+from dnsd.store.kept_file import read_kept
 from dnsd.whole_file import replacing
 
 FILE_NAME = "observed"  # in the state folder
@@ -29,9 +30,17 @@ def load_observed(folder: Path) -> Observed | None:
     except FileNotFoundError:
         return None
     try:
-        return Observed(dict(map(_parsed, json.loads(octets))))
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return _parsed_all(octets)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UnusableFileError("the file is damaged") from None
+
+
+def load_own(folder: Path) -> Observed | None:
+    """The same for the server itself, which moves a damaged file aside. Raises OSError and DamagedFileError."""
+    try:
+        return read_kept(folder / FILE_NAME, _parsed_all, most=MAX_KEPT_SIZE)
+    except FileNotFoundError:
+        return None
 
 
 def save_observed(folder: Path, observed: Observed) -> None:
@@ -60,6 +69,13 @@ def _read(path: Path, most: int) -> bytes:
     if len(octets) > most:
         raise UnusableFileError(f"it is larger than {most:,} octets")
     return octets
+
+
+def _parsed_all(octets: bytes) -> Observed:
+    listed = json.loads(octets)
+    if not isinstance(listed, list):
+        raise TypeError
+    return Observed(dict(map(_parsed, listed)))
 
 
 def _parsed(data: Any) -> tuple[Any, Observation]:

@@ -120,13 +120,18 @@ def _blocks(path: Path, digest: hashlib.blake2b, *, any_octets: bool = False) ->
     if not stat.S_ISREG(status.st_mode):  # a pipe would block forever
         raise NotTextError("is not a regular file")
     size, line = 0, 1
+    _check_size(status.st_size)  # before any of it is read
     for octets in _whole_lines(path):
         size += len(octets)
-        if max(size, status.st_size) > MAX_FILE_SIZE:
-            raise NotTextError(f"has {max(size, status.st_size):,} octets; the limit is {MAX_FILE_SIZE:,}")
+        _check_size(size)
         digest.update(octets)
         yield _decode(octets, line, any_octets=any_octets)
         line += octets.count(b"\n")
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_FILE_SIZE:
+        raise NotTextError(f"has {size:,} octets; the limit is {MAX_FILE_SIZE:,}")
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:

@@ -23,10 +23,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dnsd.formats.odd_octets import octets_of
+from dnsd.store.kept_file import DamagedFileError, read_kept
 from dnsd.whole_file import create_file, sync
 
 JOURNAL = "journal"  # its name, in the state folder
 MADE = ".made"  # end of its name once the change is made, until the outcome of its entries is written
+
+MAX_JOURNAL = 256 * 1024 * 1024  # octets
 
 FileId = tuple[int, ...]  # identifies a file or folder by its status
 
@@ -123,27 +126,31 @@ def finish_change(journal: Path) -> None:
     _remove(_made(journal))
 
 
-def undo_unfinished(journal: Path, settle: Settle = _nothing, *, is_tolerant: bool = False) -> bool:
+def undo_unfinished(journal: Path, settle: Settle = _nothing, *, is_tolerant: bool = False) -> str:
     """Undo the unfinished change of a killed process, and write the outcome of its entries, or of a finished change's.
 
-    Returns whether there was an unfinished change. Raises OSError; if `is_tolerant`, not for the outcome of a finished
-    change.
+    Returns what was done in words; empty without an unfinished change. A damaged journal is moved aside: mostly it is
+    incomplete, and no step had begun. Raises OSError; if `is_tolerant`, not for the outcome of a finished change.
     """
     try:
-        _, entries = _read_journal(_made(journal))
+        _, entries = read_kept(_made(journal), _parsed_journal, most=MAX_JOURNAL)
         settle(entries, True)
         _remove(_made(journal))
     except FileNotFoundError:
         pass
+    except DamagedFileError as error:
+        return f"{error}; {undo_unfinished(journal, settle, is_tolerant=is_tolerant) or 'its change was made'}"
     except OSError:
         if not is_tolerant:
             raise
     try:
-        steps, entries = _read_journal(journal)
+        steps, entries = read_kept(journal, _parsed_journal, most=MAX_JOURNAL)
     except FileNotFoundError:
-        return False
+        return ""
+    except DamagedFileError as error:
+        return f"{error}; if it lists an unfinished change, look at the files of that change"
     _undo(steps, journal, entries, settle)
-    return bool(steps)
+    return "undid an unfinished change of several files" if steps else ""
 
 
 def _made(journal: Path) -> Path:
@@ -155,14 +162,18 @@ def _journal_text(steps: Iterable[_Step], entries: Entries) -> bytes:
     return json.dumps({"steps": listed, "entries": list(entries)} if entries else listed).encode()
 
 
-def _read_journal(file: Path) -> tuple[list[_Step], Entries]:
-    """The steps and entries of a journal; empty if it is incomplete, as no step had begun then. Raises OSError."""
-    try:
-        found = json.loads(file.read_bytes())
-        listed, entries = (found["steps"], found["entries"]) if isinstance(found, dict) else (found, ())
-        return [_Step(path, new, old, tuple(stamp)) for path, new, old, stamp in listed], entries
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return [], ()
+def _parsed_journal(octets: bytes) -> tuple[list[_Step], Entries]:
+    """The steps and entries of a journal. Raises ValueError, TypeError … for any deviation from the format."""
+    found = json.loads(octets)
+    listed, entries = (found["steps"], found["entries"]) if isinstance(found, dict) else (found, ())
+    if not isinstance(listed, list) or not isinstance(entries, list | tuple):
+        raise TypeError
+    steps = [_Step(path, new, old, tuple(stamp)) for path, new, old, stamp in listed]
+    for step in steps:
+        names = (step.path, *(name for name in (step.new, step.old) if name is not None))
+        if not all(isinstance(name, str) for name in names) or not all(isinstance(one, int) for one in step.stamp):
+            raise TypeError
+    return steps, entries
 
 
 def _planned(changes: Iterable[FileChange]) -> tuple[list[_Step], dict[str, FileChange]]:

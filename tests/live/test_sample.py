@@ -81,7 +81,7 @@ def test_traffic_over_time_outlives_a_restart(tmp_path: Path) -> None:
         wait_until(shows(person, "NOERROR"))
         assert "NOERROR" in person.get("/?range=week").text
         assert "NOERROR" not in person.get("/?range=day").text
-        assert "traffic_day cannot be used" in api.dns.stderr.text()
+        assert "traffic_day is corrupt: moved aside as traffic_day.damaged" in api.dns.stderr.text()
 
 
 def test_unknown_range_is_an_hour(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class Life:
     def __init__(self, world: Scheduling) -> None:
         shared = Shared(workers=1, rates=1)
         log = Log("control", wait_s=0)
-        log.error = log.info = world.lines.append  # type: ignore[method-assign]
+        log.error = log.warning = log.info = world.lines.append  # type: ignore[method-assign]
         settings = load_settings(world.config).settings
         state = State(folder=world.state, address="", lock=-1, is_temporary=False)
         setup = ControlSetup(

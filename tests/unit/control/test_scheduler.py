@@ -415,7 +415,7 @@ def test_a_damaged_file_is_reported_once_and_harms_no_other(world: Scheduling, t
 
     world.run(looks)
     assert "203.0.113.7" in world.read(SHOP_FILE)
-    assert len([line for line in world.lines if "is damaged" in line]) == 1
+    assert len([line for line in world.lines if "will not be made" in line]) == 1
 
 
 def test_an_unreadable_file_ends_nothing_and_is_reported(world: Scheduling) -> None:

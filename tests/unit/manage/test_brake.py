@@ -243,7 +243,8 @@ def test_a_damaged_file_is_an_empty_book(tmp_path: Path, octets: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(octets)
     file = BrakeFile(tmp_path)
     assert file.load() == Book()
-    assert file.problem == f"{tmp_path / FILE_NAME} is corrupt; the brake begins anew"
+    name = FILE_NAME
+    assert file.problem == f"{tmp_path / name} is corrupt: moved aside as {name}.damaged; the brake begins anew"
     file.save(Book(is_refused=True))
     assert (file.problem, file.load().is_refused) == (None, True)
 

@@ -494,7 +494,7 @@ def test_file_corrupted_after_reading_is_refused(file: TokenFile, folder: pathli
 
 def test_unusable_file(file: TokenFile, folder: pathlib.Path) -> None:
     (folder / "tokens.json").mkdir(parents=True)
-    with pytest.raises(TokenFileError, match="cannot be read: Is a directory"):
+    with pytest.raises(TokenFileError, match="is corrupt"):
         file.tokens()
     (folder / "tokens.json").rmdir()
     folder.rmdir()

@@ -162,7 +162,7 @@ def test_damaged_file_starts_its_range_again(tmp_path: Path, content: bytes) -> 
     (tmp_path / f"{PREFIX}day").write_bytes(content)
     after = Traffic()
     (problem,) = TrafficFiles(tmp_path).load(after)
-    assert problem.startswith(f"{tmp_path}/{PREFIX}day cannot be used: ")
+    assert problem.startswith(f"{tmp_path}/{PREFIX}day is corrupt: ")
     assert problem.endswith("; the traffic of the last day starts again")
     hour, day, week = all_samples(after)
     assert (len(hour), len(day), len(week)) == (10, 0, 1)
@@ -177,17 +177,17 @@ def replaced_by_a_folder(path: Path) -> None:
 
 def grown(path: Path) -> None:
     with path.open("ab") as out:
-        out.truncate(64 * 1024 * 1024)
+        out.truncate(64 * 1024 * 1024 + 1)
 
 
 @pytest.mark.parametrize("harm", [replaced_by_a_folder, grown], ids=lambda one: one.__name__)
-def test_unreadable_file_is_told(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+def test_file_of_a_wrong_kind_or_size_is_told(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     files = TrafficFiles(tmp_path)
     files.save(files.all(filled(100)))
     harm(tmp_path / f"{PREFIX}week")
     traffic = Traffic()
     (problem,) = TrafficFiles(tmp_path).load(traffic)
-    assert "traffic_week cannot be used" in problem
+    assert "traffic_week is corrupt: moved aside as traffic_week.damaged" in problem
     assert len(traffic.rings[TimeRange.HOUR].samples) == 10
 
 

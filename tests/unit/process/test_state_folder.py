@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -18,12 +19,13 @@ from dnsd.model.times import parse_time
 from dnsd.process.privileges import ServerUser
 from dnsd.process.state import State, listen_local, read_address, take_state
 from dnsd.process.state_folder import UnsafeFolderError, folder_of_command, give_folder, open_folder
-from dnsd.serve.start import STATE_FILES
+from dnsd.serve.start import STATE_FILES, STATE_FOLDERS
 from dnsd.whole_file import replacing
 
 NOBODY = ServerUser("nobody", 65534, 65534)
 NOW = parse_time("2026-11-29T12:00:00Z")
 FOREIGN_GROUP = 54321
+OWN = (*STATE_FILES, *STATE_FOLDERS)
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="root alone gives files away")
 
@@ -47,8 +49,9 @@ def test_server_follows_no_link_in_place_of_the_lock(tmp_path: pathlib.Path) -> 
     (folder / "lock").symlink_to(secret)
     state = take_state(folder, Log())
     try:
-        assert state.is_temporary
+        assert not state.is_temporary
         assert secret.read_text() == "secret"
+        assert (folder / "lock.damaged").is_symlink()
     finally:
         close(state)
 
@@ -65,7 +68,7 @@ def test_root_gives_nothing_away_through_a_link_of_the_user(tmp_path: pathlib.Pa
     for path in (parent, parent / "state"):
         os.chown(path, NOBODY.uid, NOBODY.gid, follow_symlinks=False)
     with pytest.raises(UnsafeFolderError, match=r"the link 'state' belongs to the user with id 65534.*set `state` to"):
-        give_folder(parent / "state", NOBODY, STATE_FILES)
+        give_folder(parent / "state", NOBODY, OWN)
     with pytest.raises(UnsafeFolderError):
         take_state(parent / "state", Log())
     assert {owner(path) for path in (private, *private.rglob("*"))} == {0}
@@ -126,7 +129,7 @@ def test_files_made_by_root_are_handed_over_and_no_others(tmp_path: pathlib.Path
     (folder / "mine.yaml").write_text("x")
     (folder / "audit.log.2").hardlink_to(secret)
     (folder / "snapshot").symlink_to(secret)
-    assert give_folder(folder, NOBODY, STATE_FILES) is None
+    assert give_folder(folder, NOBODY, OWN) is None
     for path in (folder, folder / "history", version.parent, *own):
         assert owner(path) == NOBODY.uid, path
     assert owner(folder / "mine.yaml") == owner(secret) == owner(folder / "snapshot") == 0
@@ -138,7 +141,7 @@ def test_folder_made_for_a_user_is_the_users(tmp_path: pathlib.Path) -> None:
         parent = tmp_path / oct(parent_mode)
         parent.mkdir()
         parent.chmod(parent_mode)
-        assert give_folder(parent / "new" / "state", NOBODY, STATE_FILES) is None
+        assert give_folder(parent / "new" / "state", NOBODY, OWN) is None
         status = (parent / "new" / "state").stat()
         assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (NOBODY.uid, NOBODY.gid, 0o700)
 
@@ -152,7 +155,7 @@ def test_files_below_a_folder_of_others_stay_roots(tmp_path: pathlib.Path, owner
     (parent / "state" / "audit.log").write_text("root's")
     parent.chmod(mode)
     os.chown(parent, owner_of_parent, owner_of_parent)
-    warning = give_folder(parent / "state", NOBODY, STATE_FILES)
+    warning = give_folder(parent / "state", NOBODY, OWN)
     assert warning
     assert f"`chown -R nobody {parent / 'state'}`" in warning
     assert owner(parent / "state") == owner(parent / "state" / "audit.log") == 0
@@ -165,7 +168,7 @@ def test_files_of_root_in_a_folder_of_the_user_stay_roots(tmp_path: pathlib.Path
     folder.mkdir()
     (folder / "tokens.json").write_text("root's")
     os.chown(folder, NOBODY.uid, NOBODY.gid)
-    give_folder(folder, NOBODY, STATE_FILES)
+    give_folder(folder, NOBODY, OWN)
     assert owner(folder / "tokens.json") == 0
 
 
@@ -244,6 +247,27 @@ def test_folder_and_lock_are_for_the_owner_alone(tmp_path: pathlib.Path) -> None
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a").rglob("*")}
     assert modes == {"state": 0o700, "lock": 0o600}
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("make", [pathlib.Path.mkdir, os.mkfifo])
+def test_lock_of_a_wrong_kind_is_moved_aside(tmp_path: pathlib.Path, make: Callable[[pathlib.Path], None]) -> None:
+    make(tmp_path / "lock")
+    state = take_state(tmp_path, Log())
+    try:
+        assert not state.is_temporary
+        assert (tmp_path / "lock").is_file()
+        assert (tmp_path / "lock.damaged").exists()
+    finally:
+        close(state)
+
+
+def test_lock_with_a_second_name_is_not_written(tmp_path: pathlib.Path) -> None:
+    """Another user may have linked a file of root's to it."""
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "lock").hardlink_to(tmp_path / "secret")
+    close(take_state(tmp_path / "state", Log()))
+    assert (tmp_path / "secret").read_text() == "secret"
 
 
 # The control socket

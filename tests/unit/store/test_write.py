@@ -282,13 +282,13 @@ def test_failed_undo_is_completed_by_the_next_write(disk: Disk, monkeypatch: pyt
 def test_incomplete_journal_means_that_no_step_was_taken(disk: Disk) -> None:
     before = disk.visible()
     disk.journal.write_text('[["/acc')
-    assert undo_unfinished(disk.journal) is False
+    assert f"{disk.journal} is corrupt: moved aside as journal.damaged" in undo_unfinished(disk.journal)
     assert not disk.journal.exists()
     assert disk.visible() == before
 
 
 def test_nothing_to_undo_without_a_journal(disk: Disk) -> None:
-    assert undo_unfinished(disk.journal) is False
+    assert undo_unfinished(disk.journal) == ""
 
 
 def test_edit_after_the_kill_is_not_undone(disk: Disk) -> None:
