@@ -18,6 +18,7 @@ from dnsd.control.certificates import Certificates
 from dnsd.control.change_queue import ChangeQueue
 from dnsd.control.current import Current
 from dnsd.control.follow import Follower
+from dnsd.control.heartbeat import Heartbeat
 from dnsd.control.loading import Loader
 from dnsd.control.observer import RouteObserver
 from dnsd.control.outside import Outside
@@ -31,8 +32,6 @@ from dnsd.process.signals import leave_on_signal
 from dnsd.process.state import State
 from dnsd.process.tasks import in_thread, run_until
 from dnsd.settings.server import Settings
-
-BEAT_S = 0.25
 
 ControlTask = Callable[["Control"], Coroutine[Any, Any, None]]
 
@@ -84,7 +83,8 @@ class Control:
         asyncio.get_running_loop().set_exception_handler(self._log_loop_error)
         leave_on_signal(asyncio.get_running_loop(), stop.set)
         statuses: list[int] = []
-        await run_until(stop, [self._beat(), self._work(stop, services, statuses)])
+        heartbeat = Heartbeat(partial(self.setup.shared.beat, self.setup.process))
+        await run_until(stop, [heartbeat.run(), self._work(stop, services, statuses)])
         return sum(statuses)
 
     def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -134,11 +134,6 @@ class Control:
             self.setup.log.error(problem)
         if self.pending.due and self.setup.api is None:
             self.setup.log.error(f"{len(self.pending.due)} pending changes are not made while `api` is off")
-
-    async def _beat(self) -> None:
-        while True:
-            self.setup.shared.beat(self.setup.process)
-            await asyncio.sleep(BEAT_S)
 
     async def _tell_when_ready(self) -> None:
         await self.publisher.wait_until_served(self.publisher.revision)

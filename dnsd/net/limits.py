@@ -10,6 +10,7 @@ not seeded; all hashed values here include an address as bytes.)
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
@@ -42,12 +43,18 @@ class RateLimiter:
         ipv4_prefix: int,
         ipv6_prefix: int,
         exempt: Iterable[IPv4Network | IPv6Network],
+        excess: bytearray | mmap.mmap | None = None,
     ) -> None:
-        """0 responses per second: no limit; `slip` n: each n-th excess response is truncated, not dropped; 0: never."""
+        """0 responses per second: no limit; `slip` n: each n-th excess response is truncated, not dropped; 0: never.
+
+        `excess` are zeroed octets, as many as `table` has rates, kept from limiter to limiter: a large table of its own
+        for each would leave holes in memory.
+        """
         self._times = table
         self._size = len(table)
         self._slip = slip
-        self._excess = bytearray(self._size)  # for each slot the excess responses since the last truncated response
+        # For each slot the excess responses since the last truncated response.
+        self._excess = bytearray(self._size) if excess is None else excess
         self._interval_s = 1 / responses_per_second if responses_per_second else 0.0
         # Half an interval compensates for rounding: a burst is exactly one second's worth.
         self._ahead_s = BURST_S - self._interval_s / 2

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import io
 import json
+import mmap
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -76,6 +77,7 @@ class Worker:
         self._serving: Serving | None = None
         self._control: asyncio.StreamWriter | None = None
         self._limiter_settings: RateLimits | None = None  # those of the current limiter
+        self._excess = mmap.mmap(-1, len(setup.shared.rates))  # of all limiters; only used pages need memory
         self._is_revision_known = True  # to control
         self._udp: list[UdpServer] = []
         self._tcp: list[TcpServer] = []
@@ -175,7 +177,7 @@ class Worker:
         secrets = settings.cookie_secrets or (self._setup.cookie_secret,)
         serving.cookies = Cookies(secrets) if settings.cookies else None
         if settings.rates != self._limiter_settings:
-            serving.limiter = _limiter(settings.rates, self._setup.shared.rates)
+            serving.limiter = _limiter(settings.rates, self._setup.shared.rates, self._excess)
             self._limiter_settings = settings.rates
         serving.log_only = settings.rates.log_only
         serving.query_sample = settings.query_sample
@@ -308,7 +310,7 @@ class Worker:
         await asyncio.gather(*(tcp.finish(DRAIN_S) for tcp in self._tcp))
 
 
-def _limiter(settings: RateLimits, rates: memoryview[float]) -> RateLimiter | None:
+def _limiter(settings: RateLimits, rates: memoryview[float], excess: mmap.mmap) -> RateLimiter | None:
     if not settings.responses_per_second:
         return None
     return RateLimiter(
@@ -318,6 +320,7 @@ def _limiter(settings: RateLimits, rates: memoryview[float]) -> RateLimiter | No
         ipv4_prefix=settings.ipv4_prefix,
         ipv6_prefix=settings.ipv6_prefix,
         exempt=settings.exempt,
+        excess=excess,
     )
 
 

@@ -19,8 +19,10 @@ EDITED = "globex/zones/example.org.yaml"
 class Changing:
     """Changes a running server's data; no two changes in a row are equal."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, rrl: str = "") -> None:
+        """`rrl`: further limits in the settings."""
         self._api = api
+        self._rrl = rrl
         self._number = itertools.count(1)
         self._is_on = True
         maps, records = f"/accounts/{A1}/addressing/address_maps", f"/zones/{Z1}/dns_records"
@@ -45,7 +47,7 @@ class Changing:
         number = next(self._number)
         record = f"{{name: www, type: A, content: 192.0.2.{number % 250 + 1}, proxied: true}}"
         self._api.write(EDITED, f"{self._api.read(EDITED).partition('records:')[0]}records:\n- {record}\n")
-        limits = f"limits: {{rrl: {{responses_per_second: {1000 + number % 7}}}}}\n"
+        limits = f"limits: {{rrl: {{responses_per_second: {1000 + number % 7}, {self._rrl}}}}}\n"
         self._api.config.write_text(SETTINGS + limits)
         result = ask(state_folder(self._api.config), MessageKind.RELOAD, {"force": False}, timeout_s=60)
         assert result["ok"], result

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable
 
-from tests.api.server import Api
+import pytest
+
+from tests.api.server import SETTINGS, Api
 from tests.soak.changes import FEW, Changing, memory_kib
 from tests.soak.conftest import Scale
 from tests.soak.harness import growth_percent
@@ -14,19 +16,21 @@ Figures = Callable[..., None]
 
 GROWTH_PERCENT = 5.0  # of each process, from the end of the warm-up on
 FEW_CHANGES, WARM_UP = 100, 1_000
+STEPS = (("a growing number of changes", ""), ("the same with the largest table of rates", "table_size: 10000000"))
 
 
-def test_changes(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
+@pytest.mark.parametrize(("what", "rrl"), STEPS)
+def test_changes(tmp_path: pathlib.Path, what: str, rrl: str, scale: Scale, figures: Figures) -> None:
     map_edits, record_edits, reloads, zones = scale((100, 100, 15, 50), (10_000, 10_000, 500, 2_500))
-    with Api(tmp_path).running() as api:
-        changing = Changing(api)
+    with Api(tmp_path, settings=f"{SETTINGS}limits: {{rrl: {{{rrl}}}}}\n").running() as api:
+        changing = Changing(api, rrl)
         for _ in range(scale(FEW_CHANGES, WARM_UP)):
             changing.edit_map()
         for _ in range(FEW_CHANGES):
             changing.edit_record()
         before = memory_kib(api)
         grown = {}
-        for what, change, count in (
+        for kind, change, count in (
             ("map edits", changing.edit_map, map_edits),
             ("record edits", changing.edit_record, record_edits),
             ("reloads", changing.reload, reloads),
@@ -34,11 +38,11 @@ def test_changes(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None
         ):
             for _ in range(count):
                 change()
-            grown[what] = growth_percent(before, memory_kib(api))
+            grown[kind] = growth_percent(before, memory_kib(api))
         after = memory_kib(api)
     figures(
         "R16",
-        "a growing number of changes",
+        what,
         map_edits=map_edits,
         record_edits=record_edits,
         reloads=reloads,
