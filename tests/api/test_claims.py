@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -141,6 +142,38 @@ def test_earlier_claim_does_not_come_back_by_a_restore(api: Api, acme: str, glob
     api.result("DELETE", f"/zones/{owner}", token=acme)
     assert (status(api, thief), api.ask("www.early.test")) == (UNVERIFIED, [])
     api.result("DELETE", f"/zones/{thief}", token=globex)
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_nothing_that_a_tenant_does_with_zones_changes_another_accounts_answers(
+    api: Api, acme: str, globex: str, verified: bool
+) -> None:
+    rng, name = random.Random(16), f"target{verified}.test".lower()
+    victim = made(api, name, acme, OURS)
+    api.result("PATCH", f"/zones/{victim}", {"verified": verified})
+    names = [name, f"www.{name}", f"deep.www.{name}", f"x.{name}"]
+    before = [api.reply(one).to_wire()[2:] for one in names]
+    ids: list[str] = []
+    for _ in range(40):
+        what = rng.random()
+        if what < 0.4 or not ids:
+            wanted = rng.choice(["", "www.", "deep.www.", "x.", "y.x."]) + name
+            response = api.call("POST", "/zones", {"name": wanted}, token=globex)
+            ids += [response.json()["result"]["id"]] if response.is_success else []
+            if verified:
+                assert not ids
+        elif what < 0.6:
+            record = {"type": "A", "name": rng.choice(["@", "www", "*"]), "content": THEIRS}
+            api.call("POST", f"/zones/{rng.choice(ids)}/dns_records", record, token=globex)
+        elif what < 0.8:
+            api.call("DELETE", f"/zones/{rng.choice(ids)}", token=globex)
+        else:
+            history = f"/accounts/{A2}/zones/{rng.choice(ids)}/history"
+            for version in (api.call("GET", history, token=globex).json()["result"] or [])[:2]:
+                api.call("POST", f"{history}/{version['version']}/restore", token=globex)
+        assert [api.reply(one).to_wire()[2:] for one in names] == before
+    for zone_id in (victim, *ids):
+        api.call("DELETE", f"/zones/{zone_id}")
 
 
 def test_of_zones_made_at_once_one_is_served(api: Api, acme: str, globex: str) -> None:
