@@ -9,8 +9,9 @@ import copy
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import dns.message
 import pytest
@@ -24,7 +25,7 @@ from dnsd.engine.node import Alias, Flattened, Redirection
 from dnsd.engine.respond import find, respond
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError
-from dnsd.manage.plan import plan_of
+from dnsd.manage.plan import Effect, plan_of
 from dnsd.wire.names import ASTERISK, MAX_NAME, is_below
 from tests.limits import examples
 from tests.mutations import question
@@ -66,7 +67,7 @@ def edit_zone(rng: random.Random, world: World, files: AccountFiles, folder: str
         return
     name = rng.choice(sorted(files.zones))
     zone = files.zones[name]
-    if rng.random() < 0.1 or isinstance(zone, str):
+    if rng.random() < 0.15 or isinstance(zone, str):
         other = rng.choice(sorted(world.accounts))
         if rng.random() < 0.5 and other != folder:
             world.accounts[other].zones[name] = files.zones[name]
@@ -78,7 +79,8 @@ def edit_zone(rng: random.Random, world: World, files: AccountFiles, folder: str
     if switch in ("paused", "verified"):
         zone[switch] = not zone.get(switch, switch == "verified")
     elif switch == "status":
-        zone["status"] = rng.choice(["active", "initializing", "moved"])
+        others = {"active", "initializing", "moved"} - {zone.get("status", "active")}
+        zone["status"] = rng.choice(sorted(others))
     else:
         settings = zone.setdefault("settings", {})
         settings[switch] = not settings.get(switch, switch != "flatten_all_cnames")
@@ -112,13 +114,14 @@ def edit_account(rng: random.Random, world: World, files: AccountFiles, folder: 
         is_on = files.account.get("settings", {}).get("enforce_dns_only", False)
         files.account["settings"] = {"enforce_dns_only": not is_on}
     elif rng.random() < 0.5:
-        world.settings["missing_family"] = rng.choice(["nodata", "fallback"])
+        is_nodata = world.settings.get("missing_family", "nodata") == "nodata"
+        world.settings["missing_family"] = "fallback" if is_nodata else "nodata"
     else:
         world.settings["default_addresses"] = ["198.51.100.77", "2001:db8:f::10"]
 
 
 Edit = Callable[[random.Random, World, AccountFiles, str], None]
-EDITS: list[Edit] = [edit_maps, edit_maps, edit_zone, edit_records, edit_account]
+EDITS: list[Edit] = [edit_maps, edit_maps, edit_zone, edit_zone, edit_zone, edit_records, edit_account]
 
 
 def edited(rng: random.Random, world: World) -> World:
@@ -292,6 +295,33 @@ def kinds(before: Loaded, after: Loaded, moved: Names) -> Iterator[str]:
             yield "DNAME"
 
 
+def kinds_of_change(before: Loaded, after: Loaded) -> Iterator[str]:
+    """What the edits changed, whether or not a name moved."""
+    old, new = before.dataset, after.dataset
+    yield from (
+        f"setting {name}" for name in SETTINGS if getattr(before.settings, name) != getattr(after.settings, name)
+    )
+    yield from ("map made" for _ in new.maps.keys() - old.maps.keys())
+    yield from ("map removed" for _ in old.maps.keys() - new.maps.keys())
+    yield from ("zone removed" for _ in old.zones.keys() - new.zones.keys())
+    for one, other in _both(old.maps, new.maps):
+        yield from (f"map's {name}" for name in MAP_FIELDS if getattr(one, name) != getattr(other, name))
+    for one, other in _both(old.zones, new.zones):
+        yield from (f"zone's {name}" for name in ZONE_FIELDS if getattr(one, name) != getattr(other, name))
+        yield from (
+            f"zone's {name}" for name in ZONE_SETTINGS if getattr(one.settings, name) != getattr(other.settings, name)
+        )
+        if one.records != other.records:
+            yield "records"
+    for one, other in _both(old.accounts, new.accounts):
+        if one.settings.enforce_dns_only != other.settings.enforce_dns_only:
+            yield "account's enforce_dns_only"
+
+
+def _both(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    return ((old[key], new[key]) for key in old.keys() & new.keys() if old[key] is not new[key])
+
+
 def changes(seed: int, folder: Path) -> Iterator[tuple[Loaded, Loaded]]:
     folder.mkdir()
     yield from loaded_pairs(random.Random(seed), folder)
@@ -327,13 +357,24 @@ def test_plan_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 plan = plan_of(before, after, account)
                 own = [zone_id for zone_id in expected.values() if is_of(zone_id, account, before, after)]
                 assert (plan.names_total, plan.others_total) == (len(own), len(expected) - len(own))
-            seen.update(set(kinds(before, after, expected)))
+                seen.update(str(effect) for effect, count in plan.effects.items() if count)
+            seen.update({*kinds(before, after, expected), *kinds_of_change(before, after)})
     print(total, dict(seen))
     assert whole > 0.8 * total > 2 * RUNS
-    for kind in KINDS:
-        assert seen[kind] >= total / 50, kind
+    rare = {kind: seen[kind] for kind in (*KINDS, *CHANGES, *map(str, Effect)) if seen[kind] < total / 50}
+    assert not rare, f"too rare in {total} changes: {rare}"
 
 
+SETTINGS = ("missing_family", "default_addresses")
+MAP_FIELDS = ("enabled", "ips", "memberships")
+ZONE_FIELDS = ("paused", "verified", "status", "account_id")
+ZONE_SETTINGS = ("ipv6", "https_records", "flatten_all_cnames")
+CHANGES = [
+    *(f"setting {name}" for name in SETTINGS),
+    *("map made", "map removed", "zone removed", "records", "account's enforce_dns_only"),
+    *(f"map's {name}" for name in MAP_FIELDS),
+    *(f"zone's {name}" for name in (*ZONE_FIELDS, *ZONE_SETTINGS)),
+]
 KINDS = ["wildcard", "flattened", "alias", "alias into another account", "DNAME", "ipv6 off", "ipv4_only", "paused"]
 KINDS += ["enforce_dns_only", "fallback"]
 
