@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from ipaddress import IPv4Address, IPv6Address
 from itertools import compress, islice
 from operator import attrgetter
 
@@ -26,6 +27,8 @@ MAX_ALONE = 100  # names of one zone that are listed
 Families = tuple[frozenset[IPAddress], frozenset[IPAddress]]  # IPv4, IPv6
 Pairs = Counter[tuple[Node, Node]]  # the node of a name before, and the node that answers for it now -> names
 
+NONE: frozenset[IPAddress] = frozenset()
+SHOWN_KINDS = ((True, False), (False, True), (True, True))  # as in ShownNames: IPv4 alone, IPv6 alone, both
 STORED = frozenset((A, AAAA, CNAME))
 
 
@@ -37,6 +40,9 @@ class Fate(Enum):
     POOLED = auto()  # the default pool's addresses, after those of a map
     OPENED = auto()  # as stored: the origin is public
     GONE = auto()  # no addresses
+
+
+MOVING = tuple(fate for fate in Fate if fate is not Fate.SAME)  # in the order of MovedNames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +92,10 @@ def proxied_by_account(snapshot: Snapshot, only: str | None = None) -> Counter[s
 
 def families(addresses: Addresses) -> Families:
     """The addresses of each family, without their order."""
-    v4, v6 = (frozenset(ip for ip in addresses.ips if ip.version == version) for version in (4, 6))
+    v4 = frozenset([ip for ip in addresses.ips if isinstance(ip, IPv4Address)])
+    v6 = (
+        frozenset([ip for ip in addresses.ips if isinstance(ip, IPv6Address)]) if len(v4) < len(addresses.ips) else NONE
+    )
     return v4, v6
 
 
@@ -211,10 +220,12 @@ class _Comparison:
 
     def _by_families(self, shown: ShownNames, old: Addresses, new: Addresses) -> MovedNames:
         """The moved names of a zone with unchanged names."""
-        moved: Counter[Fate] = Counter()
-        for kind, count in zip(((True, False), (False, True), (True, True)), shown, strict=True):
-            before, after = (of_shown(self._families(addresses), kind) for addresses in (old, new))
-            moved[self._fate_of(before, after, old, new)] += count
+        moved: dict[Fate, int] = {}
+        before, after = self._families(old), self._families(new)
+        for kind, count in zip(SHOWN_KINDS, shown, strict=True):
+            if count:
+                fate = self._fate_of(of_shown(before, kind), of_shown(after, kind), old, new)
+                moved[fate] = moved.get(fate, 0) + count
         return _moved(moved)
 
     def _pairs(self, zone: _ZoneBefore, *, is_nested: bool) -> Pairs:
@@ -264,7 +275,7 @@ class _Comparison:
 
 
 def _moved(counts: Mapping[Fate, int]) -> MovedNames:
-    return MovedNames(*(counts.get(fate, 0) for fate in Fate if fate is not Fate.SAME))
+    return MovedNames(*(counts.get(fate, 0) for fate in MOVING))
 
 
 def _shown(rule: Rule | None) -> tuple[bool, bool]:
@@ -275,7 +286,7 @@ def _shown(rule: Rule | None) -> tuple[bool, bool]:
 
 def of_shown(both: Families, shown: tuple[bool, bool]) -> Families:
     """The addresses of the shown families; the others are empty."""
-    return both[0] if shown[0] else frozenset(), both[1] if shown[1] else frozenset()
+    return both[0] if shown[0] else NONE, both[1] if shown[1] else NONE
 
 
 def is_stored(node: Node) -> bool:

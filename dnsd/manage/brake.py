@@ -185,10 +185,10 @@ def _with_moves(
         account = found.get(moves.account_id, AccountBase())
         if account.is_unbounded:
             continue
-        is_whole = moves.names.total > moves.alone_total
-        base = account.zones.get(moves.zone_id) or ZoneBase(moves.zone_id, families(moves.old))
-        shown = {name: _shown(old, name) for name in moves.alone if name not in base.names}
-        base = replace(base, is_whole=base.is_whole or is_whole, names={**base.names, **shown})
+        known = account.zones.get(moves.zone_id) or ZoneBase(moves.zone_id, families(moves.old))
+        shown = {name: _shown(old, name) for name in moves.alone if name not in known.names}
+        is_whole = known.is_whole or moves.names.total > moves.alone_total
+        base = ZoneBase(moves.zone_id, known.ips, is_whole, {**known.names, **shown} if shown else known.names)
         zones_of = {**account.zones, moves.zone_id: base}
         is_too_much = len(zones_of) > MAX_ZONES or len(base.names) > MAX_NAMES or len(moves.alone) < moves.alone_total
         found[moves.account_id] = AccountBase(is_unbounded=True) if is_too_much else AccountBase(zones_of)
