@@ -123,6 +123,10 @@ def test_listed_names_change_with_a_reload(local: Api) -> None:
 def test_server_on_all_addresses_serves_tokens_under_any_name(tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = SETTINGS.replace('api: {listen: "127.0.0.1:0"}', EVERYWHERE)
     with Api(tmp_path_factory.mktemp("everywhere"), settings=settings).running() as api:
+        assert (
+            api.dns.stderr.text().count("warning: api: 0.0.0.0:0 has no TLS: tokens and sessions cross the network")
+            == 1
+        )
         assert get(api, "/client/v4/user", "dnsd.internal", token=api.operator).status_code == 200
         assert get(api, "/client/v4/user", "dnsd.internal", token="dnsd_wrong").status_code == 421
         keyed = httpx.get(

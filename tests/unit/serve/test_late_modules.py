@@ -1,0 +1,28 @@
+"""After the switch to another user, the server imports nothing more: it may be unable to read Python's files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.certificates import Authority
+
+CODE = """
+import sys
+from pathlib import Path
+from dnsd.serve.late_modules import import_late_modules
+import_late_modules()
+before = {*sys.modules}
+from dnsd.dashboard.page import Pages
+from dnsd.net.tls import PairFiles, load_pair
+Pages()
+load_pair(PairFiles(*map(Path, sys.argv[1:])))
+print(*sorted({*sys.modules} - before))
+"""
+
+
+def test_pages_and_certificates_need_no_more_modules(tmp_path: Path) -> None:
+    files = map(str, Authority(tmp_path).issue("dns.example.com"))
+    run = subprocess.run([sys.executable, "-c", CODE, *files], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
