@@ -78,7 +78,7 @@ def map_shape(loaded: Loaded, address_map: AddressMap) -> JsonObject:
     created, modified, _ = loaded.times.of_map(address_map)
     shape = {
         "id": address_map.id,
-        "description": address_map.description,
+        "description": address_map.description or None,
         "can_delete": address_map.can_delete,
         "can_modify_ips": address_map.can_modify_ips,
         "default_sni": address_map.default_sni,
@@ -130,7 +130,7 @@ def prefix_shape(loaded: Loaded, account: Account, prefix: Prefix, checks: Valid
         "cidr": str(prefix.cidr),
         "asn": prefix.asn,
         "approved": prefix.approved.value,
-        "description": prefix.description,
+        "description": prefix.description or None,
         "advertised": prefix.advertised,
         "advertised_modified_at": advertised_at(loaded, prefix),
         "delegate_loa_creation": prefix.delegate_loa_creation,

@@ -82,7 +82,7 @@ def find_map(api: Client, text: str, account: str | None) -> FoundMap:
     wanted = _stripped(text, "map")
     by_account = [(one["id"], api.all(maps_path(one["id"]))) for one in find_accounts(api, account)]
     every = [
-        FoundMap(account_id, shape, {one["id"]: one["description"] for one in shapes})
+        FoundMap(account_id, shape, {one["id"]: one["description"] or "" for one in shapes})
         for account_id, shapes in by_account
         for shape in shapes
     ]

@@ -126,7 +126,7 @@ def create_command(
     body = {name: value for name, value in body.items() if value is not None}
     path = maps_path(account_id)
     if options.dry_run:
-        descriptions = {one["id"]: one["description"] for one in api.all(path)}
+        descriptions = {one["id"]: one["description"] or "" for one in api.all(path)}
         print_plan(api.post(f"{path}/plan", body), descriptions, as_json=options.as_json)
     else:
         options.print_done("created", api.post(path, body, **options.query))

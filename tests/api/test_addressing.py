@@ -47,7 +47,7 @@ def test_new_prefix_is_created_with_201_and_its_validation_is_pending(api: Api) 
     assert other["ownership_validation_token"] != made["ownership_validation_token"]
     edited = api.result("PATCH", f"{PREFIXES}/{made['id']}", {"delegate_loa_creation": False})
     assert edited["delegate_loa_creation"] is False
-    assert edited["description"] == ""
+    assert edited["description"] is None
     api.result("DELETE", f"{PREFIXES}/{made['id']}")
     api.result("DELETE", f"/accounts/{A2}/addressing/prefixes/{other['id']}")
 

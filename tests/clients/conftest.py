@@ -1,4 +1,4 @@
-"""A server of its own for each test."""
+"""A server of its own for each test, and OpenTofu for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.server import FILES, Api
+from tests.clients.opentofu import Tofu
 
 
 @pytest.fixture
@@ -16,3 +17,8 @@ def api(tmp_path: Path) -> Iterator[Api]:
     folder.mkdir()
     with Api(folder, FILES).running() as api:
         yield api
+
+
+@pytest.fixture
+def tofu(tmp_path: Path, api: Api) -> Tofu:
+    return Tofu(tmp_path / "tofu", api, api.operator)

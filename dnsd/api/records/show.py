@@ -47,7 +47,6 @@ def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str,
         # The record's own time: no other is kept.
         **({"comment_modified_on": time_text(times.modified)} if record.comment else {}),
         **({"tags_modified_on": time_text(times.modified)} if record.tags else {}),
-        **({"private_routing": False} if record.rtype in PROXIABLE else {}),
     }
 
 

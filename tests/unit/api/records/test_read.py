@@ -247,7 +247,6 @@ def test_all_fields() -> None:
         "modified_on": "2026-01-02T03:04:05.000678Z",
         "comment_modified_on": "2026-01-02T03:04:05.000678Z",
         "tags_modified_on": "2026-01-02T03:04:05.000678Z",
-        "private_routing": False,
     }
 
 
