@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from dnsd.store.write import Evidence, finish_change
 
 T = TypeVar("T")
 
+MAX_OF_AUTHOR = 2  # changes in one batch
 TRIES = 3  # attempts at a change while files are being edited
 SAVE_PAUSE_S = 1.0  # from the last change to the save of the snapshot: a save delays the changes that follow
 SAVE_WITHIN_S = 30.0  # from the first change to the save; until it, the snapshot file counts as behind
@@ -36,9 +38,10 @@ class _Pending:
     """A requested change, and the future on which its requester waits."""
 
     make: Make[Any]
+    author: str
     future: asyncio.Future[Changed[Any]]
 
-    def settle(self, outcome: Changed[Any] | Exception) -> None:
+    def settle(self, outcome: Changed[Any] | BaseException) -> None:
         """Set the outcome, unless the requester has gone."""
         if self.future.done():
             return
@@ -59,22 +62,21 @@ class ChangeQueue:
         self._loader = loader
         self._publisher = publisher
         self._pending: list[_Pending] = []
+        self._work: asyncio.Task[None] | None = None  # while changes wait
         self._has_unsaved = asyncio.Event()
 
-    async def change(self, make: Make[T]) -> Changed[T]:
-        """Write and publish a change.
+    async def change(self, make: Make[T], author: str = "") -> Changed[T]:
+        """Write and publish a change of an author.
 
         `make` applies it to the loaded data, in a thread, while no other change runs. It is called again if files were
         edited but not loaded yet. Raises the exceptions of `make`, RefusedError if the rules refuse the result or files
         cannot be used, and OSError; nothing has changed then. Changes that wait for their turn are written and
-        published together.
+        published together, a few of each author at a time: nobody waits for all changes of another.
         """
-        pending = _Pending(make, asyncio.get_running_loop().create_future())
+        pending = _Pending(make, author, asyncio.get_running_loop().create_future())
         self._pending.append(pending)
-        async with self._current.turn:
-            if not pending.future.done():  # else an earlier caller carried it out with its own
-                batch, self._pending = self._pending, []
-                await self._carry_out(batch)
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._carry_out_all())
         changed: Changed[T] = await pending.future
         if not self._loader.last.ok:
             await self._publisher.save()  # a restart could not load the files: it would serve the snapshot file
@@ -104,6 +106,29 @@ class ChangeQueue:
                 self._has_unsaved.set()
             elif self._publisher.save_problem is None:
                 self._publisher.is_behind = False
+
+    async def _carry_out_all(self) -> None:
+        """Carry out the waiting changes, until there are none."""
+        while self._pending:
+            async with self._current.turn:
+                batch = self._next_batch()
+                try:
+                    await self._carry_out(batch)
+                except BaseException as error:  # no requester may wait for ever
+                    for one in batch:
+                        one.settle(error if isinstance(error, Exception) else asyncio.CancelledError())
+                    raise
+
+    def _next_batch(self) -> list[_Pending]:
+        """The first waiting changes of each author, no longer waiting."""
+        counts: Counter[str] = Counter()
+        batch: list[_Pending] = []
+        left: list[_Pending] = []
+        for one in self._pending:
+            counts[one.author] += 1
+            (batch if counts[one.author] <= MAX_OF_AUTHOR else left).append(one)
+        self._pending = left
+        return batch
 
     async def _carry_out(self, batch: Sequence[_Pending]) -> None:
         """Carry out changes together; if that fails, one by one, so that one failure does not affect the others."""

@@ -143,7 +143,7 @@ class ControlService:
             return result, draft
 
         try:
-            changed = await self._changes.change(make)
+            changed = await self._changes.change(make, actor.token.root.id)
         except (RefusedError, OSError) as error:
             request.refusal = error if isinstance(error, RefusedError) else not_written(error)
             if request.refusal is not error:

@@ -1,0 +1,63 @@
+"""Waiting changes: a few of each author at a time, so that nobody waits for all changes of another."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from dnsd.app import Loaded
+from dnsd.control import change_queue, service
+from dnsd.manage.draft import Draft
+from dnsd.manage.maps import MapChange, edit_map
+from tests.unit.control.scheduling import ACME, GLOBEX, OTHER, SHOP, Life, Scheduling
+
+
+@pytest.fixture(autouse=True)
+def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SERVED_WITHIN_S", 0)
+
+
+def test_change_does_not_wait_for_all_of_another_author(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    async def change(life: Life, name: str, author: str) -> None:
+        account_id, map_id = (ACME, SHOP) if author == "flood" else (GLOBEX, OTHER)
+
+        def make(loaded: Loaded) -> tuple[None, Draft]:
+            draft = Draft(loaded, life.world.start, by_operator=False)
+            edit_map(draft, account_id, map_id, MapChange(description=name))
+            return None, draft
+
+        await life.control.changes.change(make, author)
+        order.append(name)
+
+    async def flood(life: Life) -> None:
+        ahead = [change(life, f"flood {number}", "flood") for number in range(20)]
+        await asyncio.gather(*ahead, change(life, "other", "other"), change(life, "other 2", "other"))
+
+    world = Scheduling(tmp_path / "world")
+    world.run(flood)
+    assert len(order) == 22
+    assert order.index("other") <= 2 * change_queue.MAX_OF_AUTHOR
+    assert [name for name in order if name.startswith("flood")] == [f"flood {number}" for number in range(20)]
+    assert "flood 19" in world.read("acme/maps/shop.yaml")
+    assert "other 2" in world.read("globex/maps/other.yaml")
+
+
+def test_cancelled_request_leaves_the_others_waiting_no_longer(tmp_path: Path) -> None:
+    async def two(life: Life) -> None:
+        def make(loaded: Loaded) -> tuple[None, Draft]:
+            draft = Draft(loaded, life.world.start, by_operator=False)
+            edit_map(draft, ACME, SHOP, MapChange(description="made"))
+            return None, draft
+
+        first = asyncio.create_task(life.control.changes.change(make, "a"))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait_for(life.control.changes.change(make, "b"), 60)
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    Scheduling(tmp_path / "world").run(two)
