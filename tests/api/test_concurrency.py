@@ -203,7 +203,7 @@ class Again(Api):
     """Another server on the same files, with the same tokens in its state folder."""
 
     def __init__(self, config: Path, operator: str) -> None:
-        self.folder, self.operator = config.parent, operator
+        self.folder, self.operator, self.trust = config.parent, operator, None
         self.config = config.with_name("again.yaml")
         state = config.with_name("again-state")
         state.mkdir()
