@@ -110,7 +110,13 @@ class Log:
 
 
 def _console(level: Level, event: str, fields: dict[str, Any]) -> str:
-    return " ".join([event, *(f"{key}={value}" for key, value in fields.items())])
+    """The line for a terminal, which must not obey strangers' texts: only line breaks, as in a traceback, are kept."""
+    line = " ".join([event, *(f"{key}={value}" for key, value in fields.items())])
+    return line if line.isprintable() else "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in line)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def _nonblocking_writer(fd: int) -> Write:

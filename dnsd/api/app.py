@@ -28,6 +28,7 @@ from dnsd.api.into_open import OpenWatch, refuses
 from dnsd.api.openapi import components, operation, operation_id, tag
 from dnsd.api.request import Call, read_body
 from dnsd.api.routes import BASE, ROUTES, Route
+from dnsd.errors import printable
 from dnsd.manage.pending import FIELD
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor, Service
@@ -98,7 +99,7 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
                 error = refused(error.faults[0].reason, UNAVAILABLE)
             return refusal(error)
         except (TokenFileError, OSError) as error:
-            report(f"{request.method} {request.url.path}: {error}")
+            report(f"{request.method} {printable(request.url.path)}: {error}")
             return refusal(refused(Reason.NOT_LOADED, UNAVAILABLE))
         except Exception as error:  # the framework would close the connection
             return await _on_failure(report, request, error)
@@ -136,7 +137,7 @@ def _methods(request: Request) -> list[str]:
 
 
 async def _on_failure(report: Callable[[str], None], request: Request, error: Exception) -> Response:
-    report(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
+    report(f"{request.method} {printable(request.url.path)}: {type(error).__name__}: {error}")
     return refusal(refused(Reason.FAILED, "internal error; the server's log has the details"))
 
 

@@ -21,7 +21,7 @@ from dnsd.errors import Path
 from dnsd.manage.refusal import Fault, Reason, RefusedError, refused, refused_for
 from dnsd.manage.service import Actor, Service
 from dnsd.model.dataset import Dataset
-from dnsd.model.fields import F, Fields, validate
+from dnsd.model.fields import CONTROL_CHARACTERS, F, Fields, validate
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -32,7 +32,6 @@ _large_jobs = asyncio.Semaphore(1)
 MAX_BODY = 1024 * 1024  # octets
 MAX_FAULTS = 100  # of one body
 BODY_WITHIN_S = 5.0
-CONTROL_CHARACTERS = re.compile(r"[\0-\x07\x0b\x0e-\x1f\x7f-\x9f]")  # except \b \f \n \r \t
 CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*+\\u00[01]")  # the same in JSON, to search all texts at once
 UNTAGGED = frozenset(
     {

@@ -206,6 +206,8 @@ def export_command(api: Client, *, zone: str, file: str) -> None:
     """
     text = exported(api, find_zone(api, zone))
     if file == STANDARD_INPUT:
+        if sys.stdout.isatty():  # a terminal would obey control characters in comments
+            text = "".join(f"{printable(line.expandtabs())}\n" for line in text.split("\n")[:-1])
         click.echo(text, nl=False)
         return
     try:

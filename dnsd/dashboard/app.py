@@ -43,6 +43,7 @@ from dnsd.dashboard.page import (
 from dnsd.dashboard.routes import ROUTES, PageRoute
 from dnsd.dashboard.sessions import Session, Sessions, is_form_secret, new_secret
 from dnsd.dashboard.visit import Visit
+from dnsd.errors import printable
 from dnsd.manage.exposed import IntoOpenError
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Service
@@ -136,7 +137,7 @@ class _Dashboard:
             self._report(str(error))
             return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be used"), visit)
         except OSError as error:
-            self._report(f"{request.method} {request.url.path}: {error}")
+            self._report(f"{request.method} {printable(request.url.path)}: {error}")
             return self._refusal(refused(Reason.NOT_LOADED, f"{error.filename or 'a file'}: {error.strerror}"), visit)
         if isinstance(shown, Redirect):
             return redirected(shown, request, session.secret)
@@ -222,7 +223,7 @@ class _Dashboard:
 
     async def on_failure(self, request: Request, error: Exception) -> Response:
         """Report an internal error."""
-        self._report(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
+        self._report(f"{request.method} {printable(request.url.path)}: {type(error).__name__}: {error}")
         messages = ["The server's log has the details."]
         return self._pages.shown(HtmlPage("error.html", {"title": "Internal error", "messages": messages}, 500))
 

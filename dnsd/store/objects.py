@@ -7,7 +7,7 @@ arguments, so it can be reused while these stay the same.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeAlias
@@ -18,7 +18,7 @@ from dnsd.formats.yaml_problems import YamlError
 from dnsd.formats.yaml_text import Data, Places, parse_yaml
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.columns import Columns, Records
-from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
+from dnsd.model.fields import CONTROL_CHARACTERS, MAX_PROBLEMS, F, Fields, validate
 from dnsd.model.records import UNWRITTEN, Record, RecordError, RecordFields, build_record
 from dnsd.model.times import WrittenTimes
 from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records, unwritten_zone_id
@@ -104,6 +104,11 @@ def _located(problem: Problem, read: Read, text: _Text) -> Problem:
     return text.placed(replace(problem, path=path))
 
 
+ESCAPE = "\\"
+TEXTS = ("comment", "description", "tags")  # keys of texts for people
+CONTROL = "has control characters, which the next version refuses: remove them"
+
+
 class _Text:
     """A file's text, with the position of each path."""
 
@@ -135,6 +140,19 @@ class _Text:
         return places
 
 
+def controlled_texts(data: Data, path: ObjectPath = (), *, is_text: bool = False) -> Iterator[ObjectPath]:
+    """The paths of comments, descriptions and tags with control characters."""
+    if isinstance(data, str):
+        if is_text and CONTROL_CHARACTERS.search(data):
+            yield path
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            yield from controlled_texts(value, (*path, key), is_text=key in TEXTS)
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from controlled_texts(value, (*path, index), is_text=is_text)
+
+
 class _FileReader:
     """A file, and the problems found in it so far."""
 
@@ -148,7 +166,8 @@ class _FileReader:
         if self.file.problem:
             return None
         try:
-            data = parse_yaml(self.file.text())
+            text = self.file.text()
+            data = parse_yaml(text)
         except FileChangedError:
             self.add_at(1, 1, CHANGED)
             return None
@@ -159,6 +178,8 @@ class _FileReader:
         if not isinstance(data, dict):
             self.add_all(validate(Fields, data, self.file.key)[1])
             return None
+        if ESCAPE in text:  # YAML itself allows control characters only escaped
+            self.add_all(Problem(self.file.key, path, CONTROL, warning=True) for path in controlled_texts(data))
         return data
 
     def fields(self, model: type[F], data: Data, path: ObjectPath = ()) -> F | None:

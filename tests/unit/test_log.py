@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dnsd.log import MAX_LINE, Format, Level, Log
+from dnsd.log import MAX_LINE, Format, Level, Log, _console
 from tests.limits import HANG_S
 
 Write = Callable[[Log], None]
@@ -113,3 +113,14 @@ def test_shared_pipe_is_unchanged() -> None:
 
 def test_formats_are_those_of_the_settings() -> None:
     assert [one.value for one in Format] == ["console", "json"]
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\x07", "\r", "\x9b", "\u2028", "\u2029", "\u202e", "\u2066", "\u200b"])
+def test_terminal_obeys_no_text_of_a_stranger(character: str) -> None:
+    line = _console(Level.ERROR, f"GET /{character}[2J: failed", {"peer": character})
+    assert character not in line
+    assert line.count(character.encode("unicode_escape").decode()) == 2
+
+
+def test_traceback_keeps_its_lines() -> None:
+    assert _console(Level.ERROR, "Traceback:\n  a\n  b – ü", {}) == "Traceback:\n  a\n  b – ü"
