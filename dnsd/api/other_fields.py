@@ -8,7 +8,7 @@ Cloudflare's, where real clients send extra keys, they are ignored, with a note.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
@@ -47,6 +47,20 @@ def other_fields(model: type[BaseModel], data: Mapping[str, Any], shown: Any, pa
             yield Fault(Reason.INVALID, f"unknown field{hint}", (*path, name))
         else:
             yield f"{'.'.join(map(str, (*path, name)))} is ignored: there is no such field"
+
+
+def first_of(found: Iterable[Fault | str], most: int) -> tuple[list[Fault], list[str]]:
+    """The first faults, `most` at most, and the first notes; a body of thousands of faults is not read to its end."""
+    faults: list[Fault] = []
+    notes: list[str] = []
+    for one in found:
+        if isinstance(one, Fault):
+            faults.append(one)
+            if len(faults) == most:
+                break
+        elif len(notes) < MAX_NOTES:
+            notes.append(one)
+    return faults, notes
 
 
 def _nested(model: type[BaseModel], name: str, value: Any, shown: Any, path: Path) -> Iterator[Fault | str]:

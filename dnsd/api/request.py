@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from dnsd.api.envelope import Listed, Page
-from dnsd.api.other_fields import MAX_NOTES, other_fields
+from dnsd.api.other_fields import first_of, other_fields
 from dnsd.errors import Path
 from dnsd.manage.refusal import Fault, Reason, RefusedError, refused, refused_for
 from dnsd.manage.service import Actor, Service
@@ -91,10 +91,10 @@ class Call:
 
     def check_others(self, model: type[Fields], shown: Any) -> None:
         """Note the body's fields that the model lacks. Raises RefusedError for those that may not be ignored."""
-        found = [*other_fields(model, self.json, shown)]
-        if faults := [one for one in found if isinstance(one, Fault)]:
-            raise RefusedError(*faults[:MAX_FAULTS])
-        self.notes.extend([one for one in found if isinstance(one, str)][:MAX_NOTES])
+        faults, notes = first_of(other_fields(model, self.json, shown), MAX_FAULTS)
+        if faults:
+            raise RefusedError(*faults)
+        self.notes.extend(notes)
 
     def expect(self, etag: str) -> None:
         """Raise RefusedError if the client read a version other than this (If-Match, RFC 9110 §13.1.1)."""
