@@ -19,6 +19,7 @@ from pathlib import Path
 
 from dnsd.app import Loaded, load
 from dnsd.compile.build import build_snapshot
+from dnsd.control.guarded import garbage_paused
 from dnsd.manage.brake import FILES, Book, judged, limit_of
 from dnsd.manage.judge import findings, moves_between
 from dnsd.model.dataset import Dataset
@@ -97,6 +98,7 @@ def edited(one: Zone) -> Zone:
     return replace(one, settings=one.settings.model_copy(update={"http3": not one.settings.http3}))
 
 
+@garbage_paused()
 def judge(before: Loaded, after: Loaded) -> int:
     """Judge a load as a reload does; return the number of moved names."""
     moved = moves_between(before, after)

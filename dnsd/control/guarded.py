@@ -67,6 +67,18 @@ class UnsettledError(DnsdError):
     """Names would be taken off their maps, by files that may still be changing."""
 
 
+@contextmanager
+def garbage_paused() -> Iterator[None]:
+    """Collect no garbage in this context: loads and judgements make many objects, and free few."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class GuardedLoad:
     """Loads of the files, each judged against the data before it."""
 
@@ -86,6 +98,7 @@ class GuardedLoad:
         reason = "waits: the files are judged against this version"
         return self._load(source, None, {account: (Problem(account, (), reason),) for account in changed})
 
+    @garbage_paused()
     def next(
         self, source: Source, before: Loaded, book: Book, *, force: Force | None = None, is_settled: bool = True
     ) -> Admitted:
@@ -233,12 +246,11 @@ def _notes(before: Loaded, loaded: Loaded, moved: Moves) -> tuple[Problem, ...]:
 
 @contextmanager
 def _no_garbage(*, freeze: bool) -> Iterator[None]:
-    """Collect no garbage in this context: it makes a million objects and frees few. If `freeze`, never scan them."""
-    gc.disable()
+    """Collect no garbage in this context. If `freeze`, never scan the objects made so far."""
     try:
-        yield
-        if freeze:
-            gc.freeze()
+        with garbage_paused():
+            yield
+            if freeze:
+                gc.freeze()
     finally:
-        gc.enable()
         trim()
