@@ -57,6 +57,7 @@ def _built(name: str) -> Path | str:
     path = FOLDER / name
     try:
         if not path.exists():
+            _need("go")  # before anything is fetched
             FOLDER.mkdir(parents=True, exist_ok=True)
             folder, package = (_provider_source(), ".") if name == PROVIDER else (source(name), MODULES[name].main)
             _run("go", "build", "-trimpath", "-o", str(path), package, cwd=folder)
@@ -75,6 +76,8 @@ def source(name: str) -> Path:
 def _provider_source() -> Path:
     """A checkout of Cloudflare's provider. Raises MissingClientError."""
     if given := os.environ.get(PROVIDER_SOURCE):
+        if not (Path(given) / "go.mod").is_file():
+            raise MissingClientError(f"{PROVIDER_SOURCE} is {given}, which is not a checkout of {PROVIDER_REPOSITORY}")
         return Path(given)
     folder = FOLDER / f"{PROVIDER}-{PROVIDER_TAG}"
     if not folder.is_dir():
@@ -84,9 +87,14 @@ def _provider_source() -> Path:
 
 def _run(*command: str, cwd: Path | None = None) -> str:
     """The output of a command that fetches or builds. Raises MissingClientError with the end of its errors."""
-    if shutil.which(command[0]) is None:
-        raise MissingClientError(f"{command[0]} is not installed")
+    _need(command[0])
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=BUILD_S)
     if done.returncode:
         raise MissingClientError(f"`{' '.join(command[:3])}` failed: {done.stderr.strip()[-300:]}")
     return done.stdout
+
+
+def _need(command: str) -> None:
+    """Raise MissingClientError if a command is not installed."""
+    if shutil.which(command) is None:
+        raise MissingClientError(f"{command} is not installed")
