@@ -126,6 +126,7 @@ PAGES: Mapping[str, str] = {
     "import": f"/zones/{SHOP}/records/import",
     "explain": "/explain?name=www.shop.example&type=A",
     "explain, empty form": "/explain",
+    "quotas": f"/accounts/{ACME}/quotas",
     "audit log": "/audit",
     "tokens": "/tokens",
     "create a token": "/tokens/create",
