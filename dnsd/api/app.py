@@ -38,6 +38,7 @@ SLASHES = re.compile("/{2,}")  # acme.sh ends the base URL with a slash and begi
 UNAVAILABLE = "temporarily unavailable; the server's operator can see the cause"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+NOT_SERVED = "it is saved, but not every worker serves it yet: some DNS answers may still be the old ones"
 
 
 def api_app(service: Service, report: Callable[[str], None]) -> ASGIApp:
@@ -91,7 +92,8 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             watch = OpenWatch(service, refuses=refuses(query.get(into_open.FIELD)))
             call = Call(watch.as_service(), Actor(token, client), path, query, dict(request.headers), body)
             reply = await route.answer(call)
-            if (notes := [*call.notes, *watch.notes]) and isinstance(reply, Reply):
+            late = [NOT_SERVED] if route.changes and service.late() else []
+            if (notes := [*call.notes, *watch.notes, *late]) and isinstance(reply, Reply):
                 reply = replace(reply, messages=[*reply.messages, *notes])
             return response(reply, route.status)
         except RefusedError as error:

@@ -100,6 +100,10 @@ class ControlService:
         """The drains of all maps."""
         return self._current.drains.book
 
+    def late(self) -> list[str]:
+        """The names of workers that do not serve the last change yet."""
+        return self._publisher.late(self._publisher.revision)
+
     def problems(self) -> list[str]:
         """Problems of the running server, for its operator."""
         return problems_for_operator(self._control)

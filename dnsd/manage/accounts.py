@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypedDict
 
 from dnsd.manage.draft import Document, Draft
@@ -74,7 +74,25 @@ def delete_account(draft: Draft, account_id: str) -> None:
     account = find_account(draft.dataset, account_id)
     if use := account_in_use(draft.dataset, account_id):
         raise refused(Reason.FORBIDDEN, use)
+    for owner in draft.dataset.accounts.values():
+        if owner.id != account_id and any(one.account_id == account_id for one in _delegations(owner)):
+            _drop_delegations(draft, owner, account_id)
     draft.remove_account(account.key)
+
+
+def _delegations(account: Account) -> Iterator[Delegation]:
+    return (one for prefix in account.prefixes for one in prefix.delegations)
+
+
+def _drop_delegations(draft: Draft, owner: Account, account_id: str) -> None:
+    """Delete the delegations of `owner` to an account that will be deleted, which has no map that uses them."""
+    document = draft.document(owner.key)
+    for index, prefix in enumerate(owner.prefixes):
+        written = document["prefixes"][index]
+        pairs = zip(prefix.delegations, written.get("delegations") or (), strict=True)
+        kept = [text for one, text in pairs if one.account_id != account_id]
+        document["prefixes"][index] = {**written, "delegations": kept or None}
+    _write(draft, owner.id, document)
 
 
 def edit_dns_settings(draft: Draft, account_id: str, *, enforce_dns_only: bool | None) -> None:

@@ -120,6 +120,9 @@ class Service(Protocol):
     def drains(self) -> DrainBook:
         """The drains of all maps."""
 
+    def late(self) -> list[str]:
+        """The names of workers that do not serve the last change yet."""
+
     def problems(self) -> list[str]:
         """The server's current problems, for its operator."""
 
