@@ -11,6 +11,7 @@ import pytest
 
 from dnsd.api.app import NOT_SERVED, api_app
 from dnsd.model.fields import derived_id
+from tests.limits import HANG_S
 from tests.unit.control.scheduling import ACME, FILES, SHOP, Life, Scheduling
 
 MAP = f"/client/v4/accounts/{ACME}/addressing/address_maps/{SHOP}"
@@ -31,7 +32,7 @@ async def call(life: Life, method: str, path: str, body: Any = None) -> Any:
     _, secret = life.service.tokens.create(name="operator", now=datetime.now(UTC))
     app = api_app(life.service, life.world.lines.append)
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=HANG_S) as client:
         response = await client.request(method, path, json=body, headers={"Authorization": f"Bearer {secret}"})
     return response.json()
 
