@@ -156,8 +156,9 @@ def may_not_use(dataset: Dataset, account_id: str, ip: IPAddress) -> str | None:
     around = [prefix for part, prefix in dataset.usable_space.get(account_id, ()) if contains(part, ip)]
     if any(prefix.approved is Approval.ACTIVE for prefix in around):
         return None
-    if around:
-        return f"lies in {around[0].cidr}, which is not approved yet (`approved` is P and must be V)"
+    own = [prefix for prefix in around if prefix in dataset.accounts[account_id].prefixes]
+    if own:  # a pending prefix of another account is none of this account's business, delegated or not
+        return f"lies in {own[0].cidr}, which is not approved yet (`approved` is P and must be V)"
     return "is outside the account's prefixes, the prefixes delegated to it, and its static IPs"
 
 

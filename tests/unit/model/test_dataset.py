@@ -56,7 +56,7 @@ USE = {
     "next to a delegated prefix": ("a2", "203.0.113.129", "is outside the account"),
     "another's prefix": ("a2", "203.0.113.10", "is outside the account"),
     "another's static IP": ("a2", "192.0.2.200", "is outside the account"),
-    "delegated from a pending prefix": ("a2", "198.51.100.65", "not approved"),
+    "delegated from a pending prefix": ("a2", "198.51.100.65", "is outside the account"),
     "approval is pending by default": ("a2", "2001:db8:200::1", "not approved"),
 }
 
