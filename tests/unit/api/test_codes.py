@@ -49,7 +49,9 @@ def test_faults_of_two_keys_at_one_place_are_both_shown() -> None:
 
 
 LOGGED = {
-    refused(Reason.NO_ROOM, "/srv/accounts/acme/x.yaml cannot be written"): "the disk is full; nothing was changed",
+    refused(
+        Reason.NO_ROOM, "/srv/accounts/acme/x.yaml cannot be written"
+    ): "the disk is full, or an entry of the audit log cannot be written; nothing was changed",
     refused(Reason.INVALID, "an invalid address", "ips"): "an invalid address",
 }
 
