@@ -13,9 +13,9 @@ from dnsd.errors import Path as KeyPath
 from dnsd.errors import Problem
 from dnsd.net.tls import PairFiles, UnusablePairError, load_pair
 from dnsd.process.privileges import PrivilegeError, user_to_assume
+from dnsd.settings.bearer_token import UnusableTokenError, bearer_token
 from dnsd.settings.sections import ApiSettings, MetricsSettings
 from dnsd.settings.server import Settings
-from dnsd.settings.token_file import UnusableTokenError, bearer_token
 
 HttpService = Literal["api", "metrics"]
 HttpSettings = ApiSettings | MetricsSettings
@@ -66,7 +66,7 @@ def _unreadable(settings: Settings, place: KeyPath, file: Path) -> Iterator[Prob
     except PrivilegeError:
         return  # the start reports it
     if user and not user.may_read(file):
-        message = f"{file} cannot be read by the user {user.name}, who reads it at the start and after each renewal"
+        message = f"{file} cannot be read by the user {user.name}, which the server runs as: use chgrp and chmod g+r"
         yield Problem("", place, message, warning=True)
 
 
