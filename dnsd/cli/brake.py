@@ -30,8 +30,8 @@ def brake_commands() -> None:
     changed the addresses of names of more accounts than `reload.brake` within `reload.window`, its next change is
     refused; what went before stays.
 
-    As the server's user or root, on the server's host, no token and no API is needed. With --url, --token-file or
-    $DNSD_API_TOKEN, the command uses the API; the token must be an operator's.
+    Run by root or the server's user on the server's host, the command needs neither a token nor the API. With --url,
+    --token-file or $DNSD_API_TOKEN, it uses the API; the token must be an operator's.
     """
 
 

@@ -1,4 +1,4 @@
-"""The audit log's upkeep: old files go, and after a failure it is tried again until it can be written."""
+"""The upkeep of the audit log: old files are deleted, and after a failure, writing is tried again until it succeeds."""
 
 from __future__ import annotations
 

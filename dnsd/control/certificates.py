@@ -76,7 +76,7 @@ class Certificates:
             await self.look(is_patient=True)
 
     async def look(self, *, is_patient: bool) -> None:
-        """Read the files that changed; a fault is reported at once, or to the patient only if it stays."""
+        """Read the files that changed; `is_patient`: report a fault only once it has lasted for PATIENCE_S."""
         for service in self._kept:
             if tls := self._tls(service):
                 await in_thread(partial(self._look, service, tls, is_patient=is_patient))
@@ -170,7 +170,7 @@ def _better(new: KeyPair, kept: KeyPair | None, now: datetime) -> KeyPair:
 
 
 def _refused(kept: _Kept) -> str:
-    rest = "the pair before is still served" if kept.pair else "no connection is accepted until it is mended"
+    rest = "the earlier pair is still served" if kept.pair else "no connection is accepted until it is fixed"
     return f"{kept.problem}; {rest}"
 
 

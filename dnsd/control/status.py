@@ -66,7 +66,7 @@ def problems_for_operator(control: Control) -> list[str]:
 
 
 def evidence_problems(control: Control) -> list[str]:
-    """What keeps changes from being made because their evidence cannot be written; answers do not suffer."""
+    """A problem while entries cannot be written: some changes are refused, or made without; answers do not suffer."""
     if control.audit.problem is None:
         return []
     refused = {

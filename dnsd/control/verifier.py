@@ -42,7 +42,7 @@ class Checking:
 
 
 class Verifier:
-    """Checks unverified zones, and marks those that prove to belong to their accounts."""
+    """Checks unverified zones, and marks those with a proof as verified."""
 
     def __init__(self, control: Control, change: VerifyingChange) -> None:
         """`change` carries out a verb, as in `Service`."""
@@ -56,7 +56,7 @@ class Verifier:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def follow(self) -> None:
-        """Check zones when they are due, forever; without `resolver`, none is."""
+        """Check zones when they are due, forever; without `resolver`, check none."""
         while True:
             if self._resolvers and self._outside.is_connected and self._current.loaded:
                 self.look(self._current.loaded.dataset, time.monotonic())
@@ -107,7 +107,7 @@ class Verifier:
         except AwayError:
             return  # it is checked once the process is back
         except RefusedError as error:
-            self._log.warning(f"{zone.name_text} is proven to be that of {zone.key}, but not verified: {error}")
+            self._log.warning(f"{zone.name_text} has the proof of {zone.key}, but cannot be verified: {error}")
         except Exception as error:  # other zones must not wait for a person
             self._log.error(f"{zone.name_text} cannot be checked: {type(error).__name__}: {error}")
         finally:

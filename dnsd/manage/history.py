@@ -44,7 +44,6 @@ MAX_HEAD = 64 * 1024  # octets of the line that describes a version
 MAX_VERSIONS = 100  # of one object
 MAX_SIZE = 16 * 1024 * 1024  # octets of all versions of one object
 MAX_OBJECTS = 10_000  # of one account, deleted ones included
-DEFAULT_ROOM = DEFAULT_QUOTAS.history_octets
 BY_HAND = "file"  # the action of a version that comes from an edit of the file
 NAME_FORM = "%Y%m%dT%H%M%S.%fZ"
 KEEP_OCTETS = "surrogateescape"  # octets of a master file that are not UTF-8 are kept

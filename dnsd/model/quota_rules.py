@@ -1,4 +1,4 @@
-"""The rule on quotas: a request may not add to what is, or would be, over the limit; in files, that is a warning."""
+"""The rule on quotas: a request may neither exceed a limit nor add to an excess; in files, an excess is a warning."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def quota_problems(old: Dataset, new: Dataset, before: Uses, after: Uses, quotas
     found: list[Problem] = []
     for account_id, use in after.items():
         had = before.get(account_id, UNUSED)
-        over = [name for name in TOTALS if getattr(use, name) > getattr(had, name)]
+        grown = [name for name in TOTALS if getattr(use, name) > getattr(had, name)]
         limits = quotas_of(new.accounts[account_id], quotas)
-        for name in over:
+        for name in grown:
             if getattr(use, name) > getattr(limits, name):
                 key, path = _added(old, new, account_id, name)
                 found.append(_over(key, path, name, getattr(limits, name), getattr(use, name), "in the account"))

@@ -17,7 +17,7 @@ OwnQuotas = tuple[tuple[str, int], ...]  # the quotas that an account's file set
 
 
 class Quotas(Fields):
-    """Limits on one account; requests may not add to what is over, files may."""
+    """Limits on one account: requests may not go beyond them, files may."""
 
     zones: int = Field(default=10_000, ge=0, le=MOST, description="zones of an account")
     records_per_zone: int = Field(default=100_000, ge=0, le=MOST, description="records of one zone, without SOA and NS")
@@ -31,13 +31,13 @@ class Quotas(Fields):
         default=1024**3,
         ge=LEAST_OCTETS,
         le=MOST_OCTETS,
-        description="octets of an account's history; beyond, the versions of objects changed least recently go",
+        description="octets of an account's history; beyond it, versions of the least recently changed objects go",
     )
     audit_octets: int = Field(
         default=64 * 1024**2,
         ge=LEAST_OCTETS,
         le=MOST_OCTETS,
-        description="octets of an account's audit log; beyond, the oldest entries go, with a warning",
+        description="octets of an account's audit log; beyond it, the oldest entries go, with a warning",
     )
     writes_per_minute: int = Field(
         default=12_000,

@@ -132,7 +132,7 @@ def _read(file: Path) -> bytes:
             return opened.read(MAX_FILE)
     except PermissionError:
         who = _user()
-        raise UnusablePairError(f"{file} cannot be read by the user {who}, who also reads it after a renewal") from None
+        raise UnusablePairError(f"{file} cannot be read by the user {who}: use chgrp and chmod g+r") from None
     except OSError as error:
         raise UnusablePairError(f"{file} cannot be read: {error.strerror}") from None
 

@@ -1,1 +1,1 @@
-"""The process for questions that the server asks of others: without listening sockets, and free to end at any time."""
+"""The process that asks other servers: it has no listening sockets, and may end at any time."""

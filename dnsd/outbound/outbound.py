@@ -1,4 +1,4 @@
-"""The process `outbound`: asks other servers what control wants to know. It keeps nothing."""
+"""The process `outbound`: asks resolvers control's questions. It keeps nothing."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ async def look_up(question: OutsideQuestion, *, timeout_s: float = TIMEOUT_S) ->
 
 
 def _answer(reply: dns.message.Message, name: dns.name.Name, rtype: dns.rdatatype.RdataType) -> OutsideAnswer | None:
-    """The answer in a reply; None if the resolver failed, or is none and referred us to others."""
+    """The answer in a reply; None if the resolver failed, or the server is no resolver and refers to others."""
     if not reply.flags & Flag.RA:
         return None
     if reply.rcode() == dns.rcode.NXDOMAIN:

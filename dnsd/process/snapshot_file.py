@@ -124,7 +124,7 @@ def _mapped(file: Path, *, check: bool = False) -> memoryview:
 
 
 def _opened(file: Path) -> BinaryIO:
-    """Open a regular file. Raises OSError, and ValueError for others."""
+    """Open a regular file, as in `store.kept_file`, which workers cannot import. Raises OSError, ValueError."""
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)

@@ -113,7 +113,7 @@ def serve(config: Path) -> int:
             log.warning(f"warning: state: {problem}")
         owner.assume()
     elif os.geteuid() == 0:
-        log.warning("warning: the server runs as root, and so does whoever takes it over: set `user`")
+        log.warning("warning: the server runs as root, so an attacker who takes it over is root, too: set `user`")
     state = take_state(folder, log)
     for problem in sound_state(state.folder):
         log.error(problem)

@@ -18,7 +18,7 @@ from dnsd.net.tls import PairFiles
 from dnsd.settings.values import HostName, Listen, Secret, WindowText, split
 
 MAX_HOSTS = 100
-
+REMOVALS = frozenset({"delete", "revoke", "undelegate"})  # ends of actions
 
 Hosts = Annotated[tuple[HostName, ...], BeforeValidator(split), Field(max_length=MAX_HOSTS)]
 
@@ -35,9 +35,6 @@ class TlsSettings(Fields):
     def files(self, config: Path) -> PairFiles:
         """The paths of the files; `config` is the settings file."""
         return PairFiles(config.parent / self.certificate, config.parent / self.key)
-
-
-REMOVALS = frozenset({"delete", "revoke", "undelegate"})  # ends of actions
 
 
 class ApiSettings(Fields):

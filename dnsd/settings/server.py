@@ -58,7 +58,7 @@ class Settings(Fields):
     )
     resolver: Annotated[tuple[Resolver, ...], BeforeValidator(split), Field(max_length=MAX_RESOLVERS)] = Field(
         default=(),
-        description="recursive resolvers, such as 127.0.0.1:53, to look up whether a customer's zone belongs to it; "
+        description="recursive resolvers, such as 127.0.0.1:53, to look up proofs that zones belong to their accounts; "
         "without one, only the operator verifies zones",
     )
     version: Name | None = Field(default=None, description="answer to version.bind CH TXT")
@@ -89,7 +89,7 @@ class Settings(Fields):
     quotas: Quotas = DEFAULT_QUOTAS
     audit: AuditMode = Field(
         default=AuditMode.DELETES,
-        description="changes on request that are refused (507) if their entry in the audit log cannot be written: "
+        description="requested changes that are refused (507) if their entry in the audit log cannot be written; "
         "required: all; deletes: those that remove something; best_effort: none",
     )
     audit_days: int = Field(

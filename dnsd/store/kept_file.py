@@ -74,7 +74,7 @@ def move_aside(path: Path, *, prefix: str = "") -> DamagedFileError:
 
 
 def with_right_kinds(folder: Path, files: Iterable[str], folders: Iterable[str] = ()) -> Iterator[str]:
-    """Move aside what has the name of a file (a glob pattern) and is none, or that of a folder; yield messages."""
+    """Move aside entries that should be files (by glob patterns) or folders, and are not; yield messages."""
     files, folders = tuple(files), tuple(folders)
     for entry in sorted(os.scandir(folder) if folder.is_dir() else (), key=lambda one: one.name):
         is_file, is_folder = entry.is_file(), entry.is_dir()

@@ -20,8 +20,8 @@ from dnsd.manage.refusal import Reason, refused
 from dnsd.metrics import Counts
 from dnsd.process.tasks import run_all
 from dnsd.web.host import WRONG_HOST, HostCheck
+from dnsd.web.host_rules import host_rules
 from dnsd.web.http import serve_http
-from dnsd.web.services import host_rules
 
 API_PATHS = ("/client", "/openapi.json", "/docs")
 METHODS = {route.method for route in ROUTES}

@@ -1,4 +1,4 @@
-"""The rules on hosts of the HTTP services, from the settings in effect."""
+"""The rules on hosts of a running HTTP service, from the settings in effect."""
 
 from __future__ import annotations
 

@@ -18,12 +18,12 @@ from dnsd.control.control import Control
 from dnsd.control.status import COLLECT_S, evidence_problems, metric_samples, unhealthy, unready
 from dnsd.errors import printable
 from dnsd.process.tasks import in_thread
+from dnsd.settings.bearer_token import BearerToken, UnusableTokenError
 from dnsd.settings.sections import MetricsSettings
 from dnsd.settings.services import http_settings
-from dnsd.settings.token_file import BearerToken, UnusableTokenError
 from dnsd.web.host import HostCheck
+from dnsd.web.host_rules import host_rules
 from dnsd.web.metrics_page import metrics_page
-from dnsd.web.services import host_rules
 
 CHALLENGE = {"WWW-Authenticate": "Bearer", "X-Content-Type-Options": "nosniff"}  # RFC 6750 §3
 

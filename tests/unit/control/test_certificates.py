@@ -113,7 +113,7 @@ def test_unusable_pair_changes_nothing(watched: Watched, authority: Authority) -
     (watched.folder / "other.key").rename(watched.folder / "server.key")
     (line,) = watched.look()
     assert "server.key is not the key of the certificate" in line
-    assert "the pair before is still served" in line
+    assert "the earlier pair is still served" in line
     assert watched.it.context("api") is before
     assert watched.look() == []  # said once
     assert watched.it.problems() == [line]
