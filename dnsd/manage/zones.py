@@ -59,11 +59,13 @@ def unverified_notes(loaded: Loaded, zone: Zone) -> list[str]:
     """The note about a zone that is not verified; empty for a verified zone."""
     if zone.verified:
         return []
+    is_waiting = zone.id in loaded.dataset.waiting
     until = "until the operator verifies it"
     if loaded.settings.resolver:
-        until += ", or resolvers find it delegated to its name servers, or find the TXT record "
-        until += f'{VERIFICATION_LABEL}.{zone.name_text} "{verification_key(zone)}"'
-    if zone.id in loaded.dataset.waiting:
+        # The delegation does not say which of several accounts is meant: see `is_proven`.
+        until += ", or resolvers find " + ("" if is_waiting else "it delegated to its name servers or ")
+        until += f'the TXT record {VERIFICATION_LABEL}.{zone.name_text} "{verification_key(zone)}"'
+    if is_waiting:
         return [
             f"{zone.name_text} is pending, as a zone of another account has this name, or one above it: DNS does not "
             f"answer from it {until}"
