@@ -45,11 +45,7 @@ class Action:
 
 
 ENABLE = Action("enable", "Enable", "Enable and deploy", "enabled", {"enabled": True})
-
-
 DISABLE = Action("disable", "Disable", "Disable", "disabled", {"enabled": False}, is_dangerous=True)
-
-
 DELETE = Action("delete", "Delete", "Delete", "deleted", {}, is_dangerous=True)
 
 
