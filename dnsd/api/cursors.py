@@ -16,7 +16,7 @@ from dnsd.manage.refusal import Reason, refused
 KEY = secrets.token_bytes(32)
 TAG_SIZE, OFFSET_SIZE = 16, 8  # octets
 PLACE_SIZE = MARK_SIZE + OFFSET_SIZE
-MAX_PLACES = 3  # octets in a mask are limited
+MAX_PLACES = 3  # a mask of BLAKE2b has at most 64 octets
 NO_PLACE = bytes(PLACE_SIZE)
 
 
@@ -37,7 +37,11 @@ def opened_cursor(text: str) -> Places:
     number, rest = divmod(len(masked), PLACE_SIZE)
     if 1 <= number <= MAX_PLACES and not rest and secrets.compare_digest(tag, _tag(found := _masked(masked, tag))):
         return tuple(_place(found[at : at + PLACE_SIZE]) for at in range(0, len(found), PLACE_SIZE))
-    raise refused(Reason.INVALID, "this is no cursor of an earlier answer: begin again without one", "cursor")
+    raise refused(
+        Reason.INVALID,
+        "not a cursor of this server since its last start: begin again without one",
+        "cursor",
+    )
 
 
 def _place(octets: bytes) -> LogPlace | None:

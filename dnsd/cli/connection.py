@@ -109,7 +109,7 @@ def api_options(run: Callable[..., None]) -> Callable[..., None]:
 def connected(
     config: Path, url: str | None, token_file: Path | None, ca: Path | None, until: datetime | None = None
 ) -> Iterator[Client]:
-    """Open a client of the API; a token of its own stays `until` then."""
+    """Open a client of the API. Without a given token, it makes one, which lasts until `until` or the end."""
     import httpx
 
     token = _given_token(token_file)
@@ -141,9 +141,8 @@ def _trust(api: _Api, ca: Path | None) -> ssl.SSLContext | bool:
         raise click.UsageError(f"{ca} cannot be read: {error.strerror}") from None
     except UnusablePairError as error:
         raise FailedError(f"{error}: use --ca or --url", status=NOT_RUNNING) from None
-    context.verify_flags |= (
-        ssl.VERIFY_X509_PARTIAL_CHAIN
-    )  # the file may have the server's certificate, not its issuer's
+    # The file may have the server's certificate, not its issuer's.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 
