@@ -1,7 +1,7 @@
 """HTTP servers with limits: on connections, headers, and the time for a TLS handshake, a request and a response.
 
 With too many connections, the client with the most loses the one that has kept the server waiting longest: clients that
-hold connections open cannot keep others out.
+hold connections open, or keep them busy, cannot keep others out.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from dnsd.api.envelope import refusal
 from dnsd.control.certificates import NoPairError
 from dnsd.manage.refusal import Reason, refused
+from dnsd.wire.addresses import packed_ip
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
@@ -213,21 +214,25 @@ class _BoundedProtocol(H11Protocol):
     def _make_room(self) -> None:
         """With too many connections, close the one idle longest, of the client that has the most.
 
-        It is this one if all others of the client are being answered.
+        If all others are being answered, it is this one, or the last request of a client that has more.
         """
         there = [one for one in self.connections if isinstance(one, _BoundedProtocol) and not one._is_closing()]
         if len(there) > MAX_CONNECTIONS:
-            held = Counter(map(_BoundedProtocol._host, there))
+            held = Counter(map(_BoundedProtocol._client, there))
             waiting = filter(_BoundedProtocol._is_waiting, there)
-            min(waiting, key=lambda one: (-held[one._host()], one._waiting_since))._tcp.abort()
+            closed = min(waiting, key=lambda one: (-held[one._client()], one._waiting_since))
+            if closed is self and held[self._client()] < max(held.values()):
+                closed = max(there, key=lambda one: (held[one._client()], one._waiting_since))
+            closed._tcp.abort()
 
     def _is_waiting(self) -> bool:
         """Whether it is the client's turn to send, or to read."""
         return not self._is_answering() or self.cycle.more_body
 
-    def _host(self) -> str:
+    def _client(self) -> bytes:
+        """The client: an IPv4 address or an IPv6 /64 (RFC 4291 §2.5.4: the size of one network)."""
         peer = self._tcp.get_extra_info("peername")
-        return peer[0] if isinstance(peer, tuple) else ""
+        return packed_ip(peer[0])[:8] if isinstance(peer, tuple) else b""
 
     def _is_closing(self) -> bool:
         return self._tcp.is_closing() or self.transport.is_closing()

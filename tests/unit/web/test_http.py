@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from unittest.mock import MagicMock
 
+import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from dnsd.web.http import MAX_CONNECTIONS, serve_http
+from dnsd.web.http import MAX_CONNECTIONS, _BoundedProtocol, serve_http
 from tests.limits import HANG_S
 
 SIZE = 100_000  # octets of a response
+SLOW = b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n"
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 FEW = 20  # responses of SIZE that fit into the buffers of both sides, with room to spare
 
@@ -28,6 +32,8 @@ class Served:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.calls += 1
+        while scope["path"] == "/slow" and (await receive())["type"] != "http.disconnect":
+            pass  # as long as the client is there
         await Response(bytes(SIZE))(scope, receive, send)
 
     def connect(self, source: str = "127.0.0.1") -> socket.socket:
@@ -117,3 +123,39 @@ def test_client_with_the_most_connections_makes_room() -> None:
                 stranger.close()
 
     in_server(ask)
+
+
+def test_client_whose_connections_are_all_busy_makes_room() -> None:
+    def ask(served: Served) -> None:
+        busy = [served.connect("127.0.0.2") for _ in range(MAX_CONNECTIONS)]
+        for client in busy:
+            client.sendall(SLOW)
+        while served.calls < MAX_CONNECTIONS:
+            time.sleep(0.01)
+        for _ in range(3):
+            with served.connect() as operator:
+                operator.sendall(REQUEST)
+                assert read(operator) == SIZE
+        for client in busy:
+            client.close()
+
+    in_server(ask)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::1", True),
+    ],
+)
+def test_ipv6_network_counts_as_one_client(one: str, other: str, is_same: bool) -> None:
+    def client(address: str) -> bytes:
+        protocol = _BoundedProtocol.__new__(_BoundedProtocol)
+        protocol._tcp = MagicMock(get_extra_info=lambda name: (address, 5))
+        return protocol._client()
+
+    assert (client(one) == client(other)) is is_same
