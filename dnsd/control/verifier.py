@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from dnsd.control.control import Control
 from dnsd.control.outside import AwayError
+from dnsd.manage.audit import SERVER
 from dnsd.manage.draft import Draft
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
@@ -119,5 +120,5 @@ class Verifier:
 
 def _actor() -> Actor:
     """The server itself, for the audit log and the history."""
-    token = Token(id="0" * 32, name="the server", created_at=datetime.now(UTC))
+    token = Token(id=SERVER, name="the server", created_at=datetime.now(UTC))
     return Actor(token, "", "verified by resolvers")

@@ -27,6 +27,7 @@ from dnsd.model.times import time_text
 
 FILE_NAME = "audit.log"  # of operators, in the state folder
 FOLDER = "audit"  # of the accounts' files, in the state folder
+SERVER = "0" * 32  # the id of the actor for what the server itself does for an account
 OWNER = re.compile("[0-9a-f]{32}")  # an account, or a token
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets of one file of operators
 MAX_STATE_SIZE = 64 * 1024  # octets of JSON of an object's state before or after the change
@@ -76,8 +77,8 @@ NOT_MADE = {"outcome": Outcome.REFUSED, "message": UNDONE}
 class AuditLog:
     """The log, written by one process. `problem` is the error of the last write, None if it succeeded.
 
-    What operators do and what nobody asked for goes into one file, which tenants cannot fill. What a tenant's token
-    does goes into a file of the account in the folder `audit`: no tenant can push out the evidence of others.
+    What operators do goes into one file, which tenants cannot fill. What a tenant's token does, or the server for an
+    account, goes into a file of the account in the folder `audit`: no tenant can push out the evidence of others.
     """
 
     def __init__(
@@ -231,10 +232,11 @@ class AuditLog:
 
 
 def owner_of_entry(entry: Entry) -> str:
-    """The owner of an entry's file: empty for operators, else the account or, if that is unknown, the token's root."""
-    if entry.token and entry.token.is_operator:
-        return ""
-    return entry.account_id or (entry.token.root.id if entry.token else "")
+    """The owner of an entry's file: empty for operators, else the account or, if that is unknown, the token's author."""
+    token = entry.token
+    if token is None or token.id == SERVER:
+        return entry.account_id
+    return "" if token.is_operator else entry.account_id or token.author.id
 
 
 def _own(action: str, message: str) -> Entry:

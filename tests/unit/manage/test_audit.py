@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from dnsd.manage import audit, audit_search
-from dnsd.manage.audit import AuditLog, Entry, Outcome
+from dnsd.manage.audit import SERVER, AuditLog, Entry, Outcome
 from dnsd.manage.audit_search import FoundEntries, LogQuery, OpenLog
 from dnsd.manage.tokens import Token
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 120, tzinfo=UTC)
-TOKEN = Token(id="0" * 32, name="ci", created_at=NOW)
+TOKEN = Token(id="07" * 16, name="ci", created_at=NOW)
 
 
 def entry(**fields: Any) -> Entry:
@@ -42,7 +42,7 @@ def log(file: pathlib.Path) -> AuditLog:
 
 WHOLE = {
     "at": "2026-01-01T12:00:00.000120Z",
-    "actor": {"id": "0" * 32, "name": "ci"},
+    "actor": {"id": "07" * 16, "name": "ci"},
     "client": "192.0.2.1",
     "action": "map.create",
     "object": "acme/maps/shop",
@@ -255,6 +255,8 @@ def test_states_of_tenants_are_bounded_with_a_digest(log: AuditLog, file: pathli
     assert read(log, 1)[0]["before"] == small
 
 
+SERVER_TOKEN = Token(id=SERVER, name="the server", created_at=NOW)
+CUSTOMER = replace(BOTH, id="d3" * 16, parent=replace(ROOT, id="d2" * 16, accounts=()))  # an operator made its token
 OWNERS = {
     "an operator's, about an account": (entry(account_id=A1), ""),
     "nobody's": (entry(token=None), ""),
@@ -263,6 +265,8 @@ OWNERS = {
     "a tenant's with two accounts": (of_tenant(BOTH, 1, account_id=A2), A2),
     "a tenant's, about no account": (of_tenant(ACME, 1, account_id=""), ACME.id),
     "of a token made by a tenant": (of_tenant(MADE, 1, account_id=""), ROOT.id),
+    "of a customer whose token an operator made": (of_tenant(CUSTOMER, 1, account_id=""), CUSTOMER.id),
+    "of the server, which verified a zone": (entry(token=SERVER_TOKEN, account_id=A1), A1),
 }
 
 
