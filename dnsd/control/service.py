@@ -147,7 +147,7 @@ class ControlService:
             return result, draft
 
         try:
-            changed = await self._changes.change(make, actor.token.root.id)
+            changed = await self._changes.change(make, actor.token.author.id)
         except (RefusedError, OSError) as error:
             request.refusal = error if isinstance(error, RefusedError) else not_written(error)
             if request.refusal is not error:

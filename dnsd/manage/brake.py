@@ -42,8 +42,7 @@ def author_of(token: Token) -> Author | None:
 
     Commands without a token make one for a few minutes: all those of one user are one author.
     """
-    widest = next((one for one in [*token.line][::-1] if not one.is_operator), None)  # of the tenant's tokens
-    if widest and sum(map(len, widest.scope)) == 1:
+    if sum(map(len, token.author.scope)) == 1:
         return None
     root = token.root
     return Author(root.name if root.name.startswith(COMMANDS) else root.id, root.name or root.id)

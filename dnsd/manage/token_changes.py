@@ -87,7 +87,7 @@ def create_token(file: TokenFile, asks: Token, fields: TokenFields, dataset: Dat
     def check(tokens: Sequence[Token], token: Token) -> None:
         if len(tokens) >= MAX_TOKENS:
             raise refused(Reason.FORBIDDEN, f"the server has {MAX_TOKENS:,} tokens, the limit: revoke some")
-        if not asks.is_operator and sum(one.descends_from(asks.root) for one in tokens) > MAX_OF_LINE:
+        if not asks.is_operator and sum(one.descends_from(asks.author) for one in tokens) > MAX_OF_LINE:
             raise refused(
                 Reason.FORBIDDEN, f"{MAX_OF_LINE:,} tokens descend from the same token, the limit: revoke some"
             )

@@ -91,8 +91,16 @@ class Token:
 
     @property
     def root(self) -> Token:
-        """The first of the line of descent, made on the command line: the author of all changes made with the line."""
+        """The first of the line of descent, made on the command line."""
         return [*self.line][-1]
+
+    @property
+    def author(self) -> Token:
+        """The token to which the changes of its line count: a customer's first token, whoever made it, or the root.
+
+        So the customers whose tokens one operator's token made do not share what an author has.
+        """
+        return next((one for one in [*self.line][::-1] if not one.is_operator), self.root)
 
     @property
     def is_operator(self) -> bool:

@@ -1,7 +1,7 @@
 """The rate of changes: each author may make so many a minute, all at once or spread out.
 
-An author is a token made on the command line, with the tokens and sessions made from it: a tenant gains nothing by
-making more tokens.
+An author is a token that an operator made, with the tokens and sessions made from it: a tenant gains nothing by making
+more tokens, and takes nothing from the operator's other tenants.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Writes:
         spent = self._left_spent(token, limit, now)
         if spent + 1 > limit:
             raise TooManyWritesError(limit, (spent + 1 - limit) * MINUTE_S / limit)
-        author = token.root.id
+        author = token.author.id
         self._spent[author] = spent + 1, now
         self._spent.move_to_end(author)
         if len(self._spent) > MAX_AUTHORS:
@@ -52,7 +52,7 @@ class Writes:
         return ceil(self._left_spent(token, limit, now))
 
     def _left_spent(self, token: Token, limit: int, now: float) -> float:
-        spent, at = self._spent.get(token.root.id, (0.0, now))
+        spent, at = self._spent.get(token.author.id, (0.0, now))
         return max(0.0, spent - (now - at) * limit / MINUTE_S)
 
 

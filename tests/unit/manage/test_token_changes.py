@@ -181,6 +181,17 @@ def test_line_of_a_tenant_has_a_bounded_number_of_tokens(file: TokenFile, monkey
         create_token(file, tenant, TokenFields(name=""), gone, NOW)
 
 
+def test_customer_does_not_use_up_the_tokens_of_the_operators_others(
+    file: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_changes, "MAX_OF_LINE", 2)
+    operator = made(file)
+    first, second = (made(file, accounts=(one,), parent=operator) for one in (A1, A2))
+    for _ in range(2):
+        create_token(file, first, TokenFields(name=""), DATASET, NOW)
+    assert create_token(file, second, TokenFields(name=""), DATASET, NOW).secret
+
+
 def test_token_that_expires_gets_no_secret_of_a_longer_lived_one(file: TokenFile) -> None:
     lasting, short = made(file), made(file, expires_at=NOW + HOUR)
     with pytest.raises(RefusedError, match="outlives"):

@@ -333,6 +333,15 @@ def test_root_is_the_author_of_a_line(file: TokenFile) -> None:
     assert [one.name for one in third.line] == ["step", "job", "ops"]
 
 
+def test_customers_of_one_operator_are_authors_of_their_own() -> None:
+    operator = token()
+    tool = token(parent=operator, id="2" * 32)
+    first = token(parent=tool, id="3" * 32, accounts=(ACCOUNT,))
+    second = token(parent=tool, id="4" * 32, permissions=((DNS, EDIT),))
+    made = token(parent=first, id="5" * 32, zones=(ZONE,))
+    assert [one.author for one in (operator, tool, first, second, made)] == [operator, operator, first, second, first]
+
+
 def test_revoked_token_takes_with_it_all_made_from_it(file: TokenFile) -> None:
     first, _ = file.create(name="ops", now=NOW)
     other, _ = file.create(name="other", now=NOW)

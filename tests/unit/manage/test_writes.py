@@ -37,6 +37,17 @@ def test_line_shares_its_budget_and_others_have_their_own() -> None:
     writes.take(OTHER, 60, 0.0)
 
 
+def test_customers_whose_tokens_one_operator_made_share_no_budget() -> None:
+    operator = replace(ROOT, id="04" * 16, accounts=())
+    first, second = (replace(ROOT, id=f"0{number}" * 16, parent=operator) for number in (5, 6))
+    writes = Writes()
+    writes.take(first, 1, 0.0)
+    for token in (second, operator):
+        writes.take(token, 1, 0.0)
+    with pytest.raises(TooManyWritesError):
+        writes.take(replace(MADE, parent=first), 1, 0.0)
+
+
 def test_budget_comes_back_evenly_and_refused_changes_cost_nothing() -> None:
     writes = Writes()
     for _ in range(3):
