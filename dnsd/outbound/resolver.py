@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import struct
+from collections.abc import Iterable, Iterator
 
 import dns.exception
 import dns.message
@@ -24,6 +25,7 @@ ROUNDS = 2  # each asks every resolver once
 TIMEOUT_S = 3.0  # of one resolver
 PAYLOAD_SIZE = 1232  # octets: DNS flag day 2020
 MAX_RDATAS = 100  # of an answer; further ones are left out
+MAX_OCTETS = 24 * 1024  # of an answer's data, twice as many as text: less than MAX_REQUEST of control's socket
 MAX_UNREAD = 100  # datagrams of a socket; further ones are dropped
 
 
@@ -52,8 +54,17 @@ def _answer(reply: dns.message.Message, name: dns.name.Name, rtype: dns.rdatatyp
     if reply.rcode() != dns.rcode.NOERROR:
         return None
     found = reply.get_rrset(reply.answer, name, dns.rdataclass.IN, rtype)
-    rdatas = tuple(rdata.to_wire() or b"" for rdata in list(found or ())[:MAX_RDATAS])
+    rdatas = tuple(_within(MAX_OCTETS, (rdata.to_wire() or b"" for rdata in list(found or ())[:MAX_RDATAS])))
     return OutsideAnswer(AnswerKind.DATA if rdatas else AnswerKind.NO_DATA, rdatas)
+
+
+def _within(most: int, rdatas: Iterable[bytes]) -> Iterator[bytes]:
+    """The first data of `most` octets in all."""
+    for rdata in rdatas:
+        most -= len(rdata)
+        if most < 0:
+            return
+        yield rdata
 
 
 async def _ask(query: dns.message.Message, resolver: tuple[str, int]) -> dns.message.Message:

@@ -15,6 +15,7 @@ import pytest
 
 from dnsd.outbound.protocol import AnswerKind, OutsideAnswer, OutsideQuestion
 from dnsd.outbound.resolver import MAX_RDATAS, ROUNDS, look_up
+from dnsd.process.link import MAX_REQUEST
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import NS, TXT
 from tests.fake_resolver import Behaviour, FakeResolver, Sent, fake_resolver, framed, honest
@@ -169,6 +170,15 @@ def test_answers_that_deny_and_answers_of_many_records(resolver: FakeResolver) -
     found = asked(resolver, rtype=NS, timeout_s=5)
     assert len(found.rdatas) == MAX_RDATAS
     assert found.rdatas[0].lower().endswith(b"\x04shop\x04test\0")
+
+
+def test_longest_answer_fits_into_a_message_to_control(resolver: FakeResolver) -> None:
+    text = " ".join([f'"{"x" * 255}"'] * 2)
+    resolver.udp, resolver.tcp = truncated, framed
+    resolver.answers = {(f"{NAME}.", "TXT"): [f'"{number}" {text}' for number in range(100)]}
+    found = asked(resolver, timeout_s=5)
+    assert len(found.rdatas) > 10
+    assert len(found.packed(2**63)) <= MAX_REQUEST
 
 
 def test_ports_and_ids_are_random(resolver: FakeResolver) -> None:
