@@ -232,7 +232,7 @@ class AuditLog:
 
 
 def owner_of_entry(entry: Entry) -> str:
-    """The owner of an entry's file: empty for operators, else the account or, if that is unknown, the token's author."""
+    """The owner of an entry's file: empty for operators, else the account or, if it is unknown, the token's author."""
     token = entry.token
     if token is None or token.id == SERVER:
         return entry.account_id
