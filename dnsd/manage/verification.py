@@ -25,14 +25,15 @@ def is_proven(dataset: Dataset, zone: Zone, servers: OutsideAnswer, texts: Outsi
 
     Resolvers may have these answers from this very server, so an account must not prove anything by its own zones:
     name servers of ours count only if no zone above is served here, so that the delegation comes from elsewhere; and a
-    text from the account's own zone counts only if resolvers find the name on other servers.
+    text from the account's own zone counts only if resolvers find the name on other servers. Nor does a delegation say
+    which of several accounts is meant: whoever was first may have made the zone before the owner of the name came.
     """
     above = _above(dataset, zone)
     if above and above.verified and above.account_id == zone.account_id:
         return True
     ours = {record.target for record in zone.records.at(zone.name) if record.rtype == NS}
     is_ours = not ours.isdisjoint(rdata.lower() for rdata in servers.rdatas)
-    if is_ours and above is None and zone.id not in dataset.waiting:
+    if is_ours and above is None and dataset.zones_called(zone.name) == [zone]:
         return True
     speaker = dataset.zone_of(verification_name(zone) or zone.name)
     if speaker and speaker.account_id == zone.account_id and (is_ours or servers.kind is AnswerKind.NO_ANSWER):

@@ -62,7 +62,8 @@ def unverified_notes(loaded: Loaded, zone: Zone) -> list[str]:
     is_waiting = zone.id in loaded.dataset.waiting
     until = "until the operator verifies it"
     if loaded.settings.resolver:
-        # The delegation does not say which of several accounts is meant: see `is_proven`.
+        # The delegation does not say which of several accounts is meant: see `is_proven`. An account with the served
+        # zone does not hear of the others.
         until += ", or resolvers find " + ("" if is_waiting else "it delegated to its name servers or ")
         until += f'the TXT record {VERIFICATION_LABEL}.{zone.name_text} "{verification_key(zone)}"'
     if is_waiting:

@@ -39,7 +39,10 @@ CASES: dict[str, tuple[list[Zone], OutsideAnswer, OutsideAnswer, bool]] = {  # o
     "a text elsewhere, without a delegation": ([], NO_DATA, KEY, True),
     "a text of another account": ([], servers(OTHERS), FALSE, False),
     "a text that may be its own": ([], SILENT, KEY, False),
-    # Another account's zone of the name is served.
+    # Another account has a zone of the name, too.
+    "delegated to us, for either account": ([made("globex", "shop.test", 3)], servers(OURS), NO_NAME, False),
+    "a text elsewhere, for the first": ([made("globex", "shop.test", 3)], servers(OTHERS), KEY, True),
+    # It is served.
     "delegated to us, while it waits": ([FIRST], servers(OURS), NO_NAME, False),
     "a text in the other's zone": ([FIRST], servers(OURS), KEY, True),
     "a text elsewhere, while it waits": ([FIRST], servers(OTHERS), KEY, True),
