@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -145,8 +144,3 @@ def _place(visit: Visit, change: PendingChange) -> str:
     request = change.request
     maps = f"/accounts/{request.account_id}/maps"
     return f"{maps}/{request.map_id}" if map_of(visit.dataset, request.account_id, request.map_id) else maps
-
-
-def utc_minute(at: datetime) -> str:
-    """A time for a field of a form: UTC, to the minute."""
-    return f"{at:%Y-%m-%dT%H:%M}"

@@ -16,7 +16,6 @@ from dnsd.model.maps import AddressMap
 CELLS = 256  # of a picture, at most; a larger prefix is a bar
 COLUMNS = 32
 BAR, TICK = 640, 3  # the width of a bar, and the least width of a part in it
-MAX_PARTS = 20  # used subnets that are listed
 SUBNET = {4: 24, 6: 64}  # prefix lengths of the subnets listed for a larger prefix
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 MAX_COUNTED = 2**24  # addresses of a prefix; larger numbers are shown as a power of two
