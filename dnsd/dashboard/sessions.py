@@ -17,7 +17,7 @@ from pathlib import Path
 from dnsd.manage.token_file import TokenFile, secret_digest
 from dnsd.manage.tokens import Token
 from dnsd.model.times import parse_time, time_text
-from dnsd.store.kept_file import DamagedFileError, read_kept
+from dnsd.store.kept_file import read_or_problem
 from dnsd.whole_file import replacing
 
 FILE_NAME = "sessions.json"  # in the state folder
@@ -82,13 +82,11 @@ class Sessions:
 
     def _read(self) -> dict[str, _Begun]:
         """The sessions of an earlier run; empty if the file cannot be read, so that users sign in again."""
-        try:
-            return read_kept(self._file, _parsed, most=MAX_SIZE)
-        except DamagedFileError as error:
-            self._report(f"{error}; all users have to sign in again")
-        except OSError:
-            pass
-        return {}
+        consequence = "all users have to sign in again"
+        begun, problem = read_or_problem(self._file, _parsed, most=MAX_SIZE, consequence=consequence)
+        if problem:
+            self._report(problem)
+        return begun or {}
 
     def _write(self) -> None:
         saved = {digest: (begun.token, time_text(begun.at)) for digest, begun in self._begun.items()}

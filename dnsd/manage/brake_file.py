@@ -12,7 +12,7 @@ from dnsd.compile.moves import Families
 from dnsd.errors import shown
 from dnsd.manage.brake import AccountBase, Book, Window, ZoneBase
 from dnsd.model.fields import IPAddress
-from dnsd.store.kept_file import DamagedFileError, read_kept, seconds
+from dnsd.store.kept_file import read_or_problem, seconds
 from dnsd.whole_file import replacing
 
 FILE_NAME = "brake.json"  # in the state folder
@@ -29,17 +29,13 @@ class BrakeFile:
 
     def load(self) -> Book:
         """The book; an empty one without a usable file, and then `problem` says why if there is a file."""
-        try:
-            book = read_kept(self._file, lambda octets: _parsed(json.loads(octets)), most=MAX_SIZE)
-            self.problem = None
-            return book
-        except FileNotFoundError:
-            return Book()
-        except OSError as error:
-            self.problem = f"{shown(self._file)} cannot be read: {error.strerror}; the brake begins anew"
-        except DamagedFileError as error:
-            self.problem = f"{error}; the brake begins anew"
-        return Book()
+        book, self.problem = read_or_problem(
+            self._file,
+            lambda octets: _parsed(json.loads(octets)),
+            most=MAX_SIZE,
+            consequence="the brake begins anew",
+        )
+        return book or Book()
 
     def save(self, book: Book) -> None:
         """Write the book; if that fails, set `problem`."""

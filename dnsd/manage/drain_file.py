@@ -9,7 +9,7 @@ from typing import Any
 
 from dnsd.errors import shown
 from dnsd.manage.drains import Drain, DrainBook, book_of
-from dnsd.store.kept_file import DamagedFileError, read_kept, seconds
+from dnsd.store.kept_file import read_or_problem, seconds
 from dnsd.whole_file import replacing
 
 FILE_NAME = "drains.json"  # in the state folder
@@ -26,17 +26,10 @@ class DrainFile:
 
     def load(self) -> DrainBook:
         """The drains; none without a usable file, and then `problem` says why if there is a file."""
-        try:
-            book = read_kept(self._file, _parsed, most=MAX_SIZE)
-            self.problem = None
-            return book
-        except FileNotFoundError:
-            return DrainBook()
-        except OSError as error:
-            self.problem = f"{shown(self._file)} cannot be read: {error.strerror}; earlier drains are forgotten"
-        except DamagedFileError as error:
-            self.problem = f"{error}; earlier drains are forgotten"
-        return DrainBook()
+        book, self.problem = read_or_problem(
+            self._file, _parsed, most=MAX_SIZE, consequence="earlier drains are forgotten"
+        )
+        return book or DrainBook()
 
     def save(self, book: DrainBook) -> None:
         """Write the drains; if that fails, set `problem`."""

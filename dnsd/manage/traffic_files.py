@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dnsd.errors import shown
 from dnsd.manage.traffic import SERIES, Sample, TimeRange, Traffic
-from dnsd.store.kept_file import DamagedFileError, read_kept, seconds
+from dnsd.store.kept_file import read_or_problem, seconds
 from dnsd.whole_file import replacing
 
 PREFIX = "traffic_"  # of the files' names
@@ -37,16 +37,10 @@ class TrafficFiles:
         """Fill the rings from the files. Return the problems of those that cannot be used."""
         problems = []
         for time_range, ring in traffic.rings.items():
-            path = self._path(time_range)
-            try:
-                ring.samples.extend(read_kept(path, _parsed, most=MAX_SIZE))
-            except FileNotFoundError:
-                continue
-            except DamagedFileError as error:
-                problems.append(f"{error}; the traffic of the last {time_range} starts again")
-            except OSError as error:
-                why = f"{shown(path)} cannot be read: {os.strerror(error.errno or 0)}"
-                problems.append(f"{why}; the traffic of the last {time_range} starts again")
+            consequence = f"the traffic of the last {time_range} starts again"
+            samples, problem = read_or_problem(self._path(time_range), _parsed, most=MAX_SIZE, consequence=consequence)
+            ring.samples.extend(samples or ())
+            problems += [problem] if problem else []
         return problems
 
     def due(self, traffic: Traffic) -> list[tuple[TimeRange, tuple[Sample, ...]]]:

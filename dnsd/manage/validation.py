@@ -17,7 +17,7 @@ from dnsd.model.accounts import Account, Prefix
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPNetwork
 from dnsd.model.times import time_text
-from dnsd.store.kept_file import DamagedFileError, read_kept
+from dnsd.store.kept_file import read_or_problem
 from dnsd.whole_file import replacing
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import TXT
@@ -64,13 +64,11 @@ class Validations:
     def __init__(self, state: Path, report: Callable[[str], object] = str) -> None:
         """`report` is called with the problem of a damaged file."""
         self._path = state / FILE_NAME
-        self._results: dict[str, Validation] = {}
-        try:
-            self._results = read_kept(self._path, _parsed, most=MAX_SIZE)
-        except DamagedFileError as error:
-            report(f"{error}; no prefix counts as checked")
-        except OSError:
-            pass
+        consequence = "no prefix counts as checked"
+        results, problem = read_or_problem(self._path, _parsed, most=MAX_SIZE, consequence=consequence)
+        self._results: dict[str, Validation] = results or {}
+        if problem:
+            report(problem)
 
     def of(self, prefix: Prefix) -> Validation:
         """The last result for a prefix."""

@@ -35,6 +35,21 @@ def read_kept(path: Path, parse: Callable[[bytes], T], *, most: int) -> T:
     return kept(path, lambda file: parse(read_octets(file, most)))
 
 
+def read_or_problem(
+    path: Path, parse: Callable[[bytes], T], *, most: int, consequence: str
+) -> tuple[T | None, str | None]:
+    """The content as from `read_kept`, and a problem: None for a missing file, else with its `consequence`."""
+    try:
+        return read_kept(path, parse, most=most), None
+    except FileNotFoundError:
+        return None, None
+    except OSError as error:
+        problem = f"{shown(path)} cannot be read: {os.strerror(error.errno or 0)}"
+    except DamagedFileError as error:
+        problem = str(error)
+    return None, f"{problem}; {consequence}"
+
+
 def kept(path: Path, read: Callable[[Path], T]) -> T:
     """The result of reading a kept file; a file that makes `read` fail is moved aside. Raises like `read_kept`."""
     try:
