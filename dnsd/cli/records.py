@@ -208,7 +208,7 @@ def export_command(api: Client, *, zone: str, file: str) -> None:
     if file == STANDARD_INPUT:
         if sys.stdout.isatty():  # a terminal would obey control characters in comments
             text = "".join(f"{printable(line.expandtabs())}\n" for line in text.split("\n")[:-1])
-        click.echo(text, nl=False)
+        click.echo(text, nl=False, color=True)  # else it leaves out what looks like a colour
         return
     try:
         Path(file).write_text(text, encoding="utf-8", newline="")

@@ -101,9 +101,15 @@ def approval(visit: Visit) -> AddressAction:
 
 
 def deletion(visit: Visit) -> AddressAction:
-    """The deletion of a prefix."""
+    """The deletion of a prefix; the page names its delegations, and the account's maps that use it."""
     prefix = _prefix(visit)
     lent = ", ".join(str(one.cidr) for one in prefix.delegations)
+
+    def ending(dataset: Dataset) -> list[str]:
+        _, own, _ = find_prefix(dataset, visit.account.id, prefix.id)
+        delegated = (accounts.delegation_id(own, one) for one in own.delegations)
+        return [*sorted(delegated), *sorted(one.id for one in _users(dataset, visit.account.id, own.cidr))]
+
     return AddressAction(
         "prefix.delete",
         prefix.cidr,
@@ -113,6 +119,7 @@ def deletion(visit: Visit) -> AddressAction:
         + (" To use it again, you add it again, and the operator approves it." if not visit.token.is_operator else ""),
         "The prefix is deleted.",
         partial(accounts.delete_prefix, account_id=visit.account.id, prefix_id=prefix.id),
+        shown=ending,
     )
 
 
@@ -154,15 +161,20 @@ def _prefix(visit: Visit) -> Prefix:
 
 
 def _page(visit: Visit, action: AddressAction, errors: FormErrors, *, is_changed: bool = False) -> HtmlPage:
-    data = {"account": visit.account, "action": action, "users": _users(visit, action), "url": visit.url}
+    data = {
+        "account": visit.account,
+        "action": action,
+        "users": _users(visit.dataset, visit.account.id, action.space),
+        "url": visit.url,
+    }
     asks = {"asks": is_changed or not errors, "tag": action.tag(visit.dataset), "shown": SHOWN}
     return HtmlPage("address_action.html", {**data, **asks, "errors": errors}, errors.status)
 
 
-def _users(visit: Visit, action: AddressAction) -> list[AddressMap]:
+def _users(dataset: Dataset, account_id: str, space: IPAddress | IPNetwork) -> list[AddressMap]:
     """The account's own maps that use the address space."""
-    space, found = action.space, dict[str, AddressMap]()
-    for ip, maps in uses_of(visit.dataset, visit.account.id).items():
+    found = dict[str, AddressMap]()
+    for ip, maps in uses_of(dataset, account_id).items():
         if contains(space, ip) if isinstance(space, IPNetwork) else ip == space:
             found |= {one.id: one for one in maps}
     return list(found.values())

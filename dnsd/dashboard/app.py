@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from dnsd.api.access import Access, NoPermissionError, check_access
+from dnsd.api.app import NOT_SERVED
 from dnsd.api.codes import shown_faults, status_of
 from dnsd.api.envelope import refusal
 from dnsd.api.multipart import MultipartError, read_parts
@@ -126,6 +128,8 @@ class _Dashboard:
             shown = await route.answer(visit)
             if isinstance(shown, Redirect) and CONFIRMED in form:
                 shown = await with_undo(visit, shown)
+            if isinstance(shown, Redirect) and route.changes and self._service.late():
+                shown = replace(shown, notice=f"{shown.notice} {sentence(NOT_SERVED)}".lstrip())
         except RefusedError as error:
             return self._refusal(error, visit)
         except IntoOpenError as error:

@@ -11,7 +11,6 @@ from dnsd.dashboard.visit import Visit
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_prefix
 from dnsd.manage.prefixes import set_advertised
-from dnsd.manage.refusal import Reason, refused
 from dnsd.model.accounts import Prefix
 from dnsd.model.fields import IPNetwork
 from dnsd.model.withdrawals import named_zones, zones_answered_from
@@ -44,8 +43,6 @@ def _declaration(visit: Visit, *, advertised: bool) -> AddressAction:
     _, prefix, _ = find_prefix(visit.dataset, account_id, prefix_id)
 
     def verb(draft: Draft) -> None:
-        if not find_prefix(draft.dataset, account_id, prefix_id)[1].is_active:
-            raise refused(Reason.FORBIDDEN, f"{prefix.cidr} is not approved yet: it has no routes to declare")
         draft.forced = True  # the page has named the zones
         set_advertised(draft, account_id, prefix_id, advertised=advertised)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypedDict
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_bgp_prefix, find_binding, find_prefix
 from dnsd.manage.refusal import Reason, refused
-from dnsd.model.accounts import MAX_ROUTES, Account, EdgeService, Prefix
+from dnsd.model.accounts import MAX_ROUTES, Account, Approval, EdgeService, Prefix
 from dnsd.model.fields import IPNetwork, derived_id
 from dnsd.store.directory import FileKind
 
@@ -79,9 +79,14 @@ def delete_bgp_prefix(draft: Draft, account_id: str, prefix_id: str, bgp_id: str
 
 
 def set_advertised(draft: Draft, account_id: str, prefix_id: str, *, advertised: bool) -> None:
-    """Declare all BGP prefixes of a prefix advertised, or withdrawn; without any, make one of the whole prefix."""
-    _, prefix, _ = find_prefix(draft.dataset, account_id, prefix_id)
+    """Declare all BGP prefixes of a prefix advertised, or withdrawn; without any, make one of the whole prefix.
+
+    Raises RefusedError for a prefix without any that is not approved, also by this draft.
+    """
+    account, prefix, index = find_prefix(draft.dataset, account_id, prefix_id)
     if not prefix.bgp_prefixes:
+        if draft.document(account.key)["prefixes"][index].get("approved") != Approval.ACTIVE.value:
+            raise refused(Reason.FORBIDDEN, f"{prefix.cidr} is not approved yet: it has no routes to declare")
         create_bgp_prefix(draft, account_id, prefix_id, prefix.cidr, advertised=advertised)
     elif any(one.advertised != advertised for one in prefix.bgp_prefixes):
 

@@ -46,7 +46,7 @@ from dnsd.net.udp import Udp, available
 from dnsd.outbound.outbound import Outbound, OutboundSetup
 from dnsd.process.memory import share_heap
 from dnsd.process.parent import end_with_parent
-from dnsd.process.privileges import raise_descriptor_limit, user_to_assume
+from dnsd.process.privileges import ServerUser, raise_descriptor_limit, user_to_assume
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import ignore_signals
 from dnsd.process.snapshot_file import FILE_NAME as SNAPSHOT
@@ -107,13 +107,7 @@ def serve(config: Path) -> int:
     for warning in plain_warnings(settings):
         log.warning(f"warning: {warning}")
     folder = state_folder_of(config, settings.state)
-    if owner:
-        import_late_modules()
-        if problem := give_folder(folder, owner, (*STATE_FILES, *STATE_FOLDERS)):
-            log.warning(f"warning: state: {problem}")
-        owner.assume()
-    elif os.geteuid() == 0:
-        log.warning("warning: the server runs as root, so an attacker who takes it over is root, too: set `user`")
+    _assume(owner, folder, log)
     state = take_state(folder, log)
     for problem in sound_state(state.folder):
         log.error(problem)
@@ -128,6 +122,17 @@ def serve(config: Path) -> int:
         udp=udp,
     )
     return server.run()
+
+
+def _assume(owner: ServerUser | None, folder: Path, log: Log) -> None:
+    """Become the user of the server, who is given the state folder; without one, warn if this is root."""
+    if owner:
+        import_late_modules()
+        if problem := give_folder(folder, owner, (*STATE_FILES, *STATE_FOLDERS)):
+            log.warning(f"warning: state: {problem}")
+        owner.assume()
+    elif os.geteuid() == 0:
+        log.warning("warning: the server runs as root, so an attacker who takes it over is root, too: set `user`")
 
 
 def _open_standard_streams() -> None:

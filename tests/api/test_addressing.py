@@ -109,6 +109,22 @@ def test_status_of_a_prefix_without_routes_is_unknown_and_setting_it_makes_one(a
     api.result("DELETE", f"{BGP}/{made['id']}", params={"force": "true"})
 
 
+def test_pending_prefix_has_no_routes_to_declare(api: Api, tenant: str) -> None:
+    made = api.result("POST", PREFIXES, {"cidr": "198.51.100.0/24"}, token=tenant)
+    path = f"{PREFIXES}/{made['id']}"
+    for where, body in ((f"{path}/bgp/status", {"advertised": False}), (path, {"advertised": False})):
+        for token in (tenant, None):
+            status, code, message = api.refused("PATCH", where, body, token=token)
+            assert (status, code) == (400, 1002), where
+            assert message == "198.51.100.0/24 is not approved yet: it has no routes to declare"
+    assert api.result("GET", f"{path}/bgp/prefixes") == []
+    approved = api.result("PATCH", path, {"approved": "V", "advertised": True})  # in one request
+    assert (approved["approved"], approved["advertised"]) == ("V", True)
+    api.result("PATCH", path, {"approved": "P"})
+    assert api.result("PATCH", f"{path}/bgp/status", {"advertised": False}, token=tenant)["advertised"] is False
+    api.result("DELETE", path)
+
+
 REFUSED = {
     "a BGP prefix outside of the prefix": ("POST", BGP, {"cidr": "198.51.100.0/24"}, "lies outside"),
     "the same one again": ("POST", BGP, {"cidr": "203.0.113.0/24"}, "listed twice"),

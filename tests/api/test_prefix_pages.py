@@ -71,6 +71,24 @@ def test_withdrawing_confirms_the_zones_that_the_page_named(api: Api) -> None:
         assert api.result("GET", STATUS)["advertised"] is False
 
 
+def test_deleting_confirms_the_delegations_that_the_page_named(api: Api) -> None:
+    prefixes = f"/accounts/{A1}/addressing/prefixes"
+    made = api.result("POST", prefixes, {"cidr": "198.51.100.0/24"})
+    api.result("PATCH", f"{prefixes}/{made['id']}", {"approved": "V"})
+    path = f"{PAGE}/{made['id']}/delete"
+    with Person(api, tenant(api)) as person:
+        seen = shown_by(person.get(path).text)
+        lent = {"cidr": "198.51.100.64/26", "delegated_account_id": A2}
+        api.result("POST", f"{prefixes}/{made['id']}/delegations", lent)
+        page = person.post(path, {"shown": seen})
+        assert page.status_code == 412
+        assert "198.51.100.64/26" in page.text
+        assert "look at it again" in page.text
+        assert api.result("GET", f"{prefixes}/{made['id']}")["id"] == made["id"]
+        assert person.post(path, {"shown": shown_by(page.text)}).status_code == 303
+        assert api.refused("GET", f"{prefixes}/{made['id']}")[0] == 404
+
+
 def test_pending_prefix_has_nothing_to_withdraw(api: Api) -> None:
     prefixes = f"/accounts/{A1}/addressing/prefixes"
     made = api.result("POST", prefixes, {"cidr": "198.51.100.0/24", "asn": 64500}, token=tenant(api))

@@ -1,4 +1,4 @@
-"""Changes over the API of a control process without workers: the response says that no DNS answer has them yet."""
+"""Changes by a control process without workers: API and dashboard say that no DNS answer has them yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from dnsd.api.app import NOT_SERVED, api_app
+from dnsd.dashboard.app import dashboard_app
 from dnsd.model.fields import derived_id
+from tests.browser.sessions import secret_of
 from tests.limits import HANG_S
 from tests.unit.control.scheduling import ACME, FILES, SHOP, Life, Scheduling
 
@@ -55,6 +57,28 @@ def test_change_that_no_worker_serves_says_so(
     assert changed["success"], changed
     assert [one["message"] for one in changed["messages"]] == [NOT_SERVED] * (not is_served)
     assert (shown["result"]["description"], shown["messages"]) == ("new", [])
+
+
+@pytest.mark.parametrize("is_served", [False, True])
+def test_dashboard_says_after_a_change_that_no_worker_serves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_served: bool
+) -> None:
+    async def work(life: Life) -> str:
+        if is_served:
+            monkeypatch.setattr(life.control.publisher, "late", lambda revision: [])
+        _, token = life.service.tokens.create(name="operator", now=datetime.now(UTC))
+        transport = httpx.ASGITransport(app=dashboard_app(life.service, life.world.state, life.world.lines.append))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=HANG_S) as client:
+            sign_in = {"token": token, "form_secret": secret_of(await client.get("/sign-in"))}
+            assert (await client.post("/sign-in", data=sign_in)).status_code == 303
+            page = f"/accounts/{ACME}/maps/{SHOP}"
+            secret = secret_of(await client.get(f"{page}/disable"))
+            assert (await client.post(f"{page}/disable", data={"form_secret": secret})).status_code == 303
+            return (await client.get(page)).text
+
+    page = Scheduling(tmp_path / "world").run(work)
+    assert "is disabled." in page
+    assert ("not every worker serves it yet" in page) != is_served
 
 
 def test_deleted_account_takes_the_delegations_to_it_along(tmp_path: Path) -> None:
