@@ -114,7 +114,7 @@ class ChangeQueue:
                 batch = self._next_batch()
                 try:
                     await self._carry_out(batch)
-                except BaseException as error:  # no requester may wait for ever
+                except BaseException as error:  # no requester may wait forever
                     for one in batch:
                         one.settle(error if isinstance(error, Exception) else asyncio.CancelledError())
                     raise

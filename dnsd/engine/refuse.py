@@ -36,7 +36,7 @@ class Refusal(NamedTuple):
 def refuse(message: bytes) -> Refusal | None:
     """FORMERR, NOTIMP or BADVERS, with the question and an OPT record if readable (RFC 6891 §6.1.1, §7).
 
-    None for messages shorter than a header, and for responses, as two servers could answer each other for ever.
+    None for messages shorter than a header, and for responses, as two servers could answer each other forever.
     """
     if len(message) < HEADER_SIZE:
         return None

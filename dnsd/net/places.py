@@ -1,7 +1,7 @@
 """TCP places: limits on the open connections of all workers: in all, of each client, and of each network.
 
 At a limit, a new connection gets the place of the connection that has been idle longest: of all connections, of the
-client's, or of the network's. So whoever holds places without using them loses them first.
+client's, or of the network's. So unused places are lost first.
 """
 
 from __future__ import annotations

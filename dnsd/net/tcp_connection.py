@@ -22,7 +22,7 @@ class TcpLimits:
 
     idle_s: float  # without a complete query, or without reading replies
     first_byte_s: float  # from connecting to the first octet
-    queries: int  # before it is closed, so that no client can stay on one worker for ever
+    queries: int  # before it is closed, so that no client can stay on one worker forever
 
 
 TURN = 64  # queries of one connection answered in one turn

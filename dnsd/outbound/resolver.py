@@ -1,7 +1,7 @@
 """One question to recursive resolvers, over UDP with random ports and ids, and over TCP after a truncated answer.
 
 Anything else that arrives is ignored until the time is over: other ids and questions, and octets that are no message.
-Only the RRset at the name itself counts: an alias may lead to names of somebody else.
+Only the RRset at the name itself counts: an alias may lead to names of other people.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def take_state(folder: Path, log: Log) -> State:
 def listen_local(state: State) -> socket.socket:
     """Listen at the control socket's address. Raises OSError.
 
-    To be called before the fork: the address then stays taken, whatever becomes of the process that accepts.
+    To be called before the fork: the address then stays taken, even if the process that accepts ends.
     """
     sock = socket.socket(socket.AF_UNIX)
     try:
@@ -114,7 +114,7 @@ def _remove_left_over() -> None:
 
 
 def _move_aside_foreign_lock(folder: StateFolder) -> None:
-    """Rename what has the lock's name but is not a file with this name alone: its content may be somebody else's."""
+    """Rename a lock that is not a regular file, or has a second name: its content may belong to another user."""
     try:
         status = os.stat(LOCK_FILE, dir_fd=folder.fd, follow_symlinks=False)
     except FileNotFoundError:

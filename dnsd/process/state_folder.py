@@ -1,8 +1,8 @@
 """Open the state folder once, safely; afterwards, all work goes through its descriptor.
 
 The path is walked from the root folder. A link on it must belong to root or to the user of this process: another user
-could point it at a folder of somebody else. `StateFolder.at` is a path through the descriptor, so that whoever moves
-or replaces the folder, or one above it, cannot lead the server elsewhere.
+could point it elsewhere. `StateFolder.at` is a path through the descriptor: a user who moves or replaces the folder, or
+one above it, cannot lead the server to another.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def folder_of_command(path: Path, *, may_make: bool = False) -> Path:
     try:
         folder = open_folder(path, may_make=may_make)
     except OSError:
-        return path  # missing, or reported by whoever opens a file in it
+        return path  # missing, or reported once a file in it is opened
     folder.check()
     return folder.at
 

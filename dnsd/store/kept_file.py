@@ -1,6 +1,6 @@
 """Files that the server keeps for itself in the state folder: read within bounds; damaged ones are moved aside.
 
-Whatever a disk, an editor or a later version leaves in such a file, the server starts and goes on without it. The
+A disk, an editor or a later version may leave anything in such a file: the server starts and goes on without it. The
 message names the file and its new name, so that a person can look at it.
 """
 
