@@ -125,7 +125,7 @@ def serve(config: Path) -> int:
 
 
 def _assume(owner: ServerUser | None, folder: Path, log: Log) -> None:
-    """Become the user of the server, who is given the state folder; without one, warn if this is root."""
+    """Give the state folder to the server's user, and become it; without one, warn if this is root."""
     if owner:
         import_late_modules()
         if problem := give_folder(folder, owner, (*STATE_FILES, *STATE_FOLDERS)):
