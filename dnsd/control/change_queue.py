@@ -22,7 +22,8 @@ from dnsd.manage.refusal import Reason, refused
 from dnsd.model.records import forget_contents
 from dnsd.process.memory import trim
 from dnsd.process.tasks import in_thread
-from dnsd.store.write import Evidence, finish_change
+from dnsd.store.journal import finish_change
+from dnsd.store.write import Evidence
 
 T = TypeVar("T")
 

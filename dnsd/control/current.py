@@ -22,8 +22,8 @@ from dnsd.process.tasks import in_thread
 from dnsd.settings.server import Settings
 from dnsd.store.directory import Files
 from dnsd.store.good import GoodTexts
+from dnsd.store.journal import JOURNAL
 from dnsd.store.kept_file import move_aside
-from dnsd.store.write import JOURNAL
 
 
 class Current:

@@ -32,7 +32,7 @@ from dnsd.process.snapshot_file import Title, load_title
 from dnsd.process.tasks import in_thread
 from dnsd.settings.restart import waiting_for_start
 from dnsd.store.directory import Files, keep_times
-from dnsd.store.write import undo_unfinished
+from dnsd.store.journal import undo_unfinished
 
 SERVED_WITHIN_S = 30.0  # a slower worker is logged and not waited for
 

@@ -23,7 +23,7 @@ from dnsd.manage.audit_files import KEPT_FILES, SECONDS_PER_DAY, LineFile
 from dnsd.manage.audit_search import FoundEntries, LogGroup, LogQuery, LogSearch
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.quotas import DEFAULT_QUOTAS
-from dnsd.model.times import time_text
+from dnsd.model.times import parse_time, time_text
 
 FILE_NAME = "audit.log"  # of operators, in the state folder
 FOLDER = "audit"  # of the accounts' files, in the state folder
@@ -32,6 +32,7 @@ OWNER = re.compile("[0-9a-f]{32}")  # an account, or a token
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets of one file of operators
 MAX_STATE_SIZE = 64 * 1024  # octets of JSON of an object's state before or after the change
 MAX_SMALL_SIZE = 1024  # the same for tenants, and for refused requests: it costs a client nothing to send many
+TEXTS = ("id", "at", "client", "action", "object", "account_id", "zone_id", "outcome", "message")  # of a pending entry
 UNDONE = "undone: it could not be made, or the server ended before it was made"
 MAX_TEXT = 4096  # characters of a text; octets that are kept of a state that is too large
 
@@ -134,8 +135,14 @@ class AuditLog:
             self._write_pending([one | {"entry": one["entry"] | outcome} for one in entries])
 
     def settle_again(self, entries: PendingEntries, is_made: bool) -> None:
-        """The same for entries of an earlier process, which may have written it. Raises OSError."""
-        self.settle([one for one in entries if _is_usable(one) and not self._is_settled(one)], is_made)
+        """The same for entries of an earlier process, which may have written it.
+
+        Raises OSError, and ValueError if some are damaged, once the others have their outcome.
+        """
+        usable = [one for one in entries if _is_usable(one)]
+        self.settle([one for one in usable if not self._is_settled(one)], is_made)
+        if len(usable) < len(entries):
+            raise ValueError("damaged entries")
 
     def _is_settled(self, pending: PendingEntry) -> bool:
         wanted = str(pending["entry"]["id"])
@@ -274,8 +281,22 @@ def _is_usable(pending: Any) -> bool:
     """Whether plain data is a pending entry; a journal may be damaged."""
     if not isinstance(pending, dict) or not isinstance(entry := pending.get("entry"), dict):
         return False
-    owner = pending.get("owner")
-    return bool(entry.get("id")) and isinstance(owner, str) and (not owner or bool(OWNER.fullmatch(owner)))
+    owner, actor = pending.get("owner"), entry.get("actor")
+    if not isinstance(owner, str) or not (owner == "" or OWNER.fullmatch(owner)):
+        return False
+    if not all(isinstance(entry.get(name), str) for name in TEXTS) or entry["outcome"] != Outcome.PENDING:
+        return False
+    if not OWNER.fullmatch(entry["id"]) or not _is_time(entry["at"]):
+        return False
+    return actor is None or (isinstance(actor, dict) and all(isinstance(actor.get(one), str) for one in ("id", "name")))
+
+
+def _is_time(text: str) -> bool:
+    try:
+        parse_time(text)
+    except ValueError:
+        return False
+    return True
 
 
 def pending_entry(entry: Entry) -> PendingEntry:

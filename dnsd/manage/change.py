@@ -13,8 +13,9 @@ from dnsd.manage.audit import AuditLog, Entry, pending_entry
 from dnsd.manage.draft import Draft
 from dnsd.store.directory import Files
 from dnsd.store.files_edit import FilesEdit
+from dnsd.store.journal import Settle
 from dnsd.store.text_file import FileChangedError
-from dnsd.store.write import Evidence, FileChange, Settle, write_files
+from dnsd.store.write import Evidence, FileChange, write_files
 
 T = TypeVar("T")
 Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]  # makes a change on top of the loaded data

@@ -61,9 +61,9 @@ from dnsd.settings.services import plain_warnings
 from dnsd.settings.values import SECRET_SIZE
 from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
 from dnsd.store.good import FOLDER as GOOD
+from dnsd.store.journal import JOURNAL
 from dnsd.store.kept_file import with_right_kinds
 from dnsd.store.observations import FILE_NAME as OBSERVED
-from dnsd.store.write import JOURNAL
 from dnsd.worker.worker import Worker, WorkerSetup
 
 STATE_FOLDERS = (HISTORY, GOOD, PENDING, LOA, AUDIT_FOLDER)

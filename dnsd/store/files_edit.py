@@ -19,7 +19,8 @@ from dnsd.store.directory import (
     read_files,
     visible_entries,
 )
-from dnsd.store.write import FileChange, is_temporary_name
+from dnsd.store.journal import is_temporary_name
+from dnsd.store.write import FileChange
 
 
 def edited_files(

@@ -23,7 +23,8 @@ import pytest
 
 from dnsd.process.link import MessageKind, ask
 from dnsd.settings.file import state_folder
-from dnsd.store.write import FileChange, undo_unfinished, write_files
+from dnsd.store.journal import undo_unfinished
+from dnsd.store.write import FileChange, write_files
 from tests.api.server import A1, FILES, PREFIX1, SETTINGS, Z1, Z2, Z3, Api
 from tests.limits import HANG_S, IS_LONG, judged
 from tests.unit.store.test_write import killed_in

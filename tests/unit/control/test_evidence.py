@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +27,7 @@ from dnsd.manage.service import Actor
 from dnsd.manage.zones import delete_zone
 from dnsd.model.fields import parse_ip
 from dnsd.store import write
-from dnsd.store.write import is_temporary_name
+from dnsd.store.journal import is_temporary_name
 from tests.limits import IS_LONG
 from tests.unit.control.scheduling import ACME, FILES, SALE, SETTINGS, SHOP, Life, Scheduling
 from tests.unit.store.test_write import killed_in
@@ -249,19 +250,82 @@ def test_entry_has_the_revision_and_comes_once(world: Scheduling) -> None:
     assert raw == ["pending", "ok"]
 
 
-DAMAGED = (
-    "5",
-    "[1]",
-    '{"steps": [], "entries": [1, {"entry": 2}, {"owner": "../x", "entry": {"id": "y"}}]}',
-    "{",
-    "[" * 9999,
-)
+GOOD = {
+    "owner": ACME,
+    "entry": {
+        "at": "2026-11-29T12:00:00Z",
+        "actor": {"id": "1" * 32, "name": "alice"},
+        "id": "2" * 32,
+        "client": "192.0.2.7",
+        "action": "map.delete",
+        "object": "acme/maps/sale",
+        "account_id": ACME,
+        "zone_id": "",
+        "outcome": "pending",
+        "message": "",
+    },
+}
+
+
+def with_entries(*entries: Any) -> str:
+    return json.dumps({"steps": [], "entries": entries})
+
+
+def but(**fields: Any) -> dict[str, Any]:
+    return GOOD | {"entry": cast(dict[str, Any], GOOD["entry"]) | fields}
+
+
+DAMAGED = {
+    "a number": "5",
+    "a list": "[1]",
+    "a beginning": "{",
+    "a nest": "[" * 9999,
+    "entries of other kinds": with_entries(1, None, [], "x", {"entry": 2}, {"entry": {}}),
+    "a path as owner": with_entries(GOOD | {"owner": "../x"}),
+    "a number as owner": with_entries(GOOD | {"owner": 5}),
+    "a number as id": with_entries(but(id=5)),
+    "an id of another form": with_entries(but(id="y")),
+    "a list as action": with_entries(but(action=[])),
+    "a number as time": with_entries(but(at=5)),
+    "no time": with_entries(but(at="tomorrow")),
+    "a text as actor": with_entries(but(actor="alice")),
+    "an actor without a name": with_entries(but(actor={"id": "x"})),
+    "another outcome": with_entries(but(outcome="ok")),
+    "another account's number": with_entries(but(account_id=7)),
+}
 
 
 @pytest.mark.parametrize("name", ["journal", "journal.made"])
-@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
-def test_damaged_journal_does_not_keep_the_server_from_starting(world: Scheduling, name: str, text: str) -> None:
-    (world.state / name).write_text(text)
+@pytest.mark.parametrize("what", DAMAGED)
+def test_damaged_journal_does_not_keep_the_server_from_starting(world: Scheduling, name: str, what: str) -> None:
+    (world.state / name).write_text(DAMAGED[what])
     world.run(nothing)
-    assert not list(world.state.glob("journal*"))
+    [line] = [line for line in world.lines if "journal" in line]
+    assert f"{world.state / name} is corrupt: moved aside as {name}.damaged" in line
+    assert [path.name for path in world.state.glob("journal*")] == [f"{name}.damaged"]
     assert world.audit() == []
+
+
+def test_sound_entries_of_a_damaged_journal_get_their_outcome(world: Scheduling) -> None:
+    (world.state / "journal.made").write_text(with_entries(5, GOOD, GOOD | {"owner": "../x"}))
+    world.run(nothing)
+    [entry] = world.audit()
+    assert (entry["outcome"], entry["object"]) == ("ok", "acme/maps/sale")
+    assert (world.state / "journal.made.damaged").exists()
+
+
+def test_start_goes_on_without_the_folders_of_an_unfinished_change(tmp_path: Path) -> None:
+    """The account's folder was removed by hand after the kill."""
+    first = Scheduling(tmp_path / "first")
+    for call in range(1000):
+        world = first.copy(tmp_path / str(call))
+        assert killed_in(call, partial(world.run, partial(make, what="a map")))
+        if '"pending"' in (log.read_text() if (log := world.state / "audit" / f"{ACME}.log").exists() else ""):
+            break
+    shutil.rmtree(world.folder / "accounts" / "acme")
+    world.run(nothing)
+    assert [line for line in world.lines if f"{world.folder}/accounts/acme/maps: gone" in line]
+    assert [one["outcome"] for one in entries(world, "a map")] == ["refused"]
+    world.lines.clear()
+    world.run(nothing)
+    assert [line for line in world.lines if "gone" in line or "journal" in line] == []

@@ -15,7 +15,7 @@ from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending_files import PendingFiles
 from dnsd.manage.refusal import RefusedError
 from dnsd.manage.service import Actor
-from dnsd.store.write import undo_unfinished
+from dnsd.store.journal import undo_unfinished
 from tests.limits import IS_LONG
 from tests.unit.control.scheduling import ACME, FILES, GLOBEX, OTHER, SALE, SHOP, WWW, Life, Scheduling
 from tests.unit.store.test_write import killed_in

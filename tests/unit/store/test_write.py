@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from dnsd.store import write
-from dnsd.store.write import FileChange, undo_unfinished, write_files
+from dnsd.store.journal import undo_unfinished
+from dnsd.store.write import FileChange, write_files
 
 BEFORE = {
     "acme/account.yaml": "name: Acme\n",
