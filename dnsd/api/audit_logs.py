@@ -13,7 +13,7 @@ from dnsd.api.cursors import opened_cursor, sealed_cursor
 from dnsd.api.envelope import Cursored, Listed, Page, Reply
 from dnsd.api.request import Call
 from dnsd.api.shapes import JsonObject
-from dnsd.manage.audit import Outcome, may_see
+from dnsd.manage.audit_entries import Outcome, may_see
 from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.find import find_account
 from dnsd.manage.refusal import Reason, refused

@@ -11,7 +11,8 @@ from functools import partial
 from dnsd.app import Loaded
 from dnsd.control.current import Current
 from dnsd.log import Log
-from dnsd.manage.audit import AuditLog, Entry, Outcome
+from dnsd.manage.audit import AuditLog
+from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.process.tasks import in_thread
 
 PATIENCE_S = 5.0  # an account is held this long before the alarm

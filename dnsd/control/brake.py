@@ -10,7 +10,8 @@ from pathlib import Path
 
 from dnsd.app import Loaded
 from dnsd.log import Log
-from dnsd.manage.audit import AuditLog, Entry, Outcome
+from dnsd.manage.audit import AuditLog
+from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.brake import FILES, Author, Book, Overrun, judged, limit_of
 from dnsd.manage.brake_file import BrakeFile
 from dnsd.manage.draft import Draft

@@ -11,7 +11,7 @@ from functools import partial
 from dnsd.api.codes import code_of, logged_text_of
 from dnsd.app import Loaded
 from dnsd.errors import shown
-from dnsd.manage.audit import Entry, Outcome
+from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.change import EvidenceError, Witness
 from dnsd.manage.draft import CONFLICT, Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change, keep_replaced, owner_of

@@ -15,7 +15,8 @@ from dnsd.compile.moves import moves
 from dnsd.control.publish import Publisher
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
-from dnsd.manage.audit import AuditLog, Entry, Outcome
+from dnsd.manage.audit import AuditLog
+from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.drain_file import DrainFile
 from dnsd.manage.drains import MAX_ADDRESSES, Drain, DrainBook
 from dnsd.model.maps import AddressMap

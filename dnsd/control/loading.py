@@ -27,7 +27,7 @@ from dnsd.control.reading import SourceReader
 from dnsd.engine.delta import DeltaPart
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
-from dnsd.manage.audit import Outcome
+from dnsd.manage.audit_entries import Outcome
 from dnsd.process.snapshot_file import Title, load_title
 from dnsd.process.tasks import in_thread
 from dnsd.settings.restart import waiting_for_start

@@ -15,7 +15,8 @@ from dnsd.control.change_queue import ChangeQueue
 from dnsd.control.current import Current
 from dnsd.control.loading import Loader
 from dnsd.log import Log
-from dnsd.manage.audit import AuditLog, Entry, Outcome
+from dnsd.manage.audit import AuditLog
+from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.brake import ROUTES, Book, Overrun, author_of, judged, limit_of
 from dnsd.manage.judge import moves_between
 from dnsd.manage.refusal import Reason, refused

@@ -19,7 +19,7 @@ from dnsd.api.codes import text_of
 from dnsd.api.plans import plan_shape
 from dnsd.app import Loaded
 from dnsd.control.control import Control
-from dnsd.manage.audit import Entry, Outcome
+from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
 from dnsd.manage.map_request import MapRequest

@@ -18,7 +18,7 @@ from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
 from dnsd.control.status import brake_state, problems_for_operator
 from dnsd.control.verifier import Verifier
-from dnsd.manage.audit import Entry, Outcome, pending_entry
+from dnsd.manage.audit_entries import Entry, Outcome, pending_entry
 from dnsd.manage.audit_search import FoundEntries, LogQuery
 from dnsd.manage.brake import author_of
 from dnsd.manage.brake_state import BrakeState, author_key

@@ -70,9 +70,9 @@ def evidence_problems(control: Control) -> list[str]:
     if control.audit.problem is None:
         return []
     refused = {
-        AuditMode.REQUIRED: "changes are refused",
-        AuditMode.DELETES: "changes that remove something are refused, others are made without an entry",
-        AuditMode.BEST_EFFORT: "changes are made without an entry",
+        AuditMode.REQUIRED: "changes with entries there are refused",
+        AuditMode.DELETES: "changes with entries there are refused if they remove something, else made without",
+        AuditMode.BEST_EFFORT: "changes are made without entries there",
     }
     return [f"audit log: {control.audit.problem}; {refused[control.current.settings.audit]}"]
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from dnsd.control.control import Control
 from dnsd.control.outside import AwayError
-from dnsd.manage.audit import SERVER
+from dnsd.manage.audit_entries import SERVER
 from dnsd.manage.draft import Draft
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor

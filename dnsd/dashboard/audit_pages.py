@@ -10,7 +10,7 @@ from typing import Any
 from dnsd.dashboard.audit_words import AuditWords
 from dnsd.dashboard.page import HtmlPage
 from dnsd.dashboard.visit import Visit
-from dnsd.manage.audit import may_see
+from dnsd.manage.audit_entries import may_see
 from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.token_changes import accounts_of
 from dnsd.manage.tokens import Token

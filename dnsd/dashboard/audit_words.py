@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from dnsd.dashboard.views import map_title
-from dnsd.manage.audit import Outcome
+from dnsd.manage.audit_entries import Outcome
 from dnsd.model.accounts import Account
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap

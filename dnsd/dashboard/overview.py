@@ -13,7 +13,7 @@ from dnsd.dashboard.flows import flows_of
 from dnsd.dashboard.page import HtmlPage
 from dnsd.dashboard.plots import Plot, plot_of, rates_of, short
 from dnsd.dashboard.visit import Visit
-from dnsd.manage.audit import may_see
+from dnsd.manage.audit_entries import may_see
 from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.token_changes import accounts_of
 from dnsd.manage.tokens import AccessLevel, Area

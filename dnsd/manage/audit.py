@@ -5,78 +5,51 @@ Lines are written at once and never changed. A full file is renamed to `NAME.1`,
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeAlias, TypedDict
 
 from dnsd.errors import shown
+from dnsd.manage.audit_entries import (
+    OWNER,
+    Entry,
+    Outcome,
+    PendingEntries,
+    PendingEntry,
+    is_pending,
+    json_of,
+    line_of,
+    owner_of_entry,
+)
 from dnsd.manage.audit_files import KEPT_FILES, SECONDS_PER_DAY, LineFile
 from dnsd.manage.audit_search import FoundEntries, LogGroup, LogQuery, LogSearch
-from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.quotas import DEFAULT_QUOTAS
-from dnsd.model.times import parse_time, time_text
 
 FILE_NAME = "audit.log"  # of operators, in the state folder
 FOLDER = "audit"  # of the accounts' files, in the state folder
-SERVER = "0" * 32  # the id of the actor for what the server itself does for an account
-OWNER = re.compile("[0-9a-f]{32}")  # an account, or a token
 MAX_FILE_SIZE = 64 * 1024 * 1024  # octets of one file of operators
-MAX_STATE_SIZE = 64 * 1024  # octets of JSON of an object's state before or after the change
-MAX_SMALL_SIZE = 1024  # the same for tenants, and for refused requests: it costs a client nothing to send many
-TEXTS = ("id", "at", "client", "action", "object", "account_id", "zone_id", "outcome", "message")  # of a pending entry
 UNDONE = "undone: it could not be made, or the server ended before it was made"
-MAX_TEXT = 4096  # characters of a text; octets that are kept of a state that is too large
+LOST = "{:,} entries before this one could not be written"
+MAX_NAMED = 3  # files in a message
+MAX_PROBED = 20  # files tried at a time
 
 
-class Outcome(StrEnum):
-    """The outcome of a request."""
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """The last write of a file failed."""
 
-    OK = "ok"
-    REFUSED = "refused"
-    PENDING = "pending"  # the change is not made yet; another entry with the same id has the outcome
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One request to change data; `before` and `after` are plain data, None if the object did not or does not exist."""
-
-    at: datetime
-    token: Token | None  # None: unknown
-    client: str  # IP address
-    action: str  # such as map.create
-    object: str  # key or id
-    account_id: str = ""  # the object's account; empty: unknown
-    zone_id: str = ""
-    outcome: Outcome
-    revision: int | None = None  # the first revision with the change
-    code: int | None = None  # the API's code of a refusal
-    message: str = ""
-    before: Any = None
-    after: Any = None
+    problem: str
+    lost: int  # entries since the last write that succeeded
 
 
-class PendingEntry(TypedDict):
-    """An entry of a change that is not made yet, as plain data, with the owner of its file."""
-
-    owner: str
-    entry: dict[str, Any]
-
-
-PendingEntries: TypeAlias = Sequence[PendingEntry]
 NOT_MADE = {"outcome": Outcome.REFUSED, "message": UNDONE}
 
 
 class AuditLog:
-    """The log, written by one process. `problem` is the error of the last write, None if it succeeded.
+    """The log, written by one process.
 
     What operators do goes into one file, which tenants cannot fill. What a tenant's token does, or the server for an
     account, goes into a file of the account in the folder `audit`: no tenant can push out the evidence of others.
@@ -97,36 +70,36 @@ class AuditLog:
         self._max_file_size = max_file_size
         self._room = room
         self._report = report
-        self.problem: str | None = None
         self._turn = Lock()
-        self._unwritten = 0  # entries since the last write that succeeded
+        self._failing: dict[str, _Failure] = {}  # by owner: the files whose last write failed
+
+    @property
+    def problem(self) -> str | None:
+        """The errors of the files whose last write failed, in short; None if there are none."""
+        found = [one.problem for one in [*self._failing.values()]]
+        more = [f"so do {len(found) - MAX_NAMED:,} more files"] if len(found) > MAX_NAMED else []
+        return "; ".join([*found[:MAX_NAMED], *more]) or None
 
     def append(self, *entries: Entry) -> str | None:
         """Write entries, and sync those of successful changes to disk. Returns the problem or None; never raises.
 
+        A file that cannot be written costs the entries of its owner, no others.
         An entry of an operator has at most about 150 kB, a tenant's about 8 kB: a larger state is replaced by its size,
         its digest and its beginning.
         """
+        owned: dict[str, list[Entry]] = {}
+        for entry in entries:
+            owned.setdefault(owner_of_entry(entry), []).append(entry)
         with self._turn:
-            try:
-                self._append((*self._gap(), *entries))
-            except OSError as error:
-                self._unwritten += len(entries)
-                self.problem = f"{shown(self._file)} cannot be written: {error.strerror}"
-                return self.problem
-            self.problem, self._unwritten = None, 0
-        return None
+            failed = [problem for owner, own in owned.items() if (problem := self._append(owner, own))]
+        return "; ".join(failed) or None
 
     def testify(self, entries: PendingEntries) -> None:
         """Write entries of changes that are not made yet, all or none, and sync them to disk. Raises OSError."""
         with self._turn:
-            try:
-                self._write_pending(entries)
-                self._append(self._gap())
-            except OSError as error:
-                self.problem = f"{shown(self._file)} cannot be written: {error.strerror}"
-                raise
-            self.problem, self._unwritten = None, 0
+            self._write_pending(entries)
+            for owner in {one["owner"] for one in entries} & self._failing.keys():
+                self._append(owner, [])
 
     def settle(self, entries: PendingEntries, is_made: bool, revision: int | None = None) -> None:
         """Write the outcome of entries, and sync it to disk. Raises OSError."""
@@ -139,7 +112,7 @@ class AuditLog:
 
         Raises OSError, and ValueError if some are damaged, once the others have their outcome.
         """
-        usable = [one for one in entries if _is_usable(one)]
+        usable = [one for one in entries if is_pending(one)]
         self.settle([one for one in usable if not self._is_settled(one)], is_made)
         if len(usable) < len(entries):
             raise ValueError("damaged entries")
@@ -153,13 +126,16 @@ class AuditLog:
     def _write_pending(self, entries: PendingEntries) -> None:
         lines: dict[str, bytes] = {}
         for one in entries:
-            lines[one["owner"]] = lines.get(one["owner"], b"") + _json(one["entry"]) + b"\n"
+            lines[one["owner"]] = lines.get(one["owner"], b"") + json_of(one["entry"]) + b"\n"
         self._write(lines, lines)
 
     def probe(self) -> None:
-        """Look whether the log can be written again, if it could not."""
-        if self.problem:
-            self.append(_own("audit.resumed", "the log can be written again"))
+        """Look whether files that could not be written can be again, some of them each time."""
+        with self._turn:
+            for owner in [*self._failing][:MAX_PROBED]:
+                resumed = _own("audit.resumed", "the log can be written again", owner)
+                if self._append(owner, [resumed], is_own=True):
+                    self._failing[owner] = self._failing.pop(owner)  # last in the order: all get their turn
 
     def size(self, account_id: str) -> int:
         """The octets of the entries of an account's tokens."""
@@ -185,19 +161,29 @@ class AuditLog:
             pass
         return search.result()
 
-    def _append(self, entries: Iterable[Entry]) -> None:
-        """Write all entries or none. Raises OSError."""
-        lines: dict[str, bytes] = {}
-        synced: set[str] = set()
-        for entry in entries:
-            owner = owner_of_entry(entry)
-            lines[owner] = lines.get(owner, b"") + _line(entry)
-            synced |= {owner} if entry.outcome is Outcome.OK else set()
-        self._write(lines, synced)
+    def _append(self, owner: str, entries: Sequence[Entry], *, is_own: bool = False) -> str | None:
+        """Write entries to the file of an owner, all or none. Returns the problem or None.
+
+        They follow an entry about those that could not be written. If `is_own`, losing these is no loss.
+        """
+        failure = self._failing.get(owner)
+        gap = [_own("audit.gap", LOST.format(failure.lost), owner)] if failure and failure.lost else []
+        written = [*gap, *entries]
+        try:
+            if written:
+                is_synced = any(entry.outcome is Outcome.OK for entry in written)
+                self._write({owner: b"".join(map(line_of, written))}, {owner} if is_synced else ())
+        except OSError:
+            failure = self._failing[owner]
+            self._failing[owner] = replace(failure, lost=failure.lost + (0 if is_own else len(entries)))
+            return failure.problem
+        self._failing.pop(owner, None)
+        return None
 
     def _write(self, lines: Mapping[str, bytes], synced: Collection[str]) -> None:
-        """Append lines to the files of their owners, to all or to none. Raises OSError."""
+        """Append lines to the files of their owners, to all or to none, and note a failure. Raises OSError."""
         done: list[tuple[LineFile, int]] = []
+        owner = ""
         dropped: list[str] = []
         try:
             for owner, octets in lines.items():
@@ -208,9 +194,12 @@ class AuditLog:
                 size, has_dropped = file.append(octets, largest, is_synced=owner in synced)
                 done.append((file, size))
                 dropped += [owner] * has_dropped
-        except OSError:
+        except OSError as error:
             for file, size in done:
                 file.cut(size)
+            lost = self._failing[owner].lost if owner in self._failing else 0
+            problem = f"{shown(self._of(owner).path)} cannot be written: {error.strerror}"
+            self._failing[owner] = _Failure(problem, lost)
             raise
         for owner in dropped:
             self._tell_of_loss(owner)
@@ -221,12 +210,7 @@ class AuditLog:
         self._report(f"audit log: {what}, for lack of room{' (quota `audit_octets`)' if owner else ''}")
         if owner:
             with suppress(OSError):
-                self._write({"": _line(replace(_own("audit.dropped", what), account_id=owner))}, {""})
-
-    def _gap(self) -> Iterator[Entry]:
-        """An entry about those that could not be written."""
-        if self._unwritten:
-            yield _own("audit.gap", f"{self._unwritten:,} entries before this one could not be written")
+                self._write({"": line_of(replace(_own("audit.dropped", what), account_id=owner))}, {""})
 
     def _of(self, owner: str) -> LineFile:
         return LineFile(self._folder / f"{owner}.log") if owner else self._main
@@ -238,107 +222,7 @@ class AuditLog:
         return []
 
 
-def owner_of_entry(entry: Entry) -> str:
-    """The owner of an entry's file: empty for operators, else the account or, if it is unknown, the token's author."""
-    token = entry.token
-    if token is None or token.id == SERVER:
-        return entry.account_id
-    return "" if token.is_operator else entry.account_id or token.author.id
-
-
-def _own(action: str, message: str) -> Entry:
-    """An entry about the log itself."""
-    now = datetime.now(UTC)
-    return Entry(at=now, token=None, client="", action=action, object="audit", outcome=Outcome.OK, message=message)
-
-
-AREAS = {  # by the first part of an action
-    "map": Area.MAPS,
-    "prefix": Area.PREFIXES,
-    "bgp_prefix": Area.PREFIXES,
-    "binding": Area.PREFIXES,
-    "loa": Area.PREFIXES,
-    "lease": Area.PREFIXES,
-    "account": Area.PREFIXES,
-    "zone": Area.ZONES,
-    "record": Area.DNS,
-    "token": Area.TOKENS,
-}
-
-
-def may_see(token: Token, entry: Mapping[str, Any]) -> bool:
-    """Whether a token may see an entry: it may read the entry's object."""
-    if token.is_operator:
-        return True
-    account_id, zone_id = str(entry.get("account_id") or ""), str(entry.get("zone_id") or "")
-    area = AREAS.get(str(entry.get("action") or "").partition(".")[0])
-    if area is None or not account_id:
-        return False
-    return token.may(area, AccessLevel.READ, account_id=account_id, zone_id=zone_id)
-
-
-def _is_usable(pending: Any) -> bool:
-    """Whether plain data is a pending entry; a journal may be damaged."""
-    if not isinstance(pending, dict) or not isinstance(entry := pending.get("entry"), dict):
-        return False
-    owner, actor = pending.get("owner"), entry.get("actor")
-    if not isinstance(owner, str) or not (owner == "" or OWNER.fullmatch(owner)):
-        return False
-    if not all(isinstance(entry.get(name), str) for name in TEXTS) or entry["outcome"] != Outcome.PENDING:
-        return False
-    if not OWNER.fullmatch(entry["id"]) or not _is_time(entry["at"]):
-        return False
-    return actor is None or (isinstance(actor, dict) and all(isinstance(actor.get(one), str) for one in ("id", "name")))
-
-
-def _is_time(text: str) -> bool:
-    try:
-        parse_time(text)
-    except ValueError:
-        return False
-    return True
-
-
-def pending_entry(entry: Entry) -> PendingEntry:
-    """An entry of a change that is not made yet, with an id by which its outcome refers to it."""
-    fields = _fields(replace(entry, outcome=Outcome.OK)) | {"outcome": Outcome.PENDING, "id": secrets.token_hex(16)}
-    return {"owner": owner_of_entry(entry), "entry": fields}
-
-
-def _line(entry: Entry) -> bytes:
-    return _json(_fields(entry)) + b"\n"
-
-
-def _fields(entry: Entry) -> dict[str, Any]:
-    is_large = entry.outcome is Outcome.OK and (entry.token is None or entry.token.is_operator)
-    largest = MAX_STATE_SIZE if is_large else MAX_SMALL_SIZE
-    return {
-        "at": time_text(entry.at),
-        "actor": {"id": entry.token.id, "name": entry.token.name} if entry.token else None,
-        "client": entry.client[:MAX_TEXT],
-        "action": entry.action[:MAX_TEXT],
-        "object": entry.object[:MAX_TEXT],
-        "account_id": entry.account_id,
-        "zone_id": entry.zone_id,
-        "revision": entry.revision,
-        "outcome": entry.outcome,
-        "code": entry.code,
-        "message": entry.message[:MAX_TEXT],
-        "before": _bounded(entry.before, largest),
-        "after": _bounded(entry.after, largest),
-    }
-
-
-def _json(data: Any) -> bytes:
-    """Data as one line of JSON; other types are written as text, and a lone surrogate as JSON's \\ud800."""
-    return json.dumps(data, ensure_ascii=False, default=str).encode(errors="backslashreplace")
-
-
-def _bounded(state: Any, largest: int) -> Any:
-    """A state, or the size, the digest (BLAKE2b-128 of its JSON) and the beginning of a state that is too large."""
-    octets = _json(state)
-    if len(octets) <= largest:
-        return state
-    digest = hashlib.blake2b(octets, digest_size=16).hexdigest()
-    start = octets[: min(largest, MAX_TEXT)].decode(errors="ignore")
-    return {"cut": f"{len(octets):,} octets", "digest": digest, "start": start}
+def _own(action: str, message: str, owner: str = "") -> Entry:
+    """An entry about the log itself, or the file of an owner."""
+    now, what = datetime.now(UTC), f"{FOLDER}/{owner}" if owner else FOLDER
+    return Entry(at=now, token=None, client="", action=action, object=what, outcome=Outcome.OK, message=message)

@@ -22,7 +22,7 @@ class LineFile:
     """A file of lines, with its full predecessors: `NAME`, `NAME.1` and so on, the newest first."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def append(self, lines: bytes, largest: int, *, is_synced: bool) -> tuple[int, bool]:
         """Append lines; a file that would be larger than `largest` is renamed first.
@@ -31,10 +31,10 @@ class LineFile:
         """
         has_dropped = False
         with suppress(FileNotFoundError):
-            if os.stat(self._path).st_size + len(lines) > largest:
+            if os.stat(self.path).st_size + len(lines) > largest:
                 has_dropped = self._rotate()
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(self._path, flags, 0o600)
+        fd = os.open(self.path, flags, 0o600)
         try:
             size = os.fstat(fd).st_size
             is_torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
@@ -51,13 +51,13 @@ class LineFile:
         finally:
             os.close(fd)
         if size == 0:
-            sync(self._path.parent)  # the file is new
+            sync(self.path.parent)  # the file is new
         return size, has_dropped
 
     def cut(self, size: int) -> None:
         """Take back what was appended after `size` octets."""
         with suppress(OSError):
-            os.truncate(self._path, size)
+            os.truncate(self.path, size)
 
     def size(self) -> int:
         """The octets of all files."""
@@ -85,7 +85,7 @@ class LineFile:
 
     def paths(self) -> Sequence[Path]:
         """All possible files, newest first."""
-        return [self._path, *(self._path.with_name(f"{self._path.name}.{n}") for n in range(1, KEPT_FILES + 1))]
+        return [self.path, *(self.path.with_name(f"{self.path.name}.{n}") for n in range(1, KEPT_FILES + 1))]
 
 
 def _status(file: Path) -> os.stat_result | None:

@@ -36,7 +36,7 @@ Settle: TypeAlias = Callable[[Entries, bool], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Renaming:
     """One renaming: a path, and the temporary names of the new and the old file or folder."""
 
     path: str
@@ -93,7 +93,7 @@ def _undo_journal(journal: Path, settle: Settle) -> str:
     return f"{what}; the list of files is kept as {journal.name}{ASIDE}"
 
 
-def _read_journal(journal: Path) -> tuple[list[Step], Entries]:
+def _read_journal(journal: Path) -> tuple[list[Renaming], Entries]:
     return _parsed_journal(read_octets(journal, MAX_JOURNAL))
 
 
@@ -102,19 +102,19 @@ def made_name(journal: Path) -> Path:
     return journal.with_name(journal.name + MADE)
 
 
-def journal_text(steps: Iterable[Step], entries: Entries) -> bytes:
+def journal_text(steps: Iterable[Renaming], entries: Entries) -> bytes:
     """The content of a journal."""
     listed = [astuple(step) for step in steps]
     return json.dumps({"steps": listed, "entries": list(entries)} if entries else listed).encode()
 
 
-def _parsed_journal(octets: bytes) -> tuple[list[Step], Entries]:
+def _parsed_journal(octets: bytes) -> tuple[list[Renaming], Entries]:
     """The steps and entries of a journal. Raises ValueError, TypeError … for any deviation from the format."""
     found = json.loads(octets)
     listed, entries = (found["steps"], found["entries"]) if isinstance(found, dict) else (found, ())
     if not isinstance(listed, list) or not isinstance(entries, list | tuple):
         raise TypeError
-    steps = [Step(path, new, old, tuple(stamp)) for path, new, old, stamp in listed]
+    steps = [Renaming(path, new, old, tuple(stamp)) for path, new, old, stamp in listed]
     for step in steps:
         if not all(isinstance(one, int) for one in step.stamp) or "\0" in step.path or not os.fsencode(step.path):
             raise TypeError
@@ -135,12 +135,12 @@ def is_temporary_name(name: str) -> bool:
     return name.startswith(".") and name.endswith((".new", ".old"))
 
 
-def temporary_names(steps: Iterable[Step]) -> list[str]:
+def temporary_names(steps: Iterable[Renaming]) -> list[str]:
     """The temporary names of all steps."""
     return [name for step in steps for name in (step.new, step.old) if name]
 
 
-def undo(steps: Iterable[Step], journal: Path, entries: Entries, settle: Settle) -> list[str]:
+def undo(steps: Iterable[Renaming], journal: Path, entries: Entries, settle: Settle) -> list[str]:
     """Restore the state before the steps, whether or not each was taken; files that others put there stay.
 
     Returns the folders and files that are gone, so that a step cannot be undone; the journal is moved aside then. If
@@ -171,7 +171,7 @@ def undo(steps: Iterable[Step], journal: Path, entries: Entries, settle: Settle)
     return missing
 
 
-def _gone(step: Step) -> str:
+def _gone(step: Renaming) -> str:
     """The folder of a step, or its old file, if that is gone; else empty. Raises OSError if nobody can tell."""
     folder = os.path.dirname(step.path)
     try:
@@ -186,7 +186,7 @@ def _gone(step: Step) -> str:
     return ""
 
 
-def _is_taken(step: Step) -> bool:
+def _is_taken(step: Renaming) -> bool:
     """Whether the new file of a step is at its path."""
     return bool(step.stamp) and step.stamp == stamp_of(step.path)
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from dnsd.formats.odd_octets import octets_of
 from dnsd.store.journal import (
     Entries,
+    Renaming,
     Settle,
-    Step,
     discard,
     journal_text,
     made_name,
@@ -107,13 +107,13 @@ def write_files(
         discard(step.old)
 
 
-def _planned(changes: Iterable[FileChange]) -> tuple[list[Step], dict[str, FileChange]]:
+def _planned(changes: Iterable[FileChange]) -> tuple[list[Renaming], dict[str, FileChange]]:
     """The steps that make the changes; and each changed file by the name of its temporary file. Raises OSError."""
-    steps: dict[str, Step] = {}
+    steps: dict[str, Renaming] = {}
     texts: dict[str, FileChange] = {}
     for change in changes:
         if change.text is None:
-            steps[change.path] = Step(change.path, None, temporary_name(change.path, "old"))
+            steps[change.path] = Renaming(change.path, None, temporary_name(change.path, "old"))
             continue
         path = os.path.realpath(change.path)  # of a link, change the target
         if _is_read_only(path):
@@ -122,7 +122,7 @@ def _planned(changes: Iterable[FileChange]) -> tuple[list[Step], dict[str, FileC
         while not os.path.isdir(os.path.dirname(place)):
             place = os.path.dirname(place)
         new = temporary_name(place, "new")
-        steps[place] = Step(place, new, temporary_name(place, "old") if os.path.exists(place) else None)
+        steps[place] = Renaming(place, new, temporary_name(place, "old") if os.path.exists(place) else None)
         file = new + path.removeprefix(place)
         if file in texts:
             raise FileExistsError(errno.EEXIST, f"a link makes it the same file as {texts[file].path}", change.path)
@@ -138,7 +138,7 @@ def _is_read_only(path: str) -> bool:
         return False
 
 
-def _folders(steps: Iterable[Step], texts: Iterable[str]) -> set[str]:
+def _folders(steps: Iterable[Renaming], texts: Iterable[str]) -> set[str]:
     """The folders that get temporary names before the steps are taken."""
     found = {os.path.dirname(name) for name in temporary_names(steps)}
     for file in texts:
@@ -187,7 +187,7 @@ def _keep_old(path: str, old: str) -> None:
         sync_all([old])
 
 
-def _rename(step: Step) -> None:
+def _rename(step: Renaming) -> None:
     if step.new:
         os.replace(step.new, step.path)
     elif step.old:

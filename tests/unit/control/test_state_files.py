@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.dashboard.sessions import Sessions
-from dnsd.manage.audit import Outcome
+from dnsd.manage.audit_entries import Outcome
 from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.brake import Book
 from dnsd.manage.drain_file import DrainFile

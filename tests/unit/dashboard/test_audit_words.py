@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dnsd.dashboard.audit_words import PHRASES, AuditWords
-from dnsd.manage.audit import AREAS
+from dnsd.manage.audit_entries import AREAS
 from tests.models import account_map, dataset, zone
 
 ZONE = zone("example.com")

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from dnsd.manage import audit, audit_search
-from dnsd.manage.audit import SERVER, AuditLog, Entry, Outcome
+from dnsd.manage import audit_search
+from dnsd.manage.audit import AuditLog
+from dnsd.manage.audit_entries import SERVER, Entry, Outcome, line_of, pending_entry
 from dnsd.manage.audit_search import FoundEntries, LogQuery, OpenLog
 from dnsd.manage.tokens import Token
 
@@ -162,7 +163,7 @@ def test_torn_line_is_skipped_and_no_other(log: AuditLog, file: pathlib.Path, re
 
 
 def test_full_file_is_rotated_and_four_are_kept(file: pathlib.Path) -> None:
-    size = len(audit._line(entry(revision=10)))
+    size = len(line_of(entry(revision=10)))
     log = AuditLog(file, max_file_size=3 * size)
     for number in range(10, 30):
         assert log.append(entry(revision=number)) is None
@@ -348,10 +349,60 @@ def test_files_go_with_the_days(log: AuditLog, file: pathlib.Path) -> None:
     assert numbers(read(log, 10)) == [2]
 
 
-def test_one_file_that_cannot_be_written_leaves_no_entry_in_the_others(log: AuditLog, file: pathlib.Path) -> None:
+def test_file_that_cannot_be_written_costs_its_owner_alone(log: AuditLog, file: pathlib.Path) -> None:
+    blocked = file.parent / "audit" / f"{A2}.log"
+    blocked.mkdir(parents=True)
+    failed = f"{blocked} cannot be written: {os.strerror(errno.EISDIR)}"
+    assert log.append(entry(revision=1), of_tenant(ACME, 2), of_tenant(GLOBEX, 3)) == failed
+    assert [numbers(read(log, 10, accounts=one)) for one in ([], [A1])] == [[1], [2, 1]]
+    for fine in (entry(revision=4), of_tenant(ACME, 5)):
+        assert log.append(fine) is None
+        log.testify([pending_entry(fine)])
+        log.probe()
+        assert log.problem == failed  # another's success says nothing about this file
+    blocked.rmdir()
+    log.probe()
+    assert log.problem is None
+    lines = [json.loads(line) for line in blocked.read_text().splitlines()]
+    assert [(one["action"], one["object"]) for one in lines] == [
+        ("audit.gap", f"audit/{A2}"),
+        ("audit.resumed", f"audit/{A2}"),
+    ]
+    assert lines[0]["message"] == "1 entries before this one could not be written"
+
+
+def test_evidence_is_in_all_files_or_in_none(log: AuditLog, file: pathlib.Path) -> None:
     (file.parent / "audit" / f"{A2}.log").mkdir(parents=True)
-    assert "cannot be written" in str(log.append(entry(), of_tenant(ACME, 1), of_tenant(GLOBEX, 2)))
-    assert read(log, 10, accounts=[A1]) == []
+    with pytest.raises(OSError, match="directory"):
+        log.testify([pending_entry(one) for one in (entry(), of_tenant(ACME, 1), of_tenant(GLOBEX, 2))])
+    assert file.read_bytes() == (file.parent / "audit" / f"{A1}.log").read_bytes() == b""
+    assert str(log.problem).startswith(f"{file.parent}/audit/{A2}.log cannot be written")
+
+
+def test_evidence_that_can_be_written_again_tells_of_the_gap(log: AuditLog, file: pathlib.Path) -> None:
+    blocked = file.parent / "audit" / f"{A1}.log"
+    blocked.mkdir(parents=True)
+    log.append(of_tenant(ACME, 1))
+    blocked.rmdir()
+    log.testify([pending_entry(of_tenant(ACME, 2))])
+    assert log.problem is None
+    assert [json.loads(line)["action"] for line in blocked.read_text().splitlines()][1:] == ["audit.gap"]
+
+
+def test_many_failing_files_are_named_in_short_and_probed_in_turns(log: AuditLog, file: pathlib.Path) -> None:
+    folder = file.parent / "audit"
+    owners = [f"{number:032x}" for number in range(45)]
+    for owner in owners:
+        (folder / f"{owner}.log").mkdir(parents=True)
+        log.append(of_tenant(replace(ACME, accounts=(owner,)), 1, account_id=owner))
+    assert str(log.problem).endswith("; so do 42 more files")
+    assert len(str(log.problem)) < 1000
+    for owner in owners:
+        (folder / f"{owner}.log").rmdir()
+    for _ in range(3):
+        assert log.problem
+        log.probe()
+    assert log.problem is None
 
 
 def test_entries_of_an_earlier_version_are_read(file: pathlib.Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from dnsd.manage import audit_search
-from dnsd.manage.audit import AuditLog, Entry, Outcome
+from dnsd.manage.audit import AuditLog
+from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.audit_search import LogQuery, LogSearch
 from tests.unit.manage.test_audit import entry
 
