@@ -41,12 +41,12 @@ def _settings(context: click.Context, option: click.Parameter, values: tuple[str
     metavar="QUOTA=NUMBER",
     multiple=True,
     callback=_settings,
-    help="Give the account a limit of its own; QUOTA=default takes it back. Needs an operator's token.",
+    help="Give the account a limit of its own; QUOTA=default takes it back; repeatable. Requires an operator's token.",
 )
 @json_option
 @with_api
 def quotas_command(api: Client, *, account: str, changes: dict[str, int | None], as_json: bool) -> None:
-    """Show each quota of an account (id or name): its use and its limit."""
+    """Show the quotas of an account (id or name) with their use, after the changes of --set, if any."""
     path = f"/accounts/{find_account(api, account)['id']}/quotas"
     found: ApiObject = api.patch(path, changes) if changes else api.get(path)
     if as_json:

@@ -141,8 +141,8 @@ def verify_command(api: Client, *, zone: str, as_json: bool) -> None:
     """Mark a zone as verified.
 
     Confirms that the zone belongs to its account: CNAMEs and DNAMEs of other accounts are followed into it, and DNS
-    answers from it instead of from unverified zones of other accounts with its name. If another account's zone is
-    verified, use `dnsd zone unverify` on that one first. Requires an operator's token.
+    answers from it instead of from unverified zones of other accounts with its name. If such a zone is verified, use
+    `dnsd zone unverify` on it first. Requires an operator's token.
     """
     shape = api.patch(f"/zones/{find_zone(api, zone)['id']}", {"verified": True})
     _print_done("verified", shape, as_json=as_json)
