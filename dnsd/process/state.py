@@ -46,7 +46,10 @@ def take_state(folder: Path, log: Log) -> State:
     """Make and lock the state folder; if that fails, warn and use a temporary one. Raises UnsafeFolderError."""
     _remove_left_over()
     try:
-        return _taken(open_folder(folder, may_make=True), is_temporary=False)
+        opened = open_folder(folder, may_make=True)
+        if warning := opened.warning():
+            log.warning(f"warning: {warning}")
+        return _taken(opened, is_temporary=False)
     except BlockingIOError:
         why = f"{folder} is in use by another server, to which `dnsd reload` and `dnsd status` connect"
     except OSError as error:

@@ -62,6 +62,14 @@ class StateFolder:
                 "folder in it"
             )
 
+    def warning(self) -> str:
+        """A warning if the folder belongs to a user who may replace its content unseen; "" without one."""
+        owner = os.fstat(self.fd).st_uid
+        if owner in (0, os.geteuid()):
+            return ""
+        remedy = f"`chown -R {os.geteuid()} {self.path}`, or set `state` to another folder"
+        return f"state: {self.path} belongs to the user with id {owner}, who may replace tokens: {remedy}"
+
     def close(self) -> None:
         """Close the descriptor."""
         os.close(self.fd)

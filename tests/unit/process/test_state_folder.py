@@ -206,6 +206,17 @@ def test_folder_that_others_may_write_is_refused(tmp_path: pathlib.Path, mode: i
 
 
 @needs_root
+@pytest.mark.parametrize(("uid", "is_told"), [(0, False), (NOBODY.uid, True)])
+def test_folder_of_another_user_is_told(
+    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str], uid: int, is_told: bool
+) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    os.chown(tmp_path / "state", uid, 0)
+    close(take_state(tmp_path / "state", Log()))
+    assert ("belongs to the user with id" in capfd.readouterr().err) is is_told
+
+
+@needs_root
 def test_group_of_the_server_may_be_any_of_its_groups(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
