@@ -50,6 +50,7 @@ from dnsd.manage.exposed import IntoOpenError
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Service
 from dnsd.manage.token_file import TokenFileError
+from dnsd.process.tasks import OneByOne
 
 FORM_FIELD = "form_secret"
 KEPT = "kept"  # marks a sign-in form that also carries a form sent after its session had ended
@@ -83,6 +84,7 @@ class _Dashboard:
     def __init__(self, service: Service, state: Path, report: Callable[[str], None]) -> None:
         self._service = service
         self._sessions = Sessions(state, service.tokens, report)
+        self._saving = OneByOne()  # the sessions' file: other requests do not wait for the disk
         self._access = Access(service.tokens)
         self._pages = Pages()
         self._report = report
@@ -178,7 +180,8 @@ class _Dashboard:
             self._report(str(error))
             return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be used"), None)
         try:
-            session = self._sessions.begin(token, form.text("token"), datetime.now(UTC))
+            begin = partial(self._sessions.begin, token, form.text("token"), datetime.now(UTC))
+            session = await self._saving.run(begin)
         except OSError as error:
             self._report(f"sessions: {error}")
             return self._refusal(
@@ -202,7 +205,7 @@ class _Dashboard:
         except RefusedError as error:
             return self._refusal(error, None)
         try:
-            self._sessions.end(secret)
+            await self._saving.run(partial(self._sessions.end, secret))
         except OSError as error:
             self._report(f"sessions: {error}")
         response = redirected(Redirect("/sign-in"), request)

@@ -49,6 +49,18 @@ def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     return future
 
 
+class OneByOne:
+    """Runs work in threads, one at a time, in the order of the calls."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The result of `work`."""
+        async with self._turn:
+            return await in_thread(work)
+
+
 def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
     """The work's return value, or its exception."""
     try:
