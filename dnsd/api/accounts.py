@@ -138,11 +138,14 @@ async def edit_prefix(call: Call) -> Reply:
 
 
 async def delete_prefix(call: Call) -> Reply:
-    """Delete a prefix; no address map may use it"""
-    account_id, prefix_id = call.path["account_id"], call.path["prefix_id"]
-    await call.service.change(
-        call.actor, "prefix.delete", lambda draft: accounts.delete_prefix(draft, account_id, prefix_id)
-    )
+    """Delete a prefix that no enabled map uses; the operator withdraws it from other accounts' with `?force=true`"""
+    account_id, prefix_id, is_forced = call.path["account_id"], call.path["prefix_id"], forced(call)
+
+    def verb(draft: Draft) -> None:
+        draft.forced = is_forced
+        accounts.delete_prefix(draft, account_id, prefix_id)
+
+    await call.service.change(call.actor, "prefix.delete", verb)
     return Reply(listed([]))
 
 
@@ -178,11 +181,15 @@ async def create_delegation(call: Call) -> Reply:
 
 
 async def delete_delegation(call: Call) -> Reply:
-    """Delete a delegation; no address map may use it"""
+    """Delete a delegation that no enabled map uses; the operator withdraws it from maps with `?force=true`"""
     account_id, prefix_id, wanted = (call.path[name] for name in ("account_id", "prefix_id", "delegation_id"))
-    await call.service.change(
-        call.actor, "prefix.undelegate", lambda draft: accounts.delete_delegation(draft, account_id, prefix_id, wanted)
-    )
+    is_forced = forced(call)
+
+    def verb(draft: Draft) -> None:
+        draft.forced = is_forced
+        accounts.delete_delegation(draft, account_id, prefix_id, wanted)
+
+    await call.service.change(call.actor, "prefix.undelegate", verb)
     return Reply({"id": wanted})
 
 
@@ -205,7 +212,7 @@ async def create_lease(call: Call) -> Reply:
 
 
 async def delete_lease(call: Call) -> Reply:
-    """End the lease of a static IP; no address map may use it"""
+    """End the lease of a static IP; no enabled address map may use it"""
     account_id, wanted = call.path["account_id"], call.path["lease_id"]
     await call.service.change(
         call.actor, "lease.delete", lambda draft: accounts.delete_lease(draft, account_id, wanted)

@@ -210,7 +210,7 @@ ROUTES = (
     Route("POST", PREFIXES, _edit(Area.PREFIXES), accounts.create_prefix, PrefixBody, status=201),
     Route("GET", PREFIX, _read(Area.PREFIXES), accounts.get_prefix),
     Route("PATCH", PREFIX, _edit(Area.PREFIXES), accounts.edit_prefix, PrefixEdit, query=FORCE),
-    Route("DELETE", PREFIX, _edit(Area.PREFIXES), accounts.delete_prefix),
+    Route("DELETE", PREFIX, _edit(Area.PREFIXES), accounts.delete_prefix, query=FORCE),
     Route("GET", f"{PREFIX}/bgp/status", _read(Area.PREFIXES), addressing.get_bgp_status),
     Route(
         "PATCH", f"{PREFIX}/bgp/status", _edit(Area.PREFIXES), addressing.edit_bgp_status, AdvertisedBody, query=FORCE
@@ -240,7 +240,13 @@ ROUTES = (
     Route("GET", f"{ACCOUNT}/addressing/services", _read(Area.PREFIXES), addressing.list_services),
     Route("GET", f"{PREFIX}/delegations", _read(Area.PREFIXES), accounts.list_delegations),
     Route("POST", f"{PREFIX}/delegations", _edit(Area.PREFIXES), accounts.create_delegation, DelegationBody),
-    Route("DELETE", f"{PREFIX}/delegations/{{delegation_id}}", _edit(Area.PREFIXES), accounts.delete_delegation),
+    Route(
+        "DELETE",
+        f"{PREFIX}/delegations/{{delegation_id}}",
+        _edit(Area.PREFIXES),
+        accounts.delete_delegation,
+        query=FORCE,
+    ),
     Route("GET", LEASES, _read(Area.PREFIXES), accounts.list_leases, query=PAGE),
     Route("POST", LEASES, OPERATOR, accounts.create_lease, LeaseBody),
     Route("DELETE", f"{LEASES}/{{lease_id}}", OPERATOR, accounts.delete_lease),

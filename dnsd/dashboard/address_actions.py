@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.page import HtmlPage, Redirect
+from dnsd.dashboard.planned import PlanView, plan_view
 from dnsd.dashboard.spaces import uses_of
 from dnsd.dashboard.visit import Visit
 from dnsd.manage import accounts
 from dnsd.manage.draft import Draft
-from dnsd.manage.find import find_prefix
+from dnsd.manage.find import find_account, find_prefix
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.tags import tag_of
-from dnsd.model.accounts import Approval, Prefix, contains
+from dnsd.model.accounts import Approval, Delegation, Prefix, contains, without
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, IPNetwork
 from dnsd.model.maps import AddressMap
 from dnsd.model.space import doubts
+from dnsd.model.withdrawals import Loss, losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class AddressAction:
     is_dangerous: bool = True
     shown: Callable[[Dataset], Sequence[str]] = lambda dataset: ()  # what the page shows, and a person confirms
     doubts: tuple[str, ...] = ()  # about a prefix to approve
+    losses: tuple[Loss, ...] = ()  # of other accounts' maps; shown to the operator only
 
     def tag(self, dataset: Dataset) -> str:
         """The tag of what the page shows; empty for nothing."""
@@ -51,10 +54,17 @@ async def ask(make: Make, visit: Visit) -> HtmlPage:
     """Show the effect of an action and ask to confirm; if it would be refused, the reasons."""
     action = make(visit)
     try:
-        await visit.service.plan(visit.actor, action.verb)
+        plan = await _effect(visit, action)
     except RefusedError as error:
         return _page(visit, action, FormErrors(error))
-    return _page(visit, action, FormErrors())
+    return _page(visit, action, FormErrors(), plan)
+
+
+async def _effect(visit: Visit, action: AddressAction) -> PlanView | None:
+    """The changes in DNS, if there are any: of the only other account that loses addresses, else in numbers."""
+    losers = {one.map.account_id for one in action.losses}
+    plan = await visit.plan(action.verb, losers.pop() if len(losers) == 1 else None)
+    return plan_view(visit.dataset, plan, None, visit.loaded.settings.missing_family) if action.losses else None
 
 
 async def act(make: Make, visit: Visit) -> HtmlPage | Redirect:
@@ -69,8 +79,10 @@ async def act(make: Make, visit: Visit) -> HtmlPage | Redirect:
     try:
         await visit.change(action.name, confirmed)
     except RefusedError as error:
-        is_changed = error.faults[0].reason is Reason.CHANGED_MEANWHILE
-        return _page(visit, make(visit), FormErrors(error), is_changed=is_changed)
+        if error.faults[0].reason is not Reason.CHANGED_MEANWHILE:
+            return _page(visit, make(visit), FormErrors(error))
+        page, errors = await ask(make, visit), FormErrors(error)
+        return replace(page, data={**page.data, "changed": errors.others}, status=errors.status)
     return Redirect(f"/accounts/{visit.account.id}/addresses", action.done)
 
 
@@ -101,14 +113,15 @@ def approval(visit: Visit) -> AddressAction:
 
 
 def deletion(visit: Visit) -> AddressAction:
-    """The deletion of a prefix; the page names its delegations, and the account's maps that use it."""
+    """The deletion of a prefix; the page names its delegations, and the maps that use it."""
     prefix = _prefix(visit)
     lent = ", ".join(str(one.cidr) for one in prefix.delegations)
 
     def ending(dataset: Dataset) -> list[str]:
         _, own, _ = find_prefix(dataset, visit.account.id, prefix.id)
         delegated = (accounts.delegation_id(own, one) for one in own.delegations)
-        return [*sorted(delegated), *sorted(one.id for one in _users(dataset, visit.account.id, own.cidr))]
+        users = sorted(one.id for one in _users(dataset, visit.account.id, own.cidr))
+        return [*sorted(delegated), *users, *map(str, _losses(visit, dataset, own))]
 
     return AddressAction(
         "prefix.delete",
@@ -118,8 +131,9 @@ def deletion(visit: Visit) -> AddressAction:
         + (f" The delegations of {lent} end, too." if lent else "")
         + (" To use it again, you add it again, and the operator approves it." if not visit.token.is_operator else ""),
         "The prefix is deleted.",
-        partial(accounts.delete_prefix, account_id=visit.account.id, prefix_id=prefix.id),
+        _forced(visit, partial(accounts.delete_prefix, account_id=visit.account.id, prefix_id=prefix.id)),
         shown=ending,
+        losses=tuple(_losses(visit, visit.dataset, prefix)),
     )
 
 
@@ -145,14 +159,41 @@ def delegation_end(visit: Visit) -> AddressAction:
     found = next((one for one in prefix.delegations if accounts.delegation_id(prefix, one) == wanted), None)
     if found is None:
         raise refused(Reason.NOT_FOUND, f"There is no delegation {wanted}")
+
+    def lost(dataset: Dataset) -> list[str]:
+        own = find_prefix(dataset, visit.account.id, prefix.id)[1]
+        return [*map(str, _losses(visit, dataset, own, found))]
+
     return AddressAction(
         "prefix.undelegate",
         found.cidr,
         "Take back",
-        "Address maps of the other account can no longer use it.",
+        "Address maps of the other account can no longer use it; disabled ones still list it.",
         "The delegation is deleted.",
-        partial(accounts.delete_delegation, account_id=visit.account.id, prefix_id=prefix.id, wanted=wanted),
+        _forced(
+            visit,
+            partial(accounts.delete_delegation, account_id=visit.account.id, prefix_id=prefix.id, wanted=wanted),
+        ),
+        shown=lost,
+        losses=tuple(_losses(visit, visit.dataset, prefix, found)),
     )
+
+
+def _losses(visit: Visit, dataset: Dataset, prefix: Prefix, delegation: Delegation | None = None) -> list[Loss]:
+    """The losses of other accounts' maps without a prefix or its delegation, for the operator's eyes only."""
+    if not visit.token.is_operator:
+        return []
+    return losses(dataset, without(find_account(dataset, visit.account.id), prefix, delegation))
+
+
+def _forced(visit: Visit, verb: Callable[[Draft], Any]) -> Callable[[Draft], Any]:
+    """The verb, forced for the operator: the page has shown the losses and the changes in DNS."""
+
+    def forced(draft: Draft) -> Any:
+        draft.forced = visit.token.is_operator
+        return verb(draft)
+
+    return forced
 
 
 def _prefix(visit: Visit) -> Prefix:
@@ -160,14 +201,14 @@ def _prefix(visit: Visit) -> Prefix:
     return find_prefix(visit.dataset, visit.path["account_id"], visit.path["prefix_id"])[1]
 
 
-def _page(visit: Visit, action: AddressAction, errors: FormErrors, *, is_changed: bool = False) -> HtmlPage:
+def _page(visit: Visit, action: AddressAction, errors: FormErrors, plan: PlanView | None = None) -> HtmlPage:
     data = {
         "account": visit.account,
         "action": action,
         "users": _users(visit.dataset, visit.account.id, action.space),
         "url": visit.url,
     }
-    asks = {"asks": is_changed or not errors, "tag": action.tag(visit.dataset), "shown": SHOWN}
+    asks = {"asks": not errors, "tag": action.tag(visit.dataset), "shown": SHOWN, "plan": plan, "changed": ()}
     return HtmlPage("address_action.html", {**data, **asks, "errors": errors}, errors.status)
 
 

@@ -147,12 +147,12 @@ class Visit:
         """Carry out a verb; on return, DNS answers accordingly. Raises RefusedError."""
         return await self.service.change(self.actor, action, verb)
 
-    async def plan(self, verb: Callable[[Draft], Any]) -> Plan:
-        """The effect of a verb on answers, as the account of the path may see it.
+    async def plan(self, verb: Callable[[Draft], Any], account_id: str | None = None) -> Plan:
+        """The effect of a verb on answers, as an account may see it: by default that of the path.
 
         Raises RefusedError if the verb is refused.
         """
-        account_id = self.path.get("account_id") or self.zone.account_id
+        account_id = account_id or self.path.get("account_id") or self.zone.account_id
         before, after = await self.service.plan(self.actor, verb)
         asked = Asked(self.service.recent, self.service.traffic.by_zone())
         objection = await self.service.objection(self.actor, before, after)

@@ -8,9 +8,10 @@ from typing import NamedTuple, TypedDict
 
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_prefix
+from dnsd.manage.lent_space import withdraw_lent
 from dnsd.manage.maps import Member, NewMap, create_map
 from dnsd.manage.refusal import Reason, refused
-from dnsd.model.accounts import Account, Approval, Delegation, PoolUse, Prefix
+from dnsd.model.accounts import Account, Approval, Delegation, PoolUse, Prefix, without
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.maps import MemberKind
@@ -150,8 +151,10 @@ def edit_prefix(draft: Draft, account_id: str, prefix_id: str, change: PrefixCha
 
 
 def delete_prefix(draft: Draft, account_id: str, prefix_id: str) -> None:
-    """Delete a prefix; a rule refuses this while a map uses it."""
-    document, index = _prefix(draft, account_id, prefix_id)
+    """Delete a prefix; a rule refuses this while an enabled map uses it, unless the operator forces it for others'."""
+    account, prefix, index = find_prefix(draft.dataset, account_id, prefix_id)
+    withdraw_lent(draft, without(account, prefix))
+    document = draft.document(account.key)
     del document["prefixes"][index]
     _write(draft, account_id, document)
 
@@ -172,13 +175,14 @@ def create_delegation(draft: Draft, account_id: str, prefix_id: str, cidr: IPNet
 
 
 def delete_delegation(draft: Draft, account_id: str, prefix_id: str, wanted: str) -> None:
-    """Delete a delegation by its id; a rule refuses this while a map uses it."""
-    _, prefix, _ = find_prefix(draft.dataset, account_id, prefix_id)
-    places = [place for place, one in enumerate(prefix.delegations) if delegation_id(prefix, one) == wanted]
-    if not places:
+    """Delete a delegation by its id; refused while an enabled map uses it, unless the operator forces it."""
+    account, prefix, index = find_prefix(draft.dataset, account_id, prefix_id)
+    found = next((one for one in prefix.delegations if delegation_id(prefix, one) == wanted), None)
+    if found is None:
         raise refused(Reason.NOT_FOUND, "not_found: there is no delegation with this id")
-    document, index = _prefix(draft, account_id, prefix_id)
-    del document["prefixes"][index]["delegations"][places[0]]
+    withdraw_lent(draft, without(account, prefix, found))
+    document = draft.document(account.key)
+    del document["prefixes"][index]["delegations"][prefix.delegations.index(found)]
     _write(draft, account_id, document)
 
 

@@ -52,7 +52,7 @@ class Draft:
         self.loaded = loaded
         self.now = now
         self.by_operator = by_operator
-        self.forced = False  # whether prefixes may be withdrawn although maps answer with their addresses
+        self.forced = False  # whether address space may be withdrawn although maps answer with it
         self.author: Author | None = None  # for the brake; None: no limit
         self._written: dict[str, SourceFile] = {}  # by key
         self._removed: dict[str, SourceFile] = {}

@@ -17,7 +17,7 @@ from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending import FIELD, PendingChange, tag_in, zones_of
 from dnsd.manage.plan import Plan, plan_of
 from dnsd.manage.refusal import Reason, RefusedError, refused, refused_for
-from dnsd.model.changes import map_change_problems
+from dnsd.model.changes import foreign_addresses, map_change_problems
 from dnsd.model.claims import ZoneNames
 from dnsd.model.dataset import Dataset
 from dnsd.model.dataset_rules import map_problems
@@ -115,7 +115,9 @@ class _Steps(Draft):
             raise refused(Reason.INVALID, "another map has this id")
         after = self._map(files[0], request.account_id) if files else None
         broken = [*map_change_problems(before, after, by_operator=self.by_operator)]
-        broken += map_problems(self.loaded.dataset, after) if after else ()
+        if after:
+            dataset = self.loaded.dataset
+            broken += (*foreign_addresses(dataset, before, after), *map_problems(dataset, after))
         if any(not problem.warning for problem in broken):
             raise refused_for(broken, Reason.FORBIDDEN)
         maps = {key: one for key, one in self._seen.maps.items() if one is not before}

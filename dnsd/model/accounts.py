@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pydantic import Field
@@ -182,6 +182,15 @@ class Account:
     pool: PoolUse | None = None  # as written; `Dataset.is_barred` has its meaning
     withdrawn: WithdrawnAction = WithdrawnAction.ANSWER
     quotas: OwnQuotas = ()
+
+
+def without(account: Account, prefix: Prefix, delegation: Delegation | None = None) -> Account:
+    """The account without one of its prefixes, or without one delegation of it."""
+    left = tuple(one for one in prefix.delegations if one != delegation)
+    kept = [replace(prefix, delegations=left)] if delegation else []
+    return replace(
+        account, prefixes=tuple(one for each in account.prefixes for one in (kept if each is prefix else [each]))
+    )
 
 
 def contains(network: IPNetwork, part: IPNetwork | IPAddress) -> bool:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dnsd.errors import Path, Problem
+from dnsd.errors import BrokenRule, Path, Problem
 from dnsd.model.accounts import Approval, Prefix
 from dnsd.model.dataset import Dataset
+from dnsd.model.dataset_rules import may_not_use
 from dnsd.model.maps import AddressMap
 from dnsd.model.pool import slip
 from dnsd.model.withdrawals import locked_problems, unapproved_problems, withdrawal_problems
@@ -27,6 +28,7 @@ def change_problems(old: Dataset, new: Dataset, *, by_operator: bool, forced: bo
         before, after = old.maps.get(map_id), new.maps.get(map_id)
         if before is not after and (after or (before and before.account_id in new.accounts)):
             found += map_change_problems(before, after, by_operator=by_operator)
+            found += foreign_addresses(new, before, after) if after else ()
     found += _slips(old, new)
     found += _delegations(old, new)
     return found if by_operator else [*found, *_operator_only(old, new)]
@@ -40,6 +42,14 @@ def map_change_problems(before: AddressMap | None, after: AddressMap | None, *, 
         yield from _creation(after, by_operator=by_operator)
     elif before:
         yield from _deletion(before)
+
+
+def foreign_addresses(new: Dataset, before: AddressMap | None, after: AddressMap) -> Iterator[Problem]:
+    """Addresses that a map may not get; those withdrawn from its account may stay in it while it is disabled."""
+    known = set(before.ips) if before else ()
+    for index, ip in enumerate(after.ips):
+        if ip not in known and (message := may_not_use(new, after.account_id, ip)):
+            yield Problem(after.key, ("ips", index), f"{ip} {message}", rule=BrokenRule.OUTSIDE_SPACE)
 
 
 def _slips(old: Dataset, new: Dataset) -> Iterator[Problem]:

@@ -112,7 +112,10 @@ def map_problems(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]
         if ip in listed:
             yield Problem(key, ("ips", index), f"{ip} is listed twice")
         elif message := may_not_use(dataset, address_map.account_id, ip):
-            yield Problem(key, ("ips", index), f"{ip} {message}", rule=BrokenRule.OUTSIDE_SPACE)
+            # Owners may withdraw space that only disabled maps list: a warning must not hold the maps' account.
+            is_used = address_map.enabled
+            message = f"{ip} {message}{'' if is_used else ': the map cannot be enabled while it lists it'}"
+            yield Problem(key, ("ips", index), message, warning=not is_used, rule=BrokenRule.OUTSIDE_SPACE)
         listed.add(ip)
     for version in (4, 6):
         count = sum(ip.version == version for ip in address_map.ips)

@@ -1,18 +1,70 @@
-"""The rules on changes to BGP prefixes: nothing in use is withdrawn by a slip, and nothing unapproved is advertised."""
+"""The rules on withdrawing routes and lent address space: nothing in use is withdrawn by a slip.
+
+Nor is anything unapproved advertised.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from dnsd.errors import Problem
 from dnsd.model.accounts import Account, BgpPrefix, Prefix, contains
 from dnsd.model.advertisement import answers
 from dnsd.model.dataset import Dataset
+from dnsd.model.dataset_rules import may_not_use
 from dnsd.model.fields import IPAddress, IPNetwork
-from dnsd.model.maps import MissingFamily, effective
+from dnsd.model.maps import AddressMap, MissingFamily, effective
 from dnsd.model.zones import Zone
 
-MAX_NAMED = 20  # zones in a message
+MAX_NAMED = 20  # zones, maps or addresses in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The addresses that an enabled map of another account would lose with the space that is lent to it."""
+
+    map: AddressMap
+    ips: tuple[IPAddress, ...]
+
+    @property
+    def left(self) -> tuple[IPAddress, ...]:
+        """The addresses that the map would keep."""
+        lost = set(self.ips)
+        return tuple(ip for ip in self.map.ips if ip not in lost)
+
+    def __str__(self) -> str:
+        ips = ", ".join(map(str, self.ips[:MAX_NAMED])) + (", …" if len(self.ips) > MAX_NAMED else "")
+        return f"{self.map.key} loses {ips}{'' if self.left else ', all that it has, and is disabled'}"
+
+
+def losses(dataset: Dataset, after: Account) -> list[Loss]:
+    """The losses of other accounts' enabled maps if an account's space becomes that of `after`."""
+    before = dataset.accounts[after.id]
+    others = {one.account_id for prefix in before.prefixes for one in prefix.delegations} - {after.id}
+    changed = replace(dataset, accounts={**dataset.accounts, after.id: after})
+    found = []
+    for one in dataset.maps.values():
+        if one.enabled and one.account_id in others:
+            ips = tuple(ip for ip in one.ips if may_not_use(changed, one.account_id, ip))
+            found += [Loss(one, ips)] if ips else []
+    return found
+
+
+def loss_message(dataset: Dataset, found: Iterable[Loss], *, by_operator: bool) -> str:
+    """The reason why lent space is not withdrawn; only the operator sees other accounts' maps and zones."""
+    if not by_operator:
+        return (
+            "enabled address maps of another account use these addresses: that account has to give them up, or the "
+            "server's operator withdraws them"
+        )
+    found = list(found)
+    lost = {ip for one in found for ip in one.ips}
+    zones = zones_with(dataset, lambda ip: ip in lost)
+    maps = "; ".join(map(str, found[:MAX_NAMED])) + ("; …" if len(found) > MAX_NAMED else "")
+    names = ", ".join(sorted(zone.name_text for zone in zones)[:MAX_NAMED])
+    answered = f"{len(zones):,} zone{'' if len(zones) == 1 else 's'}{': ' if names else ''}{names}"
+    return f"enabled maps of other accounts use these addresses for {answered}. If it is forced, {maps}"
 
 
 def withdrawal_problems(old: Dataset, new: Dataset) -> Iterator[Problem]:
@@ -57,16 +109,16 @@ def named_zones(zones: Sequence[Zone], account_id: str) -> str:
 def zones_without_route(dataset: Dataset, network: IPNetwork) -> list[Zone]:
     """The zones answered with addresses in a network to which no route is declared advertised."""
     routes = dataset.declared_routes
-    return _zones_with(dataset, lambda ip: contains(network, ip) and routes.state(ip) is not True)
+    return zones_with(dataset, lambda ip: contains(network, ip) and routes.state(ip) is not True)
 
 
 def zones_answered_from(dataset: Dataset, network: IPNetwork) -> list[Zone]:
     """The zones answered with addresses in a network."""
-    return _zones_with(dataset, lambda ip: contains(network, ip))
+    return zones_with(dataset, lambda ip: contains(network, ip))
 
 
-def _zones_with(dataset: Dataset, is_meant: Callable[[IPAddress], bool]) -> list[Zone]:
-    """The zones whose proxied names are answered with any such address."""
+def zones_with(dataset: Dataset, is_meant: Callable[[IPAddress], bool]) -> list[Zone]:
+    """The zones whose proxied names are answered with an address of some kind."""
     accounts = {one.account_id for one in dataset.maps.values() if answers(one) and any(map(is_meant, one.ips))}
     found = []
     for zone in dataset.zones.values():

@@ -17,6 +17,7 @@ from tests.models import zone
 A1, M1 = "a1" * 16, "11" * 16
 ACCOUNT_MEMBER = (Membership(MemberKind.ACCOUNT, A1),)
 IPS = (ip_address("203.0.113.10"),)
+FOREIGN = ip_address("198.51.100.1")
 PREFIX = Prefix("91" * 16, ip_network("203.0.113.0/24"), None, Approval.ACTIVE, "", ())
 ACCOUNT = Account("acme", A1, "Acme", (PREFIX,), (), AccountSettings())
 ORDINARY = AddressMap("acme/maps/m", M1, A1, "", False, IPS, ACCOUNT_MEMBER, None, False)
@@ -46,6 +47,17 @@ CASES = {
         IMMUTABLE,
         replace(IMMUTABLE, memberships=()),
         "membership cannot be removed",
+    ),
+    "a disabled map gets an address of others": (
+        ORDINARY,
+        replace(ORDINARY, ips=(*IPS, FOREIGN)),
+        "is outside the account's prefixes",
+    ),
+    "a new disabled map has an address of others": (None, replace(ORDINARY, ips=(FOREIGN,)), "is outside the account"),
+    "a disabled map keeps an address that was withdrawn": (
+        replace(ORDINARY, ips=(*IPS, FOREIGN)),
+        replace(ORDINARY, ips=(FOREIGN,), description="x"),
+        None,
     ),
     "a map becomes immutable": (ORDINARY, replace(ORDINARY, immutable=True), "cannot be changed after"),
     "the last address is removed": (ORDINARY, replace(ORDINARY, ips=()), "last address"),

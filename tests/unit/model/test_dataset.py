@@ -132,7 +132,14 @@ MAPS: dict[str, tuple[dict[str, Fields], list[Expected]]] = {
         {"a1/m": {"immutable": True, "enabled": True, "ips": ["203.0.113.1"]}},
         [("m", ("immutable",), "the account is not its member", True)],
     ),
-    "a foreign address": ({"a1/m": {"ips": ["203.0.113.1", "192.0.2.1"]}}, [("m", ("ips", 1), "is outside", False)]),
+    "a foreign address": (
+        {"a1/m": {"enabled": True, "ips": ["203.0.113.1", "192.0.2.1"]}},
+        [("m", ("ips", 1), "is outside", False)],
+    ),
+    "a foreign address in a disabled map": (
+        {"a1/m": {"ips": ["203.0.113.1", "192.0.2.1"]}},
+        [("m", ("ips", 1), "static IPs: the map cannot be enabled while it lists it", True)],
+    ),
     # Warnings for members of several enabled maps
     "two of one zone": (
         {

@@ -164,14 +164,17 @@ CASES: dict[str, Edit] = {
     ),
     # Address maps
     "an address outside the account's space": in_map(
-        "ips:\n- 203.0.113.10\n- →198.51.100.1", "is outside the account's prefixes"
+        "enabled: true\nips:\n- 203.0.113.10\n- →198.51.100.1", "is outside the account's prefixes"
     ),
-    "an address of a pending prefix": in_map('ips: [→"2001:db8:100::1"]', "not approved yet"),
+    "an address of a pending prefix": in_map('enabled: true\nips: [→"2001:db8:100::1"]', "not approved yet"),
     "an address of another account's delegation": (
-        {OTHER: "name: Two", "accounts/a2/maps/m.yaml": "ips: [203.0.113.70, →203.0.113.10]"},
+        {OTHER: "name: Two", "accounts/a2/maps/m.yaml": "enabled: true\nips: [203.0.113.70, →203.0.113.10]"},
         ["is outside the account"],
     ),
-    "a static IP of another account": ({"accounts/a2/maps/m.yaml": "ips: [→192.0.2.200]"}, ["is outside the account"]),
+    "a static IP of another account": (
+        {"accounts/a2/maps/m.yaml": "enabled: true\nips: [→192.0.2.200]"},
+        ["is outside the account"],
+    ),
     "an address with a scope": in_map('ips: [→"fe80::1%eth0"]', "is not an IP address"),
     "an address with a length": in_map("ips: [→203.0.113.10/32]", "remove the prefix length"),
     "an address with leading zeros": in_map("ips: [→203.0.113.010]", "is not an IP address"),

@@ -25,7 +25,7 @@ def test_only_ones_own_pending_prefix_is_named(tmp_path: Path, whose: str, told:
     for name in ("acme", "globex"):
         (accounts / name / "maps").mkdir(parents=True)
         (accounts / name / "account.yaml").write_text(PENDING if name == whose else f"name: {name}\n")
-    (accounts / "globex/maps/one.yaml").write_text("ips: [198.51.100.9]\n")
+    (accounts / "globex/maps/one.yaml").write_text("enabled: true\nips: [198.51.100.9]\n")
     (tmp_path / "dnsd.yaml").write_text(SETTINGS)
     if whose == "globex":
         (accounts / "globex/account.yaml").write_text("prefixes: [{cidr: 198.51.100.0/24}]\n")
