@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dnsd.control.brake import Brake
 from dnsd.control.current import Current
 from dnsd.control.guarded import UnsettledError
 from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
+from dnsd.control.waiting import WaitingChange, WaitingChanges
 from dnsd.log import Log
 from dnsd.manage.change import Changed, Make, StaleError, draw_up, testified, write_change
 from dnsd.manage.refusal import Reason, refused
@@ -27,29 +27,10 @@ from dnsd.store.write import Evidence
 
 T = TypeVar("T")
 
-MAX_OF_AUTHOR = 2  # changes in one batch
 TRIES = 3  # attempts at a change while files are being edited
 SAVE_PAUSE_S = 1.0  # from the last change to the save of the snapshot: a save delays the changes that follow
 SAVE_WITHIN_S = 30.0  # from the first change to the save; until it, the snapshot file counts as behind
 SAVE_PAUSE_FACTOR = 10  # seconds of pause per second of saving, so that saves take less than a tenth of the time
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pending:
-    """A requested change, and the future on which its requester waits."""
-
-    make: Make[Any]
-    author: str
-    future: asyncio.Future[Changed[Any]]
-
-    def settle(self, outcome: Changed[Any] | BaseException) -> None:
-        """Set the outcome, unless the requester has gone."""
-        if self.future.done():
-            return
-        if isinstance(outcome, Changed):
-            self.future.set_result(outcome)
-        else:
-            self.future.set_exception(outcome)
 
 
 class ChangeQueue:
@@ -62,7 +43,7 @@ class ChangeQueue:
         self._log = log
         self._loader = loader
         self._publisher = publisher
-        self._pending: list[_Pending] = []
+        self._waiting = WaitingChanges()
         self._work: asyncio.Task[None] | None = None  # while changes wait
         self._has_unsaved = asyncio.Event()
 
@@ -72,13 +53,13 @@ class ChangeQueue:
         `make` applies it to the loaded data, in a thread, while no other change runs. It is called again if files were
         edited but not loaded yet. Raises the exceptions of `make`, RefusedError if the rules refuse the result or files
         cannot be used, and OSError; nothing has changed then. Changes that wait for their turn are written and
-        published together, a few of each author at a time: nobody waits for all changes of another.
+        published together, a few of each author at a time.
         """
-        pending = _Pending(make, author, asyncio.get_running_loop().create_future())
-        self._pending.append(pending)
+        waiting = WaitingChange(make, author, asyncio.get_running_loop().create_future())
+        self._waiting.add(waiting)
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._carry_out_all())
-        changed: Changed[T] = await pending.future
+        changed: Changed[T] = await waiting.future
         if not self._loader.last.ok:
             await self._publisher.save()  # a restart could not load the files: it would serve the snapshot file
         return changed
@@ -110,9 +91,9 @@ class ChangeQueue:
 
     async def _carry_out_all(self) -> None:
         """Carry out the waiting changes, until there are none."""
-        while self._pending:
+        while self._waiting:
             async with self._current.turn:
-                batch = self._next_batch()
+                batch = self._waiting.next_batch()
                 try:
                     await self._carry_out(batch)
                 except BaseException as error:  # no requester may wait forever
@@ -120,18 +101,7 @@ class ChangeQueue:
                         one.settle(error if isinstance(error, Exception) else asyncio.CancelledError())
                     raise
 
-    def _next_batch(self) -> list[_Pending]:
-        """The first waiting changes of each author, no longer waiting."""
-        counts: Counter[str] = Counter()
-        batch: list[_Pending] = []
-        left: list[_Pending] = []
-        for one in self._pending:
-            counts[one.author] += 1
-            (batch if counts[one.author] <= MAX_OF_AUTHOR else left).append(one)
-        self._pending = left
-        return batch
-
-    async def _carry_out(self, batch: Sequence[_Pending]) -> None:
+    async def _carry_out(self, batch: Sequence[WaitingChange]) -> None:
         """Carry out changes together; if that fails, one by one, so that one failure does not affect the others."""
         if len(batch) > 1:
             with suppress(Exception):
@@ -145,17 +115,17 @@ class ChangeQueue:
             except Exception as error:  # reported to the requester
                 one.settle(error)
 
-    async def _make_alone(self, pending: _Pending) -> None:
+    async def _make_alone(self, change: WaitingChange) -> None:
         """Carry out one change; if files were edited meanwhile, load them and try again. Raises any exception."""
         for _ in range(TRIES):
             try:
-                await self._make([pending])
+                await self._make([change])
                 return
             except StaleError as error:
                 await self._catch_up(error.keys)
         raise refused(Reason.NOT_WRITABLE, "the files keep changing; nothing was written: try again")
 
-    async def _make(self, batch: Sequence[_Pending]) -> None:
+    async def _make(self, batch: Sequence[WaitingChange]) -> None:
         """Make changes, each on top of the one before, then write and publish them.
 
         Raises StaleError, OSError or, without loaded data, RefusedError; each is about all of them.
@@ -165,7 +135,9 @@ class ChangeQueue:
             raise refused(Reason.NOT_LOADED, "the files cannot be used; the last snapshot is served, read-only")
         self.note_unsaved()
         trial = self._brake.trial()
-        outcomes = await in_thread(partial(draw_up, [one.make for one in batch], before, trial.check))
+        drawn = await in_thread(partial(draw_up, [one.make for one in batch], before, trial.check))
+        outcomes = [one.outcome for one in drawn]
+        self._waiting.note({one.author: drawn_up.cpu_s for one, drawn_up in zip(batch, drawn, strict=True)})
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
         beside = [file for one in outcomes if isinstance(one, Changed) for file in one.beside]
         witnesses = [one.witness for one in outcomes if isinstance(one, Changed) and one.witness]

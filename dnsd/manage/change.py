@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import thread_time
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from dnsd.app import Loaded, Source
@@ -76,26 +77,37 @@ class Changed(Generic[T]):
     witness: Witness | None = None  # if the change needs evidence
 
 
-def draw_up(makes: Iterable[Make[Any]], before: Loaded, check: Check) -> list[Changed[Any] | Exception]:
-    """The outcomes of changes, each drawn up on top of the accepted ones before it. Raises StaleError.
+@dataclass(frozen=True, slots=True)
+class DrawnUp:
+    """The outcome of drawing up a change, and the CPU time that it took."""
+
+    outcome: Changed[Any] | Exception
+    cpu_s: float
+
+
+def draw_up(makes: Iterable[Make[Any]], before: Loaded, check: Check) -> list[DrawnUp]:
+    """Draw up changes, each on top of the accepted ones before it. Raises StaleError.
 
     `check` may refuse a change, given its draft and the data before and after it.
     """
-    outcomes: list[Changed[Any] | Exception] = []
+    drawn_up: list[DrawnUp] = []
     after = before
     for make in makes:
+        start = thread_time()
+        outcome: Changed[Any] | Exception
         try:
             result, draft = make(after)
             drawn = draft.load()
             check(draft, after, drawn)
             after = drawn
             witness = draft.witness(drawn) if draft.witness else None
-            outcomes.append(Changed(result, after, draft.beside, witness=witness))
+            outcome = Changed(result, after, draft.beside, witness=witness)
         except FileChangedError:
             raise StaleError from None
         except Exception as error:  # only this change fails; its requester gets the error
-            outcomes.append(error)
-    return outcomes
+            outcome = error
+        drawn_up.append(DrawnUp(outcome, thread_time() - start))
+    return drawn_up
 
 
 def write_change(
