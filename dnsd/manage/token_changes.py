@@ -20,6 +20,8 @@ from dnsd.model.times import time_text
 
 MAX_OF_ACCOUNT = 100  # tokens for an account or zones of it
 MAX_OF_LINE = 1_000  # tokens made from one token of a customer, also those for zones that are deleted
+MAX_LINE_SIZE = 1024 * 1024  # octets of scopes and policies of such tokens: the file is read again after each change
+ID_SIZE = 40  # octets of an id in the file
 MAX_TOKENS = 50_000  # in the file
 MAX_SCOPE = 500  # accounts and zones of a token
 SCOPE, EXPIRY = ("policies",), ("expires_on",)  # fields of a request
@@ -233,12 +235,21 @@ def _check_scope(limit: Token, fields: TokenFields, dataset: Dataset) -> None:
 
 
 def _check_room(tokens: Sequence[Token], new: Token, dataset: Dataset) -> None:
-    """Raise RefusedError if an account would have too many tokens."""
+    """Raise RefusedError if an account would have too many tokens, or a customer's tokens would be too large."""
+    others = [one for one in tokens if one.id != new.id and one.descends_from(new.author)]
+    if not new.is_operator and sum(map(_size, (*others, new))) > MAX_LINE_SIZE:
+        message = f"accounts, zones and policies of tokens from the same token have over {MAX_LINE_SIZE:,} octets"
+        raise refused(Reason.FORBIDDEN, f"{message}, the limit: revoke some")
     totals = Counter(account_id for one in tokens if one.id != new.id for account_id in accounts_of(one, dataset))
     for account_id in sorted(accounts_of(new, dataset)):
         if totals[account_id] >= MAX_OF_ACCOUNT:
             message = f"account {account_id} has {totals[account_id]} tokens; the limit is {MAX_OF_ACCOUNT}: revoke one"
             raise refused(Reason.FORBIDDEN, message)
+
+
+def _size(token: Token) -> int:
+    """The octets of a token's scope and policies in the file, approximately."""
+    return len(token.written) + ID_SIZE * (len(token.accounts) + len(token.zones))
 
 
 def _refused(error: Exception) -> RefusedError:

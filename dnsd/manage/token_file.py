@@ -218,10 +218,16 @@ class TokenFile:
             raise TokenFileError(f"{shown(self._file)} cannot be written: {error.strerror}") from None
 
     def _write(self, entries: Iterable[_Entry]) -> None:
-        """Replace the file atomically. Its modification time always increases, even if the clock is set back."""
+        """Replace the file atomically. Its modification time always increases, even if the clock is set back.
+
+        Raises ValueError if the file would be too large to be read.
+        """
         data = {"format": FORMAT, "tokens": [_entry_data(entry) for entry in entries]}
+        octets = json.dumps(data, indent=1).encode() + b"\n"
+        if len(octets) > MAX_SIZE:  # nobody could read it
+            raise ValueError(f"the file of tokens would have more than {MAX_SIZE:,} octets, the limit: revoke some")
         with replacing(self._file) as out:  # a new file: root must not write to, or give away, a file of the owner's
-            out.write(json.dumps(data, indent=1).encode() + b"\n")
+            out.write(octets)
             out.flush()
             _hand_over(out.fileno(), self._folder)
             modified_ns = max(os.fstat(out.fileno()).st_mtime_ns, self._content.version[0] + 1)

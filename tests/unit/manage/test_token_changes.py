@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -179,6 +180,21 @@ def test_line_of_a_tenant_has_a_bounded_number_of_tokens(file: TokenFile, monkey
         create_token(file, tenant, TokenFields(name="", zones=(Z1,)), DATASET, NOW)
     with pytest.raises(RefusedError, match="2 tokens descend from the same token"):
         create_token(file, tenant, TokenFields(name=""), gone, NOW)
+
+
+def test_tokens_of_a_tenant_take_bounded_room_in_the_file(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_changes, "MAX_LINE_SIZE", 3000)
+    operator = made(file)
+    tenant, other = (made(file, accounts=(one,), parent=operator) for one in (A1, A2))
+    fat = TokenFields(name="", zones=(Z1,), permissions=((DNS, READ),), written="[" + " " * 1200 + "]")
+    token = create_token(file, tenant, fat, DATASET, NOW).token
+    create_token(file, tenant, fat, DATASET, NOW)
+    with pytest.raises(RefusedError, match="over 3,000 octets"):
+        create_token(file, tenant, fat, DATASET, NOW)
+    with pytest.raises(RefusedError, match="over 3,000 octets"):
+        edit_token(file, tenant, token.id, replace(fat, written="[" + " " * 2000 + "]"), DATASET, NOW)
+    edit_token(file, tenant, token.id, replace(fat, written="[]"), DATASET, NOW)
+    create_token(file, other, replace(fat, zones=(Z2,)), DATASET, NOW)
 
 
 def test_customer_does_not_use_up_the_tokens_of_the_operators_others(

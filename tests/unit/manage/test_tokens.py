@@ -333,6 +333,15 @@ def test_root_is_the_author_of_a_line(file: TokenFile) -> None:
     assert [one.name for one in third.line] == ["step", "job", "ops"]
 
 
+def test_file_never_grows_beyond_what_is_read(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, secret = file.create(name="first", now=NOW)
+    monkeypatch.setattr("dnsd.manage.token_file.MAX_SIZE", 2000)
+    with pytest.raises(ValueError, match="more than 2,000 octets"):
+        file.create(name="fat", now=NOW, written=json.dumps([{"permission_groups": ["a" * 2000], "resources": {}}]))
+    assert file.find(secret, NOW) == first
+    assert file.tokens() == [first]
+
+
 def test_customers_of_one_operator_are_authors_of_their_own() -> None:
     operator = token()
     tool = token(parent=operator, id="2" * 32)
