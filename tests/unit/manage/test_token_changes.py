@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -186,13 +187,14 @@ def test_tokens_of_a_tenant_take_bounded_room_in_the_file(file: TokenFile, monke
     monkeypatch.setattr(token_changes, "MAX_LINE_SIZE", 3000)
     operator = made(file)
     tenant, other = (made(file, accounts=(one,), parent=operator) for one in (A1, A2))
-    fat = TokenFields(name="", zones=(Z1,), permissions=((DNS, READ),), written="[" + " " * 1200 + "]")
+    policies = json.dumps([{"permission_groups": [A1] * 30, "resources": {}}])
+    fat = TokenFields(name="", zones=(Z1,), permissions=((DNS, READ),), written=policies)
     token = create_token(file, tenant, fat, DATASET, NOW).token
     create_token(file, tenant, fat, DATASET, NOW)
     with pytest.raises(RefusedError, match="over 3,000 octets"):
         create_token(file, tenant, fat, DATASET, NOW)
     with pytest.raises(RefusedError, match="over 3,000 octets"):
-        edit_token(file, tenant, token.id, replace(fat, written="[" + " " * 2000 + "]"), DATASET, NOW)
+        edit_token(file, tenant, token.id, replace(fat, written=policies.replace(A1, f"{A1}{A2}")), DATASET, NOW)
     edit_token(file, tenant, token.id, replace(fat, written="[]"), DATASET, NOW)
     create_token(file, other, replace(fat, zones=(Z2,)), DATASET, NOW)
 
