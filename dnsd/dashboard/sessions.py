@@ -10,11 +10,12 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from dnsd.manage.token_file import TokenFile, secret_digest
+from dnsd.manage.token_file import TokenFile, TokenFileError, secret_digest
 from dnsd.manage.tokens import Token
 from dnsd.model.times import parse_time, time_text
 from dnsd.store.kept_file import read_or_problem
@@ -78,7 +79,12 @@ class Sessions:
             self._write()
 
     def _forget_ended(self, now: datetime) -> None:
-        self._begun = {digest: begun for digest, begun in self._begun.items() if now < begun.at + LIFETIME}
+        """Forget the sessions that have ended: a token that is rolled again and again would leave any number."""
+        tokens = {begun.token for begun in self._begun.values()}
+        with suppress(TokenFileError):
+            valid = {one for one in tokens if isinstance(self._tokens.find_digest(one, now), Token)}
+            begun = self._begun.items()
+            self._begun = {key: one for key, one in begun if one.token in valid and now < one.at + LIFETIME}
 
     def _read(self) -> dict[str, _Begun]:
         """The sessions of an earlier run; empty if the file cannot be read, so that users sign in again."""
