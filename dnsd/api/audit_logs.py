@@ -13,7 +13,7 @@ from dnsd.api.cursors import opened_cursor, sealed_cursor
 from dnsd.api.envelope import Cursored, Listed, Page, Reply
 from dnsd.api.request import Call
 from dnsd.api.shapes import JsonObject
-from dnsd.manage.audit_entries import Outcome, may_see
+from dnsd.manage.audit_entries import Outcome, as_seen, may_see
 from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.find import find_account
 from dnsd.manage.refusal import Reason, refused
@@ -47,7 +47,8 @@ async def list_audit_logs(call: Call) -> Reply:
     found = await call.service.audit(LogQuery(page.size, _filter(call), skip=skip, **_order(call)))
     has_more = len(found.entries) == page.size and found.next is not None
     total = skip + len(found.entries) + has_more
-    return Reply(Listed([_log_shape(one) for one in found.entries], Page(page.number, page.size), total))
+    shapes = [_log_shape(as_seen(call.actor.token, one)) for one in found.entries]
+    return Reply(Listed(shapes, Page(page.number, page.size), total))
 
 
 async def list_audit(call: Call) -> Reply:
@@ -58,7 +59,8 @@ async def list_audit(call: Call) -> Reply:
     account = find_account(call.dataset, call.path["account_id"])
     names = {zone.id: zone.name_text for zone in call.dataset.zones.values() if zone.account_id == account.id}
     shape = partial(_audit_shape, {"id": account.id, "name": account.name}, names)
-    return Reply(Cursored([shape(one) for one in found.entries], sealed_cursor(found.next) if found.next else ""))
+    shapes = [shape(as_seen(call.actor.token, one)) for one in found.entries]
+    return Reply(Cursored(shapes, sealed_cursor(found.next) if found.next else ""))
 
 
 class _Order(TypedDict):
@@ -82,9 +84,10 @@ def _filter(call: Call) -> Callable[[JsonObject], bool]:
     since, before = _bound(call, "since"), _bound(call, "before")
     texts = {name: call.query[name] for name in TEXTS if call.query.get(name)}
 
-    def is_wanted(entry: JsonObject) -> bool:
-        if entry.get("account_id") != call.path["account_id"] or not may_see(call.actor.token, entry):
+    def is_wanted(written: JsonObject) -> bool:
+        if written.get("account_id") != call.path["account_id"] or not may_see(call.actor.token, written):
             return False
+        entry = as_seen(call.actor.token, written)  # no filter may tell what the entry does not show
         at = _time_of(entry)
         if at is None or (since and at < since) or (before and at >= before):
             return False

@@ -73,9 +73,9 @@ def _versions(call: Call, object_id: str) -> Reply:
     exists = current is not None and current.account_id == account_id
     if not found and not exists:
         raise refused(Reason.NOT_FOUND, "not_found: there is no object with this id, and no version of it")
-    return Reply(
-        call.listed([version_shape(one, is_current=exists and not number) for number, one in enumerate(found)], dict)
-    )
+    viewer = call.actor.token
+    shapes = [version_shape(one, viewer, is_current=exists and not number) for number, one in enumerate(found)]
+    return Reply(call.listed(shapes, dict))
 
 
 def _version(call: Call, object_id: str) -> Reply:

@@ -13,6 +13,7 @@ from dnsd.manage.find import find_map
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.maps import map_tag
 from dnsd.manage.pending import FIELD, NO_MAP, PendingChange, map_of, parse_deploy_at
+from dnsd.manage.tokens import Token
 from dnsd.model.times import time_text
 
 
@@ -31,7 +32,7 @@ async def carry_out(
     if FIELD in call.query:
         at = parse_deploy_at(call.query[FIELD])
         change = await call.service.schedule.add(call.actor, request, at, expect)
-        return Reply(pending_shape(change), status=202)
+        return Reply(pending_shape(change, call.actor.token), status=202)
 
     def verb(draft: Draft) -> None:
         if not is_new:
@@ -49,12 +50,13 @@ async def list_pending(call: Call) -> Reply:
         found = [one for one in found if one.request.map_id == map_id]
         if not found and "map_id" in call.path:
             find_map(call.dataset, call.path["account_id"], map_id)  # raises "not found"
-    return Reply(call.listed(found, pending_shape))
+    return Reply(call.listed(found, lambda one: pending_shape(one, call.actor.token)))
 
 
 async def get_pending(call: Call) -> Reply:
     """Get a pending change with its plan"""
-    return Reply(pending_shape(await call.service.schedule.find(call.path["account_id"], call.path["change_id"])))
+    found = await call.service.schedule.find(call.path["account_id"], call.path["change_id"])
+    return Reply(pending_shape(found, call.actor.token))
 
 
 async def cancel_pending(call: Call) -> Reply:
@@ -73,9 +75,10 @@ async def run_pending(call: Call) -> Reply:
     return Reply(map_shape(loaded, found), etag=map_tag(found)) if found else Reply(listed([]))
 
 
-def pending_shape(change: PendingChange) -> JsonObject:
-    """A pending change."""
+def pending_shape(change: PendingChange, viewer: Token) -> JsonObject:
+    """A pending change, as a token may see it."""
     request = change.request
+    token_id, token_name = change.token_as_seen(viewer)
     return {
         "id": change.id,
         "account_id": request.account_id,
@@ -84,7 +87,7 @@ def pending_shape(change: PendingChange) -> JsonObject:
         "arguments": dict(request.arguments),
         "deploy_at": time_text(change.at),
         "created_at": time_text(change.created_at),
-        "token": {"id": change.token_id, "name": change.token_name},
+        "token": {"id": token_id, "name": token_name},
         "etag": None if change.tag == NO_MAP else change.tag,
         "follows": list(change.follows),
         "state": "stopped" if change.stopped else "pending",

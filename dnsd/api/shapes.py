@@ -12,6 +12,7 @@ from dnsd.manage.accounts import delegation_id, lease_id
 from dnsd.manage.history import Version
 from dnsd.manage.prefixes import ownership_token
 from dnsd.manage.records import soa_document
+from dnsd.manage.tokens import Token
 from dnsd.manage.validation import NOT_VALIDATED, Validation
 from dnsd.manage.zones import shown_ns_ttl
 from dnsd.model.accounts import Account, Delegation, PoolUse, Prefix
@@ -246,13 +247,13 @@ def zone_dns_settings_shape(zone: Zone) -> JsonObject:
     }
 
 
-def version_shape(version: Version, *, is_current: bool) -> JsonObject:
+def version_shape(version: Version, viewer: Token, *, is_current: bool) -> JsonObject:
     """One version of an object."""
     return {
         "version": version.version,
         "at": version.at,
         "action": version.action,
-        "token": version.token,
+        "token": version.author(viewer),
         "current": is_current,
     }
 

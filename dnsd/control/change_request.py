@@ -11,7 +11,7 @@ from functools import partial
 from dnsd.api.codes import code_of, logged_text_of
 from dnsd.app import Loaded
 from dnsd.errors import shown
-from dnsd.manage.audit_entries import Entry, Outcome
+from dnsd.manage.audit_entries import Entry, Outcome, role_of
 from dnsd.manage.change import EvidenceError, Witness
 from dnsd.manage.draft import CONFLICT, Draft, Note
 from dnsd.manage.history import History, Replaced, keep_change, keep_replaced, owner_of
@@ -83,8 +83,10 @@ class ChangeRequest:
     def keep(self, history: History) -> None:
         """Keep the objects' versions before and after in the history. Raises OSError."""
         if self.draft and self.after:
-            before = self.draft.loaded
-            keep_change(history, before, self.after, self.draft, self.replaced, action=self.action, token=self.by)
+            before, role = self.draft.loaded, role_of(self.actor.token)
+            keep_change(
+                history, before, self.after, self.draft, self.replaced, action=self.action, token=self.by, role=role
+            )
 
 
 def not_written(error: OSError) -> RefusedError:

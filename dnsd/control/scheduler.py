@@ -117,7 +117,7 @@ class Scheduler:
         try:
             token = await in_thread(partial(self._token, change.token_id))
             if token is None:
-                await self._stop(change, f"the token {change.by} that scheduled it was revoked", now)
+                await self._stop(change, f"{change.scheduler} that scheduled it was revoked", now)
                 return
             note = f"scheduled {change.created_at:%Y-%m-%d %H:%M} UTC"
             verb = partial(self._carry_out, change, now)
@@ -221,6 +221,7 @@ class Scheduler:
             created_at=now,
             token_id=token.id,
             token_name=token.name,
+            by_operator=token.is_operator,
             tag=planned.tag,
             zones=zones_of(planned.plan),
             plan=shape | {"zones": shape["zones"][:MAX_SHOWN_ZONES]},

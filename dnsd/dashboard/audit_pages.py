@@ -10,7 +10,7 @@ from typing import Any
 from dnsd.dashboard.audit_words import AuditWords
 from dnsd.dashboard.page import HtmlPage
 from dnsd.dashboard.visit import Visit
-from dnsd.manage.audit_entries import may_see
+from dnsd.manage.audit_entries import as_seen, may_see
 from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.token_changes import accounts_of
 from dnsd.manage.tokens import Token
@@ -25,11 +25,13 @@ async def show_audit(visit: Visit) -> HtmlPage:
     is_wanted = partial(_is_visible, visit.token, spellings(q))
     accounts = [*accounts_of(visit.token, visit.dataset)] or None  # no flood of another account hides the entries
     found = await visit.service.audit(LogQuery(ENTRIES, is_wanted, skip=(page - 1) * ENTRIES, accounts=accounts))
-    changes = AuditWords(visit.dataset).changes(found.entries)
+    changes = AuditWords(visit.dataset).changes([as_seen(visit.token, one) for one in found.entries])
     data = {"changes": changes, "page": page, "has_more": len(found.entries) == ENTRIES and bool(found.next), "q": q}
     return HtmlPage("audit.html", data)
 
 
 def _is_visible(token: Token, wanted: Collection[str], entry: Mapping[str, Any]) -> bool:
     """Whether a token may read an entry's object, and the entry contains one of the texts, if there are any."""
-    return may_see(token, entry) and (not wanted or is_found(wanted, [json.dumps(entry, ensure_ascii=False)]))
+    if not may_see(token, entry):
+        return False
+    return not wanted or is_found(wanted, [json.dumps(as_seen(token, entry), ensure_ascii=False)])

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias, TypedDict
 
-from dnsd.manage.tokens import AccessLevel, Area, Token
+from dnsd.manage.tokens import OPERATOR, AccessLevel, Area, Token
 from dnsd.model.times import parse_time, time_text
 
 SERVER = "0" * 32  # the id of the actor for what the server itself does for an account
@@ -93,6 +93,14 @@ def may_see(token: Token, entry: Mapping[str, Any]) -> bool:
     return token.may(area, AccessLevel.READ, account_id=account_id, zone_id=zone_id)
 
 
+def as_seen(token: Token, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry as a token may see it: which operator made a change, and from where, is for operators to know."""
+    actor = entry.get("actor")
+    if token.is_operator or not (isinstance(actor, dict) and actor.get("is_operator")):
+        return dict(entry)
+    return {**entry, "actor": {"id": "", "name": OPERATOR}, "client": ""}
+
+
 def is_pending(pending: Any) -> bool:
     """Whether plain data is a pending entry; a journal may be damaged."""
     if not isinstance(pending, dict) or not isinstance(entry := pending.get("entry"), dict):
@@ -131,7 +139,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
     largest = MAX_STATE_SIZE if is_large else MAX_SMALL_SIZE
     return {
         "at": time_text(entry.at),
-        "actor": {"id": entry.token.id, "name": entry.token.name} if entry.token else None,
+        "actor": _actor(entry.token) if entry.token else None,
         "client": entry.client[:MAX_TEXT],
         "action": entry.action[:MAX_TEXT],
         "object": entry.object[:MAX_TEXT],
@@ -144,6 +152,16 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "before": _bounded(entry.before, largest),
         "after": _bounded(entry.after, largest),
     }
+
+
+def _actor(token: Token) -> dict[str, Any]:
+    actor: dict[str, Any] = {"id": token.id, "name": token.name}
+    return actor | {"is_operator": True} if role_of(token) == OPERATOR else actor
+
+
+def role_of(token: Token) -> str:
+    """The role in which a token acts: OPERATOR, or empty for customers and the server itself."""
+    return OPERATOR if token.is_operator and token.id != SERVER else ""
 
 
 def json_of(data: Any) -> bytes:

@@ -26,6 +26,7 @@ from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account
 from dnsd.manage.records import text_as_yaml
 from dnsd.manage.refusal import Reason, refused
+from dnsd.manage.tokens import OPERATOR, Token
 from dnsd.model.claims import claim_time
 from dnsd.model.edits import RecordEdit
 from dnsd.model.quota_rules import quotas_of
@@ -63,6 +64,11 @@ class Version:
     kind: str  # of file
     account_id: str
     digest: str  # of the text
+    role: str = ""  # of the token: OPERATOR, else empty
+
+    def author(self, viewer: Token) -> str:
+        """The token as another token may see it."""
+        return OPERATOR if self.role == OPERATOR and not viewer.is_operator else self.token
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class _Provenance:
     at: datetime
     action: str
     token: str
+    role: str = ""
 
 
 class History:
@@ -131,6 +138,7 @@ class History:
             kind=provenance.kind,
             account_id=provenance.account_id,
             digest=digest,
+            role=provenance.role,
         )
         folder = self._folder / object_id
         make_folder(folder)
@@ -250,12 +258,13 @@ def keep_change(
     *,
     action: str,
     token: str,
+    role: str = "",
 ) -> None:
     """Keep the versions of all changed objects, before and after the change. Raises OSError."""
     keep_replaced(history, before, replaced)
     for file in draft.written():
         if found := _ids_of(after, file.key):
-            provenance = _Provenance(file.key, file.kind.name, found[1], draft.now, action, token)
+            provenance = _Provenance(file.key, file.kind.name, found[1], draft.now, action, token, role)
             history.keep(found[0], provenance, file.text(), _room(after, found[1]))
 
 

@@ -17,7 +17,7 @@ from dnsd.manage.map_request import MapRequest
 from dnsd.manage.maps import map_tag
 from dnsd.manage.plan import Plan
 from dnsd.manage.refusal import Reason, refused
-from dnsd.manage.tokens import AccessLevel, Area, Token
+from dnsd.manage.tokens import OPERATOR, AccessLevel, Area, Token
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import AddressMap
 from dnsd.model.times import parse_time
@@ -47,11 +47,21 @@ class PendingChange:
     follows: tuple[str, ...] = ()  # ids of the pending changes that its plan takes as made
     stopped: str = ""  # the reason; empty: not stopped
     stopped_at: datetime | None = None
+    by_operator: bool = False  # the token that scheduled it was an operator's
 
     @property
     def by(self) -> str:
-        """The name of the token that scheduled it, else the token's id."""
-        return self.token_name or self.token_id
+        """The name of the token that scheduled it, else the token's id; of an operator's, only that it is one."""
+        return OPERATOR if self.by_operator else self.token_name or self.token_id
+
+    @property
+    def scheduler(self) -> str:
+        """The token that scheduled it, in words that tenants may read."""
+        return "the operator's token" if self.by_operator else f"the token {self.by}"
+
+    def token_as_seen(self, viewer: Token) -> tuple[str, str]:
+        """The id and the name of the token that scheduled it, as another token may see them."""
+        return ("", OPERATOR) if self.by_operator and not viewer.is_operator else (self.token_id, self.token_name)
 
     @property
     def order(self) -> tuple[datetime, datetime, str]:
@@ -149,11 +159,11 @@ def obstacle(
     if account is None:
         return "the account is gone"
     if token is None:
-        return f"the token {change.by} that scheduled it was revoked"
+        return f"{change.scheduler} that scheduled it was revoked"
     if token.is_expired(now):
-        return f"the token {change.by} that scheduled it has expired"
+        return f"{change.scheduler} that scheduled it has expired"
     if not token.may(Area.MAPS, AccessLevel.EDIT, account_id=account.id):
-        return f"the token {change.by} that scheduled it may no longer edit the account's address maps"
+        return f"{change.scheduler} that scheduled it may no longer edit the account's address maps"
     if now - change.at > MAX_LATE:
         return f"it is {int((now - change.at).total_seconds() / 60)} minutes late; the limit is an hour"
     if account.key in loaded.held:

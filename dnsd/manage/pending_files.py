@@ -152,6 +152,8 @@ def _parsed(data: Mapping[str, Any], change_id: str) -> PendingChange:
         raise TypeError
     if not isinstance(fields["plan"], dict) or not isinstance(fields["stopped"], str):
         raise TypeError
+    if not isinstance(fields.get("by_operator", False), bool):
+        raise TypeError
     return PendingChange(
         **fields
         | {

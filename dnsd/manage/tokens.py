@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypedDict
 
+OPERATOR = "operator"  # to tenants, the name of every token of operators
 MAX_NAME = 100  # characters
 MAX_POLICIES_SIZE = 65_536  # octets of a token's policies as JSON
 ID = re.compile("[0-9a-f]{32}")

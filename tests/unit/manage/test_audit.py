@@ -43,7 +43,7 @@ def log(file: pathlib.Path) -> AuditLog:
 
 WHOLE = {
     "at": "2026-01-01T12:00:00.000120Z",
-    "actor": {"id": "07" * 16, "name": "ci"},
+    "actor": {"id": "07" * 16, "name": "ci", "is_operator": True},
     "client": "192.0.2.1",
     "action": "map.create",
     "object": "acme/maps/shop",
