@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -14,11 +16,12 @@ from dnsd.api.multipart import FormPart, MultipartError, read_parts
 from dnsd.api.request import Call
 from dnsd.api.shapes import JsonObject
 from dnsd.manage.find import find_account
-from dnsd.manage.loa import MAX_SIZE, LoaDocument
+from dnsd.manage.loa import FOLDER, MAX_SIZE, LoaDocument, file_of, new_id
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.accounts import Account
 from dnsd.model.times import time_text
 
+T = TypeVar("T")
 MAX_UPLOAD = MAX_SIZE + 64 * 1024  # octets of a body: the document and the form around it
 PART = "loa_document"
 
@@ -39,10 +42,9 @@ async def list_documents(call: Call) -> Reply:
 async def upload_document(call: Call) -> Reply:
     """Upload an LOA document: a PDF of up to 1 MiB, up to 10 of an account"""
     account, part = _account(call), await _document(call)
-    made = await run_in_threadpool(
-        partial(call.service.loa.add, account.id, part.filename or "loa.pdf", part.octets, datetime.now(UTC))
-    )
-    await call.service.record(call.actor, "loa.upload", f"{account.key}/loa/{made.id}", account.id)
+    document_id, name, now = new_id(), part.filename or "loa.pdf", datetime.now(UTC)
+    add = partial(call.service.loa.add, account.id, name, part.octets, now, document_id)
+    made = await _act(call, "loa.upload", account, document_id, add)
     return Reply(_shape(account, made))
 
 
@@ -65,9 +67,15 @@ async def delete_document(call: Call) -> Reply:
     users = [str(prefix.cidr) for prefix in account.prefixes if prefix.loa_document_id == document_id]
     if users:
         raise refused(Reason.FORBIDDEN, f"the document belongs to {', '.join(users)}")
-    await run_in_threadpool(call.service.loa.remove, account.id, document_id)
-    await call.service.record(call.actor, "loa.delete", f"{account.key}/loa/{document_id}", account.id)
+    await run_in_threadpool(call.service.loa.find, account.id, document_id)
+    remove = partial(call.service.loa.remove, account.id, document_id)
+    await _act(call, "loa.delete", account, document_id, remove)
     return Reply({"id": document_id})
+
+
+async def _act(call: Call, action: str, account: Account, document_id: str, verb: Callable[[], T]) -> T:
+    key, file = f"{account.key}/{FOLDER}/{document_id}", file_of(account.id, document_id)
+    return await call.service.act(call.actor, action, key, account.id, file, verb)
 
 
 def _account(call: Call) -> Account:

@@ -8,6 +8,7 @@ from functools import partial
 
 from dnsd.control.current import Current
 from dnsd.log import Log
+from dnsd.manage.acts import Acts
 from dnsd.manage.audit import AuditLog
 from dnsd.model.quota_rules import quotas_of
 from dnsd.process.tasks import in_thread
@@ -23,7 +24,7 @@ def audit_room(current: Current, account_id: str) -> int:
     return (quotas_of(account, quotas) if account else quotas).audit_octets
 
 
-async def keep_up(audit: AuditLog, current: Current, log: Log) -> None:
+async def keep_up(audit: AuditLog, acts: Acts, current: Current, log: Log) -> None:
     """Delete old files every hour, and look every few seconds whether a log with a problem can be written; forever."""
     prune_at = 0.0
     while True:
@@ -34,4 +35,5 @@ async def keep_up(audit: AuditLog, current: Current, log: Log) -> None:
             await in_thread(audit.probe)
             if audit.problem is None:
                 log.info("the audit log can be written again")
+        await in_thread(acts.settle)
         await asyncio.sleep(PROBE_S)

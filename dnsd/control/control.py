@@ -24,6 +24,7 @@ from dnsd.control.observer import RouteObserver
 from dnsd.control.outside import Outside
 from dnsd.control.publish import Publisher
 from dnsd.log import Log
+from dnsd.manage.acts import Acts
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.pending_files import PendingFiles
@@ -63,6 +64,7 @@ class Control:
         self.audit = AuditLog(
             setup.state.folder / AUDIT_LOG, room=partial(audit_room, self.current), report=setup.log.warning
         )
+        self.acts = Acts(setup.state.folder, self.audit, setup.log.error)
         self.brake = Brake(setup.state.folder, self.audit, setup.log)
         self.loader = Loader(setup.config, self.current, self.publisher, self.brake, setup.log)
         self.follower = Follower(setup.config, self.current, self.loader)
@@ -117,7 +119,7 @@ class Control:
             self.loader.tell_of_start(),
             self.alarms.watch(),
             self.certificates.watch(),
-            keep_up(self.audit, self.current, self.setup.log),
+            keep_up(self.audit, self.acts, self.current, self.setup.log),
             self.observer.watch(),
             self.current.drains.watch(self.audit),
             self.changes.save(),

@@ -18,8 +18,10 @@ from typing import Any
 from dnsd.api.codes import text_of
 from dnsd.api.plans import plan_shape
 from dnsd.app import Loaded
+from dnsd.control.change_request import not_written
 from dnsd.control.control import Control
 from dnsd.manage.audit_entries import Entry, Outcome
+from dnsd.manage.change import EvidenceError
 from dnsd.manage.draft import Draft
 from dnsd.manage.history import History
 from dnsd.manage.map_request import MapRequest
@@ -35,6 +37,7 @@ from dnsd.manage.pending import (
     tag_in,
     zones_of,
 )
+from dnsd.manage.pending_files import FOLDER
 from dnsd.manage.pending_plan import Earlier, plan_pending
 from dnsd.manage.plan import plan_of
 from dnsd.manage.refusal import Reason, RefusedError, refused
@@ -62,7 +65,7 @@ class Scheduler:
         """`change` carries out a verb, as in `Service`."""
         self._current = control.current
         self._files = control.pending
-        self._audit = control.audit
+        self._audit, self._acts = control.audit, control.acts
         self._log = control.setup.log
         self._tokens = TokenFile(control.setup.state.folder)
         self._history = history
@@ -196,9 +199,8 @@ class Scheduler:
             except FileChangedError:
                 message = "a file was just edited and is not loaded yet: try again"
                 raise refused(Reason.NOT_WRITABLE, message) from None
-            await in_thread(partial(self._files.write, change))
+            await self._act(actor, "map.schedule", change, partial(self._files.write, change))
             self._log.info(f"{request.action}: pending change {change.id}, due {time_text(at)}, by {change.by}")
-            await self._record(actor, "map.schedule", change)
         return change
 
     def _planned(self, token: Token, request: MapRequest, at: datetime, expect: Callable[[str], None]) -> PendingChange:
@@ -232,9 +234,8 @@ class Scheduler:
         """Cancel a change; return those whose plans stand on it, which will be stopped. Raises RefusedError."""
         async with self._turn(account_id):
             change = await self.find(account_id, change_id)
-            await in_thread(partial(self._files.remove, change_id))
+            await self._act(actor, "map.cancel", change, partial(self._files.remove, change_id))
             self._log.info(f"pending change {change_id}: cancelled by {actor.token.name or actor.token.id}")
-            await self._record(actor, "map.cancel", change)
             left = await in_thread(partial(self._files.of_account, account_id))
             return [one for one in left if change_id in one.follows]
 
@@ -295,6 +296,22 @@ class Scheduler:
         self, actor: Actor | None, action: str, change: PendingChange, why: str = "", *, is_refused: bool = False
     ) -> None:
         """An entry in the audit log."""
+        entry = self._entry(actor, action, change, why, is_refused=is_refused)
+        if problem := await in_thread(partial(self._audit.append, entry)):
+            self._log.error(problem)
+
+    async def _act(self, actor: Actor, action: str, change: PendingChange, verb: Callable[[], None]) -> None:
+        """Make or remove the file of a change, with its entry in the audit log. Raises RefusedError and OSError."""
+        entry, needed = self._entry(actor, action, change), self._current.settings.audit.applies(action, removes=False)
+        file = f"{FOLDER}/{change.id}.json"
+        try:
+            await in_thread(partial(self._acts.carry_out, entry, file, verb, needs_evidence=needed))
+        except EvidenceError as error:
+            raise not_written(error) from None
+
+    def _entry(
+        self, actor: Actor | None, action: str, change: PendingChange, why: str = "", *, is_refused: bool = False
+    ) -> Entry:
         after: dict[str, Any] = {
             "pending": change.id,
             "action": change.request.action,
@@ -302,7 +319,7 @@ class Scheduler:
             "deploy_at": time_text(change.at),
             "scheduled_by": change.by,
         }
-        entry = Entry(
+        return Entry(
             at=datetime.now(UTC),
             token=actor.token if actor else None,
             client=actor.client if actor else "",
@@ -313,5 +330,3 @@ class Scheduler:
             message=why,
             after=after,
         )
-        if problem := await in_thread(partial(self._audit.append, entry)):
-            self._log.error(problem)

@@ -18,7 +18,8 @@ from dnsd.control.sampling import sample_traffic
 from dnsd.control.scheduler import Scheduler
 from dnsd.control.status import brake_state, problems_for_operator
 from dnsd.control.verifier import Verifier
-from dnsd.manage.audit_entries import Entry, Outcome, pending_entry
+from dnsd.manage.acts import Act
+from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.audit_search import FoundEntries, LogQuery
 from dnsd.manage.brake import author_of
 from dnsd.manage.brake_state import BrakeState, author_key
@@ -31,7 +32,7 @@ from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
-from dnsd.manage.token_changes import TokenChange, accounts_of, token_data
+from dnsd.manage.token_changes import TokenChange, accounts_of, change_between, token_data
 from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import Token
 from dnsd.manage.traffic import Traffic
@@ -66,6 +67,8 @@ class ControlService:
         self._vrps = VrpFile()
         self._validating = asyncio.Lock()  # one validation at a time
         self._audit = control.audit
+        self._acts = control.acts
+        self._acts.settle()
         self.tokens = TokenFile(state)
         if problem := self.tokens.without_damage():
             self._log.error(problem)
@@ -164,34 +167,50 @@ class ControlService:
     async def change_tokens(self, actor: Actor, action: str, verb: Callable[[TokenFile], TokenChange]) -> TokenChange:
         """Carry out a verb on the tokens and log it. Raises RefusedError and TokenFileError."""
         entry = partial(Entry, at=datetime.now(UTC), token=actor.token, client=actor.client, action=action)
-        if self._current.settings.audit.applies(action, removes=False):
-            account_id = self._only_account(actor.token)
-            pending = pending_entry(entry(object="tokens", account_id=account_id, outcome=Outcome.PENDING))
+        begun: list[Act] = []
+
+        def testify(before: Sequence[Token], after: Sequence[Token]) -> None:
+            made = self._token_entry(entry, change_between(before, after))
             try:
-                await in_thread(partial(self._audit.testify, [pending]))
-            except OSError as error:
-                raise not_written(EvidenceError(error.errno, error.strerror)) from None
+                begun.append(self._acts.begin(made, made.object))
+            except EvidenceError as error:
+                raise not_written(error) from None
+
+        def carry_out() -> TokenChange:
+            is_done = False
+            try:
+                change = verb(self.tokens.attested(testify) if needs_evidence else self.tokens)
+                is_done = True
+            finally:
+                for act in begun:
+                    self._acts.end(act, is_done=is_done)
+            return change
+
+        needs_evidence = self._current.settings.audit.applies(action, removes=False)
         try:
-            change = await in_thread(partial(verb, self.tokens))
+            change = await in_thread(carry_out)
         except RefusedError as error:
             code, message = code_of(error.faults[0]).number, logged_text_of(error)
             await self._append(entry(object="tokens", outcome=Outcome.REFUSED, code=code, message=message))
             raise
+        if not begun:
+            await self._append(self._token_entry(entry, change))
+        self._log.info(f"{action}: {change.token.id}, by {actor.token.name or actor.token.id}")
+        return change
+
+    def _token_entry(self, entry: Callable[..., Entry], change: TokenChange) -> Entry:
+        """The entry of a change of tokens that was made, or is about to be."""
         dataset = self._current.loaded.dataset if self._current.loaded else None
         seen = [one for one in (change.before, change.after, *change.also_revoked) if one]
         accounts = {one for token in seen for one in accounts_of(token, dataset) or {""}} if dataset else set()
-        await self._append(
-            entry(
-                object=f"tokens/{change.token.id}",
-                account_id=next(iter(accounts)) if len(accounts) == 1 else "",
-                outcome=Outcome.OK,
-                message=f"and {len(change.also_revoked)} made from it" if change.also_revoked else "",
-                before=token_data(change.before) if change.before else None,
-                after=token_data(change.after) if change.after else None,
-            )
+        return entry(
+            object=f"tokens/{change.token.id}",
+            account_id=next(iter(accounts)) if len(accounts) == 1 else "",
+            outcome=Outcome.OK,
+            message=f"and {len(change.also_revoked)} made from it" if change.also_revoked else "",
+            before=token_data(change.before) if change.before else None,
+            after=token_data(change.after) if change.after else None,
         )
-        self._log.info(f"{action}: {change.token.id}, by {actor.token.name or actor.token.id}")
-        return change
 
     async def quotas(self, token: Token, account_id: str) -> dict[str, dict[str, Any]]:
         """Each quota of an account: its limit, its use, and whether the account's file sets it. Raises RefusedError."""
@@ -215,11 +234,6 @@ class ControlService:
         dataset = self._current.loaded.dataset if self._current.loaded else None
         return writes_limit(token, dataset, self._current.settings.quotas)
 
-    def _only_account(self, token: Token) -> str:
-        """The id of the token's account; empty if it covers several."""
-        accounts = accounts_of(token, self._current.loaded.dataset) if self._current.loaded else set()
-        return next(iter(accounts)) if len(accounts) == 1 else ""
-
     def brake(self) -> BrakeState:
         """The state of the brake and the guard."""
         return brake_state(self._control)
@@ -232,18 +246,20 @@ class ControlService:
             await brake.release(key, seconds, actor.token, actor.client)
         return self.brake()
 
+    async def act(self, actor: Actor, action: str, key: str, account_id: str, file: str, verb: Callable[[], T]) -> T:
+        """Make or remove a file in the state folder, with its audit entry. Raises RefusedError and OSError."""
+        entry = _entry(actor, action, key, account_id)
+        needed = self._current.settings.audit.applies(action, removes=False)
+        try:
+            result = await in_thread(partial(self._acts.carry_out, entry, file, verb, needs_evidence=needed))
+        except EvidenceError as error:
+            raise not_written(error) from None
+        self._log.info(f"{action}: {key}, by {actor.token.name or actor.token.id}")
+        return result
+
     async def record(self, actor: Actor, action: str, key: str, account_id: str) -> None:
         """Write a request that changes no file of an account to the audit log."""
-        entry = Entry(
-            at=datetime.now(UTC),
-            token=actor.token,
-            client=actor.client,
-            action=action,
-            object=key,
-            account_id=account_id,
-            outcome=Outcome.OK,
-        )
-        await self._append(entry)
+        await self._append(_entry(actor, action, key, account_id))
         self._log.info(f"{action}: {key}, by {actor.token.name or actor.token.id}")
 
     async def validate(self, actor: Actor, account: Account, prefix: Prefix) -> Validation:
@@ -304,3 +320,11 @@ class ControlService:
             return before, await in_thread(drawn_up)
         except FileChangedError:
             raise refused(Reason.NOT_WRITABLE, "a file was just edited and is not loaded yet: try again") from None
+
+
+def _entry(actor: Actor, action: str, key: str, account_id: str) -> Entry:
+    """The entry of a request that changes no file of an account."""
+    at, outcome = datetime.now(UTC), Outcome.OK
+    return Entry(
+        at=at, token=actor.token, client=actor.client, action=action, object=key, account_id=account_id, outcome=outcome
+    )

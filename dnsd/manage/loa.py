@@ -57,13 +57,15 @@ class LoaDocuments:
         found = (self._described(folder, name.removesuffix(".json")) for name in os.listdir(folder))
         return sorted(filter(None, found), key=lambda one: (one.created, one.id))
 
-    def add(self, account_id: str, filename: str, octets: bytes, now: datetime) -> LoaDocument:
-        """Keep a document. Raises RefusedError if it may not be kept, and OSError."""
+    def add(
+        self, account_id: str, filename: str, octets: bytes, now: datetime, document_id: str | None = None
+    ) -> LoaDocument:
+        """Keep a document, with a new id if none is given. Raises RefusedError if it may not be kept, and OSError."""
         if len(octets) > MAX_SIZE:
             raise refused(Reason.TOO_LARGE, f"{len(octets):,} octets; the limit is {MAX_SIZE:,}", "loa_document")
         if not octets.startswith(PDF_START):
             raise refused(Reason.INVALID, "the document is not a PDF file", "loa_document")
-        made = LoaDocument(secrets.token_hex(16), _shown_name(filename), len(octets), now)
+        made = LoaDocument(document_id or new_id(), _shown_name(filename), len(octets), now)
         described = {"filename": made.filename, "size_bytes": made.size_bytes, "created": time_text(now)}
         folder = self._folder / account_id
         make_folder(folder)
@@ -139,6 +141,16 @@ def _parsed(document_id: str, octets: bytes) -> LoaDocument:
     if not isinstance(data["filename"], str) or not 0 <= size <= MAX_SIZE:
         raise ValueError
     return LoaDocument(document_id, _shown_name(data["filename"]), size, parse_time(data["created"]))
+
+
+def new_id() -> str:
+    """The id of a new document."""
+    return secrets.token_hex(16)
+
+
+def file_of(account_id: str, document_id: str) -> str:
+    """The path of a document's description in the state folder."""
+    return f"{FOLDER}/{account_id}/{document_id}.json"
 
 
 def no_document() -> Exception:

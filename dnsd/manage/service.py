@@ -106,6 +106,12 @@ class Service(Protocol):
     async def record(self, actor: Actor, action: str, key: str, account_id: str) -> None:
         """Write a request that changes no file of an account to the audit log."""
 
+    async def act(self, actor: Actor, action: str, key: str, account_id: str, file: str, verb: Callable[[], T]) -> T:
+        """Make or remove a file in the state folder, with its entry in the audit log. Raises RefusedError and OSError.
+
+        `verb` blocks; `file` is the path in the state folder. The entry comes first if the setting `audit` asks for it.
+        """
+
     def check_activation(self, zone: Zone) -> None:
         """Look up soon whether an unverified zone belongs to its account. Raises RefusedError if asked too often."""
 

@@ -57,6 +57,18 @@ class TokenChange:
         return found
 
 
+def change_between(before: Sequence[Token], after: Sequence[Token]) -> TokenChange:
+    """The change that leaves the tokens `before` changed as in `after`, or gone; of several, all descend from one."""
+    first = next(
+        (one for one in before if not any(one.descends_from(other) for other in before if other is not one)), None
+    )
+    return TokenChange(
+        before=first,
+        after=after[0] if after else None,
+        also_revoked=() if after else tuple(one for one in before if one is not first),
+    )
+
+
 def own_tokens(file: TokenFile, asks: Token) -> list[Token]:
     """The tokens that a token may see and change, in order of creation."""
     return [one for one in file.tokens() if asks.is_operator or one.descends_from(asks)]

@@ -10,34 +10,36 @@ import hashlib
 import hmac
 import json
 import os
-import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
 
 from dnsd.errors import DnsdError, shown
-from dnsd.manage.tokens import ID, AccessLevel, Area, Token, parse_permission, permission_text
-from dnsd.model.times import parse_time, time_text
+from dnsd.manage.token_format import (
+    FORMAT,
+    MAX_LINE,
+    KeptToken,
+    check_tokens,
+    parse_tokens,
+    token_entry_data,
+    tokens_not_in,
+)
+from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.store.kept_file import DamagedFileError, read_kept, read_octets
 from dnsd.whole_file import hand_over, make_folder, replacing
 
 FILE_NAME = "tokens.json"  # in the state folder
 LOCK_NAME = "tokens.lock"
-FORMAT = 3
 PREFIX = "dnsd_"  # of secrets: scanners recognize a leaked one, and no secret looks like an option
 SECRET_SIZE = 32  # octets
 MAX_SIZE = 64 * 1024 * 1024  # octets of the file
-MAX_LINE = 8  # tokens in a line of descent
-DIGEST = re.compile("[0-9a-f]{64}")
-FIRST_KEYS = {"id", "name", "hash", "created_at", "expires_at", "accounts", "zones", "permissions"}
-SECOND_KEYS = FIRST_KEYS | {"parent", "modified_at"}
-KEYS = {1: FIRST_KEYS, 2: SECOND_KEYS, FORMAT: SECOND_KEYS | {"policies"}}  # of a token, by format
 
+Testify = Callable[[Sequence[Token], Sequence[Token]], None]  # of the changed tokens, before and after; may raise
 Check = Callable[[Sequence[Token], Token], None]  # of the tokens in the file, and the token to write; may raise
 
 
@@ -60,19 +62,11 @@ class NoSuchTokenError(DnsdError, LookupError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A token, and the SHA-256 of its secret in hex. A secret is random, so a slow hash would add no protection."""
-
-    digest: str
-    token: Token
-
-
-@dataclass(frozen=True, slots=True)
 class _Content:
     """The content of the file; `version` identifies the file that was read."""
 
     version: tuple[int, int, int] = (0, 0, 0)  # time of the last change in ns, octets, inode
-    entries: Mapping[str, _Entry] = field(default_factory=dict)  # by digest
+    entries: Mapping[str, KeptToken] = field(default_factory=dict)  # by digest
     tokens: Mapping[str, Token] = field(default_factory=dict)  # by id
 
 
@@ -83,6 +77,18 @@ class TokenFile:
         self._folder = folder
         self._file = folder / FILE_NAME
         self._content = _Content()
+        self._testify: Testify | None = None
+
+    def attested(self, testify: Testify) -> TokenFile:
+        """The same file; `testify` is called before each change of it."""
+        other = copy(self)
+        other._testify = testify
+        return other
+
+    def digest(self, token_id: str) -> str:
+        """A digest of a token and its secret's hash; empty without the token."""
+        found = next((one for one in self._read().entries.values() if one.token.id == token_id), None)
+        return hashlib.sha256(json.dumps(token_entry_data(found)).encode()).hexdigest() if found else ""
 
     def find(self, secret: str, now: datetime) -> TokenLookup:
         """The token with this secret, or the reason to refuse it. A token revoked before the call is not found."""
@@ -139,7 +145,7 @@ class TokenFile:
             if len([*token.line]) > MAX_LINE:
                 raise ValueError(f"a line of tokens made from tokens has at most {MAX_LINE} of them")
             check(self.tokens(), token)
-            self._write([*self._read().entries.values(), _Entry(secret_digest(secret), token)])
+            self._write([*self._read().entries.values(), KeptToken(secret_digest(secret), token)])
         return token, secret
 
     def edit(self, token_id: str, change: Callable[[Token], Token], check: Check = lambda tokens, new: None) -> Token:
@@ -180,7 +186,7 @@ class TokenFile:
         """
         try:
             with self._writing():
-                read_kept(self._file, _parsed_or_later, most=MAX_SIZE)
+                read_kept(self._file, check_tokens, most=MAX_SIZE)
         except DamagedFileError as error:
             return f"{error}; nobody has access: restore it from a backup, or create new tokens with `dnsd token`"
         except (FileNotFoundError, TokenFileError):
@@ -192,7 +198,7 @@ class TokenFile:
         try:
             if _version(os.stat(self._file)) != self._content.version:
                 version = _version(os.stat(self._file))  # before the reading: a change meanwhile is read next time
-                entries = _parsed(read_octets(self._file, MAX_SIZE))
+                entries = parse_tokens(read_octets(self._file, MAX_SIZE))
                 tokens = {entry.token.id: entry.token for entry in entries.values()}
                 self._content = _Content(version, entries, tokens)
         except FileNotFoundError:
@@ -217,15 +223,19 @@ class TokenFile:
         except OSError as error:
             raise TokenFileError(f"{shown(self._file)} cannot be written: {error.strerror}") from None
 
-    def _write(self, entries: Iterable[_Entry]) -> None:
+    def _write(self, entries: Iterable[KeptToken]) -> None:
         """Replace the file atomically. Its modification time always increases, even if the clock is set back.
 
         Raises ValueError if the file would be too large to be read.
         """
-        data = {"format": FORMAT, "tokens": [_entry_data(entry) for entry in entries]}
+        entries = [*entries]
+        data = {"format": FORMAT, "tokens": [token_entry_data(entry) for entry in entries]}
         octets = json.dumps(data, indent=1).encode() + b"\n"
         if len(octets) > MAX_SIZE:  # nobody could read it
             raise ValueError(f"the file of tokens would have more than {MAX_SIZE:,} octets, the limit: revoke some")
+        if self._testify:
+            known = self._read().entries.values()
+            self._testify(tokens_not_in(known, entries), tokens_not_in(entries, known))
         with replacing(self._file) as out:  # a new file: root must not write to, or give away, a file of the owner's
             out.write(octets)
             out.flush()
@@ -264,94 +274,3 @@ def _hand_over(fd: int, folder: Path) -> None:
     owner = os.stat(folder)
     if os.geteuid() == 0 and owner.st_uid != 0:
         hand_over(fd, owner.st_uid, owner.st_gid)
-
-
-def _entry_data(entry: _Entry) -> dict[str, Any]:
-    token = entry.token
-    return {
-        "id": token.id,
-        "name": token.name,
-        "hash": entry.digest,
-        "created_at": time_text(token.created_at),
-        "modified_at": time_text(token.modified_at) if token.modified_at else None,
-        "expires_at": time_text(token.expires_at) if token.expires_at else None,
-        "parent": token.parent.id if token.parent else None,
-        "accounts": token.accounts,
-        "zones": token.zones,
-        "permissions": [permission_text(permission) for permission in token.permissions],
-        "policies": token.policies,
-    }
-
-
-def _parsed(octets: bytes) -> dict[str, _Entry]:
-    """The entries of a file, by digest. Raises ValueError, TypeError, KeyError … for any deviation from the format.
-
-    So an unknown or missing key never widens a token's access. A token without its parent is left out: it is revoked.
-    """
-    data = json.loads(octets)
-    if data.keys() != {"format", "tokens"}:
-        raise ValueError
-    read = [_parsed_entry(one, KEYS[data["format"]]) for one in _listed(data["tokens"])]
-    by_id = {entry.token.id: (entry.token, parent) for entry, parent in read}
-    if len(by_id) < len(read):
-        raise ValueError
-    entries = {}
-    for entry, _ in read:
-        if token := _with_parent(entry.token.id, by_id, MAX_LINE):
-            entries[entry.digest] = _Entry(entry.digest, token)
-    return entries
-
-
-def _parsed_or_later(octets: bytes) -> None:
-    """Check the content of a file. That of a later version may be anything, as it is useful after the next upgrade."""
-    data = json.loads(octets)
-    if not (isinstance(data["format"], int) and data["format"] > FORMAT):
-        _parsed(octets)
-
-
-def _with_parent(token_id: str, by_id: Mapping[str, tuple[Token, str | None]], left: int) -> Token | None:
-    """A token with its line of descent; None if that is broken, or longer than `left` tokens."""
-    if not left or token_id not in by_id:
-        return None
-    token, parent_id = by_id[token_id]
-    if parent_id is None:
-        return token
-    parent = _with_parent(parent_id, by_id, left - 1)
-    return replace(token, parent=parent) if parent else None
-
-
-def _parsed_entry(data: dict[str, Any], keys: set[str]) -> tuple[_Entry, str | None]:
-    """A token, still without its parent, and the parent's id."""
-    if data.keys() != keys or not DIGEST.fullmatch(data["hash"]):
-        raise ValueError
-    parent, modified = data.get("parent"), data.get("modified_at")
-    if parent is not None and not ID.fullmatch(parent):
-        raise ValueError
-    token = Token(
-        id=data["id"],
-        name=data["name"],
-        created_at=parse_time(data["created_at"]),
-        modified_at=None if modified is None else parse_time(modified),
-        expires_at=None if data["expires_at"] is None else parse_time(data["expires_at"]),
-        accounts=tuple(_listed(data["accounts"])),
-        zones=tuple(_listed(data["zones"])),
-        permissions=tuple(map(parse_permission, _listed(data["permissions"]))),
-        written=_written(data.get("policies", [])),
-    )
-    return _Entry(data["hash"], token), parent
-
-
-def _written(policies: Any) -> str:
-    """Policies as written. Raises ValueError, TypeError, AttributeError."""
-    for policy in _listed(policies):
-        groups, resources = _listed(policy["permission_groups"]), policy["resources"]
-        if len(policy) > 2 or not isinstance(resources, dict) or not all(ID.fullmatch(one) for one in groups):
-            raise ValueError
-    return json.dumps(policies) if policies else ""
-
-
-def _listed(value: Any) -> list[Any]:
-    """A value if it is a list. Raises TypeError for other values, which might be empty and so widen access."""
-    if not isinstance(value, list):
-        raise TypeError
-    return value

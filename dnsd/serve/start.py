@@ -21,6 +21,7 @@ from dnsd.control.local import serve_local
 from dnsd.dashboard.sessions import FILE_NAME as SESSIONS
 from dnsd.errors import InvalidDataError
 from dnsd.log import LibraryHandler, Log
+from dnsd.manage.acts import FOLDER as ACTS
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
 from dnsd.manage.audit import FOLDER as AUDIT_FOLDER
 from dnsd.manage.brake_file import FILE_NAME as BRAKE
@@ -66,7 +67,7 @@ from dnsd.store.kept_file import with_right_kinds
 from dnsd.store.observations import FILE_NAME as OBSERVED
 from dnsd.worker.worker import Worker, WorkerSetup
 
-STATE_FOLDERS = (HISTORY, GOOD, PENDING, LOA, AUDIT_FOLDER)
+STATE_FOLDERS = (HISTORY, GOOD, PENDING, LOA, AUDIT_FOLDER, ACTS)
 STATE_FILES = (  # glob patterns
     *(
         LOCK_FILE,

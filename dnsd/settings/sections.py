@@ -18,7 +18,7 @@ from dnsd.net.tls import PairFiles
 from dnsd.settings.values import HostName, Listen, Secret, WindowText, split
 
 MAX_HOSTS = 100
-REMOVALS = frozenset({"delete", "revoke", "undelegate"})  # ends of actions
+REMOVALS = frozenset({"delete", "revoke", "undelegate", "cancel"})  # ends of actions
 
 Hosts = Annotated[tuple[HostName, ...], BeforeValidator(split), Field(max_length=MAX_HOSTS)]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.dashboard.sessions import Sessions
-from dnsd.manage.audit_entries import Outcome
+from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.audit_search import LogQuery
 from dnsd.manage.brake import Book
 from dnsd.manage.drain_file import DrainFile
@@ -126,6 +126,8 @@ async def keep_all(life: Life) -> None:
     token, secret = service.tokens.create(name="carol", now=NOW)
     Sessions(state, service.tokens).begin(token, secret, NOW)
     await life.control.brake.record("reload.forced", "for the audit log", Outcome.OK)
+    entry = Entry(at=NOW, token=token, client="", action="token.edit", object="tokens/x", outcome=Outcome.OK)
+    control.acts.begin(entry, f"tokens/{token.id}")
     journal = state / "journal"
     journal.touch(mode=0o600)
     journal.write_text("[]")

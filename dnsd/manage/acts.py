@@ -1,0 +1,158 @@
+"""Acts: changes of files in the state folder, such as tokens, letters of agency and pending changes, with evidence.
+
+An act with evidence has its entry in the audit log before it is done, and the outcome of the entry after. A file in the
+folder `acts` has the entry meanwhile, and what the act changes: after a kill, the next start sees whether it was done.
+All functions block.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+from dnsd.manage.audit import AuditLog
+from dnsd.manage.audit_entries import Entry, PendingEntry, pending_entry
+from dnsd.manage.change import EvidenceError
+from dnsd.manage.token_file import TokenFile, TokenFileError
+from dnsd.store.kept_file import DamagedFileError, kept, read_octets
+from dnsd.whole_file import make_folder, replacing
+
+T = TypeVar("T")
+
+FOLDER = "acts"  # in the state folder
+MAX_SIZE = 1024 * 1024  # octets of a file; an entry has at most about 150 kB
+NAME = re.compile(r"([0-9a-f]{32})\.json")
+TOKEN = re.compile(r"tokens/([0-9a-f]{32})")
+FILE = re.compile(r"(loa/[0-9a-f]{32}|pending)/[0-9a-f]{32}\.json")
+UNKNOWN = "unknown whether it was done: the server ended, and the file of tokens cannot be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An act that has begun."""
+
+    pending: PendingEntry
+    what: str  # tokens/ID, or the path of a file in the state folder
+
+    @property
+    def id(self) -> str:
+        """The id of the entry."""
+        return str(self.pending["entry"]["id"])
+
+
+class Acts:
+    """The acts of one process, and those that an earlier one left without an outcome."""
+
+    def __init__(self, state: Path, audit: AuditLog, report: Callable[[str], Any]) -> None:
+        """`report` is called with each problem."""
+        self._state = state
+        self._folder = state / FOLDER
+        self._audit = audit
+        self._report = report
+        self._turn = Lock()
+        self._open: set[str] = set()
+        self._outcomes: dict[str, bool] = {}  # of acts whose outcome could not be written
+
+    def carry_out(self, entry: Entry, what: str, verb: Callable[[], T], *, needs_evidence: bool) -> T:
+        """The result of an act, with its entry in the audit log: before it, if that is needed. Raises EvidenceError."""
+        if not needs_evidence:
+            result = verb()
+            if problem := self._audit.append(entry):
+                self._report(problem)
+            return result
+        act = self.begin(entry, what)
+        try:
+            result = verb()
+        except BaseException:
+            self.end(act, is_done=False)
+            raise
+        self.end(act, is_done=True)
+        return result
+
+    def begin(self, entry: Entry, what: str) -> Act:
+        """Bring the entry of an act to the disk; `end` must follow. Raises EvidenceError: then it may not be done."""
+        act = Act(pending_entry(entry), what)
+        data = {"entry": act.pending, "what": what, "before": self._seen(what)}
+        with self._turn:
+            self._open.add(act.id)
+        try:
+            make_folder(self._folder)
+            with replacing(self._file(act.id)) as out:
+                out.write(json.dumps(data, default=str).encode())
+            self._audit.testify([act.pending])
+        except BaseException as error:
+            self._forget(act.id)
+            if isinstance(error, OSError):
+                raise EvidenceError(error.errno, error.strerror, error.filename) from None
+            raise
+        return act
+
+    def end(self, act: Act, *, is_done: bool) -> None:
+        """Write the outcome of an act; if that fails, `settle` does it later."""
+        try:
+            self._audit.settle([act.pending], is_done)
+        except OSError as error:
+            self._report(f"the outcome of {act.pending['entry']['action']} is not in the audit log yet: {error}")
+            with self._turn:
+                self._outcomes[act.id] = is_done
+                self._open.discard(act.id)
+        else:
+            self._forget(act.id)
+
+    def settle(self) -> None:
+        """Write the outcomes that are missing in the audit log."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for name in sorted(os.listdir(self._folder)):
+                found = NAME.fullmatch(name)
+                if not found or found[1] in self._open:
+                    continue
+                try:
+                    kept(self._file(found[1]), self._settle)
+                    self._forget(found[1])
+                except DamagedFileError as error:
+                    self._report(f"{error}; if it was an act, its outcome is not in the audit log")
+                except OSError:  # the audit log has a problem, perhaps
+                    return
+
+    def _settle(self, file: Path) -> None:
+        """Write the outcome of an act. Raises OSError, and others for a damaged file."""
+        data = json.loads(read_octets(file, MAX_SIZE))
+        pending, what, before = data["entry"], data["what"], data["before"]
+        if not isinstance(before, str) or f"{pending['entry']['id']}.json" != file.name:
+            raise ValueError
+        is_done = self._outcomes.get(file.stem)
+        if is_done is None:
+            try:
+                is_done = self._seen(what) != before
+            except TokenFileError:
+                pending, is_done = pending | {"entry": pending["entry"] | {"message": UNKNOWN}}, True
+        self._audit.settle_again([pending], is_done)
+
+    def _seen(self, what: str) -> str:
+        """What an act changes, as it is now; empty if it does not exist. Raises OSError and TokenFileError."""
+        if found := TOKEN.fullmatch(what):
+            return TokenFile(self._state).digest(found[1])
+        if not FILE.fullmatch(what):
+            raise ValueError(what)
+        try:
+            os.stat(self._state / what)
+        except FileNotFoundError:
+            return ""
+        return "there"
+
+    def _forget(self, act_id: str) -> None:
+        with suppress(OSError):
+            self._file(act_id).unlink(missing_ok=True)
+        with self._turn:
+            self._open.discard(act_id)
+            self._outcomes.pop(act_id, None)
+
+    def _file(self, act_id: str) -> Path:
+        return self._folder / f"{act_id}.json"
