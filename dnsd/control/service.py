@@ -268,7 +268,8 @@ class ControlService:
         async with self._validating:
             vrps = partial(self._vrps.covering, file) if file else None
             result = await in_thread(partial(validated, self.loaded.dataset, account, prefix, vrps, datetime.now(UTC)))
-            await in_thread(partial(self.validations.keep, prefix, result))
+            there = [one for owner in self.loaded.dataset.accounts.values() for one in owner.prefixes]
+            await in_thread(partial(self.validations.keep, prefix, result, there))
         await self.record(actor, "prefix.validate", account.key, account.id)
         return result
 

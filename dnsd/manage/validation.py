@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -74,8 +74,10 @@ class Validations:
         """The last result for a prefix."""
         return self._results.get(_key(prefix), NOT_VALIDATED)
 
-    def keep(self, prefix: Prefix, result: Validation) -> None:
-        """Keep a result; the oldest go first. Raises OSError."""
+    def keep(self, prefix: Prefix, result: Validation, there: Iterable[Prefix]) -> None:
+        """Keep a result, and those of the prefixes that are `there`; the oldest go first. Raises OSError."""
+        known = set(map(_key, there))
+        self._results = {key: one for key, one in self._results.items() if key in known}
         self._results.pop(_key(prefix), None)
         self._results[_key(prefix)] = result
         while len(self._results) > MAX_KEPT:

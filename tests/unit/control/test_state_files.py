@@ -114,7 +114,7 @@ async def keep_all(life: Life) -> None:
     DrainFile(state).save(book_of([Drain(SHOP, "acme/maps/shop", ACME, ("203.0.113.1",), 3, 60, 1, 1.0, 2.0)]))
     assert control.current.loaded
     (prefix,) = control.current.loaded.dataset.accounts[ACME].prefixes
-    service.validations.keep(prefix, Validation(checked_at="2026-11-29T12:00:00Z"))
+    service.validations.keep(prefix, Validation(checked_at="2026-11-29T12:00:00Z"), [prefix])
     service.loa.add(ACME, "loa.pdf", b"%PDF-1.7", NOW)
     service.history.keep(SHOP, _Provenance("acme/maps/shop", "MAP", ACME, NOW, "map.edit", "alice"), "enabled: true\n")
     save_observed(state, Observed({ip_network("203.0.113.0/24"): Observation(True, NOW, "alice")}))

@@ -122,10 +122,20 @@ def test_asn() -> None:
 
 def test_results_outlive_restarts_and_end_with_the_network_or_asn(tmp_path: Path) -> None:
     kept = Validations(tmp_path)
-    kept.keep(PREFIX, result(PREFIX, TOKEN))
+    kept.keep(PREFIX, result(PREFIX, TOKEN), [PREFIX])
     again = Validations(tmp_path)
     assert again.of(PREFIX) == kept.of(PREFIX)
     assert again.of(PREFIX).ownership == "valid"
     assert again.of(replace(PREFIX, asn=64501)).ownership == "pending"
     (tmp_path / "validations").write_text('{"x": 5}')
     assert Validations(tmp_path).of(PREFIX).ownership == "pending"
+
+
+def test_prefixes_that_come_and_go_leave_no_results(tmp_path: Path) -> None:
+    kept = Validations(tmp_path)
+    kept.keep(PREFIX, result(PREFIX, TOKEN), [PREFIX])
+    for number in range(20):
+        brief = replace(PREFIX, id=f"{number:032x}", asn=64500 + number)
+        kept.keep(brief, result(brief), [PREFIX, brief])
+    assert len(json.loads((tmp_path / "validations").read_text())) == 2
+    assert kept.of(PREFIX).ownership == "valid"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dnsd.manage.validation import txt_text
@@ -65,6 +67,10 @@ CASES: dict[str, tuple[list[Zone], OutsideAnswer, OutsideAnswer, bool]] = {  # o
 @pytest.mark.parametrize(("others", "ns", "txt", "expected"), CASES.values(), ids=CASES.keys())
 def test_zone_is_proven(others: list[Zone], ns: OutsideAnswer, txt: OutsideAnswer, expected: bool) -> None:
     assert is_proven(dataset(SHOP, *others), SHOP, ns, txt) is expected
+
+
+def test_zone_edited_during_the_look_up_is_proven() -> None:
+    assert is_proven(dataset(replace(SHOP, paused=True)), SHOP, servers(OURS), NO_NAME)
 
 
 def test_name_of_the_text() -> None:
