@@ -30,7 +30,7 @@ from dnsd.manage.find import find_account
 from dnsd.manage.history import History, Replaced
 from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.recent import RecentQuestions
-from dnsd.manage.refusal import Reason, RefusedError, refused
+from dnsd.manage.refusal import GuessError, Reason, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.token_changes import TokenChange, accounts_of, change_between, token_data
 from dnsd.manage.token_file import TokenFile
@@ -156,6 +156,8 @@ class ControlService:
             if request.refusal is not error:
                 self._log.error(f"{action}: {request.refusal}")
             await self._record(request)
+            if isinstance(error, GuessError) and not actor.token.is_operator:
+                self._writes.miss(actor.token, self._writes_limit(actor.token), time.monotonic())
             raise request.refusal from None
         if request.draft and request.draft.notes:
             request.after, request.revision = changed.loaded, changed.revision

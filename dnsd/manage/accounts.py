@@ -10,7 +10,7 @@ from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account, find_prefix
 from dnsd.manage.lent_space import withdraw_lent
 from dnsd.manage.maps import Member, NewMap, create_map
-from dnsd.manage.refusal import Reason, refused
+from dnsd.manage.refusal import Fault, GuessError, Reason, refused
 from dnsd.model.accounts import Account, Approval, Delegation, PoolUse, Prefix, without
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
@@ -160,18 +160,32 @@ def delete_prefix(draft: Draft, account_id: str, prefix_id: str) -> None:
 
 
 def create_delegation(draft: Draft, account_id: str, prefix_id: str, cidr: IPNetwork, to_id: str) -> str:
-    """Delegate a part of a prefix to another account; return the delegation's id."""
+    """Delegate a part of a prefix to another account; return the delegation's id.
+
+    Raises GuessError if there is no such account, unless the request would be refused also for one that there is.
+    """
+    _, prefix, _ = find_prefix(draft.dataset, account_id, prefix_id)
     other = draft.dataset.accounts.get(to_id.lower())
     if other is None:
-        raise refused(Reason.NOT_FOUND, "not_found: there is no account with this id", "delegated_account_id")
-    _, prefix, _ = find_prefix(draft.dataset, account_id, prefix_id)
+        _try_delegation(draft, account_id, prefix_id, cidr)
+        message = "not_found: there is no account with this id"
+        raise GuessError(Fault(Reason.NOT_FOUND, message, ("delegated_account_id",)))
     if not any((one.cidr, one.account_id) == (cidr, other.id) for one in prefix.delegations):
         document, index = _prefix(draft, account_id, prefix_id)
-        created = {"cidr": str(cidr), "account": other.key}
+        # The names of folders are the operator's: the account's audit entries show what its file gets.
+        created = {"cidr": str(cidr), "account": other.key if draft.by_operator else other.id}
         written = document["prefixes"][index]
         document["prefixes"][index] = {**written, "delegations": [*(written.get("delegations") or ()), created]}
         _write(draft, account_id, document)
     return delegation_id(prefix, Delegation(cidr, other.id))
+
+
+def _try_delegation(draft: Draft, account_id: str, prefix_id: str, cidr: IPNetwork) -> None:
+    """Raise RefusedError if a delegation would be refused, whichever other account it is for."""
+    trial = Draft(draft.loaded, draft.now, by_operator=draft.by_operator)
+    if anybody := next((one for one in draft.dataset.accounts if one != account_id), None):
+        create_delegation(trial, account_id, prefix_id, cidr, anybody)
+        trial.load()
 
 
 def delete_delegation(draft: Draft, account_id: str, prefix_id: str, wanted: str) -> None:

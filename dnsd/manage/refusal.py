@@ -83,6 +83,10 @@ class RefusedError(DnsdError):
         super().__init__("; ".join(fault.message for fault in faults))
 
 
+class GuessError(RefusedError):
+    """A refused request whose answer tells that another account does not exist; only so many are allowed a minute."""
+
+
 def refused(reason: Reason, message: str, *path: str | int) -> RefusedError:
     """A RefusedError with one fault."""
     return RefusedError(Fault(reason, message, path))

@@ -17,6 +17,7 @@ from dnsd.model.quota_rules import quotas_of
 from dnsd.model.quotas import Quotas
 
 MINUTE_S = 60.0
+MAX_GUESSES = 10  # wrong ones a minute, of one author
 MAX_AUTHORS = 100_000  # remembered; those idle longest are forgotten first
 
 
@@ -46,6 +47,11 @@ class Writes:
         self._spent.move_to_end(author)
         if len(self._spent) > MAX_AUTHORS:
             self._spent.popitem(last=False)
+
+    def miss(self, token: Token, limit: int, now: float) -> None:
+        """Count a wrong guess at another account's id as a share of the limit: MAX_GUESSES at once use it up."""
+        spent = self._left_spent(token, limit, now) + limit / MAX_GUESSES
+        self._spent[token.author.id] = min(float(limit), spent), now
 
     def used(self, token: Token, limit: int, now: float) -> int:
         """The part of the limit that a token's author has used."""

@@ -61,6 +61,20 @@ def test_budget_comes_back_evenly_and_refused_changes_cost_nothing() -> None:
     assert writes.used(ROOT, 3, 1000.0) == 0
 
 
+@pytest.mark.parametrize("limit", [1, 60, 12_000])
+def test_ten_wrong_guesses_use_up_any_limit(limit: int) -> None:
+    writes = Writes()
+    for _ in range(9):
+        writes.miss(MADE, limit, 0.0)
+    assert writes.used(ROOT, limit, 0.0) < limit or limit == 1
+    writes.miss(ROOT, limit, 0.0)
+    with pytest.raises(TooManyWritesError):
+        writes.take(MADE, limit, 0.0)
+    writes.miss(ROOT, limit, 0.0)
+    assert writes.used(ROOT, limit, 0.0) == limit  # no debt: it comes back within a minute
+    writes.take(MADE, limit, 60.0)
+
+
 def test_limit_is_the_most_of_the_tokens_accounts() -> None:
     def account(account_id: str, *own: tuple[str, int]) -> Account:
         return Account(account_id[:2], account_id, "", (), (), AccountSettings(), quotas=own)
