@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from starlette.concurrency import run_in_threadpool
+
 from dnsd.api.envelope import Reply
 from dnsd.api.pending import carry_out
 from dnsd.api.request import Call
@@ -21,18 +23,18 @@ ZONES = (FileKind.ZONE_YAML.name, FileKind.ZONE_MASTER.name)
 
 async def list_map_versions(call: Call) -> Reply:
     """List the versions of an address map, also of a deleted one, newest first"""
-    return _versions(call, call.path["map_id"])
+    return await _versions(call, call.path["map_id"])
 
 
 async def get_map_version(call: Call) -> Reply:
     """Get a version of an address map as the text of its file"""
-    return _version(call, call.path["map_id"])
+    return await _version(call, call.path["map_id"])
 
 
 async def restore_map(call: Call) -> Reply:
     """Restore a version of an address map; also brings back a deleted map"""
     map_id, account_id = call.path["map_id"], call.path["account_id"]
-    _version_in_path(call, map_id)
+    await _version_in_path(call, map_id)
     request = MapRequest("map.restore", account_id, map_id, {"version": call.path["version"].upper()})
 
     def answer(loaded: Loaded) -> Reply:
@@ -43,18 +45,18 @@ async def restore_map(call: Call) -> Reply:
 
 async def list_zone_versions(call: Call) -> Reply:
     """List the versions of a zone, newest first"""
-    return _versions(call, call.path["zone_id"])
+    return await _versions(call, call.path["zone_id"])
 
 
 async def get_zone_version(call: Call) -> Reply:
     """Get a version of a zone as the text of its file"""
-    return _version(call, call.path["zone_id"])
+    return await _version(call, call.path["zone_id"])
 
 
 async def restore_zone(call: Call) -> Reply:
     """Restore a version of a zone"""
     zone_id = call.path["zone_id"]
-    _version_in_path(call, zone_id)
+    await _version_in_path(call, zone_id)
     _, loaded = await call.service.change(
         call.actor,
         "zone.restore",
@@ -66,9 +68,10 @@ async def restore_zone(call: Call) -> Reply:
     return Reply(zone_shape(loaded, zone), unverified_notes(loaded, zone))
 
 
-def _versions(call: Call, object_id: str) -> Reply:
+async def _versions(call: Call, object_id: str) -> Reply:
     account_id = _account(call)
-    found = [one for one in call.service.history.versions(object_id) if _is_of(call, one)]
+    kept = await run_in_threadpool(call.service.history.versions, object_id)  # reads up to a hundred files
+    found = [one for one in kept if _is_of(call, one)]
     current = (call.dataset.maps if "map_id" in call.path else call.dataset.zones).get(object_id)
     exists = current is not None and current.account_id == account_id
     if not found and not exists:
@@ -78,14 +81,14 @@ def _versions(call: Call, object_id: str) -> Reply:
     return Reply(call.listed(shapes, dict))
 
 
-def _version(call: Call, object_id: str) -> Reply:
-    version, text = _version_in_path(call, object_id)
+async def _version(call: Call, object_id: str) -> Reply:
+    version, text = await _version_in_path(call, object_id)
     return Reply({"version": version.version, "text": readable(text)})
 
 
-def _version_in_path(call: Call, object_id: str) -> tuple[Version, str]:
+async def _version_in_path(call: Call, object_id: str) -> tuple[Version, str]:
     """The version in a path, and its text. Raises RefusedError."""
-    found = call.service.history.text(object_id, call.path["version"].upper())
+    found = await run_in_threadpool(call.service.history.text, object_id, call.path["version"].upper())
     if found is None or not _is_of(call, found[0]):
         raise refused(Reason.NOT_FOUND, "not_found: there is no such version of the object")
     return found
