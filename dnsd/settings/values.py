@@ -19,7 +19,7 @@ DNS_PORT = 53
 MAX_WORKERS = 1024
 SECRET_SIZE = 16  # octets, RFC 9018 §4.4
 MAX_WINDOW_S = 24 * 3600
-HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+HOST_NAME = re.compile(r"[a-z0-9_-]++(?:\.[a-z0-9_-]++)*+")
 MAX_NSID = 128  # octets: fits into 512 with the longest question
 
 

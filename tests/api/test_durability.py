@@ -558,7 +558,9 @@ def test_broken_edit_refuses_changes_where_no_account_is_held(by_hand: Api) -> N
 
 def test_refused_changes_are_not_tried_again_and_again(by_hand: Api) -> None:
     edit_by_hand(by_hand, SHOP_FILE, "enabled: true", "enabled: perhaps")
+    lines = by_hand.dns.stderr.count()
     by_hand.refused("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})
+    wait_until(lambda: "held: acme" in by_hand.dns.stderr.since(lines))
     lines = by_hand.dns.stderr.count()
     for _ in range(5):
         by_hand.refused("PATCH", f"{MAPS}/{SHOP}", {"description": "Shop"})

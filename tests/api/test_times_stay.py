@@ -491,8 +491,10 @@ def test_record_changes_do_not_move_the_times_of_their_zone(server: Server) -> N
         }
 
 
-def test_a_master_file_of_100_000_lines(tmp_path: Path) -> None:
-    lines = "".join(f"h{number} 300 IN A 192.0.2.{number % 250}\n" for number in range(100_000))
+def test_a_large_master_file(tmp_path: Path) -> None:
+    lines = "".join(
+        f"h{number} 300 IN A 192.0.2.{number % 250}\n" for number in range(99_000)
+    )  # the quota is 100,000 records
     soa = "@ 300 IN SOA ns1.example.net. host.example.net. 1 7200 3600 1209600 300\n@ 300 IN NS ns1.example.net.\n"
     server = Server(tmp_path, WORLD | {"globex/zones/large.example.zone": soa + lines})
     try:
@@ -501,7 +503,7 @@ def test_a_master_file_of_100_000_lines(tmp_path: Path) -> None:
         def times() -> dict[str, tuple[str, str]]:
             """The times of the zone and of some records, by name."""
             shapes = [server.api.result("GET", path)]
-            for name in ("h0", "h77", "h50000", "h99999"):
+            for name in ("h0", "h77", "h50000", "h98999"):
                 query = {"name": f"{name}.large.example"}
                 shapes += server.api.result("GET", f"{path}/dns_records", params=query)
             return {one["name"]: (one["created_on"], one["modified_on"]) for one in shapes}

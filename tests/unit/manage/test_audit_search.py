@@ -13,7 +13,7 @@ import pytest
 from dnsd.manage import audit_search
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, Outcome
-from dnsd.manage.audit_search import LogQuery, LogSearch
+from dnsd.manage.audit_search import LogGroup, LogQuery, LogSearch
 from tests.unit.manage.test_audit import entry
 
 COUNT = 23
@@ -147,7 +147,7 @@ def test_files_renamed_while_they_are_opened_count_once(tmp_path: Path) -> None:
     log.append(logged(1))
     os.link(tmp_path / "audit.log", tmp_path / "audit.log.1")  # as seen in the middle of a rotation
     paths = [tmp_path / "audit.log", tmp_path / "audit.log.1"]
-    search = LogSearch(paths, LogQuery(10))
+    search = LogSearch([LogGroup(paths, 0.0)], LogQuery(10))
     assert not search.step()
     assert len(search.result().entries) == 1
 
