@@ -47,7 +47,7 @@ async def list_audit_logs(call: Call) -> Reply:
     found = await call.service.audit(LogQuery(page.size, _filter(call), skip=skip, **_order(call)))
     has_more = len(found.entries) == page.size and found.next is not None
     total = skip + len(found.entries) + has_more
-    shapes = [_log_shape(as_seen(call.actor.token, one)) for one in found.entries]
+    shapes = [_log_shape(_seen(call, one)) for one in found.entries]
     return Reply(Listed(shapes, Page(page.number, page.size), total))
 
 
@@ -59,8 +59,13 @@ async def list_audit(call: Call) -> Reply:
     account = find_account(call.dataset, call.path["account_id"])
     names = {zone.id: zone.name_text for zone in call.dataset.zones.values() if zone.account_id == account.id}
     shape = partial(_audit_shape, {"id": account.id, "name": account.name}, names)
-    shapes = [shape(as_seen(call.actor.token, one)) for one in found.entries]
+    shapes = [shape(_seen(call, one)) for one in found.entries]
     return Reply(Cursored(shapes, sealed_cursor(found.next) if found.next else ""))
+
+
+def _seen(call: Call, entry: JsonObject) -> JsonObject:
+    """An entry as the token may see it, with an id that is the same for all."""
+    return {**as_seen(call.actor.token, entry), "id": _id(entry)}
 
 
 class _Order(TypedDict):
@@ -87,10 +92,10 @@ def _filter(call: Call) -> Callable[[JsonObject], bool]:
     def is_wanted(written: JsonObject) -> bool:
         if written.get("account_id") != call.path["account_id"] or not may_see(call.actor.token, written):
             return False
-        entry = as_seen(call.actor.token, written)  # no filter may tell what the entry does not show
-        at = _time_of(entry)
+        at = _time_of(written)
         if at is None or (since and at < since) or (before and at >= before):
             return False
+        entry = _seen(call, written) if texts else {}  # no filter may tell what the entry does not show
         return all(TEXTS[name](entry) == text for name, text in texts.items())
 
     return is_wanted

@@ -127,7 +127,9 @@ def test_filters(api: Api) -> None:
 
 def test_token_sees_only_entries_of_its_account_and_areas(api: Api) -> None:
     tenant, other = api.token("--account", A1), api.token("--account", A2)
-    assert api.result("GET", LOGS, token=tenant) == api.result("GET", LOGS)
+    seen, whole = api.result("GET", LOGS, token=tenant), api.result("GET", LOGS)
+    without = {"actor": None, "metadata": None}  # the operator is not named
+    assert [one | without for one in seen] == [one | without for one in whole]
     assert api.refused("GET", LOGS, token=other)[:2] == (404, 1000)
     assert api.refused("GET", AUDIT, token=other)[:2] == (404, 1000)
     theirs = api.result("GET", f"/accounts/{A2}/audit_logs", token=other)
