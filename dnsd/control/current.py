@@ -92,11 +92,15 @@ class Current:
         """Save the texts as the last good version of each account. The caller holds `turn`."""
         before = self.good.problem
         await in_thread(partial(self.good.keep, loaded.files))
-        while self.good.damaged:
-            self._log.warning(f"warning: {self.good.damaged.pop(0)}; the text was copied again, if it is served")
+        self.tell_of_damage("the text was copied again, if it is served")
         self._publisher.has_good_texts = self.good.problem is None
         if self.good.problem and self.good.problem != before:
             self._log.error(f"{self.good.problem}; an account with an error would be held at an older version")
+
+    def tell_of_damage(self, consequence: str) -> None:
+        """Log the copies of good texts that were moved aside."""
+        while self.good.damaged:
+            self._log.warning(f"warning: {self.good.damaged.pop(0)}; {consequence}")
 
     def good_files(self) -> Files | None:
         """The last good version of each account: as served now or, at a start, last. None before the first. Blocks."""

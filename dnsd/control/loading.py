@@ -32,6 +32,7 @@ from dnsd.process.snapshot_file import Title, load_title
 from dnsd.process.tasks import in_thread
 from dnsd.settings.restart import waiting_for_start
 from dnsd.store.directory import Files, keep_times
+from dnsd.store.hold import WrongCopiesError
 from dnsd.store.journal import undo_unfinished
 
 SERVED_WITHIN_S = 30.0  # a slower worker is logged and not waited for
@@ -79,6 +80,8 @@ class Loader:
             await self._note_refused(error, start)
         except InvalidDataError as error:
             self._note(error.problems, start, ok=False)
+            if isinstance(error, WrongCopiesError):
+                await in_thread(partial(self._current.good.set_aside, error.copies))
         except Exception as error:
             self._note((self._problem(error),), start, ok=False)
         else:
@@ -90,10 +93,11 @@ class Loader:
             self._log.info(f"serving {admitted.loaded.summary()}")
             return True
         self._report(self.last.problems)
+        self._current.tell_of_damage("its account is in error, and cannot be held at this version")
         if not self.last.by_guard and await self._publish_file(title):
             return True
-        if base is None:
-            return False
+        if base is None:  # nor a snapshot file: accounts with damaged copies are left out
+            return bool(await in_thread(self._current.good.forgive)) and await self.load_first(before)
         await self._current.replace(base, keep_good=False)
         end = "`dnsd reload --force` or other files" if self.last.by_guard else "the files are fixed"
         self._log.error(f"the last good version is served until {end}")

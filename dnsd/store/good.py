@@ -1,24 +1,28 @@
 """The last good version of each account: a copy of the served files, in the state folder.
 
 `good/ACCOUNT/…` has the layout of the accounts folder. Each copy is replaced by renaming. The first time, the whole
-folder is made under another name and renamed, so that it exists completely or not at all.
+folder is made under another name and renamed, so that it exists completely or not at all. The file `.incomplete` lists
+damaged copies until all are whole again: an account is not held at a version that lacks them.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from dnsd.errors import printable, shown
-from dnsd.store.directory import Files, SourceFile, read_files
-from dnsd.store.kept_file import move_aside
+from dnsd.errors import Problem, printable, shown
+from dnsd.store.directory import Files, SourceFile, account_of, read_files
+from dnsd.store.kept_file import move_aside, read_octets
 from dnsd.store.text_file import FileChangedError, octets_again
 from dnsd.whole_file import make_folder, replacing
 
 FOLDER = "good"  # its name, in the state folder
+INCOMPLETE = ".incomplete"  # in the folder: the keys of damaged copies, one a line
+MAX_INCOMPLETE = 1024 * 1024  # octets
 UNSYNCED_FROM = 64  # number of copies at once from which the system decides when they go to disk
 
 
@@ -30,6 +34,7 @@ class GoodTexts:
         self._folder = state / FOLDER
         self.damaged: list[str] = []  # messages about copies that were moved aside
         self._files: Files | None = None
+        self._forgiven: frozenset[str] = frozenset()  # keys of damaged copies whose accounts are left out
 
     def read(self) -> Files | None:
         """Read the copies; None if no data was ever served from this state folder."""
@@ -41,9 +46,47 @@ class GoodTexts:
         """The copies without damaged ones, which are moved aside under names that readers ignore."""
         damaged = [file for file in found.files if file.problem]
         others = [problem.place.file for problem in found.problems if problem.place]
-        for path in dict.fromkeys((*(file.path for file in damaged), *others)):
-            self.damaged.append(str(move_aside(Path(path), prefix=".")))
-        return replace(found, files=tuple(file for file in found.files if not file.problem), problems=())
+        known = {file.path: file.key for file in found.files}
+        self._move_aside({path: known.get(path, "") for path in (*(file.path for file in damaged), *others)})
+        incomplete = self._incomplete()
+        problems = tuple(_missing(key) for key in sorted(incomplete - self._forgiven))
+        without = {account_of(key) for key in incomplete & self._forgiven}
+        files = tuple(file for file in found.files if not file.problem and account_of(file.key) not in without)
+        return Files(found.root, tuple(one for one in found.accounts if one not in without), files, problems)
+
+    def set_aside(self, wrong: Collection[SourceFile]) -> None:
+        """Move copies aside that can be read, but have errors."""
+        self._move_aside({file.path: file.key for file in wrong})
+        self._files = None
+
+    def forgive(self) -> bool:
+        """Do without the accounts with damaged copies. Returns whether this changes anything."""
+        before, self._forgiven = self._forgiven, self._forgiven | self._incomplete()
+        self._files = None
+        return self._forgiven != before
+
+    def _move_aside(self, damaged: Mapping[str, str]) -> None:
+        """Move copies aside, given their keys by path."""
+        if lost := {key for key in damaged.values() if key}:
+            self._note_incomplete(self._incomplete() | lost)
+        self.damaged += [str(move_aside(Path(path), prefix=".")) for path in damaged]
+
+    def _note_incomplete(self, keys: Collection[str]) -> None:
+        file, there = self._folder / INCOMPLETE, {key for key in keys if os.path.isdir(self._folder / account_of(key))}
+        with suppress(OSError):
+            if not there:
+                file.unlink(missing_ok=True)
+            elif there != self._incomplete():
+                with replacing(file) as out:
+                    out.write("".join(f"{key}\n" for key in sorted(there)).encode(errors="surrogateescape"))
+
+    def _incomplete(self) -> set[str]:
+        """The keys of damaged copies."""
+        try:
+            octets = read_octets(self._folder / INCOMPLETE, MAX_INCOMPLETE)
+        except (OSError, ValueError):
+            return set()
+        return set(filter(None, octets.decode(errors="surrogateescape").splitlines()))
 
     def read_policies(self) -> Files | None:
         """The copies without the zones, which are most of the octets; None as for `read`."""
@@ -89,6 +132,7 @@ class GoodTexts:
         self._files = Files(str(self._folder), served.accounts, tuple(copies.values()))
         if failures:
             raise failures[0]
+        self._note_incomplete({key for key in self._incomplete() if account_of(key) not in served.accounts})
 
     def _copy_outdated(self, served: Files, folder: Path, copies: dict[str, SourceFile]) -> Iterator[OSError]:
         """Copy all files that differ from `copies`, and update `copies`; yield the error of each failed copy."""
@@ -105,6 +149,10 @@ class GoodTexts:
                 yield error
                 continue
             copies[file.key] = replace(file, path=str(_path(self._folder, file)), problem=None, stamp=None)
+
+
+def _missing(key: str) -> Problem:
+    return Problem(key, (), "has an error, and so has its last good version: fix the file")
 
 
 def _same(copy: SourceFile | None, file: SourceFile) -> SourceFile | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
+from typing import NoReturn
 
 from dnsd.errors import InvalidDataError, Place, Problem
 from dnsd.model.maps import MemberKind
@@ -55,6 +56,14 @@ def changed_accounts(found: Files, good: Files) -> Accounts:
     return _changed(found, _by_account(found), good, _by_account(good))
 
 
+class WrongCopiesError(InvalidDataError):
+    """Accounts in error cannot be held, as copies of their last good versions have errors, too."""
+
+    def __init__(self, problems: Iterable[Problem], copies: Sequence[SourceFile]) -> None:
+        super().__init__(problems)
+        self.copies = copies
+
+
 class _Judge:
     """Judges files with each account either current or last good."""
 
@@ -86,11 +95,24 @@ class _Judge:
             if blamed := dict(self._blamed(judged, frozenset(held)) or self._blocked_moves(judged, frozenset(held))):
                 held |= blamed
             elif judged.has_errors:
-                raise InvalidDataError(self._loading.placed(judged).values())
+                self._refuse(judged, frozenset(held))
             elif slipping := self._slipping(judged, frozenset(held)):
                 held |= slipping
             else:
                 return Served(self._accepted(judged), self._variant(frozenset(held)), dict(sorted(held.items())))
+
+    def _refuse(self, judged: Judged, held: Accounts) -> NoReturn:
+        """Raise the error for data that cannot be served."""
+        problems = self._loading.placed(judged).values()
+        wrong = {problem.source for problem in filter(_is_error, judged.own)}
+        copies = [
+            file
+            for file in self._variant(held).files
+            if file.key in wrong and file.path.startswith(f"{self._good.root}/")
+        ]
+        if copies:
+            raise WrongCopiesError(problems, copies)
+        raise InvalidDataError(problems)
 
     def _accepted(self, judged: Judged) -> Stored:
         """The judged data, without warnings about copies of good files, which users do not edit."""
@@ -246,6 +268,7 @@ class _Judge:
             for file in (self._good_files(account) if account in held else self._now.get(account, ()))
         ]
         problems = [one for one in self._found.problems if account_of(one.source) not in held]
+        problems += [one for one in self._good.problems if account_of(one.source) in held]
         return Files(self._found.root, tuple(accounts), tuple(files), tuple(problems))
 
     def _good_files(self, account: str) -> Iterator[SourceFile]:
