@@ -11,7 +11,7 @@ from typing import Any
 from dnsd.model.fields import parse_network, validate
 from dnsd.model.observed import FeedFields, Observation, Observed, observation_data
 from dnsd.model.times import parse_time
-from dnsd.store.kept_file import read_kept
+from dnsd.store.kept_file import read_kept, read_octets
 from dnsd.whole_file import replacing
 
 FILE_NAME = "observed"  # in the state folder
@@ -53,8 +53,9 @@ def save_observed(folder: Path, observed: Observed) -> None:
 def load_feed(path: Path) -> FeedFields:
     """The feed in a file; without its own time it has the file's. Raises OSError and UnusableFileError."""
     modified = datetime.fromtimestamp(os.stat(path).st_mtime, UTC)
+    octets = _read(path, MAX_SIZE)
     try:
-        data = json.loads(_read(path, MAX_SIZE))
+        data = json.loads(octets)
     except (ValueError, RecursionError):
         raise UnusableFileError("it is not JSON") from None
     feed, problems = validate(FeedFields, data, "")
@@ -64,11 +65,11 @@ def load_feed(path: Path) -> FeedFields:
 
 
 def _read(path: Path, most: int) -> bytes:
-    with open(path, "rb") as file:
-        octets = file.read(most + 1)
-    if len(octets) > most:
-        raise UnusableFileError(f"it is larger than {most:,} octets")
-    return octets
+    """The content of a regular file; a pipe would wait for a writer. Raises OSError and UnusableFileError."""
+    try:
+        return read_octets(path, most)
+    except ValueError:
+        raise UnusableFileError(f"it is not a regular file, or larger than {most:,} octets") from None
 
 
 def _parsed_all(octets: bytes) -> Observed:

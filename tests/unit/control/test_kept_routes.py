@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,7 +14,7 @@ from dnsd.control import kept_routes
 from dnsd.control.kept_routes import KeptRoutes
 from dnsd.log import Log
 from dnsd.model.observed import SLACK, FeedFields
-from dnsd.store.observations import load_feed
+from dnsd.store.observations import FILE_NAME, UnusableFileError, load_feed, load_observed
 
 NETWORK = ip_network("203.0.113.0/24")
 
@@ -54,6 +55,19 @@ def test_an_unusable_file_is_parsed_once(tmp_path: Path, parsed: list[Path]) -> 
             routes.read_file(file)
     assert len(parsed) == 3
     assert [*routes.observed.by_network] == [NETWORK]
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    """Opening a pipe would wait for a writer, and with it every load."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 1 << 40)
+    for name in ("pipe", "large"):
+        with pytest.raises(UnusableFileError, match="not a regular file, or larger than"):
+            load_feed(tmp_path / name)
+    os.mkfifo(tmp_path / FILE_NAME)
+    with pytest.raises(UnusableFileError):
+        load_observed(tmp_path)
 
 
 def test_a_feed_of_the_near_future_is_parsed_once_and_taken_in_its_time(
