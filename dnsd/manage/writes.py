@@ -49,13 +49,17 @@ class Writes:
             self._spent.popitem(last=False)
 
     def miss(self, token: Token, limit: int, now: float) -> None:
-        """Count a wrong guess at another account's id as a share of the limit: MAX_GUESSES at once use it up."""
-        spent = self._left_spent(token, limit, now) + limit / MAX_GUESSES
-        self._spent[token.author.id] = min(float(limit), spent), now
+        """Count a wrong guess at another account's id as a share of the limit: MAX_GUESSES at once use it up.
+
+        One more may be owed, so that the next guess has to wait for as long as a whole one needs to refill.
+        """
+        guess = limit / MAX_GUESSES
+        spent = self._left_spent(token, limit, now) + guess
+        self._spent[token.author.id] = min(limit + guess, spent), now
 
     def used(self, token: Token, limit: int, now: float) -> int:
         """The part of the limit that a token's author has used."""
-        return ceil(self._left_spent(token, limit, now))
+        return min(limit, ceil(self._left_spent(token, limit, now)))
 
     def _left_spent(self, token: Token, limit: int, now: float) -> float:
         spent, at = self._spent.get(token.author.id, (0.0, now))

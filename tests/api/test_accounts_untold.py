@@ -50,7 +50,6 @@ def test_refused_delegations_do_not_tell_whether_the_account_exists(api: Api) ->
 def test_wrong_ids_are_few_a_minute_for_tenants(api: Api) -> None:
     tenant, path = api.token("--account", "acme"), f"{PREFIXES}/{PREFIX1}/delegations"
     bodies = [{"cidr": "203.0.113.0/28", "delegated_account_id": derived_id("account", f"a{n}")} for n in range(40)]
-    statuses = [api.call("POST", path, body, token=tenant).status_code for body in bodies]
-    assert statuses[0] == 404
-    assert statuses[-1] == 429
+    statuses = {api.call("POST", path, body, token=tenant).status_code for body in bodies}
+    assert statuses == {404, 429}
     assert api.call("POST", path, bodies[0]).status_code == 404  # the operator may err

@@ -132,13 +132,16 @@ class History:
             if name in REQUESTS:
                 self._request(REQUESTS[name])
             else:
-                for event in {name, *self.rng.choices([*EDITS], k=self.rng.choice([0, 0, 1, 2]))} - STARTS.keys():
-                    self._edit(event)
+                events = [name, *self.rng.choices([*EDITS], k=self.rng.choice([0, 0, 1, 2]))]
+                for event in events:
+                    if event not in STARTS:
+                        self._edit(event)
                 if name in STARTS:
                     self.seen.add(name)
                     self._start(is_state_lost=STARTS[name])
                 else:
-                    self._reload(self.rng.choice([None, None, None, Force(), Force(self.rng.choice(FOLDERS))]))
+                    likely = Force() if "a folder gone" in events else None
+                    self._reload(self.rng.choice([likely, likely, None, Force(), Force(self.rng.choice(FOLDERS))]))
         return self.seen
 
     def _edit(self, event: str) -> None:

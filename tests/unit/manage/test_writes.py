@@ -71,8 +71,11 @@ def test_ten_wrong_guesses_use_up_any_limit(limit: int) -> None:
     with pytest.raises(TooManyWritesError):
         writes.take(MADE, limit, 0.0)
     writes.miss(ROOT, limit, 0.0)
-    assert writes.used(ROOT, limit, 0.0) == limit  # no debt: it comes back within a minute
-    writes.take(MADE, limit, 60.0)
+    writes.miss(ROOT, limit, 0.0)
+    assert writes.used(ROOT, limit, 0.0) == limit
+    with pytest.raises(TooManyWritesError):
+        writes.take(MADE, limit, 5.9)  # a guess refills in six seconds
+    writes.take(MADE, limit, 66.1)  # no more than one is owed
 
 
 def test_limit_is_the_most_of_the_tokens_accounts() -> None:
