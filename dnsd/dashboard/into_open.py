@@ -10,8 +10,8 @@ from dnsd.dashboard.page import HtmlPage, Redirect
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.draft import Draft
 from dnsd.manage.exposed import Exposures, can_expose, unless_exposed
-from dnsd.manage.history import restore
 from dnsd.manage.refusal import Reason, refused
+from dnsd.manage.restore import restore
 from dnsd.manage.service import Actor, Service
 
 T = TypeVar("T")

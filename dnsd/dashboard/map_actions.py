@@ -17,10 +17,10 @@ from dnsd.dashboard.planned import PlanView, plan_view
 from dnsd.dashboard.views import map_title
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.draft import Draft
-from dnsd.manage.history import restore
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.pending import FIELD, Due
 from dnsd.manage.refusal import Reason, RefusedError, refused
+from dnsd.manage.restore import restore
 from dnsd.store.directory import FileKind
 
 

@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from dnsd.manage import maps
 from dnsd.manage.draft import Draft
-from dnsd.manage.history import History, restore
+from dnsd.manage.history import History
 from dnsd.manage.maps import MapChange, Member, NewMap
+from dnsd.manage.restore import restore
 from dnsd.model.fields import parse_ip
 from dnsd.model.maps import MemberKind
 
