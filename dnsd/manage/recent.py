@@ -47,14 +47,6 @@ class RecentQuestions:
             weights[one.zone, one.owner, one.qtype] += one.weight
         return weights
 
-    def zone_shares(self, zones: Container[bytes] | None = None) -> dict[bytes, float]:
-        """The share of questions of each zone, by apex."""
-        weights: defaultdict[bytes, float] = defaultdict(float)
-        for one in self._questions(zones):
-            weights[one.zone] += one.weight
-        total = sum(weights.values())
-        return {zone: weight / total for zone, weight in weights.items()}
-
     def top(self, limit: int, *, zones: Container[bytes] | None = None) -> list[TopQuestion]:
         """The most frequent questions, in descending order."""
         weights: defaultdict[tuple[bytes, int], float] = defaultdict(float)

@@ -48,13 +48,13 @@ def test_share_of_owner_names(owners: set[bytes], zones: set[bytes] | None, shar
 
 def test_without_questions_there_is_no_share() -> None:
     assert recent().share_of({WWW}) is None
-    assert recent().zone_shares() == {}
+    assert recent().asked() == {}
     assert recent().top(10) == []
 
 
-def test_share_of_zones() -> None:
-    assert ASKED.zone_shares() == {COM: pytest.approx(0.8), ORG: pytest.approx(0.2)}
-    assert ASKED.zone_shares({ORG}) == {ORG: 1.0}
+def test_questions_asked_are_those_of_the_zones_alone() -> None:
+    assert {zone for zone, _, _ in ASKED.asked()} == {COM, ORG}
+    assert {zone for zone, _, _ in ASKED.asked(zones={ORG})} == {ORG}
 
 
 def test_top_names_are_those_of_the_zones_alone() -> None:
