@@ -8,13 +8,14 @@ one name depends on it or a million.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from dnsd.compile.edge import build_addresses
 from dnsd.compile.zone import build_zone
 from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
+from dnsd.engine.compile_node import answering_node, child_apex_node
 from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, Trace, answer_at
 from dnsd.engine.names import NameTable, renewed_names
 from dnsd.engine.node import REFUSED_NODE, UNVERIFIED_NODE, Flattened, Node, is_followed
@@ -27,7 +28,7 @@ from dnsd.model.maps import Considered, Effective, MemberKind, MissingFamily, ef
 from dnsd.model.zones import Zone, closest
 from dnsd.wire.message import CH, NSID, pack_option
 from dnsd.wire.names import ROOT, ancestors, name_text, parse_name_text
-from dnsd.wire.rdata import CNAME, DS, TXT, A
+from dnsd.wire.rdata import CNAME, TXT, A
 
 CompiledKey = tuple[tuple[IPAddress, ...], tuple[EdgeSource, EdgeSource]]
 Compiled = dict[CompiledKey, Addresses]  # addresses compiled already
@@ -256,10 +257,8 @@ def _all_names(zones: Iterable[BuiltZone]) -> tuple[list[bytes], list[Node]]:
     nodes_of_parents = {parent.zone.name: dict(parent.items()) for parent in parents.values()}
     places = {name: place for place, name in enumerate(names) if name in parents} if parents else {}
     for apex, parent in parents.items():
-        node = nodes[places[apex]]
-        answers = {qtype: answer for qtype, answer in node.answers.items() if qtype != DS}
-        above = _search_zone(nodes_of_parents[parent.zone.name], apex)
-        nodes[places[apex]] = replace(node, answers=answers, parent=above)
+        above = answering_node(nodes_of_parents[parent.zone.name].get, apex)
+        nodes[places[apex]] = child_apex_node(nodes[places[apex]], above)
     return names, nodes
 
 
@@ -276,15 +275,6 @@ def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> t
             names.append(name)
             nodes.append(node)
     return names, nodes
-
-
-def _search_zone(nodes: Mapping[bytes, Node], name: bytes) -> Node | None:
-    """The node in one zone that answers for a name; None if the zone does not answer."""
-    if name in nodes:
-        node = nodes[name]
-    else:
-        node = next(nodes[part] for part in ancestors(name) if part in nodes).below or REFUSED_NODE
-    return None if node.apex is None else node
 
 
 def _chaos(options: Options) -> dict[bytes, Answer]:

@@ -1,4 +1,4 @@
-"""One zone compiled to nodes: its existing names and their answers (RFC 1034 §4.3.2, decided in advance)."""
+"""One zone compiled to nodes: its existing names, and what is stored at each, from its records and settings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from itertools import chain, compress, count
 from operator import not_
 
 from dnsd.compile.edge import edge
-from dnsd.engine.answer import ALWAYS_FITS, QUESTION_NAME, Answer, Rrset, build_answer
-from dnsd.engine.node import REFUSED_NODE, Alias, Apex, Edge, Flattened, Node, Redirection, Rule
+from dnsd.engine.answer import ALWAYS_FITS, QUESTION_NAME, Rrset
+from dnsd.engine.compile_node import CUT, EMPTY, OCCLUDED, StoredName, compile_node, denials, is_plain_edge
+from dnsd.engine.node import REFUSED_NODE, Apex, Edge, Flattened, Node
 from dnsd.engine.snapshot import BuiltZone, ShownNames
 from dnsd.model.records import Record
 from dnsd.model.zones import Status, Zone
-from dnsd.wire.message import NXDOMAIN, RECORD_FIXED
-from dnsd.wire.names import ASTERISK, ancestors, is_below
-from dnsd.wire.rdata import AAAA, ANY, CNAME, DNAME, DS, HINFO, NS, SOA, A
+from dnsd.wire.message import RECORD_FIXED
+from dnsd.wire.names import ASTERISK, ancestors
+from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A
 
-ANY_ANSWER = build_answer([Rrset(None, HINFO, 3789, (b"\x07RFC8482\x00",))])  # RFC 8482 §4.2; the TTL Cloudflare uses
-
-HIDDEN_BY = {Edge: (A, AAAA, CNAME), Flattened: (CNAME,)}  # types for which the rule decides, not the data
+HIDDEN_BY_EDGE = (A, AAAA, CNAME)  # types for which the edge decides, not the data
 MAX_ALIKE = 100_000  # nodes kept for reuse by names with equal records while a zone is built
 
 Rrsets = dict[int, list[Record]]
@@ -45,7 +44,7 @@ def _shown(counts: Mapping[Node, int]) -> ShownNames:
 
 
 class _Builder:
-    """The state while one zone is built."""
+    """The state while one zone is built, of which it is the `StoredZone`."""
 
     def __init__(self, zone: Zone, *, applies_maps: bool) -> None:
         self.zone = zone
@@ -62,13 +61,9 @@ class _Builder:
         special = {zone.name} | self.cuts | self.wildcards | self.enclosers | hosts | redirected
         self.at_special = list(compress(count(), map(special.__contains__, self.records.owners)))
         self.special = self._by_owner(self.at_special)
-        soa = self.special[zone.name][SOA][0]
-        minimum = int.from_bytes(soa.rdata[-4:])
-        # RFC 2308 §3: the lower of the SOA's TTL and its minimum field
-        denial = (Rrset(zone.name, SOA, min(soa.ttl_s, minimum), (soa.rdata,)),)
-        self.nodata = build_answer(authority=denial, below=zone.name)
-        nxdomain = build_answer(authority=denial, rcode=NXDOMAIN, below=zone.name)
-        self.nxdomain_node = Node(self.apex, {}, nxdomain)
+        for name in self.wildcards | self.enclosers:
+            self.special.setdefault(name, self._stored(name, {}))
+        self.nodata, self.nowhere = denials(self.apex, self.special[zone.name].rrsets[SOA])
         self.nodes: dict[bytes, Node] = {}
         self.plain_edges: dict[int, Node] = {}
         self.alike: dict[object, Node] = {}
@@ -76,17 +71,13 @@ class _Builder:
         self.hidden = {
             index
             for index, traits in enumerate(self.records.distinct)
-            if applies_maps and traits.proxied and traits.rtype in HIDDEN_BY[Edge]
+            if applies_maps and traits.proxied and traits.rtype in HIDDEN_BY_EDGE
         }
 
     def build(self) -> tuple[list[bytes], list[Node]]:
         """The distinct existing names of the zone and their nodes."""
-        existing = (name for name in self.special if not self._is_occluded(name))
-        # The node above a wildcard needs the wildcard's node, which may itself have a wildcard below it.
-        for name in sorted(
-            {*existing, *self.wildcards, *self.enclosers}, key=lambda name: (not name.startswith(ASTERISK), -len(name))
-        ):
-            self.nodes[name] = self._node(name, self.special.get(name, {}))
+        for name in self.special:
+            self.node(name)
         self._add_names_with_several_records()
         names, nodes = self._add_names_with_one_record()
         self._add_empty_nonterminals(names)
@@ -129,7 +120,7 @@ class _Builder:
     def _new(self, owner: bytes, indexes: Iterable[int], key: object) -> Node:
         """Build the node of a name without special data below it, and keep it for names with equal records."""
         records = [self.records[index] for index in indexes]
-        node = self._node(owner, _rrsets(records))
+        node = self._node(owner, self._stored(owner, _rrsets(records)))
         # The compression of a large answer depends on its owner.
         if sum(len(QUESTION_NAME) + RECORD_FIXED.size + len(record.rdata) for record in records) <= ALWAYS_FITS:
             if len(self.alike) >= MAX_ALIKE:
@@ -145,7 +136,7 @@ class _Builder:
             while name not in nodes and name not in above and len(name) > shortest:
                 above.add(name)
                 name = name[1 + name[0] :]
-        nodes |= dict.fromkeys(above.difference(names), Node(self.apex, {}, self.nodata, None, self.nxdomain_node))
+        nodes |= dict.fromkeys(above.difference(names), Node(self.apex, {}, self.nodata, None, self.nowhere))
 
     def _wildcards(self) -> Iterator[bytes]:
         """The existing wildcards, also those without records."""
@@ -158,52 +149,52 @@ class _Builder:
                     if name.startswith(ASTERISK) and len(name) >= len(self.zone.name):
                         yield name
 
-    def _by_owner(self, indexes: Iterable[int]) -> dict[bytes, Rrsets]:
-        """The records at `indexes`, by owner and type."""
+    def _by_owner(self, indexes: Iterable[int]) -> dict[bytes, StoredName]:
+        """What is stored at the owners of the records at `indexes`."""
         found: dict[bytes, list[Record]] = defaultdict(list)
         for index in indexes:
             found[self.records.owners[index]].append(self.records[index])
-        return {owner: _rrsets(records) for owner, records in found.items()}
+        return {owner: self._stored(owner, _rrsets(records)) for owner, records in found.items()}
 
     def _is_occluded(self, owner: bytes) -> bool:
         return bool(self.cuts) and any(ancestor in self.cuts for ancestor in ancestors(owner))
 
-    def _below(self, owner: bytes) -> Node:
-        """The node for nonexistent names below `owner`."""
-        return self.nodes.get(ASTERISK + owner, self.nxdomain_node)
+    def stored(self, name: bytes) -> StoredName | None:
+        """What is stored at a name with special data, which other names may need."""
+        return self.special.get(name)
 
-    def _node(self, owner: bytes, rrsets: Rrsets) -> Node:
-        if owner in self.cuts:
-            return self._cut(owner, rrsets)
-        rule = self._rule(owner, rrsets)
-        shown = {rtype: records for rtype, records in rrsets.items() if rtype not in HIDDEN_BY.get(type(rule), ())}
-        below = self._redirection(owner, rrsets) if DNAME in rrsets else self._below(owner)
-        if isinstance(rule, Edge) and not shown and below is self.nxdomain_node:
-            # Proxied names of a zone with the same rule share one node.
-            return self.plain_edges.setdefault(id(rule), Node(self.apex, {ANY: ANY_ANSWER}, self.nodata, rule, below))
-        answers = {rtype: self._answer(owner, rtype, records) for rtype, records in shown.items()}
-        if rrsets:
-            answers[ANY] = ANY_ANSWER
-        return Node(self.apex, answers, self.nodata, rule, below)
-
-    def _answer(self, owner: bytes, rtype: int, records: list[Record]) -> Answer:
-        rrset = _rrset(None, records)
-        if rtype == NS and owner == self.zone.name:
-            return build_answer([rrset], optional_glue=self._glue(records), below=owner)
-        return build_answer([rrset], below=owner.removeprefix(ASTERISK))
-
-    def _rule(self, owner: bytes, rrsets: Rrsets) -> Rule | None:
-        addresses = rrsets.get(A, []) + rrsets.get(AAAA, []) + rrsets.get(CNAME, [])
-        if self.applies_maps and any(record.proxied for record in addresses):
-            return self._edge(addresses)
-        if CNAME not in rrsets:
+    def node(self, name: bytes) -> Node | None:
+        """The node of a name with special data; None if it does not exist, or is occluded."""
+        stored = self.special.get(name)
+        if stored is None or stored.flags & OCCLUDED:
             return None
-        cname = rrsets[CNAME][0]
-        flattens = self.zone.settings.flatten_all_cnames or cname.settings.flatten_cname or owner == self.zone.name
-        # A proxied CNAME answered as stored is never flattened.
-        if flattens and not cname.proxied:
-            return Flattened(cname.ttl_s, cname.target)
-        return Alias(_rrset(None, [cname]), cname.target)
+        return self.nodes.get(name) or self.nodes.setdefault(name, self._node(name, stored))
+
+    def _node(self, owner: bytes, stored: StoredName) -> Node:
+        if stored.edge and is_plain_edge(self, owner, stored):
+            # Proxied names of a zone with the same rule share one node.
+            known = self.plain_edges.get(id(stored.edge))
+            return known or self.plain_edges.setdefault(id(stored.edge), compile_node(self, owner, stored))
+        return compile_node(self, owner, stored)
+
+    def _stored(self, owner: bytes, rrsets: Rrsets) -> StoredName:
+        """What is stored at a name; of a proxied name without the addresses that the edge's replace."""
+        flags = (CUT if owner in self.cuts else 0) | (OCCLUDED if self._is_occluded(owner) else 0)
+        if not rrsets:
+            return StoredName(EMPTY, {})
+        addresses = [record for rtype in HIDDEN_BY_EDGE for record in rrsets.get(rtype, ())]
+        edge = None
+        if not flags and self.applies_maps and any(record.proxied for record in addresses):
+            edge = self._edge(addresses)
+        stored = {
+            rtype: _rrset(records) for rtype, records in rrsets.items() if not edge or rtype not in HIDDEN_BY_EDGE
+        }
+        return StoredName(flags, stored, edge, CNAME in stored and self._is_flattened(rrsets[CNAME][0]))
+
+    def _is_flattened(self, cname: Record) -> bool:
+        """Whether a CNAME is flattened; one that is proxied, but answered as stored, never is."""
+        is_wanted = self.zone.settings.flatten_all_cnames or cname.settings.flatten_cname
+        return bool(is_wanted or cname.owner == self.zone.name) and not cname.proxied
 
     def _edge(self, records: list[Record]) -> Edge:
         zone = self.zone.settings
@@ -216,36 +207,6 @@ class _Builder:
             https=zone.https_records,
         )
 
-    def _redirection(self, owner: bytes, rrsets: Rrsets) -> Node:
-        dname = rrsets[DNAME][0]
-        rule = Redirection(_rrset(owner, [dname]), owner, dname.target)
-        return Node(self.apex, {}, self.nodata, rule)
-
-    def _cut(self, owner: bytes, rrsets: Rrsets) -> Node:
-        """A delegation: a referral for all types but DS, which the parent answers (RFC 4035 §3.1.4.1)."""
-        glue = self._glue(rrsets[NS])
-        inside = [rrset for rrset in glue if rrset.owner == owner or is_below(rrset.owner or b"", owner)]
-        referral = build_answer(
-            authority=[_rrset(owner, rrsets[NS])],
-            glue=inside,
-            optional_glue=[rrset for rrset in glue if rrset not in inside],
-            aa=False,
-            below=owner,
-        )
-        ds = build_answer([_rrset(None, rrsets[DS])], below=owner) if DS in rrsets else self.nodata
-        return Node(self.apex, {DS: ds}, referral, below=Node(self.apex, {}, referral))
-
-    def _glue(self, nameservers: Iterable[Record]) -> list[Rrset]:
-        """The addresses of name servers in this zone, as stored; authoritative proxied names are left out."""
-        glue = []
-        for host in dict.fromkeys(record.target for record in nameservers):
-            rrsets = self.special.get(host, {})
-            is_glue = host in self.cuts or self._is_occluded(host)
-            if not is_glue and isinstance(self._rule(host, rrsets), Edge):
-                continue
-            glue += [_rrset(host, rrsets[rtype]) for rtype in (A, AAAA) if rtype in rrsets]
-        return glue
-
 
 def _rrsets(records: Iterable[Record]) -> Rrsets:
     """The records of one name by type."""
@@ -255,7 +216,7 @@ def _rrsets(records: Iterable[Record]) -> Rrsets:
     return rrsets
 
 
-def _rrset(owner: bytes | None, records: list[Record]) -> Rrset:
+def _rrset(records: list[Record]) -> Rrset:
     """The records as one RRset, with the lowest of their TTLs (RFC 2181 §5.2)."""
     ttl = min(record.ttl_s for record in records)
-    return Rrset(owner, records[0].rtype, ttl, tuple(record.rdata for record in records))
+    return Rrset(None, records[0].rtype, ttl, tuple(record.rdata for record in records))
