@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -14,11 +15,14 @@ from dnsd.api.request import ID
 from dnsd.manage.failures import Failures
 from dnsd.manage.find import find_account, find_zone, no_account, no_zone
 from dnsd.manage.refusal import Fault, Reason, RefusedError, refused
+from dnsd.manage.service import Service
+from dnsd.manage.token_changes import accounts_of
 from dnsd.manage.token_file import TokenFile, TokenFileError
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.dataset import Dataset
 
 BEARER = "bearer "
+HOLDERS = "holders"  # in the state of a request: a list of the holders of its connection's place
 IDS = frozenset(
     {
         *("account_id", "map_id", "prefix_id", "delegation_id", "zone_id", "record_id", "member_id", "lease_id"),
@@ -122,6 +126,18 @@ def _check_scope(dataset: Dataset, token: Token, path: Mapping[str, str]) -> Non
         zone = find_zone(dataset, path["zone_id"])
         if not token.covers(zone.account_id, zone.id):
             raise no_zone()
+
+
+def note_holders(request: Request, token: Token, service: Service) -> None:
+    """Count the connection of a request to its token's author and, if the token is for one account, to that one.
+
+    So neither a token used from many networks, nor many tokens of one account, can fill the server's connections.
+    """
+    accounts: set[str] = set()
+    with suppress(RefusedError):  # nothing is loaded
+        accounts = accounts_of(token, service.loaded.dataset)
+    holders: list[str] = request.scope.get("state", {}).get(HOLDERS, [])
+    holders[:] = {token.author.id, *(accounts if len(accounts) == 1 else ())}
 
 
 def account_for_zone(token: Token, dataset: Dataset, account_id: str | None) -> str:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dnsd import __version__
 from dnsd.api import into_open
-from dnsd.api.access import Access, check_access
+from dnsd.api.access import Access, check_access, note_holders
 from dnsd.api.codes import status_of
 from dnsd.api.docs_page import fixed_docs
 from dnsd.api.envelope import NO_SNIFFING, Reply, refusal, response
@@ -81,6 +81,7 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             client = request.client.host if request.client else ""
             token = access.token_of(request, client)
             by_operator = token.is_operator
+            note_holders(request, token, service)
             body = await read_body(request, route.largest)  # only after authentication: strangers cannot fill memory
             token = access.token_of(request, client)  # meanwhile, it may have been narrowed or revoked
             path = {name: text.lower() if name != "ip" else text for name, text in request.path_params.items()}

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from dnsd.api.access import Access, NoPermissionError, check_access
+from dnsd.api.access import Access, NoPermissionError, check_access, note_holders
 from dnsd.api.app import NOT_SERVED
 from dnsd.api.codes import shown_faults, status_of
 from dnsd.api.envelope import refusal
@@ -96,11 +96,12 @@ class _Dashboard:
         except TokenFileError as error:
             self._report(str(error))
             return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be used"), None)
+        if session is not None:
+            note_holders(request, session.token, self._service)
         visit = None
         try:
             if request.method == "POST":
                 _check_origin(request)
-            if request.method == "POST":
                 body = await read_body(request)
                 session = self._find_session(request)  # meanwhile, its token may have been narrowed or revoked
             else:

@@ -1,7 +1,8 @@
 """HTTP servers with limits: on connections, headers, and the time for a TLS handshake, a request and a response.
 
-With too many connections, the client with the most loses the one that has kept the server waiting longest: clients that
-hold connections open, or keep them busy, cannot keep others out.
+With too many connections, the holder of the most loses the one that has kept the server waiting longest: clients that
+hold connections open, or keep them busy, cannot keep others out. A holder is a client's network, or the token or
+account of a connection's last request: one token used from many networks has no more than a share.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from dnsd.api.access import HOLDERS
 from dnsd.api.envelope import refusal
 from dnsd.control.certificates import NoPairError
 from dnsd.manage.refusal import Reason, refused
@@ -28,6 +30,7 @@ from dnsd.wire.addresses import packed_ip
 
 MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
+SHARE = 25  # connections of one holder that are not closed during a request for the sake of others that stay idle
 BACKLOG = 16  # accepts that asyncio tries, and reports, before it waits for a free descriptor
 REQUEST_S = 5  # from the connection, or the last response, to the end of the next request's headers
 UNSENT_LIMIT = 128 * 1024  # octets of a response in the kernel, which else holds megabytes for a client
@@ -102,8 +105,9 @@ class _BoundedProtocol(H11Protocol):
     _handshake: asyncio.Task[None] | None = None  # until it has ended
     _early: bytes = b""  # received before the end of the handshake was noticed
 
-    def __init__(self, find_context: FindContext, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, find_context: FindContext, *, app_state: dict[str, Any], **given: Any) -> None:
+        self._holders: list[str] = []  # of the last request with a token, as the application notes them
+        super().__init__(app_state={**app_state, HOLDERS: self._holders}, **given)
         self._find_context = find_context
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -212,18 +216,26 @@ class _BoundedProtocol(H11Protocol):
         self.loop.call_later(LINGER_S, self._tcp.abort)
 
     def _make_room(self) -> None:
-        """With too many connections, close the one idle longest, of the client that has the most.
+        """With too many connections, close the one idle longest, of the holder of the most.
 
-        If all others are being answered, it is this one, or the last request of a client that has more.
+        If all of that holder's are being answered, it loses its last request, if it has more than SHARE, or if the
+        connection to close would be this one.
         """
         there = [one for one in self.connections if isinstance(one, _BoundedProtocol) and not one._is_closing()]
-        if len(there) > MAX_CONNECTIONS:
-            held = Counter(map(_BoundedProtocol._client, there))
-            waiting = filter(_BoundedProtocol._is_waiting, there)
-            closed = min(waiting, key=lambda one: (-held[one._client()], one._waiting_since))
-            if closed is self and held[self._client()] < max(held.values()):
-                closed = max(there, key=lambda one: (held[one._client()], one._waiting_since))
-            closed._tcp.abort()
+        if len(there) <= MAX_CONNECTIONS:
+            return
+        counts = Counter(holder for one in there for holder in one._all_holders())
+        held = {one: max(counts[holder] for holder in one._all_holders()) for one in there}
+        waiting = filter(_BoundedProtocol._is_waiting, there)
+        closed = min(waiting, key=lambda one: (-held[one], one._waiting_since))
+        most = max(held.values())
+        if held[closed] < most and (closed is self or most > SHARE):
+            closed = max(there, key=lambda one: (held[one], one._waiting_since))
+        closed._tcp.abort()
+
+    def _all_holders(self) -> set[bytes | str]:
+        """The holders of this connection: its client, and those of its last request."""
+        return {self._client(), *self._holders}
 
     def _is_waiting(self) -> bool:
         """Whether it is the client's turn to send, or to read."""

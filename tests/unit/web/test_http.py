@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from unittest.mock import MagicMock
 
 import pytest
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from dnsd.api.access import HOLDERS
 from dnsd.web.http import MAX_CONNECTIONS, _BoundedProtocol, serve_http
 from tests.limits import HANG_S
 
@@ -32,6 +34,8 @@ class Served:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.calls += 1
+        if holder := Headers(scope=scope).get("x-holder"):
+            scope["state"][HOLDERS][:] = [holder]
         while scope["path"] == "/slow" and (await receive())["type"] != "http.disconnect":
             pass  # as long as the client is there
         await Response(bytes(SIZE))(scope, receive, send)
@@ -137,6 +141,33 @@ def test_client_whose_connections_are_all_busy_makes_room() -> None:
                 operator.sendall(REQUEST)
                 assert read(operator) == SIZE
         for client in busy:
+            client.close()
+
+    in_server(ask)
+
+
+@pytest.mark.parametrize("path", ["/", "/slow"])
+def test_holder_of_the_most_makes_room_from_many_networks(path: str) -> None:
+    def ask(served: Served) -> None:
+        def of(holder: str, path: str = "/") -> bytes:
+            return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Holder: {holder}\r\n\r\n".encode()
+
+        others = [served.connect(f"127.0.2.{number}") for number in range(1, 11)]
+        for number, other in enumerate(others):
+            other.sendall(of(f"other {number}"))
+            read(other)
+        stolen = [served.connect(f"127.0.3.{number}") for number in range(1, MAX_CONNECTIONS - len(others) + 1)]
+        for client in stolen:
+            client.sendall(of("stolen", path))
+            if path == "/":
+                read(client)
+        while served.calls < MAX_CONNECTIONS:
+            time.sleep(0.01)
+        new = [served.connect(f"127.0.4.{number}") for number in range(1, 21)]
+        for client in (*others, *new):  # none of them lost its place
+            client.sendall(of(f"honest {client.getsockname()}"))
+            assert read(client) == SIZE
+        for client in (*others, *new, *stolen):
             client.close()
 
     in_server(ask)
