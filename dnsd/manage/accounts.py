@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple, TypedDict
 
 from dnsd.manage.draft import Document, Draft
@@ -11,7 +12,7 @@ from dnsd.manage.find import find_account, find_prefix
 from dnsd.manage.lent_space import withdraw_lent
 from dnsd.manage.maps import Member, NewMap, create_map
 from dnsd.manage.refusal import Fault, GuessError, Reason, refused
-from dnsd.model.accounts import Account, Approval, Delegation, PoolUse, Prefix, without
+from dnsd.model.accounts import Account, Approval, Delegation, PoolUse, Prefix, with_prefix, without
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress, IPNetwork, derived_id
 from dnsd.model.maps import MemberKind
@@ -135,8 +136,11 @@ def create_prefix(draft: Draft, account_id: str, new: NewPrefix) -> str:
 
 
 def edit_prefix(draft: Draft, account_id: str, prefix_id: str, change: PrefixChange) -> None:
-    """Change fields of a prefix."""
-    document, index = _prefix(draft, account_id, prefix_id)
+    """Change fields of a prefix; the operator forces enabled maps off one that is to be pending again."""
+    account, prefix, index = find_prefix(draft.dataset, account_id, prefix_id)
+    if prefix.is_active and change.get("approved") is Approval.PENDING and draft.by_operator:
+        withdraw_lent(draft, with_prefix(account, prefix, replace(prefix, approved=Approval.PENDING)), of_own=True)
+    document = draft.document(account.key)
     written = dict(document["prefixes"][index])
     if "description" in change:
         written["description"] = change["description"]

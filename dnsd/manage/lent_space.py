@@ -1,4 +1,4 @@
-"""Withdrawing address space from the other accounts to which it is lent."""
+"""Withdrawing address space from the maps that use it: of accounts to which it is lent, and of its own account."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dnsd.model.accounts import Account
 from dnsd.model.withdrawals import loss_message, losses
 
 
-def withdraw_lent(draft: Draft, after: Account) -> None:
-    """Take addresses out of other accounts' enabled maps, as an account's space becomes that of `after`.
+def withdraw_lent(draft: Draft, after: Account, *, of_own: bool = False) -> None:
+    """Take addresses out of other accounts' enabled maps, or also its own, as an account's space becomes `after`'s.
 
     A map without other addresses keeps its own and is disabled. Disabled maps keep theirs, with a warning. Raises
     RefusedError if enabled maps use the space, unless the operator forces it; for immutable maps always.
     """
-    found = losses(draft.dataset, after)
+    found = losses(draft.dataset, after, of_own=of_own)
     if not found:
         return
     if not (draft.forced and draft.by_operator):

@@ -187,7 +187,12 @@ class Account:
 def without(account: Account, prefix: Prefix, delegation: Delegation | None = None) -> Account:
     """The account without one of its prefixes, or without one delegation of it."""
     left = tuple(one for one in prefix.delegations if one != delegation)
-    kept = [replace(prefix, delegations=left)] if delegation else []
+    return with_prefix(account, prefix, replace(prefix, delegations=left) if delegation else None)
+
+
+def with_prefix(account: Account, prefix: Prefix, after: Prefix | None) -> Account:
+    """The account with another prefix, or none, in place of one of its own."""
+    kept = [after] if after else []
     return replace(
         account, prefixes=tuple(one for each in account.prefixes for one in (kept if each is prefix else [each]))
     )

@@ -22,7 +22,7 @@ MAX_NAMED = 20  # zones, maps or addresses in a message
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """The addresses that an enabled map of another account would lose with the space that is lent to it."""
+    """The addresses that an enabled map would lose with the space of its account, or the space lent to it."""
 
     map: AddressMap
     ips: tuple[IPAddress, ...]
@@ -38,14 +38,15 @@ class Loss:
         return f"{self.map.key} loses {ips}{'' if self.left else ', all that it has, and is disabled'}"
 
 
-def losses(dataset: Dataset, after: Account) -> list[Loss]:
-    """The losses of other accounts' enabled maps if an account's space becomes that of `after`."""
+def losses(dataset: Dataset, after: Account, *, of_own: bool = False) -> list[Loss]:
+    """The losses of other accounts' enabled maps, or also `of_own` ones, if an account's space becomes `after`'s."""
     before = dataset.accounts[after.id]
-    others = {one.account_id for prefix in before.prefixes for one in prefix.delegations} - {after.id}
+    losing = {one.account_id for prefix in before.prefixes for one in prefix.delegations} - {after.id}
+    losing |= {after.id} if of_own else set()
     changed = replace(dataset, accounts={**dataset.accounts, after.id: after})
     found = []
     for one in dataset.maps.values():
-        if one.enabled and one.account_id in others:
+        if one.enabled and one.account_id in losing:
             ips = tuple(ip for ip in one.ips if may_not_use(changed, one.account_id, ip))
             found += [Loss(one, ips)] if ips else []
     return found
@@ -64,7 +65,7 @@ def loss_message(dataset: Dataset, found: Iterable[Loss], *, by_operator: bool) 
     maps = "; ".join(map(str, found[:MAX_NAMED])) + ("; …" if len(found) > MAX_NAMED else "")
     names = ", ".join(sorted(zone.name_text for zone in zones)[:MAX_NAMED])
     answered = f"{len(zones):,} zone{'' if len(zones) == 1 else 's'}{': ' if names else ''}{names}"
-    return f"enabled maps of other accounts use these addresses for {answered}. If it is forced, {maps}"
+    return f"enabled maps use these addresses for {answered}. If it is forced, {maps}"
 
 
 def withdrawal_problems(old: Dataset, new: Dataset) -> Iterator[Problem]:

@@ -122,6 +122,32 @@ def test_nobody_is_forced_off_a_map_onto_a_pool_from_which_it_is_barred(api: Api
     assert len(api.result("GET", DELEGATIONS)) == 1
 
 
+def test_operator_forces_a_prefix_back_to_pending(api: Api) -> None:
+    delegate(api)
+    prefix = f"/accounts/{A1}/addressing/prefixes/{PREFIX1}"
+    lent = made(api, LENT[0], OWN, enabled=True)
+    zone = {"kind": "zone", "identifier": api.result("GET", "/zones", params={"name": "example.com"})[0]["id"]}
+    maps = f"/accounts/{A1}/addressing/address_maps"
+    body = {"ips": ["203.0.113.9", "2001:db8:100::9"], "enabled": True, "memberships": [zone], "description": "Own"}
+    own = f"{maps}/{api.result('POST', maps, body)['id']}"
+    only = f"{maps}/{api.result('POST', maps, {'ips': ['203.0.113.8'], 'enabled': True})['id']}"
+    status, code, message = api.refused("PATCH", prefix, {"approved": "P"})
+    assert (status, code) == (400, 1002)
+    assert "enabled maps use these addresses for 2 zones: example.com, example.org" in message
+    assert "acme/maps/own loses 203.0.113.9" in message
+    for params in ({}, {"force": "true"}):  # a tenant has no force
+        assert api.refused("PATCH", prefix, {"approved": "P"}, token=tenant(api, "acme"), params=params)[0] == 400
+    assert api.result("PATCH", prefix, {"approved": "P"}, params={"force": "true"})["approved"] == "P"
+    assert [one["ip"] for one in api.result("GET", own)["ips"]] == ["2001:db8:100::9"]
+    assert [one["ip"] for one in api.result("GET", lent)["ips"]] == [OWN]
+    assert api.result("GET", only)["enabled"] is False
+    assert api.ask("www.example.org") == [OWN]
+    assert checked(api)
+    assert "not approved yet" in api.refused("PATCH", only, {"enabled": True})[2]
+    api.result("PATCH", prefix, {"approved": "V"})
+    assert api.result("PATCH", only, {"enabled": True})["enabled"] is True
+
+
 def test_dashboard_shows_the_operator_the_plan_and_confirms_it(api: Api) -> None:
     lent = delegate(api)
     made(api, LENT[0], OWN, enabled=True)
