@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,6 +25,7 @@ from dnsd.model.pool import slips
 from dnsd.model.quota_rules import Uses, quota_warnings, uses_of
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
+from dnsd.process.memory_limit import memory_left, memory_limit
 from dnsd.progress import Progress, no_progress
 from dnsd.settings.file import InvalidSettingsError, SettingsFile, load_settings
 from dnsd.settings.sections import OnError
@@ -33,6 +35,7 @@ from dnsd.store.files_edit import FilesEdit
 from dnsd.store.hold import MayGo, Served, Stopped, load_served
 from dnsd.store.load import NOTHING, Judged, Loading, Stored, load_files
 from dnsd.store.policies import changed_policies
+from dnsd.store.room import Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ def load(
     now: datetime | None = None,
     stopped: Stopped = MappingProxyType({}),
     observed: Routes = NO_ROUTES,
+    others: Callable[[], Iterable[int]] = tuple,
 ) -> Loaded:
     """Load the configuration, reusing unchanged parts of `previous`; return `previous` itself if nothing changed.
 
@@ -127,22 +131,24 @@ def load(
     with them and `on_error: hold`, accounts with errors are held at these files, and accounts that would be taken off
     their bar from the pool by a slip; so are those in `stopped`, for the reasons given. `good_policies` are the good
     files without zones, for a start, and `may_go` says whether a barred account may be removed, given its folder.
-    `progress` is called while files are read. Without `previous`, `seen` holds the times of objects seen by an earlier
-    process, `observed` are the observed routes, and new objects are seen `now`. Raises InvalidDataError with all
-    problems, warnings included; nothing is loaded in part.
+    `progress` is called while files are read. `others` returns the pids of the server's other processes, whose memory
+    counts. Without `previous`, `seen` holds the times of objects seen by an earlier process, `observed` are the
+    observed routes, and new objects are seen `now`. Raises InvalidDataError with all problems, warnings included;
+    nothing is loaded in part.
     """
     source = source or read_source(config, environment, previous=previous.source if previous else None)
     if previous and source == previous.source and not previous.held and not stopped:
         return previous
     settings_file = source.settings
     if isinstance(settings_file, InvalidDataError):
-        raise InvalidDataError((*settings_file.problems, *_problems_in(source)))
+        raise InvalidDataError((*settings_file.problems, *_problems_in(source, _room(None, others))))
     if source.files is None:
         message = f"there is no folder {source.folder}"
         raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), message))])
     settings = settings_file.settings
     stored = previous.stored if previous else NOTHING
-    loading = Loading(settings.nameservers, stored, progress, limits=settings.rrset_limits)
+    room, good = _room(settings, others), cache(good)
+    loading = Loading(settings.nameservers, stored, progress, limits=settings.rrset_limits, room=room, good=good)
     judged = loading.judge(source.files)
     slipping = _slipping(loading, source.files, judged, previous, good_policies, may_go)
     is_clean = not judged.has_errors and not slipping and not (previous and previous.held)
@@ -192,8 +198,8 @@ def load_change(previous: Loaded, files: Files, now: datetime) -> Loaded:
         return previous
     assert previous.source.files is not None
     found = files if not previous.held else FilesEdit(previous.files, files).applied(previous.source.files)
-    settings = previous.settings
-    stored = load_files(files, settings.nameservers, previous.stored, limits=settings.rrset_limits)
+    settings, before = previous.settings, previous.stored
+    stored = load_files(files, settings.nameservers, before, limits=settings.rrset_limits, room=before.room)
     times = see(stored.dataset, now, before=previous.times, previous=previous.dataset)
     served = Served(stored, files, previous.held)
     source = replace(previous.source, files=found)
@@ -284,11 +290,17 @@ def _data_folder(config: Path, settings: SettingsFile | InvalidDataError) -> Pat
     return config.parent / settings.settings.data if isinstance(settings, SettingsFile) else None
 
 
-def _problems_in(source: Source) -> tuple[Problem, ...]:
+def _room(settings: Settings | None, others: Callable[[], Iterable[int]]) -> Room:
+    """The memory for zones, with default settings if there are none."""
+    limit = memory_limit(settings.limits.memory_mib if settings else None)
+    return Room(limit, lambda: memory_left(limit, others()), settings.worker_count if settings else 1)
+
+
+def _problems_in(source: Source, room: Room) -> tuple[Problem, ...]:
     """The data's problems, in addition to the settings', so that a user sees all at once."""
     if source.files is not None:
         try:
-            load_files(source.files, (), limits=WIDEST_LIMITS)
+            load_files(source.files, (), limits=WIDEST_LIMITS, room=room)
         except InvalidDataError as error:
             return error.problems
     return ()

@@ -44,6 +44,7 @@ class BrokenRule(StrEnum):
     ZONE_QUOTA = "zone_quota"
     RECORD_QUOTA = "record_quota"
     QUOTA = "quota"
+    MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True)

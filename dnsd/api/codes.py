@@ -29,7 +29,10 @@ CODES: Mapping[Reason, Code] = {
     Reason.TOO_LARGE: Code(1004, 413, "a body larger than 1 MiB"),
     Reason.TOO_SLOW: Code(1005, 408, "a body that took too long to arrive"),
     Reason.NO_ROOM: Code(
-        1006, 507, "the disk is full, or an entry of the audit log cannot be written; nothing was changed"
+        1006,
+        507,
+        "the disk is full, an entry of the audit log cannot be written, or a zone would need more than "
+        "`limits.memory_mib`; nothing was changed",
     ),
     Reason.NOT_WRITABLE: Code(
         1007, 503, "the files cannot be written, or were edited and contain errors; nothing was changed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -109,6 +110,10 @@ class Current:
     def good_policies(self) -> Files | None:
         """At a start, the last good version of each account without its zones. Blocks."""
         return self.good.read_policies()
+
+    def other_processes(self) -> list[int]:
+        """The pids of the supervisor and of the workers."""
+        return [os.getppid(), *(link.pid for link in tuple(self._publisher.links.values()))]
 
     def saved_snapshot(self) -> Snapshot | None:
         """The snapshot in the snapshot file; None if it is unusable. Blocks for a long time."""

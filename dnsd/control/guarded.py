@@ -180,6 +180,7 @@ class GuardedLoad:
                 seen=NEVER_SEEN if before else self._current.times.load(),
                 observed=NO_ROUTES if before else self._routes(source),
                 stopped=stopped or {},
+                others=self._current.other_processes,
             )
 
     def _routes(self, source: Source) -> Routes:

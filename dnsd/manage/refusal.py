@@ -63,6 +63,7 @@ REASON_OF_RULE: Mapping[BrokenRule, Reason] = {
     BrokenRule.ZONE_QUOTA: Reason.ZONE_QUOTA,
     BrokenRule.RECORD_QUOTA: Reason.RECORD_QUOTA,
     BrokenRule.QUOTA: Reason.QUOTA,
+    BrokenRule.MEMORY: Reason.NO_ROOM,
 }
 
 

@@ -262,8 +262,15 @@ class QueryLogSettings(Fields):
 
 
 class LimitSettings(Fields):
-    """Limits on clients and on RRsets."""
+    """Limits on clients, on RRsets and on memory."""
 
+    memory_mib: int | None = Field(
+        default=None,
+        ge=64,
+        le=2**30,
+        description="memory, in MiB, that all processes together may use: zones that would need more are refused; "
+        "default: 80 % of the machine's memory or, in a container, of its limit",
+    )
     rrset_records: int = Field(
         default=DEFAULT_LIMITS.records, ge=1, le=MOST_RRSET_RECORDS, description="limit on records of one name and type"
     )

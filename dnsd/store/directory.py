@@ -35,7 +35,7 @@ IGNORED_NAME = re.compile("|".join(map(translate, IGNORED)))
 
 PATIENCE_S = 5.0  # age from which a file with an unknown extension is a problem, while the server watches
 
-NO_CONTENT = Content(b"", "")
+NO_CONTENT = Content(b"", "", 0)
 
 Stamp = tuple[int, ...]  # the identity and change times in a file's status
 

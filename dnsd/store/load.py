@@ -7,7 +7,7 @@ objects are applied to all objects each time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -24,7 +24,9 @@ from dnsd.model.zone_rules import DEFAULT_LIMITS, RrsetLimits, zone_problems
 from dnsd.model.zones import Zone
 from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import FileKind, Files, SourceFile, account_of
-from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone
+from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone, unread_zone
+from dnsd.store.room import UNBOUNDED, Room, too_large
+from dnsd.store.text_file import Content
 
 NO_FIELDS = AccountFields()  # of an account without a file
 
@@ -71,6 +73,7 @@ class Stored:
     map_findings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each map by itself
     zone_findings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each zone by itself, unless empty
     limits: RrsetLimits = DEFAULT_LIMITS  # used to judge the zones
+    room: Room = UNBOUNDED  # for zones to be read
     places: Mapping[Problem, Problem] = field(default_factory=dict)  # a warning -> the same with its place
 
     def locate(self, problems: Iterable[Problem]) -> list[Problem]:
@@ -87,6 +90,7 @@ def load_files(
     previous: Stored = NOTHING,
     *,
     limits: RrsetLimits = DEFAULT_LIMITS,
+    room: Room = UNBOUNDED,
     progress: Progress = no_progress,
 ) -> Stored:
     """Load the dataset in the files `found`; `nameservers` are for zones without their own.
@@ -94,7 +98,7 @@ def load_files(
     Unchanged objects are taken over from `previous`; unchanged zones stay the same Python objects. `progress` is called
     now and then while a zone is read. Raises InvalidDataError with every problem in every file.
     """
-    return Loading(nameservers, previous, progress, limits=limits).load(found)
+    return Loading(nameservers, previous, progress, limits=limits, room=room).load(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,11 +130,16 @@ class Loading:
         progress: Progress = no_progress,
         *,
         limits: RrsetLimits = DEFAULT_LIMITS,
+        room: Room = UNBOUNDED,
+        good: Callable[[], Files | None] = lambda: None,
     ) -> None:
+        """`good` returns the files served last; it is called if the `room` does not suffice."""
         self._nameservers = tuple(nameservers)
         self._previous = previous
         self._progress = progress
         self._limits = limits
+        self._room = room
+        self._good = good
         self._fields: dict[SourceFile, ReadFields[Any]] = {}
         self._zones: dict[tuple[SourceFile, int, str], ReadZone] = {}  # by file, time (its serial) and account
         self._zone_findings: dict[ReadZone, Sequence[Problem]] = {}
@@ -178,7 +187,7 @@ class Loading:
         if any(problem for read in read_accounts.values() for problem in read.problems if not problem.warning):
             # Avoid false alarms: unless all accounts are read, the addresses that maps may use are unknown.
             between = [problem for problem in between if problem.rule is not BrokenRule.OUTSIDE_SPACE]
-        stored = Stored(dataset, (), objects, map_context, maps, map_findings, zone_findings, self._limits)
+        stored = Stored(dataset, (), objects, map_context, maps, map_findings, zone_findings, self._limits, self._room)
         return Judged(stored, tuple(own), tuple(between))
 
     def _findings_of_zone(self, key: str, read: ReadZone) -> Sequence[Problem]:
@@ -206,23 +215,32 @@ class Loading:
         return self._fields[file]
 
     def _read_zones(self, found: Files, accounts: Mapping[str, Account]) -> dict[str, ReadZone]:
-        zones = {}
+        zones: dict[str, ReadZone | None] = {}  # None: not read yet
         for file in found.files:
             if file.kind in (FileKind.ZONE_YAML, FileKind.ZONE_MASTER):
                 account_id = accounts[account_of(file.key)].id
                 read = self._previous.objects.zones.get(file.key)
-                if not (
-                    read and (read.file, read.account_id, read.nameservers) == (file, account_id, self._nameservers)
-                ):
-                    read = self._read_zone(file, account_id)
-                zones[file.key] = read
-        return zones
+                known = read and (read.file, read.account_id, read.nameservers)
+                is_same = known == (file, account_id, self._nameservers)
+                zones[file.key] = read if is_same else self._zones.get((file, file.modified, account_id))
+        files = found.by_key()
+        new = {key: files[key] for key, read in zones.items() if read is None}
+        large = too_large(new.values(), self._room, self._served_texts)
+        for key, file in new.items():
+            which = file, file.modified, accounts[account_of(key)].id
+            self._zones[which] = zones[key] = self._read_zone(file, which[-1], large.get(file))
+        return {key: read for key, read in zones.items() if read}
 
-    def _read_zone(self, file: SourceFile, account_id: str) -> ReadZone:
-        which = file, file.modified, account_id
-        if which not in self._zones:
-            self._zones[which] = read_zone(file, account_id, self._nameservers, self._progress)
-        return self._zones[which]
+    def _read_zone(self, file: SourceFile, account_id: str, large: Problem | None) -> ReadZone:
+        if large and not large.warning:
+            return unread_zone(file, account_id, self._nameservers, large)
+        read = read_zone(file, account_id, self._nameservers, self._progress)
+        return replace(read, problems=(*read.problems, large)) if large else read
+
+    def _served_texts(self) -> frozenset[Content]:
+        """The texts that the server has served before, perhaps in an earlier process."""
+        good = self._good()
+        return frozenset(file.content for file in good.files) if good else frozenset()
 
 
 def _unchanged(file: SourceFile, before: Mapping[str, ReadFields[F]]) -> ReadFields[F] | None:

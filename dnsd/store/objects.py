@@ -85,6 +85,11 @@ def read_zone(
     return ReadZone(file, account_id, nameservers, reader.zone, reader.rows, tuple(reader.problems))
 
 
+def unread_zone(file: SourceFile, account_id: str, nameservers: tuple[str, ...], problem: Problem) -> ReadZone:
+    """The stand-in for a zone whose file is not read, for the reason given."""
+    return ReadZone(file, account_id, nameservers, _stand_in(file.key, account_id), (), (problem,))
+
+
 def located(problems: Iterable[Problem], read: Read) -> list[Problem]:
     """The problems, which the model reports by path, each at its position in the file."""
     text = _Text(read.file)

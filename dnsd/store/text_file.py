@@ -28,10 +28,11 @@ SAVE_AS_UTF8 = "save it as UTF-8"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a file: its digest, and its text unless large."""
+    """The content of a file: its digest, its size, and its text unless large."""
 
     digest: bytes
     text: str | None = field(compare=False)  # None: large
+    size: int = field(compare=False)  # octets
 
 
 class NotTextError(Exception):
@@ -55,9 +56,11 @@ def read_content(path: Path, *, any_octets: bool = False) -> Content:
     """Read the content of a regular file. Raises OSError and NotTextError."""
     digest = _new_digest()
     text: str | None = ""
+    size = 0
     for block in _blocks(path, digest, any_octets=any_octets):
         text = text + block if text is not None and len(text) + len(block) <= MAX_KEPT else None
-    return Content(digest.digest(), text)
+        size += len(octets_of(block))
+    return Content(digest.digest(), text, size)
 
 
 def content_of(text: str) -> Content:
@@ -67,7 +70,7 @@ def content_of(text: str) -> Content:
         raise NotTextError(f"has {len(octets):,} octets; the limit is {MAX_FILE_SIZE:,}")
     digest = _new_digest()
     digest.update(octets)
-    return Content(digest.digest(), text)
+    return Content(digest.digest(), text, len(octets))
 
 
 def decoded(octets: bytes, *, any_octets: bool = False) -> str:

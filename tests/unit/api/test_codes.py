@@ -51,7 +51,8 @@ def test_faults_of_two_keys_at_one_place_are_both_shown() -> None:
 LOGGED = {
     refused(
         Reason.NO_ROOM, "/srv/accounts/acme/x.yaml cannot be written"
-    ): "the disk is full, or an entry of the audit log cannot be written; nothing was changed",
+    ): "the disk is full, an entry of the audit log cannot be written, or a zone would need more than "
+    "`limits.memory_mib`; nothing was changed",
     refused(Reason.INVALID, "an invalid address", "ips"): "an invalid address",
 }
 

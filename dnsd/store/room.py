@@ -1,0 +1,63 @@
+"""The memory that zones need, estimated from the sizes of their texts before any of them is parsed.
+
+Zones for which the memory would not suffice are refused, the largest first, so that one account's zone takes no room
+from those of others. Zones that were served before are loaded in any case, with a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from dnsd.errors import BrokenRule, Place, Problem
+from dnsd.store.directory import SourceFile
+from dnsd.store.text_file import Content
+
+# Octets of memory for each octet of text, measured with 200,000 and 1,000,000 A records of different names
+# (tests/live/test_memory.py): what the process that reads it needs at its peak, and what each worker then holds.
+TO_READ = 52
+IN_WORKER = 42
+ALWAYS = 8 * 1024**2  # octets for which a load always has room, so that small edits stay possible
+MIB = 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The memory for zones."""
+
+    limit: int  # octets, of all processes
+    left: Callable[[], int]  # the octets that no process holds now
+    workers: int
+
+    def needed(self, octets: int) -> int:
+        """The octets of memory for a text."""
+        return octets * (TO_READ + IN_WORKER * self.workers)
+
+
+UNBOUNDED = Room(2**63, lambda: 2**63, 0)
+
+
+def too_large(
+    files: Collection[SourceFile], room: Room, served_texts: Callable[[], Collection[Content]]
+) -> Mapping[SourceFile, Problem]:
+    """The zones' files for which the memory does not suffice: an error each, or a warning if it was served before."""
+    needed = {file: room.needed(file.content.size) for file in files}
+    if (total := sum(needed.values())) <= ALWAYS or total <= (left := max(ALWAYS, room.left())):
+        return {}
+    found = {}
+    texts = served_texts()
+    served = {file: file.content in texts for file in files}
+    for file in sorted(files, key=lambda file: (not served[file], needed[file], file.key)):
+        if needed[file] > left:
+            found[file] = _problem(file, room, needed[file], left, is_warning=served[file])
+        if served[file] or needed[file] <= left:
+            left -= needed[file]
+    return found
+
+
+def _problem(file: SourceFile, room: Room, needed: int, left: int, *, is_warning: bool) -> Problem:
+    need = f"{file.content.size:,} octets of text need about {needed // MIB:,} MiB of memory"
+    limit = f"of `limits.memory_mib` ({room.limit // MIB:,} MiB), {max(0, left) // MIB:,} MiB are left"
+    end = "loaded all the same, as it was served before" if is_warning else "raise the limit, or add memory"
+    place = Place(file.path, 1, 1)
+    return Problem(file.key, (), f"{need}; {limit}: {end}", warning=is_warning, rule=BrokenRule.MEMORY, place=place)
