@@ -18,8 +18,9 @@ import dns.ttl
 from dnsd.wire import rdata_types
 
 # Types with special treatment in this server.
-A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV, DNAME = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 39
+A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV, NAPTR, DNAME = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 35, 39
 DS, SSHFP, RRSIG, TLSA, SMIMEA, SVCB, HTTPS, IXFR, AXFR, ANY, URI = 43, 44, 46, 52, 53, 64, 65, 251, 252, 255, 256
+CAA = 257
 MB, MG, MR, MINFO = 7, 8, 9, 14
 TRANSFER_TYPES = frozenset({IXFR, AXFR})  # RFC 1995, RFC 5936
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dnsd.formats import zone_text
+from dnsd.formats import zone_reader
+from dnsd.formats.zone_entries import Words
 from dnsd.formats.zone_text import ZoneText, parse_zone_text
 from dnsd.wire.names import parse_name_text
 from tests.conformance.generate import generated_zones
@@ -33,8 +33,21 @@ DATA_OF_TYPES = {
     "DNAME": ["example.org."],
     "MX": ["10 mail", "10  mail", "10 MAIL", "10", "x mail", "70000 mail"],
     "TXT": ["a", '"a"', '"a" "b"', '"a;b" c', '"a(b"', '"a', 'a"b"', r'"a\"b"', '"ä"', "a ( b )", '""'],
-    "CAA": ['0 issue "ca.example.net"'],
-    "SOA": ["ns1 host 1 2 3 4 5", "ns1 host 1 2 3 4"],
+    "CAA": ['0 issue "ca.example.net"', "0 issue x"],
+    "SOA": [
+        "ns1 host 1 2 3 4 5",
+        "ns1 host 1 2 3 4",
+        "( ns1 host 1\n2 3h 4 ) 5",
+        "ns1 host ( 1 ; cf_tags=a:b\n2 3 4 5)",
+    ],
+    "DS": [
+        "1 8 2 " + "ab" * 32,
+        "1 8 2 " + "cd" * 32,
+        "1 8 2 ( " + "ab" * 16 + " ; x\n" + "ef" * 16 + " )",
+        "1 8 2 ab",
+    ],
+    "SRV": ["1 2 3 host", "1 2 3 .", "( 1 2\n3 ) host", "(1 2 (3 host))"],
+    "HTTPS": ["1 . alpn=h2", '1 . alpn="h2" port=443', "1 . alpn="],
     "HS": ["192.0.2.1"],
     "TYPE65280": [r"\# 2 abcd"],
     "a": ["192.0.2.1"],
@@ -81,6 +94,12 @@ OTHERS = [
     "$TTL 1x",
     "$ORIGIN a",
     "$ORIGIN example.com.",
+    "$ORIGIN @",
+    "$ORIGIN . ; x",
+    "$ORIGIN a b",
+    "$TTL 90 ; x",
+    "$TTL 2147483648",
+    "$ttl 70",
     "$ORIGIN",
 ]
 OTHERS += ["$INCLUDE x", "a 60 IN TXT (", ")", " x )", "a 60 A ( 192.0.2.9", "\\", 'b 60 TXT "a\\', '"', "a", "300 A"]
@@ -116,7 +135,8 @@ def assert_read_alike(text: str) -> None:
     # In blocks of one line each, so that blocks end in the middle of an entry.
     assert contents(parse_zone_text(re.findall("[^\n]*\n|[^\n]+$", text), EXAMPLE)) == known
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zone_text, "LINE", NO_LINE)
+        patch.setattr(zone_reader, "LINE", NO_LINE)
+        patch.setattr(zone_reader, "PLAIN_DIRECTIVE", NO_LINE)
         assert contents(parse_zone_text(text, EXAMPLE)) == known
 
 
@@ -142,18 +162,44 @@ def test_generated_zones_are_read_alike(seed: int) -> None:
         assert_read_alike(text)
 
 
-def test_known_parts_are_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = []
-    read: Callable[..., None] = zone_text._EntryReader._read_words
-    monkeypatch.setattr(
-        zone_text._EntryReader, "_read_words", lambda self, entry: (entries.append(entry), read(self, entry))
-    )
+PLAIN_ZONE = (
+    """\
+$ORIGIN example.com.
+$TTL 300 ; five minutes
+@ IN SOA ns1 hostmaster ( ; x (
+    2026112901 ; serial
+    1h 600 1w 300 ) ; y
+@ IN NS ns1
+ NS ns2.example.net.
+ MX 10 mail
+ CAA 0 issue "ca.example.net"
+ns1 A 192.0.2.1
+$ORIGIN sub.example.com.
+@ DS 1 8 2 ( """
+    + " ".join(["ab" * 16] * 2)
+    + """ )
+"""
+)
+
+
+def test_plain_entries_need_no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zone_reader, "Words", NotImplemented)
     text = "".join(
         f"h{number} 300 IN A 192.0.2.{number % 256} ; {number} cf_tags=cf-proxied:true\n"
         f"c{number}.example.com.\t1\tIN\tCNAME\tx{number}.example.org.\n"
-        f't{number} 300 IN TXT "v=spf1 -all"\n'
-        for number in range(1000)
+        f't{number} 300 IN TXT "v=spf1 -all {number}"\n'
+        f"t{number} MX {number} mail\n"
+        for number in range(100)
     )
-    found = parse_zone_text(text, EXAMPLE)
-    assert (len(found.records), found.problems) == (3000, [])
-    assert len(entries) == 3
+    found = parse_zone_text(PLAIN_ZONE + text, EXAMPLE)
+    assert (len(found.records), found.problems, len(found.lines)) == (407, [], 407)
+    assert list(found.lines[:8]) == [3, 6, 7, 8, 9, 10, 12, 13]
+    monkeypatch.undo()
+    assert_read_alike(PLAIN_ZONE + text)
+
+
+def test_other_data_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr(zone_reader, "Words", lambda entry: read.append(entry) or Words(entry))
+    found = parse_zone_text("".join(f'h{number} 300 HINFO "x" "y"\n' for number in range(100)), EXAMPLE)
+    assert (len(found.records), found.problems, len(read)) == (100, [], 1)

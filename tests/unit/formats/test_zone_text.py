@@ -7,7 +7,8 @@ from time import thread_time
 
 import pytest
 
-from dnsd.formats.zone_text import MAX_PROBLEMS, parse_zone_text
+from dnsd.formats.zone_reader import MAX_PROBLEMS
+from dnsd.formats.zone_text import parse_zone_text
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import type_text
 

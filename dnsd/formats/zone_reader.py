@@ -1,0 +1,317 @@
+"""Read the entries of a master file one after the other: records, $ORIGIN and $TTL.
+
+The text is cut into entries. dnspython's tokenizer reads each one separately, so that a wrong entry does not hide the
+others, and each problem has its line and column. Plain entries, which are nearly all, need no tokenizer
+(plain_lines.py).
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.tokenizer
+
+from dnsd.formats.comments import NO_COMMENT, parse_comment
+from dnsd.formats.odd_octets import readable
+from dnsd.formats.plain_lines import LINE, KnownParts, LineMeaning, first_ttl, parse_head, unfolded
+from dnsd.formats.zone_entries import BLANK, EntryError, Words, comment_of, entry_end, parse_ttl, read_rdata
+from dnsd.model.columns import Columns
+from dnsd.model.records import MAX_TTL_S, PROXIABLE, UNWRITTEN, RecordError, build_traits, parse_data_type
+from dnsd.wire.names import ROOT, parse_name_text
+from dnsd.wire.rdata import SOA, pack_rdata, reason
+
+OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
+PLAIN_DIRECTIVE = re.compile(r"\$(?:TTL[ \t]++(\d{1,10})|ORIGIN[ \t]++([-\w*.]++))[ \t]*+(?:;.*+)?+", re.ASCII)
+MAX_PROBLEMS = 100  # in one file
+MAX_ENTRY = 300_000  # characters: record data of 65,535 octets, each as \\DDD, and some space
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TextProblem:
+    """A problem at a line and column, both from 1."""
+
+    line: int
+    column: int
+    message: str
+
+
+class Parts(NamedTuple):
+    """The parts of a record's entry."""
+
+    name: bytes | None  # the owner, case kept; None: the previous one's
+    relative: str  # the text of a relative owner; else empty
+    ttl: int | None  # seconds; None: none is given
+    rtype: int
+    rdata: bytes
+    comment: str
+
+
+class ZoneReader:
+    """Reads entries; keeps the state between them: the origin, the default TTL, the last owner name."""
+
+    def __init__(self, default_name: bytes, *, proxies: bool) -> None:
+        self.proxies = proxies
+        self.zone_name = default_name
+        self.columns = Columns()
+        self.lines = array("I")  # line number of each record
+        self.problems: list[TextProblem] = []
+        self.warnings: list[TextProblem] = []
+        self.line = 1  # of the next entry
+        self.origin_given = False
+        self.has_soa = False
+        self.last_ttl: int | None = None
+        self.owner: bytes | None = None
+        self.known = KnownParts(default_name, self._interpret)
+
+    def read(self, text: str) -> str:
+        """Read all complete entries; return the rest of the text."""
+        start = 0
+        while start < len(text):
+            if self.is_full():
+                return ""
+            start = self._read_plain(text, self._skip_blank(text, start))
+            end = entry_end(text, start)
+            if end is None:
+                break
+            self.read_entry(text[start:end])
+            start = end + 1
+        return text[start:]
+
+    def is_full(self) -> bool:
+        """Whether the number of problems has reached its limit."""
+        return len(self.problems) >= MAX_PROBLEMS
+
+    def _skip_blank(self, text: str, start: int) -> int:
+        match = BLANK.match(text, start)
+        end = match.end() if match else start
+        self.line += text.count("\n", start, end)
+        return end
+
+    def _read_plain(self, text: str, start: int) -> int:
+        """Read lines from `start` on while they are plain; return the start of the first other line."""
+        known, owner, last_ttl = self.known, self.owner, self.last_ttl
+        owners, rdatas, traits = self.columns.owners, self.columns.rdatas, self.columns.traits
+        already = len(owners)
+        identities, identity = self.columns.identities, UNWRITTEN
+        form, form_head, form_comment = None, "", ""
+        last = None
+        for match in LINE.finditer(text, start):
+            owner_text, head, data, comment = match.groups()
+            if head != form_head or comment != form_comment:
+                form_head, form_comment = head, comment
+                found = known.form(head, comment, last_ttl) if head else None
+                if found is None:
+                    break
+                form, identity = found
+                if form.meaning.warning:
+                    self._warn(self.line + len(owners) - already, form.meaning.warning)
+            name = known.name(owner_text) if owner_text else owner
+            if form is None or name is None:
+                break
+            rdata = form.rdatas.get(data) or form.parse(data)
+            if rdata is None:
+                break
+            owner = name.lower()
+            if identity is not UNWRITTEN:
+                identities[len(owners)] = identity
+            owners.append(owner)
+            rdatas.append(rdata)
+            traits.append(form.meaning.traits)
+            if form.ttl_given is not None:
+                last_ttl = form.ttl_given
+            last = match
+        if last:
+            start = last.end()
+        self.owner, self.last_ttl = owner, last_ttl
+        count = len(owners) - already
+        self.lines.extend(range(self.line, self.line + count))
+        self.line += count
+        return start
+
+    def read_entry(self, entry: str) -> None:
+        """Read one entry of any kind."""
+        if len(entry) > MAX_ENTRY:
+            message = f"an entry of {len(entry):,} characters; the limit is {MAX_ENTRY:,}"
+            self.problems.append(TextProblem(self.line, 1, message))
+        elif entry.strip() and not entry.lstrip().startswith(";"):
+            self._read_words(entry)
+        self.line += entry.count("\n") + 1
+
+    def _read_words(self, entry: str) -> None:
+        try:
+            if not entry.startswith("$"):
+                self._record(entry)
+            elif not self._plain_directive(entry):
+                self._directive(entry)
+        except EntryError as error:
+            self._problem(entry, str(error), error.offset)
+        except (dns.exception.DNSException, RecordError, ValueError) as error:
+            self._problem(entry, reason(error))
+
+    def _problem(self, entry: str, message: str, offset: int | None = None) -> None:
+        if offset is None:
+            offset = len(entry) - len(entry.lstrip())
+        before = entry[:offset]
+        column = offset - before.rfind("\n")
+        self.problems.append(TextProblem(self.line + before.count("\n"), column, message))
+
+    def _warn(self, line: int, message: str) -> None:
+        """Warn of the first comment that is not kept whole; one warning is enough for a file."""
+        self.warnings = self.warnings or [TextProblem(line, 1, message)]
+
+    def _plain_directive(self, entry: str) -> bool:
+        """Carry out a plain directive; return whether it is one."""
+        match = PLAIN_DIRECTIVE.fullmatch(entry)
+        if not match:
+            return False
+        ttl, text = match.groups()
+        if ttl is not None:
+            if int(ttl) > MAX_TTL_S:
+                return False
+            self.known.default_ttl = int(ttl)
+        else:
+            origin = self.known.name(text)
+            if origin is None:
+                return False
+            self.known.move(origin)
+            self.origin_given = True
+        return True
+
+    def _directive(self, entry: str) -> None:
+        words = Words(entry)
+        directive = str(words.next().value).upper()
+        if directive == "$ORIGIN":
+            origin = words.tokenizer.get_name(_name(self.known.origin))
+            self.known.move(bytes(origin.to_wire() or ROOT))
+            self.origin_given = True
+        elif directive == "$TTL":
+            token = words.next()
+            if not token.is_identifier():
+                raise EntryError("the value of $TTL is missing or malformed")
+            self.known.default_ttl = parse_ttl(words, str(token.value))
+        elif directive == "$INCLUDE":
+            raise words.error("$INCLUDE is not supported: a zone is one file")
+        else:
+            raise words.error(f"{directive} is not supported; use $ORIGIN or $TTL")
+        words.tokenizer.get_eol()
+
+    def _record(self, entry: str) -> None:
+        plain = self._plain_parts(entry)
+        parts = plain or self._parts(entry)
+        if parts.rtype == SOA:
+            self._read_soa(parts)
+        ttl = first_ttl(parts.ttl, self.known.default_ttl, self.last_ttl)
+        if ttl is None:
+            raise EntryError("the record has no TTL, and no $TTL precedes it")
+        meaning = self._interpret(parts.rtype, ttl, parts.comment)
+        if meaning.warning:
+            self._warn(self.line, meaning.warning)
+        if meaning.identity != UNWRITTEN:
+            self.columns.identities[len(self.columns.owners)] = meaning.identity
+        self.columns.owners.append(self.owner or ROOT)
+        self.columns.rdatas.append(parts.rdata)
+        self.columns.traits.append(meaning.traits)
+        self.lines.append(self.line)
+        if not plain and parts.rtype != SOA:
+            self.known.remember(entry, parts.rtype, parts.rdata)
+
+    def _interpret(self, rtype: int, ttl: int, text: str) -> LineMeaning:
+        """The meaning of a record's type, TTL and comment. Raises ValueError."""
+        comment = parse_comment(rtype, readable(text)) if text else NO_COMMENT
+        proxied = self.proxies if comment.proxied is None else comment.proxied
+        traits = build_traits(
+            rtype,
+            ttl=ttl,
+            proxied=rtype in PROXIABLE and proxied,
+            settings=comment.settings,
+            comment=comment.text,
+            tags=comment.tags,
+        )
+        return LineMeaning(self.columns.index_of(traits), comment.identity, comment.warning)
+
+    def _plain_parts(self, entry: str) -> Parts | None:
+        """The parts of a plain entry, also in parentheses; None for any other entry."""
+        line = unfolded(entry)
+        match = LINE.fullmatch(line + "\n") if line else None
+        head = parse_head(match[2]) if match else None
+        if not match or not head or not (match[1] or self.owner):
+            return None
+        text = match[1]
+        name = self.known.name(text) if text else None
+        rdata = self.known.data(head.rtype, match[3])
+        if rdata is None or (text and name is None):
+            return None
+        if head.ttl_given is not None:
+            self.last_ttl = head.ttl_given
+        if name is not None:
+            self.owner = name.lower()
+        relative = "" if text == "@" or text.endswith(".") else text
+        return Parts(name, relative, head.ttl_given, head.rtype, rdata, match[4].partition(";")[2])
+
+    def _parts(self, entry: str) -> Parts:
+        words = Words(entry)
+        name, relative = self._read_owner(words)
+        given, rtype = self._read_ttl_class_type(words)
+        rdata = read_rdata(words, rtype, _name(self.known.origin))
+        try:
+            packed = pack_rdata(rdata)
+        except ValueError as error:
+            raise words.error_after(str(error)) from None
+        return Parts(name, relative, given, rtype, packed, comment_of(entry, rdata.rdcomment or ""))
+
+    def _read_owner(self, words: Words) -> tuple[bytes | None, str]:
+        """Read the owner name, if the entry has one. Return it, and its text if it is relative."""
+        token = words.next(want_leading=True)
+        if token.is_whitespace():
+            if self.owner is None:
+                raise EntryError("the first record has no owner name")
+            return None, ""
+        name = bytes(words.tokenizer.as_name(token, _name(self.known.origin)).to_wire() or ROOT)
+        self.owner = name.lower()
+        text = str(token.value)
+        return name, "" if text == "@" or text.endswith(".") else text
+
+    def _read_ttl_class_type(self, words: Words) -> tuple[int | None, int]:
+        """Read `[TTL] [class] type` or `[class] [TTL] type` (RFC 1035 §5.1); return TTL and type."""
+        ttl: int | None = None
+        for _ in range(3):
+            token = words.next()
+            word = str(token.value)
+            if not token.is_identifier():
+                break
+            if ttl is None and word[0].isdigit():
+                ttl = self.last_ttl = parse_ttl(words, word)
+            elif word.upper() in OTHER_CLASSES:
+                raise words.error(f"class {word} is not supported; use IN")
+            elif word.upper() not in ("IN", "CLASS1"):
+                try:
+                    return ttl, parse_data_type(word)
+                except ValueError as error:
+                    raise words.error(str(error)) from None
+        raise EntryError("the record's type is missing")
+
+    def _read_soa(self, parts: Parts) -> None:
+        """Take the zone's name from the SOA's owner name; Cloudflare writes it in full but without the final dot."""
+        name = parts.name
+        if parts.relative and not self.origin_given:
+            name = parse_name_text(parts.relative)
+            self.owner = name.lower()
+        if not self.has_soa:
+            self.has_soa = True
+            self.zone_name = self.owner or ROOT
+            if not self.origin_given:
+                self.known.move(name or self.zone_name)
+        if self.known.default_ttl is None and self.last_ttl is None:
+            self.last_ttl = int.from_bytes(parts.rdata[-4:])  # as servers did before RFC 2308 §4, and still do
+
+
+@lru_cache(maxsize=16)
+def _name(wire: bytes) -> dns.name.Name:
+    return dns.name.from_wire(wire, 0)[0]
