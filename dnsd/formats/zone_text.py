@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,7 +11,6 @@ from dnsd.formats.zone_entries import NEWLINE
 from dnsd.formats.zone_reader import MAX_ENTRY, MAX_PROBLEMS, TextProblem, ZoneReader
 from dnsd.model.columns import Records
 from dnsd.wire.names import is_below, name_text
-from dnsd.wire.rdata import canonical_rdata
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def _result(reader: ZoneReader) -> ZoneText:
     """The result, with a problem for each owner name outside the zone."""
     name, lines, problems = reader.zone_name, reader.lines, reader.problems
     records = reader.columns.records()
-    if repeated := set(_repeated(records)):
+    if repeated := records.repeats().keys():
         records = records.without(repeated)
         lines = array("I", (line for index, line in enumerate(lines) if index not in repeated))
     if not records and not problems:
@@ -72,17 +71,3 @@ def _result(reader: ZoneReader) -> ZoneText:
         message = f"{name_text(records.owners[index])} lies outside the zone {name_text(name)}"
         problems.append(TextProblem(lines[index], 1, message))
     return ZoneText(name, records, lines, sorted(problems[:MAX_PROBLEMS]), reader.warnings)
-
-
-def _repeated(records: Records) -> Iterator[int]:
-    """The indexes of records that repeat an earlier one, with any TTL."""
-    for group in records.groups():
-        if len({records.rtype(index) for index in group}) == len(group):
-            continue
-        seen = set()
-        for index in group:
-            rtype = records.rtype(index)
-            key = rtype, canonical_rdata(rtype, records.rdatas[index])
-            if key in seen:
-                yield index
-            seen.add(key)

@@ -5,12 +5,14 @@ which are shared with other holders of equal octets. `Record` objects are built 
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress, count
 from typing import overload
 
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
+from dnsd.wire.rdata import canonical_rdata
 
 NO_INDEX = 2**32 - 1
 BLOCK = 1000  # names compared at once
@@ -19,7 +21,7 @@ BLOCK = 1000  # names compared at once
 class Records(Sequence[Record]):
     """The records of a zone, in order; immutable."""
 
-    __slots__ = ("distinct", "grouped", "identities", "owners", "rdatas", "traits")
+    __slots__ = ("_repeats", "distinct", "grouped", "identities", "owners", "rdatas", "traits")
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Records(Sequence[Record]):
         self.distinct = distinct
         self.grouped = grouped  # indexes of records that share their owner name with others, in order within a name
         self.identities = identities  # by index, for records with an identity in their file
+        self._repeats: Mapping[int, int] | None = None  # None: not found yet
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Records:
@@ -92,8 +95,11 @@ class Records(Sequence[Record]):
 
     def followed_by(self, records: Iterable[Record]) -> Records:
         """These records followed by `records`, which should be few."""
+        more = list(records)
+        if not more:
+            return self
         columns, grouped = Columns(self), self.grouped[:]
-        for index, record in enumerate(records, len(self)):
+        for index, record in enumerate(more, len(self)):
             if record.owner in columns.owners:
                 first = columns.owners.index(record.owner)
                 if first not in grouped:
@@ -123,6 +129,34 @@ class Records(Sequence[Record]):
         """The indexes of the records of these types."""
         is_wanted = [traits.rtype in types for traits in self.distinct]
         return list(compress(count(), map(is_wanted.__getitem__, self.traits))) if any(is_wanted) else []
+
+    def repeats(self) -> Mapping[int, int]:
+        """For each record that repeats an earlier one, with any TTL, the index of the first (RFC 2181 §5)."""
+        if self._repeats is None:
+            self._repeats = dict(self._find_repeats())
+        return self._repeats
+
+    def _find_repeats(self) -> Iterator[tuple[int, int]]:
+        # Records that repeat each other differ in the case of letters at most. Few zones have two like that.
+        like = list(
+            map(hash, zip(self._of_grouped(self.owners), map(bytes.lower, self._of_grouped(self.rdatas)), strict=True))
+        )
+        if len(set(like)) == len(like):
+            return
+        first: dict[tuple[bytes, int, bytes], int] = {}
+        number = Counter(like)
+        for index in compress(self.grouped, map((1).__lt__, map(number.__getitem__, like))):
+            rtype = self.rtype(index)
+            key = self.owners[index], rtype, canonical_rdata(rtype, self.rdatas[index])
+            if first.setdefault(key, index) != index:
+                yield index, first[key]
+
+    def _of_grouped(self, column: tuple[bytes, ...]) -> Iterator[bytes]:
+        return map(column.__getitem__, self.grouped)
+
+    def shared(self) -> Mapping[bytes, int]:
+        """For each name that owns several records, their number."""
+        return Counter(self._of_grouped(self.owners))
 
     def groups(self) -> Iterator[list[int]]:
         """For each name that owns several records, the indexes of its records."""

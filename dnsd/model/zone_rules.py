@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from heapq import nsmallest
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from operator import itemgetter
 
 from dnsd.errors import BrokenRule, Problem
@@ -27,7 +27,6 @@ from dnsd.wire.rdata import (
     SVCB,
     TLSA,
     A,
-    canonical_rdata,
     type_text,
 )
 
@@ -35,6 +34,8 @@ MAX_TYPES = 100  # types at one name
 MOST_RRSET_RECORDS = 3_500
 MOST_RRSET_OCTETS = 60_000  # leaves room in a TCP reply for the question, a chain of CNAMEs and the OPT record
 SINGLE = frozenset({SOA, CNAME, DNAME})  # one per name: RFC 1035 §6.1, RFC 2181 §10.1, RFC 6672 §2.4
+NOT_AT_WILDCARDS = frozenset({NS, DNAME})  # RFC 4592 §4.2, §4.4
+LARGE = 600  # octets of a record
 RECORD_HEAD = 12  # octets of a record before its data, with the owner as a pointer (RFC 1035 §3.2.1, §4.1.4)
 OVER_SOA = SOA.to_bytes(2)  # begins an RRSIG that covers an SOA, RFC 4034 §3.1
 SIGNED = (
@@ -71,6 +72,7 @@ def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Prob
             for rule in rules
             for finding in rule(zone, owner, rrsets)
         ),
+        _duplicates(zone),
         _below_dnames(zone),
     )
     first = nsmallest(MAX_PROBLEMS, found, key=itemgetter(0, 1))
@@ -100,19 +102,24 @@ def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
 
 
 def _names_to_check(records: Records, limits: RrsetLimits) -> Iterator[tuple[bytes, RrsetIndexes]]:
-    """The names that could break a rule; a name with just an address or two cannot."""
-    largest = limits.octets - RECORD_HEAD
+    """The names that could break a rule. Nearly all names of a large zone cannot: their records are not looked at."""
+    owners = records.owners
+    few = max(1, min(limits.records, MAX_TYPES, limits.octets // LARGE))  # that many records, none large, are harmless
+    largest = limits.octets // few - RECORD_HEAD
     is_large = max(map(len, records.rdatas), default=0) > largest
     large = [index for index, rdata in enumerate(records.rdatas) if len(rdata) > largest] if is_large else []
-    indexes = {records.owners[index]: index for index in chain(records.of_types({SOA, NS, DNAME}), large)}
-    for group in records.groups():
-        owner = records.owners[group[0]]
-        types = {records.rtype(index) for index in group}
-        is_harmless = len(types) == len(group) <= MAX_TYPES and types.isdisjoint(SINGLE)
-        if indexes.pop(owner, None) is not None or not is_harmless:
-            yield owner, _rrsets(records, group)
-    for owner, index in indexes.items():
-        yield owner, _rrsets(records, [index])
+    wildcards = (index for index, owner in enumerate(owners) if owner.startswith(ASTERISK))
+    misplaced = (index for index in wildcards if records.rtype(index) in NOT_AT_WILDCARDS)
+    indexes = {owners[index]: [index] for index in chain(records.of_types({SOA, DNAME}), large, misplaced)}
+    if numbers := records.shared():
+        suspects = chain(indexes, (owners[index] for index in records.of_types({CNAME})))
+        wanted = {owner for owner in suspects if owner in numbers}
+        wanted.update(owner for owner, number in numbers.items() if number > few)
+        indexes |= {owner: [] for owner in wanted}
+        for index in compress(records.grouped, map(wanted.__contains__, map(owners.__getitem__, records.grouped))):
+            indexes[owners[index]].append(index)
+    for owner, at_owner in indexes.items():
+        yield owner, _rrsets(records, at_owner)
 
 
 def _rrsets(records: Records, indexes: Iterable[int]) -> RrsetIndexes:
@@ -139,18 +146,13 @@ def _surplus(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding
         if rtype in SINGLE and len(indexes) > 1:
             rule = BrokenRule.OTHERS_AT_NAME if rtype == CNAME else None
             yield indexes[1], f"{len(indexes)} {what}; only one is allowed", rule
-        if len(indexes) > 1:
-            yield from _duplicates(zone, rtype, indexes)
     if len(rrsets) > MAX_TYPES:
         yield rrsets[max(rrsets)][0], f"{len(rrsets)} types at {name_text(owner)}; the limit is {MAX_TYPES}", None
 
 
-def _duplicates(zone: Zone, rtype: int, indexes: list[int]) -> Iterator[Finding]:
-    seen: dict[bytes, int] = {}
-    for index in indexes:
-        first = seen.setdefault(canonical_rdata(rtype, zone.records.rdatas[index]), index)
-        if first != index:
-            yield index, f"duplicate of records[{first}] (RFC 2181 §5)", BrokenRule.IDENTICAL_RECORD
+def _duplicates(zone: Zone) -> Iterator[Finding]:
+    for index, first in zone.records.repeats().items():
+        yield index, f"duplicate of records[{first}] (RFC 2181 §5)", BrokenRule.IDENTICAL_RECORD
 
 
 def _cname_conflicts(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding]:
@@ -171,7 +173,7 @@ def _misplaced(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Findi
                 f"an SOA record at {name_text(owner)}; it must be at the apex, {zone.name_text}",
                 None,
             )
-        if rtype in (NS, DNAME) and owner.startswith(ASTERISK):
+        if rtype in NOT_AT_WILDCARDS and owner.startswith(ASTERISK):
             yield indexes[0], f"a wildcard cannot own {type_text(rtype)} records (RFC 4592 §4.2, §4.4)", None
         if rtype == DNAME and NS in rrsets and owner != zone.name:
             message = f"a DNAME cannot coexist with NS records at {name_text(owner)} (RFC 6672 §2.3)"

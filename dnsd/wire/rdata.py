@@ -29,6 +29,10 @@ TRANSFER_TYPES = frozenset({IXFR, AXFR})  # RFC 1995, RFC 5936
 COMPRESSIBLE = {NS: (0, 1), CNAME: (0, 1), SOA: (0, 2), PTR: (0, 1), MX: (2, 1)}
 COMPRESSIBLE |= {MB: (0, 1), MG: (0, 1), MR: (0, 1), MINFO: (0, 2)}
 
+# Types whose data is compared as it is, and octets before the only name in the data of others (RFC 4034 §6.2).
+AS_IS = frozenset({A, AAAA, TXT, DS, SSHFP, TLSA, SVCB, HTTPS, CAA})
+BEFORE_NAME = {NS: 0, CNAME: 0, PTR: 0, DNAME: 0, MX: 2, SRV: 6}
+
 # Common types -> the size in octets from which all packed data is known to be readable: no part is missing, no number
 # out of range. Tests prove it, so that a million records need not be read twice.
 PROVEN = {A: 4, NS: 1, CNAME: 1, SOA: 22, PTR: 1, MX: 3, TXT: 1, AAAA: 16, SRV: 7, DNAME: 1, DS: 5, SSHFP: 3, TLSA: 4}
@@ -114,7 +118,12 @@ def rdata_text(rtype: int, wire: bytes) -> str:
 
 def canonical_rdata(rtype: int, wire: bytes) -> bytes:
     """Record data in the form for comparison: names in lower case where RFC 4034 §6.2 requires it."""
-    return wire if rtype in (A, AAAA, TXT) else bytes(unpack_rdata(rtype, wire).to_digestable())
+    if rtype in AS_IS:
+        return wire
+    start = BEFORE_NAME.get(rtype)
+    if start is None:
+        return bytes(unpack_rdata(rtype, wire).to_digestable())
+    return wire[:start] + wire[start:].lower()
 
 
 def _from_text(rtype: int, text: str) -> dns.rdata.Rdata:
