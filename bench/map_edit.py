@@ -24,6 +24,7 @@ from dnsd.compile.build import Options, build_snapshot
 from dnsd.engine.delta import apply_delta, delta
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
+from dnsd.net.reply import DnsReply, Scope
 from dnsd.net.udp import BATCH_SIZE, Udp, UdpServer, available, udp_server
 from dnsd.process.snapshot_file import pickled, unpickled
 
@@ -38,16 +39,10 @@ class Memory:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
 
-    def learn(self, query: bytes, peer: str) -> tuple[bytes | None, object, object]:
-        return respond(self.snapshot, query), (), None
+    def answer(self, query: bytes, peer: bytes) -> DnsReply:
+        return DnsReply(respond(self.snapshot, query), Scope.SAME_QUESTION)
 
-    def limits(self, ip: bytes) -> bool:
-        return False
-
-    def passes(self, ip: bytes, kind: object) -> bool:
-        return True
-
-    def sent_again(self, account: object, count: int, *, truncated: bool) -> None:
+    def repeated(self, account: object, sent: int, cut: int, dropped: int, *, truncated: bool) -> None:
         pass
 
     def not_sent(self, reply: bytes) -> None:
@@ -91,7 +86,7 @@ async def edit_times(names: int) -> list[float]:
             await fill(sock, names)
             start = time.perf_counter()
             changed = last_of(payload, memory.snapshot)
-            server.forget(changed.names, changed.longest)
+            server.forget(changed.names, changed.longest, None)
             memory.snapshot = changed
             gc.freeze()
             times.append((time.perf_counter() - start) * 1e3)

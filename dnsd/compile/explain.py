@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dnsd.engine.derive import Step, Trace, answer_at
 from dnsd.engine.node import UNVERIFIED_NODE, Alias, Edge, Flattened, Node, Redirection
-from dnsd.engine.respond import find, pack
+from dnsd.engine.respond import find, opt_for, pack, parse
 from dnsd.engine.snapshot import Snapshot
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import MissingFamily, considered
@@ -59,15 +59,16 @@ def explain(
 ) -> Explanation:
     """Explain the reply to a question over TCP, from the same answer that is packed."""
     query = struct.pack("!HHHHHH", 0, RD, 1, 0, 0, 0) + name + struct.pack("!HH", qtype, IN)
-    found = find(snapshot, query)
-    assert found is not None, "the query is well-formed"
-    shape, node, answer, qname, end, cookie = found
+    asked = parse(snapshot, query)
+    assert asked is not None, "the query is well-formed"
+    shape, qname, _, _, node, _ = asked
     steps: Trace = []
     if shape.plain:
         answer = answer_at(snapshot, node, qname, qtype, trace=steps)
     else:
+        answer = find(snapshot, asked)
         steps.append(Step(qname, node, answer))
-    reply = pack(snapshot, query, (shape, node, answer, qname, end, cookie), stream=True)
+    reply = pack(query, asked, answer, opt_for(snapshot, asked, answer), stream=True)
     explainer = _Explainer(snapshot, dataset, qtype, missing_family)
     return Explanation(reply, tuple(map(explainer.explained, steps)))
 

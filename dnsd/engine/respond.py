@@ -1,6 +1,7 @@
 """`respond`: one DNS query in, one reply out; the only code that answers.
 
-`find` decides the answer, `pack` writes its octets. Callers with rate limits or cookies call the two separately.
+`parse` reads the query, `find` decides the answer, `pack` writes its octets. A worker calls them one by one, with
+cookies, rate limits and counters between them (worker/answering.py).
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ PLAIN_REST = 25  # octets of a query without id and name, with an OPT record wit
 NSCOUNT_END = 7  # offset of the lower octet of that count in a query without its id
 
 
-# The decision on a query, before packing: shape, node, answer, canonical name, offset just past the name, and the
-# client's DNS cookie (RFC 7873) or b"". A plain tuple, as one is made for every query.
-Found = tuple[Shape, Node, Answer, bytes, int, bytes]
+# A query as parsed: shape, canonical name, offset just past the name, the client's DNS cookie (RFC 7873) or b"", the
+# node that answers, whether it is the name's own. A plain tuple, as one is made for every query.
+ParsedQuery = tuple[Shape, bytes, int, bytes, Node, bool]
 
 
 def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes | None:
@@ -55,51 +56,65 @@ def respond(snapshot: Snapshot, query: bytes, *, stream: bool = False) -> bytes 
 
     `query` is a whole message as received, well-formed or not; over a `stream` a reply may have 65,535 octets.
     """
-    found = find(snapshot, query)
-    if found is not None:
-        return pack(snapshot, query, found, stream=stream)
-    refusal = refuse(query)
-    return refusal and refusal.reply
+    asked = parse(snapshot, query)
+    if asked is None:
+        refusal = refuse(query)
+        return refusal and refusal.reply
+    answer = find(snapshot, asked)
+    return pack(query, asked, answer, opt_for(snapshot, asked, answer), stream=stream)
 
 
-def find(snapshot: Snapshot, query: bytes) -> Found | None:
-    """Decide the answer to a query; None for a malformed query, which `refuse` replies to."""
+def parse(snapshot: Snapshot, query: bytes) -> ParsedQuery | None:
+    """Read a query; None for a malformed one, which `refuse` replies to.
+
+    Most names are found in the table, and are then well-formed; so the node is looked up here.
+    """
     end = query.find(0, HEADER_SIZE) + 1  # just past QNAME, unless a label holds a zero octet
     qname = query[HEADER_SIZE:end].lower()
     node = snapshot.names.get(qname)
+    is_own = node is not None
     cookie = b""
     try:
         if node is None:
             end = name_end(query, HEADER_SIZE)
             qname = query[HEADER_SIZE:end].lower()
             node = snapshot.search(qname)
+            is_own = qname.find(0) < len(qname) - 1 and qname in snapshot.names
         rest = query[2:HEADER_SIZE] + query[end:]
         if len(rest) > PLAIN_REST:
             if rest[NSCOUNT_END]:
                 rest = without_serial(rest)
             rest, cookie = split_cookie(rest)
-        shape = shape_of(rest)
+        return shape_of(rest), qname, end, cookie, node, is_own
     except WireError:
         return None
+
+
+def find(snapshot: Snapshot, asked: ParsedQuery) -> Answer:
+    """Decide the answer to a query."""
+    shape, qname, _, _, node, _ = asked
     if shape.plain:
-        answer = node.answers.get(shape.qtype) or answer_at(snapshot, node, qname, shape.qtype)
-    else:
-        answer = _special_answer(snapshot, shape, node, qname)
-    return shape, node, answer, qname, end, cookie
+        return node.answers.get(shape.qtype) or answer_at(snapshot, node, qname, shape.qtype)
+    return _special_answer(snapshot, shape, node, qname)
+
+
+def opt_for(snapshot: Snapshot, asked: ParsedQuery, answer: Answer, option: bytes = b"") -> bytes:
+    """The OPT record for a reply, with an additional `option`; empty for a client without EDNS."""
+    shape = asked[0]
+    if not shape.opt or not (option or shape.nsid or answer.option or shape.version):
+        return shape.opt
+    nsid = snapshot.nsid if shape.nsid else b""
+    rcode = BADVERS if shape.version else answer.rcode
+    return pack_opt(do=shape.do, rcode=rcode, options=nsid + option + answer.option)
 
 
 def pack(
-    snapshot: Snapshot, query: bytes, found: Found, *, stream: bool = False, option: bytes = b"", empty: bool = False
+    query: bytes, asked: ParsedQuery, answer: Answer, opt: bytes, *, stream: bool = False, empty: bool = False
 ) -> bytes:
-    """Pack the reply for `found`, with an additional EDNS `option`; `empty`: with TC and without records, so that the
-    client retries over TCP.
-    """
-    shape, _, answer, _, end, _ = found
+    """Pack a reply; `empty`: with TC and without records, so that the client retries over TCP."""
+    shape, _, end, _, _, _ = asked
     if shape.unknown_key:
         return _reply_to_unknown_key(shape, query, end)
-    opt = shape.opt
-    if opt and (option or shape.nsid or answer.option or shape.version):
-        opt = _opt_with_options(snapshot, shape, answer, option)
     body_start = end + QUESTION_TAIL
     room = (MAX_MESSAGE_SIZE if stream else shape.room) - body_start - len(opt)
     if empty or len(answer.body) > room:
@@ -133,9 +148,3 @@ def _special_answer(snapshot: Snapshot, shape: Shape, node: Node, qname: bytes) 
     if node.apex is None or node.apex.name != qname:
         return NOT_AUTHORITATIVE  # a transfer of a zone that is not ours (RFC 5936 §2.2.1)
     return PROHIBITED
-
-
-def _opt_with_options(snapshot: Snapshot, shape: Shape, answer: Answer, option: bytes) -> bytes:
-    nsid = snapshot.nsid if shape.nsid else b""
-    rcode = BADVERS if shape.version else answer.rcode
-    return pack_opt(do=shape.do, rcode=rcode, options=nsid + option + answer.option)

@@ -1,9 +1,10 @@
 /* Datagrams in batches: recvmmsg, known replies, sendmmsg.
 
    Transport, not a second way to answer. Each datagram is looked up in the reply cache (replies.h). If it is not
-   found, the Python function `learn` answers it and says whether the reply may be repeated for equal queries.
-   The caller calls `forget` when it replaces the data behind the replies. Every n-th question is copied for a sample
-   (picks.h). The portable loop in udp.py does the same without a cache.
+   found, the Python function `answer` answers it and says for which queries the reply may be repeated. The rate
+   limiter (limits.h) judges each repetition. The caller calls `forget` when it replaces the limiter or the data behind
+   the replies. Every n-th question is copied for a sample (picks.h). The portable loop in udp.py does the same without
+   a cache.
 */
 
 #define PY_SSIZE_T_CLEAN
@@ -11,6 +12,8 @@
 #include <Python.h>
 #include <errno.h>
 #include <sys/socket.h>
+#include <time.h>
+#include "limits.h"
 #include "peers.h"
 #include "picks.h"
 #include "replies.h"
@@ -32,8 +35,9 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     int fd, wants_ancillary, is_busy;
-    PyObject *learn, *limits, *passes, *not_sent;
-    Peers peers;
+    PyObject *answer, *not_sent;
+    Limiter *limiter;     /* NULL: no limit */
+    double now;           /* when the batch was received, on the monotonic clock, in seconds */
     struct mmsghdr in[SIZE], out[SIZE];
     struct iovec in_area[SIZE], out_area[SIZE];
     Datagram datagrams[SIZE];
@@ -41,56 +45,48 @@ typedef struct {
     Picks picks;
 } Batch;
 
-/* Whether a known reply may be sent to this peer now; -1 with an exception. */
-static int may_pass(Batch *self, const struct sockaddr_storage *peer, Known *entry) {
-    PyObject *kind = Py_NewRef(entry->kind); /* the called function may cause the entry to be freed */
-    int limited = is_limited(&self->peers, self->limits, peer);
-    int passes = limited > 0 ? ask_about(self->passes, peer, kind) : limited < 0 ? -1 : 1;
-    Py_DECREF(kind);
-    return passes;
+/* Keep a reply to this datagram for the queries in its scope. 0, or -1 with an exception. */
+static int keep_for_scope(Batch *self, Datagram *datagram, Py_ssize_t size, Reply *reply) {
+    Key *key = &datagram->key;
+    if (reply->scope == SAME_QUESTION && key->is_wide) make_key(&self->replies, datagram->octets, size, key);
+    if (reply->scope == ONCE || !key->size) return 0;
+    if (self->limiter) reply->kind_hash = hash_of_kind(self->limiter, reply->kind);
+    return keep(&self->replies, key, reply);
 }
 
 /* Let Python answer; `held` then has the reply. Return its size, 0 for no reply, -1 with an exception. */
 static Py_ssize_t ask(Batch *self, Datagram *datagram, Py_ssize_t size) {
-    PyObject *query, *peer, *learned = NULL, *reply, *account;
+    int ip_size;
+    const unsigned char *ip = packed_peer(&datagram->peer, &ip_size);
+    PyObject *query = PyBytes_FromStringAndSize((const char *)datagram->octets, size);
+    PyObject *peer = PyBytes_FromStringAndSize((const char *)ip, ip_size);
+    PyObject *answered = query && peer ? PyObject_CallFunctionObjArgs(self->answer, query, peer, NULL) : NULL;
+    Reply reply = {0};
     Py_ssize_t result = -1;
-    query = PyBytes_FromStringAndSize((const char *)datagram->octets, size);
-    peer = peer_text(&datagram->peer);
-    if (query && peer) learned = PyObject_CallFunctionObjArgs(self->learn, query, peer, NULL);
     Py_XDECREF(query);
     Py_XDECREF(peer);
-    if (!learned) return -1;
-    if (!PyTuple_CheckExact(learned) || PyTuple_GET_SIZE(learned) != 3) {
-        PyErr_SetString(PyExc_TypeError, "expected (reply or None, account or None, kind)");
-        goto done;
-    }
-    reply = PyTuple_GET_ITEM(learned, 0);
-    account = PyTuple_GET_ITEM(learned, 1);
-    if (reply == Py_None) {
+    if (!answered) return -1;
+    if (!parse_reply(answered, &reply)) {
         result = 0;
-    } else if (!PyBytes_CheckExact(reply)) {
-        PyErr_SetString(PyExc_TypeError, "a reply is bytes");
-    } else if (datagram->key.size && account != Py_None &&
-               keep(&self->replies, &datagram->key, reply, account, PyTuple_GET_ITEM(learned, 2)) < 0) {
-        result = -1;
-    } else {
-        datagram->held = Py_NewRef(reply);
-        result = PyBytes_GET_SIZE(reply);
+        if (reply.octets != Py_None) {
+            result = keep_for_scope(self, datagram, size, &reply) < 0 ? -1 : PyBytes_GET_SIZE(reply.octets);
+            datagram->held = Py_NewRef(reply.octets);
+        }
     }
-done:
-    Py_DECREF(learned);
+    Py_DECREF(answered);
     return result;
 }
 
-/* Write a known reply over the query, if it may be sent. Return its size, 0 if not, -1 with an exception. */
+/* Write a known reply over the query, as far as the rate limit lets it pass. Return its size, 0 to send none. */
 static Py_ssize_t repeat(Batch *self, Datagram *datagram, Known *entry) {
-    uint64_t age = self->replies.age;
-    int passes = may_pass(self, &datagram->peer, entry);
-    if (passes <= 0 || age != self->replies.age) return passes < 0 ? -1 : 0; /* `passes` may have called forget */
-    memcpy(datagram->octets + 2, entry->head, HEADER - 2); /* id and question are in place */
-    memcpy(datagram->octets + datagram->key.question_end, entry->octets + entry->key_size, entry->tail_size);
-    entry->hits++;
-    return datagram->key.question_end + entry->tail_size;
+    int verdict = PASS, ip_size;
+    if (self->limiter) {
+        const unsigned char *ip = packed_peer(&datagram->peer, &ip_size);
+        verdict = judge(self->limiter, ip, ip_size, entry->kind_hash, self->now, self->limiter->slip);
+    }
+    if (verdict == DROP) return entry->dropped++, 0;
+    if (verdict == SLIP) return entry->cut++, write_cut(entry, datagram->octets, datagram->key.question_end);
+    return entry->sent++, write_known(entry, datagram->octets, datagram->key.question_end);
 }
 
 static void make_keys(Batch *self, int count) {
@@ -107,18 +103,15 @@ static void make_keys(Batch *self, int count) {
 
 /* Answer one datagram of `size` octets: put the reply's place and size into `area`. 0, or -1 with an exception. */
 static int answer(Batch *self, Datagram *datagram, Py_ssize_t size, struct iovec *area) {
-    Py_ssize_t length = 0;
-    if (datagram->key.size) {
-        Known *entry = known_reply(&self->replies, &datagram->key);
-        if (!entry && PyErr_Occurred()) length = -1;
-        if (entry) length = repeat(self, datagram, entry);
+    Known *entry = datagram->key.size ? known_reply(&self->replies, &datagram->key) : NULL;
+    *area = (struct iovec){datagram->octets, 0};
+    if (entry) {
+        area->iov_len = repeat(self, datagram, entry);
+        return 0;
     }
-    area->iov_base = datagram->octets;
-    if (!length) {
-        length = ask(self, datagram, size);
-        if (length > 0) area->iov_base = PyBytes_AS_STRING(datagram->held);
-    }
-    area->iov_len = length > 0 ? length : 0;
+    if (PyErr_Occurred()) return -1;
+    Py_ssize_t length = ask(self, datagram, size);
+    if (length > 0) *area = (struct iovec){PyBytes_AS_STRING(datagram->held), length};
     return length < 0 ? -1 : 0;
 }
 
@@ -174,6 +167,12 @@ static int receive(Batch *self) {
     return received;
 }
 
+static double monotonic_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
 /* Whether no batch is being answered: functions called meanwhile must not start another or reinitialise this one.
    1, or 0 with an exception. */
 static int may_begin(const Batch *self) {
@@ -189,6 +188,7 @@ static PyObject *batch_exchange(Batch *self, PyObject *Py_UNUSED(unused)) {
     if (received < 0) /* nothing waits, or an ICMP error caused by an earlier reply */
         return PyLong_FromLong(errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1);
     self->is_busy = 1;
+    self->now = monotonic_s();
     make_keys(self, received);
     int replies = answer_all(self, received);
     int failed = replies < 0 || send_all(self, replies) < 0;
@@ -197,16 +197,15 @@ static PyObject *batch_exchange(Batch *self, PyObject *Py_UNUSED(unused)) {
     return failed ? NULL : PyLong_FromLong(received);
 }
 
-PyDoc_STRVAR(take_doc, "(account, number of sends, has TC) for each known reply sent since the last call.");
+PyDoc_STRVAR(take_doc, "(account, sent, cut, dropped, has TC) for each known reply repeated since the last call.");
 static PyObject *batch_take(Batch *self, PyObject *Py_UNUSED(unused)) {
     PyObject *taken = PyList_New(0);
     for (size_t i = 0; taken && i < self->replies.slots.count; i++) {
         Known *entry = self->replies.slots.entries[i];
-        if (!entry || !entry->hits) continue;
-        unsigned long long hits = entry->hits;
-        entry->hits = 0;
-        PyObject *truncated = entry->head[0] & 2 ? Py_True : Py_False;
-        PyObject *item = Py_BuildValue("(NKO)", Py_NewRef(entry->account), hits, truncated);
+        if (!entry || !(entry->sent || entry->cut || entry->dropped)) continue;
+        PyObject *truncated = entry->head[0] & TC_BIT ? Py_True : Py_False;
+        PyObject *item = Py_BuildValue("(OKKKO)", entry->account, entry->sent, entry->cut, entry->dropped, truncated);
+        entry->sent = entry->cut = entry->dropped = 0;
         if (!item || PyList_Append(taken, item) < 0) Py_CLEAR(taken);
         Py_XDECREF(item);
     }
@@ -217,17 +216,19 @@ PyDoc_STRVAR(picked_doc, "([name and type of a query, or b\"\"], number of queri
                          "query on average, at most PICKS of them; b\"\" for one without a whole question.");
 static PyObject *batch_picked(Batch *self, PyObject *Py_UNUSED(unused)) { return take_picks(&self->picks); }
 
-PyDoc_STRVAR(forget_doc, "forget(names, longest): forget all replies, as their data changed; call `take` first.\n"
-                         "`longest`: no name has more octets.");
+PyDoc_STRVAR(forget_doc, "forget(names, longest, limiter): forget all replies, as their data or the limiter, a\n"
+                         "Limiter or None, changed; call `take` first. `longest`: no name has more octets.");
 static PyObject *batch_forget(Batch *self, PyObject *args) {
-    PyObject *names;
+    PyObject *names, *limiter;
     Py_ssize_t longest;
-    if (!PyArg_ParseTuple(args, "On", &names, &longest)) return NULL;
+    if (!PyArg_ParseTuple(args, "OnO", &names, &longest, &limiter)) return NULL;
     if (longest < 1) return PyErr_SetString(PyExc_ValueError, "`longest` must be at least 1, for the root"), NULL;
+    if (limiter != Py_None && !Py_IS_TYPE(limiter, &LimiterType))
+        return PyErr_SetString(PyExc_TypeError, "the limiter is a Limiter of this module, or None"), NULL;
     self->replies.longest = longest;
     Py_XSETREF(self->replies.names, Py_NewRef(names));
     if (forget_all(&self->replies, FIRST_SLOTS) < 0) return NULL;
-    self->peers = (Peers){0};
+    Py_XSETREF(self->limiter, limiter == Py_None ? NULL : (Limiter *)Py_NewRef(limiter));
     self->replies.is_full = 0;
     Py_RETURN_NONE;
 }
@@ -247,15 +248,13 @@ static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"fd", "learn", "limits", "passes", "not_sent", "wants_ancillary", "max_known", NULL};
-    PyObject *learn, *limits, *passes, *not_sent;
+    static char *names[] = {"fd", "answer", "not_sent", "wants_ancillary", "max_known", NULL};
+    PyObject *answer, *not_sent;
     if (!may_begin(self)) return -1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOOOOpn", names, &self->fd, &learn, &limits, &passes,
-                                     &not_sent, &self->wants_ancillary, &self->replies.max_known))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOOpn", names, &self->fd, &answer, &not_sent,
+                                     &self->wants_ancillary, &self->replies.max_known))
         return -1;
-    Py_XSETREF(self->learn, Py_NewRef(learn));
-    Py_XSETREF(self->limits, Py_NewRef(limits));
-    Py_XSETREF(self->passes, Py_NewRef(passes));
+    Py_XSETREF(self->answer, Py_NewRef(answer));
     Py_XSETREF(self->not_sent, Py_NewRef(not_sent));
     if (begin(&self->replies) < 0) return -1;
     begin_picks(&self->picks, self->replies.secret[0]);
@@ -274,19 +273,16 @@ static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
 }
 
 static int batch_traverse(Batch *self, visitproc visit, void *arg) {
-    Py_VISIT(self->learn);
-    Py_VISIT(self->limits);
-    Py_VISIT(self->passes);
+    Py_VISIT(self->answer);
     Py_VISIT(self->not_sent);
     Py_VISIT(self->replies.names);
     return 0;
 }
 
 static int batch_clear(Batch *self) {
-    Py_CLEAR(self->learn);
-    Py_CLEAR(self->limits);
-    Py_CLEAR(self->passes);
+    Py_CLEAR(self->answer);
     Py_CLEAR(self->not_sent);
+    Py_CLEAR(self->limiter);
     Py_CLEAR(self->replies.names);
     return 0;
 }
@@ -307,13 +303,9 @@ static PyMethodDef batch_methods[] = {
 };
 
 PyDoc_STRVAR(batch_doc,
-             "Batch(fd, learn, limits, passes, not_sent, wants_ancillary, max_known)\n\n"
-             "`learn(query, peer)` returns (reply or None, account or None, kind); without an account the reply is\n"
-             "for this query only. `limits(ip)`: whether replies to an address are limited at all; if so,\n"
-             "`passes(ip, kind)`: whether a known reply may be sent to it now.\n"
-             "A reply for a name not in `names` may be repeated for all such names of the same length with the\n"
-             "same closest encloser. `not_sent(reply)` is called for replies that could not be sent.\n"
-             "At most `max_known` replies are kept.");
+             "Batch(fd, answer, not_sent, wants_ancillary, max_known)\n\n"
+             "`answer(query, peer)` returns a DnsReply; `not_sent(reply)` is called for replies that could not be\n"
+             "sent. At most `max_known` replies are kept.");
 
 static PyTypeObject BatchType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "dnsd.net._batch.Batch",
@@ -335,9 +327,10 @@ static struct PyModuleDef module = {
 
 PyMODINIT_FUNC PyInit__batch(void) {
     PyObject *made;
-    if (PyType_Ready(&BatchType) < 0) return NULL;
+    if (PyType_Ready(&BatchType) < 0 || PyType_Ready(&LimiterType) < 0) return NULL;
     if (!(made = PyModule_Create(&module))) return NULL;
     if (PyModule_AddObjectRef(made, "Batch", (PyObject *)&BatchType) < 0 ||
+        PyModule_AddObjectRef(made, "Limiter", (PyObject *)&LimiterType) < 0 ||
         PyModule_AddIntConstant(made, "BATCH_SIZE", SIZE) < 0 ||
         PyModule_AddIntConstant(made, "PICKS", PICKS) < 0) {
         Py_DECREF(made);

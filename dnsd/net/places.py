@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from dnsd.wire.addresses import packed_ip
-
 CLIENTS = 65_536  # counts by client, and as many by network
 COUNTS = 1 + 2 * CLIENTS  # of all connections, then of each client, then of each network
 REGION_SIZE = 4 * COUNTS  # octets of shared memory for each worker
@@ -42,8 +40,8 @@ class Occupant(Protocol):
     """An open connection."""
 
     @property
-    def peer(self) -> str:
-        """The client's address."""
+    def peer(self) -> bytes:
+        """The client's packed address."""
 
     def abort(self, reason: str) -> None:
         """Close at once."""
@@ -83,7 +81,7 @@ class Places:
         """The number of open connections of all workers."""
         return self._count(0)
 
-    def take(self, peer: str) -> str | None:
+    def take(self, peer: bytes) -> str | None:
         """Count a new connection and make room for it at a limit; if that fails, return the limit that refuses it."""
         slots = slots_of(peer)
         for slot in slots:
@@ -175,8 +173,7 @@ def clear(region: memoryview) -> None:
 
 
 @lru_cache(maxsize=CACHED_PEERS)
-def slots_of(peer: str) -> tuple[int, int, int]:
+def slots_of(peer: bytes) -> tuple[int, int, int]:
     """The counts of a peer's connections: of all, of its client, of its network."""
-    ip = packed_ip(peer)
-    client, network = (ip, ip[:3]) if len(ip) == 4 else (ip[:8], ip[:7])
+    client, network = (peer, peer[:3]) if len(peer) == 4 else (peer[:8], peer[:7])
     return 0, 1 + hash(client) % CLIENTS, 1 + CLIENTS + hash(network) % CLIENTS

@@ -1,9 +1,8 @@
 /* The reply cache: replies kept for equal queries.
 
-   A query is looked up without its id and with its name in lower case. If its name is not one of `names`, it is
-   looked up by its closest encloser in `names` and its length, as all nonexistent names with the same closest
-   encloser have the same answer. A reply is kept when its question is asked for the second time, so that random
-   queries use hardly any memory. Part of _batch.c, which handles the sockets; of DNS, this part knows only the
+   A query is looked up without its id and with its name in lower case. If its name is not one of `names`, it is then
+   looked up by its closest encloser in `names` and its length. A reply's scope says under which of the two keys it is
+   kept. It is kept when its question is asked for the second time, so that random queries use hardly any memory. Part of _batch.c, which handles the sockets; of DNS, this part knows only the
    question's name.
 */
 
@@ -22,16 +21,30 @@ enum {
     FIRST_SLOTS = 256,    /* of the table of replies; a power of two, doubled when half full */
     MARKS = 1 << 20,      /* bits for questions asked once; a power of two */
     CACHE_LINE = 64, FETCHED = 192, /* octets: enough for an entry with a usual name and answer */
-    HEADER = 12, MAX_NAME = 255, MAX_LABEL = 63, QUESTION_TAIL = 4
+    HEADER = 12, MAX_NAME = 255, MAX_LABEL = 63, QUESTION_TAIL = 4,
+    TC_BIT = 2            /* in the third octet */
 };
 
+/* The queries for which a reply may be repeated: Scope in reply.py. */
+enum { ONCE, SAME_QUESTION, SAME_ENCLOSER };
+
+/* A reply from Python; the objects are borrowed. */
 typedef struct {
-    PyObject *account;    /* from `learn`, for counting */
-    PyObject *kind;       /* from `learn`, for rate limits */
-    unsigned long long hits;
+    PyObject *octets;        /* bytes, or None for no reply */
+    PyObject *account;       /* for counting */
+    PyObject *kind;          /* bytes, for rate limits */
+    uint64_t kind_hash;
+    long scope;
+    Py_ssize_t opt_size;     /* octets of the OPT record at its end */
+} Reply;
+
+typedef struct {
+    PyObject *account;
+    uint64_t kind_hash;
+    unsigned long long sent, cut, dropped; /* repetitions; the last two over the rate limit */
     unsigned char head[HEADER - 2];
     uint64_t hash;
-    uint16_t key_size, tail_size;
+    uint16_t key_size, tail_size, opt_size;
     unsigned char octets[]; /* the key, then the reply after its question */
 } Known;
 
@@ -46,6 +59,7 @@ typedef struct {
     uint64_t hash;
     Py_ssize_t size;         /* 0: the query is not kept */
     Py_ssize_t question_end; /* offset in the query */
+    int is_wide;             /* whether it has the closest encloser in place of the name */
     unsigned char octets[MAX_KEY];
     GUARD
 } Key;
@@ -113,7 +127,6 @@ static int forget_all(Replies *self, size_t count) {
     for (size_t i = 0; i < old.count; i++) {
         if (!old.tags[i]) continue;
         Py_DECREF(old.entries[i]->account);
-        Py_DECREF(old.entries[i]->kind);
         PyMem_Free(old.entries[i]);
     }
     PyMem_Free(old.tags);
@@ -134,7 +147,7 @@ static int begin(Replies *self) {
    long to be kept. Length octets are at most 63, so lowering all octets of a name does not change them. */
 static void make_key(Replies *self, const unsigned char *query, Py_ssize_t size, Key *key) {
     Py_ssize_t at = HEADER, length;
-    key->size = key->question_end = 0;
+    key->size = key->question_end = key->is_wide = 0;
     if (size < HEADER + 1 + QUESTION_TAIL || size - 2 > MAX_KEY) return;
     while ((length = query[at])) {
         if (length > MAX_LABEL) return;
@@ -157,6 +170,7 @@ static int widen(Replies *self, Key *key) {
     unsigned char *name = key->octets + HEADER - 2, *at = name;
     unsigned char *end = key->octets + key->question_end - QUESTION_TAIL - 2;
     Py_ssize_t name_size = end - name, rest_size = key->size - (end - key->octets);
+    key->is_wide = 1;
     while (end - at > self->longest) at += 1 + *at; /* do not look up 127 labels one by one */
     while (1) {
         PyObject *part = PyBytes_FromStringAndSize((const char *)at, end - at);
@@ -171,7 +185,7 @@ static int widen(Replies *self, Key *key) {
         }
         at += 1 + *at;
     }
-    if (at == name) return 0;
+    if (at == name) return key->is_wide = 0, 0;
     /* No label begins with 0xFF, so this is no name. The first removed label has at least two octets. */
     *name++ = 0xFF;
     *name++ = name_size;
@@ -179,6 +193,23 @@ static int widen(Replies *self, Key *key) {
     key->size = name + (end - at) + rest_size - key->octets;
     key->hash = siphash(self->secret, key->octets, key->size);
     return 0;
+}
+
+/* Read a DnsReply. 0, or -1 with an exception. */
+static int parse_reply(PyObject *answered, Reply *reply) {
+    if (!PyTuple_Check(answered) || PyTuple_GET_SIZE(answered) != 5) goto failed;
+    PyObject *scope = PyTuple_GET_ITEM(answered, 1), *opt_size = PyTuple_GET_ITEM(answered, 4);
+    reply->octets = PyTuple_GET_ITEM(answered, 0);
+    reply->account = PyTuple_GET_ITEM(answered, 2);
+    reply->kind = PyTuple_GET_ITEM(answered, 3);
+    if (reply->octets != Py_None && !PyBytes_CheckExact(reply->octets)) goto failed;
+    if (!PyBytes_CheckExact(reply->kind) || !PyLong_Check(scope) || !PyLong_Check(opt_size)) goto failed;
+    if ((reply->scope = PyLong_AsLong(scope)) == -1 && PyErr_Occurred()) return -1;
+    if ((reply->opt_size = PyLong_AsSsize_t(opt_size)) == -1 && PyErr_Occurred()) return -1;
+    if (reply->scope >= ONCE && reply->scope <= SAME_ENCLOSER && reply->opt_size >= 0) return 0;
+failed:
+    PyErr_SetString(PyExc_TypeError, "expected a DnsReply");
+    return -1;
 }
 
 /* Whether this key was asked before; marks it as asked. */
@@ -193,23 +224,22 @@ static int was_asked(Replies *self, const Key *key) {
     return 0;
 }
 
-/* Keep a reply for equal queries if the question was asked before. 0, or -1 with an exception. */
-static int keep(Replies *self, const Key *key, PyObject *reply, PyObject *account, PyObject *kind) {
-    const unsigned char *octets = (const unsigned char *)PyBytes_AS_STRING(reply);
-    Py_ssize_t size = PyBytes_GET_SIZE(reply), tail = size - key->question_end;
-    if (size > MAX_MESSAGE || tail < 0 || !was_asked(self, key)) return 0;
+/* Keep a reply under a key if the question was asked before. 0, or -1 with an exception. */
+static int keep(Replies *self, const Key *key, const Reply *reply) {
+    const unsigned char *octets = (const unsigned char *)PyBytes_AS_STRING(reply->octets);
+    Py_ssize_t size = PyBytes_GET_SIZE(reply->octets), tail = size - key->question_end;
+    if (size > MAX_MESSAGE || tail < reply->opt_size || !was_asked(self, key)) return 0;
     if (2 * self->known_count >= self->slots.count && grow(self) < 0) return -1;
     size_t at = slot_of(&self->slots, key);
-    /* It may be kept already, if `passes` refused it before: its hits must not be lost. */
-    if (self->slots.tags[at]) return 0;
+    if (self->slots.tags[at]) return 0; /* kept for an earlier datagram of the batch: its counts must not be lost */
     if ((Py_ssize_t)self->known_count >= self->max_known) {
         self->is_full = 1;
         return 0;
     }
     Known *entry = PyMem_Malloc(sizeof *entry + key->size + tail);
     if (!entry) return PyErr_NoMemory(), -1;
-    *entry = (Known){.account = Py_NewRef(account), .kind = Py_NewRef(kind), .hash = key->hash,
-                     .key_size = key->size, .tail_size = tail};
+    *entry = (Known){.account = Py_NewRef(reply->account), .kind_hash = reply->kind_hash, .hash = key->hash,
+                     .key_size = key->size, .tail_size = tail, .opt_size = reply->opt_size};
     memcpy(entry->head, octets + 2, HEADER - 2);
     memcpy(entry->octets, key->octets, key->size);
     memcpy(entry->octets + key->size, octets + key->question_end, tail);
@@ -219,8 +249,24 @@ static int keep(Replies *self, const Key *key, PyObject *reply, PyObject *accoun
     return 0;
 }
 
-/* The entry of a query; the key becomes the one under which a reply may be kept. NULL without an entry or with an
-   exception. */
+/* Write a known reply over a query with its key. Return its size. */
+static Py_ssize_t write_known(const Known *entry, unsigned char *query, Py_ssize_t question_end) {
+    memcpy(query + 2, entry->head, HEADER - 2); /* id and question are in place */
+    memcpy(query + question_end, entry->octets + entry->key_size, entry->tail_size);
+    return question_end + entry->tail_size;
+}
+
+/* The same without records, and with TC, so that the client asks again over TCP. */
+static Py_ssize_t write_cut(const Known *entry, unsigned char *query, Py_ssize_t question_end) {
+    const unsigned char counts[8] = {[1] = 1, [7] = entry->opt_size > 0}; /* of question, ..., additional section */
+    memcpy(query + 2, entry->head, 2);
+    query[2] |= TC_BIT;
+    memcpy(query + 4, counts, sizeof counts);
+    memcpy(query + question_end, entry->octets + entry->key_size + entry->tail_size - entry->opt_size, entry->opt_size);
+    return question_end + entry->opt_size;
+}
+
+/* The entry of a query; else NULL, and the key becomes wide if its name is not in `names`. NULL with an exception. */
 static Known *known_reply(Replies *self, Key *key) {
     Known *entry = self->slots.entries[slot_of(&self->slots, key)]; /* NULL in an empty slot */
     if (entry || widen(self, key) < 0 || !key->size) return entry;

@@ -14,6 +14,7 @@ from typing import Protocol
 from dnsd.net.places import Places
 from dnsd.net.tcp_connection import CLIENT, READ_SIZE, SHUTDOWN, Observe, Respond, TcpConnection, TcpLimits
 from dnsd.net.turns import Seat, Turns
+from dnsd.wire.addresses import packed_ip
 
 
 class Count(Protocol):
@@ -109,7 +110,7 @@ class TcpServer:
                     self._pause_accepting()
                     return False
                 continue  # the client has gone, or is unreachable
-            self._admit(sock, address[0])
+            self._admit(sock, packed_ip(address[0]))
             if self._turns.clock() >= until:
                 break
         return True
@@ -131,7 +132,7 @@ class TcpServer:
         if not self._is_stopped:
             self.start()
 
-    def _admit(self, sock: socket.socket, peer: str) -> None:
+    def _admit(self, sock: socket.socket, peer: bytes) -> None:
         if refusal := self._places.take(peer):
             sock.close()
             self._count("dnsd_tcp_refused_total", refusal)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dnsd.net.turns import READ, WRITE, Turns
 from dnsd.wire.framing import FrameReader, frame
 
-Respond = Callable[[bytes, str], bytes | None]  # message, address of the sender -> reply
+Respond = Callable[[bytes, bytes], bytes | None]  # message, packed address of the sender -> reply
 Observe = Callable[[int, float], None]  # number of replies in one turn, duration in seconds
 
 
@@ -51,7 +51,7 @@ class TcpConnection:
     def __init__(
         self,
         sock: socket.socket,
-        peer: str,
+        peer: bytes,
         respond: Respond,
         buffer: memoryview,
         *,

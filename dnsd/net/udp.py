@@ -15,9 +15,11 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from dnsd.errors import DnsdError
+from dnsd.net.limits import RateLimiter
 from dnsd.net.picks import Picked, Picks
+from dnsd.net.reply import DnsReply
+from dnsd.wire.addresses import packed_ip
 
-Learned = tuple[bytes | None, Hashable | None, Hashable]  # see Responder.learn
 Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: the destination address of a datagram
 
 MAX_KNOWN = 65_536  # replies kept for one socket, usually 100 to 200 octets each
@@ -40,22 +42,11 @@ IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)  # Linux; not in Python 3.11
 class Responder(Protocol):
     """Answers the datagrams of a socket and counts them."""
 
-    def learn(self, query: bytes, peer: str) -> Learned:
-        """Answer a message from an address: (reply or None, account or None, kind).
+    def answer(self, query: bytes, peer: bytes) -> DnsReply:
+        """Answer a message from a packed address."""
 
-        With an account, the reply may be repeated for equal queries; for a name that does not exist, also for all
-        other nonexistent names of the same length with the same closest encloser. `sent_again` gets the account of
-        repeated replies, `passes` their kind.
-        """
-
-    def limits(self, ip: bytes) -> bool:
-        """Whether replies to a packed address are limited at all; the result holds until `forget`."""
-
-    def passes(self, ip: bytes, kind: Hashable) -> bool:
-        """Whether a reply of a kind may be repeated to a packed address without calling `learn`."""
-
-    def sent_again(self, account: Hashable, count: int, *, truncated: bool) -> None:
-        """Count a reply as sent `count` more times."""
+    def repeated(self, account: Hashable, sent: int, cut: int, dropped: int, *, truncated: bool) -> None:
+        """Count the repetitions of a reply: sent as it is, and over the rate limit cut or dropped."""
 
     def not_sent(self, reply: bytes) -> None:
         """Count a reply that could not be sent."""
@@ -73,8 +64,8 @@ class UdpServer(Protocol):
     def stop(self) -> None:
         """Answer the datagrams already received, then stop."""
 
-    def forget(self, names: Container[bytes], longest: int) -> None:
-        """Discard all kept replies, as their data has changed.
+    def forget(self, names: Container[bytes], longest: int, limiter: RateLimiter | None) -> None:
+        """Discard all kept replies, as their data or the limits have changed.
 
         `names` exist now; no name has more than `longest` octets.
         """
@@ -157,30 +148,21 @@ class BatchingUdpServer(_TurningUdpServer):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
         super().__init__(loop, sock, responder)
-        self._batch = Batch(
-            sock.fileno(),
-            responder.learn,
-            responder.limits,
-            responder.passes,
-            responder.not_sent,
-            self._is_wildcard,
-            MAX_KNOWN,
-        )
-        self._names: Container[bytes] = ()
-        self._longest = 1
+        self._batch = Batch(sock.fileno(), responder.answer, responder.not_sent, self._is_wildcard, MAX_KNOWN)
+        self._known_by: tuple[Container[bytes], int, RateLimiter | None] = (), 1, None
 
-    def forget(self, names: Container[bytes], longest: int) -> None:
+    def forget(self, names: Container[bytes], longest: int, limiter: RateLimiter | None) -> None:
         """Discard all kept replies."""
         self.account()
-        self._names, self._longest = names, longest
-        self._batch.forget(names, longest)
+        self._known_by = names, longest, limiter
+        self._batch.forget(*self._known_by)
 
     def account(self) -> None:
         """Report all repeated replies to the responder."""
-        for account, count, truncated in self._batch.take():
-            self._responder.sent_again(account, count, truncated=truncated)
+        for account, sent, cut, dropped, truncated in self._batch.take():
+            self._responder.repeated(account, sent, cut, dropped, truncated=truncated)
         if self._batch.is_full:  # attackers can vary their queries; frequent questions are soon kept again
-            self._batch.forget(self._names, self._longest)
+            self._batch.forget(*self._known_by)
 
     def picked(self) -> Picked:
         """The questions picked for a sample since the last call."""
@@ -198,7 +180,7 @@ class DrainingUdpServer(_TurningUdpServer):
         super().__init__(loop, sock, responder)
         self._picks = Picks()
 
-    def forget(self, names: Container[bytes], longest: int) -> None:
+    def forget(self, names: Container[bytes], longest: int, limiter: RateLimiter | None) -> None:
         """Do nothing: no reply is kept."""
 
     def account(self) -> None:
@@ -219,7 +201,7 @@ class DrainingUdpServer(_TurningUdpServer):
                 continue  # an ICMP error caused by an earlier reply
             count += 1
             self._picks.note(query)
-            reply, _, _ = self._responder.learn(query, client[0])
+            reply = self._responder.answer(query, packed_ip(client[0])).octets
             if reply is not None:
                 try:
                     self._send(reply, ancillary, client)

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from enum import IntEnum
 
+from dnsd.net.limits import KEY_SIZE
 from dnsd.net.places import REGION_SIZE, clear, open_connections
 
 
@@ -50,6 +51,7 @@ class Shared:
         self.processes = (*self.workers, self.control, self.supervisor, *filter(None, [self.outbound]))
         self._numbers = memoryview(mmap.mmap(-1, 8 * len(Slot) * len(self.processes))).cast("d")
         self.rates = memoryview(mmap.mmap(-1, 8 * rates)).cast("d")
+        self.rates_key = os.urandom(KEY_SIZE)  # of their hash; the same in all workers
         area = memoryview(mmap.mmap(-1, REGION_SIZE * workers))
         self.regions = [area[REGION_SIZE * index : REGION_SIZE * (index + 1)] for index in range(workers)]
         self.asks = [os.pipe() for _ in range(workers)]  # with requests to each worker by others (net/places.py)

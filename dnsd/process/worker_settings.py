@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Any, Self
 
 from dnsd.log import Format, Level
+from dnsd.net.limits import RateLimits
 from dnsd.net.places import PlaceLimits
 from dnsd.net.tcp_connection import TcpLimits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimits:
-    """Response rate limiting, for client networks with these prefix lengths, in bits."""
-
-    responses_per_second: int  # 0: no limit
-    slip: int  # every n-th limited response is sent truncated; 0: none
-    ipv4_prefix: int
-    ipv6_prefix: int
-    exempt: tuple[IPv4Network | IPv6Network, ...]
-    log_only: bool  # count and log, but limit nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

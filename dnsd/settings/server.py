@@ -12,11 +12,12 @@ from dnsd.model.fields import Fields, Host, Ip
 from dnsd.model.maps import MAX_ADDRESSES, MissingFamily
 from dnsd.model.quotas import DEFAULT_QUOTAS, Quotas
 from dnsd.model.zone_rules import RrsetLimits
+from dnsd.net.limits import RateLimits
 from dnsd.net.listen import Address
 from dnsd.net.places import PlaceLimits
 from dnsd.net.tcp_connection import TcpLimits
 from dnsd.net.udp import Udp
-from dnsd.process.worker_settings import RateLimits, WorkerSettings
+from dnsd.process.worker_settings import WorkerSettings
 from dnsd.settings.sections import (
     AdvertisementSettings,
     ApiSettings,

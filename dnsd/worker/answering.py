@@ -1,4 +1,4 @@
-"""The reply to a message, given its sender's address: `find`, cookies, rate limits, `pack`; and counters.
+"""The way of a message from octets to octets: parse, find, cookies, rate limits, pack, count.
 
 Counting costs one dictionary update per message; the tally is turned into metrics once a second, or when it is large.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,15 +17,15 @@ import dns.rcode
 from dnsd.engine.answer import Answer
 from dnsd.engine.node import Alias, Apex, Redirection
 from dnsd.engine.refuse import refuse
-from dnsd.engine.respond import Found, find, pack
+from dnsd.engine.respond import ParsedQuery, find, opt_for, pack, parse
 from dnsd.engine.shape import Shape
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.metrics import NO_ZONE, Counts
-from dnsd.net.limits import DROP, PASS, RateLimiter
+from dnsd.net.limits import RateLimiter
 from dnsd.net.picks import Picks
-from dnsd.net.udp import Learned
-from dnsd.wire.addresses import packed_ip
+from dnsd.net.reply import DROP, PASS, SLIP, DnsReply, Scope
+from dnsd.wire.addresses import ip_text
 from dnsd.wire.cookies import Cookies, Verdict
 from dnsd.wire.message import HEADER_SIZE, NOERROR
 from dnsd.wire.names import name_text
@@ -36,6 +35,12 @@ TC_OCTET, TC_BIT = 2, 0x02  # the TC bit's position in a message
 MAX_TALLY = 256  # entries before the tally is turned into metrics; clients choose how many there are
 MALFORMED, OTHER_TYPE = "malformed", "other"
 COOKIE_STATES = {Verdict.NEW: "new", Verdict.VALID: "valid", Verdict.INVALID: "invalid"}
+
+# Kinds of responses for the rate limit, apart from names: no name begins with an octet above 63.
+WILDCARD_KIND, MALFORMED_KIND = b"\xfe", b"\xff"
+_NOT_POSITIVE = [bytes([0x80 | rcode]) for rcode in range(16)]
+
+NO_REPLY = DnsReply(None)
 
 Tally = dict[tuple[Shape, Apex | None, Answer], int]
 
@@ -47,7 +52,6 @@ class Serving:
     snapshot: Snapshot
     cookies: Cookies | None
     limiter: RateLimiter | None
-    log_only: bool  # count and log responses over the limit, but send them
     query_sample: float  # share of queries to log
 
 
@@ -66,62 +70,46 @@ class Answering:
         self._limited: Tally = defaultdict(int)
         self._truncated = 0
         self._cookies: Counter[Verdict] = Counter()
-        self._rate_actions: Counter[str] = Counter()
-        self._last_limited = ""  # the last client over the limit
 
-    def respond(self, query: bytes, peer: str) -> bytes | None:
-        """The reply to a message from `peer`, an IP address; None for no reply. Never raises."""
+    def respond(self, query: bytes, peer: bytes) -> bytes | None:
+        """The reply to a message from `peer`, a packed address; None for no reply. Never raises."""
         self.picks.note(query)
-        return self.learn(query, peer)[0]
+        return self.answer(query, peer).octets
 
-    def learn(self, query: bytes, peer: str) -> Learned:
-        """The reply; and, if it may be repeated to other clients, its keys for counting and for the rate limit.
-
-        A reply for a nonexistent name may be repeated for other nonexistent names below the closest encloser, unless it
-        is made from the name.
-        """
+    def answer(self, query: bytes, peer: bytes) -> DnsReply:
+        """The reply, and the queries for which it may be repeated. Never raises."""
         serving = self._serving
-        found = find(serving.snapshot, query)
-        if found is None:
-            return self._refuse(query, peer), None, None
-        shape, node, answer, _, _, cookie = found
-        option, is_verified = b"", False
-        if cookie and serving.cookies:
-            option, is_verified = self._cookie(serving.cookies, cookie, peer)
-        if serving.query_sample and random.random() < serving.query_sample:
-            self._log_query(found, peer)
-        verdict, kind = PASS, None
-        if serving.limiter and not self._is_stream:
-            kind = _kind_of_response(serving.snapshot, found)
-            if not is_verified and serving.limiter.limits(peer):
-                verdict = self._rate_verdict(peer, kind)
-        key = (shape, node.apex, answer)
+        snapshot = serving.snapshot
+        asked = parse(snapshot, query)
+        if asked is None:
+            return DnsReply(self._refuse(query, peer))
+        answer = find(snapshot, asked)
+        shape, _, _, cookie, node, _ = asked
+        if serving.query_sample:
+            self._sample(asked, answer, peer)
+        option, is_verified = self._cookie(cookie, peer) if cookie else (b"", False)
+        kind = _kind(asked, answer)
+        verdict = PASS if is_verified else self._verdict(peer, kind)
+        account = (shape, node.apex, answer)
         if verdict == DROP:
-            self._limited[key] += 1
-            return None, None, None
-        self._answered[key] += 1
-        reply = pack(serving.snapshot, query, found, stream=self._is_stream, option=option, empty=verdict != PASS)
-        if reply[TC_OCTET] & TC_BIT:
+            self._limited[account] += 1
+            return NO_REPLY
+        opt = opt_for(snapshot, asked, answer, option)
+        octets = pack(query, asked, answer, opt, stream=self._is_stream, empty=verdict == SLIP)
+        self._answered[account] += 1
+        if octets[TC_OCTET] & TC_BIT:
             self._truncated += 1
-        if cookie or verdict != PASS or serving.query_sample or not _may_be_repeated(serving.snapshot, found):
-            return reply, None, None
-        return reply, key, kind
+        if cookie or verdict == SLIP or serving.query_sample:
+            return DnsReply(octets)
+        return DnsReply(octets, _scope(asked, answer), account, kind, len(opt))
 
-    def limits(self, ip: bytes) -> bool:
-        """Whether responses to a packed address are rate limited; depends on the settings alone."""
-        limiter = self._serving.limiter
-        return limiter is not None and limiter.limits_ip(ip)
-
-    def passes(self, ip: bytes, kind: Hashable) -> bool:
-        """Whether the rate limit lets a repeated response of this kind pass to a packed address."""
-        limiter = self._serving.limiter
-        return limiter is None or limiter.passes(ip, kind, time.monotonic())
-
-    def sent_again(self, account: Any, count: int, *, truncated: bool) -> None:
-        """Count a remembered reply as sent `count` more times."""
-        self._answered[account] += count
-        if truncated:
-            self._truncated += count
+    def repeated(self, account: Any, sent: int, cut: int, dropped: int, *, truncated: bool) -> None:
+        """Count the repetitions of a reply: sent as it is, and over the rate limit cut or dropped."""
+        if sent or cut:
+            self._answered[account] += sent + cut
+            self._truncated += cut + sent * truncated
+        if dropped:
+            self._limited[account] += dropped
 
     def observe(self, count: int, seconds: float) -> None:
         """Count a turn of `count` messages that took `seconds`."""
@@ -153,64 +141,59 @@ class Answering:
         for verdict, number in self._cookies.items():
             self._counts.add("dnsd_cookies_total", COOKIE_STATES[verdict], by=number)
         self._cookies.clear()
-        self._flush_rate_actions()
+        self._count_over_limit()
 
-    def _flush_rate_actions(self) -> None:
-        if not self._rate_actions:
+    def _count_over_limit(self) -> None:
+        """Count and log the responses over the rate limit of this worker; all its transports share the limiter."""
+        limiter = self._serving.limiter
+        dropped, slipped, logged, client = limiter.take() if limiter else (0, 0, 0, b"")
+        if not client:
             return
-        for action, number in self._rate_actions.items():
+        actions = {"dropped": dropped, "logged": logged, "slipped": slipped}
+        counted = {action: number for action, number in actions.items() if number}
+        for action, number in counted.items():
             self._counts.add("dnsd_rate_limited_total", action, by=number)
-        actions = ", ".join(f"{number} {action}" for action, number in sorted(self._rate_actions.items()))
-        self._log.warning(f"rate limit: responses {actions}; the last to {self._last_limited}")
-        self._rate_actions.clear()
+        text = ", ".join(f"{number} {action}" for action, number in counted.items())
+        self._log.warning(f"rate limit: responses {text}; the last to {ip_text(client)}")
 
-    def _refuse(self, query: bytes, peer: str) -> bytes | None:
+    def _refuse(self, query: bytes, peer: bytes) -> bytes | None:
         refusal = refuse(query)
         self._counts.add("dnsd_requests_total", self._protocol, self._family, MALFORMED)
         if refusal is None:
             self._count_dropped("too_short" if len(query) < HEADER_SIZE else "not_a_query", 1)
             return None
-        if self._is_over_rate(peer):
+        limiter = self._serving.limiter
+        # A truncated error response would be no shorter.
+        if limiter and not self._is_stream and limiter.drops(peer, MALFORMED_KIND, time.monotonic()):
             self._count_dropped("rate_limited", 1)
             return None
         self._count_response(_rcode_text(refusal.rcode), 1)
         return refusal.reply
 
-    def _is_over_rate(self, peer: str) -> bool:
-        """Whether an error response is over the limit; these never slip, as a truncated one would be no shorter."""
-        limiter = self._serving.limiter
-        if limiter is None or self._is_stream or not limiter.limits(peer):
-            return False
-        return self._applied_verdict(limiter.verdict(peer, MALFORMED, time.monotonic()) and DROP, peer) != PASS
-
-    def _cookie(self, cookies: Cookies, cookie: bytes, peer: str) -> tuple[bytes, bool]:
+    def _cookie(self, cookie: bytes, peer: bytes) -> tuple[bytes, bool]:
         """The option for the reply, and whether the client has proved that it owns its address."""
-        client, now_s = packed_ip(peer), int(time.time())  # the clock shared with other servers: RFC 9018 §4.3
-        verdict = cookies.verdict(cookie, client, now_s)
+        cookies = self._serving.cookies
+        if cookies is None:
+            return b"", False
+        now_s = int(time.time())  # the clock shared with other servers: RFC 9018 §4.3
+        verdict = cookies.verdict(cookie, peer, now_s)
         self._cookies[verdict] += 1
-        return cookies.option(cookie, client, now_s), verdict is Verdict.VALID
+        return cookies.option(cookie, peer, now_s), verdict is Verdict.VALID
 
-    def _rate_verdict(self, peer: str, kind: Hashable) -> int:
+    def _verdict(self, peer: bytes, kind: bytes) -> int:
         limiter = self._serving.limiter
-        assert limiter is not None
-        return self._applied_verdict(limiter.verdict(peer, kind, time.monotonic()), peer)
-
-    def _applied_verdict(self, verdict: int, peer: str) -> int:
-        """Count a verdict and return the one to apply: PASS if limits are only logged."""
-        if verdict == PASS:
+        if limiter is None or self._is_stream:
             return PASS
-        self._last_limited = peer
-        if self._serving.log_only:
-            self._rate_actions["logged"] += 1
-            return PASS
-        self._rate_actions["dropped" if verdict == DROP else "slipped"] += 1
-        return verdict
+        return limiter.verdict(peer, kind, time.monotonic())
 
-    def _log_query(self, found: Found, peer: str) -> None:
-        shape, _, answer, qname, _, _ = found
+    def _sample(self, asked: ParsedQuery, answer: Answer, peer: bytes) -> None:
+        """Log a share of all queries."""
+        if random.random() >= self._serving.query_sample:
+            return
+        shape, qname, _, _, _, _ = asked
         self._log.info(
             "query",
-            client=peer,
+            client=ip_text(peer),
             protocol=self._protocol,
             name=name_text(qname),
             type=type_text(shape.qtype),
@@ -228,28 +211,27 @@ class Answering:
         self._counts.add("dnsd_dropped_total", self._protocol, reason, by=number)
 
 
-def _may_be_repeated(snapshot: Snapshot, found: Found) -> bool:
-    """Whether a reply may be repeated: for the same question, or for other nonexistent names below its encloser."""
-    shape, node, answer, qname, _, _ = found
+def _scope(asked: ParsedQuery, answer: Answer) -> Scope:
+    """The queries for which a reply may be repeated: a missing name's is the same for others, if not made from it."""
+    shape, _, _, _, node, is_own = asked
     if not shape.plain:
-        return False
-    is_from_name = isinstance(node.rule, Alias | Redirection) and answer is not node.otherwise
-    return not is_from_name or shape.qtype in node.answers or qname in snapshot.names
+        return Scope.ONCE
+    if is_own or shape.qtype in node.answers or answer is node.otherwise:
+        return Scope.SAME_QUESTION if is_own else Scope.SAME_ENCLOSER
+    return Scope.SAME_QUESTION if isinstance(node.rule, Alias | Redirection) else Scope.SAME_ENCLOSER
 
 
-def _kind_of_response(snapshot: Snapshot, found: Found) -> Hashable:
+def _kind(asked: ParsedQuery, answer: Answer) -> bytes:
     """The kind of a response for the rate limit, as in NSD and BIND.
 
     Positive answers count by name; wildcard answers, negative answers and referrals by zone, as random names must not
-    each have their own rate; all errors count together. Plain data: every worker must hash it to the same number.
+    each have their own rate; all errors count together. All workers have the same kinds.
     """
-    _, node, answer, qname, _, _ = found
-    apex = node.apex
+    _, qname, _, _, node, is_own = asked
+    zone = node.apex.name if node.apex else b""
     if answer.rcode != NOERROR or not answer.answer:
-        return answer.rcode, apex.name if apex else b""
-    if qname in snapshot.names:
-        return qname
-    return "*", apex.name if apex else b""
+        return _NOT_POSITIVE[answer.rcode] + zone
+    return qname if is_own else WILDCARD_KIND + zone
 
 
 @lru_cache

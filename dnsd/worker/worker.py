@@ -22,7 +22,7 @@ from dnsd.engine.delta import apply_delta
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.metrics import Counts
-from dnsd.net.limits import RateLimiter
+from dnsd.net.limits import RateLimits, rate_limiter
 from dnsd.net.listen import Listener
 from dnsd.net.picks import Picked
 from dnsd.net.places import Places
@@ -35,7 +35,7 @@ from dnsd.process.signals import leave_on_signal
 from dnsd.process.snapshot_file import FILE_NAME, load_snapshot, unpickled
 from dnsd.process.state import State
 from dnsd.process.tasks import in_thread, run_until
-from dnsd.process.worker_settings import RateLimits, WorkerSettings
+from dnsd.process.worker_settings import WorkerSettings
 from dnsd.questions import Question, QuestionSample, packed_slot, slot_at
 from dnsd.wire.cookies import Cookies
 from dnsd.worker.answering import Answering, Serving
@@ -125,7 +125,7 @@ class Worker:
     def _serve(self, snapshot: Snapshot) -> None:
         """Answer from this snapshot from now on."""
         if self._serving is None:
-            self._serving = Serving(snapshot, None, None, log_only=False, query_sample=0)
+            self._serving = Serving(snapshot, None, None, query_sample=0)
             self._use(self._setup.settings)
             self._open()
         self._serving.snapshot = snapshot
@@ -177,9 +177,10 @@ class Worker:
         secrets = settings.cookie_secrets or (self._setup.cookie_secret,)
         serving.cookies = Cookies(secrets) if settings.cookies else None
         if settings.rates != self._limiter_settings:
-            serving.limiter = _limiter(settings.rates, self._setup.shared.rates, self._excess)
+            self._account()  # with the old limiter
+            shared = self._setup.shared
+            serving.limiter = rate_limiter(settings.rates, shared.rates, shared.rates_key, self._excess)
             self._limiter_settings = settings.rates
-        serving.log_only = settings.rates.log_only
         serving.query_sample = settings.query_sample
         self._places.limits = settings.tcp_places
         self._forget()
@@ -189,9 +190,10 @@ class Worker:
 
     def _forget(self) -> None:
         """Discard remembered replies that were made from the previous snapshot or settings."""
-        if self._serving is not None:
+        serving = self._serving
+        if serving is not None:
             for udp in self._udp:
-                udp.forget(self._serving.snapshot.names, self._serving.snapshot.longest)
+                udp.forget(serving.snapshot.names, serving.snapshot.longest, serving.limiter)
 
     async def _follow_control(self) -> None:
         """Receive snapshots and settings from control, forever; answering goes on while control is away."""
@@ -258,12 +260,16 @@ class Worker:
             with suppress(OSError):  # control just ended
                 await self._send_counts()
 
-    async def _send_counts(self, asked: int = 0) -> None:
-        """Send the counts to control; keep them while control is away or does not read."""
+    def _account(self) -> None:
+        """Turn everything counted so far into metrics."""
         for udp in self._udp:
             udp.account()
         for answering in self._answerings:
             answering.flush_tally()
+
+    async def _send_counts(self, asked: int = 0) -> None:
+        """Send the counts to control; keep them while control is away or does not read."""
+        self._account()
         control = self._control
         if control is None or control.transport.get_write_buffer_size() > MAX_UNREAD:
             return
@@ -308,20 +314,6 @@ class Worker:
         for udp in self._udp:
             udp.stop()
         await asyncio.gather(*(tcp.finish(DRAIN_S) for tcp in self._tcp))
-
-
-def _limiter(settings: RateLimits, rates: memoryview[float], excess: mmap.mmap) -> RateLimiter | None:
-    if not settings.responses_per_second:
-        return None
-    return RateLimiter(
-        rates,
-        responses_per_second=settings.responses_per_second,
-        slip=settings.slip,
-        ipv4_prefix=settings.ipv4_prefix,
-        ipv6_prefix=settings.ipv6_prefix,
-        exempt=settings.exempt,
-        excess=excess,
-    )
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tests.native.compiled  # noqa: F401  first, as the package then imports the extensions loaded by it
-from dnsd.net._batch import BATCH_SIZE, PICKS, Batch
+from dnsd.net._batch import BATCH_SIZE, PICKS, Batch, Limiter
+from dnsd.net.reply import DnsReply, Scope
 from dnsd.net.udp import IP_PKTINFO
 from tests.mutations import OPT, mutations, question
 from tests.native.attacker import attack
@@ -46,6 +47,25 @@ SIZES = (
 )
 REPLY_SIZES = (0, 1, 2, 11, 12, 28, 29, 30, 512, 1_232, MAX_MESSAGE, MAX_MESSAGE + 1, 65_507, 65_600)
 MAX_KNOWN = (-1, 0, 1, 5, 600, 65_536)
+
+KINDS = (b"", b"kind", bytes(300))
+OPT_SIZES = (0, 1, 11, 300, 2**62)
+STRANGE_REPLIES: tuple[Any, ...] = (
+    None,
+    (),
+    (b"", 0, None, b""),
+    [b"", 0, None, b"", 0],
+    ("x", 0, None, b"", 0),
+    (bytearray(20), 1, "a", b"", 0),
+    (b"x" * 20, "1", "a", b"", 0),
+    (b"x" * 20, -1, "a", b"", 0),
+    (b"x" * 20, 3, "a", b"", 0),
+    (b"x" * 20, 2**70, "a", b"", 0),
+    (b"x" * 20, 1, "a", "kind", 0),
+    (b"x" * 20, 1, "a", b"", -1),
+    (b"x" * 20, 1, "a", b"", 2**70),
+    (b"x" * 20, 1, "a", b"", None),
+)
 
 Pair = tuple[socket.socket, socket.socket]  # the server's socket, and a client's socket connected to it
 
@@ -169,7 +189,8 @@ class Strange:
 class Honest:
     """Answers equal queries equally, and counts them."""
 
-    def __init__(self) -> None:
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
         self.asked = 0
 
     def said_to(self, query: bytes) -> bytes:
@@ -180,9 +201,13 @@ class Honest:
         said = hashlib.shake_128(rest).digest(300)
         return query[:2] + said[:10] + query[HEADER:end] + said[10 : 10 + said[9]]
 
-    def learn(self, query: bytes, peer: str) -> Any:
+    def answer(self, query: bytes, peer: bytes) -> DnsReply:
         self.asked += 1
-        return self.said_to(query), "account" if question_end(query) else None, None
+        scope = self.rng.choice((Scope.SAME_QUESTION, Scope.SAME_ENCLOSER)) if question_end(query) else Scope.ONCE
+        reply = self.said_to(query)
+        return DnsReply(
+            reply, scope, "account", query[HEADER:][:40], max(0, min(self.rng.randrange(12), len(reply) - HEADER))
+        )
 
 
 class Hostile:
@@ -204,8 +229,10 @@ class Hostile:
                     batch.picked,
                     batch.exchange,
                     gc.collect,
-                    lambda: batch.forget(rng.choice((set(NAMES), Strange(rng), ())), rng.choice((1, 3, 255))),
-                    lambda: batch.__init__(-1, None, None, None, None, False, 1),  # type: ignore[misc, arg-type]
+                    lambda: batch.forget(
+                        rng.choice((set(NAMES), Strange(rng), ())), rng.choice((1, 3, 255)), limiter(rng)
+                    ),
+                    lambda: batch.__init__(-1, None, None, False, 1),  # type: ignore[misc]
                     self.fail,
                 )
             )()
@@ -213,30 +240,44 @@ class Hostile:
     def fail(self) -> None:
         raise BoomError
 
-    def learn(self, query: bytes, peer: str) -> Any:
+    def answer(self, query: bytes, peer: bytes) -> Any:
+        assert len(peer) in (4, 16)
         self.meddle()
         rng = self.rng
         if rng.random() < 0.03:
-            return rng.choice(
-                (None, (), (b"", None), (1, 2, 3), ("x", "y", "z"), (bytearray(20), "a", None), [b"", 1, 2])
-            )
+            return rng.choice(STRANGE_REPLIES)
         reply = rng.choice((query, query[:HEADER], rng.randbytes(rng.choice(REPLY_SIZES)), query + bytes(300), None))
-        return reply, rng.choice((None, "account", ("a", 1), object())), rng.choice((None, b"kind", [], object()))
-
-    def limits(self, ip: bytes) -> Any:
-        assert len(ip) in (4, 16)
-        self.meddle()
-        return self.rng.choice((True, False, None, 1, "yes"))
-
-    def passes(self, ip: bytes, kind: object) -> Any:
-        self.meddle()
-        if self.rng.random() < 0.02:
-            raise BoomError
-        return self.rng.random() < 0.7
+        account = rng.choice((None, "account", ("a", 1), object()))
+        return reply, rng.choice((0, 1, 2, Scope.SAME_ENCLOSER)), account, rng.choice(KINDS), rng.choice(OPT_SIZES)
 
     def not_sent(self, reply: bytes) -> None:
         assert isinstance(reply, bytes)
         self.meddle()
+
+
+def limiter(rng: random.Random) -> Limiter | None:
+    """A limiter that is used up soon, with a table of its own that vanishes with it."""
+    if rng.random() < 0.3:
+        return None
+    slots = rng.choice((1, 2, 7, 1_000))
+    exempt = b"".join(sorted(rng.randbytes(4) for _ in range(2 * rng.randrange(4)))), bytes(32 * rng.randrange(3))
+    made = Limiter(
+        memoryview(bytearray(8 * slots)).cast("d"),
+        bytearray(rng.randbytes(slots + rng.randrange(3))),
+        rng.randbytes(16),
+        rng.choice((0.0, 0.001, 1e9, float("inf"), float("nan"))),
+        rng.choice((0.0, 0.5, -1.0, float("nan"))),
+        rng.randrange(256),
+        rng.random() < 0.2,
+        (rng.randrange(33), rng.randrange(129)),
+        exempt,
+    )
+    for ip in (bytes(4), bytes(16), *(rng.randbytes(rng.choice((4, 16))) for _ in range(8))):
+        assert made.verdict(ip, rng.randbytes(rng.randrange(300)), rng.random()) in (0, 1, 2)
+        made.drops(ip, b"", float("nan"))
+    dropped, slipped, logged, last = made.take()
+    assert bool(dropped + slipped + logged) == bool(last)
+    return made
 
 
 @contextlib.contextmanager
@@ -268,11 +309,11 @@ def received(client: socket.socket) -> Iterator[bytes]:
 
 def attack_honestly(rng: random.Random) -> None:
     """Assert that every reply is the expected one, whether remembered or not."""
-    honest, source = Honest(), packets(rng)
+    honest, source = Honest(rng), packets(rng)
     with open_pair(rng) as (server, client):
         has_name = bool(client.getsockname())
-        batch = Batch(server.fileno(), honest.learn, bool, lambda ip, kind: True, lambda reply: None, True, 65_536)
-        batch.forget(Everything(), 255)
+        batch = Batch(server.fileno(), honest.answer, lambda reply: None, True, 65_536)
+        batch.forget(Everything(), 255, None)
         total = passed = 0
         for _ in range(30):
             expected = [honest.said_to(packet[:MAX_MESSAGE]) for packet in send_some(rng, source, client)]
@@ -288,29 +329,29 @@ def attack_honestly(rng: random.Random) -> None:
             rest = iter(expected)
             assert all(reply in rest for reply in replies)  # in order; a full socket drops some
         assert passed + batch.picked()[1] == total
-        assert sum(count for _, count, _ in batch.take()) == total - honest.asked
+        assert sum(sent for _, sent, *_ in batch.take()) == total - honest.asked
 
 
 def attack_hostilely(rng: random.Random) -> None:
     """Exchange batches with a hostile answering side; no crash may follow."""
     hostile, source = Hostile(rng), packets(rng)
     with open_pair(rng) as (server, client):
-        callbacks = hostile.learn, hostile.limits, hostile.passes, hostile.not_sent
+        callbacks = hostile.answer, hostile.not_sent
         batch = Batch(server.fileno(), *callbacks, rng.random() < 0.5, rng.choice(MAX_KNOWN))
         hostile.batch = batch
         for _ in range(60):
             send_some(rng, source, client)
             for _ in range(5):
-                with contextlib.suppress(BoomError, TypeError):
+                with contextlib.suppress(BoomError, TypeError, OverflowError):
                     batch.exchange()
             for reply in received(client):
                 assert reply
             with contextlib.suppress(ValueError):
                 names: Any = rng.choice((set(NAMES), dict.fromkeys(NAMES), Strange(rng), Everything(), b"", 7))
                 if rng.random() < 0.2:
-                    batch.forget(names, rng.choice((-5, 0, 1, 4, 13, 255, 2**62)))
+                    batch.forget(names, rng.choice((-5, 0, 1, 4, 13, 255, 2**62)), limiter(rng))
             if rng.random() < 0.2:
-                assert all(count > 0 for _, count, _ in batch.take())
+                assert all(sent + cut + dropped > 0 for _, sent, cut, dropped, _ in batch.take())
             assert batch.is_full in (True, False)
         hostile.batch = None
 

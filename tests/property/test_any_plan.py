@@ -22,7 +22,7 @@ from dnsd.app import Loaded, load
 from dnsd.compile import effects
 from dnsd.compile.effects import Effects
 from dnsd.engine.node import Alias, Flattened, Redirection
-from dnsd.engine.respond import find, respond
+from dnsd.engine.respond import find, parse, respond
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError
 from dnsd.manage.plan import Effect, plan_of
@@ -184,10 +184,10 @@ def replies(snapshot: Snapshot, name: bytes) -> list[tuple[bytes, bool]]:
     found = []
     for qtype in TYPES:
         query = question(name, qtype)
-        decided, reply = find(snapshot, query), respond(snapshot, query, stream=True)
-        assert decided
+        parsed, reply = parse(snapshot, query), respond(snapshot, query, stream=True)
+        assert parsed
         assert reply
-        found.append((reply, decided[2].edge is not None))
+        found.append((reply, find(snapshot, parsed).edge is not None))
     return found
 
 

@@ -18,8 +18,10 @@ from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.metrics import Counts
-from dnsd.net import udp
+from dnsd.net import limits, udp
+from dnsd.net.limits import RateLimiter
 from dnsd.net.udp import BatchingUdpServer
+from dnsd.wire.addresses import packed_ip
 from dnsd.wire.cookies import Cookies
 from dnsd.worker.answering import Answering, Serving
 from tests.limits import HANG_S
@@ -43,17 +45,22 @@ class Asked:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.counts = Counts()
-        self.serving = Serving(snapshot, Cookies((bytes(16),)), None, log_only=False, query_sample=0)
+        self.serving = Serving(snapshot, Cookies((bytes(16),)), None, query_sample=0)
         self.answering = Answering(self.serving, self.counts, Log(), "udp", "ipv4")
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
         self.sock.setblocking(False)
         self.loop = asyncio.new_event_loop()
         self.server = BatchingUdpServer(self.loop, self.sock, self.answering)
-        self.server.forget(snapshot.names, snapshot.longest)
+        self.serve(snapshot)
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.client.connect(self.sock.getsockname())
         self.client.settimeout(HANG_S)
+
+    def serve(self, snapshot: Snapshot, limiter: RateLimiter | None = None) -> None:
+        self.serving.snapshot = snapshot
+        self.serving.limiter = limiter
+        self.server.forget(snapshot.names, snapshot.longest, limiter)
 
     def close(self) -> None:
         self.sock.close()
@@ -78,9 +85,9 @@ class Asked:
     def again(self) -> int:
         """The number of replies sent from the cache since the last call."""
         hits = self.server._batch.take()
-        for account, count, truncated in hits:
-            self.answering.sent_again(account, count, truncated=truncated)
-        return sum(count for _, count, _ in hits)
+        for account, sent, cut, dropped, truncated in hits:
+            self.answering.repeated(account, sent, cut, dropped, truncated=truncated)
+        return sum(sent + cut + dropped for _, sent, cut, dropped, _ in hits)
 
 
 def questions(rng: random.Random, snapshot: Snapshot) -> Iterator[bytes]:
@@ -140,7 +147,7 @@ def test_refusals_are_not_kept(tmp_path: pathlib.Path) -> None:
             assert server.ask(query) == [reply], query.hex()
         hits = server.server._batch.take()
         assert hits
-        assert not any(account[0].unknown_key or account[0].version for account, _, _ in hits)  # type: ignore[index]
+        assert not any(account[0].unknown_key or account[0].version for account, *_ in hits)  # type: ignore[index]
 
 
 def test_every_reply_is_counted(tmp_path: pathlib.Path) -> None:
@@ -164,8 +171,7 @@ def test_new_snapshot_is_used_at_once(tmp_path: pathlib.Path) -> None:
     asked = [b"\0\1" + rest for rest in questions(rng, first)] + [b"\0\1" + rest for rest in questions(rng, second)]
     with closing(Asked(first)) as server:
         for snapshot in (first, second, first):
-            server.serving.snapshot = snapshot
-            server.server.forget(snapshot.names, snapshot.longest)
+            server.serve(snapshot)
             for query in asked * 3:
                 assert server.ask(query) == [respond(snapshot, query)]
 
@@ -208,39 +214,34 @@ def test_the_memory_is_bounded(times: int, tmp_path: pathlib.Path, monkeypatch: 
         assert not server.server._batch.is_full
 
 
-def test_no_count_is_lost_where_a_rate_is_at_its_limit(tmp_path: pathlib.Path) -> None:
-    """A known reply that may not be sent is requested again, and may be kept again."""
+def few_in_a_long_time(slip: int, *, log_only: bool) -> RateLimiter:
+    times = memoryview(bytearray(8 * 10_007)).cast("d")
+    return limits.Limiter(
+        times, bytearray(len(times)), bytes(16), 1000.0, 19_500.0, slip, log_only, (24, 56), (b"", b"")
+    )
+
+
+@pytest.mark.parametrize(("slip", "log_only"), [(2, False), (0, False), (1, False), (2, True)])
+def test_limits_are_the_same_for_repeated_replies(slip: int, log_only: bool, tmp_path: pathlib.Path) -> None:
+    """The same replies, also truncated ones, and the same counts as without a memory of replies."""
     snapshot = load(write_world(random_world(random.Random(3)), tmp_path), {}).snapshot
-    rests = [rest for rest in questions(random.Random(3), snapshot) if rest[8:10] != b"\0\1"][:20]
-    with closing(Asked(snapshot)) as server:
-        server.serving.limiter = FickleLimiter()  # type: ignore[assignment]
-        for number in range(400):
-            server.ask(number.to_bytes(2) + rests[number % len(rests)])
-        server.again()
-        server.answering.flush_tally()
-        counted = dict(server.counts.take())
-    assert sum(value for key, value in counted.items() if key[0] == "dnsd_requests_total") == 400
+    rests = list(questions(random.Random(3), snapshot))[:60]
+    with closing(Asked(snapshot)) as server, closing(Asked(snapshot)) as other:
+        for one in (server, other):
+            one.serve(snapshot, few_in_a_long_time(slip, log_only=log_only))
+        for _ in range(20):
+            queries = [number.to_bytes(2) + rest for number, rest in enumerate(rests)]
+            expected = [other.answering.answer(query, packed_ip("127.0.0.1")).octets for query in queries]
+            assert server.ask(*queries) == expected
+        assert server.again() > 8 * len(rests)
+        counted = []
+        for one in (server, other):
+            one.answering.flush_tally()
+            counted.append({key: value for key, value in one.counts.take() if "seconds" not in key[0]})
+    assert counted[0] == counted[1]
+    assert sum(value for key, value in counted[0].items() if key[0] == "dnsd_requests_total") == 20 * len(rests)
+    assert sum(value for key, value in counted[0].items() if key[0] == "dnsd_rate_limited_total") > 5 * len(rests)
 
 
 def test_both_loops_have_batches_of_one_size() -> None:
     assert importlib.import_module("dnsd.net._batch").BATCH_SIZE == udp.BATCH_SIZE
-
-
-class FickleLimiter:
-    """Lets every second reply pass, and all requested replies."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def limits_ip(self, ip: bytes) -> bool:
-        return True
-
-    def passes(self, ip: bytes, kind: object, now: float) -> bool:
-        self.asked += 1
-        return bool(self.asked % 2)
-
-    def limits(self, peer: str) -> bool:
-        return True
-
-    def verdict(self, peer: str, kind: object, now: float) -> int:
-        return 0

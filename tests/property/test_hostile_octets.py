@@ -105,8 +105,10 @@ def test_python_table_with_unknown_nodes_is_refused() -> None:
 @needs_compiled
 def test_batch_refuses_invalid_arguments() -> None:
     batch_type = importlib.import_module("dnsd.net._batch").Batch
-    batch = batch_type(-1, None, None, None, None, False, 1)
+    batch = batch_type(-1, None, None, False, 1)
     for longest in (0, -1, -(2**62)):
         with pytest.raises(ValueError, match="`longest` must be at least 1"):
-            batch.forget((), longest)
+            batch.forget((), longest, None)
+    with pytest.raises(TypeError, match="limiter"):
+        batch.forget((), 1, object())
     assert batch.exchange() == -1  # no socket

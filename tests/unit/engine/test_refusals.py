@@ -17,6 +17,8 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.model.fields import parse_ip
+from dnsd.net.reply import Scope
+from dnsd.wire.addresses import packed_ip
 from dnsd.wire.cookies import Cookies
 from dnsd.wire.message import MAX_OUTLINED
 from dnsd.worker.answering import Answering, Serving
@@ -27,6 +29,7 @@ from tests.refusals import record as wire_record
 
 POOL = ("198.51.100.10", "2001:db8:f::10")
 COPIED = dns.flags.RD | dns.flags.CD
+PEER = packed_ip("192.0.2.9")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +91,7 @@ def without_soa(message: bytes) -> bytes:
 def test_ixfr_gets_the_cookie_that_it_may_have_asked_for(snapshot: Snapshot) -> None:
     answering = Answering(serving(snapshot), Counts(), Log(), "udp", "ipv4")
     message = ixfr(APEX, soa() + opt(options=option(b"8 octets")), (1, 0, 1, 1))
-    reply = dns.message.from_wire(answering.respond(message, "192.0.2.9") or b"")
+    reply = dns.message.from_wire(answering.respond(message, PEER) or b"")
     assert {int(one.otype): one.to_wire()[:8] for one in reply.options}[10] == b"8 octets"
 
 
@@ -96,15 +99,16 @@ def test_ixfr_gets_the_cookie_that_it_may_have_asked_for(snapshot: Snapshot) -> 
 def test_refusal_is_counted_and_not_kept_for_others(snapshot: Snapshot, label: str) -> None:
     counts = Counts()
     answering = Answering(serving(snapshot), counts, Log(), "udp", "ipv4")
-    _, account, _ = answering.learn(CASES[label].message, "192.0.2.9")
-    assert (account is not None) == label.startswith("a foreign name")  # a well-formed query, answered as usual
+    reply = answering.answer(CASES[label].message, PEER)
+    is_kept = reply.scope != Scope.ONCE
+    assert is_kept == label.startswith("a foreign name")  # a well-formed query, answered as usual
     answering.flush_tally()
     counted = {key[-1]: value for key, value in counts.take() if key[0] == "dnsd_responses_total"}
     assert counted == {CASES[label].rcode: 1}
 
 
 def serving(snapshot: Snapshot) -> Serving:
-    return Serving(snapshot, Cookies((bytes(16),)), None, log_only=False, query_sample=0)
+    return Serving(snapshot, Cookies((bytes(16),)), None, query_sample=0)
 
 
 def test_refusal_of_a_truncated_message_keeps_its_readable_parts() -> None:

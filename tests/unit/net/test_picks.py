@@ -11,6 +11,7 @@ import pytest
 
 from dnsd.net import udp
 from dnsd.net.picks import MAX_PICKED, PICKS, Picked, Picks
+from dnsd.net.reply import DnsReply
 from tests.mutations import mutations, question, seeds
 from tests.packets import query
 
@@ -38,15 +39,7 @@ def _picked(request: pytest.FixtureRequest) -> Iterator[Pass]:
     server, client = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with server, client:
         server.setblocking(False)
-        batch = Batch(
-            server.fileno(),
-            lambda one, peer: (None, "account", None),
-            bool,
-            lambda ip, kind: True,
-            lambda reply: None,
-            False,
-            16,
-        )
+        batch = Batch(server.fileno(), lambda one, peer: DnsReply(None), lambda reply: None, False, 16)
 
         def passed(queries: Sequence[bytes]) -> Picked:
             for one in queries:

@@ -24,7 +24,7 @@ import pytest
 from dnsd.net import tcp, tcp_connection
 from dnsd.net.places import REGION_SIZE, PlaceLimits, Places
 from dnsd.net.tcp import TcpServer
-from dnsd.net.tcp_connection import TURN, TcpConnection, TcpLimits
+from dnsd.net.tcp_connection import TURN, Respond, TcpConnection, TcpLimits
 from dnsd.net.turns import Seat, Turns
 from dnsd.wire.framing import frame
 from tests.limits import HANG_S
@@ -33,7 +33,7 @@ IDLE_S, FIRST_BYTE_S = 20.0, 5.0
 STEP_S = 0.1  # by which a limit may be missed
 
 
-def repeat(message: bytes, peer: str) -> bytes | None:
+def repeat(message: bytes, peer: bytes) -> bytes | None:
     return message or None
 
 
@@ -51,7 +51,7 @@ class Running:
 
     def __init__(
         self,
-        respond: Callable[[bytes, str], bytes | None] = repeat,
+        respond: Respond = repeat,
         *,
         idle_s: float = IDLE_S,
         first_byte_s: float = FIRST_BYTE_S,
@@ -224,8 +224,8 @@ def test_silence_leaves_the_connection_open() -> None:
 
 
 def test_respond_gets_the_peer() -> None:
-    with Running(lambda message, peer: peer.encode()) as running, running.connect(frame(b"?")) as client:
-        assert receive(client) == [b"127.0.0.1"]
+    with Running(lambda message, peer: peer) as running, running.connect(frame(b"?")) as client:
+        assert receive(client) == [bytes([127, 0, 0, 1])]
 
 
 @pytest.mark.parametrize("left_over", [b"", b"\0\x05half"], ids=["whole", "in the middle of a query"])
@@ -270,7 +270,7 @@ def test_silent_client_is_closed() -> None:
 def test_time_of_other_clients_does_not_count(limits: dict[str, float]) -> None:
     """The client is accepted after five others, and their turns take longer than its limit."""
 
-    def respond(message: bytes, peer: str) -> bytes:
+    def respond(message: bytes, peer: bytes) -> bytes:
         if message == b"slow":
             running.loop.now += 1.5
         return message
@@ -382,7 +382,7 @@ def test_client_that_reads_slowly_is_served() -> None:
 def test_replies_that_are_not_read_stop_the_answers() -> None:
     asked: Counter[bytes] = Counter()
 
-    def respond(message: bytes, peer: str) -> bytes:
+    def respond(message: bytes, peer: bytes) -> bytes:
         asked[message] += 1
         return b"x" * 60_000
 

@@ -66,7 +66,7 @@ class Scene:
     def count(self, name: str, /, *labels: str) -> None:
         self.counts[name, *labels] += 1
 
-    def respond(self, message: bytes, peer: str) -> bytes:
+    def respond(self, message: bytes, peer: bytes) -> bytes:
         self.clock.now += ANSWER_S
         self.answered.append(int.from_bytes(message))
         self.answered_at.append(self.clock.now)

@@ -16,7 +16,8 @@ from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.metrics import Counts
-from dnsd.net.limits import RateLimiter
+from dnsd.net.limits import RateLimits, rate_limiter
+from dnsd.wire.addresses import packed_ip
 from dnsd.wire.cookies import Cookies
 from dnsd.worker import answering as module
 from dnsd.worker.answering import Answering, Serving
@@ -27,7 +28,7 @@ from tests.unit.compile.test_snapshot_build import built
 SECRET = bytes(range(16))
 RECORDS = [proxied("www A 192.0.2.1"), proxied("*.any A 192.0.2.1"), record("dns A 192.0.2.2")]
 RECORDS += [record("a CNAME www.example.com"), record(f"large TXT {' '.join(['x' * 200] * 4)}")]
-PEER = "192.0.2.77"
+PEER, LOOPBACK = packed_ip("192.0.2.77"), packed_ip("127.0.0.1")
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +48,16 @@ class Worker:
     def __init__(self, snapshot: Snapshot, *, rate: int = 0, slip: int = 2, log_only: bool = False) -> None:
         self.counts = Counts()
         table = memoryview(bytearray(8 * 10_000)).cast("d")
-        limiter = RateLimiter(
-            table,
+        limits = RateLimits(
             responses_per_second=rate,
             slip=slip,
             ipv4_prefix=24,
             ipv6_prefix=56,
-            exempt=[ip_network("127.0.0.0/8")],
+            exempt=(ip_network("127.0.0.0/8"),),
+            log_only=log_only,
         )
-        serving = Serving(snapshot, Cookies((SECRET,)), limiter, log_only=log_only, query_sample=0)
+        limiter = rate_limiter(limits, table, bytes(16), bytearray(10_000))
+        serving = Serving(snapshot, Cookies((SECRET,)), limiter, query_sample=0)
         self.udp = Answering(serving, self.counts, Log("test"), "udp", "ipv4")
         self.tcp = Answering(serving, self.counts, Log("test"), "tcp", "ipv4")
 
@@ -97,11 +99,11 @@ def test_everything_received_is_answered_or_dropped(snapshot: Snapshot) -> None:
         asked = bytearray(query(rng.choice(("www.example.com", "no.example.com", "dns.example.com")), "A"))
         if rng.random() < 0.3:
             asked[rng.randrange(len(asked))] = rng.randrange(256)
-        peer = rng.choice(("127.0.0.1", PEER, "198.51.100.1"))
+        peer = rng.choice((LOOPBACK, PEER, packed_ip("198.51.100.1")))
         reply = rng.choice((worker.udp, worker.tcp)).respond(bytes(asked), peer)
         received += 1
         if reply and rng.random() < 0.01:
-            worker.udp.respond(bytes(asked), "127.0.0.1")
+            worker.udp.respond(bytes(asked), LOOPBACK)
             received += 1
     counted = worker.counted()
 
@@ -209,7 +211,7 @@ NOT_LIMITED = ["127.0.0.1", "127.9.9.9"]
 @pytest.mark.parametrize("peer", NOT_LIMITED)
 def test_exempt_clients(snapshot: Snapshot, peer: str) -> None:
     worker = Worker(snapshot, rate=1)
-    assert kinds([worker.udp.respond(query("www.example.com"), peer) for _ in range(100)]) == {"whole": 100}
+    assert kinds([worker.udp.respond(query("www.example.com"), packed_ip(peer)) for _ in range(100)]) == {"whole": 100}
 
 
 def test_tcp_is_not_limited(snapshot: Snapshot) -> None:
@@ -252,7 +254,7 @@ def test_client_with_a_cookie_is_not_limited(snapshot: Snapshot) -> None:
     assert (counted["cookies_total new"], counted["cookies_total valid"]) == (1, 50)
     forged = cookie[:-1] + bytes([cookie[-1] ^ 1])
     assert kinds([worker.udp.respond(asked_with(forged), PEER) for _ in range(50)])["dropped"] >= 49
-    assert kinds([worker.udp.respond(asked_with(cookie), "192.0.2.78") for _ in range(50)])["dropped"] >= 49
+    assert kinds([worker.udp.respond(asked_with(cookie), packed_ip("192.0.2.78")) for _ in range(50)])["dropped"] >= 49
     assert worker.counted()["cookies_total invalid"] == 100
 
 

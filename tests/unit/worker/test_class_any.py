@@ -14,6 +14,8 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.metrics import Counts
 from dnsd.model.fields import parse_ip
+from dnsd.net.reply import Scope
+from dnsd.wire.addresses import packed_ip
 from dnsd.worker.answering import Answering, Serving
 from tests.models import dataset, proxied, record, zone, zone_map
 from tests.packets import opt, query, rcode_text, shown
@@ -129,12 +131,12 @@ def test_flags_are_copied_and_the_question_is_repeated(snapshot: Snapshot, flags
 def test_reply_is_not_confused_with_class_in(snapshot: Snapshot, name: str) -> None:
     """Neither reply is repeated for the other class, and both are counted."""
     counts = Counts()
-    serving = Serving(snapshot, None, None, log_only=False, query_sample=0)
+    serving = Serving(snapshot, None, None, query_sample=0)
     answering = Answering(serving, counts, Log(), "udp", "ipv4")
     for qclass, is_kept in ((1, True), (255, False), (1, True)):
-        reply, account, _ = answering.learn(query(name, "A", qclass=qclass), "192.0.2.9")
-        assert reply == respond(snapshot, query(name, "A", qclass=qclass))
-        assert (account is not None) == is_kept
+        reply = answering.answer(query(name, "A", qclass=qclass), packed_ip("192.0.2.9"))
+        assert reply.octets == respond(snapshot, query(name, "A", qclass=qclass))
+        assert (reply.scope != Scope.ONCE) == is_kept
     answering.flush_tally()
     taken = dict(counts.take())
     assert sum(value for key, value in taken.items() if key[0] == "dnsd_responses_total") == 3

@@ -18,9 +18,12 @@ import pytest
 
 from dnsd import __version__
 from dnsd.engine.delta import apply_delta, delta
-from dnsd.net.limits import PASS, RateLimiter
+from dnsd.net.limits import RateLimits, rate_limiter
+from dnsd.net.plain_limits import Limiter
+from dnsd.net.reply import PASS
 from dnsd.process.snapshot_file import FILE_NAME, Title, load_snapshot, pickled, save_snapshot, unpickled
 from dnsd.process.tasks import in_thread
+from dnsd.wire.addresses import packed_ip
 from dnsd.wire.cookies import Cookies, Verdict
 from dnsd.worker.worker import _no_garbage
 from tests.unit.control.test_publish import snapshot
@@ -38,13 +41,21 @@ def _collector_rests() -> Iterator[None]:
 
 def limiter() -> None:
     table = memoryview(bytearray(8 * 1000)).cast("d")
-    made = RateLimiter(
-        table, responses_per_second=5, slip=2, ipv4_prefix=24, ipv6_prefix=56, exempt=[ip_network("192.0.2.0/28")]
+    limits = RateLimits(
+        responses_per_second=5,
+        slip=2,
+        ipv4_prefix=24,
+        ipv6_prefix=56,
+        exempt=(ip_network("192.0.2.0/28"),),
+        log_only=False,
     )
-    for peer in ("198.51.100.7", "192.0.2.3", "2001:db8::9"):
-        assert made.verdict(peer, b"kind", 100.0) == PASS
-    assert made.passes(CLIENT, b"kind", 100.0)
-    assert made.limits_ip(CLIENT)
+    chosen = rate_limiter(limits, table, bytes(16), bytearray(1000))
+    plain = Limiter(table, bytearray(1000), bytes(16), 0.2, 0.9, 2, False, (24, 56), (b"", b""))
+    for made in (chosen, plain):
+        assert made
+        for peer in ("198.51.100.7", "192.0.2.3", "2001:db8::9"):
+            assert made.verdict(packed_ip(peer), b"kind", 100.0) == PASS
+        assert not made.drops(CLIENT, b"kind", 100.0)
 
 
 def cookies() -> None:
