@@ -8,6 +8,7 @@ remembered. Data of common types has code of its own (plain_data.py); of other t
 from __future__ import annotations
 
 import re
+from array import array
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -44,31 +45,32 @@ class Head(NamedTuple):
     ttl_given: int | None  # seconds; None: the TTL of $TTL, or of the previous record
 
 
+class Form(NamedTuple):
+    """The meaning of a line apart from its owner name and its data. _lines.c reads these fields by position."""
+
+    rtype: int
+    traits: int  # index of the traits
+    ttl_given: int | None  # seconds
+    identity: Identity | None  # of the record, if it has one
+    rdatas: dict[str, bytes]  # known data of this type -> wire form
+    parse: Callable[[str], bytes | None]  # any data -> wire form; None unless it is plain
+
+
 class LineMeaning(NamedTuple):
-    """The meaning of a head and a comment for the record between them."""
+    """The meaning of a type, a TTL and a comment."""
 
     traits: int  # index of the traits
     identity: Identity  # of all records with this exact comment
     warning: str  # may be empty
 
 
-class Form(NamedTuple):
-    """The meaning of a line apart from its owner name and its data."""
-
-    ttl_given: int | None  # seconds
-    meaning: LineMeaning
-    rdatas: dict[str, bytes]  # known data of this type -> wire form
-    parse: Callable[[str], bytes | None]  # other data -> wire form; None unless it is plain
-
-
 Interpret = Callable[[int, int, str], LineMeaning]  # a type, a TTL and a comment -> their meaning, or ValueError
 
 
 class KnownParts:
-    """The parts of plain lines, and their meaning, under the current origin and $TTL."""
+    """The parts of plain lines, and their meaning, under the current origin."""
 
     def __init__(self, origin: bytes, interpret: Interpret) -> None:
-        self.default_ttl: int | None = None
         self._interpret = interpret
         self._heads: dict[str, Head] = {}
         self._forms: dict[tuple[str, str, int], Form] = {}
@@ -88,32 +90,30 @@ class KnownParts:
         if match and len(entry) <= MAX_PART:
             _room_in(self._rdatas[rtype])[match[3]] = rdata
 
-    def form(self, text: str, comment: str, last_ttl: int | None) -> tuple[Form, Identity] | None:
-        """The form of a line with this text before its data and this comment, and its record's identity.
+    def form(self, text: str, comment: str, ttl_else: int | None) -> Form | None:
+        """The form of a line with this text before its data and this comment; None unless both are plain.
 
-        None unless both are plain. `last_ttl` is the TTL of the last record that had one of its own.
+        `ttl_else` is the TTL of a record without one of its own.
         """
         if OWN not in comment:
-            form = self._form(text, comment, last_ttl)
-            return (form, form.meaning.identity) if form else None
+            return self._form(text, comment, ttl_else)
         try:
             common, stand_in, own = without_identity(comment)
         except ValueError:
             return None
-        form = self._form(text, common, last_ttl)
+        form = self._form(text, common, ttl_else)
         if form is None or own is UNWRITTEN:
-            return (form, form.meaning.identity) if form else None
-        if (written := form.meaning.identity.written) is not None:
-            stand_in, own = stand_in._replace(written=written), own._replace(written=written)
+            return form
+        found = form.identity or UNWRITTEN
+        if found.written is not None:
+            stand_in, own = stand_in._replace(written=found.written), own._replace(written=found.written)
         # The stand-in is not read back if the replaced tags were text, or in quotes.
-        return (form, own) if form.meaning.identity == stand_in else None
+        return form._replace(identity=own) if found == stand_in else None
 
-    def _form(self, text: str, comment: str, last_ttl: int | None) -> Form | None:
+    def _form(self, text: str, comment: str, ttl_else: int | None) -> Form | None:
         head = self._heads.get(text) or self._new_head(text)
-        if head is None or head.rtype == SOA:
-            return None
-        ttl = first_ttl(head.ttl_given, self.default_ttl, last_ttl)
-        if ttl is None:
+        ttl = head and first_ttl(head.ttl_given, ttl_else)
+        if head is None or ttl is None or head.rtype == SOA:
             return None
         return self._forms.get((text, comment, ttl)) or self._new_form(text, comment, head, ttl)
 
@@ -121,10 +121,13 @@ class KnownParts:
         if len(comment) > MAX_PART:
             return None
         try:
-            meaning = self._interpret(head.rtype, ttl, comment.partition(";")[2])
+            traits, identity, warning = self._interpret(head.rtype, ttl, comment.partition(";")[2])
         except ValueError:
             return None
-        form = Form(head.ttl_given, meaning, self._rdatas[head.rtype], partial(self.data, head.rtype))
+        if warning:
+            return None
+        own = identity if identity != UNWRITTEN else None
+        form = Form(head.rtype, traits, head.ttl_given, own, self._rdatas[head.rtype], partial(self.data, head.rtype))
         _room_in(self._forms)[text, comment, ttl] = form
         return form
 
@@ -135,8 +138,10 @@ class KnownParts:
         return head
 
     def data(self, rtype: int, text: str) -> bytes | None:
-        """The wire form of data of a type; None unless it is plain."""
-        parse = parse_plain(rtype)
+        """The wire form of data of a type; None unless it is plain, or known."""
+        parse, rdata = parse_plain(rtype), self._rdatas[rtype].get(text)
+        if rdata is not None:
+            return rdata
         try:
             rdata = parse(text, self.name) if parse and len(text) <= MAX_PART else None
         except ValueError:
@@ -165,6 +170,49 @@ class KnownParts:
         return name
 
 
+class Lines:
+    """Reads plain lines into columns of records; _lines.c does the same."""
+
+    def __init__(
+        self, known: KnownParts, owners: list[bytes], rdatas: list[bytes], identities: dict[int, Identity]
+    ) -> None:
+        self._known = known
+        self._columns = owners, rdatas, identities
+
+    def read(
+        self, text: str, start: int, owner: bytes | None, default_ttl: int | None, last_ttl: int | None
+    ) -> tuple[int, bytes | None, int | None, bytes]:
+        """Read plain lines from `start` on.
+
+        Return the end of the last one, the new `owner` and `last_ttl`, and the indexes of the records' traits, 4 octets
+        each.
+        """
+        known, (owners, rdatas, identities) = self._known, self._columns
+        traits = array("I")
+        form, form_head, form_comment = None, "", ""
+        for match in LINE.finditer(text, start):
+            owner_text, head, data, comment = match.groups()
+            if head != form_head or comment != form_comment:
+                form_head, form_comment = head, comment
+                form = known.form(head, comment, first_ttl(default_ttl, last_ttl)) if head else None
+            name = known.name(owner_text) if owner_text else owner
+            if form is None or name is None:
+                break
+            rdata = form.rdatas.get(data) or form.parse(data)
+            if rdata is None:
+                break
+            owner = name.lower()
+            if form.identity:
+                identities[len(owners)] = form.identity
+            owners.append(owner)
+            rdatas.append(rdata)
+            traits.append(form.traits)
+            if form.ttl_given is not None:
+                last_ttl = form.ttl_given
+            start = match.end()
+        return start, owner, last_ttl, traits.tobytes()
+
+
 def parse_head(text: str) -> Head | None:
     """The meaning of the text before the data, as LINE has it; None unless it is plain."""
     words = text.split()
@@ -177,7 +225,7 @@ def parse_head(text: str) -> Head | None:
 
 
 def first_ttl(*ttls: int | None) -> int | None:
-    """The first known one of the given TTL, $TTL, and the previous record's (RFC 2308 §4, RFC 1035 §5.1)."""
+    """The first known one of some TTLs: the given one, $TTL, the previous record's (RFC 2308 §4, RFC 1035 §5.1)."""
     return next((ttl for ttl in ttls if ttl is not None), None)
 
 

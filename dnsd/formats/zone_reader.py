@@ -27,6 +27,11 @@ from dnsd.model.records import MAX_TTL_S, PROXIABLE, UNWRITTEN, RecordError, bui
 from dnsd.wire.names import ROOT, parse_name_text
 from dnsd.wire.rdata import SOA, pack_rdata, reason
 
+try:
+    from dnsd.formats._lines import Lines
+except ImportError:  # no compiler was found
+    from dnsd.formats.plain_lines import Lines  # type: ignore[assignment]
+
 OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
 PLAIN_DIRECTIVE = re.compile(r"\$(?:TTL[ \t]++(\d{1,10})|ORIGIN[ \t]++([-\w*.]++))[ \t]*+(?:;.*+)?+", re.ASCII)
 MAX_PROBLEMS = 100  # in one file
@@ -68,7 +73,9 @@ class ZoneReader:
         self.has_soa = False
         self.last_ttl: int | None = None
         self.owner: bytes | None = None
+        self.default_ttl: int | None = None
         self.known = KnownParts(default_name, self._interpret)
+        self._plain = Lines(self.known, self.columns.owners, self.columns.rdatas, self.columns.identities)
 
     def read(self, text: str) -> str:
         """Read all complete entries; return the rest of the text."""
@@ -96,44 +103,14 @@ class ZoneReader:
 
     def _read_plain(self, text: str, start: int) -> int:
         """Read lines from `start` on while they are plain; return the start of the first other line."""
-        known, owner, last_ttl = self.known, self.owner, self.last_ttl
-        owners, rdatas, traits = self.columns.owners, self.columns.rdatas, self.columns.traits
-        already = len(owners)
-        identities, identity = self.columns.identities, UNWRITTEN
-        form, form_head, form_comment = None, "", ""
-        last = None
-        for match in LINE.finditer(text, start):
-            owner_text, head, data, comment = match.groups()
-            if head != form_head or comment != form_comment:
-                form_head, form_comment = head, comment
-                found = known.form(head, comment, last_ttl) if head else None
-                if found is None:
-                    break
-                form, identity = found
-                if form.meaning.warning:
-                    self._warn(self.line + len(owners) - already, form.meaning.warning)
-            name = known.name(owner_text) if owner_text else owner
-            if form is None or name is None:
-                break
-            rdata = form.rdatas.get(data) or form.parse(data)
-            if rdata is None:
-                break
-            owner = name.lower()
-            if identity is not UNWRITTEN:
-                identities[len(owners)] = identity
-            owners.append(owner)
-            rdatas.append(rdata)
-            traits.append(form.meaning.traits)
-            if form.ttl_given is not None:
-                last_ttl = form.ttl_given
-            last = match
-        if last:
-            start = last.end()
-        self.owner, self.last_ttl = owner, last_ttl
-        count = len(owners) - already
+        end, self.owner, self.last_ttl, traits = self._plain.read(
+            text, start, self.owner, self.default_ttl, self.last_ttl
+        )
+        self.columns.traits.frombytes(traits)
+        count = len(self.columns.traits) - len(self.lines)
         self.lines.extend(range(self.line, self.line + count))
         self.line += count
-        return start
+        return end
 
     def read_entry(self, entry: str) -> None:
         """Read one entry of any kind."""
@@ -175,7 +152,7 @@ class ZoneReader:
         if ttl is not None:
             if int(ttl) > MAX_TTL_S:
                 return False
-            self.known.default_ttl = int(ttl)
+            self.default_ttl = int(ttl)
         else:
             origin = self.known.name(text)
             if origin is None:
@@ -195,7 +172,7 @@ class ZoneReader:
             token = words.next()
             if not token.is_identifier():
                 raise EntryError("the value of $TTL is missing or malformed")
-            self.known.default_ttl = parse_ttl(words, str(token.value))
+            self.default_ttl = parse_ttl(words, str(token.value))
         elif directive == "$INCLUDE":
             raise words.error("$INCLUDE is not supported: a zone is one file")
         else:
@@ -207,7 +184,7 @@ class ZoneReader:
         parts = plain or self._parts(entry)
         if parts.rtype == SOA:
             self._read_soa(parts)
-        ttl = first_ttl(parts.ttl, self.known.default_ttl, self.last_ttl)
+        ttl = first_ttl(parts.ttl, self.default_ttl, self.last_ttl)
         if ttl is None:
             raise EntryError("the record has no TTL, and no $TTL precedes it")
         meaning = self._interpret(parts.rtype, ttl, parts.comment)
@@ -308,7 +285,7 @@ class ZoneReader:
             self.zone_name = self.owner or ROOT
             if not self.origin_given:
                 self.known.move(name or self.zone_name)
-        if self.known.default_ttl is None and self.last_ttl is None:
+        if self.default_ttl is None and self.last_ttl is None:
             self.last_ttl = int.from_bytes(parts.rdata[-4:])  # as servers did before RFC 2308 §4, and still do
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dnsd.formats import zone_reader
+from dnsd.formats import plain_lines, zone_reader
 from dnsd.formats.zone_entries import Words
 from dnsd.formats.zone_text import ZoneText, parse_zone_text
 from dnsd.wire.names import parse_name_text
@@ -17,6 +17,7 @@ from tests.limits import examples
 from tests.samples.zones import ZONES
 
 EXAMPLE = parse_name_text("example.com")
+Read = tuple[int, bytes | None, int | None, bytes]
 NO_LINE = re.compile(r"()()()()(?!)|")  # matches no line, so that no line is plain
 
 OWNERS = ["a", "a", "B.a", "*", "*.b", "_x-1", "@", "", "", "a.example.com.", "b.Example.COM.", "x.example.org.", "10"]
@@ -82,6 +83,12 @@ COMMENTS += [
     "; \x1b[0m\tx cf_tags=cf-proxied:true",
     "; cf_tags=" + ",".join(f"t{number}" for number in range(22)),
     "; cf_tags=cf-new:1",
+    "; é",
+    "; 漢字 cf_tags=cf-proxied:true",
+    " ; 字漢 cf_tags=cf-proxied:true",
+    "; 😀",
+    "; \udcff",
+    f"; {'x' * 300}",
 ]
 OTHERS = [
     "",
@@ -127,7 +134,14 @@ def texts(draw: st.DrawFn) -> str:
 
 
 def contents(found: ZoneText) -> object:
-    return found.name, list(found.records), list(found.lines), found.problems
+    return found.name, list(found.records), list(found.lines), found.problems, found.warnings
+
+
+class NoLines(plain_lines.Lines):
+    """Finds no line plain."""
+
+    def read(self, text: str, start: int, owner: bytes | None, default_ttl: int | None, last_ttl: int | None) -> Read:
+        return start, owner, last_ttl, b""
 
 
 def assert_read_alike(text: str) -> None:
@@ -135,6 +149,10 @@ def assert_read_alike(text: str) -> None:
     # In blocks of one line each, so that blocks end in the middle of an entry.
     assert contents(parse_zone_text(re.findall("[^\n]*\n|[^\n]+$", text), EXAMPLE)) == known
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zone_reader, "Lines", plain_lines.Lines)
+        assert contents(parse_zone_text(text, EXAMPLE)) == known
+        patch.setattr(zone_reader, "Lines", NoLines)
+        assert contents(parse_zone_text(text, EXAMPLE)) == known
         patch.setattr(zone_reader, "LINE", NO_LINE)
         patch.setattr(zone_reader, "PLAIN_DIRECTIVE", NO_LINE)
         assert contents(parse_zone_text(text, EXAMPLE)) == known
@@ -182,8 +200,11 @@ $ORIGIN sub.example.com.
 )
 
 
-def test_plain_entries_need_no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_plain_entries_need_no_tokenizer(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
     monkeypatch.setattr(zone_reader, "Words", NotImplemented)
+    if not compiled:
+        monkeypatch.setattr(zone_reader, "Lines", plain_lines.Lines)
     text = "".join(
         f"h{number} 300 IN A 192.0.2.{number % 256} ; {number} cf_tags=cf-proxied:true\n"
         f"c{number}.example.com.\t1\tIN\tCNAME\tx{number}.example.org.\n"

@@ -1,0 +1,349 @@
+/* Read plain lines of master files: the loop of plain_lines.Lines, line for line the same.
+
+   A line is an owner name, a head (TTL, class, type), data, and a comment. What a head and a comment mean is asked
+   from Python, and kept in a small table. Data of the commonest types is read by plain_data.h; all other data, and all
+   data that is not plain there, goes to Python, which decides. Reading stops in front of the first line that is not
+   plain. A character beyond ASCII, which may stand in comments and in data for Python, is an octet from 128 on here. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include "plain_data.h"
+
+enum { MAX_LINE = 65536, MAX_ROWS = 16384, NONE = -1 }; /* NONE: no TTL, no size */
+enum { FORMS = 64, MAX_KEY = 192, MAX_SHARED = 64, MOST_SHARED = 1 << 16 };
+
+/* The meaning of a head and a comment. */
+typedef struct {
+    unsigned char key[MAX_KEY]; /* the head and the comment */
+    Py_ssize_t head_size, comment_size;
+    long ttl_else, ttl_given; /* seconds, or NONE */
+    long rtype;
+    uint32_t traits;
+    PyObject *identity, *parse; /* NULL: the entry is free */
+} Form;
+
+/* A part of a text that is being read. */
+typedef struct {
+    PyObject *text;
+    Py_ssize_t start, end;   /* of the current line, its newline included */
+    const unsigned char *at; /* its octets */
+} Place;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *known, *owners, *rdatas, *identities;
+    int is_busy;
+    Form forms[FORMS + 1]; /* by hash of their text; the last one is not kept */
+    PyObject **shared;     /* data of earlier records, by hash: equal data is one object */
+    size_t shared_mask;
+    uint32_t *traits; /* of the records read now */
+    Py_ssize_t count, room;
+    unsigned char *narrow; /* a line of a text with wide characters */
+    unsigned char data[MAX_DATA + MAX_NAME + 1];
+} Lines;
+
+static inline uint64_t hash(const unsigned char *at, Py_ssize_t size) {
+    uint64_t made = 0xcbf29ce484222325u ^ size;
+    for (; size >= 8; at += 8, size -= 8) {
+        uint64_t eight;
+        memcpy(&eight, at, 8);
+        made = (made ^ eight) * 0x9e3779b97f4a7c15u;
+        made ^= made >> 29;
+    }
+    while (size--) made = (made ^ *at++) * 0x100000001b3u;
+    return made ^ made >> 32;
+}
+
+/* Octets as an object, shared with an earlier record if possible. Collisions only cost memory. */
+static PyObject *shared_bytes(Lines *self, const unsigned char *octets, Py_ssize_t size) {
+    if (!self->shared || size > MAX_SHARED) return PyBytes_FromStringAndSize((const char *)octets, size);
+    PyObject **place = self->shared + (hash(octets, size) & self->shared_mask);
+    if (*place && PyBytes_GET_SIZE(*place) == size && !memcmp(PyBytes_AS_STRING(*place), octets, size))
+        return Py_NewRef(*place);
+    PyObject *made = PyBytes_FromStringAndSize((const char *)octets, size);
+    if (made) Py_XSETREF(*place, Py_NewRef(made));
+    return made;
+}
+
+/* Find the end and the octets of the line at `start`. 0 if it has no end, or is too long; -1 with an exception. */
+static int next_line(Lines *self, Place *place, Py_ssize_t start) {
+    Py_ssize_t left = PyUnicode_GET_LENGTH(place->text) - start, size = 0;
+    int kind = PyUnicode_KIND(place->text);
+    const void *data = PyUnicode_DATA(place->text);
+    if (left > MAX_LINE) left = MAX_LINE;
+    if (kind == PyUnicode_1BYTE_KIND) {
+        place->at = (const unsigned char *)data + start;
+        const unsigned char *end = left > 0 ? memchr(place->at, '\n', left) : NULL;
+        if (!end) return 0;
+        size = end - place->at + 1;
+    } else {
+        if (!self->narrow && !(self->narrow = PyMem_Malloc(MAX_LINE))) return PyErr_NoMemory(), -1;
+        Py_UCS4 c = 0;
+        while (size < left && c != '\n') {
+            c = PyUnicode_READ(kind, data, start + size);
+            self->narrow[size++] = c < 128 ? c : 128;
+        }
+        if (c != '\n') return 0;
+        place->at = self->narrow;
+    }
+    place->start = start, place->end = start + size;
+    return 1;
+}
+
+static PyObject *text_of(const Place *place, Span span) {
+    return PyUnicode_Substring(place->text, place->start + (span.at - place->at), place->start + (span.end - place->at));
+}
+
+/* An object for seconds. */
+static PyObject *ttl_object(long ttl) { return ttl == NONE ? Py_NewRef(Py_None) : PyLong_FromLong(ttl); }
+
+/* The seconds of an object, or NONE. -2 with an exception. */
+static long ttl_of(PyObject *object) {
+    long ttl = object == Py_None ? NONE : PyLong_AsLong(object);
+    if (object == Py_None || (ttl >= 0 && !PyErr_Occurred())) return ttl;
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "a TTL is negative");
+    return -2;
+}
+
+static int has_own_tags(Span comment) { /* those of a single record */
+    for (const unsigned char *at = comment.at; comment.end - at >= 5; at++)
+        if (!memcmp(at, "dnsd-", 5)) return 1;
+    return 0;
+}
+
+/* Ask Python for the meaning of a line's head and comment. 1; 0 if they are not plain; -1 with an exception. */
+static int ask(Lines *self, const Place *place, const Line *line, Form *form) {
+    PyObject *identity, *given, *rdatas, *parse, *old;
+    PyObject *made = PyObject_CallMethod(self->known, "form", "NNN", text_of(place, line->head),
+                                         text_of(place, line->comment), ttl_object(form->ttl_else));
+    if (!made) return -1;
+    if (made == Py_None) return Py_DECREF(made), 0;
+    int is_right = PyTuple_Check(made) &&
+                   PyArg_ParseTuple(made, "lIOOOO", &form->rtype, &form->traits, &given, &identity, &rdatas, &parse) &&
+                   (form->ttl_given = ttl_of(given)) >= NONE;
+    if (is_right) {
+        old = form->identity, form->identity = Py_NewRef(identity), Py_XDECREF(old);
+        old = form->parse, form->parse = Py_NewRef(parse), Py_XDECREF(old);
+    } else if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_TypeError, "a form is a tuple");
+    }
+    Py_DECREF(made);
+    return is_right ? 1 : -1;
+}
+
+/* The meaning of a line's head and comment. NULL if they are not plain, or with an exception. */
+static Form *form_of(Lines *self, const Place *place, const Line *line, long ttl_else) {
+    Py_ssize_t head = size_of(line->head), comment = size_of(line->comment);
+    int fits = line->is_ascii && head + comment <= MAX_KEY;
+    uint64_t number = fits ? hash(line->head.at, head) + 31 * hash(line->comment.at, comment) : 0;
+    Form *form = self->forms + (fits ? number % FORMS : FORMS);
+    if (fits && form->parse && form->head_size == head && form->comment_size == comment &&
+        (form->ttl_given != NONE || form->ttl_else == ttl_else) && !memcmp(form->key, line->head.at, head) &&
+        !memcmp(form->key + head, line->comment.at, comment))
+        return form;
+    if (!fits || has_own_tags(line->comment)) form = self->forms + FORMS;
+    form->head_size = NONE; /* until it is whole */
+    form->ttl_else = ttl_else;
+    if (ask(self, place, line, form) <= 0) return NULL;
+    if (form == self->forms + FORMS) return form;
+    memcpy(form->key, line->head.at, head);
+    memcpy(form->key + head, line->comment.at, comment);
+    form->head_size = head, form->comment_size = comment;
+    return form;
+}
+
+/* The owner of a line. NULL if it is not plain, or with an exception. */
+static PyObject *owner_of(const Line *line, Span origin, PyObject *last) {
+    unsigned char name[MAX_NAME];
+    if (!size_of(line->owner)) return last == Py_None ? NULL : Py_NewRef(last);
+    Py_ssize_t size = write_name(name, line->owner, origin);
+    if (size < 0) return NULL;
+    for (Py_ssize_t i = 0; i < size; i++) name[i] |= is[name[i]] & UPPER ? 32 : 0; /* lengths are below the letters */
+    if (last != Py_None && PyBytes_GET_SIZE(last) == size && !memcmp(PyBytes_AS_STRING(last), name, size))
+        return Py_NewRef(last);
+    return PyBytes_FromStringAndSize((const char *)name, size);
+}
+
+/* The data of a line. NULL if it is not plain, or with an exception. */
+static PyObject *data_of(Lines *self, const Place *place, const Line *line, const Form *form, Span origin) {
+    Py_ssize_t size = write_data(self->data, form->rtype, line->data, origin);
+    if (size >= 0) return shared_bytes(self, self->data, size);
+    PyObject *text = text_of(place, line->data), *parse = Py_NewRef(form->parse);
+    PyObject *made = text ? PyObject_CallOneArg(parse, text) : NULL;
+    Py_XDECREF(text);
+    Py_DECREF(parse);
+    if (!made || PyBytes_CheckExact(made)) return made;
+    if (made != Py_None) PyErr_SetString(PyExc_TypeError, "data is octets");
+    Py_DECREF(made);
+    return NULL;
+}
+
+/* Add a record. 0, or -1 with an exception. */
+static int add(Lines *self, PyObject *owner, PyObject *rdata, const Form *form) {
+    if (self->count == self->room) {
+        Py_ssize_t room = self->room ? 4 * self->room : 64;
+        uint32_t *traits = PyMem_Realloc(self->traits, room * sizeof *traits);
+        if (!traits) return PyErr_NoMemory(), -1;
+        self->traits = traits, self->room = room;
+    }
+    if (form->identity != Py_None) {
+        PyObject *index = PyLong_FromSsize_t(PyList_GET_SIZE(self->owners));
+        int failed = !index || PyDict_SetItem(self->identities, index, form->identity) < 0;
+        Py_XDECREF(index);
+        if (failed) return -1;
+    }
+    self->traits[self->count++] = form->traits;
+    return PyList_Append(self->owners, owner) < 0 || PyList_Append(self->rdatas, rdata) < 0 ? -1 : 0;
+}
+
+/* Read one line. 1; 0 if it is not plain, or with an exception. */
+static int read_line(Lines *self, Place *place, Span origin, PyObject **owner, long default_ttl, long *last_ttl) {
+    Line line;
+    PyObject *name = NULL, *rdata = NULL;
+    if (!divide(place->at, &line)) return 0;
+    Form *form = form_of(self, place, &line, default_ttl == NONE ? *last_ttl : default_ttl);
+    int is_plain = form && (name = owner_of(&line, origin, *owner)) &&
+                   (rdata = data_of(self, place, &line, form, origin)) && add(self, name, rdata, form) >= 0;
+    if (is_plain) {
+        Py_SETREF(*owner, Py_NewRef(name));
+        if (form->ttl_given != NONE) *last_ttl = form->ttl_given;
+    }
+    Py_XDECREF(name);
+    Py_XDECREF(rdata);
+    return is_plain;
+}
+
+/* Room for shared data, in proportion to the text. */
+static int share(Lines *self, Py_ssize_t size) {
+    size_t slots = 64;
+    while (slots < MOST_SHARED && (Py_ssize_t)slots < size / 16) slots *= 2;
+    self->shared = PyMem_Calloc(slots, sizeof *self->shared);
+    self->shared_mask = slots - 1;
+    return self->shared ? 0 : (PyErr_NoMemory(), -1);
+}
+
+/* Read lines from `start` on. The end of the last one, or -1 with an exception. */
+static Py_ssize_t read_lines(Lines *self, PyObject *text, Py_ssize_t start, Span origin, PyObject **owner,
+                             long default_ttl, long *last_ttl) {
+    Place place = {.text = text};
+    int found;
+    if (!self->shared && share(self, PyUnicode_GET_LENGTH(text)) < 0) return -1;
+    for (self->count = 0; self->count < MAX_ROWS; start = place.end) {
+        if ((found = next_line(self, &place, start)) < 0) return -1;
+        if (!found || !read_line(self, &place, origin, owner, default_ttl, last_ttl)) break;
+    }
+    return PyErr_Occurred() ? -1 : start;
+}
+
+static PyObject *traits_read(const Lines *self) {
+    return PyBytes_FromStringAndSize(self->count ? (char *)self->traits : "", self->count * sizeof *self->traits);
+}
+
+PyDoc_STRVAR(read_doc, "read(text, start, owner, default_ttl, last_ttl): read plain lines from `start` on, some\n"
+                       "thousand at most. Return the end of the last one, the new `owner` and `last_ttl`, and the\n"
+                       "indexes of the records' traits, 4 octets each.");
+static PyObject *lines_read(Lines *self, PyObject *args) {
+    PyObject *text, *owner, *given, *last, *origin = NULL, *made = NULL;
+    Py_ssize_t start, size;
+    char *octets;
+    if (!PyArg_ParseTuple(args, "UnOOO", &text, &start, &owner, &given, &last)) return NULL;
+    long default_ttl = ttl_of(given), last_ttl = default_ttl < NONE ? NONE : ttl_of(last);
+    if (default_ttl < NONE || last_ttl < NONE) return NULL;
+    if (self->is_busy || !self->known || start < 0 || (owner != Py_None && !PyBytes_CheckExact(owner)))
+        return PyErr_SetString(PyExc_ValueError, "lines cannot be read now, or not with these arguments"), NULL;
+    if (!(origin = PyObject_GetAttrString(self->known, "origin"))) return NULL;
+    Py_INCREF(owner);
+    self->is_busy = 1;
+    if (PyBytes_AsStringAndSize(origin, &octets, &size) == 0) {
+        Span end = {(unsigned char *)octets, (unsigned char *)octets + size};
+        start = read_lines(self, text, start, end, &owner, default_ttl, &last_ttl);
+        if (start >= 0)
+            made = Py_BuildValue("(nONN)", start, owner, ttl_object(last_ttl), traits_read(self));
+    }
+    self->is_busy = 0;
+    Py_DECREF(owner);
+    Py_DECREF(origin);
+    return made;
+}
+
+static int lines_traverse(Lines *self, visitproc visit, void *arg) {
+    Py_VISIT(self->known);
+    Py_VISIT(self->owners);
+    Py_VISIT(self->rdatas);
+    Py_VISIT(self->identities);
+    for (Form *form = self->forms; form <= self->forms + FORMS; form++) {
+        Py_VISIT(form->identity);
+        Py_VISIT(form->parse);
+    }
+    return 0;
+}
+
+static int lines_clear(Lines *self) {
+    Py_CLEAR(self->known);
+    Py_CLEAR(self->owners);
+    Py_CLEAR(self->rdatas);
+    Py_CLEAR(self->identities);
+    for (Form *form = self->forms; form <= self->forms + FORMS; form++) {
+        Py_CLEAR(form->identity);
+        Py_CLEAR(form->parse);
+    }
+    return 0;
+}
+
+static void lines_dealloc(Lines *self) {
+    PyObject_GC_UnTrack(self);
+    lines_clear(self);
+    for (size_t i = 0; self->shared && i <= self->shared_mask; i++) Py_XDECREF(self->shared[i]);
+    PyMem_Free(self->shared);
+    PyMem_Free(self->traits);
+    PyMem_Free(self->narrow);
+    Py_TYPE(self)->tp_free(self);
+}
+
+/* `known`: a KnownParts; the lists and the dict: columns to fill. Once only, as reading may be going on. */
+static PyObject *lines_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *words[] = {"known", "owners", "rdatas", "identities", NULL};
+    PyObject *known, *owners, *rdatas, *identities;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO!O!O!", words, &known, &PyList_Type, &owners, &PyList_Type, &rdatas,
+                                     &PyDict_Type, &identities))
+        return NULL;
+    Lines *self = (Lines *)type->tp_alloc(type, 0);
+    if (!self) return NULL;
+    self->known = Py_NewRef(known);
+    self->owners = Py_NewRef(owners);
+    self->rdatas = Py_NewRef(rdatas);
+    self->identities = Py_NewRef(identities);
+    return (PyObject *)self;
+}
+
+static PyMethodDef lines_methods[] = {{"read", (PyCFunction)lines_read, METH_VARARGS, read_doc}, {0}};
+
+PyDoc_STRVAR(lines_doc, "Lines(known, owners, rdatas, identities): reads plain lines into columns of records.");
+
+static PyTypeObject LinesType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "dnsd.formats._lines.Lines",
+    .tp_basicsize = sizeof(Lines),
+    .tp_doc = lines_doc,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = lines_new,
+    .tp_dealloc = (destructor)lines_dealloc,
+    .tp_traverse = (traverseproc)lines_traverse,
+    .tp_clear = (inquiry)lines_clear,
+    .tp_methods = lines_methods,
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "dnsd.formats._lines", .m_doc = "Plain lines of master files.", .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__lines(void) {
+    PyObject *made;
+    prepare_tables();
+    if (PyType_Ready(&LinesType) < 0) return NULL;
+    if (!(made = PyModule_Create(&module))) return NULL;
+    if (PyModule_AddObjectRef(made, "Lines", (PyObject *)&LinesType) < 0) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    return made;
+}
