@@ -12,7 +12,6 @@ from dnsd.app import Loaded
 from dnsd.engine.answer import Answer
 from dnsd.engine.derive import answer_at
 from dnsd.manage.recent import AskedOwners
-from dnsd.model.accounts import contains
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import AddressMap
@@ -132,7 +131,7 @@ class _Spaces:
     def _label(self, account_id: str, ip: IPAddress) -> str:
         if ip in self._dataset.accounts[account_id].static_ips:
             return STATIC
-        around = [part for part, _ in self._dataset.usable_space.get(account_id, ()) if contains(part, ip)]
+        around = [part for part, _ in self._dataset.space_around(account_id, ip)]
         return str(max(around, key=lambda part: part.prefixlen)) if around else ELSEWHERE
 
 

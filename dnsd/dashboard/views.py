@@ -9,7 +9,7 @@ from itertools import islice
 
 from dnsd.app import Loaded
 from dnsd.manage.plan import answering, proxied_names
-from dnsd.model.accounts import Approval, contains
+from dnsd.model.accounts import Approval
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import AddressMap, Considered, MemberKind, Precedence
@@ -90,8 +90,8 @@ def origin_of(dataset: Dataset, account_id: str, ip: IPAddress) -> str:
     account = dataset.accounts[account_id]
     if ip in account.static_ips:
         return "static IP"
-    for part, prefix in dataset.usable_space.get(account_id, ()):
-        if contains(part, ip) and prefix.approved is Approval.ACTIVE:
+    for part, prefix in dataset.space_around(account_id, ip):
+        if prefix.approved is Approval.ACTIVE:
             return str(part) if prefix in account.prefixes else f"{part}, delegated"
     return "no longer the account's"
 

@@ -6,7 +6,6 @@ it counts as advertised. Only the observed state may change answers, and only fo
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from dnsd.errors import Problem
 from dnsd.model.accounts import Account, WithdrawnAction
 from dnsd.model.fields import IPAddress, IPNetwork
 from dnsd.model.maps import AddressMap
+from dnsd.model.networks import NetworkIndex
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,13 @@ class Routes:
         return not all(self.states.values())
 
     @cached_property
-    def _by_length(self) -> Mapping[tuple[int, int], Mapping[int, bool]]:
-        """The states by IP version and shift, then by the shifted network address."""
-        found: dict[tuple[int, int], dict[int, bool]] = defaultdict(dict)
-        for network, state in self.states.items():
-            shift = network.max_prefixlen - network.prefixlen
-            found[network.version, shift][int(network.network_address) >> shift] = state
-        return found
+    def _index(self) -> NetworkIndex[bool]:
+        return NetworkIndex(self.states.items())
 
     def state(self, ip: IPAddress) -> bool | None:
         """True if a network with the address is advertised, False if all are withdrawn, None if there is none."""
-        number, found = int(ip), None
-        for (version, shift), networks in self._by_length.items():
-            if version == ip.version and (state := networks.get(number >> shift)) is not None:
-                if state:
-                    return True
-                found = False
-        return found
+        found = self._index.around(ip)
+        return any(found) if found else None
 
     def is_withdrawn(self, ip: IPAddress) -> bool:
         """Whether all networks with the address are withdrawn, and there is at least one."""

@@ -12,8 +12,9 @@ from dnsd.errors import Problem
 from dnsd.model.accounts import Account, PoolUse, Prefix
 from dnsd.model.advertisement import Routes, declared_routes
 from dnsd.model.claims import clashes, waiting_zones
-from dnsd.model.fields import IPNetwork
+from dnsd.model.fields import IPAddress, IPNetwork
 from dnsd.model.maps import AddressMap, Considered, considered
+from dnsd.model.networks import NetworkIndex
 from dnsd.model.zones import Status, Zone, closest
 
 T = TypeVar("T", Account, AddressMap, Zone)
@@ -75,6 +76,18 @@ class Dataset:
                 for delegation in prefix.delegations:
                     found[delegation.account_id].append((delegation.cidr, prefix))
         return {account_id: tuple(space) for account_id, space in found.items()}
+
+    def space_around(self, account_id: str, ip: IPAddress) -> list[tuple[IPNetwork, Prefix]]:
+        """The parts of an account's usable space that contain an address."""
+        if account_id not in self._spaces:
+            space = self.usable_space.get(account_id, ())
+            self._spaces[account_id] = NetworkIndex((one[0], one) for one in space)
+        return self._spaces[account_id].around(ip)
+
+    @cached_property
+    def _spaces(self) -> dict[str, NetworkIndex[tuple[IPNetwork, Prefix]]]:
+        """The usable space of accounts that was asked for, by id."""
+        return {}
 
     @cached_property
     def declared_routes(self) -> Routes:

@@ -21,25 +21,26 @@ from dnsd.model.zone_rules import zone_problems
 
 def problems(dataset: Dataset) -> list[Problem]:
     """All problems of the dataset, warnings included."""
+    maps: dict[str, list[AddressMap]] = defaultdict(list)
+    for one in dataset.maps.values():
+        maps[one.account_id].append(one)
     return [
-        *problems_between(dataset),
-        *(problem for address_map in dataset.maps.values() for problem in map_problems(dataset, address_map)),
-        *(problem for zone in dataset.zones.values() for problem in zone_problems(zone)),
+        *space_problems(dataset),
+        *(found for one in dataset.accounts.values() for found in account_problems(dataset, one, maps[one.id])),
+        *(found for one in dataset.maps.values() for found in map_problems(dataset, one)),
+        *(found for zone in dataset.zones.values() for found in zone_problems(zone)),
     ]
 
 
-def problems_between(dataset: Dataset) -> list[Problem]:
-    """Problems of accounts and between objects, without those of a single map or zone."""
-    return [
-        *_prefix_problems(dataset),
-        *(problem for account in dataset.accounts.values() for problem in _account_problems(account)),
-        *_rivals(dataset),
-        *pool_problems(dataset),
-        *shared_static_ips(dataset),
-    ]
+def account_problems(dataset: Dataset, account: Account, maps: Sequence[AddressMap]) -> Iterator[Problem]:
+    """Problems of an account, and between its `maps`; without those of a single map."""
+    yield from _prefix_problems(account)
+    yield from _rivals(dataset, account, maps)
+    yield from pool_problems(dataset, account)
+    yield from shared_static_ips(dataset, account)
 
 
-def _account_problems(account: Account) -> Iterator[Problem]:
+def _prefix_problems(account: Account) -> Iterator[Problem]:
     for index, prefix in enumerate(account.prefixes):
         for number, delegation in enumerate(prefix.delegations):
             path = ("prefixes", index, "delegations", number)
@@ -71,7 +72,7 @@ def _parts_problems(account: Account, prefix: Prefix, place: Path) -> Iterator[P
             networks.add(part.cidr)
 
 
-def _prefix_problems(dataset: Dataset) -> Iterator[Problem]:
+def space_problems(dataset: Dataset) -> Iterator[Problem]:
     """Address space that is claimed twice."""
     claims = [
         (account, ("prefixes", index, "cidr"), prefix.cidr, prefix.approved is Approval.ACTIVE)
@@ -156,7 +157,7 @@ def may_not_use(dataset: Dataset, account_id: str, ip: IPAddress) -> str | None:
     """
     if ip in dataset.accounts[account_id].static_ips:
         return None
-    around = [prefix for part, prefix in dataset.usable_space.get(account_id, ()) if contains(part, ip)]
+    around = [prefix for _, prefix in dataset.space_around(account_id, ip)]
     if any(prefix.approved is Approval.ACTIVE for prefix in around):
         return None
     own = [prefix for prefix in around if prefix in dataset.accounts[account_id].prefixes]
@@ -165,21 +166,20 @@ def may_not_use(dataset: Dataset, account_id: str, ip: IPAddress) -> str | None:
     return "is outside the account's prefixes, the prefixes delegated to it, and its static IPs"
 
 
-def _rivals(dataset: Dataset) -> Iterator[Problem]:
+def _rivals(dataset: Dataset, account: Account, maps: Sequence[AddressMap]) -> Iterator[Problem]:
     """Warnings for maps that do not answer for a member because another of the member's maps takes precedence."""
-    sharing: dict[tuple[str, bool, MemberKind, str], dict[str, AddressMap]] = defaultdict(dict)
-    for address_map in dataset.maps.values():
+    sharing: dict[tuple[bool, MemberKind, str], dict[str, AddressMap]] = defaultdict(dict)
+    for address_map in maps:
         for member in address_map.memberships:
-            key = (address_map.account_id, address_map.immutable, member.kind, member.identifier)
-            sharing[key][address_map.id] = address_map
-    for (account_id, _, kind, identifier), maps in sharing.items():
-        if len(maps) == 1:
+            sharing[address_map.immutable, member.kind, member.identifier][address_map.id] = address_map
+    for (_, kind, identifier), rivals in sharing.items():
+        if len(rivals) == 1:
             continue
         zone_id = identifier if kind is MemberKind.ZONE else None
-        candidates = considered(maps.values(), account_id, zone_id)
-        rivals = [candidate.map for candidate in candidates if not candidate.skipped]
-        for loser in rivals[1:]:
+        candidates = considered(rivals.values(), account.id, zone_id)
+        usable = [candidate.map for candidate in candidates if not candidate.skipped]
+        for loser in usable[1:]:
             index = next(i for i, m in enumerate(loser.memberships) if (m.kind, m.identifier) == (kind, identifier))
             what = dataset.zones[identifier].name_text if zone_id else "the account"
-            message = f"{what} is also a member of {rivals[0].key}, which takes precedence"
+            message = f"{what} is also a member of {usable[0].key}, which takes precedence"
             yield Problem(loser.key, ("memberships", index), message, warning=True)

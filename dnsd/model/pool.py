@@ -17,12 +17,11 @@ GONE = "the account is barred from the pool, and its folder is gone: restore it,
 REMEDY = "if the account may use the pool, write `pool: allowed` in its account.yaml"
 
 
-def pool_problems(dataset: Dataset) -> Iterator[Problem]:
-    """Barred accounts without a map for all their zones."""
-    for account in dataset.accounts.values():
-        if account.pool is PoolUse.NEVER and not dataset.account_wide(account.id):
-            message = f"`pool: never` needs an enabled account-wide map with addresses, and there is none; {REMEDY}"
-            yield Problem(account.key, ("pool",), message, rule=BrokenRule.BARRED_FROM_POOL)
+def pool_problems(dataset: Dataset, account: Account) -> Iterator[Problem]:
+    """The problem of a barred account without a map for all its zones."""
+    if account.pool is PoolUse.NEVER and not dataset.account_wide(account.id):
+        message = f"`pool: never` needs an enabled account-wide map with addresses, and there is none; {REMEDY}"
+        yield Problem(account.key, ("pool",), message, rule=BrokenRule.BARRED_FROM_POOL)
 
 
 def missing_key(dataset: Dataset, address_map: AddressMap) -> Iterator[Problem]:

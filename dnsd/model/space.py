@@ -36,17 +36,16 @@ def lent_addresses(dataset: Dataset, address_map: AddressMap) -> Iterator[Proble
             yield Problem(address_map.key, ("ips", index), message, warning=True)
 
 
-def shared_static_ips(dataset: Dataset) -> Iterator[Problem]:
+def shared_static_ips(dataset: Dataset, account: Account) -> Iterator[Problem]:
     """Static IPs in a second map in effect for the whole account; moves without a gap need two for a while."""
-    for account in dataset.accounts.values():
-        if not account.static_ips or len(dataset.maps_by_member.get(account.id, ())) < 2:
-            continue
-        first: dict[IPAddress, AddressMap] = {}
-        for address_map in dataset.account_wide(account.id):
-            for index, ip in enumerate(address_map.ips):
-                if ip in account.static_ips and (other := first.setdefault(ip, address_map)) is not address_map:
-                    message = f"{ip} is a static IP, and also in {other.key}, which is enabled for the account, too"
-                    yield Problem(address_map.key, ("ips", index), message, warning=True)
+    if not account.static_ips or len(dataset.maps_by_member.get(account.id, ())) < 2:
+        return
+    leased, first = {*account.static_ips}, dict[IPAddress, AddressMap]()
+    for address_map in dataset.account_wide(account.id):
+        for index, ip in enumerate(address_map.ips):
+            if ip in leased and (other := first.setdefault(ip, address_map)) is not address_map:
+                message = f"{ip} is a static IP, and also in {other.key}, which is enabled for the account, too"
+                yield Problem(address_map.key, ("ips", index), message, warning=True)
 
 
 def doubts(dataset: Dataset, account: Account, prefix: Prefix, pool: Iterable[IPAddress]) -> list[str]:

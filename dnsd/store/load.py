@@ -1,7 +1,7 @@
 """Build a dataset from files, all or nothing, with every problem at its place.
 
-Unchanged objects are taken over from the previous load, each with the problems of its own. Only the rules between
-objects are applied to all objects each time.
+Unchanged objects are taken over from the previous load, with the problems that cannot differ. Which these are is known
+to `model/findings.py` for problems between objects.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from dnsd.errors import BrokenRule, InvalidDataError, Problem
 from dnsd.model.accounts import Account, AccountFields
 from dnsd.model.claims import ZoneNames
 from dnsd.model.dataset import Dataset, build_dataset
-from dnsd.model.dataset_rules import map_problems, problems_between
 from dnsd.model.fields import F
+from dnsd.model.findings import NOTHING_FOUND, Findings, findings
 from dnsd.model.maps import AddressMap, MapFields
 from dnsd.model.resolve import resolve_accounts, resolve_map
 from dnsd.model.zone_rules import DEFAULT_LIMITS, RrsetLimits, zone_problems
@@ -28,6 +28,7 @@ from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields,
 from dnsd.store.room import UNBOUNDED, Room, too_large
 from dnsd.store.text_file import Content
 
+T = TypeVar("T", Account, AddressMap)
 NO_FIELDS = AccountFields()  # of an account without a file
 
 
@@ -70,7 +71,7 @@ class Stored:
     objects: Objects = field(default_factory=Objects)
     map_context: MapContext = field(default_factory=MapContext)
     maps: Mapping[str, AddressMap] = field(default_factory=dict)  # by key
-    map_findings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each map by itself
+    findings: Findings = NOTHING_FOUND  # of accounts and maps, and between objects
     zone_findings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # of each zone by itself, unless empty
     limits: RrsetLimits = DEFAULT_LIMITS  # used to judge the zones
     room: Room = UNBOUNDED  # for zones to be read
@@ -173,21 +174,17 @@ class Loading:
         map_context = MapContext(accounts, [(zone.name, zone.id, zone.account_id) for zone in zones])
         maps, without_members = _resolve_maps(read_maps, map_context, zones, previous)
         dataset, clashes = build_dataset(accounts.values(), maps.values(), zones)
-        map_findings = {
-            key: previous.map_findings[key] if previous.maps.get(key) is one else tuple(map_problems(dataset, one))
-            for key, one in maps.items()
-        }
+        found_between = findings(dataset, maps.values(), previous.findings)
         zone_findings = {key: some for key, read in read_zones.items() if (some := self._findings_of_zone(key, read))}
         own = [*found.problems, *objects.problems(), *chain.from_iterable(zone_findings.values())]
         if not zones:
             message = "no zone in this folder: every query will be refused"
             own.append(Problem(found.root, (), message, warning=True))
-        between = [*unresolved, *without_members, *clashes, *problems_between(dataset)]
-        between += chain.from_iterable(map_findings.values())
+        between = [*unresolved, *without_members, *clashes, *found_between.problems()]
         if any(problem for read in read_accounts.values() for problem in read.problems if not problem.warning):
             # Avoid false alarms: unless all accounts are read, the addresses that maps may use are unknown.
             between = [problem for problem in between if problem.rule is not BrokenRule.OUTSIDE_SPACE]
-        stored = Stored(dataset, (), objects, map_context, maps, map_findings, zone_findings, self._limits, self._room)
+        stored = Stored(dataset, (), objects, map_context, maps, found_between, zone_findings, self._limits, self._room)
         return Judged(stored, tuple(own), tuple(between))
 
     def _findings_of_zone(self, key: str, read: ReadZone) -> Sequence[Problem]:
@@ -256,7 +253,8 @@ def _resolve_accounts(
     if list(found.accounts) == list(before) and list(read.values()) == list(previous.objects.accounts.values()):
         return before, []
     fields = {name: read[name].salvaged if name in read else None for name in found.accounts}
-    return resolve_accounts({name: given or NO_FIELDS for name, given in fields.items()})
+    resolved, problems = resolve_accounts({name: given or NO_FIELDS for name, given in fields.items()})
+    return {name: _as_before(one, before.get(name)) for name, one in resolved.items()}, problems
 
 
 def _resolve_maps(
@@ -273,9 +271,15 @@ def _resolve_maps(
             maps[key] = previous.maps[key]
         elif one.fields:
             account = context.accounts[account_of(key)]
-            maps[key], found = resolve_map(key, one.fields, account, names, by_id)
+            resolved, found = resolve_map(key, one.fields, account, names, by_id)
+            maps[key] = _as_before(resolved, previous.maps.get(key))
             problems += found
     return maps, problems
+
+
+def _as_before(one: T, before: T | None) -> T:
+    """The object of the previous load if it is equal: so all that depends on it can be taken over."""
+    return before if before == one and before is not None else one
 
 
 def _placed(problems: Iterable[Problem], objects: Objects, known: Mapping[Problem, Problem]) -> dict[Problem, Problem]:
