@@ -14,7 +14,7 @@ from dnsd.api.envelope import Cursored, Listed, Page, Reply
 from dnsd.api.request import Call
 from dnsd.api.shapes import JsonObject
 from dnsd.manage.audit_entries import Outcome, as_seen, may_see
-from dnsd.manage.audit_search import LogQuery
+from dnsd.manage.audit_search import FoundEntries, LogQuery
 from dnsd.manage.find import find_account
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.fields import derived_id
@@ -48,7 +48,7 @@ async def list_audit_logs(call: Call) -> Reply:
     has_more = len(found.entries) == page.size and found.next is not None
     total = skip + len(found.entries) + has_more
     shapes = [_log_shape(_seen(call, one)) for one in found.entries]
-    return Reply(Listed(shapes, Page(page.number, page.size), total))
+    return Reply(Listed(shapes, Page(page.number, page.size), total), _notes(call, found))
 
 
 async def list_audit(call: Call) -> Reply:
@@ -60,7 +60,12 @@ async def list_audit(call: Call) -> Reply:
     names = {zone.id: zone.name_text for zone in call.dataset.zones.values() if zone.account_id == account.id}
     shape = partial(_audit_shape, {"id": account.id, "name": account.name}, names)
     shapes = [shape(_seen(call, one)) for one in found.entries]
-    return Reply(Cursored(shapes, sealed_cursor(found.next) if found.next else ""))
+    return Reply(Cursored(shapes, sealed_cursor(found.next) if found.next else ""), _notes(call, found))
+
+
+def _notes(call: Call, found: FoundEntries) -> list[str]:
+    names = {account.id: account.name for account in call.dataset.accounts.values()} if found.unread else {}
+    return found.notes(names, by_operator=call.actor.token.is_operator)
 
 
 def _seen(call: Call, entry: JsonObject) -> JsonObject:

@@ -80,6 +80,7 @@ class ControlService:
         self._writes = Writes()
         self._recording = asyncio.Lock()
         self._reading_audit = asyncio.Lock()  # one step of a search of the audit log at a time
+        self._unread: set[str] = set()  # files of the audit log that could not be read, told already
 
     @property
     def loaded(self) -> Loaded:
@@ -112,12 +113,17 @@ class ControlService:
         return problems_for_operator(self._control)
 
     async def audit(self, query: LogQuery) -> FoundEntries:
-        """Search the audit log, in steps, so that a long search delays others by a step only. Raises OSError."""
+        """Search the audit log, in steps, so that a long search delays others by a step only."""
         search, goes_on = self._audit.search(query), True
         while goes_on:
             async with self._reading_audit:
                 goes_on = await in_thread(search.step)
-        return search.result()
+        found = search.result()
+        unread = {str(one) for one in found.unread}
+        for problem in sorted(unread - self._unread):
+            self._log.error(f"the audit log cannot be searched as a whole: {problem}")
+        self._unread = unread if query.accounts is None else self._unread | unread
+        return found
 
     async def sample(self) -> None:
         """Sample the traffic, forever."""

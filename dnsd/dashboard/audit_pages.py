@@ -26,8 +26,10 @@ async def show_audit(visit: Visit) -> HtmlPage:
     accounts = [*accounts_of(visit.token, visit.dataset)] or None  # no flood of another account hides the entries
     found = await visit.service.audit(LogQuery(ENTRIES, is_wanted, skip=(page - 1) * ENTRIES, accounts=accounts))
     changes = AuditWords(visit.dataset).changes([as_seen(visit.token, one) for one in found.entries])
-    data = {"changes": changes, "page": page, "has_more": len(found.entries) == ENTRIES and bool(found.next), "q": q}
-    return HtmlPage("audit.html", data)
+    has_more = len(found.entries) == ENTRIES and bool(found.next)
+    names = {one.id: one.name for one in visit.dataset.accounts.values()} if found.unread else {}
+    notes = found.notes(names, by_operator=visit.token.is_operator)
+    return HtmlPage("audit.html", {"changes": changes, "page": page, "has_more": has_more, "q": q, "notes": notes})
 
 
 def _is_visible(token: Token, wanted: Collection[str], entry: Mapping[str, Any]) -> bool:

@@ -110,8 +110,8 @@ async def _review(visit: Visit, do: str, ttl_s: int, rows: list[SelectedRecord])
 
     plan, public = None, Exposures((), 0)
     if ids:
-        plan = await visit.plan(verb)
         before, after = await visit.service.plan(visit.actor, verb)
+        plan = await visit.plan_between(before, after)
         public = await in_thread(len(zone.records), exposures, before, after, visit.token)
     return HtmlPage(
         "records_review.html",

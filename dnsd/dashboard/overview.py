@@ -160,8 +160,7 @@ async def _changes(visit: Visit) -> list[LoggedChange] | None:
     """The last changes that the token may see; None if the log cannot be read."""
     is_wanted = partial(may_see, visit.token)
     accounts = [*accounts_of(visit.token, visit.dataset)] or None
-    try:
-        found = await visit.service.audit(LogQuery(MAX_CHANGES, is_wanted, accounts=accounts, searched=MAX_SEARCHED))
-    except OSError:
+    found = await visit.service.audit(LogQuery(MAX_CHANGES, is_wanted, accounts=accounts, searched=MAX_SEARCHED))
+    if found.unread and not found.entries:
         return None
     return AuditWords(visit.dataset).changes(found.entries)

@@ -152,8 +152,11 @@ class Visit:
 
         Raises RefusedError if the verb is refused.
         """
+        return await self.plan_between(*await self.service.plan(self.actor, verb), account_id)
+
+    async def plan_between(self, before: Loaded, after: Loaded, account_id: str | None = None) -> Plan:
+        """The same for data before and after a change."""
         account_id = account_id or self.path.get("account_id") or self.zone.account_id
-        before, after = await self.service.plan(self.actor, verb)
         asked = Asked(self.service.recent, self.service.traffic.by_zone())
         objection = await self.service.objection(self.actor, before, after)
 

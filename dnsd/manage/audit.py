@@ -151,15 +151,18 @@ class AuditLog:
     def search(self, query: LogQuery) -> LogSearch:
         """A search of all files, or of those that may have entries of the query's accounts."""
         owners = self._owners() if query.accounts is None else query.accounts
-        files = (self._main, *map(self._of, owners))
-        return LogSearch([LogGroup(one.paths(), one.changed_at()) for one in files], query)
+        files = {owner: self._of(owner) for owner in ("", *owners)}
+        return LogSearch([LogGroup(owner, one.paths(), one.changed_at()) for owner, one in files.items()], query)
 
     def read(self, query: LogQuery) -> FoundEntries:
-        """The result of a search, in one go. Blocks. Raises OSError."""
+        """The result of a search, in one go. Blocks. Raises OSError if a file cannot be read."""
         search = self.search(query)
         while search.step():
             pass
-        return search.result()
+        found = search.result()
+        for one in found.unread:
+            raise one.error
+        return found
 
     def _append(self, owner: str, entries: Sequence[Entry], *, is_own: bool = False) -> str | None:
         """Write entries to the file of an owner, all or none. Returns the problem or None.

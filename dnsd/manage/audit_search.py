@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
+
+from dnsd.errors import shown
 
 BLOCK_SIZE = 64 * 1024  # octets per read
 STEP_SIZE = 1024 * 1024  # octets of a step
@@ -36,6 +38,18 @@ class LogPlace(NamedTuple):
 
     mark: bytes
     offset: int
+
+
+class UnreadFile(NamedTuple):
+    """A file of the log that could not be read: its entries are missing from what was found."""
+
+    owner: str  # an account's id; empty: operators
+    path: Path
+    error: OSError
+
+    def __str__(self) -> str:
+        """The file and the reason."""
+        return f"{shown(self.path)}: {self.error.strerror or self.error}"
 
 
 class OpenLog(NamedTuple):
@@ -68,17 +82,28 @@ class FoundEntries:
 
     entries: list[LogLine]
     next: Places | None
+    unread: tuple[UnreadFile, ...] = ()
+
+    def notes(self, names: Mapping[str, str], *, by_operator: bool) -> list[str]:
+        """Sentences about the files that could not be read; `names` are those of accounts, by id."""
+        if not by_operator:
+            return ["some entries cannot be read: the server's operator can see the cause"] if self.unread else []
+        whose = [f"the account {names.get(one.owner, one.owner)}" if one.owner else "operators" for one in self.unread]
+        pairs = zip(self.unread, whose, strict=True)
+        return [f"entries of {owner} cannot be read: {one}" for one, owner in pairs]
 
 
 @dataclass(slots=True, eq=False)
 class LogGroup:
     """The files of one owner, newest first, and how far a search has read them."""
 
+    owner: str  # an account's id; empty: operators
     paths: Sequence[Path]
     changed_at: float  # time of the last change, in seconds since 1970
     place: LogPlace | None = None  # after the lines that the search is done with
     head: tuple[LogLine, LogPlace] | None = None  # the next wanted entry, and the place after it
-    is_read: bool = False  # to its end
+    is_read: bool = False  # to its end, or as far as possible
+    unread: dict[Path, OSError] = field(default_factory=dict)
 
     def take(self) -> LogLine:
         """The next wanted entry; the search is done with it."""
@@ -107,7 +132,7 @@ class LogGroup:
 
 
 class LogSearch:
-    """One search; call `step` until it returns False."""
+    """One search; call `step` until it returns False. Files that cannot be read are named in the result."""
 
     def __init__(self, groups: Sequence[LogGroup], query: LogQuery) -> None:
         self._groups = groups
@@ -126,7 +151,7 @@ class LogSearch:
         self._has_more = True
 
     def step(self) -> bool:
-        """Read the next part of the log; return whether the search goes on. Raises OSError."""
+        """Read the next part of the log; return whether the search goes on."""
         part = _Part(min(STEP_SIZE, self._left))
         self._left -= part.left
         with part:
@@ -149,9 +174,10 @@ class LogSearch:
     def result(self) -> FoundEntries:
         """The entries found, and the places after the last of them."""
         found, limit = self._found, self._query.limit
+        unread = tuple(UnreadFile(one.owner, *failed) for one in self._groups for failed in one.unread.items())
         if len(found) > limit:
-            return FoundEntries(found[:limit], self._after if limit else self._query.start or ())
-        return FoundEntries(found, self._places() if self._has_more else None)
+            return FoundEntries(found[:limit], self._after if limit else self._query.start or (), unread)
+        return FoundEntries(found, self._places() if self._has_more else None, unread)
 
     def _places(self) -> Places:
         return tuple(group.place for group in self._groups)
@@ -173,9 +199,17 @@ class LogSearch:
 
     def _fill(self, group: LogGroup, part: _Part) -> bool:
         """Find the next wanted entry of a group; return False if the part ends before."""
-        query = self._query
         if group.is_read:
             return True
+        try:
+            return self._find_next(group, part)
+        except OSError as error:  # the other groups are readable
+            group.unread[group.paths[0]] = error
+            group.is_read = True
+            return True
+
+    def _find_next(self, group: LogGroup, part: _Part) -> bool:
+        query = self._query
         for line, place in part.lines(group, oldest_first=query.oldest_first):
             part.left -= len(line) + 1
             entry = _parsed(line) if query.text in line else None
@@ -209,18 +243,22 @@ class _Part:
             if len(self._lines) >= MAX_OPEN:
                 self._opened.close()
                 self._lines.clear()
-            self._lines[group] = group.lines(_opened(group.paths, self._opened), oldest_first=oldest_first)
+            self._lines[group] = group.lines(_opened(group, self._opened), oldest_first=oldest_first)
         return self._lines[group]
 
 
-def _opened(paths: Sequence[Path], opened: ExitStack) -> list[OpenLog]:
-    """The files that exist, newest first: each once, even if files are renamed meanwhile."""
+def _opened(group: LogGroup, opened: ExitStack) -> list[OpenLog]:
+    """A group's files that exist, newest first: each once, even if files are renamed meanwhile."""
     files: dict[bytes, OpenLog] = {}
-    for path in paths:
-        with suppress(FileNotFoundError):
+    for path in group.paths:
+        try:
             stream = opened.enter_context(path.open("rb"))
             mark = blake2b(stream.readline(MARKED), digest_size=MARK_SIZE).digest()
             files.setdefault(mark, OpenLog(mark, stream))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            group.unread[path] = error
     return list(files.values())
 
 

@@ -133,7 +133,7 @@ class Service(Protocol):
         """The server's current problems, for its operator."""
 
     async def audit(self, query: LogQuery) -> FoundEntries:
-        """Search the audit log; long searches take turns. Raises OSError."""
+        """Search the audit log; long searches take turns. Files that cannot be read are named in the result."""
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb of this package. Returns the verb's result, and the loaded data with the change.

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress, count
+from operator import eq
 from typing import overload
 
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
@@ -92,6 +93,15 @@ class Records(Sequence[Record]):
         """The owner name and type of each record."""
         types = [traits.rtype for traits in self.distinct]
         return zip(self.owners, map(types.__getitem__, self.traits), strict=True)
+
+    def has_names_of(self, other: Records) -> bool:
+        """Whether both have the same owner names and types, in the same order."""
+        if self is other:
+            return True
+        if self.owners != other.owners:
+            return False
+        is_same = self.traits == other.traits and self.distinct == other.distinct  # the quick way for most
+        return is_same or all(map(eq, self.owners_and_types(), other.owners_and_types()))
 
     def followed_by(self, records: Iterable[Record]) -> Records:
         """These records followed by `records`, which should be few."""

@@ -46,8 +46,15 @@ class Dataset:
     def zones_called(self, name: bytes) -> list[Zone]:
         """All accounts' zones with a canonical name, first the served one."""
         served = self.zones_by_name.get(name)
-        waiting = (zone for zone in map(self.zones.__getitem__, sorted(self.waiting)) if zone.name == name)
-        return [*([served] if served else ()), *waiting]
+        return [*([served] if served else ()), *self._waiting_by_name.get(name, ())]
+
+    @cached_property
+    def _waiting_by_name(self) -> Mapping[bytes, list[Zone]]:
+        """The zones that wait by canonical name, in the order of their ids."""
+        found: dict[bytes, list[Zone]] = defaultdict(list)
+        for zone_id in sorted(self.waiting):
+            found[self.zones[zone_id].name].append(self.zones[zone_id])
+        return found
 
     def zone_called(self, name: bytes, account_id: str) -> Zone | None:
         """An account's zone with a canonical name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from cloudflare.types.shared import AuditLog
 
 from dnsd.model.times import time_text
 from tests.api.server import A1, A2, FILES, Z1, Z3, Api
+from tests.browser.sessions import Person
 
 LOGS, AUDIT = f"/accounts/{A1}/audit_logs", f"/accounts/{A1}/logs/audit"
 NAMES = [f"n{number}" for number in range(7)]
@@ -164,3 +166,26 @@ def test_answers_are_valid_for_the_sdk(api: Api) -> None:
             for one in sdk.accounts.logs.audit.list(account_id=A1, since="2020-01-01", before="2099-01-01", limit=3)
         ]
     assert listed == [one["id"] for one in api.result("GET", LOGS)]
+
+
+def test_file_that_cannot_be_read_is_named_to_the_operator(tmp_path: Path) -> None:
+    with Api(tmp_path, FILES).running() as api:
+        tenant = api.token("--account", A1, "--name", "acme")
+        body = {"name": "new", "type": "A", "content": "192.0.2.9", "ttl": 60}
+        api.result("POST", f"/zones/{Z1}/dns_records", body, token=tenant)
+        api.result("PATCH", f"/accounts/{A1}/dns_settings", {"enforce_dns_only": True})
+        file = tmp_path / "state/audit" / f"{A1}.log"
+        file.unlink()
+        file.mkdir()
+        for path in (LOGS, AUDIT):
+            whole = api.call("GET", path).json()
+            assert whole["result"][0]["action"]["type"] in ("account.edit_dns_settings", "update")
+            (note,) = whole["messages"]
+            assert note["message"].startswith("entries of the account Acme cannot be read: ")
+            assert str(file) in note["message"]
+            (note,) = api.call("GET", path, token=tenant).json()["messages"]
+            assert note["message"] == "some entries cannot be read: the server's operator can see the cause"
+        assert api.call("GET", f"/accounts/{A2}/audit_logs").json()["messages"] == []
+        with Person(api, api.operator) as person:
+            assert "Entries of the account Acme cannot be read" in person.get("/audit").text
+        assert api.dns.stderr.text().count("the audit log cannot be searched as a whole") == 1

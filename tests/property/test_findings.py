@@ -80,7 +80,10 @@ def address_map(chance: random.Random, key: str) -> dict[str, Any]:
 def zone(chance: random.Random, key: str) -> dict[str, Any]:
     own = number(key) if chance.random() < 0.8 else chance.randint(0, 2)
     said = {"id": f"{own * 2 + chance.randint(0, 1):032x}"} if chance.random() < 0.7 else {}
-    return said | {"name": ZONES[own + chance.randint(0, 1)], "records": [{"name": "www", "type": "A", "content": "192.0.2.1"}]}
+    return said | {
+        "name": ZONES[own + chance.randint(0, 1)],
+        "records": [{"name": "www", "type": "A", "content": "192.0.2.1"}],
+    }
 
 
 MAKERS: dict[FileKind, Callable[[random.Random, str], dict[str, Any]]] = {

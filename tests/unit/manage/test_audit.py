@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import stat
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,7 +18,7 @@ import pytest
 from dnsd.manage import audit_search
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import SERVER, Entry, Outcome, line_of, pending_entry
-from dnsd.manage.audit_search import FoundEntries, LogQuery, OpenLog
+from dnsd.manage.audit_search import FoundEntries, LogGroup, LogQuery, OpenLog
 from dnsd.manage.tokens import Token
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 120, tzinfo=UTC)
@@ -330,9 +329,9 @@ def test_only_files_that_may_be_next_are_opened(
     opened: set[str] = set()
     open_log = audit_search._opened
 
-    def noting(paths: Sequence[pathlib.Path], stack: ExitStack) -> list[OpenLog]:
-        opened.add(paths[0].name)
-        return open_log(paths, stack)
+    def noting(group: LogGroup, stack: ExitStack) -> list[OpenLog]:
+        opened.add(group.owner)
+        return open_log(group, stack)
 
     monkeypatch.setattr(audit_search, "_opened", noting)
     assert numbers(read(log, 3)) == [49, 48, 47]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dnsd.manage import audit_search
 from dnsd.manage.audit import AuditLog
 from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.audit_search import LogGroup, LogQuery, LogSearch
-from tests.unit.manage.test_audit import entry
+from tests.unit.manage.test_audit import TOKEN, entry
 
 COUNT = 23
 
@@ -147,7 +148,7 @@ def test_files_renamed_while_they_are_opened_count_once(tmp_path: Path) -> None:
     log.append(logged(1))
     os.link(tmp_path / "audit.log", tmp_path / "audit.log.1")  # as seen in the middle of a rotation
     paths = [tmp_path / "audit.log", tmp_path / "audit.log.1"]
-    search = LogSearch([LogGroup(paths, 0.0)], LogQuery(10))
+    search = LogSearch([LogGroup("", paths, 0.0)], LogQuery(10))
     assert not search.step()
     assert len(search.result().entries) == 1
 
@@ -161,3 +162,38 @@ def test_line_without_an_end_is_passed_over(tmp_path: Path) -> None:
     for oldest_first in (False, True):
         found = log.read(LogQuery(10, oldest_first=oldest_first)).entries
         assert sorted(one["revision"] for one in found) == [1, 2]
+
+
+A, B = "a" * 32, "b" * 32
+UNREADABLE = {
+    "an account's file": ([f"audit/{A}.log"], {"", B}, [A]),
+    "the operators' file": (["audit.log"], {A, B}, [""]),
+    "two files": (["audit.log", f"audit/{B}.log"], {A}, ["", B]),
+}
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_file_that_cannot_be_read_hides_no_others(tmp_path: Path, what: str, oldest_first: bool) -> None:
+    paths, left, owners = UNREADABLE[what]
+    log = AuditLog(tmp_path / "audit.log")
+    tenants = [replace(entry(account_id=owner), token=replace(TOKEN, accounts=(owner,))) for owner in (A, B)]
+    log.append(entry(), *tenants)
+    for path in paths:  # a folder cannot be read by anyone, root included
+        (tmp_path / path).unlink()
+        (tmp_path / path).mkdir()
+    search = log.search(LogQuery(10, oldest_first=oldest_first))
+    while search.step():
+        pass
+    found = search.result()
+    assert {one["account_id"] for one in found.entries} == left
+    assert [one.owner for one in found.unread] == owners
+    notes = found.notes({A: "Acme", B: "Globex"}, by_operator=True)
+    for owner, path, note in zip(owners, paths, notes, strict=True):
+        assert f"entries of {({A: 'the account Acme', B: 'the account Globex'}).get(owner, 'operators')}" in note
+        assert f"{path}: Is a directory" in note
+    assert found.notes({}, by_operator=False) == [
+        "some entries cannot be read: the server's operator can see the cause"
+    ]
+    with pytest.raises(IsADirectoryError):
+        log.read(LogQuery(10))

@@ -49,3 +49,12 @@ def test_equal_records_make_equal_columns(first: list[Record], second: list[Reco
 def test_another_record_makes_other_columns(some: list[Record]) -> None:
     changed = [*some[:-1], replace(some[-1], ttl=7)]
     assert Records.of(some) != Records.of(changed)
+
+
+@given(lists, lists)
+def test_names_and_types_are_compared(first: list[Record], second: list[Record]) -> None:
+    one, other = Records.of(first), Records.of(second)
+    assert one.has_names_of(other) is ([*one.owners_and_types()] == [*other.owners_and_types()])
+    again = Records.of(replace(record, ttl=7) for record in first)
+    assert one.has_names_of(one)
+    assert one.has_names_of(again)
