@@ -124,7 +124,7 @@ def files(world: World) -> Files:
     found = []
     for (key, kind), said in sorted(world.items(), key=lambda one: one[0][0]):
         text = json.dumps(said)
-        content = Content(blake2b(text.encode()).digest(), text)
+        content = Content(blake2b(text.encode()).digest(), text, len(text))
         found.append(SourceFile(key, kind, path_of(ROOT, key, kind), content, modified=1))
     return Files(ROOT, ACCOUNTS, tuple(found))
 
