@@ -88,7 +88,7 @@ class KnownParts:
         """Remember the data of an entry that the full reader has read, if the entry is a plain line."""
         match = LINE.fullmatch(entry + "\n")
         if match and len(entry) <= MAX_PART:
-            _room_in(self._rdatas[rtype])[match[3]] = rdata
+            room_in(self._rdatas[rtype])[match[3]] = rdata
 
     def form(self, text: str, comment: str, ttl_else: int | None) -> Form | None:
         """The form of a line with this text before its data and this comment; None unless both are plain.
@@ -128,13 +128,13 @@ class KnownParts:
             return None
         own = identity if identity != UNWRITTEN else None
         form = Form(head.rtype, traits, head.ttl_given, own, self._rdatas[head.rtype], partial(self.data, head.rtype))
-        _room_in(self._forms)[text, comment, ttl] = form
+        room_in(self._forms)[text, comment, ttl] = form
         return form
 
     def _new_head(self, text: str) -> Head | None:
         head = parse_head(text) if len(text) <= MAX_PART else None
         if head:
-            _room_in(self._heads)[text] = head
+            room_in(self._heads)[text] = head
         return head
 
     def data(self, rtype: int, text: str) -> bytes | None:
@@ -147,7 +147,7 @@ class KnownParts:
         except ValueError:
             return None
         if rdata is not None:
-            _room_in(self._rdatas[rtype])[text] = rdata
+            room_in(self._rdatas[rtype])[text] = rdata
         return rdata
 
     def name(self, text: str) -> bytes | None:
@@ -248,7 +248,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def _room_in(known: dict[K, V]) -> dict[K, V]:
+def room_in(known: dict[K, V]) -> dict[K, V]:
     """The dict, which is emptied first if it is full."""
     if len(known) >= MAX_KNOWN:
         known.clear()

@@ -53,16 +53,17 @@ CACHED_TEXTS, MAX_CACHED = 4, 256 * 1024  # number of texts whose documents are 
 EMPTY = "the file is empty: expected keys and values (to remove the object, delete the file)"
 
 
-def parse_yaml(text: str, *, places: Places | None = None, max_size: int = MAX_SIZE) -> Data:
+def parse_yaml(text: str, *, places: Places | None = None, max_size: int = MAX_SIZE, is_kept: bool = True) -> Data:
     """Parse `text` to dicts, lists, strings and None, which stands for a plain `null`, `~` or empty value.
 
     A node repeated by an alias is one shared object: do not modify the result. If given, `places` receives the position
     of each path: an entry of a mapping at its key, an item of a list at its beginning, the document (path `()`) at its
-    first node. Nodes that come through an alias or a merge key have the position of their own text.
+    first node. Nodes that come through an alias or a merge key have the position of their own text. If `is_kept`, the
+    result may be kept for the next call with the same text.
 
     Raises YamlError with every problem that one reading can find.
     """
-    if places is None and len(text) <= MAX_CACHED:
+    if is_kept and places is None and len(text) <= MAX_CACHED:
         return _cached(text, max_size)
     return _parsed(text, places, max_size)
 

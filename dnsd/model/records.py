@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 import dns.exception
 import dns.rdata
 import dns.tokenizer
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
 
 from dnsd.errors import BrokenRule, Path
 from dnsd.model.fields import Fields, Id, parse_ip
@@ -33,6 +33,7 @@ from dnsd.wire.rdata import (
     type_text,
 )
 
+TIME: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 GENERIC = "\\#"  # begins the generic form of data, RFC 3597 §5
 AUTOMATIC_TTL = 1  # as Cloudflare writes it
 PROXIED_TTL_S = 300
@@ -186,7 +187,7 @@ def build_record(fields: RecordFields, zone_name: bytes) -> Record:
     if rtype == CNAME and rdata.lower() == owner:
         raise RecordError(("content",), f"the CNAME at {name_text(owner)} points to itself", BrokenRule.CNAME_TO_ITSELF)
     ttl = AUTOMATIC_TTL if fields.proxied else fields.ttl
-    written = _written(rtype, fields.content, rdata)
+    written = written_content(rtype, fields.content, rdata)
     identity = Identity(fields.id, fields.created_on, fields.modified_on, written)
     comment = fields.comment or ""
     return Record(owner, rtype, ttl, rdata, fields.proxied, fields.settings, comment, fields.tags, identity)
@@ -266,6 +267,15 @@ def pack_content(rtype: int, content: str, priority: int | None) -> bytes:
     return pack_rdata(rdata)
 
 
+@lru_cache(maxsize=1024)  # records that are made together have the same times
+def parse_written_time(text: str) -> datetime | None:
+    """Parse a time as in a file; None if it is not a time with a time zone."""
+    try:
+        return TIME.validate_python(text)
+    except ValidationError:
+        return None
+
+
 def forget_contents() -> None:
     """Empty the cache of packed contents: edits bring new contents, which rarely recur."""
     pack_content.cache_clear()
@@ -284,8 +294,8 @@ def _presentation(rtype: int, content: str, priority: int | None) -> str:
     return content
 
 
-def _written(rtype: int, content: str, rdata: bytes) -> str | None:
-    """The content if it carries more than its data (quotes, escapes, case of digits), or UNQUOTED; else None."""
+def written_content(rtype: int, content: str, rdata: bytes) -> str | None:
+    """The content for an identity if it carries more than its data (quotes, escapes, case of digits), or UNQUOTED."""
     if rtype not in AS_WRITTEN or (content.startswith(GENERIC) and rtype not in TEXT_TYPES):
         return None
     if rtype in TEXT_TYPES and not _is_quoted(content):

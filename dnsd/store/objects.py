@@ -7,24 +7,27 @@ arguments, so it can be reused while these stay the same.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeAlias
 
 from dnsd.errors import Path as ObjectPath
 from dnsd.errors import Place, Problem
+from dnsd.formats.yaml_items import ItemLines, ItemPlaces, find_items, parsed_rest
 from dnsd.formats.yaml_problems import YamlError
-from dnsd.formats.yaml_text import Data, Places, parse_yaml
+from dnsd.formats.yaml_text import Data, parse_yaml
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.columns import Columns, Records
-from dnsd.model.fields import CONTROL_CHARACTERS, MAX_PROBLEMS, F, Fields, validate
+from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
 from dnsd.model.records import UNWRITTEN, Record, RecordError, RecordFields, build_record
 from dnsd.model.times import WrittenTimes
 from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records, unwritten_zone_id
 from dnsd.progress import Progress, no_progress
+from dnsd.store.control_characters import ESCAPE, control_problems
 from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.text_file import FileChangedError
+from dnsd.store.yaml_records import RecordItems
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, type_text
 
@@ -51,6 +54,7 @@ class ReadZone:
     zone: Zone | None  # if the file is broken, a stand-in for maps to refer to; None if it cannot have a name
     rows: Sequence[int]  # for each record, its index in a YAML file's list, or its line in a master file
     problems: tuple[Problem, ...]
+    items: ItemLines | None = None  # the records of a YAML file, if each has lines of its own, which begin alike
 
 
 CHANGED = "the file changed while it was being read"
@@ -82,7 +86,7 @@ def read_zone(
         reader.read_master()
     else:
         reader.read_yaml()
-    return ReadZone(file, account_id, nameservers, reader.zone, reader.rows, tuple(reader.problems))
+    return ReadZone(file, account_id, nameservers, reader.zone, reader.rows, tuple(reader.problems), reader.items)
 
 
 def unread_zone(file: SourceFile, account_id: str, nameservers: tuple[str, ...], problem: Problem) -> ReadZone:
@@ -92,7 +96,7 @@ def unread_zone(file: SourceFile, account_id: str, nameservers: tuple[str, ...],
 
 def located(problems: Iterable[Problem], read: Read) -> list[Problem]:
     """The problems, which the model reports by path, each at its position in the file."""
-    text = _Text(read.file)
+    text = _Text(read.file, read.items if isinstance(read, ReadZone) else None)
     return [_located(problem, read, text) for problem in problems]
 
 
@@ -109,53 +113,31 @@ def _located(problem: Problem, read: Read, text: _Text) -> Problem:
     return text.placed(replace(problem, path=path))
 
 
-ESCAPE = "\\"
-TEXTS = ("comment", "description", "tags")  # keys of texts for people
-CONTROL = "has control characters, which the next version refuses: remove them"
-
-
 class _Text:
     """A file's text, with the position of each path."""
 
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile, items: ItemLines | None = None) -> None:
+        """`items` are the places of a zone's records, if each has lines of its own."""
         self._file = file
-        self._places: Places | None = None  # None: not found yet
+        self._items = items
+        self._places: ItemPlaces | None = None  # None: not found yet
         self._has_changed = False
 
     def placed(self, problem: Problem) -> Problem:
         """The problem at the position of its path, or of the longest part of it that the text contains."""
         if self._places is None:
             self._places = self._find()
-        path, message = problem.path, problem.message
-        while path and path not in self._places:
-            path = path[:-1]
-        place = Place(self._file.path, *self._places.get(path, (1, 1)))
-        return replace(problem, message=message + UNPLACED if self._has_changed else message, place=place)
+        message = problem.message + UNPLACED if self._has_changed else problem.message
+        return replace(problem, message=message, place=Place(self._file.path, *self._places.find(problem.path)))
 
-    def _find(self) -> Places:
+    def _find(self) -> ItemPlaces:
         # Parse again: problems are rare, and to keep positions would need more memory than all else.
-        places: Places = {}
         try:
             if self._file.kind is not FileKind.ZONE_MASTER:
-                parse_yaml(self._file.text(), places=places)
-        except YamlError:
-            pass
+                return ItemPlaces(self._file.text(), self._items)
         except FileChangedError:
             self._has_changed = True
-        return places
-
-
-def controlled_texts(data: Data, path: ObjectPath = (), *, is_text: bool = False) -> Iterator[ObjectPath]:
-    """The paths of comments, descriptions and tags with control characters."""
-    if isinstance(data, str):
-        if is_text and CONTROL_CHARACTERS.search(data):
-            yield path
-    elif isinstance(data, dict):
-        for key, value in data.items():
-            yield from controlled_texts(value, (*path, key), is_text=key in TEXTS)
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            yield from controlled_texts(value, (*path, index), is_text=is_text)
+        return ItemPlaces("", None)
 
 
 class _FileReader:
@@ -164,7 +146,7 @@ class _FileReader:
     def __init__(self, file: SourceFile) -> None:
         self.file = file
         self.problems: list[Problem] = [file.problem] if file.problem else []
-        self._text = _Text(file)
+        self.places = _Text(file)
 
     def data(self) -> dict[str, Data] | None:
         """The file's keys and values; None, and a problem, if the file does not hold any."""
@@ -184,7 +166,7 @@ class _FileReader:
             self.add_all(validate(Fields, data, self.file.key)[1])
             return None
         if ESCAPE in text:  # YAML itself allows control characters only escaped
-            self.add_all(Problem(self.file.key, path, CONTROL, warning=True) for path in controlled_texts(data))
+            self.add_all(control_problems(self.file.key, data))
         return data
 
     def fields(self, model: type[F], data: Data, path: ObjectPath = ()) -> F | None:
@@ -202,7 +184,7 @@ class _FileReader:
 
     def add_all(self, problems: Iterable[Problem]) -> None:
         """Add problems given by path, each at its position."""
-        self.problems += map(self._text.placed, problems)
+        self.problems += map(self.places.placed, problems)
 
 
 class _ZoneReader(_FileReader):
@@ -212,11 +194,48 @@ class _ZoneReader(_FileReader):
         super().__init__(file)
         self.zone = _stand_in(file.key, account_id)
         self.rows: Sequence[int] = ()
+        self.items: ItemLines | None = None
         self._account_id = account_id
         self._nameservers = nameservers
         self._progress = partial(progress, file.path)
 
     def read_yaml(self) -> None:
+        """Read a YAML file item by item or, if its form or its problems do not allow that, whole."""
+        if not self._read_items():
+            self._read_whole()
+
+    def _read_items(self) -> bool:
+        """Read a YAML file with each record on lines of its own. False: nothing is read, as the text is another one."""
+        try:
+            text = "" if self.file.problem else self.file.text()
+        except FileChangedError:
+            return False
+        items = find_items(text, "records")
+        rest = parsed_rest(text, items) if items else None
+        if items is None or rest is None:
+            return False
+        fields, found = validate(ZoneFields, rest, self.file.key)
+        try:
+            name = self._parsed_name(fields.name if fields else None)
+        except ValueError:
+            return False
+        read = RecordItems(self.file.key, name, text, items)
+        if not read.read(items.start, items.end, self._progress):
+            return False
+        if items.count(text) == read.count:
+            self.items = items
+            self.places = _Text(self.file, items)
+        if ESCAPE in text:
+            for key, value in rest.items():
+                own = control_problems(self.file.key, {key: value})
+                self.add_all(read.controls if key == items.key else own)
+        self.add_all(found)
+        self.add_all(read.problems)
+        self.rows = read.rows
+        self._finish(name, fields or ZoneFields(), read.columns.records())
+        return True
+
+    def _read_whole(self) -> None:
         data = self.data()
         if data is None:
             return
@@ -297,10 +316,13 @@ class _ZoneReader(_FileReader):
 
     def _name(self, given: str | None) -> bytes | None:
         try:
-            return parse_name_text(given or self.file.key.rpartition("/")[2]).lower()
+            return self._parsed_name(given)
         except ValueError as error:
             self.add(("name",) if given else (), f"the zone's name: {error}")
             return None
+
+    def _parsed_name(self, given: str | None) -> bytes:
+        return parse_name_text(given or self.file.key.rpartition("/")[2]).lower()
 
 
 def _written_times(fields: ZoneFields, at_apex: Iterable[Record]) -> WrittenTimes:

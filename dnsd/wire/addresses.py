@@ -18,3 +18,12 @@ def packed_ip(peer: str) -> bytes:
 def ip_text(ip: bytes) -> str:
     """The text of a packed address."""
     return socket.inet_ntop(socket.AF_INET if len(ip) == 4 else socket.AF_INET6, ip)
+
+
+def packed_plain(text: str) -> bytes | None:
+    """Pack an address in its shortest usual spelling (RFC 5952) to 4 or 16 octets; None for any other text."""
+    try:
+        octets = socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+        return octets if ip_text(octets) == text else None
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,224 @@
+"""Read plain items of a zone's `records` fast, on one line or in block style, with name and type before the content:
+
+    - {name: www, type: A, content: 192.0.2.1, ttl: 300}
+
+The text around the content means the same in every item. This module does not interpret it: it remembers the meaning
+that the full reader found. Only names, common data, ids and times, which differ from item to item, have code of their
+own. An item with an unknown part is left to the full reader.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from itertools import islice
+from typing import NamedTuple, NoReturn
+
+from dnsd.formats.plain_data import MAX_PLAIN, ParseName, parse_plain
+from dnsd.formats.plain_lines import KnownParts, room_in
+from dnsd.model.columns import Columns
+from dnsd.model.records import (
+    MAX_COMMENT,
+    PLAIN_STRINGS,
+    TEXT_TYPES,
+    UNQUOTED,
+    WITH_PRIORITY,
+    Identity,
+    Record,
+    Traits,
+    pack_content,
+    parse_owner,
+    parse_written_time,
+    written_content,
+)
+from dnsd.wire.addresses import packed_plain
+from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT, name_text
+from dnsd.wire.rdata import AAAA, CNAME, A
+
+MAX_AT_ONCE = 10_000  # items
+UNQUOTED_STRING = re.compile(r"[!#-~][ -~]{0,254}")  # RFC 1035 §3.3: at most 255 octets
+PLAIN_NAME = re.compile(r"[-\w*.]+", re.ASCII)
+ADDRESS_SIZES = {A: 4, AAAA: 16}  # octets
+
+# No part matches in two ways, and matches are possessive: the time is that of reading the item once.
+ODD = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff"  # not allowed, or a break of lines
+WORD = r"\w./+=@%;()$*!<>~^'-"
+BARE = rf"(?![nN](?:ull|ULL))[\w./](?:[{WORD}]++|:(?=[\w.:])|[ ]++(?=[{WORD}]))*+"
+SCALAR = rf"""(?:{BARE}|"(?:[^"\\{ODD}]++|\\["\\])*+"|'(?:[^'{ODD}]++|'')*+')"""
+OWN = "id|content|comment|created_on|modified_on"  # keys of parts with code of their own
+LIST = rf"\[(?:{SCALAR}(?:, {SCALAR})*+)?+\]"
+MAPPING = rf"\{{(?:\w++: {SCALAR}(?:, \w++: {SCALAR})*+)?+\}}"
+PAIR = rf"(?!(?:{OWN}):)\w++: (?:{SCALAR}|{LIST}|{MAPPING})"
+ID = r"[0-9a-f]{32}"
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?+(?:Z|[+-]\d\d:\d\d)"
+ID_OR_QUOTED, TIME_OR_QUOTED = (rf'({part}|"{part}")' for part in (ID, TIME))
+LABEL = r"(?![nN](?:ull|ULL))(\w[-\w]{0,62}+)(?=[,\r\n])"  # the most common name
+END = r"[ ]*+(?:(?<= )#[^\n]*+)?+\r?+\n"  # of a line
+PAIRS, LINES = rf"(?:, {PAIR})*+", rf"(?:\1  {PAIR}{END})*+"
+FLOW = re.compile(
+    rf"([ ]*+)- \{{name: (?:{LABEL}|({SCALAR}))(, type: \w++{PAIRS}, )content: ({SCALAR})({PAIRS})"
+    rf"(?:, comment: ({SCALAR}))?+({PAIRS})(?:, id: {ID_OR_QUOTED})?+(?:, created_on: {TIME_OR_QUOTED})?+"
+    rf"(?:, modified_on: {TIME_OR_QUOTED})?+(\}}{END})"
+    r"|",  # any other item: an empty match, so that the search does not skip it
+    re.ASCII,
+)
+BLOCK = re.compile(
+    rf"([ ]*+)- name: (?:{LABEL}|({SCALAR}))({END}\1  type: \w++{END}{LINES}\1  )content: ({SCALAR})({END}{LINES})"
+    rf"(?:\1  comment: ({SCALAR})\r?+\n)?+({LINES})(?:\1  id: {ID_OR_QUOTED}\r?+\n)?+"
+    rf"(?:\1  created_on: {TIME_OR_QUOTED}\r?+\n)?+(?:\1  modified_on: {TIME_OR_QUOTED}\r?+\n)?+()"
+    r"|",
+    re.ASCII,
+)
+LENGTHS = tuple(bytes((length,)) for length in range(MAX_LABEL + 1))
+NO_TIMES = [None, None]
+ESCAPED = re.compile(r"\\(.)")
+
+ItemData = tuple[bytes, str | None]  # wire form, and `written` of the record's identity
+ItemParts = tuple[str, str, str | None, str, str]  # the text around the content, and the comment, if there is one
+InterpretItem = Callable[[str], tuple[Record, int | None] | None]
+
+
+class ItemForm(NamedTuple):
+    """The meaning of an item apart from its name, content, id and times."""
+
+    rtype: int
+    traits: int  # index of the traits
+    priority: int | None
+    datas: dict[str, ItemData]  # known contents of this type and priority, as in the text
+
+
+class PlainItems:
+    """The plain items of one zone's records, read into columns."""
+
+    def __init__(self, zone_name: bytes, columns: Columns, interpret: InterpretItem) -> None:
+        """`interpret` returns the record in the text of one item, and its `priority`; None if the item is wrong."""
+        self.columns = columns
+        self._zone_name = zone_name
+        self._zone_text = name_text(zone_name)
+        self._interpret = interpret
+        self._names, self._hosts = KnownParts(zone_name, _no_meaning), KnownParts(ROOT, _no_meaning)
+        self._meanings: dict[tuple[str, str, bool, str, str], tuple[Traits, int | None]] = {}  # with any comment
+        self._datas: dict[tuple[int, int | None], dict[str, ItemData]] = {}
+
+    def read(self, text: str, start: int, end: int, column: int) -> int:
+        """Read plain items in `column` from `start` on, not all at once; return the start of the first unread line."""
+        return self._read(BLOCK, text, self._read(FLOW, text, start, end, column), end, column)
+
+    def _read(self, pattern: re.Pattern[str], text: str, start: int, end: int, column: int) -> int:
+        columns = self.columns
+        owners, rdatas, traits, identities = columns.owners, columns.rdatas, columns.traits, columns.identities
+        zone_name, zone_text = self._zone_name, self._zone_text
+        form: ItemForm | None = None
+        of_form: ItemParts | None = None
+        for match in islice(pattern.finditer(text, start, end), MAX_AT_ONCE):
+            indent, label, name, before, content, after, comment, later, record_id, *times, ending = match.groups()
+            if indent is None or len(indent) != column:
+                break
+            if of_form != (parts := (before, after, comment, later, ending)):
+                of_form, form = parts, self._form(parts, match)
+            if label and (label := label.lower()) != zone_text:
+                owner: bytes | None = LENGTHS[len(label)] + label.encode() + zone_name
+            else:
+                owner = self._owner(label or name)
+            if form is None or owner is None or len(owner) > MAX_NAME:
+                break
+            data = form.datas.get(content) or self._data(form, content)
+            if data is None or (form.rtype == CNAME and data[0].lower() == owner):
+                break
+            if record_id or data[1] is not None or times != NO_TIMES:
+                created, modified = map(_time, times)
+                if (created is None and times[0]) or (modified is None and times[1]):
+                    break
+                identities[len(owners)] = Identity(record_id and record_id.strip('"'), created, modified, data[1])
+            owners.append(owner)
+            rdatas.append(data[0])
+            traits.append(form.traits)
+            start = match.end()
+        return start
+
+    def _form(self, parts: ItemParts, match: re.Match[str]) -> ItemForm | None:
+        """The form of an item with these parts; None if the item is wrong or one for the full reader."""
+        before, after, comment, later, ending = parts
+        common = before, after, comment is None, later, ending
+        meaning = self._meanings.get(common)
+        if meaning is None:
+            if not (found := self._interpret(match[0])):
+                return None
+            meaning = found[0].traits, found[1]
+            room_in(self._meanings)[common] = meaning
+        traits, priority = meaning
+        if comment is not None:
+            text = _text(comment)
+            if len(text) > MAX_COMMENT:
+                return None
+            traits = traits._replace(comment=text)
+        datas = self._datas.setdefault((traits.rtype, priority), {})
+        return ItemForm(traits.rtype, self.columns.index_of(traits), priority, datas)
+
+    def _owner(self, scalar: str) -> bytes | None:
+        name = _text(scalar)
+        if PLAIN_NAME.fullmatch(name) and not name.lower().endswith((self._zone_text, ".")):
+            return self._names.name(name.lower())
+        try:
+            return parse_owner(name, self._zone_name)
+        except ValueError:
+            return None
+
+    def _data(self, form: ItemForm, scalar: str) -> ItemData | None:
+        """The data of a content that is not known yet; None if it is wrong."""
+        content = _text(scalar)
+        data = _text_data(content) if form.rtype in TEXT_TYPES else None
+        if data is None:
+            rtype, priority = form.rtype, form.priority
+            rdata = None if rtype in TEXT_TYPES else _plain_data(rtype, content, priority, self._hosts.name)
+            try:
+                rdata = rdata or pack_content(rtype, content, priority)
+            except ValueError:
+                return None
+            data = rdata, written_content(rtype, content, rdata)
+        room_in(form.datas)[scalar] = data
+        return data
+
+
+def _time(scalar: str | None) -> datetime | None:
+    return parse_written_time(scalar.strip('"')) if scalar else None
+
+
+def begins_plain(text: str, start: int) -> bool:
+    """Whether an item from `start` on looks plain."""
+    return any(match[0] for match in (FLOW.match(text, start), BLOCK.match(text, start)) if match)
+
+
+def _text(scalar: str) -> str:
+    """The text that a scalar means."""
+    if scalar[0] == '"':
+        inner = scalar[1:-1]
+        return ESCAPED.sub(r"\1", inner) if "\\" in inner else inner
+    return scalar[1:-1].replace("''", "'") if scalar[0] == "'" else scalar
+
+
+def _text_data(content: str) -> ItemData | None:
+    """The data of a TXT record of printable characters without escapes; None for any other content."""
+    if UNQUOTED_STRING.fullmatch(content):
+        return bytes((len(content),)) + content.encode(), UNQUOTED
+    if len(content) > MAX_PLAIN or not PLAIN_STRINGS.fullmatch(content):
+        return None
+    return b"".join(bytes((len(one),)) + one.encode() for one in content[1:-1].split('" "')), None
+
+
+def _plain_data(rtype: int, content: str, priority: int | None, parse_name: ParseName) -> bytes | None:
+    """The wire form of plain data, in which host names are full names; None for any other content."""
+    if rtype in ADDRESS_SIZES:
+        octets = packed_plain(content)
+        return octets if octets and len(octets) == ADDRESS_SIZES[rtype] else None
+    text = content if priority is None or rtype not in WITH_PRIORITY else f"{priority} {content}"
+    parse = parse_plain(rtype) if len(text) <= MAX_PLAIN else None
+    try:
+        return parse(text, parse_name) if parse else None
+    except ValueError:
+        return None
+
+
+def _no_meaning(*_: object) -> NoReturn:
+    raise ValueError

@@ -1,0 +1,157 @@
+"""The items of a list at the top level of a YAML text, on lines of their own: found without parsing the whole text.
+
+Most of a large file is such a list. A text is cut only between items: a part that parses alone, in the place of the
+list, ends where the parser expects another item, so that the parts parse together as each one does alone. This holds
+also for a line that looks like an item in the middle of a quoted text: the part before it does not parse alone. Form
+only; no model, no files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+import yaml
+
+from dnsd.errors import Path
+from dnsd.formats.yaml_problems import YamlError
+from dnsd.formats.yaml_text import BYTE_ORDER_MARK, FORBIDDEN, LOADER, MAX_SIZE, Data, Mark, Places, parse_yaml
+
+MAX_COLUMN = 8
+STAND_IN = "- {}\n"  # for all items of a list
+ODD_BREAK = re.compile("[\x85\u2028\u2029]")  # line breaks of YAML that are no lines here
+KEY_REST = re.compile(r"[ ]*+(?:#[^\n]*+)?+\r?+\n")  # of the key's line
+FIRST = re.compile(r"(?:[ ]*+(?:#[^\n]*+)?+\r?+\n)*+([ ]*+)- ")  # to the first item
+BLANK = re.compile(r"(?:[ ]*+(?:#[^\n]*+)?+\r?+\n)++")  # lines without meaning between items
+LAST_COMMENT = re.compile(r"[ ]*+(?:#[^\n]*+)?+")
+# The end of the list, by the column of its items: a line that begins before them, with neither an item nor a comment.
+ENDS = (
+    re.compile(r"\n(?=[^ #\r\n-]|-[^ \r\n])"),
+    *(re.compile(rf"\n(?=[ ]{{0,{column - 1}}}[^ #\r\n])") for column in range(1, MAX_COLUMN + 1)),
+)
+
+
+class ItemLines(NamedTuple):
+    """The place of a list's items in a text: offsets of their first line and of the first line after them."""
+
+    key: str
+    start: int
+    end: int
+    column: int  # of the items' dashes, from 0
+
+    @property
+    def dash(self) -> str:
+        """The beginning of an item, with the line break before it."""
+        return "\n" + " " * self.column + "- "
+
+    def starts(self, text: str) -> Iterator[int]:
+        """The offsets of all lines that begin like an item."""
+        found = text.find(self.dash, self.start - 1, self.end)
+        while found >= 0:
+            yield found + 1
+            found = text.find(self.dash, found + 1, self.end)
+
+    def count(self, text: str) -> int:
+        """The number of lines that begin like an item."""
+        return text.count(self.dash, self.start - 1, self.end)
+
+
+def find_items(text: str, key: str) -> ItemLines | None:
+    """The items of the list under a key, which `parsed_rest` must confirm; None if they have no lines of their own."""
+    if len(text) > MAX_SIZE or text.startswith(BYTE_ORDER_MARK):
+        return None
+    if "\r" in text and text.count("\r") != text.count("\r\n"):
+        return None
+    if not text.isascii() and ODD_BREAK.search(text):
+        return None
+    at = 0 if text.startswith(f"{key}:") else text.find(f"\n{key}:") + 1
+    begin = KEY_REST.match(text, at + len(key) + 1) if text.startswith(f"{key}:", at) else None
+    first = FIRST.match(text, begin.end()) if begin else None
+    if begin is None or first is None or len(first[1]) > MAX_COLUMN:
+        return None
+    column = len(first[1])
+    end = ENDS[column].search(text, first.end())
+    return ItemLines(key, begin.end(), end.end() if end else len(text), column)
+
+
+def parsed_rest(text: str, items: ItemLines) -> dict[str, Data] | None:
+    """The data of a text without the items; None if the text has to be parsed whole."""
+    places: Places = {}
+    try:
+        data = parse_yaml(rest_text(text, items), places=places)
+    except YamlError:
+        return None
+    line = text.count("\n", 0, items.start)
+    is_list = places.get((items.key,)) == (line, 1) and places.get((items.key, 0)) == (line + 1, items.column + 3)
+    if not isinstance(data, dict) or not is_list or data[items.key] != [{}]:
+        return None
+    return data | {items.key: None}
+
+
+def rest_text(text: str, items: ItemLines) -> str:
+    """The text with a stand-in for all items."""
+    return text[: items.start] + " " * items.column + STAND_IN + text[items.end :]
+
+
+def parsed_items(lines: str, items: ItemLines) -> list[Data] | None:
+    """The items in some lines between two items; None if they have to be parsed with the whole text."""
+    blank = BLANK.match(lines)
+    begin = blank.end() if blank else 0
+    if LAST_COMMENT.fullmatch(lines, begin):
+        return None if FORBIDDEN.search(lines) else []
+    dash = " " * items.column + "-"
+    if not lines.startswith((dash + " ", dash + "\r", dash + "\n"), begin):
+        return None
+    text = f"{items.key}:\n{lines}"
+    try:
+        data = parse_yaml(text, is_kept=False)
+    except YamlError:
+        return None
+    found = data[items.key] if isinstance(data, dict) and len(data) == 1 else None
+    if not isinstance(found, list) or ("&" in lines and _has_anchors(text)):
+        return None
+    return found
+
+
+def _has_anchors(text: str) -> bool:
+    """Whether a text gives names to nodes, which other parts may use."""
+    return any(getattr(event, "anchor", None) for event in yaml.parse(text, Loader=LOADER))
+
+
+class ItemPlaces:
+    """The places of paths in a text; of a large list of items, only those asked for are parsed."""
+
+    def __init__(self, text: str, items: ItemLines | None) -> None:
+        """Without `items`, the text is parsed whole; it may be wrong."""
+        self._text = text
+        self._items = items
+        self._starts = [*items.starts(text), items.end] if items else []
+        self._rest: Places = {}
+        with suppress(YamlError):
+            parse_yaml(rest_text(text, items) if items else text, places=self._rest)
+
+    def find(self, path: Path) -> Mark:
+        """The line and column of a path, or of the longest part of it that the text contains."""
+        if self._items is None or len(path) < 2 or path[0] != self._items.key:
+            line, column = _longest(self._rest, path)
+            return line + self._lines_more(line), column
+        (_, index, *inner) = path
+        start, end = self._starts[int(index)], self._starts[int(index) + 1]
+        places: Places = {}
+        parse_yaml(f"{self._items.key}:\n{self._text[start:end]}", places=places)
+        line, column = _longest(places, (self._items.key, 0, *inner))
+        return line - 1 + self._text.count("\n", 0, start), column
+
+    def _lines_more(self, line: int) -> int:
+        """The lines of the list more than of its stand-in, before a line of the rest."""
+        if self._items is None or line <= self._text.count("\n", 0, self._items.start) + 1:
+            return 0
+        return self._text.count("\n", self._items.start, self._items.end) - 1
+
+
+def _longest(places: Places, path: Path) -> Mark:
+    while path and path not in places:
+        path = path[:-1]
+    return places.get(path, (1, 1))

@@ -1,0 +1,87 @@
+"""The records of a YAML zone, read item by item: plain items fast, all others through YAML and the fields' rules."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+from dnsd.errors import Problem
+from dnsd.formats.plain_items import PlainItems, begins_plain
+from dnsd.formats.yaml_items import BLANK, ItemLines, parsed_items
+from dnsd.formats.yaml_text import FORBIDDEN
+from dnsd.model.columns import Columns
+from dnsd.model.fields import MAX_PROBLEMS, validate
+from dnsd.model.records import Record, RecordError, RecordFields, build_record
+from dnsd.store.control_characters import ESCAPE, control_problems
+
+
+class RecordItems:
+    """The records in the items of one text, with their rows and problems."""
+
+    def __init__(self, key: str, zone_name: bytes, text: str, items: ItemLines) -> None:
+        """`key` is the zone's."""
+        self.columns, self.rows = Columns(), array("I")
+        self.count = 0  # of items
+        self.problems: list[Problem] = []
+        self.controls: list[Problem] = []  # warnings of control characters
+        self._key, self._zone_name = key, zone_name
+        self._text, self._items = text, items
+        self._plain = PlainItems(zone_name, self.columns, self._interpret)
+
+    def read(self, start: int, end: int, progress: Callable[[int], None]) -> bool:
+        """Read the items between two offsets; False: the text must be read whole."""
+        while start < end:
+            blank = BLANK.match(self._text, start, end)
+            if blank and FORBIDDEN.search(blank[0]):
+                return False
+            start = blank.end() if blank else start
+            before = len(self.columns.owners)
+            after = self._plain.read(self._text, start, end, self._items.column)
+            found = len(self.columns.owners) - before
+            self.rows.extend(range(self.count, self.count + found))
+            self.count += found
+            progress(self.count)
+            if after == start < end:
+                after = self._next_plain(start, end)
+                if not self._read_others(self._text[start:after]):
+                    return False
+            start = after
+        return True
+
+    def _next_plain(self, start: int, end: int) -> int:
+        """The start of the next plain item after the item at `start`."""
+        dash = self._items.dash
+        while (found := self._text.find(dash, start, end)) >= 0:
+            start = found + 1
+            if begins_plain(self._text, start):
+                return start
+        return end
+
+    def _read_others(self, lines: str) -> bool:
+        items = parsed_items(lines, self._items)
+        for data in items or ():
+            if len(self.problems) >= MAX_PROBLEMS:
+                return False
+            path = "records", self.count
+            if ESCAPE in lines:
+                self.controls += control_problems(self._key, data, path)
+            fields, found = validate(RecordFields, data, self._key, path)
+            self.problems += found
+            if fields:
+                try:
+                    self.columns.add(build_record(fields, self._zone_name))
+                    self.rows.append(self.count)
+                except RecordError as error:
+                    self.problems.append(Problem(self._key, (*path, *error.path), str(error)))
+            self.count += 1
+        return items is not None
+
+    def _interpret(self, lines: str) -> tuple[Record, int | None] | None:
+        items = parsed_items(lines, self._items)
+        if not items or len(items) > 1 or any(control_problems(self._key, items[0])):
+            return None
+        fields, _ = validate(RecordFields, items[0], self._key)
+        try:
+            return (build_record(fields, self._zone_name), fields.priority) if fields else None
+        except RecordError:
+            return None

@@ -1,0 +1,240 @@
+"""The records of a YAML zone, read item by item, are those of the whole text: same records, rows, problems, places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from dnsd.errors import Problem
+from dnsd.formats import yaml_items
+from dnsd.formats.yaml_text import parse_yaml
+from dnsd.store import objects
+from dnsd.store.directory import FileKind, SourceFile
+from dnsd.store.objects import ReadZone, located, read_zone
+from dnsd.store.text_file import content_of
+from tests.limits import examples
+from tests.unit.formats.test_yaml_edit import library
+
+__all__ = ["library"]  # a fixture for every test
+
+ID = "0123456789abcdef0123456789abcdef"
+TIME = "2026-01-01T00:00:00.5+01:00"
+
+# Of each part: the common forms, and odd ones.
+NAMES = [
+    "www",
+    "a",
+    "A-1",
+    "a.b",
+    '"@"',
+    '"*"',
+    "'*.x'",
+    "a.example.com",
+    "example.com",
+    "_x.y",
+    "xample.com",
+    "7",
+    '"ä"',
+]
+ODD_NAMES = [
+    *(
+        "Example.COM.",
+        "x.example.org.",
+        "@",
+        "*",
+        "a..b",
+        "ä",
+        r"a\.b",
+        r'"a\\.b"',
+        r'"a\.b"',
+        "null",
+        "nullify",
+        "~",
+        '""',
+    ),
+    *(
+        "''",
+        "l" * 64,
+        "&a b",
+        "*a",
+        "!!str a",
+        "[a]",
+        "{a: b}",
+        "a b",
+        "a: b",
+        "a #b",
+        '"a',
+        "a'b",
+        "-a",
+        "a,b",
+        "a.",
+        "com",
+    ),
+]
+CONTENTS = {
+    "A": ["192.0.2.1", "192.0.2.2", '"192.0.2.3"'],
+    "AAAA": ["2001:db8::1", '"2001:db8::2"', "2001:DB8::1"],
+    "CNAME": ["example.org", "Example.ORG.", "www.example.com"],
+    "NS": ["ns1.example.net.", "ns1"],
+    "MX": ["10 mail.example.com.", '"10 mail"'],
+    "TXT": ["hello", "hello world", '\'"a" "b"\'', r'"\"a\""', "v=spf1 -all", "'a''b'", "'\"\"'"],
+    "CAA": ["'0 issue \"ca.example.net\"'"],
+    "DS": ["1 13 2 " + "Ab" * 32],
+}
+ODD_CONTENTS = {
+    "A": ["192.0.2.256", "192.0.02.1", "1.2.3", r'"\\# 4 c0000201"', "2001:db8::1", ""],
+    "AAAA": ["::1", "fe80::1%eth0", "192.0.2.1", "1:", '"::ffff:1.2.3.4"', '"::1"'],
+    "CNAME": ['"@"', "a..b", "a b", ".", "a.b"],
+    "MX": ["mail.example.com", "x mail"],
+    "TXT": [r'"a\tb"', '" a"', r'"a\x07b"', "x" * 256, "'\"a'", "'a;b'", "'\"a\" b'", '""', "a  b"],
+    "SOA": ["ns1.example.net. host.example.net. 1 2 3 4 5"],
+    "NULL": ["x"],
+    "a": ["192.0.2.1"],
+    "ANY": ["x"],
+    "DS": ["1 13 2 ab"],
+}
+EXTRAS = [
+    "ttl: 300",
+    "ttl: 60",
+    "proxied: true",
+    "comment: hello",
+    r'comment: "ä, \"b\""',
+    "tags: [a, 'b:c']",
+    "tags: []",
+]
+EXTRAS += ["settings: {ipv4_only: true}", "priority: 5", "comment: 'it''s'"]
+OWN = [[], [], [f"id: {ID}"], [f'id: "{ID}"', f'created_on: "{TIME}"', "modified_on: 2026-01-01T00:00:00Z"]]
+OWN += [[f"created_on: {TIME}"], [f"modified_on: {TIME}", f"id: {ID}"]]
+ODD_EXTRAS = [
+    *("ttl: x", "foo: 1", "name: x", "ttl: ~", "content: b", r'comment: "a\x07b"', "ttl:", "comment: |", "comment: 'x"),
+    *(
+        r"comment: a\b",
+        "comment: {a",
+        "<<: {ttl: 5}",
+        "tags: [a, [b]]",
+        "x y: z",
+        "comment: x\x85y",
+        "comment: x\ufeffy",
+    ),
+    *(
+        f"id: {ID[1:]}",
+        f"id: {ID.upper()}",
+        'modified_on: "2026-13-01T00:00:00Z"',
+        "created_on: 2026-01-01",
+        f"id: '{ID}'",
+    ),
+]
+TAILS = ["", "", "", "", "  ", "  # c"]
+ODD_TAILS = [" # c \u00e4", "#c", " #\x07", "\t", " x", ","]
+LINES = ["", "  ", "# c", "  # c", "      # c"]
+ODD_LINES = [
+    *("- y'", "  - y'", "    x", "  - x", "- x", "  y: z", "---", "...", "\t", "  -", "  - [a, {b: c}]", "  - name: x"),
+    *("    type: A", "  - >", "    a", "  - 'a", "  - &x {name: x}", "  - *x", "  }", "records:", "  - {name: '"),
+    *("  - {name: x,", "     type: A, content: 192.0.2.7}", "  - ? a", "settings: {ns_ttl: 5}", "- - x", "# \x07"),
+]
+HEADS = ["", "", "name: example.com\n", "# c\n", "nameservers: [ns.example.org]\n", "---\n", "%YAML 1.1\n---\n"]
+ODD_HEADS = [
+    "x: 'a\n",
+    "x: |\n",
+    "{\n",
+    "- a\n",
+    "s: &x 5\n",
+    "name: a..b\n",
+    "records: []\n",
+    '"records":\n  - {}\n',
+    "? ",
+]
+ODD_HEADS += ["paused: true\nsoa: {refresh: 5}\n", "comment: a\n", "\ufeff"]
+KEYS = ["records:", "records:", "records:  # c", "records:\n\n#c"]
+ODD_KEYS = ["records: &x", "records: []", "records: {", "records :", "  records:", "records: |", "records: 'a"]
+FEET = [
+    "",
+    "",
+    "paused: false\n",
+    f"id: {ID}\n",
+    "# end",
+    "settings: {ns_ttl: 60}\nsoa: {retry: 5}\n",
+    "name: b.example\n",
+]
+ODD_FEET = ["comment: x\n", "nonsense\n", "x: *x\n", "]\n", "'\n", "---\n", " id: 5\n", 'description: "\\x07"\n']
+
+
+def either(common: list[str], odd: list[str]) -> st.SearchStrategy[str]:
+    return st.integers(0, 60).flatmap(lambda number: st.sampled_from(common if number else odd))
+
+
+@st.composite
+def items(draw: st.DrawFn, indent: str) -> str:
+    if not draw(st.integers(0, 8)):
+        return "".join(line + "\n" for line in draw(st.lists(either(LINES, ODD_LINES), min_size=1, max_size=3)))
+    contents = CONTENTS if draw(st.integers(0, 40)) else ODD_CONTENTS
+    rtype = draw(st.sampled_from(list(contents)))
+    content = draw(st.sampled_from(contents[rtype]))
+    pairs = [f"name: {draw(either(NAMES, ODD_NAMES))}", f"type: {rtype}", f"content: {content}"]
+    if not draw(st.integers(0, 9)):
+        pairs = draw(st.permutations(pairs))
+    for one in draw(st.lists(either(EXTRAS, ODD_EXTRAS), max_size=2)):
+        if all(pair.split(":")[0] != one.split(":")[0] for pair in pairs) or not draw(st.integers(0, 20)):
+            pairs.insert(len(pairs) if draw(st.integers(0, 9)) else draw(st.integers(0, len(pairs))), one)
+    pairs += draw(st.sampled_from(OWN))
+    tail = draw(either(TAILS, ODD_TAILS))
+    if draw(st.booleans()):
+        return f"{indent}- {{{', '.join(pairs)}}}{tail}\n"
+    below = indent + " " * draw(st.sampled_from([*([2] * 30), 4, 0]))
+    return f"{indent}- {pairs[0]}{tail}\n" + "".join(f"{below}{pair}\n" for pair in pairs[1:])
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> str:
+    indent = " " * draw(st.sampled_from([2, 2, 2, 2, 0, 0, 1, 4, 9]))
+    body = "".join(draw(st.lists(items(indent), max_size=6)))
+    head, key = draw(either(HEADS, ODD_HEADS)), draw(either(KEYS, ODD_KEYS))
+    text = f"{head}{key}\n{body}{draw(either(FEET, ODD_FEET))}"
+    if not draw(st.integers(0, 9)):
+        text = text.replace("\n", draw(st.sampled_from(["\r\n", "\r\n", "\r", "\u2028"])))
+    return text[: draw(st.sampled_from([len(text)] * 5 + [len(text) - 1]))]
+
+
+def read(text: str) -> ReadZone:
+    file = SourceFile("a/zones/example.com", FileKind.ZONE_YAML, "x.yaml", content_of(text))
+    return read_zone(file, "a1", ("ns1.example.net.",))
+
+
+def seen(text: str, found: ReadZone) -> tuple[Any, ...]:
+    paths = [("records", index, "content") for index in (range(len(found.zone.records)) if found.zone else ())]
+    placed = located(
+        [Problem("a/zones/example.com", path, "x") for path in (*paths, ("soa", "retry"), ("x",), ())], found
+    )
+    return found.zone, list(found.rows), found.problems, placed
+
+
+@settings(max_examples=examples(400, 10_000), deadline=None)
+@given(texts())
+@example("records:\n  - {name: a, type: TXT, content: 'x\n  - {name: a, type: A, content: 192.0.2.1}\n    y'}\n")
+@example("x: 'a\nrecords:\n  - {name: a, type: A, content: 192.0.2.1}\n'\n")
+@example("x: [a,\nrecords:\n- {name: a, type: A, content: 192.0.2.1}\n]\n")
+@example("records:\n- {name: a, type: TXT, content: 'x\n- y'}\n- {name: a, type: A, content: 192.0.2.1}\n")
+def test_items_read_one_by_one_are_those_of_the_whole_text(text: str) -> None:
+    found = read(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "find_items", lambda *_: None)
+        whole = read(text)
+    assert seen(text, found) == seen(text, whole)
+
+
+FLOW = "  - {{name: n{0}, type: TXT, content: 'x {0}', comment: \"number {0}\", id: {0:032x}, created_on: {1}}}\n"
+BLOCK = "  - name: n{0}\n    type: A\n    content: 192.0.2.{0}\n    ttl: 300  # five minutes\n    comment: number {0}\n"
+
+
+@pytest.mark.parametrize("form", [FLOW, BLOCK])
+def test_items_of_one_form_are_parsed_once(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    monkeypatch.setattr(yaml_items, "parse_yaml", lambda *args, **rest: parsed.append(1) or parse_yaml(*args, **rest))
+    monkeypatch.setattr(objects, "parse_yaml", lambda *_, **__: pytest.fail("the whole text is parsed"))
+    found = read("records:\n" + "".join(form.format(number, TIME) for number in range(50)))
+    assert [record.comment for record in found.zone.records][:50] == [f"number {number}" for number in range(50)]
+    assert list(found.rows) == list(range(50))
+    assert len(parsed) == 2  # the text without its items, and one item
