@@ -1,4 +1,7 @@
-"""One client's TCP connection: queries in, replies out, in order; and its end."""
+"""One client's TCP connection: queries in, replies out, in order; and its end.
+
+A reply may have many messages, as a zone transfer has: they are made one by one, as the client reads them.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from dnsd.net.turns import READ, WRITE, Turns
 from dnsd.wire.framing import FrameReader, frame
 
-Respond = Callable[[bytes, bytes], bytes | None]  # message, packed address of the sender -> reply
+Messages = Generator[bytes, None, None]  # of one reply; closed if the client cannot get them all
+# Message, packed address of the sender -> reply. Neither it nor its messages raise.
+Respond = Callable[[bytes, bytes], bytes | Messages | None]
 Observe = Callable[[int, float], None]  # number of replies in one turn, duration in seconds
 
 
@@ -79,6 +84,7 @@ class TcpConnection:
         self._ended = ended
         self._frames = FrameReader()
         self._queries: deque[bytes] = deque()
+        self._messages: Messages | None = None  # the rest of a reply to an earlier query
         self._queries_left = limits.queries
         self._unsent = bytearray()  # replies that the kernel has not accepted
         self._has_received = False
@@ -101,15 +107,19 @@ class TcpConnection:
     # Queries in, replies out
 
     def _turn(self, found: int, until: float) -> bool:
-        """Send, read and answer as much as one turn allows; return whether queries remain."""
+        """Send, read and answer as much as one turn allows; return whether replies remain to be made."""
         if found & WRITE:
             self._flush()
-        if found & READ and not self._queries and not self._is_closed:
+        if found & READ and not self._owes_replies() and not self._is_closed:
             self._read()
-        if self._queries and self._may_write:
+        if self._owes_replies() and self._may_write:
             self._answer(until)
         self._settle()
-        return bool(self._queries) and self._may_write
+        return self._owes_replies() and self._may_write
+
+    def _owes_replies(self) -> bool:
+        """Whether a received query has not been answered, or not with all messages."""
+        return bool(self._queries) or self._messages is not None
 
     def _read(self) -> None:
         """Read queries, or at the end discard input; only called when all earlier queries are answered."""
@@ -129,30 +139,42 @@ class TcpConnection:
                 self._queries += queries
 
     def _answer(self, until: float) -> None:
-        """Answer a turn's worth of queries, at least one."""
+        """Make a turn's worth of messages, at least one."""
         clock = self._turns.clock
         started = clock()
         replies: list[bytes] = []
         made = size = 0
         for _ in range(TURN):
-            reply = self._respond(self._queries.popleft(), self.peer)
-            if reply is not None:
-                replies.append(frame(reply))
+            message = self._next_message()
+            if message is not None:
+                replies.append(frame(message))
                 made += 1
-                size += len(reply)
+                size += len(message)
                 if size >= WRITE_SIZE:
                     self._write(replies)
                     size = 0
-            self._queries_left -= 1
-            if not self._queries_left:
-                self._queries.clear()
-                self._end(QUERIES)
-            if not self._queries or not self._may_write or clock() >= until:
+            if not self._owes_replies() or not self._may_write or clock() >= until:
                 break
         self._write(replies)
         self._note_use()
         if made:
             self._observe(made, clock() - started)
+
+    def _next_message(self) -> bytes | None:
+        """The next message of the reply in hand, else of the reply to the next query; None at the reply's end."""
+        if self._messages is None:
+            reply = self._respond(self._queries.popleft(), self.peer)
+            self._queries_left -= 1
+            if not self._queries_left:
+                self._queries.clear()
+                self._end(QUERIES)
+            if reply is None or isinstance(reply, bytes):
+                return reply
+            self._messages = reply
+        message = next(self._messages, None)
+        if message is None:
+            self._messages = None
+        return message
 
     def _write(self, replies: list[bytes]) -> None:
         """Send replies together, with one system call and in few segments (RFC 7766 §8)."""
@@ -193,7 +215,7 @@ class TcpConnection:
     def is_quiet(self) -> bool:
         """Whether nothing was received since the last call and no query is unanswered."""
         had_news, self._has_news = self._has_news, False
-        return not had_news and not self._queries
+        return not had_news and not self._owes_replies()
 
     def finish(self) -> None:
         """Answer the queries already received, then close."""
@@ -213,7 +235,7 @@ class TcpConnection:
 
     def _settle(self) -> None:
         """If the connection is ending and all replies are sent, close or linger; else wait for the next event."""
-        if self._is_ending and not self._queries and not self._unsent:
+        if self._is_ending and not self._owes_replies() and not self._unsent:
             if self._is_half_closed:
                 self._close()
             elif not self._linger_s:
@@ -245,6 +267,9 @@ class TcpConnection:
         self._is_closed = True
         self._timer.cancel()
         self._queries.clear()
+        if self._messages is not None:
+            self._messages.close()
+            self._messages = None
         self._unsent.clear()
         self._turns.leave(self._seat)
         self.sock.close()
@@ -272,9 +297,9 @@ class TcpConnection:
 
     def _take_what_waits(self, now: float) -> None:
         """Do not blame the client if our turns take long: queries that have arrived count as on time."""
-        if self._queries and self._may_write:
+        if self._owes_replies() and self._may_write:
             self._active_at = now
-        elif not self._queries and not self._is_ending and self._may_write:
+        elif not self._owes_replies() and not self._is_ending and self._may_write:
             self._read()
             self._turns.call(self._seat)
 
