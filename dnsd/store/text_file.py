@@ -13,7 +13,8 @@ from pathlib import Path
 
 from dnsd.formats.odd_octets import octets_of
 
-MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
+MAX_FILE_SIZE = 16 * 1024**3  # octets of a zone's file; the setting `limits.file_mib` is lower
+MAX_TEXT_SIZE = 64 * 1024**2  # octets of any other file
 MAX_KEPT = 64 * 1024  # characters of a text kept in memory; a larger text is cheaper to read again
 BLOCK = 1024 * 1024  # octets
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -48,7 +49,8 @@ class FileChangedError(Exception):
 
 
 def read_text(path: Path) -> str:
-    """Read the text of a regular file. Raises OSError and NotTextError."""
+    """Read the text of a regular file, which must not be large. Raises OSError and NotTextError."""
+    _check_size(path.stat().st_size, MAX_TEXT_SIZE)
     return "".join(_blocks(path, _new_digest()))
 
 
@@ -66,8 +68,7 @@ def read_content(path: Path, *, any_octets: bool = False) -> Content:
 def content_of(text: str) -> Content:
     """The content of a file with this text, which is kept at any size, not being on disk yet. Raises NotTextError."""
     octets = octets_of(text)
-    if len(octets) > MAX_FILE_SIZE:
-        raise NotTextError(f"has {len(octets):,} octets; the limit is {MAX_FILE_SIZE:,}")
+    _check_size(len(octets), MAX_FILE_SIZE)
     digest = _new_digest()
     digest.update(octets)
     return Content(digest.digest(), text, len(octets))
@@ -123,18 +124,18 @@ def _blocks(path: Path, digest: hashlib.blake2b, *, any_octets: bool = False) ->
     if not stat.S_ISREG(status.st_mode):  # a pipe would block forever
         raise NotTextError("is not a regular file")
     size, line = 0, 1
-    _check_size(status.st_size)  # before any of it is read
+    _check_size(status.st_size, MAX_FILE_SIZE)  # before any of it is read
     for octets in _whole_lines(path):
         size += len(octets)
-        _check_size(size)
+        _check_size(size, MAX_FILE_SIZE)
         digest.update(octets)
         yield _decode(octets, line, any_octets=any_octets)
         line += octets.count(b"\n")
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_FILE_SIZE:
-        raise NotTextError(f"has {size:,} octets; the limit is {MAX_FILE_SIZE:,}")
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise NotTextError(f"has {size:,} octets; the limit is {most:,}")
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
