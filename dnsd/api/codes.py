@@ -42,7 +42,7 @@ CODES: Mapping[Reason, Code] = {
     Reason.TOO_MANY_FAILURES: Code(1010, 429, "too many attempts with invalid tokens"),
     Reason.BAD_METHOD: Code(1011, 405, "method not allowed"),
     Reason.INTO_OPEN: Code(1012, 400, "with `into_open=refuse`: the change would make an origin public"),
-    Reason.QUOTA: Code(1013, 400, "a quota of the account: of maps, addresses, members, prefixes or delegations"),
+    Reason.QUOTA: Code(1013, 400, "a quota of the account: maps, addresses, members, prefixes, delegations or tokens"),
     Reason.TOO_SOON: Code(1014, 429, "an activation check of a zone that was checked a moment ago"),
     Reason.TOO_MANY_WRITES: Code(971, 429, "the quota `writes_per_minute`: `Retry-After` says when to go on"),
     Reason.ZONE_EXISTS: Code(1061, 400, "the zone already exists"),

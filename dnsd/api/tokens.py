@@ -53,20 +53,20 @@ async def get_token(call: Call) -> Reply:
 async def create_token(call: Call) -> Reply:
     """Create a token, no wider and no longer-lived than the token that asks; only this answer has its `value`"""
     fields = token_fields(call.fields(TokenBody), call.path.get("account_id"))
-    asks, dataset, now = call.actor.token, call.dataset, datetime.now(UTC)
+    asks, loaded, now = call.actor.token, call.service.loaded, datetime.now(UTC)
+    dataset, quotas = loaded.dataset, loaded.settings.quotas
     done = await _change(
-        call, "token.create", lambda file: token_changes.create_token(file, asks, fields, dataset, now)
+        call, "token.create", lambda file: token_changes.create_token(file, asks, fields, dataset, now, quotas=quotas)
     )
     return Reply({**token_shape(done.token, now), "value": done.secret})
 
 
 async def edit_token(call: Call) -> Reply:
     """Replace the name, policies and expiry of a token"""
-    asks, dataset, now, token = call.actor.token, call.dataset, datetime.now(UTC), _token(call)
+    asks, loaded, now, token = call.actor.token, call.service.loaded, datetime.now(UTC), _token(call)
     fields = token_fields(call.fields(TokenBody, token_shape(token, now)), call.path.get("account_id"))
-    done = await _change(
-        call, "token.edit", lambda file: token_changes.edit_token(file, asks, token.id, fields, dataset, now)
-    )
+    edit = partial(token_changes.edit_token, dataset=loaded.dataset, now=now, quotas=loaded.settings.quotas)
+    done = await _change(call, "token.edit", lambda file: edit(file, asks, token.id, fields))
     return Reply(token_shape(done.token, now))
 
 

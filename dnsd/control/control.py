@@ -74,7 +74,7 @@ class Control:
         self.alarms = Alarms(self.current, self.audit, setup.log)
         self.changes = ChangeQueue(self.current, self.loader, self.publisher, self.brake, setup.log)
         self.observer = RouteObserver(
-            setup.config, self.current, self.loader, self.changes, self.brake, self.audit, setup.log
+            setup.config, self.current, self.loader, self.changes, self.brake, self.acts, setup.log
         )
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,14 @@ from pathlib import Path
 from dnsd.app import Loaded, with_observed
 from dnsd.control.brake import Brake
 from dnsd.control.change_queue import ChangeQueue
+from dnsd.control.change_request import not_written
 from dnsd.control.current import Current
 from dnsd.control.loading import Loader
 from dnsd.log import Log
-from dnsd.manage.audit import AuditLog
+from dnsd.manage.acts import Act, Acts
 from dnsd.manage.audit_entries import Entry, Outcome
 from dnsd.manage.brake import ROUTES, Book, Overrun, author_of, judged, limit_of
+from dnsd.manage.change import EvidenceError
 from dnsd.manage.judge import moves_between
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.tokens import Token
@@ -26,10 +29,12 @@ from dnsd.model.advertisement import NO_ROUTES, Routes
 from dnsd.model.fields import IPNetwork
 from dnsd.model.observed import FeedError, FeedFields, Observed, changed_networks, without_new_withdrawals
 from dnsd.process.tasks import in_thread
+from dnsd.store.observations import FILE_NAME as OBSERVED
 
 LOOK_S = 1.0
 RETRY = timedelta(seconds=10)  # between attempts to apply what the brake refused
 MAX_TOLD = 20  # networks in log lines and audit entries at a time
+WORDS = {True: "observed withdrawn", False: "no longer observed withdrawn"}
 
 
 class RouteObserver:
@@ -42,7 +47,7 @@ class RouteObserver:
         loader: Loader,
         changes: ChangeQueue,
         brake: Brake,
-        audit: AuditLog,
+        acts: Acts,
         log: Log,
     ) -> None:
         self._config = config
@@ -50,7 +55,7 @@ class RouteObserver:
         self._loader = loader
         self._changes = changes
         self._brake = brake
-        self._audit = audit
+        self._acts = acts
         self._log = log
         self._feeding = asyncio.Lock()
         self.waiting = ""  # the reason why new withdrawals in the watched file are not applied; empty if they are
@@ -115,15 +120,45 @@ class RouteObserver:
                 self.waiting = "" if token is None else self.waiting
                 await self._brake.keep(judgement)
             is_changed = loaded.observed != before.observed
-            if is_changed:
-                await self._current.replace(loaded, keep_good=False)
-                self._loader.note_change(loaded)
-                self._changes.note_unsaved()
-        if is_changed or token:
-            await self._keep(observed, loaded.observed)
-        entries = [*self._told(before, loaded, token)] if is_changed else []
-        if entries and (problem := await in_thread(partial(self._audit.append, *entries))):
-            self._log.error(problem)
+            entries = [*_entries(before, loaded, token)] if is_changed else []
+            acts = await in_thread(partial(self._begun, entries)) if token and self._needs_evidence else []
+            is_done = False
+            try:
+                if is_changed:
+                    await self._current.replace(loaded, keep_good=False)
+                    self._loader.note_change(loaded)
+                    self._changes.note_unsaved()
+                if is_changed or token:
+                    await self._keep(observed, loaded.observed)
+                is_done = True
+            finally:
+                await in_thread(partial(self._recorded, entries, acts, is_done=is_done))
+        if is_changed:
+            self._tell(before, loaded)
+
+    @property
+    def _needs_evidence(self) -> bool:
+        return self._current.settings.audit.applies("route.feed", removes=False)
+
+    def _begun(self, entries: Iterable[Entry]) -> list[Act]:
+        """The acts of a feed, with their entries on the disk. Raises RefusedError. Blocks."""
+        begun: list[Act] = []
+        try:
+            for entry in entries:
+                begun.append(self._acts.begin(entry, OBSERVED))
+        except EvidenceError as error:
+            for act in begun:
+                self._acts.end(act, is_done=False)
+            raise not_written(error) from None
+        return begun
+
+    def _recorded(self, entries: Sequence[Entry], acts: Sequence[Act], *, is_done: bool) -> None:
+        """Write the outcome of a feed. Blocks."""
+        revision = self._current.loaded.snapshot.revision if self._current.loaded else None
+        for act in acts:
+            self._acts.end(act, is_done=is_done, revision=revision)
+        if entries and not acts and is_done:
+            self._acts.note(*(replace(one, revision=revision) for one in entries))
 
     async def _keep(self, observed: Observed, applied: Routes) -> None:
         await in_thread(partial(self._current.routes.keep, observed, applied))
@@ -149,29 +184,32 @@ class RouteObserver:
         limit = limit_of(len(before.dataset.accounts), reload.brake_limits, reload.window_s)
         return judged(book, author, moved.zones, moved.base, after.snapshot, limit, time.time())
 
-    def _told(self, before: Loaded, after: Loaded, token: Token | None) -> Iterator[Entry]:
-        """Log the networks that became withdrawn or are so no longer, and return audit entries for their accounts."""
+    def _tell(self, before: Loaded, after: Loaded) -> None:
+        """Log the networks that became withdrawn or are so no longer."""
         changed = changed_networks(before.observed, after.observed)
         for network, is_withdrawn in changed[:MAX_TOLD]:
             accounts = [*_with_prefix_at(after.dataset.accounts.values(), network)]
-            what = "observed withdrawn" if is_withdrawn else "no longer observed withdrawn"
             whose = f", of {', '.join(one.key for one in accounts)}" if accounts else ""
             log = self._log.warning if is_withdrawn and accounts else self._log.info
-            log(f"{network} is {what}{whose}")
-            for account in accounts:
-                yield Entry(
-                    at=datetime.now(UTC),
-                    token=token,
-                    client="",
-                    action="route.withdrawn" if is_withdrawn else "route.advertised",
-                    object=account.key,
-                    account_id=account.id,
-                    outcome=Outcome.OK,
-                    revision=self._current.loaded.snapshot.revision if self._current.loaded else None,
-                    message=f"{network} is {what}",
-                )
+            log(f"{network} is {WORDS[is_withdrawn]}{whose}")
         if len(changed) > MAX_TOLD:
             self._log.warning(f"and {len(changed) - MAX_TOLD:,} more routes changed")
+
+
+def _entries(before: Loaded, after: Loaded, token: Token | None) -> Iterator[Entry]:
+    """Audit entries for the accounts of the networks that became withdrawn or are so no longer."""
+    for network, is_withdrawn in changed_networks(before.observed, after.observed)[:MAX_TOLD]:
+        for account in _with_prefix_at(after.dataset.accounts.values(), network):
+            yield Entry(
+                at=datetime.now(UTC),
+                token=token,
+                client="",
+                action="route.withdrawn" if is_withdrawn else "route.advertised",
+                object=account.key,
+                account_id=account.id,
+                outcome=Outcome.OK,
+                message=f"{network} is {WORDS[is_withdrawn]}",
+            )
 
 
 def _with_prefix_at(accounts: Iterable[Account], network: IPNetwork) -> Iterator[Account]:

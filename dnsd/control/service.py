@@ -32,7 +32,7 @@ from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.refusal import GuessError, Reason, RefusedError, refused
 from dnsd.manage.service import Actor
-from dnsd.manage.token_changes import TokenChange, accounts_of, change_between, token_data
+from dnsd.manage.token_changes import TokenChange, accounts_of, change_between, token_data, tokens_of
 from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import Token
 from dnsd.manage.traffic import Traffic
@@ -228,6 +228,7 @@ class ControlService:
         used = asdict(loaded.uses[account.id])
         used["history_octets"] = await in_thread(partial(self.history.size, account.id))
         used["audit_octets"] = await in_thread(partial(self._audit.size, account.id))
+        used["tokens"] = await in_thread(partial(tokens_of, self.tokens, loaded.dataset, account.id))
         used["writes_per_minute"] = self._writes.used(token, self._writes_limit(token), now)
         return {
             name: {"limit": getattr(limits, name), "used": used[name], "is_own": name in own}

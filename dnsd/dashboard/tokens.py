@@ -85,14 +85,11 @@ async def show_create(visit: Visit) -> HtmlPage:
 
 async def create(visit: Visit) -> HtmlPage:
     """Make a token, and show its secret."""
-    asks, dataset, now = visit.token, visit.dataset, datetime.now(UTC)
+    asks, loaded, now = visit.token, visit.loaded, datetime.now(UTC)
+    make = partial(token_changes.create_token, asks=asks, dataset=loaded.dataset, now=now)
     try:
-        fields = _fields(visit)
-        done = await _change(
-            visit,
-            "token.create",
-            partial(token_changes.create_token, asks=asks, fields=fields, dataset=dataset, now=now),
-        )
+        made = partial(make, fields=_fields(visit), quotas=loaded.settings.quotas)
+        done = await _change(visit, "token.create", made)
     except RefusedError as error:
         return _create_page(visit, FormErrors(error, FIELDS))
     return _secret_page(visit, done, "made")

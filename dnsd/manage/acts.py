@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from dnsd.manage.audit_entries import Entry, PendingEntry, pending_entry
 from dnsd.manage.change import EvidenceError
 from dnsd.manage.token_file import TokenFile, TokenFileError
 from dnsd.store.kept_file import DamagedFileError, kept, read_octets
+from dnsd.store.observations import FILE_NAME as OBSERVED
 from dnsd.whole_file import make_folder, replacing
 
 T = TypeVar("T")
@@ -31,6 +33,7 @@ MAX_SIZE = 1024 * 1024  # octets of a file; an entry has at most about 150 kB
 NAME = re.compile(r"([0-9a-f]{32})\.json")
 TOKEN = re.compile(r"tokens/([0-9a-f]{32})")
 FILE = re.compile(r"(loa/[0-9a-f]{32}|pending)/[0-9a-f]{32}\.json")
+MAX_REPLACED = 64 * 1024 * 1024  # octets of a file that acts replace
 UNKNOWN = "unknown whether it was done: the server ended, and the file of tokens cannot be read"
 
 
@@ -39,7 +42,7 @@ class Act:
     """An act that has begun."""
 
     pending: PendingEntry
-    what: str  # tokens/ID, or the path of a file in the state folder
+    what: str  # tokens/ID, or the path of a file in the state folder: one that comes or goes, or OBSERVED
 
     @property
     def id(self) -> str:
@@ -64,8 +67,7 @@ class Acts:
         """The result of an act, with its entry in the audit log: before it, if that is needed. Raises EvidenceError."""
         if not needs_evidence:
             result = verb()
-            if problem := self._audit.append(entry):
-                self._report(problem)
+            self.note(entry)
             return result
         act = self.begin(entry, what)
         try:
@@ -75,6 +77,11 @@ class Acts:
             raise
         self.end(act, is_done=True)
         return result
+
+    def note(self, *entries: Entry) -> None:
+        """Write the entries of what was done without evidence."""
+        if problem := self._audit.append(*entries):
+            self._report(problem)
 
     def begin(self, entry: Entry, what: str) -> Act:
         """Bring the entry of an act to the disk; `end` must follow. Raises EvidenceError: then it may not be done."""
@@ -94,10 +101,10 @@ class Acts:
             raise
         return act
 
-    def end(self, act: Act, *, is_done: bool) -> None:
+    def end(self, act: Act, *, is_done: bool, revision: int | None = None) -> None:
         """Write the outcome of an act; if that fails, `settle` does it later."""
         try:
-            self._audit.settle([act.pending], is_done)
+            self._audit.settle([act.pending], is_done, revision)
         except OSError as error:
             self._report(f"the outcome of {act.pending['entry']['action']} is not in the audit log yet: {error}")
             with self._turn:
@@ -139,9 +146,11 @@ class Acts:
         """What an act changes, as it is now; empty if it does not exist. Raises OSError and TokenFileError."""
         if found := TOKEN.fullmatch(what):
             return TokenFile(self._state).digest(found[1])
-        if not FILE.fullmatch(what):
+        if not FILE.fullmatch(what) and what != OBSERVED:
             raise ValueError(what)
         try:
+            if what == OBSERVED:
+                return blake2b(read_octets(self._state / what, MAX_REPLACED), digest_size=16).hexdigest()
             os.stat(self._state / what)
         except FileNotFoundError:
             return ""

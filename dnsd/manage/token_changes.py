@@ -16,9 +16,10 @@ from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.token_file import NoSuchTokenError, TokenFile
 from dnsd.manage.tokens import AccessLevel, Area, Token, permission_text
 from dnsd.model.dataset import Dataset
+from dnsd.model.quota_rules import quota_message, quotas_of
+from dnsd.model.quotas import Quotas
 from dnsd.model.times import time_text
 
-MAX_OF_ACCOUNT = 100  # tokens for an account or zones of it
 MAX_OF_LINE = 1_000  # tokens made from one token of a customer, also those for zones that are deleted
 MAX_LINE_SIZE = 1024 * 1024  # octets of scopes and policies of such tokens: the file is read again after each change
 ID_SIZE = 40  # octets of an id in the file
@@ -93,8 +94,15 @@ def accounts_of(token: Token, dataset: Dataset) -> set[str]:
     return {*accounts, *(dataset.zones[one].account_id for one in zones if one in dataset.zones)}
 
 
-def create_token(file: TokenFile, asks: Token, fields: TokenFields, dataset: Dataset, now: datetime) -> TokenChange:
-    """Make a token. Raises RefusedError."""
+def tokens_of(file: TokenFile, dataset: Dataset, account_id: str) -> int:
+    """The number of tokens for an account or zones of it: the use of its quota `tokens`. Raises TokenFileError."""
+    return sum(account_id in accounts_of(one, dataset) for one in file.tokens())
+
+
+def create_token(
+    file: TokenFile, asks: Token, fields: TokenFields, dataset: Dataset, now: datetime, *, quotas: Quotas
+) -> TokenChange:
+    """Make a token; `quotas` are those of the settings. Raises RefusedError."""
     asks = _still(file, asks, now)
     new = _within(asks, fields, dataset, now)
 
@@ -105,7 +113,7 @@ def create_token(file: TokenFile, asks: Token, fields: TokenFields, dataset: Dat
             raise refused(
                 Reason.FORBIDDEN, f"{MAX_OF_LINE:,} tokens descend from the same token, the limit: revoke some"
             )
-        _check_room(tokens, token, dataset)
+        _check_room(tokens, token, dataset, quotas)
 
     try:
         token, secret = file.create(
@@ -125,9 +133,16 @@ def create_token(file: TokenFile, asks: Token, fields: TokenFields, dataset: Dat
 
 
 def edit_token(
-    file: TokenFile, asks: Token, token_id: str, fields: TokenFields, dataset: Dataset, now: datetime
+    file: TokenFile,
+    asks: Token,
+    token_id: str,
+    fields: TokenFields,
+    dataset: Dataset,
+    now: datetime,
+    *,
+    quotas: Quotas,
 ) -> TokenChange:
-    """Replace everything in a token except its secret. Raises RefusedError."""
+    """Replace everything in a token except its secret; `quotas` are those of the settings. Raises RefusedError."""
     asks = _still(file, asks, now)
     before = find_token(file, asks, token_id)
     new = _within(asks, fields, dataset, now)
@@ -147,7 +162,7 @@ def edit_token(
         )
 
     try:
-        after = file.edit(token_id, change, lambda tokens, token: _check_room(tokens, token, dataset))
+        after = file.edit(token_id, change, lambda tokens, token: _check_room(tokens, token, dataset, quotas, before))
     except (ValueError, NoSuchTokenError) as error:
         raise _refused(error) from None
     return TokenChange(before=before, after=after)
@@ -246,17 +261,24 @@ def _check_scope(limit: Token, fields: TokenFields, dataset: Dataset) -> None:
             raise refused(Reason.NOT_FOUND, f"not_found: there is no zone {zone_id}", *SCOPE)
 
 
-def _check_room(tokens: Sequence[Token], new: Token, dataset: Dataset) -> None:
-    """Raise RefusedError if an account would have too many tokens, or a customer's tokens would be too large."""
+def _check_room(
+    tokens: Sequence[Token], new: Token, dataset: Dataset, quotas: Quotas, before: Token | None = None
+) -> None:
+    """Raise RefusedError if an account gets a token over its quota, or a customer's tokens would be too large.
+
+    `before` is the token before an edit.
+    """
     others = [one for one in tokens if one.id != new.id and one.descends_from(new.author)]
     if not new.is_operator and sum(map(_size, (*others, new))) > MAX_LINE_SIZE:
         message = f"accounts, zones and policies of tokens from the same token have over {MAX_LINE_SIZE:,} octets"
         raise refused(Reason.FORBIDDEN, f"{message}, the limit: revoke some")
     totals = Counter(account_id for one in tokens if one.id != new.id for account_id in accounts_of(one, dataset))
-    for account_id in sorted(accounts_of(new, dataset)):
-        if totals[account_id] >= MAX_OF_ACCOUNT:
-            message = f"account {account_id} has {totals[account_id]} tokens; the limit is {MAX_OF_ACCOUNT}: revoke one"
-            raise refused(Reason.FORBIDDEN, message)
+    for account_id in sorted(accounts_of(new, dataset) - (accounts_of(before, dataset) if before else set())):
+        account = dataset.accounts.get(account_id)
+        limit = (quotas_of(account, quotas) if account else quotas).tokens
+        if totals[account_id] >= limit:
+            where = f"for the account {account_id}"
+            raise refused(Reason.QUOTA, quota_message("tokens", limit, totals[account_id] + 1, where))
 
 
 def _size(token: Token) -> int:

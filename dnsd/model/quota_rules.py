@@ -148,6 +148,10 @@ def _over(key: str, path: Path, name: str, limit: int, count: int, where: str, *
         rule = BrokenRule.ZONE_QUOTA
     else:
         rule = BrokenRule.RECORD_QUOTA if name.startswith("records") else BrokenRule.QUOTA
-    what = name.partition("_per_")[0]
-    message = f"the quota `{name}` is {limit:,}, and there {'are' if warning else 'would be'} {count:,} {what} {where}"
-    return Problem(key, path, f"{message}: {REMEDY}", warning=warning, rule=rule)
+    message = quota_message(name, limit, count, where, verb="are" if warning else "would be")
+    return Problem(key, path, message, warning=warning, rule=rule)
+
+
+def quota_message(name: str, limit: int, count: int, where: str, *, verb: str = "would be") -> str:
+    """The message about a quota that is exceeded."""
+    return f"the quota `{name}` is {limit:,}, and there {verb} {count:,} {name.partition('_per_')[0]} {where}: {REMEDY}"

@@ -27,6 +27,7 @@ class Quotas(Fields):
     members_per_map: int = Field(default=10_000, ge=0, le=MOST, description="members of one address map")
     prefixes: int = Field(default=100, ge=0, le=MOST, description="prefixes of an account")
     delegations: int = Field(default=1_000, ge=0, le=MOST, description="delegations of all prefixes of an account")
+    tokens: int = Field(default=100, ge=0, le=MOST, description="tokens for an account, or for zones of it")
     history_octets: int = Field(
         default=1024**3,
         ge=LEAST_OCTETS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import yaml
 from click.testing import CliRunner
 
 from dnsd.cli import main
+from dnsd.model.times import time_text
 from tests.api.server import A1, A2, FILES, PREFIX1, SETTINGS, Z1, Z3, Api
+from tests.api.test_durability import wait_until
+from tests.api.test_pending_changes import soon
 from tests.browser.sessions import Person
 
 MAPS = f"/accounts/{A1}/addressing/address_maps"
@@ -107,7 +111,7 @@ ZONE = {"zones": ZONES_CODE}
 RECORD_IN_ZONE = {"records_per_zone": RECORDS_CODE}
 RECORD = {"records": RECORDS_CODE}
 MAP, ADDRESS, MEMBER = {"maps": OWN_CODE}, {"addresses_per_map": OWN_CODE}, {"members_per_map": OWN_CODE}
-PREFIX, DELEGATION = {"prefixes": OWN_CODE}, {"delegations": OWN_CODE}
+PREFIX, DELEGATION, TOKEN = {"prefixes": OWN_CODE}, {"delegations": OWN_CODE}, {"tokens": OWN_CODE}
 
 
 def import_one(world: World) -> str:
@@ -123,6 +127,17 @@ def patch_ips(world: World) -> str:
 def patch_members(world: World) -> str:
     body = {"memberships": [*members(world), {"kind": "zone", "identifier": member_zone(world)}]}
     return world.send("PATCH", f"{MAPS}/{world.map}", body)
+
+
+def make_token(world: World) -> str:
+    policies = world.result("GET", f"/accounts/{A1}/tokens")[0]["policies"]
+    return world.send("POST", f"/accounts/{A1}/tokens", {"name": f"t{next(numbers)}", "policies": policies})
+
+
+def make_token_on_a_page(world: World) -> str:
+    with Person(world.api, world.tenant) as person:
+        page = person.post("/tokens/create", {"name": f"t{next(numbers)}", "dns": "read"})
+        return "" if page.status_code == 200 else f"{OWN_CODE} {page.text}"
 
 
 ADDITIONS: dict[str, tuple[dict[str, int], Way]] = {
@@ -158,6 +173,14 @@ ADDITIONS: dict[str, tuple[dict[str, int], Way]] = {
         lambda world: world.send("PUT", f"{MAPS}/{world.map}/zones/{member_zone(world)}"),
     ),
     "a list of members is set": (MEMBER, patch_members),
+    "a map is made by command": (MAP, lambda world: world.command("map", "create", "--account", A1)),
+    "an address is added by command": (ADDRESS, lambda world: world.command("map", "add-ip", world.map, ip())),
+    "a member is added by command": (
+        MEMBER,
+        lambda world: world.command("map", "add-zone", world.map, member_zone(world)),
+    ),
+    "a token is made": (TOKEN, make_token),
+    "a token is made on the dashboard": (TOKEN, make_token_on_a_page),
     "a prefix is added": (
         PREFIX,
         lambda world: world.send("POST", PREFIXES, {"cidr": f"2001:db8:{next(numbers):x}00::/48"}),
@@ -201,6 +224,25 @@ def test_request_adds_up_to_the_quota_and_not_more(world: World, quota: dict[str
     finally:
         world.api.result("PATCH", QUOTAS, {name: None})
     assert world.result("GET", QUOTAS)[name]["is_own"] is False
+
+
+def test_scheduled_change_is_judged_when_it_is_due(world: World) -> None:
+    api, used = world.api, world.result("GET", QUOTAS)["addresses_per_map"]["used"]
+    path = f"{MAPS}/{world.map}/ips/203.0.113.250"
+    api.result("PATCH", QUOTAS, {"addresses_per_map": used})
+    later = time_text(datetime.now(UTC) + timedelta(hours=1))
+    assert f"{OWN_CODE} the quota `addresses_per_map`" in world.send("PUT", path, params={"deploy_at": later})
+    api.result("PATCH", QUOTAS, {"addresses_per_map": used + 1})
+    change = soon(api, "PUT", path, token=world.tenant)
+    api.result("PATCH", QUOTAS, {"addresses_per_map": used})
+    pending = f"/accounts/{A1}/addressing/pending_changes/{change['id']}"
+    wait_until(lambda: world.result("GET", pending)["state"] == "stopped")
+    reason = world.result("GET", pending)["reason"]
+    assert f"the quota `addresses_per_map` is {used:,}, and there would be {used + 1:,}" in reason
+    assert f"{OWN_CODE} the quota `addresses_per_map`" in world.send("POST", f"{pending}/run")
+    api.result("PATCH", QUOTAS, {"addresses_per_map": None})
+    assert world.send("POST", f"{pending}/run") == ""
+    assert "203.0.113.250" in str(world.result("GET", f"{MAPS}/{world.map}")["ips"])
 
 
 def test_account_over_its_quotas_edits_and_deletes(world: World) -> None:

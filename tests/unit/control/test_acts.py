@@ -8,6 +8,7 @@ import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from dnsd.manage.service import Actor
 from dnsd.manage.token_changes import TokenFields, change_between
 from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import Token
+from dnsd.model.observed import FeedFields, Observation, Observed
+from dnsd.model.quotas import DEFAULT_QUOTAS
+from dnsd.store.observations import load_observed, save_observed
 from tests.unit.control.scheduling import ACME, SETTINGS, SHOP, Life, Scheduling
 from tests.unit.store.test_write import killed_in
 
@@ -69,10 +73,16 @@ class Folder:
         entry = self.entry("loa.change", document_id)
         self.acts.carry_out(entry, file_of(ACME, document_id), verb, needs_evidence=True)
 
+    def on_routes(self) -> None:
+        seen = Observed({ip_network("203.0.113.0/24"): Observation(False, NOW, "")})
+        entry = self.entry("route.withdrawn", "acme")
+        self.acts.carry_out(entry, "observed", partial(save_observed, self.folder, seen), needs_evidence=True)
+
     def state(self) -> object:
         tokens = json.loads((self.folder / "tokens.json").read_text())["tokens"]
         letters = sorted(path.name for path in (self.folder / "loa" / ACME).glob("*.json"))
-        return [{**one, "hash": len(one["hash"])} if one["name"] == "new" else one for one in tokens], letters
+        shown = [{**one, "hash": len(one["hash"])} if one["name"] == "new" else one for one in tokens]
+        return shown, letters, load_observed(self.folder)
 
     def outcomes(self) -> list[str]:
         """After a start."""
@@ -91,6 +101,7 @@ ACTS: dict[str, Callable[[Folder], None]] = {
     "a token rolled": lambda one: one.on_tokens(lambda file: file.roll(one.token.id)),
     "tokens revoked": lambda one: one.on_tokens(lambda file: file.revoke("north")),
     "a letter deleted": lambda one: one.on_letter(partial(one.loa.remove, ACME, LETTER)),
+    "routes observed": Folder.on_routes,
     "a letter added": lambda one: one.on_letter(partial(one.loa.add, ACME, "x.pdf", b"%PDF-", NOW, OTHER), OTHER),
 }
 
@@ -205,7 +216,9 @@ async def make_token(life: Life) -> None:
     alice, loaded = life.world.alice, life.control.current.loaded
     assert loaded
     fields, now = TokenFields(name="new"), datetime.now(UTC)
-    verb = partial(token_changes.create_token, asks=alice, fields=fields, dataset=loaded.dataset, now=now)
+    verb = partial(
+        token_changes.create_token, asks=alice, fields=fields, dataset=loaded.dataset, now=now, quotas=DEFAULT_QUOTAS
+    )
     await life.service.change_tokens(Actor(alice, "192.0.2.7"), "token.create", verb)
 
 
@@ -215,18 +228,25 @@ async def revoke_token(life: Life) -> None:
     await life.service.change_tokens(Actor(alice, "192.0.2.7"), "token.revoke", verb)
 
 
+async def feed(life: Life) -> None:
+    routes = {"routes": [{"cidr": "203.0.113.0/24", "advertised": False}]}
+    await life.service.feed(Actor(life.world.alice, "192.0.2.7"), FeedFields.model_validate_json(json.dumps(routes)))
+
+
 SERVED: dict[str, tuple[Callable[[Life], Awaitable[None]], bool]] = {  # whether it removes something
     "map.schedule": (schedule, False),
     "map.cancel": (cancel, True),
     "loa.delete": (delete_letter, True),
     "token.create": (make_token, False),
     "token.revoke": (revoke_token, True),
+    "route.withdrawn": (feed, False),
 }
 
 
 def kept(world: Scheduling) -> object:
     names = sorted(str(path.relative_to(world.state)) for folder in ("loa", "pending") for path in files(world, folder))
-    return names, (world.state / "tokens.json").read_text()
+    observed = load_observed(world.state)
+    return names, (world.state / "tokens.json").read_text(), observed.by_network if observed else {}
 
 
 def files(world: Scheduling, folder: str) -> list[Path]:

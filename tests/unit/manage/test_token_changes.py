@@ -6,6 +6,7 @@ import json
 import pathlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,11 +14,8 @@ import pytest
 from dnsd.manage import token_changes
 from dnsd.manage.refusal import Reason, RefusedError
 from dnsd.manage.token_changes import (
-    MAX_OF_ACCOUNT,
     TokenFields,
     account_tokens,
-    create_token,
-    edit_token,
     own_tokens,
     revoke_token,
     roll_token,
@@ -26,9 +24,12 @@ from dnsd.manage.token_file import TokenFile
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.accounts import Account, AccountSettings
 from dnsd.model.dataset import Dataset
+from dnsd.model.quotas import DEFAULT_QUOTAS, Quotas
 from dnsd.model.zones import Status, Zone, ZoneSettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+create_token = partial(token_changes.create_token, quotas=DEFAULT_QUOTAS)
+edit_token = partial(token_changes.edit_token, quotas=DEFAULT_QUOTAS)
 HOUR = timedelta(hours=1)
 MAPS, PREFIXES, ZONES, DNS, TOKENS = Area
 READ, EDIT = AccessLevel
@@ -218,18 +219,26 @@ def test_token_that_expires_gets_no_secret_of_a_longer_lived_one(file: TokenFile
     assert roll_token(file, short, short.id, NOW).secret
 
 
-def test_account_has_a_bounded_number_of_tokens(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_changes, "MAX_OF_ACCOUNT", 3)
+def test_account_has_a_bounded_number_of_tokens(file: TokenFile) -> None:
+    more = replace(ACCOUNTS[1], quotas=(("tokens", 2),))
+    dataset = Dataset({A1: ACCOUNTS[0], A2: more}, {}, DATASET.zones)
+    create = partial(create_token, dataset=dataset, now=NOW, quotas=Quotas(tokens=3))
+    edit = partial(edit_token, dataset=dataset, now=NOW, quotas=Quotas(tokens=2))
     tenant = made(file, accounts=(A1,))
     for scope in ({"zones": (Z1,)}, {"accounts": (A1,)}):
-        create_token(file, tenant, TokenFields(name="new", **scope), DATASET, NOW)
-    with pytest.raises(RefusedError, match=f"account {A1} has 3 tokens; the limit is 3: revoke one"):
-        create_token(file, tenant, TokenFields(name="new"), DATASET, NOW)
+        last = create(file, tenant, TokenFields(name="new", **scope)).token
+    with pytest.raises(RefusedError, match="the quota `tokens` is 3, and there would be 4 tokens") as caught:
+        create(file, tenant, TokenFields(name="new"))
+    assert refusal(caught)[0] is Reason.QUOTA
     operator = made(file)
-    create_token(file, operator, TokenFields(name="new", accounts=(A2,)), DATASET, NOW)
-    with pytest.raises(RefusedError, match="the limit"):
-        create_token(file, operator, TokenFields(name="new", zones=(Z1,)), DATASET, NOW)
-    assert MAX_OF_ACCOUNT == 100
+    for _ in range(2):
+        other = create(file, operator, TokenFields(name="new", accounts=(A2,))).token
+    with pytest.raises(RefusedError, match=f"is 2, and there would be 3 tokens for the account {A2}: delete some"):
+        create(file, operator, TokenFields(name="new", zones=(Z2,)))
+    assert edit(file, tenant, last.id, TokenFields(name="edited")).token.name == "edited"  # although it is over now
+    with pytest.raises(RefusedError, match="the quota `tokens` is 2, and there would be 4 tokens"):
+        edit(file, operator, other.id, TokenFields(name="new", accounts=(A1, A2)))
+    assert DEFAULT_QUOTAS.tokens == 100
 
 
 def test_revoked_line_is_reported(file: TokenFile) -> None:
