@@ -86,7 +86,13 @@ class Folder:
     def guarded(self, before: Loaded) -> GuardedLoad:
         routes = SimpleNamespace(load=lambda file: None, routes=lambda age: NO_ROUTES)
         times = SimpleNamespace(load=lambda: NEVER_SEEN)
-        found = SimpleNamespace(good_files=lambda: before.files, good_policies=lambda: None, times=times, routes=routes)
+        found = SimpleNamespace(
+            good_files=lambda: before.files,
+            good_policies=lambda: None,
+            other_processes=list,
+            times=times,
+            routes=routes,
+        )
         return GuardedLoad(self.config, cast(Current, found))
 
 

@@ -62,6 +62,7 @@ class Server:
         found = SimpleNamespace(
             good_files=lambda: self.before.files,
             good_policies=lambda: None,
+            other_processes=list,
             times=SimpleNamespace(load=lambda: NEVER_SEEN),
         )
         guarded = GuardedLoad(self.root / "dnsd.yaml", cast(Current, found))
