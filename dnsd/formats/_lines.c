@@ -10,7 +10,7 @@
 #include "plain_data.h"
 
 enum { MAX_LINE = 65536, MAX_ROWS = 16384, NONE = -1 }; /* NONE: no TTL, no size */
-enum { FORMS = 64, MAX_KEY = 192, MAX_SHARED = 64, MOST_SHARED = 1 << 16 };
+enum { FORMS = 64, MAX_KEY = 192, MOST_SHARED = 1 << 15 };
 
 /* The meaning of a head and a comment. */
 typedef struct {
@@ -21,6 +21,11 @@ typedef struct {
     uint32_t traits;
     PyObject *identity, *parse; /* NULL: the entry is free */
 } Form;
+
+/* Data of an earlier record: numbers only, as to touch its object would cost more than all else of a line. */
+typedef struct {
+    uint32_t hash, row; /* `row`: index in `rdatas` plus 1, or 0 */
+} Shared;
 
 /* A part of a text that is being read. */
 typedef struct {
@@ -34,7 +39,7 @@ typedef struct {
     PyObject *known, *owners, *rdatas, *identities;
     int is_busy;
     Form forms[FORMS + 1]; /* by hash of their text; the last one is not kept */
-    PyObject **shared;     /* data of earlier records, by hash: equal data is one object */
+    Shared *shared;        /* by hash: equal data is one object */
     size_t shared_mask;
     uint32_t *traits; /* of the records read now */
     Py_ssize_t count, room;
@@ -42,27 +47,21 @@ typedef struct {
     unsigned char data[MAX_DATA + MAX_NAME + 1];
 } Lines;
 
-static inline uint64_t hash(const unsigned char *at, Py_ssize_t size) {
-    uint64_t made = 0xcbf29ce484222325u ^ size;
-    for (; size >= 8; at += 8, size -= 8) {
-        uint64_t eight;
-        memcpy(&eight, at, 8);
-        made = (made ^ eight) * 0x9e3779b97f4a7c15u;
-        made ^= made >> 29;
-    }
-    while (size--) made = (made ^ *at++) * 0x100000001b3u;
-    return made ^ made >> 32;
-}
-
-/* Octets as an object, shared with an earlier record if possible. Collisions only cost memory. */
+/* Octets as an object, which may be that of an earlier record. */
 static PyObject *shared_bytes(Lines *self, const unsigned char *octets, Py_ssize_t size) {
-    if (!self->shared || size > MAX_SHARED) return PyBytes_FromStringAndSize((const char *)octets, size);
-    PyObject **place = self->shared + (hash(octets, size) & self->shared_mask);
-    if (*place && PyBytes_GET_SIZE(*place) == size && !memcmp(PyBytes_AS_STRING(*place), octets, size))
-        return Py_NewRef(*place);
-    PyObject *made = PyBytes_FromStringAndSize((const char *)octets, size);
-    if (made) Py_XSETREF(*place, Py_NewRef(made));
-    return made;
+    uint64_t number = hash(octets, size);
+    Shared *place = self->shared + (number & self->shared_mask);
+    Py_ssize_t rows = PyList_GET_SIZE(self->rdatas);
+    if (place->row && place->row <= rows && place->hash == number >> 32) {
+        PyObject *known = PyList_GET_ITEM(self->rdatas, place->row - 1);
+        if (PyBytes_CheckExact(known) && PyBytes_GET_SIZE(known) == size &&
+            !memcmp(PyBytes_AS_STRING(known), octets, size)) {
+            place->row = rows < UINT32_MAX ? rows + 1 : 0;
+            return Py_NewRef(known);
+        }
+    }
+    place->hash = number >> 32, place->row = rows < UINT32_MAX ? rows + 1 : 0;
+    return PyBytes_FromStringAndSize((const char *)octets, size);
 }
 
 /* Find the end and the octets of the line at `start`. 0 if it has no end, or is too long; -1 with an exception. */
@@ -293,7 +292,6 @@ static int lines_clear(Lines *self) {
 static void lines_dealloc(Lines *self) {
     PyObject_GC_UnTrack(self);
     lines_clear(self);
-    for (size_t i = 0; self->shared && i <= self->shared_mask; i++) Py_XDECREF(self->shared[i]);
     PyMem_Free(self->shared);
     PyMem_Free(self->traits);
     PyMem_Free(self->narrow);

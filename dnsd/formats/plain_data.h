@@ -32,6 +32,19 @@ static void prepare_tables(void) {
     }
 }
 
+/* A number for octets, for tables in which a collision costs little. */
+static inline uint64_t hash(const unsigned char *at, Py_ssize_t size) {
+    uint64_t made = 0xcbf29ce484222325u ^ size;
+    for (; size >= 8; at += 8, size -= 8) {
+        uint64_t eight;
+        memcpy(&eight, at, 8);
+        made = (made ^ eight) * 0x9e3779b97f4a7c15u;
+        made ^= made >> 29;
+    }
+    while (size--) made = (made ^ *at++) * 0x100000001b3u;
+    return made ^ made >> 32;
+}
+
 static inline const unsigned char *skip(const unsigned char *at, int what) {
     while (is[*at] & what) at++; /* a line ends with a newline, which is part of nothing */
     return at;
