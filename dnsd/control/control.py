@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,8 @@ from dnsd.process.signals import leave_on_signal
 from dnsd.process.state import State
 from dnsd.process.tasks import in_thread, run_until
 from dnsd.settings.server import Settings
+
+SAVED_WITHIN_S = 0.3  # at the end; the supervisor's patience is a little longer
 
 ControlTask = Callable[["Control"], Coroutine[Any, Any, None]]
 
@@ -80,13 +83,18 @@ class Control:
         self._may_report_at = 0.0  # on the monotonic clock
 
     async def run(self, services: Sequence[ControlTask]) -> int:
-        """Load, publish, and run the services until a signal to end. Return an exit status, 1 without data to serve."""
+        """Load, publish, and run the services until a signal to end. Return an exit status, 1 without data to serve.
+
+        At the end, the published snapshot is saved if it is not yet: the files may be unusable at the next start.
+        """
         stop = asyncio.Event()
         asyncio.get_running_loop().set_exception_handler(self._log_loop_error)
         leave_on_signal(asyncio.get_running_loop(), stop.set)
         statuses: list[int] = []
         heartbeat = Heartbeat(partial(self.setup.shared.beat, self.setup.process))
         await run_until(stop, [heartbeat.run(), self._work(stop, services, statuses)])
+        with suppress(TimeoutError):  # of a large snapshot or a hung disk: the older file stays whole
+            await asyncio.wait_for(self.publisher.save(), SAVED_WITHIN_S)
         return sum(statuses)
 
     def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

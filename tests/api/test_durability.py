@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import threading
@@ -308,6 +309,17 @@ def killed_after(seconds: float, pid: int) -> threading.Timer:
     timer = threading.Timer(seconds, os.kill, (pid, signal.SIGKILL))
     timer.start()
     return timer
+
+
+def test_end_saves_the_last_change(tmp_path: Path) -> None:
+    """Else the save waits until changes stop, and a start with unusable files would not know the change."""
+    api = Api(tmp_path)
+    with api.running():
+        api.result("POST", f"/zones/{Z1}/dns_records", {"type": "A", "name": "late", "content": "192.0.2.77"})
+    shutil.rmtree(tmp_path / "state/good")  # no account can be held
+    api.write("acme/zones/example.com.yaml", "records: [")
+    with api.running():
+        assert api.ask("late.example.com") == ["192.0.2.77"]
 
 
 def test_kills_of_control_lose_nothing(tmp_path: Path) -> None:

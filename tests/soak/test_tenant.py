@@ -14,7 +14,7 @@ from tests.api.server import A1, A2, Z1, Z3, Api
 from tests.limits import HANG_S, judged
 from tests.soak.changes import memory_kib
 from tests.soak.conftest import Scale
-from tests.soak.harness import Dnsperf, growth_percent
+from tests.soak.harness import Dnsperf, growth_percent, wait_until
 from tests.soak.tenant import HostileTenant
 
 Figures = Callable[..., None]
@@ -95,6 +95,7 @@ def test_neighbours_of_a_hostile_tenant(tmp_path: pathlib.Path, scale: Scale, fi
             before = memory_kib(api)
             perf = Dnsperf(api.dns, ["www.example.org A", "nothing.example.org AAAA"], seconds, max_qps=QPS).result()
             after = memory_kib(api)
+            wait_until(lambda: bool(neighbour.contents))
         evidence = audited(api, other)
     times = sorted(neighbour.seconds)
     slow_s = times[int(0.99 * (len(times) - 1))]
