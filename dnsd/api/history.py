@@ -11,10 +11,10 @@ from dnsd.api.shapes import map_shape, version_shape, zone_shape
 from dnsd.app import Loaded
 from dnsd.formats.odd_octets import readable
 from dnsd.manage.find import find_account, find_map, find_zone
-from dnsd.manage.history import Version
 from dnsd.manage.map_request import MapRequest
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.restore import restore
+from dnsd.manage.versions import Version
 from dnsd.manage.zones import unverified_notes
 from dnsd.store.directory import FileKind
 

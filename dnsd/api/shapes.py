@@ -9,11 +9,11 @@ from typing import Any
 
 from dnsd.app import Loaded
 from dnsd.manage.accounts import delegation_id, lease_id
-from dnsd.manage.history import Version
 from dnsd.manage.prefixes import ownership_token
 from dnsd.manage.records import soa_document
 from dnsd.manage.tokens import Token
 from dnsd.manage.validation import NOT_VALIDATED, Validation
+from dnsd.manage.versions import Version
 from dnsd.manage.zones import shown_ns_ttl
 from dnsd.model.accounts import Account, Delegation, PoolUse, Prefix
 from dnsd.model.claims import verification_key

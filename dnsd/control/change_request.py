@@ -14,9 +14,10 @@ from dnsd.errors import shown
 from dnsd.manage.audit_entries import Entry, Outcome, role_of
 from dnsd.manage.change import EvidenceError, Witness
 from dnsd.manage.draft import CONFLICT, Draft, Note
-from dnsd.manage.history import History, Replaced, keep_change, keep_replaced, owner_of
+from dnsd.manage.history import History, keep_change, keep_replaced, owner_of
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
+from dnsd.store.directory import SourceFile
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -28,7 +29,7 @@ class ChangeRequest:
     actor: Actor
     action: str
     draft: Draft | None = None  # of the last attempt
-    replaced: Sequence[Replaced] = ()
+    replaced: Sequence[SourceFile] = ()
     refusal: RefusedError | None = None
     after: Loaded | None = None
     revision: int | None = None

@@ -14,6 +14,7 @@ from typing import Any
 
 from dnsd.control.alarms import Alarms
 from dnsd.control.audit_upkeep import audit_room, keep_up
+from dnsd.control.block_upkeep import sweep_blocks
 from dnsd.control.brake import Brake
 from dnsd.control.certificates import Certificates
 from dnsd.control.change_queue import ChangeQueue
@@ -28,6 +29,7 @@ from dnsd.log import Log
 from dnsd.manage.acts import Acts
 from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
 from dnsd.manage.audit import AuditLog
+from dnsd.manage.history import History
 from dnsd.manage.pending_files import PendingFiles
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import leave_on_signal
@@ -64,6 +66,7 @@ class Control:
         self.setup = setup
         self.publisher = Publisher(setup.shared, setup.state.folder, setup.log)
         self.current = Current(setup.state.folder, setup.settings, self.publisher, setup.log)
+        self.history = History(setup.state.folder, setup.log.error, self.current.blocks)
         self.audit = AuditLog(
             setup.state.folder / AUDIT_LOG, room=partial(audit_room, self.current), report=setup.log.warning
         )
@@ -128,6 +131,7 @@ class Control:
             self.alarms.watch(),
             self.certificates.watch(),
             keep_up(self.audit, self.acts, self.current, self.setup.log),
+            sweep_blocks(self.current, self.history, self.setup.log),
             self.observer.watch(),
             self.current.drains.watch(self.audit),
             self.changes.save(),

@@ -21,6 +21,7 @@ from dnsd.log import Log
 from dnsd.process.snapshot_file import FILE_NAME, DamagedSnapshotError, load_snapshot
 from dnsd.process.tasks import in_thread
 from dnsd.settings.server import Settings
+from dnsd.store.block_store import BlockStore
 from dnsd.store.directory import Files
 from dnsd.store.good import GoodTexts
 from dnsd.store.journal import JOURNAL
@@ -36,7 +37,8 @@ class Current:
         self.source: Source | None = None  # as read by the last attempt to load it, successful or not
         self.settings = settings
         self.turn = asyncio.Lock()  # only its holder may replace the data
-        self.good = GoodTexts(state)
+        self.blocks = BlockStore(state, lambda message: log.warning(f"warning: {message}"))
+        self.good = GoodTexts(state, self.blocks)
         self.times = KeptTimes(state, log)
         self.routes = KeptRoutes(state, log)
         self.drains = DrainKeeper(state, publisher, log)

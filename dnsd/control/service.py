@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +28,6 @@ from dnsd.manage.change import EvidenceError
 from dnsd.manage.draft import Draft
 from dnsd.manage.drains import DrainBook
 from dnsd.manage.find import find_account
-from dnsd.manage.history import History, Replaced
 from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.recent import RecentQuestions
 from dnsd.manage.refusal import GuessError, Reason, RefusedError, refused
@@ -61,7 +61,7 @@ class ControlService:
         self._changes = control.changes
         self._publisher = control.publisher
         self._log, state = control.setup.log, control.setup.state.folder
-        self.history = History(state, self._log.error)
+        self.history = control.history
         self.loa = LoaDocuments(state, self._log.error)
         self.validations = Validations(state, self._log.error)
         self._vrps = VrpFile()
@@ -149,7 +149,9 @@ class ControlService:
             request.draft = draft = Draft(loaded, datetime.now(UTC), by_operator=actor.token.is_operator)
             draft.author = author_of(actor.token)
             result = verb(draft)
-            request.replaced = [Replaced(file, file.text()) for file in draft.touched()]
+            request.replaced = draft.touched()
+            with suppress(OSError):  # a change that needs evidence fails later
+                self.history.secure(request.replaced)
             request.witness = None
             if draft.notes and loaded.settings.audit.applies(action, removes=draft.removes):
                 draft.witness = partial(request.testimony, self.history)

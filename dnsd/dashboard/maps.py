@@ -32,10 +32,10 @@ from dnsd.manage import maps
 from dnsd.manage.draft import Draft
 from dnsd.manage.drains import DrainState
 from dnsd.manage.find import find_map
-from dnsd.manage.history import Version
 from dnsd.manage.map_request import edit_request
 from dnsd.manage.maps import MapChange, map_tag
 from dnsd.manage.refusal import Reason, RefusedError, refused
+from dnsd.manage.versions import Version
 from dnsd.store.directory import FileKind
 
 MAX_DELETED = 50

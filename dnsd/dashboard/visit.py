@@ -16,12 +16,12 @@ from dnsd.dashboard.sessions import Session
 from dnsd.manage.brake_state import BrakeState
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account, find_map, find_zone
-from dnsd.manage.history import Version
 from dnsd.manage.pending import Due, map_of
 from dnsd.manage.plan import Asked, Plan, plan_of
 from dnsd.manage.refusal import RefusedError
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import AccessLevel, Area, Token
+from dnsd.manage.versions import Version
 from dnsd.model.accounts import Account
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import F

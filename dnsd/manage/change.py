@@ -55,6 +55,8 @@ def testified(audit: AuditLog, witnesses: Sequence[Witness]) -> Evidence:
             for witness in witnesses:
                 witness.keep()
             audit.testify(entries)
+        except FileChangedError:
+            raise StaleError from None
         except OSError as error:
             raise EvidenceError(error.errno, error.strerror, error.filename) from None
         for witness in witnesses:

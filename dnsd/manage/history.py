@@ -1,72 +1,64 @@
 """Versions of objects: the text of an object's file before and after each change over the API.
 
 They are kept in the state folder by the object's id, so that a deleted object can be restored. An edit of the file by
-hand becomes a version with the next change over the API.
+hand becomes a version with the next change over the API. Versions share the blocks of their texts, with each other and
+with the texts that are served, so that one of a large zone costs a block or two.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from dnsd.app import Loaded
-from dnsd.formats.odd_octets import octets_of
 from dnsd.manage.draft import Draft
-from dnsd.manage.tokens import OPERATOR, Token
+from dnsd.manage.versions import (
+    FILE,
+    NAME_FORM,
+    VERSION,
+    StoredVersion,
+    Version,
+    file_name,
+    is_old,
+    old_digest,
+    read_description,
+    read_stored,
+    read_whole,
+    write_version,
+)
 from dnsd.model.quota_rules import quotas_of
 from dnsd.model.quotas import DEFAULT_QUOTAS
 from dnsd.model.times import time_text
-from dnsd.store.directory import FileKind, SourceFile, account_of
-from dnsd.store.kept_file import DamagedFileError, kept, open_regular
-from dnsd.store.text_file import MAX_FILE_SIZE
-from dnsd.whole_file import make_folder, replacing
+from dnsd.store.block_store import BlockStore
+from dnsd.store.blocks import TextBlock
+from dnsd.store.directory import SourceFile, account_of
+from dnsd.store.kept_file import DamagedFileError, kept
+from dnsd.store.manifest import KeptText
+from dnsd.store.text_file import BYTE_ORDER_MARK, FileChangedError
+from dnsd.whole_file import make_folder
 
 T = TypeVar("T")
 
 FOLDER = "history"  # in the state folder
-MAX_HEAD = 64 * 1024  # octets of the line that describes a version
 MAX_VERSIONS = 100  # of one object
-MAX_SIZE = 16 * 1024 * 1024  # octets of all versions of one object
+MAX_SIZE = 16 * 1024 * 1024  # octets of an object's versions that its newest one does not need
 MAX_OBJECTS = 10_000  # of one account, deleted ones included
 BY_HAND = "file"  # the action of a version that comes from an edit of the file
-NAME_FORM = "%Y%m%dT%H%M%S.%fZ"
 KEEP_OCTETS = "surrogateescape"  # octets of a master file that are not UTF-8 are kept
-VERSION = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 OBJECT_ID = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """The description of one version, without its text."""
-
-    version: str  # its time; versions sort by it
-    at: str  # RFC 3339
-    action: str  # such as map.edit
-    token: str  # the token's name, else its id; empty: unknown
-    key: str  # of the object at that time
-    kind: str  # of file
-    account_id: str
-    digest: str  # of the text
-    role: str = ""  # of the token: OPERATOR, else empty
-
-    def author(self, viewer: Token) -> str:
-        """The token as another token may see it."""
-        return OPERATOR if self.role == OPERATOR and not viewer.is_operator else self.token
-
-
 @dataclass(frozen=True, slots=True)
-class _Provenance:
-    """The origin of a version: its file, account, time, action and token."""
+class Provenance:
+    """The origin of a version: its account, time, action and token."""
 
-    key: str
-    kind: str
     account_id: str
     at: datetime
     action: str
@@ -77,11 +69,13 @@ class _Provenance:
 class History:
     """The versions in a state folder."""
 
-    def __init__(self, state: Path, report: Callable[[str], object] = str) -> None:
-        """`report` is called with the problem of each damaged version."""
+    def __init__(self, state: Path, report: Callable[[str], object] = str, blocks: BlockStore | None = None) -> None:
+        """`report` is called with the problem of each damaged version; `blocks` are shared with the good texts."""
         self._folder = state / FOLDER
         self._report = report
+        self._blocks = blocks or BlockStore(state)
         self._sizes: dict[str, dict[str, int]] | None = None  # octets by account and object; None: not read yet
+        self._folders: dict[str, str] = {}  # of blocks, by object; once sizes are read
 
     def versions(self, object_id: str) -> list[Version]:
         """The versions of an object, newest first; empty for an unknown object."""
@@ -103,43 +97,92 @@ class History:
         """A version and its text; None if it does not exist or is corrupt."""
         if not VERSION.fullmatch(version) or not OBJECT_ID.fullmatch(object_id):
             return None
-        return self._sound(self._folder / object_id / version, _whole)
+        for name in (file_name(version), version):
+            if found := self._sound(self._folder / object_id / name, partial(read_whole, self._blocks)):
+                return found[0], found[1].decode(errors=KEEP_OCTETS)
+        return None
+
+    def named(self, folder: str) -> Iterator[tuple[TextBlock, ...]]:
+        """The blocks of each version whose blocks are in this folder. Raises OSError."""
+        if self._sizes is None:
+            self._sizes = self._read_sizes()
+        for object_id in [one for one, of_object in [*self._folders.items()] if of_object == folder]:
+            for file in _files(self._folder / object_id):
+                if not is_old(file) and (stored := self._sound(file, read_stored)):
+                    yield stored.text.blocks
+
+    def secure(self, files: Sequence[SourceFile]) -> None:
+        """Store the texts of files that a change may replace, which become versions then.
+
+        Raises OSError and FileChangedError.
+        """
+        for file in files:
+            blocks = file.content.blocks
+            self._blocks.keep(account_of(file.key), blocks, file.block, trusted=frozenset(blocks))
 
     def keep(
-        self, object_id: str, provenance: _Provenance, text: str, most: int = DEFAULT_QUOTAS.history_octets
+        self, object_id: str, provenance: Provenance, file: SourceFile, most: int = DEFAULT_QUOTAS.history_octets
     ) -> None:
-        """Keep a version, unless its text is that of the newest one. Raises OSError.
+        """Keep the text of a file as a version, unless it is that of the newest one. Raises OSError, FileChangedError.
 
         `most` are the octets of the account's history: over them, other objects' versions go.
         """
-        digest = hashlib.blake2b(octets_of(text), digest_size=16).hexdigest()
-        newest = next(self._versions(object_id), None)
-        if newest and newest.digest == digest:
+        folder = self._folder / object_id
+        last, before = self._newest(_newest_first(folder))
+        place, blocks = before.folder if before else account_of(file.key), file.content.blocks
+        trusted = frozenset(before.text.blocks if before else ())
+        self._blocks.keep(place, blocks, partial(self._block, file), trusted=trusted)
+        is_stored = before is not None and last == before.version
+        if last and last.digest == (file.content.digest.hex() if is_stored else self._old_digest(place, blocks)):
             return
         name = _version_name(provenance.at)
-        if newest and name <= newest.version:  # the order of arrival is more reliable than a file's time
-            name = max(_version_name(datetime.now(UTC)), _next_version_name(newest.version))
+        if last and name <= last.version:  # the order of arrival is more reliable than a file's time
+            name = max(_version_name(datetime.now(UTC)), _next_version_name(last.version))
         version = Version(
             version=name,
             at=time_text(provenance.at),
             action=provenance.action,
             token=provenance.token,
-            key=provenance.key,
-            kind=provenance.kind,
+            key=file.key,
+            kind=file.kind.name,
             account_id=provenance.account_id,
-            digest=digest,
+            digest=file.content.digest.hex(),
             role=provenance.role,
         )
-        folder = self._folder / object_id
+        replaced = before.replaced + self._blocks.size(place, {*before.text.blocks}.difference(blocks)) if before else 0
+        text = KeptText(file.key, file.kind, int(provenance.at.timestamp()), blocks)
         make_folder(folder)
-        with replacing(folder / name, other_name=".new") as out:
-            out.write(f"{json.dumps(asdict(version))}\n{text}".encode(errors=KEEP_OCTETS))
-        self._note_size(provenance.account_id, object_id, _pruned(folder), most)
+        write_version(folder, StoredVersion(version, text, place, self._blocks.size(place, {*blocks}), replaced))
+        self._note_size(provenance.account_id, object_id, self._pruned(folder), place, most)
+
+    def _block(self, file: SourceFile, number: int) -> bytes:
+        """A block of a file; if the file has changed, as it was secured. Raises FileChangedError and OSError."""
+        try:
+            return file.block(number)
+        except FileChangedError:
+            with suppress(FileNotFoundError, DamagedFileError):
+                return self._blocks.octets(account_of(file.key), file.content.blocks[number])
+            raise
+
+    def _old_digest(self, folder: str, blocks: Sequence[TextBlock]) -> str:
+        """The digest that the releases before gave to a text."""
+        return old_digest(b"".join(self._blocks.octets(folder, one) for one in blocks).removeprefix(BYTE_ORDER_MARK))
+
+    def _newest(self, files: Sequence[Path]) -> tuple[Version | None, StoredVersion | None]:
+        """The newest of an object's versions, given newest first, and the newest one whose text is in blocks."""
+        stored = self._first(file for file in files if not is_old(file))
+        later = [file for file in files if is_old(file) and not (stored and file.name < stored.version.version)]
+        old = next(filter(None, (self._sound(file, read_description) for file in later)), None)
+        return old or (stored.version if stored else None), stored
+
+    def _first(self, files: Iterable[Path]) -> StoredVersion | None:
+        """The first sound version of these."""
+        return next(filter(None, (self._sound(file, read_stored) for file in files)), None)
 
     def _versions(self, object_id: str) -> Iterator[Version]:
         if OBJECT_ID.fullmatch(object_id):
-            for file in sorted(_files(self._folder / object_id), reverse=True):
-                if version := self._sound(file, _description):
+            for file in _newest_first(self._folder / object_id):
+                if version := self._sound(file, read_description):
                     yield version
 
     def _sound(self, file: Path, read: Callable[[Path], T]) -> T | None:
@@ -152,73 +195,72 @@ class History:
             pass
         return None
 
-    def _note_size(self, account_id: str, object_id: str, size: int, most: int) -> None:
+    def _note_size(self, account_id: str, object_id: str, size: int, folder: str, most: int) -> None:
         """Remember an object's size. Over the account's limit, delete those of the objects changed least recently."""
         if self._sizes is None:
             self._sizes = self._read_sizes()
         sizes = self._sizes.setdefault(account_id, {})
         sizes.pop(object_id, None)
-        sizes[object_id] = size
+        sizes[object_id], self._folders[object_id] = size, folder
         total = sum(sizes.values())
         for oldest in [*sizes][:-1]:
             if len(sizes) <= MAX_OBJECTS and total <= most:
                 break
             total -= sizes.pop(oldest)
             shutil.rmtree(self._folder / oldest, ignore_errors=True)
+            self._blocks.note_unnamed(self._folders.pop(oldest, folder))
 
     def _read_sizes(self) -> dict[str, dict[str, int]]:
         """The octets kept by earlier runs, by account and object, least recently changed first."""
         objects = []
         for folder in self._folder.iterdir() if self._folder.exists() else ():
-            if files := sorted(_files(folder), reverse=True):
-                size = sum(file.lstat().st_size for file in files)
-                version = next(filter(None, (self._sound(file, _description) for file in files)), None)
-                objects.append((files[0].name, version.account_id if version else "", folder.name, size))
+            if files := _newest_first(folder):
+                newest, stored = self._newest(files)
+                if stored:
+                    self._folders[folder.name] = stored.folder
+                account_id = newest.account_id if newest else ""
+                objects.append((files[0].name, account_id, folder.name, self._size(files)))
         sizes: dict[str, dict[str, int]] = {}
         for _, account_id, object_id, size in sorted(objects):
             sizes.setdefault(account_id, {})[object_id] = size
         return sizes
 
+    def _size(self, files: Sequence[Path]) -> int:
+        """The octets of an object's versions, newest first: of the files, and of the blocks of all of them together."""
+        stored = [file for file in files if not is_old(file)]
+        newest, oldest = self._first(stored), self._first(reversed(stored))
+        shared = newest.octets + newest.replaced - oldest.replaced if newest and oldest else 0
+        return sum(map(_size_of, files)) + shared
 
-def _pruned(folder: Path) -> int:
-    """Delete the oldest versions of an object beyond its limits. Returns the octets of the others."""
-    kept = size = 0
-    for number, file in enumerate(sorted(_files(folder), reverse=True)):
-        size += file.stat().st_size
-        if number and (number >= MAX_VERSIONS or size > MAX_SIZE):
-            file.unlink()
-        else:
-            kept = size
-    return kept
-
-
-def _description(file: Path) -> Version:
-    """The description of the version in a file. Raises OSError, and ValueError, TypeError … for a damaged file."""
-    with open_regular(file, most=MAX_FILE_SIZE + MAX_HEAD) as stream:
-        return _parsed_head(stream.readline(MAX_HEAD), file.name)
-
-
-def _whole(file: Path) -> tuple[Version, str]:
-    """The version in a file with its text. Raises OSError, and ValueError, TypeError … for a damaged file."""
-    with open_regular(file, most=MAX_FILE_SIZE + MAX_HEAD) as stream:
-        version, octets = _parsed_head(stream.readline(MAX_HEAD), file.name), stream.read()
-    if hashlib.blake2b(octets, digest_size=16).hexdigest() != version.digest:
-        raise ValueError
-    return version, octets.decode(errors=KEEP_OCTETS)
+    def _pruned(self, folder: Path) -> int:
+        """Delete the oldest versions of an object beyond its limits. Returns the octets of the others."""
+        files = _newest_first(folder)
+        newest = self._sound(files[0], read_stored)
+        while len(files) > 1:
+            unneeded = self._size(files) - (newest.octets if newest else 0)
+            if len(files) <= MAX_VERSIONS and unneeded <= MAX_SIZE:
+                break
+            files.pop().unlink(missing_ok=True)
+            if newest:
+                self._blocks.note_unnamed(newest.folder)
+        return self._size(files)
 
 
-def _parsed_head(line: bytes, name: str) -> Version:
-    version = Version(**json.loads(line))
-    if not all(isinstance(text, str) for text in astuple(version)) or version.version != name:
-        raise ValueError
-    if version.kind not in FileKind.__members__ or not datetime.strptime(name, NAME_FORM):
-        raise ValueError
-    return version
+def _size_of(file: Path) -> int:
+    """The octets of a file; none if it has gone."""
+    try:
+        return file.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(_files(folder), key=lambda file: file.name, reverse=True)
 
 
 def _files(folder: Path) -> list[Path]:
     try:
-        return [file for file in folder.iterdir() if VERSION.fullmatch(file.name)]
+        return [file for file in folder.iterdir() if FILE.fullmatch(file.name)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -231,20 +273,12 @@ def _next_version_name(name: str) -> str:
     return (datetime.strptime(name, NAME_FORM) + timedelta(microseconds=1)).strftime(NAME_FORM)
 
 
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """A file that a change replaces, with its old text."""
-
-    file: SourceFile
-    text: str
-
-
 def keep_change(
     history: History,
     before: Loaded,
     after: Loaded,
     draft: Draft,
-    replaced: Sequence[Replaced],
+    replaced: Sequence[SourceFile],
     *,
     action: str,
     token: str,
@@ -254,17 +288,16 @@ def keep_change(
     keep_replaced(history, before, replaced)
     for file in draft.written():
         if found := _ids_of(after, file.key):
-            provenance = _Provenance(file.key, file.kind.name, found[1], draft.now, action, token, role)
-            history.keep(found[0], provenance, file.text(), _room(after, found[1]))
+            provenance = Provenance(found[1], draft.now, action, token, role)
+            history.keep(found[0], provenance, file, _room(after, found[1]))
 
 
-def keep_replaced(history: History, before: Loaded, replaced: Sequence[Replaced]) -> None:
+def keep_replaced(history: History, before: Loaded, replaced: Sequence[SourceFile]) -> None:
     """Keep the versions that a change replaces. Raises OSError."""
-    for one in replaced:
-        if found := _ids_of(before, one.file.key):
-            at = datetime.fromtimestamp(one.file.modified, UTC)
-            provenance = _Provenance(one.file.key, one.file.kind.name, found[1], at, BY_HAND, "")
-            history.keep(found[0], provenance, one.text, _room(before, found[1]))
+    for file in replaced:
+        if found := _ids_of(before, file.key):
+            provenance = Provenance(found[1], datetime.fromtimestamp(file.modified, UTC), BY_HAND, "")
+            history.keep(found[0], provenance, file, _room(before, found[1]))
 
 
 def _room(loaded: Loaded, account_id: str) -> int:

@@ -60,6 +60,7 @@ from dnsd.settings.file import load_settings, state_folder_of
 from dnsd.settings.server import Settings
 from dnsd.settings.services import plain_warnings
 from dnsd.settings.values import SECRET_SIZE
+from dnsd.store.block_store import FOLDER as BLOCKS
 from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
 from dnsd.store.good import FOLDER as GOOD
 from dnsd.store.journal import JOURNAL
@@ -67,7 +68,7 @@ from dnsd.store.kept_file import with_right_kinds
 from dnsd.store.observations import FILE_NAME as OBSERVED
 from dnsd.worker.worker import Worker, WorkerSetup
 
-STATE_FOLDERS = (HISTORY, GOOD, PENDING, LOA, AUDIT_FOLDER, ACTS)
+STATE_FOLDERS = (HISTORY, GOOD, BLOCKS, PENDING, LOA, AUDIT_FOLDER, ACTS)
 STATE_FILES = (  # glob patterns
     *(
         LOCK_FILE,

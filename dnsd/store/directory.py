@@ -21,7 +21,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from dnsd.errors import Place, Problem, printable
-from dnsd.store.text_file import MAX_TEXT_SIZE, Content, NotTextError, blocks_again, read_content
+from dnsd.store.text_file import Content, NotTextError, block_again, read_content, texts_again
 
 # A file's status reveals a second change only if the file system's clock has advanced since the first. FAT has the
 # coarsest clock in use.
@@ -35,7 +35,7 @@ IGNORED_NAME = re.compile("|".join(map(translate, IGNORED)))
 
 PATIENCE_S = 5.0  # age from which a file with an unknown extension is a problem, while the server watches
 
-NO_CONTENT = Content(b"", "", 0)
+NO_CONTENT = Content(b"", "", ())
 
 Stamp = tuple[int, ...]  # the identity and change times in a file's status
 
@@ -50,7 +50,6 @@ class FileKind(Enum):
     ZONE_MASTER = "zone, as a master file"
 
 
-ZONES = frozenset({FileKind.ZONE_YAML, FileKind.ZONE_MASTER})
 ACCOUNT_FILE = "account.yaml"  # in the account's folder
 KINDS = {  # by folder of an account and file extension
     "maps": {".yaml": FileKind.MAP},
@@ -97,10 +96,19 @@ class SourceFile:
         return "".join(self.blocks())
 
     def blocks(self) -> Iterator[str]:
-        """The text in blocks of whole lines. Raises FileChangedError, possibly only after the last block."""
+        """The text in blocks of whole lines. Raises FileChangedError, possibly only after some blocks."""
         if self.content.text is not None:
             return iter((self.content.text,))
-        return blocks_again(Path(self.path), self.content.digest, any_octets=self.kind is FileKind.ZONE_MASTER)
+        return texts_again(Path(self.path), self.content, any_octets=self.any_octets)
+
+    def block(self, number: int) -> bytes:
+        """The octets of a block of the content. Raises FileChangedError."""
+        return block_again(self.path, self.content, number)
+
+    @property
+    def any_octets(self) -> bool:
+        """Whether the text may have octets that are not UTF-8."""
+        return self.kind is FileKind.ZONE_MASTER
 
 
 @dataclass(frozen=True)
@@ -281,12 +289,10 @@ def read_file(path: str, key: str, kind: FileKind, *, previous: SourceFile | Non
         if modified > LATEST_S:
             modified = now_ns // 10**9
         content = read_content(Path(path), any_octets=kind is FileKind.ZONE_MASTER)
-        if content.size > MAX_TEXT_SIZE and kind not in ZONES:
-            raise NotTextError(f"has {content.size:,} octets; the limit is {MAX_TEXT_SIZE:,}")
     except OSError as error:
         problem, stamp = _problem(path, _cannot_be_read(error), key), None  # possibly transient: retry each time
     except NotTextError as error:
-        problem, content = _problem(path, str(error), key, error.line, error.column), NO_CONTENT
+        problem = _problem(path, str(error), key, error.line, error.column)
     file = SourceFile(key, kind, path, content, problem, modified, stamp)
     if previous is None:
         return file

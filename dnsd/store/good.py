@@ -1,186 +1,270 @@
-"""The last good version of each account: a copy of the served files, in the state folder.
+"""The last good version of each account: the texts that are served, in the state folder.
 
-`good/ACCOUNT/…` has the layout of the accounts folder. Each copy is replaced by renaming. The first time, the whole
-folder is made under another name and renamed, so that it exists completely or not at all. The file `.incomplete` lists
-damaged copies until all are whole again: an account is not held at a version that lacks them.
+`good/ACCOUNT` is the manifest of an account's texts, whose blocks stand in `blocks/ACCOUNT/`. An account is kept, and
+found again, as a whole: one whose manifest or blocks are damaged is not held at the rest. Copies of the files, which
+releases before this one kept, are read, and replaced by a manifest with the next change of their account.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from dnsd.errors import Problem, printable, shown
-from dnsd.store.directory import Files, SourceFile, account_of, read_files
-from dnsd.store.kept_file import move_aside, read_octets
-from dnsd.store.text_file import FileChangedError, octets_again
-from dnsd.whole_file import make_folder, replacing
+from dnsd.store.block_store import UNSYNCED_FROM, BlockStore
+from dnsd.store.blocks import TextBlock, digest_of
+from dnsd.store.directory import FileKind, Files, SourceFile, account_of, path_of
+from dnsd.store.files_edit import FilesEdit
+from dnsd.store.good_folder import GoodFolder, TextLines
+from dnsd.store.kept_file import DamagedFileError
+from dnsd.store.manifest import KeptText, packed_text, parsed_text
+from dnsd.store.text_file import Content, FileChangedError, NotTextError, stored_content
 
 FOLDER = "good"  # its name, in the state folder
-INCOMPLETE = ".incomplete"  # in the folder: the keys of damaged copies, one a line
-MAX_INCOMPLETE = 1024 * 1024  # octets
-UNSYNCED_FROM = 64  # number of copies at once from which the system decides when they go to disk
+NOT_IN_ZONES = frozenset({FileKind.ACCOUNT, FileKind.MAP})
 
 
 class GoodTexts:
-    """The copies of served files; `problem` says why they may be older than the served data."""
+    """The texts as last served; `problem` says why they may be older than the served data."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, blocks: BlockStore | None = None) -> None:
         self.problem: str | None = None
-        self._folder = state / FOLDER
-        self.damaged: list[str] = []  # messages about copies that were moved aside
-        self._files: Files | None = None
-        self._forgiven: frozenset[str] = frozenset()  # keys of damaged copies whose accounts are left out
+        self.damaged: list[str] = []  # messages about manifests, blocks and copies that are damaged
+        self._folder = GoodFolder(state / FOLDER)
+        self._blocks = blocks or BlockStore(state)
+        self._known: dict[str, TextLines] = {}  # manifests of whole accounts, as on the disk; empty: not read yet
+        self._copies: dict[str, dict[str, SourceFile]] = {}  # of the release before, by account and key
+        self._files: Files | None = None  # as read; None: not read, or not up to date
+        self._kept: Files | None = None  # the served files that are kept, all of them; None: some are not
+        self._incomplete: set[str] = set()  # accounts of which something is damaged
+        self._forgiven: frozenset[str] = frozenset()  # of these, the accounts to do without
 
     def read(self) -> Files | None:
-        """Read the copies; None if no data was ever served from this state folder."""
-        if self._files is None and self._folder.is_dir():
-            self._files = self._without_damage(read_files(self._folder))
+        """Read the texts; None if no data was ever served from this state folder. Raises OSError."""
+        if self._files is None and self._folder.exists():
+            self._files = self._read(lambda kind: True)
         return self._files
 
-    def _without_damage(self, found: Files) -> Files:
-        """The copies without damaged ones, which are moved aside under names that readers ignore."""
-        damaged = [file for file in found.files if file.problem]
-        others = [problem.place.file for problem in found.problems if problem.place]
-        known = {file.path: file.key for file in found.files}
-        self._move_aside({path: known.get(path, "") for path in (*(file.path for file in damaged), *others)})
-        incomplete = self._incomplete()
-        problems = tuple(_missing(key) for key in sorted(incomplete - self._forgiven))
-        without = {account_of(key) for key in incomplete & self._forgiven}
-        files = tuple(file for file in found.files if not file.problem and account_of(file.key) not in without)
-        return Files(found.root, tuple(one for one in found.accounts if one not in without), files, problems)
+    def read_policies(self) -> Files | None:
+        """Read the texts but for zones, which are most of the octets; None as for `read`. Raises OSError."""
+        if not self._folder.exists():
+            return None
+        read = self._files or self._read(NOT_IN_ZONES.__contains__)
+        return replace(read, files=tuple(file for file in read.files if file.kind in NOT_IN_ZONES))
 
     def set_aside(self, wrong: Collection[SourceFile]) -> None:
-        """Move copies aside that can be read, but have errors."""
-        self._move_aside({file.path: file.key for file in wrong})
-        self._files = None
+        """Move accounts aside whose texts can be read, but have errors."""
+        for account in sorted({account_of(file.key) for file in wrong}):
+            self._note_damage(account, self._folder.set_aside(account))
+        self._files = self._kept = None
 
     def forgive(self) -> bool:
-        """Do without the accounts with damaged copies. Returns whether this changes anything."""
-        before, self._forgiven = self._forgiven, self._forgiven | self._incomplete()
+        """Do without the accounts that are damaged. Returns whether this changes anything."""
+        before, self._forgiven = self._forgiven, self._forgiven | self._incomplete
         self._files = None
         return self._forgiven != before
 
-    def _move_aside(self, damaged: Mapping[str, str]) -> None:
-        """Move copies aside, given their keys by path."""
-        if lost := {key for key in damaged.values() if key}:
-            self._note_incomplete(self._incomplete() | lost)
-        self.damaged += [str(move_aside(Path(path), prefix=".")) for path in damaged]
-
-    def _note_incomplete(self, keys: Collection[str]) -> None:
-        file, there = self._folder / INCOMPLETE, {key for key in keys if os.path.isdir(self._folder / account_of(key))}
-        with suppress(OSError):
-            if not there:
-                file.unlink(missing_ok=True)
-            elif there != self._incomplete():
-                with replacing(file) as out:
-                    out.write("".join(f"{key}\n" for key in sorted(there)).encode(errors="surrogateescape"))
-
-    def _incomplete(self) -> set[str]:
-        """The keys of damaged copies."""
-        try:
-            octets = read_octets(self._folder / INCOMPLETE, MAX_INCOMPLETE)
-        except (OSError, ValueError):
-            return set()
-        return set(filter(None, octets.decode(errors="surrogateescape").splitlines()))
-
-    def read_policies(self) -> Files | None:
-        """The copies without the zones, which are most of the octets; None as for `read`."""
-        if not self._folder.is_dir():
-            return None
-        return self._without_damage(read_files(self._folder, folders=("maps",)))
+    def named(self, account: str) -> Iterator[tuple[TextBlock, ...]]:
+        """The blocks of each text of an account. Raises OSError and DamagedFileError."""
+        with suppress(FileNotFoundError, IsADirectoryError):
+            yield from (parsed_text(line).blocks for line in self._folder.lines(account).values())
 
     def copies_of(self, served: Files) -> Files:
-        """The served files, or their copies where these are up to date: a copy stays when users edit its file."""
-        copies = self._files.by_key() if self._files else {}
-        files = (_same(copies.get(file.key), file) or file for file in served.files)
-        return Files(str(self._folder), served.accounts, tuple(files))
+        """The served files, or the kept texts where these are up to date: a text stays when users edit its file."""
+        files = (self._copy_of(file) or file for file in served.files)
+        return Files(str(self._folder.path), served.accounts, tuple(files))
 
     def keep(self, served: Files) -> None:
-        """Bring the copies up to date with the served files; if that fails, set `problem`."""
+        """Bring the texts up to date with the served files; if that fails, set `problem`."""
         try:
             self._keep(served)
             self.problem = None
         except OSError as error:
-            path = error.filename2 or error.filename or self._folder
+            path = error.filename2 or error.filename or self._folder.path
             self.problem = printable(f"{shown(path)} cannot be written: {os.strerror(error.errno or 0)}")
 
+    # Reading
+
+    def _read(self, is_wanted: Callable[[FileKind], bool]) -> Files:
+        """The texts of all accounts; a problem for each account that is not whole. Raises OSError."""
+        self._folder.finish()
+        files: list[SourceFile] = []
+        self._known, self._copies, self._incomplete, self._kept = {}, {}, set(), None
+        self._read_copies()
+        for copies in self._copies.values():
+            files += (file for file in copies.values() if is_wanted(file.kind))
+        for account in self._folder.manifests():
+            damage: list[str] = []
+            found = self._read_account(account, is_wanted, damage)
+            if damage:
+                self._known.pop(account, None)
+                self._note_damage(account, *damage)
+            else:
+                files += sorted(found, key=lambda file: file.path.split(os.sep))
+        self._incomplete |= self._folder.lost()
+        problems = tuple(map(_incomplete, sorted(self._incomplete - self._forgiven)))
+        return Files(str(self._folder.path), tuple(sorted({*self._known, *self._copies})), tuple(files), problems)
+
+    def _read_account(self, account: str, is_wanted: Callable[[FileKind], bool], damage: list[str]) -> list[SourceFile]:
+        """The texts in an account's manifest; all their blocks are read. Adds messages about damage."""
+
+        def octets(block: TextBlock) -> bytes:
+            try:
+                return self._blocks.octets(account, block)
+            except DamagedFileError as error:
+                damage.append(str(error))
+            except OSError as error:
+                damage.append(_unreadable(error))
+            return b""
+
+        found = []
+        try:
+            lines = self._known[account] = self._folder.lines(account)
+            for text in map(parsed_text, lines.values()):
+                if is_wanted(text.kind):
+                    content = stored_content(text.blocks, octets, any_octets=text.kind is FileKind.ZONE_MASTER)
+                    found.append(self._as_file(text, content))
+        except (DamagedFileError, NotTextError) as error:
+            damage.append(str(error))
+        except OSError as error:
+            damage.append(_unreadable(error))
+        return found
+
+    def _read_copies(self) -> None:
+        """Read the copies of the release before, without damaged accounts, which are moved aside."""
+        found = self._folder.old_copies()
+        damaged = {account_of(file.key) for file in found.files if file.problem}
+        damaged |= {account_of(problem.source) for problem in found.problems if not problem.warning}
+        damaged |= self._folder.old_incomplete()
+        for account in sorted(self._folder.old_folders()):
+            if account in damaged or account not in found.accounts:
+                with suppress(OSError):
+                    os.rmdir(self._folder.path / account)  # an account without files
+                    continue
+                self._note_damage(account, self._folder.set_aside(account))
+            else:
+                self._copies[account] = {file.key: file for file in found.files if account_of(file.key) == account}
+
+    def _note_damage(self, account: str, *messages: str) -> None:
+        self.damaged += messages
+        self._incomplete.add(account)
+
+    def _as_file(self, text: KeptText, content: Content) -> SourceFile:
+        """A kept text as a file, whose blocks are read from the state folder."""
+        path = path_of(str(self._folder.path), text.key, text.kind)
+        content = replace(content, read=partial(self._blocks.octets, account_of(text.key)))
+        return SourceFile(text.key, text.kind, path, content, None, text.modified)
+
+    def _copy_of(self, file: SourceFile) -> SourceFile | None:
+        """The kept text of a served file, if it is up to date."""
+        account = account_of(file.key)
+        if copy := self._copies.get(account, {}).get(file.key):
+            return copy if _is_same(copy, file) else None
+        line = self._known.get(account, {}).get(file.key)
+        text = parsed_text(line) if line else None
+        if text is None or not _is_text_of(text, file):
+            return None
+        return self._as_file(text, file.content)
+
+    # Writing
+
     def _keep(self, served: Files) -> None:
-        """Bring all copies up to date. Raises the OSError of the first that fails, after the others."""
-        if not self._folder.is_dir():  # no data was served yet, or the folder was removed
-            self._files = None
-        known = self.read()
-        folder = self._folder if known else self._folder.with_name(f"{FOLDER}.new")
-        if known is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            known = Files(str(self._folder))
-        make_folder(folder)
-        copies = dict(known.by_key())
-        failures = list(self._copy_outdated(served, folder, copies))
-        current = served.by_key()
-        for key in copies.keys() - current.keys():
-            Path(copies.pop(key).path).unlink(missing_ok=True)
-        _match_folders(folder, known.accounts, served.accounts)
-        if folder != self._folder:
+        """Bring all accounts up to date, each as a whole. Raises the first OSError after having tried all."""
+        if not self._folder.exists():  # no data was served yet, or the folder was removed
+            self._known, self._copies, self._kept = {}, {}, None
+        elif self._kept is None:
+            self.read()
+        kept, self._kept, self._files = self._kept, None, None
+        failures: list[OSError] = []
+        changed: dict[str, TextLines | None] = {}
+        is_whole = True
+        outdated = self._outdated(served, kept)
+        is_synced = sum(map(len, outdated.values())) < UNSYNCED_FROM
+        for account, files in outdated.items():
+            try:
+                changed[account] = self._stored(account, files, is_synced=is_synced)
+            except FileChangedError:  # it is read again soon, and kept if served then
+                is_whole = False
+            except OSError as error:
+                failures.append(error)
+        if not self._folder.exists() and (failures or not is_whole):  # it says that data was served
             if failures:
                 raise failures[0]
-            os.rename(folder, self._folder)
-        self._files = Files(str(self._folder), served.accounts, tuple(copies.values()))
+            return
+        changed |= dict.fromkeys({*self._known, *self._copies}.difference(served.accounts))
+        for account, lines in changed.items():
+            self._release(account, lines or {})
+        self._folder.replace(changed)
+        for account, lines in changed.items():
+            self._copies.pop(account, None)
+            self._known.pop(account, None)
+            if lines is not None:
+                self._known[account] = lines
         if failures:
             raise failures[0]
-        self._note_incomplete({key for key in self._incomplete() if account_of(key) not in served.accounts})
+        self._kept = served if is_whole else None
 
-    def _copy_outdated(self, served: Files, folder: Path, copies: dict[str, SourceFile]) -> Iterator[OSError]:
-        """Copy all files that differ from `copies`, and update `copies`; yield the error of each failed copy."""
-        outdated = [file for file in served.files if not _same(copies.get(file.key), file)]
-        for file in outdated:
-            path, old = _path(folder, file), copies.get(file.key)
-            try:
-                _copy(file, path, is_synced=len(outdated) < UNSYNCED_FROM)
-                if old and old.kind is not file.kind:
-                    Path(old.path).unlink(missing_ok=True)
-            except FileChangedError:  # it is read again soon, and copied if served then
-                continue
-            except OSError as error:
-                yield error
-                continue
-            copies[file.key] = replace(file, path=str(_path(self._folder, file)), problem=None, stamp=None)
+    def _outdated(self, served: Files, kept: Files | None) -> dict[str, list[SourceFile | str]]:
+        """The files that differ from what is kept, by account; of removed files, the keys."""
+        found: dict[str, list[SourceFile | str]] = {one: [] for one in served.accounts if not self._has(one)}
+        if kept:
+            edit = FilesEdit(kept, served)
+            written: Iterable[SourceFile] = edit.written.values()
+            removed = edit.removed.keys() - served.by_key().keys()
+        else:
+            written = (file for file in served.files if not self._copy_of(file))
+            removed = {key for one in (*self._known.values(), *self._copies.values()) for key in one}
+            removed -= served.by_key().keys()
+        for file in written:
+            found.setdefault(account_of(file.key), []).append(file)
+        for key in removed:
+            if account_of(key) in served.accounts:
+                found.setdefault(account_of(key), []).append(key)
+        for account in found.keys() & self._copies.keys():  # written anew
+            found[account] = [file for file in served.files if account_of(file.key) == account]
+        return found
+
+    def _has(self, account: str) -> bool:
+        return account in self._known or account in self._copies
+
+    def _stored(self, account: str, files: Iterable[SourceFile | str], *, is_synced: bool) -> TextLines:
+        """Store the blocks of new texts; return the lines of the manifest. Raises OSError and FileChangedError."""
+        lines = dict(self._known.get(account, {}))
+        for file in files:
+            if isinstance(file, str):
+                lines.pop(file, None)
+            else:
+                before = lines.get(file.key)
+                trusted = frozenset(parsed_text(before).blocks if before else ())
+                self._blocks.keep(account, file.content.blocks, file.block, trusted=trusted, is_synced=is_synced)
+                lines[file.key] = packed_text(KeptText(file.key, file.kind, file.modified, file.content.blocks))
+        return lines
+
+    def _release(self, account: str, lines: TextLines) -> None:
+        """Spare the blocks of texts that are no longer in the lines of an account's manifest. Raises OSError."""
+        for key, line in self._known.get(account, {}).items():
+            if lines.get(key) != line:
+                self._blocks.release(account, parsed_text(line).blocks)
 
 
-def _missing(key: str) -> Problem:
-    return Problem(key, (), "has an error, and so has its last good version: fix the file")
+def _incomplete(account: str) -> Problem:
+    return Problem(account, (), "has an error, and so has its last good version: fix the file")
 
 
-def _same(copy: SourceFile | None, file: SourceFile) -> SourceFile | None:
-    """The copy, if it equals this file."""
-    is_same = copy and (copy.kind, copy.content) == (file.kind, file.content) and not copy.problem
-    return copy if is_same else None
+def _unreadable(error: OSError) -> str:
+    """The message about a manifest or a block that cannot be read."""
+    path = shown(error.filename or "")
+    is_missing = isinstance(error, FileNotFoundError)
+    return f"{path} is missing" if is_missing else f"{path} cannot be read: {os.strerror(error.errno or 0)}"
 
 
-def _path(folder: Path, file: SourceFile) -> Path:
-    """The path of a file's copy."""
-    account, _, rest = file.key.partition("/")
-    return folder / account / os.path.dirname(rest) / os.path.basename(file.path)
+def _is_same(copy: SourceFile, file: SourceFile) -> bool:
+    return (copy.kind, copy.content.digest) == (file.kind, file.content.digest)
 
 
-def _copy(file: SourceFile, path: Path, *, is_synced: bool) -> None:
-    make_folder(path.parent)
-    octets = octets_again(file.path, file.content)
-    # The temporary name is short, as the name in `path` may already have the greatest possible length.
-    with replacing(path, other_name=".new", is_synced=is_synced) as out:
-        out.write(octets)
-        out.flush()
-        os.utime(out.fileno(), (file.modified, file.modified))
-
-
-def _match_folders(folder: Path, before: Iterable[str], accounts: Iterable[str]) -> None:
-    """Make the folders of new accounts and remove those of former ones."""
-    known = set(before)
-    for account in set(accounts) - known:
-        make_folder(folder / account)
-    for account in known.difference(accounts):
-        shutil.rmtree(folder / account, ignore_errors=True)
+def _is_text_of(text: KeptText, file: SourceFile) -> bool:
+    return text.kind is file.kind and digest_of(text.blocks) == file.content.digest

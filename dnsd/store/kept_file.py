@@ -50,14 +50,17 @@ def read_or_problem(
     return None, f"{problem}; {consequence}"
 
 
-def kept(path: Path, read: Callable[[Path], T]) -> T:
-    """The result of reading a kept file; a file that makes `read` fail is moved aside. Raises like `read_kept`."""
+def kept(path: Path, read: Callable[[Path], T], *, prefix: str = "") -> T:
+    """The result of reading a kept file; a file that makes `read` fail is moved aside. Raises like `read_kept`.
+
+    `prefix` is that of `move_aside`.
+    """
     try:
         return read(path)
     except OSError:
         raise
     except Exception:  # of any kind: the file may have any content
-        raise move_aside(path) from None
+        raise move_aside(path, prefix=prefix) from None
 
 
 def read_octets(path: Path, most: int) -> bytes:

@@ -1,20 +1,26 @@
-"""Text files up to a size limit, read in blocks of whole lines so that a large file need not fit in memory.
+"""Text files up to a size limit, read in pieces of whole lines so that a large file need not fit in memory.
 
-Files are UTF-8. A master file may contain other octets too (`any_octets`); they are written back unchanged.
+A content is known by its blocks (`store/blocks.py`): an earlier one is read again, and compared, block by block. Files
+are UTF-8. A master file may contain other octets too (`any_octets`); they are written back unchanged.
 """
 
 from __future__ import annotations
 
-import hashlib
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
+from typing import TypeAlias
 
 from dnsd.formats.odd_octets import octets_of
+from dnsd.store.blocks import Cutter, TextBlock, cut, digest_of, text_block
+from dnsd.store.kept_file import DamagedFileError, open_regular
 
-MAX_FILE_SIZE = 16 * 1024**3  # octets of a zone's file; the setting `limits.file_mib` is lower
-MAX_TEXT_SIZE = 64 * 1024**2  # octets of any other file
+MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
 MAX_KEPT = 64 * 1024  # characters of a text kept in memory; a larger text is cheaper to read again
 BLOCK = 1024 * 1024  # octets
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -27,13 +33,22 @@ OTHER_MARKS = {  # UTF-32 first: its mark begins with UTF-16's
 SAVE_AS_UTF8 = "save it as UTF-8"
 
 
+ReadBlock: TypeAlias = Callable[[TextBlock], bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a file: its digest, its size, and its text unless large."""
+    """The content of a file: the digest of its blocks, the blocks, and its text unless large."""
 
     digest: bytes
     text: str | None = field(compare=False)  # None: large
-    size: int = field(compare=False)  # octets
+    blocks: tuple[TextBlock, ...] = field(compare=False)
+    read: ReadBlock | None = field(default=None, compare=False)  # reads a block from the state folder; None: a file
+
+    @property
+    def size(self) -> int:
+        """The octets of the text."""
+        return sum(block.size for block in self.blocks)
 
 
 class NotTextError(Exception):
@@ -47,31 +62,42 @@ class NotTextError(Exception):
 class FileChangedError(Exception):
     """The file no longer has the content read earlier."""
 
+    def __init__(self) -> None:
+        super().__init__("the file was edited since it was read")
+
 
 def read_text(path: Path) -> str:
-    """Read the text of a regular file, which must not be large. Raises OSError and NotTextError."""
-    _check_size(path.stat().st_size, MAX_TEXT_SIZE)
-    return "".join(_blocks(path, _new_digest()))
+    """Read the text of a regular file. Raises OSError and NotTextError."""
+    return "".join(_texts(_pieces(path), any_octets=False))
 
 
 def read_content(path: Path, *, any_octets: bool = False) -> Content:
     """Read the content of a regular file. Raises OSError and NotTextError."""
-    digest = _new_digest()
-    text: str | None = ""
-    size = 0
-    for block in _blocks(path, digest, any_octets=any_octets):
-        text = text + block if text is not None and len(text) + len(block) <= MAX_KEPT else None
-        size += len(octets_of(block))
-    return Content(digest.digest(), text, size)
+    cutter = Cutter()
+
+    def seen() -> Iterator[bytes]:
+        for octets in _pieces(path):
+            cutter.add(octets)
+            yield octets
+
+    text = _if_small(_texts(seen(), any_octets=any_octets))
+    blocks = cutter.finished()
+    return Content(digest_of(blocks), text, blocks)
+
+
+def stored_content(blocks: tuple[TextBlock, ...], read: ReadBlock, *, any_octets: bool = False) -> Content:
+    """The content whose blocks `read` returns, all of which are read. Raises its exceptions, and NotTextError."""
+    text = _if_small(_texts(map(read, blocks), any_octets=any_octets))
+    return Content(digest_of(blocks), text, blocks, read)
 
 
 def content_of(text: str) -> Content:
     """The content of a file with this text, which is kept at any size, not being on disk yet. Raises NotTextError."""
     octets = octets_of(text)
-    _check_size(len(octets), MAX_FILE_SIZE)
-    digest = _new_digest()
-    digest.update(octets)
-    return Content(digest.digest(), text, len(octets))
+    if len(octets) > MAX_FILE_SIZE:
+        raise NotTextError(f"has {len(octets):,} octets; the limit is {MAX_FILE_SIZE:,}")
+    blocks = cut(octets)
+    return Content(digest_of(blocks), text, blocks)
 
 
 def decoded(octets: bytes, *, any_octets: bool = False) -> str:
@@ -79,75 +105,92 @@ def decoded(octets: bytes, *, any_octets: bool = False) -> str:
     return _decode(octets, 1, any_octets=any_octets)
 
 
-def blocks_again(path: Path, digest: bytes, *, any_octets: bool = False) -> Iterator[str]:
-    """Re-read a file that had this digest, in blocks of whole lines.
+def texts_again(path: Path, content: Content, *, any_octets: bool = False) -> Iterator[str]:
+    """Re-read the text of a file with this content, in pieces of whole lines.
 
-    Raises FileChangedError if the digest differs now, possibly only after the last block.
+    Raises FileChangedError if the file differs now, before the first piece that does.
     """
-    found = _new_digest()
     try:
-        yield from _blocks(path, found, any_octets=any_octets)
-    except (OSError, NotTextError):
+        yield from _texts(_blocks_again(path, content), any_octets=any_octets)
+    except (OSError, DamagedFileError, NotTextError):
         raise FileChangedError from None
-    if found.digest() != digest:
+
+
+def block_again(path: str, content: Content, number: int) -> bytes:
+    """A block of a file with this content, else of the text in `content`. Raises FileChangedError without either."""
+    *_, start = accumulate((one.size for one in content.blocks[:number]), initial=0)
+    block = content.blocks[number]
+    with suppress(OSError, ValueError, DamagedFileError):
+        if content.read:
+            return content.read(block)
+        with open_regular(Path(path), most=sys.maxsize) as file:
+            file.seek(start)
+            if text_block(octets := file.read(block.size)) == block:
+                return octets
+    octets = octets_of(content.text or "")[start : start + block.size]
+    if text_block(octets) != block:
         raise FileChangedError
-
-
-def octets_again(path: str, content: Content) -> bytes:
-    """The octets of a file if it still has this content, else those of the text in `content`.
-
-    Raises FileChangedError if the file has changed and `content` holds no text.
-    """
-    octets = _octets(path)
-    found = _new_digest()
-    found.update(octets)
-    if found.digest() != content.digest:
-        if content.text is None:
-            raise FileChangedError
-        octets = octets_of(content.text)
     return octets
 
 
-def _octets(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        return b""
+def _blocks_again(path: Path, content: Content) -> Iterator[bytes]:
+    """The blocks of a content, as they were. Raises FileChangedError, OSError and DamagedFileError."""
+    if content.read:
+        yield from map(content.read, content.blocks)
+        return
+    with open(path, "rb", buffering=0) as file:
+        for block in content.blocks:
+            if text_block(octets := file.read(block.size)) != block:
+                raise FileChangedError
+            yield octets
+        if file.read(1):
+            raise FileChangedError
 
 
-def _new_digest() -> hashlib.blake2b:
-    return hashlib.blake2b(digest_size=16)
+def _if_small(texts: Iterable[str]) -> str | None:
+    """The whole text; None if it is large. Reads it to its end."""
+    whole: str | None = ""
+    for text in texts:
+        whole = whole + text if whole is not None and len(whole) + len(text) <= MAX_KEPT else None
+    return whole
 
 
-def _blocks(path: Path, digest: hashlib.blake2b, *, any_octets: bool = False) -> Iterator[str]:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # a pipe would block forever
-        raise NotTextError("is not a regular file")
-    size, line = 0, 1
-    _check_size(status.st_size, MAX_FILE_SIZE)  # before any of it is read
-    for octets in _whole_lines(path):
-        size += len(octets)
-        _check_size(size, MAX_FILE_SIZE)
-        digest.update(octets)
+def _texts(pieces: Iterable[bytes], *, any_octets: bool) -> Iterator[str]:
+    """Decode octets, in pieces of whole lines. Raises NotTextError."""
+    line = 1
+    for octets in _whole_lines(pieces):
         yield _decode(octets, line, any_octets=any_octets)
         line += octets.count(b"\n")
 
 
-def _check_size(size: int, most: int) -> None:
-    if size > most:
-        raise NotTextError(f"has {size:,} octets; the limit is {most:,}")
-
-
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    """Read a file in pieces that end with a newline; the last piece may lack one."""
-    waiting: list[bytes] = []
+def _pieces(path: Path) -> Iterator[bytes]:
+    """The octets of a regular file. Raises OSError, and NotTextError for other and for too large files."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would block forever
+        raise NotTextError("is not a regular file")
+    _check_size(status.st_size)  # before any of it is read
+    size = 0
     with open(path, "rb", buffering=0) as file:
-        while octets := file.read(BLOCK):
-            end = octets.rfind(b"\n") + 1
-            if end:
-                yield b"".join((*waiting, octets[:end]))
-                waiting = []
-            waiting.append(octets[end:])
+        for octets in iter(partial(file.read, BLOCK), b""):
+            size += len(octets)
+            _check_size(size)
+            yield octets
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_FILE_SIZE:
+        raise NotTextError(f"has {size:,} octets; the limit is {MAX_FILE_SIZE:,}")
+
+
+def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Octets in pieces that end with a newline; the last piece may lack one."""
+    waiting: list[bytes] = []
+    for octets in pieces:
+        end = octets.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*waiting, octets[:end]))
+            waiting = []
+        waiting.append(octets[end:])
     if rest := b"".join(waiting):
         yield rest
 

@@ -6,7 +6,6 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from dnsd.errors import Problem
 from dnsd.model import dataset_rules, findings
 from dnsd.store.directory import FileKind, Files, SourceFile, path_of
 from dnsd.store.load import NOTHING, Judged, Loading
-from dnsd.store.text_file import Content
+from dnsd.store.text_file import content_of
 
 ROOT = "/accounts"
 ACCOUNTS = ("acme", "globex", "initech")
@@ -124,7 +123,7 @@ def files(world: World) -> Files:
     found = []
     for (key, kind), said in sorted(world.items(), key=lambda one: one[0][0]):
         text = json.dumps(said)
-        content = Content(blake2b(text.encode()).digest(), text, len(text))
+        content = content_of(text)
         found.append(SourceFile(key, kind, path_of(ROOT, key, kind), content, modified=1))
     return Files(ROOT, ACCOUNTS, tuple(found))
 

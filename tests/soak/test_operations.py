@@ -306,7 +306,14 @@ class Restarted(Soaked):
 
 # R8
 
-STATE = ["first_seen", "good", "lock", "observed", "snapshot"]  # the state folder's content, without half-written files
+STATE = [
+    "blocks",
+    "first_seen",
+    "good",
+    "lock",
+    "observed",
+    "snapshot",
+]  # the state folder's content, without half-written files
 
 
 def whole_snapshot(file: pathlib.Path) -> int:

@@ -12,8 +12,9 @@ import pytest
 
 from dnsd.app import Loaded, load
 from dnsd.errors import InvalidDataError
-from dnsd.store.directory import keep_times
+from dnsd.store.directory import FileKind, keep_times
 from dnsd.store.good import GoodTexts
+from tests.kept_texts import good_texts, put_good_text
 
 PRINT = "accounts/print/account.yaml"
 PRINT_MAP = "accounts/print/maps/main.yaml"
@@ -374,51 +375,52 @@ def test_missing_accounts_folder_is_an_error(root: Path) -> None:
 def test_error_that_stays_with_all_good_versions_is_refused(root: Path) -> None:
     """No account could fix it by restoring its files: the good versions contain the error."""
     start(root)
-    edit(root / "state" / "good", {"tea/maps/cups.yaml": "ips: ["})
+    put_good_text(root / "state", "tea/maps/cups", FileKind.MAP, "ips: [")
     edit(root, {TEA_MAP: "ips: [1"})
     with pytest.raises(InvalidDataError):
         start(root)
 
 
-def test_copies_are_private(root: Path) -> None:
+def test_kept_texts_are_private(root: Path) -> None:
     start(root)
-    modes = {path: path.stat().st_mode & 0o777 for path in (root / "state" / "good").rglob("*")}
+    modes = {path: path.stat().st_mode & 0o777 for path in (root / "state").rglob("*")}
     assert len(modes) > len(FILES)
     assert all(mode == (0o700 if path.is_dir() else 0o600) for path, mode in modes.items())
 
 
-def test_copies_follow_the_served_files(root: Path) -> None:
+def test_kept_texts_follow_the_served_files(root: Path) -> None:
     before = start(root)
     edit(root, {WOOD_ZONE: None, "accounts/wood/zones/timber.example.zone": FILES[TEA_ZONE].replace("7", "8")})
     edit(root, {"accounts/paper/account.yaml": "name: Paper\n", TEA_MAP: "ips: ["})
     reload(root, before)
-    good = root / "state" / "good"
-    copies = {str(path.relative_to(good)): path.read_text() for path in good.rglob("*") if path.is_file()}
+    copies = good_texts(root / "state")
     assert "wood/zones/timber.example.yaml" not in copies
     assert copies["wood/zones/timber.example.zone"] == FILES[TEA_ZONE].replace("7", "8")
     assert copies["paper/account.yaml"] == "name: Paper\n"
     assert copies["tea/maps/cups.yaml"] == FILES[TEA_MAP]
 
 
-def test_failed_copy_does_not_prevent_others(root: Path) -> None:
+def test_account_that_cannot_be_kept_does_not_prevent_others(root: Path) -> None:
     before = start(root)
-    taken = root / "state" / "good" / PRINT_ZONE.removeprefix("accounts/")
-    (taken.parent / ".new").mkdir()  # the name of the new copy
-    edit(root, {PRINT_ZONE: "records: []\n", WOOD_ZONE: MORE_WOOD})
+    texts, taken = good_texts(root / "state"), root / "state" / "blocks" / "print"
+    (taken / ".new").mkdir()  # the name of the new block
+    edit(root, {PRINT_ZONE: "records: []\n", PRINT_MAP: None, WOOD_ZONE: MORE_WOOD})
     good = GoodTexts(root / "state")
     good.keep(load(root / "dnsd.yaml", {}, previous=before).files)
-    assert str(taken.parent) in (good.problem or "")
-    assert (root / "state" / "good" / WOOD_ZONE.removeprefix("accounts/")).read_text() == MORE_WOOD
+    assert str(taken) in (good.problem or "")
+    texts[WOOD_ZONE.removeprefix("accounts/")] = MORE_WOOD
+    assert good_texts(root / "state") == texts  # and the account stays as it was, as a whole
 
 
-def test_file_with_the_longest_name_is_copied(root: Path) -> None:
-    name = f"tea/maps/{'a' * 250}.yaml"
-    edit(root, {f"accounts/{name}": "enabled: false\n"})
+def test_files_and_accounts_with_the_longest_names_are_kept(root: Path) -> None:
+    names = [f"tea/maps/{'a' * 250}.yaml", f"{'b' * 255}/maps/{'a' * 250}.yaml"]
+    edit(root, {f"accounts/{name}": "enabled: false\n" for name in names})
     start(root)
-    assert (root / "state" / "good" / name).read_text() == "enabled: false\n"
+    assert [good_texts(root / "state")[name] for name in names] == ["enabled: false\n"] * 2
 
 
-def test_removed_copies_are_made_again(root: Path) -> None:
+@pytest.mark.parametrize("folders", [["good"], ["good", "blocks"]], ids=" and ".join)
+def test_removed_texts_are_kept_again(root: Path, folders: list[str]) -> None:
     good = GoodTexts(root / "state")
     (root / "state").mkdir()
     before = load(root / "dnsd.yaml", {}, good=good.read)
@@ -426,7 +428,8 @@ def test_removed_copies_are_made_again(root: Path) -> None:
     edit(root, {WOOD_ZONE: BROKEN_ZONE})
     loaded = load(root / "dnsd.yaml", {}, previous=before, good=lambda: good.copies_of(before.files))
     good.keep(loaded.files)
-    shutil.rmtree(root / "state" / "good")
+    for folder in folders:
+        shutil.rmtree(root / "state" / folder)
     good.keep(loaded.files)
     assert served(start(root)) == served(before)
 

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from dnsd.model.zone_rules import zone_problems
-from dnsd.store import directory, text_file
-from dnsd.store.directory import ZONES, FileKind, SourceFile, read_file
+from dnsd.store import text_file
+from dnsd.store.blocks import Cutter
+from dnsd.store.directory import FileKind, SourceFile, read_file
 from dnsd.store.objects import CHANGED, UNPLACED, located, read_zone
 from dnsd.store.text_file import (
     FileChangedError,
     NotTextError,
-    blocks_again,
-    octets_again,
+    block_again,
     read_content,
     read_text,
+    texts_again,
 )
 
 NOT_TEXT = {  # octets, and position and reason of the error
@@ -43,16 +44,17 @@ TEXTS = [
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_file, "BLOCK", 64)
     monkeypatch.setattr(text_file, "MAX_KEPT", 100)
+    monkeypatch.setattr(Cutter.__init__, "__kwdefaults__", {"least": 20, "most": 60})
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_blocks_are_the_text_and_end_with_lines(tmp_path: Path, text: str) -> None:
+def test_pieces_are_the_text_and_end_with_lines(tmp_path: Path, text: str) -> None:
     file = tmp_path / "a"
     file.write_text(text, encoding="utf-8", newline="")
     content = read_content(file)
-    blocks = list(blocks_again(file, content.digest))
-    assert "".join(blocks) == read_text(file) == text
-    assert all(block.endswith("\n") for block in blocks[:-1])
+    pieces = list(texts_again(file, content))
+    assert "".join(pieces) == read_text(file) == text
+    assert all(piece.endswith("\n") for piece in pieces[:-1])
     assert content.text == (text if len(text) <= 100 else None)
 
 
@@ -76,17 +78,17 @@ def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_content(tmp_path / "a")
 
 
-@pytest.mark.parametrize("after", [b"other\n" * 100, b"\xff", None])
+@pytest.mark.parametrize("after", [b"other\n" * 100, b"one\n" * 99, b"one\n" * 101, b"\xff", None])
 def test_changed_file_is_detected(tmp_path: Path, after: bytes | None) -> None:
     file = tmp_path / "a"
     file.write_text("one\n" * 100)
-    digest = read_content(file).digest
+    content = read_content(file)
     if after is None:
         file.unlink()
     else:
         file.write_bytes(after)
     with pytest.raises(FileChangedError):
-        list(blocks_again(file, digest))
+        list(texts_again(file, content))
 
 
 # Large zone files that change between two readings
@@ -135,7 +137,7 @@ def test_octets_are_those_read_before(tmp_path: Path, octets: bytes, *, is_edite
     content = read_content(source, any_octets=True)
     if is_edited:
         source.write_bytes(b"something else\n")
-    assert octets_again(str(source), content) == octets
+    assert b"".join(block_again(str(source), content, number) for number in range(len(content.blocks))) == octets
 
 
 def test_octets_of_an_edited_large_file_are_not_read(tmp_path: Path) -> None:
@@ -144,16 +146,4 @@ def test_octets_of_an_edited_large_file_are_not_read(tmp_path: Path) -> None:
     content = read_content(source)
     source.write_bytes(b"y" * 200)
     with pytest.raises(FileChangedError):
-        octets_again(str(source), content)
-
-
-def test_only_files_of_zones_may_be_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "MAX_TEXT_SIZE", 1000)
-    (tmp_path / "a").write_text("# abc\n" * 200)
-    for kind in FileKind:
-        problem = source(tmp_path / "a", kind).problem
-        assert (problem is None) == (kind in ZONES)
-        assert problem is None or problem.message == "has 1,200 octets; the limit is 1,000"
-    monkeypatch.setattr(text_file, "MAX_TEXT_SIZE", 1000)
-    with pytest.raises(NotTextError, match="the limit is 1,000"):
-        read_text(tmp_path / "a")
+        block_again(str(source), content, 0)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -130,6 +131,9 @@ class Half:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
     def write(self, octets: bytes) -> None:
         self._file.write(octets[: len(octets) // 2])
         self._file.flush()
@@ -137,8 +141,8 @@ class Half:
         self._file.write(octets[len(octets) // 2 :])
 
 
-def tripping(patch: pytest.MonkeyPatch, trip: Trip) -> None:
-    """Call `trip` with the name of each call, before the call."""
+def tripping(patch: pytest.MonkeyPatch, trip: Trip, *halved: ModuleType) -> None:
+    """Call `trip` with the name of each call, before the call; also amid each writing of the modules `halved`."""
 
     def wrapped(name: str) -> Callable[..., Any]:
         call = getattr(os, name)
@@ -151,11 +155,15 @@ def tripping(patch: pytest.MonkeyPatch, trip: Trip) -> None:
 
     for name in CALLS:
         patch.setattr(os, name, wrapped(name))
-    patch.setattr(write, "open", lambda fd, mode: Half(os.fdopen(fd, mode), trip), raising=False)
+    for module in halved:
+        patch.setattr(module, "open", lambda fd, mode: Half(os.fdopen(fd, mode), trip), raising=False)
 
 
-def killed_in(call: int, work: Callable[[], object]) -> bool:
-    """Do the work in a process that dies before its `call`-th call, from 0; False if it ended earlier."""
+def killed_in(call: int, work: Callable[[], object], *halved: ModuleType) -> bool:
+    """Do the work in a process that dies before its `call`-th call, from 0; False if it ended earlier.
+
+    `halved` are as for `tripping`.
+    """
     if pid := os.fork():
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) in (0, KILLED)
@@ -167,7 +175,7 @@ def killed_in(call: int, work: Callable[[], object]) -> bool:
             os._exit(KILLED)
 
     try:
-        tripping(pytest.MonkeyPatch(), trip)
+        tripping(pytest.MonkeyPatch(), trip, write, *halved)
         work()
         os._exit(0)
     finally:
@@ -228,7 +236,7 @@ def failing(patch: pytest.MonkeyPatch, call: int, *, for_ever: bool) -> list[str
             failed.append(name)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    tripping(patch, trip)
+    tripping(patch, trip, write)
     return failed
 
 

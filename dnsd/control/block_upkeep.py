@@ -1,0 +1,42 @@
+"""The upkeep of the blocks of texts: blocks that no manifest names are deleted, some accounts in an hour."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+
+from dnsd.control.current import Current
+from dnsd.errors import DnsdError
+from dnsd.log import Log
+from dnsd.manage.history import History
+from dnsd.process.tasks import in_thread
+from dnsd.store.blocks import TextBlock
+
+SWEEP_S = 3600.0
+MAX_ACCOUNTS = 1000  # swept at a time
+
+
+async def sweep_blocks(current: Current, history: History, log: Log) -> None:
+    """Delete unnamed blocks every hour, of accounts that may have some; of all in the first hours. Forever."""
+    await in_thread(current.blocks.note_all)
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        try:
+            await in_thread(partial(sweep, current, history))
+        except OSError as error:
+            log.error(f"blocks of former texts cannot be deleted: {error}")
+
+
+def sweep(current: Current, history: History, now: float | None = None) -> None:
+    """Delete the unnamed blocks of some accounts. Raises OSError. Blocks."""
+    for account in current.blocks.unswept()[:MAX_ACCOUNTS]:
+        with suppress(DnsdError):  # a damaged manifest: nobody knows which blocks it names
+            current.blocks.sweep(account, _named(current, history, account), now)
+
+
+def _named(current: Current, history: History, account: str) -> Iterator[tuple[TextBlock, ...]]:
+    """The blocks of all texts of an account. Raises OSError and DamagedFileError."""
+    yield from current.good.named(account)
+    yield from history.named(account)

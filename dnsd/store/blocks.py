@@ -1,0 +1,100 @@
+"""Texts cut into blocks by their content: an edit changes the blocks that it touches, and hardly another.
+
+A block ends with a line. Of the lines that end between LEAST and MOST octets after the block's beginning, it is the
+first whose CRC-32 ends in ten zero bits; without such a line, the one with the most zero bits. Whether a line ends a
+block thus depends on its own octets, and on the block's beginning only within these limits, so that the blocks after an
+edit soon are the same again. Octets only; no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import NamedTuple
+from zlib import crc32
+
+LEAST = 80 * 1024  # octets of a block, but for the last one of a text
+MOST = 256 * 1024
+ZERO_BITS = 1023  # of a CRC-32 that ends a block: about one line in a thousand
+DIGEST_SIZE = 16  # octets
+
+
+class TextBlock(NamedTuple):
+    """A part of a text: its digest, and its size in octets."""
+
+    digest: bytes
+    size: int
+
+
+class Cutter:
+    """Cuts octets that come in pieces of any size; `blocks` are the blocks complete so far."""
+
+    def __init__(self, *, least: int = LEAST, most: int = MOST) -> None:
+        self.blocks: list[TextBlock] = []
+        self._least, self._most = least, most
+        self._waiting = b""
+
+    def add(self, octets: bytes) -> None:
+        """Add the next octets of the text."""
+        self._waiting += octets
+        self._cut(self._most)
+
+    def finished(self) -> tuple[TextBlock, ...]:
+        """All blocks, once the whole text was added."""
+        self._cut(1)
+        return tuple(self.blocks)
+
+    def _cut(self, enough: int) -> None:
+        """Cut off blocks while at least `enough` octets wait."""
+        start = 0
+        while len(self._waiting) - start >= enough:
+            end = _end(self._waiting, start, self._least, self._most)
+            self.blocks.append(text_block(self._waiting[start:end]))
+            start = end
+        self._waiting = self._waiting[start:]
+
+
+def cut(octets: bytes, *, least: int = LEAST, most: int = MOST) -> tuple[TextBlock, ...]:
+    """The blocks of a text."""
+    cutter = Cutter(least=least, most=most)
+    cutter.add(octets)
+    return cutter.finished()
+
+
+def _end(octets: bytes, start: int, least: int, most: int) -> int:
+    """The end of the block that begins at `start`."""
+    limit = min(start + most, len(octets))
+    if limit <= start + least:
+        return limit
+    begin = octets.rfind(b"\n", start, start + least) + 1 or start
+    *lines, _ = octets[begin:limit].split(b"\n")
+    end = begin
+    for line in lines:
+        end += len(line) + 1
+        if not crc32(line) & ZERO_BITS:
+            return end
+    if limit == len(octets) and limit < start + most:  # the last block of the text
+        return limit
+    return _best_end(lines, begin) if lines else limit
+
+
+def _best_end(lines: Iterable[bytes], begin: int) -> int:
+    """The end of the first of the lines whose CRC-32 ends in the most zero bits."""
+    end = best = begin
+    most = 0
+    for line in lines:
+        end += len(line) + 1
+        low = crc32(line) & ZERO_BITS
+        if low & -low > most:
+            best, most = end, low & -low
+    return best
+
+
+def text_block(octets: bytes) -> TextBlock:
+    """The description of a block."""
+    return TextBlock(blake2b(octets, digest_size=DIGEST_SIZE).digest(), len(octets))
+
+
+def digest_of(blocks: Iterable[TextBlock]) -> bytes:
+    """The digest of a text: that of the digests of its blocks."""
+    return blake2b(b"".join(block.digest for block in blocks), digest_size=DIGEST_SIZE).digest()
