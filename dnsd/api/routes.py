@@ -42,7 +42,7 @@ from dnsd.api.policies import TokenBody
 from dnsd.api.prefix_bodies import AdvertisedBody, BgpPrefixBody, BgpPrefixEdit, BindingBody
 from dnsd.api.records import routes as records
 from dnsd.api.records import scan
-from dnsd.api.records.filter import COMPARISONS
+from dnsd.api.records.search import COMPARISONS
 from dnsd.api.request import MAX_BODY, Call
 from dnsd.api.zone_bodies import (
     DnsSettingsEdit,

@@ -9,10 +9,10 @@ from typing import Any
 
 from dnsd.api.access import account_for_zone
 from dnsd.api.envelope import Raw, Reply
-from dnsd.api.request import Call, in_thread
+from dnsd.api.request import Call, in_turns
 from dnsd.api.shapes import zone_shape, zones_in_order
 from dnsd.api.zone_bodies import ZoneBody, ZoneEdit
-from dnsd.formats.zone_export import exported_zone
+from dnsd.formats.zone_export import export
 from dnsd.manage import zones
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
@@ -100,7 +100,7 @@ async def list_page_rules(call: Call) -> Reply:
 async def export_zone(call: Call) -> Raw:
     """Export a zone as a master file"""
     zone = find_zone(call.dataset, call.path["zone_id"])
-    return Raw(await in_thread(len(zone.records), exported_zone, zone, datetime.now(UTC)))
+    return Raw(await in_turns(export(zone, datetime.now(UTC))))
 
 
 async def _change(call: Call, action: str, verb: Callable[[Draft, str], None]) -> tuple[Zone, Any]:

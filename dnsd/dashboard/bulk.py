@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dnsd.api.records.read import record_builder
-from dnsd.api.records.show import shown_at
-from dnsd.api.request import in_thread
+from dnsd.api.records.show import find_all_shown
+from dnsd.api.request import in_thread, in_turns
 from dnsd.api.shapes import JsonObject
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.page import HtmlPage, Redirect, plural, ttl_words
@@ -18,7 +18,7 @@ from dnsd.dashboard.visit import Visit
 from dnsd.manage.draft import Draft
 from dnsd.manage.exposed import Exposures, exposures
 from dnsd.manage.find import find_zone
-from dnsd.manage.records import Batch, change_records, record_ids
+from dnsd.manage.records import Batch, change_records
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.model.records import AUTOMATIC_TTL
 from dnsd.model.zones import Zone
@@ -74,11 +74,11 @@ async def _selected(visit: Visit) -> list[JsonObject]:
             message = f"{found.total:,} records; the limit of one change is {MAX_SELECTED:,}: narrow the search"
             raise refused(Reason.INVALID, message)
         return found.items
-    ids, wanted = await in_thread(len(zone.records), record_ids, zone), visit.form.all("record")
-    found_ids = [one for one in wanted[:MAX_SELECTED] if one in ids.by_id]
-    if not found_ids:
+    wanted = visit.form.all("record")[:MAX_SELECTED]
+    selected = await in_turns(find_all_shown(visit.loaded, zone, wanted))
+    if not selected:
         raise refused(Reason.INVALID, "no records are selected: tick the boxes in front of their names")
-    return [shown_at(visit.loaded, zone, ids, ids.by_id[one]) for one in found_ids]
+    return selected
 
 
 def selected_record(record: JsonObject, do: str, ttl_s: int) -> SelectedRecord:

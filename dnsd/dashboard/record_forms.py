@@ -53,7 +53,7 @@ async def create(visit: Visit) -> HtmlPage | Redirect:
 
 async def show_edit(visit: Visit) -> HtmlPage:
     """The form, filled with the current record."""
-    stored = shown(visit)
+    stored = await shown(visit)
     return _form_page(visit, stored, FormErrors(), tag=etag_of(stored), is_stored=True)
 
 
@@ -65,15 +65,15 @@ async def edit(visit: Visit) -> HtmlPage | Redirect:
         await edit_record(visit, values, tag=visit.form.get("tag"))
     except RefusedError as error:
         has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
-        now = _current(visit) if has_conflict else None
+        now = await _current(visit) if has_conflict else None
         tag = etag_of(now) if now else visit.form.get("tag")
         return _form_page(visit, values, FormErrors(error, _fields(values)), tag=tag, now=now)
     return Redirect(records_path(visit), "The record is saved. DNS answers it.")
 
 
-def _current(visit: Visit) -> JsonObject | None:
+async def _current(visit: Visit) -> JsonObject | None:
     try:
-        return shown(visit)
+        return await shown(visit)
     except RefusedError:
         return None
 

@@ -15,7 +15,8 @@ from dnsd.dashboard.page import HtmlPage, Redirect, sentence
 from dnsd.dashboard.records import records_path
 from dnsd.dashboard.visit import Visit
 from dnsd.manage.draft import Draft
-from dnsd.manage.records import Imported, import_records, is_shown
+from dnsd.manage.record_ids import is_shown
+from dnsd.manage.records import Imported, import_records
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.model.zones import Zone
 

@@ -12,13 +12,13 @@ from dnsd.api.records.change import change_zone
 from dnsd.api.records.parts import PARTS
 from dnsd.api.records.read import record_builder
 from dnsd.api.records.show import find_shown, listed_records
-from dnsd.api.request import in_thread
+from dnsd.api.request import in_turns
 from dnsd.api.shapes import JsonObject
 from dnsd.dashboard.forms import FormErrors, FormValues
 from dnsd.dashboard.listing import PER_PAGE, Listing
 from dnsd.dashboard.page import Download, HtmlPage, Redirect
 from dnsd.dashboard.visit import Visit
-from dnsd.formats.zone_export import exported_zone
+from dnsd.formats import zone_export
 from dnsd.manage.records import Batch
 from dnsd.manage.refusal import RefusedError
 from dnsd.model.records import PROXIABLE, WITH_PRIORITY
@@ -127,7 +127,7 @@ async def found_records(visit: Visit, query: FormValues, number: int, size: int)
     wanted = {"search": query.text("q"), "type": _type(query), "order": by if by in ORDERS else ""}
     wanted["direction"] = query.text("direction")
     wanted = {name: text for name, text in wanted.items() if text}
-    found = await in_thread(len(zone.records), listed_records, visit.loaded, zone, wanted, Page(number, size))
+    found = await in_turns(listed_records(visit.loaded, zone, wanted, Page(number, size)))
     last = max(1, -(-found.total // size))
     return found if number <= last else await found_records(visit, query, last, size)
 
@@ -170,15 +170,15 @@ async def change(visit: Visit, action: str, batch: Callable[[Zone], Batch], *, t
     )
 
 
-def shown(visit: Visit) -> JsonObject:
+async def shown(visit: Visit) -> JsonObject:
     """The record in the path, as the API shows it. Raises RefusedError."""
-    return find_shown(visit.loaded, visit.zone, visit.path["record_id"])
+    return await in_turns(find_shown(visit.loaded, visit.zone, visit.path["record_id"]))
 
 
 async def show_delete(visit: Visit) -> HtmlPage:
     """Show a record and ask to confirm its deletion."""
     zone = visit.zone
-    data = {"zone": zone, "account": visit.dataset.accounts[zone.account_id], "record": shown(visit)}
+    data = {"zone": zone, "account": visit.dataset.accounts[zone.account_id], "record": await shown(visit)}
     return HtmlPage("record_delete.html", data | {"errors": FormErrors(), "path": records_path(visit)})
 
 
@@ -195,5 +195,5 @@ async def delete(visit: Visit) -> HtmlPage | Redirect:
 async def export(visit: Visit) -> Download:
     """The zone as a master file."""
     zone = visit.zone
-    text = await in_thread(len(zone.records), exported_zone, zone, datetime.now(UTC))
+    text = await in_turns(zone_export.export(zone, datetime.now(UTC)))
     return Download(f"{zone.name_text}.zone", text)

@@ -6,9 +6,11 @@ from collections import defaultdict
 from datetime import UTC, datetime
 
 from dnsd.formats.record_line import full_name, record_line
+from dnsd.model.record_parts import Steps
 from dnsd.model.zones import Zone
 from dnsd.wire.rdata import NS, SOA, type_text
 
+STEP = 200  # records
 HEADER = """\
 ;;
 ;; Domain:     {name}
@@ -25,14 +27,16 @@ HEADER = """\
 """
 
 
-def exported_zone(zone: Zone, now: datetime, *, identities: bool = False) -> str:
+def export(zone: Zone, now: datetime, *, identities: bool = False) -> Steps[str]:
     """A zone as a master file: SOA, NS, then all other types by name, each in the zone's order.
 
     The header shows `now`. If `identities`, tags hold the ids and times of records.
     """
     lines: dict[int, list[str]] = defaultdict(list)
-    for record in zone.records:
+    for number, record in enumerate(zone.records, 1):
         lines[record.rtype].append(record_line(record, identity=identities))
+        if number % STEP == 0:
+            yield
     types = sorted(lines, key=lambda rtype: (rtype != SOA, rtype != NS, type_text(rtype)))
     header = HEADER.format(name=full_name(zone.name), now=now.astimezone(UTC))
     return header + "\n".join(_section(rtype, lines[rtype]) for rtype in types)

@@ -17,6 +17,7 @@ from dnsd.manage.brake import Author
 from dnsd.manage.refusal import Reason, refused, refused_for
 from dnsd.model.changes import change_problems
 from dnsd.model.dataset import Dataset
+from dnsd.model.edits import RecordEdit, keep_parts
 from dnsd.model.quota_rules import quota_problems
 from dnsd.model.records import Record
 from dnsd.model.times import time_text
@@ -62,6 +63,7 @@ class Draft:
         self.removes_records = False
         self.names_others = False  # whether a refusal tells the operator about other accounts
         self.beside: list[FileChange] = []  # of files outside of the accounts' folder, to be written with the change
+        self.record_edits: dict[str, RecordEdit] = {}  # by the zone's id
         self.places: dict[str, Mapping[int, Path]] = {}  # the place of each record in the request, by key and row
 
     @property
@@ -186,7 +188,16 @@ class Draft:
         broken += quota_problems(self.dataset, loaded.dataset, self.loaded.uses, loaded.uses, quotas)
         if broken:
             raise refused_for(map(self._in_terms_of_request, broken), Reason.FORBIDDEN)
+        self._keep_parts(loaded)
         return loaded
+
+    def _keep_parts(self, loaded: Loaded) -> None:
+        """Keep what is known about the records that the edits left alone, so that no question is asked of all again."""
+        for zone_id, edit in self.record_edits.items():
+            before, after = self.dataset.zones[zone_id], loaded.dataset.zones.get(zone_id)
+            if after and after.records is not before.records:
+                written = len(self.loaded.stored.objects.zones[before.key].rows)
+                keep_parts(before.records, after.records, edit, written)
 
     def check_served(self, key: str) -> None:
         """Raise RefusedError if an object's file differs from the served version.

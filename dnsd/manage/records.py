@@ -1,9 +1,9 @@
-"""The verbs on the records of a zone, as edits of its file; and the ids of records."""
+"""The verbs on the records of a zone, as edits of its file."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,32 +13,23 @@ from dnsd.formats.zone_edit import UnwritableError, comment_lines, edited_zone_t
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_zone
+from dnsd.manage.record_ids import find_records, is_shown
 from dnsd.manage.refusal import Fault, Reason, RefusedError, refused, refused_for
 from dnsd.manage.zone_times import shown_times, times_document
 from dnsd.model.edits import RecordEdit
-from dnsd.model.fields import derived_id
+from dnsd.model.record_parts import finished
 from dnsd.model.records import AUTOMATIC_TTL, Record, parse_owner
-from dnsd.model.requests import is_servers_own, nearest_ttl, unreachable_message, unreachable_target
+from dnsd.model.requests import nearest_ttl, unreachable_message, unreachable_target
 from dnsd.model.times import time_text
 from dnsd.model.zones import SOA_TTL_S, Zone
 from dnsd.store.directory import FileKind
 from dnsd.store.text_file import NotTextError, decoded
 from dnsd.wire.names import name_text
-from dnsd.wire.rdata import SOA, canonical_rdata, type_text
+from dnsd.wire.rdata import SOA, type_text
 
 SOA_FIELDS = ("mname", "rname", "serial", "refresh", "retry", "expire", "minimum")  # RFC 1035 §3.3.13
-MAX_CACHED_ZONES = 64  # zones with remembered record ids
 
 Build = Callable[[Record | None], Record]  # builds a record; the argument is the record to replace
-
-
-@dataclass(frozen=True, slots=True)
-class RecordIds:
-    """The ids of a zone's records that clients see: all but the SOA and the NS records at the apex."""
-
-    zone: Zone
-    by_id: Mapping[str, int]  # -> index
-    by_index: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,29 +53,11 @@ class BatchResult:
     posts: list[str] = field(default_factory=list)
 
 
-_ids_by_zone: dict[str, RecordIds] = {}  # a cache
-
-
-def record_ids(zone: Zone) -> RecordIds:
-    """The ids of a zone's records: from the file, else derived from the record's content."""
-    ids = _ids_by_zone.get(zone.id)
-    if ids is None or ids.zone is not zone:
-        ids = _ids_of(zone)
-        if len(_ids_by_zone) >= MAX_CACHED_ZONES:
-            _ids_by_zone.clear()
-        _ids_by_zone[zone.id] = ids
-    return ids
-
-
-def is_shown(zone: Zone, record: Record) -> bool:
-    """Whether clients see a record: the SOA and the NS records at the apex are the server's own."""
-    return not is_servers_own(zone.name, record.owner, record.rtype)
-
-
 def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
     """Delete, change, replace and add records of a zone: all changes or none. Raises RefusedError."""
     zone = find_zone(draft.dataset, zone_id)
-    ids = record_ids(zone)
+    wanted = (*batch.deletes, *(one for one, _ in (*batch.patches, *batch.puts)))
+    ids = finished(find_records(zone, wanted))
     result = BatchResult()
     records: dict[int, Record | None] = {}  # index -> the new record; None: deleted
     for record_id in batch.deletes:
@@ -126,6 +99,7 @@ def change_records(draft: Draft, zone_id: str, batch: Batch) -> BatchResult:
 def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
     """Write an edit of records to the zone's file. Raises RefusedError."""
     draft.removes_records |= bool(edit.removed)
+    draft.record_edits[zone.id] = edit
     file, rows = draft.file(zone.key), draft.loaded.stored.objects.zones[zone.key].rows
     changed = (*edit.replaced.values(), *edit.added)
     if file.kind is not FileKind.ZONE_MASTER:
@@ -267,33 +241,11 @@ def _with_identity(record: Record, draft: Draft, record_id: str) -> Record:
     return replace(record, identity=identity)
 
 
-def _index(ids: RecordIds, records: Mapping[int, Record | None], record_id: str) -> int:
-    index = ids.by_id.get(record_id)
+def _index(ids: Mapping[str, int], records: Mapping[int, Record | None], record_id: str) -> int:
+    index = ids.get(record_id)
     if index is None or records.get(index, True) is None:
         raise refused(Reason.NO_RECORD, "Record does not exist.")
     return index
-
-
-def _ids_of(zone: Zone) -> RecordIds:
-    written = {one.id for one in zone.records.identities.values() if one.id}
-    by_id: dict[str, int] = {}
-    for index, record in _shown(zone):
-        record_id = record.identity.id or _derived_id(zone, record)
-        number = 1
-        while record_id in by_id or (record_id in written and record_id != record.identity.id):
-            record_id = derived_id(_derived_id(zone, record), str(number))
-            number += 1
-        by_id[record_id] = index
-    return RecordIds(zone, by_id, {index: record_id for record_id, index in by_id.items()})
-
-
-def _shown(zone: Zone) -> Iterator[tuple[int, Record]]:
-    return ((index, record) for index, record in enumerate(zone.records) if is_shown(zone, record))
-
-
-def _derived_id(zone: Zone, record: Record) -> str:
-    rdata = canonical_rdata(record.rtype, record.rdata).hex()
-    return derived_id("record", zone.id, name_text(record.owner), type_text(record.rtype), rdata)
 
 
 def relative_name(owner: bytes, zone_name: bytes) -> str:

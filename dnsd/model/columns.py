@@ -12,6 +12,7 @@ from itertools import compress, count
 from operator import eq
 from typing import overload
 
+from dnsd.model.record_parts import RecordParts
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
 from dnsd.wire.rdata import canonical_rdata
 
@@ -22,7 +23,7 @@ BLOCK = 1000  # names compared at once
 class Records(Sequence[Record]):
     """The records of a zone, in order; immutable."""
 
-    __slots__ = ("_repeats", "distinct", "grouped", "identities", "owners", "rdatas", "traits")
+    __slots__ = ("_parts", "_repeats", "distinct", "grouped", "identities", "owners", "rdatas", "traits")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Records(Sequence[Record]):
         self.grouped = grouped  # indexes of records that share their owner name with others, in order within a name
         self.identities = identities  # by index, for records with an identity in their file
         self._repeats: Mapping[int, int] | None = None  # None: not found yet
+        self._parts: RecordParts | None = None
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Records:
@@ -84,6 +86,22 @@ class Records(Sequence[Record]):
             self.distinct[mine] == other.distinct[theirs]
             for mine, theirs in zip(self.traits, other.traits, strict=True)
         )
+
+    @property
+    def parts(self) -> RecordParts:
+        """The same records in parts, each with what has been found out about it."""
+        if self._parts is None:
+            self._parts = RecordParts.of(len(self))
+        return self._parts
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether a question about parts has been asked."""
+        return self._parts is not None
+
+    def take_parts(self, parts: RecordParts) -> None:
+        """Set the parts: those of the records before an edit, where it left them alone."""
+        self._parts = parts
 
     def rtype(self, index: int) -> int:
         """The type of the record at `index`."""

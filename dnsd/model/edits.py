@@ -36,6 +36,12 @@ def apply_edit(records: Records, edit: RecordEdit) -> Records:
     return columns.records()
 
 
+def keep_parts(before: Records, after: Records, edit: RecordEdit, written: int) -> None:
+    """Keep what is known about the records that an edit left alone. `written` of those before stood in the file."""
+    if before.has_parts:
+        after.take_parts(before.parts.after(edit.removed, edit.replaced, written, len(after)))
+
+
 def _remove(columns: Columns, indexes: frozenset[int]) -> None:
     is_left = [index not in indexes for index in range(len(columns.owners))]
     columns.owners = list(compress(columns.owners, is_left))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dnsd.api.records.show import record_tag
-from dnsd.api.request import check_tag, in_thread
+from dnsd.api.request import check_tag
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
-from dnsd.manage.records import Batch, BatchResult, change_records, record_ids
+from dnsd.manage.records import Batch, BatchResult, change_records
 from dnsd.manage.service import Actor, Service
 from dnsd.model.zones import Zone
 
@@ -36,6 +36,4 @@ async def change_zone(
         return change_records(draft, zone_id, batch(zone))
 
     result, loaded = await service.change(actor, action, verb)
-    zone = find_zone(loaded.dataset, zone_id)
-    await in_thread(len(zone.records), record_ids, zone)
-    return result, loaded, zone
+    return result, loaded, find_zone(loaded.dataset, zone_id)

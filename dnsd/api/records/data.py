@@ -46,7 +46,9 @@ class ShownData(NamedTuple):
 
 def shown_data(rtype: int, wire: bytes) -> ShownData:
     """The data of a record as the API shows it; the model rebuilds the same data from content and priority."""
-    if rtype in (A, AAAA):  # most records of large zones
+    if rtype == A:  # most records of large zones
+        return ShownData(address_text(wire), None, None)
+    if rtype == AAAA:
         return ShownData(str(ip_address(wire)), None, None)
     rdata = unpack_rdata(rtype, wire)
     if rtype in OF_PARTS:
@@ -58,6 +60,11 @@ def shown_data(rtype: int, wire: bytes) -> ShownData:
         first, _, content = content.partition(" ")
         priority = int(first)
     return ShownData(content, priority, _data(rtype, rdata))
+
+
+def address_text(wire: bytes) -> str:
+    """An IPv4 address as text."""
+    return f"{wire[0]}.{wire[1]}.{wire[2]}.{wire[3]}"
 
 
 def shown_record(record: Record) -> ShownData:

@@ -10,12 +10,12 @@ from dnsd.api.envelope import Reply
 from dnsd.api.multipart import MultipartError, read_parts
 from dnsd.api.records.change import change_zone
 from dnsd.api.records.read import record_builder
-from dnsd.api.records.show import find_shown, listed_records, shown_at
-from dnsd.api.request import Call, etag_of, in_thread
+from dnsd.api.records.show import find_all_shown, find_shown, listed_records
+from dnsd.api.request import Call, etag_of, in_turns
 from dnsd.api.shapes import JsonObject
 from dnsd.app import Loaded
 from dnsd.manage.find import find_zone
-from dnsd.manage.records import Batch, BatchResult, import_records, record_ids
+from dnsd.manage.records import Batch, BatchResult, import_records
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.zones import Zone
 
@@ -28,7 +28,7 @@ async def list_records(call: Call) -> Reply:
     """List the records of a zone, without its SOA and apex NS records"""
     loaded, zone = call.service.loaded, find_zone(call.dataset, call.path["zone_id"])
     page = call.page(default=100, largest=MAX_RECORDS)
-    return Reply(await in_thread(len(zone.records), listed_records, loaded, zone, call.query, page))
+    return Reply(await in_turns(listed_records(loaded, zone, call.query, page)))
 
 
 async def create_record(call: Call) -> Reply:
@@ -36,12 +36,13 @@ async def create_record(call: Call) -> Reply:
     call.check_others(RecordBody, None)
     body = call.json
     result, loaded, zone = await _change(call, "record.create", lambda zone: Batch(posts=[record_builder(zone, body)]))
-    return _reply(loaded, zone, result.posts[0])
+    return await _reply(loaded, zone, result.posts[0])
 
 
 async def get_record(call: Call) -> Reply:
     """Get a record"""
-    return _reply(call.service.loaded, find_zone(call.dataset, call.path["zone_id"]), call.path["record_id"])
+    zone = find_zone(call.dataset, call.path["zone_id"])
+    return await _reply(call.service.loaded, zone, call.path["record_id"])
 
 
 async def replace_record(call: Call) -> Reply:
@@ -69,15 +70,11 @@ async def change_batch(call: Call) -> Reply:
     if not any(parts.values()):
         raise refused(Reason.INVALID, "nothing to do: send deletes, patches, puts or posts")
     before = find_zone(call.dataset, call.path["zone_id"])
-    deleted = [
-        shown_at(call.service.loaded, before, record_ids(before), index)
-        for one in parts["deletes"]
-        if (index := record_ids(before).by_id.get(_id_of(one))) is not None
-    ]
+    ids = [_id_of(one) for one in parts["deletes"]]
+    deleted = await in_turns(find_all_shown(call.service.loaded, before, ids))
     result, loaded, zone = await _change(call, "record.batch", partial(_batch, parts))
-    ids = record_ids(zone)
     shapes = {
-        name: [shown_at(loaded, zone, ids, ids.by_id[one]) for one in getattr(result, name)]
+        name: await in_turns(find_all_shown(loaded, zone, getattr(result, name)))
         for name in ("patches", "puts", "posts")
     }
     return Reply({"deletes": deleted, **shapes})
@@ -111,16 +108,15 @@ def _warnings(loaded: Loaded, zone_id: str) -> set[str]:
 async def _edit(call: Call, action: str, *, is_whole: bool) -> Reply:
     record_id, body = call.path["record_id"], call.json
     before = find_zone(call.dataset, call.path["zone_id"])
-    index = record_ids(before).by_id.get(record_id)
-    shown = None if index is None else shown_at(call.service.loaded, before, record_ids(before), index)
-    call.check_others(RecordBody if is_whole else RecordEditBody, shown)
+    shown = await in_turns(find_all_shown(call.service.loaded, before, [record_id]))
+    call.check_others(RecordBody if is_whole else RecordEditBody, shown[0] if shown else None)
 
     def batch(zone: Zone) -> Batch:
         change = (record_id, record_builder(zone, body, is_whole=is_whole))
         return Batch(puts=[change]) if is_whole else Batch(patches=[change])
 
     _, loaded, zone = await _change(call, action, batch)
-    return _reply(loaded, zone, record_id)
+    return await _reply(loaded, zone, record_id)
 
 
 async def _change(call: Call, action: str, batch: Callable[[Zone], Batch]) -> tuple[BatchResult, Loaded, Zone]:
@@ -148,8 +144,8 @@ def _batch(parts: Mapping[str, list[JsonObject]], zone: Zone) -> Batch:
     )
 
 
-def _reply(loaded: Loaded, zone: Zone, record_id: str) -> Reply:
-    shape = find_shown(loaded, zone, record_id)
+async def _reply(loaded: Loaded, zone: Zone, record_id: str) -> Reply:
+    shape = await in_turns(find_shown(loaded, zone, record_id))
     return Reply(shape, etag=etag_of(shape))
 
 

@@ -1,19 +1,20 @@
-"""DNS records as JSON of Cloudflare's API: a single record by its id, and the pages of lists."""
+"""DNS records as JSON of Cloudflare's API: single records by id, and the pages of lists."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dnsd.api.envelope import Listed, Page
 from dnsd.api.records.data import shown_record
-from dnsd.api.records.filter import is_descending, record_filter, sort_key
+from dnsd.api.records.order import ORDERS, in_order, is_descending
+from dnsd.api.records.search import record_search
 from dnsd.api.request import etag_of
 from dnsd.api.shapes import JsonObject, held_meta
 from dnsd.app import Loaded
-from dnsd.manage.records import RecordIds, record_ids
+from dnsd.manage.record_ids import find_record, find_records, record_id, shown_page
 from dnsd.manage.refusal import Reason, refused
+from dnsd.model.record_parts import Steps, finished
 from dnsd.model.records import PROXIABLE, Record
 from dnsd.model.times import Times, time_text
 from dnsd.model.zones import Zone
@@ -21,13 +22,14 @@ from dnsd.wire.names import name_text
 from dnsd.wire.rdata import type_text
 
 JsonRecord = dict[str, Any]
+SHOWN = 100  # records of one step
 
 
-def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str, times: Times) -> JsonRecord:
+def record_json(record: Record, its_id: str, *, zone_id: str, zone_name: str, times: Times) -> JsonRecord:
     """The record as the API shows it."""
     shown = shown_record(record)
     return {
-        "id": record_id,
+        "id": its_id,
         "zone_id": zone_id,
         "zone_name": zone_name,
         "name": name_text(record.owner),
@@ -50,43 +52,65 @@ def record_json(record: Record, record_id: str, *, zone_id: str, zone_name: str,
     }
 
 
-def find_shown(loaded: Loaded, zone: Zone, record_id: str) -> JsonObject:
+def find_shown(loaded: Loaded, zone: Zone, wanted: str) -> Steps[JsonObject]:
     """The record with an id. Raises RefusedError."""
-    ids = record_ids(zone)
-    if record_id not in ids.by_id:
+    index = yield from find_record(zone, wanted)
+    if index is None:
         raise refused(Reason.NO_RECORD, "Record does not exist.")
-    return shown_at(loaded, zone, ids, ids.by_id[record_id])
+    return shown_at(loaded, zone, index)
 
 
-def record_tag(loaded: Loaded, zone: Zone, record_id: str) -> str | None:
+def find_all_shown(loaded: Loaded, zone: Zone, ids: Sequence[str]) -> Steps[list[JsonObject]]:
+    """The records with these ids, in their order; those that exist."""
+    found = yield from find_records(zone, ids)
+    return (yield from _all_shown(loaded, zone, [found[one] for one in ids if one in found]))
+
+
+def record_tag(loaded: Loaded, zone: Zone, wanted: str) -> str | None:
     """The entity tag of the record with an id; None if there is no such record."""
-    ids = record_ids(zone)
-    index = ids.by_id.get(record_id)
-    return None if index is None else etag_of(shown_at(loaded, zone, ids, index))
+    index = finished(find_record(zone, wanted))
+    return None if index is None else etag_of(shown_at(loaded, zone, index))
 
 
-def shown_at(loaded: Loaded, zone: Zone, ids: RecordIds, index: int) -> JsonObject:
+def shown_at(loaded: Loaded, zone: Zone, index: int) -> JsonObject:
     """The record at an index of the zone."""
+    record = zone.records[index]
     shown = record_json(
-        zone.records[index],
-        ids.by_index[index],
+        record,
+        record_id(zone, index),
         zone_id=zone.id,
         zone_name=zone.name_text,
-        times=loaded.times.of_record(zone, zone.records[index]),
+        times=loaded.times.of_record(zone, record),
     )
     return {**shown, "meta": held_meta(loaded, zone.key)}
 
 
-def listed_records(loaded: Loaded, zone: Zone, query: Mapping[str, str], page: Page) -> Listed:
-    """The page of records that a query asks for; only records that are examined or shown become JSON."""
-    ids = record_ids(zone)
-    is_wanted, key = record_filter(query), sort_key(query.get("order", ""))
+def listed_records(loaded: Loaded, zone: Zone, query: Mapping[str, str], page: Page) -> Steps[Listed]:
+    """The page of records that a query asks for; only the records of the page become JSON."""
+    search, order = record_search(query), query.get("order", "")
     is_reversed = is_descending(query.get("direction", ""))
-    shape = partial(shown_at, loaded, zone, ids)
-    indexes = [index for index in is_wanted.candidates(zone.records) if index in ids.by_index]
-    if not is_wanted.needs_json and key is None:  # build JSON for this page only
-        return page.of_list(indexes[::-1] if is_reversed else indexes, shape)
-    found = list(filter(is_wanted, map(shape, indexes)))
-    if key:
-        found.sort(key=key)
-    return page.of_list(found[::-1] if is_reversed else found, dict)
+    start, stop = (page.number - 1) * page.size, page.number * page.size
+    if search.finds_all and order not in ORDERS:
+        total = zone.client_records
+        indexes: Sequence[int] = yield from shown_page(zone, start, stop, is_reversed=is_reversed)
+    else:
+        found = yield from search.found_in(zone)
+        total = len(found)
+        if is_reversed:
+            start, stop = max(0, total - stop), max(0, total - start)
+        if order in ORDERS:
+            indexes = yield from in_order(zone, found, order, start, stop)
+        else:
+            indexes = found[start:stop]
+        indexes = indexes[::-1] if is_reversed else indexes
+    items = yield from _all_shown(loaded, zone, indexes)
+    return Listed(items, page, total)
+
+
+def _all_shown(loaded: Loaded, zone: Zone, indexes: Sequence[int]) -> Steps[list[JsonObject]]:
+    items = []
+    for number, index in enumerate(indexes, 1):
+        items.append(shown_at(loaded, zone, index))
+        if number % SHOWN == 0:
+            yield
+    return items

@@ -21,11 +21,13 @@ from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account
 from dnsd.manage.history import History
 from dnsd.manage.maps import MapChange, delete_map, edit_map
-from dnsd.manage.records import Batch, change_records, record_ids
+from dnsd.manage.record_ids import record_id, shown_page
+from dnsd.manage.records import Batch, change_records
 from dnsd.manage.refusal import Reason, RefusedError
 from dnsd.manage.service import Actor
 from dnsd.manage.zones import delete_zone
 from dnsd.model.fields import parse_ip
+from dnsd.model.record_parts import finished
 from dnsd.store import write
 from dnsd.store.journal import is_temporary_name
 from tests.limits import IS_LONG
@@ -52,8 +54,9 @@ def cake(draft: Draft) -> str:
 
 def without_record(draft: Draft) -> None:
     zone_id = cake(draft)
-    ids = record_ids(draft.dataset.zones[zone_id])
-    change_records(draft, zone_id, Batch(deletes=[*ids.by_id]))
+    zone = draft.dataset.zones[zone_id]
+    indexes = finished(shown_page(zone, 0, zone.client_records))
+    change_records(draft, zone_id, Batch(deletes=[record_id(zone, index) for index in indexes]))
 
 
 def without_lease(draft: Draft) -> None:

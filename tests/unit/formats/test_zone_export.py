@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from dnsd.formats.record_line import record_line
-from dnsd.formats.zone_export import exported_zone
+from dnsd.formats.zone_export import export
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.columns import Records
+from dnsd.model.record_parts import finished
 from dnsd.model.records import Identity, Record, RecordSettings
 from dnsd.model.zones import Status, Zone, ZoneSettings
 from dnsd.wire.names import parse_name_text
@@ -51,7 +52,7 @@ def test_sample_is_exported_unchanged_except_for_the_final_dot_of_its_soa() -> N
     found = parse_zone_text(text, EXAMPLE)
     assert len({record.rtype for record in found.records}) == 22
     zone = zone_of(*found.records, name=found.name)
-    assert exported_zone(zone, NOW) == text.replace("\nbakery.example\t", "\nbakery.example.\t")
+    assert finished(export(zone, NOW)) == text.replace("\nbakery.example\t", "\nbakery.example.\t")
 
 
 def test_sections() -> None:
@@ -63,7 +64,7 @@ def test_sections() -> None:
         ("a", "NS", "b."),
     ]
     records = [record(f"{owner}.example.com", rtype, content) for owner, rtype, content in rows]
-    exported = exported_zone(zone_of(*records, *APEX), NOW)
+    exported = finished(export(zone_of(*records, *APEX), NOW))
     assert exported.partition("Use at your own risk.\n")[2] == (
         ";; SOA Record\n"
         "example.com.\t3600\tIN\tSOA\tns1.example.net. host.example.com. 1 2 3 4 5\n\n"
@@ -84,9 +85,9 @@ def test_identities_are_exported_on_request() -> None:
     identity = Identity(ID, NOW, None)
     one = replace(record("a.example.com", "TXT", "t"), identity=identity, comment="hello")
     zone = zone_of(one, *APEX)
-    assert "dnsd-" not in exported_zone(zone, NOW)
+    assert "dnsd-" not in finished(export(zone, NOW))
     said = f'"t" ; hello cf_tags=dnsd-id:{ID},dnsd-created:2026-03-25T02:20:34.000005Z\n'
-    assert said in exported_zone(zone, NOW, identities=True)
+    assert said in finished(export(zone, NOW, identities=True))
 
 
 FLAT = RecordSettings(flatten_cname=True)
@@ -133,7 +134,7 @@ def test_comment_tags_and_settings_of_a_line(
 def test_data_of_every_type_is_read_back(rtype: str, content: str) -> None:
     one = replace(record("example.com", rtype, content, 60), comment="c")
     zone = zone_of(*(other for other in APEX if other.rtype != one.rtype), one)
-    assert read(exported_zone(zone, NOW)) == Counter(zone.records)
+    assert read(finished(export(zone, NOW))) == Counter(zone.records)
 
 
 ODD = {

@@ -14,8 +14,9 @@ from dnsd.api.records.read import built_record
 from dnsd.app import Loaded, load
 from dnsd.engine.respond import respond
 from dnsd.errors import InvalidDataError
-from dnsd.formats.zone_export import exported_zone
+from dnsd.formats.zone_export import export
 from dnsd.formats.zone_text import parse_zone_text
+from dnsd.model.record_parts import finished
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import canonical_rdata, parse_type_text
 from tests.unit.store.test_broken_files import VALID, write
@@ -135,7 +136,7 @@ def test_comes_back_from_an_export(tmp_path: Path) -> None:
     text = HEAD + "".join(f"n{number} {one}\n" for number, (one, _) in enumerate(LOADED.values()))
     dataset = loaded(tmp_path, master=text).dataset
     (zone,) = [zone for zone in dataset.zones.values() if zone.name_text == "example.net"]
-    again = parse_zone_text(exported_zone(zone, datetime(2026, 1, 1, tzinfo=UTC)), zone.name)
+    again = parse_zone_text(finished(export(zone, datetime(2026, 1, 1, tzinfo=UTC))), zone.name)
     assert not again.problems
     assert {(one.owner, one.rtype, one.rdata) for one in again.records} == {
         (one.owner, one.rtype, one.rdata) for one in zone.records

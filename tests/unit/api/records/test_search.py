@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
-from dnsd.api.records.filter import is_descending, record_filter, sort_key
+from dnsd.api.records.order import ORDERS as KNOWN_ORDERS
+from dnsd.api.records.order import in_order, is_descending
 from dnsd.api.records.read import built_record
+from dnsd.api.records.search import record_search
 from dnsd.api.records.show import record_json
-from dnsd.model.columns import Records
+from dnsd.model.record_parts import finished
 from dnsd.model.times import Times
 from dnsd.wire.names import parse_name_text
+from tests.models import zone
+from tests.record_filter import record_filter
 
 EXAMPLE = parse_name_text("example.com")
 TIMES = Times(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
@@ -28,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "sip": {"type": "SRV", "name": "_sip._tcp", "content": "5 5060 sip.example.org", "priority": 10},
 }
 RECORDS = {name: built_record(body, EXAMPLE) for name, body in BODIES.items()}
+ZONE = zone("example.com", RECORDS.values())
 SHOWN = {
     name: record_json(record, "ab" * 16, zone_id="", zone_name="", times=TIMES) for name, record in RECORDS.items()
 }
@@ -35,12 +40,10 @@ ALL = [*BODIES]
 
 
 def found(query: dict[str, str]) -> list[str]:
-    """The records found by a query, after checking that its early exclusion kept all of them."""
-    is_wanted = record_filter(query)
-    wanted = [name for name in ALL if is_wanted(SHOWN[name])]
-    early = [ALL[index] for index in is_wanted.candidates(Records.of(RECORDS.values()))]
-    assert set(wanted) <= set(early) if is_wanted.needs_json else wanted == early
-    return wanted
+    """The records found by a query, after checking that the slow model finds the same."""
+    names = [ALL[index] for index in finished(record_search(query).found_in(ZONE))]
+    assert names == [name for name in ALL if record_filter(query)(SHOWN[name])]
+    return names
 
 
 FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
@@ -120,31 +123,15 @@ def test_found(query: dict[str, str], expected: list[str]) -> None:
     assert found(query) == expected
 
 
-def test_early_exclusion_knows_name_and_type() -> None:
-    records = Records.of(RECORDS.values())
-    assert [*record_filter({"name": "TXT.example.com", "type": "TXT"}).candidates(records)] == [5, 6, 7]
-    assert [*record_filter({"type": "A"}).candidates(records)] == [0, 1]
-    assert [*record_filter({"name": "txt.example.com", "type": "A", "match": "any"}).candidates(records)] == [*range(9)]
+def test_only_a_query_without_conditions_finds_all_unseen() -> None:
+    assert record_search({"page": "2", "match": "any", "name": ""}).finds_all
+    assert not record_search({"search": "a"}).finds_all
+    assert not record_search({"type": "A"}).finds_all
 
 
-NEEDING_NO_JSON: list[dict[str, str]] = [
-    {},
-    {"name": "www.example.com"},
-    {"type": "A", "match": "any"},
-    {"name.exact": "www.example.com", "type": "A", "page": "2", "content": ""},
-]
-NEEDING_JSON: list[dict[str, str]] = [
-    {"search": "a"},
-    {"name": "www.example.com", "type": "A", "content": "192.0.2.1"},
-    {"name": "www.example.com", "type": "A", "match": "any"},
-    {"name": "www.example.com", "name.exact": "example.com"},
-    {"comment.absent": ""},
-]
-
-
-def test_filter_by_name_and_type_builds_no_json() -> None:
-    assert not any(record_filter(query).needs_json for query in NEEDING_NO_JSON)
-    assert all(record_filter(query).needs_json for query in NEEDING_JSON)
+def sorted_names(order: str) -> list[str]:
+    indexes = finished(in_order(ZONE, range(len(ALL)), order, 0, len(ALL)))
+    return [ALL[index] for index in indexes]
 
 
 ORDERS = {
@@ -157,21 +144,17 @@ ORDERS = {
 
 @pytest.mark.parametrize(("order", "expected"), ORDERS.items(), ids=ORDERS.keys())
 def test_order(order: str, expected: list[str]) -> None:
-    key = sort_key(order)
-    assert key
-    assert sorted(ALL, key=lambda name: key(SHOWN[name])) == expected
+    assert sorted_names(order) == expected
 
 
 def test_order_by_content() -> None:
-    key = sort_key("content")
-    assert key
-    contents = [shown["content"] for shown in sorted(SHOWN.values(), key=key)]
+    contents = [SHOWN[name]["content"] for name in sorted_names("content")]
     assert contents == sorted(contents)
 
 
 def test_unknown_order() -> None:
-    assert sort_key("") is None
-    assert sort_key("id") is None
+    assert "" not in KNOWN_ORDERS
+    assert "id" not in KNOWN_ORDERS
     assert is_descending("desc")
     assert is_descending("DESC")
     assert not is_descending("")

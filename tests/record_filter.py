@@ -1,16 +1,15 @@
-"""The filter and order of a list of records: the query parameters of Cloudflare's API, applied to its JSON."""
+"""The search in a list of records as a slow model: each condition looks at the JSON of each record."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 from dnsd.api.records.data import ShownData, read_content, shown_data
 from dnsd.api.records.parts import quoted_text
-from dnsd.model.columns import Records
 from dnsd.model.records import TEXT_TYPES, character_strings
 from dnsd.model.spelling import folded, readings, spellings
 from dnsd.wire.names import name_text, parse_name_text
@@ -34,13 +33,11 @@ NO_OWNER, NO_TYPE = b"", -1  # match no record
 
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """Decides whether a list shows a record. `candidates` narrows by name and type without building JSON."""
+    """Decides whether a list shows a record."""
 
     conditions: tuple[Condition, ...]
     needs_all: bool  # whether all conditions must hold; otherwise one suffices
     search: Condition | None  # required in addition to the conditions
-    owner: bytes | None  # None: any
-    rtype: int | None  # None: any
 
     def __call__(self, shown: ShownRecord) -> bool:
         """Whether the list shows the record with this JSON."""
@@ -48,38 +45,16 @@ class RecordFilter:
             return False
         return (all if self.needs_all else any)(condition(shown) for condition in self.conditions)
 
-    @property
-    def needs_json(self) -> bool:
-        """Whether the query asks for more than a name and a type, so that `candidates` may still contain too many."""
-        asked_early = (self.owner is not None) + (self.rtype is not None)
-        return self.search is not None or len(self.conditions) > asked_early
-
-    def candidates(self, records: Records) -> Iterable[int]:
-        """The indexes of the records with the query's name and type."""
-        if self.owner is not None:
-            places = _places(records.owners, self.owner)
-            return [index for index in places if self.rtype in (None, records.rtype(index))]
-        return range(len(records)) if self.rtype is None else records.of_types({self.rtype})
-
-
-def _places(owners: Sequence[bytes], owner: bytes) -> Iterator[int]:
-    place = -1
-    for _ in range(owners.count(owner)):
-        place = owners.index(owner, place + 1)
-        yield place
-
 
 def record_filter(query: Mapping[str, str]) -> RecordFilter:
     """The filter of a list's query; unknown and empty parameters are ignored."""
     conditions = (*_conditions(query), *_tag_conditions(query))
     needs_all = query.get("match") != "any" or len(conditions) < 2
-    name, rtype, search = query.get("name") or query.get("name.exact"), query.get("type"), query.get("search")
+    search = query.get("search")
     return RecordFilter(
         conditions,
         needs_all,
         partial(_is_found, spellings(search)) if search else None,
-        _owner(name) if name and needs_all else None,
-        _rtype(rtype) if rtype and needs_all else None,
     )
 
 
@@ -88,11 +63,6 @@ def sort_key(order: str) -> Callable[[ShownRecord], Any] | None:
     if order not in ORDERS:
         return None
     return lambda shown: (shown[order], shown["name"], shown["type"], shown["content"])
-
-
-def is_descending(direction: str) -> bool:
-    """Whether `direction` asks for the reverse."""
-    return direction.lower() == "desc"
 
 
 def _owner(name: str) -> bytes:
@@ -125,7 +95,7 @@ def _conditions(query: Mapping[str, str]) -> Iterator[Condition]:
         if value := query.get(f"content{suffix}"):
             yield _content_condition(compare, value)
         if value := query.get(f"comment{suffix}"):
-            yield partial(_has_comment, compare, value.casefold())
+            yield partial(_has_comment, compare, folded(value))
 
 
 def _is_equal(key: str, value: Any, shown: ShownRecord) -> bool:
@@ -202,7 +172,7 @@ def _plain(content: str) -> str:
 
 
 def _has_comment(compare: Comparison, value: str, shown: ShownRecord) -> bool:
-    return compare((shown["comment"] or "").casefold(), value)
+    return compare(folded(shown["comment"] or ""), value)
 
 
 def _is_found(values: Collection[str], shown: ShownRecord) -> bool:

@@ -1,0 +1,238 @@
+"""The ids of records as clients see them, and the records of a zone by id and by place in the list.
+
+A record's id is the one in its file, else it is derived from its content. For a search by id, each part of a zone keeps
+the first four octets of its records' ids; what they find is verified by deriving the id again.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from typing import NamedTuple
+from weakref import ref
+
+from dnsd.model.columns import Records
+from dnsd.model.fields import derived_id
+from dnsd.model.record_parts import PartView, RecordParts, Steps
+from dnsd.model.records import Record
+from dnsd.model.requests import is_servers_own
+from dnsd.model.zones import Zone
+from dnsd.wire.names import name_text
+from dnsd.wire.rdata import NS, SOA, canonical_rdata, type_text
+
+KEPT_OCTETS = 128 * 1024 * 1024  # of answers about parts, over all zones
+KEPT_S = 600.0  # since the last question about a zone
+FEW = 50  # ids that are each searched for by themselves
+HEAD = 4  # octets of an id that a part keeps
+ID = re.compile(r"[0-9a-f]{32}")
+
+
+class KeptAnswers:
+    """What is kept about the zones that were asked about lately, within a limit."""
+
+    def __init__(self) -> None:
+        self._zones: OrderedDict[str, tuple[ref[RecordParts], int, float]] = OrderedDict()  # the last one used is last
+        self._octets = 0
+        self._lock = threading.Lock()
+
+    def note_use(self, zone: Zone, now: float) -> None:
+        """Note a question about a zone; drop what is kept about others, if it is too much or too old."""
+        parts = zone.records.parts
+        with self._lock:
+            _, octets, _ = self._zones.pop(zone.id, (None, 0, 0.0))
+            self._zones[zone.id] = ref(parts), parts.octets, now
+            self._octets += self._zones[zone.id][1] - octets
+            while len(self._zones) > 1:
+                found, octets, used = next(iter(self._zones.values()))
+                if self._octets <= KEPT_OCTETS and now - used < KEPT_S:
+                    break
+                self._zones.popitem(last=False)
+                self._octets -= octets
+                if old := found():
+                    old.forget()
+
+
+_answers = KeptAnswers()
+
+
+def views(zone: Zone) -> Iterator[PartView]:
+    """The parts of a zone's records, to ask questions about."""
+    _answers.note_use(zone, time.monotonic())
+    return zone.records.parts.views(zone.records)
+
+
+def is_shown(zone: Zone, record: Record) -> bool:
+    """Whether clients see a record: the SOA and the NS records at the apex are the server's own."""
+    return not is_servers_own(zone.name, record.owner, record.rtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """The places, counted from the start, of the records that clients do not see."""
+
+    zone_name: bytes
+
+    def __call__(self, records: Records, start: int, stop: int) -> tuple[int, ...]:
+        """Answer the question."""
+        if not any(records.distinct[number].rtype in (SOA, NS) for number in set(records.traits[start:stop])):
+            return ()
+        return tuple(
+            index - start
+            for index in range(start, stop)
+            if is_servers_own(self.zone_name, records.owners[index], records.rtype(index))
+        )
+
+
+def shown_page(zone: Zone, start: int, stop: int, *, is_reversed: bool = False) -> Steps[list[int]]:
+    """The indexes of the records from `start` to `stop` of those that clients see, in the order of the file."""
+    if is_reversed:
+        start, stop = max(0, zone.client_records - stop), max(0, zone.client_records - start)
+    found: list[int] = []
+    before = 0  # records seen in the parts before
+    for view in views(zone):
+        if before >= stop:
+            break
+        hidden = view.ask(Hidden(zone.name))
+        count = view.part.size - len(hidden)
+        if before + count > start:
+            shown = (index for index in range(view.start, view.stop) if index - view.start not in hidden)
+            found += islice(shown, max(0, start - before), stop - before)
+        before += count
+        yield
+    return found[::-1] if is_reversed else found
+
+
+class WrittenIds(NamedTuple):
+    """The ids in a zone's file; of those that several records have, the index of the first that clients see."""
+
+    ids: frozenset[str]
+    first: dict[str, int]
+
+
+def _written_ids(zone: Zone) -> WrittenIds:
+    records, kept = zone.records, zone.records.parts.kept
+    if WrittenIds not in kept:
+        ids: set[str] = set()
+        repeated: dict[str, int] = {}
+        for identity in records.identities.values():
+            if identity.id in ids:
+                repeated[str(identity.id)] = len(records)
+            elif identity.id:
+                ids.add(identity.id)
+        for index, identity in records.identities.items() if repeated else ():
+            if identity.id in repeated and is_shown(zone, records[index]):
+                repeated[identity.id] = min(index, repeated[identity.id])
+        kept[WrittenIds] = WrittenIds(frozenset(ids), repeated)
+    found: WrittenIds = kept[WrittenIds]
+    return found
+
+
+def record_id(zone: Zone, index: int) -> str:
+    """The id of a record that clients see; of records with one id in the file, the first has it."""
+    record, written = zone.records[index], _written_ids(zone)
+    own = record.identity.id
+    if own and written.first.get(own, index) == index:
+        return own
+    derived = _derived_id(zone, record)
+    found, number = own or derived, 1
+    while found in written.ids:
+        found = derived_id(derived, str(number))
+        number += 1
+    return found
+
+
+def find_record(zone: Zone, wanted: str) -> Steps[int | None]:
+    """The index of the record with an id; None if clients see no such record."""
+    found = yield from find_records(zone, (wanted,))
+    return found.get(wanted)
+
+
+def find_records(zone: Zone, wanted: Collection[str]) -> Steps[dict[str, int]]:
+    """The indexes of the records with these ids, by id; without ids of no record that clients see."""
+    left = {one for one in wanted if ID.fullmatch(one)}
+    found: dict[str, int] = {}
+    for view in views(zone):
+        if not left:
+            break
+        heads = {bytes.fromhex(one[: 2 * HEAD]) for one in left}
+        for index in _beginning(view, view.ask(IdHeads(zone.id)), heads):
+            if not _is_hidden(zone, view, index) and (one := record_id(zone, index)) in left:
+                found[one] = index
+                left.remove(one)
+        yield
+    if left:
+        numbered = yield from _numbered_ids(zone)
+        found.update({one: numbered[one] for one in left if one in numbered})
+    return found
+
+
+def _is_hidden(zone: Zone, view: PartView, index: int) -> bool:
+    return index - view.start in view.ask(Hidden(zone.name))
+
+
+@dataclass(frozen=True, slots=True)
+class IdHeads:
+    """The first octets of the id of each record, as in its file or derived."""
+
+    zone_id: str
+
+    def __call__(self, records: Records, start: int, stop: int) -> bytes:
+        """Answer the question."""
+        begin = sha256(f"record\0{self.zone_id}\0".encode())
+        types: dict[int, bytes] = {}
+        found = []
+        for index in range(start, stop):
+            identity = records.identities.get(index)
+            if identity and identity.id:
+                found.append(bytes.fromhex(identity.id[: 2 * HEAD]))
+                continue
+            rtype, digest = records.rtype(index), begin.copy()
+            middle = types.get(rtype) or types.setdefault(rtype, f"\0{type_text(rtype)}\0".encode())
+            data = canonical_rdata(rtype, records.rdatas[index]).hex().encode()
+            digest.update(name_text(records.owners[index]).encode() + middle + data)
+            found.append(digest.digest()[:HEAD])
+        return b"".join(found)
+
+
+def _numbered_ids(zone: Zone) -> Steps[dict[str, int]]:
+    """The ids of records whose own or derived id is that of another record: few, if any."""
+    kept = zone.records.parts.kept
+    key = _numbered_ids, zone.id
+    if key not in kept:
+        found: dict[str, int] = {}
+        heads = {bytes.fromhex(one[: 2 * HEAD]) for one in _written_ids(zone).ids}
+        for view in views(zone) if heads else ():
+            for index in _beginning(view, view.ask(IdHeads(zone.id)), heads):
+                if not _is_hidden(zone, view, index):
+                    found.setdefault(record_id(zone, index), index)
+            yield
+        kept[key] = found
+    numbered: dict[str, int] = kept[key]
+    return numbered
+
+
+def _beginning(view: PartView, column: bytes, heads: set[bytes]) -> list[int]:
+    """The indexes of the records of a part whose ids have one of these beginnings; `column` has those of the part."""
+    if len(heads) < FEW:
+        places = (place for head in heads for place in _places(column, head) if place % HEAD == 0)
+        return [view.start + place // HEAD for place in places]
+    cut = (column[place : place + HEAD] for place in range(0, len(column), HEAD))
+    return [view.start + number for number, head in enumerate(cut) if head in heads]
+
+
+def _places(column: bytes, head: bytes) -> Iterator[int]:
+    place = column.find(head)
+    while place >= 0:
+        yield place
+        place = column.find(head, place + 1)
+
+
+def _derived_id(zone: Zone, record: Record) -> str:
+    rdata = canonical_rdata(record.rtype, record.rdata).hex()
+    return derived_id("record", zone.id, name_text(record.owner), type_text(record.rtype), rdata)
