@@ -9,7 +9,7 @@ only; no model, no files.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ from dnsd.formats.yaml_problems import YamlError
 from dnsd.formats.yaml_text import BYTE_ORDER_MARK, FORBIDDEN, LOADER, MAX_SIZE, Data, Mark, Places, parse_yaml
 
 MAX_COLUMN = 8
+FEW = 20  # lines that are each searched for by themselves
+NEAR = 4_096  # characters
 STAND_IN = "- {}\n"  # for all items of a list
 ODD_BREAK = re.compile("[\x85\u2028\u2029]")  # line breaks of YAML that are no lines here
 KEY_REST = re.compile(r"[ ]*+(?:#[^\n]*+)?+\r?+\n")  # of the key's line
@@ -53,9 +55,81 @@ class ItemLines(NamedTuple):
             yield found + 1
             found = text.find(self.dash, found + 1, self.end)
 
-    def count(self, text: str) -> int:
-        """The number of lines that begin like an item."""
-        return text.count(self.dash, self.start - 1, self.end)
+    def starts_of(self, text: str, rows: Collection[int]) -> dict[int, int]:
+        """The offsets of some of these lines, by their number from 0; without those that are not there."""
+        if len(rows) > FEW:
+            return {row: start for row, start in enumerate(self.starts(text)) if row in rows}
+        found: dict[int, int] = {}
+        for row in sorted(rows):
+            if row - 1 in found:
+                start = text.find(self.dash, found[row - 1], self.end) + 1
+            else:
+                start = self._start_of(text, row)
+            if start:
+                found[row] = start
+        return found
+
+    def _start_of(self, text: str, row: int) -> int:
+        """The offset of the line with this number, 0 without one: counting is much faster than finding."""
+        low, high = self.start - 1, self.end
+        while high - low > NEAR:
+            middle = min((low + high) // 2, low + 512 * (row + 1))
+            before = text.count(self.dash, low, middle + len(self.dash) - 1)
+            if row < before:
+                high = middle
+            else:
+                low, row = middle, row - before
+        found = text.find(self.dash, low, self.end)
+        while row and found >= 0:
+            found, row = text.find(self.dash, found + 1, self.end), row - 1
+        return found + 1
+
+    def last(self, text: str) -> int:
+        """The offset of the last line that begins like an item."""
+        return text.rfind(self.dash, self.start - 1, self.end) + 1
+
+    def count(self, text: str, start: int | None = None, end: int | None = None) -> int:
+        """The number of lines that begin like an item; between two offsets, which are beginnings of lines."""
+        begin = self.start if start is None else start
+        return text.count(self.dash, begin - 1, self.end if end is None else end)
+
+
+class ChangedItems(NamedTuple):
+    """The items that differ between two texts: the number of equal ones before and after them, and their offsets."""
+
+    before: int
+    after: int
+    start: int
+    end: int
+
+
+def changed_items(old: str, old_items: ItemLines, new: str, items: ItemLines) -> ChangedItems:
+    """The items of a new text that may differ from those of an old one, each of whose lines like an item is one."""
+    dash, most = items.dash, min(old_items.end - old_items.start, items.end - items.start)
+
+    def is_same(at: int, size: int) -> bool:
+        begin, old_begin = items.start + at, old_items.start + at
+        return new[begin : begin + size] == old[old_begin : old_begin + size]
+
+    def is_same_end(at: int, size: int) -> bool:
+        end, old_end = items.end - at, old_items.end - at
+        return new[end - size : end] == old[old_end - size : old_end]
+
+    same = _common(is_same, most)
+    same_end = _common(is_same_end, most - same)
+    start = max(items.start, new.rfind(dash, items.start - 1, items.start + same) + 1)
+    end = new.find(dash, items.end - same_end, items.end) + 1 or items.end
+    return ChangedItems(items.count(new, end=start), items.count(new, end), start, end)
+
+
+def _common(is_equal: Callable[[int, int], bool], most: int) -> int:
+    """The number of equal characters, up to `most`; `is_equal` compares some after others that are equal."""
+    same, size = 0, NEAR * 16
+    while size:
+        while same + size <= most and is_equal(same, size):
+            same += size
+        size //= 2
+    return same
 
 
 def find_items(text: str, key: str) -> ItemLines | None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from dnsd.app import Loaded, load_change
 from dnsd.errors import BrokenRule, InvalidDataError, Path, Problem
-from dnsd.formats.yaml_edit import NO_ORIGINS, Origins, edited_yaml, written_yaml
-from dnsd.formats.yaml_text import parse_yaml
+from dnsd.formats.yaml_edit import edited_yaml, written_yaml
+from dnsd.formats.yaml_item_edit import ItemEdit, edited_list, keys_of
+from dnsd.formats.yaml_items import ItemLines
 from dnsd.manage.brake import Author
 from dnsd.manage.refusal import Reason, refused, refused_for
 from dnsd.model.changes import change_problems
@@ -24,6 +25,7 @@ from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
 from dnsd.store.directory import FileKind, Files, SourceFile, account_of, is_as_read, path_of
 from dnsd.store.files_edit import edited_files
+from dnsd.store.objects import RECORDS
 from dnsd.store.text_file import FileChangedError, NotTextError, content_of
 from dnsd.store.write import FileChange
 
@@ -93,20 +95,33 @@ class Draft:
         self.notes.append(Note(key, before, after))
 
     def document(self, key: str) -> Document:
-        """The content of an object's YAML file, as a copy to edit; empty without a file."""
-        data = parse_yaml(self.file(key).text()) if self.has_file(key) else {}
-        assert isinstance(data, dict)
-        return {key: _copied(value) for key, value in data.items()}
+        """The content of an object's YAML file, as a copy to edit; empty without a file. A zone's lacks the records."""
+        if not self.has_file(key):
+            return {}
+        file = self.file(key)
+        left_out = RECORDS if file.kind is FileKind.ZONE_YAML else None
+        data = keys_of(file.text(), self._items(file))
+        return {name: _copied(value) for name, value in data.items() if name != left_out}
 
-    def write(self, key: str, kind: FileKind, document: Mapping[str, Any], origins: Origins = NO_ORIGINS) -> None:
-        """Write a document to an object's YAML file, keeping comments and style; `origins` is as for `edited_yaml`."""
+    def write(self, key: str, kind: FileKind, document: Mapping[str, Any]) -> None:
+        """Write a document to an object's YAML file, keeping comments and style."""
         present = {name: value for name, value in document.items() if value is not None}
         if kind is not FileKind.ZONE_YAML:  # for a zone, the caller notes the relevant part
             self.note(key, self.document(key) or None, present)
         exists = self.has_file(key)
-        self.write_text(
-            key, kind, edited_yaml(self.file(key).text(), present, origins) if exists else written_yaml(present)
-        )
+        self.write_text(key, kind, edited_yaml(self.file(key).text(), present) if exists else written_yaml(present))
+
+    def write_zone(
+        self, key: str, edit: ItemEdit | None = None, change: Callable[[Document], Document] = lambda keys: keys
+    ) -> None:
+        """Edit the records in a zone's YAML file, by row, and change other keys, keeping comments and style."""
+        file = self.file(key)
+        self.write_text(key, file.kind, edited_list(file.text(), self._items(file), RECORDS, edit, change))
+
+    def _items(self, file: SourceFile) -> ItemLines | None:
+        """The records in a zone's file, if it was read as it is, and each has lines of its own."""
+        read = self.loaded.stored.objects.zones.get(file.key)
+        return read.items if read and read.file == file else None
 
     def write_text(self, key: str, kind: FileKind, text: str) -> None:
         """Replace the text of an object's file. Raises RefusedError if it is too large or the file is not served."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from dnsd.errors import Path
 from dnsd.formats.yaml_edit import written_yaml
+from dnsd.formats.yaml_item_edit import ItemEdit
 from dnsd.formats.zone_edit import UnwritableError, comment_lines, edited_zone_text
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.manage.draft import Document, Draft
@@ -103,9 +104,9 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
     file, rows = draft.file(zone.key), draft.loaded.stored.objects.zones[zone.key].rows
     changed = (*edit.replaced.values(), *edit.added)
     if file.kind is not FileKind.ZONE_MASTER:
-        document = draft.document(zone.key)
-        written, origins = _edited(document, zone, rows, edit)
-        draft.write(zone.key, file.kind, document | {"records": written}, {"records": origins})
+        removed = {rows[index] for index in edit.removed}
+        replaced = {rows[index]: record_document(record, zone.name) for index, record in edit.replaced.items()}
+        draft.write_zone(zone.key, ItemEdit(removed, replaced, [record_document(one, zone.name) for one in edit.added]))
     else:
         try:
             text = edited_zone_text(file.text(), zone, rows, edit, now_s=int(draft.now.timestamp()))
@@ -207,19 +208,6 @@ def record_document(record: Record, zone_name: bytes) -> Document:
         "modified_on": time_text(modified) if modified else None,
     }
     return {name: value for name, value in document.items() if value is not None}
-
-
-def _edited(
-    document: Document, zone: Zone, rows: Sequence[int], edit: RecordEdit
-) -> tuple[list[Any], list[int | None]]:
-    """The records of a YAML file after an edit, and the former row of each; `rows` are the rows of all records."""
-    written: list[Any] = list(document.get("records") or ())
-    for index, record in edit.replaced.items():
-        written[rows[index]] = record_document(record, zone.name)
-    removed = {rows[index] for index in edit.removed}
-    left = [row for row in range(len(written)) if row not in removed]
-    added = [record_document(record, zone.name) for record in edit.added]
-    return [written[row] for row in left] + added, [*left, *(None for _ in added)]
 
 
 def _replacement(draft: Draft, zone: Zone, before: Record, record_id: str, build: Build) -> Record:

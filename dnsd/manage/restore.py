@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from dnsd.formats.yaml_edit import edited_yaml
-from dnsd.formats.yaml_text import parse_yaml
+from dnsd.formats.yaml_item_edit import edited_list
 from dnsd.formats.zone_edit import edited_zone_text
 from dnsd.manage.draft import Document, Draft
 from dnsd.manage.find import find_account
@@ -16,7 +15,7 @@ from dnsd.model.claims import claim_time
 from dnsd.model.edits import RecordEdit
 from dnsd.model.times import time_text
 from dnsd.store.directory import FileKind, SourceFile
-from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
+from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, RECORDS, read_zone
 from dnsd.store.text_file import content_of
 
 
@@ -71,9 +70,7 @@ def _with_current_claim(draft: Draft, file: SourceFile, account_id: str) -> tupl
     if file.kind is FileKind.ZONE_MASTER:  # a master file cannot express `verified`
         written = islice(read.zone.records, len(read.rows))
         return FileKind.ZONE_YAML, text_as_yaml(text, read.zone, written, now)
-    data = parse_yaml(text)
-    assert isinstance(data, dict)
-    return file.kind, edited_yaml(text, data | now)
+    return file.kind, edited_list(text, read.items, RECORDS, change=lambda keys: keys | now)
 
 
 def _with_later_serial(draft: Draft, key: str, account_id: str, text: str) -> str:

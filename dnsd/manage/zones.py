@@ -164,7 +164,7 @@ def _set(draft: Draft, zone: Zone, changed: Document) -> None:
     if draft.file(zone.key).kind is FileKind.ZONE_YAML:
         document = draft.document(zone.key)
         before = {name: document.get(name) for name in changed}
-        draft.write(zone.key, FileKind.ZONE_YAML, shown_times(draft, zone) | document | changed | now)
+        draft.write_zone(zone.key, change=lambda keys: shown_times(draft, zone) | keys | changed | now)
     else:
         before = {}
         write_as_yaml(draft, zone, changed | now)

@@ -225,6 +225,15 @@ class Columns:
         """The index of `traits`, for the column of traits."""
         return self._distinct.setdefault(traits, len(self._distinct))
 
+    def forget_unused(self) -> None:
+        """Drop traits that no record has any more."""
+        used = set(self.traits)
+        if len(used) < len(self._distinct):
+            left = [traits for traits, index in self._distinct.items() if index in used]
+            new = {self._distinct[traits]: number for number, traits in enumerate(left)}
+            self.traits = array("I", map(new.__getitem__, self.traits))
+            self._distinct = {traits: number for number, traits in enumerate(left)}
+
     def records(self) -> Records:
         """The finished `Records`."""
         owners, first = self.owners, list(dict.fromkeys(self.owners))

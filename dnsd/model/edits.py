@@ -42,6 +42,24 @@ def keep_parts(before: Records, after: Records, edit: RecordEdit, written: int) 
         after.take_parts(before.parts.after(edit.removed, edit.replaced, written, len(after)))
 
 
+def spliced(before: Records, start: int, stop: int, end: int, new: Columns) -> Records:
+    """The records of `before` up to `end`, with those from `start` to `stop` replaced by new ones."""
+    columns, traits = Columns(before), new.records().distinct
+    columns.owners[start:] = [*new.owners, *before.owners[stop:end]]
+    columns.rdatas[start:] = [*new.rdatas, *before.rdatas[stop:end]]
+    columns.traits[start:] = array("I", [columns.index_of(traits[number]) for number in new.traits])
+    columns.traits.extend(before.traits[stop:end])
+    more = start + len(new.owners) - stop
+    columns.identities = {
+        index if index < start else index + more: one
+        for index, one in before.identities.items()
+        if index < start or stop <= index < end
+    }
+    columns.identities.update((start + index, one) for index, one in new.identities.items())
+    columns.forget_unused()
+    return columns.records()
+
+
 def _remove(columns: Columns, indexes: frozenset[int]) -> None:
     is_left = [index not in indexes for index in range(len(columns.owners))]
     columns.owners = list(compress(columns.owners, is_left))

@@ -231,7 +231,8 @@ class Loading:
     def _read_zone(self, file: SourceFile, account_id: str, large: Problem | None) -> ReadZone:
         if large and not large.warning:
             return unread_zone(file, account_id, self._nameservers, large)
-        read = read_zone(file, account_id, self._nameservers, self._progress)
+        previous = self._previous.objects.zones.get(file.key)
+        read = read_zone(file, account_id, self._nameservers, self._progress, previous=previous)
         return replace(read, problems=(*read.problems, large)) if large else read
 
     def _served_texts(self) -> frozenset[Content]:

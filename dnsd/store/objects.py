@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeAlias
 
 from dnsd.errors import Path as ObjectPath
 from dnsd.errors import Place, Problem
-from dnsd.formats.yaml_items import ItemLines, ItemPlaces, find_items, parsed_rest
+from dnsd.formats.yaml_items import ItemLines, find_items, parsed_rest
 from dnsd.formats.yaml_problems import YamlError
 from dnsd.formats.yaml_text import Data, parse_yaml
 from dnsd.formats.zone_text import parse_zone_text
@@ -27,7 +27,8 @@ from dnsd.progress import Progress, no_progress
 from dnsd.store.control_characters import ESCAPE, control_problems
 from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.text_file import FileChangedError
-from dnsd.store.yaml_records import RecordItems
+from dnsd.store.text_places import TextPlaces
+from dnsd.store.yaml_records import KnownItems, read_items
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, type_text
 
@@ -57,8 +58,8 @@ class ReadZone:
     items: ItemLines | None = None  # the records of a YAML file, if each has lines of its own, which begin alike
 
 
+RECORDS = "records"  # key of a zone's file
 CHANGED = "the file changed while it was being read"
-UNPLACED = " (the file has changed since; the position is unknown)"
 REPORTED = 1_000  # records of a YAML file between reports of progress
 
 Read: TypeAlias = ReadFields[Any] | ReadZone
@@ -78,14 +79,22 @@ def read_fields(model: type[F], file: SourceFile) -> ReadFields[F]:
 
 
 def read_zone(
-    file: SourceFile, account_id: str, nameservers: tuple[str, ...], progress: Progress = no_progress
+    file: SourceFile,
+    account_id: str,
+    nameservers: tuple[str, ...],
+    progress: Progress = no_progress,
+    *,
+    previous: ReadZone | None = None,
 ) -> ReadZone:
-    """Read a zone's file, and add missing apex records; calls `progress` with the number of records now and then."""
+    """Read a zone's file, and add missing apex records; calls `progress` with the number of records now and then.
+
+    The records of a YAML file that the `previous` one has, too, are taken over.
+    """
     reader = _ZoneReader(file, account_id, nameservers, progress)
     if file.kind is FileKind.ZONE_MASTER:
         reader.read_master()
     else:
-        reader.read_yaml()
+        reader.read_yaml(previous)
     return ReadZone(file, account_id, nameservers, reader.zone, reader.rows, tuple(reader.problems), reader.items)
 
 
@@ -96,11 +105,11 @@ def unread_zone(file: SourceFile, account_id: str, nameservers: tuple[str, ...],
 
 def located(problems: Iterable[Problem], read: Read) -> list[Problem]:
     """The problems, which the model reports by path, each at its position in the file."""
-    text = _Text(read.file, read.items if isinstance(read, ReadZone) else None)
+    text = TextPlaces(read.file, read.items if isinstance(read, ReadZone) else None)
     return [_located(problem, read, text) for problem in problems]
 
 
-def _located(problem: Problem, read: Read, text: _Text) -> Problem:
+def _located(problem: Problem, read: Read, text: TextPlaces) -> Problem:
     path, file = problem.path, read.file
     if path[:1] == ("records",) and len(path) > 1 and isinstance(read, ReadZone) and read.zone:
         index = int(path[1])
@@ -113,40 +122,13 @@ def _located(problem: Problem, read: Read, text: _Text) -> Problem:
     return text.placed(replace(problem, path=path))
 
 
-class _Text:
-    """A file's text, with the position of each path."""
-
-    def __init__(self, file: SourceFile, items: ItemLines | None = None) -> None:
-        """`items` are the places of a zone's records, if each has lines of its own."""
-        self._file = file
-        self._items = items
-        self._places: ItemPlaces | None = None  # None: not found yet
-        self._has_changed = False
-
-    def placed(self, problem: Problem) -> Problem:
-        """The problem at the position of its path, or of the longest part of it that the text contains."""
-        if self._places is None:
-            self._places = self._find()
-        message = problem.message + UNPLACED if self._has_changed else problem.message
-        return replace(problem, message=message, place=Place(self._file.path, *self._places.find(problem.path)))
-
-    def _find(self) -> ItemPlaces:
-        # Parse again: problems are rare, and to keep positions would need more memory than all else.
-        try:
-            if self._file.kind is not FileKind.ZONE_MASTER:
-                return ItemPlaces(self._file.text(), self._items)
-        except FileChangedError:
-            self._has_changed = True
-        return ItemPlaces("", None)
-
-
 class _FileReader:
     """A file, and the problems found in it so far."""
 
     def __init__(self, file: SourceFile) -> None:
         self.file = file
         self.problems: list[Problem] = [file.problem] if file.problem else []
-        self.places = _Text(file)
+        self.places = TextPlaces(file)
 
     def data(self) -> dict[str, Data] | None:
         """The file's keys and values; None, and a problem, if the file does not hold any."""
@@ -199,18 +181,18 @@ class _ZoneReader(_FileReader):
         self._nameservers = nameservers
         self._progress = partial(progress, file.path)
 
-    def read_yaml(self) -> None:
+    def read_yaml(self, previous: ReadZone | None) -> None:
         """Read a YAML file item by item or, if its form or its problems do not allow that, whole."""
-        if not self._read_items():
+        if not self._read_items(previous):
             self._read_whole()
 
-    def _read_items(self) -> bool:
+    def _read_items(self, previous: ReadZone | None) -> bool:
         """Read a YAML file with each record on lines of its own. False: nothing is read, as the text is another one."""
         try:
             text = "" if self.file.problem else self.file.text()
         except FileChangedError:
             return False
-        items = find_items(text, "records")
+        items = find_items(text, RECORDS)
         rest = parsed_rest(text, items) if items else None
         if items is None or rest is None:
             return False
@@ -219,12 +201,12 @@ class _ZoneReader(_FileReader):
             name = self._parsed_name(fields.name if fields else None)
         except ValueError:
             return False
-        read = RecordItems(self.file.key, name, text, items)
-        if not read.read(items.start, items.end, self._progress):
+        read = read_items(self.file.key, name, text, items, _known(previous, name), self._progress)
+        if read is None:
             return False
-        if items.count(text) == read.count:
+        if read.is_counted:
             self.items = items
-            self.places = _Text(self.file, items)
+            self.places = TextPlaces(self.file, items)
         if ESCAPE in text:
             for key, value in rest.items():
                 own = control_problems(self.file.key, {key: value})
@@ -232,7 +214,7 @@ class _ZoneReader(_FileReader):
         self.add_all(found)
         self.add_all(read.problems)
         self.rows = read.rows
-        self._finish(name, fields or ZoneFields(), read.columns.records())
+        self._finish(name, fields or ZoneFields(), read.records)
         return True
 
     def _read_whole(self) -> None:
@@ -323,6 +305,18 @@ class _ZoneReader(_FileReader):
 
     def _parsed_name(self, given: str | None) -> bytes:
         return parse_name_text(given or self.file.key.rpartition("/")[2]).lower()
+
+
+def _known(previous: ReadZone | None, name: bytes) -> KnownItems | None:
+    """The items of an earlier version of a zone, if all its records were read from lines of their own."""
+    if not previous or not previous.items or not previous.zone or previous.zone.name != name:
+        return None
+    if any(problem.path[:1] == (RECORDS,) for problem in previous.problems):
+        return None
+    try:
+        return KnownItems(previous.file.text(), previous.items, previous.zone.records, len(previous.rows))
+    except FileChangedError:
+        return None
 
 
 def _written_times(fields: ZoneFields, at_apex: Iterable[Record]) -> WrittenTimes:

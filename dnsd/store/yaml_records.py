@@ -3,25 +3,71 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from dnsd.errors import Problem
 from dnsd.formats.plain_items import PlainItems, begins_plain
-from dnsd.formats.yaml_items import BLANK, ItemLines, parsed_items
+from dnsd.formats.yaml_items import BLANK, ItemLines, changed_items, parsed_items
 from dnsd.formats.yaml_text import FORBIDDEN
-from dnsd.model.columns import Columns
+from dnsd.model.columns import Columns, Records
+from dnsd.model.edits import spliced
 from dnsd.model.fields import MAX_PROBLEMS, validate
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
 from dnsd.store.control_characters import ESCAPE, control_problems
 
 
-class RecordItems:
-    """The records in the items of one text, with their rows and problems."""
+class KnownItems(NamedTuple):
+    """The items of an earlier version of a zone."""
 
-    def __init__(self, key: str, zone_name: bytes, text: str, items: ItemLines) -> None:
-        """`key` is the zone's."""
+    text: str
+    items: ItemLines
+    records: Records  # one for each item, and then others
+    number: int  # of items
+
+
+class ItemsRead(NamedTuple):
+    """The records in the items of a text, and the row of each."""
+
+    records: Records
+    rows: Sequence[int]
+    problems: list[Problem]
+    controls: list[Problem]  # warnings of control characters
+    is_counted: bool  # whether each line that begins like an item is one
+
+
+def read_items(
+    key: str, zone_name: bytes, text: str, items: ItemLines, known: KnownItems | None, progress: Callable[[int], None]
+) -> ItemsRead | None:
+    """Read the records of the zone with this key; None if the text must be read whole.
+
+    The records of items that the `known` text has, too, before and after those that differ, are taken over.
+    """
+    before, after, start, end = 0, 0, items.start, items.end
+    if known and known.items.column == items.column and known.items.count(known.text) == known.number:
+        before, after, start, end = changed_items(known.text, known.items, text, items)
+    read = _Reader(key, zone_name, text, items, first=before)
+    if not read.read(start, end, progress):
+        return None
+    count = read.count + after
+    rows: Sequence[int] = range(count)
+    if len(read.rows) < read.count - before:  # some items are wrong
+        rows = array("I", [*range(before), *read.rows, *range(read.count, count)])
+    if known and (before or after):
+        records = spliced(known.records, before, known.number - after, known.number, read.columns)
+    else:
+        records = read.columns.records()
+    is_counted = items.count(text, start, end) == read.count - before
+    return ItemsRead(records, rows, read.problems, read.controls, is_counted)
+
+
+class _Reader:
+    """Reads items one after another."""
+
+    def __init__(self, key: str, zone_name: bytes, text: str, items: ItemLines, *, first: int = 0) -> None:
+        """`key` is the zone's; `first` is the row of the first item to be read."""
         self.columns, self.rows = Columns(), array("I")
-        self.count = 0  # of items
+        self.count = first  # of items up to the next one
         self.problems: list[Problem] = []
         self.controls: list[Problem] = []  # warnings of control characters
         self._key, self._zone_name = key, zone_name

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dnsd.errors import Problem
 from dnsd.formats import yaml_items
+from dnsd.formats.yaml_item_edit import ItemEdit, edited_list
 from dnsd.formats.yaml_text import parse_yaml
 from dnsd.store import objects
 from dnsd.store.directory import FileKind, SourceFile
@@ -188,9 +189,9 @@ def items(draw: st.DrawFn, indent: str) -> str:
 
 
 @st.composite
-def texts(draw: st.DrawFn) -> str:
+def texts(draw: st.DrawFn, most: int = 6) -> str:
     indent = " " * draw(st.sampled_from([2, 2, 2, 2, 0, 0, 1, 4, 9]))
-    body = "".join(draw(st.lists(items(indent), max_size=6)))
+    body = "".join(draw(st.lists(items(indent), max_size=most)))
     head, key = draw(either(HEADS, ODD_HEADS)), draw(either(KEYS, ODD_KEYS))
     text = f"{head}{key}\n{body}{draw(either(FEET, ODD_FEET))}"
     if not draw(st.integers(0, 9)):
@@ -198,9 +199,9 @@ def texts(draw: st.DrawFn) -> str:
     return text[: draw(st.sampled_from([len(text)] * 5 + [len(text) - 1]))]
 
 
-def read(text: str) -> ReadZone:
+def read(text: str, previous: ReadZone | None = None) -> ReadZone:
     file = SourceFile("a/zones/example.com", FileKind.ZONE_YAML, "x.yaml", content_of(text))
-    return read_zone(file, "a1", ("ns1.example.net.",))
+    return read_zone(file, "a1", ("ns1.example.net.",), previous=previous)
 
 
 def seen(text: str, found: ReadZone) -> tuple[Any, ...]:
@@ -238,3 +239,40 @@ def test_items_of_one_form_are_parsed_once(form: str, monkeypatch: pytest.Monkey
     assert [record.comment for record in found.zone.records][:50] == [f"number {number}" for number in range(50)]
     assert list(found.rows) == list(range(50))
     assert len(parsed) == 2  # the text without its items, and one item
+
+
+@st.composite
+def edits(draw: st.DrawFn, rows: int) -> ItemEdit:
+    new = st.sampled_from(
+        [{"name": "new", "type": "A", "content": "192.0.2.9"}, {"name": "b", "type": "TXT", "content": "x: y"}]
+    )
+    touched = draw(st.sets(st.integers(0, rows - 1), max_size=3)) if rows else set()
+    removed = {row for row in touched if draw(st.booleans())}
+    return ItemEdit(removed, {row: draw(new) for row in touched - removed}, draw(st.lists(new, max_size=2)))
+
+
+CHANGES = [dict, lambda keys: keys | {"paused": "true"}, lambda keys: keys | {"soa": {"refresh": "7"}, "id": None}]
+
+
+@settings(max_examples=examples(300, 10_000), deadline=None)
+@given(texts(12), st.data())
+def test_an_edit_of_items_is_that_of_the_whole_text(text: str, data: st.DataObject) -> None:
+    before = read(text)
+    if before.items is None:
+        return
+    edit, change = data.draw(edits(before.items.count(text))), data.draw(st.sampled_from(CHANGES))
+    edited = edited_list(text, before.items, "records", edit, change)
+    assert edited == edited_list(text, None, "records", edit, change)
+    after, again = read(edited), read(edited, before)
+    assert seen(edited, again) == seen(edited, after)
+    assert again.items == after.items
+    grouped = again.zone.records.grouped if again.zone else None
+    assert grouped == (after.zone.records.grouped if after.zone else None)
+
+
+@settings(max_examples=examples(200, 10_000), deadline=None)
+@given(texts(), texts(), st.booleans())
+def test_records_are_taken_over_from_any_earlier_text(old: str, new: str, is_joined: bool) -> None:
+    if is_joined:
+        new = old[: len(old) // 2] + new[len(new) // 2 :]
+    assert seen(new, read(new, read(old))) == seen(new, read(new))

@@ -10,7 +10,7 @@ from dnsd.model.zone_rules import zone_problems
 from dnsd.store import text_file
 from dnsd.store.blocks import Cutter
 from dnsd.store.directory import FileKind, SourceFile, read_file
-from dnsd.store.objects import CHANGED, UNPLACED, located, read_zone
+from dnsd.store.objects import CHANGED, located, read_zone
 from dnsd.store.text_file import (
     FileChangedError,
     NotTextError,
@@ -19,6 +19,7 @@ from dnsd.store.text_file import (
     read_text,
     texts_again,
 )
+from dnsd.store.text_places import UNPLACED
 
 NOT_TEXT = {  # octets, and position and reason of the error
     "not UTF-8": (b"a\nbc\xff\n", 2, 3, "octet 0xff"),
