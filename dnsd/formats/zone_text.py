@@ -5,12 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from dnsd.formats.zone_entries import NEWLINE
 from dnsd.formats.zone_reader import MAX_ENTRY, MAX_PROBLEMS, TextProblem, ZoneReader
 from dnsd.model.columns import Records
-from dnsd.wire.names import is_below, name_text
+from dnsd.wire.names import name_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +61,7 @@ def _result(reader: ZoneReader) -> ZoneText:
         lines = array("I", (line for index, line in enumerate(lines) if index not in repeated))
     if not records and not problems:
         problems.append(TextProblem(1, 1, "the file holds no records; to remove the zone, delete the file"))
-    outside = (
-        index
-        for index, owner in enumerate(records.owners)
-        if owner[1 + owner[0] :] != name != owner and not is_below(owner, name)
-    )
-    for index in islice(outside, MAX_PROBLEMS):
+    for index in records.outside(name, MAX_PROBLEMS):
         message = f"{name_text(records.owners[index])} lies outside the zone {name_text(name)}"
         problems.append(TextProblem(lines[index], 1, message))
     return ZoneText(name, records, lines, sorted(problems[:MAX_PROBLEMS]), reader.warnings)

@@ -4,6 +4,7 @@ which are shared with other holders of equal octets. `Record` objects are built 
 
 from __future__ import annotations
 
+import secrets
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,14 +17,19 @@ from dnsd.model.record_parts import RecordParts
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
 from dnsd.wire.rdata import canonical_rdata
 
+try:
+    from dnsd.model._columns import group, like, outside
+except ImportError:  # no compiler was found
+    from dnsd.model.plain_columns import group, like, outside
+
 NO_INDEX = 2**32 - 1
-BLOCK = 1000  # names compared at once
+KEY_SIZE = 16  # octets
 
 
 class Records(Sequence[Record]):
     """The records of a zone, in order; immutable."""
 
-    __slots__ = ("_parts", "_repeats", "distinct", "grouped", "identities", "owners", "rdatas", "traits")
+    __slots__ = ("_most", "_parts", "_repeats", "distinct", "grouped", "identities", "owners", "rdatas", "traits")
 
     def __init__(
         self,
@@ -40,6 +46,7 @@ class Records(Sequence[Record]):
         self.distinct = distinct
         self.grouped = grouped  # indexes of records that share their owner name with others, in order within a name
         self.identities = identities  # by index, for records with an identity in their file
+        self._most: int | None = None  # None: not counted yet
         self._repeats: Mapping[int, int] | None = None  # None: not found yet
         self._parts: RecordParts | None = None
 
@@ -155,8 +162,19 @@ class Records(Sequence[Record]):
 
     def of_types(self, types: Collection[int]) -> list[int]:
         """The indexes of the records of these types."""
+        return list(self.each_of_types(types))
+
+    def each_of_types(self, types: Collection[int]) -> Iterator[int]:
+        """The same for types of which a zone may have a million records."""
         is_wanted = [traits.rtype in types for traits in self.distinct]
-        return list(compress(count(), map(is_wanted.__getitem__, self.traits))) if any(is_wanted) else []
+        return compress(count(), map(is_wanted.__getitem__, self.traits)) if any(is_wanted) else iter(())
+
+    @property
+    def most_of_a_name(self) -> int:
+        """The largest number of records of one name."""
+        if self._most is None:
+            self._most = max(self.shared().values(), default=1)
+        return self._most
 
     def repeats(self) -> Mapping[int, int]:
         """For each record that repeats an earlier one, with any TTL, the index of the first (RFC 2181 §5)."""
@@ -166,25 +184,26 @@ class Records(Sequence[Record]):
 
     def _find_repeats(self) -> Iterator[tuple[int, int]]:
         # Records that repeat each other differ in the case of letters at most. Few zones have two like that.
-        like = list(
-            map(hash, zip(self._of_grouped(self.owners), map(bytes.lower, self._of_grouped(self.rdatas)), strict=True))
-        )
-        if len(set(like)) == len(like):
-            return
+        suspects = array("I", like(self.owners, self.rdatas, self.grouped, secrets.token_bytes(KEY_SIZE)))
         first: dict[tuple[bytes, int, bytes], int] = {}
-        number = Counter(like)
-        for index in compress(self.grouped, map((1).__lt__, map(number.__getitem__, like))):
+        for index in self.of_names({self.owners[index] for index in suspects}):
             rtype = self.rtype(index)
             key = self.owners[index], rtype, canonical_rdata(rtype, self.rdatas[index])
             if first.setdefault(key, index) != index:
                 yield index, first[key]
 
-    def _of_grouped(self, column: tuple[bytes, ...]) -> Iterator[bytes]:
-        return map(column.__getitem__, self.grouped)
+    def of_names(self, names: Collection[bytes]) -> Iterator[int]:
+        """The indexes of the records of those of these names that own several."""
+        named = map(self.owners.__getitem__, self.grouped)
+        return compress(self.grouped, map(names.__contains__, named)) if names else iter(())
 
     def shared(self) -> Mapping[bytes, int]:
         """For each name that owns several records, their number."""
-        return Counter(self._of_grouped(self.owners))
+        return Counter(map(self.owners.__getitem__, self.grouped))
+
+    def outside(self, name: bytes, most: int) -> Sequence[int]:
+        """The indexes of records with owners that are neither `name` nor below it, the first `most` of them."""
+        return array("I", outside(self.owners, name, most))
 
     def groups(self) -> Iterator[list[int]]:
         """For each name that owns several records, the indexes of its records."""
@@ -236,34 +255,13 @@ class Columns:
 
     def records(self) -> Records:
         """The finished `Records`."""
-        owners, first = self.owners, list(dict.fromkeys(self.owners))
-        repeated = {owners[index] for index in _repeats(owners, first)}
-        grouped = array("I")
-        if repeated:
-            grouped.extend(compress(count(), map(repeated.__contains__, owners)))
-            one: dict[bytes, bytes] = {}
-            for index in grouped:
-                owners[index] = one.setdefault(owners[index], owners[index])
-        return self.finished(grouped)
+        grouped, most = group(self.owners)
+        records = self.finished(array("I", grouped))
+        records._most = most
+        return records
 
     def finished(self, grouped: array[int]) -> Records:
         """The finished `Records`; the records at `grouped` indexes must already share one object per name."""
         return Records(
             tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), grouped, self.identities
         )
-
-
-def _repeats(owners: list[bytes], first: list[bytes]) -> Iterator[int]:
-    """The indexes of repeated owners; `first` has each owner once, in the same order."""
-    index = at = 0
-    while at < len(first):
-        if owners[index : index + BLOCK] == first[at : at + BLOCK]:  # most blocks of a large zone have no repeats
-            index, at = index + BLOCK, at + BLOCK
-            continue
-        for owner in owners[index : index + BLOCK]:
-            if at < len(first) and owner is first[at]:
-                at += 1
-            else:
-                yield index
-            index += 1
-    yield from range(index, len(owners))

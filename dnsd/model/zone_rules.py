@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from heapq import nsmallest
-from itertools import chain, compress, islice
+from itertools import chain, islice
 from operator import itemgetter
 
 from dnsd.errors import BrokenRule, Problem
@@ -108,16 +108,15 @@ def _names_to_check(records: Records, limits: RrsetLimits) -> Iterator[tuple[byt
     largest = limits.octets // few - RECORD_HEAD
     is_large = max(map(len, records.rdatas), default=0) > largest
     large = [index for index, rdata in enumerate(records.rdatas) if len(rdata) > largest] if is_large else []
-    wildcards = (index for index, owner in enumerate(owners) if owner.startswith(ASTERISK))
-    misplaced = (index for index in wildcards if records.rtype(index) in NOT_AT_WILDCARDS)
+    misplaced = (index for index in records.each_of_types(NOT_AT_WILDCARDS) if owners[index].startswith(ASTERISK))
     indexes = {owners[index]: [index] for index in chain(records.of_types({SOA, DNAME}), large, misplaced)}
-    if numbers := records.shared():
-        suspects = chain(indexes, (owners[index] for index in records.of_types({CNAME})))
-        wanted = {owner for owner in suspects if owner in numbers}
-        wanted.update(owner for owner, number in numbers.items() if number > few)
-        indexes |= {owner: [] for owner in wanted}
-        for index in compress(records.grouped, map(wanted.__contains__, map(owners.__getitem__, records.grouped))):
-            indexes[owners[index]].append(index)
+    wanted = set(indexes).union(owners[index] for index in records.each_of_types({CNAME}))
+    if records.most_of_a_name > few:
+        wanted.update(owner for owner, number in records.shared().items() if number > few)
+    several = defaultdict(list)
+    for index in records.of_names(wanted):
+        several[owners[index]].append(index)
+    indexes |= several
     for owner, at_owner in indexes.items():
         yield owner, _rrsets(records, at_owner)
 
@@ -131,23 +130,27 @@ def _rrsets(records: Records, indexes: Iterable[int]) -> RrsetIndexes:
 
 def _oversized(limits: RrsetLimits, zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding]:
     for rtype, indexes in rrsets.items():
-        what = f"{type_text(rtype)} records at {name_text(owner)}"
         if (count := len(indexes)) > limits.records:
+            what = _records(rtype, owner)
             message = f"{count} {what}; the limit is {limits.records} (limits.rrset_records in dnsd.yaml)"
             yield indexes[limits.records], message, None
         if (size := sum(len(zone.records.rdatas[index]) + RECORD_HEAD for index in indexes)) > limits.octets:
+            what = _records(rtype, owner)
             message = f"the {what} take {size} octets; the limit is {limits.octets} (limits.rrset_octets in dnsd.yaml)"
             yield indexes[0], message, None
 
 
 def _surplus(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Finding]:
-    for rtype, indexes in rrsets.items():
-        what = f"{type_text(rtype)} records at {name_text(owner)}"
-        if rtype in SINGLE and len(indexes) > 1:
+    for rtype in SINGLE.intersection(rrsets):
+        if len(indexes := rrsets[rtype]) > 1:
             rule = BrokenRule.OTHERS_AT_NAME if rtype == CNAME else None
-            yield indexes[1], f"{len(indexes)} {what}; only one is allowed", rule
+            yield indexes[1], f"{len(indexes)} {_records(rtype, owner)}; only one is allowed", rule
     if len(rrsets) > MAX_TYPES:
         yield rrsets[max(rrsets)][0], f"{len(rrsets)} types at {name_text(owner)}; the limit is {MAX_TYPES}", None
+
+
+def _records(rtype: int, owner: bytes) -> str:
+    return f"{type_text(rtype)} records at {name_text(owner)}"
 
 
 def _duplicates(zone: Zone) -> Iterator[Finding]:
