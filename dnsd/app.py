@@ -25,10 +25,10 @@ from dnsd.model.pool import slips
 from dnsd.model.quota_rules import Uses, quota_warnings, uses_of
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
-from dnsd.process.memory_limit import memory_left, memory_limit
+from dnsd.process.memory_limit import MIB, memory_left, memory_limit
 from dnsd.progress import Progress, no_progress
 from dnsd.settings.file import InvalidSettingsError, SettingsFile, load_settings
-from dnsd.settings.sections import OnError
+from dnsd.settings.sections import LimitSettings, OnError
 from dnsd.settings.server import Settings
 from dnsd.store.directory import FileKind, Files, SourceFile, account_of, is_folder, read_file, read_files
 from dnsd.store.files_edit import FilesEdit
@@ -291,9 +291,11 @@ def _data_folder(config: Path, settings: SettingsFile | InvalidDataError) -> Pat
 
 
 def _room(settings: Settings | None, others: Callable[[], Iterable[int]]) -> Room:
-    """The memory for zones, with default settings if there are none."""
-    limit = memory_limit(settings.limits.memory_mib if settings else None)
-    return Room(limit, lambda: memory_left(limit, others()), settings.worker_count if settings else 1)
+    """The memory for zones and the largest file, with default settings if there are none."""
+    limits = settings.limits if settings else LimitSettings()
+    limit = memory_limit(limits.memory_mib)
+    workers = settings.worker_count if settings else 1
+    return Room(limit, lambda: memory_left(limit, others()), workers, limits.file_mib * MIB)
 
 
 def _problems_in(source: Source, room: Room) -> tuple[Problem, ...]:

@@ -17,7 +17,7 @@ import yaml
 
 from dnsd.errors import Path
 from dnsd.formats.yaml_problems import YamlError
-from dnsd.formats.yaml_text import BYTE_ORDER_MARK, FORBIDDEN, LOADER, MAX_SIZE, Data, Mark, Places, parse_yaml
+from dnsd.formats.yaml_text import BYTE_ORDER_MARK, FORBIDDEN, LOADER, Data, Mark, Places, parse_yaml
 
 MAX_COLUMN = 8
 FEW = 20  # lines that are each searched for by themselves
@@ -134,7 +134,7 @@ def _common(is_equal: Callable[[int, int], bool], most: int) -> int:
 
 def find_items(text: str, key: str) -> ItemLines | None:
     """The items of the list under a key, which `parsed_rest` must confirm; None if they have no lines of their own."""
-    if len(text) > MAX_SIZE or text.startswith(BYTE_ORDER_MARK):
+    if text.startswith(BYTE_ORDER_MARK):
         return None
     if "\r" in text and text.count("\r") != text.count("\r\n"):
         return None

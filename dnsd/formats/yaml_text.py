@@ -30,7 +30,6 @@ Data: TypeAlias = "dict[str, Data] | list[Data] | str | None"
 Mark: TypeAlias = tuple[int, int]  # line, column, from 1
 Places: TypeAlias = dict[Path, Mark]
 
-MAX_SIZE = 64 * 1024 * 1024  # characters
 MAX_EXPANSION = 100_000  # nodes that aliases may add to a file
 MAX_PROBLEMS = 100  # of one text; after these, the rest is not worth reading
 MAX_SHOWN = 60  # characters of the user's text in a message
@@ -53,7 +52,7 @@ CACHED_TEXTS, MAX_CACHED = 4, 256 * 1024  # number of texts whose documents are 
 EMPTY = "the file is empty: expected keys and values (to remove the object, delete the file)"
 
 
-def parse_yaml(text: str, *, places: Places | None = None, max_size: int = MAX_SIZE, is_kept: bool = True) -> Data:
+def parse_yaml(text: str, *, places: Places | None = None, is_kept: bool = True) -> Data:
     """Parse `text` to dicts, lists, strings and None, which stands for a plain `null`, `~` or empty value.
 
     A node repeated by an alias is one shared object: do not modify the result. If given, `places` receives the position
@@ -64,19 +63,19 @@ def parse_yaml(text: str, *, places: Places | None = None, max_size: int = MAX_S
     Raises YamlError with every problem that one reading can find.
     """
     if is_kept and places is None and len(text) <= MAX_CACHED:
-        return _cached(text, max_size)
-    return _parsed(text, places, max_size)
+        return _cached(text)
+    return _parsed(text, places)
 
 
 @lru_cache(maxsize=CACHED_TEXTS)
-def _cached(text: str, max_size: int) -> Data:
+def _cached(text: str) -> Data:
     """Parse with a cache: a change to a file parses its old and its new text several times each."""
-    return _parsed(text, None, max_size)
+    return _parsed(text, None)
 
 
-def _parsed(text: str, places: Places | None, max_size: int) -> Data:
+def _parsed(text: str, places: Places | None) -> Data:
     text = text.removeprefix(BYTE_ORDER_MARK)
-    _check_text(text, max_size)
+    _check_text(text)
     reader = _DataBuilder(keeps_marks=places is not None)
     event = None
     try:
@@ -96,10 +95,7 @@ def _parsed(text: str, places: Places | None, max_size: int) -> Data:
     return reader.document()
 
 
-def _check_text(text: str, max_size: int) -> None:
-    if len(text) > max_size:
-        message = f"the file is too large: it has {len(text):,} characters; the limit is {max_size:,}"
-        raise YamlError([YamlProblem(1, 1, message)])
+def _check_text(text: str) -> None:
     if found := FORBIDDEN.search(text):
         message = f"the character U+{ord(found[0]):04X} is not allowed in YAML"
         raise YamlError([YamlProblem(*_mark_at(text, found.start()), message)])

@@ -16,6 +16,7 @@ from dnsd.model.times import parse_duration
 from dnsd.model.zone_rules import DEFAULT_LIMITS, MOST_RRSET_OCTETS, MOST_RRSET_RECORDS
 from dnsd.net.tls import PairFiles
 from dnsd.settings.values import HostName, Listen, Secret, WindowText, split
+from dnsd.store.text_file import MAX_FILE_SIZE
 
 MAX_HOSTS = 100
 REMOVALS = frozenset({"delete", "revoke", "undelegate", "cancel"})  # ends of actions
@@ -264,6 +265,12 @@ class QueryLogSettings(Fields):
 class LimitSettings(Fields):
     """Limits on clients, on RRsets and on memory."""
 
+    file_mib: int = Field(
+        default=1024,
+        ge=1,
+        le=MAX_FILE_SIZE // 1024**2,
+        description="limit on the file of a zone, in MiB: a larger one is refused",
+    )
     memory_mib: int | None = Field(
         default=None,
         ge=64,

@@ -21,7 +21,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from dnsd.errors import Place, Problem, printable
-from dnsd.store.text_file import Content, NotTextError, block_again, read_content, texts_again
+from dnsd.store.text_file import MAX_TEXT_SIZE, Content, NotTextError, block_again, read_content, texts_again
 
 # A file's status reveals a second change only if the file system's clock has advanced since the first. FAT has the
 # coarsest clock in use.
@@ -50,6 +50,7 @@ class FileKind(Enum):
     ZONE_MASTER = "zone, as a master file"
 
 
+ZONES = frozenset({FileKind.ZONE_YAML, FileKind.ZONE_MASTER})
 ACCOUNT_FILE = "account.yaml"  # in the account's folder
 KINDS = {  # by folder of an account and file extension
     "maps": {".yaml": FileKind.MAP},
@@ -289,10 +290,12 @@ def read_file(path: str, key: str, kind: FileKind, *, previous: SourceFile | Non
         if modified > LATEST_S:
             modified = now_ns // 10**9
         content = read_content(Path(path), any_octets=kind is FileKind.ZONE_MASTER)
+        if content.size > MAX_TEXT_SIZE and kind not in ZONES:
+            raise NotTextError(f"has {content.size:,} octets; the limit is {MAX_TEXT_SIZE:,}")
     except OSError as error:
         problem, stamp = _problem(path, _cannot_be_read(error), key), None  # possibly transient: retry each time
     except NotTextError as error:
-        problem = _problem(path, str(error), key, error.line, error.column)
+        problem, content = _problem(path, str(error), key, error.line, error.column), NO_CONTENT
     file = SourceFile(key, kind, path, content, problem, modified, stamp)
     if previous is None:
         return file

@@ -23,7 +23,7 @@ from dnsd.model.resolve import resolve_accounts, resolve_map
 from dnsd.model.zone_rules import DEFAULT_LIMITS, RrsetLimits, zone_problems
 from dnsd.model.zones import Zone
 from dnsd.progress import Progress, no_progress
-from dnsd.store.directory import FileKind, Files, SourceFile, account_of
+from dnsd.store.directory import ZONES, FileKind, Files, SourceFile, account_of
 from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone, unread_zone
 from dnsd.store.room import UNBOUNDED, Room, too_large
 from dnsd.store.text_file import Content
@@ -214,7 +214,7 @@ class Loading:
     def _read_zones(self, found: Files, accounts: Mapping[str, Account]) -> dict[str, ReadZone]:
         zones: dict[str, ReadZone | None] = {}  # None: not read yet
         for file in found.files:
-            if file.kind in (FileKind.ZONE_YAML, FileKind.ZONE_MASTER):
+            if file.kind in ZONES:
                 account_id = accounts[account_of(file.key)].id
                 read = self._previous.objects.zones.get(file.key)
                 known = read and (read.file, read.account_id, read.nameservers)

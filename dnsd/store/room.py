@@ -1,4 +1,4 @@
-"""The memory that zones need, estimated from the sizes of their texts before any of them is parsed.
+"""The sizes of zones' files, and the memory that zones need, estimated before any of them is parsed.
 
 Zones for which the memory would not suffice are refused, the largest first, so that one account's zone takes no room
 from those of others. Zones that were served before are loaded in any case, with a warning.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dnsd.errors import BrokenRule, Place, Problem
 from dnsd.store.directory import SourceFile
-from dnsd.store.text_file import Content
+from dnsd.store.text_file import MAX_FILE_SIZE, Content
 
 # Octets of memory for each octet of text, measured with 200,000 and 1,000,000 A records of different names
 # (tests/live/test_memory.py): what the process that reads it needs at its peak, and what each worker then holds.
@@ -19,15 +19,17 @@ TO_READ = 52
 IN_WORKER = 42
 ALWAYS = 8 * 1024**2  # octets for which a load always has room, so that small edits stay possible
 MIB = 1024**2
+AS_BEFORE = "loaded all the same, as it was served before"
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The memory for zones."""
+    """The memory for zones, and the largest file."""
 
     limit: int  # octets, of all processes
     left: Callable[[], int]  # the octets that no process holds now
     workers: int
+    file: int = MAX_FILE_SIZE  # octets of one
 
     def needed(self, octets: int) -> int:
         """The octets of memory for a text."""
@@ -42,15 +44,20 @@ def too_large(
 ) -> Mapping[SourceFile, Problem]:
     """The zones' files for which the memory does not suffice: an error each, or a warning if it was served before."""
     needed = {file: room.needed(file.content.size) for file in files}
-    if (total := sum(needed.values())) <= ALWAYS or total <= (left := max(ALWAYS, room.left())):
+    over = {file for file in files if file.content.size > room.file}
+    total = sum(needed.values())
+    left = max(ALWAYS, room.left()) if total > ALWAYS else ALWAYS
+    if total <= left and not over:
         return {}
     found = {}
     texts = served_texts()
     served = {file: file.content in texts for file in files}
     for file in sorted(files, key=lambda file: (not served[file], needed[file], file.key)):
-        if needed[file] > left:
+        if file in over:
+            found[file] = _over(file, room, is_warning=served[file])
+        elif needed[file] > left:
             found[file] = _problem(file, room, needed[file], left, is_warning=served[file])
-        if served[file] or needed[file] <= left:
+        if served[file] or file not in found:
             left -= needed[file]
     return found
 
@@ -58,6 +65,12 @@ def too_large(
 def _problem(file: SourceFile, room: Room, needed: int, left: int, *, is_warning: bool) -> Problem:
     need = f"{file.content.size:,} octets of text need about {needed // MIB:,} MiB of memory"
     limit = f"of `limits.memory_mib` ({room.limit // MIB:,} MiB), {max(0, left) // MIB:,} MiB are left"
-    end = "loaded all the same, as it was served before" if is_warning else "raise the limit, or add memory"
+    end = AS_BEFORE if is_warning else "raise the limit, or add memory"
     place = Place(file.path, 1, 1)
     return Problem(file.key, (), f"{need}; {limit}: {end}", warning=is_warning, rule=BrokenRule.MEMORY, place=place)
+
+
+def _over(file: SourceFile, room: Room, *, is_warning: bool) -> Problem:
+    size = f"{file.content.size:,} octets are over `limits.file_mib` ({room.file // MIB:,} MiB)"
+    end = AS_BEFORE if is_warning else "raise the limit, or divide the zone"
+    return Problem(file.key, (), f"{size}: {end}", warning=is_warning, place=Place(file.path, 1, 1))

@@ -20,7 +20,8 @@ from dnsd.formats.odd_octets import octets_of
 from dnsd.store.blocks import Cutter, TextBlock, cut, digest_of, text_block
 from dnsd.store.kept_file import DamagedFileError, open_regular
 
-MAX_FILE_SIZE = 64 * 1024 * 1024  # octets
+MAX_FILE_SIZE = 16 * 1024**3  # octets of a zone's file; the setting `limits.file_mib` is lower
+MAX_TEXT_SIZE = 64 * 1024**2  # octets of any other file
 MAX_KEPT = 64 * 1024  # characters of a text kept in memory; a larger text is cheaper to read again
 BLOCK = 1024 * 1024  # octets
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -67,7 +68,8 @@ class FileChangedError(Exception):
 
 
 def read_text(path: Path) -> str:
-    """Read the text of a regular file. Raises OSError and NotTextError."""
+    """Read the text of a regular file, which must not be large. Raises OSError and NotTextError."""
+    _check_size(path.stat().st_size, MAX_TEXT_SIZE)
     return "".join(_texts(_pieces(path), any_octets=False))
 
 
@@ -94,8 +96,7 @@ def stored_content(blocks: tuple[TextBlock, ...], read: ReadBlock, *, any_octets
 def content_of(text: str) -> Content:
     """The content of a file with this text, which is kept at any size, not being on disk yet. Raises NotTextError."""
     octets = octets_of(text)
-    if len(octets) > MAX_FILE_SIZE:
-        raise NotTextError(f"has {len(octets):,} octets; the limit is {MAX_FILE_SIZE:,}")
+    _check_size(len(octets), MAX_FILE_SIZE)
     blocks = cut(octets)
     return Content(digest_of(blocks), text, blocks)
 
@@ -168,18 +169,18 @@ def _pieces(path: Path) -> Iterator[bytes]:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # a pipe would block forever
         raise NotTextError("is not a regular file")
-    _check_size(status.st_size)  # before any of it is read
+    _check_size(status.st_size, MAX_FILE_SIZE)  # before any of it is read
     size = 0
     with open(path, "rb", buffering=0) as file:
         for octets in iter(partial(file.read, BLOCK), b""):
             size += len(octets)
-            _check_size(size)
+            _check_size(size, MAX_FILE_SIZE)
             yield octets
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_FILE_SIZE:
-        raise NotTextError(f"has {size:,} octets; the limit is {MAX_FILE_SIZE:,}")
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise NotTextError(f"has {size:,} octets; the limit is {most:,}")
 
 
 def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:

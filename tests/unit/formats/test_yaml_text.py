@@ -170,12 +170,6 @@ def test_reading_stops_after_many_problems() -> None:
     assert caught.value.problems[-1].message == "too many problems (100): the rest of the file was not checked"
 
 
-def test_too_large_text_is_refused_unread() -> None:
-    assert parse_yaml("a: 1", max_size=4) == {"a": "1"}
-    with pytest.raises(YamlError, match="it has 5 characters; the limit is 4"):
-        parse_yaml("a: 12", max_size=4)
-
-
 PLACES: list[tuple[str, str, dict[tuple[str | int, ...], Mark]]] = [
     ("an entry is at its key", "a: 1\nbc:   2", {(): (1, 1), ("a",): (1, 1), ("bc",): (2, 1)}),
     ("an item is at its beginning", "# c\n- x\n-   y", {(): (2, 1), (0,): (2, 3), (1,): (3, 5)}),

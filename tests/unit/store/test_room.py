@@ -77,6 +77,25 @@ def test_message_has_size_and_limit() -> None:
     assert f"about {room.needed(123_456_789) // MIB:,} MiB" in problem.message
 
 
+# Sizes of files; those over the limit count as memory only if they are loaded.
+OVER: dict[str, tuple[dict[str, int], str, int, str, str]] = {
+    "as large as allowed": ({"a": 2}, "", 9, "", ""),
+    "one over the limit": ({"a": 3, "b": 1}, "", 1, "a", ""),
+    "one that was served before": ({"a": 3, "b": 1}, "a", 3, "b", "a"),
+    "with memory for all": ({"a": 3, "b": 1}, "a", 9, "", "a"),
+}
+
+
+@pytest.mark.parametrize(("sizes", "served", "parts", "errors", "warnings"), OVER.values(), ids=OVER.keys())
+def test_files_over_the_limit(sizes: dict[str, int], served: str, parts: int, errors: str, warnings: str) -> None:
+    files = {key: file(key, size * MANY * SIZE) for key, size in sizes.items()}
+    room = Room(100 * MIB, lambda: parts * MANY * EACH, 1, 2 * MANY * SIZE)
+    found = too_large(files.values(), room, lambda: [files[key].content for key in served])
+    assert "".join(sorted(one.key for one, problem in found.items() if not problem.warning)) == errors
+    assert "".join(sorted(one.key for one, problem in found.items() if problem.warning)) == warnings
+    assert "a" not in errors or "octets are over `limits.file_mib`" in found[files["a"]].message
+
+
 # Files
 
 BIG = "records: []\n" + "#" * (2 * MANY * SIZE) + "\n"
@@ -156,6 +175,36 @@ def test_change_of_a_request_is_refused(root: Path) -> None:
     (fault,) = caught.value.faults
     assert fault.reason is Reason.NO_ROOM
     assert "limits.memory_mib" in fault.message
+
+
+SHORT = {"dnsd.yaml": SETTINGS + "limits: {file_mib: 1}\n"}
+LONG = "records: []\n" + "# a long line of a long file\n" * (MIB // 20)
+
+
+def test_file_limit_is_a_setting(root: Path) -> None:
+    before = start(root)
+    edit(root, {**SHORT, NEW: LONG})
+    loaded = reload(root, before)
+    assert set(loaded.held) == {"bay"}
+    (error,) = loaded.errors
+    assert str(error).startswith(f"{root}/{NEW}:1:1: ")
+    assert f"{len(LONG):,} octets are over `limits.file_mib` (1 MiB): raise the limit" in error.message
+    edit(root, {"dnsd.yaml": SETTINGS})
+    assert "big.example" in zones(reload(root, loaded))
+    edit(root, SHORT)
+    (warning,) = [one for one in start(root).warnings if "limits.file_mib" in one.message]
+    assert "served before" in warning.message
+
+
+def test_request_for_a_file_over_the_limit_is_refused(root: Path) -> None:
+    edit(root, SHORT)
+    draft = Draft(start(root), datetime.now(UTC), by_operator=False)
+    draft.write_text("bay/zones/bay.example", FileKind.ZONE_YAML, LONG)
+    with pytest.raises(RefusedError) as caught:
+        draft.load()
+    (fault,) = caught.value.faults
+    assert fault.reason is Reason.INVALID
+    assert "limits.file_mib" in fault.message
 
 
 # Processes whose memory is really short

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dnsd.model.zone_rules import zone_problems
-from dnsd.store import text_file
+from dnsd.store import directory, text_file
 from dnsd.store.blocks import Cutter
-from dnsd.store.directory import FileKind, SourceFile, read_file
+from dnsd.store.directory import ZONES, FileKind, SourceFile, read_file
 from dnsd.store.objects import CHANGED, located, read_zone
 from dnsd.store.text_file import (
     FileChangedError,
@@ -148,3 +148,15 @@ def test_octets_of_an_edited_large_file_are_not_read(tmp_path: Path) -> None:
     source.write_bytes(b"y" * 200)
     with pytest.raises(FileChangedError):
         block_again(str(source), content, 0)
+
+
+def test_only_files_of_zones_may_be_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "MAX_TEXT_SIZE", 1000)
+    (tmp_path / "a").write_text("# abc\n" * 200)
+    for kind in FileKind:
+        problem = source(tmp_path / "a", kind).problem
+        assert (problem is None) == (kind in ZONES)
+        assert problem is None or problem.message == "has 1,200 octets; the limit is 1,000"
+    monkeypatch.setattr(text_file, "MAX_TEXT_SIZE", 1000)
+    with pytest.raises(NotTextError, match="the limit is 1,000"):
+        read_text(tmp_path / "a")
