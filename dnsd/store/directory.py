@@ -21,7 +21,15 @@ from operator import attrgetter
 from pathlib import Path
 
 from dnsd.errors import Place, Problem, printable
-from dnsd.store.text_file import MAX_TEXT_SIZE, Content, NotTextError, block_again, read_content, texts_again
+from dnsd.store.text_file import (
+    MAX_FILE_SIZE,
+    MAX_TEXT_SIZE,
+    Content,
+    NotTextError,
+    block_again,
+    read_content,
+    texts_again,
+)
 
 # A file's status reveals a second change only if the file system's clock has advanced since the first. FAT has the
 # coarsest clock in use.
@@ -289,9 +297,8 @@ def read_file(path: str, key: str, kind: FileKind, *, previous: SourceFile | Non
         modified = max(int(status.st_mtime), 0)
         if modified > LATEST_S:
             modified = now_ns // 10**9
-        content = read_content(Path(path), any_octets=kind is FileKind.ZONE_MASTER)
-        if content.size > MAX_TEXT_SIZE and kind not in ZONES:
-            raise NotTextError(f"has {content.size:,} octets; the limit is {MAX_TEXT_SIZE:,}")
+        most = MAX_FILE_SIZE if kind in ZONES else MAX_TEXT_SIZE
+        content = read_content(Path(path), any_octets=kind is FileKind.ZONE_MASTER, most=most)
     except OSError as error:
         problem, stamp = _problem(path, _cannot_be_read(error), key), None  # possibly transient: retry each time
     except NotTextError as error:

@@ -69,16 +69,15 @@ class FileChangedError(Exception):
 
 def read_text(path: Path) -> str:
     """Read the text of a regular file, which must not be large. Raises OSError and NotTextError."""
-    _check_size(path.stat().st_size, MAX_TEXT_SIZE)
-    return "".join(_texts(_pieces(path), any_octets=False))
+    return "".join(_texts(_pieces(path, MAX_TEXT_SIZE), any_octets=False))
 
 
-def read_content(path: Path, *, any_octets: bool = False) -> Content:
-    """Read the content of a regular file. Raises OSError and NotTextError."""
+def read_content(path: Path, *, any_octets: bool = False, most: int = MAX_FILE_SIZE) -> Content:
+    """Read the content of a regular file of at most `most` octets. Raises OSError and NotTextError."""
     cutter = Cutter()
 
     def seen() -> Iterator[bytes]:
-        for octets in _pieces(path):
+        for octets in _pieces(path, most):
             cutter.add(octets)
             yield octets
 
@@ -164,17 +163,17 @@ def _texts(pieces: Iterable[bytes], *, any_octets: bool) -> Iterator[str]:
         line += octets.count(b"\n")
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
-    """The octets of a regular file. Raises OSError, and NotTextError for other and for too large files."""
+def _pieces(path: Path, most: int) -> Iterator[bytes]:
+    """The octets of a regular file, at most `most`. Raises OSError, and NotTextError for other and larger files."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # a pipe would block forever
         raise NotTextError("is not a regular file")
-    _check_size(status.st_size, MAX_FILE_SIZE)  # before any of it is read
+    _check_size(status.st_size, most)  # before any of it is read
     size = 0
     with open(path, "rb", buffering=0) as file:
         for octets in iter(partial(file.read, BLOCK), b""):
             size += len(octets)
-            _check_size(size, MAX_FILE_SIZE)
+            _check_size(size, most)
             yield octets
 
 

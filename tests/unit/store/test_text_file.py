@@ -72,11 +72,10 @@ def test_not_text(tmp_path: Path, octets: bytes, line: int, column: int, said: s
     assert (caught.value.line, caught.value.column) == (line, column)
 
 
-def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_file, "MAX_FILE_SIZE", 1000)
+def test_too_large(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc\n" * 251)
     with pytest.raises(NotTextError, match="1,004 octets; the limit is 1,000"):
-        read_content(tmp_path / "a")
+        read_content(tmp_path / "a", most=1000)
 
 
 @pytest.mark.parametrize("after", [b"other\n" * 100, b"one\n" * 99, b"one\n" * 101, b"\xff", None])
