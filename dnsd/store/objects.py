@@ -59,6 +59,7 @@ class ReadZone:
 
 
 RECORDS = "records"  # key of a zone's file
+NO_FIELDS = ZoneFields()
 CHANGED = "the file changed while it was being read"
 REPORTED = 1_000  # records of a YAML file between reports of progress
 
@@ -95,7 +96,8 @@ def read_zone(
         reader.read_master()
     else:
         reader.read_yaml(previous)
-    return ReadZone(file, account_id, nameservers, reader.zone, reader.rows, tuple(reader.problems), reader.items)
+    zone = reader.zone or _stand_in(file.key, account_id)
+    return ReadZone(file, account_id, nameservers, zone, reader.rows, tuple(reader.problems), reader.items)
 
 
 def unread_zone(file: SourceFile, account_id: str, nameservers: tuple[str, ...], problem: Problem) -> ReadZone:
@@ -174,7 +176,7 @@ class _ZoneReader(_FileReader):
 
     def __init__(self, file: SourceFile, account_id: str, nameservers: tuple[str, ...], progress: Progress) -> None:
         super().__init__(file)
-        self.zone = _stand_in(file.key, account_id)
+        self.zone: Zone | None = None  # None: the file is broken
         self.rows: Sequence[int] = ()
         self.items: ItemLines | None = None
         self._account_id = account_id
@@ -214,7 +216,7 @@ class _ZoneReader(_FileReader):
         self.add_all(found)
         self.add_all(read.problems)
         self.rows = read.rows
-        self._finish(name, fields or ZoneFields(), read.records)
+        self._finish(name, fields or NO_FIELDS, read.records)
         return True
 
     def _read_whole(self) -> None:
@@ -228,7 +230,7 @@ class _ZoneReader(_FileReader):
         if not isinstance(written, list):
             self.add(("records",), "expected a list of records")
         elif name is not None:
-            self._finish(name, fields or ZoneFields(), self._records(written, name))
+            self._finish(name, fields or NO_FIELDS, self._records(written, name))
 
     def read_master(self) -> None:
         name = None if self.file.problem else self._name(None)
@@ -247,7 +249,7 @@ class _ZoneReader(_FileReader):
             message = f"the SOA's owner name is {name_text(found.name)}: the zone has that name, not the file's"
             self.add_at(1, 1, message, warning=True)
         self.rows = found.lines
-        self._finish(found.name, ZoneFields(), found.records)
+        self._finish(found.name, NO_FIELDS, found.records)
 
     def _records(self, written: list[Data], zone_name: bytes) -> Records:
         records, rows = Columns(), array("I")
