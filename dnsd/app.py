@@ -19,6 +19,7 @@ from dnsd.compile.build import build_snapshot, flattening_problems
 from dnsd.compile.foreign import foreign_answers
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem, in_order
+from dnsd.formats.zone_text import ZoneText
 from dnsd.model.advertisement import NO_ROUTES, Routes, observed_warnings
 from dnsd.model.dataset import Dataset
 from dnsd.model.pool import slips
@@ -189,17 +190,20 @@ def _slipping(
     return [*slips(before, judged.stored.dataset, may_go)]
 
 
-def load_change(previous: Loaded, files: Files, now: datetime) -> Loaded:
+def load_change(
+    previous: Loaded, files: Files, now: datetime, read: Mapping[SourceFile, ZoneText] = MappingProxyType({})
+) -> Loaded:
     """Load a change that makes `files` the served files at the time `now`; return `previous` itself if they are equal.
 
-    The unserved files of held accounts stay unchanged. Raises InvalidDataError.
+    The unserved files of held accounts stay unchanged; `read` has master files that were read already. Raises
+    InvalidDataError.
     """
     if files == previous.files:
         return previous
     assert previous.source.files is not None
     found = files if not previous.held else FilesEdit(previous.files, files).applied(previous.source.files)
     settings, before = previous.settings, previous.stored
-    stored = load_files(files, settings.nameservers, before, limits=settings.rrset_limits, room=before.room)
+    stored = load_files(files, settings.nameservers, before, limits=settings.rrset_limits, room=before.room, read=read)
     times = see(stored.dataset, now, before=previous.times, previous=previous.dataset)
     served = Served(stored, files, previous.held)
     source = replace(previous.source, files=found)

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 import dns.ttl
 
@@ -20,7 +21,7 @@ from dnsd.formats.record_line import full_name, record_line
 from dnsd.formats.zone_entries import BLANK, NEWLINE, entry_end
 from dnsd.formats.zone_text import ZoneText, parse_zone_text
 from dnsd.model.columns import Records
-from dnsd.model.edits import RecordEdit, apply_edit
+from dnsd.model.edits import RecordEdit, apply_edit, is_edited
 from dnsd.model.records import AUTOMATIC_TTL, Record
 from dnsd.model.zone_rules import WIDEST_LIMITS, zone_problems
 from dnsd.model.zones import Zone
@@ -31,6 +32,7 @@ WORD = re.compile(r'[ \t\n()]++|;[^\n]*+|("(?:[^"\\]|\\.)*+"?|(?:[^ \t\n()";\\]|
 DEFAULT_TTL = re.compile(r"^\$TTL\b", re.IGNORECASE | re.MULTILINE)
 COMMENT_LINE = re.compile(r"^[ \t]*+;[^\n]*+", re.MULTILINE)
 SERIALS = 2**32
+NEAR = 4096  # characters, and lines that are each searched for
 MAX_ROUNDS = 16  # of edits: so many repeats of a record can be removed
 
 
@@ -38,7 +40,14 @@ class UnwritableError(InvalidDataError):
     """No master file can hold the zone: the text would be read as other records. `problems` lists the reasons."""
 
 
-def edited_zone_text(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, *, now_s: int) -> str:
+class EditedZone(NamedTuple):
+    """The text of an edited master file, and what it was read as."""
+
+    text: str
+    read: ZoneText
+
+
+def edited_zone_text(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, *, now_s: int) -> EditedZone:
     """The text of a zone's master file after an edit; the serial of an SOA in the file moves forward.
 
     `zone` was read from `text`, and `rows` are the lines of its records. Records after these were made for the zone
@@ -48,35 +57,40 @@ def edited_zone_text(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdi
     """
     plan = _plan(zone, len(rows), edit, now_s)
     made = range(len(rows), len(zone.records))
-    expected = apply_edit(zone.records, replace(plan, removed=plan.removed.union(made)))
-    plain = NEWLINE.sub("\n", text)
-    edited = _edited_in_place(plain, zone, rows, plan, expected) or _written_anew(plain, zone, expected)
-    return edited.replace("\n", _newline(text))
+    whole = replace(plan, removed=plan.removed.union(made))
+    plain = NEWLINE.sub("\n", text) if "\r" in text else text
+    edited = _edited_in_place(plain, zone, rows, plan, whole)
+    if edited is None:
+        edited = _written_anew(plain, zone, apply_edit(zone.records, whole))
+    return edited._replace(text=edited.text.replace("\n", _newline(text))) if "\r" in text else edited
 
 
-def _edited_in_place(text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, expected: Records) -> str | None:
-    """The text with the edit made; None if it would not hold the expected records."""
+def _edited_in_place(
+    text: str, zone: Zone, rows: Sequence[int], edit: RecordEdit, whole: RecordEdit
+) -> EditedZone | None:
+    """The text with the edit made; None if it would not hold the records of `whole`, the edit of all records."""
     records = zone.records
     for _ in range(MAX_ROUNDS):
         text = _edited(text, records, rows, edit)
         found = _read(text, zone)
-        if _holds(found, zone, expected):
-            return text
-        edit = RecordEdit(removed=_surfaced_repeats(found.records, expected))
+        if not found.problems and found.name == zone.name and is_edited(zone.records, whole, found.records):
+            return EditedZone(text, found)
+        edit = RecordEdit(removed=_surfaced_repeats(found.records, apply_edit(zone.records, whole)))
         if not edit.removed:
             break
         records, rows = found.records, found.lines
     return None
 
 
-def _written_anew(text: str, zone: Zone, expected: Records) -> str:
+def _written_anew(text: str, zone: Zone, expected: Records) -> EditedZone:
     """A new text: all comment lines of the old one, then the records. Raises UnwritableError."""
     anew = "".join(f"{line}\n" for line in COMMENT_LINE.findall(text)) + zone_file_text(expected)
-    if not _holds(_read(anew, zone), zone, expected):
+    found = _read(anew, zone)
+    if found.problems or found.name != zone.name or found.records != expected:
         unknown = Problem(zone.key, ("records",), "the edited records cannot be written as a master file")
         errors = [one for one in zone_problems(replace(zone, records=expected), WIDEST_LIMITS) if not one.warning]
         raise UnwritableError(errors or [unknown])
-    return anew
+    return EditedZone(anew, found)
 
 
 def comment_lines(text: str) -> list[str]:
@@ -131,10 +145,6 @@ def _read(text: str, zone: Zone) -> ZoneText:
     return parse_zone_text(text, parse_name_text(zone.key.rpartition("/")[2]).lower())
 
 
-def _holds(found: ZoneText, zone: Zone, expected: Records) -> bool:
-    return not found.problems and found.name == zone.name and found.records == expected
-
-
 def _surfaced_repeats(found: Records, expected: Records) -> frozenset[int]:
     """The unexpected records: repeats, which counted for nothing until the edit changed their first occurrence."""
     if len(found) <= len(expected):
@@ -176,6 +186,20 @@ def _head(entry: str) -> _Head:
     return _Head(owner_end, ttl, end)
 
 
+def line_start(text: str, line: int, *, start: int = 0, number: int = 1) -> int:
+    """The offset of a line, searched for from `start`, the offset of line `number`: counting is faster than finding."""
+    left, size = line - number, NEAR
+    while left > NEAR:
+        count = text.count("\n", start, start + size)
+        if count > left or start + size >= len(text):
+            break
+        start, left = start + size, left - count
+    while left:
+        start = text.index("\n", start) + 1
+        left -= 1
+    return start
+
+
 class _Sweep:
     """One pass through a text: edits entries, and completes the following entries that depend on them."""
 
@@ -195,9 +219,7 @@ class _Sweep:
         """Edit the entry in this line and the entries that depend on it, unless already done."""
         if line < self._line:
             return
-        while self._line < line:
-            self._start = self._text.index("\n", self._start) + 1
-            self._line += 1
+        self._start, self._line = line_start(self._text, line, start=self._start, number=self._line), line
         self._edit_next()
         while (self._owner is not None or self._lacks_ttl) and self._start < len(self._text):
             self._edit_next()

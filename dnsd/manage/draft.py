@@ -14,6 +14,7 @@ from dnsd.errors import BrokenRule, InvalidDataError, Path, Problem
 from dnsd.formats.yaml_edit import edited_yaml, written_yaml
 from dnsd.formats.yaml_item_edit import ItemEdit, edited_list, keys_of
 from dnsd.formats.yaml_items import ItemLines
+from dnsd.formats.zone_text import ZoneText
 from dnsd.manage.brake import Author
 from dnsd.manage.refusal import Reason, refused, refused_for
 from dnsd.model.changes import change_problems
@@ -59,6 +60,7 @@ class Draft:
         self.author: Author | None = None  # for the brake; None: no limit
         self._written: dict[str, SourceFile] = {}  # by key
         self._removed: dict[str, SourceFile] = {}
+        self._read: dict[SourceFile, ZoneText] = {}  # what is known of the files written
         self._removed_accounts: list[str] = []
         self.notes: list[Note] = []
         self.witness: Callable[[Loaded], Any] | None = None  # makes the `Witness`, if the change needs evidence
@@ -123,8 +125,11 @@ class Draft:
         read = self.loaded.stored.objects.zones.get(file.key)
         return read.items if read and read.file == file else None
 
-    def write_text(self, key: str, kind: FileKind, text: str) -> None:
-        """Replace the text of an object's file. Raises RefusedError if it is too large or the file is not served."""
+    def write_text(self, key: str, kind: FileKind, text: str, read: ZoneText | None = None) -> None:
+        """Replace the text of an object's file; `read` is what a master file was read as, if it was.
+
+        Raises RefusedError if the text is too large or the file is not served.
+        """
         self.check_served(key)
         modified = int(self.now.timestamp())
         try:
@@ -140,6 +145,8 @@ class Draft:
             path = path_of(self._files.root, key, kind)
             after = self._removed[key].modified + 1 if key in self._removed else modified
             self._written[key] = SourceFile(key, kind, path, content, None, max(modified, after))
+        if read:
+            self._read[self._written[key]] = read
 
     def remove(self, key: str) -> None:
         """Remove an object's file; a new one may be written. Raises RefusedError if the file is not served."""
@@ -193,7 +200,7 @@ class Draft:
         Raises RefusedError with every rule that the change breaks.
         """
         try:
-            loaded = load_change(self.loaded, self._edited(), self.now)
+            loaded = load_change(self.loaded, self._edited(), self.now, self._read)
         except InvalidDataError as error:
             raise refused_for(map(self._in_terms_of_request, error.problems)) from None
         if unresolved := [problem for problem in loaded.flattening if self._is_new_target(problem)]:

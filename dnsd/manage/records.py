@@ -109,10 +109,10 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
         draft.write_zone(zone.key, ItemEdit(removed, replaced, [record_document(one, zone.name) for one in edit.added]))
     else:
         try:
-            text = edited_zone_text(file.text(), zone, rows, edit, now_s=int(draft.now.timestamp()))
+            edited = edited_zone_text(file.text(), zone, rows, edit, now_s=int(draft.now.timestamp()))
         except UnwritableError as error:
             raise refused_for(error.problems) from None
-        draft.write_text(zone.key, file.kind, text)
+        draft.write_text(zone.key, file.kind, edited.text, edited.read)
     before = [record_document(zone.records[index], zone.name) for index in (*edit.removed, *edit.replaced)]
     after = [record_document(record, zone.name) for record in changed]
     draft.note(zone.key, {"records": before}, {"records": after})

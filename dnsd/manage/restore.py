@@ -80,4 +80,4 @@ def _with_later_serial(draft: Draft, key: str, account_id: str, text: str) -> st
     if read.zone is None or served is None:
         return text
     now_s = max(int(draft.now.timestamp()), served.serial + 1)
-    return edited_zone_text(text, read.zone, read.rows, RecordEdit(), now_s=now_s)
+    return edited_zone_text(text, read.zone, read.rows, RecordEdit(), now_s=now_s).text

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 
-from dnsd.model.columns import Columns, Records
+from dnsd.model.columns import NO_INDEX, Columns, Records
 from dnsd.model.records import UNWRITTEN, Identity, Record
 
 
@@ -34,6 +34,41 @@ def apply_edit(records: Records, edit: RecordEdit) -> Records:
     for record in edit.added:
         columns.add(record)
     return columns.records()
+
+
+def is_edited(before: Records, edit: RecordEdit, after: Records) -> bool:
+    """Whether `after` are the records `before` with an edit, as a comparison with the result of `apply_edit` says."""
+    if len(after) != len(before) - len(edit.removed) + len(edit.added):
+        return False
+    known = {traits: number for number, traits in enumerate(after.distinct)}
+    numbers = [known.get(traits, NO_INDEX) for traits in before.distinct]  # before -> after
+    start = removed = 0
+    for index in (*sorted((*edit.removed, *edit.replaced)), len(before)):
+        if not _is_same_run(before, after, start, index, removed, numbers):
+            return False
+        if index in edit.replaced and after[index - removed] != edit.replaced[index]:
+            return False
+        removed += index in edit.removed
+        start = index + 1
+    if after[len(before) - removed :] != edit.added:
+        return False
+    touched = edit.removed.union(edit.replaced)
+    kept = {index: one for index, one in before.identities.items() if index not in touched and one != UNWRITTEN}
+    new = {*(index - bisect(sorted(edit.removed), index) for index in edit.replaced)}
+    new.update(range(len(before) - removed, len(after)))
+    found = {index: one for index, one in after.identities.items() if index not in new and one != UNWRITTEN}
+    return _renumbered(kept, edit.removed) == found
+
+
+def _is_same_run(before: Records, after: Records, start: int, stop: int, removed: int, numbers: Sequence[int]) -> bool:
+    """Whether records in a row are the same after the removal of `removed` earlier ones, apart from identities."""
+    first, last = start - removed, stop - removed
+    if before.owners[start:stop] != after.owners[first:last] or before.rdatas[start:stop] != after.rdatas[first:last]:
+        return False
+    traits = before.traits[start:stop]
+    if any(number != place for place, number in enumerate(numbers)):
+        traits = array("I", map(numbers.__getitem__, traits))
+    return traits == after.traits[first:last]
 
 
 def keep_parts(before: Records, after: Records, edit: RecordEdit, written: int) -> None:

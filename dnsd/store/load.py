@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from dnsd.errors import BrokenRule, InvalidDataError, Problem
+from dnsd.formats.zone_text import ZoneText
 from dnsd.model.accounts import Account, AccountFields
 from dnsd.model.claims import ZoneNames
 from dnsd.model.dataset import Dataset, build_dataset
@@ -82,6 +84,7 @@ class Stored:
         return list(_placed(problems, self.objects, {}).values())
 
 
+NOTHING_READ: Mapping[SourceFile, ZoneText] = MappingProxyType({})
 NOTHING = Stored(Dataset({}, {}, {}), ())
 
 
@@ -93,13 +96,15 @@ def load_files(
     limits: RrsetLimits = DEFAULT_LIMITS,
     room: Room = UNBOUNDED,
     progress: Progress = no_progress,
+    read: Mapping[SourceFile, ZoneText] = NOTHING_READ,
 ) -> Stored:
     """Load the dataset in the files `found`; `nameservers` are for zones without their own.
 
     Unchanged objects are taken over from `previous`; unchanged zones stay the same Python objects. `progress` is called
-    now and then while a zone is read. Raises InvalidDataError with every problem in every file.
+    now and then while a zone is read; `read` has master files that were read already. Raises InvalidDataError with
+    every problem in every file.
     """
-    return Loading(nameservers, previous, progress, limits=limits, room=room).load(found)
+    return Loading(nameservers, previous, progress, limits=limits, room=room, read=read).load(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,14 +138,16 @@ class Loading:
         limits: RrsetLimits = DEFAULT_LIMITS,
         room: Room = UNBOUNDED,
         good: Callable[[], Files | None] = lambda: None,
+        read: Mapping[SourceFile, ZoneText] = NOTHING_READ,
     ) -> None:
-        """`good` returns the files served last; it is called if the `room` does not suffice."""
+        """`good` returns the files served last, and is called if the `room` does not suffice."""
         self._nameservers = tuple(nameservers)
         self._previous = previous
         self._progress = progress
         self._limits = limits
         self._room = room
         self._good = good
+        self._read = read
         self._fields: dict[SourceFile, ReadFields[Any]] = {}
         self._zones: dict[tuple[SourceFile, int, str], ReadZone] = {}  # by file, time (its serial) and account
         self._zone_findings: dict[ReadZone, Sequence[Problem]] = {}
@@ -232,7 +239,9 @@ class Loading:
         if large and not large.warning:
             return unread_zone(file, account_id, self._nameservers, large)
         previous = self._previous.objects.zones.get(file.key)
-        read = read_zone(file, account_id, self._nameservers, self._progress, previous=previous)
+        read = read_zone(
+            file, account_id, self._nameservers, self._progress, previous=previous, known=self._read.get(file)
+        )
         return replace(read, problems=(*read.problems, large)) if large else read
 
     def _served_texts(self) -> frozenset[Content]:

@@ -17,7 +17,7 @@ from dnsd.errors import Place, Problem
 from dnsd.formats.yaml_items import ItemLines, find_items, parsed_rest
 from dnsd.formats.yaml_problems import YamlError
 from dnsd.formats.yaml_text import Data, parse_yaml
-from dnsd.formats.zone_text import parse_zone_text
+from dnsd.formats.zone_text import ZoneText, parse_zone_text
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
 from dnsd.model.records import UNWRITTEN, Record, RecordError, RecordFields, build_record
@@ -86,14 +86,16 @@ def read_zone(
     progress: Progress = no_progress,
     *,
     previous: ReadZone | None = None,
+    known: ZoneText | None = None,
 ) -> ReadZone:
     """Read a zone's file, and add missing apex records; calls `progress` with the number of records now and then.
 
-    The records of a YAML file that the `previous` one has, too, are taken over.
+    The records of a YAML file that the `previous` one has, too, are taken over. `known` is what a master file was read
+    as, if it was.
     """
     reader = _ZoneReader(file, account_id, nameservers, progress)
     if file.kind is FileKind.ZONE_MASTER:
-        reader.read_master()
+        reader.read_master(known)
     else:
         reader.read_yaml(previous)
     zone = reader.zone or _stand_in(file.key, account_id)
@@ -232,12 +234,12 @@ class _ZoneReader(_FileReader):
         elif name is not None:
             self._finish(name, fields or NO_FIELDS, self._records(written, name))
 
-    def read_master(self) -> None:
+    def read_master(self, known: ZoneText | None) -> None:
         name = None if self.file.problem else self._name(None)
         if name is None:
             return
         try:
-            found = parse_zone_text(self.file.blocks(), name, progress=self._progress)
+            found = known or parse_zone_text(self.file.blocks(), name, progress=self._progress)
         except FileChangedError:
             self.add_at(1, 1, CHANGED)
             return

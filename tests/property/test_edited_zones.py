@@ -172,7 +172,9 @@ def test_any_edit_of_any_text(text: str, new: list[Record], random: Random) -> N
     edit = random_edit(zone, len(rows), new, random, is_repeating=is_repeating)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zone_edit, "_written_anew", None)
-        edited = edited_zone_text(text, zone, rows, edit, now_s=NOW_S)
+        result = edited_zone_text(text, zone, rows, edit, now_s=NOW_S)
+    edited = result.text
+    assert result.read == parse_zone_text(edited, EXAMPLE), "what is loaded is what the text says"
     assert_as_expected(zone, rows, edit, edited)
     edited_lines = {
         rows[index] for index in (*edit.removed, *edit.replaced, *zone.records.of_types({SOA})) if index < len(rows)

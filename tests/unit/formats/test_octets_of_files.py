@@ -129,7 +129,7 @@ def test_an_edit_leaves_other_octets_as_they_are(tmp_path: Path, newline: bytes)
     rows = parse_zone_text(text, EXAMPLE).lines
     gone = next(i for i, record in enumerate(zone.records) if record.owner.startswith(b"\3odd"))
     new = Record(b"\3new" + EXAMPLE, 16, 300, b"\1\xfe", comment="é")
-    edited = octets_of(edited_zone_text(text, zone, rows, RecordEdit(frozenset({gone}), {}, (new,)), now_s=9))
+    edited = octets_of(edited_zone_text(text, zone, rows, RecordEdit(frozenset({gone}), {}, (new,)), now_s=9).text)
     expected = octets.removeprefix(b"\xef\xbb\xbf").replace(b"host 1 2", b"host 9 2").rpartition(b"odd TXT")[0]
     assert edited == expected + b'new.example.net.\t300\tIN\tTXT\t"\\254" ; \xc3\xa9' + newline
 

@@ -229,7 +229,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_edited(case: Case) -> None:
     zone, rows = read(case.before)
-    assert edited_zone_text(case.before, zone, rows, case.edit, now_s=NOW_S) == case.after
+    assert edited_zone_text(case.before, zone, rows, case.edit, now_s=NOW_S).text == case.after
     assert_as_expected(zone, rows, case.edit, case.after)
 
 
@@ -242,7 +242,7 @@ def test_identity_comment_and_switches_of_an_added_record() -> None:
     )
     edited = edited_zone_text(
         "a 60 A 192.0.2.1\n", zone, rows, RecordEdit(added=(replace(added, identity=identity),)), now_s=0
-    )
+    ).text
     assert edited.splitlines()[1] == (
         f"b.example.com.\t1\tIN\tA\t{A2} ; said cf_tags=x cf_tags=cf-proxied:true,dnsd-ipv4-only:true,"
         f't,u:"v, w",dnsd-id:{ID},'
@@ -255,7 +255,7 @@ def test_identity_comment_and_switches_of_an_added_record() -> None:
 def test_comment_cannot_make_a_record_dns_only() -> None:
     zone, rows = read(f"a 60 A {A1}\n")
     added = replace(record(f"b 1 A {A2} ; cf_tags=cf-proxied:true"), comment="x cf_tags=cf-proxied:false y")
-    edited = edited_zone_text("a 60 A 192.0.2.1\n", zone, rows, RecordEdit(added=(added,)), now_s=0)
+    edited = edited_zone_text("a 60 A 192.0.2.1\n", zone, rows, RecordEdit(added=(added,)), now_s=0).text
     [_, found] = parse_zone_text(edited, EXAMPLE).records
     assert (found.proxied, found.comment) == (True, "x cf_tags=cf-proxied:false y")
 
@@ -263,7 +263,7 @@ def test_comment_cannot_make_a_record_dns_only() -> None:
 def test_zone_with_another_name_than_its_file() -> None:
     text = f"example.org 60 SOA a. b. 1 2 3 4 5\nwww 60 A {A1}\n"
     zone, rows = read(text, "export")
-    edited = edited_zone_text(text, zone, rows, RecordEdit(removed=frozenset({1})), now_s=NOW_S)
+    edited = edited_zone_text(text, zone, rows, RecordEdit(removed=frozenset({1})), now_s=NOW_S).text
     assert edited == f"example.org 60 SOA a. b. {NOW_S} 2 3 4 5\n"
 
 
@@ -271,7 +271,7 @@ def test_uneditable_text_is_written_again_with_its_comments(monkeypatch: pytest.
     monkeypatch.setattr(zone_edit, "_edited", lambda text, *_: text)
     text = f"; one\n@ 60 SOA a. b. 1 2 3 4 5 ; two\n\n  ; three\na TXT ( x\n ; four\n y )\nb A {A1}\n"
     zone, rows = read(text)
-    edited = edited_zone_text(text, zone, rows, RecordEdit(removed=frozenset({2})), now_s=NOW_S)
+    edited = edited_zone_text(text, zone, rows, RecordEdit(removed=frozenset({2})), now_s=NOW_S).text
     assert edited == (
         f"; one\n  ; three\n ; four\nexample.com.\t60\tIN\tSOA\ta. b. {NOW_S} 2 3 4 5 ; two\n"
         'a.example.com.\t60\tIN\tTXT\t"x" "y"\n'
