@@ -1,0 +1,371 @@
+/* Tables of names for Python (entry.h: their octets; order.h: searches in order; pack.h and merge.h: their making).
+
+   A table has a base and, if names have changed since it was packed, an overlay: the entries changed, in which removed
+   names are GONE. What the overlay has for a name in a zone replaces what the base has. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include "merge.h"
+#include "pack.h"
+
+/* Octets of tables, the latest last, and the memory that they are in. */
+typedef struct {
+    int count;
+    Py_buffer buffers[MAX_LAYERS];
+    Mapped tables[MAX_LAYERS];
+} Layers;
+
+typedef struct {
+    PyObject_HEAD
+    Layers layers; /* none before `__init__`; else the base, and perhaps the overlay */
+} Table;
+
+typedef struct {
+    PyObject_HEAD
+    Layers layers;
+    Walk walk;
+} WalkObject;
+
+static PyTypeObject TableType, WalkType;
+static PyTypeObject *entry_type, *set_type; /* classes of entry.py, tuples */
+
+static void release(Layers *self) {
+    while (self->count) PyBuffer_Release(&self->buffers[--self->count]);
+}
+
+/* Add octets. 0, or -1 with an exception. */
+static int hold(Layers *self, PyObject *octets) {
+    Py_buffer *buffer = &self->buffers[self->count];
+    if (self->count == MAX_LAYERS) PyErr_SetString(PyExc_ValueError, "too many tables");
+    if (self->count == MAX_LAYERS || PyObject_GetBuffer(octets, buffer, PyBUF_SIMPLE) < 0) return -1;
+    if (map_table(&self->tables[self->count], buffer->buf, buffer->len)) return self->count++, 0;
+    PyBuffer_Release(buffer);
+    PyErr_SetString(PyExc_ValueError, "not a table of names");
+    return -1;
+}
+
+/* A tuple of a subclass; takes the references to its items. NULL with an exception, also if an item is NULL. */
+static PyObject *tuple_of(PyTypeObject *type, int count, PyObject *const *items) {
+    PyObject *made = type->tp_alloc(type, count);
+    for (int i = 0; i < count; i++) {
+        if (made) PyTuple_SET_ITEM(made, i, items[i]);
+        else Py_XDECREF(items[i]);
+    }
+    for (int i = 0; made && i < count; i++)
+        if (!items[i]) Py_CLEAR(made);
+    return made;
+}
+
+/* The sets of an entry; NULL with an exception, also if the entry is cut off. */
+static PyObject *sets_of(const Mapped *of, const Entry *entry) {
+    uint64_t at = entry->sets;
+    Set set;
+    if ((uint64_t)entry->set_count * SET_FIXED > of->head.size) at = UINT64_MAX; /* make no long tuple in vain */
+    PyObject *sets = PyTuple_New(at == UINT64_MAX ? 0 : entry->set_count);
+    for (int i = 0; sets && i < entry->set_count; i++) {
+        if (!next_set(of, &at, &set)) {
+            PyErr_SetString(PyExc_ValueError, "an entry of a table is cut off");
+            Py_CLEAR(sets);
+            break;
+        }
+        PyObject *items[] = {PyLong_FromLong(set.rtype), PyLong_FromLong(set.records),
+                             PyBytes_FromStringAndSize((const char *)set.body, set.size)};
+        PyObject *one = tuple_of(set_type, 3, items);
+        if (!one) Py_CLEAR(sets);
+        else PyTuple_SET_ITEM(sets, i, one);
+    }
+    return sets;
+}
+
+static PyObject *entry_object(const Mapped *of, const Entry *entry) {
+    PyObject *items[] = {PyLong_FromLong(entry->flags), PyLong_FromUnsignedLong(entry->kind),
+                         PyBytes_FromStringAndSize((const char *)entry->name, entry->name_size), sets_of(of, entry)};
+    return tuple_of(entry_type, 4, items);
+}
+
+/* The entry that a name leads to, and its table; NULL if there is none. */
+static const Mapped *find_name(const Layers *self, const unsigned char *name, size_t size, Entry *entry) {
+    for (int i = self->count; i--;)
+        if (find_entry(&self->tables[i], name, size, entry)) return entry->flags & GONE ? NULL : &self->tables[i];
+    return NULL;
+}
+
+PyDoc_STRVAR(find_doc, "find(name): the entry of a name, of the deepest zone that holds it; also an occluded one.");
+static PyObject *table_find(Table *self, PyObject *name) {
+    Entry entry;
+    const Mapped *of = PyBytes_Check(name) ? find_name(&self->layers, (unsigned char *)PyBytes_AS_STRING(name),
+                                                       PyBytes_GET_SIZE(name), &entry)
+                                           : NULL;
+    if (!of) Py_RETURN_NONE;
+    return entry_object(of, &entry);
+}
+
+static int table_contains(Table *self, PyObject *name) {
+    Entry entry;
+    if (!PyBytes_Check(name)) return 0;
+    const unsigned char *octets = (unsigned char *)PyBytes_AS_STRING(name);
+    return find_name(&self->layers, octets, PyBytes_GET_SIZE(name), &entry) && !(entry.flags & OCCLUDED);
+}
+
+static Py_ssize_t table_length(Table *self) {
+    Layers *layers = &self->layers;
+    Py_ssize_t names = layers->count ? layers->tables[0].head.names : 0;
+    const Mapped *over = &layers->tables[1];
+    for (uint32_t i = 0; layers->count > 1 && i < over->head.slots; i++) {
+        uint32_t number = u32_at(over->slots + 4 * (size_t)i);
+        Entry now, before;
+        if (!number || !entry_at(over, ((uint64_t)number - 1) * 4, &now)) continue;
+        names += !(now.flags & (GONE | OCCLUDED));
+        names -= find_entry(&layers->tables[0], now.name, now.name_size, &before) && !(before.flags & OCCLUDED);
+    }
+    return names < 0 ? 0 : names;
+}
+
+/* A name in a zone, from two arguments. 0, or -1 with an exception. */
+static int parse_place(PyObject *const *args, Py_ssize_t count, Sought *apex, Sought *name) {
+    if (count != 2 || !PyBytes_Check(args[0]) || !PyBytes_Check(args[1]) ||
+        PyBytes_GET_SIZE(args[0]) > NAME_LIMIT || PyBytes_GET_SIZE(args[1]) > NAME_LIMIT) {
+        PyErr_SetString(PyExc_TypeError, "expected the name of a zone, and a name in it");
+        return -1;
+    }
+    *apex = (Sought){(unsigned char *)PyBytes_AS_STRING(args[0]), PyBytes_GET_SIZE(args[0]), 0};
+    *name = (Sought){(unsigned char *)PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1]), 0};
+    return 0;
+}
+
+PyDoc_STRVAR(find_in_doc, "find_in(apex, name): the entry of a name in this zone; also a shadowed or occluded one.");
+static PyObject *table_find_in(Table *self, PyObject *const *args, Py_ssize_t count) {
+    Sought apex, name;
+    if (parse_place(args, count, &apex, &name) < 0) return NULL;
+    for (int i = self->layers.count; i--;) {
+        const Mapped *of = &self->layers.tables[i];
+        uint64_t before;
+        Entry entry;
+        Range range = find_range(of, apex.name, apex.size);
+        uint64_t at = seek(of, range, &name, &before);
+        if (at >= range.end || !entry_at(of, at, &entry) || entry.name_size != name.size ||
+            memcmp(entry.name, name.name, name.size))
+            continue;
+        if (entry.flags & GONE) break;
+        return entry_object(of, &entry);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(before_doc, "before(apex, name): the last entry of a zone before a name; None without one.");
+static PyObject *table_before(Table *self, PyObject *const *args, Py_ssize_t count) {
+    Sought apex, name;
+    uint64_t left = 1;
+    if (parse_place(args, count, &apex, &name) < 0) return NULL;
+    for (int i = 0; i < self->layers.count; i++) left += self->layers.tables[i].head.entries;
+    for (; left; left--) { /* each turn goes back to a removed name */
+        const Mapped *of = NULL;
+        Entry entry = {.flags = GONE}, one;
+        for (int i = 0; i < self->layers.count; i++) {
+            const Mapped *table = &self->layers.tables[i];
+            uint64_t at;
+            seek(table, find_range(table, apex.name, apex.size), &name, &at);
+            if (at == UINT64_MAX || !entry_at(table, at, &one)) continue;
+            if (of && compare_names(one.name, one.name_size, entry.name, entry.name_size) < 0) continue;
+            of = table;
+            entry = one;
+        }
+        if (!of) break;
+        if (!(entry.flags & GONE)) return entry_object(of, &entry);
+        name = (Sought){entry.name, entry.name_size, 0};
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(walk_doc, "walk(apex, name=apex, past=False): iterate over the entries of a zone in canonical order, from a\n"
+                       "name on; or, with `past`, from the first name after it and all names below it.");
+static PyObject *table_walk(Table *self, PyObject *const *args, Py_ssize_t count) {
+    PyObject *places[] = {count ? args[0] : Py_None, count > 1 ? args[1] : count ? args[0] : Py_None};
+    Sought apex, name;
+    if (parse_place(places, count && count <= 3 ? 2 : 0, &apex, &name) < 0) return NULL;
+    if (count == 3 && (name.past = PyObject_IsTrue(args[2])) < 0) return NULL;
+    WalkObject *made = PyObject_New(WalkObject, &WalkType);
+    if (!made) return NULL;
+    made->layers.count = made->walk.count = 0;
+    for (int i = 0; i < self->layers.count; i++) {
+        if (hold(&made->layers, self->layers.buffers[i].obj) < 0) {
+            Py_DECREF(made);
+            return NULL;
+        }
+        const Mapped *of = &made->layers.tables[i];
+        Range range = find_range(of, apex.name, apex.size);
+        uint64_t before;
+        if (count > 1) range.start = seek(of, range, &name, &before);
+        add_cursor(&made->walk, of, range);
+    }
+    return (PyObject *)made;
+}
+
+static PyObject *walk_next(WalkObject *self) {
+    Cursor at;
+    while (next_entry(&self->walk, &at))
+        if (!(at.entry.flags & GONE)) return entry_object(at.of, &at.entry);
+    return NULL;
+}
+
+static void walk_dealloc(WalkObject *self) {
+    release(&self->layers);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static PyTypeObject WalkType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "dnsd.engine._table.Walk",
+    .tp_basicsize = sizeof(WalkObject),
+    .tp_doc = "Entries of a zone in canonical order.",
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = (destructor)walk_dealloc,
+    .tp_iter = PyObject_SelfIter,
+    .tp_iternext = (iternextfunc)walk_next,
+};
+
+/* The number of the first zone of each table that is not before a name. */
+static void seek_zones(const Layers *self, const Sought *name, uint32_t at[MAX_LAYERS]) {
+    for (int i = 0; i < self->count; i++) at[i] = seek_zone(&self->tables[i], name->name, name->size);
+}
+
+PyDoc_STRVAR(zones_doc, "zones(above=None): the names of the zones that have entries, in canonical order; or of those at\n"
+                        "or below a name.");
+static PyObject *table_zones(Table *self, PyObject *const *args, Py_ssize_t count) {
+    PyObject *places[] = {count ? args[0] : Py_None, count ? args[0] : Py_None};
+    uint32_t at[MAX_LAYERS] = {0};
+    Sought above;
+    Walk walk;
+    Entry mark;
+    Cursor one;
+    if (count && parse_place(places, count == 1 ? 2 : 0, &above, &above) < 0) return NULL;
+    if (count) seek_zones(&self->layers, &above, at);
+    PyObject *found = PyList_New(0);
+    while (found && next_zone(self->layers.tables, self->layers.count, at, &mark, &walk)) {
+        int is_gone = 1;
+        if (count && !is_within(mark.name, mark.name_size, above.name, above.size)) break;
+        while (is_gone && next_entry(&walk, &one)) is_gone = one.entry.flags & GONE;
+        if (is_gone) continue;
+        PyObject *name = PyBytes_FromStringAndSize((const char *)mark.name, mark.name_size);
+        if (!name || PyList_Append(found, name) < 0) Py_CLEAR(found);
+        Py_XDECREF(name);
+    }
+    return found;
+}
+
+/* Use these octets and this overlay, or None, from now on. 0, or -1 with an exception: then nothing has changed. */
+static int use(Table *self, PyObject *octets, PyObject *overlay) {
+    Layers layers = {0}, old = self->layers;
+    if (hold(&layers, octets) < 0 || (overlay != Py_None && hold(&layers, overlay) < 0)) {
+        release(&layers);
+        return -1;
+    }
+    self->layers = layers;
+    release(&old);
+    return 0;
+}
+
+static int table_init(Table *self, PyObject *args, PyObject *kwargs) {
+    static char *words[] = {"octets", "overlay", NULL};
+    PyObject *octets, *overlay = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O", words, &octets, &overlay)) return -1;
+    return use(self, octets, overlay);
+}
+
+static PyObject *table_member(Table *self, void *which) {
+    intptr_t at = (intptr_t)which;
+    if (at < self->layers.count && self->layers.buffers[at].obj) return Py_NewRef(self->layers.buffers[at].obj);
+    Py_RETURN_NONE;
+}
+
+static PyObject *table_longest(Table *self, void *Py_UNUSED(none)) {
+    uint32_t longest = 1;
+    for (int i = 0; i < self->layers.count; i++)
+        if (longest < self->layers.tables[i].head.longest) longest = self->layers.tables[i].head.longest;
+    return PyLong_FromUnsignedLong(longest);
+}
+
+PyDoc_STRVAR(move_doc, "move(octets): switch to an identical copy of the octets that processes share.");
+static PyObject *table_move(Table *self, PyObject *octets) {
+    PyObject *overlay = table_member(self, (void *)1);
+    int failed = use(self, octets, overlay) < 0;
+    Py_DECREF(overlay);
+    if (failed) return NULL;
+    Py_RETURN_NONE;
+}
+
+static void table_dealloc(Table *self) {
+    release(&self->layers);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static PyGetSetDef table_getset[] = {
+    {"octets", (getter)table_member, NULL, "The memory of the base.", (void *)0},
+    {"overlay", (getter)table_member, NULL, "The octets of the overlay, or None.", (void *)1},
+    {"longest", (getter)table_longest, NULL, "An upper bound on the octets of a name, at least 1.", NULL},
+    {0},
+};
+
+#define FAST(function) (PyCFunction)(void (*)(void))function, METH_FASTCALL
+static PyMethodDef table_methods[] = {
+    {"find", (PyCFunction)table_find, METH_O, find_doc},
+    {"find_in", FAST(table_find_in), find_in_doc},
+    {"before", FAST(table_before), before_doc},
+    {"walk", FAST(table_walk), walk_doc},
+    {"zones", FAST(table_zones), zones_doc},
+    {"move", (PyCFunction)table_move, METH_O, move_doc},
+    {0},
+};
+
+static PySequenceMethods table_as_sequence = {
+    .sq_contains = (objobjproc)table_contains, .sq_length = (lenfunc)table_length,
+};
+
+static PyTypeObject TableType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "dnsd.engine._table.EntryTable",
+    .tp_basicsize = sizeof(Table),
+    .tp_doc = PyDoc_STR("EntryTable(octets, overlay=None): names in octets from `pack` or `merge`.\n"
+                        "Raises ValueError for an invalid head, or a size that differs from the head's."),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)table_init,
+    .tp_dealloc = (destructor)table_dealloc,
+    .tp_methods = table_methods,
+    .tp_getset = table_getset,
+    .tp_as_sequence = &table_as_sequence,
+};
+
+#include "making.h"
+
+static PyMethodDef functions[] = {
+    {"rows", rows, METH_VARARGS, rows_doc},
+    {"pack", pack, METH_VARARGS, pack_doc},
+    {"merge", merge, METH_VARARGS, merge_doc},
+    {"difference", difference, METH_VARARGS, difference_doc},
+    {0},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "dnsd.engine._table", .m_doc = "Tables of names that processes can share.",
+    .m_size = -1, .m_methods = functions,
+};
+
+/* A class of entry.py that is a tuple; NULL with an exception. */
+static PyTypeObject *tuple_class(PyObject *from, const char *name) {
+    PyObject *found = from ? PyObject_GetAttrString(from, name) : NULL;
+    if (found && PyType_Check(found) && PyType_IsSubtype((PyTypeObject *)found, &PyTuple_Type))
+        return (PyTypeObject *)found;
+    if (!PyErr_Occurred()) PyErr_Format(PyExc_TypeError, "%s is no class of tuples", name);
+    Py_XDECREF(found);
+    return NULL;
+}
+
+PyMODINIT_FUNC PyInit__table(void) {
+    PyObject *made, *plain = PyImport_ImportModule("dnsd.engine.entry");
+    entry_type = tuple_class(plain, "NameEntry");
+    set_type = entry_type ? tuple_class(plain, "PackedSet") : NULL;
+    Py_XDECREF(plain);
+    if (!set_type || PyType_Ready(&TableType) < 0 || PyType_Ready(&WalkType) < 0) return NULL;
+    if (!(made = PyModule_Create(&module))) return NULL;
+    if (PyModule_AddObjectRef(made, "EntryTable", (PyObject *)&TableType) < 0) Py_CLEAR(made);
+    return made;
+}

@@ -1,0 +1,177 @@
+"""Entries of the table of names: their octets, of which entry.h has a description, and their order.
+
+A *row* is the octets of one entry, from `row` or `rows`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from dnsd.wire.message import IN, RECORD_FIXED
+from dnsd.wire.names import MAX_NAME
+from dnsd.wire.rdata import NS
+
+Octets = bytes | memoryview
+
+CUT = 1  # a delegation
+OCCLUDED = 2  # below a delegation: found as glue, but not answered
+EMPTY = 4  # an empty non-terminal
+PLAIN = 8  # its sets are its answers
+SPECIAL = 16  # has a rule
+GONE = 32  # in changes: the name is removed
+SHADOWED = 64  # at or below the name of a child zone that is served: not in the hash
+MARK = 128  # the begin of a zone; the name is the zone's
+COMPUTED = CUT | OCCLUDED | EMPTY | GONE | SHADOWED | MARK
+UNHASHED = MARK | SHADOWED
+ABSENT = OCCLUDED | GONE | SHADOWED | MARK  # not a name for `in`
+
+
+FIXED = struct.Struct("<BBHI")  # flags, octets of the name, sets, kind
+SET = struct.Struct("<HHH")  # type, records, octets of the body
+NUMBER = struct.Struct("<I")
+LARGE = 0xFFFF  # octets of a body, or more: then a u32 follows
+MAX_RDATA = 0xFFFF  # octets, RFC 1035 §3.2.1
+CUT_OFF = "an entry of a table is cut off"
+
+SortKey = tuple[bytes, ...]
+
+
+class PackedSet(NamedTuple):
+    """An RRset as the body of its answer: the owner of each record is the pointer C0 0C."""
+
+    rtype: int
+    records: int
+    body: bytes
+
+
+class NameEntry(NamedTuple):
+    """What a table has for a name; `kind` is a number of its user."""
+
+    flags: int
+    kind: int
+    name: bytes
+    sets: tuple[PackedSet, ...]
+
+
+class RawEntry(NamedTuple):
+    """An entry and its octets."""
+
+    flags: int
+    kind: int
+    name: bytes
+    octets: bytes
+    has_ns: bool
+
+
+def row(flags: int, kind: int, name: bytes, sets: Iterable[tuple[int, int, bytes]] = ()) -> bytes:
+    """The octets of an entry."""
+    parts = [b""]
+    count = 0
+    for rtype, records, body in sets:
+        size = len(body)
+        parts.append(SET.pack(rtype, records, min(size, LARGE)))
+        if size >= LARGE:
+            parts.append(NUMBER.pack(size))
+        parts.append(body + b"\0" if size & 1 else body)
+        count += 1
+    parts[0] = FIXED.pack(flags, len(name), count, kind) + (name + b"\0" if len(name) & 1 else name)
+    octets = b"".join(parts)
+    return octets + bytes(-len(octets) % 4)
+
+
+def rows(flags: int, kind: int, names: Sequence[bytes], rtype: int, ttl: int, rdatas: Sequence[bytes] | None) -> bytes:
+    """Rows of many names, each with one record of class IN, or without sets if `rdatas` is None.
+
+    Raises ValueError for what does not fit into a row.
+    """
+    is_long = any(len(name) > MAX_NAME for name in names)
+    if is_long or (rdatas is not None and (len(rdatas) != len(names) or any(len(one) > MAX_RDATA for one in rdatas))):
+        raise ValueError("names or data that do not fit into rows")
+    if rdatas is None:
+        return b"".join([row(flags, kind, name) for name in names])
+    pack = RECORD_FIXED.pack
+    return b"".join(
+        [
+            row(flags, kind, name, ((rtype, 1, b"\xc0\x0c" + pack(rtype, IN, ttl, len(rdata)) + rdata),))
+            for name, rdata in zip(names, rdatas, strict=True)
+        ]
+    )
+
+
+def in_order(name: bytes) -> SortKey:
+    """The key that sorts names canonically (RFC 4034 §6.1)."""
+    labels = []
+    at = 0
+    while at < len(name) and (size := name[at]):
+        labels.append(name[at + 1 : at + 1 + size])
+        at += 1 + size
+    labels.reverse()
+    return tuple(labels)
+
+
+def is_within(name: bytes, above: bytes) -> bool:
+    """Whether a name is `above` or below it."""
+    excess = len(name) - len(above)
+    if excess < 0 or not name.endswith(above):
+        return False
+    at = 0
+    while at < excess:
+        at += 1 + name[at]
+    return at == excess
+
+
+def sets_end(octets: Octets, at: int, count: int) -> tuple[int, bool]:
+    """The offset after so many sets, and whether there is an NS set. Raises struct.error for sets that are cut off."""
+    has_ns = False
+    for _ in range(count):
+        rtype, _, size = SET.unpack_from(octets, at)
+        has_ns = has_ns or rtype == NS
+        at += SET.size
+        if size == LARGE:
+            (size,) = NUMBER.unpack_from(octets, at)
+            at += NUMBER.size
+        if size > len(octets) - at:
+            raise struct.error
+        at += size + (size & 1)
+    return at, has_ns
+
+
+def raw_entries(octets: Octets, at: int, end: int) -> Iterator[tuple[int, RawEntry]]:
+    """The places and entries from `at` up to `end`. Raises ValueError for an entry that is cut off."""
+    while at < end:
+        place = at
+        try:
+            flags, size, count, kind = FIXED.unpack_from(octets, place)
+            at = place + FIXED.size + size + (size & 1)
+            at, has_ns = sets_end(octets, at, count)
+        except struct.error:
+            raise ValueError(CUT_OFF) from None
+        at += -at % 4
+        if at > len(octets):
+            raise ValueError(CUT_OFF)
+        name = bytes(octets[place + FIXED.size : place + FIXED.size + size])
+        yield place, RawEntry(flags, kind, name, bytes(octets[place:at]), has_ns)
+
+
+def read_entry(octets: Octets, place: int) -> NameEntry:
+    """The entry at a place. Raises ValueError if it is cut off."""
+    try:
+        flags, size, count, kind = FIXED.unpack_from(octets, place)
+        at = place + FIXED.size
+        name = bytes(octets[at : at + size])
+        at += size + (size & 1)
+        sets = []
+        for _ in range(count):
+            end, _ = sets_end(octets, at, 1)
+            rtype, records, size = SET.unpack_from(octets, at)
+            at += SET.size
+            if size == LARGE:
+                (size,) = NUMBER.unpack_from(octets, at)
+                at += NUMBER.size
+            sets.append(PackedSet(rtype, records, bytes(octets[at : at + size])))
+            at = end
+    except struct.error:
+        raise ValueError(CUT_OFF) from None
+    return NameEntry(flags, kind, name, tuple(sets))
