@@ -1,39 +1,42 @@
 """`build_snapshot`: from the dataset to the snapshot.
 
-Unchanged parts are reused from the previous snapshot: the nodes of a zone, the table of all names, and the addresses of
+Unchanged parts are reused from the previous snapshot: the rows of a zone, the table of all names, and the addresses of
 members with unchanged maps. An edit of an address map replaces the entries of its members and touches no name, whether
 one name depends on it or a million.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from itertools import count, filterfalse
 from typing import Any
 
 from dnsd.compile.edge import build_addresses
-from dnsd.compile.zone import build_zone
+from dnsd.compile.edited_zone import edited_zone
+from dnsd.compile.zone import pack_zone
 from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
-from dnsd.engine.compile_node import answering_node, child_apex_node
 from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, Trace, answer_at
-from dnsd.engine.names import NameTable, renewed_names
-from dnsd.engine.node import REFUSED_NODE, UNVERIFIED_NODE, Flattened, Node, is_followed
+from dnsd.engine.edge_rules import AS_STORED
+from dnsd.engine.names import NameTable, kind_of
+from dnsd.engine.node import REFUSED_NODE, UNVERIFIED_NODE, Apex, Node
 from dnsd.engine.snapshot import Addresses, BuiltZone, MapsUsed, Snapshot
+from dnsd.engine.table import NameRows, Octets, edited, packed_table, replaced
 from dnsd.errors import BrokenRule, Problem
 from dnsd.model.advertisement import NO_ROUTES, REACHABLE, Routes, unreachable
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import IPAddress
 from dnsd.model.maps import Considered, Effective, MemberKind, MissingFamily, effective
-from dnsd.model.zones import Zone, closest
+from dnsd.model.zones import Zone
 from dnsd.wire.message import CH, NSID, pack_option
-from dnsd.wire.names import ROOT, ancestors, name_text, parse_name_text
-from dnsd.wire.rdata import CNAME, TXT, A
+from dnsd.wire.names import name_text, parse_name_text
+from dnsd.wire.rdata import TXT, A
 
 CompiledKey = tuple[tuple[IPAddress, ...], tuple[EdgeSource, EdgeSource]]
 Compiled = dict[CompiledKey, Addresses]  # addresses compiled already
 
-FEW_ZONES = 16  # changed zones up to which names are edited one by one
+FEW_ZONES = 16  # changed zones up to which the changed names of each are looked for
 
 VERSION_NAMES = ("version.bind", "version.server")
 IDENTITY_NAMES = ("hostname.bind", "id.server")  # RFC 4892 §3
@@ -54,15 +57,12 @@ def build_snapshot(
     dataset: Dataset, options: Options, previous: Snapshot | None = None, *, observed: Routes = NO_ROUTES
 ) -> Snapshot:
     """Build the snapshot for `dataset`, which must have no errors; `observed` are the routes seen on routers."""
-    old_zones = previous.zones if previous else {}
-    zones = {zone.id: _built(zone, dataset, old_zones.get(zone.id)) for zone in dataset.zones_by_name.values()}
+    packed = _packed_zones(dataset, previous.zones if previous else {})
     lost = unreachable(dataset.accounts, dataset.maps.values(), dataset.declared_routes, observed)
     used = MapsUsed(dataset.maps_by_member, options.missing_family, lost)
     by_zone, by_account = _effective_addresses(dataset, used, previous)
-    names, longest = _names(zones, previous)
     return Snapshot(
-        names=names,
-        longest=longest,
+        names=_names(packed, previous),
         by_zone=by_zone,
         by_account=by_account,
         default=_addresses(options.default_addresses),
@@ -70,49 +70,79 @@ def build_snapshot(
         chaos=_chaos(options),
         nsid=pack_option(NSID, options.nsid.encode()) if options.nsid else b"",
         revision=previous.revision + 1 if previous else 1,
-        zones=zones,
+        zones=packed.zones,
         maps=used,
     )
 
 
-def _names(zones: Mapping[str, BuiltZone], previous: Snapshot | None) -> tuple[NameTable, int]:
-    """The table of the names of all zones, and an upper bound on the octets of a name."""
-    if previous:
-        old = previous.zones
-        changed = {zone_id for zone_id in (*old, *zones) if old.get(zone_id) is not zones.get(zone_id)}
-        if not changed:
-            return previous.names, previous.longest
-        edited = _edited_names(previous, zones, changed)
-        if edited is not None:
-            added = (len(name) for zone_id in changed if zone_id in zones for name in zones[zone_id].names)
-            return edited, max([previous.longest, *added])
-    found = _all_names(zones.values())
-    names = renewed_names(previous.names if previous else None, *found)
-    return names, max(map(len, found[0]), default=len(ROOT))
+@dataclass(slots=True)
+class _Packed:
+    """All zones, and what changed of those packed anew: all their rows, or those of a few names."""
+
+    zones: dict[str, BuiltZone] = field(default_factory=dict)  # by id
+    rows: dict[bytes, tuple[int, Octets]] = field(default_factory=dict)  # by name, with the zone's kind
+    edits: dict[bytes, tuple[int, NameRows]] = field(default_factory=dict)  # likewise
 
 
-def _edited_names(previous: Snapshot, zones: Mapping[str, BuiltZone], changed: set[str]) -> NameTable | None:
-    """The previous names, updated for the changed zones; None if that is not simple, or not worthwhile.
+def _packed_zones(dataset: Dataset, old: Mapping[str, BuiltZone]) -> _Packed:
+    packed = _Packed(
+        {zone.id: old[zone.id] for zone in dataset.zones_by_name.values() if _is_as_before(zone, dataset, old)}
+    )
+    changed = [zone for zone in dataset.zones_by_name.values() if zone.id not in packed.zones]
+    numbers = filterfalse({built.number for built in old.values()}.__contains__, count())
+    for zone in changed:
+        built, applies_maps = old.get(zone.id), dataset.applies_maps(zone)
+        number, apex = built.number if built else next(numbers), _apex(zone, built)
+        kind, edit = kind_of(number, AS_STORED), None
+        if built and built.applies_maps == applies_maps and len(changed) <= FEW_ZONES:
+            edit = edited_zone(zone, apex, built)
+        if edit:
+            packed.zones[zone.id], packed.edits[zone.name] = edit.built, (kind, edit.rows)
+        else:
+            packed.zones[zone.id], rows = pack_zone(zone, apex, number, applies_maps=applies_maps)
+            packed.rows[zone.name] = kind, rows
+    packed.zones = {zone.id: packed.zones[zone.id] for zone in dataset.zones_by_name.values()}
+    return packed
 
-    It is simple if no changed zone lies in another zone or contains another zone.
-    """
-    old = previous.zones
-    touched = sum(len(of[zone_id].names) for of in (old, zones) for zone_id in changed if zone_id in of)
-    if len(changed) > FEW_ZONES or not previous.names.has_room(touched):
-        return None
-    apexes = {built.zone.name for of in (old, zones) for zone_id in changed if (built := of.get(zone_id))}
-    others = {built.zone.name for of in (old, zones) for built in of.values()}
-    if any(not others.isdisjoint(ancestors(apex)) for apex in apexes):
-        return None
-    if any(name.endswith(tuple(apexes)) and name not in apexes for name in others):
-        return None
-    names = previous.names.copy()
-    after = {name: node for zone_id in changed if zone_id in zones for name, node in zones[zone_id].items()}
-    for name in {name for zone_id in changed if zone_id in old for name in old[zone_id].names} - after.keys():
-        del names[name]
-    for name, node in after.items():
-        names[name] = node
-    return names if names.has_room(0) else None
+
+def _is_as_before(zone: Zone, dataset: Dataset, old: Mapping[str, BuiltZone]) -> bool:
+    """Whether a zone has the same rows as before."""
+    built = old.get(zone.id)
+    if built is None or built.applies_maps != dataset.applies_maps(zone):
+        return False
+    return built.zone is zone or built.zone == zone
+
+
+def _apex(zone: Zone, built: BuiltZone | None) -> Apex:
+    """The zone as workers know it; the same object as before if it is equal."""
+    old = built.apex if built else None
+    if old and (old.account_id, old.name, old.verified) == (zone.account_id, zone.name, zone.verified):
+        return old
+    return Apex(zone.id, zone.account_id, zone.name, zone.verified)
+
+
+def _names(packed: _Packed, previous: Snapshot | None) -> NameTable:
+    """The table of the names of all zones."""
+    zones, rows, edits = packed.zones, packed.rows, packed.edits
+    if previous is None or not previous.zones:
+        table = packed_table(rows)
+    elif not rows and not edits and zones.keys() == previous.zones.keys():
+        return previous.names
+    else:
+        gone = _zone_names(previous.zones) - _zone_names(zones)
+        table = previous.names.table
+        if rows or gone:
+            table = replaced(table, {**rows, **dict.fromkeys(gone)})
+        for apex, (kind, changed) in edits.items():
+            table = edited(table, apex, kind, changed)
+    apexes: list[Apex | None] = [None] * (1 + max((built.number for built in zones.values()), default=-1))
+    for built in zones.values():
+        apexes[built.number] = built.apex
+    return NameTable(table, apexes)
+
+
+def _zone_names(zones: Mapping[str, BuiltZone]) -> set[bytes]:
+    return {built.zone.name for built in zones.values()}
 
 
 def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
@@ -120,16 +150,12 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
 
     Warnings only, as the holder of the target's zone may remove it at any time, which must not affect other accounts.
     """
-    indexes: dict[str, dict[bytes, int]] = {}  # zone id -> owner -> index of its CNAME
-    for name, node, rule, zone in _flattened(snapshot):
+    for index, name, node, zone in _flattened(snapshot):
         steps: Trace = []
         answer = answer_at(snapshot, node, name, A, trace=steps)
         if answer not in (TARGET_OUTSIDE, TARGET_CIRCULAR):
             continue
-        if zone.id not in indexes:
-            indexes[zone.id] = {zone.records.owners[i]: i for i in zone.records.of_types({CNAME})}
-        index = indexes[zone.id][name]
-        path, target = ("records", index, "content"), name_text(rule.target)
+        path, target = ("records", index, "content"), name_text(zone.records[index].target)
         if answer is TARGET_CIRCULAR:
             message = f"the CNAME chain from {name_text(name)} is a loop or too long: answered with SERVFAIL"
             yield Problem(zone.key, path, message, warning=True)
@@ -140,20 +166,14 @@ def flattening_problems(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(zone.key, path, message, warning=True, rule=BrokenRule.TARGET_OUTSIDE)
 
 
-def _flattened(snapshot: Snapshot) -> Iterator[tuple[bytes, Node, Flattened, Zone]]:
-    """The names with a flattened CNAME, each with its node, rule and zone."""
+def _flattened(snapshot: Snapshot) -> Iterator[tuple[int, bytes, Node, Zone]]:
+    """The flattened CNAMEs: the index of each record, its owner, its node, and its zone."""
     for built in snapshot.zones.values():
-        for name in built.names if built.has_flattened else ():
+        for index in sorted(built.flattened_at):
+            name = built.zone.records.owners[index]
             node = snapshot.names.get(name)  # may belong to another zone
-            if node and node.apex and node.apex.zone_id == built.zone.id and isinstance(node.rule, Flattened):
-                yield name, node, node.rule, built.zone
-
-
-def _built(zone: Zone, dataset: Dataset, old: BuiltZone | None) -> BuiltZone:
-    applies_maps = dataset.applies_maps(zone)
-    if old is not None and old.applies_maps == applies_maps and (old.zone is zone or old.zone == zone):
-        return old
-    return build_zone(zone, applies_maps=applies_maps)
+            if node is not None and node.apex is built.apex:
+                yield index, name, node, built.zone
 
 
 def _effective_addresses(
@@ -241,40 +261,6 @@ def _addresses(ips: Sequence[IPAddress], sources: tuple[EdgeSource, EdgeSource] 
     return build_addresses(
         [ip for ip in ips if isinstance(ip, IPv4Address)], [ip for ip in ips if isinstance(ip, IPv6Address)], sources
     )
-
-
-def _all_names(zones: Iterable[BuiltZone]) -> tuple[list[bytes], list[Node]]:
-    """The names of all zones and their nodes; a zone hides its parent zone's data at and below its apex."""
-    by_apex = {built.zone.name: built for built in zones}
-    parents = {apex: parent for apex, built in by_apex.items() if (parent := _parent(built.zone, by_apex))}
-    with_children = {ancestor for apex in by_apex for ancestor in ancestors(apex) if ancestor in by_apex}
-    names: list[bytes] = []
-    nodes: list[Node] = []
-    for apex, built in by_apex.items():
-        shown = _outside_children(built, by_apex) if apex in with_children else (built.names, built.nodes)
-        names += shown[0]
-        nodes += shown[1]
-    nodes_of_parents = {parent.zone.name: dict(parent.items()) for parent in parents.values()}
-    places = {name: place for place, name in enumerate(names) if name in parents} if parents else {}
-    for apex, parent in parents.items():
-        above = answering_node(nodes_of_parents[parent.zone.name].get, apex)
-        nodes[places[apex]] = child_apex_node(nodes[places[apex]], above)
-    return names, nodes
-
-
-def _parent(zone: Zone, by_apex: Mapping[bytes, BuiltZone]) -> BuiltZone | None:
-    """The closest enclosing zone that is served here and may answer for the name of this zone."""
-    above = (by_apex[ancestor] for ancestor in ancestors(zone.name) if ancestor in by_apex)
-    return next((built for built in above if is_followed(built.zone, zone)), None)
-
-
-def _outside_children(built: BuiltZone, by_apex: Mapping[bytes, BuiltZone]) -> tuple[list[bytes], list[Node]]:
-    names, nodes = [], []
-    for name, node in built.items():
-        if closest(name, by_apex) is built:
-            names.append(name)
-            nodes.append(node)
-    return names, nodes
 
 
 def _chaos(options: Options) -> dict[bytes, Answer]:

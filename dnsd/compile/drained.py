@@ -95,9 +95,9 @@ def _off_name(old: Snapshot, new: Snapshot, name: bytes) -> Off:
 def _off_aliases(old: Snapshot, new: Snapshot, built: BuiltZone) -> Iterator[tuple[Off, int, int]]:
     """The drained addresses of a zone's changed and removed aliases."""
     after = new.zones.get(built.zone.id)
-    rules = dict(after.aliases) if after else {}
+    rules = dict(after.aliases()) if after else {}
     account = built.zone.key.partition("/")[0]
-    changed = (name for name, rule in built.aliases if rules.get(name) != rule)
+    changed = (name for name, rule in built.aliases() if rules.get(name) != rule)
     for name in islice(changed, MAX_ALIASES):
         pair = ending(old, old.search(name), name), ending(new, new.search(name), name)
         off = {(key, ip) for key, ip in _off(*pair) if key.startswith(f"{account}/")}

@@ -13,28 +13,15 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import product
 
 from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
-from dnsd.engine.node import Edge
+from dnsd.engine.edge_rules import NO_H2, NO_H3, NO_V4, NO_V6, https_key
 from dnsd.engine.snapshot import Addresses
 from dnsd.wire.rdata import AAAA, HTTPS, A
 
 EDGE_TTL_S = 300
 ALPN, IPV4HINT, IPV6HINT = 1, 4, 6  # service parameters, RFC 9460 §14.3.2
-NO_V4, NO_V6, NO_H3, NO_H2 = 1, 2, 4, 8  # parts that an HTTPS record may lack
 
 _PARAMETER = struct.Struct("!HH")
 _HINTED = {IPV4HINT: 4, IPV6HINT: 16}  # octets of an address
-
-
-@lru_cache
-def edge(*, v4: bool, v6: bool, http3: bool, http2: bool, https: bool) -> Edge:
-    """The rule of a proxied name that shows the given address families and protocols."""
-    lacks = (0 if v4 else NO_V4) | (0 if v6 else NO_V6) | (0 if http3 else NO_H3) | (0 if http2 else NO_H2)
-    keys = {A: A} if v4 else {}
-    if v6:
-        keys[AAAA] = AAAA
-    if https:
-        keys[HTTPS] = _https_key(lacks)
-    return Edge(keys)
 
 
 def build_addresses(
@@ -51,12 +38,8 @@ def build_addresses(
         answers[AAAA] = _answer(AAAA, [ip.packed for ip in v6], sources[1])
     for parts in product((0, NO_V4), (0, NO_V6), (0, NO_H3), (0, NO_H2)):
         lacks = sum(parts)
-        answers[_https_key(lacks)] = _answer(HTTPS, [_https_rdata(lacks, v4, v6)], sources[0 if v4 else 1])
+        answers[https_key(lacks)] = _answer(HTTPS, [_https_rdata(lacks, v4, v6)], sources[0 if v4 else 1])
     return Addresses((*v4, *v6), sources, answers)
-
-
-def _https_key(lacks: int) -> int:
-    return HTTPS | lacks << 16  # beyond every type
 
 
 def _answer(rtype: int, rdatas: Sequence[bytes], source: EdgeSource) -> Answer:

@@ -7,14 +7,15 @@ few of each kind are kept: one edit of a map may move a million.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 
 from dnsd.compile.endings import Ending, EndKind, ending
 from dnsd.compile.moves import Fate, changed_zones
+from dnsd.compile.zone import existing_names
 from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection, is_followed
-from dnsd.engine.snapshot import BuiltZone, Snapshot
+from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone, Snapshot
 from dnsd.wire.names import ASTERISK, MAX_NAME, ancestors, is_below
 from dnsd.wire.rdata import HTTPS
 
@@ -94,36 +95,39 @@ class Effects:
         apexes = {built.zone.name for of in (old, new) for built in of.values()} if changed else set()
         parents = {part for apex in apexes for part in ancestors(apex) if part in apexes}
         for zone_id in changed:
-            before, after = old.get(zone_id), new.get(zone_id)
-            if after is not None and before is after and after.zone.name not in parents:
-                self._compare_nodes(after)
+            zones = [built for of in (old, new) if (built := of.get(zone_id))]
+            is_parent = not parents.isdisjoint(built.zone.name for built in zones)
+            if zones[0] is zones[-1] and len(zones) == 2 and not is_parent:
+                self._compare_rules(zones[0])
             else:
-                self._compare_names(zone_id, before, after)
+                self._compare_names(zone_id, zones, is_parent=is_parent)
         while self._suffixes:
             self._trace_back()
 
-    def _compare_nodes(self, built: BuiltZone) -> None:
-        """Compare the names of a zone that is the same except for its edge addresses: once for each node."""
+    def _compare_rules(self, built: BuiltZone) -> None:
+        """Compare the names of a zone that is the same except for its edge addresses: once for each rule."""
         has_moved = False
-        for node, count in built.edges.items():
-            if pair := self._of_nodes(built.zone.name, node, node):
+        for rule, count in built.edges.items():
+            names = _names_with(built, rule)
+            if rule & OWN_HTTPS:
+                moving = [(pair, name) for name in names if (pair := self._pair(name))]
+                for pair, name in moving:
+                    self._add(built.zone.id, pair, name, is_single=False)
+                has_moved = has_moved or bool(moving)
+            elif pair := self._pair(next(names)):
                 has_moved = True
                 group = self._group(built.zone.id, pair)
                 group.names_total += count
-                place = -1
-                for _ in range(min(count, MAX_SAMPLE - len(group.names))):
-                    place = built.nodes.index(node, place + 1)
-                    group.names.append(built.names[place])
+                group.names += islice(_names_with(built, rule), MAX_SAMPLE - len(group.names))
         if has_moved:
             self._whole.append(built)
             self._suffixes.add(built.zone.name)
 
-    def _compare_names(self, zone_id: str, old: BuiltZone | None, new: BuiltZone | None) -> None:
-        """Compare the names of a zone one by one; unchanged aliases are left for `_trace_back`."""
-        both = [built for built in (old, new) if built]
+    def _compare_names(self, zone_id: str, both: Sequence[BuiltZone], *, is_parent: bool) -> None:
+        """Compare the names of a zone, before and after, one by one; unchanged aliases are left for `_trace_back`."""
         is_same = len(both) == 2 and _standing(both[0]) == _standing(both[1])
         moved = 0
-        for name in dict.fromkeys(name for built in both for name in built.names):
+        for name in _names_of(both) if is_parent else _names_with_rules(both):
             before, after = self.old.search(name), self.new.search(name)
             if (before.rule is None and after.rule is None) or (is_same and _is_same_alias(before, after)):
                 continue
@@ -148,7 +152,7 @@ class Effects:
         above = {part for name in reached for part in ancestors(name)}
         for zone_id, built in self.new.zones.items():
             if not built.leads_to.isdisjoint(reached):
-                for name, rule in built.aliases:
+                for name, rule in built.aliases():
                     if (
                         name not in self._seen
                         and not reached.isdisjoint((rule.target, *ancestors(rule.target)))
@@ -199,7 +203,7 @@ class Effects:
         around = {target, *ancestors(target)}
         for built in zones:
             if built.zone.name in around or is_below(built.zone.name, target):
-                yield from built.names
+                yield from existing_names(built.zone)
 
     def _redirections(self) -> list[Redirection]:
         """All DNAMEs, before and after."""
@@ -254,6 +258,30 @@ class Effects:
         if key not in groups and len(groups) >= MAX_GROUPS:
             key = (Moved(zone_id, *pair).fate,)
         return groups.get(key) or groups.setdefault(key, Moved(zone_id, *pair, is_mixed=len(key) == 1))
+
+
+def _names_with(built: BuiltZone, rule: int) -> Iterator[bytes]:
+    """The proxied names of a zone with this rule."""
+    place = built.rules.find(rule)
+    while place >= 0:
+        yield built.proxied_names[place]
+        place = built.rules.find(rule, place + 1)
+
+
+def _names_of(zones: Iterable[BuiltZone]) -> Iterable[bytes]:
+    return dict.fromkeys(name for built in zones for name in existing_names(built.zone))
+
+
+def _names_with_rules(zones: Sequence[BuiltZone]) -> Iterator[bytes]:
+    """The names of a zone, before and after, that may have a rule: proxied names, aliases, and names that came or went.
+
+    A name that came or went may lie below a wildcard on the other side. No other zone may lie inside this one.
+    """
+    names = [existing_names(built.zone) for built in zones]
+    wanted = {name for built in zones for name in built.proxied_names}
+    wanted.update(name for built in zones for name, _ in built.aliases())
+    wanted |= names[0].keys() ^ names[-1].keys() if len(names) > 1 else names[0].keys()
+    return filter(wanted.__contains__, dict.fromkeys(chain.from_iterable(names)))
 
 
 def _standing(built: BuiltZone) -> tuple[object, ...]:

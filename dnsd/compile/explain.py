@@ -6,7 +6,7 @@ Nothing is looked up a second time: each step is explained from the data that wa
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dnsd.engine.derive import Step, Trace, answer_at
@@ -111,21 +111,20 @@ class _Explainer:
         if _is_referral(node):
             where = node.otherwise.authority[0].owner or name
             return "a delegation" if where == name else f"below the delegation of {name_text(where)}"
-        names = self._names(step)
-        closest = next((part for part in (name, *ancestors(name)) if part in names), name)
+        find = self._nodes(step)
+        closest = next((part for part in (name, *ancestors(name)) if find(part)), name)
         if closest == name:
             return "exact" if node.answers or node.rule else "an empty non-terminal"
         if isinstance(node.rule, Redirection):
             return f"below the DNAME at {name_text(closest)}"
-        if names.get(ASTERISK + closest) is node:
+        if find(ASTERISK + closest):
             return f"matched by the wildcard {name_text(ASTERISK + closest)}"
         return f"no such name; the closest encloser is {name_text(closest)}"
 
-    def _names(self, step: Step) -> Mapping[bytes, Node]:
-        """The names searched for the node of a step: those of the parent zone, for the DS at a zone cut."""
-        if self.snapshot.search(step.name) is step.node or step.node.apex is None:
-            return self.snapshot.names
-        return dict(self.snapshot.zones[step.node.apex.zone_id].items())
+    def _nodes(self, step: Step) -> Callable[[bytes], Node | None]:
+        """The nodes by name among which a step's was found: those of the parent zone, for the DS at a zone cut."""
+        names, apex = self.snapshot.names, step.node.apex
+        return names.get if apex is None or self.snapshot.search(step.name).apex is apex else names.nodes_in(apex)
 
     def _served(self, step: Step, zone: Zone | None) -> str:
         """How the answer was decided."""

@@ -7,25 +7,40 @@ zones that changed, and one effective set of addresses serves all names of a zon
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from ipaddress import IPv4Address, IPv6Address
 from itertools import compress, islice
 from operator import attrgetter
+from typing import NamedTuple
 
-from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection, Rule
-from dnsd.engine.snapshot import Addresses, ShownNames, Snapshot
+from dnsd.engine.edge_rules import EDGE, NO_V4, NO_V6
+from dnsd.engine.entry import CUT
+from dnsd.engine.names import rule_number
+from dnsd.engine.node import Alias, Apex, Edge, Flattened, Node, Redirection
+from dnsd.engine.snapshot import Addresses, BuiltZone, ShownNames, Snapshot
 from dnsd.model.fields import IPAddress
 from dnsd.model.guard import MovedNames, differing
+from dnsd.model.zones import Status
 from dnsd.wire.names import ancestors
 from dnsd.wire.rdata import AAAA, CNAME, A
 
 MAX_ALONE = 100  # names of one zone that are listed
 
 Families = tuple[frozenset[IPAddress], frozenset[IPAddress]]  # IPv4, IPv6
-Pairs = Counter[tuple[Node, Node]]  # the node of a name before, and the node that answers for it now -> names
+
+
+class After(NamedTuple):
+    """The answer to a name after a change, as far as names with the same rule share it."""
+
+    apex: Apex | None
+    shown: tuple[bool, bool] | None  # the families of edge addresses; None without any
+    is_stored: bool = False  # with the records as stored: addresses, or an alias
+
+
+RulePair = tuple[int, After]  # the rule of a name before the change, and its answer after it
 
 NONE: frozenset[IPAddress] = frozenset()
 SHOWN_KINDS = ((True, False), (False, True), (True, True))  # as in ShownNames: IPv4 alone, IPv6 alone, both
@@ -67,10 +82,10 @@ class ZoneMoves:
 def moves(old: Snapshot, new: Snapshot) -> Iterator[ZoneMoves]:
     """The zones with moved names. `old` may come from a snapshot file; `new` must know its zones."""
     comparison = _Comparison(old, new)
-    before = {zone.zone_id: zone for zone in _zones_before(old, new)}
-    nested = _may_hide(before.values(), old, new) if before else set()
-    for zone in before.values():
-        moved = comparison.moved(zone, is_nested=zone.name in nested)
+    before = tuple(_zones_before(old, new))
+    nested = _may_hide(before, old, new) if before else set()
+    for zone in before:
+        moved = comparison.moved(zone, is_nested=zone.apex.name in nested)
         if moved is not None:
             yield moved
 
@@ -83,10 +98,8 @@ def proxied_by_account(snapshot: Snapshot, only: str | None = None) -> Counter[s
             if only is None or built.zone.account_id == only:
                 found[built.zone.account_id] += sum(built.proxied)
     else:
-        nodes = Counter(node for _, node in snapshot.names.entries())
-        for node, count in nodes.items():
-            if isinstance(node.rule, Edge) and node.apex:
-                found[node.apex.account_id] += count
+        for zone in _zones_in_file(snapshot):
+            found[zone.account_id] += len(zone.names)
     return found
 
 
@@ -104,22 +117,22 @@ def answered(snapshot: Snapshot, name: bytes) -> Families | None:
     node = snapshot.search(name)
     if not isinstance(node.rule, Edge) or node.apex is None:
         return None
-    return of_shown(families(snapshot.addresses(node.apex.zone_id, node.apex.account_id)), _shown(node.rule))
+    both = families(snapshot.addresses(node.apex.zone_id, node.apex.account_id))
+    return of_shown(both, (A in node.rule.keys, AAAA in node.rule.keys))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ZoneBefore:
     """A zone before the change."""
 
-    zone_id: str
-    name: bytes
-    account_id: str
-    names: Sequence[bytes]
-    nodes: Sequence[Node]
-    shown: ShownNames | None  # None: not counted
+    apex: Apex
+    names: Sequence[bytes]  # the proxied ones
+    rules: bytes | bytearray  # of each name
+    built: BuiltZone | None = None  # None for a zone from a snapshot file
 
-    def items(self) -> Iterator[tuple[bytes, Node]]:
-        return zip(self.names, self.nodes, strict=True)
+    @property
+    def account_id(self) -> str:
+        return self.apex.account_id
 
 
 def _zones_before(old: Snapshot, new: Snapshot) -> Iterator[_ZoneBefore]:
@@ -129,22 +142,18 @@ def _zones_before(old: Snapshot, new: Snapshot) -> Iterator[_ZoneBefore]:
         return
     for zone_id in changed_zones(old, new):
         built = old.zones[zone_id]
-        shown = built.proxied if new.zones.get(zone_id) is built else None
-        yield _ZoneBefore(zone_id, built.zone.name, built.zone.account_id, built.names, built.nodes, shown)
+        yield _ZoneBefore(built.apex, built.proxied_names, built.rules, built)
 
 
-def _zones_in_file(old: Snapshot) -> Iterator[_ZoneBefore]:
+def _zones_in_file(old: Snapshot) -> Iterable[_ZoneBefore]:
     """All zones of a snapshot that has only names."""
-    found: dict[str, tuple[list[bytes], list[Node]]] = {}
-    for name, node in old.names.entries():
-        if isinstance(node.rule, Edge) and node.apex:
-            names, nodes = found.setdefault(node.apex.zone_id, ([], []))
-            names.append(name)
-            nodes.append(node)
-    for zone_id, (names, nodes) in found.items():
-        apex = nodes[0].apex
-        assert apex is not None
-        yield _ZoneBefore(zone_id, apex.name, apex.account_id, names, nodes, None)
+    found: dict[Apex, tuple[list[bytes], bytearray]] = defaultdict(lambda: ([], bytearray()))
+    for entry in old.names.entries():
+        if (rule := rule_number(entry.kind)) & EDGE:
+            names, rules = found[old.names.apex(entry)]
+            names.append(entry.name)
+            rules.append(rule)
+    return [_ZoneBefore(apex, *columns) for apex, columns in found.items()]
 
 
 def changed_zones(old: Snapshot, new: Snapshot) -> set[str]:
@@ -174,13 +183,12 @@ def _differing(before: Mapping[str, Addresses], after: Mapping[str, Addresses]) 
         yield from after.keys() - before.keys()
 
 
-def _may_hide(zones: Iterable[_ZoneBefore], old: Snapshot, new: Snapshot) -> set[bytes]:
+def _may_hide(zones: Sequence[_ZoneBefore], old: Snapshot, new: Snapshot) -> set[bytes]:
     """The names of zones that contain another zone, which answers for its names, before or after.
 
     If the zones have few names, it is cheaper to look each of them up: then all zones.
     """
-    zones = tuple(zones)
-    apexes = {zone.name for zone in zones}
+    apexes = {zone.apex.name for zone in zones}
     if sum(len(zone.names) for zone in zones) <= len(new.zones):
         return apexes
     name = attrgetter("zone.name")
@@ -200,12 +208,13 @@ class _Comparison:
 
     def moved(self, zone: _ZoneBefore, *, is_nested: bool) -> ZoneMoves | None:
         """The moved names of a zone; None without any."""
-        old = self.old.addresses(zone.zone_id, zone.account_id)
-        built = self.new.zones.get(zone.zone_id)
-        new = self.new.addresses(zone.zone_id, built.zone.account_id) if built else None
-        if zone.shown and new and not is_nested:
-            names = self._by_families(zone.shown, old, new)
-            return ZoneMoves(zone.zone_id, zone.name, zone.account_id, old, new, names) if names.total else None
+        apex = zone.apex
+        old = self.old.addresses(apex.zone_id, apex.account_id)
+        built = self.new.zones.get(apex.zone_id)
+        new = self.new.addresses(apex.zone_id, built.zone.account_id) if built else None
+        if built and built is zone.built and new and not is_nested:
+            names = self._by_families(built.proxied, old, new)
+            return ZoneMoves(apex.zone_id, apex.name, apex.account_id, old, new, names) if names.total else None
         pairs = self._pairs(zone, is_nested=is_nested)
         fates = {pair: self._fate(old, pair) for pair in pairs}
         counts: Counter[Fate] = Counter()
@@ -215,8 +224,12 @@ class _Comparison:
             return None
         alone_total = sum(pairs[pair] for pair, fate in fates.items() if _is_alone(zone, pair, fate))
         applies_maps = built is None or built.applies_maps
-        alone = tuple(islice(self._alone(zone, old, fates), MAX_ALONE)) if alone_total else ()
-        return ZoneMoves(zone.zone_id, zone.name, zone.account_id, old, new, names, alone, alone_total, applies_maps)
+        alone: Iterable[bytes] = ()
+        if alone_total:
+            are_all = alone_total == len(zone.names)
+            alone = zone.names if are_all else self._alone(zone, fates, is_nested=is_nested)
+        listed = tuple(islice(alone, MAX_ALONE))
+        return ZoneMoves(apex.zone_id, apex.name, apex.account_id, old, new, names, listed, alone_total, applies_maps)
 
     def _by_families(self, shown: ShownNames, old: Addresses, new: Addresses) -> MovedNames:
         """The moved names of a zone with unchanged names."""
@@ -228,39 +241,60 @@ class _Comparison:
                 moved[fate] = moved.get(fate, 0) + count
         return _moved(moved)
 
-    def _pairs(self, zone: _ZoneBefore, *, is_nested: bool) -> Pairs:
-        """The nodes that answer for the zone's proxied names, before and after, counted."""
-        built = self.new.zones.get(zone.zone_id)
-        if built and not is_nested and zone.names == built.names:
-            return Counter(pair for pair in zip(zone.nodes, built.nodes, strict=True) if isinstance(pair[0].rule, Edge))
-        return Counter(pair for _, pair in self._named_pairs(zone))
+    def _pairs(self, zone: _ZoneBefore, *, is_nested: bool) -> Counter[RulePair]:
+        """The proxied names of the zone by their rule before, and their answer after the change."""
+        built = self.new.zones.get(zone.apex.zone_id)
+        if built and not is_nested:
+            if zone.names == built.proxied_names:
+                numbers = Counter(zip(zone.rules, built.rules, strict=True))
+                return Counter({(old, _edge_after(built, new)): count for (old, new), count in numbers.items()})
+            if _is_opened(zone, built):
+                return Counter({(rule, After(built.apex, None, True)): n for rule, n in Counter(zone.rules).items()})
+        return Counter(pair for _, pair in self._named_pairs(zone, is_nested=is_nested))
 
-    def _named_pairs(self, zone: _ZoneBefore) -> Iterator[tuple[bytes, tuple[Node, Node]]]:
-        """The proxied names of a zone that were answered from it, with their nodes before and after."""
-        before, after, search = self.old.names.get, self.new.names.get, self.new.search
-        for name, node in zone.items():
-            if isinstance(node.rule, Edge):
-                served = before(name)
-                if served is not None and served.apex is not None and served.apex.zone_id == zone.zone_id:
-                    yield name, (node, after(name) or search(name))
+    def _named_pairs(self, zone: _ZoneBefore, *, is_nested: bool) -> Iterator[tuple[bytes, RulePair]]:
+        """The proxied names of a zone that were answered from it."""
+        built = self.new.zones.get(zone.apex.zone_id)
+        edges: dict[bytes, After] = {}
+        if built and not is_nested:
+            afters = {rule: _edge_after(built, rule) for rule in set(built.rules)}
+            edges = dict(zip(built.proxied_names, map(afters.__getitem__, built.rules), strict=True))
+        for name, rule in zip(zone.names, zone.rules, strict=True):
+            if not is_nested or self._was_answered_from(zone, name):
+                yield name, (rule, edges.get(name) or self._after(name))
 
-    def _alone(self, zone: _ZoneBefore, old: Addresses, fates: dict[tuple[Node, Node], Fate]) -> Iterator[bytes]:
+    def _was_answered_from(self, zone: _ZoneBefore, name: bytes) -> bool:
+        entry = self.old.names.entry(name)
+        return entry is not None and self.old.names.apex(entry) is zone.apex
+
+    def _after(self, name: bytes) -> After:
+        entry = self.new.names.entry(name)
+        if entry is None:
+            node = self.new.search(name)
+            rule = node.rule
+            shown = (A in rule.keys, AAAA in rule.keys) if isinstance(rule, Edge) and node.apex else None
+            return After(node.apex, shown, is_stored(node))
+        apex, number = self.new.names.apex(entry), rule_number(entry.kind)
+        if number & EDGE:
+            return After(apex, _shown(number))
+        return After(apex, None, not entry.flags & CUT and any(rtype in STORED for rtype, _, _ in entry.sets))
+
+    def _alone(self, zone: _ZoneBefore, fates: Mapping[RulePair, Fate], *, is_nested: bool) -> Iterator[bytes]:
         """The names that moved apart from their zone."""
-        for name, pair in self._named_pairs(zone):
-            fate = fates.get(pair) or fates.setdefault(pair, self._fate(old, pair))
-            if _is_alone(zone, pair, fate):
-                yield name
+        return (
+            name for name, pair in self._named_pairs(zone, is_nested=is_nested) if _is_alone(zone, pair, fates[pair])
+        )
 
-    def _fate(self, old: Addresses, pair: tuple[Node, Node]) -> Fate:
-        """The fate of names with these nodes, before and after, in a zone with the addresses `old`."""
-        node, now = pair
-        before = of_shown(self._families(old), _shown(node.rule))
-        if isinstance(now.rule, Edge) and now.apex:
+    def _fate(self, old: Addresses, pair: RulePair) -> Fate:
+        """The fate of names with this rule before, in a zone with the addresses `old`, and this answer after."""
+        rule, now = pair
+        before = of_shown(self._families(old), _shown(rule))
+        if now.shown and now.apex:
             new = self.new.addresses(now.apex.zone_id, now.apex.account_id)
-            return self._fate_of(before, of_shown(self._families(new), _shown(now.rule)), old, new)
+            return self._fate_of(before, of_shown(self._families(new), now.shown), old, new)
         if not any(before):
             return Fate.SAME
-        return Fate.OPENED if is_stored(now) else Fate.GONE
+        return Fate.OPENED if now.is_stored else Fate.GONE
 
     def _fate_of(self, before: Families, after: Families, old: Addresses, new: Addresses) -> Fate:
         """The fate of names that were answered with `before`, from `old`, and are with `after`, from `new`."""
@@ -274,14 +308,26 @@ class _Comparison:
         return self.known.get(id(addresses)) or self.known.setdefault(id(addresses), families(addresses))
 
 
+def _edge_after(built: BuiltZone, rule: int) -> After:
+    """The answer to proxied names of a zone with this rule."""
+    return After(built.apex, _shown(rule))
+
+
+def _is_opened(zone: _ZoneBefore, built: BuiltZone) -> bool:
+    """Whether a zone has the same records, but all of its proxied names are answered as stored."""
+    if zone.built is None or built.applies_maps or built.zone.status is Status.INITIALIZING:
+        return False
+    before, after = zone.built.zone.records, built.zone.records
+    return before is after or before == after
+
+
 def _moved(counts: Mapping[Fate, int]) -> MovedNames:
     return MovedNames(*(counts.get(fate, 0) for fate in MOVING))
 
 
-def _shown(rule: Rule | None) -> tuple[bool, bool]:
-    """The families that a proxied name shows: IPv4, IPv6."""
-    assert isinstance(rule, Edge)
-    return A in rule.keys, AAAA in rule.keys
+def _shown(rule: int) -> tuple[bool, bool]:
+    """The families that proxied names with this rule show: IPv4, IPv6."""
+    return not rule & NO_V4, not rule & NO_V6
 
 
 def of_shown(both: Families, shown: tuple[bool, bool]) -> Families:
@@ -294,11 +340,11 @@ def is_stored(node: Node) -> bool:
     return isinstance(node.rule, Alias | Flattened | Redirection) or not STORED.isdisjoint(node.answers)
 
 
-def _is_alone(zone: _ZoneBefore, pair: tuple[Node, Node], fate: Fate) -> bool:
-    """Whether names with these nodes moved apart from the addresses of their zone."""
-    node, now = pair
+def _is_alone(zone: _ZoneBefore, pair: RulePair, fate: Fate) -> bool:
+    """Whether names moved apart from the addresses of their zone."""
+    rule, now = pair
     if fate is Fate.SAME:
         return False
-    if not isinstance(now.rule, Edge) or now.apex is None or now.apex.zone_id != zone.zone_id:
+    if not now.shown or now.apex is None or now.apex.zone_id != zone.apex.zone_id:
         return True
-    return _shown(node.rule) != _shown(now.rule)
+    return _shown(rule) != now.shown

@@ -1,222 +1,230 @@
-"""One zone compiled to nodes: its existing names, and what is stored at each, from its records and settings."""
+"""One zone packed for the table of names: a row for each name, from the zone's records and settings.
+
+Everything that depends on settings is decided here. The addresses and CNAMEs of proxied names are left out, as the edge
+answers in their place: an origin never stands in the table.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, compress, count
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress, count, filterfalse, repeat
 from operator import not_
+from typing import NamedTuple
 
-from dnsd.compile.edge import edge
-from dnsd.engine.answer import ALWAYS_FITS, QUESTION_NAME, Rrset
-from dnsd.engine.compile_node import CUT, EMPTY, OCCLUDED, StoredName, compile_node, denials, is_plain_edge
-from dnsd.engine.node import REFUSED_NODE, Apex, Edge, Flattened, Node
-from dnsd.engine.snapshot import BuiltZone, ShownNames
-from dnsd.model.records import Record
+from dnsd.engine.answer import QUESTION_NAME
+from dnsd.engine.edge_rules import AS_STORED, EDGE, FLATTENED, NO_H2, NO_H3, NO_HTTPS, NO_V4, NO_V6, NOT_SERVED
+from dnsd.engine.entry import PLAIN, SPECIAL, row
+from dnsd.engine.names import kind_of
+from dnsd.engine.node import Apex
+from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone
+from dnsd.engine.table import rows
+from dnsd.model.records import RecordSettings, Traits, answered_ttl_s
 from dnsd.model.zones import Status, Zone
-from dnsd.wire.message import RECORD_FIXED
+from dnsd.wire.message import IN, RECORD_FIXED
 from dnsd.wire.names import ASTERISK, ancestors
-from dnsd.wire.rdata import AAAA, CNAME, DNAME, NS, SOA, A
+from dnsd.wire.rdata import AAAA, CNAME, DNAME, HTTPS, NS, A
 
-HIDDEN_BY_EDGE = (A, AAAA, CNAME)  # types for which the edge decides, not the data
-MAX_ALIKE = 100_000  # nodes kept for reuse by names with equal records while a zone is built
-
-Rrsets = dict[int, list[Record]]
+HIDDEN_BY_EDGE = frozenset((A, AAAA, CNAME))  # types for which the edge decides, not the data
 
 
-def build_zone(zone: Zone, *, applies_maps: bool) -> BuiltZone:
-    """Build the nodes of a zone; without `applies_maps`, its proxied records are answered as stored."""
+# Marks of records while they are packed, by the other records of their names.
+ALIKE = 0  # the name has this record alone, and is packed together with others
+APART = 1  # the name has this record alone, and its place matters
+SEVERAL = 2  # the name has several records
+
+
+class PackedZone(NamedTuple):
+    """A zone as control knows it, and the rows of its names."""
+
+    built: BuiltZone
+    rows: bytes
+
+
+def pack_zone(zone: Zone, apex: Apex, number: int, *, applies_maps: bool) -> PackedZone:
+    """Pack a zone; without `applies_maps`, its proxied records are answered as stored."""
     if zone.status is Status.INITIALIZING:
-        return BuiltZone(zone, applies_maps, (zone.name,), (REFUSED_NODE,))
-    names, nodes = _Builder(zone, applies_maps=applies_maps).build()
-    counts = Counter(nodes)
-    has_flattened = any(isinstance(node.rule, Flattened) for node in counts)
-    return BuiltZone(zone, applies_maps, tuple(names), tuple(nodes), has_flattened, _shown(counts))
+        refused = row(SPECIAL, kind_of(number, NOT_SERVED), zone.name, ())
+        return PackedZone(BuiltZone(zone, applies_maps, apex, number), refused)
+    return ZonePacker(zone, number, applies_maps=applies_maps).packed(apex)
 
 
-def _shown(counts: Mapping[Node, int]) -> ShownNames:
-    """The numbers of proxied names by the families that they show, from the names of each node."""
-    found: Counter[tuple[bool, bool]] = Counter()
-    for node, names in counts.items():
-        if isinstance(node.rule, Edge):
-            found[A in node.rule.keys, AAAA in node.rule.keys] += names
-    return ShownNames(found[True, False], found[False, True], found[True, True])
+def existing_names(zone: Zone) -> dict[bytes, None]:
+    """The existing names of a zone: owners in the order of its records, then empty non-terminals (RFC 4592 §2.2.2)."""
+    if zone.status is Status.INITIALIZING:
+        return {zone.name: None}
+    cuts, shortest = _cuts(zone), len(zone.name)
+    names = dict.fromkeys(owner for owner in zone.records.owners if not (cuts and _is_occluded(owner, cuts)))
+    above: dict[bytes, None] = {}
+    for name in dict.fromkeys(name[1 + name[0] :] for name in names if len(name) > shortest):
+        while name not in names and name not in above and len(name) > shortest:
+            above[name] = None
+            name = name[1 + name[0] :]
+    return names | above
 
 
-class _Builder:
-    """The state while one zone is built, of which it is the `StoredZone`."""
+class _Treatment(NamedTuple):
+    """The row of a name with one record."""
 
-    def __init__(self, zone: Zone, *, applies_maps: bool) -> None:
+    flags: int
+    rule: int
+    rtype: int = 0
+    ttl: int = 0  # seconds
+    is_hidden: bool = False  # the edge answers in place of the record
+
+
+class ZonePacker:
+    """The rows of one zone's names, and the state while they are made."""
+
+    def __init__(self, zone: Zone, number: int, *, applies_maps: bool) -> None:
         self.zone = zone
         self.records = zone.records
+        self.number = number
         self.applies_maps = applies_maps
-        self.apex = Apex(zone.id, zone.account_id, zone.name, zone.verified)
-        delegations = self.records.of_types({NS})
-        self.cuts = {self.records.owners[index] for index in delegations} - {zone.name}
-        self.wildcards = set(self._wildcards())
-        self.enclosers = {wildcard[len(ASTERISK) :] for wildcard in self.wildcards - {zone.name}}
-        hosts = {self.records.rdatas[index].lower() for index in delegations}
-        redirected = {self.records.owners[index] for index in self.records.of_types({DNAME})}
-        # Names with special data below them, or with records that other names need.
-        special = {zone.name} | self.cuts | self.wildcards | self.enclosers | hosts | redirected
-        self.at_special = list(compress(count(), map(special.__contains__, self.records.owners)))
-        self.special = self._by_owner(self.at_special)
-        for name in self.wildcards | self.enclosers:
-            self.special.setdefault(name, self._stored(name, {}))
-        self.nodata, self.nowhere = denials(self.apex, self.special[zone.name].rrsets[SOA])
-        self.nodes: dict[bytes, Node] = {}
-        self.plain_edges: dict[int, Node] = {}
-        self.alike: dict[object, Node] = {}
-        # Traits of records replaced by edge answers: their node does not depend on their data.
-        self.hidden = {
-            index
-            for index, traits in enumerate(self.records.distinct)
-            if applies_maps and traits.proxied and traits.rtype in HIDDEN_BY_EDGE
-        }
+        self.cuts = _cuts(zone)
+        # Below delegations, only the addresses of name servers are used.
+        self.hosts = {self.records.rdatas[index].lower() for index in self.records.of_types({NS})} if self.cuts else ()
+        self.treatments = [self._treatment(traits) for traits in self.records.distinct]  # of a name's only record
+        self.proxied_names: list[bytes] = []
+        self.rules = bytearray()  # of the proxied names
+        self.proxied_apart: set[bytes] = set()  # those that are packed apart
 
-    def build(self) -> tuple[list[bytes], list[Node]]:
-        """The distinct existing names of the zone and their nodes."""
-        for name in self.special:
-            self.node(name)
-        self._add_names_with_several_records()
-        names, nodes = self._add_names_with_one_record()
-        self._add_empty_nonterminals(names)
-        return [*names, *self.nodes], [*nodes, *self.nodes.values()]
+    def packed(self, apex: Apex) -> PackedZone:
+        """The zone, packed."""
+        marks = self._marks()
+        octets = b"".join((*self._rows_alike(marks), *self._rows_apart(marks)))
+        return PackedZone(self.built(apex), octets)
 
-    def _add_names_with_several_records(self) -> None:
-        for indexes in self.records.groups():
-            owner = self.records.owners[indexes[0]]
-            if owner not in self.nodes and not self._is_occluded(owner):
-                traits = tuple(self.records.traits[index] for index in indexes)
-                is_hidden = self.hidden.issuperset(traits)
-                key = traits if is_hidden else (traits, tuple(self.records.rdatas[index] for index in indexes))
-                self.nodes[owner] = self.alike.get(key) or self._new(owner, indexes, key)
-
-    def _add_names_with_one_record(self) -> tuple[list[bytes], list[Node]]:
-        """Add the nodes of the remaining names, but return the names and nodes that the traits alone decide.
-
-        A zone may have a million of these: they need no `Record` and no lookup of a name.
-        """
-        owners, column, nodes = self.records.owners, self.records.traits, self.nodes
-        is_decided = self._decided_by_traits()
-        for index in compress(count(), map(not_, is_decided)):
-            owner, traits = owners[index], column[index]
-            if owner not in nodes and not self._is_occluded(owner):
-                key = traits if traits in self.hidden else (traits, self.records.rdatas[index])
-                nodes[owner] = self.alike.get(key) or self._new(owner, [index], key)
-        decided = list(compress(column, is_decided))
-        indexes = dict(zip(decided, compress(count(), is_decided), strict=False))  # traits -> index of such a record
-        by_traits = {traits: self._new(owners[index], [index], traits) for traits, index in indexes.items()}
-        return list(compress(owners, is_decided)), list(map(by_traits.__getitem__, decided))
-
-    def _decided_by_traits(self) -> bytearray:
-        """For each record, 1 if it is the only record of a name without special data, and its own data is hidden."""
-        is_hidden = [traits in self.hidden and not self.cuts for traits in range(len(self.records.distinct))]
-        found = bytearray(map(is_hidden.__getitem__, self.records.traits))
-        for index in chain(self.at_special, self.records.grouped):
-            found[index] = False
-        return found
-
-    def _new(self, owner: bytes, indexes: Iterable[int], key: object) -> Node:
-        """Build the node of a name without special data below it, and keep it for names with equal records."""
-        records = [self.records[index] for index in indexes]
-        node = self._node(owner, self._stored(owner, _rrsets(records)))
-        # The compression of a large answer depends on its owner.
-        if sum(len(QUESTION_NAME) + RECORD_FIXED.size + len(record.rdata) for record in records) <= ALWAYS_FITS:
-            if len(self.alike) >= MAX_ALIKE:
-                self.alike.clear()
-            self.alike[key] = node
-        return node
-
-    def _add_empty_nonterminals(self, names: Iterable[bytes]) -> None:
-        """Add the nodes of empty non-terminals (RFC 4592 §2.2.2); `names` already have nodes."""
-        nodes, shortest = self.nodes, len(self.zone.name)
-        above: set[bytes] = set()
-        for name in {name[1 + name[0] :] for name in chain(names, nodes)}:
-            while name not in nodes and name not in above and len(name) > shortest:
-                above.add(name)
-                name = name[1 + name[0] :]
-        nodes |= dict.fromkeys(above.difference(names), Node(self.apex, {}, self.nodata, None, self.nowhere))
-
-    def _wildcards(self) -> Iterator[bytes]:
-        """The existing wildcards, also those without records."""
-        owners = self.records.owners
-        if ASTERISK not in b"".join(owners):  # one search: most zones have no wildcard
-            return
-        for owner in [owner for owner in owners if ASTERISK in owner]:
-            if not self._is_occluded(owner):
-                for name in (owner, *ancestors(owner)):
-                    if name.startswith(ASTERISK) and len(name) >= len(self.zone.name):
-                        yield name
-
-    def _by_owner(self, indexes: Iterable[int]) -> dict[bytes, StoredName]:
-        """What is stored at the owners of the records at `indexes`."""
-        found: dict[bytes, list[Record]] = defaultdict(list)
-        for index in indexes:
-            found[self.records.owners[index]].append(self.records[index])
-        return {owner: self._stored(owner, _rrsets(records)) for owner, records in found.items()}
-
-    def _is_occluded(self, owner: bytes) -> bool:
-        return bool(self.cuts) and any(ancestor in self.cuts for ancestor in ancestors(owner))
-
-    def stored(self, name: bytes) -> StoredName | None:
-        """What is stored at a name with special data, which other names may need."""
-        return self.special.get(name)
-
-    def node(self, name: bytes) -> Node | None:
-        """The node of a name with special data; None if it does not exist, or is occluded."""
-        stored = self.special.get(name)
-        if stored is None or stored.flags & OCCLUDED:
-            return None
-        return self.nodes.get(name) or self.nodes.setdefault(name, self._node(name, stored))
-
-    def _node(self, owner: bytes, stored: StoredName) -> Node:
-        if stored.edge and is_plain_edge(self, owner, stored):
-            # Proxied names of a zone with the same rule share one node.
-            known = self.plain_edges.get(id(stored.edge))
-            return known or self.plain_edges.setdefault(id(stored.edge), compile_node(self, owner, stored))
-        return compile_node(self, owner, stored)
-
-    def _stored(self, owner: bytes, rrsets: Rrsets) -> StoredName:
-        """What is stored at a name; of a proxied name without the addresses that the edge's replace."""
-        flags = (CUT if owner in self.cuts else 0) | (OCCLUDED if self._is_occluded(owner) else 0)
-        if not rrsets:
-            return StoredName(EMPTY, {})
-        addresses = [record for rtype in HIDDEN_BY_EDGE for record in rrsets.get(rtype, ())]
-        edge = None
-        if not flags and self.applies_maps and any(record.proxied for record in addresses):
-            edge = self._edge(addresses)
-        stored = {
-            rtype: _rrset(records) for rtype, records in rrsets.items() if not edge or rtype not in HIDDEN_BY_EDGE
-        }
-        return StoredName(flags, stored, edge, CNAME in stored and self._is_flattened(rrsets[CNAME][0]))
-
-    def _is_flattened(self, cname: Record) -> bool:
-        """Whether a CNAME is flattened; one that is proxied, but answered as stored, never is."""
-        is_wanted = self.zone.settings.flatten_all_cnames or cname.settings.flatten_cname
-        return bool(is_wanted or cname.owner == self.zone.name) and not cname.proxied
-
-    def _edge(self, records: list[Record]) -> Edge:
-        zone = self.zone.settings
-        proxied = [record.settings for record in records if record.proxied]
-        return edge(
-            v4=not any(settings.ipv6_only for settings in proxied),
-            v6=zone.ipv6 and not any(settings.ipv4_only for settings in proxied),
-            http3=zone.http3,
-            http2=zone.http2,
-            https=zone.https_records,
+    def built(self, apex: Apex) -> BuiltZone:
+        """The zone, after all rows were made."""
+        aliases = self._aliases()
+        return BuiltZone(
+            zone=self.zone,
+            applies_maps=self.applies_maps,
+            apex=apex,
+            number=self.number,
+            proxied_names=self.proxied_names,
+            rules=bytes(self.rules),
+            aliases_at=array("I", aliases),
+            flattened_at=frozenset(filter(self._is_flattened, aliases)),
+            dnames_at=array("I", filterfalse(self._is_cut_off, self.records.of_types({DNAME}))),
         )
 
+    def _marks(self) -> bytearray:
+        """For each record ALIKE, APART or SEVERAL."""
+        owners, hidden = self.records.owners, [treatment.is_hidden for treatment in self.treatments]
+        marks = bytearray(map(bytes.startswith, owners, repeat((ASTERISK, self.zone.name))))  # wildcards, the apex
+        if self.cuts:
+            for index in compress(count(), map(hidden.__getitem__, self.records.traits)):
+                marks[index] |= self._is_cut_off(index)
+        for index in self.records.grouped:
+            marks[index] = SEVERAL
+        return marks
 
-def _rrsets(records: Iterable[Record]) -> Rrsets:
-    """The records of one name by type."""
-    rrsets: Rrsets = defaultdict(list)
-    for record in records:
-        rrsets[record.rtype].append(record)
-    return rrsets
+    def _rows_alike(self, marks: bytearray) -> Iterator[bytes]:
+        """The rows of names with one record, packed together with those that are treated alike."""
+        groups: dict[_Treatment, tuple[list[bytes], list[bytes]]] = defaultdict(lambda: ([], []))
+        by_traits = [groups[treatment] for treatment in self.treatments]
+        columns = self.records.owners, self.records.rdatas, self.records.traits
+        is_alike = bytes(map(not_, marks))
+        for owner, rdata, traits in zip(*(compress(column, is_alike) for column in columns), strict=True):
+            names, rdatas = by_traits[traits]
+            names.append(owner)
+            rdatas.append(rdata)
+        for (flags, rule, rtype, ttl, is_hidden), (names, rdatas) in groups.items():
+            if is_hidden:
+                self.proxied_names += names
+                self.rules += bytes((rule,)) * len(names)
+            yield rows(flags, kind_of(self.number, rule), names, rtype, ttl, None if is_hidden else rdatas)
+
+    def _rows_apart(self, marks: bytearray) -> Iterator[bytes]:
+        """The rows of all other names."""
+        for index in compress(count(), map(APART.__eq__, marks)):
+            yield self.row(self.records.owners[index], [index])
+        for indexes in self.records.groups():
+            yield self.row(self.records.owners[indexes[0]], indexes)
+
+    def row(self, owner: bytes, indexes: Sequence[int]) -> bytes:
+        """The row of the name with the records at these indexes."""
+        by_type: dict[int, list[int]] = defaultdict(list)
+        for index in indexes:
+            by_type[self.records.rtype(index)].append(index)
+        proxied = [index for index in indexes if self.is_hidden(index)]
+        rule = FLATTENED if CNAME in by_type and self._is_flattened(by_type[CNAME][0]) else AS_STORED
+        if proxied and not self._is_cut_off(indexes[0]):
+            rule = self._edge({self._traits(index).settings for index in proxied})
+            self.proxied_apart.add(owner)
+            self.proxied_names.append(owner)
+            self.rules.append(rule | (OWN_HTTPS if HTTPS in by_type else 0))
+        if proxied and (rule & EDGE or owner not in self.hosts):
+            by_type = {rtype: of for rtype, of in by_type.items() if rtype not in HIDDEN_BY_EDGE}
+        is_special = owner.startswith((ASTERISK, self.zone.name)) or CNAME in by_type or DNAME in by_type
+        sets = [self._set(rtype, of) for rtype, of in by_type.items()]
+        return row(SPECIAL if is_special else PLAIN, kind_of(self.number, rule), owner, sets)
+
+    def _set(self, rtype: int, indexes: Sequence[int]) -> tuple[int, int, bytes]:
+        """An RRset, as the body of its answer, with the lowest of the TTLs (RFC 2181 §5.2)."""
+        ttl = min(answered_ttl_s(self._traits(index).ttl) for index in indexes)
+        rdatas = [self.records.rdatas[index] for index in indexes]
+        body = [QUESTION_NAME + RECORD_FIXED.pack(rtype, IN, ttl, len(rdata)) + rdata for rdata in rdatas]
+        return rtype, len(rdatas), b"".join(body)
+
+    def _treatment(self, traits: Traits) -> _Treatment:
+        if self.applies_maps and traits.proxied and traits.rtype in HIDDEN_BY_EDGE:
+            return _Treatment(PLAIN, self._edge({traits.settings}), is_hidden=True)
+        flags = SPECIAL if traits.rtype in (CNAME, DNAME) else PLAIN
+        rule = FLATTENED if traits.rtype == CNAME and self._flattens(traits) else AS_STORED
+        return _Treatment(flags, rule, traits.rtype, answered_ttl_s(traits.ttl))
+
+    def _flattens(self, traits: Traits) -> bool:
+        """Whether settings flatten a CNAME; one that is proxied, but answered as stored, is not flattened."""
+        return bool(self.zone.settings.flatten_all_cnames or traits.settings.flatten_cname) and not traits.proxied
+
+    def _is_flattened(self, index: int) -> bool:
+        """Whether a CNAME is flattened: by settings, or as it is at the apex."""
+        traits = self._traits(index)
+        return self._flattens(traits) or (self.records.owners[index] == self.zone.name and not traits.proxied)
+
+    def _edge(self, settings: Iterable[RecordSettings]) -> int:
+        """The rule of a proxied name, from the settings of the zone and of its proxied records."""
+        zone = self.zone.settings
+        lacks = {
+            NO_V4: any(one.ipv6_only for one in settings),
+            NO_V6: not zone.ipv6 or any(one.ipv4_only for one in settings),
+            NO_H3: not zone.http3,
+            NO_H2: not zone.http2,
+            NO_HTTPS: not zone.https_records,
+        }
+        return EDGE | sum(part for part, is_lacking in lacks.items() if is_lacking)
+
+    def _aliases(self) -> list[int]:
+        """The indexes of the CNAMEs that are followed or flattened."""
+        return [
+            index
+            for index in self.records.of_types({CNAME})
+            if not self.is_hidden(index)
+            and self.records.owners[index] not in self.proxied_apart
+            and not self._is_cut_off(index)
+        ]
+
+    def is_hidden(self, index: int) -> bool:
+        """Whether the edge answers in place of a record, unless its name is cut off."""
+        return self.treatments[self.records.traits[index]].is_hidden
+
+    def _traits(self, index: int) -> Traits:
+        return self.records.distinct[self.records.traits[index]]
+
+    def _is_cut_off(self, index: int) -> bool:
+        """Whether the owner of a record is a delegation, or lies below one."""
+        owner = self.records.owners[index]
+        return bool(self.cuts) and (owner in self.cuts or _is_occluded(owner, self.cuts))
 
 
-def _rrset(records: list[Record]) -> Rrset:
-    """The records as one RRset, with the lowest of their TTLs (RFC 2181 §5.2)."""
-    ttl = min(record.ttl_s for record in records)
-    return Rrset(None, records[0].rtype, ttl, tuple(record.rdata for record in records))
+def _cuts(zone: Zone) -> set[bytes]:
+    """The delegated names of a zone."""
+    return {zone.records.owners[index] for index in zone.records.of_types({NS})} - {zone.name}
+
+
+def _is_occluded(owner: bytes, cuts: set[bytes]) -> bool:
+    return any(ancestor in cuts for ancestor in ancestors(owner))

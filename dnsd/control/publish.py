@@ -188,7 +188,7 @@ class Publisher:
     def _save(self, snapshot: Snapshot, title: Title, *, gently: bool) -> None:
         parts = delta(None, snapshot)
         save_snapshot(self._file, title, _with_pauses(parts) if gently else parts)
-        share_octets(self._file, snapshot.names)
+        share_octets(self._file, snapshot.names.table)
 
     async def save_again(self) -> None:
         """Save what is not saved yet every SAVE_AGAIN_S, forever."""

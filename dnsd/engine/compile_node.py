@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from dnsd.engine.answer import Answer, Rrset, build_answer
+from dnsd.engine.entry import CUT, EMPTY
 from dnsd.engine.node import REFUSED_NODE, Alias, Apex, Edge, Flattened, Node, Redirection
 from dnsd.wire.message import NXDOMAIN
 from dnsd.wire.names import ASTERISK, ancestors, is_below
@@ -20,16 +21,10 @@ from dnsd.wire.rdata import AAAA, ANY, CNAME, DNAME, DS, HINFO, NS, A
 ANY_ANSWER = build_answer([Rrset(None, HINFO, 3789, (b"\x07RFC8482\x00",))])  # RFC 8482 §4.2; the TTL Cloudflare uses
 
 
-# Flags of stored names.
-CUT = 1  # a delegation
-OCCLUDED = 2  # below a delegation: only the addresses are used, as glue
-EMPTY = 4  # an empty non-terminal (RFC 4592 §2.2.2)
-
-
 class StoredName(NamedTuple):
     """What a zone stores at one of its names."""
 
-    flags: int
+    flags: int  # of its entry: CUT, OCCLUDED, EMPTY
     rrsets: Mapping[int, Rrset]  # by type, without owners; those hidden by `edge` are left out
     edge: Edge | None = None  # the rule of a proxied name
     is_flattened: bool = False  # of the CNAME, if there is one

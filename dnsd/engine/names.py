@@ -1,151 +1,225 @@
-"""The table of all names: canonical name to node, most of it in one piece of memory that processes can share.
+"""The names of all zones: what is stored at them, and their nodes, which are made when asked for.
 
-Control writes those octets into the snapshot file, and all workers map them: a million names are in memory once.
-Changes since they were packed are kept separately, up to a limit.
+What is stored stands in a table (`engine/table.py`) in memory that processes share. A process keeps the nodes that it
+was asked for last, up to a limit, and the parts that the nodes of one zone share.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import ItemsView, Iterator, MutableMapping, Sequence
-from typing import TYPE_CHECKING
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from dnsd.engine import plain_names
+from dnsd.engine.answer import Rrset
+from dnsd.engine.compile_node import (
+    StoredName,
+    answering_node,
+    child_apex_node,
+    compile_node,
+    denials,
+    is_plain_edge,
+)
+from dnsd.engine.edge_rules import FLATTENED, NOT_SERVED, edge_rule
+from dnsd.engine.entry import OCCLUDED, SHADOWED, NameEntry
+from dnsd.engine.node import REFUSED_NODE, Apex, Node, is_followed
+from dnsd.engine.table import Table
+from dnsd.wire.message import RECORD_FIXED
+from dnsd.wire.names import ASTERISK, ancestors
+from dnsd.wire.rdata import SOA
 
-try:
-    from dnsd.engine._names import Table, pack
-except ImportError:  # no compiler was found, or the system is not Linux
-    from dnsd.engine.plain_names import Table, pack  # type: ignore[assignment]
+GENERATION = 10_000  # nodes or zones made before those that were not asked for meanwhile are forgotten
+RULE_BITS = 8  # of an entry's kind; the others are the zone's number
+OWNER_SIZE = 2  # octets of the pointer to the question's name
 
-if TYPE_CHECKING:
-    from dnsd.engine.node import Node
-
-Octets = bytes | memoryview
-NameChanges = dict[bytes, "Node | None"]  # canonical name -> its new node; None: the name was removed
-
-KEY_SIZE = 16  # octets
-FEW = 1_000  # changes always allowed before the names are packed again
-FEW_SHARE = 8  # or changes of up to an eighth of the names, if that is more
+Zones = Sequence[Apex | None]  # by number; None: not in use
+K = TypeVar("K")
+V = TypeVar("V")
 
 
-class NameTable(Table, MutableMapping[bytes, "Node"]):
-    """Canonical names and their nodes: `octets` from `pack`, `nodes` by their number in them, and later `changes`."""
+def kind_of(zone: int, rule: int) -> int:
+    """The kind of an entry: the number of its zone, and its rule."""
+    return zone << RULE_BITS | rule
 
-    __slots__ = ()
+
+def zone_number(kind: int) -> int:
+    """The number of the zone of entries of this kind."""
+    return kind >> RULE_BITS
+
+
+def rule_number(kind: int) -> int:
+    """The rule of entries of this kind (`engine/edge_rules.py`)."""
+    return kind & (1 << RULE_BITS) - 1
+
+
+def stored_name(entry: NameEntry) -> StoredName:
+    """What stands in an entry of the table."""
+    rule = rule_number(entry.kind)
+    rrsets = {rtype: _rrset(rtype, body) for rtype, _, body in entry.sets}
+    return StoredName(entry.flags, rrsets, edge_rule(rule), rule == FLATTENED)
+
+
+def _rrset(rtype: int, body: bytes) -> Rrset:
+    """The RRset in the body of its answer."""
+    rdatas, at, ttl, rclass = [], 0, 0, 0
+    while at < len(body):
+        start = at + OWNER_SIZE + RECORD_FIXED.size
+        _, rclass, ttl, size = RECORD_FIXED.unpack_from(body, at + OWNER_SIZE)
+        at = start + size
+        rdatas.append(body[start:at])
+    return Rrset(None, rtype, ttl, tuple(rdatas), rclass)
+
+
+class NameTable(Mapping[bytes, Node]):
+    """Canonical names and their nodes."""
+
+    def __init__(self, table: Table, zones: Zones) -> None:
+        self.table = table
+        self.zones = zones
+        self.stored_zones = _StoredZones(self)
+        self._nodes = _Nodes(self)
+        self.node_at: Callable[[bytes], Node | None] = self._nodes.__getitem__  # `get` without a call of Python code
+
+    def get(self, name: bytes, default: Any = None) -> Any:
+        """The node of a name; the same object for as long as it is kept."""
+        return self._nodes[name] or default
 
     def __getitem__(self, name: bytes) -> Node:
-        node = self.get(name)
+        node = self.node_at(name)
         if node is None:
             raise KeyError(name)
         return node
 
-    def __setitem__(self, name: bytes, node: Node) -> None:
-        self.changes[name] = node
-
-    def __delitem__(self, name: bytes) -> None:
-        if name not in self:
-            raise KeyError(name)
-        if self.holds(name):
-            self.changes[name] = None
-        else:
-            del self.changes[name]
+    def __contains__(self, name: object) -> bool:
+        return name in self.table
 
     def __len__(self) -> int:
-        new = sum(not self.holds(name) for name in self.changes)
-        gone = sum(node is None for node in self.changes.values())
-        return self.stored + new - gone
+        return len(self.table)
 
     def __iter__(self) -> Iterator[bytes]:
-        return (name for name, _ in self.entries())
+        return (entry.name for entry in self.entries())
 
-    def items(self) -> ItemsView[bytes, Node]:
-        """The names with their nodes."""
-        return _Items(self)
+    def entries(self) -> Iterator[NameEntry]:
+        """The entries of all names."""
+        return (entry for entry in self.table.entries() if not entry.flags & (OCCLUDED | SHADOWED))
 
-    def copy(self) -> NameTable:
-        """A copy that can be changed; the octets and their nodes are shared."""
-        return self.with_changes(self.changes.copy())
+    def entry(self, name: bytes) -> NameEntry | None:
+        """The entry of a name."""
+        entry = self.table.find(name)
+        return None if entry is None or entry.flags & OCCLUDED else entry
 
-    def has_room(self, count: int) -> bool:
-        """Whether `count` more names may change before the names must be packed again."""
-        return len(self.changes) + count <= max(FEW, self.stored // FEW_SHARE)
+    def apex(self, entry: NameEntry) -> Apex:
+        """The zone of an entry."""
+        apex = self.zones[zone_number(entry.kind)]
+        assert apex is not None, "the zone of an entry is in use"
+        return apex
 
-    def columns(self) -> tuple[list[bytes], list[Node]]:
-        """The names and their nodes, as two lists."""
-        names, nodes = [], []
-        for name, node in self.entries():
-            names.append(name)
-            nodes.append(node)
-        return names, nodes
-
-    def shares_octets(self, other: NameTable) -> bool:
-        """Whether two tables differ only in their changes."""
-        return self._key == other._key and self.nodes is other.nodes
-
-    @property
-    def _key(self) -> bytes:
-        """The key of the hash, different for each packing."""
-        return bytes(self.octets[:KEY_SIZE])
-
-    def entries(self) -> Iterator[tuple[bytes, Node]]:
-        """Yield the names with their nodes."""
-        position, end, changes, entry = 0, self.end, self.changes, self.entry
-        while position < end:
-            name, node, position = entry(position)
-            if name not in changes:
-                yield name, node
-        for name, changed in changes.items():
-            if changed is not None:
-                yield name, changed
+    def nodes_in(self, apex: Apex) -> Callable[[bytes], Node | None]:
+        """The nodes by name of one zone, also those at and below a zone inside it, which answers in its place."""
+        return _ZoneInTable(self, apex, is_hidden=True).node
 
 
-class _Items(ItemsView[bytes, "Node"]):
-    _mapping: NameTable
+class _AskedLast(dict[K, V]):
+    """What was asked for last, made when it is missing: a young generation and, aside, an old one.
 
-    def __iter__(self) -> Iterator[tuple[bytes, Node]]:
-        return self._mapping.entries()
-
-
-def names_in(octets: Octets, nodes: list[Node]) -> NameTable:
-    """The table in `octets`, which _names.c or plain_names packed. Raises ValueError for other octets."""
-    if issubclass(Table, plain_names.Table) or plain_names.has_index(octets):
-        return NameTable(octets, nodes, {})
-    return packed_names(*plain_names.Table(octets, nodes, {}).columns())
-
-
-def packed_names(names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:
-    """Pack a table of distinct names and their nodes, without changes.
-
-    Raises ValueError for over 4 GiB of names.
+    The old one is forgotten when the young one becomes old; what is asked for meanwhile is young again. The table keeps
+    these: a cycle would never be freed where garbage is frozen.
     """
-    distinct = list(dict.fromkeys(nodes))
-    numbers = dict(zip(distinct, range(len(distinct)), strict=True))
-    octets = pack(list(names), list(map(numbers.__getitem__, nodes)), os.urandom(KEY_SIZE))
-    return NameTable(octets, distinct, {})
+
+    def __init__(self, names: NameTable) -> None:
+        super().__init__()
+        self.names: NameTable = weakref.proxy(names)
+        self._old: dict[K, V] = {}
+
+    def __missing__(self, key: K) -> V | None:
+        value = self._old.get(key) or self.make(key)
+        if value is not None:
+            if len(self) >= GENERATION:
+                self._old = dict(self)
+                self.clear()
+            self[key] = value
+        return value
+
+    def make(self, key: K) -> V | None:
+        """Make a value."""
+        raise NotImplementedError
 
 
-def renewed_names(previous: NameTable | None, names: Sequence[bytes], nodes: Sequence[Node]) -> NameTable:
-    """A table of these names: the previous table with changes if they are few, else packed again."""
-    if previous is not None:
-        changes = previous.changes | _changes(previous, names, nodes)
-        renewed = previous.with_changes(changes)
-        if renewed.has_room(0):
-            return renewed
-    return packed_names(names, nodes)
+class _Nodes(_AskedLast[bytes, Node]):
+    """Nodes by name."""
+
+    def make(self, key: bytes) -> Node | None:
+        names = self.names
+        entry = names.table.find(key)
+        if entry is None or entry.flags & OCCLUDED:
+            return None
+        zone = names.stored_zones[zone_number(entry.kind)]
+        node = zone.made(entry)
+        if key == zone.apex.name and (above := self._parent_node(zone.apex)):
+            return child_apex_node(node, above)
+        return node
+
+    def _parent_node(self, apex: Apex) -> Node | None:
+        """The node that answers for the name of a zone in the closest zone around it; None without one.
+
+        That zone must be served here, and may answer for the name (RFC 4035 §3.1.4.1: it has the DS records).
+        """
+        above = next((zone for zone in self._zones_around(apex) if is_followed(zone, apex)), None)
+        return answering_node(self.names.nodes_in(above), apex.name) if above else None
+
+    def _zones_around(self, apex: Apex) -> Iterator[Apex]:
+        for name in ancestors(apex.name):
+            entry = self.names.table.find(name)
+            if entry is not None and (found := self.names.apex(entry)).name == name:
+                yield found
 
 
-def changes_of(old: NameTable, new: NameTable) -> NameChanges:
-    """The changes that turn `old` into `new`."""
-    if not new.shares_octets(old):
-        return _changes(old, *new.columns())
-    return {
-        name: new.get(name) for name in old.changes.keys() | new.changes.keys() if old.get(name) is not new.get(name)
-    }
+class _StoredZones(_AskedLast[int, "_ZoneInTable"]):
+    """Zones by number."""
+
+    def make(self, key: int) -> _ZoneInTable:
+        apex = self.names.zones[key]
+        assert apex is not None, "the zone of an entry is in use"
+        return _ZoneInTable(self.names, apex)
 
 
-def _changes(old: NameTable, names: Sequence[bytes], nodes: Sequence[Node]) -> NameChanges:
-    get = old.get
-    changed: NameChanges = {name: node for name, node in zip(names, nodes, strict=True) if get(name) is not node}
-    if len(names) - len(changed) < len(old):
-        changed |= dict.fromkeys(set(old).difference(names))
-    return changed
+class _ZoneInTable:
+    """A zone as a `StoredZone`; with `is_hidden`, also where a zone inside it answers in its place."""
+
+    def __init__(self, names: NameTable, apex: Apex, *, is_hidden: bool = False) -> None:
+        self.apex = apex
+        self._names: NameTable = names if isinstance(names, weakref.ProxyType) else weakref.proxy(names)
+        self._is_hidden = is_hidden
+        self._edges: dict[int, Node] = {}  # of proxied names without other data, by rule
+        at_apex = self.stored(apex.name)
+        if at_apex is not None and SOA in at_apex.rrsets:  # else the zone is not served
+            self.nodata, self.nowhere = denials(apex, at_apex.rrsets[SOA])
+
+    def stored(self, name: bytes) -> StoredName | None:
+        """What is stored at a name."""
+        entry = self._entry(name)
+        return None if entry is None else stored_name(entry)
+
+    def node(self, name: bytes) -> Node | None:
+        """The node of a name."""
+        if not self._is_hidden:
+            node = self._names.node_at(name)
+            if node is None or node.apex is self.apex:
+                return node
+        entry = self._entry(name)
+        return None if entry is None or entry.flags & OCCLUDED else self.made(entry)
+
+    def made(self, entry: NameEntry) -> Node:
+        """Make the node of an entry."""
+        rule, name = rule_number(entry.kind), entry.name
+        if rule == NOT_SERVED:
+            return REFUSED_NODE
+        known = None if entry.sets or self._is_hidden else self._edges.get(rule)
+        if known is not None and ASTERISK + name not in self._names.table:
+            return known
+        stored = stored_name(entry)
+        if not is_plain_edge(self, name, stored):
+            return compile_node(self, name, stored)
+        return self._edges.setdefault(rule, compile_node(self, name, stored))
+
+    def _entry(self, name: bytes) -> NameEntry | None:
+        return self._names.table.find_in(self.apex.name, name)

@@ -71,7 +71,7 @@ def parse(snapshot: Snapshot, query: bytes) -> ParsedQuery | None:
     """
     end = query.find(0, HEADER_SIZE) + 1  # just past QNAME, unless a label holds a zero octet
     qname = query[HEADER_SIZE:end].lower()
-    node = snapshot.names.get(qname)
+    node = snapshot.names.node_at(qname)
     is_own = node is not None
     cookie = b""
     try:
@@ -79,7 +79,7 @@ def parse(snapshot: Snapshot, query: bytes) -> ParsedQuery | None:
             end = name_end(query, HEADER_SIZE)
             qname = query[HEADER_SIZE:end].lower()
             node = snapshot.search(qname)
-            is_own = qname.find(0) < len(qname) - 1 and qname in snapshot.names
+            is_own = qname.find(0) < len(qname) - 1 and qname in snapshot.names.table
         rest = query[2:HEADER_SIZE] + query[end:]
         if len(rest) > PLAIN_REST:
             if rest[NSCOUNT_END]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from dnsd.engine.answer import Answer, EdgeSource
+from dnsd.engine.answer import Answer, EdgeSource, Rrset
+from dnsd.engine.edge_rules import NO_V4, NO_V6
 from dnsd.engine.names import NameTable
-from dnsd.engine.node import Alias, Edge, Flattened, Node, Redirection
+from dnsd.engine.node import Alias, Apex, Flattened, Node, Redirection
 from dnsd.wire.names import ASTERISK, ROOT, ancestors
+from dnsd.wire.rdata import CNAME, DNAME
 
 if TYPE_CHECKING:
     from dnsd.model.advertisement import Unreachable
@@ -39,47 +41,57 @@ class ShownNames(NamedTuple):
     both: int = 0
 
 
-NO_NAMES = ShownNames()
+OWN_HTTPS = 64  # beside the number of an edge rule
 
 
 @dataclass(frozen=True, eq=False)
 class BuiltZone:
-    """A zone's names with their nodes, and the data that they were built from."""
+    """A zone as it was packed for the table of names, and the places of those names that changes are judged by."""
 
     zone: Zone
     applies_maps: bool
-    names: Sequence[bytes]  # a column, as only the table of all names is searched
-    nodes: Sequence[Node]
-    has_flattened: bool = False  # whether any of its names has a flattened CNAME
-    proxied: ShownNames = NO_NAMES
-
-    def items(self) -> Iterator[tuple[bytes, Node]]:
-        """The names with their nodes."""
-        return zip(self.names, self.nodes, strict=True)
-
-    @cached_property
-    def edges(self) -> Mapping[Node, int]:
-        """The nodes of proxied names, each with the number of its names."""
-        return {node: count for node, count in Counter(self.nodes).items() if isinstance(node.rule, Edge)}
+    apex: Apex
+    number: int  # in the kinds of its names
+    proxied_names: Sequence[bytes] = ()
+    rules: bytes = b""  # for each of them the number of its rule, with OWN_HTTPS if it has HTTPS records of its own
+    aliases_at: Sequence[int] = ()  # indexes of the CNAMEs that are followed or flattened
+    flattened_at: Set[int] = frozenset()  # those that are flattened
+    dnames_at: Sequence[int] = ()  # indexes of the DNAMEs
 
     @cached_property
-    def aliases(self) -> tuple[tuple[bytes, Alias | Flattened], ...]:
+    def edges(self) -> Mapping[int, int]:
+        """The rules of its proxied names, each with the number of names."""
+        return Counter(self.rules)
+
+    @cached_property
+    def proxied(self) -> ShownNames:
+        """The numbers of its proxied names by the families that they show."""
+        found: Counter[tuple[bool, bool]] = Counter()
+        for number, names in self.edges.items():
+            found[not number & NO_V4, not number & NO_V6] += names
+        return ShownNames(found[True, False], found[False, True], found[True, True])
+
+    def aliases(self) -> Iterator[tuple[bytes, Alias | Flattened]]:
         """The names with a CNAME that is followed or flattened, and their rules."""
-        if not any(isinstance(node.rule, Alias | Flattened) for node in set(self.nodes)):
-            return ()
-        rules = ((name, node.rule) for name, node in self.items())
-        return tuple((name, rule) for name, rule in rules if isinstance(rule, Alias | Flattened))
+        for index in self.aliases_at:
+            record = self.zone.records[index]
+            if index in self.flattened_at:
+                yield record.owner, Flattened(record.ttl_s, record.target)
+            else:
+                yield record.owner, Alias(Rrset(None, CNAME, record.ttl_s, (record.rdata,)), record.target)
 
     @cached_property
     def redirections(self) -> tuple[Redirection, ...]:
         """The DNAMEs."""
-        below = (node.below.rule for node in set(self.nodes) if node.below)
-        return tuple({rule.owner: rule for rule in below if isinstance(rule, Redirection)}.values())
+        found = map(self.zone.records.__getitem__, self.dnames_at)
+        return tuple(
+            Redirection(Rrset(one.owner, DNAME, one.ttl_s, (one.rdata,)), one.owner, one.target) for one in found
+        )
 
     @cached_property
     def leads_to(self) -> frozenset[bytes]:
         """The targets of all aliases and DNAMEs, and the ancestors of these targets."""
-        targets = {rule.target for rule in (*(rule for _, rule in self.aliases), *self.redirections)}
+        targets = {self.zone.records.rdatas[index].lower() for index in (*self.aliases_at, *self.dnames_at)}
         return frozenset(name for target in targets for name in (target, *ancestors(target)))
 
 
@@ -96,8 +108,7 @@ class MapsUsed:
 class Snapshot:
     """All data that `respond` reads."""
 
-    names: NameTable  # canonical name -> node, empty non-terminals included
-    longest: int  # upper bound on the octets of a name, at least 1
+    names: NameTable  # empty non-terminals included
     by_zone: Mapping[str, Addresses]  # zone id -> the addresses of the zone's map
     by_account: Mapping[str, Addresses]  # account id -> the addresses of its map, else of its immutable map
     default: Addresses
@@ -112,39 +123,34 @@ class Snapshot:
 
     def search(self, name: bytes) -> Node:
         """The node that answers for canonical `name`: its own, else that of the closest encloser (RFC 4592 §3.3.1)."""
-        find = self.names.get
-        node = find(name)
-        if node is not None:
-            return node
-        # A name of 120 labels would need 120 lookups: skip suffixes longer than any served name.
-        excess, start = len(name) - self.longest, 0
-        while start < excess:
-            start += 1 + name[start]
-        name = name[start:]
-        node = find(name) if start else None
-        while node is None and name != ROOT:
-            name = name[1 + name[0] :]
-            node = find(name)
-        if node is not None:
-            return node.below or self.refused
-        return self.refused
+        found = self._closest(name)
+        node = None if found is None else self.names.node_at(found)
+        if node is None:
+            return self.refused
+        return node if found == name else node.below or self.refused
 
     def place_of(self, name: bytes) -> tuple[bytes, bytes]:
         """The zone of canonical `name`, and the owner name of its answer: itself or a wildcard; b"" without one."""
-        node = self.search(name)
+        node, found = self.search(name), self._closest(name)
         zone = node.apex.name if node.apex else b""
-        if name in self.names:
-            return zone, name
-        excess, start = len(name) - self.longest, 0
+        if found is None or found == name:
+            return zone, found or b""
+        wildcard = ASTERISK + found
+        return zone, wildcard if wildcard in self.names else b""
+
+    def _closest(self, name: bytes) -> bytes | None:
+        """Canonical `name` if it exists, else its closest encloser; None outside of all zones."""
+        table = self.names.table
+        # A name of 120 labels would need 120 lookups: skip suffixes longer than any served name.
+        excess, start = len(name) - table.longest, 0
         while start < excess:
             start += 1 + name[start]
         name = name[start:]
-        while name not in self.names:
+        while name not in table:
             if name == ROOT:
-                return zone, b""
+                return None
             name = name[1 + name[0] :]
-        wildcard = ASTERISK + name
-        return zone, wildcard if wildcard in self.names else b""
+        return name
 
     def addresses(self, zone_id: str, account_id: str) -> Addresses:
         """The effective addresses of a zone: those of its own map, else of its account's, else the default pool."""

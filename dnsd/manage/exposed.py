@@ -105,9 +105,7 @@ def unless_exposed(verb: Callable[[Draft], T], token: Token, *, seen: str = "") 
 def _names(before: Loaded, after: Loaded, zones: Iterable[ZoneMoves]) -> Iterator[ExposedName]:
     old, new = before.snapshot, after.snapshot
     for zone in zones:
-        for name, node in old.zones[zone.zone_id].items():
-            if not isinstance(node.rule, Edge):
-                continue
+        for name in old.zones[zone.zone_id].proxied_names:
             now = new.names.get(name) or new.search(name)
             if not isinstance(now.rule, Edge) and is_stored(now):
                 end = ending(new, now, name)

@@ -18,7 +18,7 @@ from dnsd.compile.effects import Effects, Moved
 from dnsd.compile.endings import Ending, EndKind, Rdatas
 from dnsd.compile.moves import Fate
 from dnsd.engine.answer import EdgeSource
-from dnsd.engine.node import Alias, Edge, Flattened
+from dnsd.engine.node import Alias, Flattened
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import Problem
 from dnsd.model.zones import Zone
@@ -211,7 +211,7 @@ def answering(loaded: Loaded, zone: Zone) -> ZoneAddresses:
 def proxied_names(loaded: Loaded, zone: Zone) -> Iterator[bytes]:
     """The names of a zone that are answered with edge addresses."""
     built = loaded.snapshot.zones.get(zone.id)  # None: the zone is not served
-    return (name for name, node in (built.items() if built else ()) if isinstance(node.rule, Edge))
+    return iter(built.proxied_names if built else ())
 
 
 def _map_id(loaded: Loaded, source: EdgeSource | None) -> str | None:

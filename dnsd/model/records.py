@@ -155,12 +155,17 @@ class Record:
     @property
     def ttl_s(self) -> int:
         """The TTL in answers if the record is answered as stored."""
-        return PROXIED_TTL_S if self.ttl == AUTOMATIC_TTL else self.ttl
+        return answered_ttl_s(self.ttl)
 
     @property
     def target(self) -> bytes:
         """The canonical target name of a CNAME, NS, DNAME or PTR record."""
         return self.rdata.lower()
+
+
+def answered_ttl_s(ttl: int) -> int:
+    """The TTL in answers, in seconds, of a record with this TTL that is answered as stored."""
+    return PROXIED_TTL_S if ttl == AUTOMATIC_TTL else ttl
 
 
 class RecordError(ValueError):

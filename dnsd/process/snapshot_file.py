@@ -1,8 +1,9 @@
 """The snapshot file: the served snapshot, compiled, for workers to load, and a fallback if the source is lost.
 
-A line of JSON, then pickled parts (see engine/delta.py), then the octets of the name table, their count, and a
-digest of all of it: an incomplete file is not a snapshot. The names are mapped, not read, so that processes share them,
-even after the file was replaced. Only this package's data classes are unpickled, whatever a file contains.
+A line of JSON, the *title*, with the sizes and digests of the sections that follow it: the octets of the table of
+names, those of its overlay, and pickled parts (engine/delta.py). At the end, a digest of the title: an incomplete file
+is not a snapshot. The table is mapped, not read, so that processes share it, even after the file was replaced. Only
+this package's data classes are unpickled, whatever a file contains.
 """
 
 from __future__ import annotations
@@ -14,30 +15,31 @@ import mmap
 import os
 import pickle
 import stat
-import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from dnsd import __version__
 from dnsd.engine.delta import DeltaPart
-from dnsd.engine.names import KEY_SIZE, NameTable, Octets
+from dnsd.engine.entry import Octets
+from dnsd.engine.table import Table
 from dnsd.errors import DnsdError, shown
 from dnsd.whole_file import replacing
 
 FILE_NAME = "snapshot"  # in the state folder
 ANY_MAGIC = b"dnsd snapshot "
-MAGIC = ANY_MAGIC + b"5 "  # the format's number
-SIZE = struct.Struct("<Q")  # of the table of names
+FORMAT = 6
+MAGIC = ANY_MAGIC + b"%d " % FORMAT
 DIGEST_SIZE = 32  # octets
-MAX_TITLE = 4096  # octets
+MAX_TITLE = 4096  # octets, with the magic
 BLOCK_SIZE = 1024 * 1024  # octets per read
+SECTIONS = ("table", "overlay", "parts")  # in this order; without an overlay, its section is empty
 KNOWN_CLASSES = {
     "dnsd.engine.answer": {"Answer", "Rrset", "EdgeSource"},
-    "dnsd.engine.node": {"Alias", "Apex", "Edge", "Flattened", "Node", "Redirection"},
+    "dnsd.engine.node": {"Apex"},
     "dnsd.engine.snapshot": {"Addresses"},
     "dnsd.engine.delta": {"AddressChanges", "Heading"},
     "ipaddress": {"IPv4Address", "IPv6Address"},
@@ -62,65 +64,98 @@ class DamagedSnapshotError(SnapshotFileError):
     """The content of a snapshot file is of no use to any version."""
 
 
+class _Section(NamedTuple):
+    """A part of the file."""
+
+    offset: int
+    size: int
+    digest: str
+
+
 def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> None:
     """Write the parts of a whole snapshot to the file, all or nothing. Raises OSError."""
-    *parts, table = parts
-    assert isinstance(table, bytes | memoryview)
+    small, tables = [], list[Octets]()
+    for part in parts:
+        if isinstance(part, bytes | memoryview):
+            tables.append(part)
+        else:
+            small.append(part)
+    table, overlay = (*tables, b"")[:2]
+    contents = (table, overlay, b"".join(pickled(small)))
+    sections, offset = {}, MAX_TITLE
+    for name, content in zip(SECTIONS, contents, strict=True):
+        digest = hashlib.blake2b(content, digest_size=DIGEST_SIZE).hexdigest()
+        sections[name] = _Section(offset, len(content), digest)
+        offset += len(content)
+    line = MAGIC + json.dumps(asdict(title) | {"sections": sections}).encode() + b"\n"
+    head = line.ljust(MAX_TITLE, b"\n")
     with replacing(file) as out:
-        digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
-        hashing = _Hashing(out, digest)
-        hashing.write(MAGIC + json.dumps(asdict(title)).encode() + b"\n")
-        for octets in pickled(parts):
-            hashing.write(octets)
-        hashing.write(table)
-        hashing.write(SIZE.pack(len(table)))
-        out.write(digest.digest())
+        out.write(head)
+        for content in contents:
+            out.write(content)
+        out.write(_digest_of(head))
+
+
+def _digest_of(octets: Octets) -> bytes:
+    return hashlib.blake2b(octets, digest_size=DIGEST_SIZE).digest()
 
 
 def load_snapshot(file: Path) -> tuple[Title, Iterator[DeltaPart]]:
     """The title of a snapshot file, and its parts, unpickled on demand. Raises SnapshotFileError."""
-    octets = _mapped(file, check=True)
-    line, _, _ = bytes(octets[len(MAGIC) : len(MAGIC) + MAX_TITLE]).partition(b"\n")
-    title = _parsed_title(line)
-    if title is None:
+    octets, head = _mapped(file, check=True)
+    title, sections = _parsed(head)
+    if title is None or sections is None:
         raise DamagedSnapshotError(f"{shown(file)} is corrupt: it has no title")
     if title.version != __version__:
         raise SnapshotFileError(f"{shown(file)} was written by dnsd {title.version}; this is {__version__}")
-    table = _table_in(octets)
-    parts = octets[len(MAGIC) + len(line) + 1 : -len(table) - SIZE.size - DIGEST_SIZE]
-    return title, chain(unpickled(io.BytesIO(parts)), [table])
+    *tables, parts = (octets[one.offset : one.offset + one.size] for one in sections)
+    return title, chain(unpickled(io.BytesIO(parts)), (table for table in tables if len(table)))
 
 
-def share_octets(file: Path, names: NameTable) -> None:
-    """Switch a name table that was saved in the file to the file's octets, which processes share."""
-    with suppress(SnapshotFileError):
-        table = _table_in(_mapped(file))
-        if table[:KEY_SIZE] == names.octets[:KEY_SIZE]:  # the key differs for each packing
-            names.move(table)
+def share_octets(file: Path, table: Table) -> None:
+    """Switch a table that was saved in the file to the file's octets, which processes share."""
+    with suppress(SnapshotFileError, ValueError):
+        octets, head = _mapped(file)
+        _, sections = _parsed(head)
+        if sections is None:
+            return
+        base = sections[SECTIONS.index("table")]
+        saved = Table(octets[base.offset : base.offset + base.size])
+        if saved.shares_octets(table):
+            table.move(saved.octets)
 
 
-def _mapped(file: Path, *, check: bool = False) -> memoryview:
-    """Map the octets of a snapshot file; if `check`, verify their digest.
+def _mapped(file: Path, *, check: bool = False) -> tuple[memoryview, bytes]:
+    """The octets of a snapshot file, mapped, and the first of them; if `check`, verify the digests.
 
-    The digest is computed from octets read, not mapped: an unreadable disk then raises an error instead of killing the
-    process.
+    The digests are computed from octets read, not mapped: an unreadable disk then raises an error instead of killing
+    the process. Raises SnapshotFileError.
     """
     try:
         with _opened(file) as stream:
             octets = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-            is_ours = octets[: len(MAGIC)] == MAGIC and len(octets) >= len(MAGIC) + SIZE.size + DIGEST_SIZE
-            is_whole = is_ours and (not check or _digest(stream, len(octets) - DIGEST_SIZE) == stream.read())
+            head = bytes(octets[:MAX_TITLE])
+            is_ours = head.startswith(MAGIC) and len(octets) >= MAX_TITLE + DIGEST_SIZE
+            is_whole = is_ours and (not check or _is_whole(stream, head, len(octets)))
     except OSError as error:
         raise SnapshotFileError(f"{shown(file)} cannot be read: {error.strerror}") from None
     except ValueError:
         raise DamagedSnapshotError(f"{shown(file)} is empty, or not a file") from None
     if not is_ours:
-        is_of_another_version = octets[: len(ANY_MAGIC)] == ANY_MAGIC and octets[: len(MAGIC)] != MAGIC
-        kind = SnapshotFileError if is_of_another_version else DamagedSnapshotError
-        raise kind(f"{shown(file)} is not a snapshot file{' of this version' * is_of_another_version}")
+        raise _foreign(file, head)
     if not is_whole:
         raise DamagedSnapshotError(f"{shown(file)} is corrupt: digest mismatch")
-    return octets
+    return octets, head
+
+
+def _foreign(file: Path, head: bytes) -> SnapshotFileError:
+    """The error for a file of another format, or of none."""
+    number = head.removeprefix(ANY_MAGIC).partition(b" ")[0]
+    if not head.startswith(ANY_MAGIC) or not number.isdigit() or number == b"%d" % FORMAT:
+        return DamagedSnapshotError(f"{shown(file)} is not a snapshot file")
+    return SnapshotFileError(
+        f"{shown(file)} has format {int(number)}, of another version of dnsd; this one has format {FORMAT}"
+    )
 
 
 def _opened(file: Path) -> BinaryIO:
@@ -132,40 +167,54 @@ def _opened(file: Path) -> BinaryIO:
     return open(fd, "rb")
 
 
-def _digest(stream: BinaryIO, size: int) -> bytes:
+def _is_whole(stream: BinaryIO, head: bytes, size: int) -> bool:
+    """Whether title and sections are those that were written."""
+    _, sections = _parsed(head)
+    end = MAX_TITLE
+    for one in sections or ():
+        stream.seek(one.offset)
+        if one.offset != end or _digest(stream, one.size) != one.digest:
+            return False
+        end = one.offset + one.size
+    stream.seek(size - DIGEST_SIZE)
+    return sections is not None and end == size - DIGEST_SIZE and stream.read() == _digest_of(head)
+
+
+def _digest(stream: BinaryIO, size: int) -> str:
     """The digest of the next `size` octets."""
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     while size > 0 and (octets := stream.read(min(size, BLOCK_SIZE))):
         digest.update(octets)
         size -= len(octets)
-    return digest.digest()
-
-
-def _table_in(octets: memoryview) -> memoryview:
-    """The part of a whole snapshot file that holds the name table."""
-    end = len(octets) - DIGEST_SIZE - SIZE.size
-    (size,) = SIZE.unpack_from(octets, end)
-    return octets[end - size : end]
+    return digest.hexdigest()
 
 
 def load_title(file: Path) -> Title | None:
     """The title of a snapshot file, digest not checked; None if there is no file, or one of another format."""
     try:
         with _opened(file) as stream:
-            line = stream.read(len(MAGIC) + MAX_TITLE).removeprefix(MAGIC).partition(b"\n")[0]
+            head = stream.read(MAX_TITLE)
     except (OSError, ValueError):
         return None
-    return _parsed_title(line)
+    return _parsed(head)[0]
 
 
-def _parsed_title(line: bytes) -> Title | None:
+def _parsed(head: bytes) -> tuple[Title | None, list[_Section] | None]:
+    """The title and the sections in the first octets of a file; None for what is not sound."""
     try:
-        title = Title(**json.loads(line))
-    except (ValueError, TypeError, RecursionError):
-        return None
+        fields = json.loads(head.removeprefix(MAGIC).partition(b"\n")[0])
+        found = [_Section(*fields["sections"][name]) for name in SECTIONS]
+        title = Title(**{name: value for name, value in fields.items() if name != "sections"})
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None, None
+    sizes = [number for one in found for number in one[:2]]
     numbers = (title.revision, title.saved_at, title.names)
-    is_sound = isinstance(title.version, str) and all(isinstance(one, int) and 0 <= one < 2**53 for one in numbers)
-    return title if is_sound else None
+    is_sound = isinstance(title.version, str) and all(_is_number(one) for one in numbers)
+    return (title if is_sound else None), (found if all(map(_is_number, sizes)) else None)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < 2**53
 
 
 def pickled(parts: Iterable[DeltaPart]) -> Iterator[bytes]:
@@ -195,13 +244,3 @@ class _Unpickler(pickle.Unpickler):
         if name in KNOWN_CLASSES.get(module, ()):
             return super().find_class(module, name)
         raise SnapshotFileError(f"{module}.{name} is not allowed in a snapshot")
-
-
-class _Hashing:
-    def __init__(self, out: BinaryIO, digest: hashlib.blake2b) -> None:
-        self._out = out
-        self._digest = digest
-
-    def write(self, octets: Octets) -> None:
-        self._out.write(octets)
-        self._digest.update(octets)

@@ -192,8 +192,9 @@ class Worker:
         """Discard remembered replies that were made from the previous snapshot or settings."""
         serving = self._serving
         if serving is not None:
+            table = serving.snapshot.names.table
             for udp in self._udp:
-                udp.forget(serving.snapshot.names, serving.snapshot.longest, serving.limiter)
+                udp.forget(table, table.longest, serving.limiter)
 
     async def _follow_control(self) -> None:
         """Receive snapshots and settings from control, forever; answering goes on while control is away."""

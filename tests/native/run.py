@@ -15,10 +15,10 @@ from pathlib import Path
 
 from tests.native.compiled import ROOT, SANITIZED, STRICT, CompileError, compile_all, sanitizer_library
 
-ATTACKS = ("tests.native.attack_names", "tests.native.attack_batch", "tests.native.attack_lines")
+ATTACKS = ("tests.native.attack_table", "tests.native.attack_batch", "tests.native.attack_lines")
 SEEDS, QUICK_SEEDS = 25, 3
 TESTS = (
-    "tests/property/test_name_table.py",
+    "tests/property/test_table.py",
     "tests/property/test_batch.py",
     "tests/property/test_plain_lines.py",
     "tests/property/test_columns.py",

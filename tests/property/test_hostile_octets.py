@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import importlib
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from dnsd.engine import plain_names
+from dnsd.engine import plain_pack, plain_table
+from dnsd.engine.entry import row
 from dnsd.net import udp
 
 ROOT = Path(__file__).parents[2]
@@ -30,76 +30,83 @@ def run(*arguments: str) -> None:
 
 
 @needs_compiled
-@pytest.mark.parametrize("attack", ["attack_names", "attack_batch"])
+@pytest.mark.parametrize("attack", ["attack_table", "attack_batch"])
 def test_attack(attack: str) -> None:
     run("-m", f"tests.native.{attack}", "100", "1")
 
 
-def table(key: bytes, count: int, slots: int, size: int, rest: bytes) -> bytes:
-    return struct.pack("<16sIIQ", key, count, slots, size) + rest
+def table(*, names: int = 0, slots: int, entries: int = 0, zones: int = 0, size: int, rest: bytes) -> bytes:
+    """A table of names: `rest` are its entries, slots, order and zones."""
+    return plain_table.HEAD.pack(plain_table.MAGIC, bytes(16), names, slots, entries, zones, 9, 0, size) + rest
 
 
-FULL = b"\1\0\0\0" * 8  # every slot leads to the first entry
-ENTRY = b"\0\0\0\0\1y"
+LEADING = b"\1\0\0\0"  # to the first entry
+NAMED = row(0, 0, b"\1y\0")
+CUT = b"\0\xff\0\0" + bytes(4)  # an entry with a name of 255 octets
+MANY_SETS = b"\0\0\xff\xff" + bytes(4)
 
-# The octets; whether their header is possible
+# The octets; whether their head is possible
 HOSTILE = {
-    "a slot that leads nowhere, no entries": (table(bytes(16), 0, 1, 0, b"\xff" * 4), True),
-    "a size that makes the sum wrap": (table(bytes(16), 0, 2**20, 2**64 - 4 * 2**20, b""), False),
-    "a size that makes it wrap, with names": (table(bytes(16), 1, 2**30, 2**64 - 2**32 + 8, bytes(8)), False),
-    "all slots taken": (table(bytes(16), 7, 8, 35, FULL + ENTRY + bytes(29)), True),
-    "more names than there is room for": (table(bytes(16), 7, 8, 34, FULL + ENTRY + bytes(28)), False),
-    "an entry longer than the rest": (table(bytes(16), 1, 8, 5, FULL + b"\0\0\0\0\xff"), True),
-    "an entry that begins before the end": (table(bytes(16), 1, 8, 6, b"\3\0\0\0" * 8 + ENTRY), True),
-    "fewer than five octets of entries": (table(bytes(16), 0, 8, 4, b"\1\0\0\0" * 8 + bytes(4)), True),
-    "as many names as slots": (table(bytes(16), 8, 8, 40, FULL + bytes(40)), False),
-    "no slots": (table(bytes(16), 0, 0, 0, b""), False),
-    "a number of slots that is not a power of two": (table(bytes(16), 0, 3, 0, bytes(12)), False),
+    "a slot that leads nowhere, no entries": (table(slots=1, size=0, rest=b"\xff" * 4), True),
+    "a size that makes the sum wrap": (table(slots=2**20, size=2**64 - 4 * 2**20, rest=b""), False),
+    "a size beyond every slot": (table(slots=1, size=2**34, rest=bytes(4)), False),
+    "all slots taken": (table(slots=8, entries=1, size=12, rest=NAMED + LEADING * 8 + bytes(4)), True),
+    "more entries than there is room for": (table(slots=2, entries=2, size=12, rest=NAMED + bytes(12)), False),
+    "more names than entries": (table(names=2, slots=2, entries=1, size=12, rest=NAMED + bytes(12)), False),
+    "more zones than entries": (table(slots=2, entries=1, zones=2, size=12, rest=NAMED + bytes(20)), False),
+    "an entry longer than the rest": (table(slots=2, entries=1, size=8, rest=CUT + LEADING * 2 + bytes(4)), True),
+    "more sets than octets": (
+        table(slots=2, entries=1, zones=1, size=8, rest=MANY_SETS + LEADING * 2 + bytes(8)),
+        True,
+    ),
+    "a zone that leads nowhere": (
+        table(slots=2, entries=1, zones=1, size=12, rest=NAMED + bytes(12) + b"\xff" * 4),
+        True,
+    ),
+    "an order that leads nowhere": (
+        table(slots=2, entries=1, zones=1, size=12, rest=NAMED + b"\xff" * 12 + bytes(4)),
+        True,
+    ),
+    "fewer octets than an entry": (table(slots=2, size=4, rest=bytes(4) + LEADING * 2), True),
+    "no slots": (table(slots=0, size=0, rest=b""), False),
+    "a number of slots that is not a power of two": (table(slots=3, size=0, rest=bytes(12)), False),
 }
 
 LOOK = """\
 import sys
-from dnsd.engine._names import Table
+from dnsd.engine.{} import EntryTable
 octets = sys.stdin.buffer.read()
-table = Table(octets, [], {})
-for name in (b"", b"x", b"y" * 255, b"z" * 256, *(bytes([octet]) for octet in range(256))):
+table = EntryTable(octets)
+calls = [len, type(table).zones]
+for name in (b"", b"\\0", b"x", b"\\1y\\0", b"y" * 255, *(bytes([octet]) for octet in range(256))):
+    calls += [lambda table, name=name: table.find(name), lambda table, name=name: name in table]
+    calls += [lambda table, name=name: table.find_in(name, name), lambda table, name=name: table.before(name, b"x")]
+    calls += [lambda table, name=name: list(table.walk(name))]
+for call in calls:
     try:
-        table.get(name)
+        call(table)
     except ValueError:
-        pass
-for position in (-1, 0, 1, table.end, 2**63 - 1):
-    try:
-        table.entry(position)
-    except (IndexError, ValueError):
         pass
 """
 
 
-@needs_compiled
+@pytest.mark.parametrize("module", [pytest.param("_table", marks=needs_compiled), "plain_table"])
 @pytest.mark.parametrize(("octets", "may_be_one"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_table(octets: bytes, may_be_one: bool) -> None:
-    ran = subprocess.run([sys.executable, "-c", LOOK], input=octets, capture_output=True, timeout=60, check=False)
+def test_hostile_table(octets: bytes, may_be_one: bool, module: str) -> None:
+    command = [sys.executable, "-c", LOOK.format(module)]
+    ran = subprocess.run(command, input=octets, capture_output=True, timeout=60, check=False)
     assert (ran.returncode == 0) == may_be_one, ran.stderr.decode()
     assert ran.returncode >= 0, "a signal ended it"
     assert may_be_one or b"ValueError: not a table of names" in ran.stderr
 
 
-PLAIN = plain_names.pack([b"\1a\0", b"\0"], [0, 1], bytes(16))
+PLAIN = plain_pack.pack([(b"\0", 0, row(0, 0, b"\0") + row(0, 0, b"\1a\0"))], bytes(16))
 
 
 @pytest.mark.parametrize("size", range(len(PLAIN)))
-def test_plain_table_that_is_cut_short_is_refused(size: int) -> None:
+def test_table_that_is_cut_short_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="not a table of names"):
-        plain_names.Table(PLAIN[:size], [], {})
-    entries = PLAIN[plain_names.HEADER.size : size]
-    if entries not in (b"", PLAIN[plain_names.HEADER.size : -6]):
-        with pytest.raises(ValueError, match="not"):
-            plain_names.Table(table(bytes(16), 2, 0, len(entries), entries), [None, None], {})  # type: ignore[list-item]
-
-
-def test_python_table_with_unknown_nodes_is_refused() -> None:
-    with pytest.raises(ValueError, match="number of a node is out of range"):
-        plain_names.Table(PLAIN, [None], {})  # type: ignore[list-item]
+        plain_table.EntryTable(PLAIN[:size])
 
 
 @needs_compiled

@@ -17,8 +17,8 @@ from dnsd.compile.build import Options, build_snapshot
 from dnsd.control import publish as module
 from dnsd.control.publish import Publisher, WorkerLink
 from dnsd.engine.delta import apply_delta
-from dnsd.engine.names import FEW
 from dnsd.engine.snapshot import Snapshot
+from dnsd.engine.table import MAX_OVERLAY
 from dnsd.log import Log
 from dnsd.process.link import MessageKind, packed, read_message
 from dnsd.process.shared import Shared
@@ -36,7 +36,7 @@ class Worker:
         self.kinds: list[MessageKind] = []
         self.settings: list[WorkerSettings] = []
         self._file = state / FILE_NAME
-        self._octets = b""
+        self.octets = b""
         publisher.links[index] = WorkerLink(index, 1, self, serves=0, sent=0)  # type: ignore[arg-type]
 
     @property
@@ -47,14 +47,14 @@ class Worker:
         return 0
 
     def write(self, octets: bytes) -> None:
-        self._octets += octets
+        self.octets += octets
 
     async def take(self) -> None:
         """Handle the messages sent."""
         reader = asyncio.StreamReader()
-        reader.feed_data(self._octets)
+        reader.feed_data(self.octets)
         reader.feed_eof()
-        self._octets = b""
+        self.octets = b""
         while not reader.at_eof():
             kind, payload = await read_message(reader)
             if kind is MessageKind.LIMITS:
@@ -98,19 +98,36 @@ def test_little_goes_as_a_change_and_much_through_the_file(tmp_path: Path, has_d
         await published(publisher, worker, first)
         second = snapshot(20, "192.0.2.3", first)
         await published(publisher, worker, second)
-        third = snapshot(FEW + 100, "192.0.2.4", second)
+        third = snapshot(MAX_OVERLAY + 100, "192.0.2.4", second)
         await published(publisher, worker, third)
         await publisher.save()
-        fourth = snapshot(FEW + 100, "192.0.2.5", third)
+        fourth = snapshot(MAX_OVERLAY + 100, "192.0.2.5", third)
         await published(publisher, worker, fourth)
         much = MessageKind.LOAD if has_disk else MessageKind.DELTA
-        assert worker.kinds == [MessageKind.DELTA, MessageKind.DELTA, much, much]
+        assert worker.kinds == [MessageKind.DELTA, MessageKind.DELTA, much, MessageKind.DELTA]
 
     asyncio.run(run())
     assert bool(publisher.save_problem) != has_disk
 
 
-def test_changes_that_add_up_are_packed_in_the_file(tmp_path: Path) -> None:
+def test_one_changed_record_is_sent_in_less_than_a_kilobyte(tmp_path: Path) -> None:
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+
+    async def run() -> None:
+        worker = Worker(publisher, tmp_path)
+        first = snapshot(2_000, "192.0.2.2")
+        await published(publisher, worker, first)
+        second = snapshot(2_000, "192.0.2.3", first)
+        await publisher.publish(second, worker_settings())
+        assert len(worker.octets) < 1_000
+        await worker.take()
+        assert worker.snapshot is not None
+        assert list(worker.snapshot.names.table.entries()) == list(second.names.table.entries())
+
+    asyncio.run(run())
+
+
+def test_changes_that_add_up_are_in_the_file(tmp_path: Path) -> None:
     publisher = Publisher(Shared(1, 8), tmp_path, Log())
 
     async def run() -> None:
@@ -125,7 +142,7 @@ def test_changes_that_add_up_are_packed_in_the_file(tmp_path: Path) -> None:
             saved = list(apply_delta(None, parts))[-1]
             assert saved is not None
             assert title.revision == saved.revision == current.revision
-            assert not saved.names.changes
+            assert saved.names.table.shares_octets(current.names.table)
             assert sorted(saved.names) == sorted(current.names)
 
     asyncio.run(run())
@@ -154,7 +171,7 @@ def test_hanging_disk_delays_no_worker(tmp_path: Path, monkeypatch: pytest.Monke
         worker = Worker(publisher, tmp_path)
         first = snapshot(20, "192.0.2.2")
         await published(publisher, worker, first)
-        await asyncio.wait_for(published(publisher, worker, snapshot(FEW + 100, "192.0.2.3", first)), 5)
+        await asyncio.wait_for(published(publisher, worker, snapshot(MAX_OVERLAY + 100, "192.0.2.3", first)), 5)
         assert worker.kinds == [MessageKind.DELTA, MessageKind.DELTA]
         is_over.set()
 
@@ -175,7 +192,7 @@ def test_failed_save_is_not_repeated_for_each_worker(tmp_path: Path, monkeypatch
         first = snapshot(20, "192.0.2.2")
         workers = [Worker(publisher, tmp_path, index) for index in range(2)]
         await publisher.publish(first, worker_settings())
-        await publisher.publish(snapshot(FEW + 100, "192.0.2.3", first), worker_settings())
+        await publisher.publish(snapshot(MAX_OVERLAY + 100, "192.0.2.3", first), worker_settings())
         for worker in workers:
             await worker.take()
             assert worker.snapshot is not None

@@ -10,9 +10,6 @@ import pytest
 
 from dnsd.engine.answer import Answer, Rrset
 from dnsd.engine.compile_node import (
-    CUT,
-    EMPTY,
-    OCCLUDED,
     StoredName,
     answering_node,
     child_apex_node,
@@ -20,6 +17,7 @@ from dnsd.engine.compile_node import (
     denials,
     is_plain_edge,
 )
+from dnsd.engine.entry import CUT, EMPTY, OCCLUDED
 from dnsd.engine.node import REFUSED_NODE, Alias, Apex, Edge, Flattened, Node, Redirection
 from dnsd.wire.message import NXDOMAIN
 from dnsd.wire.names import name_text, parse_name_text

@@ -7,15 +7,26 @@ import os
 import pathlib
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from dnsd import __version__
 from dnsd.app import load
 from dnsd.engine.delta import DeltaPart, apply_delta, delta
+from dnsd.engine.names import NameTable
 from dnsd.engine.snapshot import Snapshot
+from dnsd.engine.table import PLAIN, edited, row
 from dnsd.process import snapshot_file
-from dnsd.process.snapshot_file import SnapshotFileError, Title, load_snapshot, save_snapshot
+from dnsd.process.snapshot_file import (
+    DamagedSnapshotError,
+    SnapshotFileError,
+    Title,
+    load_snapshot,
+    load_title,
+    save_snapshot,
+    share_octets,
+)
 
 CONFIG = pathlib.Path(__file__).parents[3] / "config" / "dnsd.yaml"
 TITLE = Title(version=__version__, revision=1, saved_at=1_700_000_000, names=85)
@@ -83,6 +94,8 @@ def damage(octets: bytes) -> Iterator[tuple[str, bytes]]:
     yield "cut in the middle", octets[: len(octets) // 2]
     yield "without its last octet", octets[:-1]
     yield "one bit turned", octets[:5000] + bytes([octets[5000] ^ 1]) + octets[5001:]
+    yield "one bit of the title turned", octets[:60] + bytes([octets[60] ^ 1]) + octets[61:]
+    yield "one bit of the last octets turned", octets[:-70] + bytes([octets[-70] ^ 1]) + octets[-69:]
     yield "more behind it", octets + b"\0"
     yield "something else", b"x" * 5000
 
@@ -103,6 +116,31 @@ def test_a_file_of_another_version(tmp_path: pathlib.Path, snapshot: Snapshot) -
     save_snapshot(tmp_path / "snapshot", Title(version="0.0.1", revision=1, saved_at=0, names=0), delta(None, snapshot))
     with pytest.raises(SnapshotFileError, match=r"was written by dnsd 0\.0\.1"):
         load_snapshot(tmp_path / "snapshot")
+
+
+def test_a_file_of_another_format(file: pathlib.Path) -> None:
+    for head in (b"dnsd snapshot 5 {}", b"dnsd snapshot 7 {"):
+        file.write_bytes(head + b'"version": "0.1.0"}\n' + bytes(9_000))
+        with pytest.raises(SnapshotFileError, match="of another version of dnsd; this one has format 6") as caught:
+            load_snapshot(file)
+        assert not isinstance(caught.value, DamagedSnapshotError)
+        assert load_title(file) is None
+
+
+def test_a_saved_overlay_is_loaded_and_the_table_moves_to_the_file(tmp_path: pathlib.Path, snapshot: Snapshot) -> None:
+    zone = next(iter(snapshot.zones.values())).zone.name
+    added = b"\x05added" + zone
+    table = edited(snapshot.names.table, zone, 0, {added: row(PLAIN, 0, added, [(16, 1, b"x")])})
+    changed = replace(snapshot, names=NameTable(table, snapshot.names.zones))
+    save_snapshot(tmp_path / "snapshot", TITLE, delta(None, changed))
+    found = loaded(tmp_path / "snapshot").names.table
+    assert found.find(added) == table.find(added) is not None
+    assert list(found.entries()) == list(table.entries())
+    before = bytes(table.octets)
+    share_octets(tmp_path / "snapshot", table)
+    assert isinstance(table.octets, memoryview)
+    assert bytes(table.octets) == before
+    assert table.find(added) is not None
 
 
 class Harmful:

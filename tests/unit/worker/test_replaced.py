@@ -68,7 +68,7 @@ def snapshot_by_change(tmp_path: Path) -> None:
     octets = b"".join(pickled(delta(base, changed)))
     *_, taken = apply_delta(base, unpickled(io.BytesIO(octets)))
     assert taken is not None
-    assert len(taken.names) == len(changed.names)
+    assert len(taken.names) == len(changed.names) == len(list(taken.names.values()))
 
 
 def snapshot_by_file(tmp_path: Path) -> None:
@@ -78,6 +78,7 @@ def snapshot_by_file(tmp_path: Path) -> None:
     _, parts = load_snapshot(tmp_path / FILE_NAME)
     *_, taken = apply_delta(None, parts)
     assert taken is not None
+    assert len(list(taken.names.values())) == len(made.names)
 
 
 CASES: dict[str, Callable[[Path], None]] = {
