@@ -5,14 +5,18 @@ Each run of other items is replaced by a stand-in, the short text is edited like
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dnsd.formats.yaml_edit import NO_ORIGINS, edited_yaml
 from dnsd.formats.yaml_items import ItemLines, rest_text
-from dnsd.formats.yaml_text import parse_yaml
+from dnsd.formats.yaml_style import as_read, flow_texts
+from dnsd.formats.yaml_text import LINE_BREAK, parse_yaml
 
+FEW = 20  # added items that are written like any edit
+COMMENT_OR_BLANK = re.compile(r"#|\n[ \t\r]*+\n")
 STAND_IN = "dnsd stand-in"  # key of the item in place of a run
 
 Keys = dict[str, Any]  # the keys of a text and their values, as plain data
@@ -29,11 +33,12 @@ class ItemEdit:
 
 @dataclass(frozen=True, slots=True)
 class _Short:
-    """A text with stand-ins for runs of items; the row of each item left, None for a stand-in; and the runs."""
+    """A text with stand-ins for runs of items, and an edit of it."""
 
     text: str
-    rows: list[int | None]
+    rows: list[int | None]  # of each item left; None for a stand-in
     runs: list[tuple[str, str]]  # each after the line of its stand-in
+    edit: ItemEdit | None
 
     def whole(self, edited: str) -> str | None:
         """The edited text with the runs put back; None if a stand-in was changed."""
@@ -59,8 +64,8 @@ def edited_list(
     a removed item is removed too. Raises YamlError and ValueError like `edited_yaml`.
     """
     if items and STAND_IN not in text:
-        short = _shortened(text, items, sorted({*edit.removed, *edit.replaced}) if edit else [])
-        whole = short.whole(_edited(short.text, key, short.rows, edit, change))
+        short = _shortened(text, items, edit)
+        whole = short.whole(_edited(short.text, key, short.rows, short.edit, change))
         if whole is not None:
             return whole
     return _edited(text, key, None, edit, change)
@@ -91,25 +96,40 @@ def _edited(
     return edited_yaml(text, {name: value for name, value in wanted.items() if value is not None}, origins)
 
 
-def _shortened(text: str, items: ItemLines, touched: Sequence[int]) -> _Short:
-    """The text without runs of untouched items. The first item shows the style, after the last one items are added."""
+def _shortened(text: str, items: ItemLines, edit: ItemEdit | None) -> _Short:
+    """The text without runs of untouched items, nor of removed ones without comments, and the rest of the edit.
+
+    The first item shows the style; after the last one items are added.
+    """
     last = items.count(text) - 1
-    left = sorted({0, last, *touched})
+    removed, replaced = (edit.removed, edit.replaced) if edit else ((), {})
+    left = sorted({0, last, *removed, *replaced})
     starts = items.starts_of(text, {row + number for row in left if row < last for number in (0, 1)})
     starts[last] = items.last(text)
     rows: list[int | None] = []
     runs: list[tuple[str, str]] = []
-    parts = [text[: starts[0]]]
-    end = starts[0]
+    parts, run, end = [text[: starts[0]]], "", starts[0]
     for row in left:
-        if (start := starts[row]) > end:
-            run = text[end:start]
-            line_break = "\r\n" if run.endswith("\r\n") else "\n"
-            line = f"{' ' * items.column}- {{{STAND_IN}: {len(runs)}}}{line_break}"
+        run += text[end : starts[row]]
+        end = starts.get(row + 1, items.end)
+        item = text[starts[row] : end]
+        if 0 < row < last and row in removed and not COMMENT_OR_BLANK.search(item):
+            continue
+        if run:
+            line = _stand_in(items, len(runs)) + ("\r\n" if run.endswith("\r\n") else "\n")
             parts.append(line)
             runs.append((line, run))
             rows.append(None)
-        end = starts.get(row + 1, items.end)
-        parts.append(text[start:end])
+        parts.append(item)
         rows.append(row)
-    return _Short("".join([*parts, text[end:]]), rows, runs)
+        run = ""
+    if edit and len(edit.added) > FEW and text.startswith("{", starts[0] + items.column + len("- ")):
+        found = LINE_BREAK.search(text)
+        lines = [f"{' ' * items.column}- {one}" for one in flow_texts([as_read(one) for one in edit.added])]
+        runs.append((_stand_in(items, len(runs)), (found[0] if found else "\n").join(lines)))
+        edit = replace(edit, added=[{STAND_IN: len(runs) - 1}])
+    return _Short("".join([*parts, text[end:]]), rows, runs, edit)
+
+
+def _stand_in(items: ItemLines, number: int) -> str:
+    return f"{' ' * items.column}- {{{STAND_IN}: {number}}}"

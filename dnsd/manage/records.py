@@ -102,11 +102,11 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
     draft.removes_records |= bool(edit.removed)
     draft.record_edits[zone.id] = edit
     file, rows = draft.file(zone.key), draft.loaded.stored.objects.zones[zone.key].rows
-    changed = (*edit.replaced.values(), *edit.added)
+    replaced = {index: record_document(record, zone.name) for index, record in edit.replaced.items()}
+    added = [record_document(record, zone.name) for record in edit.added]
     if file.kind is not FileKind.ZONE_MASTER:
-        removed = {rows[index] for index in edit.removed}
-        replaced = {rows[index]: record_document(record, zone.name) for index, record in edit.replaced.items()}
-        draft.write_zone(zone.key, ItemEdit(removed, replaced, [record_document(one, zone.name) for one in edit.added]))
+        by_row = {rows[index]: document for index, document in replaced.items()}
+        draft.write_zone(zone.key, ItemEdit({rows[index] for index in edit.removed}, by_row, added))
     else:
         try:
             edited = edited_zone_text(file.text(), zone, rows, edit, now_s=int(draft.now.timestamp()))
@@ -114,8 +114,7 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
             raise refused_for(error.problems) from None
         draft.write_text(zone.key, file.kind, edited.text, edited.read)
     before = [record_document(zone.records[index], zone.name) for index in (*edit.removed, *edit.replaced)]
-    after = [record_document(record, zone.name) for record in changed]
-    draft.note(zone.key, {"records": before}, {"records": after})
+    draft.note(zone.key, {"records": before}, {"records": [*replaced.values(), *added]})
 
 
 def write_as_yaml(draft: Draft, zone: Zone, added: Mapping[str, Any]) -> None:

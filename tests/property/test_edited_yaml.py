@@ -5,12 +5,12 @@ Documents have the form of our files, and edits keep a part of them.
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnsd.formats.yaml_edit import edited_yaml, written_yaml
 from dnsd.formats.yaml_problems import YamlError
-from dnsd.formats.yaml_style import PlainData, as_read
+from dnsd.formats.yaml_style import PlainData, as_read, emitted_texts, flow_texts
 from dnsd.formats.yaml_text import parse_yaml
 from tests.limits import examples
 from tests.unit.formats.test_yaml_edit import library
@@ -21,6 +21,7 @@ TEXTS = st.sampled_from(
     ["a", "www", "no", "~", "2001:db8::1", "192.0.2.1", "*", "a: b", "a #b", "", " ", '"', "ü", "\n"]
 )
 SCALAR = st.one_of(TEXTS, st.integers(-1, 9), st.booleans(), st.text(max_size=5))
+WORDS = st.text("ab1YyNnOo.eE+-:/ _@%#\"'\\,*!&=~<>?|", max_size=6)
 KEYS = st.one_of(st.sampled_from(["name", "type", "a", "b", "no", "*"]), st.text(min_size=1, max_size=3))
 FLAT = st.dictionaries(KEYS, SCALAR, max_size=4)
 NESTED = st.dictionaries(KEYS, st.one_of(SCALAR, st.lists(SCALAR, max_size=3), FLAT), max_size=4)
@@ -115,6 +116,16 @@ def test_edited_text_has_the_data_and_keeps_all_comments(case: tuple[PlainData, 
 def test_written_text_has_the_data(data: PlainData) -> None:
     assert parse_yaml(written_yaml({"a": data})) == as_read({"a": data})
     assert parse_yaml(written_yaml(data)) == as_read(data)
+
+
+@settings(max_examples=examples(300, 10_000))
+@given(st.dictionaries(KEYS, st.one_of(SCALAR, WORDS, FLAT), max_size=4))
+@example(
+    {"a": "...", "b": "---", "c": "1e5", "d": '"a\\\\b"', "e": '"it\'s" "x"', "f": "x" * 300 + " y", "k" * 101: "x"}
+)
+def test_usual_mappings_are_written_as_the_emitter_does(data: dict[str, PlainData]) -> None:
+    values = [as_read(data), as_read([data])]
+    assert flow_texts(values) == emitted_texts(values)
 
 
 LINES = [

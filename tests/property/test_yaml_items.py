@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dnsd.errors import Problem
 from dnsd.formats import yaml_items
-from dnsd.formats.yaml_item_edit import ItemEdit, edited_list
+from dnsd.formats.yaml_item_edit import FEW, ItemEdit, edited_list
 from dnsd.formats.yaml_text import parse_yaml
 from dnsd.store import objects
 from dnsd.store.directory import FileKind, SourceFile
@@ -243,12 +243,12 @@ def test_items_of_one_form_are_parsed_once(form: str, monkeypatch: pytest.Monkey
 
 @st.composite
 def edits(draw: st.DrawFn, rows: int) -> ItemEdit:
-    new = st.sampled_from(
-        [{"name": "new", "type": "A", "content": "192.0.2.9"}, {"name": "b", "type": "TXT", "content": "x: y"}]
-    )
-    touched = draw(st.sets(st.integers(0, rows - 1), max_size=3)) if rows else set()
+    address = {"name": "new", "type": "A", "content": "192.0.2.9"}
+    new = st.sampled_from([address, {"name": "b", "type": "TXT", "content": "x: y"}])
+    touched = draw(st.sets(st.integers(0, rows - 1), max_size=6)) if rows else set()
     removed = {row for row in touched if draw(st.booleans())}
-    return ItemEdit(removed, {row: draw(new) for row in touched - removed}, draw(st.lists(new, max_size=2)))
+    added = [address] * draw(st.sampled_from([0, 0, 0, FEW])) + draw(st.lists(new, max_size=2))
+    return ItemEdit(removed, {row: draw(new) for row in touched - removed}, added)
 
 
 CHANGES = [dict, lambda keys: keys | {"paused": "true"}, lambda keys: keys | {"soa": {"refresh": "7"}, "id": None}]
