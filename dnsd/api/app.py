@@ -22,7 +22,7 @@ from dnsd.api import into_open
 from dnsd.api.access import Access, check_access, note_holders
 from dnsd.api.codes import status_of
 from dnsd.api.docs_page import fixed_docs
-from dnsd.api.envelope import NO_SNIFFING, Reply, refusal, response
+from dnsd.api.envelope import NO_SNIFFING, Reply, is_large, refusal, response
 from dnsd.api.fixed_page import FixedPage
 from dnsd.api.into_open import OpenWatch, refuses
 from dnsd.api.openapi import components, operation, operation_id, tag
@@ -96,7 +96,8 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             late = [NOT_SERVED] if route.changes and service.late() else []
             if (notes := [*call.notes, *watch.notes, *late]) and isinstance(reply, Reply):
                 reply = replace(reply, messages=[*reply.messages, *notes])
-            return response(reply, route.status)
+            rendered = partial(response, reply, route.status)
+            return await call.aside(rendered) if is_large(reply) else rendered()
         except RefusedError as error:
             if status_of(error) >= 500 and not by_operator:  # the message may name the server's files
                 error = refused(error.faults[0].reason, UNAVAILABLE)

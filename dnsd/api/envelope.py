@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, TypeVar
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from dnsd.api.codes import ShownFault, shown_faults, status_of
 from dnsd.manage.refusal import RefusedError
@@ -21,6 +23,8 @@ HEADERS: Mapping[int, Mapping[str, str]] = {  # sent with a status
 }
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}  # a browser must not take a tenant's text for HTML
 NOTE = 10_000  # the code of messages; Cloudflare's schema has no codes below 1000
+PIECE = 64 * 1024  # octets of a body that are rendered and sent at a time
+FEW = 20  # items of a list, likewise
 MAX_PAGE = 1_000_000_000  # higher page numbers are lowered to this; the page is empty
 
 
@@ -39,16 +43,25 @@ class Page:
     def of_list(self, items: Sequence[T], shape: Callable[[T], Any]) -> Listed:
         """The items on this page, each in its shape; an empty list past the end."""
         start = (self.number - 1) * self.size
-        return Listed([shape(item) for item in items[start : start + self.size]], self, len(items))
+        return Listed(items[start : start + self.size], self, len(items), shape)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A page of a list with `total` items."""
+    """A page of a list with `total` items; `shape` is applied to each item when the response is rendered."""
 
-    items: list[Any]
+    items: Sequence[Any]
     page: Page
     total: int
+    shape: Callable[[Any], Any] | None = None
+
+    def shapes(self) -> list[Any]:
+        """The items as they are sent."""
+        return [self.shape(item) for item in self.items] if self.shape else list(self.items)
+
+    def shaped(self) -> Listed:
+        """The page with the shapes in place of the items."""
+        return Listed(self.shapes(), self.page, self.total)
 
     def info(self) -> dict[str, int]:
         """`result_info`."""
@@ -67,6 +80,10 @@ class Cursored:
 
     items: list[Any]
     cursor: str
+
+    def shapes(self) -> list[Any]:
+        """The items as they are sent."""
+        return self.items
 
     def info(self) -> dict[str, Any]:
         """`result_info`, with the cursor in the places where older and newer clients look for it."""
@@ -97,19 +114,70 @@ class Raw:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def is_large(reply: Reply | Raw) -> bool:
+    """Whether rendering a response takes so long that others should not wait for it."""
+    if isinstance(reply, Raw):
+        return len(reply.content) > PIECE
+    if isinstance(reply.result, Listed | Cursored):
+        return len(reply.result.items) > FEW
+    values = reply.result.values() if isinstance(reply.result, dict) else ()
+    return any(isinstance(one, str | list) and len(one) > (PIECE if isinstance(one, str) else FEW) for one in values)
+
+
 def response(reply: Reply | Raw, status: int = 200) -> Response:
     """The HTTP response to a successful request; `status` is the route's."""
     if isinstance(reply, Raw):
-        return Response(reply.content, media_type=reply.media_type, headers={**NO_SNIFFING, **reply.headers})
+        return InPieces(reply.content, media_type=reply.media_type, headers={**NO_SNIFFING, **reply.headers})
+    is_list = isinstance(reply.result, Listed | Cursored)
     body: dict[str, Any] = {
         "success": True,
         "errors": [],
         "messages": [{"code": NOTE, "message": text, "type": None} for text in reply.messages],
-        "result": reply.result.items if isinstance(reply.result, Listed | Cursored) else reply.result,
+        "result": reply.result.shapes() if is_list else reply.result,
     }
-    if isinstance(reply.result, Listed | Cursored):
+    if is_list:
         body["result_info"] = reply.result.info()
     return _json(body, reply.status or status, {"ETag": f'"{reply.etag}"'} if reply.etag else {})
+
+
+class InPieces(Response):
+    """A response whose body is sent in pieces, so that other requests have their turn between them."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        if len(self.body) <= PIECE:
+            await super().__call__(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        body = memoryview(self.body)
+        for start in range(0, len(body), PIECE):
+            piece = bytes(body[start : start + PIECE])
+            await send({"type": "http.response.body", "body": piece, "more_body": start + PIECE < len(body)})
+            await asyncio.sleep(0)
+
+
+def json_pieces(data: Any) -> Iterator[str]:
+    """Data as JSON, in pieces that each take little time: other threads get their turn between them."""
+    if isinstance(data, str) and len(data) > PIECE:
+        yield '"'
+        for start in range(0, len(data), PIECE):
+            yield _dumped(data[start : start + PIECE])[1:-1]
+        yield '"'
+    elif isinstance(data, dict):
+        for number, (name, value) in enumerate(data.items()):
+            yield f"{',' if number else '{'}{_dumped(name)}:"
+            yield from json_pieces(value)
+        yield "}" if data else "{}"
+    elif isinstance(data, list) and len(data) > FEW:
+        for start in range(0, len(data), FEW):
+            yield "," if start else "["
+            yield _dumped(data[start : start + FEW])[1:-1]
+        yield "]"
+    else:
+        yield _dumped(data)
+
+
+_dumped = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Response:
@@ -136,8 +204,8 @@ def _error(fault: ShownFault) -> dict[str, Any]:
 
 
 def _json(body: Any, status: int, headers: Mapping[str, str]) -> Response:
-    text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
-    return Response(text, status, {"Cache-Control": "no-store", **NO_SNIFFING, **headers}, "application/json")
+    text = "".join(json_pieces(body))
+    return InPieces(text, status, {"Cache-Control": "no-store", **NO_SNIFFING, **headers}, "application/json")
 
 
 def _number(text: str | None, default: int, largest: int) -> int:

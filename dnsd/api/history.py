@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.concurrency import run_in_threadpool
 
 from dnsd.api.envelope import Reply
@@ -84,7 +86,7 @@ async def _versions(call: Call, object_id: str) -> Reply:
 
 async def _version(call: Call, object_id: str) -> Reply:
     version, text = await _version_in_path(call, object_id)
-    return Reply({"version": version.version, "text": readable(text)})
+    return Reply({"version": version.version, "text": await call.aside(partial(readable, text))})
 
 
 async def _version_in_path(call: Call, object_id: str) -> tuple[Version, str]:

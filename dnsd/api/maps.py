@@ -66,7 +66,7 @@ async def plan_map(call: Call) -> Reply:
 
 async def get_map(call: Call) -> Reply:
     """Get an address map with its addresses and members"""
-    return _reply(call.service.loaded, _request(call, ""))
+    return await call.aside(partial(_reply, call.service.loaded, _request(call, "")))
 
 
 async def edit_map(call: Call) -> Reply:

@@ -21,9 +21,11 @@ from dnsd.api.other_fields import first_of, other_fields
 from dnsd.errors import Path
 from dnsd.manage.refusal import Fault, Reason, RefusedError, refused, refused_for
 from dnsd.manage.service import Actor, Service
+from dnsd.manage.tokens import Token
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import CONTROL_CHARACTERS, F, Fields, validate
 from dnsd.model.record_parts import Steps
+from dnsd.process.tasks import FairTurns
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -31,6 +33,7 @@ ALL = 10_000  # items on the single page of a short list
 LARGE = 2000  # records; work on this many or more runs one at a time
 TURN_S = 0.01  # of a large job, before another one has its turn
 _large_jobs = asyncio.Semaphore(1)  # first come, first served
+_turns = FairTurns()
 
 MAX_BODY = 1024 * 1024  # octets
 MAX_FAULTS = 100  # of one body
@@ -65,6 +68,10 @@ class Call:
     def page(self, *, default: int, largest: int) -> Page:
         """The part of a list that the query asks for."""
         return Page.of(self.query, default=default, largest=largest)
+
+    async def aside(self, work: Callable[[], U]) -> U:
+        """The result of work that grows with a tenant's data, done in a thread, in turn with others."""
+        return await aside(self.actor.token, work)
 
     def listed(self, items: Sequence[U], shape: Callable[[U], Any]) -> Listed:
         """A short list, all on one page unless the query asks for fewer items."""
@@ -131,6 +138,11 @@ def _tagged(shape: Any) -> Any:
     if isinstance(shape, dict):
         return {name: _tagged(value) for name, value in shape.items() if name not in UNTAGGED}
     return [_tagged(one) for one in shape] if isinstance(shape, list) else shape
+
+
+async def aside(token: Token, work: Callable[[], U]) -> U:
+    """The result of work for a token, done in a thread: one piece at a time, each customer's in turn."""
+    return await _turns.run(token.author.id, work)
 
 
 async def in_thread(size: int, work: Callable[..., T], *arguments: Any) -> T:

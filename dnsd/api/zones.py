@@ -12,6 +12,7 @@ from dnsd.api.envelope import Raw, Reply
 from dnsd.api.request import Call, in_turns
 from dnsd.api.shapes import zone_shape, zones_in_order
 from dnsd.api.zone_bodies import ZoneBody, ZoneEdit
+from dnsd.app import Loaded
 from dnsd.formats.zone_export import export
 from dnsd.manage import zones
 from dnsd.manage.draft import Draft
@@ -37,7 +38,11 @@ OPERATORS: Mapping[str, Callable[[str, str], bool]] = {  # of a filter such as n
 
 async def list_zones(call: Call) -> Reply:
     """List the zones that the token covers"""
-    loaded = call.service.loaded
+    listed = partial(_listed_zones, call, call.service.loaded)
+    return listed() if _is_exact(call.query.get("name", "").strip()) else await call.aside(listed)
+
+
+def _listed_zones(call: Call, loaded: Loaded) -> Reply:
     found = [
         zone for zone in _matching_zones(call, loaded.dataset) if call.actor.token.covers(zone.account_id, zone.id)
     ]
@@ -114,8 +119,8 @@ def _matching_zones(call: Call, dataset: Dataset) -> Iterator[Zone]:
     query = call.query
     zones: Iterator[Zone] = iter(dataset.zones.values())
     if name := query.get("name", "").strip():
-        operator, colon, value = name.partition(":")
-        if colon and operator in OPERATORS:
+        operator, _, value = name.partition(":")
+        if not _is_exact(name):
             is_named = partial(_is_named, OPERATORS[operator], spellings(value.strip().rstrip(".")) or ("",))
             zones = (zone for zone in zones if is_named(zone) is not (operator == NOT_EQUAL))
         else:
@@ -127,6 +132,12 @@ def _matching_zones(call: Call, dataset: Dataset) -> Iterator[Zone]:
     if status := query.get("status"):
         zones = (zone for zone in zones if dataset.status_of(zone).value == status)
     return zones
+
+
+def _is_exact(name: str) -> bool:
+    """Whether a filter asks for one name."""
+    operator, colon, _ = name.partition(":")
+    return bool(name) and not (colon and operator in OPERATORS)
 
 
 def _is_named(compare: Callable[[str, str], bool], values: Sequence[str], zone: Zone) -> bool:

@@ -44,7 +44,7 @@ from dnsd.model.accounts import Account, Prefix
 from dnsd.model.observed import FeedFields, Observed
 from dnsd.model.quota_rules import quotas_of
 from dnsd.model.zones import Zone
-from dnsd.process.tasks import in_thread
+from dnsd.process.tasks import FairTurns, in_thread
 from dnsd.store.text_file import FileChangedError
 
 T = TypeVar("T")
@@ -79,6 +79,7 @@ class ControlService:
         self._unrecorded: list[ChangeRequest] = []
         self._writes = Writes()
         self._recording = asyncio.Lock()
+        self._planning = FairTurns()
         self._reading_audit = asyncio.Lock()  # one step of a search of the audit log at a time
         self._unread: set[str] = set()  # files of the audit log that could not be read, told already
 
@@ -329,7 +330,7 @@ class ControlService:
             return draft.load()
 
         try:
-            return before, await in_thread(drawn_up)
+            return before, await self._planning.run(actor.token.author.id, drawn_up)
         except FileChangedError:
             raise refused(Reason.NOT_WRITABLE, "a file was just edited and is not loaded yet: try again") from None
 

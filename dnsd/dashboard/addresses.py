@@ -23,7 +23,7 @@ PREFIX_FIELDS = ("cidr", "asn", "description")
 
 async def show_addresses(visit: Visit) -> HtmlPage:
     """The prefixes, each with a picture, and the static IPs."""
-    return _page(visit, FormErrors())
+    return await visit.aside(partial(_page, visit, FormErrors()))
 
 
 async def add_prefix(visit: Visit) -> HtmlPage | Redirect:
@@ -76,7 +76,7 @@ async def _carry_out(
     try:
         await visit.change(action, prepare())
     except RefusedError as error:
-        return _page(visit, FormErrors(error, fields))
+        return await visit.aside(partial(_page, visit, FormErrors(error, fields)))
     return Redirect(f"/accounts/{visit.account.id}/addresses", done)
 
 

@@ -148,7 +148,9 @@ class _Dashboard:
             return self._refusal(refused(Reason.NOT_LOADED, f"{error.filename or 'a file'}: {error.strerror}"), visit)
         if isinstance(shown, Redirect):
             return redirected(shown, request, session.secret)
-        return downloaded(shown) if isinstance(shown, Download) else self._pages.shown(shown, visit)
+        if isinstance(shown, Download):
+            return await visit.aside(partial(downloaded, shown))
+        return await visit.aside(partial(self._pages.shown, shown, visit))
 
     def _find_session(self, request: Request) -> Session | None:
         """The session of a request. Raises TokenFileError."""

@@ -73,7 +73,7 @@ async def _selected(visit: Visit) -> list[JsonObject]:
         if found.total > MAX_SELECTED:
             message = f"{found.total:,} records; the limit of one change is {MAX_SELECTED:,}: narrow the search"
             raise refused(Reason.INVALID, message)
-        return found.items
+        return found.shapes()
     wanted = visit.form.all("record")[:MAX_SELECTED]
     selected = await in_turns(find_all_shown(visit.loaded, zone, wanted))
     if not selected:

@@ -55,6 +55,10 @@ def map_path(visit: Visit) -> str:
 
 async def list_maps(visit: Visit) -> HtmlPage:
     """All address maps of an account."""
+    return await visit.aside(partial(_list_page, visit, await pending_rows(visit)))
+
+
+def _list_page(visit: Visit, pending: object) -> HtmlPage:
     loaded, account = visit.loaded, visit.account
     rows = [map_row(loaded, one) for one in loaded.dataset.maps.values() if one.account_id == account.id]
     zones = loaded.dataset.zones
@@ -80,7 +84,7 @@ async def list_maps(visit: Visit) -> HtmlPage:
         order="description",
     )
     data = {"account": account, "listing": found, "is_barred": loaded.dataset.is_barred(account)}
-    return HtmlPage("maps.html", {**data, "has_zones": _has_zones(visit), "pending": await pending_rows(visit)})
+    return HtmlPage("maps.html", {**data, "has_zones": _has_zones(visit), "pending": pending})
 
 
 def _has_zones(visit: Visit) -> bool:
@@ -130,6 +134,18 @@ def _drains(visit: Visit) -> dict[str, Any]:
 
 
 async def _page(visit: Visit, form: MapForm, tag: str, errors: FormErrors) -> HtmlPage:
+    found = visit.map
+    beside = {
+        "versions": await visit.versions(found.id, visit.account.id),
+        "pending": await pending_rows(visit, found.id),
+        "form": form,
+        "tag": tag,
+        "errors": errors,
+    }
+    return await visit.aside(partial(_map_page, visit, beside, errors.status))
+
+
+def _map_page(visit: Visit, beside: dict[str, Any], status: int) -> HtmlPage:
     loaded, account, found = visit.loaded, visit.account, visit.map
     return HtmlPage(
         "map.html",
@@ -143,14 +159,10 @@ async def _page(visit: Visit, form: MapForm, tag: str, errors: FormErrors) -> Ht
             "is_account_wide": any(one.kind == "account" for one in found.memberships),
             "answered": answered_for(loaded, found),
             "warnings": warnings_of(loaded, found.key),
-            "versions": await visit.versions(found.id, account.id),
-            "form": form,
-            "tag": tag,
-            "errors": errors,
-            "pending": await pending_rows(visit, found.id),
             "path": map_path(visit),
+            **beside,
         },
-        errors.status,
+        status,
     )
 
 
@@ -171,16 +183,16 @@ class _Edited:
 async def show_edit(visit: Visit) -> HtmlPage:
     """The form, filled with the current map."""
     found = visit.map
-    return _edit_page(visit, _Edited(MapForm.of_map(found), map_tag(found), FormErrors()))
+    return await _edit_page(visit, _Edited(MapForm.of_map(found), map_tag(found), FormErrors()))
 
 
 async def save_edit(visit: Visit) -> HtmlPage | Redirect:
     """Preview or save a change; if it is refused, show the form again."""
     form, tag, found = MapForm.of(visit.form), visit.form.get("tag"), visit.map
     if (do := visit.form.get("do")) == "find":
-        return _edit_page(visit, _Edited(form, tag, FormErrors()))
+        return await _edit_page(visit, _Edited(form, tag, FormErrors()))
     if do.startswith("add:"):
-        return _edit_page(visit, _Edited(form.with_ip(do.removeprefix("add:")), tag, FormErrors()))
+        return await _edit_page(visit, _Edited(form.with_ip(do.removeprefix("add:")), tag, FormErrors()))
     try:
         body = form.body(visit)
         given = form.request(visit.account)
@@ -195,7 +207,7 @@ async def save_edit(visit: Visit) -> HtmlPage | Redirect:
             ips = body.ips if found.can_modify_ips else None
             missing = visit.loaded.settings.missing_family
             view = plan_view(visit.dataset, plan, ips, missing, is_enabled=found.enabled)
-            return _edit_page(visit, _Edited(form, tag, FormErrors(), plan=view))
+            return await _edit_page(visit, _Edited(form, tag, FormErrors(), plan=view))
         if is_later(visit):
             request = edit_request(visit.account.id, found.id, change)
             return Redirect(map_path(visit), scheduled(await schedule(visit, request, tag=tag, changed=CHANGED)))
@@ -203,7 +215,7 @@ async def save_edit(visit: Visit) -> HtmlPage | Redirect:
     except RefusedError as error:
         has_conflict = error.faults[0].reason is Reason.CHANGED_MEANWHILE
         tag = map_tag(visit.map) if has_conflict else tag
-        return _edit_page(visit, _Edited(form, tag, form.errors(error), has_conflict=has_conflict))
+        return await _edit_page(visit, _Edited(form, tag, form.errors(error), has_conflict=has_conflict))
     saved = "The map is saved. DNS answers with it." if found.enabled else "The map is saved. It is still disabled."
     return Redirect(map_path(visit), saved)
 
@@ -215,7 +227,11 @@ def _checked(draft: Draft, *, account_id: str, map_id: str, tag: str, change: Ma
     maps.edit_map(draft, account_id, map_id, change)
 
 
-def _edit_page(visit: Visit, edited: _Edited) -> HtmlPage:
+async def _edit_page(visit: Visit, edited: _Edited) -> HtmlPage:
+    return await visit.aside(partial(_edit_page_of, visit, edited))
+
+
+def _edit_page_of(visit: Visit, edited: _Edited) -> HtmlPage:
     dataset, account, found = visit.dataset, visit.account, visit.map
     chosen = edited.form.chosen(dataset, account)
     zones, total = found_zones(dataset, account, visit.form.text("find"), chosen)

@@ -55,7 +55,7 @@ async def show_overview(visit: Visit) -> HtmlPage:
             "ranges": list(TimeRange),
             "tiles": [*_traffic_tiles(visit, time_range, served), *_object_tiles(visit, zones, maps)],
             "plots": _plots(visit, time_range, ring, served, maps),
-            **_questions(visit, maps),
+            **await visit.aside(partial(_questions, visit, maps)),
             "changes": await _changes(visit),
             "problems": visit.service.problems() if is_operator else [],
             "warnings": visit.loaded.warnings[:MAX_WARNINGS] if is_operator else (),

@@ -15,9 +15,10 @@ from urllib.parse import quote, unquote
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from dnsd import __version__
+from dnsd.api.envelope import InPieces
 from dnsd.dashboard.flow_picture import percent
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.sessions import LIFETIME, Session, form_secret, signed, verified
@@ -112,7 +113,7 @@ class Pages:
         html = self._environment.get_template(page.template).render(
             **page.data, visit=visit, form_secret=form_secret(visit.session.secret if visit else secret)
         )
-        response = HTMLResponse(html, page.status, HEADERS)
+        response = InPieces(html, page.status, HEADERS, "text/html")
         if visit and visit.notice:
             response.delete_cookie(NOTICE)
             response.delete_cookie(UNDO)
@@ -141,7 +142,7 @@ def redirected(redirect: Redirect, request: Request, secret: str = "") -> Respon
 def downloaded(download: Download) -> Response:
     """The response for a download."""
     name = f"attachment; filename*=UTF-8''{quote(download.name)}"
-    return Response(download.text, 200, {**HEADERS, "Content-Disposition": name}, "text/plain")
+    return InPieces(download.text, 200, {**HEADERS, "Content-Disposition": name}, "text/plain")
 
 
 def notice_of(request: Request, secret: str) -> str:

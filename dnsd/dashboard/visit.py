@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
-from dnsd.api.request import check_texts, fields_of, in_thread
+from dnsd.api.request import aside, check_texts, fields_of, in_thread
 from dnsd.app import Loaded
 from dnsd.dashboard.forms import FormValues
 from dnsd.dashboard.sessions import Session
@@ -168,6 +168,10 @@ class Visit:
     def covers(self, zone: Zone) -> bool:
         """Whether the token covers a zone."""
         return self.token.covers(zone.account_id, zone.id)
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """The result of work that grows with a tenant's data, done in a thread, in turn with others."""
+        return await aside(self.token, work)
 
     async def versions(self, object_id: str, account_id: str) -> list[Version]:
         """The versions of an account's object, newest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from dnsd.api.access import account_for_zone
@@ -26,6 +27,10 @@ SWITCHES = ("ipv6", "http2", "http3", "https_records", "flatten_all_cnames")
 
 async def list_zones(visit: Visit) -> HtmlPage:
     """The zones that the token covers, of all accounts or of one."""
+    return await visit.aside(partial(_list_page, visit))
+
+
+def _list_page(visit: Visit) -> HtmlPage:
     dataset, loaded = visit.dataset, visit.loaded
     account_id = visit.query.text("account").lower()
     found = listing(
