@@ -59,10 +59,6 @@ class Listed:
         """The items as they are sent."""
         return [self.shape(item) for item in self.items] if self.shape else list(self.items)
 
-    def shaped(self) -> Listed:
-        """The page with the shapes in place of the items."""
-        return Listed(self.shapes(), self.page, self.total)
-
     def info(self) -> dict[str, int]:
         """`result_info`."""
         return {
