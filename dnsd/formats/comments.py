@@ -13,7 +13,7 @@ from functools import cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from dnsd.formats.tags import MARK, NAME, Tag, Tagged, joined_tags, split_tags
+from dnsd.formats.tags import MARK, MARK_TEXT, NAME, Tag, Tagged, joined_tags, split_tags
 from dnsd.model.records import (
     DEFAULT_SETTINGS,
     MAX_COMMENT,
@@ -81,6 +81,8 @@ class CommonComment(NamedTuple):
 
 def parse_comment(rtype: int, comment: str) -> Comment:
     """Parse the comment after a record of this type. Raises ValueError for malformed tags."""
+    if MARK_TEXT not in comment and len(comment) <= MAX_COMMENT and comment.isprintable():
+        return Comment(comment.strip())
     plain = one_line(comment)
     tagged = split_tags(plain)
     own, tags, is_shortened = _split_reserved(tagged.tags)

@@ -18,7 +18,7 @@ typedef struct {
 } Line;
 
 /* What characters may be part of. */
-enum { NAME = 1, DIGIT = 2, UPPER = 4, BLANK = 8, WORD = 16, TEXT = 32 };
+enum { NAME = 1, DIGIT = 2, LETTER = 4, BLANK = 8, WORD = 16, TEXT = 32, UPPER = 64 };
 static unsigned char is[256];
 static signed char hex_digit[256];
 
@@ -26,7 +26,7 @@ static void prepare_tables(void) {
     for (int c = 0; c < 256; c++) {
         int digit = c >= '0' && c <= '9', upper = c >= 'A' && c <= 'Z', lower = c >= 'a' && c <= 'z';
         is[c] = (digit || upper || lower || c == '-' || c == '_' || c == '*' || c == '.' ? NAME : 0) |
-                (digit ? DIGIT : 0) | (upper ? UPPER : 0) | (c == ' ' || c == '\t' ? BLANK : 0) |
+                (digit ? DIGIT : 0) | (upper ? LETTER | UPPER : 0) | (lower ? LETTER : 0) | (c == ' ' || c == '\t' ? BLANK : 0) |
                 (strchr(" \t\n\"()\\;", c) && c ? 0 : WORD) | (c >= ' ' && c <= '~' && c != '"' && c != '\\' ? TEXT : 0);
         hex_digit[c] = digit ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
     }
@@ -59,11 +59,14 @@ static int divide(const unsigned char *at, Line *line) {
     line->owner.end = line->head.at = at;
     if (!(is[*at] & BLANK)) return 0;
     at = skip(at, BLANK);
-    const unsigned char *digits = skip(at, DIGIT);
-    if (digits > at && is[*digits] & BLANK) at = skip(digits, BLANK);
-    if (at[0] == 'I' && at[1] == 'N' && is[at[2]] & BLANK) at = skip(at + 2, BLANK);
-    if (!(is[*at] & UPPER)) return 0;
-    at = skip(at, UPPER | DIGIT);
+    for (int i = 0; i < 2; i++) { /* a TTL and a class */
+        const unsigned char *word = skip(at, DIGIT);
+        if (word == at && (at[0] | 32) == 'i' && (at[1] | 32) == 'n') word = at + 2;
+        if (word == at || !(is[*word] & BLANK)) break;
+        at = skip(word, BLANK);
+    }
+    if (!(is[*at] & LETTER)) return 0;
+    at = skip(at, LETTER | DIGIT);
     if (!(is[*at] & BLANK)) return 0;
     line->head.end = line->data.at = line->data.end = at = skip(at, BLANK);
     for (;; at = skip(at, BLANK)) {

@@ -28,13 +28,13 @@ MAX_PART = MAX_PLAIN  # characters of a remembered part
 WORD = r'(?:[^ \t\n"()\\;]++|"[^"\\\n]*+")++'
 LINE = re.compile(
     r"([-\w*.]*+|@)"  # owner name; if empty, the previous line's
-    r"([ \t]++(?:\d++[ \t]++)?+(?:IN[ \t]++)?+[A-Z][A-Z0-9]*+[ \t]++)"  # TTL, class and type
+    r"([ \t]++(?:(?:\d++|[Ii][Nn])[ \t]++){0,2}+[A-Za-z][A-Za-z0-9]*+[ \t]++)"  # TTL and class, in any order, and type
     rf"({WORD}(?:[ \t]++{WORD})*+)"  # data
     r"([ \t]*+(?:;[^\n]*+)?+)\n"  # comment
     r"|",  # any other line: an empty match, so that the search does not skip it
     re.ASCII,
 )
-COMMENT = re.compile(r";[^\n]*+")
+PIECES = re.compile(r'"[^"\\\n]*+"|;[^\n]*+|[^"\\();\n]++|["\\()\n]')  # strings, comments, others, single characters
 LENGTHS = tuple(chr(length) for length in range(MAX_LABEL + 1))  # one octet each
 
 
@@ -215,13 +215,13 @@ class Lines:
 
 def parse_head(text: str) -> Head | None:
     """The meaning of the text before the data, as LINE has it; None unless it is plain."""
-    words = text.split()
-    ttl = words[0] if words[0].isdecimal() else None
+    *words, rtype = text.split()
+    ttls = [word for word in words if word.isdecimal()]
     try:
-        head = Head(parse_data_type(words[-1]), None if ttl is None else int(ttl))
+        ttl = int(ttls[0]) if ttls else None
+        return Head(parse_data_type(rtype), ttl) if len(ttls) < 2 and (ttl or 0) <= MAX_TTL_S else None
     except ValueError:
         return None
-    return head if head.ttl_given is None or head.ttl_given <= MAX_TTL_S else None
 
 
 def first_ttl(*ttls: int | None) -> int | None:
@@ -233,15 +233,14 @@ def unfolded(entry: str) -> str | None:
     """A plain entry as one line, without the parentheses and the comments between them; None for any other entry."""
     if "(" not in entry:
         return entry
-    *inner, last = entry.split("\n")
-    text, mark, comment = last.partition(";")
-    words = COMMENT.sub("", "\n".join((*inner, text)))
-    before, opening, inside = words.partition("(")
-    inside, closing, after = inside.partition(")")
-    is_odd = '"' in words or "\\" in words or not before or "(" in inside + after or ")" in before + after
-    if is_odd or not (opening and closing) or any(MARK_TEXT in line for line in inner):
-        return None
-    return f"{before} {inside} {after}".replace("\n", " ") + mark + comment
+    words, comment, depth = [], "", 0
+    for piece in PIECES.findall(entry):
+        depth += {"(": 1, ")": -1}.get(piece, 0)
+        if piece in ('"', "\\") or depth not in (0, 1) or (depth and piece[0] == ";" and MARK_TEXT in piece):
+            return None
+        comment = piece if piece[0] == ";" else ""
+        words.append(" " if piece in "()\n" or comment else piece)
+    return "".join(words) + comment if entry[0] != "(" and not depth else None
 
 
 K = TypeVar("K")

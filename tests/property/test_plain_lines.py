@@ -24,7 +24,7 @@ OWNERS = ["a", "a", "B.a", "*", "*.b", "_x-1", "@", "", "", "a.example.com.", "b
 OWNERS += ["example.com", "a..b", ".", ".a", r"a\.b", r"\097", "ä", '"a"', "a@b", "$x", "a/b", "l" * 63, "l" * 64]
 OWNERS += ["IN", "A", ".".join(["l" * 60] * 4), ".".join(["l" * 60] * 5), "a" + "." * 3, "a\x0bb", "\x0ba"]
 TTLS = ["300 ", "300 ", "1 ", "0 ", "", "", "1h ", "6x ", "2147483647 ", "2147483648 ", "99999999999 ", "0300 "]
-CLASSES = ["IN ", "IN ", "IN\t", "", "in ", "CH ", "CLASS1 ", "IN IN ", "IN 60 "]
+CLASSES = ["IN ", "IN ", "IN\t", "", "in ", "iN ", "CH ", "CLASS1 ", "IN IN ", "IN 60 ", "IN 60 IN ", "60 60 ", "I N "]
 DATA_OF_TYPES = {
     "A": ["192.0.2.1", "192.0.2.2", "192.0.2.256", "192.0.2", "192.0.02.1", "1.2.3.4.5", "192.0.2.1_0", "x"],
     "AAAA": ["2001:db8::1", "2001:DB8::1", "::ffff:192.0.2.1", "::1%eth0", ":::", "192.0.2.1"],
@@ -52,6 +52,15 @@ DATA_OF_TYPES = {
     "HS": ["192.0.2.1"],
     "TYPE65280": [r"\# 2 abcd"],
     "a": ["192.0.2.1"],
+    "tXt": [
+        "a",
+        '( "a" ; "x\n"b(" )',
+        '"a"("b")',
+        '( "a"\n)"b" ; cf_tags=a:b',
+        '("a\n")',
+        '( "a;" ; cf_tags=a:b\n"b" )',
+        "( a\\\nb )",
+    ],
 }
 COMMENTS = ["", "", "", ";", "; x", " ;x(", ' ; "y', "; cf_tags=cf-proxied:true", " ; z cf_tags=cf-proxied:true", ";\\"]
 COMMENTS += [
@@ -196,6 +205,8 @@ $ORIGIN sub.example.com.
 @ DS 1 8 2 ( """
     + " ".join(["ab" * 16] * 2)
     + """ )
+dkim in 60 txt ( "v=DKIM1; k=rsa; p=" ; (
+    "abc" ) ; z
 """
 )
 
@@ -213,8 +224,8 @@ def test_plain_entries_need_no_tokenizer(monkeypatch: pytest.MonkeyPatch, compil
         for number in range(100)
     )
     found = parse_zone_text(PLAIN_ZONE + text, EXAMPLE)
-    assert (len(found.records), found.problems, len(found.lines)) == (407, [], 407)
-    assert list(found.lines[:8]) == [3, 6, 7, 8, 9, 10, 12, 13]
+    assert (len(found.records), found.problems, len(found.lines)) == (408, [], 408)
+    assert list(found.lines[:9]) == [3, 6, 7, 8, 9, 10, 12, 13, 15]
     monkeypatch.undo()
     assert_read_alike(PLAIN_ZONE + text)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from dnsd.api.records.read import RecordBodyError, built_record
+from dnsd.formats import comments
+from dnsd.formats.comments import parse_comment
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.model.fields import validate
 from dnsd.model.records import MAX_COMMENT, MAX_TAG, MAX_TAGS, RecordFields
 from dnsd.wire.names import parse_name_text
+from dnsd.wire.rdata import A
 
 EXAMPLE = parse_name_text("example.com")
 SAID = {"name": "a", "type": "A", "content": "192.0.2.1"}
@@ -75,3 +80,14 @@ def test_master_file(comment: str, kept: str, warns: bool) -> None:
     assert [record.comment for record in found.records] == ["", "x", *[kept] * 4]
     assert {record.proxied for record in found.records[2:]} == {"cf-proxied:true" in comment}
     assert [(one.line, one.column) for one in found.warnings] == ([(3, 1)] if warns else [])
+
+
+@given(
+    st.text(st.characters() | st.sampled_from(" \t\xa0\u2003\x85;cf_tags=")) | st.integers(498, 502).map("x ".__mul__)
+)
+def test_comment_without_tags_is_read_like_all_others(text: str) -> None:
+    assume(comments.MARK_TEXT not in text)
+    found = parse_comment(A, text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comments, "MARK_TEXT", "")  # is in every comment
+        assert parse_comment(A, text) == found
