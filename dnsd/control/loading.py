@@ -137,7 +137,7 @@ class Loader:
         """Load files edited meanwhile, once they have settled. The caller holds `turn`."""
         if (source := await self._reader.settled(self._current.source)) != self._current.source or self.last.ok:
             try:
-                await self._reload(is_patient=True)
+                await self._reload(is_patient=True, known=source)
             except UnsettledError:
                 await self._reader.await_still(source)
                 await self._reload(is_patient=True)
@@ -165,7 +165,7 @@ class Loader:
                     current.note_source(source)
                     await self._note_unchanged(current.loaded)
                     continue
-                is_served = await self._load_unasked()
+                is_served = await self._load_unasked(source)
             if is_served is not None:
                 return is_served
             await self._reader.await_still(source)
@@ -178,11 +178,14 @@ class Loader:
         await self._brake.note_refusal(is_refused=bool(loaded.held))  # by the guard, perhaps
         self._log.info(f"files unchanged, still serving revision {self._publisher.revision}")
 
-    async def _load_unasked(self) -> bool | None:
-        """Reload; return whether the files are served, None if they must first be still. The caller holds `turn`."""
+    async def _load_unasked(self, source: Source) -> bool | None:
+        """Reload; return whether the files are served, None if they must first be still. The caller holds `turn`.
+
+        `source` is the source as just read.
+        """
         before = self._publisher.revision, self.last.held
         try:
-            attempt = await self._reload(is_patient=True)
+            attempt = await self._reload(is_patient=True, known=source)
         except UnsettledError:
             return None
         if attempt.ok and before != (self._publisher.revision, attempt.held):
@@ -194,14 +197,19 @@ class Loader:
         loaded = self._current.loaded
         return bool(loaded and loaded.held and loaded.files is not self._served_when_held)
 
-    async def _reload(self, *, force: Force | None = None, is_patient: bool = False) -> Attempt:
-        """Load the files. An impatient caller's word is that they are complete; else UnsettledError may be raised."""
+    async def _reload(
+        self, *, force: Force | None = None, is_patient: bool = False, known: Source | None = None
+    ) -> Attempt:
+        """Load the files; those that are as in `known` are not read again.
+
+        An impatient caller's word is that they are complete; else UnsettledError may be raised.
+        """
         start = time.monotonic()
         before, read, judged = self._current.loaded, self._current.source, self._served_when_held
         self._served_when_held = before.files if before else None
         try:
             await self._undo_unfinished()
-            source = await self._read_next(is_patient=is_patient)
+            source = await self._read_next(is_patient=is_patient, known=known)
             is_settled = not is_patient or source == self._reader.still
             admitted = await in_thread(partial(self._admit, source, before, force, is_settled=is_settled))
             await self._serve(admitted, before, is_patient=is_patient)
@@ -254,9 +262,10 @@ class Loader:
             self._log.info(f"reloaded: revision {revision}, {loaded.summary()}{held}")
         await self._publisher.save()
 
-    async def _read_next(self, *, is_patient: bool = False) -> Source:
-        """Read the files, and keep them as last read."""
-        return self._current.note_source(await self._reader.read(self._current.source, patient=is_patient))
+    async def _read_next(self, *, is_patient: bool = False, known: Source | None = None) -> Source:
+        """Read the files, but for those that are as in `known`, and keep them as last read."""
+        source = await self._reader.read(known or self._current.source, patient=is_patient)
+        return self._current.note_source(source)
 
     async def _publish_file(self, title: Title | None) -> bool:
         snapshot = await in_thread(self._current.saved_snapshot)

@@ -127,7 +127,7 @@ def write_change(
     `read` may differ from `before`, the files that are served; `beside` are changes of files elsewhere. `evidence` and
     `settle` are as for `write_files`. After OSError or StaleError, nothing has changed.
     """
-    edit = FilesEdit(before, after)
+    edit = FilesEdit(before, after, read.files)
 
     def verify() -> None:
         if not edit.is_current():

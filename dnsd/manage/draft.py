@@ -133,7 +133,7 @@ class Draft:
         self.check_served(key)
         modified = int(self.now.timestamp())
         try:
-            content = content_of(text)
+            content = content_of(text, self.file(key).content if self.has_file(key) else None)
         except NotTextError as error:
             raise refused(Reason.INVALID, f"the file of {key} would be too large: it {error}") from None
         if self.has_file(key):

@@ -8,7 +8,7 @@ edit soon are the same again. Octets only; no files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 from zlib import crc32
@@ -27,12 +27,18 @@ class TextBlock(NamedTuple):
 
 
 class Cutter:
-    """Cuts octets that come in pieces of any size; `blocks` are the blocks complete so far."""
+    """Cuts octets that come in pieces of any size; `blocks` are the blocks complete so far.
 
-    def __init__(self, *, least: int = LEAST, most: int = MOST) -> None:
+    `known` are the blocks of an earlier form of the text, if any: where it is unchanged, its digests are enough, and no
+    line is looked at.
+    """
+
+    def __init__(self, known: Sequence[TextBlock] = (), *, least: int = LEAST, most: int = MOST) -> None:
         self.blocks: list[TextBlock] = []
         self._least, self._most = least, most
         self._waiting = b""
+        self._known, self._expected = known, 0  # the place in `known` of the block that may be next
+        self._places = {block: place for place, block in enumerate(known)}
 
     def add(self, octets: bytes) -> None:
         """Add the next octets of the text."""
@@ -48,17 +54,40 @@ class Cutter:
         """Cut off blocks while at least `enough` octets wait."""
         start = 0
         while len(self._waiting) - start >= enough:
-            end = _end(self._waiting, start, self._least, self._most)
-            self.blocks.append(text_block(self._waiting[start:end]))
-            start = end
+            block = self._as_before(start)
+            if block is None:
+                block = text_block(self._waiting[start : _end(self._waiting, start, self._least, self._most)])
+            self._expected = self._places.get(block, self._expected) + 1
+            self.blocks.append(block)
+            start += block.size
         self._waiting = self._waiting[start:]
 
+    def _as_before(self, start: int) -> TextBlock | None:
+        """The block expected next, if the text has it here, and it ended by its own lines."""
+        if self._expected >= len(self._known):
+            return None
+        block = self._known[self._expected]
+        end = start + block.size
+        if end > len(self._waiting) or not _is_end(self._waiting, start, end):
+            return None
+        return block if text_block(self._waiting[start:end]) == block else None
 
-def cut(octets: bytes, *, least: int = LEAST, most: int = MOST) -> tuple[TextBlock, ...]:
-    """The blocks of a text."""
-    cutter = Cutter(least=least, most=most)
+
+def cut(
+    octets: bytes, known: Sequence[TextBlock] = (), *, least: int = LEAST, most: int = MOST
+) -> tuple[TextBlock, ...]:
+    """The blocks of a text; `known` is as for `Cutter`."""
+    cutter = Cutter(known, least=least, most=most)
     cutter.add(octets)
     return cutter.finished()
+
+
+def _is_end(octets: bytes, start: int, end: int) -> bool:
+    """Whether a block ends behind the line that ends here, whatever follows."""
+    if octets[end - 1 : end] != b"\n":
+        return False
+    line = octets[octets.rfind(b"\n", start, end - 1) + 1 or start : end - 1]
+    return not crc32(line) & ZERO_BITS
 
 
 def _end(octets: bytes, start: int, least: int, most: int) -> int:

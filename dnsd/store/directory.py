@@ -32,8 +32,10 @@ from dnsd.store.text_file import (
 )
 
 # A file's status reveals a second change only if the file system's clock has advanced since the first. FAT has the
-# coarsest clock in use.
+# coarsest clock in use. Most advance with each tick of the kernel's clock, of at most 10 ms.
 COARSEST_CLOCK_NS = 2_000_000_000
+FINE_CLOCK_NS = 20_000_000
+LONGEST_TICK_NS = 10_000_000
 
 LATEST_S = 2**32 - 1  # upper bound of a file's time, which becomes a serial; a later one is no time of a change
 
@@ -297,8 +299,9 @@ def read_file(path: str, key: str, kind: FileKind, *, previous: SourceFile | Non
         modified = max(int(status.st_mtime), 0)
         if modified > LATEST_S:
             modified = now_ns // 10**9
-        most = MAX_FILE_SIZE if kind in ZONES else MAX_TEXT_SIZE
-        content = read_content(Path(path), any_octets=kind is FileKind.ZONE_MASTER, most=most)
+        before, most = previous.content if previous else None, MAX_FILE_SIZE if kind in ZONES else MAX_TEXT_SIZE
+        any_octets = kind is FileKind.ZONE_MASTER
+        content = read_content(Path(path), any_octets=any_octets, most=most, before=before)
     except OSError as error:
         problem, stamp = _problem(path, _cannot_be_read(error), key), None  # possibly transient: retry each time
     except NotTextError as error:
@@ -318,7 +321,7 @@ def keep_times(files: Files, previous: Files) -> None:
     """
     known = previous.by_key()
     for key, file in files.by_key().items():
-        if file is not known.get(key) and file.stamp is None and not file.problem:
+        if file is not known.get(key) and not file.problem:
             with suppress(OSError):
                 if os.stat(file.path).st_mtime < file.modified and is_as_read(file):
                     os.utime(file.path, (file.modified, file.modified))
@@ -331,7 +334,9 @@ def is_as_read(file: SourceFile) -> bool:
 
 def _stamp(status: os.stat_result, now_ns: int) -> Stamp | None:
     """The stamp from a status; None if the file has just changed, as another change might leave the same status."""
-    if max(status.st_mtime_ns, status.st_ctime_ns) > now_ns - COARSEST_CLOCK_NS:
+    is_fine = bool(status.st_ctime_ns % LONGEST_TICK_NS)  # nobody can set this time, unlike the other
+    clock_ns = min(FINE_CLOCK_NS, COARSEST_CLOCK_NS) if is_fine else COARSEST_CLOCK_NS
+    if max(status.st_mtime_ns, status.st_ctime_ns) > now_ns - clock_ns:
         return None
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 

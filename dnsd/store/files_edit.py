@@ -38,10 +38,14 @@ def edited_files(
 
 @dataclass(frozen=True)
 class FilesEdit:
-    """The edit from `before`, which is on the disk, to `after`; one change, or several in sequence."""
+    """The edit from `before`, which is on the disk, to `after`; one change, or several in sequence.
+
+    `read` are the files as last read, if known: their status may spare another reading.
+    """
 
     before: Files
     after: Files
+    read: Files | None = None
 
     @cached_property
     def written(self) -> Mapping[str, SourceFile]:
@@ -88,8 +92,10 @@ class FilesEdit:
         return {*self.written, *self.removed}
 
     def _touched(self) -> Iterator[SourceFile]:
-        before = self.before.by_key()
-        return (before[key] for key in self.touched_keys() if key in before)
+        before, read = self.before.by_key(), self.read.by_key() if self.read else {}
+        for key in self.touched_keys():
+            if file := before.get(key):
+                yield read[key] if read.get(key) == file else file
 
     def _has_room(self) -> bool:
         """Whether nobody made another file for a written object, or removed the folder of its account."""

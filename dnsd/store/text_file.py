@@ -72,9 +72,11 @@ def read_text(path: Path) -> str:
     return "".join(_texts(_pieces(path, MAX_TEXT_SIZE), any_octets=False))
 
 
-def read_content(path: Path, *, any_octets: bool = False, most: int = MAX_FILE_SIZE) -> Content:
-    """Read the content of a regular file of at most `most` octets. Raises OSError and NotTextError."""
-    cutter = Cutter()
+def read_content(
+    path: Path, *, any_octets: bool = False, most: int = MAX_FILE_SIZE, before: Content | None = None
+) -> Content:
+    """Read the content of a regular file of at most `most` octets, which was `before`. Raises OSError, NotTextError."""
+    cutter = Cutter(before.blocks if before else ())
 
     def seen() -> Iterator[bytes]:
         for octets in _pieces(path, most):
@@ -92,11 +94,14 @@ def stored_content(blocks: tuple[TextBlock, ...], read: ReadBlock, *, any_octets
     return Content(digest_of(blocks), text, blocks, read)
 
 
-def content_of(text: str) -> Content:
-    """The content of a file with this text, which is kept at any size, not being on disk yet. Raises NotTextError."""
+def content_of(text: str, before: Content | None = None) -> Content:
+    """The content of a file with this text, which is kept at any size, not being on disk yet. Raises NotTextError.
+
+    `before` is its earlier content, if any.
+    """
     octets = octets_of(text)
     _check_size(len(octets), MAX_FILE_SIZE)
-    blocks = cut(octets)
+    blocks = cut(octets, before.blocks if before else ())
     return Content(digest_of(blocks), text, blocks)
 
 

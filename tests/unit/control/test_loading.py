@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,7 @@ from dnsd.manage.maps import delete_map, edit_map
 from dnsd.manage.refusal import Reason, RefusedError
 from dnsd.manage.zones import delete_zone
 from dnsd.process.link import MessageKind
+from dnsd.store import text_file
 from dnsd.store.directory import FileKind
 from tests.unit.control.scheduling import ACME, WWW, Life, Scheduling
 
@@ -44,6 +47,42 @@ def _no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def world(tmp_path: Path) -> Scheduling:
     return Scheduling(tmp_path, FILES)
+
+
+def test_digests_of_a_changed_file_are_computed_once(world: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a change over the API, too; and once before it, to see that nobody has edited the file."""
+    zone, address_map, read = "acme/zones/acme.example.yaml", "hooli/maps/all.yaml", list[str]()
+    for name in (zone, address_map):
+        os.utime(world.folder / "accounts" / name, (1_700_000_000, 1_700_000_000))
+
+    def note(path: str, name: str) -> None:
+        if path.endswith((zone, address_map)):
+            read.append(name)
+
+    def counted(name: str) -> None:
+        work = getattr(text_file, name)
+        monkeypatch.setattr(text_file, name, lambda path, *rest: note(str(path), name) or work(path, *rest))
+
+    async def changed(life: Life) -> None:
+        assert not await life.control.loader.load_change()
+        for name in ("_pieces", "_blocks_again"):
+            counted(name)
+        world.write(zone, f"{WWW}- {{name: new, type: A, content: 192.0.2.9}}\n")
+        await asyncio.sleep(0.05)  # until watching reports it
+        assert await life.control.loader.load_change()
+        assert sorted(read) in (["_blocks_again", "_pieces"], ["_blocks_again", "_blocks_again", "_pieces"])
+        read.clear()
+        assert not await life.control.loader.load_change()
+        await life.control.changes.change(with_description)
+        assert read.count("_pieces") == 1
+        read.clear()
+        await asyncio.sleep(0.05)
+        for _ in range(2):
+            assert not await life.control.loader.load_change()
+            assert read == ["_pieces"]
+
+    monkeypatch.setattr(text_file, "MAX_KEPT", 10)
+    world.run(changed)
 
 
 def disable(world: Scheduling, *accounts: str) -> None:

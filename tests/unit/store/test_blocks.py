@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from dnsd.store import blocks as module
 from dnsd.store.block_store import SPARED_S, BlockStore
 from dnsd.store.blocks import LEAST, MOST, Cutter, TextBlock, cut, digest_of
 from dnsd.store.kept_file import DamagedFileError
 
 RNG = random.Random(17)
+end = module._end
 
 
 def ip() -> str:
@@ -69,6 +71,33 @@ def test_text_of_millions_of_octets_has_many_blocks_and_an_edit_changes_one_or_t
             edited = set(cut("".join((*lines[:place], *new, *lines[place + 1 :])).encode()))
             assert len(edited - known) in (1, 2)
             assert len(known - edited) in (1, 2)
+
+
+def test_blocks_of_an_edited_text_are_the_same_whether_or_not_the_blocks_before_are_known() -> None:
+    lines = [f"h{number} 60 A 192.0.2.{number % 250}\n".encode() for number in range(3_000)]
+    options = {"least": 200, "most": 4_000}  # some blocks end for lack of a line with ten zero bits
+    known = cut(b"".join(lines), **options)
+    assert cut(b"".join(lines), known, **options) == known
+    for _ in range(300):
+        edited = [*lines]
+        for _ in range(RNG.choice((1, 1, 2, 30))):
+            place = RNG.randrange(len(edited))
+            edited[place : place + 1] = RNG.choice(([edited[place], b"new\n"], [b"changed\n"], [], edited[:9]))
+        text = b"".join(edited)[: RNG.choice((None, -1, -5_000))]
+        blocks = cut(text, **options)
+        assert cut(text, known, **options) == blocks
+        known = RNG.choice((known, blocks))
+
+
+def test_known_blocks_spare_the_look_at_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"".join(f"h{number} 60 A 192.0.2.{number % 250}\n".encode() for number in range(50_000))
+    known, looked = cut(text), list[int]()
+    monkeypatch.setattr(module, "_end", lambda *where: looked.append(where[1]) or end(*where))
+    cut(text, known)
+    assert len(looked) <= 2 < len(known)  # the last block, and one without a line with ten zero bits, perhaps
+    looked.clear()
+    cut(text.replace(b"h25000 60 A", b"x\nh25000 60 A"), known)
+    assert len(looked) <= 3
 
 
 ODD = {

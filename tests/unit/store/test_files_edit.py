@@ -6,9 +6,11 @@ import os
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from dnsd.store import directory
 from dnsd.store.directory import FileKind, Files, SourceFile, read_files
 from dnsd.store.files_edit import FilesEdit, edited_files
 from dnsd.store.text_file import content_of
@@ -168,3 +170,20 @@ def test_files_by_key_are_found_once(root: Path) -> None:
     files: Files = read_files(root)
     assert files.by_key() is files.by_key()
     assert list(files.by_key()) == [one.key for one in files.files]
+
+
+@pytest.mark.parametrize(
+    ("ctime_ns", "age_ns", "is_trusted"),
+    [
+        (1_700_000_000_123_456_789, 30_000_000, True),
+        (1_700_000_000_123_456_789, 10_000_000, False),  # within two ticks
+        (1_700_000_000_000_000_000, 30_000_000, False),  # perhaps a clock that counts seconds
+        (1_700_000_000_120_000_000, 1_900_000_000, False),
+        (1_700_000_000_120_000_000, 2_100_000_000, True),
+    ],
+)
+def test_status_of_a_file_is_trusted_once_its_clock_has_advanced(
+    ctime_ns: int, age_ns: int, *, is_trusted: bool
+) -> None:
+    status = SimpleNamespace(st_dev=1, st_ino=2, st_size=3, st_mtime_ns=1_600_000_000_000_000_000, st_ctime_ns=ctime_ns)
+    assert (directory._stamp(status, ctime_ns + age_ns) is not None) is is_trusted  # type: ignore[arg-type]
