@@ -86,7 +86,7 @@ async def edit_times(names: int) -> list[float]:
             await fill(sock, names)
             start = time.perf_counter()
             changed = last_of(payload, memory.snapshot)
-            server.forget(changed.names.table, changed.names.table.longest, None)
+            server.forget(changed.names.table, None)
             memory.snapshot = changed
             gc.freeze()
             times.append((time.perf_counter() - start) * 1e3)

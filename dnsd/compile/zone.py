@@ -118,9 +118,15 @@ class ZonePacker:
         if self.cuts:
             for index in compress(count(), map(hidden.__getitem__, self.records.traits)):
                 marks[index] |= self._is_cut_off(index)
+        for index in filter(self._has_glue, self.records.of_types({NS})):
+            marks[index] = APART
         for index in self.records.grouped:
             marks[index] = SEVERAL
         return marks
+
+    def _has_glue(self, index: int) -> bool:
+        """Whether a name server may have addresses in this zone: then a referral is more than the NS records."""
+        return self.records.rdatas[index].lower().endswith(self.zone.name)
 
     def _rows_alike(self, marks: bytearray) -> Iterator[bytes]:
         """The rows of names with one record, packed together with those that are treated alike."""
@@ -160,6 +166,7 @@ class ZonePacker:
         if proxied and (rule & EDGE or owner not in self.hosts):
             by_type = {rtype: of for rtype, of in by_type.items() if rtype not in HIDDEN_BY_EDGE}
         is_special = owner.startswith((ASTERISK, self.zone.name)) or CNAME in by_type or DNAME in by_type
+        is_special = is_special or any(map(self._has_glue, by_type.get(NS, ())))
         sets = [self._set(rtype, of) for rtype, of in by_type.items()]
         return row(SPECIAL if is_special else PLAIN, kind_of(self.number, rule), owner, sets)
 

@@ -28,7 +28,7 @@ from dnsd.wire.message import (
     TC,
 )
 from dnsd.wire.names import MAX_NAME, ROOT, ancestors, name_end
-from dnsd.wire.rdata import COMPRESSIBLE, SOA
+from dnsd.wire.rdata import COMPRESSIBLE, NS, SOA
 
 QUESTION_NAME = b"\xc0\x0c"
 LARGEST_OPT = 64  # octets of our OPT record: the fixed part, an NSID of common size, an extended error
@@ -113,6 +113,11 @@ class Answer:
         return bytes(body)
 
 
+def is_referral(answer: Answer) -> bool:
+    """Whether an answer leads to the servers of another zone."""
+    return not answer.answer and bool(answer.authority) and answer.authority[0].rtype == NS
+
+
 def head_index(flags: int, *, edns: bool) -> int:
     """The index of the head for a query's flags: RD and CD are copied (RFC 1035 §4.1.1, RFC 4035 §3.2.2)."""
     return bool(flags & RD) | bool(flags & CD) << 1 | edns << 2
@@ -128,18 +133,21 @@ def build_answer(
     aa: bool = True,
     option: bytes = b"",
     below: bytes = ROOT,
+    cut: bytes | None = None,
     edge: EdgeSource | None = None,
 ) -> Answer:
     """Compile an answer to questions about names at or below canonical `below`.
 
+    A referral has its `cut` instead, the owner of its authority: always a pointer, so that referrals of one zone differ
+    in nothing but their name servers.
     A reply without all `glue` is truncated; `optional_glue` is included as far as it fits.
     """
     answer, authority, glue, optional_glue = tuple(answer), tuple(authority), tuple(glue), tuple(optional_glue)
     needed = (*answer, *authority, *glue)
-    body = _Body(None)
+    body = _Body(None, cut)
     shorter = _pack(body, needed, optional_glue, _count(glue))
     if len(body.octets) > ALWAYS_FITS:
-        body = _Body(below)
+        body = _Body(below if cut is None else cut)
         shorter = _pack(body, needed, optional_glue, _count(glue))
     counts = _count(answer), _count(authority), _count((*glue, *optional_glue))
     return Answer(
@@ -186,11 +194,15 @@ def _pack(body: _Body, needed: Section, optional: Section, records: int) -> tupl
 
 
 class _Body:
-    """A body under construction; with `below`, a suffix of the question's name, its names are compressed."""
+    """A body under construction.
 
-    def __init__(self, below: bytes | None) -> None:
+    With `below`, a suffix of the question's name, its names are compressed; without, `cut` alone is.
+    """
+
+    def __init__(self, below: bytes | None, cut: bytes | None = None) -> None:
         self.octets = bytearray()
         self.pointers: list[tuple[int, int]] = []
+        self._cut = cut
         self._offsets: dict[bytes, int] | None = None
         if below is not None:
             # The question's name precedes its type and class, which directly precede the body.
@@ -201,6 +213,9 @@ class _Body:
         for rdata in rrset.rdatas:
             if rrset.owner is None:
                 self.octets += QUESTION_NAME
+            elif rrset.owner == self._cut:
+                self.pointers.append((len(self.octets), -QUESTION_TAIL - len(rrset.owner)))
+                self.octets += QUESTION_NAME  # overwritten by body_at
             else:
                 self._add_name(rrset.owner)
             self.octets += RECORD_FIXED.pack(rrset.rtype, rrset.rclass, rrset.ttl, 0)

@@ -124,7 +124,7 @@ def _cut(zone: StoredZone, name: bytes, rrsets: Mapping[int, Rrset]) -> Node:
         glue=inside,
         optional_glue=[rrset for rrset in glue if rrset not in inside],
         aa=False,
-        below=name,
+        cut=name,
     )
     ds = build_answer([rrsets[DS]], below=name) if DS in rrsets else zone.nodata
     return Node(zone.apex, {DS: ds}, referral, below=Node(zone.apex, {}, referral))

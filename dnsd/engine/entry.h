@@ -142,9 +142,8 @@ static inline uint64_t entry_end(const Mapped *self, const Entry *entry, int *ha
 }
 
 /* The entry of a name, that of the deepest zone which has the name. Whether there is one; it may be GONE. */
-static inline int find_entry(const Mapped *self, const unsigned char *name, size_t size, Entry *entry) {
-    if (size > NAME_LIMIT) return 0;
-    uint32_t mask = self->head.slots - 1, slot = siphash(self->head.key, name, size) & mask;
+static inline int find_hashed(const Mapped *self, const unsigned char *name, size_t size, uint64_t hash, Entry *entry) {
+    uint32_t mask = self->head.slots - 1, slot = hash & mask;
     for (uint32_t left = self->head.entries; left; left--) { /* a valid table has no longer chain */
         uint32_t number = u32_at(self->slots + 4 * (size_t)slot);
         if (!number || !entry_at(self, ((uint64_t)number - 1) * 4, entry)) return 0;
@@ -152,6 +151,10 @@ static inline int find_entry(const Mapped *self, const unsigned char *name, size
         slot = (slot + 1) & mask;
     }
     return 0;
+}
+
+static inline int find_entry(const Mapped *self, const unsigned char *name, size_t size, Entry *entry) {
+    return size <= NAME_LIMIT && find_hashed(self, name, size, siphash(self->head.key, name, size), entry);
 }
 
 #endif

@@ -45,15 +45,6 @@ typedef struct {
     Picks picks;
 } Batch;
 
-/* Keep a reply to this datagram for the queries in its scope. 0, or -1 with an exception. */
-static int keep_for_scope(Batch *self, Datagram *datagram, Py_ssize_t size, Reply *reply) {
-    Key *key = &datagram->key;
-    if (reply->scope == SAME_QUESTION && key->is_wide) make_key(&self->replies, datagram->octets, size, key);
-    if (reply->scope == ONCE || !key->size) return 0;
-    if (self->limiter) reply->kind_hash = hash_of_kind(self->limiter, reply->kind);
-    return keep(&self->replies, key, reply);
-}
-
 /* Let Python answer; `held` then has the reply. Return its size, 0 for no reply, -1 with an exception. */
 static Py_ssize_t ask(Batch *self, Datagram *datagram, Py_ssize_t size) {
     int ip_size;
@@ -69,7 +60,9 @@ static Py_ssize_t ask(Batch *self, Datagram *datagram, Py_ssize_t size) {
     if (!parse_reply(answered, &reply)) {
         result = 0;
         if (reply.octets != Py_None) {
-            result = keep_for_scope(self, datagram, size, &reply) < 0 ? -1 : PyBytes_GET_SIZE(reply.octets);
+            if (self->limiter && reply.kind != Py_None) reply.kind_hash = hash_of_kind(self->limiter, reply.kind);
+            result = PyBytes_GET_SIZE(reply.octets);
+            if (keep_for_scope(&self->replies, datagram->octets, size, &datagram->key, &reply) < 0) result = -1;
             datagram->held = Py_NewRef(reply.octets);
         }
     }
@@ -77,16 +70,27 @@ static Py_ssize_t ask(Batch *self, Datagram *datagram, Py_ssize_t size) {
     return result;
 }
 
+/* The verdict on a repetition of a known reply to this datagram. */
+static int verdict_on(Batch *self, const Datagram *datagram, const Known *known) {
+    int ip_size;
+    const unsigned char *ip = packed_peer(&datagram->peer, &ip_size), *name = datagram->key.octets + HEADER - 2;
+    uint64_t kind_hash = known->kind_hash;
+    if (known->by_name && !is_exempt(self->limiter, ip, ip_size))
+        kind_hash = siphash(self->limiter->key, name, datagram->key.question_end - QUESTION_TAIL - HEADER);
+    return judge(self->limiter, ip, ip_size, kind_hash, self->now, self->limiter->slip);
+}
+
 /* Write a known reply over the query, as far as the rate limit lets it pass. Return its size, 0 to send none. */
-static Py_ssize_t repeat(Batch *self, Datagram *datagram, Known *entry) {
-    int verdict = PASS, ip_size;
-    if (self->limiter) {
-        const unsigned char *ip = packed_peer(&datagram->peer, &ip_size);
-        verdict = judge(self->limiter, ip, ip_size, entry->kind_hash, self->now, self->limiter->slip);
-    }
-    if (verdict == DROP) return entry->dropped++, 0;
-    if (verdict == SLIP) return entry->cut++, write_cut(entry, datagram->octets, datagram->key.question_end);
-    return entry->sent++, write_known(entry, datagram->octets, datagram->key.question_end);
+static Py_ssize_t repeat(Batch *self, Datagram *datagram, Known *known, int is_template) {
+    Py_ssize_t end = datagram->key.question_end;
+    int verdict = self->limiter ? verdict_on(self, datagram, known) : PASS;
+    if (verdict == DROP) return known->dropped++, 0;
+    if (verdict == SLIP) return known->cut++, write_cut(known, datagram->octets, end);
+    known->sent++;
+    if (!is_template) return write_known(known, datagram->octets, end);
+    Py_ssize_t size = write_template(known, &self->replies.template.stored, datagram->octets, end);
+    if (!datagram->key.is_wide) keep_copy(&self->replies, &datagram->key, known, datagram->octets, size);
+    return size;
 }
 
 static void make_keys(Batch *self, int count) {
@@ -99,17 +103,18 @@ static void make_keys(Batch *self, int count) {
         fetch_slot(&self->replies, &datagram->key);
     }
     for (int i = 0; i < count; i++) fetch_entry(&self->replies, &self->datagrams[i].key);
+    for (int i = 0; i < count; i++) fetch_stored_of(&self->replies, &self->datagrams[i].key);
 }
 
 /* Answer one datagram of `size` octets: put the reply's place and size into `area`. 0, or -1 with an exception. */
 static int answer(Batch *self, Datagram *datagram, Py_ssize_t size, struct iovec *area) {
-    Known *entry = datagram->key.size ? known_reply(&self->replies, &datagram->key) : NULL;
+    int is_template;
+    Known *known = datagram->key.size ? known_reply(&self->replies, &datagram->key, &is_template) : NULL;
     *area = (struct iovec){datagram->octets, 0};
-    if (entry) {
-        area->iov_len = repeat(self, datagram, entry);
+    if (known) {
+        area->iov_len = repeat(self, datagram, known, is_template);
         return 0;
     }
-    if (PyErr_Occurred()) return -1;
     Py_ssize_t length = ask(self, datagram, size);
     if (length > 0) *area = (struct iovec){PyBytes_AS_STRING(datagram->held), length};
     return length < 0 ? -1 : 0;
@@ -216,17 +221,14 @@ PyDoc_STRVAR(picked_doc, "([name and type of a query, or b\"\"], number of queri
                          "query on average, at most PICKS of them; b\"\" for one without a whole question.");
 static PyObject *batch_picked(Batch *self, PyObject *Py_UNUSED(unused)) { return take_picks(&self->picks); }
 
-PyDoc_STRVAR(forget_doc, "forget(names, longest, limiter): forget all replies, as their data or the limiter, a\n"
-                         "Limiter or None, changed; call `take` first. `longest`: no name has more octets.");
+PyDoc_STRVAR(forget_doc, "forget(octets, overlay, limiter): forget all replies, as the table of names (its octets, and\n"
+                         "its overlay or None), or the limiter (a Limiter or None) changed; call `take` first.");
 static PyObject *batch_forget(Batch *self, PyObject *args) {
-    PyObject *names, *limiter;
-    Py_ssize_t longest;
-    if (!PyArg_ParseTuple(args, "OnO", &names, &longest, &limiter)) return NULL;
-    if (longest < 1) return PyErr_SetString(PyExc_ValueError, "`longest` must be at least 1, for the root"), NULL;
+    PyObject *octets, *overlay, *limiter;
+    if (!may_begin(self) || !PyArg_ParseTuple(args, "OOO", &octets, &overlay, &limiter)) return NULL;
     if (limiter != Py_None && !Py_IS_TYPE(limiter, &LimiterType))
         return PyErr_SetString(PyExc_TypeError, "the limiter is a Limiter of this module, or None"), NULL;
-    self->replies.longest = longest;
-    Py_XSETREF(self->replies.names, Py_NewRef(names));
+    if (use_names(&self->replies.names, octets, overlay) < 0) return NULL;
     if (forget_all(&self->replies, FIRST_SLOTS) < 0) return NULL;
     Py_XSETREF(self->limiter, limiter == Py_None ? NULL : (Limiter *)Py_NewRef(limiter));
     self->replies.is_full = 0;
@@ -275,7 +277,6 @@ static int batch_init(Batch *self, PyObject *args, PyObject *kwargs) {
 static int batch_traverse(Batch *self, visitproc visit, void *arg) {
     Py_VISIT(self->answer);
     Py_VISIT(self->not_sent);
-    Py_VISIT(self->replies.names);
     return 0;
 }
 
@@ -283,7 +284,6 @@ static int batch_clear(Batch *self) {
     Py_CLEAR(self->answer);
     Py_CLEAR(self->not_sent);
     Py_CLEAR(self->limiter);
-    Py_CLEAR(self->replies.names);
     return 0;
 }
 
@@ -291,6 +291,7 @@ static void batch_dealloc(Batch *self) {
     PyObject_GC_UnTrack(self);
     batch_clear(self);
     forget_all(&self->replies, 0);
+    release_names(&self->replies.names);
     Py_TYPE(self)->tp_free(self);
 }
 

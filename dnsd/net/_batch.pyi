@@ -1,6 +1,7 @@
 import mmap
-from collections.abc import Callable, Container, Hashable
+from collections.abc import Callable, Hashable
 
+from dnsd.engine.entry import Octets
 from dnsd.net.limits import OverLimit, Ranges, RateLimiter
 from dnsd.net.picks import Picked
 from dnsd.net.reply import DnsReply
@@ -21,7 +22,7 @@ class Batch:
     def exchange(self) -> int: ...
     def take(self) -> list[tuple[Hashable, int, int, int, bool]]: ...
     def picked(self) -> Picked: ...
-    def forget(self, names: Container[bytes], longest: int, limiter: RateLimiter | None, /) -> None: ...
+    def forget(self, octets: Octets, overlay: Octets | None, limiter: RateLimiter | None, /) -> None: ...
 
 class Limiter:
     def __init__(

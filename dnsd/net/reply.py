@@ -18,6 +18,8 @@ class Scope(IntEnum):
     ONCE = 0  # this query alone
     SAME_QUESTION = 1  # equal queries
     SAME_ENCLOSER = 2  # and those for other missing names of the same length with the same closest encloser
+    SAME_KIND = 3  # and those for other names of its kind (engine/entry.py) that store no records of the type asked for
+    STORED = 4  # and those for other names of its kind, each with its own stored records in place of this one's
 
 
 class DnsReply(NamedTuple):
@@ -26,5 +28,5 @@ class DnsReply(NamedTuple):
     octets: bytes | None  # None: no reply
     scope: Scope = Scope.ONCE
     account: Hashable = None  # for counting repetitions
-    kind: bytes = b""  # for limiting them (net/limits.py)
+    kind: bytes | None = b""  # for limiting them (net/limits.py); None: the name that is asked for
     opt_size: int = 0  # octets of the OPT record at its end: all that a truncated reply has after its question

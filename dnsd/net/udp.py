@@ -10,10 +10,12 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Container, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
+from dnsd.engine.entry import Octets
+from dnsd.engine.table import Table
 from dnsd.errors import DnsdError
 from dnsd.net.limits import RateLimiter
 from dnsd.net.picks import Picked, Picks
@@ -64,11 +66,8 @@ class UdpServer(Protocol):
     def stop(self) -> None:
         """Answer the datagrams already received, then stop."""
 
-    def forget(self, names: Container[bytes], longest: int, limiter: RateLimiter | None) -> None:
-        """Discard all kept replies, as their data or the limits have changed.
-
-        `names` exist now; no name has more than `longest` octets.
-        """
+    def forget(self, table: Table, limiter: RateLimiter | None) -> None:
+        """Discard all kept replies, as their data or the limits have changed; `table` has the names that exist now."""
 
     def account(self) -> None:
         """Report all repeated replies to the responder."""
@@ -149,19 +148,21 @@ class BatchingUdpServer(_TurningUdpServer):
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, responder: Responder) -> None:
         super().__init__(loop, sock, responder)
         self._batch = Batch(sock.fileno(), responder.answer, responder.not_sent, self._is_wildcard, MAX_KNOWN)
-        self._known_by: tuple[Container[bytes], int, RateLimiter | None] = (), 1, None
+        self._known_by: tuple[Octets, Octets | None, RateLimiter | None] | None = None
 
-    def forget(self, names: Container[bytes], longest: int, limiter: RateLimiter | None) -> None:
+    def forget(self, table: Table, limiter: RateLimiter | None) -> None:
         """Discard all kept replies."""
         self.account()
-        self._known_by = names, longest, limiter
+        self._known_by = table.octets, table.overlay, limiter
         self._batch.forget(*self._known_by)
 
     def account(self) -> None:
         """Report all repeated replies to the responder."""
         for account, sent, cut, dropped, truncated in self._batch.take():
             self._responder.repeated(account, sent, cut, dropped, truncated=truncated)
-        if self._batch.is_full:  # attackers can vary their queries; frequent questions are soon kept again
+        if (
+            self._batch.is_full and self._known_by
+        ):  # attackers can vary their queries; frequent questions are soon kept again
             self._batch.forget(*self._known_by)
 
     def picked(self) -> Picked:
@@ -180,7 +181,7 @@ class DrainingUdpServer(_TurningUdpServer):
         super().__init__(loop, sock, responder)
         self._picks = Picks()
 
-    def forget(self, names: Container[bytes], longest: int, limiter: RateLimiter | None) -> None:
+    def forget(self, table: Table, limiter: RateLimiter | None) -> None:
         """Do nothing: no reply is kept."""
 
     def account(self) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import dns.rcode
 
-from dnsd.engine.answer import Answer
-from dnsd.engine.node import Alias, Apex, Redirection
+from dnsd.engine.answer import ALWAYS_FITS, Answer, is_referral
+from dnsd.engine.node import Alias, Apex, Flattened, Redirection
 from dnsd.engine.refuse import refuse
 from dnsd.engine.respond import ParsedQuery, find, opt_for, pack, parse
 from dnsd.engine.shape import Shape
@@ -29,7 +29,7 @@ from dnsd.wire.addresses import ip_text
 from dnsd.wire.cookies import Cookies, Verdict
 from dnsd.wire.message import HEADER_SIZE, NOERROR
 from dnsd.wire.names import name_text
-from dnsd.wire.rdata import is_known_type, type_text
+from dnsd.wire.rdata import ANY, is_known_type, type_text
 
 TC_OCTET, TC_BIT = 2, 0x02  # the TC bit's position in a message
 MAX_TALLY = 256  # entries before the tally is turned into metrics; clients choose how many there are
@@ -84,12 +84,12 @@ class Answering:
         if asked is None:
             return DnsReply(self._refuse(query, peer))
         answer = find(snapshot, asked)
-        shape, _, _, cookie, node, _ = asked
+        shape, qname, _, cookie, node, _ = asked
         if serving.query_sample:
             self._sample(asked, answer, peer)
         option, is_verified = self._cookie(cookie, peer) if cookie else (b"", False)
         kind = _kind(asked, answer)
-        verdict = PASS if is_verified else self._verdict(peer, kind)
+        verdict = PASS if is_verified else self._verdict(peer, qname if kind is None else kind)
         account = (shape, node.apex, answer)
         if verdict == DROP:
             self._limited[account] += 1
@@ -212,26 +212,36 @@ class Answering:
 
 
 def _scope(asked: ParsedQuery, answer: Answer) -> Scope:
-    """The queries for which a reply may be repeated: a missing name's is the same for others, if not made from it."""
+    """The queries for which a reply may be repeated.
+
+    Those for other names of the same kind, unless the reply is too large to be the same for each length of a name. A
+    missing name's reply is the same for others, unless it is made from the name.
+    """
     shape, _, _, _, node, is_own = asked
     if not shape.plain:
         return Scope.ONCE
-    if is_own or shape.qtype in node.answers or answer is node.otherwise:
-        return Scope.SAME_QUESTION if is_own else Scope.SAME_ENCLOSER
-    return Scope.SAME_QUESTION if isinstance(node.rule, Alias | Redirection) else Scope.SAME_ENCLOSER
+    if is_referral(answer):
+        return Scope.STORED
+    is_stored = shape.qtype in node.answers
+    if not is_own:
+        is_from_name = isinstance(node.rule, Alias | Redirection) and not is_stored and answer is not node.otherwise
+        return Scope.SAME_QUESTION if is_from_name else Scope.SAME_ENCLOSER
+    if isinstance(node.rule, Alias | Flattened) or len(answer.body) > ALWAYS_FITS:
+        return Scope.SAME_QUESTION
+    return Scope.STORED if is_stored and shape.qtype != ANY else Scope.SAME_KIND
 
 
-def _kind(asked: ParsedQuery, answer: Answer) -> bytes:
+def _kind(asked: ParsedQuery, answer: Answer) -> bytes | None:
     """The kind of a response for the rate limit, as in NSD and BIND.
 
     Positive answers count by name; wildcard answers, negative answers and referrals by zone, as random names must not
-    each have their own rate; all errors count together. All workers have the same kinds.
+    each have their own rate; all errors count together. None stands for the name. All workers have the same kinds.
     """
-    _, qname, _, _, node, is_own = asked
+    _, _, _, _, node, is_own = asked
     zone = node.apex.name if node.apex else b""
     if answer.rcode != NOERROR or not answer.answer:
         return _NOT_POSITIVE[answer.rcode] + zone
-    return qname if is_own else WILDCARD_KIND + zone
+    return None if is_own else WILDCARD_KIND + zone
 
 
 @lru_cache

@@ -194,7 +194,7 @@ class Worker:
         if serving is not None:
             table = serving.snapshot.names.table
             for udp in self._udp:
-                udp.forget(table, table.longest, serving.limiter)
+                udp.forget(table, serving.limiter)
 
     async def _follow_control(self) -> None:
         """Receive snapshots and settings from control, forever; answering goes on while control is away."""

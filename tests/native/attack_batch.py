@@ -8,15 +8,19 @@ No read or write may be out of bounds; remembered replies must be repeated uncha
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import hashlib
 import random
 import secrets
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import tests.native.compiled  # noqa: F401  first, as the package then imports the extensions loaded by it
+from dnsd.engine._table import pack
+from dnsd.engine.entry import GONE, PLAIN, SPECIAL, row
 from dnsd.net._batch import BATCH_SIZE, PICKS, Batch, Limiter
 from dnsd.net.reply import DnsReply, Scope
 from dnsd.net.udp import IP_PKTINFO
@@ -48,7 +52,7 @@ SIZES = (
 REPLY_SIZES = (0, 1, 2, 11, 12, 28, 29, 30, 512, 1_232, MAX_MESSAGE, MAX_MESSAGE + 1, 65_507, 65_600)
 MAX_KNOWN = (-1, 0, 1, 5, 600, 65_536)
 
-KINDS = (b"", b"kind", bytes(300))
+KINDS = (None, b"", b"kind", bytes(300))
 OPT_SIZES = (0, 1, 11, 300, 2**62)
 STRANGE_REPLIES: tuple[Any, ...] = (
     None,
@@ -59,7 +63,7 @@ STRANGE_REPLIES: tuple[Any, ...] = (
     (bytearray(20), 1, "a", b"", 0),
     (b"x" * 20, "1", "a", b"", 0),
     (b"x" * 20, -1, "a", b"", 0),
-    (b"x" * 20, 3, "a", b"", 0),
+    (b"x" * 20, 5, "a", b"", 0),
     (b"x" * 20, 2**70, "a", b"", 0),
     (b"x" * 20, 1, "a", "kind", 0),
     (b"x" * 20, 1, "a", b"", -1),
@@ -167,23 +171,43 @@ def question_end(query: bytes) -> int:
     return end if at < len(query) and query[at] == 0 and end <= len(query) and at - HEADER < 255 else 0
 
 
-class Everything:
-    """Contains every name."""
+def table(rng: random.Random, key: bytes = bytes(16), *, is_overlay: bool = False) -> bytes:
+    """A table of some names, stored in every way."""
+    rows = []
+    for name in NAMES[1 if is_overlay else 0 :]:
+        if is_overlay and rng.random() < 0.5:
+            continue
+        flags = rng.choice((PLAIN, PLAIN, SPECIAL, GONE if is_overlay else PLAIN))
+        types = rng.sample((1, 2, 28, 43, 255), rng.randrange(4))
+        rows.append(row(flags, rng.randrange(3), name, [] if flags == GONE else [stored(rng, one) for one in types]))
+    return pack([(b"\0", 0, b"".join(rows))], key, is_overlay)
 
-    def __contains__(self, name: object) -> bool:
-        return True
+
+def stored(rng: random.Random, rtype: int) -> tuple[int, int, bytes]:
+    """A set of records, mostly well-formed."""
+    if rng.random() < 0.1:
+        return rtype, rng.randrange(65_536), rng.randbytes(rng.choice((0, 1, 11, 12, 13, 177, 178, 300)))
+    body = b""
+    count = rng.choice((1, 1, 2, 9))
+    for _ in range(count):
+        data = rng.randbytes(rng.choice((4, 4, 16, 40)))
+        body += b"\xc0\x0c" + struct.pack("!HHIH", rtype, 1, 300, len(data)) + data
+    return rtype, count, body
 
 
-class Strange:
-    """Contains some names, and sometimes raises."""
+def damaged(rng: random.Random, octets: bytes) -> ctypes.Array[ctypes.c_char]:
+    """A table with some octets changed, in memory of exactly its size."""
+    array = (ctypes.c_char * len(octets)).from_buffer_copy(octets)
+    for _ in range(rng.choice((0, 1, 3, 20))):
+        array[rng.randrange(len(octets))] = rng.randrange(256)
+    return array
 
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
 
-    def __contains__(self, name: object) -> bool:
-        if self.rng.random() < 0.02:
-            raise BoomError
-        return name in NAMES or self.rng.random() < 0.1
+def use_some_table(rng: random.Random, batch: Batch) -> None:
+    octets, overlay = table(rng), table(rng, is_overlay=True) if rng.random() < 0.5 else None
+    if rng.random() < 0.5:
+        octets, overlay = damaged(rng, octets), overlay and damaged(rng, overlay)
+    batch.forget(octets, overlay, limiter(rng))
 
 
 class Honest:
@@ -203,7 +227,7 @@ class Honest:
 
     def answer(self, query: bytes, peer: bytes) -> DnsReply:
         self.asked += 1
-        scope = self.rng.choice((Scope.SAME_QUESTION, Scope.SAME_ENCLOSER)) if question_end(query) else Scope.ONCE
+        scope = Scope.SAME_QUESTION if question_end(query) else Scope.ONCE
         reply = self.said_to(query)
         return DnsReply(
             reply, scope, "account", query[HEADER:][:40], max(0, min(self.rng.randrange(12), len(reply) - HEADER))
@@ -229,9 +253,7 @@ class Hostile:
                     batch.picked,
                     batch.exchange,
                     gc.collect,
-                    lambda: batch.forget(
-                        rng.choice((set(NAMES), Strange(rng), ())), rng.choice((1, 3, 255)), limiter(rng)
-                    ),
+                    lambda: use_some_table(rng, batch),
                     lambda: batch.__init__(-1, None, None, False, 1),  # type: ignore[misc]
                     self.fail,
                 )
@@ -248,7 +270,7 @@ class Hostile:
             return rng.choice(STRANGE_REPLIES)
         reply = rng.choice((query, query[:HEADER], rng.randbytes(rng.choice(REPLY_SIZES)), query + bytes(300), None))
         account = rng.choice((None, "account", ("a", 1), object()))
-        return reply, rng.choice((0, 1, 2, Scope.SAME_ENCLOSER)), account, rng.choice(KINDS), rng.choice(OPT_SIZES)
+        return reply, rng.choice(list(Scope)), account, rng.choice(KINDS), rng.choice(OPT_SIZES)
 
     def not_sent(self, reply: bytes) -> None:
         assert isinstance(reply, bytes)
@@ -313,7 +335,7 @@ def attack_honestly(rng: random.Random) -> None:
     with open_pair(rng) as (server, client):
         has_name = bool(client.getsockname())
         batch = Batch(server.fileno(), honest.answer, lambda reply: None, True, 65_536)
-        batch.forget(Everything(), 255, None)
+        batch.forget(table(rng), table(rng, is_overlay=True), None)
         total = passed = 0
         for _ in range(30):
             expected = [honest.said_to(packet[:MAX_MESSAGE]) for packet in send_some(rng, source, client)]
@@ -347,9 +369,8 @@ def attack_hostilely(rng: random.Random) -> None:
             for reply in received(client):
                 assert reply
             with contextlib.suppress(ValueError):
-                names: Any = rng.choice((set(NAMES), dict.fromkeys(NAMES), Strange(rng), Everything(), b"", 7))
                 if rng.random() < 0.2:
-                    batch.forget(names, rng.choice((-5, 0, 1, 4, 13, 255, 2**62)), limiter(rng))
+                    use_some_table(rng, batch)
             if rng.random() < 0.2:
                 assert all(sent + cut + dropped > 0 for _, sent, cut, dropped, _ in batch.take())
             assert batch.is_full in (True, False)

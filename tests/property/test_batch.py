@@ -60,7 +60,7 @@ class Asked:
     def serve(self, snapshot: Snapshot, limiter: RateLimiter | None = None) -> None:
         self.serving.snapshot = snapshot
         self.serving.limiter = limiter
-        self.server.forget(snapshot.names.table, snapshot.names.table.longest, limiter)
+        self.server.forget(snapshot.names.table, limiter)
 
     def close(self) -> None:
         self.sock.close()

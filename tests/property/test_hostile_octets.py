@@ -113,9 +113,11 @@ def test_table_that_is_cut_short_is_refused(size: int) -> None:
 def test_batch_refuses_invalid_arguments() -> None:
     batch_type = importlib.import_module("dnsd.net._batch").Batch
     batch = batch_type(-1, None, None, False, 1)
-    for longest in (0, -1, -(2**62)):
-        with pytest.raises(ValueError, match="`longest` must be at least 1"):
-            batch.forget((), longest, None)
+    octets, other = (plain_pack.pack([], key) for key in (bytes(16), bytes(range(16))))
+    for refused in ((b"", None), (octets[:-1], None), (octets, b""), (octets, other)):
+        with pytest.raises(ValueError, match="not a table of names"):
+            batch.forget(*refused, None)
     with pytest.raises(TypeError, match="limiter"):
-        batch.forget((), 1, object())
+        batch.forget(octets, None, object())
+    batch.forget(octets, octets, None)
     assert batch.exchange() == -1  # no socket
