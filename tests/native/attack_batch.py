@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tests.native.compiled  # noqa: F401  first, as the package then imports the extensions loaded by it
-from dnsd.engine._table import pack
+from dnsd.engine._table import EntryTable, pack
 from dnsd.engine.entry import GONE, PLAIN, SPECIAL, row
 from dnsd.net._batch import BATCH_SIZE, PICKS, Batch, Limiter
 from dnsd.net.reply import DnsReply, Scope
@@ -354,6 +354,54 @@ def attack_honestly(rng: random.Random) -> None:
         assert sum(sent for _, sent, *_ in batch.take()) == total - honest.asked
 
 
+class Faithful:
+    """Answers from a table: with a name's own records of the type, or else alike for all names."""
+
+    def __init__(self, octets: object) -> None:
+        self.names = EntryTable(octets)  # type: ignore[arg-type]
+
+    def said_to(self, query: bytes) -> tuple[bytes, Scope]:
+        end = question_end(query)
+        if not end or end < HEADER + TAIL:
+            return query[:HEADER].ljust(HEADER, b"\0"), Scope.ONCE
+        entry = self.names.find(query[HEADER : end - TAIL].lower())
+        found = [one for one in entry.sets if one.rtype.to_bytes(2) == query[end - TAIL : end - 2]] if entry else []
+        if entry is None or not entry.flags & PLAIN:
+            return query[:end], Scope.ONCE
+        records, body = (found[0].records, found[0].body) if found else (0, b"none")
+        head = query[:4] + b"\0\1" + records.to_bytes(2) + bytes(4)
+        return head + query[HEADER:end] + body, Scope.STORED if found else Scope.SAME_KIND
+
+    def answer(self, query: bytes, peer: bytes) -> DnsReply:
+        octets, scope = self.said_to(query)
+        return DnsReply(octets, scope, "account", None)
+
+
+def attack_stored(rng: random.Random) -> None:
+    """Assert that replies by template are the expected ones; then change the table under them."""
+    octets = (ctypes.c_char * len(whole := table(rng))).from_buffer_copy(whole)
+    faithful = Faithful(octets)
+    with open_pair(rng) as (server, client):
+        has_name = bool(client.getsockname())
+        batch = Batch(server.fileno(), faithful.answer, lambda reply: None, True, rng.choice((2, 65_536)))
+        is_limited = rng.random() < 0.5
+        batch.forget(octets, None, limiter(rng) if is_limited else None)  # type: ignore[arg-type]
+        for turn in range(60):
+            if turn >= 40:
+                for _ in range(rng.choice((1, 5))):
+                    octets[rng.randrange(len(octets))] = rng.randrange(256)
+            for _ in range(BATCH_SIZE):
+                packet = in_any_case(rng, question(rng.choice(NAMES), rng.choice((1, 2, 28, 43, 255)), opt=b""))
+                with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+                    client.send(packet)
+                    with contextlib.suppress(ValueError):
+                        batch.exchange()
+                    replies = list(received(client))
+                    if turn < 40 and has_name and not is_limited:
+                        assert replies == [faithful.said_to(packet)[0]], packet.hex()
+        batch.take()
+
+
 def attack_hostilely(rng: random.Random) -> None:
     """Exchange batches with a hostile answering side; no crash may follow."""
     hostile, source = Hostile(rng), packets(rng)
@@ -381,6 +429,7 @@ def attack_batches(rng: random.Random) -> None:
     """All attacks with one seed."""
     for _ in range(4):
         attack_honestly(rng)
+        attack_stored(rng)
         attack_hostilely(rng)
     bare = Batch.__new__(Batch)
     assert (bare.exchange(), bare.take(), bare.picked(), bare.is_full) == (-1, [], ([], 0), False)
