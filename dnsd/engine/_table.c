@@ -128,8 +128,8 @@ static int parse_place(PyObject *const *args, Py_ssize_t count, Sought *apex, So
         PyErr_SetString(PyExc_TypeError, "expected the name of a zone, and a name in it");
         return -1;
     }
-    *apex = (Sought){(unsigned char *)PyBytes_AS_STRING(args[0]), PyBytes_GET_SIZE(args[0]), 0};
-    *name = (Sought){(unsigned char *)PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1]), 0};
+    *apex = (Sought){(unsigned char *)PyBytes_AS_STRING(args[0]), PyBytes_GET_SIZE(args[0])};
+    *name = (Sought){(unsigned char *)PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1])};
     return 0;
 }
 
@@ -139,10 +139,9 @@ static PyObject *table_find_in(Table *self, PyObject *const *args, Py_ssize_t co
     if (parse_place(args, count, &apex, &name) < 0) return NULL;
     for (int i = self->layers.count; i--;) {
         const Mapped *of = &self->layers.tables[i];
-        uint64_t before;
         Entry entry;
         Range range = find_range(of, apex.name, apex.size);
-        uint64_t at = seek(of, range, &name, &before);
+        uint64_t at = seek(of, range, &name);
         if (at >= range.end || !entry_at(of, at, &entry) || entry.name_size != name.size ||
             memcmp(entry.name, name.name, name.size))
             continue;
@@ -152,38 +151,11 @@ static PyObject *table_find_in(Table *self, PyObject *const *args, Py_ssize_t co
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(before_doc, "before(apex, name): the last entry of a zone before a name; None without one.");
-static PyObject *table_before(Table *self, PyObject *const *args, Py_ssize_t count) {
-    Sought apex, name;
-    uint64_t left = 1;
-    if (parse_place(args, count, &apex, &name) < 0) return NULL;
-    for (int i = 0; i < self->layers.count; i++) left += self->layers.tables[i].head.entries;
-    for (; left; left--) { /* each turn goes back to a removed name */
-        const Mapped *of = NULL;
-        Entry entry = {.flags = GONE}, one;
-        for (int i = 0; i < self->layers.count; i++) {
-            const Mapped *table = &self->layers.tables[i];
-            uint64_t at;
-            seek(table, find_range(table, apex.name, apex.size), &name, &at);
-            if (at == UINT64_MAX || !entry_at(table, at, &one)) continue;
-            if (of && compare_names(one.name, one.name_size, entry.name, entry.name_size) < 0) continue;
-            of = table;
-            entry = one;
-        }
-        if (!of) break;
-        if (!(entry.flags & GONE)) return entry_object(of, &entry);
-        name = (Sought){entry.name, entry.name_size, 0};
-    }
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(walk_doc, "walk(apex, name=apex, past=False): iterate over the entries of a zone in canonical order, from a\n"
-                       "name on; or, with `past`, from the first name after it and all names below it.");
+PyDoc_STRVAR(walk_doc, "walk(apex, name=apex): iterate over the entries of a zone in canonical order, from a name on.");
 static PyObject *table_walk(Table *self, PyObject *const *args, Py_ssize_t count) {
     PyObject *places[] = {count ? args[0] : Py_None, count > 1 ? args[1] : count ? args[0] : Py_None};
     Sought apex, name;
-    if (parse_place(places, count && count <= 3 ? 2 : 0, &apex, &name) < 0) return NULL;
-    if (count == 3 && (name.past = PyObject_IsTrue(args[2])) < 0) return NULL;
+    if (parse_place(places, count && count <= 2 ? 2 : 0, &apex, &name) < 0) return NULL;
     WalkObject *made = PyObject_New(WalkObject, &WalkType);
     if (!made) return NULL;
     made->layers.count = made->walk.count = 0;
@@ -194,8 +166,7 @@ static PyObject *table_walk(Table *self, PyObject *const *args, Py_ssize_t count
         }
         const Mapped *of = &made->layers.tables[i];
         Range range = find_range(of, apex.name, apex.size);
-        uint64_t before;
-        if (count > 1) range.start = seek(of, range, &name, &before);
+        if (count > 1) range.start = seek(of, range, &name);
         add_cursor(&made->walk, of, range);
     }
     return (PyObject *)made;
@@ -309,7 +280,6 @@ static PyGetSetDef table_getset[] = {
 static PyMethodDef table_methods[] = {
     {"find", (PyCFunction)table_find, METH_O, find_doc},
     {"find_in", FAST(table_find_in), find_in_doc},
-    {"before", FAST(table_before), before_doc},
     {"walk", FAST(table_walk), walk_doc},
     {"zones", FAST(table_zones), zones_doc},
     {"move", (PyCFunction)table_move, METH_O, move_doc},

@@ -85,32 +85,17 @@ class EntryTable:
         """The entry of a name in this zone; also a shadowed or occluded one."""
         for layer in reversed(self.layers):
             start, end = layer.zone(apex)
-            at, _ = layer.seek(start, end, name)
+            at = layer.seek(start, end, name)
             if at < end and (entry := layer.entry(at)).name == name:
                 return None if entry.flags & GONE else entry
         return None
 
-    def before(self, apex: bytes, name: bytes) -> NameEntry | None:
-        """The last entry of a zone before a name; None without one."""
-        while True:
-            places = [(layer, layer.seek(*layer.zone(apex), name)[1]) for layer in self.layers]
-            found = [layer.entry(place) for layer, place in places if place is not None]
-            if not found:
-                return None
-            last = max(reversed(found), key=lambda entry: in_order(entry.name))
-            if not last.flags & GONE:
-                return last
-            name = last.name
-
-    def walk(self, apex: bytes, name: bytes | None = None, past: bool = False, /) -> Iterator[NameEntry]:
-        """Iterate over the entries of a zone in canonical order, from a name on.
-
-        With `past`, from the first name after it and all names below it.
-        """
+    def walk(self, apex: bytes, name: bytes | None = None, /) -> Iterator[NameEntry]:
+        """Iterate over the entries of a zone in canonical order, from a name on."""
         starts = []
         for layer in self.layers:
             start, end = layer.zone(apex)
-            starts.append((layer, start if name is None else layer.seek(start, end, name, past=past)[0], end))
+            starts.append((layer, start if name is None else layer.seek(start, end, name), end))
         for raw in merged([raw_entries(layer.entries, start, end) for layer, start, end in starts]):
             if not raw.flags & GONE:
                 yield read_entry(raw.octets, 0)
@@ -195,27 +180,16 @@ class Layer:
             end = min(end, places[number + 1])
         return start + -start % 4, end
 
-    def seek(self, start: int, end: int, name: bytes, *, past: bool = False) -> tuple[int, int | None]:
-        """The places of the first entry of a zone that does not come before a name, and of the last that does.
-
-        With `past`, all names below it come before it, too.
-        """
+    def seek(self, start: int, end: int, name: bytes) -> int:
+        """The place of the first entry of a zone that does not come before a name."""
         sought = in_order(name)
 
-        def is_before(other: bytes) -> bool:
-            return in_order(other) < sought or (past and is_within(other, name))
-
         def is_late(place: int) -> bool:
-            return place >= end or (place >= start and not is_before(self.name(place)))
+            return place >= end or (place >= start and in_order(self.name(place)) >= sought)
 
         first = bisect_left(self.order, True, key=is_late)
         at = max(start, self.order[first - 1]) if first else start
-        before = None
-        for place, raw in raw_entries(self.entries, at, end):
-            if not is_before(raw.name):
-                return place, before
-            before = place
-        return end, before
+        return next((place for place, raw in raw_entries(self.entries, at, end) if in_order(raw.name) >= sought), end)
 
 
 class _Numbers(Sequence[int]):

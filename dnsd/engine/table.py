@@ -82,34 +82,6 @@ class Table(EntryTable):
         for zone in self.zones() if apex is None else (apex,):
             yield from self.walk(zone)
 
-    def neighbours(self, apex: bytes, name: bytes, *, passing: int = 0) -> tuple[NameEntry | None, NameEntry | None]:
-        """The entries of a zone before and after a name, which may be one of them or not.
-
-        Those with a flag of `passing` are left out: EMPTY, OCCLUDED.
-        """
-        before = self.before(apex, name)
-        while before is not None and before.flags & passing:
-            cut = self._cut_above(apex, before)
-            before = cut or self.before(apex, before.name)
-        return before, next(self._after(apex, name, passing), None)
-
-    def _after(self, apex: bytes, name: bytes, passing: int) -> Iterator[NameEntry]:
-        entries = self.walk(apex, name)
-        while (entry := next(entries, None)) is not None:
-            if entry.flags & passing:
-                cut = self._cut_above(apex, entry)
-                if cut is not None:  # a delegation may have a million names below it
-                    entries = self.walk(apex, cut.name, True)
-            elif entry.name != name:
-                yield entry
-
-    def _cut_above(self, apex: bytes, entry: NameEntry) -> NameEntry | None:
-        """The delegation that occludes an entry."""
-        if not entry.flags & OCCLUDED:
-            return None
-        found = (self.find_in(apex, above) for above in ancestors(entry.name) if is_within(above, apex))
-        return next((above for above in found if above is not None and above.flags & CUT), None)
-
     def with_changes(self, changes: Octets) -> Self:
         """This table with changes: in the overlay, which shares the base; or, if these are many, in a new base."""
         if not _count(changes):

@@ -40,7 +40,7 @@ World = dict[bytes, dict[bytes, NameEntry]]  # zone -> name -> its row
 class PlainTable(plain_table.EntryTable):
     """`Table` without the compiled part."""
 
-    for _name in ("entries", "neighbours", "_after", "_cut_above"):
+    for _name in ("entries",):
         locals()[_name] = vars(Table)[_name]
 
 
@@ -153,46 +153,20 @@ def test_packed_tables_are_the_same_octets_and_have_all_entries(seed: int) -> No
         check(kind(octets), world, rng)
 
 
-def in_range(zone: list[NameEntry], name: bytes, passing: int) -> tuple[NameEntry | None, NameEntry | None]:
-    left = [entry for entry in zone if not entry.flags & passing]
-    before = [entry for entry in left if in_order(entry.name) < in_order(name)]
-    after = [entry for entry in left if in_order(entry.name) > in_order(name)]
-    return before[-1] if before else None, after[0] if after else None
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(20))
-def test_neighbours_are_those_in_a_sorted_list(seed: int, kind: Any) -> None:
+def test_walk_from_any_name_is_the_rest_of_a_sorted_list(seed: int, kind: Any) -> None:
     rng = random.Random(seed)
     world = some_world(rng) | {b"\1z\0": some_zone(rng, b"\1z\0", 200)}
     table = kind(compiled.pack(zone_rows(world, rng), KEY))
     for apex in world:
         zone = expected_zone(world, apex)
-        first, last = zone[0].name, zone[-1].name
-        asked = {some_name(rng, apex) for _ in range(30)} | {
-            entry.name for entry in rng.sample(zone, min(30, len(zone)))
-        }
+        some = rng.sample(zone, min(30, len(zone)))
+        asked = {some_name(rng, apex) for _ in range(30)} | {entry.name for entry in some}
         special = {b"\1" + octet + apex for octet in (b"\0", b"\1", b"*", b"\xff")} | {b"\2\0\0" + apex, b"\0"}
-        for name in asked | special | {first, last}:
-            for passing in (0, EMPTY, OCCLUDED, EMPTY | OCCLUDED):
-                assert table.neighbours(apex, name, passing=passing) == in_range(zone, name, passing)
-    assert table.neighbours(b"\1q\0", b"\1q\0") == (None, None)
-
-
-def test_neighbours_of_a_delegation_with_many_names_below_it() -> None:
-    apex, cut = b"\1z\0", b"\1d\1z\0"
-    below = {bytes((5,)) + b"h%04d" % number + cut: NameEntry(PLAIN, 0, b"", ()) for number in range(3000)}
-    world = {name: entry._replace(name=name) for name, entry in below.items()}
-    for name in (apex, b"\1c" + apex, b"\1e" + apex):
-        world[name] = NameEntry(PLAIN, 0, name, (PackedSet(A, 1, b"x"),))
-    world[cut] = NameEntry(PLAIN, 0, cut, (PackedSet(NS, 1, b"x"),))
-    rng = random.Random(1)
-    table = Table(compiled.pack([(apex, 0, rows_of(world, rng))], KEY))
-    before, after = table.neighbours(apex, b"\1e" + apex, passing=OCCLUDED)
-    assert (before and before.name, after) == (cut, None)
-    _, after = table.neighbours(apex, cut, passing=OCCLUDED)
-    assert after
-    assert after.name == b"\1e" + apex
+        for name in asked | special | {zone[0].name, zone[-1].name}:
+            assert list(table.walk(apex, name)) == [one for one in zone if in_order(one.name) >= in_order(name)]
+    assert list(table.walk(b"\1q\0", b"\1q\0")) == []
 
 
 def changed_zone(rng: random.Random, zone: dict[bytes, NameEntry], apex: bytes) -> dict[bytes, NameEntry | None]:
