@@ -19,10 +19,11 @@ from dnsd.compile.zone import pack_zone
 from dnsd.engine.answer import POOL, Answer, EdgeSource, Rrset, build_answer
 from dnsd.engine.derive import TARGET_CIRCULAR, TARGET_OUTSIDE, Trace, answer_at
 from dnsd.engine.edge_rules import AS_STORED
+from dnsd.engine.entry import Octets
 from dnsd.engine.names import NameTable, kind_of
 from dnsd.engine.node import REFUSED_NODE, UNVERIFIED_NODE, Apex, Node
 from dnsd.engine.snapshot import Addresses, BuiltZone, MapsUsed, Snapshot
-from dnsd.engine.table import NameRows, Octets, edited, packed_table, replaced
+from dnsd.engine.table import NameRows, edited, packed_table, replaced
 from dnsd.errors import BrokenRule, Problem
 from dnsd.model.advertisement import NO_ROUTES, REACHABLE, Routes, unreachable
 from dnsd.model.dataset import Dataset

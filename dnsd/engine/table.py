@@ -18,9 +18,7 @@ from dnsd.engine.entry import (
     EMPTY,
     GONE,
     OCCLUDED,
-    PLAIN,
     SHADOWED,
-    SPECIAL,
     NameEntry,
     Octets,
     is_within,
@@ -37,24 +35,7 @@ except ImportError:  # no compiler was found, or the system is not Linux
     from dnsd.engine.plain_pack import difference, merge, pack  # type: ignore[assignment]
     from dnsd.engine.plain_table import EntryTable  # type: ignore[assignment]
 
-__all__ = [
-    "CUT",
-    "EMPTY",
-    "OCCLUDED",
-    "PLAIN",
-    "SHADOWED",
-    "SPECIAL",
-    "NameEntry",
-    "NameRows",
-    "Octets",
-    "Table",
-    "ZoneChanges",
-    "edited",
-    "packed_table",
-    "replaced",
-    "row",
-    "rows",
-]
+__all__ = ["NameRows", "Table", "ZoneChanges", "edited", "packed_table", "replaced", "rows"]
 
 KEY_SIZE = 16  # octets
 KEY_AT = slice(8, 8 + KEY_SIZE)

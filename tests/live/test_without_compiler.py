@@ -47,7 +47,7 @@ def test_everything_works_without_the_compiled_parts(
         assert answers(server.udp(query("www.example.com"))) == ["203.0.113.1"]
         for names, ip in (
             (6, "203.0.113.2"),
-            (3_000, "203.0.113.3"),
+            (5_000, "203.0.113.3"),
         ):  # by delta, and by the file
             write_world(world(names, ip), folder)
             assert "reloaded" in server.hup()

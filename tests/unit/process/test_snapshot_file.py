@@ -14,9 +14,10 @@ import pytest
 from dnsd import __version__
 from dnsd.app import load
 from dnsd.engine.delta import DeltaPart, apply_delta, delta
+from dnsd.engine.entry import PLAIN, row
 from dnsd.engine.names import NameTable
 from dnsd.engine.snapshot import Snapshot
-from dnsd.engine.table import PLAIN, edited, row
+from dnsd.engine.table import edited
 from dnsd.process import snapshot_file
 from dnsd.process.snapshot_file import (
     DamagedSnapshotError,
