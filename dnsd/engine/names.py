@@ -75,8 +75,10 @@ class NameTable(Mapping[bytes, Node]):
     def __init__(self, table: Table, zones: Zones) -> None:
         self.table = table
         self.zones = zones
-        self.stored_zones = _StoredZones(self)
-        self._nodes = _Nodes(self)
+        # A reference back would make a cycle, which is never freed where garbage is frozen, as in workers.
+        weak: NameTable = weakref.proxy(self)
+        self.stored_zones = _StoredZones(weak)
+        self._nodes = _Nodes(weak)
         self.node_at: Callable[[bytes], Node | None] = self._nodes.__getitem__  # `get` without a call of Python code
 
     def get(self, name: bytes, default: Any = None) -> Any:
@@ -115,19 +117,18 @@ class NameTable(Mapping[bytes, Node]):
 
     def nodes_in(self, apex: Apex) -> Callable[[bytes], Node | None]:
         """The nodes by name of one zone, also those at and below a zone inside it, which answers in its place."""
-        return _ZoneInTable(self, apex, is_hidden=True).node
+        return _ZoneInTable(weakref.proxy(self), apex, is_hidden=True).node
 
 
 class _AskedLast(dict[K, V]):
     """What was asked for last, made when it is missing: a young generation and, aside, an old one.
 
-    The old one is forgotten when the young one becomes old; what is asked for meanwhile is young again. The table keeps
-    these: a cycle would never be freed where garbage is frozen.
+    The old one is forgotten when the young one becomes old; what is asked for meanwhile is young again.
     """
 
     def __init__(self, names: NameTable) -> None:
         super().__init__()
-        self.names: NameTable = weakref.proxy(names)
+        self.names = names
         self._old: dict[K, V] = {}
 
     def __missing__(self, key: K) -> V | None:
@@ -187,7 +188,7 @@ class _ZoneInTable:
 
     def __init__(self, names: NameTable, apex: Apex, *, is_hidden: bool = False) -> None:
         self.apex = apex
-        self._names: NameTable = names if isinstance(names, weakref.ProxyType) else weakref.proxy(names)
+        self._names = names
         self._is_hidden = is_hidden
         self._edges: dict[int, Node] = {}  # of proxied names without other data, by rule
         at_apex = self.stored(apex.name)
