@@ -19,7 +19,7 @@ from dnsd.engine.compile_node import (
     denials,
     is_plain_edge,
 )
-from dnsd.engine.edge_rules import FLATTENED, NOT_SERVED, edge_rule
+from dnsd.engine.edge_rules import AS_STORED, FLATTENED, NOT_SERVED, edge_rule
 from dnsd.engine.entry import OCCLUDED, SHADOWED, NameEntry
 from dnsd.engine.node import REFUSED_NODE, Apex, Node, is_followed
 from dnsd.engine.table import Table
@@ -108,6 +108,11 @@ class NameTable(Mapping[bytes, Node]):
         """The entry of a name."""
         entry = self.table.find(name)
         return None if entry is None or entry.flags & OCCLUDED else entry
+
+    def rule_at(self, name: bytes) -> int:
+        """The rule of a name, without its node; AS_STORED for a name that does not exist."""
+        entry = self.entry(name)
+        return AS_STORED if entry is None else rule_number(entry.kind)
 
     def apex(self, entry: NameEntry) -> Apex:
         """The zone of an entry."""

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dnsd.compile.moves import Families, ZoneMoves, answered, families, of_shown
-from dnsd.engine.node import Edge
+from dnsd.engine.edge_rules import EDGE, NO_V4, NO_V6
 from dnsd.engine.snapshot import Snapshot
 from dnsd.manage.tokens import Token
 from dnsd.model.guard import brake_limit
-from dnsd.wire.rdata import AAAA, A
 
 COMMANDS = "cli "  # prefix of the names of tokens that commands on the server's own host make for themselves
 MAX_ZONES = 1_000  # of an account, whose base is kept; with more, the account counts until the window ends
@@ -196,8 +195,8 @@ def _with_moves(
 
 def _shown(snapshot: Snapshot, name: bytes) -> tuple[bool, bool]:
     """The families that a proxied name shows: IPv4, IPv6."""
-    rule = snapshot.search(name).rule
-    return (A in rule.keys, AAAA in rule.keys) if isinstance(rule, Edge) else (True, True)
+    rule = snapshot.names.rule_at(name)
+    return (not rule & NO_V4, not rule & NO_V6) if rule & EDGE else (True, True)
 
 
 def _is_moved(account: AccountBase, snapshot: Snapshot) -> bool:
