@@ -84,6 +84,11 @@ class KnownParts:
         for known in self._rdatas.values():
             known.clear()
 
+    def release(self) -> None:
+        """Forget all, and drop `interpret`: no cycle of references remains, which could hold the records for long."""
+        self._interpret = _nothing
+        self._forms.clear()
+
     def remember(self, entry: str, rtype: int, rdata: bytes) -> None:
         """Remember the data of an entry that the full reader has read, if the entry is a plain line."""
         match = LINE.fullmatch(entry + "\n")
@@ -211,6 +216,10 @@ class Lines:
                 last_ttl = form.ttl_given
             start = match.end()
         return start, owner, last_ttl, traits.tobytes()
+
+
+def _nothing(rtype: int, ttl: int, comment: str) -> LineMeaning:
+    raise ValueError("nothing more is read")
 
 
 def parse_head(text: str) -> Head | None:

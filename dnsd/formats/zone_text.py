@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dnsd.formats.zone_entries import NEWLINE
@@ -37,7 +37,14 @@ def parse_zone_text(
     zone transfers have the SOA first and last.
     """
     reader = ZoneReader(default_name, proxies=proxies)
-    blocks = iter([text] if isinstance(text, str) else text)
+    try:
+        _read(reader, iter([text] if isinstance(text, str) else text), progress)
+    finally:
+        reader.known.release()
+    return _result(reader)
+
+
+def _read(reader: ZoneReader, blocks: Iterator[str], progress: Callable[[int], None] | None) -> None:
     rest = ""  # not read yet: the beginning of an entry
     for block in blocks:
         if len(rest) > MAX_ENTRY:  # search for its end once in all of the text, not again with each block
@@ -49,7 +56,6 @@ def parse_zone_text(
         if progress:
             progress(len(reader.lines))
     reader.read_entry(reader.read(rest))
-    return _result(reader)
 
 
 def _result(reader: ZoneReader) -> ZoneText:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import weakref
+from collections.abc import Callable, Iterator
 from time import thread_time
 
 import pytest
 
-from dnsd.formats.zone_reader import MAX_PROBLEMS
+from dnsd.formats import plain_lines, zone_reader, zone_text
+from dnsd.formats.zone_reader import MAX_PROBLEMS, Lines, ZoneReader
 from dnsd.formats.zone_text import parse_zone_text
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import type_text
@@ -284,3 +287,30 @@ def test_hostile_text_meets_an_error_in_time_that_grows_with_its_size(text_of: C
     assert parse_zone_text(text_of(100_000), EXAMPLE).problems
     most = 8 * max(min(spent(25_000) for _ in range(2)), 0.002)
     assert any(spent(100_000) <= most for _ in range(3))
+
+
+@pytest.mark.parametrize("kind", [Lines, plain_lines.Lines])
+def test_reader_is_freed_without_the_garbage_collector(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    """It may be frozen, or late, while the reader holds the columns of a million records."""
+    seen = []
+
+    def kept(*given: object, **named: object) -> ZoneReader:
+        seen.append(weakref.ref(reader := ZoneReader(*given, **named)))
+        return reader
+
+    monkeypatch.setattr(zone_text, "ZoneReader", kept)
+    monkeypatch.setattr(zone_reader, "Lines", kind)
+    gc.disable()
+    try:
+        found = parse_zone_text(SOA + "a 60 A 192.0.2.1 ; x\nb 60 in hinfo a b\nc 60 x\n", EXAMPLE)
+        with pytest.raises(OSError):
+            parse_zone_text(_broken(), EXAMPLE)
+        assert (len(found.records), len(found.problems)) == (3, 1)
+        assert [one() for one in seen] == [None, None]
+    finally:
+        gc.enable()
+
+
+def _broken() -> Iterator[str]:
+    yield SOA
+    raise OSError
