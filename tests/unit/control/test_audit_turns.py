@@ -28,7 +28,7 @@ def test_short_search_ends_before_a_long_one(tmp_path: Path, monkeypatch: pytest
 
     async def both() -> list[int]:
         service = object.__new__(ControlService)
-        service._audit, service._reading_audit = log, asyncio.Lock()
+        service._audit, service._reading_audit, service._unread = log, asyncio.Lock(), set()
         return await asyncio.gather(search(service, "long", 1000), search(service, "short", 1))
 
     assert asyncio.run(both()) == [100, 1]
