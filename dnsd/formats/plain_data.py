@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import dns.exception
@@ -159,7 +159,7 @@ class Numbered:
     numbers: struct.Struct
     form: re.Pattern[str]
     parse: Parse
-    sizes: Mapping[int, int]  # last number -> octets of the rest, for kinds of digests; others are not plain
+    sizes: Mapping[int, int] = field(default_factory=dict)  # last number, a kind of digest -> octets of the rest
 
     def __call__(self, text: str, parse_name: ParseName) -> bytes | None:
         """The wire form of data; None, or ValueError, unless it is plain."""
@@ -176,25 +176,24 @@ class Numbered:
             return None
 
 
-def _numbered(numbers: str, rest: str, parse: Parse, sizes: Iterable[tuple[int, int]] = ()) -> Numbered:
-    heads = rf"(\d{{1,5}}+){GAP}" * len(numbers)
-    return Numbered(struct.Struct(f"!{numbers}"), re.compile(f"{heads}({rest})", re.ASCII), parse, dict(sizes))
-
-
+NUMBER = rf"(\d{{1,5}}+){GAP}"
 SERVICE = rf"(?:{NAME})(?:{GAP}{PARAMETER})*+"
 RULE = rf"(?:(?:{STRING}){GAP}){{3}}+(?:{NAME})"
+DIGESTS = {1: 20, 2: 32, 4: 48}  # octets by type of digest: RFC 3658 §2.4, RFC 4509, RFC 6605
 PARSERS: Mapping[int, Parse] = {
     A: _ipv4,
     AAAA: _ipv6,
     **dict.fromkeys((NS, CNAME, DNAME, PTR), _name),
     TXT: _texts,
     SOA: _soa,
-    MX: _numbered("H", NAME, _name),
-    SRV: _numbered("HHH", NAME, _name),
-    CAA: _numbered("B", TAG_AND_VALUE, _tag_and_value),
-    DS: _numbered("HBB", HEX, _hex, ((1, 20), (2, 32), (4, 48))),  # RFC 3658 §2.4, RFC 4509, RFC 6605
-    SSHFP: _numbered("BB", HEX, _hex, ((1, 20), (2, 32))),  # RFC 4255, RFC 6594
-    TLSA: _numbered("BBB", HEX, _hex),
-    NAPTR: _numbered("HH", RULE, _rule),
-    **dict.fromkeys((SVCB, HTTPS), _numbered("H", SERVICE, _service)),
+    MX: Numbered(struct.Struct("!H"), re.compile(rf"{NUMBER}({NAME})", re.ASCII), _name),
+    SRV: Numbered(struct.Struct("!HHH"), re.compile(rf"{NUMBER}{NUMBER}{NUMBER}({NAME})", re.ASCII), _name),
+    CAA: Numbered(struct.Struct("!B"), re.compile(rf"{NUMBER}({TAG_AND_VALUE})", re.ASCII), _tag_and_value),
+    DS: Numbered(struct.Struct("!HBB"), re.compile(rf"{NUMBER}{NUMBER}{NUMBER}({HEX})", re.ASCII), _hex, DIGESTS),
+    SSHFP: Numbered(struct.Struct("!BB"), re.compile(rf"{NUMBER}{NUMBER}({HEX})", re.ASCII), _hex, {1: 20, 2: 32}),
+    TLSA: Numbered(struct.Struct("!BBB"), re.compile(rf"{NUMBER}{NUMBER}{NUMBER}({HEX})", re.ASCII), _hex),
+    NAPTR: Numbered(struct.Struct("!HH"), re.compile(rf"{NUMBER}{NUMBER}({RULE})", re.ASCII), _rule),
+    **dict.fromkeys(
+        (SVCB, HTTPS), Numbered(struct.Struct("!H"), re.compile(rf"{NUMBER}({SERVICE})", re.ASCII), _service)
+    ),
 }

@@ -23,6 +23,7 @@ from dnsd.web.http import MAX_CONNECTIONS
 from tests.api.server import BASE, SETTINGS, Z1, Api
 from tests.certificates import Authority
 from tests.limits import HANG_S
+from tests.soak.harness import wait_until
 
 NAMES = ("dns.example.com", "localhost", "127.0.0.1")
 TOKEN = "0123456789abcdef-metrics"
@@ -139,7 +140,7 @@ def test_new_token_counts_at_once(api: Api, authority: Authority) -> None:
         assert metrics(api, "/metrics", "another-token-of-good-length").status_code == 200
         file.write_text("\n")
         assert metrics(api, "/metrics", "another-token-of-good-length").status_code == 401
-        assert "metrics.token holds no token" in api.dns.stderr.text()
+        wait_until(lambda: "metrics.token holds no token" in api.dns.stderr.text())
     finally:
         file.write_text(f"{TOKEN}\n")
 

@@ -207,7 +207,8 @@ def world_of(one: State) -> World:
         "default_addresses": POOL_V4 + POOL_V6,
         "nameservers": ["ns1.example.edu"],
         "workers": 1,
-        "reload": {"max_drop_percent": 100},  # case 20 empties a map in use
+        # Case 20 empties a map in use. Files are written one after another: the watch would load them halfway.
+        "reload": {"max_drop_percent": 100, "watch": False},
     }
     return World({**settings, **dict(one.server)}, {"a1": a1, "a2": a2})
 

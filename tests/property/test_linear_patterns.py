@@ -13,6 +13,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from functools import cache
 from heapq import nlargest
 from itertools import takewhile
@@ -76,6 +77,9 @@ def compiled_in(value: Any, where: str) -> Iterator[tuple[str, re.Pattern[Any]]]
     elif isinstance(value, list | tuple | set | frozenset):
         for index, one in enumerate(value):
             yield from compiled_in(one, f"{where}[{index}]")
+    elif is_dataclass(value) and not isinstance(value, type):
+        for one in fields(value):
+            yield from compiled_in(getattr(value, one.name), f"{where}.{one.name}")
     elif isinstance(value, type) and value.__module__.startswith("dnsd"):
         for key, one in vars(value).items():
             if isinstance(one, re.Pattern):

@@ -467,6 +467,7 @@ WALL_CLOCKS = {
     "control/publish.py": "time of saving a snapshot, for people",
     "control/loading.py": "time of a load and age of a snapshot, for people and metrics",
     "store/directory.py": "compared with the times of files, which use that clock",
+    "store/block_store.py": "compared with the times of files, which use that clock",
     "app.py": "compared with the times of files, which use that clock",
     "control/alarms.py": "time of holding an account, in the audit log",
     "control/service.py": "time of a change: in files, the audit log and the API's answers",

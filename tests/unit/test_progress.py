@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 from itertools import count
@@ -83,5 +84,5 @@ def test_check_shows_it_on_a_terminal(tmp_path: Path) -> None:
     shown = os.read(parent, 65_536).decode()
     os.close(parent)
     assert done.returncode == 0
-    assert "reading example.com.zone  5,000 records" in shown
+    assert re.search(r"reading example.com.zone  [\d,]+ records", shown)
     assert shown.endswith("\r")
