@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnsd.errors import Problem
-from dnsd.formats import yaml_items
+from dnsd.formats import yaml_edit, yaml_item_edit, yaml_items
 from dnsd.formats.yaml_item_edit import FEW, ItemEdit, edited_list
 from dnsd.formats.yaml_text import parse_yaml
 from dnsd.store import objects
@@ -276,3 +276,20 @@ def test_records_are_taken_over_from_any_earlier_text(old: str, new: str, is_joi
     if is_joined:
         new = old[: len(old) // 2] + new[len(new) // 2 :]
     assert seen(new, read(new, read(old))) == seen(new, read(new))
+
+
+def test_an_edit_parses_and_reads_only_what_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "records:\n" + "".join(FLOW.format(number, TIME) for number in range(60)) * 50
+    before = read(text)
+    sizes = []
+    for module in (yaml_items, yaml_item_edit, yaml_edit):
+        count = lambda text, *rest, **options: sizes.append(len(text)) or parse_yaml(text, *rest, **options)  # noqa: E731
+        monkeypatch.setattr(module, "parse_yaml", count)
+    record = {"name": "new", "type": "A", "content": "192.0.2.9"}
+    edit = ItemEdit({7, 8, 2_000}, {1_000: record}, [record] * 100)
+    edited = edited_list(text, before.items, "records", edit, lambda keys: keys | {"paused": "true"})
+    after = read(edited, before)
+    assert sum(sizes) < 10_000 < len(text) // 30
+    assert after.zone == read(edited).zone
+    assert len(after.rows) == 3_097
+    assert after.zone.paused
