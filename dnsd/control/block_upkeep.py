@@ -30,10 +30,16 @@ async def sweep_blocks(current: Current, history: History, log: Log) -> None:
 
 
 def sweep(current: Current, history: History, now: float | None = None) -> None:
-    """Delete the unnamed blocks of some accounts. Raises OSError. Blocks."""
+    """Delete the unnamed blocks of some accounts. Raises the first OSError after having tried all. Blocks."""
+    failures = []
     for account in current.blocks.unswept()[:MAX_ACCOUNTS]:
-        with suppress(DnsdError):  # a damaged manifest: nobody knows which blocks it names
-            current.blocks.sweep(account, _named(current, history, account), now)
+        try:
+            with suppress(DnsdError):  # a damaged manifest: nobody knows which blocks it names
+                current.blocks.sweep(account, _named(current, history, account), now)
+        except OSError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _named(current: Current, history: History, account: str) -> Iterator[tuple[TextBlock, ...]]:

@@ -107,7 +107,8 @@ class BlockStore:
         """Note all accounts: a process that was killed may have left unnamed blocks. Raises OSError."""
         with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
             for entry in entries:
-                self.note_unnamed(entry.name)
+                if entry.is_dir():
+                    self.note_unnamed(entry.name)
 
     def unswept(self) -> list[str]:
         """The accounts to sweep."""

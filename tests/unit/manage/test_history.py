@@ -151,6 +151,19 @@ def test_blocks_of_good_texts_and_versions_stay_over_a_restart(tmp_path: Path) -
     assert len(swept(state, history, good)) == 3  # nobody knows which blocks it named
 
 
+def test_account_that_cannot_be_swept_does_not_prevent_others(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    keep(history, ["; 1\n", "; 2\n"])
+    BlockStore(tmp_path).keep("ajax", content_of("; of nobody\n").blocks, lambda number: b"; of nobody\n")
+    (tmp_path / "blocks" / "zoo").write_text("a file")
+    history._blocks.note_unnamed("zoo")
+    history._blocks.note_all()
+    with pytest.raises(NotADirectoryError):
+        swept(tmp_path, history)
+    assert sorted(one.parent.name for one in tmp_path.glob("blocks/*/*")) == ["acme", "acme"]
+    assert texts(history) == ["; 1\n", "; 2\n"]
+
+
 # Versions of the release before
 
 
