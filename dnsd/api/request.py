@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,15 +23,13 @@ from dnsd.manage.service import Actor, Service
 from dnsd.manage.tokens import Token
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import CONTROL_CHARACTERS, F, Fields, validate
-from dnsd.model.record_parts import Steps
 from dnsd.process.tasks import FairTurns
 
 T = TypeVar("T")
 U = TypeVar("U")
 ALL = 10_000  # items on the single page of a short list
 LARGE = 2000  # records; work on this many or more runs one at a time
-TURN_S = 0.01  # of a large job, before another one has its turn
-_large_jobs = asyncio.Semaphore(1)  # first come, first served
+_large_jobs = asyncio.Semaphore(1)
 _turns = FairTurns()
 
 MAX_BODY = 1024 * 1024  # octets
@@ -151,27 +148,6 @@ async def in_thread(size: int, work: Callable[..., T], *arguments: Any) -> T:
         return await run_in_threadpool(work, *arguments)
     async with _large_jobs:
         return await run_in_threadpool(work, *arguments)
-
-
-async def in_turns(steps: Steps[T]) -> T:
-    """The result of work in steps, done in a thread, in turn with other such work: none waits for all of another."""
-    while True:
-        async with _large_jobs:
-            ended = await run_in_threadpool(_one_turn, steps)
-        if ended:
-            return ended[0]
-
-
-def _one_turn(steps: Steps[T]) -> tuple[T] | None:
-    """Take steps for a while; the result if that was the last."""
-    end = time.monotonic() + TURN_S
-    try:
-        while True:
-            next(steps)
-            if time.monotonic() >= end:
-                return None
-    except StopIteration as last:
-        return (last.value,)
 
 
 async def read_body(request: Request, most: int = MAX_BODY) -> bytes:

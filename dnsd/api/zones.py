@@ -9,8 +9,9 @@ from typing import Any
 
 from dnsd.api.access import account_for_zone
 from dnsd.api.envelope import Raw, Reply
-from dnsd.api.request import Call, in_turns
+from dnsd.api.request import Call
 from dnsd.api.shapes import zone_shape, zones_in_order
+from dnsd.api.turns import in_turns
 from dnsd.api.zone_bodies import ZoneBody, ZoneEdit
 from dnsd.app import Loaded
 from dnsd.formats.zone_export import export

@@ -8,8 +8,9 @@ from typing import Any
 
 from dnsd.api.records.read import record_builder
 from dnsd.api.records.show import find_all_shown
-from dnsd.api.request import in_thread, in_turns
+from dnsd.api.request import in_thread
 from dnsd.api.shapes import JsonObject
+from dnsd.api.turns import in_turns
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.page import HtmlPage, Redirect, plural, ttl_words
 from dnsd.dashboard.planned import plan_view

@@ -12,8 +12,8 @@ from dnsd.api.records.change import change_zone
 from dnsd.api.records.parts import PARTS
 from dnsd.api.records.read import record_builder
 from dnsd.api.records.show import find_shown, listed_records
-from dnsd.api.request import in_turns
 from dnsd.api.shapes import JsonObject
+from dnsd.api.turns import in_turns
 from dnsd.dashboard.forms import FormErrors, FormValues
 from dnsd.dashboard.listing import PER_PAGE, Listing
 from dnsd.dashboard.page import Download, HtmlPage, Redirect

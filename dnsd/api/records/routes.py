@@ -11,8 +11,9 @@ from dnsd.api.multipart import MultipartError, read_parts
 from dnsd.api.records.change import change_zone
 from dnsd.api.records.read import record_builder
 from dnsd.api.records.show import find_all_shown, find_shown, listed_records
-from dnsd.api.request import Call, etag_of, in_turns
+from dnsd.api.request import Call, etag_of
 from dnsd.api.shapes import JsonObject
+from dnsd.api.turns import in_turns
 from dnsd.app import Loaded
 from dnsd.manage.find import find_zone
 from dnsd.manage.records import Batch, BatchResult, import_records

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dnsd.api import request
+from dnsd.api import turns
 from dnsd.api.records.search import record_search
-from dnsd.api.request import in_turns
+from dnsd.api.turns import RecordTurns, in_turns
 from dnsd.formats import zone_export
 from dnsd.formats.zone_export import export
 from dnsd.manage.record_ids import find_records, shown_page
@@ -25,8 +25,7 @@ from tests.models import zone
 
 @pytest.fixture(autouse=True)
 def _one_step_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "TURN_S", 0.0)
-    monkeypatch.setattr(request, "_large_jobs", asyncio.Semaphore(1))  # of this test's loop
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
     monkeypatch.setattr(record_parts, "SIZE", 4)
     monkeypatch.setattr(zone_export, "STEP", 4)
 
@@ -111,3 +110,47 @@ def test_error_ends_the_work_and_frees_the_turn() -> None:
                 await in_turns(failing())
 
     asyncio.run(twice())
+
+
+def test_new_work_goes_before_long_work_whatever_waits() -> None:
+    long = [Counted(record_search({"name.contains": "h0"}).found_in(large_zone(400))) for _ in range(5)]
+
+    def quick() -> Steps[str]:
+        yield from ()
+        return "done"
+
+    async def all_of_it() -> int:
+        work = [asyncio.create_task(in_turns(one())) for one in long]
+        while not all(one.taken > 2 for one in long):
+            await asyncio.sleep(0)
+        before = sum(one.taken for one in long)
+        await in_turns(quick())
+        waited = sum(one.taken for one in long) - before
+        assert not any(one.done() for one in work)
+        await asyncio.gather(*work)
+        return waited
+
+    assert asyncio.run(all_of_it()) <= 2, "the turn under way, not one of each of the five"
+
+
+def test_much_new_work_does_not_stop_long_work() -> None:
+    order: list[str] = []
+
+    async def taking(given: RecordTurns, name: str, *, is_new: bool) -> None:
+        await given.take(is_new=is_new)
+        order.append(name)
+        given.give_back()
+
+    async def crowd() -> None:
+        given = RecordTurns()
+        await given.take(is_new=True)
+        waiting = [asyncio.create_task(taking(given, "long", is_new=False))]
+        waiting += [asyncio.create_task(taking(given, "new", is_new=True)) for _ in range(25)]
+        await asyncio.sleep(0)
+        waiting[3].cancel()
+        given.give_back()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(crowd())
+    assert order.index("long") == turns.NEW_IN_A_ROW - 1 or order.index("long") == turns.NEW_IN_A_ROW
+    assert order.count("new") == 24
