@@ -20,7 +20,7 @@ from dnsd.engine.compile_node import (
     is_plain_edge,
 )
 from dnsd.engine.edge_rules import AS_STORED, FLATTENED, NOT_SERVED, edge_rule
-from dnsd.engine.entry import OCCLUDED, SHADOWED, NameEntry
+from dnsd.engine.entry import CUT, OCCLUDED, SHADOWED, SPECIAL, NameEntry
 from dnsd.engine.node import REFUSED_NODE, Apex, Node, is_followed
 from dnsd.engine.table import Table
 from dnsd.wire.message import RECORD_FIXED
@@ -90,6 +90,17 @@ class NameTable(Mapping[bytes, Node]):
         if node is None:
             raise KeyError(name)
         return node
+
+    def below(self, name: bytes) -> Node | None:
+        """The node for names that do not exist below an existing name: questions for these come below any name.
+
+        So the node of an ordinary name is not made for them.
+        """
+        entry = self.table.find(name)
+        if entry is None or entry.flags & (SPECIAL | CUT | OCCLUDED) or ASTERISK + name in self.table:
+            node = self.node_at(name)
+            return None if node is None else node.below
+        return self.stored_zones[zone_number(entry.kind)].nowhere
 
     def __contains__(self, name: object) -> bool:
         return name in self.table

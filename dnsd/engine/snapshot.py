@@ -124,10 +124,9 @@ class Snapshot:
     def search(self, name: bytes) -> Node:
         """The node that answers for canonical `name`: its own, else that of the closest encloser (RFC 4592 §3.3.1)."""
         found = self._closest(name)
-        node = None if found is None else self.names.node_at(found)
-        if node is None:
+        if found is None:
             return self.refused
-        return node if found == name else node.below or self.refused
+        return (self.names.node_at(name) if found == name else self.names.below(found)) or self.refused
 
     def place_of(self, name: bytes) -> tuple[bytes, bytes]:
         """The zone of canonical `name`, and the owner name of its answer: itself or a wildcard; b"" without one."""

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 import pytest
 
 from dnsd.engine import names as module
+from dnsd.engine.compile_node import compile_node
 from dnsd.engine.edge_rules import AS_STORED, EDGE, NO_HTTPS, NO_V6, NOT_SERVED, edge_rule
-from dnsd.engine.entry import OCCLUDED, PLAIN, row
+from dnsd.engine.entry import OCCLUDED, PLAIN, SPECIAL, row
 from dnsd.engine.names import NameTable, kind_of, rule_number, stored_name, zone_number
 from dnsd.engine.node import REFUSED_NODE, Apex, Edge
 from dnsd.engine.table import packed_table, rows
-from dnsd.wire.message import IN, RECORD_FIXED
+from dnsd.wire.message import IN, NXDOMAIN, RECORD_FIXED
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import AAAA, NS, SOA, A
 
@@ -113,3 +114,18 @@ def test_zone_that_is_not_served_is_refused() -> None:
     octets = row(PLAIN, kind_of(0, NOT_SERVED), apex)
     names = NameTable(packed_table({apex: (0, octets)}), [Apex("z1", "a1", apex, verified=True)])
     assert names[apex] is REFUSED_NODE
+
+
+def test_names_below_ordinary_names_make_no_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else questions for them, each below another name, would cost a node each."""
+    wildcard = row(SPECIAL, kind_of(0, AS_STORED), b"\x01*" + HOSTS[3], [body(A, bytes(4))])
+    names = table(more=[wildcard])
+    made: list[bytes] = []
+    monkeypatch.setattr(
+        module, "compile_node", lambda zone, name, stored: made.append(name) or compile_node(zone, name, stored)
+    )
+    nowhere = {names.below(host) for host in HOSTS if host != HOSTS[3]}
+    assert [one.otherwise.rcode for one in nowhere if one] == [NXDOMAIN]
+    assert made == []
+    assert names.below(HOSTS[3]) is names.node_at(b"\x01*" + HOSTS[3])
+    assert names.below(b"\x04none" + HOSTS[0]) is None
