@@ -24,7 +24,6 @@ GONE = 32  # in changes: the name is removed
 SHADOWED = 64  # at or below the name of a child zone that is served: not in the hash
 MARK = 128  # the begin of a zone; the name is the zone's
 COMPUTED = CUT | OCCLUDED | EMPTY | GONE | SHADOWED | MARK
-UNHASHED = MARK | SHADOWED
 ABSENT = OCCLUDED | GONE | SHADOWED | MARK  # not a name for `in`
 
 

@@ -95,12 +95,6 @@ class RecordParts:
         for part, start in zip(self.parts, self.starts[:-1], strict=True):
             yield PartView(records, part, start, start + part.size)
 
-    def view_at(self, records: Records, index: int) -> PartView:
-        """The part that the record at an index belongs to."""
-        number = bisect_right(self.starts, index) - 1
-        start = self.starts[number]
-        return PartView(records, self.parts[number], start, start + self.parts[number].size)
-
     def after(self, removed: Collection[int], changed: Collection[int], left: int, count: int) -> RecordParts:
         """The parts after an edit that removes and changes the records at these indexes.
 

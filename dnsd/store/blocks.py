@@ -83,7 +83,7 @@ def cut(
 
 
 def _is_end(octets: bytes, start: int, end: int) -> bool:
-    """Whether a block ends behind the line that ends here, whatever follows."""
+    """Whether a block ends after the line that ends here, whatever follows."""
     if octets[end - 1 : end] != b"\n":
         return False
     line = octets[octets.rfind(b"\n", start, end - 1) + 1 or start : end - 1]
