@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import compress
+from collections.abc import Iterable, Set
+from itertools import compress, repeat
 from typing import NamedTuple
 
 from dnsd.compile.zone import ZonePacker
@@ -32,7 +33,8 @@ def edited_zone(zone: Zone, apex: Apex, old: BuiltZone) -> PackedEdit | None:
         return None
     names = {*(before.owners[index] for index in gone), *(now.owners[index] for index in new)}
     packer = ZonePacker(zone, old.number, applies_maps=old.applies_maps)
-    if not _is_apart(packer, ZonePacker(old.zone, old.number, applies_maps=old.applies_maps)):
+    packed_before = ZonePacker(old.zone, old.number, applies_maps=old.applies_maps)
+    if not _is_apart(packer, packed_before) or _covers_many(packer.cuts ^ packed_before.cuts, now.owners):
         return None
     indexes = now.indexes_of(names)
     rows = {name: packer.row(name, indexes[name]) if name in indexes else None for name in names}
@@ -40,6 +42,11 @@ def edited_zone(zone: Zone, apex: Apex, old: BuiltZone) -> PackedEdit | None:
     packer.proxied_names[:0] = compress(old.proxied_names, is_kept)
     packer.rules[:0] = bytes(compress(old.rules, is_kept))
     return PackedEdit(packer.built(apex), rows)
+
+
+def _covers_many(cuts: Set[bytes], owners: Iterable[bytes]) -> bool:
+    """Whether many names lie below delegations that come or go: then packing the zone again costs less."""
+    return bool(cuts) and sum(map(bytes.endswith, owners, repeat(tuple(cuts)))) > MAX_EDITED
 
 
 def _is_apart(packer: ZonePacker, before: ZonePacker) -> bool:

@@ -20,13 +20,17 @@ MAX_ACCOUNTS = 1000  # swept at a time
 
 async def sweep_blocks(current: Current, history: History, log: Log) -> None:
     """Delete unnamed blocks every hour, of accounts that may have some; of all in the first hours. Forever."""
-    await in_thread(current.blocks.note_all)
+    is_noted = False
     while True:
-        await asyncio.sleep(SWEEP_S)
         try:
-            await in_thread(partial(sweep, current, history))
+            if is_noted:
+                await in_thread(partial(sweep, current, history))
+            else:
+                await in_thread(current.blocks.note_all)
+                is_noted = True
         except OSError as error:
             log.error(f"blocks of former texts cannot be deleted: {error}")
+        await asyncio.sleep(SWEEP_S)
 
 
 def sweep(current: Current, history: History, now: float | None = None) -> None:

@@ -113,6 +113,7 @@ static void hash_entries(const Mapped *made, unsigned char *slots, int may_repea
     int has_ns;
     for (; place < made->head.size && entry_at(made, place, &entry); place = next) {
         next = entry_end(made, &entry, &has_ns);
+        if (!next) return; /* octets changed while they were copied */
         if (entry.flags & (MARK | SHADOWED)) continue;
         uint32_t number = place / 4 + 1, taken, slot = siphash(made->head.key, entry.name, entry.name_size) & mask;
         for (; (taken = u32_at(slots + 4 * (size_t)slot)); slot = (slot + 1) & mask)

@@ -131,7 +131,7 @@ class BlockStore:
                 if (folder / name).stat().st_mtime <= before:  # not named meanwhile
                     (folder / name).unlink()
                     deleted += 1
-        with suppress(OSError):
+        with self._lock, suppress(OSError):
             folder.rmdir()  # if it is empty
         if self._unswept.get(account, 0) <= before:
             self._unswept.pop(account, None)

@@ -72,6 +72,9 @@ class GoodTexts:
         """The blocks of each text of an account. Raises OSError and DamagedFileError."""
         with suppress(FileNotFoundError, IsADirectoryError):
             yield from (parsed_text(line).blocks for line in self._folder.lines(account).values())
+            return
+        if account in self._folder.lost():
+            raise DamagedFileError(f"the manifest of {account} was moved aside: the blocks that it names are unknown")
 
     def copies_of(self, served: Files) -> Files:
         """The served files, or the kept texts where these are up to date: a text stays when users edit its file."""
@@ -148,6 +151,7 @@ class GoodTexts:
                 self._note_damage(account, self._folder.set_aside(account))
             else:
                 self._copies[account] = {file.key: file for file in found.files if account_of(file.key) == account}
+        self._folder.forget_old_incomplete()
 
     def _note_damage(self, account: str, *messages: str) -> None:
         self.damaged += messages

@@ -60,15 +60,17 @@ class GoodFolder:
         return Files(found.root, found.accounts, found.files, tuple(inside))
 
     def old_incomplete(self) -> set[str]:
-        """The accounts of which the release before knew that copies are damaged; forgets them."""
-        file = self.path / INCOMPLETE
+        """The accounts of which the release before knew that copies are damaged."""
         octets = b""
         with suppress(OSError, ValueError):
-            octets = read_octets(file, MAX_INCOMPLETE)
-        with suppress(OSError):
-            file.unlink(missing_ok=True)
+            octets = read_octets(self.path / INCOMPLETE, MAX_INCOMPLETE)
         accounts = {account_of(key) for key in octets.decode(errors="surrogateescape").split("\n")}
         return {one for one in accounts if one and os.path.isdir(self.path / one)}
+
+    def forget_old_incomplete(self) -> None:
+        """Forget these accounts, after they were moved aside."""
+        with suppress(OSError):
+            (self.path / INCOMPLETE).unlink(missing_ok=True)
 
     def lost(self) -> set[str]:
         """The accounts whose manifest was moved aside, and not replaced yet."""

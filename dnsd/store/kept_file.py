@@ -57,7 +57,7 @@ def kept(path: Path, read: Callable[[Path], T], *, prefix: str = "") -> T:
     """
     try:
         return read(path)
-    except OSError:
+    except (OSError, MemoryError):  # no fault of the file
         raise
     except Exception:  # of any kind: the file may have any content
         raise move_aside(path, prefix=prefix) from None

@@ -19,7 +19,7 @@ TO_READ = 24
 IN_WORKER = 2
 ALWAYS = 8 * 1024**2  # octets for which a load always has room, so that small edits stay possible
 MIB = 1024**2
-AS_BEFORE = "loaded all the same, as it was served before"
+AS_BEFORE = "loaded anyway, as it was served before"
 
 
 @dataclass(frozen=True, slots=True)

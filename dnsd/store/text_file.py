@@ -23,6 +23,7 @@ from dnsd.store.kept_file import DamagedFileError, open_regular
 MAX_FILE_SIZE = 16 * 1024**3  # octets of a zone's file; the setting `limits.file_mib` is lower
 MAX_TEXT_SIZE = 64 * 1024**2  # octets of any other file
 MAX_KEPT = 64 * 1024  # characters of a text kept in memory; a larger text is cheaper to read again
+MAX_LINE = 64 * 1024**2  # octets
 BLOCK = 1024 * 1024  # octets
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OTHER_MARKS = {  # UTF-32 first: its mark begins with UTF-16's
@@ -190,12 +191,16 @@ def _check_size(size: int, most: int) -> None:
 def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Octets in pieces that end with a newline; the last piece may lack one."""
     waiting: list[bytes] = []
+    size = 0  # of the octets that wait
     for octets in pieces:
         end = octets.rfind(b"\n") + 1
         if end:
             yield b"".join((*waiting, octets[:end]))
-            waiting = []
+            waiting, size = [], 0
         waiting.append(octets[end:])
+        size += len(octets) - end
+        if size > MAX_LINE:
+            raise NotTextError(f"a line of more than {MAX_LINE:,} octets: not a file of records")
     if rest := b"".join(waiting):
         yield rest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from dnsd.api.envelope import Listed, Page
@@ -103,8 +104,7 @@ def listed_records(loaded: Loaded, zone: Zone, query: Mapping[str, str], page: P
         else:
             indexes = found[start:stop]
         indexes = indexes[::-1] if is_reversed else indexes
-    items = yield from _all_shown(loaded, zone, indexes)
-    return Listed(items, page, total)
+    return Listed(indexes, page, total, partial(shown_at, loaded, zone))
 
 
 def _all_shown(loaded: Loaded, zone: Zone, indexes: Sequence[int]) -> Steps[list[JsonObject]]:
