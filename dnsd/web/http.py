@@ -172,13 +172,19 @@ class _BoundedProtocol(H11Protocol):
             super().on_response_complete()
         self._watch()
 
+    def pause_writing(self) -> None:
+        """The client has to read what was sent of the response before the rest is sent."""
+        super().pause_writing()
+        self._waiting_since = self.loop.time()
+        self._watch()
+
     def resume_writing(self) -> None:
         """Once the last response is sent, go on to the next request: nobody gets more responses than they read."""
         super().resume_writing()
         if self._is_unread:
             self._is_unread = False
             super().on_response_complete()
-            self._watch()
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._handshake:
@@ -239,7 +245,7 @@ class _BoundedProtocol(H11Protocol):
 
     def _is_waiting(self) -> bool:
         """Whether it is the client's turn to send, or to read."""
-        return not self._is_answering() or self.cycle.more_body
+        return not self._is_answering() or self.cycle.more_body or self.flow.write_paused
 
     def _client(self) -> bytes:
         """The client: an IPv4 address or an IPv6 /64 (RFC 4291 §2.5.4: the size of one network)."""
@@ -258,12 +264,13 @@ class _BoundedProtocol(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _watch(self) -> None:
-        """Unless a request is being answered, start the time limit for the next; partial input does not extend it."""
+        """Start the time limit for the next request, or for reading a response; partial input does not extend it."""
         unsent = self._unread()
-        if self._is_answering() and self._deadline:
+        is_answering = self._is_answering() and not self.flow.write_paused
+        if is_answering and self._deadline:
             self._deadline.cancel()
             self._deadline = None
-        elif not self._is_answering() and self._deadline is None and (unsent or not self._is_closing()):
+        elif not is_answering and self._deadline is None and (unsent or not self._is_closing()):
             self._unsent = unsent
             self._deadline = self.loop.call_later(REQUEST_S, self._give_up)
 
