@@ -130,7 +130,7 @@ def _assume(owner: ServerUser | None, folder: Path, log: Log) -> None:
     """Give the state folder to the server's user, and become it; without one, warn if this is root."""
     if owner:
         import_late_modules()
-        if problem := give_folder(folder, owner, (*STATE_FILES, *STATE_FOLDERS)):
+        if problem := give_folder(folder, owner, (*STATE_FILES, *STATE_FOLDERS, f"{GOOD}.new")):
             log.warning(f"warning: state: {problem}")
         owner.assume()
     elif os.geteuid() == 0:
