@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from dnsd.compile.edited_zone import MAX_EDITED, edited_zone
 from dnsd.compile.zone import existing_names, pack_zone
 from dnsd.engine.edge_rules import AS_STORED, EDGE, FLATTENED, NO_H2, NO_HTTPS, NO_V4, NO_V6, NOT_SERVED
 from dnsd.engine.entry import CUT, EMPTY, OCCLUDED, PLAIN, SPECIAL, NameEntry
@@ -174,3 +175,13 @@ def test_work_grows_with_the_names(kind: str) -> None:
         return lambda: pack_zone(zones[count], apex, 0, applies_maps=True)
 
     assert growth(packing, 2_000, 20_000, enough=40) <= 40  # 100 if each record were compared with all others
+
+
+@pytest.mark.parametrize("count", [10, MAX_EDITED + 1])
+def test_delegation_above_many_names_packs_the_zone_again(count: int) -> None:
+    """The flags of all names below it change: one by one they cost more than together."""
+    below = [record(f"h{number}.sub A 192.0.2.1") for number in range(count)]
+    before, after = example(*below), example(*below, record("sub NS ns.example.net"))
+    apex = Apex(before.id, before.account_id, before.name, before.verified)
+    built = pack_zone(before, apex, NUMBER, applies_maps=True).built
+    assert (edited_zone(after, apex, built) is None) is (count > MAX_EDITED)

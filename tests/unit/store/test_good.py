@@ -13,6 +13,7 @@ import pytest
 from dnsd import whole_file
 from dnsd.store.directory import Files, read_files
 from dnsd.store.good import GoodTexts
+from dnsd.store.kept_file import DamagedFileError
 from tests.kept_texts import good_texts, make_old
 from tests.limits import IS_LONG
 from tests.unit.store.test_write import failing, killed_in
@@ -243,3 +244,16 @@ def test_unwritable_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert texts.kept() is None
     texts.keep(good)
     assert texts.kept() == BEFORE
+
+
+def test_blocks_of_an_account_that_was_set_aside_are_unknown(tmp_path: Path) -> None:
+    """Else the next sweep would delete the blocks that its manifest, kept aside, still names."""
+    texts = Texts(tmp_path)
+    texts.keep()
+    (tmp_path / "state/good/acme").write_text("damaged")
+    good = GoodTexts(texts.state)
+    for _ in range(2):
+        with pytest.raises(DamagedFileError):
+            list(good.named("acme"))
+    assert list(good.named("globex"))
+    assert list(good.named("never")) == []

@@ -159,3 +159,14 @@ def test_only_files_of_zones_may_be_large(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(text_file, "MAX_TEXT_SIZE", 1000)
     with pytest.raises(NotTextError, match="the limit is 1,000"):
         read_text(tmp_path / "a")
+
+
+def test_line_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without a newline would be read into memory as one line."""
+    monkeypatch.setattr(text_file, "MAX_LINE", 1000)
+    monkeypatch.setattr(text_file, "BLOCK", 300)
+    (tmp_path / "a").write_text(f"a\n{'x' * 2000}\n")
+    with pytest.raises(NotTextError, match="a line of more than 1,000 octets"):
+        read_content(tmp_path / "a")
+    (tmp_path / "a").write_text(f"{'x' * 900}\n" * 3)
+    assert read_content(tmp_path / "a").size == 2703
