@@ -98,7 +98,7 @@ def _listing(visit: Visit, query: FormValues, found: Listed) -> Listing[JsonObje
     order = query.text("order")
     return Listing(
         path=records_path(visit),
-        items=found.items,
+        items=found.shapes(),
         total=found.total,
         unfiltered_total=found.total,
         query={"q": query.text("q"), "type": _type(query)},

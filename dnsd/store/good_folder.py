@@ -74,7 +74,8 @@ class GoodFolder:
 
     def lost(self) -> set[str]:
         """The accounts whose manifest was moved aside, and not replaced yet."""
-        with os.scandir(self.path) as entries:
+        names: set[str] = set()
+        with suppress(FileNotFoundError), os.scandir(self.path) as entries:
             names = {one.name for one in entries}
         aside = {one[1 : -len(ASIDE)] for one in names if one.startswith(".") and one.endswith(ASIDE)}
         return aside - names - {""}

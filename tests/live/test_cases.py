@@ -17,6 +17,9 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
+from dnsd.process.link import MessageKind, ask
+from dnsd.settings.file import state_folder
+from tests.limits import HANG_S
 from tests.live.server import Dnsd
 from tests.reference import expect
 from tests.worlds import AccountFiles, World, write_world
@@ -219,7 +222,8 @@ class Stage:
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self.state = NONE
-        self.server = Dnsd(write_world(world_of(NONE), folder))
+        self.config = write_world(world_of(NONE), folder)
+        self.server = Dnsd(self.config)
 
     def show(self, wanted: State) -> Dnsd:
         """The server, with the files of this state."""
@@ -227,7 +231,7 @@ class Stage:
             for path in self.folder.glob("accounts/*/maps/*.yaml"):
                 path.unlink()
             write_world(world_of(wanted), self.folder)
-            self.server.hup()
+            ask(state_folder(self.config), MessageKind.RELOAD, {"force": False}, timeout_s=HANG_S)
             self.state = wanted
         return self.server
 
