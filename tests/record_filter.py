@@ -10,7 +10,7 @@ from typing import Any
 
 from dnsd.api.records.data import ShownData, read_content, shown_data
 from dnsd.api.records.parts import quoted_text
-from dnsd.model.records import TEXT_TYPES, character_strings
+from dnsd.model.contents import TEXT_TYPES, character_strings
 from dnsd.model.spelling import folded, readings, spellings
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import parse_type_text, type_text

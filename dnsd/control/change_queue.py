@@ -19,7 +19,7 @@ from dnsd.control.waiting import WaitingChange, WaitingChanges
 from dnsd.log import Log
 from dnsd.manage.change import Changed, Make, StaleError, draw_up, testified, write_change
 from dnsd.manage.refusal import Reason, refused
-from dnsd.model.records import forget_contents
+from dnsd.model.contents import forget_contents
 from dnsd.process.memory import trim
 from dnsd.process.tasks import in_thread
 from dnsd.store.journal import finish_change

@@ -109,20 +109,7 @@ class _Dashboard:
             if session is None:
                 return await self._signed_out(request, body)
             form, upload = await _form(request, body)
-            visit = Visit(
-                service=AskFirst(self._service, form.get(CONFIRMED)).as_service(),
-                session=session,
-                client=_client(request),
-                url=_url(request),
-                path={
-                    name: text.lower() if name.endswith("_id") else text for name, text in request.path_params.items()
-                },
-                query=FormValues.of(request.url.query),
-                form=form,
-                upload=upload,
-                notice=notice_of(request, session.secret),
-                undo=undo_of(request, session.secret),
-            )
+            visit = self._visit(request, session, form, upload)
             if request.method == "POST" and not is_form_secret(form.get(FORM_FIELD), session.secret):
                 return self._of_another_session(request, session, form)
             check_access(session.token, route.permission, visit.dataset, visit.path)
@@ -151,6 +138,20 @@ class _Dashboard:
         if isinstance(shown, Download):
             return await visit.aside(partial(downloaded, shown))
         return await visit.aside(partial(self._pages.shown, shown, visit))
+
+    def _visit(self, request: Request, session: Session, form: FormValues, upload: dict[str, bytes]) -> Visit:
+        return Visit(
+            service=AskFirst(self._service, form.get(CONFIRMED)).as_service(),
+            session=session,
+            client=_client(request),
+            url=_url(request),
+            path={name: text.lower() if name.endswith("_id") else text for name, text in request.path_params.items()},
+            query=FormValues.of(request.url.query),
+            form=form,
+            upload=upload,
+            notice=notice_of(request, session.secret),
+            undo=undo_of(request, session.secret),
+        )
 
     def _find_session(self, request: Request) -> Session | None:
         """The session of a request. Raises TokenFileError."""

@@ -21,7 +21,8 @@ from dnsd.dashboard.visit import Visit
 from dnsd.formats import zone_export
 from dnsd.manage.records import Batch
 from dnsd.manage.refusal import RefusedError
-from dnsd.model.records import PROXIABLE, WITH_PRIORITY
+from dnsd.model.contents import WITH_PRIORITY
+from dnsd.model.records import PROXIABLE
 from dnsd.model.zones import Zone
 from dnsd.wire.rdata import type_text
 

@@ -14,13 +14,13 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from dnsd.formats.tags import MARK, MARK_TEXT, NAME, Tag, Tagged, joined_tags, split_tags
+from dnsd.model.contents import UNQUOTED
 from dnsd.model.records import (
     DEFAULT_SETTINGS,
     MAX_COMMENT,
     MAX_TAG,
     MAX_TAGS,
     PROXIABLE,
-    UNQUOTED,
     UNWRITTEN,
     Identity,
     Record,

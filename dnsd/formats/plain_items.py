@@ -18,20 +18,8 @@ from typing import NamedTuple, NoReturn
 from dnsd.formats.plain_data import MAX_PLAIN, ParseName, parse_plain
 from dnsd.formats.plain_lines import KnownParts, room_in
 from dnsd.model.columns import Columns
-from dnsd.model.records import (
-    MAX_COMMENT,
-    PLAIN_STRINGS,
-    TEXT_TYPES,
-    UNQUOTED,
-    WITH_PRIORITY,
-    Identity,
-    Record,
-    Traits,
-    pack_content,
-    parse_owner,
-    parse_written_time,
-    written_content,
-)
+from dnsd.model.contents import PLAIN_STRINGS, TEXT_TYPES, UNQUOTED, WITH_PRIORITY, pack_content, written_content
+from dnsd.model.records import MAX_COMMENT, Identity, Record, Traits, parse_owner, parse_written_time
 from dnsd.wire.addresses import packed_plain
 from dnsd.wire.names import MAX_LABEL, MAX_NAME, ROOT, name_text
 from dnsd.wire.rdata import AAAA, CNAME, A

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dns.exception
 
 from dnsd.formats.comments import comment_text
-from dnsd.model.records import GENERIC, Record
+from dnsd.model.contents import GENERIC
+from dnsd.model.records import Record
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import pack_rdata, parse_rdata_text, type_text
 

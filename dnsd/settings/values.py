@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+from dnsd.model.contents import MAX_STRING
 from dnsd.model.fields import IPAddress
-from dnsd.model.records import MAX_STRING
 from dnsd.model.times import parse_duration
 from dnsd.net.listen import Address
 from dnsd.wire.names import name_text, parse_name_text

@@ -21,10 +21,11 @@ from dnsd.api.records.texts import content_lines, content_texts, name_lines, tex
 from dnsd.manage.record_ids import find_records, is_shown, record_id, shown_page
 from dnsd.model import record_parts
 from dnsd.model.columns import Records
+from dnsd.model.contents import TEXT_TYPES, UNQUOTED
 from dnsd.model.edits import RecordEdit, apply_edit, keep_parts
 from dnsd.model.fields import derived_id
 from dnsd.model.record_parts import finished
-from dnsd.model.records import TEXT_TYPES, UNQUOTED, Identity, Record
+from dnsd.model.records import Identity, Record
 from dnsd.model.spelling import readings
 from dnsd.model.times import Times
 from dnsd.model.zones import Status, Zone, ZoneSettings

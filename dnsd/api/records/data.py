@@ -11,7 +11,8 @@ import dns.name
 import dns.rdata
 
 from dnsd.api.records.parts import PARTS, STYLE
-from dnsd.model.records import GENERIC, WITH_PRIORITY, Record, pack_content
+from dnsd.model.contents import GENERIC, WITH_PRIORITY, pack_content
+from dnsd.model.records import Record
 from dnsd.wire.rdata import AAAA, HTTPS, MX, SRV, URI, A, pack_rdata, parse_type_text, unpack_rdata
 from dnsd.wire.rdata_types import Names
 

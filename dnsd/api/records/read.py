@@ -14,14 +14,12 @@ from dnsd.api.records.parts import MAX_U16, PARTS, DataPart, whole_number
 from dnsd.errors import Path
 from dnsd.manage.records import Build
 from dnsd.manage.refusal import REASON_OF_RULE, Fault, Reason, RefusedError
+from dnsd.model.contents import AS_WRITTEN, GENERIC, WITH_PRIORITY
 from dnsd.model.fields import parse_ip, validate
 from dnsd.model.records import (
-    AS_WRITTEN,
     AUTOMATIC_TTL,
-    GENERIC,
     PROXIABLE,
     UNWRITTEN,
-    WITH_PRIORITY,
     Record,
     RecordError,
     RecordFields,

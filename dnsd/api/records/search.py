@@ -27,8 +27,9 @@ from dnsd.api.records.texts import (
 )
 from dnsd.manage.record_ids import Hidden, views
 from dnsd.model.columns import Records
+from dnsd.model.contents import TEXT_TYPES
 from dnsd.model.record_parts import PartView, Steps
-from dnsd.model.records import TEXT_TYPES, Traits
+from dnsd.model.records import Traits
 from dnsd.model.spelling import folded, spellings
 from dnsd.model.zones import Zone
 from dnsd.wire.names import parse_name_text

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dnsd.api.records.data import ShownData, address_text, shown_record
 from dnsd.api.records.parts import quoted_text
 from dnsd.model.columns import Records
-from dnsd.model.records import TEXT_TYPES, UNQUOTED, character_strings
+from dnsd.model.contents import TEXT_TYPES, UNQUOTED, character_strings
 from dnsd.model.spelling import folded, readings
 from dnsd.wire.names import name_text
 from dnsd.wire.rdata import CNAME, DNAME, MX, NS, PTR, TXT, A

@@ -11,7 +11,8 @@ import pytest
 
 from dnsd.formats.comments import Comment, parse_comment, without_identity
 from dnsd.formats.zone_text import parse_zone_text
-from dnsd.model.records import UNQUOTED, UNWRITTEN, Identity, RecordSettings
+from dnsd.model.contents import UNQUOTED
+from dnsd.model.records import UNWRITTEN, Identity, RecordSettings
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import TXT, A
 
