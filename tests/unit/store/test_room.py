@@ -166,17 +166,6 @@ def test_first_start_refuses_it(root: Path) -> None:
         start(root)
 
 
-def test_change_of_a_request_is_refused(root: Path) -> None:
-    edit(root, TIGHT)
-    draft = Draft(start(root), datetime.now(UTC), by_operator=False)
-    draft.write_text("bay/zones/bay.example", FileKind.ZONE_YAML, BIG)
-    with pytest.raises(RefusedError) as caught:
-        draft.load()
-    (fault,) = caught.value.faults
-    assert fault.reason is Reason.NO_ROOM
-    assert "limits.memory_mib" in fault.message
-
-
 SHORT = {"dnsd.yaml": SETTINGS + "limits: {file_mib: 1}\n"}
 LONG = "records: []\n" + "# a long line of a long file\n" * (MIB // 20)
 
@@ -196,15 +185,21 @@ def test_file_limit_is_a_setting(root: Path) -> None:
     assert "served before" in warning.message
 
 
-def test_request_for_a_file_over_the_limit_is_refused(root: Path) -> None:
-    edit(root, SHORT)
+@pytest.mark.parametrize(
+    ("settings", "text", "reason", "limit"),
+    [(TIGHT, BIG, Reason.NO_ROOM, "limits.memory_mib"), (SHORT, LONG, Reason.INVALID, "limits.file_mib")],
+)
+def test_request_for_a_file_over_a_limit_is_refused(
+    root: Path, settings: dict[str, str], text: str, reason: Reason, limit: str
+) -> None:
+    edit(root, settings)
     draft = Draft(start(root), datetime.now(UTC), by_operator=False)
-    draft.write_text("bay/zones/bay.example", FileKind.ZONE_YAML, LONG)
+    draft.write_text("bay/zones/bay.example", FileKind.ZONE_YAML, text)
     with pytest.raises(RefusedError) as caught:
         draft.load()
     (fault,) = caught.value.faults
-    assert fault.reason is Reason.INVALID
-    assert "limits.file_mib" in fault.message
+    assert fault.reason is reason
+    assert limit in fault.message
 
 
 # Processes whose memory is really short
