@@ -99,7 +99,8 @@ def _edited(
 def _shortened(text: str, items: ItemLines, edit: ItemEdit | None) -> _Short:
     """The text without runs of untouched items, nor of removed ones without comments, and the rest of the edit.
 
-    The first item shows the style; after the last one items are added.
+    The first item shows the style; after the last one items are added. Blank lines between removed items go with them:
+    where one of a run of removed items is in the short text, its last one is, too.
     """
     last = items.count(text) - 1
     removed, replaced = (edit.removed, edit.replaced) if edit else ((), {})
@@ -109,11 +110,14 @@ def _shortened(text: str, items: ItemLines, edit: ItemEdit | None) -> _Short:
     rows: list[int | None] = []
     runs: list[tuple[str, str]] = []
     parts, run, end = [text[: starts[0]]], "", starts[0]
+    removes = False  # whether the short text has an item of this run of removed ones
     for row in left:
         run += text[end : starts[row]]
         end = starts.get(row + 1, items.end)
         item = text[starts[row] : end]
-        if 0 < row < last and row in removed and not COMMENT_OR_BLANK.search(item):
+        removes = removes and row - 1 in removed
+        ends_run = removes and row + 1 not in removed
+        if 0 < row < last and row in removed and not ends_run and not COMMENT_OR_BLANK.search(item):
             continue
         if run:
             line = _stand_in(items, len(runs)) + ("\r\n" if run.endswith("\r\n") else "\n")
@@ -122,6 +126,7 @@ def _shortened(text: str, items: ItemLines, edit: ItemEdit | None) -> _Short:
             rows.append(None)
         parts.append(item)
         rows.append(row)
+        removes = row in removed
         run = ""
     if edit and len(edit.added) > FEW and text.startswith("{", starts[0] + items.column + len("- ")):
         found = LINE_BREAK.search(text)

@@ -247,8 +247,11 @@ def edits(draw: st.DrawFn, rows: int) -> ItemEdit:
     new = st.sampled_from([address, {"name": "b", "type": "TXT", "content": "x: y"}])
     touched = draw(st.sets(st.integers(0, rows - 1), max_size=6)) if rows else set()
     removed = {row for row in touched if draw(st.booleans())}
+    if rows and draw(st.booleans()):  # a run of them: blank lines in between go, too
+        start, count = draw(st.integers(0, rows - 1)), draw(st.integers(2, 6))
+        removed |= {*range(start, min(start + count, rows))}
     added = [address] * draw(st.sampled_from([0, 0, 0, FEW])) + draw(st.lists(new, max_size=2))
-    return ItemEdit(removed, {row: draw(new) for row in touched - removed}, added)
+    return ItemEdit(removed, {row: draw(new) for row in sorted(touched - removed)}, added)
 
 
 CHANGES = [dict, lambda keys: keys | {"paused": "true"}, lambda keys: keys | {"soa": {"refresh": "7"}, "id": None}]
