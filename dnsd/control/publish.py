@@ -188,7 +188,8 @@ class Publisher:
     def _save(self, snapshot: Snapshot, title: Title, *, gently: bool) -> None:
         parts = delta(None, snapshot)
         save_snapshot(self._file, title, _with_pauses(parts) if gently else parts)
-        share_octets(self._file, snapshot.names.table)
+        kept = (snapshot, self._previous, self.snapshot)  # else the file before would stay mapped
+        share_octets(self._file, *(one.names.table for one in kept if one))
 
     async def save_again(self) -> None:
         """Save what is not saved yet every SAVE_AGAIN_S, forever."""

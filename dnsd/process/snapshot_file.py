@@ -112,8 +112,8 @@ def load_snapshot(file: Path) -> tuple[Title, Iterator[DeltaPart]]:
     return title, chain(unpickled(io.BytesIO(parts)), (table for table in tables if len(table)))
 
 
-def share_octets(file: Path, table: Table) -> None:
-    """Switch a table that was saved in the file to the file's octets, which processes share."""
+def share_octets(file: Path, *tables: Table) -> None:
+    """Switch each table that has the octets of the file's table to the file's, which processes share."""
     with suppress(SnapshotFileError, ValueError):
         octets, head = _mapped(file)
         _, sections = _parsed(head)
@@ -121,7 +121,7 @@ def share_octets(file: Path, table: Table) -> None:
             return
         base = sections[SECTIONS.index("table")]
         saved = Table(octets[base.offset : base.offset + base.size])
-        if saved.shares_octets(table):
+        for table in filter(saved.shares_octets, tables):
             table.move(saved.octets)
 
 

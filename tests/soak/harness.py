@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import os
 import pathlib
 import re
 import shutil
@@ -242,7 +243,7 @@ class Soaked(Dnsd):
                 if count > self._baseline[name][what]
             ]
 
-        wait_until(lambda: not grown(), lambda: "; ".join(grown()), SETTLE_S)
+        wait_until(lambda: not grown(), lambda: "; ".join([*grown(), *self._open_files()]), SETTLE_S)
 
     def check_clean(self, *, restarts: int | None = 0) -> None:
         """Assert no exception on stderr, no growth, and this many `restarts` of workers since the start; None: any."""
@@ -251,6 +252,13 @@ class Soaked(Dnsd):
         assert not found, self.stderr.text()
         if restarts is not None:
             assert sum(max(0, count - 1) for count in self.starts().values()) == restarts, self.stderr.text()
+
+    def _open_files(self) -> list[str]:
+        """What each process's descriptors lead to."""
+        return [
+            f"{name}: {sorted(os.readlink(fd) for fd in pathlib.Path(f'/proc/{pid}/fd').iterdir())}"
+            for name, pid in self.pids().items()
+        ]
 
     def _held(self) -> dict[str, dict[str, int]]:
         fds, threads = self.fds(), self.threads()

@@ -128,7 +128,7 @@ def test_a_file_of_another_format(file: pathlib.Path) -> None:
         assert load_title(file) is None
 
 
-def test_a_saved_overlay_is_loaded_and_the_table_moves_to_the_file(tmp_path: pathlib.Path, snapshot: Snapshot) -> None:
+def test_a_saved_overlay_is_loaded_and_its_tables_move_to_the_file(tmp_path: pathlib.Path, snapshot: Snapshot) -> None:
     zone = next(iter(snapshot.zones.values())).zone.name
     added = b"\x05added" + zone
     table = edited(snapshot.names.table, zone, 0, {added: row(PLAIN, 0, added, [(16, 1, b"x")])})
@@ -137,11 +137,13 @@ def test_a_saved_overlay_is_loaded_and_the_table_moves_to_the_file(tmp_path: pat
     found = loaded(tmp_path / "snapshot").names.table
     assert found.find(added) == table.find(added) is not None
     assert list(found.entries()) == list(table.entries())
-    before = bytes(table.octets)
-    share_octets(tmp_path / "snapshot", table)
-    assert isinstance(table.octets, memoryview)
-    assert bytes(table.octets) == before
+    before, earlier = bytes(table.octets), snapshot.names.table
+    share_octets(tmp_path / "snapshot", earlier, table)
+    for one in (earlier, table):
+        assert isinstance(one.octets, memoryview)
+        assert bytes(one.octets) == before
     assert table.find(added) is not None
+    assert earlier.find(added) is None
 
 
 class Harmful:
