@@ -22,7 +22,7 @@ from dnsd.process.signals import END, LEAVE, RELOAD
 
 HANG_S = 10.0  # a process without a heartbeat for this long is killed,
 STOOD_STILL_S = 3.0  # unless the supervisor itself had no heartbeat for this long
-STOP_S, STOP_CONTROL_S = 4.3, 0.4  # for workers, and then control, to end before they are killed
+STOP_WORKERS_S, STOP_S = 4.3, 4.7  # after the signal to end: for workers, and for all processes, before they are killed
 HEALTHY_S = 1.0  # a process that ends within this time has failed at its start
 FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0  # before a failed process is restarted: doubled each time, up to the last
 TICK_S = 0.5
@@ -254,14 +254,15 @@ class Supervisor:
         """Let the workers answer queries already received, then end all processes."""
         self._notifier.tell("STOPPING=1")
         self._log.info("shutting down: answering queries already received")
+        started = time.monotonic()
         running = [worker for worker in self._children.workers if worker.pid]
         self._terminate(running)
         for worker in self._children.workers:
             if worker not in running:
                 self._drain(worker)
-        self._await_end(self._children.workers, STOP_S)
+        self._await_end(self._children.workers, started + STOP_WORKERS_S)
         self._terminate(self._children.helpers)
-        self._await_end(self._children.helpers, STOP_CONTROL_S)
+        self._await_end(self._children.helpers, started + STOP_S)
         return 0
 
     def _terminate(self, children: list[Child]) -> None:
@@ -269,8 +270,7 @@ class Supervisor:
             if child.pid:
                 _kill(child.pid, signal.SIGTERM)
 
-    def _await_end(self, children: list[Child], within_s: float) -> None:
-        deadline = time.monotonic() + within_s
+    def _await_end(self, children: list[Child], deadline: float) -> None:
         while any(child.pid for child in children):
             if time.monotonic() > deadline:
                 self._children.drains.clear()

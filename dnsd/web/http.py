@@ -32,7 +32,8 @@ MAX_HEADERS = 16 * 1024  # octets
 MAX_CONNECTIONS = 100
 SHARE = 25  # connections of one holder that are not closed during a request for the sake of others that stay idle
 BACKLOG = 16  # accepts that asyncio tries, and reports, before it waits for a free descriptor
-REQUEST_S = 5  # from the connection, or the last response, to the end of the next request's headers
+REQUEST_S = 5  # from the connection, or a request's first octet after a response, to the end of its headers
+IDLE_S = 60  # from a response to the first octet of the next request: a client that pauses keeps its connection
 UNSENT_LIMIT = 128 * 1024  # octets of a response in the kernel, which else holds megabytes for a client
 LEAST_TAKEN = 64 * 1024  # octets of a response that a client must read within REQUEST_S, unless fewer are left
 LINGER_S = 1.0  # from an error response to closing the connection: else the client may not see it (RFC 9112 §9.6)
@@ -100,6 +101,7 @@ class _BoundedProtocol(H11Protocol):
     _waiting_since: float  # on the loop's clock: for a request, the rest of its body, or a reader of the response
     _unsent: int = 0  # octets of a response at the last check
     _is_unread: bool = False  # a response is complete, but not sent yet; no other request is taken meanwhile
+    _is_idle: bool = False  # all was answered and read, and no octet has come since
     _is_ending: bool = False
     _tcp: asyncio.Transport  # below TLS; without TLS the same as `transport`
     _handshake: asyncio.Task[None] | None = None  # until it has ended
@@ -160,6 +162,9 @@ class _BoundedProtocol(H11Protocol):
         if self._handshake:
             self._early += data
         elif not self._is_ending:
+            if self._is_idle:
+                self._is_idle = False
+                self._stop_watch()
             super().data_received(data)
             self._watch()
 
@@ -169,7 +174,7 @@ class _BoundedProtocol(H11Protocol):
         if self._is_unread:
             self.flow.pause_reading()
         else:
-            super().on_response_complete()
+            self._go_on()
         self._watch()
 
     def pause_writing(self) -> None:
@@ -183,15 +188,20 @@ class _BoundedProtocol(H11Protocol):
         super().resume_writing()
         if self._is_unread:
             self._is_unread = False
-            super().on_response_complete()
+            self._stop_watch()
+            self._go_on()
         self._watch()
+
+    def _go_on(self) -> None:
+        """Take the next request, if its first octets are here."""
+        super().on_response_complete()
+        self._is_idle = self.conn.our_state is h11.IDLE and not self.conn.trailing_data[0]
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._handshake:
             return  # the task sees it
         super().connection_lost(exc)
-        if self._deadline:
-            self._deadline.cancel()
+        self._stop_watch()
 
     def shutdown(self) -> None:
         """Close the connection once its request is answered."""
@@ -267,12 +277,16 @@ class _BoundedProtocol(H11Protocol):
         """Start the time limit for the next request, or for reading a response; partial input does not extend it."""
         unsent = self._unread()
         is_answering = self._is_answering() and not self.flow.write_paused
-        if is_answering and self._deadline:
+        if is_answering:
+            self._stop_watch()
+        elif self._deadline is None and (unsent or not self._is_closing()):
+            self._unsent = unsent
+            self._deadline = self.loop.call_later(IDLE_S if self._is_idle else REQUEST_S, self._give_up)
+
+    def _stop_watch(self) -> None:
+        if self._deadline:
             self._deadline.cancel()
             self._deadline = None
-        elif not is_answering and self._deadline is None and (unsent or not self._is_closing()):
-            self._unsent = unsent
-            self._deadline = self.loop.call_later(REQUEST_S, self._give_up)
 
     def _give_up(self) -> None:
         """Close the connection, unless the client is still reading the last response fast enough."""

@@ -92,7 +92,7 @@ def is_closed(client: socket.socket) -> bool:
 
 def is_answered_over_tcp(server: Soaked) -> bool:
     with contextlib.suppress(OSError, EOFError):
-        return answers(server.tcp(PROBE, timeout_s=1)) == PROBE_ANSWER
+        return answers(server.tcp(PROBE, timeout_s=judged(1.0))) == PROBE_ANSWER
     return False
 
 

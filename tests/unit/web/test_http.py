@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from dnsd.api.access import HOLDERS
+from dnsd.web import http
 from dnsd.web.http import MAX_CONNECTIONS, _BoundedProtocol, serve_http
 from tests.limits import HANG_S
 
@@ -169,6 +170,34 @@ def test_holder_of_the_most_makes_room_from_many_networks(path: str) -> None:
             assert read(client) == SIZE
         for client in (*others, *new, *stolen):
             client.close()
+
+    in_server(ask)
+
+
+@pytest.mark.parametrize(
+    ("idle_s", "sends", "is_kept"), [(HANG_S, b"", True), (HANG_S, b"GET", False), (0.1, b"", False)]
+)
+def test_pause_between_requests_is_no_slow_request(
+    monkeypatch: pytest.MonkeyPatch, idle_s: float, sends: bytes, *, is_kept: bool
+) -> None:
+    """A client may pause for IDLE_S; once it has begun a request, REQUEST_S hold."""
+    monkeypatch.setattr(http, "IDLE_S", idle_s)
+    monkeypatch.setattr(http, "REQUEST_S", 0.1)
+
+    def ask(served: Served) -> None:
+        with served.connect() as client:
+            client.sendall(REQUEST)
+            assert read(client) == SIZE
+            client.sendall(sends)
+            if not is_kept:
+                assert client.recv(1) == b""
+                return
+            client.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            client.settimeout(HANG_S)
+            client.sendall(REQUEST)
+            assert read(client) == SIZE
 
     in_server(ask)
 
