@@ -11,40 +11,24 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from ipaddress import IPv4Address, IPv6Address
 from itertools import compress, islice
 from operator import attrgetter
 from typing import NamedTuple
 
-from dnsd.engine.edge_rules import EDGE, NO_V4, NO_V6
-from dnsd.engine.entry import CUT
+from dnsd.compile.edge_addresses import SHOWN_BY, After, Families, Shown, answer_to, edge_answer, families, of_shown
+from dnsd.engine.edge_rules import EDGE
 from dnsd.engine.names import rule_number
-from dnsd.engine.node import Alias, Apex, Edge, Flattened, Node, Redirection
+from dnsd.engine.node import Apex
 from dnsd.engine.snapshot import Addresses, BuiltZone, ShownNames, Snapshot
-from dnsd.model.fields import IPAddress
 from dnsd.model.guard import MovedNames, differing
 from dnsd.model.zones import Status
 from dnsd.wire.names import ancestors
-from dnsd.wire.rdata import AAAA, CNAME, A
 
 MAX_ALONE = 100  # names of one zone that are listed
 
-Families = tuple[frozenset[IPAddress], frozenset[IPAddress]]  # IPv4, IPv6
-
-
-class After(NamedTuple):
-    """The answer to a name after a change, as far as names with the same rule share it."""
-
-    apex: Apex | None
-    shown: tuple[bool, bool] | None  # the families of edge addresses; None without any
-    is_stored: bool = False  # with the records as stored: addresses, or an alias
-
-
 RulePair = tuple[int, After]  # the rule of a name before the change, and its answer after it
 
-NONE: frozenset[IPAddress] = frozenset()
 SHOWN_KINDS = ((True, False), (False, True), (True, True))  # as in ShownNames: IPv4 alone, IPv6 alone, both
-STORED = frozenset((A, AAAA, CNAME))
 
 
 class Fate(Enum):
@@ -64,8 +48,8 @@ MOVING = tuple(fate for fate in Fate if fate is not Fate.SAME)  # in the order o
 class ZoneMoves:
     """The moved names of a zone, with the addresses of the zone's proxied names before and after.
 
-    `alone` are names that moved apart from their zone, such as removed ones, at most MAX_ALONE of `alone_total`; all
-    others moved because the zone's addresses did.
+    `alone` are names that moved apart from their zone, such as removed ones, each with the families that it showed; at
+    most MAX_ALONE of `alone_total`. All others moved because the zone's addresses did.
     """
 
     zone_id: str
@@ -73,8 +57,9 @@ class ZoneMoves:
     account_id: str  # before the change
     old: Addresses
     new: Addresses | None  # None: the zone is no longer served
+    ips: Families  # of `old`
     names: MovedNames
-    alone: tuple[bytes, ...] = ()
+    alone: Mapping[bytes, Shown] = field(default_factory=dict)
     alone_total: int = 0
     applies_maps: bool = True  # after the change; else the zone's state sends its names into the open
 
@@ -103,22 +88,12 @@ def proxied_by_account(snapshot: Snapshot, only: str | None = None) -> Counter[s
     return found
 
 
-def families(addresses: Addresses) -> Families:
-    """The addresses of each family, without their order."""
-    v4 = frozenset([ip for ip in addresses.ips if isinstance(ip, IPv4Address)])
-    v6 = (
-        frozenset([ip for ip in addresses.ips if isinstance(ip, IPv6Address)]) if len(v4) < len(addresses.ips) else NONE
-    )
-    return v4, v6
+class _Counted(NamedTuple):
+    """The numbers of a zone's moved names, and those that moved apart from the zone, each with its rule before."""
 
-
-def answered(snapshot: Snapshot, name: bytes) -> Families | None:
-    """The edge addresses that canonical `name` is answered with; None if it is not answered from a map or the pool."""
-    node = snapshot.search(name)
-    if not isinstance(node.rule, Edge) or node.apex is None:
-        return None
-    both = families(snapshot.addresses(node.apex.zone_id, node.apex.account_id))
-    return of_shown(both, (A in node.rule.keys, AAAA in node.rule.keys))
+    names: MovedNames
+    alone: Iterable[tuple[bytes, int]] = ()
+    alone_total: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +108,11 @@ class _ZoneBefore:
     @property
     def account_id(self) -> str:
         return self.apex.account_id
+
+    @property
+    def edges(self) -> Mapping[int, int]:
+        """The rules, each with the number of names."""
+        return self.built.edges if self.built else Counter(self.rules)
 
 
 def _zones_before(old: Snapshot, new: Snapshot) -> Iterator[_ZoneBefore]:
@@ -213,23 +193,19 @@ class _Comparison:
         built = self.new.zones.get(apex.zone_id)
         new = self.new.addresses(apex.zone_id, built.zone.account_id) if built else None
         if built and built is zone.built and new and not is_nested:
-            names = self._by_families(built.proxied, old, new)
-            return ZoneMoves(apex.zone_id, apex.name, apex.account_id, old, new, names) if names.total else None
-        pairs = self._pairs(zone, is_nested=is_nested)
-        fates = {pair: self._fate(old, pair) for pair in pairs}
-        counts: Counter[Fate] = Counter()
-        for pair, count in pairs.items():
-            counts[fates[pair]] += count
-        if not (names := _moved(counts)).total:
+            found = _Counted(self._by_families(built.proxied, old, new))
+        elif built and not is_nested and _is_opened(zone, built):
+            found = self._opened(zone, old)
+        else:
+            found = self._by_name(zone, old, is_nested=is_nested)
+        if not found.names.total:
             return None
-        alone_total = sum(pairs[pair] for pair, fate in fates.items() if _is_alone(zone, pair, fate))
+        alone = {name: SHOWN_BY[rule] for name, rule in islice(found.alone, MAX_ALONE)}
         applies_maps = built is None or built.applies_maps
-        alone: Iterable[bytes] = ()
-        if alone_total:
-            are_all = alone_total == len(zone.names)
-            alone = zone.names if are_all else self._alone(zone, fates, is_nested=is_nested)
-        listed = tuple(islice(alone, MAX_ALONE))
-        return ZoneMoves(apex.zone_id, apex.name, apex.account_id, old, new, names, listed, alone_total, applies_maps)
+        ips = self._families(old)
+        return ZoneMoves(
+            apex.zone_id, apex.name, apex.account_id, old, new, ips, found.names, alone, found.alone_total, applies_maps
+        )
 
     def _by_families(self, shown: ShownNames, old: Addresses, new: Addresses) -> MovedNames:
         """The moved names of a zone with unchanged names."""
@@ -241,15 +217,37 @@ class _Comparison:
                 moved[fate] = moved.get(fate, 0) + count
         return _moved(moved)
 
+    def _opened(self, zone: _ZoneBefore, old: Addresses) -> _Counted:
+        """The moved names of a zone whose proxied names are all answered as stored now."""
+        before, edges = self._families(old), zone.edges
+        opened = {rule for rule in edges if any(of_shown(before, SHOWN_BY[rule]))}
+        total = sum([edges[rule] for rule in opened])
+        alone: Iterable[tuple[bytes, int]] = zip(zone.names, zone.rules, strict=True)
+        if total < len(zone.names):
+            alone = (pair for pair in alone if pair[1] in opened)
+        return _Counted(MovedNames(opened=total), alone, total)
+
+    def _by_name(self, zone: _ZoneBefore, old: Addresses, *, is_nested: bool) -> _Counted:
+        """The moved names of a zone with other names, or with a zone inside it."""
+        pairs = self._pairs(zone, is_nested=is_nested)
+        fates = {pair: self._fate(old, pair) for pair in pairs}
+        counts: Counter[Fate] = Counter()
+        for pair, count in pairs.items():
+            counts[fates[pair]] += count
+        total = sum(pairs[pair] for pair, fate in fates.items() if _is_alone(zone, pair, fate))
+        alone: Iterable[tuple[bytes, int]] = ()
+        if total == len(zone.names):
+            alone = zip(zone.names, zone.rules, strict=True)
+        elif total:
+            alone = self._alone(zone, fates, is_nested=is_nested)
+        return _Counted(_moved(counts), alone, total)
+
     def _pairs(self, zone: _ZoneBefore, *, is_nested: bool) -> Counter[RulePair]:
         """The proxied names of the zone by their rule before, and their answer after the change."""
         built = self.new.zones.get(zone.apex.zone_id)
-        if built and not is_nested:
-            if zone.names == built.proxied_names:
-                numbers = Counter(zip(zone.rules, built.rules, strict=True))
-                return Counter({(old, _edge_after(built, new)): count for (old, new), count in numbers.items()})
-            if _is_opened(zone, built):
-                return Counter({(rule, After(built.apex, None, True)): n for rule, n in Counter(zone.rules).items()})
+        if built and not is_nested and zone.names == built.proxied_names:
+            numbers = Counter(zip(zone.rules, built.rules, strict=True))
+            return Counter({(old, edge_answer(built, new)): count for (old, new), count in numbers.items()})
         return Counter(pair for _, pair in self._named_pairs(zone, is_nested=is_nested))
 
     def _named_pairs(self, zone: _ZoneBefore, *, is_nested: bool) -> Iterator[tuple[bytes, RulePair]]:
@@ -257,38 +255,28 @@ class _Comparison:
         built = self.new.zones.get(zone.apex.zone_id)
         edges: dict[bytes, After] = {}
         if built and not is_nested:
-            afters = {rule: _edge_after(built, rule) for rule in set(built.rules)}
+            afters = {rule: edge_answer(built, rule) for rule in set(built.rules)}
             edges = dict(zip(built.proxied_names, map(afters.__getitem__, built.rules), strict=True))
         for name, rule in zip(zone.names, zone.rules, strict=True):
             if not is_nested or self._was_answered_from(zone, name):
-                yield name, (rule, edges.get(name) or self._after(name))
+                yield name, (rule, edges.get(name) or answer_to(self.new, name))
 
     def _was_answered_from(self, zone: _ZoneBefore, name: bytes) -> bool:
         entry = self.old.names.entry(name)
         return entry is not None and self.old.names.apex(entry) is zone.apex
 
-    def _after(self, name: bytes) -> After:
-        entry = self.new.names.entry(name)
-        if entry is None:
-            node = self.new.search(name)
-            rule = node.rule
-            shown = (A in rule.keys, AAAA in rule.keys) if isinstance(rule, Edge) and node.apex else None
-            return After(node.apex, shown, is_stored(node))
-        apex, number = self.new.names.apex(entry), rule_number(entry.kind)
-        if number & EDGE:
-            return After(apex, _shown(number))
-        return After(apex, None, not entry.flags & CUT and any(rtype in STORED for rtype, _, _ in entry.sets))
-
-    def _alone(self, zone: _ZoneBefore, fates: Mapping[RulePair, Fate], *, is_nested: bool) -> Iterator[bytes]:
-        """The names that moved apart from their zone."""
-        return (
-            name for name, pair in self._named_pairs(zone, is_nested=is_nested) if _is_alone(zone, pair, fates[pair])
-        )
+    def _alone(
+        self, zone: _ZoneBefore, fates: Mapping[RulePair, Fate], *, is_nested: bool
+    ) -> Iterator[tuple[bytes, int]]:
+        """The names that moved apart from their zone, with their rules before."""
+        for name, pair in self._named_pairs(zone, is_nested=is_nested):
+            if _is_alone(zone, pair, fates[pair]):
+                yield name, pair[0]
 
     def _fate(self, old: Addresses, pair: RulePair) -> Fate:
         """The fate of names with this rule before, in a zone with the addresses `old`, and this answer after."""
         rule, now = pair
-        before = of_shown(self._families(old), _shown(rule))
+        before = of_shown(self._families(old), SHOWN_BY[rule])
         if now.shown and now.apex:
             new = self.new.addresses(now.apex.zone_id, now.apex.account_id)
             return self._fate_of(before, of_shown(self._families(new), now.shown), old, new)
@@ -308,11 +296,6 @@ class _Comparison:
         return self.known.get(id(addresses)) or self.known.setdefault(id(addresses), families(addresses))
 
 
-def _edge_after(built: BuiltZone, rule: int) -> After:
-    """The answer to proxied names of a zone with this rule."""
-    return After(built.apex, _shown(rule))
-
-
 def _is_opened(zone: _ZoneBefore, built: BuiltZone) -> bool:
     """Whether a zone has the same records, but all of its proxied names are answered as stored."""
     if zone.built is None or built.applies_maps or built.zone.status is Status.INITIALIZING:
@@ -325,21 +308,6 @@ def _moved(counts: Mapping[Fate, int]) -> MovedNames:
     return MovedNames(*(counts.get(fate, 0) for fate in MOVING))
 
 
-def _shown(rule: int) -> tuple[bool, bool]:
-    """The families that proxied names with this rule show: IPv4, IPv6."""
-    return not rule & NO_V4, not rule & NO_V6
-
-
-def of_shown(both: Families, shown: tuple[bool, bool]) -> Families:
-    """The addresses of the shown families; the others are empty."""
-    return both[0] if shown[0] else NONE, both[1] if shown[1] else NONE
-
-
-def is_stored(node: Node) -> bool:
-    """Whether a node answers with the records as stored: addresses, or an alias."""
-    return isinstance(node.rule, Alias | Flattened | Redirection) or not STORED.isdisjoint(node.answers)
-
-
 def _is_alone(zone: _ZoneBefore, pair: RulePair, fate: Fate) -> bool:
     """Whether names moved apart from the addresses of their zone."""
     rule, now = pair
@@ -347,4 +315,4 @@ def _is_alone(zone: _ZoneBefore, pair: RulePair, fate: Fate) -> bool:
         return False
     if not now.shown or now.apex is None or now.apex.zone_id != zone.apex.zone_id:
         return True
-    return _shown(rule) != now.shown
+    return SHOWN_BY[rule] != now.shown

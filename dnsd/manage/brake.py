@@ -8,12 +8,13 @@ may return: the addresses of its zones, and the names that moved apart from thei
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from dnsd.compile.moves import Families, ZoneMoves, answered, families, of_shown
-from dnsd.engine.edge_rules import EDGE, NO_V4, NO_V6
+from dnsd.compile.edge_addresses import Families, Shown, answered, families, of_shown
+from dnsd.compile.moves import ZoneMoves
 from dnsd.engine.snapshot import Snapshot
 from dnsd.manage.tokens import Token
 from dnsd.model.guard import brake_limit
@@ -54,7 +55,7 @@ class ZoneBase:
     zone_id: str
     ips: Families  # the addresses of its proxied names
     is_whole: bool = False  # whether its names moved with its addresses
-    names: Mapping[bytes, tuple[bool, bool]] = field(default_factory=dict)  # others that moved -> families shown
+    names: Mapping[bytes, Shown] = field(default_factory=dict)  # others that moved -> families shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ class AccountBase:
 
     zones: Mapping[str, ZoneBase] = field(default_factory=dict)  # by id
     is_unbounded: bool = False  # too much has moved to keep it: the account counts until the window ends
+
+
+NOTHING_MOVED, UNBOUNDED = AccountBase(), AccountBase(is_unbounded=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ def judged(
     if limit is None or not zones or book.is_released(author.key, now):
         return book
     window = book.window(author.key, limit.window_s, now) or Window(now, author.name)
-    moved = replace(window, accounts=_with_moves(window.accounts, zones, old))
+    moved = replace(window, accounts=_with_moves(window.accounts, zones))
     after = moved.moved(new)
     if len(after) > limit.accounts and len(after) > len(before := window.moved(old)):
         return Overrun(author, before, after, limit, window.began_at + limit.window_s)
@@ -174,29 +178,35 @@ def time_left(seconds: float) -> str:
     return " ".join(part for part in (f"{minutes} min" if minutes else "", f"{rest} s" if rest else "") if part)
 
 
-def _with_moves(
-    accounts: Mapping[str, AccountBase], zones: Iterable[ZoneMoves], old: Snapshot
-) -> dict[str, AccountBase]:
+def _with_moves(accounts: Mapping[str, AccountBase], zones: Iterable[ZoneMoves]) -> dict[str, AccountBase]:
     """The bases of accounts, with those of zones that move now; a zone that moved before keeps its base."""
     found = dict(accounts)
+    moved: dict[str, list[ZoneMoves]] = defaultdict(list)
     for moves in zones:
-        account = found.get(moves.account_id, AccountBase())
-        if account.is_unbounded:
-            continue
-        known = account.zones.get(moves.zone_id) or ZoneBase(moves.zone_id, families(moves.old))
-        shown = {name: _shown(old, name) for name in moves.alone if name not in known.names}
-        is_whole = known.is_whole or moves.names.total > moves.alone_total
-        base = ZoneBase(moves.zone_id, known.ips, is_whole, {**known.names, **shown} if shown else known.names)
-        zones_of = {**account.zones, moves.zone_id: base}
-        is_too_much = len(zones_of) > MAX_ZONES or len(base.names) > MAX_NAMES or len(moves.alone) < moves.alone_total
-        found[moves.account_id] = AccountBase(is_unbounded=True) if is_too_much else AccountBase(zones_of)
+        moved[moves.account_id].append(moves)
+    for account_id, of_account in moved.items():
+        found[account_id] = _account_base(found.get(account_id, NOTHING_MOVED), of_account)
     return found
 
 
-def _shown(snapshot: Snapshot, name: bytes) -> tuple[bool, bool]:
-    """The families that a proxied name shows: IPv4, IPv6."""
-    rule = snapshot.names.rule_at(name)
-    return (not rule & NO_V4, not rule & NO_V6) if rule & EDGE else (True, True)
+def _account_base(before: AccountBase, moved: Iterable[ZoneMoves]) -> AccountBase:
+    """The base of an account whose zones move now."""
+    if before.is_unbounded:
+        return before
+    zones = dict(before.zones)
+    for moves in moved:
+        base = zones[moves.zone_id] = _zone_base(zones.get(moves.zone_id), moves)
+        if len(zones) > MAX_ZONES or len(base.names) > MAX_NAMES or len(moves.alone) < moves.alone_total:
+            return UNBOUNDED
+    return AccountBase(zones)
+
+
+def _zone_base(before: ZoneBase | None, moves: ZoneMoves) -> ZoneBase:
+    """The base of a zone that moves now."""
+    is_whole = moves.names.total > moves.alone_total
+    if before is None:
+        return ZoneBase(moves.zone_id, moves.ips, is_whole, moves.alone)
+    return ZoneBase(before.zone_id, before.ips, before.is_whole or is_whole, {**moves.alone, **before.names})
 
 
 def _is_moved(account: AccountBase, snapshot: Snapshot) -> bool:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from dnsd.compile.moves import Families
+from dnsd.compile.edge_addresses import Families
 from dnsd.errors import shown
 from dnsd.manage.brake import AccountBase, Book, Window, ZoneBase
 from dnsd.model.fields import IPAddress

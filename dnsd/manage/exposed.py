@@ -9,8 +9,9 @@ from itertools import islice
 from typing import TypeVar
 
 from dnsd.app import Loaded
+from dnsd.compile.edge_addresses import is_stored
 from dnsd.compile.endings import ending
-from dnsd.compile.moves import ZoneMoves, is_stored, moves
+from dnsd.compile.moves import ZoneMoves, moves
 from dnsd.engine.node import Alias, Edge, Flattened
 from dnsd.errors import DnsdError
 from dnsd.manage.draft import Draft

@@ -13,7 +13,8 @@ import pytest
 
 from dnsd.app import load
 from dnsd.compile.build import Options, build_snapshot
-from dnsd.compile.moves import MAX_ALONE, answered, moves, proxied_by_account
+from dnsd.compile.edge_addresses import answered
+from dnsd.compile.moves import MAX_ALONE, moves, proxied_by_account
 from dnsd.engine.answer import Answer
 from dnsd.engine.delta import apply_delta, delta
 from dnsd.engine.derive import answer_at
@@ -42,6 +43,11 @@ def mapped(*ips: str, **fields: object) -> Dataset:
     return dataset([zone("example.com", [*TEN, V4_ONLY])], {"a1/shop": zone_map("example.com", *ips, **fields)})
 
 
+def paused(*ips: str) -> Dataset:
+    """The same, paused."""
+    return dataset([zone("example.com", [*TEN, V4_ONLY], paused=True)], {"a1/shop": zone_map("example.com", *ips)})
+
+
 def stored(*records: object, **fields: object) -> Dataset:
     """One zone without a map."""
     return dataset([zone("example.com", records, **fields)], {})  # type: ignore[arg-type]
@@ -58,11 +64,8 @@ CASES: dict[str, tuple[Dataset, Dataset, MovedNames]] = {
     "a name not answered before": (mapped(V6), mapped(V4, V6), MovedNames(readdressed=10)),
     "disabled": (mapped(V4, V6), mapped(V4, V6, enabled=False), MovedNames(pooled=11)),
     "from the pool": (mapped(V4, enabled=False), mapped(V4, V6), MovedNames(readdressed=11)),
-    "paused": (
-        mapped(V4),
-        dataset([zone("example.com", [*TEN, V4_ONLY], paused=True)], {"a1/shop": zone_map("example.com", V4)}),
-        MovedNames(opened=11),
-    ),
+    "paused": (mapped(V4), paused(V4), MovedNames(opened=11)),
+    "paused, with a name not answered before": (mapped(V6), paused(V6), MovedNames(opened=10)),
     "the zone is gone": (mapped(V4), dataset([], {}), MovedNames(gone=11)),
     "no longer proxied": (
         stored(*TEN),
@@ -133,7 +136,7 @@ def test_addresses_before_and_after_are_given() -> None:
     assert found.new is not None
     assert [*map(str, found.old.ips)] == [V4, V6]
     assert [*map(str, found.new.ips)] == [V4B]
-    assert (found.alone, found.alone_total) == ((), 0)
+    assert (found.alone, found.alone_total) == ({}, 0)
 
 
 def test_names_that_move_alone_are_listed_up_to_a_limit() -> None:
@@ -143,7 +146,28 @@ def test_names_that_move_alone_are_listed_up_to_a_limit() -> None:
     assert found.alone_total == MAX_ALONE + 5
     assert len(set(found.alone)) == MAX_ALONE
     (found,) = moves(before, build_snapshot(stored(*many, record("www A 192.0.2.1")), OPTIONS))
-    assert found.alone == (parse_name_text("www.example.com"),)
+    assert found.alone == {parse_name_text("www.example.com"): (True, True)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        (mapped(V4, V6), paused(V4, V6), [(True, False), *[(True, True)] * 10]),
+        (mapped(V6), paused(V6), [(True, True)] * 10),
+        (mapped(V4, V6), dataset([], {}), [(True, False), *[(True, True)] * 10]),
+        (stored(*TEN, V4_ONLY), stored(*TEN), [(True, False)]),
+    ],
+)
+def test_names_that_move_alone_have_the_families_they_showed(
+    old: Dataset, new: Dataset, shown: list[tuple[bool, bool]]
+) -> None:
+    before = build_snapshot(old, OPTIONS)
+    after = build_snapshot(new, OPTIONS, before)
+    for base in (before, in_a_file(before)):
+        (found,) = moves(base, after)
+        assert sorted(found.alone.values()) == shown
+        assert found.alone_total == len(shown)
+        assert all(len(name) > len(found.zone) for name in found.alone)
 
 
 def test_the_settings_pool_moves_names_without_a_map() -> None:
