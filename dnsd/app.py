@@ -26,17 +26,19 @@ from dnsd.model.pool import slips
 from dnsd.model.quota_rules import Uses, quota_warnings, uses_of
 from dnsd.model.sightings import NEVER_SEEN, ObjectTimes, see
 from dnsd.model.zone_rules import WIDEST_LIMITS
-from dnsd.process.memory_limit import MIB, memory_left, memory_limit
+from dnsd.process.memory_limit import memory_left, memory_limit
 from dnsd.progress import Progress, no_progress
 from dnsd.settings.file import InvalidSettingsError, SettingsFile, load_settings
 from dnsd.settings.sections import LimitSettings, OnError
 from dnsd.settings.server import Settings
-from dnsd.store.directory import FileKind, Files, SourceFile, account_of, is_folder, read_file, read_files
+from dnsd.store.directory import FileKind, Files, SizeLimit, SourceFile, account_of, contents_of
 from dnsd.store.files_edit import FilesEdit
+from dnsd.store.folder import is_folder, read_file, read_files
 from dnsd.store.hold import MayGo, Served, Stopped, load_served
 from dnsd.store.load import NOTHING, Judged, Loading, Stored, load_files
 from dnsd.store.policies import changed_policies
 from dnsd.store.room import Room
+from dnsd.store.text_file import MIB, Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,10 @@ def load(
     observed routes, and new objects are seen `now`. Raises InvalidDataError with all problems, warnings included;
     nothing is loaded in part.
     """
-    source = source or read_source(config, environment, previous=previous.source if previous else None)
+    good = cache(good)
+    if source is None:
+        before_it = previous.source if previous else None
+        source = read_source(config, environment, previous=before_it, served=lambda: contents_of(good()))
     if previous and source == previous.source and not previous.held and not stopped:
         return previous
     settings_file = source.settings
@@ -148,7 +153,7 @@ def load(
         raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), message))])
     settings = settings_file.settings
     stored = previous.stored if previous else NOTHING
-    room, good = _room(settings, others), cache(good)
+    room = _room(settings, others)
     loading = Loading(settings.nameservers, stored, progress, limits=settings.rrset_limits, room=room, good=good)
     judged = loading.judge(source.files)
     slipping = _slipping(loading, source.files, judged, previous, good_policies, may_go)
@@ -266,10 +271,12 @@ def read_source(
     *,
     previous: Source | None = None,
     patient: bool = False,
+    served: Callable[[], Iterable[Content]] = tuple,
 ) -> Source:
     """The content of all files; files unchanged since `previous` are not read again.
 
-    Unreadable files are part of the source, not yet an error. `patient` is passed to `read_files`.
+    Unreadable files are part of the source, not yet an error. `patient` is passed to `read_files`. `served` returns the
+    texts served before, and is called for a zone's file over the limit: if it may be one of them, it is read.
     """
     # The text is read before the settings: if the file changes in between, the next reading sees the difference.
     before = previous.settings_file if previous else None
@@ -278,7 +285,10 @@ def read_source(
     folder = _data_folder(config, settings)
     if folder is None or not is_folder(folder):
         return Source(file, settings, folder, None)
-    return Source(file, settings, folder, read_files(folder, previous.files if previous else None, patient=patient))
+    found = settings.settings.limits if isinstance(settings, SettingsFile) else LimitSettings()
+    limit = SizeLimit(found.file_mib * MIB, served)
+    files = read_files(folder, previous.files if previous else None, patient=patient, limit=limit)
+    return Source(file, settings, folder, files)
 
 
 def _settings(config: Path, environment: Mapping[str, str]) -> SettingsFile | InvalidDataError:

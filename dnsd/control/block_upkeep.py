@@ -25,6 +25,8 @@ async def sweep_blocks(current: Current, history: History, log: Log) -> None:
         try:
             if is_noted:
                 await in_thread(partial(sweep, current, history))
+                if current.good.is_lost:
+                    await current.keep_first_good()
             else:
                 await in_thread(current.blocks.note_all)
                 is_noted = True

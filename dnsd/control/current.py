@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,11 @@ from dnsd.process.snapshot_file import FILE_NAME, DamagedSnapshotError, load_sna
 from dnsd.process.tasks import in_thread
 from dnsd.settings.server import Settings
 from dnsd.store.block_store import BlockStore
-from dnsd.store.directory import Files
+from dnsd.store.directory import Files, contents_of
 from dnsd.store.good import GoodTexts
 from dnsd.store.journal import JOURNAL
 from dnsd.store.kept_file import move_aside
+from dnsd.store.text_file import Content
 
 
 class Current:
@@ -86,7 +87,7 @@ class Current:
         await self._publish(self._numbered(snapshot))
 
     async def keep_first_good(self) -> None:
-        """Save the texts served since the start as the last good ones; the start itself does not wait for this."""
+        """Save the served texts as the last good ones: after the start, which does not wait for this, or a loss."""
         async with self.turn:
             if self.loaded:
                 await self.keep_good(self.loaded)
@@ -108,6 +109,10 @@ class Current:
     def good_files(self) -> Files | None:
         """The last good version of each account: as served now or, at a start, last. None before the first. Blocks."""
         return self.good.copies_of(self.loaded.files) if self.loaded else self.good.read()
+
+    def served_texts(self) -> Iterator[Content]:
+        """The texts served now or, at a start, last. Blocks."""
+        return contents_of(self.loaded.files if self.loaded else self.good.read())
 
     def good_policies(self) -> Files | None:
         """At a start, the last good version of each account without its zones. Blocks."""

@@ -31,7 +31,8 @@ from dnsd.manage.audit_entries import Outcome
 from dnsd.process.snapshot_file import Title, load_title
 from dnsd.process.tasks import in_thread
 from dnsd.settings.restart import waiting_for_start
-from dnsd.store.directory import Files, keep_times
+from dnsd.store.directory import Files
+from dnsd.store.folder import keep_times
 from dnsd.store.hold import WrongCopiesError
 from dnsd.store.journal import undo_unfinished
 
@@ -55,7 +56,7 @@ class Loader:
         self._served_when_held: Files | None = None  # the files served when held accounts were last judged
         self._reported: frozenset[Problem] = frozenset()
         self._notes: tuple[Problem, ...] = ()  # warnings about the last load itself
-        self._reader = SourceReader(config)
+        self._reader = SourceReader(config, current.served_texts)
         self._served_before: Iterable[DeltaPart] | None = None  # at the start, the parts of the snapshot file
 
     async def load_first(self, before: int) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dnsd.app import Source, read_source
 from dnsd.process.tasks import in_thread
+from dnsd.store.text_file import Content
 
 STILL_S, STILL_WITHIN_S = 1.0, 30.0  # files that take names off their maps must be still, waited for at most this long
 SETTLE_S, SETTLE_TRIES = 0.1, 10  # files must stay unchanged for this long before they are loaded; number of checks
@@ -16,13 +18,16 @@ SETTLE_S, SETTLE_TRIES = 0.1, 10  # files must stay unchanged for this long befo
 class SourceReader:
     """Reads the files of a configuration; `still` is the last source that was still for a while."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, served: Callable[[], Iterable[Content]]) -> None:
+        """`served` returns the texts served before; it blocks."""
         self.still: Source | None = None
         self._config = config
+        self._served = served
 
     def read(self, previous: Source | None, *, patient: bool = True) -> asyncio.Future[Source]:
         """Read the files; unchanged ones are those of `previous`."""
-        return in_thread(lambda: read_source(self._config, previous=previous, patient=patient))
+        served = self._served
+        return in_thread(lambda: read_source(self._config, previous=previous, patient=patient, served=served))
 
     async def settled(self, known: Source | None) -> Source:
         """The source, once it stays unchanged for a moment, or is `known`."""

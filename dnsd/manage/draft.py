@@ -24,8 +24,9 @@ from dnsd.model.quota_rules import quota_problems
 from dnsd.model.records import Record
 from dnsd.model.times import time_text
 from dnsd.model.zones import Zone
-from dnsd.store.directory import FileKind, Files, SourceFile, account_of, is_as_read, path_of
+from dnsd.store.directory import FileKind, Files, SourceFile, account_of, path_of
 from dnsd.store.files_edit import edited_files
+from dnsd.store.folder import is_as_read
 from dnsd.store.objects import RECORDS
 from dnsd.store.text_file import FileChangedError, NotTextError, content_of
 from dnsd.store.write import FileChange

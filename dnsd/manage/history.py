@@ -118,7 +118,7 @@ class History:
         """
         for file in files:
             blocks = file.content.blocks
-            self._blocks.keep(account_of(file.key), blocks, file.block, trusted=frozenset(blocks))
+            self._blocks.keep(account_of(file.key), blocks, file.block_reader(), trusted=frozenset(blocks))
 
     def keep(
         self, object_id: str, provenance: Provenance, file: SourceFile, most: int = DEFAULT_QUOTAS.history_octets
@@ -131,7 +131,7 @@ class History:
         last, before = self._newest(_newest_first(folder))
         place, blocks = before.folder if before else account_of(file.key), file.content.blocks
         trusted = frozenset(before.text.blocks if before else ())
-        self._blocks.keep(place, blocks, partial(self._block, file), trusted=trusted)
+        self._blocks.keep(place, blocks, partial(self._block, file, file.block_reader()), trusted=trusted)
         is_stored = before is not None and last == before.version
         if last and last.digest == (file.content.digest.hex() if is_stored else self._old_digest(place, blocks)):
             return
@@ -155,10 +155,10 @@ class History:
         write_version(folder, StoredVersion(version, text, place, self._blocks.size(place, {*blocks}), replaced))
         self._note_size(provenance.account_id, object_id, self._pruned(folder), place, most)
 
-    def _block(self, file: SourceFile, number: int) -> bytes:
+    def _block(self, file: SourceFile, read: Callable[[int], bytes], number: int) -> bytes:
         """A block of a file; if the file has changed, as it was secured. Raises FileChangedError and OSError."""
         try:
-            return file.block(number)
+            return read(number)
         except FileChangedError:
             with suppress(FileNotFoundError, DamagedFileError):
                 return self._blocks.octets(account_of(file.key), file.content.blocks[number])

@@ -269,7 +269,7 @@ class LimitSettings(Fields):
         default=1024,
         ge=1,
         le=MAX_FILE_SIZE // 1024**2,
-        description="limit on the file of a zone, in MiB: a larger one is refused",
+        description="limit on the file of a zone, in MiB: a larger one is refused, and not read",
     )
     memory_mib: int | None = Field(
         default=None,

@@ -15,6 +15,7 @@ from zlib import crc32
 
 LEAST = 80 * 1024  # octets of a block, but for the last one of a text
 MOST = 256 * 1024
+PIECE = 16 * 1024  # octets that are split into lines at once: most blocks end soon after LEAST
 ZERO_BITS = 1023  # of a CRC-32 that ends a block: about one line in a thousand
 DIGEST_SIZE = 16  # octets
 
@@ -95,16 +96,20 @@ def _end(octets: bytes, start: int, least: int, most: int) -> int:
     limit = min(start + most, len(octets))
     if limit <= start + least:
         return limit
-    begin = octets.rfind(b"\n", start, start + least) + 1 or start
-    *lines, _ = octets[begin:limit].split(b"\n")
-    end = begin
-    for line in lines:
-        end += len(line) + 1
-        if not crc32(line) & ZERO_BITS:
-            return end
+    first = end = octets.rfind(b"\n", start, start + least) + 1 or start
+    while (begin := end) < limit:
+        end = octets.rfind(b"\n", begin, min(begin + PIECE, limit)) + 1 or octets.find(b"\n", begin, limit) + 1
+        if not end:  # the last line does not end here
+            break
+        lines = octets[begin : end - 1].split(b"\n")
+        lows = [crc & ZERO_BITS for crc in map(crc32, lines)]
+        if 0 in lows:
+            number = lows.index(0) + 1
+            return begin + sum(map(len, lines[:number])) + number
     if limit == len(octets) and limit < start + most:  # the last block of the text
         return limit
-    return _best_end(lines, begin) if lines else limit
+    *lines, _ = octets[first:limit].split(b"\n")
+    return _best_end(lines, first) if lines else limit
 
 
 def _best_end(lines: Iterable[bytes], begin: int) -> int:

@@ -1,49 +1,21 @@
-"""Read the accounts folder: its files, the kind of each, and their content.
+"""The files of the accounts folder: the kind of each, the object that it describes, and its content.
 
 ACCOUNT/account.yaml, ACCOUNT/maps/NAME.yaml, ACCOUNT/zones/NAME.yaml or NAME.zone
 
-A file whose status is unchanged is not read again, so checking ten thousand files costs little more than listing them.
-Two readings of the same content are equal (`==`).
+Two readings of the same content are equal (`==`); `store/folder.py` reads the files.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
-from fnmatch import translate
 from functools import cached_property
-from operator import attrgetter
 from pathlib import Path
 
-from dnsd.errors import Place, Problem, printable
-from dnsd.store.text_file import (
-    MAX_FILE_SIZE,
-    MAX_TEXT_SIZE,
-    Content,
-    NotTextError,
-    block_again,
-    read_content,
-    texts_again,
-)
-
-# A file's status reveals a second change only if the file system's clock has advanced since the first. FAT has the
-# coarsest clock in use. Most advance with each tick of the kernel's clock, of at most 10 ms.
-COARSEST_CLOCK_NS = 2_000_000_000
-FINE_CLOCK_NS = 20_000_000
-LONGEST_TICK_NS = 10_000_000
-
-LATEST_S = 2**32 - 1  # upper bound of a file's time, which becomes a serial; a later one is no time of a change
-
-# Files that editors, package managers and file systems leave or swap (Kubernetes' `..data`): ignored.
-IGNORED = (".*", "*~", "#*#", "4913", "*.bak", "*.rpmnew", "*.rpmsave", "*.dpkg-*", "lost+found", "@eaDir")
-IGNORED_NAME = re.compile("|".join(map(translate, IGNORED)))
-
-PATIENCE_S = 5.0  # age from which a file with an unknown extension is a problem, while the server watches
+from dnsd.errors import Problem
+from dnsd.store.text_file import MAX_FILE_SIZE, BlockReader, Content, texts_again
 
 NO_CONTENT = Content(b"", "", ())
 
@@ -112,14 +84,31 @@ class SourceFile:
             return iter((self.content.text,))
         return texts_again(Path(self.path), self.content, any_octets=self.any_octets)
 
-    def block(self, number: int) -> bytes:
-        """The octets of a block of the content. Raises FileChangedError."""
-        return block_again(self.path, self.content, number)
+    def block_reader(self) -> BlockReader:
+        """Reads the content again by its blocks."""
+        return BlockReader(self.path, self.content)
 
     @property
     def any_octets(self) -> bool:
         """Whether the text may have octets that are not UTF-8."""
         return self.kind is FileKind.ZONE_MASTER
+
+
+@dataclass(frozen=True, slots=True)
+class SizeLimit:
+    """The largest file of a zone that is read. A larger one is read only if its size is that of a served text."""
+
+    octets: int = MAX_FILE_SIZE
+    served: Callable[[], Iterable[Content]] = tuple  # the texts served before
+
+    def most(self, size: int) -> int:
+        """The octets that may be read of a file of this size."""
+        if size <= self.octets or size > MAX_FILE_SIZE:
+            return self.octets
+        return size if any(size == content.size for content in self.served()) else self.octets
+
+
+UNLIMITED = SizeLimit()
 
 
 @dataclass(frozen=True)
@@ -130,6 +119,7 @@ class Files:
     accounts: tuple[str, ...] = ()
     files: tuple[SourceFile, ...] = ()
     problems: tuple[Problem, ...] = ()
+    limit: SizeLimit = field(default=UNLIMITED, compare=False)  # with which they were read
 
     def by_key(self) -> Mapping[str, SourceFile]:
         """The files by the keys of their objects."""
@@ -148,202 +138,6 @@ def _text(file: SourceFile) -> tuple[str, FileKind, Content]:
     return file.key, file.kind, file.content
 
 
-def read_files(
-    root: Path, previous: Files | None = None, *, patient: bool = False, folders: Collection[str] = KINDS.keys()
-) -> Files:
-    """Read all files below the folder `root`, ordered by name; unchanged files are taken over from `previous`.
-
-    Of the folders of an account, only those in `folders` are read.
-
-    A problem's `source` is the key of an object or the name of an account; it is empty outside accounts. If `patient`,
-    files with unknown extensions are problems only from an age of PATIENCE_S on, as an editor may be at work.
-    """
-    reading = _Reading(previous or Files(str(root)), patience_s=PATIENCE_S if patient else 0, folders=folders)
-    for entry in reading.entries(str(root), ""):
-        if reading.is_folder(entry):
-            _read_account(entry, reading)
-        elif reading.is_broken_link(entry):
-            reading.accounts.append(entry.name)
-            reading.report(entry.path, "broken link: its target is not a readable folder", entry.name)
-        else:
-            reading.warn_ignored(entry, "this file is ignored: each account is a folder")
-    return Files(str(root), tuple(reading.accounts), tuple(reading.files), tuple(reading.problems))
-
-
-def _read_account(folder: os.DirEntry[str], reading: _Reading) -> None:
-    if not _is_utf8(folder.name):  # JSON output could not hold the account's name
-        reading.accounts.append(printable(folder.name))
-        reading.report(folder.path, "the folder's name is not UTF-8: rename it", printable(folder.name))
-        return
-    already = len(reading.problems)
-    entries = reading.entries(folder.path, folder.name)
-    if len(reading.problems) == already and not any(_is_part(entry.name) for entry in entries):
-        reading.warn_ignored(folder, "this folder is not an account: it has no account.yaml, maps/ or zones/")
-        return
-    reading.accounts.append(folder.name)
-    for entry in entries:
-        if entry.name == ACCOUNT_FILE:
-            reading.read(entry, folder.name, FileKind.ACCOUNT)
-        elif entry.name in KINDS and reading.is_folder(entry):
-            if entry.name in reading.folders:
-                _read_objects(entry, f"{folder.name}/{entry.name}", reading)
-        elif reading.is_old_enough(entry):
-            message = "not part of an account: expected account.yaml, maps/ or zones/"
-            reading.report(entry.path, message, folder.name)
-
-
-def _is_part(name: str) -> bool:
-    return name == ACCOUNT_FILE or name in KINDS
-
-
-def _read_objects(folder: os.DirEntry[str], prefix: str, reading: _Reading) -> None:
-    kinds = KINDS[folder.name]
-    by_key: dict[str, str] = {}
-    for entry in reading.entries(folder.path, prefix):
-        stem, dot, extension = entry.name.rpartition(".")
-        stem, suffix = (stem, dot + extension) if dot else (entry.name, "")
-        kind = kinds.get(suffix)
-        key = f"{prefix}/{stem}"
-        if kind is None:
-            if reading.is_old_enough(entry):
-                message = f"unknown file extension {suffix!r}; in {folder.name}/ use {' or '.join(kinds)}"
-                reading.report(entry.path, message, key)
-        elif (other := by_key.setdefault(key.lower(), entry.path)) != entry.path:
-            reading.report(entry.path, f"is defined twice, here and in {other}; remove one of the two", key)
-        else:
-            reading.read(entry, key, kind)
-
-
-class _Reading:
-    """The files and problems found so far, and those of the previous reading."""
-
-    def __init__(self, previous: Files, *, patience_s: float, folders: Collection[str] = KINDS.keys()) -> None:
-        self.folders = folders
-        self.accounts: list[str] = []
-        self.files: list[SourceFile] = []
-        self.problems: list[Problem] = []
-        self._known = previous.by_key()
-        self._reported = {problem.place.file for problem in previous.problems if problem.place}
-        self._now_ns = time.time_ns()  # taken first: a change during the reading has a later time
-        self._old_before_ns = self._now_ns - int(patience_s * 1_000_000_000)
-
-    def entries(self, folder: str, source: str) -> list[os.DirEntry[str]]:
-        """The visible entries of a folder, ordered by name; if it cannot be read, none and a problem."""
-        try:
-            return visible_entries(folder)
-        except OSError as error:
-            self.report(folder, _cannot_be_read(error), source)
-            return []
-
-    def is_folder(self, entry: os.DirEntry[str]) -> bool:
-        try:
-            return entry.is_dir()
-        except OSError:
-            return False
-
-    def is_broken_link(self, entry: os.DirEntry[str]) -> bool:
-        """Whether the entry is a broken link, for example to an account's folder on an unmounted disk."""
-        try:
-            return entry.is_symlink() and not os.path.exists(entry.path)
-        except OSError:
-            return True
-
-    def is_old_enough(self, entry: os.DirEntry[str]) -> bool:
-        """Whether a file or folder with an unknown name is old enough to report."""
-        try:
-            return entry.path in self._reported or entry.stat(follow_symlinks=False).st_ctime_ns <= self._old_before_ns
-        except OSError as error:  # it has gone, or access is denied
-            return not isinstance(error, FileNotFoundError)
-
-    def read(self, entry: os.DirEntry[str], key: str, kind: FileKind) -> None:
-        self.files.append(read_file(entry.path, key, kind, previous=self._known.get(key), now_ns=self._now_ns))
-
-    def report(self, path: str, message: str, source: str) -> None:
-        self.problems.append(_problem(path, message, source))
-
-    def warn_ignored(self, entry: os.DirEntry[str], message: str) -> None:
-        if self.is_old_enough(entry):
-            self.problems.append(replace(_problem(entry.path, message, ""), warning=True))
-
-
-def visible_entries(folder: str) -> list[os.DirEntry[str]]:
-    """The entries of a folder, ordered by name, without ignored ones. Raises OSError."""
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not IGNORED_NAME.match(entry.name)), key=attrgetter("name"))
-
-
-def _is_utf8(name: str) -> bool:
-    """Whether a name on the disk is UTF-8."""
-    return name == name.encode(errors="ignore").decode()
-
-
-def is_folder(path: Path) -> bool:
-    """Whether the path is a folder; False if access is denied."""
-    try:
-        return path.is_dir()
-    except OSError:  # no permission, or a name too long
-        return False
-
-
-def read_file(path: str, key: str, kind: FileKind, *, previous: SourceFile | None, now_ns: int) -> SourceFile:
-    """Read the file at `path`; return `previous` if its content is the same: touching a file changes nothing.
-
-    `now_ns` is a time before the call, in nanoseconds since 1970. If the file cannot be read, its `problem` says why.
-    """
-    stamp, modified, content, problem = None, 0, NO_CONTENT, None
-    try:
-        status = os.stat(path)
-        stamp = _stamp(status, now_ns)
-        if previous and stamp and stamp == previous.stamp and path == previous.path:
-            return previous
-        modified = max(int(status.st_mtime), 0)
-        if modified > LATEST_S:
-            modified = now_ns // 10**9
-        before, most = previous.content if previous else None, MAX_FILE_SIZE if kind in ZONES else MAX_TEXT_SIZE
-        any_octets = kind is FileKind.ZONE_MASTER
-        content = read_content(Path(path), any_octets=any_octets, most=most, before=before)
-    except OSError as error:
-        problem, stamp = _problem(path, _cannot_be_read(error), key), None  # possibly transient: retry each time
-    except NotTextError as error:
-        problem, content = _problem(path, str(error), key, error.line, error.column), NO_CONTENT
-    file = SourceFile(key, kind, path, content, problem, modified, stamp)
-    if previous is None:
-        return file
-    if file == previous:
-        return replace(previous, content=content, stamp=stamp)  # without a large text, which is on disk now
-    return replace(file, modified=max(modified, previous.modified + 1))
-
-
-def keep_times(files: Files, previous: Files) -> None:
-    """Set the time on disk of each new or changed file in `files` to its `modified`, if the disk's time is earlier.
-
-    The time is the zone's serial, which must not go back when the server restarts. Without permission, nothing happens.
-    """
-    known = previous.by_key()
-    for key, file in files.by_key().items():
-        if file is not known.get(key) and not file.problem:
-            with suppress(OSError):
-                if os.stat(file.path).st_mtime < file.modified and is_as_read(file):
-                    os.utime(file.path, (file.modified, file.modified))
-
-
-def is_as_read(file: SourceFile) -> bool:
-    """Whether the file on disk still has this content."""
-    return read_file(file.path, file.key, file.kind, previous=file, now_ns=time.time_ns()) == file
-
-
-def _stamp(status: os.stat_result, now_ns: int) -> Stamp | None:
-    """The stamp from a status; None if the file has just changed, as another change might leave the same status."""
-    is_fine = bool(status.st_ctime_ns % LONGEST_TICK_NS)  # nobody can set this time, unlike the other
-    clock_ns = min(FINE_CLOCK_NS, COARSEST_CLOCK_NS) if is_fine else COARSEST_CLOCK_NS
-    if max(status.st_mtime_ns, status.st_ctime_ns) > now_ns - clock_ns:
-        return None
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def _cannot_be_read(error: OSError) -> str:
-    return f"cannot be read: {os.strerror(error.errno or 0)}"
-
-
-def _problem(path: str, message: str, source: str, line: int = 1, column: int = 1) -> Problem:
-    return Problem(source, (), message, place=Place(path, line, column))
+def contents_of(files: Files | None) -> Iterator[Content]:
+    """The contents of all files, if there are any."""
+    return (file.content for file in files.files) if files else iter(())

@@ -10,15 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from dnsd.store.directory import (
-    Files,
-    SourceFile,
-    account_of,
-    is_as_read,
-    possible_paths,
-    read_files,
-    visible_entries,
-)
+from dnsd.store.directory import Files, SourceFile, account_of, possible_paths
+from dnsd.store.folder import is_as_read, read_files, visible_entries
 from dnsd.store.journal import is_temporary_name
 from dnsd.store.write import FileChange
 
@@ -117,7 +110,7 @@ class FilesEdit:
         for folder in map(self._folder, self.gone_accounts):
             if foreign := _foreign_file(folder):
                 raise OSError(errno.ENOTEMPTY, f"it contains files that are not dnsd's, such as {foreign}", folder)
-        now = read_files(Path(self.before.root), self.before)
+        now = read_files(Path(self.before.root), self.before, limit=self.before.limit)
         known = [file for file in self.before.files if account_of(file.key) in self.gone_accounts]
         return known == [file for file in now.files if account_of(file.key) in self.gone_accounts]
 

@@ -42,6 +42,7 @@ class GoodTexts:
         self._kept: Files | None = None  # the served files that are kept, all of them; None: some are not
         self._incomplete: set[str] = set()  # accounts of which something is damaged
         self._forgiven: frozenset[str] = frozenset()  # of these, the accounts to do without
+        self._is_lost = False  # whether a manifest was moved aside that is in `_known`
 
     def read(self) -> Files | None:
         """Read the texts; None if no data was ever served from this state folder. Raises OSError."""
@@ -69,12 +70,26 @@ class GoodTexts:
         return self._forgiven != before
 
     def named(self, account: str) -> Iterator[tuple[TextBlock, ...]]:
-        """The blocks of each text of an account. Raises OSError and DamagedFileError."""
-        with suppress(FileNotFoundError, IsADirectoryError):
+        """The blocks of each text of an account. Raises OSError and DamagedFileError; then `is_lost` may be set.
+
+        May run in another thread than the other methods.
+        """
+        try:
             yield from (parsed_text(line).blocks for line in self._folder.lines(account).values())
-            return
-        if account in self._folder.lost():
-            raise DamagedFileError(f"the manifest of {account} was moved aside: the blocks that it names are unknown")
+        except DamagedFileError as error:
+            self.damaged.append(str(error))
+            self._is_lost = True
+            raise
+        except (FileNotFoundError, IsADirectoryError):
+            if account in self._folder.lost():
+                self._is_lost |= account in self._known
+                what = f"the manifest of {account} was moved aside: the blocks that it names are unknown"
+                raise DamagedFileError(what) from None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a manifest was found damaged since the texts were last read or kept: keep them again."""
+        return self._is_lost
 
     def copies_of(self, served: Files) -> Files:
         """The served files, or the kept texts where these are up to date: a text stays when users edit its file."""
@@ -178,6 +193,8 @@ class GoodTexts:
 
     def _keep(self, served: Files) -> None:
         """Bring all accounts up to date, each as a whole. Raises the first OSError after having tried all."""
+        if self._is_lost:  # what is known of the manifests is no longer so
+            self._is_lost, self._files, self._kept = False, None, None
         if not self._folder.exists():  # no data was served yet, or the folder was removed
             self._known, self._copies, self._kept = {}, {}, None
         elif self._kept is None:
@@ -244,7 +261,9 @@ class GoodTexts:
             else:
                 before = lines.get(file.key)
                 trusted = frozenset(parsed_text(before).blocks if before else ())
-                self._blocks.keep(account, file.content.blocks, file.block, trusted=trusted, is_synced=is_synced)
+                self._blocks.keep(
+                    account, file.content.blocks, file.block_reader(), trusted=trusted, is_synced=is_synced
+                )
                 lines[file.key] = packed_text(KeptText(file.key, file.kind, file.modified, file.content.blocks))
         return lines
 

@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from dnsd.store.block_store import UNSYNCED_FROM
-from dnsd.store.directory import Files, account_of, read_files
+from dnsd.store.directory import Files, account_of
+from dnsd.store.folder import read_files
 from dnsd.store.journal import discard
 from dnsd.store.kept_file import ASIDE, kept, move_aside, read_octets
 from dnsd.store.manifest import MAX_MANIFEST, packed_manifest, parsed_manifest, parsed_text

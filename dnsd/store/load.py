@@ -25,7 +25,7 @@ from dnsd.model.resolve import resolve_accounts, resolve_map
 from dnsd.model.zone_rules import DEFAULT_LIMITS, RrsetLimits, zone_problems
 from dnsd.model.zones import Zone
 from dnsd.progress import Progress, no_progress
-from dnsd.store.directory import ZONES, FileKind, Files, SourceFile, account_of
+from dnsd.store.directory import ZONES, FileKind, Files, SourceFile, account_of, contents_of
 from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone, unread_zone
 from dnsd.store.room import UNBOUNDED, Room, too_large
 from dnsd.store.text_file import Content
@@ -246,8 +246,7 @@ class Loading:
 
     def _served_texts(self) -> frozenset[Content]:
         """The texts that the server has served before, perhaps in an earlier process."""
-        good = self._good()
-        return frozenset(file.content for file in good.files) if good else frozenset()
+        return frozenset(contents_of(self._good()))
 
 
 def _unchanged(file: SourceFile, before: Mapping[str, ReadFields[F]]) -> ReadFields[F] | None:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 from dnsd.errors import BrokenRule, Place, Problem
 from dnsd.store.directory import SourceFile
-from dnsd.store.text_file import MAX_FILE_SIZE, Content
+from dnsd.store.text_file import LARGER_LIMIT, MAX_FILE_SIZE, MIB, Content, over_limit
 
 # Octets of memory for each octet of text: what the process that reads it needs at its peak (16 measured with short
 # lines, 9 with YAML; 17 estimated without a compiler), and what a worker, which maps the same file, keeps of its own.
 TO_READ = 24
 IN_WORKER = 2
 ALWAYS = 8 * 1024**2  # octets for which a load always has room, so that small edits stay possible
-MIB = 1024**2
 AS_BEFORE = "loaded anyway, as it was served before"
 
 
@@ -71,6 +70,5 @@ def _problem(file: SourceFile, room: Room, needed: int, left: int, *, is_warning
 
 
 def _over(file: SourceFile, room: Room, *, is_warning: bool) -> Problem:
-    size = f"{file.content.size:,} octets are over `limits.file_mib` ({room.file // MIB:,} MiB)"
-    end = AS_BEFORE if is_warning else "raise the limit, or divide the zone"
-    return Problem(file.key, (), f"{size}: {end}", warning=is_warning, place=Place(file.path, 1, 1))
+    message = over_limit(file.content.size, room.file, AS_BEFORE if is_warning else LARGER_LIMIT)
+    return Problem(file.key, (), message, warning=is_warning, place=Place(file.path, 1, 1))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TypeAlias
@@ -33,6 +33,8 @@ OTHER_MARKS = {  # UTF-32 first: its mark begins with UTF-16's
     b"\xfe\xff": "UTF-16",
 }
 SAVE_AS_UTF8 = "save it as UTF-8"
+MIB = 1024**2
+LARGER_LIMIT = "raise the limit, or divide the zone"
 
 
 ReadBlock: TypeAlias = Callable[[TextBlock], bytes]
@@ -61,11 +63,24 @@ class NotTextError(Exception):
         super().__init__(message)
 
 
+class TooLargeError(NotTextError):
+    """The file, or the part of it that was read, is larger than allowed; `size` are its octets."""
+
+    def __init__(self, size: int, most: int) -> None:
+        self.size = size
+        super().__init__(f"has {size:,} octets; the limit is {most:,}")
+
+
 class FileChangedError(Exception):
     """The file no longer has the content read earlier."""
 
     def __init__(self) -> None:
         super().__init__("the file was edited since it was read")
+
+
+def over_limit(size: int, most: int, end: str = LARGER_LIMIT) -> str:
+    """The message about a zone's text that is larger than the setting allows."""
+    return f"{size:,} octets are over `limits.file_mib` ({most // MIB:,} MiB): {end}"
 
 
 def read_text(path: Path) -> str:
@@ -122,21 +137,36 @@ def texts_again(path: Path, content: Content, *, any_octets: bool = False) -> It
         raise FileChangedError from None
 
 
-def block_again(path: str, content: Content, number: int) -> bytes:
-    """A block of a file with this content, else of the text in `content`. Raises FileChangedError without either."""
-    *_, start = accumulate((one.size for one in content.blocks[:number]), initial=0)
-    block = content.blocks[number]
-    with suppress(OSError, ValueError, DamagedFileError):
-        if content.read:
-            return content.read(block)
-        with open_regular(Path(path), most=sys.maxsize) as file:
-            file.seek(start)
-            if text_block(octets := file.read(block.size)) == block:
-                return octets
-    octets = octets_of(content.text or "")[start : start + block.size]
-    if text_block(octets) != block:
-        raise FileChangedError
-    return octets
+class BlockReader:
+    """Reads blocks of a content, by number, from its file, else from the text in the content."""
+
+    def __init__(self, path: str, content: Content) -> None:
+        self._path = Path(path)
+        self._content = content
+
+    def __call__(self, number: int) -> bytes:
+        """The octets of a block. Raises FileChangedError if neither has it."""
+        block = self._content.blocks[number]
+        with suppress(OSError, ValueError, DamagedFileError):
+            if self._content.read:
+                return self._content.read(block)
+            with open_regular(self._path, most=sys.maxsize) as file:
+                file.seek(self._starts[number])
+                if text_block(octets := file.read(block.size)) == block:
+                    return octets
+        start = self._starts[number]
+        octets = self._text[start : start + block.size]
+        if text_block(octets) != block:
+            raise FileChangedError
+        return octets
+
+    @cached_property
+    def _starts(self) -> Sequence[int]:
+        return [*accumulate((one.size for one in self._content.blocks), initial=0)]
+
+    @cached_property
+    def _text(self) -> bytes:
+        return octets_of(self._content.text or "")
 
 
 def _blocks_again(path: Path, content: Content) -> Iterator[bytes]:
@@ -185,7 +215,7 @@ def _pieces(path: Path, most: int) -> Iterator[bytes]:
 
 def _check_size(size: int, most: int) -> None:
     if size > most:
-        raise NotTextError(f"has {size:,} octets; the limit is {most:,}")
+        raise TooLargeError(size, most)
 
 
 def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:

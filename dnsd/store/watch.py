@@ -16,7 +16,8 @@ from pathlib import Path
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from dnsd.errors import printable
-from dnsd.store.directory import KINDS, visible_entries
+from dnsd.store.directory import KINDS
+from dnsd.store.folder import visible_entries
 
 QUIET_MS = 50  # a change is reported once no other event has followed for so long,
 MOST_MS = 500  # or after so long at the latest

@@ -1,4 +1,4 @@
-"""The hourly sweep of blocks: errors of the folder are logged, and do not end control."""
+"""The hourly sweep of blocks: errors of the folder are logged, do not end control, and lost texts are kept again."""
 
 from __future__ import annotations
 
@@ -23,10 +23,17 @@ def test_unreadable_folder_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
 
     def unswept() -> list[str]:
         calls.append("sweep")
-        done.set()
+        if calls.count("sweep") == 2:
+            done.set()
         return []
 
-    current = cast("Any", SimpleNamespace(blocks=SimpleNamespace(note_all=note_all, unswept=unswept)))
+    async def keep_again() -> None:
+        calls.append("keep")
+        good.is_lost = False
+
+    good = SimpleNamespace(is_lost=True)  # a manifest that was found damaged
+    blocks = SimpleNamespace(note_all=note_all, unswept=unswept)
+    current = cast("Any", SimpleNamespace(blocks=blocks, good=good, keep_first_good=keep_again))
     log = cast("Any", SimpleNamespace(error=logged.append))
     monkeypatch.setattr(block_upkeep, "SWEEP_S", 0.001)
 
@@ -36,6 +43,6 @@ def test_unreadable_folder_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
         task.cancel()
 
     asyncio.run(until_swept())
-    assert calls[:4] == ["note", "note", "note", "sweep"]
+    assert calls[:6] == ["note", "note", "note", "sweep", "keep", "sweep"]
     assert len(logged) == 2
     assert "Permission denied" in logged[0]

@@ -20,7 +20,7 @@ from dnsd import whole_file
 from dnsd.control import loading, service
 from dnsd.manage.maps import MapChange, edit_map
 from dnsd.manage.service import Actor
-from dnsd.store.directory import read_files
+from dnsd.store.folder import read_files
 from tests.kept_texts import good_texts
 from tests.limits import IS_LONG
 from tests.unit.control.scheduling import ACME, FILES, SHOP, Life, Scheduling

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -87,6 +88,38 @@ def test_blocks_of_an_edited_text_are_the_same_whether_or_not_the_blocks_before_
         blocks = cut(text, **options)
         assert cut(text, known, **options) == blocks
         known = RNG.choice((known, blocks))
+
+
+def end_by_rule(octets: bytes, start: int, least: int, most: int) -> int:
+    """The end of a block, line by line."""
+    limit = min(start + most, len(octets))
+    if limit <= start + least:
+        return limit
+    ends = [at + 1 for at in range(start, limit) if octets[at : at + 1] == b"\n"]
+    begins = [start, *ends]
+    lines = [(begin, end) for begin, end in zip(begins, ends, strict=False) if end > start + least]
+    zeros = {
+        end: (crc32(octets[begin : end - 1]) | 1 << 10) & -(crc32(octets[begin : end - 1]) | 1 << 10)
+        for begin, end in lines
+    }
+    for end, low in zeros.items():
+        if low >= 1 << 10:
+            return end
+    if not zeros or (limit == len(octets) and limit < start + most):
+        return limit
+    return max(zeros, key=zeros.__getitem__)
+
+
+def test_blocks_end_as_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIECE", 50)
+    last_zeros = [word(9).encode() for _ in range(4_000)]
+    ending = [one for one in last_zeros if not crc32(one) & module.ZERO_BITS]
+    assert ending
+    for _ in range(2_000):
+        choices = (b"", b"a", b"ab" * 30, word(5).encode(), word(20).encode(), RNG.choice(ending), b"\r")
+        text = b"\n".join(RNG.choices(choices, weights=(2, 2, 1, 6, 4, RNG.choice((0, 0, 1)), 1), k=RNG.randrange(40)))
+        start, least, most = RNG.randrange(len(text) + 1), RNG.randrange(1, 200), RNG.randrange(200, 600)
+        assert end(text, start, least, most) == end_by_rule(text, start, least, most)
 
 
 def test_known_blocks_spare_the_look_at_lines(monkeypatch: pytest.MonkeyPatch) -> None:

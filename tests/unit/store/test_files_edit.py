@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from dnsd.store import directory
-from dnsd.store.directory import FileKind, Files, SourceFile, read_files
+from dnsd.store import folder
+from dnsd.store.directory import FileKind, Files, SourceFile
 from dnsd.store.files_edit import FilesEdit, edited_files
+from dnsd.store.folder import read_files
 from dnsd.store.text_file import content_of
 from dnsd.store.write import write_files
 
@@ -186,4 +187,4 @@ def test_status_of_a_file_is_trusted_once_its_clock_has_advanced(
     ctime_ns: int, age_ns: int, *, is_trusted: bool
 ) -> None:
     status = SimpleNamespace(st_dev=1, st_ino=2, st_size=3, st_mtime_ns=1_600_000_000_000_000_000, st_ctime_ns=ctime_ns)
-    assert (directory._stamp(status, ctime_ns + age_ns) is not None) is is_trusted  # type: ignore[arg-type]
+    assert (folder._stamp(status, ctime_ns + age_ns) is not None) is is_trusted  # type: ignore[arg-type]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from dnsd import whole_file
-from dnsd.store.directory import Files, read_files
+from dnsd.store.directory import Files
+from dnsd.store.folder import read_files
 from dnsd.store.good import GoodTexts
 from dnsd.store.kept_file import DamagedFileError
 from tests.kept_texts import good_texts, make_old
@@ -257,3 +258,30 @@ def test_blocks_of_an_account_that_was_set_aside_are_unknown(tmp_path: Path) -> 
             list(good.named("acme"))
     assert list(good.named("globex"))
     assert list(good.named("never")) == []
+
+
+def test_manifest_found_damaged_is_written_again(tmp_path: Path) -> None:
+    """The process that wrote it knows it as sound, and would write it only with the account's next change."""
+    texts = Texts(tmp_path)
+    good, served = GoodTexts(texts.state), read_files(texts.root)
+    good.keep(served)
+    (tmp_path / "state/good/acme").write_text("damaged")
+    with pytest.raises(DamagedFileError):
+        list(good.named("acme"))
+    assert good.is_lost
+    assert len(good.damaged) == 1
+    good.keep(served)
+    assert not good.is_lost
+    assert texts.kept() == BEFORE
+
+
+def test_manifest_moved_aside_by_another_reader_is_written_again(tmp_path: Path) -> None:
+    texts = Texts(tmp_path)
+    good, served = GoodTexts(texts.state), read_files(texts.root)
+    good.keep(served)
+    (tmp_path / "state/good/acme").write_text("damaged")
+    GoodTexts(texts.state).read()
+    with pytest.raises(DamagedFileError, match="moved aside"):
+        list(good.named("acme"))
+    good.keep(served)
+    assert texts.kept() == BEFORE

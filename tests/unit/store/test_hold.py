@@ -12,7 +12,8 @@ import pytest
 
 from dnsd.app import Loaded, load
 from dnsd.errors import InvalidDataError
-from dnsd.store.directory import FileKind, keep_times
+from dnsd.store.directory import FileKind
+from dnsd.store.folder import keep_times
 from dnsd.store.good import GoodTexts
 from tests.kept_texts import good_texts, put_good_text
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dnsd.model.zone_rules import zone_problems
-from dnsd.store import directory, text_file
+from dnsd.store import folder, text_file
 from dnsd.store.blocks import Cutter
-from dnsd.store.directory import ZONES, FileKind, SourceFile, read_file
+from dnsd.store.directory import ZONES, FileKind, SizeLimit, SourceFile
+from dnsd.store.folder import read_file
 from dnsd.store.objects import CHANGED, located, read_zone
 from dnsd.store.text_file import (
+    BlockReader,
+    Content,
     FileChangedError,
     NotTextError,
-    block_again,
+    TooLargeError,
     read_content,
     read_text,
     texts_again,
@@ -137,7 +141,56 @@ def test_octets_are_those_read_before(tmp_path: Path, octets: bytes, *, is_edite
     content = read_content(source, any_octets=True)
     if is_edited:
         source.write_bytes(b"something else\n")
-    assert b"".join(block_again(str(source), content, number) for number in range(len(content.blocks))) == octets
+    assert b"".join(map(BlockReader(str(source), content), range(len(content.blocks)))) == octets
+
+
+def test_text_in_memory_is_encoded_once_for_all_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    monkeypatch.setattr(text_file, "octets_of", lambda text: encoded.append(text) or text.encode())
+    text = "".join(f"h{number}\n" for number in range(500))
+    (tmp_path / "z").write_text(text)
+    content = replace(read_content(tmp_path / "z"), text=text)
+    assert len(content.blocks) > 30
+    (tmp_path / "z").unlink()
+    read = BlockReader(str(tmp_path / "z"), content)
+    assert b"".join(map(read, range(len(content.blocks)))) == text.encode()
+    assert len(encoded) == 1
+
+
+def test_file_over_the_limit_is_not_opened(tmp_path: Path) -> None:
+    with open(tmp_path / "z", "wb") as out:
+        out.truncate(12 * 1024**3)  # without data
+    limit = SizeLimit(1024**3)
+    before = read_file(str(tmp_path / "z"), "a1/zones/x", FileKind.ZONE_YAML, previous=None, now_ns=2**62, limit=limit)
+    assert before.problem
+    message = "12,884,901,888 octets are over `limits.file_mib` (1,024 MiB): raise the limit, or divide the zone"
+    assert before.problem.message == message
+    assert before.content.size == 0
+
+
+def test_file_over_the_limit_is_read_if_it_may_be_the_one_served(tmp_path: Path) -> None:
+    (tmp_path / "z").write_text("# abc\n" * 200)
+    served = read_content(tmp_path / "z")
+
+    def read(most: int, *texts: Content, previous: SourceFile | None = None) -> SourceFile:
+        limit = SizeLimit(most, lambda: texts)
+        path = str(tmp_path / "z")
+        return read_file(path, "a1/zones/x", FileKind.ZONE_YAML, previous=previous, now_ns=2**62, limit=limit)
+
+    assert read(1_199).problem
+    assert read(1_199, served).content == served
+    assert read(1_200).content == served
+    refused = read(1_199)
+    assert read(1_199, previous=refused) == refused
+    assert read(1_200, previous=refused).content == served  # the limit was raised
+    (tmp_path / "z").write_text("# abd\n" * 200)
+    assert read(1_199, served).content not in (served, read(1_199).content)
+
+
+def test_file_that_grows_while_it_is_read_stops_at_the_limit() -> None:
+    """The system's own files have no size before they are read."""
+    with pytest.raises(TooLargeError, match="the limit is 100"):
+        read_content(Path("/proc/self/status"), most=100)
 
 
 def test_octets_of_an_edited_large_file_are_not_read(tmp_path: Path) -> None:
@@ -146,11 +199,11 @@ def test_octets_of_an_edited_large_file_are_not_read(tmp_path: Path) -> None:
     content = read_content(source)
     source.write_bytes(b"y" * 200)
     with pytest.raises(FileChangedError):
-        block_again(str(source), content, 0)
+        BlockReader(str(source), content)(0)
 
 
 def test_only_files_of_zones_may_be_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "MAX_TEXT_SIZE", 1000)
+    monkeypatch.setattr(folder, "MAX_TEXT_SIZE", 1000)
     (tmp_path / "a").write_text("# abc\n" * 200)
     for kind in FileKind:
         problem = source(tmp_path / "a", kind).problem

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dnsd.store.directory import PATIENCE_S, Files, _Reading
+from dnsd.store.directory import Files
+from dnsd.store.folder import PATIENCE_S, _Reading
 
 WAY_BACK = -PATIENCE_S - 1
 
