@@ -14,6 +14,9 @@ LOCKED := Exact versions, with the hashes of all their files on all platforms. M
 SHARED := -n 4 --dist worksteal
 ALONE := tests/soak/test_floods.py tests/soak/test_fairness.py
 
+# Also where the environment turns bytecode off: each server that a test starts would compile the whole package anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help serve check test sanitize test-browser test-clients screenshots soak bench format lock clean
 
 help:

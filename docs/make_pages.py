@@ -122,7 +122,8 @@ def with_table(text: str, name: str, head: str, rows: list[str]) -> str:
 
 def pages() -> dict[Path, str]:
     """Every made page, by its file."""
-    commands = sorted(main.commands.items())
+    context = click.Context(main)
+    commands = [(name, one) for name in main.list_commands(context) if (one := main.get_command(context, name))]
     found = {DOCS / "commands" / f"{name}.md": command_page(name, command) for name, command in commands}
     lines = [f"- [dnsd {name}]({name}.md): {command.get_short_help_str(100)}" for name, command in commands]
     found[DOCS / "commands" / "README.md"] = "# Commands\n\n" + "\n".join(lines) + "\n"

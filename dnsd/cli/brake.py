@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from dnsd.cli.client import ApiObject, FailedError
-from dnsd.cli.commands import STATUS_TIMEOUT_S, ask_server, json_option
+from dnsd.cli.commands import main
 from dnsd.cli.connection import api_options, connected, exit_on_failure, is_api_meant
+from dnsd.cli.local import STATUS_TIMEOUT_S, ask_server
+from dnsd.cli.options import json_option
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.errors import printable
 from dnsd.manage.brake import time_left
@@ -22,7 +24,7 @@ PATH = "/dnsd/brake"
 MOVES = ("readdressed", "pooled", "opened", "gone")
 
 
-@click.group("brake")
+@main.group("brake")
 def brake_commands() -> None:
     """Show and lift the brake: the limit on accounts that one author may move.
 

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import click
 
 from dnsd.cli.client import ANSWER_S, BASE, NOT_RUNNING, Client, FailedError
-from dnsd.cli.commands import STATUS_TIMEOUT_S, config_option
+from dnsd.cli.local import STATUS_TIMEOUT_S
+from dnsd.cli.options import config_option
 from dnsd.cli.show import report, say
 from dnsd.errors import InvalidDataError, printable
 from dnsd.manage.brake import COMMANDS
@@ -31,7 +32,8 @@ from dnsd.net.listen import Address
 from dnsd.net.tls import UnusablePairError, first_certificate
 from dnsd.process.link import MessageKind, ask
 from dnsd.process.state_folder import UnsafeFolderError, folder_of_command
-from dnsd.settings.file import load_settings, state_folder_of
+from dnsd.settings.file import load_settings
+from dnsd.settings.written import state_folder_of
 
 URL_VARIABLE, TOKEN_VARIABLE, CA_VARIABLE = "DNSD_API_URL", "DNSD_API_TOKEN", "DNSD_API_CA"
 ADD_API = 'api: {listen: "127.0.0.1:8053"}'

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from dnsd.cli.client import ApiObject, Client, account_option
-from dnsd.cli.commands import json_option
 from dnsd.cli.connection import with_api
 from dnsd.cli.find import FoundMap, find_map, maps_path
 from dnsd.cli.map_show import print_done, print_plan
+from dnsd.cli.options import json_option
 from dnsd.cli.pending_show import print_scheduled
 from dnsd.manage.pending import FIELD, parse_deploy_at
 from dnsd.manage.refusal import RefusedError

@@ -8,11 +8,11 @@ import time
 import click
 
 from dnsd.cli.client import ApiObject, Client, account_option
-from dnsd.cli.commands import json_option
 from dnsd.cli.connection import with_api
 from dnsd.cli.find import find_map_path
 from dnsd.cli.map_change import map_argument
 from dnsd.cli.maps import map_commands
+from dnsd.cli.options import json_option
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.errors import printable
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from dnsd.cli.client import ApiObject, Client, FailedError, account_option
-from dnsd.cli.commands import json_option
 from dnsd.cli.connection import with_api
 from dnsd.cli.find import ID_PREFIX, find_accounts, find_map_path, maps_path, pending_path
 from dnsd.cli.map_show import print_done
 from dnsd.cli.maps import map_commands
+from dnsd.cli.options import json_option
 from dnsd.cli.pending_show import print_pending, print_pending_of_map, request_words
 from dnsd.cli.show import print_json, say
 from dnsd.errors import printable

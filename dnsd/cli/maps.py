@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import click
 
 from dnsd.cli.client import ApiObject, Client, FailedError, account_option, in_path, new_account_option
-from dnsd.cli.commands import json_option
+from dnsd.cli.commands import main
 from dnsd.cli.connection import with_api
 from dnsd.cli.find import FoundMap, find_account, find_accounts, find_map, find_map_path, find_zone, map_name, maps_path
 from dnsd.cli.map_change import ChangeOptions, change_options, edit, map_argument, on_map, plan
 from dnsd.cli.map_show import MemberKey, map_row, members_body, print_map, print_plan
+from dnsd.cli.options import json_option
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.cli.versions import print_version, print_versions
 from dnsd.errors import printable
@@ -29,7 +30,7 @@ def read_ips(context: click.Context, option: click.Parameter, values: Sequence[s
         raise click.BadParameter(str(error), context, option) from None
 
 
-@click.group("map")
+@main.group("map")
 def map_commands() -> None:
     """Manage address maps over the server's API.
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from dnsd.errors import InvalidDataError
 from dnsd.model.advertisement import NO_ROUTES, Routes
 from dnsd.model.observed import FeedError, Observed
-from dnsd.settings.file import load_settings, state_folder
+from dnsd.settings.file import load_settings
+from dnsd.settings.written import state_folder
 from dnsd.store.observations import UnusableFileError, load_feed, load_observed
 
 

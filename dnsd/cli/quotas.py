@@ -5,16 +5,17 @@ from __future__ import annotations
 import click
 
 from dnsd.cli.client import ApiObject, Client
-from dnsd.cli.commands import json_option
+from dnsd.cli.commands import main
 from dnsd.cli.connection import with_api
 from dnsd.cli.find import find_account
+from dnsd.cli.options import json_option
 from dnsd.cli.show import print_json, print_table
 from dnsd.model.quotas import Quotas
 
 CLEARED = "default"
 
 
-@click.group("account")
+@main.group("account")
 def account_commands() -> None:
     """Show and set the quotas of accounts."""
 

@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from dnsd.cli.client import ApiObject, Client, FailedError
-from dnsd.cli.commands import json_option
 from dnsd.cli.connection import with_api
 from dnsd.cli.difference import (
     exported,
@@ -25,6 +24,7 @@ from dnsd.cli.difference import (
 )
 from dnsd.cli.find import find_record, find_zone
 from dnsd.cli.into_open import confirmed, yes_option
+from dnsd.cli.options import json_option
 from dnsd.cli.show import print_json, print_table, say
 from dnsd.errors import printable
 from dnsd.model.records import (

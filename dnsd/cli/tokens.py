@@ -11,7 +11,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from dnsd.app import load
-from dnsd.cli.commands import config_option, json_option
+from dnsd.cli.commands import main
+from dnsd.cli.options import config_option, json_option
 from dnsd.cli.show import print_json, print_table, report, say
 from dnsd.errors import DnsdError, InvalidDataError
 from dnsd.manage.token_changes import token_data
@@ -21,7 +22,7 @@ from dnsd.model.dataset import Dataset
 from dnsd.model.times import parse_time
 from dnsd.process.state_folder import UnsafeFolderError, folder_of_command
 from dnsd.progress import progress_on
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from dnsd.wire.names import parse_name_text
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ FOR_EVERYTHING = (
 )
 
 
-@click.group("token")
+@main.group("token")
 def token_commands() -> None:
     """Manage the tokens of the API.
 

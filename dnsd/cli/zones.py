@@ -8,11 +8,12 @@ from functools import partial
 import click
 
 from dnsd.cli.client import ApiObject, ApiRefusedError, Client, FailedError, account_option, in_path, new_account_option
-from dnsd.cli.commands import json_option
+from dnsd.cli.commands import main
 from dnsd.cli.connection import with_api
 from dnsd.cli.difference import exported, print_difference, record_lines, zone_name
 from dnsd.cli.find import find_account, find_accounts, find_zone, find_zone_path
 from dnsd.cli.into_open import confirmed, yes_option
+from dnsd.cli.options import json_option
 from dnsd.cli.records import RECORD_COMMANDS, dry_run_option, zone_argument
 from dnsd.cli.show import labelled, print_json, print_rows, print_table, say
 from dnsd.cli.versions import print_version, print_versions
@@ -24,7 +25,7 @@ from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
 
 
-@click.group("zone")
+@main.group("zone")
 def zone_commands() -> None:
     """Manage zones and records over the server's API.
 

@@ -5,15 +5,18 @@ A reply may have many messages, as a zone transfer has: they are made one by one
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dnsd.net.turns import READ, WRITE, Turns
 from dnsd.wire.framing import FrameReader, frame
+
+if TYPE_CHECKING:
+    import asyncio
 
 Messages = Generator[bytes, None, None]  # of one reply; closed if the client cannot get them all
 # Message, packed address of the sender -> reply. Neither it nor its messages raise.

@@ -7,13 +7,16 @@ before its turn. The order of turns is kept from pass to pass.
 
 from __future__ import annotations
 
-import asyncio
 import selectors
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 

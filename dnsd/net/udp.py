@@ -6,13 +6,12 @@ repeated question costs a lookup and a copy.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import socket
 import time
 from collections.abc import Hashable, Sequence
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dnsd.engine.entry import Octets
 from dnsd.engine.table import Table
@@ -21,6 +20,9 @@ from dnsd.net.limits import RateLimiter
 from dnsd.net.picks import Picked, Picks
 from dnsd.net.reply import DnsReply
 from dnsd.wire.addresses import packed_ip
+
+if TYPE_CHECKING:
+    import asyncio
 
 Ancillary = Sequence[tuple[int, int, bytes]]  # control messages: the destination address of a datagram
 

@@ -10,7 +10,6 @@ workers: data from a worker, which faces the network, is never unpickled.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
@@ -18,9 +17,12 @@ import socket
 import struct
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dnsd.process.state import read_address
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_REQUEST = 64 * 1024  # octets of a message to control
 MAX_REPLY = 64 * 1024 * 1024  # octets of its reply
@@ -71,7 +73,7 @@ async def read_message(reader: asyncio.StreamReader, limit: int | None = None) -
         if limit is not None and length > limit:
             raise ValueError(f"a message of {length} octets; the limit is {limit}")
         return MessageKind(kind), await reader.readexactly(length)
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except (EOFError, ConnectionError):
         raise EOFError from None
 
 

@@ -56,10 +56,11 @@ from dnsd.process.state_folder import give_folder
 from dnsd.process.tasks import in_thread
 from dnsd.serve.late_modules import WEB, import_late_modules
 from dnsd.serve.supervisor import Child, Children, Run, Supervisor
-from dnsd.settings.file import load_settings, state_folder_of
+from dnsd.settings.file import load_settings
 from dnsd.settings.server import Settings
 from dnsd.settings.services import plain_warnings
 from dnsd.settings.values import SECRET_SIZE
+from dnsd.settings.written import state_folder_of
 from dnsd.store.block_store import FOLDER as BLOCKS
 from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
 from dnsd.store.good import FOLDER as GOOD

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dnsd.api.routes import ROUTES
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from tests.api.server import A1, A2, PREFIX1, Z1, Api
 from tests.api.test_times_stay import MAPS, PREFIXES, Server, edit, kill_all, kill_control, started, touch, write_again
 

@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from dnsd.process.link import MessageKind, ask
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from dnsd.store.journal import undo_unfinished
 from dnsd.store.write import FileChange, write_files
 from tests.api.server import A1, FILES, PREFIX1, SETTINGS, Z1, Z2, Z3, Api

@@ -15,7 +15,7 @@ import pytest
 from cloudflare import Cloudflare
 
 from dnsd.model.times import parse_time
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from tests.api.server import A1, A2, FILES, MI, PREFIX1, SETTINGS, WWW, Z1, Z2, Api
 from tests.api.test_durability import pid_of, reload, save, wait_until
 

@@ -6,7 +6,7 @@ import pathlib
 import signal
 
 from dnsd.process.link import MessageKind, ask
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from tests.limits import HANG_S
 from tests.live.server import Dnsd
 from tests.packets import answers, query

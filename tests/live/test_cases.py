@@ -18,7 +18,7 @@ import dns.rdatatype
 import pytest
 
 from dnsd.process.link import MessageKind, ask
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from tests.limits import HANG_S
 from tests.live.server import Dnsd
 from tests.reference import expect

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from dnsd.process.link import MessageKind, ask
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from tests.limits import HANG_S
 from tests.live.server import PROJECT, Dnsd
 from tests.live.test_service import DNS, ZONE, config

@@ -8,7 +8,7 @@ import itertools
 import psutil
 
 from dnsd.process.link import MessageKind, ask
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from tests.api.server import A1, SETTINGS, Z1, Api
 from tests.limits import HANG_S
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from dnsd.process.link import MessageKind, ask
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from tests.limits import IS_LONG, judged
 from tests.live.server import Dnsd
 from tests.soak.harness import Soaked

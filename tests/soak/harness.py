@@ -27,7 +27,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dnsd.process.link import MessageKind, ask
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from tests.limits import HANG_S, IS_LONG, judged
 from tests.live.server import PROJECT, Dnsd
 from tests.packets import answers, query

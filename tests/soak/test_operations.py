@@ -495,7 +495,7 @@ WALL_CLOCKS = {
     "dashboard/tokens.py": "tokens are made and expire at a time of day",
     "dashboard/visit.py": "changes are scheduled for a time of day",
     "cli/tokens.py": "tokens are made and expire at a time of day",
-    "cli/commands.py": "certificates expire at a time of day",
+    "cli/check.py": "certificates expire at a time of day",
     "cli/connection.py": "tokens are made and expire at a time of day",
     "control/audit_upkeep.py": "entries are kept for days",
     "control/certificates.py": "certificates expire at a time of day",

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dnsd.process.link import MessageKind, ask
-from dnsd.settings.file import state_folder
+from dnsd.settings.written import state_folder
 from tests.api.server import Api
 from tests.limits import HANG_S, judged
 from tests.soak.conftest import Scale

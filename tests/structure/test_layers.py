@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dnsd.cli.commands import MODULES as COMMAND_MODULES
+
 PACKAGE = Path(__file__).parents[2] / "dnsd"
 
 # Every module belongs to a part; a part may import only parts of lower layers, and itself.
@@ -65,6 +67,26 @@ CONFINED = {
     "uvicorn": {"web"},
     "cryptography": {"net"},
     "watchfiles": {"store"},
+}
+# The slow libraries, of which a command imports only these before it starts its work.
+SLOW = {
+    *("asyncio", "cryptography", "dns", "fastapi", "httpx", "jinja2", "psutil", "publicsuffixlist", "pydantic"),
+    *("ssl", "starlette", "uvicorn", "watchfiles", "yaml"),
+}
+RULES = {"dns", "pydantic", "ssl", "yaml"}  # of settings and data
+COMMANDS = {
+    "account": {*RULES, "publicsuffixlist"},
+    "brake": {*RULES, "publicsuffixlist"},
+    "check": RULES,
+    "completion": set(),
+    "explain": RULES,
+    "map": {*RULES, "publicsuffixlist"},
+    "reload": {"yaml"},
+    "schema": RULES,
+    "serve": {*RULES, "asyncio", "psutil", "publicsuffixlist", "watchfiles"},
+    "status": {"yaml"},
+    "token": RULES,
+    "zone": {*RULES, "publicsuffixlist"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -127,10 +149,39 @@ def test_parts_of_a_worker_import_no_others(module: Path) -> None:
     assert {part for part in parts if part in LEVEL} <= WORKER
 
 
-def test_a_worker_loads_no_yaml_and_no_pydantic() -> None:
-    code = "import sys, dnsd.worker.worker; print(*sys.modules)"
+def loaded_by(code: str) -> set[str]:
+    """The modules loaded once a new process has run this code."""
+    code = f"import sys\n{code}\nprint(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = run.stdout.split()
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize(("command", "allowed"), [*COMMANDS.items(), ("", set())])
+def test_a_command_imports_only_what_it_needs(command: str, allowed: set[str]) -> None:
+    get = f"import click; from dnsd.cli import main; main.get_command(click.Context(main), {command!r})"
+    assert SLOW & loaded_by(get) <= allowed
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (["--version"], {"publicsuffixlist"}),
+        (["status", "-c", "dnsd.yaml"], {"yaml"}),
+        (["reload", "-c", "dnsd.yaml"], {"yaml"}),
+    ],
+)
+def test_a_command_runs_with_only_what_it_needs(tmp_path: Path, words: list[str], allowed: set[str]) -> None:
+    (tmp_path / "dnsd.yaml").write_text("{}")
+    run = f"from dnsd.cli import main\ntry: main({words!r})\nexcept SystemExit: pass"
+    assert SLOW & loaded_by(f"import os; os.chdir({str(tmp_path)!r})\n{run}") <= allowed
+
+
+def test_every_command_has_its_imports() -> None:
+    assert set(COMMANDS) == set(COMMAND_MODULES)
+
+
+def test_a_worker_loads_no_yaml_and_no_pydantic() -> None:
+    loaded = loaded_by("import dnsd.worker.worker")
     ours = [name.split(".") for name in loaded if name.startswith("dnsd.")]
     assert {name[1] for name in ours} <= WORKER
     assert not {"yaml", "pydantic", "watchfiles", "click", "jinja2", "fastapi"}.intersection(loaded)

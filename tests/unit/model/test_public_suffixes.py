@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from dnsd.model.public_suffixes import is_public_suffix, list_date
+from dnsd.model.public_suffixes import is_public_suffix
+from dnsd.model.suffix_list_date import list_date
 from dnsd.wire.names import parse_name_text
 
 CASES = {
