@@ -58,7 +58,7 @@ def build_snapshot(
     dataset: Dataset, options: Options, previous: Snapshot | None = None, *, observed: Routes = NO_ROUTES
 ) -> Snapshot:
     """Build the snapshot for `dataset`, which must have no errors; `observed` are the routes seen on routers."""
-    packed = _packed_zones(dataset, previous.zones if previous else {})
+    packed = _packed_zones(dataset, previous)
     lost = unreachable(dataset.accounts, dataset.maps.values(), dataset.declared_routes, observed)
     used = MapsUsed(dataset.maps_by_member, options.missing_family, lost)
     by_zone, by_account = _effective_addresses(dataset, used, previous)
@@ -85,7 +85,8 @@ class _Packed:
     edits: dict[bytes, tuple[int, NameRows]] = field(default_factory=dict)  # likewise
 
 
-def _packed_zones(dataset: Dataset, old: Mapping[str, BuiltZone]) -> _Packed:
+def _packed_zones(dataset: Dataset, previous: Snapshot | None) -> _Packed:
+    old = previous.zones if previous else {}
     packed = _Packed(
         {zone.id: old[zone.id] for zone in dataset.zones_by_name.values() if _is_as_before(zone, dataset, old)}
     )
@@ -95,8 +96,8 @@ def _packed_zones(dataset: Dataset, old: Mapping[str, BuiltZone]) -> _Packed:
         built, applies_maps = old.get(zone.id), dataset.applies_maps(zone)
         number, apex = built.number if built else next(numbers), _apex(zone, built)
         kind, edit = kind_of(number, AS_STORED), None
-        if built and built.applies_maps == applies_maps and len(changed) <= FEW_ZONES:
-            edit = edited_zone(zone, apex, built)
+        if previous and built and built.applies_maps == applies_maps and len(changed) <= FEW_ZONES:
+            edit = edited_zone(zone, apex, built, previous.names.table)
         if edit:
             packed.zones[zone.id], packed.edits[zone.name] = edit.built, (kind, edit.rows)
         else:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
-from itertools import compress, repeat
+from collections.abc import Set
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from dnsd.compile.zone import ZonePacker
+from dnsd.engine.entry import is_within
 from dnsd.engine.node import Apex
 from dnsd.engine.snapshot import BuiltZone
-from dnsd.engine.table import NameRows
+from dnsd.engine.table import NameRows, Table
+from dnsd.model.differences import differences
 from dnsd.model.zones import Status, Zone
-from dnsd.wire.rdata import CNAME
+from dnsd.wire.rdata import CNAME, NS
 
-MAX_EDITED = 1_000  # records between the first and the last one changed
+MAX_EDITED = 4_000  # records that differ
 
 
 class PackedEdit(NamedTuple):
@@ -23,37 +25,47 @@ class PackedEdit(NamedTuple):
     rows: NameRows
 
 
-def edited_zone(zone: Zone, apex: Apex, old: BuiltZone) -> PackedEdit | None:
-    """A zone as it was packed before, but for a few changes; None if it must be packed again."""
+def edited_zone(zone: Zone, apex: Apex, old: BuiltZone, table: Table) -> PackedEdit | None:
+    """A zone as it was packed before into a table, but for a few changes; None if it must be packed again."""
     before, now = old.zone.records, zone.records
     if Status.INITIALIZING in (zone.status, old.zone.status) or zone.settings != old.zone.settings:
         return None
-    new, gone = now.changed_since(before)
-    if max(len(new), len(gone)) > MAX_EDITED:
+    found = differences(now, before, MAX_EDITED)
+    if found is None:
         return None
-    names = {*(before.owners[index] for index in gone), *(now.owners[index] for index in new)}
+    changed = [(now, index) for new, _ in found for index in new]
+    changed += [(before, index) for _, gone in found for index in gone]
+    names = {records.owners[index] for records, index in changed}
+    servers = {records.owners[index] for records, index in changed if records.rtype(index) == NS}
     packer = ZonePacker(zone, old.number, applies_maps=old.applies_maps)
-    packed_before = ZonePacker(old.zone, old.number, applies_maps=old.applies_maps)
-    if not _is_apart(packer, packed_before) or _covers_many(packer.cuts ^ packed_before.cuts, now.owners):
+    if not _is_apart(packer, servers) or _covers_many(table, zone.name, servers):
         return None
     indexes = now.indexes_of(names)
     rows = {name: packer.row(name, indexes[name]) if name in indexes else None for name in names}
-    is_kept = [name not in names for name in old.proxied_names]
-    packer.proxied_names[:0] = compress(old.proxied_names, is_kept)
-    packer.rules[:0] = bytes(compress(old.rules, is_kept))
+    packer.keep_proxied(old, names)
     return PackedEdit(packer.built(apex), rows)
 
 
-def _covers_many(cuts: Set[bytes], owners: Iterable[bytes]) -> bool:
-    """Whether many names lie below delegations that come or go: then packing the zone again costs less."""
-    return bool(cuts) and sum(map(bytes.endswith, owners, repeat(tuple(cuts)))) > MAX_EDITED
+def _covers_many(table: Table, apex: bytes, servers: Set[bytes]) -> bool:
+    """Whether many names lie below names whose NS records change: then packing the zone again costs less."""
+    left = MAX_EDITED
+    for name in servers - {apex}:
+        below = takewhile(lambda entry: is_within(entry.name, name), table.walk(apex, name))  # noqa: B023 (used here)
+        left -= sum(1 for _ in islice(below, left + 1))
+        if left < 0:
+            return True
+    return False
 
 
-def _is_apart(packer: ZonePacker, before: ZonePacker) -> bool:
-    """Whether each row follows from the records of its name alone, and each alias from its record."""
-    hides = any(treatment.is_hidden for treatment in packer.treatments)
-    if hides and (packer.cuts or before.cuts):
+def _is_apart(packer: ZonePacker, servers: Set[bytes]) -> bool:
+    """Whether each row follows from the records of its name alone, and each alias from its record.
+
+    `servers` are the names whose NS records change.
+    """
+    if not any(treatment.is_hidden for treatment in packer.treatments):
+        return True
+    if servers:  # they may hide proxied names below them, and make others addresses of name servers
         return False
     records = packer.records
-    aliases = {index for index in records.of_types({CNAME}) if not packer.is_hidden(index)} if hides else set()
-    return aliases.isdisjoint(records.grouped) if aliases else True
+    aliases = {index for index in records.of_types({CNAME}) if not packer.is_hidden(index)}
+    return not aliases or aliases.isdisjoint(records.grouped)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from functools import cached_property
 from itertools import compress, count, filterfalse, repeat
 from operator import not_
 from typing import NamedTuple
@@ -82,19 +83,36 @@ class ZonePacker:
         self.records = zone.records
         self.number = number
         self.applies_maps = applies_maps
-        self.cuts = _cuts(zone)
-        # Below delegations, only the addresses of name servers are used.
-        self.hosts = {self.records.rdatas[index].lower() for index in self.records.of_types({NS})} if self.cuts else ()
         self.treatments = [self._treatment(traits) for traits in self.records.distinct]  # of a name's only record
         self.proxied_names: list[bytes] = []
         self.rules = bytearray()  # of the proxied names
         self.proxied_apart: set[bytes] = set()  # those that are packed apart
+
+    @cached_property
+    def cuts(self) -> set[bytes]:
+        """The delegated names."""
+        return _cuts(self.zone)
+
+    @cached_property
+    def hosts(self) -> set[bytes]:
+        """The name servers of the delegations. Below these, only the addresses of name servers are used."""
+        servers = self.records.of_types({NS}) if self.cuts else ()
+        return {self.records.rdatas[index].lower() for index in servers}
 
     def packed(self, apex: Apex) -> PackedZone:
         """The zone, packed."""
         marks = self._marks()
         octets = b"".join((*self._rows_alike(marks), *self._rows_apart(marks)))
         return PackedZone(self.built(apex), octets)
+
+    def keep_proxied(self, before: BuiltZone, changed: Set[bytes]) -> None:
+        """Put the proxied names of the zone before, without the changed ones, in front of those found here."""
+        if changed.isdisjoint(before.proxied_names):
+            self.proxied_names[:0], self.rules[:0] = before.proxied_names, before.rules
+        else:
+            is_kept = [name not in changed for name in before.proxied_names]
+            self.proxied_names[:0] = compress(before.proxied_names, is_kept)
+            self.rules[:0] = bytes(compress(before.rules, is_kept))
 
     def built(self, apex: Apex) -> BuiltZone:
         """The zone, after all rows were made."""

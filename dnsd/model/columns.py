@@ -23,7 +23,6 @@ except ImportError:  # no compiler was found
     from dnsd.model.plain_columns import group, like, outside
 
 NO_INDEX = 2**32 - 1
-BLOCK = 1000  # items of a column compared at once
 KEY_SIZE = 16  # octets
 
 
@@ -128,22 +127,6 @@ class Records(Sequence[Record]):
             return False
         is_same = self.traits == other.traits and self.distinct == other.distinct  # the quick way for most
         return is_same or all(map(eq, self.owners_and_types(), other.owners_and_types()))
-
-    def changed_since(self, older: Records) -> tuple[range, range]:
-        """The indexes between the first and the last difference in owner, data or traits: here, and in `older`."""
-        columns = self.owners, self.rdatas, self.traits
-        others = older.owners, older.rdatas, self._own_numbers(older)
-        begin = min(map(_alike_first, columns, others))
-        end = min(_alike_last(mine, theirs, begin) for mine, theirs in zip(columns, others, strict=True))
-        return range(begin, len(self) - end), range(begin, len(older) - end)
-
-    def _own_numbers(self, older: Records) -> array[int]:
-        """The column of traits of `older`, with the numbers that its traits have here."""
-        if self.distinct == older.distinct:
-            return older.traits
-        own = {traits: number for number, traits in enumerate(self.distinct)}
-        numbers = [own.get(traits, NO_INDEX) for traits in older.distinct]
-        return array("I", map(numbers.__getitem__, older.traits))
 
     def indexes_of(self, owners: Set[bytes]) -> dict[bytes, list[int]]:
         """The indexes of the records of these names, by name."""
@@ -289,25 +272,3 @@ class Columns:
         return Records(
             tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), grouped, self.identities
         )
-
-
-def _alike_first(mine: Sequence[object], theirs: Sequence[object]) -> int:
-    """How many items at the begin are alike."""
-    size, at = min(len(mine), len(theirs)), 0
-    while at < size and mine[at : at + BLOCK] == theirs[at : at + BLOCK]:
-        at += BLOCK
-    return next((index for index in range(min(at, size), size) if mine[index] != theirs[index]), size)
-
-
-def _alike_last(mine: Sequence[object], theirs: Sequence[object], begin: int) -> int:
-    """How many items at the end are alike, after `begin`."""
-    most, count = min(len(mine), len(theirs)) - begin, 0
-    while count + BLOCK <= most and _block(mine, count) == _block(theirs, count):
-        count += BLOCK
-    return next((at for at in range(count, most) if mine[-1 - at] != theirs[-1 - at]), max(most, 0))
-
-
-def _block(column: Sequence[object], count: int) -> Sequence[object]:
-    """The block of items before the last `count` ones."""
-    end = len(column) - count
-    return column[end - BLOCK : end]

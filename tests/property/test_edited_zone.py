@@ -11,6 +11,7 @@ from dnsd.compile import edited_zone as edits
 from dnsd.compile.build import Options, build_snapshot
 from dnsd.engine.snapshot import BuiltZone, Snapshot
 from dnsd.model.columns import Records
+from dnsd.model.differences import differences
 from dnsd.model.records import Record, build_record
 from dnsd.wire.names import parse_name_text
 from tests.models import SPACE, dataset, record, resolved, zone
@@ -83,30 +84,52 @@ def test_edited_zone_equals_one_packed_from_nothing(seed: int, monkeypatch: pyte
 
 def test_large_change_is_packed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edits, "MAX_EDITED", 5)
-    before = [record(f"h{number} A 192.0.2.1") for number in range(20)]
+    before = [record(f"h{number} A 192.0.2.1") for number in range(40)]
 
     def edit(*places: int) -> BuiltZone | None:
-        after = [record(f"h{number} A 192.0.2.{1 + (number in places)}") for number in range(20)]
+        after = [record(f"h{number} A 192.0.2.{1 + (number in places)}") for number in range(40)]
         first = build_snapshot(dataset([zone("example.com", before)], {}), Options(()))
         (old,) = first.zones.values()
-        found = edits.edited_zone(zone("example.com", after), old.apex, old)
+        found = edits.edited_zone(zone("example.com", after), old.apex, old, first.names.table)
         return found.built if found else None
 
     assert edit(3)
-    assert edit(3, 7)
-    assert edit(3, 9) is None
+    assert edit(3, 39)
+    assert edit(0, 9, 19, 29, 39)
+    assert edit(0, 9, 19, 29, 38, 39) is None
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_change_of_records_is_found_in_both(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(60))
+def test_differences_lead_from_one_list_of_records_to_the_other(seed: int) -> None:
     rng = random.Random(seed)
-    kinds = DATA
-    before = [some_record(rng, kinds) for _ in range(rng.choice((0, 1, 5, 3_000)))]
-    after = edited(before, kinds, rng)
+    before = [some_record(rng, DATA) for _ in range(rng.choice((0, 1, 5, 3_000)))]
+    after = before
+    for _ in range(rng.choice((0, 1, 3))):
+        after = edited(after, DATA, rng)
     old, new = Records.of(before), Records.of(after)
-    now, then = new.changed_since(old)
-    assert after == [*before[: now.start], *after[now.start : now.stop], *before[then.stop :]]
-    assert now.start == then.start
-    if now and then:
-        assert after[now.start] != before[then.start]
-        assert after[now.stop - 1] != before[then.stop - 1]
+    found = differences(new, old, 30)
+    assert found is not None
+    made, at = [], 0
+    for now, was in found:
+        made += [*before[at : was.start], *after[now.start : now.stop]]
+        at = was.stop
+    assert [*made, *before[at:]] == after
+    assert max(sum(map(len, side)) for side in zip(*found, strict=True)) <= 30 if found else before == after
+    assert differences(new, old, 0) == ([] if before == after else None)
+
+
+def test_change_of_an_soa_and_another_record_is_two_changes() -> None:
+    before = [record(f"h{number} A 192.0.2.1") for number in range(9_000)]
+    after = [
+        record("h0 A 192.0.2.9"),
+        *before[1:7_000],
+        record("h7000 A 192.0.2.9"),
+        *before[7_001:],
+        record("h A 192.0.2.3"),
+    ]
+    old, new = (Records.of(build_record(one, APEX) for one in side) for side in (before, after))
+    assert differences(new, old, 3) == [
+        (range(1), range(1)),
+        (range(7_000, 7_001), range(7_000, 7_001)),
+        (range(9_000, 9_001), range(9_000, 9_000)),
+    ]

@@ -11,10 +11,12 @@ from dnsd.compile.build import Options, build_snapshot, flattening_problems
 from dnsd.engine import snapshot as snapshots
 from dnsd.engine.respond import respond
 from dnsd.engine.snapshot import Snapshot
+from dnsd.model.columns import Records
 from dnsd.model.fields import parse_ip
 from dnsd.model.maps import MissingFamily
 from dnsd.model.records import RecordFields
 from dnsd.model.zones import Zone
+from dnsd.wire.rdata import SOA, A
 from tests.limits import growth
 from tests.models import Fields, account_map, dataset, proxied, record, zone, zone_map
 from tests.packets import answers, query, rcode_text, shown
@@ -149,6 +151,28 @@ def test_map_edit_does_not_depend_on_the_number_of_names() -> None:
     assert growth(edits_of, 100, 100_000, enough=10) <= 10
     # Equal names share one node, so that a million of them fit in memory.
     assert len(set(map(id, first[100_000].names.values()))) < 10
+
+
+def test_edit_of_two_records_costs_far_less_than_the_zone() -> None:
+    """As in a master file: the serial of the SOA record at its beginning changes, and another record far from it."""
+    base = zone("example.com", [record("h A 192.0.2.1")])
+    soa, *others = sorted(base.records, key=lambda one: one.rtype != SOA)
+    first = next(one for one in others if one.rtype == A)
+    before, data = {}, {}
+    for names in (1_000, 50_000):
+        hosts = [replace(first, owner=b"\x06%06d" % number + base.name) for number in range(names)]
+        before[names] = built([replace(base, records=Records.of([soa, *others, *hosts]))])
+        hosts[-2] = replace(hosts[-2], rdata=bytes(4))
+        next_soa = replace(soa, rdata=soa.rdata[:-20] + bytes(3) + b"\2" + soa.rdata[-16:])
+        data[names] = dataset([replace(base, records=Records.of([next_soa, *others, *hosts]))], {})
+
+    def edit_of(names: int) -> Callable[[], object]:
+        return lambda: build_snapshot(data[names], OPTIONS, before[names])
+
+    after = build_snapshot(data[50_000], OPTIONS, before[50_000])
+    assert answers(ask(after, "049998.example.com")) == ["0.0.0.0"]
+    assert after.names.table.shares_octets(before[50_000].names.table)
+    assert growth(edit_of, 1_000, 50_000, enough=25) <= 25
 
 
 # Zones inside zones
