@@ -29,7 +29,7 @@ from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import SOA
 
 WORD = re.compile(r'[ \t\n()]++|;[^\n]*+|("(?:[^"\\]|\\.)*+"?|(?:[^ \t\n()";\\]|\\.?)++)', re.DOTALL)
-DEFAULT_TTL = re.compile(r"^\$TTL\b", re.IGNORECASE | re.MULTILINE)
+DEFAULT_TTL = re.compile(r"\$TTL\b", re.IGNORECASE)
 COMMENT_LINE = re.compile(r"^[ \t]*+;[^\n]*+", re.MULTILINE)
 SERIALS = 2**32
 NEAR = 4096  # characters, and lines that are each searched for
@@ -200,6 +200,16 @@ def line_start(text: str, line: int, *, start: int = 0, number: int = 1) -> int:
     return start
 
 
+def _default_ttl_from(text: str) -> int:
+    """The offset of the first line with $TTL; the text's end without one."""
+    start = 0
+    while not DEFAULT_TTL.match(text, start):
+        start = text.find("\n$", start) + 1
+        if not start:
+            return len(text)
+    return start
+
+
 class _Sweep:
     """One pass through a text: edits entries, and completes the following entries that depend on them."""
 
@@ -208,7 +218,7 @@ class _Sweep:
         self._records = records
         self._rows = rows
         self._edit = edit
-        self._default_ttl_from = match.start() if (match := DEFAULT_TTL.search(text)) else len(text)
+        self._default_ttl_from = _default_ttl_from(text)
         self._line, self._start = 1, 0  # of the next entry
         self._parts: list[str] = []  # of the new text
         self._taken = 0  # end in the old text of the part already copied

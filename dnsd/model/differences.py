@@ -19,7 +19,7 @@ def differences(new: Records, old: Records, most: int) -> list[tuple[range, rang
 
     None if more than `most` records differ on either side, or if too many are far from their places.
     """
-    comparison = _Comparison(new, old)
+    comparison = _RecordComparison(new, old)
     found: list[tuple[range, range]] = []
     at, was, left, gone = 0, 0, most, most
     while True:
@@ -37,7 +37,7 @@ def differences(new: Records, old: Records, most: int) -> list[tuple[range, rang
         at, was = after
 
 
-class _Comparison:
+class _RecordComparison:
     """The columns of two lists of records, with the same numbers for the same traits."""
 
     def __init__(self, new: Records, old: Records) -> None:
