@@ -1,24 +1,13 @@
-/* Tables of names for Python (entry.h: their octets; order.h: searches in order; pack.h and merge.h: their making).
+/* Tables of names for Python (entry.h: their octets; lookup.h, order.h: searches; pack.h and merge.h: their making).
 
    A table has a base and, if names have changed since it was packed, an overlay: the entries changed, in which removed
    names are GONE. What the overlay has for a name in a zone replaces what the base has. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include "lookup.h"
 #include "merge.h"
 #include "pack.h"
-
-/* Octets of tables, the latest last, and the memory that they are in. */
-typedef struct {
-    int count;
-    Py_buffer buffers[MAX_LAYERS];
-    Mapped tables[MAX_LAYERS];
-} Layers;
-
-typedef struct {
-    PyObject_HEAD
-    Layers layers; /* none before `__init__`; else the base, and perhaps the overlay */
-} Table;
 
 typedef struct {
     PyObject_HEAD
@@ -27,7 +16,6 @@ typedef struct {
 } WalkObject;
 
 static PyTypeObject TableType, WalkType;
-static PyTypeObject *entry_type, *set_type; /* classes of entry.py, tuples */
 
 static void release(Layers *self) {
     while (self->count) PyBuffer_Release(&self->buffers[--self->count]);
@@ -42,62 +30,6 @@ static int hold(Layers *self, PyObject *octets) {
     PyBuffer_Release(buffer);
     PyErr_SetString(PyExc_ValueError, "not a table of names");
     return -1;
-}
-
-/* A tuple of a subclass; takes the references to its items. NULL with an exception, also if an item is NULL. */
-static PyObject *tuple_of(PyTypeObject *type, int count, PyObject *const *items) {
-    PyObject *made = type->tp_alloc(type, count);
-    for (int i = 0; i < count; i++) {
-        if (made) PyTuple_SET_ITEM(made, i, items[i]);
-        else Py_XDECREF(items[i]);
-    }
-    for (int i = 0; made && i < count; i++)
-        if (!items[i]) Py_CLEAR(made);
-    return made;
-}
-
-/* The sets of an entry; NULL with an exception, also if the entry is cut off. */
-static PyObject *sets_of(const Mapped *of, const Entry *entry) {
-    uint64_t at = entry->sets;
-    Set set;
-    if ((uint64_t)entry->set_count * SET_FIXED > of->head.size) at = UINT64_MAX; /* make no long tuple in vain */
-    PyObject *sets = PyTuple_New(at == UINT64_MAX ? 0 : entry->set_count);
-    for (int i = 0; sets && i < entry->set_count; i++) {
-        if (!next_set(of, &at, &set)) {
-            PyErr_SetString(PyExc_ValueError, "an entry of a table is cut off");
-            Py_CLEAR(sets);
-            break;
-        }
-        PyObject *items[] = {PyLong_FromLong(set.rtype), PyLong_FromLong(set.records),
-                             PyBytes_FromStringAndSize((const char *)set.body, set.size)};
-        PyObject *one = tuple_of(set_type, 3, items);
-        if (!one) Py_CLEAR(sets);
-        else PyTuple_SET_ITEM(sets, i, one);
-    }
-    return sets;
-}
-
-static PyObject *entry_object(const Mapped *of, const Entry *entry) {
-    PyObject *items[] = {PyLong_FromLong(entry->flags), PyLong_FromUnsignedLong(entry->kind),
-                         PyBytes_FromStringAndSize((const char *)entry->name, entry->name_size), sets_of(of, entry)};
-    return tuple_of(entry_type, 4, items);
-}
-
-/* The entry that a name leads to, and its table; NULL if there is none. */
-static const Mapped *find_name(const Layers *self, const unsigned char *name, size_t size, Entry *entry) {
-    for (int i = self->count; i--;)
-        if (find_entry(&self->tables[i], name, size, entry)) return entry->flags & GONE ? NULL : &self->tables[i];
-    return NULL;
-}
-
-PyDoc_STRVAR(find_doc, "find(name): the entry of a name, of the deepest zone that holds it; also an occluded one.");
-static PyObject *table_find(Table *self, PyObject *name) {
-    Entry entry;
-    const Mapped *of = PyBytes_Check(name) ? find_name(&self->layers, (unsigned char *)PyBytes_AS_STRING(name),
-                                                       PyBytes_GET_SIZE(name), &entry)
-                                           : NULL;
-    if (!of) Py_RETURN_NONE;
-    return entry_object(of, &entry);
 }
 
 static int table_contains(Table *self, PyObject *name) {
@@ -119,36 +51,6 @@ static Py_ssize_t table_length(Table *self) {
         names -= find_entry(&layers->tables[0], now.name, now.name_size, &before) && !(before.flags & OCCLUDED);
     }
     return names < 0 ? 0 : names;
-}
-
-/* A name in a zone, from two arguments. 0, or -1 with an exception. */
-static int parse_place(PyObject *const *args, Py_ssize_t count, Sought *apex, Sought *name) {
-    if (count != 2 || !PyBytes_Check(args[0]) || !PyBytes_Check(args[1]) ||
-        PyBytes_GET_SIZE(args[0]) > NAME_LIMIT || PyBytes_GET_SIZE(args[1]) > NAME_LIMIT) {
-        PyErr_SetString(PyExc_TypeError, "expected the name of a zone, and a name in it");
-        return -1;
-    }
-    *apex = (Sought){(unsigned char *)PyBytes_AS_STRING(args[0]), PyBytes_GET_SIZE(args[0])};
-    *name = (Sought){(unsigned char *)PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1])};
-    return 0;
-}
-
-PyDoc_STRVAR(find_in_doc, "find_in(apex, name): the entry of a name in this zone; also a shadowed or occluded one.");
-static PyObject *table_find_in(Table *self, PyObject *const *args, Py_ssize_t count) {
-    Sought apex, name;
-    if (parse_place(args, count, &apex, &name) < 0) return NULL;
-    for (int i = self->layers.count; i--;) {
-        const Mapped *of = &self->layers.tables[i];
-        Entry entry;
-        Range range = find_range(of, apex.name, apex.size);
-        uint64_t at = seek(of, range, &name);
-        if (at >= range.end || !entry_at(of, at, &entry) || entry.name_size != name.size ||
-            memcmp(entry.name, name.name, name.size))
-            continue;
-        if (entry.flags & GONE) break;
-        return entry_object(of, &entry);
-    }
-    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(walk_doc, "walk(apex, name=apex): iterate over the entries of a zone in canonical order, from a name on.");
@@ -280,6 +182,8 @@ static PyGetSetDef table_getset[] = {
 static PyMethodDef table_methods[] = {
     {"find", (PyCFunction)table_find, METH_O, find_doc},
     {"find_in", FAST(table_find_in), find_in_doc},
+    {"head", FAST(table_head), head_doc},
+    {"find_set", FAST(table_find_set), find_set_doc},
     {"walk", FAST(table_walk), walk_doc},
     {"zones", FAST(table_zones), zones_doc},
     {"move", (PyCFunction)table_move, METH_O, move_doc},
@@ -332,7 +236,8 @@ static PyTypeObject *tuple_class(PyObject *from, const char *name) {
 PyMODINIT_FUNC PyInit__table(void) {
     PyObject *made, *plain = PyImport_ImportModule("dnsd.engine.entry");
     entry_type = tuple_class(plain, "NameEntry");
-    set_type = entry_type ? tuple_class(plain, "PackedSet") : NULL;
+    head_type = entry_type ? tuple_class(plain, "NameHead") : NULL;
+    set_type = head_type ? tuple_class(plain, "PackedSet") : NULL;
     Py_XDECREF(plain);
     if (!set_type || PyType_Ready(&TableType) < 0 || PyType_Ready(&WalkType) < 0) return NULL;
     if (!(made = PyModule_Create(&module))) return NULL;

@@ -19,6 +19,7 @@ from dnsd.wire.message import (
     CD,
     HEADER_SIZE,
     IN,
+    MAX_MESSAGE_SIZE,
     MIN_UDP_SIZE,
     NOERROR,
     QR,
@@ -144,10 +145,10 @@ def build_answer(
     """
     answer, authority, glue, optional_glue = tuple(answer), tuple(authority), tuple(glue), tuple(optional_glue)
     needed = (*answer, *authority, *glue)
-    body = _Body(None, cut)
+    body = _Body(None, cut, most=ALWAYS_FITS)
     shorter = _pack(body, needed, optional_glue, _count(glue))
-    if len(body.octets) > ALWAYS_FITS:
-        body = _Body(below if cut is None else cut)
+    if body.is_full:
+        body = _Body(below if cut is None else cut, most=MAX_MESSAGE_SIZE)
         shorter = _pack(body, needed, optional_glue, _count(glue))
     counts = _count(answer), _count(authority), _count((*glue, *optional_glue))
     return Answer(
@@ -182,7 +183,10 @@ def _count(section: Section) -> int:
 
 
 def _pack(body: _Body, needed: Section, optional: Section, records: int) -> tuple[tuple[int, int], ...]:
-    """Write all records; return the sizes at which the body can be cut, each with its additional `records`."""
+    """Write all records, or until the body is full; return the sizes at which it can be cut.
+
+    Each comes with its additional `records`.
+    """
     for rrset in needed:
         body.add(rrset)
     cuts = []
@@ -196,11 +200,13 @@ def _pack(body: _Body, needed: Section, optional: Section, records: int) -> tupl
 class _Body:
     """A body under construction.
 
-    With `below`, a suffix of the question's name, its names are compressed; without, `cut` alone is.
+    With `below`, a suffix of the question's name, its names are compressed; without, `cut` alone is. Beyond `most`
+    octets, it is full: nothing is added any more.
     """
 
-    def __init__(self, below: bytes | None, cut: bytes | None = None) -> None:
+    def __init__(self, below: bytes | None, cut: bytes | None = None, *, most: int) -> None:
         self.octets = bytearray()
+        self._most = most
         self.pointers: list[tuple[int, int]] = []
         self._cut = cut
         self._offsets: dict[bytes, int] | None = None
@@ -209,8 +215,15 @@ class _Body:
             names = (below, *ancestors(below))
             self._offsets = {name: -QUESTION_TAIL - len(name) for name in names if name != ROOT}
 
+    @property
+    def is_full(self) -> bool:
+        return len(self.octets) > self._most
+
     def add(self, rrset: Rrset) -> None:
+        position, names = COMPRESSIBLE.get(rrset.rtype, (0, 0))
         for rdata in rrset.rdatas:
+            if len(self.octets) > self._most:
+                return
             if rrset.owner is None:
                 self.octets += QUESTION_NAME
             elif rrset.owner == self._cut:
@@ -218,13 +231,15 @@ class _Body:
                 self.octets += QUESTION_NAME  # overwritten by body_at
             else:
                 self._add_name(rrset.owner)
-            self.octets += RECORD_FIXED.pack(rrset.rtype, rrset.rclass, rrset.ttl, 0)
+            self.octets += RECORD_FIXED.pack(rrset.rtype, rrset.rclass, rrset.ttl, len(rdata))
+            if not names:
+                self.octets += rdata
+                continue
             start = len(self.octets)
-            self._add_rdata(rrset.rtype, rdata)
+            self._add_rdata(rdata, position, names)
             _LENGTH.pack_into(self.octets, start - _LENGTH.size, len(self.octets) - start)
 
-    def _add_rdata(self, rtype: int, rdata: bytes) -> None:
-        position, names = COMPRESSIBLE.get(rtype, (0, 0))
+    def _add_rdata(self, rdata: bytes, position: int, names: int) -> None:
         self.octets += rdata[:position]
         for _ in range(names):
             end = name_end(rdata, position)
@@ -237,12 +252,16 @@ class _Body:
         if self._offsets is None:
             self.octets += name
             return
+        if (known := self._offsets.get(name)) is not None:
+            self.pointers.append((len(self.octets), known))
+            self.octets += QUESTION_NAME  # overwritten by body_at
+            return
         name = self._add_long(name)
         while name != ROOT:
             here = len(self.octets)
             if name in self._offsets:
                 self.pointers.append((here, self._offsets[name]))
-                self.octets += QUESTION_NAME  # two octets that body_at overwrites
+                self.octets += QUESTION_NAME
                 return
             if here <= FARTHEST:
                 self._offsets[name] = here

@@ -134,7 +134,7 @@ def _follow(snapshot: Snapshot, first: Node, name: bytes, qtype: int, trail: Tra
     )
     # With a DNAME or within a flattening, the answer depends on the query name or the trail, so it is not cached.
     if not trail and all(isinstance(step.node.rule, Alias) for step in steps):
-        snapshot.remember(first, qtype if last.answer else last, answer)
+        snapshot.chains.keep(first, qtype if last.answer else last, answer)
     return answer
 
 
@@ -214,5 +214,5 @@ def _flatten(
     else:  # the chain has no end, or it leaves the zones that are served here or may be followed
         return found if found.rcode == SERVFAIL else TARGET_OUTSIDE
     if not trail and answer is not node.otherwise:
-        snapshot.remember(node, qtype, answer)
+        snapshot.chains.keep(node, qtype, answer)
     return answer

@@ -54,6 +54,14 @@ class NameEntry(NamedTuple):
     sets: tuple[PackedSet, ...]
 
 
+class NameHead(NamedTuple):
+    """An entry without its data."""
+
+    flags: int
+    kind: int
+    types: tuple[int, ...]  # of its sets
+
+
 class RawEntry(NamedTuple):
     """An entry and its octets."""
 
@@ -156,21 +164,49 @@ def raw_entries(octets: Octets, at: int, end: int) -> Iterator[tuple[int, RawEnt
 
 def read_entry(octets: Octets, place: int) -> NameEntry:
     """The entry at a place. Raises ValueError if it is cut off."""
+    flags, size, _, kind = _fixed(octets, place)
+    name = bytes(octets[place + FIXED.size : place + FIXED.size + size])
+    return NameEntry(flags, kind, name, tuple(_packed(octets, *one) for one in _set_places(octets, place)))
+
+
+def read_head(octets: Octets, place: int) -> NameHead:
+    """The entry at a place without its data. Raises ValueError if it is cut off."""
+    flags, _, _, kind = _fixed(octets, place)
+    return NameHead(flags, kind, tuple([one[0] for one in _set_places(octets, place)]))
+
+
+def read_set(octets: Octets, place: int, rtype: int) -> PackedSet | None:
+    """One of the sets of the entry at a place. Raises ValueError if it is cut off."""
+    return next((_packed(octets, *one) for one in _set_places(octets, place) if one[0] == rtype), None)
+
+
+def _packed(octets: Octets, rtype: int, records: int, at: int, end: int) -> PackedSet:
+    return PackedSet(rtype, records, bytes(octets[at:end]))
+
+
+def _fixed(octets: Octets, place: int) -> tuple[int, int, int, int]:
     try:
-        flags, size, count, kind = FIXED.unpack_from(octets, place)
-        at = place + FIXED.size
-        name = bytes(octets[at : at + size])
-        at += size + (size & 1)
-        sets = []
+        return FIXED.unpack_from(octets, place)
+    except struct.error:
+        raise ValueError(CUT_OFF) from None
+
+
+def _set_places(octets: Octets, place: int) -> list[tuple[int, int, int, int]]:
+    """The type, number of records, begin and end of the body of each set of an entry."""
+    _, size, count, _ = _fixed(octets, place)
+    at = place + FIXED.size + size + (size & 1)
+    places = []
+    try:
         for _ in range(count):
-            end, _ = sets_end(octets, at, 1)
             rtype, records, size = SET.unpack_from(octets, at)
             at += SET.size
             if size == LARGE:
                 (size,) = NUMBER.unpack_from(octets, at)
                 at += NUMBER.size
-            sets.append(PackedSet(rtype, records, bytes(octets[at : at + size])))
-            at = end
+            places.append((rtype, records, at, at + size))
+            at += size + (size & 1)
     except struct.error:
         raise ValueError(CUT_OFF) from None
-    return NameEntry(flags, kind, name, tuple(sets))
+    if places and places[-1][3] > len(octets):
+        raise ValueError(CUT_OFF)
+    return places

@@ -10,26 +10,28 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from dnsd.engine.answer import Rrset
+from dnsd.engine.answer import Answer, Rrset
 from dnsd.engine.compile_node import (
+    OWNER_SIZE,
+    StoredAnswers,
     StoredName,
     answering_node,
     child_apex_node,
     compile_node,
     denials,
-    is_plain_edge,
+    node_below,
 )
-from dnsd.engine.edge_rules import AS_STORED, FLATTENED, NOT_SERVED, edge_rule
-from dnsd.engine.entry import CUT, OCCLUDED, SHADOWED, SPECIAL, NameEntry
-from dnsd.engine.node import REFUSED_NODE, Apex, Node, is_followed
+from dnsd.engine.edge_rules import AS_STORED, EDGE, FLATTENED, NOT_SERVED, edge_rule
+from dnsd.engine.entry import CUT, OCCLUDED, SHADOWED, SPECIAL, NameEntry, NameHead
+from dnsd.engine.node import NOT_OUR_ZONE, REFUSED_NODE, Apex, Node, is_followed
 from dnsd.engine.table import Table
 from dnsd.wire.message import RECORD_FIXED
 from dnsd.wire.names import ASTERISK, ancestors
 from dnsd.wire.rdata import SOA
 
 GENERATION = 10_000  # nodes or zones made before those that were not asked for meanwhile are forgotten
+GENERATION_OCTETS = 2**21  # of the bodies that these nodes keep: likewise; in memory, an octet of a body needs up to 14
 RULE_BITS = 8  # of an entry's kind; the others are the zone's number
-OWNER_SIZE = 2  # octets of the pointer to the question's name
 
 Zones = Sequence[Apex | None]  # by number; None: not in use
 K = TypeVar("K")
@@ -51,14 +53,13 @@ def rule_number(kind: int) -> int:
     return kind & (1 << RULE_BITS) - 1
 
 
-def stored_name(entry: NameEntry) -> StoredName:
+def stored_name(head: NameHead) -> StoredName:
     """What stands in an entry of the table."""
-    rule = rule_number(entry.kind)
-    rrsets = {rtype: _rrset(rtype, body) for rtype, _, body in entry.sets}
-    return StoredName(entry.flags, rrsets, edge_rule(rule), rule == FLATTENED)
+    rule = rule_number(head.kind)
+    return StoredName(head.flags, head.types, edge_rule(rule), rule == FLATTENED)
 
 
-def _rrset(rtype: int, body: bytes) -> Rrset:
+def unpacked_rrset(rtype: int, body: bytes) -> Rrset:
     """The RRset in the body of its answer."""
     rdatas, at, ttl, rclass = [], 0, 0, 0
     while at < len(body):
@@ -80,6 +81,7 @@ class NameTable(Mapping[bytes, Node]):
         self.stored_zones = _StoredZones(weak)
         self._nodes = _Nodes(weak)
         self.node_at: Callable[[bytes], Node | None] = self._nodes.__getitem__  # `get` without a call of Python code
+        self.grow = self._nodes.grow
 
     def get(self, name: bytes, default: Any = None) -> Any:
         """The node of a name; the same object for as long as it is kept."""
@@ -96,11 +98,14 @@ class NameTable(Mapping[bytes, Node]):
 
         So the node of an ordinary name is not made for them.
         """
-        entry = self.table.find(name)
-        if entry is None or entry.flags & (SPECIAL | CUT | OCCLUDED) or ASTERISK + name in self.table:
-            node = self.node_at(name)
-            return None if node is None else node.below
-        return self.stored_zones[zone_number(entry.kind)].nowhere
+        head = self.table.head(name)
+        if head is None or head.flags & OCCLUDED:
+            return None
+        zone = self.stored_zones[zone_number(head.kind)]
+        if ASTERISK + name in self.table:
+            return node_below(zone, name)
+        node = self.node_at(name) if head.flags & (SPECIAL | CUT) else None
+        return (node and node.below) or zone.nowhere
 
     def __contains__(self, name: object) -> bool:
         return name in self.table
@@ -122,10 +127,10 @@ class NameTable(Mapping[bytes, Node]):
 
     def rule_at(self, name: bytes) -> int:
         """The rule of a name, without its node; AS_STORED for a name that does not exist."""
-        entry = self.entry(name)
-        return AS_STORED if entry is None else rule_number(entry.kind)
+        head = self.table.head(name)
+        return AS_STORED if head is None or head.flags & OCCLUDED else rule_number(head.kind)
 
-    def apex(self, entry: NameEntry) -> Apex:
+    def apex(self, entry: NameEntry | NameHead) -> Apex:
         """The zone of an entry."""
         apex = self.zones[zone_number(entry.kind)]
         assert apex is not None, "the zone of an entry is in use"
@@ -145,20 +150,36 @@ class _AskedLast(dict[K, V]):
     def __init__(self, names: NameTable) -> None:
         super().__init__()
         self.names = names
+        self._octets = 0
         self._old: dict[K, V] = {}
 
     def __missing__(self, key: K) -> V | None:
         value = self._old.get(key) or self.make(key)
         if value is not None:
             if len(self) >= GENERATION:
-                self._old = dict(self)
-                self.clear()
+                self._age()
             self[key] = value
+            self.grow(self.octets_of(value))
         return value
 
     def make(self, key: K) -> V | None:
         """Make a value."""
         raise NotImplementedError
+
+    def octets_of(self, value: V) -> int:
+        """The octets that a value keeps."""
+        return 0
+
+    def grow(self, octets: int) -> None:
+        """Count octets that a value keeps from now on."""
+        self._octets += octets
+        if self._octets > GENERATION_OCTETS:
+            self._age()
+
+    def _age(self) -> None:
+        self._old = dict(self)
+        self._octets = 0
+        self.clear()
 
 
 class _Nodes(_AskedLast[bytes, Node]):
@@ -166,14 +187,18 @@ class _Nodes(_AskedLast[bytes, Node]):
 
     def make(self, key: bytes) -> Node | None:
         names = self.names
-        entry = names.table.find(key)
-        if entry is None or entry.flags & OCCLUDED:
+        head = names.table.head(key)
+        if head is None or head.flags & OCCLUDED:
             return None
-        zone = names.stored_zones[zone_number(entry.kind)]
-        node = zone.made(entry)
+        zone = names.stored_zones[zone_number(head.kind)]
+        node = zone.made(key, head)
         if key == zone.apex.name and (above := self._parent_node(zone.apex)):
             return child_apex_node(node, above)
         return node
+
+    def octets_of(self, value: Node) -> int:
+        answers = value.answers
+        return len(value.otherwise.body) + (answers.octets if isinstance(answers, StoredAnswers) else 0)
 
     def _parent_node(self, apex: Apex) -> Node | None:
         """The node that answers for the name of a zone in the closest zone around it; None without one.
@@ -181,12 +206,12 @@ class _Nodes(_AskedLast[bytes, Node]):
         That zone must be served here, and may answer for the name (RFC 4035 §3.1.4.1: it has the DS records).
         """
         above = next((zone for zone in self._zones_around(apex) if is_followed(zone, apex)), None)
-        return answering_node(self.names.nodes_in(above), apex.name) if above else None
+        return answering_node(_ZoneInTable(self.names, above, is_hidden=True), apex.name) if above else None
 
     def _zones_around(self, apex: Apex) -> Iterator[Apex]:
         for name in ancestors(apex.name):
-            entry = self.names.table.find(name)
-            if entry is not None and (found := self.names.apex(entry)).name == name:
+            head = self.names.table.head(name)
+            if head is not None and (found := self.names.apex(head)).name == name:
                 yield found
 
 
@@ -207,14 +232,15 @@ class _ZoneInTable:
         self._names = names
         self._is_hidden = is_hidden
         self._edges: dict[int, Node] = {}  # of proxied names without other data, by rule
-        at_apex = self.stored(apex.name)
-        if at_apex is not None and SOA in at_apex.rrsets:  # else the zone is not served
-            self.nodata, self.nowhere = denials(apex, at_apex.rrsets[SOA])
+        self.nodata, self.nowhere = NOT_OUR_ZONE, REFUSED_NODE
+        soa = self.rrset(apex.name, SOA)
+        if soa is not None:  # else the zone is not served
+            self.nodata, self.nowhere = denials(apex, soa)
 
-    def stored(self, name: bytes) -> StoredName | None:
-        """What is stored at a name."""
-        entry = self._entry(name)
-        return None if entry is None else stored_name(entry)
+    def rrset(self, name: bytes, rtype: int) -> Rrset | None:
+        """One of the RRsets at a name."""
+        packed = self._names.table.find_set(rtype, name, self.apex.name)
+        return None if packed is None else unpacked_rrset(rtype, packed.body)
 
     def node(self, name: bytes) -> Node | None:
         """The node of a name."""
@@ -222,21 +248,21 @@ class _ZoneInTable:
             node = self._names.node_at(name)
             if node is None or node.apex is self.apex:
                 return node
-        entry = self._entry(name)
-        return None if entry is None or entry.flags & OCCLUDED else self.made(entry)
+        head = self._names.table.head(name, self.apex.name)
+        return None if head is None or head.flags & OCCLUDED else self.made(name, head)
 
-    def made(self, entry: NameEntry) -> Node:
+    def keep(self, answer: Answer) -> None:
+        """Count an answer that a node keeps from now on."""
+        self._names.grow(len(answer.body))
+
+    def made(self, name: bytes, head: NameHead) -> Node:
         """Make the node of an entry."""
-        rule, name = rule_number(entry.kind), entry.name
+        rule = rule_number(head.kind)
         if rule == NOT_SERVED:
             return REFUSED_NODE
-        known = None if entry.sets or self._is_hidden else self._edges.get(rule)
-        if known is not None and ASTERISK + name not in self._names.table:
+        is_alike = rule & EDGE and not head.types
+        known = self._edges.get(rule) if is_alike else None
+        if known is not None:
             return known
-        stored = stored_name(entry)
-        if not is_plain_edge(self, name, stored):
-            return compile_node(self, name, stored)
-        return self._edges.setdefault(rule, compile_node(self, name, stored))
-
-    def _entry(self, name: bytes) -> NameEntry | None:
-        return self._names.table.find_in(self.apex.name, name)
+        node = compile_node(self, name, stored_name(head))
+        return self._edges.setdefault(rule, node) if is_alike else node

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dnsd.engine.answer import Answer, Rrset, build_answer
@@ -59,9 +59,9 @@ class Apex:
 class Node:
     """The answers of a name: those in `answers`, else the result of its rule, else `otherwise`.
 
-    `below` answers for names below this one without their own node: a wildcard, a delegation, a DNAME or NXDOMAIN; None
-    if no such name is ever looked up. At the apex of a zone whose parent zone is served too, `parent` is the parent's
-    node of the same name, which answers queries for DS (RFC 4035 §3.1.4.1).
+    `below` answers for all names below a delegation, and below a DNAME for those without a node of their own. At the
+    apex of a zone whose parent zone is served too, `parent` is the parent's node of the same name, which answers
+    queries for DS (RFC 4035 §3.1.4.1).
     """
 
     apex: Apex | None  # None: not in our zones
@@ -70,6 +70,7 @@ class Node:
     rule: Rule | None = None
     below: Node | None = None
     parent: Node | None = None
+    ready: Mapping[int, Answer] = field(default_factory=dict)  # those of `answers` that are compiled already
 
 
 NOT_OUR_ZONE = build_answer(rcode=REFUSED, aa=False, option=pack_extended_error(EDE_NOT_AUTHORITATIVE))

@@ -18,13 +18,17 @@ from dnsd.engine.entry import (
     NUMBER,
     OCCLUDED,
     NameEntry,
+    NameHead,
     Octets,
+    PackedSet,
     RawEntry,
     SortKey,
     in_order,
     is_within,
     raw_entries,
     read_entry,
+    read_head,
+    read_set,
 )
 from dnsd.wire.names import MAX_NAME, ROOT
 from dnsd.wire.siphash import siphash
@@ -57,10 +61,30 @@ class EntryTable:
 
     def find(self, name: bytes) -> NameEntry | None:
         """The entry of a name, of the deepest zone that holds it; also an occluded one."""
+        found = self._place(name)
+        return found and read_entry(*found)
+
+    def find_in(self, apex: bytes, name: bytes) -> NameEntry | None:
+        """The entry of a name in this zone; also a shadowed or occluded one."""
+        found = self._place(name, apex)
+        return found and read_entry(*found)
+
+    def head(self, name: bytes, apex: bytes | None = None) -> NameHead | None:
+        """The entry of a name without its data: as `find`, or as `find_in`."""
+        found = self._place(name, apex)
+        return found and read_head(*found)
+
+    def find_set(self, rtype: int, name: bytes, apex: bytes | None = None) -> PackedSet | None:
+        """One RRset of a name, of the entry as for `head`."""
+        found = self._place(name, apex)
+        return found and read_set(*found, rtype)
+
+    def _place(self, name: bytes, apex: bytes | None = None) -> tuple[Octets, int] | None:
+        """The octets that have the entry of a name, and its place there."""
         for layer in reversed(self.layers):
-            place = layer.find(name)
+            place = layer.find(name) if apex is None else layer.find_in(apex, name)
             if place is not None:
-                return None if layer.flags(place) & GONE else layer.entry(place)
+                return None if layer.flags(place) & GONE else (layer.entries, place)
         return None
 
     def __contains__(self, name: object) -> bool:
@@ -80,15 +104,6 @@ class EntryTable:
             names += not flags & (GONE | OCCLUDED)
             names -= before is not None and not base.flags(before) & OCCLUDED
         return max(names, 0)
-
-    def find_in(self, apex: bytes, name: bytes) -> NameEntry | None:
-        """The entry of a name in this zone; also a shadowed or occluded one."""
-        for layer in reversed(self.layers):
-            start, end = layer.zone(apex)
-            at = layer.seek(start, end, name)
-            if at < end and (entry := layer.entry(at)).name == name:
-                return None if entry.flags & GONE else entry
-        return None
 
     def walk(self, apex: bytes, name: bytes | None = None, /) -> Iterator[NameEntry]:
         """Iterate over the entries of a zone in canonical order, from a name on."""
@@ -142,6 +157,14 @@ class Layer:
                 return place
             slot = slot + 1 & mask
         return None
+
+    def find_in(self, apex: bytes, name: bytes) -> int | None:
+        """The place of the entry of a name in a zone; it may be GONE."""
+        start, end = self.zone(apex)
+        at = self.find(name)
+        if at is None or not start <= at < end:  # the hash leads to the deepest of several zones
+            at = self.seek(start, end, name)
+        return at if at < end and self.name(at) == name else None
 
     def hashed(self) -> Iterator[int]:
         """The places of all entries in the hash."""

@@ -94,7 +94,7 @@ def find(snapshot: Snapshot, asked: ParsedQuery) -> Answer:
     """Decide the answer to a query."""
     shape, qname, _, _, node, _ = asked
     if shape.plain:
-        return node.answers.get(shape.qtype) or answer_at(snapshot, node, qname, shape.qtype)
+        return node.ready.get(shape.qtype) or answer_at(snapshot, node, qname, shape.qtype)
     return _special_answer(snapshot, shape, node, qname)
 
 

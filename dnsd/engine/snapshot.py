@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dnsd.model.zones import Zone
 
 MAX_CHAINS = 100_000  # completed chains that a snapshot caches
+MAX_CHAIN_OCTETS = 2**24  # of their bodies; in memory, an octet of a body needs up to 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,25 @@ class MapsUsed:
     unreachable: Mapping[str, Unreachable] = field(default_factory=dict)  # by account id
 
 
+class Chains(dict[tuple[Node, "int | Answer"], Answer]):
+    """Completed chains by their first node, and by the query type or the last name's answer.
+
+    Clients cannot make them grow without bound: beyond the limits, all are forgotten.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.octets = 0  # of the bodies
+
+    def keep(self, node: Node, end: int | Answer, answer: Answer) -> None:
+        """Add a chain."""
+        if len(self) >= MAX_CHAINS or self.octets > MAX_CHAIN_OCTETS:
+            self.clear()
+            self.octets = 0
+        self[node, end] = answer
+        self.octets += len(answer.body)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """All data that `respond` reads."""
@@ -118,8 +138,7 @@ class Snapshot:
     revision: int
     zones: Mapping[str, BuiltZone]  # by zone id, for reuse by the next snapshot; empty in workers
     maps: MapsUsed | None = None  # likewise; None in workers
-    # Completed chains by their first node, and by the query type or the last name's answer.
-    chains: dict[tuple[Node, int | Answer], Answer] = field(default_factory=dict)
+    chains: Chains = field(default_factory=Chains)
 
     def search(self, name: bytes) -> Node:
         """The node that answers for canonical `name`: its own, else that of the closest encloser (RFC 4592 §3.3.1)."""
@@ -154,9 +173,3 @@ class Snapshot:
     def addresses(self, zone_id: str, account_id: str) -> Addresses:
         """The effective addresses of a zone: those of its own map, else of its account's, else the default pool."""
         return self.by_zone.get(zone_id) or self.by_account.get(account_id) or self.default
-
-    def remember(self, node: Node, end: int | Answer, answer: Answer) -> None:
-        """Cache a completed chain; clients cannot make the cache grow beyond MAX_CHAINS."""
-        if len(self.chains) >= MAX_CHAINS:
-            self.chains.clear()
-        self.chains[node, end] = answer

@@ -89,11 +89,15 @@ def use(octets: object, overlay: object | None = None) -> bool:
         return False
     for name in PROBES:
         quietly(table.find, name)
+        quietly(table.head, name)
+        quietly(table.find_set, 1, name)
         assert (name in table) in (True, False)
         if len(name) > 255:
             continue
         for apex in (APEX, b"\0", name):
             quietly(table.find_in, apex, name)
+            quietly(table.head, name, apex)
+            quietly(table.find_set, 1, name, apex)
             quietly(walked, table, apex, name)
         quietly(table.zones, name)
     assert len(table) >= 0

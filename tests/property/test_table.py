@@ -21,6 +21,7 @@ from dnsd.engine.entry import (
     SHADOWED,
     SPECIAL,
     NameEntry,
+    NameHead,
     PackedSet,
     in_order,
     is_within,
@@ -124,6 +125,15 @@ def visible(entries: list[NameEntry]) -> dict[bytes, NameEntry]:
     return {entry.name: entry for entry in entries if not entry.flags & SHADOWED}
 
 
+def check_parts(table: Any, name: bytes, entry: NameEntry | None, *apex: bytes) -> None:
+    """The parts of an entry are those of the whole entry."""
+    head = entry and NameHead(entry.flags, entry.kind, tuple(one.rtype for one in entry.sets))
+    assert table.head(name, *apex) == head
+    sets = {one.rtype: one for one in entry.sets} if entry else {}
+    for rtype in (*sets, 4711):
+        assert table.find_set(rtype, name, *apex) == sets.get(rtype)
+
+
 def check(table: Any, world: World, rng: random.Random) -> None:
     """A table has these zones, whatever it is asked."""
     entries = expected(world)
@@ -133,6 +143,7 @@ def check(table: Any, world: World, rng: random.Random) -> None:
     for name in {*(entry.name for entry in entries), *(some_name(rng, rng.choice(APEXES)) for _ in range(9))}:
         found = by_name.get(name)
         assert table.find(name) == found
+        check_parts(table, name, found)
         assert (name in table) == (found is not None and not found.flags & OCCLUDED)
     assert len(table) == sum(not entry.flags & OCCLUDED for entry in by_name.values())
     assert table.longest >= max([1, *(len(entry.name) for entry in entries)])
@@ -140,6 +151,7 @@ def check(table: Any, world: World, rng: random.Random) -> None:
         own = {entry.name: entry for entry in (expected_zone(world, apex) if apex in world else ())}
         for name in {*own, some_name(rng, apex)}:
             assert table.find_in(apex, name) == own.get(name)
+            check_parts(table, name, own.get(name), apex)
 
 
 @pytest.mark.parametrize("seed", range(60))

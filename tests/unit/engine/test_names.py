@@ -9,15 +9,15 @@ from collections.abc import Iterable
 import pytest
 
 from dnsd.engine import names as module
-from dnsd.engine.compile_node import compile_node
+from dnsd.engine.compile_node import StoredAnswers, compile_node
 from dnsd.engine.edge_rules import AS_STORED, EDGE, NO_HTTPS, NO_V6, NOT_SERVED, edge_rule
 from dnsd.engine.entry import OCCLUDED, PLAIN, SPECIAL, row
-from dnsd.engine.names import NameTable, kind_of, rule_number, stored_name, zone_number
+from dnsd.engine.names import NameTable, kind_of, rule_number, stored_name, unpacked_rrset, zone_number
 from dnsd.engine.node import REFUSED_NODE, Apex, Edge
 from dnsd.engine.table import packed_table, rows
 from dnsd.wire.message import IN, NXDOMAIN, RECORD_FIXED
 from dnsd.wire.names import parse_name_text
-from dnsd.wire.rdata import AAAA, NS, SOA, A
+from dnsd.wire.rdata import AAAA, ANY, NS, SOA, A
 
 SOA_DATA = b"\0\0" + bytes(16) + (60).to_bytes(4)
 HOSTS = [parse_name_text(f"h{number}.example.com") for number in range(50)]
@@ -54,11 +54,12 @@ def test_edge_rule_has_the_keys_that_it_shows(number: int, types: int) -> None:
 
 def test_entry_is_read_as_it_was_packed() -> None:
     names = table(70_000)
-    entry = names.entry(HOSTS[7])
-    assert entry is not None
-    stored = stored_name(entry)
-    assert (stored.rrsets[A].ttl, stored.rrsets[A].rdatas) == (300, (b"\x0a\0\0\x07",))
-    assert names.apex(entry).zone_id == "z1"
+    head, packed = names.table.head(HOSTS[7]), names.table.find_set(A, HOSTS[7])
+    assert head is not None
+    assert packed is not None
+    rrset = unpacked_rrset(A, packed.body)
+    assert (rrset.ttl, rrset.rdatas, stored_name(head).types) == (300, (b"\x0a\0\0\x07",), (A,))
+    assert names.apex(head).zone_id == "z1"
 
 
 def test_mapping_has_names_that_exist() -> None:
@@ -97,11 +98,24 @@ def test_nodes_asked_for_often_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(names._nodes) + len(names._nodes._old) <= 20
 
 
-def test_table_is_freed_with_its_last_reference() -> None:
+def test_nodes_with_large_answers_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a tenant's large RRsets, asked for by name after name, would fill a worker's memory."""
+    monkeypatch.setattr(module, "GENERATION_OCTETS", 10 * 16)
+    names = table()
+    kept: set[int] = set()
+    for host in HOSTS * 2:
+        assert names[host].answers[A].body
+        nodes = [*names._nodes.values(), *names._nodes._old.values()]
+        kept.add(sum(len(node.answers.ready) for node in nodes if isinstance(node.answers, StoredAnswers)))
+    assert 2 <= max(kept) <= 22
+
+
+@pytest.mark.parametrize("rule", [EDGE, AS_STORED])
+def test_table_is_freed_with_its_last_reference(rule: int) -> None:
     gc.disable()
     try:
-        names = table(rule=EDGE)
-        assert names[HOSTS[0]]
+        names = table(rule=rule)
+        assert names[HOSTS[0]].answers[ANY]
         gone = weakref.ref(names)
         del names
         assert gone() is None
