@@ -20,9 +20,11 @@ from dnsd.manage.token_changes import accounts_of
 from dnsd.manage.token_file import TokenFile, TokenFileError
 from dnsd.manage.tokens import AccessLevel, Area, Token
 from dnsd.model.dataset import Dataset
+from dnsd.process.turns import Presence
 
 BEARER = "bearer "
 HOLDERS = "holders"  # in the state of a request: a list of the holders of its connection's place
+PRESENCE = "presence"  # likewise: whether its client is still there
 IDS = frozenset(
     {
         *("account_id", "map_id", "prefix_id", "delegation_id", "zone_id", "record_id", "member_id", "lease_id"),
@@ -126,6 +128,12 @@ def _check_scope(dataset: Dataset, token: Token, path: Mapping[str, str]) -> Non
         zone = find_zone(dataset, path["zone_id"])
         if not token.covers(zone.account_id, zone.id):
             raise no_zone()
+
+
+def presence_of(request: Request) -> Presence:
+    """The presence of a request's client."""
+    found = request.scope.get("state", {}).get(PRESENCE)
+    return found if isinstance(found, Presence) else Presence()
 
 
 def note_holders(request: Request, token: Token, service: Service) -> None:

@@ -113,7 +113,7 @@ async def list_all_observed(call: Call) -> Reply:
 
 async def feed_observed(call: Call) -> Reply:
     """Report the observed states of routes; others stay as they are until they are too old"""
-    feed = call.fields(FeedFields)
+    feed = await call.read(partial(call.fields, FeedFields))
     await call.service.feed(call.actor, feed)
     return Reply({"routes": len(feed.routes)})
 

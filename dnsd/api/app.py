@@ -19,10 +19,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dnsd import __version__
 from dnsd.api import into_open
-from dnsd.api.access import Access, check_access, note_holders
+from dnsd.api.access import Access, check_access, note_holders, presence_of
 from dnsd.api.codes import status_of
 from dnsd.api.docs_page import fixed_docs
-from dnsd.api.envelope import NO_SNIFFING, Reply, is_large, refusal, response
+from dnsd.api.envelope import NO_SNIFFING, Reply, gone, is_large, refusal, response
 from dnsd.api.fixed_page import FixedPage
 from dnsd.api.into_open import OpenWatch, refuses
 from dnsd.api.openapi import components, operation, operation_id, tag
@@ -33,8 +33,11 @@ from dnsd.manage.pending import FIELD
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor, Service
 from dnsd.manage.token_file import TokenFileError
+from dnsd.model.record_parts import finished
+from dnsd.process.turns import ClientGoneError
 
 SLASHES = re.compile("/{2,}")  # acme.sh ends the base URL with a slash and begins the path with another
+JSON = "application/json"
 UNAVAILABLE = "temporarily unavailable; the server's operator can see the cause"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -91,13 +94,24 @@ def _endpoint(route: Route, service: Service, access: Access, report: Callable[[
             _check_time(request, route)
             query = dict(request.query_params)
             watch = OpenWatch(service, refuses=refuses(query.get(into_open.FIELD)))
-            call = Call(watch.as_service(), Actor(token, client), path, query, dict(request.headers), body)
+            call = Call(
+                watch.as_service(),
+                Actor(token, client, presence=presence_of(request)),
+                path,
+                query,
+                dict(request.headers),
+                body,
+            )
+            if route.body and route.body_type == JSON:
+                await call.read(lambda: call.json)
             reply = await route.answer(call)
             late = [NOT_SERVED] if route.changes and service.late() else []
             if (notes := [*call.notes, *watch.notes, *late]) and isinstance(reply, Reply):
                 reply = replace(reply, messages=[*reply.messages, *notes])
-            rendered = partial(response, reply, route.status)
-            return await call.aside(rendered) if is_large(reply) else rendered()
+            rendered = response(reply, route.status)
+            return await call.in_turns(rendered) if is_large(reply) else finished(rendered)
+        except ClientGoneError:
+            return gone()
         except RefusedError as error:
             if status_of(error) >= 500 and not by_operator:  # the message may name the server's files
                 error = refused(error.faults[0].reason, UNAVAILABLE)

@@ -44,7 +44,7 @@ async def list_audit_logs(call: Call) -> Reply:
     skip = (page.number - 1) * page.size
     if skip > MAX_SKIPPED:
         raise refused(Reason.INVALID, f"the limit is {MAX_SKIPPED:,} entries: use `before`", "page")
-    found = await call.service.audit(LogQuery(page.size, _filter(call), skip=skip, **_order(call)))
+    found = await call.service.audit(call.actor, LogQuery(page.size, _filter(call), skip=skip, **_order(call)))
     has_more = len(found.entries) == page.size and found.next is not None
     total = skip + len(found.entries) + has_more
     shapes = [_log_shape(_seen(call, one)) for one in found.entries]
@@ -55,7 +55,7 @@ async def list_audit(call: Call) -> Reply:
     """The same in the form of Cloudflare's second version, with a cursor"""
     limit = Page.of({"per_page": call.query.get("limit", "")}, default=100, largest=MAX_ENTRIES).size
     start = opened_cursor(text) if (text := call.query.get("cursor")) else None
-    found = await call.service.audit(LogQuery(limit, _filter(call), start=start, **_order(call)))
+    found = await call.service.audit(call.actor, LogQuery(limit, _filter(call), start=start, **_order(call)))
     account = find_account(call.dataset, call.path["account_id"])
     names = {zone.id: zone.name_text for zone in call.dataset.zones.values() if zone.account_id == account.id}
     shape = partial(_audit_shape, {"id": account.id, "name": account.name}, names)

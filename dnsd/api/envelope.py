@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from dnsd.api.codes import ShownFault, shown_faults, status_of
 from dnsd.manage.refusal import RefusedError
 from dnsd.manage.writes import TooManyWritesError
+from dnsd.model.record_parts import Steps, finished
 
 T = TypeVar("T")
 HEADERS: Mapping[int, Mapping[str, str]] = {  # sent with a status
@@ -55,9 +56,14 @@ class Listed:
     total: int
     shape: Callable[[Any], Any] | None = None
 
-    def shapes(self) -> list[Any]:
+    def shapes(self) -> Steps[list[Any]]:
         """The items as they are sent."""
-        return [self.shape(item) for item in self.items] if self.shape else list(self.items)
+        shapes: list[Any] = []
+        for start in range(0, len(self.items), FEW):
+            some = self.items[start : start + FEW]
+            shapes += map(self.shape, some) if self.shape else some
+            yield
+        return shapes
 
     def info(self) -> dict[str, int]:
         """`result_info`."""
@@ -77,8 +83,9 @@ class Cursored:
     items: list[Any]
     cursor: str
 
-    def shapes(self) -> list[Any]:
+    def shapes(self) -> Steps[list[Any]]:
         """The items as they are sent."""
+        yield from ()
         return self.items
 
     def info(self) -> dict[str, Any]:
@@ -120,7 +127,7 @@ def is_large(reply: Reply | Raw) -> bool:
     return any(isinstance(one, str | list) and len(one) > (PIECE if isinstance(one, str) else FEW) for one in values)
 
 
-def response(reply: Reply | Raw, status: int = 200) -> Response:
+def response(reply: Reply | Raw, status: int = 200) -> Steps[Response]:
     """The HTTP response to a successful request; `status` is the route's."""
     if isinstance(reply, Raw):
         return InPieces(reply.content, media_type=reply.media_type, headers={**NO_SNIFFING, **reply.headers})
@@ -129,11 +136,11 @@ def response(reply: Reply | Raw, status: int = 200) -> Response:
         "success": True,
         "errors": [],
         "messages": [{"code": NOTE, "message": text, "type": None} for text in reply.messages],
-        "result": reply.result.shapes() if is_list else reply.result,
+        "result": (yield from reply.result.shapes()) if is_list else reply.result,
     }
     if is_list:
         body["result_info"] = reply.result.info()
-    return _json(body, reply.status or status, {"ETag": f'"{reply.etag}"'} if reply.etag else {})
+    return (yield from _json(body, reply.status or status, {"ETag": f'"{reply.etag}"'} if reply.etag else {}))
 
 
 class InPieces(Response):
@@ -153,7 +160,7 @@ class InPieces(Response):
 
 
 def json_pieces(data: Any) -> Iterator[str]:
-    """Data as JSON, in pieces that each take little time: other threads get their turn between them."""
+    """Data as JSON, in pieces that each take little time."""
     if isinstance(data, str) and len(data) > PIECE:
         yield '"'
         for start in range(0, len(data), PIECE):
@@ -191,7 +198,12 @@ def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Re
         retry = {"Retry-After": str(error.retry_after_s)}  # RFC 6585 §4
     else:
         retry = {"x-should-retry": "false"} if status == 429 or status >= 500 else {}
-    return _json(body, status, {**retry, **HEADERS.get(status, {}), **(headers or {})})
+    return finished(_json(body, status, {**retry, **HEADERS.get(status, {}), **(headers or {})}))
+
+
+def gone() -> Response:
+    """The response for a client that has gone, which only counts: 499 is the number that web servers log for it."""
+    return Response(status_code=499)
 
 
 def _error(fault: ShownFault) -> dict[str, Any]:
@@ -199,9 +211,14 @@ def _error(fault: ShownFault) -> dict[str, Any]:
     return error | ({"source": {"pointer": fault.pointer}} if fault.path else {})
 
 
-def _json(body: Any, status: int, headers: Mapping[str, str]) -> Response:
-    text = "".join(json_pieces(body))
-    return InPieces(text, status, {"Cache-Control": "no-store", **NO_SNIFFING, **headers}, "application/json")
+def _json(body: Any, status: int, headers: Mapping[str, str]) -> Steps[Response]:
+    pieces = []
+    for piece in json_pieces(body):
+        pieces.append(piece)
+        yield
+    return InPieces(
+        "".join(pieces), status, {"Cache-Control": "no-store", **NO_SNIFFING, **headers}, "application/json"
+    )
 
 
 def _number(text: str | None, default: int, largest: int) -> int:

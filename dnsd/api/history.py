@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from starlette.concurrency import run_in_threadpool
-
 from dnsd.api.envelope import Reply
 from dnsd.api.pending import carry_out
 from dnsd.api.request import Call
@@ -73,7 +71,7 @@ async def restore_zone(call: Call) -> Reply:
 
 async def _versions(call: Call, object_id: str) -> Reply:
     account_id = _account(call)
-    kept = await run_in_threadpool(call.service.history.versions, object_id)  # reads up to a hundred files
+    kept = await call.aside(partial(call.service.history.versions, object_id))  # reads up to a hundred files
     found = [one for one in kept if _is_of(call, one)]
     current = (call.dataset.maps if "map_id" in call.path else call.dataset.zones).get(object_id)
     exists = current is not None and current.account_id == account_id
@@ -91,7 +89,7 @@ async def _version(call: Call, object_id: str) -> Reply:
 
 async def _version_in_path(call: Call, object_id: str) -> tuple[Version, str]:
     """The version in a path, and its text. Raises RefusedError."""
-    found = await run_in_threadpool(call.service.history.text, object_id, call.path["version"].upper())
+    found = await call.aside(partial(call.service.history.text, object_id, call.path["version"].upper()))
     if found is None or not _is_of(call, found[0]):
         raise refused(Reason.NOT_FOUND, "not_found: there is no such version of the object")
     return found

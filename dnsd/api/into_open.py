@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, cast
 
-from starlette.concurrency import run_in_threadpool
-
+from dnsd.api.turns import planned
 from dnsd.app import Loaded
 from dnsd.manage.draft import Draft
 from dnsd.manage.exposed import IntoOpenError, can_expose, exposures, unless_exposed
@@ -44,7 +44,7 @@ class OpenWatch:
         except IntoOpenError as error:
             raise RefusedError(*(Fault(Reason.INTO_OPEN, line) for line in error.exposures.lines())) from None
         if not self._refuses:
-            self.notes += (await run_in_threadpool(exposures, before[0], loaded, actor.token)).lines()
+            self.notes += (await planned(actor, partial(exposures, before[0], loaded, actor.token))).lines()
         return result, loaded
 
     def as_service(self) -> Service:

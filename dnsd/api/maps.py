@@ -11,7 +11,7 @@ from dnsd.api.envelope import Reply, listed
 from dnsd.api.map_fields import called_fields
 from dnsd.api.pending import carry_out
 from dnsd.api.plans import plan_shape
-from dnsd.api.request import Call, in_thread
+from dnsd.api.request import Call
 from dnsd.api.shapes import map_shape
 from dnsd.app import Loaded
 from dnsd.manage import maps
@@ -39,14 +39,21 @@ async def list_maps(call: Call) -> Reply:
 
 async def create_map(call: Call) -> Reply:
     """Create an address map"""
-    account_id, new = call.path["account_id"], bodies.new_map(called_fields(call, bodies.MapBody))
+    account_id, new = (
+        call.path["account_id"],
+        bodies.new_map(await call.read(partial(called_fields, call, bodies.MapBody))),
+    )
     request = create_request(account_id, secrets.token_hex(16), new)
     return await carry_out(call, request, partial(_reply, request=request), is_new=True)
 
 
 async def plan_map(call: Call) -> Reply:
     """Show how answers would change with a new map or, given an id, with a change to a map; changes nothing"""
-    account_id, body, given = call.path["account_id"], called_fields(call, bodies.MapPlan), call.json
+    account_id, body, given = (
+        call.path["account_id"],
+        await call.read(partial(called_fields, call, bodies.MapPlan)),
+        call.json,
+    )
     map_id = body.id
 
     def verb(draft: Draft) -> None:
@@ -61,7 +68,7 @@ async def plan_map(call: Call) -> Reply:
     asked = Asked(call.service.recent, call.service.traffic.by_zone())
     objection = await call.service.objection(call.actor, before, after)
     plan = partial(plan_of, before, after, account_id, asked, objection=objection)
-    return Reply(plan_shape(await in_thread(len(after.dataset.zones), plan)))
+    return Reply(plan_shape(await call.planned(plan)))
 
 
 async def get_map(call: Call) -> Reply:
@@ -72,7 +79,7 @@ async def get_map(call: Call) -> Reply:
 async def edit_map(call: Call) -> Reply:
     """Change an address map: description, default SNI, whether it is enabled; addresses and members as whole lists"""
     shown = map_shape(call.service.loaded, find_map(call.dataset, call.path["account_id"], call.path["map_id"]))
-    change = bodies.map_change(call.fields(bodies.MapEdit, shown), call.json)
+    change = bodies.map_change(await call.read(partial(call.fields, bodies.MapEdit, shown)), call.json)
     request = edit_request(call.path["account_id"], call.path["map_id"], change)
     return await carry_out(call, request, partial(_reply, request=request))
 

@@ -11,6 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from dnsd.api.request import MAX_BODY
 
+MAX_PARTS = 100  # fields, and files
 CHARSET = re.compile(r";\s*charset=[^;]*", re.IGNORECASE)
 
 
@@ -37,7 +38,9 @@ async def read_parts(content_type: str, body: bytes, *, most: int = MAX_BODY) ->
     # Latin-1 maps every octet to one character, so the parser alters nothing.
     headers = Headers({"content-type": f"{CHARSET.sub('', content_type)}; charset=latin-1"})
     try:
-        form = await MultiPartParser(headers, stream(), max_part_size=most).parse()
+        form = await MultiPartParser(
+            headers, stream(), max_part_size=most, max_files=MAX_PARTS, max_fields=MAX_PARTS
+        ).parse()
         return [
             FormPart(_text(name), value.encode("latin-1"), is_file=False)
             if isinstance(value, str)

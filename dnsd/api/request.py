@@ -12,25 +12,22 @@ from functools import cached_property
 from math import isfinite
 from typing import Any, TypeVar
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from dnsd.api.envelope import Listed, Page
 from dnsd.api.other_fields import first_of, other_fields
+from dnsd.api.turns import aside, in_turns, planned
 from dnsd.errors import Path
 from dnsd.manage.refusal import Fault, Reason, RefusedError, refused, refused_for
 from dnsd.manage.service import Actor, Service
-from dnsd.manage.tokens import Token
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import CONTROL_CHARACTERS, F, Fields, validate
-from dnsd.process.tasks import FairTurns
+from dnsd.model.record_parts import Steps
 
 T = TypeVar("T")
 U = TypeVar("U")
 ALL = 10_000  # items on the single page of a short list
-LARGE = 2000  # records; work on this many or more runs one at a time
-_large_jobs = asyncio.Semaphore(1)
-_turns = FairTurns()
+SMALL = 4096  # octets of a body; larger ones are read in a thread
 
 MAX_BODY = 1024 * 1024  # octets
 MAX_FAULTS = 100  # of one body
@@ -68,7 +65,19 @@ class Call:
 
     async def aside(self, work: Callable[[], U]) -> U:
         """The result of work that grows with a tenant's data, done in a thread, in turn with others."""
-        return await aside(self.actor.token, work)
+        return await aside(self.actor, work)
+
+    async def read(self, work: Callable[[], U]) -> U:
+        """The result of work that grows with the body."""
+        return work() if len(self.body) <= SMALL else await self.aside(work)
+
+    async def in_turns(self, steps: Steps[U]) -> U:
+        """The result of such work in steps."""
+        return await in_turns(self.actor, steps)
+
+    async def planned(self, work: Callable[[], U]) -> U:
+        """The result of work on the effects of a change, done in a thread, in turn with other such work."""
+        return await planned(self.actor, work)
 
     def listed(self, items: Sequence[U], shape: Callable[[U], Any]) -> Listed:
         """A short list, all on one page unless the query asks for fewer items."""
@@ -135,19 +144,6 @@ def _tagged(shape: Any) -> Any:
     if isinstance(shape, dict):
         return {name: _tagged(value) for name, value in shape.items() if name not in UNTAGGED}
     return [_tagged(one) for one in shape] if isinstance(shape, list) else shape
-
-
-async def aside(token: Token, work: Callable[[], U]) -> U:
-    """The result of work for a token, done in a thread: one piece at a time, each customer's in turn."""
-    return await _turns.run(token.author.id, work)
-
-
-async def in_thread(size: int, work: Callable[..., T], *arguments: Any) -> T:
-    """The result of work on `size` records, done in a thread; large jobs run one at a time."""
-    if size < LARGE:
-        return await run_in_threadpool(work, *arguments)
-    async with _large_jobs:
-        return await run_in_threadpool(work, *arguments)
 
 
 async def read_body(request: Request, most: int = MAX_BODY) -> bytes:

@@ -1,80 +1,36 @@
-"""Long work in turns: each turn is short and in a thread, and new work goes before work that has had a turn."""
+"""Work for requests that may take long: reads and pages in short turns; plans in turns of their own, as they cannot be
+divided and reads shall not wait for them.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections import deque
+from collections.abc import Callable
 from typing import TypeVar
 
-from starlette.concurrency import run_in_threadpool
-
+from dnsd.manage.service import Actor
 from dnsd.model.record_parts import Steps
+from dnsd.process.turns import FairTurns, Presence, at_once
 
 T = TypeVar("T")
-TURN_S = 0.005
-NEW_IN_A_ROW = 10  # first turns, before work that waits for a further one
+_reads = FairTurns()
+_plans = FairTurns()
 
 
-class RecordTurns:
-    """Gives turns, one at a time."""
-
-    def __init__(self) -> None:
-        self._new: deque[asyncio.Future[None]] = deque()
-        self._others: deque[asyncio.Future[None]] = deque()
-        self._is_taken = False
-        self._in_a_row = 0
-
-    async def take(self, *, is_new: bool) -> None:
-        """Wait for a turn."""
-        if not self._is_taken:
-            self._is_taken = True
-            return
-        turn = asyncio.get_running_loop().create_future()
-        (self._new if is_new else self._others).append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back()
-            raise
-
-    def give_back(self) -> None:
-        """End a turn, and give the next one."""
-        while self._new or self._others:
-            is_new = bool(self._new) and (self._in_a_row < NEW_IN_A_ROW or not self._others)
-            self._in_a_row = self._in_a_row + 1 if is_new else 0
-            turn = (self._new if is_new else self._others).popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._is_taken = False
+async def in_turns(actor: Actor, steps: Steps[T]) -> T:
+    """The result of an actor's work in steps. Raises ClientGoneError, as the others."""
+    return await _reads.run(actor.token.author.id, steps, actor.presence)
 
 
-_turns = RecordTurns()
+async def in_turns_of_client(client: str, presence: Presence, steps: Steps[T]) -> T:
+    """The result of work in steps for a client without a token, known by its address."""
+    return await _reads.run(client, steps, presence)
 
 
-async def in_turns(steps: Steps[T]) -> T:
-    """The result of work in steps: none waits for all of another."""
-    is_new = True
-    while True:
-        await _turns.take(is_new=is_new)
-        try:
-            ended = await run_in_threadpool(_one_turn, steps)
-        finally:
-            _turns.give_back()
-        if ended:
-            return ended[0]
-        is_new = False
+async def aside(actor: Actor, work: Callable[[], T]) -> T:
+    """The result of an actor's work in one step, which grows with a tenant's data."""
+    return await in_turns(actor, at_once(work))
 
 
-def _one_turn(steps: Steps[T]) -> tuple[T] | None:
-    """Take steps for a while; the result if that was the last."""
-    end = time.monotonic() + TURN_S
-    try:
-        while True:
-            next(steps)
-            if time.monotonic() >= end:
-                return None
-    except StopIteration as last:
-        return (last.value,)
+async def planned(actor: Actor, work: Callable[[], T]) -> T:
+    """The result of an actor's work on the effects of a change on all data."""
+    return await _plans.run(actor.token.author.id, at_once(work), actor.presence)

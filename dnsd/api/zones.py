@@ -11,7 +11,6 @@ from dnsd.api.access import account_for_zone
 from dnsd.api.envelope import Raw, Reply
 from dnsd.api.request import Call
 from dnsd.api.shapes import zone_shape, zones_in_order
-from dnsd.api.turns import in_turns
 from dnsd.api.zone_bodies import ZoneBody, ZoneEdit
 from dnsd.app import Loaded
 from dnsd.formats.zone_export import export
@@ -106,7 +105,7 @@ async def list_page_rules(call: Call) -> Reply:
 async def export_zone(call: Call) -> Raw:
     """Export a zone as a master file"""
     zone = find_zone(call.dataset, call.path["zone_id"])
-    return Raw(await in_turns(export(zone, datetime.now(UTC))))
+    return Raw(await call.in_turns(export(zone, datetime.now(UTC))))
 
 
 async def _change(call: Call, action: str, verb: Callable[[Draft, str], None]) -> tuple[Zone, Any]:

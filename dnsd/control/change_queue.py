@@ -64,6 +64,10 @@ class ChangeQueue:
             await self._publisher.save()  # a restart could not load the files: it would serve the snapshot file
         return changed
 
+    def waiting_of(self, author: str) -> int:
+        """The number of an author's changes that wait for their turn."""
+        return self._waiting.of_author(author)
+
     def note_unsaved(self) -> None:
         """Have the snapshot file saved soon."""
         self._publisher.is_behind = True

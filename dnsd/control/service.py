@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from dnsd.api.codes import code_of, logged_text_of
+from dnsd.api.turns import in_turns, planned
 from dnsd.app import Loaded
 from dnsd.control.change_request import ChangeRequest, not_written
 from dnsd.control.control import Control
@@ -30,6 +31,7 @@ from dnsd.manage.drains import DrainBook
 from dnsd.manage.find import find_account
 from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.recent import RecentQuestions
+from dnsd.manage.record_ids import forget_unused_answers
 from dnsd.manage.refusal import GuessError, Reason, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.token_changes import TokenChange, accounts_of, change_between, token_data, tokens_of
@@ -39,17 +41,19 @@ from dnsd.manage.traffic import Traffic
 from dnsd.manage.traffic_files import TrafficFiles
 from dnsd.manage.validation import Validation, Validations, validated
 from dnsd.manage.vrps import VrpFile
-from dnsd.manage.writes import Writes, writes_limit
+from dnsd.manage.writes import TooManyWritesError, Writes, writes_limit
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.observed import FeedFields, Observed
 from dnsd.model.quota_rules import quotas_of
 from dnsd.model.zones import Zone
-from dnsd.process.tasks import FairTurns, in_thread
+from dnsd.process.tasks import in_thread
 from dnsd.store.text_file import FileChangedError
 
 T = TypeVar("T")
 SERVED_WITHIN_S = 5.0  # a slower worker is not waited for
 SWEEP_S = 3600.0
+FORGET_S = 60.0  # from one look for unused answers about records to the next
+MAX_WAITING = 100  # changes of one author: more than it may have connections wait for clients that have gone
 
 
 class ControlService:
@@ -79,8 +83,6 @@ class ControlService:
         self._unrecorded: list[ChangeRequest] = []
         self._writes = Writes()
         self._recording = asyncio.Lock()
-        self._planning = FairTurns()
-        self._reading_audit = asyncio.Lock()  # one step of a search of the audit log at a time
         self._unread: set[str] = set()  # files of the audit log that could not be read, told already
 
     @property
@@ -113,13 +115,9 @@ class ControlService:
         """Problems of the running server, for its operator."""
         return problems_for_operator(self._control)
 
-    async def audit(self, query: LogQuery) -> FoundEntries:
-        """Search the audit log, in steps, so that a long search delays others by a step only."""
-        search, goes_on = self._audit.search(query), True
-        while goes_on:
-            async with self._reading_audit:
-                goes_on = await in_thread(search.step)
-        found = search.result()
+    async def audit(self, actor: Actor, query: LogQuery) -> FoundEntries:
+        """Search the audit log, in turns with others."""
+        found = await in_turns(actor, self._audit.search(query).steps())
         unread = {str(one) for one in found.unread}
         for problem in sorted(unread - self._unread):
             self._log.error(f"the audit log cannot be searched as a whole: {problem}")
@@ -141,6 +139,12 @@ class ControlService:
                 except OSError as error:
                     self._log.error(f"LOA documents of accounts that are gone cannot be deleted: {error}")
             await asyncio.sleep(SWEEP_S)
+
+    async def forget(self) -> None:
+        """Drop the answers about records that nobody has asked for lately, forever."""
+        while True:
+            await asyncio.sleep(FORGET_S)
+            await in_thread(forget_unused_answers)
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb, publish its change, and return its result and the loaded data. Raises RefusedError."""
@@ -239,7 +243,10 @@ class ControlService:
         }
 
     def pace(self, token: Token) -> None:
-        """Count a request to change something. Raises TooManyWritesError over the quota `writes_per_minute`."""
+        """Count a request to change something. Raises TooManyWritesError over a limit."""
+        if self._changes.waiting_of(token.author.id) >= MAX_WAITING:
+            what = f"{MAX_WAITING} changes of this token and those made from it wait already: wait for their responses"
+            raise TooManyWritesError(what, SERVED_WITHIN_S)
         self._writes.take(token, self._writes_limit(token), time.monotonic())
 
     def _writes_limit(self, token: Token) -> int:
@@ -318,7 +325,7 @@ class ControlService:
     async def objection(self, actor: Actor, before: Loaded, after: Loaded) -> str:
         """The reason for which the brake would refuse a planned change if the actor made it now; empty without one."""
         trial = self._control.brake.trial()
-        return await in_thread(partial(trial.objection, author_of(actor.token), before, after))
+        return await planned(actor, partial(trial.objection, author_of(actor.token), before, after))
 
     async def plan(self, actor: Actor, verb: Callable[[Draft], T]) -> tuple[Loaded, Loaded]:
         """The loaded data, and the data that a verb would make of it; changes nothing. Raises RefusedError."""
@@ -330,7 +337,7 @@ class ControlService:
             return draft.load()
 
         try:
-            return before, await self._planning.run(actor.token.author.id, drawn_up)
+            return before, await planned(actor, drawn_up)
         except FileChangedError:
             raise refused(Reason.NOT_WRITABLE, "a file was just edited and is not loaded yet: try again") from None
 

@@ -52,6 +52,10 @@ class WaitingChanges:
         """Have a change wait behind the others of its author."""
         self._waiting.append(change)
 
+    def of_author(self, author: str) -> int:
+        """The number of an author's waiting changes."""
+        return sum(one.author == author for one in self._waiting)
+
     def next_batch(self) -> list[WaitingChange]:
         """The changes whose turn it is, no longer waiting."""
         slow = [one for one in self._waiting if one.author in self._slow]

@@ -16,11 +16,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from dnsd.api.access import Access, NoPermissionError, check_access, note_holders
+from dnsd.api.access import Access, NoPermissionError, check_access, note_holders, presence_of
 from dnsd.api.app import NOT_SERVED
 from dnsd.api.codes import shown_faults, status_of
-from dnsd.api.envelope import refusal
-from dnsd.api.multipart import MultipartError, read_parts
+from dnsd.api.envelope import gone, refusal
 from dnsd.api.request import read_body
 from dnsd.dashboard.forms import FormValues
 from dnsd.dashboard.into_open import CONFIRMED, WHOLE_PAGE, AskFirst, ask_page, with_undo
@@ -42,6 +41,7 @@ from dnsd.dashboard.page import (
     set_cookie,
     undo_of,
 )
+from dnsd.dashboard.received import check_origin, client_of, form_of, in_turns_of, local_path, url_of
 from dnsd.dashboard.routes import ROUTES, PageRoute
 from dnsd.dashboard.sessions import Session, Sessions, is_form_secret, new_secret
 from dnsd.dashboard.visit import Visit
@@ -50,7 +50,9 @@ from dnsd.manage.exposed import IntoOpenError
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Service
 from dnsd.manage.token_file import TokenFileError
+from dnsd.model.record_parts import finished
 from dnsd.process.tasks import OneByOne
+from dnsd.process.turns import ClientGoneError
 
 FORM_FIELD = "form_secret"
 KEPT = "kept"  # marks a sign-in form that also carries a form sent after its session had ended
@@ -58,7 +60,6 @@ SIGN_IN_FIELDS = (FORM_FIELD, KEPT, "token", "next")
 MAX_KEPT = 256 * 1024  # octets
 ENDED = "Your session has ended. Sign in again."
 OTHER_SESSION = "the form belongs to another session: go back and reload the page"
-MULTIPART = "multipart/form-data"
 TITLES = {404: "Not found", 403: "Not allowed", 503: "Temporarily unavailable", 507: "The disk is full"}
 
 
@@ -72,7 +73,11 @@ def dashboard_app(service: Service, state: Path, report: Callable[[str], None]) 
         Route(f"{STATIC}/{{digest}}/{{name}}", dashboard.show_file),
         *(Route(route.path, partial(dashboard.answer, route), methods=[route.method]) for route in ROUTES),
     ]
-    handlers: Any = {HTTPException: dashboard.on_http_error, Exception: dashboard.on_failure}
+    handlers: Any = {
+        HTTPException: dashboard.on_http_error,
+        ClientGoneError: dashboard.on_gone,
+        Exception: dashboard.on_failure,
+    }
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return app
@@ -101,17 +106,17 @@ class _Dashboard:
         visit = None
         try:
             if request.method == "POST":
-                _check_origin(request)
+                check_origin(request)
                 body = await read_body(request)
                 session = self._find_session(request)  # meanwhile, its token may have been narrowed or revoked
             else:
                 body = b""
             if session is None:
                 return await self._signed_out(request, body)
-            form, upload = await _form(request, body)
+            form, upload = await form_of(request, body)
             visit = self._visit(request, session, form, upload)
             if request.method == "POST" and not is_form_secret(form.get(FORM_FIELD), session.secret):
-                return self._of_another_session(request, session, form)
+                return await self._of_another_session(request, session, form)
             check_access(session.token, route.permission, visit.dataset, visit.path)
             if route.changes:
                 self._service.pace(session.token)
@@ -137,20 +142,21 @@ class _Dashboard:
             return redirected(shown, request, session.secret)
         if isinstance(shown, Download):
             return await visit.aside(partial(downloaded, shown))
-        return await visit.aside(partial(self._pages.shown, shown, visit))
+        return await visit.in_turns(self._pages.rendered(shown, visit))
 
     def _visit(self, request: Request, session: Session, form: FormValues, upload: dict[str, bytes]) -> Visit:
         return Visit(
             service=AskFirst(self._service, form.get(CONFIRMED)).as_service(),
             session=session,
-            client=_client(request),
-            url=_url(request),
+            client=client_of(request),
+            url=url_of(request),
             path={name: text.lower() if name.endswith("_id") else text for name, text in request.path_params.items()},
             query=FormValues.of(request.url.query),
             form=form,
             upload=upload,
             notice=notice_of(request, session.secret),
             undo=undo_of(request, session.secret),
+            presence=presence_of(request),
         )
 
     def _find_session(self, request: Request) -> Session | None:
@@ -159,27 +165,27 @@ class _Dashboard:
 
     async def show_sign_in(self, request: Request) -> Response:
         """The page to sign in."""
-        return self._sign_in_page(request, _local(request.query_params.get("next", "/")))
+        return await self._sign_in_page(request, local_path(request.query_params.get("next", "/")))
 
     async def sign_in(self, request: Request) -> Response:
         """Begin a session with a token."""
         try:
-            _check_origin(request)
-            form = FormValues.of(await read_body(request))
+            check_origin(request)
+            form, _ = await form_of(request, await read_body(request))
         except RefusedError as error:
             return self._refusal(error, None)
-        then, visitor = _local(form.get("next", "/")), request.cookies.get(VISITOR, "")
+        then, visitor = local_path(form.get("next", "/")), request.cookies.get(VISITOR, "")
         kept = form if KEPT in form else None
         if not visitor or not is_form_secret(form.get(FORM_FIELD), visitor):
             wrong = "The page has expired, or your browser blocks cookies. Try again."
-            return self._sign_in_page(request, then, kept, wrong, 403)
+            return await self._sign_in_page(request, then, kept, wrong, 403)
         try:
-            token = self._access.token_with(form.text("token"), client=_client(request))
+            token = self._access.token_with(form.text("token"), client=client_of(request))
         except RefusedError as error:
             wrong = (
                 "Enter a token." if not form.text("token") else f"{str(error).removeprefix('Authentication error: ')}."
             )
-            return self._sign_in_page(request, then, kept, wrong[0].upper() + wrong[1:], status_of(error))
+            return await self._sign_in_page(request, then, kept, wrong[0].upper() + wrong[1:], status_of(error))
         except TokenFileError as error:
             self._report(str(error))
             return self._refusal(refused(Reason.NOT_LOADED, "the token file cannot be used"), None)
@@ -192,7 +198,7 @@ class _Dashboard:
                 refused(Reason.NO_ROOM, "the session cannot be saved: writing to the disk failed"), None
             )
         if kept is not None:
-            response = self._resume_page(then, kept, session)
+            response = await self._resume_page(request, then, kept, session)
         else:
             response = redirected(Redirect(then), request)
         return begin_session(response, session, request)
@@ -203,8 +209,9 @@ class _Dashboard:
         if not secret:
             return redirected(Redirect("/sign-in"), request)
         try:
-            _check_origin(request)
-            if not is_form_secret(FormValues.of(await read_body(request)).get(FORM_FIELD), secret):
+            check_origin(request)
+            form, _ = await form_of(request, await read_body(request))
+            if not is_form_secret(form.get(FORM_FIELD), secret):
                 raise refused(Reason.BAD_CREDENTIALS, OTHER_SESSION)
         except RefusedError as error:
             return self._refusal(error, None)
@@ -232,6 +239,10 @@ class _Dashboard:
         )
         return self._pages.shown(page, self._visit_of(request))
 
+    async def on_gone(self, _request: Request, _error: Exception) -> Response:
+        """Answer nobody."""
+        return gone()
+
     async def on_failure(self, request: Request, error: Exception) -> Response:
         """Report an internal error."""
         self._report(f"{request.method} {printable(request.url.path)}: {type(error).__name__}: {error}")
@@ -242,7 +253,7 @@ class _Dashboard:
         """The visit of a request without a page, for the navigation of the error page; None if not signed in."""
         try:
             session = self._sessions.find(request.cookies.get(SESSION, ""), datetime.now(UTC))
-            return Visit(self._service, session, _client(request), _url(request)) if session else None
+            return Visit(self._service, session, client_of(request), url_of(request)) if session else None
         except TokenFileError:
             return None
 
@@ -261,73 +272,39 @@ class _Dashboard:
         page = HtmlPage("error.html", {"title": TITLES.get(status, "Refused"), "messages": messages}, status)
         return self._pages.shown(page, visit)
 
-    def _of_another_session(self, request: Request, session: Session, form: FormValues) -> Response:
+    async def _of_another_session(self, request: Request, session: Session, form: FormValues) -> Response:
         """Offer to resend a form of another session: the user may have signed in again in another tab."""
         if not request.headers.get("origin"):
             error = refused(Reason.BAD_CREDENTIALS, OTHER_SESSION)
             return self._refusal(error, None)
-        return self._resume_page(_url(request), form, session, 403)
+        return await self._resume_page(request, url_of(request), form, session, 403)
 
-    def _resume_page(self, then: str, form: FormValues, session: Session, status: int = 200) -> Response:
-        pairs = [(name, text) for name, text in form.pairs() if name not in SIGN_IN_FIELDS]
-        return self._pages.shown(HtmlPage("resume.html", {"then": then, "pairs": pairs}, status), secret=session.secret)
+    async def _resume_page(
+        self, request: Request, then: str, form: FormValues, session: Session, status: int = 200
+    ) -> Response:
+        page = HtmlPage("resume.html", {"then": then, "pairs": _kept_pairs(form)}, status)
+        return await in_turns_of(request, self._pages.rendered(page, secret=session.secret))
 
     async def _signed_out(self, request: Request, body: bytes) -> Response:
         """Show the sign-in page; a form sent from one of the dashboard's pages is kept, to be sent again."""
         if request.headers.get("hx-request"):  # a fragment of a page has no room for signing in
             return Response(status_code=204, headers={**HEADERS, "HX-Redirect": "/sign-in"})
         if request.method != "POST":
-            return self._sign_in_page(request, _url(request))
-        form, _ = await _form(request, body)
+            return await self._sign_in_page(request, url_of(request))
         is_kept = request.headers.get("origin") is not None and len(body) <= MAX_KEPT
-        return self._sign_in_page(request, _url(request), form if is_kept else None, ENDED, 403)
+        form = (await form_of(request, body))[0] if is_kept else None
+        return await self._sign_in_page(request, url_of(request), form, ENDED, 403)
 
-    def _sign_in_page(
+    async def _sign_in_page(
         self, request: Request, then: str, kept: FormValues | None = None, wrong: str = "", status: int = 200
     ) -> Response:
         visitor = request.cookies.get(VISITOR) or new_secret()
-        pairs = [(name, text) for name, text in kept.pairs() if name not in SIGN_IN_FIELDS] if kept else []
-        data = {"then": then, "is_kept": kept is not None, "kept": pairs, "wrong": wrong}
-        response = self._pages.shown(HtmlPage("sign_in.html", data, status), secret=visitor)
+        data = {"then": then, "is_kept": kept is not None, "kept": _kept_pairs(kept) if kept else [], "wrong": wrong}
+        steps = self._pages.rendered(HtmlPage("sign_in.html", data, status), secret=visitor)
+        response = await in_turns_of(request, steps) if kept else finished(steps)
         set_cookie(response, request, VISITOR, visitor)
         return response
 
 
-def _check_origin(request: Request) -> None:
-    """Refuse requests that a browser marks as coming from another site (CSRF); the form's secret covers the rest."""
-    origin = request.headers.get("origin")
-    scheme, _, host = (origin or "").partition("://")
-    is_foreign = origin is not None and host != request.headers.get("host")
-    is_foreign = is_foreign or (scheme == "http" and request.url.scheme == "https")
-    if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
-        raise refused(Reason.BAD_CREDENTIALS, "the form was sent by another site")
-
-
-async def _form(request: Request, body: bytes) -> tuple[FormValues, dict[str, bytes]]:
-    """The fields of a form, and its files. Raises RefusedError."""
-    if not _is_multipart(request):
-        return FormValues.of(body), {}
-    try:
-        parts = await read_parts(request.headers["content-type"], body)
-    except MultipartError:
-        raise refused(Reason.INVALID, "the form cannot be read") from None
-    fields = FormValues([(part.name, part.octets.decode(errors="replace")) for part in parts if not part.is_file])
-    return fields, {part.name: part.octets for part in parts if part.is_file}
-
-
-def _is_multipart(request: Request) -> bool:
-    return request.headers.get("content-type", "").startswith(MULTIPART)
-
-
-def _client(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
-def _url(request: Request) -> str:
-    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
-
-
-def _local(path: str) -> str:
-    """The path to continue at after signing in: always a page of the dashboard."""
-    is_ours = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
-    return path if is_ours and not path.startswith("/sign-") else "/"
+def _kept_pairs(form: FormValues) -> list[tuple[str, str]]:
+    return [(name, text) for name, text in form.pairs() if name not in SIGN_IN_FIELDS]

@@ -24,7 +24,9 @@ async def show_audit(visit: Visit) -> HtmlPage:
     q, page = visit.query.text("q"), visit.query.number("page", 1)
     is_wanted = partial(_is_visible, visit.token, spellings(q))
     accounts = [*accounts_of(visit.token, visit.dataset)] or None  # no flood of another account hides the entries
-    found = await visit.service.audit(LogQuery(ENTRIES, is_wanted, skip=(page - 1) * ENTRIES, accounts=accounts))
+    found = await visit.service.audit(
+        visit.actor, LogQuery(ENTRIES, is_wanted, skip=(page - 1) * ENTRIES, accounts=accounts)
+    )
     changes = AuditWords(visit.dataset).changes([as_seen(visit.token, one) for one in found.entries])
     has_more = len(found.entries) == ENTRIES and bool(found.next)
     names = {one.id: one.name for one in visit.dataset.accounts.values()} if found.unread else {}

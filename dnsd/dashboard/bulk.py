@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dnsd.api.records.read import record_builder
 from dnsd.api.records.show import find_all_shown
-from dnsd.api.request import in_thread
 from dnsd.api.shapes import JsonObject
-from dnsd.api.turns import in_turns
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.page import HtmlPage, Redirect, plural, ttl_words
 from dnsd.dashboard.planned import plan_view
@@ -74,9 +73,9 @@ async def _selected(visit: Visit) -> list[JsonObject]:
         if found.total > MAX_SELECTED:
             message = f"{found.total:,} records; the limit of one change is {MAX_SELECTED:,}: narrow the search"
             raise refused(Reason.INVALID, message)
-        return found.shapes()
+        return await visit.in_turns(found.shapes())
     wanted = visit.form.all("record")[:MAX_SELECTED]
-    selected = await in_turns(find_all_shown(visit.loaded, zone, wanted))
+    selected = await visit.in_turns(find_all_shown(visit.loaded, zone, wanted))
     if not selected:
         raise refused(Reason.INVALID, "no records are selected: tick the boxes in front of their names")
     return selected
@@ -113,7 +112,7 @@ async def _review(visit: Visit, do: str, ttl_s: int, rows: list[SelectedRecord])
     if ids:
         before, after = await visit.service.plan(visit.actor, verb)
         plan = await visit.plan_between(before, after)
-        public = await in_thread(len(zone.records), exposures, before, after, visit.token)
+        public = await visit.planned(partial(exposures, before, after, visit.token))
     return HtmlPage(
         "records_review.html",
         {

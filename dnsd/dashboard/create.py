@@ -27,20 +27,20 @@ STEP_OF = {"ips": "members", "memberships": "members", "description": "name", "d
 
 async def show_create(visit: Visit) -> HtmlPage:
     """The first step."""
-    return _page(visit, "scope", MapForm(), FormErrors())
+    return await _page(visit, "scope", MapForm(), FormErrors())
 
 
 async def step(visit: Visit) -> HtmlPage | Redirect:
     """Go to the step that a button names, or deploy the map."""
     form, do, at = MapForm.of(visit.form), visit.form.get("do"), visit.form.get("step")
     if do == "find":
-        return _page(visit, "members", form, FormErrors())
+        return await _page(visit, "members", form, FormErrors())
     if do.startswith("add:"):
-        return _page(visit, "members", form.with_ip(do.removeprefix("add:")), FormErrors())
+        return await _page(visit, "members", form.with_ip(do.removeprefix("add:")), FormErrors())
     if do not in (*STEPS, "deploy", LATER) or not visit.form.get("number"):
         raise refused(Reason.INVALID, "the form cannot be read")
     if at in STEPS and do in STEPS and STEPS.index(do) <= STEPS.index(at):
-        return _page(visit, do, form, FormErrors())
+        return await _page(visit, do, form, FormErrors())
     try:
         body = form.body(visit)
         make = partial(maps.create_map, account_id=visit.account.id, new=new_map(body), map_id=_new_id(visit))
@@ -59,11 +59,11 @@ async def step(visit: Visit) -> HtmlPage | Redirect:
         errors = form.errors(error)
         place = next((STEP_OF[name] for name in STEP_OF if errors.of(name)), "review")
         is_ahead = do in STEPS and STEPS.index(place) > STEPS.index(at if at in STEPS else "scope")
-        return _page(visit, do, form, FormErrors()) if is_ahead else _page(visit, place, form, errors)
+        return await (_page(visit, do, form, FormErrors()) if is_ahead else _page(visit, place, form, errors))
     view = None
     if do == "review":
         view = plan_view(visit.dataset, plan, body.ips, visit.loaded.settings.missing_family) if plan else None
-    return _page(visit, do, form, FormErrors(), plan=view)
+    return await _page(visit, do, form, FormErrors(), plan=view)
 
 
 def _new_id(visit: Visit) -> str:
@@ -75,7 +75,11 @@ def _new_id(visit: Visit) -> str:
     return derived_id("map", visit.account.id, visit.form.get("number"))
 
 
-def _page(visit: Visit, at: str, form: MapForm, errors: FormErrors, *, plan: Any = None) -> HtmlPage:
+async def _page(visit: Visit, at: str, form: MapForm, errors: FormErrors, *, plan: Any = None) -> HtmlPage:
+    return await visit.aside(partial(_step_page, visit, at, form, errors, plan))
+
+
+def _step_page(visit: Visit, at: str, form: MapForm, errors: FormErrors, plan: Any) -> HtmlPage:
     dataset, account = visit.dataset, visit.account
     chosen = form.chosen(dataset, account)
     zones, total = found_zones(dataset, account, visit.form.text("find"), chosen)

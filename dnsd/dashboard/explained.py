@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -31,18 +32,27 @@ async def show_explained(visit: Visit) -> HtmlPage:
     data: dict[str, Any] = {"name": name, "type": rtype, "types": TYPES, "errors": FormErrors(), "found": None}
     data["examples"] = []
     if not name:
-        return HtmlPage("explain.html", data | {"examples": _examples(visit)})
+        return HtmlPage("explain.html", data | {"examples": await visit.aside(partial(_examples, visit))})
     try:
         wire, number = _question(visit, name, rtype)
     except RefusedError as error:
         errors = FormErrors(error, ("name", "type"))
         return HtmlPage("explain.html", data | {"errors": errors}, errors.status)
+    return await visit.aside(partial(_explained, visit, wire, number, data))
+
+
+def _explained(visit: Visit, wire: bytes, number: int, data: Mapping[str, Any]) -> HtmlPage:
     loaded = visit.loaded
     found = explain(loaded.snapshot, loaded.dataset, wire, number, loaded.settings.missing_family)
-    data["maps"] = {one.key: one for one in loaded.dataset.maps.values()}
-    data["account_names"] = {one.key: one.name for one in loaded.dataset.accounts.values()}
     found = _visible(visit, found)
-    return HtmlPage("explain.html", data | {"found": found, "reply": reply_data(found.reply), "titles": STEP_TITLES})
+    more = {
+        "maps": {one.key: one for one in loaded.dataset.maps.values()},
+        "account_names": {one.key: one.name for one in loaded.dataset.accounts.values()},
+        "found": found,
+        "reply": reply_data(found.reply),
+        "titles": STEP_TITLES,
+    }
+    return HtmlPage("explain.html", {**data, **more})
 
 
 def _examples(visit: Visit) -> list[tuple[str, str]]:

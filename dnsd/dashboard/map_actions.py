@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
-
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.later import is_later, schedule, scheduled
 from dnsd.dashboard.maps import map_path, maps_path
@@ -111,7 +109,7 @@ def _restore_in_path(draft: Draft, *, visit: Visit) -> None:
 
 async def _version_page(visit: Visit, errors: FormErrors) -> HtmlPage:
     version = visit.path["version"].upper()
-    found = await run_in_threadpool(visit.service.history.text, visit.path["map_id"], version)
+    found = await visit.aside(partial(visit.service.history.text, visit.path["map_id"], version))
     if found is None or found[0].account_id != visit.account.id or found[0].kind != FileKind.MAP.name:
         raise refused(Reason.NOT_FOUND, "there is no such version of the map")
     plan, status = None, errors.status

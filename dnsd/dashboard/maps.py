@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
-
 from dnsd.api.bodies import map_change
 from dnsd.api.drains import answered_addresses, drain_shape
 from dnsd.dashboard.forms import FormErrors
@@ -95,7 +93,7 @@ async def list_deleted(visit: Visit) -> HtmlPage:
     """The deleted maps of an account, which can be restored."""
     current = visit.dataset.maps
     deleted: list[tuple[str, Version]] = []
-    for object_id in await run_in_threadpool(visit.service.history.objects, visit.account.id):
+    for object_id in await visit.aside(partial(visit.service.history.objects, visit.account.id)):
         if len(deleted) == MAX_DELETED:
             break
         versions = [] if object_id in current else await visit.versions(object_id, visit.account.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,11 @@ class Tile:
 
 async def show_overview(visit: Visit) -> HtmlPage:
     """Figures, traffic, problems and warnings."""
+    page = await visit.aside(partial(_page, visit))
+    return replace(page, data={**page.data, "changes": await _changes(visit)})
+
+
+def _page(visit: Visit) -> HtmlPage:
     time_range = _range(visit)
     ring = visit.service.traffic.rings[time_range]
     zones = [zone for zone in visit.dataset.zones.values() if visit.token.covers(zone.account_id, zone.id)]
@@ -55,8 +60,7 @@ async def show_overview(visit: Visit) -> HtmlPage:
             "ranges": list(TimeRange),
             "tiles": [*_traffic_tiles(visit, time_range, served), *_object_tiles(visit, zones, maps)],
             "plots": _plots(visit, time_range, ring, served, maps),
-            **await visit.aside(partial(_questions, visit, maps)),
-            "changes": await _changes(visit),
+            **_questions(visit, maps),
             "problems": visit.service.problems() if is_operator else [],
             "warnings": visit.loaded.warnings[:MAX_WARNINGS] if is_operator else (),
         },
@@ -160,7 +164,9 @@ async def _changes(visit: Visit) -> list[LoggedChange] | None:
     """The last changes that the token may see; None if the log cannot be read."""
     is_wanted = partial(may_see, visit.token)
     accounts = [*accounts_of(visit.token, visit.dataset)] or None
-    found = await visit.service.audit(LogQuery(MAX_CHANGES, is_wanted, accounts=accounts, searched=MAX_SEARCHED))
+    found = await visit.service.audit(
+        visit.actor, LogQuery(MAX_CHANGES, is_wanted, accounts=accounts, searched=MAX_SEARCHED)
+    )
     if found.unread and not found.entries:
         return None
     return AuditWords(visit.dataset).changes(found.entries)

@@ -24,6 +24,7 @@ from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.sessions import LIFETIME, Session, form_secret, signed, verified
 from dnsd.dashboard.views import action_words
 from dnsd.dashboard.visit import Visit
+from dnsd.model.record_parts import Steps, finished
 from dnsd.model.records import AUTOMATIC_TTL
 from dnsd.model.spelling import unicode_text
 
@@ -109,11 +110,18 @@ class Pages:
             self._environment.get_template(name)
 
     def shown(self, page: HtmlPage, visit: Visit | None = None, *, secret: str = "") -> Response:
-        """The response for a page, for a signed-in visit or for a visitor with `secret`."""
-        html = self._environment.get_template(page.template).render(
+        """The response for a small page, for a signed-in visit or for a visitor with `secret`."""
+        return finished(self.rendered(page, visit, secret=secret))
+
+    def rendered(self, page: HtmlPage, visit: Visit | None = None, *, secret: str = "") -> Steps[Response]:
+        """The same for any page, in steps."""
+        pieces = []
+        for piece in self._environment.get_template(page.template).generate(
             **page.data, visit=visit, form_secret=form_secret(visit.session.secret if visit else secret)
-        )
-        response = InPieces(html, page.status, HEADERS, "text/html")
+        ):
+            pieces.append(piece)
+            yield
+        response = InPieces("".join(pieces), page.status, HEADERS, "text/html")
         if visit and visit.notice:
             response.delete_cookie(NOTICE)
             response.delete_cookie(UNDO)

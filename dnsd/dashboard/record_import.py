@@ -5,10 +5,11 @@ from __future__ import annotations
 import binascii
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import partial
 from typing import Any
 
 from dnsd.api.records.show import record_json
-from dnsd.api.request import MAX_BODY, in_thread
+from dnsd.api.request import MAX_BODY
 from dnsd.app import Loaded
 from dnsd.dashboard.forms import FormErrors
 from dnsd.dashboard.page import HtmlPage, Redirect, sentence
@@ -32,7 +33,7 @@ async def import_file(visit: Visit) -> HtmlPage | Redirect:
     """Show the records that an uploaded or pasted master file adds; once confirmed, add them."""
     octets = b""
     try:
-        octets = _octets(visit)
+        octets = await visit.aside(partial(_octets, visit))
         if visit.form.get("do") != "import":
             return await _review(visit, octets)
         counts, _ = await visit.change("record.import", lambda draft: _import(visit, draft, octets))
@@ -52,8 +53,9 @@ async def _review(visit: Visit, octets: bytes) -> HtmlPage:
     counts: list[Imported] = []
     before, after = await visit.service.plan(visit.actor, lambda draft: counts.append(_import(visit, draft, octets)))
     zone = visit.zone
-    added = await in_thread(len(zone.records), _added, before, after, zone)
-    return _page(visit, octets, FormErrors(), {"counts": counts[-1], "added": added, "kept": _packed(octets)})
+    added = await visit.planned(partial(_added, before, after, zone))
+    kept = await visit.aside(partial(_packed, octets))
+    return _page(visit, octets, FormErrors(), {"counts": counts[-1], "added": added, "kept": kept})
 
 
 def _added(before: Loaded, after: Loaded, zone: Zone) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ from dnsd.api.records.parts import PARTS
 from dnsd.api.records.read import record_builder
 from dnsd.api.records.show import find_shown, listed_records
 from dnsd.api.shapes import JsonObject
-from dnsd.api.turns import in_turns
 from dnsd.dashboard.forms import FormErrors, FormValues
 from dnsd.dashboard.listing import PER_PAGE, Listing
 from dnsd.dashboard.page import Download, HtmlPage, Redirect
@@ -84,7 +83,7 @@ async def list_page(visit: Visit, errors: FormErrors) -> HtmlPage:
         {
             "zone": zone,
             "account": visit.dataset.accounts[zone.account_id],
-            "listing": _listing(visit, query, found),
+            "listing": _listing(visit, query, found, await visit.in_turns(found.shapes())),
             "type": _type(query),
             "types": TYPES,
             "ttls": TTLS,
@@ -95,11 +94,11 @@ async def list_page(visit: Visit, errors: FormErrors) -> HtmlPage:
     )
 
 
-def _listing(visit: Visit, query: FormValues, found: Listed) -> Listing[JsonObject]:
+def _listing(visit: Visit, query: FormValues, found: Listed, shapes: list[JsonObject]) -> Listing[JsonObject]:
     order = query.text("order")
     return Listing(
         path=records_path(visit),
-        items=found.shapes(),
+        items=shapes,
         total=found.total,
         unfiltered_total=found.total,
         query={"q": query.text("q"), "type": _type(query)},
@@ -128,7 +127,7 @@ async def found_records(visit: Visit, query: FormValues, number: int, size: int)
     wanted = {"search": query.text("q"), "type": _type(query), "order": by if by in ORDERS else ""}
     wanted["direction"] = query.text("direction")
     wanted = {name: text for name, text in wanted.items() if text}
-    found = await in_turns(listed_records(visit.loaded, zone, wanted, Page(number, size)))
+    found = await visit.in_turns(listed_records(visit.loaded, zone, wanted, Page(number, size)))
     last = max(1, -(-found.total // size))
     return found if number <= last else await found_records(visit, query, last, size)
 
@@ -173,7 +172,7 @@ async def change(visit: Visit, action: str, batch: Callable[[Zone], Batch], *, t
 
 async def shown(visit: Visit) -> JsonObject:
     """The record in the path, as the API shows it. Raises RefusedError."""
-    return await in_turns(find_shown(visit.loaded, visit.zone, visit.path["record_id"]))
+    return await visit.in_turns(find_shown(visit.loaded, visit.zone, visit.path["record_id"]))
 
 
 async def show_delete(visit: Visit) -> HtmlPage:
@@ -196,5 +195,5 @@ async def delete(visit: Visit) -> HtmlPage | Redirect:
 async def export(visit: Visit) -> Download:
     """The zone as a master file."""
     zone = visit.zone
-    text = await in_turns(zone_export.export(zone, datetime.now(UTC)))
+    text = await visit.in_turns(zone_export.export(zone, datetime.now(UTC)))
     return Download(f"{zone.name_text}.zone", text)

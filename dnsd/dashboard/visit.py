@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
-from starlette.concurrency import run_in_threadpool
-
-from dnsd.api.request import aside, check_texts, fields_of, in_thread
+from dnsd.api.request import check_texts, fields_of
+from dnsd.api.turns import aside, in_turns, planned
 from dnsd.app import Loaded
 from dnsd.dashboard.forms import FormValues
 from dnsd.dashboard.sessions import Session
@@ -26,7 +26,9 @@ from dnsd.model.accounts import Account
 from dnsd.model.dataset import Dataset
 from dnsd.model.fields import F
 from dnsd.model.maps import AddressMap
+from dnsd.model.record_parts import Steps
 from dnsd.model.zones import Zone
+from dnsd.process.turns import Presence
 
 T = TypeVar("T")
 
@@ -45,6 +47,7 @@ class Visit:
     upload: Mapping[str, bytes] = field(default_factory=dict)  # files, by field
     notice: str = ""  # from the previous page
     undo: str = ""  # the path that takes back the change of the previous page
+    presence: Presence = field(default_factory=Presence)  # of the client
 
     @property
     def token(self) -> Token:
@@ -54,7 +57,7 @@ class Visit:
     @property
     def actor(self) -> Actor:
         """The actor of a change."""
-        return Actor(self.token, self.client)
+        return Actor(self.token, self.client, presence=self.presence)
 
     @property
     def loaded(self) -> Loaded:
@@ -160,10 +163,8 @@ class Visit:
         asked = Asked(self.service.recent, self.service.traffic.by_zone())
         objection = await self.service.objection(self.actor, before, after)
 
-        def planned() -> Plan:
-            return plan_of(before, after, account_id, asked, may_name=self.covers, objection=objection)
-
-        return await in_thread(len(after.dataset.zones), planned)
+        work = partial(plan_of, before, after, account_id, asked, may_name=self.covers, objection=objection)
+        return await self.planned(work)
 
     def covers(self, zone: Zone) -> bool:
         """Whether the token covers a zone."""
@@ -171,9 +172,17 @@ class Visit:
 
     async def aside(self, work: Callable[[], T]) -> T:
         """The result of work that grows with a tenant's data, done in a thread, in turn with others."""
-        return await aside(self.token, work)
+        return await aside(self.actor, work)
+
+    async def in_turns(self, steps: Steps[T]) -> T:
+        """The result of such work in steps."""
+        return await in_turns(self.actor, steps)
+
+    async def planned(self, work: Callable[[], T]) -> T:
+        """The result of work on the effects of a change, done in a thread, in turn with other such work."""
+        return await planned(self.actor, work)
 
     async def versions(self, object_id: str, account_id: str) -> list[Version]:
         """The versions of an account's object, newest first."""
-        found = await run_in_threadpool(self.service.history.versions, object_id)
+        found = await self.aside(partial(self.service.history.versions, object_id))
         return [version for version in found if version.account_id == account_id]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from dnsd.errors import shown
+from dnsd.model.record_parts import Steps
 
 BLOCK_SIZE = 64 * 1024  # octets per read
 STEP_SIZE = 1024 * 1024  # octets of a step
@@ -149,6 +150,12 @@ class LogSearch:
         self._found: list[LogLine] = []
         self._after: Places | None = None  # the places after the last entry that is asked for
         self._has_more = True
+
+    def steps(self) -> Steps[FoundEntries]:
+        """The search in steps, and its result."""
+        while self.step():
+            yield
+        return self.result()
 
     def step(self) -> bool:
         """Read the next part of the log; return whether the search goes on."""

@@ -19,7 +19,7 @@ from weakref import ref
 
 from dnsd.model.columns import Records
 from dnsd.model.fields import derived_id
-from dnsd.model.record_parts import PartView, RecordParts, Steps
+from dnsd.model.record_parts import PartView, RecordPart, RecordParts, Steps
 from dnsd.model.records import Record
 from dnsd.model.requests import is_servers_own
 from dnsd.model.zones import Zone
@@ -33,11 +33,19 @@ HEAD = 4  # octets of an id that a part keeps
 ID = re.compile(r"[0-9a-f]{32}")
 
 
+class _Kept(NamedTuple):
+    """What is kept about one zone; an edit of the zone goes on with most of its parts."""
+
+    places: tuple[ref[RecordParts] | ref[RecordPart], ...]
+    octets: int
+    used_at: float  # monotonic
+
+
 class KeptAnswers:
     """What is kept about the zones that were asked about lately, within a limit."""
 
     def __init__(self) -> None:
-        self._zones: OrderedDict[str, tuple[ref[RecordParts], int, float]] = OrderedDict()  # the last one used is last
+        self._zones: OrderedDict[str, _Kept] = OrderedDict()  # the last one used is last
         self._octets = 0
         self._lock = threading.Lock()
 
@@ -45,17 +53,28 @@ class KeptAnswers:
         """Note a question about a zone; drop what is kept about others, if it is too much or too old."""
         parts = zone.records.parts
         with self._lock:
-            _, octets, _ = self._zones.pop(zone.id, (None, 0, 0.0))
-            self._zones[zone.id] = ref(parts), parts.octets, now
-            self._octets += self._zones[zone.id][1] - octets
-            while len(self._zones) > 1:
-                found, octets, used = next(iter(self._zones.values()))
-                if self._octets <= KEPT_OCTETS and now - used < KEPT_S:
-                    break
-                self._zones.popitem(last=False)
-                self._octets -= octets
-                if old := found():
-                    old.forget()
+            before = self._zones.pop(zone.id, None)
+            self._zones[zone.id] = _Kept((ref(parts), *map(ref, parts.parts)), parts.octets, now)
+            self._octets += self._zones[zone.id].octets - (before.octets if before else 0)
+            while len(self._zones) > 1 and (self._octets > KEPT_OCTETS or self._is_old(now)):
+                self._forget_first()
+
+    def forget_old(self, now: float) -> None:
+        """Drop what nobody has asked for lately."""
+        with self._lock:
+            while self._zones and self._is_old(now):
+                self._forget_first()
+
+    def _is_old(self, now: float) -> bool:
+        return now - next(iter(self._zones.values())).used_at >= KEPT_S
+
+    def _forget_first(self) -> None:
+        """Drop what is kept about the zone that was not used for longest."""
+        _, kept = self._zones.popitem(last=False)
+        self._octets -= kept.octets
+        for place in kept.places:
+            if there := place():
+                there.forget()
 
 
 _answers = KeptAnswers()
@@ -64,7 +83,15 @@ _answers = KeptAnswers()
 def views(zone: Zone) -> Iterator[PartView]:
     """The parts of a zone's records, to ask questions about."""
     _answers.note_use(zone, time.monotonic())
-    return zone.records.parts.views(zone.records)
+    try:
+        yield from zone.records.parts.views(zone.records)
+    finally:
+        _answers.note_use(zone, time.monotonic())  # with the answers that were new
+
+
+def forget_unused_answers() -> None:
+    """Drop the answers about zones that nobody has asked about for KEPT_S."""
+    _answers.forget_old(time.monotonic())
 
 
 def is_shown(zone: Zone, record: Record) -> bool:

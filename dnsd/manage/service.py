@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -25,6 +25,7 @@ from dnsd.manage.validation import Validation, Validations
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.observed import FeedFields, Observed
 from dnsd.model.zones import Zone
+from dnsd.process.turns import Presence
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class Actor:
     token: Token
     client: str  # IP address; empty: a change made at its time
     note: str = ""  # added to the token's name in the history, such as "scheduled by alice"
+    presence: Presence = field(default_factory=Presence, compare=False, repr=False)  # of the client
 
 
 class Schedule(Protocol):
@@ -132,8 +134,8 @@ class Service(Protocol):
     def problems(self) -> list[str]:
         """The server's current problems, for its operator."""
 
-    async def audit(self, query: LogQuery) -> FoundEntries:
-        """Search the audit log; long searches take turns. Files that cannot be read are named in the result."""
+    async def audit(self, actor: Actor, query: LogQuery) -> FoundEntries:
+        """Search the audit log, in turns with others. Files that cannot be read are named in the result."""
 
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb of this package. Returns the verb's result, and the loaded data with the change.
@@ -149,7 +151,9 @@ class Service(Protocol):
         """Each quota of an account: its limit, its use, and whether the account's file sets it. Raises RefusedError."""
 
     def pace(self, token: Token) -> None:
-        """Count a request to change something. Raises TooManyWritesError over the quota `writes_per_minute`."""
+        """Count a request to change something. Raises TooManyWritesError over the quota `writes_per_minute`, or if too
+        many changes of the token's author wait.
+        """
 
     def brake(self) -> BrakeState:
         """The state of the brake and the guard."""

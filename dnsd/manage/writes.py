@@ -22,12 +22,11 @@ MAX_AUTHORS = 100_000  # remembered; those idle longest are forgotten first
 
 
 class TooManyWritesError(RefusedError):
-    """A change over the rate; `retry_after_s` is the time in whole seconds until the next is allowed."""
+    """A change over a limit; `retry_after_s` is the time in whole seconds until the next is allowed."""
 
-    def __init__(self, limit: int, wait_s: float) -> None:
+    def __init__(self, what: str, wait_s: float) -> None:
         self.retry_after_s = max(1, ceil(wait_s))
         message = "Please wait and consider throttling your request speed"  # Cloudflare's words
-        what = f"the quota `writes_per_minute` is {limit:,} for this token and those made from it"
         super().__init__(Fault(Reason.TOO_MANY_WRITES, f"{message}: {what}; go on in {self.retry_after_s} s"))
 
 
@@ -41,7 +40,8 @@ class Writes:
         """Count a change. Raises TooManyWritesError over the limit, without counting it."""
         spent = self._left_spent(token, limit, now)
         if spent + 1 > limit:
-            raise TooManyWritesError(limit, (spent + 1 - limit) * MINUTE_S / limit)
+            what = f"the quota `writes_per_minute` is {limit:,} for this token and those made from it"
+            raise TooManyWritesError(what, (spent + 1 - limit) * MINUTE_S / limit)
         author = token.author.id
         self._spent[author] = spent + 1, now
         self._spent.move_to_end(author)

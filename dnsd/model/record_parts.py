@@ -36,11 +36,15 @@ def finished(steps: Steps[T]) -> T:
 class RecordPart:
     """Some successive records, and what has been found out about them."""
 
-    __slots__ = ("kept", "size")
+    __slots__ = ("__weakref__", "kept", "size")
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.kept: dict[Hashable, Any] = {}  # answers, by question
+
+    def forget(self) -> None:
+        """Drop all that is kept."""
+        self.kept.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +89,8 @@ class RecordParts:
         return sum(getsizeof(answer) for part in self.parts for answer in tuple(part.kept.values()))
 
     def forget(self) -> None:
-        """Drop all that is kept."""
+        """Drop what is kept about all of them together."""
         self.kept.clear()
-        for part in self.parts:
-            part.kept.clear()
 
     def views(self, records: Records) -> Iterator[PartView]:
         """The parts with their records."""

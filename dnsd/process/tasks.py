@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -60,49 +59,6 @@ class OneByOne:
         """The result of `work`."""
         async with self._turn:
             return await in_thread(work)
-
-
-class FairTurns:
-    """Runs work in threads, one at a time: that of each author in the order of the calls, authors in rotation.
-
-    So nobody waits for more than one piece of each other author, however many of them wait.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by author; the next author first
-        self._is_busy = False
-
-    async def run(self, author: str, work: Callable[[], T]) -> T:
-        """The result of an author's `work`."""
-        if self._is_busy:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(author, deque()).append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._pass_on()
-                raise
-        self._is_busy = True
-        try:
-            return await in_thread(work)
-        finally:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        """Give the turn to the first piece of work of the next author."""
-        self._is_busy = False
-        while self._waiting:
-            author, turns = next(iter(self._waiting.items()))
-            del self._waiting[author]
-            while turns and turns[0].done():  # cancelled
-                turns.popleft()
-            if turns:
-                self._is_busy = True
-                turns.popleft().set_result(None)
-                if turns:
-                    self._waiting[author] = turns  # last in the rotation
-                return
 
 
 def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:

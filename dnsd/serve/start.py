@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -87,6 +88,7 @@ STATE_FILES = (  # glob patterns
     ),
     *(f"{TRAFFIC}*", f"{AUDIT_LOG}*", f"{SNAPSHOT}.*", f"{TOKENS}.*", f"{DRAINS}.*", f"{BRAKE}.*"),
 )
+SWITCH_S = 0.001  # after which a thread of control lets the event loop go on; Python's default is five times as long
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 
 
@@ -287,6 +289,7 @@ class _Server:
             log=self._log_of(self.shared.control, wait_s=CONTROL_WAIT_S),
             listening=tuple(str(listener.address) for listener in self.listeners),
         )
+        sys.setswitchinterval(SWITCH_S)
         return asyncio.run(Control(setup).run([serve_local, _serve_web]))
 
     def _outbound(self, process: Process) -> int:

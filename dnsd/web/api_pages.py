@@ -18,7 +18,7 @@ from dnsd.control.service import ControlService
 from dnsd.dashboard.app import dashboard_app
 from dnsd.manage.refusal import Reason, refused
 from dnsd.metrics import Counts
-from dnsd.process.tasks import run_all
+from dnsd.process.tasks import in_thread, run_all
 from dnsd.web.host import WRONG_HOST, HostCheck
 from dnsd.web.host_rules import host_rules
 from dnsd.web.http import serve_http
@@ -31,9 +31,10 @@ OTHER_METHOD = "other"  # one label for all unknown methods, as clients can inve
 async def serve_api(control: Control, sock: socket.socket) -> None:
     """Serve until cancelled."""
     service, log, folder = ControlService(control), control.setup.log, control.setup.state.folder
-    api = _Counting(api_app(service, log.error), control.publisher.counts)
+    api = _Counting(await in_thread(partial(api_app, service, log.error)), control.publisher.counts)
+    dashboard = await in_thread(partial(dashboard_app, service, folder, log.error))  # compiles the templates
     app = HostCheck(
-        _ApiOrDashboard(api, dashboard_app(service, folder, log.error)),
+        _ApiOrDashboard(api, dashboard),
         partial(host_rules, control, "api"),
         _refusal,
         lambda scope: has_token(Request(scope), service.tokens),
@@ -43,6 +44,7 @@ async def serve_api(control: Control, sock: socket.socket) -> None:
             serve_http(app, sock, partial(control.certificates.context, "api")),
             service.sample(),
             service.sweep(),
+            service.forget(),
             service.schedule.follow(),
             service.verifier.follow(),
         ]

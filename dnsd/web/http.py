@@ -22,10 +22,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dnsd.api.access import HOLDERS
+from dnsd.api.access import HOLDERS, PRESENCE
 from dnsd.api.envelope import refusal
 from dnsd.control.certificates import NoPairError
 from dnsd.manage.refusal import Reason, refused
+from dnsd.process.turns import Presence
 from dnsd.wire.addresses import packed_ip
 
 MAX_HEADERS = 16 * 1024  # octets
@@ -109,7 +110,8 @@ class _BoundedProtocol(H11Protocol):
 
     def __init__(self, find_context: FindContext, *, app_state: dict[str, Any], **given: Any) -> None:
         self._holders: list[str] = []  # of the last request with a token, as the application notes them
-        super().__init__(app_state={**app_state, HOLDERS: self._holders}, **given)
+        self._presence = Presence()
+        super().__init__(app_state={**app_state, HOLDERS: self._holders, PRESENCE: self._presence}, **given)
         self._find_context = find_context
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -201,6 +203,7 @@ class _BoundedProtocol(H11Protocol):
         if self._handshake:
             return  # the task sees it
         super().connection_lost(exc)
+        self._presence.end()
         self._stop_watch()
 
     def shutdown(self) -> None:

@@ -13,7 +13,6 @@ from dnsd.api.records.read import record_builder
 from dnsd.api.records.show import find_all_shown, find_shown, listed_records
 from dnsd.api.request import Call, etag_of
 from dnsd.api.shapes import JsonObject
-from dnsd.api.turns import in_turns
 from dnsd.app import Loaded
 from dnsd.manage.find import find_zone
 from dnsd.manage.records import Batch, BatchResult, import_records
@@ -29,7 +28,7 @@ async def list_records(call: Call) -> Reply:
     """List the records of a zone, without its SOA and apex NS records"""
     loaded, zone = call.service.loaded, find_zone(call.dataset, call.path["zone_id"])
     page = call.page(default=100, largest=MAX_RECORDS)
-    return Reply(await in_turns(listed_records(loaded, zone, call.query, page)))
+    return Reply(await call.in_turns(listed_records(loaded, zone, call.query, page)))
 
 
 async def create_record(call: Call) -> Reply:
@@ -37,13 +36,13 @@ async def create_record(call: Call) -> Reply:
     call.check_others(RecordBody, None)
     body = call.json
     result, loaded, zone = await _change(call, "record.create", lambda zone: Batch(posts=[record_builder(zone, body)]))
-    return await _reply(loaded, zone, result.posts[0])
+    return await _reply(call, loaded, zone, result.posts[0])
 
 
 async def get_record(call: Call) -> Reply:
     """Get a record"""
     zone = find_zone(call.dataset, call.path["zone_id"])
-    return await _reply(call.service.loaded, zone, call.path["record_id"])
+    return await _reply(call, call.service.loaded, zone, call.path["record_id"])
 
 
 async def replace_record(call: Call) -> Reply:
@@ -72,10 +71,10 @@ async def change_batch(call: Call) -> Reply:
         raise refused(Reason.INVALID, "nothing to do: send deletes, patches, puts or posts")
     before = find_zone(call.dataset, call.path["zone_id"])
     ids = [_id_of(one) for one in parts["deletes"]]
-    deleted = await in_turns(find_all_shown(call.service.loaded, before, ids))
+    deleted = await call.in_turns(find_all_shown(call.service.loaded, before, ids))
     result, loaded, zone = await _change(call, "record.batch", partial(_batch, parts))
     shapes = {
-        name: await in_turns(find_all_shown(loaded, zone, getattr(result, name)))
+        name: await call.in_turns(find_all_shown(loaded, zone, getattr(result, name)))
         for name in ("patches", "puts", "posts")
     }
     return Reply({"deletes": deleted, **shapes})
@@ -109,7 +108,7 @@ def _warnings(loaded: Loaded, zone_id: str) -> set[str]:
 async def _edit(call: Call, action: str, *, is_whole: bool) -> Reply:
     record_id, body = call.path["record_id"], call.json
     before = find_zone(call.dataset, call.path["zone_id"])
-    shown = await in_turns(find_all_shown(call.service.loaded, before, [record_id]))
+    shown = await call.in_turns(find_all_shown(call.service.loaded, before, [record_id]))
     call.check_others(RecordBody if is_whole else RecordEditBody, shown[0] if shown else None)
 
     def batch(zone: Zone) -> Batch:
@@ -117,7 +116,7 @@ async def _edit(call: Call, action: str, *, is_whole: bool) -> Reply:
         return Batch(puts=[change]) if is_whole else Batch(patches=[change])
 
     _, loaded, zone = await _change(call, action, batch)
-    return await _reply(loaded, zone, record_id)
+    return await _reply(call, loaded, zone, record_id)
 
 
 async def _change(call: Call, action: str, batch: Callable[[Zone], Batch]) -> tuple[BatchResult, Loaded, Zone]:
@@ -145,8 +144,8 @@ def _batch(parts: Mapping[str, list[JsonObject]], zone: Zone) -> Batch:
     )
 
 
-async def _reply(loaded: Loaded, zone: Zone, record_id: str) -> Reply:
-    shape = await in_turns(find_shown(loaded, zone, record_id))
+async def _reply(call: Call, loaded: Loaded, zone: Zone, record_id: str) -> Reply:
+    shape = await call.in_turns(find_shown(loaded, zone, record_id))
     return Reply(shape, etag=etag_of(shape))
 
 

@@ -13,6 +13,7 @@ from starlette.types import Message
 
 from dnsd.api import envelope
 from dnsd.api.envelope import FEW, PIECE, Cursored, InPieces, Listed, Page, Raw, Reply, is_large, json_pieces, response
+from dnsd.model.record_parts import finished
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=30),
@@ -62,7 +63,7 @@ def test_items_are_shaped_when_the_response_is_rendered() -> None:
 
     listed = Page(2, 3).of_list(range(10), shape)
     assert shaped == []
-    body = json.loads(response(Reply(listed)).body)
+    body = json.loads(finished(response(Reply(listed))).body)
     assert body["result"] == [{"number": number} for number in (3, 4, 5)]
     assert body["result_info"] == {"page": 2, "per_page": 3, "count": 3, "total_count": 10, "total_pages": 4}
 

@@ -13,6 +13,8 @@ import pytest
 from dnsd.api.history import get_map_version, get_zone_version, list_map_versions, list_zone_versions
 from dnsd.api.request import Call
 from dnsd.manage.refusal import RefusedError
+from dnsd.manage.service import Actor
+from tests.unit.manage.test_audit import TOKEN
 
 ACCOUNT, OBJECT = "a1" * 16, "21" * 16
 
@@ -34,7 +36,7 @@ def test_nobody_waits_for_the_disk(route: Callable[[Call], Awaitable[object]]) -
         history=SimpleNamespace(versions=versions, text=text), loaded=SimpleNamespace(dataset=dataset)
     )
     kind = "map_id" if "map" in route.__name__ else "zone_id"
-    call = Call(service, SimpleNamespace(), {"account_id": ACCOUNT, kind: OBJECT, "version": "1"}, {}, {}, b"")  # type: ignore[arg-type]
+    call = Call(service, Actor(TOKEN, ""), {"account_id": ACCOUNT, kind: OBJECT, "version": "1"}, {}, {}, b"")
 
     async def run() -> None:
         await route(call)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +16,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from dnsd.api.access import HOLDERS
+from dnsd.api.access import HOLDERS, PRESENCE
+from dnsd.api.envelope import gone
+from dnsd.process.turns import ClientGoneError, FairTurns, at_once
 from dnsd.web import http
 from dnsd.web.http import MAX_CONNECTIONS, _BoundedProtocol, serve_http
 from tests.limits import HANG_S
@@ -23,6 +26,7 @@ from tests.limits import HANG_S
 SIZE = 100_000  # octets of a response
 SLOW = b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n"
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+COUNT = 202  # requests
 FEW = 20  # responses of SIZE that fit into the buffers of both sides, with room to spare
 
 
@@ -219,3 +223,51 @@ def test_ipv6_network_counts_as_one_client(one: str, other: str, is_same: bool) 
         return protocol._client()
 
     assert (client(one) == client(other)) is is_same
+
+
+def test_work_of_clients_that_have_gone_is_not_done() -> None:
+    given, begun, go = FairTurns(), threading.Event(), threading.Event()
+    asked: list[str] = []
+    done: list[str] = []
+
+    def work() -> None:
+        begun.set()
+        go.wait(HANG_S)
+        done.append("work")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append("work")
+        try:
+            await given.run("tenant", at_once(work), scope["state"][PRESENCE])
+        except ClientGoneError:
+            await gone()(scope, receive, send)
+        else:
+            await Response(b"done")(scope, receive, send)
+
+    def clients(address: tuple[str, int]) -> None:
+        with socket.create_connection(address, HANG_S) as patient:
+            patient.send(REQUEST)
+            assert begun.wait(HANG_S)
+            for _ in range(COUNT - 2):
+                with socket.create_connection(address, HANG_S) as client:
+                    client.send(REQUEST)
+            with socket.create_connection(address, HANG_S) as last:
+                last.send(REQUEST)
+                deadline = time.monotonic() + HANG_S
+                while (len(asked), len(given._waiting.get("tenant", ()))) != (COUNT, 1) and time.monotonic() < deadline:
+                    time.sleep(0.001)
+                go.set()
+                assert last.recv(1000).startswith(b"HTTP/1.1 200")
+            assert patient.recv(1000).startswith(b"HTTP/1.1 200")
+
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            task = asyncio.create_task(serve_http(app, sock, lambda: None))
+            await asyncio.sleep(0.05)
+            await asyncio.to_thread(clients, sock.getsockname())
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    asyncio.run(run())
+    assert len(done) == 2, "the first, whose client waits, and the last; not those of the clients between"
