@@ -145,7 +145,7 @@ class ChangeQueue:
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
         beside = [file for one in outcomes if isinstance(one, Changed) for file in one.beside]
         witnesses = [one.witness for one in outcomes if isinstance(one, Changed) and one.witness]
-        evidence = testified(self._audit, witnesses) if witnesses else None
+        evidence = await in_thread(partial(testified, self._audit, witnesses)) if witnesses else None
         await self._brake.keep(trial.book)  # first: a sum without its change is corrected by the next check
         if loaded is not before or beside:
             read, journal = self._current.source or before.source, self._current.journal

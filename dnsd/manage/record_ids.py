@@ -33,7 +33,7 @@ HEAD = 4  # octets of an id that a part keeps
 ID = re.compile(r"[0-9a-f]{32}")
 
 
-class _Kept(NamedTuple):
+class _OfZone(NamedTuple):
     """What is kept about one zone; an edit of the zone goes on with most of its parts."""
 
     places: tuple[ref[RecordParts] | ref[RecordPart], ...]
@@ -45,7 +45,7 @@ class KeptAnswers:
     """What is kept about the zones that were asked about lately, within a limit."""
 
     def __init__(self) -> None:
-        self._zones: OrderedDict[str, _Kept] = OrderedDict()  # the last one used is last
+        self._zones: OrderedDict[str, _OfZone] = OrderedDict()  # the last one used is last
         self._octets = 0
         self._lock = threading.Lock()
 
@@ -54,7 +54,7 @@ class KeptAnswers:
         parts = zone.records.parts
         with self._lock:
             before = self._zones.pop(zone.id, None)
-            self._zones[zone.id] = _Kept((ref(parts), *map(ref, parts.parts)), parts.octets, now)
+            self._zones[zone.id] = _OfZone((ref(parts), *map(ref, parts.parts)), parts.octets, now)
             self._octets += self._zones[zone.id].octets - (before.octets if before else 0)
             while len(self._zones) > 1 and (self._octets > KEPT_OCTETS or self._is_old(now)):
                 self._forget_first()

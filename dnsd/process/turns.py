@@ -7,11 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dnsd.errors import DnsdError
-from dnsd.model.record_parts import Steps
 from dnsd.process.tasks import in_thread
+
+if TYPE_CHECKING:
+    from dnsd.model.record_parts import Steps
 
 T = TypeVar("T")
 TURN_S = 0.005
@@ -61,7 +63,7 @@ class FairTurns:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, _Line] = {}  # by author; the next author first
+        self._waiting: dict[str, _Queue] = {}  # by author; the next author first
         self._is_taken = False
 
     async def run(self, author: str, steps: Steps[T], presence: Presence | None = None) -> T:
@@ -85,7 +87,7 @@ class FairTurns:
             self._is_taken = True
             return
         turn: Turn = asyncio.get_running_loop().create_future()
-        line = self._waiting.setdefault(author, _Line())
+        line = self._waiting.setdefault(author, _Queue())
         line.add(turn, is_new=is_new)
         try:
             await presence.wait(turn)
@@ -120,7 +122,7 @@ class FairTurns:
                 del self._waiting[author]
 
 
-class _Line:
+class _Queue:
     """The waiting turns of one author."""
 
     def __init__(self) -> None:

@@ -64,11 +64,7 @@ async def delete_record(call: Call) -> Reply:
 
 async def change_batch(call: Call) -> Reply:
     """Delete, change, replace and create records, in this order, all or nothing"""
-    call.check_others(BatchBody, None)
-    body = call.json
-    parts = {name: _items(body, name) for name in ("deletes", "patches", "puts", "posts")}
-    if not any(parts.values()):
-        raise refused(Reason.INVALID, "nothing to do: send deletes, patches, puts or posts")
+    parts = await call.read(partial(_batch_parts, call))
     before = find_zone(call.dataset, call.path["zone_id"])
     ids = [_id_of(one) for one in parts["deletes"]]
     deleted = await call.in_turns(find_all_shown(call.service.loaded, before, ids))
@@ -129,6 +125,15 @@ async def _change(call: Call, action: str, batch: Callable[[Zone], Batch]) -> tu
         record_id=call.path.get("record_id", ""),
         if_match=call.headers.get("if-match", "*"),
     )
+
+
+def _batch_parts(call: Call) -> dict[str, list[JsonObject]]:
+    call.check_others(BatchBody, None)
+    body = call.json
+    parts = {name: _items(body, name) for name in ("deletes", "patches", "puts", "posts")}
+    if not any(parts.values()):
+        raise refused(Reason.INVALID, "nothing to do: send deletes, patches, puts or posts")
+    return parts
 
 
 def _batch(parts: Mapping[str, list[JsonObject]], zone: Zone) -> Batch:

@@ -9,9 +9,11 @@ import pytest
 
 from dnsd.app import Loaded
 from dnsd.control import service
+from dnsd.control.service import MAX_WAITING
 from dnsd.control.waiting import MAX_OF_AUTHOR, MAX_SLOW, WaitingChange, WaitingChanges
 from dnsd.manage.draft import Draft
 from dnsd.manage.maps import MapChange, edit_map
+from dnsd.manage.writes import TooManyWritesError
 from tests.unit.control.scheduling import ACME, GLOBEX, OTHER, SHOP, Life, Scheduling
 
 
@@ -107,3 +109,22 @@ def test_number_of_slow_authors_is_bounded() -> None:
     waiting.note({f"author {number}": 1.0 for number in range(MAX_SLOW - 1)} | {"last": 1.0})
     assert taken(waiting) == ["first"]
     assert taken(waiting) == ["last"]
+
+
+def test_changes_of_clients_that_have_gone_are_bounded(tmp_path: Path) -> None:
+    world = Scheduling(tmp_path / "world")
+
+    async def many(life: Life) -> None:
+        for _ in range(MAX_WAITING):
+            life.service.pace(world.alice)
+            life.control.changes._waiting.add(
+                WaitingChange(_not_made, world.alice.author.id, asyncio.get_running_loop().create_future())
+            )
+        with pytest.raises(TooManyWritesError, match="100 changes of this token") as caught:
+            life.service.pace(world.alice)
+        assert caught.value.retry_after_s > 0
+        life.service.pace(world.token("other"))
+        life.control.changes._waiting.next_batch()
+        life.service.pace(world.alice)
+
+    world.run(many)
