@@ -21,6 +21,7 @@ from dnsd.engine.names import kind_of
 from dnsd.engine.node import Apex
 from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone
 from dnsd.engine.table import rows
+from dnsd.model.octet_column import OctetColumn
 from dnsd.model.records import RecordSettings, Traits, answered_ttl_s
 from dnsd.model.zones import Status, Zone
 from dnsd.wire.message import IN, RECORD_FIXED
@@ -34,6 +35,8 @@ HIDDEN_BY_EDGE = frozenset((A, AAAA, CNAME))  # types for which the edge decides
 ALIKE = 0  # the name has this record alone, and is packed together with others
 APART = 1  # the name has this record alone, and its place matters
 SEVERAL = 2  # the name has several records
+
+PACKED = 50_000  # records packed at once
 
 
 class PackedZone(NamedTuple):
@@ -122,7 +125,7 @@ class ZonePacker:
             applies_maps=self.applies_maps,
             apex=apex,
             number=self.number,
-            proxied_names=self.proxied_names,
+            proxied_names=OctetColumn.of(self.proxied_names),
             rules=bytes(self.rules),
             aliases_at=array("I", aliases),
             flattened_at=frozenset(filter(self._is_flattened, aliases)),
@@ -148,12 +151,18 @@ class ZonePacker:
 
     def _rows_alike(self, marks: bytearray) -> Iterator[bytes]:
         """The rows of names with one record, packed together with those that are treated alike."""
+        records, is_alike = self.records, bytes(map(not_, marks))
+        for start in range(0, len(is_alike), PACKED):
+            part = slice(start, start + PACKED)
+            chosen, owners, rdatas = is_alike[part], records.owners[part], records.rdatas[part]
+            traits = compress(records.traits[part], chosen)
+            yield from self._part_alike(compress(owners, chosen), compress(rdatas, chosen), traits)
+
+    def _part_alike(self, owners: Iterator[bytes], datas: Iterator[bytes], traits: Iterator[int]) -> Iterator[bytes]:
         groups: dict[_Treatment, tuple[list[bytes], list[bytes]]] = defaultdict(lambda: ([], []))
         by_traits = [groups[treatment] for treatment in self.treatments]
-        columns = self.records.owners, self.records.rdatas, self.records.traits
-        is_alike = bytes(map(not_, marks))
-        for owner, rdata, traits in zip(*(compress(column, is_alike) for column in columns), strict=True):
-            names, rdatas = by_traits[traits]
+        for owner, rdata, number in zip(owners, datas, traits, strict=True):
+            names, rdatas = by_traits[number]
             names.append(owner)
             rdatas.append(rdata)
         for (flags, rule, rtype, ttl, is_hidden), (names, rdatas) in groups.items():
@@ -248,7 +257,7 @@ class ZonePacker:
 
 def _cuts(zone: Zone) -> set[bytes]:
     """The delegated names of a zone."""
-    return {zone.records.owners[index] for index in zone.records.of_types({NS})} - {zone.name}
+    return {*zone.records.owners.at(zone.records.of_types({NS}))} - {zone.name}
 
 
 def _is_occluded(owner: bytes, cuts: set[bytes]) -> bool:

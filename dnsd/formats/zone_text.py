@@ -11,6 +11,8 @@ from dnsd.formats.zone_reader import MAX_ENTRY, MAX_PROBLEMS, TextProblem, ZoneR
 from dnsd.model.columns import Records
 from dnsd.wire.names import name_text
 
+PACKED = 4096  # records between calls of `Columns.pack`
+
 
 @dataclass(frozen=True, slots=True)
 class ZoneText:
@@ -53,6 +55,7 @@ def _read(reader: ZoneReader, blocks: Iterator[str], progress: Callable[[int], N
         # After a backslash, a newline may be part of a quoted string that ends in the next block.
         if not rest.endswith("\\\n"):
             rest = reader.read(rest)
+            reader.columns.pack(at_least=PACKED)
         if progress:
             progress(len(reader.lines))
     reader.read_entry(reader.read(rest))

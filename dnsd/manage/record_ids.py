@@ -214,15 +214,16 @@ class IdHeads:
         begin = sha256(f"record\0{self.zone_id}\0".encode())
         types: dict[int, bytes] = {}
         found = []
-        for index in range(start, stop):
+        rows = zip(range(start, stop), records.owners[start:stop], records.rdatas[start:stop], strict=True)
+        for index, owner, rdata in rows:
             identity = records.identities.get(index)
             if identity and identity.id:
                 found.append(bytes.fromhex(identity.id[: 2 * HEAD]))
                 continue
             rtype, digest = records.rtype(index), begin.copy()
             middle = types.get(rtype) or types.setdefault(rtype, f"\0{type_text(rtype)}\0".encode())
-            data = canonical_rdata(rtype, records.rdatas[index]).hex().encode()
-            digest.update(name_text(records.owners[index]).encode() + middle + data)
+            data = canonical_rdata(rtype, rdata).hex().encode()
+            digest.update(name_text(owner).encode() + middle + data)
             found.append(digest.digest()[:HEAD])
         return b"".join(found)
 

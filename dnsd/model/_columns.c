@@ -1,76 +1,149 @@
-/* Passes over all records of a zone: plain_columns.py does the same. Lists and tuples of octets come in, indexes of
-   records go out, 4 octets each. */
+/* Passes over all records of a zone: plain_columns.py does the same. A column is the octets of all records, and the end
+   of each one's octets: numbers of 4 octets, or of 8 if there are too many octets. Indexes take 4 octets each. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "column.h"
 #include "../siphash.h"
 
-enum { MOST = 1 << 30 }; /* records of a zone */
-
-/* A growing array of indexes. */
-typedef struct {
-    uint32_t *at;
-    size_t count, room;
-} Indexes;
-
-static int put(Indexes *indexes, uint32_t index) {
-    if (indexes->count == indexes->room) {
-        size_t room = indexes->room ? 2 * indexes->room : 64;
-        uint32_t *at = PyMem_Realloc(indexes->at, room * sizeof *at);
-        if (!at) return PyErr_NoMemory(), -1;
-        indexes->at = at, indexes->room = room;
+PyDoc_STRVAR(pack_doc, "pack(items): a column of these octets, as its octets and ends.");
+static PyObject *pack(PyObject *Py_UNUSED(module), PyObject *items) {
+    if (!PyList_CheckExact(items) || PyList_GET_SIZE(items) >= MOST)
+        return PyErr_SetString(PyExc_TypeError, "items are a list, not too long"), NULL;
+    Py_ssize_t count = PyList_GET_SIZE(items);
+    uint64_t size = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PyList_GET_ITEM(items, i);
+        if (!PyBytes_CheckExact(item)) return PyErr_SetString(PyExc_TypeError, "items are octets"), NULL;
+        size += PyBytes_GET_SIZE(item);
     }
-    indexes->at[indexes->count++] = index;
-    return 0;
+    int is_wide = size >= WIDE;
+    PyObject *octets = PyBytes_FromStringAndSize(NULL, size);
+    PyObject *ends = octets ? PyBytes_FromStringAndSize(NULL, (is_wide ? 8 : 4) * count) : NULL;
+    if (!ends) return Py_XDECREF(octets), NULL;
+    char *to = PyBytes_AS_STRING(octets), *end = PyBytes_AS_STRING(ends);
+    for (Py_ssize_t i = 0; i < count; i++) { /* nothing else runs meanwhile */
+        PyObject *item = PyList_GET_ITEM(items, i);
+        memcpy(to, PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item));
+        to += PyBytes_GET_SIZE(item);
+        uint64_t wide = to - PyBytes_AS_STRING(octets);
+        uint32_t narrow = wide;
+        if (is_wide) memcpy(end + 8 * i, &wide, 8);
+        else memcpy(end + 4 * i, &narrow, 4);
+    }
+    return Py_BuildValue("NN", octets, ends);
 }
 
-/* The indexes as octets, or NULL after a failure; frees them. */
-static PyObject *octets_of(Indexes *indexes, int failed) {
-    PyObject *made = failed ? NULL : PyBytes_FromStringAndSize((char *)indexes->at, 4 * indexes->count);
-    PyMem_Free(indexes->at);
+PyDoc_STRVAR(cut_doc, "cut(octets, ends, start, stop): the items from a start to a stop.");
+static PyObject *cut(PyObject *Py_UNUSED(module), PyObject *args) {
+    Column column;
+    Py_ssize_t start, stop;
+    if (!PyArg_ParseTuple(args, "y*y*nn", &column.octets, &column.ends, &start, &stop)) return NULL;
+    PyObject *made = measure(&column) < 0 ? NULL : PyList_New(stop > start ? stop - start : 0);
+    for (Py_ssize_t i = start; made && i < stop; i++) {
+        Item item;
+        PyObject *one = find(&column, i, &item) < 0 ? NULL : PyBytes_FromStringAndSize((char *)item.at, item.size);
+        if (one) PyList_SET_ITEM(made, i - start, one);
+        else Py_CLEAR(made);
+    }
+    release(&column);
     return made;
 }
 
-/* A power of two, of which `count` is at most three quarters. */
-static size_t slots_for(size_t count) {
-    size_t slots = 8;
-    while (slots / 4 * 3 < count) slots *= 2;
-    return slots;
+PyDoc_STRVAR(pick_doc, "pick(octets, ends, indexes): the items at these indexes.");
+static PyObject *pick(PyObject *Py_UNUSED(module), PyObject *args) {
+    Column column;
+    Py_buffer indexes;
+    if (!PyArg_ParseTuple(args, "y*y*y*", &column.octets, &column.ends, &indexes)) return NULL;
+    PyObject *made = measure(&column) < 0 ? NULL : PyList_New(indexes.len / 4);
+    for (Py_ssize_t i = 0; made && i < indexes.len / 4; i++) {
+        Item item;
+        uint32_t index;
+        memcpy(&index, (char *)indexes.buf + 4 * i, 4);
+        PyObject *one = find(&column, index, &item) < 0 ? NULL : PyBytes_FromStringAndSize((char *)item.at, item.size);
+        if (one) PyList_SET_ITEM(made, i, one);
+        else Py_CLEAR(made);
+    }
+    release(&column);
+    PyBuffer_Release(&indexes);
+    return made;
 }
 
-/* Octets at an index; NULL with an exception if there are none. */
-static PyObject *octets_at(PyObject *const *items, Py_ssize_t size, Py_ssize_t index) {
-    if (index < size && PyBytes_CheckExact(items[index])) return items[index];
-    PyErr_SetString(PyExc_TypeError, "a column has octets for each record");
-    return NULL;
+PyDoc_STRVAR(moved_doc, "moved(octets, ends, start, stop, base, is_wide): the ends of these items if they begin at\n"
+                        "`base`, as numbers of 8 octets or of 4.");
+static PyObject *moved(PyObject *Py_UNUSED(module), PyObject *args) {
+    Column column;
+    Py_ssize_t start, stop, base;
+    int is_wide;
+    if (!PyArg_ParseTuple(args, "y*y*nnnp", &column.octets, &column.ends, &start, &stop, &base, &is_wide)) return NULL;
+    PyObject *made = NULL;
+    if (!measure(&column) && 0 <= start && start <= stop && stop <= column.count) {
+        made = PyBytes_FromStringAndSize(NULL, (is_wide ? 8 : 4) * (stop - start));
+        uint64_t before = start ? end_of(&column, start - 1) : 0;
+        for (Py_ssize_t i = start; made && i < stop; i++) {
+            uint64_t wide = end_of(&column, i) - before + base;
+            uint32_t narrow = wide;
+            if (is_wide) memcpy(PyBytes_AS_STRING(made) + 8 * (i - start), &wide, 8);
+            else memcpy(PyBytes_AS_STRING(made) + 4 * (i - start), &narrow, 4);
+        }
+    } else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "no such items");
+    release(&column);
+    return made;
 }
 
-static int is_equal(PyObject *one, PyObject *other) {
-    return one == other || (PyBytes_GET_SIZE(one) == PyBytes_GET_SIZE(other) &&
-                            !memcmp(PyBytes_AS_STRING(one), PyBytes_AS_STRING(other), PyBytes_GET_SIZE(one)));
+PyDoc_STRVAR(places_doc, "places(octets, ends, wanted): the indexes of the items that equal `wanted`.");
+static PyObject *places(PyObject *Py_UNUSED(module), PyObject *args) {
+    Column column;
+    Py_buffer wanted;
+    Indexes found = {.count = 0};
+    if (!PyArg_ParseTuple(args, "y*y*y*", &column.octets, &column.ends, &wanted)) return NULL;
+    Item item, like = {wanted.buf, wanted.len};
+    int failed = measure(&column) < 0;
+    for (Py_ssize_t i = 0; !failed && i < column.count; i++) {
+        failed = find(&column, i, &item) < 0;
+        if (!failed && is_equal(item, like)) failed = put(&found, i) < 0;
+    }
+    release(&column);
+    PyBuffer_Release(&wanted);
+    return octets_of(&found, failed);
+}
+
+PyDoc_STRVAR(larger_doc, "larger(octets, ends, size): the indexes of the items with more octets than `size`.");
+static PyObject *larger(PyObject *Py_UNUSED(module), PyObject *args) {
+    Column column;
+    Py_ssize_t size;
+    Indexes found = {.count = 0};
+    if (!PyArg_ParseTuple(args, "y*y*n", &column.octets, &column.ends, &size)) return NULL;
+    Item item;
+    int failed = measure(&column) < 0;
+    for (Py_ssize_t i = 0; !failed && i < column.count; i++) {
+        failed = find(&column, i, &item) < 0;
+        if (!failed && size < (Py_ssize_t)item.size) failed = put(&found, i) < 0;
+    }
+    release(&column);
+    return octets_of(&found, failed);
 }
 
 typedef struct {
     uint32_t hash, index; /* `index`: of the first record of a name, plus 1; 0: free */
 } Slot;
 
-/* Mark all records of names with several, and make equal names one object. The most of one name, or 0 if it failed. */
-static uint32_t mark(PyObject *owners, Slot *slots, size_t mask, uint32_t *numbers) {
-    Py_ssize_t size = PyList_GET_SIZE(owners);
+/* Count the records of each name, at its first one. The most of one name, or 0 after a failure. */
+static uint32_t mark(const Column *owners, const uint64_t key[2], Slot *slots, size_t mask, uint32_t *numbers) {
     uint32_t most = 1, first = 0;
-    for (Py_ssize_t i = 0; i < size; i++) {
-        PyObject *owner = octets_at(((PyListObject *)owners)->ob_item, size, i);
-        if (!owner) return 0;
-        if (!i || owner != PyList_GET_ITEM(owners, i - 1)) { /* else the first one is known */
-            Py_hash_t hash = PyObject_Hash(owner);
+    Item before = {NULL, 0}, owner, other;
+    for (Py_ssize_t i = 0; i < owners->count; i++, before = owner) {
+        if (find(owners, i, &owner) < 0) return 0;
+        if (!i || !is_equal(owner, before)) { /* else the first one is known */
+            uint64_t hash = siphash(key, owner.at, owner.size);
             Slot *slot = slots + (hash & mask);
-            uint32_t high = (uint64_t)hash >> 32;
-            while (slot->index && (slot->hash != high || !is_equal(PyList_GET_ITEM(owners, slot->index - 1), owner)))
-                slot = slot == slots + mask ? slots : slot + 1;
+            uint32_t high = hash >> 32;
+            for (; slot->index; slot = slot == slots + mask ? slots : slot + 1) {
+                if (slot->hash != high) continue;
+                if (find(owners, slot->index - 1, &other) < 0) return 0;
+                if (is_equal(owner, other)) break;
+            }
             if (!slot->index) slot->hash = high, slot->index = i + 1;
             first = slot->index - 1;
-            PyObject *same = PyList_GET_ITEM(owners, first);
-            if (same != owner) PyList_SetItem(owners, i, Py_NewRef(same));
         }
         numbers[i] = first == i ? 1 : 0;
         if (first != i && ++numbers[first] > most) most = numbers[first];
@@ -78,99 +151,121 @@ static uint32_t mark(PyObject *owners, Slot *slots, size_t mask, uint32_t *numbe
     return most;
 }
 
-PyDoc_STRVAR(group_doc, "group(owners): the indexes of records that share their owner with others, and the largest\n"
-                        "number of records of one owner. Equal owners in the list become one object.");
-static PyObject *group(PyObject *Py_UNUSED(module), PyObject *owners) {
-    if (!PyList_CheckExact(owners) || PyList_GET_SIZE(owners) >= MOST)
-        return PyErr_SetString(PyExc_TypeError, "owners are a list, not too long"), NULL;
-    Py_ssize_t size = PyList_GET_SIZE(owners);
-    size_t room = slots_for(size);
+PyDoc_STRVAR(group_doc, "group(octets, ends, key): the indexes of records that share their owner with others, and the\n"
+                        "largest number of records of one owner. `key`: 16 octets.");
+static PyObject *group(PyObject *Py_UNUSED(module), PyObject *args) {
+    Column owners;
+    Py_buffer given;
+    uint64_t key[2];
+    if (!PyArg_ParseTuple(args, "y*y*y*", &owners.octets, &owners.ends, &given)) return NULL;
+    int failed = measure(&owners) < 0 || given.len != sizeof key;
+    size_t room = failed ? 1 : slots_for(owners.count);
     Slot *slots = PyMem_Calloc(room, sizeof *slots);
-    uint32_t *numbers = PyMem_Calloc(size + 1, sizeof *numbers); /* of the records of an owner, at its first one */
+    uint32_t *numbers = PyMem_Calloc(failed ? 1 : owners.count + 1, sizeof *numbers);
     Indexes found = {.count = 0};
-    uint32_t most = slots && numbers ? mark(owners, slots, room - 1, numbers) : 0;
-    int failed = !most;
+    if (!failed) memcpy(key, given.buf, sizeof key);
+    uint32_t most = !failed && slots && numbers ? mark(&owners, key, slots, room - 1, numbers) : 0;
+    failed = !most;
     if (most > 1)
-        for (Py_ssize_t i = 0; !failed && i < size; i++)
+        for (Py_ssize_t i = 0; !failed && i < owners.count; i++)
             if (numbers[i] != 1) failed = put(&found, i) < 0;
     PyMem_Free(slots);
     PyMem_Free(numbers);
-    if (failed && !PyErr_Occurred()) PyErr_NoMemory();
+    release(&owners);
+    PyBuffer_Release(&given);
+    if (failed && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "this column or key does not fit");
     PyObject *made = octets_of(&found, failed);
     return made ? Py_BuildValue("NI", made, most) : NULL;
 }
 
 /* A number for an owner and data, whatever the case of letters. */
-static uint64_t number_of(const uint64_t key[2], PyObject *owner, PyObject *rdata, unsigned char *lower) {
-    Py_ssize_t size = PyBytes_GET_SIZE(rdata);
-    const char *octets = PyBytes_AS_STRING(rdata);
-    for (Py_ssize_t i = 0; i < size; i++) lower[i] = Py_TOLOWER(octets[i]);
-    uint64_t number = siphash(key, lower, size) + 0x9e3779b97f4a7c15u * (uint64_t)PyObject_Hash(owner);
+static uint64_t number_of(const uint64_t key[2], Item owner, Item rdata, unsigned char *lower) {
+    for (size_t i = 0; i < rdata.size; i++) lower[i] = Py_TOLOWER(rdata.at[i]);
+    uint64_t number = siphash(key, lower, rdata.size) + 0x9e3779b97f4a7c15u * siphash(key, owner.at, owner.size);
     return number ? number : 1;
 }
 
-PyDoc_STRVAR(like_doc, "like(owners, rdatas, grouped, key): of the records at the indexes `grouped`, those that may\n"
-                       "repeat one before, as owner and data are equal but for the case of letters. `key`: 16 octets.");
-static PyObject *like(PyObject *Py_UNUSED(module), PyObject *args) {
-    PyObject *owners, *rdatas;
-    Py_buffer grouped, given;
-    uint64_t key[2];
-    Indexes found = {.count = 0};
-    if (!PyArg_ParseTuple(args, "O!O!y*y*", &PyTuple_Type, &owners, &PyTuple_Type, &rdatas, &grouped, &given)) return NULL;
-    Py_ssize_t size = PyTuple_GET_SIZE(owners);
-    size_t count = grouped.len / 4, room = slots_for(count);
+/* Put the indexes of `grouped` that may repeat one before. -1 after a failure. */
+static int put_alike(const Column *owners, const Column *rdatas, const Py_buffer *grouped, const uint64_t key[2],
+                     Indexes *found) {
+    size_t count = grouped->len / 4, room = slots_for(count);
     uint64_t *slots = PyMem_Calloc(room, sizeof *slots);
     unsigned char *lower = PyMem_Malloc(1 << 16);
-    int failed = !slots || !lower || given.len != sizeof key || PyTuple_GET_SIZE(rdatas) != size;
-    if (!failed) memcpy(key, given.buf, sizeof key);
+    int failed = !slots || !lower;
     for (size_t i = 0; !failed && i < count; i++) {
         uint32_t index;
-        memcpy(&index, (char *)grouped.buf + 4 * i, 4);
-        PyObject *owner = octets_at(((PyTupleObject *)owners)->ob_item, size, index);
-        PyObject *rdata = owner ? octets_at(((PyTupleObject *)rdatas)->ob_item, size, index) : NULL;
-        if ((failed = !rdata || PyBytes_GET_SIZE(rdata) >= 1 << 16)) break;
+        Item owner, rdata;
+        memcpy(&index, (char *)grouped->buf + 4 * i, 4);
+        failed = find(owners, index, &owner) < 0 || find(rdatas, index, &rdata) < 0 || rdata.size >= 1 << 16;
+        if (failed) break;
         uint64_t number = number_of(key, owner, rdata, lower);
         size_t slot = number & (room - 1);
         while (slots[slot] && slots[slot] != number) slot = (slot + 1) & (room - 1);
-        if (slots[slot]) failed = put(&found, index) < 0;
+        if (slots[slot]) failed = put(found, index) < 0;
         slots[slot] = number;
     }
-    if (failed && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "these columns do not fit");
     PyMem_Free(slots);
     PyMem_Free(lower);
+    return failed ? -1 : 0;
+}
+
+PyDoc_STRVAR(like_doc, "like(owners, their ends, rdatas, their ends, grouped, key): of the records at the indexes\n"
+                       "`grouped`, those that may repeat one before, as owner and data are equal but for the case of\n"
+                       "letters. `key`: 16 octets.");
+static PyObject *like(PyObject *Py_UNUSED(module), PyObject *args) {
+    Column owners, rdatas;
+    Py_buffer grouped, given;
+    uint64_t key[2];
+    Indexes found = {.count = 0};
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*", &owners.octets, &owners.ends, &rdatas.octets, &rdatas.ends, &grouped,
+                          &given))
+        return NULL;
+    int failed = measure(&owners) < 0 || measure(&rdatas) < 0;
+    failed = failed || owners.count != rdatas.count || given.len != sizeof key;
+    if (!failed) memcpy(key, given.buf, sizeof key);
+    failed = failed || put_alike(&owners, &rdatas, &grouped, key, &found) < 0;
+    if (failed && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "these columns do not fit");
+    release(&owners);
+    release(&rdatas);
     PyBuffer_Release(&grouped);
     PyBuffer_Release(&given);
     return octets_of(&found, failed);
 }
 
 /* Whether a name is another one, or below it. */
-static int is_within(PyObject *name, const unsigned char *zone, Py_ssize_t size) {
-    const unsigned char *octets = (const unsigned char *)PyBytes_AS_STRING(name);
-    Py_ssize_t at = 0, last = PyBytes_GET_SIZE(name) - size;
-    while (at < last) at += 1 + octets[at];
-    return at == last && !memcmp(octets + at, zone, size);
+static int is_within(Item name, const unsigned char *zone, Py_ssize_t size) {
+    Py_ssize_t at = 0, last = (Py_ssize_t)name.size - size;
+    while (at < last) at += 1 + name.at[at];
+    return at == last && !memcmp(name.at + at, zone, size);
 }
 
-PyDoc_STRVAR(outside_doc, "outside(owners, name, most): the indexes of owners that are neither `name` nor below it, the\n"
-                          "first `most` of them.");
+PyDoc_STRVAR(outside_doc, "outside(octets, ends, name, most): the indexes of owners that are neither `name` nor below\n"
+                          "it, the first `most` of them.");
 static PyObject *outside(PyObject *Py_UNUSED(module), PyObject *args) {
-    PyObject *owners, *owner;
+    Column owners;
     Py_buffer zone;
     Py_ssize_t most;
     Indexes found = {.count = 0};
-    if (!PyArg_ParseTuple(args, "O!y*n", &PyTuple_Type, &owners, &zone, &most)) return NULL;
-    Py_ssize_t size = PyTuple_GET_SIZE(owners);
-    int failed = 0;
-    for (Py_ssize_t i = 0; !failed && i < size && (Py_ssize_t)found.count < most; i++) {
-        failed = !(owner = octets_at(((PyTupleObject *)owners)->ob_item, size, i));
+    if (!PyArg_ParseTuple(args, "y*y*y*n", &owners.octets, &owners.ends, &zone, &most)) return NULL;
+    int failed = measure(&owners) < 0;
+    for (Py_ssize_t i = 0; !failed && i < owners.count && (Py_ssize_t)found.count < most; i++) {
+        Item owner;
+        failed = find(&owners, i, &owner) < 0;
         if (!failed && !is_within(owner, zone.buf, zone.len)) failed = put(&found, i) < 0;
     }
+    release(&owners);
     PyBuffer_Release(&zone);
     return octets_of(&found, failed);
 }
 
 static PyMethodDef functions[] = {
-    {"group", group, METH_O, group_doc},
+    {"pack", pack, METH_O, pack_doc},
+    {"cut", cut, METH_VARARGS, cut_doc},
+    {"pick", pick, METH_VARARGS, pick_doc},
+    {"moved", moved, METH_VARARGS, moved_doc},
+    {"places", places, METH_VARARGS, places_doc},
+    {"larger", larger, METH_VARARGS, larger_doc},
+    {"group", group, METH_VARARGS, group_doc},
     {"like", like, METH_VARARGS, like_doc},
     {"outside", outside, METH_VARARGS, outside_doc},
     {0},

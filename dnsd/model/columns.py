@@ -1,5 +1,6 @@
-"""The records of one zone, stored in columns: about 20 octets per record if there are a million, plus names and data,
-which are shared with other holders of equal octets. `Record` objects are built on access.
+"""The records of one zone, stored in columns: about 12 octets per record if there are a million, plus names and data.
+
+A column is a buffer, of octets or of numbers, and may be part of a mapped file. `Record` objects are built on access.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ import secrets
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import replace
 from itertools import compress, count
 from operator import eq
 from typing import overload
 
+from dnsd.model.octet_column import Numbers, OctetColumn
 from dnsd.model.record_parts import RecordParts
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
 from dnsd.wire.rdata import canonical_rdata
@@ -24,6 +25,8 @@ except ImportError:  # no compiler was found
 
 NO_INDEX = 2**32 - 1
 KEY_SIZE = 16  # octets
+FEW_NAMES = 8  # that are each searched for by themselves
+MANY_GROUPED = 100_000  # records, with which finding all names with several again costs less
 
 
 class Records(Sequence[Record]):
@@ -33,14 +36,14 @@ class Records(Sequence[Record]):
 
     def __init__(
         self,
-        owners: tuple[bytes, ...],
-        rdatas: tuple[bytes, ...],
-        traits: array[int],
+        owners: OctetColumn,
+        rdatas: OctetColumn,
+        traits: Numbers,
         distinct: tuple[Traits, ...],
-        grouped: array[int],
+        grouped: Numbers,
         identities: Mapping[int, Identity],
     ) -> None:
-        self.owners = owners  # equal names are the same object
+        self.owners = owners
         self.rdatas = rdatas
         self.traits = traits  # for each record the index of its traits in `distinct`
         self.distinct = distinct
@@ -75,7 +78,11 @@ class Records(Sequence[Record]):
         return Record(self.owners[index], rtype, ttl, self.rdatas[index], proxied, settings, comment, tags, identity)
 
     def __iter__(self) -> Iterator[Record]:
-        return map(self.__getitem__, range(len(self)))
+        rows = zip(count(), self.owners, self.rdatas, self.traits, strict=False)
+        for index, owner, rdata, number in rows:
+            rtype, ttl, proxied, settings, comment, tags = self.distinct[number]
+            identity = self.identities.get(index, UNWRITTEN)
+            yield Record(owner, rtype, ttl, rdata, proxied, settings, comment, tags, identity)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Records):
@@ -130,6 +137,8 @@ class Records(Sequence[Record]):
 
     def indexes_of(self, owners: Set[bytes]) -> dict[bytes, list[int]]:
         """The indexes of the records of these names, by name."""
+        if len(owners) <= FEW_NAMES:
+            return {owner: [*places] for owner in owners if (places := self.owners.places(owner))}
         found: dict[bytes, list[int]] = {}
         for index in compress(count(), map(owners.__contains__, self.owners)):
             found.setdefault(self.owners[index], []).append(index)
@@ -137,19 +146,46 @@ class Records(Sequence[Record]):
 
     def followed_by(self, records: Iterable[Record]) -> Records:
         """These records followed by `records`, which should be few."""
-        more = list(records)
-        if not more:
-            return self
-        columns, grouped = Columns(self), self.grouped[:]
-        for index, record in enumerate(more, len(self)):
-            if record.owner in columns.owners:
-                first = columns.owners.index(record.owner)
-                if first not in grouped:
-                    grouped.append(first)
-                grouped.append(index)
-                record = replace(record, owner=columns.owners[first])
-            columns.add(record)
-        return columns.finished(grouped)
+        more = Records.of(records)
+        return self.spliced(len(self), len(self), len(self), more) if more else self
+
+    def spliced(self, start: int, stop: int, end: int, new: Records) -> Records:
+        """The records up to `end`, with those from `start` to `stop` replaced by new ones."""
+        owners, rdatas = (
+            OctetColumn.joined(((old, 0, start), (column, 0, len(new)), (old, stop, end)))
+            for old, column in ((self.owners, new.owners), (self.rdatas, new.rdatas))
+        )
+        numbers = {traits: number for number, traits in enumerate(self.distinct)}
+        mine = [numbers.setdefault(traits, len(numbers)) for traits in new.distinct]
+        traits = array("I", bytes(self.traits[:start]))
+        traits.extend(map(mine.__getitem__, new.traits))
+        traits.frombytes(bytes(self.traits[stop:end]))
+        more = start + len(new) - stop
+        identities = {
+            index if index < start else index + more: one
+            for index, one in self.identities.items()
+            if index < start or stop <= index < end
+        }
+        identities.update((start + index, one) for index, one in new.identities.items())
+        lost = {*self.traits[start:stop], *self.traits[end:]}.difference(traits[start : start + len(new)])
+        traits, distinct = _without_unused(traits, tuple(numbers), lost)
+        changed = {*self.owners[start:stop], *self.owners[end:], *new.owners}
+        grouped = self._grouped_again(owners, changed, start, more)
+        return Records(owners, rdatas, traits, distinct, grouped, identities)
+
+    def _grouped_again(self, owners: OctetColumn, changed: Set[bytes], start: int, more: int) -> Numbers:
+        """The indexes of records that share their owner name, after records of some names were replaced at `start`."""
+        if len(changed) > FEW_NAMES or len(self.grouped) > MANY_GROUPED:
+            return array("I", group(owners.octets, owners.ends, secrets.token_bytes(KEY_SIZE))[0])
+        found = [
+            index if index < start else index + more
+            for index, owner in zip(self.grouped, self.owners.at(self.grouped), strict=True)
+            if owner not in changed
+        ]
+        for owner in changed:
+            if len(places := owners.places(owner)) > 1:
+                found += places
+        return array("I", sorted(found))
 
     def without(self, indexes: Collection[int]) -> Records:
         """The records except those at `indexes`."""
@@ -161,11 +197,7 @@ class Records(Sequence[Record]):
 
     def at(self, name: bytes) -> list[Record]:
         """The records with the owner name `name`."""
-        found, start = [], 0
-        for _ in range(self.owners.count(name)):
-            start = self.owners.index(name, start) + 1
-            found.append(self[start - 1])
-        return found
+        return [self[index] for index in self.owners.places(name)]
 
     def of_types(self, types: Collection[int]) -> list[int]:
         """The indexes of the records of these types."""
@@ -191,7 +223,9 @@ class Records(Sequence[Record]):
 
     def _find_repeats(self) -> Iterator[tuple[int, int]]:
         # Records that repeat each other differ in the case of letters at most. Few zones have two like that.
-        suspects = array("I", like(self.owners, self.rdatas, self.grouped, secrets.token_bytes(KEY_SIZE)))
+        owners, rdatas = self.owners, self.rdatas
+        columns = owners.octets, owners.ends, rdatas.octets, rdatas.ends
+        suspects = array("I", like(*columns, self.grouped, secrets.token_bytes(KEY_SIZE)))
         first: dict[tuple[bytes, int, bytes], int] = {}
         for index in self.of_names({self.owners[index] for index in suspects}):
             rtype = self.rtype(index)
@@ -201,23 +235,23 @@ class Records(Sequence[Record]):
 
     def of_names(self, names: Collection[bytes]) -> Iterator[int]:
         """The indexes of the records of those of these names that own several."""
-        named = map(self.owners.__getitem__, self.grouped)
-        return compress(self.grouped, map(names.__contains__, named)) if names else iter(())
+        if not names:
+            return iter(())
+        return compress(self.grouped, map(names.__contains__, self.owners.at(self.grouped)))
 
     def shared(self) -> Mapping[bytes, int]:
         """For each name that owns several records, their number."""
-        return Counter(map(self.owners.__getitem__, self.grouped))
+        return Counter(self.owners.at(self.grouped))
 
     def outside(self, name: bytes, most: int) -> Sequence[int]:
         """The indexes of records with owners that are neither `name` nor below it, the first `most` of them."""
-        return array("I", outside(self.owners, name, most))
+        return array("I", outside(self.owners.octets, self.owners.ends, name, most))
 
     def groups(self) -> Iterator[list[int]]:
         """For each name that owns several records, the indexes of its records."""
         # Each record links to the previous one of its name: a list for each of a million names needs far more memory.
         before, last = array("I"), dict[bytes, int]()
-        for place, index in enumerate(self.grouped):
-            owner = self.owners[index]
+        for place, owner in enumerate(self.owners.at(self.grouped)):
             before.append(last.get(owner, NO_INDEX))
             last[owner] = place
         for place in last.values():
@@ -230,14 +264,20 @@ class Records(Sequence[Record]):
 
 
 class Columns:
-    """The columns of a `Records` under construction; a bulk reader may fill the lists itself."""
+    """The columns of a `Records` under construction.
+
+    A bulk reader may fill the lists itself, and calls `pack` now and then: a million objects, freed later, would leave
+    memory that is no longer used but not given back. Indexes of identities are then counted from the last call.
+    """
 
     def __init__(self, begin: Records | None = None) -> None:
         self.owners: list[bytes] = list(begin.owners) if begin else []
         self.rdatas: list[bytes] = list(begin.rdatas) if begin else []
-        self.traits = begin.traits[:] if begin else array("I")
+        self.traits = array("I", bytes(begin.traits) if begin else b"")
         self.identities = dict(begin.identities) if begin else {}
         self._distinct = {traits: index for index, traits in enumerate(begin.distinct)} if begin else {}
+        self._packed: list[tuple[OctetColumn, OctetColumn]] = []  # owners and data
+        self._identities: dict[int, Identity] = {}  # of the records packed already
 
     def add(self, record: Record) -> None:
         """Append a record."""
@@ -251,24 +291,34 @@ class Columns:
         """The index of `traits`, for the column of traits."""
         return self._distinct.setdefault(traits, len(self._distinct))
 
-    def forget_unused(self) -> None:
-        """Drop traits that no record has any more."""
-        used = set(self.traits)
-        if len(used) < len(self._distinct):
-            left = [traits for traits, index in self._distinct.items() if index in used]
-            new = {self._distinct[traits]: number for number, traits in enumerate(left)}
-            self.traits = array("I", map(new.__getitem__, self.traits))
-            self._distinct = {traits: number for number, traits in enumerate(left)}
+    def pack(self, *, at_least: int = 1) -> None:
+        """Empty the lists, if they have so many records: from now on, these are kept as octets."""
+        if len(self.owners) < at_least:
+            return
+        first = sum(len(owners) for owners, _ in self._packed)
+        self._identities.update((first + index, one) for index, one in self.identities.items())
+        self._packed.append((OctetColumn.of(self.owners), OctetColumn.of(self.rdatas)))
+        for column in (self.owners, self.rdatas, self.identities):
+            column.clear()
 
     def records(self) -> Records:
-        """The finished `Records`."""
-        grouped, most = group(self.owners)
-        records = self.finished(array("I", grouped))
+        """The finished `Records`; the columns here are empty then."""
+        self.pack()
+        owners, rdatas = (OctetColumn.joined([(one[n], 0, len(one[n])) for one in self._packed]) for n in (0, 1))
+        self._packed.clear()
+        grouped, most = group(owners.octets, owners.ends, secrets.token_bytes(KEY_SIZE))
+        records = Records(owners, rdatas, self.traits, tuple(self._distinct), array("I", grouped), self._identities)
         records._most = most
         return records
 
-    def finished(self, grouped: array[int]) -> Records:
-        """The finished `Records`; the records at `grouped` indexes must already share one object per name."""
-        return Records(
-            tuple(self.owners), tuple(self.rdatas), self.traits, tuple(self._distinct), grouped, self.identities
-        )
+
+def _without_unused(
+    traits: array[int], distinct: tuple[Traits, ...], lost: Set[int]
+) -> tuple[array[int], tuple[Traits, ...]]:
+    """Drop the traits with these numbers that no record has any more."""
+    unused = {*lost}.difference(traits) if lost else ()
+    if not unused:
+        return traits, distinct
+    left = [number for number in range(len(distinct)) if number not in unused]
+    new = {number: place for place, number in enumerate(left)}
+    return array("I", map(new.__getitem__, traits)), tuple(map(distinct.__getitem__, left))

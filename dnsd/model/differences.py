@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from typing import TypeAlias
 
 from dnsd.model.columns import NO_INDEX, Records
@@ -46,11 +45,6 @@ class _RecordComparison:
         traits = old.traits
         if any(number != place for place, number in enumerate(self._own_numbers)):
             traits = array("I", map(self._own_numbers.__getitem__, old.traits))
-        self._columns: list[tuple[Sequence[object], Sequence[object]]] = [
-            (new.owners, old.owners),
-            (new.rdatas, old.rdatas),
-            (new.traits, traits),
-        ]
         self._was_traits = traits
 
     def alike(self, at: int, was: int) -> int:
@@ -68,7 +62,12 @@ class _RecordComparison:
         return found
 
     def _are_alike(self, at: int, was: int, size: int) -> bool:
-        return all(mine[at : at + size] == theirs[was : was + size] for mine, theirs in self._columns)
+        new, old = self._new, self._old
+        return (
+            new.traits[at : at + size] == self._was_traits[was : was + size]
+            and new.rdatas.is_same(at, at + size, old.rdatas, was)
+            and new.owners.is_same(at, at + size, old.owners, was)
+        )
 
     def next_alike(self, at: int, was: int, within: int) -> tuple[int, int] | None:
         """The next indexes with records alike, or both ends; None if they are not `within` so many records."""

@@ -63,7 +63,9 @@ def is_edited(before: Records, edit: RecordEdit, after: Records) -> bool:
 def _is_same_run(before: Records, after: Records, start: int, stop: int, removed: int, numbers: Sequence[int]) -> bool:
     """Whether records in a row are the same after the removal of `removed` earlier ones, apart from identities."""
     first, last = start - removed, stop - removed
-    if before.owners[start:stop] != after.owners[first:last] or before.rdatas[start:stop] != after.rdatas[first:last]:
+    if not before.owners.is_same(start, stop, after.owners, first):
+        return False
+    if not before.rdatas.is_same(start, stop, after.rdatas, first):
         return False
     traits = before.traits[start:stop]
     if any(number != place for place, number in enumerate(numbers)):
@@ -75,24 +77,6 @@ def keep_parts(before: Records, after: Records, edit: RecordEdit, written: int) 
     """Keep what is known about the records that an edit left alone. `written` of those before stood in the file."""
     if before.has_parts:
         after.take_parts(before.parts.after(edit.removed, edit.replaced, written, len(after)))
-
-
-def spliced(before: Records, start: int, stop: int, end: int, new: Columns) -> Records:
-    """The records of `before` up to `end`, with those from `start` to `stop` replaced by new ones."""
-    columns, traits = Columns(before), new.records().distinct
-    columns.owners[start:] = [*new.owners, *before.owners[stop:end]]
-    columns.rdatas[start:] = [*new.rdatas, *before.rdatas[stop:end]]
-    columns.traits[start:] = array("I", [columns.index_of(traits[number]) for number in new.traits])
-    columns.traits.extend(before.traits[stop:end])
-    more = start + len(new.owners) - stop
-    columns.identities = {
-        index if index < start else index + more: one
-        for index, one in before.identities.items()
-        if index < start or stop <= index < end
-    }
-    columns.identities.update((start + index, one) for index, one in new.identities.items())
-    columns.forget_unused()
-    return columns.records()
 
 
 def _remove(columns: Columns, indexes: frozenset[int]) -> None:

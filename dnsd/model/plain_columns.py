@@ -1,72 +1,126 @@
-"""Passes over all records of a zone, for systems without _columns.c, which does the same."""
+"""Passes over all records of a zone, for systems without _columns.c, which does the same.
+
+A column is the octets of all records, and the end of each one's octets: numbers of 4 octets, or of 8 if there are too
+many octets. Indexes take 4 octets each.
+"""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import compress, count, islice
+from collections.abc import Iterator
+from itertools import accumulate, islice, repeat
+from typing import TypeAlias
 
 from dnsd.wire.names import is_below
 
-BLOCK = 1000  # names compared at once
+WIDE = 2**32
+
+Buffer: TypeAlias = "bytes | memoryview | array[int]"
 
 
-def group(owners: list[bytes]) -> tuple[bytes, int]:
+def pack(items: list[bytes]) -> tuple[bytes, bytes]:
+    """A column of these octets, as its octets and ends."""
+    octets = b"".join(items)
+    return octets, array(_form(len(octets)), accumulate(map(len, items))).tobytes()
+
+
+def cut(octets: Buffer, ends: Buffer, start: int, stop: int) -> list[bytes]:
+    """The items from a start to a stop."""
+    numbers, cuts = _ends(octets, ends), memoryview(octets)
+    if start < stop and not 0 <= start < stop <= len(numbers):
+        raise ValueError("a column has octets for each record")
+    begin = numbers[start - 1] if start else 0
+    found = []
+    for end in numbers[start:stop]:
+        found.append(bytes(cuts[begin:end]))
+        begin = end
+    return found
+
+
+def pick(octets: Buffer, ends: Buffer, indexes: Buffer) -> list[bytes]:
+    """The items at these indexes."""
+    numbers, cuts = _ends(octets, ends), memoryview(octets)
+    wanted = memoryview(indexes).cast("B").cast("I")
+    return [bytes(cuts[numbers[index - 1] if index else 0 : numbers[index]]) for index in wanted]
+
+
+def moved(octets: Buffer, ends: Buffer, start: int, stop: int, base: int, is_wide: bool) -> bytes:
+    """The ends of these items if they begin at `base`, as numbers of 8 octets or of 4."""
+    numbers = _ends(octets, ends)
+    if not 0 <= start <= stop <= len(numbers):
+        raise ValueError("no such items")
+    by = base - (numbers[start - 1] if start else 0)
+    return array("Q" if is_wide else "I", map(int.__add__, numbers[start:stop], repeat(by))).tobytes()
+
+
+def places(octets: Buffer, ends: Buffer, wanted: bytes) -> bytes:
+    """The indexes of the items that equal `wanted`."""
+    return array("I", (index for index, item in enumerate(_items(octets, ends)) if item == wanted)).tobytes()
+
+
+def larger(octets: Buffer, ends: Buffer, size: int) -> bytes:
+    """The indexes of the items with more octets than `size`."""
+    found, begin = array("I"), 0
+    for index, end in enumerate(_ends(octets, ends)):
+        if end - begin > size:
+            found.append(index)
+        begin = end
+    return found.tobytes()
+
+
+def group(octets: Buffer, ends: Buffer, key: bytes) -> tuple[bytes, int]:
     """The indexes of records that share their owner with others, and the largest number of records of one owner.
 
-    Indexes take 4 octets each. Equal owners in the list become one object.
+    `key` is for the hash of _columns.c.
     """
-    first = list(dict.fromkeys(owners))
-    shared = {owners[index] for index in _repeats(owners, first)}
-    if not shared:
+    numbers = Counter(_items(octets, ends))
+    most = max(numbers.values(), default=1)
+    if most == 1:
         return b"", 1
-    grouped = array("I", compress(count(), map(shared.__contains__, owners)))
-    one: dict[bytes, bytes] = {}
-    for index in grouped:
-        owners[index] = one.setdefault(owners[index], owners[index])
-    return grouped.tobytes(), max(Counter(map(owners.__getitem__, grouped)).values())
+    shared = {owner for owner, number in numbers.items() if number > 1}
+    return array("I", (index for index, owner in enumerate(_items(octets, ends)) if owner in shared)).tobytes(), most
 
 
-def _repeats(owners: list[bytes], first: list[bytes]) -> Iterator[int]:
-    """The indexes of repeated owners; `first` has each owner once, in the same order."""
-    index = at = 0
-    while at < len(first):
-        if owners[index : index + BLOCK] == first[at : at + BLOCK]:  # most blocks of a large zone have no repeats
-            index, at = index + BLOCK, at + BLOCK
-            continue
-        for owner in owners[index : index + BLOCK]:
-            if at < len(first) and owner is first[at]:
-                at += 1
-            else:
-                yield index
-            index += 1
-    yield from range(index, len(owners))
-
-
-def like(owners: Sequence[bytes], rdatas: Sequence[bytes], grouped: array[int], key: bytes) -> bytes:
+def like(owners: Buffer, owner_ends: Buffer, rdatas: Buffer, rdata_ends: Buffer, grouped: Buffer, key: bytes) -> bytes:
     """Of the records at the indexes `grouped`, those that may repeat one before.
 
     Their owner and data are equal but for the case of letters. `key` is for the hash of _columns.c.
     """
-    named, data = map(owners.__getitem__, grouped), map(rdatas.__getitem__, grouped)
+    named, data = pick(owners, owner_ends, grouped), pick(rdatas, rdata_ends, grouped)
     numbers = list(map(hash, zip(named, map(bytes.lower, data), strict=True)))
     if len(set(numbers)) == len(numbers):
         return b""
     seen: set[int] = set()
     found = array("I")
-    for index, number in zip(grouped, numbers, strict=True):
+    for index, number in zip(memoryview(grouped).cast("B").cast("I"), numbers, strict=True):
         if number in seen:
             found.append(index)
         seen.add(number)
     return found.tobytes()
 
 
-def outside(owners: Sequence[bytes], name: bytes, most: int) -> bytes:
+def outside(octets: Buffer, ends: Buffer, name: bytes, most: int) -> bytes:
     """The indexes of owners that are neither `name` nor below it, the first `most` of them."""
     found = (
         index
-        for index, owner in enumerate(owners)
+        for index, owner in enumerate(_items(octets, ends))
         if owner[1 + owner[0] :] != name != owner and not is_below(owner, name)
     )
     return array("I", islice(found, most)).tobytes()
+
+
+def _form(size: int) -> str:
+    """The form of the ends of so many octets."""
+    return "I" if size < WIDE else "Q"
+
+
+def _ends(octets: Buffer, ends: Buffer) -> memoryview:
+    return memoryview(ends).cast("B").cast(_form(memoryview(octets).nbytes))  # type: ignore[call-overload,no-any-return]
+
+
+def _items(octets: Buffer, ends: Buffer) -> Iterator[bytes]:
+    cuts, begin = memoryview(octets), 0
+    for end in _ends(octets, ends):
+        yield bytes(cuts[begin:end])
+        begin = end

@@ -106,11 +106,12 @@ def _names_to_check(records: Records, limits: RrsetLimits) -> Iterator[tuple[byt
     owners = records.owners
     few = max(1, min(limits.records, MAX_TYPES, limits.octets // LARGE))  # that many records, none large, are harmless
     largest = limits.octets // few - RECORD_HEAD
-    is_large = max(map(len, records.rdatas), default=0) > largest
-    large = [index for index, rdata in enumerate(records.rdatas) if len(rdata) > largest] if is_large else []
+    large = records.rdatas.larger(largest)
     misplaced = (index for index in records.each_of_types(NOT_AT_WILDCARDS) if owners[index].startswith(ASTERISK))
     indexes = {owners[index]: [index] for index in chain(records.of_types({SOA, DNAME}), large, misplaced)}
-    wanted = set(indexes).union(owners[index] for index in records.each_of_types({CNAME}))
+    types = [traits.rtype for traits in records.distinct]
+    named = zip(records.grouped, owners.at(records.grouped), strict=True)
+    wanted = set(indexes).union(owner for index, owner in named if types[records.traits[index]] == CNAME)
     if records.most_of_a_name > few:
         wanted.update(owner for owner, number in records.shared().items() if number > few)
     several = defaultdict(list)

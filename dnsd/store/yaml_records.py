@@ -11,10 +11,11 @@ from dnsd.formats.plain_items import PlainItems, begins_plain
 from dnsd.formats.yaml_items import BLANK, ItemLines, changed_items, parsed_items
 from dnsd.formats.yaml_text import FORBIDDEN
 from dnsd.model.columns import Columns, Records
-from dnsd.model.edits import spliced
 from dnsd.model.fields import MAX_PROBLEMS, validate
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
 from dnsd.store.control_characters import ESCAPE, control_problems
+
+PACKED = 4096  # records between calls of `Columns.pack`
 
 
 class KnownItems(NamedTuple):
@@ -54,7 +55,7 @@ def read_items(
     if len(read.rows) < read.count - before:  # some items are wrong
         rows = array("I", [*range(before), *read.rows, *range(read.count, count)])
     if known and (before or after):
-        records = spliced(known.records, before, known.number - after, known.number, read.columns)
+        records = known.records.spliced(before, known.number - after, known.number, read.columns.records())
     else:
         records = read.columns.records()
     is_counted = items.count(text, start, end) == read.count - before
@@ -86,6 +87,7 @@ class _Reader:
             found = len(self.columns.owners) - before
             self.rows.extend(range(self.count, self.count + found))
             self.count += found
+            self.columns.pack(at_least=PACKED)
             progress(self.count)
             if after == start < end:
                 after = self._next_plain(start, end)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from dnsd.api.records.data import ShownData, address_text, shown_record
 from dnsd.api.records.parts import quoted_text
@@ -69,11 +70,11 @@ def comment_lines(records: Records, start: int, stop: int) -> str:
 
 def content_lines(records: Records, start: int, stop: int) -> str:
     """The lines of contents, as clients may send them."""
-    return END.join(_content_line(records, index) for index in range(start, stop))
+    return END.join(map(partial(_content_line, records), range(start, stop), records.rdatas[start:stop]))
 
 
-def _content_line(records: Records, index: int) -> str:
-    rtype, data = records.rtype(index), records.rdatas[index]
+def _content_line(records: Records, index: int, data: bytes) -> str:
+    rtype = records.rtype(index)
     if rtype == A:
         return f"{DOTTED}{address_text(data)}."
     if rtype in TARGETS:
