@@ -279,7 +279,7 @@ ROUTES = (
     Route("GET", REPORT, _read(Area.DNS), analytics.get_report, query=REPORTED),
     Route("GET", f"{REPORT}/bytime", _read(Area.DNS), analytics.get_report_by_time, query=("time_delta", *REPORTED)),
     Route("GET", f"{RECORDS}/usage", _read(Area.DNS), scan.get_zone_usage),
-    Route("GET", f"{RECORDS}/export", _read(Area.DNS), zones.export_zone),
+    Route("GET", f"{RECORDS}/export", _read(Area.DNS), zones.export_zone, query=("view",)),
     Route("POST", f"{RECORDS}/import", _edit(Area.DNS), records.import_zone, ImportBody, body_type=FORM),
     Route("POST", f"{RECORDS}/batch", _edit(Area.DNS), records.change_batch, BatchBody),
     Route("GET", RECORD, _read(Area.DNS), records.get_record),

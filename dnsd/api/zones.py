@@ -13,10 +13,12 @@ from dnsd.api.request import Call
 from dnsd.api.shapes import zone_shape, zones_in_order
 from dnsd.api.zone_bodies import ZoneBody, ZoneEdit
 from dnsd.app import Loaded
-from dnsd.formats.zone_export import export
+from dnsd.engine.content import answered_rrsets
+from dnsd.formats.zone_export import export, export_answered
 from dnsd.manage import zones
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_zone
+from dnsd.manage.refusal import Reason, refused
 from dnsd.model.dataset import Dataset
 from dnsd.model.spelling import readings, spellings
 from dnsd.model.zones import Zone
@@ -103,9 +105,18 @@ async def list_page_rules(call: Call) -> Reply:
 
 
 async def export_zone(call: Call) -> Raw:
-    """Export a zone as a master file"""
-    zone = find_zone(call.dataset, call.path["zone_id"])
-    return Raw(await call.in_turns(export(zone, datetime.now(UTC))))
+    """Export a zone as a master file: as stored, or as DNS answers it (`view=answered`)"""
+    loaded = call.service.loaded
+    zone = find_zone(loaded.dataset, call.path["zone_id"])
+    view = call.query.get("view", "stored")
+    if view not in ("stored", "answered"):
+        raise refused(Reason.INVALID, "the query parameter `view` is stored or answered", "view")
+    now = datetime.now(UTC)
+    if view == "stored":
+        return Raw(await call.in_turns(export(zone, now)))
+    is_served = zone.id in loaded.snapshot.zones
+    rrsets = answered_rrsets(loaded.snapshot, zone.name) if is_served else ()
+    return Raw(await call.in_turns(export_answered(zone.name, rrsets, now)))
 
 
 async def _change(call: Call, action: str, verb: Callable[[Draft, str], None]) -> tuple[Zone, Any]:

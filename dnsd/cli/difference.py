@@ -23,9 +23,9 @@ from dnsd.store.text_file import NotTextError, decoded
 from dnsd.wire.names import name_text, parse_name_text
 
 
-def exported(api: Client, zone: ApiObject) -> str:
-    """The text of a zone as a master file."""
-    return api.text(f"{records_path(zone)}/export")
+def exported(api: Client, zone: ApiObject, *, answered: bool = False) -> str:
+    """The text of a zone as a master file: as stored, or as DNS answers it."""
+    return api.text(f"{records_path(zone)}/export{'?view=answered' if answered else ''}")
 
 
 def record_lines(zone_name: bytes, records: Iterable[Record]) -> list[str]:

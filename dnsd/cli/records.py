@@ -198,13 +198,18 @@ def import_command(
 @click.command("export")
 @zone_argument
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default=STANDARD_INPUT)
+@click.option(
+    "--answered",
+    is_flag=True,
+    help="As DNS answers it now, in canonical order: addresses of maps in place of origins, flattened CNAMEs resolved.",
+)
 @with_api
-def export_command(api: Client, *, zone: str, file: str) -> None:
+def export_command(api: Client, *, zone: str, file: str, answered: bool) -> None:
     """Write a zone as a master file.
 
     FILE is a path, or - for standard output, the default.
     """
-    text = exported(api, find_zone(api, zone))
+    text = exported(api, find_zone(api, zone), answered=answered)
     if file == STANDARD_INPUT:
         if sys.stdout.isatty():  # a terminal would obey control characters in comments
             text = "".join(f"{printable(line.expandtabs())}\n" for line in text.split("\n")[:-1])

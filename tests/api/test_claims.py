@@ -73,6 +73,8 @@ def test_tenant_sees_nothing_of_the_zone_that_is_served(api: Api, acme: str, glo
         assert api.refused("GET", f"/zones/{other}", token=token)[:2] == (404, 1000)
         records = api.result("GET", f"/zones/{own}/dns_records", token=token)
         assert {one["content"] for one in records} == {OURS if own == second else THEIRS}
+        answered = api.call("GET", f"/zones/{own}/dns_records/export?view=answered", token=token).text
+        assert (OURS not in answered, THEIRS in answered) == (True, own == first)
     keys = {api.result("GET", f"/zones/{one}")["verification_key"] for one in (first, second)}
     assert len(keys) == 2
     assert "" not in keys

@@ -507,6 +507,20 @@ def test_life_of_records(api: Api) -> None:
     assert run(api.config, "zone", "records", Z2, "--name", "cli").stderr == "no records match\n"
 
 
+def test_export_shows_a_zone_as_dns_answers_it(api: Api) -> None:
+    lines = done(api, "zone", "export", "example.net", "--answered").splitlines()
+    answered = [line.split("\t") for line in lines if not line.startswith(";;")]
+    (owner, rtype, address) = next((o, t, data) for o, _, _, t, data in answered if t == "A")
+    assert address in api.ask(owner.removesuffix("."), rtype)
+    stored = done(api, "zone", "export", "example.net")
+    origins = [line.split("\t")[4].split(" ;")[0] for line in stored.splitlines() if "cf-proxied:true" in line]
+    assert origins
+    assert not {*origins} & {data for *_, data in answered}
+    refused = api.call("GET", f"/zones/{Z2}/dns_records/export?view=other")
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["message"] == "the query parameter `view` is stored or answered"
+
+
 def test_export_can_be_imported(api: Api, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "example.net.zone"
     done(api, "zone", "create", "export.example", "--account", A1)

@@ -1,0 +1,68 @@
+"""The RRsets of a zone as DNS answers them, in canonical order: what a secondary server would have to serve.
+
+Proxied names have the addresses of their map, flattened CNAMEs those of their targets. Delegations, and the records
+below them, among which is the glue, are as stored: the table has no origins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dnsd.engine.answer import Rrset
+from dnsd.engine.derive import answer_at
+from dnsd.engine.edge_rules import FLATTENED, NOT_SERVED, edge_rule
+from dnsd.engine.entry import CUT, OCCLUDED, SHADOWED, NameEntry, is_within
+from dnsd.engine.names import rule_number, unpacked_rrset
+from dnsd.engine.snapshot import Snapshot
+from dnsd.engine.table import Table
+from dnsd.wire.names import ancestors
+from dnsd.wire.rdata import AAAA, CNAME, DS, A
+
+
+def answered_rrsets(snapshot: Snapshot, zone: bytes) -> Iterator[Rrset]:
+    """The RRsets of the zone with this name, each with its owner; none if it is not served.
+
+    Names that a zone below this one answers for are left out, but for the delegation to it and its glue.
+    """
+    for entry in _own_entries(snapshot.names.table, zone):
+        if (rule := rule_number(entry.kind)) != NOT_SERVED:
+            for rrset in _rrsets(snapshot, entry, rule, is_apex=entry.name == zone):
+                yield rrset._replace(owner=entry.name)
+
+
+def _own_entries(table: Table, zone: bytes) -> Iterator[NameEntry]:
+    """The entries of a zone that are not in place of those of a zone below it."""
+    children = {*table.zones(zone)} - {zone}
+    cut = b""
+    for entry in table.walk(zone):
+        name = entry.name
+        if entry.flags & OCCLUDED:
+            if not cut or not is_within(name, cut):
+                continue
+        elif entry.flags & SHADOWED:
+            between = (above for above in ancestors(name) if len(above) > len(zone))
+            if not entry.flags & CUT or not children.isdisjoint(between):
+                continue
+        if entry.flags & CUT:
+            cut = name
+        yield entry
+
+
+def _rrsets(snapshot: Snapshot, entry: NameEntry, rule: int, *, is_apex: bool) -> Iterator[Rrset]:
+    """The RRsets at one name, without an owner."""
+    is_flattened, edge = rule == FLATTENED, edge_rule(rule)
+    stored = {rtype for rtype, _, _ in entry.sets}
+    for rtype, _, body in entry.sets:
+        if not (rtype == CNAME and is_flattened) and not (rtype == DS and is_apex and _has_parent(snapshot, entry)):
+            yield unpacked_rrset(rtype, body)
+    node = snapshot.names.get(entry.name) if edge or is_flattened else None
+    if node is not None:
+        for rtype in edge.keys if edge else (A, AAAA):
+            if rtype not in stored:
+                found = answer_at(snapshot, node, entry.name, rtype).answer
+                yield from (rrset for rrset in found if rrset.owner is None and rrset.rtype == rtype)
+
+
+def _has_parent(snapshot: Snapshot, apex: NameEntry) -> bool:
+    """Whether the zone around this one is served and answers for its DS records (RFC 4035 §3.1.4.1)."""
+    return DS not in snapshot.names[apex.name].answers
