@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
 from itertools import compress, islice
 from operator import attrgetter
 from typing import NamedTuple
@@ -44,12 +45,11 @@ class Fate(Enum):
 MOVING = tuple(fate for fate in Fate if fate is not Fate.SAME)  # in the order of MovedNames
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ZoneMoves:
     """The moved names of a zone, with the addresses of the zone's proxied names before and after.
 
-    `alone` are names that moved apart from their zone, such as removed ones, each with the families that it showed; at
-    most MAX_ALONE of `alone_total`. All others moved because the zone's addresses did.
+    Names move alone, such as removed ones, or because the zone's addresses do.
     """
 
     zone_id: str
@@ -59,9 +59,14 @@ class ZoneMoves:
     new: Addresses | None  # None: the zone is no longer served
     ips: Families  # of `old`
     names: MovedNames
-    alone: Mapping[bytes, Shown] = field(default_factory=dict)
-    alone_total: int = 0
+    alone_total: int = 0  # names that moved alone
+    found: Iterable[tuple[bytes, int]] = ()  # these names, each with its rule before; read once
     applies_maps: bool = True  # after the change; else the zone's state sends its names into the open
+
+    @cached_property
+    def alone(self) -> Mapping[bytes, Shown]:
+        """The first MAX_ALONE names that moved alone, each with the families that it showed."""
+        return {name: SHOWN_BY[rule] for name, rule in islice(self.found, MAX_ALONE)}
 
 
 def moves(old: Snapshot, new: Snapshot) -> Iterator[ZoneMoves]:
@@ -89,11 +94,11 @@ def proxied_by_account(snapshot: Snapshot, only: str | None = None) -> Counter[s
 
 
 class _Counted(NamedTuple):
-    """The numbers of a zone's moved names, and those that moved apart from the zone, each with its rule before."""
+    """The numbers of a zone's moved names, and the names that moved alone, each with its rule before."""
 
     names: MovedNames
-    alone: Iterable[tuple[bytes, int]] = ()
     alone_total: int = 0
+    alone: Iterable[tuple[bytes, int]] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,11 +205,19 @@ class _Comparison:
             found = self._by_name(zone, old, is_nested=is_nested)
         if not found.names.total:
             return None
-        alone = {name: SHOWN_BY[rule] for name, rule in islice(found.alone, MAX_ALONE)}
         applies_maps = built is None or built.applies_maps
         ips = self._families(old)
         return ZoneMoves(
-            apex.zone_id, apex.name, apex.account_id, old, new, ips, found.names, alone, found.alone_total, applies_maps
+            apex.zone_id,
+            apex.name,
+            apex.account_id,
+            old,
+            new,
+            ips,
+            found.names,
+            found.alone_total,
+            found.alone,
+            applies_maps,
         )
 
     def _by_families(self, shown: ShownNames, old: Addresses, new: Addresses) -> MovedNames:
@@ -225,7 +238,7 @@ class _Comparison:
         alone: Iterable[tuple[bytes, int]] = zip(zone.names, zone.rules, strict=True)
         if total < len(zone.names):
             alone = (pair for pair in alone if pair[1] in opened)
-        return _Counted(MovedNames(opened=total), alone, total)
+        return _Counted(MovedNames(opened=total), total, alone)
 
     def _by_name(self, zone: _ZoneBefore, old: Addresses, *, is_nested: bool) -> _Counted:
         """The moved names of a zone with other names, or with a zone inside it."""
@@ -240,7 +253,7 @@ class _Comparison:
             alone = zip(zone.names, zone.rules, strict=True)
         elif total:
             alone = self._alone(zone, fates, is_nested=is_nested)
-        return _Counted(_moved(counts), alone, total)
+        return _Counted(_moved(counts), total, alone)
 
     def _pairs(self, zone: _ZoneBefore, *, is_nested: bool) -> Counter[RulePair]:
         """The proxied names of the zone by their rule before, and their answer after the change."""

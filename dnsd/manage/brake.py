@@ -9,7 +9,7 @@ may return: the addresses of its zones, and the names that moved apart from thei
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -159,11 +159,13 @@ def judged(
     if limit is None or not zones or book.is_released(author.key, now):
         return book
     window = book.window(author.key, limit.window_s, now) or Window(now, author.name)
-    moved = replace(window, accounts=_with_moves(window.accounts, zones))
-    after = moved.moved(new)
+    again = replace(window, accounts=_with_moves(window.accounts, zones, of=window.accounts.keys()))
+    first = {one.account_id for one in zones}.difference(window.accounts)  # they differ from their base, as they move
+    after = again.moved(new) | first
     if len(after) > limit.accounts and len(after) > len(before := window.moved(old)):
         return Overrun(author, before, after, limit, window.began_at + limit.window_s)
-    kept = {account: base for account, base in moved.accounts.items() if account in after}
+    moved = _with_moves(again.accounts, zones, of=first)
+    kept = {account: base for account, base in moved.items() if account in after}
     open_ = {one: found for one in book.windows if (found := book.window(one, limit.window_s, now))}
     windows = {**open_, author.key: replace(window, accounts=kept)}
     while len(windows) > MAX_AUTHORS:
@@ -178,12 +180,18 @@ def time_left(seconds: float) -> str:
     return " ".join(part for part in (f"{minutes} min" if minutes else "", f"{rest} s" if rest else "") if part)
 
 
-def _with_moves(accounts: Mapping[str, AccountBase], zones: Iterable[ZoneMoves]) -> dict[str, AccountBase]:
-    """The bases of accounts, with those of zones that move now; a zone that moved before keeps its base."""
+def _with_moves(
+    accounts: Mapping[str, AccountBase], zones: Iterable[ZoneMoves], *, of: Set[str]
+) -> dict[str, AccountBase]:
+    """The bases of accounts, with those of zones that move now, `of` these accounts.
+
+    A zone that moved before keeps its base.
+    """
     found = dict(accounts)
     moved: dict[str, list[ZoneMoves]] = defaultdict(list)
     for moves in zones:
-        moved[moves.account_id].append(moves)
+        if moves.account_id in of:
+            moved[moves.account_id].append(moves)
     for account_id, of_account in moved.items():
         found[account_id] = _account_base(found.get(account_id, NOTHING_MOVED), of_account)
     return found

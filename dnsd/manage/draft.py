@@ -28,6 +28,7 @@ from dnsd.store.directory import FileKind, Files, SourceFile, account_of, path_o
 from dnsd.store.files_edit import edited_files
 from dnsd.store.folder import is_as_read
 from dnsd.store.objects import RECORDS
+from dnsd.store.room import shortage
 from dnsd.store.text_file import FileChangedError, NotTextError, content_of
 from dnsd.store.write import FileChange
 
@@ -148,6 +149,11 @@ class Draft:
             self._written[key] = SourceFile(key, kind, path, content, None, max(modified, after))
         if read:
             self._read[self._written[key]] = read
+
+    def check_room(self, size: int) -> None:
+        """Raise RefusedError unless the memory suffices to read a zone's text of so many octets before it is loaded."""
+        if reason := shortage(size, self.loaded.stored.room):
+            raise refused(Reason.NO_ROOM, reason)
 
     def remove(self, key: str) -> None:
         """Remove an object's file; a new one may be written. Raises RefusedError if the file is not served."""

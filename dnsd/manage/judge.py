@@ -46,10 +46,11 @@ def _by_account(
     zones: Iterable[ZoneMoves], known: Mapping[str, Account], proxied: Mapping[str, int]
 ) -> Iterable[AccountMoves]:
     """The moves of zones, summed up by account."""
-    names: dict[str, MovedNames] = defaultdict(MovedNames)
+    names: dict[str, MovedNames] = {}
     unproxied: dict[str, int] = defaultdict(int)
     for one in zones:
-        names[one.account_id] = names[one.account_id].plus(one.names)
+        before = names.get(one.account_id)
+        names[one.account_id] = before.plus(one.names) if before else one.names
         unproxied[one.account_id] += one.names.opened if one.applies_maps else 0
     for account, moved in names.items():
         key = known[account].key if account in known else account

@@ -108,6 +108,7 @@ def write_records(draft: Draft, zone: Zone, edit: RecordEdit) -> None:
         by_row = {rows[index]: document for index, document in replaced.items()}
         draft.write_zone(zone.key, ItemEdit({rows[index] for index in edit.removed}, by_row, added))
     else:
+        draft.check_room(file.content.size)
         try:
             edited = edited_zone_text(file.text(), zone, rows, edit, now_s=int(draft.now.timestamp()))
         except UnwritableError as error:

@@ -34,6 +34,7 @@ def restore(draft: Draft, history: History, account_id: str, object_id: str, ver
     kind = FileKind[restored.kind]
     if kind is not FileKind.MAP:
         file = SourceFile(restored.key, kind, restored.key, content_of(text))
+        draft.check_room(file.content.size)
         kind, text = _with_current_claim(draft, file, account_id)
     if current:
         key = current.key

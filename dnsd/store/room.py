@@ -19,6 +19,7 @@ TO_READ = 24
 IN_WORKER = 2
 ALWAYS = 8 * 1024**2  # octets for which a load always has room, so that small edits stay possible
 AS_BEFORE = "loaded anyway, as it was served before"
+MORE = "raise the limit, or add memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +56,29 @@ def too_large(
         if file in over:
             found[file] = _over(file, room, is_warning=served[file])
         elif needed[file] > left:
-            found[file] = _problem(file, room, needed[file], left, is_warning=served[file])
+            found[file] = _problem(file, room, left, is_warning=served[file])
         if served[file] or file not in found:
             left -= needed[file]
     return found
 
 
-def _problem(file: SourceFile, room: Room, needed: int, left: int, *, is_warning: bool) -> Problem:
-    need = f"{file.content.size:,} octets of text need about {needed // MIB:,} MiB of memory"
+def shortage(size: int, room: Room) -> str:
+    """The reason why a text of so many octets cannot be read; empty if the memory suffices."""
+    needed = room.needed(size)
+    left = max(ALWAYS, room.left()) if needed > ALWAYS else ALWAYS
+    return _shortage(size, room, left, MORE) if needed > left else ""
+
+
+def _shortage(size: int, room: Room, left: int, end: str) -> str:
+    need = f"{size:,} octets of text need about {room.needed(size) // MIB:,} MiB of memory"
     limit = f"of `limits.memory_mib` ({room.limit // MIB:,} MiB), {max(0, left) // MIB:,} MiB are left"
-    end = AS_BEFORE if is_warning else "raise the limit, or add memory"
+    return f"{need}; {limit}: {end}"
+
+
+def _problem(file: SourceFile, room: Room, left: int, *, is_warning: bool) -> Problem:
+    message = _shortage(file.content.size, room, left, AS_BEFORE if is_warning else MORE)
     place = Place(file.path, 1, 1)
-    return Problem(file.key, (), f"{need}; {limit}: {end}", warning=is_warning, rule=BrokenRule.MEMORY, place=place)
+    return Problem(file.key, (), message, warning=is_warning, rule=BrokenRule.MEMORY, place=place)
 
 
 def _over(file: SourceFile, room: Room, *, is_warning: bool) -> Problem:

@@ -8,13 +8,19 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn, cast
 
 import pytest
 
 from dnsd.app import Loaded
 from dnsd.errors import InvalidDataError
 from dnsd.manage.draft import Draft
+from dnsd.manage.history import History
+from dnsd.manage.records import import_records
 from dnsd.manage.refusal import Reason, RefusedError
+from dnsd.manage.restore import restore
+from dnsd.manage.versions import Version
 from dnsd.store.blocks import TextBlock
 from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.room import ALWAYS, MIB, TO_READ, Room, too_large
@@ -200,6 +206,69 @@ def test_request_for_a_file_over_a_limit_is_refused(
     (fault,) = caught.value.faults
     assert fault.reason is reason
     assert limit in fault.message
+
+
+def never(*arguments: object, **options: object) -> NoReturn:
+    raise AssertionError("it was read")
+
+
+@pytest.mark.parametrize("kind", [FileKind.ZONE_MASTER, FileKind.ZONE_YAML])
+def test_restore_of_a_version_without_room_is_refused_before_it_is_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch, kind: FileKind
+) -> None:
+    before = start(root)
+    (zone,) = (one for one in before.dataset.zones.values() if one.name_text == "bay.example")
+    edit(root, TIGHT)
+    draft = Draft(start(root), datetime.now(UTC), by_operator=False)
+    version = Version(
+        version="v", at="", action="", token="", key=zone.key, kind=kind.name, account_id=zone.account_id, digest=""
+    )
+    history = cast(History, SimpleNamespace(text=lambda *which: (version, BIG)))
+    monkeypatch.setattr("dnsd.manage.restore.read_zone", never)
+    with pytest.raises(RefusedError) as caught:
+        restore(draft, history, zone.account_id, zone.id, "v", is_map=False)
+    check_refused(caught.value, f"{len(BIG):,} octets")
+    assert draft.written() == []
+
+
+def test_edit_of_a_master_file_without_room_is_refused_before_it_is_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "@ 60 SOA ns1 host 7 2 3 4 5\n@ 60 NS ns1\nwww 60 A 192.0.2.1\n" + "; a comment\n" * (len(BIG) // 10)
+    edit(root, {"accounts/bay/zones/large.example.zone": text})
+    start(root)
+    edit(root, TIGHT)
+    loaded = start(root)
+    (zone,) = (one for one in loaded.dataset.zones.values() if one.name_text == "large.example")
+    monkeypatch.setattr("dnsd.manage.records.edited_zone_text", never)
+    draft = Draft(loaded, datetime.now(UTC), by_operator=False)
+    with pytest.raises(RefusedError) as caught:
+        import_records(draft, zone.id, b"new 60 A 192.0.2.2\n", proxies=False)
+    check_refused(caught.value, f"{len(text):,} octets")
+    assert zone.id in loaded.dataset.zones
+
+
+def check_refused(error: RefusedError, size: str) -> None:
+    (fault,) = error.faults
+    assert fault.reason is Reason.NO_ROOM
+    assert size in fault.message
+    assert "limits.memory_mib" in fault.message
+
+
+def test_many_zones_together_hold_the_accounts_of_the_largest(root: Path) -> None:
+    """Each would fit alone; what was served goes on."""
+    before = start(root)
+    half = "records: []\n" + "#" * (ALWAYS // ONE.needed(1) // 2)
+    new = {
+        f"accounts/{name}/zones/{name}.example.yaml": half + "#" * 9 * number for number, name in enumerate("uvwxyz")
+    }
+    edit(root, {**TIGHT, **new})
+    loaded = reload(root, before)
+    assert set(loaded.held) == {"v", "w", "x", "y", "z"}
+    assert zones(loaded) == {"small.example", "bay.example", "u.example"}
+    assert len(said(loaded, warning=False)) == 5
+    edit(root, {"dnsd.yaml": SETTINGS})
+    assert len(zones(reload(root, loaded))) == 8
 
 
 # Processes whose memory is really short
