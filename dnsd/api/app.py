@@ -9,15 +9,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
+from starlette import routing
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dnsd import __version__
 from dnsd.api import into_open
 from dnsd.api.access import Access, check_access, note_holders, presence_of
 from dnsd.api.codes import status_of
@@ -25,7 +23,7 @@ from dnsd.api.docs_page import fixed_docs
 from dnsd.api.envelope import NO_SNIFFING, Reply, gone, is_large, refusal, response
 from dnsd.api.fixed_page import FixedPage
 from dnsd.api.into_open import OpenWatch, refuses
-from dnsd.api.openapi import components, operation, operation_id, tag
+from dnsd.api.openapi import openapi_document
 from dnsd.api.request import Call, read_body
 from dnsd.api.routes import BASE, ROUTES, Route
 from dnsd.errors import printable
@@ -46,34 +44,18 @@ NOT_SERVED = "it is saved, but not every worker serves it yet: some DNS answers 
 
 def api_app(service: Service, report: Callable[[str], None]) -> ASGIApp:
     """The API of a running server; `report` is called with internal errors."""
-    app = FastAPI(
-        title="dnsd",
-        version=__version__,
-        summary="The part of Cloudflare's API v4 for address maps, zones and records.",
-        redirect_slashes=False,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-    )
     access = Access(service.tokens)
     logging.getLogger("python_multipart").disabled = True  # clients' malformed forms are not logged
-    for route in ROUTES:
-        app.add_api_route(
-            BASE + route.path,
-            _endpoint(route, service, access, report),
-            methods=[route.method],
-            summary=(route.answer.__doc__ or "").strip(),
-            operation_id=operation_id(route),
-            tags=[tag(route)],
-            status_code=route.status,
-            openapi_extra=operation(route),
-            response_model=None,
-        )
-    document = FixedPage(partial(_openapi_document, app), "application/json", NO_SNIFFING)
-    for path, page in (("/openapi.json", document), ("/docs", fixed_docs())):
-        app.add_route(path, page.answer, include_in_schema=False)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, partial(_on_failure, report))
+    pages = [
+        routing.Route(BASE + route.path, _endpoint(route, service, access, report), methods=[route.method])
+        for route in ROUTES
+    ]
+    document = FixedPage(_openapi_octets, "application/json", NO_SNIFFING)
+    pages += [routing.Route("/openapi.json", document.answer), routing.Route("/docs", fixed_docs().answer)]
+    app = Starlette(
+        routes=pages, exception_handlers={HTTPException: _on_http_error, Exception: partial(_on_failure, report)}
+    )
+    app.router.redirect_slashes = False
     return _Normalized(app)
 
 
@@ -131,10 +113,8 @@ def _check_time(request: Request, route: Route) -> None:
         raise refused(Reason.INVALID, "only changes of address maps can wait: leave it out", FIELD)
 
 
-def _openapi_document(app: FastAPI) -> bytes:
-    document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-    text = json.dumps(document | {"components": components(ROUTES)}, ensure_ascii=False, separators=(",", ":"))
-    return text.encode()
+def _openapi_octets() -> bytes:
+    return json.dumps(openapi_document(ROUTES), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -150,8 +130,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """The methods of all routes that match a request's path."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in routes for method in route.methods})
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not routing.Match.NONE]
+    return sorted({method for route in routes for method in route.methods} - {"HEAD"})
 
 
 async def _on_failure(report: Callable[[str], None], request: Request, error: Exception) -> Response:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from dnsd import __version__
 from dnsd.api.access import IDS
-from dnsd.api.routes import Route
+from dnsd.api.routes import BASE, Route
 
+SUMMARY = "The part of Cloudflare's API v4 for address maps, zones and records."
 REFERENCE = "#/components/schemas/{model}"
 PATH_PARAMETER = re.compile(r"{(\w+)}")
 ENVELOPE = {
@@ -41,6 +43,15 @@ MESSAGE = {
 }
 
 
+def openapi_document(routes: Sequence[Route]) -> dict[str, Any]:
+    """The document of these routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(route)
+    info = {"title": "dnsd", "summary": SUMMARY, "version": __version__}
+    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": components(routes)}
+
+
 def tag(route: Route) -> str:
     """The topic of a route: the name of its module or package below dnsd.api."""
     return route.answer.__module__.split(".")[2]
@@ -51,9 +62,11 @@ def operation_id(route: Route) -> str:
     return "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
 
 
-def operation(route: Route) -> dict[str, Any]:
-    """The OpenAPI operation of a route, without its id and summary."""
+def _operation(route: Route) -> dict[str, Any]:
     described: dict[str, Any] = {
+        "tags": [tag(route)],
+        "summary": (route.answer.__doc__ or "").strip(),
+        "operationId": operation_id(route),
         "parameters": [*map(_path_parameter, PATH_PARAMETER.findall(route.path)), *map(_parameter, route.query)],
         "security": [{"token": []}, {"email": [], "key": []}],
         "x-permission": str(route.permission),

@@ -62,7 +62,6 @@ CONFINED = {
     "psutil": {"control"},
     "publicsuffixlist": {"model"},
     "siphash24": {"wire"},
-    "fastapi": {"api"},
     "starlette": {"api", "dashboard", "web"},
     "uvicorn": {"web"},
     "cryptography": {"net"},
@@ -70,7 +69,7 @@ CONFINED = {
 }
 # The slow libraries, of which a command imports only these before it starts its work.
 SLOW = {
-    *("asyncio", "cryptography", "dns", "fastapi", "httpx", "jinja2", "psutil", "publicsuffixlist", "pydantic"),
+    *("asyncio", "cryptography", "dns", "httpx", "jinja2", "psutil", "publicsuffixlist", "pydantic"),
     *("ssl", "starlette", "uvicorn", "watchfiles", "yaml"),
 }
 RULES = {"dns", "pydantic", "ssl", "yaml"}  # of settings and data
@@ -184,5 +183,5 @@ def test_a_worker_loads_no_yaml_and_no_pydantic() -> None:
     loaded = loaded_by("import dnsd.worker.worker")
     ours = [name.split(".") for name in loaded if name.startswith("dnsd.")]
     assert {name[1] for name in ours} <= WORKER
-    assert not {"yaml", "pydantic", "watchfiles", "click", "jinja2", "fastapi"}.intersection(loaded)
+    assert not {"yaml", "pydantic", "watchfiles", "click", "jinja2", "starlette"}.intersection(loaded)
     assert len(ours) <= 56  # half of the former number, the places and limits of the loops, and the table of names
