@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bench.questions import TTL_S, ZONE, A, query, zone_head
 
 HOT = 10_000  # names that are asked again and again
-ZONE_SIZE = 100  # records of each of many zones
+ZONE_SIZE, YAML_ZONE_SIZE = 100, 10  # records of each of many zones
 SHARED_HOSTS = 5_000  # name servers of a TLD's delegations
 
 Lines = Iterator[str]
@@ -25,6 +25,8 @@ class World:
     zones: Callable[[int], Iterator[tuple[str, Lines]]]
     asked: Callable[[int, int], bytes]  # the query for a name, by its number and the number of all names
     is_yaml: bool = False  # read by dnsd alone
+    sizes: tuple[int, ...] = (1_000_000,)
+    has_edits: bool = False
 
     def once(self, names: int, rng: random.Random) -> Iterator[bytes]:
         """Every name once, in random order."""
@@ -81,11 +83,17 @@ def tld_zone(names: int) -> Lines:
             yield f"d{number} DS {number % 65536} 13 2 {_digest(number)}\n"
 
 
-def yaml_zone(names: int) -> Lines:
-    """The distinct zone as a YAML file."""
+def yaml_zone(names: int, first: int = 0) -> Lines:
+    """The distinct zone, or the part of it from a number on, as a YAML file."""
     yield "nameservers: [ns1.example.net]\nrecords:\n"
-    for number in range(names):
+    for number in range(first, names):
         yield f"- {{name: h{number}, type: A, content: {address(number)}, ttl: {TTL_S}}}\n"
+
+
+def many_yaml_zones(names: int) -> Iterator[tuple[str, Lines]]:
+    """Zones of YAML_ZONE_SIZE records, below one name, as YAML files."""
+    for first in range(0, names, YAML_ZONE_SIZE):
+        yield f"z{first // YAML_ZONE_SIZE}.{ZONE}", yaml_zone(min(names, first + YAML_ZONE_SIZE), first)
 
 
 def many_zones(names: int) -> Iterator[tuple[str, Lines]]:
@@ -117,8 +125,14 @@ def _asked_host(number: int, names: int) -> bytes:
 
 
 WORLDS = (
-    World("distinct", "distinct A records", _alone(distinct_zone), _asked_host),
-    World("special", "the same, 5 % special names", _alone(special_zone), _asked_host),
+    World(
+        "distinct",
+        "distinct A records",
+        _alone(distinct_zone),
+        _asked_host,
+        sizes=(1_000_000, 100_000, 10_000),
+        has_edits=True,
+    ),
     World("tld", "delegations of a TLD", _alone(tld_zone), lambda number, names: query(f"www.d{number}", A)),
     World(
         "zones",
@@ -126,5 +140,21 @@ WORLDS = (
         many_zones,
         lambda number, names: query(f"h{number}.z{number // ZONE_SIZE}", A),
     ),
-    World("yaml", "distinct A records in YAML", _alone(yaml_zone), _asked_host, is_yaml=True),
+    World("special", "distinct A records, 5 % special names", _alone(special_zone), _asked_host),
+    World(
+        "yaml",
+        "distinct A records in YAML",
+        _alone(yaml_zone),
+        _asked_host,
+        is_yaml=True,
+        sizes=(1_000_000, 20_000),
+        has_edits=True,
+    ),
+    World(
+        "yaml-zones",
+        f"zones of {YAML_ZONE_SIZE} distinct records in YAML",
+        many_yaml_zones,
+        lambda number, names: query(f"h{number}.z{number // YAML_ZONE_SIZE}", A),
+        is_yaml=True,
+    ),
 )

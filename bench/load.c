@@ -1,11 +1,11 @@
 /* Load for a DNS server: prepared queries in batches, with a limit on outstanding ones.
 
-       load [-t] [-s SOCKETS] [-w WINDOW] [-n QUERIES] PORT FILE SECONDS
+       load [-t] [-s SOCKETS] [-w WINDOW] [-n QUERIES] [-m QUERIES] PORT FILE SECONDS
 
    FILE holds at least 64 queries, each after two octets of length; they are sent to 127.0.0.1 in turn, each time with a
    new id. At most WINDOW are outstanding on each socket, so that no buffer overflows and only the server loses queries.
    It never sleeps, so it needs its own core. -t: over TCP, pipelined; after QUERIES a connection is closed and a new one
-   opened. Prints a JSON object.
+   opened. -m: at most so many queries in all. Prints a JSON object.
 */
 
 #define _GNU_SOURCE
@@ -58,6 +58,7 @@ static struct {
 static unsigned char **queries;
 static size_t query_count, next_query;
 static int window = 24, port, by_stream, per_connection = 1000;
+static unsigned long long most = -1ull; /* queries to send */
 static uint64_t seed = 0x9E3779B97F4A7C15;
 
 static void fail(const char *what) {
@@ -162,6 +163,7 @@ static void ask_datagrams(Client *client, uint64_t now) {
     static struct mmsghdr messages[TURN];
     static struct iovec vectors[TURN];
     int count = client->free_count < TURN ? client->free_count : TURN;
+    if (most - total.sent < (unsigned)count) count = most - total.sent;
     for (int i = 0; i < count; i++) {
         unsigned char *query = begin(client, now);
         vectors[i] = (struct iovec){query + 2, query[0] << 8 | query[1]};
@@ -194,7 +196,7 @@ static int take_datagrams(Client *client) {
 /* A connection sends once half of its window is free, like clients with several questions. */
 static void ask_stream(Client *client, uint64_t now) {
     if (client->free_count * 2 >= window)
-        while (client->free_count && client->asked < per_connection) {
+        while (client->free_count && client->asked < per_connection && total.sent < most) {
             unsigned char *query = queries[next_query];
             int size = 2 + (query[0] << 8 | query[1]);
             if (client->to_send + size > STREAM) break;
@@ -267,7 +269,7 @@ static void load(Client *clients, int count, double seconds) {
             else if (now < end && client->free_count) ask_datagrams(client, now);
             waiting += window - client->free_count;
         }
-        if (now >= end && !waiting) break;
+        if ((now >= end || total.sent >= most) && !waiting) break;
         if (now < check) continue;
         check = now + CHECK_NS;
         for (int i = 0; i < count; i++) give_up(&clients[i], now - LOST_NS);
@@ -277,15 +279,16 @@ static void load(Client *clients, int count, double seconds) {
 
 int main(int argc, char **argv) {
     int option, count = 8;
-    while ((option = getopt(argc, argv, "ts:w:n:")) != -1) {
+    while ((option = getopt(argc, argv, "ts:w:n:m:")) != -1) {
         if (option == 't') by_stream = 1;
         else if (option == 's') count = atoi(optarg);
         else if (option == 'w') window = atoi(optarg);
         else if (option == 'n') per_connection = atoi(optarg);
+        else if (option == 'm') most = strtoull(optarg, NULL, 10);
         else return 2;
     }
     if (argc - optind != 3 || count < 1 || count > MAX_SOCKETS || window < 1 || window > MAX_WINDOW) {
-        fprintf(stderr, "usage: load [-t] [-s SOCKETS] [-w WINDOW] [-n QUERIES] PORT FILE SECONDS\n");
+        fprintf(stderr, "usage: load [-t] [-s SOCKETS] [-w WINDOW] [-n QUERIES] [-m QUERIES] PORT FILE SECONDS\n");
         return 2;
     }
     port = atoi(argv[optind]);

@@ -52,10 +52,19 @@ class Load:
 
 
 def load(
-    port: int, queries: Path, seconds: float, *, core: int, tcp: bool = False, sockets: int = 8, window: int = 24
+    port: int,
+    queries: Path,
+    seconds: float,
+    *,
+    core: int,
+    tcp: bool = False,
+    sockets: int = 8,
+    window: int = 24,
+    most: int | None = None,
 ) -> Load:
-    """Send the queries in a file to the server at `port` for the given time. Raises NativeError."""
+    """Send the queries in a file to the server at `port` for the given time, or `most` of them. Raises NativeError."""
     command = [str(build("load")), *(["-t"] if tcp else []), "-s", str(sockets), "-w", str(window)]
+    command += ["-m", str(most)] if most is not None else []
     command += [str(port), str(queries), str(seconds)]
     try:
         run = subprocess.run(

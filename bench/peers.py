@@ -113,23 +113,23 @@ max-tcp-transactions-per-conn=0
 
 def prepare_nsd(folder: Path, port: int, zone: Path) -> list[str]:
     (folder / "nsd.conf").write_text(nsd_conf(folder, port, {ZONE: zone}))
-    return [_binary("nsd"), "-d", "-c", str(folder / "nsd.conf")]
+    return [path_of("nsd"), "-d", "-c", str(folder / "nsd.conf")]
 
 
 def prepare_knot(folder: Path, port: int, zone: Path) -> list[str]:
     (folder / "knot.conf").write_text(knot_conf(folder, port, {ZONE: zone}))
-    return [_binary("knotd"), "-c", str(folder / "knot.conf")]
+    return [path_of("knotd"), "-c", str(folder / "knot.conf")]
 
 
 def prepare_bind(folder: Path, port: int, zone: Path) -> list[str]:
     (folder / "named.conf").write_text(bind_conf(folder, port, {ZONE: zone}))
-    return [_binary("named"), "-f", "-n", "1", "-c", str(folder / "named.conf")]
+    return [path_of("named"), "-f", "-n", "1", "-c", str(folder / "named.conf")]
 
 
 def prepare_pdns(folder: Path, port: int, zone: Path) -> list[str]:
     (folder / "named.conf").write_text(f'zone "{ZONE}" {{ type master; file "{zone}"; }};\n')
     (folder / "pdns.conf").write_text(PDNS.format(folder=folder, port=port))
-    return [_binary("pdns_server"), f"--config-dir={folder}"]
+    return [path_of("pdns_server"), f"--config-dir={folder}"]
 
 
 def prepare_python(folder: Path, port: int, zone: Path, *, script: str) -> list[str]:
@@ -140,7 +140,7 @@ def prepare_null(folder: Path, port: int, zone: Path) -> list[str]:
     return [str(build("null")), str(port)]
 
 
-def _binary(name: str) -> str:
+def path_of(name: str) -> str:
     return shutil.which(name, path=PATHS) or name
 
 
@@ -154,7 +154,7 @@ def _module_missing(name: str) -> str:
 
 def _system(name: str, label: str, prepare: Callable[..., list[str]], binary: str, package: str, ask: str) -> Kind:
     return Kind(
-        name, label, prepare, partial(_said_version, _binary(binary), ask), partial(_binary_missing, binary, package)
+        name, label, prepare, partial(_said_version, path_of(binary), ask), partial(_binary_missing, binary, package)
     )
 
 

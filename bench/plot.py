@@ -11,6 +11,7 @@ BAR, GAP, BLOCK = 11, 2, 14
 COLOURS = {
     "null": "#9aa0a6",
     "dnsd": "#0b6bcb",
+    "dnsd-rrl": "#6aa7e8",
     "nsd": "#2e8b57",
     "knot": "#8a6d3b",
     "bind": "#b5493f",

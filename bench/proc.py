@@ -107,6 +107,12 @@ def resident_bytes(pid: int) -> int:
     return int((PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def private_bytes(pid: int) -> int:
+    """Memory that no other process shares: what a further process like it needs."""
+    text = (PROC / str(pid) / "smaps_rollup").read_text()
+    return sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Private_"))
+
+
 def memory_of(pids: Iterable[int]) -> int:
     """The sum over processes."""
     total = 0
@@ -117,15 +123,24 @@ def memory_of(pids: Iterable[int]) -> int:
 
 
 def wait_until_idle(pids: Iterable[int], within_s: float) -> None:
-    """Return once the processes use less than a tenth of a core, or after a time limit."""
+    """Return once the processes use less than a tenth of a core and none waits for one, or after a time limit."""
     chosen, deadline = list(pids), time.monotonic() + within_s
     before = cpu_of(chosen).total_s
     while time.monotonic() < deadline:
         time.sleep(SETTLE_S)
         now = cpu_of(chosen).total_s
-        if now - before < SETTLE_S / 10:
+        if now - before < SETTLE_S / 10 and not any(map(is_runnable, chosen)):
             return
         before = now
+
+
+def is_runnable(pid: int) -> bool:
+    """Whether a thread of the process runs, or would if a core were free."""
+    with suppress(OSError):
+        for task in (PROC / str(pid) / "task").iterdir():
+            if (task / "stat").read_text().rpartition(")")[2].split()[0] == "R":
+                return True
+    return False
 
 
 def machine() -> dict[str, str]:

@@ -37,15 +37,19 @@ def write_report(folder: Path, traffic: Traffic, scale: Scale, about: Mapping[st
     """Write the page with these figures in place of the old ones, and the plot next to it."""
     page = folder / PAGE_FILE
     text = page.read_text(encoding="utf-8") if page.exists() else f"{INTRO}{BEGIN}\n{END}\n"
-    if BEGIN not in text:
-        text += f"\n{BEGIN}\n{END}\n"
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
     if traffic.measures:
         (folder / PLOT_FILE).write_text(plot_of(traffic), encoding="utf-8")
     figures = "\n".join(figures_text(traffic, scale, about))
-    page.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", encoding="utf-8")
+    page.write_text(replaced(text, BEGIN, END, figures), encoding="utf-8")
     return page
+
+
+def replaced(text: str, begin: str, end: str, figures: str) -> str:
+    """A page with other text between two marks, or at its end."""
+    if begin not in text:
+        text += f"\n{begin}\n{end}\n"
+    before, rest = text.split(begin, 1)
+    return f"{before}{begin}\n{figures}\n{end}{rest.split(end, 1)[1]}"
 
 
 def figures_text(traffic: Traffic, scale: Scale, about: Mapping[str, str]) -> Iterator[str]:

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
+from struct import Struct
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
 from dnsd.model.columns import Records
 from dnsd.model.fields import Fields, Host, Id, derived_id
-from dnsd.model.records import MAX_TTL_S, Record, RecordFields, record_from_rdata
+from dnsd.model.records import MAX_TTL_S, Record, RecordFields
 from dnsd.model.times import NO_TIMES, WrittenTimes
-from dnsd.wire.names import ROOT, ancestors, name_text
-from dnsd.wire.rdata import (
-    NS,
-    SOA,
-    parse_rdata_text,
-)
+from dnsd.wire.names import MAX_NAME, ancestors, name_text
+from dnsd.wire.rdata import NS, SOA, pack_rdata, parse_rdata_text
 
 SOA_TTL_S = 3600
 NS_TTL_S = 86_400
+SOA_NUMBERS = Struct("!5I")  # serial, refresh, retry, expire, minimum: RFC 1035 §3.3.13
+HOSTMASTER = b"\x0ahostmaster"
 
 
 T = TypeVar("T")
@@ -165,10 +165,22 @@ def apex_records(
     ]
     made = []
     if SOA not in given:
-        rname = soa.rname or ("hostmaster." if zone_name == ROOT else f"hostmaster.{name_text(zone_name)}.")
-        numbers = f"{serial} {soa.refresh} {soa.retry} {soa.expire} {soa.minimum}"
-        rdata = parse_rdata_text(SOA, f"{soa.mname or hosts[0]} {rname} {numbers}")
-        made.append(record_from_rdata(zone_name, rdata, ttl=soa.ttl))
+        mname, rname = _host(soa.mname or hosts[0]), _host(soa.rname) if soa.rname else _hostmaster(zone_name)
+        numbers = SOA_NUMBERS.pack(serial, soa.refresh, soa.retry, soa.expire, soa.minimum)
+        made.append(Record(zone_name, SOA, soa.ttl, mname + rname + numbers))
     if NS not in given:
-        made += [record_from_rdata(zone_name, parse_rdata_text(NS, host), ttl=ns_ttl) for host in hosts]
+        made += [Record(zone_name, NS, ns_ttl, _host(host)) for host in hosts]
     return made
+
+
+@lru_cache(maxsize=4_096)
+def _host(text: str) -> bytes:
+    """The wire form of a host's name; most zones have the same ones. Raises ValueError."""
+    return pack_rdata(parse_rdata_text(NS, text))
+
+
+def _hostmaster(zone_name: bytes) -> bytes:
+    name = HOSTMASTER + zone_name
+    if len(name) > MAX_NAME:
+        raise ValueError(f"hostmaster.{name_text(zone_name)} is too long: the limit is {MAX_NAME} octets; give `rname`")
+    return name
