@@ -48,6 +48,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", type=_several(SERVERS), default=list(SERVERS), help=f"of {','.join(SERVERS)}")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no step that would end later")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measure of hot names; default 1")
     parser.add_argument("--no-edits", action="store_true", help="without edits and questions to the API")
     parser.add_argument("--results", type=Path, default=KEPT, help=f"file with the measurements; default {KEPT}")
     parser.add_argument("--fresh", action="store_true", help="forget earlier measurements")
@@ -75,18 +76,20 @@ def main(arguments: Sequence[str]) -> int:
     options, progress = parse(arguments), Progress()
     found = _kept(options, progress)
     if not options.page:
-        os.sched_setaffinity(0, {cores()[1]})  # the servers get the other core
         try:
             build("load"), build("null")
         except NativeError as error:
             print(f"bench: {error}", file=sys.stderr)
             return 1
+        usable, (_, own) = os.sched_getaffinity(0), cores()
+        os.sched_setaffinity(0, {own})  # the servers get the other core
         found.about = {"date": f"{datetime.date.today():%Y-%m-%d}", VERSION: dnsd_version(), **machine()}
         folder = Path(tempfile.mkdtemp(prefix="dnsd-distinct-"))
         try:
             _measure(options, found, folder, progress)
         finally:
             progress.end()
+            os.sched_setaffinity(0, usable)
             shutil.rmtree(folder, ignore_errors=True)
     print("\n".join(results(found)))
     if options.page:
@@ -129,7 +132,7 @@ def _measure(options: argparse.Namespace, found: Found, folder: Path, progress: 
         began = time.monotonic()
         if not left or began + found.seconds.get(step[:2], 0.0) > deadline:
             continue
-        Measuring(found, world, step, folder, progress).run(left, has_edits=not options.no_edits)
+        Measuring(found, world, step, folder, progress, options.seconds).run(left, has_edits=not options.no_edits)
         found.seconds[step[:2]] = time.monotonic() - began
         found.save(options.results)
 

@@ -45,7 +45,7 @@ API = 'api: {listen: "127.0.0.1:0"}\n'
 WORKERS = 2
 LIMIT_S, IDLE_S = 600.0, 60.0
 TURNS = 3  # samples of each mix in a step, in turn with the other servers
-HOT_S, WARM_UP_S = 1.0, 0.3
+WARM_UP_S = 0.3
 COLD_S = 60.0  # at most, for a part of the names once
 MIXED = ("dnsd", "dnsd-rrl", "nsd", "knot", "null")
 COMPILED = ("engine._table", "formats._lines", "net._batch")
@@ -75,6 +75,7 @@ class Measuring:
     step: Step
     folder: Path
     progress: Progress
+    hot_s: float = 1.0  # of each measure of hot names
     running: dict[str, Server] = field(default_factory=dict)
 
     def run(self, names: Sequence[str], *, has_edits: bool) -> None:
@@ -145,7 +146,7 @@ class Measuring:
         queries.write_bytes(framed(self.world.hot(names, rng)))
         for turn in range(TURNS):
             for name in self._in_turn(turn):
-                self._try(name, partial(self._cpu, queries, HOT, HOT_USER, HOT_S, turn, None))
+                self._try(name, partial(self._cpu, queries, HOT, HOT_USER, self.hot_s, turn, None))
         for name, server in self.running.items():
             if name != "null":
                 self._note(ASKED_MEMORY, name, memory_of(server.pids) / 2**20)
@@ -164,7 +165,7 @@ class Measuring:
         server, (core, load_core) = self.running[name], cores()
         pids = server.pids
         if most is None and not turn:
-            load(server.port, queries, WARM_UP_S, core=load_core)
+            load(server.port, queries, min(WARM_UP_S, self.hot_s), core=load_core)
         clock, ours, before = core_time({core, load_core}), own_cpu_s(), cpu_of(pids)
         counted = load(server.port, queries, seconds, core=load_core, most=most)
         took = cpu_of(pids).since(before)

@@ -59,12 +59,18 @@ BLOCK = re.compile(
     re.ASCII,
 )
 LENGTHS = tuple(bytes((length,)) for length in range(MAX_LABEL + 1))
+MOST_ALIKE, MAX_ALIKE = 1_000, 512  # meanings that are kept, and the characters of each
 NO_TIMES = [None, None]
 ESCAPED = re.compile(r"\\(.)")
 
 ItemData = tuple[bytes, str | None]  # wire form, and `written` of the record's identity
 ItemParts = tuple[str, str, str | None, str, str]  # the text around the content, and the comment, if there is one
+Common = tuple[str, str, bool, str, str]  # the same without the comment
+Meaning = tuple[Traits, int | None]  # and the priority
 InterpretItem = Callable[[str], tuple[Record, int | None] | None]
+
+
+MEANINGS: dict[Common, Meaning] = {}  # the first ones found: the same text means the same in all zones
 
 
 class ItemForm(NamedTuple):
@@ -86,7 +92,7 @@ class PlainItems:
         self._zone_text = name_text(zone_name)
         self._interpret = interpret
         self._names, self._hosts = KnownParts(zone_name, _no_meaning), KnownParts(ROOT, _no_meaning)
-        self._meanings: dict[tuple[str, str, bool, str, str], tuple[Traits, int | None]] = {}  # with any comment
+        self._meanings: dict[Common, Meaning] = {}  # with any comment
         self._datas: dict[tuple[int, int | None], dict[str, ItemData]] = {}
 
     def read(self, text: str, start: int, end: int, column: int) -> int:
@@ -129,12 +135,14 @@ class PlainItems:
         """The form of an item with these parts; None if the item is wrong or one for the full reader."""
         before, after, comment, later, ending = parts
         common = before, after, comment is None, later, ending
-        meaning = self._meanings.get(common)
+        meaning = self._meanings.get(common) or MEANINGS.get(common)
         if meaning is None:
             if not (found := self._interpret(match[0])):
                 return None
             meaning = found[0].traits, found[1]
             room_in(self._meanings)[common] = meaning
+            if len(MEANINGS) < MOST_ALIKE and len(before) + len(after) + len(later) + len(ending) <= MAX_ALIKE:
+                MEANINGS[common] = meaning
         traits, priority = meaning
         if comment is not None:
             text = _text(comment)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 import yaml
@@ -22,6 +23,7 @@ from dnsd.formats.yaml_text import BYTE_ORDER_MARK, FORBIDDEN, LOADER, Data, Mar
 MAX_COLUMN = 8
 FEW = 20  # lines that are each searched for by themselves
 NEAR = 4_096  # characters
+ALIKE, MAX_ALIKE = 64, 2_048  # texts without their items that are kept, and the characters of each
 STAND_IN = "- {}\n"  # for all items of a list
 ODD_BREAK = re.compile("[\x85\u2028\u2029]")  # line breaks of YAML that are no lines here
 KEY_REST = re.compile(r"[ ]*+(?:#[^\n]*+)?+\r?+\n")  # of the key's line
@@ -152,9 +154,9 @@ def find_items(text: str, key: str) -> ItemLines | None:
 
 def parsed_rest(text: str, items: ItemLines) -> dict[str, Data] | None:
     """The data of a text without the items; None if the text has to be parsed whole."""
-    places: Places = {}
+    rest = rest_text(text, items)
     try:
-        data = parse_yaml(rest_text(text, items), places=places)
+        data, places = (_parsed_again if len(rest) <= MAX_ALIKE else _parsed)(rest)
     except YamlError:
         return None
     line = text.count("\n", 0, items.start)
@@ -162,6 +164,15 @@ def parsed_rest(text: str, items: ItemLines) -> dict[str, Data] | None:
     if not isinstance(data, dict) or not is_list or data[items.key] != [{}]:
         return None
     return data | {items.key: None}
+
+
+def _parsed(text: str) -> tuple[Data, Places]:
+    places: Places = {}
+    return parse_yaml(text, places=places), places
+
+
+# Small zones often differ in nothing but their items.
+_parsed_again = lru_cache(maxsize=ALIKE)(_parsed)
 
 
 def rest_text(text: str, items: ItemLines) -> str:

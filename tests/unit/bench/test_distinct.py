@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import xml.etree.ElementTree
 from itertools import islice
+from pathlib import Path
 
 import dns.message
 import dns.rdatatype
@@ -11,8 +13,11 @@ import dns.zone
 import pytest
 import yaml
 
-from bench.distinct import AGAIN, START, Found, parse, report
-from bench.distinct_worlds import HOT, SPECIAL, WORLDS, World, address
+from bench.distinct import main, parse, steps_of
+from bench.distinct_found import AGAIN, COLD, HOT, OTHERS, START, Found, Step
+from bench.distinct_report import BEGIN, BUSY, END, results, write_page
+from bench.distinct_worlds import HOT as HOT_NAMES
+from bench.distinct_worlds import SPECIAL, WORLDS, World, address
 
 NAMES = 400
 
@@ -56,17 +61,89 @@ def test_yaml_has_the_same_records() -> None:
 
 def test_hot_names_are_few_of_many() -> None:
     (world,) = (one for one in WORLDS if one.name == "distinct")
-    assert len(set(world.hot(HOT * 3, random.Random(1)))) == HOT
+    assert len(set(world.hot(HOT_NAMES * 3, random.Random(1)))) == HOT_NAMES
     assert len([*world.hot(20, random.Random(1))]) == 20
 
 
-def test_report_compares_with_nsd() -> None:
-    found = Found({("tld", 10_000, START, "dnsd"): 1.5, ("tld", 10_000, START, "nsd"): 3.0}, ["Knot: not installed"])
-    found.values["tld", 10_000, AGAIN, "dnsd"] = 0.25
-    text = "\n".join(report(found))
-    assert f"| 10,000 | {START} | 1.50 | 3.00 | 0.50 |" in text
-    assert f"| 10,000 | {AGAIN} | 0.25 |  |  |" in text
+def test_report_compares_with_nsd_and_names_what_misses_its_limit() -> None:
+    found = Found(about={"dnsd": "1"})
+    for sample, (ours, theirs) in enumerate([(1.5, 3.0), (1.0, 4.0), (3.0, 2.0)]):
+        found.add("tld", 1_000_000, START, "dnsd", sample, ours)
+        found.add("tld", 1_000_000, START, "nsd", sample, theirs)
+    found.add("tld", 1_000_000, AGAIN, "dnsd", 0, 0.25)
+    found.add("yaml", 1_000_000, START, "dnsd", 0, 6.5)
+    found.failures["Knot"] = "not installed"
+    text = "\n".join(results(found))
+    assert f"| {START} | 1.50 (1.00–3.00) | 3.00 (2.00–4.00) | 0.50 |" in text
+    assert f"| {AGAIN} | 0.25 |  |  |" in text
+    assert "delegations of a TLD: first start ≤ 1 × NSD | 0.50 (0.25–1.50) × NSD | yes |" in text
+    assert "in YAML: first start ≤ 6 s | 6.50 s | **no** |" in text
     assert "- Knot: not installed" in text
+
+
+def test_figures_of_a_busy_machine_are_marked() -> None:
+    found = Found()
+    found.add("distinct", 1_000_000, COLD, "dnsd", 0, 4.0)
+    found.add("distinct", 1_000_000, COLD, "nsd", 0, 8.0)
+    found.add("distinct", 1_000_000, OTHERS, "", 0, 0.01)
+    assert BUSY not in "\n".join(results(found))
+    found.add("distinct", 1_000_000, OTHERS, "", 0, 0.2)
+    text = "\n".join(results(found))
+    assert f"0.50 × NSD{BUSY}" in text
+    assert f"1,000,000 distinct A records{BUSY}" in text
+
+
+def test_measurements_are_kept_and_gone_on_with(tmp_path: Path) -> None:
+    found = Found(about={"dnsd": "1"}, failures={"Knot": "why"}, seconds={("tld", 10): 2.5})
+    found.add("tld", 10, START, "dnsd", 3, 1.5)
+    found.done[Step("tld", 10, 0)] = ["dnsd"]
+    found.save(tmp_path / "kept.json")
+    assert Found.load(tmp_path / "kept.json") == found
+
+
+def test_page_has_the_figures_and_keeps_other_text(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    found = Found()
+    found.add("distinct", 10, HOT, "dnsd", 0, 4.0)
+    assert write_page(tmp_path, found) == page
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "4.00" in text
+    xml.etree.ElementTree.parse(tmp_path / "benchmarks-distinct.svg")
+
+
+def test_first_rounds_of_all_come_before_second_rounds() -> None:
+    steps = [*steps_of(parse(["--world", "tld,yaml", "--rounds", "2"]))]
+    assert steps[:3] == [("tld", 1_000_000, 0), ("yaml", 1_000_000, 0), ("yaml", 20_000, 0)]
+    assert [step.round for step in steps] == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_small_world_is_measured_in_parts(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    common = [
+        "--names",
+        "200",
+        "--world",
+        "distinct",
+        "--rounds",
+        "1",
+        "--no-edits",
+        "--seconds",
+        "0.02",
+        "--results",
+        f"{kept}",
+    ]
+    assert main([*common, "--only", "null"]) == 0
+    assert main([*common, "--only", "dnsd"]) == 0
+    found = Found.load(kept)
+    assert found.done == {Step("distinct", 200, 0): ["null", "dnsd"]}
+    assert not found.failures
+    assert {what for _, _, what, server in found.values if server == "dnsd"} >= {START, AGAIN, COLD, HOT}
+    assert main([*common, "--only", "dnsd", "--minutes", "0"]) == 0
+    assert Found.load(kept) == found
 
 
 @pytest.mark.parametrize("wrong", [["--world", "tdl"], ["--only", "bind"]])

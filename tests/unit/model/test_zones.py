@@ -8,7 +8,7 @@ from dnsd.model.records import RecordFields
 from dnsd.model.zone_rules import MOST_RRSET_OCTETS, zone_problems
 from dnsd.model.zones import SoaFields, apex_records
 from dnsd.wire.names import parse_name_text
-from dnsd.wire.rdata import type_text
+from dnsd.wire.rdata import NS, SOA, pack_rdata, parse_rdata_text, type_text
 from tests.models import proxied, record, zone
 
 A = record("www A 192.0.2.1")
@@ -139,3 +139,33 @@ def test_made_at_the_apex(given: list[RecordFields], soa: dict[str, object], mad
     written = zone("example.com", given).records[: len(given)]
     found = apex_records(EXAMPLE, written, HOSTS, SoaFields.model_validate(soa), 7)
     assert [(type_text(r.rtype), r.ttl_s, r.content) for r in found] == made
+
+
+@pytest.mark.parametrize("zone", ["example.com", "xn--bcher-kva.example", "a.b.c.d.example", ".", "_x.*.example"])
+@pytest.mark.parametrize(
+    "soa",
+    [
+        SoaFields(),
+        SoaFields(mname="NS.x.example", rname="a.b@example.org", refresh=7),
+        SoaFields(rname="Host\\.x.example."),
+    ],
+    ids=["default", "given", "escaped"],
+)
+def test_apex_records_are_those_of_their_text(zone: str, soa: SoaFields) -> None:
+    name = parse_name_text(zone)
+    rname = soa.rname or ("hostmaster." if zone == "." else f"hostmaster.{zone}.")
+    numbers = f"5 {soa.refresh} {soa.retry} {soa.expire} {soa.minimum}"
+    hosts = ["NS1.example.net.", "ns2.example.net."]
+    data = pack_rdata(parse_rdata_text(SOA, f"{soa.mname or hosts[0]} {rname} {numbers}"))
+    made = apex_records(name, [], hosts, soa, 5)
+    assert [(record.rtype, record.ttl, record.rdata) for record in made] == [
+        (SOA, 3600, data),
+        *((NS, 86_400, pack_rdata(parse_rdata_text(NS, host))) for host in hosts),
+    ]
+
+
+def test_zone_whose_name_leaves_no_room_for_hostmaster_needs_a_mailbox() -> None:
+    name = parse_name_text(".".join(["a" * 49] * 5) + ".")
+    with pytest.raises(ValueError, match=r"too long: the limit is 255 octets; give `rname`"):
+        apex_records(name, [], ["ns1.example.net."], SoaFields(), 5)
+    assert apex_records(name, [], ["ns1.example.net."], SoaFields(rname="a@b.example"), 5)
