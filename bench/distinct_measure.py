@@ -41,7 +41,10 @@ from bench.progress import Progress
 from bench.questions import SEED, ZONE, framed
 from tests.conformance.peers import knot_conf, nsd_conf
 
-API = 'api: {listen: "127.0.0.1:0"}\n'
+MORE = """\
+api: {listen: "127.0.0.1:0"}
+quotas: {zones: 1000000, records_per_zone: 100000000, records: 100000000}
+"""
 WORKERS = 2
 LIMIT_S, IDLE_S = 600.0, 60.0
 TURNS = 3  # samples of each mix in a step, in turn with the other servers
@@ -231,7 +234,7 @@ def _prepare(name: str, files: dict[str, Path], folder: Path, port: int, zones: 
         (folder / f"{name}.conf").write_text(configured(folder, port, files))
         return [path_of(program), *option, "-c", str(folder / f"{name}.conf")]
     (folder / "accounts/acme/account.yaml").write_text(ACCOUNT)
-    more = API + (RRL_ON if name == "dnsd-rrl" else "")
+    more = MORE + (RRL_ON if name == "dnsd-rrl" else "")
     (folder / "dnsd.yaml").write_text(SETTINGS.format(port=port, workers=WORKERS) + more)
     run = ["-c", f"{PLAIN}; from dnsd.cli import main; main()"] if name == "dnsd-plain" else ["-m", "dnsd"]
     return [sys.executable, *run, "serve", "-c", str(folder / "dnsd.yaml")]

@@ -156,7 +156,7 @@ def parsed_rest(text: str, items: ItemLines) -> dict[str, Data] | None:
     """The data of a text without the items; None if the text has to be parsed whole."""
     rest = rest_text(text, items)
     try:
-        data, places = (_parsed_again if len(rest) <= MAX_ALIKE else _parsed)(rest)
+        data, places = (parsed_again if len(rest) <= MAX_ALIKE else _parsed)(rest)
     except YamlError:
         return None
     line = text.count("\n", 0, items.start)
@@ -171,8 +171,8 @@ def _parsed(text: str) -> tuple[Data, Places]:
     return parse_yaml(text, places=places), places
 
 
-# Small zones often differ in nothing but their items.
-_parsed_again = lru_cache(maxsize=ALIKE)(_parsed)
+# With a memory: small zones often differ in nothing but their items.
+parsed_again = lru_cache(maxsize=ALIKE)(_parsed)
 
 
 def rest_text(text: str, items: ItemLines) -> str:

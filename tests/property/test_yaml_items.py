@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnsd.errors import Problem
-from dnsd.formats import yaml_edit, yaml_item_edit, yaml_items
+from dnsd.formats import plain_items, yaml_edit, yaml_item_edit, yaml_items
 from dnsd.formats.yaml_item_edit import FEW, ItemEdit, edited_list
 from dnsd.formats.yaml_text import parse_yaml
 from dnsd.store import objects
@@ -233,12 +233,17 @@ BLOCK = "  - name: n{0}\n    type: A\n    content: 192.0.2.{0}\n    ttl: 300  # 
 @pytest.mark.parametrize("form", [FLOW, BLOCK])
 def test_items_of_one_form_are_parsed_once(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = []
+    yaml_items.parsed_again.cache_clear()
+    monkeypatch.setattr(plain_items, "MEANINGS", {})
     monkeypatch.setattr(yaml_items, "parse_yaml", lambda *args, **rest: parsed.append(1) or parse_yaml(*args, **rest))
     monkeypatch.setattr(objects, "parse_yaml", lambda *_, **__: pytest.fail("the whole text is parsed"))
     found = read("records:\n" + "".join(form.format(number, TIME) for number in range(50)))
     assert [record.comment for record in found.zone.records][:50] == [f"number {number}" for number in range(50)]
     assert list(found.rows) == list(range(50))
     assert len(parsed) == 2  # the text without its items, and one item
+    again = read("records:\n" + "".join(form.format(number, TIME) for number in range(50, 60)))
+    assert [record.comment for record in again.zone.records][:10] == [f"number {number}" for number in range(50, 60)]
+    assert len(parsed) == 2  # another zone's text has the same form
 
 
 @st.composite
