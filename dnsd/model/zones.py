@@ -160,12 +160,12 @@ def apex_records(
     """Build the SOA and NS records at the apex for those types that `records` lack there. Raises ValueError."""
     at_apex = [record for record in records if record.owner == zone_name]
     given = {record.rtype for record in at_apex}
-    hosts = tuple({host.lower(): host for host in nameservers}.values()) or [
-        record.content for record in at_apex if record.rtype == NS
-    ]
+    hosts = tuple({host.lower(): host for host in nameservers}.values())
     made = []
     if SOA not in given:
-        mname, rname = _host(soa.mname or hosts[0]), _host(soa.rname) if soa.rname else _hostmaster(zone_name)
+        first = soa.mname or next(iter(hosts), None)
+        mname = _host(first) if first else next(record.rdata for record in at_apex if record.rtype == NS)
+        rname = _host(soa.rname) if soa.rname else _hostmaster(zone_name)
         numbers = SOA_NUMBERS.pack(serial, soa.refresh, soa.retry, soa.expire, soa.minimum)
         made.append(Record(zone_name, SOA, soa.ttl, mname + rname + numbers))
     if NS not in given:
