@@ -15,10 +15,10 @@ from dnsd.control.draining import DrainKeeper
 from dnsd.control.kept_routes import KeptRoutes
 from dnsd.control.publish import Publisher
 from dnsd.control.sightings import KeptTimes
-from dnsd.engine.delta import DeltaPart, apply_delta
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
-from dnsd.process.snapshot_file import FILE_NAME, DamagedSnapshotError, load_snapshot
+from dnsd.process.snapshot_file import FILE_NAME, DamagedSnapshotError
+from dnsd.process.snapshot_log import load_snapshot
 from dnsd.process.tasks import in_thread
 from dnsd.settings.server import Settings
 from dnsd.store.block_store import BlockStore
@@ -126,16 +126,15 @@ class Current:
         """The snapshot in the snapshot file; None if it is unusable. Blocks for a long time."""
         gc.disable()  # a million objects are made, none is freed
         try:
-            _, parts = load_snapshot(self.snapshot_file)
-            return next(filter(None, apply_delta(None, parts)))
+            return next(filter(None, load_snapshot(self.snapshot_file)[1]))
         except ValueError as error:
             self._log.debug(f"no usable snapshot file: {error}")
             return None
         finally:
             gc.enable()
 
-    def open_snapshot(self) -> Iterable[DeltaPart] | None:
-        """The parts of the snapshot file, read on demand, even after it was replaced; None if it is unusable."""
+    def open_snapshot(self) -> Iterable[Snapshot | None] | None:
+        """Steps to the snapshot in the file, taken on demand, even after it was replaced; None if it is unusable."""
         try:
             return load_snapshot(self.snapshot_file)[1]
         except DamagedSnapshotError as error:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from dnsd.app import Loaded, Source, load
 from dnsd.control.current import Current
-from dnsd.engine.delta import DeltaPart, apply_delta
 from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import DnsdError, InvalidDataError, Problem
 from dnsd.manage.brake import FILES, Book, Overrun, judged, limit_of
@@ -192,10 +191,10 @@ class GuardedLoad:
         return self._current.routes.routes(settings.max_age)
 
 
-def snapshot_of(parts: Iterable[DeltaPart]) -> Snapshot | None:
-    """The snapshot in a file, in its parts; None if it is of no use to this version."""
+def snapshot_of(steps: Iterable[Snapshot | None]) -> Snapshot | None:
+    """The snapshot to which the steps from a file lead; None if it is of no use to this version."""
     try:
-        return next(filter(None, apply_delta(None, parts)))
+        return next(filter(None, steps))
     except ValueError:
         return None
 

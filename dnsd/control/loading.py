@@ -24,11 +24,12 @@ from dnsd.control.guarded import (
 )
 from dnsd.control.publish import Publisher
 from dnsd.control.reading import SourceReader
-from dnsd.engine.delta import DeltaPart
+from dnsd.engine.snapshot import Snapshot
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
 from dnsd.manage.audit_entries import Outcome
-from dnsd.process.snapshot_file import Title, load_title
+from dnsd.process.snapshot_file import Title
+from dnsd.process.snapshot_log import load_title
 from dnsd.process.tasks import in_thread
 from dnsd.settings.restart import waiting_for_start
 from dnsd.store.directory import Files
@@ -57,7 +58,7 @@ class Loader:
         self._reported: frozenset[Problem] = frozenset()
         self._notes: tuple[Problem, ...] = ()  # warnings about the last load itself
         self._reader = SourceReader(config, current.served_texts)
-        self._served_before: Iterable[DeltaPart] | None = None  # at the start, the parts of the snapshot file
+        self._served_before: Iterable[Snapshot | None] | None = None  # at the start, steps to the saved one
 
     async def load_first(self, before: int) -> bool:
         """Publish the data of the files, else the snapshot file; return whether either could be used.
@@ -106,8 +107,8 @@ class Loader:
 
     async def tell_of_start(self) -> None:
         """Log the number of names whose answers the start changed."""
-        parts, self._served_before = self._served_before, None
-        before = await in_thread(partial(snapshot_of, parts)) if parts is not None else None
+        steps, self._served_before = self._served_before, None
+        before = await in_thread(partial(snapshot_of, steps)) if steps is not None else None
         if before is not None and self._current.loaded:
             loaded = self._current.loaded
             for problem in await in_thread(partial(moved_by_start, before, loaded)):

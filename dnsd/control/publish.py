@@ -1,4 +1,4 @@
-"""Publish a snapshot: the whole to the snapshot file, a delta to every worker; and collect the workers' counts."""
+"""Publish a snapshot: to the snapshot file or its log, and a delta to every worker; and collect the workers' counts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from dnsd.metrics import NO_ZONE, Counts, Key
 from dnsd.process.link import MessageKind, packed, read_message
 from dnsd.process.shared import Shared, Slot
 from dnsd.process.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, share_octets
+from dnsd.process.snapshot_log import SnapshotLog
 from dnsd.process.tasks import in_thread
 from dnsd.process.worker_settings import WorkerSettings
 from dnsd.questions import QuestionSample, slot_at, unpacked_slot
@@ -59,6 +60,7 @@ class Publisher:
         self.save_problem: str | None = None
         self._shared = shared
         self._file = state / FILE_NAME
+        self._changes = SnapshotLog(self._file)
         self._log = log
         self._settings: WorkerSettings | None = None
         self._saved: Snapshot | None = None
@@ -176,7 +178,7 @@ class Publisher:
                 names=len(snapshot.names),
             )
             try:
-                await in_thread(partial(self._save, snapshot, title, gently=gently))
+                is_new = await in_thread(partial(self._save, snapshot, title, gently=gently))
             except OSError as error:
                 self._unsaved = snapshot
                 self.save_problem = f"{shown(self._file)} cannot be written: {os.strerror(error.errno or 0)}"
@@ -184,12 +186,20 @@ class Publisher:
                 return
             self._saved, self._unsaved, self.save_problem = snapshot, None, None
             self._packed = ((0, 0), b"")
+            for link in self.links.values() if is_new else ():
+                if link.sent == snapshot.revision:  # its octets are its own, or those of a file that was replaced
+                    link.writer.write(packed(MessageKind.LOAD, {"revision": snapshot.revision}))
 
-    def _save(self, snapshot: Snapshot, title: Title, *, gently: bool) -> None:
+    def _save(self, snapshot: Snapshot, title: Title, *, gently: bool) -> bool:
+        """Append the changes since the last save to the log, or write the file anew: True. Raises OSError."""
+        base = self._saved
+        if base and is_small(base, snapshot) and self._changes.append(title, b"".join(pickled(delta(base, snapshot)))):
+            return False
         parts = delta(None, snapshot)
-        save_snapshot(self._file, title, _with_pauses(parts) if gently else parts)
+        self._changes.begin(save_snapshot(self._file, title, _with_pauses(parts) if gently else parts))
         kept = (snapshot, self._previous, self.snapshot)  # else the file before would stay mapped
         share_octets(self._file, *(one.names.table for one in kept if one))
+        return True
 
     async def save_again(self) -> None:
         """Save what is not saved yet every SAVE_AGAIN_S, forever."""

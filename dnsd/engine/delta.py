@@ -109,7 +109,7 @@ class _Applied:
         elif isinstance(part, dict):
             self._add_zones(part)
         elif isinstance(part, bytes | memoryview):
-            self._table = self._table.with_changes(part) if self._table else Table(part)
+            self._table = Table(part) if self._table is None else self._table.with_overlay(part)
 
     def _add_zones(self, zones: NumberedZones) -> None:
         if self._zones is None:

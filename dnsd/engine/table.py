@@ -70,7 +70,12 @@ class Table(EntryTable):
         overlays = (changes,) if self.overlay is None else (self.overlay, changes)
         if sum(map(_count, overlays)) > MAX_OVERLAY:
             return type(self)(merge((self.octets, *overlays), os.urandom(KEY_SIZE), False))
-        return type(self)(self.octets, merge(overlays, self.key, True))
+        return self.with_overlay(changes)
+
+    def with_overlay(self, changes: Octets) -> Self:
+        """This table with changes in the overlay, however many: a base of its own would not be shared by processes."""
+        overlays = (changes,) if self.overlay is None else (self.overlay, changes)
+        return type(self)(self.octets, merge(overlays, self.key, True)) if _count(changes) else self
 
     def changes_since(self, older: Table) -> bytes | None:
         """What turns an older table into this one; None if it had another base, or changes that this one lacks."""

@@ -33,7 +33,7 @@ FILE_NAME = "snapshot"  # in the state folder
 ANY_MAGIC = b"dnsd snapshot "
 FORMAT = 6
 MAGIC = ANY_MAGIC + b"%d " % FORMAT
-DIGEST_SIZE = 32  # octets
+DIGEST_SIZE = NAME_SIZE = 32  # octets
 MAX_TITLE = 4096  # octets, with the magic
 BLOCK_SIZE = 1024 * 1024  # octets per read
 SECTIONS = ("table", "overlay", "parts")  # in this order; without an overlay, its section is empty
@@ -72,8 +72,16 @@ class _Section(NamedTuple):
     digest: str
 
 
-def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> None:
-    """Write the parts of a whole snapshot to the file, all or nothing. Raises OSError."""
+class SavedBase(NamedTuple):
+    """The content of a snapshot file: its title, its name, and its parts, unpickled on demand."""
+
+    title: Title
+    name: bytes  # the digest of the title, which no other file has
+    parts: Iterator[DeltaPart]
+
+
+def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> bytes:
+    """Write the parts of a whole snapshot to the file, all or nothing, and return its name. Raises OSError."""
     small, tables = [], list[Octets]()
     for part in parts:
         if isinstance(part, bytes | memoryview):
@@ -94,14 +102,15 @@ def save_snapshot(file: Path, title: Title, parts: Iterable[DeltaPart]) -> None:
         for content in contents:
             out.write(content)
         out.write(_digest_of(head))
+    return _digest_of(head)
 
 
 def _digest_of(octets: Octets) -> bytes:
     return hashlib.blake2b(octets, digest_size=DIGEST_SIZE).digest()
 
 
-def load_snapshot(file: Path) -> tuple[Title, Iterator[DeltaPart]]:
-    """The title of a snapshot file, and its parts, unpickled on demand. Raises SnapshotFileError."""
+def load_base(file: Path) -> SavedBase:
+    """The content of a snapshot file, without its log (snapshot_log.py). Raises SnapshotFileError."""
     octets, head = _mapped(file, check=True)
     title, sections = _parsed(head)
     if title is None or sections is None:
@@ -109,7 +118,8 @@ def load_snapshot(file: Path) -> tuple[Title, Iterator[DeltaPart]]:
     if title.version != __version__:
         raise SnapshotFileError(f"{shown(file)} was written by dnsd {title.version}; this is {__version__}")
     *tables, parts = (octets[one.offset : one.offset + one.size] for one in sections)
-    return title, chain(unpickled(io.BytesIO(parts)), (table for table in tables if len(table)))
+    found = chain(unpickled(io.BytesIO(parts)), (table for table in tables if len(table)))
+    return SavedBase(title, _digest_of(head), found)
 
 
 def share_octets(file: Path, *tables: Table) -> None:
@@ -132,7 +142,7 @@ def _mapped(file: Path, *, check: bool = False) -> tuple[memoryview, bytes]:
     the process. Raises SnapshotFileError.
     """
     try:
-        with _opened(file) as stream:
+        with open_file(file) as stream:
             octets = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
             head = bytes(octets[:MAX_TITLE])
             is_ours = head.startswith(MAGIC) and len(octets) >= MAX_TITLE + DIGEST_SIZE
@@ -158,7 +168,7 @@ def _foreign(file: Path, head: bytes) -> SnapshotFileError:
     )
 
 
-def _opened(file: Path) -> BinaryIO:
+def open_file(file: Path) -> BinaryIO:
     """Open a regular file, as in `store.kept_file`, which workers cannot import. Raises OSError, ValueError."""
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -189,14 +199,15 @@ def _digest(stream: BinaryIO, size: int) -> str:
     return digest.hexdigest()
 
 
-def load_title(file: Path) -> Title | None:
-    """The title of a snapshot file, digest not checked; None if there is no file, or one of another format."""
+def base_title(file: Path) -> tuple[Title, bytes] | None:
+    """The title of a snapshot file and its name, no digest checked; None without a file, or for another format."""
     try:
-        with _opened(file) as stream:
+        with open_file(file) as stream:
             head = stream.read(MAX_TITLE)
     except (OSError, ValueError):
         return None
-    return _parsed(head)[0]
+    title = _parsed(head)[0]
+    return (title, _digest_of(head)) if title else None
 
 
 def _parsed(head: bytes) -> tuple[Title | None, list[_Section] | None]:

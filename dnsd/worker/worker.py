@@ -32,7 +32,8 @@ from dnsd.net.udp import Udp, UdpServer, udp_server
 from dnsd.process.link import MessageKind, packed, peer_uid, read_message
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import leave_on_signal
-from dnsd.process.snapshot_file import FILE_NAME, load_snapshot, unpickled
+from dnsd.process.snapshot_file import FILE_NAME, unpickled
+from dnsd.process.snapshot_log import load_snapshot
 from dnsd.process.state import State
 from dnsd.process.tasks import in_thread, run_until
 from dnsd.process.worker_settings import WorkerSettings
@@ -115,10 +116,11 @@ class Worker:
     async def _load(self, revision: int | None = None) -> Snapshot:
         """Serve the snapshot file. Raises ValueError if it cannot be used or holds another `revision`."""
         with _no_garbage():
-            title, parts = await in_thread(partial(load_snapshot, self._setup.state.folder / FILE_NAME))
+            file = self._setup.state.folder / FILE_NAME
+            title, steps = await in_thread(partial(load_snapshot, file, until=revision))
             if revision not in (None, title.revision):
                 raise _SupersededError(f"the snapshot file holds revision {title.revision}, not {revision}")
-            snapshot = await _in_turns(apply_delta(None, parts))
+            snapshot = await _in_turns(steps)
             self._serve(snapshot)
         return snapshot
 

@@ -26,9 +26,8 @@ from typing import Any
 import psutil
 import pytest
 
-from dnsd.engine.delta import apply_delta
 from dnsd.net.udp import BATCH_SIZE
-from dnsd.process.snapshot_file import load_snapshot
+from dnsd.process.snapshot_log import load_snapshot
 from tests.limits import HANG_S, IS_LONG, judged
 from tests.live.server import PROJECT, REPLY_TIMEOUT_S, receive_exactly
 from tests.packets import answers, opt, query
@@ -318,8 +317,8 @@ STATE = [
 
 def whole_snapshot(file: pathlib.Path) -> int:
     """The revision of a snapshot file, checked to be complete."""
-    title, parts = load_snapshot(file)
-    snapshot = [step for step in apply_delta(None, parts) if step][-1]
+    title, steps = load_snapshot(file)
+    snapshot = [step for step in steps if step][-1]
     assert len(snapshot.names) == title.names
     assert snapshot.revision == title.revision
     return title.revision

@@ -16,13 +16,14 @@ import pytest
 from dnsd.compile.build import Options, build_snapshot
 from dnsd.control import publish as module
 from dnsd.control.publish import Publisher, WorkerLink
-from dnsd.engine.delta import apply_delta
+from dnsd.engine.delta import apply_delta, delta
 from dnsd.engine.snapshot import Snapshot
 from dnsd.engine.table import MAX_OVERLAY
 from dnsd.log import Log
 from dnsd.process.link import MessageKind, packed, read_message
 from dnsd.process.shared import Shared
-from dnsd.process.snapshot_file import FILE_NAME, load_snapshot, unpickled
+from dnsd.process.snapshot_file import FILE_NAME, pickled, unpickled
+from dnsd.process.snapshot_log import load_snapshot
 from dnsd.process.worker_settings import WorkerSettings
 from tests.limits import HANG_S
 from tests.models import dataset, record, worker_settings, zone
@@ -62,9 +63,10 @@ class Worker:
                 continue
             self.kinds.append(kind)
             if kind is MessageKind.LOAD:
-                title, parts = load_snapshot(self._file)
-                assert title.revision == json.loads(payload)["revision"]
-                self.snapshot = list(apply_delta(None, parts))[-1]
+                revision = json.loads(payload)["revision"]
+                title, steps = load_snapshot(self._file, revision)
+                assert title.revision == revision
+                self.snapshot = list(steps)[-1]
             else:
                 self.snapshot = list(apply_delta(self.snapshot, unpickled(io.BytesIO(payload))))[-1]
 
@@ -138,14 +140,70 @@ def test_changes_that_add_up_are_in_the_file(tmp_path: Path) -> None:
             current = snapshot(20, f"192.0.2.{number}", current)
             await published(publisher, worker, current)
             await publisher.save()
-            title, parts = load_snapshot(tmp_path / FILE_NAME)
-            saved = list(apply_delta(None, parts))[-1]
+            title, steps = load_snapshot(tmp_path / FILE_NAME)
+            saved = list(steps)[-1]
             assert saved is not None
             assert title.revision == saved.revision == current.revision
             assert saved.names.table.shares_octets(current.names.table)
             assert sorted(saved.names) == sorted(current.names)
 
     asyncio.run(run())
+
+
+def test_changes_are_logged_until_the_names_are_merged(tmp_path: Path) -> None:
+    publisher, file = Publisher(Shared(1, 8), tmp_path, Log()), tmp_path / FILE_NAME
+
+    async def run() -> None:
+        worker = Worker(publisher, tmp_path)
+        current = snapshot(60, "192.0.2.1")
+        await published(publisher, worker, current)
+        await publisher.save()
+        written = [file.read_bytes()]
+        for number in range(2, 7):
+            current = snapshot(60 if number < 4 else MAX_OVERLAY + 60, f"192.0.2.{number}", current)
+            await published(publisher, worker, current)
+            await publisher.save()
+            *_, saved = load_snapshot(file)[1]
+            assert saved is not None
+            assert list(saved.names.table.entries()) == list(current.names.table.entries())
+            if file.read_bytes() != written[-1]:
+                written.append(file.read_bytes())
+        assert len(written) == 2
+
+    asyncio.run(run())
+
+
+def test_worker_loads_a_file_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would keep octets of its own, or map a file that was replaced: twice the memory."""
+    monkeypatch.setattr("dnsd.process.snapshot_log.MAX_ENTRIES", 2)
+    publisher = Publisher(Shared(1, 8), tmp_path, Log())
+
+    async def run() -> None:
+        worker = Worker(publisher, tmp_path)
+        current = snapshot(20, "192.0.2.1")
+        for number in range(2, 7):
+            await published(publisher, worker, current)
+            await publisher.save()
+            await worker.take()
+            current = snapshot(20, f"192.0.2.{number}", current)
+        load, change = MessageKind.LOAD, MessageKind.DELTA
+        assert worker.kinds == [change, load, change, change, change, load, change]
+
+    asyncio.run(run())
+
+
+def test_worker_makes_no_base_of_its_own() -> None:
+    """Changes sent together may be more than control's names in front of the base can hold, though each step fits."""
+    first = snapshot(MAX_OVERLAY - 76, "192.0.2.1", snapshot(20, "192.0.2.1"))
+    second = snapshot(MAX_OVERLAY - 156, "192.0.2.1", first)
+    third = snapshot(MAX_OVERLAY - 236, "192.0.2.1", second)
+    assert third.names.table.shares_octets(first.names.table)
+    *_, worker = apply_delta(None, delta(None, first))
+    *_, taken = apply_delta(worker, unpickled(io.BytesIO(b"".join(pickled(delta(first, third))))))
+    assert worker is not None
+    assert taken is not None
+    assert taken.names.table.shares_octets(worker.names.table)
+    assert list(taken.names.table.entries()) == list(third.names.table.entries())
 
 
 def test_worker_with_an_unknown_revision_loads_the_file(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from dnsd import __version__
 from dnsd.app import load
-from dnsd.engine.delta import DeltaPart, apply_delta, delta
+from dnsd.engine.delta import DeltaPart, delta
 from dnsd.engine.entry import PLAIN, row
 from dnsd.engine.names import NameTable
 from dnsd.engine.snapshot import Snapshot
@@ -23,11 +23,10 @@ from dnsd.process.snapshot_file import (
     DamagedSnapshotError,
     SnapshotFileError,
     Title,
-    load_snapshot,
-    load_title,
     save_snapshot,
     share_octets,
 )
+from dnsd.process.snapshot_log import load_snapshot, load_title
 
 CONFIG = pathlib.Path(__file__).parents[3] / "config" / "dnsd.yaml"
 TITLE = Title(version=__version__, revision=1, saved_at=1_700_000_000, names=85)
@@ -45,8 +44,7 @@ def file(tmp_path: pathlib.Path, snapshot: Snapshot) -> pathlib.Path:
 
 
 def loaded(file: pathlib.Path) -> Snapshot:
-    _, parts = load_snapshot(file)
-    *_, found = apply_delta(None, parts)
+    *_, found = load_snapshot(file)[1]
     assert found is not None
     return found
 
@@ -154,9 +152,9 @@ class Harmful:
 def test_only_our_data_is_unpickled(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_file, "pickled", lambda parts: [pickle.dumps(Harmful())])
     save_snapshot(tmp_path / "snapshot", TITLE, [b""])
-    _, parts = load_snapshot(tmp_path / "snapshot")
+    _, steps = load_snapshot(tmp_path / "snapshot")
     with pytest.raises(SnapshotFileError, match=r"posix\.system is not allowed in a snapshot"):
-        next(parts)
+        next(steps)
 
 
 def test_a_failed_save_leaves_the_old_file(file: pathlib.Path, snapshot: Snapshot) -> None:

@@ -21,7 +21,8 @@ from dnsd.engine.delta import apply_delta, delta
 from dnsd.net.limits import RateLimits, rate_limiter
 from dnsd.net.plain_limits import Limiter
 from dnsd.net.reply import PASS
-from dnsd.process.snapshot_file import FILE_NAME, Title, load_snapshot, pickled, save_snapshot, unpickled
+from dnsd.process.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, unpickled
+from dnsd.process.snapshot_log import load_snapshot
 from dnsd.process.tasks import in_thread
 from dnsd.wire.addresses import packed_ip
 from dnsd.wire.cookies import Cookies, Verdict
@@ -75,8 +76,7 @@ def snapshot_by_file(tmp_path: Path) -> None:
     made = snapshot(30, "192.0.2.1")
     title = Title(version=__version__, revision=made.revision, saved_at=0, names=len(made.names))
     save_snapshot(tmp_path / FILE_NAME, title, delta(None, made))
-    _, parts = load_snapshot(tmp_path / FILE_NAME)
-    *_, taken = apply_delta(None, parts)
+    *_, taken = load_snapshot(tmp_path / FILE_NAME)[1]
     assert taken is not None
     assert len(list(taken.names.values())) == len(made.names)
 
