@@ -10,7 +10,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import cached_property
-from itertools import compress, count, filterfalse, repeat
+from itertools import compress, count, filterfalse
 from operator import not_
 from typing import NamedTuple
 
@@ -135,12 +135,16 @@ class ZonePacker:
     def _marks(self) -> bytearray:
         """For each record ALIKE, APART or SEVERAL."""
         owners, hidden = self.records.owners, [treatment.is_hidden for treatment in self.treatments]
-        marks = bytearray(map(bytes.startswith, owners, repeat((ASTERISK, self.zone.name))))  # wildcards, the apex
+        marks = bytearray(len(owners))
+        for index in (*owners.starting(ASTERISK), *owners.places(self.zone.name)):
+            marks[index] = APART
         if self.cuts:
             for index in compress(count(), map(hidden.__getitem__, self.records.traits)):
                 marks[index] |= self._is_cut_off(index)
-        for index in filter(self._has_glue, self.records.of_types({NS})):
-            marks[index] = APART
+        servers = self.records.of_types({NS})
+        for index, rdata in zip(servers, self.records.rdatas.at(servers), strict=True):
+            if rdata.lower().endswith(self.zone.name):
+                marks[index] = APART
         for index in self.records.grouped:
             marks[index] = SEVERAL
         return marks
@@ -155,16 +159,21 @@ class ZonePacker:
         for start in range(0, len(is_alike), PACKED):
             part = slice(start, start + PACKED)
             chosen, owners, rdatas = is_alike[part], records.owners[part], records.rdatas[part]
-            traits = compress(records.traits[part], chosen)
-            yield from self._part_alike(compress(owners, chosen), compress(rdatas, chosen), traits)
+            traits = list(compress(records.traits[part], chosen))
+            if not all(chosen):
+                owners, rdatas = list(compress(owners, chosen)), list(compress(rdatas, chosen))
+            yield from self._part_alike(owners, rdatas, traits)
 
-    def _part_alike(self, owners: Iterator[bytes], datas: Iterator[bytes], traits: Iterator[int]) -> Iterator[bytes]:
+    def _part_alike(self, owners: list[bytes], datas: list[bytes], traits: list[int]) -> Iterator[bytes]:
         groups: dict[_Treatment, tuple[list[bytes], list[bytes]]] = defaultdict(lambda: ([], []))
-        by_traits = [groups[treatment] for treatment in self.treatments]
-        for owner, rdata, number in zip(owners, datas, traits, strict=True):
-            names, rdatas = by_traits[number]
-            names.append(owner)
-            rdatas.append(rdata)
+        if len(used := {*traits}) == 1:
+            groups[self.treatments[used.pop()]] = owners, datas
+        else:
+            by_traits = [groups[treatment] for treatment in self.treatments]
+            for owner, rdata, number in zip(owners, datas, traits, strict=True):
+                names, rdatas = by_traits[number]
+                names.append(owner)
+                rdatas.append(rdata)
         for (flags, rule, rtype, ttl, is_hidden), (names, rdatas) in groups.items():
             if is_hidden:
                 self.proxied_names += names

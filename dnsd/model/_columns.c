@@ -107,6 +107,43 @@ static PyObject *places(PyObject *Py_UNUSED(module), PyObject *args) {
     return octets_of(&found, failed);
 }
 
+PyDoc_STRVAR(starting_doc, "starting(octets, ends, beginning): the indexes of the items that begin like this.");
+static PyObject *starting(PyObject *Py_UNUSED(module), PyObject *args) {
+    Column column;
+    Py_buffer wanted;
+    Indexes found = {.count = 0};
+    if (!PyArg_ParseTuple(args, "y*y*y*", &column.octets, &column.ends, &wanted)) return NULL;
+    Item item;
+    int failed = measure(&column) < 0;
+    for (Py_ssize_t i = 0; !failed && i < column.count; i++) {
+        failed = find(&column, i, &item) < 0;
+        if (!failed && item.size >= (size_t)wanted.len && !memcmp(item.at, wanted.buf, wanted.len))
+            failed = put(&found, i) < 0;
+    }
+    release(&column);
+    PyBuffer_Release(&wanted);
+    return octets_of(&found, failed);
+}
+
+PyDoc_STRVAR(chosen_doc, "chosen(numbers, wanted): the indexes of the numbers, of 4 octets each, at which `wanted` has an\n"
+                         "octet that is not 0.");
+static PyObject *chosen(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer numbers, wanted;
+    Indexes found = {.count = 0};
+    if (!PyArg_ParseTuple(args, "y*y*", &numbers, &wanted)) return NULL;
+    int failed = 0;
+    for (Py_ssize_t i = 0; !failed && i < numbers.len / 4; i++) {
+        uint32_t number;
+        memcpy(&number, (char *)numbers.buf + 4 * i, 4);
+        if (number >= (uint64_t)wanted.len) failed = 1;
+        else if (((char *)wanted.buf)[number]) failed = put(&found, i) < 0;
+    }
+    PyBuffer_Release(&numbers);
+    PyBuffer_Release(&wanted);
+    if (failed && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "`wanted` has an octet for each number");
+    return octets_of(&found, failed);
+}
+
 PyDoc_STRVAR(larger_doc, "larger(octets, ends, size): the indexes of the items with more octets than `size`.");
 static PyObject *larger(PyObject *Py_UNUSED(module), PyObject *args) {
     Column column;
@@ -127,14 +164,23 @@ typedef struct {
     uint32_t hash, index; /* `index`: of the first record of a name, plus 1; 0: free */
 } Slot;
 
+enum { AHEAD = 32 }; /* owners hashed at once */
+
 /* Count the records of each name, at its first one. The most of one name, or 0 after a failure. */
 static uint32_t mark(const Column *owners, const uint64_t key[2], Slot *slots, size_t mask, uint32_t *numbers) {
     uint32_t most = 1, first = 0;
+    uint64_t hashes[AHEAD];
     Item before = {NULL, 0}, owner, other;
     for (Py_ssize_t i = 0; i < owners->count; i++, before = owner) {
+        if (i % AHEAD == 0) /* fetch the slots of the next owners: most wait for memory otherwise */
+            for (Py_ssize_t next = i; next < i + AHEAD && next < owners->count; next++) {
+                if (find(owners, next, &owner) < 0) return 0;
+                hashes[next - i] = siphash(key, owner.at, owner.size);
+                __builtin_prefetch(slots + (hashes[next - i] & mask), 1);
+            }
         if (find(owners, i, &owner) < 0) return 0;
         if (!i || !is_equal(owner, before)) { /* else the first one is known */
-            uint64_t hash = siphash(key, owner.at, owner.size);
+            uint64_t hash = hashes[i % AHEAD];
             Slot *slot = slots + (hash & mask);
             uint32_t high = hash >> 32;
             for (; slot->index; slot = slot == slots + mask ? slots : slot + 1) {
@@ -264,6 +310,8 @@ static PyMethodDef functions[] = {
     {"pick", pick, METH_VARARGS, pick_doc},
     {"moved", moved, METH_VARARGS, moved_doc},
     {"places", places, METH_VARARGS, places_doc},
+    {"starting", starting, METH_VARARGS, starting_doc},
+    {"chosen", chosen, METH_VARARGS, chosen_doc},
     {"larger", larger, METH_VARARGS, larger_doc},
     {"group", group, METH_VARARGS, group_doc},
     {"like", like, METH_VARARGS, like_doc},

@@ -19,9 +19,9 @@ from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
 from dnsd.wire.rdata import canonical_rdata
 
 try:
-    from dnsd.model._columns import group, like, outside
+    from dnsd.model._columns import chosen, group, like, outside
 except ImportError:  # no compiler was found
-    from dnsd.model.plain_columns import group, like, outside
+    from dnsd.model.plain_columns import chosen, group, like, outside
 
 NO_INDEX = 2**32 - 1
 KEY_SIZE = 16  # octets
@@ -199,14 +199,10 @@ class Records(Sequence[Record]):
         """The records with the owner name `name`."""
         return [self[index] for index in self.owners.places(name)]
 
-    def of_types(self, types: Collection[int]) -> list[int]:
+    def of_types(self, types: Collection[int]) -> array[int]:
         """The indexes of the records of these types."""
-        return list(self.each_of_types(types))
-
-    def each_of_types(self, types: Collection[int]) -> Iterator[int]:
-        """The same for types of which a zone may have a million records."""
-        is_wanted = [traits.rtype in types for traits in self.distinct]
-        return compress(count(), map(is_wanted.__getitem__, self.traits)) if any(is_wanted) else iter(())
+        is_wanted = bytes(traits.rtype in types for traits in self.distinct)
+        return array("I", chosen(self.traits, is_wanted) if any(is_wanted) else b"")
 
     @property
     def most_of_a_name(self) -> int:

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias, overload
 from dnsd.model.plain_columns import WIDE, Buffer
 
 try:
-    from dnsd.model._columns import cut, larger, moved, pack, pick, places
+    from dnsd.model._columns import cut, larger, moved, pack, pick, places, starting
 except ImportError:  # no compiler was found
-    from dnsd.model.plain_columns import cut, larger, moved, pack, pick, places
+    from dnsd.model.plain_columns import cut, larger, moved, pack, pick, places, starting
 
 BLOCK = 1024  # items made at once
 COMPARED = 1024 * 1024  # octets compared at once
@@ -102,6 +102,10 @@ class OctetColumn(Sequence[bytes]):
     def places(self, item: bytes) -> array[int]:
         """The indexes of such items."""
         return array("I", places(self.octets, self.ends, item))
+
+    def starting(self, beginning: bytes) -> array[int]:
+        """The indexes of items that begin like this."""
+        return array("I", starting(self.octets, self.ends, beginning))
 
     def at(self, indexes: Iterable[int]) -> Iterator[bytes]:
         """The items at these indexes."""

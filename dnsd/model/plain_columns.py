@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from itertools import accumulate, islice, repeat
+from itertools import accumulate, compress, count, islice, repeat
 from typing import TypeAlias
 
 from dnsd.wire.names import is_below
@@ -57,6 +57,20 @@ def moved(octets: Buffer, ends: Buffer, start: int, stop: int, base: int, is_wid
 def places(octets: Buffer, ends: Buffer, wanted: bytes) -> bytes:
     """The indexes of the items that equal `wanted`."""
     return array("I", (index for index, item in enumerate(_items(octets, ends)) if item == wanted)).tobytes()
+
+
+def starting(octets: Buffer, ends: Buffer, beginning: bytes) -> bytes:
+    """The indexes of the items that begin like this."""
+    found = (index for index, item in enumerate(_items(octets, ends)) if item.startswith(beginning))
+    return array("I", found).tobytes()
+
+
+def chosen(numbers: Buffer, wanted: bytes) -> bytes:
+    """The indexes of the numbers, of 4 octets each, at which `wanted` has an octet that is not 0."""
+    try:
+        return array("I", compress(count(), map(wanted.__getitem__, memoryview(numbers).cast("B").cast("I")))).tobytes()
+    except IndexError:
+        raise ValueError("`wanted` has an octet for each number") from None
 
 
 def larger(octets: Buffer, ends: Buffer, size: int) -> bytes:

@@ -107,7 +107,7 @@ def _names_to_check(records: Records, limits: RrsetLimits) -> Iterator[tuple[byt
     few = max(1, min(limits.records, MAX_TYPES, limits.octets // LARGE))  # that many records, none large, are harmless
     largest = limits.octets // few - RECORD_HEAD
     large = records.rdatas.larger(largest)
-    misplaced = (index for index in records.each_of_types(NOT_AT_WILDCARDS) if owners[index].startswith(ASTERISK))
+    misplaced = (index for index in owners.starting(ASTERISK) if records.rtype(index) in NOT_AT_WILDCARDS)
     indexes = {owners[index]: [index] for index in chain(records.of_types({SOA, DNAME}), large, misplaced)}
     types = [traits.rtype for traits in records.distinct]
     named = zip(records.grouped, owners.at(records.grouped), strict=True)

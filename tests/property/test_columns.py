@@ -51,6 +51,10 @@ def test_columns_hold_octets(module: object, items: list[bytes], seed: int) -> N
     assert module.pick(*column, some) == [items[index] for index in some]
     wanted = rng.choice([*items, b"\7nowhere\0"])
     assert indexes(module.places(*column, wanted)) == [index for index, item in enumerate(items) if item == wanted]
+    begin = rng.choice([*items, b""])[:2]
+    assert indexes(module.starting(*column, begin)) == [i for i, item in enumerate(items) if item.startswith(begin)]
+    numbers = array("I", [rng.randrange(3) for _ in items])
+    assert indexes(module.chosen(numbers, b"\0\1\1")) == [index for index, number in enumerate(numbers) if number]
     size = rng.choice([0, 1, 3, 200])
     assert indexes(module.larger(*column, size)) == [index for index, item in enumerate(items) if len(item) > size]
     ends = accumulate(map(len, items[start:stop]), initial=7)
@@ -130,6 +134,7 @@ def test_other_columns_are_refused(module: object) -> None:
         lambda: module.pick(*one, array("I", [1])),
         lambda: module.moved(*one, 0, 2, 0, False),
         lambda: module.moved(*one, -1, 1, 0, False),
+        lambda: module.chosen(array("I", [2]), b"\0\1"),
         lambda: module.group(*one, b"x"),
         lambda: module.like(*one, *one, array("I", [1]), KEY),
         lambda: module.like(*one, *module.pack([]), array("I"), KEY),
@@ -145,6 +150,7 @@ def test_other_columns_are_refused(module: object) -> None:
             lambda: module.pick(*column, array("I", [0, 1])),  # noqa: B023
             lambda: module.places(*column, b"x"),  # noqa: B023
             lambda: module.larger(*column, 0),  # noqa: B023
+            lambda: module.starting(*column, b"x"),  # noqa: B023
             lambda: module.group(*column, KEY),  # noqa: B023
             lambda: module.outside(*column, b"\0", 9),  # noqa: B023
             lambda: module.like(*column, *column, array("I", [0, 1]), KEY),  # noqa: B023
