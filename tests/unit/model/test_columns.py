@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsd.model import plain_columns
-from dnsd.model.columns import Records
-from dnsd.model.records import Record, RecordSettings
+from dnsd.model.columns import Columns, Records
+from dnsd.model.records import Identity, Record, RecordSettings
 
 NAMES = [b"\1a\0", b"\1b\0", b"\1c\1a\0"]
 records = st.builds(
@@ -26,6 +26,9 @@ records = st.builds(
     tags=st.sampled_from([(), ("t",)]),
 )
 lists = st.lists(records, max_size=12)
+identified = st.builds(
+    replace, records, identity=st.sampled_from([Identity(), Identity("ab" * 16), Identity("cd" * 16)])
+)
 
 
 @given(lists, lists)
@@ -74,6 +77,19 @@ def test_spliced_records_are_those_of_their_lists(
     assert (found, list(found.grouped)) == (expected, list(expected.grouped))
     assert found.most_of_a_name == expected.most_of_a_name
     assert {*found.distinct} == {one.traits for one in expected}
+
+
+@given(st.lists(identified, max_size=12), st.sets(st.integers(0, 12)), st.integers(1, 3))
+def test_columns_packed_in_between_hold_the_same(given: list[Record], packed_at: set[int], at_least: int) -> None:
+    columns = Columns()
+    for index, one in enumerate(given):
+        if index in packed_at:
+            columns.pack(at_least=at_least)
+        columns.add(one)
+    found = columns.records()
+    assert list(found) == given
+    assert found == Records.of(given)
+    assert not columns.owners
 
 
 def test_ends_of_many_octets_are_numbers_of_8_octets(monkeypatch: pytest.MonkeyPatch) -> None:
