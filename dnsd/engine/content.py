@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from dnsd.engine.answer import Rrset
 from dnsd.engine.derive import answer_at
-from dnsd.engine.edge_rules import FLATTENED, NOT_SERVED, edge_rule
+from dnsd.engine.edge_rules import FLATTENED, edge_rule
 from dnsd.engine.entry import CUT, OCCLUDED, SHADOWED, NameEntry, is_within
 from dnsd.engine.names import rule_number, unpacked_rrset
 from dnsd.engine.snapshot import Snapshot
@@ -24,10 +24,15 @@ def answered_rrsets(snapshot: Snapshot, zone: bytes) -> Iterator[Rrset]:
 
     Names that a zone below this one answers for are left out, but for the delegation to it and its glue.
     """
+    alike: dict[int, list[Rrset]] = {}  # of names without RRsets of their own, by kind
     for entry in _own_entries(snapshot.names.table, zone):
-        if (rule := rule_number(entry.kind)) != NOT_SERVED:
-            for rrset in _rrsets(snapshot, entry, rule, is_apex=entry.name == zone):
-                yield rrset._replace(owner=entry.name)
+        rrsets = None if entry.sets else alike.get(entry.kind)
+        if rrsets is None:
+            rrsets = list(_rrsets(snapshot, entry, is_apex=entry.name == zone))
+            if not entry.sets:
+                alike[entry.kind] = rrsets
+        for rrset in rrsets:
+            yield rrset._replace(owner=entry.name)
 
 
 def _own_entries(table: Table, zone: bytes) -> Iterator[NameEntry]:
@@ -48,8 +53,9 @@ def _own_entries(table: Table, zone: bytes) -> Iterator[NameEntry]:
         yield entry
 
 
-def _rrsets(snapshot: Snapshot, entry: NameEntry, rule: int, *, is_apex: bool) -> Iterator[Rrset]:
-    """The RRsets at one name, without an owner."""
+def _rrsets(snapshot: Snapshot, entry: NameEntry, *, is_apex: bool) -> Iterator[Rrset]:
+    """The RRsets at one name, without an owner; none in a zone that is not set up."""
+    rule = rule_number(entry.kind)
     is_flattened, edge = rule == FLATTENED, edge_rule(rule)
     stored = {rtype for rtype, _, _ in entry.sets}
     for rtype, _, body in entry.sets:

@@ -258,6 +258,17 @@ def test_memory_of_chains_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(snapshot.chains) <= 5
 
 
+def test_memory_of_chains_with_large_ends_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "MAX_CHAIN_OCTETS", 50_000)
+    large = [record(f"b TXT {number}{'x' * 240}") for number in range(30)]
+    snapshot = built([zone("example.com", [*large, *(record(f"a{n} CNAME b.example.com") for n in range(40))])])
+    most = 0
+    for number in range(40):
+        ask(snapshot, f"a{number}.example.com", "TXT")
+        most = max(most, sum(len(answer.body) for answer in snapshot.chains.values()))
+    assert 40_000 < most < 60_000
+
+
 B = record("b A 192.0.2.1")
 
 
