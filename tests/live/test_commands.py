@@ -226,7 +226,9 @@ def test_log_level_leaves_lines_out(tmp_path: pathlib.Path) -> None:
         server.udp(DNS)
         server.process.terminate()
         assert server.process.wait(HANG_S) == 0
-        said = [line for line in server.stderr.text().splitlines() if "runs as root" not in line]
+        # On a busy machine, control may be killed at the end: an error, which the level shows.
+        others = ("runs as root", "did not end in time")
+        said = [line for line in server.stderr.text().splitlines() if not any(words in line for words in others)]
         assert said == []
 
 

@@ -10,7 +10,7 @@ import random
 import shutil
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -506,7 +506,7 @@ OUTCOMES = [
 LEAST_SHARE = 0.05  # of runs, for each kind of event and outcome
 
 
-def histories(seeds: range, root: Path) -> Counter[str]:
+def histories(seeds: Iterable[int], root: Path) -> Counter[str]:
     """Run histories; the number of runs in which each kind of event or outcome occurred."""
     found: Counter[str] = Counter()
     for seed in seeds:

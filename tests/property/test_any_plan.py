@@ -218,6 +218,7 @@ class Reference:
 
     def __init__(self, old: Snapshot, new: Snapshot) -> None:
         self.old, self.new = old, new
+        self._moves: dict[bytes, bool] = {}  # by name: each is asked for once
         self.dnames = {
             node.below.rule.owner
             for snapshot in (old, new)
@@ -247,6 +248,11 @@ class Reference:
         return found
 
     def moves(self, name: bytes) -> bool:
+        if (found := self._moves.get(name)) is None:
+            found = self._moves[name] = self._asks_whether_it_moves(name)
+        return found
+
+    def _asks_whether_it_moves(self, name: bytes) -> bool:
         before, after = replies(self.old, name), replies(self.new, name)
         is_edge = any(from_edge for _, from_edge in (*before, *after))
         return before != after and is_edge and asked(before) != asked(after)

@@ -19,7 +19,16 @@ def test_barred_names_are_never_answered_from_the_pool(tmp_path: Path) -> None:
     assert not rare, f"too rare in {RUNS} runs: {rare}"
 
 
-PATCHES = {  # the parts of the rule, each patched out
+# The parts of the rule, each patched out, and a history that shows it, which is tried first: the first of the rest may
+# be long in coming.
+FIRST = {
+    "the rule on states": 1,
+    "the rule on slips in files": 2,
+    "the rule on slips at starts": 48,
+    "the rule on removed accounts": 34,
+    "the rule on slips in requests": 9,
+}
+PATCHES = {
     "the rule on states": [("dnsd.model.dataset_rules.pool_problems", lambda dataset, account: ())],
     "the rule on slips in files": [
         ("dnsd.app.slips", lambda old, new, may_go: ()),
@@ -38,4 +47,4 @@ def test_histories_find_each_missing_part_of_the_rule(
     for name, instead in PATCHES[part]:
         monkeypatch.setattr(name, instead)
     with pytest.raises(AssertionError, match=r"from the pool|operator's word"):
-        histories(range(RUNS), tmp_path)
+        histories([FIRST[part], *(seed for seed in range(RUNS) if seed != FIRST[part])], tmp_path)
