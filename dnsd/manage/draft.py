@@ -236,8 +236,9 @@ class Draft:
         problem = self.loaded.unserved(key)
         if problem is None:
             return
-        file = self.loaded.source.files.by_key().get(key) if self.loaded.source.files else None
-        if file and not is_as_read(file):
+        read = self.loaded.source.files
+        file = read.by_key().get(key) if read else None
+        if read and file and not is_as_read(file, read.limit):
             raise FileChangedError
         reason = self.loaded.described(problem, account_of(key), is_operator=self.by_operator)
         state = f"the file of {key} was edited, and its account is held at its last good version"

@@ -78,7 +78,9 @@ class FilesEdit:
 
     def is_current(self) -> bool:
         """Whether the files on disk that this edit touches are still those in `before`. Raises OSError."""
-        return all(map(is_as_read, self._touched())) and self._has_room() and self._has_known_accounts()
+        limit = self.before.limit
+        are_as_read = all(is_as_read(file, limit) for file in self._touched())
+        return are_as_read and self._has_room() and self._has_known_accounts()
 
     def touched_keys(self) -> set[str]:
         """The keys of all written and removed files."""

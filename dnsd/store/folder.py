@@ -248,13 +248,12 @@ def keep_times(files: Files, previous: Files) -> None:
     for key, file in files.by_key().items():
         if file is not known.get(key) and not file.problem:
             with suppress(OSError):
-                if os.stat(file.path).st_mtime < file.modified and is_as_read(file):
+                if os.stat(file.path).st_mtime < file.modified and is_as_read(file, files.limit):
                     os.utime(file.path, (file.modified, file.modified))
 
 
-def is_as_read(file: SourceFile) -> bool:
-    """Whether the file on disk still has this content."""
-    limit = SizeLimit(file.content.size)  # a larger one is another
+def is_as_read(file: SourceFile, limit: SizeLimit) -> bool:
+    """Whether the file on disk still has this content; `limit` is that of its reading."""
     return read_file(file.path, file.key, file.kind, previous=file, now_ns=time.time_ns(), limit=limit) == file
 
 

@@ -33,6 +33,7 @@ class GoodTexts:
 
     def __init__(self, state: Path, blocks: BlockStore | None = None) -> None:
         self.problem: str | None = None
+        self.is_lost = False  # whether a manifest was found damaged since the texts were last kept: keep them again
         self.damaged: list[str] = []  # messages about manifests, blocks and copies that are damaged
         self._folder = GoodFolder(state / FOLDER)
         self._blocks = blocks or BlockStore(state)
@@ -42,7 +43,6 @@ class GoodTexts:
         self._kept: Files | None = None  # the served files that are kept, all of them; None: some are not
         self._incomplete: set[str] = set()  # accounts of which something is damaged
         self._forgiven: frozenset[str] = frozenset()  # of these, the accounts to do without
-        self._is_lost = False  # whether a manifest was moved aside that is in `_known`
 
     def read(self) -> Files | None:
         """Read the texts; None if no data was ever served from this state folder. Raises OSError."""
@@ -78,18 +78,13 @@ class GoodTexts:
             yield from (parsed_text(line).blocks for line in self._folder.lines(account).values())
         except DamagedFileError as error:
             self.damaged.append(str(error))
-            self._is_lost = True
+            self.is_lost = True
             raise
         except (FileNotFoundError, IsADirectoryError):
             if account in self._folder.lost():
-                self._is_lost |= account in self._known
+                self.is_lost |= account in self._known
                 what = f"the manifest of {account} was moved aside: the blocks that it names are unknown"
                 raise DamagedFileError(what) from None
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether a manifest was found damaged since the texts were last read or kept: keep them again."""
-        return self._is_lost
 
     def copies_of(self, served: Files) -> Files:
         """The served files, or the kept texts where these are up to date: a text stays when users edit its file."""
@@ -193,8 +188,8 @@ class GoodTexts:
 
     def _keep(self, served: Files) -> None:
         """Bring all accounts up to date, each as a whole. Raises the first OSError after having tried all."""
-        if self._is_lost:  # what is known of the manifests is no longer so
-            self._is_lost, self._files, self._kept = False, None, None
+        if self.is_lost:  # what is known of the manifests is no longer so
+            self.is_lost, self._files, self._kept = False, None, None
         if not self._folder.exists():  # no data was served yet, or the folder was removed
             self._known, self._copies, self._kept = {}, {}, None
         elif self._kept is None:

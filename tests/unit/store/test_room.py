@@ -191,6 +191,14 @@ def test_file_limit_is_a_setting(root: Path) -> None:
     assert "served before" in warning.message
 
 
+def test_request_for_an_account_that_a_large_file_holds_says_so(root: Path) -> None:
+    before = start(root)
+    edit(root, {**SHORT, "accounts/bay/zones/bay.example.yaml": LONG})
+    draft = Draft(reload(root, before), datetime.now(UTC), by_operator=False)
+    with pytest.raises(RefusedError, match=r"octets are over `limits\.file_mib`"):
+        draft.write_text("bay/zones/bay.example", FileKind.ZONE_YAML, "records: []\n")
+
+
 @pytest.mark.parametrize(
     ("settings", "text", "reason", "limit"),
     [(TIGHT, BIG, Reason.NO_ROOM, "limits.memory_mib"), (SHORT, LONG, Reason.INVALID, "limits.file_mib")],
