@@ -146,8 +146,8 @@ class Records(Sequence[Record]):
 
     def followed_by(self, records: Iterable[Record]) -> Records:
         """These records followed by `records`, which should be few."""
-        more = Records.of(records)
-        return self.spliced(len(self), len(self), len(self), more) if more else self
+        more = list(records)
+        return self.spliced(len(self), len(self), len(self), Records.of(more)) if more else self
 
     def spliced(self, start: int, stop: int, end: int, new: Records) -> Records:
         """The records up to `end`, with those from `start` to `stop` replaced by new ones."""

@@ -9,6 +9,7 @@ from functools import partial
 from heapq import nsmallest
 from itertools import chain, islice
 from operator import itemgetter
+from typing import TypeVar
 
 from dnsd.errors import BrokenRule, Problem
 from dnsd.model.columns import Records
@@ -58,6 +59,7 @@ class RrsetLimits:
 DEFAULT_LIMITS = RrsetLimits()
 WIDEST_LIMITS = RrsetLimits(MOST_RRSET_RECORDS, MOST_RRSET_OCTETS)
 
+F = TypeVar("F", bound=tuple[object, ...])
 Finding = tuple[int, str, BrokenRule | None]  # index of a record, message, rule that it breaks
 RrsetIndexes = Mapping[int, list[int]]  # of one name: type -> indexes of its records
 
@@ -75,12 +77,18 @@ def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Prob
         _duplicates(zone),
         _below_dnames(zone),
     )
-    first = nsmallest(MAX_PROBLEMS, found, key=itemgetter(0, 1))
-    doubtful = nsmallest(MAX_PROBLEMS, _doubtful(zone), key=itemgetter(0, 1))
+    first, doubtful = _first(found), _first(_doubtful(zone))
     return [
         *(Problem(zone.key, ("records", index), message, rule=rule) for index, message, rule in first),
         *(Problem(zone.key, ("records", index), message, warning=True) for index, message in doubtful),
     ]
+
+
+def _first(found: Iterable[F]) -> list[F]:
+    """The first MAX_PROBLEMS in the order of records; nearly all zones have none."""
+    for one in (found := iter(found)):
+        return nsmallest(MAX_PROBLEMS, chain((one,), found), key=itemgetter(0, 1))
+    return []
 
 
 def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
