@@ -183,11 +183,11 @@ ADDITIONS: dict[str, tuple[dict[str, int], Way]] = {
     "a token is made on the dashboard": (TOKEN, make_token_on_a_page),
     "a prefix is added": (
         PREFIX,
-        lambda world: world.send("POST", PREFIXES, {"cidr": f"2001:db8:{next(numbers):x}00::/48"}),
+        lambda world: world.send("POST", PREFIXES, {"cidr": f"2001:db8:{0x7000 + next(numbers):x}::/48"}),
     ),
     "a prefix is added on the dashboard": (
         PREFIX,
-        lambda world: world.page(f"/accounts/{A1}/addresses/prefixes", {"cidr": f"2001:db8:{next(numbers):x}00::/48"}),
+        lambda world: world.page(f"/accounts/{A1}/addresses/prefixes", {"cidr": f"2001:db8:{0x7000 + next(numbers):x}::/48"}),
     ),
     "a part is delegated": (
         DELEGATION,
