@@ -187,7 +187,9 @@ ADDITIONS: dict[str, tuple[dict[str, int], Way]] = {
     ),
     "a prefix is added on the dashboard": (
         PREFIX,
-        lambda world: world.page(f"/accounts/{A1}/addresses/prefixes", {"cidr": f"2001:db8:{0x7000 + next(numbers):x}::/48"}),
+        lambda world: world.page(
+            f"/accounts/{A1}/addresses/prefixes", {"cidr": f"2001:db8:{0x7000 + next(numbers):x}::/48"}
+        ),
     ),
     "a part is delegated": (
         DELEGATION,
