@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Self
 
 from dnsd.engine.entry import (
@@ -112,7 +113,36 @@ def replaced(table: Table, zones: ZoneChanges) -> Table:
     for apex, found in zones.items():
         if (found is None) != (table.find_in(apex, apex) is None):
             shadows.change(apex)
-    return table.with_changes(shadows.merged_into(changes))
+    changed = table.with_changes(shadows.merged_into(changes))
+    packed = EntryTable(changes)
+    shadowed = (
+        (apex, entry.name)
+        for apex, _, _ in given
+        for child in changed.zones(apex)[1:]
+        for entry in _within(packed, apex, child)
+    )
+    return _without_stale(changed, shadowed)
+
+
+def _within(table: EntryTable, apex: bytes, name: bytes) -> Iterator[NameEntry]:
+    """The entries of a zone at and below a name."""
+    return takewhile(lambda entry: is_within(entry.name, name), table.walk(apex, name))
+
+
+def _without_stale(table: Table, shadowed: Iterable[tuple[bytes, bytes]]) -> Table:
+    """The table, where no shadowed name leads to an older entry of its zone: pairs of zones and such names.
+
+    The overlay's hash has no shadowed entry, and the base's hash may lead to the entry that it replaces. An entry that
+    is GONE, in the zone that has the name now, comes before it.
+    """
+    rows: dict[bytes, dict[bytes, bytes]] = {}
+    for above, name in shadowed:
+        below = (one for one in (name, *ancestors(name)) if len(one) > len(above))
+        owner = next((one for one in below if table.find_in(one, one) is not None), None)
+        if owner is not None and table.find_in(owner, name) is None and table.find(name) is not None:
+            rows.setdefault(owner, {})[name] = row(GONE, 0, name)
+    found = [(owner, 0, b"".join(names.values())) for owner, names in rows.items()]
+    return table.with_changes(pack(found, table.key, True)) if found else table
 
 
 class _Shadows:
@@ -132,9 +162,7 @@ class _Shadows:
         above = next((one for one in ancestors(apex) if self._is_served(one)), None)
         if above is None or above in self.zones:
             return  # a zone packed anew already is as it should be
-        for entry in self.table.walk(above, apex):
-            if not is_within(entry.name, apex):
-                break
+        for entry in _within(self.table, above, apex):
             shadow = self._shadow_of(entry.name, above)
             if bool(entry.flags & SHADOWED) != (shadow is not None):
                 flags = entry.flags ^ SHADOWED
@@ -160,7 +188,9 @@ def edited(table: Table, apex: bytes, kind: int, changed: NameRows) -> Table:
 
     The flags of these names, and of those above and below them, are those that packing the zone again would give.
     """
-    return table.with_changes(_NameEdit(table, apex, kind, changed).changes())
+    changes = _NameEdit(table, apex, kind, changed).changes()
+    shadowed = [(apex, entry.name) for entry in EntryTable(changes).walk(apex) if entry.flags & SHADOWED]
+    return _without_stale(table.with_changes(changes), shadowed)
 
 
 class _NameEdit:
@@ -187,10 +217,7 @@ class _NameEdit:
         return [above for above in ancestors(name) if len(above) > len(self.apex)]
 
     def _below(self, name: bytes) -> Iterator[bytes]:
-        for entry in self.table.walk(self.apex, name):
-            if not is_within(entry.name, name):
-                return
-            yield entry.name
+        return (entry.name for entry in _within(self.table, self.apex, name))
 
     def _records(self, name: bytes) -> NameEntry | None:
         """The entry of a name that will have records."""

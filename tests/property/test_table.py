@@ -189,6 +189,27 @@ def changed_zone(rng: random.Random, zone: dict[bytes, NameEntry], apex: bytes) 
     return {name: entry for name, entry in made.items() if entry is not None or name in zone}
 
 
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_name_below_a_child_zone_never_leads_to_an_entry_of_before(*, is_edited: bool) -> None:
+    """A zone loses a name; a child zone comes that holds it; the zone has the name again: the child zone decides."""
+    parent, child, name = b"\1z\0", b"\1a\1z\0", b"\1b\1a\1z\0"
+
+    def rows(*names: bytes) -> bytes:
+        return b"".join(row(PLAIN, 0, one, (PackedSet(A, 1, b"1234"),)) for one in names)
+
+    table = packed_table({parent: (0, rows(parent, name))})
+    table = replaced(replaced(table, {parent: (0, rows(parent))}), {child: (0, rows(child))})
+    if is_edited:
+        table = edited(table, parent, 0, {name: rows(name)})
+    else:
+        table = replaced(table, {parent: (0, rows(parent, name))})
+    assert table.find_in(parent, name) is not None
+    for kind in KINDS:
+        assert kind(table.octets, table.overlay).find(name) is None
+    table = replaced(table, {child: None})
+    assert table.find(name) is not None
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_after_any_edit_a_table_equals_one_packed_from_nothing(seed: int) -> None:
     rng = random.Random(seed)
