@@ -10,8 +10,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import cached_property
-from itertools import compress, count, filterfalse
-from operator import not_
+from itertools import chain, compress, count, filterfalse
 from typing import NamedTuple
 
 from dnsd.engine.answer import QUESTION_NAME
@@ -21,7 +20,7 @@ from dnsd.engine.names import kind_of
 from dnsd.engine.node import Apex
 from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone
 from dnsd.engine.table import rows
-from dnsd.model.octet_column import OctetColumn
+from dnsd.model.octet_column import Numbers, OctetColumn
 from dnsd.model.records import RecordSettings, Traits, answered_ttl_s
 from dnsd.model.zones import Status, Zone
 from dnsd.wire.message import IN, RECORD_FIXED
@@ -31,12 +30,14 @@ from dnsd.wire.rdata import AAAA, CNAME, DNAME, HTTPS, NS, A
 HIDDEN_BY_EDGE = frozenset((A, AAAA, CNAME))  # types for which the edge decides, not the data
 
 
-# Marks of records while they are packed, by the other records of their names.
-ALIKE = 0  # the name has this record alone, and is packed together with others
-APART = 1  # the name has this record alone, and its place matters
-SEVERAL = 2  # the name has several records
-
-PACKED = 50_000  # records packed at once
+# Marks of records while they are packed.
+STORED = 0  # the name's records stand in its row
+RULED = 1  # likewise, and the name has a rule
+APART = 2  # the name's row depends on more than the traits of its records
+SEVERAL = 4  # beside the others: the name has several records
+NOT_HIDDEN = 256
+IS_RULED = bytes(mark & RULED for mark in range(256))
+IS_SINGLE = bytes(mark in (STORED, RULED) for mark in range(256))
 
 
 class PackedZone(NamedTuple):
@@ -105,7 +106,7 @@ class ZonePacker:
     def packed(self, apex: Apex) -> PackedZone:
         """The zone, packed."""
         marks = self._marks()
-        octets = b"".join((*self._rows_alike(marks), *self._rows_apart(marks)))
+        octets = b"".join((self._rows_of_single(marks), *self._rows_of_several(marks)))
         return PackedZone(self.built(apex), octets)
 
     def keep_proxied(self, before: BuiltZone, changed: Set[bytes]) -> None:
@@ -133,59 +134,69 @@ class ZonePacker:
         )
 
     def _marks(self) -> bytearray:
-        """For each record ALIKE, APART or SEVERAL."""
-        owners, hidden = self.records.owners, [treatment.is_hidden for treatment in self.treatments]
-        marks = bytearray(len(owners))
-        for index in (*owners.starting(ASTERISK), *owners.places(self.zone.name)):
-            marks[index] = APART
+        """For each record STORED, RULED or APART, and SEVERAL."""
+        records, hidden = self.records, bytes(treatment.is_hidden for treatment in self.treatments)
+        marks = bytearray(len(records))
+        for index in records.owners.starting(ASTERISK):
+            marks[index] = APART if hidden[records.traits[index]] else RULED
         if self.cuts:
-            for index in compress(count(), map(hidden.__getitem__, self.records.traits)):
-                marks[index] |= self._is_cut_off(index)
-        servers = self.records.of_types({NS})
-        for index, rdata in zip(servers, self.records.rdatas.at(servers), strict=True):
+            for index in compress(count(), map(hidden.__getitem__, records.traits)):
+                marks[index] = APART if self._is_cut_off(index) else marks[index]
+        servers = records.of_types({NS})
+        for index, rdata in zip(servers, records.rdatas.at(servers), strict=True):
             if rdata.lower().endswith(self.zone.name):
-                marks[index] = APART
-        for index in self.records.grouped:
-            marks[index] = SEVERAL
+                marks[index] |= RULED
+        for index in records.owners.places(self.zone.name):
+            marks[index] = APART
+        for index in records.grouped:
+            marks[index] |= SEVERAL
         return marks
 
     def _has_glue(self, index: int) -> bool:
         """Whether a name server may have addresses in this zone: then a referral is more than the NS records."""
         return self.records.rdatas[index].lower().endswith(self.zone.name)
 
-    def _rows_alike(self, marks: bytearray) -> Iterator[bytes]:
-        """The rows of names with one record, packed together with those that are treated alike."""
-        records, is_alike = self.records, bytes(map(not_, marks))
-        for start in range(0, len(is_alike), PACKED):
-            part = slice(start, start + PACKED)
-            chosen, owners, rdatas = is_alike[part], records.owners[part], records.rdatas[part]
-            traits = list(compress(records.traits[part], chosen))
-            if not all(chosen):
-                owners, rdatas = list(compress(owners, chosen)), list(compress(rdatas, chosen))
-            yield from self._part_alike(owners, rdatas, traits)
+    def _rows_of_single(self, marks: bytearray) -> bytes:
+        """The rows of names with one record that does not stand apart."""
+        records = self.records
+        order = array("I", compress(count(), marks.translate(IS_SINGLE)))
+        if any(treatment.is_hidden for treatment in self.treatments):
+            rules = [treatment.rule if treatment.is_hidden else NOT_HIDDEN for treatment in self.treatments]
+            found = [rules[records.traits[index]] for index in order]
+            is_hidden = [rule != NOT_HIDDEN for rule in found]
+            self.proxied_names += records.owners.at(array("I", compress(order, is_hidden)))
+            self.rules += bytes(compress(found, is_hidden))
+        return self._rows(order, array("I", range(1, len(order) + 1)), marks)
 
-    def _part_alike(self, owners: list[bytes], datas: list[bytes], traits: list[int]) -> Iterator[bytes]:
-        groups: dict[_Treatment, tuple[list[bytes], list[bytes]]] = defaultdict(lambda: ([], []))
-        if len(used := {*traits}) == 1:
-            groups[self.treatments[used.pop()]] = owners, datas
-        else:
-            by_traits = [groups[treatment] for treatment in self.treatments]
-            for owner, rdata, number in zip(owners, datas, traits, strict=True):
-                names, rdatas = by_traits[number]
-                names.append(owner)
-                rdatas.append(rdata)
-        for (flags, rule, rtype, ttl, is_hidden), (names, rdatas) in groups.items():
-            if is_hidden:
-                self.proxied_names += names
-                self.rules += bytes((rule,)) * len(names)
-            yield rows(flags, kind_of(self.number, rule), names, rtype, ttl, None if is_hidden else rdatas)
-
-    def _rows_apart(self, marks: bytearray) -> Iterator[bytes]:
+    def _rows_of_several(self, marks: bytearray) -> Iterator[bytes]:
         """The rows of all other names."""
+        records = self.records
         for index in compress(count(), map(APART.__eq__, marks)):
-            yield self.row(self.records.owners[index], [index])
-        for indexes in self.records.groups():
-            yield self.row(self.records.owners[indexes[0]], indexes)
+            yield self.row(records.owners[index], [index])
+        apart = records.indexes_of({*records.owners.at(array("I", self._apart_of_several(marks)))})
+        for owner, indexes in apart.items():
+            yield self.row(owner, indexes)
+        done = {*chain.from_iterable(apart.values())}
+        rest = array("I", filterfalse(done.__contains__, records.grouped)) if done else records.grouped
+        yield self._rows(*records.together(rest), marks)
+
+    def _apart_of_several(self, marks: bytearray) -> Iterator[int]:
+        """The indexes of records for which their names, with several records, stand apart."""
+        grouped, traits = self.records.grouped, self.records.traits
+        yield from compress(grouped, map(APART.__and__, map(marks.__getitem__, grouped)))
+        decides = [one.is_hidden or one.rtype in (CNAME, DNAME) for one in self.treatments]
+        if any(decides):
+            yield from compress(grouped, map(decides.__getitem__, map(traits.__getitem__, grouped)))
+
+    def _rows(self, order: Numbers, ends: Numbers, marks: bytearray) -> bytes:
+        """The rows of the names of these records, name by name."""
+        owners, rdatas = self.records.owners, self.records.rdatas
+        treatments = [
+            (one.flags, kind_of(self.number, one.rule), one.rtype, one.ttl, one.is_hidden) for one in self.treatments
+        ]
+        is_ruled = bytes(marks.translate(IS_RULED))
+        columns = owners.octets, owners.ends, rdatas.octets, rdatas.ends, self.records.traits
+        return rows(*columns, is_ruled, order, ends, treatments)
 
     def row(self, owner: bytes, indexes: Sequence[int]) -> bytes:
         """The row of the name with the records at these indexes."""

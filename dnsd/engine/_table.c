@@ -211,7 +211,6 @@ static PyTypeObject TableType = {
 #include "making.h"
 
 static PyMethodDef functions[] = {
-    {"rows", rows, METH_VARARGS, rows_doc},
     {"pack", pack, METH_VARARGS, pack_doc},
     {"merge", merge, METH_VARARGS, merge_doc},
     {"difference", difference, METH_VARARGS, difference_doc},

@@ -6,8 +6,9 @@ A *row* is the octets of one entry, from `row` or `rows`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeAlias
 
 from dnsd.wire.message import IN, RECORD_FIXED
 from dnsd.wire.names import MAX_NAME
@@ -88,23 +89,67 @@ def row(flags: int, kind: int, name: bytes, sets: Iterable[tuple[int, int, bytes
     return octets + bytes(-len(octets) % 4)
 
 
-def rows(flags: int, kind: int, names: Sequence[bytes], rtype: int, ttl: int, rdatas: Sequence[bytes] | None) -> bytes:
-    """Rows of many names, each with one record of class IN, or without sets if `rdatas` is None.
+Column: TypeAlias = "bytes | memoryview | array[int]"
+Treatment = tuple[int, int, int, int, bool]  # flags, kind, type, TTL, whether nothing stands for the record
 
-    Raises ValueError for what does not fit into a row.
+
+def rows(
+    owners: Column,
+    owner_ends: Column,
+    rdatas: Column,
+    rdata_ends: Column,
+    traits: Column,
+    special: bytes,
+    order: Column,
+    ends: Column,
+    treatments: list[Treatment],
+) -> bytes:
+    """The rows of the names whose records are at the indexes `order`, name by name, up to `ends` there.
+
+    Columns are octets, and the ends of each record's, in numbers of 4 octets, or of 8 if there are too many. `special`
+    has an octet for each record, `traits` the index of its treatment. Raises ValueError for what does not fit.
     """
-    is_long = any(len(name) > MAX_NAME for name in names)
-    if is_long or (rdatas is not None and (len(rdatas) != len(names) or any(len(one) > MAX_RDATA for one in rdatas))):
-        raise ValueError("names or data that do not fit into rows")
-    if rdatas is None:
-        return b"".join([row(flags, kind, name) for name in names])
+    names, datas = _items(owners, owner_ends), _items(rdatas, rdata_ends)
+    numbers, places = _numbers(traits), _numbers(order)
+    made, start = [], 0
+    for stop in _numbers(ends):
+        indexes = places[start:stop]
+        if not indexes:
+            raise ValueError("records that do not fit into rows")
+        flags, kind = treatments[numbers[indexes[0]]][:2]
+        sets: dict[int, tuple[list[int], list[bytes]]] = {}
+        for index in indexes:
+            own_flags, _, rtype, ttl, is_hidden = treatments[numbers[index]]
+            flags = SPECIAL if special[index] or own_flags & SPECIAL else flags
+            if not is_hidden:
+                ttls, found = sets.setdefault(rtype, ([], []))
+                ttls.append(ttl)
+                found.append(datas(index))
+        bodies = ((rtype, len(found), _body(rtype, min(ttls), found)) for rtype, (ttls, found) in sets.items())
+        name = names(indexes[0])
+        if len(name) > MAX_NAME:
+            raise ValueError("records that do not fit into rows")
+        made.append(row(flags, kind, name, bodies))
+        start = stop
+    return b"".join(made)
+
+
+def _body(rtype: int, ttl: int, rdatas: list[bytes]) -> bytes:
+    if any(len(rdata) > MAX_RDATA for rdata in rdatas):
+        raise ValueError("records that do not fit into rows")
     pack = RECORD_FIXED.pack
-    return b"".join(
-        [
-            row(flags, kind, name, ((rtype, 1, b"\xc0\x0c" + pack(rtype, IN, ttl, len(rdata)) + rdata),))
-            for name, rdata in zip(names, rdatas, strict=True)
-        ]
-    )
+    return b"".join([b"\xc0\x0c" + pack(rtype, IN, ttl, len(rdata)) + rdata for rdata in rdatas])
+
+
+def _numbers(octets: Column) -> memoryview:
+    return memoryview(octets).cast("B").cast("I")
+
+
+def _items(octets: Column, ends: Column) -> Callable[[int], bytes]:
+    """The items of a column, by index."""
+    cuts = memoryview(octets)
+    numbers = memoryview(ends).cast("B").cast("I" if cuts.nbytes < 2**32 else "Q")
+    return lambda index: bytes(cuts[numbers[index - 1] if index else 0 : numbers[index]])
 
 
 def in_order(name: bytes) -> SortKey:

@@ -3,8 +3,6 @@
 #ifndef DNSD_MAKING_H
 #define DNSD_MAKING_H
 
-enum { RECORD_FIXED = 12 }; /* octets of a record before its data: C0 0C, type, class, TTL, length */
-
 static int parse_key(PyObject *octets, uint64_t key[2]) {
     if (PyBytes_Check(octets) && PyBytes_GET_SIZE(octets) == 16) {
         memcpy(key, PyBytes_AS_STRING(octets), 16);
@@ -30,68 +28,6 @@ static int parse_zone(PyObject *item, ZoneRows *zone, Py_buffer *rows) {
     PyBuffer_Release(rows);
     PyErr_SetString(PyExc_ValueError, "the name of a zone is not a name");
     return -1;
-}
-
-/* The octets of a row of one name, with one record or none. */
-static size_t row_size(PyObject *name, PyObject *rdata) {
-    size_t body = rdata ? RECORD_FIXED + PyBytes_GET_SIZE(rdata) : 0, set = rdata ? SET_FIXED + even(body) : 0;
-    return fourfold(ENTRY_FIXED + even(PyBytes_GET_SIZE(name)) + set + (body >= LARGE ? 4 : 0));
-}
-
-/* Write such a row, where all octets are 0. */
-static void write_row(unsigned char *out, const unsigned char head[8], uint16_t rtype, uint32_t ttl, PyObject *name,
-                      PyObject *rdata) {
-    size_t name_size = PyBytes_GET_SIZE(name);
-    memcpy(out, head, ENTRY_FIXED);
-    out[1] = name_size;
-    memcpy(out + ENTRY_FIXED, PyBytes_AS_STRING(name), name_size);
-    if (!rdata) return;
-    size_t data = PyBytes_GET_SIZE(rdata), body = RECORD_FIXED + data;
-    uint16_t set[] = {rtype, 1, body < LARGE ? body : LARGE};
-    uint32_t size = body;
-    out += ENTRY_FIXED + even(name_size);
-    memcpy(out, set, SET_FIXED);
-    out += SET_FIXED;
-    if (body >= LARGE) memcpy(out, &size, 4), out += 4;
-    unsigned char fixed[RECORD_FIXED] = {0xC0, 0x0C, rtype >> 8, rtype & 255, 0, 1, ttl >> 24, ttl >> 16, ttl >> 8,
-                                         ttl, data >> 8, data};
-    memcpy(out, fixed, RECORD_FIXED);
-    memcpy(out + RECORD_FIXED, PyBytes_AS_STRING(rdata), data);
-}
-
-PyDoc_STRVAR(rows_doc, "rows(flags, kind, names, rtype, ttl, rdatas): rows of many names, each with one record of class\n"
-                       "IN, or without sets if `rdatas` is None. Raises ValueError for what does not fit into a row.");
-static PyObject *rows(PyObject *Py_UNUSED(module), PyObject *args) {
-    unsigned char flags, head[ENTRY_FIXED];
-    unsigned int kind, ttl;
-    unsigned short rtype;
-    PyObject *names, *rdatas;
-    if (!PyArg_ParseTuple(args, "bIO!HIO", &flags, &kind, &PyList_Type, &names, &rtype, &ttl, &rdatas)) return NULL;
-    int has_sets = rdatas != Py_None;
-    Py_ssize_t count = PyList_GET_SIZE(names), size = 0;
-    int fits = !has_sets || (PyList_Check(rdatas) && PyList_GET_SIZE(rdatas) == count);
-    for (Py_ssize_t i = 0; fits && i < count; i++) {
-        PyObject *name = PyList_GET_ITEM(names, i), *rdata = has_sets ? PyList_GET_ITEM(rdatas, i) : NULL;
-        fits = PyBytes_Check(name) && PyBytes_GET_SIZE(name) <= NAME_LIMIT &&
-               (!rdata || (PyBytes_Check(rdata) && PyBytes_GET_SIZE(rdata) <= UINT16_MAX));
-        if (fits) size += row_size(name, rdata);
-    }
-    if (!fits) {
-        PyErr_SetString(PyExc_ValueError, "names or data that do not fit into rows");
-        return NULL;
-    }
-    PyObject *made = PyBytes_FromStringAndSize(NULL, size);
-    if (!made) return NULL;
-    unsigned char *out = (unsigned char *)PyBytes_AS_STRING(made);
-    memset(out, 0, size);
-    memcpy(head, (unsigned char[]){flags, 0, has_sets, 0}, 4);
-    memcpy(head + 4, &kind, 4);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *name = PyList_GET_ITEM(names, i), *rdata = has_sets ? PyList_GET_ITEM(rdatas, i) : NULL;
-        write_row(out, head, rtype, ttl, name, rdata);
-        out += row_size(name, rdata);
-    }
-    return made;
 }
 
 PyDoc_STRVAR(pack_doc, "pack(zones, key, changes=False): the octets of a table; `zones` is a sequence of (apex, kind of its\n"

@@ -30,11 +30,15 @@ from dnsd.wire.names import ancestors
 from dnsd.wire.rdata import NS
 
 try:
-    from dnsd.engine._table import EntryTable, difference, merge, pack, rows
+    from dnsd.engine._table import EntryTable, difference, merge, pack
 except ImportError:  # no compiler was found, or the system is not Linux
-    from dnsd.engine.entry import rows
     from dnsd.engine.plain_pack import difference, merge, pack  # type: ignore[assignment]
     from dnsd.engine.plain_table import EntryTable  # type: ignore[assignment]
+
+try:
+    from dnsd.engine._rows import rows
+except ImportError:
+    from dnsd.engine.entry import rows
 
 __all__ = ["NameRows", "Table", "ZoneChanges", "edited", "packed_table", "replaced", "rows"]
 

@@ -224,6 +224,66 @@ static PyObject *group(PyObject *Py_UNUSED(module), PyObject *args) {
     return made ? Py_BuildValue("NI", made, most) : NULL;
 }
 
+/* Put the numbers of names, in the order of their first records, and the indexes of these. -1 after a failure. */
+static int number_names(const Column *owners, const Py_buffer *indexes, const uint64_t key[2], uint32_t *names,
+                        Indexes *firsts) {
+    size_t count = indexes->len / 4, room = slots_for(count), at;
+    uint32_t *slots = PyMem_Calloc(room, sizeof *slots), index; /* the number of a name plus 1; 0: free */
+    int failed = !slots;
+    Item before = {NULL, 0}, owner, other;
+    for (size_t i = 0; !failed && i < count; i++, before = owner) {
+        memcpy(&index, (char *)indexes->buf + 4 * i, 4);
+        if ((failed = find(owners, index, &owner) < 0)) break;
+        if (i && is_equal(owner, before)) {
+            names[i] = names[i - 1];
+            continue;
+        }
+        for (at = siphash(key, owner.at, owner.size) & (room - 1); !failed && slots[at]; at = (at + 1) & (room - 1)) {
+            failed = find(owners, firsts->at[slots[at] - 1], &other) < 0;
+            if (!failed && is_equal(owner, other)) break;
+        }
+        if (!failed && !slots[at]) {
+            failed = put(firsts, index) < 0;
+            slots[at] = firsts->count;
+        }
+        names[i] = slots[at] - 1;
+    }
+    PyMem_Free(slots);
+    return failed ? -1 : 0;
+}
+
+PyDoc_STRVAR(together_doc, "together(octets, ends, indexes, key): these indexes name by name, and where each name's end.\n"
+                           "Names come in the order of their first records. `key`: 16 octets.");
+static PyObject *together(PyObject *Py_UNUSED(module), PyObject *args) {
+    Column owners;
+    Py_buffer indexes, given;
+    uint64_t key[2];
+    if (!PyArg_ParseTuple(args, "y*y*y*y*", &owners.octets, &owners.ends, &indexes, &given)) return NULL;
+    int failed = measure(&owners) < 0 || given.len != sizeof key || indexes.len / 4 >= MOST;
+    size_t count = failed ? 0 : indexes.len / 4;
+    uint32_t *names = PyMem_Malloc((count + 1) * sizeof *names), *ends = NULL;
+    Indexes firsts = {.count = 0};
+    if (!failed) memcpy(key, given.buf, sizeof key);
+    failed = failed || !names || number_names(&owners, &indexes, key, names, &firsts) < 0;
+    PyObject *order = failed ? NULL : PyBytes_FromStringAndSize(NULL, 4 * count), *made = NULL;
+    if (order && (ends = PyMem_Calloc(firsts.count + 1, sizeof *ends))) {
+        for (size_t i = 0; i < count; i++) ends[names[i] + 1]++; /* then: where each name's begin */
+        for (size_t name = 0; name < firsts.count; name++) ends[name + 1] += ends[name];
+        for (size_t i = 0; i < count; i++) /* then: where each name's end */
+            memcpy(PyBytes_AS_STRING(order) + 4 * (size_t)ends[names[i]]++, (char *)indexes.buf + 4 * i, 4);
+        made = Py_BuildValue("Oy#", order, (char *)ends, (Py_ssize_t)(4 * firsts.count));
+    } else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "this column or key does not fit");
+    Py_XDECREF(order);
+    PyMem_Free(ends);
+    PyMem_Free(names);
+    PyMem_Free(firsts.at);
+    release(&owners);
+    PyBuffer_Release(&indexes);
+    PyBuffer_Release(&given);
+    return made;
+}
+
 /* A number for an owner and data, whatever the case of letters. */
 static uint64_t number_of(const uint64_t key[2], Item owner, Item rdata, unsigned char *lower) {
     for (size_t i = 0; i < rdata.size; i++) lower[i] = Py_TOLOWER(rdata.at[i]);
@@ -314,6 +374,7 @@ static PyMethodDef functions[] = {
     {"chosen", chosen, METH_VARARGS, chosen_doc},
     {"larger", larger, METH_VARARGS, larger_doc},
     {"group", group, METH_VARARGS, group_doc},
+    {"together", together, METH_VARARGS, together_doc},
     {"like", like, METH_VARARGS, like_doc},
     {"outside", outside, METH_VARARGS, outside_doc},
     {0},

@@ -19,9 +19,9 @@ from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
 from dnsd.wire.rdata import canonical_rdata
 
 try:
-    from dnsd.model._columns import chosen, group, like, outside
+    from dnsd.model._columns import chosen, group, like, outside, together
 except ImportError:  # no compiler was found
-    from dnsd.model.plain_columns import chosen, group, like, outside
+    from dnsd.model.plain_columns import chosen, group, like, outside, together
 
 NO_INDEX = 2**32 - 1
 KEY_SIZE = 16  # octets
@@ -243,20 +243,10 @@ class Records(Sequence[Record]):
         """The indexes of records with owners that are neither `name` nor below it, the first `most` of them."""
         return array("I", outside(self.owners.octets, self.owners.ends, name, most))
 
-    def groups(self) -> Iterator[list[int]]:
-        """For each name that owns several records, the indexes of its records."""
-        # Each record links to the previous one of its name: a list for each of a million names needs far more memory.
-        before, last = array("I"), dict[bytes, int]()
-        for place, owner in enumerate(self.owners.at(self.grouped)):
-            before.append(last.get(owner, NO_INDEX))
-            last[owner] = place
-        for place in last.values():
-            group = []
-            while place != NO_INDEX:
-                group.append(self.grouped[place])
-                place = before[place]
-            group.reverse()
-            yield group
+    def together(self, indexes: Numbers) -> tuple[memoryview, memoryview]:
+        """These indexes of records name by name, and where each name's end; names in the order of their first ones."""
+        order, ends = together(self.owners.octets, self.owners.ends, indexes, secrets.token_bytes(KEY_SIZE))
+        return memoryview(order).cast("I"), memoryview(ends).cast("I")
 
 
 class Columns:

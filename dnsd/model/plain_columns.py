@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from itertools import accumulate, compress, count, islice, repeat
+from itertools import accumulate, chain, compress, count, islice, repeat
 from typing import TypeAlias
 
 from dnsd.wire.names import is_below
@@ -94,6 +94,15 @@ def group(octets: Buffer, ends: Buffer, key: bytes) -> tuple[bytes, int]:
         return b"", 1
     shared = {owner for owner, number in numbers.items() if number > 1}
     return array("I", (index for index, owner in enumerate(_items(octets, ends)) if owner in shared)).tobytes(), most
+
+
+def together(octets: Buffer, ends: Buffer, indexes: Buffer, key: bytes) -> tuple[bytes, bytes]:
+    """These indexes name by name, and where each name's end; names in the order of their first records."""
+    found: dict[bytes, list[int]] = {}
+    for index, owner in zip(memoryview(indexes).cast("B").cast("I"), pick(octets, ends, indexes), strict=True):
+        found.setdefault(owner, []).append(index)
+    stops = array("I", accumulate(map(len, found.values())))
+    return array("I", chain.from_iterable(found.values())).tobytes(), stops.tobytes()
 
 
 def like(owners: Buffer, owner_ends: Buffer, rdatas: Buffer, rdata_ends: Buffer, grouped: Buffer, key: bytes) -> bytes:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import tests.native.compiled  # noqa: F401  first, as the package then imports the extensions loaded by it
-from dnsd.engine._table import EntryTable, difference, merge, pack, rows
+from dnsd.engine._table import EntryTable, difference, merge, pack
 from dnsd.engine.entry import row
 from tests.native.attacker import attack
 
@@ -174,10 +174,6 @@ def attack_rows(rng: random.Random) -> None:
             quietly(pack, zones, KEY, changes)
     for apex in (b"", b"\0", b"x", b"\xff" * 255, b"\1z", bytes(300)):
         quietly(pack, [(apex, 0, good)], KEY)
-    names = [rng.randbytes(rng.choice((0, 1, 254, 255, 256))) for _ in range(5)]
-    data = [rng.randbytes(rng.choice((0, 1, 65_522, 65_523, 65_524, 65_535, 65_536))) for _ in names]
-    for rdatas in (None, data, data[:-1]):
-        quietly(rows, 255, 2**32 - 1, names, 65_535, 2**32 - 1, rdatas)
 
 
 def attack_tables(rng: random.Random) -> None:

@@ -15,13 +15,19 @@ from pathlib import Path
 
 from tests.native.compiled import ROOT, SANITIZED, STRICT, CompileError, compile_all, sanitizer_library
 
-ATTACKS = ("tests.native.attack_table", "tests.native.attack_batch", "tests.native.attack_lines")
+ATTACKS = (
+    "tests.native.attack_table",
+    "tests.native.attack_rows",
+    "tests.native.attack_batch",
+    "tests.native.attack_lines",
+)
 SEEDS, QUICK_SEEDS = 25, 3
 TESTS = (
     "tests/property/test_table.py",
     "tests/property/test_batch.py",
     "tests/property/test_plain_lines.py",
     "tests/property/test_columns.py",
+    "tests/property/test_rows.py",
 )
 # Reads beyond the end of an array: the sanitizer must find this, or its other results mean nothing.
 CANARY = "import ctypes; a = (ctypes.c_char * 8)(); ctypes.CDLL(None).memcmp(a, bytes(64), 64)"

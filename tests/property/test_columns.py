@@ -98,6 +98,19 @@ def test_groups(module: object, owners: list[bytes]) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 @settings(max_examples=examples(300, 3_000))
+@given(owners=st.lists(NAMES, max_size=20), seed=st.integers())
+def test_records_name_by_name(module: object, owners: list[bytes], seed: int) -> None:
+    rng, expected = random.Random(seed), dict[bytes, list[int]]()
+    some = array("I", [index for index in range(len(owners)) if rng.random() < 0.8])
+    for index in some:
+        expected.setdefault(owners[index], []).append(index)
+    order, ends = module.together(*module.pack(owners), some, KEY)
+    assert indexes(order) == [index for of_name in expected.values() for index in of_name]
+    assert indexes(ends) == [*accumulate(map(len, expected.values()))]
+
+
+@pytest.mark.parametrize("module", MODULES)
+@settings(max_examples=examples(300, 3_000))
 @given(rows=st.lists(st.tuples(NAMES, DATA), max_size=20), seed=st.integers())
 def test_records_alike(module: object, rows: list[tuple[bytes, bytes]], seed: int) -> None:
     owners, rdatas = [name for name, _ in rows], [data for _, data in rows]

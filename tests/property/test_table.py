@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from dnsd.engine import entry as module
 from dnsd.engine import plain_pack, plain_table
 from dnsd.engine.entry import (
     CUT,
@@ -317,20 +316,6 @@ def test_rows_that_cannot_be_those_of_a_table_are_refused(making: Any) -> None:
         making.pack([], b"")
     with pytest.raises(ValueError, match="not a table of names"):
         making.merge((b"",), KEY, True)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_many_rows_at_once_are_the_same_octets(seed: int) -> None:
-    rng = random.Random(seed)
-    names = [some_name(rng, b"\1z\0") for _ in range(50)]
-    sizes = (0, 1, 4, 16, 65_522, 65_523, 65_535)
-    for rdatas in (None, [rng.randbytes(rng.choice(sizes)) for _ in names]):
-        made = compiled.rows(PLAIN, 2**32 - 1, names, 65_280, 2**31 - 1, rdatas)
-        assert made == module.rows(PLAIN, 2**32 - 1, names, 65_280, 2**31 - 1, rdatas)
-    for names, rdatas in (([b"x" * 256], None), ([b"\0"], []), ([b"\0"], [bytes(65_536)])):
-        for made in (compiled.rows, module.rows):
-            with pytest.raises(ValueError, match="do not fit"):
-                made(0, 0, names, 1, 1, rdatas)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,7 +14,7 @@ from dnsd.engine.edge_rules import AS_STORED, EDGE, NO_HTTPS, NO_V6, NOT_SERVED,
 from dnsd.engine.entry import OCCLUDED, PLAIN, SPECIAL, row
 from dnsd.engine.names import NameTable, kind_of, rule_number, stored_name, unpacked_rrset, zone_number
 from dnsd.engine.node import REFUSED_NODE, Apex, Edge
-from dnsd.engine.table import packed_table, rows
+from dnsd.engine.table import packed_table
 from dnsd.wire.message import IN, NXDOMAIN, RECORD_FIXED
 from dnsd.wire.names import parse_name_text
 from dnsd.wire.rdata import AAAA, ANY, NS, SOA, A
@@ -32,8 +32,9 @@ def table(number: int = 0, more: Iterable[bytes] = (), *, rule: int = AS_STORED)
     """One zone with HOSTS and other rows."""
     apex = parse_name_text("example.com")
     at_apex = row(PLAIN, kind_of(number, AS_STORED), apex, [body(SOA, SOA_DATA), body(NS, HOSTS[0])])
-    data = None if rule & EDGE else [bytes((10, 0, 0, one)) for one in range(len(HOSTS))]
-    octets = b"".join([at_apex, rows(PLAIN, kind_of(number, rule), HOSTS, A, 300, data), *more])
+    sets = [() if rule & EDGE else (body(A, bytes((10, 0, 0, one))),) for one in range(len(HOSTS))]
+    hosts = (row(PLAIN, kind_of(number, rule), host, data) for host, data in zip(HOSTS, sets, strict=True))
+    octets = b"".join([at_apex, *hosts, *more])
     zones = [*[None] * number, Apex("z1", "a1", apex, verified=True)]
     return NameTable(packed_table({apex: (kind_of(number, AS_STORED), octets)}), zones)
 

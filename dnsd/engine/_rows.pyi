@@ -1,0 +1,14 @@
+from dnsd.engine.entry import Column, Treatment
+
+def rows(
+    owners: Column,
+    owner_ends: Column,
+    rdatas: Column,
+    rdata_ends: Column,
+    traits: Column,
+    special: bytes,
+    order: Column,
+    ends: Column,
+    treatments: list[Treatment],
+    /,
+) -> bytes: ...
