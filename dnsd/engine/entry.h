@@ -81,7 +81,7 @@ static inline uint64_t fourfold(uint64_t size) { return (size + 3) & ~(uint64_t)
 static inline uint64_t order_count(uint64_t entries) { return (entries + ORDER_STEP - 1) / ORDER_STEP; }
 
 /* Whether the octets begin with a head that fits their size; then `self` maps them. */
-static int map_table(Mapped *self, const unsigned char *octets, uint64_t size) {
+static inline int map_table(Mapped *self, const unsigned char *octets, uint64_t size) {
     TableHead head;
     if (size < sizeof head) return 0;
     memcpy(&head, octets, sizeof head);

@@ -17,7 +17,7 @@ typedef struct {
     size_t count, room;
 } Indexes;
 
-static int put(Indexes *indexes, uint32_t index) {
+static inline int put(Indexes *indexes, uint32_t index) {
     if (indexes->count == indexes->room) {
         size_t room = indexes->room ? 2 * indexes->room : 64;
         uint32_t *at = PyMem_Realloc(indexes->at, room * sizeof *at);
@@ -29,14 +29,14 @@ static int put(Indexes *indexes, uint32_t index) {
 }
 
 /* The indexes as octets, or NULL after a failure; frees them. */
-static PyObject *octets_of(Indexes *indexes, int failed) {
+static inline PyObject *octets_of(Indexes *indexes, int failed) {
     PyObject *made = failed ? NULL : PyBytes_FromStringAndSize((char *)indexes->at, 4 * indexes->count);
     PyMem_Free(indexes->at);
     return made;
 }
 
 /* A power of two, of which `count` is at most three quarters. */
-static size_t slots_for(size_t count) {
+static inline size_t slots_for(size_t count) {
     size_t slots = 8;
     while (slots / 4 * 3 < count) slots *= 2;
     return slots;
