@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
-from starlette.concurrency import run_in_threadpool
-
 from dnsd.api import bodies
 from dnsd.api.addressing import forced
 from dnsd.api.envelope import Reply, listed
@@ -27,6 +25,7 @@ from dnsd.manage.find import find_account, find_prefix
 from dnsd.manage.prefixes import set_advertised
 from dnsd.model.accounts import Account, Prefix
 from dnsd.model.times import time_text
+from dnsd.process.tasks import in_thread
 
 MAX_ACCOUNTS = 50  # on one page
 
@@ -75,7 +74,7 @@ async def delete_account(call: Call) -> Reply:
     account_id = call.path["account_id"]
     await call.service.change(call.actor, "account.delete", lambda draft: accounts.delete_account(draft, account_id))
     with suppress(OSError):  # the account is gone; what is left of its documents goes later
-        await run_in_threadpool(call.service.loa.remove_all, account_id)
+        await in_thread(partial(call.service.loa.remove_all, account_id))
     return Reply({"id": account_id})
 
 
@@ -156,7 +155,7 @@ def _shape(call: Call, loaded: Loaded, account: Account, prefix: Prefix) -> Json
 async def _check_document(call: Call, document_id: str | None) -> None:
     """Raise RefusedError unless the account has the LOA document."""
     if document_id:
-        await run_in_threadpool(call.service.loa.find, call.path["account_id"], document_id)
+        await call.aside(partial(call.service.loa.find, call.path["account_id"], document_id))
 
 
 async def list_delegations(call: Call) -> Reply:

@@ -8,8 +8,6 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
-
 from dnsd.api.bodies import RequestBody
 from dnsd.api.envelope import Raw, Reply, listed
 from dnsd.api.multipart import FormPart, MultipartError, read_parts
@@ -35,7 +33,7 @@ class LoaBody(RequestBody):
 async def list_documents(call: Call) -> Reply:
     """List the LOA documents of an account"""
     account = _account(call)
-    found = await run_in_threadpool(call.service.loa.of_account, account.id)
+    found = await call.aside(partial(call.service.loa.of_account, account.id))
     return Reply(listed([_shape(account, one) for one in found]))
 
 
@@ -51,7 +49,7 @@ async def upload_document(call: Call) -> Reply:
 async def download_document(call: Call) -> Raw:
     """Download an LOA document"""
     document_id = call.path["loa_document_id"]
-    found, octets = await run_in_threadpool(call.service.loa.content, _account(call).id, document_id)
+    found, octets = await call.aside(partial(call.service.loa.content, _account(call).id, document_id))
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.filename)}",
         "X-Content-Type-Options": "nosniff",
@@ -67,7 +65,7 @@ async def delete_document(call: Call) -> Reply:
     users = [str(prefix.cidr) for prefix in account.prefixes if prefix.loa_document_id == document_id]
     if users:
         raise refused(Reason.FORBIDDEN, f"the document belongs to {', '.join(users)}")
-    await run_in_threadpool(call.service.loa.find, account.id, document_id)
+    await call.aside(partial(call.service.loa.find, account.id, document_id))
     remove = partial(call.service.loa.remove, account.id, document_id)
     await _act(call, "loa.delete", account, document_id, remove)
     return Reply({"id": document_id})

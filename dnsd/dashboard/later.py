@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
-
 from dnsd.dashboard.page import Redirect
 from dnsd.dashboard.views import UNNAMED, map_title
 from dnsd.dashboard.visit import Visit
@@ -79,7 +77,7 @@ async def pending_rows(visit: Visit, map_id: str | None = None) -> list[PendingR
     """The pending changes of the account in the path, or of one of its maps, in the order of their times."""
     changes = await visit.service.schedule.of_account(visit.account.id)
     found = [one for one in changes if map_id is None or one.request.map_id == map_id]
-    tokens = {token.id: token for token in await run_in_threadpool(visit.service.tokens.tokens)} if found else {}
+    tokens = {token.id: token for token in await visit.aside(visit.service.tokens.tokens)} if found else {}
     return [_row(visit, one, tokens.get(one.token_id)) for one in found]
 
 
