@@ -35,6 +35,11 @@ class ChangeRequest:
     revision: int | None = None
     witness: Witness | None = None  # of the last attempt, if it needs evidence
 
+    def forget(self) -> None:
+        """Let the draft and this not refer to each other: else the data before stays until garbage collection."""
+        if self.draft:
+            self.draft.witness = None
+
     @property
     def has_testified(self) -> bool:
         """Whether the audit log had the entries before the change was made."""

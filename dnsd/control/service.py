@@ -31,7 +31,6 @@ from dnsd.manage.drains import DrainBook
 from dnsd.manage.find import find_account
 from dnsd.manage.loa import LoaDocuments
 from dnsd.manage.recent import RecentQuestions
-from dnsd.manage.record_ids import forget_unused_answers
 from dnsd.manage.refusal import GuessError, Reason, RefusedError, refused
 from dnsd.manage.service import Actor
 from dnsd.manage.token_changes import TokenChange, accounts_of, change_between, token_data, tokens_of
@@ -52,7 +51,6 @@ from dnsd.store.text_file import FileChangedError
 T = TypeVar("T")
 SERVED_WITHIN_S = 5.0  # a slower worker is not waited for
 SWEEP_S = 3600.0
-FORGET_S = 60.0  # from one look for unused answers about records to the next
 MAX_WAITING = 100  # changes of one author: more than it may have connections wait for clients that have gone
 
 
@@ -140,12 +138,6 @@ class ControlService:
                     self._log.error(f"LOA documents of accounts that are gone cannot be deleted: {error}")
             await asyncio.sleep(SWEEP_S)
 
-    async def forget(self) -> None:
-        """Drop the answers about records that nobody has asked for lately, forever."""
-        while True:
-            await asyncio.sleep(FORGET_S)
-            await in_thread(forget_unused_answers)
-
     async def change(self, actor: Actor, action: str, verb: Callable[[Draft], T]) -> tuple[T, Loaded]:
         """Carry out a verb, publish its change, and return its result and the loaded data. Raises RefusedError."""
         request = ChangeRequest(actor, action)
@@ -171,7 +163,12 @@ class ControlService:
             await self._record(request)
             if isinstance(error, GuessError) and not actor.token.is_operator:
                 self._writes.miss(actor.token, self._writes_limit(actor.token), time.monotonic())
-            raise request.refusal from None
+            try:
+                raise request.refusal from None
+            finally:
+                request.refusal = None
+        finally:
+            request.forget()
         if request.draft and request.draft.notes:
             request.after, request.revision = changed.loaded, changed.revision
             self._log.info(f"{action}: revision {changed.revision}, by {request.by}")

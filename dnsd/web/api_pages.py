@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from functools import partial
 
@@ -16,6 +17,7 @@ from dnsd.api.routes import ROUTES
 from dnsd.control.control import Control
 from dnsd.control.service import ControlService
 from dnsd.dashboard.app import dashboard_app
+from dnsd.manage.record_ids import forget_unused_answers
 from dnsd.manage.refusal import Reason, refused
 from dnsd.metrics import Counts
 from dnsd.process.tasks import in_thread, run_all
@@ -25,6 +27,7 @@ from dnsd.web.http import serve_http
 
 API_PATHS = ("/client", "/openapi.json", "/docs")
 METHODS = {route.method for route in ROUTES}
+FORGET_S = 60.0  # between two looks for unused answers about records
 OTHER_METHOD = "other"  # one label for all unknown methods, as clients can invent many
 
 
@@ -44,11 +47,18 @@ async def serve_api(control: Control, sock: socket.socket) -> None:
             serve_http(app, sock, partial(control.certificates.context, "api")),
             service.sample(),
             service.sweep(),
-            service.forget(),
+            _forget(),
             service.schedule.follow(),
             service.verifier.follow(),
         ]
     )
+
+
+async def _forget() -> None:
+    """Drop the answers about records that nobody has asked for lately, forever."""
+    while True:
+        await asyncio.sleep(FORGET_S)
+        await in_thread(forget_unused_answers)
 
 
 def _refusal(scope: Scope, status: int, message: str) -> ASGIApp:
