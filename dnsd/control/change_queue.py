@@ -55,11 +55,14 @@ class ChangeQueue:
         cannot be used, and OSError; nothing has changed then. Changes that wait for their turn are written and
         published together, a few of each author at a time.
         """
-        waiting = WaitingChange(make, author, asyncio.get_running_loop().create_future())
-        self._waiting.add(waiting)
+        future: asyncio.Future[Changed[T]] = asyncio.get_running_loop().create_future()
+        self._waiting.add(WaitingChange(make, author, future))
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._carry_out_all())
-        changed: Changed[T] = await waiting.future
+        try:
+            changed = await future
+        finally:
+            del future  # its exception refers to this frame
         if not self._loader.last.ok:
             await self._publisher.save()  # a restart could not load the files: it would serve the snapshot file
         return changed

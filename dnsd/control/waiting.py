@@ -30,7 +30,8 @@ class WaitingChange:
         if isinstance(outcome, Changed):
             self.future.set_result(outcome)
         else:
-            self.future.set_exception(outcome)
+            # Without the frames that it passed: they refer to it, and to the data before the change.
+            self.future.set_exception(outcome.with_traceback(None))
 
 
 class WaitingChanges:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from dnsd.errors import Problem
@@ -73,7 +74,8 @@ class _Reader:
         self.controls: list[Problem] = []  # warnings of control characters
         self._key, self._zone_name = key, zone_name
         self._text, self._items = text, items
-        self._plain = PlainItems(zone_name, self.columns, self._interpret)
+        interpret = partial(_interpreted, key=key, zone_name=zone_name, items=items)  # without a cycle through this
+        self._plain = PlainItems(zone_name, self.columns, interpret)
 
     def read(self, start: int, end: int, progress: Callable[[int], None]) -> bool:
         """Read the items between two offsets; False: the text must be read whole."""
@@ -124,12 +126,14 @@ class _Reader:
             self.count += 1
         return items is not None
 
-    def _interpret(self, lines: str) -> tuple[Record, int | None] | None:
-        items = parsed_items(lines, self._items)
-        if not items or len(items) > 1 or any(control_problems(self._key, items[0])):
-            return None
-        fields, _ = validate(RecordFields, items[0], self._key)
-        try:
-            return (build_record(fields, self._zone_name), fields.priority) if fields else None
-        except RecordError:
-            return None
+
+def _interpreted(lines: str, *, key: str, zone_name: bytes, items: ItemLines) -> tuple[Record, int | None] | None:
+    """The record in the text of one item, and its `priority`; None if the item is wrong."""
+    found = parsed_items(lines, items)
+    if not found or len(found) > 1 or any(control_problems(key, found[0])):
+        return None
+    fields, _ = validate(RecordFields, found[0], key)
+    try:
+        return (build_record(fields, zone_name), fields.priority) if fields else None
+    except RecordError:
+        return None
