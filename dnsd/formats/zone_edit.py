@@ -142,7 +142,7 @@ def _newline(text: str) -> str:
 
 def _read(text: str, zone: Zone) -> ZoneText:
     """Parse a text as that of the zone's file."""
-    return parse_zone_text(text, parse_name_text(zone.key.rpartition("/")[2]).lower())
+    return parse_zone_text(text, parse_name_text(zone.key.rpartition("/")[2]).lower(), before=zone.records)
 
 
 def _surfaced_repeats(found: Records, expected: Records) -> frozenset[int]:

@@ -31,19 +31,20 @@ def parse_zone_text(
     *,
     proxies: bool = False,
     progress: Callable[[int], None] | None = None,
+    before: Records | None = None,
 ) -> ZoneText:
     """Parse a master file; `default_name` is the origin, and the zone's name if the file holds no SOA.
 
     If `proxies`, proxiable records are proxied unless their tags say no. Pass a large text in blocks of whole lines;
     after each block, `progress` gets the number of records so far. A repeated record counts once (RFC 2181 §5): stored
-    zone transfers have the SOA first and last.
+    zone transfers have the SOA first and last. `before` are the records of an earlier form of the text, if any.
     """
     reader = ZoneReader(default_name, proxies=proxies)
     try:
         _read(reader, iter([text] if isinstance(text, str) else text), progress)
     finally:
         reader.known.release()
-    return _result(reader)
+    return _result(reader, before)
 
 
 def _read(reader: ZoneReader, blocks: Iterator[str], progress: Callable[[int], None] | None) -> None:
@@ -61,10 +62,10 @@ def _read(reader: ZoneReader, blocks: Iterator[str], progress: Callable[[int], N
     reader.read_entry(reader.read(rest))
 
 
-def _result(reader: ZoneReader) -> ZoneText:
+def _result(reader: ZoneReader, before: Records | None) -> ZoneText:
     """The result, with a problem for each owner name outside the zone."""
     name, lines, problems = reader.zone_name, reader.lines, reader.problems
-    records = reader.columns.records()
+    records = reader.columns.records(before)
     if repeated := records.repeats().keys():
         records = records.without(repeated)
         lines = array("I", (line for index, line in enumerate(lines) if index not in repeated))

@@ -6,7 +6,7 @@ A million names are then two buffers, which may be parts of a mapped file, inste
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import eq
 from typing import Any, TypeAlias, overload
@@ -117,6 +117,15 @@ class OctetColumn(Sequence[bytes]):
         """The indexes of items with more octets than `size`."""
         return array("I", larger(self.octets, self.ends, size))
 
+    def alike(self, other: OctetColumn) -> tuple[int, int]:
+        """How many items at the begin of two columns are alike, and how many at the end, which are none of these."""
+        mine, theirs = len(self), len(other)
+        most = min(mine, theirs)
+        begin = _alike(most, lambda start, stop: self.is_same(start, stop, other, start))
+        return begin, _alike(
+            most - begin, lambda start, stop: self.is_same(mine - stop, mine - start, other, theirs - stop)
+        )
+
     def is_same(self, start: int, stop: int, other: OctetColumn, place: int) -> bool:
         """Whether the items from a start to a stop are those of another column from a place on."""
         end = place + max(0, stop - start)
@@ -136,3 +145,17 @@ class OctetColumn(Sequence[bytes]):
         wide = max(self.octets.nbytes, other.octets.nbytes) >= WIDE
         ends = moved(self.octets, self.ends, start, max(start, stop), 0, wide)
         return ends == moved(other.octets, other.ends, place, end, 0, wide)
+
+
+def _alike(most: int, are_alike: Callable[[int, int], bool]) -> int:
+    """How many of the first `most` items are alike; each is compared about twice."""
+    if are_alike(0, most):
+        return most
+    start, stop = 0, most  # all before `start` are alike, and not all before `stop`
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        if are_alike(start, middle):
+            start = middle
+        else:
+            stop = middle
+    return start

@@ -95,7 +95,7 @@ def read_zone(
     """
     reader = _ZoneReader(file, account_id, nameservers, progress)
     if file.kind is FileKind.ZONE_MASTER:
-        reader.read_master(known)
+        reader.read_master(known, previous)
     else:
         reader.read_yaml(previous)
     zone = reader.zone or _stand_in(file.key, account_id)
@@ -234,12 +234,13 @@ class _ZoneReader(_FileReader):
         elif name is not None:
             self._finish(name, fields or NO_FIELDS, self._records(written, name))
 
-    def read_master(self, known: ZoneText | None) -> None:
+    def read_master(self, known: ZoneText | None, previous: ReadZone | None) -> None:
         name = None if self.file.problem else self._name(None)
         if name is None:
             return
         try:
-            found = known or parse_zone_text(self.file.blocks(), name, progress=self._progress)
+            before = previous.zone.records if previous and previous.zone else None
+            found = known or parse_zone_text(self.file.blocks(), name, progress=self._progress, before=before)
         except FileChangedError:
             self.add_at(1, 1, CHANGED)
             return

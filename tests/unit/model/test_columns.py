@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dnsd.model import plain_columns
 from dnsd.model.columns import Columns, Records
+from dnsd.model.octet_column import OctetColumn
 from dnsd.model.records import Identity, Record, RecordSettings
 
 NAMES = [b"\1a\0", b"\1b\0", b"\1c\1a\0"]
@@ -29,6 +30,7 @@ lists = st.lists(records, max_size=12)
 identified = st.builds(
     replace, records, identity=st.sampled_from([Identity(), Identity("ab" * 16), Identity("cd" * 16)])
 )
+items = st.lists(st.sampled_from([b"", b"a", b"ab", b"ba"]), max_size=8)
 
 
 @given(lists, lists)
@@ -90,6 +92,31 @@ def test_columns_packed_in_between_hold_the_same(given: list[Record], packed_at:
     assert list(found) == given
     assert found == Records.of(given)
     assert not columns.owners
+
+
+@given(lists, lists, st.integers(0, 12), st.integers(0, 12))
+def test_records_like_those_before_are_grouped_as_from_nothing(
+    old: list[Record], new: list[Record], start: int, stop: int
+) -> None:
+    start, stop = sorted((min(start, len(old)), min(stop, len(old))))
+    changed = [*old[:start], *new, *old[stop:]]
+    columns = Columns()
+    for one in changed:
+        columns.add(one)
+    found, expected = columns.records(Records.of(old)), Records.of(changed)
+    assert (found, list(found.grouped)) == (expected, list(expected.grouped))
+    assert found.most_of_a_name == expected.most_of_a_name
+
+
+@given(items, items)
+def test_columns_are_alike_at_both_ends(mine: list[bytes], theirs: list[bytes]) -> None:
+    begin, end = OctetColumn.of(mine).alike(OctetColumn.of(theirs))
+    assert begin == next((n for n, pair in enumerate(zip(mine, theirs, strict=False)) if pair[0] != pair[1]), begin)
+    assert begin <= min(len(mine), len(theirs))
+    assert mine[:begin] == theirs[:begin]
+    assert mine[len(mine) - end :] == theirs[len(theirs) - end :]
+    at = min(len(mine), len(theirs)) - begin
+    assert end == at or mine[-1 - end] != theirs[-1 - end]
 
 
 def test_ends_of_many_octets_are_numbers_of_8_octets(monkeypatch: pytest.MonkeyPatch) -> None:
