@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from dnsd.model.dataset import Dataset
+from tests.limits import examples
 from tests.property.barred import EDITS, LEAST_SHARE, OUTCOMES, STARTS, histories
 
-RUNS = 120
+RUNS = examples(60, 480)
 NOTHING = Dataset({}, {}, {})
 
 
