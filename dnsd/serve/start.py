@@ -11,7 +11,7 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,21 +19,8 @@ from pathlib import Path
 from dnsd.app import load
 from dnsd.control.control import Control, ControlSetup
 from dnsd.control.local import serve_local
-from dnsd.dashboard.sessions import FILE_NAME as SESSIONS
 from dnsd.errors import InvalidDataError
 from dnsd.log import LibraryHandler, Log
-from dnsd.manage.acts import FOLDER as ACTS
-from dnsd.manage.audit import FILE_NAME as AUDIT_LOG
-from dnsd.manage.audit import FOLDER as AUDIT_FOLDER
-from dnsd.manage.brake_file import FILE_NAME as BRAKE
-from dnsd.manage.drain_file import FILE_NAME as DRAINS
-from dnsd.manage.history import FOLDER as HISTORY
-from dnsd.manage.loa import FOLDER as LOA
-from dnsd.manage.pending_files import FOLDER as PENDING
-from dnsd.manage.token_file import FILE_NAME as TOKENS
-from dnsd.manage.token_file import LOCK_NAME as TOKENS_LOCK
-from dnsd.manage.traffic_files import PREFIX as TRAFFIC
-from dnsd.manage.validation import FILE_NAME as VALIDATIONS
 from dnsd.net.listen import (
     Address,
     Listener,
@@ -51,43 +38,19 @@ from dnsd.process.parent import end_with_parent
 from dnsd.process.privileges import ServerUser, raise_descriptor_limit, user_to_assume
 from dnsd.process.shared import Process, Shared, Slot
 from dnsd.process.signals import ignore_signals
-from dnsd.process.snapshot_file import FILE_NAME as SNAPSHOT
-from dnsd.process.state import LOCK_FILE, State, listen_local, take_state
+from dnsd.process.state import State, listen_local, take_state
 from dnsd.process.state_folder import give_folder
 from dnsd.process.tasks import in_thread
 from dnsd.serve.late_modules import WEB, import_late_modules
+from dnsd.serve.state_content import STATE_NAMES, sound_state
 from dnsd.serve.supervisor import Child, Children, Run, Supervisor
 from dnsd.settings.file import load_settings
 from dnsd.settings.server import Settings
 from dnsd.settings.services import plain_warnings
 from dnsd.settings.values import SECRET_SIZE
 from dnsd.settings.written import state_folder_of
-from dnsd.store.block_store import FOLDER as BLOCKS
-from dnsd.store.first_seen import FILE_NAME as FIRST_SEEN
-from dnsd.store.good import FOLDER as GOOD
-from dnsd.store.journal import JOURNAL
-from dnsd.store.kept_file import with_right_kinds
-from dnsd.store.observations import FILE_NAME as OBSERVED
 from dnsd.worker.worker import Worker, WorkerSetup
 
-STATE_FOLDERS = (HISTORY, GOOD, BLOCKS, PENDING, LOA, AUDIT_FOLDER, ACTS)
-STATE_FILES = (  # glob patterns
-    *(
-        LOCK_FILE,
-        TOKENS,
-        TOKENS_LOCK,
-        JOURNAL,
-        f"{JOURNAL}.*",
-        SNAPSHOT,
-        SESSIONS,
-        FIRST_SEEN,
-        OBSERVED,
-        DRAINS,
-        BRAKE,
-        VALIDATIONS,
-    ),
-    *(f"{TRAFFIC}*", f"{AUDIT_LOG}*", f"{SNAPSHOT}.*", f"{TOKENS}.*", f"{DRAINS}.*", f"{BRAKE}.*"),
-)
 SWITCH_S = 0.001  # after which a thread of control lets the event loop go on; Python's default is five times as long
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 
@@ -133,7 +96,7 @@ def _assume(owner: ServerUser | None, folder: Path, log: Log) -> None:
     """Give the state folder to the server's user, and become it; without one, warn if this is root."""
     if owner:
         import_late_modules()
-        if problem := give_folder(folder, owner, (*STATE_FILES, *STATE_FOLDERS, f"{GOOD}.new")):
+        if problem := give_folder(folder, owner, STATE_NAMES):
             log.warning(f"warning: state: {problem}")
         owner.assume()
     elif os.geteuid() == 0:
@@ -155,12 +118,6 @@ def _settings(config: Path) -> Settings:
     except InvalidDataError:
         load(config)  # raises the data's problems too, so that the user sees all at once
         raise
-
-
-def sound_state(folder: Path) -> Iterator[str]:
-    """Move aside what is of a wrong kind in the state folder, such as a folder in place of a file; yield messages."""
-    yield from with_right_kinds(folder, STATE_FILES, STATE_FOLDERS)
-    yield from with_right_kinds(folder / AUDIT_FOLDER, ("*",))
 
 
 def _listen_local(state: State) -> socket.socket:

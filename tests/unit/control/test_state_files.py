@@ -24,7 +24,7 @@ from dnsd.manage.traffic import Traffic
 from dnsd.manage.traffic_files import TrafficFiles
 from dnsd.manage.validation import Validation
 from dnsd.model.observed import Observation, Observed
-from dnsd.serve.start import STATE_FOLDERS, sound_state
+from dnsd.serve.state_content import STATE_FOLDERS, sound_state
 from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.observations import save_observed
 from dnsd.store.text_file import content_of

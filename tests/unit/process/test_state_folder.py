@@ -19,7 +19,7 @@ from dnsd.model.times import parse_time
 from dnsd.process.privileges import ServerUser
 from dnsd.process.state import State, listen_local, read_address, take_state
 from dnsd.process.state_folder import UnsafeFolderError, folder_of_command, give_folder, open_folder
-from dnsd.serve.start import STATE_FILES, STATE_FOLDERS
+from dnsd.serve.state_content import STATE_FILES, STATE_FOLDERS
 from dnsd.whole_file import replacing
 
 NOBODY = ServerUser("nobody", 65534, 65534)
