@@ -145,34 +145,40 @@ def load(
         source = read_source(config, environment, previous=before_it, served=lambda: contents_of(good()))
     if previous and source == previous.source and not previous.held and not stopped:
         return previous
+    settings_file, files = _usable(source, config, others)
+    settings = settings_file.settings
+    stored = previous.stored if previous else NOTHING
+    room = _room(settings, others)
+    loading = Loading(settings.nameservers, stored, progress, limits=settings.rrset_limits, room=room, good=good)
+    judged = loading.judge(files)
+    slipping = _slipping(loading, files, judged, previous, good_policies, may_go)
+    is_clean = not judged.has_errors and not slipping and not (previous and previous.held)
+    may_hold = stopped or not (is_clean or settings.on_error is OnError.REFUSE)
+    before = good() if may_hold else None
+    if before is not None:
+        served = load_served(loading, files, before, may_go, stopped)
+    elif stopped:
+        raise InvalidDataError(problem for problems in stopped.values() for problem in problems)
+    elif slipping:
+        raise InvalidDataError(judged.stored.locate(slipping))
+    else:
+        served = Served(loading.accept(judged), files, {})
+    known = previous.dataset if previous else None
+    seen = previous.times if previous else seen
+    times = see(served.stored.dataset, now or datetime.now(UTC), before=seen, previous=known)
+    routes = previous.observed if previous else observed
+    return _built(source, settings_file, served, times, routes, previous)
+
+
+def _usable(source: Source, config: Path, others: Callable[[], Iterable[int]]) -> tuple[SettingsFile, Files]:
+    """The settings and files of a source. Raises InvalidDataError if it lacks one of them."""
     settings_file = source.settings
     if isinstance(settings_file, InvalidDataError):
         raise InvalidDataError((*settings_file.problems, *_problems_in(source, _room(None, others))))
     if source.files is None:
         message = f"there is no folder {source.folder}"
         raise InvalidDataError([settings_file.locate(Problem(str(config), ("data",), message))])
-    settings = settings_file.settings
-    stored = previous.stored if previous else NOTHING
-    room = _room(settings, others)
-    loading = Loading(settings.nameservers, stored, progress, limits=settings.rrset_limits, room=room, good=good)
-    judged = loading.judge(source.files)
-    slipping = _slipping(loading, source.files, judged, previous, good_policies, may_go)
-    is_clean = not judged.has_errors and not slipping and not (previous and previous.held)
-    may_hold = stopped or not (is_clean or settings.on_error is OnError.REFUSE)
-    before = good() if may_hold else None
-    if before is not None:
-        served = load_served(loading, source.files, before, may_go, stopped)
-    elif stopped:
-        raise InvalidDataError(problem for problems in stopped.values() for problem in problems)
-    elif slipping:
-        raise InvalidDataError(judged.stored.locate(slipping))
-    else:
-        served = Served(loading.accept(judged), source.files, {})
-    known = previous.dataset if previous else None
-    seen = previous.times if previous else seen
-    times = see(served.stored.dataset, now or datetime.now(UTC), before=seen, previous=known)
-    routes = previous.observed if previous else observed
-    return _built(source, settings_file, served, times, routes, previous)
+    return settings_file, source.files
 
 
 def _slipping(
