@@ -90,8 +90,8 @@ static PyObject *moved(PyObject *Py_UNUSED(module), PyObject *args) {
     return made;
 }
 
-PyDoc_STRVAR(places_doc, "places(octets, ends, wanted): the indexes of the items that equal `wanted`.");
-static PyObject *places(PyObject *Py_UNUSED(module), PyObject *args) {
+/* The indexes of the items of a column that are like the octets in the arguments. */
+static PyObject *places_like(PyObject *args, int (*is_like)(Item item, Item wanted)) {
     Column column;
     Py_buffer wanted;
     Indexes found = {.count = 0};
@@ -100,30 +100,22 @@ static PyObject *places(PyObject *Py_UNUSED(module), PyObject *args) {
     int failed = measure(&column) < 0;
     for (Py_ssize_t i = 0; !failed && i < column.count; i++) {
         failed = find(&column, i, &item) < 0;
-        if (!failed && is_equal(item, like)) failed = put(&found, i) < 0;
+        if (!failed && is_like(item, like)) failed = put(&found, i) < 0;
     }
     release(&column);
     PyBuffer_Release(&wanted);
     return octets_of(&found, failed);
 }
 
-PyDoc_STRVAR(starting_doc, "starting(octets, ends, beginning): the indexes of the items that begin like this.");
-static PyObject *starting(PyObject *Py_UNUSED(module), PyObject *args) {
-    Column column;
-    Py_buffer wanted;
-    Indexes found = {.count = 0};
-    if (!PyArg_ParseTuple(args, "y*y*y*", &column.octets, &column.ends, &wanted)) return NULL;
-    Item item;
-    int failed = measure(&column) < 0;
-    for (Py_ssize_t i = 0; !failed && i < column.count; i++) {
-        failed = find(&column, i, &item) < 0;
-        if (!failed && item.size >= (size_t)wanted.len && !memcmp(item.at, wanted.buf, wanted.len))
-            failed = put(&found, i) < 0;
-    }
-    release(&column);
-    PyBuffer_Release(&wanted);
-    return octets_of(&found, failed);
+static int begins_with(Item item, Item wanted) {
+    return item.size >= wanted.size && !memcmp(item.at, wanted.at, wanted.size);
 }
+
+PyDoc_STRVAR(places_doc, "places(octets, ends, wanted): the indexes of the items that equal `wanted`.");
+static PyObject *places(PyObject *Py_UNUSED(module), PyObject *args) { return places_like(args, is_equal); }
+
+PyDoc_STRVAR(starting_doc, "starting(octets, ends, beginning): the indexes of the items that begin like this.");
+static PyObject *starting(PyObject *Py_UNUSED(module), PyObject *args) { return places_like(args, begins_with); }
 
 PyDoc_STRVAR(chosen_doc, "chosen(numbers, wanted): the indexes of the numbers, of 4 octets each, at which `wanted` has an\n"
                          "octet that is not 0.");
