@@ -21,9 +21,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.arguments import several
 from bench.distinct_found import Found, Step
 from bench.distinct_measure import SERVERS, Measuring, takes_part
 from bench.distinct_report import results, write_page
@@ -45,8 +46,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="bench.distinct", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--names", type=_numbers, help="default: each world's own numbers, up to 1,000,000")
-    parser.add_argument("--world", type=_several(BY_NAME), default=list(BY_NAME), help=f"of {','.join(BY_NAME)}")
-    parser.add_argument("--only", type=_several(SERVERS), default=list(SERVERS), help=f"of {','.join(SERVERS)}")
+    parser.add_argument("--world", type=several(BY_NAME), default=list(BY_NAME), help=f"of {','.join(BY_NAME)}")
+    parser.add_argument("--only", type=several(SERVERS), default=list(SERVERS), help=f"of {','.join(SERVERS)}")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no step that would end later")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measure of hot names; default 1")
@@ -60,16 +61,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _numbers(text: str) -> list[int]:
     return [int(one) for one in text.split(",")]
-
-
-def _several(known: Iterable[str]) -> Callable[[str], list[str]]:
-    def names(text: str) -> list[str]:
-        chosen = text.split(",")
-        if unknown := [one for one in chosen if one not in known]:
-            raise argparse.ArgumentTypeError(f"unknown: {unknown[0]!r} is not one of {', '.join(known)}")
-        return chosen
-
-    return names
 
 
 def main(arguments: Sequence[str]) -> int:

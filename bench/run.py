@@ -16,10 +16,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.arguments import several
 from bench.figures import remarks, requirements
 from bench.native import NativeError, build
 from bench.peers import KINDS, ROOT, cores
@@ -37,9 +38,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round, small sizes")
-    parser.add_argument("--only", type=_several(KINDS), default=list(KINDS), help=f"of {','.join(KINDS)}")
+    parser.add_argument("--only", type=several(KINDS), default=list(KINDS), help=f"of {','.join(KINDS)}")
     mixes = [mix.name for mix in MIXES]
-    parser.add_argument("--mix", type=_several(mixes), default=mixes, help=f"of {','.join(mixes)}")
+    parser.add_argument("--mix", type=several(mixes), default=mixes, help=f"of {','.join(mixes)}")
     parser.add_argument("--rounds", type=int, help="default 3; 1 with --quick")
     parser.add_argument("--seconds", type=float, help="of each measure; default 2; 0.3 with --quick")
     parser.add_argument("--names", type=int, help="of each kind; default 10,000; 1,000 with --quick")
@@ -51,16 +52,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--again", type=Path, metavar="JSON", help="rewrite the page from an earlier run")
     return parser.parse_args(arguments)
-
-
-def _several(known: Iterable[str]) -> Callable[[str], list[str]]:
-    def parse_names(text: str) -> list[str]:
-        chosen = text.split(",")
-        if unknown := [one for one in chosen if one not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(known)}")
-        return chosen
-
-    return parse_names
 
 
 def main(arguments: Sequence[str]) -> int:
