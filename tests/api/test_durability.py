@@ -16,7 +16,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import dns.exception
 import httpx
@@ -27,6 +27,7 @@ from dnsd.settings.written import state_folder
 from dnsd.store.journal import undo_unfinished
 from dnsd.store.write import FileChange, write_files
 from tests.api.server import A1, FILES, PREFIX1, SETTINGS, Z1, Z2, Z3, Api
+from tests.beside import Beside
 from tests.limits import HANG_S, IS_LONG, judged
 from tests.unit.store.test_write import killed_in
 
@@ -267,22 +268,13 @@ def deletable(model: Model, zone: str) -> list[tuple[str, str]]:
     return [record for record in sorted(model.zones[zone]) if record != PROBED]
 
 
-class Prober:
+class Prober(Beside):
     """Queries continuously; every query must be answered."""
 
     def __init__(self, api: Api) -> None:
+        super().__init__()
         self._api = api
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self.answered, self.wrong = 0, list[str]()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._stop.wait(0.01):

@@ -10,16 +10,16 @@ import contextlib
 import os
 import select
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from dnsd.process.link import MessageKind, ask
 from dnsd.settings.written import state_folder
+from tests.beside import Beside
 from tests.limits import IS_LONG, judged
 from tests.live.server import Dnsd
 from tests.soak.harness import Soaked
@@ -49,13 +49,14 @@ class _Client:
     heard_at: float = 0.0
 
 
-class Flow:
+class Flow(Beside):
     """`with Flow(server, questions) as flow: …`; then look at `answered`, `lost`, `wrong`, `slowest_s`."""
 
     def __init__(
         self, server: Dnsd, questions: Sequence[Question], *, sockets: int = 8, window: int = 8, in_order: bool = True
     ) -> None:
         """`in_order`: editions never go back on one socket."""
+        super().__init__()
         self.answered = 0
         self.lost = 0
         self.wrong: list[str] = []
@@ -65,8 +66,6 @@ class Flow:
         self._window = window
         self._editions: dict[tuple[int, bytes], int] = {}
         self._last_id = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="flow", daemon=True)
         self._clients = {}
         for number in range(sockets):
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -74,13 +73,8 @@ class Flow:
             sock.connect((server.host, server.port))
             self._clients[sock.fileno()] = _Client(sock, number)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
     def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__exit__(*error)
         for client in self._clients.values():
             client.sock.close()
 
@@ -162,25 +156,16 @@ class Flow:
             self.wrong.append(what)
 
 
-class Scrapes:
+class Scrapes(Beside):
     """Reads /metrics ten times a second (R14): it answers in time, adds up, and its counters never decrease."""
 
     def __init__(self, server: Soaked) -> None:
+        super().__init__()
         self.count = 0
         self.slowest_s = 0.0
         self.problems: list[str] = []
         self._server = server
         self._before: dict[tuple[str, Any], float] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="scrapes", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def check(self) -> None:
         """Assert that every read kept the promise."""

@@ -16,7 +16,6 @@ import statistics
 import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ import pytest
 
 from dnsd.net.udp import BATCH_SIZE
 from dnsd.process.snapshot_log import load_snapshot
+from tests.beside import Beside
 from tests.limits import HANG_S, IS_LONG, judged
 from tests.live.server import PROJECT, REPLY_TIMEOUT_S, receive_exactly
 from tests.packets import answers, opt, query
@@ -189,22 +189,14 @@ def timed(server: Soaked) -> float:
     return time.monotonic() - started
 
 
-class Held:
+class Held(Beside):
     """The peak memory of each process within the context."""
 
     def __init__(self, server: Soaked) -> None:
+        super().__init__()
         self._processes = {name: psutil.Process(pid) for name, pid in server.pids().items()}
         self.before = self._now()
         self.most = dict(self.before)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def _now(self) -> dict[str, int]:
         return {name: process.memory_info().rss // 1024 for name, process in self._processes.items()}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pathlib
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 from tests.api.server import A1, A2, Z1, Z3, Api
+from tests.beside import Beside
 from tests.limits import HANG_S, judged
 from tests.soak.changes import memory_kib
 from tests.soak.conftest import Scale
@@ -30,25 +30,16 @@ WARM_UP = 0.2  # share of the time, until the tenant's data has its size
 SAMPLE_S = 0.5  # between two looks at the memory; it goes up and down with the work
 
 
-class Neighbour:
+class Neighbour(Beside):
     """Another customer at work: reads, edits a record, and looks at a page, again and again."""
 
     def __init__(self, api: Api, token: str) -> None:
+        super().__init__()
         self.seconds: list[float] = []
         self.contents: list[str] = []  # of the record, in order
         self.problems: list[str] = []
         self._api = api
         self._token = token
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def _run(self) -> None:
         records = f"/zones/{Z3}/dns_records"
@@ -77,22 +68,13 @@ class Neighbour:
         return response.is_success
 
 
-class Memory:
+class Memory(Beside):
     """The memory of the server's processes, again and again: with work of the same kind, its average is steady."""
 
     def __init__(self, api: Api) -> None:
+        super().__init__()
         self._api = api
         self._samples: list[dict[str, int]] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._stop.wait(SAMPLE_S):
