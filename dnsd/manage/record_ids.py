@@ -56,8 +56,29 @@ class KeptAnswers:
             before = self._zones.pop(zone.id, None)
             self._zones[zone.id] = _OfZone((ref(parts), *map(ref, parts.parts)), parts.octets, now)
             self._octets += self._zones[zone.id].octets - (before.octets if before else 0)
-            while len(self._zones) > 1 and (self._octets > KEPT_OCTETS or self._is_old(now)):
-                self._forget_first()
+            self._keep_limits(now)
+
+    def note_answers(self, zone: Zone, now: float, *, waits: bool = True) -> None:
+        """Count the answers that are new about a zone, unless an edit has taken its place.
+
+        Without `waits`, nothing is counted while the lock is held.
+        """
+        parts = zone.records.parts
+        if not self._lock.acquire(blocking=waits):
+            return
+        try:
+            kept = self._zones.get(zone.id)
+            if kept and kept.places[0]() is parts:
+                octets = parts.octets
+                self._zones[zone.id] = kept._replace(octets=octets)
+                self._octets += octets - kept.octets
+                self._keep_limits(now)
+        finally:
+            self._lock.release()
+
+    def _keep_limits(self, now: float) -> None:
+        while len(self._zones) > 1 and (self._octets > KEPT_OCTETS or self._is_old(now)):
+            self._forget_first()
 
     def forget_old(self, now: float) -> None:
         """Drop what nobody has asked for lately."""
@@ -85,8 +106,10 @@ def views(zone: Zone) -> Iterator[PartView]:
     _answers.note_use(zone, time.monotonic())
     try:
         yield from zone.records.parts.views(zone.records)
-    finally:
-        _answers.note_use(zone, time.monotonic())  # with the answers that were new
+    except GeneratorExit:  # perhaps by the garbage collector, in a thread that holds the lock
+        _answers.note_answers(zone, time.monotonic(), waits=False)
+        raise
+    _answers.note_answers(zone, time.monotonic())
 
 
 def forget_unused_answers() -> None:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 TURN_S = 0.005
 NEW_IN_A_ROW = 10  # first turns of an author, before its work that waits for a further one
 
-Turn = asyncio.Future[None]
+Turn = asyncio.Future[bool]  # False: the client has gone; as an error, it would refer to the frames that hold it
 
 
 class ClientGoneError(DnsdError):
@@ -38,7 +38,7 @@ class Presence:
         self._is_gone = True
         for turn in self._waiting:
             if not turn.done():
-                turn.set_exception(ClientGoneError("the client has gone"))
+                turn.set_result(False)
 
     def check(self) -> None:
         """Raise ClientGoneError if the client has gone."""
@@ -49,7 +49,8 @@ class Presence:
         """Wait for a turn. Raises ClientGoneError if the client goes first."""
         self._waiting.add(turn)
         try:
-            await turn
+            if not await turn:
+                raise ClientGoneError("the client has gone")
         finally:
             self._waiting.discard(turn)
 
@@ -95,7 +96,7 @@ class FairTurns:
             self._leave(author, turn)
             raise
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and not turn.exception():
+            if turn.done() and not turn.cancelled() and turn.result():
                 self._give_back()
             else:
                 self._leave(author, turn)
@@ -110,7 +111,7 @@ class FairTurns:
             if line:
                 self._waiting[author] = line  # last in the rotation
             if turn is not None and not turn.done():
-                turn.set_result(None)
+                turn.set_result(True)
                 return
         self._is_taken = False
 

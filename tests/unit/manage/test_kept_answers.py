@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from dnsd.manage import record_ids
@@ -10,6 +12,7 @@ from dnsd.model.record_parts import finished
 from dnsd.model.records import Record
 from dnsd.model.zones import Zone
 from dnsd.wire.names import parse_name_text
+from tests.limits import HANG_S
 from tests.models import zone
 
 
@@ -73,3 +76,29 @@ def test_a_question_that_ends_early_counts(kept: KeptAnswers) -> None:
         view.ask(IdHeads(one.id))
         break
     assert kept._octets == size(one) > 0
+
+
+def test_search_that_the_garbage_collector_ends_waits_for_no_lock(kept: KeptAnswers) -> None:
+    """It may end it in a thread that holds the lock."""
+    searches = [record_ids.find_records(made("one.example"), ["f" * 32])]
+    next(searches[0])
+
+    def collect() -> None:
+        with kept._lock:
+            searches.clear()
+
+    collecting = threading.Thread(target=collect, daemon=True)
+    collecting.start()
+    collecting.join(HANG_S)
+    assert not collecting.is_alive()
+
+
+def test_search_of_old_data_leaves_the_answers_about_the_new_ones_counted(kept: KeptAnswers) -> None:
+    old, new = made("one.example"), made("one.example")
+    search = record_ids.find_records(old, ["f" * 32])
+    next(search)
+    ask(new)
+    finished(search)
+    assert kept._octets == size(new) > 0
+    kept.forget_old(1e12)
+    assert size(new) == 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from weakref import ref
 
 import pytest
 
@@ -220,3 +223,41 @@ def test_much_new_work_does_not_stop_long_work() -> None:
     asyncio.run(crowd())
     assert order.index("long") == NEW_IN_A_ROW
     assert order.count("new") == 24
+
+
+class Data:
+    """What the work of a request refers to."""
+
+
+def test_work_of_a_client_that_has_gone_is_freed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by the garbage collector, which would end it in any thread, at any time."""
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+
+    def steps(data: Data, taken: list[int]) -> Steps[str]:
+        while True:
+            taken.append(id(data))
+            yield
+
+    async def request(given: FairTurns, work: Steps[str], presence: Presence) -> None:
+        with suppress(ClientGoneError):
+            await given.run("a", work, presence)
+
+    async def run() -> None:
+        given, presence, other, data, taken = FairTurns(), Presence(), Presence(), Data(), list[int]()
+        kept = ref(data)
+        tasks = [asyncio.create_task(request(given, steps(data, taken), presence))]
+        tasks += [asyncio.create_task(request(given, steps(Data(), []), other)) for _ in range(2)]
+        del data
+        while not (taken and presence._waiting):
+            await asyncio.sleep(0)
+        presence.end()
+        await tasks[0]
+        assert kept() is None
+        other.end()
+        await asyncio.gather(*tasks)
+
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
