@@ -12,18 +12,19 @@ from dnsd.model.record_parts import Steps
 from dnsd.process.turns import FairTurns, Presence, at_once
 
 T = TypeVar("T")
+STRANGERS = ""  # the author of all work for clients without a token: an address costs them nothing
 _reads = FairTurns()
 _plans = FairTurns()
 
 
 async def in_turns(actor: Actor, steps: Steps[T]) -> T:
     """The result of an actor's work in steps. Raises ClientGoneError, as the others."""
-    return await _reads.run(actor.token.author.id, steps, actor.presence)
+    return await in_turns_of(actor.token.author.id, actor.presence, steps)
 
 
-async def in_turns_of_client(client: str, presence: Presence, steps: Steps[T]) -> T:
-    """The result of work in steps for a client without a token, known by its address."""
-    return await _reads.run(client, steps, presence)
+async def in_turns_of(author: str, presence: Presence, steps: Steps[T]) -> T:
+    """The result of work in steps for an author, or for STRANGERS."""
+    return await _reads.run(author, steps, presence)
 
 
 async def aside(actor: Actor, work: Callable[[], T]) -> T:

@@ -41,7 +41,7 @@ from dnsd.dashboard.page import (
     set_cookie,
     undo_of,
 )
-from dnsd.dashboard.received import check_origin, client_of, form_of, in_turns_of, local_path, url_of
+from dnsd.dashboard.received import check_origin, client_of, form_of, in_turns, local_path, url_of
 from dnsd.dashboard.routes import ROUTES, PageRoute
 from dnsd.dashboard.sessions import Session, Sessions, is_form_secret, new_secret
 from dnsd.dashboard.visit import Visit
@@ -113,7 +113,7 @@ class _Dashboard:
                 body = b""
             if session is None:
                 return await self._signed_out(request, body)
-            form, upload = await form_of(request, body)
+            form, upload = await form_of(request, session, body)
             visit = self._visit(request, session, form, upload)
             if request.method == "POST" and not is_form_secret(form.get(FORM_FIELD), session.secret):
                 return await self._of_another_session(request, session, form)
@@ -171,7 +171,7 @@ class _Dashboard:
         """Begin a session with a token."""
         try:
             check_origin(request)
-            form, _ = await form_of(request, await read_body(request))
+            form, _ = await form_of(request, None, await read_body(request))
         except RefusedError as error:
             return self._refusal(error, None)
         then, visitor = local_path(form.get("next", "/")), request.cookies.get(VISITOR, "")
@@ -210,7 +210,7 @@ class _Dashboard:
             return redirected(Redirect("/sign-in"), request)
         try:
             check_origin(request)
-            form, _ = await form_of(request, await read_body(request))
+            form, _ = await form_of(request, None, await read_body(request))
             if not is_form_secret(form.get(FORM_FIELD), secret):
                 raise refused(Reason.BAD_CREDENTIALS, OTHER_SESSION)
         except RefusedError as error:
@@ -283,7 +283,7 @@ class _Dashboard:
         self, request: Request, then: str, form: FormValues, session: Session, status: int = 200
     ) -> Response:
         page = HtmlPage("resume.html", {"then": then, "pairs": _kept_pairs(form)}, status)
-        return await in_turns_of(request, self._pages.rendered(page, secret=session.secret))
+        return await in_turns(request, session, self._pages.rendered(page, secret=session.secret))
 
     async def _signed_out(self, request: Request, body: bytes) -> Response:
         """Show the sign-in page; a form sent from one of the dashboard's pages is kept, to be sent again."""
@@ -292,7 +292,7 @@ class _Dashboard:
         if request.method != "POST":
             return await self._sign_in_page(request, url_of(request))
         is_kept = request.headers.get("origin") is not None and len(body) <= MAX_KEPT
-        form = (await form_of(request, body))[0] if is_kept else None
+        form = (await form_of(request, None, body))[0] if is_kept else None
         return await self._sign_in_page(request, url_of(request), form, ENDED, 403)
 
     async def _sign_in_page(
@@ -301,7 +301,7 @@ class _Dashboard:
         visitor = request.cookies.get(VISITOR) or new_secret()
         data = {"then": then, "is_kept": kept is not None, "kept": _kept_pairs(kept) if kept else [], "wrong": wrong}
         steps = self._pages.rendered(HtmlPage("sign_in.html", data, status), secret=visitor)
-        response = await in_turns_of(request, steps) if kept else finished(steps)
+        response = await in_turns(request, None, steps) if kept else finished(steps)
         set_cookie(response, request, VISITOR, visitor)
         return response
 

@@ -10,8 +10,9 @@ from starlette.requests import Request
 from dnsd.api.access import presence_of
 from dnsd.api.multipart import MultipartError, read_parts
 from dnsd.api.request import SMALL
-from dnsd.api.turns import in_turns_of_client
+from dnsd.api.turns import STRANGERS, in_turns_of
 from dnsd.dashboard.forms import FormValues
+from dnsd.dashboard.sessions import Session
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.record_parts import Steps
 from dnsd.process.turns import at_once
@@ -20,9 +21,10 @@ T = TypeVar("T")
 MULTIPART = "multipart/form-data"
 
 
-async def in_turns_of(request: Request, steps: Steps[T]) -> T:
-    """The result of work for a client that may be a stranger, in turn with the work of others."""
-    return await in_turns_of_client(client_of(request), presence_of(request), steps)
+async def in_turns(request: Request, session: Session | None, steps: Steps[T]) -> T:
+    """The result of work for a client, perhaps without a session, in turn with the work of others."""
+    author = session.token.author.id if session else STRANGERS
+    return await in_turns_of(author, presence_of(request), steps)
 
 
 def check_origin(request: Request) -> None:
@@ -35,11 +37,11 @@ def check_origin(request: Request) -> None:
         raise refused(Reason.BAD_CREDENTIALS, "the form was sent by another site")
 
 
-async def form_of(request: Request, body: bytes) -> tuple[FormValues, dict[str, bytes]]:
+async def form_of(request: Request, session: Session | None, body: bytes) -> tuple[FormValues, dict[str, bytes]]:
     """The fields of a form, and its files. Raises RefusedError."""
     if not _is_multipart(request):
         large = at_once(partial(FormValues.of, body))
-        return await in_turns_of(request, large) if len(body) > SMALL else FormValues.of(body), {}
+        return await in_turns(request, session, large) if len(body) > SMALL else FormValues.of(body), {}
     try:
         parts = await read_parts(request.headers["content-type"], body)
     except MultipartError:

@@ -12,10 +12,15 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
+from dnsd.api.turns import STRANGERS
+from dnsd.dashboard import received
 from dnsd.dashboard.app import dashboard_app
 from dnsd.dashboard.sessions import Sessions
 from dnsd.manage.token_file import TokenFile
+from dnsd.model.record_parts import Steps, finished
+from dnsd.process.turns import ClientGoneError, Presence
 from tests.limits import HANG_S
 
 
@@ -46,3 +51,53 @@ def test_nobody_else_waits_for_the_disk(tmp_path: pathlib.Path, monkeypatch: pyt
             return other.status_code, [(await one).status_code for one in signing]
 
     assert asyncio.run(run()) == (200, [303, 303])
+
+
+class Gone:
+    """A service for which every client goes while it waits."""
+
+    def __init__(self, tokens: TokenFile) -> None:
+        self.tokens = tokens
+
+    @property
+    def loaded(self) -> Any:
+        raise ClientGoneError("the client has gone")
+
+
+def test_client_that_has_gone_is_no_error(tmp_path: pathlib.Path) -> None:
+    tokens, reported = TokenFile(tmp_path), list[str]()
+    _, secret = tokens.create(name="tenant", now=datetime.now(UTC))
+    service: Any = Gone(tokens)
+
+    async def run() -> int:
+        transport = httpx.ASGITransport(dashboard_app(service, tmp_path, reported.append))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=HANG_S) as client:
+            found = re.search(r'name="form_secret" value="([^"]+)"', (await client.get("/sign-in")).text)
+            assert found
+            form = {"form_secret": found[1], "token": secret, "next": "/"}
+            assert (await client.post("/sign-in", data=form)).status_code == 303
+            return (await client.get("/")).status_code
+
+    assert asyncio.run(run()) == 499
+    assert reported == []
+
+
+LARGE_FORM = b"a=" + b"x" * 200_000
+
+
+@pytest.mark.parametrize("has_session", [True, False])
+def test_strangers_are_one_author_whatever_their_addresses(
+    monkeypatch: pytest.MonkeyPatch, *, has_session: bool
+) -> None:
+    authors: list[str] = []
+    session: Any = SimpleNamespace(token=SimpleNamespace(author=SimpleNamespace(id="a1"))) if has_session else None
+
+    async def noted(author: str, _presence: Presence, steps: Steps[Any]) -> Any:
+        authors.append(author)
+        return finished(steps)
+
+    monkeypatch.setattr(received, "in_turns_of", noted)
+    for number in range(3):
+        request = Request({"type": "http", "method": "POST", "headers": [], "client": (f"2001:db8::{number}", 1)})
+        asyncio.run(received.form_of(request, session, LARGE_FORM))
+    assert authors == ["a1" if has_session else STRANGERS] * 3
