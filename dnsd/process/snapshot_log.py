@@ -47,8 +47,8 @@ class SnapshotLog:
     """Writes the log of one snapshot file."""
 
     def __init__(self, file: Path) -> None:
-        self._path = log_of(file)
-        self._base = b""  # the name of the file that the entries change; empty: none was written yet
+        self._file, self._path = file, log_of(file)
+        self._base = b""  # the name of the file that the entries change; empty: none was written by this process
         self._size = self._entries = 0
 
     def begin(self, base: bytes) -> None:
@@ -63,7 +63,8 @@ class SnapshotLog:
         entry = numbers + octets + _digest_of(self._base, numbers, octets)
         head = b"" if self._size else MAGIC + self._base
         size = self._size + len(head) + len(entry)
-        if not self._base or self._entries >= MAX_ENTRIES or size > MAX_SIZE:
+        found = base_title(self._file)  # somebody may have removed it; or a new one was written, but not flushed
+        if not found or found[1] != self._base or self._entries >= MAX_ENTRIES or size > MAX_SIZE:
             return False
         if head:
             with replacing(self._path, is_synced=False) as out:

@@ -121,11 +121,18 @@ def test_log_of_another_file_is_ignored(saved: Saved) -> None:
     third = saved.served[2]
     name = save_snapshot(saved.file, title(third), delta(None, third))
     assert essence(loaded(saved.file)) == essence(third)
+    assert not saved.append(saved.served[3])  # as after an error between the two: the file is written again
     saved.log.begin(name)
     assert not saved.path.exists()
     saved.path.write_bytes(before)
     assert saved.append(saved.served[3])
     assert essence(loaded(saved.file)) == essence(saved.served[3])
+
+
+def test_nothing_is_added_once_the_file_is_gone(saved: Saved) -> None:
+    saved.file.unlink()
+    last = replace(saved.served[-1], revision=REVISIONS + 1)
+    assert not saved.log.append(title(last), b"".join(pickled(delta(saved.served[-1], last))))
 
 
 class KilledError(Exception):
