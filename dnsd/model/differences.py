@@ -9,6 +9,7 @@ from dnsd.model.columns import NO_INDEX, Records
 
 STEP = 4096  # records compared at once
 NEAR = 16  # records after a difference that are looked at first for the next one alike
+WIDER = 4  # times as many are looked at then: the work is that of the records that differ
 
 Key: TypeAlias = tuple[bytes, bytes, int]  # owner, data, number of the traits
 
@@ -26,7 +27,9 @@ def differences(new: Records, old: Records, most: int) -> list[tuple[range, rang
         at, was = at + same, was + same
         if at == len(new) and was == len(old):
             return found
-        after = comparison.next_alike(at, was, NEAR) or comparison.next_alike(at, was, most + 1)
+        within = NEAR
+        while (after := comparison.next_alike(at, was, within)) is None and within <= most:
+            within = min(WIDER * within, most + 1)
         if after is None:
             return None
         found.append((range(at, after[0]), range(was, after[1])))
