@@ -20,6 +20,7 @@ from dnsd.api.codes import CODES
 from dnsd.api.routes import BASE
 from dnsd.manage.refusal import Reason, refused
 from dnsd.manage.token_file import FILE_NAME, TokenFile
+from dnsd.process.turns import ClientGoneError
 from tests.api.server import A1, MI, PREFIX1, Z1, Api
 from tests.limits import HANG_S
 
@@ -611,3 +612,9 @@ def test_codes_of_5xx_are_never_tried_again(tmp_path: Path, reason: Reason) -> N
     }
     is_ours = code.status >= 500 or code.status == 429
     assert response.headers.get("x-should-retry") == ("false" if is_ours else None)
+
+
+def test_client_that_has_gone_is_no_error(tmp_path: Path) -> None:
+    broker = Broker(tmp_path, ClientGoneError("the client has gone"))
+    assert broker.get("/zones", broker.operator).status_code == 499
+    assert broker.reported == []
