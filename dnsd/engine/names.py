@@ -21,7 +21,7 @@ from dnsd.engine.compile_node import (
     denials,
     node_below,
 )
-from dnsd.engine.edge_rules import AS_STORED, EDGE, FLATTENED, NOT_SERVED, edge_rule
+from dnsd.engine.edge_rules import EDGE, FLATTENED, NOT_SERVED, edge_rule
 from dnsd.engine.entry import CUT, OCCLUDED, SHADOWED, SPECIAL, NameEntry, NameHead
 from dnsd.engine.node import NOT_OUR_ZONE, REFUSED_NODE, Apex, Node, is_followed
 from dnsd.engine.table import Table
@@ -124,11 +124,6 @@ class NameTable(Mapping[bytes, Node]):
         """The entry of a name."""
         entry = self.table.find(name)
         return None if entry is None or entry.flags & OCCLUDED else entry
-
-    def rule_at(self, name: bytes) -> int:
-        """The rule of a name, without its node; AS_STORED for a name that does not exist."""
-        head = self.table.head(name)
-        return AS_STORED if head is None or head.flags & OCCLUDED else rule_number(head.kind)
 
     def apex(self, entry: NameEntry | NameHead) -> Apex:
         """The zone of an entry."""
