@@ -1,6 +1,6 @@
 """dnsd, NSD and Knot with data that repeats nothing: start, memory, answers, edits, and questions to the API.
 
-    python -m bench.distinct                          all, several rounds: about 15 minutes on a quiet machine
+    python -m bench.distinct                          all, several rounds: about 20 minutes on a quiet machine
     python -m bench.distinct --minutes 10             then the same command goes on
     python -m bench.distinct --names 10000 --rounds 1 the same in small, two minutes
     python -m bench.distinct --world tld,zones --only dnsd,nsd --no-edits

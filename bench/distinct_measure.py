@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -35,7 +36,7 @@ from bench.distinct_found import (
 from bench.distinct_questions import questions_of
 from bench.distinct_worlds import World
 from bench.native import NativeError, load
-from bench.peers import ACCOUNT, KINDS, RRL_ON, SETTINGS, FailedError, Kind, Server, cores, path_of
+from bench.peers import ACCOUNT, KINDS, ROOT, RRL_ON, SETTINGS, FailedError, Kind, Server, cores, path_of
 from bench.proc import core_time, cpu_of, memory_of, own_cpu_s, private_bytes, wait_until_idle
 from bench.progress import Progress
 from bench.questions import SEED, ZONE, framed
@@ -51,8 +52,9 @@ TURNS = 3  # samples of each mix in a step, in turn with the other servers
 WARM_UP_S = 0.3
 COLD_S = 60.0  # at most, for a part of the names once
 MIXED = ("dnsd", "dnsd-rrl", "nsd", "knot", "null")
-COMPILED = ("engine._table", "formats._lines", "net._batch")
-PLAIN = f"import sys; sys.modules.update(dict.fromkeys({[f'dnsd.{one}' for one in COMPILED]}))"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+COMPILED = [one["name"] for one in PROJECT["tool"]["setuptools"]["ext-modules"]]
+PLAIN = f"import sys; sys.modules.update(dict.fromkeys({COMPILED}))"
 SERVERS = {
     **{name: KINDS[name] for name in ("dnsd", "nsd", "knot", "dnsd-rrl")},
     "dnsd-plain": replace(KINDS["dnsd"], name="dnsd-plain", label="dnsd without a compiler"),

@@ -136,7 +136,7 @@ WORLDS = (
     World("tld", "delegations of a TLD", _alone(tld_zone), lambda number, names: query(f"www.d{number}", A)),
     World(
         "zones",
-        f"zones of {ZONE_SIZE} distinct records",
+        f"distinct records in zones of {ZONE_SIZE}",
         many_zones,
         lambda number, names: query(f"h{number}.z{number // ZONE_SIZE}", A),
     ),
@@ -152,7 +152,7 @@ WORLDS = (
     ),
     World(
         "yaml-zones",
-        f"zones of {YAML_ZONE_SIZE} distinct records in YAML",
+        f"distinct records in YAML zones of {YAML_ZONE_SIZE}",
         many_yaml_zones,
         lambda number, names: query(f"h{number}.z{number // YAML_ZONE_SIZE}", A),
         is_yaml=True,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
+import subprocess
+import sys
 import xml.etree.ElementTree
 from itertools import islice
 from pathlib import Path
@@ -15,9 +18,12 @@ import yaml
 
 from bench.distinct import main, parse, steps_of
 from bench.distinct_found import AGAIN, COLD, HOT, OTHERS, START, Found, Step
+from bench.distinct_measure import COMPILED, PLAIN
 from bench.distinct_report import BEGIN, BUSY, END, results, write_page
 from bench.distinct_worlds import HOT as HOT_NAMES
 from bench.distinct_worlds import SPECIAL, WORLDS, World, address
+from bench.peers import ROOT
+from tests.limits import HANG_S
 
 NAMES = 400
 
@@ -34,6 +40,14 @@ def test_zones_are_read_and_have_the_names_that_are_asked(world: World) -> None:
     assert all(owners & {name, name.parent()} for name in asked)
     last = dns.message.from_wire(world.asked(NAMES - 1, NAMES)).question[0].name
     assert any(last.is_subdomain(zone) for zone in [*zones][-1:])
+
+
+def test_server_without_a_compiler_has_no_compiled_part() -> None:
+    program = f"{PLAIN}; import dnsd.app, dnsd.worker.worker; print(*[one for one in sys.modules.values() if one])"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+    assert "dnsd/app.py" in run.stdout, run.stderr
+    assert not re.findall(r"dnsd\S*/_\w+\.\S*so", run.stdout)
+    assert {f"dnsd.{one.parent.name}.{one.stem}" for one in (ROOT / "dnsd").rglob("_*.c")} == {*COMPILED}
 
 
 def test_addresses_differ() -> None:
