@@ -24,9 +24,11 @@ async def sweep_blocks(current: Current, history: History, log: Log) -> None:
     while True:
         try:
             if is_noted:
-                await in_thread(partial(sweep, current, history))
-                if current.good.is_lost:
-                    await current.keep_first_good()
+                try:
+                    await in_thread(partial(sweep, current, history))
+                finally:  # also where the folder of another account is unreadable
+                    if current.good.is_lost:
+                        await current.keep_first_good()
             else:
                 await in_thread(current.blocks.note_all)
                 is_noted = True

@@ -46,7 +46,7 @@ def too_large(
     needed = {file: room.needed(file.content.size) for file in files}
     over = {file for file in files if file.content.size > room.file}
     total = sum(needed.values())
-    left = max(ALWAYS, room.left()) if total > ALWAYS else ALWAYS
+    left = _left(room, total)
     if total <= left and not over:
         return {}
     found = {}
@@ -65,8 +65,13 @@ def too_large(
 def shortage(size: int, room: Room) -> str:
     """The reason why a text of so many octets cannot be read; empty if the memory suffices."""
     needed = room.needed(size)
-    left = max(ALWAYS, room.left()) if needed > ALWAYS else ALWAYS
+    left = _left(room, needed)
     return _shortage(size, room, left, MORE) if needed > left else ""
+
+
+def _left(room: Room, needed: int) -> int:
+    """The memory that is left; looked up if it may be too little."""
+    return max(ALWAYS, room.left()) if needed > ALWAYS else ALWAYS
 
 
 def _shortage(size: int, room: Room, left: int, end: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,6 +186,17 @@ def test_file_over_the_limit_is_read_if_it_may_be_the_one_served(tmp_path: Path)
     assert read(1_200, previous=refused).content == served  # the limit was raised
     (tmp_path / "z").write_text("# abd\n" * 200)
     assert read(1_199, served).content not in (served, read(1_199).content)
+
+
+def test_file_over_the_limit_says_so_where_the_served_texts_cannot_be_read(tmp_path: Path) -> None:
+    def served() -> Iterator[Content]:
+        raise PermissionError(13, "Permission denied", "state/good")
+
+    (tmp_path / "z").write_text("# abc\n" * 200)
+    limit = SizeLimit(1_199, served)
+    found = read_file(str(tmp_path / "z"), "a1/zones/x", FileKind.ZONE_YAML, previous=None, now_ns=2**62, limit=limit)
+    assert found.problem
+    assert "1,200 octets are over `limits.file_mib`" in found.problem.message
 
 
 def test_file_that_grows_while_it_is_read_stops_at_the_limit() -> None:
