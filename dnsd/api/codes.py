@@ -44,7 +44,7 @@ CODES: Mapping[Reason, Code] = {
     Reason.INTO_OPEN: Code(1012, 400, "with `into_open=refuse`: the change would make an origin public"),
     Reason.QUOTA: Code(1013, 400, "a quota of the account: maps, addresses, members, prefixes, delegations or tokens"),
     Reason.TOO_SOON: Code(1014, 429, "an activation check of a zone that was checked a moment ago"),
-    Reason.TOO_MANY_WRITES: Code(971, 429, "the quota `writes_per_minute`: `Retry-After` says when to go on"),
+    Reason.TOO_MANY_WRITES: Code(971, 429, "over `writes_per_minute`, or 100 changes wait already: see `Retry-After`"),
     Reason.ZONE_EXISTS: Code(1061, 400, "the zone already exists"),
     Reason.WRONG_HOST: Code(1021, 421, "a name in the URL that is not among `api.hosts`"),
     Reason.ZONE_QUOTA: Code(1118, 400, "the quota `zones` of the account"),

@@ -21,7 +21,7 @@ def test_export_escapes_control_characters_for_terminals_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_terminal: bool, shown: str
 ) -> None:
     monkeypatch.setattr(records, "find_zone", lambda api, zone: {})
-    monkeypatch.setattr(records, "exported", lambda api, zone, **options: TEXT)
+    monkeypatch.setattr(records, "exported", lambda api, zone, *, answered: TEXT)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
     command: Any = records.export_command.callback
     inner = getattr(command, "__wrapped__", command)
