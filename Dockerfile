@@ -2,7 +2,7 @@
 # to /state. Mount settings and data at /config.
 # This stage has a compiler, for the C parts.
 FROM python:3.12 AS build
-COPY pyproject.toml constraints.txt README.md LICENSE /src/
+COPY pyproject.toml setup.py constraints.txt README.md LICENSE /src/
 RUN python -m venv /opt/dnsd && /opt/dnsd/bin/pip install --no-cache-dir --require-hashes --requirement /src/constraints.txt
 COPY dnsd /src/dnsd
 RUN /opt/dnsd/bin/pip install --no-cache-dir --no-deps --no-build-isolation /src

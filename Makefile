@@ -107,7 +107,7 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.serve: $(VENV)/.python pyproject.toml constraints.txt
+$(VENV)/.serve: $(VENV)/.python pyproject.toml setup.py constraints.txt $(wildcard dnsd/*.h dnsd/*/*.[ch])
 	@echo "==> installing dnsd"
 	@$(PIP) --require-hashes --requirement constraints.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .

@@ -8,6 +8,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from dnsd.compiled import stale_parts
 from tests.limits import IS_LONG, LENGTH
 
 # `make test` has the same examples everywhere, so a failure is a change's own; `make soak` draws new ones each time.
@@ -20,6 +21,12 @@ settings.load_profile("dnsd")
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_configure() -> None:
+    """Refuse compiled parts of other sources: all tests would use the portable forms."""
+    for problem in stale_parts():
+        raise pytest.UsageError(problem)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,6 +13,7 @@ from dnsd.cli.commands import main
 from dnsd.cli.observed import observed_by_server
 from dnsd.cli.options import config_option, json_option
 from dnsd.cli.show import print_json, report, say
+from dnsd.compiled import stale_parts
 from dnsd.errors import InvalidDataError, in_order
 from dnsd.progress import progress_on
 from dnsd.settings.services import service_problems
@@ -29,6 +30,8 @@ def check_command(config: Path, *, as_json: bool) -> None:
     this configuration. A certificate gets a warning in its last 14 days, and an error if clients would refuse it or the
     server cannot use it.
     """
+    for warning in stale_parts():
+        say(f"warning: {warning}")
     try:
         with progress_on(sys.stderr) as progress:
             loaded = load(config, progress=progress, observed=observed_by_server(config))

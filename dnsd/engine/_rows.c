@@ -2,6 +2,7 @@
 
 #include "entry.h"
 #include "../model/column.h"
+#include "../sources.h"
 
 enum { RECORD_FIXED = 12, MOST_SETS = 256 }; /* RECORD_FIXED: C0 0C, type, class, TTL, length */
 

@@ -8,6 +8,7 @@
 #include "lookup.h"
 #include "merge.h"
 #include "pack.h"
+#include "../sources.h"
 
 typedef struct {
     PyObject_HEAD

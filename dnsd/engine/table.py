@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Self
 
+from dnsd.compiled import require
 from dnsd.engine.entry import (
     COMPUTED,
     CUT,
@@ -30,12 +31,14 @@ from dnsd.wire.names import ancestors
 from dnsd.wire.rdata import NS
 
 try:
+    require("dnsd.engine._table")
     from dnsd.engine._table import EntryTable, difference, merge, pack
 except ImportError:  # no compiler was found, or the system is not Linux
     from dnsd.engine.plain_pack import difference, merge, pack  # type: ignore[assignment]
     from dnsd.engine.plain_table import EntryTable  # type: ignore[assignment]
 
 try:
+    require("dnsd.engine._rows")
     from dnsd.engine._rows import rows
 except ImportError:
     from dnsd.engine.entry import rows

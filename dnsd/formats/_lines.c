@@ -8,6 +8,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include "plain_data.h"
+#include "../sources.h"
 
 enum { MAX_LINE = 65536, MAX_ROWS = 16384, NONE = -1 }; /* NONE: no TTL, no size */
 enum { FORMS = 64, MAX_KEY = 192, MOST_SHARED = 1 << 15 };

@@ -18,6 +18,7 @@ import dns.name
 import dns.rdata
 import dns.tokenizer
 
+from dnsd.compiled import require
 from dnsd.formats.comments import NO_COMMENT, parse_comment
 from dnsd.formats.odd_octets import readable
 from dnsd.formats.plain_lines import LINE, KnownParts, LineMeaning, first_ttl, parse_head, unfolded
@@ -28,6 +29,7 @@ from dnsd.wire.names import ROOT, parse_name_text
 from dnsd.wire.rdata import SOA, pack_rdata, reason
 
 try:
+    require("dnsd.formats._lines")
     from dnsd.formats._lines import Lines
 except ImportError:  # no compiler was found
     from dnsd.formats.plain_lines import Lines  # type: ignore[assignment]

@@ -3,6 +3,7 @@
 
 #include "column.h"
 #include "../siphash.h"
+#include "../sources.h"
 
 PyDoc_STRVAR(pack_doc, "pack(items): a column of these octets, as its octets and ends.");
 static PyObject *pack(PyObject *Py_UNUSED(module), PyObject *items) {

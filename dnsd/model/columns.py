@@ -13,12 +13,14 @@ from itertools import compress, count
 from operator import eq
 from typing import overload
 
+from dnsd.compiled import require
 from dnsd.model.octet_column import Numbers, OctetColumn
 from dnsd.model.record_parts import RecordParts
 from dnsd.model.records import UNWRITTEN, Identity, Record, Traits
 from dnsd.wire.rdata import canonical_rdata
 
 try:
+    require("dnsd.model._columns")
     from dnsd.model._columns import chosen, group, like, outside, together
 except ImportError:  # no compiler was found
     from dnsd.model.plain_columns import chosen, group, like, outside, together

@@ -11,9 +11,11 @@ from itertools import chain
 from operator import eq
 from typing import Any, TypeAlias, overload
 
+from dnsd.compiled import require
 from dnsd.model.plain_columns import WIDE, Buffer
 
 try:
+    require("dnsd.model._columns")
     from dnsd.model._columns import cut, larger, moved, pack, pick, places, starting
 except ImportError:  # no compiler was found
     from dnsd.model.plain_columns import cut, larger, moved, pack, pick, places, starting

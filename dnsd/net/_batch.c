@@ -17,6 +17,7 @@
 #include "peers.h"
 #include "picks.h"
 #include "replies.h"
+#include "../sources.h"
 
 enum {
     SIZE = 32,            /* datagrams of a batch; BATCH_SIZE in udp.py */

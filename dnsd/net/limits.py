@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Protocol, TypeVar
 
+from dnsd.compiled import require
 from dnsd.wire.addresses import MAPPED
 
 try:
+    require("dnsd.net._batch")
     from dnsd.net._batch import Limiter
 except ImportError:  # no compiler was found, or the system is not Linux
     from dnsd.net.plain_limits import Limiter  # type: ignore[assignment]

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dnsd.compiled import REMEDY, is_stale, require
 from dnsd.engine.entry import Octets
 from dnsd.engine.table import Table
 from dnsd.errors import DnsdError
@@ -34,6 +35,7 @@ LAST_TURNS = 256  # turns at shutdown, so that a flood cannot delay it
 ANCILLARY_SIZE = 128  # octets for one packet-info message
 
 try:
+    require("dnsd.net._batch")
     from dnsd.net._batch import Batch
 except ImportError:
     IS_BUILT = False  # no compiler was found, or the system is not Linux
@@ -93,6 +95,8 @@ class NoBatchError(DnsdError):
 def available(wanted: Udp) -> Udp:
     """Choose the available server, `batch` or `portable`. Raises NoBatchError."""
     if wanted is Udp.BATCH and not IS_BUILT:
+        if is_stale("dnsd.net._batch"):
+            raise NoBatchError(f"udp: the compiled parts are of another version: {REMEDY}")
         raise NoBatchError("udp: the compiled loop was not built: install a C compiler and reinstall dnsd")
     if wanted is Udp.AUTO:
         return Udp.BATCH if IS_BUILT else Udp.PORTABLE

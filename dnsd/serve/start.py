@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from dnsd.app import load
+from dnsd.compiled import stale_parts
 from dnsd.control.control import Control, ControlSetup
 from dnsd.control.local import serve_local
 from dnsd.errors import InvalidDataError
@@ -72,7 +73,7 @@ def serve(config: Path) -> int:
     listeners = activated_listeners() or open_listeners(settings.listen, settings.worker_count, log)
     metrics = open_stream_listener(settings.metrics.listen) if settings.metrics else None
     api = open_stream_listener(settings.api.listen) if settings.api else None
-    for warning in plain_warnings(settings):
+    for warning in (*plain_warnings(settings), *stale_parts()):
         log.warning(f"warning: {warning}")
     folder = state_folder_of(config, settings.state)
     _assume(owner, folder, log)

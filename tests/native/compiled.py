@@ -15,6 +15,8 @@ import sysconfig
 import tomllib
 from pathlib import Path
 
+from dnsd.compiled import sources_digest
+
 ROOT = Path(__file__).parents[2]
 STRICT = ["-O2", "-Wall", "-Wextra", "-Werror"]
 SANITIZED = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -45,7 +47,8 @@ def compile_all(folder: Path, flags: list[str]) -> None:
         raise CompileError(f"{include}/Python.h is missing: install Python's headers (Debian: python3-dev)")
     for name, sources in extensions().items():
         output = ["-o", str(folder / f"{name}{suffix}")]
-        command = [compiler(), *flags, "-shared", "-fPIC", f"-I{include}", *sources, *output]
+        digest = f'-DDNSD_SOURCES="{sources_digest(ROOT / sources[0])}"'
+        command = [compiler(), *flags, digest, "-shared", "-fPIC", f"-I{include}", *sources, *output]
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if ran.returncode:
             raise CompileError(f"{ran.stderr}\nfailed: {' '.join(command)}")

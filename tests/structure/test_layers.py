@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "dnsd"
 
 # Every module belongs to a part; a part may import only parts of lower layers, and itself.
 LAYERS = [
-    {"cores", "errors", "log", "metrics", "progress", "questions", "whole_file", "__init__"},
+    {"compiled", "cores", "errors", "log", "metrics", "progress", "questions", "whole_file", "__init__"},
     {"wire"},
     {"model"},
     {"engine", "formats"},
@@ -35,6 +35,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
 # The parts of a worker: they import only types from the model, no code.
 WORKER = {
+    "compiled",
     "errors",
     "log",
     "metrics",
