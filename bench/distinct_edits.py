@@ -12,6 +12,8 @@ import httpx
 
 from bench.client import ask
 from bench.distinct_client import WITHIN_S, api_of, sent
+from bench.distinct_found import SENT
+from bench.distinct_sent import sent_to_worker
 from bench.peers import FailedError, Server
 from bench.proc import cpu_of, wait_until_idle
 from bench.questions import ZONE, A, query
@@ -68,6 +70,8 @@ def _api_edits(server: Server, client: httpx.Client, names: int) -> Iterator[tup
     yield from _medians(server, "a record added over the API", add)
     yield from _medians(server, "a record deleted over the API", delete)
     yield from _medians(server, f"{MANY:,} records added over the API", add_many)
+    wait_until_idle(server.pids, IDLE_S)
+    yield SENT, sent_to_worker(server, lambda: change(TRIES + 1))
 
 
 def _medians(server: Server, what: str, edit: Callable[[int], Took]) -> Iterator[tuple[str, float]]:

@@ -25,6 +25,7 @@ from bench.figures import Figure, figure
     COLD_USER,
     HOT_USER,
     OTHERS,
+    SENT,
 ) = (
     "first start, s",
     "… CPU until all workers answer, s",
@@ -40,6 +41,7 @@ from bench.figures import Figure, figure
     "user time per answer, every name once, µs",
     "user time per answer, 10,000 hot names, µs",
     "share of both cores that other processes took",
+    "message to a worker for a changed record, octets",
 )
 
 

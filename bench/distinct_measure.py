@@ -115,7 +115,7 @@ class Measuring:
 
     def _start(self, stack: ExitStack, name: str) -> None:
         self.progress.say(f"{SERVERS[name].label}: writing and starting")
-        server = stack.enter_context(_prepared(SERVERS[name], self.world, self.step.names, self.folder))
+        server = stack.enter_context(prepared(SERVERS[name], self.world, self.step.names, self.folder))
         took = server.start(self._probe, LIMIT_S)
         cpu_s = cpu_of(server.pids).total_s
         if name != "null":
@@ -215,7 +215,7 @@ def _zone_file(kind: Kind, world: World, folder: Path, zone: str) -> Path:
     return zones / f"{zone}.{'yaml' if world.is_yaml else 'zone'}"
 
 
-def _prepared(kind: Kind, world: World, names: int, folder: Path) -> Server:
+def prepared(kind: Kind, world: World, names: int, folder: Path) -> Server:
     """The server with its zones in files."""
     shutil.rmtree(folder / kind.name, ignore_errors=True)
     zones = _zone_file(kind, world, folder, ZONE).parent

@@ -15,6 +15,7 @@ from bench.distinct_found import (
     HOT_USER,
     MEMORY,
     OTHERS,
+    SENT,
     START,
     START_CPU,
     WORKER,
@@ -61,6 +62,7 @@ LIMITS: tuple[Limit, ...] = (
     ("yaml-zones", MILLION, (START, DNSD), 10.0, None),
     ("distinct", MILLION, ("a record changed over the API, ms", DNSD), 300, None),
     ("distinct", MILLION, ("a record changed in the file, ms", DNSD), 600, None),
+    ("distinct", MILLION, (SENT, DNSD), 1000, None),
     ("yaml", SOME, ("a record changed over the API, ms", DNSD), 100, None),
     ("yaml", SOME, ("a record changed in the file, ms", DNSD), 300, None),
     ("distinct", MILLION, ("API: the first page, ms", DNSD), 50, None),
@@ -113,7 +115,7 @@ def requirements(found: Found) -> Iterator[Requirement]:
             unit = f" × {SERVERS[other[1]].label}"
             unit += "'s start" if what != other[0] else ""
         mark = BUSY if _is_busy(found, world, names) else ""
-        reached = f"{figure.text()}{unit}{mark}" if figure else "not measured"
+        reached = f"{figure.text(0 if unit == ' octets' else 2)}{unit}{mark}" if figure else "not measured"
         yield Requirement(text + unit, reached, figure.median <= most if figure else None)
 
 
@@ -146,7 +148,12 @@ def _world_text(found: Found, world: World) -> Iterator[str]:
 
 
 def _cell(figure: Figure | None, what: str) -> str:
-    return figure.text(1 if what.endswith((" ms", " MiB")) else 2) if figure else ""
+    return figure.text(_digits(what)) if figure else ""
+
+
+def _digits(what: str) -> int:
+    """The digits after the point of a figure."""
+    return {"octets": 0, "ms": 1, "MiB": 1}.get(what.rpartition(" ")[2], 2)
 
 
 def plot_of(found: Found) -> str:

@@ -6,6 +6,7 @@ configurations, commands and labels; knows no traffic and no figures.
 
 from __future__ import annotations
 
+import compileall
 import importlib.util
 import os
 import shlex
@@ -192,6 +193,12 @@ KINDS = {
 
 
 @cache
+def compile_package() -> None:
+    """Write dnsd's bytecode, as pip does; else each start of a checkout may compile all of it, for half a second."""
+    compileall.compile_dir(ROOT / "dnsd", quiet=1)
+
+
+@cache
 def cores() -> tuple[int, int]:
     """The core for the servers and the core for the load and this process; the same on a machine with one."""
     usable = sorted(os.sched_getaffinity(0))
@@ -211,6 +218,8 @@ class Server:
     def prepare(self, zone_file: Path) -> Self:
         """Write the configuration; the server takes over the zone file."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.kind.is_ours:
+            compile_package()
         self.command = self.kind.prepare(self.folder, self.port, zone_file)
         return self
 

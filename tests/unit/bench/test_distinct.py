@@ -17,9 +17,11 @@ import pytest
 import yaml
 
 from bench.distinct import main, parse, steps_of
-from bench.distinct_found import AGAIN, COLD, HOT, OTHERS, START, Found, Step
-from bench.distinct_measure import COMPILED, PLAIN
+from bench.distinct_client import api_of, sent
+from bench.distinct_found import AGAIN, COLD, HOT, OTHERS, SENT, START, Found, Step
+from bench.distinct_measure import COMPILED, PLAIN, SERVERS, prepared
 from bench.distinct_report import BEGIN, BUSY, END, results, write_page
+from bench.distinct_sent import sent_to_worker
 from bench.distinct_worlds import HOT as HOT_NAMES
 from bench.distinct_worlds import SPECIAL, WORLDS, World, address
 from bench.peers import ROOT
@@ -86,11 +88,13 @@ def test_report_compares_with_nsd_and_names_what_misses_its_limit() -> None:
         found.add("tld", 1_000_000, START, "nsd", sample, theirs)
     found.add("tld", 1_000_000, AGAIN, "dnsd", 0, 0.25)
     found.add("yaml", 1_000_000, START, "dnsd", 0, 6.5)
+    found.add("distinct", 1_000_000, SENT, "dnsd", 0, 222)
     found.failures["Knot"] = "not installed"
     text = "\n".join(results(found))
     assert f"| {START} | 1.50 (1.00–3.00) | 3.00 (2.00–4.00) | 0.50 |" in text
     assert f"| {AGAIN} | 0.25 |  |  |" in text
     assert "delegations of a TLD: first start ≤ 1 × NSD | 0.50 (0.25–1.50) × NSD | yes |" in text
+    assert "message to a worker for a changed record ≤ 1000 octets | 222 octets | yes |" in text
     assert "in YAML: first start ≤ 6 s | 6.50 s | **no** |" in text
     assert "- Knot: not installed" in text
 
@@ -158,6 +162,16 @@ def test_a_small_world_is_measured_in_parts(tmp_path: Path) -> None:
     assert {what for _, _, what, server in found.values if server == "dnsd"} >= {START, AGAIN, COLD, HOT}
     assert main([*common, "--only", "dnsd", "--minutes", "0"]) == 0
     assert Found.load(kept) == found
+
+
+def test_message_to_a_worker_is_measured_on_a_live_server(tmp_path: Path) -> None:
+    (world,) = (one for one in WORLDS if one.name == "distinct")
+    with prepared(SERVERS["dnsd"], world, 20, tmp_path) as server:
+        server.start(world.asked(19, 20), HANG_S)
+        with api_of(server) as client:
+            zone = f"/zones/{sent(client, 'GET', '/zones')[0]['id']}/dns_records"
+            record = {"name": "new", "type": "A", "content": "192.0.2.1", "ttl": 300}
+            assert 50 < sent_to_worker(server, lambda: sent(client, "POST", zone, record)) <= 1_000
 
 
 @pytest.mark.parametrize("wrong", [["--world", "tdl"], ["--only", "bind"]])
