@@ -38,7 +38,11 @@ static PyObject *cut(PyObject *Py_UNUSED(module), PyObject *args) {
     Column column;
     Py_ssize_t start, stop;
     if (!PyArg_ParseTuple(args, "y*y*nn", &column.octets, &column.ends, &start, &stop)) return NULL;
-    PyObject *made = measure(&column) < 0 ? NULL : PyList_New(stop > start ? stop - start : 0);
+    PyObject *made = NULL;
+    if (measure(&column) == 0) {
+        if (stop > start && (start < 0 || stop > column.count)) PyErr_SetString(PyExc_ValueError, "no such items");
+        else made = PyList_New(stop > start ? stop - start : 0);
+    }
     for (Py_ssize_t i = start; made && i < stop; i++) {
         Item item;
         PyObject *one = find(&column, i, &item) < 0 ? NULL : PyBytes_FromStringAndSize((char *)item.at, item.size);

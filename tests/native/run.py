@@ -20,6 +20,7 @@ ATTACKS = (
     "tests.native.attack_rows",
     "tests.native.attack_batch",
     "tests.native.attack_lines",
+    "tests.native.attack_columns",
 )
 SEEDS, QUICK_SEEDS = 25, 3
 TESTS = (

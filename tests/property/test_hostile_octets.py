@@ -30,7 +30,7 @@ def run(*arguments: str) -> None:
 
 
 @needs_compiled
-@pytest.mark.parametrize("attack", ["attack_table", "attack_batch"])
+@pytest.mark.parametrize("attack", ["attack_table", "attack_batch", "attack_columns"])
 def test_attack(attack: str) -> None:
     run("-m", f"tests.native.{attack}", "100", "1")
 

@@ -1,16 +1,24 @@
-"""No process grows with the number of changes (reliability.md)."""
+"""No process grows with the number of changes (reliability.md), and a load needs little more than its result."""
 
 from __future__ import annotations
 
 import pathlib
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
+from dnsd.engine.table import MAX_OVERLAY
 from tests.api.server import SETTINGS, Api
+from tests.live.server import PROJECT
+from tests.packets import answers, query
 from tests.soak.changes import FEW, Changing, memory_kib
 from tests.soak.conftest import Scale
-from tests.soak.harness import growth_percent
+from tests.soak.editions import ZONE, edition_world, zone_of
+from tests.soak.flow import reload_now
+from tests.soak.harness import Soaked, growth_percent
+from tests.worlds import AccountFiles, World, write_world
 
 Figures = Callable[..., None]
 
@@ -50,3 +58,68 @@ def test_changes(tmp_path: pathlib.Path, what: str, rrl: str, scale: Scale, figu
         **{name: f"{after[name] / 1024:.1f} MiB ({100 * (after[name] / before[name] - 1):+.1f} %)" for name in after},
     )
     assert growth_percent(before, after) <= GROWTH_PERCENT, grown
+
+
+RELOADS, MERGES = 20, 10
+A_MERGE = 3  # reloads, each of so many names that the last one's merges the overlay into a new base
+GROWTH_OF_MERGES = 15.0  # percent of each process, from the first merges on
+
+
+def test_reloads_that_merge_the_names(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
+    names, changed = scale(6_000, 200_000), MAX_OVERLAY // A_MERGE + 1
+    addresses = [1] * names
+    snapshot = tmp_path / "state" / "snapshot"
+
+    def edit(number: int) -> None:
+        first = number * changed % (names - changed)
+        addresses[first : first + changed] = [2 + number % 200] * changed
+        text = "".join(f"n{name} 300 A 192.0.2.{address}\n" for name, address in enumerate(addresses))
+        server.write(ZONE, zone_of(number % 2) + text)
+        result = reload_now(server)
+        assert result["ok"], result
+        assert answers(server.udp(query(f"n{first}.example.net"))) == [f"192.0.2.{addresses[first]}"]
+
+    with Soaked(tmp_path, edition_world(reload={"watch": False})) as server:
+        for number in range(2 * A_MERGE):
+            edit(number)
+        before = server.rss_kib()
+        files = {snapshot.stat().st_ino}
+        for number in range(max(RELOADS, A_MERGE * MERGES)):
+            edit(2 * A_MERGE + number)
+            files.add((snapshot.stat().st_ino, snapshot.stat().st_mtime_ns))
+        after = server.rss_kib()
+    shown = {name: f"{after[name] / 1024:.1f} MiB ({100 * (after[name] / before[name] - 1):+.1f} %)" for name in after}
+    figures("R16", "reloads and merges of a large zone", names=names, merges=len(files) - 1, **shown)
+    assert len(files) > MERGES
+    assert growth_percent(before, after) <= GROWTH_OF_MERGES, shown
+
+
+A_RECORD, A_PROCESS = 85, 4 * 1024**2  # octets
+LOAD = """
+import sys
+from pathlib import Path
+from dnsd.app import load
+def octets(field):
+    return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith(field)).split()[1])
+load(Path(sys.argv[1]))
+before = octets("VmRSS:")
+table = load(Path(sys.argv[2])).snapshot.names.table
+print(before, octets("VmHWM:"), memoryview(table.octets).nbytes, len(table))
+"""
+
+
+def test_load_needs_little_more_than_its_result(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
+    records = scale(150_000, 1_000_000)
+    lines = [f"h{number:07} A 10.{number >> 16}.{number >> 8 & 255}.{number & 255}\n" for number in range(records)]
+    texts = [zone_of(0) + "".join(some) for some in (lines[:9], lines)]
+    settings = {"default_addresses": ["198.51.100.10"], "nameservers": ["ns1.example.net"]}
+    worlds = [World(settings, {"a": AccountFiles(zones={"example.com.zone": text})}) for text in texts]
+    configs = [str(write_world(world, tmp_path / str(number))) for number, world in enumerate(worlds)]
+    ran = subprocess.run([sys.executable, "-c", LOAD, *configs], cwd=PROJECT, capture_output=True, text=True)
+    assert not ran.returncode, ran.stderr
+    before, peak, result, loaded = map(int, ran.stdout.split())
+    allowed = len(texts[1]) + A_RECORD * records + 2 * result + A_PROCESS
+    mib = {"peak_mib": (peak - before) / 2**20, "allowed_mib": allowed / 2**20}
+    figures("R16", "peak of a load of a master file", records=records, **mib)
+    assert loaded >= records
+    assert peak - before <= allowed
