@@ -35,13 +35,16 @@ def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     """The result of `work`, run in a daemon thread.
 
     Only the future refers to the result. `asyncio.wrap_future` makes two futures that refer to each other and to the
-    result until garbage collection, which may come late, and never for objects frozen before.
+    result until garbage collection, which may come late, and never for objects frozen before. The work, too, is let go
+    at its end: on a busy machine, the thread may live on for long.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
+    waiting = [work]
+
     def run() -> None:
-        result, error = _outcome(work)
+        result, error = _outcome(waiting.pop())
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(_settle, future, result, error)
 
