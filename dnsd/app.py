@@ -202,19 +202,32 @@ def _slipping(
 
 
 def load_change(
-    previous: Loaded, files: Files, now: datetime, read: Mapping[SourceFile, ZoneText] = MappingProxyType({})
+    previous: Loaded,
+    files: Files,
+    now: datetime,
+    read: Mapping[SourceFile, ZoneText] = MappingProxyType({}),
+    *,
+    known: Loaded | None = None,
 ) -> Loaded:
     """Load a change that makes `files` the served files at the time `now`; return `previous` itself if they are equal.
 
-    The unserved files of held accounts stay unchanged; `read` has master files that were read already. Raises
-    InvalidDataError.
+    The unserved files of held accounts stay unchanged; `read` has master files that were read already, and `known` is
+    the change as loaded on top of other data. Raises InvalidDataError.
     """
     if files == previous.files:
         return previous
     assert previous.source.files is not None
     found = files if not previous.held else FilesEdit(previous.files, files).applied(previous.source.files)
     settings, before = previous.settings, previous.stored
-    stored = load_files(files, settings.nameservers, before, limits=settings.rrset_limits, room=before.room, read=read)
+    stored = load_files(
+        files,
+        settings.nameservers,
+        before,
+        limits=settings.rrset_limits,
+        room=before.room,
+        read=read,
+        known=known.stored if known else NOTHING,
+    )
     times = see(stored.dataset, now, before=previous.times, previous=previous.dataset)
     served = Served(stored, files, previous.held)
     source = replace(previous.source, files=found)

@@ -32,10 +32,10 @@ class OpenWatch:
         """Carry out a verb, as `Service.change`. Raises RefusedError."""
         if not can_expose(action):
             return await self._service.change(actor, action, verb)
-        before: list[Loaded] = []
+        drafts: list[Draft] = []  # of the last attempt
 
         def noted(draft: Draft) -> T:
-            before[:] = [draft.loaded]
+            drafts[:] = [draft]
             return verb(draft)
 
         try:
@@ -44,7 +44,7 @@ class OpenWatch:
         except IntoOpenError as error:
             raise RefusedError(*(Fault(Reason.INTO_OPEN, line) for line in error.exposures.lines())) from None
         if not self._refuses:
-            self.notes += (await planned(actor, partial(exposures, before[0], loaded, actor.token))).lines()
+            self.notes += (await planned(actor, partial(exposures, drafts[0].loaded, loaded, actor.token))).lines()
         return result, loaded
 
     def as_service(self) -> Service:

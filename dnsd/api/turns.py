@@ -35,3 +35,8 @@ async def aside(actor: Actor, work: Callable[[], T]) -> T:
 async def planned(actor: Actor, work: Callable[[], T]) -> T:
     """The result of an actor's work on the effects of a change on all data."""
     return await _plans.run(actor.token.author.id, at_once(work), actor.presence)
+
+
+async def planned_by(author: str, work: Callable[[], T]) -> T:
+    """The same for an author's change that is to be made, whether or not the client is still there."""
+    return await _plans.run(author, at_once(work))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from dnsd.api.turns import planned_by
 from dnsd.control.brake import Brake
 from dnsd.control.current import Current
 from dnsd.control.guarded import UnsettledError
@@ -17,7 +18,7 @@ from dnsd.control.loading import Loader
 from dnsd.control.publish import Publisher
 from dnsd.control.waiting import WaitingChange, WaitingChanges
 from dnsd.log import Log
-from dnsd.manage.change import Changed, Make, StaleError, draw_up, testified, write_change
+from dnsd.manage.change import Changed, Make, MovedOnError, StaleError, draw_up, drawn_aside, testified, write_change
 from dnsd.manage.refusal import Reason, refused
 from dnsd.model.contents import forget_contents
 from dnsd.process.memory import trim
@@ -44,7 +45,8 @@ class ChangeQueue:
         self._loader = loader
         self._publisher = publisher
         self._waiting = WaitingChanges()
-        self._work: asyncio.Task[None] | None = None  # while changes wait
+        self._work: asyncio.Task[None] | None = None  # while changes can be made
+        self._aside: asyncio.Task[None] | None = None  # while changes are drawn up aside
         self._has_unsaved = asyncio.Event()
 
     async def change(self, make: Make[T], author: str = "") -> Changed[T]:
@@ -57,8 +59,7 @@ class ChangeQueue:
         """
         future: asyncio.Future[Changed[T]] = asyncio.get_running_loop().create_future()
         self._waiting.add(WaitingChange(make, author, future))
-        if self._work is None or self._work.done():
-            self._work = asyncio.create_task(self._carry_out_all())
+        self._go_on()
         try:
             changed = await future
         finally:
@@ -96,44 +97,71 @@ class ChangeQueue:
             elif self._publisher.save_problem is None:
                 self._publisher.is_behind = False
 
+    def _go_on(self) -> None:
+        """Have the waiting changes made, and those of slow authors drawn up."""
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._carry_out_all())
+        if self._aside is None or self._aside.done():
+            self._aside = asyncio.create_task(self._draw_aside())
+
     async def _carry_out_all(self) -> None:
-        """Carry out the waiting changes, until there are none."""
-        while self._waiting:
+        """Carry out the waiting changes, until none can be made."""
+        while self._waiting.has_next:
             async with self._current.turn:
                 batch = self._waiting.next_batch()
+                again: Sequence[WaitingChange] = ()
                 try:
-                    await self._carry_out(batch)
+                    again = await self._carry_out(batch) if batch else ()
                 except BaseException as error:  # no requester may wait forever
-                    for one in batch:
-                        one.settle(error if isinstance(error, Exception) else asyncio.CancelledError())
+                    _settle_all(batch, error)
                     raise
+                finally:
+                    self._waiting.end_batch(again)
+            self._go_on()
 
-    async def _carry_out(self, batch: Sequence[WaitingChange]) -> None:
-        """Carry out changes together; if that fails, one by one, so that one failure does not affect the others."""
+    async def _draw_aside(self) -> None:
+        """Draw up the changes of slow authors, while the changes of others are made."""
+        while change := self._waiting.next_aside():
+            found = None
+            try:
+                if loaded := self._current.loaded:
+                    found = await planned_by(change.author, partial(drawn_aside, change.make, loaded))
+            except BaseException as error:
+                _settle_all([change], error)
+                raise
+            finally:
+                self._waiting.end_aside(change, found)
+            self._go_on()
+
+    async def _carry_out(self, batch: Sequence[WaitingChange]) -> Sequence[WaitingChange]:
+        """Carry out changes together; if that fails, one by one, so that one failure does not affect the others.
+
+        Returns those to be drawn up again.
+        """
         if len(batch) > 1:
             with suppress(Exception):
-                await self._make(batch)
-                return
+                return await self._make(batch)
+        again: list[WaitingChange] = []
         for one in batch:
             if one.future.done():  # its files were written before the failure
                 continue
             try:
-                await self._make_alone(one)
+                again += await self._make_alone(one)
             except Exception as error:  # reported to the requester
                 one.settle(error)
+        return again
 
-    async def _make_alone(self, change: WaitingChange) -> None:
+    async def _make_alone(self, change: WaitingChange) -> Sequence[WaitingChange]:
         """Carry out one change; if files were edited meanwhile, load them and try again. Raises any exception."""
         for _ in range(TRIES):
             try:
-                await self._make([change])
-                return
+                return await self._make([change])
             except StaleError as error:
                 await self._catch_up(error.keys)
         raise refused(Reason.NOT_WRITABLE, "the files keep changing; nothing was written: try again")
 
-    async def _make(self, batch: Sequence[WaitingChange]) -> None:
-        """Make changes, each on top of the one before, then write and publish them.
+    async def _make(self, batch: Sequence[WaitingChange]) -> Sequence[WaitingChange]:
+        """Make changes, each on top of the one before, then write and publish them; return those to be drawn up again.
 
         Raises StaleError, OSError or, without loaded data, RefusedError; each is about all of them.
         """
@@ -142,7 +170,7 @@ class ChangeQueue:
             raise refused(Reason.NOT_LOADED, "the files cannot be used; the last snapshot is served, read-only")
         self.note_unsaved()
         trial = self._brake.trial()
-        drawn = await in_thread(partial(draw_up, [one.make for one in batch], before, trial.check))
+        drawn = await in_thread(partial(draw_up, [one.on for one in batch], before, trial.check))
         outcomes = [one.outcome for one in drawn]
         self._waiting.note({one.author: drawn_up.cpu_s for one, drawn_up in zip(batch, drawn, strict=True)})
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
@@ -159,14 +187,18 @@ class ChangeQueue:
                 await self._current.replace(loaded, source=source)
                 self._loader.note_change(loaded)
             except Exception as error:  # settled here, so that no change is written twice
-                for one in batch:
-                    one.settle(error)
+                _settle_all(batch, error)
                 raise
             finally:
                 if evidence:
                     await in_thread(partial(self._finish, evidence))
+        again = [one for one, outcome in zip(batch, outcomes, strict=True) if isinstance(outcome, MovedOnError)]
         for one, outcome in zip(batch, outcomes, strict=True):
-            one.settle(replace(outcome, revision=self._publisher.revision) if isinstance(outcome, Changed) else outcome)
+            if isinstance(outcome, Changed):
+                one.settle(replace(outcome, revision=self._publisher.revision))
+            elif one not in again:
+                one.settle(outcome)
+        return again
 
     def _finish(self, evidence: Evidence) -> None:
         """Write the outcome of a change that was made; if that fails, the next change or start does it. Blocks."""
@@ -193,3 +225,9 @@ class ChangeQueue:
         errors = [problem for problem in self._loader.last.problems if not problem.warning]
         first = next((problem for problem in errors if problem.source in keys), errors[0])
         raise refused(Reason.NOT_WRITABLE, f"a file was edited and cannot be used: {first}")
+
+
+def _settle_all(changes: Iterable[WaitingChange], error: BaseException) -> None:
+    """Settle changes that could not be made."""
+    for one in changes:
+        one.settle(error if isinstance(error, Exception) else asyncio.CancelledError())

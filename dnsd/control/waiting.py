@@ -1,27 +1,43 @@
-"""Changes that wait for their turn: nobody waits for all changes of another author, nor with another's slow ones."""
+"""Changes that wait for their turn: nobody waits for all changes of another author, nor while a slow one is drawn up.
+
+The changes of slow authors are drawn up aside, on the data of the moment, one after another; those of quick authors in
+the turn, on top of each other. Both are made in batches.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dnsd.manage.change import Changed, Make
+from dnsd.app import Loaded
+from dnsd.manage.change import Changed, Drawn, DrawnUp, Make, drawn
+from dnsd.store.text_file import FileChangedError
 
 MAX_OF_AUTHOR = 2  # changes in one batch
-SLOW_S = 0.05  # CPU time to draw up one change; an author whose last one took longer is slow
+SLOW_S = 0.05  # CPU time to draw up one change
+SLOW_FOR_S = 60.0  # an author with a slow change is slow for so long
 MAX_SLOW = 10_000  # slow authors that are remembered
+TRIES_ASIDE = 3  # to draw up a change, before it is drawn up in the turn
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class WaitingChange:
     """A requested change, and the future on which its requester waits."""
 
     make: Make[Any]
     author: str
     future: asyncio.Future[Changed[Any]]
+    drawn: Drawn[Any] | None = None  # as drawn up aside
+    is_drawing: bool = False  # whether it is being drawn up aside
+    tries_aside: int = TRIES_ASIDE  # left
+
+    def on(self, loaded: Loaded) -> Drawn[Any]:
+        """The change on top of the loaded data. Raises FileChangedError, MovedOnError and the exceptions of `make`."""
+        return self.drawn.on(loaded) if self.drawn else drawn(self.make, loaded)
 
     def settle(self, outcome: Changed[Any] | BaseException) -> None:
         """Set the outcome, unless the requester has gone."""
@@ -37,17 +53,15 @@ class WaitingChange:
 class WaitingChanges:
     """The waiting changes, in batches that are made together.
 
-    A batch has a few changes of each quick author, or one change of a slow author, in turn. So a quick change waits for
-    at most one slow one, which may take as long as the largest zone needs.
+    A batch has a few changes of each quick author, and one of each slow author whose first change is drawn up. So a
+    change waits for the batch before it and its own, and in neither a change of a slow author is drawn up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._waiting: list[WaitingChange] = []
-        self._slow: dict[str, None] = {}  # authors, those that were slow last at the end
-        self._is_turn_of_slow = False
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        self._slow: dict[str, float] = {}  # authors, and until when; the last at the end
+        self._in_batch: set[str] = set()  # authors of the changes that are being made
+        self._clock = clock
 
     def add(self, change: WaitingChange) -> None:
         """Have a change wait behind the others of its author."""
@@ -57,38 +71,85 @@ class WaitingChanges:
         """The number of an author's waiting changes."""
         return sum(one.author == author for one in self._waiting)
 
+    @property
+    def has_next(self) -> bool:
+        """Whether changes can be made now."""
+        return any(True for _ in self._next())
+
     def next_batch(self) -> list[WaitingChange]:
-        """The changes whose turn it is, no longer waiting."""
-        slow = [one for one in self._waiting if one.author in self._slow]
-        if slow and (self._is_turn_of_slow or len(slow) == len(self._waiting)):
-            self._is_turn_of_slow = False
-            return self._take_slow(slow[0])
-        self._is_turn_of_slow = True
-        return self._take_quick()
-
-    def _take_slow(self, change: WaitingChange) -> list[WaitingChange]:
-        """This change alone; the others of its author go behind those of all other authors."""
-        same = [one for one in self._waiting if one.author == change.author and one is not change]
-        self._waiting = [one for one in self._waiting if one.author != change.author] + same
-        return [change]
-
-    def _take_quick(self) -> list[WaitingChange]:
-        """The first changes of each author that is not slow."""
-        counts: Counter[str] = Counter()
-        batch: list[WaitingChange] = []
-        left: list[WaitingChange] = []
-        for one in self._waiting:
-            counts[one.author] += 1
-            is_next = one.author not in self._slow and counts[one.author] <= MAX_OF_AUTHOR
-            (batch if is_next else left).append(one)
-        self._waiting = left
+        """The changes whose turn it is, no longer waiting; `end_batch` must follow."""
+        batch = [*self._next()]
+        taken = set(map(id, batch))
+        self._waiting = [one for one in self._waiting if id(one) not in taken]
+        self._in_batch = {one.author for one in batch}
         return batch
 
+    def end_batch(self, again: Sequence[WaitingChange]) -> None:
+        """Note that the batch has ended, except for changes that have to be drawn up again."""
+        self._in_batch = set()
+        for one in again:
+            one.drawn = None
+        self._waiting = [*again, *self._waiting]
+
+    def next_aside(self) -> WaitingChange | None:
+        """The change to draw up aside, which goes on waiting; the others of its author go behind those of others."""
+        for change in self._first():
+            if self._is_for_aside(change):
+                same = [one for one in self._waiting if one.author == change.author and one is not change]
+                others = [one for one in self._waiting if one.author != change.author]
+                self._waiting = [*others, change, *same]
+                change.is_drawing = True
+                change.tries_aside -= 1
+                return change
+        return None
+
+    def end_aside(self, change: WaitingChange, found: DrawnUp[Drawn[Any]] | None) -> None:
+        """Take the outcome of drawing up a change aside; None: it was not, and will be in its turn."""
+        change.is_drawing = False
+        if found is None or isinstance(found.outcome, FileChangedError):
+            change.tries_aside = 0
+            return
+        self.note({change.author: found.cpu_s})
+        if isinstance(found.outcome, Exception):
+            self._waiting.remove(change)
+            change.settle(found.outcome)
+            return
+        change.drawn = found.outcome
+        if found.cpu_s <= SLOW_S:
+            change.tries_aside = 0  # drawing it up again delays nobody
+
     def note(self, seconds: Mapping[str, float]) -> None:
-        """Remember the CPU time of each author's last change."""
+        """Remember the authors of slow changes, given the CPU time of each author's last one."""
         for author, spent in seconds.items():
-            self._slow.pop(author, None)
             if spent > SLOW_S:
-                self._slow[author] = None
+                self._slow.pop(author, None)
+                self._slow[author] = self._clock() + SLOW_FOR_S
         while len(self._slow) > MAX_SLOW:
             del self._slow[next(iter(self._slow))]
+
+    def _next(self) -> Iterator[WaitingChange]:
+        """The next changes of each author: all those before them are made, and slow ones are drawn up."""
+        counts: Counter[str] = Counter()
+        for one in self._waiting:
+            most = 1 if self._is_slow(one.author) else MAX_OF_AUTHOR
+            if counts[one.author] < most and not one.is_drawing and not self._is_for_aside(one):
+                counts[one.author] += 1
+                yield one
+            else:
+                counts[one.author] = MAX_OF_AUTHOR
+
+    def _first(self) -> Iterator[WaitingChange]:
+        """The first change of each author without one in the batch."""
+        seen = set(self._in_batch)
+        for one in self._waiting:
+            if one.author not in seen:
+                seen.add(one.author)
+                yield one
+
+    def _is_for_aside(self, change: WaitingChange) -> bool:
+        """Whether a change has to be drawn up aside before its turn."""
+        is_plain = not change.is_drawing and change.drawn is None
+        return is_plain and change.tries_aside > 0 and self._is_slow(change.author)
+
+    def _is_slow(self, author: str) -> bool:
+        return self._clock() < self._slow.get(author, 0.0)

@@ -23,6 +23,7 @@ T = TypeVar("T")
 Make: TypeAlias = Callable[[Loaded], tuple[T, Draft]]  # makes a change on top of the loaded data
 
 Check: TypeAlias = Callable[[Draft, Loaded, Loaded], None]
+Work: TypeAlias = "Callable[[Loaded], Drawn[Any]]"  # draws up a change on top of the loaded data
 
 
 class StaleError(DnsdError):
@@ -31,6 +32,13 @@ class StaleError(DnsdError):
     def __init__(self, keys: Iterable[str] = ()) -> None:
         self.keys = frozenset(keys)
         super().__init__("a file was edited since it was loaded")
+
+
+class MovedOnError(DnsdError):
+    """The data has changed so that a change has to be drawn up again."""
+
+    def __init__(self) -> None:
+        super().__init__("the data has changed since the change was drawn up")
 
 
 class EvidenceError(OSError):
@@ -79,31 +87,64 @@ class Changed(Generic[T]):
     witness: Witness | None = None  # if the change needs evidence
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn(Generic[T]):
+    """A change as its verb made it: not judged by the brake, and not written."""
+
+    result: T
+    draft: Draft
+    after: Loaded
+
+    def on(self, loaded: Loaded) -> Drawn[T]:
+        """The same change on top of other data, for a small part of the time. Raises MovedOnError and RefusedError."""
+        if loaded is self.draft.loaded:
+            return self
+        if not self.draft.fits(loaded):
+            raise MovedOnError
+        return replace(self, after=self.draft.load_on(loaded, self.after))
+
+
+def drawn(make: Make[T], before: Loaded) -> Drawn[T]:
+    """Draw up a change. Raises FileChangedError, and the exceptions of `make` and of the rules."""
+    result, draft = make(before)
+    return Drawn(result, draft, draft.load())
+
+
+def drawn_aside(make: Make[T], before: Loaded) -> DrawnUp[Drawn[T]]:
+    """The outcome of drawing up a change, while others are made."""
+    start = thread_time()
+    outcome: Drawn[T] | Exception
+    try:
+        outcome = drawn(make, before)
+    except Exception as error:  # its requester gets the error
+        outcome = error
+    return DrawnUp(outcome, thread_time() - start)
+
+
 @dataclass(frozen=True, slots=True)
-class DrawnUp:
+class DrawnUp(Generic[T]):
     """The outcome of drawing up a change, and the CPU time that it took."""
 
-    outcome: Changed[Any] | Exception
+    outcome: T | Exception
     cpu_s: float
 
 
-def draw_up(makes: Iterable[Make[Any]], before: Loaded, check: Check) -> list[DrawnUp]:
+def draw_up(works: Iterable[Work], before: Loaded, check: Check) -> list[DrawnUp[Changed[Any]]]:
     """Draw up changes, each on top of the accepted ones before it. Raises StaleError.
 
     `check` may refuse a change, given its draft and the data before and after it.
     """
-    drawn_up: list[DrawnUp] = []
+    drawn_up: list[DrawnUp[Changed[Any]]] = []
     after = before
-    for make in makes:
+    for work in works:
         start = thread_time()
         outcome: Changed[Any] | Exception
         try:
-            result, draft = make(after)
-            drawn = draft.load()
-            check(draft, after, drawn)
-            after = drawn
-            witness = draft.witness(drawn) if draft.witness else None
-            outcome = Changed(result, after, draft.beside, witness=witness)
+            one = work(after)
+            check(one.draft, after, one.after)
+            after, draft = one.after, one.draft
+            witness = draft.witness(after) if draft.witness else None
+            outcome = Changed(one.result, after, draft.beside, witness=witness)
         except FileChangedError:
             raise StaleError from None
         except Exception as error:  # only this change fails; its requester gets the error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -197,6 +197,28 @@ class Draft:
         taken = (*self._files.by_key(), *read.by_key(), *self._files.accounts, *read.accounts, *self._written)
         return all(other.lower() != wanted for other in taken)
 
+    def fits(self, now: Loaded) -> bool:
+        """Whether the verb would make the same edits on other data.
+
+        It is known for edits of records and of maps: they depend on their account alone, and the rules are checked
+        again by `load`.
+        """
+        edited = {self.dataset.zones[zone_id].key for zone_id in self.record_edits}
+        edits = [key in edited or file.kind is FileKind.MAP for key, file in self._written.items()]
+        if not all(edits) or self._removed or self._removed_accounts or self.beside:
+            return False
+        if not self._written.keys() <= self._files.by_key().keys():
+            return False
+        then, accounts = self.loaded, set(map(account_of, self._written))
+        if then.settings != now.settings or then.held != now.held:
+            return False
+        return _files_of(then.files, accounts) == _files_of(now.files, accounts)
+
+    def load_on(self, now: Loaded, known: Loaded) -> Loaded:
+        """Put the edits on other data, which they fit, and load that; `known` is the result of an earlier `load`."""
+        self.loaded = now
+        return self._load(known)
+
     def _edited(self) -> Files:
         """The served files with the change."""
         return edited_files(self._files, self._written, self._removed.keys(), self._removed_accounts)
@@ -206,8 +228,11 @@ class Draft:
 
         Raises RefusedError with every rule that the change breaks.
         """
+        return self._load(None)
+
+    def _load(self, known: Loaded | None) -> Loaded:
         try:
-            loaded = load_change(self.loaded, self._edited(), self.now, self._read)
+            loaded = load_change(self.loaded, self._edited(), self.now, self._read, known=known)
         except InvalidDataError as error:
             raise refused_for(map(self._in_terms_of_request, error.problems)) from None
         if unresolved := [problem for problem in loaded.flattening if self._is_new_target(problem)]:
@@ -293,6 +318,10 @@ class Draft:
     @property
     def _files(self) -> Files:
         return self.loaded.files
+
+
+def _files_of(files: Files, accounts: Set[str]) -> list[SourceFile]:
+    return [file for file in files.files if account_of(file.key) in accounts]
 
 
 def slug(name: str) -> str:

@@ -97,14 +97,15 @@ def load_files(
     room: Room = UNBOUNDED,
     progress: Progress = no_progress,
     read: Mapping[SourceFile, ZoneText] = NOTHING_READ,
+    known: Stored = NOTHING,
 ) -> Stored:
     """Load the dataset in the files `found`; `nameservers` are for zones without their own.
 
-    Unchanged objects are taken over from `previous`; unchanged zones stay the same Python objects. `progress` is called
-    now and then while a zone is read; `read` has master files that were read already. Raises InvalidDataError with
-    every problem in every file.
+    Unchanged objects are taken over from `previous`, and zones also from `known`, another load; unchanged zones stay
+    the same Python objects. `progress` is called now and then while a zone is read; `read` has master files that were
+    read already. Raises InvalidDataError with every problem in every file.
     """
-    return Loading(nameservers, previous, progress, limits=limits, room=room, read=read).load(found)
+    return Loading(nameservers, previous, progress, limits=limits, room=room, read=read, known=known).load(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +140,7 @@ class Loading:
         room: Room = UNBOUNDED,
         good: Callable[[], Files | None] = lambda: None,
         read: Mapping[SourceFile, ZoneText] = NOTHING_READ,
+        known: Stored = NOTHING,
     ) -> None:
         """`good` returns the files served last, and is called if the `room` does not suffice."""
         self._nameservers = tuple(nameservers)
@@ -148,6 +150,7 @@ class Loading:
         self._room = room
         self._good = good
         self._read = read
+        self._loads = (previous, known)
         self._fields: dict[SourceFile, ReadFields[Any]] = {}
         self._zones: dict[tuple[SourceFile, int, str], ReadZone] = {}  # by file, time (its serial) and account
         self._zone_findings: dict[ReadZone, Sequence[Problem]] = {}
@@ -196,9 +199,9 @@ class Loading:
 
     def _findings_of_zone(self, key: str, read: ReadZone) -> Sequence[Problem]:
         """The problems that the rules for zones find in a zone by itself."""
-        previous = self._previous
-        if read is previous.objects.zones.get(key) and self._limits == previous.limits:
-            return previous.zone_findings.get(key, ())
+        for load in self._loads:
+            if read is load.objects.zones.get(key) and self._limits == load.limits:
+                return load.zone_findings.get(key, ())
         if read not in self._zone_findings:
             self._zone_findings[read] = zone_problems(read.zone, self._limits) if read.zone else ()
         return self._zone_findings[read]
@@ -223,10 +226,8 @@ class Loading:
         for file in found.files:
             if file.kind in ZONES:
                 account_id = accounts[account_of(file.key)].id
-                read = self._previous.objects.zones.get(file.key)
-                known = read and (read.file, read.account_id, read.nameservers)
-                is_same = known == (file, account_id, self._nameservers)
-                zones[file.key] = read if is_same else self._zones.get((file, file.modified, account_id))
+                known = self._known_zone(file, account_id)
+                zones[file.key] = known or self._zones.get((file, file.modified, account_id))
         files = found.by_key()
         new = {key: files[key] for key, read in zones.items() if read is None}
         large = too_large(new.values(), self._room, self._served_texts)
@@ -234,6 +235,14 @@ class Loading:
             which = file, file.modified, accounts[account_of(key)].id
             self._zones[which] = zones[key] = self._read_zone(file, which[-1], large.get(file))
         return {key: read for key, read in zones.items() if read}
+
+    def _known_zone(self, file: SourceFile, account_id: str) -> ReadZone | None:
+        """The zone of a file as an earlier load read it."""
+        for load in self._loads:
+            read = load.objects.zones.get(file.key)
+            if read and (read.file, read.account_id, read.nameservers) == (file, account_id, self._nameservers):
+                return read
+        return None
 
     def _read_zone(self, file: SourceFile, account_id: str, large: Problem | None) -> ReadZone:
         if large and not large.warning:

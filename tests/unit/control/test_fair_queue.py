@@ -1,19 +1,30 @@
-"""Waiting changes: nobody waits for all changes of another author, nor together with another's slow ones."""
+"""Waiting changes: nobody waits for all changes of another author, nor while a slow one is drawn up."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from dnsd.app import Loaded
 from dnsd.control import service
 from dnsd.control.service import MAX_WAITING
-from dnsd.control.waiting import MAX_OF_AUTHOR, MAX_SLOW, WaitingChange, WaitingChanges
+from dnsd.control.waiting import MAX_OF_AUTHOR, MAX_SLOW, SLOW_FOR_S, TRIES_ASIDE, WaitingChange, WaitingChanges
+from dnsd.manage.change import Drawn, DrawnUp
 from dnsd.manage.draft import Draft
 from dnsd.manage.maps import MapChange, edit_map
+from dnsd.manage.records import import_records
+from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.writes import TooManyWritesError
+from dnsd.process.tasks import in_thread
+from dnsd.store.text_file import FileChangedError
+from dnsd.wire.names import parse_name_text
+from tests.limits import HANG_S
 from tests.unit.control.scheduling import ACME, GLOBEX, OTHER, SHOP, Life, Scheduling
 
 
@@ -66,10 +77,19 @@ def test_cancelled_request_leaves_the_others_waiting_no_longer(tmp_path: Path) -
     Scheduling(tmp_path / "world").run(two)
 
 
-def waiting_of(*authors: str) -> WaitingChanges:
+class Clock:
+    """A clock that the test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def waiting_of(*authors: str, clock: Clock | None = None) -> WaitingChanges:
     """Changes that wait, one of each author named."""
     loop = asyncio.new_event_loop()
-    waiting = WaitingChanges()
+    waiting = WaitingChanges(clock or Clock())
     for author in authors:
         waiting.add(WaitingChange(_not_made, author, loop.create_future()))
     loop.close()
@@ -81,26 +101,85 @@ def _not_made(_: Loaded) -> tuple[None, Draft]:
 
 
 def taken(waiting: WaitingChanges) -> list[str]:
-    """The authors of the next batch."""
-    return [one.author for one in waiting.next_batch()]
+    """The authors of the next batch, which ends at once."""
+    authors = [one.author for one in waiting.next_batch()]
+    waiting.end_batch(())
+    return authors
 
 
-def test_slow_authors_take_turns_with_the_quick_ones() -> None:
+def drawn_in(cpu_s: float) -> DrawnUp[Drawn[None]]:
+    return DrawnUp(cast(Drawn[None], object()), cpu_s)
+
+
+def test_changes_of_slow_authors_are_drawn_up_before_their_turn() -> None:
     waiting = waiting_of("slow", "slow", "slower", "quick", "quick", "quick", "other")
     waiting.note({"slow": 0.3, "slower": 9.0, "quick": 0.01})
-    assert taken(waiting) == ["quick", "quick", "other"]
-    assert taken(waiting) == ["slow"]
-    assert taken(waiting) == ["quick"]
+    slow = waiting.next_aside()
+    assert slow
+    assert slow.author == "slow"
+    assert taken(waiting) == ["quick", "quick", "other"]  # meanwhile
+    waiting.end_aside(slow, drawn_in(0.3))
+    assert taken(waiting) == ["quick", "slow"]
+    slower = waiting.next_aside()
+    assert slower
+    assert slower.author == "slower"  # authors in rotation
+    assert not waiting.has_next
+    waiting.end_aside(slower, drawn_in(9.0))
+    assert waiting.next_aside().author == "slow"  # type: ignore[union-attr]
     assert taken(waiting) == ["slower"]
-    assert taken(waiting) == ["slow"]
-    assert not waiting
 
 
-def test_author_is_slow_until_a_quick_change() -> None:
-    waiting = waiting_of("a", "b")
+def test_next_change_of_a_slow_author_is_drawn_up_once_the_one_before_is_made() -> None:
+    waiting = waiting_of("slow", "slow")
+    waiting.note({"slow": 0.3})
+    first = waiting.next_aside()
+    assert first
+    assert waiting.next_aside() is None
+    waiting.end_aside(first, drawn_in(0.3))
+    assert waiting.next_aside() is None
+    assert waiting.next_batch() == [first]
+    assert waiting.next_aside() is None
+    waiting.end_batch(())
+    assert waiting.next_aside() not in (None, first)
+
+
+def test_change_whose_data_moved_on_is_drawn_up_again_before_others_of_its_author() -> None:
+    waiting = waiting_of("slow", "slow")
+    waiting.note({"slow": 0.3})
+    first = None
+    for _ in range(TRIES_ASIDE):
+        change = waiting.next_aside()
+        assert change
+        assert first in (None, change)
+        first = change
+        waiting.end_aside(change, drawn_in(0.3))
+        waiting.end_batch(waiting.next_batch())
+    assert waiting.next_aside() is None
+    assert waiting.next_batch() == [first]  # drawn up in its turn, as others may go on for ever
+
+
+@pytest.mark.parametrize("found", [drawn_in(0.01), DrawnUp(FileChangedError(), 0.01), None])
+def test_change_that_delays_nobody_is_drawn_up_in_its_turn(found: DrawnUp[Drawn[None]] | None) -> None:
+    waiting = waiting_of("slow")
+    waiting.note({"slow": 0.3})
+    change = waiting.next_aside()
+    assert change
+    waiting.end_aside(change, found)
+    for _ in range(2):  # also if the data moved on
+        assert waiting.next_aside() is None
+        assert waiting.next_batch() == [change]
+        waiting.end_batch([change])
+
+
+def test_author_is_slow_for_a_while_after_a_slow_change() -> None:
+    clock = Clock()
+    waiting = waiting_of("a", "b", clock=clock)
     waiting.note({"a": 0.3})
+    clock.now = SLOW_FOR_S - 1
     waiting.note({"a": 0.01})
-    assert taken(waiting) == ["a", "b"]
+    assert taken(waiting) == ["b"]
+    clock.now = SLOW_FOR_S
+    assert taken(waiting) == ["a"]
 
 
 def test_number_of_slow_authors_is_bounded() -> None:
@@ -108,7 +187,114 @@ def test_number_of_slow_authors_is_bounded() -> None:
     waiting.note({"first": 1.0})
     waiting.note({f"author {number}": 1.0 for number in range(MAX_SLOW - 1)} | {"last": 1.0})
     assert taken(waiting) == ["first"]
-    assert taken(waiting) == ["last"]
+
+
+def edit(loaded: Loaded, zone: str, name: str) -> tuple[None, Draft]:
+    """Add a record to a zone."""
+    draft = Draft(loaded, datetime.now(UTC), by_operator=False)
+    zone_id = next(one.id for one in loaded.dataset.zones.values() if one.name_text == zone)
+    import_records(draft, zone_id, f"{name} 60 IN A 192.0.2.7\n".encode(), proxies=False)
+    return None, draft
+
+
+def test_quick_change_is_made_while_a_slow_one_is_drawn_up(tmp_path: Path) -> None:
+    """The slow one is put on the data with the quick one, and not drawn up again; both are in the files and in DNS."""
+    is_drawing, go_on = threading.Event(), threading.Event()
+    drawn_up = []
+
+    def slow(loaded: Loaded) -> tuple[None, Draft]:
+        drawn_up.append(loaded)
+        result = edit(loaded, "cake.example", "slow")
+        is_drawing.set()
+        assert go_on.wait(HANG_S)
+        return result
+
+    async def both(life: Life) -> None:
+        life.control.changes._waiting.note({"slow": 1.0})
+        first = asyncio.create_task(life.control.changes.change(slow, "slow"))
+        await in_thread(is_drawing.wait)
+        quick = await life.control.changes.change(lambda loaded: edit(loaded, "tools.example", "quick"), "quick")
+        assert not first.done()
+        go_on.set()
+        made = await first
+        assert len(drawn_up) == 1
+        assert made.loaded.dataset is life.control.current.loaded.dataset
+        assert made.revision == quick.revision + 1
+        names = made.loaded.snapshot.names
+        assert names.get(parse_name_text("slow.cake.example"))
+        assert names.get(parse_name_text("quick.tools.example"))
+
+    world = Scheduling(tmp_path / "world")
+    world.run(both)
+    assert "slow" in world.read("acme/zones/cake.example.yaml")
+    assert "quick" in world.read("globex/zones/tools.example.yaml")
+
+
+def test_slow_change_is_drawn_up_again_if_its_account_has_changed(tmp_path: Path) -> None:
+    is_drawing, go_on = threading.Event(), threading.Event()
+    drawn_up = []
+
+    def slow(loaded: Loaded) -> tuple[None, Draft]:
+        drawn_up.append(loaded)
+        is_drawing.set()
+        assert go_on.wait(HANG_S)
+        return edit(loaded, "cake.example", "slow")
+
+    async def both(life: Life) -> None:
+        life.control.changes._waiting.note({"slow": 1.0})
+        first = asyncio.create_task(life.control.changes.change(slow, "slow"))
+        await in_thread(is_drawing.wait)
+        await life.control.changes.change(lambda loaded: edit(loaded, "cake.example", "quick"), "operator")
+        go_on.set()
+        await first
+        assert len(drawn_up) == 2
+
+    world = Scheduling(tmp_path / "world")
+    world.run(both)
+    assert "slow" in world.read("acme/zones/cake.example.yaml")
+    assert "quick" in world.read("acme/zones/cake.example.yaml")
+
+
+def test_slow_changes_of_an_author_keep_their_order(tmp_path: Path) -> None:
+    order: list[int] = []
+
+    async def change(life: Life, number: int) -> None:
+        await life.control.changes.change(lambda loaded: edit(loaded, "cake.example", f"n{number}"), "slow")
+        order.append(number)
+
+    async def all_of_them(life: Life) -> None:
+        life.control.changes._waiting.note({"slow": 1.0})
+        await asyncio.gather(*(change(life, number) for number in range(5)))
+
+    world = Scheduling(tmp_path / "world")
+    world.run(all_of_them)
+    assert order == [*range(5)]
+    text = world.read("acme/zones/cake.example.yaml")
+    assert re.findall("name: n([0-9])", text) == ["0", "1", "2", "3", "4"]
+
+
+def test_slow_change_that_is_refused_has_no_turn(tmp_path: Path) -> None:
+    def slow(loaded: Loaded) -> tuple[None, Draft]:
+        raise refused(Reason.INVALID, "no")
+
+    async def refusal(life: Life) -> None:
+        life.control.changes._waiting.note({"slow": 1.0})
+        async with life.control.current.turn:
+            with pytest.raises(RefusedError, match="no"):
+                await life.control.changes.change(slow, "slow")
+        assert not life.control.changes.waiting_of("slow")
+
+    Scheduling(tmp_path / "world").run(refusal)
+
+
+def test_slow_change_without_loaded_data_is_refused(tmp_path: Path) -> None:
+    async def refusal(life: Life) -> None:
+        life.control.changes._waiting.note({"slow": 1.0})
+        life.control.current.loaded = None
+        with pytest.raises(RefusedError, match="read-only"):
+            await life.control.changes.change(_not_made, "slow")
+
+    Scheduling(tmp_path / "world").run(refusal)
 
 
 def test_changes_of_clients_that_have_gone_are_bounded(tmp_path: Path) -> None:
