@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from dnsd.engine.answer import QUESTION_NAME
 from dnsd.engine.edge_rules import AS_STORED, EDGE, FLATTENED, NO_H2, NO_H3, NO_HTTPS, NO_V4, NO_V6, NOT_SERVED
-from dnsd.engine.entry import PLAIN, SPECIAL, row
+from dnsd.engine.entry import PLAIN, SPECIAL, Treatment, row
 from dnsd.engine.names import kind_of
 from dnsd.engine.node import Apex
 from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone
@@ -28,7 +28,7 @@ from dnsd.wire.names import ASTERISK, ancestors
 from dnsd.wire.rdata import AAAA, CNAME, DNAME, HTTPS, NS, A
 
 HIDDEN_BY_EDGE = frozenset((A, AAAA, CNAME))  # types for which the edge decides, not the data
-
+NO_NAMES = OctetColumn.of([])
 
 # Marks of records while they are packed.
 STORED = 0  # the name's records stand in its row
@@ -88,6 +88,7 @@ class ZonePacker:
         self.number = number
         self.applies_maps = applies_maps
         self.treatments = [self._treatment(traits) for traits in self.records.distinct]  # of a name's only record
+        self.servers = self.records.of_types({NS})
         self.proxied_names: list[bytes] = []
         self.rules = bytearray()  # of the proxied names
         self.proxied_apart: set[bytes] = set()  # those that are packed apart
@@ -95,13 +96,12 @@ class ZonePacker:
     @cached_property
     def cuts(self) -> set[bytes]:
         """The delegated names."""
-        return _cuts(self.zone)
+        return {*self.records.owners.at(self.servers)} - {self.zone.name}
 
     @cached_property
     def hosts(self) -> set[bytes]:
         """The name servers of the delegations. Below these, only the addresses of name servers are used."""
-        servers = self.records.of_types({NS}) if self.cuts else ()
-        return {self.records.rdatas[index].lower() for index in servers}
+        return {self.records.rdatas[index].lower() for index in (self.servers if self.cuts else ())}
 
     def packed(self, apex: Apex) -> PackedZone:
         """The zone, packed."""
@@ -120,17 +120,17 @@ class ZonePacker:
 
     def built(self, apex: Apex) -> BuiltZone:
         """The zone, after all rows were made."""
-        aliases = self._aliases()
+        aliases, dnames = self._aliases(), self.records.of_types({DNAME})
         return BuiltZone(
             zone=self.zone,
             applies_maps=self.applies_maps,
             apex=apex,
             number=self.number,
-            proxied_names=OctetColumn.of(self.proxied_names),
+            proxied_names=OctetColumn.of(self.proxied_names) if self.proxied_names else NO_NAMES,
             rules=bytes(self.rules),
-            aliases_at=array("I", aliases),
+            aliases_at=array("I", aliases) if aliases else (),
             flattened_at=frozenset(filter(self._is_flattened, aliases)),
-            dnames_at=array("I", filterfalse(self._is_cut_off, self.records.of_types({DNAME}))),
+            dnames_at=array("I", filterfalse(self._is_cut_off, dnames)) if dnames else (),
         )
 
     def _marks(self) -> bytearray:
@@ -142,8 +142,7 @@ class ZonePacker:
         if self.cuts:
             for index in compress(count(), map(hidden.__getitem__, records.traits)):
                 marks[index] = APART if self._is_cut_off(index) else marks[index]
-        servers = records.of_types({NS})
-        for index, rdata in zip(servers, records.rdatas.at(servers), strict=True):
+        for index, rdata in zip(self.servers, records.rdatas.at(self.servers), strict=True):
             if rdata.lower().endswith(self.zone.name):
                 marks[index] |= RULED
         for index in records.owners.places(self.zone.name):
@@ -171,14 +170,17 @@ class ZonePacker:
     def _rows_of_several(self, marks: bytearray) -> Iterator[bytes]:
         """The rows of all other names."""
         records = self.records
-        for index in compress(count(), map(APART.__eq__, marks)):
+        index = marks.find(APART)
+        while index >= 0:
             yield self.row(records.owners[index], [index])
+            index = marks.find(APART, index + 1)
         apart = records.indexes_of({*records.owners.at(array("I", self._apart_of_several(marks)))})
         for owner, indexes in apart.items():
             yield self.row(owner, indexes)
         done = {*chain.from_iterable(apart.values())}
         rest = array("I", filterfalse(done.__contains__, records.grouped)) if done else records.grouped
-        yield self._rows(*records.together(rest), marks)
+        if rest:
+            yield self._rows(*records.together(rest), marks)
 
     def _apart_of_several(self, marks: bytearray) -> Iterator[int]:
         """The indexes of records for which their names, with several records, stand apart."""
@@ -191,12 +193,14 @@ class ZonePacker:
     def _rows(self, order: Numbers, ends: Numbers, marks: bytearray) -> bytes:
         """The rows of the names of these records, name by name."""
         owners, rdatas = self.records.owners, self.records.rdatas
-        treatments = [
-            (one.flags, kind_of(self.number, one.rule), one.rtype, one.ttl, one.is_hidden) for one in self.treatments
-        ]
         is_ruled = bytes(marks.translate(IS_RULED))
         columns = owners.octets, owners.ends, rdatas.octets, rdatas.ends, self.records.traits
-        return rows(*columns, is_ruled, order, ends, treatments)
+        return rows(*columns, is_ruled, order, ends, self._row_treatments)
+
+    @cached_property
+    def _row_treatments(self) -> list[Treatment]:
+        number = self.number
+        return [(one.flags, kind_of(number, one.rule), one.rtype, one.ttl, one.is_hidden) for one in self.treatments]
 
     def row(self, owner: bytes, indexes: Sequence[int]) -> bytes:
         """The row of the name with the records at these indexes."""

@@ -68,9 +68,6 @@ class Comment(NamedTuple):
     warning: str = NO_WARNING  # names the part that is not kept
 
 
-NO_COMMENT = Comment("")
-
-
 class CommonComment(NamedTuple):
     """A comment with example tags in place of its id and times, so that many comments are equal."""
 

@@ -11,7 +11,7 @@ import re
 from array import array
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeVar
 
 from dnsd.formats.comments import OWN, without_identity
@@ -23,6 +23,7 @@ from dnsd.wire.rdata import SOA
 
 MAX_KNOWN = 100_000  # remembered parts of each kind; when full, all are forgotten
 MAX_PART = MAX_PLAIN  # characters of a remembered part
+MAX_HEAD = 64  # characters of a head that is remembered for all zones
 
 # No part matches in two ways, and matches are possessive: the time is that of reading the line once.
 WORD = r'(?:[^ \t\n"()\\;]++|"[^"\\\n]*+")++'
@@ -72,7 +73,6 @@ class KnownParts:
 
     def __init__(self, origin: bytes, interpret: Interpret) -> None:
         self._interpret = interpret
-        self._heads: dict[str, Head] = {}
         self._forms: dict[tuple[str, str, int], Form] = {}
         self._rdatas: dict[int, dict[str, bytes]] = defaultdict(dict)
         self.move(origin)
@@ -116,7 +116,7 @@ class KnownParts:
         return form._replace(identity=own) if found == stand_in else None
 
     def _form(self, text: str, comment: str, ttl_else: int | None) -> Form | None:
-        head = self._heads.get(text) or self._new_head(text)
+        head = parse_head(text)
         ttl = head and first_ttl(head.ttl_given, ttl_else)
         if head is None or ttl is None or head.rtype == SOA:
             return None
@@ -135,12 +135,6 @@ class KnownParts:
         form = Form(head.rtype, traits, head.ttl_given, own, self._rdatas[head.rtype], partial(self.data, head.rtype))
         room_in(self._forms)[text, comment, ttl] = form
         return form
-
-    def _new_head(self, text: str) -> Head | None:
-        head = parse_head(text) if len(text) <= MAX_PART else None
-        if head:
-            room_in(self._heads)[text] = head
-        return head
 
     def data(self, rtype: int, text: str) -> bytes | None:
         """The wire form of data of a type; None unless it is plain, or known."""
@@ -224,6 +218,15 @@ def _nothing(rtype: int, ttl: int, comment: str) -> LineMeaning:
 
 def parse_head(text: str) -> Head | None:
     """The meaning of the text before the data, as LINE has it; None unless it is plain."""
+    return _short_head(text) if len(text) <= MAX_HEAD else _parsed_head(text)
+
+
+@lru_cache(maxsize=1024)
+def _short_head(text: str) -> Head | None:
+    return _parsed_head(text)
+
+
+def _parsed_head(text: str) -> Head | None:
     *words, rtype = text.split()
     ttls = [word for word in words if word.isdecimal()]
     try:
@@ -235,7 +238,10 @@ def parse_head(text: str) -> Head | None:
 
 def first_ttl(*ttls: int | None) -> int | None:
     """The first known one of some TTLs: the given one, $TTL, the previous record's (RFC 2308 §4, RFC 1035 §5.1)."""
-    return next((ttl for ttl in ttls if ttl is not None), None)
+    for ttl in ttls:
+        if ttl is not None:
+            return ttl
+    return None
 
 
 def unfolded(entry: str) -> str | None:

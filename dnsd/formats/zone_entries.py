@@ -18,12 +18,15 @@ from dnsd.model.records import MAX_TTL_S
 from dnsd.wire.rdata import reason, type_text
 
 SPECIAL = re.compile(r'\\.|"(?:[^"\\\n]++|\\.)*+"|;[^\n]*+|[()\n]', re.DOTALL)
+PLAIN = re.compile(r'[^\\"();\n]*+\n')
 NEWLINE = re.compile("\r\n?")
 BLANK = re.compile(r"(?:[ \t]*+(?:;[^\n]*+)?+\n)*+")  # blank lines and comments
 
 
 def entry_end(text: str, start: int) -> int | None:
     """The end of the entry at `start`: the first newline outside parentheses; None if the text ends before it."""
+    if plain := PLAIN.match(text, start):
+        return plain.end() - 1
     depth = 0
     for match in SPECIAL.finditer(text, start):
         token = match[0]

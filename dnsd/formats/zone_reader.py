@@ -19,12 +19,12 @@ import dns.rdata
 import dns.tokenizer
 
 from dnsd.compiled import require
-from dnsd.formats.comments import NO_COMMENT, parse_comment
+from dnsd.formats.comments import parse_comment
 from dnsd.formats.odd_octets import readable
 from dnsd.formats.plain_lines import LINE, KnownParts, LineMeaning, first_ttl, parse_head, unfolded
 from dnsd.formats.zone_entries import BLANK, EntryError, Words, comment_of, entry_end, parse_ttl, read_rdata
 from dnsd.model.columns import Columns
-from dnsd.model.records import MAX_TTL_S, PROXIABLE, UNWRITTEN, RecordError, build_traits, parse_data_type
+from dnsd.model.records import MAX_TTL_S, PROXIABLE, UNWRITTEN, RecordError, Traits, build_traits, parse_data_type
 from dnsd.wire.names import ROOT, parse_name_text
 from dnsd.wire.rdata import SOA, pack_rdata, reason
 
@@ -35,6 +35,7 @@ except ImportError:  # no compiler was found
     from dnsd.formats.plain_lines import Lines  # type: ignore[assignment]
 
 OTHER_CLASSES = frozenset({"CH", "HS", "CHAOS", "HESIOD", "CLASS3", "CLASS4"})
+BLANKS = frozenset(" \t\n;")
 PLAIN_DIRECTIVE = re.compile(r"\$(?:TTL[ \t]++(\d{1,10})|ORIGIN[ \t]++([-\w*.]++))[ \t]*+(?:;.*+)?+", re.ASCII)
 MAX_PROBLEMS = 100  # in one file
 MAX_ENTRY = 300_000  # characters: record data of 65,535 octets, each as \\DDD, and some space
@@ -85,7 +86,9 @@ class ZoneReader:
         while start < len(text):
             if self.is_full():
                 return ""
-            start = self._read_plain(text, self._skip_blank(text, start))
+            start = self._skip_blank(text, start)
+            if not text.startswith("$", start):
+                start = self._read_plain(text, start)
             end = entry_end(text, start)
             if end is None:
                 break
@@ -98,7 +101,7 @@ class ZoneReader:
         return len(self.problems) >= MAX_PROBLEMS
 
     def _skip_blank(self, text: str, start: int) -> int:
-        match = BLANK.match(text, start)
+        match = BLANK.match(text, start) if text[start] in BLANKS else None
         end = match.end() if match else start
         self.line += text.count("\n", start, end)
         return end
@@ -203,7 +206,9 @@ class ZoneReader:
 
     def _interpret(self, rtype: int, ttl: int, text: str) -> LineMeaning:
         """The meaning of a record's type, TTL and comment. Raises ValueError."""
-        comment = parse_comment(rtype, readable(text)) if text else NO_COMMENT
+        if not text:
+            return LineMeaning(self.columns.index_of(_plain_traits(rtype, ttl, proxies=self.proxies)), UNWRITTEN, "")
+        comment = parse_comment(rtype, readable(text))
         proxied = self.proxies if comment.proxied is None else comment.proxied
         traits = build_traits(
             rtype,
@@ -289,6 +294,12 @@ class ZoneReader:
                 self.known.move(name or self.zone_name)
         if self.default_ttl is None and self.last_ttl is None:
             self.last_ttl = int.from_bytes(parts.rdata[-4:])  # as servers did before RFC 2308 §4, and still do
+
+
+@lru_cache(maxsize=1024)
+def _plain_traits(rtype: int, ttl: int, *, proxies: bool) -> Traits:
+    """The traits of a record without a comment; records of many zones share them."""
+    return build_traits(rtype, ttl=ttl, proxied=rtype in PROXIABLE and proxies)
 
 
 @lru_cache(maxsize=16)

@@ -26,7 +26,7 @@ except ImportError:  # no compiler was found
     from dnsd.model.plain_columns import chosen, group, like, outside, together
 
 NO_INDEX = 2**32 - 1
-KEY_SIZE = 16  # octets
+HASH_KEY = secrets.token_bytes(16)  # of tables of names: tenants do not know it, so they cannot make names collide
 FEW_NAMES = 8  # that are each searched for by themselves
 MANY_GROUPED = 100_000  # records, with which finding all names with several again costs less
 
@@ -123,6 +123,10 @@ class Records(Sequence[Record]):
     def rtype(self, index: int) -> int:
         """The type of the record at `index`."""
         return self.distinct[self.traits[index]].rtype
+
+    def types(self) -> set[int]:
+        """The types of all records."""
+        return {traits.rtype for traits in self.distinct}
 
     def owners_and_types(self) -> Iterator[tuple[bytes, int]]:
         """The owner name and type of each record."""
@@ -240,7 +244,9 @@ class Records(Sequence[Record]):
         # Records that repeat each other differ in the case of letters at most. Few zones have two like that.
         owners, rdatas = self.owners, self.rdatas
         columns = owners.octets, owners.ends, rdatas.octets, rdatas.ends
-        suspects = array("I", like(*columns, self.grouped, secrets.token_bytes(KEY_SIZE)))
+        suspects = array("I", like(*columns, self.grouped, HASH_KEY))
+        if not suspects:
+            return
         first: dict[tuple[bytes, int, bytes], int] = {}
         for index in self.of_names({self.owners[index] for index in suspects}):
             rtype = self.rtype(index)
@@ -264,7 +270,7 @@ class Records(Sequence[Record]):
 
     def together(self, indexes: Numbers) -> tuple[memoryview, memoryview]:
         """These indexes of records name by name, and where each name's end; names in the order of their first ones."""
-        order, ends = together(self.owners.octets, self.owners.ends, indexes, secrets.token_bytes(KEY_SIZE))
+        order, ends = together(self.owners.octets, self.owners.ends, indexes, HASH_KEY)
         return memoryview(order).cast("I"), memoryview(ends).cast("I")
 
 
@@ -317,7 +323,7 @@ class Columns:
 
 def _grouped(owners: OctetColumn) -> tuple[Numbers, int]:
     """The indexes of records that share their owner name, and the largest number of records of one name."""
-    grouped, most = group(owners.octets, owners.ends, secrets.token_bytes(KEY_SIZE))
+    grouped, most = group(owners.octets, owners.ends, HASH_KEY)
     return array("I", grouped), most
 
 

@@ -12,7 +12,7 @@ from operator import eq
 from typing import Any, TypeAlias, overload
 
 from dnsd.compiled import require
-from dnsd.model.plain_columns import WIDE, Buffer
+from dnsd.model.plain_columns import WIDE
 
 try:
     require("dnsd.model._columns")
@@ -31,9 +31,11 @@ class OctetColumn(Sequence[bytes]):
 
     __slots__ = ("ends", "octets")
 
-    def __init__(self, octets: Buffer, ends: Buffer) -> None:
-        self.octets = memoryview(octets)
-        self.ends: memoryview = memoryview(ends).cast("B").cast("I" if self.octets.nbytes < WIDE else "Q")
+    def __init__(self, octets: bytes | memoryview, ends: bytes | memoryview) -> None:
+        self.octets = octets
+        form = "I" if len(octets) < WIDE else "Q"
+        # Of a small zone, views would be most of its memory.
+        self.ends: Numbers = array(form, ends) if isinstance(ends, bytes) else ends.cast("B").cast(form)
 
     @classmethod
     def of(cls, items: list[bytes]) -> OctetColumn:
@@ -43,8 +45,12 @@ class OctetColumn(Sequence[bytes]):
     @classmethod
     def joined(cls, pieces: Sequence[tuple[OctetColumn, int, int]]) -> OctetColumn:
         """A column of pieces of others, each from a start to a stop, without making their items."""
+        if len(pieces) == 1 and pieces[0][1:] == (0, len(pieces[0][0])):
+            return pieces[0][0]
         spans = [(column, start, max(start, stop)) for column, start, stop in pieces]
-        octets = b"".join([column.octets[column._end(start) : column._end(stop)] for column, start, stop in spans])
+        octets = b"".join(
+            [memoryview(column.octets)[column._end(start) : column._end(stop)] for column, start, stop in spans]
+        )
         ends, base = [], 0
         for column, start, stop in spans:
             ends.append(moved(column.octets, column.ends, start, stop, base, len(octets) >= WIDE))
@@ -144,7 +150,7 @@ class OctetColumn(Sequence[bytes]):
             for at in blocks
         ):
             return False
-        wide = max(self.octets.nbytes, other.octets.nbytes) >= WIDE
+        wide = max(len(self.octets), len(other.octets)) >= WIDE
         ends = moved(self.octets, self.ends, start, max(start, stop), 0, wide)
         return ends == moved(other.octets, other.ends, place, end, 0, wide)
 

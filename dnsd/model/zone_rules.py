@@ -44,6 +44,7 @@ SIGNED = (
     "record. Remove the DS record before serving the zone from here, or use a server that supports DNSSEC"
 )
 DIGEST_SIZES = {1: 32, 2: 64}  # octets by matching type: SHA-256 and SHA-512, RFC 6698 §2.1.3
+DOUBTFUL = frozenset({RRSIG, HTTPS, SVCB, TLSA, SMIMEA})
 ALIAS_MODE = bytes(2)  # priority of an SVCB or HTTPS record, RFC 9460 §2.4.1
 EXCLUDED_BY_CNAME = frozenset({A, AAAA, CNAME, NS, DNAME})  # as at Cloudflare, other types may share its name
 
@@ -70,7 +71,7 @@ def zone_problems(zone: Zone, limits: RrsetLimits = DEFAULT_LIMITS) -> list[Prob
     found = chain(
         (
             finding
-            for owner, rrsets in _names_to_check(zone.records, limits)
+            for owner, rrsets in _names_to_check(zone, limits)
             for rule in rules
             for finding in rule(zone, owner, rrsets)
         ),
@@ -94,6 +95,8 @@ def _first(found: Iterable[F]) -> list[F]:
 def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
     """Indexes of records whose meaning probably differs from their author's intention, each with a warning."""
     records = zone.records
+    if DOUBTFUL.isdisjoint(records.types()):
+        return
     over_soa = (index for index in records.of_types({RRSIG}) if records.rdatas[index].startswith(OVER_SOA))
     signatures = (index for index in over_soa if records.owners[index] == zone.name)
     yield from ((index, SIGNED) for index in islice(signatures, 1))
@@ -109,17 +112,22 @@ def _doubtful(zone: Zone) -> Iterator[tuple[int, str]]:
             yield index, f"{what} is a digest of {size} octets, not {len(digest)} (RFC 6698 §2.1.3)"
 
 
-def _names_to_check(records: Records, limits: RrsetLimits) -> Iterator[tuple[bytes, RrsetIndexes]]:
+def _names_to_check(zone: Zone, limits: RrsetLimits) -> Iterator[tuple[bytes, RrsetIndexes]]:
     """The names that could break a rule. Nearly all names of a large zone cannot: their records are not looked at."""
-    owners = records.owners
+    records, owners = zone.records, zone.records.owners
     few = max(1, min(limits.records, MAX_TYPES, limits.octets // LARGE))  # that many records, none large, are harmless
     largest = limits.octets // few - RECORD_HEAD
     large = records.rdatas.larger(largest)
     misplaced = (index for index in owners.starting(ASTERISK) if records.rtype(index) in NOT_AT_WILDCARDS)
-    indexes = {owners[index]: [index] for index in chain(records.of_types({SOA, DNAME}), large, misplaced)}
-    types = [traits.rtype for traits in records.distinct]
-    named = zip(records.grouped, owners.at(records.grouped), strict=True)
-    wanted = set(indexes).union(owner for index, owner in named if types[records.traits[index]] == CNAME)
+    soas = records.of_types({SOA})
+    if len(soas) == 1 and owners[soas[0]] == zone.name:  # as in any zone
+        soas = soas[1:]
+    indexes = {owners[index]: [index] for index in chain(soas, records.of_types({DNAME}), large, misplaced)}
+    wanted = set(indexes)
+    if CNAME in records.types():
+        types = [traits.rtype for traits in records.distinct]
+        named = zip(records.grouped, owners.at(records.grouped), strict=True)
+        wanted.update(owner for index, owner in named if types[records.traits[index]] == CNAME)
     if records.most_of_a_name > few:
         wanted.update(owner for owner, number in records.shared().items() if number > few)
     several = defaultdict(list)

@@ -129,8 +129,9 @@ class Zone:
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", Records.of(self.records))
         object.__setattr__(self, "name_text", name_text(self.name))
-        own = sum(record.rtype in (SOA, NS) for record in self.records.at(self.name))  # the server's
-        object.__setattr__(self, "client_records", len(self.records) - own)
+        records = self.records
+        own = sum(records.rtype(index) in (SOA, NS) for index in records.owners.places(self.name))  # the server's
+        object.__setattr__(self, "client_records", len(records) - own)
 
     @property
     def serial(self) -> int:

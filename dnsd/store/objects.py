@@ -20,7 +20,7 @@ from dnsd.formats.yaml_text import Data, parse_yaml
 from dnsd.formats.zone_text import ZoneText, parse_zone_text
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, F, Fields, validate
-from dnsd.model.records import UNWRITTEN, Record, RecordError, RecordFields, build_record
+from dnsd.model.records import UNWRITTEN, Identity, Record, RecordError, RecordFields, build_record
 from dnsd.model.times import WrittenTimes
 from dnsd.model.zones import Status, Zone, ZoneFields, ZoneSettings, apex_records, unwritten_zone_id
 from dnsd.progress import Progress, no_progress
@@ -277,15 +277,16 @@ class _ZoneReader(_FileReader):
     def _finish(self, name: bytes, fields: ZoneFields, records: Records) -> None:
         """Set the zone, adding missing apex records; the SOA's serial is the time of the file's last change."""
         nameservers = fields.nameservers or self._nameservers
-        at_apex = records.at(name)
-        if not nameservers and not any(record.rtype == NS for record in at_apex):
+        at_apex = {records.rtype(index): index for index in reversed(records.owners.places(name))}  # the first of each
+        if not nameservers and NS not in at_apex:
             nameservers = PLACEHOLDER_NAMESERVERS
             message = "the zone has no name servers; give them here or as `nameservers` in dnsd.yaml"
             self.add(("nameservers",), message, warning=True)
         made: list[Record] = []
         try:
             serial = self.file.modified % 2**32
-            made = apex_records(name, at_apex, nameservers, fields.soa, serial, fields.settings.ns_ttl)
+            if SOA not in at_apex or NS not in at_apex:
+                made = apex_records(name, records.at(name), nameservers, fields.soa, serial, fields.settings.ns_ttl)
         except ValueError as error:
             self.add(("soa",), str(error))
         self.zone = Zone(
@@ -298,7 +299,7 @@ class _ZoneReader(_FileReader):
             settings=fields.settings,
             records=records.followed_by(made),
             verified=fields.verified,
-            written_times=_written_times(fields, at_apex),
+            written_times=_written_times(fields, records.identities.get(at_apex.get(SOA, -1), UNWRITTEN)),
         )
 
     def _name(self, given: str | None) -> bytes | None:
@@ -324,9 +325,8 @@ def _known(previous: ReadZone | None, name: bytes) -> KnownItems | None:
         return None
 
 
-def _written_times(fields: ZoneFields, at_apex: Iterable[Record]) -> WrittenTimes:
+def _written_times(fields: ZoneFields, of_soa: Identity) -> WrittenTimes:
     """The times in a zone's file: its own keys, or, in a master file, tags of its SOA record."""
-    of_soa = next((record.identity for record in at_apex if record.rtype == SOA), UNWRITTEN)
     return WrittenTimes(
         fields.created_on or of_soa.created_on, fields.modified_on or of_soa.modified_on, fields.activated_on
     )

@@ -6,12 +6,13 @@ are UTF-8. A master file may contain other octets too (`any_octets`); they are w
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import TypeAlias
@@ -25,6 +26,7 @@ MAX_TEXT_SIZE = 64 * 1024**2  # octets of any other file
 MAX_KEPT = 64 * 1024  # characters of a text kept in memory; a larger text is cheaper to read again
 MAX_LINE = 64 * 1024**2  # octets
 BLOCK = 1024 * 1024  # octets
+LEAST_READ = 4096  # octets
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OTHER_MARKS = {  # UTF-32 first: its mark begins with UTF-16's
     b"\xff\xfe\0\0": "UTF-32",
@@ -89,7 +91,7 @@ def read_text(path: Path) -> str:
 
 
 def read_content(
-    path: Path, *, any_octets: bool = False, most: int = MAX_FILE_SIZE, before: Content | None = None
+    path: str | Path, *, any_octets: bool = False, most: int = MAX_FILE_SIZE, before: Content | None = None
 ) -> Content:
     """Read the content of a regular file of at most `most` octets, which was `before`. Raises OSError, NotTextError."""
     cutter = Cutter(before.blocks if before else ())
@@ -199,18 +201,21 @@ def _texts(pieces: Iterable[bytes], *, any_octets: bool) -> Iterator[str]:
         line += octets.count(b"\n")
 
 
-def _pieces(path: Path, most: int) -> Iterator[bytes]:
+def _pieces(path: str | Path, most: int) -> Iterator[bytes]:
     """The octets of a regular file, at most `most`. Raises OSError, and NotTextError for other and larger files."""
-    status = path.stat()
+    status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # a pipe would block forever
         raise NotTextError("is not a regular file")
     _check_size(status.st_size, most)  # before any of it is read
     size = 0
-    with open(path, "rb", buffering=0) as file:
-        for octets in iter(partial(file.read, BLOCK), b""):
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # ten thousand files: a file object would double the time of each
+    try:
+        while octets := os.read(fd, min(BLOCK, max(status.st_size - size + 1, LEAST_READ))):
             size += len(octets)
             _check_size(size, most)
             yield octets
+    finally:
+        os.close(fd)
 
 
 def _check_size(size: int, most: int) -> None:

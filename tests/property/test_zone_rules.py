@@ -49,9 +49,9 @@ RECORDS = st.builds(
 LIMITS = st.builds(RrsetLimits, st.sampled_from([1, 2, 3, 100]), st.sampled_from([512, 700, 60_000]))
 
 
-def all_names(records: Records, limits: RrsetLimits) -> Iterator[tuple[bytes, RrsetIndexes]]:
+def all_names(zone: Zone, limits: RrsetLimits) -> Iterator[tuple[bytes, RrsetIndexes]]:
     found: dict[bytes, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for index, record in enumerate(records):
+    for index, record in enumerate(zone.records):
         found[record.owner][record.rtype].append(index)
     yield from found.items()
 
