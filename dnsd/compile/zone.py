@@ -146,7 +146,8 @@ class ZonePacker:
             if rdata.lower().endswith(self.zone.name):
                 marks[index] |= RULED
         for index in records.owners.places(self.zone.name):
-            marks[index] = APART
+            one = self.treatments[records.traits[index]]
+            marks[index] = APART if one.is_hidden or one.rtype == CNAME else RULED
         for index in records.grouped:
             marks[index] |= SEVERAL
         return marks

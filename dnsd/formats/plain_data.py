@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 import dns.exception
@@ -147,9 +148,14 @@ def _soa(text: str, parse_name: ParseName) -> bytes | None:
     if mname is None or rname is None or len(serial) > 10 or int(serial) > MAX_NUMBER:
         return None
     try:
-        return mname + rname + struct.pack("!5I", int(serial), *map(dns.ttl.from_text, times))
+        return mname + rname + struct.pack("!5I", int(serial), *map(_seconds, times))
     except dns.ttl.BadTTL:
         return None
+
+
+@lru_cache(maxsize=256)  # the same in most zones
+def _seconds(text: str) -> int:
+    return dns.ttl.from_text(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class KnownParts:
     def move(self, origin: bytes) -> None:
         """Make relative names end with `origin` from now on, case kept."""
         self.origin = origin
-        self._endings: dict[str | None, bytes] = {None: origin, "": ROOT}  # text after a label and a dot -> wire form
+        self._endings: dict[str, bytes] = {}  # text after a label and a dot -> wire form
         for known in self._rdatas.values():
             known.clear()
 
@@ -153,19 +153,19 @@ class KnownParts:
         """The wire form of a name as LINE has it for the owner, case kept; None unless it is plain."""
         if text == "@":
             return self.origin
+        if text.endswith("."):
+            return _full_name(text)
         label, dot, ending = text.partition(".")
-        rest = self._endings.get(ending if dot else None) or self._new_ending(ending)
+        rest = self._endings.get(ending) or self._new_ending(ending) if dot else self.origin
         size = len(label)
         if rest is None or not 0 < size <= MAX_LABEL or size + len(rest) >= MAX_NAME:
-            return ROOT if text == "." else None
+            return None
         return (LENGTHS[size] + label).encode() + rest
 
     def _new_ending(self, text: str) -> bytes | None:
         name = self.name(text) if text not in ("@", ".") and len(text) < MAX_NAME else None
         if name is not None:
-            if len(self._endings) >= MAX_KNOWN:
-                self._endings = {None: self.origin, "": ROOT}
-            self._endings[text] = name
+            room_in(self._endings)[text] = name
         return name
 
 
@@ -210,6 +210,17 @@ class Lines:
                 last_ttl = form.ttl_given
             start = match.end()
         return start, owner, last_ttl, traits.tobytes()
+
+
+@lru_cache(maxsize=4096)
+def _full_name(text: str) -> bytes | None:
+    """The wire form of a name with its final dot; zones have the same hosts."""
+    if text == ".":
+        return ROOT
+    labels = text.encode().split(b".")  # the last one is empty
+    if len(text) >= MAX_NAME or not all(0 < len(label) <= MAX_LABEL for label in labels[:-1]):
+        return None
+    return b"".join([bytes((len(label),)) + label for label in labels])
 
 
 def _nothing(rtype: int, ttl: int, comment: str) -> LineMeaning:

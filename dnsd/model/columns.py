@@ -298,6 +298,10 @@ class Columns:
         self.rdatas.append(record.rdata)
         self.traits.append(self.index_of(record.traits))
 
+    def has(self, owner: bytes) -> bool:
+        """Whether a record of this name was appended."""
+        return owner in self.owners or any(owner in owners for owners, _ in self._packed)
+
     def index_of(self, traits: Traits) -> int:
         """The index of `traits`, for the column of traits."""
         return self._distinct.setdefault(traits, len(self._distinct))
@@ -311,6 +315,12 @@ class Columns:
         self._packed.append((OctetColumn.of(self.owners), OctetColumn.of(self.rdatas)))
         for column in (self.owners, self.rdatas, self.identities):
             column.clear()
+
+    def followed_by(self, records: Iterable[Record]) -> Records:
+        """The finished `Records` with these after them; the columns here are empty then."""
+        for record in records:
+            self.add(record)
+        return self.records()
 
     def records(self, before: Records | None = None) -> Records:
         """The finished `Records`; the columns here are empty then. Names mostly those `before` are grouped faster."""

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeAlias
 
 from dnsd.errors import Path as ObjectPath
 from dnsd.errors import Place, Problem
-from dnsd.formats.yaml_items import ItemLines, find_items, parsed_rest
+from dnsd.formats.yaml_items import ItemLines, find_items, parsed_rest, rest_text
 from dnsd.formats.yaml_problems import YamlError
 from dnsd.formats.yaml_text import Data, parse_yaml
 from dnsd.formats.zone_text import ZoneText, parse_zone_text
@@ -28,7 +28,7 @@ from dnsd.store.control_characters import ESCAPE, control_problems
 from dnsd.store.directory import FileKind, SourceFile
 from dnsd.store.text_file import FileChangedError
 from dnsd.store.text_places import TextPlaces
-from dnsd.store.yaml_records import KnownItems, read_items
+from dnsd.store.yaml_records import RECORDS, KnownItems, read_items, valid_fields
 from dnsd.wire.names import name_text, parse_name_text
 from dnsd.wire.rdata import NS, SOA, type_text
 
@@ -58,7 +58,6 @@ class ReadZone:
     items: ItemLines | None = None  # the records of a YAML file, if each has lines of its own, which begin alike
 
 
-RECORDS = "records"  # key of a zone's file
 NO_FIELDS = ZoneFields()
 CHANGED = "the file changed while it was being read"
 REPORTED = 1_000  # records of a YAML file between reports of progress
@@ -200,7 +199,7 @@ class _ZoneReader(_FileReader):
         rest = parsed_rest(text, items) if items else None
         if items is None or rest is None:
             return False
-        fields, found = validate(ZoneFields, rest, self.file.key)
+        fields, found = valid_fields(self.file.key, rest_text(text, items), rest)
         try:
             name = self._parsed_name(fields.name if fields else None)
         except ValueError:
@@ -274,10 +273,11 @@ class _ZoneReader(_FileReader):
         self.rows = rows
         return records.records()
 
-    def _finish(self, name: bytes, fields: ZoneFields, records: Records) -> None:
+    def _finish(self, name: bytes, fields: ZoneFields, found: Records | Columns) -> None:
         """Set the zone, adding missing apex records; the SOA's serial is the time of the file's last change."""
         nameservers = fields.nameservers or self._nameservers
-        at_apex = {records.rtype(index): index for index in reversed(records.owners.places(name))}  # the first of each
+        records = found.records() if isinstance(found, Columns) and found.has(name) else found
+        at_apex = {} if isinstance(records, Columns) else _first_of_types(records, name)
         if not nameservers and NS not in at_apex:
             nameservers = PLACEHOLDER_NAMESERVERS
             message = "the zone has no name servers; give them here or as `nameservers` in dnsd.yaml"
@@ -286,7 +286,8 @@ class _ZoneReader(_FileReader):
         try:
             serial = self.file.modified % 2**32
             if SOA not in at_apex or NS not in at_apex:
-                made = apex_records(name, records.at(name), nameservers, fields.soa, serial, fields.settings.ns_ttl)
+                given = [] if isinstance(records, Columns) else records.at(name)
+                made = apex_records(name, given, nameservers, fields.soa, serial, fields.settings.ns_ttl)
         except ValueError as error:
             self.add(("soa",), str(error))
         self.zone = Zone(
@@ -323,6 +324,11 @@ def _known(previous: ReadZone | None, name: bytes) -> KnownItems | None:
         return KnownItems(previous.file.text(), previous.items, previous.zone.records, len(previous.rows))
     except FileChangedError:
         return None
+
+
+def _first_of_types(records: Records, name: bytes) -> dict[int, int]:
+    """The index of the first record of each type at a name."""
+    return {records.rtype(index): index for index in reversed(records.owners.places(name))}
 
 
 def _written_times(fields: ZoneFields, of_soa: Identity) -> WrittenTimes:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from dnsd.errors import Problem
 from dnsd.formats.plain_items import PlainItems, begins_plain
-from dnsd.formats.yaml_items import BLANK, ItemLines, changed_items, parsed_items
-from dnsd.formats.yaml_text import FORBIDDEN
+from dnsd.formats.yaml_items import ALIKE, BLANK, MAX_ALIKE, ItemLines, changed_items, parsed_again, parsed_items
+from dnsd.formats.yaml_text import FORBIDDEN, Data
 from dnsd.model.columns import Columns, Records
 from dnsd.model.fields import MAX_PROBLEMS, validate
 from dnsd.model.records import Record, RecordError, RecordFields, build_record
+from dnsd.model.zones import ZoneFields
 from dnsd.store.control_characters import ESCAPE, control_problems
 
+RECORDS = "records"  # key of a zone's file
 PACKED = 4096  # records between calls of `Columns.pack`
 
 
@@ -31,7 +33,7 @@ class KnownItems(NamedTuple):
 class ItemsRead(NamedTuple):
     """The records in the items of a text, and the row of each."""
 
-    records: Records
+    records: Records | Columns
     rows: Sequence[int]
     problems: list[Problem]
     controls: list[Problem]  # warnings of control characters
@@ -56,11 +58,25 @@ def read_items(
     if len(read.rows) < read.count - before:  # some items are wrong
         rows = array("I", [*range(before), *read.rows, *range(read.count, count)])
     if known and (before or after):
-        records = known.records.spliced(before, known.number - after, known.number, read.columns.records())
+        new = read.columns.records()
+        records: Records | Columns = known.records.spliced(before, known.number - after, known.number, new)
     else:
-        records = read.columns.records()
+        records = read.columns
     is_counted = items.count(text, start, end) == read.count - before
     return ItemsRead(records, rows, read.problems, read.controls, is_counted)
+
+
+def valid_fields(key: str, text: str, data: Mapping[str, Data]) -> tuple[ZoneFields | None, list[Problem]]:
+    """The fields of the zone with this key, from its text without the items, and from what that means."""
+    fields = _usual_fields(text) if len(text) <= MAX_ALIKE else None
+    return (fields, []) if fields else validate(ZoneFields, data, key)
+
+
+@lru_cache(maxsize=ALIKE)
+def _usual_fields(text: str) -> ZoneFields | None:
+    """The fields in such a text, if they are valid: small zones often differ in nothing but their items."""
+    data, _ = parsed_again(text)
+    return validate(ZoneFields, {**data, RECORDS: None}, "")[0] if isinstance(data, dict) else None
 
 
 class _Reader:
