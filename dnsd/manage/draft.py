@@ -27,10 +27,10 @@ from dnsd.model.zones import Zone
 from dnsd.store.directory import FileKind, Files, SourceFile, account_of, path_of
 from dnsd.store.files_edit import edited_files
 from dnsd.store.folder import is_as_read
-from dnsd.store.objects import RECORDS
 from dnsd.store.room import shortage
 from dnsd.store.text_file import FileChangedError, NotTextError, content_of
 from dnsd.store.write import FileChange
+from dnsd.store.yaml_records import RECORDS
 
 # Keys of a file that are also fields of a request.
 REQUEST_FIELDS = (

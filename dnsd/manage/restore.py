@@ -15,8 +15,9 @@ from dnsd.model.claims import claim_time
 from dnsd.model.edits import RecordEdit
 from dnsd.model.times import time_text
 from dnsd.store.directory import FileKind, SourceFile
-from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, RECORDS, read_zone
+from dnsd.store.objects import PLACEHOLDER_NAMESERVERS, read_zone
 from dnsd.store.text_file import content_of
+from dnsd.store.yaml_records import RECORDS
 
 
 def restore(draft: Draft, history: History, account_id: str, object_id: str, version: str, *, is_map: bool) -> None:

@@ -33,9 +33,11 @@ class OctetColumn(Sequence[bytes]):
 
     def __init__(self, octets: bytes | memoryview, ends: bytes | memoryview) -> None:
         self.octets = octets
-        form = "I" if len(octets) < WIDE else "Q"
-        # Of a small zone, views would be most of its memory.
-        self.ends: Numbers = array(form, ends) if isinstance(ends, bytes) else ends.cast("B").cast(form)
+        self.ends: Numbers
+        if isinstance(ends, bytes):  # in small zones, a view would need more memory than the numbers
+            self.ends = array("I" if len(octets) < WIDE else "Q", ends)
+        else:
+            self.ends = ends.cast("B").cast("I" if len(octets) < WIDE else "Q")
 
     @classmethod
     def of(cls, items: list[bytes]) -> OctetColumn:
