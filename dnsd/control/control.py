@@ -37,6 +37,7 @@ from dnsd.process.state import State
 from dnsd.process.tasks import in_thread, run_until
 from dnsd.settings.server import Settings
 
+BEGUN_WITHIN_S = 3.0  # all workers, at a start; all other work of control waits for them so long
 SAVED_WITHIN_S = 0.3  # at the end; the supervisor's patience is a little longer
 
 ControlTask = Callable[["Control"], Coroutine[Any, Any, None]]
@@ -84,6 +85,7 @@ class Control:
         )
         self.started = time.monotonic()
         self._may_report_at = 0.0  # on the monotonic clock
+        self._has_begun = asyncio.Event()  # every worker serves the first snapshot, or BEGUN_WITHIN_S have passed
 
     async def run(self, services: Sequence[ControlTask]) -> int:
         """Load, publish, and run the services until a signal to end. Return an exit status, 1 without data to serve.
@@ -121,23 +123,34 @@ class Control:
         reader, self._supervisor = await asyncio.open_connection(sock=self.setup.supervisor)
         self._supervisor.write(b"loaded\n")
         await self.certificates.look(is_patient=False)
-        work = [
-            self._tell_when_ready(),
-            self._obey_supervisor(reader, stop),
-            self.follower.follow(),
-            self.loader.await_workers(),
-            self.current.keep_first_good(),
-            self.loader.tell_of_start(),
-            self.alarms.watch(),
-            self.certificates.watch(),
-            keep_up(self.audit, self.acts, self.current, self.setup.log),
-            sweep_blocks(self.current, self.history, self.setup.log),
-            self.observer.watch(),
-            self.current.drains.watch(self.audit),
-            self.changes.save(),
-            self.publisher.save_again(),
+        later: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            self.follower.follow,
+            self.loader.await_workers,
+            self.current.keep_first_good,
+            self.loader.tell_of_start,
+            self.alarms.watch,
+            self.certificates.watch,
+            partial(keep_up, self.audit, self.acts, self.current, self.setup.log),
+            partial(sweep_blocks, self.current, self.history, self.setup.log),
+            self.observer.watch,
+            partial(self.current.drains.watch, self.audit),
+            self.changes.save,
+            self.publisher.save_again,
         ]
-        await run_until(stop, [*work, *(service(self) for service in services)])
+        work = [self._tell_when_ready(), self._begin(), self._obey_supervisor(reader, stop)]
+        await run_until(stop, [*work, *map(self._after_begin, later), *(service(self) for service in services)])
+
+    async def has_begun(self) -> None:
+        """Wait until queries are answered: until then, work of control would only keep workers from their start."""
+        await self._has_begun.wait()
+
+    async def _begin(self) -> None:
+        await self.publisher.wait_until_served(self.publisher.revision, BEGUN_WITHIN_S)
+        self._has_begun.set()
+
+    async def _after_begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await self.has_begun()
+        await work()
 
     async def _look_for_pending(self) -> None:
         try:

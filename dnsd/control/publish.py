@@ -198,7 +198,7 @@ class Publisher:
         parts = delta(None, snapshot)
         self._changes.begin(save_snapshot(self._file, title, _with_pauses(parts) if gently else parts))
         kept = (snapshot, self._previous, self.snapshot)  # else the file before would stay mapped
-        share_octets(self._file, *(one.names.table for one in kept if one))
+        share_octets(self._file, self._shared.verified, *(one.names.table for one in kept if one))
         return True
 
     async def save_again(self) -> None:

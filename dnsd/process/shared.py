@@ -14,6 +14,7 @@ from enum import IntEnum
 
 from dnsd.net.limits import KEY_SIZE
 from dnsd.net.places import REGION_SIZE, clear, open_connections
+from dnsd.process.verified import SIZE, Verified
 
 
 class Slot(IntEnum):
@@ -52,6 +53,7 @@ class Shared:
         self._numbers = memoryview(mmap.mmap(-1, 8 * len(Slot) * len(self.processes))).cast("d")
         self.rates = memoryview(mmap.mmap(-1, 8 * rates)).cast("d")
         self.rates_key = os.urandom(KEY_SIZE)  # of their hash; the same in all workers
+        self.verified = Verified(memoryview(mmap.mmap(-1, SIZE)))  # the snapshot file
         area = memoryview(mmap.mmap(-1, REGION_SIZE * workers))
         self.regions = [area[REGION_SIZE * index : REGION_SIZE * (index + 1)] for index in range(workers)]
         self.asks = [os.pipe() for _ in range(workers)]  # with requests to each worker by others (net/places.py)

@@ -27,6 +27,7 @@ from dnsd.engine.delta import DeltaPart
 from dnsd.engine.entry import Octets
 from dnsd.engine.table import Table
 from dnsd.errors import DnsdError, shown
+from dnsd.process.verified import Verified, unshared
 from dnsd.whole_file import replacing
 
 FILE_NAME = "snapshot"  # in the state folder
@@ -109,9 +110,12 @@ def _digest_of(octets: Octets) -> bytes:
     return hashlib.blake2b(octets, digest_size=DIGEST_SIZE).digest()
 
 
-def load_base(file: Path) -> SavedBase:
-    """The content of a snapshot file, without its log (snapshot_log.py). Raises SnapshotFileError."""
-    octets, head = _mapped(file, check=True)
+def load_base(file: Path, verified: Verified | None = None) -> SavedBase:
+    """The content of a snapshot file, without its log (snapshot_log.py). Raises SnapshotFileError.
+
+    Its digests are verified, unless `verified` has the file.
+    """
+    octets, head = _mapped(file, verified or unshared())
     title, sections = _parsed(head)
     if title is None or sections is None:
         raise DamagedSnapshotError(f"{shown(file)} is corrupt: it has no title")
@@ -122,10 +126,13 @@ def load_base(file: Path) -> SavedBase:
     return SavedBase(title, _digest_of(head), found)
 
 
-def share_octets(file: Path, *tables: Table) -> None:
-    """Switch each table that has the octets of the file's table to the file's, which processes share."""
+def share_octets(file: Path, verified: Verified, *tables: Table) -> None:
+    """Switch each table that has the octets of the file's table to the file's, which processes share.
+
+    The caller has just written the file: its digests are those of its octets.
+    """
     with suppress(SnapshotFileError, ValueError):
-        octets, head = _mapped(file)
+        octets, head = _mapped(file, verified, is_new=True)
         _, sections = _parsed(head)
         if sections is None:
             return
@@ -135,8 +142,8 @@ def share_octets(file: Path, *tables: Table) -> None:
             table.move(saved.octets)
 
 
-def _mapped(file: Path, *, check: bool = False) -> tuple[memoryview, bytes]:
-    """The octets of a snapshot file, mapped, and the first of them; if `check`, verify the digests.
+def _mapped(file: Path, verified: Verified, *, is_new: bool = False) -> tuple[memoryview, bytes]:
+    """The octets of a snapshot file, mapped, and the first of them; its digests are verified, unless it `is_new`.
 
     The digests are computed from octets read, not mapped: an unreadable disk then raises an error instead of killing
     the process. Raises SnapshotFileError.
@@ -146,7 +153,10 @@ def _mapped(file: Path, *, check: bool = False) -> tuple[memoryview, bytes]:
             octets = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
             head = bytes(octets[:MAX_TITLE])
             is_ours = head.startswith(MAGIC) and len(octets) >= MAX_TITLE + DIGEST_SIZE
-            is_whole = is_ours and (not check or _is_whole(stream, head, len(octets)))
+            status = os.fstat(stream.fileno())
+            is_whole = is_ours and (is_new or verified.has(status, head) or _is_whole(stream, head, len(octets)))
+            if is_whole:
+                verified.note(status, head)
     except OSError as error:
         raise SnapshotFileError(f"{shown(file)} cannot be read: {error.strerror}") from None
     except ValueError:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from dnsd.engine.delta import DeltaPart, apply_delta
 from dnsd.engine.snapshot import Snapshot
 from dnsd.process.snapshot_file import NAME_SIZE, Title, base_title, load_base, open_file, unpickled
+from dnsd.process.verified import Verified
 from dnsd.whole_file import replacing
 
 SUFFIX = ".log"  # of the snapshot file's name
@@ -99,12 +100,14 @@ def log_of(file: Path) -> Path:
     return file.with_name(file.name + SUFFIX)
 
 
-def load_snapshot(file: Path, until: int | None = None) -> tuple[Title, Iterator[Snapshot | None]]:
+def load_snapshot(
+    file: Path, until: int | None = None, verified: Verified | None = None
+) -> tuple[Title, Iterator[Snapshot | None]]:
     """The snapshot in a file and its log, up to a revision: its title, and steps, of which the last has it.
 
-    Raises SnapshotFileError; the steps raise ValueError.
+    The file's digests are verified, unless `verified` has it. Raises SnapshotFileError; the steps raise ValueError.
     """
-    base = load_base(file)
+    base = load_base(file, verified)
     title, logged = base.title, []
     for change in _changes(file, base.name):
         if title.revision != until:

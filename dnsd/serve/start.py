@@ -299,6 +299,7 @@ class _Server:
 
 async def _serve_web(control: Control) -> None:
     """Serve HTTP, if the settings ask for it. Its imports are slow, so DNS is answered first."""
+    await control.has_begun()
     if control.setup.metrics is not None or control.setup.api is not None:
         web = await in_thread(partial(importlib.import_module, WEB))
         await web.serve_web(control)

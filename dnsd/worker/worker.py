@@ -117,7 +117,7 @@ class Worker:
         """Serve the snapshot file. Raises ValueError if it cannot be used or holds another `revision`."""
         with _no_garbage():
             file = self._setup.state.folder / FILE_NAME
-            title, steps = await in_thread(partial(load_snapshot, file, until=revision))
+            title, steps = await in_thread(partial(load_snapshot, file, revision, self._setup.shared.verified))
             if revision not in (None, title.revision):
                 raise _SupersededError(f"the snapshot file holds revision {title.revision}, not {revision}")
             snapshot = await _in_turns(steps)

@@ -27,6 +27,7 @@ from dnsd.process.snapshot_file import (
     share_octets,
 )
 from dnsd.process.snapshot_log import load_snapshot, load_title
+from dnsd.process.verified import unshared
 
 CONFIG = pathlib.Path(__file__).parents[3] / "config" / "dnsd.yaml"
 TITLE = Title(version=__version__, revision=1, saved_at=1_700_000_000, names=85)
@@ -106,6 +107,32 @@ def test_damaged_snapshot_file_is_refused(file: pathlib.Path) -> None:
             pytest.fail(f"{name}: {load_snapshot(file)[0]}")
 
 
+def test_digests_are_verified_by_one_process_for_all(
+    file: pathlib.Path, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading, writing, other = unshared(), unshared(), unshared()
+    load_snapshot(file, None, loading)
+    share_octets(file, writing, snapshot.names.table)
+    monkeypatch.setattr(snapshot_file, "_is_whole", lambda *args: False)
+    for verified in (loading, writing):
+        assert load_snapshot(file, None, verified)[0] == TITLE
+    for unknown in (other, None):
+        with pytest.raises(DamagedSnapshotError):
+            load_snapshot(file, None, unknown)
+
+
+def test_a_file_that_changed_is_verified_again(file: pathlib.Path) -> None:
+    for number, (name, octets) in enumerate(damage(file.read_bytes())):
+        verified = unshared()
+        save = file.read_bytes()
+        load_snapshot(file, None, verified)
+        file.write_bytes(octets)
+        os.utime(file, ns=(0, number))  # another time than that of a write in the same instant
+        with pytest.raises(SnapshotFileError):
+            pytest.fail(f"{name}: {load_snapshot(file, None, verified)[0]}")
+        file.write_bytes(save)
+
+
 def test_a_missing_file(tmp_path: pathlib.Path) -> None:
     with pytest.raises(SnapshotFileError, match="cannot be read: No such file"):
         load_snapshot(tmp_path / "none")
@@ -136,7 +163,7 @@ def test_a_saved_overlay_is_loaded_and_its_tables_move_to_the_file(tmp_path: pat
     assert found.find(added) == table.find(added) is not None
     assert list(found.entries()) == list(table.entries())
     before, earlier = bytes(table.octets), snapshot.names.table
-    share_octets(tmp_path / "snapshot", earlier, table)
+    share_octets(tmp_path / "snapshot", unshared(), earlier, table)
     for one in (earlier, table):
         assert isinstance(one.octets, memoryview)
         assert bytes(one.octets) == before
