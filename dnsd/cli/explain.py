@@ -29,8 +29,9 @@ from dnsd.wire.reply_text import reply_data
 def explain_command(name: str, type: str, config: Path, *, as_json: bool) -> None:
     """Explain the answer to NAME and TYPE (default A).
 
-    Reads the files as `serve` would. Prints the answer, the zone, how the name was matched, whether it is proxied, and
-    each address map considered, with the reason why it was used or skipped.
+    Reads the files as `serve` would. Prints the answer, the zone, how the name was matched, the neighbours of a name
+    that does not exist, whether it is proxied, and each address map considered, with the reason why it was used or
+    skipped.
     """
     try:
         qname, qtype = parse_name_text(name), parse_type_text(type.upper())
@@ -67,7 +68,7 @@ def print_explanation(found: Explanation) -> None:
 def _print_step(step: NameExplained) -> None:
     click.secho(step.name, bold=True)
     rows = [("zone", step.zone or "not served here"), ("account", step.account), ("node", step.node)]
-    for label, value in (*rows, ("served", step.served)):
+    for label, value in (*rows, ("between", step.between), ("served", step.served)):
         if value:
             click.echo(f"  {label:8} {value}")
     width = max((len(verdict.map) for verdict in step.maps), default=0)

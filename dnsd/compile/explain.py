@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from dnsd.engine.content import neighbours
 from dnsd.engine.derive import Step, Trace, answer_at
 from dnsd.engine.node import UNVERIFIED_NODE, Alias, Edge, Flattened, Node, Redirection
 from dnsd.engine.respond import find, opt_for, pack, parse
@@ -16,7 +17,7 @@ from dnsd.engine.snapshot import Snapshot
 from dnsd.model.dataset import Dataset
 from dnsd.model.maps import MissingFamily, considered
 from dnsd.model.zones import Zone
-from dnsd.wire.message import IN, RD
+from dnsd.wire.message import IN, NXDOMAIN, RD
 from dnsd.wire.names import ASTERISK, ancestors, name_text
 from dnsd.wire.rdata import ANY, NS
 
@@ -42,6 +43,7 @@ class NameExplained:
     zone_id: str | None
     account: str | None
     node: str  # how the name was matched
+    between: str | None  # the neighbours of a name that does not exist, in the order of its zone
     served: str  # how the answer was decided
     maps: tuple[MapVerdict, ...]  # in order of precedence; empty if no map was consulted
 
@@ -92,6 +94,7 @@ class _Explainer:
             zone_id=zone.id if zone else None,
             account=self.dataset.accounts[zone.account_id].key if zone else None,
             node=self._matched(step),
+            between=self._between(step),
             served=self._served(step, zone),
             maps=maps,
         )
@@ -120,6 +123,14 @@ class _Explainer:
         if find(ASTERISK + closest):
             return f"matched by the wildcard {name_text(ASTERISK + closest)}"
         return f"no such name; the closest encloser is {name_text(closest)}"
+
+    def _between(self, step: Step) -> str | None:
+        """The neighbours of an absent name in the canonical order of its zone (RFC 4034 §6.1)."""
+        apex = step.node.apex
+        if apex is None or step.node.otherwise.rcode != NXDOMAIN:
+            return None
+        before, after = neighbours(self.snapshot.names.table, apex.name, step.name)
+        return f"{name_text(before or apex.name)} and {name_text(after) if after else 'the end of the zone'}"
 
     def _nodes(self, step: Step) -> Callable[[bytes], Node | None]:
         """The nodes by name among which a step's was found: those of the parent zone, for the DS at a zone cut."""

@@ -54,11 +54,13 @@ static Py_ssize_t table_length(Table *self) {
     return names < 0 ? 0 : names;
 }
 
-PyDoc_STRVAR(walk_doc, "walk(apex, name=apex): iterate over the entries of a zone in canonical order, from a name on.");
+PyDoc_STRVAR(walk_doc, "walk(apex, name=apex, past=False): iterate over the entries of a zone in canonical order, from a\n"
+                       "name on; or, with `past`, from the first name after it and all names below it.");
 static PyObject *table_walk(Table *self, PyObject *const *args, Py_ssize_t count) {
     PyObject *places[] = {count ? args[0] : Py_None, count > 1 ? args[1] : count ? args[0] : Py_None};
     Sought apex, name;
-    if (parse_place(places, count && count <= 2 ? 2 : 0, &apex, &name) < 0) return NULL;
+    if (parse_place(places, count && count <= 3 ? 2 : 0, &apex, &name) < 0) return NULL;
+    if (count == 3 && (name.past = PyObject_IsTrue(args[2])) < 0) return NULL;
     WalkObject *made = PyObject_New(WalkObject, &WalkType);
     if (!made) return NULL;
     made->layers.count = made->walk.count = 0;
@@ -69,7 +71,8 @@ static PyObject *table_walk(Table *self, PyObject *const *args, Py_ssize_t count
         }
         const Mapped *of = &made->layers.tables[i];
         Range range = find_range(of, apex.name, apex.size);
-        if (count > 1) range.start = seek(of, range, &name);
+        uint64_t before;
+        if (count > 1) range.start = seek(of, range, &name, &before);
         add_cursor(&made->walk, of, range);
     }
     return (PyObject *)made;
@@ -184,6 +187,7 @@ static PyMethodDef table_methods[] = {
     {"find", (PyCFunction)table_find, METH_O, find_doc},
     {"find_in", FAST(table_find_in), find_in_doc},
     {"head", FAST(table_head), head_doc},
+    {"before", FAST(table_before), before_doc},
     {"find_set", FAST(table_find_set), find_set_doc},
     {"walk", FAST(table_walk), walk_doc},
     {"zones", FAST(table_zones), zones_doc},

@@ -1,7 +1,8 @@
-"""The RRsets of a zone as DNS answers them, in canonical order: what a secondary server would have to serve.
+"""A zone in canonical order: its RRsets as DNS answers them, and the neighbours of a name.
 
-Proxied names have the addresses of their map, flattened CNAMEs those of their targets. Delegations, and the records
-below them, among which is the glue, are as stored: the table has no origins.
+The RRsets are what a secondary server would have to serve: proxied names have the addresses of their map, flattened
+CNAMEs those of their targets. Delegations, and the records below them, among which is the glue, are as stored: the
+table has no origins.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from collections.abc import Iterator
 from dnsd.engine.answer import Rrset
 from dnsd.engine.derive import answer_at
 from dnsd.engine.edge_rules import FLATTENED, edge_rule
-from dnsd.engine.entry import CUT, OCCLUDED, SHADOWED, NameEntry, is_within
+from dnsd.engine.entry import CUT, EMPTY, OCCLUDED, SHADOWED, NameEntry, is_within
 from dnsd.engine.names import rule_number, unpacked_rrset
 from dnsd.engine.snapshot import Snapshot
 from dnsd.engine.table import Table
 from dnsd.wire.names import ancestors
 from dnsd.wire.rdata import AAAA, CNAME, DS, A
+
+NO_OWNER = EMPTY | OCCLUDED
 
 
 def answered_rrsets(snapshot: Snapshot, zone: bytes) -> Iterator[Rrset]:
@@ -72,3 +75,33 @@ def _rrsets(snapshot: Snapshot, entry: NameEntry, *, is_apex: bool) -> Iterator[
 def _has_parent(snapshot: Snapshot, apex: NameEntry) -> bool:
     """Whether the zone around this one is served and answers for its DS records (RFC 4035 §3.1.4.1)."""
     return DS not in snapshot.names[apex.name].answers
+
+
+def neighbours(table: Table, zone: bytes, name: bytes) -> tuple[bytes | None, bytes | None]:
+    """The owner names before and after a name of a zone, which may exist or not.
+
+    Empty non-terminals and the names below delegations are none (RFC 4034 §4.1.1).
+    """
+    before = table.before(zone, name)
+    while before is not None and before.flags & NO_OWNER:
+        before = _cut_above(table, zone, before) or table.before(zone, before.name)
+    after = next(_owners_after(table, zone, name), None)
+    return before and before.name, after
+
+
+def _owners_after(table: Table, zone: bytes, name: bytes) -> Iterator[bytes]:
+    entries = table.walk(zone, name)
+    while (entry := next(entries, None)) is not None:
+        if not entry.flags & NO_OWNER:
+            if entry.name != name:
+                yield entry.name
+        elif (cut := _cut_above(table, zone, entry)) is not None:  # it may have a million names below it
+            entries = table.walk(zone, cut.name, True)
+
+
+def _cut_above(table: Table, zone: bytes, entry: NameEntry) -> NameEntry | None:
+    """The delegation that occludes an entry."""
+    if not entry.flags & OCCLUDED:
+        return None
+    found = (table.find_in(zone, above) for above in ancestors(entry.name) if is_within(above, zone))
+    return next((above for above in found if above is not None and above.flags & CUT), None)

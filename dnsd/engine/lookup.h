@@ -73,10 +73,11 @@ static const Mapped *find_name(const Layers *self, const unsigned char *name, si
 static const Mapped *find_placed(const Layers *self, const Sought *apex, const Sought *name, Entry *entry) {
     for (int i = self->count; i--;) {
         const Mapped *of = &self->tables[i];
+        uint64_t before;
         Range range = find_range(of, apex->name, apex->size);
         int is_hashed = find_entry(of, name->name, name->size, entry) && entry->place >= range.start;
         if (!is_hashed || entry->place >= range.end) { /* the hash leads to the deepest of several zones */
-            uint64_t at = seek(of, range, name);
+            uint64_t at = seek(of, range, name, &before);
             if (at >= range.end || !entry_at(of, at, entry) || entry->name_size != name->size ||
                 memcmp(entry->name, name->name, name->size))
                 continue;
@@ -89,7 +90,7 @@ static const Mapped *find_placed(const Layers *self, const Sought *apex, const S
 /* Read a name from an object. Whether it is one that a table can have. */
 static int is_sought(PyObject *object, Sought *sought) {
     if (!PyBytes_Check(object) || PyBytes_GET_SIZE(object) > NAME_LIMIT) return 0;
-    *sought = (Sought){(unsigned char *)PyBytes_AS_STRING(object), PyBytes_GET_SIZE(object)};
+    *sought = (Sought){(unsigned char *)PyBytes_AS_STRING(object), PyBytes_GET_SIZE(object), 0};
     return 1;
 }
 
@@ -108,8 +109,8 @@ static int parse_place(PyObject *const *args, Py_ssize_t count, Sought *apex, So
         PyErr_SetString(PyExc_TypeError, "expected the name of a zone, and a name in it");
         return -1;
     }
-    *apex = (Sought){(unsigned char *)PyBytes_AS_STRING(args[0]), PyBytes_GET_SIZE(args[0])};
-    *name = (Sought){(unsigned char *)PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1])};
+    *apex = (Sought){(unsigned char *)PyBytes_AS_STRING(args[0]), PyBytes_GET_SIZE(args[0]), 0};
+    *name = (Sought){(unsigned char *)PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1]), 0};
     return 0;
 }
 
@@ -153,6 +154,31 @@ static PyObject *table_find_set(Table *self, PyObject *const *args, Py_ssize_t c
     uint64_t at = of ? entry.sets : 0;
     for (int left = of ? entry.set_count : 0; left && next_set(of, &at, &set); left--)
         if (set.rtype == rtype) return set_object(&set);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(before_doc, "before(apex, name): the last entry of a zone before a name; None without one.");
+static PyObject *table_before(Table *self, PyObject *const *args, Py_ssize_t count) {
+    Sought apex, name;
+    uint64_t left = 1;
+    if (parse_place(args, count, &apex, &name) < 0) return NULL;
+    for (int i = 0; i < self->layers.count; i++) left += self->layers.tables[i].head.entries;
+    for (; left; left--) { /* each turn goes back to a removed name */
+        const Mapped *of = NULL;
+        Entry entry = {.flags = GONE}, one;
+        for (int i = 0; i < self->layers.count; i++) {
+            const Mapped *table = &self->layers.tables[i];
+            uint64_t at;
+            seek(table, find_range(table, apex.name, apex.size), &name, &at);
+            if (at == UINT64_MAX || !entry_at(table, at, &one)) continue;
+            if (of && compare_names(one.name, one.name_size, entry.name, entry.name_size) < 0) continue;
+            of = table;
+            entry = one;
+        }
+        if (!of) break;
+        if (!(entry.flags & GONE)) return entry_object(of, &entry);
+        name = (Sought){entry.name, entry.name_size, 0};
+    }
     Py_RETURN_NONE;
 }
 

@@ -102,9 +102,9 @@ static Sought *parse_zones(const Mapped *table, PyObject *names, size_t *count) 
         PyObject *name = names ? PyTuple_GET_ITEM(names, i) : NULL;
         if (!name) {
             if (entry_at(table, place_in(table->zones, i), &mark))
-                zones[(*count)++] = (Sought){mark.name, mark.name_size};
+                zones[(*count)++] = (Sought){mark.name, mark.name_size, 0};
         } else if (PyBytes_Check(name) && PyBytes_GET_SIZE(name) <= NAME_LIMIT) {
-            zones[(*count)++] = (Sought){(unsigned char *)PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)};
+            zones[(*count)++] = (Sought){(unsigned char *)PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), 0};
         } else {
             PyErr_SetString(PyExc_ValueError, "the name of a zone is not a name");
             PyMem_Free(zones);

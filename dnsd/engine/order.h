@@ -48,10 +48,12 @@ static inline uint64_t place_in(const unsigned char *places, uint64_t i) { retur
 typedef struct {
     const unsigned char *name;
     int size;
+    int past; /* names below it count as before it */
 } Sought;
 
 /* Whether an entry comes before the name sought. */
 static int is_before(const Entry *entry, const Sought *sought) {
+    if (sought->past && is_within(entry->name, entry->name_size, sought->name, sought->size)) return 1;
     return compare_names(entry->name, entry->name_size, sought->name, sought->size) < 0;
 }
 
@@ -90,8 +92,9 @@ static Range find_range(const Mapped *self, const unsigned char *apex, int size)
     return range_of(self, zone, &mark);
 }
 
-/* The place of the first entry in a range that does not come before a name. */
-static uint64_t seek(const Mapped *self, Range range, const Sought *sought) {
+/* The place of the first entry in a range that does not come before a name, and of the last that does (else
+   UINT64_MAX). */
+static uint64_t seek(const Mapped *self, Range range, const Sought *sought, uint64_t *before) {
     uint64_t low = 0, high = order_count(self->head.entries), at = range.start;
     Entry entry;
     while (low < high) { /* the last place in `order` that is in the range and before the name */
@@ -102,10 +105,12 @@ static uint64_t seek(const Mapped *self, Range range, const Sought *sought) {
         else high = middle;
     }
     if (low && place_in(self->order, low - 1) > at) at = place_in(self->order, low - 1);
+    *before = UINT64_MAX;
     int has_ns;
     while (at < range.end && entry_at(self, at, &entry) && is_before(&entry, sought)) {
         uint64_t next = entry_end(self, &entry, &has_ns);
         if (!next) return range.end;
+        *before = at;
         at = next;
     }
     return at < range.end ? at : range.end;

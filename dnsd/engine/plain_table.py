@@ -105,12 +105,27 @@ class EntryTable:
             names -= before is not None and not base.flags(before) & OCCLUDED
         return max(names, 0)
 
-    def walk(self, apex: bytes, name: bytes | None = None, /) -> Iterator[NameEntry]:
-        """Iterate over the entries of a zone in canonical order, from a name on."""
+    def before(self, apex: bytes, name: bytes) -> NameEntry | None:
+        """The last entry of a zone before a name; None without one."""
+        while True:
+            places = [(layer, layer.seek(*layer.zone(apex), name)[1]) for layer in self.layers]
+            found = [layer.entry(place) for layer, place in places if place is not None]
+            if not found:
+                return None
+            last = max(reversed(found), key=lambda entry: in_order(entry.name))
+            if not last.flags & GONE:
+                return last
+            name = last.name
+
+    def walk(self, apex: bytes, name: bytes | None = None, past: bool = False, /) -> Iterator[NameEntry]:
+        """Iterate over the entries of a zone in canonical order, from a name on.
+
+        With `past`, from the first name after it and all names below it.
+        """
         starts = []
         for layer in self.layers:
             start, end = layer.zone(apex)
-            starts.append((layer, start if name is None else layer.seek(start, end, name), end))
+            starts.append((layer, start if name is None else layer.seek(start, end, name, past=past)[0], end))
         for raw in merged([raw_entries(layer.entries, start, end) for layer, start, end in starts]):
             if not raw.flags & GONE:
                 yield read_entry(raw.octets, 0)
@@ -163,7 +178,7 @@ class Layer:
         start, end = self.zone(apex)
         at = self.find(name)
         if at is None or not start <= at < end:  # the hash leads to the deepest of several zones
-            at = self.seek(start, end, name)
+            at, _ = self.seek(start, end, name)
         return at if at < end and self.name(at) == name else None
 
     def hashed(self) -> Iterator[int]:
@@ -203,16 +218,27 @@ class Layer:
             end = min(end, places[number + 1])
         return start + -start % 4, end
 
-    def seek(self, start: int, end: int, name: bytes) -> int:
-        """The place of the first entry of a zone that does not come before a name."""
+    def seek(self, start: int, end: int, name: bytes, *, past: bool = False) -> tuple[int, int | None]:
+        """The places of the first entry of a zone that does not come before a name, and of the last that does.
+
+        With `past`, all names below it come before it, too.
+        """
         sought = in_order(name)
 
+        def is_before(other: bytes) -> bool:
+            return in_order(other) < sought or (past and is_within(other, name))
+
         def is_late(place: int) -> bool:
-            return place >= end or (place >= start and in_order(self.name(place)) >= sought)
+            return place >= end or (place >= start and not is_before(self.name(place)))
 
         first = bisect_left(self.order, True, key=is_late)
         at = max(start, self.order[first - 1]) if first else start
-        return next((place for place, raw in raw_entries(self.entries, at, end) if in_order(raw.name) >= sought), end)
+        before = None
+        for place, raw in raw_entries(self.entries, at, end):
+            if not is_before(raw.name):
+                return place, before
+            before = place
+        return end, before
 
 
 class _Numbers(Sequence[int]):

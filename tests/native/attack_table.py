@@ -98,7 +98,9 @@ def use(octets: object, overlay: object | None = None) -> bool:
             quietly(table.find_in, apex, name)
             quietly(table.head, name, apex)
             quietly(table.find_set, 1, name, apex)
-            quietly(walked, table, apex, name)
+            quietly(table.before, apex, name)
+            for past in (False, True):
+                quietly(walked, table, apex, name, past)
         quietly(table.zones, name)
     assert len(table) >= 0
     assert table.longest >= 1
@@ -157,6 +159,7 @@ def attack_changed(rng: random.Random) -> None:
             continue
         for name in (*PROBES[:-1], *NAMES):
             quietly(table.find, name)
+        quietly(table.before, APEX, rng.choice(NAMES))
         quietly(walked, table, APEX)
         quietly(merge, (octets, over), KEY, True)
         quietly(difference, table, octets, None, KEY)
@@ -179,7 +182,7 @@ def attack_rows(rng: random.Random) -> None:
 def attack_tables(rng: random.Random) -> None:
     """All attacks with one seed."""
     table = EntryTable.__new__(EntryTable)
-    assert table.find(b"\0") is table.find_in(b"\0", b"\0") is None
+    assert table.find(b"\0") is table.find_in(b"\0", b"\0") is table.before(b"\0", b"\0") is None
     assert len(table) == 0
     assert list(table.walk(b"\0")) == table.zones() == []
     for _ in range(6):

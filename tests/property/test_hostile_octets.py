@@ -81,7 +81,8 @@ calls = [len, type(table).zones]
 for name in (b"", b"\\0", b"x", b"\\1y\\0", b"y" * 255, *(bytes([octet]) for octet in range(256))):
     calls += [lambda table, name=name: table.find(name), lambda table, name=name: name in table]
     calls += [lambda table, name=name: table.head(name), lambda table, name=name: table.find_set(1, name, name)]
-    calls += [lambda table, name=name: table.find_in(name, name), lambda table, name=name: list(table.walk(name, b"x"))]
+    calls += [lambda table, name=name: table.find_in(name, name), lambda table, name=name: table.before(name, b"x")]
+    calls += [lambda table, name=name: list(table.walk(name))]
 for call in calls:
     try:
         call(table)

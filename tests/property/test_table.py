@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dnsd.engine import plain_pack, plain_table
+from dnsd.engine import content, plain_pack, plain_table
+from dnsd.engine.content import neighbours
 from dnsd.engine.entry import (
     CUT,
     EMPTY,
@@ -164,20 +165,59 @@ def test_packed_tables_are_the_same_octets_and_have_all_entries(seed: int) -> No
         check(kind(octets), world, rng)
 
 
+def before(zone: list[NameEntry], name: bytes) -> NameEntry | None:
+    return next((entry for entry in reversed(zone) if in_order(entry.name) < in_order(name)), None)
+
+
+def after(zone: list[NameEntry], name: bytes, *, past: bool) -> list[NameEntry]:
+    if past:
+        return [one for one in zone if in_order(one.name) >= in_order(name) and not is_within(one.name, name)]
+    return [one for one in zone if in_order(one.name) >= in_order(name)]
+
+
+def owners_beside(zone: list[NameEntry], name: bytes) -> tuple[bytes | None, bytes | None]:
+    owners = [entry.name for entry in zone if not entry.flags & (EMPTY | OCCLUDED)]
+    smaller = [one for one in owners if in_order(one) < in_order(name)]
+    larger = [one for one in owners if in_order(one) > in_order(name)]
+    return smaller[-1] if smaller else None, larger[0] if larger else None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(20))
-def test_walk_from_any_name_is_the_rest_of_a_sorted_list(seed: int, kind: Any) -> None:
+def test_neighbours_are_those_in_a_sorted_list(seed: int, kind: Any) -> None:
     rng = random.Random(seed)
     world = some_world(rng) | {b"\1z\0": some_zone(rng, b"\1z\0", 200)}
     table = kind(compiled.pack(zone_rows(world, rng), KEY))
     for apex in world:
         zone = expected_zone(world, apex)
-        some = rng.sample(zone, min(30, len(zone)))
-        asked = {some_name(rng, apex) for _ in range(30)} | {entry.name for entry in some}
+        first, last = zone[0].name, zone[-1].name
+        asked = {some_name(rng, apex) for _ in range(30)} | {
+            entry.name for entry in rng.sample(zone, min(30, len(zone)))
+        }
         special = {b"\1" + octet + apex for octet in (b"\0", b"\1", b"*", b"\xff")} | {b"\2\0\0" + apex, b"\0"}
-        for name in asked | special | {zone[0].name, zone[-1].name}:
-            assert list(table.walk(apex, name)) == [one for one in zone if in_order(one.name) >= in_order(name)]
+        for name in asked | special | {first, last}:
+            assert neighbours(table, apex, name) == owners_beside(zone, name)
+            assert table.before(apex, name) == before(zone, name)
+            for past in (False, True):
+                assert list(table.walk(apex, name, past)) == after(zone, name, past=past)
+    assert neighbours(table, b"\1q\0", b"\1q\0") == (None, None)
     assert list(table.walk(b"\1q\0", b"\1q\0")) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_below_a_delegation_are_passed_at_once(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    apex, cut = b"\1z\0", b"\1d\1z\0"
+    names = [apex, b"\1c" + apex, b"\1e" + apex, *(b"\5h%04d" % number + cut for number in range(3000))]
+    world = {name: NameEntry(PLAIN, 0, name, (PackedSet(A, 1, b"x"),)) for name in names}
+    world[cut] = NameEntry(PLAIN, 0, cut, (PackedSet(NS, 1, b"x"),))
+    table = kind(compiled.pack([(apex, 0, rows_of(world, random.Random(1)))], KEY))
+    looked: list[NameEntry] = []
+    found_above = content._cut_above
+    monkeypatch.setattr(content, "_cut_above", lambda *given: looked.append(given[2]) or found_above(*given))
+    assert neighbours(table, apex, b"\1e" + apex) == (cut, None)
+    assert neighbours(table, apex, cut) == (b"\1c" + apex, b"\1e" + apex)
+    assert neighbours(table, apex, b"\5h0100" + cut) == (cut, b"\1e" + apex)
+    assert len(looked) < 9
 
 
 def changed_zone(rng: random.Random, zone: dict[bytes, NameEntry], apex: bytes) -> dict[bytes, NameEntry | None]:

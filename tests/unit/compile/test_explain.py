@@ -202,6 +202,28 @@ def test_name(name: str, qtype: str, zone: str | None, node: str, served: str, t
     assert [verdict.map for verdict in found.maps if verdict.taken] == ([taken] if taken else [])
 
 
+BETWEEN = {
+    "nope.deep.example.com": "d.example.com and x.y.deep.example.com",  # empty non-terminals are no owners
+    "0.example.com": "example.com and a.example.com",
+    "zz.example.com": "www.example.com and the end of the zone",
+    "subs.example.com": "sub.example.com and *.w.example.com",
+    "*.example.com": "example.com and a.example.com",
+    "\\000.l1.example.com": "l1.example.com and l2.example.com",
+    "none.kid.example.net": "kid.example.net and the end of the zone",
+    "www.example.com": None,
+    "deep.example.com": None,
+    "www.w.example.com": None,
+    "x.sub.example.com": None,
+    "www.d.example.com": None,
+    "www.elsewhere.example": None,
+}
+
+
+@pytest.mark.parametrize(("name", "between"), BETWEEN.items())
+def test_absent_name_is_between_its_neighbours(name: str, between: str | None) -> None:
+    assert explained(name).names[0].between == between
+
+
 WAYS = {
     "a chain": ("a.example.com", "A", ["a.example.com", "b.example.com", "www.example.com"]),
     "a chain that is not followed": ("a.example.com", "CNAME", ["a.example.com"]),
