@@ -35,6 +35,7 @@ from dnsd.store.directory import FileKind, Files, SizeLimit, SourceFile, account
 from dnsd.store.files_edit import FilesEdit
 from dnsd.store.folder import is_folder, read_file, read_files
 from dnsd.store.hold import MayGo, Served, Stopped, load_served
+from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
 from dnsd.store.load import NOTHING, Judged, Loading, Stored, load_files
 from dnsd.store.policies import changed_policies
 from dnsd.store.room import Room
@@ -127,6 +128,7 @@ def load(
     stopped: Stopped = MappingProxyType({}),
     observed: Routes = NO_ROUTES,
     others: Callable[[], Iterable[int]] = tuple,
+    kept: KeptZones = NOTHING_KEPT,
 ) -> Loaded:
     """Load the configuration, reusing unchanged parts of `previous`; return `previous` itself if nothing changed.
 
@@ -134,10 +136,9 @@ def load(
     with them and `on_error: hold`, accounts with errors are held at these files, and accounts that would be taken off
     their bar from the pool by a slip; so are those in `stopped`, for the reasons given. `good_policies` are the good
     files without zones, for a start, and `may_go` says whether a barred account may be removed, given its folder.
-    `progress` is called while files are read. `others` returns the pids of the server's other processes, whose memory
-    counts. Without `previous`, `seen` holds the times of objects seen by an earlier process, `observed` are the
-    observed routes, and new objects are seen `now`. Raises InvalidDataError with all problems, warnings included;
-    nothing is loaded in part.
+    `progress` is called while files are read. `others` returns the pids of processes whose memory counts, too. Without
+    `previous`, `seen` are the times of objects seen by an earlier process, `kept` the zones it read, `observed` the
+    observed routes, and new objects are seen `now`. Raises InvalidDataError with all problems: nothing loads in part.
     """
     good = cache(good)
     if source is None:
@@ -149,7 +150,15 @@ def load(
     settings = settings_file.settings
     stored = previous.stored if previous else NOTHING
     room = _room(settings, others)
-    loading = Loading(settings.nameservers, stored, progress, limits=settings.rrset_limits, room=room, good=good)
+    loading = Loading(
+        settings.nameservers,
+        stored,
+        progress,
+        limits=settings.rrset_limits,
+        room=room,
+        good=good,
+        kept=kept,
+    )
     judged = loading.judge(files)
     slipping = _slipping(loading, files, judged, previous, good_policies, may_go)
     is_clean = not judged.has_errors and not slipping and not (previous and previous.held)
@@ -163,11 +172,10 @@ def load(
         raise InvalidDataError(judged.stored.locate(slipping))
     else:
         served = Served(loading.accept(judged), files, {})
-    known = previous.dataset if previous else None
-    seen = previous.times if previous else seen
-    times = see(served.stored.dataset, now or datetime.now(UTC), before=seen, previous=known)
+    seen, data = (previous.times, previous.dataset) if previous else (seen, None)
+    times = see(served.stored.dataset, now or datetime.now(UTC), before=seen, previous=data)
     routes = previous.observed if previous else observed
-    return _built(source, settings_file, served, times, routes, previous)
+    return _built(source, settings_file, served, times, routes, previous, kept)
 
 
 def _usable(source: Source, config: Path, others: Callable[[], Iterable[int]]) -> tuple[SettingsFile, Files]:
@@ -247,9 +255,10 @@ def _built(
     times: ObjectTimes,
     observed: Routes,
     previous: Loaded | None,
+    kept: KeptZones = NOTHING_KEPT,
 ) -> Loaded:
     settings, stored = settings_file.settings, served.stored
-    before = previous.snapshot if previous else None
+    before = previous.snapshot if previous else kept.snapshot(stored.objects.zones)
     snapshot = build_snapshot(stored.dataset, settings.options, before, observed=observed)
     if previous and snapshot.names is previous.snapshot.names:
         flattening = previous.flattening

@@ -28,6 +28,8 @@ class PackedEdit(NamedTuple):
 def edited_zone(zone: Zone, apex: Apex, old: BuiltZone, table: Table) -> PackedEdit | None:
     """A zone as it was packed before into a table, but for a few changes; None if it must be packed again."""
     before, now = old.zone.records, zone.records
+    if not before:  # these are not known
+        return None
     if Status.INITIALIZING in (zone.status, old.zone.status) or zone.settings != old.zone.settings:
         return None
     found = differences(now, before, MAX_EDITED)

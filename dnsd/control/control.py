@@ -22,6 +22,7 @@ from dnsd.control.current import Current
 from dnsd.control.follow import Follower
 from dnsd.control.heartbeat import Heartbeat
 from dnsd.control.loading import Loader
+from dnsd.control.model_keeper import ModelKeeper
 from dnsd.control.observer import RouteObserver
 from dnsd.control.outside import Outside
 from dnsd.control.publish import Publisher
@@ -73,7 +74,8 @@ class Control:
         )
         self.acts = Acts(setup.state.folder, self.audit, setup.log.error)
         self.brake = Brake(setup.state.folder, self.audit, setup.log)
-        self.loader = Loader(setup.config, self.current, self.publisher, self.brake, setup.log)
+        self.keeper = ModelKeeper(self.current.snapshot_file, self.publisher, setup.log)
+        self.loader = Loader(setup.config, self.current, self.publisher, self.brake, self.keeper, setup.log)
         self.follower = Follower(setup.config, self.current, self.loader)
         self.certificates = Certificates(setup.config, self.current, setup.settings, setup.log)
         self.outside = Outside()
@@ -136,6 +138,7 @@ class Control:
             partial(self.current.drains.watch, self.audit),
             self.changes.save,
             self.publisher.save_again,
+            self.keeper.watch,
         ]
         work = [self._tell_when_ready(), self._begin(), self._obey_supervisor(reader, stop)]
         await run_until(stop, [*work, *map(self._after_begin, later), *(service(self) for service in services)])

@@ -18,7 +18,7 @@ from dnsd.control.sightings import KeptTimes
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
 from dnsd.process.snapshot_file import FILE_NAME, DamagedSnapshotError
-from dnsd.process.snapshot_log import load_snapshot
+from dnsd.process.snapshot_log import SavedSnapshot, load_snapshot, open_saved
 from dnsd.process.tasks import in_thread
 from dnsd.settings.server import Settings
 from dnsd.store.block_store import BlockStore
@@ -26,6 +26,7 @@ from dnsd.store.directory import Files, contents_of
 from dnsd.store.good import GoodTexts
 from dnsd.store.journal import JOURNAL
 from dnsd.store.kept_file import move_aside
+from dnsd.store.objects import ReadZone
 from dnsd.store.text_file import Content
 
 
@@ -74,7 +75,7 @@ class Current:
             await self.drains.note(old, self.loaded, loaded, loaded.snapshot.revision)
         self.loaded, self.settings = loaded, loaded.settings
         self._log.format, self._log.level = loaded.settings.log.format, loaded.settings.log.level
-        await self._publish(loaded.snapshot)
+        await self._publish(loaded.snapshot, loaded.stored.objects.zones.values())
 
     async def renew(self, loaded: Loaded) -> None:
         """Replace the data by `loaded`, read again but unchanged; the revision stays. The caller holds `turn`."""
@@ -133,10 +134,10 @@ class Current:
         finally:
             gc.enable()
 
-    def open_snapshot(self) -> Iterable[Snapshot | None] | None:
-        """Steps to the snapshot in the file, taken on demand, even after it was replaced; None if it is unusable."""
+    def open_snapshot(self) -> SavedSnapshot | None:
+        """The snapshot in the file, made on demand, even after the file was replaced; None if it is unusable."""
         try:
-            return load_snapshot(self.snapshot_file)[1]
+            return open_saved(self.snapshot_file, verified=self._publisher.verified)
         except DamagedSnapshotError as error:
             self._log.error(f"{error}; {move_aside(self.snapshot_file)}")
         except ValueError as error:
@@ -146,8 +147,8 @@ class Current:
     async def _keep_times(self, loaded: Loaded) -> None:
         await in_thread(partial(self.times.save, loaded.times))
 
-    async def _publish(self, snapshot: Snapshot) -> None:
-        await self._publisher.publish(snapshot, self.settings.for_workers)
+    async def _publish(self, snapshot: Snapshot, zones: Iterable[ReadZone] = ()) -> None:
+        await self._publisher.publish(snapshot, self.settings.for_workers, zones)
 
     def _numbered(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the next revision, which no worker and no snapshot file of an earlier run can have."""

@@ -27,6 +27,7 @@ from dnsd.process.memory import trim
 from dnsd.progress import progress_on
 from dnsd.settings.sections import OnError
 from dnsd.store.hold import Stopped, changed_accounts
+from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
 
 MAX_ROUNDS = 20  # in which accounts are held, before the load is refused
 BRAKE = ("reload", "brake")  # path of the setting
@@ -82,6 +83,7 @@ class GuardedLoad:
     """Loads of the files, each judged against the data before it."""
 
     def __init__(self, config: Path, current: Current) -> None:
+        self.kept: KeptZones = NOTHING_KEPT  # at a start, the zones that an earlier process has read
         self._config = config
         self._current = current
 
@@ -180,6 +182,7 @@ class GuardedLoad:
                 observed=NO_ROUTES if before else self._routes(source),
                 stopped=stopped or {},
                 others=self._current.other_processes,
+                kept=NOTHING_KEPT if before else self.kept,
             )
 
     def _routes(self, source: Source) -> Routes:

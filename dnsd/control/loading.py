@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,11 @@ from dnsd.control.guarded import (
     GuardRefusedError,
     UnsettledError,
     moved_by_start,
-    snapshot_of,
 )
+from dnsd.control.model_keeper import ModelKeeper
 from dnsd.control.publish import Publisher
 from dnsd.control.reading import SourceReader
-from dnsd.engine.snapshot import Snapshot
+from dnsd.control.saved_start import SavedStart
 from dnsd.errors import InvalidDataError, Problem
 from dnsd.log import Log
 from dnsd.manage.audit_entries import Outcome
@@ -36,6 +36,7 @@ from dnsd.store.directory import Files
 from dnsd.store.folder import keep_times
 from dnsd.store.hold import WrongCopiesError
 from dnsd.store.journal import undo_unfinished
+from dnsd.store.kept_zones import NOTHING_KEPT
 
 SERVED_WITHIN_S = 30.0  # a slower worker is logged and not waited for
 
@@ -43,7 +44,9 @@ SERVED_WITHIN_S = 30.0  # a slower worker is logged and not waited for
 class Loader:
     """Loads the files into the current data, and keeps and logs the outcome of each attempt."""
 
-    def __init__(self, config: Path, current: Current, publisher: Publisher, brake: Brake, log: Log) -> None:
+    def __init__(
+        self, config: Path, current: Current, publisher: Publisher, brake: Brake, keeper: ModelKeeper, log: Log
+    ) -> None:
         self.last = Attempt(ok=False, problems=(), seconds=0, at=0)
         self.results = {"ok": 0, "held": 0, "refused": 0, "failed": 0}  # of reloads
         self._config = config
@@ -58,7 +61,7 @@ class Loader:
         self._reported: frozenset[Problem] = frozenset()
         self._notes: tuple[Problem, ...] = ()  # warnings about the last load itself
         self._reader = SourceReader(config, current.served_texts)
-        self._served_before: Iterable[Snapshot | None] | None = None  # at the start, steps to the saved one
+        self._start = SavedStart(current, publisher, keeper, log)
 
     async def load_first(self, before: int) -> bool:
         """Publish the data of the files, else the snapshot file; return whether either could be used.
@@ -70,8 +73,8 @@ class Loader:
         start = time.monotonic()
         title = load_title(self._current.snapshot_file)
         self._current.number_from(max(before, title.revision if title else 0))
-        self._served_before = await in_thread(self._current.open_snapshot)
-        base = None
+        await in_thread(self._start.open)
+        self._guarded.kept, base = self._start.zones, None
         try:
             await self._undo_unfinished()
             source = await self._read_next()
@@ -90,6 +93,8 @@ class Loader:
             await self._brake.keep(replace(admitted.book, is_refused=admitted.waits))
             self._note_loaded(admitted.loaded, start, admitted.notes)
             self._served_when_held = admitted.loaded.files
+            self._start.take_over(admitted.loaded)
+            self._guarded.kept = NOTHING_KEPT
             await self._current.replace(admitted.loaded, keep_good=False)
             self._report(self.last.problems)
             self._log.info(f"serving {admitted.loaded.summary()}")
@@ -107,10 +112,9 @@ class Loader:
 
     async def tell_of_start(self) -> None:
         """Log the number of names whose answers the start changed."""
-        steps, self._served_before = self._served_before, None
-        before = await in_thread(partial(snapshot_of, steps)) if steps is not None else None
-        if before is not None and self._current.loaded:
-            loaded = self._current.loaded
+        loaded = self._current.loaded
+        before = await in_thread(partial(self._start.before, loaded)) if loaded else None
+        if before is not None and loaded:
             for problem in await in_thread(partial(moved_by_start, before, loaded)):
                 self._log.warning(problem.line())
             await self._current.drains.note(before, None, loaded, revision=0)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from dnsd import __version__
 from dnsd.engine.delta import DeltaPart, delta, is_small
@@ -23,8 +24,10 @@ from dnsd.process.shared import Shared, Slot
 from dnsd.process.snapshot_file import FILE_NAME, Title, pickled, save_snapshot, share_octets
 from dnsd.process.snapshot_log import SnapshotLog
 from dnsd.process.tasks import in_thread
+from dnsd.process.verified import Verified
 from dnsd.process.worker_settings import WorkerSettings
 from dnsd.questions import QuestionSample, slot_at, unpacked_slot
+from dnsd.store.objects import ReadZone
 from dnsd.wire.names import name_text
 
 MAX_UNREAD = 64 * 1024 * 1024  # octets queued for one worker
@@ -48,6 +51,14 @@ class WorkerLink:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held during an update
 
 
+class NewBase(NamedTuple):
+    """A snapshot file that was written: its name, the snapshot, and the zones of which that was built."""
+
+    name: bytes
+    snapshot: Snapshot
+    zones: Iterable[ReadZone]
+
+
 class Publisher:
     """Keeps track of the published snapshot, the saved one, and the revision that each worker serves."""
 
@@ -66,20 +77,34 @@ class Publisher:
         self._saved: Snapshot | None = None
         self._unsaved: Snapshot | None = None  # could not be saved
         self._previous: Snapshot | None = None
+        self._zones: Iterable[ReadZone] = ()  # of the published snapshot
+        self.new_base: NewBase | None = None  # the last snapshot file written, until somebody takes it
+        self.has_new_base = asyncio.Event()
         self._news = asyncio.Condition()  # notified when a link changes
         self._asked = 0  # the last request for counts
         self._saving = asyncio.Lock()
         self._many_counts = MANY_COUNTS
         self._packed: tuple[tuple[int, int], bytes] = ((0, 0), b"")  # the last delta: (its base, its revision), octets
 
-    async def publish(self, snapshot: Snapshot, settings: WorkerSettings) -> None:
-        """Publish a snapshot and settings to every worker, now or when it connects."""
+    async def publish(self, snapshot: Snapshot, settings: WorkerSettings, zones: Iterable[ReadZone] = ()) -> None:
+        """Publish a snapshot, built of `zones`, and settings to every worker, now or when it connects."""
         self._previous, self.snapshot, self._settings = self.snapshot, snapshot, settings
+        self._zones = zones
         self._shared.set(self._shared.control, Slot.REVISION, snapshot.revision)
         if len(self.counts) > self._many_counts:
             self._forget_counts(snapshot)
         for link in tuple(self.links.values()):
             await self._bring_up_to_date(link)
+
+    @property
+    def verified(self) -> Verified:
+        """The note of the snapshot file whose digests need not be verified again."""
+        return self._shared.verified
+
+    def resume(self, base: Snapshot, name: bytes) -> None:
+        """Take the snapshot in the file with this name as saved: what follows it is appended to its log."""
+        self._saved = base
+        self._changes.resume(name)
 
     @property
     def revision(self) -> int:
@@ -168,7 +193,7 @@ class Publisher:
         `gently` takes twice as long and leaves half of the time to other threads.
         """
         async with self._saving:
-            snapshot = self.snapshot
+            snapshot, zones = self.snapshot, self._zones
             if snapshot is None or self._saved is snapshot:
                 return
             title = Title(
@@ -178,7 +203,7 @@ class Publisher:
                 names=len(snapshot.names),
             )
             try:
-                is_new = await in_thread(partial(self._save, snapshot, title, gently=gently))
+                name = await in_thread(partial(self._save, snapshot, title, gently=gently))
             except OSError as error:
                 self._unsaved = snapshot
                 self.save_problem = f"{shown(self._file)} cannot be written: {os.strerror(error.errno or 0)}"
@@ -186,20 +211,27 @@ class Publisher:
                 return
             self._saved, self._unsaved, self.save_problem = snapshot, None, None
             self._packed = ((0, 0), b"")
-            for link in self.links.values() if is_new else ():
+            if name:
+                self.new_base = NewBase(name, snapshot, zones)
+                self.has_new_base.set()
+            for link in self.links.values() if name else ():
                 if link.sent == snapshot.revision:  # its octets are its own, or those of a file that was replaced
                     link.writer.write(packed(MessageKind.LOAD, {"revision": snapshot.revision}))
 
-    def _save(self, snapshot: Snapshot, title: Title, *, gently: bool) -> bool:
-        """Append the changes since the last save to the log, or write the file anew: True. Raises OSError."""
+    def _save(self, snapshot: Snapshot, title: Title, *, gently: bool) -> bytes | None:
+        """Append the changes since the last save to the log, or write the file anew and return its name.
+
+        Raises OSError.
+        """
         base = self._saved
         if base and is_small(base, snapshot) and self._changes.append(title, b"".join(pickled(delta(base, snapshot)))):
-            return False
+            return None
         parts = delta(None, snapshot)
-        self._changes.begin(save_snapshot(self._file, title, _with_pauses(parts) if gently else parts))
+        name = save_snapshot(self._file, title, _with_pauses(parts) if gently else parts)
+        self._changes.begin(name)
         kept = (snapshot, self._previous, self.snapshot)  # else the file before would stay mapped
         share_octets(self._file, self._shared.verified, *(one.names.table for one in kept if one))
-        return True
+        return name
 
     async def save_again(self) -> None:
         """Save what is not saved yet every SAVE_AGAIN_S, forever."""

@@ -66,6 +66,11 @@ class Table(EntryTable):
         """Whether two tables differ only in their overlays."""
         return self.key == other.key
 
+    def has_same_entries(self, other: Table) -> bool:
+        """Whether two tables with the same base have the same entries; False if their bases differ."""
+        changes = self.changes_since(other)
+        return changes is not None and not _count(changes)
+
     def entries(self, apex: bytes | None = None) -> Iterator[NameEntry]:
         """The entries of a zone in canonical order, or of all zones; also occluded and shadowed ones."""
         for zone in self.zones() if apex is None else (apex,):

@@ -10,16 +10,16 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 
-from dnsd.engine.delta import DeltaPart, apply_delta
+from dnsd.engine.delta import apply_delta
 from dnsd.engine.snapshot import Snapshot
-from dnsd.process.snapshot_file import NAME_SIZE, Title, base_title, load_base, open_file, unpickled
+from dnsd.process.snapshot_file import NAME_SIZE, SavedBase, Title, base_title, load_base, open_file, unpickled
 from dnsd.process.verified import Verified
 from dnsd.whole_file import replacing
 
@@ -57,6 +57,10 @@ class SnapshotLog:
         self._base, self._size, self._entries = base, 0, 0
         with suppress(OSError):  # a log that stays has another name, and is ignored
             self._path.unlink(missing_ok=True)
+
+    def resume(self, base: bytes) -> None:
+        """Begin anew for the snapshot file with this name, which stays; the first entry replaces those in the log."""
+        self._base, self._size, self._entries = base, 0, 0
 
     def append(self, title: Title, octets: bytes) -> bool:
         """Add the delta that leads to this title; False: a new snapshot file is needed. Raises OSError."""
@@ -107,13 +111,54 @@ def load_snapshot(
 
     The file's digests are verified, unless `verified` has it. Raises SnapshotFileError; the steps raise ValueError.
     """
+    saved = open_saved(file, until, verified)
+    return saved.title, saved.steps()
+
+
+def open_saved(file: Path, until: int | None = None, verified: Verified | None = None) -> SavedSnapshot:
+    """The content of a snapshot file and its log, as for `load_snapshot`. Raises SnapshotFileError."""
     base = load_base(file, verified)
     title, logged = base.title, []
     for change in _changes(file, base.name):
         if title.revision != until:
             title = change.titled(title)
             logged.append(change.octets)
-    return title, _steps(base.parts, logged)
+    return SavedSnapshot(title, base, logged)
+
+
+class SavedSnapshot:
+    """The content of a snapshot file and its log."""
+
+    def __init__(self, title: Title, base: SavedBase, logged: Sequence[bytes]) -> None:
+        self.title = title
+        self.name = base.name  # of the file
+        self._parts = base.parts
+        self._logged = logged
+        self._base: Snapshot | None = None
+
+    @property
+    def base(self) -> Snapshot:
+        """The snapshot in the file alone, without the log. Raises ValueError."""
+        for _ in self._base_steps():
+            pass
+        assert self._base is not None, "the last step of a delta has the snapshot"
+        return self._base
+
+    def steps(self) -> Iterator[Snapshot | None]:
+        """Steps to the whole snapshot, which is the last one. Raises ValueError."""
+        yield from self._base_steps()
+        snapshot = self._base
+        for octets in self._logged:
+            for step in apply_delta(snapshot, unpickled(io.BytesIO(octets))):
+                snapshot = step or snapshot
+                yield None
+        yield snapshot
+
+    def _base_steps(self) -> Iterator[None]:
+        if self._base is None:
+            for step in apply_delta(None, self._parts):
+                self._base = step
+                yield None
 
 
 def load_title(file: Path) -> Title | None:
@@ -128,18 +173,6 @@ def load_title(file: Path) -> Title | None:
     for change in _changes(file, name):
         title = change.titled(title)
     return title
-
-
-def _steps(parts: Iterable[DeltaPart], logged: Iterable[bytes]) -> Iterator[Snapshot | None]:
-    snapshot = None
-    for step in apply_delta(None, parts):
-        snapshot = step
-        yield None
-    for octets in logged:
-        for step in apply_delta(snapshot, unpickled(io.BytesIO(octets))):
-            snapshot = step or snapshot
-            yield None
-    yield snapshot
 
 
 def _changes(file: Path, name: bytes) -> list[DeltaEntry]:

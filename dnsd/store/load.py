@@ -26,8 +26,9 @@ from dnsd.model.zone_rules import DEFAULT_LIMITS, RrsetLimits, zone_problems
 from dnsd.model.zones import Zone
 from dnsd.progress import Progress, no_progress
 from dnsd.store.directory import ZONES, FileKind, Files, SourceFile, account_of, contents_of
+from dnsd.store.kept_zones import NOTHING_KEPT, KeptZones
 from dnsd.store.objects import Read, ReadFields, ReadZone, located, read_fields, read_zone, unread_zone
-from dnsd.store.room import UNBOUNDED, Room, too_large
+from dnsd.store.room import UNBOUNDED, Room, over_file_limit, too_large
 from dnsd.store.text_file import Content
 
 T = TypeVar("T", Account, AddressMap)
@@ -49,7 +50,8 @@ class Objects:
     def problems(self) -> Iterator[Problem]:
         """The problems found in reading each object's file."""
         reads: Iterable[Read] = chain(self.accounts.values(), self.maps.values(), self.zones.values())
-        return (problem for read in reads for problem in read.problems)
+        yield from (problem for read in reads for problem in read.problems)
+        yield from (read.large for read in self.zones.values() if read.large)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,8 +143,12 @@ class Loading:
         good: Callable[[], Files | None] = lambda: None,
         read: Mapping[SourceFile, ZoneText] = NOTHING_READ,
         known: Stored = NOTHING,
+        kept: KeptZones = NOTHING_KEPT,
     ) -> None:
-        """`good` returns the files served last, and is called if the `room` does not suffice."""
+        """`good` returns the files served last, and is called if the `room` does not suffice.
+
+        `known` is another load whose zones are taken over, and `kept` has those that an earlier process has read.
+        """
         self._nameservers = tuple(nameservers)
         self._previous = previous
         self._progress = progress
@@ -151,6 +157,7 @@ class Loading:
         self._good = good
         self._read = read
         self._loads = (previous, known)
+        self._kept = kept
         self._fields: dict[SourceFile, ReadFields[Any]] = {}
         self._zones: dict[tuple[SourceFile, int, str], ReadZone] = {}  # by file, time (its serial) and account
         self._zone_findings: dict[ReadZone, Sequence[Problem]] = {}
@@ -227,7 +234,7 @@ class Loading:
             if file.kind in ZONES:
                 account_id = accounts[account_of(file.key)].id
                 known = self._known_zone(file, account_id)
-                zones[file.key] = known or self._zones.get((file, file.modified, account_id))
+                zones[file.key] = known or self._read_before(file, account_id)
         files = found.by_key()
         new = {key: files[key] for key, read in zones.items() if read is None}
         large = too_large(new.values(), self._room, self._served_texts)
@@ -244,6 +251,15 @@ class Loading:
                 return read
         return None
 
+    def _read_before(self, file: SourceFile, account_id: str) -> ReadZone | None:
+        """The zone in a file, if it was read already: for another variant of the files, or by an earlier process."""
+        which = file, file.modified, account_id
+        if which not in self._zones and (kept := self._kept.read(file, account_id, self._nameservers)):
+            large = over_file_limit(file, self._room, self._served_texts)
+            if large is None or large.warning:
+                self._zones[which] = replace(kept, large=large) if large else kept
+        return self._zones.get(which)
+
     def _read_zone(self, file: SourceFile, account_id: str, large: Problem | None) -> ReadZone:
         if large and not large.warning:
             return unread_zone(file, account_id, self._nameservers, large)
@@ -251,7 +267,7 @@ class Loading:
         read = read_zone(
             file, account_id, self._nameservers, self._progress, previous=previous, known=self._read.get(file)
         )
-        return replace(read, problems=(*read.problems, large)) if large else read
+        return replace(read, large=large) if large else read
 
     def _served_texts(self) -> frozenset[Content]:
         """The texts that the server has served before, perhaps in an earlier process."""

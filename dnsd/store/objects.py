@@ -56,6 +56,7 @@ class ReadZone:
     rows: Sequence[int]  # for each record, its index in a YAML file's list, or its line in a master file
     problems: tuple[Problem, ...]
     items: ItemLines | None = None  # the records of a YAML file, if each has lines of its own, which begin alike
+    large: Problem | None = None  # the warning that its file is too large, if it is
 
 
 NO_FIELDS = ZoneFields()

@@ -62,6 +62,11 @@ def too_large(
     return found
 
 
+def over_file_limit(file: SourceFile, room: Room, served_texts: Callable[[], Collection[Content]]) -> Problem | None:
+    """The problem if a zone's file is larger than the setting allows: a warning if it was served before."""
+    return _over(file, room, is_warning=file.content in served_texts()) if file.content.size > room.file else None
+
+
 def shortage(size: int, room: Room) -> str:
     """The reason why a text of so many octets cannot be read; empty if the memory suffices."""
     needed = room.needed(size)

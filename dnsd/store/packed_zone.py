@@ -1,0 +1,219 @@
+"""A zone as it was read and packed, as octets: its columns, from which `Records` over a mapped file are made, and the
+few objects around them. What is in these octets is known here alone.
+
+Octets are in frames, each with its size. The first one has all that is small, pickled; columns follow, and lists of
+objects in pieces, so that making or reading them does not keep other threads waiting.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from struct import Struct
+from typing import Any, NamedTuple
+
+from dnsd.engine.entry import Octets
+from dnsd.engine.node import Apex
+from dnsd.engine.snapshot import BuiltZone
+from dnsd.errors import Problem
+from dnsd.model.columns import Records
+from dnsd.model.octet_column import Numbers, OctetColumn
+from dnsd.model.records import DEFAULT_SETTINGS, Traits
+from dnsd.model.zones import Zone
+from dnsd.store.directory import SourceFile
+from dnsd.store.objects import ReadZone
+
+SIZE = Struct("<Q")  # of a frame
+ALIGNED = 8  # octets: frames begin at multiples of it
+SMALL = 4096  # octets of a column up to which it stands in the first frame
+PIECE = 1000  # objects pickled at once
+KNOWN_CLASSES = {
+    "datetime": {"datetime", "timedelta", "timezone"},
+    "pydantic_core._pydantic_core": {"TzInfo"},
+    "dnsd.errors": {"BrokenRule", "Place", "Problem"},
+    "dnsd.formats.yaml_items": {"ItemLines"},
+    "dnsd.model.records": {"Identity", "RecordSettings", "Traits"},
+    "dnsd.model.times": {"WrittenTimes"},
+    "dnsd.model.zones": {"Status", "ZoneSettings"},
+}
+
+
+class PackedRead(NamedTuple):
+    """A zone as it was read and, if it is served, as it was packed."""
+
+    read: ReadZone
+    built: BuiltZone | None
+
+
+def key_of(file: SourceFile, account_id: str, nameservers: tuple[str, ...]) -> tuple[Any, ...]:
+    """All that a zone depends on, as plain values: the same key, the same zone."""
+    return file.key, file.kind.value, file.content.digest, file.modified, account_id, nameservers
+
+
+def packed_zone(read: ReadZone, built: BuiltZone | None) -> Iterator[Octets]:
+    """The octets of a zone, in pieces. The zone must have a `zone`."""
+    zone = read.zone
+    assert zone is not None, "a zone that is served was read"
+    columns: list[memoryview] = []
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        octets = buffer.raw()
+        if octets.nbytes > SMALL:
+            columns.append(octets)
+        return octets.nbytes <= SMALL
+
+    records = zone.records
+    lists: tuple[list[Any], ...] = (list(records.distinct), list(records.identities.items()), list(read.problems))
+    fields = (
+        (zone.key, zone.id, zone.account_id, zone.name, zone.status, zone.paused, zone.settings),
+        (zone.verified, zone.written_times),
+        (_column(records.owners), _column(records.rdatas), _numbers(records.traits), _numbers(records.grouped)),
+        records.most_of_a_name,
+        len(read.rows) if read.rows == range(len(read.rows)) else _numbers(read.rows),
+        (read.items, read.file.path),
+        _packed(built) if built else None,
+        [len(one) for one in lists],
+    )
+    yield from _frame(pickle.dumps(fields, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=keep))
+    for column in columns:
+        yield from _frame(column)
+    for objects in lists:
+        for start in range(0, len(objects), PIECE):
+            yield from _frame(pickle.dumps(objects[start : start + PIECE], protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def _packed(built: BuiltZone) -> tuple[Any, ...]:
+    """What a packed zone has beside the zone and its apex."""
+    return (
+        (built.applies_maps, built.number),
+        (_column(_octets_of(built.proxied_names)), _buffer(built.rules)),
+        (_numbers(built.aliases_at), _numbers(array("I", sorted(built.flattened_at))), _numbers(built.dnames_at)),
+    )
+
+
+def _column(column: OctetColumn) -> tuple[pickle.PickleBuffer, pickle.PickleBuffer]:
+    return _buffer(column.octets), _buffer(column.ends)
+
+
+def _octets_of(names: Sequence[bytes]) -> OctetColumn:
+    return names if isinstance(names, OctetColumn) else OctetColumn.of([*names])
+
+
+def _numbers(numbers: Sequence[int]) -> pickle.PickleBuffer:
+    return _buffer(numbers if isinstance(numbers, array | memoryview) else array("I", numbers))
+
+
+def _buffer(octets: bytes | array[int] | memoryview) -> pickle.PickleBuffer:
+    """A buffer that is read as bytes if it is small, else as a part of the mapped file."""
+    return pickle.PickleBuffer(memoryview(octets).toreadonly())
+
+
+def _frame(octets: Octets) -> Iterator[Octets]:
+    size = memoryview(octets).nbytes
+    yield SIZE.pack(size)
+    yield octets
+    yield bytes(-size % ALIGNED)
+
+
+def unpacked_zone(
+    octets: memoryview, file: SourceFile, nameservers: tuple[str, ...], apexes: Sequence[Apex | None]
+) -> PackedRead:
+    """The zone in octets, for the file that it was read from; its columns stay there. `apexes` are those by number.
+
+    Raises ValueError for other octets.
+    """
+    try:
+        return _unpacked(octets, file, nameservers, apexes)
+    except ValueError:
+        raise
+    except Exception as error:  # of any kind, as the octets may be anything
+        raise ValueError(f"not the octets of a zone: {error}") from None
+
+
+def _unpacked(
+    octets: memoryview, file: SourceFile, nameservers: tuple[str, ...], apexes: Sequence[Apex | None]
+) -> PackedRead:
+    frames = _frames(octets)
+    unpickler = _ZoneUnpickler(io.BytesIO(next(frames)), buffers=frames)
+    of_zone, (verified, times), columns, most, rows, (items, path), of_built, counts = unpickler.load()
+    distinct, identities, problems = (_list(frames, count) for count in counts)
+    owners, rdatas, traits, grouped = columns
+    records = Records(
+        OctetColumn(*owners),
+        OctetColumn(*rdatas),
+        _of_numbers(traits),
+        tuple(map(_shared, distinct)),
+        _of_numbers(grouped),
+        dict(identities),
+        most,
+    )
+    key, zone_id, account_id, name, status, paused, settings = of_zone
+    zone = Zone(key, zone_id, account_id, name, status, paused, settings, records, verified, times)
+    found = tuple(_moved(problem, path, file.path) for problem in problems)
+    rows = range(rows) if isinstance(rows, int) else _of_numbers(rows)
+    read = ReadZone(file, zone.account_id, nameservers, zone, rows, found, items)
+    return PackedRead(read, _built(zone, of_built, apexes) if of_built else None)
+
+
+def _built(zone: Zone, fields: tuple[Any, ...], apexes: Sequence[Apex | None]) -> BuiltZone:
+    (applies_maps, number), (proxied_names, rules), (aliases, flattened, dnames) = fields
+    apex = apexes[number]
+    if apex is None or (apex.zone_id, apex.account_id, apex.name) != (zone.id, zone.account_id, zone.name):
+        raise ValueError(f"number {number} is that of another zone")
+    return BuiltZone(
+        zone,
+        applies_maps,
+        apex,
+        number,
+        OctetColumn(*proxied_names),
+        bytes(rules),
+        _of_numbers(aliases),
+        frozenset(_of_numbers(flattened)),
+        _of_numbers(dnames),
+    )
+
+
+def _frames(octets: memoryview) -> Iterator[memoryview]:
+    """The frames in octets. Raises ValueError for a frame that is cut off."""
+    at = 0
+    while at + SIZE.size <= len(octets):
+        (size,) = SIZE.unpack_from(octets, at)
+        at += SIZE.size
+        if at + size > len(octets):
+            raise ValueError("a frame is cut off")
+        yield octets[at : at + size]
+        at += size + -size % ALIGNED
+
+
+def _list(frames: Iterator[memoryview], count: int) -> Iterator[Any]:
+    """The next list of so many objects."""
+    for frame in islice(frames, -(-count // PIECE)):
+        yield from _ZoneUnpickler(io.BytesIO(frame)).load()
+
+
+def _of_numbers(octets: Octets) -> Numbers:
+    return array("I", octets) if isinstance(octets, bytes) else octets.cast("I")  # an array needs less memory
+
+
+def _shared(traits: Traits) -> Traits:
+    """Traits with the settings that most have, which exist once."""
+    return traits._replace(settings=DEFAULT_SETTINGS) if traits.settings == DEFAULT_SETTINGS else traits
+
+
+def _moved(problem: Problem, before: str, now: str) -> Problem:
+    """A problem in a file that was at another path before."""
+    place = problem.place
+    if place is None or before == now or place.file != before:
+        return problem
+    return replace(problem, place=replace(place, file=now))
+
+
+class _ZoneUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if name in KNOWN_CLASSES.get(module, ()):
+            return super().find_class(module, name)
+        raise ValueError(f"{module}.{name} is not allowed in a packed zone")
