@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -44,6 +44,7 @@ class ChangeQueue:
         self._log = log
         self._loader = loader
         self._publisher = publisher
+        self.record_earlier: Callable[[], Awaitable[None]] = _nothing  # so that versions stand in order
         self._waiting = WaitingChanges()
         self._work: asyncio.Task[None] | None = None  # while changes can be made
         self._aside: asyncio.Task[None] | None = None  # while changes are drawn up aside
@@ -176,7 +177,10 @@ class ChangeQueue:
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
         beside = [file for one in outcomes if isinstance(one, Changed) for file in one.beside]
         witnesses = [one.witness for one in outcomes if isinstance(one, Changed) and one.witness]
-        evidence = await in_thread(partial(testified, self._audit, witnesses)) if witnesses else None
+        evidence = None
+        if witnesses:
+            await self.record_earlier()
+            evidence = await in_thread(partial(testified, self._audit, witnesses, before.files))
         await self._brake.keep(trial.book)  # first: a sum without its change is corrected by the next check
         if loaded is not before or beside:
             read, journal = self._current.source or before.source, self._current.journal
@@ -225,6 +229,10 @@ class ChangeQueue:
         errors = [problem for problem in self._loader.last.problems if not problem.warning]
         first = next((problem for problem in errors if problem.source in keys), errors[0])
         raise refused(Reason.NOT_WRITABLE, f"a file was edited and cannot be used: {first}")
+
+
+async def _nothing() -> None:
+    """Earlier changes are recorded elsewhere, or not at all."""
 
 
 def _settle_all(changes: Iterable[WaitingChange], error: BaseException) -> None:

@@ -17,7 +17,7 @@ from dnsd.manage.draft import CONFLICT, Draft, Note
 from dnsd.manage.history import History, keep_change, keep_replaced, owner_of
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.service import Actor
-from dnsd.store.directory import SourceFile
+from dnsd.store.directory import Files, SourceFile
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -79,20 +79,30 @@ class ChangeRequest:
         self.refusal, self.after = None, after
         entries = [*self.entries()]
         self.after = None
-        self.witness = Witness(entries, partial(keep_replaced, history, draft.loaded, self.replaced))
+        self.witness = Witness(entries, partial(self._keep_served, history, draft.loaded))
         return self.witness
+
+    def _keep_served(self, history: History, before: Loaded, files: Files) -> None:
+        """Keep the versions that the change replaces and that are among the files. Raises OSError."""
+        served = files.by_key()
+        keep_replaced(history, before, [one for one in self.replaced if served.get(one.key) is one])
 
     def _reason(self, refusal: RefusedError) -> str:
         """The reason of a refusal for the audit log, which the account's tenants read, too."""
         return CONFLICT if self.draft and self.draft.names_others else logged_text_of(refusal)
 
-    def keep(self, history: History) -> None:
-        """Keep the objects' versions before and after in the history. Raises OSError."""
-        if self.draft and self.after:
-            before, role = self.draft.loaded, role_of(self.actor.token)
+    def keep(self, history: History) -> str:
+        """Keep the objects' versions before and after in the history; return the problem, if there is one."""
+        if not (self.draft and self.after):
+            return ""
+        before, role = self.draft.loaded, role_of(self.actor.token)
+        try:
             keep_change(
                 history, before, self.after, self.draft, self.replaced, action=self.action, token=self.by, role=role
             )
+        except Exception as error:  # the change is made, even without a history
+            return f"{self.action}: this version is not in the history: {error}"
+        return ""
 
 
 def not_written(error: OSError) -> RefusedError:

@@ -79,6 +79,7 @@ class ControlService:
         self.schedule = Scheduler(control, self.history, self.change)
         self.verifier = Verifier(control, self.change)
         self._unrecorded: list[ChangeRequest] = []
+        self._changes.record_earlier = self._record_waiting
         self._writes = Writes()
         self._recording = asyncio.Lock()
         self._unread: set[str] = set()  # files of the audit log that could not be read, told already
@@ -301,8 +302,12 @@ class ControlService:
     async def _record(self, request: ChangeRequest) -> None:
         """Write a request to the audit log and the history, in order, together with other waiting ones."""
         self._unrecorded.append(request)
+        await self._record_waiting()
+
+    async def _record_waiting(self) -> None:
+        """Write the waiting requests to the audit log and the history, unless an earlier caller does with its own."""
         async with self._recording:
-            if request in self._unrecorded:  # else an earlier caller recorded it with its own
+            if self._unrecorded:
                 waiting, self._unrecorded = self._unrecorded, []
                 for problem in await in_thread(partial(self._write_records, waiting)):
                     self._log.error(problem)
@@ -311,13 +316,7 @@ class ControlService:
         """Write requests to the audit log and the history, in a thread; return the problems."""
         entries = [entry for request in waiting if not request.has_testified for entry in request.entries()]
         problem = self._audit.append(*entries) if entries else None
-        problems = [problem] if problem else []
-        for request in waiting:
-            try:
-                request.keep(self.history)
-            except Exception as error:  # the change is made, even without a history
-                problems.append(f"{request.action}: this version is not in the history: {error}")
-        return problems
+        return [*filter(None, [problem, *(request.keep(self.history) for request in waiting)])]
 
     async def objection(self, actor: Actor, before: Loaded, after: Loaded) -> str:
         """The reason for which the brake would refuse a planned change if the actor made it now; empty without one."""

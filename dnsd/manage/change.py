@@ -50,18 +50,21 @@ class Witness:
     """The evidence of a change: its entries for the audit log, and the versions that it replaces."""
 
     entries: Sequence[Entry]
-    keep: Callable[[], None]  # keeps the versions. Raises OSError
+    keep: Callable[[Files], None]  # keeps those of the versions that are among these files. Raises OSError
     has_testified: bool = False
 
 
-def testified(audit: AuditLog, witnesses: Sequence[Witness]) -> Evidence:
-    """The evidence of all witnesses together: on disk as a whole or not at all."""
+def testified(audit: AuditLog, witnesses: Sequence[Witness], before: Files) -> Evidence:
+    """The evidence of all witnesses together: on disk as a whole or not at all.
+
+    Versions that are not in the files `before` are of other changes written with these, which keep them.
+    """
     entries = [pending_entry(one) for witness in witnesses for one in witness.entries]
 
     def testify() -> None:
         try:
             for witness in witnesses:
-                witness.keep()
+                witness.keep(before)
             audit.testify(entries)
         except FileChangedError:
             raise StaleError from None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from threading import RLock
 from typing import TypeVar
 
 from dnsd.app import Loaded
@@ -74,7 +75,8 @@ class History:
         self._folder = state / FOLDER
         self._report = report
         self._blocks = blocks or BlockStore(state)
-        self._sizes: dict[str, dict[str, int]] | None = None  # octets by account and object; None: not read yet
+        self._lock = RLock()  # between threads that keep versions: of a change before it is made, and of changes made
+        self._read: dict[str, dict[str, int]] | None = None  # octets by account and object; None: not read yet
         self._folders: dict[str, str] = {}  # of blocks, by object; once sizes are read
 
     def versions(self, object_id: str) -> list[Version]:
@@ -83,14 +85,10 @@ class History:
 
     def objects(self, account_id: str) -> list[str]:
         """The ids of an account's objects with versions, most recently changed first."""
-        if self._sizes is None:
-            self._sizes = self._read_sizes()
         return [*self._sizes.get(account_id, ())][::-1]
 
     def size(self, account_id: str) -> int:
         """The octets of the versions of an account's objects. Blocks the first time."""
-        if self._sizes is None:
-            self._sizes = self._read_sizes()
         return sum(self._sizes.get(account_id, {}).values())
 
     def text(self, object_id: str, version: str) -> tuple[Version, str] | None:
@@ -104,9 +102,8 @@ class History:
 
     def named(self, folder: str) -> Iterator[tuple[TextBlock, ...]]:
         """The blocks of each version whose blocks are in this folder. Raises OSError."""
-        if self._sizes is None:
-            self._sizes = self._read_sizes()
-        for object_id in [one for one, of_object in [*self._folders.items()] if of_object == folder]:
+        folders = [*self._folders.items()] if self._sizes else []  # read together
+        for object_id in [one for one, of_object in folders if of_object == folder]:
             for file in _files(self._folder / object_id):
                 if not is_old(file) and (stored := self._sound(file, read_stored)):
                     yield stored.text.blocks
@@ -127,6 +124,10 @@ class History:
 
         `most` are the octets of the account's history: over them, other objects' versions go.
         """
+        with self._lock:
+            self._keep(object_id, provenance, file, most)
+
+    def _keep(self, object_id: str, provenance: Provenance, file: SourceFile, most: int) -> None:
         folder = self._folder / object_id
         last, before = self._newest(_newest_first(folder))
         place, blocks = before.folder if before else account_of(file.key), file.content.blocks
@@ -197,8 +198,6 @@ class History:
 
     def _note_size(self, account_id: str, object_id: str, size: int, folder: str, most: int) -> None:
         """Remember an object's size. Over the account's limit, delete those of the objects changed least recently."""
-        if self._sizes is None:
-            self._sizes = self._read_sizes()
         sizes = self._sizes.setdefault(account_id, {})
         sizes.pop(object_id, None)
         sizes[object_id], self._folders[object_id] = size, folder
@@ -209,6 +208,15 @@ class History:
             total -= sizes.pop(oldest)
             shutil.rmtree(self._folder / oldest, ignore_errors=True)
             self._blocks.note_unnamed(self._folders.pop(oldest, folder))
+
+    @property
+    def _sizes(self) -> dict[str, dict[str, int]]:
+        """The octets of versions, by account and object. Blocks the first time."""
+        if self._read is None:
+            with self._lock:
+                if self._read is None:
+                    self._read = self._read_sizes()
+        return self._read
 
     def _read_sizes(self) -> dict[str, dict[str, int]]:
         """The octets kept by earlier runs, by account and object, least recently changed first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -19,7 +20,7 @@ from dnsd.manage.accounts import delete_lease, lease_id
 from dnsd.manage.audit_files import LineFile
 from dnsd.manage.draft import Draft
 from dnsd.manage.find import find_account
-from dnsd.manage.history import History
+from dnsd.manage.history import BY_HAND, History
 from dnsd.manage.maps import MapChange, delete_map, edit_map
 from dnsd.manage.record_ids import record_id, shown_page
 from dnsd.manage.records import Batch, change_records
@@ -332,3 +333,24 @@ def test_start_goes_on_without_the_folders_of_an_unfinished_change(tmp_path: Pat
     world.lines.clear()
     world.run(nothing)
     assert [line for line in world.lines if "gone" in line or "journal" in line] == []
+
+
+def test_versions_of_changes_at_once_stand_in_their_order(world: Scheduling) -> None:
+    """A change's evidence is kept after the versions of the changes before it, and each version once."""
+    world.config.write_text(f"{SETTINGS}data: accounts\naudit: required\n")
+    edits = [MapChange(description=f"edit {number}") for number in range(12)]
+
+    async def all_at_once(life: Life) -> None:
+        actor = Actor(world.alice, "192.0.2.7")
+        changes = [
+            life.service.change(actor, "map.edit", lambda draft, one=one: edit_map(draft, ACME, SHOP, one))
+            for one in edits
+        ]
+        await asyncio.gather(*changes)
+
+    world.run(all_at_once)
+    history = History(world.state)
+    versions = history.versions(SHOP)[::-1]
+    assert [one.action for one in versions] == [BY_HAND, *["map.edit"] * len(edits)]
+    said = [found[1] for one in versions[1:] if (found := history.text(SHOP, one.version))]
+    assert [f"edit {number}" in text for number, text in enumerate(said)] == [True] * len(edits)

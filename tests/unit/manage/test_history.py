@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -259,3 +261,16 @@ def test_file_that_a_change_replaced_is_kept_as_it_was_secured(tmp_path: Path, *
     path.write_text("; edited\n")
     history.keep(ZONE, Provenance(ACME, START, "file", ""), one)
     assert texts(history)[-1] == text
+
+
+def test_versions_kept_by_threads_at_once_are_whole_and_complete(tmp_path: Path) -> None:
+    """The evidence of a change is kept before it is made, while the versions of earlier changes are."""
+    reports: list[str] = []
+    history = History(tmp_path, reports.append)
+    kept_by = [[f"a 60 TXT {thread}-{number}\n" for number in range(12)] for thread in range(4)]
+    with ThreadPoolExecutor(len(kept_by)) as threads:
+        for done in [threads.submit(keep, history, kept) for kept in kept_by]:
+            done.result()
+    assert not reports
+    assert sorted(map(str, texts(history))) == sorted(chain(*kept_by))
+    assert history.size(ACME) == History(tmp_path).size(ACME)
