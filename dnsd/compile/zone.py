@@ -20,7 +20,7 @@ from dnsd.engine.names import kind_of
 from dnsd.engine.node import Apex
 from dnsd.engine.snapshot import OWN_HTTPS, BuiltZone
 from dnsd.engine.table import rows
-from dnsd.model.octet_column import Numbers, OctetColumn
+from dnsd.model.octet_column import Marks, Numbers, OctetColumn
 from dnsd.model.records import RecordSettings, Traits, answered_ttl_s
 from dnsd.model.zones import Status, Zone
 from dnsd.wire.message import IN, RECORD_FIXED
@@ -106,7 +106,8 @@ class ZonePacker:
     def packed(self, apex: Apex) -> PackedZone:
         """The zone, packed."""
         marks = self._marks()
-        octets = b"".join((self._rows_of_single(marks), *self._rows_of_several(marks)))
+        rows_made = [*filter(None, (self._rows_of_single(marks), *self._rows_of_several(marks)))]
+        octets = rows_made[0] if len(rows_made) == 1 else b"".join(rows_made)  # not twice in memory
         return PackedZone(self.built(apex), octets)
 
     def keep_proxied(self, before: BuiltZone, changed: Set[bytes]) -> None:
@@ -133,42 +134,39 @@ class ZonePacker:
             dnames_at=array("I", filterfalse(self._is_cut_off, dnames)) if dnames else (),
         )
 
-    def _marks(self) -> bytearray:
+    def _marks(self) -> Marks:
         """For each record STORED, RULED or APART, and SEVERAL."""
         records, hidden = self.records, bytes(treatment.is_hidden for treatment in self.treatments)
-        marks = bytearray(len(records))
+        marks = Marks(len(records))
         for index in records.owners.starting(ASTERISK):
             marks[index] = APART if hidden[records.traits[index]] else RULED
-        if self.cuts:
+        if any(hidden) and self.cuts:
             for index in compress(count(), map(hidden.__getitem__, records.traits)):
                 marks[index] = APART if self._is_cut_off(index) else marks[index]
-        for index, rdata in zip(self.servers, records.rdatas.at(self.servers), strict=True):
-            if rdata.lower().endswith(self.zone.name):
-                marks[index] |= RULED
+        marks.set(records.rdatas.ending(self.zone.name, self.servers), RULED)
         for index in records.owners.places(self.zone.name):
             one = self.treatments[records.traits[index]]
             marks[index] = APART if one.is_hidden or one.rtype == CNAME else RULED
-        for index in records.grouped:
-            marks[index] |= SEVERAL
+        marks.set(records.grouped, SEVERAL)
         return marks
 
     def _has_glue(self, index: int) -> bool:
         """Whether a name server may have addresses in this zone: then a referral is more than the NS records."""
         return self.records.rdatas[index].lower().endswith(self.zone.name)
 
-    def _rows_of_single(self, marks: bytearray) -> bytes:
+    def _rows_of_single(self, marks: Marks) -> bytes:
         """The rows of names with one record that does not stand apart."""
         records = self.records
-        order = array("I", compress(count(), marks.translate(IS_SINGLE)))
+        order = marks.places(IS_SINGLE)
         if any(treatment.is_hidden for treatment in self.treatments):
             rules = [treatment.rule if treatment.is_hidden else NOT_HIDDEN for treatment in self.treatments]
             found = [rules[records.traits[index]] for index in order]
             is_hidden = [rule != NOT_HIDDEN for rule in found]
             self.proxied_names += records.owners.at(array("I", compress(order, is_hidden)))
             self.rules += bytes(compress(found, is_hidden))
-        return self._rows(order, array("I", range(1, len(order) + 1)), marks)
+        return self._rows(order, None, marks)
 
-    def _rows_of_several(self, marks: bytearray) -> Iterator[bytes]:
+    def _rows_of_several(self, marks: Marks) -> Iterator[bytes]:
         """The rows of all other names."""
         records = self.records
         index = marks.find(APART)
@@ -183,16 +181,17 @@ class ZonePacker:
         if rest:
             yield self._rows(*records.together(rest), marks)
 
-    def _apart_of_several(self, marks: bytearray) -> Iterator[int]:
+    def _apart_of_several(self, marks: Marks) -> Iterator[int]:
         """The indexes of records for which their names, with several records, stand apart."""
         grouped, traits = self.records.grouped, self.records.traits
-        yield from compress(grouped, map(APART.__and__, map(marks.__getitem__, grouped)))
+        if any(mark & APART for mark in set(marks)):
+            yield from compress(grouped, map(APART.__and__, map(marks.__getitem__, grouped)))
         decides = [one.is_hidden or one.rtype in (CNAME, DNAME) for one in self.treatments]
         if any(decides):
             yield from compress(grouped, map(decides.__getitem__, map(traits.__getitem__, grouped)))
 
-    def _rows(self, order: Numbers, ends: Numbers, marks: bytearray) -> bytes:
-        """The rows of the names of these records, name by name."""
+    def _rows(self, order: Numbers, ends: Numbers | None, marks: Marks) -> bytes:
+        """The rows of the names of these records, name by name; without `ends`, each name has one."""
         owners, rdatas = self.records.owners, self.records.rdatas
         is_ruled = bytes(marks.translate(IS_RULED))
         columns = owners.octets, owners.ends, rdatas.octets, rdatas.ends, self.records.traits

@@ -15,7 +15,8 @@ typedef struct {
 
 typedef struct {
     Column owners, rdatas;
-    Py_buffer traits, order, ends; /* numbers of 4 octets: of each record; records, name by name; each name's end there */
+    Py_buffer traits, order, ends; /* numbers of 4 octets: of each record; records, name by name; each name's end there,
+                                      or nothing if each name has one record */
     Py_buffer special;             /* an octet for each record: whether its name has a rule */
     Treatment *treatments;
     size_t treatment_count, names;
@@ -116,7 +117,7 @@ static size_t write_row(const Source *source, size_t from, size_t to, unsigned c
 static Py_ssize_t write_rows(const Source *source, unsigned char *out) {
     size_t size = 0, from = 0;
     for (size_t name = 0; name < source->names; name++) {
-        size_t to = number_at(&source->ends, name);
+        size_t to = source->ends.buf ? number_at(&source->ends, name) : name + 1;
         size_t row = write_row(source, from, to, out ? out + size : NULL);
         if (!row) return -1;
         size += row;
@@ -132,7 +133,7 @@ static int prepare(Source *source, PyObject *treatments) {
     if (source->rdatas.count != records || source->special.len != records || source->traits.len != 4 * records ||
         source->order.len % 4 || source->ends.len % 4)
         return fail();
-    source->names = source->ends.len / 4;
+    source->names = (source->ends.buf ? source->ends.len : source->order.len) / 4;
     source->treatments = PyMem_Calloc(count ? count : 1, sizeof *source->treatments);
     if (!source->treatments) return PyErr_NoMemory(), -1;
     for (; source->treatment_count < (size_t)count; source->treatment_count++) {
@@ -147,12 +148,13 @@ static int prepare(Source *source, PyObject *treatments) {
 }
 
 PyDoc_STRVAR(rows_doc, "rows(owners, ends, rdatas, ends, traits, special, order, ends, treatments): the rows of the names\n"
-                       "whose records are at the indexes `order`, name by name, up to `ends` there. A treatment is the\n"
+                       "whose records are at the indexes `order`, name by name, up to `ends` there; None: each name\n"
+                       "has one record. A treatment is the\n"
                        "flags, kind, type, TTL, and whether nothing stands for the record. Raises ValueError.");
 static PyObject *rows(PyObject *Py_UNUSED(module), PyObject *args) {
     Source source = {.treatments = NULL};
     PyObject *treatments, *made = NULL;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*O!", &source.owners.octets, &source.owners.ends, &source.rdatas.octets,
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*z*O!", &source.owners.octets, &source.owners.ends, &source.rdatas.octets,
                           &source.rdatas.ends, &source.traits, &source.special, &source.order, &source.ends,
                           &PyList_Type, &treatments))
         return NULL;

@@ -101,18 +101,19 @@ def rows(
     traits: Column,
     special: bytes,
     order: Column,
-    ends: Column,
+    ends: Column | None,
     treatments: list[Treatment],
 ) -> bytes:
     """The rows of the names whose records are at the indexes `order`, name by name, up to `ends` there.
 
+    Without `ends`, each name has one record.
     Columns are octets, and the ends of each record's, in numbers of 4 octets, or of 8 if there are too many. `special`
     has an octet for each record, `traits` the index of its treatment. Raises ValueError for what does not fit.
     """
     names, datas = _items(owners, owner_ends), _items(rdatas, rdata_ends)
     numbers, places = _numbers(traits), _numbers(order)
     made, start = [], 0
-    for stop in _numbers(ends):
+    for stop in range(1, len(places) + 1) if ends is None else _numbers(ends):
         indexes = places[start:stop]
         if not indexes:
             raise ValueError("records that do not fit into rows")

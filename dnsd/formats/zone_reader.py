@@ -87,7 +87,7 @@ class ZoneReader:
             if self.is_full():
                 return ""
             start = self._skip_blank(text, start)
-            if not text.startswith("$", start):
+            if self.lines:  # the first record is an SOA, which is not plain
                 start = self._read_plain(text, start)
             end = entry_end(text, start)
             if end is None:

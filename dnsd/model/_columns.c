@@ -122,6 +122,68 @@ static PyObject *places(PyObject *Py_UNUSED(module), PyObject *args) { return pl
 PyDoc_STRVAR(starting_doc, "starting(octets, ends, beginning): the indexes of the items that begin like this.");
 static PyObject *starting(PyObject *Py_UNUSED(module), PyObject *args) { return places_like(args, begins_with); }
 
+static int ends_with(Item item, Item wanted) { /* letters of `wanted` are small */
+    if (item.size < wanted.size) return 0;
+    const unsigned char *at = item.at + item.size - wanted.size;
+    for (size_t i = 0; i < wanted.size; i++)
+        if ((at[i] >= 'A' && at[i] <= 'Z' ? at[i] | 32 : at[i]) != wanted.at[i]) return 0;
+    return 1;
+}
+
+PyDoc_STRVAR(ending_doc, "ending(octets, ends, indexes, ending): of these indexes, those of items that end like this but for\n"
+                         "the case of letters; `ending` is in lower case.");
+static PyObject *ending(PyObject *Py_UNUSED(module), PyObject *args) {
+    Column column;
+    Py_buffer indexes, wanted;
+    Indexes found = {.count = 0};
+    if (!PyArg_ParseTuple(args, "y*y*y*y*", &column.octets, &column.ends, &indexes, &wanted)) return NULL;
+    Item item, like = {wanted.buf, wanted.len};
+    int failed = measure(&column) < 0;
+    for (Py_ssize_t i = 0; !failed && i < indexes.len / 4; i++) {
+        uint32_t index;
+        memcpy(&index, (char *)indexes.buf + 4 * i, 4);
+        failed = find(&column, index, &item) < 0;
+        if (!failed && ends_with(item, like)) failed = put(&found, index) < 0;
+    }
+    release(&column);
+    PyBuffer_Release(&indexes);
+    PyBuffer_Release(&wanted);
+    return octets_of(&found, failed);
+}
+
+PyDoc_STRVAR(set_marks_doc, "set_marks(marks, indexes, bits): set these bits of the octets at these indexes.");
+static PyObject *set_marks(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer marks, indexes;
+    unsigned char bits;
+    if (!PyArg_ParseTuple(args, "w*y*b", &marks, &indexes, &bits)) return NULL;
+    int failed = 0;
+    for (Py_ssize_t i = 0; !failed && i < indexes.len / 4; i++) {
+        uint32_t index;
+        memcpy(&index, (char *)indexes.buf + 4 * i, 4);
+        if (index >= (uint64_t)marks.len) failed = 1;
+        else ((unsigned char *)marks.buf)[index] |= bits;
+    }
+    PyBuffer_Release(&marks);
+    PyBuffer_Release(&indexes);
+    if (failed) return PyErr_SetString(PyExc_ValueError, "no such mark"), NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(marked_doc, "marked(marks, wanted): the indexes of the octets at which `wanted`, of 256 octets, has one that is\n"
+                         "not 0.");
+static PyObject *marked(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer marks, wanted;
+    Indexes found = {.count = 0};
+    if (!PyArg_ParseTuple(args, "y*y*", &marks, &wanted)) return NULL;
+    int failed = wanted.len != 256 || marks.len >= MOST;
+    if (failed) PyErr_SetString(PyExc_ValueError, "`wanted` has 256 octets, and marks are not too many");
+    for (Py_ssize_t i = 0; !failed && i < marks.len; i++)
+        if (((char *)wanted.buf)[((unsigned char *)marks.buf)[i]]) failed = put(&found, i) < 0;
+    PyBuffer_Release(&marks);
+    PyBuffer_Release(&wanted);
+    return octets_of(&found, failed);
+}
+
 PyDoc_STRVAR(chosen_doc, "chosen(numbers, wanted): the indexes of the numbers, of 4 octets each, at which `wanted` has an\n"
                          "octet that is not 0.");
 static PyObject *chosen(PyObject *Py_UNUSED(module), PyObject *args) {
@@ -368,6 +430,9 @@ static PyMethodDef functions[] = {
     {"moved", moved, METH_VARARGS, moved_doc},
     {"places", places, METH_VARARGS, places_doc},
     {"starting", starting, METH_VARARGS, starting_doc},
+    {"ending", ending, METH_VARARGS, ending_doc},
+    {"set_marks", set_marks, METH_VARARGS, set_marks_doc},
+    {"marked", marked, METH_VARARGS, marked_doc},
     {"chosen", chosen, METH_VARARGS, chosen_doc},
     {"larger", larger, METH_VARARGS, larger_doc},
     {"group", group, METH_VARARGS, group_doc},

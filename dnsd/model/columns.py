@@ -310,7 +310,7 @@ class Columns:
         """Empty the lists, if they have so many records: from now on, these are kept as octets."""
         if len(self.owners) < at_least:
             return
-        first = sum(len(owners) for owners, _ in self._packed)
+        first = len(self.traits) - len(self.owners)
         self._identities.update((first + index, one) for index, one in self.identities.items())
         self._packed.append((OctetColumn.of(self.owners), OctetColumn.of(self.rdatas)))
         for column in (self.owners, self.rdatas, self.identities):

@@ -16,9 +16,9 @@ from dnsd.model.plain_columns import WIDE
 
 try:
     require("dnsd.model._columns")
-    from dnsd.model._columns import cut, larger, moved, pack, pick, places, starting
+    from dnsd.model._columns import cut, ending, larger, marked, moved, pack, pick, places, set_marks, starting
 except ImportError:  # no compiler was found
-    from dnsd.model.plain_columns import cut, larger, moved, pack, pick, places, starting
+    from dnsd.model.plain_columns import cut, ending, larger, marked, moved, pack, pick, places, set_marks, starting
 
 BLOCK = 1024  # items made at once
 COMPARED = 1024 * 1024  # octets compared at once
@@ -117,6 +117,10 @@ class OctetColumn(Sequence[bytes]):
         """The indexes of items that begin like this."""
         return array("I", starting(self.octets, self.ends, beginning))
 
+    def ending(self, end: bytes, among: Numbers) -> array[int]:
+        """Of these indexes, those of items that end like this but for the case of letters; `end` is in lower case."""
+        return array("I", ending(self.octets, self.ends, among, end))
+
     def at(self, indexes: Iterable[int]) -> Iterator[bytes]:
         """The items at these indexes."""
         numbers = memoryview(indexes) if isinstance(indexes, memoryview | array) else memoryview(array("I", indexes))
@@ -155,6 +159,18 @@ class OctetColumn(Sequence[bytes]):
         wide = max(len(self.octets), len(other.octets)) >= WIDE
         ends = moved(self.octets, self.ends, start, max(start, stop), 0, wide)
         return ends == moved(other.octets, other.ends, place, end, 0, wide)
+
+
+class Marks(bytearray):
+    """An octet of bits for each record."""
+
+    def set(self, indexes: Numbers, bits: int) -> None:
+        """Set these bits at these indexes."""
+        set_marks(self, indexes, bits)
+
+    def places(self, wanted: bytes) -> array[int]:
+        """The indexes of the octets at which `wanted`, of 256 octets, has one that is not 0."""
+        return array("I", marked(self, wanted))
 
 
 def _alike(most: int, are_alike: Callable[[int, int], bool]) -> int:

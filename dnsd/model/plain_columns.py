@@ -65,6 +65,29 @@ def starting(octets: Buffer, ends: Buffer, beginning: bytes) -> bytes:
     return array("I", found).tobytes()
 
 
+def ending(octets: Buffer, ends: Buffer, indexes: Buffer, end: bytes) -> bytes:
+    """Of these indexes, those of items that end like this but for the case of letters; `end` is in lower case."""
+    wanted = memoryview(indexes).cast("B").cast("I")
+    found = zip(wanted, pick(octets, ends, indexes), strict=True)
+    return array("I", (index for index, item in found if item.lower().endswith(end))).tobytes()
+
+
+def set_marks(marks: bytearray, indexes: Buffer, bits: int) -> None:
+    """Set these bits of the octets at these indexes."""
+    try:
+        for index in memoryview(indexes).cast("B").cast("I"):
+            marks[index] |= bits
+    except IndexError:
+        raise ValueError("no such mark") from None
+
+
+def marked(marks: Buffer, wanted: bytes) -> bytes:
+    """The indexes of the octets at which `wanted`, of 256 octets, has one that is not 0."""
+    if len(wanted) != 256:
+        raise ValueError("`wanted` has 256 octets")
+    return array("I", compress(count(), bytes(marks).translate(wanted))).tobytes()
+
+
 def chosen(numbers: Buffer, wanted: bytes) -> bytes:
     """The indexes of the numbers, of 4 octets each, at which `wanted` has an octet that is not 0."""
     try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -94,10 +94,16 @@ def read_content(
     path: str | Path, *, any_octets: bool = False, most: int = MAX_FILE_SIZE, before: Content | None = None
 ) -> Content:
     """Read the content of a regular file of at most `most` octets, which was `before`. Raises OSError, NotTextError."""
-    cutter = Cutter(before.blocks if before else ())
+    known = before.blocks if before else ()
+    pieces = _pieces(path, most)
+    begin = [*islice(pieces, 2)]
+    if len(begin) < 2 and len(octets := b"".join(begin)) <= MAX_KEPT:  # nearly all files
+        blocks = cut(octets, known)
+        return Content(digest_of(blocks), _decode(octets, 1, any_octets=any_octets), blocks)
+    cutter = Cutter(known)
 
     def seen() -> Iterator[bytes]:
-        for octets in _pieces(path, most):
+        for octets in chain(begin, pieces):
             cutter.add(octets)
             yield octets
 

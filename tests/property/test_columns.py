@@ -53,6 +53,13 @@ def test_columns_hold_octets(module: object, items: list[bytes], seed: int) -> N
     assert indexes(module.places(*column, wanted)) == [index for index, item in enumerate(items) if item == wanted]
     begin = rng.choice([*items, b""])[:2]
     assert indexes(module.starting(*column, begin)) == [i for i, item in enumerate(items) if item.startswith(begin)]
+    end = wanted[-2:].lower()
+    alike = [index for index in some if items[index].lower().endswith(end)]
+    assert indexes(module.ending(*column, some, end)) == alike
+    marks = bytearray(b"\4" * len(items))
+    module.set_marks(marks, some, 3)
+    assert marks == bytes(7 if index in some else 4 for index in range(len(items)))
+    assert indexes(module.marked(marks, bytes(number == 7 for number in range(256)))) == sorted({*some})
     numbers = array("I", [rng.randrange(3) for _ in items])
     assert indexes(module.chosen(numbers, b"\0\1\1")) == [index for index, number in enumerate(numbers) if number]
     size = rng.choice([0, 1, 3, 200])
@@ -148,6 +155,9 @@ def test_other_columns_are_refused(module: object) -> None:
         lambda: module.moved(*one, 0, 2, 0, False),
         lambda: module.moved(*one, -1, 1, 0, False),
         lambda: module.chosen(array("I", [2]), b"\0\1"),
+        lambda: module.ending(*one, array("I", [1]), b""),
+        lambda: module.set_marks(bytearray(1), array("I", [1]), 1),
+        lambda: module.marked(bytearray(1), b"\1"),
         lambda: module.group(*one, b"x"),
         lambda: module.like(*one, *one, array("I", [1]), KEY),
         lambda: module.like(*one, *module.pack([]), array("I"), KEY),
@@ -164,6 +174,7 @@ def test_other_columns_are_refused(module: object) -> None:
             lambda: module.places(*column, b"x"),  # noqa: B023
             lambda: module.larger(*column, 0),  # noqa: B023
             lambda: module.starting(*column, b"x"),  # noqa: B023
+            lambda: module.ending(*column, array("I", [0, 1]), b"x"),  # noqa: B023
             lambda: module.group(*column, KEY),  # noqa: B023
             lambda: module.outside(*column, b"\0", 9),  # noqa: B023
             lambda: module.like(*column, *column, array("I", [0, 1]), KEY),  # noqa: B023

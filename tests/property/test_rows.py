@@ -75,6 +75,8 @@ def made(module: object, names: list[tuple[bytes, Records]], **other: object) ->
 @given(names=st.lists(st.tuples(NAMES, RECORDS), max_size=4))
 def test_rows_are_those_of_each_name(module: object, names: list[tuple[bytes, Records]]) -> None:
     assert made(module, names) == b"".join(one_row(*one) for one in names)
+    single = [(name, records[:1]) for name, records in names]
+    assert made(module, single, ends=None) == made(module, single)
 
 
 @pytest.mark.parametrize("module", MODULES)
