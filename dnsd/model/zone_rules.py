@@ -203,8 +203,10 @@ def _misplaced(zone: Zone, owner: bytes, rrsets: RrsetIndexes) -> Iterator[Findi
 def _below_dnames(zone: Zone) -> Iterator[Finding]:
     records = zone.records
     redirected = {records.owners[index] for index in records.of_types({DNAME})}
+    if not redirected:
+        return
     reported = set()
-    for index, owner in enumerate(records.owners if redirected else ()):
+    for index, owner in enumerate(records.owners):
         for dname in redirected.intersection(ancestors(owner)):
             if (owner, records.rtype(index)) not in reported:
                 message = f"{name_text(owner)} lies below the DNAME at {name_text(dname)} (RFC 6672 §2.4)"

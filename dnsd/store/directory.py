@@ -74,6 +74,9 @@ class SourceFile:
     modified: int = field(default=0, compare=False)  # seconds since 1970; at least one more for each new content
     stamp: Stamp | None = field(default=None, compare=False)  # None: changed too recently to trust its status
 
+    def __hash__(self) -> int:
+        return hash(self.key)  # the hashes of all fields cost ten times as much
+
     def text(self) -> str:
         """The text; a large one is read again. Raises FileChangedError."""
         return "".join(self.blocks())

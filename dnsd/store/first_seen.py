@@ -108,7 +108,12 @@ def _packed(sightings: Iterable[tuple[str, Sighting]]) -> bytes:
 
 def _line(key: str, one: Sighting) -> str:
     times = (one.created, one.modified, one.activated, one.gone)
-    return " ".join((key, *(time_text(at) if at else NONE for at in times), one.digest or NONE))
+    return " ".join((key, *map(_word, times), one.digest or NONE))
+
+
+@lru_cache(maxsize=1024)  # many objects share the same time
+def _word(at: datetime | None) -> str:
+    return time_text(at) if at else NONE
 
 
 def _parsed(line: str) -> tuple[str, Sighting] | None:
@@ -123,6 +128,6 @@ def _parsed(line: str) -> tuple[str, Sighting] | None:
     return key, Sighting(times[0], times[1], times[2], "" if digest == NONE else digest, times[3])
 
 
-@lru_cache(maxsize=1024)  # many objects share the same time
+@lru_cache(maxsize=1024)
 def _time(word: str) -> datetime | None:
     return None if word == NONE else parse_time(word)
