@@ -8,7 +8,7 @@ def rows(
     traits: Column,
     special: bytes,
     order: Column,
-    ends: Column,
+    ends: Column | None,
     treatments: list[Treatment],
     /,
 ) -> bytes: ...

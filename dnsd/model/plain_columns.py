@@ -81,11 +81,11 @@ def set_marks(marks: bytearray, indexes: Buffer, bits: int) -> None:
         raise ValueError("no such mark") from None
 
 
-def marked(marks: Buffer, wanted: bytes) -> bytes:
+def marked(marks: bytearray, wanted: bytes) -> bytes:
     """The indexes of the octets at which `wanted`, of 256 octets, has one that is not 0."""
     if len(wanted) != 256:
         raise ValueError("`wanted` has 256 octets")
-    return array("I", compress(count(), bytes(marks).translate(wanted))).tobytes()
+    return array("I", compress(count(), marks.translate(wanted))).tobytes()
 
 
 def chosen(numbers: Buffer, wanted: bytes) -> bytes:
