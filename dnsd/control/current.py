@@ -17,7 +17,7 @@ from dnsd.control.publish import Publisher
 from dnsd.control.sightings import KeptTimes
 from dnsd.engine.snapshot import Snapshot
 from dnsd.log import Log
-from dnsd.process.snapshot_file import FILE_NAME, DamagedSnapshotError
+from dnsd.process.snapshot_file import FILE_NAME, DamagedSnapshotError, ForeignSnapshotError
 from dnsd.process.snapshot_log import SavedSnapshot, load_snapshot, open_saved
 from dnsd.process.tasks import in_thread
 from dnsd.settings.server import Settings
@@ -140,6 +140,8 @@ class Current:
             return open_saved(self.snapshot_file, verified=self._publisher.verified)
         except DamagedSnapshotError as error:
             self._log.error(f"{error}; {move_aside(self.snapshot_file)}")
+        except ForeignSnapshotError as error:
+            self._log.info(f"{error}: the files of the accounts are read, and the snapshot is written anew")
         except ValueError as error:
             self._log.debug(f"no usable snapshot file: {error}")
         return None

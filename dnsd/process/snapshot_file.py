@@ -61,6 +61,10 @@ class SnapshotFileError(DnsdError, ValueError):
     """A snapshot file cannot be used; the message says why."""
 
 
+class ForeignSnapshotError(SnapshotFileError):
+    """Another version of dnsd wrote the file."""
+
+
 class DamagedSnapshotError(SnapshotFileError):
     """The content of a snapshot file is of no use to any version."""
 
@@ -120,7 +124,7 @@ def load_base(file: Path, verified: Verified | None = None) -> SavedBase:
     if title is None or sections is None:
         raise DamagedSnapshotError(f"{shown(file)} is corrupt: it has no title")
     if title.version != __version__:
-        raise SnapshotFileError(f"{shown(file)} was written by dnsd {title.version}; this is {__version__}")
+        raise ForeignSnapshotError(f"{shown(file)} was written by dnsd {title.version}; this is {__version__}")
     *tables, parts = (octets[one.offset : one.offset + one.size] for one in sections)
     found = chain(unpickled(io.BytesIO(parts)), (table for table in tables if len(table)))
     return SavedBase(title, _digest_of(head), found)
@@ -173,7 +177,7 @@ def _foreign(file: Path, head: bytes) -> SnapshotFileError:
     number = head.removeprefix(ANY_MAGIC).partition(b" ")[0]
     if not head.startswith(ANY_MAGIC) or not number.isdigit() or number == b"%d" % FORMAT:
         return DamagedSnapshotError(f"{shown(file)} is not a snapshot file")
-    return SnapshotFileError(
+    return ForeignSnapshotError(
         f"{shown(file)} has format {int(number)}, of another version of dnsd; this one has format {FORMAT}"
     )
 

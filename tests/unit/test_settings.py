@@ -307,3 +307,12 @@ def test_problem_names_its_variable(tmp_path: pathlib.Path, name: str, text: str
     [problem] = caught.value.problems
     assert str(problem).startswith(f"${name}: ")
     assert said in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [("", 300), ("per_client: 50", 300), ("per_client: 301", 301), ("per_client: 301, per_network: 200", 200)],
+)
+def test_network_has_room_for_each_client(tmp_path: pathlib.Path, text: str, limit: int) -> None:
+    (tmp_path / "dnsd.yaml").write_text(f"default_addresses: [198.51.100.10]\nlimits: {{tcp: {{{text}}}}}\n")
+    assert load_settings(tmp_path / "dnsd.yaml", {}).settings.limits.tcp.network_limit == limit

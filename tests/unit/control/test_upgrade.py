@@ -9,17 +9,23 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 
 from dnsd import whole_file
+from dnsd.cli.commands import main
+from dnsd.cli.schema import SCHEMAS
 from dnsd.control import loading, service
 from dnsd.manage.maps import MapChange, edit_map
 from dnsd.manage.service import Actor
+from dnsd.process.snapshot_file import FORMAT
+from dnsd.process.snapshot_log import load_title
 from dnsd.store.folder import read_files
 from tests.kept_texts import good_texts
 from tests.limits import IS_LONG
@@ -89,6 +95,32 @@ def old(state: Path) -> dict[str, bytes]:
     """The files of the release before that are there, by name."""
     names = json.loads(STATE.read_text())
     return {name: (state / name).read_bytes() for name in names if (state / name).is_file()}
+
+
+def test_check_of_the_new_version_accepts_the_files(world: Scheduling) -> None:
+    result = CliRunner().invoke(main, ["check", "-c", str(world.config)])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert old(world.state).keys() == json.loads(STATE.read_text()).keys(), "check writes nothing"
+
+
+@pytest.mark.parametrize("number", [1, FORMAT - 1, FORMAT + 1])
+def test_snapshot_file_of_the_release_before_is_refused_in_words_and_written_anew(
+    world: Scheduling, number: int
+) -> None:
+    file = world.state / "snapshot"
+    file.write_bytes(b'dnsd snapshot %d {"version": "0.0.9"}\n' % number + bytes(9_000))
+
+    async def start(life: Life) -> None:
+        assert zones(life) == {WWW, BREAD, TOOLS}
+        await keep(life)
+
+    world.run(start)
+    words = f"snapshot has format {number}, of another version of dnsd; this one has format {FORMAT}"
+    assert [line for line in world.lines if words in line], world.lines
+    title = load_title(file)
+    assert title
+    assert title.names == 6
+    assert not [*world.state.glob("*.damaged")]
 
 
 def test_nothing_is_converted_at_the_first_start(world: Scheduling) -> None:
@@ -161,6 +193,32 @@ def test_kill_during_the_first_start_leaves_old_copies_or_the_new_list(
 
 
 # The way back
+
+
+def keys_of(schema: object) -> set[str]:
+    """The names of all keys in a JSON schema, also inside others: `api`, `api.hosts`, …"""
+    whole = cast(dict[str, Any], schema)
+
+    def found(part: dict[str, Any]) -> Iterator[str]:
+        part |= whole.get("$defs", {}).get(part.get("$ref", "").rpartition("/")[2], {})
+        for key, inner in part.get("properties", {}).items():
+            yield key
+            yield from (f"{key}.{one}" for one in found(dict(inner)))
+        for inner in (*part.get("anyOf", ()), *part.get("allOf", ()), part.get("items", {})):
+            yield from found(dict(inner)) if inner else ()
+
+    return {*found(dict(whole))}
+
+
+def test_keys_to_remove_before_going_back_are_keys() -> None:
+    text = " ".join((Path(__file__).parents[3] / "docs/upgrading.md").read_text().split())
+    line = text.partition("The earlier version refuses the new keys as unknown: remove them. ")[2].partition(". - ")[0]
+    for kind, part in zip(("zone", "account", "settings"), line.split(";"), strict=True):
+        known = keys_of(SCHEMAS[kind].model_json_schema())
+        named = re.findall(r"`([\w.]+)`", part)
+        assert len(named) > 3
+        for key in named:
+            assert key in known or any(one.endswith(f".{key}") for one in known), (kind, key)
 
 
 def test_release_before_moves_lists_aside_and_ignores_new_versions(world: Scheduling) -> None:
