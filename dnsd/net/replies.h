@@ -196,7 +196,7 @@ static void make_template(Replies *self, const Key *key, const Mapped *layer, co
     unsigned char *out = made->key.octets + HEADER - 2;
     made->key.size = 0;
     if (rest_size > MAX_KEY - LONGEST_KIND) return;
-    if (!find_stored(layer, entry, is_own, rest[0] << 8 | rest[1], key->question_end, &made->stored)) return;
+    if (!find_stored(&self->names, layer, entry, is_own, rest[0] << 8 | rest[1], key->question_end, &made->stored)) return;
     memcpy(made->key.octets, key->octets, HEADER - 2);
     *out++ = KIND;
     *out++ = made->stored.body ? made->stored.section : 0;

@@ -2,8 +2,8 @@
    which replies are kept for all names that are stored alike.
 
    A reply of a template is either the same for all names of a kind that do not store the type asked for; or it is the
-   same but for the name's own stored set: an answer, or, at and below a delegation, its NS records. Python decides
-   whether a reply may be kept so, and a reply with a stored set must be reproduced octet for octet before it is. Part of
+   same but for the name's own stored set: an answer, or, at and below a delegation, its NS records, with the addresses
+   of name servers that are all at or below the delegation (*glue*). Python decides whether a reply may be kept so, and a reply with a stored set must be reproduced octet for octet before it is. Part of
    the reply cache (replies.h).
 */
 
@@ -21,7 +21,9 @@ enum {
     RECORD_FIXED = 12,            /* octets of a record before its data, with a pointer for its owner */
     QUESTION_NAME = 0xC00C,       /* a pointer to the question's name */
     COUNTS = 4, ANSWERS = 6, AUTHORITIES = 8, /* offsets of counts in a message */
-    TYPE_DS = 43,
+    TYPE_A = 1, TYPE_AAAA = 28, TYPE_DS = 43,
+    MAX_GLUE = 8,                 /* sets of addresses in a reply */
+    RULE_BITS = 8,                /* of a kind; the others are the zone's number (../engine/names.py) */
     FETCHED_SLOTS = 3             /* of a chain: most names are found in these */
 };
 
@@ -32,11 +34,20 @@ typedef struct {
     Py_ssize_t longest;           /* no name has more octets */
 } Names;
 
-/* A stored set in a reply, or none. */
+/* The addresses of a name server at or below a delegation. */
+typedef struct {
+    Entry host;
+    Set set;
+    int is_cut;                   /* the name server has the delegation's name: a pointer stands for it, as Python has it */
+} Glue;
+
+/* A stored set in a reply, and its glue; or none. */
 typedef struct {
     const unsigned char *body;    /* NULL for a reply without one */
-    Py_ssize_t size;
+    Py_ssize_t set_size, size;    /* octets of the set, and with its glue */
     int records, section, owner;  /* section: offset of its count; owner: of the records, a pointer */
+    int glue_count, glue_records; /* sets, and records in them */
+    Glue glue[MAX_GLUE];
 } Stored;
 
 static void release_names(Names *self) {
@@ -109,37 +120,105 @@ static int find_set(const Mapped *layer, const Entry *entry, int rtype, Set *set
     return 0;
 }
 
-/* Decide what a reply to a question for `rtype` has of an entry, that of the name itself or of its encloser; the
-   question ends at `end`. Whether there may be a template. */
-static int find_stored(const Mapped *layer, const Entry *entry, int is_own, int rtype, Py_ssize_t end, Stored *stored) {
-    int is_referral = entry->flags & CUT && !(is_own && rtype == TYPE_DS);
+/* The next record of a set that begins at `at`: the offset of its end; 0 if it is cut off. */
+static Py_ssize_t record_end(const unsigned char *body, Py_ssize_t size, Py_ssize_t at) {
+    Py_ssize_t end = at + RECORD_FIXED;
+    if (end <= size) end += body[end - 2] << 8 | body[end - 1];
+    return end <= size ? end : 0;
+}
+
+/* Add a set of addresses. Whether it can be added. */
+static int add_glue(Stored *stored, const Entry *host, const Set *set, int is_cut) {
+    Py_ssize_t at = 0, owner = is_cut ? 2 : host->name_size;
+    int records = 0;
+    for (; at < (Py_ssize_t)set->size; records++)
+        if (!(at = record_end(set->body, set->size, at))) return 0;
+    stored->size += at + records * (owner - 2);
+    stored->glue_records += records;
+    if (stored->glue_count == MAX_GLUE || stored->size > MAX_STORED) return 0;
+    stored->glue[stored->glue_count++] = (Glue){*host, *set, is_cut};
+    return 1;
+}
+
+/* Add the addresses of a name server of the delegation at `cut`, once. Whether all of them are known: the server is at
+   or below the delegation, and the zone has an entry for it, which no other zone's shadows. */
+static int add_host(const Names *names, const Entry *cut, const unsigned char *name, Py_ssize_t size, Stored *stored) {
+    unsigned char host[NAME_LIMIT];
+    Py_ssize_t above = 0;
+    Entry entry;
     Set set;
-    *stored = (Stored){0};
-    if (!(entry->flags & (PLAIN | EMPTY)) || !(is_own || is_referral)) return 0;
-    if (!find_set(layer, entry, is_referral ? TYPE_NS : rtype, &set)) return !(entry->flags & CUT);
-    if (set.size > MAX_STORED) return 0;
-    *stored = (Stored){set.body, set.size, set.records, ANSWERS, QUESTION_NAME};
-    if (is_referral) {
-        stored->section = AUTHORITIES;
-        stored->owner = 0xC000 | (end - 4 - entry->name_size); /* the question ends in the delegation's name */
+    if (size > NAME_LIMIT || size < cut->name_size) return 0;
+    for (Py_ssize_t i = 0; i < size; i++) host[i] = name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 32 : name[i];
+    while (above < size - cut->name_size) above += 1 + host[above];
+    if (above != size - cut->name_size || memcmp(host + above, cut->name, cut->name_size)) return 0;
+    uint64_t hash = hash_of_name(names, host, size);
+    int layer = names->count - 1;
+    while (layer >= 0 && !find_hashed(&names->layers[layer], host, size, hash, &entry)) layer--;
+    if (layer < 0 || entry.flags & GONE || entry.kind >> RULE_BITS != cut->kind >> RULE_BITS) return 0;
+    for (int i = 0; i < stored->glue_count; i++)
+        if (stored->glue[i].host.name == entry.name) return 1;
+    for (int rtype = TYPE_A; rtype; rtype = rtype == TYPE_A ? TYPE_AAAA : 0)
+        if (find_set(&names->layers[layer], &entry, rtype, &set) && !add_glue(stored, &entry, &set, !above)) return 0;
+    return 1;
+}
+
+/* Add the glue of a delegation. Whether all of it is known. */
+static int add_all_glue(const Names *names, const Entry *cut, Stored *stored) {
+    for (Py_ssize_t at = 0, end; at < stored->set_size; at = end) {
+        if (!(end = record_end(stored->body, stored->set_size, at))) return 0;
+        if (!add_host(names, cut, stored->body + at + RECORD_FIXED, end - at - RECORD_FIXED, stored)) return 0;
     }
     return 1;
 }
 
-/* Write a stored set as a part of a reply. */
-static void write_stored(const Stored *stored, unsigned char *out) {
-    Py_ssize_t at = 0;
-    memcpy(out, stored->body, stored->size);
-    while (stored->owner != QUESTION_NAME && at + RECORD_FIXED <= stored->size) {
-        out[at] = stored->owner >> 8;
-        out[at + 1] = stored->owner;
-        at += RECORD_FIXED + (out[at + 10] << 8 | out[at + 11]);
+/* Decide what a reply to a question for `rtype` has of an entry, that of the name itself or of its encloser; the
+   question ends at `end`. Whether there may be a template. */
+static int find_stored(const Names *names, const Mapped *layer, const Entry *entry, int is_own, int rtype,
+                       Py_ssize_t end, Stored *stored) {
+    int is_referral = entry->flags & CUT && !(is_own && rtype == TYPE_DS);
+    int has_glue = is_referral && entry->flags & SPECIAL; /* or other name servers of its zone */
+    Set set;
+    stored->body = NULL;
+    stored->set_size = stored->size = stored->glue_count = stored->glue_records = 0;
+    if (!(has_glue || entry->flags & (PLAIN | EMPTY)) || !(is_own || is_referral)) return 0;
+    if (!find_set(layer, entry, is_referral ? TYPE_NS : rtype, &set)) return !(entry->flags & CUT);
+    if (set.size > MAX_STORED) return 0;
+    stored->body = set.body;
+    stored->set_size = stored->size = set.size;
+    stored->records = set.records;
+    stored->section = is_referral ? AUTHORITIES : ANSWERS;
+    /* The question ends in the delegation's name. */
+    stored->owner = is_referral ? 0xC000 | (end - 4 - entry->name_size) : QUESTION_NAME;
+    return !has_glue || add_all_glue(names, entry, stored);
+}
+
+/* Write records with this pointer for their owner, or with a name of `name_size` octets. What follows them. */
+static unsigned char *write_records(const unsigned char *body, Py_ssize_t size, int pointer, const unsigned char *name,
+                                    Py_ssize_t name_size, unsigned char *out) {
+    for (Py_ssize_t at = 0, end; at < size; at = end) {
+        if (!(end = record_end(body, size, at))) end = size; /* no record of ours is cut off */
+        if (end - at < 2) break;
+        const unsigned char octets[] = {pointer >> 8, pointer};
+        memcpy(out, name ? name : octets, name ? name_size : 2);
+        out += name ? name_size : 2;
+        memcpy(out, body + at + 2, end - at - 2);
+        out += end - at - 2;
     }
+    return out;
+}
+
+/* Write a stored set, and its glue, as a part of a reply. */
+static void write_stored(const Stored *stored, unsigned char *out) {
+    if (stored->owner == QUESTION_NAME) memcpy(out, stored->body, stored->set_size), out += stored->set_size;
+    else out = write_records(stored->body, stored->set_size, stored->owner, NULL, 0, out);
+    for (const Glue *glue = stored->glue; glue < stored->glue + stored->glue_count; glue++)
+        out = write_records(glue->set.body, glue->set.size, stored->owner, glue->is_cut ? NULL : glue->host.name,
+                            glue->host.name_size, out);
 }
 
 /* Write the four counts of a reply with a stored set. */
 static void write_counts(const Stored *stored, int has_opt, unsigned char *reply) {
-    const unsigned char counts[8] = {[1] = 1, [7] = has_opt};
+    const unsigned char counts[8] = {[1] = 1, [7] = has_opt + stored->glue_records};
     memcpy(reply + COUNTS, counts, sizeof counts);
     reply[stored->section] = stored->records >> 8;
     reply[stored->section + 1] = stored->records;

@@ -118,6 +118,77 @@ def test_referrals_have_the_glue_of_their_own_names(snapshot: Snapshot) -> None:
         assert_all_as_respond(server, rests * 3)
 
 
+GLUED = (  # records of a delegation NAME, in every way that its name servers may lie
+    "NAME NS ns.NAME; ns.NAME A 192.0.2.N",
+    "NAME NS NS.Name; ns.NAME A 192.0.2.N; ns.NAME A 192.0.2.250; ns.NAME AAAA 2001:db8::N",
+    "NAME NS b.NAME; NAME NS a.NAME; a.NAME A 192.0.2.N; b.NAME AAAA 2001:db8::N; NAME DS N 13 2 DIGEST",
+    "NAME NS NAME; NAME A 192.0.2.N",
+    "NAME NS NAME; NAME NS deep.er.NAME; NAME A 192.0.2.N; deep.er.NAME AAAA 2001:db8::N",
+    "NAME NS ns.NAME; NAME NS ns.example.net.; ns.NAME A 192.0.2.N",
+    "NAME NS ns.NAME; NAME NS ns.glued1; ns.NAME A 192.0.2.N",
+    "NAME NS gone.NAME; NAME NS ns.NAME; ns.NAME A 192.0.2.N",
+    "NAME NS ns.NAME; ns.NAME TXT none",
+    "NAME NS ns.in.NAME; ns.in.NAME A 192.0.2.N; in.NAME NS ns.example.net.",
+    "NAME NS ns.served; NAME NS ns.NAME; ns.NAME A 192.0.2.N",
+    "NAME NS a.NAME; NAME NS b.NAME; NAME NS c.NAME; NAME NS d.NAME; NAME NS e.NAME; "
+    "a.NAME A 192.0.2.N; b.NAME A 192.0.2.N; c.NAME A 192.0.2.N; d.NAME A 192.0.2.N; e.NAME A 192.0.2.N",
+)
+
+
+def glued(form: str, number: int, address: int) -> list[RecordFields]:
+    words = {"NAME": f"glued{number}", "Name": f"Glued{number}", "DIGEST": "cd" * 32}
+    found = []
+    for line in form.split("; "):
+        text = line.replace("192.0.2.N", f"192.0.2.{address}").replace("::N", f"::{address:x}").replace("DS N", "DS 7")
+        for word, given in words.items():
+            text = text.replace(word, given)
+        owner, rtype, content = text.split(" ", 2)
+        if rtype == "NS":
+            content = content if content.endswith(".") else f"{content}.example.com."
+        found.append(record(f"{owner} {rtype} {content}"))
+    return found
+
+
+@pytest.mark.parametrize("form", [*GLUED[:5], *GLUED[8:10]])
+def test_delegations_with_name_servers_of_their_own_are_answered_without_python(
+    monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    counting = Counting(monkeypatch)
+    names = [f"{label}glued{n}.example.com" for n in range(50) for label in ("", "www.")]
+    snapshot = built([zone("example.com", [one for n in range(50) for one in glued(form, n, n + 1)])], MAPS)
+    with closing(Asked(snapshot)) as server:
+        assert_all_as_respond(server, [query(name)[2:] for name in names])
+    assert counting.count == 2  # the delegation and a name below it
+
+
+def test_glue_is_that_of_each_delegation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The addresses of name servers, changed by edits, hidden by a proxy, and shadowed by a zone that is served."""
+    counting, rng = Counting(monkeypatch), random.Random(5)
+    child = zone("ns.glued15.example.com", [record("@ A 192.0.2.99")])
+    previous = None
+    names = [f"{label}glued{n}.example.com" for n in range(240) for label in ("", "www.", "ns.", "a.b.")]
+    asked = [query(name, qtype, after=after) for name in names for qtype in ("A", "NS", "DS") for after in OPTS]
+    hidden = [
+        record("hid NS ns.hid.example.com."),
+        proxied("ns.hid A 192.0.2.3"),
+        record("hid NS www.hid.example.com."),
+    ]
+    hidden += [proxied("www.hid A 192.0.2.4")]
+    asked += [query(f"{name}.example.com") for name in ("hid", "x.hid", "www.hid", "ns.hid")]
+    turns = 3
+    with closing(Asked(built([zone("example.com", hidden), child], MAPS))) as server:
+        for turn in range(turns):
+            found = [one for n in range(240) for one in glued(GLUED[n % len(GLUED)], n, 1 + (n + turn * (n % 5)) % 250)]
+            if turn:  # in the overlay
+                found = [one for one in found if rng.random() > 0.02 or one.type in ("NS", "DS")]
+            previous = built([zone("example.com", [*found, *hidden]), child], MAPS, previous)
+            server.serve(previous)
+            server.snapshot = previous
+            rng.shuffle(asked)
+            assert_all_as_respond(server, [in_capitals(rng, one[2:]) for one in asked])
+    assert counting.count < turns * len(asked) * 0.8
+
+
 def test_replies_follow_edits(snapshot: Snapshot) -> None:
     """Changed names stand in the overlay: added, changed, removed, made and unmade delegations."""
     rng = random.Random(3)
