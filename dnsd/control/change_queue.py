@@ -65,6 +65,7 @@ class ChangeQueue:
             changed = await future
         finally:
             del future  # its exception refers to this frame
+        await self._current.until_kept()
         if not self._loader.last.ok:
             await self._publisher.save()  # a restart could not load the files: it would serve the snapshot file
         return changed
@@ -188,7 +189,7 @@ class ChangeQueue:
             source = await in_thread(partial(write, settle=self._audit.settle_again))
         if loaded is not before:
             try:
-                await self._current.replace(loaded, source=source)
+                await self._current.replace(loaded, source=source, keep_good=False)
                 self._loader.note_change(loaded)
             except Exception as error:  # settled here, so that no change is written twice
                 _settle_all(batch, error)
@@ -196,6 +197,7 @@ class ChangeQueue:
             finally:
                 if evidence:
                     await in_thread(partial(self._finish, evidence))
+            self._current.keep_good_later()
         again = [one for one, outcome in zip(batch, outcomes, strict=True) if isinstance(outcome, MovedOnError)]
         for one, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Changed):

@@ -49,6 +49,9 @@ class Current:
         self._publisher = publisher
         self._log = log
         self._revision = 0  # assigned last
+        self._keeping = asyncio.Lock()  # for the good texts
+        self._to_keep: Loaded | None = None  # the last data whose texts are to be kept; None: they are
+        self._later: asyncio.Future[None] | None = None  # done once the texts of all changes are kept
 
     def number_from(self, revision: int) -> None:
         """Assign revisions that follow this one, the last of earlier processes."""
@@ -63,13 +66,16 @@ class Current:
         """Serve `loaded`, read from `source` if given, under the next revision.
 
         The caller holds `turn`, except at the start. Times, texts and drains are saved before they are served: if the
-        process is killed in between, its successor must not go back to older ones.
+        process is killed in between, its successor must not go back to older ones. Without `keep_good`, the texts are
+        not: the caller has them saved later, and a successor does not judge the files by older ones.
         """
         if source:
             self.note_source(source)
         await self._keep_times(loaded)
         if keep_good:
             await self.keep_good(loaded)
+        elif self.loaded and loaded.files is not self.loaded.files:
+            self._publisher.has_good_texts = False
         loaded = replace(loaded, snapshot=self._numbered(loaded.snapshot))
         if old := self._publisher.snapshot:
             await self.drains.note(old, self.loaded, loaded, loaded.snapshot.revision)
@@ -94,13 +100,27 @@ class Current:
                 await self.keep_good(self.loaded)
 
     async def keep_good(self, loaded: Loaded) -> None:
-        """Save the texts as the last good version of each account. The caller holds `turn`."""
-        before = self.good.problem
-        await in_thread(partial(self.good.keep, loaded.files))
-        self.tell_of_damage("the text was copied again, if it is served")
-        self._publisher.has_good_texts = self.good.problem is None
-        if self.good.problem and self.good.problem != before:
-            self._log.error(f"{self.good.problem}; an account with an error would be held at an older version")
+        """Save the texts, or those of data that came later, as the last good version of each account."""
+        self._to_keep = loaded
+        async with self._keeping:
+            if self._to_keep is None:
+                return
+            kept, self._to_keep, before = self._to_keep, None, self.good.problem
+            await in_thread(partial(self.good.keep, kept.files))
+            self.tell_of_damage("the text was copied again, if it is served")
+            self._publisher.has_good_texts = self.good.problem is None and self._to_keep is None
+            if self.good.problem and self.good.problem != before:
+                self._log.error(f"{self.good.problem}; an account with an error would be held at an older version")
+
+    def keep_good_later(self) -> None:
+        """Save the texts of the change just made, while the next ones are made."""
+        if self.loaded:
+            self._later = asyncio.ensure_future(self.keep_good(self.loaded))
+
+    async def until_kept(self) -> None:
+        """Wait until the texts of all changes made so far are kept."""
+        if self._later:
+            await asyncio.shield(self._later)
 
     def tell_of_damage(self, consequence: str) -> None:
         """Log the copies of good texts that were moved aside."""

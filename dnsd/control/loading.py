@@ -211,6 +211,7 @@ class Loader:
         An impatient caller's word is that they are complete; else UnsettledError may be raised.
         """
         start = time.monotonic()
+        await self._current.until_kept()
         before, read, judged = self._current.loaded, self._current.source, self._served_when_held
         self._served_when_held = before.files if before else None
         try:

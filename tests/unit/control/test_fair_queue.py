@@ -22,6 +22,7 @@ from dnsd.manage.records import import_records
 from dnsd.manage.refusal import Reason, RefusedError, refused
 from dnsd.manage.writes import TooManyWritesError
 from dnsd.process.tasks import in_thread
+from dnsd.store.directory import Files
 from dnsd.store.text_file import FileChangedError
 from dnsd.wire.names import parse_name_text
 from tests.limits import HANG_S
@@ -271,6 +272,39 @@ def test_slow_changes_of_an_author_keep_their_order(tmp_path: Path) -> None:
     assert order == [*range(5)]
     text = world.read("acme/zones/cake.example.yaml")
     assert re.findall("name: n([0-9])", text) == ["0", "1", "2", "3", "4"]
+
+
+def test_next_change_is_made_while_the_texts_of_the_last_are_kept(tmp_path: Path) -> None:
+    """Its requester waits for them; a successor of the process does not judge the files by older texts meanwhile."""
+    is_keeping, go_on = threading.Event(), threading.Event()
+
+    async def both(life: Life) -> None:
+        current, changes = life.control.current, life.control.changes
+        await current.keep_first_good()
+        keep = current.good.keep
+
+        def slowly(served: Files) -> None:
+            is_keeping.set()
+            assert go_on.wait(HANG_S)
+            keep(served)
+
+        current.good.keep = slowly  # type: ignore[method-assign]
+        assert life.control.publisher.has_good_texts
+        first = asyncio.create_task(changes.change(lambda loaded: edit(loaded, "cake.example", "first"), "a"))
+        await in_thread(is_keeping.wait)
+        assert not life.control.publisher.has_good_texts
+        second = asyncio.create_task(changes.change(lambda loaded: edit(loaded, "tools.example", "second"), "b"))
+        while "second" not in life.world.read("globex/zones/tools.example.yaml"):
+            await asyncio.sleep(0.001)
+        assert not first.done()
+        go_on.set()
+        await asyncio.gather(first, second)
+        assert life.control.publisher.has_good_texts
+        kept = current.good_files()
+        assert kept
+        assert kept.has_same_content(current.loaded.files)  # type: ignore[union-attr]
+
+    Scheduling(tmp_path / "world").run(both)
 
 
 def test_slow_change_that_is_refused_has_no_turn(tmp_path: Path) -> None:
