@@ -53,10 +53,11 @@ class ChangeQueue:
     async def change(self, make: Make[T], author: str = "") -> Changed[T]:
         """Write and publish a change of an author.
 
-        `make` applies it to the loaded data, in a thread, while no other change runs. It is called again if files were
-        edited but not loaded yet. Raises the exceptions of `make`, RefusedError if the rules refuse the result or files
-        cannot be used, and OSError; nothing has changed then. Changes that wait for their turn are written and
-        published together, a few of each author at a time.
+        `make` applies it to the loaded data, in a thread. It is called again if files were edited but not loaded yet,
+        or if its author is slow and the data has changed meanwhile. Raises the exceptions of `make`, RefusedError if
+        the rules refuse the result or files cannot be used, and OSError; nothing has changed then. Changes that wait
+        for their turn are written and published together, a few of each author at a time. Their good texts are kept
+        later: see `Current.until_kept`.
         """
         future: asyncio.Future[Changed[T]] = asyncio.get_running_loop().create_future()
         self._waiting.add(WaitingChange(make, author, future))
@@ -65,7 +66,6 @@ class ChangeQueue:
             changed = await future
         finally:
             del future  # its exception refers to this frame
-        await self._current.until_kept()
         if not self._loader.last.ok:
             await self._publisher.save()  # a restart could not load the files: it would serve the snapshot file
         return changed

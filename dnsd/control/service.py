@@ -174,6 +174,7 @@ class ControlService:
             request.after, request.revision = changed.loaded, changed.revision
             self._log.info(f"{action}: revision {changed.revision}, by {request.by}")
             await self._record(request)
+        await self._current.until_kept()
         await self._publisher.wait_until_served(changed.revision, SERVED_WITHIN_S)
         return changed.result, changed.loaded
 

@@ -52,7 +52,7 @@ from dnsd.settings.values import SECRET_SIZE
 from dnsd.settings.written import state_folder_of
 from dnsd.worker.worker import Worker, WorkerSetup
 
-SWITCH_S = 0.001  # after which a thread of control lets the event loop go on; Python's default is five times as long
+SWITCH_S = 0.0002  # after which a thread of control lets others go on; a change waits so long after each file it writes
 SUPERVISOR_WAIT_S, CONTROL_WAIT_S = 0.1, 0.2  # for a log line to be read; a worker does not wait
 
 

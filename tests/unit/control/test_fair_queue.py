@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +21,7 @@ from dnsd.manage.draft import Draft
 from dnsd.manage.maps import MapChange, edit_map
 from dnsd.manage.records import import_records
 from dnsd.manage.refusal import Reason, RefusedError, refused
+from dnsd.manage.service import Actor
 from dnsd.manage.writes import TooManyWritesError
 from dnsd.process.tasks import in_thread
 from dnsd.store.directory import Files
@@ -290,7 +292,8 @@ def test_next_change_is_made_while_the_texts_of_the_last_are_kept(tmp_path: Path
 
         current.good.keep = slowly  # type: ignore[method-assign]
         assert life.control.publisher.has_good_texts
-        first = asyncio.create_task(changes.change(lambda loaded: edit(loaded, "cake.example", "first"), "a"))
+        verb = partial(edit_map, account_id=ACME, map_id=SHOP, change=MapChange(description="first"))
+        first = asyncio.create_task(life.service.change(Actor(life.world.alice, ""), "map.edit", verb))
         await in_thread(is_keeping.wait)
         assert not life.control.publisher.has_good_texts
         second = asyncio.create_task(changes.change(lambda loaded: edit(loaded, "tools.example", "second"), "b"))
@@ -299,6 +302,7 @@ def test_next_change_is_made_while_the_texts_of_the_last_are_kept(tmp_path: Path
         assert not first.done()
         go_on.set()
         await asyncio.gather(first, second)
+        await current.until_kept()
         assert life.control.publisher.has_good_texts
         kept = current.good_files()
         assert kept
