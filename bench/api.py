@@ -112,7 +112,7 @@ def measure(size: Size, folder: Path, progress: Progress | None = None) -> Found
     api, found = Api(folder, write_world(size)), Found()
     progress.say("starting")
     started = time.monotonic()
-    with api.running(ready_timeout_s=READY_S):
+    with api.running(ready_timeout_s=READY_S, is_forked=False):
         found.values[START] = time.monotonic() - started
         session = _Session(api, size, found)
         progress.say("reading")

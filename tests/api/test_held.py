@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 from tests.api.server import A1, A2, FILES, SETTINGS, WWW, Z1, Z2, Z3, Api
 from tests.browser.sessions import Person
 from tests.limits import HANG_S
-from tests.live.server import PROJECT
+from tests.live.forked import run
 
 WITH_METRICS = SETTINGS + 'metrics: {listen: "127.0.0.1:0"}\n'
 MAP = """
@@ -48,8 +47,7 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 
 def cli(api: Api, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dnsd", *arguments, "-c", str(api.config)]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=HANG_S)
+    return run(*arguments, "-c", str(api.config))
 
 
 def page(api: Api, path: str) -> tuple[int, list[str]]:

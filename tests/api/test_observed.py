@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.api.server import A1, A2, SETTINGS, Api
 from tests.api.server import FILES as USUAL
 from tests.limits import HANG_S
-from tests.live.server import PROJECT
+from tests.live.forked import run
 
 ROUTES = "/addressing/observed_routes"
 ALL = ["203.0.113.1", "203.0.113.201"]
@@ -65,8 +63,7 @@ def metric(api: Api, name: str, **labels: str) -> float:
 
 def check(api: Api) -> str:
     """The output of `dnsd check`."""
-    command = [sys.executable, "-m", "dnsd", "check", "-c", str(api.config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, cwd=PROJECT)
+    done = run("check", "-c", str(api.config))
     assert done.returncode == 0, done.stderr
     return done.stderr
 

@@ -1,4 +1,4 @@
-"""A real `dnsd serve` as a subprocess, with small UDP and TCP clients for tests.
+"""A real `dnsd serve` as a process of its own, with small UDP and TCP clients for tests.
 
 Uses the command line's contract (printed lines, signals, exit status), and nothing inside the package.
 """
@@ -19,9 +19,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Self
 
-from tests.limits import HANG_S
+from tests.limits import HANG_S, IS_LONG
+from tests.live.forked import PROJECT, Forked
 
-PROJECT = pathlib.Path(__file__).resolve().parents[2]
 REPLY_TIMEOUT_S = 20.0
 LISTENING = re.compile(r"listening on (?P<host>\S+):(?P<port>\d+) udp tcp")
 
@@ -37,8 +37,12 @@ class Dnsd:
         command: list[str] | None = None,
         cwd: pathlib.Path = PROJECT,
         ready_timeout_s: float = HANG_S,
+        is_forked: bool = not IS_LONG,
     ) -> None:
-        self.command = command or [sys.executable, "-m", "dnsd", "serve", "-c", str(config)]
+        """`is_forked`: by a process that has imported all (`tests/live/forked.py`), so that it also has more memory."""
+        self.arguments = ["serve", "-c", str(config)]
+        self.command = command or [sys.executable, "-m", "dnsd", *self.arguments]
+        self.is_forked = is_forked and not command and cwd == PROJECT
         self.cwd = cwd
         self.env = env or {}
         self.ready_timeout_s = ready_timeout_s
@@ -46,10 +50,7 @@ class Dnsd:
         self.port = 0
 
     def __enter__(self) -> Self:
-        environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(self.cwd)} | self.env
-        self.process = subprocess.Popen(
-            self.command, cwd=self.cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        self.process = self._start(os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(self.cwd)} | self.env)
         self.stdout = Lines(self.process.stdout)
         self.stderr = Lines(self.process.stderr)
         try:
@@ -98,6 +99,13 @@ class Dnsd:
         self.stdout.close()
         self.stderr.close()
         return status
+
+    def _start(self, environment: dict[str, str]) -> Forked | subprocess.Popen[bytes]:
+        if self.is_forked:
+            return Forked(self.arguments, env=environment)
+        return subprocess.Popen(
+            self.command, cwd=self.cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
 
     def _await_ready(self) -> None:
         self._wait_for(lambda: "ready" in self.stdout.text().split("\n"), "`ready`", self.ready_timeout_s)

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from tests.limits import HANG_S
+from tests.live.forked import run
 from tests.live.server import PROJECT, Dnsd
 from tests.packets import answers, opt, query
 from tests.worlds import AccountFiles, World, as_yaml, write_world
@@ -37,11 +38,6 @@ def config(folder: pathlib.Path, **settings: Any) -> pathlib.Path:
 
 def zone(ip: str) -> dict[str, Any]:
     return {"records": [{"name": "dns", "type": "A", "content": ip}]}
-
-
-def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dnsd", *arguments]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=HANG_S, check=False, env=env)
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 from dnsd.net import udp
 from tests.api.server import A1, SETTINGS, Api
 from tests.browser.sessions import Person
+from tests.live.forked import run
 from tests.mutations import question
 from tests.soak.harness import wait_until
 
@@ -43,8 +42,7 @@ def shows(person: Person, *texts: str) -> Callable[[], bool]:
 
 
 def worker_pids(api: Api) -> list[int]:
-    command = [sys.executable, "-m", "dnsd", "status", "--json", "-c", str(api.config)]
-    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    said = json.loads(run("status", "--json", "-c", str(api.config)).stdout)
     return [one["pid"] for one in said["processes"] if one["process"].startswith("worker")]
 
 

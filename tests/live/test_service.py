@@ -9,7 +9,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,8 @@ from typing import Any
 import pytest
 
 from tests.limits import HANG_S, judged
-from tests.live.server import LISTENING, PROJECT, Dnsd, receive_exactly
+from tests.live.forked import run
+from tests.live.server import LISTENING, Dnsd, receive_exactly
 from tests.packets import answers, query, rcode_text
 from tests.worlds import AccountFiles, World, as_yaml, write_world
 
@@ -387,8 +387,7 @@ def test_port_0_is_one_port_for_udp_and_tcp(tmp_path: pathlib.Path) -> None:
 
 
 def serve(path: pathlib.Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dnsd", "serve", "-c", str(path)]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=HANG_S, check=False)
+    return run("serve", "-c", str(path))
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["TCP", "UDP"])

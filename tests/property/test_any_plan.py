@@ -33,7 +33,7 @@ from tests.worlds import USABLE, AccountFiles, Fields, World, random_map, random
 
 RUNS = examples(24, 1_000)
 EDITS_A_WORLD = 5
-MOST_BELOW = 1_000  # names below DNAMEs that are asked for: loops of DNAMEs have no end
+MOST_BELOW = examples(200, 1_000)  # names below DNAMEs that are asked for: loops of DNAMEs have no end
 TYPES = (A, AAAA, HTTPS)
 BELOW_WILDCARD = b"\x02q1"
 
@@ -393,9 +393,8 @@ def is_of(zone_id: str, account: str, *both: Loaded) -> bool:
 def test_plan_without_aliases_is_not_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison above finds it out if what leads into changed zones is left out."""
     monkeypatch.setattr(Effects, "_trace_back", lambda self: self._suffixes.clear())
-    wrong = sum(
+    assert any(
         found_in(Effects(before.snapshot, after.snapshot)) != Reference(before.snapshot, after.snapshot).moved()
         for seed in range(10)
         for before, after in changes(seed, tmp_path / str(seed))
     )
-    assert wrong

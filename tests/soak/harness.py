@@ -14,7 +14,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +28,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from dnsd.process.link import MessageKind, ask
 from dnsd.settings.written import state_folder
 from tests.limits import HANG_S, IS_LONG, judged
-from tests.live.server import PROJECT, Dnsd
+from tests.live.forked import run
+from tests.live.server import Dnsd
 from tests.packets import answers, query
 from tests.worlds import AccountFiles, Fields, World, write_world
 
@@ -164,8 +164,7 @@ class Soaked(Dnsd):
         return found
 
     def cli(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "dnsd", *arguments, "-c", str(self.config)]
-        return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=timeout_s, check=False)
+        return run(*arguments, "-c", str(self.config), timeout_s=timeout_s)
 
     def reload(self, *, force: bool = False) -> subprocess.CompletedProcess[str]:
         """`dnsd reload`, by the command line."""
@@ -266,9 +265,9 @@ class Soaked(Dnsd):
 
 
 @contextmanager
-def soaked(folder: pathlib.Path, **settings: Any) -> Iterator[Soaked]:
+def soaked(folder: pathlib.Path, *, is_forked: bool = not IS_LONG, **settings: Any) -> Iterator[Soaked]:
     """A server with `soak_world()`, warmed up and with a baseline; checked to be clean at the end."""
-    with Soaked(folder, soak_world(**settings)) as server:
+    with Soaked(folder, soak_world(**settings), is_forked=is_forked) as server:
         for _ in range(20):
             assert answers(server.udp(PROBE)) == answers(server.tcp(PROBE)) == PROBE_ANSWER
         server.baseline()

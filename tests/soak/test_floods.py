@@ -53,7 +53,7 @@ OWNERS = [wire_name(f"{name}.example.com") for name in NAMES] + [wire_name("exam
 def test_malformed_packets(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
     packets = harmless_ids(mutations(random.Random(1), seeds(OWNERS)))
     datagrams, messages = scale(160_000, 2_000_000), scale(40_000, 500_000)
-    with soaked(tmp_path) as server:
+    with soaked(tmp_path, is_forked=False) as server:
         flood_udp(server, itertools.islice(fillers(), scale(0, 300_000)))
         flood_udp(server, itertools.islice(packets, scale(20_000, 200_000)))
         flood_tcp(server, itertools.islice(packets, scale(5_000, 50_000)))
@@ -428,7 +428,7 @@ def forged(rng: random.Random, count: int) -> Iterator[tuple[bytes, bytes]]:
 def test_forged_addresses(tmp_path: pathlib.Path, scale: Scale, figures: Figures) -> None:
     rng = random.Random(6)
     count = scale(40_000, 2_000_000)
-    with soaked(tmp_path, limits=RRL) as server, Forger(server) as forger:
+    with soaked(tmp_path, is_forked=False, limits=RRL) as server, Forger(server) as forger:
         forger.send(forged(rng, 40_000))  # more addresses than any cache has room for
         rss, started = server.rss_kib(), time.monotonic()
         forger.send(forged(rng, count))
@@ -460,7 +460,7 @@ def test_random_names(tmp_path: pathlib.Path, scale: Scale, figures: Figures) ->
     rng = random.Random(7)
     random_names = [f"{rng.getrandbits(64):x}.example.com A" for _ in range(scale(150_000, 1_000_000))]
     seconds = scale(2, 20)
-    with soaked(tmp_path) as server:
+    with soaked(tmp_path, is_forked=False) as server:
         dnsperf(server, random_names, 1)
         rss = server.rss_kib()
         positive, negative = list[Perf](), list[Perf]()

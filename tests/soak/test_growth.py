@@ -30,7 +30,7 @@ STEPS = (("a growing number of changes", ""), ("the same with the largest table 
 @pytest.mark.parametrize(("what", "rrl"), STEPS)
 def test_changes(tmp_path: pathlib.Path, what: str, rrl: str, scale: Scale, figures: Figures) -> None:
     map_edits, record_edits, reloads, zones = scale((100, 100, 15, 50), (10_000, 10_000, 500, 2_500))
-    with Api(tmp_path, settings=f"{SETTINGS}limits: {{rrl: {{{rrl}}}}}\n").running() as api:
+    with Api(tmp_path, settings=f"{SETTINGS}limits: {{rrl: {{{rrl}}}}}\n").running(is_forked=False) as api:
         changing = Changing(api, rrl)
         for _ in range(scale(FEW_CHANGES, WARM_UP)):
             changing.edit_map()

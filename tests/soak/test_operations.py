@@ -104,7 +104,7 @@ def test_three_times_more_load_than_can_be_served(tmp_path: pathlib.Path, scale:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two cores")
     with on_core(0):
-        server = Soaked(tmp_path, edition_world(workers=1))
+        server = Soaked(tmp_path, edition_world(workers=1), is_forked=False)
         server.__enter__()
     with contextlib.closing(Closing(server)), on_core(1):
         usual_s = probe_s(server)
