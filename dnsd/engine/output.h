@@ -105,23 +105,47 @@ static int put_copy(Output *self, const Mapped *of, const Entry *entry, uint64_t
                      of->entries + entry->sets, end - entry->sets);
 }
 
-/* Write the slots: of several entries with one name, one that is not GONE. */
-static void hash_entries(const Mapped *made, unsigned char *slots, int may_repeat) {
-    uint32_t mask = made->head.slots - 1;
-    uint64_t place = 0, next;
-    Entry entry, other = {.flags = 0};
-    int has_ns;
-    for (; place < made->head.size && entry_at(made, place, &entry); place = next) {
-        next = entry_end(made, &entry, &has_ns);
-        if (!next) return; /* octets changed while they were copied */
-        if (entry.flags & (MARK | SHADOWED)) continue;
-        uint32_t number = place / 4 + 1, taken, slot = siphash(made->head.key, entry.name, entry.name_size) & mask;
-        for (; (taken = u32_at(slots + 4 * (size_t)slot)); slot = (slot + 1) & mask)
-            if (may_repeat && entry_at(made, ((uint64_t)taken - 1) * 4, &other) &&
-                other.name_size == entry.name_size && !memcmp(other.name, entry.name, entry.name_size))
-                break;
-        if (!taken || other.flags & GONE) memcpy(slots + 4 * (size_t)slot, &number, 4);
+/* An entry that is to be found by its hash. */
+typedef struct {
+    uint64_t place;
+    uint32_t slot; /* at which the search for it begins */
+} Hashed;
+
+enum { AT_ONCE = 32 }; /* entries whose slots are fetched together: most of the time is the wait for memory otherwise */
+
+/* Collect the next entries that are hashed, from `place` on. Their number. */
+static int next_hashed(const Mapped *made, const unsigned char *slots, uint64_t *place, Hashed found[AT_ONCE]) {
+    int count = 0, has_ns;
+    Entry entry;
+    while (count < AT_ONCE && *place < made->head.size && entry_at(made, *place, &entry)) {
+        uint64_t next = entry_end(made, &entry, &has_ns);
+        if (!next) break; /* octets changed while they were copied */
+        if (!(entry.flags & (MARK | SHADOWED))) {
+            uint32_t slot = siphash(made->head.key, entry.name, entry.name_size) & (made->head.slots - 1);
+            __builtin_prefetch(slots + 4 * (size_t)slot, 1);
+            found[count++] = (Hashed){*place, slot};
+        }
+        *place = next;
     }
+    return count;
+}
+
+/* Write the slot of an entry: of several with one name, of one that is not GONE. */
+static void put_slot(const Mapped *made, unsigned char *slots, Hashed one, int may_repeat) {
+    uint32_t number = one.place / 4 + 1, taken, slot = one.slot;
+    Entry entry, other = {.flags = 0};
+    for (; (taken = u32_at(slots + 4 * (size_t)slot)); slot = (slot + 1) & (made->head.slots - 1))
+        if (may_repeat && entry_at(made, one.place, &entry) && entry_at(made, ((uint64_t)taken - 1) * 4, &other) &&
+            other.name_size == entry.name_size && !memcmp(other.name, entry.name, entry.name_size))
+            break;
+    if (!taken || other.flags & GONE) memcpy(slots + 4 * (size_t)slot, &number, 4);
+}
+
+static void hash_entries(const Mapped *made, unsigned char *slots, int may_repeat) {
+    Hashed found[AT_ONCE];
+    uint64_t place = 0;
+    for (int count; (count = next_hashed(made, slots, &place, found));)
+        for (int i = 0; i < count; i++) put_slot(made, slots, found[i], may_repeat);
 }
 
 /* Write everything after the entries, and the head. 0, or -1. */

@@ -210,7 +210,7 @@ static PyObject *batch_take(Batch *self, PyObject *Py_UNUSED(unused)) {
         Known *entry = self->replies.slots.entries[i];
         if (!entry || !(entry->sent || entry->cut || entry->dropped)) continue;
         PyObject *truncated = entry->head[0] & TC_BIT ? Py_True : Py_False;
-        PyObject *item = Py_BuildValue("(OKKKO)", entry->account, entry->sent, entry->cut, entry->dropped, truncated);
+        PyObject *item = Py_BuildValue("(OIIIO)", entry->account, entry->sent, entry->cut, entry->dropped, truncated);
         entry->sent = entry->cut = entry->dropped = 0;
         if (!item || PyList_Append(taken, item) < 0) Py_CLEAR(taken);
         Py_XDECREF(item);

@@ -21,7 +21,7 @@ enum {
     MAX_MESSAGE = 4096,   /* octets of a query (MAX_QUERY in udp.py) and of a kept reply; UDP replies have 1,232 */
     MAX_KEY = 352,        /* octets of a kept query: header, longest name, OPT record */
     FIRST_SLOTS = 256,    /* of the table of replies; a power of two, doubled when half full */
-    MARKS = 1 << 20,      /* bits for questions asked once; a power of two */
+    MARKS = 1 << 16,      /* questions asked once that are remembered at most; a power of two */
     CACHE_LINE = 64, FETCHED = 192, /* octets: enough for an entry with a usual name and answer */
     WIDE = 0xFF, KIND = 0xFE, /* begin what stands in place of a name in keys; no label does */
     LONGEST_KIND = 17, /* octets of a template's key before the type */
@@ -44,12 +44,11 @@ typedef struct {
 
 typedef struct {
     PyObject *account;
-    uint64_t kind_hash;
-    int by_name;          /* whether its kind is the name that is asked for */
-    unsigned long long sent, cut, dropped; /* repetitions; the last two over the rate limit */
-    unsigned char head[HEADER - 2];
-    uint64_t hash;
+    uint64_t kind_hash, hash;
+    uint32_t sent, cut, dropped; /* repetitions; the last two over the rate limit */
     uint16_t key_size, tail_size, opt_size;
+    unsigned char head[HEADER - 2];
+    unsigned char by_name;  /* whether its kind is the name that is asked for */
     unsigned char octets[]; /* the key, then the reply after its question */
 } Known;
 
@@ -77,14 +76,14 @@ typedef struct {
 } Template;
 
 typedef struct {
-    Py_ssize_t max_known, marked; /* limit of entries; bits set */
+    Py_ssize_t max_known; /* limit of entries */
     Names names;
     Template template;       /* of the last question looked up */
     uint64_t secret[2]; /* for the hash */
     Slots slots;
     size_t known_count;
     int is_full;          /* there was no room for a reply */
-    unsigned char marks[MARKS / 8];
+    uint16_t marks[MARKS]; /* a part of the hash of the question asked last, of those with the same place here */
 } Replies;
 
 static inline unsigned char tag_of(uint64_t hash) { return hash >> 56 | 1; }
@@ -226,16 +225,12 @@ failed:
     return -1;
 }
 
-/* Whether this key was asked before; marks it as asked. */
+/* Whether this key was asked before; marks it as asked. Of a flood of random questions, one in 65,536 seems to be. */
 static int was_asked(Replies *self, const Key *key) {
-    unsigned char *mark = &self->marks[(key->hash & (MARKS - 1)) >> 3], bit = 1 << (key->hash & 7);
-    if (*mark & bit) return 1;
-    if (++self->marked > MARKS / 16) { /* more would collide too often */
-        memset(self->marks, 0, sizeof self->marks);
-        self->marked = 1;
-    }
-    *mark |= bit;
-    return 0;
+    uint16_t *mark = &self->marks[key->hash >> 16 & (MARKS - 1)], part = key->hash >> 32;
+    int is_marked = *mark == part;
+    *mark = part;
+    return is_marked;
 }
 
 /* Add a reply, from `start` on, under a key; the rest is as in `like`. 0, or -1 with an exception. */
