@@ -20,6 +20,7 @@ from dnsd.net.limits import RateLimits, rate_limiter
 from dnsd.wire.addresses import packed_ip
 from dnsd.wire.cookies import Cookies
 from dnsd.worker import answering as module
+from dnsd.worker import tally
 from dnsd.worker.answering import Answering, Serving
 from tests.models import proxied, record, zone, zone_map
 from tests.packets import answers, opt, query, rcode_text
@@ -161,12 +162,12 @@ def test_a_reply_that_was_not_sent_is_counted(snapshot: Snapshot) -> None:
 
 
 def test_counts_cannot_fill_memory(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_TALLY", 50)
+    monkeypatch.setattr(tally, "MAX_TALLY", 50)
     worker = Worker(snapshot)
     for number in range(2000):
         worker.udp.respond(query("www.example.com", number + 1, after=opt(size=512 + number)), PEER)
         worker.udp.observe(1, 1e-5)
-        assert len(worker.udp._answered) <= 51
+        assert len(worker.udp.tally.answered) <= 51
     counted = worker.counted()
     assert sum(value for key, value in counted.items() if key.startswith("requests_total")) == 2000
     assert len(counted) < 200  # labels are bounded too
@@ -270,7 +271,7 @@ def test_cookies_share_a_shape(snapshot: Snapshot) -> None:
     worker = Worker(snapshot)
     for number in range(1000):
         worker.udp.respond(asked_with_number(number), PEER)
-    assert len(worker.udp._answered) == 1
+    assert len(worker.udp.tally.answered) == 1
 
 
 def asked_with_number(number: int) -> bytes:
