@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import shutil
+import subprocess
+import sys
+import tomllib
 
 import pytest
 
+from tests.limits import IS_LONG
 from tests.live.server import PROJECT, Dnsd
 from tests.packets import answers, query
 from tests.worlds import AccountFiles, World, write_world
@@ -59,3 +64,29 @@ def test_everything_works_without_the_compiled_parts(
         assert answers(server.udp(query("www.example.com"))) == ["203.0.113.3"]
     with Dnsd(config) as server:  # which a server with the compiled parts can also read
         assert answers(server.udp(query("www.example.com"))) == ["203.0.113.3"]
+
+
+PARTS = [
+    one["name"] for one in tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
+]
+RUN = f"""
+import sys
+sys.modules.update(dict.fromkeys({PARTS}))
+import pytest
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *sys.argv[1:]]))
+"""
+FILES = ("tests/property/test_reference.py", "tests/property/test_content.py")
+
+
+def test_random_worlds_are_answered_without_the_compiled_parts() -> None:
+    """Against the slow reference, as with a compiler; also the zones as they are listed."""
+    ran = subprocess.run(
+        [sys.executable, "-c", RUN, *FILES, "-k", "agrees or 70"],  # seeds 701 to 709 of the lists
+        cwd=PROJECT,
+        env=os.environ | {"WORLDS": "61-90" if IS_LONG else "61-63"},
+        capture_output=True,
+        text=True,
+    )
+    assert not ran.returncode, ran.stdout
+    assert " passed" in ran.stdout
+    assert "skipped" not in ran.stdout
