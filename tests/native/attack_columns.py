@@ -42,13 +42,17 @@ def calls(rng: random.Random) -> list[Callable[[Any], object]]:
     some, wanted = held(numbers(rng, rng.choice((0, 3, 90)), max(0, count - 1))), held(rng.choice(NAMES))
     key = held(rng.randbytes(rng.choice((16, 16, 16, 0, 15))))
     start, stop, base = (rng.choice(ODD) for _ in range(3))
-    treated = held(rng.randbytes(rng.choice((0, 1, count, 300))))
+    marks, bits = bytearray(rng.randbytes(rng.choice((0, count, count, 7)))), rng.choice((0, 1, 255, *ODD))
+    treated = held(rng.randbytes(rng.choice((0, 1, count, 256, 256, 300))))
     return [
         lambda module: module.cut(*one, start, stop),
         lambda module: module.pick(*one, some),
         lambda module: module.moved(*one, start, stop, base, rng.random() < 0.5),
         lambda module: module.places(*one, wanted),
         lambda module: module.starting(*one, wanted),
+        lambda module: module.ending(*one, some, wanted),
+        lambda module: module.set_marks(marks, some, bits),
+        lambda module: module.marked(marks, treated),
         lambda module: module.chosen(some, treated),
         lambda module: module.larger(*one, start),
         lambda module: module.group(*one, key),
@@ -60,6 +64,8 @@ def calls(rng: random.Random) -> list[Callable[[Any], object]]:
 
 def attack_columns(rng: random.Random) -> None:
     """Call everything with odd columns."""
+    named = {name for call in calls(rng) for name in call.__code__.co_names if hasattr(_columns, name)}
+    assert named | {"pack"} == {name for name in dir(_columns) if not name.startswith("_")}, "attack all functions"
     for _ in range(150):
         for call in calls(rng):
             with suppress(ValueError, OverflowError, MemoryError):
