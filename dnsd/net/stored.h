@@ -3,7 +3,7 @@
 
    A reply of a template is either the same for all names of a kind that do not store the type asked for; or it is the
    same but for the name's own stored set: an answer, or, at and below a delegation, its NS records, with the addresses
-   of name servers that are all at or below the delegation (*glue*). Python decides whether a reply may be kept so, and a reply with a stored set must be reproduced octet for octet before it is. Part of
+   that its zone has of its name servers (*glue*). Python decides whether a reply may be kept so, and a reply with a stored set must be reproduced octet for octet before it is. Part of
    the reply cache (replies.h).
 */
 
@@ -21,7 +21,7 @@ enum {
     RECORD_FIXED = 12,            /* octets of a record before its data, with a pointer for its owner */
     QUESTION_NAME = 0xC00C,       /* a pointer to the question's name */
     COUNTS = 4, ANSWERS = 6, AUTHORITIES = 8, /* offsets of counts in a message */
-    TYPE_A = 1, TYPE_AAAA = 28, TYPE_DS = 43,
+    TYPE_A = 1, TYPE_SOA = 6, TYPE_AAAA = 28, TYPE_DS = 43,
     MAX_GLUE = 8,                 /* sets of addresses in a reply */
     RULE_BITS = 8,                /* of a kind; the others are the zone's number (../engine/names.py) */
     FETCHED_SLOTS = 3             /* of a chain: most names are found in these */
@@ -34,7 +34,7 @@ typedef struct {
     Py_ssize_t longest;           /* no name has more octets */
 } Names;
 
-/* The addresses of a name server at or below a delegation. */
+/* Addresses of a name server of a delegation. */
 typedef struct {
     Entry host;
     Set set;
@@ -140,34 +140,64 @@ static int add_glue(Stored *stored, const Entry *host, const Set *set, int is_cu
     return 1;
 }
 
-/* Add the addresses of a name server of the delegation at `cut`, once. Whether all of them are known: the server is at
-   or below the delegation, and the zone has an entry for it, which no other zone's shadows. */
-static int add_host(const Names *names, const Entry *cut, const unsigned char *name, Py_ssize_t size, Stored *stored) {
-    unsigned char host[NAME_LIMIT];
-    Py_ssize_t above = 0;
-    Entry entry;
-    Set set;
-    if (size > NAME_LIMIT || size < cut->name_size) return 0;
-    for (Py_ssize_t i = 0; i < size; i++) host[i] = name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 32 : name[i];
-    while (above < size - cut->name_size) above += 1 + host[above];
-    if (above != size - cut->name_size || memcmp(host + above, cut->name, cut->name_size)) return 0;
-    uint64_t hash = hash_of_name(names, host, size);
-    int layer = names->count - 1;
-    while (layer >= 0 && !find_hashed(&names->layers[layer], host, size, hash, &entry)) layer--;
-    if (layer < 0 || entry.flags & GONE || entry.kind >> RULE_BITS != cut->kind >> RULE_BITS) return 0;
-    for (int i = 0; i < stored->glue_count; i++)
-        if (stored->glue[i].host.name == entry.name) return 1;
-    for (int rtype = TYPE_A; rtype; rtype = rtype == TYPE_A ? TYPE_AAAA : 0)
-        if (find_set(&names->layers[layer], &entry, rtype, &set) && !add_glue(stored, &entry, &set, !above)) return 0;
-    return 1;
+/* The entry of a name in the zone of another entry, and its layer; NULL if the zone has none that is not shadowed. */
+static const Mapped *find_in_zone(const Names *names, const Entry *of, const unsigned char *name, Py_ssize_t size,
+                                  Entry *entry) {
+    uint64_t hash = hash_of_name(names, name, size);
+    for (int i = names->count; i--;)
+        if (find_hashed(&names->layers[i], name, size, hash, entry))
+            return entry->flags & GONE || entry->kind >> RULE_BITS != of->kind >> RULE_BITS ? NULL : &names->layers[i];
+    return NULL;
 }
 
-/* Add the glue of a delegation. Whether all of it is known. */
-static int add_all_glue(const Names *names, const Entry *cut, Stored *stored) {
-    for (Py_ssize_t at = 0, end; at < stored->set_size; at = end) {
-        if (!(end = record_end(stored->body, stored->set_size, at))) return 0;
-        if (!add_host(names, cut, stored->body + at + RECORD_FIXED, end - at - RECORD_FIXED, stored)) return 0;
+/* Find the name of the zone of a delegation: the closest name above with an SOA. Whether there is one. */
+static int find_apex(const Names *names, const Entry *cut, Entry *apex) {
+    const unsigned char *at = cut->name, *end = at + cut->name_size;
+    Set set;
+    while (at < end && *at) {
+        at += 1 + *at;
+        const Mapped *layer = at < end ? find_in_zone(names, cut, at, end - at, apex) : NULL;
+        if (layer && find_set(layer, apex, TYPE_SOA, &set)) return 1;
     }
+    return 0;
+}
+
+/* Whether a name ends in the octets of another, and, if `by_labels`, is at or below it. */
+static int ends_in(const unsigned char *name, Py_ssize_t size, const Entry *other, int by_labels) {
+    Py_ssize_t above = 0, more = size - other->name_size;
+    while (by_labels && above < more) above += 1 + name[above];
+    return more >= 0 && (!by_labels || above == more) && !memcmp(name + more, other->name, other->name_size);
+}
+
+/* Add the addresses of a name server, once. Whether the zone has an entry for it. */
+static int add_host(const Names *names, const Entry *cut, const unsigned char *name, Py_ssize_t size, Stored *stored) {
+    Entry host;
+    Set set;
+    const Mapped *layer = find_in_zone(names, cut, name, size, &host);
+    if (!layer) return 0; /* there are no addresses, or they are shadowed: Python knows */
+    for (int i = 0; i < stored->glue_count; i++)
+        if (stored->glue[i].host.name == host.name) return 1;
+    int is_cut = ends_in(name, size, cut, 1) && size == cut->name_size;
+    return (!find_set(layer, &host, TYPE_A, &set) || add_glue(stored, &host, &set, is_cut)) &&
+           (!find_set(layer, &host, TYPE_AAAA, &set) || add_glue(stored, &host, &set, is_cut));
+}
+
+/* Add the glue of a delegation: the addresses of name servers at or below it, then of others in its zone. Whether all of
+   it is known. */
+static int add_all_glue(const Names *names, const Entry *cut, Stored *stored) {
+    unsigned char host[NAME_LIMIT];
+    Entry apex;
+    if (!find_apex(names, cut, &apex)) return 0;
+    for (int are_below = 1; are_below >= 0; are_below--)
+        for (Py_ssize_t at = 0, end; at < stored->set_size; at = end) {
+            if (!(end = record_end(stored->body, stored->set_size, at))) return 0;
+            const unsigned char *name = stored->body + at + RECORD_FIXED;
+            Py_ssize_t size = end - at - RECORD_FIXED;
+            if (size > NAME_LIMIT) return 0;
+            for (Py_ssize_t i = 0; i < size; i++) host[i] = name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 32 : name[i];
+            if (!ends_in(host, size, &apex, 0) || ends_in(host, size, cut, 1) != are_below) continue;
+            if (!add_host(names, cut, host, size, stored)) return 0;
+        }
     return 1;
 }
 
