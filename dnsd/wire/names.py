@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 import dns.exception
 import dns.name
@@ -90,6 +91,7 @@ def has_blanks(text: str) -> bool:
     )
 
 
+@lru_cache(maxsize=256)  # a zone's name is asked for several times while it is loaded
 def name_text(name: bytes) -> str:
     """The absolute name as text, without the final dot except for the root: `www.example.com`."""
     labels, start = [], 0
