@@ -12,9 +12,10 @@ import pickle
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from dnsd.engine.entry import Octets
 from dnsd.engine.node import Apex
@@ -22,8 +23,8 @@ from dnsd.engine.snapshot import BuiltZone
 from dnsd.errors import Problem
 from dnsd.model.columns import Records
 from dnsd.model.octet_column import Numbers, OctetColumn
-from dnsd.model.records import DEFAULT_SETTINGS, Traits
-from dnsd.model.zones import Zone
+from dnsd.model.records import DEFAULT_SETTINGS, RecordSettings, Traits
+from dnsd.model.zones import Status, Zone, ZoneSettings
 from dnsd.store.directory import SourceFile
 from dnsd.store.objects import ReadZone
 
@@ -31,15 +32,20 @@ SIZE = Struct("<Q")  # of a frame
 ALIGNED = 8  # octets: frames begin at multiples of it
 SMALL = 4096  # octets of a column up to which it stands in the first frame
 PIECE = 1000  # objects pickled at once
+SETTINGS = 3  # their place in traits
+DEFAULT_ZONE_SETTINGS = ZoneSettings()
 KNOWN_CLASSES = {
     "datetime": {"datetime", "timedelta", "timezone"},
     "pydantic_core._pydantic_core": {"TzInfo"},
     "dnsd.errors": {"BrokenRule", "Place", "Problem"},
     "dnsd.formats.yaml_items": {"ItemLines"},
-    "dnsd.model.records": {"Identity", "RecordSettings", "Traits"},
+    "dnsd.model.records": {"Identity", "RecordSettings"},
     "dnsd.model.times": {"WrittenTimes"},
-    "dnsd.model.zones": {"Status", "ZoneSettings"},
+    "dnsd.model.zones": {"ZoneSettings"},
 }
+
+
+T = TypeVar("T")
 
 
 class PackedRead(NamedTuple):
@@ -67,22 +73,27 @@ def packed_zone(read: ReadZone, built: BuiltZone | None) -> Iterator[Octets]:
         return octets.nbytes <= SMALL
 
     records = zone.records
-    lists: tuple[list[Any], ...] = (list(records.distinct), list(records.identities.items()), list(read.problems))
+    lists: tuple[list[Any], ...] = (
+        [(*one[:SETTINGS], _unless(DEFAULT_SETTINGS, one.settings), *one[SETTINGS + 1 :]) for one in records.distinct],
+        list(records.identities.items()),
+        list(read.problems),
+    )
     fields = (
-        (zone.key, zone.id, zone.account_id, zone.name, zone.status, zone.paused, zone.settings),
+        (zone.key, zone.id, zone.account_id, zone.name, zone.status.value, zone.paused),
+        _unless(DEFAULT_ZONE_SETTINGS, zone.settings),
         (zone.verified, zone.written_times),
         (_column(records.owners), _column(records.rdatas), _numbers(records.traits), _numbers(records.grouped)),
         records.most_of_a_name,
         len(read.rows) if read.rows == range(len(read.rows)) else _numbers(read.rows),
         (read.items, read.file.path),
         _packed(built) if built else None,
-        [len(one) for one in lists],
+        [one if len(one) <= PIECE else len(one) for one in lists],
     )
     yield from _frame(pickle.dumps(fields, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=keep))
     for column in columns:
         yield from _frame(column)
     for objects in lists:
-        for start in range(0, len(objects), PIECE):
+        for start in range(0, len(objects) if len(objects) > PIECE else 0, PIECE):
             yield from _frame(pickle.dumps(objects[start : start + PIECE], protocol=pickle.HIGHEST_PROTOCOL))
 
 
@@ -112,6 +123,11 @@ def _buffer(octets: bytes | array[int] | memoryview) -> pickle.PickleBuffer:
     return pickle.PickleBuffer(memoryview(octets).toreadonly())
 
 
+def _unless(usual: T, one: T) -> T | None:
+    """None in place of the usual one."""
+    return None if one == usual else one
+
+
 def _frame(octets: Octets) -> Iterator[Octets]:
     size = memoryview(octets).nbytes
     yield SIZE.pack(size)
@@ -139,20 +155,21 @@ def _unpacked(
 ) -> PackedRead:
     frames = _frames(octets)
     unpickler = _ZoneUnpickler(io.BytesIO(next(frames)), buffers=frames)
-    of_zone, (verified, times), columns, most, rows, (items, path), of_built, counts = unpickler.load()
-    distinct, identities, problems = (_list(frames, count) for count in counts)
+    of_zone, settings, (verified, times), columns, most, rows, (items, path), of_built, lists = unpickler.load()
+    distinct, identities, problems = (_list(frames, one) if isinstance(one, int) else one for one in lists)
     owners, rdatas, traits, grouped = columns
     records = Records(
-        OctetColumn(*owners),
-        OctetColumn(*rdatas),
-        _of_numbers(traits),
-        tuple(map(_shared, distinct)),
-        _of_numbers(grouped),
-        dict(identities),
-        most,
+        owners=OctetColumn(*owners),
+        rdatas=OctetColumn(*rdatas),
+        traits=_of_numbers(traits),
+        distinct=tuple(_traits(*one) for one in distinct),
+        grouped=_of_numbers(grouped),
+        identities=dict(identities),
+        most=most,
     )
-    key, zone_id, account_id, name, status, paused, settings = of_zone
-    zone = Zone(key, zone_id, account_id, name, status, paused, settings, records, verified, times)
+    key, zone_id, account_id, name, status, paused = of_zone
+    settings = settings or DEFAULT_ZONE_SETTINGS
+    zone = Zone(key, zone_id, account_id, name, Status(status), paused, settings, records, verified, times)
     found = tuple(_moved(problem, path, file.path) for problem in problems)
     rows = range(rows) if isinstance(rows, int) else _of_numbers(rows)
     read = ReadZone(file, zone.account_id, nameservers, zone, rows, found, items)
@@ -199,9 +216,18 @@ def _of_numbers(octets: Octets) -> Numbers:
     return array("I", octets) if isinstance(octets, bytes) else octets.cast("I")  # an array needs less memory
 
 
-def _shared(traits: Traits) -> Traits:
-    """Traits with the settings that most have, which exist once."""
-    return traits._replace(settings=DEFAULT_SETTINGS) if traits.settings == DEFAULT_SETTINGS else traits
+def _traits(
+    rtype: int, ttl: int, proxied: bool, settings: RecordSettings | None, comment: str, tags: tuple[str, ...]
+) -> Traits:
+    if settings or comment or tags:
+        return Traits(rtype, ttl, proxied, settings or DEFAULT_SETTINGS, comment, tags)
+    return _plain_traits(rtype, ttl, proxied)
+
+
+@lru_cache(maxsize=1024)
+def _plain_traits(rtype: int, ttl: int, proxied: bool) -> Traits:
+    """Traits that records of many zones share."""
+    return Traits(rtype, ttl, proxied)
 
 
 def _moved(problem: Problem, before: str, now: str) -> Problem:
@@ -213,7 +239,11 @@ def _moved(problem: Problem, before: str, now: str) -> Problem:
 
 
 class _ZoneUnpickler(pickle.Unpickler):
+    found: ClassVar[dict[tuple[str, str], Any]] = {}  # classes found already
+
     def find_class(self, module: str, name: str) -> Any:
-        if name in KNOWN_CLASSES.get(module, ()):
-            return super().find_class(module, name)
-        raise ValueError(f"{module}.{name} is not allowed in a packed zone")
+        if name not in KNOWN_CLASSES.get(module, ()):
+            raise ValueError(f"{module}.{name} is not allowed in a packed zone")
+        if (module, name) not in self.found:
+            self.found[module, name] = super().find_class(module, name)
+        return self.found[module, name]
