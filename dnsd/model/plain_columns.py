@@ -7,6 +7,7 @@ many octets. Indexes take 4 octets each.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate, chain, compress, count, islice, repeat
@@ -15,6 +16,7 @@ from typing import TypeAlias
 from dnsd.wire.names import is_below
 
 WIDE = 2**32
+FEW = 16  # of so many items, one has octets that are looked for
 
 Buffer: TypeAlias = "bytes | memoryview | array[int]"
 
@@ -56,13 +58,31 @@ def moved(octets: Buffer, ends: Buffer, start: int, stop: int, base: int, is_wid
 
 def places(octets: Buffer, ends: Buffer, wanted: bytes) -> bytes:
     """The indexes of the items that equal `wanted`."""
-    return array("I", (index for index, item in enumerate(_items(octets, ends)) if item == wanted)).tobytes()
+    cuts, numbers = memoryview(octets), _ends(octets, ends)
+    sizes = map(int.__sub__, numbers, chain((0,), numbers))
+    found = compress(count(), map(len(wanted).__eq__, sizes))  # no other item is made
+    return array("I", (one for one in found if cuts[numbers[one] - len(wanted) : numbers[one]] == wanted)).tobytes()
 
 
 def starting(octets: Buffer, ends: Buffer, beginning: bytes) -> bytes:
     """The indexes of the items that begin like this."""
-    found = (index for index, item in enumerate(_items(octets, ends)) if item.startswith(beginning))
+    text, numbers = bytes(octets), _ends(octets, ends)
+    if not beginning or FEW * text.count(beginning) > len(numbers):
+        found: Iterator[int] = (at for at, item in enumerate(_items(octets, ends)) if item.startswith(beginning))
+    else:
+        found = _starting(text, numbers, beginning)
     return array("I", found).tobytes()
+
+
+def _starting(text: bytes, ends: memoryview, beginning: bytes) -> Iterator[int]:
+    """The same where few items have these octets at all."""
+    at = text.find(beginning)
+    while at >= 0:
+        index = bisect_right(ends, at)  # the first item that ends behind it
+        start = ends[index - 1] if index else 0
+        if start == at and at + len(beginning) <= ends[index]:
+            yield index
+        at = text.find(beginning, at + 1)
 
 
 def ending(octets: Buffer, ends: Buffer, indexes: Buffer, end: bytes) -> bytes:
