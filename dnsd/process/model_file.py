@@ -31,7 +31,7 @@ MAGIC = ANY_MAGIC + b"%d " % FORMAT
 TITLE_SIZE = 512  # octets
 ALIGNED = 8  # octets: zones begin at multiples of it
 INDEX_AT = Struct("<QQ")  # offset and size
-DIGEST_SIZE = 32  # octets
+DIGEST_SIZE = 32  # octets, of SHA-256: most processors compute it in hardware
 END_SIZE = INDEX_AT.size + DIGEST_SIZE
 
 ZoneKey = tuple[Any, ...]  # of plain values
@@ -86,7 +86,7 @@ class _Written:
 
     def __init__(self, out: BinaryIO) -> None:
         self.size = 0
-        self.digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+        self.digest = hashlib.sha256()
         self._out = out
 
     def add(self, octets: Octets) -> None:
@@ -138,7 +138,7 @@ def _check_title(file: Path, head: bytes, title: ModelTitle) -> None:
 
 def _is_whole(stream: BinaryIO, head: bytes) -> bool:
     """Whether a file, whose first octets were read, ends with the digest of the rest; it is read, not mapped."""
-    digest, last = hashlib.blake2b(head, digest_size=DIGEST_SIZE), b""
+    digest, last = hashlib.sha256(head), b""
     while octets := stream.read(BLOCK_SIZE):
         octets = last + octets
         digest.update(memoryview(octets)[:-DIGEST_SIZE])
