@@ -6,6 +6,7 @@ Every reply is that of `respond`, and most names are never asked of Python.
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -223,3 +224,19 @@ def test_large_replies_are_not_repeated_for_longer_names() -> None:
     assert truncated == {0, 2}
     with closing(Asked(snapshot)) as server:
         assert_all_as_respond(server, [one[2:] for one in asked] * 3)
+
+
+def test_names_asked_once_fill_no_memory_of_replies() -> None:
+    asked = 20_000
+    snapshot = built([zone("example.com", [record(f"h{n} A 192.0.2.1") for n in range(asked)])])
+    own = tracemalloc.Filter(inclusive=True, filename_pattern=udp.__file__)
+    with closing(Asked(snapshot)) as server:
+        assert_all_as_respond(server, [query(f"h{n}.example.com")[2:] for n in range(100)] * 3)
+        tracemalloc.start()
+        try:
+            for start in range(100, asked, 60):
+                server.ask(*(query(f"h{n}.example.com") for n in range(start, min(asked, start + 60))))
+            kept = tracemalloc.take_snapshot().filter_traces([own]).statistics("filename")
+        finally:
+            tracemalloc.stop()
+    assert sum(one.size for one in kept) < 10_000
