@@ -79,13 +79,8 @@ class ChangeRequest:
         self.refusal, self.after = None, after
         entries = [*self.entries()]
         self.after = None
-        self.witness = Witness(entries, partial(self._keep_served, history, draft.loaded))
+        self.witness = Witness(entries, partial(_keep_served, history, draft.loaded, self.replaced))
         return self.witness
-
-    def _keep_served(self, history: History, before: Loaded, files: Files) -> None:
-        """Keep the versions that the change replaces and that are among the files. Raises OSError."""
-        served = files.by_key()
-        keep_replaced(history, before, [one for one in self.replaced if served.get(one.key) is one])
 
     def _reason(self, refusal: RefusedError) -> str:
         """The reason of a refusal for the audit log, which the account's tenants read, too."""
@@ -103,6 +98,12 @@ class ChangeRequest:
         except Exception as error:  # the change is made, even without a history
             return f"{self.action}: this version is not in the history: {error}"
         return ""
+
+
+def _keep_served(history: History, before: Loaded, replaced: Sequence[SourceFile], files: Files) -> None:
+    """Keep the versions that a change replaces and that are among the files. Raises OSError."""
+    served = files.by_key()
+    keep_replaced(history, before, [one for one in replaced if served.get(one.key) is one])
 
 
 def not_written(error: OSError) -> RefusedError:
