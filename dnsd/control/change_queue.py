@@ -174,7 +174,8 @@ class ChangeQueue:
         trial = self._brake.trial()
         drawn = await in_thread(partial(draw_up, [one.on for one in batch], before, trial.check))
         outcomes = [one.outcome for one in drawn]
-        self._waiting.note({one.author: drawn_up.cpu_s for one, drawn_up in zip(batch, drawn, strict=True)})
+        for one, drawn_up in zip(batch, drawn, strict=True):
+            self._waiting.note(one.author, drawn_up.cpu_s)
         loaded = next((one.loaded for one in reversed(outcomes) if isinstance(one, Changed)), before)
         beside = [file for one in outcomes if isinstance(one, Changed) for file in one.beside]
         witnesses = [one.witness for one in outcomes if isinstance(one, Changed) and one.witness]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +109,7 @@ class WaitingChanges:
         if found is None or isinstance(found.outcome, FileChangedError):
             change.tries_aside = 0
             return
-        self.note({change.author: found.cpu_s})
+        self.note(change.author, found.cpu_s)
         if isinstance(found.outcome, Exception):
             self._waiting.remove(change)
             change.settle(found.outcome)
@@ -118,13 +118,13 @@ class WaitingChanges:
         if found.cpu_s <= SLOW_S:
             change.tries_aside = 0  # drawing it up again delays nobody
 
-    def note(self, seconds: Mapping[str, float]) -> None:
-        """Remember the authors of slow changes, given the CPU time of each author's last one."""
-        for author, spent in seconds.items():
-            if spent > SLOW_S:
-                self._slow.pop(author, None)
-                self._slow[author] = self._clock() + SLOW_FOR_S
-        while len(self._slow) > MAX_SLOW:
+    def note(self, author: str, cpu_s: float) -> None:
+        """Remember the author of a slow change, given the CPU time of drawing it up."""
+        if cpu_s <= SLOW_S:
+            return
+        self._slow.pop(author, None)
+        self._slow[author] = self._clock() + SLOW_FOR_S
+        if len(self._slow) > MAX_SLOW:
             del self._slow[next(iter(self._slow))]
 
     def _next(self) -> Iterator[WaitingChange]:

@@ -8,6 +8,7 @@ import threading
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from time import thread_time
 from typing import cast
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from dnsd.app import Loaded
 from dnsd.control import service
 from dnsd.control.service import MAX_WAITING
-from dnsd.control.waiting import MAX_OF_AUTHOR, MAX_SLOW, SLOW_FOR_S, TRIES_ASIDE, WaitingChange, WaitingChanges
+from dnsd.control.waiting import MAX_OF_AUTHOR, MAX_SLOW, SLOW_FOR_S, SLOW_S, TRIES_ASIDE, WaitingChange, WaitingChanges
 from dnsd.manage.change import Drawn, DrawnUp
 from dnsd.manage.draft import Draft
 from dnsd.manage.maps import MapChange, edit_map
@@ -116,7 +117,9 @@ def drawn_in(cpu_s: float) -> DrawnUp[Drawn[None]]:
 
 def test_changes_of_slow_authors_are_drawn_up_before_their_turn() -> None:
     waiting = waiting_of("slow", "slow", "slower", "quick", "quick", "quick", "other")
-    waiting.note({"slow": 0.3, "slower": 9.0, "quick": 0.01})
+    waiting.note("slow", 0.3)
+    waiting.note("slower", 9.0)
+    waiting.note("quick", 0.01)
     slow = waiting.next_aside()
     assert slow
     assert slow.author == "slow"
@@ -134,7 +137,7 @@ def test_changes_of_slow_authors_are_drawn_up_before_their_turn() -> None:
 
 def test_next_change_of_a_slow_author_is_drawn_up_once_the_one_before_is_made() -> None:
     waiting = waiting_of("slow", "slow")
-    waiting.note({"slow": 0.3})
+    waiting.note("slow", 0.3)
     first = waiting.next_aside()
     assert first
     assert waiting.next_aside() is None
@@ -148,7 +151,7 @@ def test_next_change_of_a_slow_author_is_drawn_up_once_the_one_before_is_made() 
 
 def test_change_whose_data_moved_on_is_drawn_up_again_before_others_of_its_author() -> None:
     waiting = waiting_of("slow", "slow")
-    waiting.note({"slow": 0.3})
+    waiting.note("slow", 0.3)
     first = None
     for _ in range(TRIES_ASIDE):
         change = waiting.next_aside()
@@ -164,7 +167,7 @@ def test_change_whose_data_moved_on_is_drawn_up_again_before_others_of_its_autho
 @pytest.mark.parametrize("found", [drawn_in(0.01), DrawnUp(FileChangedError(), 0.01), None])
 def test_change_that_delays_nobody_is_drawn_up_in_its_turn(found: DrawnUp[Drawn[None]] | None) -> None:
     waiting = waiting_of("slow")
-    waiting.note({"slow": 0.3})
+    waiting.note("slow", 0.3)
     change = waiting.next_aside()
     assert change
     waiting.end_aside(change, found)
@@ -177,9 +180,9 @@ def test_change_that_delays_nobody_is_drawn_up_in_its_turn(found: DrawnUp[Drawn[
 def test_author_is_slow_for_a_while_after_a_slow_change() -> None:
     clock = Clock()
     waiting = waiting_of("a", "b", clock=clock)
-    waiting.note({"a": 0.3})
+    waiting.note("a", 0.3)
     clock.now = SLOW_FOR_S - 1
-    waiting.note({"a": 0.01})
+    waiting.note("a", 0.01)
     assert taken(waiting) == ["b"]
     clock.now = SLOW_FOR_S
     assert taken(waiting) == ["a"]
@@ -187,8 +190,10 @@ def test_author_is_slow_for_a_while_after_a_slow_change() -> None:
 
 def test_number_of_slow_authors_is_bounded() -> None:
     waiting = waiting_of("first", "last")
-    waiting.note({"first": 1.0})
-    waiting.note({f"author {number}": 1.0 for number in range(MAX_SLOW - 1)} | {"last": 1.0})
+    waiting.note("first", 1.0)
+    for number in range(MAX_SLOW - 1):
+        waiting.note(f"author {number}", 1.0)
+    waiting.note("last", 1.0)
     assert taken(waiting) == ["first"]
 
 
@@ -213,7 +218,7 @@ def test_quick_change_is_made_while_a_slow_one_is_drawn_up(tmp_path: Path) -> No
         return result
 
     async def both(life: Life) -> None:
-        life.control.changes._waiting.note({"slow": 1.0})
+        life.control.changes._waiting.note("slow", 1.0)
         first = asyncio.create_task(life.control.changes.change(slow, "slow"))
         await in_thread(is_drawing.wait)
         quick = await life.control.changes.change(lambda loaded: edit(loaded, "tools.example", "quick"), "quick")
@@ -233,6 +238,22 @@ def test_quick_change_is_made_while_a_slow_one_is_drawn_up(tmp_path: Path) -> No
     assert "quick" in world.read("globex/zones/tools.example.yaml")
 
 
+def test_author_of_a_slow_change_is_slow_whatever_follows_in_the_batch(tmp_path: Path) -> None:
+    def slow(loaded: Loaded) -> tuple[None, Draft]:
+        start = thread_time()
+        while thread_time() < start + SLOW_S:
+            pass
+        return edit(loaded, "cake.example", "slow")
+
+    async def both(life: Life) -> None:
+        changes = life.control.changes
+        quick = changes.change(lambda loaded: edit(loaded, "cake.example", "quick"), "a")
+        await asyncio.gather(changes.change(slow, "a"), quick)
+        assert changes._waiting._is_slow("a")
+
+    Scheduling(tmp_path / "world").run(both)
+
+
 def test_slow_change_is_drawn_up_again_if_its_account_has_changed(tmp_path: Path) -> None:
     is_drawing, go_on = threading.Event(), threading.Event()
     drawn_up = []
@@ -244,7 +265,7 @@ def test_slow_change_is_drawn_up_again_if_its_account_has_changed(tmp_path: Path
         return edit(loaded, "cake.example", "slow")
 
     async def both(life: Life) -> None:
-        life.control.changes._waiting.note({"slow": 1.0})
+        life.control.changes._waiting.note("slow", 1.0)
         first = asyncio.create_task(life.control.changes.change(slow, "slow"))
         await in_thread(is_drawing.wait)
         await life.control.changes.change(lambda loaded: edit(loaded, "cake.example", "quick"), "operator")
@@ -266,7 +287,7 @@ def test_slow_changes_of_an_author_keep_their_order(tmp_path: Path) -> None:
         order.append(number)
 
     async def all_of_them(life: Life) -> None:
-        life.control.changes._waiting.note({"slow": 1.0})
+        life.control.changes._waiting.note("slow", 1.0)
         await asyncio.gather(*(change(life, number) for number in range(5)))
 
     world = Scheduling(tmp_path / "world")
@@ -316,7 +337,7 @@ def test_slow_change_that_is_refused_has_no_turn(tmp_path: Path) -> None:
         raise refused(Reason.INVALID, "no")
 
     async def refusal(life: Life) -> None:
-        life.control.changes._waiting.note({"slow": 1.0})
+        life.control.changes._waiting.note("slow", 1.0)
         async with life.control.current.turn:
             with pytest.raises(RefusedError, match="no"):
                 await life.control.changes.change(slow, "slow")
@@ -327,7 +348,7 @@ def test_slow_change_that_is_refused_has_no_turn(tmp_path: Path) -> None:
 
 def test_slow_change_without_loaded_data_is_refused(tmp_path: Path) -> None:
     async def refusal(life: Life) -> None:
-        life.control.changes._waiting.note({"slow": 1.0})
+        life.control.changes._waiting.note("slow", 1.0)
         life.control.current.loaded = None
         with pytest.raises(RefusedError, match="read-only"):
             await life.control.changes.change(_not_made, "slow")

@@ -50,7 +50,7 @@ def test_changes_keep_no_earlier_data(tmp_path: Path, author: str) -> None:
     async def changes(life: Life) -> None:
         actor = Actor(world.alice, "")
         if author == "slow":
-            life.control.changes._waiting.note({actor.token.author.id: 1.0})
+            life.control.changes._waiting.note(actor.token.author.id, 1.0)
 
         async def change(action: str, account_id: str, map_id: str, **fields: str | bool) -> None:
             def verb(draft: Draft) -> None:
